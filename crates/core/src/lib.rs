@@ -1,0 +1,11 @@
+//! What an agent must look like on an OpenClaw gateway, and how to make it so.
+//!
+//! No Redis and no HTTP server here: a job document goes in, an [`Outcome`] comes out.
+
+pub mod context;
+pub mod documents;
+pub mod model;
+pub mod outcome;
+
+pub use model::{Job, Kind};
+pub use outcome::{Failure, Outcome, Report};

@@ -1,0 +1,127 @@
+//! How a run of a job ended: the only six outcomes, and what is told about each.
+//!
+//! Which error becomes which outcome is decided in one place, [`crate::gateway::error`]; what the queue does with an
+//! outcome is decided in `mission-jobs`.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// The six ways in which a run can end.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// The gateway is as it should be. Nothing more will be done.
+    Done(Box<Report>),
+    /// A fault that passes by itself: retried with exponential delay and jitter; counts as an attempt.
+    Transient(Failure),
+    /// The gateway asks for patience (rate limit, restart): tried again later; does not count as an attempt.
+    Busy {
+        /// How long the gateway asked to wait, where it said so.
+        retry_after: Option<Duration>,
+        /// What it said.
+        failure: Failure,
+    },
+    /// A person has to do something first; [`Failure::action`] says what.
+    Blocked(Failure),
+    /// It can never work with this document: dead at once.
+    Permanent(Failure),
+    /// The connection was lost after a mutating request was sent, and reading back did not settle what happened.
+    Ambiguous(Failure),
+}
+
+impl Outcome {
+    /// The name on the wire: `done`, `transient`, `busy`, `blocked`, `permanent` or `ambiguous`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Done(_) => "done",
+            Self::Transient(_) => "transient",
+            Self::Busy { .. } => "busy",
+            Self::Blocked(_) => "blocked",
+            Self::Permanent(_) => "permanent",
+            Self::Ambiguous(_) => "ambiguous",
+        }
+    }
+
+    /// What went wrong; none when the run is done.
+    #[must_use]
+    pub const fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Done(_) => None,
+            Self::Transient(failure)
+            | Self::Busy { failure, .. }
+            | Self::Blocked(failure)
+            | Self::Permanent(failure)
+            | Self::Ambiguous(failure) => Some(failure),
+        }
+    }
+}
+
+/// Why a run did not succeed, in words for an operator. Never holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// Stable name for programs, such as `rate_limited` or `pairing_required`.
+    pub code: String,
+    /// One sentence: what happened, with the gateway's own words where it spoke.
+    pub message: String,
+    /// The next action of a person, where there is one; a command if possible.
+    pub action: Option<String>,
+}
+
+impl Failure {
+    /// A failure without an action.
+    #[must_use]
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into(), action: None }
+    }
+
+    /// The same failure with the next action of a person.
+    #[must_use]
+    pub fn with_action(mut self, action: impl Into<String>) -> Self {
+        self.action = Some(action.into());
+        self
+    }
+}
+
+/// What a successful run found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// One sentence for people.
+    pub summary: String,
+    /// Whether anything was written to the gateway.
+    pub changed: bool,
+    /// What was written, such as `config agents.entries.alice` or `file SOUL.md`, in order.
+    pub written: Vec<String>,
+    /// What was left out on purpose, and why.
+    pub skipped: Vec<Skipped>,
+    /// The gateway as it presented itself; none when it was not asked.
+    pub gateway: Option<GatewayFacts>,
+    /// Requests sent, `connect` included.
+    pub rpc_count: u32,
+    /// Requests that waited for the one before: what the run costs over a slow line.
+    pub round_trips: u32,
+    /// Connections opened.
+    pub connections: u32,
+    /// Config writes sent, refused ones included.
+    pub config_writes: u32,
+}
+
+/// Something that was left out on purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// What: a file, a config key, a label.
+    pub what: String,
+    /// Why, with the gateway's own words where it spoke.
+    pub why: String,
+}
+
+/// What a gateway said of itself when the connection was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GatewayFacts {
+    /// Its version; old ones say only `dev`.
+    pub version: String,
+    /// The protocol agreed on.
+    pub protocol: u32,
+    /// How its config keeps agents: `list` or `entries`; none until the config was read.
+    pub roster: Option<&'static str>,
+}

@@ -1,0 +1,1 @@
+//! The four job kinds and the durable queue that holds them.

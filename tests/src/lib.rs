@@ -1,0 +1,1 @@
+//! The end-to-end tests of mission-worker live in `tests/tests/`.
