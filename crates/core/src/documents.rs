@@ -1,5 +1,9 @@
 //! The documents of a workspace and their shipped texts.
 
+mod shipped;
+
+pub use shipped::{heartbeat_prompt, render_shipped};
+
 /// One of the documents that make a workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Document {

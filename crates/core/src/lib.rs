@@ -2,10 +2,19 @@
 //!
 //! No Redis and no HTTP server here: a job document goes in, an [`Outcome`] comes out.
 
+pub mod apply;
 pub mod context;
 pub mod documents;
+pub mod gateway;
+pub mod heartbeat;
+pub mod identity;
+pub mod keys;
+pub mod mirror;
 pub mod model;
 pub mod outcome;
+pub mod overrides;
+pub mod python;
+pub mod render;
 
 pub use model::{Job, Kind};
 pub use outcome::{Failure, Outcome, Report};

@@ -1,2 +1,47 @@
-//! The `worker` binary.
-fn main() {}
+//! The `worker` binary: provisions AI agents on OpenClaw gateways from jobs in Redis.
+
+mod cli;
+mod commands;
+mod environment;
+mod exit;
+mod output;
+mod settings;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use exit::{Exit, OrExit};
+use output::Output;
+use settings::Settings;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match start(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => exit.report(),
+    }
+}
+
+fn start(cli: Cli) -> Result<(), Exit> {
+    let settings = Settings::load(&cli.global.sources()).or_usage()?;
+    telemetry::start(&settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().or_failed()?;
+    runtime.block_on(dispatch(cli, &settings))
+}
+
+async fn dispatch(cli: Cli, settings: &Settings) -> Result<(), Exit> {
+    let output = Output::new(cli.global.json);
+    match cli.command {
+        Command::Apply { file } => commands::apply::run(settings, output, &file).await,
+        Command::Explain { file, reveal } => commands::explain::run(settings, output, &file, reveal),
+        Command::Render { file, out } => commands::render::run(settings, output, &file, &out),
+        Command::Config => {
+            commands::config::run(settings, output);
+            Ok(())
+        }
+        _ => todo!(),
+    }
+}

@@ -1,0 +1,235 @@
+//! The files stage: the documents of an agent's workspace.
+//!
+//! Asking for a file tells three things at once: whether the gateway keeps files of that name, whether there is one,
+//! and what is in it. So one round trip is the whole reading.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use tokio::time::{Duration, Instant, sleep};
+use tracing::{debug, warn};
+
+use super::{Applier, FlowError, MAX_WRITES, Wanted, settling};
+use crate::documents::Document;
+use crate::gateway::{Call, GatewayError, Method, RpcError};
+use crate::outcome::Report;
+use crate::render::{Reader, should_include_bootstrap};
+
+/// How long an agent may stay unknown after its entry was written and read back. Reloads took up to 5 s.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(15);
+/// After this, the gateway is told to create the agent: it may keep agents elsewhere than in its config.
+const CREATE_AFTER: Duration = Duration::from_secs(3);
+
+/// What was found in a workspace.
+struct Workspace {
+    /// Content of each file that is there.
+    present: BTreeMap<Document, String>,
+    /// Documents that the gateway does not keep.
+    refused: BTreeSet<Document>,
+}
+
+/// Which documents this gateway refuses, found out with its default agent before anything is written; empty if it
+/// cannot be told. Remembered for the gateway.
+pub(super) async fn refused(call: &Call) -> Result<BTreeSet<Document>, GatewayError> {
+    if let Some(refused) = call.client().capabilities().refused_files {
+        return Ok(refused);
+    }
+    let agent = call.default_agent().to_owned();
+    match read(call, &agent).await? {
+        Some(workspace) => {
+            call.client().learn(|known| known.refused_files = Some(workspace.refused.clone()));
+            Ok(workspace.refused)
+        }
+        None => Ok(BTreeSet::new()),
+    }
+}
+
+/// Makes the agent's files as wanted: missing ones and changed ones are written, then read back.
+pub(super) async fn settle(
+    applier: &Applier,
+    call: &Call,
+    wanted: &Wanted,
+    report: &mut Report,
+) -> Result<(), FlowError> {
+    let mut refused_on_write = BTreeSet::new();
+    let mut found = read_when_visible(call, wanted, report).await?;
+    let bootstrap = wants_bootstrap(wanted, &found);
+    for round in 0..=MAX_WRITES {
+        found.refused.extend(&refused_on_write);
+        let texts = render(applier, wanted, &found.refused, bootstrap)?;
+        if round == 0 {
+            mirror(applier, wanted, &texts);
+            for document in Document::ALL.iter().filter(|document| found.refused.contains(document)) {
+                report.skip(format!("file {}", document.file_name()), "this gateway does not keep it");
+            }
+        }
+        let missing: Vec<_> = texts
+            .into_iter()
+            .filter(|(document, text)| {
+                let present = found.present.get(document);
+                let is_theirs = document.is_agents_own() && present.is_some();
+                !is_theirs && !found.refused.contains(document) && present != Some(text)
+            })
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if round == MAX_WRITES {
+            let what = missing.iter().map(|(document, _)| document.file_name()).collect::<Vec<_>>().join(", ");
+            return Err(GatewayError::NotKept { what, rounds: round }.into());
+        }
+        if round > 0 {
+            sleep(settling(round)).await;
+        }
+        for document in write(call, wanted, &missing, report).await? {
+            refused_on_write.insert(document);
+            report.skip(format!("file {}", document.file_name()), "this gateway does not take it");
+        }
+        found = read_when_visible(call, wanted, report).await?;
+    }
+    unreachable!("the last round returns")
+}
+
+fn wants_bootstrap(wanted: &Wanted, found: &Workspace) -> bool {
+    let kept = Document::ALL.into_iter().filter(|document| !found.refused.contains(document));
+    let listed = kept.map(|document| {
+        (document.file_name().to_owned(), json!({ "missing": !found.present.contains_key(&document) }))
+    });
+    should_include_bootstrap(wanted.options, &listed.collect())
+}
+
+/// The texts of the documents that the gateway keeps, and of the agent's own for the mirror.
+pub(super) fn render(
+    applier: &Applier,
+    wanted: &Wanted,
+    refused: &BTreeSet<Document>,
+    bootstrap: bool,
+) -> Result<Vec<(Document, String)>, FlowError> {
+    let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused };
+    let mut texts = Vec::new();
+    for document in Document::ALL {
+        let always = matches!(document, Document::User | Document::SelfImage | Document::Autonomy);
+        if (refused.contains(&document) && !always) || (document == Document::Bootstrap && !bootstrap) {
+            continue;
+        }
+        if let Some(text) = applier.renderer.render(document, reader)? {
+            texts.push((document, text));
+        }
+    }
+    Ok(texts)
+}
+
+/// Local copies are a convenience: what goes wrong with them is told, and never fails a job.
+fn mirror(applier: &Applier, wanted: &Wanted, texts: &[(Document, String)]) {
+    for (document, text) in texts.iter().filter(|(document, _)| document.is_agents_own()) {
+        if let Err(error) = applier.mirror.write_missing(&wanted.keys.workspace_path, document.file_name(), text) {
+            warn!(%error, file = document.file_name(), "local mirror not written");
+        }
+    }
+}
+
+/// Writes files at once; returns those that the gateway refused by name.
+async fn write(
+    call: &Call,
+    wanted: &Wanted,
+    files: &[(Document, String)],
+    report: &mut Report,
+) -> Result<Vec<Document>, GatewayError> {
+    let agent = &wanted.keys.agent_id;
+    let request = |(document, text): &(Document, String)| {
+        (Method::FilesSet, json!({ "agentId": agent, "name": document.file_name(), "content": text }))
+    };
+    let answers = call.write_all(files.iter().map(request).collect()).await?;
+    let mut refused = Vec::new();
+    for ((document, _), answer) in files.iter().zip(answers) {
+        match answer {
+            Err(error) if error.rpc().is_some_and(RpcError::is_file_unsupported) => {
+                refused.push(*document);
+                continue;
+            }
+            // The next reading tells what was written.
+            Err(error) if error.is_connection_lost() => debug!(%error, "reading back after an unanswered file write"),
+            Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => {}
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+        let written = format!("file {}", document.file_name());
+        if !report.written.contains(&written) {
+            report.written.push(written);
+        }
+    }
+    Ok(refused)
+}
+
+/// Reads the workspace, waiting until the gateway knows the agent.
+async fn read_when_visible(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<Workspace, GatewayError> {
+    let began = Instant::now();
+    let mut created = false;
+    for reading in 0_u32.. {
+        if let Some(workspace) = read(call, &wanted.keys.agent_id).await? {
+            return Ok(workspace);
+        }
+        if began.elapsed() > VISIBLE_WITHIN {
+            break;
+        }
+        if !created && began.elapsed() > CREATE_AFTER {
+            created = true;
+            create(call, wanted, report).await?;
+            continue;
+        }
+        sleep(settling(reading)).await;
+    }
+    Err(GatewayError::NotKept { what: format!("agent {}", wanted.keys.agent_id), rounds: 1 })
+}
+
+/// Creates the agent by call. That it exists already is no news: then it only has not been loaded yet.
+async fn create(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<(), GatewayError> {
+    let entry = wanted.entry(&BTreeSet::new());
+    let params = json!({ "name": entry.id, "workspace": entry.workspace });
+    match call.write(Method::AgentsCreate, params).await {
+        Ok(_) => report.written.push(format!("agent {}", entry.id)),
+        Err(error) if error.rpc().is_some_and(|error| error.says("already exists")) => return Ok(()),
+        Err(error) if error.is_connection_lost() => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    // An agent is created under its id; its name for people comes after.
+    let params = json!({ "agentId": entry.id, "name": entry.name, "workspace": entry.workspace });
+    match call.write(Method::AgentsUpdate, params).await {
+        Err(error) if !error.is_connection_lost() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// One reading; none if the gateway does not know the agent.
+async fn read(call: &Call, agent: &str) -> Result<Option<Workspace>, GatewayError> {
+    let question = |document: Document| (Method::FilesGet, json!({ "agentId": agent, "name": document.file_name() }));
+    let answers = call.read_all(Document::ALL.map(question).into()).await?;
+    let mut workspace = Workspace { present: BTreeMap::new(), refused: BTreeSet::new() };
+    for (document, answer) in Document::ALL.into_iter().zip(answers) {
+        match answer {
+            Ok(answer) => {
+                if let Some(content) = content(&answer)? {
+                    workspace.present.insert(document, content);
+                }
+            }
+            Err(error) => match error.rpc() {
+                Some(rpc) if rpc.is_file_unsupported() => {
+                    workspace.refused.insert(document);
+                }
+                Some(rpc) if rpc.is_agent_unknown() => return Ok(None),
+                _ => return Err(error),
+            },
+        }
+    }
+    Ok(Some(workspace))
+}
+
+fn content(answer: &Value) -> Result<Option<String>, GatewayError> {
+    let garbage = |reason: &str| GatewayError::Garbage { method: Method::FilesGet, reason: reason.to_owned() };
+    let file = answer.get("file").ok_or_else(|| garbage("no file in it"))?;
+    if file.get("missing").and_then(Value::as_bool) == Some(true) {
+        return Ok(None);
+    }
+    let content = file.get("content").and_then(Value::as_str).ok_or_else(|| garbage("a file without content"))?;
+    Ok(Some(content.to_owned()))
+}

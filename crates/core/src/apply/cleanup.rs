@@ -1,0 +1,122 @@
+//! Cleanup: the agent with its files, then its session. What is gone already is success.
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{FlowError, MAX_WRITES, config, session, settling};
+use crate::gateway::roster::Config;
+use crate::gateway::{Call, GatewayError, Method, RpcError};
+use crate::keys::{self, AgentKeys};
+use crate::model::Cleanup;
+use crate::outcome::Report;
+
+/// Removes an agent and verifies that it is gone.
+pub(super) async fn run(call: &Call, job: &Cleanup, report: &mut Report) -> Result<Option<&'static str>, FlowError> {
+    let keys = keys_of(job);
+    let agent = &keys.agent_id;
+    // Deleting writes the config.
+    let writer = call.client().config_writer.lock().await;
+    let mut config = config::read(call).await?;
+    let shape = config::shape_of(call, &config);
+    let mut listed = is_listed(call, agent).await?;
+    for round in 0..=MAX_WRITES {
+        if config.agent(agent).is_none() && !listed {
+            break;
+        }
+        if round == MAX_WRITES {
+            return Err(GatewayError::NotKept { what: format!("deletion of {agent}"), rounds: round }.into());
+        }
+        let known = delete(call, agent, &config, report).await?;
+        if round > 0 {
+            sleep(settling(round)).await;
+        }
+        config = config::read(call).await?;
+        listed = is_listed(call, agent).await?;
+        if !known || !listed {
+            // It has no agent of that id any more; what is left of it in a list is not the gateway's agent.
+            if config.agent(agent).is_some() && !listed {
+                report.skip(format!("config entry of {agent}"), "the gateway deleted the agent and kept the entry");
+            }
+            break;
+        }
+    }
+    drop(writer);
+    session::delete(call, &keys.session_key, report).await?;
+    report.summary = if report.written.is_empty() {
+        format!("agent {agent} was gone already; nothing was written")
+    } else {
+        format!("agent {agent} is gone")
+    };
+    Ok(Some(shape.as_str()))
+}
+
+/// A cleanup does not say whether its agent is a main agent; the session key that only main agents have does.
+fn keys_of(job: &Cleanup) -> AgentKeys {
+    let main = keys::main_session_key(job.gateway.id);
+    if job.agent.openclaw_session_id.as_deref() == Some(main.as_str()) {
+        AgentKeys::of_main_agent(&job.agent, &job.gateway, None)
+    } else {
+        AgentKeys::of_board_agent(&job.agent, &job.gateway)
+    }
+}
+
+/// Deletes the agent; false if the gateway says that there is none.
+async fn delete(call: &Call, agent: &str, config: &Config, report: &mut Report) -> Result<bool, GatewayError> {
+    let shared = is_workspace_shared(config, agent);
+    if shared {
+        report.skip(format!("files of {agent}"), "another agent uses the same workspace");
+    }
+    let answer = call.write(Method::AgentsDelete, json!({ "agentId": agent, "deleteFiles": !shared })).await;
+    match answer {
+        Ok(answer) => {
+            report.written.push(format!("agent {agent} deleted"));
+            let failed = answer.get("failed").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            for path in failed.iter().filter_map(|failed| failed.get("path").and_then(Value::as_str)) {
+                report.skip(format!("path {path}"), "the gateway could not remove it");
+            }
+            Ok(true)
+        }
+        Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => Ok(false),
+        // A gateway refuses to write a config of less than half the size at once: take the longest part out first.
+        Err(error) if error.rpc().is_some_and(|error| error.says("size-drop:")) => {
+            if has_prompt(config, agent) {
+                drop_prompt(call, agent, config).await?;
+                Ok(true)
+            } else {
+                Err(error)
+            }
+        }
+        // The next reading tells.
+        Err(error) if error.is_connection_lost() => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+fn has_prompt(config: &Config, agent: &str) -> bool {
+    config.agent(agent).is_some_and(|entry| entry.get("heartbeat").is_some_and(|beat| beat.get("prompt").is_some()))
+}
+
+/// Takes the heartbeat's prompt out of the agent's entry; only gateways that keep entries by id have this limit.
+async fn drop_prompt(call: &Call, agent: &str, config: &Config) -> Result<(), GatewayError> {
+    let mut params = json!({ "raw": json!({ "agents": { "entries": { agent: { "heartbeat": { "prompt": null } } } } }).to_string() });
+    if let Some(hash) = &config.hash {
+        params["baseHash"] = hash.clone();
+    }
+    match call.write(Method::ConfigPatch, params).await {
+        Err(error) if !error.is_connection_lost() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn is_workspace_shared(config: &Config, agent: &str) -> bool {
+    let workspace = |id| config.agent(id).and_then(|entry| entry.get("workspace")).and_then(Value::as_str);
+    let Some(own) = workspace(agent) else { return false };
+    let is_own = |id: &str| keys::normalise_agent_id(id) == agent;
+    config.agents().any(|(id, entry)| !is_own(id) && entry.get("workspace").and_then(Value::as_str) == Some(own))
+}
+
+async fn is_listed(call: &Call, agent: &str) -> Result<bool, GatewayError> {
+    let answer = call.read(Method::AgentsList, json!({})).await?;
+    let agents = answer.get("agents").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    Ok(agents.iter().any(|listed| listed.get("id").and_then(Value::as_str) == Some(agent)))
+}

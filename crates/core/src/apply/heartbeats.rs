@@ -1,0 +1,55 @@
+//! Heartbeat sync: the heartbeats of many agents in one config write.
+
+use std::collections::HashSet;
+
+use super::{FlowError, config};
+use crate::gateway::Call;
+use crate::gateway::roster::DesiredAgent;
+use crate::heartbeat;
+use crate::keys::AgentKeys;
+use crate::model::HeartbeatSync;
+use crate::outcome::Report;
+
+/// Makes the heartbeats of all agents as wanted. Where an agent comes twice, its last entry counts.
+pub(super) async fn run(
+    call: &Call,
+    job: &HeartbeatSync,
+    report: &mut Report,
+) -> Result<Option<&'static str>, FlowError> {
+    let desired = desired(job);
+    if desired.is_empty() {
+        report.summary = "no agents to sync".into();
+        return Ok(None);
+    }
+    let shape = config::settle(call, &desired, report).await?;
+    let changed = report.written.len();
+    report.summary = match changed {
+        0 => format!("the heartbeats of {} agents were as they should be; nothing was written", desired.len()),
+        _ => format!(
+            "the heartbeats of {} agents are as they should be; one config write changed {changed}",
+            desired.len()
+        ),
+    };
+    Ok(Some(shape.as_str()))
+}
+
+/// Entries in order of first mention, each with its last values. The name of an agent is left as it is.
+fn desired(job: &HeartbeatSync) -> Vec<DesiredAgent> {
+    let mut entries: Vec<DesiredAgent> = Vec::with_capacity(job.agents.len());
+    let mut seen = HashSet::new();
+    for agent in &job.agents {
+        let keys = AgentKeys::of_board_agent(agent, &job.gateway);
+        let entry = DesiredAgent {
+            id: keys.agent_id,
+            name: None,
+            workspace: keys.workspace_path,
+            heartbeat: heartbeat::config(agent),
+        };
+        if seen.insert(entry.id.clone()) {
+            entries.push(entry);
+        } else if let Some(earlier) = entries.iter_mut().find(|earlier| earlier.id == entry.id) {
+            *earlier = entry;
+        }
+    }
+    entries
+}

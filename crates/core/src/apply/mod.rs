@@ -1,0 +1,121 @@
+//! Makes a gateway as a job wants it: read first, write only what differs, read back.
+//!
+//! Each stage of a flow is a loop of reading, comparing and writing that ends when nothing differs any more. So a lost
+//! connection, a stale hash, a silently lost write and a job that was killed half-way are all dealt with by the same
+//! thing: the next reading.
+
+mod agent_files;
+mod cleanup;
+mod config;
+mod heartbeats;
+mod provision;
+mod session;
+mod wanted;
+
+use std::time::Duration;
+
+use crate::gateway::{Call, Clients, Endpoint, GatewayError, Step};
+use crate::mirror::Mirror;
+use crate::model::Job;
+use crate::outcome::{Failure, Outcome, Report, Skipped};
+use crate::overrides::TemplateError;
+use crate::render::Renderer;
+
+pub use wanted::Wanted;
+
+/// Everything that runs of jobs share: connections, templates, settings.
+#[derive(Debug)]
+pub struct Applier {
+    /// Connections to gateways.
+    pub clients: Clients,
+    /// Texts of the documents.
+    pub renderer: Renderer,
+    /// Local copies of the agents' own files.
+    pub mirror: Mirror,
+    /// Address of the main backend's API, shown to agents; none shows a placeholder.
+    pub base_url: Option<String>,
+}
+
+/// How a run ended, and its first requests.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Its first requests, for the record; empty if no gateway was asked.
+    pub steps: Vec<Step>,
+}
+
+/// Why a flow stopped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FlowError {
+    /// The gateway, see [`GatewayError`].
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
+    /// A template of an operator or of the agent.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+}
+
+impl From<FlowError> for Outcome {
+    fn from(error: FlowError) -> Self {
+        match error {
+            FlowError::Gateway(error) => error.into(),
+            FlowError::Template(error) => {
+                let action = "correct the template in the main backend or in templates.dir, then retry";
+                Self::Permanent(Failure::new("template", error.to_string()).with_action(action))
+            }
+        }
+    }
+}
+
+impl Applier {
+    /// Carries out one job. Always returns; running it again, or after it was killed anywhere, ends the same.
+    pub async fn apply(&self, job: &Job) -> Run {
+        let Some(gateway) = job.gateway() else {
+            let summary = "nothing to do: the gateway has no url".to_owned();
+            return Run {
+                outcome: Outcome::Done(Box::new(Report { summary, ..Report::default() })),
+                steps: Vec::new(),
+            };
+        };
+        let call = Call::new(self.clients.get(&Endpoint::of(gateway)));
+        let mut report = Report::default();
+        let flow = match job {
+            Job::Provision(_) | Job::ProvisionMain(_) => {
+                let wanted =
+                    Wanted::of(job, self.base_url.as_deref()).expect("both kinds of provisioning want an agent");
+                provision::run(self, &call, &wanted, &mut report).await
+            }
+            Job::Cleanup(job) => cleanup::run(&call, job, &mut report).await,
+            Job::HeartbeatSync(job) => heartbeats::run(&call, job, &mut report).await,
+            Job::Nothing(_) => unreachable!("a job without a gateway was answered above"),
+        };
+        let steps = call.steps();
+        let outcome = match flow {
+            Ok(roster) => {
+                report.changed = !report.written.is_empty();
+                call.account(&mut report, roster);
+                Outcome::Done(Box::new(report))
+            }
+            Err(error) => error.into(),
+        };
+        Run { outcome, steps }
+    }
+}
+
+impl Report {
+    fn skip(&mut self, what: impl Into<String>, why: impl Into<String>) {
+        let skipped = Skipped { what: what.into(), why: why.into() };
+        if !self.skipped.contains(&skipped) {
+            self.skipped.push(skipped);
+        }
+    }
+}
+
+/// How often a stage may write before it gives up: then something else undoes what it writes.
+const MAX_WRITES: u32 = 4;
+
+/// Waits between readings while a gateway takes in what was written: 50 ms, doubled up to 1 s.
+fn settling(reading: u32) -> Duration {
+    Duration::from_millis(50 << reading.min(5)).min(Duration::from_secs(1))
+}

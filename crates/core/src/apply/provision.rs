@@ -1,0 +1,62 @@
+//! Provisioning: the agent registered in the gateway's config, its files, its session; then everything read back.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::{Applier, FlowError, MAX_WRITES, Wanted, agent_files, config, session};
+use crate::gateway::roster::{Config, DesiredAgent};
+use crate::gateway::{Call, GatewayError, Method};
+use crate::outcome::Report;
+
+/// Makes an agent as wanted. The name of the roster's shape, for the report.
+pub(super) async fn run(
+    applier: &Applier,
+    call: &Call,
+    wanted: &Wanted,
+    report: &mut Report,
+) -> Result<Option<&'static str>, FlowError> {
+    // A template that cannot be rendered fails before anything is written.
+    agent_files::render(applier, wanted, &BTreeSet::new(), true)?;
+    call.open().await?;
+    let refused = agent_files::refused(call).await?;
+    let desired = [wanted.entry(&refused)];
+    for _ in 0..MAX_WRITES {
+        let shape = config::settle(call, &desired, report).await?;
+        agent_files::settle(applier, call, wanted, report).await?;
+        let label = session::settle(call, wanted, report).await?;
+        // Another writer may have undone the entry meanwhile; some gateways lose a write seconds after it.
+        if report.written.is_empty() || is_kept(call, wanted, &desired, label.as_deref()).await? {
+            if wanted.options.reset_session {
+                session::reset(call, wanted, report).await?;
+            }
+            report.summary = summary(wanted, report);
+            return Ok(Some(shape.as_str()));
+        }
+    }
+    Err(GatewayError::NotKept { what: format!("config of {}", wanted.keys.agent_id), rounds: MAX_WRITES }.into())
+}
+
+/// Reads config and session once more, in one round trip.
+async fn is_kept(
+    call: &Call,
+    wanted: &Wanted,
+    desired: &[DesiredAgent],
+    label: Option<&str>,
+) -> Result<bool, GatewayError> {
+    let mut questions = vec![(Method::ConfigGet, json!({}))];
+    questions.extend(session::questions(&wanted.keys.session_key));
+    let mut answers = call.read_all(questions).await?;
+    let sessions = answers.split_off(1);
+    let config = Config::read(&answers.remove(0)?)?;
+    Ok(config::is_settled(call, &config, desired) && session::is_kept(&sessions, wanted, label)?)
+}
+
+fn summary(wanted: &Wanted, report: &Report) -> String {
+    let agent = &wanted.keys.agent_id;
+    match report.written.len() {
+        0 => format!("agent {agent} was as it should be; nothing was written"),
+        1 => format!("agent {agent} is as it should be; one thing was written"),
+        count => format!("agent {agent} is as it should be; {count} things were written"),
+    }
+}

@@ -1,0 +1,359 @@
+//! Every document, for every kind of agent, on gateways that refuse nothing, some, or nearly everything.
+
+use std::collections::BTreeSet;
+
+use super::{heartbeat_prompt, render_shipped};
+use crate::context::{BoardContext, Context, NO_BASE_URL};
+use crate::documents::Document::{
+    self, Agents, Autonomy, Boot, Bootstrap, Heartbeat, Identity, Memory, SelfImage, Soul, TaskSoul, Tools, User,
+};
+
+/// What every measured gateway refuses.
+const REFUSED_ALWAYS: [Document; 4] = [Autonomy, Boot, SelfImage, TaskSoul];
+/// What gateways from 2026.8.1 on refuse.
+const REFUSED_LATELY: [Document; 6] = [Autonomy, Boot, Heartbeat, SelfImage, TaskSoul, Tools];
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Role {
+    Lead,
+    Agent,
+    Main,
+}
+
+impl Role {
+    const ALL: [Self; 3] = [Self::Lead, Self::Agent, Self::Main];
+
+    fn context(self) -> Context {
+        let board = (self != Self::Main).then(board);
+        Context { board, ..main_context() }
+    }
+
+    fn render(self, document: Document, refused: &BTreeSet<Document>) -> String {
+        render_shipped(document, &self.context(), self == Self::Lead, refused)
+    }
+}
+
+/// Every value is its own name, so that a text shows which ones it shows.
+fn main_context() -> Context {
+    let named = |name: &str| format!("<{name}>");
+    Context {
+        agent_name: named("agent_name"),
+        agent_id: named("agent_id"),
+        session_key: named("session_key"),
+        base_url: named("base_url"),
+        auth_token: named("auth_token"),
+        main_session_key: named("main_session_key"),
+        workspace_root: named("workspace_root"),
+        user_name: named("user_name"),
+        user_preferred_name: named("user_preferred_name"),
+        user_pronouns: named("user_pronouns"),
+        user_timezone: named("user_timezone"),
+        user_notes: named("user_notes"),
+        user_context: named("user_context"),
+        identity_role: named("identity_role"),
+        identity_communication_style: named("identity_communication_style"),
+        identity_emoji: named("identity_emoji"),
+        identity_autonomy_level: named("identity_autonomy_level"),
+        identity_verbosity: named("identity_verbosity"),
+        identity_output_format: named("identity_output_format"),
+        identity_update_cadence: named("identity_update_cadence"),
+        identity_purpose: named("identity_purpose"),
+        identity_personality: named("identity_personality"),
+        identity_custom_instructions: named("identity_custom_instructions"),
+        board: None,
+    }
+}
+
+fn board() -> BoardContext {
+    let named = |name: &str| format!("<{name}>");
+    BoardContext {
+        board_id: named("board_id"),
+        board_name: named("board_name"),
+        board_type: named("board_type"),
+        board_objective: named("board_objective"),
+        board_success_metrics: named("board_success_metrics"),
+        board_target_date: named("board_target_date"),
+        board_goal_confirmed: named("board_goal_confirmed"),
+        is_board_lead: named("is_board_lead"),
+        workspace_path: named("workspace_path"),
+    }
+}
+
+/// A context in which everything that may be unknown is.
+fn bare(role: Role) -> Context {
+    let empty = String::new;
+    Context {
+        user_name: empty(),
+        user_preferred_name: empty(),
+        user_pronouns: empty(),
+        user_timezone: empty(),
+        user_notes: empty(),
+        user_context: empty(),
+        identity_autonomy_level: empty(),
+        identity_verbosity: empty(),
+        identity_output_format: empty(),
+        identity_update_cadence: empty(),
+        identity_purpose: empty(),
+        identity_personality: empty(),
+        identity_custom_instructions: empty(),
+        agent_name: empty(),
+        board: role.context().board.map(|board| BoardContext {
+            board_objective: empty(),
+            board_success_metrics: "{}".to_owned(),
+            board_target_date: empty(),
+            ..board
+        }),
+        ..main_context()
+    }
+}
+
+fn set(documents: &[Document]) -> BTreeSet<Document> {
+    documents.iter().copied().collect()
+}
+
+/// Refused sets: nothing, what real gateways refuse, each document alone, and all but AGENTS.
+fn refusals() -> Vec<BTreeSet<Document>> {
+    let others: Vec<_> = Document::ALL.into_iter().filter(|document| *document != Agents).collect();
+    let mut sets = vec![set(&[]), set(&REFUSED_ALWAYS), set(&REFUSED_LATELY), set(&others)];
+    sets.extend(others.iter().map(|document| set(&[*document])));
+    sets
+}
+
+/// Every text that can be written: what, for whom, on which gateway.
+fn all_texts() -> impl Iterator<Item = (Document, Role, BTreeSet<Document>)> {
+    refusals().into_iter().flat_map(|refused| {
+        Role::ALL.into_iter().flat_map(move |role| {
+            let taken = Document::ALL.into_iter().filter(|document| !refused.contains(document)).collect::<Vec<_>>();
+            let refused = refused.clone();
+            taken.into_iter().map(move |document| (document, role, refused.clone()))
+        })
+    })
+}
+
+#[test]
+fn documents_show_their_variables() {
+    let identity = ["agent_id", "agent_name", "identity_communication_style", "identity_custom_instructions"]
+        .into_iter()
+        .chain(["identity_emoji", "identity_personality", "identity_purpose", "identity_role"])
+        .collect::<Vec<_>>();
+    let manner = ["identity_autonomy_level", "identity_output_format", "identity_update_cadence", "identity_verbosity"];
+    let goal = ["board_name", "board_objective", "board_success_metrics", "board_target_date", "board_type"];
+    let person = ["user_name", "user_notes", "user_preferred_name", "user_timezone"];
+    let place = ["agent_id", "agent_name", "auth_token", "base_url", "workspace_root"];
+    // The token is left out of heartbeats, of USER and of MAIN_AGENTS beside a TOOLS, though it could be shown there.
+    let expected: [(Role, Document, Vec<&str>); 15] = [
+        (Role::Agent, Autonomy, manner.to_vec()),
+        (Role::Main, Autonomy, manner.to_vec()),
+        (Role::Agent, Boot, vec!["base_url"]),
+        (Role::Lead, Heartbeat, [&goal[..], &["board_goal_confirmed"]].concat()),
+        (Role::Agent, Identity, identity.clone()),
+        (Role::Main, Identity, identity.clone()),
+        (Role::Main, Agents, vec!["base_url"]),
+        (Role::Main, Tools, place.to_vec()),
+        (Role::Main, User, [&person[..], &["base_url", "user_context", "user_pronouns"]].concat()),
+        (Role::Agent, Memory, [&goal[..], &["board_id"]].concat()),
+        (Role::Main, SelfImage, [&identity[..], &manner, &person, &["user_pronouns"]].concat()),
+        (
+            Role::Agent,
+            SelfImage,
+            [&identity[..], &manner, &person, &["board_goal_confirmed", "board_id", "board_name", "board_type"]]
+                .concat(),
+        ),
+        (Role::Agent, Tools, [&place[..], &["board_id", "workspace_path"]].concat()),
+        (Role::Agent, User, [&goal[..], &person, &["user_context"]].concat()),
+        (Role::Agent, Agents, [&goal[..], &["agent_name", "board_goal_confirmed"]].concat()),
+    ];
+    for (role, document, variables) in expected {
+        let text = role.render(document, &set(&[]));
+        for variable in variables {
+            assert!(
+                text.contains(&format!("<{variable}>")),
+                "{document:?} for {role:?} does not show {variable}:\n{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_unknown_has_a_fallback_or_is_left_out() {
+    for role in Role::ALL {
+        let context = bare(role);
+        let render = |document| render_shipped(document, &context, role == Role::Lead, &set(&[]));
+        let autonomy = render(Autonomy);
+        assert!(autonomy.contains("Your autonomy level: **balanced**"), "{autonomy}");
+        for line in ["- Update cadence: n/a", "- Verbosity: n/a", "- Output format: n/a"] {
+            assert!(autonomy.lines().any(|found| found == line), "{autonomy}");
+            assert!(render(SelfImage).lines().any(|found| found == line));
+        }
+        assert!(render(SelfImage).contains("- Autonomy level: n/a"));
+        assert!(!render(Identity).contains("## Purpose"));
+        assert!(render(User).contains("Nothing is known yet."));
+        assert!(render(Agents).contains("**Agent <agent_id>**"));
+    }
+}
+
+#[test]
+fn texts_have_no_holes() {
+    for (document, role, refused) in all_texts() {
+        let only_notes = Context { user_notes: "Likes tea.".to_owned(), ..bare(role) };
+        for context in [role.context(), bare(role), only_notes] {
+            let text = render_shipped(document, &context, role == Role::Lead, &refused);
+            let place = format!("{document:?} for {role:?} with {refused:?} refused:\n{text}");
+            let title = format!("# {}\n", document.file_name().trim_end_matches(".md"));
+            assert!(text.starts_with(&title) && text.trim() == text, "{place}");
+            for marker in ["None", "Some(", "{{", "{%", "{#", "****", "\n\n\n", "<is_board_lead>"] {
+                assert!(!text.contains(marker), "{marker:?} in {place}");
+            }
+            for line in text.lines() {
+                assert!(line == line.trim_end(), "{line:?} ends with a space in {place}");
+                let hole = line.starts_with("- ") && (line.ends_with(':') || line.contains("``"));
+                assert!(!hole, "{line:?} says nothing in {place}");
+            }
+            assert!(text.len() < 8 * 1024, "{} bytes: {place}", text.len());
+        }
+    }
+}
+
+#[test]
+fn the_token_is_in_tools_or_else_in_agents_and_nowhere_else() {
+    for (document, role, refused) in all_texts() {
+        let text = role.render(document, &refused);
+        let belongs = document == Tools || (document == Agents && refused.contains(&Tools));
+        assert_eq!(text.contains("<auth_token>"), belongs, "{document:?} for {role:?} with {refused:?} refused");
+        if belongs {
+            // Mission control finds the token again by this line.
+            assert!(text.lines().any(|line| line == "AUTH_TOKEN=<auth_token>"));
+        }
+    }
+}
+
+#[test]
+fn no_text_names_a_refused_file() {
+    for (document, role, refused) in all_texts() {
+        let text = role.render(document, &refused);
+        for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.') {
+            let named = Document::from_file_name(word.trim_end_matches('.'));
+            assert!(!named.is_some_and(|named| refused.contains(&named)), "{document:?} for {role:?} names {word}");
+        }
+    }
+}
+
+#[test]
+fn agents_carries_what_is_refused_and_only_that() {
+    let essentials = [
+        (Tools, "/api/v1/agent/heartbeat"),
+        (Heartbeat, "`HEARTBEAT_OK`"),
+        (Autonomy, "Your autonomy level: **<identity_autonomy_level>**"),
+        (Boot, "A restart ends turns in the middle."),
+    ];
+    for role in Role::ALL {
+        for refused in refusals() {
+            let text = role.render(Agents, &refused);
+            for (document, essential) in essentials {
+                assert_eq!(text.contains(essential), refused.contains(&document), "{document:?} for {role:?}:\n{text}");
+            }
+        }
+        let autonomy = role.render(Autonomy, &set(&[]));
+        let (_title, body) = autonomy.split_once("\n\n").expect("a document has a title and a body");
+        assert!(role.render(Agents, &set(&[Autonomy])).contains(body));
+    }
+}
+
+#[test]
+fn heartbeats_differ_by_kind_of_agent() {
+    let duties =
+        [(Role::Lead, "you do not take tasks"), (Role::Agent, "Read your tasks"), (Role::Main, "Pass on what waits")];
+    for (role, duty) in duties {
+        for other in Role::ALL {
+            let document = other.render(Heartbeat, &set(&[]));
+            let section = other.render(Agents, &set(&REFUSED_LATELY));
+            let prompt = heartbeat_prompt(&other.context(), other == Role::Lead);
+            for text in [document, section, prompt] {
+                assert_eq!(text.contains(duty), role == other, "{other:?}:\n{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_heartbeat_prompt_is_short_and_tells_nothing_about_the_agent() {
+    for role in Role::ALL {
+        let lead = role == Role::Lead;
+        let prompt = heartbeat_prompt(&role.context(), lead);
+        assert!(prompt.chars().count() <= 1500, "{} characters", prompt.chars().count());
+        assert!(prompt.contains("Check in as AGENTS.md says"));
+        assert!(prompt.ends_with("and leave that word out."), "{prompt}");
+        assert!(!prompt.contains('<'), "a value of the context in:\n{prompt}");
+        assert_eq!(prompt, heartbeat_prompt(&bare(role), lead));
+    }
+}
+
+#[test]
+fn a_goal_is_settled_when_it_is_stated_and_confirmed() {
+    let cases = [
+        ("goal", "true", "Grow", "{\"users\": 10}", true),
+        ("goal", "false", "Grow", "{\"users\": 10}", false),
+        ("goal", "true", "", "{\"users\": 10}", false),
+        ("goal", "true", "Grow", "{}", false),
+        ("general", "false", "", "{}", true),
+    ];
+    for (board_type, confirmed, objective, metrics, settled) in cases {
+        let board = BoardContext {
+            board_type: board_type.to_owned(),
+            board_goal_confirmed: confirmed.to_owned(),
+            board_objective: objective.to_owned(),
+            board_success_metrics: metrics.to_owned(),
+            ..board()
+        };
+        let context = Context { board: Some(board), ..main_context() };
+        for (document, lead) in [(Agents, true), (Agents, false), (Heartbeat, true)] {
+            let text = render_shipped(document, &context, lead, &set(&[]));
+            assert_eq!(text.contains("**This goal is not settled.**"), !settled, "{text}");
+            assert_eq!(text.contains("your first duty"), lead && !settled, "{text}");
+        }
+    }
+}
+
+#[test]
+fn without_an_address_the_agent_is_told_to_ask() {
+    for role in Role::ALL {
+        let context = Context { base_url: NO_BASE_URL.to_owned(), ..role.context() };
+        for document in Document::ALL {
+            let text = render_shipped(document, &context, role == Role::Lead, &set(&[]));
+            assert_eq!(text.contains(NO_BASE_URL), document == Tools, "{text}");
+            assert_eq!(text.contains("Ask <user_preferred_name> for the address"), document == Tools, "{text}");
+        }
+        assert!(!role.render(Tools, &set(&[])).contains("not set yet"));
+    }
+}
+
+#[test]
+fn the_check_in_survives_any_name() {
+    for name in ["Ada", "O'Brien \"the\" Tester", "back\\slash $(id) `id`", "zwei\nZeilen"] {
+        let context = Context { agent_name: name.to_owned(), ..Role::Agent.context() };
+        let text = render_shipped(Tools, &context, false, &set(&[]));
+        let body = text.split("-d '").nth(1).and_then(|rest| rest.split('\'').next()).expect("the check-in has a body");
+        let body: serde_json::Value = serde_json::from_str(body).expect("the body is JSON");
+        assert_eq!(body["name"], name);
+    }
+}
+
+#[test]
+fn a_main_agent_is_never_a_lead() {
+    for refused in refusals() {
+        for document in Document::ALL {
+            let context = Role::Main.context();
+            let texts = [true, false].map(|lead| render_shipped(document, &context, lead, &refused));
+            assert_eq!(texts[0], texts[1]);
+        }
+    }
+}
+
+#[test]
+fn first_day_and_character_are_there_for_everyone() {
+    for role in Role::ALL {
+        assert!(role.render(Bootstrap, &set(&[])).contains("delete this file"));
+        assert_eq!(role.render(Soul, &set(&[])), Role::Main.render(Soul, &set(&[])));
+        assert_eq!(role.render(TaskSoul, &set(&[])), Role::Main.render(TaskSoul, &set(&[])));
+    }
+}

@@ -1,0 +1,233 @@
+//! One run's view of a gateway: it counts what it costs, repeats reads when a connection is lost, never repeats a write.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+use tracing::debug;
+
+use super::client::Client;
+use super::connection::Shared;
+use super::error::GatewayError;
+use super::protocol::Method;
+use crate::outcome::{GatewayFacts, Report};
+
+/// Most steps kept of one run.
+const MAX_STEPS: usize = 64;
+/// Waits between attempts to reach a gateway that was there before: doubled from the first to the last.
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// One request of a run, for the record.
+#[derive(Debug, Clone, Serialize)]
+pub struct Step {
+    /// The method's name on the wire.
+    pub method: &'static str,
+    /// Milliseconds since the run began.
+    pub at_ms: u64,
+    /// Milliseconds that it took.
+    pub took_ms: u64,
+    /// What went wrong, if anything.
+    pub error: Option<String>,
+}
+
+/// A run's calls to one gateway.
+#[derive(Debug)]
+pub struct Call {
+    client: Arc<Client>,
+    began: Instant,
+    rpcs: AtomicU32,
+    round_trips: AtomicU32,
+    connections: AtomicU32,
+    config_writes: AtomicU32,
+    reached: AtomicBool,
+    facts: OnceLock<(GatewayFacts, String, bool)>,
+    steps: Mutex<Vec<Step>>,
+}
+
+impl Call {
+    /// A run that has not called yet.
+    #[must_use]
+    pub fn new(client: Arc<Client>) -> Self {
+        Self {
+            client,
+            began: Instant::now(),
+            rpcs: AtomicU32::new(0),
+            round_trips: AtomicU32::new(0),
+            connections: AtomicU32::new(0),
+            config_writes: AtomicU32::new(0),
+            reached: AtomicBool::new(false),
+            facts: OnceLock::new(),
+            steps: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The gateway.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The agent that the gateway uses when none is named; known once it was reached.
+    #[must_use]
+    pub fn default_agent(&self) -> &str {
+        self.facts.get().map_or("main", |(_, agent, _)| agent)
+    }
+
+    /// Whether the gateway spoke of roster ownership when it was reached: those keep agents under `agents.entries`.
+    #[must_use]
+    pub fn has_ownership(&self) -> bool {
+        self.facts.get().is_some_and(|(_, _, ownership)| *ownership)
+    }
+
+    /// The first requests of the run, in order.
+    #[must_use]
+    pub fn steps(&self) -> Vec<Step> {
+        self.steps.lock().expect("no panic happens under this lock").clone()
+    }
+
+    /// Fills in what the run has cost and whom it has spoken to.
+    pub fn account(&self, report: &mut Report, roster: Option<&'static str>) {
+        report.rpc_count = self.rpcs.load(Ordering::Relaxed);
+        report.round_trips = self.round_trips.load(Ordering::Relaxed);
+        report.connections = self.connections.load(Ordering::Relaxed);
+        report.config_writes = self.config_writes.load(Ordering::Relaxed);
+        report.gateway = self.facts.get().map(|(facts, ..)| GatewayFacts { roster, ..facts.clone() });
+    }
+
+    /// Connects, if there is no connection yet.
+    pub async fn open(&self) -> Result<(), GatewayError> {
+        self.connect().await.map(|_| ())
+    }
+
+    /// Asks one thing; asks again over a new connection when one is lost.
+    pub async fn read(&self, method: Method, params: Value) -> Result<Value, GatewayError> {
+        let mut answers = self.read_all(vec![(method, params)]).await?;
+        answers.pop().expect("one question has one answer")
+    }
+
+    /// Asks many things at once. The outer error is one that no connection can be had; each answer stands alone.
+    pub async fn read_all(
+        &self,
+        questions: Vec<(Method, Value)>,
+    ) -> Result<Vec<Result<Value, GatewayError>>, GatewayError> {
+        debug_assert!(questions.iter().all(|(method, _)| !method.is_mutating()), "a write is never repeated");
+        let mut patience = Patience::new(self.client.limits().patience);
+        loop {
+            let answers = self.exchange(&questions).await?;
+            let lost =
+                answers.iter().find_map(|answer| answer.as_ref().err().filter(|error| error.is_connection_lost()));
+            match lost {
+                Some(error) if patience.wait(error).await => {}
+                _ => return Ok(answers),
+            }
+        }
+    }
+
+    /// Sends one mutating request, once. When the error [may have been carried out](GatewayError::may_have_been_carried_out),
+    /// read before sending it again.
+    pub async fn write(&self, method: Method, params: Value) -> Result<Value, GatewayError> {
+        let mut answers = self.write_all(vec![(method, params)]).await?;
+        answers.pop().expect("one request has one answer")
+    }
+
+    /// Sends many mutating requests at once, each once.
+    pub async fn write_all(
+        &self,
+        requests: Vec<(Method, Value)>,
+    ) -> Result<Vec<Result<Value, GatewayError>>, GatewayError> {
+        let writes = requests.iter().filter(|(method, _)| *method == Method::ConfigPatch).count();
+        self.config_writes.fetch_add(u32::try_from(writes).unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.exchange(&requests).await
+    }
+
+    /// One round trip: all requests at once over one connection.
+    async fn exchange(&self, requests: &[(Method, Value)]) -> Result<Vec<Result<Value, GatewayError>>, GatewayError> {
+        let connection = self.connect().await?;
+        self.round_trips.fetch_add(1, Ordering::Relaxed);
+        let calls = requests.iter().map(|(method, params)| self.timed(&connection, *method, params));
+        Ok(join_all(calls).await)
+    }
+
+    async fn timed(&self, connection: &Shared, method: Method, params: &Value) -> Result<Value, GatewayError> {
+        let began = Instant::now();
+        let answer = connection.call(method, params).await;
+        self.record(method, began, answer.as_ref().err());
+        answer
+    }
+
+    /// The connection, patient with a gateway that this run has reached before: then it is restarting.
+    async fn connect(&self) -> Result<Shared, GatewayError> {
+        let mut patience = Patience::new(self.client.limits().patience);
+        loop {
+            let began = Instant::now();
+            match self.client.connection().await {
+                Ok((connection, new)) => {
+                    if new {
+                        self.connections.fetch_add(1, Ordering::Relaxed);
+                        self.round_trips.fetch_add(1, Ordering::Relaxed);
+                        self.record(Method::Connect, began, None);
+                    }
+                    self.reached.store(true, Ordering::Relaxed);
+                    self.facts.get_or_init(|| {
+                        let hello = connection.hello();
+                        let facts =
+                            GatewayFacts { version: hello.version.clone(), protocol: hello.protocol, roster: None };
+                        (facts, hello.default_agent.clone(), hello.has_ownership)
+                    });
+                    return Ok(connection);
+                }
+                Err(error) => {
+                    self.record(Method::Connect, began, Some(&error));
+                    let restarting = self.reached.load(Ordering::Relaxed) && error.is_connection_lost();
+                    if !(restarting && patience.wait(&error).await) {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    fn record(&self, method: Method, began: Instant, error: Option<&GatewayError>) {
+        self.rpcs.fetch_add(1, Ordering::Relaxed);
+        let mut steps = self.steps.lock().expect("no panic happens under this lock");
+        if steps.len() < MAX_STEPS {
+            steps.push(Step {
+                method: method.as_str(),
+                at_ms: millis(began.duration_since(self.began)),
+                took_ms: millis(began.elapsed()),
+                error: error.map(ToString::to_string),
+            });
+        }
+    }
+}
+
+/// Waits that double, within a bound in all.
+struct Patience {
+    next: Duration,
+    until: Instant,
+}
+
+impl Patience {
+    fn new(bound: Duration) -> Self {
+        Self { next: RECONNECT.0, until: Instant::now() + bound }
+    }
+
+    /// Waits a while; false when patience is at its end.
+    async fn wait(&mut self, error: &GatewayError) -> bool {
+        if Instant::now() + self.next > self.until {
+            return false;
+        }
+        debug!(%error, wait_ms = millis(self.next), "waiting for the gateway");
+        sleep(self.next).await;
+        self.next = (self.next * 2).min(RECONNECT.1);
+        true
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,198 @@
+//! One gateway as this process knows it: where it is, the connection to it, and what it has shown it can do.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex as AsyncMutex;
+use tracing::{debug, info};
+use url::Url;
+
+use super::connection::{Connection, Shared};
+use super::device::DeviceIdentity;
+use super::error::GatewayError;
+use super::protocol::{Method, SCOPES};
+use crate::documents::Document;
+use crate::model;
+
+/// Where a gateway is and how to get in.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// `ws://` or `wss://`. The token is never put into it.
+    pub url: Url,
+    /// Sent in the connect frame only.
+    pub token: Option<SecretString>,
+    /// Accept a certificate that cannot be verified.
+    pub allow_insecure_tls: bool,
+}
+
+impl Endpoint {
+    /// The endpoint of a job's gateway.
+    #[must_use]
+    pub fn of(gateway: &model::Gateway) -> Self {
+        let token = gateway.token.clone().filter(|token| !token.expose_secret().is_empty());
+        Self { url: gateway.url.clone(), token, allow_insecure_tls: gateway.allow_insecure_tls }
+    }
+
+    /// Tells endpoints apart without keeping a token as a key.
+    fn fingerprint(&self) -> [u8; 32] {
+        let token = self.token.as_ref().map_or("", ExposeSecret::expose_secret);
+        Sha256::new()
+            .chain_update(self.url.as_str())
+            .chain_update([0, u8::from(self.allow_insecure_tls)])
+            .chain_update(token)
+            .finalize()
+            .into()
+    }
+}
+
+/// How long to wait for a gateway.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Upper bound of every method's own deadline (20 s to connect, 120 s to create or delete, else 90 s).
+    pub call: Duration,
+    /// How long a run waits for a gateway that it has reached before: restarts, reloads, lost connections.
+    pub patience: Duration,
+    /// A connection that nobody has used for this long is closed.
+    pub idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { call: Duration::from_secs(120), patience: Duration::from_secs(30), idle: Duration::from_secs(60) }
+    }
+}
+
+impl Limits {
+    pub(super) fn deadline(&self, method: Method) -> Duration {
+        method.deadline().min(self.call)
+    }
+}
+
+/// What a gateway has shown by its answers. Forgotten with the process; a wrong memory costs one refused call.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Capabilities {
+    /// Documents that it does not keep; none until it was asked.
+    pub(crate) refused_files: Option<BTreeSet<Document>>,
+    /// Config keys of ours that it does not know, as `heartbeat.NAME` or `channels.defaults.heartbeat`.
+    pub(crate) refused_keys: BTreeSet<String>,
+    /// Longest session label, in characters.
+    pub(crate) label_limit: Option<usize>,
+}
+
+/// One gateway of this process.
+#[derive(Debug)]
+pub struct Client {
+    endpoint: Endpoint,
+    identity: Arc<DeviceIdentity>,
+    limits: Limits,
+    connection: AsyncMutex<Option<Shared>>,
+    capabilities: Mutex<Capabilities>,
+    /// Held from reading the config to reading it back: gateways lose concurrent writes silently.
+    pub(crate) config_writer: AsyncMutex<()>,
+}
+
+impl Client {
+    /// A client that connects when it is first used.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, identity: Arc<DeviceIdentity>, limits: Limits) -> Self {
+        Self {
+            endpoint,
+            identity,
+            limits,
+            connection: AsyncMutex::new(None),
+            capabilities: Mutex::new(Capabilities::default()),
+            config_writer: AsyncMutex::new(()),
+        }
+    }
+
+    pub(super) const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        self.capabilities.lock().expect("no panic happens under this lock").clone()
+    }
+
+    pub(crate) fn learn(&self, lesson: impl FnOnce(&mut Capabilities)) {
+        lesson(&mut self.capabilities.lock().expect("no panic happens under this lock"));
+    }
+
+    /// The open connection, or a new one; whether it is new. Several callers wait for one attempt.
+    pub(super) async fn connection(&self) -> Result<(Shared, bool), GatewayError> {
+        let mut slot = self.connection.lock().await;
+        if let Some(connection) = slot.as_ref().filter(|connection| !connection.is_closed()) {
+            return Ok((Arc::clone(connection), false));
+        }
+        *slot = None;
+        let connection = Arc::new(self.open().await?);
+        *slot = Some(Arc::clone(&connection));
+        Ok((connection, true))
+    }
+
+    async fn open(&self) -> Result<Connection, GatewayError> {
+        let first = Connection::open(&self.endpoint, Some(&self.identity), self.limits).await;
+        let (connection, request) = match first {
+            Err(GatewayError::Refused(error)) if error.code == "NOT_PAIRED" => {
+                let request = error.details.get("requestId").and_then(|id| id.as_str()).map(str::to_owned);
+                // Old gateways let a backend in without a device; newer ones connect it without any scope.
+                match Connection::open(&self.endpoint, None, self.limits).await {
+                    Ok(connection) => (connection, request),
+                    Err(_) => return Err(GatewayError::Refused(error)),
+                }
+            }
+            other => (other?, None),
+        };
+        let hello = connection.hello();
+        if hello.scopes.as_ref().is_some_and(|scopes| !scopes.iter().any(|scope| scope == SCOPES[2])) {
+            return Err(GatewayError::MissingScope { request });
+        }
+        if !hello.methods.is_empty() {
+            if let Some(missing) = Method::REQUIRED.iter().find(|method| !hello.methods.contains(method.as_str())) {
+                return Err(GatewayError::TooOld { method: missing.as_str() });
+            }
+        }
+        info!(
+            host = self.endpoint.url.host_str(),
+            version = hello.version,
+            protocol = hello.protocol,
+            "gateway connected"
+        );
+        Ok(connection)
+    }
+}
+
+/// The gateways of this process, one client each.
+#[derive(Debug)]
+pub struct Clients {
+    identity: Arc<DeviceIdentity>,
+    limits: Limits,
+    clients: Mutex<HashMap<[u8; 32], Arc<Client>>>,
+}
+
+impl Clients {
+    /// No clients yet; they are made when a job needs one.
+    #[must_use]
+    pub fn new(identity: Arc<DeviceIdentity>, limits: Limits) -> Self {
+        Self { identity, limits, clients: Mutex::new(HashMap::new()) }
+    }
+
+    /// The client of a gateway. A changed url or token is another client; clients that nobody holds are dropped.
+    #[must_use]
+    pub fn get(&self, endpoint: &Endpoint) -> Arc<Client> {
+        /// Beyond this many, clients without a running job are forgotten, and so are their capabilities.
+        const KEEP: usize = 1000;
+        let mut clients = self.clients.lock().expect("no panic happens under this lock");
+        let key = endpoint.fingerprint();
+        if clients.len() >= KEEP && !clients.contains_key(&key) {
+            clients.retain(|_, client| Arc::strong_count(client) > 1);
+            debug!(kept = clients.len(), "forgot unused gateways");
+        }
+        let client = clients
+            .entry(key)
+            .or_insert_with(|| Arc::new(Client::new(endpoint.clone(), Arc::clone(&self.identity), self.limits)));
+        Arc::clone(client)
+    }
+}

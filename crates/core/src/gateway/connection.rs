@@ -1,0 +1,369 @@
+//! One multiplexed WebSocket connection: requests are pipelined and matched to answers by id.
+//!
+//! A task of its own owns the socket. It answers pings, ignores events but for what they say about the end, and ends
+//! when the socket does, when the gateway falls silent for two and a half ticks, or when nobody has used it for a while.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::UrlError;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+use tracing::{debug, trace};
+
+use super::client::{Endpoint, Limits};
+use super::device::DeviceIdentity;
+use super::error::{GatewayError, RpcError};
+use super::protocol::{CLIENT_ID, CLIENT_MODE, Frame, Hello, Method, PROTOCOLS, ROLE, Request, SCOPES};
+use super::tls;
+
+/// Largest frame taken from a gateway: its own limit of 25 MiB and some room.
+const MAX_FRAME: usize = 32 * 1024 * 1024;
+/// Requests in flight at once; the newest gateways refuse some of several hundred.
+const MAX_IN_FLIGHT: usize = 32;
+/// The challenge comes within a millisecond of the upgrade on every version; one that sends none is asked without.
+const CHALLENGE_WAIT: Duration = Duration::from_millis(2500);
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Reply = Result<Value, GatewayError>;
+
+/// An open session with a gateway.
+#[derive(Debug)]
+pub(super) struct Connection {
+    hello: Hello,
+    requests: mpsc::UnboundedSender<Pending>,
+    slots: Semaphore,
+    next_id: AtomicU64,
+    limits: Limits,
+}
+
+/// A request on its way to the socket's task.
+#[derive(Debug)]
+struct Pending {
+    id: String,
+    method: Method,
+    text: String,
+    reply: oneshot::Sender<Reply>,
+}
+
+impl Connection {
+    /// Connects, answers the challenge and checks what the gateway grants.
+    pub(super) async fn open(
+        endpoint: &Endpoint,
+        identity: Option<&DeviceIdentity>,
+        limits: Limits,
+    ) -> Result<Self, GatewayError> {
+        let connecting = limits.deadline(Method::Connect);
+        let late = || GatewayError::Unreachable { reason: format!("no connection within {} s", connecting.as_secs()) };
+        timeout(connecting, Self::try_open(endpoint, identity, limits)).await.map_err(|_| late())?
+    }
+
+    async fn try_open(
+        endpoint: &Endpoint,
+        identity: Option<&DeviceIdentity>,
+        limits: Limits,
+    ) -> Result<Self, GatewayError> {
+        let mut socket = upgrade(endpoint).await?;
+        let challenge = read_challenge(&mut socket).await?;
+        let params = connect_params(endpoint.token.as_ref(), identity, challenge);
+        let text = encode("0", Method::Connect, &params);
+        socket.send(Message::text(text)).await.map_err(|error| ended(&error))?;
+        let hello = read_hello(&mut socket).await?;
+        let (requests, queue) = mpsc::unbounded_channel();
+        let task = Task::new(socket, queue, &hello, limits.idle);
+        tokio::spawn(task.run());
+        Ok(Self { hello, requests, slots: Semaphore::new(MAX_IN_FLIGHT), next_id: AtomicU64::new(1), limits })
+    }
+
+    pub(super) const fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.requests.is_closed()
+    }
+
+    /// Sends a request and waits for its answer, its deadline, or the end of the connection.
+    pub(super) async fn call(&self, method: Method, params: &Value) -> Reply {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed).to_string();
+        let text = encode(&id, method, params);
+        let limit = self.hello.max_payload;
+        if text.len() > limit {
+            return Err(GatewayError::TooLarge { method, size: text.len(), limit });
+        }
+        let unsent = || GatewayError::Closed { method, code: None, reason: "before it was sent".into(), sent: false };
+        let after = self.limits.deadline(method);
+        let exchange = async {
+            let _slot = self.slots.acquire().await.map_err(|_| unsent())?;
+            let (reply, answer) = oneshot::channel();
+            self.requests.send(Pending { id, method, text, reply }).map_err(|_| unsent())?;
+            // A task that ends drops what it has not sent.
+            answer.await.unwrap_or_else(|_| Err(unsent()))
+        };
+        timeout(after, exchange).await.unwrap_or(Err(GatewayError::Timeout { method, after }))
+    }
+}
+
+/// The task that owns the socket.
+struct Task {
+    socket: Socket,
+    queue: mpsc::UnboundedReceiver<Pending>,
+    waiting: HashMap<String, (Method, oneshot::Sender<Reply>)>,
+    /// No frame for this long means that the other end is gone.
+    silence: Duration,
+    /// No request for this long means that the connection is not needed.
+    idle: Duration,
+}
+
+/// Why a connection ended.
+struct End {
+    code: Option<u16>,
+    reason: String,
+    garbage: bool,
+}
+
+impl Task {
+    fn new(socket: Socket, queue: mpsc::UnboundedReceiver<Pending>, hello: &Hello, idle: Duration) -> Self {
+        Self { socket, queue, waiting: HashMap::new(), silence: hello.tick * 5 / 2, idle }
+    }
+
+    async fn run(mut self) {
+        let end = self.serve().await;
+        debug!(code = end.code, reason = %end.reason, unanswered = self.waiting.len(), "gateway connection ended");
+        self.queue.close();
+        for (_, (method, reply)) in self.waiting.drain() {
+            let error = if end.garbage {
+                GatewayError::Garbage { method, reason: end.reason.clone() }
+            } else {
+                GatewayError::Closed { method, code: end.code, reason: end.reason.clone(), sent: true }
+            };
+            // A caller that has given up does not listen any more.
+            let _ = reply.send(Err(error));
+        }
+        // The other end may be gone already.
+        let _ = timeout(Duration::from_secs(1), self.socket.close(None)).await;
+    }
+
+    async fn serve(&mut self) -> End {
+        let mut heard = Instant::now();
+        let mut used = heard;
+        loop {
+            let quiet =
+                if self.waiting.is_empty() { heard + self.silence } else { heard + self.silence.max(self.idle) };
+            let deadline = if self.waiting.is_empty() { quiet.min(used + self.idle) } else { quiet };
+            tokio::select! {
+                request = self.queue.recv() => {
+                    let Some(request) = request else { return End::of("no longer needed") };
+                    used = Instant::now();
+                    self.waiting.insert(request.id, (request.method, request.reply));
+                    if let Err(error) = self.socket.send(Message::text(request.text)).await {
+                        return End::of(error.to_string());
+                    }
+                }
+                message = self.socket.next() => {
+                    heard = Instant::now();
+                    if let Some(end) = self.take(message) {
+                        return end;
+                    }
+                }
+                () = sleep_until(deadline) => return End::of(if deadline == quiet { "silent" } else { "idle" }),
+            }
+        }
+    }
+
+    /// Deals with what the socket gave; the end of the connection, if it is that.
+    fn take(&mut self, message: Option<Result<Message, WsError>>) -> Option<End> {
+        let text = match message {
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Close(frame))) => {
+                let (code, reason) = frame.map_or((None, String::new()), |frame| {
+                    (Some(u16::from(frame.code)), frame.reason.chars().filter(|c| !c.is_control()).take(120).collect())
+                });
+                return Some(End { code, reason, garbage: false });
+            }
+            Some(Ok(Message::Binary(_))) => return Some(End::garbage("a binary frame")),
+            Some(Ok(_)) => return None,
+            Some(Err(error)) => return Some(End::of(error.to_string())),
+            None => return Some(End::of("closed without a close frame")),
+        };
+        match serde_json::from_str(&text) {
+            Ok(Frame::Res { id, ok, payload, error }) => {
+                if let Some((method, reply)) = self.waiting.remove(&id) {
+                    let answer = if ok { Ok(payload) } else { Err(answered(method, error)) };
+                    let _ = reply.send(answer);
+                }
+                None
+            }
+            Ok(Frame::Event { event, .. }) => {
+                trace!(event, "gateway event");
+                None
+            }
+            Ok(Frame::Other) => None,
+            Err(_) => Some(End::garbage("a frame that is not a gateway's")),
+        }
+    }
+}
+
+impl End {
+    fn of(reason: impl Into<String>) -> Self {
+        Self { code: None, reason: reason.into(), garbage: false }
+    }
+
+    fn garbage(reason: &str) -> Self {
+        Self { code: None, reason: reason.to_owned(), garbage: true }
+    }
+}
+
+fn answered(method: Method, error: Option<RpcError>) -> GatewayError {
+    match error {
+        Some(error) => GatewayError::Rpc { method, error },
+        None => GatewayError::Garbage { method, reason: "an error answer without an error".into() },
+    }
+}
+
+fn encode(id: &str, method: Method, params: &Value) -> String {
+    let request = Request { kind: "req", id, method: method.as_str(), params };
+    serde_json::to_string(&request).expect("JSON values always serialise")
+}
+
+async fn upgrade(endpoint: &Endpoint) -> Result<Socket, GatewayError> {
+    let unreachable = |error: io::Error| GatewayError::Unreachable { reason: error.to_string() };
+    let url = &endpoint.url;
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let port = url.port_or_known_default().unwrap_or(80);
+    let stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
+    stream.set_nodelay(true).map_err(unreachable)?;
+    let tls_error = |error: rustls::Error| GatewayError::Tls { reason: error.to_string() };
+    let connector = tls::connector(url.scheme() == "wss", endpoint.allow_insecure_tls).map_err(tls_error)?;
+    let request = url.as_str().into_client_request().map_err(|error| refused_upgrade(&error))?;
+    let config = WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
+    let (socket, _) = client_async_tls_with_config(request, stream, Some(config), Some(connector))
+        .await
+        .map_err(|error| refused_upgrade(&error))?;
+    Ok(socket)
+}
+
+fn refused_upgrade(error: &WsError) -> GatewayError {
+    match error {
+        WsError::Http(response) if response.status() == 503 => {
+            GatewayError::Starting { reason: "HTTP 503".into(), retry_after: None }
+        }
+        WsError::Http(response) => {
+            GatewayError::NotAGateway { reason: format!("the address answers HTTP {}", response.status().as_u16()) }
+        }
+        WsError::Tls(error) => GatewayError::Tls { reason: error.to_string() },
+        WsError::Url(UrlError::TlsFeatureNotEnabled) => GatewayError::Tls { reason: "not built in".into() },
+        // rustls reports a bad certificate as an I/O error of kind InvalidData.
+        WsError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            GatewayError::Tls { reason: error.to_string() }
+        }
+        WsError::Protocol(error) => GatewayError::NotAGateway { reason: error.to_string() },
+        other => GatewayError::Unreachable { reason: other.to_string() },
+    }
+}
+
+/// The error of a socket that ended during the handshake.
+fn ended(error: &WsError) -> GatewayError {
+    GatewayError::Unreachable { reason: format!("closed during the handshake ({error})") }
+}
+
+/// The challenge's nonce and time; none from a gateway that sends no challenge.
+async fn read_challenge(socket: &mut Socket) -> Result<Option<(String, u64)>, GatewayError> {
+    let Ok(payload) = timeout(
+        CHALLENGE_WAIT,
+        next_payload(socket, |frame| match frame {
+            Frame::Event { event, payload } if event == "connect.challenge" => Some(Ok(payload)),
+            _ => None,
+        }),
+    )
+    .await
+    else {
+        return Ok(None);
+    };
+    let payload = payload?;
+    let nonce = payload.get("nonce").and_then(Value::as_str).map(str::to_owned);
+    Ok(nonce.zip(payload.get("ts").and_then(Value::as_u64)))
+}
+
+/// Params of the connect request: who connects, with which rights, and the proof of the device's key.
+fn connect_params(
+    token: Option<&SecretString>,
+    identity: Option<&DeviceIdentity>,
+    challenge: Option<(String, u64)>,
+) -> Value {
+    let mut params = json!({
+        "minProtocol": PROTOCOLS.0,
+        "maxProtocol": PROTOCOLS.1,
+        "client": {
+            "id": CLIENT_ID,
+            "version": env!("CARGO_PKG_VERSION"),
+            "platform": std::env::consts::OS,
+            "mode": CLIENT_MODE,
+        },
+        "role": ROLE,
+        "scopes": SCOPES,
+    });
+    if let Some(token) = token {
+        params["auth"] = json!({ "token": token.expose_secret() });
+    }
+    if let (Some(identity), Some((nonce, signed_at))) = (identity, challenge) {
+        params["device"] = identity.sign(&nonce, signed_at, token);
+    }
+    params
+}
+
+async fn read_hello(socket: &mut Socket) -> Result<Hello, GatewayError> {
+    let payload = next_payload(socket, |frame| match frame {
+        Frame::Res { id, ok, payload, error } if id == "0" => Some(match (ok, error) {
+            (true, _) => Ok(payload),
+            (false, Some(error)) => Err(GatewayError::Refused(error)),
+            (false, None) => Err(answered(Method::Connect, None)),
+        }),
+        _ => None,
+    })
+    .await?;
+    Hello::read(&payload).ok_or_else(|| GatewayError::NotAGateway { reason: "no hello in the answer".into() })
+}
+
+/// Reads until a frame is what is looked for.
+async fn next_payload(
+    socket: &mut Socket,
+    wanted: impl Fn(Frame) -> Option<Result<Value, GatewayError>>,
+) -> Result<Value, GatewayError> {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Text(text))) => {
+                let frame = serde_json::from_str(&text)
+                    .map_err(|_| GatewayError::NotAGateway { reason: "a frame that is not a gateway's".into() })?;
+                if let Some(found) = wanted(frame) {
+                    return found;
+                }
+            }
+            Some(Ok(Message::Close(frame))) => {
+                let code = frame.as_ref().map(|frame| u16::from(frame.code));
+                let reason = format!("closed during the handshake (code {})", code.unwrap_or(1005));
+                return Err(match code {
+                    Some(1012 | 1013) => GatewayError::Starting { reason, retry_after: None },
+                    _ => GatewayError::Unreachable { reason },
+                });
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(ended(&error)),
+            None => return Err(GatewayError::Unreachable { reason: "closed during the handshake".into() }),
+        }
+    }
+}
+
+/// Shared so that calls in flight keep their connection while a new one is made.
+pub(super) type Shared = Arc<Connection>;

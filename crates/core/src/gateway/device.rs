@@ -1,0 +1,167 @@
+//! The worker's device identity: an Ed25519 key that gateways know it by.
+//!
+//! A gateway that is not on the same machine wants a person to approve this key once. So it is kept in a file that
+//! only the worker's user can read, shared by all workers of an installation, and never replaced silently: a file
+//! that cannot be used is an error, because a new key would mean a new approval on every gateway.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::{Signer, SigningKey};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::protocol::{CLIENT_ID, CLIENT_MODE, ROLE, SCOPES};
+
+/// Why there is no identity.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// The file cannot be read or made.
+    #[error("device key {path}: {source}; give the worker's user access to it, or set another data directory")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The file does not hold a key.
+    #[error(
+        "device key {path} is not a key ({reason}); restore it from a backup, or delete it and approve the new key on each gateway"
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Others could read the key.
+    #[error("device key {path} can be read by others (mode {mode:o}); run `chmod 600 {path}`")]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its mode bits.
+        mode: u32,
+    },
+}
+
+/// An Ed25519 key and the id that gateways know it by.
+pub struct DeviceIdentity {
+    key: SigningKey,
+    id: String,
+}
+
+impl std::fmt::Debug for DeviceIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeviceIdentity").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl DeviceIdentity {
+    /// A key that lives as long as the process; for tests and for gateways on loopback.
+    #[must_use]
+    pub fn ephemeral() -> Self {
+        Self::from_seed(rand::random())
+    }
+
+    /// Reads the key of `path`; makes it, with mode 0600, if there is no such file.
+    pub fn load_or_create(path: &Path) -> Result<Self, DeviceError> {
+        let io = |source| DeviceError::Io { path: path.to_owned(), source };
+        match fs::read_to_string(path) {
+            Ok(text) => Self::read(path, &text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let identity = Self::ephemeral();
+                match identity.save(path) {
+                    Ok(()) => Ok(identity),
+                    // Another worker of this installation was faster: its key is the one.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        Self::read(path, &fs::read_to_string(path).map_err(io)?)
+                    }
+                    Err(error) => Err(io(error)),
+                }
+            }
+            Err(error) => Err(io(error)),
+        }
+    }
+
+    /// What gateways know the key by: hex SHA-256 of the public key.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The `device` member of the connect frame: a signature (version 2) over who connects, when, and the challenge.
+    pub(super) fn sign(&self, nonce: &str, signed_at: u64, token: Option<&SecretString>) -> Value {
+        let token = token.map_or("", ExposeSecret::expose_secret);
+        let scopes = SCOPES.join(",");
+        let payload = format!("v2|{}|{CLIENT_ID}|{CLIENT_MODE}|{ROLE}|{scopes}|{signed_at}|{token}|{nonce}", self.id);
+        json!({
+            "id": self.id,
+            "publicKey": URL_SAFE_NO_PAD.encode(self.key.verifying_key().as_bytes()),
+            "signature": URL_SAFE_NO_PAD.encode(self.key.sign(payload.as_bytes()).to_bytes()),
+            "signedAt": signed_at,
+            "nonce": nonce,
+        })
+    }
+
+    fn from_seed(seed: [u8; 32]) -> Self {
+        let key = SigningKey::from_bytes(&seed);
+        let id = Sha256::digest(key.verifying_key().as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { key, id }
+    }
+
+    fn read(path: &Path, text: &str) -> Result<Self, DeviceError> {
+        let corrupt = |reason| DeviceError::Corrupt { path: path.to_owned(), reason };
+        let mode = fs::metadata(path).map_err(|source| DeviceError::Io { path: path.to_owned(), source })?;
+        let mode = mode.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(DeviceError::Exposed { path: path.to_owned(), mode });
+        }
+        let seed = URL_SAFE_NO_PAD.decode(text.trim()).map_err(|_| corrupt("not base64url"))?;
+        Ok(Self::from_seed(seed.try_into().map_err(|_| corrupt("not 32 bytes"))?))
+    }
+
+    /// Writes to a temporary file and links it into place, so that a crash leaves no half of a key and two workers
+    /// that start at once agree on one.
+    fn save(&self, path: &Path) -> io::Result<()> {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        let written = (|| {
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+            file.write_all(URL_SAFE_NO_PAD.encode(self.key.to_bytes()).as_bytes())?;
+            file.sync_all()?;
+            fs::hard_link(&temporary, path)
+        })();
+        fs::remove_file(&temporary).or_else(|error| if written.is_err() { Ok(()) } else { Err(error) })?;
+        written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_kept_private_and_never_replaced() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("data/device.key");
+        let first = DeviceIdentity::load_or_create(&path).expect("made");
+        let second = DeviceIdentity::load_or_create(&path).expect("read");
+        assert_eq!(first.id(), second.id());
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("chmod");
+        assert!(matches!(DeviceIdentity::load_or_create(&path), Err(DeviceError::Exposed { mode: 0o644, .. })));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("chmod");
+        fs::write(&path, "half a ke").expect("written");
+        assert!(matches!(DeviceIdentity::load_or_create(&path), Err(DeviceError::Corrupt { .. })));
+        assert_eq!(fs::read_to_string(&path).expect("kept"), "half a ke");
+    }
+}

@@ -1,0 +1,371 @@
+//! What can go wrong with a gateway, and the one table that turns it into an [`Outcome`].
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::protocol::Method;
+use crate::outcome::{Failure, Outcome};
+
+/// Longest piece of a gateway's own words that is kept, in characters.
+const MAX_QUOTE: usize = 400;
+
+/// An error answer, in the gateway's own words.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct RpcError {
+    /// `INVALID_REQUEST` for nearly everything; `UNAVAILABLE`, `NOT_PAIRED`, `FORBIDDEN` for the rest.
+    #[serde(default)]
+    pub code: String,
+    /// Often the only thing that tells errors apart.
+    #[serde(default)]
+    pub message: String,
+    /// Machine-readable parts, on newer gateways.
+    #[serde(default)]
+    pub details: Value,
+    /// How long to wait, in milliseconds.
+    #[serde(default, rename = "retryAfterMs")]
+    pub retry_after_ms: Option<u64>,
+}
+
+impl RpcError {
+    /// Whether the message has these words, in any case.
+    #[must_use]
+    pub fn says(&self, words: &str) -> bool {
+        self.message.to_lowercase().contains(words)
+    }
+
+    /// No agent of that id: never there, deleted, or not yet loaded after a config write.
+    #[must_use]
+    pub fn is_agent_unknown(&self) -> bool {
+        self.says("unknown agent id") || (self.says("agent \"") && self.says("\" not found"))
+    }
+
+    /// The gateway does not keep a file of that name.
+    #[must_use]
+    pub fn is_file_unsupported(&self) -> bool {
+        self.says("unsupported file")
+    }
+
+    /// Somebody else changed the config since it was read.
+    #[must_use]
+    pub fn is_config_stale(&self) -> bool {
+        self.says("config changed since last load")
+    }
+
+    /// Another session of the agent has that label.
+    #[must_use]
+    pub fn is_label_taken(&self) -> bool {
+        self.says("label already in use")
+    }
+
+    /// The longest label that the gateway takes, when the one sent was too long.
+    #[must_use]
+    pub fn label_limit(&self) -> Option<usize> {
+        let at = self.message.to_lowercase().find("not have more than ")?;
+        if !self.says("/label") {
+            return None;
+        }
+        self.message[at..].split_whitespace().find_map(|word| word.parse().ok())
+    }
+
+    /// The config keys that the gateway does not know, as dotted paths.
+    #[must_use]
+    pub fn unrecognized_keys(&self) -> Vec<String> {
+        let issues = self.details.get("issues").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        issues
+            .iter()
+            .filter_map(|issue| {
+                let path = issue.get("path")?.as_str()?;
+                let (_, keys) = issue.get("message")?.as_str()?.split_once("nrecognized key")?;
+                Some(keys.split('"').skip(1).step_by(2).map(move |key| format!("{path}.{key}")))
+            })
+            .flatten()
+            .collect()
+    }
+
+    fn detail(&self, key: &str) -> Option<&str> {
+        self.details.get(key).and_then(Value::as_str)
+    }
+
+    /// The gateway's words, cut and without control characters, fit for a log line.
+    fn quote(&self) -> String {
+        let words: String = self.message.chars().filter(|c| !c.is_control()).take(MAX_QUOTE).collect();
+        if words.is_empty() { self.code.clone() } else { words }
+    }
+}
+
+/// A call that did not succeed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// No connection could be made.
+    #[error("cannot reach the gateway: {reason}")]
+    Unreachable {
+        /// The operating system's or HTTP's words.
+        reason: String,
+    },
+    /// The address answers, but not as a gateway.
+    #[error("{reason}; check the gateway's url")]
+    NotAGateway {
+        /// What it answered.
+        reason: String,
+    },
+    /// The certificate cannot be trusted, or TLS failed otherwise.
+    #[error("TLS failed: {reason}")]
+    Tls {
+        /// The TLS library's words.
+        reason: String,
+    },
+    /// The gateway is starting or restarting.
+    #[error("the gateway is starting: {reason}")]
+    Starting {
+        /// How it showed.
+        reason: String,
+        /// How long it asked to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The gateway refused to open a session.
+    #[error("the gateway refused the connection: {}", .0.message)]
+    Refused(RpcError),
+    /// The session has not the rights that provisioning needs.
+    #[error("the gateway gives this worker no operator.admin scope")]
+    MissingScope {
+        /// Id of the pairing request waiting for approval, if the gateway named one.
+        request: Option<String>,
+    },
+    /// The gateway lacks methods.
+    #[error("the gateway has no {method}; it is older than 2026.2.9")]
+    TooOld {
+        /// The first method missing.
+        method: &'static str,
+    },
+    /// The gateway answered a request with an error.
+    #[error("{}: {}", .method.as_str(), .error.message)]
+    Rpc {
+        /// The request's method.
+        method: Method,
+        /// The answer.
+        error: RpcError,
+    },
+    /// The connection ended before the answer.
+    #[error("connection closed during {} ({reason})", .method.as_str())]
+    Closed {
+        /// The request's method.
+        method: Method,
+        /// WebSocket close code, if there was a close frame.
+        code: Option<u16>,
+        /// The close frame's or the system's words.
+        reason: String,
+        /// Whether the request had been handed to the connection: then it may have been carried out.
+        sent: bool,
+    },
+    /// No answer within the method's deadline. The request may have been carried out.
+    #[error("no answer to {} within {} s", .method.as_str(), .after.as_secs())]
+    Timeout {
+        /// The request's method.
+        method: Method,
+        /// The deadline.
+        after: Duration,
+    },
+    /// The gateway sent something that is not an answer.
+    #[error("the gateway's answer to {} is not understood: {reason}", .method.as_str())]
+    Garbage {
+        /// The request's method.
+        method: Method,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The request is larger than the gateway takes; sending it would close the connection.
+    #[error("{} needs a frame of {size} bytes, and the gateway takes {limit}", .method.as_str())]
+    TooLarge {
+        /// The request's method.
+        method: Method,
+        /// Bytes of the frame.
+        size: usize,
+        /// Bytes that the gateway takes.
+        limit: usize,
+    },
+    /// The gateway's own config cannot be worked with.
+    #[error("the gateway's config is invalid: {reason}")]
+    ConfigInvalid {
+        /// The gateway's words, or what is wrong.
+        reason: String,
+    },
+    /// The gateway says that it did what was asked, but reading back shows otherwise.
+    #[error("{what} is not as written after {rounds} tries")]
+    NotKept {
+        /// What was written.
+        what: String,
+        /// How often it was tried.
+        rounds: u32,
+    },
+}
+
+impl GatewayError {
+    /// The error answer behind it, if it is one.
+    #[must_use]
+    pub const fn rpc(&self) -> Option<&RpcError> {
+        match self {
+            Self::Rpc { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether the connection is gone or never was, so that a new one may help.
+    #[must_use]
+    pub fn is_connection_lost(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Starting { .. } | Self::Closed { .. } | Self::Garbage { .. } => true,
+            Self::Rpc { error, .. } => is_starting(error),
+            _ => false,
+        }
+    }
+
+    /// Whether the gateway may have carried out a mutating request without the answer having arrived.
+    #[must_use]
+    pub fn may_have_been_carried_out(&self) -> bool {
+        match self {
+            Self::Closed { method, sent, .. } => *sent && method.is_mutating(),
+            Self::Timeout { method, .. } | Self::Garbage { method, .. } => method.is_mutating(),
+            _ => false,
+        }
+    }
+}
+
+/// Says that the gateway is starting, draining or busy, as opposed to refusing the request itself.
+fn is_starting(error: &RpcError) -> bool {
+    const WORDS: [&str; 5] = ["starting", "restart", "draining", "busy", "revoked"];
+    error.code == "UNAVAILABLE" && WORDS.iter().any(|word| error.says(word))
+}
+
+/// The table: which error ends a run in which outcome.
+impl From<GatewayError> for Outcome {
+    fn from(error: GatewayError) -> Self {
+        let text = error.to_string();
+        let ambiguous = error.may_have_been_carried_out();
+        match error {
+            GatewayError::Unreachable { .. } => Self::Transient(Failure::new("unreachable", text)),
+            GatewayError::NotAGateway { .. } => Self::Blocked(
+                Failure::new("not_a_gateway", text).with_action("correct the gateway's url in the main backend"),
+            ),
+            GatewayError::Tls { .. } => Self::Blocked(
+                Failure::new("tls", text)
+                    .with_action("give the gateway a certificate that this machine trusts, or set allow_insecure_tls"),
+            ),
+            GatewayError::Starting { retry_after, .. } => {
+                Self::Busy { retry_after, failure: Failure::new("gateway_starting", text) }
+            }
+            GatewayError::Refused(error) => refused(&error),
+            GatewayError::MissingScope { request } => Self::Blocked(pairing(text, request.as_deref())),
+            GatewayError::TooOld { .. } => Self::Blocked(
+                Failure::new("gateway_too_old", text).with_action("upgrade the gateway to 2026.2.9 or newer"),
+            ),
+            GatewayError::Rpc { method, error } => answered(method, &error),
+            GatewayError::Closed { .. } | GatewayError::Timeout { .. } | GatewayError::Garbage { .. } if ambiguous => {
+                Self::Ambiguous(Failure::new("unknown_effect", text))
+            }
+            GatewayError::Closed { code: Some(1012 | 1013), .. } => {
+                Self::Busy { retry_after: None, failure: Failure::new("gateway_restarting", text) }
+            }
+            GatewayError::Closed { code: Some(1009), .. } => Self::Permanent(
+                Failure::new("too_large", text).with_action("shorten the templates or texts of this agent"),
+            ),
+            GatewayError::Closed { .. } => Self::Transient(Failure::new("connection_closed", text)),
+            GatewayError::Timeout { .. } => Self::Transient(Failure::new("timeout", text)),
+            GatewayError::Garbage { .. } => Self::Transient(Failure::new("garbage", text)),
+            GatewayError::TooLarge { .. } => Self::Permanent(
+                Failure::new("too_large", text).with_action("shorten the templates or texts of this agent"),
+            ),
+            GatewayError::ConfigInvalid { .. } => Self::Blocked(
+                Failure::new("gateway_config_invalid", text)
+                    .with_action("run `openclaw doctor` on the gateway and correct its config"),
+            ),
+            GatewayError::NotKept { .. } => Self::Transient(Failure::new("not_kept", text)),
+        }
+    }
+}
+
+/// An error answer to `connect`.
+fn refused(error: &RpcError) -> Outcome {
+    let text = format!("the gateway refused the connection: {}", error.quote());
+    let detail = error.detail("code").unwrap_or_default();
+    if error.code == "NOT_PAIRED" && (error.says("pairing required") || error.detail("requestId").is_some()) {
+        return Outcome::Blocked(pairing(text, error.detail("requestId")));
+    }
+    if error.says("too many failed authentication") || detail == "AUTH_RATE_LIMITED" {
+        return Outcome::Busy {
+            retry_after: Some(error.retry_after_ms.map_or(Duration::from_secs(300), Duration::from_millis)),
+            failure: Failure::new("auth_rate_limited", text)
+                .with_action("check the gateway's token in the main backend; the gateway has locked this address"),
+        };
+    }
+    if error.code == "UNAVAILABLE" {
+        let retry_after = error.retry_after_ms.map(Duration::from_millis);
+        return Outcome::Busy { retry_after, failure: Failure::new("gateway_starting", text) };
+    }
+    let (code, action) = if error.says("unauthorized") || error.says("device identity required") {
+        ("unauthorized", "set the gateway's token (`gateway.auth.token` of its config) in the main backend")
+    } else if error.says("protocol mismatch") {
+        ("protocol_mismatch", "this worker speaks protocols 3 and 4; upgrade the gateway or the worker")
+    } else if error.says("device") {
+        ("device_refused", "check the clocks of the gateway and of this machine; they may differ by 2 minutes at most")
+    } else if error.says("origin") {
+        (
+            "origin_refused",
+            "allow this worker in `gateway.controlUi.allowedOrigins`, or connect to the gateway directly",
+        )
+    } else {
+        ("refused", "see the gateway's log; this worker connects as `gateway-client`")
+    };
+    Outcome::Blocked(Failure::new(code, text).with_action(action))
+}
+
+/// An error answer to any other method, after the flows have dealt with those that they expect.
+fn answered(method: Method, error: &RpcError) -> Outcome {
+    let text = format!("{}: {}", method.as_str(), error.quote());
+    if error.says("rate limit") {
+        let retry_after = Some(error.retry_after_ms.map_or(Duration::from_secs(60), Duration::from_millis));
+        return Outcome::Busy { retry_after, failure: Failure::new("rate_limited", text) };
+    }
+    if error.says("config write rejected") {
+        let action = "the gateway protects its config against large changes; make this one on the gateway, then retry";
+        return Outcome::Blocked(Failure::new("config_write_rejected", text).with_action(action));
+    }
+    if error.code == "UNAVAILABLE" {
+        let retry_after = error.retry_after_ms.map(Duration::from_millis);
+        return if is_starting(error) || retry_after.is_some() {
+            Outcome::Busy { retry_after, failure: Failure::new("gateway_busy", text) }
+        } else {
+            // The gateway tried and failed: a full disk, a locked store. It may pass.
+            Outcome::Transient(Failure::new("gateway_failed", text))
+        };
+    }
+    if error.says("missing scope") || error.code == "FORBIDDEN" {
+        return Outcome::Blocked(pairing(text, None));
+    }
+    if error.says("unknown method") {
+        return Outcome::Blocked(
+            Failure::new("gateway_too_old", text).with_action("upgrade the gateway to 2026.2.9 or newer"),
+        );
+    }
+    if error.says("invalid config") {
+        return Outcome::Blocked(
+            Failure::new("gateway_config_invalid", text)
+                .with_action("correct what the gateway names in its config, or in the agent's heartbeat_config"),
+        );
+    }
+    if error.is_config_stale() || error.is_agent_unknown() {
+        return Outcome::Transient(Failure::new("conflict", text));
+    }
+    Outcome::Permanent(Failure::new("refused", text))
+}
+
+fn pairing(text: String, request: Option<&str>) -> Failure {
+    let known = request.filter(|id| id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'));
+    let command = match known {
+        Some(id) => format!("run `openclaw devices approve {id}` on the gateway"),
+        None => "run `openclaw devices list` on the gateway and approve this worker's device".to_owned(),
+    };
+    Failure::new("pairing_required", text).with_action(command)
+}

@@ -1,0 +1,19 @@
+//! The gateway's protocol: only this module speaks it.
+//!
+//! [`Client`] is one gateway: it keeps one multiplexed connection, reconnects, and remembers what the gateway can do.
+//! [`Call`] is one run's view of it: it counts, retries reads and never repeats a write.
+
+mod call;
+mod client;
+mod connection;
+mod device;
+pub mod error;
+mod protocol;
+pub mod roster;
+mod tls;
+
+pub use call::{Call, Step};
+pub use client::{Client, Clients, Endpoint, Limits};
+pub use device::{DeviceError, DeviceIdentity};
+pub use error::{GatewayError, RpcError};
+pub use protocol::Method;

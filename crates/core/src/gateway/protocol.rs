@@ -1,0 +1,172 @@
+//! Frames and methods of the gateway's JSON-RPC, protocols 3 and 4.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Protocol versions offered; every gateway with the agent methods takes one of them.
+pub(super) const PROTOCOLS: (u32, u32) = (3, 4);
+
+/// Scopes asked for. They stay constant: old gateways want a new approval for each other set.
+pub(super) const SCOPES: [&str; 3] = ["operator.read", "operator.write", "operator.admin"];
+
+/// How the worker names itself; the one form that every tested gateway accepts.
+pub(super) const CLIENT_ID: &str = "gateway-client";
+pub(super) const CLIENT_MODE: &str = "backend";
+pub(super) const ROLE: &str = "operator";
+
+/// The methods that the worker calls, with what is to be known about each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Opens the session.
+    Connect,
+    /// Reads the config and its hash.
+    ConfigGet,
+    /// Merges a patch into the config.
+    ConfigPatch,
+    /// Lists agents; old gateways add agents that exist only on disk.
+    AgentsList,
+    /// Creates an agent.
+    AgentsCreate,
+    /// Renames or moves an agent.
+    AgentsUpdate,
+    /// Deletes an agent, with its files if asked.
+    AgentsDelete,
+    /// Reads one file of a workspace; also tells whether the gateway supports it.
+    FilesGet,
+    /// Writes one file of a workspace.
+    FilesSet,
+    /// Lists sessions.
+    SessionsList,
+    /// Tells whether a session exists.
+    SessionsResolve,
+    /// Creates a session or changes its label.
+    SessionsPatch,
+    /// Starts a session afresh.
+    SessionsReset,
+    /// Deletes a session.
+    SessionsDelete,
+}
+
+impl Method {
+    /// The methods without which nothing can be provisioned; gateways before 2026.2.9 lack some.
+    pub(super) const REQUIRED: [Self; 6] =
+        [Self::ConfigGet, Self::ConfigPatch, Self::AgentsDelete, Self::FilesGet, Self::FilesSet, Self::SessionsPatch];
+
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::ConfigGet => "config.get",
+            Self::ConfigPatch => "config.patch",
+            Self::AgentsList => "agents.list",
+            Self::AgentsCreate => "agents.create",
+            Self::AgentsUpdate => "agents.update",
+            Self::AgentsDelete => "agents.delete",
+            Self::FilesGet => "agents.files.get",
+            Self::FilesSet => "agents.files.set",
+            Self::SessionsList => "sessions.list",
+            Self::SessionsResolve => "sessions.resolve",
+            Self::SessionsPatch => "sessions.patch",
+            Self::SessionsReset => "sessions.reset",
+            Self::SessionsDelete => "sessions.delete",
+        }
+    }
+
+    /// Whether the gateway may have changed once the request was sent.
+    #[must_use]
+    pub const fn is_mutating(self) -> bool {
+        !matches!(
+            self,
+            Self::Connect
+                | Self::ConfigGet
+                | Self::AgentsList
+                | Self::FilesGet
+                | Self::SessionsList
+                | Self::SessionsResolve
+        )
+    }
+
+    /// How long an answer may take. Big fleets need it: at 237 agents a config reload blocked a gateway for a minute.
+    #[must_use]
+    pub const fn deadline(self) -> Duration {
+        match self {
+            Self::Connect => Duration::from_secs(20),
+            Self::AgentsCreate | Self::AgentsDelete => Duration::from_secs(120),
+            _ => Duration::from_secs(90),
+        }
+    }
+}
+
+/// A request frame.
+#[derive(Serialize)]
+pub(super) struct Request<'a> {
+    #[serde(rename = "type")]
+    pub(super) kind: &'static str,
+    pub(super) id: &'a str,
+    pub(super) method: &'static str,
+    pub(super) params: &'a Value,
+}
+
+/// A frame from the gateway. Unknown members and unknown types are ignored.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub(super) enum Frame {
+    Event {
+        event: String,
+        #[serde(default)]
+        payload: Value,
+    },
+    Res {
+        id: String,
+        ok: bool,
+        #[serde(default)]
+        payload: Value,
+        #[serde(default)]
+        error: Option<super::RpcError>,
+    },
+    #[serde(other)]
+    Other,
+}
+
+/// What `hello-ok` says that matters here. Everything in it is optional on some version.
+#[derive(Debug, Clone)]
+pub(super) struct Hello {
+    pub(super) protocol: u32,
+    pub(super) version: String,
+    pub(super) max_payload: usize,
+    pub(super) tick: Duration,
+    pub(super) default_agent: String,
+    /// Whether the gateway speaks of roster ownership, which those with `agents.entries` do.
+    pub(super) has_ownership: bool,
+    /// None when the gateway does not say.
+    pub(super) scopes: Option<Vec<String>>,
+    pub(super) methods: HashSet<String>,
+}
+
+impl Hello {
+    /// Reads `hello-ok`; none if it is not one.
+    pub(super) fn read(payload: &Value) -> Option<Self> {
+        let protocol = payload.get("protocol")?.as_u64()?;
+        let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let number = |pointer: &str| payload.pointer(pointer).and_then(Value::as_u64);
+        let texts = |pointer: &str| {
+            let items = payload.pointer(pointer)?.as_array()?;
+            Some(items.iter().filter_map(Value::as_str).map(str::to_owned))
+        };
+        Some(Self {
+            protocol: u32::try_from(protocol).ok()?,
+            version: text("/server/version").unwrap_or_else(|| "unknown".to_owned()),
+            // The smallest limit of any version, for one that does not say.
+            max_payload: number("/policy/maxPayload").and_then(|n| usize::try_from(n).ok()).unwrap_or(512 * 1024),
+            tick: Duration::from_millis(number("/policy/tickIntervalMs").unwrap_or(30_000).clamp(1_000, 300_000)),
+            default_agent: text("/snapshot/sessionDefaults/defaultAgentId").unwrap_or_else(|| "main".to_owned()),
+            has_ownership: payload.pointer("/snapshot/sessionDefaults/ownership").is_some(),
+            scopes: texts("/auth/scopes").map(Iterator::collect),
+            methods: texts("/features/methods").map(Iterator::collect).unwrap_or_default(),
+        })
+    }
+}

@@ -1,0 +1,224 @@
+//! Names derived from what the main backend knows: slugs, session keys, ids on the gateway, workspace paths.
+//!
+//! All of them are pure functions, so that a retry and a later cleanup find what the first run made.
+
+use uuid::Uuid;
+
+use crate::model::{Agent, Gateway};
+
+/// Longest agent id that a gateway keeps; it cuts longer ones.
+const MAX_AGENT_ID_CHARS: usize = 64;
+
+/// What one agent is called on its gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentKeys {
+    /// Id of its entry in the gateway's config.
+    pub agent_id: String,
+    /// Key of the session that is made for it.
+    pub session_key: String,
+    /// Session key that its documents show: the main backend's for this agent if it gave one, else `session_key`.
+    pub shown_session_key: String,
+    /// Its folder on the gateway's machine.
+    pub workspace_path: String,
+}
+
+impl AgentKeys {
+    /// The keys of an agent that works on a board.
+    #[must_use]
+    pub fn of_board_agent(agent: &Agent, gateway: &Gateway) -> Self {
+        let session_key = session_key(agent);
+        Self {
+            agent_id: openclaw_agent_id(agent),
+            shown_session_key: session_key.clone(),
+            session_key,
+            workspace_path: workspace_path(agent, &gateway.workspace_root),
+        }
+    }
+
+    /// The keys of a gateway's main agent; `given` is the session key of the job, if it has one.
+    #[must_use]
+    pub fn of_main_agent(agent: &Agent, gateway: &Gateway, given: Option<&str>) -> Self {
+        let session_key = given.map_or_else(|| main_session_key(gateway.id), str::to_owned);
+        let shown = given_session_key(agent).unwrap_or(&session_key).to_owned();
+        let key = key_part(&shown).map_or_else(|| slug_or_id(&agent.name, agent.id), str::to_owned);
+        Self {
+            agent_id: main_agent_id(gateway.id),
+            workspace_path: path_of_key(&key, agent.id, &gateway.workspace_root),
+            shown_session_key: shown,
+            session_key,
+        }
+    }
+}
+
+/// Lower-case, every run of characters outside `a-z0-9` as one dash, no dashes at the ends. May be empty.
+#[must_use]
+pub fn slugify(text: &str) -> String {
+    let mut slug = String::with_capacity(text.len());
+    for c in text.to_lowercase().chars() {
+        if c.is_ascii_alphanumeric() {
+            slug.push(c);
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    slug.truncate(slug.trim_end_matches('-').len());
+    slug
+}
+
+/// The slug of a text, or the id's 32 hex digits where nothing of the text is left.
+///
+/// An id that was made up instead would give a retried job another agent each time.
+#[must_use]
+pub fn slug_or_id(text: &str, id: Uuid) -> String {
+    let slug = slugify(text);
+    if slug.is_empty() { id.simple().to_string() } else { slug }
+}
+
+/// The part of the session key that names the agent (`x` in `agent:x:main`), as it stands there; without one, the
+/// slug of the agent's name.
+#[must_use]
+pub fn agent_key(agent: &Agent) -> String {
+    given_session_key(agent).and_then(key_part).map_or_else(|| slug_or_id(&agent.name, agent.id), str::to_owned)
+}
+
+/// The session key of a board agent: the main backend's as it stands, else `agent:<agent key>:main`.
+#[must_use]
+pub fn session_key(agent: &Agent) -> String {
+    given_session_key(agent).map_or_else(|| format!("agent:{}:main", agent_key(agent)), str::to_owned)
+}
+
+/// The session key of a gateway's main agent, unless its job gives another.
+#[must_use]
+pub fn main_session_key(gateway_id: Uuid) -> String {
+    format!("agent:gateway-{gateway_id}:main")
+}
+
+/// The id of a gateway's main agent in the gateway's config.
+#[must_use]
+pub fn main_agent_id(gateway_id: Uuid) -> String {
+    format!("mc-gateway-{gateway_id}")
+}
+
+/// The folder of a board agent on the gateway's machine: `<root>/workspace-<slug of the agent key>`.
+#[must_use]
+pub fn workspace_path(agent: &Agent, workspace_root: &str) -> String {
+    path_of_key(&agent_key(agent), agent.id, workspace_root)
+}
+
+/// The id of a board agent in the gateway's config: the agent key in the form in which gateways keep ids.
+///
+/// A gateway normalises the id that it is given, so an entry written under `Foo Bar` would stand beside its own
+/// `foo-bar` for ever. A key of which nothing is left becomes the agent's id; the gateway would take `main` for it.
+#[must_use]
+pub fn openclaw_agent_id(agent: &Agent) -> String {
+    let id = normalise_agent_id(&agent_key(agent));
+    if id.is_empty() { agent.id.simple().to_string() } else { id }
+}
+
+/// The form in which a gateway keeps an agent id: lower-case `a-z0-9_-`, other runs as one dash, at most 64 characters.
+/// Dashes at the ends go only where the id was not acceptable as it stood. Empty when nothing is left.
+#[must_use]
+pub fn normalise_agent_id(id: &str) -> String {
+    let id = id.trim();
+    let acceptable = id.len() <= MAX_AGENT_ID_CHARS
+        && id.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && id.chars().all(is_id_char);
+    if acceptable {
+        return id.to_ascii_lowercase();
+    }
+    let mut kept = String::with_capacity(id.len());
+    let mut in_foreign_run = false;
+    for c in id.to_lowercase().chars() {
+        let foreign = !is_id_char(c);
+        if !foreign {
+            kept.push(c);
+        } else if !in_foreign_run {
+            kept.push('-');
+        }
+        in_foreign_run = foreign;
+    }
+    kept.trim_matches('-').chars().take(MAX_AGENT_ID_CHARS).collect()
+}
+
+fn is_id_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
+}
+
+fn given_session_key(agent: &Agent) -> Option<&str> {
+    agent.openclaw_session_id.as_deref().filter(|key| !key.is_empty())
+}
+
+fn key_part(session_key: &str) -> Option<&str> {
+    session_key.strip_prefix("agent:")?.split(':').next().filter(|part| !part.is_empty())
+}
+
+fn path_of_key(agent_key: &str, agent_id: Uuid, workspace_root: &str) -> String {
+    format!("{}/workspace-{}", workspace_root.trim_end_matches('/'), slug_or_id(agent_key, agent_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn gateway() -> Gateway {
+        Gateway {
+            id: Uuid::from_u128(7),
+            name: "Acme".to_owned(),
+            url: "ws://localhost".parse().expect("a url"),
+            token: None,
+            workspace_root: "/w/".to_owned(),
+            allow_insecure_tls: false,
+        }
+    }
+
+    fn agent(name: &str, session: &str) -> Agent {
+        serde_json::from_value(json!({"id": Uuid::from_u128(1), "name": name, "openclaw_session_id": session}))
+            .expect("an agent")
+    }
+
+    #[test]
+    fn a_main_agent_goes_by_its_gateway() {
+        let derived = AgentKeys::of_main_agent(&agent("Main", ""), &gateway(), None);
+        assert_eq!(derived.agent_id, "mc-gateway-00000000-0000-0000-0000-000000000007");
+        assert_eq!(derived.session_key, "agent:gateway-00000000-0000-0000-0000-000000000007:main");
+        assert_eq!(derived.shown_session_key, derived.session_key);
+        assert_eq!(derived.workspace_path, "/w/workspace-gateway-00000000-0000-0000-0000-000000000007");
+
+        let given = AgentKeys::of_main_agent(&agent("Main", "agent:old:main"), &gateway(), Some("agent:new:main"));
+        assert_eq!(
+            (given.session_key.as_str(), given.shown_session_key.as_str()),
+            ("agent:new:main", "agent:old:main")
+        );
+        assert_eq!(given.workspace_path, "/w/workspace-old");
+    }
+
+    #[test]
+    fn an_agent_without_a_usable_name_goes_by_its_id() {
+        let id = "00000000000000000000000000000001";
+        let nameless = AgentKeys::of_board_agent(&agent("設計", ""), &gateway());
+        assert_eq!((nameless.agent_id, nameless.session_key), (id.to_owned(), format!("agent:{id}:main")));
+        assert_eq!(nameless.workspace_path, format!("/w/workspace-{id}"));
+        assert_eq!(AgentKeys::of_board_agent(&agent("Ada", "agent:!!!:main"), &gateway()).agent_id, id);
+    }
+
+    #[test]
+    fn agent_ids_are_normalised_as_gateways_do() {
+        let long = "long ".repeat(60);
+        for (given, kept) in [
+            ("Foo Bar", "foo-bar"),
+            ("alice", "alice"),
+            ("ALICE_b-", "alice_b-"),
+            ("_x y_", "_x-y_"),
+            ("-a", "a"),
+            (" bob ", "bob"),
+            ("\u{212a}", "k"),
+            ("a--b c", "a--b-c"),
+            ("!!!", ""),
+            (&long, &"long-".repeat(13)[..64]),
+        ] {
+            assert_eq!(normalise_agent_id(given), kept, "{given}");
+        }
+    }
+}

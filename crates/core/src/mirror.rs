@@ -1,0 +1,189 @@
+//! The local mirror: copies of the documents that belong to agents, on the worker's own disk. Off unless configured.
+//!
+//! The folder of an agent is named after a digest of its workspace path, because that path comes from elsewhere and
+//! may hold anything. A file that exists is never written again, whoever made it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::python;
+
+/// Where the mirror is, if anywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    root: Option<PathBuf>,
+}
+
+/// What became of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mirrored {
+    /// It was missing and has been written.
+    Written,
+    /// Something of that name is there already, be it a folder or a link to nowhere.
+    Kept,
+    /// The name is not a plain file name, or there is no workspace path.
+    Refused,
+    /// There is no mirror.
+    Off,
+}
+
+/// Why the mirror cannot be used. It never fails a job: log it and go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MirrorError {
+    /// The root begins with `~` and no home folder is known for it.
+    #[error("the mirror's root `{root}` begins with `~` but no such home folder is known; give an absolute path")]
+    NoHome {
+        /// The root as configured.
+        root: String,
+    },
+    /// The agent's folder is not a folder of its own.
+    #[error("`{}` is a link or not a folder; remove it, the mirror makes its own", .path.display())]
+    NotAFolder {
+        /// Where the folder should be.
+        path: PathBuf,
+    },
+    /// The disk did not take the file.
+    #[error("cannot write `{}`: {source}; check the folder's permissions and space", .path.display())]
+    Io {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Mirror {
+    /// A mirror below `root`; blank means off, a leading `~` is the home folder of the worker's user.
+    pub fn new(root: &str) -> Result<Self, MirrorError> {
+        Self::with_home(root, std::env::home_dir().as_deref())
+    }
+
+    /// As [`Mirror::new`], with another home folder.
+    pub fn with_home(root: &str, home: Option<&Path>) -> Result<Self, MirrorError> {
+        let root = python::strip(root);
+        if root.is_empty() {
+            return Ok(Self { root: None });
+        }
+        let Some(below_home) = root.strip_prefix('~') else {
+            return Ok(Self { root: Some(PathBuf::from(root)) });
+        };
+        match home {
+            Some(home) if below_home.is_empty() || below_home.starts_with('/') => {
+                Ok(Self { root: Some(home.join(below_home.trim_start_matches('/'))) })
+            }
+            _ => Err(MirrorError::NoHome { root: root.to_owned() }),
+        }
+    }
+
+    /// The name of the folder for a workspace path: `gateway-workspace-` and the first 16 hex digits of its SHA-256.
+    #[must_use]
+    pub fn folder_name(workspace_path: &str) -> String {
+        use std::fmt::Write as _;
+        let mut name = "gateway-workspace-".to_owned();
+        for byte in &Sha256::digest(workspace_path)[..8] {
+            write!(name, "{byte:02x}").expect("writing to a string cannot fail");
+        }
+        name
+    }
+
+    /// Writes a file of an agent unless something of that name is there. Blocks on the disk.
+    pub fn write_missing(&self, workspace_path: &str, name: &str, content: &str) -> Result<Mirrored, MirrorError> {
+        let Some(root) = &self.root else { return Ok(Mirrored::Off) };
+        if workspace_path.is_empty() || !is_plain_name(name) {
+            return Ok(Mirrored::Refused);
+        }
+        let folder = root.join(Self::folder_name(workspace_path));
+        let path = folder.join(name);
+        let failed = |source| MirrorError::Io { path: path.clone(), source };
+        fs::create_dir_all(&folder).map_err(failed)?;
+        if !fs::symlink_metadata(&folder).map_err(failed)?.is_dir() {
+            return Err(MirrorError::NotAFolder { path: folder });
+        }
+        match fs::symlink_metadata(&path) {
+            Ok(_) => return Ok(Mirrored::Kept),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        // A name of its own per write: two writers never fill the same temporary file.
+        let temporary = folder.join(format!("{name}.{}.tmp", Uuid::now_v7().simple()));
+        let outcome = write_new(&temporary, content).and_then(|()| publish(&temporary, &path));
+        if outcome.is_err() {
+            // It may never have been made; the error that counts is the first one.
+            let _ = fs::remove_file(&temporary);
+        }
+        outcome.map_err(failed)
+    }
+}
+
+fn write_new(path: &Path, content: &str) -> io::Result<()> {
+    let mut file: File = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(content.as_bytes())?;
+    file.sync_all()
+}
+
+/// Gives a finished temporary file its name. A link is tried first, for it fails where a rename would overwrite a file
+/// made in the meantime; the rename is for file systems without links.
+fn publish(temporary: &Path, path: &Path) -> io::Result<Mirrored> {
+    match fs::hard_link(temporary, path) {
+        Ok(()) => fs::remove_file(temporary).map(|()| Mirrored::Written),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(temporary).map(|()| Mirrored::Kept)
+        }
+        Err(_) => fs::rename(temporary, path).map(|()| Mirrored::Written),
+    }
+}
+
+/// Whether the name has no path in it.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && !matches!(name, "." | "..") && !name.contains(['/', '\\'])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn writers_in_a_race_write_once() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let mirror = Mirror::new(&root.path().display().to_string()).expect("absolute root");
+        let barrier = Barrier::new(8);
+        let outcomes: Vec<_> = std::thread::scope(|scope| {
+            let write = |text: String| {
+                barrier.wait();
+                mirror.write_missing("/w", "USER.md", &text).expect("writable folder")
+            };
+            let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || write(n.to_string().repeat(9999)))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Mirrored::Written).count(), 1);
+        let folder = root.path().join(Mirror::folder_name("/w"));
+        let content = fs::read_to_string(folder.join("USER.md")).expect("written");
+        assert_eq!(content, content[..1].repeat(9999));
+        assert_eq!(fs::read_dir(folder).expect("listed").count(), 1, "no temporary file is left");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_not_followed() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let elsewhere = tempfile::tempdir().expect("temporary folder");
+        let mirror = Mirror::new(&root.path().display().to_string()).expect("absolute root");
+        let link = |name: String, target: PathBuf| std::os::unix::fs::symlink(target, root.path().join(name));
+
+        link(Mirror::folder_name("/linked"), elsewhere.path().to_owned()).expect("link");
+        let refused = mirror.write_missing("/linked", "USER.md", "x").expect_err("a link is no folder");
+        assert!(matches!(refused, MirrorError::NotAFolder { .. }));
+
+        mirror.write_missing("/w", "SELF.md", "x").expect("writable folder");
+        link(Mirror::folder_name("/w") + "/USER.md", elsewhere.path().join("new")).expect("link");
+        assert_eq!(mirror.write_missing("/w", "USER.md", "x").expect("kept"), Mirrored::Kept);
+        assert_eq!(fs::read_dir(elsewhere.path()).expect("listed").count(), 0);
+    }
+}

@@ -1,0 +1,49 @@
+//! `worker apply FILE`: one job document, now, without a queue.
+
+use std::path::Path;
+
+use mission_core::Outcome;
+use mission_core::outcome::{Failure, Report};
+use serde::Serialize;
+
+use crate::commands::{applier, read_job};
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::settings::Settings;
+
+/// What is printed.
+#[derive(Serialize)]
+struct Answer<'a> {
+    outcome: &'static str,
+    report: Option<&'a Report>,
+    error: Option<&'a Failure>,
+}
+
+/// Runs the command.
+pub async fn run(settings: &Settings, output: Output, file: &Path) -> Result<(), Exit> {
+    let job = read_job(file)?;
+    let run = applier(settings)?.apply(&job).await;
+    let outcome = &run.outcome;
+    let report = if let Outcome::Done(report) = outcome { Some(&**report) } else { None };
+    let answer = Answer { outcome: outcome.name(), report, error: outcome.failure() };
+    output.print(&answer, || for_people(outcome));
+    match outcome.failure() {
+        None => Ok(()),
+        Some(failure) if failure.code == "unreachable" => Err(Exit::UNREACHABLE),
+        Some(_) => Err(Exit::FAILED),
+    }
+}
+
+fn for_people(outcome: &Outcome) -> String {
+    let mut lines = Vec::new();
+    if let Outcome::Done(report) = outcome {
+        lines.push(report.summary.clone());
+        lines.extend(report.written.iter().map(|written| format!("  wrote    {written}")));
+        lines.extend(report.skipped.iter().map(|skipped| format!("  left out {}: {}", skipped.what, skipped.why)));
+    }
+    if let Some(failure) = outcome.failure() {
+        lines.push(format!("{}: {}", outcome.name(), failure.message));
+        lines.extend(failure.action.iter().map(|action| format!("  next: {action}")));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,70 @@
+//! `worker explain FILE`: what a job document means, offline.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use mission_core::apply::Wanted;
+use mission_core::documents::Document;
+use mission_core::keys::AgentKeys;
+use mission_core::model::{Agent, Gateway};
+use mission_core::{Job, heartbeat};
+use mission_core::render::{Reader, Renderer};
+use serde_json::{Map, Value, json};
+
+use crate::commands::{read_job, renderer};
+use crate::exit::{Exit, OrExit};
+use crate::output::Output;
+use crate::settings::Settings;
+
+/// Runs the command.
+pub fn run(settings: &Settings, output: Output, file: &Path, reveal: bool) -> Result<(), Exit> {
+    let job = read_job(file)?;
+    let answer = match &job {
+        Job::Provision(_) | Job::ProvisionMain(_) => {
+            let wanted = Wanted::of(&job, settings.base_url.as_deref()).expect("both kinds want an agent");
+            provisioning(&wanted, &renderer(settings), reveal)?
+        }
+        Job::Cleanup(job) => of_agent(&job.agent, &job.gateway),
+        Job::HeartbeatSync(job) => {
+            json!({ "agents": job.agents.iter().map(|agent| of_agent(agent, &job.gateway)).collect::<Vec<_>>() })
+        }
+        _ => json!({ "nothing": "the gateway has no url; the job succeeds without doing anything" }),
+    };
+    output.print(&answer, || serde_json::to_string_pretty(&answer).expect("plain data"));
+    Ok(())
+}
+
+fn provisioning(wanted: &Wanted, renderer: &Renderer, reveal: bool) -> Result<Value, Exit> {
+    let refused = BTreeSet::new();
+    let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
+    let mut files = Vec::new();
+    for document in Document::ALL {
+        if renderer.render(document, reader).or_failed()?.is_some() {
+            files.push(document.file_name());
+        }
+    }
+    let show = |name: &str, value: &str| {
+        let hidden = name == "auth_token" && !value.is_empty() && !reveal;
+        Value::from(if hidden { "***" } else { value })
+    };
+    let context: Map<String, Value> =
+        wanted.context.variables().into_iter().map(|(name, value)| (name.to_owned(), show(name, value))).collect();
+    let mut answer = of_keys(&wanted.keys, &wanted.agent);
+    answer["context"] = Value::Object(context);
+    answer["files"] = json!(files);
+    Ok(answer)
+}
+
+fn of_agent(agent: &Agent, gateway: &Gateway) -> Value {
+    of_keys(&AgentKeys::of_board_agent(agent, gateway), agent)
+}
+
+fn of_keys(keys: &AgentKeys, agent: &Agent) -> Value {
+    json!({
+        "agent_key": mission_core::keys::agent_key(agent),
+        "session_key": keys.session_key,
+        "openclaw_agent_id": keys.agent_id,
+        "workspace_path": keys.workspace_path,
+        "heartbeat": heartbeat::config(agent),
+    })
+}

@@ -1,0 +1,52 @@
+//! One file per command.
+
+pub mod apply;
+pub mod config;
+pub mod explain;
+pub mod render;
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use mission_core::Job;
+use mission_core::apply::Applier;
+use mission_core::gateway::{Clients, DeviceIdentity, Limits};
+use mission_core::mirror::Mirror;
+use mission_core::render::{Renderer, TemplatesConfig};
+
+use crate::exit::{Exit, OrExit};
+use crate::settings::Settings;
+
+/// Reads a file, or standard input for `-`.
+pub fn read_input(path: &Path) -> Result<Vec<u8>, Exit> {
+    if path == Path::new("-") {
+        let mut text = Vec::new();
+        std::io::stdin().read_to_end(&mut text).context("standard input").or_usage()?;
+        return Ok(text);
+    }
+    std::fs::read(path).with_context(|| path.display().to_string()).or_usage()
+}
+
+/// Reads one job document; what is wrong with it is told with its path.
+pub fn read_job(path: &Path) -> Result<Job, Exit> {
+    Job::parse(&read_input(path)?).with_context(|| path.display().to_string()).or_usage()
+}
+
+/// The renderer that the settings ask for.
+pub fn renderer(settings: &Settings) -> Renderer {
+    Renderer::new(TemplatesConfig { dir: settings.templates_dir.clone(), shipped: settings.templates_shipped })
+}
+
+/// What runs of jobs share, as the settings ask for. Makes the device key on first use.
+pub fn applier(settings: &Settings) -> Result<Applier, Exit> {
+    let identity = DeviceIdentity::load_or_create(&settings.data_dir.join("device.key")).or_usage()?;
+    let limits = Limits { call: settings.call_timeout, patience: settings.patience, idle: settings.idle };
+    Ok(Applier {
+        clients: Clients::new(Arc::new(identity), limits),
+        renderer: renderer(settings),
+        mirror: Mirror::new(&settings.local_workspace_root).or_usage()?,
+        base_url: settings.base_url.clone(),
+    })
+}

@@ -1,0 +1,44 @@
+//! `worker render FILE --out DIR`: the files that a fresh provisioning would write, offline.
+
+use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use mission_core::apply::Wanted;
+use mission_core::documents::Document;
+use mission_core::render::Reader;
+use serde_json::json;
+
+use crate::commands::{read_job, renderer};
+use crate::exit::{Exit, OrExit};
+use crate::output::Output;
+use crate::settings::Settings;
+
+/// Runs the command. Files hold the agent's token, so only their owner can read them.
+pub fn run(settings: &Settings, output: Output, file: &Path, out: &Path) -> Result<(), Exit> {
+    let job = read_job(file)?;
+    let wanted = Wanted::of(&job, settings.base_url.as_deref())
+        .ok_or_else(|| anyhow!("a {} job writes no files; give a provision or provision-main job", job.kind()))
+        .or_usage()?;
+    let (renderer, refused) = (renderer(settings), BTreeSet::new());
+    let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
+    let mut texts = Vec::new();
+    for document in Document::ALL {
+        if let Some(text) = renderer.render(document, reader).or_failed()? {
+            texts.push((document.file_name(), text));
+        }
+    }
+    std::fs::create_dir_all(out).with_context(|| out.display().to_string()).or_usage()?;
+    for (name, text) in &texts {
+        let path = out.join(name);
+        let open = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        open.and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| path.display().to_string()).or_usage()?;
+    }
+    let names: Vec<_> = texts.iter().map(|(name, _)| *name).collect();
+    let answer = json!({ "out": out, "files": names });
+    output.print(&answer, || format!("wrote {} files to {}: {}", names.len(), out.display(), names.join(", ")));
+    Ok(())
+}

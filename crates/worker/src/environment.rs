@@ -1,0 +1,24 @@
+//! The names of all environment variables that the worker reads.
+
+/// Path of the configuration file.
+pub const CONFIG: &str = "MISSION_CONFIG";
+/// Where Redis is.
+pub const REDIS_URL: &str = "MISSION_REDIS_URL";
+/// Name of the queue.
+pub const QUEUE: &str = "MISSION_QUEUE";
+/// Address of the main backend's API.
+pub const BASE_URL: &str = "MISSION_BASE_URL";
+/// Folder of the local mirror.
+pub const LOCAL_WORKSPACE_ROOT: &str = "MISSION_LOCAL_WORKSPACE_ROOT";
+/// Folder of the operator's templates.
+pub const TEMPLATES_DIR: &str = "MISSION_TEMPLATES_DIR";
+/// Folder for what the worker keeps.
+pub const DATA_DIR: &str = "MISSION_DATA_DIR";
+/// Where the worker listens for HTTP.
+pub const HTTP_ADDR: &str = "MISSION_HTTP_ADDR";
+/// Token of the HTTP API.
+pub const API_TOKEN: &str = "MISSION_API_TOKEN";
+/// Key that secrets are sealed with.
+pub const SECRET_KEY: &str = "MISSION_SECRET_KEY";
+/// Home folder; the data directory is below it by default.
+pub const HOME: &str = "HOME";

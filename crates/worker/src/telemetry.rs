@@ -1,0 +1,24 @@
+//! The log: lines that read alone, for people on a terminal and as JSON elsewhere.
+
+use std::io::{self, IsTerminal};
+
+use anyhow::anyhow;
+use tracing_subscriber::EnvFilter;
+
+use crate::exit::{Exit, OrExit};
+use crate::settings::Settings;
+
+/// Starts logging to standard error.
+pub fn start(settings: &Settings) -> Result<(), Exit> {
+    let filter = EnvFilter::try_new(&settings.log_level)
+        .map_err(|error| anyhow!("log.level: {error}; use error, warn, info, debug or trace"))
+        .or_usage()?;
+    let terminal = io::stderr().is_terminal();
+    let json = match settings.log_format.as_str() {
+        "auto" => !terminal,
+        format => format == "json",
+    };
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(terminal);
+    if json { subscriber.json().flatten_event(true).init() } else { subscriber.with_target(false).init() }
+    Ok(())
+}
