@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep};
 use tracing::{debug, warn};
 
-use super::{Applier, FlowError, MAX_WRITES, Wanted, settling};
+use super::{Applier, FlowError, MAX_WRITES, Wanted, by_call, settling};
 use crate::documents::Document;
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::outcome::Report;
@@ -174,30 +174,12 @@ async fn read_when_visible(call: &Call, wanted: &Wanted, report: &mut Report) ->
         }
         if !created && began.elapsed() > CREATE_AFTER {
             created = true;
-            create(call, wanted, report).await?;
+            by_call::create(call, wanted, report).await?;
             continue;
         }
         sleep(settling(reading)).await;
     }
     Err(GatewayError::NotKept { what: format!("agent {}", wanted.keys.agent_id), rounds: 1 })
-}
-
-/// Creates the agent by call. That it exists already is no news: then it only has not been loaded yet.
-async fn create(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<(), GatewayError> {
-    let entry = wanted.entry(&BTreeSet::new());
-    let params = json!({ "name": entry.id, "workspace": entry.workspace });
-    match call.write(Method::AgentsCreate, params).await {
-        Ok(_) => report.written.push(format!("agent {}", entry.id)),
-        Err(error) if error.rpc().is_some_and(|error| error.says("already exists")) => return Ok(()),
-        Err(error) if error.is_connection_lost() => return Ok(()),
-        Err(error) => return Err(error),
-    }
-    // An agent is created under its id; its name for people comes after.
-    let params = json!({ "agentId": entry.id, "name": entry.name, "workspace": entry.workspace });
-    match call.write(Method::AgentsUpdate, params).await {
-        Err(error) if !error.is_connection_lost() => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// One reading; none if the gateway does not know the agent.

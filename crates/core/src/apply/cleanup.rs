@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::{FlowError, MAX_WRITES, config, session, settling};
+use super::{FlowError, MAX_WRITES, by_call, config, session, settling};
 use crate::gateway::roster::Config;
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::keys::{self, AgentKeys};
@@ -66,45 +66,17 @@ async fn delete(call: &Call, agent: &str, config: &Config, report: &mut Report) 
     if shared {
         report.skip(format!("files of {agent}"), "another agent uses the same workspace");
     }
-    let answer = call.write(Method::AgentsDelete, json!({ "agentId": agent, "deleteFiles": !shared })).await;
-    match answer {
+    match by_call::delete(call, agent, !shared).await {
         Ok(answer) => {
             report.written.push(format!("agent {agent} deleted"));
-            let failed = answer.get("failed").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-            for path in failed.iter().filter_map(|failed| failed.get("path").and_then(Value::as_str)) {
+            let failed = answer.as_ref().and_then(|answer| answer.get("failed")?.as_array());
+            for path in failed.into_iter().flatten().filter_map(|failed| failed.get("path")?.as_str()) {
                 report.skip(format!("path {path}"), "the gateway could not remove it");
             }
             Ok(true)
         }
         Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => Ok(false),
-        // A gateway refuses to write a config of less than half the size at once: take the longest part out first.
-        Err(error) if error.rpc().is_some_and(|error| error.says("size-drop:")) => {
-            if has_prompt(config, agent) {
-                drop_prompt(call, agent, config).await?;
-                Ok(true)
-            } else {
-                Err(error)
-            }
-        }
-        // The next reading tells.
-        Err(error) if error.is_connection_lost() => Ok(true),
         Err(error) => Err(error),
-    }
-}
-
-fn has_prompt(config: &Config, agent: &str) -> bool {
-    config.agent(agent).is_some_and(|entry| entry.get("heartbeat").is_some_and(|beat| beat.get("prompt").is_some()))
-}
-
-/// Takes the heartbeat's prompt out of the agent's entry; only gateways that keep entries by id have this limit.
-async fn drop_prompt(call: &Call, agent: &str, config: &Config) -> Result<(), GatewayError> {
-    let mut params = json!({ "raw": json!({ "agents": { "entries": { agent: { "heartbeat": { "prompt": null } } } } }).to_string() });
-    if let Some(hash) = &config.hash {
-        params["baseHash"] = hash.clone();
-    }
-    match call.write(Method::ConfigPatch, params).await {
-        Err(error) if !error.is_connection_lost() => Err(error),
-        _ => Ok(()),
     }
 }
 

@@ -92,26 +92,13 @@ fn change(
 
 /// Writes a change. True if it was, or may have been, carried out; false if the config has to be read again first.
 async fn write(call: &Call, change: &Change, hash: Option<Value>) -> Result<bool, GatewayError> {
-    let mut params = json!({ "raw": change.patch.to_string() });
-    if let Some(hash) = hash {
-        params["baseHash"] = hash;
-    }
-    let error = match call.write(Method::ConfigPatch, params).await {
-        Ok(_) => return Ok(true),
+    let error = match patch(call, &change.patch, hash).await {
+        Ok(()) => return Ok(true),
         Err(error) => error,
     };
-    // The next reading tells whether it was written.
-    if error.may_have_been_carried_out() && error.is_connection_lost() {
-        debug!(%error, "reading back after an unanswered config write");
-        return Ok(true);
-    }
     if let Some(rpc) = error.rpc() {
         if rpc.is_config_stale() {
             return Ok(false);
-        }
-        // Written, and the gateway restarts because it could not take it in while running.
-        if rpc.says("persisted") {
-            return Ok(true);
         }
         if let Some(keys) = droppable(&rpc.unrecognized_keys()) {
             call.client().learn(|known| known.refused_keys.extend(keys));
@@ -119,4 +106,22 @@ async fn write(call: &Call, change: &Change, hash: Option<Value>) -> Result<bool
         }
     }
     Err(error)
+}
+
+/// Sends a merge patch. Success means that it was, or may have been, carried out; the next reading tells.
+pub(super) async fn patch(call: &Call, patch: &Value, hash: Option<Value>) -> Result<(), GatewayError> {
+    let mut params = json!({ "raw": patch.to_string() });
+    if let Some(hash) = hash {
+        params["baseHash"] = hash;
+    }
+    match call.write(Method::ConfigPatch, params).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.may_have_been_carried_out() && error.is_connection_lost() => {
+            debug!(%error, "reading back after an unanswered config write");
+            Ok(())
+        }
+        // Written, and the gateway restarts because it could not take it in while running.
+        Err(error) if error.rpc().is_some_and(|rpc| rpc.says("persisted")) => Ok(()),
+        Err(error) => Err(error),
+    }
 }

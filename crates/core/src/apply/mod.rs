@@ -5,6 +5,7 @@
 //! thing: the next reading.
 
 mod agent_files;
+mod by_call;
 mod cleanup;
 mod config;
 mod heartbeats;

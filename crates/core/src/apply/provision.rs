@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Applier, FlowError, MAX_WRITES, Wanted, agent_files, config, session};
+use super::{Applier, FlowError, MAX_WRITES, Wanted, agent_files, by_call, config, session};
 use crate::gateway::roster::{Config, DesiredAgent};
 use crate::gateway::{Call, GatewayError, Method};
 use crate::outcome::Report;
@@ -21,10 +21,20 @@ pub(super) async fn run(
     call.open().await?;
     let refused = agent_files::refused(call).await?;
     let desired = [wanted.entry(&refused)];
+    let mut created = false;
     for _ in 0..MAX_WRITES {
         let shape = config::settle(call, &desired, report).await?;
         agent_files::settle(applier, call, wanted, report).await?;
-        let label = session::settle(call, wanted, report).await?;
+        let label = match session::settle(call, wanted, report).await {
+            Err(error) if !created && error.rpc().is_some_and(|rpc| rpc.says("failed unexpectedly")) => {
+                created = true;
+                if by_call::create_anew(call, wanted, report).await? {
+                    continue;
+                }
+                return Err(error.into());
+            }
+            settled => settled?,
+        };
         // Another writer may have undone the entry meanwhile; some gateways lose a write seconds after it.
         if report.written.is_empty() || is_kept(call, wanted, &desired, label.as_deref()).await? {
             if wanted.options.reset_session {

@@ -217,7 +217,7 @@ impl GatewayError {
     pub fn is_connection_lost(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Starting { .. } | Self::Closed { .. } | Self::Garbage { .. } => true,
-            Self::Rpc { error, .. } => is_starting(error),
+            Self::Rpc { error, .. } | Self::Refused(error) => is_starting(error),
             _ => false,
         }
     }

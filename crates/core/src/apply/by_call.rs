@@ -1,0 +1,68 @@
+//! Creating and deleting an agent by call, where its entry in the config is not enough.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{Wanted, config};
+use crate::gateway::roster::Shape;
+use crate::gateway::{Call, GatewayError, Method, RpcError};
+use crate::outcome::Report;
+
+/// Creates the agent by call. That it exists already is no news: then it only has not been loaded yet.
+pub(super) async fn create(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<(), GatewayError> {
+    let entry = wanted.entry(&BTreeSet::new());
+    let params = json!({ "name": entry.id, "workspace": entry.workspace });
+    match call.write(Method::AgentsCreate, params).await {
+        Ok(_) => report.written.push(format!("agent {}", entry.id)),
+        Err(error) if error.rpc().is_some_and(|error| error.says("already exists")) => return Ok(()),
+        Err(error) if error.is_connection_lost() => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    // An agent is created under its id; its name for people comes after.
+    let params = json!({ "agentId": entry.id, "name": entry.name, "workspace": entry.workspace });
+    match call.write(Method::AgentsUpdate, params).await {
+        // A gateway that has not yet loaded the agent takes its name from the config.
+        Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => Ok(()),
+        Err(error) if !error.is_connection_lost() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Deletes an agent. What the gateway answered; none if the answer was lost. The caller holds the config's writer.
+///
+/// A gateway refuses to write a config of less than half the size at once. Then the longest part of the agent's entry,
+/// the prompt of its heartbeat, is taken out first.
+pub(super) async fn delete(call: &Call, agent: &str, files: bool) -> Result<Option<Value>, GatewayError> {
+    let params = json!({ "agentId": agent, "deleteFiles": files });
+    let mut answer = call.write(Method::AgentsDelete, params.clone()).await;
+    if answer.as_ref().is_err_and(|error| error.rpc().is_some_and(|rpc| rpc.says("size-drop:"))) {
+        let patch = json!({ "agents": { "entries": { agent: { "heartbeat": { "prompt": null } } } } });
+        config::patch(call, &patch, config::read(call).await?.hash).await?;
+        answer = call.write(Method::AgentsDelete, params).await;
+    }
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_connection_lost() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Deletes the agent, but not its files, and creates it by call. True if so.
+///
+/// The newest gateways keep a record of deleted agents and refuse them their sessions until an agent of that id is
+/// created by call; an entry in the config does not count. Done only where the entry has nothing but what the worker
+/// writes, so that nothing of anybody else's is lost.
+pub(super) async fn create_anew(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<bool, GatewayError> {
+    let _writer = call.client().config_writer.lock().await;
+    let agent = &wanted.keys.agent_id;
+    let config = config::read(call).await?;
+    let ours = |key: &String| matches!(key.as_str(), "name" | "workspace" | "heartbeat");
+    let is_ours = config.agent(agent).is_some_and(|entry| entry.keys().all(ours));
+    if config::shape_of(call, &config) != Shape::Entries || !is_ours {
+        return Ok(false);
+    }
+    delete(call, agent, false).await?;
+    create(call, wanted, report).await?;
+    Ok(true)
+}

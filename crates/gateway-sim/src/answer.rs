@@ -1,0 +1,80 @@
+//! Error answers and the frames they travel in.
+
+use serde_json::{Map, Value, json};
+
+/// An error a call is answered with.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) code: String,
+    pub(crate) message: String,
+    /// Boxed, to keep results small.
+    details: Option<Box<Value>>,
+    /// Set for errors that go away by themselves, in ms.
+    retry_after_ms: Option<u64>,
+}
+
+/// What a call leads to.
+pub(crate) type Outcome = Result<Value, Refusal>;
+
+impl Refusal {
+    pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into(), details: None, retry_after_ms: None }
+    }
+
+    /// The code of nearly every error; clients tell them apart by the text.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new("INVALID_REQUEST", message)
+    }
+
+    pub(crate) fn starting(retry_after_ms: u64) -> Self {
+        Self {
+            details: Some(Box::new(json!({ "reason": "startup-sidecars" }))),
+            retry_after_ms: Some(retry_after_ms),
+            ..Self::new("UNAVAILABLE", "gateway starting; retry shortly")
+        }
+    }
+
+    pub(crate) fn rate_limited(method: &str, limit: u32, retry_after_ms: u64) -> Self {
+        let seconds = retry_after_ms.div_ceil(1000);
+        Self {
+            details: Some(Box::new(json!({ "method": method, "limit": format!("{limit} per 60s") }))),
+            retry_after_ms: Some(retry_after_ms),
+            ..Self::new("UNAVAILABLE", format!("rate limit exceeded for {method}; retry after {seconds}s"))
+        }
+    }
+
+    pub(crate) fn stale_hash() -> Self {
+        Self::invalid("config changed since last load; re-run config.get and retry")
+    }
+
+    pub(crate) fn with_details(self, details: Value) -> Self {
+        Self { details: Some(Box::new(details)), ..self }
+    }
+
+    fn to_json(&self) -> Value {
+        let mut error = Map::new();
+        error.insert("code".into(), self.code.clone().into());
+        error.insert("message".into(), self.message.clone().into());
+        if let Some(ms) = self.retry_after_ms {
+            error.insert("retryable".into(), true.into());
+            error.insert("retryAfterMs".into(), ms.into());
+        }
+        if let Some(details) = &self.details {
+            error.insert("details".into(), details.as_ref().clone());
+        }
+        error.into()
+    }
+}
+
+/// The frame that answers a request.
+pub(crate) fn response(id: &Value, outcome: &Outcome) -> Value {
+    match outcome {
+        Ok(payload) => json!({ "type": "res", "id": id, "ok": true, "payload": payload }),
+        Err(refusal) => json!({ "type": "res", "id": id, "ok": false, "error": refusal.to_json() }),
+    }
+}
+
+/// A frame nobody asked for.
+pub(crate) fn event(name: &str, payload: &Value) -> Value {
+    json!({ "type": "event", "event": name, "payload": payload })
+}

@@ -1,0 +1,301 @@
+//! The log of calls, and everything the connections of a gateway share. One lock, held only between awaits, makes
+//! each call atomic; that is also why a stale `baseHash` is always noticed here, where old gateways may miss it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio::{
+    sync::{broadcast, watch},
+    time::Instant,
+};
+
+use crate::{
+    answer::{Outcome, Refusal, event, response},
+    config::{config_path, merge},
+    fault::{Action, Fault, strike},
+    handshake::Client,
+    method,
+    profile::Profile,
+    setup::{Canned, Setup},
+    world::{World, now_ms, random_id},
+};
+
+/// A call the gateway has received, with what it answered or would have answered.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Number of the connection it came over, counted from 1.
+    pub connection: u64,
+    /// The method.
+    pub method: String,
+    /// Its parameters; values of fields named `token` or `password` are left out.
+    pub params: Value,
+    /// Was it executed with success? Also true when a fault kept the reply back.
+    pub ok: bool,
+    /// The message of the error, or which fault kept the call from being executed.
+    pub error: Option<String>,
+}
+
+impl Call {
+    /// Is it of a method that changes the gateway, whether or not this call did?
+    #[must_use]
+    pub fn mutates(&self) -> bool {
+        method::find(&self.method).is_some_and(|method| method.mutates)
+    }
+}
+
+/// What reaches every connection at once.
+#[derive(Clone)]
+pub(crate) enum Signal {
+    Event(&'static str, Value),
+    Restart,
+}
+
+/// What a connection does about a call: frames to send, possibly late, and what follows them.
+pub(crate) struct Step {
+    pub(crate) frames: Vec<String>,
+    pub(crate) delay: Duration,
+    pub(crate) then: Then,
+}
+
+pub(crate) enum Then {
+    Stay,
+    Drop,
+    Restart(Duration),
+}
+
+/// Everything behind the lock.
+pub(crate) struct Inner {
+    pub(crate) world: World,
+    pub(crate) token: Option<String>,
+    pub(crate) faults: Vec<Fault>,
+    canned: Vec<Canned>,
+    pub(crate) calls: Vec<Call>,
+    pub(crate) connections: u64,
+    pub(crate) boot_id: String,
+    /// Devices that may connect when pairing is required.
+    pub(crate) approved: BTreeSet<String>,
+    /// Devices that have asked to, with their request ids.
+    pub(crate) pending: BTreeMap<String, String>,
+    /// Until when new connections are refused.
+    pub(crate) down_until: Instant,
+    /// Start and count of each client's current minute of patches.
+    patches: BTreeMap<String, (Instant, u32)>,
+    restart_is_due: bool,
+}
+
+/// The gateway, seen from its connections and from its handle.
+pub(crate) struct Shared {
+    inner: Mutex<Inner>,
+    pub(crate) signals: broadcast::Sender<Signal>,
+    /// Counts calls, to wake those who wait for one.
+    pub(crate) seen: watch::Sender<usize>,
+}
+
+impl Shared {
+    pub(crate) fn new(setup: Setup, port: u16) -> Self {
+        let inner = Inner {
+            world: World::new(&setup, port),
+            token: setup.token.or(setup.options.token),
+            faults: setup.faults,
+            canned: setup.canned,
+            calls: Vec::new(),
+            connections: 0,
+            boot_id: random_id(),
+            approved: BTreeSet::new(),
+            pending: BTreeMap::new(),
+            down_until: Instant::now(),
+            patches: BTreeMap::new(),
+            restart_is_due: false,
+        };
+        Self { inner: Mutex::new(inner), signals: broadcast::Sender::new(256), seen: watch::Sender::new(0) }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no call panics while it holds the state")
+    }
+
+    /// Takes a call from its frame to the frames of its answer.
+    pub(crate) fn call(self: &Arc<Self>, client: &Client, id: &Value, name: &str, params: &Value) -> Step {
+        let mut inner = self.lock();
+        let writes = inner.world.config_writes;
+        let action = strike(&mut inner.faults, name);
+        let outcome = inner.outcome(client, name, params, action.as_ref());
+        let wrote = inner.world.config_writes > writes;
+        if wrote || matches!(action, Some(Action::Edit(_))) {
+            self.config_was_written(&mut inner, if wrote { Some(name) } else { None }, params);
+        }
+        let number = inner.log(client.number, name, params, &outcome);
+        let step = inner.step(number, &response(id, &outcome), action.as_ref());
+        drop(inner);
+        self.seen.send_modify(|calls| *calls += 1);
+        step
+    }
+
+    /// Restarts in place: every connection is told and closed, new ones are refused for a while.
+    pub(crate) fn restart(&self, outage: Duration) {
+        let mut inner = self.lock();
+        inner.down_until = Instant::now() + outage;
+        inner.boot_id = random_id();
+        drop(inner);
+        // Nobody listening means nobody connected.
+        let _ = self.signals.send(Signal::Restart);
+    }
+
+    /// What follows a write of the configuration: an event, or on the old gateway a restart, and one more after a patch.
+    pub(crate) fn config_was_written(self: &Arc<Self>, inner: &mut Inner, by: Option<&str>, params: &Value) {
+        let options = &inner.world.options;
+        match inner.world.profile {
+            Profile::V2026_9_6 => {
+                let payload = json!({ "path": config_path(), "hash": inner.world.hash(), "ts": now_ms() });
+                let _ = self.signals.send(Signal::Event("config.changed", payload));
+            }
+            Profile::V2026_2_9 if options.restarts => {
+                let outage = Duration::from_millis(options.restart_outage_ms);
+                let (write_ms, patch_ms) = (options.restart_after_write_ms, options.restart_after_patch_ms);
+                if !std::mem::replace(&mut inner.restart_is_due, true) {
+                    self.restart_in(write_ms, outage, true);
+                }
+                if by == Some("config.patch") {
+                    self.restart_in(params["restartDelayMs"].as_u64().unwrap_or(patch_ms), outage, false);
+                }
+            }
+            Profile::V2026_2_9 | Profile::Scenario => {}
+        }
+    }
+
+    /// Restarts later, unless the gateway is gone by then.
+    fn restart_in(self: &Arc<Self>, delay_ms: u64, outage: Duration, for_write: bool) {
+        let gateway = Arc::downgrade(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+            if let Some(gateway) = gateway.upgrade() {
+                if for_write {
+                    gateway.lock().restart_is_due = false;
+                }
+                gateway.restart(outage);
+            }
+        });
+    }
+}
+
+impl Inner {
+    fn outcome(&mut self, client: &Client, name: &str, params: &Value, action: Option<&Action>) -> Outcome {
+        match action {
+            Some(Action::DropBefore) => return Err(Refusal::new("FAULT", "dropped before it was executed")),
+            Some(Action::Silence) => return Err(Refusal::new("FAULT", "ignored")),
+            Some(Action::RateLimit(ms)) => {
+                return Err(Refusal::rate_limited(name, self.patch_limit().unwrap_or(3), *ms));
+            }
+            Some(Action::StaleHash) => return Err(Refusal::stale_hash()),
+            Some(Action::Starting(ms)) => return Err(Refusal::starting(*ms)),
+            Some(Action::Edit(edit)) => merge(&mut self.world.config, edit),
+            _ => {}
+        }
+        if let Some(canned) = self.canned.iter_mut().find_map(|canned| canned.takes(name, params).then_some(&*canned)) {
+            return match &canned.error {
+                Some(error) => Err(Refusal::new(&error.code, error.message.clone())),
+                None => Ok(canned.payload.clone()),
+            };
+        }
+        let method = method::find(name).ok_or_else(|| Refusal::invalid(format!("unknown method: {name}")))?;
+        client.authorise(self.world.profile, method)?;
+        if name == "config.patch" {
+            self.count_patch(&client.bucket)?;
+        }
+        method.check(self.world.profile, params)?;
+        if action == Some(&Action::LoseWrite) {
+            // Executed on a copy that is thrown away.
+            return self.world.clone().execute(name, params);
+        }
+        self.world.execute(name, params)
+    }
+
+    fn patch_limit(&self) -> Option<u32> {
+        self.world.options.patches_per_minute.or(self.world.profile.patches_per_minute())
+    }
+
+    /// A minute runs from a client's first patch; patches that fail count as well.
+    fn count_patch(&mut self, bucket: &str) -> Result<(), Refusal> {
+        const WINDOW: Duration = Duration::from_secs(60);
+        let Some(limit) = self.patch_limit() else { return Ok(()) };
+        let now = Instant::now();
+        let window = self.patches.entry(bucket.to_owned()).or_insert((now, 0));
+        if now.duration_since(window.0) >= WINDOW {
+            *window = (now, 0);
+        }
+        window.1 += 1;
+        if window.1 <= limit {
+            return Ok(());
+        }
+        let left = WINDOW.saturating_sub(now.duration_since(window.0));
+        Err(Refusal::rate_limited("config.patch", limit, u64::try_from(left.as_millis()).unwrap_or(60_000)))
+    }
+
+    fn log(&mut self, connection: u64, name: &str, params: &Value, outcome: &Outcome) -> u64 {
+        self.calls.push(Call {
+            connection,
+            method: name.to_owned(),
+            params: without_secrets(params),
+            ok: outcome.is_ok(),
+            error: outcome.as_ref().err().map(|refusal| refusal.message.clone()),
+        });
+        self.calls.len() as u64
+    }
+
+    fn step(&self, number: u64, reply: &Value, action: Option<&Action>) -> Step {
+        let options = &self.world.options;
+        let shuffle_ms = jitter(number, options.shuffle_ms + 1);
+        let mut step = Step {
+            frames: Vec::new(),
+            delay: Duration::from_millis(options.latency_ms + shuffle_ms),
+            then: Then::Stay,
+        };
+        #[expect(clippy::cast_precision_loss, reason = "a share of a thousand needs no precision")]
+        let noisy = (jitter(number + 7, 1000) as f64) < options.event_noise * 1000.0;
+        if noisy {
+            step.frames.push(event("tick", &json!({ "ts": now_ms() })).to_string());
+            step.frames.push(event("presence", &json!({ "presence": [] })).to_string());
+        }
+        match action {
+            Some(Action::Silence) => step.frames.clear(),
+            Some(Action::DropBefore | Action::DropAfter) => {
+                step.frames.clear();
+                step.then = Then::Drop;
+            }
+            Some(Action::Garbage) => step.frames.push("}{ this is not JSON".to_owned()),
+            Some(Action::Restart { outage_ms, reply: told }) => {
+                step.frames.extend(told.then(|| reply.to_string()));
+                step.then = Then::Restart(Duration::from_millis(*outage_ms));
+            }
+            Some(Action::Delay(ms)) => {
+                step.frames.push(reply.to_string());
+                step.delay += Duration::from_millis(*ms);
+            }
+            _ => step.frames.push(reply.to_string()),
+        }
+        step
+    }
+}
+
+/// A number below `range` that looks random and is the same in every run.
+fn jitter(number: u64, range: u64) -> u64 {
+    (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33) % range
+}
+
+fn without_secrets(params: &Value) -> Value {
+    match params {
+        Value::Object(fields) => {
+            let shown = fields.iter().map(|(name, value)| match name.as_str() {
+                "token" | "password" => (name.clone(), "(left out)".into()),
+                _ => (name.clone(), without_secrets(value)),
+            });
+            Value::Object(shown.collect())
+        }
+        Value::Array(items) => items.iter().map(without_secrets).collect(),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,98 @@
+//! `agents.files.list`, `agents.files.get`, `agents.files.set`.
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    agents::text,
+    answer::{Outcome, Refusal},
+    world::{File, World, normalised_id},
+};
+
+/// Lower-case hex of a SHA-256.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
+        hex
+    })
+}
+
+impl World {
+    pub(crate) fn list_files(&self, params: &Value) -> Outcome {
+        let (id, workspace) = self.file_owner(params)?;
+        let present = |name: &str| self.files.get(&id).is_some_and(|files| files.contains_key(name));
+        let shown = self.listed.iter().filter(|name| self.options.list_missing_files || present(name));
+        let files: Vec<Value> = shown.map(|name| self.described(&id, &workspace, name).into()).collect();
+        Ok(json!({ "agentId": id, "workspace": workspace, "files": files }))
+    }
+
+    pub(crate) fn get_file(&self, params: &Value) -> Outcome {
+        let (id, workspace) = self.file_owner(params)?;
+        let name = self.file_name(params)?;
+        Ok(json!({ "agentId": id, "workspace": workspace, "file": self.read(&id, &workspace, name) }))
+    }
+
+    pub(crate) fn set_file(&mut self, params: &Value) -> Outcome {
+        let (id, workspace) = self.file_owner(params)?;
+        let name = self.file_name(params)?.to_owned();
+        let file = File::new(text(params, "content"));
+        self.files.entry(id.clone()).or_default().insert(name.clone(), file);
+        let file = self.read(&id, &workspace, &name);
+        Ok(json!({ "ok": true, "agentId": id, "workspace": workspace, "file": file }))
+    }
+
+    /// The agent whose file it is, and where its files are.
+    fn file_owner(&self, params: &Value) -> Result<(String, String), Refusal> {
+        let id = normalised_id(text(params, "agentId"));
+        let Some(entry) = self.agent(&id) else {
+            let new = self.profile.is_new();
+            return Err(Refusal::invalid(if new {
+                format!("agent \"{id}\" not found")
+            } else {
+                "unknown agent id".into()
+            }));
+        };
+        let workspace = self.workspace(&id, &entry);
+        Ok((id, workspace))
+    }
+
+    fn file_name<'a>(&self, params: &'a Value) -> Result<&'a str, Refusal> {
+        let name = text(params, "name");
+        let accepted = self.accepted.iter().any(|accepted| accepted == name);
+        accepted.then_some(name).ok_or_else(|| Refusal::invalid(format!("unsupported file \"{name}\"")))
+    }
+
+    /// A file with its content.
+    fn read(&self, id: &str, workspace: &str, name: &str) -> Value {
+        let mut described = self.described(id, workspace, name);
+        if let Some(file) = self.files.get(id).and_then(|files| files.get(name)) {
+            if self.profile.is_new() {
+                described.insert("hash".into(), sha256_hex(file.content.as_bytes()).into());
+            }
+            described.insert("content".into(), file.content.clone().into());
+        }
+        described.into()
+    }
+
+    /// A file without its content.
+    fn described(&self, id: &str, workspace: &str, name: &str) -> Map<String, Value> {
+        let file = self.files.get(id).and_then(|files| files.get(name));
+        let mut described = Map::new();
+        described.insert("name".into(), name.into());
+        described.insert("path".into(), format!("{workspace}/{name}").into());
+        described.insert("missing".into(), file.is_none().into());
+        match file {
+            Some(file) => {
+                described.insert("size".into(), file.content.len().into());
+                described.insert("updatedAtMs".into(), file.updated_at_ms.into());
+            }
+            // The one file nobody has to write.
+            None if self.profile.is_new() && name == "MEMORY.md" => {
+                described.insert("expectedAbsent".into(), true.into());
+            }
+            None => {}
+        }
+        described
+    }
+}

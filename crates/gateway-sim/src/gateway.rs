@@ -1,0 +1,127 @@
+//! The handle a test holds.
+
+use std::{io, sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tokio::{net::TcpListener, task::AbortHandle, time::timeout};
+
+use crate::{
+    calls::{Call, Shared},
+    config::merge,
+    fault::Fault,
+    server,
+    setup::Setup,
+};
+
+/// How long [`Gateway::wait_for`] waits.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running simulated gateway. It stops, and cuts its connections, when this is dropped.
+pub struct Gateway {
+    shared: Arc<Shared>,
+    port: u16,
+    server: AbortHandle,
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Gateway {
+    /// Starts listening on 127.0.0.1. Fails if the port of the setup is taken.
+    pub async fn start(setup: Setup) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", setup.port)).await?;
+        let port = listener.local_addr()?.port();
+        let shared = Arc::new(Shared::new(setup, port));
+        let server = tokio::spawn(server::serve(Arc::clone(&shared), listener)).abort_handle();
+        Ok(Self { shared, port, server })
+    }
+
+    /// Where to connect: `ws://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("ws://127.0.0.1:{}", self.port)
+    }
+
+    /// The state now: `{agents: {id: {id, name, workspace}}, config, files: {agent: {name: content}},
+    /// sessions: {key: {label, resets}}}`.
+    #[must_use]
+    pub fn state(&self) -> Value {
+        self.shared.lock().world.snapshot()
+    }
+
+    /// A person edits the configuration: merges the patch into it, with everything that follows from that.
+    pub fn edit_config(&self, patch: &Value) {
+        let mut inner = self.shared.lock();
+        merge(&mut inner.world.config, patch);
+        self.shared.config_was_written(&mut inner, None, &Value::Null);
+    }
+
+    /// Calls seen so far, in order. `connect` is not one.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.lock().calls.clone()
+    }
+
+    /// Those of them whose methods change something.
+    #[must_use]
+    pub fn mutating_calls(&self) -> Vec<Call> {
+        self.shared.lock().calls.iter().filter(|call| call.mutates()).cloned().collect()
+    }
+
+    /// How many connections have been opened, whether or not they were let in.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.shared.lock().connections
+    }
+
+    /// How often clients have written the configuration; edits by hand and answers without a change do not count.
+    #[must_use]
+    pub fn config_writes(&self) -> u64 {
+        self.shared.lock().world.config_writes
+    }
+
+    /// Waits until the calls seen are as wanted; false after 30 s.
+    #[must_use]
+    pub async fn wait_for(&self, wanted: impl Fn(&[Call]) -> bool) -> bool {
+        let mut seen = self.shared.seen.subscribe();
+        let arrived = async {
+            while !wanted(&self.shared.lock().calls) {
+                if seen.changed().await.is_err() {
+                    break;
+                }
+            }
+        };
+        timeout(PATIENCE, arrived).await.is_ok()
+    }
+
+    /// Adds a fault; its calls are counted from now.
+    pub fn inject(&self, fault: Fault) {
+        self.shared.lock().faults.push(fault);
+    }
+
+    /// Takes all faults away.
+    pub fn clear_faults(&self) {
+        self.shared.lock().faults.clear();
+    }
+
+    /// Restarts now: `shutdown` event and close 1012 on every connection, new ones refused for that long.
+    pub fn restart(&self, outage: Duration) {
+        self.shared.restart(outage);
+    }
+
+    /// Request ids of devices that wait to be approved.
+    #[must_use]
+    pub fn pending_devices(&self) -> Vec<String> {
+        self.shared.lock().pending.values().cloned().collect()
+    }
+
+    /// Approves every device that waits; each can connect from now on.
+    pub fn approve_devices(&self) {
+        let mut inner = self.shared.lock();
+        let pending = std::mem::take(&mut inner.pending);
+        inner.approved.extend(pending.into_keys());
+    }
+}

@@ -1,0 +1,73 @@
+//! `health` and `status`: enough to see that the gateway lives and which agents it has.
+
+use serde_json::{Value, json};
+
+use crate::world::{World, now_ms};
+
+/// How often a gateway that was told nothing else wakes its default agent.
+const HEARTBEAT_MS: u64 = 1_800_000;
+
+impl World {
+    pub(crate) fn health(&self) -> Value {
+        let default_id = self.default_id();
+        let target = if self.profile.is_new() { "owner" } else { "last" };
+        let agents = self.roster().into_iter().map(|(id, _)| {
+            let is_default = id == default_id;
+            let every = if is_default { json!("30m") } else { json!("disabled") };
+            let every_ms = if is_default { json!(HEARTBEAT_MS) } else { Value::Null };
+            json!({
+                "agentId": id,
+                "isDefault": is_default,
+                "heartbeat": {
+                    "enabled": is_default, "every": every, "everyMs": every_ms, "target": target, "ackMaxChars": 300,
+                },
+                "sessions": self.session_summary(&id),
+            })
+        });
+        json!({
+            "ok": true,
+            "ts": now_ms(),
+            "durationMs": 0,
+            "channels": {},
+            "channelOrder": [],
+            "channelLabels": {},
+            "heartbeatSeconds": HEARTBEAT_MS / 1000,
+            "defaultAgentId": default_id,
+            "agents": agents.collect::<Vec<_>>(),
+            "sessions": self.session_summary(&default_id),
+        })
+    }
+
+    pub(crate) fn status(&self) -> Value {
+        let id = self.default_id();
+        let model = if self.profile.is_new() { "gpt-6-astra" } else { "claude-opus-4-6" };
+        let context_tokens = if self.profile.is_new() { 272_000 } else { 200_000 };
+        let mut by_agent = self.session_summary(&id);
+        by_agent["agentId"] = id.clone().into();
+        let mut status = json!({
+            "heartbeat": {
+                "defaultAgentId": id,
+                "agents": [{ "agentId": id, "enabled": true, "every": "30m", "everyMs": HEARTBEAT_MS }],
+            },
+            "channelSummary": [],
+            "queuedSystemEvents": [],
+            "sessions": {
+                "paths": [self.session_store(&id)],
+                "count": by_agent["count"],
+                "defaults": { "model": model, "contextTokens": context_tokens },
+                "recent": [],
+                "byAgent": [by_agent],
+            },
+        });
+        if self.profile.is_new() {
+            status["runtimeVersion"] = self.profile.version().into();
+        }
+        status
+    }
+
+    fn session_summary(&self, agent: &str) -> Value {
+        let prefix = format!("agent:{agent}:");
+        let count = self.sessions.keys().filter(|key| key.starts_with(&prefix)).count();
+        json!({ "path": self.session_store(agent), "count": count, "recent": [] })
+    }
+}

@@ -1,0 +1,77 @@
+//! `gateway-sim`: a simulated gateway as a process, for the demo and for tests that are not in Rust.
+//!
+//! The first line of its output is the URL. It ends when its standard input does, so that it never outlives the
+//! process that started it, or on SIGTERM.
+
+use std::{error::Error, fs, io, path::PathBuf, thread};
+
+use clap::Parser;
+use mission_gateway_sim::{Fault, Gateway, Profile, Setup};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
+
+const FAULT_HELP: &str =
+    r#"A fault, as JSON: {"method":"config.patch","call":2,"action":"drop_after"}; may be repeated"#;
+
+/// Runs a simulated gateway on 127.0.0.1 until standard input ends.
+#[derive(Parser)]
+struct Arguments {
+    /// Imitated version: 2026.2.9, 2026.9.6 or scenario [default: as the setup says, or 2026.9.6]
+    #[arg(long, value_parser = profile)]
+    profile: Option<Profile>,
+    /// Port; 0 takes a free one [default: as the setup says, or 0]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Token that clients must show [default: as the setup says, or any]
+    #[arg(long)]
+    token: Option<String>,
+    /// Initial state, options and faults, as a JSON file
+    #[arg(long, value_name = "FILE")]
+    setup: Option<PathBuf>,
+    /// A fault, as JSON; may be repeated
+    #[arg(long = "fault", value_name = "JSON", value_parser = fault, long_help = FAULT_HELP)]
+    faults: Vec<Fault>,
+}
+
+fn profile(name: &str) -> Result<Profile, String> {
+    Profile::named(name).ok_or_else(|| "not one of 2026.2.9, 2026.9.6, scenario".into())
+}
+
+fn fault(json: &str) -> Result<Fault, serde_json::Error> {
+    serde_json::from_str(json)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    let mut setup = match &arguments.setup {
+        Some(file) => serde_json::from_str(&fs::read_to_string(file)?)?,
+        None => Setup::new(Profile::V2026_9_6),
+    };
+    setup.profile = arguments.profile.unwrap_or(setup.profile);
+    setup.port = arguments.port.unwrap_or(setup.port);
+    setup.token = arguments.token.or(setup.token);
+    setup.faults.extend(arguments.faults);
+
+    let mut terminated = signal(SignalKind::terminate())?;
+    let gateway = Gateway::start(setup).await?;
+    println!("{}", gateway.url());
+    tokio::select! {
+        _ = stdin_ends() => {}
+        _ = terminated.recv() => {}
+    }
+    Ok(())
+}
+
+/// Resolves when standard input ends. A thread of its own reads it: the runtime's would keep the process alive.
+fn stdin_ends() -> oneshot::Receiver<()> {
+    let (ended, end) = oneshot::channel();
+    thread::spawn(move || {
+        // An unreadable input is an ended one.
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        let _ = ended.send(());
+    });
+    end
+}

@@ -1,0 +1,21 @@
+//! The listener: takes connections, or refuses them while the gateway restarts.
+
+use std::sync::Arc;
+
+use tokio::{net::TcpListener, task::JoinSet, time::Instant};
+
+use crate::{calls::Shared, connection};
+
+/// Serves until it is dropped, and every connection with it.
+pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        while connections.try_join_next().is_some() {}
+        // The port stays ours during an outage; a client sees its connection cut before the upgrade.
+        if shared.lock().down_until > Instant::now() {
+            continue;
+        }
+        connections.spawn(connection::serve(Arc::clone(&shared), stream));
+    }
+}

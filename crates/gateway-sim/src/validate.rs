@@ -1,0 +1,144 @@
+//! What the gateways check in a configuration before they write it: keys they do not know, and the roster rule.
+//! Only the parts that provisioning touches are checked.
+
+use serde_json::{Map, Value, json};
+
+use crate::{answer::Refusal, profile::Profile};
+
+/// Something that must not be in a configuration.
+pub(crate) struct Issue {
+    path: String,
+    message: String,
+}
+
+const AGENTS_OLD: &[&str] = &["defaults", "list"];
+const AGENTS_NEW: &[&str] = &["defaults", "entries", "ownership"];
+const DEFAULTS: &[&str] = &[
+    "workspace",
+    "model",
+    "imageModel",
+    "models",
+    "repoRoot",
+    "skipBootstrap",
+    "bootstrapMaxChars",
+    "userTimezone",
+    "timeFormat",
+    "envelopeTimezone",
+    "envelopeTimestamp",
+    "envelopeElapsed",
+    "contextTokens",
+    "cliBackends",
+    "memorySearch",
+    "contextPruning",
+    "compaction",
+    "thinkingDefault",
+    "verboseDefault",
+    "elevatedDefault",
+    "blockStreamingDefault",
+    "blockStreamingBreak",
+    "blockStreamingChunk",
+    "blockStreamingCoalesce",
+    "humanDelay",
+    "timeoutSeconds",
+    "mediaMaxMb",
+    "typingIntervalSeconds",
+    "typingMode",
+    "heartbeat",
+    "maxConcurrent",
+    "subagents",
+    "sandbox",
+    "systemAgent",
+];
+const ENTRY: &[&str] = &[
+    "id",
+    "default",
+    "name",
+    "workspace",
+    "agentDir",
+    "model",
+    "skills",
+    "memorySearch",
+    "humanDelay",
+    "heartbeat",
+    "identity",
+    "groupChat",
+    "subagents",
+    "sandbox",
+    "params",
+    "tools",
+];
+const HEARTBEAT: &[&str] = &[
+    "every",
+    "activeHours",
+    "model",
+    "session",
+    "target",
+    "to",
+    "accountId",
+    "prompt",
+    "ackMaxChars",
+    "agentId",
+    "includeReasoning",
+];
+
+/// Everything wrong with a configuration, in the order of its parts.
+pub(crate) fn issues(profile: Profile, config: &Value) -> Vec<Issue> {
+    let mut found = Vec::new();
+    if profile == Profile::Scenario {
+        return found;
+    }
+    let agents = &config["agents"];
+    let defaults = &agents["defaults"];
+    unknown_keys("agents", agents, if profile.is_new() { AGENTS_NEW } else { AGENTS_OLD }, &mut found);
+    unknown_keys("agents.defaults", defaults, DEFAULTS, &mut found);
+    heartbeat(profile, "agents.defaults", defaults, &mut found);
+    if profile.is_new() {
+        let nothing = Map::new();
+        let entries = agents["entries"].as_object().unwrap_or(&nothing);
+        for (id, entry) in entries {
+            agent(profile, &format!("agents.entries.{id}"), entry, &mut found);
+        }
+        let only_main = entries.keys().all(|id| id == "main");
+        if !only_main && agents["ownership"] != "explicit" {
+            let message = "multi-agent rosters require agents.ownership=\"explicit\"".to_owned();
+            found.push(Issue { path: "agents".into(), message });
+        }
+        if config["channels"]["defaults"].get("heartbeat").is_some() {
+            found.push(Issue { path: "channels.defaults".into(), message: "Unrecognized key: \"heartbeat\"".into() });
+        }
+    } else {
+        for (at, entry) in agents["list"].as_array().into_iter().flatten().enumerate() {
+            agent(profile, &format!("agents.list.{at}"), entry, &mut found);
+        }
+    }
+    found
+}
+
+fn agent(profile: Profile, path: &str, entry: &Value, found: &mut Vec<Issue>) {
+    unknown_keys(path, entry, ENTRY, found);
+    heartbeat(profile, path, entry, found);
+}
+
+fn heartbeat(profile: Profile, path: &str, owner: &Value, found: &mut Vec<Issue>) {
+    let known = if profile.is_new() { &HEARTBEAT[..HEARTBEAT.len() - 1] } else { HEARTBEAT };
+    unknown_keys(&format!("{path}.heartbeat"), &owner["heartbeat"], known, found);
+}
+
+fn unknown_keys(path: &str, value: &Value, known: &[&str], found: &mut Vec<Issue>) {
+    let names = value.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+    let unknown: Vec<String> = names.filter(|name| !known.contains(name)).map(|name| format!("\"{name}\"")).collect();
+    if !unknown.is_empty() {
+        let key = if unknown.len() == 1 { "key" } else { "keys" };
+        found.push(Issue { path: path.to_owned(), message: format!("Unrecognized {key}: {}", unknown.join(", ")) });
+    }
+}
+
+/// The answer to a configuration with issues.
+pub(crate) fn refusal(profile: Profile, issues: &[Issue]) -> Refusal {
+    let listed: Vec<Value> =
+        issues.iter().map(|issue| json!({ "path": issue.path, "message": issue.message })).collect();
+    let told: Vec<String> = issues.iter().map(|issue| format!("{}: {}", issue.path, issue.message)).collect();
+    let message =
+        if profile.is_new() { format!("invalid config: {}", told.join("; ")) } else { "invalid config".to_owned() };
+    Refusal::invalid(message).with_details(json!({ "issues": listed }))
+}
