@@ -1,1 +1,38 @@
-//! The four job kinds and the durable queue that holds them.
+//! The four job kinds and the durable queue that holds them. No sockets to gateways.
+//!
+//! A producer makes an [`Envelope`] of a job document and [enqueues](Queue::enqueue) it. A worker process takes a
+//! [`Consumer`] of the same queue and gives it to apalis with a handler; what the handler returns, [`Ran`], decides
+//! what becomes of the job:
+//!
+//! ```no_run
+//! use apalis_core::worker::builder::WorkerBuilder;
+//! use mission_core::{Outcome, Report};
+//! use mission_jobs::{Claimed, Envelope, Queue, Ran, Settings, Step};
+//!
+//! async fn handle(claimed: Claimed) -> Ran {
+//!     println!("attempt {} of a {} job", claimed.attempt, claimed.job.kind());
+//!     let report = Report { summary: "nothing to change".to_owned(), ..Report::default() };
+//!     Ran::from(Outcome::Done(Box::new(report))).with_steps(vec![Step::new("compare", 12)])
+//! }
+//!
+//! # async fn example(document: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+//! let queue = Queue::open("redis://127.0.0.1:6379", "mission")?;
+//! let accepted = queue.enqueue(&[Envelope::new(document)?]).await?;
+//! println!("{} is {}", accepted[0].id, accepted[0].state);
+//!
+//! let worker = WorkerBuilder::new("worker-1").backend(queue.consumer(Settings::default())).build(handle);
+//! worker.run().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod envelope;
+pub mod kinds;
+pub mod queue;
+pub mod retry;
+pub mod run;
+
+pub use envelope::Envelope;
+pub use queue::{Consumer, Enqueued, JobRecord, Queue, QueueError, Settings, State};
+pub use retry::RetryPolicy;
+pub use run::{Claimed, Ran, Step};

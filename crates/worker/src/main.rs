@@ -3,9 +3,13 @@
 mod cli;
 mod commands;
 mod environment;
+mod events;
 mod exit;
+mod http;
 mod output;
+mod private_redis;
 mod settings;
+mod store;
 mod telemetry;
 
 use std::process::ExitCode;
@@ -42,6 +46,9 @@ async fn dispatch(cli: Cli, settings: &Settings) -> Result<(), Exit> {
             commands::config::run(settings, output);
             Ok(())
         }
-        _ => todo!(),
+        Command::Run { until_idle } => commands::run::run(settings, until_idle).await,
+        Command::Enqueue { files } => commands::enqueue::run(settings, output, &files).await,
+        Command::Jobs(command) => commands::jobs::run(settings, output, &command).await,
+        Command::Demo { exit } => commands::demo::run(settings, exit).await,
     }
 }

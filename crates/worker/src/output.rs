@@ -18,11 +18,8 @@ impl Output {
 
     /// Prints one document. A reader that has gone away is no error.
     pub fn print(self, value: &impl Serialize, people: impl FnOnce() -> String) {
-        let text = if self.json {
-            serde_json::to_string(value).expect("what is printed is plain data")
-        } else {
-            people()
-        };
+        let text =
+            if self.json { serde_json::to_string(value).expect("what is printed is plain data") } else { people() };
         let _ = writeln!(io::stdout().lock(), "{}", text.trim_end());
     }
 }

@@ -211,7 +211,8 @@ impl Settings {
         for setting in TABLE {
             let (value, source) = pick(setting, sources, &file);
             check(setting, &value, &source)?;
-            let shown = if matches!(setting.form, Form::Secret) && !value.is_empty() { "***".into() } else { value.clone() };
+            let shown =
+                if matches!(setting.form, Form::Secret) && !value.is_empty() { "***".into() } else { value.clone() };
             values.push(Value { key: setting.key, value: shown, source });
             raw.insert(setting.key, value);
         }
@@ -250,15 +251,15 @@ impl Settings {
     /// Rules that need more than one value, or that concern what this version cannot do yet.
     fn check_together(&self) -> Result<(), SettingsError> {
         let invalid = |key, reason: &str| {
-            let origin = self.values.iter().find(|value| value.key == key).map_or(Source::Default, |v| v.source.clone());
+            let origin =
+                self.values.iter().find(|value| value.key == key).map_or(Source::Default, |v| v.source.clone());
             Err(SettingsError::Invalid { key, origin, reason: reason.to_owned() })
         };
-        if self.renew * 3 > self.lease {
-            return invalid("worker.renew_ms", "a lease must last three renewals; raise worker.lease_ms or lower this");
+        if self.renew * 4 > self.lease {
+            return invalid("worker.renew_ms", "a lease must last four renewals; raise worker.lease_ms or lower this");
         }
-        let valid = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-        if self.queue.is_empty() || self.queue.len() > 100 || !self.queue.chars().all(valid) {
-            return invalid("redis.queue", "use 1 to 100 letters, digits, `-`, `_`, `.` or `:`");
+        if self.sweep * 4 > self.lease {
+            return invalid("worker.sweep_ms", "a lease must last four sweeps; raise worker.lease_ms or lower this");
         }
         if self.values.iter().any(|value| value.key == "secrets.key" && !value.value.is_empty()) {
             return invalid("secrets.key", "this version cannot seal secrets yet; unset it rather than rely on it");
@@ -305,9 +306,10 @@ fn check(setting: &Setting, value: &str, source: &Source) -> Result<(), Settings
             let fits = value.parse::<u64>().is_ok_and(|number| (least..=most).contains(&number));
             (!fits).then(|| format!("`{value}` does not fit; use a whole number from {least} to {most}"))
         }
-        Form::Address => {
-            value.parse::<SocketAddr>().is_err().then(|| format!("`{value}` is not an address; use one such as {}", setting.default))
-        }
+        Form::Address => value
+            .parse::<SocketAddr>()
+            .is_err()
+            .then(|| format!("`{value}` is not an address; use one such as {}", setting.default)),
         Form::Word(words) => {
             (!words.contains(&value)).then(|| format!("`{value}` is not known; use one of {}", words.join(", ")))
         }
@@ -320,9 +322,11 @@ fn check(setting: &Setting, value: &str, source: &Source) -> Result<(), Settings
 
 /// Reads a file into `section.name` → value.
 fn read_file(path: &PathBuf) -> Result<BTreeMap<String, String>, SettingsError> {
-    let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Unreadable { path: path.clone(), source })?;
-    let table: toml::Table =
-        text.parse().map_err(|error: toml::de::Error| SettingsError::Syntax { path: path.clone(), reason: error.to_string() })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|source| SettingsError::Unreadable { path: path.clone(), source })?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| SettingsError::Syntax { path: path.clone(), reason: error.to_string() })?;
     let mut values = BTreeMap::new();
     for (section, content) in table {
         let toml::Value::Table(content) = content else {
@@ -367,7 +371,9 @@ mod tests {
         let uncommented: String = text
             .lines()
             .map(|line| match line.strip_prefix("# ") {
-                Some(rest) if rest.split_once(" = ").is_some_and(|(name, _)| !name.contains(' ')) => format!("{rest}\n"),
+                Some(rest) if rest.split_once(" = ").is_some_and(|(name, _)| !name.contains(' ')) => {
+                    format!("{rest}\n")
+                }
                 _ => format!("{line}\n"),
             })
             .collect();
@@ -383,7 +389,8 @@ mod tests {
 
     #[test]
     fn later_sources_win_and_are_named() {
-        let settings = load(None, &[(environment::QUEUE, "other"), (environment::REDIS_URL, "redis://:pw@h")]).expect("valid");
+        let settings =
+            load(None, &[(environment::QUEUE, "other"), (environment::REDIS_URL, "redis://:pw@h")]).expect("valid");
         assert_eq!(settings.queue, "other");
         let shown = |key| settings.values().iter().find(|value| value.key == key).expect("a setting").clone();
         assert_eq!(shown("redis.queue").source, Source::Environment(environment::QUEUE.into()));
@@ -394,7 +401,10 @@ mod tests {
     #[test]
     fn wrong_values_are_named_with_their_source_and_remedy() {
         let error = load(None, &[(environment::HTTP_ADDR, "8080")]).expect_err("not an address").to_string();
-        assert_eq!(error, "http.addr (from MISSION_HTTP_ADDR): `8080` is not an address; use one such as 127.0.0.1:8787");
+        assert_eq!(
+            error,
+            "http.addr (from MISSION_HTTP_ADDR): `8080` is not an address; use one such as 127.0.0.1:8787"
+        );
         let error = load(None, &[(environment::SECRET_KEY, "k")]).expect_err("not supported").to_string();
         assert!(error.starts_with("secrets.key (from MISSION_SECRET_KEY): this version cannot seal"), "{error}");
     }

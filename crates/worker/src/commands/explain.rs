@@ -7,8 +7,8 @@ use mission_core::apply::Wanted;
 use mission_core::documents::Document;
 use mission_core::keys::AgentKeys;
 use mission_core::model::{Agent, Gateway};
-use mission_core::{Job, heartbeat};
 use mission_core::render::{Reader, Renderer};
+use mission_core::{Job, heartbeat};
 use serde_json::{Map, Value, json};
 
 use crate::commands::{read_job, renderer};

@@ -2,8 +2,12 @@
 
 pub mod apply;
 pub mod config;
+pub mod demo;
+pub mod enqueue;
 pub mod explain;
+pub mod jobs;
 pub mod render;
+pub mod run;
 
 use std::io::Read;
 use std::path::Path;
@@ -15,6 +19,7 @@ use mission_core::apply::Applier;
 use mission_core::gateway::{Clients, DeviceIdentity, Limits};
 use mission_core::mirror::Mirror;
 use mission_core::render::{Renderer, TemplatesConfig};
+use mission_jobs::QueueError;
 
 use crate::exit::{Exit, OrExit};
 use crate::settings::Settings;
@@ -32,6 +37,15 @@ pub fn read_input(path: &Path) -> Result<Vec<u8>, Exit> {
 /// Reads one job document; what is wrong with it is told with its path.
 pub fn read_job(path: &Path) -> Result<Job, Exit> {
     Job::parse(&read_input(path)?).with_context(|| path.display().to_string()).or_usage()
+}
+
+/// The exit of a failed call to the queue: unreachable, or a request that it refused.
+pub fn queue_error(error: QueueError) -> Exit {
+    let refused =
+        matches!(error, QueueError::Missing { .. } | QueueError::NotRetryable { .. } | QueueError::Script { .. });
+    let end: Result<(), QueueError> = Err(error);
+    let end = if refused { end.or_failed() } else { end.or_unreachable() };
+    end.expect_err("it is an error")
 }
 
 /// The renderer that the settings ask for.

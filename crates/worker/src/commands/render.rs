@@ -35,7 +35,9 @@ pub fn run(settings: &Settings, output: Output, file: &Path, out: &Path) -> Resu
     for (name, text) in &texts {
         let path = out.join(name);
         let open = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
-        open.and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| path.display().to_string()).or_usage()?;
+        open.and_then(|mut file| file.write_all(text.as_bytes()))
+            .with_context(|| path.display().to_string())
+            .or_usage()?;
     }
     let names: Vec<_> = texts.iter().map(|(name, _)| *name).collect();
     let answer = json!({ "out": out, "files": names });

@@ -1,0 +1,110 @@
+//! What can go wrong between this program and the queue.
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+use uuid::Uuid;
+
+use super::states::State;
+
+/// Why the queue could not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// The url cannot be used. Configuration.
+    #[error("the Redis url cannot be used ({reason}); give redis://, rediss:// or unix:// and an address")]
+    Url {
+        /// What is wrong with it; never the url, which may hold a password.
+        reason: String,
+    },
+    /// The queue's name cannot be used. Configuration.
+    #[error("the queue name {name:?} cannot be used; take letters, digits, `-`, `_` and `.`, at most 64")]
+    Name {
+        /// The name as given.
+        name: String,
+    },
+    /// Redis does not answer, or cannot work at the moment. Trying again later can help.
+    #[error("Redis cannot be used ({reason}); check that it runs, is reachable and may be written to")]
+    Unavailable {
+        /// What the connection or the server said.
+        reason: String,
+    },
+    /// A script failed. Trying again does not help.
+    #[error(
+        "script {script} failed ({reason}); something else writes to this queue's keys, or this is a fault to report"
+    )]
+    Script {
+        /// The script's name.
+        script: &'static str,
+        /// What Redis said.
+        reason: String,
+    },
+    /// More jobs than one call may carry.
+    #[error("{count} jobs are too many for one call; send {max} at most")]
+    TooMany {
+        /// How many were given.
+        count: usize,
+        /// How many are allowed.
+        max: usize,
+    },
+    /// There is no such job.
+    #[error("there is no job {id}; it may have ended and been removed")]
+    Missing {
+        /// The id asked for.
+        id: Uuid,
+    },
+    /// The job is not in a state in which it can be retried.
+    #[error("job {id} is {state} and cannot be retried; only dead, blocked, retrying and snoozed jobs can")]
+    NotRetryable {
+        /// The id asked for.
+        id: Uuid,
+        /// The state that it is in.
+        state: State,
+    },
+}
+
+impl QueueError {
+    /// Sorts what the client says: does trying again help?
+    pub(super) fn from_redis(script: &'static str, error: &RedisError) -> Self {
+        let reason = error.to_string();
+        let fault = match error.kind() {
+            ErrorKind::Parse | ErrorKind::UnexpectedReturnType | ErrorKind::Client => true,
+            ErrorKind::Server(kind) => matches!(kind, ServerErrorKind::ResponseError | ServerErrorKind::CrossSlot),
+            // Other codes speak of the server's condition: LOADING, READONLY, OOM, MISCONF, NOAUTH, NOREPLICAS …
+            _ => matches!(error.code(), Some("FORBIDDEN" | "WRONGTYPE")),
+        };
+        if fault { Self::Script { script, reason } } else { Self::Unavailable { reason } }
+    }
+
+    /// Whether trying again later can help.
+    #[must_use]
+    pub const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::{ServerError, make_extension_error};
+
+    use super::*;
+
+    fn sorted(code: &str) -> QueueError {
+        QueueError::from_redis("claim", &make_extension_error(code.to_owned(), Some("words".to_owned())))
+    }
+
+    #[test]
+    fn the_servers_condition_is_worth_waiting_for() {
+        for code in ["OOM", "MISCONF", "NOAUTH", "NOREPLICAS"] {
+            assert!(sorted(code).is_unavailable(), "{code}");
+        }
+        let refused = RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
+        assert!(QueueError::from_redis("claim", &refused).is_unavailable());
+        assert!(ServerError::try_from(refused).is_err());
+    }
+
+    #[test]
+    fn a_fault_of_the_script_is_not() {
+        for code in ["FORBIDDEN", "WRONGTYPE"] {
+            assert!(!sorted(code).is_unavailable(), "{code}");
+        }
+    }
+}

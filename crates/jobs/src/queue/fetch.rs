@@ -1,0 +1,113 @@
+//! Claims jobs for free slots, and sleeps while there are none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apalis_core::task::Task;
+use apalis_core::task::builder::TaskBuilder;
+use apalis_core::task::task_id::TaskId;
+use mission_core::{Failure, Outcome};
+use tokio::select;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, sleep};
+
+use super::consumer::{Phase, Shared};
+use super::scripts::RawClaim;
+use super::settle;
+use crate::retry::{DeadReason, Disposition, RetryPolicy};
+use crate::run::{Claimed, Ran};
+
+/// Most jobs of one claim; its script holds Redis for a few milliseconds.
+const MAX_CLAIM: usize = 100;
+
+/// How calmly a Redis that is away is called: often enough to go on within seconds of its return.
+fn calm() -> RetryPolicy {
+    RetryPolicy { initial: Duration::from_millis(100), cap: Duration::from_secs(2), ..RetryPolicy::default() }
+}
+
+/// Ends when the worker stops. A claim on its way is waited for until the grace time is over; the jobs that it brings
+/// are handed back by `close`.
+pub(super) async fn fetch(shared: Arc<Shared>, out: mpsc::UnboundedSender<Task<Claimed>>) {
+    let blocking = shared.scripts.blocking_connection();
+    let mut faults = 0;
+    loop {
+        let slots = select! {
+            slots = free_slots(&shared) => slots,
+            () = shared.reaches(Phase::Drain) => return,
+        };
+        let asked = Instant::now();
+        let batch = select! {
+            batch = shared.scripts.claim(&shared.worker, slots.num_permits(), shared.settings.lease) => batch,
+            () = shared.reaches(Phase::End) => return,
+        };
+        let pause = match batch {
+            Ok(batch) => {
+                faults = 0;
+                let empty = batch.jobs.is_empty();
+                hand_out(&shared, &out, batch.jobs, slots, asked + shared.settings.lease).await;
+                let wait = batch.next_due.unwrap_or(Duration::MAX).min(shared.settings.sweep);
+                if !empty {
+                    continue;
+                }
+                select! {
+                    woken = shared.scripts.wait(&blocking, &shared.worker, wait) => woken,
+                    () = shared.reaches(Phase::Drain) => return,
+                }
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = pause {
+            faults += 1;
+            if error.is_unavailable() {
+                tracing::warn!(%error, faults, "cannot claim jobs; trying again");
+            } else {
+                tracing::error!(%error, faults, "cannot claim jobs; trying again");
+            }
+            select! {
+                () = sleep(calm().delay(faults)) => {}
+                () = shared.reaches(Phase::Drain) => return,
+            }
+        }
+    }
+}
+
+/// Waits for a free slot, then takes all that are free.
+async fn free_slots(shared: &Shared) -> OwnedSemaphorePermit {
+    let mut slots = shared.slots.clone().acquire_owned().await.expect("nobody closes the semaphore");
+    let more = shared.slots.available_permits().min(MAX_CLAIM - 1);
+    if let Ok(more) = shared.slots.clone().try_acquire_many_owned(u32::try_from(more).unwrap_or(0)) {
+        slots.merge(more);
+    }
+    slots
+}
+
+async fn hand_out(
+    shared: &Arc<Shared>,
+    out: &mpsc::UnboundedSender<Task<Claimed>>,
+    jobs: Vec<RawClaim>,
+    mut slots: OwnedSemaphorePermit,
+    valid_until: Instant,
+) {
+    for raw in jobs {
+        let slot = slots.split(1).expect("a claim brings no more than there are slots");
+        shared.leases.insert(raw.id.clone(), raw.token, valid_until, slot);
+        match Claimed::read(&raw) {
+            Ok(claimed) => {
+                // The token makes it unique: a job may be claimed again while its lost run is still being stopped.
+                let id = TaskId::from_string(format!("{}#{}", raw.id, raw.token));
+                let before = usize::try_from(raw.attempt.saturating_sub(1)).unwrap_or_default();
+                // The receiver outlives this task; if not, the lease ends by itself.
+                let _ = out.send(TaskBuilder::new(claimed).task_id(id).attempt(before).build());
+            }
+            Err(failure) => bury(shared, raw, failure).await,
+        }
+    }
+}
+
+/// A job that cannot be read can never run.
+async fn bury(shared: &Arc<Shared>, raw: RawClaim, failure: Failure) {
+    tracing::error!(job = raw.id, lane = raw.lane, code = failure.code, reason = failure.message, "job buried");
+    let ran = Ran::from(Outcome::Permanent(failure));
+    settle::settle(shared, &(raw.id, raw.token), &ran, Disposition::Dead(DeadReason::Invalid)).await;
+    shared.leases.remove(raw.token);
+}

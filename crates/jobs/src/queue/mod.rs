@@ -1,0 +1,227 @@
+//! The durable queue: jobs in Redis, changed only by the scripts in `lua/`.
+//!
+//! [`Queue`] is for those who put jobs in and look at them; [`Consumer`] runs them under apalis.
+//!
+//! ```text
+//! scheduled ─┐            ┌──▶ done
+//! retrying ──┤            │
+//! snoozed ───┼─▶ ready ─▶ running ──▶ dead ─▶ ready (by an operator)
+//! blocked ───┘    ▲       │  │
+//!    ▲            └───────┘  │   lease lost, or handed back
+//!    └───────────────────────┘   (not to scheduled)
+//! ```
+//! A job that waits can also end `superseded` or `cancelled`. [`State::next`] is the whole table.
+//!
+//! A worker that is idle blocks on a list that every script pushes to when it makes something runnable, so a job starts
+//! within milliseconds and nobody polls. A token that dies with its worker costs others [`Settings::sweep`] at most.
+
+mod connection;
+pub mod consumer;
+pub mod error;
+mod fetch;
+pub mod keys;
+mod leases;
+pub mod record;
+pub(crate) mod scripts;
+mod settle;
+pub mod states;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use mission_core::Kind;
+use serde::Serialize;
+use uuid::Uuid;
+
+pub use consumer::{Consumer, Settings};
+pub use error::QueueError;
+pub use keys::Keys;
+pub use record::JobRecord;
+pub use states::State;
+
+use crate::envelope::Envelope;
+use connection::Connection;
+use scripts::{Listing, Scripts};
+
+/// Most jobs that one call may enqueue: its script holds Redis for a few milliseconds.
+pub const MAX_ENQUEUE: usize = 500;
+/// Most jobs on one page of a list.
+pub const MAX_PAGE: usize = 200;
+
+/// A queue by name. Cheap to clone; clones share one connection, which is made with the first call and again whenever
+/// it breaks.
+#[derive(Clone)]
+pub struct Queue {
+    name: Arc<str>,
+    scripts: Arc<Scripts>,
+}
+
+/// What became of an enqueued job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Enqueued {
+    /// The job's id.
+    pub id: Uuid,
+    /// `ready` or `scheduled`; the present state if the same envelope had been enqueued before.
+    pub state: State,
+    /// Older jobs that this one replaced.
+    pub superseded: Vec<Uuid>,
+}
+
+/// Which jobs to list.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    /// The state that they are in.
+    pub state: State,
+    /// Only this kind.
+    pub kind: Option<Kind>,
+    /// Only this lane: a gateway's id.
+    pub lane: Option<Uuid>,
+    /// How many at most; 1 to [`MAX_PAGE`].
+    pub limit: usize,
+    /// Where the page before ended; 0 for the first.
+    pub cursor: u64,
+}
+
+impl Filter {
+    /// The first page of 50 jobs in a state.
+    #[must_use]
+    pub const fn new(state: State) -> Self {
+        Self { state, kind: None, lane: None, limit: 50, cursor: 0 }
+    }
+}
+
+/// Some of the listed jobs: ended ones latest first, the others soonest first.
+#[derive(Debug, Clone, Serialize)]
+pub struct Page {
+    /// The jobs, without history and document. May be empty although there are more.
+    pub jobs: Vec<JobRecord>,
+    /// Cursor of the next page; none after the last. Jobs that move meanwhile may be seen twice or not at all.
+    pub next: Option<u64>,
+}
+
+/// How many jobs are in each state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Counts(HashMap<State, u64>);
+
+impl Counts {
+    /// How many are in that state.
+    #[must_use]
+    pub fn of(&self, state: State) -> u64 {
+        self.0.get(&state).copied().unwrap_or_default()
+    }
+
+    /// Whether nothing is left to do by itself: all jobs have ended or are blocked.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        State::ALL.into_iter().all(|state| state.is_terminal() || state == State::Blocked || self.of(state) == 0)
+    }
+}
+
+impl Queue {
+    /// Checks url and name. Does not connect: a worker can start before its Redis does.
+    ///
+    /// `url` is `redis://`, `rediss://` (TLS) or `unix://`; `name` distinguishes queues in one Redis.
+    pub fn open(url: &str, name: &str) -> Result<Self, QueueError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
+            return Err(QueueError::Name { name: name.to_owned() });
+        }
+        Ok(Self { name: name.into(), scripts: Arc::new(Scripts::new(name, Connection::open(url)?)) })
+    }
+
+    /// The queue's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The queue's keys in Redis.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.scripts.keys
+    }
+
+    /// Stores jobs, all or none, [`MAX_ENQUEUE`] at most. After an error the same envelopes can be sent again: a job
+    /// that is there already is left as it is.
+    pub async fn enqueue(&self, jobs: &[Envelope]) -> Result<Vec<Enqueued>, QueueError> {
+        if jobs.len() > MAX_ENQUEUE {
+            return Err(QueueError::TooMany { count: jobs.len(), max: MAX_ENQUEUE });
+        }
+        let answers = self.scripts.enqueue(jobs).await?;
+        answers
+            .into_iter()
+            .zip(jobs)
+            .map(|((_, state, superseded), job)| {
+                let state = State::from_name(&state).ok_or_else(|| QueueError::Script {
+                    script: "enqueue",
+                    reason: format!("unknown state {state:?}"),
+                })?;
+                let superseded = superseded.iter().filter_map(|id| id.parse().ok()).collect();
+                Ok(Enqueued { id: job.id, state, superseded })
+            })
+            .collect()
+    }
+
+    /// Everything that is known of a job; none if there is no such job.
+    pub async fn get(&self, id: Uuid) -> Result<Option<JobRecord>, QueueError> {
+        let (fields, history) = self.scripts.get(id).await?;
+        Ok(JobRecord::read(id, &fields, &history))
+    }
+
+    /// A page of jobs.
+    pub async fn list(&self, filter: &Filter) -> Result<Page, QueueError> {
+        let lane = filter.lane.map(|lane| lane.to_string()).unwrap_or_default();
+        let listing = Listing {
+            state: filter.state,
+            kind: filter.kind.map_or("", Kind::as_str),
+            lane: &lane,
+            first: filter.cursor,
+            limit: filter.limit.clamp(1, MAX_PAGE),
+            fields: &record::LISTED,
+        };
+        let (next, ids, rows) = self.scripts.list(&listing).await?;
+        let record = |(id, row): (String, Vec<Option<Vec<u8>>>)| {
+            let fields = record::LISTED.iter().zip(row).filter_map(|(name, value)| Some(((*name).to_owned(), value?)));
+            JobRecord::read(id.parse().ok()?, &fields.collect(), &[])
+        };
+        Ok(Page { jobs: ids.into_iter().zip(rows).filter_map(record).collect(), next: u64::try_from(next).ok() })
+    }
+
+    /// Makes a dead, blocked, retrying or snoozed job ready at once, with all its attempts before it again.
+    pub async fn retry(&self, id: Uuid) -> Result<(), QueueError> {
+        match self.scripts.retry(id).await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(QueueError::Missing { id }),
+            Err(QueueError::Script { script, reason }) => match self.get(id).await? {
+                Some(job) if !job.state.is_retryable() => Err(QueueError::NotRetryable { id, state: job.state }),
+                _ => Err(QueueError::Script { script, reason }),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How many jobs are in each state.
+    pub async fn counts(&self) -> Result<Counts, QueueError> {
+        let counts = self.scripts.counts().await?;
+        let known = |(name, count): (String, i64)| Some((State::from_name(&name)?, u64::try_from(count).ok()?));
+        Ok(Counts(counts.into_iter().filter_map(known).collect()))
+    }
+
+    /// Whether nothing is left to do by itself: all jobs have ended or are blocked.
+    pub async fn is_idle(&self) -> Result<bool, QueueError> {
+        Ok(self.counts().await?.is_idle())
+    }
+
+    /// A source of jobs for an apalis worker. Each one is a worker of its own to the queue.
+    pub fn consumer(&self, settings: Settings) -> Consumer {
+        Consumer::new(self.clone(), settings)
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("name", &self.name).finish_non_exhaustive()
+    }
+}

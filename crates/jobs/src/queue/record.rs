@@ -1,0 +1,209 @@
+//! A stored job as it is shown to people and programs: everything that is known of it, without its secrets.
+
+use std::collections::HashMap;
+
+use mission_core::Job;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::states::State;
+use crate::run::Step;
+
+/// The fields that lists read; `list.lua` wants `kind` and `lane` first.
+pub(super) const LISTED: [&str; 19] = [
+    "kind",
+    "lane",
+    "version",
+    "subject",
+    "state",
+    "attempts",
+    "max_attempts",
+    "runs",
+    "lost",
+    "enqueued_at",
+    "next_at",
+    "started_at",
+    "finished_at",
+    "snoozed_since",
+    "worker",
+    "reason",
+    "superseded_by",
+    "failure",
+    "report",
+];
+
+/// A job as the queue knows it. Times are milliseconds since 1970 by Redis's clock.
+#[derive(Debug, Clone, Serialize)]
+pub struct JobRecord {
+    /// The job's id.
+    pub id: Uuid,
+    /// Where it is.
+    pub state: State,
+    /// The kind's wire name, as stored; a foreign producer may have stored anything.
+    pub kind: String,
+    /// The gateway's id.
+    pub lane: String,
+    /// What it is about.
+    pub subject: String,
+    /// Runs that counted, the current one included.
+    pub attempts: u32,
+    /// How many may count before it is dead.
+    pub max_attempts: u32,
+    /// All runs, the uncounted ones included.
+    pub runs: u32,
+    /// Leases lost in a row; at three the job is poison.
+    pub lost: u32,
+    /// When it was enqueued.
+    pub enqueued_at_ms: u64,
+    /// When it is due, while it waits.
+    pub next_at_ms: Option<u64>,
+    /// When the last run began.
+    pub started_at_ms: Option<u64>,
+    /// When it ended.
+    pub finished_at_ms: Option<u64>,
+    /// Since when its gateway has been busy, while it is snoozed in a row.
+    pub snoozed_since_ms: Option<u64>,
+    /// The worker that runs it now.
+    pub worker: Option<String>,
+    /// Why it is dead, such as `poison`; see [`crate::retry::DeadReason`].
+    pub reason: Option<String>,
+    /// The newer job that took its place.
+    pub superseded_by: Option<Uuid>,
+    /// What went wrong last, if anything ever did.
+    pub failure: Option<LastFailure>,
+    /// What the successful run found and did.
+    pub report: Option<Value>,
+    /// The last 20 runs that ended, oldest first. Empty in lists.
+    pub history: Vec<Attempt>,
+    /// The document with its secrets masked. None in lists, and if it is not a valid document.
+    pub document: Option<Value>,
+}
+
+/// What went wrong last; see [`mission_core::Failure`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastFailure {
+    /// Stable name for programs.
+    pub code: String,
+    /// One sentence.
+    pub message: String,
+    /// The next action of a person, where there is one.
+    #[serde(default)]
+    pub action: Option<String>,
+}
+
+/// A run that ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The number of the run, from 1.
+    pub number: u32,
+    /// The worker that ran it.
+    pub worker: String,
+    /// When it began.
+    pub started_at_ms: u64,
+    /// When it ended, or was found to have been lost.
+    pub ended_at_ms: u64,
+    /// How it ended.
+    pub result: AttemptResult,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptResult {
+    /// One of the six outcomes, or `lost` (lease lost) or `released` (handed back unfinished).
+    pub outcome: String,
+    /// Code of the failure, if it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The next action of a person, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// What was done, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+}
+
+impl JobRecord {
+    /// Reads what Redis holds; none if there is no such job. What cannot be read is left out.
+    pub(super) fn read(id: Uuid, fields: &HashMap<String, Vec<u8>>, history: &[Vec<u8>]) -> Option<Self> {
+        let text = |name: &str| fields.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let time = |name: &str| text(name).and_then(|text| text.parse::<u64>().ok());
+        let count = |name: &str| text(name).and_then(|text| text.parse().ok()).unwrap_or_default();
+        Some(Self {
+            id,
+            state: State::from_name(&text("state")?)?,
+            kind: text("kind").unwrap_or_default(),
+            lane: text("lane").unwrap_or_default(),
+            subject: text("subject").unwrap_or_default(),
+            attempts: count("attempts"),
+            max_attempts: count("max_attempts"),
+            runs: count("runs"),
+            lost: count("lost"),
+            enqueued_at_ms: time("enqueued_at").unwrap_or_default(),
+            next_at_ms: time("next_at"),
+            started_at_ms: time("started_at"),
+            finished_at_ms: time("finished_at"),
+            snoozed_since_ms: time("snoozed_since"),
+            worker: text("worker"),
+            reason: text("reason"),
+            superseded_by: text("superseded_by").and_then(|id| id.parse().ok()),
+            failure: fields.get("failure").and_then(|json| serde_json::from_slice(json).ok()),
+            report: fields.get("report").and_then(|json| serde_json::from_slice(json).ok()),
+            history: history.iter().filter_map(|json| serde_json::from_slice(json).ok()).collect(),
+            document: fields.get("payload").and_then(|document| masked(document)),
+        })
+    }
+}
+
+/// The document without its secrets; none if it is not valid, because then nobody knows where its secrets are.
+fn masked(document: &[u8]) -> Option<Value> {
+    let job = Job::parse(document).ok()?;
+    let mut value: Value = serde_json::from_slice(document).ok()?;
+    for pointer in ["/auth_token", "/gateway/token"] {
+        if let Some(secret) = value.pointer_mut(pointer).filter(|secret| !secret.is_null()) {
+            *secret = Value::from("***");
+        }
+    }
+    // People put tokens into urls.
+    if let (Some(gateway), Some(shown)) = (job.gateway(), value.pointer_mut("/gateway/url")) {
+        let mut url = gateway.url.clone();
+        if url.password().is_some() {
+            // Fails only for urls without a host, and those are refused.
+            let _ = url.set_password(Some("***"));
+        }
+        if url.query().is_some() {
+            url.set_query(Some("***"));
+        }
+        if url != gateway.url {
+            *shown = Value::from(url.as_str());
+        }
+    }
+    Some(value)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_masked_and_the_rest_is_shown() {
+        let document = br#"{"version": 1, "kind": "provision-main", "auth_token": "secret-a",
+            "gateway": {"id": "00000000-0000-0000-0000-00000000000a", "url": "ws://me:secret-b@host:1?token=secret-c",
+                        "token": "secret-d", "workspace_root": "/srv"},
+            "agent": {"id": "00000000-0000-0000-0000-00000000000b", "name": "Alice"}}"#;
+        let shown = masked(document).unwrap();
+        assert!(!shown.to_string().contains("secret"), "{shown}");
+        assert_eq!(shown["gateway"]["token"], "***");
+        assert_eq!(shown["auth_token"], "***");
+        assert_eq!(shown["agent"]["name"], "Alice");
+    }
+
+    #[test]
+    fn an_invalid_document_is_not_shown() {
+        assert_eq!(masked(br#"{"version": 1, "tokken": "secret"}"#), None);
+    }
+}

@@ -1,0 +1,132 @@
+//! The border between the queue and a handler: what it is given, [`Claimed`], and what it answers, [`Ran`].
+
+use std::fmt;
+
+use apalis_core::error::BoxDynError;
+use apalis_core::task::into_response::IntoResponse;
+use mission_core::{Failure, Job, Kind, Outcome};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::envelope::SCHEMA_VERSION;
+use crate::queue::scripts::RawClaim;
+
+/// A job that this worker holds the lease of, read and checked.
+pub struct Claimed {
+    /// The job's id.
+    pub id: Uuid,
+    /// The document.
+    pub job: Job,
+    /// The lane it is worked in: the gateway's id, as the queue knows it.
+    pub lane: String,
+    /// Which counted attempt this is, from 1.
+    pub attempt: u32,
+    /// How many attempts the job may have.
+    pub max_attempts: u32,
+    /// Which run this is, from 1, uncounted ones included; the number in the job's history.
+    pub run: u32,
+    /// When the job was enqueued, in milliseconds since 1970 by Redis's clock.
+    pub enqueued_at_ms: u64,
+    /// The lease: higher for each claim of the queue.
+    pub(crate) token: u64,
+}
+
+impl fmt::Debug for Claimed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claimed")
+            .field("id", &self.id)
+            .field("kind", &self.job.kind())
+            .field("lane", &self.lane)
+            .field("attempt", &self.attempt)
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Claimed {
+    /// Reads what Redis holds. Anything can be there, so nothing is taken for granted.
+    pub(crate) fn read(raw: &RawClaim) -> Result<Self, Failure> {
+        let invalid = |what: String| {
+            Failure::new("invalid_job", what).with_action("correct the document where it is made, and enqueue it anew")
+        };
+        let id = Uuid::parse_str(&raw.id).map_err(|_| invalid("the job's id is not a UUID".to_owned()))?;
+        if raw.version != SCHEMA_VERSION.to_string() {
+            return Err(Failure::new(
+                "unknown_version",
+                format!("the job is stored in form {:?}; this worker reads form {SCHEMA_VERSION}", raw.version),
+            )
+            .with_action("upgrade the workers, then retry the job"));
+        }
+        let kind = Kind::from_name(&raw.kind).ok_or_else(|| {
+            Failure::new("unknown_kind", format!("this worker does not know jobs of kind {:?}", raw.kind))
+                .with_action("upgrade the workers, then retry the job")
+        })?;
+        let job = Job::parse(&raw.payload).map_err(|error| invalid(error.to_string()))?;
+        if job.kind() != kind {
+            return Err(invalid(format!("stored as a {kind} job, but the document is a {} job", job.kind())));
+        }
+        Ok(Self {
+            id,
+            job,
+            lane: raw.lane.clone(),
+            attempt: raw.attempt,
+            max_attempts: raw.max_attempts,
+            run: raw.run,
+            enqueued_at_ms: raw.enqueued_at_ms,
+            token: raw.token,
+        })
+    }
+}
+
+/// How a run ended, and the steps that it took: what a handler returns.
+#[derive(Debug)]
+pub struct Ran {
+    /// One of the six ways in which a run can end.
+    pub outcome: Outcome,
+    /// What was done, in order; may be empty. Kept in the job's history.
+    pub steps: Vec<Step>,
+}
+
+impl Ran {
+    /// The same end with the steps that led to it.
+    #[must_use]
+    pub fn with_steps(mut self, steps: Vec<Step>) -> Self {
+        self.steps = steps;
+        self
+    }
+}
+
+impl From<Outcome> for Ran {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, steps: Vec::new() }
+    }
+}
+
+/// Lets a handler return it directly: every end of a run is an answer, so apalis never sees an error.
+impl IntoResponse for Ran {
+    type Output = Self;
+
+    fn into_response(self) -> Result<Self, BoxDynError> {
+        Ok(self)
+    }
+}
+
+/// One step of a run. Never holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What was done, such as `config.patch`.
+    pub name: String,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// What came of it, where that is worth telling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+impl Step {
+    /// A step without a note.
+    #[must_use]
+    pub fn new(name: impl Into<String>, duration_ms: u64) -> Self {
+        Self { name: name.into(), duration_ms, note: None }
+    }
+}

@@ -1,0 +1,122 @@
+//! Who may run beside whom: lanes, subjects, order and turns.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mission_jobs::{Settings, State};
+
+use crate::documents::cleanup;
+use crate::redis_server::RedisServer;
+use crate::worker::{Worker, brisk, done, eventually, put, transient};
+
+#[tokio::test]
+async fn jobs_of_a_subject_run_one_at_a_time_and_in_order() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let jobs: Vec<_> = (0..30).map(|_| cleanup(1, 1)).collect();
+    queue.enqueue(&jobs[..10]).await.unwrap();
+
+    // What is running, and what has run.
+    let seen = Arc::new(Mutex::new((0, Vec::new())));
+    let workers: Vec<_> = (0..2)
+        .map(|_| {
+            let seen = seen.clone();
+            Worker::start(&queue, Settings { concurrency: 8, ..brisk() }, move |claimed| {
+                let seen = seen.clone();
+                async move {
+                    {
+                        let mut seen = seen.lock().unwrap();
+                        seen.0 += 1;
+                        assert_eq!(seen.0, 1, "alone in its subject");
+                        seen.1.push(claimed.id);
+                    }
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                    seen.lock().unwrap().0 -= 1;
+                    done()
+                }
+            })
+        })
+        .collect();
+    // Some come while others of their subject run.
+    for job in &jobs[10..] {
+        put(&queue, job).await;
+    }
+    eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == 30).await;
+    assert_eq!(seen.lock().unwrap().1, jobs.iter().map(|job| job.id).collect::<Vec<_>>());
+    drop(workers);
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_a_retry_does_not_hold_newer_ones_back() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let (older, newer) = (cleanup(1, 1), cleanup(1, 1));
+    queue.enqueue(&[older.clone(), newer.clone()]).await.unwrap();
+
+    let retry =
+        mission_jobs::RetryPolicy { initial: Duration::from_secs(600), cap: Duration::from_secs(600), ..brisk().retry };
+    let id = older.id;
+    let _worker = Worker::start(&queue, Settings { retry, ..brisk() }, move |claimed| async move {
+        if claimed.id == id { transient() } else { done() }
+    });
+    crate::worker::reaches(&queue, newer.id, State::Done).await;
+    assert_eq!(queue.get(older.id).await.unwrap().unwrap().state, State::Retrying);
+}
+
+#[tokio::test]
+async fn a_lane_is_worked_by_one_worker_at_a_time() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let jobs: Vec<_> = (0..120).map(|agent| cleanup(agent % 3, agent)).collect();
+    queue.enqueue(&jobs).await.unwrap();
+
+    // Per lane: how many jobs each worker is running.
+    let running: Arc<Mutex<HashMap<(String, usize), u32>>> = Arc::default();
+    let workers: Vec<_> = (0..3)
+        .map(|me| {
+            let running = running.clone();
+            Worker::start(&queue, Settings { concurrency: 4, ..brisk() }, move |claimed| {
+                let running = running.clone();
+                async move {
+                    let place = (claimed.lane.clone(), me);
+                    {
+                        let mut running = running.lock().unwrap();
+                        *running.entry(place.clone()).or_default() += 1;
+                        let others =
+                            running.iter().filter(|((lane, who), n)| *lane == place.0 && *who != me && **n > 0);
+                        assert_eq!(others.count(), 0, "two workers in one lane");
+                    }
+                    tokio::time::sleep(Duration::from_millis(3)).await;
+                    *running.lock().unwrap().get_mut(&place).unwrap() -= 1;
+                    done()
+                }
+            })
+        })
+        .collect();
+    eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == 120).await;
+    for job in jobs {
+        assert_eq!(queue.get(job.id).await.unwrap().unwrap().runs, 1, "a failed assertion would show as another run");
+    }
+    drop(workers);
+}
+
+#[tokio::test]
+async fn lanes_take_turns() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let many: Vec<_> = (0..50).map(|agent| cleanup(1, agent)).collect();
+    queue.enqueue(&many).await.unwrap();
+    queue.enqueue(&[cleanup(2, 1), cleanup(2, 2)]).await.unwrap();
+
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let _worker = Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, {
+        let order = order.clone();
+        move |claimed| {
+            order.lock().unwrap().push(claimed.job.gateway_id().as_u128());
+            async { done() }
+        }
+    });
+    eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == 52).await;
+    assert_eq!(order.lock().unwrap()[..4], [1, 2, 1, 2]);
+}

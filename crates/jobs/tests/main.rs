@@ -1,0 +1,12 @@
+//! The queue against a real `redis-server`, and its workers under apalis.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod documents;
+mod faults;
+mod lanes;
+mod leases;
+mod outcomes;
+mod producers;
+mod redis_server;
+mod waking;
+mod worker;

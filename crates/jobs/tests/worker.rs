@@ -1,0 +1,116 @@
+//! A worker under apalis for tests, with a handler given as a closure.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use apalis_core::error::WorkerError;
+use apalis_core::worker::builder::WorkerBuilder;
+use apalis_core::worker::context::WorkerContext;
+use mission_core::{Failure, Outcome, Report};
+use mission_jobs::{Claimed, Enqueued, Envelope, JobRecord, Queue, Ran, RetryPolicy, Settings, State};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+/// A running worker. Dropping it kills it: nothing is drained, nothing handed back.
+pub(crate) struct Worker {
+    context: WorkerContext,
+    task: JoinHandle<Result<(), WorkerError>>,
+}
+
+impl Worker {
+    pub(crate) fn start<F>(
+        queue: &Queue,
+        settings: Settings,
+        handler: impl Fn(Claimed) -> F + Clone + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Ran> + Send + 'static,
+    {
+        let context = WorkerContext::new("test");
+        let worker = WorkerBuilder::new(&context).backend(queue.consumer(settings)).build(handler);
+        Self { context, task: tokio::spawn(worker.run()) }
+    }
+
+    /// Tells it to stop; it must have begun.
+    pub(crate) fn stop(&self) {
+        self.context.stop().expect("the worker runs");
+    }
+
+    /// Waits for the end after [`Self::stop`].
+    pub(crate) async fn ended(mut self) {
+        let ended = tokio::time::timeout(Duration::from_secs(30), &mut self.task).await;
+        ended.expect("the worker ends").expect("no panic").expect("no error");
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Default settings with delays that a test can wait for.
+pub(crate) fn brisk() -> Settings {
+    let retry =
+        RetryPolicy { initial: Duration::from_millis(2), cap: Duration::from_millis(8), ..RetryPolicy::default() };
+    Settings { sweep: Duration::from_millis(100), retry, ..Settings::default() }
+}
+
+/// [`brisk`] with leases that a test can wait for to end.
+pub(crate) fn short_lease() -> Settings {
+    let lease = Duration::from_millis(400);
+    Settings { lease, renew: lease / 8, sweep: lease / 8, ..brisk() }
+}
+
+pub(crate) fn done() -> Ran {
+    Outcome::Done(Box::new(Report { summary: "as it should be".to_owned(), ..Report::default() })).into()
+}
+
+pub(crate) fn transient() -> Ran {
+    Outcome::Transient(Failure::new("refused", "connection refused")).into()
+}
+
+/// Enqueues one job.
+pub(crate) async fn put(queue: &Queue, job: &Envelope) -> Enqueued {
+    queue.enqueue(std::slice::from_ref(job)).await.unwrap().remove(0)
+}
+
+/// Waits until the condition holds, at most about 30 s.
+pub(crate) async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+    for _ in 0..6000 {
+        if condition().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("not in time: {what}");
+}
+
+/// Waits until a job is in that state and returns it.
+pub(crate) async fn reaches(queue: &Queue, id: Uuid, state: State) -> JobRecord {
+    eventually(&format!("job {state}"), async || {
+        queue.get(id).await.is_ok_and(|job| job.is_some_and(|job| job.state == state))
+    })
+    .await;
+    queue.get(id).await.unwrap().unwrap()
+}
+
+/// Says whether the future that owns it has been dropped.
+#[derive(Clone, Default)]
+pub(crate) struct DropFlag(pub(crate) Arc<AtomicBool>);
+
+impl DropFlag {
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Sets the flag when dropped.
+pub(crate) struct SetOnDrop(pub(crate) DropFlag);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,249 @@
+//! `worker demo`: all four kinds of job at work on simulated gateways, one of which is down at first.
+//!
+//! The simulated gateways are processes of the separate program `gateway-sim`, which stands beside this one after a
+//! build of the workspace; an installed worker comes without it.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use mission_jobs::{Envelope, JobRecord, Queue, State};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::commands::run::{watch_signals, work};
+use crate::exit::{Exit, OrExit};
+use crate::private_redis::Use;
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// The token that the simulated gateways want.
+const TOKEN: &str = "demo-gateway-token";
+/// How long the jobs of the demo may take.
+const SETTLED_WITHIN: Duration = Duration::from_secs(120);
+
+/// A simulated gateway: it ends when its standard input does, so never after the demo.
+struct Simulated {
+    url: String,
+    process: Child,
+}
+
+/// Runs the command.
+pub async fn run(settings: &Settings, exit: bool) -> Result<(), Exit> {
+    let (stop, stopping) = watch::channel(false);
+    watch_signals(stop.clone())?;
+    let store = Store::open(settings, Use::Worker).await?;
+    let queue = store.queue.clone();
+    let where_to_look = Looking { redis: store.private_url(), queue: settings.queue.clone() };
+    let story = tokio::spawn(tell(queue.clone(), stop.clone(), exit));
+    let ended = work(settings, queue, stopping, |addr| where_to_look.tell(addr)).await;
+    story.abort();
+    let told = story.await;
+    store.close().await;
+    ended?;
+    match told {
+        Ok(result) => result,
+        // Stopped by a signal before the end.
+        Err(_) => Ok(()),
+    }
+}
+
+/// Plays the demo, and tells what happens.
+async fn tell(queue: Queue, stop: watch::Sender<bool>, exit: bool) -> Result<(), Exit> {
+    let played = play(&queue).await;
+    match &played {
+        Ok(()) => say("All five jobs ended as they should: four at once, and the fifth after its gateway came back."),
+        Err(_) => say("The demo did not go as intended."),
+    }
+    if exit {
+        stop.send_replace(true);
+    } else {
+        say("The worker goes on; stop it with Ctrl-C.");
+        std::future::pending::<()>().await;
+    }
+    played
+}
+
+async fn play(queue: &Queue) -> Result<(), Exit> {
+    let old = Simulated::start("2026.2.9", 0).await?;
+    let new = Simulated::start("2026.9.6", 0).await?;
+    let away = Simulated::start("2026.9.6", 0).await?;
+    say(&format!(
+        "Gateway Alder (like OpenClaw 2026.2.9) is at {}, gateway Birch (like 2026.9.6) at {}.",
+        old.url, new.url
+    ));
+    let (away_url, away_port) = (away.url.clone(), away.port()?);
+    away.stop().await;
+    say(&format!("Gateway Cedar should be at {away_url}, and is down."));
+
+    let first = enqueue(
+        queue,
+        &[
+            ("a lead on Alder", provision("Alder", &old.url, "Ada", true)),
+            ("an agent on Cedar, which is down", provision("Cedar", &away_url, "Clive", false)),
+            ("the main agent of Birch", main_agent("Birch", &new.url)),
+        ],
+    )
+    .await?;
+    let down = first.iter().find(|(_, what)| what.contains("Cedar")).map(|(id, _)| *id).expect("it was enqueued");
+    let mut told = HashMap::new();
+    wait(queue, &first, &mut told, |job| job.state == State::Done || (job.id == down && job.state == State::Retrying))
+        .await?;
+    say("Gateway Cedar comes back.");
+    let _cedar = Simulated::start("2026.9.6", away_port).await?;
+    let second = enqueue(queue, &[("new heartbeats on Alder", heartbeats("Alder", &old.url))]).await?;
+    wait(queue, &second, &mut told, |job| job.state == State::Done).await?;
+    let third = enqueue(queue, &[("cleanup of the lead on Alder", cleanup("Alder", &old.url, "Ada"))]).await?;
+    let all: Vec<_> = first.into_iter().chain(third).collect();
+    wait(queue, &all, &mut told, |job| job.state == State::Done).await
+}
+
+/// Enqueues documents; the ids with what they are for.
+async fn enqueue(queue: &Queue, jobs: &[(&'static str, Value)]) -> Result<Vec<(Uuid, &'static str)>, Exit> {
+    let envelopes = jobs.iter().map(|(_, document)| Envelope::new(document.to_string().as_bytes()));
+    let envelopes = envelopes.collect::<Result<Vec<_>, _>>().context("the demo's own documents").or_failed()?;
+    let accepted = queue.enqueue(&envelopes).await.context("enqueue").or_unreachable()?;
+    for ((what, document), job) in jobs.iter().zip(&accepted) {
+        say(&format!("Enqueued {} ({what}): {}", document["kind"].as_str().unwrap_or_default(), job.id));
+    }
+    Ok(accepted.iter().zip(jobs).map(|(job, (what, _))| (job.id, *what)).collect())
+}
+
+/// Tells each new state of the jobs until all are where they should be.
+async fn wait(
+    queue: &Queue,
+    jobs: &[(Uuid, &'static str)],
+    told: &mut HashMap<Uuid, State>,
+    settled: impl Fn(&JobRecord) -> bool,
+) -> Result<(), Exit> {
+    let began = Instant::now();
+    while began.elapsed() < SETTLED_WITHIN {
+        let mut left = jobs.len();
+        for (id, what) in jobs {
+            let job = queue.get(*id).await.context("the demo's job").or_unreachable()?;
+            let job = job.ok_or_else(|| anyhow!("job {id} is gone")).or_failed()?;
+            if told.insert(*id, job.state) != Some(job.state) {
+                tell_state(what, &job);
+            }
+            left -= usize::from(settled(&job));
+            if matches!(job.state, State::Dead | State::Blocked) {
+                return Err(anyhow!("job {id} ({what}) is {}", job.state)).or_failed();
+            }
+        }
+        if left == 0 {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    Err(anyhow!("the jobs did not settle within {} s", SETTLED_WITHIN.as_secs())).or_failed()
+}
+
+fn tell_state(what: &str, job: &JobRecord) {
+    let because = match job.state {
+        State::Done => job.report.as_ref().and_then(|report| report["summary"].as_str()).map(str::to_owned),
+        State::Running | State::Ready => None,
+        _ => job.failure.as_ref().map(|failure| failure.message.clone()),
+    };
+    let because = because.map_or_else(String::new, |because| format!(": {because}"));
+    say(&format!("  {:9} {what}, attempt {}{because}", job.state.as_str(), job.attempts));
+}
+
+/// What the demo tells is for people, also beside a log.
+fn say(line: &str) {
+    eprintln!("demo: {line}");
+}
+
+/// Where to look.
+struct Looking {
+    redis: Option<String>,
+    queue: String,
+}
+
+impl Looking {
+    fn tell(&self, addr: std::net::SocketAddr) {
+        say(&format!("Health is at http://{addr}/readyz, metrics at http://{addr}/metrics."));
+        if let Some(url) = &self.redis {
+            say(&format!("Jobs: worker jobs list --queue {} --redis-url {url}", self.queue));
+        }
+    }
+}
+
+impl Simulated {
+    async fn start(profile: &str, port: u16) -> Result<Self, Exit> {
+        let program = program().or_usage()?;
+        let mut process = Command::new(&program)
+            .args(["--profile", profile, "--token", TOKEN, "--port", &port.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| program.display().to_string())
+            .or_usage()?;
+        let stdout = process.stdout.take().expect("it is piped");
+        let url = BufReader::new(stdout).lines().next_line().await.context("gateway-sim").or_failed()?;
+        let url = url.ok_or_else(|| anyhow!("gateway-sim ended at once")).or_failed()?;
+        Ok(Self { url, process })
+    }
+
+    fn port(&self) -> Result<u16, Exit> {
+        let port = self.url.rsplit(':').next().and_then(|port| port.parse().ok());
+        port.ok_or_else(|| anyhow!("gateway-sim says {}", self.url)).or_failed()
+    }
+
+    async fn stop(mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill().await;
+    }
+}
+
+fn program() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe()?.with_file_name("gateway-sim");
+    if program.exists() {
+        return Ok(program);
+    }
+    let missing = io::Error::new(io::ErrorKind::NotFound, "the demo needs the program `gateway-sim` beside this one");
+    Err(missing).context("run `make demo` in the source tree, which builds both")
+}
+
+fn gateway(name: &str, url: &str) -> Value {
+    let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
+    json!({ "id": id, "name": name, "url": url, "token": TOKEN, "workspace_root": "/srv/openclaw" })
+}
+
+fn agent(name: &str, lead: bool) -> Value {
+    let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
+    json!({ "id": id, "name": name, "is_board_lead": lead, "identity_profile": { "role": if lead { "Lead" } else { "Builder" } } })
+}
+
+fn provision(place: &str, url: &str, name: &str, lead: bool) -> Value {
+    let board = Uuid::new_v5(&Uuid::NAMESPACE_OID, b"board");
+    json!({
+        "version": 1, "kind": "provision", "gateway": gateway(place, url), "agent": agent(name, lead),
+        "board": { "id": board, "name": "Launch", "objective": "Show what the worker does" },
+        "auth_token": "demo-agent-token",
+    })
+}
+
+fn main_agent(place: &str, url: &str) -> Value {
+    json!({
+        "version": 1, "kind": "provision-main", "gateway": gateway(place, url),
+        "agent": agent("Birch Main", false), "auth_token": "demo-agent-token",
+    })
+}
+
+fn heartbeats(place: &str, url: &str) -> Value {
+    let mut lead = agent("Ada", true);
+    lead["heartbeat_config"] = json!({ "every": "30m" });
+    json!({ "version": 1, "kind": "heartbeat-sync", "gateway": gateway(place, url), "agents": [lead] })
+}
+
+fn cleanup(place: &str, url: &str, name: &str) -> Value {
+    json!({ "version": 1, "kind": "cleanup", "gateway": gateway(place, url), "agent": agent(name, true) })
+}

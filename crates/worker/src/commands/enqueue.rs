@@ -1,0 +1,65 @@
+//! `worker enqueue FILE…`: check job documents and put them on the queue.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use mission_core::model::DocumentError;
+use mission_jobs::queue::MAX_ENQUEUE;
+use mission_jobs::{Enqueued, Envelope, Queue};
+
+use crate::commands::{queue_error, read_input};
+use crate::exit::{Exit, OrExit};
+use crate::output::Output;
+use crate::private_redis::Use;
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// Runs the command. All documents are read before any is enqueued.
+pub async fn run(settings: &Settings, output: Output, files: &[PathBuf]) -> Result<(), Exit> {
+    let mut jobs = Vec::new();
+    for file in files {
+        read_jobs(file, &read_input(file)?, &mut jobs).or_usage()?;
+    }
+    let store = Store::open(settings, Use::Command).await?;
+    let enqueued = enqueue(&store.queue, &jobs, output).await;
+    store.close().await;
+    enqueued
+}
+
+async fn enqueue(queue: &Queue, jobs: &[Envelope], output: Output) -> Result<(), Exit> {
+    for jobs in jobs.chunks(MAX_ENQUEUE) {
+        for job in queue.enqueue(jobs).await.map_err(queue_error)? {
+            output.print(&job, || for_people(&job));
+        }
+    }
+    Ok(())
+}
+
+/// One document, or one per line.
+fn read_jobs(file: &Path, text: &[u8], jobs: &mut Vec<Envelope>) -> anyhow::Result<()> {
+    let whole = Envelope::new(text);
+    let lines: Vec<_> = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).enumerate().collect();
+    let filled = lines.iter().filter(|(_, line)| !line.is_empty());
+    let is_lines =
+        filled.clone().count() > 1 && filled.clone().all(|(_, line)| line.starts_with(b"{") && line.ends_with(b"}"));
+    match whole {
+        Ok(job) => jobs.push(job),
+        Err(_) if is_lines => {
+            for (number, line) in filled {
+                let place = || format!("{} line {}", file.display(), number + 1);
+                jobs.push(Envelope::new(line).map_err(indented).with_context(place)?);
+            }
+        }
+        Err(error) => return Err(indented(error)).with_context(|| file.display().to_string()),
+    }
+    Ok(())
+}
+
+/// Several problems stand below each other.
+fn indented(error: DocumentError) -> anyhow::Error {
+    if error.problems.len() == 1 { error.into() } else { anyhow!("\n  {}", error.to_string().replace('\n', "\n  ")) }
+}
+
+fn for_people(job: &Enqueued) -> String {
+    format!("{} {}", job.id, job.state)
+}

@@ -1,0 +1,142 @@
+//! `worker jobs list|show|retry`: look at jobs and act on them.
+
+use std::fmt::Write as _;
+
+use anyhow::anyhow;
+use jiff::Timestamp;
+use mission_jobs::queue::{Filter, MAX_PAGE};
+use mission_jobs::{JobRecord, Queue, State};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::cli::Jobs;
+use crate::commands::queue_error;
+use crate::exit::{Exit, OrExit};
+use crate::output::Output;
+use crate::private_redis::Use;
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// Runs the command.
+pub async fn run(settings: &Settings, output: Output, command: &Jobs) -> Result<(), Exit> {
+    let store = Store::open(settings, Use::Command).await?;
+    let done = match command {
+        Jobs::List { state, limit } => list(&store.queue, output, state.as_deref(), *limit as usize).await,
+        Jobs::Show { id } => show(&store.queue, output, id).await,
+        Jobs::Retry { id } => retry(&store.queue, output, id).await,
+    };
+    store.close().await;
+    done
+}
+
+async fn list(queue: &Queue, output: Output, state: Option<&str>, limit: usize) -> Result<(), Exit> {
+    let states = match state {
+        Some(name) => {
+            let names = || State::ALL.map(State::as_str).join(", ");
+            vec![
+                State::from_name(name)
+                    .ok_or_else(|| anyhow!("`{name}` is no state; use one of {}", names()))
+                    .or_usage()?,
+            ]
+        }
+        // What needs a person comes first.
+        None => {
+            let mut states = State::ALL.to_vec();
+            states.sort_by_key(|state| (*state != State::Blocked, state.is_terminal()));
+            states
+        }
+    };
+    let mut left = limit;
+    for state in states {
+        let mut cursor = Some(0);
+        while let (Some(from), true) = (cursor, left > 0) {
+            let filter = Filter { cursor: from, limit: left.min(MAX_PAGE), ..Filter::new(state) };
+            let page = queue.list(&filter).await.map_err(queue_error)?;
+            left = left.saturating_sub(page.jobs.len());
+            for job in &page.jobs {
+                output.print(job, || line(job));
+            }
+            cursor = page.next;
+        }
+    }
+    Ok(())
+}
+
+async fn show(queue: &Queue, output: Output, id: &str) -> Result<(), Exit> {
+    let job = find(queue, id).await?;
+    output.print(&job, || story(&job));
+    Ok(())
+}
+
+async fn retry(queue: &Queue, output: Output, id: &str) -> Result<(), Exit> {
+    let id = parse(id)?;
+    queue.retry(id).await.map_err(queue_error)?;
+    output.print(&json!({ "id": id, "state": State::Ready }), || format!("{id} is ready to run again"));
+    Ok(())
+}
+
+async fn find(queue: &Queue, id: &str) -> Result<JobRecord, Exit> {
+    let id = parse(id)?;
+    queue
+        .get(id)
+        .await
+        .map_err(queue_error)?
+        .ok_or_else(|| anyhow!("there is no job {id} on queue {}", queue.name()))
+        .or_failed()
+}
+
+fn parse(id: &str) -> Result<Uuid, Exit> {
+    id.parse().map_err(|_| anyhow!("`{id}` is not a job's id; `worker jobs list` shows them")).or_usage()
+}
+
+fn line(job: &JobRecord) -> String {
+    let why = job.failure.as_ref().filter(|_| job.state != State::Done).map_or("", |failure| &failure.message);
+    format!("{} {:10} {:14} {:>2}/{} {why}", job.id, job.state.as_str(), job.kind, job.attempts, job.max_attempts)
+}
+
+/// Everything about a job, for a person: first why it is where it is and what to do.
+fn story(job: &JobRecord) -> String {
+    let mut text = line(job);
+    if let Some(failure) = &job.failure {
+        let _ = write!(text, "\n  last failure   {}: {}", failure.code, failure.message);
+        if let Some(action) = &failure.action {
+            let _ = write!(text, "\n  what to do     {action}");
+        }
+    }
+    if let Some(reason) = &job.reason {
+        let _ = write!(text, "\n  reason         {reason}");
+    }
+    let times = [
+        ("enqueued", Some(job.enqueued_at_ms)),
+        ("started", job.started_at_ms),
+        ("ended", job.finished_at_ms),
+        ("next try", job.next_at_ms),
+    ];
+    for (what, at) in times {
+        if let Some(at) = at {
+            let _ = write!(text, "\n  {what:14} {}", time(at));
+        }
+    }
+    let summary = job.report.as_ref().and_then(|report| report.get("summary")).and_then(|summary| summary.as_str());
+    if let Some(summary) = summary {
+        let _ = write!(text, "\n  report         {summary}");
+    }
+    for run in &job.history {
+        let took = run.ended_at_ms.saturating_sub(run.started_at_ms);
+        let message = run.result.message.as_deref().unwrap_or_default();
+        let _ = write!(
+            text,
+            "\n  run {:<3} {} {:>6} ms {:10} {message}",
+            run.number,
+            time(run.started_at_ms),
+            took,
+            run.result.outcome
+        );
+    }
+    text
+}
+
+fn time(at_ms: u64) -> String {
+    let known = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    known.map_or_else(|| format!("{at_ms} ms"), |time| format!("{time:.3}"))
+}

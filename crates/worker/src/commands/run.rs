@@ -1,0 +1,149 @@
+//! `worker run`: take jobs and carry them out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use apalis::layers::WorkerBuilderExt;
+use apalis::prelude::{Data, WorkerBuilder};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use mission_core::apply::Applier;
+use mission_jobs::{Claimed, Queue, Ran, State, Step};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tracing::{debug, info};
+
+use crate::commands::applier;
+use crate::events::{self, RunEnded, WorkerStarted};
+use crate::exit::{Exit, OrExit};
+use crate::http::{self, Pages};
+use crate::private_redis::Use;
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// How often an idle end is looked for.
+const IDLE_CHECK: Duration = Duration::from_millis(200);
+
+/// Runs the command.
+pub async fn run(settings: &Settings, until_idle: bool) -> Result<(), Exit> {
+    let (stop, stopping) = watch::channel(false);
+    watch_signals(stop.clone())?;
+    let store = Store::open(settings, Use::Worker).await?;
+    let queue = store.queue.clone();
+    let dead_before = if until_idle { dead(&queue, stopping.clone()).await } else { 0 };
+    if until_idle {
+        tokio::spawn(stop_when_idle(queue.clone(), stop));
+    }
+    let ended = work(settings, queue.clone(), stopping, |_| {}).await;
+    let failed = until_idle && has_failed(&queue, dead_before).await;
+    store.close().await;
+    ended?;
+    if failed { Err(Exit::FAILED) } else { Ok(()) }
+}
+
+/// Serves HTTP and works on jobs until told to stop. `started` gets the HTTP address.
+pub async fn work(
+    settings: &Settings,
+    queue: Queue,
+    stopping: watch::Receiver<bool>,
+    started: impl FnOnce(std::net::SocketAddr),
+) -> Result<(), Exit> {
+    let metrics = PrometheusBuilder::new().install_recorder().context("metrics").or_failed()?;
+    events::describe();
+    let applier = Arc::new(applier(settings)?);
+    let pages = Pages { queue: queue.clone(), metrics, stopping: stopping.clone() };
+    let addr = http::serve(settings.http_addr, pages).await?;
+    WorkerStarted { queue: queue.name(), concurrency: settings.concurrency, http: addr.to_string() }.emit();
+    started(addr);
+
+    let name = format!("worker-{}", std::process::id());
+    let worker = WorkerBuilder::new(name.as_str())
+        .backend(queue.consumer(consumer_settings(settings)))
+        .enable_tracing()
+        .data(applier)
+        .build(handle);
+    let stop = async move {
+        let mut stopping = stopping;
+        // The sender lives as long as the process listens to signals.
+        let _ = stopping.wait_for(|stop| *stop).await;
+        info!("stopping: running jobs finish, no new ones are taken");
+        Ok::<(), std::io::Error>(())
+    };
+    worker.run_until(stop).await.context("the worker ended").or_failed()?;
+    info!("worker stopped");
+    Ok(())
+}
+
+/// Carries out one claimed job.
+async fn handle(claimed: Claimed, applier: Data<Arc<Applier>>) -> Ran {
+    let began = Instant::now();
+    let run = applier.apply(&claimed.job).await;
+    RunEnded { job: &claimed, kind: claimed.job.kind(), outcome: &run.outcome, took: began.elapsed() }.emit();
+    let steps = run.steps.into_iter().map(|step| Step {
+        name: step.method.to_owned(),
+        duration_ms: step.took_ms,
+        note: step.error,
+    });
+    Ran::from(run.outcome).with_steps(steps.collect())
+}
+
+fn consumer_settings(settings: &Settings) -> mission_jobs::Settings {
+    mission_jobs::Settings {
+        concurrency: settings.concurrency,
+        lease: settings.lease,
+        renew: settings.renew,
+        sweep: settings.sweep,
+        grace: settings.grace,
+        ..mission_jobs::Settings::default()
+    }
+}
+
+/// The first SIGTERM or SIGINT drains; a second one ends the process at once, as people expect of Ctrl-C.
+pub fn watch_signals(stop: watch::Sender<bool>) -> Result<(), Exit> {
+    let mut term = signal(SignalKind::terminate()).or_failed()?;
+    let mut int = signal(SignalKind::interrupt()).or_failed()?;
+    tokio::spawn(async move {
+        for signals in 0.. {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            if signals > 0 {
+                std::process::exit(130);
+            }
+            stop.send_replace(true);
+        }
+    });
+    Ok(())
+}
+
+async fn stop_when_idle(queue: Queue, stop: watch::Sender<bool>) {
+    loop {
+        match queue.is_idle().await {
+            Ok(true) => break,
+            Ok(false) => {}
+            Err(error) => debug!(%error, "cannot tell whether the queue is idle"),
+        }
+        sleep(IDLE_CHECK).await;
+    }
+    stop.send_replace(true);
+}
+
+/// How many jobs are dead. Waits for Redis, as the worker itself does.
+async fn dead(queue: &Queue, stopping: watch::Receiver<bool>) -> u64 {
+    while !*stopping.borrow() {
+        if let Ok(counts) = queue.counts().await {
+            return counts.of(State::Dead);
+        }
+        sleep(IDLE_CHECK).await;
+    }
+    0
+}
+
+async fn has_failed(queue: &Queue, dead_before: u64) -> bool {
+    match queue.counts().await {
+        Ok(counts) => counts.of(State::Dead) > dead_before || counts.of(State::Blocked) > 0,
+        Err(_) => true,
+    }
+}
