@@ -1,13 +1,11 @@
 //! Heartbeat sync: the heartbeats of many agents in one config write.
 
-use std::collections::HashSet;
-
 use super::{FlowError, config};
 use crate::gateway::Call;
-use crate::gateway::roster::DesiredAgent;
+use crate::gateway::roster::{self, DesiredAgent};
 use crate::heartbeat;
 use crate::keys::AgentKeys;
-use crate::model::HeartbeatSync;
+use crate::model::{Agent, HeartbeatSync};
 use crate::outcome::Report;
 
 /// Makes the heartbeats of all agents as wanted. Where an agent comes twice, its last entry counts.
@@ -33,23 +31,12 @@ pub(super) async fn run(
     Ok(Some(shape.as_str()))
 }
 
-/// Entries in order of first mention, each with its last values. The name of an agent is left as it is.
+/// What the config must say of each agent. The name of an agent is left as it is.
 fn desired(job: &HeartbeatSync) -> Vec<DesiredAgent> {
-    let mut entries: Vec<DesiredAgent> = Vec::with_capacity(job.agents.len());
-    let mut seen = HashSet::new();
-    for agent in &job.agents {
+    let entry = |agent: &Agent| {
         let keys = AgentKeys::of_board_agent(agent, &job.gateway);
-        let entry = DesiredAgent {
-            id: keys.agent_id,
-            name: None,
-            workspace: keys.workspace_path,
-            heartbeat: heartbeat::config(agent),
-        };
-        if seen.insert(entry.id.clone()) {
-            entries.push(entry);
-        } else if let Some(earlier) = entries.iter_mut().find(|earlier| earlier.id == entry.id) {
-            *earlier = entry;
-        }
-    }
-    entries
+        let heartbeat = heartbeat::config(agent);
+        DesiredAgent { id: keys.agent_id, name: None, workspace: keys.workspace_path, heartbeat }
+    };
+    roster::latest(job.agents.iter().map(entry).collect())
 }

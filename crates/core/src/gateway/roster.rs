@@ -4,7 +4,8 @@
 //! from 2026.8. The shape that a config shows is the shape that is written. Old gateways replace arrays and newer ones
 //! merge them by id, so a list is always written whole.
 
-use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 
@@ -212,8 +213,25 @@ impl Config {
     }
 }
 
+/// One desired entry per agent, in order of first mention; the last mention counts.
+#[must_use]
+pub fn latest(desired: Vec<DesiredAgent>) -> Vec<DesiredAgent> {
+    let mut places = HashMap::with_capacity(desired.len());
+    let mut agents: Vec<DesiredAgent> = Vec::with_capacity(desired.len());
+    for agent in desired {
+        match places.entry(agent.id.clone()) {
+            Entry::Occupied(place) => agents[*place.get()] = agent,
+            Entry::Vacant(place) => {
+                place.insert(agents.len());
+                agents.push(agent);
+            }
+        }
+    }
+    agents
+}
+
 /// The list with the desired agents in it: entries keep their order and their other members, entries that are not
-/// objects stay as they are, missing agents are appended. Of two desired entries for one agent the last counts.
+/// objects stay as they are, missing agents are appended.
 #[must_use]
 pub fn updated_list(present: &[Value], desired: &[DesiredAgent]) -> Vec<Value> {
     let mut list = present.to_vec();

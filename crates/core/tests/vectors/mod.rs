@@ -6,6 +6,7 @@
 
 mod exceptions;
 mod families;
+mod gateway;
 pub(crate) mod jobs;
 mod mirror;
 mod rendering;
@@ -27,7 +28,7 @@ pub(crate) type Verdict = Result<(), String>;
 type Run = fn(&Case) -> Verdict;
 
 /// The families that are run.
-const FAMILIES: [(&str, Run); 21] = [
+const FAMILIES: [(&str, Run); 26] = [
     ("slugify", families::slugify),
     ("clean_str", families::clean_str),
     ("agent_key", families::agent_key),
@@ -49,6 +50,11 @@ const FAMILIES: [(&str, Run); 21] = [
     ("template_variables", shipped::variables),
     ("ensure_workspace_file", mirror::write),
     ("workspace_digest", mirror::digest),
+    ("heartbeat_entry_map", gateway::latest_entries),
+    ("updated_agent_list", gateway::updated_list),
+    ("config_agent_list", gateway::config),
+    ("config_patch_params", gateway::patch),
+    ("await_response", gateway::answer),
 ];
 
 impl Case {

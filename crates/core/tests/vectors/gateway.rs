@@ -1,0 +1,109 @@
+//! The config that a gateway shows, the patch that is sent, and answers among other frames.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use mission_core::gateway::roster::{self, Config, DesiredAgent, Shape};
+use mission_core::gateway::{Call, Client, DeviceIdentity, Endpoint, Limits, Method};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{Case, Verdict};
+
+/// All errors of Python that mean: this answer cannot be used.
+const UNUSABLE: [&str; 4] = ["gateway", "python_type_crash", "value", "os"];
+
+fn entries(case: &Case) -> Vec<DesiredAgent> {
+    let read = |entry: &Value| DesiredAgent {
+        id: entry[0].as_str().expect("an id").to_owned(),
+        name: None,
+        workspace: entry[1].as_str().expect("a path").to_owned(),
+        heartbeat: entry[2].as_object().expect("a heartbeat").clone(),
+    };
+    roster::latest(case.input("entries").as_array().expect("a list").iter().map(read).collect())
+}
+
+pub(super) fn latest_entries(case: &Case) -> Verdict {
+    let shown = |entry: DesiredAgent| json!([entry.id, entry.workspace, entry.heartbeat]);
+    case.returns(entries(case).into_iter().map(shown).collect::<Vec<_>>())
+}
+
+pub(super) fn updated_list(case: &Case) -> Verdict {
+    case.returns(roster::updated_list(case.input("raw_list").as_array().expect("a list"), &entries(case)))
+}
+
+pub(super) fn config(case: &Case) -> Verdict {
+    match Config::read(case.input("payload")) {
+        Ok(config) => case.returns(json!([config.hash, config.list(), config.data])),
+        Err(error) => case.fails(&error, &UNUSABLE),
+    }
+}
+
+pub(super) fn patch(case: &Case) -> Verdict {
+    let config = match Config::read(case.input("config_get")) {
+        Ok(config) => config,
+        Err(error) => return case.fails(&error, &UNUSABLE),
+    };
+    let change = config.change(Shape::List, &entries(case), &BTreeSet::new(), "main");
+    let sent = change.map(|change| change.patch);
+    let expected = case.expected();
+    if expected.get("baseHash") != config.hash.as_ref() {
+        return Err(format!("sends the hash {:?}, Python {expected}", config.hash));
+    }
+    // Both are merge patches, so the order of members does not matter; that of the list does, and is compared.
+    match sent {
+        Some(sent) if sent == expected["raw_parsed"] => Ok(()),
+        sent => Err(format!("sends {sent:?}, Python {}", expected["raw_parsed"])),
+    }
+}
+
+/// Asks a gateway that answers with the frames of the case.
+pub(super) fn answer(case: &Case) -> Verdict {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("ws://{}", listener.local_addr().expect("an address")).parse().expect("a url");
+        let frames = case.input("frames").as_array().expect("a list").clone();
+        let gateway = tokio::spawn(serve(listener, frames));
+        let limits = Limits { call: Duration::from_secs(20), patience: Duration::ZERO, idle: Duration::from_secs(60) };
+        let endpoint = Endpoint { url, token: None, allow_insecure_tls: false };
+        let client = Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits);
+        let answer = Call::new(Arc::new(client)).read(Method::ConfigGet, json!({})).await;
+        gateway.await.expect("the scripted gateway does not fail");
+        match answer {
+            Ok(answer) => case.returns(answer),
+            Err(error) => case.fails(&error, &UNUSABLE),
+        }
+    })
+}
+
+/// Says hello, answers the first request with the frames, and closes.
+async fn serve(listener: TcpListener, frames: Vec<Value>) {
+    let (stream, _) = listener.accept().await.expect("a connection");
+    let mut socket = tokio_tungstenite::accept_async(stream).await.expect("a websocket");
+    let challenge = json!({ "type": "event", "event": "connect.challenge", "payload": { "nonce": "n", "ts": 1 } });
+    socket.send(Message::text(challenge.to_string())).await.expect("sent");
+    let connect = request(&mut socket).await;
+    let hello = json!({ "type": "res", "id": connect["id"], "ok": true, "payload": { "type": "hello-ok", "protocol": 4 } });
+    socket.send(Message::text(hello.to_string())).await.expect("sent");
+    let question = request(&mut socket).await;
+    for frame in frames {
+        // In the cases the request's id is R.
+        let text = frame.as_str().map_or_else(|| frame.to_string(), str::to_owned);
+        let text = text.replace("\"R\"", &question["id"].to_string());
+        if socket.send(Message::text(text)).await.is_err() {
+            break;
+        }
+    }
+    // The client may have hung up by now.
+    let _ = socket.close(None).await;
+}
+
+async fn request(socket: &mut WebSocketStream<TcpStream>) -> Value {
+    let message = socket.next().await.expect("a request").expect("a frame");
+    serde_json::from_str(message.to_text().expect("text")).expect("JSON")
+}
