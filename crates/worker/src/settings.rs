@@ -185,12 +185,12 @@ pub struct Settings {
     pub log_level: String,
     /// `auto`, `text` or `json`.
     pub log_format: String,
-    values: Vec<Value>,
+    values: Vec<InForce>,
 }
 
-/// A setting's value and where it came from.
+/// What a setting is and where that came from.
 #[derive(Debug, Clone, Serialize)]
-pub struct Value {
+pub struct InForce {
     /// `section.name`.
     pub key: &'static str,
     /// The value; secrets as `***`.
@@ -213,7 +213,7 @@ impl Settings {
             check(setting, &value, &source)?;
             let shown =
                 if matches!(setting.form, Form::Secret) && !value.is_empty() { "***".into() } else { value.clone() };
-            values.push(Value { key: setting.key, value: shown, source });
+            values.push(InForce { key: setting.key, value: shown, source });
             raw.insert(setting.key, value);
         }
         let raw = Raw(raw);
@@ -244,7 +244,7 @@ impl Settings {
     }
 
     /// Every setting with its value and where it came from, in the order of [`TABLE`].
-    pub fn values(&self) -> &[Value] {
+    pub fn values(&self) -> &[InForce] {
         &self.values
     }
 

@@ -20,9 +20,9 @@ pub fn start(settings: &Settings) -> Result<(), Exit> {
     };
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(terminal);
     if json {
-        subscriber.json().flatten_event(true).init()
+        subscriber.json().flatten_event(true).init();
     } else {
-        subscriber.with_target(false).init()
+        subscriber.with_target(false).init();
     }
     Ok(())
 }

@@ -149,10 +149,10 @@ impl Client {
         if hello.scopes.as_ref().is_some_and(|scopes| !scopes.iter().any(|scope| scope == SCOPES[2])) {
             return Err(GatewayError::MissingScope { request });
         }
-        if !hello.methods.is_empty() {
-            if let Some(missing) = Method::REQUIRED.iter().find(|method| !hello.methods.contains(method.as_str())) {
-                return Err(GatewayError::TooOld { method: missing.as_str() });
-            }
+        if !hello.methods.is_empty()
+            && let Some(missing) = Method::REQUIRED.iter().find(|method| !hello.methods.contains(method.as_str()))
+        {
+            return Err(GatewayError::TooOld { method: missing.as_str() });
         }
         info!(
             host = self.endpoint.url.host_str(),
@@ -169,14 +169,14 @@ impl Client {
 pub struct Clients {
     identity: Arc<DeviceIdentity>,
     limits: Limits,
-    clients: Mutex<HashMap<[u8; 32], Arc<Client>>>,
+    known: Mutex<HashMap<[u8; 32], Arc<Client>>>,
 }
 
 impl Clients {
     /// No clients yet; they are made when a job needs one.
     #[must_use]
     pub fn new(identity: Arc<DeviceIdentity>, limits: Limits) -> Self {
-        Self { identity, limits, clients: Mutex::new(HashMap::new()) }
+        Self { identity, limits, known: Mutex::new(HashMap::new()) }
     }
 
     /// The client of a gateway. A changed url or token is another client; clients that nobody holds are dropped.
@@ -184,7 +184,7 @@ impl Clients {
     pub fn get(&self, endpoint: &Endpoint) -> Arc<Client> {
         /// Beyond this many, clients without a running job are forgotten, and so are their capabilities.
         const KEEP: usize = 1000;
-        let mut clients = self.clients.lock().expect("no panic happens under this lock");
+        let mut clients = self.known.lock().expect("no panic happens under this lock");
         let key = endpoint.fingerprint();
         if clients.len() >= KEEP && !clients.contains_key(&key) {
             clients.retain(|_, client| Arc::strong_count(client) > 1);

@@ -227,7 +227,7 @@ impl End {
 
 fn answered(method: Method, error: Option<RpcError>) -> GatewayError {
     match error {
-        Some(error) => GatewayError::Rpc { method, error },
+        Some(error) => GatewayError::Rpc { method, error: Box::new(error) },
         None => GatewayError::Garbage { method, reason: "an error answer without an error".into() },
     }
 }
@@ -327,7 +327,7 @@ async fn read_hello(socket: &mut Socket) -> Result<Hello, GatewayError> {
     let payload = next_payload(socket, |frame| match frame {
         Frame::Res { id, ok, payload, error } if id == "0" => Some(match (ok, error) {
             (true, _) => Ok(payload),
-            (false, Some(error)) => Err(GatewayError::Refused(error)),
+            (false, Some(error)) => Err(GatewayError::Refused(Box::new(error))),
             (false, None) => Err(answered(Method::Connect, None)),
         }),
         _ => None,

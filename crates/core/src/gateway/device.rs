@@ -4,6 +4,7 @@
 //! only the worker's user can read, shared by all workers of an installation, and never replaced silently: a file
 //! that cannot be used is an error, because a new key would mean a new approval on every gateway.
 
+use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -111,7 +112,12 @@ impl DeviceIdentity {
 
     fn from_seed(seed: [u8; 32]) -> Self {
         let key = SigningKey::from_bytes(&seed);
-        let id = Sha256::digest(key.verifying_key().as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = Sha256::digest(key.verifying_key().as_bytes());
+        let id = digest.iter().fold(String::with_capacity(64), |mut id, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(id, "{byte:02x}");
+            id
+        });
         Self { key, id }
     }
 

@@ -127,7 +127,7 @@ pub enum GatewayError {
     },
     /// The gateway refused to open a session.
     #[error("the gateway refused the connection: {}", .0.message)]
-    Refused(RpcError),
+    Refused(Box<RpcError>),
     /// The session has not the rights that provisioning needs.
     #[error("the gateway gives this worker no operator.admin scope")]
     MissingScope {
@@ -146,7 +146,7 @@ pub enum GatewayError {
         /// The request's method.
         method: Method,
         /// The answer.
-        error: RpcError,
+        error: Box<RpcError>,
     },
     /// The connection ended before the answer.
     #[error("connection closed during {} ({reason})", .method.as_str())]
@@ -268,15 +268,12 @@ impl From<GatewayError> for Outcome {
             GatewayError::Closed { code: Some(1012 | 1013), .. } => {
                 Self::Busy { retry_after: None, failure: Failure::new("gateway_restarting", text) }
             }
-            GatewayError::Closed { code: Some(1009), .. } => Self::Permanent(
+            GatewayError::TooLarge { .. } | GatewayError::Closed { code: Some(1009), .. } => Self::Permanent(
                 Failure::new("too_large", text).with_action("shorten the templates or texts of this agent"),
             ),
             GatewayError::Closed { .. } => Self::Transient(Failure::new("connection_closed", text)),
             GatewayError::Timeout { .. } => Self::Transient(Failure::new("timeout", text)),
             GatewayError::Garbage { .. } => Self::Transient(Failure::new("garbage", text)),
-            GatewayError::TooLarge { .. } => Self::Permanent(
-                Failure::new("too_large", text).with_action("shorten the templates or texts of this agent"),
-            ),
             GatewayError::ConfigInvalid { .. } => Self::Blocked(
                 Failure::new("gateway_config_invalid", text)
                     .with_action("run `openclaw doctor` on the gateway and correct its config"),

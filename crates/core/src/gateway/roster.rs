@@ -150,11 +150,11 @@ impl Config {
         if let Some(agents) = agents {
             patch.insert("agents".into(), agents);
         }
-        if !refused.contains(VISIBILITY) {
-            if let Some(channels) = heartbeat::visibility_patch(&self.data) {
-                patch.insert("channels".into(), channels);
-                written.push(format!("config {VISIBILITY}"));
-            }
+        if !refused.contains(VISIBILITY)
+            && let Some(channels) = heartbeat::visibility_patch(&self.data)
+        {
+            patch.insert("channels".into(), channels);
+            written.push(format!("config {VISIBILITY}"));
         }
         (!patch.is_empty()).then(|| Change { patch: Value::Object(patch), written })
     }

@@ -9,7 +9,10 @@ pub(crate) const FAMILIES_NOT_RUN: [(&str, &str); 8] = [
     ("upsert_agent", "agents are registered by one config write; the scenarios compare where that leads"),
     ("set_agent_files", "files are compared by content and written at once; the scenarios compare where that leads"),
     ("gateway_url", "a token is never put into a url; no gateway reads it there"),
-    ("connect_params", "the old form is refused by gateways since 2026.2.26; the simulator's handshake tests check ours"),
+    (
+        "connect_params",
+        "the old form is refused by gateways since 2026.2.26; the simulator's handshake tests check ours",
+    ),
 ];
 
 const NO_PROBE: &str = "which files a gateway keeps is asked of each file itself, with `agents.files.get`";

@@ -88,7 +88,8 @@ async fn serve(listener: TcpListener, frames: Vec<Value>) {
     let challenge = json!({ "type": "event", "event": "connect.challenge", "payload": { "nonce": "n", "ts": 1 } });
     socket.send(Message::text(challenge.to_string())).await.expect("sent");
     let connect = request(&mut socket).await;
-    let hello = json!({ "type": "res", "id": connect["id"], "ok": true, "payload": { "type": "hello-ok", "protocol": 4 } });
+    let hello =
+        json!({ "type": "res", "id": connect["id"], "ok": true, "payload": { "type": "hello-ok", "protocol": 4 } });
     socket.send(Message::text(hello.to_string())).await.expect("sent");
     let question = request(&mut socket).await;
     for frame in frames {

@@ -18,7 +18,7 @@ use crate::retry::{DeadReason, Disposition, RetryPolicy};
 use crate::run::{Claimed, Ran};
 
 /// Most jobs of one claim; its script holds Redis for a few milliseconds.
-const MAX_CLAIM: usize = 100;
+const MAX_CLAIM: usize = 32;
 
 /// How calmly a Redis that is away is called: often enough to go on within seconds of its return.
 fn calm() -> RetryPolicy {

@@ -42,10 +42,10 @@ pub async fn run(settings: &Settings, exit: bool) -> Result<(), Exit> {
     let store = Store::open(settings, Use::Worker).await?;
     let queue = store.queue.clone();
     let where_to_look = Looking { redis: store.private_url(), queue: settings.queue.clone() };
-    let story = tokio::spawn(tell(queue.clone(), stop.clone(), exit));
+    let telling = tokio::spawn(tell(queue.clone(), stop.clone(), exit));
     let ended = work(settings, queue, stopping, |addr| where_to_look.tell(addr)).await;
-    story.abort();
-    let told = story.await;
+    telling.abort();
+    let told = telling.await;
     store.close().await;
     ended?;
     match told {

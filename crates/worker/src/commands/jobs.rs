@@ -31,20 +31,8 @@ pub async fn run(settings: &Settings, output: Output, command: &Jobs) -> Result<
 
 async fn list(queue: &Queue, output: Output, state: Option<&str>, limit: usize) -> Result<(), Exit> {
     let states = match state {
-        Some(name) => {
-            let names = || State::ALL.map(State::as_str).join(", ");
-            vec![
-                State::from_name(name)
-                    .ok_or_else(|| anyhow!("`{name}` is no state; use one of {}", names()))
-                    .or_usage()?,
-            ]
-        }
-        // What needs a person comes first.
-        None => {
-            let mut states = State::ALL.to_vec();
-            states.sort_by_key(|state| (*state != State::Blocked, state.is_terminal()));
-            states
-        }
+        Some(name) => vec![known_state(name)?],
+        None => by_urgency(),
     };
     let mut left = limit;
     for state in states {
@@ -60,6 +48,18 @@ async fn list(queue: &Queue, output: Output, state: Option<&str>, limit: usize) 
         }
     }
     Ok(())
+}
+
+fn known_state(name: &str) -> Result<State, Exit> {
+    let names = || State::ALL.map(State::as_str).join(", ");
+    State::from_name(name).ok_or_else(|| anyhow!("`{name}` is no state; use one of {}", names())).or_usage()
+}
+
+/// All states; what needs a person comes first, what has ended last.
+fn by_urgency() -> Vec<State> {
+    let mut states = State::ALL.to_vec();
+    states.sort_by_key(|state| (*state != State::Blocked, state.is_terminal()));
+    states
 }
 
 async fn show(queue: &Queue, output: Output, id: &str) -> Result<(), Exit> {
