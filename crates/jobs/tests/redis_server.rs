@@ -35,7 +35,11 @@ impl RedisServer {
     }
 
     pub(crate) fn queue(&self) -> Queue {
-        Queue::open(&self.url(), "test").unwrap()
+        self.queue_named("test")
+    }
+
+    pub(crate) fn queue_named(&self, name: &str) -> Queue {
+        Queue::open(&self.url(), name).unwrap()
     }
 
     pub(crate) async fn connect(&self) -> redis::aio::MultiplexedConnection {
@@ -43,7 +47,7 @@ impl RedisServer {
         client.get_multiplexed_async_connection().await.unwrap()
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("unix://{}", self.socket().display())
     }
 

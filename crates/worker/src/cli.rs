@@ -102,6 +102,8 @@ pub enum Command {
     /// Look at jobs and act on them.
     #[command(subcommand)]
     Jobs(Jobs),
+    /// Ask the worker of these settings whether it takes jobs; for health checks.
+    Health,
     /// Show the settings in force and where each came from.
     Config,
     /// Show all four kinds of job at work on simulated gateways.

@@ -42,6 +42,7 @@ async fn dispatch(cli: Cli, settings: &Settings) -> Result<(), Exit> {
         Command::Apply { file } => commands::apply::run(settings, output, &file).await,
         Command::Explain { file, reveal } => commands::explain::run(settings, output, &file, reveal),
         Command::Render { file, out } => commands::render::run(settings, output, &file, &out),
+        Command::Health => commands::health::run(settings, output).await,
         Command::Config => {
             commands::config::run(settings, output);
             Ok(())

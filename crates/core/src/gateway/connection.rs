@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::error::UrlError;
+use tokio_tungstenite::tungstenite::error::{ProtocolError, UrlError};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
@@ -267,6 +267,10 @@ fn refused_upgrade(error: &WsError) -> GatewayError {
         // rustls reports a bad certificate as an I/O error of kind InvalidData.
         WsError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
             GatewayError::Tls { reason: error.to_string() }
+        }
+        // Cut in the middle: what a restarting gateway does.
+        WsError::Protocol(ProtocolError::HandshakeIncomplete | ProtocolError::ResetWithoutClosingHandshake) => {
+            GatewayError::Unreachable { reason: "closed during the upgrade".into() }
         }
         WsError::Protocol(error) => GatewayError::NotAGateway { reason: error.to_string() },
         other => GatewayError::Unreachable { reason: other.to_string() },

@@ -158,7 +158,7 @@ pub(super) async fn settle(shared: &Shared, lease: &Lease, ran: &Ran, dispositio
     match acked {
         Some(Acked::Settled(state)) => {
             let code = ran.outcome.failure().map(|failure| failure.code.as_str());
-            tracing::info!(job = lease.0, outcome = ran.outcome.name(), %state, code, "run ended");
+            tracing::debug!(job = lease.0, outcome = ran.outcome.name(), %state, code, "job settled");
         }
         Some(Acked::Lost) => tracing::warn!(job = lease.0, token = lease.1, "run ended after its lease was lost"),
         None => {}

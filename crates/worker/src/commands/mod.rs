@@ -5,6 +5,7 @@ pub mod config;
 pub mod demo;
 pub mod enqueue;
 pub mod explain;
+pub mod health;
 pub mod jobs;
 pub mod render;
 pub mod run;

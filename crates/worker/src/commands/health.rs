@@ -1,0 +1,47 @@
+//! `worker health`: asks the worker of these settings whether it takes jobs, as a container's health check does.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::exit::{Exit, OrExit};
+use crate::output::Output;
+use crate::settings::Settings;
+
+/// How long the worker may take; it waits for Redis for two seconds itself.
+const WITHIN: Duration = Duration::from_secs(5);
+/// The answer is one line.
+const MAX_ANSWER: u64 = 4096;
+
+/// Runs the command.
+pub async fn run(settings: &Settings, output: Output) -> Result<(), Exit> {
+    let addr = reachable(settings.http_addr);
+    let answer = timeout(WITHIN, ask(addr)).await.unwrap_or_else(|_| Err(anyhow!("no answer")));
+    let answer = answer.with_context(|| format!("no worker at {addr}")).or_unreachable()?;
+    let ready = answer.split(' ').nth(1) == Some("200");
+    let said = answer.rsplit("\r\n").next().unwrap_or_default().trim().to_owned();
+    output.print(&json!({ "ready": ready, "said": said }), || said.clone());
+    if ready { Ok(()) } else { Err(Exit::FAILED) }
+}
+
+async fn ask(addr: SocketAddr) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(addr).await?;
+    stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.take(MAX_ANSWER).read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+/// A worker that listens everywhere is asked on loopback.
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, addr.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, addr.port()).into(),
+        _ => addr,
+    }
+}

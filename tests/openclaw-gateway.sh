@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# Installs and runs real OpenClaw gateways on loopback, without channels and without models, for `make interop`.
+#
+#   openclaw-gateway.sh install VERSION     installs the gateway, and the Node that it needs, from npm; once
+#   openclaw-gateway.sh start VERSION DIR   prints "URL PID" once the gateway answers; its token is in DIR/token
+#   openclaw-gateway.sh stop DIR            ends that gateway; what it kept stays in DIR
+#
+# What is installed is in ${XDG_CACHE_HOME:-~/.cache}/openclaw-gateway. DIR is all that a gateway sees as its own:
+# config, state, home, workspaces and gateway.log. Starting it again in the same DIR continues it, on another port.
+set -euo pipefail
+
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/openclaw-gateway
+node_version=24
+node=$cache/node-$node_version/node_modules/node/bin/node
+start_within_s=120
+
+say() { echo "openclaw-gateway: $*" >&2; }
+die() { say "$@"; exit 1; }
+
+# npm_install FOLDER MANIFEST [OPTION…]: all or nothing, so that an interrupted one is not taken for done.
+npm_install() {
+  local folder=$1 manifest=$2 new=$1.new
+  shift 2
+  need_npm
+  rm -rf "$new"
+  mkdir -p "$new"
+  echo "$manifest" > "$new/package.json"
+  (cd "$new" && npm install --no-audit --no-fund --loglevel=error "$@" >&2)
+  rm -rf "$folder"
+  mv -T "$new" "$folder"
+}
+
+need_npm() {
+  if command -v npm > /dev/null; then return; fi
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
+    die "npm is missing; install it, for example with: sudo apt-get install npm"
+  fi
+  say "npm is missing; installing the package npm with apt-get"
+  apt-get install --yes --no-install-recommends npm >&2
+}
+
+install() {
+  local version=${1:?usage: openclaw-gateway.sh install VERSION}
+  program=$cache/openclaw-$version/node_modules/openclaw/openclaw.mjs
+  if [ ! -x "$node" ]; then
+    say "installing node $node_version from npm into $cache"
+    npm_install "$cache/node-$node_version" "{\"private\":true,\"dependencies\":{\"node\":\"$node_version\"}}"
+  fi
+  if [ ! -e "$program" ]; then
+    say "installing openclaw $version from npm into $cache"
+    # Old versions want libsignal from git, through a messenger that no test uses; the registry has it too.
+    npm_install "$cache/openclaw-$version" \
+      "{\"private\":true,\"dependencies\":{\"openclaw\":\"$version\"},\"overrides\":{\"libsignal\":\"2.0.1\"}}" \
+      --ignore-scripts
+  fi
+}
+
+free_port() {
+  "$node" -e 'const s = require("net").createServer();
+    s.listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); });'
+}
+
+# answers URL TOKEN: whether the gateway there takes the token. Its words of refusal go to standard error.
+answers() {
+  TOKEN=$2 "$node" -e '
+    const socket = new WebSocket(process.argv[1]);
+    const end = (ok, words) => { if (words) console.error(words); process.exit(ok ? 0 : 1); };
+    setTimeout(end, 5000, false, "no answer within 5 s");
+    socket.onerror = socket.onclose = () => end(false, "no connection");
+    socket.onmessage = ({ data }) => {
+      const { type, event, ok, error } = JSON.parse(data);
+      if (type === "res") end(ok, ok ? "" : JSON.stringify(error));
+      if (event !== "connect.challenge") return;
+      const client = { id: "gateway-client", version: "1", platform: "linux", mode: "backend" };
+      const params = { minProtocol: 3, maxProtocol: 4, client, role: "operator", scopes: ["operator.read"],
+        auth: { token: process.env.TOKEN } };
+      socket.send(JSON.stringify({ type: "req", id: "1", method: "connect", params }));
+    };' "$1"
+}
+
+# run_gateway DIR PORT: starts the process; its id is in $pid.
+run_gateway() {
+  # Restarts stay in the process, so its id holds. Nothing of this machine's user reaches the gateway.
+  env -i PATH="$(dirname "$node"):/usr/bin:/bin" HOME="$1/home" LANG=C.UTF-8 TZ=UTC \
+    OPENCLAW_STATE_DIR="$1/state" OPENCLAW_CONFIG_PATH="$1/openclaw.json" \
+    OPENCLAW_NO_RESPAWN=1 OPENCLAW_SKIP_CHANNELS=1 OPENCLAW_DISABLE_BONJOUR=1 \
+    OPENCLAW_SKIP_BROWSER_CONTROL_SERVER=1 OPENCLAW_SKIP_CANVAS_HOST=1 OPENCLAW_SKIP_GMAIL_WATCHER=1 \
+    OPENCLAW_EXEC_SHELL_SNAPSHOT=0 OPENCLAW_GATEWAY_PORT="$2" \
+    "$node" --disable-warning=ExperimentalWarning "$program" gateway run --bind loopback \
+    >> "$1/gateway.log" 2>&1 < /dev/null &
+  pid=$!
+  echo "$pid" > "$1/pid"
+}
+
+# prepare DIR: config and token of a new gateway.
+prepare() {
+  mkdir -p "$1/home" "$1/state"
+  if [ -s "$1/openclaw.json" ]; then return; fi
+  (umask 077 && "$node" -p 'require("crypto").randomBytes(24).toString("hex")' > "$1/token")
+  cat > "$1/openclaw.json" << JSON
+{
+  "gateway": { "mode": "local", "bind": "loopback", "auth": { "mode": "token", "token": "$(cat "$1/token")" } },
+  "agents": { "defaults": { "workspace": "$1/workspace" } },
+  "discovery": { "mdns": { "mode": "off" } },
+  "logging": { "file": "$1/openclaw.log" },
+  "update": { "checkOnStart": false }
+}
+JSON
+}
+
+start() {
+  local version=${1:?usage: openclaw-gateway.sh start VERSION DIR} dir=${2:?usage: openclaw-gateway.sh start VERSION DIR}
+  install "$version"
+  mkdir -p "$dir"
+  dir=$(cd "$dir" && pwd)
+  if [ -e "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2> /dev/null; then die "a gateway runs in $dir; stop it first"; fi
+  prepare "$dir"
+  for _ in 1 2 3 4 5; do
+    if try_start "$dir" "$(free_port)"; then return; fi
+    # Between looking for a free port and using it, somebody else may have taken it.
+    if ! tail -n 20 "$dir/gateway.log" | grep -qi 'EADDRINUSE\|already in use\|already listening'; then break; fi
+    say "the port was taken meanwhile; trying another"
+  done
+  rm -f "$dir/pid"
+  tail -n 30 "$dir/gateway.log" >&2
+  die "the gateway $version does not start; see $dir/gateway.log"
+}
+
+# try_start DIR PORT: false if the process ended or never answered.
+try_start() {
+  local dir=$1 url=ws://127.0.0.1:$2
+  run_gateway "$dir" "$2"
+  local deadline=$((SECONDS + start_within_s))
+  while ((SECONDS < deadline)); do
+    if ! kill -0 "$pid" 2> /dev/null; then return 1; fi
+    if answers "$url" "$(cat "$dir/token")" 2> "$dir/refusal" && kill -0 "$pid" 2> /dev/null; then
+      echo "$url $pid"
+      return 0
+    fi
+    sleep 0.25
+  done
+  say "no answer within $start_within_s s; the last refusal was: $(cat "$dir/refusal")"
+  end "$pid"
+  return 1
+}
+
+stop() {
+  local dir=${1:?usage: openclaw-gateway.sh stop DIR}
+  if [ ! -e "$dir/pid" ]; then return; fi
+  end "$(cat "$dir/pid")"
+  rm -f "$dir/pid"
+}
+
+# end PID: asks a process to end, and after 10 s makes it.
+end() {
+  kill "$1" 2> /dev/null || return 0
+  for _ in {1..100}; do
+    kill -0 "$1" 2> /dev/null || return 0
+    sleep 0.1
+  done
+  say "process $1 does not end; killing it"
+  kill -9 "$1" 2> /dev/null || true
+}
+
+case ${1:-} in
+  install | start | stop) "$@" ;;
+  *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac

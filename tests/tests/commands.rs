@@ -1,0 +1,108 @@
+//! The command line as scripts and people rely on it: exit statuses, what is printed, what is left alone.
+
+use std::path::{Path, PathBuf};
+
+use mission_gateway_sim::Profile;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::documents::{self, AGENT_TOKEN, GATEWAY_TOKEN};
+use crate::processes::{Ended, Worker};
+use crate::simulated::start;
+
+fn write(folder: &TempDir, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+async fn worker(folder: &TempDir, arguments: &[&str]) -> Ended {
+    Worker::new(folder.path()).env("MISSION_HTTP_ADDR", "127.0.0.1:0").run(arguments).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_goes_through_the_private_redis() {
+    let (folder, gateway) = (TempDir::new().unwrap(), start(Profile::V2026_9_6, |_| {}).await);
+    let file = write(&folder, "job.json", documents::provision(&gateway.url(), "Ada").to_string());
+    let enqueued = worker(&folder, &["enqueue", text(&file)]).await;
+    assert_eq!((enqueued.status, &enqueued.answer["state"]), (Some(0), &json!("ready")), "{}", enqueued.said);
+    assert_eq!(enqueued.answer["superseded"], json!([]));
+
+    let ran = worker(&folder, &["run", "--until-idle"]).await;
+    assert_eq!(ran.status, Some(0), "{}", ran.said);
+    let id = enqueued.answer["id"].as_str().unwrap();
+    let shown = worker(&folder, &["jobs", "show", id]).await;
+    assert_eq!(shown.answer["state"], "done", "{}", shown.said);
+    assert_eq!(shown.answer["report"]["config_writes"], 1);
+    assert_eq!(shown.answer["document"]["auth_token"], "***");
+    assert_eq!(shown.answer["document"]["gateway"]["token"], "***");
+    let told = format!("{}{}{}{}", enqueued.said, ran.said, shown.said, shown.answer);
+    assert!(!told.contains(GATEWAY_TOKEN) && !told.contains(AGENT_TOKEN), "a secret is told: {told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bad_document_enqueues_nothing() {
+    let folder = TempDir::new().unwrap();
+    let good = write(&folder, "good.json", documents::cleanup("ws://127.0.0.1:9", "Ada").to_string());
+    let mut bad = documents::provision("ws://127.0.0.1:9", "Ada");
+    bad["agent"]["heartbeet_config"] = json!({});
+    let bad = write(&folder, "bad.json", format!("{}\n{bad}\n", documents::cleanup("ws://127.0.0.1:9", "Bo")));
+    let enqueued = worker(&folder, &["enqueue", text(&good), text(&bad)]).await;
+    assert_eq!(enqueued.status, Some(2));
+    let said = &enqueued.said;
+    assert!(said.contains("bad.json line 2: agent.heartbeet_config: unknown field; remove it, or use"), "{said}");
+    let listed = worker(&folder, &["jobs", "list"]).await;
+    assert_eq!((listed.status, listed.answer), (Some(0), Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blocked_job_is_told_by_the_exit_status_and_can_be_retried() {
+    let (folder, gateway) = (TempDir::new().unwrap(), start(Profile::V2026_9_6, |_| {}).await);
+    let mut document = documents::provision(&gateway.url(), "Ada");
+    document["gateway"]["token"] = json!("wrong");
+    let file = write(&folder, "job.json", document.to_string());
+    let id = worker(&folder, &["enqueue", text(&file)]).await.answer["id"].as_str().unwrap().to_owned();
+    assert_eq!(worker(&folder, &["run", "--until-idle"]).await.status, Some(1));
+    let shown = worker(&folder, &["jobs", "show", &id]).await.answer;
+    assert_eq!((&shown["state"], &shown["failure"]["code"]), (&json!("blocked"), &json!("unauthorized")));
+    let retried = worker(&folder, &["jobs", "retry", &id]).await;
+    assert_eq!((retried.status, &retried.answer["state"]), (Some(0), &json!("ready")), "{}", retried.said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_reached_is_status_3_and_wrong_settings_are_status_2() {
+    let folder = TempDir::new().unwrap();
+    let file = write(&folder, "job.json", documents::cleanup("ws://127.0.0.1:9", "Ada").to_string());
+    assert_eq!(worker(&folder, &["apply", text(&file)]).await.status, Some(3));
+    let nowhere = folder.path().join("nowhere.sock");
+    let url = format!("unix://{}", text(&nowhere));
+    assert_eq!(worker(&folder, &["--redis-url", &url, "enqueue", text(&file)]).await.status, Some(3));
+
+    let config = write(&folder, "worker.toml", "[worker]\nconcurency = 3\n");
+    let wrong = worker(&folder, &["--config", text(&config), "config"]).await;
+    assert_eq!(wrong.status, Some(2));
+    assert!(wrong.said.contains("`worker.concurency` is not a setting"), "{}", wrong.said);
+    assert_eq!(worker(&folder, &["jobs", "show", "x"]).await.status, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_can_be_explained_and_rendered_offline() {
+    let folder = TempDir::new().unwrap();
+    let file = write(&folder, "job.json", documents::provision("ws://127.0.0.1:9", "Ada L.").to_string());
+    let explained = worker(&folder, &["explain", text(&file)]).await;
+    assert_eq!(explained.answer["session_key"], "agent:ada-l:main");
+    assert_eq!(explained.answer["workspace_path"], "/srv/openclaw/workspace-ada-l");
+    assert_eq!(explained.answer["context"]["auth_token"], "***");
+    assert_eq!(explained.answer["files"].as_array().map(Vec::len), Some(12));
+    let revealed = worker(&folder, &["explain", "--reveal", text(&file)]).await;
+    assert_eq!(revealed.answer["context"]["auth_token"], AGENT_TOKEN);
+
+    let out = folder.path().join("out");
+    let rendered = worker(&folder, &["render", text(&file), "--out", text(&out)]).await;
+    assert_eq!(rendered.status, Some(0), "{}", rendered.said);
+    assert!(std::fs::read_to_string(out.join("TOOLS.md")).unwrap().contains(AGENT_TOKEN));
+}

@@ -1,0 +1,107 @@
+//! `kill -9` of a worker in the middle of a job: another one finishes it, and nothing is lost or doubled.
+
+use std::path::Path;
+use std::time::Duration;
+
+use mission_gateway_sim::{Action, Fault, Profile};
+use mission_jobs::{Envelope, State};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::documents;
+use crate::processes::Worker;
+use crate::redis_server::RedisServer;
+use crate::simulated::{start, state};
+
+/// Calls of a provisioning in whose middle the worker is killed: each is held back until it is.
+const PLACES: [&str; 5] = ["config.get", "config.patch", "agents.files.get", "agents.files.set", "sessions.patch"];
+
+/// A worker with leases that a test can wait for.
+fn worker(data: &Path, redis: &RedisServer) -> Worker {
+    let config = data.join("worker.toml");
+    std::fs::write(&config, "[worker]\nlease_ms = 1200\nrenew_ms = 300\nsweep_ms = 300\n").unwrap();
+    let worker = Worker::new(data).env("MISSION_CONFIG", config).env("MISSION_REDIS_URL", redis.url());
+    worker.env("MISSION_HTTP_ADDR", "127.0.0.1:0")
+}
+
+/// The gateway after an undisturbed run.
+async fn undisturbed(profile: Profile) -> Value {
+    let (gateway, data) = (start(profile, |_| {}).await, TempDir::new().unwrap());
+    let file = data.path().join("job.json");
+    std::fs::write(&file, documents::provision(&gateway.url(), "Ada").to_string()).unwrap();
+    let ended = Worker::new(data.path()).apply(&file).await;
+    assert_eq!(ended.answer["outcome"], "done", "{}", ended.said);
+    state(&gateway)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_workers_job_is_finished_by_another() {
+    for profile in [Profile::V2026_2_9, Profile::V2026_9_6] {
+        let expected = undisturbed(profile).await;
+        for place in PLACES {
+            killed_at(profile, place, &expected).await;
+        }
+    }
+}
+
+async fn killed_at(profile: Profile, place: &str, expected: &Value) {
+    let (gateway, redis, data) = (start(profile, |_| {}).await, RedisServer::start().await, TempDir::new().unwrap());
+    let queue = redis.queue_named("mission");
+    let document = documents::provision(&gateway.url(), "Ada").to_string();
+    let job = queue.enqueue(&[Envelope::new(document.as_bytes()).unwrap()]).await.unwrap()[0].id;
+
+    // Executed, and the answer held back: the worst moment to die.
+    gateway.inject(Fault::on(place, Action::Delay(600_000)));
+    let mut first = worker(data.path(), &redis).spawn(&["run"]);
+    assert!(gateway.wait_for(|calls| calls.iter().any(|call| call.method == place)).await, "{place} is called");
+    first.kill().await.unwrap();
+    gateway.clear_faults();
+
+    let second = worker(data.path(), &redis).run(&["run", "--until-idle"]).await;
+    assert_eq!(second.status, Some(0), "{place}: {}", second.said);
+    let record = queue.get(job).await.unwrap().unwrap();
+    assert_eq!(record.state, State::Done, "{place}");
+    let outcomes: Vec<_> = record.history.iter().map(|run| run.result.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["lost", "done"], "{place}");
+    assert_eq!(&state(&gateway), expected, "{profile:?} after a kill at {place}");
+    assert_eq!(gateway.config_writes(), 1, "{profile:?} after a kill at {place}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_worker_lets_its_job_finish() {
+    let (gateway, redis, data) =
+        (start(Profile::V2026_9_6, |_| {}).await, RedisServer::start().await, TempDir::new().unwrap());
+    let queue = redis.queue_named("mission");
+    let document = documents::provision(&gateway.url(), "Ada").to_string();
+    let job = queue.enqueue(&[Envelope::new(document.as_bytes()).unwrap()]).await.unwrap()[0].id;
+    gateway.inject(Fault::on("config.patch", Action::Delay(400)));
+    let process = worker(data.path(), &redis).spawn(&["run"]);
+    assert!(gateway.wait_for(|calls| calls.iter().any(|call| call.method == "config.patch")).await);
+
+    let ended = process.terminate().await;
+    assert_eq!(ended.status, Some(0), "{}", ended.said);
+    assert_eq!(queue.get(job).await.unwrap().unwrap().state, State::Done);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_may_die_under_a_running_job() {
+    let (gateway, mut redis, data) =
+        (start(Profile::V2026_9_6, |_| {}).await, RedisServer::start().await, TempDir::new().unwrap());
+    let queue = redis.queue_named("mission");
+    let document = documents::provision(&gateway.url(), "Ada").to_string();
+    let job = queue.enqueue(&[Envelope::new(document.as_bytes()).unwrap()]).await.unwrap()[0].id;
+    gateway.inject(Fault::on("config.patch", Action::Delay(300)));
+    let mut process = worker(data.path(), &redis).spawn(&["run"]);
+    assert!(gateway.wait_for(|calls| calls.iter().any(|call| call.method == "config.patch")).await);
+    redis.kill();
+    redis.restart().await;
+    let settled = async {
+        // The counter comes back with the append-only file, which may be a second old.
+        while queue.get(job).await.ok().flatten().is_none_or(|job| job.state != State::Done) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), settled).await.expect("the job is finished");
+    assert_eq!(gateway.config_writes(), 1);
+    process.kill().await.unwrap();
+}

@@ -1,0 +1,150 @@
+//! What becomes of a provisioning when the gateway misbehaves: each fault, and how the run must end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mission_core::apply::{Applier, Run};
+use mission_core::gateway::{Clients, DeviceIdentity, Limits};
+use mission_core::mirror::Mirror;
+use mission_core::render::{Renderer, TemplatesConfig};
+use mission_core::{Job, Outcome};
+use mission_gateway_sim::{Action, Fault, Gateway, Profile};
+use serde_json::{Value, json};
+
+use crate::documents;
+use crate::simulated::{start, state};
+
+fn applier() -> Applier {
+    let limits =
+        Limits { call: Duration::from_secs(2), patience: Duration::from_secs(20), idle: Duration::from_secs(60) };
+    Applier {
+        clients: Clients::new(Arc::new(DeviceIdentity::ephemeral()), limits),
+        renderer: Renderer::new(TemplatesConfig::default()),
+        mirror: Mirror::new("").unwrap(),
+        base_url: None,
+    }
+}
+
+async fn provision(gateway: &Gateway) -> Run {
+    let job = Job::from_value(documents::provision(&gateway.url(), "Ada")).unwrap();
+    applier().apply(&job).await
+}
+
+fn code(outcome: &Outcome) -> (&str, &str) {
+    (outcome.name(), outcome.failure().map_or("", |failure| &failure.code))
+}
+
+/// Faults that a run gets over by itself, and how many config writes it takes then.
+fn overcome() -> Vec<(Fault, u64)> {
+    let on = Fault::on;
+    vec![
+        (on("config.patch", Action::DropBefore), 1),
+        (on("config.patch", Action::DropAfter), 1),
+        (on("config.patch", Action::Restart { outage_ms: 300, reply: false }), 1),
+        (on("config.patch", Action::Restart { outage_ms: 300, reply: true }), 1),
+        (on("config.patch", Action::StaleHash), 2),
+        (on("config.patch", Action::LoseWrite), 2),
+        (on("config.patch", Action::Garbage), 1),
+        (on("config.get", Action::Garbage), 1),
+        (on("config.get", Action::DropBefore).nth(2), 1),
+        (on("config.get", Action::Edit(json!({ "ui": { "seamColor": "#102030" } }))).nth(1), 1),
+        (on("agents.files.get", Action::DropAfter).nth(3), 1),
+        (on("agents.files.set", Action::DropBefore).nth(2), 1),
+        (on("agents.files.set", Action::DropAfter).nth(2), 1),
+        (on("agents.files.set", Action::Restart { outage_ms: 200, reply: false }), 1),
+        (on("sessions.patch", Action::DropBefore), 1),
+        (on("sessions.patch", Action::DropAfter), 1),
+        (on("sessions.list", Action::Garbage), 1),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_gets_over_what_passes_and_leaves_the_same_state() {
+    let mut runs = tokio::task::JoinSet::new();
+    for profile in [Profile::V2026_2_9, Profile::V2026_9_6] {
+        let calm = start(profile, |_| {}).await;
+        assert_eq!(provision(&calm).await.outcome.name(), "done");
+        for (fault, writes) in overcome() {
+            runs.spawn(gets_over(profile, fault, writes, state(&calm)));
+        }
+    }
+    while let Some(run) = runs.join_next().await {
+        run.unwrap();
+    }
+}
+
+async fn gets_over(profile: Profile, fault: Fault, writes: u64, expected: Value) {
+    let gateway = start(profile, |setup| setup.faults = vec![fault.clone()]).await;
+    let run = provision(&gateway).await;
+    assert_eq!(code(&run.outcome), ("done", ""), "{profile:?} {fault:?}: {:?}", run.outcome);
+    let mut ended = state(&gateway);
+    if matches!(fault.action, Action::Edit(_)) {
+        let kept = ended["config"].as_object_mut().unwrap().remove("ui");
+        assert_eq!(kept, Some(json!({ "seamColor": "#102030" })), "a person's edit is kept");
+    }
+    assert_eq!(ended, expected, "{profile:?} {fault:?}");
+    assert!(gateway.config_writes() <= writes, "{profile:?} {fault:?}: {} writes", gateway.config_writes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_pass_ends_the_run_in_words() {
+    let always = |method, action| Fault::on(method, action).times(1000);
+    let cases = [
+        (always("config.patch", Action::RateLimit(1500)), "busy", "rate_limited"),
+        (always("config.patch", Action::Silence), "ambiguous", "unknown_effect"),
+        (always("config.get", Action::Silence), "transient", "timeout"),
+        (always("config.patch", Action::LoseWrite), "transient", "not_kept"),
+        (always("config.patch", Action::StaleHash), "transient", "not_kept"),
+        (always("connect", Action::Starting(500)), "busy", "gateway_starting"),
+        (always("connect", Action::Silence), "transient", "unreachable"),
+    ];
+    let mut runs = tokio::task::JoinSet::new();
+    for (fault, outcome, expected) in cases {
+        runs.spawn(async move {
+            let gateway = start(Profile::V2026_9_6, |setup| setup.faults = vec![fault.clone()]).await;
+            let run = provision(&gateway).await;
+            assert_eq!(code(&run.outcome), (outcome, expected), "{fault:?}: {:?}", run.outcome);
+        });
+    }
+    while let Some(run) = runs.join_next().await {
+        run.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_limit_says_how_long_to_wait() {
+    let gateway = start(Profile::V2026_9_6, |setup| {
+        setup.faults = vec![Fault::on("config.patch", Action::RateLimit(41_000))];
+    })
+    .await;
+    let Outcome::Busy { retry_after, .. } = provision(&gateway).await.outcome else { panic!("busy") };
+    assert_eq!(retry_after, Some(Duration::from_secs(41)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_has_to_do_is_said() {
+    let wrong_token = start(Profile::V2026_9_6, |setup| setup.token = Some("another".into())).await;
+    let run = provision(&wrong_token).await;
+    assert_eq!(code(&run.outcome), ("blocked", "unauthorized"));
+
+    let unpaired = start(Profile::V2026_9_6, |setup| setup.options.require_pairing = true).await;
+    let run = provision(&unpaired).await;
+    assert_eq!(code(&run.outcome), ("blocked", "pairing_required"));
+    let action = run.outcome.failure().and_then(|failure| failure.action.clone()).unwrap();
+    let pending = unpaired.pending_devices();
+    assert!(action.contains("openclaw devices approve "), "{action}; waiting: {pending:?}");
+
+    let no_scopes = start(Profile::V2026_9_6, |setup| setup.options.no_scopes = true).await;
+    let run = provision(&no_scopes).await;
+    assert_eq!(code(&run.outcome), ("blocked", "pairing_required"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_device_gets_in() {
+    let gateway = start(Profile::V2026_9_6, |setup| setup.options.require_pairing = true).await;
+    let applier = applier();
+    let job = Job::from_value(documents::provision(&gateway.url(), "Ada")).unwrap();
+    assert_eq!(applier.apply(&job).await.outcome.name(), "blocked");
+    gateway.approve_devices();
+    assert_eq!(applier.apply(&job).await.outcome.name(), "done");
+}

@@ -1,0 +1,85 @@
+//! Questions to a gateway. A small client of its own: what the product's client gets wrong, this one must not repeat.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use super::gateway::Gateway;
+
+/// How often a question is asked before the gateway counts as gone. Old versions restart 0.5 s and 2 s after a write.
+const ATTEMPTS: u32 = 60;
+/// The wait between them. A restarting gateway gives nothing to wait for.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How long an answer may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Asks a gateway; each question over a connection of its own.
+pub struct Client {
+    url: String,
+    token: String,
+}
+
+impl Client {
+    /// A client of that gateway.
+    pub fn new(gateway: &Gateway) -> Self {
+        Self { url: gateway.url.clone(), token: gateway.token.clone() }
+    }
+
+    /// The answer, or the gateway's words of refusal.
+    pub async fn ask(&self, method: &str, params: Value) -> Result<Value, String> {
+        let mut lost = String::new();
+        for _ in 0..ATTEMPTS {
+            match timeout(ANSWER_WITHIN, self.try_ask(method, &params)).await {
+                Ok(Ok(frame)) if frame["ok"] == true => return Ok(frame["payload"].clone()),
+                Ok(Ok(frame)) if frame["error"]["code"] != "UNAVAILABLE" => {
+                    return Err(frame["error"]["message"].as_str().unwrap_or_default().to_owned());
+                }
+                Ok(Ok(frame)) => lost = frame["error"].to_string(),
+                Ok(Err(error)) => lost = error.to_string(),
+                Err(_) => panic!("no answer to {method} within {ANSWER_WITHIN:?}"),
+            }
+            sleep(PAUSE).await;
+        }
+        panic!("the gateway does not come back for {method}: {lost}");
+    }
+
+    async fn try_ask(&self, method: &str, params: &Value) -> Result<Value, Error> {
+        let (mut socket, _) = connect_async(&self.url).await?;
+        next(&mut socket, |frame| frame["event"] == "connect.challenge").await?;
+        let client = json!({ "id": "gateway-client", "version": "1", "platform": "linux", "mode": "backend" });
+        let hello = json!({
+            "minProtocol": 3, "maxProtocol": 4, "client": client, "role": "operator",
+            "scopes": ["operator.read", "operator.write", "operator.admin"], "auth": { "token": self.token },
+        });
+        let hello = call(&mut socket, "connect", &hello).await?;
+        if hello["ok"] != true {
+            return Ok(hello);
+        }
+        call(&mut socket, method, params).await
+    }
+}
+
+async fn call(socket: &mut Socket, method: &str, params: &Value) -> Result<Value, Error> {
+    let request = json!({ "type": "req", "id": method, "method": method, "params": params });
+    socket.send(Message::text(request.to_string())).await?;
+    next(socket, |frame| frame["type"] == "res" && frame["id"] == method).await
+}
+
+async fn next(socket: &mut Socket, is_wanted: impl Fn(&Value) -> bool) -> Result<Value, Error> {
+    while let Some(message) = socket.next().await {
+        if let Message::Text(text) = message? {
+            let frame = serde_json::from_str(&text).expect("the gateway sends JSON");
+            if is_wanted(&frame) {
+                return Ok(frame);
+            }
+        }
+    }
+    Err(Error::ConnectionClosed)
+}

@@ -1,0 +1,15 @@
+//! The end-to-end tests: real processes of `worker` on simulated gateways.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod commands;
+mod crash;
+mod documents;
+mod faults;
+mod interop;
+mod processes;
+#[path = "../../crates/jobs/tests/redis_server.rs"]
+#[expect(dead_code, reason = "shared with the tests of the queue, which use all of it")]
+mod redis_server;
+mod scenarios;
+mod simulated;

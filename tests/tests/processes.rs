@@ -1,0 +1,105 @@
+//! Finding the binaries of this workspace and running them, each in an environment of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// How long a command may take before the test fails. No command of the tests needs a tenth of it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Path of a binary of this workspace: two folders above the test executable, `target/<profile>/NAME`.
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.ancestors().nth(2).unwrap().join(name);
+    assert!(path.is_file(), "{} is missing; run `cargo build --workspace` first", path.display());
+    path
+}
+
+/// One `worker` to run: its settings are those given here and no others.
+pub struct Worker {
+    command: Command,
+}
+
+/// How a `worker` ended.
+pub struct Ended {
+    /// Exit status; none if a signal ended it.
+    pub status: Option<i32>,
+    /// The document on standard output; null if there is none.
+    pub answer: Value,
+    /// What was said on standard error.
+    pub said: String,
+}
+
+impl Ended {
+    /// Where the document is wrong, when it was refused: one path for each problem told on standard error.
+    pub fn refused_at(&self) -> String {
+        let told = self.said.strip_prefix("worker: ").and_then(|said| said.split_once(": "));
+        let (_file, problems) = told.unwrap_or_default();
+        problems.lines().filter_map(|line| Some(line.split_once(": ")?.0)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Worker {
+    /// A worker that keeps its own things in `data`.
+    pub fn new(data: &Path) -> Self {
+        let mut command = Command::new(binary("worker"));
+        command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command.env("MISSION_DATA_DIR", data).stdin(Stdio::null()).kill_on_drop(true);
+        Self { command }
+    }
+
+    /// Sets a variable of its environment.
+    pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Runs `worker apply FILE`.
+    pub async fn apply(self, file: &Path) -> Ended {
+        self.run(&["apply", file.to_str().unwrap()]).await
+    }
+
+    /// Runs any command to its end.
+    pub async fn run(mut self, arguments: &[&str]) -> Ended {
+        let output = timeout(PATIENCE, self.command.args(arguments).output()).await.expect("the command ends in time");
+        Ended::of(output.expect("the command can be started"))
+    }
+
+    /// Starts a command that goes on until it is killed or told to stop.
+    pub fn spawn(mut self, arguments: &[&str]) -> Started {
+        let command = self.command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Started(command.spawn().expect("the command can be started"))
+    }
+}
+
+/// A `worker` that runs; killed when dropped.
+pub struct Started(Child);
+
+impl Started {
+    /// `kill -9`.
+    pub async fn kill(&mut self) -> std::io::Result<()> {
+        self.0.kill().await
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub async fn terminate(self) -> Ended {
+        let pid = self.0.id().expect("it runs").to_string();
+        assert!(Command::new("kill").arg(pid).status().await.unwrap().success());
+        let output = timeout(PATIENCE, self.0.wait_with_output()).await.expect("the worker ends in time");
+        Ended::of(output.unwrap())
+    }
+}
+
+impl Ended {
+    fn of(Output { status, stdout, stderr }: Output) -> Self {
+        Self {
+            status: status.code(),
+            answer: serde_json::from_slice(&stdout).unwrap_or_default(),
+            said: String::from_utf8_lossy(&stderr).into_owned(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! What a provisioning costs on the imitated versions.

@@ -1,0 +1,1 @@
+//! Job documents that are refused.
