@@ -117,7 +117,7 @@ pub enum Command {
 /// What can be done with jobs.
 #[derive(Debug, Subcommand)]
 pub enum Jobs {
-    /// List jobs, newest first.
+    /// List jobs: blocked ones first, ended ones last.
     List {
         /// Only jobs in this state.
         #[arg(long)]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 /// Servers that serve, best first.
 const SERVERS: [&str; 2] = ["redis-server", "valkey-server"];
@@ -169,7 +169,7 @@ async fn start(dir: &Path, socket: &Path) -> Result<Child, PrivateRedisError> {
         let began = Instant::now();
         while began.elapsed() < START_WITHIN {
             if answers(socket).await {
-                info!(server, socket = %socket.display(), "private Redis started");
+                debug!(server, socket = %socket.display(), "private Redis started");
                 return Ok(child);
             }
             if !matches!(child.try_wait(), Ok(None)) {

@@ -12,7 +12,10 @@ use crate::settings::Settings;
 pub fn start(settings: &Settings) -> Result<(), Exit> {
     let filter = EnvFilter::try_new(&settings.log_level)
         .map_err(|error| anyhow!("log.level: {error}; use error, warn, info, debug or trace"))
-        .or_usage()?;
+        .or_usage()?
+        // At these levels the WebSocket library prints whole frames, and the first one holds the gateway's token.
+        .add_directive("tungstenite=info".parse().expect("a directive"))
+        .add_directive("tokio_tungstenite=info".parse().expect("a directive"));
     let terminal = io::stderr().is_terminal();
     let json = match settings.log_format.as_str() {
         "auto" => !terminal,

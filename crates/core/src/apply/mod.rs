@@ -61,6 +61,10 @@ impl From<FlowError> for Outcome {
     fn from(error: FlowError) -> Self {
         match error {
             FlowError::Gateway(error) => error.into(),
+            FlowError::Template(error @ TemplateError::Unreadable { .. }) => {
+                let action = "let the worker's user read templates.dir, or correct the setting";
+                Self::Blocked(Failure::new("templates_unreadable", error.to_string()).with_action(action))
+            }
             FlowError::Template(error) => {
                 let action = "correct the template in the main backend or in templates.dir, then retry";
                 Self::Permanent(Failure::new("template", error.to_string()).with_action(action))

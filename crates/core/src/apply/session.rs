@@ -90,8 +90,9 @@ pub(super) fn is_kept(answers: &[Answer], wanted: &Wanted, label: Option<&str>) 
 /// that is not listed exists all the same.
 pub(super) fn questions(key: &str) -> Vec<(Method, Value)> {
     let mut params = json!({ "limit": LIST_LIMIT });
-    if let Some(agent) = key.strip_prefix("agent:").and_then(|rest| rest.split(':').next()) {
-        params["agentId"] = json!(keys::normalise_agent_id(agent));
+    let agent = key.strip_prefix("agent:").and_then(|rest| rest.split(':').next()).map(keys::normalise_agent_id);
+    if let Some(agent) = agent.filter(|agent| !agent.is_empty()) {
+        params["agentId"] = json!(agent);
     }
     vec![(Method::SessionsList, params), (Method::SessionsResolve, json!({ "key": key }))]
 }

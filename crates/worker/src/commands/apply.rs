@@ -22,6 +22,9 @@ struct Answer<'a> {
 /// Runs the command.
 pub async fn run(settings: &Settings, output: Output, file: &Path) -> Result<(), Exit> {
     let job = read_job(file)?;
+    if settings.redis_url.is_some() {
+        tracing::warn!("apply does not take the gateway's lease from the queue: no worker should work on it meanwhile");
+    }
     let run = applier(settings)?.apply(&job).await;
     let outcome = &run.outcome;
     let report = if let Outcome::Done(report) = outcome { Some(&**report) } else { None };

@@ -1,0 +1,95 @@
+//! The difference between a gateway's config and what is wanted, in both shapes.
+
+use std::collections::BTreeSet;
+
+use mission_core::gateway::RpcError;
+use mission_core::gateway::roster::{Config, DesiredAgent, Shape, droppable, known_refusals};
+use serde_json::{Value, json};
+
+fn config(agents: &Value) -> Config {
+    let visible = json!({ "defaults": { "heartbeat": { "showOk": false, "showAlerts": true, "useIndicator": true } } });
+    Config::read(&json!({ "hash": "h", "config": { "agents": agents, "channels": visible } })).unwrap()
+}
+
+fn ada(heartbeat: &Value) -> DesiredAgent {
+    DesiredAgent {
+        id: "ada".into(),
+        name: Some("Ada".into()),
+        workspace: "/srv/ada".into(),
+        heartbeat: heartbeat.as_object().unwrap().clone(),
+    }
+}
+
+fn patch(config: &Config, desired: &DesiredAgent) -> Option<Value> {
+    let shape = config.shape.unwrap();
+    let change = config.change(shape, std::slice::from_ref(desired), &known_refusals(shape), "main");
+    change.map(|change| change.patch)
+}
+
+#[test]
+fn a_config_for_one_agent_is_made_one_for_many_first() {
+    let patch = patch(&config(&json!({ "entries": { "main": {} } })), &ada(&json!({ "every": "10m" })));
+    let expected = json!({ "agents": {
+        "ownership": "explicit",
+        "defaults": { "systemAgent": { "agentId": "main" } },
+        "entries": { "ada": { "name": "Ada", "workspace": "/srv/ada", "heartbeat": { "every": "10m" } }, "main": {} },
+    } });
+    assert_eq!(patch, Some(expected));
+}
+
+#[test]
+fn only_what_differs_is_written() {
+    let entry =
+        json!({ "name": "Ada", "workspace": "/srv/ada", "heartbeat": { "every": "10m", "n": 1, "theirs": true } });
+    let config = config(&json!({ "ownership": "explicit", "entries": { "main": {}, "ada": entry } }));
+    assert_eq!(patch(&config, &ada(&json!({ "every": "10m", "n": 1.0, "includeReasoning": false }))), None);
+    let renamed = DesiredAgent { name: Some("Ada L.".into()), ..ada(&json!({ "every": "10m" })) };
+    let expected = json!({ "agents": { "entries": { "ada": { "name": "Ada L." } } } });
+    assert_eq!(patch(&config, &renamed), Some(expected));
+}
+
+#[test]
+fn a_list_is_written_whole_and_as_the_file_has_it() {
+    let answer = json!({
+        "config": { "agents": { "list": [{ "id": "main", "model": "resolved" }] } },
+        "parsed": { "agents": { "list": [{ "id": "main", "model": "${MODEL}" }] } },
+    });
+    let config = Config::read(&answer).unwrap();
+    assert_eq!(config.shape, Some(Shape::List));
+    let list = patch(&config, &ada(&json!({ "every": "10m" }))).unwrap()["agents"]["list"].clone();
+    assert_eq!(list[0], json!({ "id": "main", "model": "${MODEL}" }));
+    assert_eq!(list[1]["id"], "ada");
+}
+
+#[test]
+fn only_our_own_optional_keys_are_dropped() {
+    let error = json!({ "code": "INVALID_REQUEST", "message": "invalid config", "details": { "issues": [
+        { "path": "agents.entries.ada.heartbeat", "message": "Unrecognized keys: \"jitter\", \"includeReasoning\"" },
+        { "path": "channels.defaults", "message": "Unrecognized key: \"heartbeat\"" },
+    ] } });
+    let error: RpcError = serde_json::from_value(error).unwrap();
+    let names = ["channels.defaults.heartbeat", "heartbeat.includeReasoning", "heartbeat.jitter"];
+    assert_eq!(droppable(&error.unrecognized_keys()), Some(names.map(str::to_owned).into()));
+    for path in ["agents.entries.ada.heartbeat.every", "agents.entries.ada.workspace", "tools.web"] {
+        assert_eq!(droppable(&[path.to_owned()]), None, "{path}");
+    }
+    assert_eq!(droppable(&[]), None);
+}
+
+#[test]
+fn refused_keys_are_left_out() {
+    let config = config(&json!({ "ownership": "explicit", "entries": { "main": {} } }));
+    let refused = BTreeSet::from(["heartbeat.jitter".to_owned()]);
+    let desired = [ada(&json!({ "every": "10m", "jitter": 3 }))];
+    let change = config.change(Shape::Entries, &desired, &refused, "main").unwrap();
+    assert_eq!(change.patch["agents"]["entries"]["ada"]["heartbeat"], json!({ "every": "10m" }));
+}
+
+#[test]
+fn a_config_that_cannot_be_worked_with_is_said_so() {
+    for agents in [json!("x"), json!({ "list": "x" })] {
+        let error = Config::read(&json!({ "config": { "agents": agents } })).unwrap_err();
+        assert!(error.to_string().starts_with("the gateway's config is invalid: agents"), "{error}");
+    }
+    assert!(Config::read(&json!({ "valid": false, "issues": [{ "path": "tools" }] })).is_err());
+}
