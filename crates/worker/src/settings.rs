@@ -1,6 +1,8 @@
 //! Settings: `config/worker.toml`, then the environment, then flags; each value knows where it came from.
 //!
-//! [`TABLE`] is the one list of all settings. The shipped `config/worker.toml` is checked against it by a test.
+//! [`table`] is the one list of all settings. The shipped `config/worker.toml` is checked against it by a test.
+
+mod table;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,63 +14,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use crate::environment;
-
-/// One setting: its key in the file, its environment variable, its default, and what it may be.
-pub struct Setting {
-    /// `section.name` in the file.
-    pub key: &'static str,
-    /// Environment variable, if it has one.
-    pub env: Option<&'static str>,
-    /// Value when nobody sets it.
-    pub default: &'static str,
-    /// What it may be.
-    pub form: Form,
-}
-
-/// What a setting may be.
-#[derive(Clone, Copy)]
-pub enum Form {
-    /// Any text; empty means not set.
-    Text,
-    /// A text that is never shown.
-    Secret,
-    /// `true` or `false`.
-    Switch,
-    /// A whole number within a range, both ends included.
-    Number(u64, u64),
-    /// `host:port`.
-    Address,
-    /// One of these words.
-    Word(&'static [&'static str]),
-}
-
-const fn setting(key: &'static str, env: Option<&'static str>, default: &'static str, form: Form) -> Setting {
-    Setting { key, env, default, form }
-}
-
-/// All settings.
-pub const TABLE: &[Setting] = &[
-    setting("redis.url", Some(environment::REDIS_URL), "", Form::Secret),
-    setting("redis.queue", Some(environment::QUEUE), "mission", Form::Text),
-    setting("agents.base_url", Some(environment::BASE_URL), "", Form::Text),
-    setting("agents.local_workspace_root", Some(environment::LOCAL_WORKSPACE_ROOT), "", Form::Text),
-    setting("templates.dir", Some(environment::TEMPLATES_DIR), "", Form::Text),
-    setting("templates.shipped", None, "true", Form::Switch),
-    setting("data.dir", Some(environment::DATA_DIR), "", Form::Text),
-    setting("http.addr", Some(environment::HTTP_ADDR), "127.0.0.1:8787", Form::Address),
-    setting("http.api_token", Some(environment::API_TOKEN), "", Form::Secret),
-    setting("secrets.key", Some(environment::SECRET_KEY), "", Form::Secret),
-    setting("worker.concurrency", None, "16", Form::Number(1, 1024)),
-    setting("worker.grace_seconds", None, "25", Form::Number(0, 600)),
-    setting("worker.lease_ms", None, "20000", Form::Number(1_000, 300_000)),
-    setting("worker.renew_ms", None, "5000", Form::Number(200, 60_000)),
-    setting("worker.sweep_ms", None, "5000", Form::Number(200, 60_000)),
-    setting("gateway.call_timeout_ms", None, "120000", Form::Number(500, 600_000)),
-    setting("gateway.patience_ms", None, "30000", Form::Number(0, 300_000)),
-    setting("gateway.idle_ms", None, "60000", Form::Number(1_000, 3_600_000)),
-    setting("log.level", None, "info", Form::Text),
-    setting("log.format", None, "auto", Form::Word(&["auto", "text", "json"])),
-];
+use table::{Form, Setting, TABLE};
 
 /// Why the settings cannot be used. Names the key, where its value came from, and the remedy; never a secret.
 #[derive(Debug, thiserror::Error)]

@@ -13,6 +13,7 @@ use super::error::GatewayError;
 use super::protocol::Method;
 use crate::heartbeat;
 use crate::keys;
+use crate::python::is_truthy;
 
 /// The name in [refused keys](Change) of what channels show of heartbeats.
 const VISIBILITY: &str = "channels.defaults.heartbeat";
@@ -80,18 +81,18 @@ impl Config {
         let answer = answer.as_object().ok_or_else(|| garbage("not an object"))?;
         if answer.get("valid") == Some(&Value::Bool(false)) {
             let issues =
-                answer.get("issues").filter(|issues| is_set(issues)).map_or_else(String::new, Value::to_string);
+                answer.get("issues").filter(|issues| is_truthy(issues)).map_or_else(String::new, Value::to_string);
             let reason = if issues.is_empty() { "the gateway says so".to_owned() } else { issues };
             return Err(GatewayError::ConfigInvalid { reason: reason.chars().take(400).collect() });
         }
-        let data = [answer.get("config"), answer.get("parsed")].into_iter().flatten().find(|data| is_set(data));
+        let data = [answer.get("config"), answer.get("parsed")].into_iter().flatten().find(|data| is_truthy(data));
         let data = match data {
             Some(data @ Value::Object(_)) => data.clone(),
             Some(_) => return Err(garbage("config is not an object")),
             None => json!({}),
         };
         let agents = section(&data, "agents")?;
-        let list = match agents.and_then(|agents| agents.get("list")).filter(|list| is_set(list)) {
+        let list = match agents.and_then(|agents| agents.get("list")).filter(|list| is_truthy(list)) {
             None => Vec::new(),
             Some(Value::Array(list)) => list.clone(),
             Some(_) => return Err(GatewayError::ConfigInvalid { reason: "agents.list is not a list".into() }),
@@ -102,7 +103,7 @@ impl Config {
             (_, true) => Some(Shape::List),
             _ => None,
         };
-        let hash = answer.get("hash").filter(|hash| is_set(hash)).cloned();
+        let hash = answer.get("hash").filter(|hash| is_truthy(hash)).cloned();
         let source = answer.get("parsed").and_then(Value::as_object).cloned();
         Ok(Self { hash, data, source, shape, list })
     }
@@ -329,20 +330,8 @@ fn same_agent(a: &str, b: &str) -> bool {
     a == b || keys::normalise_agent_id(a) == keys::normalise_agent_id(b)
 }
 
-/// Python's idea of truth, which the configs of old gateways were written against.
-fn is_set(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(set) => *set,
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(items) => !items.is_empty(),
-        Value::Object(members) => !members.is_empty(),
-    }
-}
-
 fn section<'a>(data: &'a Value, key: &str) -> Result<Option<&'a Map<String, Value>>, GatewayError> {
-    match data.get(key).filter(|value| is_set(value)) {
+    match data.get(key).filter(|value| is_truthy(value)) {
         None => Ok(None),
         Some(Value::Object(section)) => Ok(Some(section)),
         Some(_) => Err(GatewayError::ConfigInvalid { reason: format!("{key} is not an object") }),
