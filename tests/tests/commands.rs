@@ -32,7 +32,9 @@ async fn a_job_goes_through_the_private_redis() {
     assert_eq!((enqueued.status, &enqueued.answer["state"]), (Some(0), &json!("ready")), "{}", enqueued.said);
     assert_eq!(enqueued.answer["superseded"], json!([]));
 
-    let ran = worker(&folder, &["run", "--until-idle"]).await;
+    // The most talkative log of all.
+    let config = write(&folder, "worker.toml", "[log]\nlevel = \"trace\"\n");
+    let ran = worker(&folder, &["--config", text(&config), "run", "--until-idle"]).await;
     assert_eq!(ran.status, Some(0), "{}", ran.said);
     let id = enqueued.answer["id"].as_str().unwrap();
     let shown = worker(&folder, &["jobs", "show", id]).await;

@@ -94,7 +94,7 @@ async fn what_does_not_pass_ends_the_run_in_words() {
         (always("config.patch", Action::Silence), "ambiguous", "unknown_effect"),
         (always("config.get", Action::Silence), "transient", "timeout"),
         (always("config.patch", Action::LoseWrite), "transient", "not_kept"),
-        (always("config.patch", Action::StaleHash), "transient", "not_kept"),
+        (always("config.patch", Action::StaleHash), "transient", "conflict"),
         (always("connect", Action::Starting(500)), "busy", "gateway_starting"),
         (always("connect", Action::Silence), "transient", "unreachable"),
     ];

@@ -31,6 +31,7 @@ use tempfile::TempDir;
 use client::Client;
 use documents::{Agent, Documents};
 use gateway::Gateway;
+use proof::Proof;
 use queue::Queue;
 use table::{Row, Table};
 use version::Version;
@@ -107,9 +108,11 @@ impl Installation {
         let synced = self.version.left_out_of_sync;
         self.twice("sync heartbeats", make.sync(&[&lead, &worker]), stand, synced).await;
 
-        for (case, agent) in [("clean up lead", &lead), ("clean up worker", &worker), ("clean up main", &main)] {
-            self.twice(case, make.cleanup(agent), Goal::Gone(agent), &[]).await;
-        }
+        self.twice("clean up lead", make.cleanup(&lead), Goal::Gone(&lead), &[]).await;
+        self.twice("clean up worker", make.cleanup(&worker), Goal::Gone(&worker), &[]).await;
+        let cleaned = self.version.left_out_of_main_cleanup;
+        self.twice("clean up main", make.cleanup(&main), Goal::Gone(&main), cleaned).await;
+
         let worker = documents::worker();
         self.twice("worker returns", make.provision(&worker), Goal::Stand(&[&worker]), provisioned).await;
     }
@@ -119,15 +122,15 @@ impl Installation {
         let first = self.carry_out(case, "first", &document).await;
         assert!(first.changed, "{case}: nothing was written");
         assert_eq!(first.left_out, left_out, "{case}: left out");
-        self.prove(case, &goal).await;
+        self.prove(case, &goal, left_out).await;
 
-        let before = proof::config_hash(&self.client).await;
+        let before = self.client.config_hash().await;
         let again = self.carry_out(case, "again", &document).await;
         assert!(!again.changed, "{case}, again: wrote {:?}", again.written);
         assert_eq!((again.written.len(), again.config_writes), (0, 0), "{case}, again");
         assert_eq!(again.left_out, left_out, "{case}, again: left out");
-        self.prove(case, &goal).await;
-        assert_eq!(proof::config_hash(&self.client).await, before, "{case}, again: the config was written");
+        self.prove(case, &goal, left_out).await;
+        assert_eq!(self.client.config_hash().await, before, "{case}, again: the config was written");
     }
 
     async fn carry_out(&self, case: &'static str, time: &'static str, document: &Value) -> Row {
@@ -139,16 +142,16 @@ impl Installation {
         row
     }
 
-    async fn prove(&self, case: &str, goal: &Goal<'_>) {
+    async fn prove(&self, case: &str, goal: &Goal<'_>, left_out: &[&str]) {
+        let (client, version, workspaces) = (&self.client, self.version, &self.gateway.workspaces);
         match goal {
             Goal::Stand(agents) => {
                 for agent in *agents {
-                    proof::stands(&self.client, self.version, &self.gateway.workspaces, agent, case).await;
+                    let case = &format!("{case}, {}", agent.id);
+                    Proof { client, version, workspaces, agent, case }.stands().await;
                 }
             }
-            Goal::Gone(agent) => {
-                proof::is_gone(&self.client, self.version, &self.gateway.workspaces, agent, case).await
-            }
+            Goal::Gone(agent) => Proof { client, version, workspaces, agent, case }.is_gone(left_out).await,
         }
     }
 }

@@ -10,18 +10,18 @@
 //! | `quirks` | the table of intended differences |
 //! | `differences` | where two JSON documents differ |
 //! | `cost` | what a provisioning costs on the imitated versions |
-//! | `documents` | job documents that are refused |
+//! | `refusals` | job documents that are not accepted |
 
 mod cost;
 mod differences;
-mod documents;
 mod play;
 mod quirks;
 mod record;
+mod refusals;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -47,21 +47,25 @@ async fn every_scenario_ends_as_recorded_or_as_listed() {
         let turns = Arc::clone(&turns);
         playing.spawn(async move {
             let _turn = turns.acquire_owned().await.expect("the semaphore is never closed");
-            let (name, jobs) = (scenario.name.clone(), scenario.job_count());
-            (name, jobs, play::play(scenario).await)
+            let (began, name, jobs) = (Instant::now(), scenario.name.clone(), scenario.job_count());
+            let faults = play::play(scenario).await;
+            (name, jobs, began.elapsed(), faults)
         });
     }
-    let (mut played, mut jobs, mut failures) = (0, 0, Vec::new());
+    let (mut played, mut jobs, mut slowest, mut failures) = (0, 0, (Duration::ZERO, String::new()), Vec::new());
     while let Some(result) = playing.join_next().await {
-        let (name, count, faults) = result.unwrap();
+        let (name, count, took, faults) = result.unwrap();
         played += 1;
         jobs += count;
         failures.extend(faults.into_iter().map(|fault| format!("{name}: {fault}")));
+        slowest = slowest.max((took, name));
     }
     println!(
-        "{played} scenarios with {jobs} jobs played in {} s, {} with an intended difference",
+        "{played} scenarios with {jobs} jobs played in {} s, {} of them listed; the slowest, {}, took {} s",
         began.elapsed().as_secs(),
         quirks::TABLE.len(),
+        slowest.1,
+        slowest.0.as_secs(),
     );
     failures.sort();
     assert!(failures.is_empty(), "{} faults:\n{}", failures.len(), failures.join("\n"));

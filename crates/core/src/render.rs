@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 use crate::context::Context;
-use crate::documents::{Document, render_shipped};
+use crate::documents::{self, Document, render_shipped};
 use crate::model::{Action, Agent, Options};
 use crate::overrides::{Overrides, TemplateError};
 use crate::python;
@@ -90,6 +90,14 @@ impl Renderer {
             None => return Ok(None),
         };
         Ok(Some(text).filter(|text| !text.is_empty()))
+    }
+
+    /// The heartbeat's duties as a prompt for the gateway's config, where the gateway refuses HEARTBEAT: the operator's
+    /// text if there is one, else a short shipped one that holds no token. None where shipped texts are off.
+    pub fn heartbeat_prompt(&self, reader: Reader<'_>) -> Result<Option<String>, TemplateError> {
+        let shipped = || self.shipped.then(|| documents::heartbeat_prompt(reader.context, reader.agent.is_board_lead));
+        let text = self.render_override(Document::Heartbeat, reader)?.or_else(shipped);
+        Ok(text.filter(|text| !text.is_empty()))
     }
 
     fn render_override(&self, document: Document, reader: Reader<'_>) -> Result<Option<String>, TemplateError> {

@@ -302,9 +302,12 @@ fn hello(inner: &Inner, params: &Value, device: Option<&str>, scopes: Option<&[S
         hello["server"]["host"] = "simulated".into();
         if let Some(id) = device {
             let token = device_token(inner.token.as_deref().unwrap_or_default(), id);
-            let mut scopes = scopes.map_or_else(Vec::new, <[String]>::to_vec);
-            scopes.sort();
-            hello["auth"] = json!({ "deviceToken": token, "role": role, "scopes": scopes, "issuedAtMs": now_ms() });
+            hello["auth"] = json!({ "deviceToken": token, "role": role, "issuedAtMs": now_ms() });
+            // A gateway that does not ask for scopes does not speak of them; none would mean that nothing is allowed.
+            if let Some(mut scopes) = scopes.map(<[String]>::to_vec) {
+                scopes.sort();
+                hello["auth"]["scopes"] = scopes.into();
+            }
         }
     }
     hello

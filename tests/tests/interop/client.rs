@@ -12,7 +12,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use super::gateway::Gateway;
 
 /// How often a question is asked before the gateway counts as gone. Old versions restart 0.5 s and 2 s after a write.
-const ATTEMPTS: u32 = 60;
+const ATTEMPTS: u32 = 120;
 /// The wait between them. A restarting gateway gives nothing to wait for.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long an answer may take.
@@ -36,18 +36,28 @@ impl Client {
     pub async fn ask(&self, method: &str, params: Value) -> Result<Value, String> {
         let mut lost = String::new();
         for _ in 0..ATTEMPTS {
-            match timeout(ANSWER_WITHIN, self.try_ask(method, &params)).await {
-                Ok(Ok(frame)) if frame["ok"] == true => return Ok(frame["payload"].clone()),
-                Ok(Ok(frame)) if frame["error"]["code"] != "UNAVAILABLE" => {
+            let answer = timeout(ANSWER_WITHIN, self.try_ask(method, &params)).await;
+            match answer.unwrap_or_else(|_| panic!("no answer to {method} within {ANSWER_WITHIN:?}")) {
+                Ok(frame) if frame["ok"] == true => return Ok(frame["payload"].clone()),
+                Ok(frame) if frame["error"]["code"] != "UNAVAILABLE" => {
                     return Err(frame["error"]["message"].as_str().unwrap_or_default().to_owned());
                 }
-                Ok(Ok(frame)) => lost = frame["error"].to_string(),
-                Ok(Err(error)) => lost = error.to_string(),
-                Err(_) => panic!("no answer to {method} within {ANSWER_WITHIN:?}"),
+                Ok(frame) => lost = frame["error"].to_string(),
+                Err(error) => lost = error.to_string(),
             }
             sleep(PAUSE).await;
         }
         panic!("the gateway does not come back for {method}: {lost}");
+    }
+
+    /// The config as its file has it.
+    pub async fn config(&self) -> Value {
+        self.ask("config.get", json!({})).await.unwrap()["parsed"].take()
+    }
+
+    /// What changes with every write of the config.
+    pub async fn config_hash(&self) -> Value {
+        self.ask("config.get", json!({})).await.unwrap()["hash"].take()
     }
 
     async fn try_ask(&self, method: &str, params: &Value) -> Result<Value, Error> {

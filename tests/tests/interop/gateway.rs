@@ -39,7 +39,7 @@ impl Gateway {
         let answer = String::from_utf8(script.stdout).unwrap();
         let (url, pid) = answer.trim().split_once(' ').expect("the script says `URL PID`");
         println!("gateway {version} runs at {url}, process {pid}");
-        gateway.url = url.to_owned();
+        url.clone_into(&mut gateway.url);
         fs::read_to_string(folder.join("token")).unwrap().trim().clone_into(&mut gateway.token);
         gateway
     }

@@ -1,5 +1,6 @@
 //! What the gateway itself must answer when a job was done.
 
+use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -12,100 +13,122 @@ use super::version::{Roster, Version};
 const FILES: [&str; 8] =
     ["AGENTS.md", "BOOTSTRAP.md", "HEARTBEAT.md", "IDENTITY.md", "MEMORY.md", "SOUL.md", "TOOLS.md", "USER.md"];
 
-/// The agent is known, and its entry, its files and its session are as they must be.
-pub async fn stands(client: &Client, version: &Version, workspaces: &Path, agent: &Agent, case: &str) {
-    let case = format!("{case}, {}", agent.id);
-    let listed = listed(client, agent).await.unwrap_or_else(|| panic!("{case}: agents.list lacks it"));
-    assert_eq!(listed["name"], agent.name, "{case}: agents.list");
-
-    let config = config(client).await;
-    let entry = entry(&config, version, agent).unwrap_or_else(|| panic!("{case}: config.get lacks it"));
-    let workspace = workspaces.join(agent.folder);
-    assert_eq!(entry["name"], agent.name, "{case}: {entry}");
-    assert_eq!(entry["workspace"], workspace.to_str().unwrap(), "{case}: {entry}");
-    let heartbeat = &entry["heartbeat"];
-    assert_eq!((&heartbeat["every"], &heartbeat["target"]), (&json!(agent.every), &json!("none")), "{case}: {entry}");
-    match version.roster {
-        Roster::List => {
-            assert_eq!(heartbeat["includeReasoning"], false, "{case}: {entry}");
-            let shown = json!({ "showOk": false, "showAlerts": true, "useIndicator": true });
-            assert_eq!(config["channels"]["defaults"]["heartbeat"], shown, "{case}");
-        }
-        Roster::Entries => assert_eq!(heartbeat["includeReasoning"], Value::Null, "{case}: {entry}"),
-    }
-    let prompt = heartbeat["prompt"].as_str().unwrap_or_default();
-    assert_ne!(prompt.is_empty(), !version.has_heartbeat_file, "{case}: prompt of the heartbeat: {prompt}");
-
-    files_stand(client, version, &workspace, agent, &case).await;
-    session_stands(client, version, agent, &case).await;
+/// Whom to ask about which agent.
+pub struct Proof<'a> {
+    /// The gateway.
+    pub client: &'a Client,
+    /// Its version.
+    pub version: &'a Version,
+    /// Folder of all workspaces.
+    pub workspaces: &'a Path,
+    /// The agent.
+    pub agent: &'a Agent,
+    /// Begins what is said when something is not as it must be.
+    pub case: &'a str,
 }
 
-async fn files_stand(client: &Client, version: &Version, workspace: &Path, agent: &Agent, case: &str) {
-    for name in FILES {
-        let kept = !version.left_out_of_provisioning.contains(&format!("file {name}").as_str());
-        match client.ask("agents.files.get", json!({ "agentId": agent.id, "name": name })).await {
-            Ok(answer) => {
-                assert!(kept, "{case}: the gateway keeps {name}, and the report says that it does not");
-                let content = answer["file"]["content"].as_str().unwrap_or_default();
-                assert!(!content.trim().is_empty(), "{case}: {name} has no content: {answer}");
-                let on_disk = std::fs::read_to_string(workspace.join(name)).unwrap_or_default();
-                assert_eq!(content, on_disk, "{case}: {name} on the disk");
-                if name == version.token_file {
-                    assert!(content.contains(agent.token), "{case}: {name} lacks the token:\n{content}");
+impl Proof<'_> {
+    /// The agent is known, and its entry, its files and its session are as they must be.
+    pub async fn stands(&self) {
+        let (agent, case) = (self.agent, self.case);
+        let listed = self.listed().await.unwrap_or_else(|| panic!("{case}: agents.list lacks it"));
+        assert_eq!(listed["name"], agent.name, "{case}: agents.list");
+        let config = self.client.config().await;
+        let entry = self.entry(&config).unwrap_or_else(|| panic!("{case}: config.get lacks it"));
+        assert_eq!(entry["name"], agent.name, "{case}: {entry}");
+        assert_eq!(entry["workspace"], self.workspaces.join(agent.folder).to_str().unwrap(), "{case}: {entry}");
+        self.heartbeat_stands(&entry["heartbeat"], &config["channels"]["defaults"]["heartbeat"]);
+        self.files_stand().await;
+        self.session_stands().await;
+    }
+
+    fn heartbeat_stands(&self, heartbeat: &Value, visibility: &Value) {
+        let case = self.case;
+        assert_eq!((&heartbeat["every"], &heartbeat["target"]), (&json!(self.agent.every), &json!("none")), "{case}");
+        let (reasoning, shown) = match self.version.roster {
+            Roster::List => (json!(false), json!({ "showOk": false, "showAlerts": true, "useIndicator": true })),
+            Roster::Entries => (Value::Null, Value::Null),
+        };
+        assert_eq!((&heartbeat["includeReasoning"], visibility), (&reasoning, &shown), "{case}");
+        // Without a file for them, the heartbeat's duties stand in its prompt.
+        let has_prompt = heartbeat["prompt"].as_str().is_some_and(|prompt| !prompt.trim().is_empty());
+        assert_eq!(has_prompt, self.left_out("HEARTBEAT.md"), "{case}: {heartbeat}");
+    }
+
+    async fn files_stand(&self) {
+        let case = self.case;
+        for name in FILES {
+            let content = match self.file(name).await {
+                Ok(answer) => answer["file"]["content"].as_str().unwrap_or_default().to_owned(),
+                Err(words) => {
+                    assert!(self.left_out(name) && words.contains("unsupported file"), "{case}: {name}: {words}");
+                    continue;
                 }
+            };
+            assert!(!self.left_out(name), "{case}: the gateway keeps {name}, and the report says that it does not");
+            assert!(!content.trim().is_empty(), "{case}: {name} is empty");
+            let on_disk = fs::read_to_string(self.workspaces.join(self.agent.folder).join(name)).unwrap_or_default();
+            assert_eq!(content, on_disk, "{case}: {name} on the disk");
+            if name == self.version.token_file {
+                assert!(content.contains(self.agent.token), "{case}: {name} lacks the agent's token:\n{content}");
             }
-            Err(words) => assert!(!kept && words.contains("unsupported file"), "{case}: {name}: {words}"),
         }
     }
-}
 
-async fn session_stands(client: &Client, version: &Version, agent: &Agent, case: &str) {
-    let is_of_agent = agent.session.split(':').nth(1) == Some(agent.id);
-    if is_of_agent || version.lists_foreign_sessions {
-        let session = session(client, agent).await.unwrap_or_else(|| panic!("{case}: sessions.list lacks it"));
-        assert_eq!(session["label"], agent.name, "{case}: {session}");
+    async fn session_stands(&self) {
+        let (agent, case) = (self.agent, self.case);
+        let is_of_agent = agent.session.split(':').nth(1) == Some(agent.id);
+        if is_of_agent || self.version.lists_foreign_sessions {
+            let session = self.session().await.unwrap_or_else(|| panic!("{case}: sessions.list lacks it"));
+            assert_eq!(session["label"], agent.name, "{case}: {session}");
+        } else {
+            let resolved = self.resolved().await.unwrap();
+            assert_eq!(resolved["key"], agent.session, "{case}: sessions.resolve");
+        }
     }
-    let resolved = client.ask("sessions.resolve", json!({ "key": agent.session })).await;
-    assert_eq!(resolved.unwrap()["key"], agent.session, "{case}: sessions.resolve");
-}
 
-/// Nothing of the agent is left, on the gateway or in the folder of its workspace.
-pub async fn is_gone(client: &Client, version: &Version, workspaces: &Path, agent: &Agent, case: &str) {
-    assert_eq!(listed(client, agent).await, None, "{case}: agents.list");
-    let config = config(client).await;
-    assert_eq!(entry(&config, version, agent), None, "{case}: config.get");
-    let file = client.ask("agents.files.get", json!({ "agentId": agent.id, "name": "AGENTS.md" })).await;
-    let words = file.expect_err("the gateway still has files of the agent");
-    assert!(words.contains("unknown agent") || words.contains("not found"), "{case}: {words}");
-    assert_eq!(session(client, agent).await, None, "{case}: sessions.list");
-    let resolved = client.ask("sessions.resolve", json!({ "key": agent.session })).await;
-    assert!(resolved.is_err(), "{case}: sessions.resolve: {resolved:?}");
-    assert!(!workspaces.join(agent.folder).exists(), "{case}: the workspace is still there");
-}
-
-/// What changes with every write of the config.
-pub async fn config_hash(client: &Client) -> Value {
-    client.ask("config.get", json!({})).await.unwrap()["hash"].take()
-}
-
-/// The config as the file has it.
-async fn config(client: &Client) -> Value {
-    client.ask("config.get", json!({})).await.unwrap()["parsed"].take()
-}
-
-fn entry(config: &Value, version: &Version, agent: &Agent) -> Option<Value> {
-    match version.roster {
-        Roster::List => config["agents"]["list"].as_array()?.iter().find(|entry| entry["id"] == agent.id).cloned(),
-        Roster::Entries => config["agents"]["entries"].get(agent.id).cloned(),
+    /// Nothing of the agent is left, on the gateway or in the folder of its workspace, but what the report names.
+    pub async fn is_gone(&self, left_out: &[&str]) {
+        let (agent, case) = (self.agent, self.case);
+        assert_eq!(self.listed().await, None, "{case}: agents.list");
+        assert_eq!(self.entry(&self.client.config().await), None, "{case}: config.get");
+        let words = self.file("AGENTS.md").await.expect_err("a gateway has no files of an agent that is gone");
+        assert!(words.contains("unknown agent") || words.contains("not found"), "{case}: {words}");
+        assert!(!self.workspaces.join(agent.folder).exists(), "{case}: the workspace is still there");
+        let kept = left_out.contains(&format!("session {}", agent.session).as_str());
+        assert_eq!(self.session().await.is_some(), kept, "{case}: sessions.list");
+        let resolved = self.resolved().await;
+        assert!(resolved.is_err(), "{case}: sessions.resolve: {resolved:?}");
     }
-}
 
-async fn listed(client: &Client, agent: &Agent) -> Option<Value> {
-    let answer = client.ask("agents.list", json!({})).await.unwrap();
-    answer["agents"].as_array().unwrap().iter().find(|listed| listed["id"] == agent.id).cloned()
-}
+    /// Whether the report must say that the gateway does not keep that file.
+    fn left_out(&self, file: &str) -> bool {
+        self.version.left_out_of_provisioning.contains(&format!("file {file}").as_str())
+    }
 
-async fn session(client: &Client, agent: &Agent) -> Option<Value> {
-    let answer = client.ask("sessions.list", json!({ "limit": 1000 })).await.unwrap();
-    answer["sessions"].as_array().unwrap().iter().find(|session| session["key"] == agent.session).cloned()
+    fn entry(&self, config: &Value) -> Option<Value> {
+        let (agents, id) = (&config["agents"], self.agent.id);
+        match self.version.roster {
+            Roster::List => agents["list"].as_array()?.iter().find(|entry| entry["id"] == id).cloned(),
+            Roster::Entries => agents["entries"].get(id).cloned(),
+        }
+    }
+
+    async fn listed(&self) -> Option<Value> {
+        let answer = self.client.ask("agents.list", json!({})).await.unwrap();
+        answer["agents"].as_array().unwrap().iter().find(|listed| listed["id"] == self.agent.id).cloned()
+    }
+
+    async fn file(&self, name: &str) -> Result<Value, String> {
+        self.client.ask("agents.files.get", json!({ "agentId": self.agent.id, "name": name })).await
+    }
+
+    async fn session(&self) -> Option<Value> {
+        let answer = self.client.ask("sessions.list", json!({ "limit": 1000 })).await.unwrap();
+        answer["sessions"].as_array().unwrap().iter().find(|session| session["key"] == self.agent.session).cloned()
+    }
+
+    async fn resolved(&self) -> Result<Value, String> {
+        self.client.ask("sessions.resolve", json!({ "key": self.agent.session })).await
+    }
 }

@@ -56,7 +56,9 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { version, case, time, took_ms, runs, rpcs, config_writes, .. } = self;
         let written = self.written.len();
-        let left_out = if self.left_out.is_empty() { "-".to_owned() } else { self.left_out.join(", ") };
+        let names: Vec<_> =
+            self.left_out.iter().map(|what| what.split_once(' ').map_or(&what[..], |(_, name)| name)).collect();
+        let left_out = if names.is_empty() { "-".to_owned() } else { names.join(" ") };
         write!(
             f,
             "{version:8}  {case:16}  {time:5}  ok  {took_ms:6}  {runs:4}  {rpcs:4}  {config_writes:13}  {written:7}  {left_out}"

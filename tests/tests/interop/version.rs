@@ -17,14 +17,14 @@ pub struct Version {
     pub roster: Roster,
     /// The file that must show an agent's token.
     pub token_file: &'static str,
-    /// Whether it keeps HEARTBEAT.md; if not, a heartbeat's duties stand in the config.
-    pub has_heartbeat_file: bool,
-    /// Whether it lists the sessions of agents that are not in its config, as a main agent's is.
+    /// Whether it lists sessions whose key names an agent that is not in its config, as a main agent's key does.
     pub lists_foreign_sessions: bool,
     /// What a report of provisioning must name as left out.
     pub left_out_of_provisioning: &'static [&'static str],
     /// What a report of a heartbeat sync must name as left out.
     pub left_out_of_sync: &'static [&'static str],
+    /// What a report of a main agent's cleanup must name as left out.
+    pub left_out_of_main_cleanup: &'static [&'static str],
 }
 
 /// The oldest version that has the agent methods, and the newest.
@@ -33,16 +33,15 @@ pub static ALL: [&Version; 2] = [
         name: "2026.2.9",
         roster: Roster::List,
         token_file: "TOOLS.md",
-        has_heartbeat_file: true,
         lists_foreign_sessions: false,
         left_out_of_provisioning: &["file AUTONOMY.md", "file BOOT.md", "file SELF.md", "file TASK_SOUL.md"],
         left_out_of_sync: &[],
+        left_out_of_main_cleanup: &[],
     },
     &Version {
         name: "2026.9.6",
         roster: Roster::Entries,
         token_file: "AGENTS.md",
-        has_heartbeat_file: false,
         lists_foreign_sessions: true,
         left_out_of_provisioning: &[
             "config channels.defaults.heartbeat",
@@ -55,5 +54,7 @@ pub static ALL: [&Version; 2] = [
             "file TOOLS.md",
         ],
         left_out_of_sync: &["config channels.defaults.heartbeat", "config heartbeat.includeReasoning"],
+        // It deletes an agent's main session with the agent only, and this session's agent was never there.
+        left_out_of_main_cleanup: &["session agent:gateway-5f0c2c1e-7a55-4a0b-9a4e-0d6f3b9f1c11:main"],
     },
 ];

@@ -51,17 +51,19 @@ impl Stage {
     async fn new(scenario: Scenario) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let gateway = Gateway::start(scenario.setup()).await.unwrap();
-        let mut files = vec![("local/", None), ("templates/", None)];
-        if let Templates::Inline { files: texts } = &scenario.templates {
-            fs::write(folder.path().join("worker.toml"), "[templates]\nshipped = false\n").unwrap();
-            files.extend(texts.iter().map(|(name, text)| ("templates/", Some((name, text)))));
+        let write = |path: String, text: &str| {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        fs::create_dir(folder.path().join("local")).unwrap();
+        for (path, text) in &scenario.local_pre {
+            write(format!("local/{path}"), text);
         }
-        files.extend(scenario.local_pre.iter().map(|file| ("local/", Some(file))));
-        for (below, file) in files {
-            let path = folder.path().join(below).join(file.map_or("", |(name, _)| name));
-            fs::create_dir_all(if file.is_some() { path.parent().unwrap() } else { &path }).unwrap();
-            if let Some((_, text)) = file {
-                fs::write(path, text).unwrap();
+        if let Templates::Inline { files } = &scenario.templates {
+            write("worker.toml".into(), "[templates]\nshipped = false\n");
+            for (name, text) in files {
+                write(format!("templates/{name}"), text);
             }
         }
         Self { scenario, gateway, folder }
@@ -111,9 +113,9 @@ impl Stage {
         let expected = match wanted {
             State::AsRecorded => recorded,
             State::AsBefore => before.clone(),
-            State::Edited(edits) => {
+            State::Edited(edit) => {
                 let mut state = recorded;
-                edits.iter().for_each(|(path, value)| quirks::edit(&mut state, path, value));
+                edit(&mut state);
                 state
             }
         };

@@ -1,16 +1,17 @@
-//! The table of intended differences: what happens instead of what was recorded.
+//! The table of intended differences: what happens instead of what was recorded, and how exactly a failing scenario
+//! fails. Nothing in it is skipped; all of it is asserted.
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// A scenario that does not end as recorded, or that fails: how it ends instead, or how exactly it fails.
+/// A scenario that ends otherwise than recorded, or that fails.
 pub struct Quirk {
     /// The scenario's name.
     pub scenario: &'static str,
     /// What we do, and why.
     pub why: &'static str,
-    /// How each step ends, `done`, `OUTCOME CODE` or `refused PATH`.
+    /// How each step ends: `done`, `OUTCOME CODE`, or `refused PATH` for a document that is not accepted.
     pub ends: &'static [&'static str],
     /// What the gateway is like at the end.
     pub state: State,
@@ -22,8 +23,8 @@ pub enum State {
     AsRecorded,
     /// As it was at the start: nothing was written.
     AsBefore,
-    /// As recorded, but with these values at these paths; an empty value stands for none.
-    Edited(&'static [(&'static str, &'static str)]),
+    /// As recorded, after this edit.
+    Edited(fn(&mut Value)),
 }
 
 /// A scenario whose second run makes calls of methods that can change something.
@@ -36,11 +37,261 @@ pub struct Repeated {
     pub calls: &'static [&'static str],
 }
 
+use State::{AsBefore, AsRecorded, Edited};
+
+const fn quirk(scenario: &'static str, ends: &'static [&'static str], state: State, why: &'static str) -> Quirk {
+    Quirk { scenario, why, ends, state }
+}
+
 /// All intended differences.
-pub const TABLE: &[Quirk] = &[];
+pub const TABLE: &[Quirk] = &[
+    // Cleanup.
+    quirk("c08_cleanup_random_name", &["done"], AsRecorded, "the id is a stable one, and what is gone is success"),
+    quirk("m05_cleanup_twice", &["done", "done"], AsRecorded, "what is gone already is success"),
+    // Documents that are wrong fail before anything is written.
+    quirk("h04_sync_missing_root", &["refused gateway.workspace_root"], AsRecorded, "refused with the field's path"),
+    quirk(
+        "h05_sync_missing_root_and_empty",
+        &["refused gateway.workspace_root"],
+        AsRecorded,
+        "refused with the field's path",
+    ),
+    quirk(
+        "p93_board_missing",
+        &["refused board"],
+        AsBefore,
+        "refused with the field's path, before anything is written",
+    ),
+    quirk(
+        "p94_override_undefined",
+        &["permanent template"],
+        AsBefore,
+        "templates are tried before anything is written",
+    ),
+    quirk(
+        "p95_override_syntax_error",
+        &["permanent template"],
+        AsBefore,
+        "templates are tried before anything is written",
+    ),
+    quirk(
+        "p97_preferred_name_blank_crash",
+        &["done"],
+        Edited(|state| state["files"]["ada-lovelace"] = shipped_texts()),
+        "a blank preferred name is none",
+    ),
+    // What the gateway answers.
+    quirk("p106_token_missing", &["blocked unauthorized"], AsRecorded, "the main backend has to be given the token"),
+    quirk(
+        "p74_config_agents_string_crash",
+        &["blocked gateway_config_invalid"],
+        AsBefore,
+        "the config is read first, and not written to when it makes no sense",
+    ),
+    quirk(
+        "p77_config_get_parsed_only",
+        &["transient not_kept"],
+        Edited(|state| {
+            state["agents"]["ada-lovelace"]["name"] = json!("Ada Lovelace");
+            list(state)[1]["name"] = json!("Ada Lovelace");
+            state["files"] = json!({});
+            remove(&mut state["sessions"], "agent:ada-lovelace:main");
+        }),
+        "the config is read back after a write; here it never shows what was written",
+    ),
+    quirk(
+        "p78_config_no_hash_rejected",
+        &["blocked no_config_hash"],
+        AsBefore,
+        "the config comes first, so that a refusal leaves nothing half done",
+    ),
+    quirk(
+        "p79_config_stale_hash",
+        &["done"],
+        Edited(|state| {
+            list(state)[1] = entry("ada-lovelace", "Ada Lovelace");
+            quieten(state);
+            state["files"]["ada-lovelace"] = texts("ada-lovelace", "Ada Lovelace");
+        }),
+        "a stale hash is solved within the run: read again, write again",
+    ),
+    quirk(
+        "h16_sync_stale",
+        &["done"],
+        Edited(|state| {
+            list(state)[1]["heartbeat"] = json!({ "every": "2m", "target": "none", "includeReasoning": false });
+            quieten(state);
+        }),
+        "a stale hash is solved within the run: read again, write again",
+    ),
+    quirk(
+        "p102_session_patch_error",
+        &["transient gateway_failed"],
+        Edited(|state| {
+            state["agents"]["ada-lovelace"] = agent("ada-lovelace", "Ada Lovelace");
+            list(state).push(entry("ada-lovelace", "Ada Lovelace"));
+            quieten(state);
+            state["files"]["ada-lovelace"] = texts("ada-lovelace", "Ada Lovelace");
+        }),
+        "the session comes last, so agent and files are there for the retry",
+    ),
+    quirk(
+        "p62_default_id_unknown_agent",
+        &["done"],
+        Edited(|state| state["files"]["ada-lovelace"] = texts("ada-lovelace", "Ada Lovelace")),
+        "which files a gateway keeps is told by the agent itself when the default agent is unknown",
+    ),
+    // Labels.
+    quirk(
+        "p40_unique_label_conflict",
+        &["done"],
+        Edited(|state| {
+            state["agents"]["ada-lovelace"] = agent("ada-lovelace", "Ada Lovelace");
+            list(state).push(entry("ada-lovelace", "Ada Lovelace"));
+            quieten(state);
+            state["files"]["ada-lovelace"] = shipped_texts();
+            state["sessions"]["agent:ada-lovelace:main"] = json!({ "label": null, "resets": 0 });
+        }),
+        "a label that is taken is left out and reported",
+    ),
+    quirk(
+        "m11_same_label_two_boards",
+        &["done", "done"],
+        Edited(|state| {
+            state["agents"]["lead-2"] = agent("lead-2", "Lead Agent");
+            list(state).push(entry("lead-2", "Lead Agent"));
+            let first = state["files"]["lead-1"].to_string();
+            let second = first.replace("lead-1", "lead-2").replace("-000000000001\\n", "-0000000000ff\\n");
+            state["files"]["lead-2"] = serde_json::from_str(&second).unwrap();
+            state["sessions"]["agent:lead-2:main"] = json!({ "label": null, "resets": 0 });
+        }),
+        "a label that is taken is left out and reported",
+    ),
+    // Ids: an agent is written under the id that the gateway makes of it, so there is one entry.
+    quirk(
+        "m09_long_name_reprovision",
+        &["done", "done"],
+        Edited(|state| {
+            let (name, id) = ("long ".repeat(60), "long-".repeat(13)[..64].to_owned());
+            state["agents"][&id]["name"] = json!(name);
+            list(state)[1]["name"] = json!(name);
+            list(state)[1]["heartbeat"] = heartbeat();
+            list(state).truncate(2);
+            for session in state["sessions"].as_object_mut().unwrap().values_mut() {
+                session["label"] = json!(session["label"].as_str().unwrap().trim());
+            }
+        }),
+        "one entry under the id cut as the gateway cuts it; the label is trimmed; a second run finds all as it should be",
+    ),
+    quirk(
+        "p32_session_key_with_spaces",
+        &["done"],
+        Edited(|state| {
+            list(state).truncate(2);
+            list(state)[1]["heartbeat"] = heartbeat();
+        }),
+        "one entry under the normalised id",
+    ),
+    quirk(
+        "p89_normalised_conflict",
+        &["done"],
+        Edited(|state| {
+            state["agents"]["foo-bar"] = agent("foo-bar", "Ada Lovelace");
+            list(state)[1] = entry("foo-bar", "Ada Lovelace");
+            quieten(state);
+            let texts = texts("foo-bar", "Ada Lovelace").to_string();
+            state["files"]["foo-bar"] =
+                serde_json::from_str(&texts.replace("agent:foo-bar:", "agent:Foo Bar:")).unwrap();
+        }),
+        "an agent that exists is taken over",
+    ),
+    // Agents that are registered in the config.
+    quirk(
+        "p17_seeded_workspace_on_create",
+        &["done"],
+        Edited(|state| {
+            for name in ["USER.md", "MEMORY.md"] {
+                state["files"]["ada-lovelace"][name] = texts("ada-lovelace", "Ada Lovelace")[name].clone();
+            }
+        }),
+        "an agent registered in the config is not seeded by the gateway, so its own files are ours",
+    ),
+    quirk(
+        "p88_separate_registry",
+        &["done"],
+        Edited(|state| list(state)[1]["name"] = json!("Ada Lovelace")),
+        "the config entry has the name as well",
+    ),
+    quirk(
+        "x08_many_separate_registry",
+        &["done"],
+        Edited(|state| {
+            for agent in list(state) {
+                if let Some(number) = agent["id"].as_str().and_then(|id| id.strip_prefix("agent-")) {
+                    agent["name"] = json!(format!("Agent {number}"));
+                }
+            }
+        }),
+        "the config entry has the name as well",
+    ),
+    quirk(
+        "p72_config_list_empty_dict_ok",
+        &["done"],
+        Edited(main_stays_default),
+        "in an empty list the first entry would become the default agent",
+    ),
+    quirk(
+        "p75_config_empty",
+        &["done"],
+        Edited(main_stays_default),
+        "in an empty list the first entry would become the default agent",
+    ),
+    // Files.
+    quirk(
+        "p51_supported_single",
+        &["done"],
+        Edited(|state| list(state)[1]["heartbeat"]["prompt"] = present()),
+        "where HEARTBEAT.md is not kept, its duties go into the heartbeat's prompt",
+    ),
+    quirk(
+        "p53_supported_template_internal",
+        &["done"],
+        Edited(|state| {
+            list(state)[1]["heartbeat"]["prompt"] = present();
+            remove(&mut state["files"]["ada-lovelace"], "HEARTBEAT_LEAD.md");
+        }),
+        "only documents are written, whatever other names a gateway keeps; and HEARTBEAT.md is not kept, as above",
+    ),
+];
 
 /// All second runs that are not silent.
-pub const REPEATED: &[Repeated] = &[];
+pub const REPEATED: &[Repeated] = &[
+    Repeated {
+        scenario: "c10_cleanup_session_delete_forbidden",
+        why: "the session is still there; whether the gateway still refuses can only be found out by asking",
+        calls: &["sessions.delete"],
+    },
+    Repeated {
+        scenario: "c15_cleanup_separate_registry",
+        why: "the config still lists the agent; whether the gateway knows it can only be found out by asking",
+        calls: &["agents.delete"],
+    },
+    Repeated {
+        scenario: "m11_same_label_two_boards",
+        why: "the second session still has no label; whether it is free now can only be found out by asking",
+        calls: &["sessions.patch"],
+    },
+    Repeated {
+        scenario: "p40_unique_label_conflict",
+        why: "the session still has no label; whether it is free now can only be found out by asking",
+        calls: &["sessions.patch"],
+    },
+    Repeated {
+        scenario: "p99_file_set_unsupported_variant",
+        why: "reading does not tell that the gateway refuses to write this file",
+        calls: &["agents.files.set"],
+    },
+];
 
 /// Every name in the tables is a scenario's, once, and has a reason.
 pub fn check_names(scenarios: &BTreeSet<String>) {
@@ -56,19 +307,67 @@ pub fn check_names(scenarios: &BTreeSet<String>) {
     }
 }
 
-/// Puts a value at a path, or takes away what is there.
-pub fn edit(state: &mut Value, path: &str, value: &str) {
-    let (parent, name) = path.rsplit_once('/').expect("a path begins with a slash");
-    let name = name.replace("~1", "/");
-    let parent = state.pointer_mut(parent).unwrap_or_else(|| panic!("{path}: nothing there to edit"));
-    match (parent, value) {
-        (Value::Object(parent), "") => drop(parent.shift_remove(&name).expect("there is something to take away")),
-        (Value::Object(parent), value) => drop(parent.insert(name, serde_json::from_str(value).unwrap())),
-        (Value::Array(parent), "") => drop(parent.remove(name.parse().unwrap())),
-        (Value::Array(parent), value) => {
-            let value = serde_json::from_str(value).unwrap();
-            parent.insert(name.parse().unwrap(), value);
-        }
-        _ => panic!("{path}: neither object nor list"),
-    }
+fn list(state: &mut Value) -> &mut Vec<Value> {
+    state.pointer_mut("/config/agents/list").and_then(Value::as_array_mut).expect("a list of agents")
+}
+
+fn remove(object: &mut Value, name: &str) {
+    object.as_object_mut().and_then(|object| object.shift_remove(name)).expect("something to take away");
+}
+
+fn heartbeat() -> Value {
+    json!({ "every": "10m", "target": "none", "includeReasoning": false })
+}
+
+fn agent(id: &str, name: &str) -> Value {
+    json!({ "id": id, "name": name, "workspace": format!("/srv/openclaw/workspace-{id}") })
+}
+
+/// A config entry.
+fn entry(id: &str, name: &str) -> Value {
+    let mut entry = agent(id, name);
+    entry["heartbeat"] = heartbeat();
+    entry
+}
+
+fn quieten(state: &mut Value) {
+    let quiet = json!({ "showOk": false, "showAlerts": true, "useIndicator": true });
+    state["config"]["channels"]["defaults"]["heartbeat"] = quiet;
+}
+
+fn main_stays_default(state: &mut Value) {
+    list(state)[0]["name"] = json!("Ada Lovelace");
+    list(state).insert(0, json!({ "id": "main", "default": true }));
+}
+
+/// Any text but an empty one.
+fn present() -> Value {
+    json!({ "present": true, "nonempty": true })
+}
+
+/// The shipped documents, whatever they say.
+fn shipped_texts() -> Value {
+    let texts = texts("", "").as_object().unwrap().keys().map(|name| (name.clone(), present())).collect();
+    Value::Object(texts)
+}
+
+/// What most scenarios' templates say to an agent that leads no board.
+fn texts(id: &str, name: &str) -> Value {
+    json!({
+        "AGENTS.md": format!("# AGENTS for {name}\nboard=Launch Board"),
+        "AUTONOMY.md": "autonomy balanced",
+        "BOOT.md": "boot https://mc.example",
+        "BOOTSTRAP.md": "bootstrap",
+        "HEARTBEAT.md": "AGENT heartbeat lead=false",
+        "IDENTITY.md": format!("Name: {name}\nID: 0a1b2c3d-0000-4000-8000-000000000001\nPurpose:"),
+        "MEMORY.md": format!("# MEMORY of {name}"),
+        "SELF.md": format!("# SELF {name} on b0a2d000-0000-4000-8000-000000000002\nautonomy=n/a"),
+        "SOUL.md": "# SOUL\nGeneralist / direct, concise, practical / :gear:",
+        "TASK_SOUL.md": "# TASK SOUL",
+        "TOOLS.md": format!(
+            "BASE_URL=https://mc.example\nAUTH_TOKEN=tok-agent-1\nWORKSPACE_PATH=/srv/openclaw/workspace-{id}\n\
+             SESSION=agent:{id}:main\nMAIN=agent:gateway-6a7e3a10-0000-4000-8000-000000000003:main"
+        ),
+        "USER.md": "user= call= tz=\nobjective=\nmetrics={}\ndate=\nconfirmed=false",
+    })
 }

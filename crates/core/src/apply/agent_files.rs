@@ -153,10 +153,7 @@ async fn write(
             Err(error) => return Err(error),
             Ok(_) => {}
         }
-        let written = format!("file {}", document.file_name());
-        if !report.written.contains(&written) {
-            report.written.push(written);
-        }
+        report.note_all([format!("file {}", document.file_name())]);
     }
     Ok(refused)
 }

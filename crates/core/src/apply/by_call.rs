@@ -1,7 +1,5 @@
 //! Creating and deleting an agent by call, where its entry in the config is not enough.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 
 use super::{Wanted, config};
@@ -11,7 +9,7 @@ use crate::outcome::Report;
 
 /// Creates the agent by call. That it exists already is no news: then it only has not been loaded yet.
 pub(super) async fn create(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<(), GatewayError> {
-    let entry = wanted.entry(&BTreeSet::new());
+    let entry = wanted.entry(None);
     let params = json!({ "name": entry.id, "workspace": entry.workspace });
     match call.write(Method::AgentsCreate, params).await {
         Ok(_) => report.written.push(format!("agent {}", entry.id)),

@@ -8,41 +8,52 @@ use tracing::debug;
 
 use super::{MAX_WRITES, settling};
 use crate::gateway::roster::{Change, Config, DesiredAgent, Shape, droppable, known_refusals};
-use crate::gateway::{Call, GatewayError, Method};
+use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::outcome::Report;
 
 /// How often the config is read before a write that was acknowledged counts as lost. Some gateways go on showing the
 /// old config for seconds; the waits between add up to about eight.
 const READINGS: u32 = 12;
+/// How often a write may be refused because the config has changed. Some gateways go on giving an old hash for a while;
+/// the waits between add up to about seven seconds.
+const MAX_REFUSALS: u32 = 10;
+
+/// What became of a write.
+enum Written {
+    /// It was, or may have been, carried out.
+    Carried,
+    /// Not written, and worth another try after the next reading.
+    Refused(GatewayError),
+}
 
 /// Makes every agent's entry as desired, with as few writes as possible, and reads back. Only one run at a time does
 /// this on a gateway: concurrent writes are lost silently on most versions.
 pub(super) async fn settle(call: &Call, desired: &[DesiredAgent], report: &mut Report) -> Result<Shape, GatewayError> {
     let _writer = call.client().config_writer.lock().await;
-    let mut writes = 0;
+    let (mut writes, mut refusals, mut unseen) = (0, 0, READINGS);
     loop {
-        // The first reading decides; later ones look whether the last write has arrived.
-        let mut pending = None;
-        for reading in 0..if writes == 0 { 1 } else { READINGS } {
-            if reading > 0 {
-                sleep(settling(reading)).await;
-            }
-            let config = read(call).await?;
-            let shape = shape_of(call, &config);
-            pending = change(call, &config, shape, desired, report);
-            if pending.is_none() {
-                return Ok(shape);
-            }
+        let config = read(call).await?;
+        let shape = shape_of(call, &config);
+        let Some(change) = change(call, &config, shape, desired, report) else { return Ok(shape) };
+        if unseen < READINGS {
+            // Written, and not to be seen yet.
+            unseen += 1;
+            sleep(settling(unseen)).await;
+            continue;
         }
-        let (change, hash) = pending.expect("every reading above showed a difference");
         if writes == MAX_WRITES {
             return Err(GatewayError::NotKept { what: change.written.join("; "), rounds: writes });
         }
-        writes += 1;
-        if write(call, &change, hash).await? {
-            for written in change.written {
-                if !report.written.contains(&written) {
-                    report.written.push(written);
+        match write(call, &change, config.hash).await? {
+            Written::Carried => {
+                (writes, unseen) = (writes + 1, 0);
+                report.note_all(change.written);
+            }
+            Written::Refused(error) if refusals == MAX_REFUSALS => return Err(error),
+            Written::Refused(error) => {
+                refusals += 1;
+                if error.rpc().is_some_and(RpcError::is_config_stale) {
+                    sleep(settling(refusals)).await;
                 }
             }
         }
@@ -72,13 +83,8 @@ fn refused_keys(call: &Call, shape: Shape) -> BTreeSet<String> {
     refused
 }
 
-fn change(
-    call: &Call,
-    config: &Config,
-    shape: Shape,
-    desired: &[DesiredAgent],
-    report: &mut Report,
-) -> Option<(Change, Option<Value>)> {
+/// The fewest writes to make the config as desired; what the gateway does not know of it is reported as left out.
+fn change(call: &Call, config: &Config, shape: Shape, desired: &[DesiredAgent], report: &mut Report) -> Option<Change> {
     let refused = refused_keys(call, shape);
     for key in &refused {
         let of_agents = key.strip_prefix("heartbeat.");
@@ -86,26 +92,20 @@ fn change(
             report.skip(format!("config {key}"), "this gateway does not know it");
         }
     }
-    let change = config.change(shape, desired, &refused, call.default_agent())?;
-    Some((change, config.hash.clone()))
+    config.change(shape, desired, &refused, call.default_agent())
 }
 
-/// Writes a change. True if it was, or may have been, carried out; false if the config has to be read again first.
-async fn write(call: &Call, change: &Change, hash: Option<Value>) -> Result<bool, GatewayError> {
+async fn write(call: &Call, change: &Change, hash: Option<Value>) -> Result<Written, GatewayError> {
     let error = match patch(call, &change.patch, hash).await {
-        Ok(()) => return Ok(true),
+        Ok(()) => return Ok(Written::Carried),
         Err(error) => error,
     };
-    if let Some(rpc) = error.rpc() {
-        if rpc.is_config_stale() {
-            return Ok(false);
-        }
-        if let Some(keys) = droppable(&rpc.unrecognized_keys()) {
-            call.client().learn(|known| known.refused_keys.extend(keys));
-            return Ok(false);
-        }
+    let Some(rpc) = error.rpc() else { return Err(error) };
+    if let Some(keys) = droppable(&rpc.unrecognized_keys()) {
+        call.client().learn(|known| known.refused_keys.extend(keys));
+        return Ok(Written::Refused(error));
     }
-    Err(error)
+    if rpc.is_config_stale() { Ok(Written::Refused(error)) } else { Err(error) }
 }
 
 /// Sends a merge patch. Success means that it was, or may have been, carried out; the next reading tells.

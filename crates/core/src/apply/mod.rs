@@ -109,6 +109,15 @@ impl Applier {
 }
 
 impl Report {
+    /// Notes what was written, once each.
+    fn note_all(&mut self, written: impl IntoIterator<Item = String>) {
+        for written in written {
+            if !self.written.contains(&written) {
+                self.written.push(written);
+            }
+        }
+    }
+
     fn skip(&mut self, what: impl Into<String>, why: impl Into<String>) {
         let skipped = Skipped { what: what.into(), why: why.into() };
         if !self.skipped.contains(&skipped) {

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::{Applier, FlowError, MAX_WRITES, Wanted, agent_files, by_call, config, session};
+use crate::documents::Document;
 use crate::gateway::roster::{Config, DesiredAgent};
 use crate::gateway::{Call, GatewayError, Method};
 use crate::outcome::Report;
+use crate::render::Reader;
 
 /// Makes an agent as wanted. The name of the roster's shape, for the report.
 pub(super) async fn run(
@@ -20,7 +22,13 @@ pub(super) async fn run(
     agent_files::render(applier, wanted, &BTreeSet::new(), true)?;
     call.open().await?;
     let refused = agent_files::refused(call).await?;
-    let desired = [wanted.entry(&refused)];
+    let prompt = if refused.contains(&Document::Heartbeat) {
+        let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
+        applier.renderer.heartbeat_prompt(reader)?
+    } else {
+        None
+    };
+    let desired = [wanted.entry(prompt)];
     let mut created = false;
     for _ in 0..MAX_WRITES {
         let shape = config::settle(call, &desired, report).await?;

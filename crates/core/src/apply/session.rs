@@ -49,7 +49,7 @@ pub(super) async fn settle(call: &Call, wanted: &Wanted, report: &mut Report) ->
         }
         match call.write(Method::SessionsPatch, params).await {
             Ok(_) => {
-                note(report, format!("session {key}"));
+                report.note_all([format!("session {key}")]);
                 return Ok(label);
             }
             // The next reading tells.
@@ -113,7 +113,7 @@ pub(super) async fn reset(call: &Call, wanted: &Wanted, report: &mut Report) -> 
             Err(error) => return Err(error),
         }
     }
-    note(report, format!("session {key} reset"));
+    report.note_all([format!("session {key} reset")]);
     Ok(())
 }
 
@@ -129,7 +129,7 @@ pub(super) async fn delete(call: &Call, key: &str, report: &mut Report) -> Resul
             Err(error) => return Err(error),
         }
         match call.write(Method::SessionsDelete, json!({ "key": key })).await {
-            Ok(_) => note(report, format!("session {key} deleted")),
+            Ok(_) => report.note_all([format!("session {key} deleted")]),
             Err(error) if error.is_connection_lost() => {}
             Err(error) => match error.rpc() {
                 Some(RpcError { message, .. }) => {
@@ -186,11 +186,5 @@ fn cut(label: &str, limit: Option<usize>) -> String {
             label.chars().take_while(fits).collect::<String>().trim_end().to_owned()
         }
         None => label.to_owned(),
-    }
-}
-
-fn note(report: &mut Report, written: String) {
-    if !report.written.contains(&written) {
-        report.written.push(written);
     }
 }

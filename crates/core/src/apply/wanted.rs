@@ -3,7 +3,6 @@
 use serde_json::{Map, Value};
 
 use crate::context::Context;
-use crate::documents::{self, Document};
 use crate::gateway::roster::DesiredAgent;
 use crate::heartbeat;
 use crate::keys::AgentKeys;
@@ -60,13 +59,12 @@ impl Wanted {
         }
     }
 
-    /// The config entry. On a gateway that refuses HEARTBEAT.md the heartbeat's duties go into its prompt.
+    /// The config entry. `prompt` is what the heartbeat says where the job itself says nothing.
     #[must_use]
-    pub fn entry(&self, refused: &std::collections::BTreeSet<Document>) -> DesiredAgent {
+    pub fn entry(&self, prompt: Option<String>) -> DesiredAgent {
         let mut heartbeat = self.heartbeat.clone();
-        if refused.contains(&Document::Heartbeat) && !heartbeat.contains_key("prompt") {
-            let prompt = documents::heartbeat_prompt(&self.context, self.agent.is_board_lead);
-            heartbeat.insert("prompt".into(), Value::String(prompt));
+        if let Some(prompt) = prompt {
+            heartbeat.entry("prompt").or_insert(Value::String(prompt));
         }
         let name = if self.agent.name.is_empty() { &self.keys.agent_id } else { &self.agent.name };
         DesiredAgent {

@@ -325,6 +325,10 @@ fn answered(method: Method, error: &RpcError) -> Outcome {
         let retry_after = Some(error.retry_after_ms.map_or(Duration::from_secs(60), Duration::from_millis));
         return Outcome::Busy { retry_after, failure: Failure::new("rate_limited", text) };
     }
+    if error.says("config base hash required") {
+        let action = "the gateway shows no hash of its config; see its log, and upgrade it";
+        return Outcome::Blocked(Failure::new("no_config_hash", text).with_action(action));
+    }
     if error.says("config write rejected") {
         let action = "the gateway protects its config against large changes; make this one on the gateway, then retry";
         return Outcome::Blocked(Failure::new("config_write_rejected", text).with_action(action));

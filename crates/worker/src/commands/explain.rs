@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use mission_core::apply::Wanted;
-use mission_core::documents::Document;
 use mission_core::keys::AgentKeys;
 use mission_core::model::{Agent, Gateway};
 use mission_core::render::{Reader, Renderer};
 use mission_core::{Job, heartbeat};
 use serde_json::{Map, Value, json};
 
-use crate::commands::{read_job, renderer};
+use crate::commands::{file_names, read_job, renderer};
 use crate::exit::{Exit, OrExit};
 use crate::output::Output;
 use crate::settings::Settings;
@@ -37,12 +36,7 @@ pub fn run(settings: &Settings, output: Output, file: &Path, reveal: bool) -> Re
 fn provisioning(wanted: &Wanted, renderer: &Renderer, reveal: bool) -> Result<Value, Exit> {
     let refused = BTreeSet::new();
     let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
-    let mut files = Vec::new();
-    for document in Document::ALL {
-        if renderer.render(document, reader).or_failed()?.is_some() {
-            files.push(document.file_name());
-        }
-    }
+    let texts = renderer.render_all(&file_names(), reader, true).or_failed()?;
     let show = |name: &str, value: &str| {
         let hidden = name == "auth_token" && !value.is_empty() && !reveal;
         Value::from(if hidden { "***" } else { value })
@@ -51,7 +45,7 @@ fn provisioning(wanted: &Wanted, renderer: &Renderer, reveal: bool) -> Result<Va
         wanted.context.variables().into_iter().map(|(name, value)| (name.to_owned(), show(name, value))).collect();
     let mut answer = of_keys(&wanted.keys, &wanted.agent);
     answer["context"] = Value::Object(context);
-    answer["files"] = json!(files);
+    answer["files"] = json!(texts.keys().collect::<Vec<_>>());
     Ok(answer)
 }
 

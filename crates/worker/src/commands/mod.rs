@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod render;
 pub mod run;
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use mission_core::Job;
 use mission_core::apply::Applier;
+use mission_core::documents::Document;
 use mission_core::gateway::{Clients, DeviceIdentity, Limits};
 use mission_core::mirror::Mirror;
 use mission_core::render::{Renderer, TemplatesConfig};
@@ -52,6 +54,11 @@ pub fn queue_error(error: QueueError) -> Exit {
 /// The renderer that the settings ask for.
 pub fn renderer(settings: &Settings) -> Renderer {
     Renderer::new(TemplatesConfig { dir: settings.templates_dir.clone(), shipped: settings.templates_shipped })
+}
+
+/// The names of all documents of a workspace.
+pub fn file_names() -> BTreeSet<String> {
+    Document::ALL.map(|document| document.file_name().to_owned()).into()
 }
 
 /// What runs of jobs share, as the settings ask for. Makes the device key on first use.

@@ -8,11 +8,10 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use mission_core::apply::Wanted;
-use mission_core::documents::Document;
 use mission_core::render::Reader;
 use serde_json::json;
 
-use crate::commands::{read_job, renderer};
+use crate::commands::{file_names, read_job, renderer};
 use crate::exit::{Exit, OrExit};
 use crate::output::Output;
 use crate::settings::Settings;
@@ -25,12 +24,7 @@ pub fn run(settings: &Settings, output: Output, file: &Path, out: &Path) -> Resu
         .or_usage()?;
     let (renderer, refused) = (renderer(settings), BTreeSet::new());
     let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
-    let mut texts = Vec::new();
-    for document in Document::ALL {
-        if let Some(text) = renderer.render(document, reader).or_failed()? {
-            texts.push((document.file_name(), text));
-        }
-    }
+    let texts = renderer.render_all(&file_names(), reader, true).or_failed()?;
     std::fs::create_dir_all(out).with_context(|| out.display().to_string()).or_usage()?;
     for (name, text) in &texts {
         let path = out.join(name);
@@ -39,7 +33,7 @@ pub fn run(settings: &Settings, output: Output, file: &Path, out: &Path) -> Resu
             .with_context(|| path.display().to_string())
             .or_usage()?;
     }
-    let names: Vec<_> = texts.iter().map(|(name, _)| *name).collect();
+    let names: Vec<_> = texts.keys().map(String::as_str).collect();
     let answer = json!({ "out": out, "files": names });
     output.print(&answer, || format!("wrote {} files to {}: {}", names.len(), out.display(), names.join(", ")));
     Ok(())

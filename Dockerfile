@@ -1,0 +1,21 @@
+# A small image of the worker: the binary on Distroless (glibc, CA certificates, no shell), as a user without rights.
+
+FROM rust:1-slim-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
+    cargo build --release --locked -p mission-worker \
+    && install -D target/release/worker /out/usr/local/bin/worker \
+    && install -d -m 0700 /out/var/lib/mission-worker
+
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /out/usr/local/bin/worker /usr/local/bin/worker
+# The device key is made here at the first start. Keep it: gateways approve devices by their key.
+COPY --from=build --chown=nonroot:nonroot /out/var/lib/mission-worker /var/lib/mission-worker
+ENV MISSION_DATA_DIR=/var/lib/mission-worker MISSION_HTTP_ADDR=0.0.0.0:8787
+VOLUME /var/lib/mission-worker
+EXPOSE 8787
+# There is no redis-server in here, so MISSION_REDIS_URL must be set.
+HEALTHCHECK --interval=10s --timeout=6s --start-period=10s CMD ["/usr/local/bin/worker", "health"]
+ENTRYPOINT ["/usr/local/bin/worker"]
+CMD ["run"]

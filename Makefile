@@ -1,0 +1,66 @@
+# What can be done here. `make` alone lists it. Each target first installs what the machine lacks for it.
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test interop lint fmt tools bench image
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+SCRIPTS := .ci/run scripts/advisories scripts/bench scripts/setup tests/openclaw-gateway.sh
+# Where rustup puts cargo, for shells that do not know it yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+help: ## List the targets (the default)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build the optimised worker: target/release/worker
+	@scripts/setup build
+	cargo build --release -p mission-worker
+
+# The demo has a Redis and a folder of its own, whatever the environment says of others.
+demo: ## Show all four kinds of job on simulated gateways; EXIT=1 ends by itself
+	@scripts/setup demo
+	cargo build --workspace --bins
+	env -u MISSION_CONFIG -u MISSION_REDIS_URL MISSION_DATA_DIR=.demo $(if $(EXIT),MISSION_HTTP_ADDR=127.0.0.1:0) \
+	  $(TARGET)/debug/worker demo $(if $(EXIT),--exit)
+
+# The end-to-end tests run the binaries that stand beside them, so everything is built first.
+test: ## Run all tests, but not those with real gateways
+	@scripts/setup test
+	cargo build --workspace --all-targets
+	@echo "README.md: its job document must be a valid one"
+	@sed -n '/^```json/,/^```/{/^```/!p}' README.md | $(TARGET)/debug/worker explain - > /dev/null
+	cargo test --workspace --doc --quiet
+	@if cargo nextest --version > /dev/null 2>&1; then set -x; cargo nextest run --workspace --no-fail-fast; \
+	  else set -x; cargo test --workspace --no-fail-fast --lib --bins --tests; fi
+
+interop: ## Run the tests with real OpenClaw gateways, fetched from npm (2 GB)
+	@scripts/setup interop
+	cargo build --workspace --all-targets
+	cargo test --workspace --test main -- --ignored interop --nocapture
+
+lint: ## Check form, code, documentation, scripts; dependencies and spelling with `make tools`
+	@scripts/setup lint
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	shellcheck $(SCRIPTS)
+	@$(call optional,cargo-machete,cargo machete)
+	@$(call optional,typos,typos)
+	@$(call optional,cargo-deny,cargo deny --workspace check bans licenses sources)
+	@$(call optional,cargo-deny,scripts/advisories)
+
+optional = if command -v $(1) > /dev/null; then set -x; $(2); else echo "$(1): not installed, left out; see make tools"; fi
+
+fmt: ## Format the code
+	@scripts/setup lint
+	cargo fmt --all
+
+tools: ## Install cargo-deny, cargo-machete and typos for `make lint` (some minutes, once)
+	@scripts/setup tools
+
+bench: ## Time the queue on this machine
+	@scripts/setup demo
+	cargo build --release -p mission-worker
+	scripts/bench $(TARGET)/release/worker
+
+image: ## Build the container image mission-worker
+	docker build --tag mission-worker .

@@ -1,1 +1,0 @@
-//! Job documents that are refused.
