@@ -105,3 +105,50 @@ async fn redis_may_die_under_a_running_job() {
     assert_eq!(gateway.config_writes(), 1);
     process.kill().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_redis_that_dies_is_started_again() {
+    let (gateway, data) = (start(Profile::V2026_9_6, |_| {}).await, TempDir::new().unwrap());
+    let file = data.path().join("job.json");
+    std::fs::write(&file, documents::provision(&gateway.url(), "Ada").to_string()).unwrap();
+    let mut process = Worker::new(data.path()).env("MISSION_HTTP_ADDR", "127.0.0.1:0").spawn(&["run"]);
+    let socket = data.path().join("redis/redis.sock");
+    let client = redis::Client::open(format!("unix://{}", socket.display())).unwrap();
+    let pid = until_some(async || {
+        let mut connection = client.get_multiplexed_async_connection().await.ok()?;
+        let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await.ok()?;
+        info.lines().find_map(|line| line.strip_prefix("process_id:")).map(str::to_owned)
+    })
+    .await;
+    assert!(tokio::process::Command::new("kill").args(["-9", &pid]).status().await.unwrap().success());
+
+    let id = until_some(async || {
+        let enqueued = Worker::new(data.path()).run(&["enqueue", file.to_str().unwrap()]).await;
+        enqueued.answer["id"].as_str().map(str::to_owned)
+    })
+    .await;
+    until_some(async || {
+        let shown = Worker::new(data.path()).run(&["jobs", "show", &id]).await;
+        (shown.answer["state"] == "done").then_some(())
+    })
+    .await;
+    process.kill().await.unwrap();
+    // Killed like this, the worker leaves its Redis running: the next one takes it over, and stops it.
+    let next = Worker::new(data.path()).env("MISSION_HTTP_ADDR", "127.0.0.1:0").run(&["run", "--until-idle"]).await;
+    assert_eq!(next.status, Some(0), "{}", next.said);
+    assert!(next.said.contains("took over a private Redis"), "{}", next.said);
+    assert!(client.get_multiplexed_async_connection().await.is_err(), "the private Redis is stopped");
+}
+
+/// Asks until there is an answer, for a minute at most.
+async fn until_some<T>(ask: impl AsyncFn() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), asking).await.expect("an answer within a minute")
+}

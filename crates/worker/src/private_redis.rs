@@ -1,7 +1,7 @@
 //! A private Redis: when no `redis.url` is set, the worker starts a `redis-server` or `valkey-server` of its own.
 //!
 //! It listens on a unix socket that only the worker's user can open, keeps an append-only file in the data directory,
-//! and is stopped cleanly with the worker. Short commands use the one of a running worker, or start it for a moment.
+//! is started again should it end by itself, and is stopped cleanly with the worker. Short commands use the one of a running worker, or start it for a moment.
 //! One that outlived its worker (killed, out of memory) is taken over by the next.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -12,8 +12,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 /// Servers that serve, best first.
 const SERVERS: [&str; 2] = ["redis-server", "valkey-server"];
@@ -21,6 +23,8 @@ const SERVERS: [&str; 2] = ["redis-server", "valkey-server"];
 const START_WITHIN: Duration = Duration::from_secs(60);
 /// How long a server may take to write its last data and end.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
+/// How long after its end a server is started again.
+const RESTART_AFTER: Duration = Duration::from_millis(500);
 /// Longest path of a unix socket, less the end mark.
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -82,8 +86,10 @@ pub struct PrivateRedis {
 
 #[derive(Debug)]
 struct Owned {
-    /// None if it was taken over.
-    server: Option<Child>,
+    /// Set to true to end `keeping`.
+    closing: watch::Sender<bool>,
+    /// Starts the server again should it end by itself; ends when the server has been stopped.
+    keeping: JoinHandle<()>,
     /// Held for as long as the server is this process's.
     _lock: File,
 }
@@ -123,7 +129,9 @@ impl PrivateRedis {
         } else {
             Some(start(&dir, &socket).await?)
         };
-        Ok(Self { socket, owned: Some(Owned { server, _lock: lock }) })
+        let (closing, closes) = watch::channel(false);
+        let keeping = tokio::spawn(keep(dir, socket.clone(), server, closes));
+        Ok(Self { socket, owned: Some(Owned { closing, keeping, _lock: lock }) })
     }
 
     /// Where it is, as a url.
@@ -133,21 +141,44 @@ impl PrivateRedis {
 
     /// Stops the server if it is this process's; it writes all data first.
     pub async fn close(self) {
-        let Some(mut owned) = self.owned else { return };
-        // The answer to a successful SHUTDOWN is the end of the connection.
-        let _ = command(&self.socket, &["SHUTDOWN"]).await;
-        let stopped = async {
-            match &mut owned.server {
-                Some(server) => drop(server.wait().await),
-                None => {
-                    while answers(&self.socket).await {
-                        sleep(Duration::from_millis(20)).await;
-                    }
-                }
-            }
-        };
-        if tokio::time::timeout(STOP_WITHIN, stopped).await.is_err() {
+        let Some(owned) = self.owned else { return };
+        owned.closing.send_replace(true);
+        if tokio::time::timeout(STOP_WITHIN, owned.keeping).await.is_err() {
             warn!(socket = %self.socket.display(), "the private Redis does not stop; it is left running");
+        }
+    }
+}
+
+/// Keeps a server running until told to stop it. `server` is none if it was taken over.
+async fn keep(dir: PathBuf, socket: PathBuf, mut server: Option<Child>, mut closes: watch::Receiver<bool>) {
+    loop {
+        let closing = tokio::select! {
+            // The sender is dropped with the process only.
+            told = closes.wait_for(|closing| *closing) => { drop(told); true }
+            () = ended(server.as_mut(), &socket) => false,
+        };
+        if closing {
+            // The answer to a successful SHUTDOWN is the end of the connection.
+            let _ = command(&socket, &["SHUTDOWN"]).await;
+            return ended(server.as_mut(), &socket).await;
+        }
+        warn!(socket = %socket.display(), "the private Redis ended by itself; starting it again");
+        sleep(RESTART_AFTER).await;
+        match start(&dir, &socket).await {
+            Ok(child) => server = Some(child),
+            Err(error) => error!(%error, "the private Redis is not back; trying again"),
+        }
+    }
+}
+
+/// Waits for the end of a server.
+async fn ended(server: Option<&mut Child>, socket: &Path) {
+    match server {
+        Some(server) => drop(server.wait().await),
+        None => {
+            while answers(socket).await {
+                sleep(Duration::from_millis(500)).await;
+            }
         }
     }
 }
