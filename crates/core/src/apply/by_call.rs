@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Wanted, config};
-use crate::gateway::roster::Shape;
+use crate::gateway::roster::{Config, Shape};
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::outcome::Report;
 
@@ -29,21 +29,30 @@ pub(super) async fn create(call: &Call, wanted: &Wanted, report: &mut Report) ->
 
 /// Deletes an agent. What the gateway answered; none if the answer was lost. The caller holds the config's writer.
 ///
-/// A gateway refuses to write a config of less than half the size at once. Then the longest part of the agent's entry,
-/// the prompt of its heartbeat, is taken out first.
+/// A gateway refuses to write a config of less than half the size at once. The longest part of an entry is the prompt
+/// of its heartbeat; it is halved until the agent can go.
 pub(super) async fn delete(call: &Call, agent: &str, files: bool) -> Result<Option<Value>, GatewayError> {
     let params = json!({ "agentId": agent, "deleteFiles": files });
-    let mut answer = call.write(Method::AgentsDelete, params.clone()).await;
-    if answer.as_ref().is_err_and(|error| error.rpc().is_some_and(|rpc| rpc.says("size-drop:"))) {
-        let patch = json!({ "agents": { "entries": { agent: { "heartbeat": { "prompt": null } } } } });
-        config::patch(call, &patch, config::read(call).await?.hash).await?;
-        answer = call.write(Method::AgentsDelete, params).await;
+    loop {
+        match call.write(Method::AgentsDelete, params.clone()).await {
+            Ok(answer) => return Ok(Some(answer)),
+            Err(error) if error.is_connection_lost() => return Ok(None),
+            Err(error) if error.rpc().is_some_and(|rpc| rpc.says("size-drop:")) => {
+                let config = config::read(call).await?;
+                let Some(shorter) = half_the_prompt(&config, agent) else { return Err(error) };
+                let patch = json!({ "agents": { "entries": { agent: { "heartbeat": { "prompt": shorter } } } } });
+                config::patch(call, &patch, config.hash).await?;
+            }
+            Err(error) => return Err(error),
+        }
     }
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(error) if error.is_connection_lost() => Ok(None),
-        Err(error) => Err(error),
-    }
+}
+
+/// The first half of the agent's prompt; null after the last character, none if there is no prompt.
+fn half_the_prompt(config: &Config, agent: &str) -> Option<Value> {
+    let prompt = config.agent(agent)?.get("heartbeat")?.get("prompt")?.as_str()?;
+    let half: String = prompt.chars().take(prompt.chars().count() / 2).collect();
+    Some(if half.is_empty() { Value::Null } else { Value::String(half) })
 }
 
 /// Deletes the agent, but not its files, and creates it by call. True if so.
