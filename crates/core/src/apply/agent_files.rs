@@ -44,15 +44,17 @@ pub(super) async fn refused(call: &Call) -> Result<BTreeSet<Document>, GatewayEr
     }
 }
 
-/// Makes the agent's files as wanted: missing ones and changed ones are written, then read back.
+/// Makes the agent's files as wanted: missing ones and changed ones are written, then read back. `created` says that
+/// this run has created the agent by call: then the gateway has put texts of its own there, and nothing is the agent's.
 pub(super) async fn settle(
     applier: &Applier,
     call: &Call,
     wanted: &Wanted,
+    mut created: bool,
     report: &mut Report,
 ) -> Result<(), FlowError> {
     let mut refused_on_write = BTreeSet::new();
-    let mut found = read_when_visible(call, wanted, report).await?;
+    let mut found = read_when_visible(call, wanted, &mut created, report).await?;
     let bootstrap = wants_bootstrap(wanted, &found);
     for round in 0..=MAX_WRITES {
         found.refused.extend(&refused_on_write);
@@ -67,7 +69,7 @@ pub(super) async fn settle(
             .into_iter()
             .filter(|(document, text)| {
                 let present = found.present.get(document);
-                let is_theirs = document.is_agents_own() && present.is_some();
+                let is_theirs = document.is_agents_own() && present.is_some() && !created;
                 !is_theirs && !found.refused.contains(document) && present != Some(text)
             })
             .collect();
@@ -85,7 +87,7 @@ pub(super) async fn settle(
             refused_on_write.insert(document);
             report.skip(format!("file {}", document.file_name()), "this gateway does not take it");
         }
-        found = read_when_visible(call, wanted, report).await?;
+        found = read_when_visible(call, wanted, &mut created, report).await?;
     }
     unreachable!("the last round returns")
 }
@@ -159,9 +161,13 @@ async fn write(
 }
 
 /// Reads the workspace, waiting until the gateway knows the agent.
-async fn read_when_visible(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<Workspace, GatewayError> {
+async fn read_when_visible(
+    call: &Call,
+    wanted: &Wanted,
+    created: &mut bool,
+    report: &mut Report,
+) -> Result<Workspace, GatewayError> {
     let began = Instant::now();
-    let mut created = false;
     for reading in 0_u32.. {
         if let Some(workspace) = read(call, &wanted.keys.agent_id).await? {
             return Ok(workspace);
@@ -169,8 +175,9 @@ async fn read_when_visible(call: &Call, wanted: &Wanted, report: &mut Report) ->
         if began.elapsed() > VISIBLE_WITHIN {
             break;
         }
-        if !created && began.elapsed() > CREATE_AFTER {
-            created = true;
+        if !*created && began.elapsed() > CREATE_AFTER {
+            *created = true;
+            let _writer = call.client().config_writer.lock().await;
             by_call::create(call, wanted, report).await?;
             continue;
         }

@@ -1,9 +1,11 @@
 //! Creating and deleting an agent by call, where its entry in the config is not enough.
+//!
+//! Both write the config, so the caller holds its writer.
 
 use serde_json::{Value, json};
 
 use super::{Wanted, config};
-use crate::gateway::roster::{Config, Shape};
+use crate::gateway::roster::Config;
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::outcome::Report;
 
@@ -27,7 +29,7 @@ pub(super) async fn create(call: &Call, wanted: &Wanted, report: &mut Report) ->
     }
 }
 
-/// Deletes an agent. What the gateway answered; none if the answer was lost. The caller holds the config's writer.
+/// Deletes an agent. What the gateway answered; none if the answer was lost.
 ///
 /// A gateway refuses to write a config of less than half the size at once. The longest part of an entry is the prompt
 /// of its heartbeat; it is halved until the agent can go.
@@ -53,23 +55,4 @@ fn half_the_prompt(config: &Config, agent: &str) -> Option<Value> {
     let prompt = config.agent(agent)?.get("heartbeat")?.get("prompt")?.as_str()?;
     let half: String = prompt.chars().take(prompt.chars().count() / 2).collect();
     Some(if half.is_empty() { Value::Null } else { Value::String(half) })
-}
-
-/// Deletes the agent, but not its files, and creates it by call. True if so.
-///
-/// The newest gateways keep a record of deleted agents and refuse them their sessions until an agent of that id is
-/// created by call; an entry in the config does not count. Done only where the entry has nothing but what the worker
-/// writes, so that nothing of anybody else's is lost.
-pub(super) async fn create_anew(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<bool, GatewayError> {
-    let _writer = call.client().config_writer.lock().await;
-    let agent = &wanted.keys.agent_id;
-    let config = config::read(call).await?;
-    let ours = |key: &String| matches!(key.as_str(), "name" | "workspace" | "heartbeat");
-    let is_ours = config.agent(agent).is_some_and(|entry| entry.keys().all(ours));
-    if config::shape_of(call, &config) != Shape::Entries || !is_ours {
-        return Ok(false);
-    }
-    delete(call, agent, false).await?;
-    create(call, wanted, report).await?;
-    Ok(true)
 }

@@ -1,4 +1,5 @@
-//! Provisioning: the agent registered in the gateway's config, its files, its session; then everything read back.
+//! Provisioning: the agent registered in the gateway's config, its files, its session; then everything read back. On
+//! the newest gateways a new agent's session comes first.
 
 use std::collections::BTreeSet;
 
@@ -29,19 +30,13 @@ pub(super) async fn run(
         None
     };
     let desired = [wanted.entry(prompt)];
-    let mut created = false;
+    let (mut label, created) = session_of_a_new_agent(call, wanted, report).await?;
     for _ in 0..MAX_WRITES {
         let shape = config::settle(call, &desired, report).await?;
-        agent_files::settle(applier, call, wanted, report).await?;
-        let label = match session::settle(call, wanted, report).await {
-            Err(error) if !created && error.rpc().is_some_and(|rpc| rpc.says("failed unexpectedly")) => {
-                created = true;
-                if by_call::create_anew(call, wanted, report).await? {
-                    continue;
-                }
-                return Err(error.into());
-            }
-            settled => settled?,
+        agent_files::settle(applier, call, wanted, created, report).await?;
+        let label = match label.take() {
+            Some(label) => label,
+            None => session::settle(call, wanted, report).await?,
         };
         // Another writer may have undone the entry meanwhile; some gateways lose a write seconds after it.
         if report.written.is_empty() || is_kept(call, wanted, &desired, label.as_deref()).await? {
@@ -53,6 +48,30 @@ pub(super) async fn run(
         }
     }
     Err(GatewayError::NotKept { what: format!("config of {}", wanted.keys.agent_id), rounds: MAX_WRITES }.into())
+}
+
+/// On the newest gateways, makes the session of an agent that is not in the config before anything else. The session's
+/// label if so, and whether the agent had to be created by call.
+///
+/// They keep a record of deleted agents and refuse them their sessions until an agent of that id is created by call. An
+/// entry in the config does not count; it makes the gateway restart as a whole. Nothing but asking for the session
+/// tells whether there is such a record.
+async fn session_of_a_new_agent(
+    call: &Call,
+    wanted: &Wanted,
+    report: &mut Report,
+) -> Result<(Option<Option<String>>, bool), GatewayError> {
+    if !call.has_ownership() || config::read(call).await?.agent(&wanted.keys.agent_id).is_some() {
+        return Ok((None, false));
+    }
+    match session::settle(call, wanted, report).await {
+        Err(error) if error.rpc().is_some_and(|rpc| rpc.says("failed unexpectedly")) => {
+            let _writer = call.client().config_writer.lock().await;
+            by_call::create(call, wanted, report).await?;
+            Ok((None, true))
+        }
+        label => Ok((Some(label?), false)),
+    }
 }
 
 /// Reads config and session once more, in one round trip.

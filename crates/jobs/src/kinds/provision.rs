@@ -15,7 +15,7 @@ use mission_core::Kind;
 
 use super::{KindSpec, agent_subject};
 
-/// Twelve attempts span about 25 minutes of waiting. Creating an agent on a large gateway can take two minutes by
+/// Twelve attempts span about 18 minutes of waiting. Creating an agent on a large gateway can take two minutes by
 /// itself, and a config write may restart the gateway in the middle.
 pub const SPEC: KindSpec = KindSpec {
     kind: Kind::Provision,
