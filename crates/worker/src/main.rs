@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 
 fn start(cli: Cli) -> Result<(), Exit> {
     let settings = Settings::load(&cli.global.sources()).or_usage()?;
-    telemetry::start(&settings)?;
+    telemetry::start(&settings, matches!(cli.command, Command::Demo { .. }))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().or_failed()?;
     runtime.block_on(dispatch(cli, &settings))
 }

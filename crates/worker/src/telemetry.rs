@@ -6,11 +6,13 @@ use anyhow::anyhow;
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::{Exit, OrExit};
-use crate::settings::Settings;
+use crate::settings::{Settings, Source};
 
-/// Starts logging to standard error.
-pub fn start(settings: &Settings) -> Result<(), Exit> {
-    let filter = EnvFilter::try_new(&settings.log_level)
+/// Starts logging to standard error. A command that tells a story of its own logs only warnings, unless asked for more.
+pub fn start(settings: &Settings, tells_itself: bool) -> Result<(), Exit> {
+    let chosen = settings.values().iter().any(|value| value.key == "log.level" && value.source != Source::Default);
+    let level = if tells_itself && !chosen { "warn" } else { &settings.log_level };
+    let filter = EnvFilter::try_new(level)
         .map_err(|error| anyhow!("log.level: {error}; use error, warn, info, debug or trace"))
         .or_usage()?
         // At these levels the WebSocket library prints whole frames, and the first one holds the gateway's token.
