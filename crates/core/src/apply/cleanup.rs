@@ -10,6 +10,9 @@ use crate::keys::{self, AgentKeys};
 use crate::model::Cleanup;
 use crate::outcome::Report;
 
+/// Most paths reported that a gateway could not remove.
+const MAX_PATHS: usize = 20;
+
 /// Removes an agent and verifies that it is gone.
 pub(super) async fn run(call: &Call, job: &Cleanup, report: &mut Report) -> Result<Option<&'static str>, FlowError> {
     let keys = keys_of(job);
@@ -70,7 +73,9 @@ async fn delete(call: &Call, agent: &str, config: &Config, report: &mut Report) 
         Ok(answer) => {
             report.written.push(format!("agent {agent} deleted"));
             let failed = answer.as_ref().and_then(|answer| answer.get("failed")?.as_array());
-            for path in failed.into_iter().flatten().filter_map(|failed| failed.get("path")?.as_str()) {
+            let paths = failed.into_iter().flatten().filter_map(|failed| failed.get("path")?.as_str());
+            for path in paths.take(MAX_PATHS) {
+                let path: String = path.chars().filter(|c| !c.is_control()).take(400).collect();
                 report.skip(format!("path {path}"), "the gateway could not remove it");
             }
             Ok(true)

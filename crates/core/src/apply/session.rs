@@ -5,7 +5,7 @@ use tokio::time::sleep;
 use tracing::debug;
 
 use super::{MAX_WRITES, Wanted, settling};
-use crate::gateway::{Call, GatewayError, Method, RpcError};
+use crate::gateway::{Call, GatewayError, Method};
 use crate::keys;
 use crate::outcome::Report;
 
@@ -60,16 +60,14 @@ pub(super) async fn settle(call: &Call, wanted: &Wanted, report: &mut Report) ->
                     sleep(settling(round + 2)).await;
                 }
                 Some(rpc) if rpc.is_label_taken() && label.is_some() => {
-                    report.skip("session label", rpc.message.clone());
+                    report.skip("session label", rpc.quote());
                     label = None;
                 }
-                Some(RpcError { message, .. })
-                    if label.is_some() && error.rpc().and_then(RpcError::label_limit).is_some() =>
-                {
-                    let limit = error.rpc().and_then(RpcError::label_limit);
+                Some(rpc) if rpc.label_limit().is_some() && label.is_some() => {
+                    let limit = rpc.label_limit();
                     call.client().learn(|known| known.label_limit = limit);
                     label = label.map(|label| cut(&label, limit));
-                    report.skip("end of the session label", message.clone());
+                    report.skip("end of the session label", rpc.quote());
                 }
                 _ => return Err(error),
             },
@@ -132,8 +130,8 @@ pub(super) async fn delete(call: &Call, key: &str, report: &mut Report) -> Resul
             Ok(_) => report.note_all([format!("session {key} deleted")]),
             Err(error) if error.is_connection_lost() => {}
             Err(error) => match error.rpc() {
-                Some(RpcError { message, .. }) => {
-                    report.skip(format!("session {key}"), message.clone());
+                Some(rpc) => {
+                    report.skip(format!("session {key}"), rpc.quote());
                     return Ok(());
                 }
                 None => return Err(error),

@@ -88,8 +88,9 @@ impl RpcError {
         self.details.get(key).and_then(Value::as_str)
     }
 
-    /// The gateway's words, cut and without control characters, fit for a log line.
-    fn quote(&self) -> String {
+    /// The gateway's words, cut to 400 characters and without control characters: fit for a log line, a report, a page.
+    #[must_use]
+    pub fn quote(&self) -> String {
         let words: String = self.message.chars().filter(|c| !c.is_control()).take(MAX_QUOTE).collect();
         if words.is_empty() { self.code.clone() } else { words }
     }
@@ -126,7 +127,7 @@ pub enum GatewayError {
         retry_after: Option<Duration>,
     },
     /// The gateway refused to open a session.
-    #[error("the gateway refused the connection: {}", .0.message)]
+    #[error("the gateway refused the connection: {}", .0.quote())]
     Refused(Box<RpcError>),
     /// The session has not the rights that provisioning needs.
     #[error("the gateway gives this worker no operator.admin scope")]
@@ -141,7 +142,7 @@ pub enum GatewayError {
         method: &'static str,
     },
     /// The gateway answered a request with an error.
-    #[error("{}: {}", .method.as_str(), .error.message)]
+    #[error("{}: {}", .method.as_str(), .error.quote())]
     Rpc {
         /// The request's method.
         method: Method,
