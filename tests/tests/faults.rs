@@ -148,3 +148,28 @@ async fn an_approved_device_gets_in() {
     gateway.approve_devices();
     assert_eq!(applier.apply(&job).await.outcome.name(), "done");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_agent_can_come_back() {
+    // What an agent finds after the gateway has created it: the gateway's own texts.
+    let seeds = json!({ "AGENTS.md": "theirs", "USER.md": "theirs" });
+    let gateway = start(Profile::V2026_9_6, |setup| {
+        setup.options.seed_files_on_create = serde_json::from_value(seeds).unwrap();
+    })
+    .await;
+    let applier = applier();
+    let provision = Job::from_value(documents::provision(&gateway.url(), "Ada")).unwrap();
+    let cleanup = Job::from_value(documents::cleanup(&gateway.url(), "Ada")).unwrap();
+    assert_eq!(applier.apply(&provision).await.outcome.name(), "done");
+    let first = state(&gateway);
+    for _ in 0..2 {
+        assert_eq!(applier.apply(&cleanup).await.outcome.name(), "done");
+        assert_eq!(applier.apply(&provision).await.outcome.name(), "done");
+        let again = state(&gateway);
+        assert_eq!((&again["files"], &again["sessions"]), (&first["files"], &first["sessions"]));
+        let entry = |state: &Value| state["config"]["agents"]["entries"]["ada"]["heartbeat"].clone();
+        assert_eq!(entry(&again), entry(&first));
+    }
+    let Outcome::Done(report) = applier.apply(&provision).await.outcome else { panic!("done") };
+    assert_eq!(report.written, Vec::<String>::new());
+}

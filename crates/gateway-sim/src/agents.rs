@@ -80,6 +80,7 @@ impl World {
         };
         self.refuse_unwritable(&workspace)?;
 
+        self.deleted.remove(&id);
         self.make_roster_explicit();
         let mut entry = json!({ "name": name, "workspace": workspace });
         if self.profile != Profile::Scenario {
@@ -178,6 +179,9 @@ impl World {
             answer["failed"] = json!([]);
         }
         self.remove_agent(&id);
+        if self.profile.is_new() {
+            self.deleted.insert(id.clone());
+        }
         if with_files {
             self.files.remove(&id);
         }

@@ -77,6 +77,9 @@ impl World {
         {
             return Err(Refusal::invalid(format!("label already in use: {label}")));
         }
+        if session_agent(&key).is_some_and(|agent| self.deleted.contains(&normalised_id(agent))) {
+            return Err(Refusal::new("UNAVAILABLE", "Session patch failed unexpectedly. Retry the request."));
+        }
         let now = self.update_ms();
         let session = self.sessions.entry(key.clone()).or_insert_with(|| Session::new(None));
         session.updated_at_ms = now;

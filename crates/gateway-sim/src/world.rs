@@ -28,6 +28,9 @@ pub(crate) struct World {
     registry: Option<Map<String, Value>>,
     pub(crate) files: BTreeMap<String, BTreeMap<String, File>>,
     pub(crate) sessions: BTreeMap<String, Session>,
+    /// Agents that the new gateway keeps a record of as deleted; it refuses them their sessions until they are created
+    /// by call.
+    pub(crate) deleted: BTreeSet<String>,
     /// Idempotency keys of started chat runs.
     pub(crate) runs: BTreeSet<String>,
     /// Time of the latest session update, in ms; no two have the same.
@@ -119,6 +122,7 @@ impl World {
             registry: (!setup.options.link_agents_config).then(|| registry.collect()),
             files: files.collect(),
             sessions: sessions.collect(),
+            deleted: BTreeSet::new(),
             runs: BTreeSet::new(),
             latest_ms: 0,
             config_writes: 0,
