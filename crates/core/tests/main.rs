@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod connection;
 mod outcomes;
 mod roster;
+mod scripted;
 mod templates;
 mod vectors;

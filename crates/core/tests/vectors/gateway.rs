@@ -4,15 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
 use mission_core::gateway::roster::{self, Config, DesiredAgent, Shape};
 use mission_core::gateway::{Call, Client, DeviceIdentity, Endpoint, Limits, Method};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio::net::TcpListener;
 
 use super::{Case, Verdict};
+use crate::scripted::Scripted;
 
 /// All errors of Python that mean: this answer cannot be used.
 const UNUSABLE: [&str; 4] = ["gateway", "python_type_crash", "value", "os"];
@@ -84,27 +82,12 @@ pub(super) fn answer(case: &Case) -> Verdict {
 /// Says hello, answers the first request with the frames, and closes.
 async fn serve(listener: TcpListener, frames: Vec<Value>) {
     let (stream, _) = listener.accept().await.expect("a connection");
-    let mut socket = tokio_tungstenite::accept_async(stream).await.expect("a websocket");
-    let challenge = json!({ "type": "event", "event": "connect.challenge", "payload": { "nonce": "n", "ts": 1 } });
-    socket.send(Message::text(challenge.to_string())).await.expect("sent");
-    let connect = request(&mut socket).await;
-    let hello =
-        json!({ "type": "res", "id": connect["id"], "ok": true, "payload": { "type": "hello-ok", "protocol": 4 } });
-    socket.send(Message::text(hello.to_string())).await.expect("sent");
-    let question = request(&mut socket).await;
+    let mut gateway = Scripted::open(stream, json!({})).await;
+    let question = gateway.request().await.expect("a request");
     for frame in frames {
         // In the cases the request's id is R.
         let text = frame.as_str().map_or_else(|| frame.to_string(), str::to_owned);
-        let text = text.replace("\"R\"", &question["id"].to_string());
-        if socket.send(Message::text(text)).await.is_err() {
-            break;
-        }
+        gateway.send(text.replace("\"R\"", &question["id"].to_string())).await;
     }
-    // The client may have hung up by now.
-    let _ = socket.close(None).await;
-}
-
-async fn request(socket: &mut WebSocketStream<TcpStream>) -> Value {
-    let message = socket.next().await.expect("a request").expect("a frame");
-    serde_json::from_str(message.to_text().expect("text")).expect("JSON")
+    gateway.close().await;
 }

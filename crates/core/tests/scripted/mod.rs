@@ -1,0 +1,58 @@
+//! A gateway that follows a script: for what the simulated gateway, a program that behaves, does not do.
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+/// The gateway's end of a connection on which the session is open.
+pub(crate) struct Scripted<S>(WebSocketStream<S>);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Scripted<S> {
+    /// Takes the upgrade and the connect request, and hangs up. The request.
+    pub(crate) async fn connect_request(stream: S) -> Value {
+        Self::challenge(stream).await.1
+    }
+
+    async fn challenge(stream: S) -> (Self, Value) {
+        let mut gateway = Self(tokio_tungstenite::accept_async(stream).await.unwrap());
+        let challenge = json!({ "type": "event", "event": "connect.challenge", "payload": { "nonce": "n", "ts": 1 } });
+        gateway.send(challenge.to_string()).await;
+        let connect = gateway.request().await.unwrap();
+        (gateway, connect)
+    }
+
+    /// Takes the upgrade and the connect request, and says hello with these members besides the usual ones.
+    pub(crate) async fn open(stream: S, more: Value) -> Self {
+        let (mut gateway, connect) = Self::challenge(stream).await;
+        let mut hello = json!({ "type": "hello-ok", "protocol": 4 });
+        hello.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        gateway.answer(&connect, &hello).await;
+        gateway
+    }
+
+    /// The next request; none at the end of the connection.
+    pub(crate) async fn request(&mut self) -> Option<Value> {
+        loop {
+            match self.0.next().await?.ok()? {
+                Message::Text(text) => return serde_json::from_str(&text).ok(),
+                Message::Close(_) => return None,
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) async fn answer(&mut self, request: &Value, payload: &Value) {
+        self.send(json!({ "type": "res", "id": request["id"], "ok": true, "payload": payload }).to_string()).await;
+    }
+
+    /// Sends a frame as it is. That the client has hung up is no fault.
+    pub(crate) async fn send(&mut self, text: String) {
+        let _ = self.0.send(Message::text(text)).await;
+    }
+
+    pub(crate) async fn close(&mut self) {
+        let _ = self.0.close(None).await;
+    }
+}
