@@ -173,3 +173,28 @@ async fn a_deleted_agent_can_come_back() {
     let Outcome::Done(report) = applier.apply(&provision).await.outcome else { panic!("done") };
     assert_eq!(report.written, Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agents_own_files_survive_a_gateway_that_forgets_the_agent_for_a_while() {
+    let gateway = start(Profile::V2026_9_6, |_| {}).await;
+    assert_eq!(provision(&gateway).await.outcome.name(), "done");
+    let mut mine = gateway.state();
+    mine["files"]["ada"]["MEMORY.md"] = json!("mine");
+    let entries = mine["config"]["agents"].clone();
+    // The same gateway after a restart: for some seconds it does not know the agent that its config has.
+    let forgetful = start(Profile::V2026_9_6, |setup| {
+        setup.files = serde_json::from_value(mine["files"].clone()).unwrap();
+        setup.config = json!({ "agents": entries });
+        setup.canned = serde_json::from_value(json!([{
+            "method": "agents.files.get", "match": { "agentId": "ada" }, "times": 100,
+            "error": { "code": "INVALID_REQUEST", "message": "agent \"ada\" not found" },
+        }]))
+        .unwrap();
+    })
+    .await;
+    let run = provision(&forgetful).await;
+    assert_eq!(run.outcome.name(), "done", "{:?}", run.outcome);
+    let calls = forgetful.calls();
+    assert!(calls.iter().any(|call| call.method == "agents.create" && !call.ok), "it was told to create the agent");
+    assert_eq!(forgetful.state()["files"]["ada"]["MEMORY.md"], "mine");
+}

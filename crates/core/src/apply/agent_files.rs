@@ -20,10 +20,17 @@ const VISIBLE_WITHIN: Duration = Duration::from_secs(15);
 /// After this, the gateway is told to create the agent: it may keep agents elsewhere than in its config.
 const CREATE_AFTER: Duration = Duration::from_secs(3);
 
+/// A file that is there.
+struct Present {
+    content: String,
+    /// When it was written, by the gateway's clock in ms; none if the gateway does not say.
+    written_at: Option<u64>,
+}
+
 /// What was found in a workspace.
 struct Workspace {
-    /// Content of each file that is there.
-    present: BTreeMap<Document, String>,
+    /// The files that are there.
+    present: BTreeMap<Document, Present>,
     /// Documents that the gateway does not keep.
     refused: BTreeSet<Document>,
 }
@@ -44,13 +51,13 @@ pub(super) async fn refused(call: &Call) -> Result<BTreeSet<Document>, GatewayEr
     }
 }
 
-/// Makes the agent's files as wanted: missing ones and changed ones are written, then read back. `created` says that
-/// this run has created the agent by call: then the gateway has put texts of its own there, and nothing is the agent's.
+/// Makes the agent's files as wanted: missing ones and changed ones are written, then read back. `created` is when this
+/// run has created the agent by call, see [`by_call::create`]: what was written from then on is not the agent's own.
 pub(super) async fn settle(
     applier: &Applier,
     call: &Call,
     wanted: &Wanted,
-    mut created: bool,
+    mut created: Option<u64>,
     report: &mut Report,
 ) -> Result<(), FlowError> {
     let mut refused_on_write = BTreeSet::new();
@@ -69,8 +76,9 @@ pub(super) async fn settle(
             .into_iter()
             .filter(|(document, text)| {
                 let present = found.present.get(document);
-                let is_theirs = document.is_agents_own() && present.is_some() && !created;
-                !is_theirs && !found.refused.contains(document) && present != Some(text)
+                let is_theirs = document.is_agents_own() && present.is_some_and(|file| !file.is_from(created));
+                let differs = present.is_none_or(|file| file.content != *text);
+                differs && !is_theirs && !found.refused.contains(document)
             })
             .collect();
         if missing.is_empty() {
@@ -164,10 +172,11 @@ async fn write(
 async fn read_when_visible(
     call: &Call,
     wanted: &Wanted,
-    created: &mut bool,
+    created: &mut Option<u64>,
     report: &mut Report,
 ) -> Result<Workspace, GatewayError> {
     let began = Instant::now();
+    let mut asked = false;
     for reading in 0_u32.. {
         if let Some(workspace) = read(call, &wanted.keys.agent_id).await? {
             return Ok(workspace);
@@ -175,10 +184,10 @@ async fn read_when_visible(
         if began.elapsed() > VISIBLE_WITHIN {
             break;
         }
-        if !*created && began.elapsed() > CREATE_AFTER {
-            *created = true;
+        if !asked && began.elapsed() > CREATE_AFTER {
+            asked = true;
             let _writer = call.client().config_writer.lock().await;
-            by_call::create(call, wanted, report).await?;
+            *created = by_call::create(call, wanted, report).await?;
             continue;
         }
         sleep(settling(reading)).await;
@@ -194,8 +203,8 @@ async fn read(call: &Call, agent: &str) -> Result<Option<Workspace>, GatewayErro
     for (document, answer) in Document::ALL.into_iter().zip(answers) {
         match answer {
             Ok(answer) => {
-                if let Some(content) = content(&answer)? {
-                    workspace.present.insert(document, content);
+                if let Some(file) = present(&answer)? {
+                    workspace.present.insert(document, file);
                 }
             }
             Err(error) => match error.rpc() {
@@ -210,12 +219,20 @@ async fn read(call: &Call, agent: &str) -> Result<Option<Workspace>, GatewayErro
     Ok(Some(workspace))
 }
 
-fn content(answer: &Value) -> Result<Option<String>, GatewayError> {
+impl Present {
+    /// Whether it was written at that time or later, for sure.
+    fn is_from(&self, time: Option<u64>) -> bool {
+        self.written_at.zip(time).is_some_and(|(written_at, time)| written_at >= time)
+    }
+}
+
+fn present(answer: &Value) -> Result<Option<Present>, GatewayError> {
     let garbage = |reason: &str| GatewayError::Garbage { method: Method::FilesGet, reason: reason.to_owned() };
     let file = answer.get("file").ok_or_else(|| garbage("no file in it"))?;
     if file.get("missing").and_then(Value::as_bool) == Some(true) {
         return Ok(None);
     }
     let content = file.get("content").and_then(Value::as_str).ok_or_else(|| garbage("a file without content"))?;
-    Ok(Some(content.to_owned()))
+    let written_at = file.get("updatedAtMs").and_then(Value::as_u64);
+    Ok(Some(Present { content: content.to_owned(), written_at }))
 }

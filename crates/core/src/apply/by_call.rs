@@ -9,24 +9,30 @@ use crate::gateway::roster::Config;
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::outcome::Report;
 
-/// Creates the agent by call. That it exists already is no news: then it only has not been loaded yet.
-pub(super) async fn create(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<(), GatewayError> {
+/// Most times that a prompt is halved; enough for one of 65,535 characters.
+const MAX_HALVINGS: usize = 17;
+
+/// Creates the agent by call. If it was created, when at the earliest, by the gateway's clock in ms: texts that appear
+/// in its workspace from then on are the gateway's own. None if that cannot be told, or if the agent exists already and
+/// only has not been loaded yet.
+pub(super) async fn create(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<Option<u64>, GatewayError> {
     let entry = wanted.entry(None);
+    let clock = call.read(Method::SessionsList, json!({ "limit": 1 })).await?;
     let params = json!({ "name": entry.id, "workspace": entry.workspace });
     match call.write(Method::AgentsCreate, params).await {
-        Ok(_) => report.written.push(format!("agent {}", entry.id)),
-        Err(error) if error.rpc().is_some_and(|error| error.says("already exists")) => return Ok(()),
-        Err(error) if error.is_connection_lost() => return Ok(()),
+        Ok(_) => report.note_all([format!("agent {}", entry.id)]),
+        Err(error) if error.rpc().is_some_and(|error| error.says("already exists")) => return Ok(None),
+        Err(error) if error.is_connection_lost() => return Ok(None),
         Err(error) => return Err(error),
     }
     // An agent is created under its id; its name for people comes after.
     let params = json!({ "agentId": entry.id, "name": entry.name, "workspace": entry.workspace });
     match call.write(Method::AgentsUpdate, params).await {
         // A gateway that has not yet loaded the agent takes its name from the config.
-        Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => Ok(()),
-        Err(error) if !error.is_connection_lost() => Err(error),
-        _ => Ok(()),
+        Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) || error.is_connection_lost() => {}
+        answer => drop(answer?),
     }
+    Ok(clock.get("ts").and_then(Value::as_u64))
 }
 
 /// Deletes an agent. What the gateway answered; none if the answer was lost.
@@ -35,18 +41,19 @@ pub(super) async fn create(call: &Call, wanted: &Wanted, report: &mut Report) ->
 /// of its heartbeat; it is halved until the agent can go.
 pub(super) async fn delete(call: &Call, agent: &str, files: bool) -> Result<Option<Value>, GatewayError> {
     let params = json!({ "agentId": agent, "deleteFiles": files });
+    let mut halvings = 0;
     loop {
-        match call.write(Method::AgentsDelete, params.clone()).await {
+        let error = match call.write(Method::AgentsDelete, params.clone()).await {
             Ok(answer) => return Ok(Some(answer)),
             Err(error) if error.is_connection_lost() => return Ok(None),
-            Err(error) if error.rpc().is_some_and(|rpc| rpc.says("size-drop:")) => {
-                let config = config::read(call).await?;
-                let Some(shorter) = half_the_prompt(&config, agent) else { return Err(error) };
-                let patch = json!({ "agents": { "entries": { agent: { "heartbeat": { "prompt": shorter } } } } });
-                config::patch(call, &patch, config.hash).await?;
-            }
+            Err(error) if halvings < MAX_HALVINGS && error.rpc().is_some_and(|rpc| rpc.says("size-drop:")) => error,
             Err(error) => return Err(error),
-        }
+        };
+        halvings += 1;
+        let config = config::read(call).await?;
+        let Some(shorter) = half_the_prompt(&config, agent) else { return Err(error) };
+        let patch = json!({ "agents": { "entries": { agent: { "heartbeat": { "prompt": shorter } } } } });
+        config::patch(call, &patch, config.hash).await?;
     }
 }
 

@@ -71,7 +71,7 @@ async fn delete(call: &Call, agent: &str, config: &Config, report: &mut Report) 
     }
     match by_call::delete(call, agent, !shared).await {
         Ok(answer) => {
-            report.written.push(format!("agent {agent} deleted"));
+            report.note_all([format!("agent {agent} deleted")]);
             let failed = answer.as_ref().and_then(|answer| answer.get("failed")?.as_array());
             let paths = failed.into_iter().flatten().filter_map(|failed| failed.get("path")?.as_str());
             for path in paths.take(MAX_PATHS) {

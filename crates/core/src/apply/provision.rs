@@ -51,7 +51,7 @@ pub(super) async fn run(
 }
 
 /// On the newest gateways, makes the session of an agent that is not in the config before anything else. The session's
-/// label if so, and whether the agent had to be created by call.
+/// label if so; and, if the agent was created by call, when, see [`by_call::create`].
 ///
 /// They keep a record of deleted agents and refuse them their sessions until an agent of that id is created by call. An
 /// entry in the config does not count; it makes the gateway restart as a whole. Nothing but asking for the session
@@ -60,17 +60,16 @@ async fn session_of_a_new_agent(
     call: &Call,
     wanted: &Wanted,
     report: &mut Report,
-) -> Result<(Option<Option<String>>, bool), GatewayError> {
+) -> Result<(Option<Option<String>>, Option<u64>), GatewayError> {
     if !call.has_ownership() || config::read(call).await?.agent(&wanted.keys.agent_id).is_some() {
-        return Ok((None, false));
+        return Ok((None, None));
     }
     match session::settle(call, wanted, report).await {
         Err(error) if error.rpc().is_some_and(|rpc| rpc.says("failed unexpectedly")) => {
             let _writer = call.client().config_writer.lock().await;
-            by_call::create(call, wanted, report).await?;
-            Ok((None, true))
+            Ok((None, by_call::create(call, wanted, report).await?))
         }
-        label => Ok((Some(label?), false)),
+        label => Ok((Some(label?), None)),
     }
 }
 
