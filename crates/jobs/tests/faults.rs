@@ -1,15 +1,15 @@
 //! Redis goes away, and comes back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use mission_jobs::{Settings, State};
 use tokio::sync::Notify;
 
 use crate::documents::cleanup;
 use crate::redis_server::RedisServer;
-use crate::worker::{DropFlag, SetOnDrop, Worker, brisk, done, eventually, put, reaches, short_lease};
+use crate::worker::{DropFlag, Gate, Worker, brisk, done, eventually, never_ends, put, reaches, short_lease};
 
 #[tokio::test]
 async fn a_job_survives_redis_being_killed_and_is_done_once() {
@@ -18,28 +18,17 @@ async fn a_job_survives_redis_being_killed_and_is_done_once() {
     let (job, next) = (cleanup(1, 1), cleanup(1, 2));
     put(&queue, &job).await;
 
-    let (begun, go_on, runs) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(AtomicU32::new(0)));
-    let _worker = Worker::start(&queue, brisk(), {
-        let (begun, go_on, runs) = (begun.clone(), go_on.clone(), runs.clone());
-        move |_| {
-            let (begun, go_on, runs) = (begun.clone(), go_on.clone(), runs.clone());
-            async move {
-                runs.fetch_add(1, Ordering::SeqCst);
-                begun.notify_one();
-                go_on.notified().await;
-                done()
-            }
-        }
-    });
-    begun.notified().await;
+    let gate = Gate::default();
+    let _worker = Worker::start(&queue, brisk(), gate.handler(done));
+    gate.begun().await;
     redis.kill();
     assert!(queue.enqueue(std::slice::from_ref(&next)).await.unwrap_err().is_unavailable());
-    go_on.notify_one();
+    gate.open();
     redis.restart().await;
     let record = reaches(&queue, job.id, State::Done).await;
-    assert_eq!((record.runs, runs.load(Ordering::SeqCst)), (1, 1));
+    assert_eq!((record.runs, gate.runs()), (1, 1));
 
-    go_on.notify_one();
+    gate.open();
     put(&queue, &next).await;
     reaches(&queue, next.id, State::Done).await;
 }
@@ -52,20 +41,15 @@ async fn a_handler_is_stopped_when_redis_is_away_for_longer_than_its_lease() {
     put(&queue, &job).await;
 
     let (begun, stopped) = (Arc::new(Notify::new()), DropFlag::default());
-    let _worker = Worker::start(&queue, short_lease(), {
-        let (begun, stopped) = (begun.clone(), stopped.clone());
-        move |claimed| {
-            let (begun, guard) = (begun.clone(), SetOnDrop(stopped.clone()));
-            async move {
-                if claimed.run > 1 {
-                    return done();
-                }
-                let _guard = guard;
-                begun.notify_one();
-                std::future::pending().await
-            }
-        }
-    });
+    let first = never_ends(&begun, &stopped);
+    let _worker =
+        Worker::start(
+            &queue,
+            short_lease(),
+            move |claimed| {
+                if claimed.run > 1 { async { done() }.boxed() } else { first(claimed) }
+            },
+        );
     begun.notified().await;
     redis.kill();
     eventually("the handler is stopped", async || stopped.is_set()).await;

@@ -1,36 +1,17 @@
 //! Who holds a job: leases, fences, and what happens when a worker goes away.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use mission_core::{Failure, Outcome};
-use mission_jobs::{Claimed, Ran, Settings, State};
+use mission_jobs::{Settings, State};
 use tokio::sync::Notify;
 
 use crate::documents::cleanup;
 use crate::redis_server::RedisServer;
-use crate::worker::{DropFlag, SetOnDrop, Worker, brisk, done, eventually, put, reaches, short_lease};
+use crate::worker::{DropFlag, Gate, Worker, brisk, done, eventually, never_ends, put, reaches, short_lease};
 
 const NEVER: Duration = Duration::from_secs(3600);
-
-/// A handler that says when it begins, and is done when told so.
-fn waits(
-    begun: &Arc<Notify>,
-    go_on: &Arc<Notify>,
-    end: fn() -> Ran,
-) -> impl Fn(Claimed) -> BoxFuture<'static, Ran> + Clone + use<> {
-    let (begun, go_on) = (begun.clone(), go_on.clone());
-    move |_| {
-        let (begun, go_on) = (begun.clone(), go_on.clone());
-        Box::pin(async move {
-            begun.notify_one();
-            go_on.notified().await;
-            end()
-        })
-    }
-}
 
 #[tokio::test]
 async fn a_worker_that_was_fenced_out_cannot_end_the_job() {
@@ -42,21 +23,20 @@ async fn a_worker_that_was_fenced_out_cannot_end_the_job() {
     // One slot, and as if frozen: it neither renews its lease nor learns that it lost it.
     let lease = Duration::from_millis(200);
     let frozen = Settings { concurrency: 1, lease, renew: NEVER, sweep: NEVER, ..brisk() };
-    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (slow, quick) = (Gate::default(), Gate::default());
     let stale = || Outcome::Permanent(Failure::new("stale", "from the old worker")).into();
-    let old = Worker::start(&queue, frozen, waits(&begun, &go_on, stale));
-    begun.notified().await;
+    let old = Worker::start(&queue, frozen, slow.handler(stale));
+    slow.begun().await;
 
-    let (taken, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let _new = Worker::start(&queue, brisk(), waits(&taken, &finish, done));
-    taken.notified().await;
-    go_on.notify_one();
+    let _new = Worker::start(&queue, brisk(), quick.handler(done));
+    quick.begun().await;
+    slow.open();
     old.stop();
     old.ended().await;
     let record = queue.get(job.id).await.unwrap().unwrap();
     assert_eq!((record.state, record.runs, record.history.len()), (State::Running, 2, 1));
 
-    finish.notify_one();
+    quick.open();
     let record = reaches(&queue, job.id, State::Done).await;
     assert_eq!(record.history.iter().map(|run| run.result.outcome.as_str()).collect::<Vec<_>>(), ["lost", "done"]);
     assert_ne!(record.history[0].worker, record.history[1].worker);
@@ -70,17 +50,8 @@ async fn a_handler_is_cancelled_when_its_lease_is_lost() {
     put(&queue, &job).await;
 
     let (begun, cancelled) = (Arc::new(Notify::new()), DropFlag::default());
-    let _worker = Worker::start(&queue, Settings { renew: Duration::from_millis(50), ..brisk() }, {
-        let (begun, cancelled) = (begun.clone(), cancelled.clone());
-        move |_| {
-            let (begun, guard) = (begun.clone(), SetOnDrop(cancelled.clone()));
-            async move {
-                let _guard = guard;
-                begun.notify_one();
-                std::future::pending().await
-            }
-        }
-    });
+    let _worker =
+        Worker::start(&queue, Settings { renew: Duration::from_millis(50), ..brisk() }, never_ends(&begun, &cancelled));
     begun.notified().await;
     assert!(!cancelled.is_set());
     // As if somebody else had claimed it meanwhile.
@@ -151,17 +122,7 @@ async fn unfinished_jobs_are_handed_back_after_the_grace_time() {
 
     let (begun, cancelled) = (Arc::new(Notify::new()), DropFlag::default());
     let settings = Settings { grace: Duration::from_millis(50), ..brisk() };
-    let worker = Worker::start(&queue, settings, {
-        let (begun, cancelled) = (begun.clone(), cancelled.clone());
-        move |_| {
-            let (begun, guard) = (begun.clone(), SetOnDrop(cancelled.clone()));
-            async move {
-                let _guard = guard;
-                begun.notify_one();
-                std::future::pending().await
-            }
-        }
-    });
+    let worker = Worker::start(&queue, settings, never_ends(&begun, &cancelled));
     begun.notified().await;
     worker.stop();
     worker.ended().await;
@@ -181,24 +142,13 @@ async fn running_jobs_may_finish_while_the_worker_stops_and_no_more_begin() {
     let (first, second) = (cleanup(1, 1), cleanup(1, 2));
     queue.enqueue(&[first.clone(), second.clone()]).await.unwrap();
 
-    let (begun, go_on, runs) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(AtomicU32::new(0)));
-    let worker = Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, {
-        let (begun, go_on, runs) = (begun.clone(), go_on.clone(), runs.clone());
-        move |_| {
-            let (begun, go_on, runs) = (begun.clone(), go_on.clone(), runs.clone());
-            async move {
-                runs.fetch_add(1, Ordering::SeqCst);
-                begun.notify_one();
-                go_on.notified().await;
-                done()
-            }
-        }
-    });
-    begun.notified().await;
+    let gate = Gate::default();
+    let worker = Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, gate.handler(done));
+    gate.begun().await;
     worker.stop();
-    go_on.notify_one();
+    gate.open();
     worker.ended().await;
-    assert_eq!(runs.load(Ordering::SeqCst), 1);
+    assert_eq!(gate.runs(), 1);
     assert_eq!(queue.get(first.id).await.unwrap().unwrap().state, State::Done);
     let waiting = queue.get(second.id).await.unwrap().unwrap();
     assert_eq!((waiting.state, waiting.attempts), (State::Ready, 0));

@@ -1,14 +1,16 @@
 //! A worker under apalis for tests, with a handler given as a closure.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use apalis_core::error::WorkerError;
 use apalis_core::worker::builder::WorkerBuilder;
 use apalis_core::worker::context::WorkerContext;
+use futures_util::future::BoxFuture;
 use mission_core::{Failure, Outcome, Report};
 use mission_jobs::{Claimed, Enqueued, Envelope, JobRecord, Queue, Ran, RetryPolicy, Settings, State};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -107,10 +109,68 @@ impl DropFlag {
 }
 
 /// Sets the flag when dropped.
-pub(crate) struct SetOnDrop(pub(crate) DropFlag);
+struct SetOnDrop(DropFlag);
 
 impl Drop for SetOnDrop {
     fn drop(&mut self) {
         self.0.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Where a handler stops until the test lets it go on.
+#[derive(Clone, Default)]
+pub(crate) struct Gate {
+    begun: Arc<Notify>,
+    go_on: Arc<Notify>,
+    runs: Arc<AtomicU32>,
+}
+
+impl Gate {
+    /// A handler that stops there, and then ends like that.
+    pub(crate) fn handler(
+        &self,
+        end: fn() -> Ran,
+    ) -> impl Fn(Claimed) -> BoxFuture<'static, Ran> + Clone + Send + 'static {
+        let gate = self.clone();
+        move |_| {
+            let gate = gate.clone();
+            Box::pin(async move {
+                gate.runs.fetch_add(1, Ordering::SeqCst);
+                gate.begun.notify_one();
+                gate.go_on.notified().await;
+                end()
+            })
+        }
+    }
+
+    /// Waits until a run has begun.
+    pub(crate) async fn begun(&self) {
+        self.begun.notified().await;
+    }
+
+    /// Lets one run go on.
+    pub(crate) fn open(&self) {
+        self.go_on.notify_one();
+    }
+
+    /// How many runs have begun.
+    pub(crate) fn runs(&self) -> u32 {
+        self.runs.load(Ordering::SeqCst)
+    }
+}
+
+/// A handler that never ends by itself: says when it begins, and sets the flag when it is stopped.
+pub(crate) fn never_ends(
+    begun: &Arc<Notify>,
+    stopped: &DropFlag,
+) -> impl Fn(Claimed) -> BoxFuture<'static, Ran> + Clone + Send + 'static {
+    let (begun, stopped) = (begun.clone(), stopped.clone());
+    move |_| {
+        let (begun, guard) = (begun.clone(), SetOnDrop(stopped.clone()));
+        Box::pin(async move {
+            let _guard = guard;
+            begun.notify_one();
+            std::future::pending().await
+        })
     }
 }
