@@ -17,4 +17,4 @@ pub mod python;
 pub mod render;
 
 pub use model::{Job, Kind};
-pub use outcome::{Failure, Outcome, Report};
+pub use outcome::{Failure, Outcome, Report, Scope};

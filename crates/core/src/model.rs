@@ -3,6 +3,8 @@
 //! One JSON object is the same on the queue, on the command line and in test data. Parsing is strict:
 //! an unknown field, a wrong type or a missing key is refused with the path of the field and what to do.
 
+mod heartbeat_sync;
+mod inherited;
 mod parse;
 
 use std::fmt;
@@ -13,6 +15,7 @@ use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
+pub use inherited::Inherited;
 pub use parse::{DocumentError, MAX_DOCUMENT_BYTES, Problem};
 
 /// The four kinds of job, by the names used on the wire.
@@ -122,6 +125,9 @@ pub struct HeartbeatSync {
     pub gateway: Gateway,
     /// The agents, in the order of the document. May be empty.
     pub agents: Vec<Agent>,
+    /// Agents of the document that must not be written any more, for the report. No part of the document: see
+    /// [`HeartbeatSync::leave_out`].
+    pub left_out: Vec<Agent>,
 }
 
 /// A job that has nothing to do, and for whom.

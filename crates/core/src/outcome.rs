@@ -66,13 +66,34 @@ pub struct Failure {
     pub message: String,
     /// The next action of a person, where there is one; a command if possible.
     pub action: Option<String>,
+    /// Whom it concerns besides this job.
+    pub scope: Scope,
+}
+
+/// Whether other jobs of the same gateway would fail the same way now. Decided beside each error; where it cannot be
+/// told, it is the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// They would not, as far as can be told: it is about this job's agent, document or request.
+    #[default]
+    Job,
+    /// They would: the gateway is away, busy, or lets nobody in.
+    Gateway,
 }
 
 impl Failure {
-    /// A failure without an action.
+    /// A failure of this job alone, without an action.
     #[must_use]
     pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into(), action: None }
+        Self { code: code.to_owned(), message: message.into(), action: None, scope: Scope::Job }
+    }
+
+    /// The same failure, as one that all jobs of the gateway share.
+    #[must_use]
+    pub const fn of_gateway(mut self) -> Self {
+        self.scope = Scope::Gateway;
+        self
     }
 
     /// The same failure with the next action of a person.
@@ -94,7 +115,8 @@ pub struct Report {
     pub written: Vec<String>,
     /// What was left out on purpose, and why.
     pub skipped: Vec<Skipped>,
-    /// The gateway as it presented itself; none when it was not asked.
+    /// The gateway as it presented itself. There if and only if the run had a session with it, be it one that was open
+    /// already: the queue takes a report with this as proof that the gateway can be reached.
     pub gateway: Option<GatewayFacts>,
     /// Requests sent, `connect` included.
     pub rpc_count: u32,

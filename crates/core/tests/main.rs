@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod connection;
+mod heartbeats;
 mod outcomes;
 mod roster;
 mod scripted;

@@ -4,19 +4,27 @@ use super::{FlowError, config};
 use crate::gateway::Call;
 use crate::gateway::roster::{self, DesiredAgent};
 use crate::heartbeat;
-use crate::keys::AgentKeys;
+use crate::keys::{self, AgentKeys};
 use crate::model::{Agent, HeartbeatSync};
 use crate::outcome::Report;
 
-/// Makes the heartbeats of all agents as wanted. Where an agent comes twice, its last entry counts.
+/// Makes the heartbeats of all agents as wanted. Where an agent comes twice, its last entry counts. Where none
+/// is left to write, the gateway is not asked.
 pub(super) async fn run(
     call: &Call,
     job: &HeartbeatSync,
     report: &mut Report,
 ) -> Result<Option<&'static str>, FlowError> {
+    for agent in &job.left_out {
+        let agent = keys::openclaw_agent_id(agent);
+        report.skip(format!("agent {agent}"), "cleaned up after this job was enqueued");
+    }
     let desired = desired(job);
     if desired.is_empty() {
-        report.summary = "no agents to sync".into();
+        report.summary = match report.skipped.len() {
+            0 => "no agents to sync".into(),
+            gone => format!("no agents to sync; {gone} were cleaned up after this job was enqueued"),
+        };
         return Ok(None);
     }
     let shape = config::settle(call, &desired, report).await?;

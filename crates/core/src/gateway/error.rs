@@ -72,8 +72,7 @@ impl RpcError {
     /// The config keys that the gateway does not know, as dotted paths.
     #[must_use]
     pub fn unrecognized_keys(&self) -> Vec<String> {
-        let issues = self.details.get("issues").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        issues
+        self.issues()
             .iter()
             .filter_map(|issue| {
                 let path = issue.get("path")?.as_str()?;
@@ -82,6 +81,17 @@ impl RpcError {
             })
             .flatten()
             .collect()
+    }
+
+    /// Whether all that is wrong with a config is in heartbeats of single agents, which jobs write.
+    fn is_about_heartbeats(&self) -> bool {
+        let mut paths = self.issues().iter().map(|issue| issue.get("path").and_then(Value::as_str).unwrap_or_default());
+        let of_agent = |path: &str| path.starts_with("agents.list.") || path.starts_with("agents.entries.");
+        !self.issues().is_empty() && paths.all(|path| of_agent(path) && path.contains(".heartbeat"))
+    }
+
+    fn issues(&self) -> &[Value] {
+        self.details.get("issues").and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
     fn detail(&self, key: &str) -> Option<&str> {
@@ -240,43 +250,55 @@ fn is_starting(error: &RpcError) -> bool {
     error.code == "UNAVAILABLE" && WORDS.iter().any(|word| error.says(word))
 }
 
-/// The table: which error ends a run in which outcome.
+/// The table: which error ends a run in which outcome, and whether it is the gateway's or the job's.
 impl From<GatewayError> for Outcome {
     fn from(error: GatewayError) -> Self {
         let text = error.to_string();
         let ambiguous = error.may_have_been_carried_out();
         match error {
-            GatewayError::Unreachable { .. } => Self::Transient(Failure::new("unreachable", text)),
+            GatewayError::Unreachable { .. } => Self::Transient(Failure::new("unreachable", text).of_gateway()),
             GatewayError::NotAGateway { .. } => Self::Blocked(
-                Failure::new("not_a_gateway", text).with_action("correct the gateway's url in the main backend"),
+                Failure::new("not_a_gateway", text)
+                    .of_gateway()
+                    .with_action("correct the gateway's url in the main backend"),
             ),
             GatewayError::Tls { .. } => Self::Blocked(
                 Failure::new("tls", text)
+                    .of_gateway()
                     .with_action("give the gateway a certificate that this machine trusts, or set allow_insecure_tls"),
             ),
             GatewayError::Starting { retry_after, .. } => {
-                Self::Busy { retry_after, failure: Failure::new("gateway_starting", text) }
+                Self::Busy { retry_after, failure: Failure::new("gateway_starting", text).of_gateway() }
             }
             GatewayError::Refused(error) => refused(&error),
             GatewayError::MissingScope { request } => Self::Blocked(pairing(text, request.as_deref())),
-            GatewayError::TooOld { .. } => Self::Blocked(
-                Failure::new("gateway_too_old", text).with_action("upgrade the gateway to 2026.2.9 or newer"),
-            ),
+            GatewayError::TooOld { .. } => Self::Blocked(too_old(text)),
             GatewayError::Rpc { method, error } => answered(method, &error),
+            // All runs share one connection: when it is lost, it is lost for all. But a frame that is too large (1009) is
+            // the fault of the one that sent it.
+            GatewayError::Closed { code, .. } if ambiguous && code != Some(1009) => {
+                Self::Ambiguous(Failure::new("unknown_effect", text).of_gateway())
+            }
+            // The rest is the job's, here and below: a gateway that falls silent is `Closed` and one that takes too long to
+            // connect is `Unreachable`. So this one lives, and only this request has no good answer.
             GatewayError::Closed { .. } | GatewayError::Timeout { .. } | GatewayError::Garbage { .. } if ambiguous => {
                 Self::Ambiguous(Failure::new("unknown_effect", text))
             }
             GatewayError::Closed { code: Some(1012 | 1013), .. } => {
-                Self::Busy { retry_after: None, failure: Failure::new("gateway_restarting", text) }
+                Self::Busy { retry_after: None, failure: Failure::new("gateway_restarting", text).of_gateway() }
             }
             GatewayError::TooLarge { .. } | GatewayError::Closed { code: Some(1009), .. } => Self::Permanent(
                 Failure::new("too_large", text).with_action("shorten the templates or texts of this agent"),
             ),
-            GatewayError::Closed { .. } => Self::Transient(Failure::new("connection_closed", text)),
+            GatewayError::Closed { .. } => Self::Transient(Failure::new("connection_closed", text).of_gateway()),
             GatewayError::Timeout { .. } => Self::Transient(Failure::new("timeout", text)),
+            GatewayError::Garbage { method: Method::Connect, .. } => {
+                Self::Transient(Failure::new("garbage", text).of_gateway())
+            }
             GatewayError::Garbage { .. } => Self::Transient(Failure::new("garbage", text)),
             GatewayError::ConfigInvalid { .. } => Self::Blocked(
                 Failure::new("gateway_config_invalid", text)
+                    .of_gateway()
                     .with_action("run `openclaw doctor` on the gateway and correct its config"),
             ),
             GatewayError::NotKept { .. } => Self::Transient(Failure::new("not_kept", text)),
@@ -284,7 +306,7 @@ impl From<GatewayError> for Outcome {
     }
 }
 
-/// An error answer to `connect`.
+/// An error answer to `connect`. It is the gateway's whatever it says: all jobs connect the same way.
 fn refused(error: &RpcError) -> Outcome {
     let text = format!("the gateway refused the connection: {}", error.quote());
     let detail = error.detail("code").unwrap_or_default();
@@ -295,12 +317,13 @@ fn refused(error: &RpcError) -> Outcome {
         return Outcome::Busy {
             retry_after: Some(error.retry_after_ms.map_or(Duration::from_secs(300), Duration::from_millis)),
             failure: Failure::new("auth_rate_limited", text)
+                .of_gateway()
                 .with_action("check the gateway's token in the main backend; the gateway has locked this address"),
         };
     }
     if error.code == "UNAVAILABLE" {
         let retry_after = error.retry_after_ms.map(Duration::from_millis);
-        return Outcome::Busy { retry_after, failure: Failure::new("gateway_starting", text) };
+        return Outcome::Busy { retry_after, failure: Failure::new("gateway_starting", text).of_gateway() };
     }
     let (code, action) = if error.says("unauthorized") || error.says("device identity required") {
         ("unauthorized", "set the gateway's token (`gateway.auth.token` of its config) in the main backend")
@@ -316,7 +339,7 @@ fn refused(error: &RpcError) -> Outcome {
     } else {
         ("refused", "see the gateway's log; this worker connects as `gateway-client`")
     };
-    Outcome::Blocked(Failure::new(code, text).with_action(action))
+    Outcome::Blocked(Failure::new(code, text).of_gateway().with_action(action))
 }
 
 /// An error answer to any other method, after the flows have dealt with those that they expect.
@@ -324,11 +347,12 @@ fn answered(method: Method, error: &RpcError) -> Outcome {
     let text = format!("{}: {}", method.as_str(), error.quote());
     if error.says("rate limit") {
         let retry_after = Some(error.retry_after_ms.map_or(Duration::from_secs(60), Duration::from_millis));
-        return Outcome::Busy { retry_after, failure: Failure::new("rate_limited", text) };
+        // Gateways count by client, and to them all jobs are one.
+        return Outcome::Busy { retry_after, failure: Failure::new("rate_limited", text).of_gateway() };
     }
     if error.says("config base hash required") {
         let action = "the gateway shows no hash of its config; see its log, and upgrade it";
-        return Outcome::Blocked(Failure::new("no_config_hash", text).with_action(action));
+        return Outcome::Blocked(Failure::new("no_config_hash", text).of_gateway().with_action(action));
     }
     if error.says("config write rejected") {
         let action = "the gateway protects its config against large changes; make this one on the gateway, then retry";
@@ -337,7 +361,7 @@ fn answered(method: Method, error: &RpcError) -> Outcome {
     if error.code == "UNAVAILABLE" {
         let retry_after = error.retry_after_ms.map(Duration::from_millis);
         return if is_starting(error) || retry_after.is_some() {
-            Outcome::Busy { retry_after, failure: Failure::new("gateway_busy", text) }
+            Outcome::Busy { retry_after, failure: Failure::new("gateway_busy", text).of_gateway() }
         } else {
             // The gateway tried and failed: a full disk, a locked store. It may pass.
             Outcome::Transient(Failure::new("gateway_failed", text))
@@ -347,15 +371,12 @@ fn answered(method: Method, error: &RpcError) -> Outcome {
         return Outcome::Blocked(pairing(text, None));
     }
     if error.says("unknown method") {
-        return Outcome::Blocked(
-            Failure::new("gateway_too_old", text).with_action("upgrade the gateway to 2026.2.9 or newer"),
-        );
+        return Outcome::Blocked(too_old(text));
     }
     if error.says("invalid config") {
-        return Outcome::Blocked(
-            Failure::new("gateway_config_invalid", text)
-                .with_action("correct what the gateway names in its config, or in the agent's heartbeat_config"),
-        );
+        let failure = Failure::new("gateway_config_invalid", text)
+            .with_action("correct what the gateway names in its config, or in the agent's heartbeat_config");
+        return Outcome::Blocked(if error.is_about_heartbeats() { failure } else { failure.of_gateway() });
     }
     if error.is_config_stale() || error.is_agent_unknown() {
         return Outcome::Transient(Failure::new("conflict", text));
@@ -369,5 +390,9 @@ fn pairing(text: String, request: Option<&str>) -> Failure {
         Some(id) => format!("run `openclaw devices approve {id}` on the gateway"),
         None => "run `openclaw devices list` on the gateway and approve this worker's device".to_owned(),
     };
-    Failure::new("pairing_required", text).with_action(command)
+    Failure::new("pairing_required", text).of_gateway().with_action(command)
+}
+
+fn too_old(text: String) -> Failure {
+    Failure::new("gateway_too_old", text).of_gateway().with_action("upgrade the gateway to 2026.2.9 or newer")
 }

@@ -184,7 +184,7 @@ impl Document {
             }
             (Kind::Cleanup, Some(agent), ..) => Some(Job::Cleanup(Box::new(Cleanup { gateway, agent }))),
             (Kind::HeartbeatSync, _, Some(agents), ..) => {
-                Some(Job::HeartbeatSync(Box::new(HeartbeatSync { gateway, agents })))
+                Some(Job::HeartbeatSync(Box::new(HeartbeatSync { gateway, agents, left_out: Vec::new() })))
             }
             _ => None,
         };

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use mission_core::Outcome;
+use mission_core::Scope::{Gateway, Job};
 use mission_core::gateway::{GatewayError, Method, RpcError};
+use mission_core::{Outcome, Scope};
 use serde_json::{Value, json};
 
 fn answer(error: Value) -> Box<RpcError> {
@@ -22,6 +23,10 @@ fn name_and_code(outcome: &Outcome) -> (&str, &str) {
     (outcome.name(), outcome.failure().map_or("", |failure| &failure.code))
 }
 
+fn name_and_scope(outcome: &Outcome) -> (&str, Scope) {
+    (outcome.name(), outcome.failure().unwrap().scope)
+}
+
 #[test]
 fn a_refused_connection() {
     let cases = [
@@ -37,6 +42,7 @@ fn a_refused_connection() {
     for (code, message, outcome, expected) in cases {
         let ended = refused(json!({ "code": code, "message": message }));
         assert_eq!(name_and_code(&ended), (outcome, expected), "{message}");
+        assert_eq!(name_and_scope(&ended).1, Gateway, "{message}: all jobs connect the same way");
         let says_what_to_do = ended.failure().unwrap().action.is_some();
         assert!(says_what_to_do || outcome == "busy", "{message}: a person has to know what to do");
     }
@@ -50,19 +56,39 @@ fn an_error_answer() {
             "INVALID_REQUEST",
             "config changed since last load; re-run config.get and retry",
             "transient",
+            Job,
         ),
-        (Method::ConfigPatch, "INVALID_REQUEST", "invalid config: tools: Unrecognized key: \"x\"", "blocked"),
-        (Method::ConfigPatch, "UNAVAILABLE", "Error: Config write rejected: (size-drop:1924->949)", "blocked"),
-        (Method::FilesSet, "INVALID_REQUEST", "missing scope: operator.admin", "blocked"),
-        (Method::FilesGet, "INVALID_REQUEST", "unknown method: agents.files.get", "blocked"),
-        (Method::FilesGet, "INVALID_REQUEST", "unknown agent id", "transient"),
-        (Method::AgentsDelete, "INVALID_REQUEST", "\"main\" cannot be deleted", "permanent"),
-        (Method::AgentsCreate, "UNAVAILABLE", "Error: ENOTDIR: not a directory, mkdir '/x'", "transient"),
-        (Method::SessionsList, "UNAVAILABLE", "sessions.list unavailable during gateway restart", "busy"),
-        (Method::SessionsPatch, "UNAVAILABLE", "The server is busy. Please try again in a moment.", "busy"),
+        (Method::ConfigPatch, "INVALID_REQUEST", "invalid config: tools: Unrecognized key: \"x\"", "blocked", Gateway),
+        (Method::ConfigPatch, "INVALID_REQUEST", "config base hash required; re-run config.get", "blocked", Gateway),
+        (Method::ConfigPatch, "UNAVAILABLE", "Error: Config write rejected: (size-drop:1924->949)", "blocked", Job),
+        (Method::ConfigPatch, "UNAVAILABLE", "rate limit exceeded for config.patch; retry after 60s", "busy", Gateway),
+        (Method::FilesSet, "INVALID_REQUEST", "missing scope: operator.admin", "blocked", Gateway),
+        (Method::FilesGet, "INVALID_REQUEST", "unknown method: agents.files.get", "blocked", Gateway),
+        (Method::FilesGet, "INVALID_REQUEST", "unknown agent id", "transient", Job),
+        (Method::AgentsDelete, "INVALID_REQUEST", "\"main\" cannot be deleted", "permanent", Job),
+        (Method::AgentsCreate, "UNAVAILABLE", "Error: ENOTDIR: not a directory, mkdir '/x'", "transient", Job),
+        (Method::SessionsList, "UNAVAILABLE", "sessions.list unavailable during gateway restart", "busy", Gateway),
+        (Method::SessionsPatch, "UNAVAILABLE", "The server is busy. Please try again in a moment.", "busy", Gateway),
     ];
-    for (method, code, message, outcome) in cases {
-        assert_eq!(answered(method, json!({ "code": code, "message": message })).name(), outcome, "{message}");
+    for (method, code, message, outcome, scope) in cases {
+        let ended = answered(method, json!({ "code": code, "message": message }));
+        assert_eq!(name_and_scope(&ended), (outcome, scope), "{message}");
+    }
+}
+
+#[test]
+fn an_invalid_config_is_the_jobs_fault_if_only_heartbeats_are_wrong() {
+    let cases = [
+        (vec!["agents.entries.ada.heartbeat.every"], Job),
+        (vec!["agents.list.3.heartbeat", "agents.list.3.heartbeat.every"], Job),
+        (vec!["agents.entries.ada.heartbeat.every", "tools"], Gateway),
+        (vec!["agents.defaults.heartbeat.every"], Gateway),
+        (vec![], Gateway),
+    ];
+    for (paths, scope) in cases {
+        let issues: Vec<Value> = paths.iter().map(|path| json!({ "path": path, "message": "Invalid input" })).collect();
+        let error = json!({ "code": "INVALID_REQUEST", "message": "invalid config", "details": { "issues": issues } });
+        assert_eq!(name_and_scope(&answered(Method::ConfigPatch, error)), ("blocked", scope), "{paths:?}");
     }
 }
 
@@ -76,14 +102,63 @@ fn a_rate_limit_is_obeyed() {
 
 #[test]
 fn a_lost_connection_is_ambiguous_only_after_a_write_was_sent() {
-    let closed = |method, code, sent| Outcome::from(GatewayError::Closed { method, code, reason: String::new(), sent });
-    assert_eq!(closed(Method::FilesSet, Some(1012), true).name(), "ambiguous");
-    assert_eq!(closed(Method::FilesSet, Some(1012), false).name(), "busy");
-    assert_eq!(closed(Method::ConfigGet, Some(1013), true).name(), "busy");
-    assert_eq!(closed(Method::ConfigGet, Some(1006), true).name(), "transient");
-    let late = |method| Outcome::from(GatewayError::Timeout { method, after: Duration::from_secs(90) });
-    assert_eq!(late(Method::ConfigPatch).name(), "ambiguous");
-    assert_eq!(late(Method::ConfigGet).name(), "transient");
+    let cases = [
+        (Method::FilesSet, Some(1012), true, "ambiguous", Gateway),
+        (Method::FilesSet, None, true, "ambiguous", Gateway),
+        (Method::FilesSet, Some(1012), false, "busy", Gateway),
+        (Method::FilesSet, None, false, "transient", Gateway),
+        (Method::ConfigGet, Some(1013), true, "busy", Gateway),
+        (Method::ConfigGet, Some(1006), true, "transient", Gateway),
+        // Too large a frame.
+        (Method::FilesSet, Some(1009), true, "ambiguous", Job),
+        (Method::ConfigGet, Some(1009), true, "permanent", Job),
+    ];
+    for (method, code, sent, outcome, scope) in cases {
+        let ended = GatewayError::Closed { method, code, reason: String::new(), sent }.into();
+        assert_eq!(name_and_scope(&ended), (outcome, scope), "{method:?} {code:?} {sent}");
+    }
+}
+
+#[test]
+fn a_request_without_a_good_answer_on_a_connection_that_holds_is_the_jobs_fault() {
+    for (method, outcome) in [(Method::ConfigPatch, "ambiguous"), (Method::ConfigGet, "transient")] {
+        let late = GatewayError::Timeout { method, after: Duration::from_secs(90) }.into();
+        assert_eq!(name_and_scope(&late), (outcome, Job), "{method:?}");
+        let odd = GatewayError::Garbage { method, reason: String::new() }.into();
+        assert_eq!(name_and_scope(&odd), (outcome, Job), "{method:?}");
+    }
+}
+
+#[test]
+fn everything_else_that_can_go_wrong() {
+    let reason = String::new;
+    let cases = [
+        (GatewayError::Unreachable { reason: reason() }, "transient", "unreachable", Gateway),
+        (GatewayError::NotAGateway { reason: reason() }, "blocked", "not_a_gateway", Gateway),
+        (GatewayError::Tls { reason: reason() }, "blocked", "tls", Gateway),
+        (GatewayError::Starting { reason: reason(), retry_after: None }, "busy", "gateway_starting", Gateway),
+        (GatewayError::MissingScope { request: None }, "blocked", "pairing_required", Gateway),
+        (GatewayError::TooOld { method: "agents.files.get" }, "blocked", "gateway_too_old", Gateway),
+        (GatewayError::Garbage { method: Method::Connect, reason: reason() }, "transient", "garbage", Gateway),
+        (GatewayError::ConfigInvalid { reason: reason() }, "blocked", "gateway_config_invalid", Gateway),
+        (GatewayError::TooLarge { method: Method::FilesSet, size: 2, limit: 1 }, "permanent", "too_large", Job),
+        (GatewayError::NotKept { what: "config".into(), rounds: 4 }, "transient", "not_kept", Job),
+    ];
+    for (error, outcome, code, scope) in cases {
+        let ended = Outcome::from(error);
+        assert_eq!(name_and_code(&ended), (outcome, code));
+        assert_eq!(name_and_scope(&ended).1, scope, "{code}");
+    }
+}
+
+#[test]
+fn a_failure_shows_its_scope() {
+    let shown = |error: GatewayError| json!(Outcome::from(error).failure().unwrap());
+    let unreachable = json!({
+        "code": "unreachable", "message": "cannot reach the gateway: gone", "action": null, "scope": "gateway",
+    });
+    assert_eq!(shown(GatewayError::Unreachable { reason: "gone".into() }), unreachable);
+    assert_eq!(shown(GatewayError::NotKept { what: "x".into(), rounds: 1 })["scope"], "job");
 }
 
 #[test]

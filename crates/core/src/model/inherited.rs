@@ -1,0 +1,119 @@
+//! What a job takes over from jobs that it replaces.
+
+use super::{Action, Job, Options};
+
+/// What was asked for once and must not be lost when a newer job for the same agent replaces the one that asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Inherited {
+    /// Write BOOTSTRAP.md even in an update that would leave it out.
+    pub force_bootstrap: bool,
+    /// Start the agent's session afresh at the end.
+    pub reset_session: bool,
+    /// The agent is new: an update acts as a first provisioning.
+    pub provision: bool,
+}
+
+impl Job {
+    /// What the job itself asks for of what can be inherited; nothing for the kinds that do not provision.
+    #[must_use]
+    pub fn flags(&self) -> Inherited {
+        self.options().map_or_else(Inherited::default, |options| Inherited {
+            force_bootstrap: options.force_bootstrap,
+            reset_session: options.reset_session,
+            provision: options.action == Action::Provision,
+        })
+    }
+
+    /// Adds what is inherited to what the job asks for itself; nothing is taken from it. No effect on the kinds that
+    /// do not provision.
+    pub fn inherit(&mut self, inherited: Inherited) {
+        let Some(options) = self.options_mut() else { return };
+        options.force_bootstrap |= inherited.force_bootstrap;
+        options.reset_session |= inherited.reset_session;
+        if inherited.provision {
+            options.action = Action::Provision;
+        }
+    }
+
+    const fn options(&self) -> Option<&Options> {
+        match self {
+            Self::Provision(job) => Some(&job.options),
+            Self::ProvisionMain(job) => Some(&job.options),
+            Self::Cleanup(_) | Self::HeartbeatSync(_) | Self::Nothing(_) => None,
+        }
+    }
+
+    const fn options_mut(&mut self) -> Option<&mut Options> {
+        match self {
+            Self::Provision(job) => Some(&mut job.options),
+            Self::ProvisionMain(job) => Some(&mut job.options),
+            Self::Cleanup(_) | Self::HeartbeatSync(_) | Self::Nothing(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::Kind;
+
+    const ALL: Inherited = Inherited { force_bootstrap: true, reset_session: true, provision: true };
+    const NONE: Inherited = Inherited { force_bootstrap: false, reset_session: false, provision: false };
+
+    fn job(kind: Kind, options: &Value) -> Job {
+        let id = Uuid::from_u128(1);
+        let agent = json!({ "id": id, "name": "Ada" });
+        let mut document = json!({
+            "version": 1,
+            "kind": kind.as_str(),
+            "gateway": { "id": id, "url": "ws://localhost", "workspace_root": "/w" },
+            "auth_token": "t",
+            "board": { "id": id, "name": "Launch" },
+            "options": options,
+        });
+        if kind == Kind::HeartbeatSync {
+            document["agents"] = json!([agent]);
+        } else {
+            document["agent"] = agent;
+        }
+        Job::from_value(document).expect("a valid document")
+    }
+
+    #[test]
+    fn each_flag_is_inherited_by_itself() {
+        for kind in [Kind::Provision, Kind::ProvisionMain] {
+            for flags in [
+                NONE,
+                Inherited { force_bootstrap: true, ..NONE },
+                Inherited { reset_session: true, ..NONE },
+                Inherited { provision: true, ..NONE },
+                ALL,
+            ] {
+                let mut update = job(kind, &json!({ "action": "update" }));
+                assert_eq!(update.flags(), NONE);
+                update.inherit(flags);
+                assert_eq!(update.flags(), flags, "{kind}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_job_asks_for_itself_stays() {
+        let mut own = job(Kind::Provision, &json!({ "force_bootstrap": true, "reset_session": true }));
+        assert_eq!(own.flags(), ALL, "the action of a document that names none is provision");
+        own.inherit(NONE);
+        assert_eq!(own.flags(), ALL);
+    }
+
+    #[test]
+    fn other_kinds_neither_ask_nor_inherit() {
+        for kind in [Kind::Cleanup, Kind::HeartbeatSync] {
+            let mut other = job(kind, &json!({ "force_bootstrap": true }));
+            other.inherit(ALL);
+            assert_eq!(other.flags(), NONE, "{kind}");
+        }
+    }
+}

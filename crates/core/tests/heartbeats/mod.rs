@@ -1,0 +1,81 @@
+//! Heartbeat sync of agents of which some have been cleaned up meanwhile.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use mission_core::apply::Applier;
+use mission_core::gateway::{Clients, DeviceIdentity, Limits};
+use mission_core::mirror::Mirror;
+use mission_core::render::{Renderer, TemplatesConfig};
+use mission_core::{Job, Outcome, Report};
+use serde_json::json;
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+use crate::scripted::Scripted;
+
+const ADA: Uuid = Uuid::from_u128(1);
+const BO: Uuid = Uuid::from_u128(2);
+
+/// Runs a sync of Ada and Bo on the gateway at that port, after these agents have been cleaned up.
+async fn sync(port: u16, cleaned_up: &[Uuid]) -> Report {
+    let document = json!({
+        "version": 1,
+        "kind": "heartbeat-sync",
+        "gateway": { "id": Uuid::from_u128(9), "url": format!("ws://127.0.0.1:{port}"), "workspace_root": "/w" },
+        "agents": [{ "id": ADA, "name": "Ada" }, { "id": BO, "name": "Bo" }],
+    });
+    let mut job = Job::from_value(document).unwrap();
+    let Job::HeartbeatSync(sync) = &mut job else { panic!("{job:?}") };
+    sync.leave_out(&cleaned_up.iter().copied().collect::<HashSet<_>>());
+    let applier = Applier {
+        clients: Clients::new(Arc::new(DeviceIdentity::ephemeral()), Limits::default()),
+        renderer: Renderer::new(TemplatesConfig::default()),
+        mirror: Mirror::new("").unwrap(),
+        base_url: None,
+    };
+    match applier.apply(&job).await.outcome {
+        Outcome::Done(report) => *report,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn skipped(report: &Report) -> Vec<(&str, &str)> {
+    report.skipped.iter().map(|skipped| (skipped.what.as_str(), skipped.why.as_str())).collect()
+}
+
+#[tokio::test]
+async fn an_agent_that_is_left_out_is_reported_and_not_written() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut gateway = Scripted::open(listener.accept().await.unwrap().0, json!({})).await;
+        // Bo is as it should be. If Ada were wanted, a write would follow, and be no answer to this.
+        let heartbeat = json!({ "every": "10m", "target": "none", "includeReasoning": false });
+        let shown = json!({ "showOk": false, "showAlerts": true, "useIndicator": true });
+        let config = json!({
+            "agents": { "list": [{ "id": "bo", "workspace": "/w/workspace-bo", "heartbeat": heartbeat }] },
+            "channels": { "defaults": { "heartbeat": shown } },
+        });
+        while let Some(request) = gateway.request().await {
+            assert_eq!(request["method"], "config.get");
+            gateway.answer(&request, &json!({ "config": config })).await;
+        }
+    });
+    let report = sync(port, &[ADA]).await;
+    assert_eq!(skipped(&report), [("agent ada", "cleaned up after this job was enqueued")]);
+    assert_eq!(report.summary, "the heartbeats of 1 agents were as they should be; nothing was written");
+    assert!(report.gateway.is_some(), "it was asked");
+}
+
+#[tokio::test]
+async fn a_sync_of_which_nothing_is_left_is_done_without_the_gateway() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let report = sync(port, &[ADA, BO]).await;
+    let why = "cleaned up after this job was enqueued";
+    assert_eq!(skipped(&report), [("agent ada", why), ("agent bo", why)]);
+    assert_eq!(report.summary, "no agents to sync; 2 were cleaned up after this job was enqueued");
+    assert_eq!((report.gateway, report.rpc_count), (None, 0), "it was not asked");
+}
