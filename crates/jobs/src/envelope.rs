@@ -7,10 +7,21 @@ use mission_core::model::DocumentError;
 use mission_core::{Job, Kind};
 use uuid::Uuid;
 
-use crate::kinds;
+use crate::{flags, kinds};
 
 /// Version of the stored form, not of the document in it. A worker that meets another one buries the job.
 pub const SCHEMA_VERSION: u32 = 1;
+
+/// Version of the arguments of `enqueue.lua`.
+pub(crate) const WIRE_VERSION: u32 = 1;
+/// The priority of a job that has no other.
+pub const PRIORITY_DEFAULT: u8 = 5;
+/// The priority that comes last; 0 comes first.
+pub const PRIORITY_LAST: u8 = 9;
+/// Longest idempotency key, in bytes.
+pub const MAX_KEY_BYTES: usize = 200;
+/// Longest life of an idempotency key, longest delay and longest time until a job expires: 30 days.
+pub const MAX_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A valid job on its way into the queue.
 ///
@@ -27,8 +38,16 @@ pub struct Envelope {
     pub lane: Uuid,
     /// What the job is about; see [`kinds::KindSpec::subject`].
     pub subject: String,
-    /// How long to wait before the first run; zero by default.
+    /// How long to wait before the first run; zero by default, [`MAX_TIME`] at most.
     pub delay: Duration,
+    /// Which jobs of a gateway come first: 0 to [`PRIORITY_LAST`], 0 first.
+    pub priority: u8,
+    /// After how long the job is dead if it is not done by then; never by default.
+    pub expires_in: Option<Duration>,
+    /// What makes another enqueueing of the same request the same job.
+    pub idempotency: Option<IdempotencyKey>,
+    /// What a job that replaces this one must inherit: letters as in `enqueue.lua`.
+    pub(crate) flags: String,
     /// The document, byte for byte as it was given.
     pub payload: Payload,
 }
@@ -45,15 +64,90 @@ impl Envelope {
             lane: job.gateway_id(),
             subject: (kinds::spec(kind).subject)(&job),
             delay: Duration::ZERO,
+            priority: PRIORITY_DEFAULT,
+            expires_in: None,
+            idempotency: None,
+            flags: flags::to_letters(job.flags()),
             payload: Payload(document.to_vec()),
         })
     }
 
     /// The same job, to be run after that time at the earliest.
     #[must_use]
-    pub const fn with_delay(mut self, delay: Duration) -> Self {
-        self.delay = delay;
+    pub fn with_delay(mut self, delay: Duration) -> Self {
+        self.delay = delay.min(MAX_TIME);
         self
+    }
+
+    /// The same job with another priority; more than [`PRIORITY_LAST`] is that.
+    #[must_use]
+    pub fn with_priority(mut self, priority: u8) -> Self {
+        self.priority = priority.min(PRIORITY_LAST);
+        self
+    }
+
+    /// The same job, to be dead with reason `expired` if it is not done after that time: 1 ms to [`MAX_TIME`].
+    #[must_use]
+    pub fn with_expiry(mut self, expires_in: Duration) -> Self {
+        self.expires_in = Some(expires_in.clamp(Duration::from_millis(1), MAX_TIME));
+        self
+    }
+
+    /// The same job under an idempotency key.
+    #[must_use]
+    pub fn with_idempotency_key(mut self, key: IdempotencyKey) -> Self {
+        self.idempotency = Some(key);
+        self
+    }
+}
+
+/// Names a request. As long as it lives, enqueueing under the same key stores nothing and answers the first job's id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    key: String,
+    life: Duration,
+}
+
+/// Why an idempotency key cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "an idempotency key has 1 to {MAX_KEY_BYTES} bytes, this one has {bytes}; shorten it, or hash what it is made of"
+)]
+pub struct KeyError {
+    /// How many it has.
+    pub bytes: usize,
+}
+
+impl IdempotencyKey {
+    /// How long a key lives that says nothing else: a day.
+    pub const LIFE: Duration = Duration::from_secs(24 * 3600);
+
+    /// A key of 1 to [`MAX_KEY_BYTES`] bytes that lives for [`Self::LIFE`].
+    pub fn new(key: impl Into<String>) -> Result<Self, KeyError> {
+        let key = key.into();
+        if key.is_empty() || key.len() > MAX_KEY_BYTES {
+            return Err(KeyError { bytes: key.len() });
+        }
+        Ok(Self { key, life: Self::LIFE })
+    }
+
+    /// The same key with another life, 1 s to [`MAX_TIME`].
+    #[must_use]
+    pub fn living(mut self, life: Duration) -> Self {
+        self.life = life.clamp(Duration::from_secs(1), MAX_TIME);
+        self
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// How long it lives.
+    #[must_use]
+    pub const fn life(&self) -> Duration {
+        self.life
     }
 }
 

@@ -27,12 +27,13 @@
 //! ```
 
 pub mod envelope;
+mod flags;
 pub mod kinds;
 pub mod queue;
 pub mod retry;
 pub mod run;
 
-pub use envelope::Envelope;
+pub use envelope::{Envelope, IdempotencyKey};
 pub use queue::{Consumer, Enqueued, JobRecord, Queue, QueueError, Settings, State};
 pub use retry::RetryPolicy;
 pub use run::{Claimed, Ran, Step};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use backoff::backoff::Backoff;
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
-use mission_core::Outcome;
+use mission_core::{Outcome, Scope};
 
 /// Shortest time to leave a busy gateway alone, whatever it asks for.
 pub const BUSY_MIN: Duration = Duration::from_millis(250);
@@ -59,6 +59,55 @@ pub enum Disposition {
     Dead(DeadReason),
 }
 
+/// What a run learnt of its gateway, which concerns all jobs of the lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Learnt {
+    /// Nothing for sure.
+    Nothing,
+    /// It serves this worker.
+    Reached,
+    /// It is there, and turns this worker away until a person has acted.
+    Blocked,
+    /// It asks to be left alone for that long.
+    Busy(Duration),
+    /// It cannot be reached; to be left alone for that long, and then tried with one job.
+    Unreachable(Duration),
+}
+
+impl Learnt {
+    /// The name on the wire; empty for nothing.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::Reached => "reached",
+            Self::Blocked => "blocked",
+            Self::Busy(_) => "busy",
+            Self::Unreachable(_) => "unreachable",
+        }
+    }
+
+    /// How long to leave the gateway alone.
+    #[must_use]
+    pub const fn leave_alone(self) -> Duration {
+        match self {
+            Self::Nothing | Self::Reached | Self::Blocked => Duration::ZERO,
+            Self::Busy(delay) | Self::Unreachable(delay) => delay,
+        }
+    }
+}
+
+/// A run that ended, as the retry policy sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Spent {
+    /// Its number among those that count, from 1.
+    pub attempt: u32,
+    /// How many may count.
+    pub max_attempts: u32,
+    /// How often in a row its gateway could not be reached before it began.
+    pub lane_failures: u32,
+}
+
 /// Why a job is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeadReason {
@@ -72,6 +121,8 @@ pub enum DeadReason {
     Poison,
     /// The gateway was busy for longer than [`RetryPolicy::snooze_limit`]. Decided by the queue's scripts.
     SnoozeDeadline,
+    /// It was not done in time. Decided by the queue's scripts.
+    Expired,
 }
 
 impl DeadReason {
@@ -84,6 +135,7 @@ impl DeadReason {
             Self::Invalid => "invalid",
             Self::Poison => "poison",
             Self::SnoozeDeadline => "snooze_deadline",
+            Self::Expired => "expired",
         }
     }
 }
@@ -116,32 +168,64 @@ impl RetryPolicy {
         backoff.next_backoff().unwrap_or(self.cap)
     }
 
-    /// What becomes of a job whose run number `attempt`, of `max_attempts`, ended so.
+    /// What becomes of a job after a run that ended so, and what that says of its gateway.
     #[must_use]
-    pub fn dispose(&self, outcome: &Outcome, attempt: u32, max_attempts: u32) -> Disposition {
+    pub fn dispose(&self, outcome: &Outcome, spent: Spent) -> (Disposition, Learnt) {
+        let of_gateway = outcome.failure().is_some_and(|failure| failure.scope == Scope::Gateway);
         match outcome {
-            Outcome::Done(_) => Disposition::Done,
-            Outcome::Transient(_) | Outcome::Ambiguous(_) if attempt >= max_attempts => {
-                Disposition::Dead(DeadReason::Attempts)
+            Outcome::Done(report) => {
+                (Disposition::Done, if report.gateway.is_some() { Learnt::Reached } else { Learnt::Nothing })
             }
-            Outcome::Transient(_) | Outcome::Ambiguous(_) => Disposition::Retry(self.delay(attempt)),
+            Outcome::Transient(_) | Outcome::Ambiguous(_) => {
+                // A gateway that cannot be reached is tried again at the pace of its lane, by whichever job.
+                let delay = self.delay(if of_gateway { spent.lane_failures + 1 } else { spent.attempt });
+                let learnt = if of_gateway { Learnt::Unreachable(delay) } else { Learnt::Nothing };
+                let is_last = spent.attempt >= spent.max_attempts;
+                (if is_last { Disposition::Dead(DeadReason::Attempts) } else { Disposition::Retry(delay) }, learnt)
+            }
             Outcome::Busy { retry_after, .. } => {
-                Disposition::Snooze(retry_after.unwrap_or(BUSY_DEFAULT).clamp(BUSY_MIN, BUSY_MAX))
+                let delay = retry_after.unwrap_or(BUSY_DEFAULT).clamp(BUSY_MIN, BUSY_MAX);
+                (Disposition::Snooze(delay), if of_gateway { Learnt::Busy(delay) } else { Learnt::Nothing })
             }
-            Outcome::Blocked(_) => Disposition::Block(self.reprobe),
-            Outcome::Permanent(_) => Disposition::Dead(DeadReason::Permanent),
+            Outcome::Blocked(_) => {
+                (Disposition::Block(self.reprobe), if of_gateway { Learnt::Blocked } else { Learnt::Nothing })
+            }
+            Outcome::Permanent(_) => (Disposition::Dead(DeadReason::Permanent), Learnt::Nothing),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use mission_core::Failure;
+    use mission_core::outcome::GatewayFacts;
+    use mission_core::{Failure, Report};
 
     use super::*;
 
     fn failure() -> Failure {
         Failure::new("refused", "connection refused")
+    }
+
+    fn first_of_12(attempt: u32) -> Spent {
+        Spent { attempt, max_attempts: 12, lane_failures: 0 }
+    }
+
+    #[test]
+    fn what_concerns_the_gateway_concerns_its_lane() {
+        let policy = RetryPolicy { jitter: 0.0, ..RetryPolicy::default() };
+        let learnt = |outcome: Outcome, lane_failures| {
+            policy.dispose(&outcome, Spent { attempt: 12, max_attempts: 12, lane_failures }).1
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(learnt(Outcome::Transient(failure()), 3), Learnt::Nothing);
+        assert_eq!(learnt(Outcome::Transient(failure().of_gateway()), 0), Learnt::Unreachable(second));
+        assert_eq!(learnt(Outcome::Ambiguous(failure().of_gateway()), 3), Learnt::Unreachable(second * 8));
+        assert_eq!(learnt(Outcome::Blocked(failure().of_gateway()), 0), Learnt::Blocked);
+        let busy = Outcome::Busy { retry_after: Some(second * 7), failure: failure().of_gateway() };
+        assert_eq!(learnt(busy, 0), Learnt::Busy(second * 7));
+        assert_eq!(learnt(Outcome::Done(Box::default()), 0), Learnt::Nothing);
+        let gateway = Some(GatewayFacts { version: "dev".to_owned(), protocol: 4, roster: None });
+        assert_eq!(learnt(Outcome::Done(Box::new(Report { gateway, ..Report::default() })), 0), Learnt::Reached);
     }
 
     #[test]
@@ -165,7 +249,7 @@ mod tests {
     #[test]
     fn each_outcome_has_its_disposition() {
         let policy = RetryPolicy { jitter: 0.0, ..RetryPolicy::default() };
-        let after = |outcome: Outcome, attempt| policy.dispose(&outcome, attempt, 12);
+        let after = |outcome: Outcome, attempt| policy.dispose(&outcome, first_of_12(attempt)).0;
         assert_eq!(after(Outcome::Done(Box::default()), 12), Disposition::Done);
         assert!(matches!(after(Outcome::Transient(failure()), 3), Disposition::Retry(delay) if delay.as_secs() == 4));
         assert!(matches!(after(Outcome::Ambiguous(failure()), 1), Disposition::Retry(_)));
@@ -177,8 +261,9 @@ mod tests {
 
     #[test]
     fn a_busy_gateway_is_left_alone_within_bounds() {
-        let snooze =
-            |retry_after| RetryPolicy::default().dispose(&Outcome::Busy { retry_after, failure: failure() }, 12, 12);
+        let snooze = |retry_after| {
+            RetryPolicy::default().dispose(&Outcome::Busy { retry_after, failure: failure() }, first_of_12(12)).0
+        };
         assert_eq!(snooze(None), Disposition::Snooze(BUSY_DEFAULT));
         assert_eq!(snooze(Some(Duration::ZERO)), Disposition::Snooze(BUSY_MIN));
         assert_eq!(snooze(Some(Duration::from_secs(7))), Disposition::Snooze(Duration::from_secs(7)));

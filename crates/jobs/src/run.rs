@@ -1,14 +1,17 @@
 //! The border between the queue and a handler: what it is given, [`Claimed`], and what it answers, [`Ran`].
 
 use std::fmt;
+use std::time::Duration;
 
 use apalis_core::error::BoxDynError;
 use apalis_core::task::into_response::IntoResponse;
+use mission_core::model::MAX_DOCUMENT_BYTES;
 use mission_core::{Failure, Job, Kind, Outcome};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::envelope::SCHEMA_VERSION;
+use crate::flags;
 use crate::queue::scripts::RawClaim;
 
 /// A job that this worker holds the lease of, read and checked.
@@ -27,6 +30,12 @@ pub struct Claimed {
     pub run: u32,
     /// When the job was enqueued, in milliseconds since 1970 by Redis's clock.
     pub enqueued_at_ms: u64,
+    /// How often in a row its gateway could not be reached before this run.
+    pub lane_failures: u32,
+    /// After how long the job expires, if it does, counted from the claim.
+    pub expires_in: Option<Duration>,
+    /// Other jobs that share this run: they end as it does. `job` is all of them in one.
+    pub shared_with: Vec<Uuid>,
     /// The lease: higher for each claim of the queue.
     pub(crate) token: u64,
 }
@@ -61,9 +70,20 @@ impl Claimed {
             Failure::new("unknown_kind", format!("this worker does not know jobs of kind {:?}", raw.kind))
                 .with_action("upgrade the workers, then retry the job")
         })?;
+        if raw.payload.is_empty() {
+            return Err(invalid(format!("the stored document is empty, or larger than {MAX_DOCUMENT_BYTES} bytes")));
+        }
         let job = Job::parse(&raw.payload).map_err(|error| invalid(error.to_string()))?;
         if job.kind() != kind {
             return Err(invalid(format!("stored as a {kind} job, but the document is a {} job", job.kind())));
+        }
+        let mut job = job;
+        job.inherit(flags::from_letters(&raw.inherited));
+        if let Job::HeartbeatSync(sync) = &mut job
+            && !raw.gone.is_empty()
+        {
+            let gone: Vec<String> = serde_json::from_str(&raw.gone).unwrap_or_default();
+            sync.leave_out(&gone.iter().filter_map(|agent| agent.parse().ok()).collect());
         }
         Ok(Self {
             id,
@@ -73,8 +93,24 @@ impl Claimed {
             max_attempts: raw.max_attempts,
             run: raw.run,
             enqueued_at_ms: raw.enqueued_at_ms,
+            lane_failures: raw.lane_failures,
+            expires_in: raw.expires_in,
+            shared_with: Vec::new(),
             token: raw.token,
         })
+    }
+
+    /// Takes a newer job of the same subject into this run.
+    pub(crate) fn share_with(&mut self, newer: Self) {
+        self.shared_with.push(newer.id);
+        self.expires_in = self.expires_in.into_iter().chain(newer.expires_in).min();
+        let older = std::mem::replace(&mut self.job, newer.job);
+        match (older, &mut self.job) {
+            (Job::HeartbeatSync(older), Job::HeartbeatSync(merged)) => **merged = older.merge((**merged).clone()),
+            // One of the two has nothing to do.
+            (older, newer @ Job::Nothing(_)) => *newer = older,
+            _ => {}
+        }
     }
 }
 

@@ -26,3 +26,20 @@ pub(crate) fn provision_main(on: u128, of: u128) -> Envelope {
     envelope(&json!({"version": 1, "kind": "provision-main", "gateway": gateway(on), "agent": agent(of),
         "auth_token": "secret-agent"}))
 }
+
+/// A provisioning of that agent on that gateway with these options.
+pub(crate) fn provision(on: u128, of: u128, options: &Value) -> Envelope {
+    envelope(&json!({"version": 1, "kind": "provision", "gateway": gateway(on), "agent": agent(of),
+        "board": {"id": Uuid::from_u128(1), "name": "Board"}, "auth_token": "secret-agent", "options": options}))
+}
+
+/// A sync of the heartbeats of these agents on that gateway.
+pub(crate) fn heartbeat_sync(on: u128, of: &[(u128, &str)]) -> Envelope {
+    let agents = of.iter().map(|(number, every)| {
+        let mut agent = agent(*number);
+        agent["heartbeat_config"] = json!({ "every": every });
+        agent
+    });
+    envelope(&json!({"version": 1, "kind": "heartbeat-sync", "gateway": gateway(on),
+        "agents": agents.collect::<Vec<_>>()}))
+}

@@ -8,5 +8,6 @@ mod leases;
 mod outcomes;
 mod producers;
 mod redis_server;
+mod scripts;
 mod waking;
 mod worker;

@@ -15,7 +15,7 @@ async fn a_job_is_done_with_its_report_steps_and_no_secret() {
     let queue = redis.queue();
     let job = provision_main(1, 1);
     let accepted = put(&queue, &job).await;
-    assert_eq!((accepted.id, accepted.state), (job.id, State::Ready));
+    assert_eq!((accepted.id, accepted.state), (job.id, Some(State::Ready)));
 
     let _worker = Worker::start(&queue, brisk(), |claimed| async move {
         assert_eq!((claimed.attempt, claimed.max_attempts, claimed.run), (1, 12, 1));
@@ -50,7 +50,7 @@ async fn transient_failures_are_retried_until_the_attempts_run_out() {
     assert!(record.history.iter().all(|attempt| attempt.result.code.as_deref() == Some("refused")));
 
     // The history keeps the last twenty.
-    queue.retry(job.id).await.unwrap();
+    queue.retry(job.id, false, "test").await.unwrap();
     let record = reaches(&queue, job.id, State::Dead).await;
     assert_eq!((record.attempts, record.runs), (12, 24));
     assert_eq!((record.history.len(), record.history[0].number), (20, 5));
@@ -112,7 +112,7 @@ async fn a_blocked_job_waits_for_a_person_and_is_probed_again() {
     assert_eq!(record.attempts, 0);
     assert_eq!(record.failure.unwrap().action.as_deref(), Some("openclaw devices approve 7"));
     assert!(queue.is_idle().await.unwrap(), "nothing happens by itself for ten minutes");
-    queue.retry(job.id).await.unwrap();
+    queue.retry(job.id, false, "test").await.unwrap();
     reaches(&queue, job.id, State::Done).await;
     drop(worker);
 
@@ -136,7 +136,7 @@ async fn a_permanent_failure_is_the_end_until_an_operator_retries() {
     });
     let record = reaches(&queue, job.id, State::Dead).await;
     assert_eq!((record.reason.as_deref(), record.runs), (Some("permanent"), 1));
-    queue.retry(job.id).await.unwrap();
+    queue.retry(job.id, false, "test").await.unwrap();
     let record = reaches(&queue, job.id, State::Done).await;
     assert_eq!((record.reason, record.attempts, record.runs, record.history.len()), (None, 1, 2, 2));
 }

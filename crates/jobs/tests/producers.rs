@@ -24,7 +24,7 @@ async fn the_same_envelope_is_stored_once() {
     let _worker = Worker::start(&queue, brisk(), |_| async { done() });
     reaches(&queue, job.id, State::Done).await;
     let again = put(&queue, &job).await;
-    assert_eq!(again.state, State::Done);
+    assert_eq!(again.state, Some(State::Done));
     assert_eq!(queue.counts().await.unwrap().of(State::Ready), 0);
 }
 
@@ -44,17 +44,17 @@ async fn only_transitions_of_the_table_happen() {
     let queue = redis.queue();
     let job = cleanup(1, 1);
     put(&queue, &job).await;
-    assert_eq!(queue.retry(job.id).await, Err(QueueError::NotRetryable { id: job.id, state: State::Ready }));
+    assert_eq!(queue.retry(job.id, false, "test").await, Err(QueueError::NotRetryable { id: job.id, state: State::Ready }));
 
     let worker = Worker::start(&queue, brisk(), |_| async { done() });
     let before = serde_json::to_value(reaches(&queue, job.id, State::Done).await).unwrap();
     drop(worker);
-    assert_eq!(queue.retry(job.id).await, Err(QueueError::NotRetryable { id: job.id, state: State::Done }));
+    assert_eq!(queue.retry(job.id, false, "test").await, Err(QueueError::NotRetryable { id: job.id, state: State::Done }));
     let after = serde_json::to_value(queue.get(job.id).await.unwrap()).unwrap();
     assert_eq!(before, after);
     assert_eq!(queue.counts().await.unwrap().of(State::Done), 1);
     let nobody = Uuid::now_v7();
-    assert_eq!(queue.retry(nobody).await, Err(QueueError::Missing { id: nobody }));
+    assert_eq!(queue.retry(nobody, false, "test").await, Err(QueueError::Missing { id: nobody }));
     assert!(queue.get(nobody).await.unwrap().is_none());
 }
 

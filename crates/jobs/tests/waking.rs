@@ -100,7 +100,7 @@ async fn waiting_jobs_run_when_they_are_due() {
         );
     let job = cleanup(1, 1).with_delay(Duration::from_millis(30));
     let accepted = put(&queue, &job).await;
-    assert_eq!(accepted.state, State::Scheduled);
+    assert_eq!(accepted.state, Some(State::Scheduled));
     let record = reaches(&queue, job.id, State::Done).await;
     assert!(record.history[0].started_at_ms >= record.enqueued_at_ms + 30);
 }

@@ -13,5 +13,11 @@ use mission_core::Kind;
 use super::{KindSpec, agent_subject};
 
 /// As many attempts as a provisioning; deleting a big workspace can take a while.
-pub const SPEC: KindSpec =
-    KindSpec { kind: Kind::Cleanup, max_attempts: 12, deadline: Duration::from_secs(5 * 60), subject: agent_subject };
+pub const SPEC: KindSpec = KindSpec {
+    kind: Kind::Cleanup,
+    max_attempts: 12,
+    deadline: Duration::from_secs(5 * 60),
+    subject: agent_subject,
+    replaces: &[Kind::Provision, Kind::ProvisionMain, Kind::Cleanup],
+    merges: false,
+};

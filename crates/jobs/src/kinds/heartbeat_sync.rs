@@ -15,8 +15,14 @@ use mission_core::{Job, Kind};
 use super::KindSpec;
 
 /// As many attempts as a provisioning; one read and one write are quick even when the gateway restarts.
-pub const SPEC: KindSpec =
-    KindSpec { kind: Kind::HeartbeatSync, max_attempts: 12, deadline: Duration::from_secs(5 * 60), subject };
+pub const SPEC: KindSpec = KindSpec {
+    kind: Kind::HeartbeatSync,
+    max_attempts: 12,
+    deadline: Duration::from_secs(5 * 60),
+    subject,
+    replaces: &[],
+    merges: true,
+};
 
 fn subject(job: &Job) -> String {
     format!("{}/heartbeats", job.gateway_id())

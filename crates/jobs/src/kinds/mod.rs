@@ -20,6 +20,10 @@ pub struct KindSpec {
     pub deadline: Duration,
     /// What a job is about: jobs of one subject run one after the other, in the order of their enqueueing.
     pub subject: fn(&Job) -> String,
+    /// Older kinds of job of the same subject whose place a newer one takes, unless they run.
+    pub replaces: &'static [Kind],
+    /// Whether jobs that wait one behind the other share a run.
+    pub merges: bool,
 }
 
 /// The specification of a kind.
@@ -37,6 +41,20 @@ pub const fn spec(kind: Kind) -> &'static KindSpec {
 fn agent_subject(job: &Job) -> String {
     let agent = job.agent_id().expect("every kind but heartbeat-sync is about one agent");
     format!("{}/{agent}", job.gateway_id())
+}
+
+/// The tables `KINDS`, `REPLACES` and `MERGES` of the queue's scripts.
+pub(crate) fn lua() -> String {
+    let set = |kinds: &[Kind]| kinds.iter().fold(String::new(), |set, kind| format!("{set}['{kind}'] = true, "));
+    let replaces = Kind::ALL
+        .into_iter()
+        .fold(String::new(), |table, kind| format!("{table}  ['{kind}'] = {{ {}}},\n", set(spec(kind).replaces)));
+    let merging: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| spec(*kind).merges).collect();
+    format!(
+        "local KINDS = {{ {}}}\nlocal REPLACES = {{\n{replaces}}}\nlocal MERGES = {{ {}}}\n",
+        set(&Kind::ALL),
+        set(&merging)
+    )
 }
 
 #[cfg(test)]

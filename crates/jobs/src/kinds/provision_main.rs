@@ -18,4 +18,6 @@ pub const SPEC: KindSpec = KindSpec {
     max_attempts: 12,
     deadline: Duration::from_secs(10 * 60),
     subject: agent_subject,
+    replaces: &[Kind::Provision, Kind::ProvisionMain],
+    merges: false,
 };

@@ -1,8 +1,8 @@
 //! The queue as an apalis backend.
 //!
 //! Five things run beside the handlers: `fetch` claims jobs for free slots and sleeps while there are none; `renew`
-//! keeps the leases; `sweep` takes back those of workers that died; `stop` watches for the end; and each job's own
-//! future writes how it ended before it finishes (`settle`). None of them ever gives apalis an error, because an error
+//! keeps the leases; `sweep` takes back those of workers that died; `stop` watches for the end; `settle` writes how
+//! runs ended, many in one call when many end, and a job's own future waits for that before it finishes. None of them ever gives apalis an error, because an error
 //! there ends the worker: a Redis that is away is waited for.
 //!
 //! Nothing is claimed before a slot is free for it, so a job that waits in Redis can be taken by any worker.
@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use super::leases::{self, Leases, Stopped};
 use super::scripts::Scripts;
-use super::settle::SettleLayer;
+use super::settle::{Acks, Pending, SettleLayer};
 use super::{Queue, fetch, settle};
 use crate::retry::RetryPolicy;
 use crate::run::Claimed;
@@ -36,6 +36,8 @@ use crate::run::Claimed;
 pub struct Settings {
     /// Jobs that run at the same time in this process. At least 1, default 16.
     pub concurrency: usize,
+    /// Jobs of one gateway that run at the same time. At least 1, default 8.
+    pub lane_concurrency: usize,
     /// How long a job is this worker's without renewal. Default 20 s.
     pub lease: Duration,
     /// How often leases are renewed. At most a quarter of `lease`, default 5 s.
@@ -47,17 +49,33 @@ pub struct Settings {
     pub grace: Duration,
     /// How long jobs wait, and for how long at most.
     pub retry: RetryPolicy,
+    /// How long, and how many, done, superseded and cancelled jobs are kept: each 7 days and 10,000 by default.
+    pub keep_ended: Keep,
+    /// The same for dead jobs: 30 days and 10,000 by default.
+    pub keep_dead: Keep,
+}
+
+/// What is kept of the jobs that have ended; the rest is removed, oldest first, in small steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// For how long.
+    pub age: Duration,
+    /// How many at most.
+    pub count: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             concurrency: 16,
+            lane_concurrency: 8,
             lease: Duration::from_secs(20),
             renew: Duration::from_secs(5),
             sweep: Duration::from_secs(5),
             grace: Duration::from_secs(25),
             retry: RetryPolicy::default(),
+            keep_ended: Keep { age: Duration::from_secs(7 * 24 * 3600), count: 10_000 },
+            keep_dead: Keep { age: Duration::from_secs(30 * 24 * 3600), count: 10_000 },
         }
     }
 }
@@ -71,6 +89,8 @@ pub struct Consumer {
     queue: Queue,
     settings: Settings,
     shared: Option<Arc<Shared>>,
+    /// The ends of runs, for the task that writes them.
+    pending: Option<mpsc::UnboundedReceiver<Pending>>,
     running: Option<Running>,
     closing: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -89,6 +109,7 @@ pub(super) struct Shared {
     pub(super) worker: String,
     pub(super) settings: Settings,
     pub(super) leases: Leases,
+    pub(super) acks: Acks,
     pub(super) slots: Arc<Semaphore>,
     pub(super) phase: watch::Sender<Phase>,
 }
@@ -123,7 +144,7 @@ impl Shared {
 
 impl Consumer {
     pub(super) fn new(queue: Queue, settings: Settings) -> Self {
-        Self { queue, settings, shared: None, running: None, closing: None }
+        Self { queue, settings, shared: None, pending: None, running: None, closing: None }
     }
 
     fn shared(&self) -> Arc<Shared> {
@@ -133,11 +154,13 @@ impl Consumer {
     /// The tasks begin with the first poll, because only then there is surely a runtime.
     fn running(&mut self, context: &WorkerContext) -> &mut Running {
         let shared = self.shared();
+        let pending = &mut self.pending;
         self.running.get_or_insert_with(|| {
             let (out, claimed) = mpsc::unbounded_channel();
             let mut tasks = JoinSet::new();
             tasks.spawn(fetch::fetch(shared.clone(), out));
             tasks.spawn(leases::renew(shared.clone()));
+            tasks.spawn(settle::write_acks(shared.clone(), pending.take().expect("made with the middleware")));
             tasks.spawn(sweep(shared.clone()));
             tasks.spawn(stop(shared, context.clone()));
             Running { claimed, _tasks: tasks }
@@ -151,7 +174,7 @@ async fn sweep(shared: Arc<Shared>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = shared.scripts.claim(&shared.worker, 0, shared.settings.lease).await {
+        if let Err(error) = shared.scripts.claim(&shared.worker, 0, &shared.settings).await {
             tracing::warn!(%error, "cannot look for lost leases");
         }
     }
@@ -174,7 +197,7 @@ async fn stop(shared: Arc<Shared>, context: WorkerContext) {
 async fn close(shared: Arc<Shared>, mut running: Running) {
     shared.proceed_to(Phase::Drain);
     while running.claimed.recv().await.is_some() {}
-    settle::hand_back(&shared, &shared.leases.held(), "the worker stopped before the job began").await;
+    settle::hand_back(&shared, &shared.leases.all(), "the worker stopped before the job began").await;
 }
 
 impl Backend for Consumer {
@@ -217,12 +240,15 @@ impl BackendConfig for Consumer {
     }
 
     fn middleware(&mut self, context: &mut WorkerContext) -> SettleLayer {
+        let (acks, pending) = Acks::new();
+        self.pending = Some(pending);
         let random = Uuid::now_v7().simple().to_string();
         let shared = Arc::new(Shared {
             scripts: self.queue.scripts.clone(),
             worker: format!("{}-{}", context.name(), &random[24..]),
             settings: self.settings.clone(),
             leases: Leases::default(),
+            acks,
             slots: Arc::new(Semaphore::new(self.settings.concurrency.max(1))),
             phase: watch::Sender::new(Phase::Work),
         });

@@ -59,17 +59,48 @@ pub enum QueueError {
         /// The state that it is in.
         state: State,
     },
+    /// The job is dead, and newer jobs of the same agent have come since.
+    #[error(
+        "job {id} is dead and newer jobs of the same agent have come since, which it would undo; force it to retry it all the same"
+    )]
+    Outdated {
+        /// The id asked for.
+        id: Uuid,
+    },
+    /// The job has ended.
+    #[error("job {id} is {state} and cannot be cancelled; it has ended")]
+    NotCancellable {
+        /// The id asked for.
+        id: Uuid,
+        /// The state that it is in.
+        state: State,
+    },
+    /// The queue's keys were written by a newer version.
+    #[error("this program is too old for the queue ({reason}); upgrade it")]
+    Layout {
+        /// What the script said.
+        reason: String,
+    },
+    /// What is to be paused or resumed does not exist.
+    #[error("{scope:?} cannot be paused; use all, kind:KIND or gateway:ID")]
+    Scope {
+        /// What was given.
+        scope: String,
+    },
 }
 
 impl QueueError {
     /// Sorts what the client says: does trying again help?
     pub(super) fn from_redis(script: &'static str, error: &RedisError) -> Self {
         let reason = error.to_string();
+        if error.code() == Some("LAYOUT") {
+            return Self::Layout { reason };
+        }
         let fault = match error.kind() {
             ErrorKind::Parse | ErrorKind::UnexpectedReturnType | ErrorKind::Client => true,
             ErrorKind::Server(kind) => matches!(kind, ServerErrorKind::ResponseError | ServerErrorKind::CrossSlot),
             // Other codes speak of the server's condition: LOADING, READONLY, OOM, MISCONF, NOAUTH, NOREPLICAS …
-            _ => matches!(error.code(), Some("FORBIDDEN" | "WRONGTYPE")),
+            _ => matches!(error.code(), Some("PROTOCOL" | "WRONGTYPE")),
         };
         if fault { Self::Script { script, reason } } else { Self::Unavailable { reason } }
     }
@@ -103,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_fault_of_the_script_is_not() {
-        for code in ["FORBIDDEN", "WRONGTYPE"] {
+        for code in ["PROTOCOL", "WRONGTYPE"] {
             assert!(!sorted(code).is_unavailable(), "{code}");
         }
     }

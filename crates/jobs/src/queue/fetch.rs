@@ -12,9 +12,10 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep};
 
 use super::consumer::{Phase, Shared};
-use super::scripts::RawClaim;
+use super::leases::Held;
+use super::scripts::{Lease, RawClaim};
 use super::settle;
-use crate::retry::{DeadReason, Disposition, RetryPolicy};
+use crate::retry::{DeadReason, Disposition, Learnt, RetryPolicy, Spent};
 use crate::run::{Claimed, Ran};
 
 /// Most jobs of one claim; its script holds Redis for a few milliseconds.
@@ -37,7 +38,7 @@ pub(super) async fn fetch(shared: Arc<Shared>, out: mpsc::UnboundedSender<Task<C
         };
         let asked = Instant::now();
         let batch = select! {
-            batch = shared.scripts.claim(&shared.worker, slots.num_permits(), shared.settings.lease) => batch,
+            batch = shared.scripts.claim(&shared.worker, slots.num_permits(), &shared.settings) => batch,
             () = shared.reaches(Phase::End) => return,
         };
         let pause = match batch {
@@ -88,26 +89,50 @@ async fn hand_out(
     mut slots: OwnedSemaphorePermit,
     valid_until: Instant,
 ) {
-    for raw in jobs {
-        let slot = slots.split(1).expect("a claim brings no more than there are slots");
-        shared.leases.insert(raw.id.clone(), raw.token, valid_until, slot);
-        match Claimed::read(&raw) {
-            Ok(claimed) => {
-                // The token makes it unique: a job may be claimed again while its lost run is still being stopped.
-                let id = TaskId::from_string(format!("{}#{}", raw.id, raw.token));
-                let before = usize::try_from(raw.attempt.saturating_sub(1)).unwrap_or_default();
-                // The receiver outlives this task; if not, the lease ends by itself.
-                let _ = out.send(TaskBuilder::new(claimed).task_id(id).attempt(before).build());
-            }
-            Err(failure) => bury(shared, raw, failure).await,
+    let mut jobs = jobs.into_iter().peekable();
+    while let Some(first) = jobs.next() {
+        let slot = slots.split(1).expect("a claim brings no more runs than there are slots");
+        let leader = Some(first.token);
+        let mut run = vec![first];
+        run.extend(std::iter::from_fn(|| jobs.next_if(|job| job.leader == leader)));
+        let (leases, readable, spoilt) = read(run);
+        if let Some(claimed) = readable {
+            // The token makes it unique: a job may be claimed again while its lost run is still being stopped.
+            let id = TaskId::from_string(format!("{}#{}", claimed.id, claimed.token));
+            let before = usize::try_from(claimed.attempt.saturating_sub(1)).unwrap_or_default();
+            shared.leases.insert(claimed.token, leases, valid_until, slot);
+            // The receiver outlives this task; if not, the lease ends by itself.
+            let _ = out.send(TaskBuilder::new(claimed).task_id(id).attempt(before).build());
+        }
+        for (lease, failure) in &spoilt {
+            bury(shared, lease, failure).await;
         }
     }
 }
 
+/// Jobs that share a run, as one: the leases, the job that can be read, and what cannot.
+fn read(run: Vec<RawClaim>) -> (Vec<Held>, Option<Claimed>, Vec<(Lease, Failure)>) {
+    let (mut leases, mut one, mut spoilt) = (Vec::new(), None::<Claimed>, Vec::new());
+    for raw in run {
+        let RawClaim { token, attempt, max_attempts, lane_failures, .. } = raw;
+        let lease = (raw.id.clone(), token);
+        match (Claimed::read(&raw), &mut one) {
+            (Ok(claimed), None) => one = Some(claimed),
+            (Ok(claimed), Some(one)) => one.share_with(claimed),
+            (Err(failure), _) => {
+                spoilt.push((lease, failure));
+                continue;
+            }
+        }
+        leases.push(Held { lease, spent: Spent { attempt, max_attempts, lane_failures } });
+    }
+    (leases, one, spoilt)
+}
+
 /// A job that cannot be read can never run.
-async fn bury(shared: &Arc<Shared>, raw: RawClaim, failure: Failure) {
-    tracing::error!(job = raw.id, lane = raw.lane, code = failure.code, reason = failure.message, "job buried");
-    let ran = Ran::from(Outcome::Permanent(failure));
-    settle::settle(shared, &(raw.id, raw.token), &ran, Disposition::Dead(DeadReason::Invalid)).await;
-    shared.leases.remove(raw.token);
+async fn bury(shared: &Shared, lease: &Lease, failure: &Failure) {
+    tracing::error!(job = lease.0, code = failure.code, reason = failure.message, "job buried");
+    let ran = Ran::from(Outcome::Permanent(failure.clone()));
+    let end = (Disposition::Dead(DeadReason::Invalid), Learnt::Nothing);
+    settle::settle(shared, lease, &ran, end).await;
 }

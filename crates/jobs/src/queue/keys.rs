@@ -6,35 +6,58 @@
 use std::fmt::Write;
 
 /// What a script calls a key, and how it goes on after `{<queue>}:`. A name that ends in `:` needs something after it.
-const NAMES: [(&str, &str); 17] = [
+const NAMES: &[(&str, &str)] = &[
     // HASH: one job, see `record.rs`. LIST: its last runs as JSON, oldest first.
     ("job", "job:"),
     ("history", "history:"),
     // ZSET per state: ids of the jobs in it. Score: when due (waiting states), when the lease ends (running), when it
     // got there (the rest); milliseconds since 1970.
     ("state", "state:"),
-    // HASH: how many jobs are in each state.
-    ("counts", "counts"),
+    // STRING: version of this layout.
+    ("layout", "layout"),
     // Counters: order of jobs, turns of lanes, lease tokens.
     ("seq", "seq"),
     ("turn", "turn"),
     ("token", "token"),
-    // ZSET per subject: its ready jobs, by order. HASH: the running job of each subject that has one.
+    // ZSET per subject: its jobs that have been due and have not ended, by order; those that have not been due yet.
+    // STRING with expiry: the order of its newest job.
     ("subject", "subject:"),
-    ("holders", "holders"),
-    // ZSET per lane: its subjects that could run a job now, by the order of that job.
+    ("later", "later:"),
+    ("latest", "latest:"),
+    // ZSET per lane: its subjects whose first job can run now, by rank of that job.
     ("lane", "lane:"),
+    // HASH per lane: what is known of the gateway: owner, busy (running jobs), failures in a row, held_until,
+    // reached_at, failed_at, failure (JSON), and as `n:<state>` how many jobs are in each state.
+    // ZSET: all lanes, by when a job last came for them.
+    ("gateway", "gateway:"),
+    ("gateways", "gateways"),
     // ZSET: lanes without an owner that have something to run, by turn. ZSET per worker: the same for lanes it owns.
+    // ZSET: lanes that are left alone, by until when.
     ("lanes", "lanes"),
     ("own", "own:"),
-    // HASH: the worker that owns each lane with running jobs. HASH: how many jobs each such lane runs.
-    ("owners", "owners"),
-    ("busy", "busy"),
+    ("held", "held"),
+    // ZSET per lane: jobs that its gateway turned away, by since when. ZSET per lane: agents that were cleaned up, by the
+    // order of the cleanup; with expiry.
+    ("blocked", "blocked:"),
+    ("gone", "gone:"),
+    // ZSET: jobs that expire, by when.
+    ("expiry", "expiry"),
+    // HASH: what is paused (`all`, `kind:…`, `gateway:…`), and by whom and why as JSON. ZSET per kind: `lane|subject`
+    // put aside because the first job's kind is paused, by rank.
+    ("paused", "paused"),
+    ("parked", "parked:"),
+    // STRING with expiry: the job of an idempotency key.
+    ("idem", "idem:"),
     // LIST of at most one token: something to look at for any worker, or with a worker's name for that one.
     ("wake", "wake"),
-    // STRING: when a worker last looked for lost leases. STRING with expiry: no lease is taken back while it exists.
+    // STRING: when a worker last looked for lost leases; until when no lease is taken back.
     ("pulse", "pulse"),
     ("calm", "calm"),
+    // STREAM: every transition, see docs/protocol.md.
+    ("events", "events"),
+    // HASH per minute and per hour since 1970, with expiry: `<kind>|<what>` → how often.
+    ("minute", "minute:"),
+    ("hour", "hour:"),
 ];
 
 /// The keys of one queue.
@@ -59,8 +82,19 @@ impl Keys {
         format!("{}:job:{id}", self.prefix)
     }
 
-    pub(super) fn counts(&self) -> String {
-        format!("{}:counts", self.prefix)
+    /// The stream of events.
+    #[must_use]
+    pub fn events(&self) -> String {
+        format!("{}:events", self.prefix)
+    }
+
+    pub(super) fn paused(&self) -> String {
+        format!("{}:paused", self.prefix)
+    }
+
+    /// The counters of one minute since 1970.
+    pub(super) fn minute(&self, minute: u64) -> String {
+        format!("{}:minute:{minute}", self.prefix)
     }
 
     /// Where any idle worker is woken.

@@ -1,13 +1,17 @@
-//! The leases that this worker holds, and the task that renews them.
+//! The leases that this worker holds, by run, and the task that renews them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::consumer::Shared;
-use super::scripts::Lease;
+use super::scripts::{Lease, Renewed};
+use crate::retry::Spent;
+
+/// Most leases of one renewal: its script holds Redis for a few milliseconds.
+const MAX_RENEWAL: usize = 500;
 
 /// Why a run is stopped before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,63 +20,85 @@ pub(super) enum Stopped {
     Lost,
     /// Redis has not been heard of for the length of a lease: somebody else may run the job by now.
     Unrenewed,
+    /// The job is not wanted any more.
+    Cancelled,
     /// The worker stops, and the grace time is over.
     Shutdown,
 }
 
-/// All leases of one worker, by token.
+/// The leases of one run. Usually one; jobs that share a run have one each.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) lease: Lease,
+    pub(super) spent: Spent,
+}
+
+/// All runs of one worker, by the token of their first lease.
 #[derive(Default)]
 pub(super) struct Leases(Mutex<HashMap<u64, Entry>>);
 
 struct Entry {
-    id: String,
+    held: Vec<Held>,
+    /// Those that are not wanted any more.
+    cancelled: Vec<u64>,
     /// By this process's clock, reckoned from before the request was sent: Redis's own end is never earlier.
     valid_until: Instant,
     stopped: watch::Sender<Option<Stopped>>,
-    /// Returned when the lease ends, which lets the next job in.
+    /// Returned when the run ends, which lets the next job in.
     _slot: OwnedSemaphorePermit,
 }
 
 impl Leases {
-    pub(super) fn insert(&self, id: String, token: u64, valid_until: Instant, slot: OwnedSemaphorePermit) {
-        let entry = Entry { id, valid_until, stopped: watch::Sender::new(None), _slot: slot };
-        self.lock().insert(token, entry);
+    /// Notes a run by its leases and the token of the first.
+    pub(super) fn insert(&self, token: u64, held: Vec<Held>, valid_until: Instant, slot: OwnedSemaphorePermit) {
+        let stopped = watch::Sender::new(None);
+        self.lock().insert(token, Entry { held, cancelled: Vec::new(), valid_until, stopped, _slot: slot });
     }
 
     pub(super) fn remove(&self, token: u64) {
         self.lock().remove(&token);
     }
 
-    /// Tells when a run has to stop, and why; none if the lease has ended already.
-    pub(super) fn watch(&self, token: u64) -> Option<(String, watch::Receiver<Option<Stopped>>)> {
-        self.lock().get(&token).map(|entry| (entry.id.clone(), entry.stopped.subscribe()))
+    /// The leases of a run, and when it has to stop, and why; none if it has ended already.
+    pub(super) fn watch(&self, token: u64) -> Option<(Vec<Held>, watch::Receiver<Option<Stopped>>)> {
+        self.lock().get(&token).map(|entry| (entry.held.clone(), entry.stopped.subscribe()))
     }
 
-    pub(super) fn held(&self) -> Vec<Lease> {
-        self.lock().iter().map(|(token, entry)| (entry.id.clone(), *token)).collect()
+    /// Which leases of a run are not wanted any more.
+    pub(super) fn cancelled(&self, token: u64) -> Vec<u64> {
+        self.lock().get(&token).map(|entry| entry.cancelled.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn all(&self) -> Vec<Lease> {
+        self.lock().values().flat_map(|entry| entry.held.iter().map(|held| held.lease.clone())).collect()
     }
 
     pub(super) fn stop_all(&self, why: Stopped) {
-        self.stop_where(why, |_, _| true);
+        self.lock().values().for_each(|entry| entry.stop(why));
     }
 
-    fn stop_where(&self, why: Stopped, condition: impl Fn(u64, &Entry) -> bool) {
-        for (token, entry) in self.lock().iter() {
-            if condition(*token, entry) {
-                entry.stopped.send_if_modified(|stopped| stopped.is_none() && stopped.replace(why).is_none());
+    fn stop_overdue(&self, now: Instant) {
+        self.lock().values().filter(|entry| entry.valid_until <= now).for_each(|entry| entry.stop(Stopped::Unrenewed));
+    }
+
+    /// Notes what came of a renewal of these leases.
+    fn renewed(&self, asked: &HashSet<u64>, renewed: &Renewed, valid_until: Instant) {
+        for entry in self.lock().values_mut() {
+            let mine = |tokens: &[u64]| -> Vec<u64> {
+                entry.held.iter().map(|held| held.lease.1).filter(|token| tokens.contains(token)).collect()
+            };
+            if !mine(&renewed.lost).is_empty() {
+                entry.stop(Stopped::Lost);
+                continue;
             }
-        }
-    }
-
-    fn renewed(&self, held: &[Lease], lost: &[u64], valid_until: Instant) {
-        for (_, token) in held {
-            if let Some(entry) = self.lock().get_mut(token)
-                && !lost.contains(token)
-            {
+            entry.cancelled = mine(&renewed.cancelled);
+            if !entry.cancelled.is_empty() {
+                entry.stop(Stopped::Cancelled);
+            }
+            if entry.held.iter().all(|held| asked.contains(&held.lease.1)) {
                 entry.valid_until = valid_until;
             }
         }
-        self.stop_where(Stopped::Lost, |token, _| lost.contains(&token));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
@@ -81,25 +107,48 @@ impl Leases {
     }
 }
 
+impl Entry {
+    fn stop(&self, why: Stopped) {
+        self.stopped.send_if_modified(|stopped| stopped.is_none() && stopped.replace(why).is_none());
+    }
+}
+
 /// Renews all leases every [`super::Settings::renew`], whatever handlers and the fetch loop are doing.
 pub(super) async fn renew(shared: std::sync::Arc<Shared>) {
-    let lease = shared.settings.lease;
     let mut ticks = interval(shared.settings.renew);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let held = shared.leases.held();
-        if held.is_empty() {
-            continue;
+        let all = shared.leases.all();
+        if !all.is_empty() {
+            renew_all(&shared, &all).await;
+            shared.leases.stop_overdue(Instant::now());
         }
-        let asked = Instant::now();
-        // A reply later than this comes too late to be of use.
-        match timeout(lease / 2, shared.scripts.renew(&shared.worker, lease, &held)).await {
-            Ok(Ok(lost)) => shared.leases.renewed(&held, &lost, asked + lease),
-            Ok(Err(error)) => tracing::warn!(%error, leases = held.len(), "cannot renew leases"),
-            Err(_) => tracing::warn!(leases = held.len(), "cannot renew leases: Redis does not answer"),
-        }
-        let now = Instant::now();
-        shared.leases.stop_where(Stopped::Unrenewed, |_, entry| entry.valid_until <= now);
     }
+}
+
+async fn renew_all(shared: &Shared, all: &[Lease]) {
+    let lease = shared.settings.lease;
+    let asked = Instant::now();
+    let mut found = Renewed::default();
+    let mut answered = HashSet::new();
+    for some in all.chunks(MAX_RENEWAL) {
+        // A reply later than this comes too late to be of use.
+        match timeout(lease / 2, shared.scripts.renew(&shared.worker, lease, some)).await {
+            Ok(Ok(renewed)) => {
+                answered.extend(some.iter().map(|(_, token)| *token));
+                found.lost.extend(renewed.lost);
+                found.cancelled.extend(renewed.cancelled);
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, leases = all.len(), "cannot renew leases");
+                break;
+            }
+            Err(_) => {
+                tracing::warn!(leases = all.len(), "cannot renew leases: Redis does not answer");
+                break;
+            }
+        }
+    }
+    shared.leases.renewed(&answered, &found, asked + lease);
 }

@@ -2,15 +2,8 @@
 //!
 //! [`Queue`] is for those who put jobs in and look at them; [`Consumer`] runs them under apalis.
 //!
-//! ```text
-//! scheduled ─┐            ┌──▶ done
-//! retrying ──┤            │
-//! snoozed ───┼─▶ ready ─▶ running ──▶ dead ─▶ ready (by an operator)
-//! blocked ───┘    ▲       │  │
-//!    ▲            └───────┘  │   lease lost, or handed back
-//!    └───────────────────────┘   (not to scheduled)
-//! ```
-//! A job that waits can also end `superseded` or `cancelled`. [`State::next`] is the whole table.
+//! [`State::next`] is the table of what may become of a job; ARCHITECTURE.md has it as a picture, and tells how jobs of
+//! one agent follow and replace each other.
 //!
 //! A worker that is idle blocks on a list that every script pushes to when it makes something runnable, so a job starts
 //! within milliseconds and nobody polls. A token that dies with its worker costs others [`Settings::sweep`] at most.
@@ -21,10 +14,12 @@ pub mod error;
 mod fetch;
 pub mod keys;
 mod leases;
+pub mod pause;
 pub mod record;
 pub(crate) mod scripts;
 mod settle;
 pub mod states;
+pub mod stats;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -34,11 +29,14 @@ use mission_core::Kind;
 use serde::Serialize;
 use uuid::Uuid;
 
-pub use consumer::{Consumer, Settings};
+pub use consumer::{Consumer, Keep, Settings};
 pub use error::QueueError;
 pub use keys::Keys;
+pub use pause::{Pause, Scope};
 pub use record::JobRecord;
+pub use scripts::enqueue_script;
 pub use states::State;
+pub use stats::Minute;
 
 use crate::envelope::Envelope;
 use connection::Connection;
@@ -60,10 +58,11 @@ pub struct Queue {
 /// What became of an enqueued job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Enqueued {
-    /// The job's id.
+    /// The job's id: of the first one, if its idempotency key was in use.
     pub id: Uuid,
-    /// `ready` or `scheduled`; the present state if the same envelope had been enqueued before.
-    pub state: State,
+    /// `ready` or `scheduled`; the present state if it had been enqueued before; none if it has ended since and been
+    /// removed.
+    pub state: Option<State>,
     /// Older jobs that this one replaced.
     pub superseded: Vec<Uuid>,
 }
@@ -152,14 +151,12 @@ impl Queue {
         let answers = self.scripts.enqueue(jobs).await?;
         answers
             .into_iter()
-            .zip(jobs)
-            .map(|((_, state, superseded), job)| {
-                let state = State::from_name(&state).ok_or_else(|| QueueError::Script {
-                    script: "enqueue",
-                    reason: format!("unknown state {state:?}"),
-                })?;
+            .map(|(id, state, superseded)| {
+                let strange =
+                    || QueueError::Script { script: "enqueue", reason: format!("it answered {id:?}, {state:?}") };
+                let state = if state.is_empty() { None } else { Some(State::from_name(&state).ok_or_else(strange)?) };
                 let superseded = superseded.iter().filter_map(|id| id.parse().ok()).collect();
-                Ok(Enqueued { id: job.id, state, superseded })
+                Ok(Enqueued { id: id.parse().map_err(|_| strange())?, state, superseded })
             })
             .collect()
     }
@@ -189,17 +186,57 @@ impl Queue {
         Ok(Page { jobs: ids.into_iter().zip(rows).filter_map(record).collect(), next: u64::try_from(next).ok() })
     }
 
-    /// Makes a dead, blocked, retrying or snoozed job ready at once, with all its attempts before it again.
-    pub async fn retry(&self, id: Uuid) -> Result<(), QueueError> {
-        match self.scripts.retry(id).await {
-            Ok(Some(_)) => Ok(()),
-            Ok(None) => Err(QueueError::Missing { id }),
-            Err(QueueError::Script { script, reason }) => match self.get(id).await? {
-                Some(job) if !job.state.is_retryable() => Err(QueueError::NotRetryable { id, state: job.state }),
-                _ => Err(QueueError::Script { script, reason }),
-            },
-            Err(error) => Err(error),
+    /// Makes a dead, blocked, retrying or snoozed job ready at once, with all its attempts before it again, because that
+    /// person or program says so. Its gateway is tried at once too.
+    ///
+    /// A dead job comes back as the newest request of its agent. If there have been newer ones it would undo them, and
+    /// is refused as [`QueueError::Outdated`], unless `force` is set.
+    pub async fn retry(&self, id: Uuid, force: bool, by: &str) -> Result<(), QueueError> {
+        let (came, state) = self.scripts.retry(id, force, by).await?;
+        match came.as_str() {
+            "ok" => Ok(()),
+            "missing" => Err(QueueError::Missing { id }),
+            "outdated" => Err(QueueError::Outdated { id }),
+            _ => Err(QueueError::NotRetryable { id, state: known("retry", &state)? }),
         }
+    }
+
+    /// Ends a job that is not wanted any more; a dead one is discarded. Returns the state that it was in.
+    ///
+    /// A running job is stopped when its worker next renews the lease, within [`Settings::renew`], and may have changed
+    /// its gateway in part. If it ends before that, it has ended as it did.
+    pub async fn cancel(&self, id: Uuid, by: &str, why: &str) -> Result<State, QueueError> {
+        let (came, state) = self.scripts.cancel(id, by, why).await?;
+        match came.as_str() {
+            "ok" => known("cancel", &state),
+            "missing" => Err(QueueError::Missing { id }),
+            _ => Err(QueueError::NotCancellable { id, state: known("cancel", &state)? }),
+        }
+    }
+
+    /// Stops all workers from taking such jobs, until [resumed](Self::resume). Running ones go on.
+    pub async fn pause(&self, scope: &Scope, by: &str, why: &str) -> Result<(), QueueError> {
+        self.scripts.pause(true, &scope.to_string(), by, why).await.map(drop)
+    }
+
+    /// Lets workers take such jobs again. Returns whether they had been paused.
+    pub async fn resume(&self, scope: &Scope, by: &str, why: &str) -> Result<bool, QueueError> {
+        self.scripts.pause(false, &scope.to_string(), by, why).await
+    }
+
+    /// What is paused, since when, by whom and why.
+    pub async fn paused(&self) -> Result<Vec<Pause>, QueueError> {
+        let paused = self.scripts.paused().await?;
+        let mut paused: Vec<Pause> =
+            paused.iter().filter_map(|(scope, json)| Pause::read(scope.parse().ok()?, json)).collect();
+        paused.sort_by_key(|pause| pause.at_ms);
+        Ok(paused)
+    }
+
+    /// What happened in the last minutes, the present one included.
+    pub async fn stats(&self, minutes: u64) -> Result<Vec<Minute>, QueueError> {
+        let counters = self.scripts.minutes(minutes.clamp(1, stats::MAX_MINUTES)).await?;
+        Ok(counters.iter().map(|(at_ms, counters)| Minute::read(*at_ms, counters)).collect())
     }
 
     /// How many jobs are in each state.
@@ -218,6 +255,10 @@ impl Queue {
     pub fn consumer(&self, settings: Settings) -> Consumer {
         Consumer::new(self.clone(), settings)
     }
+}
+
+fn known(script: &'static str, state: &str) -> Result<State, QueueError> {
+    State::from_name(state).ok_or_else(|| QueueError::Script { script, reason: format!("unknown state {state:?}") })
 }
 
 impl fmt::Debug for Queue {

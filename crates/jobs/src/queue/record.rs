@@ -8,10 +8,11 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::states::State;
+use crate::flags;
 use crate::run::Step;
 
 /// The fields that lists read; `list.lua` wants `kind` and `lane` first.
-pub(super) const LISTED: [&str; 19] = [
+pub(super) const LISTED: [&str; 23] = [
     "kind",
     "lane",
     "version",
@@ -29,6 +30,10 @@ pub(super) const LISTED: [&str; 19] = [
     "worker",
     "reason",
     "superseded_by",
+    "priority",
+    "expires_at",
+    "inherited",
+    "cancel",
     "failure",
     "report",
 ];
@@ -70,6 +75,18 @@ pub struct JobRecord {
     pub reason: Option<String>,
     /// The newer job that took its place.
     pub superseded_by: Option<Uuid>,
+    /// Where it stands among the jobs of its gateway: 0 to 9, 0 first.
+    pub priority: u8,
+    /// When it is dead unless it is done.
+    pub expires_at_ms: Option<u64>,
+    /// What it inherited from jobs that it replaced: `force_bootstrap`, `reset_session`, `provision`.
+    pub inherited: Vec<&'static str>,
+    /// Who wants a running job to be cancelled, and why.
+    pub cancel: Option<String>,
+    /// The name of the request that it was enqueued for.
+    pub idempotency_key: Option<String>,
+    /// The states that it has been in, oldest first; the last about 40. Empty in lists.
+    pub timeline: Vec<Entered>,
     /// What went wrong last, if anything ever did.
     pub failure: Option<LastFailure>,
     /// What the successful run found and did.
@@ -90,6 +107,15 @@ pub struct LastFailure {
     /// The next action of a person, where there is one.
     #[serde(default)]
     pub action: Option<String>,
+}
+
+/// When a job got into a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Entered {
+    /// The state.
+    pub state: State,
+    /// When.
+    pub at_ms: u64,
 }
 
 /// A run that ended.
@@ -150,12 +176,27 @@ impl JobRecord {
             worker: text("worker"),
             reason: text("reason"),
             superseded_by: text("superseded_by").and_then(|id| id.parse().ok()),
+            priority: text("priority").and_then(|text| text.parse().ok()).unwrap_or_default(),
+            expires_at_ms: time("expires_at"),
+            inherited: flags::names(&text("inherited").unwrap_or_default()),
+            cancel: text("cancel"),
+            idempotency_key: text("idempotency_key"),
+            timeline: timeline(&text("timeline").unwrap_or_default()),
             failure: fields.get("failure").and_then(|json| serde_json::from_slice(json).ok()),
             report: fields.get("report").and_then(|json| serde_json::from_slice(json).ok()),
             history: history.iter().filter_map(|json| serde_json::from_slice(json).ok()).collect(),
             document: fields.get("payload").and_then(|document| masked(document)),
         })
     }
+}
+
+/// Reads `ready 1763859600000;running 1763859600004`.
+fn timeline(text: &str) -> Vec<Entered> {
+    let entered = |entry: &str| {
+        let (state, at) = entry.split_once(' ')?;
+        Some(Entered { state: State::from_name(state)?, at_ms: at.parse().ok()? })
+    };
+    text.split(';').filter_map(entered).collect()
 }
 
 /// The document without its secrets; none if it is not valid, because then nobody knows where its secrets are.

@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use redis::{FromRedisValue, Script, ToRedisArgs, Value, cmd};
+use redis::{Cmd, FromRedisValue, Script, ToRedisArgs, Value, cmd};
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::connection::{Connection, RESPONSE_TIMEOUT};
+use super::consumer::Settings;
 use super::error::QueueError;
 use super::keys::{self, Keys};
 use super::states::{self, State};
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, WIRE_VERSION};
 use crate::kinds;
 
 /// The queue's keys, scripts and connection.
@@ -24,6 +25,9 @@ pub(super) struct Scripts {
     ack: Named,
     release: Named,
     retry: Named,
+    cancel: Named,
+    pause: Named,
+    counts: Named,
     get: Named,
     list: Named,
 }
@@ -33,7 +37,44 @@ struct Named {
     script: Script,
 }
 
+/// Redis's clock, for the scripts.
+const CLOCK: &str = "local function now()
+  local clock = redis.call('TIME')
+  return clock[1] * 1000 + math.floor(clock[2] / 1000)
+end
+";
+
+/// The whole text of a script: generated tables, what all share, and its own part. Counters and fields that it changed
+/// are written even if it fails half-way, so that what it did until then is not half done.
+pub(super) fn compose(clock: &str, body: &str) -> String {
+    let tables = keys::lua() + &states::lua() + &kinds::lua();
+    let prelude = include_str!("lua/prelude.lua");
+    format!(
+        "-- Put together from the files in crates/jobs/src/queue/lua and the tables beside them. Not to be edited.
+{tables}{clock}{prelude}
+local layout = redis.call('GET', K.layout)
+if layout and layout ~= LAYOUT then
+  return redis.error_reply('LAYOUT the queue is of layout ' .. layout .. ', this program knows ' .. LAYOUT)
+end
+local function main()
+{body}
+end
+local ok, answer = pcall(main)
+flush()
+if ok or type(answer) == 'table' then return answer end
+return redis.error_reply('ERR ' .. tostring(answer))
+"
+    )
+}
+
+/// The whole text of `enqueue.lua`, for producers in other languages; see `docs/protocol.md`.
+#[must_use]
+pub fn enqueue_script() -> String {
+    compose(CLOCK, include_str!("lua/enqueue.lua"))
+}
+
 /// A job as it was claimed, before anything of it is trusted.
+#[derive(Debug, Clone)]
 pub(crate) struct RawClaim {
     pub(crate) id: String,
     pub(crate) token: u64,
@@ -44,13 +85,24 @@ pub(crate) struct RawClaim {
     pub(crate) max_attempts: u32,
     pub(crate) run: u32,
     pub(crate) enqueued_at_ms: u64,
+    /// Empty if it is too large to be a document.
     pub(crate) payload: Vec<u8>,
+    /// How often in a row the lane's gateway could not be reached.
+    pub(crate) lane_failures: u32,
+    /// What it inherits from jobs that it replaced: letters as in `enqueue.lua`.
+    pub(crate) inherited: String,
+    /// How long until it expires, if it does.
+    pub(crate) expires_in: Option<Duration>,
+    /// JSON list of the ids of agents that a newer job has cleaned up; or empty.
+    pub(crate) gone: String,
+    /// Token of the job whose run it shares, if it shares one; that job stands before it.
+    pub(crate) leader: Option<u64>,
 }
 
 /// What a claim brought.
 pub(super) struct Batch {
     pub(super) jobs: Vec<RawClaim>,
-    /// When the next waiting job is due, if any waits.
+    /// When there may be more to do, if anything waits.
     pub(super) next_due: Option<Duration>,
 }
 
@@ -58,19 +110,23 @@ pub(super) struct Batch {
 pub(super) type Lease = (String, u64);
 
 /// How a run ended, in the words of `ack.lua`.
+#[derive(Debug, Clone)]
 pub(super) struct Ack {
     pub(super) state: State,
     pub(super) delay: Duration,
     pub(super) counts: bool,
     /// Empty unless dead.
     pub(super) reason: &'static str,
-    pub(super) snooze_limit: Duration,
     /// JSON.
     pub(super) result: String,
     /// JSON, or empty.
     pub(super) failure: String,
     /// JSON, or empty.
     pub(super) report: String,
+    /// What it says of the gateway.
+    pub(super) learnt: &'static str,
+    /// How long the gateway is left alone.
+    pub(super) leave_alone: Duration,
 }
 
 /// What came of an ack.
@@ -80,6 +136,15 @@ pub(super) enum Acked {
     Settled(State),
     /// The lease is another's by now; nothing was written.
     Lost,
+}
+
+/// What a renewal found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Renewed {
+    /// Tokens of the leases that are lost.
+    pub(super) lost: Vec<u64>,
+    /// Tokens of jobs that are not wanted any more.
+    pub(super) cancelled: Vec<u64>,
 }
 
 /// Fields and values of one job, and its history.
@@ -100,8 +165,11 @@ pub(super) struct Listing<'a> {
 
 impl Scripts {
     pub(super) fn new(queue: &str, connection: Connection) -> Self {
-        let prelude = keys::lua() + &states::lua() + include_str!("lua/prelude.lua");
-        let named = |name, body: &str| Named { name, script: Script::new(&format!("{prelude}\n{body}")) };
+        Self::with_clock(queue, connection, CLOCK)
+    }
+
+    fn with_clock(queue: &str, connection: Connection, clock: &str) -> Self {
+        let named = |name, body: &str| Named { name, script: Script::new(&compose(clock, body)) };
         Self {
             keys: Keys::new(queue),
             connection,
@@ -111,6 +179,9 @@ impl Scripts {
             ack: named("ack", include_str!("lua/ack.lua")),
             release: named("release", include_str!("lua/release.lua")),
             retry: named("retry", include_str!("lua/retry.lua")),
+            cancel: named("cancel", include_str!("lua/cancel.lua")),
+            pause: named("pause", include_str!("lua/pause.lua")),
+            counts: named("counts", include_str!("lua/counts.lua")),
             get: named("get", include_str!("lua/get.lua")),
             list: named("list", include_str!("lua/list.lua")),
         }
@@ -118,37 +189,52 @@ impl Scripts {
 
     pub(super) async fn enqueue(&self, jobs: &[Envelope]) -> Result<Vec<(String, String, Vec<String>)>, QueueError> {
         let mut args = Args::default();
+        args.add(WIRE_VERSION);
         for job in jobs {
             args.add(job.id.to_string()).add(job.version).add(job.kind.as_str()).add(job.lane.to_string());
-            args.add(&job.subject).add(kinds::spec(job.kind).max_attempts).add(millis(job.delay));
-            args.add(job.payload.expose());
+            args.add(&job.subject).add(kinds::spec(job.kind).max_attempts).add(millis(job.delay)).add(job.priority);
+            args.add(job.expires_in.map_or(0, millis));
+            let (key, life) = job.idempotency.as_ref().map_or(("", 0), |key| (key.key(), millis(key.life())));
+            args.add(key).add(life).add(&job.flags).add(job.payload.expose());
         }
         self.run(&self.enqueue, &args).await
     }
 
     /// Never repeated by itself: if the answer is lost, so are the leases in it, and they come back by their end.
-    pub(super) async fn claim(&self, worker: &str, wanted: usize, lease: Duration) -> Result<Batch, QueueError> {
+    pub(super) async fn claim(&self, worker: &str, wanted: usize, settings: &Settings) -> Result<Batch, QueueError> {
+        let (ended, dead) = (&settings.keep_ended, &settings.keep_dead);
         let mut args = Args::default();
-        args.add(worker).add(wanted).add(millis(lease));
+        args.add(worker).add(wanted).add(millis(settings.lease)).add(settings.lane_concurrency.max(1));
+        args.add(millis(ended.age)).add(ended.count).add(millis(dead.age)).add(dead.count);
         let (jobs, wait): (Vec<Vec<Vec<u8>>>, i64) =
             self.run_once(&self.claim, &args).await.map_err(|error| QueueError::from_redis("claim", &error))?;
         let jobs = jobs.into_iter().filter_map(RawClaim::from_fields).collect();
         Ok(Batch { jobs, next_due: u64::try_from(wait).ok().map(Duration::from_millis) })
     }
 
-    /// Returns the tokens of the leases that are lost.
-    pub(super) async fn renew(&self, worker: &str, lease: Duration, held: &[Lease]) -> Result<Vec<u64>, QueueError> {
+    pub(super) async fn renew(&self, worker: &str, lease: Duration, held: &[Lease]) -> Result<Renewed, QueueError> {
         let mut args = Args::default();
         args.add(worker).add(millis(lease)).add_leases(held);
-        self.run(&self.renew, &args).await
+        let (lost, cancelled) = self.run(&self.renew, &args).await?;
+        Ok(Renewed { lost, cancelled })
     }
 
-    pub(super) async fn ack(&self, worker: &str, (id, token): &Lease, ack: &Ack) -> Result<Acked, QueueError> {
+    /// One answer per ack, in their order.
+    pub(super) async fn ack(
+        &self,
+        worker: &str,
+        snooze_limit: Duration,
+        acks: &[(Lease, Ack)],
+    ) -> Result<Vec<Acked>, QueueError> {
         let mut args = Args::default();
-        args.add(id).add(worker).add(token).add(ack.state.as_str()).add(millis(ack.delay)).add(u8::from(ack.counts));
-        args.add(ack.reason).add(millis(ack.snooze_limit)).add(&ack.result).add(&ack.failure).add(&ack.report);
-        let state: String = self.run(&self.ack, &args).await?;
-        Ok(State::from_name(&state).map_or(Acked::Lost, Acked::Settled))
+        args.add(worker).add(millis(snooze_limit));
+        for ((id, token), ack) in acks {
+            args.add(id).add(token).add(ack.state.as_str()).add(millis(ack.delay)).add(u8::from(ack.counts));
+            args.add(ack.reason).add(&ack.result).add(&ack.failure).add(&ack.report).add(ack.learnt);
+            args.add(millis(ack.leave_alone));
+        }
+        let states: Vec<String> = self.run(&self.ack, &args).await?;
+        Ok(states.iter().map(|state| State::from_name(state).map_or(Acked::Lost, Acked::Settled)).collect())
     }
 
     /// Returns how many of the leases were still held.
@@ -158,9 +244,20 @@ impl Scripts {
         self.run(&self.release, &args).await
     }
 
-    /// Returns the state that the job was in.
-    pub(super) async fn retry(&self, id: Uuid) -> Result<Option<String>, QueueError> {
-        self.run(&self.retry, Args::default().add(id.to_string())).await
+    /// Returns what came of it, and the state that the job was in.
+    pub(super) async fn retry(&self, id: Uuid, force: bool, by: &str) -> Result<(String, String), QueueError> {
+        self.run(&self.retry, Args::default().add(id.to_string()).add(u8::from(force)).add(by)).await
+    }
+
+    /// Returns what came of it, and the state that the job was in.
+    pub(super) async fn cancel(&self, id: Uuid, by: &str, why: &str) -> Result<(String, String), QueueError> {
+        self.run(&self.cancel, Args::default().add(id.to_string()).add(by).add(why)).await
+    }
+
+    /// Returns whether anything changed.
+    pub(super) async fn pause(&self, pause: bool, scope: &str, by: &str, why: &str) -> Result<bool, QueueError> {
+        let act = if pause { "pause" } else { "resume" };
+        self.run(&self.pause, Args::default().add(act).add(scope).add(by).add(why)).await
     }
 
     pub(super) async fn get(&self, id: Uuid) -> Result<Stored, QueueError> {
@@ -175,12 +272,33 @@ impl Scripts {
     }
 
     pub(super) async fn counts(&self) -> Result<HashMap<String, i64>, QueueError> {
-        let counts = async {
+        self.run(&self.counts, &Args::default()).await
+    }
+
+    /// What is paused: scopes, and JSON.
+    pub(super) async fn paused(&self) -> Result<HashMap<String, String>, QueueError> {
+        self.read("paused", cmd("HGETALL").arg(self.keys.paused())).await
+    }
+
+    /// Redis's clock in milliseconds, and the counters of the last minutes, oldest first.
+    pub(super) async fn minutes(&self, minutes: u64) -> Result<Vec<(u64, HashMap<String, u64>)>, QueueError> {
+        let (seconds, _): (u64, u64) = self.read("minutes", &cmd("TIME")).await?;
+        let now = seconds / 60;
+        let mut found = Vec::new();
+        for minute in now.saturating_sub(minutes.saturating_sub(1))..=now {
+            let counters = self.read("minutes", cmd("HGETALL").arg(self.keys.minute(minute))).await?;
+            found.push((minute * 60_000, counters));
+        }
+        Ok(found)
+    }
+
+    async fn read<T: FromRedisValue>(&self, what: &'static str, command: &Cmd) -> Result<T, QueueError> {
+        let answer = async {
             let (number, mut connection) = self.connection.current().await?;
-            let answer = cmd("HGETALL").arg(self.keys.counts()).query_async(&mut connection).await;
+            let answer = command.query_async(&mut connection).await;
             self.connection.check(number, answer).await
         };
-        counts.await.map_err(|error| QueueError::from_redis("counts", &error))
+        answer.await.map_err(|error| QueueError::from_redis(what, &error))
     }
 
     /// Waits until there may be something to claim, at most that long.
@@ -221,8 +339,23 @@ impl Scripts {
 
 impl RawClaim {
     fn from_fields(fields: Vec<Vec<u8>>) -> Option<Self> {
-        let [id, token, version, kind, lane, attempt, max_attempts, run, enqueued_at, payload] =
-            <[Vec<u8>; 10]>::try_from(fields).ok()?;
+        let [
+            id,
+            token,
+            version,
+            kind,
+            lane,
+            attempt,
+            max_attempts,
+            run,
+            enqueued_at,
+            payload,
+            lane_failures,
+            inherited,
+            expires_in,
+            gone,
+            leader,
+        ] = <[Vec<u8>; 15]>::try_from(fields).ok()?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         let number = |bytes: Vec<u8>| text(bytes).parse::<u64>().unwrap_or_default();
         let small = |bytes: Vec<u8>| u32::try_from(number(bytes)).unwrap_or(u32::MAX);
@@ -237,6 +370,12 @@ impl RawClaim {
             run: small(run),
             enqueued_at_ms: number(enqueued_at),
             payload,
+            lane_failures: small(lane_failures),
+            inherited: text(inherited),
+            // -1 is never.
+            expires_in: text(expires_in).parse().ok().map(Duration::from_millis),
+            gone: text(gone),
+            leader: text(leader).parse().ok(),
         })
     }
 }

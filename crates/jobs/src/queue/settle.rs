@@ -15,24 +15,28 @@ use std::time::Duration;
 use apalis_core::error::BoxDynError;
 use apalis_core::task::Task;
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use mission_core::{Failure, Outcome};
 use serde_json::json;
 use tokio::select;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tower::{Layer, Service};
 
 use super::consumer::{Phase, Shared};
 use super::error::QueueError;
-use super::leases::Stopped;
+use super::leases::{Held, Stopped};
 use super::record::AttemptResult;
 use super::scripts::{Ack, Acked, Lease};
 use super::states::State;
 use crate::kinds;
-use crate::retry::{Disposition, RetryPolicy};
+use crate::retry::{Disposition, Learnt, RetryPolicy};
 use crate::run::{Claimed, Ran};
 
 /// How long Redis may take to answer once the grace time is over.
 const LAST_CALL: Duration = Duration::from_secs(2);
+/// Most ends of runs, and most jobs handed back, in one call: its script holds Redis for a few milliseconds.
+const MAX_ACKS: usize = 64;
 
 /// Wraps a worker's handler; apalis applies it by itself.
 #[derive(Clone)]
@@ -79,7 +83,7 @@ where
     fn call(&mut self, task: Task<Claimed>) -> Self::Future {
         let shared = self.shared.clone();
         let token = task.args.token;
-        let limits = Limits::of(&task.args);
+        let deadline = deadline(&task.args);
         let started = catch_unwind(AssertUnwindSafe(|| self.inner.call(task)));
         Box::pin(async move {
             let run = async move {
@@ -89,59 +93,70 @@ where
                 }
                 .map_err(|error| Failure::new("handler_error", error.into().to_string()))
             };
-            supervise(&shared, token, limits, run).await;
+            supervise(&shared, token, deadline, run).await;
             shared.leases.remove(token);
             Ok(())
         })
     }
 }
 
-/// What a run has to keep within.
-#[derive(Clone, Copy)]
-struct Limits {
-    attempt: u32,
-    max_attempts: u32,
-    deadline: Duration,
-}
-
-impl Limits {
-    fn of(claimed: &Claimed) -> Self {
-        let spec = kinds::spec(claimed.job.kind());
-        Self { attempt: claimed.attempt, max_attempts: claimed.max_attempts, deadline: spec.deadline }
-    }
+/// How long a run may take.
+fn deadline(claimed: &Claimed) -> Duration {
+    let deadline = kinds::spec(claimed.job.kind()).deadline;
+    claimed.expires_in.map_or(deadline, |expires_in| deadline.min(expires_in))
 }
 
 /// Runs a job until it ends, is stopped or is out of time, and tells Redis. A run that is stopped is dropped first.
-async fn supervise(shared: &Arc<Shared>, token: u64, limits: Limits, run: impl Future<Output = Result<Ran, Failure>>) {
-    let Some((id, mut stopped)) = shared.leases.watch(token) else { return };
-    let lease = (id, token);
+async fn supervise(
+    shared: &Arc<Shared>,
+    token: u64,
+    deadline: Duration,
+    run: impl Future<Output = Result<Ran, Failure>>,
+) {
+    let Some((held, mut stopped)) = shared.leases.watch(token) else { return };
     let ended = select! {
         biased;
         why = stopped.wait_for(Option::is_some) => Err(why.ok().and_then(|why| *why).unwrap_or(Stopped::Lost)),
-        ran = timeout(limits.deadline, run) => Ok(ran),
+        ran = timeout(deadline, run) => Ok(ran),
     };
-    let ran = match ended {
-        Ok(Ok(Ok(ran))) => ran,
-        Ok(Ok(Err(failure))) => Ran::from(Outcome::Transient(failure)),
-        Ok(Err(_)) => Ran::from(Outcome::Ambiguous(Failure::new(
-            "run_deadline",
-            format!(
-                "the run was stopped after {} s, the most that a job of its kind may take",
-                limits.deadline.as_secs()
-            ),
-        ))),
-        Err(Stopped::Lost) => {
-            tracing::warn!(job = lease.0, token, "lease lost; the run was stopped");
-            return;
+    match ended {
+        Ok(Ok(Ok(ran))) => settle_all(shared, &held, &ran).await,
+        Ok(Ok(Err(failure))) => settle_all(shared, &held, &Ran::from(Outcome::Transient(failure))).await,
+        Ok(Err(_)) => settle_all(shared, &held, &out_of_time(deadline)).await,
+        Err(why) => stop(shared, token, &held, why).await,
+    }
+}
+
+fn out_of_time(deadline: Duration) -> Ran {
+    let message = format!("the run was stopped after {:.1} s, the most that it may take", deadline.as_secs_f64());
+    Ran::from(Outcome::Ambiguous(Failure::new("run_deadline", message)))
+}
+
+/// Ends a run that was stopped before its end.
+async fn stop(shared: &Arc<Shared>, token: u64, held: &[Held], why: Stopped) {
+    let cancelled = if why == Stopped::Cancelled { shared.leases.cancelled(token) } else { Vec::new() };
+    let (unwanted, others): (Vec<Lease>, Vec<Lease>) =
+        held.iter().map(|held| held.lease.clone()).partition(|(_, token)| cancelled.contains(token));
+    for lease in &unwanted {
+        let acked = shared.acks.end(lease.clone(), cancel()).await;
+        tracing::info!(job = lease.0, ?acked, "job cancelled while it ran");
+    }
+    let words = match why {
+        Stopped::Lost => {
+            tracing::warn!(job = held[0].lease.0, token, "lease lost; the run was stopped");
+            "another job of the run lost its lease"
         }
-        Err(Stopped::Unrenewed) => {
-            tracing::warn!(job = lease.0, token, "Redis is away and the lease is over; the run was stopped");
-            return hand_back(shared, &[lease], "Redis was away for longer than a lease").await;
+        Stopped::Unrenewed => {
+            tracing::warn!(job = held[0].lease.0, token, "Redis is away and the lease is over; the run was stopped");
+            "Redis was away for longer than a lease"
         }
-        Err(Stopped::Shutdown) => return hand_back(shared, &[lease], "the worker stopped").await,
+        Stopped::Cancelled => "another job of the run was cancelled",
+        Stopped::Shutdown => "the worker stopped",
     };
-    let disposition = shared.settings.retry.dispose(&ran.outcome, limits.attempt, limits.max_attempts);
-    settle(shared, &lease, &ran, disposition).await;
+    // Of a lost lease nothing is left to hand back.
+    if why != Stopped::Lost || others.len() > 1 {
+        hand_back(shared, &others, words).await;
+    }
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Failure {
@@ -151,11 +166,18 @@ fn panicked(panic: &(dyn Any + Send)) -> Failure {
         .with_action("report it with the worker's log; this is a fault of the worker")
 }
 
-/// Writes how a run ended.
-pub(super) async fn settle(shared: &Shared, lease: &Lease, ran: &Ran, disposition: Disposition) {
-    let ack = ack(&shared.settings.retry, ran, disposition);
-    let acked = insist(shared, "ack", || shared.scripts.ack(&shared.worker, lease, &ack)).await;
-    match acked {
+/// Writes how a run ended, for all jobs that shared it.
+async fn settle_all(shared: &Shared, held: &[Held], ran: &Ran) {
+    join_all(held.iter().map(|held| {
+        let end = shared.settings.retry.dispose(&ran.outcome, held.spent);
+        settle(shared, &held.lease, ran, end)
+    }))
+    .await;
+}
+
+/// Writes how a run ended for one job.
+pub(super) async fn settle(shared: &Shared, lease: &Lease, ran: &Ran, end: (Disposition, Learnt)) {
+    match shared.acks.end(lease.clone(), ack(ran, end)).await {
         Some(Acked::Settled(state)) => {
             let code = ran.outcome.failure().map(|failure| failure.code.as_str());
             tracing::debug!(job = lease.0, outcome = ran.outcome.name(), %state, code, "job settled");
@@ -165,13 +187,62 @@ pub(super) async fn settle(shared: &Shared, lease: &Lease, ran: &Ran, dispositio
     }
 }
 
+/// The ends of runs on their way to Redis. Those that come while others are being written are written together.
+pub(super) struct Acks(mpsc::UnboundedSender<Pending>);
+
+/// The end of a run, and who waits until it is written.
+pub(super) struct Pending {
+    ack: (Lease, Ack),
+    written: oneshot::Sender<Option<Acked>>,
+}
+
+impl Acks {
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Pending>) {
+        let (acks, pending) = mpsc::unbounded_channel();
+        (Self(acks), pending)
+    }
+
+    /// Returns when it is written; none if it could not be, and then the lease ends by itself.
+    async fn end(&self, lease: Lease, ack: Ack) -> Option<Acked> {
+        let (written, answer) = oneshot::channel();
+        self.0.send(Pending { ack: (lease, ack), written }).ok()?;
+        answer.await.ok().flatten()
+    }
+}
+
+/// Writes the ends of runs.
+pub(super) async fn write_acks(shared: Arc<Shared>, mut pending: mpsc::UnboundedReceiver<Pending>) {
+    let mut some = Vec::new();
+    while pending.recv_many(&mut some, MAX_ACKS).await > 0 {
+        let (acks, waiting): (Vec<_>, Vec<_>) = some.drain(..).map(|pending| (pending.ack, pending.written)).unzip();
+        let mut written = write(&shared, &acks).await;
+        if written.is_none() && acks.len() > 1 && *shared.phase.borrow() < Phase::End {
+            // One of them may be what the script cannot take.
+            written = Some(Vec::new());
+            for ack in &acks {
+                let one = write(&shared, std::slice::from_ref(ack)).await;
+                written.as_mut().expect("just set").push(one.and_then(|one| one[0]));
+            }
+        }
+        for (place, waiting) in waiting.into_iter().enumerate() {
+            // Nobody waits any more when the worker was dropped.
+            let _ = waiting.send(written.as_ref().and_then(|written| written.get(place).copied().flatten()));
+        }
+    }
+}
+
+async fn write(shared: &Shared, acks: &[(Lease, Ack)]) -> Option<Vec<Option<Acked>>> {
+    let limit = shared.settings.retry.snooze_limit;
+    let written = insist(shared, "ack", || shared.scripts.ack(&shared.worker, limit, acks)).await?;
+    Some(written.into_iter().map(Some).collect())
+}
+
 /// Gives jobs back unfinished; their runs do not count.
 pub(super) async fn hand_back(shared: &Shared, leases: &[Lease], why: &str) {
-    if leases.is_empty() {
-        return;
-    }
-    if let Some(released) = insist(shared, "release", || shared.scripts.release(&shared.worker, why, leases)).await {
-        tracing::info!(released, of = leases.len(), why, "jobs handed back");
+    for some in leases.chunks(MAX_ACKS) {
+        if let Some(released) = insist(shared, "release", || shared.scripts.release(&shared.worker, why, some)).await {
+            tracing::info!(released, of = some.len(), why, "jobs handed back");
+        }
     }
 }
 
@@ -210,7 +281,7 @@ where
     None
 }
 
-fn ack(policy: &RetryPolicy, ran: &Ran, disposition: Disposition) -> Ack {
+fn ack(ran: &Ran, (disposition, learnt): (Disposition, Learnt)) -> Ack {
     let (state, delay, counts, reason) = match disposition {
         Disposition::Done => (State::Done, Duration::ZERO, true, ""),
         Disposition::Retry(delay) => (State::Retrying, delay, true, ""),
@@ -232,10 +303,31 @@ fn ack(policy: &RetryPolicy, ran: &Ran, disposition: Disposition) -> Ack {
         delay,
         counts,
         reason,
-        snooze_limit: policy.snooze_limit,
         result: json!(result).to_string(),
         failure: failure.map(|failure| json!(failure).to_string()).unwrap_or_default(),
         report,
+        learnt: learnt.as_str(),
+        leave_alone: learnt.leave_alone(),
+    }
+}
+
+/// The end of a run that was stopped because its job is not wanted any more.
+fn cancel() -> Ack {
+    let result = AttemptResult {
+        outcome: "cancelled".to_owned(),
+        message: Some("stopped while it ran; the gateway may have been changed in part".to_owned()),
+        ..AttemptResult::default()
+    };
+    Ack {
+        state: State::Cancelled,
+        delay: Duration::ZERO,
+        counts: true,
+        reason: "",
+        result: json!(result).to_string(),
+        failure: String::new(),
+        report: String::new(),
+        learnt: Learnt::Nothing.as_str(),
+        leave_alone: Duration::ZERO,
     }
 }
 

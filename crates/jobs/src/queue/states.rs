@@ -45,12 +45,13 @@ impl State {
     #[must_use]
     pub const fn next(self) -> &'static [Self] {
         match self {
-            Scheduled => &[Ready, Superseded, Cancelled],
-            Ready => &[Running, Superseded, Cancelled],
+            // Waiting jobs die when they expire.
+            Scheduled | Retrying | Snoozed | Blocked => &[Ready, Dead, Superseded, Cancelled],
+            Ready => &[Running, Dead, Superseded, Cancelled],
             // Back to ready: the lease was lost, or the job was handed back.
-            Running => &[Done, Dead, Retrying, Snoozed, Blocked, Ready],
-            Retrying | Snoozed | Blocked => &[Ready, Dead, Superseded, Cancelled],
-            Dead => &[Ready],
+            Running => &[Done, Dead, Retrying, Snoozed, Blocked, Ready, Superseded, Cancelled],
+            // By hand: tried again, or discarded.
+            Dead => &[Ready, Cancelled],
             Done | Superseded | Cancelled => &[],
         }
     }
@@ -59,6 +60,12 @@ impl State {
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         matches!(self, Dead | Blocked | Retrying | Snoozed)
+    }
+
+    /// Whether a job in this state waits for a time to come.
+    #[must_use]
+    pub const fn is_waiting(self) -> bool {
+        matches!(self, Scheduled | Retrying | Snoozed | Blocked)
     }
 
     /// Whether a job in this state has ended.
@@ -97,15 +104,21 @@ impl fmt::Display for State {
     }
 }
 
-/// The tables `NEXT` and `RETRYABLE` of the scripts; `new` is the state of a job that is not there yet.
+/// The tables `NEXT`, `RETRYABLE`, `WAITING` and `ENDED` of the scripts; `new` is a job that is not there yet.
 pub(super) fn lua() -> String {
     let set = |states: &[State]| states.iter().fold(String::new(), |set, state| set + state.as_str() + " = true, ");
     let mut table = format!("local NEXT = {{\n  new = {{ {}}},\n", set(&State::BIRTH));
     for state in State::ALL {
         writeln!(table, "  {state} = {{ {}}},", set(state.next())).expect("a String takes any text");
     }
-    let retryable: Vec<State> = State::ALL.into_iter().filter(|state| state.is_retryable()).collect();
-    table + "}\nlocal RETRYABLE = { " + &set(&retryable) + "}\n"
+    table += "}\n";
+    let tests: [(&str, fn(State) -> bool); 3] =
+        [("RETRYABLE", State::is_retryable), ("WAITING", State::is_waiting), ("ENDED", State::is_terminal)];
+    for (name, test) in tests {
+        let states: Vec<State> = State::ALL.into_iter().filter(|state| test(*state)).collect();
+        writeln!(table, "local {name} = {{ {}}}", set(&states)).expect("a String takes any text");
+    }
+    table
 }
 
 #[cfg(test)]
@@ -124,6 +137,24 @@ mod tests {
         for state in State::ALL {
             assert_eq!(state.is_terminal() && !state.next().is_empty(), state == Dead, "{state}");
         }
+    }
+
+    /// The table in ARCHITECTURE.md: a row per state or states, the third column says what they may become.
+    #[test]
+    fn the_documented_table_is_this_one() {
+        let text = include_str!("../../../../ARCHITECTURE.md");
+        let mut documented = 0;
+        for row in text.lines() {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let [_, names, _, next, _] = cells[..] else { continue };
+            for name in names.split(", ") {
+                let Some(state) = State::from_name(name.trim_matches('`')) else { continue };
+                let next: Vec<&str> = next.split(", ").filter(|name| !name.is_empty()).collect();
+                assert_eq!(next, state.next().iter().map(|state| state.as_str()).collect::<Vec<_>>(), "{state}");
+                documented += 1;
+            }
+        }
+        assert_eq!(documented, State::ALL.len());
     }
 
     #[test]

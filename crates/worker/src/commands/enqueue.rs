@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use mission_core::model::DocumentError;
 use mission_jobs::queue::MAX_ENQUEUE;
-use mission_jobs::{Enqueued, Envelope, Queue};
+use mission_jobs::{Enqueued, Envelope, Queue, State};
 
 use crate::commands::{queue_error, read_input};
 use crate::exit::{Exit, OrExit};
@@ -61,5 +61,7 @@ fn indented(error: DocumentError) -> anyhow::Error {
 }
 
 fn for_people(job: &Enqueued) -> String {
-    format!("{} {}", job.id, job.state)
+    let state = job.state.map_or("removed since", State::as_str);
+    let replaced = job.superseded.iter().fold(String::new(), |text, id| format!("{text}, replaces {id}"));
+    format!("{} {state}{replaced}", job.id)
 }

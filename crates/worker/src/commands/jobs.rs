@@ -70,7 +70,7 @@ async fn show(queue: &Queue, output: Output, id: &str) -> Result<(), Exit> {
 
 async fn retry(queue: &Queue, output: Output, id: &str) -> Result<(), Exit> {
     let id = parse(id)?;
-    queue.retry(id).await.map_err(queue_error)?;
+    queue.retry(id, false, "operator").await.map_err(queue_error)?;
     output.print(&json!({ "id": id, "state": State::Ready }), || format!("{id} is ready to run again"));
     Ok(())
 }

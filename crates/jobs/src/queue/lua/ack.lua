@@ -1,39 +1,97 @@
--- Ends a run: writes how it ended and what becomes of the job.
+-- Ends runs: writes how they ended and what becomes of the jobs.
 -- KEYS  1 the queue's prefix
--- ARGV  1 id  2 worker  3 token  4 next state  5 delay in ms  6 whether the run counts: 1 or 0  7 reason of death
---       8 how long a job may be snoozed in a row, in ms  9 result for the history, JSON  10 failure, JSON  11 report, JSON
--- Returns the job's new state, or `lost` if the lease is another's by now. Repeating an ack changes nothing.
--- Cost  about 20 commands.
+-- ARGV  1 worker  2 how long a job may be snoozed in a row, in ms, then per job: id, token, next state, delay in ms, whether
+--       the run counts (1 or 0), reason of death, result for the history (JSON), failure (JSON), report (JSON), what the
+--       run learnt of the gateway: reached, blocked, busy, unreachable or nothing, and how long to leave it alone, in ms
+-- Returns per job its new state, `lost` if the lease is another's by now, or `refused`. Repeating an ack changes nothing.
+-- Cost  about 15 commands per job, and 8 per job that a gateway's recovery sets free, 20 at most; the caller sends 64 jobs
+--   at most.
 
-local id, worker, token, to, delay, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[7]
-local job = read(id)
-if not job or job.token ~= token then return 'lost' end
-if job.state ~= 'running' then return job.state end
-if job.worker ~= worker then return 'lost' end
-if not allowed('running', to) then return refuse(id, 'running', to) end
+local worker, snooze_limit, VALUES, TOMBSTONES, FREED = ARGV[1], tonumber(ARGV[2]), 11, 1000, 20
 
-local key = K.job .. id
-if to == 'snoozed' then
-  local since = tonumber(job.snoozed_since) or NOW
-  redis.call('HSET', key, 'snoozed_since', text(since))
-  if NOW + delay - since > tonumber(ARGV[8]) then to, delay, reason = 'dead', 0, 'snooze_deadline' end
-else
-  redis.call('HDEL', key, 'snoozed_since')
+-- What a run learnt of its gateway concerns all jobs of the lane.
+local function learn(job, learnt, alone, failure)
+  local known = gateway(job.lane)
+  if learnt == 'unreachable' then
+    -- The next probe is another job's: one with an old address must not keep the others from a gateway that is there.
+    set(job, 'rank', job.priority * RANKS + next_of(K.seq))
+    note_gateway(job.lane, 'failures', math.max(known.failures, (tonumber(job.lane_failures) or 0) + 1))
+    hold(job.lane, alone)
+  elseif learnt == 'busy' then
+    hold(job.lane, alone)
+  elseif learnt ~= '' then
+    unhold(job.lane)
+  end
+  if learnt == 'reached' then note_gateway(job.lane, 'reached_at', NOW) end
+  if learnt ~= '' and failure ~= '' then
+    note_gateway(job.lane, 'failure', failure)
+    note_gateway(job.lane, 'failed_at', NOW)
+  end
 end
 
-note(job, ARGV[9])
-if ARGV[6] == '0' then redis.call('HINCRBY', key, 'attempts', -1) end
-redis.call('HDEL', key, 'lost')
-if ARGV[10] ~= '' then redis.call('HSET', key, 'failure', ARGV[10]) end
-if ARGV[11] ~= '' then redis.call('HSET', key, 'report', ARGV[11]) end
-move(id, 'running', to, NOW + delay)
-leave(job)
-if to == 'done' or to == 'dead' then
-  redis.call('HSET', key, 'finished_at', text(NOW))
-  if to == 'dead' then redis.call('HSET', key, 'reason', reason) end
-else
-  redis.call('HSET', key, 'next_at', text(NOW + delay))
+-- A gateway that serves one job may serve those that it turned away; each is tried once for that.
+local function free_blocked(lane)
+  for _, id in ipairs(redis.call('ZRANGE', K.blocked .. lane, 0, FREED - 1)) do
+    local job = read(id)
+    if job and job.state == 'blocked' then
+      set(job, 'reprobed', 1)
+      go(job, 'ready')
+      offer(job.lane, job.subject)
+    else
+      redis.call('ZREM', K.blocked .. lane, id)
+    end
+  end
+end
+
+-- A finished cleanup is remembered, so that older jobs do not bring the agent back.
+local function bury(job)
+  local key, agent = K.gone .. job.lane, job.subject:match('/(.*)$')
+  if not agent then return end
+  redis.call('ZADD', key, text(job.seq), agent)
+  redis.call('ZREMRANGEBYRANK', key, 0, -TOMBSTONES - 1)
+  redis.call('PEXPIRE', key, 86400000)
+end
+
+local function settle(i)
+  local function arg(n) return ARGV[i + n] end
+  local id, token, to, delay, reason, failure, learnt = arg(0), arg(1), arg(2), tonumber(arg(3)), arg(5), arg(7), arg(9)
+  local job = read(id)
+  if not job or job.token ~= token then return 'lost' end
+  if job.state ~= 'running' then return job.state end
+  if job.worker ~= worker then return 'lost' end
+  if not allowed('running', to) then return 'refused' end
+
+  local more = { at = NOW + delay, failure = failure ~= '' and failure or nil }
+  if to == 'snoozed' then
+    set(job, 'snoozed_since', tonumber(job.snoozed_since) or NOW)
+    if NOW + delay - job.snoozed_since > snooze_limit then to, more.at, reason = 'dead', NOW, 'snooze_deadline' end
+  else
+    drop(job, 'snoozed_since')
+  end
+  note(job, arg(6))
+  meter_time(job, 'run', NOW - (tonumber(job.started_at) or NOW))
+  if arg(4) == '0' then set(job, 'attempts', job.attempts - 1) end
+  if job.lost > 0 then set(job, 'lost', 0) end
+  if arg(8) ~= '' then set(job, 'report', arg(8)) end
+  learn(job, learnt, tonumber(arg(10)), failure)
+
+  if WAITING[to] then
+    wait_again(job, to, more)
+  else
+    go(job, to, { failure = more.failure,
+      reason = to == 'dead' and reason or to == 'cancelled' and (job.cancel or 'cancelled') or nil })
+  end
+  if job.state == 'blocked' and learnt == 'blocked' and not job.reprobed then
+    redis.call('ZADD', K.blocked .. job.lane, text(NOW), id)
+  end
+  leave(job)
+  if job.state == 'done' and job.kind == 'cleanup' then bury(job) end
+  if job.state == 'done' and learnt == 'reached' then free_blocked(job.lane) end
   -- Idle workers have to look again, to know when this one is due.
-  wake()
+  if WAITING[job.state] then wake('') end
+  return job.state
 end
-return to
+
+local answer = {}
+for i = 3, #ARGV, VALUES do answer[#answer + 1] = settle(i) end
+return answer

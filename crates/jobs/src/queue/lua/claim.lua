@@ -1,68 +1,137 @@
--- Makes due jobs ready, takes back lost leases, and gives a worker up to n jobs.
+-- Makes due jobs ready, ends what has expired, takes back lost leases, removes old jobs, and gives a worker up to n jobs.
 -- KEYS  1 the queue's prefix
--- ARGV  1 worker  2 n, may be 0  3 lease in ms
--- Returns {jobs, ms until the next waiting job is due or -1}; a job is {id, token, version, kind, lane, attempt,
---   max attempts, run, enqueued at, payload}.
--- Cost  at most 200 due jobs, 100 lost leases and n + 100 candidates, about 10 commands each.
+-- ARGV  1 worker  2 n, may be 0  3 lease in ms  4 most jobs of a lane at once
+--       5, 6 how long in ms, and how many, done, superseded and cancelled jobs are kept  7, 8 the same for dead ones
+-- Returns {jobs, ms until there may be more to do or -1}; a job is {id, token, version, kind, lane, attempt, max attempts,
+--   run, enqueued at, payload, failures of the lane in a row, flags inherited, ms until it expires or -1, agents that were
+--   cleaned up since (JSON, or empty), token of the job whose run this one shares or empty}.
+-- Cost  at most 128 jobs that are due, expired, lost or old, n + 31 jobs taken and 100 candidates; about 12 commands each.
 
-local worker, wanted, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local WAITING = { 'scheduled', 'retrying', 'snoozed', 'blocked' }
-local DUE_PER_STATE, SWEEP, SPARE, POISON = 50, 100, 100, 3
+local worker, wanted, lease, lane_limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local SPARE, POISON, GROUP, MAX_PAYLOAD, STEP = 100, 3, 32, 1024 * 1024, 50
+local budget, more_to_do = 128, false
+if wanted > 0 then MYSELF = worker end
+
+-- The first members of a sorted set up to NOW, as many as this call may still see to.
+local function due(key)
+  if budget <= 0 then return {} end
+  local found = redis.call('ZRANGEBYSCORE', key, '-inf', text(NOW), 'LIMIT', 0, math.min(STEP, budget))
+  budget = budget - #found
+  if #found >= STEP then more_to_do = true end
+  return found
+end
 
 local function promote(from)
-  local due = redis.call('ZRANGEBYSCORE', K.state .. from, '-inf', NOW, 'LIMIT', 0, DUE_PER_STATE)
-  for _, id in ipairs(due) do
+  for _, id in ipairs(due(K.state .. from)) do
     local job = read(id)
-    if job and job.state == from then
-      move(id, from, 'ready', NOW)
-      redis.call('HDEL', K.job .. id, 'next_at')
-      line_up(job)
-    else
+    if not job or job.state ~= from then
       -- The job was removed by hand: nothing is left to run.
       redis.call('ZREM', K.state .. from, id)
-      redis.call('HINCRBY', K.counts, from, -1)
+    elseif from == 'scheduled' then
+      redis.call('ZREM', K.later .. job.subject, id)
+      go(job, 'ready')
+      arrive(job)
+    else
+      go(job, 'ready')
+      offer(job.lane, job.subject)
+    end
+  end
+end
+
+local function expire()
+  for _, id in ipairs(due(K.expiry)) do
+    local job = read(id)
+    redis.call('ZREM', K.expiry, id)
+    -- A running one is stopped by its worker, or does not wait again.
+    if job and (job.state == 'ready' or WAITING[job.state]) then
+      go(job, 'dead', { reason = 'expired', failure = cjson.encode({ code = 'expired',
+        message = 'The job was not done before it expired.', action = 'Enqueue it anew if it is still wanted.' }) })
+      offer(job.lane, job.subject)
     end
   end
 end
 
 -- The worker went away. The run counts, and a job that takes three workers along in a row is poison.
 local function lose(job)
-  local lost = (tonumber(job.lost) or 0) + 1
-  local to, reason, failure = 'ready', nil, { code = 'lease_lost',
+  local lost, last = job.lost + 1, nil
+  local failure = { code = 'lease_lost',
     message = 'Worker ' .. (job.worker or '?') .. ' stopped renewing its lease: it was killed, froze or lost Redis.' }
   if lost >= POISON then
-    to, reason = 'dead', 'poison'
+    last = 'poison'
     failure = { code = 'poison', message = 'The job lost its worker ' .. POISON .. ' times in a row.',
       action = 'Look in the workers\' logs for why they ended, then retry the job.' }
-  elseif (tonumber(job.attempts) or 0) >= (tonumber(job.max_attempts) or 0) then
-    to, reason = 'dead', 'attempts'
+  elseif job.attempts >= job.max_attempts then
+    last = 'attempts'
   end
   note(job, cjson.encode({ outcome = 'lost', code = failure.code, message = failure.message }))
-  redis.call('HSET', K.job .. job.id, 'lost', lost, 'failure', cjson.encode(failure))
-  redis.call('HDEL', K.job .. job.id, 'token')
-  move(job.id, 'running', to, NOW)
-  leave(job)
-  if to == 'ready' then
-    line_up(job)
+  meter(job, 'lost')
+  set(job, 'lost', lost)
+  drop(job, 'token')
+  if last then
+    go(job, 'dead', { reason = last, failure = cjson.encode(failure) })
   else
-    redis.call('HSET', K.job .. job.id, 'reason', reason, 'finished_at', text(NOW))
+    wait_again(job, 'ready', { failure = cjson.encode(failure) })
   end
+  leave(job)
 end
 
 -- When nobody has looked for half a lease, Redis was away or all workers were. Those that are still there get time to
 -- renew before their leases are taken back.
 local function sweep()
-  local pulse = tonumber(redis.call('GET', K.pulse) or NOW)
+  local pulse, calm = unpack(redis.call('MGET', K.pulse, K.calm))
   redis.call('SET', K.pulse, text(NOW))
-  if NOW - pulse > lease / 2 then redis.call('SET', K.calm, 1, 'PX', math.ceil(lease / 2)) end
-  if redis.call('EXISTS', K.calm) == 1 then return end
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.state .. 'running', '-inf', NOW, 'LIMIT', 0, SWEEP)) do
+  calm = tonumber(calm or 0)
+  if math.abs(NOW - tonumber(pulse or NOW)) > lease / 2 then
+    calm = NOW + lease / 2
+    redis.call('SET', K.calm, text(calm))
+  end
+  -- A clock that was set back must not make this last.
+  if calm > NOW and calm <= NOW + lease then return end
+  for _, id in ipairs(due(K.state .. 'running')) do
     local job = read(id)
-    if job and job.state == 'running' then
-      lose(job)
-    else
-      redis.call('ZREM', K.state .. 'running', id)
-      redis.call('HINCRBY', K.counts, 'running', -1)
+    if job and job.state == 'running' then lose(job) else redis.call('ZREM', K.state .. 'running', id) end
+  end
+end
+
+-- Lanes whose time of being left alone is over.
+local function release_lanes()
+  for _, lane in ipairs(due(K.held)) do
+    redis.call('ZREM', K.held, lane)
+    if redis.call('EXISTS', K.lane .. lane) == 1 then offer_lane(lane) end
+  end
+end
+
+local function prune(state, age, count)
+  if budget <= 0 then return end
+  local key = K.state .. state
+  local excess = math.min(redis.call('ZCARD', key) - count, STEP, budget)
+  local old = excess > 0 and redis.call('ZRANGE', key, 0, excess - 1)
+    or redis.call('ZRANGEBYSCORE', key, '-inf', text(NOW - age), 'LIMIT', 0, math.min(STEP, budget))
+  budget = budget - #old
+  for _, id in ipairs(old) do
+    local lane = redis.call('HGET', K.job .. id, 'lane')
+    if lane then tally(K.gateway .. lane, 'n:' .. state, -1) end
+    redis.call('ZREM', key, id)
+    redis.call('UNLINK', K.job .. id, K.history .. id)
+    jobs[id] = nil
+  end
+end
+
+-- What is paused: scopes as keys.
+local paused = {}
+for _, scope in ipairs(redis.call('HKEYS', K.paused)) do paused[scope] = true end
+
+-- Subjects that were put aside because their kind was paused, and is not any more.
+local function unpark()
+  for kind in pairs(KINDS) do
+    if not paused['kind:' .. kind] and budget > 0 then
+      local aside = redis.call('ZPOPMIN', K.parked .. kind, math.min(STEP, budget))
+      budget = budget - #aside / 2
+      if #aside > 0 then more_to_do = true end
+      for i = 1, #aside, 2 do
+        local lane, subject = aside[i]:match('^([^|]*)|(.*)$')
+        offer(lane, subject)
+      end
     end
   end
 end
@@ -75,48 +144,95 @@ local function next_lane()
   return free[1], K.lanes
 end
 
-local function take(job)
-  local token = redis.call('INCR', K.token)
-  move(job.id, 'ready', 'running', NOW + lease)
-  redis.call('ZREM', K.subject .. job.subject, job.id)
-  redis.call('HSET', K.holders, job.subject, job.id)
-  redis.call('HSET', K.owners, job.lane, worker)
-  redis.call('HINCRBY', K.busy, job.lane, 1)
-  redis.call('HSET', K.job .. job.id, 'worker', worker, 'token', token, 'started_at', text(NOW))
-  local attempt = redis.call('HINCRBY', K.job .. job.id, 'attempts', 1)
-  local run = redis.call('HINCRBY', K.job .. job.id, 'runs', 1)
-  return { job.id, text(token), job.version or '', job.kind or '', job.lane, text(attempt), job.max_attempts or '0',
-    text(run), job.enqueued_at or '0', redis.call('HGET', K.job .. job.id, 'payload') or '' }
+local taken = {}
+
+local function take(job, leader)
+  local known = gateway(job.lane)
+  local token = text(next_of(K.token))
+  meter_time(job, 'wait', NOW - tonumber((job.timeline or ''):match('(%d+)$') or NOW))
+  set(job, 'worker', worker)
+  set(job, 'token', token)
+  set(job, 'started_at', NOW)
+  set(job, 'attempts', job.attempts + 1)
+  set(job, 'runs', job.runs + 1)
+  set(job, 'lane_failures', known.failures)
+  go(job, 'running', { at = NOW + lease })
+  note_gateway(job.lane, 'owner', worker)
+  note_gateway(job.lane, 'busy', known.busy + 1)
+  local key = K.job .. job.id
+  local small = redis.call('HSTRLEN', key, 'payload') <= MAX_PAYLOAD
+  local gone = MERGES[job.kind]
+    and redis.call('ZRANGEBYSCORE', K.gone .. job.lane, '(' .. text(job.seq), '+inf', 'LIMIT', 0, 1000) or {}
+  taken[#taken + 1] = { job.id, token, job.version or '', job.kind, job.lane, text(job.attempts), text(job.max_attempts),
+    text(job.runs), job.enqueued_at or '0', small and redis.call('HGET', key, 'payload') or '', text(known.failures),
+    job.inherited or '', job.expires_at and text(math.max(tonumber(job.expires_at) - NOW, 0)) or '-1',
+    #gone > 0 and cjson.encode(gone) or '', leader or '' }
+  return token
 end
 
-for _, state in ipairs(WAITING) do promote(state) end
-sweep()
+-- Jobs right behind one that can share its run. A run that lost its worker is not shared: it may be what killed it.
+local function take_group(job, token)
+  if not MERGES[job.kind] or job.lost > 0 then return end
+  for _, id in ipairs(redis.call('ZRANGE', K.subject .. job.subject, 1, GROUP - 1)) do
+    local next = read(id)
+    if not next or next.state ~= 'ready' or next.lost > 0 or next.kind ~= job.kind then return end
+    take(next, token)
+  end
+end
 
-local jobs = {}
-for _ = 1, wanted > 0 and wanted + SPARE or 0 do
-  local lane, rotation = next_lane()
-  if not lane or #jobs == wanted then break end
+-- Takes the job at the head of the lane's first subject, if it may run now.
+local function take_from(lane)
   local subject = redis.call('ZPOPMIN', K.lane .. lane)[1]
   local id = subject and redis.call('ZRANGE', K.subject .. subject, 0, 0)[1]
   local job = id and read(id)
-  redis.call('ZREM', rotation, lane)
-  if job and job.state == 'ready' then
-    jobs[#jobs + 1] = take(job)
-  elseif id then
+  if not id then return end
+  if not job then
     -- The job was removed by hand: on to the next of its subject.
     redis.call('ZREM', K.subject .. subject, id)
     offer(lane, subject)
+  elseif job.state == 'ready' and paused['kind:' .. job.kind] then
+    redis.call('ZADD', K.parked .. job.kind, text(job.rank), lane .. '|' .. subject)
+  elseif job.state == 'ready' then
+    take_group(job, take(job))
+    return true
   end
-  -- The lane goes to the end of the rotation that is its own now.
-  if redis.call('EXISTS', K.lane .. lane) == 1 then offer_lane(lane) end
 end
 
--- Others may be idle while this worker cannot take more.
-if #jobs == wanted and redis.call('EXISTS', K.lanes) == 1 then wake() end
+for _, state in ipairs({ 'scheduled', 'retrying', 'snoozed', 'blocked' }) do promote(state) end
+expire()
+sweep()
+release_lanes()
+unpark()
+for _, state in ipairs({ 'done', 'superseded', 'cancelled' }) do prune(state, tonumber(ARGV[5]), tonumber(ARGV[6])) end
+prune('dead', tonumber(ARGV[7]), tonumber(ARGV[8]))
+
+local places = paused.all and 0 or wanted
+for _ = 1, places > 0 and places + SPARE or 0 do
+  if places == 0 then break end
+  local lane, rotation = next_lane()
+  if not lane then break end
+  redis.call('ZREM', rotation, lane)
+  local known = gateway(lane)
+  -- One that has failed gives one job at a time, until one has reached the gateway. A lane that may give none is dropped
+  -- from the rotation: what changes that offers it again.
+  local limit = known.failures > 0 and 1 or lane_limit
+  if not paused['gateway:' .. lane] and known.held_until <= NOW and known.busy < limit then
+    if take_from(lane) then places = places - 1 end
+    if known.busy < limit and redis.call('EXISTS', K.lane .. lane) == 1 then offer_lane(lane) end
+  end
+end
 
 local wait = -1
-for _, state in ipairs(WAITING) do
-  local due = redis.call('ZRANGE', K.state .. state, 0, 0, 'WITHSCORES')[2]
-  if due and (wait < 0 or tonumber(due) - NOW < wait) then wait = math.max(0, tonumber(due) - NOW) end
+for _, key in ipairs({ K.held, K.expiry, K.state .. 'scheduled', K.state .. 'retrying', K.state .. 'snoozed',
+  K.state .. 'blocked' }) do
+  local first = tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
+  if first and (wait < 0 or first - NOW < wait) then wait = math.max(0, first - NOW) end
 end
-return { jobs, wait }
+if budget <= 0 or more_to_do then wait = 0 end
+if places > 0 then
+  if redis.call('EXISTS', K.lanes, K.own .. worker) > 0 then wait = 0 end
+elseif not paused.all and redis.call('EXISTS', K.lanes) == 1 then
+  -- Others may be idle while this worker cannot take more.
+  wake('')
+end
+return { taken, wait }

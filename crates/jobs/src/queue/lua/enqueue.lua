@@ -1,27 +1,80 @@
--- Stores jobs, all or none.
+-- Stores jobs, all or none. Python and other producers run this script too: docs/protocol.md.
 -- KEYS  1 the queue's prefix
--- ARGV  per job: id, version, kind, lane, subject, max attempts, delay in ms, payload
--- Returns per job {id, state, ids of the jobs it replaced}. A job whose id is there already is left as it is.
--- Cost  about 10 commands per job; the caller sends 500 jobs at most.
+-- ARGV  1 wire version, then per job: id, envelope version, kind, lane, subject, max attempts, delay in ms, priority,
+--       ms until it expires or 0, idempotency key or empty, its life in ms, flags, payload
+-- Returns per job {id, state or empty if it has ended and been removed, ids of the jobs it replaced}. A job whose id or
+--   idempotency key is there already is left as it is.
+-- Cost  about 15 commands per job, more where it replaces others; the caller sends 500 jobs at most.
 
-local answer = {}
-for i = 1, #ARGV, 8 do
-  local id, delay = ARGV[i], tonumber(ARGV[i + 6])
-  local state = redis.call('HGET', K.job .. id, 'state')
-  if not state then
-    state = delay > 0 and 'scheduled' or 'ready'
-    local job = { id = id, lane = ARGV[i + 3], subject = ARGV[i + 4], seq = redis.call('INCR', K.seq) }
-    redis.call('HSET', K.job .. id, 'version', ARGV[i + 1], 'kind', ARGV[i + 2], 'lane', job.lane,
-      'subject', job.subject, 'seq', job.seq, 'max_attempts', ARGV[i + 5], 'attempts', 0, 'runs', 0,
-      'enqueued_at', text(NOW), 'payload', ARGV[i + 7])
-    move(id, 'new', state, NOW + delay)
-    if state == 'ready' then
-      line_up(job)
-    else
-      redis.call('HSET', K.job .. id, 'next_at', text(NOW + delay))
-      wake()
+local WIRE, VALUES, MAX_PAYLOAD = '1', 13, 1024 * 1024
+local function wrong(what) return redis.error_reply('PROTOCOL ' .. what) end
+if ARGV[1] ~= WIRE then return wrong('wire version 1 is spoken here, not ' .. tostring(ARGV[1])) end
+if (#ARGV - 1) % VALUES ~= 0 then return wrong('each job takes ' .. VALUES .. ' values') end
+for i = 2, #ARGV, VALUES do
+  local name = 'job ' .. ((i - 2) / VALUES + 1) .. ': '
+  if not ARGV[i]:match('^%x+%-%x+%-%x+%-%x+%-%x+$') or #ARGV[i] ~= 36 then return wrong(name .. 'the id is no UUID') end
+  for _, place in ipairs({ 5, 6, 7, 8, 10 }) do
+    if not ARGV[i + place]:match('^%d+$') or #ARGV[i + place] > 13 then
+      return wrong(name .. 'value ' .. (place + 1) .. ' is no whole number')
     end
   end
-  answer[#answer + 1] = { id, state, {} }
+  if #ARGV[i + 4] > 200 or #ARGV[i + 3] > 100 or #ARGV[i + 2] > 100 or #ARGV[i + 1] > 20 or #ARGV[i + 11] > 20 then
+    return wrong(name .. 'version, kind, lane, subject or flags are too long')
+  end
+  if #ARGV[i + 7] > 1 then return wrong(name .. 'the priority is not 0 to 9') end
+  if #ARGV[i + 9] > 200 then return wrong(name .. 'the idempotency key is longer than 200 bytes') end
+  if ARGV[i + 9] ~= '' and tonumber(ARGV[i + 10]) < 1 then return wrong(name .. 'the idempotency key has no life') end
+  if #ARGV[i + 12] > MAX_PAYLOAD then return wrong(name .. 'the payload is larger than ' .. MAX_PAYLOAD .. ' bytes') end
+end
+
+local function store(i)
+  local function arg(n) return ARGV[i + n] end
+  local job = { id = arg(0), sets = {}, drops = {}, kind = arg(2), lane = arg(3), subject = arg(4), attempts = 0, runs = 0,
+    lost = 0 }
+  jobs[job.id] = job
+  local delay, expiry, seq = tonumber(arg(6)), tonumber(arg(8)), next_of(K.seq)
+  for _, field in ipairs({ 'kind', 'lane', 'subject', 'attempts', 'runs' }) do job.sets[field] = job[field] end
+  set(job, 'version', arg(1))
+  set(job, 'seq', seq)
+  set(job, 'rank', tonumber(arg(7)) * RANKS + seq)
+  set(job, 'max_attempts', arg(5))
+  set(job, 'priority', arg(7))
+  set(job, 'enqueued_at', NOW)
+  set(job, 'payload', arg(12))
+  if arg(11) ~= '' then set(job, 'flags', arg(11)) end
+  if arg(9) ~= '' then set(job, 'idempotency_key', arg(9)) end
+  redis.call('SET', K.latest .. job.subject, text(seq), 'PX', REMEMBERED)
+  redis.call('ZADD', K.gateways, text(NOW), job.lane)
+  if expiry > 0 then
+    set(job, 'expires_at', NOW + expiry)
+    redis.call('ZADD', K.expiry, text(NOW + expiry), job.id)
+  end
+  meter(job, 'enqueued')
+  if delay > 0 then
+    go(job, 'scheduled', { at = NOW + delay })
+    redis.call('ZADD', K.later .. job.subject, text(seq), job.id)
+    -- Idle workers have to look again, to know when this one is due.
+    wake('')
+  else
+    go(job, 'ready')
+    arrive(job)
+  end
+end
+
+redis.call('SET', K.layout, LAYOUT, 'NX')
+local ids = {}
+for i = 2, #ARGV, VALUES do
+  local id, key = ARGV[i], ARGV[i + 9]
+  if key ~= '' then
+    local fresh = redis.call('SET', K.idem .. key, id, 'NX', 'PX', ARGV[i + 10])
+    if not fresh then id = redis.call('GET', K.idem .. key) or id end
+  end
+  ids[#ids + 1] = id
+  if id == ARGV[i] and not read(id) then store(i) end
+end
+local answer = {}
+for i, id in ipairs(ids) do
+  local job = read(id)
+  answer[i] = { id, job and job.state or '', job and job.replaced or {} }
 end
 return answer

@@ -1,92 +1,322 @@
--- What all scripts share. Before it stand the generated tables K (keys), NEXT and RETRYABLE (states).
--- A script checks before it writes: Redis does not undo what a failing script has done.
+-- What all scripts share. Before it stand the generated tables: K (keys), NEXT, RETRYABLE, WAITING, ENDED (states), KINDS,
+-- REPLACES, MERGES (kinds), and `now` (Redis's clock in ms).
+--
+-- A script checks before it writes, because Redis does not undo what a failing script has done. Jobs, lanes and numbers
+-- are read once, changed in memory and written by `flush`, which runs at the end of every script, even a failing one.
 
-local clock = redis.call('TIME')
-local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local HISTORY = 20
+local NOW = now()
+local LAYOUT, HISTORY, LINE, TIMELINE = '1', 20, 100, 1200
+local EVENTS, MINUTES_KEPT, HOURS_KEPT, REMEMBERED = 100000, 25 * 3600000, 32 * 86400000, 30 * 86400000
+local RANKS = 2 ^ 48
 
-local FIELDS = { 'state', 'version', 'kind', 'lane', 'subject', 'seq', 'attempts', 'max_attempts', 'runs', 'lost',
-  'worker', 'token', 'enqueued_at', 'started_at', 'snoozed_since' }
+local FIELDS = { 'state', 'version', 'kind', 'lane', 'subject', 'seq', 'rank', 'attempts', 'max_attempts', 'runs', 'lost',
+  'worker', 'token', 'enqueued_at', 'started_at', 'next_at', 'snoozed_since', 'expires_at', 'priority', 'flags', 'inherited',
+  'cancel', 'reprobed', 'lane_failures', 'timeline' }
 
 -- Whole numbers as text; Lua would write big ones as 1.7e+12.
 local function text(number) return string.format('%.0f', number) end
 
+-- Jobs ------------------------------------------------------------------------------------------------------------------
+
+local jobs = {}
+
 -- A job's fields without its payload; nil if it is not there.
 local function read(id)
+  if jobs[id] then return jobs[id] end
   local values = redis.call('HMGET', K.job .. id, unpack(FIELDS))
   if not values[1] then return nil end
-  local job = { id = id }
+  local job = { id = id, sets = {}, drops = {} }
   for i, name in ipairs(FIELDS) do job[name] = values[i] or nil end
-  job.lane, job.subject, job.seq = job.lane or '', job.subject or '', tonumber(job.seq) or 0
+  job.kind, job.lane, job.subject = job.kind or '', job.lane or '', job.subject or ''
+  for _, name in ipairs({ 'seq', 'rank', 'attempts', 'max_attempts', 'runs', 'lost', 'priority' }) do
+    job[name] = tonumber(job[name]) or 0
+  end
+  jobs[id] = job
   return job
 end
 
-local function allowed(from, to) return (NEXT[from] or {})[to] == true end
-
-local function refuse(id, from, to)
-  return redis.error_reply('FORBIDDEN job ' .. id .. ' cannot go from ' .. from .. ' to ' .. to)
+local function set(job, field, value)
+  job[field], job.sets[field], job.drops[field] = value, value, nil
 end
 
--- Moves a job to another state, listed there by the score.
-local function move(id, from, to, score)
-  if not allowed(from, to) then error('unchecked transition from ' .. from .. ' to ' .. to) end
-  if from ~= 'new' then
-    redis.call('ZREM', K.state .. from, id)
-    redis.call('HINCRBY', K.counts, from, -1)
-  end
-  redis.call('ZADD', K.state .. to, score, id)
-  redis.call('HINCRBY', K.counts, to, 1)
-  redis.call('HSET', K.job .. id, 'state', to)
+local function drop(job, field)
+  if job[field] == nil then return end
+  job[field], job.sets[field], job.drops[field] = nil, nil, true
 end
+
+-- Lanes -----------------------------------------------------------------------------------------------------------------
+
+local lanes = {}
+
+-- What the queue knows of a gateway.
+local function gateway(lane)
+  if lanes[lane] then return lanes[lane] end
+  local values = redis.call('HMGET', K.gateway .. lane, 'owner', 'busy', 'failures', 'held_until')
+  local known = { owner = values[1] or '', busy = tonumber(values[2]) or 0, failures = tonumber(values[3]) or 0,
+    held_until = tonumber(values[4]) or 0, sets = {} }
+  lanes[lane] = known
+  return known
+end
+
+local function note_gateway(lane, field, value)
+  local known = gateway(lane)
+  known[field], known.sets[field] = value, value
+end
+
+-- Numbers ---------------------------------------------------------------------------------------------------------------
+
+local numbers, tallies, metered = {}, {}, {}
+
+-- The next number of a counter.
+local function next_of(key)
+  numbers[key] = (numbers[key] or tonumber(redis.call('GET', key)) or 0) + 1
+  return numbers[key]
+end
+
+local function tally(key, field, by)
+  tallies[key] = tallies[key] or {}
+  tallies[key][field] = (tallies[key][field] or 0) + by
+end
+
+-- Counts something that happened to a job, for its kind, per minute and per hour.
+local function meter(job, what)
+  local field = (KINDS[job.kind] and job.kind or 'other') .. '|' .. what
+  tally('minute', field, 1)
+end
+
+-- Counts a time in a histogram: bucket n holds times from 2^(n-1) ms to less than 2^n ms, bucket 0 those below 1 ms.
+local function meter_time(job, what, ms)
+  local bucket = 0
+  while ms >= 1 and bucket < 31 do ms, bucket = ms / 2, bucket + 1 end
+  meter(job, what .. '|' .. bucket)
+end
+
+-- Wakes -----------------------------------------------------------------------------------------------------------------
+
+local wakes, MYSELF = {}, nil
 
 -- Wakes any idle worker, or that one. A token is enough: who takes it looks at everything.
 local function wake(worker)
-  local key = worker and (K.wake .. ':' .. worker) or K.wake
-  if redis.call('LLEN', key) == 0 then redis.call('RPUSH', key, '1') end
-  redis.call('PEXPIRE', key, 60000)
+  if worker ~= '' and worker == MYSELF then return end
+  wakes[worker == '' and K.wake or (K.wake .. ':' .. worker)] = true
 end
+
+-- The end of every script -----------------------------------------------------------------------------------------------
+
+local function write(key, sets)
+  local args = {}
+  for field, value in pairs(sets) do
+    args[#args + 1] = field
+    args[#args + 1] = type(value) == 'number' and text(value) or value
+  end
+  if #args > 0 then redis.call('HSET', key, unpack(args)) end
+end
+
+local function flush()
+  for id, job in pairs(jobs) do
+    write(K.job .. id, job.sets)
+    local drops = {}
+    for field in pairs(job.drops) do drops[#drops + 1] = field end
+    if #drops > 0 then redis.call('HDEL', K.job .. id, unpack(drops)) end
+  end
+  for lane, known in pairs(lanes) do write(K.gateway .. lane, known.sets) end
+  for key, number in pairs(numbers) do redis.call('SET', key, text(number)) end
+  local minute = tallies.minute
+  tallies.minute = nil
+  for key, fields in pairs(tallies) do
+    for field, by in pairs(fields) do if by ~= 0 then redis.call('HINCRBY', key, field, by) end end
+  end
+  if minute then
+    for key, kept in pairs({ [K.minute .. text(math.floor(NOW / 60000))] = MINUTES_KEPT,
+      [K.hour .. text(math.floor(NOW / 3600000))] = HOURS_KEPT }) do
+      for field, by in pairs(minute) do redis.call('HINCRBY', key, field, by) end
+      redis.call('PEXPIRE', key, kept)
+    end
+  end
+  for key in pairs(wakes) do
+    if redis.call('LLEN', key) == 0 then
+      redis.call('RPUSH', key, '1')
+      redis.call('PEXPIRE', key, 60000)
+    end
+  end
+end
+
+-- Events ----------------------------------------------------------------------------------------------------------------
+
+local function emit(event, failure)
+  event.v, event.at_ms = 1, NOW
+  local json = cjson.encode(event)
+  if failure then json = json:sub(1, -2) .. ',"failure":' .. failure .. '}' end
+  redis.call('XADD', K.events, 'MAXLEN', '~', EVENTS, '*', 'event', json)
+end
+
+-- Transitions -----------------------------------------------------------------------------------------------------------
+
+local function allowed(from, to) return (NEXT[from] or {})[to] == true end
+
+-- Takes a job to another state. `more`, all optional: at (when due, or until when leased; NOW), reason, failure (JSON),
+-- superseded_by, by (who did it).
+local function go(job, to, more)
+  more = more or {}
+  local from, at = job.state, more.at or NOW
+  if not allowed(from or 'new', to) then error('unchecked transition from ' .. (from or 'new') .. ' to ' .. to) end
+  if from then
+    redis.call('ZREM', K.state .. from, job.id)
+    tally(K.gateway .. job.lane, 'n:' .. from, -1)
+  end
+  redis.call('ZADD', K.state .. to, text(at), job.id)
+  tally(K.gateway .. job.lane, 'n:' .. to, 1)
+  if from == 'blocked' then redis.call('ZREM', K.blocked .. job.lane, job.id) end
+
+  set(job, 'state', to)
+  local line = (job.timeline and job.timeline .. ';' or '') .. to .. ' ' .. text(NOW)
+  if #line > TIMELINE then line = line:sub(line:find(';', 1, true) + 1) end
+  set(job, 'timeline', line)
+  if WAITING[to] then set(job, 'next_at', at) else drop(job, 'next_at') end
+  if more.failure then set(job, 'failure', more.failure) end
+  if ENDED[to] then
+    set(job, 'finished_at', NOW)
+    if more.reason then set(job, 'reason', more.reason) end
+    if more.superseded_by then set(job, 'superseded_by', more.superseded_by) end
+    redis.call('ZREM', K[from == 'scheduled' and 'later' or 'subject'] .. job.subject, job.id)
+    if job.expires_at then redis.call('ZREM', K.expiry, job.id) end
+  end
+  if to ~= 'ready' and to ~= 'running' and to ~= 'scheduled' then meter(job, to) end
+  emit({ event = 'job', id = job.id, kind = job.kind, gateway = job.lane, subject = job.subject, from = from or cjson.null,
+    to = to, run = job.runs, attempts = job.attempts, worker = to == 'running' and job.worker or nil,
+    next_at_ms = WAITING[to] and at or nil, reason = more.reason, superseded_by = more.superseded_by, by = more.by },
+    more.failure)
+end
+
+-- The order of jobs -----------------------------------------------------------------------------------------------------
 
 -- Puts a lane that has something to run at the end of the rotation, of its owner or of everybody.
 local function offer_lane(lane)
-  local owner = redis.call('HGET', K.owners, lane) or nil
-  local rotation = owner and (K.own .. owner) or K.lanes
-  redis.call('ZADD', rotation, 'NX', redis.call('INCR', K.turn), lane)
-  wake(owner)
+  local known = gateway(lane)
+  -- One that is held comes back by K.held.
+  if known.held_until > NOW then return end
+  redis.call('ZADD', known.owner == '' and K.lanes or (K.own .. known.owner), 'NX', text(next_of(K.turn)), lane)
+  wake(known.owner)
 end
 
--- Offers the oldest ready job of a subject that runs none.
+-- Offers a subject to its lane if the head of its line can run.
 local function offer(lane, subject)
-  local oldest = redis.call('ZRANGE', K.subject .. subject, 0, 0, 'WITHSCORES')
-  if not oldest[1] then return end
-  redis.call('ZADD', K.lane .. lane, oldest[2], subject)
-  offer_lane(lane)
+  local id = redis.call('ZRANGE', K.subject .. subject, 0, 0)[1]
+  if not id then return end
+  local head = read(id)
+  if head and head.state == 'ready' then
+    redis.call('ZADD', K.lane .. lane, text(head.rank), subject)
+    offer_lane(lane)
+  else
+    redis.call('ZREM', K.lane .. lane, subject)
+  end
 end
 
--- Lines up a ready job behind the older ones of its subject.
-local function line_up(job)
-  redis.call('ZADD', K.subject .. job.subject, job.seq, job.id)
-  if redis.call('HEXISTS', K.holders, job.subject) == 0 then offer(job.lane, job.subject) end
+-- A newer job takes the place of an older one that does not run, and what must not get lost of it.
+local function supersede(older, newer)
+  local inherited = {}
+  for letter in ((newer.inherited or '') .. (older.inherited or '') .. (older.flags or '')):gmatch('[frp]') do
+    if letter ~= 'p' or older.runs == 0 or (newer.inherited or ''):find('p', 1, true) then inherited[letter] = true end
+  end
+  local letters = (inherited.f and 'f' or '') .. (inherited.r and 'r' or '') .. (inherited.p and 'p' or '')
+  if letters ~= '' then set(newer, 'inherited', letters) end
+  if older.rank < newer.rank then set(newer, 'rank', older.rank) end
+  go(older, 'superseded', { superseded_by = newer.id })
+  newer.replaced = newer.replaced or {}
+  table.insert(newer.replaced, older.id)
 end
 
--- Frees the subject of a job that runs no more, and its lane after the last one.
+local function replaces(newer, older) return (REPLACES[newer.kind] or {})[older.kind] == true end
+
+-- The newest job of the line that would take the place of this one; nil if none.
+local function successor(job)
+  local line = redis.call('ZREVRANGE', K.subject .. job.subject, 0, LINE - 1)
+  for _, id in ipairs(line) do
+    local other = id ~= job.id and read(id)
+    if other and other.seq > job.seq and replaces(other, job) then return other end
+  end
+end
+
+-- A job is due for the first time: it joins the line of its subject, and settles what becomes of older ones there.
+local function arrive(job)
+  for _, id in ipairs(redis.call('ZRANGE', K.subject .. job.subject, 0, LINE - 1)) do
+    local older = read(id)
+    if not older then
+      redis.call('ZREM', K.subject .. job.subject, id)
+    elseif older.seq < job.seq and older.state ~= 'running' then
+      if replaces(job, older) then
+        supersede(older, job)
+      elseif older.state ~= 'ready' then
+        go(older, 'ready')
+      end
+    end
+  end
+  if not MERGES[job.kind] then
+    for _, id in ipairs(redis.call('ZRANGE', K.later .. job.subject, 0, LINE - 1)) do
+      local older = read(id)
+      if not older then
+        redis.call('ZREM', K.later .. job.subject, id)
+      elseif older.seq < job.seq and older.id ~= job.id then
+        supersede(older, job)
+      end
+    end
+  end
+  redis.call('ZADD', K.subject .. job.subject, text(job.seq), job.id)
+  offer(job.lane, job.subject)
+end
+
+-- A run is over without an end of the job: it waits in that state, unless something else has become of it meanwhile.
+local function wait_again(job, to, more)
+  local newer = successor(job)
+  if more.failure then set(job, 'failure', more.failure) end
+  if job.cancel then
+    go(job, 'cancelled', { reason = job.cancel, failure = more.failure })
+  elseif tonumber(job.expires_at or math.huge) <= (more.at or NOW) then
+    go(job, 'dead', { reason = 'expired', failure = more.failure })
+  elseif newer then
+    supersede(job, newer)
+  else
+    go(job, to, more)
+  end
+end
+
+-- Frees the place of a job that runs no more in its lane, and offers what can run now.
 local function leave(job)
-  redis.call('HDEL', K.job .. job.id, 'worker')
-  redis.call('HDEL', K.holders, job.subject)
-  if redis.call('HINCRBY', K.busy, job.lane, -1) <= 0 then
-    local owner = redis.call('HGET', K.owners, job.lane)
-    redis.call('HDEL', K.busy, job.lane)
-    redis.call('HDEL', K.owners, job.lane)
-    if owner and redis.call('ZREM', K.own .. owner, job.lane) == 1 then offer_lane(job.lane) end
+  local known = gateway(job.lane)
+  drop(job, 'worker')
+  drop(job, 'lane_failures')
+  note_gateway(job.lane, 'busy', math.max(known.busy - 1, 0))
+  if known.busy == 0 and known.owner ~= '' then
+    redis.call('ZREM', K.own .. known.owner, job.lane)
+    note_gateway(job.lane, 'owner', '')
   end
   offer(job.lane, job.subject)
+  -- Others may have waited for the place.
+  if redis.call('EXISTS', K.lane .. job.lane) == 1 then offer_lane(job.lane) end
+end
+
+-- The gateway is left alone for a while.
+local function hold(lane, ms)
+  note_gateway(lane, 'held_until', math.max(gateway(lane).held_until, NOW + ms))
+  redis.call('ZADD', K.held, text(gateway(lane).held_until), lane)
+end
+
+-- The gateway may be called again.
+local function unhold(lane)
+  local known = gateway(lane)
+  if known.failures > 0 then note_gateway(lane, 'failures', 0) end
+  if known.held_until > 0 then
+    note_gateway(lane, 'held_until', 0)
+    redis.call('ZREM', K.held, lane)
+  end
 end
 
 -- Notes a run that ended. `result` is JSON: outcome, code, message, action, steps.
 local function note(job, result)
-  redis.call('RPUSH', K.history .. job.id, string.format(
-    '{"number":%s,"worker":%s,"started_at_ms":%s,"ended_at_ms":%s,"result":%s}', text(tonumber(job.runs) or 0),
+  local noted = redis.call('RPUSH', K.history .. job.id, string.format(
+    '{"number":%s,"worker":%s,"started_at_ms":%s,"ended_at_ms":%s,"result":%s}', text(job.runs),
     cjson.encode(job.worker or ''), text(tonumber(job.started_at) or 0), text(NOW), result))
-  redis.call('LTRIM', K.history .. job.id, -HISTORY, -1)
+  if noted > HISTORY then redis.call('LTRIM', K.history .. job.id, -HISTORY, -1) end
 end
 
 -- Whether that worker still holds that lease.

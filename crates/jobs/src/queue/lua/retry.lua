@@ -1,14 +1,38 @@
--- Makes a job ready at once because an operator says so, with all its attempts before it again.
+-- Makes a job ready at once because somebody says so, with all its attempts before it again.
 -- KEYS  1 the queue's prefix
--- ARGV  1 id
--- Returns the state it was in, or nil if it is not there; refuses states that cannot be retried.
--- Cost  about 12 commands.
+-- ARGV  1 id  2 force: 1 or 0  3 by whom
+-- Returns {what came of it, the state it was in}: `ok`; `missing`; `refused`, because of its state; `outdated`, unless
+--   forced: it is dead and its subject has had a newer job.
+-- Cost  about 15 commands, more where it replaces others.
 
 local job = read(ARGV[1])
-if not job then return nil end
-if not (RETRYABLE[job.state] and allowed(job.state, 'ready')) then return refuse(job.id, job.state, 'ready') end
-redis.call('HDEL', K.job .. job.id, 'lost', 'snoozed_since', 'next_at', 'reason', 'finished_at')
-redis.call('HSET', K.job .. job.id, 'attempts', 0)
-move(job.id, job.state, 'ready', NOW)
-line_up(job)
-return job.state
+if not job then return { 'missing', '' } end
+local from, by = job.state, ARGV[3]
+if not (RETRYABLE[from] and allowed(from, 'ready')) then return { 'refused', from } end
+local latest = tonumber(redis.call('GET', K.latest .. job.subject) or 0)
+if from == 'dead' and latest > job.seq and ARGV[2] ~= '1' then
+  return { 'outdated', from }
+end
+for _, field in ipairs({ 'lost', 'snoozed_since', 'reason', 'finished_at', 'reprobed', 'cancel' }) do
+  -- `finished_at` and others may not have been read; what is not there is not missed.
+  job[field] = job[field] or ''
+  drop(job, field)
+end
+job.lost = 0
+set(job, 'attempts', 0)
+unhold(job.lane)
+if from == 'dead' then
+  -- It was not in the line any more: it joins it as the newest.
+  local seq = next_of(K.seq)
+  set(job, 'rank', job.priority * RANKS + seq)
+  set(job, 'seq', seq)
+  drop(job, 'expires_at')
+  redis.call('SET', K.latest .. job.subject, text(seq), 'PX', REMEMBERED)
+  go(job, 'ready', { by = by })
+  arrive(job)
+else
+  go(job, 'ready', { by = by })
+  offer(job.lane, job.subject)
+end
+if redis.call('EXISTS', K.lane .. job.lane) == 1 then offer_lane(job.lane) end
+return { 'ok', from }

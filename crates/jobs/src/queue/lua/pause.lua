@@ -1,0 +1,18 @@
+-- Pauses or resumes all jobs, a kind or a gateway. Running jobs go on.
+-- KEYS  1 the queue's prefix
+-- ARGV  1 `pause` or `resume`  2 scope: all, kind:… or gateway:…  3 by whom  4 why
+-- Returns 1, or 0 if there was nothing to resume. Pausing again replaces author and reason.
+-- Cost  about 8 commands.
+
+local scope, by, why = ARGV[2], ARGV[3], ARGV[4]
+if ARGV[1] == 'pause' then
+  redis.call('HSET', K.paused, scope, cjson.encode({ by = by, reason = why, at_ms = NOW }))
+  emit({ event = 'paused', scope = scope, by = by, reason = why })
+  return 1
+end
+if redis.call('HDEL', K.paused, scope) == 0 then return 0 end
+emit({ event = 'resumed', scope = scope, by = by, reason = why })
+local lane = scope:match('^gateway:(.*)$')
+if lane and redis.call('EXISTS', K.lane .. lane) == 1 then offer_lane(lane) end
+wake('')
+return 1
