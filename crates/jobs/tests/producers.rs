@@ -44,12 +44,18 @@ async fn only_transitions_of_the_table_happen() {
     let queue = redis.queue();
     let job = cleanup(1, 1);
     put(&queue, &job).await;
-    assert_eq!(queue.retry(job.id, false, "test").await, Err(QueueError::NotRetryable { id: job.id, state: State::Ready }));
+    assert_eq!(
+        queue.retry(job.id, false, "test").await,
+        Err(QueueError::NotRetryable { id: job.id, state: State::Ready })
+    );
 
     let worker = Worker::start(&queue, brisk(), |_| async { done() });
     let before = serde_json::to_value(reaches(&queue, job.id, State::Done).await).unwrap();
     drop(worker);
-    assert_eq!(queue.retry(job.id, false, "test").await, Err(QueueError::NotRetryable { id: job.id, state: State::Done }));
+    assert_eq!(
+        queue.retry(job.id, false, "test").await,
+        Err(QueueError::NotRetryable { id: job.id, state: State::Done })
+    );
     let after = serde_json::to_value(queue.get(job.id).await.unwrap()).unwrap();
     assert_eq!(before, after);
     assert_eq!(queue.counts().await.unwrap().of(State::Done), 1);

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use mission_jobs::envelope::{MAX_TIME, PRIORITY_DEFAULT, PRIORITY_LAST};
 
 use crate::environment;
 use crate::settings::Sources;
@@ -77,6 +79,9 @@ pub enum Command {
         /// Files with a JSON document, or one per line; `-` is standard input.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// How they are to be run.
+        #[command(flatten)]
+        how: How,
     },
     /// Run one job document now, without the queue.
     Apply {
@@ -102,6 +107,26 @@ pub enum Command {
     /// Look at jobs and act on them.
     #[command(subcommand)]
     Jobs(Jobs),
+    /// Stop all workers from taking jobs: all, those of a kind, or those of a gateway. Running ones go on.
+    Pause {
+        /// Which jobs.
+        #[command(flatten)]
+        what: What,
+        /// Why, for those who wonder.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Let workers take jobs again that were paused.
+    Resume {
+        /// Which jobs.
+        #[command(flatten)]
+        what: What,
+        /// Why, for the record.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+    },
+    /// Check configuration, Redis, queue and gateways, and say what to do.
+    Doctor,
     /// Ask the worker of these settings whether it takes jobs; for health checks.
     Health,
     /// Show the settings in force and where each came from.
@@ -112,6 +137,43 @@ pub enum Command {
         #[arg(long)]
         exit: bool,
     },
+}
+
+/// How enqueued jobs are to be run.
+#[derive(Debug, Args)]
+pub struct How {
+    /// Run them after this time at the earliest, such as 90s, 10m, 2h; 30 days at most.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub delay: Option<Duration>,
+    /// Which jobs of a gateway come first: 0 comes first, 9 last.
+    #[arg(long, value_name = "NUMBER", default_value_t = PRIORITY_DEFAULT,
+          value_parser = clap::value_parser!(u8).range(0..=i64::from(PRIORITY_LAST)))]
+    pub priority: u8,
+    /// Give them up if they are not done after this time; 30 days at most.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub expires_in: Option<Duration>,
+    /// Name of the request: within a day, the same name stores nothing and answers the first job's id.
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+}
+
+/// Which jobs to pause or resume; all, if it does not say.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct What {
+    /// Those of a kind.
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<String>,
+    /// Those of a gateway.
+    #[arg(long, value_name = "ID")]
+    pub gateway: Option<String>,
+}
+
+/// Reads a time such as `90s` or `2h`.
+fn time(text: &str) -> Result<Duration, String> {
+    let time = text.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
+    let fits = time.filter(|time| *time >= Duration::from_millis(1) && *time <= MAX_TIME);
+    fits.ok_or_else(|| "use a time such as 90s, 10m or 2h, at most 720h".to_owned())
 }
 
 /// What can be done with jobs.
@@ -135,5 +197,26 @@ pub enum Jobs {
     Retry {
         /// The job's id.
         id: String,
+        /// Even if newer jobs of the same agent have come since, which it would undo.
+        #[arg(long)]
+        force: bool,
+    },
+    /// End jobs that are not wanted any more. A running one is stopped within seconds.
+    Cancel {
+        /// The jobs' ids.
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+        /// Why, for the record.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+    },
+    /// Take dead jobs off the list.
+    Discard {
+        /// The jobs' ids.
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+        /// Why, for the record.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
     },
 }

@@ -22,3 +22,5 @@ pub const API_TOKEN: &str = "MISSION_API_TOKEN";
 pub const SECRET_KEY: &str = "MISSION_SECRET_KEY";
 /// Home folder; the data directory is below it by default.
 pub const HOME: &str = "HOME";
+/// The user's name, for the record of who did what.
+pub const USER: &str = "USER";

@@ -48,7 +48,10 @@ async fn dispatch(cli: Cli, settings: &Settings) -> Result<(), Exit> {
             Ok(())
         }
         Command::Run { until_idle } => commands::run::run(settings, until_idle).await,
-        Command::Enqueue { files } => commands::enqueue::run(settings, output, &files).await,
+        Command::Enqueue { files, how } => commands::enqueue::run(settings, output, &files, &how).await,
+        Command::Pause { what, reason } => commands::pause::run(settings, output, &what, &reason, true).await,
+        Command::Resume { what, reason } => commands::pause::run(settings, output, &what, &reason, false).await,
+        Command::Doctor => commands::doctor::run(settings, output).await,
         Command::Jobs(command) => commands::jobs::run(settings, output, &command).await,
         Command::Demo { exit } => commands::demo::run(settings, exit).await,
     }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use mission_jobs::Keep;
 use secrecy::SecretString;
 use serde::Serialize;
 
@@ -113,6 +114,12 @@ pub struct Settings {
     pub http_addr: SocketAddr,
     /// Jobs at once.
     pub concurrency: usize,
+    /// Jobs of one gateway at once.
+    pub lane_concurrency: usize,
+    /// What is kept of done, superseded and cancelled jobs.
+    pub keep_ended: Keep,
+    /// What is kept of dead jobs.
+    pub keep_dead: Keep,
     /// How long a stopping worker lets running jobs finish.
     pub grace: Duration,
     /// How long a job's lease lasts.
@@ -174,6 +181,9 @@ impl Settings {
             data_dir,
             http_addr: raw.parsed("http.addr"),
             concurrency: raw.parsed("worker.concurrency"),
+            lane_concurrency: raw.parsed("worker.lane_concurrency"),
+            keep_ended: raw.keep("keep.ended_days", "keep.ended_count"),
+            keep_dead: raw.keep("keep.dead_days", "keep.dead_count"),
             grace: Duration::from_secs(raw.parsed("worker.grace_seconds")),
             lease: raw.millis("worker.lease_ms"),
             renew: raw.millis("worker.renew_ms"),
@@ -224,6 +234,10 @@ impl Raw {
 
     fn parsed<T: FromStr>(&self, key: &str) -> T {
         self.0[key].parse().ok().expect("the form of every value was checked")
+    }
+
+    fn keep(&self, days: &str, count: &str) -> Keep {
+        Keep { age: Duration::from_secs(self.parsed::<u64>(days) * 24 * 3600), count: self.parsed(count) }
     }
 
     fn millis(&self, key: &str) -> Duration {

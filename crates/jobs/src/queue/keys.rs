@@ -88,6 +88,14 @@ impl Keys {
         format!("{}:events", self.prefix)
     }
 
+    pub(super) fn gateways(&self) -> String {
+        format!("{}:gateways", self.prefix)
+    }
+
+    pub(super) fn gateway(&self, lane: &str) -> String {
+        format!("{}:gateway:{lane}", self.prefix)
+    }
+
     pub(super) fn paused(&self) -> String {
         format!("{}:paused", self.prefix)
     }

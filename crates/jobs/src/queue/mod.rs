@@ -12,11 +12,13 @@ mod connection;
 pub mod consumer;
 pub mod error;
 mod fetch;
+pub mod gateways;
 pub mod keys;
 mod leases;
 pub mod pause;
 pub mod record;
 pub(crate) mod scripts;
+pub mod server;
 mod settle;
 pub mod states;
 pub mod stats;
@@ -31,10 +33,12 @@ use uuid::Uuid;
 
 pub use consumer::{Consumer, Keep, Settings};
 pub use error::QueueError;
+pub use gateways::GatewayRecord;
 pub use keys::Keys;
 pub use pause::{Pause, Scope};
 pub use record::JobRecord;
 pub use scripts::enqueue_script;
+pub use server::Server;
 pub use states::State;
 pub use stats::Minute;
 
@@ -231,6 +235,18 @@ impl Queue {
             paused.iter().filter_map(|(scope, json)| Pause::read(scope.parse().ok()?, json)).collect();
         paused.sort_by_key(|pause| pause.at_ms);
         Ok(paused)
+    }
+
+    /// The gateways that jobs came for latest, at most that many (1 to [`MAX_PAGE`]).
+    pub async fn gateways(&self, limit: usize) -> Result<Vec<GatewayRecord>, QueueError> {
+        let gateways = self.scripts.gateways(limit.clamp(1, MAX_PAGE)).await?;
+        Ok(gateways.iter().filter_map(|(id, fields)| GatewayRecord::read(id, fields)).collect())
+    }
+
+    /// What the Redis behind the queue says of itself.
+    pub async fn server(&self) -> Result<Server, QueueError> {
+        let (info, config) = self.scripts.server().await?;
+        Ok(Server::read(&info, config.as_ref()))
     }
 
     /// What happened in the last minutes, the present one included.

@@ -292,6 +292,34 @@ impl Scripts {
         Ok(found)
     }
 
+    /// The lanes that jobs came for latest, with what is known of them.
+    pub(super) async fn gateways(&self, limit: usize) -> Result<Vec<(String, HashMap<String, String>)>, QueueError> {
+        let mut range = cmd("ZREVRANGE");
+        range.arg(self.keys.gateways()).arg(0).arg(limit - 1);
+        let lanes: Vec<String> = self.read("gateways", &range).await?;
+        let mut found = Vec::new();
+        for lane in lanes {
+            let fields = self.read("gateways", cmd("HGETALL").arg(self.keys.gateway(&lane))).await?;
+            found.push((lane, fields));
+        }
+        Ok(found)
+    }
+
+    /// INFO, and the settings that matter; none if this user may not ask.
+    pub(super) async fn server(&self) -> Result<(String, Option<HashMap<String, String>>), QueueError> {
+        // One by one, because a cluster's client would ask every node for more.
+        let info: Value = self.read("info", &cmd("INFO")).await?;
+        let mut config = HashMap::new();
+        for name in ["appendfsync", "save"] {
+            match self.read::<HashMap<String, String>>("config", cmd("CONFIG").arg("GET").arg(name)).await {
+                Ok(values) => config.extend(values),
+                Err(QueueError::Unavailable { .. } | QueueError::Script { .. }) => return Ok((text(&info), None)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((text(&info), Some(config)))
+    }
+
     async fn read<T: FromRedisValue>(&self, what: &'static str, command: &Cmd) -> Result<T, QueueError> {
         let answer = async {
             let (number, mut connection) = self.connection.current().await?;
@@ -391,6 +419,14 @@ impl Args {
 
     fn add_leases(&mut self, leases: &[Lease]) -> &mut Self {
         leases.iter().fold(self, |args, (id, token)| args.add(id).add(token))
+    }
+}
+
+/// INFO of one node: a cluster's client answers with all of them, and all are of one kind.
+fn text(info: &Value) -> String {
+    match info {
+        Value::Map(nodes) => nodes.first().map(|(_, info)| text(info)).unwrap_or_default(),
+        info => String::from_redis_value_ref(info).unwrap_or_default(),
     }
 }
 

@@ -112,12 +112,13 @@ pub(super) fn lua() -> String {
         writeln!(table, "  {state} = {{ {}}},", set(state.next())).expect("a String takes any text");
     }
     table += "}\n";
-    let tests: [(&str, fn(State) -> bool); 3] =
-        [("RETRYABLE", State::is_retryable), ("WAITING", State::is_waiting), ("ENDED", State::is_terminal)];
-    for (name, test) in tests {
+    let mut those = |name: &str, test: fn(State) -> bool| {
         let states: Vec<State> = State::ALL.into_iter().filter(|state| test(*state)).collect();
         writeln!(table, "local {name} = {{ {}}}", set(&states)).expect("a String takes any text");
-    }
+    };
+    those("RETRYABLE", State::is_retryable);
+    those("WAITING", State::is_waiting);
+    those("ENDED", State::is_terminal);
     table
 }
 

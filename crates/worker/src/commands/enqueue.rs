@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use mission_core::model::DocumentError;
 use mission_jobs::queue::MAX_ENQUEUE;
-use mission_jobs::{Enqueued, Envelope, Queue, State};
+use mission_jobs::{Enqueued, Envelope, IdempotencyKey, Queue, State};
 
+use crate::cli::How;
 use crate::commands::{queue_error, read_input};
 use crate::exit::{Exit, OrExit};
 use crate::output::Output;
@@ -15,11 +16,19 @@ use crate::settings::Settings;
 use crate::store::Store;
 
 /// Runs the command. All documents are read before any is enqueued.
-pub async fn run(settings: &Settings, output: Output, files: &[PathBuf]) -> Result<(), Exit> {
+pub async fn run(settings: &Settings, output: Output, files: &[PathBuf], how: &How) -> Result<(), Exit> {
     let mut jobs = Vec::new();
     for file in files {
         read_jobs(file, &read_input(file)?, &mut jobs).or_usage()?;
     }
+    if how.idempotency_key.is_some() && jobs.len() != 1 {
+        return Err(anyhow!(
+            "--idempotency-key names one request, and there are {} jobs; enqueue them one by one",
+            jobs.len()
+        ))
+        .or_usage();
+    }
+    let jobs: Vec<Envelope> = jobs.into_iter().map(|job| arranged(job, how)).collect::<Result<_, _>>().or_usage()?;
     let store = Store::open(settings, Use::Command).await?;
     let enqueued = enqueue(&store.queue, &jobs, output).await;
     store.close().await;
@@ -33,6 +42,20 @@ async fn enqueue(queue: &Queue, jobs: &[Envelope], output: Output) -> Result<(),
         }
     }
     Ok(())
+}
+
+fn arranged(mut job: Envelope, how: &How) -> anyhow::Result<Envelope> {
+    job = job.with_priority(how.priority);
+    if let Some(delay) = how.delay {
+        job = job.with_delay(delay);
+    }
+    if let Some(expires_in) = how.expires_in {
+        job = job.with_expiry(expires_in);
+    }
+    if let Some(key) = &how.idempotency_key {
+        job = job.with_idempotency_key(IdempotencyKey::new(key.as_str())?);
+    }
+    Ok(job)
 }
 
 /// One document, or one per line.

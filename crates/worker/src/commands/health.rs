@@ -20,13 +20,18 @@ const MAX_ANSWER: u64 = 4096;
 
 /// Runs the command.
 pub async fn run(settings: &Settings, output: Output) -> Result<(), Exit> {
-    let addr = reachable(settings.http_addr);
-    let answer = timeout(WITHIN, ask(addr)).await.unwrap_or_else(|_| Err(anyhow!("no answer")));
-    let answer = answer.with_context(|| format!("no worker at {addr}")).or_unreachable()?;
-    let ready = answer.split(' ').nth(1) == Some("200");
-    let said = answer.rsplit("\r\n").next().unwrap_or_default().trim().to_owned();
+    let (ready, said) = ask_worker(settings).await.or_unreachable()?;
     output.print(&json!({ "ready": ready, "said": said }), || said.clone());
     if ready { Ok(()) } else { Err(Exit::FAILED) }
+}
+
+/// Whether the worker of these settings takes jobs, and its words.
+pub async fn ask_worker(settings: &Settings) -> anyhow::Result<(bool, String)> {
+    let addr = reachable(settings.http_addr);
+    let answer = timeout(WITHIN, ask(addr)).await.unwrap_or_else(|_| Err(anyhow!("no answer")));
+    let answer = answer.with_context(|| format!("no worker at {addr}"))?;
+    let ready = answer.split(' ').nth(1) == Some("200");
+    Ok((ready, answer.rsplit("\r\n").next().unwrap_or_default().trim().to_owned()))
 }
 
 async fn ask(addr: SocketAddr) -> anyhow::Result<String> {

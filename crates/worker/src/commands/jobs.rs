@@ -1,16 +1,16 @@
-//! `worker jobs list|show|retry`: look at jobs and act on them.
+//! `worker jobs list|show|retry|cancel|discard`: look at jobs and act on them.
 
 use std::fmt::Write as _;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
 use mission_jobs::queue::{Filter, MAX_PAGE};
-use mission_jobs::{JobRecord, Queue, State};
+use mission_jobs::{JobRecord, Queue, QueueError, State};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::cli::Jobs;
-use crate::commands::queue_error;
+use crate::commands::{author, pause, queue_error};
 use crate::exit::{Exit, OrExit};
 use crate::output::Output;
 use crate::private_redis::Use;
@@ -23,7 +23,9 @@ pub async fn run(settings: &Settings, output: Output, command: &Jobs) -> Result<
     let done = match command {
         Jobs::List { state, limit } => list(&store.queue, output, state.as_deref(), *limit as usize).await,
         Jobs::Show { id } => show(&store.queue, output, id).await,
-        Jobs::Retry { id } => retry(&store.queue, output, id).await,
+        Jobs::Retry { id, force } => retry(&store.queue, output, id, *force).await,
+        Jobs::Cancel { ids, reason } => end(&store.queue, output, ids, reason, false).await,
+        Jobs::Discard { ids, reason } => end(&store.queue, output, ids, reason, true).await,
     };
     store.close().await;
     done
@@ -34,6 +36,9 @@ async fn list(queue: &Queue, output: Output, state: Option<&str>, limit: usize) 
         Some(name) => vec![known_state(name)?],
         None => by_urgency(),
     };
+    for paused in queue.paused().await.map_err(queue_error)? {
+        eprintln!("worker: {}", pause::in_words(&paused));
+    }
     let mut left = limit;
     for state in states {
         let mut cursor = Some(0);
@@ -68,11 +73,44 @@ async fn show(queue: &Queue, output: Output, id: &str) -> Result<(), Exit> {
     Ok(())
 }
 
-async fn retry(queue: &Queue, output: Output, id: &str) -> Result<(), Exit> {
+async fn retry(queue: &Queue, output: Output, id: &str, force: bool) -> Result<(), Exit> {
     let id = parse(id)?;
-    queue.retry(id, false, "operator").await.map_err(queue_error)?;
+    queue.retry(id, force, &author()).await.map_err(|error| match error {
+        QueueError::Outdated { .. } => failed(anyhow!("{error}: worker jobs retry {id} --force")),
+        error => queue_error(error),
+    })?;
     output.print(&json!({ "id": id, "state": State::Ready }), || format!("{id} is ready to run again"));
     Ok(())
+}
+
+/// Cancels jobs; to discard is to cancel those that are dead. Goes on after one that cannot be, and fails at the end.
+async fn end(queue: &Queue, output: Output, ids: &[String], why: &str, dead_only: bool) -> Result<(), Exit> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| parse(id)).collect::<Result<_, _>>()?;
+    let mut refused = Ok(());
+    for id in ids {
+        if dead_only && let Some(job) = queue.get(id).await.map_err(queue_error)?.filter(|job| job.state != State::Dead)
+        {
+            eprintln!("worker: job {id} is {}, and only dead jobs are discarded; see worker jobs cancel", job.state);
+            refused = Err(Exit::FAILED);
+            continue;
+        }
+        match queue.cancel(id, &author(), why).await {
+            Ok(was) => output.print(&json!({ "id": id, "was": was }), || match was {
+                State::Running => format!("{id} runs; it is stopped when its worker next renews the lease"),
+                was => format!("{id} was {was} and is cancelled"),
+            }),
+            Err(error) if error.is_unavailable() => return Err(queue_error(error)),
+            Err(error) => {
+                eprintln!("worker: {error}");
+                refused = Err(Exit::FAILED);
+            }
+        }
+    }
+    refused
+}
+
+fn failed(error: anyhow::Error) -> Exit {
+    Err::<(), _>(error).or_failed().expect_err("it is an error")
 }
 
 async fn find(queue: &Queue, id: &str) -> Result<JobRecord, Exit> {
@@ -106,11 +144,21 @@ fn story(job: &JobRecord) -> String {
     if let Some(reason) = &job.reason {
         let _ = write!(text, "\n  reason         {reason}");
     }
+    if let Some(cancel) = &job.cancel {
+        let _ = write!(text, "\n  to be stopped  {cancel}");
+    }
+    if let Some(newer) = &job.superseded_by {
+        let _ = write!(text, "\n  replaced by    {newer}");
+    }
+    if !job.inherited.is_empty() {
+        let _ = write!(text, "\n  inherited      {}", job.inherited.join(", "));
+    }
     let times = [
         ("enqueued", Some(job.enqueued_at_ms)),
         ("started", job.started_at_ms),
         ("ended", job.finished_at_ms),
         ("next try", job.next_at_ms),
+        ("expires", job.expires_at_ms.filter(|_| !job.state.is_terminal())),
     ];
     for (what, at) in times {
         if let Some(at) = at {

@@ -3,10 +3,12 @@
 pub mod apply;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 pub mod enqueue;
 pub mod explain;
 pub mod health;
 pub mod jobs;
+pub mod pause;
 pub mod render;
 pub mod run;
 
@@ -24,6 +26,7 @@ use mission_core::mirror::Mirror;
 use mission_core::render::{Renderer, TemplatesConfig};
 use mission_jobs::QueueError;
 
+use crate::environment;
 use crate::exit::{Exit, OrExit};
 use crate::settings::Settings;
 
@@ -44,11 +47,15 @@ pub fn read_job(path: &Path) -> Result<Job, Exit> {
 
 /// The exit of a failed call to the queue: unreachable, or a request that it refused.
 pub fn queue_error(error: QueueError) -> Exit {
-    let refused =
-        matches!(error, QueueError::Missing { .. } | QueueError::NotRetryable { .. } | QueueError::Script { .. });
+    let away = error.is_unavailable();
     let end: Result<(), QueueError> = Err(error);
-    let end = if refused { end.or_failed() } else { end.or_unreachable() };
+    let end = if away { end.or_unreachable() } else { end.or_failed() };
     end.expect_err("it is an error")
+}
+
+/// Who uses the command line, for the events and the jobs' records.
+pub fn author() -> String {
+    std::env::var(environment::USER).ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "command line".to_owned())
 }
 
 /// The renderer that the settings ask for.

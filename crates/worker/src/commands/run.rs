@@ -91,10 +91,13 @@ async fn handle(claimed: Claimed, applier: Data<Arc<Applier>>) -> Ran {
 fn consumer_settings(settings: &Settings) -> mission_jobs::Settings {
     mission_jobs::Settings {
         concurrency: settings.concurrency,
+        lane_concurrency: settings.lane_concurrency,
         lease: settings.lease,
         renew: settings.renew,
         sweep: settings.sweep,
         grace: settings.grace,
+        keep_ended: settings.keep_ended,
+        keep_dead: settings.keep_dead,
         ..mission_jobs::Settings::default()
     }
 }

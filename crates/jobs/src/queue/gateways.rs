@@ -1,0 +1,54 @@
+//! What the queue knows of each gateway, kept by the scripts.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::Counts;
+use super::record::LastFailure;
+use super::states::State;
+
+/// A gateway that jobs have come for.
+#[derive(Debug, Clone, Serialize)]
+pub struct GatewayRecord {
+    /// Its id, which is the lane.
+    pub id: Uuid,
+    /// How many of its jobs are in each state.
+    pub jobs: Counts,
+    /// The worker that runs jobs of it now.
+    pub owner: Option<String>,
+    /// How often in a row it could not be reached.
+    pub failures: u32,
+    /// Until when it is left alone, in milliseconds since 1970 by Redis's clock.
+    pub held_until_ms: Option<u64>,
+    /// When a job last reached it.
+    pub reached_at_ms: Option<u64>,
+    /// When a job last met a failure that concerns all of its jobs, and which.
+    pub failed_at_ms: Option<u64>,
+    /// See there.
+    pub failure: Option<LastFailure>,
+}
+
+impl GatewayRecord {
+    pub(super) fn read(id: &str, fields: &HashMap<String, String>) -> Option<Self> {
+        let number = |name: &str| fields.get(name).and_then(|text| text.parse::<u64>().ok());
+        let count = |state: State| Some((state, number(&format!("n:{state}"))?));
+        Some(Self {
+            id: id.parse().ok()?,
+            jobs: Counts(State::ALL.into_iter().filter_map(count).collect()),
+            owner: fields.get("owner").filter(|owner| !owner.is_empty()).cloned(),
+            failures: number("failures").and_then(|failures| u32::try_from(failures).ok()).unwrap_or_default(),
+            held_until_ms: number("held_until").filter(|until| *until > 0),
+            reached_at_ms: number("reached_at"),
+            failed_at_ms: number("failed_at"),
+            failure: fields.get("failure").and_then(|json| serde_json::from_str(json).ok()),
+        })
+    }
+
+    /// Whether it could not be reached when it was last tried.
+    #[must_use]
+    pub const fn is_unreachable(&self) -> bool {
+        self.failures > 0
+    }
+}

@@ -1,0 +1,199 @@
+//! `worker doctor`: what is set up, what a crash can lose, what stands still and what to do.
+
+use mission_jobs::queue::{Counts, GatewayRecord, MAX_PAGE, Server};
+use mission_jobs::{Queue, State};
+use serde::Serialize;
+
+use crate::commands::{pause, queue_error};
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::private_redis::Use;
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Grade {
+    /// As it should be.
+    Ok,
+    /// Works, but somebody should know.
+    Warning,
+    /// Has to be mended.
+    Failed,
+}
+
+/// Something that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    about: String,
+    grade: Grade,
+    says: String,
+    /// What a person can do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+impl Finding {
+    fn new(about: impl Into<String>, grade: Grade, says: impl Into<String>) -> Self {
+        Self { about: about.into(), grade, says: says.into(), remedy: None }
+    }
+
+    fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+}
+
+/// Runs the command: status 1 if something has to be mended, 3 if Redis cannot be reached.
+pub async fn run(settings: &Settings, output: Output) -> Result<(), Exit> {
+    let store = Store::open(settings, Use::Command).await?;
+    let mut findings = vec![configuration(settings)];
+    let looked = look(settings, &store, &mut findings).await;
+    store.close().await;
+    for finding in &findings {
+        output.print(finding, || in_words(finding));
+    }
+    looked?;
+    let failed = findings.iter().any(|finding| finding.grade == Grade::Failed);
+    if failed { Err(Exit::FAILED) } else { Ok(()) }
+}
+
+async fn look(settings: &Settings, store: &Store, findings: &mut Vec<Finding>) -> Result<(), Exit> {
+    let queue = &store.queue;
+    let server = queue.server().await.map_err(queue_error)?;
+    findings.push(redis(&server, store.private_url().is_some()));
+    findings.push(durability(&server));
+    findings.extend(memory(&server));
+    findings.extend(replicas(&server));
+    findings.extend(jobs(queue, &queue.counts().await.map_err(queue_error)?));
+    for paused in queue.paused().await.map_err(queue_error)? {
+        findings.push(Finding::new("pause", Grade::Warning, pause::in_words(&paused)));
+    }
+    let gateways = queue.gateways(MAX_PAGE).await.map_err(queue_error)?;
+    findings.extend(gateways.iter().map(gateway));
+    findings.push(worker(settings).await);
+    Ok(())
+}
+
+fn configuration(settings: &Settings) -> Finding {
+    let says = format!(
+        "valid; {} jobs at once, {} of a gateway; leases of {} s; data in {}",
+        settings.concurrency,
+        settings.lane_concurrency,
+        settings.lease.as_secs_f64(),
+        settings.data_dir.display()
+    );
+    let finding = Finding::new("configuration", Grade::Ok, says);
+    if settings.base_url.is_some() {
+        return finding;
+    }
+    let says = format!("{}; no agents.base_url, so agents are not told where the main backend is", finding.says);
+    Finding { grade: Grade::Warning, says, ..finding }.remedy("set MISSION_BASE_URL")
+}
+
+fn redis(server: &Server, private: bool) -> Finding {
+    let whose = if private { "the worker's own" } else { "yours" };
+    Finding::new("redis", Grade::Ok, format!("{} {}, {}, {whose}", server.kind, server.version, server.mode))
+}
+
+fn durability(server: &Server) -> Finding {
+    let says = server.durability.in_words();
+    if server.durability.survives_a_crash() {
+        return Finding::new("durability", Grade::Ok, says);
+    }
+    Finding::new("durability", Grade::Failed, says)
+        .remedy("on that Redis: CONFIG SET appendonly yes, and `appendonly yes` in its configuration file")
+}
+
+fn memory(server: &Server) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let evicts = server.eviction.as_deref().is_some_and(|policy| policy != "noeviction");
+    if evicts && server.max_memory.is_some() {
+        let policy = server.eviction.as_deref().unwrap_or_default();
+        findings.push(
+            Finding::new("memory", Grade::Failed, format!("maxmemory-policy is {policy}: a full Redis drops jobs"))
+                .remedy("on that Redis: CONFIG SET maxmemory-policy noeviction"),
+        );
+    }
+    if let Some(most) = server.max_memory
+        && server.used_memory > most / 10 * 8
+    {
+        findings.push(
+            Finding::new("memory", Grade::Warning, "more than four fifths of maxmemory are in use")
+                .remedy("raise maxmemory, or keep fewer ended jobs ([keep] in the configuration)"),
+        );
+    }
+    findings
+}
+
+fn replicas(server: &Server) -> Option<Finding> {
+    let says = format!(
+        "{} replicas follow; an answer does not wait for them, so a failover can lose what was acknowledged just before",
+        server.replicas
+    );
+    (server.replicas > 0).then(|| Finding::new("replicas", Grade::Ok, says))
+}
+
+fn jobs(queue: &Queue, counts: &Counts) -> Vec<Finding> {
+    let numbers: Vec<String> = State::ALL
+        .into_iter()
+        .filter(|state| counts.of(*state) > 0)
+        .map(|state| format!("{} {state}", counts.of(state)))
+        .collect();
+    let says = if numbers.is_empty() { "no jobs yet".to_owned() } else { numbers.join(", ") };
+    let mut findings = vec![Finding::new("queue", Grade::Ok, format!("{}: {says}", queue.name()))];
+    for (state, what) in [(State::Blocked, "wait for a person"), (State::Dead, "were given up")] {
+        if counts.of(state) > 0 {
+            findings.push(
+                Finding::new("queue", Grade::Warning, format!("{} jobs {what}", counts.of(state)))
+                    .remedy(format!("worker jobs list --state {state}; worker jobs show ID says why and what to do")),
+            );
+        }
+    }
+    findings
+}
+
+fn gateway(gateway: &GatewayRecord) -> Finding {
+    let about = format!("gateway {}", gateway.id);
+    let waiting: u64 = State::ALL
+        .into_iter()
+        .filter(|state| !state.is_terminal() && *state != State::Running)
+        .map(|state| gateway.jobs.of(state))
+        .sum();
+    let last = gateway.failure.as_ref();
+    let words = last.map_or("", |failure| failure.message.as_str());
+    let mut finding = if gateway.is_unreachable() {
+        let says = format!(
+            "not reached in {} attempts, {waiting} jobs wait; one of them tries again now and then: {words}",
+            gateway.failures
+        );
+        Finding::new(about, Grade::Warning, says)
+    } else if gateway.jobs.of(State::Blocked) > 0 {
+        Finding::new(about, Grade::Warning, format!("{} jobs blocked: {words}", gateway.jobs.of(State::Blocked)))
+    } else {
+        let reached = if gateway.reached_at_ms.is_some() { "reached by the last job" } else { "not tried yet" };
+        return Finding::new(about, Grade::Ok, format!("{reached}, {waiting} jobs wait"));
+    };
+    finding.remedy = last.and_then(|failure| failure.action.clone());
+    finding
+}
+
+async fn worker(settings: &Settings) -> Finding {
+    match super::health::ask_worker(settings).await {
+        Ok((true, _)) => Finding::new("worker", Grade::Ok, format!("one takes jobs at {}", settings.http_addr)),
+        Ok((false, said)) => Finding::new("worker", Grade::Warning, format!("at {}: {said}", settings.http_addr)),
+        Err(_) => Finding::new("worker", Grade::Warning, format!("none answers at {}", settings.http_addr))
+            .remedy("worker run; or look at http.addr, if one runs elsewhere"),
+    }
+}
+
+fn in_words(finding: &Finding) -> String {
+    let mark = match finding.grade {
+        Grade::Ok => "ok     ",
+        Grade::Warning => "warning",
+        Grade::Failed => "FAILED ",
+    };
+    let remedy = finding.remedy.as_ref().map_or_else(String::new, |remedy| format!("\n          → {remedy}"));
+    format!("{mark}  {}: {}{remedy}", finding.about, finding.says)
+}
