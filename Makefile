@@ -4,7 +4,7 @@
 .PHONY: help build demo test interop lint fmt tools bench image
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-SCRIPTS := .ci/run scripts/advisories scripts/bench scripts/setup tests/openclaw-gateway.sh
+SCRIPTS := .ci/run scripts/advisories scripts/setup tests/openclaw-gateway.sh
 # Where rustup puts cargo, for shells that do not know it yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
@@ -57,10 +57,10 @@ fmt: ## Format the code
 tools: ## Install cargo-deny, cargo-machete and typos for `make lint` (some minutes, once)
 	@scripts/setup tools
 
-bench: ## Time the queue on this machine
+bench: ## Measure the queue on this machine, in less than three minutes
 	@scripts/setup demo
 	cargo build --release -p mission-worker
-	scripts/bench $(TARGET)/release/worker
+	$(TARGET)/release/worker bench
 
 image: ## Build the container image mission-worker
 	docker build --tag mission-worker .

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use mission_jobs::envelope::{MAX_TIME, PRIORITY_DEFAULT, PRIORITY_LAST};
 
+use crate::commands::bench::Measure;
 use crate::environment;
 use crate::settings::Sources;
 
@@ -131,6 +132,12 @@ pub enum Command {
     Health,
     /// Show the settings in force and where each came from.
     Config,
+    /// Measure the queue on this machine, on a Redis of its own; all of it in small sizes unless one thing is named.
+    Bench {
+        /// What to measure.
+        #[command(subcommand)]
+        measure: Option<Measure>,
+    },
     /// Show all four kinds of job at work on simulated gateways.
     Demo {
         /// Stop when all jobs are settled; status 0 if all went as intended.

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 
 fn start(cli: Cli) -> Result<(), Exit> {
     let settings = Settings::load(&cli.global.sources()).or_usage()?;
-    telemetry::start(&settings, matches!(cli.command, Command::Demo { .. }))?;
+    telemetry::start(&settings, matches!(cli.command, Command::Demo { .. } | Command::Bench { .. }))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().or_failed()?;
     runtime.block_on(dispatch(cli, &settings))
 }
@@ -53,6 +53,7 @@ async fn dispatch(cli: Cli, settings: &Settings) -> Result<(), Exit> {
         Command::Resume { what, reason } => commands::pause::run(settings, output, &what, &reason, false).await,
         Command::Doctor => commands::doctor::run(settings, output).await,
         Command::Jobs(command) => commands::jobs::run(settings, output, &command).await,
+        Command::Bench { measure } => commands::bench::run(output, measure).await,
         Command::Demo { exit } => commands::demo::run(settings, exit).await,
     }
 }

@@ -146,6 +146,12 @@ impl Queue {
         &self.scripts.keys
     }
 
+    /// The SHA-1 and name of each script, by which `SLOWLOG` and the like can be read.
+    #[must_use]
+    pub fn script_names(&self) -> Vec<(String, &'static str)> {
+        self.scripts.names()
+    }
+
     /// Stores jobs, all or none, [`MAX_ENQUEUE`] at most. After an error the same envelopes can be sent again: a job
     /// that is there already is left as it is.
     pub async fn enqueue(&self, jobs: &[Envelope]) -> Result<Vec<Enqueued>, QueueError> {

@@ -187,6 +187,12 @@ impl Scripts {
         }
     }
 
+    pub(super) fn names(&self) -> Vec<(String, &'static str)> {
+        [&self.enqueue, &self.claim, &self.renew, &self.ack, &self.release, &self.retry, &self.get, &self.list]
+            .map(|named| (named.script.get_hash().to_owned(), named.name))
+            .into()
+    }
+
     pub(super) async fn enqueue(&self, jobs: &[Envelope]) -> Result<Vec<(String, String, Vec<String>)>, QueueError> {
         let mut args = Args::default();
         args.add(WIRE_VERSION);

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod apply;
+pub mod bench;
 pub mod config;
 pub mod demo;
 pub mod doctor;
