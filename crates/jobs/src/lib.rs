@@ -34,6 +34,6 @@ pub mod retry;
 pub mod run;
 
 pub use envelope::{Envelope, IdempotencyKey};
-pub use queue::{Consumer, Enqueued, JobRecord, Keep, Queue, QueueError, Scope, Settings, State};
+pub use queue::{Consumer, Enqueued, JobRecord, Keep, Queue, QueueError, Scope, Settings, State, Tls};
 pub use retry::RetryPolicy;
 pub use run::{Claimed, Ran, Step};

@@ -10,9 +10,21 @@ use super::states::State;
 #[non_exhaustive]
 pub enum QueueError {
     /// The url cannot be used. Configuration.
-    #[error("the Redis url cannot be used ({reason}); give redis://, rediss:// or unix:// and an address")]
+    #[error(
+        "the Redis url cannot be used: {reason}. Give redis://HOST:PORT, rediss://HOST:PORT, unix:///PATH, \
+         redis+sentinel://HOST:PORT,HOST:PORT/NAME or redis+cluster://HOST:PORT,HOST:PORT; a login is USER:PASSWORD@ \
+         before the first HOST"
+    )]
     Url {
-        /// What is wrong with it; never the url, which may hold a password.
+        /// What is wrong with it; never a part of the url, which may hold a password.
+        reason: String,
+    },
+    /// The files for TLS cannot be used. Configuration.
+    #[error(
+        "the files for TLS with Redis cannot be used: {reason}; correct redis.ca_file, redis.cert_file, redis.key_file"
+    )]
+    Tls {
+        /// Which file, and what is wrong with it.
         reason: String,
     },
     /// The queue's name cannot be used. Configuration.

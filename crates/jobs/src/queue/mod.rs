@@ -22,6 +22,7 @@ pub mod server;
 mod settle;
 pub mod states;
 pub mod stats;
+mod tls;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -41,6 +42,7 @@ pub use scripts::enqueue_script;
 pub use server::Server;
 pub use states::State;
 pub use stats::Minute;
+pub use tls::Tls;
 
 use crate::envelope::Envelope;
 use connection::Connection;
@@ -125,13 +127,19 @@ impl Counts {
 impl Queue {
     /// Checks url and name. Does not connect: a worker can start before its Redis does.
     ///
-    /// `url` is `redis://`, `rediss://` (TLS) or `unix://`; `name` distinguishes queues in one Redis.
+    /// `url` is `redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://` or `redis+cluster://`, as docs/redis.md
+    /// shows; `name` distinguishes queues in one Redis.
     pub fn open(url: &str, name: &str) -> Result<Self, QueueError> {
+        Self::open_with(url, name, Tls::default())
+    }
+
+    /// [`Self::open`] with files for TLS.
+    pub fn open_with(url: &str, name: &str, tls: Tls) -> Result<Self, QueueError> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
             return Err(QueueError::Name { name: name.to_owned() });
         }
-        Ok(Self { name: name.into(), scripts: Arc::new(Scripts::new(name, Connection::open(url)?)) })
+        Ok(Self { name: name.into(), scripts: Arc::new(Scripts::new(name, Connection::open(url, tls)?)) })
     }
 
     /// The queue's name.
