@@ -1,6 +1,7 @@
 //! The queue against a real `redis-server`, and its workers under apalis.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod connections;
 mod documents;
 mod faults;
 mod lanes;

@@ -1,25 +1,46 @@
 //! A private `redis-server` for one test.
 
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use mission_jobs::Queue;
+use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
+
+/// Names another program to test with, a `valkey-server` for example.
+const PROGRAM: &str = "MISSION_TEST_REDIS_SERVER";
 
 /// Runs on a unix socket in a directory of its own, and is killed when dropped.
 pub(crate) struct RedisServer {
     directory: TempDir,
+    options: Vec<String>,
+    port: u16,
     child: Child,
 }
 
 impl RedisServer {
     pub(crate) async fn start() -> Self {
-        let directory = TempDir::new().expect("a temporary directory");
-        let child = spawn(&directory);
-        let server = Self { directory, child };
-        server.wait_until_ready().await;
-        server
+        Self::start_with(|_| Vec::new()).await
+    }
+
+    /// With options that may use a free port of the loopback interface. It also stays on its socket, without TLS.
+    pub(crate) async fn start_with(options: impl Fn(u16) -> Vec<String>) -> Self {
+        // Somebody else may take a port before the server does, which then ends.
+        for _ in 0..10 {
+            let directory = TempDir::new().expect("a temporary directory");
+            fs::write(directory.path().join("redis.conf"), "").expect("it can be written to");
+            let port = free_port();
+            let options = options(port);
+            let child = spawn(&directory, &options);
+            let mut server = Self { directory, options, port, child };
+            if server.becomes_ready().await {
+                return server;
+            }
+        }
+        panic!("redis-server did not become ready");
     }
 
     /// `kill -9`.
@@ -30,8 +51,8 @@ impl RedisServer {
 
     /// On the same data, after [`Self::kill`].
     pub(crate) async fn restart(&mut self) {
-        self.child = spawn(&self.directory);
-        self.wait_until_ready().await;
+        self.child = spawn(&self.directory, &self.options);
+        assert!(self.becomes_ready().await, "redis-server did not become ready again");
     }
 
     pub(crate) fn queue(&self) -> Queue {
@@ -42,30 +63,47 @@ impl RedisServer {
         Queue::open(&self.url(), name).unwrap()
     }
 
-    pub(crate) async fn connect(&self) -> redis::aio::MultiplexedConnection {
+    pub(crate) async fn connect(&self) -> MultiplexedConnection {
         let client = redis::Client::open(self.url()).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
+    }
+
+    /// Sends a command that is told in one line.
+    pub(crate) async fn tell<T: redis::FromRedisValue>(&self, line: &str) -> T {
+        let mut words = line.split(' ');
+        let mut command = redis::cmd(words.next().unwrap());
+        let answer = command.arg(words.collect::<Vec<_>>()).query_async(&mut self.connect().await).await;
+        answer.unwrap_or_else(|error| panic!("{line}: {error}"))
     }
 
     pub(crate) fn url(&self) -> String {
         format!("unix://{}", self.socket().display())
     }
 
+    /// The port that its options were given.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     fn socket(&self) -> PathBuf {
         self.directory.path().join("redis.sock")
     }
 
-    async fn wait_until_ready(&self) {
+    /// False if it ended instead.
+    async fn becomes_ready(&mut self) -> bool {
         let client = redis::Client::open(self.url()).unwrap();
         for _ in 0..2000 {
             if let Ok(mut connection) = client.get_multiplexed_async_connection().await
                 && redis::cmd("PING").query_async::<String>(&mut connection).await.is_ok()
             {
-                return;
+                return true;
+            }
+            if self.child.try_wait().expect("redis-server is a child").is_some() {
+                return false;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("redis-server did not become ready");
+        false
     }
 }
 
@@ -77,11 +115,20 @@ impl Drop for RedisServer {
     }
 }
 
-fn spawn(directory: &TempDir) -> Child {
-    Command::new("redis-server")
-        .args(["--port", "0", "--unixsocket", "redis.sock", "--appendonly", "yes", "--save", ""])
+/// A port that nobody listens on at the moment.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}
+
+fn spawn(directory: &TempDir, options: &[String]) -> Child {
+    let program = std::env::var(PROGRAM).unwrap_or_else(|_| "redis-server".to_owned());
+    Command::new(program)
+        .args(["redis.conf", "--bind", "127.0.0.1", "--port", "0", "--unixsocket", "redis.sock"])
+        .args(["--appendonly", "yes", "--save", ""])
         .arg("--dir")
         .arg(directory.path())
+        .args(options)
         .current_dir(directory.path())
         .stdout(Stdio::null())
         .spawn()

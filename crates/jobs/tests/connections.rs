@@ -1,0 +1,100 @@
+//! The kinds of Redis that docs/redis.md names, each with jobs that are enqueued, run and done.
+
+mod cluster;
+mod sentinel;
+mod tls;
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::Path;
+
+use mission_jobs::queue::Filter;
+use mission_jobs::{Queue, State};
+
+use crate::documents::cleanup;
+use crate::redis_server::RedisServer;
+use crate::worker::{Worker, brisk, done, put, reaches, transient};
+
+/// A server that listens on a port of loopback, too.
+async fn on_a_port() -> RedisServer {
+    RedisServer::start_with(|port| vec!["--port".to_owned(), port.to_string()]).await
+}
+
+/// A job fails once and is done then, with everything that a worker asks of Redis meanwhile.
+async fn works(queue: &Queue) {
+    let _worker =
+        Worker::start(queue, brisk(), |claimed| async move { if claimed.run == 1 { transient() } else { done() } });
+    let job = cleanup(1, 1);
+    put(queue, &job).await;
+    let record = reaches(queue, job.id, State::Done).await;
+    assert_eq!(record.runs, 2);
+    assert_eq!(queue.list(&Filter::new(State::Done)).await.unwrap().jobs.len(), 1);
+    assert!(queue.retry(job.id).await.is_err());
+}
+
+#[tokio::test]
+async fn a_url_may_name_the_database() {
+    let redis = on_a_port().await;
+    let port = redis.port();
+    works(&Queue::open(&format!("redis://127.0.0.1:{port}/3"), "test").unwrap()).await;
+    works(&Queue::open(&format!("{}?db=5", redis.url()), "test").unwrap()).await;
+    let used: String = redis.tell("INFO keyspace").await;
+    let used: HashSet<_> = used.lines().filter_map(|line| Some(line.split_once(':')?.0)).collect();
+    assert_eq!(used, HashSet::from(["db3", "db5"]));
+}
+
+#[tokio::test]
+async fn a_password_that_becomes_right_later_is_enough() {
+    let redis = on_a_port().await;
+    let url = format!("redis://:p%40ss@127.0.0.1:{}", redis.port());
+    let queue = Queue::open(&url, "test").unwrap();
+    assert!(queue.counts().await.unwrap_err().is_unavailable());
+    redis.tell::<()>("CONFIG SET requirepass p@ss").await;
+    works(&queue).await;
+}
+
+/// The line of docs/redis.md that makes a user, without `ACL`.
+fn documented_user() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/redis.md");
+    let text = fs::read_to_string(path).unwrap();
+    let line = text.lines().find(|line| line.starts_with("ACL SETUSER ")).unwrap();
+    line.split(' ').skip(1).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn the_documented_user_may_do_all_that_is_needed() {
+    let redis = on_a_port().await;
+    let mut admin = redis.connect().await;
+    redis::cmd("ACL").arg(documented_user()).exec_async(&mut admin).await.unwrap();
+    let queue = |name| {
+        let url = format!("redis://mission:PASSWORD@127.0.0.1:{}", redis.port());
+        Queue::open(&url, name).unwrap()
+    };
+    works(&queue("mission")).await;
+
+    let denied = async |admin: &mut _| {
+        let log: Vec<HashMap<String, String>> = redis::cmd("ACL").arg("LOG").query_async(admin).await.unwrap();
+        log.into_iter().map(|entry| entry["object"].clone()).collect::<HashSet<_>>()
+    };
+    // The client library introduces itself, and does not mind if it may not.
+    assert!(denied(&mut admin).await.is_subset(&HashSet::from(["client|setinfo".to_owned()])));
+    let error = queue("other").counts().await.unwrap_err();
+    assert!(error.to_string().contains("permissions"), "{error}");
+    assert!(denied(&mut admin).await.contains("{other}:counts"));
+}
+
+#[test]
+fn the_documented_user_may_use_every_command_of_the_scripts() {
+    let granted: HashSet<_> =
+        documented_user().iter().filter_map(|word| Some(word.strip_prefix('+')?.to_uppercase())).collect();
+    let mut named = 0;
+    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/queue/lua")).unwrap() {
+        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        for call in text.split("redis.call('").skip(1) {
+            let command = call.split('\'').next().unwrap();
+            assert!(granted.contains(command), "{command} is not in docs/redis.md");
+            named += 1;
+        }
+    }
+    assert!(named > 50, "only {named} calls found");
+}

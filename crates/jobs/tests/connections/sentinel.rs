@@ -1,0 +1,92 @@
+//! Three Sentinels watch a master and its replica.
+
+use mission_jobs::{Queue, State};
+
+use super::on_a_port;
+use crate::documents::cleanup;
+use crate::redis_server::RedisServer;
+use crate::worker::{Worker, brisk, done, eventually, put, reaches};
+
+async fn sentinel_of(master: &RedisServer) -> RedisServer {
+    let options = |port: u16| ["--sentinel".to_owned(), "--port".to_owned(), port.to_string()].to_vec();
+    let sentinel = RedisServer::start_with(options).await;
+    sentinel.tell::<()>(&format!("SENTINEL MONITOR the-master 127.0.0.1 {} 2", master.port())).await;
+    sentinel.tell::<()>("SENTINEL SET the-master down-after-milliseconds 500").await;
+    sentinel.tell::<()>("SENTINEL SET the-master failover-timeout 4000").await;
+    sentinel
+}
+
+/// A replica that has everything, as far as its master knows.
+async fn replica_of(master: &RedisServer) -> RedisServer {
+    let replica = on_a_port().await;
+    replica.tell::<()>(&format!("REPLICAOF 127.0.0.1 {}", master.port())).await;
+    eventually("the replica is in step", async || {
+        let said: String = replica.tell("INFO replication").await;
+        said.contains("master_link_status:up")
+    })
+    .await;
+    replica
+}
+
+async fn agree(sentinels: &[RedisServer]) {
+    for sentinel in sentinels {
+        eventually("the Sentinels know each other and the replica", async || {
+            let said: String = sentinel.tell("INFO sentinel").await;
+            said.contains("status=ok") && said.contains("slaves=1,sentinels=3")
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn the_queue_goes_on_with_the_new_master() {
+    let mut master = on_a_port().await;
+    let replica = replica_of(&master).await;
+    let mut sentinels = Vec::new();
+    for _ in 0..3 {
+        sentinels.push(sentinel_of(&master).await);
+    }
+    agree(&sentinels).await;
+    let hosts: Vec<_> = sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port())).collect();
+    let queue = Queue::open(&format!("redis+sentinel://{}/the-master/1", hosts.join(",")), "test").unwrap();
+
+    let _worker = Worker::start(&queue, brisk(), |_| async { done() });
+    let before = cleanup(1, 1);
+    put(&queue, &before).await;
+    reaches(&queue, before.id, State::Done).await;
+    eventually("the replica has it all", async || master.tell::<u32>("WAIT 1 100").await == 1).await;
+    master.kill();
+
+    let after = cleanup(1, 2);
+    eventually("a new master takes jobs", async || queue.enqueue(std::slice::from_ref(&after)).await.is_ok()).await;
+    reaches(&queue, after.id, State::Done).await;
+    assert!(replica.tell::<String>("INFO replication").await.contains("role:master"));
+    assert!(queue.get(before.id).await.unwrap().is_some());
+
+    // The old master comes back as if nothing had happened. It is not believed.
+    master.restart().await;
+    let last = cleanup(1, 3);
+    put(&queue, &last).await;
+    reaches(&queue, last.id, State::Done).await;
+    eventually("the old master follows", async || {
+        master.tell::<String>("INFO replication").await.contains("role:slave")
+    })
+    .await;
+    let late = Queue::open(&format!("redis+sentinel://{}/the-master/1", hosts.join(",")), "test").unwrap();
+    assert!(late.get(last.id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn sentinels_and_their_master_may_have_logins_of_their_own() {
+    let master = on_a_port().await;
+    let sentinel = sentinel_of(&master).await;
+    sentinel.tell::<()>("SENTINEL SET the-master auth-pass inner").await;
+    master.tell::<()>("CONFIG SET requirepass inner").await;
+    sentinel.tell::<()>("ACL SETUSER watcher on >outer ~* &* +@all").await;
+    let url = |login: &str| format!("redis+sentinel://:inner@127.0.0.1:{}/the-master{login}", sentinel.port());
+    sentinel.tell::<()>("ACL SETUSER default off").await;
+
+    let error = Queue::open(&url(""), "test").unwrap().counts().await.unwrap_err();
+    assert!(error.is_unavailable(), "{error}");
+    super::works(&Queue::open(&url("?sentinel=watcher:outer"), "test").unwrap()).await;
+}

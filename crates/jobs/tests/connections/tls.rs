@@ -1,0 +1,121 @@
+//! TLS with an authority of one's own, and with certificates of clients.
+
+use std::fs;
+use std::path::PathBuf;
+
+use mission_jobs::{Queue, QueueError, Tls};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use tempfile::TempDir;
+
+use super::works;
+use crate::redis_server::RedisServer;
+
+/// An authority, and what it signed for the server and for the client.
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        let files = Self(TempDir::new().unwrap());
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        // Else all have the same name, and are taken for signed by themselves.
+        params.distinguished_name.push(DnType::CommonName, "authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        files.write("ca.pem", &authority.pem());
+        for (name, host) in [("server", "localhost"), ("client", "worker")] {
+            let key = KeyPair::generate().unwrap();
+            let signed = CertificateParams::new([host.to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+            files.write(&format!("{name}.pem"), &signed.pem());
+            files.write(&format!("{name}.key"), &key.serialize_pem());
+        }
+        files
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// `clients` is yes if they need a certificate.
+    async fn server(&self, clients: &str) -> RedisServer {
+        let path = |name| self.path(name).display().to_string();
+        RedisServer::start_with(|port| {
+            let options = [
+                ("--tls-port", port.to_string()),
+                ("--tls-cert-file", path("server.pem")),
+                ("--tls-key-file", path("server.key")),
+                ("--tls-ca-cert-file", path("ca.pem")),
+                ("--tls-auth-clients", clients.to_owned()),
+            ];
+            options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
+        })
+        .await
+    }
+
+    fn authority(&self) -> Tls {
+        Tls { ca_file: Some(self.path("ca.pem")), ..Tls::default() }
+    }
+
+    fn with_certificate(&self) -> Tls {
+        Tls { cert_file: Some(self.path("client.pem")), key_file: Some(self.path("client.key")), ..self.authority() }
+    }
+}
+
+fn open(redis: &RedisServer, host: &str, tls: Tls) -> Queue {
+    Queue::open_with(&format!("rediss://{host}:{}/2", redis.port()), "test", tls).unwrap()
+}
+
+#[tokio::test]
+async fn an_authority_of_ones_own_is_trusted_when_named() {
+    let files = Files::new();
+    let redis = files.server("no").await;
+    works(&open(&redis, "localhost", files.authority())).await;
+
+    let error = open(&redis, "localhost", Tls::default()).counts().await.unwrap_err().to_string();
+    assert!(error.contains("UnknownIssuer"), "{error}");
+    let error = open(&redis, "127.0.0.1", files.authority()).counts().await.unwrap_err().to_string();
+    assert!(error.contains("not valid for name"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_may_ask_for_a_certificate() {
+    let files = Files::new();
+    let redis = files.server("yes").await;
+    assert!(open(&redis, "localhost", files.authority()).counts().await.unwrap_err().is_unavailable());
+    works(&open(&redis, "localhost", files.with_certificate())).await;
+}
+
+#[tokio::test]
+async fn renewed_files_are_used_by_the_next_connection() {
+    let files = Files::new();
+    let others = Files::new();
+    let redis = files.server("yes").await;
+    let tls = files.with_certificate();
+    let right = fs::read(files.path("ca.pem")).unwrap();
+    fs::copy(others.path("ca.pem"), files.path("ca.pem")).unwrap();
+    let queue = open(&redis, "localhost", tls);
+    assert!(queue.counts().await.unwrap_err().is_unavailable());
+    fs::write(files.path("ca.pem"), right).unwrap();
+    works(&queue).await;
+}
+
+#[test]
+fn files_that_cannot_be_used_are_named() {
+    let files = Files::new();
+    files.write("empty.pem", "nothing");
+    let refused = |url: &str, tls: Tls| {
+        let Err(QueueError::Tls { reason }) = Queue::open_with(url, "test", tls) else { panic!() };
+        reason
+    };
+    let tls = |name: &str| Tls { ca_file: Some(files.path(name)), ..Tls::default() };
+    assert!(refused("rediss://host", tls("missing.pem")).contains("missing.pem: No such file"));
+    assert!(refused("rediss://host", tls("empty.pem")).ends_with("empty.pem holds no certificate in PEM form"));
+    assert!(refused("rediss://host", tls("server.key")).ends_with("server.key holds no certificate in PEM form"));
+    assert!(refused("redis://host", tls("ca.pem")).contains("rediss"));
+    assert!(refused("rediss://host", Tls { key_file: None, ..files.with_certificate() }).contains("belong together"));
+    let swapped = Tls { key_file: Some(files.path("ca.pem")), ..files.with_certificate() };
+    assert!(refused("rediss+cluster://host", swapped).contains("private key"));
+}
