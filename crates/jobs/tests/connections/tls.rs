@@ -7,14 +7,20 @@ use mission_jobs::{Queue, QueueError, Tls};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
+use super::sentinel::watch;
 use super::works;
-use crate::redis_server::RedisServer;
+use crate::redis_server::{RedisServer, free_port};
+use crate::worker::eventually;
 
 /// An authority, and what it signed for the server and for the client.
 struct Files(TempDir);
 
 impl Files {
     fn new() -> Self {
+        Self::for_host("localhost")
+    }
+
+    fn for_host(host: &str) -> Self {
         let files = Self(TempDir::new().unwrap());
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         // Else all have the same name, and are taken for signed by themselves.
@@ -22,7 +28,7 @@ impl Files {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         files.write("ca.pem", &authority.pem());
-        for (name, host) in [("server", "localhost"), ("client", "worker")] {
+        for (name, host) in [("server", host), ("client", "worker")] {
             let key = KeyPair::generate().unwrap();
             let signed = CertificateParams::new([host.to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
             files.write(&format!("{name}.pem"), &signed.pem());
@@ -41,6 +47,10 @@ impl Files {
 
     /// `clients` is yes if they need a certificate.
     async fn server(&self, clients: &str) -> RedisServer {
+        self.server_with(&["--tls-auth-clients", clients]).await
+    }
+
+    async fn server_with(&self, more: &[&str]) -> RedisServer {
         let path = |name| self.path(name).display().to_string();
         RedisServer::start_with(|port| {
             let options = [
@@ -48,9 +58,9 @@ impl Files {
                 ("--tls-cert-file", path("server.pem")),
                 ("--tls-key-file", path("server.key")),
                 ("--tls-ca-cert-file", path("ca.pem")),
-                ("--tls-auth-clients", clients.to_owned()),
             ];
-            options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
+            let options = options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
+            more.iter().map(|&word| word.to_owned()).chain(options).collect()
         })
         .await
     }
@@ -100,6 +110,28 @@ async fn renewed_files_are_used_by_the_next_connection() {
     assert!(queue.counts().await.unwrap_err().is_unavailable());
     fs::write(files.path("ca.pem"), right).unwrap();
     works(&queue).await;
+}
+
+#[tokio::test]
+async fn a_sentinel_and_its_master_may_both_want_tls() {
+    let files = Files::for_host("127.0.0.1");
+    let master = files.server("yes").await;
+    let sentinel = files.server_with(&["--sentinel", "--tls-replication", "yes"]).await;
+    let sentinel = watch(sentinel, &master, 1).await;
+    let url = format!("rediss+sentinel://127.0.0.1:{}/the-master", sentinel.port());
+    works(&Queue::open_with(&url, "test", files.with_certificate()).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_cluster_may_want_tls() {
+    let files = Files::for_host("127.0.0.1");
+    let bus = free_port().to_string();
+    let node = files.server_with(&["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", &bus]).await;
+    node.tell::<()>("CLUSTER ADDSLOTSRANGE 0 16383").await;
+    eventually("the cluster stands", async || node.tell::<String>("CLUSTER INFO").await.contains("cluster_state:ok"))
+        .await;
+    let url = format!("rediss+cluster://127.0.0.1:{}", node.port());
+    works(&Queue::open_with(&url, "test", files.with_certificate()).unwrap()).await;
 }
 
 #[test]
