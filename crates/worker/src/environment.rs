@@ -4,6 +4,12 @@
 pub const CONFIG: &str = "MISSION_CONFIG";
 /// Where Redis is.
 pub const REDIS_URL: &str = "MISSION_REDIS_URL";
+/// Certificates of the authorities that may vouch for Redis.
+pub const REDIS_CA_FILE: &str = "MISSION_REDIS_CA_FILE";
+/// The worker's certificate for Redis.
+pub const REDIS_CERT_FILE: &str = "MISSION_REDIS_CERT_FILE";
+/// Its key.
+pub const REDIS_KEY_FILE: &str = "MISSION_REDIS_KEY_FILE";
 /// Name of the queue.
 pub const QUEUE: &str = "MISSION_QUEUE";
 /// Address of the main backend's API.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use mission_jobs::Keep;
+use mission_jobs::{Keep, Tls};
 use secrecy::SecretString;
 use serde::Serialize;
 
@@ -98,6 +98,8 @@ pub struct Sources {
 pub struct Settings {
     /// Where Redis is; none starts a private one.
     pub redis_url: Option<SecretString>,
+    /// Files for TLS with Redis.
+    pub redis_tls: Tls,
     /// Name of the queue.
     pub queue: String,
     /// Address of the main backend's API.
@@ -170,13 +172,18 @@ impl Settings {
             raw.insert(setting.key, value);
         }
         let raw = Raw(raw);
-        let data_dir = raw.text("data.dir").map_or_else(|| default_data_dir(sources), PathBuf::from);
+        let data_dir = raw.path("data.dir").unwrap_or_else(|| default_data_dir(sources));
         let settings = Self {
             redis_url: raw.text("redis.url").map(SecretString::from),
+            redis_tls: Tls {
+                ca_file: raw.path("redis.ca_file"),
+                cert_file: raw.path("redis.cert_file"),
+                key_file: raw.path("redis.key_file"),
+            },
             queue: raw.0["redis.queue"].clone(),
             base_url: raw.text("agents.base_url"),
             local_workspace_root: raw.0["agents.local_workspace_root"].clone(),
-            templates_dir: raw.text("templates.dir").map(PathBuf::from),
+            templates_dir: raw.path("templates.dir"),
             templates_shipped: raw.parsed("templates.shipped"),
             data_dir,
             http_addr: raw.parsed("http.addr"),
@@ -230,6 +237,10 @@ struct Raw(BTreeMap<&'static str, String>);
 impl Raw {
     fn text(&self, key: &str) -> Option<String> {
         Some(self.0[key].trim()).filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+
+    fn path(&self, key: &str) -> Option<PathBuf> {
+        self.text(key).map(PathBuf::from)
     }
 
     fn parsed<T: FromStr>(&self, key: &str) -> T {

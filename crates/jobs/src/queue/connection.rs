@@ -106,7 +106,7 @@ impl Place {
     fn open(url: &str, tls: Tls) -> Result<Self, QueueError> {
         let address = Address::parse(url).map_err(|reason| QueueError::Url { reason })?;
         if tls != Tls::default() && !address.is_tls() {
-            return Err(QueueError::Tls { reason: "the url's scheme does not begin with rediss".to_owned() });
+            return Err(QueueError::Tls { reason: "they are for urls that begin with rediss".to_owned() });
         }
         tls.read().map_err(|error| QueueError::Tls { reason: error.to_string() })?;
         let place = Self { address, tls };

@@ -38,6 +38,9 @@ const fn setting(key: &'static str, env: Option<&'static str>, default: &'static
 /// All settings.
 pub const TABLE: &[Setting] = &[
     setting("redis.url", Some(environment::REDIS_URL), "", Form::Secret),
+    setting("redis.ca_file", Some(environment::REDIS_CA_FILE), "", Form::Text),
+    setting("redis.cert_file", Some(environment::REDIS_CERT_FILE), "", Form::Text),
+    setting("redis.key_file", Some(environment::REDIS_KEY_FILE), "", Form::Text),
     setting("redis.queue", Some(environment::QUEUE), "mission", Form::Text),
     setting("agents.base_url", Some(environment::BASE_URL), "", Form::Text),
     setting("agents.local_workspace_root", Some(environment::LOCAL_WORKSPACE_ROOT), "", Form::Text),
