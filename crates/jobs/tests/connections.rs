@@ -53,6 +53,23 @@ async fn a_password_that_becomes_right_later_is_enough() {
     works(&queue).await;
 }
 
+#[tokio::test]
+async fn a_redis_that_is_full_refuses_jobs_and_keeps_those_it_has() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let (first, second) = (cleanup(1, 1), cleanup(1, 2));
+    put(&queue, &first).await;
+    redis.tell::<()>("CONFIG SET maxmemory 1").await;
+    let error = queue.enqueue(std::slice::from_ref(&second)).await.unwrap_err();
+    assert!(error.is_unavailable() && error.to_string().contains("OOM"), "{error}");
+    redis.tell::<()>("CONFIG SET maxmemory 0").await;
+    assert!(queue.get(second.id).await.unwrap().is_none());
+    let _worker = Worker::start(&queue, brisk(), |_| async { done() });
+    put(&queue, &second).await;
+    reaches(&queue, first.id, State::Done).await;
+    reaches(&queue, second.id, State::Done).await;
+}
+
 /// The line of docs/redis.md that makes a user, without `ACL`.
 fn documented_user() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/redis.md");

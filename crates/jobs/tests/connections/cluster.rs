@@ -1,4 +1,4 @@
-//! A cluster of two masters. The queue lives in one slot, of one of them.
+//! Clusters. A queue lives in one slot, of one of the masters.
 
 use mission_jobs::{Queue, State};
 
@@ -6,8 +6,8 @@ use crate::documents::cleanup;
 use crate::redis_server::{RedisServer, free_port};
 use crate::worker::{Worker, brisk, done, eventually, put, reaches};
 
-async fn node(first_slot: u16, last_slot: u16) -> RedisServer {
-    let node = RedisServer::start_with(|port| {
+async fn node() -> RedisServer {
+    RedisServer::start_with(|port| {
         let options = [
             ("--port", port.to_string()),
             ("--cluster-enabled", "yes".to_owned()),
@@ -16,28 +16,52 @@ async fn node(first_slot: u16, last_slot: u16) -> RedisServer {
         ];
         options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
     })
-    .await;
-    node.tell::<()>(&format!("CLUSTER ADDSLOTSRANGE {first_slot} {last_slot}")).await;
-    node
+    .await
 }
 
-async fn bus_port(node: &RedisServer) -> String {
-    let said: Vec<String> = node.tell("CONFIG GET cluster-port").await;
-    said[1].clone()
+/// Masters that share the slots evenly, and one that has none yet.
+struct Cluster {
+    masters: Vec<RedisServer>,
+    spare: RedisServer,
+    /// The slot of the queue `test`.
+    slot: u16,
+    /// Which master has it.
+    owner: usize,
 }
 
-/// The node with the lower slots, and the one with the upper ones.
-async fn start() -> (RedisServer, RedisServer) {
-    let (lower, upper) = (node(0, 8191).await, node(8192, 16383).await);
-    lower.tell::<()>(&format!("CLUSTER MEET 127.0.0.1 {} {}", upper.port(), bus_port(&upper).await)).await;
-    for node in [&lower, &upper] {
-        eventually("the cluster stands", async || {
-            let said: String = node.tell("CLUSTER INFO").await;
-            said.contains("cluster_state:ok") && said.contains("cluster_slots_ok:16384")
-        })
-        .await;
+impl Cluster {
+    async fn start(masters: u16) -> Self {
+        let spare = node().await;
+        let slot: u16 = spare.tell("CLUSTER KEYSLOT {test}").await;
+        let share = 16384_u16.div_ceil(masters);
+        let mut cluster = Self { masters: Vec::new(), spare, slot, owner: usize::from(slot / share) };
+        for first in (0..16384).step_by(usize::from(share)) {
+            let master = node().await;
+            let last = (first + usize::from(share)).min(16384) - 1;
+            master.tell::<()>(&format!("CLUSTER ADDSLOTSRANGE {first} {last}")).await;
+            let bus: Vec<String> = master.tell("CONFIG GET cluster-port").await;
+            cluster.spare.tell::<()>(&format!("CLUSTER MEET 127.0.0.1 {} {}", master.port(), bus[1])).await;
+            cluster.masters.push(master);
+        }
+        let known = format!("cluster_known_nodes:{}", masters + 1);
+        for node in cluster.masters.iter().chain([&cluster.spare]) {
+            eventually("the cluster stands", async || {
+                let said: String = node.tell("CLUSTER INFO").await;
+                said.contains("cluster_state:ok") && said.contains("cluster_slots_ok:16384") && said.contains(&known)
+            })
+            .await;
+        }
+        cluster
     }
-    (lower, upper)
+
+    fn owner(&self) -> &RedisServer {
+        &self.masters[self.owner]
+    }
+
+    /// Known by the one node that has nothing of it.
+    fn queue(&self) -> Queue {
+        Queue::open(&format!("redis+cluster://127.0.0.1:{}", self.spare.port()), "test").unwrap()
+    }
 }
 
 /// Moves a slot with all that is in it, as the tools for clusters do.
@@ -61,40 +85,52 @@ async fn redirections(node: &RedisServer) -> u64 {
 
 #[tokio::test]
 async fn a_queue_is_found_in_a_cluster_and_followed_when_it_moves() {
-    let (lower, upper) = start().await;
-    let slot: u16 = lower.tell("CLUSTER KEYSLOT {test}").await;
-    let (owner, other) = if slot <= 8191 { (&lower, &upper) } else { (&upper, &lower) };
-    // The node that is named has nothing of the queue.
-    let queue = Queue::open(&format!("redis+cluster://127.0.0.1:{}", other.port()), "test").unwrap();
+    let cluster = Cluster::start(2).await;
+    let queue = cluster.queue();
     super::works(&queue).await;
 
     let (before, after) = (cleanup(2, 1), cleanup(2, 2));
     put(&queue, &before).await;
-    let earlier = redirections(owner).await;
-    move_slot(slot, owner, other).await;
+    let earlier = redirections(cluster.owner()).await;
+    move_slot(cluster.slot, cluster.owner(), &cluster.masters[1 - cluster.owner]).await;
     put(&queue, &after).await;
-    assert!(redirections(owner).await > earlier, "nobody was redirected");
+    assert!(redirections(cluster.owner()).await > earlier, "nobody was redirected");
     let _worker = Worker::start(&queue, brisk(), |_| async { done() });
     reaches(&queue, before.id, State::Done).await;
     reaches(&queue, after.id, State::Done).await;
 }
 
 #[tokio::test]
-async fn a_node_that_restarts_is_waited_for() {
-    let (mut lower, mut upper) = start().await;
-    let urls = format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", lower.port(), upper.port());
-    let queue = Queue::open(&urls, "test").unwrap();
-    let slot: u16 = lower.tell("CLUSTER KEYSLOT {test}").await;
-    let owner = if slot <= 8191 { &mut lower } else { &mut upper };
+async fn a_master_that_restarts_is_waited_for() {
+    let mut cluster = Cluster::start(2).await;
+    let queue = cluster.queue();
     let _worker = Worker::start(&queue, brisk(), |_| async { done() });
     let (first, second) = (cleanup(1, 1), cleanup(1, 2));
     put(&queue, &first).await;
     reaches(&queue, first.id, State::Done).await;
 
-    owner.kill();
+    cluster.masters[cluster.owner].kill();
     let error = queue.enqueue(std::slice::from_ref(&second)).await.unwrap_err();
     assert!(error.is_unavailable(), "{error}");
-    owner.restart().await;
+    cluster.masters[cluster.owner].restart().await;
     eventually("the cluster takes jobs", async || queue.enqueue(std::slice::from_ref(&second)).await.is_ok()).await;
     reaches(&queue, second.id, State::Done).await;
+}
+
+#[tokio::test]
+async fn a_replica_takes_the_place_of_a_dead_master() {
+    let mut cluster = Cluster::start(3).await;
+    let id: String = cluster.owner().tell("CLUSTER MYID").await;
+    cluster.spare.tell::<()>(&format!("CLUSTER REPLICATE {id}")).await;
+    let queue = cluster.queue();
+    let _worker = Worker::start(&queue, brisk(), |_| async { done() });
+    let (first, second) = (cleanup(1, 1), cleanup(1, 2));
+    put(&queue, &first).await;
+    reaches(&queue, first.id, State::Done).await;
+    eventually("the replica has it all", async || cluster.owner().tell::<u32>("WAIT 1 100").await == 1).await;
+
+    cluster.masters[cluster.owner].kill();
+    eventually("a new master takes jobs", async || queue.enqueue(std::slice::from_ref(&second)).await.is_ok()).await;
+    reaches(&queue, second.id, State::Done).await;
+    assert!(queue.get(first.id).await.unwrap().is_some());
 }
