@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 
 use super::error::QueueError;
 use super::tls::Tls;
-use address::Address;
+use address::{Address, is_tls};
 use live::Live;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -135,20 +135,18 @@ impl Place {
                 None => Client::open(info.clone())?,
             }),
             Address::Sentinel { sentinels, master, redis } => {
-                let tls = self.address.is_tls().then_some(certificates);
-                Connector::Sentinel(sentinel(sentinels, master, redis, tls)?)
+                Connector::Sentinel(sentinel(sentinels, master, redis, certificates)?)
             }
             Address::Cluster(nodes) => Connector::Cluster(cluster(nodes, certificates, response_timeout)?),
         })
     }
 }
 
-/// `tls` is none for plain connections, and holds none for those without files.
 fn sentinel(
     sentinels: &[ConnectionInfo],
     master: &str,
     redis: &RedisConnectionInfo,
-    tls: Option<Option<TlsCertificates>>,
+    certificates: Option<TlsCertificates>,
 ) -> RedisResult<SentinelClient> {
     let addresses = sentinels.iter().map(|info| info.addr().clone());
     let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)?;
@@ -166,12 +164,12 @@ fn sentinel(
         builder = builder.set_client_to_redis_password(password);
     }
     builder = builder.set_client_to_redis_db(redis.db());
-    if let Some(certificates) = tls {
+    if is_tls(&sentinels[0]) {
         builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
-        if let Some(certificates) = certificates {
-            builder = builder.set_client_to_sentinel_certificates(certificates.clone());
-            builder = builder.set_client_to_redis_certificates(certificates);
-        }
+    }
+    if let Some(certificates) = certificates {
+        builder = builder.set_client_to_sentinel_certificates(certificates.clone());
+        builder = builder.set_client_to_redis_certificates(certificates);
     }
     builder.build()
 }

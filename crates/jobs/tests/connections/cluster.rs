@@ -19,10 +19,10 @@ async fn node() -> RedisServer {
     .await
 }
 
-/// Masters that share the slots evenly, and one that has none yet.
+/// Masters that share the slots evenly, and an entry that has none.
 struct Cluster {
     masters: Vec<RedisServer>,
-    spare: RedisServer,
+    entry: RedisServer,
     /// The slot of the queue `test`.
     slot: u16,
     /// Which master has it.
@@ -31,20 +31,20 @@ struct Cluster {
 
 impl Cluster {
     async fn start(masters: u16) -> Self {
-        let spare = node().await;
-        let slot: u16 = spare.tell("CLUSTER KEYSLOT {test}").await;
+        let entry = node().await;
+        let slot: u16 = entry.tell("CLUSTER KEYSLOT {test}").await;
         let share = 16384_u16.div_ceil(masters);
-        let mut cluster = Self { masters: Vec::new(), spare, slot, owner: usize::from(slot / share) };
+        let mut cluster = Self { masters: Vec::new(), entry, slot, owner: usize::from(slot / share) };
         for first in (0..16384).step_by(usize::from(share)) {
             let master = node().await;
             let last = (first + usize::from(share)).min(16384) - 1;
             master.tell::<()>(&format!("CLUSTER ADDSLOTSRANGE {first} {last}")).await;
             let bus: Vec<String> = master.tell("CONFIG GET cluster-port").await;
-            cluster.spare.tell::<()>(&format!("CLUSTER MEET 127.0.0.1 {} {}", master.port(), bus[1])).await;
+            cluster.entry.tell::<()>(&format!("CLUSTER MEET 127.0.0.1 {} {}", master.port(), bus[1])).await;
             cluster.masters.push(master);
         }
         let known = format!("cluster_known_nodes:{}", masters + 1);
-        for node in cluster.masters.iter().chain([&cluster.spare]) {
+        for node in cluster.masters.iter().chain([&cluster.entry]) {
             eventually("the cluster stands", async || {
                 let said: String = node.tell("CLUSTER INFO").await;
                 said.contains("cluster_state:ok") && said.contains("cluster_slots_ok:16384") && said.contains(&known)
@@ -60,7 +60,7 @@ impl Cluster {
 
     /// Known by the one node that has nothing of it.
     fn queue(&self) -> Queue {
-        Queue::open(&format!("redis+cluster://127.0.0.1:{}", self.spare.port()), "test").unwrap()
+        Queue::open(&format!("redis+cluster://127.0.0.1:{}", self.entry.port()), "test").unwrap()
     }
 }
 
@@ -121,7 +121,7 @@ async fn a_master_that_restarts_is_waited_for() {
 async fn a_replica_takes_the_place_of_a_dead_master() {
     let mut cluster = Cluster::start(3).await;
     let id: String = cluster.owner().tell("CLUSTER MYID").await;
-    cluster.spare.tell::<()>(&format!("CLUSTER REPLICATE {id}")).await;
+    cluster.entry.tell::<()>(&format!("CLUSTER REPLICATE {id}")).await;
     let queue = cluster.queue();
     let _worker = Worker::start(&queue, brisk(), |_| async { done() });
     let (first, second) = (cleanup(1, 1), cleanup(1, 2));

@@ -47,8 +47,13 @@ impl Address {
             Self::Server(info) => Some(info),
             Self::Sentinel { sentinels: infos, .. } | Self::Cluster(infos) => infos.first(),
         };
-        info.is_some_and(|info| matches!(info.addr(), ConnectionAddr::TcpTls { .. }))
+        info.is_some_and(is_tls)
     }
+}
+
+/// Whether connections to there are encrypted.
+pub(super) fn is_tls(info: &ConnectionInfo) -> bool {
+    matches!(info.addr(), ConnectionAddr::TcpTls { .. })
 }
 
 fn sentinel(scheme: &str, rest: &str) -> Result<Address, String> {
