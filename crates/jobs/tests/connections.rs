@@ -29,7 +29,7 @@ async fn works(queue: &Queue) {
     let record = reaches(queue, job.id, State::Done).await;
     assert_eq!(record.runs, 2);
     assert_eq!(queue.list(&Filter::new(State::Done)).await.unwrap().jobs.len(), 1);
-    assert!(queue.retry(job.id).await.is_err());
+    assert!(queue.retry(job.id, false, "test").await.is_err());
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn the_documented_user_may_do_all_that_is_needed() {
     assert!(denied(&mut admin).await.is_subset(&HashSet::from(["client|setinfo".to_owned()])));
     let error = queue("other").counts().await.unwrap_err();
     assert!(error.to_string().contains("permissions"), "{error}");
-    assert!(denied(&mut admin).await.contains("{other}:counts"));
+    assert!(denied(&mut admin).await.contains("{other}"));
 }
 
 #[test]

@@ -473,4 +473,6 @@ end
 local ok, answer = pcall(main)
 flush()
 if ok or type(answer) == 'table' then return answer end
-return redis.error_reply('ERR ' .. tostring(answer))
+-- The server's own errors begin with a code in capitals.
+local why = tostring(answer):gsub('^%-', '')
+return redis.error_reply(why:match('^%u+ ') and why or 'ERR ' .. why)
