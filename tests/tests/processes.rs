@@ -30,6 +30,8 @@ pub struct Ended {
     pub status: Option<i32>,
     /// The document on standard output; null if there is none.
     pub answer: Value,
+    /// The documents on standard output, if each is a line.
+    pub answers: Vec<Value>,
     /// What was said on standard error.
     pub said: String,
 }
@@ -99,6 +101,7 @@ impl Ended {
         Self {
             status: status.code(),
             answer: serde_json::from_slice(&stdout).unwrap_or_default(),
+            answers: stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect(),
             said: String::from_utf8_lossy(&stderr).into_owned(),
         }
     }

@@ -31,7 +31,13 @@ fn main() -> ExitCode {
 
 fn start(cli: Cli) -> Result<(), Exit> {
     let settings = Settings::load(&cli.global.sources()).or_usage()?;
-    telemetry::start(&settings, matches!(cli.command, Command::Demo { .. } | Command::Bench { .. }))?;
+    let level = match cli.command {
+        Command::Demo { .. } => Some("warn"),
+        // What a queue says that is driven to its limits is in the figures.
+        Command::Bench { .. } => Some("error"),
+        _ => None,
+    };
+    telemetry::start(&settings, level)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().or_failed()?;
     runtime.block_on(dispatch(cli, &settings))
 }

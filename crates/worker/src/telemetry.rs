@@ -8,10 +8,11 @@ use tracing_subscriber::EnvFilter;
 use crate::exit::{Exit, OrExit};
 use crate::settings::{Settings, Source};
 
-/// Starts logging to standard error. A command that tells a story of its own logs only warnings, unless asked for more.
-pub fn start(settings: &Settings, tells_itself: bool) -> Result<(), Exit> {
+/// Starts logging to standard error. A command that tells a story of its own has a level of its own, unless
+/// asked for more.
+pub fn start(settings: &Settings, own_level: Option<&str>) -> Result<(), Exit> {
     let chosen = settings.values().iter().any(|value| value.key == "log.level" && value.source != Source::Default);
-    let level = if tells_itself && !chosen { "warn" } else { &settings.log_level };
+    let level = own_level.filter(|_| !chosen).unwrap_or(&settings.log_level);
     let filter = EnvFilter::try_new(level)
         .map_err(|error| anyhow!("log.level: {error}; use error, warn, info, debug or trace"))
         .or_usage()?

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
+use mission_jobs::Queue;
 use serde::Serialize;
-use tokio::select;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::arena::Arena;
 use super::figures::{float, grouped, per_second};
@@ -16,8 +17,8 @@ use crate::exit::{Exit, OrExit};
 
 /// Jobs for one gateway, few enough that a limit on the jobs of a gateway does not matter.
 const PER_GATEWAY: usize = 8;
-/// How long the jobs may take to begin, at the least, and per job.
-const BEGIN_WITHIN: (Duration, Duration) = (Duration::from_secs(60), Duration::from_millis(5));
+/// How long the jobs may take to begin, and to end, at the least and per job.
+const WITHIN: (Duration, Duration) = (Duration::from_secs(60), Duration::from_millis(5));
 
 /// What was measured.
 #[derive(Debug, Serialize)]
@@ -30,6 +31,8 @@ pub struct Held {
     ended_per_second: f64,
     /// Runs more than jobs: leases that were lost although the worker was there.
     begun_again: usize,
+    /// Calls that had no answer in time while all jobs ended at once.
+    unanswered: usize,
     /// CPU while holding, in percent of a core.
     redis_cpu_percent: f64,
     worker_cpu_percent: f64,
@@ -56,11 +59,10 @@ pub async fn measure(jobs: usize, hold: Duration, arena: &Arena) -> Result<Held,
             done()
         }
     });
-    let (least, each) = BEGIN_WITHIN;
-    select! {
-        () = tally.all() => {}
-        () = sleep(least + each * u32::try_from(jobs).unwrap_or(u32::MAX)) => {}
-    }
+    let (least, each) = WITHIN;
+    let patience = least + each * u32::try_from(jobs).unwrap_or(u32::MAX);
+    // Not in time is a result too.
+    let _ = timeout(patience, tally.all()).await;
     let (in_flight, beginning) = (tally.begun(), began.elapsed());
     let slow_while_beginning = Slow::end(arena).await?;
 
@@ -74,9 +76,7 @@ pub async fn measure(jobs: usize, hold: Duration, arena: &Arena) -> Result<Held,
     Slow::begin(arena).await?;
     let began = Instant::now();
     release.send_replace(true);
-    while !arena.queue.is_idle().await.or_unreachable()? {
-        sleep(Duration::from_millis(10)).await;
-    }
+    let unanswered = timeout(patience, idle(&arena.queue)).await.context("not all jobs ended in time").or_failed()?;
     let ending = began.elapsed();
     worker.stop().await?;
     Ok(Held {
@@ -86,6 +86,7 @@ pub async fn measure(jobs: usize, hold: Duration, arena: &Arena) -> Result<Held,
         begun_per_second: per_second(in_flight, beginning),
         ended_per_second: per_second(jobs, ending),
         begun_again: tally.begun().saturating_sub(jobs),
+        unanswered,
         redis_cpu_percent: percent(after.redis_us - before.redis_us),
         worker_cpu_percent: percent(after.own_us - before.own_us),
         slow_while_beginning,
@@ -94,12 +95,25 @@ pub async fn measure(jobs: usize, hold: Duration, arena: &Arena) -> Result<Held,
     })
 }
 
+/// Waits until all jobs have ended; how many times Redis was too busy to tell.
+async fn idle(queue: &Queue) -> usize {
+    let mut unanswered = 0;
+    loop {
+        match queue.is_idle().await {
+            Ok(true) => return unanswered,
+            Ok(false) => {}
+            Err(_) => unanswered += 1,
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
 impl Held {
     /// For people.
     pub fn table(&self) -> String {
         format!(
             "scale, {} of {} jobs in flight in one worker, held for {:.0} s\n\
-             begun {}/s   ended {}/s   run again {}   while held: Redis {:.1} %, worker {:.1} % of a core\n\
+             begun {}/s   ended {}/s   run again {}   unanswered calls while ending {}   while held: Redis {:.1} %, worker {:.1} % of a core\n\
              beginning   {}\nheld        {}\nending      {}",
             grouped(float(self.begun)),
             grouped(float(self.jobs)),
@@ -107,6 +121,7 @@ impl Held {
             grouped(self.begun_per_second),
             grouped(self.ended_per_second),
             grouped(float(self.begun_again)),
+            self.unanswered,
             self.redis_cpu_percent,
             self.worker_cpu_percent,
             self.slow_while_beginning.line(),
