@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use crate::documents;
 use crate::simulated::{start, state};
 
-fn applier() -> Applier {
+/// What runs jobs in this process, with deadlines that a test can wait for.
+pub fn applier() -> Applier {
     let limits =
         Limits { call: Duration::from_secs(2), patience: Duration::from_secs(20), idle: Duration::from_secs(60) };
     Applier {

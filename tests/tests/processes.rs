@@ -1,5 +1,6 @@
 //! Finding the binaries of this workspace and running them, each in an environment of its own.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -71,6 +72,12 @@ impl Worker {
         Ended::of(output.expect("the command can be started"))
     }
 
+    /// Starts a command that goes on until it is killed; what it says goes to a file, which has room for more than a pipe.
+    pub fn spawn_into(mut self, arguments: &[&str], log: File) -> Started {
+        let command = self.command.args(arguments).stdout(Stdio::null()).stderr(log);
+        Started(command.spawn().expect("the command can be started"))
+    }
+
     /// Starts a command that goes on until it is killed or told to stop.
     pub fn spawn(mut self, arguments: &[&str]) -> Started {
         let command = self.command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -87,10 +94,20 @@ impl Started {
         self.0.kill().await
     }
 
+    /// Its process id; none if it has ended by itself.
+    pub fn pid(&mut self) -> Option<u32> {
+        self.0.try_wait().expect("it is a child").is_none().then(|| self.0.id()).flatten()
+    }
+
+    /// Sends a signal by name, such as `STOP`.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.0.id().expect("it runs").to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().await.unwrap().success());
+    }
+
     /// SIGTERM, and waits for the end.
     pub async fn terminate(self) -> Ended {
-        let pid = self.0.id().expect("it runs").to_string();
-        assert!(Command::new("kill").arg(pid).status().await.unwrap().success());
+        self.signal("TERM").await;
         let output = timeout(PATIENCE, self.0.wait_with_output()).await.expect("the worker ends in time");
         Ended::of(output.unwrap())
     }

@@ -13,7 +13,7 @@
 //! | `refusals` | job documents that are not accepted |
 
 mod cost;
-mod differences;
+pub mod differences;
 mod play;
 mod quirks;
 mod record;

@@ -29,6 +29,10 @@ use crate::{
 pub struct Call {
     /// Number of the connection it came over, counted from 1.
     pub connection: u64,
+    /// Id of the device that called, or without one `connection N`.
+    pub device: String,
+    /// When it was answered, in ms since 1970.
+    pub at_ms: u64,
     /// The method.
     pub method: String,
     /// Its parameters; values of fields named `token` or `password` are left out.
@@ -128,7 +132,7 @@ impl Shared {
         if wrote || matches!(action, Some(Action::Edit(_))) {
             self.config_was_written(&mut inner, if wrote { Some(name) } else { None }, params);
         }
-        let number = inner.log(client.number, name, params, &outcome);
+        let number = inner.log(client, name, params, &outcome);
         let step = inner.step(number, &response(id, &outcome), action.as_ref());
         drop(inner);
         self.seen.send_modify(|calls| *calls += 1);
@@ -235,9 +239,11 @@ impl Inner {
         Err(Refusal::rate_limited("config.patch", limit, u64::try_from(left.as_millis()).unwrap_or(60_000)))
     }
 
-    fn log(&mut self, connection: u64, name: &str, params: &Value, outcome: &Outcome) -> u64 {
+    fn log(&mut self, client: &Client, name: &str, params: &Value, outcome: &Outcome) -> u64 {
         self.calls.push(Call {
-            connection,
+            connection: client.number,
+            device: client.bucket.clone(),
+            at_ms: now_ms(),
             method: name.to_owned(),
             params: without_secrets(params),
             ok: outcome.is_ok(),

@@ -36,7 +36,7 @@ const fn changes(
 
 /// Every method. Where versions differ this is the old one's row; [`Method::scope`] and [`Method::check`] know the rest.
 /// `connect` is not among them: it is part of opening a connection.
-pub(crate) const METHODS: [Method; 16] = [
+pub(crate) const METHODS: [Method; 17] = [
     reads("health", "", &[], &["probe"]),
     reads("status", "read", &[], &[]),
     reads("agents.list", "read", &[], &[]),
@@ -49,6 +49,7 @@ pub(crate) const METHODS: [Method; 16] = [
     reads("config.get", "admin", &[], &[]),
     changes("config.patch", "admin", &["raw"], &["baseHash", "sessionKey", "note", "restartDelayMs"]),
     reads("sessions.list", "read", &[], &["limit", "activeMinutes", "includeGlobal", "includeUnknown", "agentId"]),
+    reads("sessions.resolve", "read", &["key"], &[]),
     changes("sessions.patch", "admin", &["key"], &["label", "thinkingLevel", "verboseLevel", "model"]),
     changes("sessions.reset", "admin", &["key"], &["reason"]),
     changes("sessions.delete", "admin", &["key"], &["deleteTranscript"]),

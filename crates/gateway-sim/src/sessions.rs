@@ -35,6 +35,15 @@ impl World {
         answer
     }
 
+    /// Also finds sessions that the old gateway does not list.
+    pub(crate) fn resolve_session(&self, params: &Value) -> Outcome {
+        let key = full_key(text(params, "key"));
+        if !self.sessions.contains_key(&key) {
+            return Err(Refusal::invalid(format!("No session found: {key}")));
+        }
+        Ok(json!({ "ok": true, "key": key }))
+    }
+
     fn listed_session(&self, key: &str, session: &Session) -> Value {
         let mut listed = self.model();
         listed["key"] = key.into();

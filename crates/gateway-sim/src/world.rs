@@ -145,6 +145,7 @@ impl World {
             "config.get" => Ok(self.get_config()),
             "config.patch" => self.patch_config(params),
             "sessions.list" => Ok(self.list_sessions()),
+            "sessions.resolve" => self.resolve_session(params),
             "sessions.patch" => self.patch_session(params),
             "sessions.reset" => Ok(self.reset_session(params)),
             "sessions.delete" => self.delete_session(params),

@@ -1,0 +1,135 @@
+//! The worker processes: started, killed, frozen and thawed; and the record of what was done to them, and when.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use mission_core::gateway::DeviceIdentity;
+
+use crate::processes::{Started, Worker};
+
+/// Milliseconds since 1970, as Redis on the same machine has them.
+pub fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(now.as_millis()).unwrap()
+}
+
+/// A span of time in ms since 1970; its end is open while it lasts.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    pub from_ms: u64,
+    pub to_ms: u64,
+}
+
+/// What is known of a worker process, running or killed.
+#[derive(Debug)]
+pub struct Life {
+    pub pid: u32,
+    /// What gateways know it by.
+    pub device: String,
+    pub log: PathBuf,
+    pub killed_ms: Option<u64>,
+    /// When it was frozen.
+    pub frozen: Vec<Span>,
+}
+
+impl Life {
+    /// Whether the worker of that name in the queue is this one.
+    pub fn is(&self, worker: &str) -> bool {
+        worker.split('-').nth(1) == Some(self.pid.to_string().as_str())
+    }
+}
+
+/// The workers that run, each in a slot of its own, and those that were killed.
+pub struct Fleet {
+    folder: PathBuf,
+    redis: String,
+    slots: Vec<(Started, Life)>,
+    killed: Vec<Life>,
+}
+
+impl Fleet {
+    /// Starts that many workers, which keep their things below the folder.
+    pub fn start(folder: &Path, redis: String, size: usize) -> Self {
+        let mut fleet = Self { folder: folder.to_owned(), redis, slots: Vec::new(), killed: Vec::new() };
+        for _ in 0..size {
+            let worker = fleet.worker();
+            fleet.slots.push(worker);
+        }
+        fleet
+    }
+
+    fn worker(&self) -> (Started, Life) {
+        let data = self.folder.join((self.slots.len() + self.killed.len()).to_string());
+        fs::create_dir(&data).unwrap();
+        // Made here, because the test wants to know the id.
+        let device = DeviceIdentity::load_or_create(&data.join("device.key")).unwrap().id().to_owned();
+        let log = data.join("log");
+        let worker = Worker::new(&data).env("MISSION_REDIS_URL", &self.redis).env("MISSION_HTTP_ADDR", "127.0.0.1:0");
+        let mut process = worker.spawn_into(&["run"], File::create(&log).unwrap());
+        let pid = process.pid().expect("it has just begun");
+        (process, Life { pid, device, log, killed_ms: None, frozen: Vec::new() })
+    }
+
+    /// How many workers there are.
+    pub fn size(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether that worker is frozen now.
+    pub fn is_frozen(&self, slot: usize) -> bool {
+        self.slots[slot].1.frozen.last().is_some_and(|span| span.to_ms == u64::MAX)
+    }
+
+    /// `kill -9`, and another worker in its place.
+    pub async fn replace(&mut self, slot: usize) {
+        self.check_alive(slot);
+        let (process, life) = &mut self.slots[slot];
+        let now = now_ms();
+        life.killed_ms = Some(now);
+        if let Some(span) = life.frozen.last_mut() {
+            span.to_ms = span.to_ms.min(now);
+        }
+        process.kill().await.unwrap();
+        let next = self.worker();
+        self.killed.push(std::mem::replace(&mut self.slots[slot], next).1);
+    }
+
+    /// SIGSTOP.
+    pub async fn freeze(&mut self, slot: usize) {
+        self.check_alive(slot);
+        let (process, life) = &mut self.slots[slot];
+        life.frozen.push(Span { from_ms: now_ms(), to_ms: u64::MAX });
+        process.signal("STOP").await;
+    }
+
+    /// SIGCONT, if it is frozen.
+    pub async fn thaw(&mut self, slot: usize) {
+        if self.is_frozen(slot) {
+            let (process, life) = &mut self.slots[slot];
+            process.signal("CONT").await;
+            life.frozen.last_mut().expect("it is frozen").to_ms = now_ms();
+        }
+    }
+
+    /// Fails if a worker has ended without being killed here.
+    fn check_alive(&mut self, slot: usize) {
+        let (process, life) = &mut self.slots[slot];
+        let log = || fs::read_to_string(&life.log).unwrap_or_default();
+        assert!(process.pid().is_some(), "worker {} ended by itself:\n{}", life.pid, log());
+    }
+
+    /// Kills all workers; the record of all that ever ran, those that ran until now first.
+    pub async fn end(mut self) -> Vec<Life> {
+        let mut lives = Vec::new();
+        for slot in 0..self.size() {
+            self.check_alive(slot);
+        }
+        for (mut process, life) in self.slots {
+            process.kill().await.unwrap();
+            lives.push(life);
+        }
+        lives.extend(self.killed);
+        lives
+    }
+}

@@ -1,0 +1,232 @@
+//! What the queue says about the jobs at the end, and whether that is as promised.
+
+use std::collections::BTreeMap;
+
+use mission_gateway_sim::Call;
+use mission_jobs::queue::record::Attempt;
+use mission_jobs::{JobRecord, State};
+
+use super::fleet::{Life, Span};
+
+/// The longest that Redis takes from a claim to its answer; if it is killed meanwhile, the claimed jobs are lost.
+const ANSWER_MS: u64 = 2000;
+/// How soon a worker that was frozen past its lease stops what it was at: with the next renewal.
+const FENCED_WITHIN_MS: u64 = 5000;
+
+/// All jobs in the order of their enqueueing, and what was done to workers and Redis.
+pub struct Ledger<'a> {
+    pub jobs: &'a [JobRecord],
+    pub lives: &'a [Life],
+    pub redis_kills: &'a [u64],
+}
+
+/// A run, and the place of its job.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    place: usize,
+    job: &'a JobRecord,
+    attempt: &'a Attempt,
+}
+
+impl Run<'_> {
+    fn tell(&self) -> String {
+        let Attempt { number, worker, started_at_ms, ended_at_ms, result } = self.attempt;
+        let (id, kind) = (self.job.id, &self.job.kind);
+        format!("job {} ({kind} {id}) run {number} of {worker} {started_at_ms}..{ended_at_ms} {}", self.place, result.outcome)
+    }
+}
+
+impl<'a> Ledger<'a> {
+    /// All that is not as promised.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        for (place, job) in self.jobs.iter().enumerate() {
+            self.ended(place, job, &mut faults);
+            self.runs_are_whole(place, job, &mut faults);
+        }
+        self.subjects_ran_one_at_a_time(&mut faults);
+        self.lanes_had_one_worker_at_a_time(&mut faults);
+        self.order_was_kept(&mut faults);
+        faults
+    }
+
+    fn runs(&self) -> impl Iterator<Item = Run<'a>> {
+        let jobs = self.jobs.iter().enumerate();
+        jobs.flat_map(|(place, job)| job.history.iter().map(move |attempt| Run { place, job, attempt }))
+    }
+
+    /// Runs by a name, in the order of their beginning.
+    fn runs_by(&self, name: impl Fn(&JobRecord) -> &str) -> BTreeMap<String, Vec<Run<'a>>> {
+        let mut runs: BTreeMap<String, Vec<Run>> = BTreeMap::new();
+        for run in self.runs() {
+            runs.entry(name(run.job).to_owned()).or_default().push(run);
+        }
+        for runs in runs.values_mut() {
+            runs.sort_by_key(|run| (run.attempt.started_at_ms, run.attempt.ended_at_ms));
+        }
+        runs
+    }
+
+    /// Nothing is lost: the job is done, or a newer one of its subject took its place. Or it is poison, rightly.
+    fn ended(&self, place: usize, job: &JobRecord, faults: &mut Vec<String>) {
+        match job.state {
+            State::Done => {}
+            State::Superseded => {
+                let newer = job.superseded_by.and_then(|id| self.jobs.iter().position(|job| job.id == id));
+                if newer.is_none_or(|newer| newer <= place || self.jobs[newer].subject != job.subject) {
+                    faults.push(format!("job {place} is superseded by {:?}", job.superseded_by));
+                }
+            }
+            State::Dead if is_poison(job) => {}
+            state => faults.push(format!("job {place} ({} {}) is {state}: {:?}", job.kind, job.id, job.failure)),
+        }
+    }
+
+    /// Each run has ended once, in order, and nothing came after the last; each lost lease has a cause.
+    fn runs_are_whole(&self, place: usize, job: &JobRecord, faults: &mut Vec<String>) {
+        let numbers: Vec<u32> = job.history.iter().map(|run| run.number).collect();
+        if !numbers.iter().copied().eq(1..=job.runs) {
+            faults.push(format!("job {place} ({}) had {} runs, its history has {numbers:?}", job.id, job.runs));
+        }
+        let done = job.history.iter().position(|run| run.result.outcome == "done");
+        let last = (job.state == State::Done).then(|| job.history.len().saturating_sub(1));
+        if done != last {
+            faults.push(format!("job {place} ({}) is {}, its run {done:?} was done", job.id, job.state));
+        }
+        for attempt in job.history.iter().filter(|attempt| attempt.result.outcome == "lost") {
+            if self.cause(attempt).is_none() {
+                faults.push(format!("lost without a cause: {}", Run { place, job, attempt }.tell()));
+            }
+        }
+    }
+
+    /// What took a lease from its worker, and when.
+    fn cause(&self, lost: &Attempt) -> Option<(Cause, u64)> {
+        let run = Span { from_ms: lost.started_at_ms, to_ms: lost.ended_at_ms };
+        let life = self.lives.iter().find(|life| life.is(&lost.worker))?;
+        let frozen = life.frozen.iter().find(|span| span.from_ms < run.to_ms && span.to_ms > run.from_ms);
+        let killed = life.killed_ms.filter(|at| *at < run.to_ms).map(|at| (Cause::Kill, at.max(run.from_ms)));
+        let redis = self.redis_kills.iter().find(|at| (run.from_ms..run.from_ms + ANSWER_MS).contains(at));
+        let frozen = frozen.map(|span| (Cause::Freeze, span.from_ms.max(run.from_ms)));
+        killed.or(frozen).or(redis.map(|at| (Cause::Redis, *at)))
+    }
+
+    /// Runs of a subject do not overlap, but for heartbeat-syncs that were claimed together.
+    fn subjects_ran_one_at_a_time(&self, faults: &mut Vec<String>) {
+        for (subject, runs) in self.runs_by(|job| &job.subject) {
+            let mut before: Option<Run> = None;
+            for run in runs {
+                if let Some(before) = before
+                    && run.attempt.started_at_ms < before.attempt.ended_at_ms
+                    && !are_together(&before, &run)
+                {
+                    faults.push(format!("doubled in {subject}: {} and {}", before.tell(), run.tell()));
+                }
+                if before.is_none_or(|before| before.attempt.ended_at_ms <= run.attempt.ended_at_ms) {
+                    before = Some(run);
+                }
+            }
+        }
+    }
+
+    /// Runs of a lane that overlap are the same worker's.
+    fn lanes_had_one_worker_at_a_time(&self, faults: &mut Vec<String>) {
+        for (lane, runs) in self.runs_by(|job| &job.lane) {
+            let mut until: BTreeMap<&str, Run> = BTreeMap::new();
+            for run in runs {
+                let others = until.iter().filter(|(worker, _)| **worker != run.attempt.worker);
+                for (_, other) in others.filter(|(_, other)| run.attempt.started_at_ms < other.attempt.ended_at_ms) {
+                    faults.push(format!("two workers in lane {lane}: {} and {}", other.tell(), run.tell()));
+                }
+                let last = until.entry(&run.attempt.worker).or_insert(run);
+                if last.attempt.ended_at_ms < run.attempt.ended_at_ms {
+                    *last = run;
+                }
+            }
+        }
+    }
+
+    /// Done jobs of a subject were done in the order of their enqueueing.
+    fn order_was_kept(&self, faults: &mut Vec<String>) {
+        let mut before: BTreeMap<&str, Run> = BTreeMap::new();
+        for run in self.runs().filter(|run| run.attempt.result.outcome == "done") {
+            if let Some(older) = before.insert(&run.job.subject, run)
+                && older.attempt.ended_at_ms > run.attempt.started_at_ms
+                && !are_together(&older, &run)
+            {
+                faults.push(format!("out of order: {} before {}", run.tell(), older.tell()));
+            }
+        }
+    }
+
+    /// How many leases were lost, by cause.
+    pub fn lost(&self) -> BTreeMap<Cause, usize> {
+        let lost = self.runs().filter(|run| run.attempt.result.outcome == "lost");
+        lost.filter_map(|run| self.cause(run.attempt)).fold(BTreeMap::new(), |mut count, (cause, _)| {
+            *count.entry(cause).or_default() += 1;
+            count
+        })
+    }
+
+    /// From a worker's kill to the next run of a job that it had, or to the job's end; ascending, in ms.
+    pub fn recoveries(&self) -> Vec<u64> {
+        let mut recoveries = Vec::new();
+        for job in self.jobs {
+            for (place, attempt) in job.history.iter().enumerate().filter(|(_, run)| run.result.outcome == "lost") {
+                let next = job.history.get(place + 1).map(|run| run.started_at_ms).or(job.finished_at_ms);
+                if let (Some((Cause::Kill, at)), Some(next)) = (self.cause(attempt), next) {
+                    recoveries.push(next.saturating_sub(at));
+                }
+            }
+        }
+        recoveries.sort_unstable();
+        recoveries
+    }
+
+    /// Writes to a lane's gateway by workers that had no job of the lane in hand. There may be some just after a worker
+    /// was thawed that had been frozen past its lease; the others are faults. The number of the allowed ones.
+    pub fn late_writes(&self, lane: &str, writes: &[Call], faults: &mut Vec<String>) -> usize {
+        let runs: Vec<Run> = self.runs().filter(|run| run.job.lane == lane).collect();
+        let mut late = 0;
+        for write in writes.iter().filter(|write| write.ok) {
+            let Some(life) = self.lives.iter().find(|life| life.device == write.device) else {
+                faults.push(format!("{} on {lane} by a stranger", write.method));
+                continue;
+            };
+            let at = write.at_ms;
+            let holds = |run: &&Run| (run.attempt.started_at_ms..=run.attempt.ended_at_ms).contains(&at);
+            if runs.iter().filter(holds).any(|run| life.is(&run.attempt.worker)) {
+                continue;
+            }
+            match life.frozen.iter().rfind(|span| span.to_ms <= at).map(|span| at - span.to_ms) {
+                Some(after) if after <= FENCED_WITHIN_MS => late += 1,
+                after => faults.push(format!(
+                    "{} on {lane} at {at} by worker {}, which had no job there, thawed before {after:?} ms",
+                    write.method, life.pid
+                )),
+            }
+        }
+        late
+    }
+}
+
+/// Why a lease was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    Kill,
+    Freeze,
+    /// The answer to a claim died with Redis.
+    Redis,
+}
+
+/// Whether it died as a job does that takes three workers in a row along.
+pub fn is_poison(job: &JobRecord) -> bool {
+    let last: Vec<&str> = job.history.iter().rev().take(3).map(|run| run.result.outcome.as_str()).collect();
+    job.state == State::Dead && job.reason.as_deref() == Some("poison") && last == ["lost"; 3]
+}
+
+/// Heartbeat-syncs may be claimed together and are then one run.
+fn are_together(one: &Run, other: &Run) -> bool {
+    let start = |run: &Run| (run.attempt.started_at_ms, run.attempt.worker.clone());
+    one.job.kind == "heartbeat-sync" && other.job.kind == "heartbeat-sync" && start(one) == start(other)
+}
