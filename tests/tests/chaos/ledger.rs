@@ -32,7 +32,10 @@ impl Run<'_> {
     fn tell(&self) -> String {
         let Attempt { number, worker, started_at_ms, ended_at_ms, result } = self.attempt;
         let (id, kind) = (self.job.id, &self.job.kind);
-        format!("job {} ({kind} {id}) run {number} of {worker} {started_at_ms}..{ended_at_ms} {}", self.place, result.outcome)
+        format!(
+            "job {} ({kind} {id}) run {number} of {worker} {started_at_ms}..{ended_at_ms} {}",
+            self.place, result.outcome
+        )
     }
 }
 
@@ -78,7 +81,10 @@ impl<'a> Ledger<'a> {
                 }
             }
             State::Dead if is_poison(job) => {}
-            state => faults.push(format!("job {place} ({} {}) is {state}: {:?}", job.kind, job.id, job.failure)),
+            state => faults.push(format!(
+                "job {place} ({} {} of {}) is {state} since {:?} at {:?}: {:?}",
+                job.kind, job.id, job.subject, job.started_at_ms, job.worker, job.failure
+            )),
         }
     }
 
@@ -168,19 +174,26 @@ impl<'a> Ledger<'a> {
         })
     }
 
-    /// From a worker's kill to the next run of a job that it had, or to the job's end; ascending, in ms.
-    pub fn recoveries(&self) -> Vec<u64> {
-        let mut recoveries = Vec::new();
+    /// From a worker's kill until its lease was taken back, and until the job ran again or ended; ascending, in ms. The
+    /// second can be much longer, because the lane may have been another victim's meanwhile.
+    pub fn recoveries(&self) -> (Vec<u64>, Vec<u64>) {
+        let (mut taken_back, mut gone_on) = (Vec::new(), Vec::new());
         for job in self.jobs {
             for (place, attempt) in job.history.iter().enumerate().filter(|(_, run)| run.result.outcome == "lost") {
+                let Some((Cause::Kill, killed_ms)) = self.cause(attempt) else { continue };
                 let next = job.history.get(place + 1).map(|run| run.started_at_ms).or(job.finished_at_ms);
-                if let (Some((Cause::Kill, at)), Some(next)) = (self.cause(attempt), next) {
-                    recoveries.push(next.saturating_sub(at));
-                }
+                taken_back.push(attempt.ended_at_ms - killed_ms);
+                gone_on.extend(next.map(|next| next - killed_ms));
             }
         }
-        recoveries.sort_unstable();
-        recoveries
+        taken_back.sort_unstable();
+        gone_on.sort_unstable();
+        (taken_back, gone_on)
+    }
+
+    /// Whether it has a job of the lane in hand still.
+    fn is_at_work(&self, lane: &str, life: &Life) -> bool {
+        self.jobs.iter().any(|job| job.lane == lane && job.worker.as_ref().is_some_and(|worker| life.is(worker)))
     }
 
     /// Writes to a lane's gateway by workers that had no job of the lane in hand. There may be some just after a worker
@@ -195,7 +208,7 @@ impl<'a> Ledger<'a> {
             };
             let at = write.at_ms;
             let holds = |run: &&Run| (run.attempt.started_at_ms..=run.attempt.ended_at_ms).contains(&at);
-            if runs.iter().filter(holds).any(|run| life.is(&run.attempt.worker)) {
+            if runs.iter().filter(holds).any(|run| life.is(&run.attempt.worker)) || self.is_at_work(lane, life) {
                 continue;
             }
             match life.frozen.iter().rfind(|span| span.to_ms <= at).map(|span| at - span.to_ms) {

@@ -25,7 +25,7 @@ enum Strike {
 /// Strikes come in this proportion.
 const DECK: [Strike; 12] = {
     use Strike::{Freeze, FreezeLong, Kill, Redis};
-    [Kill, Kill, Kill, Kill, Kill, Freeze, Freeze, Freeze, FreezeLong, Redis, Redis, Redis]
+    [Kill, Kill, Kill, Kill, Freeze, Freeze, Freeze, Freeze, FreezeLong, Redis, Redis, Redis]
 };
 
 #[derive(Clone, Copy)]
@@ -50,6 +50,8 @@ pub struct Trouble<'a> {
     fleet: &'a mut Fleet,
     redis: &'a mut RedisServer,
     redis_is_up: bool,
+    /// The worker that is frozen past its lease; it is not killed before it has seen that.
+    frozen_long: Option<usize>,
     /// What has to be mended, and when.
     mends: Vec<(Instant, Mend)>,
     count: Count,
@@ -59,7 +61,8 @@ impl<'a> Trouble<'a> {
     /// Nothing has happened yet.
     pub fn new(seed: u64, fleet: &'a mut Fleet, redis: &'a mut RedisServer) -> Self {
         let random = StdRng::seed_from_u64(seed);
-        Self { random, fleet, redis, redis_is_up: true, mends: Vec::new(), count: Count::default() }
+        let (mends, count) = (Vec::new(), Count::default());
+        Self { random, fleet, redis, redis_is_up: true, frozen_long: None, mends, count }
     }
 
     /// Strikes about every second for that long. At the end Redis and all workers run.
@@ -93,8 +96,10 @@ impl<'a> Trouble<'a> {
 
     async fn mend(&mut self, mend: Mend) {
         match mend {
-            // Does nothing if the worker was killed meanwhile.
-            Mend::Thaw(slot) => self.fleet.thaw(slot).await,
+            Mend::Thaw(slot) => {
+                self.fleet.thaw(slot).await;
+                self.frozen_long.take_if(|long| *long == slot);
+            }
             Mend::Redis => {
                 self.redis.restart().await;
                 self.redis_is_up = true;
@@ -112,15 +117,22 @@ impl<'a> Trouble<'a> {
                 self.mend_within(50..1500, Mend::Redis);
             }
             // One worker at least goes on.
-            Strike::Freeze | Strike::FreezeLong if awake.len() > 1 => {
+            Strike::FreezeLong if awake.len() > 1 && self.frozen_long.is_none() => {
                 let slot = *awake.choose(&mut self.random).expect("there are some");
                 self.fleet.freeze(slot).await;
-                let long = strike == Strike::FreezeLong;
-                *if long { &mut self.count.long_freezes } else { &mut self.count.freezes } += 1;
-                self.mend_within(if long { 21_000..30_000 } else { 300..5000 }, Mend::Thaw(slot));
+                self.frozen_long = Some(slot);
+                self.count.long_freezes += 1;
+                self.mend_within(21_000..30_000, Mend::Thaw(slot));
+            }
+            Strike::Freeze if awake.len() > 1 => {
+                let slot = *awake.choose(&mut self.random).expect("there are some");
+                self.fleet.freeze(slot).await;
+                self.count.freezes += 1;
+                self.mend_within(300..5000, Mend::Thaw(slot));
             }
             _ => {
-                let slot = self.random.random_range(0..self.fleet.size());
+                let victims: Vec<_> = (0..self.fleet.size()).filter(|slot| self.frozen_long != Some(*slot)).collect();
+                let slot = *victims.choose(&mut self.random).expect("one at most is frozen for long");
                 self.mends.retain(|(_, mend)| !matches!(mend, Mend::Thaw(frozen) if *frozen == slot));
                 self.fleet.replace(slot).await;
                 self.count.kills += 1;
