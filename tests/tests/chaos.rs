@@ -34,7 +34,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use uuid::Uuid;
 
-use fleet::Fleet;
+use fleet::{Fleet, Life};
 use gateways::Seen;
 use ledger::Ledger;
 use plan::{Agent, Wish};
@@ -43,8 +43,10 @@ use trouble::{Count, Trouble};
 use crate::scenarios::differences::differences;
 
 const WORKERS: usize = 3;
-/// Jobs for each second of trouble: 2,000 in a minute.
-const JOBS_PER_SECOND: f64 = 2000.0 / 60.0;
+/// Jobs for each minute of trouble.
+const JOBS_PER_MINUTE: u64 = 2000;
+/// Jobs that are enqueued in one call, at most.
+const MAX_BATCH: usize = 20;
 /// A lease of 20 s, looked for every 5 s, and time to run what waited for it.
 const SETTLE: Duration = Duration::from_secs(35);
 
@@ -52,9 +54,8 @@ const SETTLE: Duration = Duration::from_secs(35);
 async fn nothing_is_lost_or_doubled_in_chaos() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
     let seed = number("MISSION_CHAOS_SEED").unwrap_or_else(rand::random);
-    let length = Duration::from_secs(number("MISSION_CHAOS_SECONDS").unwrap_or(60));
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
-    let jobs = plan::jobs(seed, (JOBS_PER_SECOND * length.as_secs_f64()).round() as usize);
+    let length = Duration::from_secs(number("MISSION_CHAOS_SECONDS").unwrap_or(60).max(1));
+    let jobs = plan::jobs(seed, usize::try_from(length.as_secs() * JOBS_PER_MINUTE / 60).unwrap());
     println!("seed {seed}: {} jobs, {} s of trouble", jobs.len(), length.as_secs());
     let began = Instant::now();
     let (gateways, folder) = (gateways::start().await, TempDir::new().unwrap());
@@ -75,6 +76,7 @@ async fn nothing_is_lost_or_doubled_in_chaos() {
 
     let ledger = Ledger { jobs: &records, lives: &lives, redis_kills: &count.redis_kills };
     let mut faults = ledger.faults();
+    faults.extend(lives.iter().flat_map(Life::errors));
     if settled.is_err() {
         faults.push(format!("not settled within {} s", SETTLE.as_secs()));
     }
@@ -101,8 +103,9 @@ async fn produce(queue: Queue, jobs: Vec<Wish>, urls: Vec<String>, length: Durat
     while ids.len() < jobs.len() {
         sleep_until(began + step * u32::try_from(ids.len()).unwrap()).await;
         // All that are due, which are many when Redis was away.
-        let due = (began.elapsed().div_duration_f64(step) as usize + 1).clamp(ids.len() + 1, jobs.len());
-        let batch: Vec<Envelope> = jobs[ids.len()..due.min(ids.len() + 20)].iter().map(envelope).collect();
+        let due = usize::try_from(began.elapsed().as_nanos() / step.as_nanos()).unwrap() + 1;
+        let batch = ids.len()..due.clamp(ids.len() + 1, ids.len() + MAX_BATCH).min(jobs.len());
+        let batch: Vec<Envelope> = jobs[batch].iter().map(envelope).collect();
         while let Err(error) = queue.enqueue(&batch).await {
             assert!(error.is_unavailable(), "{error}");
             sleep(Duration::from_millis(20)).await;

@@ -10,6 +10,7 @@ mod documents;
 mod faults;
 mod interop;
 mod processes;
+mod promises;
 #[path = "../../crates/jobs/tests/redis_server.rs"]
 #[expect(dead_code, reason = "shared with the tests of the queue, which use all of it")]
 mod redis_server;

@@ -34,6 +34,13 @@ pub struct Life {
 }
 
 impl Life {
+    /// What it said that no trouble from outside explains.
+    pub fn errors(&self) -> Vec<String> {
+        let said = fs::read_to_string(&self.log).unwrap();
+        let is_error = |line: &&str| line.contains("ERROR") || line.contains("panicked");
+        said.lines().filter(is_error).map(|line| format!("worker {} said {line}", self.pid)).collect()
+    }
+
     /// Whether the worker of that name in the queue is this one.
     pub fn is(&self, worker: &str) -> bool {
         worker.split('-').nth(1) == Some(self.pid.to_string().as_str())

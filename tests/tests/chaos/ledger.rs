@@ -75,9 +75,9 @@ impl<'a> Ledger<'a> {
         match job.state {
             State::Done => {}
             State::Superseded => {
-                let newer = job.superseded_by.and_then(|id| self.jobs.iter().position(|job| job.id == id));
-                if newer.is_none_or(|newer| newer <= place || self.jobs[newer].subject != job.subject) {
-                    faults.push(format!("job {place} is superseded by {:?}", job.superseded_by));
+                let newer = job.superseded_by.and_then(|id| self.jobs[place..].iter().find(|job| job.id == id));
+                if !newer.is_some_and(|newer| replaces(newer, job)) {
+                    faults.push(format!("job {place} ({} {}) is superseded by {newer:?}", job.kind, job.id));
                 }
             }
             State::Dead if is_poison(job) => {}
@@ -200,7 +200,7 @@ impl<'a> Ledger<'a> {
     /// was thawed that had been frozen past its lease; the others are faults. The number of the allowed ones.
     pub fn late_writes(&self, lane: &str, writes: &[Call], faults: &mut Vec<String>) -> usize {
         let runs: Vec<Run> = self.runs().filter(|run| run.job.lane == lane).collect();
-        let mut late = 0;
+        let mut allowed = 0;
         for write in writes.iter().filter(|write| write.ok) {
             let Some(life) = self.lives.iter().find(|life| life.device == write.device) else {
                 faults.push(format!("{} on {lane} by a stranger", write.method));
@@ -212,14 +212,14 @@ impl<'a> Ledger<'a> {
                 continue;
             }
             match life.frozen.iter().rfind(|span| span.to_ms <= at).map(|span| at - span.to_ms) {
-                Some(after) if after <= FENCED_WITHIN_MS => late += 1,
+                Some(after) if after <= FENCED_WITHIN_MS => allowed += 1,
                 after => faults.push(format!(
                     "{} on {lane} at {at} by worker {}, which had no job there, thawed before {after:?} ms",
                     write.method, life.pid
                 )),
             }
         }
-        late
+        allowed
     }
 }
 
@@ -236,6 +236,12 @@ pub enum Cause {
 pub fn is_poison(job: &JobRecord) -> bool {
     let last: Vec<&str> = job.history.iter().rev().take(3).map(|run| run.result.outcome.as_str()).collect();
     job.state == State::Dead && job.reason.as_deref() == Some("poison") && last == ["lost"; 3]
+}
+
+/// Whether the newer job makes the older one needless.
+fn replaces(newer: &JobRecord, older: &JobRecord) -> bool {
+    let provisions = |job: &JobRecord| job.kind.starts_with("provision");
+    newer.subject == older.subject && (provisions(older) || (older.kind == "cleanup" && newer.kind == "cleanup"))
 }
 
 /// Heartbeat-syncs may be claimed together and are then one run.
