@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use mission_core::gateway::DeviceIdentity;
+use mission_jobs::JobRecord;
 
 use crate::processes::{Started, Worker};
 
@@ -86,6 +87,11 @@ impl Fleet {
     /// Whether that worker is frozen now.
     pub fn is_frozen(&self, slot: usize) -> bool {
         self.slots[slot].1.frozen.last().is_some_and(|span| span.to_ms == u64::MAX)
+    }
+
+    /// Whether that worker runs the job now.
+    pub fn runs(&self, slot: usize, job: &JobRecord) -> bool {
+        job.worker.as_ref().is_some_and(|worker| self.slots[slot].1.is(worker))
     }
 
     /// `kill -9`, and another worker in its place.

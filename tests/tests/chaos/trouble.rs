@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use mission_jobs::queue::{Filter, MAX_PAGE};
+use mission_jobs::{Queue, State};
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
 
 use super::fleet::{Fleet, now_ms};
 use crate::redis_server::RedisServer;
@@ -16,7 +19,7 @@ enum Strike {
     Kill,
     /// SIGSTOP a worker for less than its lease.
     Freeze,
-    /// SIGSTOP a worker for so long that its leases are taken from it.
+    /// SIGSTOP a worker until one of its jobs runs elsewhere: the worst moment to go on.
     FreezeLong,
     /// SIGKILL Redis and restart it on the same data.
     Redis,
@@ -27,6 +30,9 @@ const DECK: [Strike; 12] = {
     use Strike::{Freeze, FreezeLong, Kill, Redis};
     [Kill, Kill, Kill, Kill, Freeze, Freeze, Freeze, Freeze, FreezeLong, Redis, Redis, Redis]
 };
+
+/// How often it is looked whether a job has been taken over.
+const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Copy)]
 enum Mend {
@@ -50,8 +56,9 @@ pub struct Trouble<'a> {
     fleet: &'a mut Fleet,
     redis: &'a mut RedisServer,
     redis_is_up: bool,
-    /// The worker that is frozen past its lease; it is not killed before it has seen that.
-    frozen_long: Option<usize>,
+    queue: Queue,
+    /// The worker that is frozen past its lease, and the jobs that it had; it is not killed before it has seen that.
+    frozen_long: Option<(usize, Vec<Uuid>)>,
     /// What has to be mended, and when.
     mends: Vec<(Instant, Mend)>,
     count: Count,
@@ -62,7 +69,8 @@ impl<'a> Trouble<'a> {
     pub fn new(seed: u64, fleet: &'a mut Fleet, redis: &'a mut RedisServer) -> Self {
         let random = StdRng::seed_from_u64(seed);
         let (mends, count) = (Vec::new(), Count::default());
-        Self { random, fleet, redis, redis_is_up: true, frozen_long: None, mends, count }
+        let queue = redis.queue_named("mission");
+        Self { random, fleet, redis, redis_is_up: true, queue, frozen_long: None, mends, count }
     }
 
     /// Strikes about every second for that long. At the end Redis and all workers run.
@@ -71,14 +79,22 @@ impl<'a> Trouble<'a> {
         let (mut deck, mut strike_at) = (Vec::new(), Instant::now() + Duration::from_secs(1));
         loop {
             self.mends.sort_by_key(|(at, _)| *at);
-            let next_mend = self.mends.first().map(|(at, _)| *at).filter(|at| *at < strike_at.min(end));
-            sleep_until(next_mend.unwrap_or(strike_at).min(end)).await;
-            if Instant::now() >= end {
+            let look_at = Instant::now() + if self.frozen_long.is_some() { LOOK } else { length };
+            let mend_at = self.mends.first().map_or(end, |(at, _)| *at);
+            sleep_until(strike_at.min(mend_at).min(look_at).min(end)).await;
+            let now = Instant::now();
+            if now >= end {
                 break;
             }
-            if next_mend.is_some() {
+            if self.is_taken_over().await {
+                let (slot, _) = self.frozen_long.take().expect("it is frozen");
+                self.fleet.thaw(slot).await;
+            }
+            if now >= mend_at {
                 let (_, mend) = self.mends.remove(0);
                 self.mend(mend).await;
+            }
+            if now < strike_at {
                 continue;
             }
             if deck.is_empty() {
@@ -88,7 +104,8 @@ impl<'a> Trouble<'a> {
             self.strike(deck.pop().expect("it was filled")).await;
             strike_at = Instant::now() + Duration::from_millis(self.random.random_range(600..1400));
         }
-        for (_, mend) in std::mem::take(&mut self.mends) {
+        let frozen = self.frozen_long.take().map(|(slot, _)| (end, Mend::Thaw(slot)));
+        for (_, mend) in std::mem::take(&mut self.mends).into_iter().chain(frozen) {
             self.mend(mend).await;
         }
         self.count
@@ -96,10 +113,7 @@ impl<'a> Trouble<'a> {
 
     async fn mend(&mut self, mend: Mend) {
         match mend {
-            Mend::Thaw(slot) => {
-                self.fleet.thaw(slot).await;
-                self.frozen_long.take_if(|long| *long == slot);
-            }
+            Mend::Thaw(slot) => self.fleet.thaw(slot).await,
             Mend::Redis => {
                 self.redis.restart().await;
                 self.redis_is_up = true;
@@ -118,11 +132,11 @@ impl<'a> Trouble<'a> {
             }
             // One worker at least goes on.
             Strike::FreezeLong if awake.len() > 1 && self.frozen_long.is_none() => {
-                let slot = *awake.choose(&mut self.random).expect("there are some");
-                self.fleet.freeze(slot).await;
-                self.frozen_long = Some(slot);
-                self.count.long_freezes += 1;
-                self.mend_within(21_000..30_000, Mend::Thaw(slot));
+                if let Some((slot, jobs)) = self.busiest(&awake).await {
+                    self.fleet.freeze(slot).await;
+                    self.count.long_freezes += 1;
+                    self.frozen_long = Some((slot, jobs));
+                }
             }
             Strike::Freeze if awake.len() > 1 => {
                 let slot = *awake.choose(&mut self.random).expect("there are some");
@@ -131,13 +145,44 @@ impl<'a> Trouble<'a> {
                 self.mend_within(300..5000, Mend::Thaw(slot));
             }
             _ => {
-                let victims: Vec<_> = (0..self.fleet.size()).filter(|slot| self.frozen_long != Some(*slot)).collect();
+                let victims: Vec<_> = (0..self.fleet.size()).filter(|slot| !self.is_frozen_long(*slot)).collect();
                 let slot = *victims.choose(&mut self.random).expect("one at most is frozen for long");
                 self.mends.retain(|(_, mend)| !matches!(mend, Mend::Thaw(frozen) if *frozen == slot));
                 self.fleet.replace(slot).await;
                 self.count.kills += 1;
             }
         }
+    }
+
+    fn is_frozen_long(&self, slot: usize) -> bool {
+        self.frozen_long.as_ref().is_some_and(|(frozen, _)| *frozen == slot)
+    }
+
+    /// The worker that runs the most jobs, and these; none if nobody runs any, or Redis is away.
+    async fn busiest(&self, slots: &[usize]) -> Option<(usize, Vec<Uuid>)> {
+        let page = self.queue.list(&Filter { limit: MAX_PAGE, ..Filter::new(State::Running) }).await.ok()?;
+        let jobs_of = |slot: &usize| -> Vec<Uuid> {
+            page.jobs.iter().filter(|job| self.fleet.runs(*slot, job)).map(|job| job.id).collect()
+        };
+        let busiest = slots.iter().map(|slot| (*slot, jobs_of(slot))).max_by_key(|(_, jobs)| jobs.len());
+        busiest.filter(|(_, jobs)| !jobs.is_empty())
+    }
+
+    /// Whether a job of the worker that is frozen for long was taken from it, or it has none any more.
+    async fn is_taken_over(&self) -> bool {
+        let Some((slot, jobs)) = &self.frozen_long else { return false };
+        let mut left = 0;
+        for id in jobs {
+            match self.queue.get(*id).await {
+                Ok(Some(job)) if !self.fleet.runs(*slot, &job) => {
+                    if job.history.last().is_some_and(|run| run.result.outcome == "lost") {
+                        return true;
+                    }
+                }
+                _ => left += 1,
+            }
+        }
+        left == 0
     }
 
     fn mend_within(&mut self, range_ms: std::ops::Range<u64>, mend: Mend) {
