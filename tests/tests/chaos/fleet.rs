@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use mission_core::gateway::DeviceIdentity;
 use mission_jobs::JobRecord;
+use uuid::Uuid;
 
 use crate::processes::{Started, Worker};
 
@@ -40,6 +41,20 @@ impl Life {
         let said = fs::read_to_string(&self.log).unwrap();
         let is_error = |line: &&str| line.contains("ERROR") || line.contains("panicked");
         said.lines().filter(is_error).map(|line| format!("worker {} said {line}", self.pid)).collect()
+    }
+
+    /// Whether it lived long enough after it was thawed to do all that it would.
+    pub fn saw_its_thaw(&self) -> bool {
+        let thawed_ms = self.frozen.last().map(|span| span.to_ms);
+        self.killed_ms.is_none_or(|killed_ms| thawed_ms.is_none_or(|thawed_ms| thawed_ms + 3000 < killed_ms))
+    }
+
+    /// How many runs of a job it carried to their end, and of how many it was told that they were not its own any more.
+    pub fn ends_of(&self, job: Uuid) -> (usize, usize) {
+        let said = fs::read_to_string(&self.log).unwrap();
+        let job = job.to_string();
+        let count = |words: &str| said.lines().filter(|line| line.contains(&job) && line.contains(words)).count();
+        (count("duration_ms"), count("run ended after its lease was lost"))
     }
 
     /// Whether the worker of that name in the queue is this one.

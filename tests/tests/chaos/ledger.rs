@@ -50,6 +50,7 @@ impl<'a> Ledger<'a> {
         self.subjects_ran_one_at_a_time(&mut faults);
         self.lanes_had_one_worker_at_a_time(&mut faults);
         self.order_was_kept(&mut faults);
+        self.stale_workers_ended_nothing(&mut faults);
         faults
     }
 
@@ -161,6 +162,23 @@ impl<'a> Ledger<'a> {
                 && !are_together(&older, &run)
             {
                 faults.push(format!("out of order: {} before {}", run.tell(), older.tell()));
+            }
+        }
+    }
+
+    /// A worker that went on with a run although the lease was lost was told so. Only its log knows: the queue would take
+    /// an ack that it should have refused for one of the worker that has the job now.
+    fn stale_workers_ended_nothing(&self, faults: &mut Vec<String>) {
+        for run in self.runs().filter(|run| run.attempt.result.outcome == "lost") {
+            let Some(life) = self.lives.iter().find(|life| life.is(&run.attempt.worker)) else { continue };
+            if self.cause(run.attempt).is_none_or(|(cause, _)| cause != Cause::Freeze) || !life.saw_its_thaw() {
+                continue;
+            }
+            let (ran, refused) = life.ends_of(run.job.id);
+            let ended = |attempt: &&Attempt| !["lost", "released"].contains(&attempt.result.outcome.as_str());
+            let acked = run.job.history.iter().filter(|attempt| life.is(&attempt.worker)).filter(ended).count();
+            if ran > refused + acked {
+                faults.push(format!("a stale worker ended {}", run.tell()));
             }
         }
     }
