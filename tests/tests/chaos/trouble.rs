@@ -34,6 +34,9 @@ const DECK: [Strike; 12] = {
 /// How often it is looked whether a job has been taken over.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// For how long a worker that was frozen past its lease is left alone.
+const SPARED: Duration = Duration::from_secs(4);
+
 #[derive(Clone, Copy)]
 enum Mend {
     Thaw(usize),
@@ -59,6 +62,8 @@ pub struct Trouble<'a> {
     queue: Queue,
     /// The worker that is frozen past its lease, and the jobs that it had; it is not killed before it has seen that.
     frozen_long: Option<(usize, Vec<Uuid>)>,
+    /// The worker that was frozen past its lease before, and when it went on.
+    thawed: Option<(usize, Instant)>,
     /// What has to be mended, and when.
     mends: Vec<(Instant, Mend)>,
     count: Count,
@@ -70,7 +75,7 @@ impl<'a> Trouble<'a> {
         let random = StdRng::seed_from_u64(seed);
         let (mends, count) = (Vec::new(), Count::default());
         let queue = redis.queue_named("mission");
-        Self { random, fleet, redis, redis_is_up: true, queue, frozen_long: None, mends, count }
+        Self { random, fleet, redis, redis_is_up: true, queue, frozen_long: None, thawed: None, mends, count }
     }
 
     /// Strikes about every second for that long. At the end Redis and all workers run.
@@ -89,6 +94,7 @@ impl<'a> Trouble<'a> {
             if self.is_taken_over().await {
                 let (slot, _) = self.frozen_long.take().expect("it is frozen");
                 self.fleet.thaw(slot).await;
+                self.thawed = Some((slot, now));
             }
             if now >= mend_at {
                 let (_, mend) = self.mends.remove(0);
@@ -122,7 +128,8 @@ impl<'a> Trouble<'a> {
     }
 
     async fn strike(&mut self, strike: Strike) {
-        let awake: Vec<usize> = (0..self.fleet.size()).filter(|slot| !self.fleet.is_frozen(*slot)).collect();
+        let is_awake = |slot: &usize| !self.fleet.is_frozen(*slot) && !self.is_spared(*slot);
+        let awake: Vec<usize> = (0..self.fleet.size()).filter(is_awake).collect();
         match strike {
             Strike::Redis if self.redis_is_up => {
                 self.count.redis_kills.push(now_ms());
@@ -145,8 +152,8 @@ impl<'a> Trouble<'a> {
                 self.mend_within(300..5000, Mend::Thaw(slot));
             }
             _ => {
-                let victims: Vec<_> = (0..self.fleet.size()).filter(|slot| !self.is_frozen_long(*slot)).collect();
-                let slot = *victims.choose(&mut self.random).expect("one at most is frozen for long");
+                let victims: Vec<_> = (0..self.fleet.size()).filter(|slot| !self.is_spared(*slot)).collect();
+                let slot = *victims.choose(&mut self.random).expect("two at most are spared");
                 self.mends.retain(|(_, mend)| !matches!(mend, Mend::Thaw(frozen) if *frozen == slot));
                 self.fleet.replace(slot).await;
                 self.count.kills += 1;
@@ -154,8 +161,10 @@ impl<'a> Trouble<'a> {
         }
     }
 
-    fn is_frozen_long(&self, slot: usize) -> bool {
+    /// Whether it is to see what came of its being frozen.
+    fn is_spared(&self, slot: usize) -> bool {
         self.frozen_long.as_ref().is_some_and(|(frozen, _)| *frozen == slot)
+            || self.thawed.is_some_and(|(thawed, at)| thawed == slot && at.elapsed() < SPARED)
     }
 
     /// The worker that runs the most jobs, and these; none if nobody runs any, or Redis is away.
