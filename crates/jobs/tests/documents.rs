@@ -43,3 +43,8 @@ pub(crate) fn heartbeat_sync(on: u128, of: &[(u128, &str)]) -> Envelope {
     envelope(&json!({"version": 1, "kind": "heartbeat-sync", "gateway": gateway(on),
         "agents": agents.collect::<Vec<_>>()}))
 }
+
+/// An update of that agent on that gateway, with nothing special about it.
+pub(crate) fn update(on: u128, of: u128) -> Envelope {
+    provision(on, of, &json!({"action": "update"}))
+}

@@ -4,11 +4,14 @@
 mod connections;
 mod documents;
 mod faults;
+mod lane_health;
 mod lanes;
 mod leases;
+mod merging;
 mod outcomes;
 mod producers;
 mod redis_server;
+mod replacing;
 mod scripts;
 mod waking;
 mod worker;

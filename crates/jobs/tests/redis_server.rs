@@ -76,6 +76,20 @@ impl RedisServer {
         answer.unwrap_or_else(|error| panic!("{line}: {error}"))
     }
 
+    /// Waits until that many workers are idle, at most about 30 s: each blocks on its own connection.
+    pub(crate) async fn has_idle(&self, workers: usize) {
+        let blocked = format!("blocked_clients:{workers}\r\n");
+        let mut connection = self.connect().await;
+        for _ in 0..6000 {
+            let info: String = redis::cmd("INFO").arg("clients").query_async(&mut connection).await.unwrap();
+            if info.contains(&blocked) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("not in time: {workers} idle workers");
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("unix://{}", self.socket().display())
     }

@@ -8,11 +8,7 @@ use tokio::sync::{Barrier, Notify};
 
 use crate::documents::cleanup;
 use crate::redis_server::RedisServer;
-use crate::worker::{Worker, brisk, done, put, reaches, transient};
-
-fn never_looks() -> Settings {
-    Settings { sweep: Duration::from_secs(3600), lease: Duration::from_secs(7200), ..brisk() }
-}
+use crate::worker::{Worker, done, never_looks, put, reaches, transient};
 
 #[tokio::test]
 async fn no_wake_up_is_lost() {

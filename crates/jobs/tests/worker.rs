@@ -1,18 +1,23 @@
 //! A worker under apalis for tests, with a handler given as a closure.
 
-use std::sync::Arc;
+use std::future::{Ready, ready};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use apalis_core::error::WorkerError;
 use apalis_core::worker::builder::WorkerBuilder;
 use apalis_core::worker::context::WorkerContext;
 use futures_util::future::BoxFuture;
+use mission_core::outcome::GatewayFacts;
 use mission_core::{Failure, Outcome, Report};
 use mission_jobs::{Claimed, Enqueued, Envelope, JobRecord, Queue, Ran, RetryPolicy, Settings, State};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
+
+/// Longer than any test takes.
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 /// A running worker. Dropping it kills it: nothing is drained, nothing handed back.
 pub(crate) struct Worker {
@@ -59,6 +64,22 @@ pub(crate) fn brisk() -> Settings {
     Settings { sweep: Duration::from_millis(100), retry, ..Settings::default() }
 }
 
+/// [`brisk`] with retries that no test lives to see.
+pub(crate) fn patient() -> Settings {
+    let retry = RetryPolicy { initial: HOUR, cap: HOUR, ..brisk().retry };
+    Settings { retry, ..brisk() }
+}
+
+/// [`brisk`], but an idle worker does not look by itself: without a wake-up it sleeps on.
+pub(crate) fn never_looks() -> Settings {
+    Settings { sweep: HOUR, lease: 2 * HOUR, ..brisk() }
+}
+
+/// [`brisk`] with renewals that come soon.
+pub(crate) fn quick_renewal() -> Settings {
+    Settings { renew: Duration::from_millis(20), ..brisk() }
+}
+
 /// [`brisk`] with leases that a test can wait for to end.
 pub(crate) fn short_lease() -> Settings {
     let lease = Duration::from_millis(400);
@@ -71,6 +92,26 @@ pub(crate) fn done() -> Ran {
 
 pub(crate) fn transient() -> Ran {
     Outcome::Transient(Failure::new("refused", "connection refused")).into()
+}
+
+pub(crate) fn permanent() -> Ran {
+    Outcome::Permanent(Failure::new("template_error", "line 3")).into()
+}
+
+/// Done, by way of the gateway.
+pub(crate) fn reached() -> Ran {
+    let gateway = GatewayFacts { version: "dev".to_owned(), protocol: 4, roster: None };
+    Outcome::Done(Box::new(Report { gateway: Some(gateway), ..Report::default() })).into()
+}
+
+/// The gateway is away, for all of its jobs.
+pub(crate) fn unreachable() -> Ran {
+    Outcome::Transient(Failure::new("refused", "connection refused").of_gateway()).into()
+}
+
+/// What is known of a job.
+pub(crate) async fn look(queue: &Queue, id: Uuid) -> JobRecord {
+    queue.get(id).await.unwrap().unwrap()
 }
 
 /// Enqueues one job.
@@ -172,5 +213,39 @@ pub(crate) fn never_ends(
             begun.notify_one();
             std::future::pending().await
         })
+    }
+}
+
+/// What handlers were given, in the order in which their runs began.
+#[derive(Clone, Default)]
+pub(crate) struct Runs(Arc<Mutex<Vec<Claimed>>>);
+
+impl Runs {
+    /// A handler that notes its run, and ends like that.
+    pub(crate) fn handler(
+        &self,
+        end: impl Fn(&Claimed) -> Ran + Clone + Send + 'static,
+    ) -> impl Fn(Claimed) -> Ready<Ran> + Clone + Send + 'static {
+        let runs = self.clone();
+        move |claimed| {
+            let ran = end(&claimed);
+            runs.0.lock().unwrap().push(claimed);
+            ready(ran)
+        }
+    }
+
+    /// Something of each run.
+    pub(crate) fn map<T>(&self, of: impl Fn(&Claimed) -> T) -> Vec<T> {
+        self.0.lock().unwrap().iter().map(of).collect()
+    }
+
+    /// The jobs, by id.
+    pub(crate) fn ids(&self) -> Vec<Uuid> {
+        self.map(|claimed| claimed.id)
+    }
+
+    /// The agents that the jobs are about.
+    pub(crate) fn agents(&self) -> Vec<u128> {
+        self.map(|claimed| claimed.job.agent_id().unwrap().as_u128())
     }
 }

@@ -1,0 +1,208 @@
+//! Heartbeat-syncs of a gateway that wait share one run; what was cleaned up since is left out of them.
+
+use mission_core::{Job, Kind};
+use mission_jobs::queue::Scope;
+use mission_jobs::{Claimed, Queue, State};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::documents::{cleanup, heartbeat_sync};
+use crate::redis_server::RedisServer;
+use crate::worker::{
+    DropFlag, HOUR, Runs, Worker, brisk, done, eventually, look, never_ends, permanent, put, quick_renewal, reached,
+    reaches, short_lease,
+};
+
+/// The agents of a run with their heartbeats, and those that are left out of it.
+fn agents(claimed: &Claimed) -> (Vec<(u128, String)>, Vec<u128>) {
+    let Job::HeartbeatSync(sync) = &claimed.job else { panic!("{claimed:?}") };
+    let every = |agent: &mission_core::model::Agent| agent.heartbeat_config["every"].as_str().unwrap().to_owned();
+    let agents = sync.agents.iter().map(|agent| (agent.id.as_u128(), every(agent))).collect();
+    (agents, sync.left_out.iter().map(|agent| agent.id.as_u128()).collect())
+}
+
+/// Who shared each run, oldest first.
+fn members(runs: &Runs) -> Vec<Vec<Uuid>> {
+    runs.map(|claimed| [vec![claimed.id], claimed.shared_with.clone()].concat())
+}
+
+async fn all_done(queue: &Queue, count: u64) {
+    eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == count).await;
+}
+
+#[tokio::test]
+async fn syncs_that_wait_share_a_run_and_the_newest_entry_of_each_agent_counts() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let jobs = [
+        heartbeat_sync(1, &[(1, "1m"), (2, "1m")]),
+        heartbeat_sync(1, &[(2, "2m"), (3, "2m")]),
+        heartbeat_sync(1, &[(1, "3m")]),
+    ];
+    let elsewhere = heartbeat_sync(2, &[(1, "9m")]);
+    queue.enqueue(&jobs).await.unwrap();
+    put(&queue, &elsewhere).await;
+    let runs = Runs::default();
+    let _worker = Worker::start(&queue, brisk(), runs.handler(|_| done()));
+    all_done(&queue, 4).await;
+    assert_eq!(members(&runs), [jobs.iter().map(|job| job.id).collect(), vec![elsewhere.id]]);
+    let (merged, _) = &runs.map(agents)[0];
+    assert_eq!(*merged, [(2, "2m".to_owned()), (3, "2m".to_owned()), (1, "3m".to_owned())]);
+    for job in &jobs {
+        let record = look(&queue, job.id).await;
+        assert_eq!((record.runs, record.attempts, record.history.len()), (1, 1, 1));
+        assert_eq!(record.report.unwrap()["summary"], "as it should be");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_shared_run_is_the_end_of_each() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let jobs: Vec<_> = (1..=3).map(|agent| heartbeat_sync(1, &[(agent, "1m")])).collect();
+    queue.enqueue(&jobs).await.unwrap();
+    let _worker = Worker::start(&queue, brisk(), |_| async { permanent() });
+    for job in &jobs {
+        let record = reaches(&queue, job.id, State::Dead).await;
+        assert_eq!((record.reason.as_deref(), record.runs), (Some("permanent"), 1));
+        assert_eq!(record.failure.unwrap().code, "template_error");
+    }
+}
+
+#[tokio::test]
+async fn no_more_than_32_share_a_run() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let jobs: Vec<_> = (0..40).map(|agent| heartbeat_sync(1, &[(agent, "1m")])).collect();
+    queue.enqueue(&jobs).await.unwrap();
+    let runs = Runs::default();
+    let _worker = Worker::start(&queue, brisk(), runs.handler(|_| done()));
+    all_done(&queue, 40).await;
+    assert_eq!(members(&runs).iter().map(Vec::len).collect::<Vec<_>>(), [32, 8]);
+}
+
+#[tokio::test]
+async fn a_sync_that_lost_its_worker_runs_alone() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let [first, second, third] = [1, 2, 3].map(|agent| heartbeat_sync(1, &[(agent, "1m")]));
+    queue.enqueue(&[first.clone(), second.clone()]).await.unwrap();
+    let begun = Notify::new().into();
+    let victim = Worker::start(&queue, short_lease(), never_ends(&begun, &DropFlag::default()));
+    begun.notified().await;
+    put(&queue, &third).await;
+    drop(victim);
+
+    let runs = Runs::default();
+    let _worker = Worker::start(&queue, short_lease(), runs.handler(|_| done()));
+    all_done(&queue, 3).await;
+    assert_eq!(members(&runs), [[first.id], [second.id], [third.id]]);
+    assert_eq!(look(&queue, first.id).await.history[0].result.outcome, "lost");
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_read_dies_alone() {
+    for spoilt in 0..3 {
+        let redis = RedisServer::start().await;
+        let queue = redis.queue();
+        let jobs: Vec<_> = (0..3).map(|agent| heartbeat_sync(1, &[(agent, "1m")])).collect();
+        queue.enqueue(&jobs).await.unwrap();
+        let key = queue.keys().job(&jobs[spoilt].id.to_string());
+        redis::cmd("HSET").arg(key).arg("payload").arg("{").exec_async(&mut redis.connect().await).await.unwrap();
+
+        let runs = Runs::default();
+        let _worker = Worker::start(&queue, brisk(), runs.handler(|_| done()));
+        all_done(&queue, 2).await;
+        assert_eq!(reaches(&queue, jobs[spoilt].id, State::Dead).await.reason.as_deref(), Some("invalid"));
+        let good: Vec<_> = jobs.iter().map(|job| job.id).filter(|id| *id != jobs[spoilt].id).collect();
+        assert_eq!(members(&runs), [good]);
+    }
+}
+
+#[tokio::test]
+async fn cancelling_one_of_them_stops_the_run_and_the_others_run_again() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let jobs: Vec<_> = (0..3).map(|agent| heartbeat_sync(1, &[(agent, "1m")])).collect();
+    queue.enqueue(&jobs).await.unwrap();
+    let (begun, stopped) = (Notify::new().into(), DropFlag::default());
+    let worker = Worker::start(&queue, quick_renewal(), {
+        let first = never_ends(&begun, &stopped);
+        move |claimed: Claimed| {
+            if claimed.run == 1 {
+                return first(claimed);
+            }
+            assert_eq!((claimed.attempt, claimed.shared_with.len()), (1, 1), "the stopped run does not count");
+            Box::pin(async { done() })
+        }
+    });
+    begun.notified().await;
+    queue.cancel(jobs[1].id, "ada", "wrong").await.unwrap();
+    reaches(&queue, jobs[1].id, State::Cancelled).await;
+    assert!(stopped.is_set());
+    all_done(&queue, 2).await;
+    for job in [&jobs[0], &jobs[2]] {
+        let record = look(&queue, job.id).await;
+        let outcomes: Vec<_> = record.history.iter().map(|run| run.result.outcome.as_str()).collect();
+        assert_eq!((record.attempts, outcomes), (1, vec!["released", "done"]));
+    }
+    drop(worker);
+}
+
+/// Holds back syncs until the cleanup of agent 1 is done.
+async fn cleaned_up_meanwhile(queue: &Queue) {
+    queue.pause(&Scope::Kind(Kind::HeartbeatSync), "test", "").await.unwrap();
+    let older = heartbeat_sync(1, &[(1, "1m"), (2, "1m")]);
+    let gone = cleanup(1, 1);
+    queue.enqueue(&[older, gone.clone()]).await.unwrap();
+    let _worker = Worker::start(queue, brisk(), |_| async { reached() });
+    reaches(queue, gone.id, State::Done).await;
+}
+
+async fn runs_of_syncs(queue: &Queue, count: u64) -> Runs {
+    let runs = Runs::default();
+    let _worker = Worker::start(queue, brisk(), runs.handler(|_| done()));
+    queue.resume(&Scope::Kind(Kind::HeartbeatSync), "test", "").await.unwrap();
+    all_done(queue, count).await;
+    runs
+}
+
+#[tokio::test]
+async fn an_agent_that_was_cleaned_up_since_is_left_out() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    cleaned_up_meanwhile(&queue).await;
+    let runs = runs_of_syncs(&queue, 2).await;
+    assert_eq!(runs.map(agents), [(vec![(2, "1m".to_owned())], vec![1])]);
+}
+
+#[tokio::test]
+async fn a_newer_sync_that_names_a_cleaned_up_agent_means_it() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    cleaned_up_meanwhile(&queue).await;
+    put(&queue, &heartbeat_sync(1, &[(1, "7m")])).await;
+    let runs = runs_of_syncs(&queue, 3).await;
+    assert_eq!(runs.map(agents), [(vec![(2, "1m".to_owned()), (1, "7m".to_owned())], vec![])]);
+}
+
+#[tokio::test]
+async fn a_cleanup_on_another_gateway_or_one_that_is_not_done_leaves_nobody_out() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    queue.pause(&Scope::Kind(Kind::HeartbeatSync), "test", "").await.unwrap();
+    let (sync, dead, elsewhere) = (heartbeat_sync(1, &[(1, "1m")]), cleanup(1, 1), cleanup(2, 1));
+    let later = cleanup(1, 1).with_delay(HOUR);
+    queue.enqueue(&[sync, dead.clone(), elsewhere.clone(), later]).await.unwrap();
+    let (fails, worker) = (dead.id, Runs::default());
+    let worker = Worker::start(
+        &queue,
+        brisk(),
+        worker.handler(move |claimed| if claimed.id == fails { permanent() } else { done() }),
+    );
+    reaches(&queue, dead.id, State::Dead).await;
+    reaches(&queue, elsewhere.id, State::Done).await;
+    drop(worker);
+    let runs = runs_of_syncs(&queue, 2).await;
+    assert_eq!(runs.map(agents), [(vec![(1, "1m".to_owned())], vec![])]);
+}
