@@ -9,6 +9,7 @@ mod lanes;
 mod leases;
 mod merging;
 mod outcomes;
+mod pausing;
 mod producers;
 mod redis_server;
 mod replacing;

@@ -2,7 +2,7 @@
 -- KEYS  1 the queue's prefix
 -- ARGV  1 `pause` or `resume`  2 scope: all, kind:… or gateway:…  3 by whom  4 why
 -- Returns 1, or 0 if there was nothing to resume. Pausing again replaces author and reason.
--- Cost  about 8 commands.
+-- Cost  about 8 commands, and one per running job, 1000 at most.
 
 local scope, by, why = ARGV[2], ARGV[3], ARGV[4]
 if ARGV[1] == 'pause' then
@@ -15,4 +15,9 @@ emit({ event = 'resumed', scope = scope, by = by, reason = why })
 local lane = scope:match('^gateway:(.*)$')
 if lane and redis.call('EXISTS', K.lane .. lane) == 1 then offer_lane(lane) end
 wake('')
+-- Of a lane that has running jobs only the worker that runs them can take more, and it may have slots free.
+for _, id in ipairs(redis.call('ZRANGE', K.state .. 'running', 0, 999)) do
+  local job = read(id)
+  if job and job.worker then wake(job.worker) end
+end
 return 1
