@@ -63,6 +63,7 @@ local function lose(job)
   elseif job.attempts >= job.max_attempts then
     last = 'attempts'
   end
+  if job.cancel then last = nil end
   note(job, cjson.encode({ outcome = 'lost', code = failure.code, message = failure.message }))
   meter(job, 'lost')
   set(job, 'lost', lost)
