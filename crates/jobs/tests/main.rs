@@ -4,6 +4,7 @@
 mod connections;
 mod cancelling;
 mod documents;
+mod expiry;
 mod faults;
 mod lane_health;
 mod lanes;

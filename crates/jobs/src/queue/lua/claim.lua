@@ -199,8 +199,9 @@ local function take_from(lane)
   end
 end
 
-for _, state in ipairs({ 'scheduled', 'retrying', 'snoozed', 'blocked' }) do promote(state) end
+-- First, so that a job that is due and has expired by now does not replace others.
 expire()
+for _, state in ipairs({ 'scheduled', 'retrying', 'snoozed', 'blocked' }) do promote(state) end
 sweep()
 release_lanes()
 unpark()
