@@ -6,6 +6,7 @@ mod cancelling;
 mod documents;
 mod expiry;
 mod faults;
+mod idempotency;
 mod lane_health;
 mod lanes;
 mod leases;

@@ -454,13 +454,13 @@ end
 redis.call('SET', K.layout, LAYOUT, 'NX')
 local ids = {}
 for i = 2, #ARGV, VALUES do
-  local id, key = ARGV[i], ARGV[i + 9]
+  local id, key, fresh = ARGV[i], ARGV[i + 9], true
   if key ~= '' then
-    local fresh = redis.call('SET', K.idem .. key, id, 'NX', 'PX', ARGV[i + 10])
+    fresh = redis.call('SET', K.idem .. key, id, 'NX', 'PX', ARGV[i + 10])
     if not fresh then id = redis.call('GET', K.idem .. key) or id end
   end
   ids[#ids + 1] = id
-  if id == ARGV[i] and not read(id) then store(i) end
+  if fresh and not read(id) then store(i) end
 end
 local answer = {}
 for i, id in ipairs(ids) do
