@@ -1,14 +1,16 @@
 //! Who may run beside whom: lanes, subjects, order and turns.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mission_jobs::{Settings, State};
+use tokio::sync::Barrier;
 
-use crate::documents::{cleanup, heartbeat_sync};
+use crate::documents::{cleanup, heartbeat_sync, update};
 use crate::redis_server::RedisServer;
-use crate::worker::{Worker, brisk, done, eventually, put};
+use crate::worker::{Runs, Worker, brisk, done, eventually, put};
 
 #[tokio::test]
 async fn jobs_of_a_subject_run_one_at_a_time_and_in_order() {
@@ -104,4 +106,61 @@ async fn lanes_take_turns() {
     });
     eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == 52).await;
     assert_eq!(order.lock().unwrap()[..4], [1, 2, 1, 2]);
+}
+
+#[tokio::test]
+async fn jobs_of_a_lane_come_by_priority_and_then_by_age() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let priorities = [None, Some(9), Some(0), Some(4), None, Some(0), Some(5)];
+    let jobs: Vec<_> = (0..)
+        .zip(priorities)
+        .map(|(agent, priority)| match priority {
+            Some(priority) => cleanup(1, agent).with_priority(priority),
+            None => cleanup(1, agent),
+        })
+        .collect();
+    queue.enqueue(&jobs).await.unwrap();
+    let runs = Runs::default();
+    let _worker = Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, runs.handler(|_| done()));
+    eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == 7).await;
+    assert_eq!(runs.agents(), [2, 5, 3, 0, 4, 6, 1]);
+}
+
+#[tokio::test]
+async fn priority_does_not_disturb_the_order_of_an_agent_nor_the_turns_of_lanes() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let [first, urgent] = [cleanup(1, 1), update(1, 1).with_priority(0)];
+    let elsewhere = cleanup(2, 9).with_priority(9);
+    queue.enqueue(&[first.clone(), urgent.clone(), cleanup(1, 2), elsewhere.clone()]).await.unwrap();
+    let runs = Runs::default();
+    let _worker = Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, runs.handler(|_| done()));
+    eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == 4).await;
+    let ids = runs.ids();
+    assert_eq!(ids[..2], [first.id, elsewhere.id]);
+    assert!(ids.contains(&urgent.id));
+}
+
+#[tokio::test]
+async fn a_lane_runs_as_many_jobs_at_once_as_it_may() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    queue.enqueue(&(0..10).map(|agent| cleanup(1, agent)).collect::<Vec<_>>()).await.unwrap();
+    // Two have to meet each time, and more must not.
+    let (together, running) = (Arc::new(Barrier::new(2)), Arc::new(AtomicU32::new(0)));
+    let settings = Settings { concurrency: 8, lane_concurrency: 2, ..brisk() };
+    let _worker = Worker::start(&queue, settings, move |_| {
+        let (together, running) = (together.clone(), running.clone());
+        async move {
+            assert!(running.fetch_add(1, Ordering::SeqCst) < 2, "two at once");
+            together.wait().await;
+            running.fetch_sub(1, Ordering::SeqCst);
+            done()
+        }
+    });
+    eventually("all ended", async || queue.is_idle().await.unwrap()).await;
+    let stats = queue.stats(2).await.unwrap();
+    let retried: u64 = stats.iter().filter_map(|minute| minute.kinds.get("cleanup")?.counts.get("retrying")).sum();
+    assert_eq!((queue.counts().await.unwrap().of(State::Done), retried), (10, 0), "a panic would be tried again");
 }

@@ -3,7 +3,9 @@
 
 mod connections;
 mod cancelling;
+mod clocks;
 mod documents;
+mod evidence;
 mod expiry;
 mod faults;
 mod idempotency;
@@ -16,6 +18,7 @@ mod pausing;
 mod producers;
 mod redis_server;
 mod replacing;
+mod retention;
 mod scripts;
 mod waking;
 mod worker;

@@ -1,11 +1,13 @@
 //! A private `redis-server` for one test.
 
 use std::fs;
+use std::future::ready;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use mission_jobs::Queue;
 use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
@@ -90,6 +92,12 @@ impl RedisServer {
         panic!("not in time: {workers} idle workers");
     }
 
+    /// Begins to note every command that the server carries out.
+    pub(crate) async fn monitor(&self) -> Monitor {
+        let client = redis::Client::open(self.url()).unwrap();
+        Monitor { lines: client.get_async_monitor().await.unwrap(), connection: self.connect().await }
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("unix://{}", self.socket().display())
     }
@@ -118,6 +126,21 @@ impl RedisServer {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         false
+    }
+}
+
+/// See [`RedisServer::monitor`].
+pub(crate) struct Monitor {
+    lines: redis::aio::Monitor,
+    connection: redis::aio::MultiplexedConnection,
+}
+
+impl Monitor {
+    /// What was carried out until now, in order: `<time> [0 <client, or lua>] "<command>" "<argument>" …`.
+    pub(crate) async fn so_far(mut self) -> Vec<String> {
+        redis::cmd("ECHO").arg("that is all").exec_async(&mut self.connection).await.unwrap();
+        let is_more = |line: &String| ready(!line.contains("that is all"));
+        self.lines.into_on_message::<String>().take_while(is_more).collect().await
     }
 }
 
