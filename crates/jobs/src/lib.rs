@@ -18,7 +18,7 @@
 //! # async fn example(document: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
 //! let queue = Queue::open("redis://127.0.0.1:6379", "mission")?;
 //! let accepted = queue.enqueue(&[Envelope::new(document)?]).await?;
-//! println!("{} is {}", accepted[0].id, accepted[0].state);
+//! println!("{} is {:?}", accepted[0].id, accepted[0].state);
 //!
 //! let worker = WorkerBuilder::new("worker-1").backend(queue.consumer(Settings::default())).build(handle);
 //! worker.run().await?;
