@@ -26,6 +26,10 @@
 //! # }
 //! ```
 
+// The tests beside the code share things with those in `tests/`, which know the crate by this name.
+#[cfg(test)]
+extern crate self as mission_jobs;
+
 pub mod envelope;
 mod flags;
 pub mod kinds;

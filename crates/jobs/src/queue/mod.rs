@@ -15,6 +15,8 @@ mod fetch;
 pub mod gateways;
 pub mod keys;
 mod leases;
+#[cfg(test)]
+mod model;
 pub mod pause;
 pub mod record;
 pub(crate) mod scripts;

@@ -170,7 +170,7 @@ impl Scripts {
         Self::with_clock(queue, connection, CLOCK)
     }
 
-    fn with_clock(queue: &str, connection: Connection, clock: &str) -> Self {
+    pub(super) fn with_clock(queue: &str, connection: Connection, clock: &str) -> Self {
         let named = |name, body: &str| Named { name, script: Script::new(&compose(clock, body)) };
         Self {
             keys: Keys::new(queue),

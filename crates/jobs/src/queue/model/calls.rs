@@ -1,0 +1,254 @@
+//! What the calls do, but for claim: see `claims.rs`.
+
+use uuid::Uuid;
+
+use super::events;
+use super::job::{Inherited, Job};
+use super::machine::{Model, More};
+use super::operations::{End, LEASE, New, SNOOZE_LIMIT};
+use crate::queue::State;
+
+impl Model {
+    /// Returns what the call answers: ids, states, replaced jobs.
+    pub(super) fn enqueue(&mut self, jobs: &[(Job, New)]) -> Vec<(Uuid, Option<State>, Vec<Uuid>)> {
+        self.replaced.clear();
+        let mut ids = Vec::new();
+        for (job, new) in jobs {
+            let id = job.key.as_ref().map_or(job.id, |key| *self.keys.entry(key.clone()).or_insert(job.id));
+            ids.push(id);
+            if id == job.id && !self.jobs.contains_key(&id) {
+                self.store(job.clone(), new);
+            }
+        }
+        ids.into_iter()
+            .map(|id| {
+                let replaced = self.replaced.get(&id).cloned().unwrap_or_default();
+                (id, self.jobs.get(&id).map(|job| job.state), replaced)
+            })
+            .collect()
+    }
+
+    fn store(&mut self, mut job: Job, new: &New) {
+        let (now, id) = (self.now, job.id);
+        job.seq = self.number();
+        job.rank = (job.priority, job.seq);
+        job.enqueued_at = now;
+        job.expires_at = (new.expires_in > 0).then_some(now + new.expires_in);
+        job.state = if new.delay > 0 { State::Scheduled } else { State::Ready };
+        self.latest.insert(job.subject.clone(), job.seq);
+        let ready = job.state == State::Ready;
+        self.jobs.insert(id, job);
+        self.entered(id, None, now, More { at: Some(now + new.delay), ..More::default() });
+        if ready {
+            self.arrive(id);
+        }
+    }
+
+    /// Whether this worker holds that lease.
+    fn holds(&self, worker: &str, (id, token): (Uuid, u64)) -> bool {
+        self.jobs.get(&id).is_some_and(|job| {
+            job.state == State::Running && job.worker.as_deref() == Some(worker) && job.token == Some(token)
+        })
+    }
+
+    /// Returns the tokens that are lost, and those of the jobs that are to be cancelled.
+    pub(super) fn renew(&mut self, worker: &str, leases: &[(Uuid, u64)]) -> (Vec<u64>, Vec<u64>) {
+        let (mut lost, mut cancelled) = (Vec::new(), Vec::new());
+        for lease in leases {
+            if !self.holds(worker, *lease) {
+                lost.push(lease.1);
+                continue;
+            }
+            let end = self.now + LEASE;
+            let job = self.job(lease.0);
+            job.at = end;
+            if job.cancel.is_some() {
+                cancelled.push(lease.1);
+            }
+        }
+        (lost, cancelled)
+    }
+
+    /// Returns the job's state, or none if the lease is lost.
+    pub(super) fn ack(&mut self, worker: &str, (id, token): (Uuid, u64), end: &End) -> Option<State> {
+        let job = self.jobs.get(&id).filter(|job| job.token == Some(token))?.clone();
+        if job.state != State::Running {
+            return Some(job.state);
+        }
+        if job.worker.as_deref() != Some(worker) {
+            return None;
+        }
+        let now = self.now;
+        let failure = (end.state != State::Done).then(|| "test".to_owned());
+        let since = job.snoozed_since.unwrap_or(now);
+        let ended = self.job(id);
+        ended.note(now, "acked");
+        ended.attempts -= u32::from(!end.counts);
+        ended.lost = 0;
+        ended.snoozed_since = (end.state == State::Snoozed).then_some(since);
+        self.learn(&job, end);
+        let at = now + end.delay;
+        let too_long = end.state == State::Snoozed && at.saturating_sub(since) > SNOOZE_LIMIT;
+        if too_long && job.cancel.is_none() {
+            self.go(id, State::Dead, More { failure, ..More::reason("snooze_deadline") });
+        } else if end.state.is_waiting() {
+            self.wait_again(id, end.state, More { at: Some(at), failure, ..More::default() });
+        } else {
+            let reason = match end.state {
+                State::Dead => Some("permanent".to_owned()),
+                State::Cancelled => Some(job.cancel.clone().unwrap_or_else(|| "cancelled".to_owned())),
+                _ => None,
+            };
+            self.go(id, end.state, More { failure, reason, ..More::default() });
+        }
+        self.leave(id);
+        self.follow(id, end);
+        Some(self.job(id).state)
+    }
+
+    /// What a run learnt concerns its lane.
+    fn learn(&mut self, job: &Job, end: &End) {
+        let until = self.now + end.leave_alone;
+        let number = if end.learnt == "unreachable" { self.number() } else { 0 };
+        let lane = self.lane(job.lane);
+        match end.learnt {
+            "unreachable" => {
+                lane.failures = lane.failures.max(job.lane_failures + 1);
+                lane.held_until = lane.held_until.max(until);
+                // Another job probes next.
+                self.job(job.id).rank = (job.priority, number);
+            }
+            "busy" => lane.held_until = lane.held_until.max(until),
+            "" => {}
+            _ => (lane.failures, lane.held_until) = (0, 0),
+        }
+    }
+
+    /// What follows for others from how a job's run ended.
+    fn follow(&mut self, id: Uuid, end: &End) {
+        let job = self.job(id);
+        job.freeable = job.state == State::Blocked && end.learnt == "blocked" && !job.freed;
+        let job = job.clone();
+        if job.state != State::Done {
+            return;
+        }
+        if let (mission_core::Kind::Cleanup, Some((_, agent))) = (job.kind, job.subject.split_once('/')) {
+            self.gone.insert((job.lane, agent.to_owned()), job.seq);
+        }
+        if end.learnt == "reached" {
+            let freeable = self.jobs.values().filter(|other| other.lane == job.lane && other.freeable);
+            for id in freeable.map(|job| job.id).collect::<Vec<_>>() {
+                self.job(id).freed = true;
+                self.go(id, State::Ready, More::default());
+            }
+        }
+    }
+
+    /// Returns how many were handed back.
+    pub(super) fn release(&mut self, worker: &str, leases: &[(Uuid, u64)]) -> usize {
+        let held: Vec<_> = leases.iter().filter(|lease| self.holds(worker, **lease)).collect();
+        for (id, _) in &held {
+            let now = self.now;
+            let job = self.job(*id);
+            job.note(now, "released");
+            job.attempts -= 1;
+            job.token = None;
+            self.wait_again(*id, State::Ready, More::default());
+        }
+        held.len()
+    }
+
+    /// Returns what the call answers.
+    pub(super) fn cancel(&mut self, id: Uuid, by: &str, why: &str) -> (&'static str, String) {
+        let Some(job) = self.jobs.get_mut(&id) else { return ("missing", String::new()) };
+        let from = job.state;
+        let why = format!("cancelled by {by}: {why}");
+        match from {
+            State::Done | State::Superseded | State::Cancelled => return ("refused", from.to_string()),
+            State::Running => job.cancel = Some(why),
+            _ => self.go(id, State::Cancelled, More { by: Some(by.to_owned()), ..More::reason(&why) }),
+        }
+        ("ok", from.to_string())
+    }
+
+    /// Returns what the call answers.
+    pub(super) fn retry(&mut self, id: Uuid, force: bool, by: &str) -> (&'static str, String) {
+        let Some(job) = self.jobs.get_mut(&id) else { return ("missing", String::new()) };
+        let from = job.state;
+        let dead = from == State::Dead;
+        if !dead && !matches!(from, State::Retrying | State::Snoozed | State::Blocked) {
+            return ("refused", from.to_string());
+        }
+        let (lane, subject) = (job.lane, job.subject.clone());
+        if dead && self.latest.get(&subject).is_some_and(|latest| *latest > job.seq) && !force {
+            return ("outdated", from.to_string());
+        }
+        job.attempts = 0;
+        job.lost = 0;
+        job.freed = false;
+        (job.snoozed_since, job.reason, job.finished_at, job.cancel) = (None, None, None, None);
+        (self.lane(lane).failures, self.lane(lane).held_until) = (0, 0);
+        if dead {
+            let seq = self.number();
+            let job = self.job(id);
+            (job.seq, job.rank, job.expires_at) = (seq, (job.priority, seq), None);
+            self.latest.insert(subject, seq);
+        }
+        self.go(id, State::Ready, More { by: Some(by.to_owned()), ..More::default() });
+        if dead {
+            self.arrive(id);
+        }
+        ("ok", from.to_string())
+    }
+
+    /// Returns whether anything changed.
+    pub(super) fn pause(&mut self, pause: bool, scope: &str, by: &str, why: &str) -> bool {
+        let event = if pause { "paused" } else { "resumed" };
+        let was_paused = if pause { !self.paused.insert(scope.to_owned()) } else { self.paused.remove(scope) };
+        let told = pause || was_paused;
+        if told {
+            self.events.push((String::new(), events::pause_text(event, self.now, scope, by, why)));
+        }
+        told
+    }
+}
+
+impl Job {
+    /// As it is enqueued; what the queue adds is not there yet.
+    pub(super) fn new(id: Uuid, lane: Uuid, subject: String, new: &New) -> Self {
+        Self {
+            id,
+            kind: new.kind,
+            lane,
+            subject,
+            state: State::Ready,
+            at: 0,
+            seq: 0,
+            rank: (0, 0),
+            priority: new.priority,
+            attempts: 0,
+            max_attempts: new.max_attempts,
+            runs: 0,
+            lost: 0,
+            worker: None,
+            token: None,
+            enqueued_at: 0,
+            started_at: None,
+            finished_at: None,
+            snoozed_since: None,
+            expires_at: None,
+            flags: new.flags.to_owned(),
+            inherited: Inherited::default(),
+            cancel: None,
+            reason: None,
+            superseded_by: None,
+            failure: None,
+            key: new.key.map(|key| format!("key-{key}")),
+            freeable: false,
+            freed: false,
+            lane_failures: 0,
+            timeline: Vec::new(),
+            history: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! One case: operations on a queue in Redis and on the model, compared after each.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use redis::Script;
+use redis::aio::MultiplexedConnection;
+use uuid::Uuid;
+
+use super::events;
+use super::job::Job;
+use super::machine::{Limits, Model};
+use super::operations::{End, GATEWAYS, LEASE, New, Operation, SCOPES, SNOOZE_LIMIT, WORKERS, Whose};
+use crate::envelope::Envelope;
+use crate::queue::scripts::{Ack, Acked, Lease, Scripts};
+use crate::queue::{Scope, Settings, State};
+use crate::{IdempotencyKey, kinds};
+
+/// When every case begins.
+const BEGIN: u64 = 1_763_859_600_000;
+const BY: &str = "somebody";
+const WHY: &str = "a test";
+
+/// What cases share: a Redis that is emptied for each.
+pub(super) struct Bench {
+    pub(super) scripts: Scripts,
+    pub(super) connection: MultiplexedConnection,
+    pub(super) shown: Script,
+    /// Something to make others of.
+    pub(super) envelope: Envelope,
+}
+
+/// A queue and its model.
+pub(super) struct Case<'a> {
+    bench: &'a mut Bench,
+    settings: Settings,
+    model: Model,
+    shown: BTreeMap<String, String>,
+    enqueued: Vec<(Envelope, Job, New)>,
+    ids: Vec<Uuid>,
+    /// Per worker: leases that it holds for all it knows, and others that it has held.
+    held: Vec<Vec<(Uuid, u64)>>,
+    former: Vec<Vec<(Uuid, u64)>>,
+}
+
+impl<'a> Case<'a> {
+    pub(super) async fn new(bench: &'a mut Bench, limits: Limits) -> Self {
+        let settings = Settings {
+            lane_concurrency: limits.lane_concurrency,
+            lease: Duration::from_millis(LEASE),
+            keep_ended: limits.keep,
+            keep_dead: limits.keep,
+            ..Settings::default()
+        };
+        let empty = vec![Vec::new(); usize::from(WORKERS)];
+        let mut case = Self {
+            bench,
+            settings,
+            model: Model::new(BEGIN, limits),
+            shown: BTreeMap::new(),
+            enqueued: Vec::new(),
+            ids: Vec::new(),
+            held: empty.clone(),
+            former: empty,
+        };
+        redis::cmd("FLUSHALL").exec_async(&mut case.bench.connection).await.unwrap();
+        case.set_clock(BEGIN).await;
+        case
+    }
+
+    /// All operations, and then all that is left to do.
+    pub(super) async fn run(mut self, operations: &[Operation]) -> Result<(), String> {
+        for (i, operation) in operations.iter().enumerate() {
+            let done = self.step(operation).await;
+            done.map_err(|error| format!("operation {} ({operation:?}): {error}", i + 1))?;
+        }
+        self.finish().await.map_err(|error| format!("afterwards: {error}"))
+    }
+
+    async fn step(&mut self, operation: &Operation) -> Result<(), String> {
+        match operation {
+            Operation::Enqueue(jobs) => self.enqueue(jobs).await?,
+            Operation::EnqueueAgain { pick } => {
+                if let Some(again) = picked(&self.enqueued, *pick).cloned() {
+                    self.send(vec![again]).await?;
+                }
+            }
+            Operation::Claim { worker, wanted } => self.claim(*worker, usize::from(*wanted)).await?,
+            Operation::Renew { worker, only, stale } => self.renew(*worker, *only, *stale).await?,
+            Operation::Ack { worker, ends } => self.ack(*worker, ends).await?,
+            Operation::Release { worker, only } => self.release(*worker, *only).await?,
+            Operation::Crash { worker } => {
+                let lost = std::mem::take(&mut self.held[usize::from(*worker)]);
+                self.former[usize::from(*worker)].extend(lost);
+            }
+            Operation::Cancel { pick } => {
+                if let Some(id) = picked(&self.ids, *pick).copied() {
+                    let answer = self.bench.scripts.cancel(id, BY, WHY).await.map_err(text)?;
+                    same("cancel", &answer, &owned(self.model.cancel(id, BY, WHY)))?;
+                }
+            }
+            Operation::Retry { pick, force, fitting } => self.retry(*pick, *force, *fitting).await?,
+            Operation::Pause { scope } => self.pause(true, *scope).await?,
+            Operation::Resume { scope } => self.pause(false, *scope).await?,
+            Operation::Advance { ms } => self.set_clock(self.model.now + ms).await,
+            Operation::Jump { ms } => self.set_clock(self.model.now.saturating_add_signed(*ms)).await,
+            Operation::Lapse => {
+                for _ in 0..6 {
+                    self.set_clock(self.model.now + LEASE / 4).await;
+                    self.claim(0, 0).await?;
+                    self.compare().await?;
+                }
+            }
+        }
+        self.compare().await
+    }
+
+    async fn set_clock(&mut self, now: u64) {
+        self.model.now = now;
+        let key = format!("{}:test-clock", self.bench.scripts.keys.prefix());
+        redis::cmd("SET").arg(key).arg(now).exec_async(&mut self.bench.connection).await.unwrap();
+    }
+
+    async fn enqueue(&mut self, jobs: &[New]) -> Result<(), String> {
+        let jobs = jobs.iter().map(|new| {
+            let (lane, agent) = (gateway(new.gateway), Uuid::from_u128(0xA0 + u128::from(new.agent)));
+            let merges = kinds::spec(new.kind).merges;
+            let subject = if merges { format!("{lane}/heartbeats") } else { format!("{lane}/{agent}") };
+            // Ids in no order that would mean anything.
+            let number = self.enqueued.len() + self.ids.len();
+            let id = Uuid::from_u128((number as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835));
+            self.ids.push(id);
+            let mut envelope = self.bench.envelope.clone();
+            (envelope.id, envelope.kind, envelope.lane, envelope.subject) = (id, new.kind, lane, subject.clone());
+            new.flags.clone_into(&mut envelope.flags);
+            let mut envelope = envelope.with_priority(new.priority).with_delay(Duration::from_millis(new.delay));
+            if new.expires_in > 0 {
+                envelope = envelope.with_expiry(Duration::from_millis(new.expires_in));
+            }
+            if let Some(key) = new.key {
+                envelope = envelope.with_idempotency_key(IdempotencyKey::new(format!("key-{key}")).unwrap());
+            }
+            (envelope, Job::new(id, lane, subject, new), new.clone())
+        });
+        let jobs: Vec<_> = jobs.collect();
+        self.enqueued.extend(jobs.iter().cloned());
+        self.send(jobs).await
+    }
+
+    async fn send(&mut self, jobs: Vec<(Envelope, Job, New)>) -> Result<(), String> {
+        let before: Vec<Uuid> = self.model.jobs.keys().copied().collect();
+        let envelopes: Vec<Envelope> = jobs.iter().map(|(envelope, _, _)| envelope.clone()).collect();
+        let answer = self.bench.scripts.enqueue(&envelopes).await.map_err(text)?;
+        let models: Vec<_> = jobs.into_iter().map(|(_, job, new)| (job, new)).collect();
+        let expected = self.model.enqueue(&models).into_iter().map(|(id, state, replaced)| {
+            let state = state.map(State::as_str).unwrap_or_default().to_owned();
+            (id.to_string(), state, replaced.iter().map(Uuid::to_string).collect())
+        });
+        same("enqueue", &answer, &expected.collect())?;
+        // The kinds allow more attempts than a case has time for.
+        for (job, _) in models.iter().filter(|(job, _)| !before.contains(&job.id) && self.model.jobs.contains_key(&job.id)) {
+            let key = self.bench.scripts.keys.job(&job.id.to_string());
+            let mut set = redis::cmd("HSET");
+            set.arg(key).arg("max_attempts").arg(job.max_attempts);
+            set.exec_async(&mut self.bench.connection).await.unwrap();
+        }
+        Ok(())
+    }
+
+    async fn claim(&mut self, worker: u8, wanted: usize) -> Result<(), String> {
+        let name = name(worker);
+        let batch = self.bench.scripts.claim(&name, wanted, &self.settings).await.map_err(text)?;
+        self.model.look_around();
+        self.model.take(&name, wanted, &batch)?;
+        let leases = batch.jobs.iter().map(|job| (job.id.parse().unwrap(), job.token));
+        self.held[usize::from(worker)].extend(leases);
+        Ok(())
+    }
+
+    async fn renew(&mut self, worker: u8, only: Option<u8>, stale: bool) -> Result<(), String> {
+        let leases = self.some_leases(worker, only, stale);
+        let lease = Duration::from_millis(LEASE);
+        let renewed = self.bench.scripts.renew(&name(worker), lease, &raw(&leases)).await.map_err(text)?;
+        let expected = self.model.renew(&name(worker), &leases);
+        same("renew", &(renewed.lost, renewed.cancelled), &expected)
+    }
+
+    fn some_leases(&self, worker: u8, only: Option<u8>, stale: bool) -> Vec<(Uuid, u64)> {
+        let (held, former) = (&self.held[usize::from(worker)], &self.former[usize::from(worker)]);
+        let all: Vec<_> = if stale { held.iter().chain(former).copied().collect() } else { held.clone() };
+        only.map_or(all.clone(), |pick| picked(&all, pick).copied().into_iter().collect())
+    }
+
+    async fn ack(&mut self, worker: u8, ends: &[End]) -> Result<(), String> {
+        let index = usize::from(worker);
+        let mut acks = Vec::new();
+        for end in ends {
+            let leases = match end.whose {
+                Whose::Own => &self.held[index],
+                Whose::Stale => &self.former[index],
+                Whose::Others => &self.held[(index + 1) % self.held.len()],
+            };
+            acks.extend(picked(leases, end.pick).map(|lease| (*lease, end)));
+        }
+        if acks.is_empty() {
+            return Ok(());
+        }
+        let sent: Vec<(Lease, Ack)> = acks.iter().map(|((id, token), end)| ((id.to_string(), *token), ack(end))).collect();
+        let limit = Duration::from_millis(SNOOZE_LIMIT);
+        let answer = self.bench.scripts.ack(&name(worker), limit, &sent).await.map_err(text)?;
+        let expected = acks.iter().map(|(lease, end)| self.model.ack(&name(worker), *lease, end));
+        same("ack", &answer, &expected.map(|state| state.map_or(Acked::Lost, Acked::Settled)).collect())?;
+        for (lease, end) in acks {
+            if end.whose == Whose::Own {
+                self.held[index].retain(|held| *held != lease);
+                self.former[index].push(lease);
+            }
+        }
+        Ok(())
+    }
+
+    async fn release(&mut self, worker: u8, only: Option<u8>) -> Result<(), String> {
+        let leases = self.some_leases(worker, only, false);
+        let released = self.bench.scripts.release(&name(worker), WHY, &raw(&leases)).await.map_err(text)?;
+        same("release", &released, &self.model.release(&name(worker), &leases))?;
+        self.held[usize::from(worker)].retain(|held| !leases.contains(held));
+        self.former[usize::from(worker)].extend(leases);
+        Ok(())
+    }
+
+    async fn retry(&mut self, pick: u8, force: bool, fitting: bool) -> Result<(), String> {
+        let jobs = &self.model.jobs;
+        let fits = |id: &&Uuid| !fitting || jobs.get(*id).is_some_and(|job| job.state.is_retryable());
+        let ids: Vec<Uuid> = self.ids.iter().filter(fits).copied().collect();
+        let Some(id) = picked(&ids, pick).copied() else { return Ok(()) };
+        let answer = self.bench.scripts.retry(id, force, BY).await.map_err(text)?;
+        same("retry", &answer, &owned(self.model.retry(id, force, BY)))
+    }
+
+    async fn pause(&mut self, pause: bool, scope: u8) -> Result<(), String> {
+        let mut scopes = vec![Scope::All];
+        scopes.extend(mission_core::Kind::ALL.map(Scope::Kind));
+        scopes.extend((0..GATEWAYS).map(|number| Scope::Gateway(gateway(number))));
+        let scope = scopes[usize::from(scope)].to_string();
+        let answer = self.bench.scripts.pause(pause, &scope, BY, WHY).await.map_err(text)?;
+        same("pause", &answer, &self.model.pause(pause, &scope, BY, WHY))
+    }
+
+    /// Compares all that can be seen.
+    async fn compare(&mut self) -> Result<(), String> {
+        let lanes: Vec<Uuid> = (0..GATEWAYS).map(gateway).collect();
+        let mut call = self.bench.shown.prepare_invoke();
+        call.key(self.bench.scripts.keys.prefix()).arg(&State::ALL.map(State::as_str)[..]).arg("");
+        call.arg(lanes.iter().map(Uuid::to_string).collect::<Vec<_>>()).arg("");
+        call.arg(self.ids.iter().map(Uuid::to_string).collect::<Vec<_>>());
+        let answer = call.invoke_async(&mut self.bench.connection).await.unwrap();
+        let (changed, events): (Vec<String>, Vec<String>) = answer;
+        self.shown.extend(changed.chunks(2).map(|part| (part[0].clone(), part[1].clone())));
+
+        for (part, expected) in self.model.shown(&self.ids, &lanes) {
+            let shown = self.shown.get(&part).map(String::as_str).unwrap_or_default();
+            if shown != expected {
+                return Err(format!("{part} is\n{shown}\nand should be\n{expected}"));
+            }
+        }
+        // The order of events of different jobs is free.
+        let mut told = events.iter().map(|json| events::read(json)).collect::<Result<Vec<_>, _>>()?;
+        let mut expected = std::mem::take(&mut self.model.events);
+        told.sort_by(|(a, _), (b, _)| a.cmp(b));
+        expected.sort_by(|(a, _), (b, _)| a.cmp(b));
+        same("events", &told, &expected)
+    }
+
+    /// Everything that is left gets done, in bounded time, and leaves nothing behind but what is kept on purpose.
+    async fn finish(&mut self) -> Result<(), String> {
+        for scope in 0..SCOPES {
+            self.pause(false, scope).await?;
+        }
+        for _ in 0..200 {
+            for worker in 0..WORKERS {
+                self.claim(worker, 4).await?;
+                let count = self.held[usize::from(worker)].len();
+                let done = End {
+                    pick: 0,
+                    state: State::Done,
+                    delay: 0,
+                    counts: true,
+                    learnt: "reached",
+                    leave_alone: 0,
+                    whose: Whose::Own,
+                };
+                for _ in 0..count {
+                    self.ack(worker, std::slice::from_ref(&done)).await?;
+                }
+            }
+            self.compare().await?;
+            if self.model.jobs.values().all(|job| job.state.is_terminal()) {
+                return self.check_nothing_is_left().await;
+            }
+            // Small steps, so that the time counts as one in which somebody looks; large ones when nobody runs anything.
+            let runs = self.model.jobs.values().any(|job| job.state == State::Running);
+            self.set_clock(self.model.now + if runs { LEASE / 4 } else { 30_000 }).await;
+        }
+        Err("it does not come to an end".to_owned())
+    }
+
+    async fn check_nothing_is_left(&mut self) -> Result<(), String> {
+        let prefix = self.bench.scripts.keys.prefix().to_owned();
+        let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut self.bench.connection).await.unwrap();
+        let kept = [
+            "job:", "history:", "state:done", "state:dead", "state:superseded", "state:cancelled", "layout", "seq", "turn",
+            "token", "latest:", "gateway:", "gateways", "gone:", "idem:", "wake", "pulse", "calm", "minute:", "hour:", "test-",
+        ];
+        for key in keys {
+            let name = key.strip_prefix(&format!("{prefix}:")).ok_or_else(|| format!("{key} is not the queue's"))?;
+            if name != "events" && !kept.iter().any(|kept| name.starts_with(kept)) {
+                return Err(format!("{key} is left"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn gateway(number: u8) -> Uuid {
+    Uuid::from_u128(0x10 + u128::from(number))
+}
+
+fn name(worker: u8) -> String {
+    format!("worker-{worker}")
+}
+
+fn picked<T>(from: &[T], pick: u8) -> Option<&T> {
+    (!from.is_empty()).then(|| &from[usize::from(pick) % from.len()])
+}
+
+fn raw(leases: &[(Uuid, u64)]) -> Vec<Lease> {
+    leases.iter().map(|(id, token)| (id.to_string(), *token)).collect()
+}
+
+fn owned((what, state): (&str, String)) -> (String, String) {
+    (what.to_owned(), state)
+}
+
+fn text(error: crate::QueueError) -> String {
+    error.to_string()
+}
+
+fn ack(end: &End) -> Ack {
+    let failure = if end.state == State::Done { "" } else { r#"{"code":"test","message":"A test."}"# };
+    Ack {
+        state: end.state,
+        delay: Duration::from_millis(end.delay),
+        counts: end.counts,
+        reason: if end.state == State::Dead { "permanent" } else { "" },
+        result: r#"{"outcome":"acked"}"#.to_owned(),
+        failure: failure.to_owned(),
+        report: String::new(),
+        learnt: end.learnt,
+        leave_alone: Duration::from_millis(end.leave_alone),
+    }
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: &T, expected: &T) -> Result<(), String> {
+    if got == expected { Ok(()) } else { Err(format!("{what}: got\n{got:?}\nand should have got\n{expected:?}")) }
+}

@@ -1,0 +1,227 @@
+//! What a claim does by itself, and which jobs it may give.
+
+use uuid::Uuid;
+
+use super::job::Job;
+use super::machine::{Model, More};
+use super::operations::LEASE;
+use crate::queue::State;
+use crate::queue::scripts::{Batch, RawClaim};
+
+/// Leases lost in a row that make a job poison.
+const POISON: u32 = 3;
+/// Most jobs that share a run.
+const GROUP: usize = 32;
+
+impl Model {
+    /// Ends what has expired, makes due jobs ready, takes back lost leases, removes old jobs.
+    pub(super) fn look_around(&mut self) {
+        for id in self.due(|job| if job.waits() { job.expires_at } else { None }) {
+            self.go(id, State::Dead, More { failure: Some("expired".to_owned()), ..More::reason("expired") });
+        }
+        for from in [State::Scheduled, State::Retrying, State::Snoozed, State::Blocked] {
+            for id in self.due(|job| (job.state == from).then_some(job.at)) {
+                // One before it in this loop may have settled its fate.
+                if self.job(id).state == from {
+                    self.go(id, State::Ready, More::default());
+                    if from == State::Scheduled {
+                        self.arrive(id);
+                    }
+                }
+            }
+        }
+        self.take_back_leases();
+        for lane in self.lanes.values_mut() {
+            if lane.held_until <= self.now {
+                lane.held_until = 0;
+            }
+        }
+        for state in [State::Done, State::Superseded, State::Cancelled, State::Dead] {
+            self.prune(state);
+        }
+    }
+
+    /// Jobs whose time of that sort has come, soonest first. Those of one time come by id, as they do in Redis.
+    fn due(&self, time: impl Fn(&Job) -> Option<u64>) -> Vec<Uuid> {
+        let mut due: Vec<_> = self.jobs.values().filter_map(|job| Some((time(job)?, job.id))).collect();
+        due.retain(|(time, _)| *time <= self.now);
+        due.sort_unstable();
+        due.into_iter().map(|(_, id)| id).collect()
+    }
+
+    fn take_back_leases(&mut self) {
+        let quiet = self.looked_at.replace(self.now).is_some_and(|last| last.abs_diff(self.now) > LEASE / 2);
+        if quiet {
+            self.calm_until = self.now + LEASE / 2;
+        }
+        // Longer than that can only be a clock that was set back.
+        if self.calm_until > self.now && self.calm_until <= self.now + LEASE {
+            return;
+        }
+        for id in self.due(|job| (job.state == State::Running).then_some(job.at)) {
+            self.lose(id);
+        }
+    }
+
+    fn lose(&mut self, id: Uuid) {
+        let now = self.now;
+        let job = self.job(id);
+        job.note(now, "lost");
+        job.lost += 1;
+        job.token = None;
+        let reason = if job.lost >= POISON {
+            Some("poison")
+        } else {
+            (job.attempts >= job.max_attempts).then_some("attempts")
+        };
+        let failure = Some(if reason == Some("poison") { "poison" } else { "lease_lost" }.to_owned());
+        match reason.filter(|_| job.cancel.is_none()) {
+            Some(reason) => {
+                self.go(id, State::Dead, More { failure, ..More::reason(reason) });
+                self.leave(id);
+            }
+            None => self.wait_again(id, State::Ready, More { failure, ..More::default() }),
+        }
+    }
+
+    fn prune(&mut self, state: State) {
+        let keep = self.limits.keep;
+        let mut inside: Vec<_> = self.jobs.values().filter(|job| job.state == state).map(|job| (job.at, job.id)).collect();
+        inside.sort_unstable();
+        let excess = inside.len().saturating_sub(usize::try_from(keep.count).unwrap_or(usize::MAX));
+        let age = u64::try_from(keep.age.as_millis()).unwrap();
+        // What is too old besides is for the next time.
+        let old = if excess > 0 { excess } else { inside.partition_point(|(at, _)| at + age <= self.now) };
+        for (_, id) in &inside[..old] {
+            self.jobs.remove(id);
+        }
+    }
+
+    /// The first jobs of their lines that this worker may be given now.
+    pub(super) fn claimable(&self, worker: &str) -> Vec<&Job> {
+        let heads = self.jobs.values().filter(|job| job.state == State::Ready).filter(|job| {
+            let line = self.line(&job.subject);
+            line[0].id == job.id && line.iter().all(|other| other.state != State::Running)
+        });
+        heads.filter(|job| !self.is_paused(job) && self.lane_gives(job.lane, worker)).collect()
+    }
+
+    fn is_paused(&self, job: &Job) -> bool {
+        ["all".to_owned(), format!("kind:{}", job.kind), format!("gateway:{}", job.lane)]
+            .iter()
+            .any(|scope| self.paused.contains(scope))
+    }
+
+    fn lane_gives(&self, lane: Uuid, worker: &str) -> bool {
+        let (failures, held_until) = self.lanes.get(&lane).map_or((0, 0), |lane| (lane.failures, lane.held_until));
+        let limit = if failures > 0 { 1 } else { self.limits.lane_concurrency };
+        held_until <= self.now
+            && self.running(lane).count() < limit
+            && self.running(lane).all(|job| job.worker.as_deref() == Some(worker))
+    }
+
+    /// Checks what a claim gave, and takes it over.
+    pub(super) fn take(&mut self, worker: &str, wanted: usize, batch: &Batch) -> Result<(), String> {
+        let mut runs = 0;
+        let mut jobs = batch.jobs.iter().peekable();
+        while let Some(first) = jobs.next() {
+            runs += 1;
+            self.take_first(worker, first)?;
+            let mut expected = self.group(first);
+            while let Some(member) = jobs.next_if(|job| job.leader == Some(first.token)) {
+                if expected.is_empty() || expected.remove(0).to_string() != member.id {
+                    return Err(format!("{} must not share the run of {}", member.id, first.id));
+                }
+                self.take_one(worker, member)?;
+            }
+            if !expected.is_empty() {
+                return Err(format!("{expected:?} should share the run of {}", first.id));
+            }
+        }
+        if runs > wanted {
+            return Err(format!("{runs} runs were given, {wanted} wanted"));
+        }
+        if runs < wanted {
+            if let Some(job) = self.claimable(worker).first() {
+                return Err(format!("{} could have been given", job.id));
+            }
+            self.check_wait(batch)?;
+        }
+        Ok(())
+    }
+
+    /// The first of its line, and the best of its lane.
+    fn take_first(&mut self, worker: &str, raw: &RawClaim) -> Result<(), String> {
+        let claimable = self.claimable(worker);
+        let Some(job) = claimable.iter().find(|job| job.id.to_string() == raw.id) else {
+            return Err(format!("{} cannot be claimed by {worker} now", raw.id));
+        };
+        let better = claimable.iter().find(|other| other.lane == job.lane && other.rank < job.rank);
+        if let Some(better) = better {
+            return Err(format!("{} should have come before {}", better.id, job.id));
+        }
+        if let Some(leader) = raw.leader {
+            return Err(format!("{} cannot share the run {leader}", raw.id));
+        }
+        self.take_one(worker, raw)
+    }
+
+    /// Those right behind the claimed one that must share its run.
+    fn group(&self, first: &RawClaim) -> Vec<Uuid> {
+        let first = &self.jobs[&first.id.parse::<Uuid>().unwrap()];
+        if first.kind != mission_core::Kind::HeartbeatSync || first.lost > 0 {
+            return Vec::new();
+        }
+        let line = self.line(&first.subject);
+        let shares = |job: &&&Job| job.state == State::Ready && job.lost == 0;
+        line[1..].iter().take_while(shares).take(GROUP - 1).map(|job| job.id).collect()
+    }
+
+    fn take_one(&mut self, worker: &str, raw: &RawClaim) -> Result<(), String> {
+        if raw.token <= self.last_token {
+            return Err(format!("token {} is not above {}", raw.token, self.last_token));
+        }
+        self.last_token = raw.token;
+        let id = raw.id.parse().map_err(|_| format!("{:?} is no id", raw.id))?;
+        let (now, lane) = (self.now, self.job(id).lane);
+        let lane_failures = self.lane(lane).failures;
+        let job = self.job(id);
+        job.worker = Some(worker.to_owned());
+        job.token = Some(raw.token);
+        job.started_at = Some(now);
+        job.attempts += 1;
+        job.runs += 1;
+        job.lane_failures = lane_failures;
+        self.go(id, State::Running, More { at: Some(now + LEASE), ..More::default() });
+
+        let job = self.jobs[&id].clone();
+        let gone = self.gone.iter().filter(|((lane, _), seq)| *lane == job.lane && **seq > job.seq);
+        let gone: Vec<String> = gone.map(|((_, agent), _)| agent.clone()).collect();
+        let sync = job.kind == mission_core::Kind::HeartbeatSync;
+        let mut told: Vec<String> = serde_json::from_str(&raw.gone).unwrap_or_default();
+        told.sort_unstable();
+        let expires_in = raw.expires_in.map(|time| u64::try_from(time.as_millis()).unwrap());
+        let expected = (
+            (job.kind.as_str(), job.lane.to_string(), job.attempts, job.max_attempts, job.runs),
+            (job.enqueued_at, lane_failures, job.inherited.letters()),
+            (job.expires_at.map(|time| time.saturating_sub(now)), if sync { gone } else { Vec::new() }),
+        );
+        let got = (
+            (raw.kind.as_str(), raw.lane.clone(), raw.attempt, raw.max_attempts, raw.run),
+            (raw.enqueued_at_ms, raw.lane_failures, raw.inherited.clone()),
+            (expires_in, told),
+        );
+        if expected == got { Ok(()) } else { Err(format!("claimed {got:?}, not {expected:?}")) }
+    }
+
+    /// A worker with a free place must not sleep past the time when there is something to do.
+    fn check_wait(&self, batch: &Batch) -> Result<(), String> {
+        let expiries = self.jobs.values().filter(|job| job.waits()).filter_map(|job| job.expires_at);
+        let dues = self.jobs.values().filter(|job| job.state.is_waiting()).map(|job| job.at);
+        let next = expiries.chain(dues).chain(self.lanes.values().map(|lane| lane.held_until).filter(|time| *time > 0)).min();
+        let Some(next) = next else { return Ok(()) };
+        let wait = next.saturating_sub(self.now);
+        let told = batch.next_due.map(|time| u64::try_from(time.as_millis()).unwrap());
+        if told.is_some_and(|told| told <= wait) { Ok(()) } else { Err(format!("told to wait {told:?} ms, not {wait}")) }
+    }
+}

@@ -1,0 +1,130 @@
+//! A job as the model knows it, and as text.
+
+use std::fmt::Write;
+
+use mission_core::Kind;
+use uuid::Uuid;
+
+use crate::queue::State;
+
+/// A time in ms, as the scripts' clock says it.
+pub(super) type Time = u64;
+
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) id: Uuid,
+    pub(super) kind: Kind,
+    pub(super) lane: Uuid,
+    pub(super) subject: String,
+    pub(super) state: State,
+    /// When it is due, its lease ends, or it got where it is.
+    pub(super) at: Time,
+    /// Its place in the line of its subject.
+    pub(super) seq: u64,
+    /// Its place in its lane.
+    pub(super) rank: (u8, u64),
+    pub(super) priority: u8,
+    pub(super) attempts: u32,
+    pub(super) max_attempts: u32,
+    pub(super) runs: u32,
+    pub(super) lost: u32,
+    pub(super) worker: Option<String>,
+    pub(super) token: Option<u64>,
+    pub(super) enqueued_at: Time,
+    pub(super) started_at: Option<Time>,
+    pub(super) finished_at: Option<Time>,
+    pub(super) snoozed_since: Option<Time>,
+    pub(super) expires_at: Option<Time>,
+    pub(super) flags: String,
+    pub(super) inherited: Inherited,
+    pub(super) cancel: Option<String>,
+    pub(super) reason: Option<String>,
+    pub(super) superseded_by: Option<Uuid>,
+    /// The code.
+    pub(super) failure: Option<String>,
+    pub(super) key: Option<String>,
+    /// Blocked for its gateway's sake, and not yet set free by the gateway's recovery.
+    pub(super) freeable: bool,
+    /// It was set free like that since somebody last retried it.
+    pub(super) freed: bool,
+    /// Failures of the lane when it was claimed.
+    pub(super) lane_failures: u32,
+    pub(super) timeline: Vec<String>,
+    pub(super) history: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Inherited {
+    pub(super) force: bool,
+    pub(super) reset: bool,
+    pub(super) provision: bool,
+}
+
+impl Job {
+    /// It has been due and has not ended: it stands in the line of its subject.
+    pub(super) fn in_line(&self) -> bool {
+        self.state != State::Scheduled && !self.state.is_terminal()
+    }
+
+    /// Ready, or waiting for a time.
+    pub(super) fn waits(&self) -> bool {
+        self.state == State::Ready || self.state.is_waiting()
+    }
+
+    /// Adds an entry; the timeline keeps its last 1200 bytes.
+    pub(super) fn enter(&mut self, now: Time) {
+        self.timeline.push(format!("{} {now}", self.state));
+        if self.timeline.join(";").len() > 1200 {
+            self.timeline.remove(0);
+        }
+    }
+
+    pub(super) fn note(&mut self, now: Time, outcome: &str) {
+        let (worker, started) = (self.worker.as_deref().unwrap_or_default(), self.started_at.unwrap_or_default());
+        self.history.push(format!("{} {worker} {started} {now} {outcome}", self.runs));
+        if self.history.len() > 20 {
+            self.history.remove(0);
+        }
+    }
+
+    /// All that can be seen of it: `name=value`, one per line.
+    pub(super) fn text(&self) -> String {
+        let mut text = format!(
+            "state={}\nkind={}\nlane={}\nsubject={}\nattempts={}\nmax_attempts={}\nruns={}\n",
+            self.state, self.kind, self.lane, self.subject, self.attempts, self.max_attempts, self.runs
+        );
+        let mut add = |name: &str, value: Option<String>| {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                writeln!(text, "{name}={value}").unwrap();
+            }
+        };
+        let time = |time: Option<Time>| time.map(|time| time.to_string());
+        add("lost", (self.lost > 0).then(|| self.lost.to_string()));
+        add("enqueued_at", time(Some(self.enqueued_at)));
+        add("next_at", time(self.state.is_waiting().then_some(self.at)));
+        add("started_at", time(self.started_at));
+        add("finished_at", time(self.finished_at));
+        add("snoozed_since", time(self.snoozed_since));
+        add("worker", self.worker.clone());
+        add("reason", self.reason.clone());
+        add("superseded_by", self.superseded_by.map(|id| id.to_string()));
+        add("priority", Some(self.priority.to_string()));
+        add("expires_at", time(self.expires_at));
+        add("inherited", Some(self.inherited.letters()));
+        add("cancel", self.cancel.clone());
+        add("idempotency_key", self.key.clone());
+        add("timeline", Some(self.timeline.join(";")));
+        add("failure", self.failure.clone());
+        for run in &self.history {
+            writeln!(text, "run {run}").unwrap();
+        }
+        text
+    }
+}
+
+impl Inherited {
+    pub(super) fn letters(self) -> String {
+        let letters = [(self.force, 'f'), (self.reset, 'r'), (self.provision, 'p')];
+        letters.into_iter().filter_map(|(is_set, letter)| is_set.then_some(letter)).collect()
+    }
+}

@@ -1,0 +1,263 @@
+//! The model: what becomes of jobs, in plain Rust over plain maps. It shares nothing with the scripts but the table
+//! [`State::next`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mission_core::Kind;
+use uuid::Uuid;
+
+use super::job::{Job, Time};
+use crate::queue::{Keep, State};
+
+#[derive(Debug)]
+pub(super) struct Model {
+    pub(super) now: Time,
+    pub(super) limits: Limits,
+    pub(super) jobs: BTreeMap<Uuid, Job>,
+    pub(super) lanes: BTreeMap<Uuid, Lane>,
+    pub(super) paused: BTreeSet<String>,
+    pub(super) keys: BTreeMap<String, Uuid>,
+    /// Subject → its newest job.
+    pub(super) latest: BTreeMap<String, u64>,
+    /// (gateway, agent) → its last cleanup.
+    pub(super) gone: BTreeMap<(Uuid, String), u64>,
+    pub(super) last_token: u64,
+    /// When somebody last looked for lost leases.
+    pub(super) looked_at: Option<Time>,
+    pub(super) calm_until: Time,
+    /// Since the last comparison: what it is about (a job's id, or nothing), and the rest as text.
+    pub(super) events: Vec<(String, String)>,
+    /// What jobs replaced in this call.
+    pub(super) replaced: BTreeMap<Uuid, Vec<Uuid>>,
+    last_number: u64,
+}
+
+/// What does not change while a case runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) lane_concurrency: usize,
+    pub(super) keep: Keep,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    pub(super) failures: u32,
+    pub(super) held_until: Time,
+}
+
+/// What goes with a transition.
+#[derive(Debug, Default)]
+pub(super) struct More {
+    pub(super) at: Option<Time>,
+    pub(super) reason: Option<String>,
+    pub(super) failure: Option<String>,
+    pub(super) superseded_by: Option<Uuid>,
+    pub(super) by: Option<String>,
+}
+
+impl More {
+    pub(super) fn reason(reason: &str) -> Self {
+        Self { reason: Some(reason.to_owned()), ..Self::default() }
+    }
+}
+
+/// Whether a newer job takes the place of an older one.
+fn replaces(newer: Kind, older: Kind) -> bool {
+    match newer {
+        Kind::Provision | Kind::ProvisionMain => matches!(older, Kind::Provision | Kind::ProvisionMain),
+        Kind::Cleanup => matches!(older, Kind::Provision | Kind::ProvisionMain | Kind::Cleanup),
+        Kind::HeartbeatSync => false,
+    }
+}
+
+impl Model {
+    pub(super) fn new(now: Time, limits: Limits) -> Self {
+        Self {
+            now,
+            limits,
+            jobs: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            paused: BTreeSet::new(),
+            keys: BTreeMap::new(),
+            latest: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            last_token: 0,
+            looked_at: None,
+            calm_until: 0,
+            events: Vec::new(),
+            replaced: BTreeMap::new(),
+            last_number: 0,
+        }
+    }
+
+    /// Numbers for the order of jobs.
+    pub(super) fn number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    pub(super) fn job(&mut self, id: Uuid) -> &mut Job {
+        self.jobs.get_mut(&id).expect("a job that the model knows")
+    }
+
+    pub(super) fn lane(&mut self, lane: Uuid) -> &mut Lane {
+        self.lanes.entry(lane).or_default()
+    }
+
+    /// The running jobs of a lane.
+    pub(super) fn running(&self, lane: Uuid) -> impl Iterator<Item = &Job> {
+        self.jobs.values().filter(move |job| job.lane == lane && job.state == State::Running)
+    }
+
+    /// The jobs of a subject that have been due, oldest first.
+    pub(super) fn line(&self, subject: &str) -> Vec<&Job> {
+        let mut line: Vec<&Job> = self.jobs.values().filter(|job| job.subject == subject && job.in_line()).collect();
+        line.sort_by_key(|job| job.seq);
+        line
+    }
+
+    /// Takes a job to another state.
+    pub(super) fn go(&mut self, id: Uuid, to: State, more: More) {
+        let now = self.now;
+        let job = self.jobs.get_mut(&id).expect("a job that the model knows");
+        let from = job.state;
+        assert!(from.next().contains(&to), "the model took a job from {from} to {to}");
+        job.state = to;
+        self.entered(id, Some(from), now, more);
+    }
+
+    /// What follows from a job's having got into its state.
+    pub(super) fn entered(&mut self, id: Uuid, from: Option<State>, now: Time, more: More) {
+        let job = self.jobs.get_mut(&id).expect("a job that the model knows");
+        job.at = more.at.unwrap_or(now);
+        job.freeable = false;
+        job.enter(now);
+        if more.failure.is_some() {
+            job.failure.clone_from(&more.failure);
+        }
+        if job.state.is_terminal() {
+            job.finished_at = Some(now);
+            if more.reason.is_some() {
+                job.reason.clone_from(&more.reason);
+            }
+            if more.superseded_by.is_some() {
+                job.superseded_by = more.superseded_by;
+            }
+        }
+        let event = super::events::Event {
+            kind: job.kind.to_string(),
+            gateway: job.lane.to_string(),
+            subject: job.subject.clone(),
+            from: from.map(|state| state.to_string()),
+            to: job.state.to_string(),
+            at_ms: now,
+            run: job.runs,
+            attempts: job.attempts,
+            worker: job.worker.clone().filter(|_| job.state == State::Running),
+            next_at_ms: job.state.is_waiting().then_some(job.at),
+            reason: more.reason,
+            failure: more.failure,
+            superseded_by: more.superseded_by.map(|id| id.to_string()),
+            by: more.by,
+        };
+        self.events.push((id.to_string(), event.text()));
+    }
+
+    /// A newer job takes the place of an older one that does not run.
+    pub(super) fn supersede(&mut self, older: Uuid, newer: Uuid) {
+        let old = self.job(older).clone();
+        let new = self.job(newer);
+        new.inherited.force |= old.inherited.force || old.flags.contains('f');
+        new.inherited.reset |= old.inherited.reset || old.flags.contains('r');
+        new.inherited.provision |= old.runs == 0 && (old.inherited.provision || old.flags.contains('p'));
+        new.rank = new.rank.min(old.rank);
+        self.replaced.entry(newer).or_default().push(older);
+        self.go(older, State::Superseded, More { superseded_by: Some(newer), ..More::default() });
+    }
+
+    /// A job is ready for the first time, or anew: what becomes of the older ones of its subject?
+    pub(super) fn arrive(&mut self, id: Uuid) {
+        let new = self.job(id).clone();
+        let older = |job: &&Job| job.subject == new.subject && job.seq < new.seq && job.waits();
+        let mut older: Vec<Job> = self.jobs.values().filter(older).cloned().collect();
+        // Those that have been due come first.
+        older.sort_by_key(|job| (job.state == State::Scheduled, job.seq));
+        for old in older {
+            if old.state == State::Scheduled {
+                if new.kind != Kind::HeartbeatSync {
+                    self.supersede(old.id, id);
+                }
+            } else if replaces(new.kind, old.kind) {
+                self.supersede(old.id, id);
+            } else if old.state != State::Ready {
+                self.go(old.id, State::Ready, More::default());
+            }
+        }
+    }
+
+    /// A run is over, and its job has not ended: it waits in that state, unless something else has become of it.
+    pub(super) fn wait_again(&mut self, id: Uuid, to: State, more: More) {
+        let job = self.job(id).clone();
+        let newer = self.line(&job.subject).into_iter().rfind(|other| other.seq > job.seq && replaces(other.kind, job.kind));
+        let newer = newer.map(|newer| newer.id);
+        let failure = more.failure.clone();
+        if let Some(why) = &job.cancel {
+            self.go(id, State::Cancelled, More { failure, ..More::reason(why) });
+        } else if job.expires_at.is_some_and(|time| time <= more.at.unwrap_or(self.now)) {
+            self.go(id, State::Dead, More { failure, ..More::reason("expired") });
+        } else if let Some(newer) = newer {
+            if failure.is_some() {
+                self.job(id).failure = failure;
+            }
+            self.supersede(id, newer);
+        } else {
+            self.go(id, to, more);
+        }
+        self.leave(id);
+    }
+
+    /// The job runs no more.
+    pub(super) fn leave(&mut self, id: Uuid) {
+        self.job(id).worker = None;
+    }
+
+    /// All that can be seen of the queue: parts and their texts.
+    pub(super) fn shown(&self, known: &[Uuid], lanes: &[Uuid]) -> BTreeMap<String, String> {
+        let mut shown = BTreeMap::new();
+        for state in State::ALL {
+            let mut inside: Vec<_> = self.jobs.values().filter(|job| job.state == state).collect();
+            inside.sort_by_key(|job| (job.at, job.id));
+            let inside: Vec<String> = inside.iter().map(|job| format!("{} {}", job.id, job.at)).collect();
+            shown.insert(format!("state {state}"), inside.join(" "));
+        }
+        for lane in lanes {
+            shown.insert(format!("lane {lane}"), self.lane_text(*lane));
+        }
+        shown.insert("paused".to_owned(), self.paused.iter().cloned().collect::<Vec<_>>().join(" "));
+        for id in known {
+            shown.insert(format!("job {id}"), self.jobs.get(id).map(Job::text).unwrap_or_default());
+        }
+        shown
+    }
+
+    fn lane_text(&self, lane: Uuid) -> String {
+        let mut parts = Vec::new();
+        if let Some(worker) = self.running(lane).find_map(|job| job.worker.as_ref()) {
+            parts.push(format!("owner={worker} busy={}", self.running(lane).count()));
+        }
+        let known = self.lanes.get(&lane);
+        if let Some(failures) = known.map(|known| known.failures).filter(|failures| *failures > 0) {
+            parts.push(format!("failures={failures}"));
+        }
+        if let Some(until) = known.map(|known| known.held_until).filter(|until| *until > self.now) {
+            parts.push(format!("held_until={until}"));
+        }
+        for state in State::ALL {
+            let count = self.jobs.values().filter(|job| job.lane == lane && job.state == state).count();
+            if count > 0 {
+                parts.push(format!("{state}={count}"));
+            }
+        }
+        parts.join(" ")
+    }
+}

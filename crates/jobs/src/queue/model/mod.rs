@@ -1,0 +1,122 @@
+//! The queue's scripts on a real `redis-server` beside a model in plain Rust: random operations on both, compared after
+//! every step. The operations of a case come from a number, and pick jobs by position, so that a case is repeated by
+//! its number alone and made shorter by leaving operations out: that is all that a library for such tests would do here.
+//!
+//! `MISSION_MODEL_CASES` says how many cases, `MISSION_MODEL_SEED` which one to repeat.
+
+mod calls;
+mod case;
+mod claims;
+mod events;
+mod job;
+mod machine;
+mod operations;
+#[path = "../../../tests/redis_server.rs"]
+#[expect(dead_code, reason = "the tests of the whole queue need more of it")]
+mod redis_server;
+mod regressions;
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use redis::Script;
+use tokio::runtime::{Builder, Runtime};
+
+use super::Keep;
+use super::connection::Connection;
+use super::scripts::Scripts;
+use crate::envelope::Envelope;
+use case::{Bench, Case};
+use machine::Limits;
+use operations::Operation;
+use redis_server::RedisServer;
+
+/// Time that goes on when the test says so.
+const CLOCK: &str = "local function now() return tonumber(redis.call('GET', KEYS[1] .. ':test-clock')) end\n";
+const DOCUMENT: &str = r#"{"version": 1, "kind": "cleanup",
+    "gateway": {"id": "00000000-0000-0000-0000-000000000001", "url": "ws://127.0.0.1:1", "workspace_root": "/srv"},
+    "agent": {"id": "00000000-0000-0000-0000-000000000002", "name": "Agent"}}"#;
+
+struct Harness {
+    runtime: Runtime,
+    bench: Bench,
+    _server: RedisServer,
+}
+
+impl Harness {
+    fn start() -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let server = runtime.block_on(RedisServer::start());
+        let bench = runtime.block_on(async {
+            let mut connection = server.connect().await;
+            for (name, value) in [("appendonly", "no"), ("save", "")] {
+                redis::cmd("CONFIG").arg("SET").arg(name).arg(value).exec_async(&mut connection).await.unwrap();
+            }
+            Bench {
+                scripts: Scripts::with_clock("test", Connection::open(&server.url()).unwrap(), CLOCK),
+                connection,
+                shown: Script::new(include_str!("shown.lua")),
+                envelope: Envelope::new(DOCUMENT.as_bytes()).unwrap(),
+            }
+        });
+        Self { runtime, bench, _server: server }
+    }
+
+    fn run(&mut self, limits: Limits, operations: &[Operation]) -> Result<(), String> {
+        self.runtime.block_on(async { Case::new(&mut self.bench, limits).await.run(operations).await })
+    }
+
+    /// The same failure, or another one, with as few operations as can be.
+    fn shrink(&mut self, limits: Limits, operations: &[Operation], error: String) -> (Vec<Operation>, String) {
+        let (mut operations, mut error) = (operations.to_vec(), error);
+        let mut size = operations.len() / 2;
+        while size > 0 {
+            let mut first = 0;
+            while first < operations.len() {
+                let mut fewer = operations.clone();
+                fewer.drain(first..(first + size).min(fewer.len()));
+                match self.run(limits, &fewer) {
+                    Err(again) => (operations, error) = (fewer, again),
+                    Ok(()) => first += size,
+                }
+            }
+            size /= 2;
+        }
+        (operations, error)
+    }
+}
+
+/// A case by its number.
+fn case(seed: u64) -> (Limits, Vec<Operation>) {
+    let mut rng = Rng::with_seed(seed);
+    let keep = if rng.u8(..3) == 0 {
+        Keep { age: Duration::from_secs(300), count: rng.u64(1..6) }
+    } else {
+        Keep { age: Duration::from_secs(7 * 24 * 3600), count: 10_000 }
+    };
+    (Limits { lane_concurrency: rng.usize(1..4), keep }, operations::random(&mut rng))
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a whole number"))
+}
+
+#[test]
+fn the_scripts_do_what_the_model_does() {
+    let mut harness = Harness::start();
+    let seeds: Vec<u64> = match number("MISSION_MODEL_SEED") {
+        Some(seed) => vec![seed],
+        None => {
+            let cases = number("MISSION_MODEL_CASES").unwrap_or(300);
+            (0..cases).map(|_| fastrand::u64(..1 << 48)).collect()
+        }
+    };
+    for seed in seeds {
+        let (limits, operations) = case(seed);
+        if let Err(error) = harness.run(limits, &operations) {
+            let (operations, error) = harness.shrink(limits, &operations, error);
+            let list = operations.iter().fold(String::new(), |list, operation| list + &format!("    {operation:?},\n"));
+            panic!("MISSION_MODEL_SEED={seed}, shortened: {limits:?}\n[\n{list}]\n{error}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What can be done to a queue, as plain data. Jobs and leases are picked by position, so that a list of operations from
+//! which some were left out still means something.
+
+use fastrand::Rng;
+use mission_core::Kind;
+
+use crate::queue::State;
+
+/// Workers, gateways, and agents of each gateway.
+pub(super) const WORKERS: u8 = 3;
+pub(super) const GATEWAYS: u8 = 3;
+const AGENTS: u8 = 3;
+/// Length of a lease.
+pub(super) const LEASE: u64 = 20_000;
+/// How long a job may be snoozed in a row.
+pub(super) const SNOOZE_LIMIT: u64 = 600_000;
+
+/// One operation. Times are in ms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Operation {
+    /// New jobs, in one call.
+    Enqueue(Vec<New>),
+    /// An envelope that was enqueued before.
+    EnqueueAgain { pick: u8 },
+    /// 0 jobs is a sweep. A worker that is asleep takes a token that wakes it first, if there is one.
+    Claim { worker: u8, wanted: u8 },
+    /// All leases of a worker, or only the one picked; also ones that it lost.
+    Renew { worker: u8, only: Option<u8>, stale: bool },
+    /// Ends of runs of one worker, in one call.
+    Ack { worker: u8, ends: Vec<End> },
+    /// A worker hands back the lease picked, or all.
+    Release { worker: u8, only: Option<u8> },
+    /// A worker forgets its leases.
+    Crash { worker: u8 },
+    /// A person does not want a job.
+    Cancel { pick: u8 },
+    /// A person wants a job at once. `fitting`: one whose state allows that.
+    Retry { pick: u8, force: bool, fitting: bool },
+    Pause { scope: u8 },
+    Resume { scope: u8 },
+    /// Time goes on.
+    Advance { ms: u64 },
+    /// Somebody sets the clock.
+    Jump { ms: i64 },
+    /// The time of a lease, with sweeps all along.
+    Lapse,
+}
+
+/// A new job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct New {
+    pub(super) kind: Kind,
+    pub(super) gateway: u8,
+    pub(super) agent: u8,
+    pub(super) delay: u64,
+    pub(super) priority: u8,
+    pub(super) expires_in: u64,
+    pub(super) key: Option<u8>,
+    pub(super) flags: &'static str,
+    pub(super) max_attempts: u32,
+}
+
+/// How a run ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) pick: u8,
+    pub(super) state: State,
+    pub(super) delay: u64,
+    pub(super) counts: bool,
+    pub(super) learnt: &'static str,
+    pub(super) leave_alone: u64,
+    pub(super) whose: Whose,
+}
+
+/// Which lease an ack is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// One of this worker's.
+    Own,
+    /// One that it held once.
+    Stale,
+    /// Another worker's.
+    Others,
+}
+
+/// What can be paused: everything, each kind, each gateway.
+#[expect(clippy::cast_possible_truncation, reason = "four kinds")]
+pub(super) const SCOPES: u8 = 1 + Kind::ALL.len() as u8 + GATEWAYS;
+
+const DELAYS: [u64; 6] = [0, 1, 500, 5_000, 60_000, 300_000];
+
+/// Random operations. What makes work is more frequent than what hinders it.
+pub(super) fn random(rng: &mut Rng) -> Vec<Operation> {
+    let count = rng.usize(5..60);
+    (0..count).map(|_| one(rng)).collect()
+}
+
+fn one(rng: &mut Rng) -> Operation {
+    let worker = rng.u8(..WORKERS);
+    let pick = rng.u8(..);
+    match rng.u8(..100) {
+        0..24 => Operation::Enqueue((0..few(rng)).map(|_| new(rng)).collect()),
+        24..26 => Operation::EnqueueAgain { pick },
+        26..48 => Operation::Claim { worker, wanted: rng.u8(..5) },
+        48..53 => Operation::Renew { worker, only: rng.bool().then_some(pick), stale: rng.u8(..4) == 0 },
+        53..71 => Operation::Ack { worker, ends: (0..few(rng)).map(|_| end(rng)).collect() },
+        71..73 => Operation::Release { worker, only: rng.bool().then_some(pick) },
+        73..75 => Operation::Crash { worker },
+        75..78 => Operation::Cancel { pick },
+        78..82 => Operation::Retry { pick, force: rng.bool(), fitting: rng.u8(..4) > 0 },
+        82..84 => Operation::Pause { scope: rng.u8(..SCOPES) },
+        84..88 => Operation::Resume { scope: rng.u8(..SCOPES) },
+        88..95 => Operation::Advance { ms: among(rng, &[1, 100, 1000, 5000, 10_000, 21_000, 61_000, 300_000]) },
+        95..97 => Operation::Jump { ms: among(rng, &[-600_000, -60_000, -5000, 60_000, 900_000]) },
+        _ => Operation::Lapse,
+    }
+}
+
+fn new(rng: &mut Rng) -> New {
+    New {
+        kind: among(rng, &Kind::ALL),
+        gateway: rng.u8(..GATEWAYS),
+        agent: rng.u8(..AGENTS),
+        delay: if rng.u8(..3) == 0 { among(rng, &DELAYS) } else { 0 },
+        priority: if rng.u8(..3) == 0 { rng.u8(..10) } else { 5 },
+        expires_in: if rng.u8(..6) == 0 { among(rng, &[1, 4_000, 30_000, 120_000]) } else { 0 },
+        key: (rng.u8(..8) == 0).then(|| rng.u8(..3)),
+        flags: among(rng, &["", "", "f", "r", "p", "frp"]),
+        max_attempts: if rng.u8(..4) == 0 { 2 } else { 12 },
+    }
+}
+
+/// Mostly as the workers end runs, now and then in a way that they have no use for.
+fn end(rng: &mut Rng) -> End {
+    let delay = among(rng, &DELAYS[1..]);
+    let (state, counts, learnt) = match rng.u8(..20) {
+        0..8 => (State::Done, true, "reached"),
+        8..11 => (State::Retrying, true, "unreachable"),
+        11 => (State::Retrying, true, "reached"),
+        12 | 13 => (State::Snoozed, false, "busy"),
+        14..17 => (State::Blocked, false, among(rng, &["blocked", "blocked", ""])),
+        17 => (State::Dead, true, among(rng, &["reached", "", "unreachable"])),
+        18 => (State::Cancelled, true, ""),
+        _ => {
+            let states = [State::Done, State::Retrying, State::Snoozed, State::Blocked, State::Dead, State::Cancelled];
+            (among(rng, &states), rng.bool(), among(rng, &["reached", "blocked", "busy", "unreachable", ""]))
+        }
+    };
+    let whose = match rng.u8(..16) {
+        0 => Whose::Stale,
+        1 => Whose::Others,
+        _ => Whose::Own,
+    };
+    let delay = if state.is_waiting() { delay } else { 0 };
+    End { pick: rng.u8(..), state, delay, counts, learnt, leave_alone: among(rng, &DELAYS[1..]), whose }
+}
+
+/// 1 to 4, mostly 1.
+fn few(rng: &mut Rng) -> u8 {
+    if rng.bool() { 1 } else { rng.u8(1..5) }
+}
+
+fn among<T: Copy>(rng: &mut Rng, values: &[T]) -> T {
+    values[rng.usize(..values.len())]
+}

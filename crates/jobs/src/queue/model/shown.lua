@@ -1,0 +1,63 @@
+-- What of a queue has changed since this was last asked. KEYS 1 prefix; ARGV states, '', lanes, '', ids of jobs.
+-- Returns names and texts of the changed parts, flat, then the events since then.
+local changed = {}
+local function show(part, text)
+  if redis.call('HGET', KEYS[1] .. ':test-shown', part) == text then return end
+  redis.call('HSET', KEYS[1] .. ':test-shown', part, text)
+  changed[#changed + 1] = part
+  changed[#changed + 1] = text
+end
+
+local now = redis.call('GET', KEYS[1] .. ':test-clock')
+local lists = { {}, {}, {} }
+local list = 1
+for _, arg in ipairs(ARGV) do
+  if arg == '' then list = list + 1 else table.insert(lists[list], arg) end
+end
+local states, lanes, ids = unpack(lists)
+
+for _, state in ipairs(states) do
+  local jobs = redis.call('ZRANGE', KEYS[1] .. ':state:' .. state, 0, -1, 'WITHSCORES')
+  show('state ' .. state, table.concat(jobs, ' '))
+end
+for _, lane in ipairs(lanes) do
+  local key, parts = KEYS[1] .. ':gateway:' .. lane, {}
+  for _, name in ipairs({ 'owner', 'busy', 'failures', 'held_until' }) do
+    local value = redis.call('HGET', key, name)
+    -- A hold that is over may be forgotten any time.
+    if name == 'held_until' and tonumber(value or 0) <= tonumber(now) then value = '' end
+    if value and value ~= '' and value ~= '0' then parts[#parts + 1] = name .. '=' .. value end
+  end
+  for _, state in ipairs(states) do
+    local value = redis.call('HGET', key, 'n:' .. state)
+    if value and value ~= '0' then parts[#parts + 1] = state .. '=' .. value end
+  end
+  show('lane ' .. lane, table.concat(parts, ' '))
+end
+local paused = redis.call('HKEYS', KEYS[1] .. ':paused')
+table.sort(paused)
+show('paused', table.concat(paused, ' '))
+
+local FIELDS = { 'state', 'kind', 'lane', 'subject', 'attempts', 'max_attempts', 'runs', 'lost', 'enqueued_at', 'next_at',
+  'started_at', 'finished_at', 'snoozed_since', 'worker', 'reason', 'superseded_by', 'priority', 'expires_at', 'inherited',
+  'cancel', 'idempotency_key', 'timeline', 'failure' }
+for _, id in ipairs(ids) do
+  local values, lines = redis.call('HMGET', KEYS[1] .. ':job:' .. id, unpack(FIELDS)), {}
+  for i, name in ipairs(FIELDS) do
+    local value = values[i]
+    if name == 'lost' and value == '0' then value = '' end
+    if name == 'failure' and value then value = cjson.decode(value).code end
+    if value and value ~= '' then lines[#lines + 1] = name .. '=' .. value .. '\n' end
+  end
+  for _, json in ipairs(redis.call('LRANGE', KEYS[1] .. ':history:' .. id, 0, -1)) do
+    local run = cjson.decode(json)
+    lines[#lines + 1] = string.format('run %.0f %s %.0f %.0f %s\n', run.number, run.worker, run.started_at_ms,
+      run.ended_at_ms, run.result.outcome)
+  end
+  show('job ' .. id, table.concat(lines))
+end
+
+local events = {}
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1] .. ':events', '-', '+')) do events[#events + 1] = entry[2][2] end
+redis.call('XTRIM', KEYS[1] .. ':events', 'MAXLEN', 0)
+return { changed, events }
