@@ -64,7 +64,7 @@ local function settle(i)
   local more = { at = NOW + delay, failure = failure ~= '' and failure or nil }
   if to == 'snoozed' then
     set(job, 'snoozed_since', tonumber(job.snoozed_since) or NOW)
-    if NOW + delay - job.snoozed_since > snooze_limit then to, more.at, reason = 'dead', NOW, 'snooze_deadline' end
+    if NOW + delay - job.snoozed_since > snooze_limit and not job.cancel then to, more.at, reason = 'dead', NOW, 'snooze_deadline' end
   else
     drop(job, 'snoozed_since')
   end

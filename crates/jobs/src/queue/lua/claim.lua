@@ -68,7 +68,7 @@ local function lose(job)
   meter(job, 'lost')
   set(job, 'lost', lost)
   drop(job, 'token')
-  if last then
+  if last and not job.cancel then
     go(job, 'dead', { reason = last, failure = cjson.encode(failure) })
   else
     wait_again(job, 'ready', { failure = cjson.encode(failure) })
@@ -98,6 +98,8 @@ end
 local function release_lanes()
   for _, lane in ipairs(due(K.held)) do
     redis.call('ZREM', K.held, lane)
+    -- A clock that is set back must not make it count again.
+    note_gateway(lane, 'held_until', 0)
     if redis.call('EXISTS', K.lane .. lane) == 1 then offer_lane(lane) end
   end
 end

@@ -295,6 +295,12 @@ impl<'a> Case<'a> {
             }
             self.compare().await?;
             if self.model.jobs.values().all(|job| job.state.is_terminal()) {
+                // Until no lane is left alone any more.
+                self.set_clock(self.model.now + 3_600_000).await;
+                for worker in 0..WORKERS {
+                    self.claim(worker, 1).await?;
+                }
+                self.compare().await?;
                 return self.check_nothing_is_left().await;
             }
             // Small steps, so that the time counts as one in which somebody looks; large ones when nobody runs anything.

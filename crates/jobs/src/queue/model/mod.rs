@@ -82,7 +82,21 @@ impl Harness {
             }
             size /= 2;
         }
+        while let Some((smaller, again)) = self.shrink_one(limits, &operations) {
+            (operations, error) = (smaller, again);
+        }
         (operations, error)
+    }
+
+    fn shrink_one(&mut self, limits: Limits, operations: &[Operation]) -> Option<(Vec<Operation>, String)> {
+        let candidates = operations.iter().enumerate().flat_map(|(place, operation)| {
+            operation.smaller().into_iter().map(move |smaller| {
+                let mut operations = operations.to_vec();
+                operations[place] = smaller;
+                operations
+            })
+        });
+        candidates.into_iter().find_map(|fewer| self.run(limits, &fewer).err().map(|error| (fewer, error)))
     }
 }
 

@@ -89,6 +89,47 @@ pub(super) const SCOPES: u8 = 1 + Kind::ALL.len() as u8 + GATEWAYS;
 
 const DELAYS: [u64; 6] = [0, 1, 500, 5_000, 60_000, 300_000];
 
+impl Operation {
+    /// Operations like this one with something left out.
+    pub(super) fn smaller(&self) -> Vec<Self> {
+        match self {
+            Self::Enqueue(jobs) => without_one(jobs).map(Self::Enqueue).chain(plainer(jobs).map(Self::Enqueue)).collect(),
+            Self::Ack { worker, ends } => {
+                without_one(ends).map(|ends| Self::Ack { worker: *worker, ends }).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn without_one<T: Clone>(all: &[T]) -> impl Iterator<Item = Vec<T>> {
+    let some = if all.len() > 1 { all.len() } else { 0 };
+    (0..some).map(|left_out| {
+        let mut fewer = all.to_vec();
+        fewer.remove(left_out);
+        fewer
+    })
+}
+
+/// The same jobs with one thing less that is special about one of them.
+fn plainer(jobs: &[New]) -> impl Iterator<Item = Vec<New>> {
+    let plain: [fn(&mut New); 6] = [
+        |new| new.delay = 0,
+        |new| new.priority = 5,
+        |new| new.expires_in = 0,
+        |new| new.key = None,
+        |new| new.flags = "",
+        |new| new.max_attempts = 12,
+    ];
+    let places = (0..jobs.len()).flat_map(move |place| plain.map(|plain| (place, plain)));
+    let changed = places.map(|(place, plain)| {
+        let mut jobs = jobs.to_vec();
+        plain(&mut jobs[place]);
+        jobs
+    });
+    changed.filter(move |changed| changed != jobs)
+}
+
 /// Random operations. What makes work is more frequent than what hinders it.
 pub(super) fn random(rng: &mut Rng) -> Vec<Operation> {
     let count = rng.usize(5..60);
