@@ -26,8 +26,9 @@ const NAMES: &[(&str, &str)] = &[
     ("latest", "latest:"),
     // ZSET per lane: its subjects whose first job can run now, by rank of that job.
     ("lane", "lane:"),
-    // HASH per lane: what is known of the gateway: owner, busy (running jobs), failures in a row, held_until,
-    // reached_at, failed_at, failure (JSON), and as `n:<state>` how many jobs are in each state.
+    // HASH per lane: what is known of the gateway: owner, busy (running jobs), merging (those of them that merge),
+    // failures in a row, held_until, reached_at, failed_at, failure (JSON), and as `n:<state>` how many jobs are in each
+    // state.
     // ZSET: all lanes, by when a job last came for them.
     ("gateway", "gateway:"),
     ("gateways", "gateways"),

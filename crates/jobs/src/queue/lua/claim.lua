@@ -162,6 +162,7 @@ local function take(job, leader)
   go(job, 'running', { at = NOW + lease })
   note_gateway(job.lane, 'owner', worker)
   note_gateway(job.lane, 'busy', known.busy + 1)
+  if MERGES[job.kind] then note_gateway(job.lane, 'merging', known.merging + 1) end
   local key = K.job .. job.id
   local small = redis.call('HSTRLEN', key, 'payload') <= MAX_PAYLOAD
   local gone = MERGES[job.kind]

@@ -51,9 +51,9 @@ local lanes = {}
 -- What the queue knows of a gateway.
 local function gateway(lane)
   if lanes[lane] then return lanes[lane] end
-  local values = redis.call('HMGET', K.gateway .. lane, 'owner', 'busy', 'failures', 'held_until')
+  local values = redis.call('HMGET', K.gateway .. lane, 'owner', 'busy', 'failures', 'held_until', 'merging')
   local known = { owner = values[1] or '', busy = tonumber(values[2]) or 0, failures = tonumber(values[3]) or 0,
-    held_until = tonumber(values[4]) or 0, sets = {} }
+    held_until = tonumber(values[4]) or 0, merging = tonumber(values[5]) or 0, sets = {} }
   lanes[lane] = known
   return known
 end
@@ -204,7 +204,9 @@ local function offer(lane, subject)
   local id = redis.call('ZRANGE', K.subject .. subject, 0, 0)[1]
   if not id then return end
   local head = read(id)
-  if head and head.state == 'ready' then
+  -- Of jobs that merge, an older one can become ready, or be so again, while newer ones run: it waits for them.
+  local waits = head and MERGES[head.kind] and gateway(lane).merging > 0
+  if head and head.state == 'ready' and not waits then
     redis.call('ZADD', K.lane .. lane, text(head.rank), subject)
     offer_lane(lane)
   else
@@ -286,6 +288,7 @@ local function leave(job)
   drop(job, 'worker')
   drop(job, 'lane_failures')
   note_gateway(job.lane, 'busy', math.max(known.busy - 1, 0))
+  if MERGES[job.kind] then note_gateway(job.lane, 'merging', math.max(known.merging - 1, 0)) end
   if known.busy == 0 and known.owner ~= '' then
     redis.call('ZREM', K.own .. known.owner, job.lane)
     note_gateway(job.lane, 'owner', '')
