@@ -160,7 +160,10 @@ impl Model {
 
     /// Returns what the call answers.
     pub(super) fn cancel(&mut self, id: Uuid, by: &str, why: &str) -> (&'static str, String) {
-        let Some(job) = self.jobs.get_mut(&id) else { return ("missing", String::new()) };
+        if !self.jobs.contains_key(&id) {
+            return ("missing", String::new());
+        }
+        let job = self.job(id);
         let from = job.state;
         let why = format!("cancelled by {by}: {why}");
         match from {
@@ -173,16 +176,20 @@ impl Model {
 
     /// Returns what the call answers.
     pub(super) fn retry(&mut self, id: Uuid, force: bool, by: &str) -> (&'static str, String) {
-        let Some(job) = self.jobs.get_mut(&id) else { return ("missing", String::new()) };
+        if !self.jobs.contains_key(&id) {
+            return ("missing", String::new());
+        }
+        let (job, latest) = (self.jobs[&id].clone(), &self.latest);
         let from = job.state;
         let dead = from == State::Dead;
         if !dead && !matches!(from, State::Retrying | State::Snoozed | State::Blocked) {
             return ("refused", from.to_string());
         }
-        let (lane, subject) = (job.lane, job.subject.clone());
-        if dead && self.latest.get(&subject).is_some_and(|latest| *latest > job.seq) && !force {
+        let (lane, subject) = (job.lane, job.subject);
+        if dead && latest.get(&subject).is_some_and(|latest| *latest > job.seq) && !force {
             return ("outdated", from.to_string());
         }
+        let job = self.job(id);
         job.attempts = 0;
         job.lost = 0;
         job.freed = false;
@@ -218,6 +225,7 @@ impl Job {
     pub(super) fn new(id: Uuid, lane: Uuid, subject: String, new: &New) -> Self {
         Self {
             id,
+            name: id.to_string(),
             kind: new.kind,
             lane,
             subject,

@@ -94,6 +94,7 @@ impl Model {
         let old = if excess > 0 { excess } else { inside.partition_point(|(at, _)| at + age <= self.now) };
         for (_, id) in &inside[..old] {
             self.jobs.remove(id);
+            self.touched.insert(*id);
         }
     }
 
@@ -214,12 +215,17 @@ impl Model {
         if expected == got { Ok(()) } else { Err(format!("claimed {got:?}, not {expected:?}")) }
     }
 
-    /// A worker with a free place must not sleep past the time when there is something to do.
-    fn check_wait(&self, batch: &Batch) -> Result<(), String> {
+    /// When the next thing happens by itself.
+    pub(super) fn next(&self) -> Option<u64> {
         let expiries = self.jobs.values().filter(|job| job.waits()).filter_map(|job| job.expires_at);
         let dues = self.jobs.values().filter(|job| job.state.is_waiting()).map(|job| job.at);
-        let next = expiries.chain(dues).chain(self.lanes.values().map(|lane| lane.held_until).filter(|time| *time > 0)).min();
-        let Some(next) = next else { return Ok(()) };
+        let holds = self.lanes.values().map(|lane| lane.held_until).filter(|time| *time > 0);
+        expiries.chain(dues).chain(holds).min()
+    }
+
+    /// A worker with a free place must not sleep past the time when there is something to do.
+    fn check_wait(&self, batch: &Batch) -> Result<(), String> {
+        let Some(next) = self.next() else { return Ok(()) };
         let wait = next.saturating_sub(self.now);
         let told = batch.next_due.map(|time| u64::try_from(time.as_millis()).unwrap());
         if told.is_some_and(|told| told <= wait) { Ok(()) } else { Err(format!("told to wait {told:?} ms, not {wait}")) }

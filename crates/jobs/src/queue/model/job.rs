@@ -13,6 +13,8 @@ pub(super) type Time = u64;
 #[derive(Debug, Clone)]
 pub(super) struct Job {
     pub(super) id: Uuid,
+    /// The id as text.
+    pub(super) name: String,
     pub(super) kind: Kind,
     pub(super) lane: Uuid,
     pub(super) subject: String,

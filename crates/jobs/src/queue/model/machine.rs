@@ -29,6 +29,8 @@ pub(super) struct Model {
     pub(super) events: Vec<(String, String)>,
     /// What jobs replaced in this call.
     pub(super) replaced: BTreeMap<Uuid, Vec<Uuid>>,
+    /// Jobs that may have changed since the last comparison.
+    pub(super) touched: BTreeSet<Uuid>,
     last_number: u64,
 }
 
@@ -86,6 +88,7 @@ impl Model {
             calm_until: 0,
             events: Vec::new(),
             replaced: BTreeMap::new(),
+            touched: BTreeSet::new(),
             last_number: 0,
         }
     }
@@ -97,6 +100,7 @@ impl Model {
     }
 
     pub(super) fn job(&mut self, id: Uuid) -> &mut Job {
+        self.touched.insert(id);
         self.jobs.get_mut(&id).expect("a job that the model knows")
     }
 
@@ -119,7 +123,7 @@ impl Model {
     /// Takes a job to another state.
     pub(super) fn go(&mut self, id: Uuid, to: State, more: More) {
         let now = self.now;
-        let job = self.jobs.get_mut(&id).expect("a job that the model knows");
+        let job = self.job(id);
         let from = job.state;
         assert!(from.next().contains(&to), "the model took a job from {from} to {to}");
         job.state = to;
@@ -128,7 +132,7 @@ impl Model {
 
     /// What follows from a job's having got into its state.
     pub(super) fn entered(&mut self, id: Uuid, from: Option<State>, now: Time, more: More) {
-        let job = self.jobs.get_mut(&id).expect("a job that the model knows");
+        let job = self.job(id);
         job.at = more.at.unwrap_or(now);
         job.freeable = false;
         job.enter(now);
@@ -221,22 +225,17 @@ impl Model {
         self.job(id).worker = None;
     }
 
-    /// All that can be seen of the queue: parts and their texts.
-    pub(super) fn shown(&self, known: &[Uuid], lanes: &[Uuid]) -> BTreeMap<String, String> {
+    /// What can be seen of the queue as a whole: parts and their texts.
+    pub(super) fn shown(&self, lanes: &[Uuid]) -> BTreeMap<String, String> {
         let mut shown = BTreeMap::new();
         for state in State::ALL {
             let mut inside: Vec<_> = self.jobs.values().filter(|job| job.state == state).collect();
             inside.sort_by_key(|job| (job.at, job.id));
-            let inside: Vec<String> = inside.iter().map(|job| format!("{} {}", job.id, job.at)).collect();
+            let inside: Vec<String> = inside.iter().map(|job| format!("{} {}", job.name, job.at)).collect();
             shown.insert(format!("state {state}"), inside.join(" "));
         }
-        for lane in lanes {
-            shown.insert(format!("lane {lane}"), self.lane_text(*lane));
-        }
+        shown.extend(lanes.iter().map(|lane| (format!("lane {lane}"), self.lane_text(*lane))));
         shown.insert("paused".to_owned(), self.paused.iter().cloned().collect::<Vec<_>>().join(" "));
-        for id in known {
-            shown.insert(format!("job {id}"), self.jobs.get(id).map(Job::text).unwrap_or_default());
-        }
         shown
     }
 
@@ -255,7 +254,7 @@ impl Model {
         for state in State::ALL {
             let count = self.jobs.values().filter(|job| job.lane == lane && job.state == state).count();
             if count > 0 {
-                parts.push(format!("{state}={count}"));
+                parts.push(format!("n:{state}={count}"));
             }
         }
         parts.join(" ")

@@ -1,11 +1,11 @@
 -- What of a queue has changed since this was last asked. KEYS 1 prefix; ARGV states, '', lanes, '', ids of jobs.
 -- Returns names and texts of the changed parts, flat, then the events since then.
 local changed = {}
-local function show(part, text)
+local function show(part, text, rest)
   if redis.call('HGET', KEYS[1] .. ':test-shown', part) == text then return end
   redis.call('HSET', KEYS[1] .. ':test-shown', part, text)
   changed[#changed + 1] = part
-  changed[#changed + 1] = text
+  changed[#changed + 1] = text .. (rest and rest() or '')
 end
 
 local now = redis.call('GET', KEYS[1] .. ':test-clock')
@@ -20,17 +20,14 @@ for _, state in ipairs(states) do
   local jobs = redis.call('ZRANGE', KEYS[1] .. ':state:' .. state, 0, -1, 'WITHSCORES')
   show('state ' .. state, table.concat(jobs, ' '))
 end
+local of_lane = { 'owner', 'busy', 'failures', 'held_until' }
+for _, state in ipairs(states) do of_lane[#of_lane + 1] = 'n:' .. state end
 for _, lane in ipairs(lanes) do
-  local key, parts = KEYS[1] .. ':gateway:' .. lane, {}
-  for _, name in ipairs({ 'owner', 'busy', 'failures', 'held_until' }) do
-    local value = redis.call('HGET', key, name)
+  local parts = {}
+  for i, value in ipairs(redis.call('HMGET', KEYS[1] .. ':gateway:' .. lane, unpack(of_lane))) do
     -- A hold that is over may be forgotten any time.
-    if name == 'held_until' and tonumber(value or 0) <= tonumber(now) then value = '' end
-    if value and value ~= '' and value ~= '0' then parts[#parts + 1] = name .. '=' .. value end
-  end
-  for _, state in ipairs(states) do
-    local value = redis.call('HGET', key, 'n:' .. state)
-    if value and value ~= '0' then parts[#parts + 1] = state .. '=' .. value end
+    local over = of_lane[i] == 'held_until' and tonumber(value or 0) <= tonumber(now)
+    if value and value ~= '' and value ~= '0' and not over then parts[#parts + 1] = of_lane[i] .. '=' .. value end
   end
   show('lane ' .. lane, table.concat(parts, ' '))
 end
@@ -49,12 +46,15 @@ for _, id in ipairs(ids) do
     if name == 'failure' and value then value = cjson.decode(value).code end
     if value and value ~= '' then lines[#lines + 1] = name .. '=' .. value .. '\n' end
   end
-  for _, json in ipairs(redis.call('LRANGE', KEYS[1] .. ':history:' .. id, 0, -1)) do
-    local run = cjson.decode(json)
-    lines[#lines + 1] = string.format('run %.0f %s %.0f %.0f %s\n', run.number, run.worker, run.started_at_ms,
-      run.ended_at_ms, run.result.outcome)
-  end
-  show('job ' .. id, table.concat(lines))
+  show('job ' .. id, table.concat(lines), function()
+    local runs = {}
+    for _, json in ipairs(redis.call('LRANGE', KEYS[1] .. ':history:' .. id, 0, -1)) do
+      local run = cjson.decode(json)
+      runs[#runs + 1] = string.format('run %.0f %s %.0f %.0f %s\n', run.number, run.worker, run.started_at_ms,
+        run.ended_at_ms, run.result.outcome)
+    end
+    return table.concat(runs)
+  end)
 end
 
 local events = {}
