@@ -11,6 +11,7 @@ use super::events;
 use super::job::Job;
 use super::machine::{Limits, Model};
 use super::operations::{End, GATEWAYS, LEASE, New, Operation, SCOPES, SNOOZE_LIMIT, WORKERS, Whose};
+use super::sleepers::{Sleepers, name};
 use crate::envelope::Envelope;
 use crate::queue::scripts::{Ack, Acked, Lease, Scripts};
 use crate::queue::{Scope, Settings, State};
@@ -41,6 +42,9 @@ pub(super) struct Case<'a> {
     /// Per worker: leases that it holds for all it knows, and others that it has held.
     held: Vec<Vec<(Uuid, u64)>>,
     former: Vec<Vec<(Uuid, u64)>>,
+    sleepers: Sleepers,
+    /// The latest that the clock has ever been.
+    latest: u64,
 }
 
 impl<'a> Case<'a> {
@@ -62,6 +66,8 @@ impl<'a> Case<'a> {
             ids: Vec::new(),
             held: empty.clone(),
             former: empty,
+            sleepers: Sleepers::default(),
+            latest: BEGIN,
         };
         redis::cmd("FLUSHALL").exec_async(&mut case.bench.connection).await.unwrap();
         case.set_clock(BEGIN).await;
@@ -92,6 +98,7 @@ impl<'a> Case<'a> {
             Operation::Crash { worker } => {
                 let lost = std::mem::take(&mut self.held[usize::from(*worker)]);
                 self.former[usize::from(*worker)].extend(lost);
+                self.sleepers.rouse(*worker);
                 return Ok(());
             }
             Operation::Cancel { pick } => {
@@ -105,7 +112,7 @@ impl<'a> Case<'a> {
             Operation::Resume { scope } => self.pause(false, *scope).await?,
             // No script has run, so there is nothing to compare.
             Operation::Advance { ms } => {
-                self.set_clock(self.model.now + ms).await;
+                self.advance(*ms).await;
                 return Ok(());
             }
             Operation::Jump { ms } => {
@@ -114,7 +121,7 @@ impl<'a> Case<'a> {
             }
             Operation::Lapse => {
                 for _ in 0..6 {
-                    self.set_clock(self.model.now + LEASE / 4).await;
+                    self.advance(LEASE / 4).await;
                     self.claim(0, 0).await?;
                 }
             }
@@ -122,8 +129,14 @@ impl<'a> Case<'a> {
         self.compare().await
     }
 
+    async fn advance(&mut self, ms: u64) {
+        self.sleepers.pass(ms);
+        self.set_clock(self.model.now + ms).await;
+    }
+
     async fn set_clock(&mut self, now: u64) {
         self.model.now = now;
+        self.latest = self.latest.max(now);
         let key = format!("{}:test-clock", self.bench.scripts.keys.prefix());
         redis::cmd("SET").arg(key).arg(now).exec_async(&mut self.bench.connection).await.unwrap();
     }
@@ -177,9 +190,22 @@ impl<'a> Case<'a> {
 
     async fn claim(&mut self, worker: u8, wanted: usize) -> Result<(), String> {
         let name = name(worker);
+        if wanted > 0 && self.sleepers.sleeps(worker) {
+            // As BLPOP would.
+            let keys = &self.bench.scripts.keys;
+            let mut pop = redis::cmd("LMPOP");
+            pop.arg(2).arg(keys.wake_one(&name)).arg(keys.wake_any()).arg("LEFT");
+            pop.exec_async(&mut self.bench.connection).await.unwrap();
+        }
         let batch = self.bench.scripts.claim(&name, wanted, &self.settings).await.map_err(text)?;
         self.model.look_around();
-        self.model.take(&name, wanted, &batch)?;
+        let runs = self.model.take(&name, wanted, &batch)?;
+        if runs < wanted {
+            let wait = batch.next_due.map(|wait| u64::try_from(wait.as_millis()).unwrap());
+            self.sleepers.sleep(worker, wait);
+        } else if wanted > 0 {
+            self.sleepers.rouse(worker);
+        }
         let leases = batch.jobs.iter().map(|job| (job.id.parse().unwrap(), job.token));
         self.held[usize::from(worker)].extend(leases);
         Ok(())
@@ -284,11 +310,14 @@ impl<'a> Case<'a> {
         let mut expected = std::mem::take(&mut self.model.events);
         told.sort_by(|(a, _), (b, _)| a.cmp(b));
         expected.sort_by(|(a, _), (b, _)| a.cmp(b));
-        same("events", &told, &expected)
+        same("events", &told, &expected)?;
+        self.sleepers.check(&self.model, self.shown.get("wakes").map(String::as_str).unwrap_or_default())
     }
 
     /// Everything that is left gets done, in bounded time, and leaves nothing behind but what is kept on purpose.
     async fn finish(&mut self) -> Result<(), String> {
+        // A clock that was set back is set right, or everything would take longer by as much.
+        self.set_clock(self.latest).await;
         for scope in 0..SCOPES {
             self.pause(false, scope).await?;
         }
@@ -311,7 +340,7 @@ impl<'a> Case<'a> {
             self.compare().await?;
             if self.model.jobs.values().all(|job| job.state.is_terminal()) {
                 // Until no lane is left alone any more.
-                self.set_clock(self.model.now + 3_600_000).await;
+                self.advance(3_600_000).await;
                 for worker in 0..WORKERS {
                     self.claim(worker, 1).await?;
                 }
@@ -321,7 +350,7 @@ impl<'a> Case<'a> {
             // Small steps while something runs, so that leases are taken back.
             let runs = self.model.jobs.values().any(|job| job.state == State::Running);
             let next = self.model.next().unwrap_or_default().max(self.model.now + 1);
-            self.set_clock(if runs { self.model.now + LEASE / 4 } else { next }).await;
+            self.advance(if runs { LEASE / 4 } else { next - self.model.now }).await;
         }
         Err("it does not come to an end".to_owned())
     }
@@ -345,10 +374,6 @@ impl<'a> Case<'a> {
 
 fn gateway(number: u8) -> Uuid {
     Uuid::from_u128(0x10 + u128::from(number))
-}
-
-fn name(worker: u8) -> String {
-    format!("worker-{worker}")
 }
 
 fn picked<T>(from: &[T], pick: u8) -> Option<&T> {

@@ -121,8 +121,8 @@ impl Model {
             && self.running(lane).all(|job| job.worker.as_deref() == Some(worker))
     }
 
-    /// Checks what a claim gave, and takes it over.
-    pub(super) fn take(&mut self, worker: &str, wanted: usize, batch: &Batch) -> Result<(), String> {
+    /// Checks what a claim gave, and takes it over. Returns how many runs that is.
+    pub(super) fn take(&mut self, worker: &str, wanted: usize, batch: &Batch) -> Result<usize, String> {
         let mut runs = 0;
         let mut jobs = batch.jobs.iter().peekable();
         while let Some(first) = jobs.next() {
@@ -148,7 +148,7 @@ impl Model {
             }
             self.check_wait(batch)?;
         }
-        Ok(())
+        Ok(runs)
     }
 
     /// The first of its line, and the best of its lane.

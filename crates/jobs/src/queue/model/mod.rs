@@ -15,6 +15,7 @@ mod operations;
 #[expect(dead_code, reason = "the tests of the whole queue need more of it")]
 mod redis_server;
 mod regressions;
+mod sleepers;
 
 use std::time::Duration;
 
@@ -133,6 +134,4 @@ fn the_scripts_do_what_the_model_does() {
             panic!("MISSION_MODEL_SEED={seed}, shortened: {limits:?}\n[\n{list}]\n{error}");
         }
     }
-    let stats: String = harness.runtime.block_on(redis::cmd("INFO").arg("all").query_async(&mut harness.bench.connection)).unwrap();
-    for line in stats.lines().filter(|l| l.contains("cpu") || l.contains("cmdstat_eval") || l.contains("total_commands") || l.contains("flushall")) { println!("{line}"); }
 }

@@ -35,6 +35,10 @@ local paused = redis.call('HKEYS', KEYS[1] .. ':paused')
 table.sort(paused)
 show('paused', table.concat(paused, ' '))
 
+local wakes = {}
+for _, key in ipairs(redis.call('KEYS', KEYS[1] .. ':wake*')) do wakes[#wakes + 1] = key:sub(#KEYS[1] + 2) end
+show('wakes', table.concat(wakes, ' '))
+
 local FIELDS = { 'state', 'kind', 'lane', 'subject', 'attempts', 'max_attempts', 'runs', 'lost', 'enqueued_at', 'next_at',
   'started_at', 'finished_at', 'snoozed_since', 'worker', 'reason', 'superseded_by', 'priority', 'expires_at', 'inherited',
   'cancel', 'idempotency_key', 'timeline', 'failure' }

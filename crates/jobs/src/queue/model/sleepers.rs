@@ -1,0 +1,58 @@
+//! Workers that sleep because there was nothing for them, and whether they would be woken.
+
+use std::collections::BTreeMap;
+
+use super::machine::Model;
+use super::operations::WORKERS;
+
+/// Until when each worker sleeps at most, if it does, in ms that have really passed.
+#[derive(Debug, Default)]
+pub(super) struct Sleepers {
+    /// What a clock would say that nobody sets.
+    passed: u64,
+    until: BTreeMap<u8, u64>,
+}
+
+impl Sleepers {
+    pub(super) fn pass(&mut self, ms: u64) {
+        self.passed += ms;
+    }
+
+    pub(super) fn sleeps(&self, worker: u8) -> bool {
+        self.until.contains_key(&worker)
+    }
+
+    /// It found nothing more to do, and was told how long that may last.
+    pub(super) fn sleep(&mut self, worker: u8, wait: Option<u64>) {
+        self.until.insert(worker, wait.map_or(u64::MAX, |wait| self.passed + wait));
+    }
+
+    pub(super) fn rouse(&mut self, worker: u8) {
+        self.until.remove(&worker);
+    }
+
+    /// Whatever a worker that sleeps could be given, it is woken for; a free lane's jobs by a token for anybody, or by one
+    /// for another that sleeps, because who is woken looks at everything.
+    pub(super) fn check(&self, model: &Model, wakes: &str) -> Result<(), String> {
+        let woken = |name: &str| wakes.split(' ').any(|wake| wake == name);
+        let asleep = || (0..WORKERS).filter(|worker| self.until.get(worker).is_some_and(|until| *until > self.passed));
+        let anybody = woken("wake") || asleep().any(|worker| woken(&format!("wake:{}", name(worker))));
+        for worker in asleep() {
+            let name = name(worker);
+            for job in model.claimable(&name) {
+                // Holds that are over come to light when somebody looks.
+                let held = model.lanes.get(&job.lane).is_some_and(|lane| lane.held_until > 0);
+                let owned = model.running(job.lane).next().is_some();
+                if !held && !(if owned { woken(&format!("wake:{name}")) } else { anybody }) {
+                    return Err(format!("{name} sleeps, and could be given {}; tokens: {wakes}", job.id));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a worker is called.
+pub(super) fn name(worker: u8) -> String {
+    format!("worker-{worker}")
+}
