@@ -278,6 +278,8 @@ local function wait_again(job, to, more)
   elseif newer then
     supersede(job, newer)
   else
+    -- `expire` may have struck it off while it ran, by a clock that has been set back since.
+    if job.expires_at then redis.call('ZADD', K.expiry, job.expires_at, job.id) end
     go(job, to, more)
   end
 end

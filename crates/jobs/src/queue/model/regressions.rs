@@ -1,1 +1,117 @@
-//! Cases that failed once.
+//! Cases that failed once, as short as they could be made.
+
+use std::time::Duration;
+
+use mission_core::Kind;
+
+use super::Harness;
+use super::machine::Limits;
+use super::operations::{End, New, Operation, Whose};
+use crate::queue::{Keep, State};
+
+fn check(operations: &[Operation]) {
+    let keep = Keep { age: Duration::from_secs(3600), count: 1000 };
+    Harness::start().run(Limits { lane_concurrency: 2, keep }, operations).unwrap();
+}
+
+/// Of agent 0 of gateway 0, at once, without anything special.
+fn new(kind: Kind) -> New {
+    New { kind, gateway: 0, agent: 0, delay: 0, priority: 5, expires_in: 0, key: None, flags: "", max_attempts: 12 }
+}
+
+fn enqueue(job: New) -> Operation {
+    Operation::Enqueue(vec![job])
+}
+
+fn claim(wanted: u8) -> Operation {
+    Operation::Claim { worker: 0, wanted }
+}
+
+/// The end of the worker's first run.
+fn end(state: State, delay: u64, learnt: &'static str) -> Operation {
+    let counts = !matches!(state, State::Snoozed | State::Blocked);
+    let end = End { pick: 0, state, delay, counts, learnt, leave_alone: 500, whose: Whose::Own };
+    Operation::Ack { worker: 0, ends: vec![end] }
+}
+
+#[test]
+fn a_job_that_expires_before_it_is_due_replaces_nothing() {
+    check(&[
+        enqueue(new(Kind::Provision)),
+        Operation::Pause { scope: 0 },
+        enqueue(New { delay: 500, expires_in: 1, ..new(Kind::Provision) }),
+        Operation::Advance { ms: 1000 },
+        claim(0),
+    ]);
+}
+
+#[test]
+fn a_job_that_is_not_wanted_and_loses_its_last_lease_is_cancelled() {
+    check(&[
+        enqueue(New { max_attempts: 1, ..new(Kind::Cleanup) }),
+        claim(1),
+        Operation::Cancel { pick: 0 },
+        Operation::Lapse,
+    ]);
+}
+
+#[test]
+fn a_job_that_is_not_wanted_and_was_snoozed_too_long_is_cancelled() {
+    check(&[
+        enqueue(new(Kind::Cleanup)),
+        claim(1),
+        Operation::Cancel { pick: 0 },
+        end(State::Snoozed, 900_000, "busy"),
+    ]);
+}
+
+#[test]
+fn a_hold_that_is_over_stays_over_when_the_clock_is_set_back() {
+    check(&[
+        enqueue(new(Kind::Cleanup)),
+        claim(1),
+        end(State::Snoozed, 1, "busy"),
+        Operation::Lapse,
+        Operation::Jump { ms: -60_000 },
+        claim(1),
+    ]);
+}
+
+#[test]
+fn an_older_heartbeat_sync_that_becomes_due_waits_for_the_newer_one_that_runs() {
+    check(&[
+        enqueue(New { delay: 5000, ..new(Kind::HeartbeatSync) }),
+        enqueue(new(Kind::HeartbeatSync)),
+        claim(1),
+        Operation::Advance { ms: 5000 },
+        claim(1),
+    ]);
+}
+
+#[test]
+fn a_heartbeat_sync_whose_part_of_a_run_is_over_waits_for_the_others_of_the_run() {
+    check(&[
+        Operation::Enqueue(vec![new(Kind::HeartbeatSync), new(Kind::HeartbeatSync)]),
+        claim(1),
+        end(State::Retrying, 1, ""),
+        Operation::Advance { ms: 1 },
+        claim(1),
+    ]);
+}
+
+/// Its time was noted once, and the clock was set back after that.
+#[test]
+fn a_job_expires_although_it_ran_when_its_time_came_for_the_first_time() {
+    check(&[
+        enqueue(New { expires_in: 4000, ..new(Kind::Provision) }),
+        claim(1),
+        Operation::Advance { ms: 5000 },
+        claim(0),
+        Operation::Jump { ms: -5000 },
+        end(State::Retrying, 500, ""),
+        Operation::Advance { ms: 1000 },
+        claim(0),
+        Operation::Advance { ms: 5000 },
+        claim(0),
+    ]);
+}
