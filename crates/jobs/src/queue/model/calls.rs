@@ -212,6 +212,7 @@ impl Model {
     pub(super) fn pause(&mut self, pause: bool, scope: &str, by: &str, why: &str) -> bool {
         let event = if pause { "paused" } else { "resumed" };
         let was_paused = if pause { !self.paused.insert(scope.to_owned()) } else { self.paused.remove(scope) };
+        self.kind_resumed |= !pause && scope.starts_with("kind:");
         let told = pause || was_paused;
         if told {
             self.events.push((String::new(), events::pause_text(event, self.now, scope, by, why)));

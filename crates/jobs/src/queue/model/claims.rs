@@ -16,6 +16,7 @@ const GROUP: usize = 32;
 impl Model {
     /// Ends what has expired, makes due jobs ready, takes back lost leases, removes old jobs.
     pub(super) fn look_around(&mut self) {
+        self.kind_resumed = false;
         for id in self.due(|job| if job.waits() { job.expires_at } else { None }) {
             self.go(id, State::Dead, More { failure: Some("expired".to_owned()), ..More::reason("expired") });
         }

@@ -29,6 +29,8 @@ pub(super) struct Model {
     pub(super) events: Vec<(String, String)>,
     /// What jobs replaced in this call.
     pub(super) replaced: BTreeMap<Uuid, Vec<Uuid>>,
+    /// A kind was resumed, and nobody has looked since.
+    pub(super) kind_resumed: bool,
     /// Jobs that may have changed since the last comparison.
     pub(super) touched: BTreeSet<Uuid>,
     last_number: u64,
@@ -88,6 +90,7 @@ impl Model {
             calm_until: 0,
             events: Vec::new(),
             replaced: BTreeMap::new(),
+            kind_resumed: false,
             touched: BTreeSet::new(),
             last_number: 0,
         }

@@ -115,3 +115,15 @@ fn a_job_expires_although_it_ran_when_its_time_came_for_the_first_time() {
         claim(0),
     ]);
 }
+
+#[test]
+fn the_owner_of_a_lane_learns_that_the_queue_goes_on() {
+    check(&[
+        enqueue(new(Kind::Cleanup)),
+        claim(2),
+        Operation::Pause { scope: 0 },
+        enqueue(New { agent: 1, ..new(Kind::Cleanup) }),
+        claim(2),
+        Operation::Resume { scope: 0 },
+    ]);
+}

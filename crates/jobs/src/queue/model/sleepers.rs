@@ -42,7 +42,8 @@ impl Sleepers {
             for job in model.claimable(&name) {
                 // Holds that are over come to light when somebody looks.
                 let held = model.lanes.get(&job.lane).is_some_and(|lane| lane.held_until > 0);
-                let owned = model.running(job.lane).next().is_some();
+                // Whoever looks first at jobs of a kind that is not paused any more wakes the owner of their lane.
+                let owned = !model.kind_resumed && model.running(job.lane).next().is_some();
                 if !held && !(if owned { woken(&format!("wake:{name}")) } else { anybody }) {
                     return Err(format!("{name} sleeps, and could be given {}; tokens: {wakes}", job.id));
                 }
