@@ -59,7 +59,8 @@ async fn nothing_is_lost_or_doubled_in_chaos() {
     println!("seed {seed}: {} jobs, {} s of trouble", jobs.len(), length.as_secs());
     let began = Instant::now();
     let (gateways, folder) = (gateways::start().await, TempDir::new().unwrap());
-    let mut redis = crate::redis_server::RedisServer::start_with(|_| vec!["--appendfsync".to_owned(), "always".to_owned()]).await;
+    let mut redis =
+        crate::redis_server::RedisServer::start_with(|_| vec!["--appendfsync".to_owned(), "always".to_owned()]).await;
     let queue = redis.queue_named("mission");
     let mut fleet = Fleet::start(folder.path(), redis.url(), WORKERS);
     let urls: Vec<String> = gateways.iter().map(Gateway::url).collect();

@@ -1,9 +1,9 @@
 //! The queue against a real `redis-server`, and its workers under apalis.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod connections;
 mod cancelling;
 mod clocks;
+mod connections;
 mod documents;
 mod evidence;
 mod expiry;

@@ -158,9 +158,10 @@ impl JobRecord {
         let text = |name: &str| fields.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         let time = |name: &str| text(name).and_then(|text| text.parse::<u64>().ok());
         let count = |name: &str| text(name).and_then(|text| text.parse().ok()).unwrap_or_default();
+        let state = State::from_name(&text("state")?)?;
         Some(Self {
             id,
-            state: State::from_name(&text("state")?)?,
+            state,
             kind: text("kind").unwrap_or_default(),
             lane: text("lane").unwrap_or_default(),
             subject: text("subject").unwrap_or_default(),
@@ -173,7 +174,7 @@ impl JobRecord {
             started_at_ms: time("started_at"),
             finished_at_ms: time("finished_at"),
             snoozed_since_ms: time("snoozed_since"),
-            worker: text("worker"),
+            worker: text("worker").filter(|_| state == State::Running),
             reason: text("reason"),
             superseded_by: text("superseded_by").and_then(|id| id.parse().ok()),
             priority: text("priority").and_then(|text| text.parse().ok()).unwrap_or_default(),

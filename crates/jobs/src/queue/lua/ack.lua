@@ -15,7 +15,7 @@ local function learn(job, learnt, alone, failure)
   if learnt == 'unreachable' then
     -- The next probe is another job's: one with an old address must not keep the others from a gateway that is there.
     set(job, 'rank', job.priority * RANKS + next_of(K.seq))
-    note_gateway(job.lane, 'failures', math.max(known.failures, (tonumber(job.lane_failures) or 0) + 1))
+    note_gateway(job.lane, 'failures', math.max(known.failures, tonumber(job.lane_failures or 0) + 1))
     hold(job.lane, alone)
   elseif learnt == 'busy' then
     hold(job.lane, alone)
@@ -47,8 +47,9 @@ end
 local function bury(job)
   local key, agent = K.gone .. job.lane, job.subject:match('/(.*)$')
   if not agent then return end
-  redis.call('ZADD', key, text(job.seq), agent)
-  redis.call('ZREMRANGEBYRANK', key, 0, -TOMBSTONES - 1)
+  redis.call('ZADD', key, job.seq, agent)
+  -- Now and then is enough.
+  if job.seq % 16 == 0 then redis.call('ZREMRANGEBYRANK', key, 0, -TOMBSTONES - 1) end
   redis.call('PEXPIRE', key, 86400000)
 end
 
@@ -63,13 +64,14 @@ local function settle(i)
 
   local more = { at = NOW + delay, failure = failure ~= '' and failure or nil }
   if to == 'snoozed' then
-    set(job, 'snoozed_since', tonumber(job.snoozed_since) or NOW)
-    if NOW + delay - job.snoozed_since > snooze_limit and not job.cancel then to, more.at, reason = 'dead', NOW, 'snooze_deadline' end
+    set(job, 'snoozed_since', tonumber(job.snoozed_since or NOW))
+    local too_long = NOW + delay - job.snoozed_since > snooze_limit
+    if too_long and not job.cancel then to, more.at, reason = 'dead', NOW, 'snooze_deadline' end
   else
     drop(job, 'snoozed_since')
   end
   note(job, arg(6))
-  meter_time(job, 'run', NOW - (tonumber(job.started_at) or NOW))
+  meter_time(job, 'run|', NOW - tonumber(job.started_at or NOW))
   if arg(4) == '0' then set(job, 'attempts', job.attempts - 1) end
   if job.lost > 0 then set(job, 'lost', 0) end
   if arg(8) ~= '' then set(job, 'report', arg(8)) end
@@ -82,7 +84,7 @@ local function settle(i)
       reason = to == 'dead' and reason or to == 'cancelled' and (job.cancel or 'cancelled') or nil })
   end
   if job.state == 'blocked' and learnt == 'blocked' and not job.reprobed then
-    redis.call('ZADD', K.blocked .. job.lane, text(NOW), id)
+    redis.call('ZADD', K.blocked .. job.lane, NOW, id)
   end
   leave(job)
   if job.state == 'done' and job.kind == 'cleanup' then bury(job) end

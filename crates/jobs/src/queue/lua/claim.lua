@@ -15,7 +15,7 @@ if wanted > 0 then MYSELF = worker end
 -- The first members of a sorted set up to NOW, as many as this call may still see to.
 local function due(key)
   if budget <= 0 then return {} end
-  local found = redis.call('ZRANGEBYSCORE', key, '-inf', text(NOW), 'LIMIT', 0, math.min(STEP, budget))
+  local found = redis.call('ZRANGEBYSCORE', key, '-inf', NOW, 'LIMIT', 0, math.min(STEP, budget))
   budget = budget - #found
   if #found >= STEP then more_to_do = true end
   return found
@@ -63,7 +63,6 @@ local function lose(job)
   elseif job.attempts >= job.max_attempts then
     last = 'attempts'
   end
-  if job.cancel then last = nil end
   note(job, cjson.encode({ outcome = 'lost', code = failure.code, message = failure.message }))
   meter(job, 'lost')
   set(job, 'lost', lost)
@@ -80,11 +79,11 @@ end
 -- renew before their leases are taken back.
 local function sweep()
   local pulse, calm = unpack(redis.call('MGET', K.pulse, K.calm))
-  redis.call('SET', K.pulse, text(NOW))
+  redis.call('SET', K.pulse, NOW)
   calm = tonumber(calm or 0)
   if math.abs(NOW - tonumber(pulse or NOW)) > lease / 2 then
-    calm = NOW + lease / 2
-    redis.call('SET', K.calm, text(calm))
+    calm = NOW + math.ceil(lease / 2)
+    redis.call('SET', K.calm, calm)
   end
   -- A clock that was set back must not make this last.
   if calm > NOW and calm <= NOW + lease then return end
@@ -109,11 +108,11 @@ local function prune(state, age, count)
   local key = K.state .. state
   local excess = math.min(redis.call('ZCARD', key) - count, STEP, budget)
   local old = excess > 0 and redis.call('ZRANGE', key, 0, excess - 1)
-    or redis.call('ZRANGEBYSCORE', key, '-inf', text(NOW - age), 'LIMIT', 0, math.min(STEP, budget))
+    or redis.call('ZRANGEBYSCORE', key, '-inf', NOW - age, 'LIMIT', 0, math.min(STEP, budget))
   budget = budget - #old
   for _, id in ipairs(old) do
     local lane = redis.call('HGET', K.job .. id, 'lane')
-    if lane then tally(K.gateway .. lane, 'n:' .. state, -1) end
+    if lane then count(lane, state, -1) end
     redis.call('ZREM', key, id)
     redis.call('UNLINK', K.job .. id, K.history .. id)
     jobs[id] = nil
@@ -139,12 +138,21 @@ local function unpark()
   end
 end
 
--- The lane whose turn it is, and which rotation it stands in.
-local function next_lane()
-  local own = redis.call('ZRANGE', K.own .. worker, 0, 0, 'WITHSCORES')
-  local free = redis.call('ZRANGE', K.lanes, 0, 0, 'WITHSCORES')
-  if own[1] and (not free[1] or tonumber(own[2]) <= tonumber(free[2])) then return own[1], K.own .. worker end
-  return free[1], K.lanes
+-- The lane whose turn it is, and which rotation it stands in. Looked up in batches: what is offered meanwhile has a later
+-- turn.
+local turns, turn = {}, 0
+local function next_lane(most)
+  turn = turn + 1
+  if turn > #turns then
+    turns, turn = {}, 1
+    for _, rotation in ipairs({ K.own .. worker, K.lanes }) do
+      local found = redis.call('ZRANGE', rotation, 0, most - 1, 'WITHSCORES')
+      for i = 1, #found, 2 do turns[#turns + 1] = { found[i], rotation, tonumber(found[i + 1]) } end
+    end
+    table.sort(turns, function(one, other) return one[3] < other[3] end)
+  end
+  local next = turns[turn]
+  if next then return next[1], next[2] end
 end
 
 local taken = {}
@@ -152,7 +160,7 @@ local taken = {}
 local function take(job, leader)
   local known = gateway(job.lane)
   local token = text(next_of(K.token))
-  meter_time(job, 'wait', NOW - tonumber((job.timeline or ''):match('(%d+)$') or NOW))
+  meter_time(job, 'wait|', NOW - tonumber((job.timeline or ''):match('(%d+)$') or NOW))
   set(job, 'worker', worker)
   set(job, 'token', token)
   set(job, 'started_at', NOW)
@@ -163,12 +171,11 @@ local function take(job, leader)
   note_gateway(job.lane, 'owner', worker)
   note_gateway(job.lane, 'busy', known.busy + 1)
   if MERGES[job.kind] then note_gateway(job.lane, 'merging', known.merging + 1) end
-  local key = K.job .. job.id
-  local small = redis.call('HSTRLEN', key, 'payload') <= MAX_PAYLOAD
+  local payload = redis.call('HGET', K.job .. job.id, 'payload') or ''
   local gone = MERGES[job.kind]
     and redis.call('ZRANGEBYSCORE', K.gone .. job.lane, '(' .. text(job.seq), '+inf', 'LIMIT', 0, 1000) or {}
   taken[#taken + 1] = { job.id, token, job.version or '', job.kind, job.lane, text(job.attempts), text(job.max_attempts),
-    text(job.runs), job.enqueued_at or '0', small and redis.call('HGET', key, 'payload') or '', text(known.failures),
+    text(job.runs), job.enqueued_at or '0', #payload <= MAX_PAYLOAD and payload or '', text(known.failures),
     job.inherited or '', job.expires_at and text(math.max(tonumber(job.expires_at) - NOW, 0)) or '-1',
     #gone > 0 and cjson.encode(gone) or '', leader or '' }
   return token
@@ -195,7 +202,7 @@ local function take_from(lane)
     redis.call('ZREM', K.subject .. subject, id)
     offer(lane, subject)
   elseif job.state == 'ready' and paused['kind:' .. job.kind] then
-    redis.call('ZADD', K.parked .. job.kind, text(job.rank), lane .. '|' .. subject)
+    redis.call('ZADD', K.parked .. job.kind, job.rank, lane .. '|' .. subject)
   elseif job.state == 'ready' then
     take_group(job, take(job))
     return true
@@ -214,7 +221,7 @@ prune('dead', tonumber(ARGV[7]), tonumber(ARGV[8]))
 local places = paused.all and 0 or wanted
 for _ = 1, places > 0 and places + SPARE or 0 do
   if places == 0 then break end
-  local lane, rotation = next_lane()
+  local lane, rotation = next_lane(places)
   if not lane then break end
   redis.call('ZREM', rotation, lane)
   local known = gateway(lane)

@@ -18,9 +18,13 @@ for i = 2, #ARGV, VALUES do
       return wrong(name .. 'value ' .. (place + 1) .. ' is no whole number')
     end
   end
-  if #ARGV[i + 4] > 200 or #ARGV[i + 3] > 100 or #ARGV[i + 2] > 100 or #ARGV[i + 1] > 20 or #ARGV[i + 11] > 20 then
-    return wrong(name .. 'version, kind, lane, subject or flags are too long')
+  for place, longest in pairs({ [1] = 20, [2] = 100, [3] = 100, [4] = 200 }) do
+    local word = ARGV[i + place]
+    if #word > longest or not word:match('^[%w%-_./:]+$') then
+      return wrong(name .. 'value ' .. (place + 1) .. ' is no word of letters, digits and - _ . / :')
+    end
   end
+  if #ARGV[i + 11] > 20 then return wrong(name .. 'there are too many flags') end
   if #ARGV[i + 7] > 1 then return wrong(name .. 'the priority is not 0 to 9') end
   if #ARGV[i + 9] > 200 then return wrong(name .. 'the idempotency key is longer than 200 bytes') end
   if ARGV[i + 9] ~= '' and tonumber(ARGV[i + 10]) < 1 then return wrong(name .. 'the idempotency key has no life') end
@@ -29,30 +33,25 @@ end
 
 local function store(i)
   local function arg(n) return ARGV[i + n] end
-  local job = { id = arg(0), sets = {}, drops = {}, kind = arg(2), lane = arg(3), subject = arg(4), attempts = 0, runs = 0,
-    lost = 0 }
+  local job = { id = arg(0), sets = {}, drops = {}, kind = arg(2), lane = arg(3), subject = arg(4), lost = 0 }
   jobs[job.id] = job
   local delay, expiry, seq = tonumber(arg(6)), tonumber(arg(8)), next_of(K.seq)
-  for _, field in ipairs({ 'kind', 'lane', 'subject', 'attempts', 'runs' }) do job.sets[field] = job[field] end
-  set(job, 'version', arg(1))
-  set(job, 'seq', seq)
-  set(job, 'rank', tonumber(arg(7)) * RANKS + seq)
-  set(job, 'max_attempts', arg(5))
-  set(job, 'priority', arg(7))
-  set(job, 'enqueued_at', NOW)
-  set(job, 'payload', arg(12))
+  local rank = tonumber(arg(7)) * RANKS + seq
+  job.sets = { 'version', arg(1), 'kind', job.kind, 'lane', job.lane, 'subject', job.subject, 'seq', seq, 'rank', rank,
+    'max_attempts', arg(5), 'attempts', 0, 'runs', 0, 'priority', arg(7), 'enqueued_at', NOW, 'payload', arg(12) }
+  job.seq, job.rank, job.attempts, job.runs, job.priority = seq, rank, 0, 0, tonumber(arg(7))
   if arg(11) ~= '' then set(job, 'flags', arg(11)) end
   if arg(9) ~= '' then set(job, 'idempotency_key', arg(9)) end
-  redis.call('SET', K.latest .. job.subject, text(seq), 'PX', REMEMBERED)
-  redis.call('ZADD', K.gateways, text(NOW), job.lane)
+  redis.call('SET', K.latest .. job.subject, seq, 'PX', REMEMBERED)
+  redis.call('ZADD', K.gateways, NOW, job.lane)
   if expiry > 0 then
     set(job, 'expires_at', NOW + expiry)
-    redis.call('ZADD', K.expiry, text(NOW + expiry), job.id)
+    redis.call('ZADD', K.expiry, NOW + expiry, job.id)
   end
   meter(job, 'enqueued')
   if delay > 0 then
     go(job, 'scheduled', { at = NOW + delay })
-    redis.call('ZADD', K.later .. job.subject, text(seq), job.id)
+    redis.call('ZADD', K.later .. job.subject, seq, job.id)
     -- Idle workers have to look again, to know when this one is due.
     wake('')
   else

@@ -7,11 +7,11 @@
 local scope, by, why = ARGV[2], ARGV[3], ARGV[4]
 if ARGV[1] == 'pause' then
   redis.call('HSET', K.paused, scope, cjson.encode({ by = by, reason = why, at_ms = NOW }))
-  emit({ event = 'paused', scope = scope, by = by, reason = why })
+  emit_queue({ event = 'paused', scope = scope, by = by, reason = why })
   return 1
 end
 if redis.call('HDEL', K.paused, scope) == 0 then return 0 end
-emit({ event = 'resumed', scope = scope, by = by, reason = why })
+emit_queue({ event = 'resumed', scope = scope, by = by, reason = why })
 local lane = scope:match('^gateway:(.*)$')
 if lane and redis.call('EXISTS', K.lane .. lane) == 1 then offer_lane(lane) end
 wake('')

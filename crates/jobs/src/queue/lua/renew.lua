@@ -9,7 +9,7 @@ for i = 3, #ARGV, 2 do
   local id, token = ARGV[i], ARGV[i + 1]
   local state, holder, held, cancel = unpack(redis.call('HMGET', K.job .. id, 'state', 'worker', 'token', 'cancel'))
   if state == 'running' and holder == worker and held == token then
-    redis.call('ZADD', K.state .. 'running', 'XX', text(NOW + tonumber(ARGV[2])), id)
+    redis.call('ZADD', K.state .. 'running', 'XX', NOW + tonumber(ARGV[2]), id)
     if cancel then cancelled[#cancelled + 1] = token end
   else
     lost[#lost + 1] = token

@@ -13,12 +13,10 @@ local latest = tonumber(redis.call('GET', K.latest .. job.subject) or 0)
 if from == 'dead' and latest > job.seq and ARGV[2] ~= '1' then
   return { 'outdated', from }
 end
-for _, field in ipairs({ 'lost', 'snoozed_since', 'reason', 'finished_at', 'reprobed', 'cancel' }) do
-  -- `finished_at` and others may not have been read; what is not there is not missed.
-  job[field] = job[field] or ''
-  drop(job, field)
+for _, field in ipairs({ 'snoozed_since', 'reason', 'finished_at', 'reprobed', 'cancel' }) do
+  job[field], job.drops[#job.drops + 1] = false, field
 end
-job.lost = 0
+set(job, 'lost', 0)
 set(job, 'attempts', 0)
 unhold(job.lane)
 if from == 'dead' then
@@ -27,7 +25,7 @@ if from == 'dead' then
   set(job, 'rank', job.priority * RANKS + seq)
   set(job, 'seq', seq)
   drop(job, 'expires_at')
-  redis.call('SET', K.latest .. job.subject, text(seq), 'PX', REMEMBERED)
+  redis.call('SET', K.latest .. job.subject, seq, 'PX', REMEMBERED)
   go(job, 'ready', { by = by })
   arrive(job)
 else

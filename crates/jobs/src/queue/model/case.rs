@@ -239,7 +239,8 @@ impl<'a> Case<'a> {
         if acks.is_empty() {
             return Ok(());
         }
-        let sent: Vec<(Lease, Ack)> = acks.iter().map(|((id, token), end)| ((id.to_string(), *token), ack(end))).collect();
+        let sent: Vec<(Lease, Ack)> =
+            acks.iter().map(|((id, token), end)| ((id.to_string(), *token), ack(end))).collect();
         let limit = Duration::from_millis(SNOOZE_LIMIT);
         let answer = self.bench.scripts.ack(&name(worker), limit, &sent).await.map_err(text)?;
         let expected = acks.iter().map(|(lease, end)| self.model.ack(&name(worker), *lease, end));
@@ -293,7 +294,8 @@ impl<'a> Case<'a> {
 
         // Those that have changed on either side.
         let mut jobs = std::mem::take(&mut self.model.touched);
-        let mut expected = if jobs.is_empty() && changed.is_empty() { BTreeMap::new() } else { self.model.shown(&lanes) };
+        let mut expected =
+            if jobs.is_empty() && changed.is_empty() { BTreeMap::new() } else { self.model.shown(&lanes) };
         jobs.extend(changed.iter().filter_map(|part| part.strip_prefix("job ")?.parse::<Uuid>().ok()));
         for id in jobs {
             let text = self.model.jobs.get(&id).map(Job::text).unwrap_or_default();
@@ -334,7 +336,8 @@ impl<'a> Case<'a> {
                     leave_alone: 0,
                     whose: Whose::Own,
                 };
-                let ends: Vec<End> = (0..count).map(|pick| End { pick: u8::try_from(pick).unwrap(), ..done.clone() }).collect();
+                let ends: Vec<End> =
+                    (0..count).map(|pick| End { pick: u8::try_from(pick).unwrap(), ..done.clone() }).collect();
                 self.ack(worker, &ends).await?;
             }
             self.compare().await?;
@@ -359,8 +362,27 @@ impl<'a> Case<'a> {
         let prefix = self.bench.scripts.keys.prefix().to_owned();
         let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut self.bench.connection).await.unwrap();
         let kept = [
-            "job:", "history:", "state:done", "state:dead", "state:superseded", "state:cancelled", "layout", "seq", "turn",
-            "token", "latest:", "gateway:", "gateways", "gone:", "idem:", "wake", "pulse", "calm", "minute:", "hour:", "test-",
+            "job:",
+            "history:",
+            "state:done",
+            "state:dead",
+            "state:superseded",
+            "state:cancelled",
+            "layout",
+            "seq",
+            "turn",
+            "token",
+            "latest:",
+            "gateway:",
+            "gateways",
+            "gone:",
+            "idem:",
+            "wake",
+            "pulse",
+            "calm",
+            "minute:",
+            "hour:",
+            "test-",
         ];
         for key in keys {
             let name = key.strip_prefix(&format!("{prefix}:")).ok_or_else(|| format!("{key} is not the queue's"))?;

@@ -70,11 +70,8 @@ impl Model {
         job.note(now, "lost");
         job.lost += 1;
         job.token = None;
-        let reason = if job.lost >= POISON {
-            Some("poison")
-        } else {
-            (job.attempts >= job.max_attempts).then_some("attempts")
-        };
+        let reason =
+            if job.lost >= POISON { Some("poison") } else { (job.attempts >= job.max_attempts).then_some("attempts") };
         let failure = Some(if reason == Some("poison") { "poison" } else { "lease_lost" }.to_owned());
         match reason.filter(|_| job.cancel.is_none()) {
             Some(reason) => {
@@ -87,7 +84,8 @@ impl Model {
 
     fn prune(&mut self, state: State) {
         let keep = self.limits.keep;
-        let mut inside: Vec<_> = self.jobs.values().filter(|job| job.state == state).map(|job| (job.at, job.id)).collect();
+        let mut inside: Vec<_> =
+            self.jobs.values().filter(|job| job.state == state).map(|job| (job.at, job.id)).collect();
         inside.sort_unstable();
         let excess = inside.len().saturating_sub(usize::try_from(keep.count).unwrap_or(usize::MAX));
         let age = u64::try_from(keep.age.as_millis()).unwrap();
@@ -229,6 +227,10 @@ impl Model {
         let Some(next) = self.next() else { return Ok(()) };
         let wait = next.saturating_sub(self.now);
         let told = batch.next_due.map(|time| u64::try_from(time.as_millis()).unwrap());
-        if told.is_some_and(|told| told <= wait) { Ok(()) } else { Err(format!("told to wait {told:?} ms, not {wait}")) }
+        if told.is_some_and(|told| told <= wait) {
+            Ok(())
+        } else {
+            Err(format!("told to wait {told:?} ms, not {wait}"))
+        }
     }
 }

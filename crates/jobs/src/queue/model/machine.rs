@@ -205,7 +205,8 @@ impl Model {
     /// A run is over, and its job has not ended: it waits in that state, unless something else has become of it.
     pub(super) fn wait_again(&mut self, id: Uuid, to: State, more: More) {
         let job = self.job(id).clone();
-        let newer = self.line(&job.subject).into_iter().rfind(|other| other.seq > job.seq && replaces(other.kind, job.kind));
+        let newer =
+            self.line(&job.subject).into_iter().rfind(|other| other.seq > job.seq && replaces(other.kind, job.kind));
         let newer = newer.map(|newer| newer.id);
         let failure = more.failure.clone();
         if let Some(why) = &job.cancel {

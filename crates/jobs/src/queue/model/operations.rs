@@ -21,27 +21,58 @@ pub(super) enum Operation {
     /// New jobs, in one call.
     Enqueue(Vec<New>),
     /// An envelope that was enqueued before.
-    EnqueueAgain { pick: u8 },
+    EnqueueAgain {
+        pick: u8,
+    },
     /// 0 jobs is a sweep. A worker that is asleep takes a token that wakes it first, if there is one.
-    Claim { worker: u8, wanted: u8 },
+    Claim {
+        worker: u8,
+        wanted: u8,
+    },
     /// All leases of a worker, or only the one picked; also ones that it lost.
-    Renew { worker: u8, only: Option<u8>, stale: bool },
+    Renew {
+        worker: u8,
+        only: Option<u8>,
+        stale: bool,
+    },
     /// Ends of runs of one worker, in one call.
-    Ack { worker: u8, ends: Vec<End> },
+    Ack {
+        worker: u8,
+        ends: Vec<End>,
+    },
     /// A worker hands back the lease picked, or all.
-    Release { worker: u8, only: Option<u8> },
+    Release {
+        worker: u8,
+        only: Option<u8>,
+    },
     /// A worker forgets its leases.
-    Crash { worker: u8 },
+    Crash {
+        worker: u8,
+    },
     /// A person does not want a job.
-    Cancel { pick: u8 },
+    Cancel {
+        pick: u8,
+    },
     /// A person wants a job at once. `fitting`: one whose state allows that.
-    Retry { pick: u8, force: bool, fitting: bool },
-    Pause { scope: u8 },
-    Resume { scope: u8 },
+    Retry {
+        pick: u8,
+        force: bool,
+        fitting: bool,
+    },
+    Pause {
+        scope: u8,
+    },
+    Resume {
+        scope: u8,
+    },
     /// Time goes on.
-    Advance { ms: u64 },
+    Advance {
+        ms: u64,
+    },
     /// Somebody sets the clock.
-    Jump { ms: i64 },
+    Jump {
+        ms: i64,
+    },
     /// The time of a lease, with sweeps all along.
     Lapse,
 }
@@ -93,10 +124,10 @@ impl Operation {
     /// Operations like this one with something left out.
     pub(super) fn smaller(&self) -> Vec<Self> {
         match self {
-            Self::Enqueue(jobs) => without_one(jobs).map(Self::Enqueue).chain(plainer(jobs).map(Self::Enqueue)).collect(),
-            Self::Ack { worker, ends } => {
-                without_one(ends).map(|ends| Self::Ack { worker: *worker, ends }).collect()
+            Self::Enqueue(jobs) => {
+                without_one(jobs).map(Self::Enqueue).chain(plainer(jobs).map(Self::Enqueue)).collect()
             }
+            Self::Ack { worker, ends } => without_one(ends).map(|ends| Self::Ack { worker: *worker, ends }).collect(),
             _ => Vec::new(),
         }
     }
