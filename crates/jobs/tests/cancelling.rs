@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::documents::{cleanup, update};
 use crate::redis_server::RedisServer;
 use crate::worker::{
-    DropFlag, Gate, HOUR, Runs, Worker, brisk, done, eventually, look, never_ends, patient, permanent, put,
+    DropFlag, Gate, HOUR, Runs, Worker, brisk, done, eventually, look, never_ends, notified, patient, permanent, put,
     quick_renewal, reaches, short_lease, transient,
 };
 
@@ -90,7 +90,7 @@ async fn a_running_job_is_stopped_and_the_next_of_its_agent_runs() {
     let _worker = Worker::start(&queue, quick_renewal(), move |claimed| {
         if claimed.id == first { never(claimed) } else { Box::pin(async { done() }) }
     });
-    begun.notified().await;
+    notified(&begun).await;
     assert_eq!(queue.cancel(job.id, "ada", "wrong gateway").await, Ok(State::Running));
     let record = reaches(&queue, job.id, State::Cancelled).await;
     assert!(stopped.is_set());
@@ -142,7 +142,7 @@ async fn a_cancelled_job_whose_worker_dies_or_stops_does_not_run_again() {
         let begun = Notify::new().into();
         let settings = Settings { renew: HOUR, grace: Duration::from_millis(10), ..short_lease() };
         let worker = Worker::start(&queue, settings, never_ends(&begun, &DropFlag::default()));
-        begun.notified().await;
+        notified(&begun).await;
         queue.cancel(job.id, "ada", "").await.unwrap();
         if dies {
             drop(worker);
@@ -166,7 +166,7 @@ async fn a_cancelled_job_that_takes_its_third_worker_along_is_cancelled() {
     for run in 1..=3 {
         let begun = Notify::new().into();
         let _victim = Worker::start(&queue, short_lease(), never_ends(&begun, &DropFlag::default()));
-        begun.notified().await;
+        notified(&begun).await;
         if run == 3 {
             queue.cancel(job.id, "ada", "").await.unwrap();
         }

@@ -9,7 +9,8 @@ use tokio::sync::Notify;
 use crate::documents::{cleanup, update};
 use crate::redis_server::RedisServer;
 use crate::worker::{
-    DropFlag, HOUR, Worker, brisk, done, eventually, look, never_ends, never_looks, patient, put, reaches, transient,
+    DropFlag, HOUR, Worker, brisk, done, eventually, look, never_ends, never_looks, notified, patient, put, reaches,
+    transient,
 };
 
 async fn expires(queue: &Queue, job: &Envelope) -> JobRecord {
@@ -57,7 +58,7 @@ async fn a_running_job_is_stopped_when_it_expires() {
     redis.has_idle(1).await;
     let job = cleanup(1, 1).with_expiry(Duration::from_secs(2));
     put(&queue, &job).await;
-    begun.notified().await;
+    notified(&begun).await;
     let record = expires(&queue, &job).await;
     assert!(stopped.is_set());
     assert_eq!((record.runs, record.failure.unwrap().code.as_str()), (1, "run_deadline"));

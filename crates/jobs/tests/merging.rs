@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::documents::{cleanup, heartbeat_sync};
 use crate::redis_server::RedisServer;
 use crate::worker::{
-    DropFlag, HOUR, Runs, Worker, brisk, done, eventually, look, never_ends, permanent, put, quick_renewal, reached,
-    reaches, short_lease,
+    DropFlag, HOUR, Runs, Worker, brisk, done, eventually, look, never_ends, notified, permanent, put, quick_renewal,
+    reached, reaches, short_lease,
 };
 
 /// The agents of a run with their heartbeats, and those that are left out of it.
@@ -89,7 +89,7 @@ async fn a_sync_that_lost_its_worker_runs_alone() {
     queue.enqueue(&[first.clone(), second.clone()]).await.unwrap();
     let begun = Notify::new().into();
     let victim = Worker::start(&queue, short_lease(), never_ends(&begun, &DropFlag::default()));
-    begun.notified().await;
+    notified(&begun).await;
     put(&queue, &third).await;
     drop(victim);
 
@@ -136,7 +136,7 @@ async fn cancelling_one_of_them_stops_the_run_and_the_others_run_again() {
             Box::pin(async { done() })
         }
     });
-    begun.notified().await;
+    notified(&begun).await;
     queue.cancel(jobs[1].id, "ada", "wrong").await.unwrap();
     reaches(&queue, jobs[1].id, State::Cancelled).await;
     assert!(stopped.is_set());

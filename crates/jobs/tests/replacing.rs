@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use crate::documents::{cleanup, heartbeat_sync, provision, provision_main, update};
 use crate::redis_server::RedisServer;
 use crate::worker::{
-    DropFlag, Gate, HOUR, Runs, Worker, brisk, done, eventually, look, never_ends, patient, permanent, put, reaches,
-    short_lease, transient,
+    DropFlag, Gate, HOUR, Runs, Worker, brisk, done, eventually, look, never_ends, notified, patient, permanent, put,
+    reaches, short_lease, transient,
 };
 
 async fn is_superseded(queue: &Queue, older: &Envelope, newer: &Envelope) {
@@ -185,7 +185,7 @@ async fn a_job_that_is_handed_back_or_lost_is_replaced_by_a_newer_one_that_waits
         let (begun, stopped) = (Notify::new().into(), DropFlag::default());
         let settings = Settings { grace: Duration::from_millis(10), ..short_lease() };
         let worker = Worker::start(&queue, settings, never_ends(&begun, &stopped));
-        begun.notified().await;
+        notified(&begun).await;
         put(&queue, &newer).await;
         if is_lost {
             drop(worker);

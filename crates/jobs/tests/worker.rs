@@ -139,6 +139,11 @@ pub(crate) async fn reaches(queue: &Queue, id: Uuid, state: State) -> JobRecord 
     queue.get(id).await.unwrap().unwrap()
 }
 
+/// Waits for the notification, at most 30 s.
+pub(crate) async fn notified(notify: &Notify) {
+    tokio::time::timeout(Duration::from_secs(30), notify.notified()).await.expect("notified in time");
+}
+
 /// Says whether the future that owns it has been dropped.
 #[derive(Clone, Default)]
 pub(crate) struct DropFlag(pub(crate) Arc<AtomicBool>);
@@ -186,7 +191,7 @@ impl Gate {
 
     /// Waits until a run has begun.
     pub(crate) async fn begun(&self) {
-        self.begun.notified().await;
+        notified(&self.begun).await;
     }
 
     /// Lets one run go on.
