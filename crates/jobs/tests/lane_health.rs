@@ -7,10 +7,11 @@ use std::time::Duration;
 use mission_core::{Failure, Outcome};
 use mission_jobs::{Claimed, Envelope, JobRecord, Queue, Ran, RetryPolicy, Settings, State};
 
-use crate::documents::cleanup;
+use crate::documents::{cleanup, update};
 use crate::redis_server::RedisServer;
 use crate::worker::{
-    HOUR, Runs, Worker, brisk, done, eventually, look, patient, put, reached, reaches, transient, unreachable,
+    Gate, HOUR, Runs, Worker, brisk, done, eventually, look, never_looks, patient, put, reached, reaches, transient,
+    unreachable,
 };
 
 fn blocked() -> Ran {
@@ -188,4 +189,23 @@ async fn jobs_that_are_blocked_by_themselves_are_not_freed_by_others() {
     put(&queue, &good).await;
     eventually("idle", async || queue.is_idle().await.unwrap()).await;
     assert_eq!(look(&queue, own_fault.id).await.runs, 1);
+}
+
+#[tokio::test]
+async fn a_lane_is_tried_again_in_time_although_the_job_that_failed_is_gone() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let (older, newer) = (update(1, 1), update(1, 1));
+    put(&queue, &older).await;
+    let gate = Gate::default();
+    let (first, at_gate) = (older.id, gate.handler(unreachable));
+    let _worker = Worker::start(&queue, never_looks(), move |claimed: Claimed| {
+        if claimed.id == first { at_gate(claimed) } else { Box::pin(async { reached() }) }
+    });
+    gate.begun().await;
+    put(&queue, &newer).await;
+    redis.has_idle(1).await;
+    gate.open();
+    reaches(&queue, older.id, State::Superseded).await;
+    reaches(&queue, newer.id, State::Done).await;
 }

@@ -327,6 +327,8 @@ end
 local function hold(lane, ms)
   note_gateway(lane, 'held_until', math.max(gateway(lane).held_until, NOW + ms))
   redis.call('ZADD', K.held, gateway(lane).held_until, lane)
+  -- Idle workers have to look again, to know until when.
+  wake('')
 end
 
 -- The gateway may be called again.
