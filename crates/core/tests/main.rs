@@ -4,6 +4,7 @@
 
 mod connection;
 mod heartbeats;
+mod corpus;
 mod outcomes;
 mod roster;
 mod scripted;

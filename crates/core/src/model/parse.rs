@@ -117,6 +117,7 @@ impl Job {
         };
         check_version(&object)?;
         let kind = read_kind(&object)?;
+        refuse_stand_ins(&object)?;
         let mut track = serde_path_to_error::Track::new();
         let document = Document::deserialize(serde_path_to_error::Deserializer::new(Value::Object(object), &mut track))
             .map_err(|error| shape_problem(&track.path().to_string(), &error.to_string()))?;
@@ -214,6 +215,25 @@ fn read_kind(object: &Map<String, Value>) -> Result<Kind, Problem> {
     }
 }
 
+/// Refuses what serde would take for an object: a list of its fields' values. Whoever masks secrets goes by their names.
+fn refuse_stand_ins(document: &Map<String, Value>) -> Result<(), Problem> {
+    let list = |path: String| Problem::new(path, "wrong type (sequence)", "use an object");
+    for name in ["gateway", "agent", "board", "user", "options"] {
+        if document.get(name).is_some_and(Value::is_array) {
+            return Err(list(name.to_owned()));
+        }
+    }
+    let agents = document.get("agents").and_then(Value::as_array);
+    if let Some(index) = agents.and_then(|agents| agents.iter().position(Value::is_array)) {
+        return Err(list(format!("agents[{index}]")));
+    }
+    // For an enum it takes an object with the variant's name as well.
+    if document.get("options").and_then(|options| options.get("action")).is_some_and(Value::is_object) {
+        return Err(Problem::new("options.action", "wrong type (map)", "use `provision` or `update`"));
+    }
+    Ok(())
+}
+
 fn parse_url(url: Option<&str>, problems: &mut Vec<Problem>) -> Option<Url> {
     let remedy = "give the gateway's address, such as ws://host:18789 or wss://host";
     let Some(url) = url else {
@@ -264,13 +284,19 @@ fn shape_problem(path: &str, message: &str) -> Problem {
 
 /// Serde quotes the offending value; it may be a secret, so only its type is kept.
 fn without_value(message: &str) -> String {
-    match message.strip_prefix("invalid type: ") {
-        Some(found) => format!("wrong type ({})", found.split([' ', ':']).next().unwrap_or("value")),
-        None => match message.strip_prefix("invalid value: ") {
-            Some(found) => format!("wrong value ({})", found.split([' ', ':']).next().unwrap_or("value")),
-            None => message.to_owned(),
-        },
+    let type_of = |found: &str| found.split([' ', ':']).next().unwrap_or("value").to_owned();
+    if let Some(found) = message.strip_prefix("invalid type: ") {
+        return format!("wrong type ({})", type_of(found));
     }
+    if let Some(found) = message.strip_prefix("invalid value: ") {
+        return format!("wrong value ({})", type_of(found));
+    }
+    for (said, kept) in [("unknown variant", "unknown variant"), ("UUID parsing failed", "not a UUID")] {
+        if message.starts_with(said) {
+            return kept.to_owned();
+        }
+    }
+    message.to_owned()
 }
 
 fn brief(value: &Value) -> String {
