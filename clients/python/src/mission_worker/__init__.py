@@ -1,0 +1,70 @@
+"""Puts jobs for OpenClaw gateways on the queue of mission-worker, and reads what became of them.
+
+`Client` and `AsyncClient` enqueue `Provision`, `ProvisionMain`, `Cleanup` and `HeartbeatSync` jobs. Redis has to be up,
+a worker does not. Tokens stand in Redis as they are given: sealing is not available yet, so protect your Redis.
+"""
+
+from .aio import AsyncClient
+from .client import Client
+from .document import MAX_DOCUMENT_BYTES, parse_job, to_document
+from .errors import (
+    InvalidJob,
+    JobNotFound,
+    MissionError,
+    Problem,
+    ProtocolMismatch,
+    QueueError,
+    QueueUnavailable,
+)
+from .event import Event
+from .job import (
+    Action,
+    Agent,
+    Board,
+    Cleanup,
+    Gateway,
+    HeartbeatSync,
+    Job,
+    Kind,
+    Nothing,
+    Options,
+    Provision,
+    ProvisionMain,
+    User,
+)
+from .record import ENDED, Enqueued, Failure, JobRecord, Run, State
+
+__all__ = [
+    "ENDED",
+    "MAX_DOCUMENT_BYTES",
+    "Action",
+    "Agent",
+    "AsyncClient",
+    "Board",
+    "Cleanup",
+    "Client",
+    "Enqueued",
+    "Event",
+    "Failure",
+    "Gateway",
+    "HeartbeatSync",
+    "InvalidJob",
+    "Job",
+    "JobNotFound",
+    "JobRecord",
+    "Kind",
+    "MissionError",
+    "Nothing",
+    "Options",
+    "Problem",
+    "ProtocolMismatch",
+    "Provision",
+    "ProvisionMain",
+    "QueueError",
+    "QueueUnavailable",
+    "Run",
+    "State",
+    "User",
+    "parse_job",
+    "to_document",
+]

@@ -1,0 +1,184 @@
+"""The queue for programs with asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, TypeVar, overload
+from uuid import UUID
+
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from . import _flows
+from ._flows import Command, Flow, Stream
+from .errors import MissionError, translate
+from .event import Event
+from .record import Enqueued, JobRecord
+from .wire import Document, Duration, Keys, When
+
+_Result = TypeVar("_Result")
+
+
+class AsyncClient:
+    """Puts jobs on the queue and reads what became of them. Needs Redis, but no worker to be up.
+
+    For one event loop, as the `redis.asyncio.Redis` that it is given.
+    """
+
+    def __init__(self, redis: redis.asyncio.Redis, queue: str = "mission") -> None:
+        """Use a client of Redis that is there already; `queue` as in the workers' settings."""
+        self._redis = redis
+        self._keys = Keys.of(queue)
+        # The types of the client library differ from version to version.
+        self._execute: Any = redis.execute_command
+        settings: Any = getattr(redis, "get_connection_kwargs", dict)
+        self._block = _flows.blocking(settings().get("socket_timeout"))
+
+    @classmethod
+    def from_url(cls, url: str, queue: str = "mission", **options: Any) -> AsyncClient:
+        """Make a client of Redis from its url: `redis://`, `rediss://` (TLS) or `unix://`.
+
+        Connects with the first call. `options` go to `redis.asyncio.Redis.from_url`.
+        """
+        options = {"socket_connect_timeout": 5, "socket_timeout": 15} | options
+        return cls(redis.asyncio.Redis.from_url(url, **options), queue)
+
+    @overload
+    async def enqueue(  # type: ignore[overload-overlap]
+        self,
+        job: Document,
+        *,
+        delay: Duration = ...,
+        priority: int = ...,
+        expires_in: Duration | None = ...,
+        idempotency_key: str | None = ...,
+        idempotency_life: Duration = ...,
+    ) -> Enqueued: ...
+
+    @overload
+    async def enqueue(
+        self,
+        job: Sequence[Document],
+        *,
+        delay: Duration = ...,
+        priority: int = ...,
+        expires_in: Duration | None = ...,
+        idempotency_key: str | None = ...,
+        idempotency_life: Duration = ...,
+    ) -> list[Enqueued]: ...
+
+    async def enqueue(
+        self,
+        job: Document | Sequence[Document],
+        *,
+        delay: Duration = 0,
+        priority: int = 5,
+        expires_in: Duration | None = None,
+        idempotency_key: str | None = None,
+        idempotency_life: Duration = timedelta(hours=24),
+    ) -> Enqueued | list[Enqueued]:
+        """Check and store a job, or up to 500 of them, all or none.
+
+        A job is given as one of the dataclasses or as a document (mapping, text). If the connection breaks, it is sent
+        once more; a job is stored once all the same, because its id stays the same.
+
+        `delay`            how long to wait before the first run
+        `priority`         0 (first) to 9 among the jobs of a gateway
+        `expires_in`       if it still waits after that time, it is dead with the reason `expired`
+        `idempotency_key`  while it is in use, another job with it is not stored, and the first one's id is returned
+        `idempotency_life` for how long it is in use: 1 second to 30 days
+
+        Raises `InvalidJob`, `ValueError`, `QueueUnavailable`, `ProtocolMismatch`.
+        """
+        when = When(
+            delay=delay,
+            priority=priority,
+            expires_in=expires_in,
+            idempotency_key=idempotency_key,
+            idempotency_life=idempotency_life,
+        )
+        if isinstance(job, (list, tuple)):
+            return await self._run(_flows.enqueue(self._keys, job, when, listed=True))
+        return (await self._run(_flows.enqueue(self._keys, [job], when, listed=False)))[0]  # type: ignore[list-item]
+
+    async def get(self, job_id: UUID | str) -> JobRecord | None:
+        """Return everything that is known of a job; none if there is no such job, or no more."""
+        return await self._run(_flows.get(self._keys, job_id))
+
+    async def wait(self, job_id: UUID | str, timeout: float) -> JobRecord:
+        """Return a job when it is done, dead, superseded or cancelled. A blocked job has not ended.
+
+        Raises `TimeoutError` after so many seconds, and `JobNotFound`.
+        """
+        return await self._run(_flows.wait(self._keys, job_id, timeout, self._block))
+
+    async def cursor(self) -> str:
+        """Return where the events end now, to read from there later."""
+        return await self._run(_flows.last(self._keys))
+
+    def events(self, after: str | None = None, *, timeout: float | None = None) -> AsyncIterator[Event]:
+        """Read events as they come, from the first `await` on, or those after a cursor (`"0"` for all that are kept).
+
+        Ends only if no event came for `timeout` seconds. If Redis cannot be used, it raises
+        `QueueUnavailable`; go on after the last event's cursor then.
+        """
+        return self._stream(_flows.events(self._keys, after, timeout, self._block))
+
+    def consume(
+        self, group: str, consumer: str, *, start: str = "$", timeout: float | None = None, claim_after: float = 60
+    ) -> AsyncIterator[Event]:
+        """Read events as one member of a group: each event goes to one of its members, again until it is acknowledged.
+
+        Creates the group, with events from now on, or those after the cursor `start`. What this `consumer` was given
+        before and did not acknowledge comes first; what others did not acknowledge for `claim_after` seconds is taken
+        over. So an event can come twice.
+        """
+        return self._stream(_flows.consume(self._keys, group, consumer, start, timeout, claim_after, self._block))
+
+    async def ack(self, group: str, *events: Event | str) -> int:
+        """Note that the group is done with events. Returns how many it was not done with before."""
+        return await self._run(
+            _flows.ack(self._keys, group, [event.cursor if isinstance(event, Event) else event for event in events])
+        )
+
+    async def close(self) -> None:
+        """Close the connections to Redis."""
+        await self._redis.aclose()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _run(self, flow: Flow[_Result]) -> _Result:
+        try:
+            command = next(flow)
+            while True:
+                answer, error = await self._ask(command)
+                command = flow.send(answer) if error is None else flow.throw(error)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+    async def _stream(self, flow: Stream) -> AsyncIterator[Event]:
+        try:
+            step = next(flow)
+            while True:
+                if isinstance(step, Event):
+                    yield step
+                    step = next(flow)
+                else:
+                    answer, error = await self._ask(step)
+                    step = flow.send(answer) if error is None else flow.throw(error)
+        except StopIteration:
+            return
+
+    async def _ask(self, command: Command) -> tuple[Any, MissionError | None]:
+        try:
+            return await self._execute(*command.words, NEVER_DECODE=True), None
+        except (RedisError, OSError) as error:
+            return None, translate(error)

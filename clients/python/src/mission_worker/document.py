@@ -1,0 +1,239 @@
+"""From a document to a job and back: the same border that workers have, so that what is refused is refused early.
+
+A worker checks every document again; its reading is the one that counts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, TypeVar
+from uuid import UUID
+
+from . import _shape, _urls
+from .errors import InvalidJob, Problem
+from .job import (
+    Action,
+    Agent,
+    Board,
+    Cleanup,
+    Gateway,
+    HeartbeatSync,
+    Job,
+    Kind,
+    Nothing,
+    Options,
+    Provision,
+    ProvisionMain,
+    User,
+)
+
+MAX_DOCUMENT_BYTES = 1024 * 1024
+"""Largest accepted job document in bytes."""
+
+_MAX_DEPTH = 127
+# What Unicode calls white space. Python's `str.strip` takes four separators of ASCII along.
+_WHITE_SPACE = "\t\n\v\f\r \u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+
+_Made = TypeVar("_Made", Gateway, Agent, Board, User, Options)
+
+
+def parse_job(document: Mapping[str, Any] | str | bytes) -> Job:
+    """Check a job document and make a job of it. Raises `InvalidJob` with everything found wrong.
+
+    A document for a gateway without a url becomes `Nothing`, as it may lack what other jobs need.
+    """
+    _, value = read(document)
+    kind = Kind(value["kind"])
+    gateway = _make(Gateway, value["gateway"])
+    if kind is Kind.HEARTBEAT_SYNC:
+        return HeartbeatSync(gateway=gateway, agents=[_make(Agent, agent) for agent in value["agents"]])
+    agent = _make(Agent, value["agent"])
+    if _is_blank(gateway.url):
+        return Nothing(kind=kind, gateway=gateway, agent=agent)
+    if kind is Kind.CLEANUP:
+        return Cleanup(gateway=gateway, agent=agent)
+    user = None if value.get("user") is None else _make(User, value["user"])
+    options = _make(Options, value.get("options") or {})
+    if kind is Kind.PROVISION:
+        board = _make(Board, value["board"])
+        return Provision(
+            gateway=gateway, agent=agent, board=board, user=user, auth_token=value["auth_token"], options=options
+        )
+    return ProvisionMain(
+        gateway=gateway,
+        agent=agent,
+        user=user,
+        auth_token=value["auth_token"],
+        session_key=value.get("session_key"),
+        options=options,
+    )
+
+
+def to_document(job: Job) -> dict[str, Any]:
+    """Return the document of a job, unchecked. Secret. Fields that have their default are left out."""
+    return {"version": 1, "kind": str(job.kind), **_members(job)}
+
+
+def read(job: Job | Mapping[str, Any] | str | bytes) -> tuple[bytes, dict[str, Any]]:
+    """Check a job or a document. Returns its text, byte for byte as given if it was text, and its content."""
+    if isinstance(job, bytes):
+        text = job
+    elif isinstance(job, str):
+        text = _encoded(job)
+    elif isinstance(job, Mapping):
+        text = _encoded(_dumped(dict(job)))
+    elif dataclasses.is_dataclass(job):
+        text = _encoded(_dumped(to_document(job)))
+    else:
+        raise TypeError(f"a {type(job).__name__} is not a job; give a Provision, a Cleanup, … or a document")
+    if len(text) > MAX_DOCUMENT_BYTES:
+        problem = f"the document has {len(text)} bytes, more than {MAX_DOCUMENT_BYTES}"
+        raise InvalidJob([Problem("$", problem, "shorten the templates or texts in it")])
+    value = _loaded(text)
+    problems = _shape.problems(value) or _needs(value)
+    if problems:
+        raise InvalidJob(problems)
+    return text, value
+
+
+def masked(text: bytes) -> dict[str, Any] | None:
+    """Return a document without its secrets; none if it is invalid, because nobody knows where its secrets are then."""
+    try:
+        _, value = read(text)
+    except InvalidJob:
+        return None
+    for holder, name in ((value, "auth_token"), (value["gateway"], "token")):
+        if holder.get(name) is not None:
+            holder[name] = "***"
+    if not _is_blank(url := value["gateway"].get("url")):
+        value["gateway"]["url"] = _urls.masked(url)
+    return value
+
+
+def _needs(value: dict[str, Any]) -> list[Problem]:
+    """Return what a document of the right shape lacks for its kind."""
+    kind, gateway, problems = value["kind"], value["gateway"], list[Problem]()
+    sync = kind == Kind.HEARTBEAT_SYNC
+    wanted, unwanted = ("agents", "agent") if sync else ("agent", "agents")
+    if value.get(wanted) is None:
+        problems.append(Problem(wanted, "missing", f"add it; a {kind} job needs it"))
+    if value.get(unwanted) is not None:
+        problems.append(Problem(unwanted, f"not part of a {kind} job", f"use `{wanted}`"))
+    url = (gateway.get("url") or "").strip(_WHITE_SPACE)
+    if not url and not sync and not problems:
+        return []
+    if (fault := _urls.fault(url) if url else "missing") is not None:
+        problems.append(Problem("gateway.url", fault, "give its address, such as ws://host:18789 or wss://host"))
+    if _is_blank(gateway.get("workspace_root")):
+        remedy = "set the folder on the gateway's machine under which workspaces are made"
+        problems.append(Problem("gateway.workspace_root", "missing", remedy))
+    if kind in (Kind.PROVISION, Kind.PROVISION_MAIN) and value.get("auth_token") is None:
+        problems.append(Problem("auth_token", "missing", "add the agent's token for the main backend's API"))
+    if kind == Kind.PROVISION and value.get("board") is None:
+        problems.append(Problem("board", "missing", "add the board, or use kind `provision-main`"))
+    return problems
+
+
+def _is_blank(text: str | None) -> bool:
+    return not (text or "").strip(_WHITE_SPACE)
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise _not_json("half a surrogate pair") from None
+
+
+def _dumped(document: dict[str, Any]) -> str:
+    try:
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _not_json(str(error)) from None
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f"a {type(value).__name__} has no JSON form")
+
+
+def _loaded(text: bytes) -> Any:
+    """As `json.loads`, but as strict as the workers' reader."""
+
+    def refuse(_: str) -> Any:
+        raise ValueError("a number that JSON does not have")
+
+    def number(digits: str) -> float:
+        if (value := float(digits)) in (float("inf"), float("-inf")):
+            raise ValueError("number out of range")
+        return value
+
+    def integer(digits: str) -> int | float:
+        approximate = number(digits)
+        value = int(digits)
+        return value if -(2**63) <= value < 2**64 else approximate
+
+    try:
+        value = json.loads(text.decode(), parse_constant=refuse, parse_float=number, parse_int=integer)
+        _check(value, _MAX_DEPTH)
+    except UnicodeError:
+        raise _not_json("not UTF-8, or half a surrogate pair") from None
+    except json.JSONDecodeError as error:
+        # Its text says where, but not what stands there.
+        raise _not_json(str(error)) from None
+    except (ValueError, RecursionError) as error:
+        raise _not_json("nested too deeply" if isinstance(error, RecursionError) else str(error)) from None
+    return value
+
+
+def _check(value: Any, depth: int) -> None:
+    """Refuse what Python reads and workers do not: deep nesting and half surrogate pairs."""
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, (dict, list)):
+        if depth == 0:
+            raise RecursionError
+        for item in value:
+            _check(item, depth - 1)
+        if isinstance(value, dict):
+            for item in value.values():
+                _check(item, depth - 1)
+
+
+def _not_json(why: str) -> InvalidJob:
+    return InvalidJob([Problem("$", f"not JSON ({why})", "send one JSON object")])
+
+
+def _members(part: Any) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        default = field.default_factory() if callable(field.default_factory) else field.default
+        if field.name != "kind" and (value is not None and (value != default or field.name == "name")):
+            members[field.name] = _jsonable(value)
+    return members
+
+
+def _jsonable(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return _members(value)
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item) for item in value]
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _make(made: type[_Made], value: dict[str, Any]) -> _Made:
+    """Build a part of a job from an object whose shape was checked."""
+    members = {name: item for name, item in value.items() if item is not None}
+    for name in ("id", "board_id"):
+        if name in members:
+            members[name] = UUID(members[name])
+    if "action" in members:
+        members["action"] = Action(members["action"])
+    return made(**members)

@@ -1,0 +1,93 @@
+"""What can go wrong, by what a caller can do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import redis.exceptions
+
+# Error replies of a Redis that answers but cannot work at the moment, by their first word.
+_CONDITIONS = {
+    "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOAUTH", "NOPERM", "NOREPLICAS", "OOM", "READONLY",
+    "TRYAGAIN", "UNBLOCKED", "WRONGPASS",
+}  # fmt: skip
+
+
+class MissionError(Exception):
+    """Anything that this package raises of itself, but for wrong arguments, which are `ValueError`s."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a document: where, what, and what to do about it."""
+
+    path: str
+    """Path of the field, such as `agents[1].name`; `$` is the document itself."""
+    problem: str
+    """What is wrong there. Never holds values of the document, which may be secret."""
+    remedy: str
+    """What to do."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}; {self.remedy}"
+
+
+class InvalidJob(MissionError, ValueError):
+    """A job document that no worker would accept. Nothing was enqueued."""
+
+    problems: list[Problem]
+    """Everything found wrong; at least one."""
+    index: int | None
+    """Which job of a list it was, from 0; none if there was only one."""
+
+    def __init__(self, problems: Sequence[Problem], index: int | None = None) -> None:
+        """Collect the problems of one document."""
+        super().__init__(list(problems), index)
+        self.problems = list(problems)
+        self.index = index
+
+    def __str__(self) -> str:
+        place = "" if self.index is None else f"job {self.index}: "
+        return "\n".join(f"{place}{problem}" for problem in self.problems)
+
+
+class QueueError(MissionError):
+    """Redis refused a request in a way that trying again does not mend."""
+
+
+class QueueUnavailable(QueueError):
+    """Redis does not answer, or cannot work at the moment. Trying again later can help."""
+
+
+class ConnectionLost(QueueUnavailable):
+    """The connection could not be made, broke, or was silent for too long: whether a request was done is not known."""
+
+
+class ProtocolMismatch(QueueError):
+    """The queue in Redis is of a newer version than this package. Upgrade the package."""
+
+
+class JobNotFound(MissionError, LookupError):
+    """There is no such job; it may have ended and been removed."""
+
+
+class ScriptMissing(QueueError):
+    """Redis does not have the script yet. Never leaves this package."""
+
+
+def translate(error: Exception) -> MissionError:
+    """Give an error of the Redis client its type here."""
+    reason = str(error) or type(error).__name__
+    if isinstance(error, redis.exceptions.NoScriptError):
+        return ScriptMissing(reason)
+    hint = "check that it runs, is reachable and may be written to"
+    if isinstance(error, (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)):
+        return ConnectionLost(f"Redis cannot be used ({reason}); {hint}")
+    word = reason.split(" ", 1)[0]
+    if word in ("PROTOCOL", "LAYOUT"):
+        return ProtocolMismatch(f"{reason}; upgrade mission-worker-client")
+    known = (redis.exceptions.ReadOnlyError, redis.exceptions.OutOfMemoryError, redis.exceptions.NoPermissionError)
+    if word in _CONDITIONS or isinstance(error, known):
+        return QueueUnavailable(f"Redis cannot be used ({reason}); {hint}")
+    return QueueError(f"Redis refused ({reason}); something else writes to this queue's keys, or this is a fault")

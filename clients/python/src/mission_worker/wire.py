@@ -1,0 +1,196 @@
+"""How jobs go to Redis: keys, arguments and answers of the scripts. See docs/protocol.md of the project."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib import resources
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from . import document
+from .errors import InvalidJob, QueueError
+from .job import Action, Job, Kind
+from .record import Enqueued
+
+WIRE_VERSION = 1
+"""Version of the arguments of `enqueue.lua`."""
+ENVELOPE_VERSION = 1
+"""Version of what is stored of a job, not of the document in it."""
+MAX_JOBS = 500
+"""Most jobs that one call may enqueue."""
+MAX_BYTES = 64 * 1024 * 1024
+"""Most bytes of documents that one call may enqueue."""
+MAX_ATTEMPTS = 12
+"""Runs that may fail before a job is dead."""
+
+Document: TypeAlias = Job | Mapping[str, Any] | str | bytes
+"""What can be enqueued: a job, or its document as a mapping or as text."""
+Duration: TypeAlias = timedelta | float
+"""A length of time; a number means seconds."""
+
+_MAX_DELAY = timedelta(days=366)
+_KEY_LIFE = (timedelta(seconds=1), timedelta(days=30))
+
+
+class Script:
+    """A script of the queue, as the workers have it."""
+
+    def __init__(self, file: str) -> None:
+        """Read it from the package."""
+        self.text = resources.files(__package__).joinpath(file).read_bytes()
+        self.sha1 = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
+
+
+ENQUEUE = Script("enqueue.lua")
+GET = Script("get.lua")
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of one queue that this package reads."""
+
+    prefix: str
+    events: str
+
+    @classmethod
+    def of(cls, queue: str) -> Keys:
+        """Check the queue's name."""
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", queue):
+            raise ValueError(f"the queue name {queue!r} cannot be used; take letters, digits, -, _ and ., at most 64")
+        return cls(prefix=f"{{{queue}}}", events=f"{{{queue}}}:events")
+
+
+@dataclass(frozen=True, kw_only=True)
+class When:
+    """How and when jobs are to run."""
+
+    delay: Duration = 0
+    priority: int = 5
+    expires_in: Duration | None = None
+    idempotency_key: str | None = None
+    idempotency_life: Duration = timedelta(hours=24)
+
+    def words(self) -> tuple[object, ...]:
+        """Check the values. Returns delay, priority, expiry, key and its life as the script wants them."""
+        delay = _milliseconds("delay", self.delay, timedelta(0), _MAX_DELAY)
+        if type(self.priority) is not int or not 0 <= self.priority <= 9:
+            raise ValueError(f"priority {self.priority!r} does not fit; use 0 (first) to 9, 5 is usual")
+        expiry = 0
+        if self.expires_in is not None:
+            expiry = _milliseconds("expires_in", self.expires_in, timedelta(milliseconds=1), _MAX_DELAY)
+        key = (self.idempotency_key or "").encode()
+        if self.idempotency_key is not None and not 1 <= len(key) <= 200:
+            raise ValueError(f"an idempotency key of {len(key)} bytes does not fit; use 1 to 200")
+        life = _milliseconds("idempotency_life", self.idempotency_life, *_KEY_LIFE)
+        return delay, self.priority, expiry, key, life
+
+
+def arguments(jobs: Sequence[Document], when: When, *, listed: bool) -> tuple[list[UUID], list[Any]]:
+    """Check the jobs and give them ids. Returns the ids and what `enqueue.lua` is given."""
+    if len(jobs) > MAX_JOBS:
+        raise ValueError(f"{len(jobs)} jobs are too many for one call; send {MAX_JOBS} at most")
+    if when.idempotency_key is not None and len(jobs) > 1:
+        raise ValueError("an idempotency key is for one job; enqueue these one by one, each with its own")
+    delay, priority, expiry, key, life = when.words()
+    ids, words, size = list[UUID](), list[Any]([WIRE_VERSION]), 0
+    for index, job in enumerate(jobs):
+        try:
+            text, content = document.read(job)
+        except InvalidJob as error:
+            raise InvalidJob(error.problems, index if listed else None) from None
+        job_id = new_id()
+        ids.append(job_id)
+        lane, subject, flags = _place(content)
+        size += len(text)
+        words += [str(job_id), ENVELOPE_VERSION, content["kind"], lane, subject, MAX_ATTEMPTS]
+        words += [delay, priority, expiry, key, life, flags, text]
+    if size > MAX_BYTES:
+        raise ValueError(f"{size} bytes of documents are too many for one call; send {MAX_BYTES} at most")
+    return ids, words
+
+
+def enqueued(ids: Sequence[UUID], answer: Any) -> list[Enqueued]:
+    """Read what `enqueue.lua` answered."""
+    try:
+        results = []
+        for sent, (job_id, state, superseded) in zip(ids, answer, strict=True):
+            stored = UUID(_text(job_id))
+            replaced = [UUID(_text(old)) for old in superseded or ()]
+            results.append(
+                Enqueued(id=stored, state=_text(state) or None, superseded=replaced, duplicate=stored != sent)
+            )
+    except (TypeError, ValueError) as error:
+        raise QueueError(f"the script enqueue answered something unknown ({error})") from error
+    return results
+
+
+def stored(answer: Any) -> tuple[dict[str, bytes], list[bytes]]:
+    """Read what `get.lua` answered: fields and history."""
+    pairs, history = answer[0], answer[1]
+    if isinstance(pairs, Mapping):
+        return {_text(name): value for name, value in pairs.items()}, list(history)
+    return {_text(name): value for name, value in zip(pairs[::2], pairs[1::2], strict=True)}, list(history)
+
+
+def entries(answer: Any) -> list[tuple[str, dict[str, bytes] | None]]:
+    """Read entries of one stream; the client library has several forms for them. Deleted entries have no fields."""
+    if not answer:
+        return []
+    of_stream = next(iter(answer.values())) if isinstance(answer, Mapping) else answer[0][1]
+    if len(of_stream) == 1 and isinstance(of_stream[0], list):
+        of_stream = of_stream[0]
+    return [entry(item) for item in of_stream]
+
+
+def entry(item: Any) -> tuple[str, dict[str, bytes] | None]:
+    """Read one entry of a stream."""
+    cursor, fields = item
+    if not fields:
+        return _text(cursor), None
+    pairs = fields.items() if isinstance(fields, Mapping) else zip(fields[::2], fields[1::2], strict=True)
+    return _text(cursor), {_text(name): value for name, value in pairs}
+
+
+def new_id() -> UUID:
+    """Make a UUID version 7: ids in the order of their making."""
+    milliseconds = time.time_ns() // 1_000_000
+    number = (milliseconds & (2**48 - 1)) << 80 | secrets.randbits(80)
+    number = number & ~(0xF << 76) | 7 << 76
+    return UUID(int=number & ~(0b11 << 62) | 0b10 << 62)
+
+
+def _place(content: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Lane, subject and flags of a checked document."""
+    kind, lane = content["kind"], str(UUID(content["gateway"]["id"]))
+    if kind == Kind.HEARTBEAT_SYNC:
+        return lane, f"{lane}/heartbeats", ""
+    subject = f"{lane}/{UUID(content['agent']['id'])}"
+    if kind == Kind.CLEANUP:
+        return lane, subject, ""
+    options = content.get("options") or {}
+    marks = {
+        "f": options.get("force_bootstrap"),
+        "r": options.get("reset_session"),
+        "p": (options.get("action") or Action.PROVISION) == Action.PROVISION,
+    }
+    return lane, subject, "".join(mark for mark, is_set in marks.items() if is_set)
+
+
+def _milliseconds(name: str, length: Duration, least: timedelta, most: timedelta) -> int:
+    try:
+        given = length if isinstance(length, timedelta) else timedelta(seconds=length)
+    except (OverflowError, TypeError, ValueError):
+        raise ValueError(f"{name} {length!r} is not a length of time; use seconds or a timedelta") from None
+    if not least <= given <= most:
+        raise ValueError(f"{name} {length!r} does not fit; use {least} to {most}")
+    return -(-given // timedelta(milliseconds=1))
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

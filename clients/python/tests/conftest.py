@@ -1,0 +1,98 @@
+"""A Redis and a worker of their own for the tests that want them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+ROOT = Path(__file__).parents[3]
+# How long anything may take before a test fails. Nothing needs a tenth of it.
+PATIENCE = 60.0
+
+
+class RedisServer:
+    """Runs on a unix socket in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.socket = folder / "redis.sock"
+        self.url = f"unix://{self.socket}"
+        self.start()
+
+    def start(self) -> None:
+        words = ["redis-server", "--port", "0", "--unixsocket", "redis.sock", "--save", "", "--appendonly", "yes"]
+        self.process = subprocess.Popen([*words, "--dir", str(self.folder)], cwd=self.folder, stdout=subprocess.DEVNULL)
+        until = time.monotonic() + PATIENCE
+        with redis.Redis(unix_socket_path=str(self.socket)) as connection:
+            while True:
+                try:
+                    connection.ping()
+                    return
+                except redis.exceptions.ConnectionError:
+                    assert time.monotonic() < until and self.process.poll() is None, "redis-server does not start"
+                    time.sleep(0.01)
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+class Worker:
+    """A `worker run` on a Redis."""
+
+    def __init__(self, redis: RedisServer, folder: Path) -> None:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "MISSION_REDIS_URL": redis.url,
+            "MISSION_DATA_DIR": str(folder / "worker"),
+            "MISSION_HTTP_ADDR": "127.0.0.1:0",
+        }
+        log = (folder / "worker.log").open("wb")
+        self.process = subprocess.Popen([worker_binary(), "run"], env=environment, stdout=log, stderr=log)
+        log.close()
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(PATIENCE)
+        finally:
+            self.process.kill()
+            self.process.wait()
+
+
+def worker_binary() -> Path:
+    """The worker that is tested with: `MISSION_WORKER`, or the one in the target folder."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    path = Path(os.environ.get("MISSION_WORKER", target / "debug/worker"))
+    assert path.is_file(), f"{path} is missing; run `cargo build --workspace --bins`, or set MISSION_WORKER"
+    return path
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    # Not pytest's own, whose path can be too long for a socket.
+    path = Path(tempfile.mkdtemp(prefix="mission-"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[RedisServer]:
+    started = RedisServer(folder)
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def worker(server: RedisServer, folder: Path) -> Iterator[Worker]:
+    started = Worker(server, folder)
+    yield started
+    started.stop()

@@ -1,0 +1,364 @@
+"""Enqueueing and reading, with a real Redis and without a worker, by both clients."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+import corpus
+import pytest
+import redis
+import redis.asyncio
+from conftest import PATIENCE, RedisServer
+
+from mission_worker import (
+    AsyncClient,
+    Client,
+    InvalidJob,
+    JobNotFound,
+    ProtocolMismatch,
+    QueueError,
+    QueueUnavailable,
+    State,
+)
+
+GATEWAY = UUID("7c9d5c1e-55a1-4d0e-9f0b-1d2f8a5b6c01")
+AGENT = UUID("0b9f7f0e-6d5c-4a55-8c5e-2f1f0a7b3d02")
+EVENT = {"v": 1, "event": "job", "at_ms": 1_700_000_000_123, "id": str(AGENT), "from": "running", "to": "done"}
+
+
+class InLoop:
+    """An `AsyncClient` with the methods of a `Client`: one set of tests for both."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.client = AsyncClient.from_url(url, **options)
+        self.loop = asyncio.new_event_loop()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.client, name)
+
+        def call(*args: Any, **options: Any) -> Any:
+            result = method(*args, **options)
+            return self._iterate(result) if inspect.isasyncgen(result) else self.loop.run_until_complete(result)
+
+        return call
+
+    def _iterate(self, events: Any) -> Iterator[Any]:
+        try:
+            while True:
+                yield self.loop.run_until_complete(anext(events))
+        except StopAsyncIteration:
+            return
+        finally:
+            self.loop.run_until_complete(events.aclose())
+
+    def close(self) -> None:
+        self.loop.run_until_complete(self.client.close())
+        self.loop.close()
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture(params=["sync", "async"])
+def open_client(request: pytest.FixtureRequest, server: RedisServer) -> Iterator[Open]:
+    opened: list[Any] = []
+
+    def open_one(url: str = server.url, **options: Any) -> Any:
+        opened.append(Client.from_url(url, **options) if request.param == "sync" else InLoop(url, **options))
+        return opened[-1]
+
+    yield open_one
+    for client in opened:
+        client.close()
+
+
+@pytest.fixture
+def client(open_client: Open) -> Any:
+    return open_client()
+
+
+@pytest.fixture
+def connection(server: RedisServer) -> Iterator[redis.Redis]:
+    with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as connection:
+        yield connection
+
+
+def test_a_job_is_stored_as_workers_read_it(client: Any, connection: redis.Redis) -> None:
+    document = corpus.document("provision")
+    enqueued = client.enqueue(document)
+    assert (enqueued.state, enqueued.superseded, enqueued.duplicate) == (State.READY, [], False)
+    assert enqueued.id.version == 7
+    stored: Any = connection.hgetall(f"{{mission}}:job:{enqueued.id}")
+    assert json.loads(stored["payload"]) == document
+    expected = {
+        "version": "1",
+        "kind": "provision",
+        "lane": str(GATEWAY),
+        "subject": f"{GATEWAY}/{AGENT}",
+        "state": "ready",
+        "max_attempts": "12",
+        "priority": "5",
+        "flags": "p",
+    }
+    assert {name: stored.get(name) for name in expected} == expected
+
+
+def test_text_is_stored_byte_for_byte(client: Any, connection: redis.Redis) -> None:
+    text = json.dumps(corpus.document("heartbeat-sync"), indent=1)
+    for given in (text, text.encode()):
+        stored: Any = connection.hgetall(f"{{mission}}:job:{client.enqueue(given).id}")
+        assert (stored["payload"], stored["subject"]) == (text, f"{GATEWAY}/heartbeats")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "flags"),
+    [
+        ("provision", {}, "p"),
+        ("provision-main", {"action": "update", "force_bootstrap": True}, "f"),
+        ("provision", {"force_bootstrap": True, "reset_session": True}, "frp"),
+        ("provision", {"action": "update"}, None),
+        ("provision", None, "p"),
+        ("cleanup", {"force_bootstrap": True}, None),
+    ],
+)
+def test_what_a_newer_job_would_inherit_is_marked(
+    client: Any, connection: redis.Redis, kind: str, options: dict[str, Any] | None, flags: str | None
+) -> None:
+    enqueued = client.enqueue({**corpus.document(kind), "options": options})
+    assert connection.hget(f"{{mission}}:job:{enqueued.id}", "flags") == flags
+
+
+def test_a_newer_job_takes_the_place_of_an_older_one(client: Any) -> None:
+    older = client.enqueue(corpus.document("provision"))
+    newer = client.enqueue(corpus.document("cleanup"))
+    assert newer.superseded == [older.id]
+    job = client.get(older.id)
+    assert (job.state, job.superseded_by, job.ended) == (State.SUPERSEDED, newer.id, True)
+    events = [(event.id, event.to_state, event.superseded_by) for event in client.events("0", timeout=0.05)]
+    assert (older.id, "superseded", newer.id) in events
+
+
+def test_a_job_is_read_back_without_its_secrets(client: Any) -> None:
+    enqueued = client.enqueue(corpus.document("provision"), delay=timedelta(hours=1), expires_in=7200)
+    job = client.get(str(enqueued.id))
+    assert (job.id, job.state, job.kind, job.gateway) == (enqueued.id, State.SCHEDULED, "provision", str(GATEWAY))
+    assert job.next_at_ms == job.enqueued_at_ms + 3_600_000
+    assert job.expires_at_ms == job.enqueued_at_ms + 7_200_000
+    assert (job.attempts, job.max_attempts, job.runs, job.ended, job.history) == (0, 12, 0, False, [])
+    assert job.document["gateway"]["token"] == job.document["auth_token"] == "***"
+    assert corpus.SECRET not in repr(job) + repr(job.raw) + repr(job.document)
+
+
+def test_a_document_that_nobody_can_read_is_not_shown(client: Any, connection: redis.Redis) -> None:
+    enqueued = client.enqueue(corpus.document("cleanup"))
+    connection.hset(f"{{mission}}:job:{enqueued.id}", "payload", b"\xff hunter2")
+    job = client.get(enqueued.id)
+    assert job.document is None
+    assert corpus.SECRET not in repr(job.raw)
+
+
+def test_what_ended_runs_left_is_read(client: Any, connection: redis.Redis) -> None:
+    enqueued = client.enqueue(corpus.document("cleanup"))
+    failure = {"code": "unauthorized", "message": "refused", "action": "approve it"}
+    connection.hset(f"{{mission}}:job:{enqueued.id}", mapping={"failure": json.dumps(failure), "state": "thinking"})
+    run = {
+        "number": 1,
+        "worker": "w",
+        "started_at_ms": 5,
+        "ended_at_ms": 9,
+        "result": {"outcome": "blocked", **failure},
+    }
+    connection.rpush(f"{{mission}}:history:{enqueued.id}", json.dumps(run), "no JSON", "{}")
+    job = client.get(enqueued.id)
+    assert (job.failure.code, job.failure.action, job.state) == ("unauthorized", "approve it", "thinking")
+    assert [(run.number, run.outcome, run.failure) for run in job.history] == [(1, "blocked", job.failure)]
+
+
+def test_many_jobs_are_stored_all_or_none(client: Any, connection: redis.Redis) -> None:
+    good, bad = corpus.document("cleanup"), {**corpus.document("cleanup"), "secret": 1}
+    with pytest.raises(InvalidJob, match="job 1: secret: unknown field") as refused:
+        client.enqueue([good, bad])
+    assert refused.value.index == 1
+    assert connection.keys() == []
+    enqueued = client.enqueue([good] * 500)
+    assert len({job.id for job in enqueued}) == 500
+    assert [job.id for job in enqueued] != []
+    assert client.enqueue([]) == []
+    with pytest.raises(ValueError, match="501 jobs are too many"):
+        client.enqueue([good] * 501)
+
+
+def test_a_key_is_used_once(client: Any) -> None:
+    document = corpus.document("cleanup")
+    first = client.enqueue(document, idempotency_key="order 7", idempotency_life=60)
+    second = client.enqueue(document, idempotency_key="order 7", idempotency_life=60)
+    assert (second.id, second.state, second.duplicate) == (first.id, State.READY, True)
+    assert not first.duplicate
+    assert client.enqueue(document, idempotency_key="order 8").id != first.id
+    with pytest.raises(ValueError, match="one job"):
+        client.enqueue([document, document], idempotency_key="order 9")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"delay": -1},
+        {"delay": float("nan")},
+        {"priority": 10},
+        {"priority": True},
+        {"expires_in": 0},
+        {"idempotency_key": ""},
+        {"idempotency_key": "x" * 201},
+        {"idempotency_key": "x", "idempotency_life": 0.5},
+        {"idempotency_key": "x", "idempotency_life": timedelta(days=31)},
+    ],
+)
+def test_values_that_do_not_fit_are_refused(client: Any, options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"does not fit|not a length of time"):
+        client.enqueue(corpus.document("cleanup"), **options)
+
+
+@pytest.mark.parametrize("options", [{"decode_responses": True}, {"protocol": 3}, {"protocol": 2}])
+def test_the_redis_client_may_be_set_up_in_any_way(open_client: Open, options: dict[str, Any]) -> None:
+    client = open_client(**options)
+    enqueued = client.enqueue(corpus.document("cleanup"))
+    assert client.get(enqueued.id).state == "ready"
+    events = [event for event in client.events("0", timeout=0.05) if event.id == enqueued.id]
+    assert (events[0].from_state, events[0].to_state) == (None, "ready")
+    taken = [event.id for event in client.consume("g", "c", start="0", timeout=0.05)]
+    assert enqueued.id in taken
+    again = list(client.consume("g", "c", timeout=0.05))
+    assert [event.id for event in again] == taken, "what was not acknowledged comes again"
+    assert client.ack("g", *again) == len(again)
+    assert list(client.consume("g", "c", timeout=0.05)) == []
+
+
+def test_one_queue_of_many(open_client: Open) -> None:
+    enqueued = open_client(queue="other").enqueue(corpus.document("cleanup"))
+    assert open_client().get(enqueued.id) is None
+    with pytest.raises(ValueError, match="cannot be used"):
+        open_client(queue="{other}")
+
+
+def test_events_are_read_on_from_where_one_was(client: Any, connection: redis.Redis) -> None:
+    for number in range(3):
+        connection.xadd("{mission}:events", {"event": json.dumps(EVENT | {"run": number})})
+    first = next(client.events("0"))
+    assert [event.run for event in client.events(first.cursor, timeout=0.05)] == [1, 2]
+    assert list(client.events(client.cursor(), timeout=0.05)) == []
+    assert list(client.events(timeout=0.05)) == []
+
+
+def test_an_event_has_types(client: Any, connection: redis.Redis) -> None:
+    failure = {"code": "refused", "message": "no", "action": None}
+    more = {"gateway": str(GATEWAY), "failure": failure, "superseded_by": str(GATEWAY), "mood": "fine"}
+    connection.xadd("{mission}:events", {"event": json.dumps(EVENT | more)})
+    event = next(client.events("0"))
+    assert (event.id, event.superseded_by, event.from_state, event.ended) == (AGENT, GATEWAY, "running", True)
+    assert event.at.isoformat() == "2023-11-14T22:13:20.123000+00:00"
+    assert event.failure.code == "refused"
+    assert event.raw["mood"] == "fine"
+
+
+def test_unknown_events_are_passed_on_and_nonsense_is_not(client: Any, connection: redis.Redis) -> None:
+    connection.xadd("{mission}:events", {"event": '{"v": 1, "event": "eclipse", "at_ms": 5, "who": "sun"}'})
+    connection.xadd("{mission}:events", {"event": "no JSON"})
+    connection.xadd("{mission}:events", {"other": "field"})
+    (event,) = client.events("0", timeout=0.05)
+    assert (event.event, event.id, event.ended, event.raw["who"]) == ("eclipse", None, False, "sun")
+    taken = list(client.consume("g", "c", start="0", timeout=0.05))
+    assert client.ack("g", *taken) == 1
+    pending: Any = connection.xpending("{mission}:events", "g")
+    assert pending["pending"] == 0, "what is no event is waited for by nobody"
+
+
+def test_events_of_a_later_version_are_not_guessed_at(client: Any, connection: redis.Redis) -> None:
+    connection.xadd("{mission}:events", {"event": json.dumps(EVENT | {"v": 2})})
+    with pytest.raises(ProtocolMismatch, match="upgrade"):
+        next(client.events("0"))
+
+
+def test_members_of_a_group_share_events(client: Any, connection: redis.Redis) -> None:
+    for number in range(20):
+        connection.xadd("{mission}:events", {"event": json.dumps(EVENT | {"run": number})})
+    first = [next(client.consume("g", "one", start="0"))]
+    assert first[0].run == 0
+    second = list(client.consume("g", "two", timeout=0.05))
+    assert [event.run for event in second] == [16, 17, 18, 19], "the first was given 16"
+    assert list(client.consume("g", "three", timeout=0.05)) == [], "they may still be at it"
+    taken_over = list(islice(client.consume("g", "three", claim_after=0.001), 20))
+    assert [event.run for event in taken_over] == list(range(20))
+    connection.xtrim("{mission}:events", 0)
+    assert list(client.consume("g", "three", timeout=0.05)) == [], "they were removed from the stream"
+
+
+def test_waiting_ends_with_the_job(client: Any, connection: redis.Redis) -> None:
+    job = client.enqueue(corpus.document("cleanup")).id
+    with pytest.raises(TimeoutError, match="is ready after"):
+        client.wait(job, 0.05)
+    with pytest.raises(JobNotFound):
+        client.wait(AGENT, 0.05)
+
+    def end() -> None:
+        until = time.monotonic() + PATIENCE
+        clients: Any = connection.info
+        while clients("clients")["blocked_clients"] == 0 and time.monotonic() < until:
+            time.sleep(0.01)
+        connection.hset(f"{{mission}}:job:{job}", mapping={"state": "dead", "reason": "permanent"})
+        connection.xadd("{mission}:events", {"event": json.dumps(EVENT | {"id": str(job), "to": "dead"})})
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    ended = client.wait(job, PATIENCE)
+    ending.join()
+    assert (ended.state, ended.reason) == (State.DEAD, "permanent")
+
+
+def test_a_redis_that_is_down_is_said_so(open_client: Open, server: RedisServer) -> None:
+    client = open_client(retry=None)
+    server.stop()
+    for call in (lambda: client.enqueue(corpus.document("cleanup")), lambda: client.get(AGENT), client.cursor):
+        with pytest.raises(QueueUnavailable, match="check that it runs"):
+            call()
+    server.start()
+    assert client.enqueue(corpus.document("cleanup")).state == "ready", "the same client goes on"
+
+
+def test_a_broken_connection_is_made_again(open_client: Open, connection: redis.Redis) -> None:
+    client = open_client(retry=None)
+    first = client.enqueue(corpus.document("cleanup"))
+    connection.client_kill_filter(_type="normal", skipme=True)
+    second = client.enqueue(corpus.document("cleanup"))
+    assert client.get(first.id) is not None
+    assert client.get(second.id).state == "ready"
+
+
+def test_a_redis_that_may_not_be_written_to_is_unavailable(client: Any, connection: redis.Redis) -> None:
+    connection.config_set("maxmemory", "1")
+    with pytest.raises(QueueUnavailable):
+        client.enqueue(corpus.document("cleanup"))
+
+
+def test_a_queue_of_another_layout_is_left_alone(client: Any, connection: redis.Redis) -> None:
+    connection.set("{mission}:layout", "99")
+    with pytest.raises(ProtocolMismatch, match="upgrade"):
+        client.enqueue(corpus.document("cleanup"))
+    with pytest.raises(ProtocolMismatch, match="upgrade"):
+        client.get(AGENT)
+    assert connection.keys() == ["{mission}:layout"]
+
+
+def test_keys_of_the_wrong_type_are_no_matter_of_waiting(client: Any, connection: redis.Redis) -> None:
+    connection.set("{mission}:events", "text")
+    with pytest.raises(QueueError) as refused:
+        client.cursor()
+    assert not isinstance(refused.value, QueueUnavailable)
