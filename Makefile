@@ -1,10 +1,12 @@
 # What can be done here. `make` alone lists it. Each target first installs what the machine lacks for it.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test interop lint fmt tools bench image
+.PHONY: help build demo test python interop lint fmt tools bench image
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SCRIPTS := .ci/run scripts/advisories scripts/setup tests/openclaw-gateway.sh
+# Python with what the client needs, in the client's folder.
+PYTHON = cd clients/python && PYTHONDONTWRITEBYTECODE=1 $(abspath $(TARGET))/python/bin/python
 # Where rustup puts cargo, for shells that do not know it yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
@@ -31,6 +33,12 @@ test: ## Run all tests, but not those with real gateways
 	cargo test --workspace --doc --quiet
 	@if cargo nextest --version > /dev/null 2>&1; then set -x; cargo nextest run --workspace --no-fail-fast; \
 	  else set -x; cargo test --workspace --no-fail-fast --lib --bins --tests; fi
+	@$(MAKE) --no-print-directory python
+
+python: ## Run the tests of the Python client, with a real worker
+	@scripts/setup python
+	cargo build --package mission-worker
+	export MISSION_WORKER=$(abspath $(TARGET)/debug/worker) && $(PYTHON) -m pytest -q
 
 interop: ## Run the tests with real OpenClaw gateways, fetched from npm (2 GB)
 	@scripts/setup interop
@@ -43,6 +51,9 @@ lint: ## Check form, code, documentation, scripts; dependencies and spelling wit
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	shellcheck $(SCRIPTS)
+	$(PYTHON) -m ruff check --no-cache .
+	$(PYTHON) -m ruff format --no-cache --check .
+	$(PYTHON) -m mypy --cache-dir $(abspath $(TARGET))/python/mypy
 	@$(call optional,cargo-machete,cargo machete)
 	@$(call optional,typos,typos)
 	@$(call optional,cargo-deny,cargo deny --workspace check bans licenses sources)
@@ -53,6 +64,7 @@ optional = if command -v $(1) > /dev/null; then set -x; $(2); else echo "$(1): n
 fmt: ## Format the code
 	@scripts/setup lint
 	cargo fmt --all
+	$(PYTHON) -m ruff format --no-cache .
 
 tools: ## Install cargo-deny, cargo-machete and typos for `make lint` (some minutes, once)
 	@scripts/setup tools

@@ -6,6 +6,8 @@ import asyncio
 from uuid import UUID, uuid4
 
 import corpus
+import pytest
+import redis
 from conftest import PATIENCE, RedisServer, Worker
 
 from mission_worker import Agent, AsyncClient, Board, Cleanup, Client, Gateway, HeartbeatSync, Provision, ProvisionMain
@@ -75,14 +77,28 @@ def test_a_job_that_a_gateway_refuses_says_why(server: RedisServer, worker: Work
     assert job.document is not None
 
 
-def test_what_a_worker_cannot_read_is_buried_with_a_hint(server: RedisServer, worker: Worker) -> None:
-    with Client.from_url(server.url) as client:
-        import redis
-
-        enqueued = client.enqueue(jobs()[2], delay=1)
-        with redis.Redis(unix_socket_path=str(server.socket)) as connection:
-            connection.hset(f"{{mission}}:job:{enqueued.id}", "version", "2")
-        job = client.wait(enqueued.id, PATIENCE)
+@pytest.mark.parametrize(
+    ("fields", "code", "hint"),
+    [
+        ({"version": "2"}, "unknown_version", "upgrade the workers"),
+        ({"kind": "paint"}, "unknown_kind", "upgrade the workers"),
+        ({"payload": '{"version": 2, "kind": "cleanup"}'}, "invalid_job", "upgrade the worker"),
+        ({"payload": "hunter2"}, "invalid_job", "enqueue it anew"),
+    ],
+)
+def test_what_a_worker_cannot_read_is_buried_with_a_hint(
+    server: RedisServer, fields: dict[str, str], code: str, hint: str
+) -> None:
+    with Client.from_url(server.url) as client, redis.Redis(unix_socket_path=str(server.socket)) as connection:
+        enqueued = client.enqueue(jobs()[2])
+        connection.hset(f"{{mission}}:job:{enqueued.id}", mapping=fields)
+        worker = Worker(server, server.folder)
+        try:
+            job = client.wait(enqueued.id, PATIENCE)
+        finally:
+            worker.stop()
     assert (job.state, job.reason) == ("dead", "invalid")
     assert job.failure is not None
-    assert job.failure.action == "upgrade the workers, then retry the job"
+    assert job.failure.code == code
+    assert hint in f"{job.failure.message}; {job.failure.action}"
+    assert corpus.SECRET not in repr(job)

@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod connection;
-mod heartbeats;
 mod corpus;
+mod heartbeats;
 mod outcomes;
 mod roster;
 mod scripted;
