@@ -5,6 +5,7 @@ A flow yields `Command`s and is sent their answers, or has the error thrown at i
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -40,11 +41,11 @@ def enqueue(keys: Keys, jobs: Sequence[Document], when: When, *, listed: bool) -
     if not ids:
         return []
     try:
-        answer = yield from _script(wire.ENQUEUE, keys, words)
+        return wire.enqueued(ids, (yield from _script(wire.ENQUEUE, keys, words)))
     except ConnectionLost:
         # It may have been done all the same. The jobs keep their ids, and an id is stored once.
-        answer = yield from _script(wire.ENQUEUE, keys, words)
-    return wire.enqueued(ids, answer)
+        again = _script(wire.ENQUEUE, keys, words)
+    return wire.enqueued(ids, (yield from again))
 
 
 def get(keys: Keys, job_id: UUID | str) -> Flow[JobRecord | None]:
@@ -136,10 +137,9 @@ def ack(keys: Keys, group: str, cursors: Sequence[str]) -> Flow[int]:
 
 
 def _script(script: Script, keys: Keys, words: Sequence[Any]) -> Flow[Any]:
-    try:
+    with contextlib.suppress(ScriptMissing):
         return (yield Command(("EVALSHA", script.sha1, 1, keys.prefix, *words)))
-    except ScriptMissing:
-        return (yield Command(("EVAL", script.text, 1, keys.prefix, *words)))
+    return (yield Command(("EVAL", script.text, 1, keys.prefix, *words)))
 
 
 def _read(keys: Keys, cursor: str, pause: float) -> Flow[list[tuple[str, dict[str, bytes] | None]]]:

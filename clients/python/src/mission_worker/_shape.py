@@ -31,6 +31,7 @@ def problems(value: Any) -> list[Problem]:
             raise _Fault("$", "not an object", "send one JSON object")
         _check_version(value)
         _check_kind(value)
+        _check_lists(value)
         _DOCUMENT(value, "")
     except _Fault as fault:
         return [fault.problem]
@@ -54,6 +55,20 @@ def _check_kind(document: dict[str, Any]) -> None:
         raise _Fault("kind", f"{_brief(kind)} is not a string", f"use one of {_KINDS}")
     if kind not in list(Kind):
         raise _Fault("kind", f"`{_shorten(kind)}` is not a known kind", f"use one of {_KINDS}")
+
+
+def _check_lists(document: dict[str, Any]) -> None:
+    """Lists in the place of objects are looked for before the rest, by workers too."""
+    for name in ("gateway", "agent", "board", "user", "options"):
+        if isinstance(document.get(name), list):
+            raise _Fault(name, "wrong type (sequence)", "use an object")
+    agents = document.get("agents")
+    for index, agent in enumerate(agents if isinstance(agents, list) else ()):
+        if isinstance(agent, list):
+            raise _Fault(f"agents[{index}]", "wrong type (sequence)", "use an object")
+    options = document.get("options")
+    if isinstance(options, dict) and isinstance(options.get("action"), dict):
+        raise _Fault("options.action", "wrong type (map)", "use `provision` or `update`")
 
 
 def _anything(value: Any, path: str) -> None:

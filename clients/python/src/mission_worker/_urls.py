@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from urllib.parse import unquote_to_bytes
@@ -58,10 +59,14 @@ def _host_fault(host: str) -> str | None:
         return None if _is_ipv6(host) else "not a url (invalid IPv6 address)"
     try:
         name = unquote_to_bytes(host).decode()
-        # Python knows the older IDNA only, which is near enough for names of hosts.
-        name = name.encode("idna").decode() if not name.isascii() else name
+        for label in name.lower().split("."):
+            if label.startswith("xn--") and label[4:].encode().decode("punycode").isascii():
+                return "not a url (invalid international domain name)"
     except UnicodeError:
         return "not a url (invalid international domain name)"
+    # Python knows an older IDNA than workers. What it does not understand is left to them.
+    with contextlib.suppress(UnicodeError):
+        name = name.encode("idna").decode() if not name.isascii() else name
     if not name or _FORBIDDEN_IN_HOST.search(name):
         return "not a url (invalid domain character)"
     labels = name.removesuffix(".").split(".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -84,10 +85,11 @@ def translate(error: Exception) -> MissionError:
     hint = "check that it runs, is reachable and may be written to"
     if isinstance(error, (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)):
         return ConnectionLost(f"Redis cannot be used ({reason}); {hint}")
-    word = reason.split(" ", 1)[0]
-    if word in ("PROTOCOL", "LAYOUT"):
+    # Redis before 7 puts what a command in a script answered behind the place where it stands.
+    words = re.findall(r"(?:^|: -)([A-Z]+) ", reason)
+    if words[:1] in (["PROTOCOL"], ["LAYOUT"]):
         return ProtocolMismatch(f"{reason}; upgrade mission-worker-client")
     known = (redis.exceptions.ReadOnlyError, redis.exceptions.OutOfMemoryError, redis.exceptions.NoPermissionError)
-    if word in _CONDITIONS or isinstance(error, known):
+    if _CONDITIONS.intersection(words) or isinstance(error, known):
         return QueueUnavailable(f"Redis cannot be used ({reason}); {hint}")
     return QueueError(f"Redis refused ({reason}); something else writes to this queue's keys, or this is a fault")
