@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ import corpus
 import pytest
 import redis
 import redis.asyncio
-from conftest import PATIENCE, RedisServer
+from conftest import PATIENCE, ROOT, RedisServer
 
 from mission_worker import (
     AsyncClient,
@@ -128,12 +129,16 @@ def test_text_is_stored_byte_for_byte(client: Any, connection: redis.Redis) -> N
         ("provision", {"action": "update"}, None),
         ("provision", None, "p"),
         ("cleanup", {"force_bootstrap": True}, None),
+        ("provision without a url", {"force_bootstrap": True}, None),
     ],
 )
 def test_what_a_newer_job_would_inherit_is_marked(
     client: Any, connection: redis.Redis, kind: str, options: dict[str, Any] | None, flags: str | None
 ) -> None:
-    enqueued = client.enqueue({**corpus.document(kind), "options": options})
+    document = {**corpus.document(kind.split()[0]), "options": options}
+    if "without" in kind:
+        del document["gateway"]["url"]
+    enqueued = client.enqueue(document)
     assert connection.hget(f"{{mission}}:job:{enqueued.id}", "flags") == flags
 
 
@@ -216,6 +221,7 @@ def test_a_key_is_used_once(client: Any) -> None:
         {"priority": 10},
         {"priority": True},
         {"expires_in": 0},
+        {"delay": timedelta(days=31)},
         {"idempotency_key": ""},
         {"idempotency_key": "x" * 201},
         {"idempotency_key": "x", "idempotency_life": 0.5},
@@ -355,6 +361,25 @@ def test_a_queue_of_another_layout_is_left_alone(client: Any, connection: redis.
     with pytest.raises(ProtocolMismatch, match="upgrade"):
         client.get(AGENT)
     assert connection.keys() == ["{mission}:layout"]
+
+
+def test_a_user_with_the_documented_rights_is_enough(open_client: Open, connection: redis.Redis) -> None:
+    text = (ROOT / "docs/redis.md").read_text()
+    user = re.search(r"^ACL SETUSER (.*)$", text, re.MULTILINE)
+    more = re.search(r"Programs that read the events need `(.*?)`", text)
+    assert user is not None
+    assert more is not None
+    connection.execute_command("ACL", "SETUSER", *user[1].split(), *more[1].split())  # type: ignore[no-untyped-call]
+    client = open_client(username="mission", password="PASSWORD")
+    enqueued = client.enqueue(corpus.document("cleanup"))
+    assert client.get(enqueued.id).state == "ready"
+    with pytest.raises(TimeoutError):
+        client.wait(enqueued.id, 0.05)
+    for event in client.consume("g", "c", start="0", timeout=0.05, claim_after=0.02):
+        assert client.ack("g", event) == 1
+    connection.execute_command("ACL", "SETUSER", "mission", "-evalsha", "-eval")  # type: ignore[no-untyped-call]
+    with pytest.raises(QueueUnavailable):
+        client.get(enqueued.id)
 
 
 def test_keys_of_the_wrong_type_are_no_matter_of_waiting(client: Any, connection: redis.Redis) -> None:

@@ -40,6 +40,7 @@ def test_jobs_wait_for_a_worker_and_are_done(server: RedisServer) -> None:
         assert [job.kind for job in ended] == ["provision", "provision-main", "cleanup"]
         for job in ended:
             assert (job.attempts, job.runs, [run.outcome for run in job.history]) == (1, 1, ["done"])
+            assert [state for state, _ in job.timeline] == ["ready", "running", "done"]
             assert job.report is not None
             assert job.finished_at_ms is not None
             assert job.finished_at_ms >= job.enqueued_at_ms

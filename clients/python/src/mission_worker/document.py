@@ -51,7 +51,7 @@ def parse_job(document: Mapping[str, Any] | str | bytes) -> Job:
     if kind is Kind.HEARTBEAT_SYNC:
         return HeartbeatSync(gateway=gateway, agents=[_make(Agent, agent) for agent in value["agents"]])
     agent = _make(Agent, value["agent"])
-    if _is_blank(gateway.url):
+    if is_blank(gateway.url):
         return Nothing(kind=kind, gateway=gateway, agent=agent)
     if kind is Kind.CLEANUP:
         return Cleanup(gateway=gateway, agent=agent)
@@ -108,7 +108,7 @@ def masked(text: bytes) -> dict[str, Any] | None:
     for holder, name in ((value, "auth_token"), (value["gateway"], "token")):
         if holder.get(name) is not None:
             holder[name] = "***"
-    if not _is_blank(url := value["gateway"].get("url")):
+    if not is_blank(url := value["gateway"].get("url")):
         value["gateway"]["url"] = _urls.masked(url)
     return value
 
@@ -127,7 +127,7 @@ def _needs(value: dict[str, Any]) -> list[Problem]:
         return []
     if (fault := _urls.fault(url) if url else "missing") is not None:
         problems.append(Problem("gateway.url", fault, "give its address, such as ws://host:18789 or wss://host"))
-    if _is_blank(gateway.get("workspace_root")):
+    if is_blank(gateway.get("workspace_root")):
         remedy = "set the folder on the gateway's machine under which workspaces are made"
         problems.append(Problem("gateway.workspace_root", "missing", remedy))
     if kind in (Kind.PROVISION, Kind.PROVISION_MAIN) and value.get("auth_token") is None:
@@ -137,7 +137,8 @@ def _needs(value: dict[str, Any]) -> list[Problem]:
     return problems
 
 
-def _is_blank(text: str | None) -> bool:
+def is_blank(text: str | None) -> bool:
+    """Whether a text says nothing."""
     return not (text or "").strip(_WHITE_SPACE)
 
 

@@ -149,16 +149,26 @@ class JobRecord:
     """When it ended."""
     expires_at_ms: int | None
     """When it is given up if it still waits then."""
+    priority: int
+    """Where it stands among the jobs of its gateway: 0 to 9, 0 first."""
     worker: str | None
     """The worker that runs it now."""
+    cancel: str | None
+    """Who wants the running job to be cancelled, and why."""
     reason: str | None
     """Why it is dead, such as `attempts`, `permanent`, `invalid`, `poison`, `expired`."""
     superseded_by: UUID | None
     """The newer job that took its place."""
+    inherited: str
+    """What it took over from jobs that it replaced: letters, see docs/protocol.md."""
+    idempotency_key: str | None
+    """The key that it was enqueued with."""
     failure: Failure | None
     """What went wrong last, if anything ever did."""
     report: Mapping[str, Any] | None
     """What the successful run found and did; its `summary` is one sentence."""
+    timeline: Sequence[tuple[str, int]]
+    """The states that it has been in and since when, oldest first; about the last 40."""
     history: Sequence[Run]
     """The last 20 runs that ended, oldest first."""
     document: Mapping[str, Any] | None = field(repr=False)
@@ -193,11 +203,16 @@ class JobRecord:
             started_at_ms=_number(raw, "started_at"),
             finished_at_ms=_number(raw, "finished_at"),
             expires_at_ms=_number(raw, "expires_at") or None,
+            priority=_number(raw, "priority") or 0,
             worker=raw.get("worker"),
+            cancel=raw.get("cancel"),
             reason=raw.get("reason") or None,
             superseded_by=uuid_or_none(raw.get("superseded_by")),
+            inherited=raw.get("inherited", ""),
+            idempotency_key=raw.get("idempotency_key"),
             failure=Failure.read(_json(raw.get("failure"))),
             report=report if isinstance(report, Mapping) else None,
+            timeline=_timeline(raw.get("timeline", "")),
             history=[run for run in runs if run is not None],
             document=document.masked(stored.get("payload", b"")),
             raw=raw,
@@ -217,6 +232,12 @@ def _number(raw: Mapping[str, str], name: str) -> int | None:
         return int(raw[name])
     except (KeyError, ValueError):
         return None
+
+
+def _timeline(text: str) -> list[tuple[str, int]]:
+    """Read `ready 1763859600000;running 1763859600004`."""
+    entries = (entry.partition(" ") for entry in text.split(";"))
+    return [(state, int(at)) for state, _, at in entries if at.isdecimal()]
 
 
 def _json(text: str | bytes | None) -> Any:

@@ -34,8 +34,8 @@ Document: TypeAlias = Job | Mapping[str, Any] | str | bytes
 Duration: TypeAlias = timedelta | float
 """A length of time; a number means seconds."""
 
-_MAX_DELAY = timedelta(days=366)
-_KEY_LIFE = (timedelta(seconds=1), timedelta(days=30))
+_MAX_TIME = timedelta(days=30)
+_KEY_LIFE = (timedelta(seconds=1), _MAX_TIME)
 
 
 class Script:
@@ -78,12 +78,12 @@ class When:
 
     def words(self) -> tuple[object, ...]:
         """Check the values. Returns delay, priority, expiry, key and its life as the script wants them."""
-        delay = _milliseconds("delay", self.delay, timedelta(0), _MAX_DELAY)
+        delay = _milliseconds("delay", self.delay, timedelta(0), _MAX_TIME)
         if type(self.priority) is not int or not 0 <= self.priority <= 9:
             raise ValueError(f"priority {self.priority!r} does not fit; use 0 (first) to 9, 5 is usual")
         expiry = 0
         if self.expires_in is not None:
-            expiry = _milliseconds("expires_in", self.expires_in, timedelta(milliseconds=1), _MAX_DELAY)
+            expiry = _milliseconds("expires_in", self.expires_in, timedelta(milliseconds=1), _MAX_TIME)
         key = (self.idempotency_key or "").encode()
         if self.idempotency_key is not None and not 1 <= len(key) <= 200:
             raise ValueError(f"an idempotency key of {len(key)} bytes does not fit; use 1 to 200")
@@ -171,7 +171,7 @@ def _place(content: Mapping[str, Any]) -> tuple[str, str, str]:
     if kind == Kind.HEARTBEAT_SYNC:
         return lane, f"{lane}/heartbeats", ""
     subject = f"{lane}/{UUID(content['agent']['id'])}"
-    if kind == Kind.CLEANUP:
+    if kind == Kind.CLEANUP or document.is_blank(content["gateway"].get("url")):
         return lane, subject, ""
     options = content.get("options") or {}
     marks = {
