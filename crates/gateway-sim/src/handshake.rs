@@ -264,7 +264,9 @@ fn hello(inner: &Inner, params: &Value, device: Option<&str>, scopes: Option<&[S
     let profile = world.profile;
     let default_id = world.default_id();
     let max_payload = profile.max_payload();
-    let methods: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
+    // Real gateways answer that one too, and do not announce it.
+    let announced = METHODS.iter().filter(|method| method.name != "sessions.resolve");
+    let methods: Vec<&str> = announced.map(|method| method.name).collect();
     let mut hello = json!({
         "type": "hello-ok",
         "protocol": profile.protocol(),
