@@ -107,7 +107,10 @@ impl<'a> Trouble<'a> {
                 deck = DECK.to_vec();
                 deck.shuffle(&mut self.random);
             }
-            self.strike(deck.pop().expect("it was filled")).await;
+            let strike = deck.pop().expect("it was filled");
+            if !self.strike(strike).await {
+                deck.insert(0, strike);
+            }
             strike_at = Instant::now() + Duration::from_millis(self.random.random_range(600..1400));
         }
         let frozen = self.frozen_long.take().map(|(slot, _)| (end, Mend::Thaw(slot)));
@@ -127,7 +130,8 @@ impl<'a> Trouble<'a> {
         }
     }
 
-    async fn strike(&mut self, strike: Strike) {
+    /// False if it has to wait for a better moment.
+    async fn strike(&mut self, strike: Strike) -> bool {
         let is_awake = |slot: &usize| !self.fleet.is_frozen(*slot) && !self.is_spared(*slot);
         let awake: Vec<usize> = (0..self.fleet.size()).filter(is_awake).collect();
         match strike {
@@ -139,11 +143,10 @@ impl<'a> Trouble<'a> {
             }
             // One worker at least goes on.
             Strike::FreezeLong if awake.len() > 1 && self.frozen_long.is_none() => {
-                if let Some((slot, jobs)) = self.busiest(&awake).await {
-                    self.fleet.freeze(slot).await;
-                    self.count.long_freezes += 1;
-                    self.frozen_long = Some((slot, jobs));
-                }
+                let Some((slot, jobs)) = self.busiest(&awake).await else { return false };
+                self.fleet.freeze(slot).await;
+                self.count.long_freezes += 1;
+                self.frozen_long = Some((slot, jobs));
             }
             Strike::Freeze if awake.len() > 1 => {
                 let slot = *awake.choose(&mut self.random).expect("there are some");
@@ -159,6 +162,7 @@ impl<'a> Trouble<'a> {
                 self.count.kills += 1;
             }
         }
+        true
     }
 
     /// Whether it is to see what came of its being frozen.
