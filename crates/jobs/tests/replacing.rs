@@ -223,7 +223,7 @@ async fn what_was_asked_for_once_is_inherited_along_the_chain() {
 }
 
 #[tokio::test]
-async fn an_update_stays_one_if_the_provisioning_that_it_replaces_has_run() {
+async fn an_update_acts_as_the_provisioning_that_it_replaces_also_when_that_has_run_in_vain() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let options = json!({"action": "provision", "reset_session": true});
@@ -239,7 +239,7 @@ async fn an_update_stays_one_if_the_provisioning_that_it_replaces_has_run() {
     put(&queue, &newer).await;
     reaches(&queue, newer.id, State::Done).await;
     let flags = runs.map(|claimed| claimed.job.flags())[1];
-    assert_eq!((flags.provision, flags.reset_session), (false, true));
+    assert_eq!((flags.provision, flags.reset_session), (true, true));
 }
 
 #[tokio::test]

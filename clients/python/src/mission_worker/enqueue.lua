@@ -68,51 +68,55 @@ local LAYOUT, HISTORY, LINE, TIMELINE = '1', 20, 100, 1200
 local EVENTS, MINUTES_KEPT, HOURS_KEPT, REMEMBERED = 100000, 25 * 3600000, 32 * 86400000, 30 * 86400000
 local RANKS = 2 ^ 48
 
-local FIELDS = { 'state', 'version', 'kind', 'lane', 'subject', 'seq', 'rank', 'attempts', 'max_attempts', 'runs', 'lost',
-  'worker', 'token', 'enqueued_at', 'started_at', 'next_at', 'snoozed_since', 'expires_at', 'priority', 'flags', 'inherited',
-  'cancel', 'reprobed', 'lane_failures', 'timeline' }
-
--- Whole numbers as text; Lua would write big ones as 1.7e+12.
+-- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
 local function text(number) return string.format('%.0f', number) end
 
 -- Jobs ------------------------------------------------------------------------------------------------------------------
 
 local jobs = {}
 
--- A job's fields without its payload; nil if it is not there.
+-- A job's fields without its payload; nil if it is not there. Those that it has not are false.
 local function read(id)
   if jobs[id] then return jobs[id] end
-  local values = redis.call('HMGET', K.job .. id, unpack(FIELDS))
-  if not values[1] then return nil end
-  local job = { id = id, sets = {}, drops = {} }
-  for i, name in ipairs(FIELDS) do job[name] = values[i] or nil end
-  job.kind, job.lane, job.subject = job.kind or '', job.lane or '', job.subject or ''
-  for _, name in ipairs({ 'seq', 'rank', 'attempts', 'max_attempts', 'runs', 'lost', 'priority' }) do
-    job[name] = tonumber(job[name]) or 0
-  end
+  local v = redis.call('HMGET', K.job .. id, 'state', 'version', 'kind', 'lane', 'subject', 'seq', 'rank', 'attempts',
+    'max_attempts', 'runs', 'lost', 'worker', 'token', 'enqueued_at', 'started_at', 'snoozed_since', 'expires_at',
+    'priority', 'flags', 'inherited', 'cancel', 'reprobed', 'lane_failures', 'timeline')
+  if not v[1] then return nil end
+  local job = { id = id, state = v[1], version = v[2], kind = v[3] or '', lane = v[4] or '', subject = v[5] or '',
+    seq = tonumber(v[6] or 0), rank = tonumber(v[7] or 0), attempts = tonumber(v[8] or 0),
+    max_attempts = tonumber(v[9] or 0), runs = tonumber(v[10] or 0), lost = tonumber(v[11] or 0), worker = v[12],
+    token = v[13], enqueued_at = v[14], started_at = v[15], snoozed_since = v[16], expires_at = v[17],
+    priority = tonumber(v[18] or 0), flags = v[19], inherited = v[20], cancel = v[21], reprobed = v[22],
+    lane_failures = v[23], timeline = v[24], sets = {}, drops = {} }
   jobs[id] = job
   return job
 end
 
+-- `sets` is a list of fields and values, as HSET wants it; `drops` one of fields. Sets are written before drops.
 local function set(job, field, value)
-  job[field], job.sets[field], job.drops[field] = value, value, nil
+  local sets = job.sets
+  job[field], sets[#sets + 1], sets[#sets + 2] = value, field, value
 end
 
 local function drop(job, field)
-  if job[field] == nil then return end
-  job[field], job.sets[field], job.drops[field] = nil, nil, true
+  if not job[field] then return end
+  job[field], job.drops[#job.drops + 1] = false, field
 end
 
 -- Lanes -----------------------------------------------------------------------------------------------------------------
 
 local lanes = {}
 
--- What the queue knows of a gateway.
+-- What the queue knows of a gateway, with how many of its jobs are in each state.
 local function gateway(lane)
-  if lanes[lane] then return lanes[lane] end
-  local values = redis.call('HMGET', K.gateway .. lane, 'owner', 'busy', 'failures', 'held_until')
-  local known = { owner = values[1] or '', busy = tonumber(values[2]) or 0, failures = tonumber(values[3]) or 0,
-    held_until = tonumber(values[4]) or 0, sets = {} }
+  local known = lanes[lane]
+  if known then return known end
+  local v = redis.call('HMGET', K.gateway .. lane, 'owner', 'busy', 'failures', 'held_until', 'merging', 'n:ready',
+    'n:running', 'n:scheduled', 'n:retrying', 'n:snoozed', 'n:blocked', 'n:done', 'n:dead', 'n:superseded', 'n:cancelled')
+  known = { owner = v[1] or '', busy = tonumber(v[2] or 0), failures = tonumber(v[3] or 0),
+    held_until = tonumber(v[4] or 0), merging = tonumber(v[5] or 0), sets = {}, ['n:ready'] = v[6], ['n:running'] = v[7],
+    ['n:scheduled'] = v[8], ['n:retrying'] = v[9], ['n:snoozed'] = v[10], ['n:blocked'] = v[11], ['n:done'] = v[12],
+    ['n:dead'] = v[13], ['n:superseded'] = v[14], ['n:cancelled'] = v[15] }
   lanes[lane] = known
   return known
 end
@@ -122,32 +126,38 @@ local function note_gateway(lane, field, value)
   known[field], known.sets[field] = value, value
 end
 
+-- Counts that a job of the gateway has left a state, or come to one.
+local function count(lane, state, by)
+  local field = 'n:' .. state
+  note_gateway(lane, field, math.max(tonumber(gateway(lane)[field] or 0) + by, 0))
+end
+
 -- Numbers ---------------------------------------------------------------------------------------------------------------
 
-local numbers, tallies, metered = {}, {}, {}
+local numbers, metered = {}, {}
 
 -- The next number of a counter.
 local function next_of(key)
-  numbers[key] = (numbers[key] or tonumber(redis.call('GET', key)) or 0) + 1
+  numbers[key] = (numbers[key] or tonumber(redis.call('GET', key) or 0)) + 1
   return numbers[key]
-end
-
-local function tally(key, field, by)
-  tallies[key] = tallies[key] or {}
-  tallies[key][field] = (tallies[key][field] or 0) + by
 end
 
 -- Counts something that happened to a job, for its kind, per minute and per hour.
 local function meter(job, what)
-  local field = (KINDS[job.kind] and job.kind or 'other') .. '|' .. what
-  tally('minute', field, 1)
+  local kind = KINDS[job.kind] and job.kind or 'other'
+  local of_kind = metered[kind]
+  if not of_kind then
+    of_kind = {}
+    metered[kind] = of_kind
+  end
+  of_kind[what] = (of_kind[what] or 0) + 1
 end
 
 -- Counts a time in a histogram: bucket n holds times from 2^(n-1) ms to less than 2^n ms, bucket 0 those below 1 ms.
 local function meter_time(job, what, ms)
   local bucket = 0
   while ms >= 1 and bucket < 31 do ms, bucket = ms / 2, bucket + 1 end
-  meter(job, what .. '|' .. bucket)
+  meter(job, what .. bucket)
 end
 
 -- Wakes -----------------------------------------------------------------------------------------------------------------
@@ -162,36 +172,37 @@ end
 
 -- The end of every script -----------------------------------------------------------------------------------------------
 
-local function write(key, sets)
-  local args = {}
-  for field, value in pairs(sets) do
-    args[#args + 1] = field
-    args[#args + 1] = type(value) == 'number' and text(value) or value
+local function write_jobs()
+  for id, job in pairs(jobs) do
+    if #job.sets > 0 then redis.call('HSET', K.job .. id, unpack(job.sets)) end
+    if #job.drops > 0 then redis.call('HDEL', K.job .. id, unpack(job.drops)) end
   end
-  if #args > 0 then redis.call('HSET', key, unpack(args)) end
+end
+
+local function write_lanes()
+  for lane, known in pairs(lanes) do
+    local args = {}
+    for field, value in pairs(known.sets) do args[#args + 1], args[#args + 2] = field, value end
+    if #args > 0 then redis.call('HSET', K.gateway .. lane, unpack(args)) end
+  end
+end
+
+local function write_meters()
+  if not next(metered) then return end
+  for key, kept in pairs({ [K.minute .. math.floor(NOW / 60000)] = MINUTES_KEPT,
+    [K.hour .. math.floor(NOW / 3600000)] = HOURS_KEPT }) do
+    for kind, happened in pairs(metered) do
+      for what, times in pairs(happened) do redis.call('HINCRBY', key, kind .. '|' .. what, times) end
+    end
+    redis.call('PEXPIRE', key, kept)
+  end
 end
 
 local function flush()
-  for id, job in pairs(jobs) do
-    write(K.job .. id, job.sets)
-    local drops = {}
-    for field in pairs(job.drops) do drops[#drops + 1] = field end
-    if #drops > 0 then redis.call('HDEL', K.job .. id, unpack(drops)) end
-  end
-  for lane, known in pairs(lanes) do write(K.gateway .. lane, known.sets) end
-  for key, number in pairs(numbers) do redis.call('SET', key, text(number)) end
-  local minute = tallies.minute
-  tallies.minute = nil
-  for key, fields in pairs(tallies) do
-    for field, by in pairs(fields) do if by ~= 0 then redis.call('HINCRBY', key, field, by) end end
-  end
-  if minute then
-    for key, kept in pairs({ [K.minute .. text(math.floor(NOW / 60000))] = MINUTES_KEPT,
-      [K.hour .. text(math.floor(NOW / 3600000))] = HOURS_KEPT }) do
-      for field, by in pairs(minute) do redis.call('HINCRBY', key, field, by) end
-      redis.call('PEXPIRE', key, kept)
-    end
-  end
+  write_jobs()
+  write_lanes()
+  write_meters()
+  for key, number in pairs(numbers) do redis.call('SET', key, number) end
   for key in pairs(wakes) do
     if redis.call('LLEN', key) == 0 then
       redis.call('RPUSH', key, '1')
@@ -202,11 +213,27 @@ end
 
 -- Events ----------------------------------------------------------------------------------------------------------------
 
-local function emit(event, failure)
+local function emit(json) redis.call('XADD', K.events, 'MAXLEN', '~', EVENTS, '*', 'event', json) end
+
+-- `,"name":value` of those that have one; `value` is JSON.
+local function member(name, value) return value and ',"' .. name .. '":' .. value or '' end
+
+local function quoted(value) return value and cjson.encode(value) end
+
+-- A job went from one state, or none, to another. Ids, kinds and states are words; the rest may hold anything.
+local function emit_job(job, from, to, at, more)
+  emit(string.format('{"v":1,"event":"job","at_ms":%.0f,"id":"%s","kind":"%s","gateway":"%s","subject":"%s","from":%s,'
+    .. '"to":"%s","run":%d,"attempts":%d%s%s%s%s%s%s}', NOW, job.id, job.kind, job.lane, job.subject,
+    from and '"' .. from .. '"' or 'null', to, job.runs, job.attempts,
+    to == 'running' and member('worker', quoted(job.worker)) or '', WAITING[to] and member('next_at_ms', text(at)) or '',
+    member('reason', quoted(more.reason)), member('superseded_by', quoted(more.superseded_by)),
+    member('by', quoted(more.by)), member('failure', more.failure)))
+end
+
+-- Something happened to the queue.
+local function emit_queue(event)
   event.v, event.at_ms = 1, NOW
-  local json = cjson.encode(event)
-  if failure then json = json:sub(1, -2) .. ',"failure":' .. failure .. '}' end
-  redis.call('XADD', K.events, 'MAXLEN', '~', EVENTS, '*', 'event', json)
+  emit(cjson.encode(event))
 end
 
 -- Transitions -----------------------------------------------------------------------------------------------------------
@@ -215,36 +242,34 @@ local function allowed(from, to) return (NEXT[from] or {})[to] == true end
 
 -- Takes a job to another state. `more`, all optional: at (when due, or until when leased; NOW), reason, failure (JSON),
 -- superseded_by, by (who did it).
+local NO_MORE = {}
 local function go(job, to, more)
-  more = more or {}
-  local from, at = job.state, more.at or NOW
+  more = more or NO_MORE
+  local from, at, id = job.state, more.at or NOW, job.id
   if not allowed(from or 'new', to) then error('unchecked transition from ' .. (from or 'new') .. ' to ' .. to) end
   if from then
-    redis.call('ZREM', K.state .. from, job.id)
-    tally(K.gateway .. job.lane, 'n:' .. from, -1)
+    redis.call('ZREM', K.state .. from, id)
+    count(job.lane, from, -1)
   end
-  redis.call('ZADD', K.state .. to, text(at), job.id)
-  tally(K.gateway .. job.lane, 'n:' .. to, 1)
-  if from == 'blocked' then redis.call('ZREM', K.blocked .. job.lane, job.id) end
+  redis.call('ZADD', K.state .. to, at, id)
+  count(job.lane, to, 1)
+  if from == 'blocked' then redis.call('ZREM', K.blocked .. job.lane, id) end
 
-  set(job, 'state', to)
   local line = (job.timeline and job.timeline .. ';' or '') .. to .. ' ' .. text(NOW)
   if #line > TIMELINE then line = line:sub(line:find(';', 1, true) + 1) end
+  set(job, 'state', to)
   set(job, 'timeline', line)
-  if WAITING[to] then set(job, 'next_at', at) else drop(job, 'next_at') end
+  if WAITING[to] then set(job, 'next_at', at) elseif WAITING[from] then job.drops[#job.drops + 1] = 'next_at' end
   if more.failure then set(job, 'failure', more.failure) end
   if ENDED[to] then
     set(job, 'finished_at', NOW)
     if more.reason then set(job, 'reason', more.reason) end
     if more.superseded_by then set(job, 'superseded_by', more.superseded_by) end
-    redis.call('ZREM', K[from == 'scheduled' and 'later' or 'subject'] .. job.subject, job.id)
-    if job.expires_at then redis.call('ZREM', K.expiry, job.id) end
+    redis.call('ZREM', K[from == 'scheduled' and 'later' or 'subject'] .. job.subject, id)
+    if job.expires_at then redis.call('ZREM', K.expiry, id) end
   end
   if to ~= 'ready' and to ~= 'running' and to ~= 'scheduled' then meter(job, to) end
-  emit({ event = 'job', id = job.id, kind = job.kind, gateway = job.lane, subject = job.subject, from = from or cjson.null,
-    to = to, run = job.runs, attempts = job.attempts, worker = to == 'running' and job.worker or nil,
-    next_at_ms = WAITING[to] and at or nil, reason = more.reason, superseded_by = more.superseded_by, by = more.by },
-    more.failure)
+  emit_job(job, from, to, at, more)
 end
 
 -- The order of jobs -----------------------------------------------------------------------------------------------------
@@ -254,7 +279,7 @@ local function offer_lane(lane)
   local known = gateway(lane)
   -- One that is held comes back by K.held.
   if known.held_until > NOW then return end
-  redis.call('ZADD', known.owner == '' and K.lanes or (K.own .. known.owner), 'NX', text(next_of(K.turn)), lane)
+  redis.call('ZADD', known.owner == '' and K.lanes or (K.own .. known.owner), 'NX', next_of(K.turn), lane)
   wake(known.owner)
 end
 
@@ -263,8 +288,10 @@ local function offer(lane, subject)
   local id = redis.call('ZRANGE', K.subject .. subject, 0, 0)[1]
   if not id then return end
   local head = read(id)
-  if head and head.state == 'ready' then
-    redis.call('ZADD', K.lane .. lane, text(head.rank), subject)
+  -- Of jobs that merge, an older one can become ready, or be so again, while newer ones run: it waits for them.
+  local waits = head and MERGES[head.kind] and gateway(lane).merging > 0
+  if head and head.state == 'ready' and not waits then
+    redis.call('ZADD', K.lane .. lane, head.rank, subject)
     offer_lane(lane)
   else
     redis.call('ZREM', K.lane .. lane, subject)
@@ -273,11 +300,10 @@ end
 
 -- A newer job takes the place of an older one that does not run, and what must not get lost of it.
 local function supersede(older, newer)
-  local inherited = {}
-  for letter in ((newer.inherited or '') .. (older.inherited or '') .. (older.flags or '')):gmatch('[frp]') do
-    if letter ~= 'p' or older.runs == 0 or (newer.inherited or ''):find('p', 1, true) then inherited[letter] = true end
+  local all, letters = (newer.inherited or '') .. (older.inherited or '') .. (older.flags or ''), ''
+  for _, letter in ipairs({ 'f', 'r', 'p' }) do
+    if all:find(letter, 1, true) then letters = letters .. letter end
   end
-  local letters = (inherited.f and 'f' or '') .. (inherited.r and 'r' or '') .. (inherited.p and 'p' or '')
   if letters ~= '' then set(newer, 'inherited', letters) end
   if older.rank < newer.rank then set(newer, 'rank', older.rank) end
   go(older, 'superseded', { superseded_by = newer.id })
@@ -320,7 +346,7 @@ local function arrive(job)
       end
     end
   end
-  redis.call('ZADD', K.subject .. job.subject, text(job.seq), job.id)
+  redis.call('ZADD', K.subject .. job.subject, job.seq, job.id)
   offer(job.lane, job.subject)
 end
 
@@ -335,6 +361,8 @@ local function wait_again(job, to, more)
   elseif newer then
     supersede(job, newer)
   else
+    -- `expire` may have struck it off while it ran, by a clock that has been set back since.
+    if job.expires_at then redis.call('ZADD', K.expiry, job.expires_at, job.id) end
     go(job, to, more)
   end
 end
@@ -342,9 +370,8 @@ end
 -- Frees the place of a job that runs no more in its lane, and offers what can run now.
 local function leave(job)
   local known = gateway(job.lane)
-  drop(job, 'worker')
-  drop(job, 'lane_failures')
   note_gateway(job.lane, 'busy', math.max(known.busy - 1, 0))
+  if MERGES[job.kind] then note_gateway(job.lane, 'merging', math.max(known.merging - 1, 0)) end
   if known.busy == 0 and known.owner ~= '' then
     redis.call('ZREM', K.own .. known.owner, job.lane)
     note_gateway(job.lane, 'owner', '')
@@ -357,7 +384,7 @@ end
 -- The gateway is left alone for a while.
 local function hold(lane, ms)
   note_gateway(lane, 'held_until', math.max(gateway(lane).held_until, NOW + ms))
-  redis.call('ZADD', K.held, text(gateway(lane).held_until), lane)
+  redis.call('ZADD', K.held, gateway(lane).held_until, lane)
   -- Idle workers have to look again, to know until when.
   wake('')
 end
@@ -410,9 +437,13 @@ for i = 2, #ARGV, VALUES do
       return wrong(name .. 'value ' .. (place + 1) .. ' is no whole number')
     end
   end
-  if #ARGV[i + 4] > 200 or #ARGV[i + 3] > 100 or #ARGV[i + 2] > 100 or #ARGV[i + 1] > 20 or #ARGV[i + 11] > 20 then
-    return wrong(name .. 'version, kind, lane, subject or flags are too long')
+  for place, longest in pairs({ [1] = 20, [2] = 100, [3] = 100, [4] = 200 }) do
+    local word = ARGV[i + place]
+    if #word > longest or not word:match('^[%w%-_./:]+$') then
+      return wrong(name .. 'value ' .. (place + 1) .. ' is no word of letters, digits and - _ . / :')
+    end
   end
+  if #ARGV[i + 11] > 20 then return wrong(name .. 'there are too many flags') end
   if #ARGV[i + 7] > 1 then return wrong(name .. 'the priority is not 0 to 9') end
   if #ARGV[i + 9] > 200 then return wrong(name .. 'the idempotency key is longer than 200 bytes') end
   if ARGV[i + 9] ~= '' and tonumber(ARGV[i + 10]) < 1 then return wrong(name .. 'the idempotency key has no life') end
@@ -421,30 +452,25 @@ end
 
 local function store(i)
   local function arg(n) return ARGV[i + n] end
-  local job = { id = arg(0), sets = {}, drops = {}, kind = arg(2), lane = arg(3), subject = arg(4), attempts = 0, runs = 0,
-    lost = 0 }
+  local job = { id = arg(0), sets = {}, drops = {}, kind = arg(2), lane = arg(3), subject = arg(4), lost = 0 }
   jobs[job.id] = job
   local delay, expiry, seq = tonumber(arg(6)), tonumber(arg(8)), next_of(K.seq)
-  for _, field in ipairs({ 'kind', 'lane', 'subject', 'attempts', 'runs' }) do job.sets[field] = job[field] end
-  set(job, 'version', arg(1))
-  set(job, 'seq', seq)
-  set(job, 'rank', tonumber(arg(7)) * RANKS + seq)
-  set(job, 'max_attempts', arg(5))
-  set(job, 'priority', arg(7))
-  set(job, 'enqueued_at', NOW)
-  set(job, 'payload', arg(12))
+  local rank = tonumber(arg(7)) * RANKS + seq
+  job.sets = { 'version', arg(1), 'kind', job.kind, 'lane', job.lane, 'subject', job.subject, 'seq', seq, 'rank', rank,
+    'max_attempts', arg(5), 'attempts', 0, 'runs', 0, 'priority', arg(7), 'enqueued_at', NOW, 'payload', arg(12) }
+  job.seq, job.rank, job.attempts, job.runs, job.priority = seq, rank, 0, 0, tonumber(arg(7))
   if arg(11) ~= '' then set(job, 'flags', arg(11)) end
   if arg(9) ~= '' then set(job, 'idempotency_key', arg(9)) end
-  redis.call('SET', K.latest .. job.subject, text(seq), 'PX', REMEMBERED)
-  redis.call('ZADD', K.gateways, text(NOW), job.lane)
+  redis.call('SET', K.latest .. job.subject, seq, 'PX', REMEMBERED)
+  redis.call('ZADD', K.gateways, NOW, job.lane)
   if expiry > 0 then
     set(job, 'expires_at', NOW + expiry)
-    redis.call('ZADD', K.expiry, text(NOW + expiry), job.id)
+    redis.call('ZADD', K.expiry, NOW + expiry, job.id)
   end
   meter(job, 'enqueued')
   if delay > 0 then
     go(job, 'scheduled', { at = NOW + delay })
-    redis.call('ZADD', K.later .. job.subject, text(seq), job.id)
+    redis.call('ZADD', K.later .. job.subject, seq, job.id)
     -- Idle workers have to look again, to know when this one is due.
     wake('')
   else

@@ -204,7 +204,7 @@ class JobRecord:
             finished_at_ms=_number(raw, "finished_at"),
             expires_at_ms=_number(raw, "expires_at") or None,
             priority=_number(raw, "priority") or 0,
-            worker=raw.get("worker"),
+            worker=raw.get("worker") if raw.get("state") == State.RUNNING else None,
             cancel=raw.get("cancel"),
             reason=raw.get("reason") or None,
             superseded_by=uuid_or_none(raw.get("superseded_by")),

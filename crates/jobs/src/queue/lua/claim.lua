@@ -103,10 +103,10 @@ local function release_lanes()
   end
 end
 
-local function prune(state, age, count)
+local function prune(state, age, most)
   if budget <= 0 then return end
   local key = K.state .. state
-  local excess = math.min(redis.call('ZCARD', key) - count, STEP, budget)
+  local excess = math.min(redis.call('ZCARD', key) - most, STEP, budget)
   local old = excess > 0 and redis.call('ZRANGE', key, 0, excess - 1)
     or redis.call('ZRANGEBYSCORE', key, '-inf', NOW - age, 'LIMIT', 0, math.min(STEP, budget))
   budget = budget - #old

@@ -241,11 +241,10 @@ end
 
 -- A newer job takes the place of an older one that does not run, and what must not get lost of it.
 local function supersede(older, newer)
-  local inherited = {}
-  for letter in ((newer.inherited or '') .. (older.inherited or '') .. (older.flags or '')):gmatch('[frp]') do
-    if letter ~= 'p' or older.runs == 0 or (newer.inherited or ''):find('p', 1, true) then inherited[letter] = true end
+  local all, letters = (newer.inherited or '') .. (older.inherited or '') .. (older.flags or ''), ''
+  for _, letter in ipairs({ 'f', 'r', 'p' }) do
+    if all:find(letter, 1, true) then letters = letters .. letter end
   end
-  local letters = (inherited.f and 'f' or '') .. (inherited.r and 'r' or '') .. (inherited.p and 'p' or '')
   if letters ~= '' then set(newer, 'inherited', letters) end
   if older.rank < newer.rank then set(newer, 'rank', older.rank) end
   go(older, 'superseded', { superseded_by = newer.id })

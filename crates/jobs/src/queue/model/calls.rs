@@ -14,9 +14,13 @@ impl Model {
         self.replaced.clear();
         let mut ids = Vec::new();
         for (job, new) in jobs {
-            let id = job.key.as_ref().map_or(job.id, |key| *self.keys.entry(key.clone()).or_insert(job.id));
+            let known = job.key.as_ref().and_then(|key| self.keys.get(key).copied());
+            let id = known.unwrap_or(job.id);
+            if let Some(key) = &job.key {
+                self.keys.insert(key.clone(), id);
+            }
             ids.push(id);
-            if id == job.id && !self.jobs.contains_key(&id) {
+            if known.is_none() && !self.jobs.contains_key(&id) {
                 self.store(job.clone(), new);
             }
         }
@@ -101,7 +105,6 @@ impl Model {
             };
             self.go(id, end.state, More { failure, reason, ..More::default() });
         }
-        self.leave(id);
         self.follow(id, end);
         Some(self.job(id).state)
     }

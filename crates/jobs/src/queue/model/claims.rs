@@ -76,7 +76,6 @@ impl Model {
         match reason.filter(|_| job.cancel.is_none()) {
             Some(reason) => {
                 self.go(id, State::Dead, More { failure, ..More::reason(reason) });
-                self.leave(id);
             }
             None => self.wait_again(id, State::Ready, More { failure, ..More::default() }),
         }

@@ -176,7 +176,7 @@ impl Model {
         let new = self.job(newer);
         new.inherited.force |= old.inherited.force || old.flags.contains('f');
         new.inherited.reset |= old.inherited.reset || old.flags.contains('r');
-        new.inherited.provision |= old.runs == 0 && (old.inherited.provision || old.flags.contains('p'));
+        new.inherited.provision |= old.inherited.provision || old.flags.contains('p');
         new.rank = new.rank.min(old.rank);
         self.replaced.entry(newer).or_default().push(older);
         self.go(older, State::Superseded, More { superseded_by: Some(newer), ..More::default() });
@@ -221,12 +221,6 @@ impl Model {
         } else {
             self.go(id, to, more);
         }
-        self.leave(id);
-    }
-
-    /// The job runs no more.
-    pub(super) fn leave(&mut self, id: Uuid) {
-        self.job(id).worker = None;
     }
 
     /// What can be seen of the queue as a whole: parts and their texts.

@@ -54,7 +54,11 @@ impl Harness {
                 redis::cmd("CONFIG").arg("SET").arg(name).arg(value).exec_async(&mut connection).await.unwrap();
             }
             Bench {
-                scripts: Scripts::with_clock("test", Connection::open(&server.url()).unwrap(), CLOCK),
+                scripts: Scripts::with_clock(
+                    "test",
+                    Connection::open(&server.url(), super::Tls::default()).unwrap(),
+                    CLOCK,
+                ),
                 connection,
                 shown: Script::new(include_str!("shown.lua")),
                 envelope: Envelope::new(DOCUMENT.as_bytes()).unwrap(),
