@@ -87,20 +87,21 @@ local function read(id)
     max_attempts = tonumber(v[9] or 0), runs = tonumber(v[10] or 0), lost = tonumber(v[11] or 0), worker = v[12],
     token = v[13], enqueued_at = v[14], started_at = v[15], snoozed_since = v[16], expires_at = v[17],
     priority = tonumber(v[18] or 0), flags = v[19], inherited = v[20], cancel = v[21], reprobed = v[22],
-    lane_failures = v[23], timeline = v[24], sets = {}, drops = {} }
+    lane_failures = v[23], timeline = v[24], sets = {} }
   jobs[id] = job
   return job
 end
 
--- `sets` is a list of fields and values, as HSET wants it; `drops` one of fields. Sets are written before drops.
+-- `sets` is a list of fields and values, as HSET wants it; `drops` has the fields that are gone, if any.
 local function set(job, field, value)
-  local sets = job.sets
+  local sets, drops = job.sets, job.drops
   job[field], sets[#sets + 1], sets[#sets + 2] = value, field, value
+  if drops then drops[field] = nil end
 end
 
 local function drop(job, field)
-  if not job[field] then return end
-  job[field], job.drops[#job.drops + 1] = false, field
+  job.drops = job.drops or {}
+  job[field], job.drops[field] = false, true
 end
 
 -- Lanes -----------------------------------------------------------------------------------------------------------------
@@ -175,7 +176,9 @@ end
 local function write_jobs()
   for id, job in pairs(jobs) do
     if #job.sets > 0 then redis.call('HSET', K.job .. id, unpack(job.sets)) end
-    if #job.drops > 0 then redis.call('HDEL', K.job .. id, unpack(job.drops)) end
+    local drops = {}
+    for field in pairs(job.drops or {}) do drops[#drops + 1] = field end
+    if #drops > 0 then redis.call('HDEL', K.job .. id, unpack(drops)) end
   end
 end
 
@@ -259,7 +262,7 @@ local function go(job, to, more)
   if #line > TIMELINE then line = line:sub(line:find(';', 1, true) + 1) end
   set(job, 'state', to)
   set(job, 'timeline', line)
-  if WAITING[to] then set(job, 'next_at', at) elseif WAITING[from] then job.drops[#job.drops + 1] = 'next_at' end
+  if WAITING[to] then set(job, 'next_at', at) elseif WAITING[from] then drop(job, 'next_at') end
   if more.failure then set(job, 'failure', more.failure) end
   if ENDED[to] then
     set(job, 'finished_at', NOW)
@@ -452,7 +455,7 @@ end
 
 local function store(i)
   local function arg(n) return ARGV[i + n] end
-  local job = { id = arg(0), sets = {}, drops = {}, kind = arg(2), lane = arg(3), subject = arg(4), lost = 0 }
+  local job = { id = arg(0), kind = arg(2), lane = arg(3), subject = arg(4), lost = 0 }
   jobs[job.id] = job
   local delay, expiry, seq = tonumber(arg(6)), tonumber(arg(8)), next_of(K.seq)
   local rank = tonumber(arg(7)) * RANKS + seq

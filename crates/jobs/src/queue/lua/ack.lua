@@ -67,7 +67,7 @@ local function settle(i)
     set(job, 'snoozed_since', tonumber(job.snoozed_since or NOW))
     local too_long = NOW + delay - job.snoozed_since > snooze_limit
     if too_long and not job.cancel then to, more.at, reason = 'dead', NOW, 'snooze_deadline' end
-  else
+  elseif job.snoozed_since then
     drop(job, 'snoozed_since')
   end
   note(job, arg(6))

@@ -33,7 +33,7 @@ end
 
 local function store(i)
   local function arg(n) return ARGV[i + n] end
-  local job = { id = arg(0), sets = {}, drops = {}, kind = arg(2), lane = arg(3), subject = arg(4), lost = 0 }
+  local job = { id = arg(0), kind = arg(2), lane = arg(3), subject = arg(4), lost = 0 }
   jobs[job.id] = job
   local delay, expiry, seq = tonumber(arg(6)), tonumber(arg(8)), next_of(K.seq)
   local rank = tonumber(arg(7)) * RANKS + seq

@@ -13,9 +13,7 @@ local latest = tonumber(redis.call('GET', K.latest .. job.subject) or 0)
 if from == 'dead' and latest > job.seq and ARGV[2] ~= '1' then
   return { 'outdated', from }
 end
-for _, field in ipairs({ 'snoozed_since', 'reason', 'finished_at', 'reprobed', 'cancel' }) do
-  job[field], job.drops[#job.drops + 1] = false, field
-end
+for _, field in ipairs({ 'snoozed_since', 'reason', 'finished_at', 'reprobed', 'cancel' }) do drop(job, field) end
 set(job, 'lost', 0)
 set(job, 'attempts', 0)
 unhold(job.lane)
