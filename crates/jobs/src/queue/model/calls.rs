@@ -103,7 +103,7 @@ impl Model {
                 State::Cancelled => Some(job.cancel.clone().unwrap_or_else(|| "cancelled".to_owned())),
                 _ => None,
             };
-            self.go(id, end.state, More { failure, reason, ..More::default() });
+            self.go(id, end.state, More { reason, failure, ..More::default() });
         }
         self.follow(id, end);
         Some(self.job(id).state)

@@ -7,7 +7,7 @@ use redis::Script;
 use redis::aio::MultiplexedConnection;
 use uuid::Uuid;
 
-use super::events;
+use super::compare::same;
 use super::job::Job;
 use super::machine::{Limits, Model};
 use super::operations::{End, GATEWAYS, LEASE, New, Operation, SCOPES, SNOOZE_LIMIT, WORKERS, Whose};
@@ -33,16 +33,16 @@ pub(super) struct Bench {
 
 /// A queue and its model.
 pub(super) struct Case<'a> {
-    bench: &'a mut Bench,
+    pub(super) bench: &'a mut Bench,
     settings: Settings,
-    model: Model,
-    shown: BTreeMap<String, String>,
+    pub(super) model: Model,
+    pub(super) shown: BTreeMap<String, String>,
     enqueued: Vec<(Envelope, Job, New)>,
-    ids: Vec<Uuid>,
+    pub(super) ids: Vec<Uuid>,
     /// Per worker: leases that it holds for all it knows, and others that it has held.
     held: Vec<Vec<(Uuid, u64)>>,
     former: Vec<Vec<(Uuid, u64)>>,
-    sleepers: Sleepers,
+    pub(super) sleepers: Sleepers,
     /// The latest that the clock has ever been.
     latest: u64,
 }
@@ -103,7 +103,7 @@ impl<'a> Case<'a> {
             }
             Operation::Cancel { pick } => {
                 if let Some(id) = picked(&self.ids, *pick).copied() {
-                    let answer = self.bench.scripts.cancel(id, BY, WHY).await.map_err(text)?;
+                    let answer = self.bench.scripts.cancel(id, BY, WHY).await.map_err(|error| error.to_string())?;
                     same("cancel", &answer, &owned(self.model.cancel(id, BY, WHY)))?;
                 }
             }
@@ -170,7 +170,7 @@ impl<'a> Case<'a> {
     async fn send(&mut self, jobs: Vec<(Envelope, Job, New)>) -> Result<(), String> {
         let before: Vec<Uuid> = self.model.jobs.keys().copied().collect();
         let envelopes: Vec<Envelope> = jobs.iter().map(|(envelope, _, _)| envelope.clone()).collect();
-        let answer = self.bench.scripts.enqueue(&envelopes).await.map_err(text)?;
+        let answer = self.bench.scripts.enqueue(&envelopes).await.map_err(|error| error.to_string())?;
         let models: Vec<_> = jobs.into_iter().map(|(_, job, new)| (job, new)).collect();
         let expected = self.model.enqueue(&models).into_iter().map(|(id, state, replaced)| {
             let state = state.map(State::as_str).unwrap_or_default().to_owned();
@@ -197,7 +197,7 @@ impl<'a> Case<'a> {
             pop.arg(2).arg(keys.wake_one(&name)).arg(keys.wake_any()).arg("LEFT");
             pop.exec_async(&mut self.bench.connection).await.unwrap();
         }
-        let batch = self.bench.scripts.claim(&name, wanted, &self.settings).await.map_err(text)?;
+        let batch = self.bench.scripts.claim(&name, wanted, &self.settings).await.map_err(|error| error.to_string())?;
         self.model.look_around();
         let runs = self.model.take(&name, wanted, &batch)?;
         if runs < wanted {
@@ -214,7 +214,8 @@ impl<'a> Case<'a> {
     async fn renew(&mut self, worker: u8, only: Option<u8>, stale: bool) -> Result<(), String> {
         let leases = self.some_leases(worker, only, stale);
         let lease = Duration::from_millis(LEASE);
-        let renewed = self.bench.scripts.renew(&name(worker), lease, &raw(&leases)).await.map_err(text)?;
+        let renewed =
+            self.bench.scripts.renew(&name(worker), lease, &raw(&leases)).await.map_err(|error| error.to_string())?;
         let expected = self.model.renew(&name(worker), &leases);
         same("renew", &(renewed.lost, renewed.cancelled), &expected)
     }
@@ -242,7 +243,7 @@ impl<'a> Case<'a> {
         let sent: Vec<(Lease, Ack)> =
             acks.iter().map(|((id, token), end)| ((id.to_string(), *token), ack(end))).collect();
         let limit = Duration::from_millis(SNOOZE_LIMIT);
-        let answer = self.bench.scripts.ack(&name(worker), limit, &sent).await.map_err(text)?;
+        let answer = self.bench.scripts.ack(&name(worker), limit, &sent).await.map_err(|error| error.to_string())?;
         let expected = acks.iter().map(|(lease, end)| self.model.ack(&name(worker), *lease, end));
         same("ack", &answer, &expected.map(|state| state.map_or(Acked::Lost, Acked::Settled)).collect())?;
         for (lease, end) in acks {
@@ -256,7 +257,8 @@ impl<'a> Case<'a> {
 
     async fn release(&mut self, worker: u8, only: Option<u8>) -> Result<(), String> {
         let leases = self.some_leases(worker, only, false);
-        let released = self.bench.scripts.release(&name(worker), WHY, &raw(&leases)).await.map_err(text)?;
+        let released =
+            self.bench.scripts.release(&name(worker), WHY, &raw(&leases)).await.map_err(|error| error.to_string())?;
         same("release", &released, &self.model.release(&name(worker), &leases))?;
         self.held[usize::from(worker)].retain(|held| !leases.contains(held));
         self.former[usize::from(worker)].extend(leases);
@@ -268,7 +270,7 @@ impl<'a> Case<'a> {
         let fits = |id: &&Uuid| !fitting || jobs.get(*id).is_some_and(|job| job.state.is_retryable());
         let ids: Vec<Uuid> = self.ids.iter().filter(fits).copied().collect();
         let Some(id) = picked(&ids, pick).copied() else { return Ok(()) };
-        let answer = self.bench.scripts.retry(id, force, BY).await.map_err(text)?;
+        let answer = self.bench.scripts.retry(id, force, BY).await.map_err(|error| error.to_string())?;
         same("retry", &answer, &owned(self.model.retry(id, force, BY)))
     }
 
@@ -277,43 +279,8 @@ impl<'a> Case<'a> {
         scopes.extend(mission_core::Kind::ALL.map(Scope::Kind));
         scopes.extend((0..GATEWAYS).map(|number| Scope::Gateway(gateway(number))));
         let scope = scopes[usize::from(scope)].to_string();
-        let answer = self.bench.scripts.pause(pause, &scope, BY, WHY).await.map_err(text)?;
+        let answer = self.bench.scripts.pause(pause, &scope, BY, WHY).await.map_err(|error| error.to_string())?;
         same("pause", &answer, &self.model.pause(pause, &scope, BY, WHY))
-    }
-
-    /// Compares all that can be seen.
-    async fn compare(&mut self) -> Result<(), String> {
-        let lanes: Vec<Uuid> = (0..GATEWAYS).map(gateway).collect();
-        let mut call = self.bench.shown.prepare_invoke();
-        call.key(self.bench.scripts.keys.prefix()).arg(&State::ALL.map(State::as_str)[..]).arg("");
-        call.arg(lanes.iter().map(Uuid::to_string).collect::<Vec<_>>()).arg("");
-        call.arg(self.ids.iter().map(Uuid::to_string).collect::<Vec<_>>());
-        let answer = call.invoke_async(&mut self.bench.connection).await.unwrap();
-        let (changed, events): (Vec<String>, Vec<String>) = answer;
-        self.shown.extend(changed.chunks(2).map(|part| (part[0].clone(), part[1].clone())));
-
-        // Those that have changed on either side.
-        let mut jobs = std::mem::take(&mut self.model.touched);
-        let mut expected =
-            if jobs.is_empty() && changed.is_empty() { BTreeMap::new() } else { self.model.shown(&lanes) };
-        jobs.extend(changed.iter().filter_map(|part| part.strip_prefix("job ")?.parse::<Uuid>().ok()));
-        for id in jobs {
-            let text = self.model.jobs.get(&id).map(Job::text).unwrap_or_default();
-            expected.insert(format!("job {id}"), text);
-        }
-        for (part, expected) in expected {
-            let shown = self.shown.get(&part).map(String::as_str).unwrap_or_default();
-            if shown != expected {
-                return Err(format!("{part} is\n{shown}\nand should be\n{expected}"));
-            }
-        }
-        // The order of events of different jobs is free.
-        let mut told = events.iter().map(|json| events::read(json)).collect::<Result<Vec<_>, _>>()?;
-        let mut expected = std::mem::take(&mut self.model.events);
-        told.sort_by(|(a, _), (b, _)| a.cmp(b));
-        expected.sort_by(|(a, _), (b, _)| a.cmp(b));
-        same("events", &told, &expected)?;
-        self.sleepers.check(&self.model, self.shown.get("wakes").map(String::as_str).unwrap_or_default())
     }
 
     /// Everything that is left gets done, in bounded time, and leaves nothing behind but what is kept on purpose.
@@ -357,44 +324,9 @@ impl<'a> Case<'a> {
         }
         Err("it does not come to an end".to_owned())
     }
-
-    async fn check_nothing_is_left(&mut self) -> Result<(), String> {
-        let prefix = self.bench.scripts.keys.prefix().to_owned();
-        let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut self.bench.connection).await.unwrap();
-        let kept = [
-            "job:",
-            "history:",
-            "state:done",
-            "state:dead",
-            "state:superseded",
-            "state:cancelled",
-            "layout",
-            "seq",
-            "turn",
-            "token",
-            "latest:",
-            "gateway:",
-            "gateways",
-            "gone:",
-            "idem:",
-            "wake",
-            "pulse",
-            "calm",
-            "minute:",
-            "hour:",
-            "test-",
-        ];
-        for key in keys {
-            let name = key.strip_prefix(&format!("{prefix}:")).ok_or_else(|| format!("{key} is not the queue's"))?;
-            if name != "events" && !kept.iter().any(|kept| name.starts_with(kept)) {
-                return Err(format!("{key} is left"));
-            }
-        }
-        Ok(())
-    }
 }
 
-fn gateway(number: u8) -> Uuid {
+pub(super) fn gateway(number: u8) -> Uuid {
     Uuid::from_u128(0x10 + u128::from(number))
 }
 
@@ -410,10 +342,6 @@ fn owned((what, state): (&str, String)) -> (String, String) {
     (what.to_owned(), state)
 }
 
-fn text(error: crate::QueueError) -> String {
-    error.to_string()
-}
-
 fn ack(end: &End) -> Ack {
     let failure = if end.state == State::Done { "" } else { r#"{"code":"test","message":"A test."}"# };
     Ack {
@@ -427,8 +355,4 @@ fn ack(end: &End) -> Ack {
         learnt: end.learnt,
         leave_alone: Duration::from_millis(end.leave_alone),
     }
-}
-
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: &T, expected: &T) -> Result<(), String> {
-    if got == expected { Ok(()) } else { Err(format!("{what}: got\n{got:?}\nand should have got\n{expected:?}")) }
 }

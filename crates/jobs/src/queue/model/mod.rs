@@ -4,9 +4,12 @@
 //!
 //! `MISSION_MODEL_CASES` says how many cases, `MISSION_MODEL_SEED` which one to repeat.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod calls;
 mod case;
 mod claims;
+mod compare;
 mod events;
 mod job;
 mod machine;
@@ -123,13 +126,10 @@ fn number(variable: &str) -> Option<u64> {
 #[test]
 fn the_scripts_do_what_the_model_does() {
     let mut harness = Harness::start();
-    let seeds: Vec<u64> = match number("MISSION_MODEL_SEED") {
-        Some(seed) => vec![seed],
-        None => {
-            let cases = number("MISSION_MODEL_CASES").unwrap_or(300);
-            (0..cases).map(|_| fastrand::u64(..1 << 48)).collect()
-        }
-    };
+    let seeds = number("MISSION_MODEL_SEED").map_or_else(
+        || (0..number("MISSION_MODEL_CASES").unwrap_or(300)).map(|_| fastrand::u64(..1 << 48)).collect(),
+        |seed| vec![seed],
+    );
     for seed in seeds {
         let (limits, operations) = case(seed);
         if let Err(error) = harness.run(limits, &operations) {

@@ -1,0 +1,89 @@
+//! What is compared after an operation, and at the end.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use uuid::Uuid;
+
+use super::case::{Case, gateway};
+use super::events;
+use super::job::Job;
+use super::operations::GATEWAYS;
+use crate::queue::State;
+
+impl Case<'_> {
+    /// Compares all that can be seen.
+    pub(super) async fn compare(&mut self) -> Result<(), String> {
+        let lanes: Vec<Uuid> = (0..GATEWAYS).map(gateway).collect();
+        let mut call = self.bench.shown.prepare_invoke();
+        call.key(self.bench.scripts.keys.prefix()).arg(&State::ALL.map(State::as_str)[..]).arg("");
+        call.arg(lanes.iter().map(Uuid::to_string).collect::<Vec<_>>()).arg("");
+        call.arg(self.ids.iter().map(Uuid::to_string).collect::<Vec<_>>());
+        let answer = call.invoke_async(&mut self.bench.connection).await.unwrap();
+        let (changed, events): (Vec<String>, Vec<String>) = answer;
+        self.shown.extend(changed.chunks(2).map(|part| (part[0].clone(), part[1].clone())));
+
+        // Those that have changed on either side.
+        let mut jobs = std::mem::take(&mut self.model.touched);
+        let mut expected =
+            if jobs.is_empty() && changed.is_empty() { BTreeMap::new() } else { self.model.shown(&lanes) };
+        jobs.extend(changed.iter().filter_map(|part| part.strip_prefix("job ")?.parse::<Uuid>().ok()));
+        for id in jobs {
+            let text = self.model.jobs.get(&id).map(Job::text).unwrap_or_default();
+            expected.insert(format!("job {id}"), text);
+        }
+        for (part, expected) in expected {
+            let shown = self.shown.get(&part).map(String::as_str).unwrap_or_default();
+            if shown != expected {
+                return Err(format!("{part} is\n{shown}\nand should be\n{expected}"));
+            }
+        }
+        // The order of events of different jobs is free.
+        let mut told = events.iter().map(|json| events::read(json)).collect::<Result<Vec<_>, _>>()?;
+        let mut expected = std::mem::take(&mut self.model.events);
+        told.sort_by(|(a, _), (b, _)| a.cmp(b));
+        expected.sort_by(|(a, _), (b, _)| a.cmp(b));
+        same("events", &told, &expected)?;
+        self.sleepers.check(&self.model, self.shown.get("wakes").map(String::as_str).unwrap_or_default())
+    }
+
+    /// Nothing is in Redis but what is kept on purpose.
+    pub(super) async fn check_nothing_is_left(&mut self) -> Result<(), String> {
+        let prefix = self.bench.scripts.keys.prefix().to_owned();
+        let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut self.bench.connection).await.unwrap();
+        let kept = [
+            "job:",
+            "history:",
+            "state:done",
+            "state:dead",
+            "state:superseded",
+            "state:cancelled",
+            "layout",
+            "seq",
+            "turn",
+            "token",
+            "latest:",
+            "gateway:",
+            "gateways",
+            "gone:",
+            "idem:",
+            "wake",
+            "pulse",
+            "calm",
+            "minute:",
+            "hour:",
+            "test-",
+        ];
+        for key in keys {
+            let name = key.strip_prefix(&format!("{prefix}:")).ok_or_else(|| format!("{key} is not the queue's"))?;
+            if name != "events" && !kept.iter().any(|kept| name.starts_with(kept)) {
+                return Err(format!("{key} is left"));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn same<T: PartialEq + Debug>(what: &str, got: &T, expected: &T) -> Result<(), String> {
+    if got == expected { Ok(()) } else { Err(format!("{what}: got\n{got:?}\nand should have got\n{expected:?}")) }
+}
