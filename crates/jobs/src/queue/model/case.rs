@@ -314,6 +314,7 @@ impl<'a> Case<'a> {
                 for worker in 0..WORKERS {
                     self.claim(worker, 1).await?;
                 }
+                self.model.touched.extend(&self.ids);
                 self.compare().await?;
                 return self.check_nothing_is_left().await;
             }

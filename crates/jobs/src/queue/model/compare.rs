@@ -1,6 +1,6 @@
 //! What is compared after an operation, and at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use uuid::Uuid;
@@ -8,17 +8,21 @@ use uuid::Uuid;
 use super::case::{Case, gateway};
 use super::events;
 use super::job::Job;
-use super::operations::GATEWAYS;
+use super::operations::{GATEWAYS, WORKERS};
+use super::sleepers::name;
 use crate::queue::State;
 
 impl Case<'_> {
-    /// Compares all that can be seen.
+    /// Compares all that can be seen. Ended jobs that nothing should have happened to have their turn at the end.
     pub(super) async fn compare(&mut self) -> Result<(), String> {
         let lanes: Vec<Uuid> = (0..GATEWAYS).map(gateway).collect();
         let mut call = self.bench.shown.prepare_invoke();
         call.key(self.bench.scripts.keys.prefix()).arg(&State::ALL.map(State::as_str)[..]).arg("");
         call.arg(lanes.iter().map(Uuid::to_string).collect::<Vec<_>>()).arg("");
-        call.arg(self.ids.iter().map(Uuid::to_string).collect::<Vec<_>>());
+        call.arg((0..WORKERS).map(|worker| format!("wake:{}", name(worker))).collect::<Vec<_>>()).arg("wake").arg("");
+        let live = self.model.jobs.values().filter(|job| !job.state.is_terminal()).map(|job| job.id);
+        let looked_at: BTreeSet<Uuid> = live.chain(self.model.touched.iter().copied()).collect();
+        call.arg(looked_at.iter().map(Uuid::to_string).collect::<Vec<_>>());
         let answer = call.invoke_async(&mut self.bench.connection).await.unwrap();
         let (changed, events): (Vec<String>, Vec<String>) = answer;
         self.shown.extend(changed.chunks(2).map(|part| (part[0].clone(), part[1].clone())));

@@ -1,4 +1,5 @@
--- What of a queue has changed since this was last asked. KEYS 1 prefix; ARGV states, '', lanes, '', ids of jobs.
+-- What of a queue has changed since this was last asked. KEYS 1 prefix; ARGV states, '', lanes, '', keys that wake, '', ids
+-- of jobs.
 -- Returns names and texts of the changed parts, flat, then the events since then.
 local changed = {}
 local function show(part, text, rest)
@@ -9,12 +10,12 @@ local function show(part, text, rest)
 end
 
 local now = redis.call('GET', KEYS[1] .. ':test-clock')
-local lists = { {}, {}, {} }
+local lists = { {}, {}, {}, {} }
 local list = 1
 for _, arg in ipairs(ARGV) do
   if arg == '' then list = list + 1 else table.insert(lists[list], arg) end
 end
-local states, lanes, ids = unpack(lists)
+local states, lanes, names, ids = unpack(lists)
 
 for _, state in ipairs(states) do
   local jobs = redis.call('ZRANGE', KEYS[1] .. ':state:' .. state, 0, -1, 'WITHSCORES')
@@ -36,7 +37,9 @@ table.sort(paused)
 show('paused', table.concat(paused, ' '))
 
 local wakes = {}
-for _, key in ipairs(redis.call('KEYS', KEYS[1] .. ':wake*')) do wakes[#wakes + 1] = key:sub(#KEYS[1] + 2) end
+for _, name in ipairs(names) do
+  if redis.call('EXISTS', KEYS[1] .. ':' .. name) == 1 then wakes[#wakes + 1] = name end
+end
 show('wakes', table.concat(wakes, ' '))
 
 local FIELDS = { 'state', 'kind', 'lane', 'subject', 'attempts', 'max_attempts', 'runs', 'lost', 'enqueued_at', 'next_at',
