@@ -42,6 +42,7 @@ impl Case<'_> {
                 return Err(format!("{part} is\n{shown}\nand should be\n{expected}"));
             }
         }
+        self.check_expiry()?;
         // The order of events of different jobs is free.
         let mut told = events.iter().map(|json| events::read(json)).collect::<Result<Vec<_>, _>>()?;
         let mut expected = std::mem::take(&mut self.model.events);
@@ -49,6 +50,19 @@ impl Case<'_> {
         expected.sort_by(|(a, _), (b, _)| a.cmp(b));
         same("events", &told, &expected)?;
         self.sleepers.check(&self.model, self.shown.get("wakes").map(String::as_str).unwrap_or_default())
+    }
+
+    /// Jobs that expire are noted as long as they wait, and no longer than they live.
+    fn check_expiry(&self) -> Result<(), String> {
+        let noted: Vec<&str> = self.shown.get("expiry").map(|ids| ids.split_whitespace().collect()).unwrap_or_default();
+        for job in self.model.jobs.values() {
+            let expires = job.expires_at.is_some();
+            let is_noted = noted.contains(&job.name.as_str());
+            if is_noted && (!expires || job.state.is_terminal()) || !is_noted && expires && job.waits() {
+                return Err(format!("{} is {} and should not be; noted to expire: {noted:?}", job.name, job.state));
+            }
+        }
+        Ok(())
     }
 
     /// Nothing is in Redis but what is kept on purpose.

@@ -161,21 +161,31 @@ fn plainer(jobs: &[New]) -> impl Iterator<Item = Vec<New>> {
     changed.filter(move |changed| changed != jobs)
 }
 
-/// Random operations. What makes work is more frequent than what hinders it.
+/// Random operations. What makes work is more frequent than what hinders it; the fewer gateways and agents, the more do
+/// jobs meet.
 pub(super) fn random(rng: &mut Rng) -> Vec<Operation> {
     let count = rng.usize(5..60);
-    (0..count).map(|_| one(rng)).collect()
+    let world = World { gateways: rng.u8(1..=GATEWAYS), agents: rng.u8(1..=AGENTS), grim: rng.u8(..4) == 0 };
+    (0..count).map(|_| one(rng, &world)).collect()
 }
 
-fn one(rng: &mut Rng) -> Operation {
+/// What the operations of one case have in common.
+struct World {
+    gateways: u8,
+    agents: u8,
+    /// Most runs end badly.
+    grim: bool,
+}
+
+fn one(rng: &mut Rng, world: &World) -> Operation {
     let worker = rng.u8(..WORKERS);
     let pick = rng.u8(..);
     match rng.u8(..100) {
-        0..24 => Operation::Enqueue((0..few(rng)).map(|_| new(rng)).collect()),
+        0..24 => Operation::Enqueue((0..few(rng)).map(|_| new(rng, world)).collect()),
         24..26 => Operation::EnqueueAgain { pick },
         26..48 => Operation::Claim { worker, wanted: rng.u8(..5) },
         48..53 => Operation::Renew { worker, only: rng.bool().then_some(pick), stale: rng.u8(..4) == 0 },
-        53..71 => Operation::Ack { worker, ends: (0..few(rng)).map(|_| end(rng)).collect() },
+        53..71 => Operation::Ack { worker, ends: (0..few(rng)).map(|_| end(rng, world)).collect() },
         71..73 => Operation::Release { worker, only: rng.bool().then_some(pick) },
         73..75 => Operation::Crash { worker },
         75..78 => Operation::Cancel { pick },
@@ -188,11 +198,11 @@ fn one(rng: &mut Rng) -> Operation {
     }
 }
 
-fn new(rng: &mut Rng) -> New {
+fn new(rng: &mut Rng, world: &World) -> New {
     New {
         kind: among(rng, &Kind::ALL),
-        gateway: rng.u8(..GATEWAYS),
-        agent: rng.u8(..AGENTS),
+        gateway: rng.u8(..world.gateways),
+        agent: rng.u8(..world.agents),
         delay: if rng.u8(..3) == 0 { among(rng, &DELAYS) } else { 0 },
         priority: if rng.u8(..3) == 0 { rng.u8(..10) } else { 5 },
         expires_in: if rng.u8(..6) == 0 { among(rng, &[1, 4_000, 30_000, 120_000]) } else { 0 },
@@ -203,9 +213,9 @@ fn new(rng: &mut Rng) -> New {
 }
 
 /// Mostly as the workers end runs, now and then in a way that they have no use for.
-fn end(rng: &mut Rng) -> End {
+fn end(rng: &mut Rng, world: &World) -> End {
     let delay = among(rng, &DELAYS[1..]);
-    let (state, counts, learnt) = match rng.u8(..20) {
+    let (state, counts, learnt) = match if world.grim && rng.bool() { rng.u8(14..18) } else { rng.u8(..20) } {
         0..8 => (State::Done, true, "reached"),
         8..11 => (State::Retrying, true, "unreachable"),
         11 => (State::Retrying, true, "reached"),

@@ -1,4 +1,4 @@
-//! Cases that failed once, as short as they could be made.
+//! Cases that failed once, as short as they could be made, and some that random operations come upon too seldom.
 
 use std::time::Duration;
 
@@ -126,4 +126,32 @@ fn the_owner_of_a_lane_learns_that_the_queue_goes_on() {
         claim(2),
         Operation::Resume { scope: 0 },
     ]);
+}
+
+#[test]
+fn a_job_is_set_free_by_its_gateways_recovery_once() {
+    let blocked = || end(State::Blocked, 300_000, "blocked");
+    let done = || end(State::Done, 0, "reached");
+    let other = |agent| enqueue(New { agent, ..new(Kind::Cleanup) });
+    check(&[
+        enqueue(new(Kind::Cleanup)),
+        claim(1),
+        blocked(),
+        other(1),
+        claim(1),
+        done(),
+        claim(1),
+        blocked(),
+        other(2),
+        claim(1),
+        done(),
+    ]);
+}
+
+#[test]
+fn a_dead_job_that_was_retried_is_newer_than_all_others() {
+    let dead = || end(State::Dead, 0, "");
+    let retry = |pick, force| Operation::Retry { pick, force, fitting: false };
+    let job = || enqueue(new(Kind::Cleanup));
+    check(&[job(), claim(1), dead(), job(), claim(1), dead(), retry(0, true), claim(1), dead(), retry(1, false)]);
 }

@@ -36,6 +36,7 @@ local paused = redis.call('HKEYS', KEYS[1] .. ':paused')
 table.sort(paused)
 show('paused', table.concat(paused, ' '))
 
+show('expiry', table.concat(redis.call('ZRANGE', KEYS[1] .. ':expiry', 0, -1), ' '))
 local wakes = {}
 for _, name in ipairs(names) do
   if redis.call('EXISTS', KEYS[1] .. ':' .. name) == 1 then wakes[#wakes + 1] = name end
