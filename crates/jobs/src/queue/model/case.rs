@@ -98,7 +98,7 @@ impl<'a> Case<'a> {
             Operation::Crash { worker } => {
                 let lost = std::mem::take(&mut self.held[usize::from(*worker)]);
                 self.former[usize::from(*worker)].extend(lost);
-                self.sleepers.rouse(*worker);
+                self.sleepers.rouse_all();
                 return Ok(());
             }
             Operation::Cancel { pick } => {
@@ -116,6 +116,7 @@ impl<'a> Case<'a> {
                 return Ok(());
             }
             Operation::Jump { ms } => {
+                self.sleepers.rouse_all();
                 self.set_clock(self.model.now.saturating_add_signed(*ms)).await;
                 return Ok(());
             }
@@ -286,6 +287,7 @@ impl<'a> Case<'a> {
     /// Everything that is left gets done, in bounded time, and leaves nothing behind but what is kept on purpose.
     async fn finish(&mut self) -> Result<(), String> {
         // A clock that was set back is set right, or everything would take longer by as much.
+        self.sleepers.rouse_all();
         self.set_clock(self.latest).await;
         for scope in 0..SCOPES {
             self.pause(false, scope).await?;

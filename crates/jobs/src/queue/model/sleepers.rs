@@ -27,6 +27,11 @@ impl Sleepers {
         self.until.insert(worker, wait.map_or(u64::MAX, |wait| self.passed + wait));
     }
 
+    /// What they were told does not hold any more. They look again now and then whatever they were told.
+    pub(super) fn rouse_all(&mut self) {
+        self.until.clear();
+    }
+
     pub(super) fn rouse(&mut self, worker: u8) {
         self.until.remove(&worker);
     }
@@ -48,6 +53,18 @@ impl Sleepers {
                     return Err(format!("{name} sleeps, and could be given {}; tokens: {wakes}", job.id));
                 }
             }
+        }
+        self.check_due(model, anybody)
+    }
+
+    /// If all sleep, one of them wakes up in time for the job that is due next.
+    fn check_due(&self, model: &Model, anybody: bool) -> Result<(), String> {
+        let waiting = model.jobs.values().filter(|job| job.state.is_waiting());
+        let Some(next) = waiting.min_by_key(|job| job.at) else { return Ok(()) };
+        let due = self.passed + next.at.saturating_sub(model.now);
+        let all = self.until.len() == usize::from(WORKERS);
+        if all && !anybody && self.until.values().all(|until| *until > due) {
+            return Err(format!("all sleep, and nobody knows when {} is due", next.id));
         }
         Ok(())
     }
