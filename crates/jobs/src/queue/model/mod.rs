@@ -35,6 +35,8 @@ use machine::Limits;
 use operations::Operation;
 use redis_server::RedisServer;
 
+/// How many cases are tried when nothing else is said: some 20 s.
+const CASES: u64 = 500;
 /// Time that goes on when the test says so.
 const CLOCK: &str = "local function now() return tonumber(redis.call('GET', KEYS[1] .. ':test-clock')) end\n";
 const DOCUMENT: &str = r#"{"version": 1, "kind": "cleanup",
@@ -127,7 +129,7 @@ fn number(variable: &str) -> Option<u64> {
 fn the_scripts_do_what_the_model_does() {
     let mut harness = Harness::start();
     let seeds = number("MISSION_MODEL_SEED").map_or_else(
-        || (0..number("MISSION_MODEL_CASES").unwrap_or(300)).map(|_| fastrand::u64(..1 << 48)).collect(),
+        || (0..number("MISSION_MODEL_CASES").unwrap_or(CASES)).map(|_| fastrand::u64(..1 << 48)).collect(),
         |seed| vec![seed],
     );
     for seed in seeds {

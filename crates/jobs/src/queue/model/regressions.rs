@@ -155,3 +155,17 @@ fn a_dead_job_that_was_retried_is_newer_than_all_others() {
     let job = || enqueue(new(Kind::Cleanup));
     check(&[job(), claim(1), dead(), job(), claim(1), dead(), retry(0, true), claim(1), dead(), retry(1, false)]);
 }
+
+#[test]
+fn a_retry_by_hand_lets_the_other_jobs_of_the_gateway_go_on() {
+    let failed = || end(State::Retrying, 300_000, "unreachable");
+    check(&[
+        Operation::Enqueue(vec![new(Kind::HeartbeatSync), new(Kind::HeartbeatSync)]),
+        claim(1),
+        failed(),
+        failed(),
+        enqueue(new(Kind::Cleanup)),
+        Operation::Retry { pick: 1, force: false, fitting: false },
+        claim(2),
+    ]);
+}
