@@ -169,3 +169,13 @@ fn a_retry_by_hand_lets_the_other_jobs_of_the_gateway_go_on() {
         claim(2),
     ]);
 }
+
+/// Its token went with the old lease.
+#[test]
+fn a_job_that_is_lost_and_taken_in_one_call_can_be_ended() {
+    let take = || [Operation::Advance { ms: 5000 }, claim(0)];
+    let mut operations = vec![enqueue(new(Kind::Cleanup)), claim(1), Operation::Crash { worker: 0 }];
+    operations.extend([take(), take(), take()].concat());
+    operations.extend([Operation::Advance { ms: 5000 }, claim(1), end(State::Done, 0, "reached")]);
+    check(&operations);
+}
