@@ -110,13 +110,15 @@ local function prune(state, age, most)
   local old = excess > 0 and redis.call('ZRANGE', key, 0, excess - 1)
     or redis.call('ZRANGEBYSCORE', key, '-inf', NOW - age, 'LIMIT', 0, math.min(STEP, budget))
   budget = budget - #old
+  if #old == 0 then return end
+  local keys = {}
   for _, id in ipairs(old) do
     local lane = redis.call('HGET', K.job .. id, 'lane')
     if lane then count(lane, state, -1) end
-    redis.call('ZREM', key, id)
-    redis.call('UNLINK', K.job .. id, K.history .. id)
-    jobs[id] = nil
+    keys[#keys + 1], keys[#keys + 2], jobs[id] = K.job .. id, K.history .. id, nil
   end
+  redis.call('ZREM', key, unpack(old))
+  redis.call('UNLINK', unpack(keys))
 end
 
 -- What is paused: scopes as keys.
@@ -145,6 +147,7 @@ local function next_lane(most)
   turn = turn + 1
   if turn > #turns then
     turns, turn = {}, 1
+    write_rotations()
     for _, rotation in ipairs({ K.own .. worker, K.lanes }) do
       local found = redis.call('ZRANGE', rotation, 0, most - 1, 'WITHSCORES')
       for i = 1, #found, 2 do turns[#turns + 1] = { found[i], rotation, tonumber(found[i + 1]) } end
@@ -171,7 +174,7 @@ local function take(job, leader)
   note_gateway(job.lane, 'owner', worker)
   note_gateway(job.lane, 'busy', known.busy + 1)
   if MERGES[job.kind] then note_gateway(job.lane, 'merging', known.merging + 1) end
-  local payload = redis.call('HGET', K.job .. job.id, 'payload') or ''
+  local payload = job.payload or redis.call('HGET', K.job .. job.id, 'payload') or ''
   local gone = MERGES[job.kind]
     and redis.call('ZRANGEBYSCORE', K.gone .. job.lane, '(' .. text(job.seq), '+inf', 'LIMIT', 0, 1000) or {}
   taken[#taken + 1] = { job.id, token, job.version or '', job.kind, job.lane, text(job.attempts), text(job.max_attempts),
@@ -185,7 +188,7 @@ end
 local function take_group(job, token)
   if not MERGES[job.kind] or job.lost > 0 then return end
   for _, id in ipairs(redis.call('ZRANGE', K.subject .. job.subject, 1, GROUP - 1)) do
-    local next = read(id)
+    local next = read(id, true)
     if not next or next.state ~= 'ready' or next.lost > 0 or next.kind ~= job.kind then return end
     take(next, token)
   end
@@ -195,7 +198,7 @@ end
 local function take_from(lane)
   local subject = redis.call('ZPOPMIN', K.lane .. lane)[1]
   local id = subject and redis.call('ZRANGE', K.subject .. subject, 0, 0)[1]
-  local job = id and read(id)
+  local job = id and read(id, true)
   if not id then return end
   if not job then
     -- The job was removed by hand: on to the next of its subject.
@@ -215,6 +218,7 @@ for _, state in ipairs({ 'scheduled', 'retrying', 'snoozed', 'blocked' }) do pro
 sweep()
 release_lanes()
 unpark()
+write_states()
 for _, state in ipairs({ 'done', 'superseded', 'cancelled' }) do prune(state, tonumber(ARGV[5]), tonumber(ARGV[6])) end
 prune('dead', tonumber(ARGV[7]), tonumber(ARGV[8]))
 
@@ -223,7 +227,7 @@ for _ = 1, places > 0 and places + SPARE or 0 do
   if places == 0 then break end
   local lane, rotation = next_lane(places)
   if not lane then break end
-  redis.call('ZREM', rotation, lane)
+  leave_rotation(rotation, lane)
   local known = gateway(lane)
   -- One that has failed gives one job at a time, until one has reached the gateway. A lane that may give none is dropped
   -- from the rotation: what changes that offers it again.
@@ -234,6 +238,8 @@ for _ = 1, places > 0 and places + SPARE or 0 do
   end
 end
 
+write_states()
+write_rotations()
 local wait = -1
 for _, key in ipairs({ K.held, K.expiry, K.state .. 'scheduled', K.state .. 'retrying', K.state .. 'snoozed',
   K.state .. 'blocked' }) do

@@ -16,19 +16,22 @@ local function text(number) return string.format('%.0f', number) end
 
 local jobs = {}
 
--- A job's fields without its payload; nil if it is not there. Those that it has not are false.
-local function read(id)
+local FIELDS = { 'state', 'version', 'kind', 'lane', 'subject', 'seq', 'rank', 'attempts', 'max_attempts', 'runs', 'lost',
+  'worker', 'token', 'enqueued_at', 'started_at', 'snoozed_since', 'expires_at', 'priority', 'flags', 'inherited', 'cancel',
+  'reprobed', 'lane_failures', 'timeline', 'payload' }
+
+-- A job's fields, with its payload if that is asked for; nil if it is not there. Those that it has not are false.
+-- `was` is the state that it is listed in, `at` its place there once it has moved.
+local function read(id, with_payload)
   if jobs[id] then return jobs[id] end
-  local v = redis.call('HMGET', K.job .. id, 'state', 'version', 'kind', 'lane', 'subject', 'seq', 'rank', 'attempts',
-    'max_attempts', 'runs', 'lost', 'worker', 'token', 'enqueued_at', 'started_at', 'snoozed_since', 'expires_at',
-    'priority', 'flags', 'inherited', 'cancel', 'reprobed', 'lane_failures', 'timeline')
+  local v = redis.call('HMGET', K.job .. id, unpack(FIELDS, 1, with_payload and 25 or 24))
   if not v[1] then return nil end
-  local job = { id = id, state = v[1], version = v[2], kind = v[3] or '', lane = v[4] or '', subject = v[5] or '',
-    seq = tonumber(v[6] or 0), rank = tonumber(v[7] or 0), attempts = tonumber(v[8] or 0),
+  local job = { id = id, state = v[1], was = v[1], version = v[2], kind = v[3] or '', lane = v[4] or '',
+    subject = v[5] or '', seq = tonumber(v[6] or 0), rank = tonumber(v[7] or 0), attempts = tonumber(v[8] or 0),
     max_attempts = tonumber(v[9] or 0), runs = tonumber(v[10] or 0), lost = tonumber(v[11] or 0), worker = v[12],
     token = v[13], enqueued_at = v[14], started_at = v[15], snoozed_since = v[16], expires_at = v[17],
     priority = tonumber(v[18] or 0), flags = v[19], inherited = v[20], cancel = v[21], reprobed = v[22],
-    lane_failures = v[23], timeline = v[24], sets = {} }
+    lane_failures = v[23], timeline = v[24], payload = v[25], sets = {} }
   jobs[id] = job
   return job
 end
@@ -112,7 +115,56 @@ local function wake(worker)
   wakes[worker == '' and K.wake or (K.wake .. ':' .. worker)] = true
 end
 
+-- Rotations -------------------------------------------------------------------------------------------------------------
+
+-- Lanes that leave a rotation, and those that come to one, with their turns.
+local left, offered = {}, {}
+
+local function leave_rotation(key, lane)
+  left[key] = left[key] or {}
+  left[key][lane] = true
+  if offered[key] then offered[key][lane] = nil end
+end
+
+local function join_rotation(key, lane)
+  offered[key] = offered[key] or {}
+  offered[key][lane] = offered[key][lane] or next_of(K.turn)
+end
+
 -- The end of every script -----------------------------------------------------------------------------------------------
+
+-- Lists jobs by their new states. To be called before anything reads those lists.
+local function write_states()
+  local gone, come = {}, {}
+  for id, job in pairs(jobs) do
+    if job.at then
+      if job.was and job.was ~= job.state then
+        gone[job.was] = gone[job.was] or {}
+        table.insert(gone[job.was], id)
+      end
+      local list = come[job.state] or {}
+      list[#list + 1], list[#list + 2], come[job.state] = job.at, id, list
+      job.was, job.at = job.state, nil
+    end
+  end
+  for state, ids in pairs(gone) do redis.call('ZREM', K.state .. state, unpack(ids)) end
+  for state, list in pairs(come) do redis.call('ZADD', K.state .. state, unpack(list)) end
+end
+
+-- Puts lanes into rotations and takes them out. To be called before anything reads those.
+local function write_rotations()
+  for key, set in pairs(left) do
+    local names = {}
+    for lane in pairs(set) do names[#names + 1] = lane end
+    redis.call('ZREM', key, unpack(names))
+  end
+  for key, set in pairs(offered) do
+    local list = {}
+    for lane, turn in pairs(set) do list[#list + 1], list[#list + 2] = turn, lane end
+    if #list > 0 then redis.call('ZADD', key, 'NX', unpack(list)) end
+  end
+  left, offered = {}, {}
+end
 
 local function write_jobs()
   for id, job in pairs(jobs) do
@@ -143,6 +195,8 @@ local function write_meters()
 end
 
 local function flush()
+  write_states()
+  write_rotations()
   write_jobs()
   write_lanes()
   write_meters()
@@ -191,11 +245,8 @@ local function go(job, to, more)
   more = more or NO_MORE
   local from, at, id = job.state, more.at or NOW, job.id
   if not allowed(from or 'new', to) then error('unchecked transition from ' .. (from or 'new') .. ' to ' .. to) end
-  if from then
-    redis.call('ZREM', K.state .. from, id)
-    count(job.lane, from, -1)
-  end
-  redis.call('ZADD', K.state .. to, at, id)
+  job.at = at
+  if from then count(job.lane, from, -1) end
   count(job.lane, to, 1)
   if from == 'blocked' then redis.call('ZREM', K.blocked .. job.lane, id) end
 
@@ -223,7 +274,7 @@ local function offer_lane(lane)
   local known = gateway(lane)
   -- One that is held comes back by K.held.
   if known.held_until > NOW then return end
-  redis.call('ZADD', known.owner == '' and K.lanes or (K.own .. known.owner), 'NX', next_of(K.turn), lane)
+  join_rotation(known.owner == '' and K.lanes or (K.own .. known.owner), lane)
   wake(known.owner)
 end
 
@@ -317,7 +368,7 @@ local function leave(job)
   note_gateway(job.lane, 'busy', math.max(known.busy - 1, 0))
   if MERGES[job.kind] then note_gateway(job.lane, 'merging', math.max(known.merging - 1, 0)) end
   if known.busy == 0 and known.owner ~= '' then
-    redis.call('ZREM', K.own .. known.owner, job.lane)
+    leave_rotation(K.own .. known.owner, job.lane)
     note_gateway(job.lane, 'owner', '')
   end
   offer(job.lane, job.subject)
