@@ -8,7 +8,7 @@ use mission_jobs::{Settings, State};
 
 use crate::documents::{cleanup, heartbeat_sync, update};
 use crate::redis_server::RedisServer;
-use crate::worker::{Gate, Runs, Worker, brisk, done, eventually, put};
+use crate::worker::{Gate, Runs, Worker, brisk, done, eventually, put, put_all};
 
 #[tokio::test]
 async fn jobs_of_a_subject_run_one_at_a_time_and_in_order() {
@@ -54,7 +54,7 @@ async fn a_lane_is_worked_by_one_worker_at_a_time() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let jobs: Vec<_> = (0..120).map(|agent| cleanup(agent % 3, agent)).collect();
-    queue.enqueue(&jobs).await.unwrap();
+    put_all(&queue, &jobs).await;
 
     // Per lane: how many jobs each worker is running.
     let running: Arc<Mutex<HashMap<(String, usize), u32>>> = Arc::default();

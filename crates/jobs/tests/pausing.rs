@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::documents::{cleanup, heartbeat_sync, update};
 use crate::redis_server::RedisServer;
-use crate::worker::{Gate, Runs, Worker, brisk, done, eventually, look, never_looks, put, reaches};
+use crate::worker::{Gate, Runs, Worker, brisk, done, eventually, look, never_looks, put, put_all, reaches};
 
 const CLEANUPS: Scope = Scope::Kind(Kind::Cleanup);
 
@@ -112,7 +112,7 @@ async fn a_paused_kind_hinders_no_other_but_nothing_of_its_agent_overtakes_it() 
     let (held, behind, other_agent) = (cleanup(1, 1), update(1, 1), update(1, 2));
     let same_gateway = heartbeat_sync(1, &[(3, "1m")]);
     // Many that are put aside do not use up a worker's patience.
-    queue.enqueue(&(100..400).map(|agent| cleanup(1, agent)).collect::<Vec<_>>()).await.unwrap();
+    put_all(&queue, &(100..400).map(|agent| cleanup(1, agent)).collect::<Vec<_>>()).await;
     queue.enqueue(&[held.clone(), behind.clone(), other_agent.clone(), same_gateway.clone()]).await.unwrap();
     let runs = Runs::default();
     let _worker = Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, runs.handler(|_| done()));

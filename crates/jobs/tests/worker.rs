@@ -11,6 +11,7 @@ use apalis_core::worker::context::WorkerContext;
 use futures_util::future::BoxFuture;
 use mission_core::outcome::GatewayFacts;
 use mission_core::{Failure, Outcome, Report};
+use mission_jobs::queue::MAX_ENQUEUE;
 use mission_jobs::{Claimed, Enqueued, Envelope, JobRecord, Queue, Ran, RetryPolicy, Settings, State};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -112,6 +113,13 @@ pub(crate) fn unreachable() -> Ran {
 /// What is known of a job.
 pub(crate) async fn look(queue: &Queue, id: Uuid) -> JobRecord {
     queue.get(id).await.unwrap().unwrap()
+}
+
+/// Enqueues any number of jobs.
+pub(crate) async fn put_all(queue: &Queue, jobs: &[Envelope]) {
+    for some in jobs.chunks(MAX_ENQUEUE) {
+        queue.enqueue(some).await.unwrap();
+    }
 }
 
 /// Enqueues one job.

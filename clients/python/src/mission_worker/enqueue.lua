@@ -477,7 +477,7 @@ local function main()
 --       ms until it expires or 0, idempotency key or empty, its life in ms, flags, payload
 -- Returns per job {id, state or empty if it has ended and been removed, ids of the jobs it replaced}. A job whose id or
 --   idempotency key is there already is left as it is.
--- Cost  about 15 commands per job, more where it replaces others; the caller sends 500 jobs at most.
+-- Cost  about 15 commands per job, more where it replaces others; the caller sends 100 jobs at most.
 
 local WIRE, VALUES, MAX_PAYLOAD = '1', 13, 1024 * 1024
 local function wrong(what) return redis.error_reply('PROTOCOL ' .. what) end

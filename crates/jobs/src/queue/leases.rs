@@ -83,15 +83,17 @@ impl Leases {
 
     /// Notes what came of a renewal of these leases.
     fn renewed(&self, asked: &HashSet<u64>, renewed: &Renewed, valid_until: Instant) {
+        let (lost, cancelled): (HashSet<_>, HashSet<_>) =
+            (renewed.lost.iter().copied().collect(), renewed.cancelled.iter().copied().collect());
         for entry in self.lock().values_mut() {
-            let mine = |tokens: &[u64]| -> Vec<u64> {
+            let mine = |tokens: &HashSet<u64>| -> Vec<u64> {
                 entry.held.iter().map(|held| held.lease.1).filter(|token| tokens.contains(token)).collect()
             };
-            if !mine(&renewed.lost).is_empty() {
+            if !mine(&lost).is_empty() {
                 entry.stop(Stopped::Lost);
                 continue;
             }
-            entry.cancelled = mine(&renewed.cancelled);
+            entry.cancelled = mine(&cancelled);
             if !entry.cancelled.is_empty() {
                 entry.stop(Stopped::Cancelled);
             }

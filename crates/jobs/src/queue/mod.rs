@@ -50,8 +50,8 @@ use crate::envelope::Envelope;
 use connection::Connection;
 use scripts::{Listing, Scripts};
 
-/// Most jobs that one call may enqueue: its script holds Redis for a few milliseconds.
-pub const MAX_ENQUEUE: usize = 500;
+/// Most jobs that one call may enqueue: its script holds Redis for some milliseconds.
+pub const MAX_ENQUEUE: usize = 100;
 /// Most jobs on one page of a list.
 pub const MAX_PAGE: usize = 200;
 

@@ -190,7 +190,8 @@ impl Scripts {
     }
 
     pub(super) fn names(&self) -> Vec<(String, &'static str)> {
-        [&self.enqueue, &self.claim, &self.renew, &self.ack, &self.release, &self.retry, &self.get, &self.list]
+        let Self { enqueue, claim, renew, ack, release, retry, cancel, pause, counts, get, list, .. } = self;
+        [enqueue, claim, renew, ack, release, retry, cancel, pause, counts, get, list]
             .map(|named| (named.script.get_hash().to_owned(), named.name))
             .into()
     }
