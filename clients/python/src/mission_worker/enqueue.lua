@@ -27,7 +27,6 @@ local K = {
   calm = KEYS[1] .. ':calm',
   events = KEYS[1] .. ':events',
   minute = KEYS[1] .. ':minute:',
-  hour = KEYS[1] .. ':hour:',
 }
 local NEXT = {
   new = { scheduled = true, ready = true, },
@@ -65,7 +64,7 @@ end
 
 local NOW = now()
 local LAYOUT, HISTORY, LINE, TIMELINE = '1', 20, 100, 1200
-local EVENTS, MINUTES_KEPT, HOURS_KEPT, REMEMBERED = 100000, 25 * 3600000, 32 * 86400000, 30 * 86400000
+local EVENTS, MINUTES_KEPT, REMEMBERED = 100000, 25 * 3600000, 30 * 86400000
 local RANKS = 2 ^ 48
 
 -- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
@@ -146,7 +145,7 @@ local function next_of(key)
   return numbers[key]
 end
 
--- Counts something that happened to a job, for its kind, per minute and per hour.
+-- Counts something that happened to a job, for its kind and per minute.
 local function meter(job, what)
   local kind = KINDS[job.kind] and job.kind or 'other'
   local of_kind = metered[kind]
@@ -244,13 +243,11 @@ end
 
 local function write_meters()
   if not next(metered) then return end
-  for key, kept in pairs({ [K.minute .. math.floor(NOW / 60000)] = MINUTES_KEPT,
-    [K.hour .. math.floor(NOW / 3600000)] = HOURS_KEPT }) do
-    for kind, happened in pairs(metered) do
-      for what, times in pairs(happened) do redis.call('HINCRBY', key, kind .. '|' .. what, times) end
-    end
-    redis.call('PEXPIRE', key, kept)
+  local key = K.minute .. math.floor(NOW / 60000)
+  for kind, happened in pairs(metered) do
+    for what, times in pairs(happened) do redis.call('HINCRBY', key, kind .. '|' .. what, times) end
   end
+  redis.call('PEXPIRE', key, MINUTES_KEPT)
 end
 
 local function flush()

@@ -56,9 +56,8 @@ const NAMES: &[(&str, &str)] = &[
     ("calm", "calm"),
     // STREAM: every transition, see docs/protocol.md.
     ("events", "events"),
-    // HASH per minute and per hour since 1970, with expiry: `<kind>|<what>` → how often.
+    // HASH per minute since 1970, with expiry: `<kind>|<what>` → how often.
     ("minute", "minute:"),
-    ("hour", "hour:"),
 ];
 
 /// The keys of one queue.

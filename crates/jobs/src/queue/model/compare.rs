@@ -89,7 +89,6 @@ impl Case<'_> {
             "pulse",
             "calm",
             "minute:",
-            "hour:",
             "test-",
         ];
         for key in keys {
