@@ -93,9 +93,8 @@ async fn lists_come_in_pages_and_can_be_filtered() {
 async fn ten_thousand_jobs_due_at_once_do_not_jam() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
-    for batch in 0..100 {
-        let jobs: Vec<_> =
-            (0..100).map(|n| cleanup(n % 50, batch * 100 + n).with_delay(Duration::from_millis(1))).collect();
+    for batch in 0..200 {
+        let jobs: Vec<_> = (0..50).map(|n| cleanup(n, batch * 50 + n).with_delay(Duration::from_millis(1))).collect();
         queue.enqueue(&jobs).await.unwrap();
     }
     assert_eq!(queue.counts().await.unwrap().of(State::Scheduled), 10_000);

@@ -79,7 +79,7 @@ class AsyncClient:
         idempotency_key: str | None = None,
         idempotency_life: Duration = timedelta(hours=24),
     ) -> Enqueued | list[Enqueued]:
-        """Check and store a job, or up to 100 of them, all or none.
+        """Check and store a job, or up to 50 of them, all or none.
 
         A job is given as one of the dataclasses or as a document (mapping, text). If the connection breaks, it is sent
         once more; a job is stored once all the same, because its id stays the same.

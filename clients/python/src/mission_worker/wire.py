@@ -22,7 +22,7 @@ WIRE_VERSION = 1
 """Version of the arguments of `enqueue.lua`."""
 ENVELOPE_VERSION = 1
 """Version of what is stored of a job, not of the document in it."""
-MAX_JOBS = 100
+MAX_JOBS = 50
 """Most jobs that one call may enqueue."""
 MAX_BYTES = 64 * 1024 * 1024
 """Most bytes of documents that one call may enqueue."""

@@ -51,7 +51,7 @@ use connection::Connection;
 use scripts::{Listing, Scripts};
 
 /// Most jobs that one call may enqueue: its script holds Redis for some milliseconds.
-pub const MAX_ENQUEUE: usize = 100;
+pub const MAX_ENQUEUE: usize = 50;
 /// Most jobs on one page of a list.
 pub const MAX_PAGE: usize = 200;
 

@@ -36,7 +36,7 @@ use crate::run::{Claimed, Ran};
 /// How long Redis may take to answer once the grace time is over.
 const LAST_CALL: Duration = Duration::from_secs(2);
 /// Most ends of runs, and most jobs handed back, in one call: its script holds Redis for a few milliseconds.
-const MAX_ACKS: usize = 64;
+const MAX_ACKS: usize = 32;
 
 /// Wraps a worker's handler; apalis applies it by itself.
 #[derive(Clone)]

@@ -4,7 +4,7 @@
 --       the run counts (1 or 0), reason of death, result for the history (JSON), failure (JSON), report (JSON), what the
 --       run learnt of the gateway: reached, blocked, busy, unreachable or nothing, and how long to leave it alone, in ms
 -- Returns per job its new state, `lost` if the lease is another's by now, or `refused`. Repeating an ack changes nothing.
--- Cost  about 12 commands per job, and 8 per job that a gateway's recovery sets free, 40 at most; the caller sends 64 jobs
+-- Cost  about 12 commands per job, and 8 per job that a gateway's recovery sets free, 40 at most; the caller sends 32 jobs
 --   at most.
 
 local worker, snooze_limit, VALUES, TOMBSTONES, FREED = ARGV[1], tonumber(ARGV[2]), 11, 1000, 20

@@ -4,31 +4,35 @@
 --       ms until it expires or 0, idempotency key or empty, its life in ms, flags, payload
 -- Returns per job {id, state or empty if it has ended and been removed, ids of the jobs it replaced}. A job whose id or
 --   idempotency key is there already is left as it is.
--- Cost  about 15 commands per job, more where it replaces others; the caller sends 100 jobs at most.
+-- Cost  about 15 commands per job, more where it replaces others; the caller sends 50 jobs at most.
 
 local WIRE, VALUES, MAX_PAYLOAD = '1', 13, 1024 * 1024
 local function wrong(what) return redis.error_reply('PROTOCOL ' .. what) end
 if ARGV[1] ~= WIRE then return wrong('wire version 1 is spoken here, not ' .. tostring(ARGV[1])) end
 if (#ARGV - 1) % VALUES ~= 0 then return wrong('each job takes ' .. VALUES .. ' values') end
-for i = 2, #ARGV, VALUES do
-  local name = 'job ' .. ((i - 2) / VALUES + 1) .. ': '
-  if not ARGV[i]:match('^%x+%-%x+%-%x+%-%x+%-%x+$') or #ARGV[i] ~= 36 then return wrong(name .. 'the id is no UUID') end
-  for _, place in ipairs({ 5, 6, 7, 8, 10 }) do
-    if not ARGV[i + place]:match('^%d+$') or #ARGV[i + place] > 13 then
-      return wrong(name .. 'value ' .. (place + 1) .. ' is no whole number')
-    end
-  end
-  for place, longest in pairs({ [1] = 20, [2] = 100, [3] = 100, [4] = 200 }) do
+-- Which values are whole numbers, and which are words, with their greatest lengths.
+local NUMBERS, WORDS = { 5, 6, 7, 8, 10 }, { 20, 100, 100, 200 }
+local function unfit(i)
+  if #ARGV[i] ~= 36 or not ARGV[i]:find('^%x+%-%x+%-%x+%-%x+%-%x+$') then return 'the id is no UUID' end
+  for place, longest in ipairs(WORDS) do
     local word = ARGV[i + place]
-    if #word > longest or not word:match('^[%w%-_./:]+$') then
-      return wrong(name .. 'value ' .. (place + 1) .. ' is no word of letters, digits and - _ . / :')
+    if word == '' or #word > longest or word:find('[^%w%-_./:]') then
+      return 'value ' .. (place + 1) .. ' is no word of letters, digits and - _ . / :'
     end
   end
-  if #ARGV[i + 11] > 20 then return wrong(name .. 'there are too many flags') end
-  if #ARGV[i + 7] > 1 then return wrong(name .. 'the priority is not 0 to 9') end
-  if #ARGV[i + 9] > 200 then return wrong(name .. 'the idempotency key is longer than 200 bytes') end
-  if ARGV[i + 9] ~= '' and tonumber(ARGV[i + 10]) < 1 then return wrong(name .. 'the idempotency key has no life') end
-  if #ARGV[i + 12] > MAX_PAYLOAD then return wrong(name .. 'the payload is larger than ' .. MAX_PAYLOAD .. ' bytes') end
+  for _, place in ipairs(NUMBERS) do
+    local number = ARGV[i + place]
+    if number == '' or #number > 13 or number:find('%D') then return 'value ' .. (place + 1) .. ' is no whole number' end
+  end
+  if #ARGV[i + 7] > 1 then return 'the priority is not 0 to 9' end
+  if #ARGV[i + 9] > 200 then return 'the idempotency key is longer than 200 bytes' end
+  if ARGV[i + 9] ~= '' and tonumber(ARGV[i + 10]) < 1 then return 'the idempotency key has no life' end
+  if #ARGV[i + 11] > 20 then return 'there are too many flags' end
+  if #ARGV[i + 12] > MAX_PAYLOAD then return 'the payload is larger than ' .. MAX_PAYLOAD .. ' bytes' end
+end
+for i = 2, #ARGV, VALUES do
+  local why = unfit(i)
+  if why then return wrong('job ' .. ((i - 2) / VALUES + 1) .. ': ' .. why) end
 end
 
 local function store(i)

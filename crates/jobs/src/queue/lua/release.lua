@@ -2,7 +2,7 @@
 -- KEYS  1 the queue's prefix
 -- ARGV  1 worker  2 why, for the history, then per job: id, token
 -- Returns how many were still this worker's to hand back.
--- Cost  about 15 commands per job; the caller sends 64 at most.
+-- Cost  about 15 commands per job; the caller sends 32 at most.
 
 local worker, result, released = ARGV[1], cjson.encode({ outcome = 'released', message = ARGV[2] }), 0
 for i = 3, #ARGV, 2 do

@@ -2,7 +2,7 @@
 -- KEYS  1 the queue's prefix
 -- ARGV  1 worker  2 lease in ms, then per lease: id, token
 -- Returns {tokens of the leases that are lost, tokens of the jobs that are to be cancelled}.
--- Cost  2 commands per lease; the caller sends 500 at most.
+-- Cost  2 commands per lease; the caller sends 200 at most.
 
 local worker, lost, cancelled = ARGV[1], {}, {}
 for i = 3, #ARGV, 2 do

@@ -66,7 +66,7 @@ struct Sample {
 /// Measures.
 pub async fn measure(options: &Options, arena: &Arena) -> Result<Throughput, Exit> {
     let &Options { jobs, gateways, rounds, .. } = options;
-    let mut names = vec!["enqueue, one at a time".to_owned(), "enqueue, 100 at a time".to_owned()];
+    let mut names = vec!["enqueue, one at a time".to_owned(), "enqueue, 50 at a time".to_owned()];
     names.extend(options.concurrency.iter().map(|concurrency| format!("process, {concurrency} at once")));
     let mut samples: Vec<Vec<Sample>> = names.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds {
