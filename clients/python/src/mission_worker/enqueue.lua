@@ -366,6 +366,7 @@ local function replaces(newer, older) return (REPLACES[newer.kind] or {})[older.
 
 -- The newest job of the line that would take the place of this one; nil if none.
 local function successor(job)
+  if MERGES[job.kind] then return nil end
   local line = redis.call('ZREVRANGE', K.subject .. job.subject, 0, LINE - 1)
   for _, id in ipairs(line) do
     local other = id ~= job.id and read(id)
@@ -374,8 +375,13 @@ local function successor(job)
 end
 
 -- A job is due for the first time: it joins the line of its subject, and settles what becomes of older ones there.
+local to_look_at = 500
 local function arrive(job)
-  for _, id in ipairs(redis.call('ZRANGE', K.subject .. job.subject, 0, LINE - 1)) do
+  -- The lines of jobs that merge can be long; those of others never are.
+  local most = MERGES[job.kind] and math.min(LINE, to_look_at) or LINE
+  local line = most > 0 and redis.call('ZRANGE', K.subject .. job.subject, 0, most - 1) or {}
+  if MERGES[job.kind] then to_look_at = to_look_at - #line end
+  for _, id in ipairs(line) do
     local older = read(id)
     if not older then
       redis.call('ZREM', K.subject .. job.subject, id)

@@ -221,7 +221,7 @@ pub(super) async fn write_acks(shared: Arc<Shared>, mut pending: mpsc::Unbounded
             written = Some(Vec::new());
             for ack in &acks {
                 let one = write(&shared, std::slice::from_ref(ack)).await;
-                written.as_mut().expect("just set").push(one.and_then(|one| one[0]));
+                written.as_mut().expect("just set").push(one.and_then(|one| one.into_iter().next().flatten()));
             }
         }
         for (place, waiting) in waiting.into_iter().enumerate() {

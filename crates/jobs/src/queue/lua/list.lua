@@ -3,9 +3,9 @@
 -- ARGV  1 state  2 latest first: 1 or 0  3 kind or empty  4 lane or empty  5 where to begin  6 how many
 --       7… the fields to read, `kind` and `lane` first
 -- Returns {where to go on or -1, ids, values of the fields per job}.
--- Cost  at most 1000 jobs looked at.
+-- Cost  at most 500 jobs looked at.
 
-local LOOK = 1000
+local LOOK = 500
 local first, limit = tonumber(ARGV[5]), tonumber(ARGV[6])
 local fields = {}
 for i = 7, #ARGV do fields[#fields + 1] = ARGV[i] end
