@@ -153,3 +153,24 @@ async fn running_jobs_may_finish_while_the_worker_stops_and_no_more_begin() {
     let waiting = queue.get(second.id).await.unwrap().unwrap();
     assert_eq!((waiting.state, waiting.attempts), (State::Ready, 0));
 }
+
+#[tokio::test]
+async fn a_run_takes_no_step_after_its_lease_even_before_anybody_noticed() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let job = cleanup(1, 1);
+    put(&queue, &job).await;
+
+    // As if the process had been frozen: nothing is renewed, and nobody looks for what is overdue.
+    let lease = Duration::from_millis(200);
+    let gate = Gate::default();
+    let settings = Settings { lease, renew: NEVER, sweep: NEVER, ..brisk() };
+    let _worker = Worker::start(&queue, settings, gate.handler(done));
+    gate.begun().await;
+    let begun = std::time::Instant::now();
+    eventually("the lease is over", async || begun.elapsed() > lease).await;
+    gate.open();
+    let history = async || queue.get(job.id).await.unwrap().unwrap().history;
+    eventually("the run is over", async || !history().await.is_empty()).await;
+    assert_eq!(history().await[0].result.outcome, "released");
+}

@@ -77,6 +77,11 @@ impl Leases {
         self.lock().values().for_each(|entry| entry.stop(why));
     }
 
+    /// Whether the leases of a run may have ended for want of renewal.
+    pub(super) fn is_overdue(&self, token: u64, now: Instant) -> bool {
+        self.lock().get(&token).is_none_or(|entry| entry.valid_until <= now)
+    }
+
     fn stop_overdue(&self, now: Instant) {
         self.lock().values().filter(|entry| entry.valid_until <= now).for_each(|entry| entry.stop(Stopped::Unrenewed));
     }

@@ -6,8 +6,9 @@
 use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -20,7 +21,7 @@ use mission_core::{Failure, Outcome};
 use serde_json::json;
 use tokio::select;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, Service};
 
 use super::consumer::{Phase, Shared};
@@ -117,14 +118,26 @@ async fn supervise(
     let ended = select! {
         biased;
         why = stopped.wait_for(Option::is_some) => Err(why.ok().and_then(|why| *why).unwrap_or(Stopped::Lost)),
-        ran = timeout(deadline, run) => Ok(ran),
+        ran = timeout(deadline, while_leased(shared, token, run)) => ran.unwrap_or_else(|_| Ok(Ok(out_of_time(deadline)))),
     };
     match ended {
-        Ok(Ok(Ok(ran))) => settle_all(shared, &held, &ran).await,
-        Ok(Ok(Err(failure))) => settle_all(shared, &held, &Ran::from(Outcome::Transient(failure))).await,
-        Ok(Err(_)) => settle_all(shared, &held, &out_of_time(deadline)).await,
+        Ok(Ok(ran)) => settle_all(shared, &held, &ran).await,
+        Ok(Err(failure)) => settle_all(shared, &held, &Ran::from(Outcome::Transient(failure))).await,
         Err(why) => stop(shared, token, &held, why).await,
     }
+}
+
+/// Goes on with a run only as long as its lease lasts by this process's own clock: a process that was frozen must not do
+/// the next step before it has heard from Redis.
+async fn while_leased<T>(shared: &Shared, token: u64, run: impl Future<Output = T>) -> Result<T, Stopped> {
+    let mut run = pin!(run);
+    poll_fn(|cx| {
+        if shared.leases.is_overdue(token, Instant::now()) {
+            return Poll::Ready(Err(Stopped::Unrenewed));
+        }
+        run.as_mut().poll(cx).map(Ok)
+    })
+    .await
 }
 
 fn out_of_time(deadline: Duration) -> Ran {
@@ -147,8 +160,8 @@ async fn stop(shared: &Arc<Shared>, token: u64, held: &[Held], why: Stopped) {
             "another job of the run lost its lease"
         }
         Stopped::Unrenewed => {
-            tracing::warn!(job = held[0].lease.0, token, "Redis is away and the lease is over; the run was stopped");
-            "Redis was away for longer than a lease"
+            tracing::warn!(job = held[0].lease.0, token, "the lease is over and was not renewed; the run was stopped");
+            "Redis was away, or the worker stood still, for longer than a lease"
         }
         Stopped::Cancelled => "another job of the run was cancelled",
         Stopped::Shutdown => "the worker stopped",
