@@ -148,12 +148,23 @@ fn compare(
     for ((gateway, agent), place) in told {
         compared += 1;
         let (found, wanted) = (gateways::seen(&states[*gateway], *gateway, *agent), &expected[&(*gateway, *agent)]);
+        // The newest gateways keep the session of a provisioning that was killed before it registered its agent: they
+        // delete no agent's main session. What a cleanup leaves it has to report.
+        let left = reported_as_left(&records[*place], &format!("session agent:{}:main", agent.id(*gateway)));
         for difference in differences(wanted, &found) {
+            if left && difference.starts_with("/session") {
+                continue;
+            }
             let kind = jobs[*place].kind;
             faults.push(format!("{agent:?} of gateway {gateway} after job {place} ({kind}): {difference}"));
         }
     }
     compared
+}
+
+fn reported_as_left(job: &JobRecord, what: &str) -> bool {
+    let skipped = job.report.as_ref().and_then(|report| report["skipped"].as_array());
+    skipped.is_some_and(|skipped| skipped.iter().any(|skipped| skipped["what"] == what))
 }
 
 fn tell(ledger: &Ledger, count: &Count) {
