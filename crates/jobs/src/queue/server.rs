@@ -50,12 +50,12 @@ impl Durability {
         match self {
             Self::Always => "append-only file synced before every answer: no acknowledged job is lost in a crash",
             Self::EverySecond => {
-                "append-only file synced every second: a crash of Redis loses nothing, one of its machine the jobs and \
-                 results of the last second"
+                "append-only file synced every second: a crash of its machine, or of Redis while the disk is slow, can \
+                 lose the jobs and results of the last second or two"
             }
             Self::Sometimes => {
-                "append-only file synced when the system likes: a crash of Redis loses nothing, one of its machine about \
-                 the last 30 seconds"
+                "append-only file synced when the system likes: a crash of its machine can lose the jobs and results of \
+                 about the last 30 seconds"
             }
             Self::AppendOnly => {
                 "append-only file; when it is synced cannot be asked (CONFIG is not allowed): a crash of its machine can \
