@@ -72,6 +72,7 @@ async fn the_queue_goes_on_with_the_new_master() {
     master.restart().await;
     assert!(master.tell::<String>("INFO replication").await.contains("role:master"));
     let late = Queue::open(&url, "test").unwrap();
+    eventually("the new master answers", async || late.get(after.id).await.is_ok()).await;
     assert!(late.get(after.id).await.unwrap().is_some());
 }
 
