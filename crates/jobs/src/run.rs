@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::envelope::SCHEMA_VERSION;
 use crate::flags;
-use crate::queue::scripts::RawClaim;
+use crate::queue::claim::RawClaim;
 
 /// A job that this worker holds the lease of, read and checked.
 pub struct Claimed {

@@ -2,8 +2,8 @@
 //!
 //! Five things run beside the handlers: `fetch` claims jobs for free slots and sleeps while there are none; `renew`
 //! keeps the leases; `sweep` takes back those of workers that died; `stop` watches for the end; `settle` writes how
-//! runs ended, many in one call when many end, and a job's own future waits for that before it finishes. None of them ever gives apalis an error, because an error
-//! there ends the worker: a Redis that is away is waited for.
+//! runs ended, many in one call when many end, and a job's own future waits for that before it finishes. None of them
+//! ever gives apalis an error, because an error there ends the worker: a Redis that is away is waited for.
 //!
 //! Nothing is claimed before a slot is free for it, so a job that waits in Redis can be taken by any worker.
 

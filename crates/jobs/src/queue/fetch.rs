@@ -11,9 +11,10 @@ use tokio::select;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep};
 
+use super::claim::RawClaim;
 use super::consumer::{Phase, Shared};
 use super::leases::Held;
-use super::scripts::{Lease, RawClaim};
+use super::scripts::Lease;
 use super::settle;
 use crate::retry::{DeadReason, Disposition, Learnt, RetryPolicy, Spent};
 use crate::run::{Claimed, Ran};

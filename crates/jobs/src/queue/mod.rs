@@ -8,6 +8,7 @@
 //! A worker that is idle blocks on a list that every script pushes to when it makes something runnable, so a job starts
 //! within milliseconds and nobody polls. A token that dies with its worker costs others [`Settings::sweep`] at most.
 
+pub(crate) mod claim;
 mod connection;
 pub mod consumer;
 pub mod error;
@@ -19,7 +20,7 @@ mod leases;
 mod model;
 pub mod pause;
 pub mod record;
-pub(crate) mod scripts;
+mod scripts;
 pub mod server;
 mod settle;
 pub mod states;

@@ -136,7 +136,7 @@ pub struct Attempt {
 /// How a run ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptResult {
-    /// One of the six outcomes, or `lost` (lease lost) or `released` (handed back unfinished).
+    /// One of the six outcomes, or `lost` (lease lost), `released` (handed back unfinished) or `cancelled`.
     pub outcome: String,
     /// Code of the failure, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

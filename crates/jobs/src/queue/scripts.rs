@@ -7,6 +7,7 @@ use redis::{Cmd, FromRedisValue, Script, ToRedisArgs, Value, cmd};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::claim::{Batch, RawClaim};
 use super::connection::{Connection, RESPONSE_TIMEOUT};
 use super::consumer::Settings;
 use super::error::QueueError;
@@ -73,39 +74,6 @@ return redis.error_reply(why:match('^%u+ ') and why or 'ERR ' .. why)
 #[must_use]
 pub fn enqueue_script() -> String {
     compose(CLOCK, include_str!("lua/enqueue.lua"))
-}
-
-/// A job as it was claimed, before anything of it is trusted.
-#[derive(Debug, Clone)]
-pub(crate) struct RawClaim {
-    pub(crate) id: String,
-    pub(crate) token: u64,
-    pub(crate) version: String,
-    pub(crate) kind: String,
-    pub(crate) lane: String,
-    pub(crate) attempt: u32,
-    pub(crate) max_attempts: u32,
-    pub(crate) run: u32,
-    pub(crate) enqueued_at_ms: u64,
-    /// Empty if it is too large to be a document.
-    pub(crate) payload: Vec<u8>,
-    /// How often in a row the lane's gateway could not be reached.
-    pub(crate) lane_failures: u32,
-    /// What it inherits from jobs that it replaced: letters as in `enqueue.lua`.
-    pub(crate) inherited: String,
-    /// How long until it expires, if it does.
-    pub(crate) expires_in: Option<Duration>,
-    /// JSON list of the ids of agents that a newer job has cleaned up; or empty.
-    pub(crate) gone: String,
-    /// Token of the job whose run it shares, if it shares one; that job stands before it.
-    pub(crate) leader: Option<u64>,
-}
-
-/// What a claim brought.
-pub(super) struct Batch {
-    pub(super) jobs: Vec<RawClaim>,
-    /// When there may be more to do, if anything waits.
-    pub(super) next_due: Option<Duration>,
 }
 
 /// A job's id and the token of its lease.
@@ -371,49 +339,6 @@ impl Scripts {
         let (number, mut connection) = self.connection.current().await?;
         let answer = invocation.invoke_async(&mut connection).await;
         self.connection.check(number, answer).await
-    }
-}
-
-impl RawClaim {
-    fn from_fields(fields: Vec<Vec<u8>>) -> Option<Self> {
-        let [
-            id,
-            token,
-            version,
-            kind,
-            lane,
-            attempt,
-            max_attempts,
-            run,
-            enqueued_at,
-            payload,
-            lane_failures,
-            inherited,
-            expires_in,
-            gone,
-            leader,
-        ] = <[Vec<u8>; 15]>::try_from(fields).ok()?;
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let number = |bytes: Vec<u8>| text(bytes).parse::<u64>().unwrap_or_default();
-        let small = |bytes: Vec<u8>| u32::try_from(number(bytes)).unwrap_or(u32::MAX);
-        Some(Self {
-            id: text(id),
-            token: number(token),
-            version: text(version),
-            kind: text(kind),
-            lane: text(lane),
-            attempt: small(attempt),
-            max_attempts: small(max_attempts),
-            run: small(run),
-            enqueued_at_ms: number(enqueued_at),
-            payload,
-            lane_failures: small(lane_failures),
-            inherited: text(inherited),
-            // -1 is never.
-            expires_in: text(expires_in).parse().ok().map(Duration::from_millis),
-            gone: text(gone),
-            leader: text(leader).parse().ok(),
-        })
     }
 }
 

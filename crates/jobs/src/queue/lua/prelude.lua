@@ -5,6 +5,7 @@
 -- are read once, changed in memory and written by `flush`, which runs at the end of every script, even a failing one.
 
 local NOW = now()
+-- LAYOUT stands in the Python client's get.lua as well.
 local LAYOUT, HISTORY, LINE, TIMELINE = '1', 20, 100, 1200
 local EVENTS, MINUTES_KEPT, REMEMBERED = 100000, 25 * 3600000, 30 * 86400000
 local RANKS = 2 ^ 48

@@ -1,0 +1,80 @@
+//! What a claim brings, as `claim.lua` answers it.
+
+use std::time::Duration;
+
+/// A job as it was claimed, before anything of it is trusted.
+#[derive(Debug, Clone)]
+pub(crate) struct RawClaim {
+    pub(crate) id: String,
+    pub(crate) token: u64,
+    pub(crate) version: String,
+    pub(crate) kind: String,
+    pub(crate) lane: String,
+    pub(crate) attempt: u32,
+    pub(crate) max_attempts: u32,
+    pub(crate) run: u32,
+    pub(crate) enqueued_at_ms: u64,
+    /// Empty if it is too large to be a document.
+    pub(crate) payload: Vec<u8>,
+    /// How often in a row the lane's gateway could not be reached.
+    pub(crate) lane_failures: u32,
+    /// What it inherits from jobs that it replaced: letters as in `enqueue.lua`.
+    pub(crate) inherited: String,
+    /// How long until it expires, if it does.
+    pub(crate) expires_in: Option<Duration>,
+    /// JSON list of the ids of agents that a newer job has cleaned up; or empty.
+    pub(crate) gone: String,
+    /// Token of the job whose run it shares, if it shares one; that job stands before it.
+    pub(crate) leader: Option<u64>,
+}
+
+/// What a claim brought.
+pub(super) struct Batch {
+    pub(super) jobs: Vec<RawClaim>,
+    /// When there may be more to do, if anything waits.
+    pub(super) next_due: Option<Duration>,
+}
+
+impl RawClaim {
+    /// Reads one row; none if it is not of the form that the script answers.
+    pub(super) fn from_fields(fields: Vec<Vec<u8>>) -> Option<Self> {
+        let [
+            id,
+            token,
+            version,
+            kind,
+            lane,
+            attempt,
+            max_attempts,
+            run,
+            enqueued_at,
+            payload,
+            lane_failures,
+            inherited,
+            expires_in,
+            gone,
+            leader,
+        ] = <[Vec<u8>; 15]>::try_from(fields).ok()?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let number = |bytes: Vec<u8>| text(bytes).parse::<u64>().unwrap_or_default();
+        let small = |bytes: Vec<u8>| u32::try_from(number(bytes)).unwrap_or(u32::MAX);
+        Some(Self {
+            id: text(id),
+            token: number(token),
+            version: text(version),
+            kind: text(kind),
+            lane: text(lane),
+            attempt: small(attempt),
+            max_attempts: small(max_attempts),
+            run: small(run),
+            enqueued_at_ms: number(enqueued_at),
+            payload,
+            lane_failures: small(lane_failures),
+            inherited: text(inherited),
+            // -1 is never.
+            expires_in: text(expires_in).parse().ok().map(Duration::from_millis),
+            gone: text(gone),
+            leader: text(leader).parse().ok(),
+        })
+    }
+}
