@@ -8,6 +8,7 @@ mod commands;
 mod crash;
 mod documents;
 mod faults;
+mod group_commit;
 mod interop;
 mod processes;
 mod promises;

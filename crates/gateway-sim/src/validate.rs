@@ -122,6 +122,15 @@ fn agent(profile: Profile, path: &str, entry: &Value, found: &mut Vec<Issue>) {
 fn heartbeat(profile: Profile, path: &str, owner: &Value, found: &mut Vec<Issue>) {
     let known = if profile.is_new() { &HEARTBEAT[..HEARTBEAT.len() - 1] } else { HEARTBEAT };
     unknown_keys(&format!("{path}.heartbeat"), &owner["heartbeat"], known, found);
+    if owner["heartbeat"]["every"].as_str().is_some_and(|every| !is_duration(every)) {
+        let message = "invalid duration (use ms, s, m, h)".to_owned();
+        found.push(Issue { path: format!("{path}.heartbeat.every"), message });
+    }
+}
+
+fn is_duration(text: &str) -> bool {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    number.parse::<f64>().is_ok() && ["", "ms", "s", "m", "h", "d"].contains(&&text[number.len()..])
 }
 
 fn unknown_keys(path: &str, value: &Value, known: &[&str], found: &mut Vec<Issue>) {

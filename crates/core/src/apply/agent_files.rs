@@ -17,8 +17,9 @@ use crate::render::{Reader, should_include_bootstrap};
 
 /// How long an agent may stay unknown after its entry was written and read back. Reloads took up to 5 s.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(15);
-/// After this, the gateway is told to create the agent: it may keep agents elsewhere than in its config.
-const CREATE_AFTER: Duration = Duration::from_secs(3);
+/// After so many readings and so long, the gateway is told to create the agent: it may keep agents elsewhere than in its
+/// config. A gateway that is busy with many agents takes its time for each reading.
+const CREATE_AFTER: (u32, Duration) = (6, Duration::from_secs(3));
 
 /// A file that is there.
 struct Present {
@@ -41,8 +42,13 @@ pub(super) async fn refused(call: &Call) -> Result<BTreeSet<Document>, GatewayEr
     if let Some(refused) = call.client().capabilities().refused_files {
         return Ok(refused);
     }
+    // One asks for all.
+    let _asking = call.client().asking.lock().await;
+    if let Some(refused) = call.client().capabilities().refused_files {
+        return Ok(refused);
+    }
     let agent = call.default_agent().to_owned();
-    match read(call, &agent).await? {
+    match read(call, &agent, &Document::ALL).await? {
         Some(workspace) => {
             call.client().learn(|known| known.refused_files = Some(workspace.refused.clone()));
             Ok(workspace.refused)
@@ -60,11 +66,11 @@ pub(super) async fn settle(
     mut created: Option<u64>,
     report: &mut Report,
 ) -> Result<(), FlowError> {
-    let mut refused_on_write = BTreeSet::new();
-    let mut found = read_when_visible(call, wanted, &mut created, report).await?;
+    let mut found = Workspace { present: BTreeMap::new(), refused: refused(call).await? };
+    let kept: Vec<_> = Document::ALL.into_iter().filter(|document| !found.refused.contains(document)).collect();
+    found.take_in(&kept, read_when_visible(call, wanted, &kept, &mut created, report).await?);
     let bootstrap = wants_bootstrap(wanted, &found);
     for round in 0..=MAX_WRITES {
-        found.refused.extend(&refused_on_write);
         let texts = render(applier, wanted, &found.refused, bootstrap)?;
         if round == 0 {
             mirror(applier, wanted, &texts);
@@ -72,30 +78,24 @@ pub(super) async fn settle(
                 report.skip(format!("file {}", document.file_name()), "this gateway does not keep it");
             }
         }
-        let missing: Vec<_> = texts
-            .into_iter()
-            .filter(|(document, text)| {
-                let present = found.present.get(document);
-                let is_theirs = document.is_agents_own() && present.is_some_and(|file| !file.is_from(created));
-                let differs = present.is_none_or(|file| file.content != *text);
-                differs && !is_theirs && !found.refused.contains(document)
-            })
-            .collect();
+        let missing = found.differing(texts, created);
         if missing.is_empty() {
             return Ok(());
         }
+        let documents: Vec<_> = missing.iter().map(|(document, _)| *document).collect();
         if round == MAX_WRITES {
-            let what = missing.iter().map(|(document, _)| document.file_name()).collect::<Vec<_>>().join(", ");
+            let what = documents.iter().map(|document| document.file_name()).collect::<Vec<_>>().join(", ");
             return Err(GatewayError::NotKept { what, rounds: round }.into());
         }
         if round > 0 {
             sleep(settling(round)).await;
         }
-        for document in write(call, wanted, &missing, report).await? {
-            refused_on_write.insert(document);
+        let refused_on_write = write(call, wanted, &missing, report).await?;
+        found.take_in(&documents, read_when_visible(call, wanted, &documents, &mut created, report).await?);
+        for document in refused_on_write {
+            found.refused.insert(document);
             report.skip(format!("file {}", document.file_name()), "this gateway does not take it");
         }
-        found = read_when_visible(call, wanted, &mut created, report).await?;
     }
     unreachable!("the last round returns")
 }
@@ -172,21 +172,22 @@ async fn write(
 async fn read_when_visible(
     call: &Call,
     wanted: &Wanted,
+    documents: &[Document],
     created: &mut Option<u64>,
     report: &mut Report,
 ) -> Result<Workspace, GatewayError> {
     let began = Instant::now();
     let mut asked = false;
     for reading in 0_u32.. {
-        if let Some(workspace) = read(call, &wanted.keys.agent_id).await? {
+        if let Some(workspace) = read(call, &wanted.keys.agent_id, documents).await? {
             return Ok(workspace);
         }
         if began.elapsed() > VISIBLE_WITHIN {
             break;
         }
-        if !asked && began.elapsed() > CREATE_AFTER {
+        if !asked && reading >= CREATE_AFTER.0 && began.elapsed() > CREATE_AFTER.1 {
             asked = true;
-            let _writer = call.client().config_writer.lock().await;
+            let _writer = call.client().desk.pen.lock().await;
             *created = by_call::create(call, wanted, report).await?;
             continue;
         }
@@ -195,12 +196,12 @@ async fn read_when_visible(
     Err(GatewayError::NotKept { what: format!("agent {}", wanted.keys.agent_id), rounds: 1 })
 }
 
-/// One reading; none if the gateway does not know the agent.
-async fn read(call: &Call, agent: &str) -> Result<Option<Workspace>, GatewayError> {
-    let question = |document: Document| (Method::FilesGet, json!({ "agentId": agent, "name": document.file_name() }));
-    let answers = call.read_all(Document::ALL.map(question).into()).await?;
+/// One reading of these documents; none if the gateway does not know the agent.
+async fn read(call: &Call, agent: &str, documents: &[Document]) -> Result<Option<Workspace>, GatewayError> {
+    let question = |document: &Document| (Method::FilesGet, json!({ "agentId": agent, "name": document.file_name() }));
+    let answers = call.read_all(documents.iter().map(question).collect()).await?;
     let mut workspace = Workspace { present: BTreeMap::new(), refused: BTreeSet::new() };
-    for (document, answer) in Document::ALL.into_iter().zip(answers) {
+    for (document, answer) in documents.iter().copied().zip(answers) {
         match answer {
             Ok(answer) => {
                 if let Some(file) = present(&answer)? {
@@ -217,6 +218,26 @@ async fn read(call: &Call, agent: &str) -> Result<Option<Workspace>, GatewayErro
         }
     }
     Ok(Some(workspace))
+}
+
+impl Workspace {
+    /// Takes in a later reading of these documents.
+    fn take_in(&mut self, documents: &[Document], later: Self) {
+        self.present.retain(|document, _| !documents.contains(document));
+        self.present.extend(later.present);
+        self.refused.extend(later.refused);
+    }
+
+    /// The texts that have to be written: those that differ and are not the agent's own.
+    fn differing(&self, texts: Vec<(Document, String)>, created: Option<u64>) -> Vec<(Document, String)> {
+        let has_to_be_written = |(document, text): &(Document, String)| {
+            let present = self.present.get(document);
+            let is_theirs = document.is_agents_own() && present.is_some_and(|file| !file.is_from(created));
+            let differs = present.is_none_or(|file| file.content != *text);
+            differs && !is_theirs && !self.refused.contains(document)
+        };
+        texts.into_iter().filter(has_to_be_written).collect()
+    }
 }
 
 impl Present {

@@ -53,7 +53,7 @@ pub(super) async fn delete(call: &Call, agent: &str, files: bool) -> Result<Opti
         let config = config::read(call).await?;
         let Some(shorter) = half_the_prompt(&config, agent) else { return Err(error) };
         let patch = json!({ "agents": { "entries": { agent: { "heartbeat": { "prompt": shorter } } } } });
-        config::patch(call, &patch, config.hash).await?;
+        config::patch(call, &patch, config.hash.clone()).await?;
     }
 }
 

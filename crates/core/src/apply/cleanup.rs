@@ -18,7 +18,7 @@ pub(super) async fn run(call: &Call, job: &Cleanup, report: &mut Report) -> Resu
     let keys = keys_of(job);
     let agent = &keys.agent_id;
     // Deleting writes the config.
-    let writer = call.client().config_writer.lock().await;
+    let writer = call.client().desk.pen.lock().await;
     let mut config = config::read(call).await?;
     let shape = config::shape_of(call, &config);
     let mut listed = is_listed(call, agent).await?;

@@ -1,14 +1,15 @@
 //! The config stage: agents' entries, and what channels show of heartbeats.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use tracing::debug;
 
 use super::{MAX_WRITES, settling};
-use crate::gateway::roster::{Change, Config, DesiredAgent, Shape, droppable, known_refusals};
-use crate::gateway::{Call, GatewayError, Method, RpcError};
+use crate::gateway::roster::{Change, Config, DesiredAgent, Shape, droppable, known_refusals, latest};
+use crate::gateway::{Call, Coming, GatewayError, Method, RpcError, Wish};
 use crate::outcome::Report;
 
 /// How often the config is read before a write that was acknowledged counts as lost. Some gateways go on showing the
@@ -18,23 +19,62 @@ const READINGS: u32 = 12;
 /// the waits between add up to about seven seconds.
 const MAX_REFUSALS: u32 = 10;
 
-/// What became of a write.
-enum Written {
-    /// It was, or may have been, carried out.
-    Carried,
-    /// Not written, and worth another try after the next reading.
-    Refused(GatewayError),
+/// Makes every agent's entry as desired, with as few writes as possible, and reads back. Runs that want something of the
+/// same gateway's config at the same time share their writes; `coming` has announced this one.
+pub(super) async fn settle(
+    call: &Call,
+    desired: &[DesiredAgent],
+    coming: Option<Coming>,
+    report: &mut Report,
+) -> Result<Shape, GatewayError> {
+    let desk = &call.client().desk;
+    let desired: Arc<[DesiredAgent]> = desired.into();
+    let mut granted = desk.put(Arc::clone(&desired));
+    drop(coming);
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut granted => match answer {
+                Ok(granted) => {
+                    let (shape, written) = granted?;
+                    report.note_all(written);
+                    report_refused(call, shape, &desired, report);
+                    return Ok(shape);
+                }
+                // The run that wrote for this one was stopped.
+                Err(_) => granted = desk.put(Arc::clone(&desired)),
+            },
+            _pen = desk.pen.lock() => {
+                desk.gather().await;
+                grant_wishes(call).await;
+            }
+        }
+    }
 }
 
-/// Makes every agent's entry as desired, with as few writes as possible, and reads back. Only one run at a time does
-/// this on a gateway: concurrent writes are lost silently on most versions.
-pub(super) async fn settle(call: &Call, desired: &[DesiredAgent], report: &mut Report) -> Result<Shape, GatewayError> {
-    let _writer = call.client().config_writer.lock().await;
+/// Writes what all wishes on the desk want, reads back, and answers them. A wish that comes after the first write waits
+/// for the next one. Only who holds the pen does this.
+async fn grant_wishes(call: &Call) {
+    let desk = &call.client().desk;
+    let mut batch = Vec::new();
     let (mut writes, mut refusals, mut unseen) = (0, 0, READINGS);
     loop {
-        let config = read(call).await?;
+        let config = read(call).await;
+        if writes == 0 {
+            desk.take_into(&mut batch);
+        }
+        let config = match config {
+            Ok(config) => config,
+            Err(error) => return fail(batch, &error),
+        };
         let shape = shape_of(call, &config);
-        let Some(change) = change(call, &config, shape, desired, report) else { return Ok(shape) };
+        let refused = refused_keys(call, shape);
+        for wish in batch.extract_if(.., |wish: &mut Wish| config.is_as_desired(&wish.desired, &refused)) {
+            wish.answer(Ok(shape));
+        }
+        let desired = latest(batch.iter().flat_map(|wish| wish.desired.iter().cloned()).collect());
+        let change = config.change(shape, &desired, &refused, call.default_agent());
+        let Some(change) = change.filter(|_| !batch.is_empty()) else { return };
         if unseen < READINGS {
             // Written, and not to be seen yet.
             unseen += 1;
@@ -42,27 +82,55 @@ pub(super) async fn settle(call: &Call, desired: &[DesiredAgent], report: &mut R
             continue;
         }
         if writes == MAX_WRITES {
-            return Err(GatewayError::NotKept { what: change.written.join("; "), rounds: writes });
+            return fail(batch, &GatewayError::NotKept { what: change.in_words(), rounds: writes });
         }
-        match write(call, &change, config.hash).await? {
-            Written::Carried => {
+        match patch(call, &change.patch, config.hash.clone()).await {
+            Ok(()) => {
                 (writes, unseen) = (writes + 1, 0);
-                report.note_all(change.written);
+                note(&mut batch, &change);
             }
-            Written::Refused(error) if refusals == MAX_REFUSALS => return Err(error),
-            Written::Refused(error) => {
+            Err(error) if refusals < MAX_REFUSALS && may_be_tried_again(call, &error) => {
                 refusals += 1;
                 if error.rpc().is_some_and(RpcError::is_config_stale) {
                     sleep(settling(refusals)).await;
                 }
             }
+            Err(error) => batch = spare_the_innocent(batch, &change, &error),
         }
     }
 }
 
-/// Reads the config.
-pub(super) async fn read(call: &Call) -> Result<Config, GatewayError> {
-    Config::read(&call.read(Method::ConfigGet, json!({})).await?)
+/// Ends all wishes with an error.
+fn fail(batch: Vec<Wish>, error: &GatewayError) {
+    for wish in batch {
+        wish.answer(Err(error.clone()));
+    }
+}
+
+/// Ends the wishes that the gateway finds fault with; all, if it does not say which. The others are left.
+fn spare_the_innocent(batch: Vec<Wish>, change: &Change, error: &GatewayError) -> Vec<Wish> {
+    let culprits = error.rpc().and_then(|rpc| change.culprits(rpc)).unwrap_or_default();
+    let is_culprit = |wish: &Wish| wish.desired.iter().any(|agent| culprits.contains(&agent.id));
+    let (guilty, innocent) = batch.into_iter().partition(|wish| culprits.is_empty() || is_culprit(wish));
+    fail(guilty, error);
+    innocent
+}
+
+/// Notes what was written, for the reports: of each agent in those that want it, the rest in the first.
+fn note(batch: &mut [Wish], change: &Change) {
+    for part in &change.parts {
+        let wants = |wish: &Wish| wish.desired.iter().any(|agent| part.agent.as_ref() == Some(&agent.id));
+        let wishes = batch.iter_mut().enumerate();
+        for (_, wish) in wishes.filter(|(at, wish)| if part.agent.is_some() { wants(wish) } else { *at == 0 }) {
+            wish.written.push(part.what.clone());
+        }
+    }
+}
+
+/// Reads the config, together with others that do so now.
+pub(super) async fn read(call: &Call) -> Result<Arc<Config>, GatewayError> {
+    let read = async || Config::read(&call.read(Method::ConfigGet, json!({})).await?);
+    call.client().desk.read(read).await
 }
 
 /// The shape to write: the one shown; else the one that fits what the gateway says of itself.
@@ -74,7 +142,7 @@ pub(super) fn shape_of(call: &Call, config: &Config) -> Shape {
 /// Whether the config is as desired, as far as this gateway can keep it.
 pub(super) fn is_settled(call: &Call, config: &Config, desired: &[DesiredAgent]) -> bool {
     let shape = shape_of(call, config);
-    config.change(shape, desired, &refused_keys(call, shape), call.default_agent()).is_none()
+    config.is_as_desired(desired, &refused_keys(call, shape))
 }
 
 fn refused_keys(call: &Call, shape: Shape) -> BTreeSet<String> {
@@ -83,29 +151,25 @@ fn refused_keys(call: &Call, shape: Shape) -> BTreeSet<String> {
     refused
 }
 
-/// The fewest writes to make the config as desired; what the gateway does not know of it is reported as left out.
-fn change(call: &Call, config: &Config, shape: Shape, desired: &[DesiredAgent], report: &mut Report) -> Option<Change> {
-    let refused = refused_keys(call, shape);
-    for key in &refused {
+/// Reports what the gateway does not know of what is desired.
+fn report_refused(call: &Call, shape: Shape, desired: &[DesiredAgent], report: &mut Report) {
+    for key in refused_keys(call, shape) {
         let of_agents = key.strip_prefix("heartbeat.");
         if of_agents.is_none_or(|key| desired.iter().any(|agent| agent.heartbeat.contains_key(key))) {
             report.skip(format!("config {key}"), "this gateway does not know it");
         }
     }
-    config.change(shape, desired, &refused, call.default_agent())
 }
 
-async fn write(call: &Call, change: &Change, hash: Option<Value>) -> Result<Written, GatewayError> {
-    let error = match patch(call, &change.patch, hash).await {
-        Ok(()) => return Ok(Written::Carried),
-        Err(error) => error,
-    };
-    let Some(rpc) = error.rpc() else { return Err(error) };
+/// Whether a refused write may be taken after reading again: the config had changed, or keys were refused that can be
+/// left out, which is remembered.
+fn may_be_tried_again(call: &Call, error: &GatewayError) -> bool {
+    let Some(rpc) = error.rpc() else { return false };
     if let Some(keys) = droppable(&rpc.unrecognized_keys()) {
         call.client().learn(|known| known.refused_keys.extend(keys));
-        return Ok(Written::Refused(error));
+        return true;
     }
-    if rpc.is_config_stale() { Ok(Written::Refused(error)) } else { Err(error) }
+    rpc.is_config_stale()
 }
 
 /// Sends a merge patch. Success means that it was, or may have been, carried out; the next reading tells.

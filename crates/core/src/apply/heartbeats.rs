@@ -27,7 +27,8 @@ pub(super) async fn run(
         };
         return Ok(None);
     }
-    let shape = config::settle(call, &desired, report).await?;
+    let coming = call.client().desk.announce();
+    let shape = config::settle(call, &desired, Some(coming), report).await?;
     let changed = report.written.len();
     report.summary = match changed {
         0 => format!("the heartbeats of {} agents were as they should be; nothing was written", desired.len()),

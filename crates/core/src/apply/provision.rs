@@ -3,12 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
-
 use super::{Applier, FlowError, MAX_WRITES, Wanted, agent_files, by_call, config, session};
 use crate::documents::Document;
-use crate::gateway::roster::{Config, DesiredAgent};
-use crate::gateway::{Call, GatewayError, Method};
+use crate::gateway::roster::DesiredAgent;
+use crate::gateway::{Call, GatewayError};
 use crate::outcome::Report;
 use crate::render::Reader;
 
@@ -21,6 +19,7 @@ pub(super) async fn run(
 ) -> Result<Option<&'static str>, FlowError> {
     // A template that cannot be rendered fails before anything is written.
     agent_files::render(applier, wanted, &BTreeSet::new(), true)?;
+    let mut coming = Some(call.client().desk.announce());
     call.open().await?;
     let refused = agent_files::refused(call).await?;
     let prompt = if refused.contains(&Document::Heartbeat) {
@@ -32,7 +31,7 @@ pub(super) async fn run(
     let desired = [wanted.entry(prompt)];
     let (mut label, created) = session_of_a_new_agent(call, wanted, report).await?;
     for _ in 0..MAX_WRITES {
-        let shape = config::settle(call, &desired, report).await?;
+        let shape = config::settle(call, &desired, coming.take(), report).await?;
         agent_files::settle(applier, call, wanted, created, report).await?;
         let label = match label.take() {
             Some(label) => label,
@@ -66,26 +65,23 @@ async fn session_of_a_new_agent(
     }
     match session::settle(call, wanted, report).await {
         Err(error) if error.rpc().is_some_and(|rpc| rpc.says("failed unexpectedly")) => {
-            let _writer = call.client().config_writer.lock().await;
+            let _writer = call.client().desk.pen.lock().await;
             Ok((None, by_call::create(call, wanted, report).await?))
         }
         label => Ok((Some(label?), None)),
     }
 }
 
-/// Reads config and session once more, in one round trip.
+/// Reads config and session once more, at the same time.
 async fn is_kept(
     call: &Call,
     wanted: &Wanted,
     desired: &[DesiredAgent],
     label: Option<&str>,
 ) -> Result<bool, GatewayError> {
-    let mut questions = vec![(Method::ConfigGet, json!({}))];
-    questions.extend(session::questions(&wanted.keys.session_key));
-    let mut answers = call.read_all(questions).await?;
-    let sessions = answers.split_off(1);
-    let config = Config::read(&answers.remove(0)?)?;
-    Ok(config::is_settled(call, &config, desired) && session::is_kept(&sessions, wanted, label)?)
+    let session = call.read_all(session::questions(&wanted.keys.session_key));
+    let (config, session) = tokio::try_join!(config::read(call), session)?;
+    Ok(config::is_settled(call, &config, desired) && session::is_kept(&session, wanted, label)?)
 }
 
 fn summary(wanted: &Wanted, report: &Report) -> String {

@@ -41,6 +41,8 @@ pub struct Call {
     began: Instant,
     rpcs: AtomicU32,
     round_trips: AtomicU32,
+    /// Exchanges that wait for answers; those that begin meanwhile are no round trips of their own.
+    exchanges: AtomicU32,
     connections: AtomicU32,
     config_writes: AtomicU32,
     reached: AtomicBool,
@@ -57,6 +59,7 @@ impl Call {
             began: Instant::now(),
             rpcs: AtomicU32::new(0),
             round_trips: AtomicU32::new(0),
+            exchanges: AtomicU32::new(0),
             connections: AtomicU32::new(0),
             config_writes: AtomicU32::new(0),
             reached: AtomicBool::new(false),
@@ -147,9 +150,12 @@ impl Call {
     /// One round trip: all requests at once over one connection.
     async fn exchange(&self, requests: &[(Method, Value)]) -> Result<Vec<Result<Value, GatewayError>>, GatewayError> {
         let connection = self.connect().await?;
-        self.round_trips.fetch_add(1, Ordering::Relaxed);
+        let alone = self.exchanges.fetch_add(1, Ordering::Relaxed) == 0;
+        self.round_trips.fetch_add(u32::from(alone), Ordering::Relaxed);
         let calls = requests.iter().map(|(method, params)| self.timed(&connection, *method, params));
-        Ok(join_all(calls).await)
+        let answers = join_all(calls).await;
+        self.exchanges.fetch_sub(1, Ordering::Relaxed);
+        Ok(answers)
     }
 
     async fn timed(&self, connection: &Shared, method: Method, params: &Value) -> Result<Value, GatewayError> {

@@ -11,6 +11,7 @@ use tracing::{debug, info};
 use url::Url;
 
 use super::connection::{Connection, Shared};
+use super::desk::Desk;
 use super::device::DeviceIdentity;
 use super::error::GatewayError;
 use super::protocol::{Method, SCOPES};
@@ -80,6 +81,8 @@ pub(crate) struct Capabilities {
     pub(crate) refused_keys: BTreeSet<String>,
     /// Longest session label, in characters.
     pub(crate) label_limit: Option<usize>,
+    /// What it said of itself, to notice when it was upgraded.
+    of: Option<(String, u32, usize)>,
 }
 
 /// One gateway of this process.
@@ -90,8 +93,10 @@ pub struct Client {
     limits: Limits,
     connection: AsyncMutex<Option<Shared>>,
     capabilities: Mutex<Capabilities>,
-    /// Held from reading the config to reading it back: gateways lose concurrent writes silently.
-    pub(crate) config_writer: AsyncMutex<()>,
+    /// Held while its capabilities are asked for.
+    pub(crate) asking: AsyncMutex<()>,
+    /// What all runs share of its config.
+    pub(crate) desk: Desk,
 }
 
 impl Client {
@@ -104,7 +109,8 @@ impl Client {
             limits,
             connection: AsyncMutex::new(None),
             capabilities: Mutex::new(Capabilities::default()),
-            config_writer: AsyncMutex::new(()),
+            asking: AsyncMutex::new(()),
+            desk: Desk::new(),
         }
     }
 
@@ -127,7 +133,15 @@ impl Client {
             return Ok((Arc::clone(connection), false));
         }
         *slot = None;
-        let connection = Arc::new(self.open().await?);
+        let connection = Arc::new(Box::pin(self.open()).await?);
+        let hello = connection.hello();
+        let of = Some((hello.version.clone(), hello.protocol, hello.methods.len()));
+        self.learn(|known| {
+            if known.of != of {
+                // Another version, which can do other things.
+                *known = Capabilities { of, ..Capabilities::default() };
+            }
+        });
         *slot = Some(Arc::clone(&connection));
         Ok((connection, true))
     }

@@ -85,9 +85,15 @@ impl RpcError {
 
     /// Whether all that is wrong with a config is in heartbeats of single agents, which jobs write.
     fn is_about_heartbeats(&self) -> bool {
-        let mut paths = self.issues().iter().map(|issue| issue.get("path").and_then(Value::as_str).unwrap_or_default());
+        let paths = self.issue_paths();
         let of_agent = |path: &str| path.starts_with("agents.list.") || path.starts_with("agents.entries.");
-        !self.issues().is_empty() && paths.all(|path| of_agent(path) && path.contains(".heartbeat"))
+        !paths.is_empty() && paths.iter().all(|path| of_agent(path) && path.contains(".heartbeat"))
+    }
+
+    /// Where the gateway finds fault with a config, as dotted paths; empty if it does not say.
+    #[must_use]
+    pub fn issue_paths(&self) -> Vec<&str> {
+        self.issues().iter().map(|issue| issue.get("path").and_then(Value::as_str).unwrap_or_default()).collect()
     }
 
     fn issues(&self) -> &[Value] {

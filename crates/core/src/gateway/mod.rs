@@ -6,6 +6,7 @@
 mod call;
 mod client;
 mod connection;
+mod desk;
 mod device;
 pub mod error;
 mod protocol;
@@ -14,6 +15,7 @@ mod tls;
 
 pub use call::{Call, Step};
 pub use client::{Client, Clients, Endpoint, Limits};
+pub(crate) use desk::{Coming, Wish};
 pub use device::{DeviceError, DeviceIdentity};
 pub use error::{GatewayError, RpcError};
 pub use protocol::Method;

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 
-use super::error::GatewayError;
+use super::error::{GatewayError, RpcError};
 use super::protocol::Method;
 use crate::heartbeat;
 use crate::keys;
@@ -56,8 +56,48 @@ pub struct DesiredAgent {
 pub struct Change {
     /// The merge patch.
     pub patch: Value,
-    /// What it writes, for the report.
-    pub written: Vec<String>,
+    /// What it writes.
+    pub parts: Vec<Part>,
+}
+
+/// One thing that a [`Change`] writes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// The agent whose entry it is; none if it is no agent's.
+    pub agent: Option<String>,
+    /// What it is, for the report.
+    pub what: String,
+    /// Its members as they are; empty if the entry is new.
+    pub before: Map<String, Value>,
+    /// Its members as they will be.
+    pub after: Map<String, Value>,
+}
+
+impl Change {
+    /// What it writes, for an error message.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        self.parts.iter().map(|part| part.what.as_str()).collect::<Vec<_>>().join("; ")
+    }
+
+    /// The agents whose entries an error answer to the patch finds fault with; none if it finds fault with anything else.
+    #[must_use]
+    pub fn culprits(&self, error: &RpcError) -> Option<BTreeSet<String>> {
+        let list = self.patch.pointer("/agents/list").and_then(Value::as_array);
+        let culprit = |path: &str| {
+            let mut steps = path.strip_prefix("agents.")?.split('.');
+            let (shape, agent) = (steps.next()?, steps.next()?);
+            let id = match shape {
+                "list" => list?.get(agent.parse::<usize>().ok()?)?.get("id")?.as_str()?,
+                "entries" => agent,
+                _ => return None,
+            };
+            let is_ours = |part: &&Part| part.agent.as_deref().is_some_and(|agent| key_of(agent) == key_of(id));
+            self.parts.iter().find(is_ours)?.agent.clone()
+        };
+        let paths = error.issue_paths();
+        if paths.is_empty() { None } else { paths.into_iter().map(culprit).collect() }
+    }
 }
 
 /// A config as it was read.
@@ -72,6 +112,15 @@ pub struct Config {
     /// How agents are kept; none when there are none and nothing shows.
     pub shape: Option<Shape>,
     list: Vec<Value>,
+    /// Where each agent stands, by its id as gateways write ids.
+    places: HashMap<String, Place>,
+}
+
+/// Where an agent stands in a config.
+#[derive(Debug, Clone)]
+enum Place {
+    Listed(usize),
+    Keyed(String),
 }
 
 impl Config {
@@ -105,7 +154,8 @@ impl Config {
         };
         let hash = answer.get("hash").filter(|hash| is_truthy(hash)).cloned();
         let source = answer.get("parsed").and_then(Value::as_object).cloned();
-        Ok(Self { hash, data, source, shape, list })
+        let places = places(&list, entries(&data));
+        Ok(Self { hash, data, source, shape, list, places })
     }
 
     /// The list of agents; empty in the other shape.
@@ -117,7 +167,18 @@ impl Config {
     /// The entry of an agent, in either shape.
     #[must_use]
     pub fn agent(&self, id: &str) -> Option<&Map<String, Value>> {
-        self.agents().find(|(key, _)| same_agent(key, id)).map(|(_, entry)| entry)
+        self.find(id).map(|(_, entry)| entry)
+    }
+
+    /// An agent as the config writes its id, and its entry.
+    fn find(&self, id: &str) -> Option<(&str, &Map<String, Value>)> {
+        match self.places.get(&key_of(id))? {
+            Place::Listed(at) => {
+                let entry = self.list.get(*at)?.as_object()?;
+                Some((entry.get("id")?.as_str()?, entry))
+            }
+            Place::Keyed(key) => Some((key, entries(&self.data)?.get(key)?.as_object()?)),
+        }
     }
 
     /// All agents with their ids, in either shape.
@@ -126,9 +187,16 @@ impl Config {
             let entry = entry.as_object()?;
             Some((entry.get("id")?.as_str()?, entry))
         });
-        let entries = self.data.get("agents").and_then(|agents| agents.get("entries")).and_then(Value::as_object);
-        let keyed = entries.into_iter().flatten().filter_map(|(id, entry)| Some((id.as_str(), entry.as_object()?)));
+        let keyed = entries(&self.data).into_iter().flatten();
+        let keyed = keyed.filter_map(|(id, entry)| Some((id.as_str(), entry.as_object()?)));
         listed.chain(keyed)
+    }
+
+    /// Whether every agent is as desired, as far as the gateway takes it. See [`Self::change`].
+    #[must_use]
+    pub fn is_as_desired(&self, desired: &[DesiredAgent], refused: &BTreeSet<String>) -> bool {
+        let visible = refused.contains(VISIBILITY) || heartbeat::visibility_patch(&self.data).is_none();
+        visible && desired.iter().all(|agent| differing(self.agent(&agent.id), &without(agent, refused)).is_empty())
     }
 
     /// The fewest writes that make every agent as desired; none when it is. `refused` names keys that this gateway
@@ -142,11 +210,11 @@ impl Config {
         default_agent: &str,
     ) -> Option<Change> {
         let desired: Vec<DesiredAgent> = desired.iter().map(|agent| without(agent, refused)).collect();
-        let mut written = Vec::new();
+        let mut parts = Vec::new();
         let mut patch = Map::new();
         let agents = match shape {
-            Shape::List => self.change_list(&desired, default_agent, &mut written),
-            Shape::Entries => self.change_entries(&desired, default_agent, &mut written),
+            Shape::List => self.change_list(&desired, default_agent, &mut parts),
+            Shape::Entries => self.change_entries(&desired, default_agent, &mut parts),
         };
         if let Some(agents) = agents {
             patch.insert("agents".into(), agents);
@@ -154,42 +222,49 @@ impl Config {
         if !refused.contains(VISIBILITY)
             && let Some(channels) = heartbeat::visibility_patch(&self.data)
         {
+            let shown = |data: &Value| data.pointer("/channels/defaults/heartbeat").and_then(Value::as_object).cloned();
+            parts.push(Part {
+                agent: None,
+                what: format!("config {VISIBILITY}"),
+                before: shown(&self.data).unwrap_or_default(),
+                after: shown(&json!({ "channels": &channels })).unwrap_or_default(),
+            });
             patch.insert("channels".into(), channels);
-            written.push(format!("config {VISIBILITY}"));
         }
-        (!patch.is_empty()).then(|| Change { patch: Value::Object(patch), written })
+        (!patch.is_empty()).then(|| Change { patch: Value::Object(patch), parts })
     }
 
-    fn change_list(&self, desired: &[DesiredAgent], default: &str, written: &mut Vec<String>) -> Option<Value> {
-        let before = written.len();
+    fn change_list(&self, desired: &[DesiredAgent], default: &str, parts: &mut Vec<Part>) -> Option<Value> {
         for agent in desired {
-            let fields = differing(self.agent(&agent.id), agent);
+            let present = self.agent(&agent.id);
+            let fields = differing(present, agent);
             if !fields.is_empty() {
-                written.push(format!("config agents.list {}: {}", agent.id, names(&fields)));
+                parts.push(Part::of(agent, &format!("config agents.list {}", agent.id), present, fields));
             }
         }
-        if written.len() == before {
+        if parts.is_empty() {
             return None;
         }
         // What the file says is written back, not what it resolves to: environment variables stay variables.
         let source = self.source.as_ref().and_then(|source| source.get("agents")?.get("list")?.as_array());
         let present = source.map_or(&self.list[..], Vec::as_slice);
         let mut list = updated_list(present, desired);
-        if present.is_empty() && !desired.iter().any(|agent| same_agent(&agent.id, default)) {
+        if present.is_empty() && !desired.iter().any(|agent| key_of(&agent.id) == key_of(default)) {
             // In an empty list the first entry would become the default agent.
             list.insert(0, json!({ "id": default, "default": true }));
         }
         Some(json!({ "list": list }))
     }
 
-    fn change_entries(&self, desired: &[DesiredAgent], default: &str, written: &mut Vec<String>) -> Option<Value> {
+    fn change_entries(&self, desired: &[DesiredAgent], default: &str, parts: &mut Vec<Part>) -> Option<Value> {
         let mut entries = Map::new();
         let mut grows = false;
         for agent in desired {
-            let present = self.agents().find(|(key, _)| same_agent(key, &agent.id));
+            let present = self.find(&agent.id);
             let fields = differing(present.map(|(_, entry)| entry), agent);
             if !fields.is_empty() {
-                written.push(format!("config agents.entries.{}: {}", agent.id, names(&fields)));
+                let what = format!("config agents.entries.{}", agent.id);
+                parts.push(Part::of(agent, &what, present.map(|(_, entry)| entry), fields.clone()));
                 grows |= present.is_none();
                 let key = present.map_or(agent.id.as_str(), |(key, _)| key);
                 entries.insert(key.to_owned(), Value::Object(fields));
@@ -236,19 +311,22 @@ pub fn latest(desired: Vec<DesiredAgent>) -> Vec<DesiredAgent> {
 #[must_use]
 pub fn updated_list(present: &[Value], desired: &[DesiredAgent]) -> Vec<Value> {
     let mut list = present.to_vec();
+    let mut places: HashMap<String, Vec<usize>> = HashMap::new();
+    for (at, entry) in list.iter().enumerate() {
+        if let Some(id) = entry.get("id").and_then(Value::as_str) {
+            places.entry(key_of(id)).or_default().push(at);
+        }
+    }
     for agent in desired {
-        let mut found = false;
-        for entry in list.iter_mut().filter_map(Value::as_object_mut) {
-            if entry.get("id").and_then(Value::as_str).is_some_and(|id| same_agent(id, &agent.id)) {
-                found = true;
+        let places = places.entry(key_of(&agent.id)).or_default();
+        if places.is_empty() {
+            places.push(list.len());
+            list.push(json!({ "id": agent.id }));
+        }
+        for at in places.iter() {
+            if let Some(entry) = list[*at].as_object_mut() {
                 write_into(entry, agent);
             }
-        }
-        if !found {
-            let mut entry = Map::new();
-            entry.insert("id".into(), json!(agent.id));
-            write_into(&mut entry, agent);
-            list.push(Value::Object(entry));
         }
     }
     list
@@ -321,13 +399,38 @@ fn without(agent: &DesiredAgent, refused: &BTreeSet<String>) -> DesiredAgent {
     agent
 }
 
-fn names(fields: &Map<String, Value>) -> String {
-    fields.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+impl Part {
+    /// What is written of an agent.
+    fn of(agent: &DesiredAgent, entry: &str, present: Option<&Map<String, Value>>, after: Map<String, Value>) -> Self {
+        let names: Vec<_> = after.keys().map(String::as_str).collect();
+        let what = format!("{entry}: {}", names.join(", "));
+        let present = present.into_iter().flatten().filter(|(key, _)| after.contains_key(*key));
+        let before = present.map(|(key, value)| (key.clone(), value.clone())).collect();
+        Self { agent: Some(agent.id.clone()), what, before, after }
+    }
 }
 
-/// Gateways normalise ids, so entries that differ only in that are one agent.
-fn same_agent(a: &str, b: &str) -> bool {
-    a == b || keys::normalise_agent_id(a) == keys::normalise_agent_id(b)
+/// Gateways normalise ids, so entries that differ only in that are one agent: what they have in common.
+fn key_of(id: &str) -> String {
+    let normalised = keys::normalise_agent_id(id);
+    if normalised.is_empty() { id.to_owned() } else { normalised }
+}
+
+fn entries(data: &Value) -> Option<&Map<String, Value>> {
+    data.get("agents")?.get("entries")?.as_object()
+}
+
+/// The first place of each agent.
+fn places(list: &[Value], entries: Option<&Map<String, Value>>) -> HashMap<String, Place> {
+    let listed = list.iter().enumerate().filter(|(_, entry)| entry.is_object());
+    let listed = listed.filter_map(|(at, entry)| Some((entry.get("id")?.as_str()?, Place::Listed(at))));
+    let keyed = entries.into_iter().flatten().filter(|(_, entry)| entry.is_object());
+    let keyed = keyed.map(|(id, _)| (id.as_str(), Place::Keyed(id.clone())));
+    let mut places = HashMap::new();
+    for (id, place) in listed.chain(keyed) {
+        places.entry(key_of(id)).or_insert(place);
+    }
+    places
 }
 
 fn section<'a>(data: &'a Value, key: &str) -> Result<Option<&'a Map<String, Value>>, GatewayError> {

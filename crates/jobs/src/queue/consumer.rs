@@ -34,9 +34,11 @@ use crate::run::Claimed;
 /// How a worker takes jobs. Set by the operator's configuration; the defaults suit production.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Jobs that run at the same time in this process. At least 1, default 16.
+    /// Jobs that run at the same time in this process. At least 1, default 256: they wait
+    /// for gateways nearly all of their time.
     pub concurrency: usize,
-    /// Jobs of one gateway that run at the same time. At least 1, default 8.
+    /// Jobs of one gateway that run at the same time. At least 1, default 64: what they want of its config is
+    /// one write.
     pub lane_concurrency: usize,
     /// How long a job is this worker's without renewal. Default 20 s.
     pub lease: Duration,
@@ -67,8 +69,8 @@ pub struct Keep {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            concurrency: 16,
-            lane_concurrency: 8,
+            concurrency: 256,
+            lane_concurrency: 64,
             lease: Duration::from_secs(20),
             renew: Duration::from_secs(5),
             sweep: Duration::from_secs(5),

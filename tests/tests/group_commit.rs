@@ -1,0 +1,135 @@
+//! Jobs of one gateway share its config: one connection, one write for all that want something of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use mission_core::apply::Applier;
+use mission_core::gateway::{Clients, DeviceIdentity, Limits};
+use mission_core::mirror::Mirror;
+use mission_core::model::Job;
+use mission_core::outcome::{Outcome, Report};
+use mission_core::render::{Renderer, TemplatesConfig};
+use mission_gateway_sim::{Action, Fault, Gateway};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::documents;
+
+async fn gateway(profile: &str, options: Value) -> Gateway {
+    let setup = json!({ "profile": profile, "options": options });
+    Gateway::start(serde_json::from_value(setup).unwrap()).await.unwrap()
+}
+
+fn applier() -> Applier {
+    Applier {
+        clients: Clients::new(Arc::new(DeviceIdentity::ephemeral()), Limits::default()),
+        renderer: Renderer::new(TemplatesConfig::default()),
+        mirror: Mirror::new("").unwrap(),
+        base_url: None,
+    }
+}
+
+fn job(document: &Value) -> Job {
+    Job::parse(document.to_string().as_bytes()).unwrap()
+}
+
+fn jobs(gateway: &Gateway, count: usize) -> Vec<Job> {
+    (0..count).map(|number| job(&documents::provision(&gateway.url(), &format!("Agent {number}")))).collect()
+}
+
+/// Carries out all at once.
+async fn apply(applier: &Applier, jobs: &[Job]) -> Vec<Outcome> {
+    let runs = join_all(jobs.iter().map(|job| applier.apply(job)));
+    timeout(Duration::from_secs(120), runs).await.unwrap().into_iter().map(|run| run.outcome).collect()
+}
+
+fn report(outcome: &Outcome) -> &Report {
+    match outcome {
+        Outcome::Done(report) => report,
+        other => panic!("{:?}", other.failure()),
+    }
+}
+
+fn roster(gateway: &Gateway) -> usize {
+    let state = gateway.state();
+    let agents = &state["config"]["agents"];
+    agents["list"].as_array().map_or_else(|| agents["entries"].as_object().unwrap().len(), Vec::len)
+}
+
+#[tokio::test]
+async fn fifty_agents_at_once_need_one_connection_and_one_write() {
+    for profile in ["2026.2.9", "2026.9.6"] {
+        let gateway = gateway(profile, json!({ "latency_ms": 10, "restarts": false })).await;
+        let outcomes = apply(&applier(), &jobs(&gateway, 50)).await;
+        let reports: Vec<_> = outcomes.iter().map(report).collect();
+        let rpcs: u32 = reports.iter().map(|report| report.rpc_count).sum();
+        println!("{profile}: {} config writes, {rpcs} requests", gateway.config_writes());
+        assert_eq!((gateway.connections(), gateway.config_writes()), (1, 1), "{profile}");
+        assert_eq!(reports.iter().map(|report| report.config_writes).sum::<u32>(), 1, "{profile}");
+        assert_eq!(roster(&gateway), 51, "{profile}");
+        for (number, report) in reports.iter().enumerate() {
+            let of_agent = format!("agent-{number}: name");
+            let mine: Vec<_> = report.written.iter().filter(|what| what.starts_with("config agents")).collect();
+            assert!(matches!(mine[..], [what] if what.contains(&of_agent)), "{profile}: {:?}", report.written);
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_asks_for_nonsense_is_refused_alone() {
+    for profile in ["2026.2.9", "2026.9.6"] {
+        let gateway = gateway(profile, json!({ "restarts": false })).await;
+        let mut jobs = jobs(&gateway, 4);
+        let mut nonsense = documents::provision(&gateway.url(), "Nonsense");
+        nonsense["agent"]["heartbeat_config"] = json!({ "every": "now and then" });
+        jobs.push(job(&nonsense));
+        let outcomes = apply(&applier(), &jobs).await;
+        let failure = outcomes[4].failure().unwrap();
+        assert_eq!((outcomes[4].name(), &failure.code[..]), ("blocked", "gateway_config_invalid"), "{failure:?}");
+        outcomes[..4].iter().for_each(|outcome| drop(report(outcome)));
+        assert_eq!(roster(&gateway), 5, "{profile}");
+    }
+}
+
+#[tokio::test]
+async fn the_wishes_of_a_run_that_is_stopped_are_put_again() {
+    let gateway = gateway("2026.2.9", json!({ "restarts": false })).await;
+    let applier = Arc::new(applier());
+    // The first write hangs, and the run that sent it is stopped.
+    gateway.inject(Fault::on("config.patch", Action::Silence));
+    let jobs = jobs(&gateway, 3);
+    let runs: Vec<_> = jobs
+        .into_iter()
+        .map(|job| {
+            let applier = Arc::clone(&applier);
+            tokio::spawn(async move { applier.apply(&job).await.outcome })
+        })
+        .collect();
+    assert!(gateway.wait_for(|calls| calls.iter().any(|call| call.method == "config.patch")).await);
+    // The first has come first and writes for all; the others wait for its write.
+    let mut runs = runs.into_iter();
+    runs.next().unwrap().abort();
+    for run in runs {
+        drop(report(&timeout(Duration::from_secs(60), run).await.unwrap().unwrap()));
+    }
+    assert_eq!(roster(&gateway), 3);
+}
+
+#[tokio::test]
+async fn two_who_want_different_things_of_an_agent_take_turns() {
+    let gateway = gateway("2026.2.9", json!({ "restarts": false })).await;
+    let mut other = documents::provision(&gateway.url(), "Ada");
+    other["kind"] = json!("heartbeat-sync");
+    let mut agent = other["agent"].take();
+    agent["heartbeat_config"] = json!({ "every": "2h" });
+    let sync = json!({ "version": 1, "kind": "heartbeat-sync", "gateway": other["gateway"], "agents": [agent] });
+    let applier = applier();
+    apply(&applier, &[job(&documents::provision(&gateway.url(), "Ada"))]).await.iter().for_each(|o| drop(report(o)));
+    let mut renamed = documents::provision(&gateway.url(), "Ada");
+    renamed["agent"]["heartbeat_config"] = json!({ "every": "2h" });
+    renamed["agent"]["name"] = json!("Ada");
+    let outcomes = apply(&applier, &[job(&renamed), job(&sync)]).await;
+    outcomes.iter().for_each(|outcome| drop(report(outcome)));
+    assert_eq!(gateway.state()["config"]["agents"]["list"][1]["heartbeat"]["every"], "2h");
+}
