@@ -15,6 +15,8 @@ mod wanted;
 
 use std::time::Duration;
 
+use tracing::debug;
+
 use crate::gateway::{Call, Clients, Endpoint, GatewayError, Step};
 use crate::mirror::Mirror;
 use crate::model::Job;
@@ -74,8 +76,10 @@ impl From<FlowError> for Outcome {
 }
 
 impl Applier {
-    /// Carries out one job. Always returns; running it again, or after it was killed anywhere, ends the same.
-    pub async fn apply(&self, job: &Job) -> Run {
+    /// Carries out one job. Always returns; running it again, or after it was killed anywhere, ends the same. `id` tells
+    /// the job from others, and is the same in each of its runs.
+    pub async fn apply(&self, id: &str, job: &Job) -> Run {
+        debug!(id, kind = %job.kind(), "a run begins");
         let Some(gateway) = job.gateway() else {
             let summary = "nothing to do: the gateway has no url".to_owned();
             return Run {

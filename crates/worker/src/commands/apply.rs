@@ -5,8 +5,10 @@ use std::path::Path;
 use mission_core::Outcome;
 use mission_core::outcome::{Failure, Report};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
-use crate::commands::{applier, read_job};
+use crate::commands::{applier, parse_job, read_input};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::settings::Settings;
@@ -21,11 +23,14 @@ struct Answer<'a> {
 
 /// Runs the command.
 pub async fn run(settings: &Settings, output: Output, file: &Path) -> Result<(), Exit> {
-    let job = read_job(file)?;
+    let text = read_input(file)?;
+    let job = parse_job(file, &text)?;
     if settings.redis_url.is_some() {
         tracing::warn!("apply does not take the gateway's lease from the queue: no worker should work on it meanwhile");
     }
-    let run = applier(settings)?.apply(&job).await;
+    // There is no queue to name the job. A document that is applied again is the same job.
+    let id = Uuid::from_slice(&Sha256::digest(&text)[..16]).expect("a hash has more bytes");
+    let run = applier(settings)?.apply(&id.to_string(), &job).await;
     let outcome = &run.outcome;
     let report = if let Outcome::Done(report) = outcome { Some(&**report) } else { None };
     let answer = Answer { outcome: outcome.name(), report, error: outcome.failure() };

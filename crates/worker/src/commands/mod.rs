@@ -43,7 +43,12 @@ pub fn read_input(path: &Path) -> Result<Vec<u8>, Exit> {
 
 /// Reads one job document; what is wrong with it is told with its path.
 pub fn read_job(path: &Path) -> Result<Job, Exit> {
-    Job::parse(&read_input(path)?).with_context(|| path.display().to_string()).or_usage()
+    parse_job(path, &read_input(path)?)
+}
+
+/// The job that the text of a file says.
+pub fn parse_job(path: &Path, text: &[u8]) -> Result<Job, Exit> {
+    Job::parse(text).with_context(|| path.display().to_string()).or_usage()
 }
 
 /// The exit of a failed call to the queue: unreachable, or a request that it refused.

@@ -78,7 +78,7 @@ pub async fn work(
 /// Carries out one claimed job.
 async fn handle(claimed: Claimed, applier: Data<Arc<Applier>>) -> Ran {
     let began = Instant::now();
-    let run = applier.apply(&claimed.job).await;
+    let run = applier.apply(&claimed.id.to_string(), &claimed.job).await;
     RunEnded { job: &claimed, kind: claimed.job.kind(), outcome: &run.outcome, took: began.elapsed() }.emit();
     let steps = run.steps.into_iter().map(|step| Step {
         name: step.method.to_owned(),
