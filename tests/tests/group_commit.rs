@@ -87,7 +87,9 @@ async fn who_asks_for_nonsense_is_refused_alone() {
         let outcomes = apply(&applier(), &jobs).await;
         let failure = outcomes[4].failure().unwrap();
         assert_eq!((outcomes[4].name(), &failure.code[..]), ("blocked", "gateway_config_invalid"), "{failure:?}");
-        outcomes[..4].iter().for_each(|outcome| drop(report(outcome)));
+        for outcome in &outcomes[..4] {
+            report(outcome);
+        }
         assert_eq!(roster(&gateway), 5, "{profile}");
     }
 }
@@ -111,7 +113,7 @@ async fn the_wishes_of_a_run_that_is_stopped_are_put_again() {
     let mut runs = runs.into_iter();
     runs.next().unwrap().abort();
     for run in runs {
-        drop(report(&timeout(Duration::from_secs(60), run).await.unwrap().unwrap()));
+        report(&timeout(Duration::from_secs(60), run).await.unwrap().unwrap());
     }
     assert_eq!(roster(&gateway), 3);
 }
@@ -125,11 +127,16 @@ async fn two_who_want_different_things_of_an_agent_take_turns() {
     agent["heartbeat_config"] = json!({ "every": "2h" });
     let sync = json!({ "version": 1, "kind": "heartbeat-sync", "gateway": other["gateway"], "agents": [agent] });
     let applier = applier();
-    apply(&applier, &[job(&documents::provision(&gateway.url(), "Ada"))]).await.iter().for_each(|o| drop(report(o)));
+    apply(&applier, &[job(&documents::provision(&gateway.url(), "Ada"))])
+        .await
+        .iter()
+        .for_each(|outcome| assert!(report(outcome).changed));
     let mut renamed = documents::provision(&gateway.url(), "Ada");
     renamed["agent"]["heartbeat_config"] = json!({ "every": "2h" });
     renamed["agent"]["name"] = json!("Ada");
     let outcomes = apply(&applier, &[job(&renamed), job(&sync)]).await;
-    outcomes.iter().for_each(|outcome| drop(report(outcome)));
+    for outcome in &outcomes {
+        report(outcome);
+    }
     assert_eq!(gateway.state()["config"]["agents"]["list"][1]["heartbeat"]["every"], "2h");
 }
