@@ -11,6 +11,9 @@ use crate::{identity, keys, python};
 /// Stands for the address of the main backend's API until an operator sets it.
 pub const NO_BASE_URL: &str = "REPLACE_WITH_BASE_URL";
 
+/// Stands for the agent's token where a job leaves it out, until it was found in the agent's files.
+pub const KEPT_TOKEN: &str = "REPLACE_WITH_AUTH_TOKEN";
+
 /// Values for templates that every agent has.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Context {
@@ -94,7 +97,7 @@ impl Context {
     #[must_use]
     pub fn for_board(job: &Provision, session_key: &str, base_url: Option<&str>) -> Self {
         let user = job.user.as_ref();
-        let mut context = Self::for_any(&job.agent, &job.gateway, &job.auth_token, user, session_key, base_url);
+        let mut context = Self::for_any(&job.agent, &job.gateway, job.auth_token.as_ref(), user, session_key, base_url);
         context.board = Some(BoardContext::new(job));
         context
     }
@@ -102,13 +105,13 @@ impl Context {
     /// What the documents of a gateway's main agent can show; parameters as for [`Context::for_board`].
     #[must_use]
     pub fn for_main(job: &ProvisionMain, session_key: &str, base_url: Option<&str>) -> Self {
-        Self::for_any(&job.agent, &job.gateway, &job.auth_token, job.user.as_ref(), session_key, base_url)
+        Self::for_any(&job.agent, &job.gateway, job.auth_token.as_ref(), job.user.as_ref(), session_key, base_url)
     }
 
     fn for_any(
         agent: &Agent,
         gateway: &Gateway,
-        auth_token: &SecretString,
+        auth_token: Option<&SecretString>,
         user: Option<&User>,
         session_key: &str,
         base_url: Option<&str>,
@@ -122,7 +125,7 @@ impl Context {
             agent_id: agent.id.to_string(),
             session_key: session_key.to_owned(),
             base_url: base_url.filter(|url| !url.trim().is_empty()).unwrap_or(NO_BASE_URL).to_owned(),
-            auth_token: auth_token.expose_secret().to_owned(),
+            auth_token: auth_token.map_or(KEPT_TOKEN, ExposeSecret::expose_secret).to_owned(),
             main_session_key: keys::main_session_key(gateway.id),
             workspace_root: gateway.workspace_root.clone(),
             user_name: of_user(|user| &user.name),

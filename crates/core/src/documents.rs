@@ -2,7 +2,7 @@
 
 mod shipped;
 
-pub use shipped::{heartbeat_prompt, render_shipped};
+pub use shipped::{heartbeat_prompt, render_shipped, start_message};
 
 /// One of the documents that make a workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

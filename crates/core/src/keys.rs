@@ -170,6 +170,7 @@ mod tests {
             token: None,
             workspace_root: "/w/".to_owned(),
             allow_insecure_tls: false,
+            tls_fingerprint: None,
         }
     }
 

@@ -3,9 +3,11 @@
 //! One JSON object is the same on the queue, on the command line and in test data. Parsing is strict:
 //! an unknown field, a wrong type or a missing key is refused with the path of the field and what to do.
 
+mod fingerprint;
 mod heartbeat_sync;
 mod inherited;
 mod parse;
+mod wake;
 
 use std::fmt;
 
@@ -15,8 +17,10 @@ use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
+pub use fingerprint::{Fingerprint, NotAFingerprint};
 pub use inherited::Inherited;
 pub use parse::{DocumentError, MAX_DOCUMENT_BYTES, Problem};
+pub use wake::Wake;
 
 /// The four kinds of job, by the names used on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,8 +90,8 @@ pub struct Provision {
     pub board: Board,
     /// The person it works for.
     pub user: Option<User>,
-    /// The agent's own token for the main backend's API.
-    pub auth_token: SecretString,
+    /// The agent's own token for the main backend's API. None only in an update: the one in its files is kept.
+    pub auth_token: Option<SecretString>,
     /// What kind of run is wanted.
     pub options: Options,
 }
@@ -101,8 +105,8 @@ pub struct ProvisionMain {
     pub agent: Agent,
     /// The person it works for.
     pub user: Option<User>,
-    /// The agent's own token for the main backend's API.
-    pub auth_token: SecretString,
+    /// The agent's own token for the main backend's API. None only in an update: the one in its files is kept.
+    pub auth_token: Option<SecretString>,
     /// Session key to use instead of the one derived from the gateway's id; never blank.
     pub session_key: Option<String>,
     /// What kind of run is wanted.
@@ -156,6 +160,8 @@ pub struct Gateway {
     pub workspace_root: String,
     /// Accept a certificate that cannot be verified.
     pub allow_insecure_tls: bool,
+    /// Accept exactly the certificate with this fingerprint; never together with `allow_insecure_tls`.
+    pub tls_fingerprint: Option<Fingerprint>,
 }
 
 /// An agent as the main backend knows it.
@@ -239,7 +245,7 @@ pub struct User {
 }
 
 /// What kind of provisioning is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// First provisioning or a later update.
@@ -251,6 +257,9 @@ pub struct Options {
     /// Start the agent's session afresh at the end.
     #[serde(default, deserialize_with = "null_is_default")]
     pub reset_session: bool,
+    /// Send the agent a message that it can start, last of all; none sends nothing.
+    #[serde(default)]
+    pub wake: Option<Wake>,
 }
 
 /// First provisioning or a later update.

@@ -125,7 +125,7 @@ impl Renderer {
 ///
 /// `existing` is what `agents.files.list` said, by file name.
 #[must_use]
-pub fn should_include_bootstrap(options: Options, existing: &Map<String, Value>) -> bool {
+pub fn should_include_bootstrap(options: &Options, existing: &Map<String, Value>) -> bool {
     if options.action != Action::Update || options.force_bootstrap {
         return true;
     }

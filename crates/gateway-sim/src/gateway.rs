@@ -9,7 +9,7 @@ use crate::{
     calls::{Call, Shared},
     config::merge,
     fault::Fault,
-    server,
+    handshake, server,
     setup::Setup,
 };
 
@@ -116,6 +116,12 @@ impl Gateway {
     #[must_use]
     pub fn pending_devices(&self) -> Vec<String> {
         self.shared.lock().pending.values().cloned().collect()
+    }
+
+    /// The token that a device of that id gets for the next time, while the setup's token is this.
+    #[must_use]
+    pub fn device_token(&self, device: &str) -> Option<String> {
+        self.shared.lock().token.as_deref().map(|token| handshake::device_token(token, device))
     }
 
     /// Approves every device that waits; each can connect from now on.

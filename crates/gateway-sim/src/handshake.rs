@@ -240,7 +240,7 @@ fn unauthorised(profile: Profile, params: &Value, what: &str) -> Refusal {
 }
 
 /// The token a device gets for the next time.
-fn device_token(token: &str, device: &str) -> String {
+pub(crate) fn device_token(token: &str, device: &str) -> String {
     sha256_hex(format!("{token}|{device}").as_bytes())
 }
 

@@ -105,7 +105,7 @@ fn wants_bootstrap(wanted: &Wanted, found: &Workspace) -> bool {
     let listed = kept.map(|document| {
         (document.file_name().to_owned(), json!({ "missing": !found.present.contains_key(&document) }))
     });
-    should_include_bootstrap(wanted.options, &listed.collect())
+    should_include_bootstrap(&wanted.options, &listed.collect())
 }
 
 /// The texts of the documents that the gateway keeps, and of the agent's own for the mirror.

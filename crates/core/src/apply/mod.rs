@@ -9,8 +9,10 @@ mod by_call;
 mod cleanup;
 mod config;
 mod heartbeats;
+mod kept_token;
 mod provision;
 mod session;
+mod wake;
 mod wanted;
 
 use std::time::Duration;
@@ -24,6 +26,7 @@ use crate::outcome::{Failure, Outcome, Report, Skipped};
 use crate::overrides::TemplateError;
 use crate::render::Renderer;
 
+use kept_token::NoToken;
 pub use wanted::Wanted;
 
 /// Everything that runs of jobs share: connections, templates, settings.
@@ -57,6 +60,9 @@ pub(crate) enum FlowError {
     /// A template of an operator or of the agent.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// The agent's token is neither in the job nor in the agent's files.
+    #[error(transparent)]
+    NoToken(#[from] NoToken),
 }
 
 impl From<FlowError> for Outcome {
@@ -71,6 +77,7 @@ impl From<FlowError> for Outcome {
                 let action = "correct the template in the main backend or in templates.dir, then retry";
                 Self::Permanent(Failure::new("template", error.to_string()).with_action(action))
             }
+            FlowError::NoToken(error) => Self::Blocked(error.into()),
         }
     }
 }
@@ -93,7 +100,7 @@ impl Applier {
             Job::Provision(_) | Job::ProvisionMain(_) => {
                 let wanted =
                     Wanted::of(job, self.base_url.as_deref()).expect("both kinds of provisioning want an agent");
-                provision::run(self, &call, &wanted, &mut report).await
+                provision::run(self, &call, id, &wanted, &mut report).await
             }
             Job::Cleanup(job) => cleanup::run(&call, job, &mut report).await,
             Job::HeartbeatSync(job) => heartbeats::run(&call, job, &mut report).await,

@@ -3,17 +3,18 @@
 
 use std::collections::BTreeSet;
 
-use super::{Applier, FlowError, MAX_WRITES, Wanted, agent_files, by_call, config, session};
+use super::{Applier, FlowError, MAX_WRITES, Wanted, agent_files, by_call, config, kept_token, session, wake};
 use crate::documents::Document;
 use crate::gateway::roster::DesiredAgent;
 use crate::gateway::{Call, GatewayError};
 use crate::outcome::Report;
 use crate::render::Reader;
 
-/// Makes an agent as wanted. The name of the roster's shape, for the report.
+/// Makes an agent as wanted. `id` is the job's. The name of the roster's shape, for the report.
 pub(super) async fn run(
     applier: &Applier,
     call: &Call,
+    id: &str,
     wanted: &Wanted,
     report: &mut Report,
 ) -> Result<Option<&'static str>, FlowError> {
@@ -21,6 +22,7 @@ pub(super) async fn run(
     agent_files::render(applier, wanted, &BTreeSet::new(), true)?;
     let mut coming = Some(call.client().desk.announce());
     call.open().await?;
+    let wanted = &kept_token::find(call, wanted).await?;
     let refused = agent_files::refused(call).await?;
     let prompt = if refused.contains(&Document::Heartbeat) {
         let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
@@ -42,6 +44,7 @@ pub(super) async fn run(
             if wanted.options.reset_session {
                 session::reset(call, wanted, report).await?;
             }
+            wake::send(call, id, wanted, report).await?;
             report.summary = summary(wanted, report);
             return Ok(Some(shape.as_str()));
         }

@@ -26,6 +26,8 @@ pub struct Wanted {
     pub options: Options,
     /// Label of its session; none leaves the label alone.
     pub label: Option<String>,
+    /// Whether the job leaves the agent's token out, so that the one in its files is kept.
+    pub keeps_token: bool,
 }
 
 impl Wanted {
@@ -36,18 +38,19 @@ impl Wanted {
             Job::Provision(job) => {
                 let keys = AgentKeys::of_board_agent(&job.agent, &job.gateway);
                 let context = Context::for_board(job, &keys.shown_session_key, base_url);
-                Some(Self::new(keys, &job.agent, context, job.options, None))
+                Some(Self::new(keys, &job.agent, context, &job.options, None).keeping_token(job.auth_token.is_none()))
             }
             Job::ProvisionMain(job) => {
                 let keys = AgentKeys::of_main_agent(&job.agent, &job.gateway, job.session_key.as_deref());
                 let context = Context::for_main(job, &keys.shown_session_key, base_url);
-                Some(Self::new(keys, &job.agent, context, job.options, Some(MAIN_LABEL)))
+                let wanted = Self::new(keys, &job.agent, context, &job.options, Some(MAIN_LABEL));
+                Some(wanted.keeping_token(job.auth_token.is_none()))
             }
             _ => None,
         }
     }
 
-    fn new(keys: AgentKeys, agent: &Agent, context: Context, options: Options, fallback: Option<&str>) -> Self {
+    fn new(keys: AgentKeys, agent: &Agent, context: Context, options: &Options, fallback: Option<&str>) -> Self {
         let label = [Some(agent.name.trim()), fallback].into_iter().flatten().find(|label| !label.is_empty());
         Self {
             heartbeat: heartbeat::config(agent),
@@ -55,8 +58,14 @@ impl Wanted {
             keys,
             agent: agent.clone(),
             context,
-            options,
+            options: options.clone(),
+            keeps_token: false,
         }
+    }
+
+    const fn keeping_token(mut self, keeps_token: bool) -> Self {
+        self.keeps_token = keeps_token;
+        self
     }
 
     /// The config entry. `prompt` is what the heartbeat says where the job itself says nothing.

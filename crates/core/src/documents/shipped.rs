@@ -30,17 +30,25 @@ pub fn heartbeat_prompt(context: &Context, lead: bool) -> String {
     Shipped { text: Text::HeartbeatPrompt, context, lead, refused: &refused }.trimmed()
 }
 
+/// The message that makes an agent begin. `verb` says what was done with it, such as `provisioned`; `refused` are the
+/// documents that this gateway does not take. It holds no secret.
+#[must_use]
+pub fn start_message(context: &Context, lead: bool, verb: &str, refused: &BTreeSet<Document>) -> String {
+    Shipped { text: Text::Wake(verb), context, lead, refused }.trimmed()
+}
+
 /// Which text is wanted.
-enum Text {
+enum Text<'a> {
     Document(Document),
     HeartbeatPrompt,
+    Wake(&'a str),
 }
 
 /// Everything that the templates see.
 #[derive(Template)]
 #[template(path = "agent/_document.md", escape = "none")]
 struct Shipped<'a> {
-    text: Text,
+    text: Text<'a>,
     context: &'a Context,
     lead: bool,
     refused: &'a BTreeSet<Document>,

@@ -38,7 +38,8 @@ impl RpcError {
     /// No agent of that id: never there, deleted, or not yet loaded after a config write.
     #[must_use]
     pub fn is_agent_unknown(&self) -> bool {
-        self.says("unknown agent id") || (self.says("agent \"") && self.says("\" not found"))
+        let lacks = self.says("\" not found") || self.says("\" no longer exists in configuration");
+        self.says("unknown agent id") || (self.says("agent \"") && lacks)
     }
 
     /// The gateway does not keep a file of that name.

@@ -48,6 +48,8 @@ pub enum Method {
     SessionsReset,
     /// Deletes a session.
     SessionsDelete,
+    /// Sends a message to a session, which starts a turn of its agent; the same key starts only one.
+    ChatSend,
 }
 
 impl Method {
@@ -73,6 +75,7 @@ impl Method {
             Self::SessionsPatch => "sessions.patch",
             Self::SessionsReset => "sessions.reset",
             Self::SessionsDelete => "sessions.delete",
+            Self::ChatSend => "chat.send",
         }
     }
 

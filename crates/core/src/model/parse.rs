@@ -9,8 +9,8 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{
-    Agent, Board, Cleanup, Gateway, HeartbeatSync, Job, Kind, Nothing, Options, Provision, ProvisionMain, User,
-    null_is_default,
+    Action, Agent, Board, Cleanup, Fingerprint, Gateway, HeartbeatSync, Job, Kind, Nothing, Options, Provision,
+    ProvisionMain, User, null_is_default,
 };
 
 /// Largest accepted job document in bytes. Templates of an agent may be long; a megabyte is far beyond any seen.
@@ -92,6 +92,8 @@ struct RawGateway {
     workspace_root: Option<String>,
     #[serde(default, deserialize_with = "null_is_default")]
     allow_insecure_tls: bool,
+    #[serde(default)]
+    tls_fingerprint: Option<Fingerprint>,
 }
 
 impl Job {
@@ -155,9 +157,14 @@ impl Document {
                 "set the folder on the gateway's machine under which workspaces are made",
             ));
         }
-        let needs_token = matches!(kind, Kind::Provision | Kind::ProvisionMain);
+        if self.gateway.tls_fingerprint.is_some() {
+            problems.extend(pin_problem(url.as_ref(), self.gateway.allow_insecure_tls));
+        }
+        let needs_token =
+            matches!(kind, Kind::Provision | Kind::ProvisionMain) && self.options.action != Action::Update;
         if needs_token && self.auth_token.is_none() {
-            problems.push(Problem::new("auth_token", "missing", "add the agent's token for the main backend's API"));
+            let remedy = "add the agent's token for the main backend's API; only an update can keep the one it has";
+            problems.push(Problem::new("auth_token", "missing", remedy));
         }
         if kind == Kind::Provision && self.board.is_none() {
             problems.push(Problem::new("board", "missing", "add the board, or use kind `provision-main`"));
@@ -172,13 +179,14 @@ impl Document {
             token: self.gateway.token,
             workspace_root,
             allow_insecure_tls: self.gateway.allow_insecure_tls,
+            tls_fingerprint: self.gateway.tls_fingerprint,
         };
-        let (user, options) = (self.user, self.options);
-        let job = match (kind, self.agent, self.agents, self.auth_token, self.board) {
-            (Kind::Provision, Some(agent), _, Some(auth_token), Some(board)) => {
+        let (user, options, auth_token) = (self.user, self.options, self.auth_token);
+        let job = match (kind, self.agent, self.agents, self.board) {
+            (Kind::Provision, Some(agent), _, Some(board)) => {
                 Some(Job::Provision(Box::new(Provision { gateway, agent, board, user, auth_token, options })))
             }
-            (Kind::ProvisionMain, Some(agent), _, Some(auth_token), _) => {
+            (Kind::ProvisionMain, Some(agent), ..) => {
                 let session_key = self.session_key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
                 let job = ProvisionMain { gateway, agent, user, auth_token, session_key, options };
                 Some(Job::ProvisionMain(Box::new(job)))
@@ -227,11 +235,27 @@ fn refuse_stand_ins(document: &Map<String, Value>) -> Result<(), Problem> {
     if let Some(index) = agents.and_then(|agents| agents.iter().position(Value::is_array)) {
         return Err(list(format!("agents[{index}]")));
     }
+    let of_options = |name: &str| document.get("options").and_then(|options| options.get(name));
+    if of_options("wake").is_some_and(Value::is_array) {
+        return Err(list("options.wake".to_owned()));
+    }
     // For an enum it takes an object with the variant's name as well.
-    if document.get("options").and_then(|options| options.get("action")).is_some_and(Value::is_object) {
+    if of_options("action").is_some_and(Value::is_object) {
         return Err(Problem::new("options.action", "wrong type (map)", "use `provision` or `update`"));
     }
     Ok(())
+}
+
+/// What speaks against pinning a certificate.
+fn pin_problem(url: Option<&Url>, allow_insecure_tls: bool) -> Option<Problem> {
+    let problem = |problem, remedy| Some(Problem::new("gateway.tls_fingerprint", problem, remedy));
+    if allow_insecure_tls {
+        return problem("`gateway.allow_insecure_tls` accepts any certificate", "remove one of the two");
+    }
+    if url.is_some_and(|url| url.scheme() != "wss") {
+        return problem("`gateway.url` is not wss, so there is no certificate", "use wss://, or remove it");
+    }
+    None
 }
 
 fn parse_url(url: Option<&str>, problems: &mut Vec<Problem>) -> Option<Url> {

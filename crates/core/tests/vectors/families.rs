@@ -121,7 +121,7 @@ pub(crate) fn should_include_bootstrap(case: &Case) -> Verdict {
     let options = json!({"action": case.input("action"), "force_bootstrap": case.input("force_bootstrap")});
     let existing = case.input("existing_files").as_object().expect("files by name");
     match serde_json::from_value::<Options>(options) {
-        Ok(options) => case.returns(render::should_include_bootstrap(options, existing)),
+        Ok(options) => case.returns(render::should_include_bootstrap(&options, existing)),
         Err(error) => case.fails(&error, &[]),
     }
 }

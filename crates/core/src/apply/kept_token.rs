@@ -1,0 +1,151 @@
+//! The token that an agent has already, for an update that leaves it out.
+//!
+//! Shipped documents, those of the old system and operators' own write it as a line `AUTH_TOKEN=…`. It is read from
+//! the agent's files before anything is written, so that no file can lose it.
+
+use serde_json::{Value, json};
+
+use super::{FlowError, Wanted};
+use crate::context::KEPT_TOKEN;
+use crate::documents::Document;
+use crate::gateway::{Call, Method, RpcError};
+use crate::outcome::Failure;
+
+/// Where the token is looked for, in this order; the first file with such a line decides. Files that are the agent's
+/// own are not asked: they say what the agent has noted.
+const FILES: [Document; 5] =
+    [Document::Tools, Document::Agents, Document::Bootstrap, Document::Heartbeat, Document::Boot];
+/// How the line begins.
+const MARK: &str = "AUTH_TOKEN=";
+/// Longest token, in bytes.
+const MAX_TOKEN: usize = 512;
+
+/// Why there is no token to keep.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoToken {
+    /// No file has the line.
+    #[error("the job has no auth_token, and no file of the agent on the gateway holds one")]
+    Missing,
+    /// The line holds something else, such as a placeholder.
+    #[error("the job has no auth_token, and the line AUTH_TOKEN= of the agent's {} holds no token", .0.file_name())]
+    Unreadable(Document),
+    /// Several lines differ.
+    #[error("the job has no auth_token, and the agent's {} holds more than one", .0.file_name())]
+    Ambiguous(Document),
+}
+
+impl From<NoToken> for Failure {
+    /// Nothing was written, and a line in a file mends it as well as another job: somebody has to do one of them.
+    fn from(error: NoToken) -> Self {
+        Self::new("auth_token_unknown", error.to_string()).with_action(
+            "enqueue the job anew with auth_token, or correct the line AUTH_TOKEN=… in TOOLS.md of the agent's \
+             workspace (AGENTS.md where the gateway keeps no TOOLS.md)",
+        )
+    }
+}
+
+/// What is wanted, with the token that the agent's files hold if the job leaves it out.
+pub(super) async fn find(call: &Call, wanted: &Wanted) -> Result<Wanted, FlowError> {
+    let mut wanted = wanted.clone();
+    if wanted.keeps_token {
+        wanted.context.auth_token = read(call, &wanted.keys.agent_id).await?;
+    }
+    Ok(wanted)
+}
+
+async fn read(call: &Call, agent: &str) -> Result<String, FlowError> {
+    let question = |document: Document| (Method::FilesGet, json!({ "agentId": agent, "name": document.file_name() }));
+    let answers = call.read_all(FILES.map(question).into()).await?;
+    for (document, answer) in FILES.into_iter().zip(answers) {
+        match answer {
+            Ok(answer) => {
+                let text = answer.pointer("/file/content").and_then(Value::as_str).unwrap_or_default();
+                if let Some(token) = token_in(document, text)? {
+                    return Ok(token);
+                }
+            }
+            Err(error) if error.rpc().is_some_and(RpcError::is_file_unsupported) => {}
+            Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(NoToken::Missing.into())
+}
+
+/// The token of a text; none if it has no such line.
+fn token_in(document: Document, text: &str) -> Result<Option<String>, NoToken> {
+    let mut found: Option<&str> = None;
+    for value in text.lines().filter_map(value) {
+        if !is_token(value) {
+            return Err(NoToken::Unreadable(document));
+        }
+        if found.replace(value).is_some_and(|other| other != value) {
+            return Err(NoToken::Ambiguous(document));
+        }
+    }
+    Ok(found.map(str::to_owned))
+}
+
+/// What follows the mark in a line that begins with it: as it stands, in a list, as code or exported.
+fn value(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let line = line.strip_prefix("- ").or_else(|| line.strip_prefix("* ")).unwrap_or(line).trim_start();
+    let line = line.strip_prefix('`').and_then(|code| code.strip_suffix('`')).unwrap_or(line);
+    let value = line.strip_prefix("export ").unwrap_or(line).strip_prefix(MARK)?;
+    let quoted = |mark| value.strip_prefix(mark).and_then(|rest| rest.strip_suffix(mark));
+    Some(quoted('"').or_else(|| quoted('\'')).unwrap_or(value))
+}
+
+/// Visible characters only, and no stand-in for a token.
+fn is_token(value: &str) -> bool {
+    let stands_in = value.starts_with(['$', '<', '{']) || value == KEPT_TOKEN;
+    (1..=MAX_TOKEN).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic()) && !stands_in
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Result<Option<String>, NoToken> {
+        token_in(Document::Tools, text)
+    }
+
+    #[test]
+    fn the_line_is_read_in_each_form_that_documents_have() {
+        let lines = [
+            "AUTH_TOKEN=t-1",
+            "  AUTH_TOKEN=t-1  ",
+            "- `AUTH_TOKEN=t-1`",
+            "* AUTH_TOKEN=t-1",
+            "export AUTH_TOKEN=\"t-1\"",
+            "AUTH_TOKEN='t-1'",
+            "AUTH_TOKEN=t-1\r\nAUTH_TOKEN=t-1",
+        ];
+        for line in lines {
+            assert_eq!(found(&format!("# TOOLS\n\n{line}\nBOARD_ID=b\n")), Ok(Some("t-1".to_owned())), "{line}");
+        }
+        for text in ["", "# TOOLS", "Put AUTH_TOKEN=t into the header", "MY_AUTH_TOKEN=t", "-H \"X: $AUTH_TOKEN\""] {
+            assert_eq!(found(text), Ok(None), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_surely_the_token_is_not_taken_for_it() {
+        let long = "t".repeat(MAX_TOKEN + 1);
+        for value in ["", "a b", "$TOKEN", "<your token>", "{{ auth_token }}", "t\u{e9}", KEPT_TOKEN, &long] {
+            let text = format!("AUTH_TOKEN={value}");
+            assert_eq!(found(&text), Err(NoToken::Unreadable(Document::Tools)), "{value}");
+        }
+        let two = "AUTH_TOKEN=a\nAUTH_TOKEN=b";
+        assert_eq!(found(two), Err(NoToken::Ambiguous(Document::Tools)));
+    }
+
+    #[test]
+    fn the_failure_says_what_to_do_and_not_what_was_found() {
+        let error = found("AUTH_TOKEN=one\nAUTH_TOKEN=two").expect_err("two");
+        let failure = Failure::from(error);
+        assert!(failure.message.contains("auth_token") && failure.message.contains("TOOLS.md"), "{failure:?}");
+        assert!(!format!("{failure:?}").contains("one\n") && !format!("{failure:?}").contains("two"), "{failure:?}");
+        assert!(failure.action.is_some_and(|action| action.contains("auth_token")));
+    }
+}

@@ -1,0 +1,94 @@
+//! The fingerprint of a certificate, by which a gateway's can be pinned.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer};
+use sha2::{Digest, Sha256};
+
+/// The SHA-256 of a certificate in DER. Written as `sha256:` and 64 hex digits, with or without colons between bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of a certificate in DER.
+    #[must_use]
+    pub fn of(certificate: &[u8]) -> Self {
+        Self(Sha256::digest(certificate).into())
+    }
+}
+
+/// The text is no fingerprint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a fingerprint")]
+pub struct NotAFingerprint;
+
+impl FromStr for Fingerprint {
+    type Err = NotAFingerprint;
+
+    fn from_str(text: &str) -> Result<Self, NotAFingerprint> {
+        let digits = text.strip_prefix("sha256:").ok_or(NotAFingerprint)?;
+        let gap = usize::from(digits.contains(':'));
+        if digits.len() != 64 + 31 * gap || !digits.is_ascii() {
+            return Err(NotAFingerprint);
+        }
+        let mut bytes = [0; 32];
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            let start = at * (2 + gap);
+            let pair = &digits[start..start + 2];
+            if !pair.bytes().all(|digit| digit.is_ascii_hexdigit())
+                || (at > 0 && gap == 1 && &digits[start - 1..start] != ":")
+            {
+                return Err(NotAFingerprint);
+            }
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| NotAFingerprint)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sha256")?;
+        self.0.iter().try_for_each(|byte| write!(f, ":{byte:02X}"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let expected = "`sha256:` and 64 hex digits, with or without colons between bytes";
+        text.parse().map_err(|error| serde::de::Error::custom(format_args!("{error}, expected {expected}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_are_read_and_one_is_written() {
+        let fingerprint = Fingerprint::of(b"");
+        let shown = fingerprint.to_string();
+        assert!(shown.starts_with("sha256:E3:B0:C4:42:98:FC:") && shown.ends_with(":B8:55"), "{shown}");
+        let plain = shown["sha256:".len()..].replace(':', "").to_lowercase();
+        for text in [shown.clone(), format!("sha256:{plain}"), format!("sha256:{}", plain.to_uppercase())] {
+            assert_eq!(text.parse(), Ok(fingerprint), "{text}");
+        }
+        let wrong = [
+            String::new(),
+            plain.clone(),
+            format!("sha1:{plain}"),
+            format!("sha256:{plain}00"),
+            format!("sha256:{}", &plain[1..]),
+            format!("sha256:+{}", &plain[1..]),
+            format!("sha256:é{}", &plain[2..]),
+            shown.replacen(":B0:", "-B0:", 1),
+            shown.replacen("E3:B0:", "E3B0::", 1),
+            shown.to_uppercase(),
+        ];
+        for text in wrong {
+            assert_eq!(text.parse::<Fingerprint>(), Err(NotAFingerprint), "{text}");
+        }
+    }
+}
