@@ -24,7 +24,7 @@ fn update(gateway: &Gateway) -> Value {
     document
 }
 
-fn woken(gateway: &Gateway, wake: Value) -> Value {
+fn woken(gateway: &Gateway, wake: &Value) -> Value {
     let mut document = documents::provision(&gateway.url(), "Ada");
     document["options"] = json!({ "wake": wake });
     document
@@ -86,7 +86,7 @@ async fn an_update_without_a_token_to_keep_writes_nothing_and_says_so() {
 async fn an_agent_is_woken_once_everything_else_is_done() {
     for profile in PROFILES {
         let gateway = start(profile, |_| {}).await;
-        let report = done(&applier(), "job", woken(&gateway, json!({}))).await;
+        let report = done(&applier(), "job", woken(&gateway, &json!({}))).await;
         assert_eq!(report.written.last().unwrap(), "wake sent to agent:ada:main", "{profile:?}: {report:?}");
         let calls = gateway.calls();
         assert_eq!(calls.last().unwrap().method, "chat.send", "{profile:?}");
@@ -106,7 +106,7 @@ async fn a_wake_says_what_the_job_says_and_keeps_its_key_in_each_run() {
     let applier = applier();
     let wake = json!({ "deliver": false, "verb": "moved here" });
     for id in ["job", "job", "another"] {
-        done(&applier, id, woken(&gateway, wake.clone())).await;
+        done(&applier, id, woken(&gateway, &wake)).await;
     }
     let sent: Vec<Value> = messages(&gateway).into_iter().map(|(params, _)| params).collect();
     assert_eq!(sent[0], sent[1]);
@@ -122,7 +122,7 @@ async fn a_wake_without_an_answer_is_sent_again_with_the_same_key() {
             setup.faults = vec![Fault::on("chat.send", action.clone())];
         })
         .await;
-        let report = done(&applier(), "job", woken(&gateway, json!({}))).await;
+        let report = done(&applier(), "job", woken(&gateway, &json!({}))).await;
         assert!(report.written.contains(&"wake sent to agent:ada:main".to_owned()), "{action:?}: {report:?}");
         let keys: Vec<Value> = messages(&gateway).into_iter().map(|(sent, _)| sent["idempotencyKey"].clone()).collect();
         assert_eq!(keys.len(), 2, "{action:?}");
@@ -140,7 +140,7 @@ async fn a_gateway_that_will_not_wake_is_reported() {
             setup.canned = serde_json::from_value(canned).unwrap();
         })
         .await;
-        let report = done(&applier(), "job", woken(&gateway, json!({}))).await;
+        let report = done(&applier(), "job", woken(&gateway, &json!({}))).await;
         assert!(!report.written.iter().any(|written| written.starts_with("wake")), "{report:?}");
         let why = report.skipped.iter().find(|skipped| skipped.what == "wake of agent:ada:main").unwrap();
         assert_eq!(why.why, message);
@@ -155,7 +155,7 @@ async fn a_gateway_that_has_not_loaded_the_agent_yet_is_waited_for() {
         setup.canned = serde_json::from_value(json!([{ "method": "chat.send", "error": error, "times": 2 }])).unwrap();
     })
     .await;
-    let report = done(&applier(), "job", woken(&gateway, json!({}))).await;
+    let report = done(&applier(), "job", woken(&gateway, &json!({}))).await;
     assert!(report.written.contains(&"wake sent to agent:ada:main".to_owned()), "{report:?}");
     assert_eq!(messages(&gateway).len(), 3);
 }
@@ -164,7 +164,7 @@ async fn a_gateway_that_has_not_loaded_the_agent_yet_is_waited_for() {
 async fn a_main_agent_is_woken_in_its_own_session() {
     for profile in PROFILES {
         let gateway = start(profile, |_| {}).await;
-        let mut document = woken(&gateway, json!({}));
+        let mut document = woken(&gateway, &json!({}));
         document["kind"] = "provision-main".into();
         let id = document["gateway"]["id"].as_str().unwrap().to_owned();
         let report = done(&applier(), "job", document).await;

@@ -11,6 +11,7 @@ mod documents;
 mod faults;
 mod group_commit;
 mod interop;
+mod plan;
 mod processes;
 mod promises;
 #[path = "../../crates/jobs/tests/redis_server.rs"]

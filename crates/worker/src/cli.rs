@@ -89,6 +89,11 @@ pub enum Command {
         /// File with a JSON document; `-` is standard input.
         file: PathBuf,
     },
+    /// Show what running one job document now would change; reads the gateway and writes nothing.
+    Plan {
+        /// File with a JSON document; `-` is standard input.
+        file: PathBuf,
+    },
     /// Show what a job document means, offline.
     Explain {
         /// File with a JSON document; `-` is standard input.

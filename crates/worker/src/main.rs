@@ -46,6 +46,7 @@ async fn dispatch(cli: Cli, settings: &Settings) -> Result<(), Exit> {
     let output = Output::new(cli.global.json);
     match cli.command {
         Command::Apply { file } => commands::apply::run(settings, output, &file).await,
+        Command::Plan { file } => commands::plan::run(settings, output, &file).await,
         Command::Explain { file, reveal } => commands::explain::run(settings, output, &file, reveal),
         Command::Render { file, out } => commands::render::run(settings, output, &file, &out),
         Command::Health => commands::health::run(settings, output).await,

@@ -66,17 +66,15 @@ pub(super) async fn settle(
     mut created: Option<u64>,
     report: &mut Report,
 ) -> Result<(), FlowError> {
-    let mut found = Workspace { present: BTreeMap::new(), refused: refused(call).await? };
-    let kept: Vec<_> = Document::ALL.into_iter().filter(|document| !found.refused.contains(document)).collect();
+    let mut found = Workspace::of(call).await?;
+    let kept = found.kept();
     found.take_in(&kept, read_when_visible(call, wanted, &kept, &mut created, report).await?);
     let bootstrap = wants_bootstrap(wanted, &found);
     for round in 0..=MAX_WRITES {
         let texts = render(applier, wanted, &found.refused, bootstrap)?;
         if round == 0 {
             mirror(applier, wanted, &texts);
-            for document in Document::ALL.iter().filter(|document| found.refused.contains(document)) {
-                report.skip(format!("file {}", document.file_name()), "this gateway does not keep it");
-            }
+            found.report_refused(report);
         }
         let missing = found.differing(texts, created);
         if missing.is_empty() {
@@ -98,6 +96,27 @@ pub(super) async fn settle(
         }
     }
     unreachable!("the last round returns")
+}
+
+/// What [`settle`] would write: each file with what is there now, if anything. A gateway shows the files of agents that
+/// it knows only.
+pub(super) async fn plan(
+    applier: &Applier,
+    call: &Call,
+    wanted: &Wanted,
+    is_known: bool,
+    report: &mut Report,
+) -> Result<Vec<(Document, Option<String>, String)>, FlowError> {
+    let mut found = Workspace::of(call).await?;
+    let kept = found.kept();
+    if is_known && let Some(workspace) = read(call, &wanted.keys.agent_id, &kept).await? {
+        found.take_in(&kept, workspace);
+    }
+    found.report_refused(report);
+    let texts = render(applier, wanted, &found.refused, wants_bootstrap(wanted, &found))?;
+    let with_present =
+        |(document, text)| (document, found.present.get(&document).map(|file| file.content.clone()), text);
+    Ok(found.differing(texts, None).into_iter().map(with_present).collect())
 }
 
 fn wants_bootstrap(wanted: &Wanted, found: &Workspace) -> bool {
@@ -221,6 +240,22 @@ async fn read(call: &Call, agent: &str, documents: &[Document]) -> Result<Option
 }
 
 impl Workspace {
+    /// An unread one of this gateway.
+    async fn of(call: &Call) -> Result<Self, GatewayError> {
+        Ok(Self { present: BTreeMap::new(), refused: refused(call).await? })
+    }
+
+    /// The documents that the gateway keeps.
+    fn kept(&self) -> Vec<Document> {
+        Document::ALL.into_iter().filter(|document| !self.refused.contains(document)).collect()
+    }
+
+    fn report_refused(&self, report: &mut Report) {
+        for document in Document::ALL.iter().filter(|document| self.refused.contains(document)) {
+            report.skip(format!("file {}", document.file_name()), "this gateway does not keep it");
+        }
+    }
+
     /// Takes in a later reading of these documents.
     fn take_in(&mut self, documents: &[Document], later: Self) {
         self.present.retain(|document, _| !documents.contains(document));

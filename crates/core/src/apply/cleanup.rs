@@ -13,6 +13,31 @@ use crate::outcome::Report;
 /// Most paths reported that a gateway could not remove.
 const MAX_PATHS: usize = 20;
 
+/// What there is to clean up.
+pub(super) struct Found {
+    /// What the agent is called.
+    pub(super) keys: AgentKeys,
+    /// Whether the gateway knows the agent.
+    pub(super) is_there: bool,
+    /// The folder of its files, where its entry names one.
+    pub(super) workspace: Option<String>,
+    /// Whether another agent uses that folder.
+    pub(super) shares_workspace: bool,
+}
+
+/// Looks what there is to clean up.
+pub(super) async fn look(call: &Call, job: &Cleanup) -> Result<Found, GatewayError> {
+    let keys = keys_of(job);
+    let config = config::read(call).await?;
+    let entry = config.agent(&keys.agent_id);
+    Ok(Found {
+        is_there: entry.is_some() || is_listed(call, &keys.agent_id).await?,
+        workspace: entry.and_then(|entry| entry.get("workspace")?.as_str()).map(str::to_owned),
+        shares_workspace: is_workspace_shared(&config, &keys.agent_id),
+        keys,
+    })
+}
+
 /// Removes an agent and verifies that it is gone.
 pub(super) async fn run(call: &Call, job: &Cleanup, report: &mut Report) -> Result<Option<&'static str>, FlowError> {
     let keys = keys_of(job);

@@ -151,6 +151,19 @@ fn refused_keys(call: &Call, shape: Shape) -> BTreeSet<String> {
     refused
 }
 
+/// What [`settle`] would write now, and the config that it was compared with.
+pub(super) async fn plan(
+    call: &Call,
+    desired: &[DesiredAgent],
+    report: &mut Report,
+) -> Result<(Arc<Config>, Option<Change>), GatewayError> {
+    let config = read(call).await?;
+    let shape = shape_of(call, &config);
+    report_refused(call, shape, desired, report);
+    let change = config.change(shape, desired, &refused_keys(call, shape), call.default_agent());
+    Ok((config, change))
+}
+
 /// Reports what the gateway does not know of what is desired.
 fn report_refused(call: &Call, shape: Shape, desired: &[DesiredAgent], report: &mut Report) {
     for key in refused_keys(call, shape) {

@@ -41,7 +41,7 @@ pub(super) async fn run(
 }
 
 /// What the config must say of each agent. The name of an agent is left as it is.
-fn desired(job: &HeartbeatSync) -> Vec<DesiredAgent> {
+pub(super) fn desired(job: &HeartbeatSync) -> Vec<DesiredAgent> {
     let entry = |agent: &Agent| {
         let keys = AgentKeys::of_board_agent(agent, &job.gateway);
         let heartbeat = heartbeat::config(agent);

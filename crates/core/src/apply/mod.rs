@@ -10,6 +10,7 @@ mod cleanup;
 mod config;
 mod heartbeats;
 mod kept_token;
+mod plan;
 mod provision;
 mod session;
 mod wake;
@@ -27,6 +28,7 @@ use crate::overrides::TemplateError;
 use crate::render::Renderer;
 
 use kept_token::NoToken;
+pub use plan::{Change, Plan};
 pub use wanted::Wanted;
 
 /// Everything that runs of jobs share: connections, templates, settings.

@@ -18,29 +18,19 @@ pub(super) async fn run(
     wanted: &Wanted,
     report: &mut Report,
 ) -> Result<Option<&'static str>, FlowError> {
-    // A template that cannot be rendered fails before anything is written.
-    agent_files::render(applier, wanted, &BTreeSet::new(), true)?;
     let mut coming = Some(call.client().desk.announce());
-    call.open().await?;
-    let wanted = &kept_token::find(call, wanted).await?;
-    let refused = agent_files::refused(call).await?;
-    let prompt = if refused.contains(&Document::Heartbeat) {
-        let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
-        applier.renderer.heartbeat_prompt(reader)?
-    } else {
-        None
-    };
-    let desired = [wanted.entry(prompt)];
+    let (wanted, entry) = &prepare(applier, call, wanted).await?;
+    let desired = std::slice::from_ref(entry);
     let (mut label, created) = session_of_a_new_agent(call, wanted, report).await?;
     for _ in 0..MAX_WRITES {
-        let shape = config::settle(call, &desired, coming.take(), report).await?;
+        let shape = config::settle(call, desired, coming.take(), report).await?;
         agent_files::settle(applier, call, wanted, created, report).await?;
         let label = match label.take() {
             Some(label) => label,
             None => session::settle(call, wanted, report).await?,
         };
         // Another writer may have undone the entry meanwhile; some gateways lose a write seconds after it.
-        if report.written.is_empty() || is_kept(call, wanted, &desired, label.as_deref()).await? {
+        if report.written.is_empty() || is_kept(call, wanted, desired, label.as_deref()).await? {
             if wanted.options.reset_session {
                 session::reset(call, wanted, report).await?;
             }
@@ -50,6 +40,27 @@ pub(super) async fn run(
         }
     }
     Err(GatewayError::NotKept { what: format!("config of {}", wanted.keys.agent_id), rounds: MAX_WRITES }.into())
+}
+
+/// What is wanted on this gateway, and the entry in its config. Nothing is written.
+pub(super) async fn prepare(
+    applier: &Applier,
+    call: &Call,
+    wanted: &Wanted,
+) -> Result<(Wanted, DesiredAgent), FlowError> {
+    // A template that cannot be rendered fails before anything is written.
+    agent_files::render(applier, wanted, &BTreeSet::new(), true)?;
+    call.open().await?;
+    let wanted = kept_token::find(call, wanted).await?;
+    let refused = agent_files::refused(call).await?;
+    let prompt = if refused.contains(&Document::Heartbeat) {
+        let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
+        applier.renderer.heartbeat_prompt(reader)?
+    } else {
+        None
+    };
+    let entry = wanted.entry(prompt);
+    Ok((wanted, entry))
 }
 
 /// On the newest gateways, makes the session of an agent that is not in the config before anything else. The session's

@@ -76,6 +76,39 @@ pub(super) async fn settle(call: &Call, wanted: &Wanted, report: &mut Report) ->
     Err(GatewayError::NotKept { what: format!("session {key}"), rounds: MAX_WRITES })
 }
 
+/// What [`settle`] would do: the label there is now, if the session is there, and the label there will be; none if
+/// nothing.
+pub(super) async fn plan(
+    call: &Call,
+    wanted: &Wanted,
+) -> Result<Option<(Option<String>, Option<String>)>, GatewayError> {
+    let label = wanted.label.as_deref().map(|label| cut(label, call.client().capabilities().label_limit));
+    let present = match find(call, &wanted.keys.session_key).await {
+        // A gateway may refuse to speak of the sessions of an agent that it has not or had.
+        Err(error) if error.rpc().is_some() && !error.is_connection_lost() => None,
+        present => present?,
+    };
+    Ok(match present {
+        Some(session) if session.carries(label.as_deref()) => None,
+        Some(Session::Listed { label: present, .. }) => Some((present, label)),
+        _ => Some((None, label)),
+    })
+}
+
+/// Whether a session's key names that agent. A main agent's key names another than the one that it is made for.
+pub(super) fn is_of(key: &str, agent: &str) -> bool {
+    agent_of(key).as_deref() == Some(agent)
+}
+
+fn agent_of(key: &str) -> Option<String> {
+    key.strip_prefix("agent:").and_then(|rest| rest.split(':').next()).map(keys::normalise_agent_id)
+}
+
+/// Whether the session is there.
+pub(super) async fn exists(call: &Call, key: &str) -> Result<bool, GatewayError> {
+    Ok(find(call, key).await?.is_some())
+}
+
 /// Whether the answers to [`questions`] show the session with that label.
 pub(super) fn is_kept(answers: &[Answer], wanted: &Wanted, label: Option<&str>) -> Result<bool, GatewayError> {
     Ok(found(answers, &wanted.keys.session_key)?.is_some_and(|session| session.carries(label)))
@@ -88,8 +121,7 @@ pub(super) fn is_kept(answers: &[Answer], wanted: &Wanted, label: Option<&str>) 
 /// that is not listed exists all the same.
 pub(super) fn questions(key: &str) -> Vec<(Method, Value)> {
     let mut params = json!({ "limit": LIST_LIMIT });
-    let agent = key.strip_prefix("agent:").and_then(|rest| rest.split(':').next()).map(keys::normalise_agent_id);
-    if let Some(agent) = agent.filter(|agent| !agent.is_empty()) {
+    if let Some(agent) = agent_of(key).filter(|agent| !agent.is_empty()) {
         params["agentId"] = json!(agent);
     }
     vec![(Method::SessionsList, params), (Method::SessionsResolve, json!({ "key": key }))]

@@ -9,10 +9,9 @@ use tokio::time::{Duration, Instant, sleep};
 use tracing::debug;
 use uuid::Uuid;
 
-use super::{MAX_WRITES, Wanted, settling};
+use super::{MAX_WRITES, Wanted, session as sessions, settling};
 use crate::documents::start_message;
 use crate::gateway::{Call, GatewayError, Method, RpcError};
-use crate::keys;
 use crate::model::Action;
 use crate::outcome::Report;
 
@@ -63,12 +62,16 @@ pub(super) async fn send(call: &Call, id: &str, wanted: &Wanted, report: &mut Re
     Ok(())
 }
 
+/// What [`send`] would report, if the job wants it.
+pub(super) fn plan(wanted: &Wanted) -> Option<String> {
+    wanted.options.wake.as_ref().map(|_| format!("wake sent to {}", session(wanted)))
+}
+
 /// The session that reaches the agent: its own, unless the key that it was given belongs to another agent. That of a
 /// gateway's main agent usually does, and nobody would read the agent's files there.
 fn session(wanted: &Wanted) -> String {
     let (agent, key) = (&wanted.keys.agent_id, &wanted.keys.session_key);
-    let of = key.strip_prefix("agent:").and_then(|rest| rest.split(':').next()).map(keys::normalise_agent_id);
-    if of.as_ref() == Some(agent) { key.clone() } else { format!("agent:{agent}:main") }
+    if sessions::is_of(key, agent) { key.clone() } else { format!("agent:{agent}:main") }
 }
 
 /// The same for each run of a job, and for no other message.
@@ -89,7 +92,7 @@ mod tests {
     use super::*;
     use crate::Job;
 
-    fn wanted(kind: &str, session: Value) -> Wanted {
+    fn wanted(kind: &str, session: &Value) -> Wanted {
         let id = Uuid::from_u128(7);
         let document = json!({
             "version": 1, "kind": kind, "gateway": { "id": id, "url": "ws://localhost", "workspace_root": "/w" },
@@ -109,7 +112,7 @@ mod tests {
             ("provision-main", json!(null), main),
         ];
         for (kind, given, expected) in cases {
-            assert_eq!(session(&wanted(kind, given.clone())), expected, "{kind} {given}");
+            assert_eq!(session(&wanted(kind, &given)), expected, "{kind} {given}");
         }
     }
 

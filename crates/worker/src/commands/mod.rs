@@ -10,6 +10,7 @@ pub mod explain;
 pub mod health;
 pub mod jobs;
 pub mod pause;
+pub mod plan;
 pub mod render;
 pub mod run;
 
