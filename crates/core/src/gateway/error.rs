@@ -253,7 +253,7 @@ impl GatewayError {
 
 /// Says that the gateway is starting, draining or busy, as opposed to refusing the request itself.
 fn is_starting(error: &RpcError) -> bool {
-    const WORDS: [&str; 5] = ["starting", "restart", "draining", "busy", "revoked"];
+    const WORDS: [&str; 6] = ["starting", "startup", "restart", "draining", "busy", "revoked"];
     error.code == "UNAVAILABLE" && WORDS.iter().any(|word| error.says(word))
 }
 

@@ -49,6 +49,19 @@ fn a_refused_connection() {
 }
 
 #[test]
+fn a_gateway_that_is_starting_is_waited_for() {
+    for message in [
+        "gateway starting; retry shortly",
+        "sessions.list unavailable during gateway startup",
+        "gateway is restarting",
+        "The server is busy. Please try again in a moment.",
+    ] {
+        let error = answer(json!({ "code": "UNAVAILABLE", "message": message }));
+        assert!(GatewayError::Rpc { method: Method::SessionsList, error }.is_connection_lost(), "{message}");
+    }
+}
+
+#[test]
 fn an_error_answer() {
     let cases = [
         (
