@@ -1,11 +1,11 @@
 //! Cleanup: the agent with its files, then its session. What is gone already is success.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{FlowError, MAX_WRITES, by_call, config, session, settling};
+use super::{FlowError, MAX_WRITES, by_call, config, session, settling, taken_in};
 use crate::gateway::roster::Config;
-use crate::gateway::{Call, GatewayError, Method, RpcError};
+use crate::gateway::{Call, GatewayError, RpcError};
 use crate::keys::{self, AgentKeys};
 use crate::model::Cleanup;
 use crate::outcome::Report;
@@ -28,10 +28,10 @@ pub(super) struct Found {
 /// Looks what there is to clean up.
 pub(super) async fn look(call: &Call, job: &Cleanup) -> Result<Found, GatewayError> {
     let keys = keys_of(job);
-    let config = config::read(call).await?;
+    let (config, agents) = taken_in::read(call).await?;
     let entry = config.agent(&keys.agent_id);
     Ok(Found {
-        is_there: entry.is_some() || is_listed(call, &keys.agent_id).await?,
+        is_there: entry.is_some() || is_listed(&agents, &keys.agent_id),
         workspace: entry.and_then(|entry| entry.get("workspace")?.as_str()).map(str::to_owned),
         shares_workspace: is_workspace_shared(&config, &keys.agent_id),
         keys,
@@ -44,9 +44,9 @@ pub(super) async fn run(call: &Call, job: &Cleanup, report: &mut Report) -> Resu
     let agent = &keys.agent_id;
     // Deleting writes the config.
     let writer = call.client().desk.pen.lock().await;
-    let mut config = config::read(call).await?;
+    let (mut config, agents) = taken_in::read(call).await?;
     let shape = config::shape_of(call, &config);
-    let mut listed = is_listed(call, agent).await?;
+    let mut listed = is_listed(&agents, agent);
     for round in 0..=MAX_WRITES {
         if config.agent(agent).is_none() && !listed {
             break;
@@ -58,8 +58,9 @@ pub(super) async fn run(call: &Call, job: &Cleanup, report: &mut Report) -> Resu
         if round > 0 {
             sleep(settling(round)).await;
         }
-        config = config::read(call).await?;
-        listed = is_listed(call, agent).await?;
+        let agents;
+        (config, agents) = taken_in::read(call).await?;
+        listed = is_listed(&agents, agent);
         if !known || !listed {
             // It has no agent of that id any more; what is left of it in a list is not the gateway's agent.
             if config.agent(agent).is_some() && !listed {
@@ -117,8 +118,6 @@ fn is_workspace_shared(config: &Config, agent: &str) -> bool {
     config.agents().any(|(id, entry)| !is_own(id) && entry.get("workspace").and_then(Value::as_str) == Some(own))
 }
 
-async fn is_listed(call: &Call, agent: &str) -> Result<bool, GatewayError> {
-    let answer = call.read(Method::AgentsList, json!({})).await?;
-    let agents = answer.get("agents").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    Ok(agents.iter().any(|listed| listed.get("id").and_then(Value::as_str) == Some(agent)))
+fn is_listed(agents: &[Value], agent: &str) -> bool {
+    agents.iter().any(|listed| listed.get("id").and_then(Value::as_str) == Some(agent))
 }

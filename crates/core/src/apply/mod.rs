@@ -13,6 +13,7 @@ mod kept_token;
 mod plan;
 mod provision;
 mod session;
+mod taken_in;
 mod wake;
 mod wanted;
 

@@ -26,6 +26,8 @@ pub enum Method {
     ConfigGet,
     /// Merges a patch into the config.
     ConfigPatch,
+    /// What goes on; among it each agent's heartbeat, as the gateway works with it.
+    Status,
     /// Lists agents; old gateways add agents that exist only on disk.
     AgentsList,
     /// Creates an agent.
@@ -64,6 +66,7 @@ impl Method {
             Self::Connect => "connect",
             Self::ConfigGet => "config.get",
             Self::ConfigPatch => "config.patch",
+            Self::Status => "status",
             Self::AgentsList => "agents.list",
             Self::AgentsCreate => "agents.create",
             Self::AgentsUpdate => "agents.update",
@@ -86,6 +89,7 @@ impl Method {
             self,
             Self::Connect
                 | Self::ConfigGet
+                | Self::Status
                 | Self::AgentsList
                 | Self::FilesGet
                 | Self::SessionsList
