@@ -42,7 +42,7 @@ async fn interop() {
     let table = Arc::new(Mutex::new(Table::default()));
     let mut failed = Vec::new();
     // One after the other: a gateway needs up to 2 GB.
-    for version in version::ALL {
+    for version in version::chosen() {
         let table = Arc::clone(&table);
         // A task of its own, so that a version that fails does not keep the next from being tried.
         if tokio::spawn(async move { Installation::start(version, table).await.play().await }).await.is_err() {

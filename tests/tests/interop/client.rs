@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use ed25519_dalek::{Signer, SigningKey};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -16,20 +20,24 @@ const ATTEMPTS: u32 = 120;
 /// The wait between them. A restarting gateway gives nothing to wait for.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long an answer may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// What a person who looks after the gateway may do.
+const SCOPES: [&str; 4] = ["operator.read", "operator.write", "operator.admin", "operator.pairing"];
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Asks a gateway; each question over a connection of its own.
+/// Asks a gateway; each question over a connection of its own. To the gateway it is the device of a person.
 pub struct Client {
     url: String,
     token: String,
+    key: SigningKey,
 }
 
 impl Client {
     /// A client of that gateway.
     pub fn new(gateway: &Gateway) -> Self {
-        Self { url: gateway.url.clone(), token: gateway.token.clone() }
+        let key = SigningKey::from_bytes(&rand::random());
+        Self { url: gateway.url.clone(), token: gateway.token.clone(), key }
     }
 
     /// The answer, or the gateway's words of refusal.
@@ -62,17 +70,30 @@ impl Client {
 
     async fn try_ask(&self, method: &str, params: &Value) -> Result<Value, Error> {
         let (mut socket, _) = connect_async(&self.url).await?;
-        next(&mut socket, |frame| frame["event"] == "connect.challenge").await?;
+        let challenge = next(&mut socket, |frame| frame["event"] == "connect.challenge").await?;
         let client = json!({ "id": "gateway-client", "version": "1", "platform": "linux", "mode": "backend" });
         let hello = json!({
-            "minProtocol": 3, "maxProtocol": 4, "client": client, "role": "operator",
-            "scopes": ["operator.read", "operator.write", "operator.admin"], "auth": { "token": self.token },
+            "minProtocol": 3, "maxProtocol": 4, "client": client, "role": "operator", "scopes": SCOPES,
+            "auth": { "token": self.token }, "device": self.device(&challenge["payload"]),
         });
         let hello = call(&mut socket, "connect", &hello).await?;
         if hello["ok"] != true {
             return Ok(hello);
         }
         call(&mut socket, method, params).await
+    }
+
+    /// Who asks. Some versions give nobody a right who does not sign.
+    fn device(&self, challenge: &Value) -> Value {
+        let public = self.key.verifying_key().to_bytes();
+        let id: String = Sha256::digest(public).iter().map(|byte| format!("{byte:02x}")).collect();
+        let (at, nonce) = (challenge["ts"].as_u64().unwrap(), challenge["nonce"].as_str().unwrap());
+        let (scopes, token) = (SCOPES.join(","), &self.token);
+        let signed = format!("v2|{id}|gateway-client|backend|operator|{scopes}|{at}|{token}|{nonce}");
+        json!({
+            "id": id, "publicKey": BASE64.encode(public), "signedAt": at, "nonce": nonce,
+            "signature": BASE64.encode(self.key.sign(signed.as_bytes()).to_bytes()),
+        })
     }
 }
 

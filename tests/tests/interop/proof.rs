@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::client::Client;
 use super::documents::Agent;
@@ -12,6 +14,11 @@ use super::version::{Roster, Version};
 /// The files of which every version keeps some.
 const FILES: [&str; 8] =
     ["AGENTS.md", "BOOTSTRAP.md", "HEARTBEAT.md", "IDENTITY.md", "MEMORY.md", "SOUL.md", "TOOLS.md", "USER.md"];
+
+/// How soon the gateway must list what its config says of an agent.
+const LISTED_WITHIN: Duration = Duration::from_secs(10);
+/// The wait between questions.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Whom to ask about which agent.
 pub struct Proof<'a> {
@@ -31,8 +38,7 @@ impl Proof<'_> {
     /// The agent is known, and its entry, its files and its session are as they must be.
     pub async fn stands(&self) {
         let (agent, case) = (self.agent, self.case);
-        let listed = self.listed().await.unwrap_or_else(|| panic!("{case}: agents.list lacks it"));
-        assert_eq!(listed["name"], agent.name, "{case}: agents.list");
+        self.is_listed().await;
         let config = self.client.config().await;
         let entry = self.entry(&config).unwrap_or_else(|| panic!("{case}: config.get lacks it"));
         assert_eq!(entry["name"], agent.name, "{case}: {entry}");
@@ -40,6 +46,19 @@ impl Proof<'_> {
         self.heartbeat_stands(&entry["heartbeat"], &config["channels"]["defaults"]["heartbeat"]);
         self.files_stand().await;
         self.session_stands().await;
+    }
+
+    /// Some versions take in what their config says within a second.
+    async fn is_listed(&self) {
+        let mut listed = None;
+        for _ in 0..LISTED_WITHIN.as_millis() / PAUSE.as_millis() {
+            listed = self.listed().await;
+            if listed.as_ref().is_some_and(|listed| listed["name"] == self.agent.name) {
+                return;
+            }
+            sleep(PAUSE).await;
+        }
+        panic!("{}: agents.list has {listed:?}", self.case);
     }
 
     fn heartbeat_stands(&self, heartbeat: &Value, visibility: &Value) {

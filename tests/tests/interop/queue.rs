@@ -15,7 +15,7 @@ use super::gateway::print_end;
 use crate::processes::binary;
 
 /// How long a command of the worker may take. A gateway that has to restart itself needs a minute.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// A queue whose worker runs only while there is something to do.
 pub struct Queue {

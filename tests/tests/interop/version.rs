@@ -27,18 +27,30 @@ pub struct Version {
     pub left_out_of_main_cleanup: &'static [&'static str],
 }
 
-/// The oldest version that has the agent methods, and the newest.
-pub static ALL: [&Version; 2] = [
-    &Version {
-        name: "2026.2.9",
+/// Files that no version keeps.
+const NEVER_KEPT: [&str; 4] = ["file AUTONOMY.md", "file BOOT.md", "file SELF.md", "file TASK_SOUL.md"];
+
+/// A version that keeps agents in a list and takes all the rest.
+const fn with_list(name: &'static str) -> Version {
+    Version {
+        name,
         roster: Roster::List,
         token_file: "TOOLS.md",
         lists_foreign_sessions: false,
-        left_out_of_provisioning: &["file AUTONOMY.md", "file BOOT.md", "file SELF.md", "file TASK_SOUL.md"],
+        left_out_of_provisioning: &NEVER_KEPT,
         left_out_of_sync: &[],
         left_out_of_main_cleanup: &[],
-    },
-    &Version {
+    }
+}
+
+/// From the oldest version that has the agent methods to the newest.
+pub static ALL: [Version; 6] = [
+    with_list("2026.2.9"),
+    with_list("2026.2.26"),
+    with_list("2026.3.13"),
+    Version { lists_foreign_sessions: true, ..with_list("2026.4.29") },
+    Version { lists_foreign_sessions: true, ..with_list("2026.6.11") },
+    Version {
         name: "2026.9.6",
         roster: Roster::Entries,
         token_file: "AGENTS.md",
@@ -58,3 +70,10 @@ pub static ALL: [&Version; 2] = [
         left_out_of_main_cleanup: &["session agent:gateway-5f0c2c1e-7a55-4a0b-9a4e-0d6f3b9f1c11:main"],
     },
 ];
+
+/// Those that `MISSION_INTEROP` names, with commas between them; all if it does not say.
+pub fn chosen() -> Vec<&'static Version> {
+    let chosen = std::env::var("MISSION_INTEROP").unwrap_or_default();
+    let is_chosen = |version: &&Version| chosen.is_empty() || chosen.split(',').any(|name| name == version.name);
+    ALL.iter().filter(is_chosen).collect()
+}
