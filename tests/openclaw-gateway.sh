@@ -6,7 +6,8 @@
 #   openclaw-gateway.sh stop DIR            ends that gateway; what it kept stays in DIR
 #
 # What is installed is in ${XDG_CACHE_HOME:-~/.cache}/openclaw-gateway. DIR is all that a gateway sees as its own:
-# config, state, home, workspaces and gateway.log. Starting it again in the same DIR continues it, on another port.
+# config, state, home, workspaces and gateway.log. Starting it again in the same DIR continues it, on the same port if
+# that is still free.
 set -euo pipefail
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/openclaw-gateway
@@ -115,8 +116,14 @@ start() {
   dir=$(cd "$dir" && pwd)
   if [ -e "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2> /dev/null; then die "a gateway runs in $dir; stop it first"; fi
   prepare "$dir"
+  local port
   for _ in 1 2 3 4 5; do
-    if try_start "$dir" "$(free_port)"; then return; fi
+    port=$(cat "$dir/port" 2> /dev/null || free_port)
+    if try_start "$dir" "$port"; then
+      echo "$port" > "$dir/port"
+      return
+    fi
+    rm -f "$dir/port"
     # Between looking for a free port and using it, somebody else may have taken it.
     if ! tail -n 20 "$dir/gateway.log" | grep -qi 'EADDRINUSE\|already in use\|already listening'; then break; fi
     say "the port was taken meanwhile; trying another"

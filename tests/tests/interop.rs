@@ -1,26 +1,37 @@
 //! Real gateways: every kind of job is carried out twice on each version, and the gateway itself is asked for the result.
 //!
-//! `make interop` runs this; plain `make test` does not, because it installs gateways from npm and takes minutes. Each
+//! `make interop` runs this; plain `make test` does not, because it installs gateways from npm and takes long. Each
 //! version gets an installation of its own: a gateway started by `openclaw-gateway.sh`, and a worker with its private
-//! Redis. A case enqueues a document, lets `worker run --until-idle` carry it out, and reads the job's record; then
-//! once more, when nothing may be written. What was made is proved by a client that shares no code with the product.
+//! Redis. A case enqueues documents, lets `worker run --until-idle` carry them out, and reads the jobs' records. What was
+//! made is proved by a client that shares no code with the product.
+//!
+//! `MISSION_INTEROP` chooses versions: names with commas between them, or `ci`. What comes out is the table of README.md;
+//! with `MISSION_WRITE_README` it is written there.
 //!
 //! | File | What is in it |
 //! |---|---|
 //! | `gateway` | a gateway's process |
 //! | `client` | questions to a gateway |
+//! | `person` | somebody who edits its config |
+//! | `stranger` | a way to it from elsewhere |
 //! | `queue` | the worker's processes |
 //! | `documents` | the agents and their job documents |
 //! | `version` | what each version cannot take |
+//! | `flows` | each kind of job by itself, and twice |
+//! | `trouble` | gateways that refuse, restart, or are edited meanwhile |
 //! | `proof` | what the gateway must answer |
-//! | `table` | what is printed at the end |
+//! | `table` | what is printed at the end, and written into README.md |
 
 mod client;
 mod documents;
+mod flows;
 mod gateway;
+mod person;
 mod proof;
 mod queue;
+mod stranger;
 mod table;
+mod trouble;
 mod version;
 
 use std::sync::{Arc, Mutex};
@@ -34,23 +45,30 @@ use gateway::Gateway;
 use proof::Proof;
 use queue::Queue;
 use table::{Row, Table};
-use version::Version;
+use version::{Extent, Version};
 
 #[tokio::test]
 #[ignore = "starts real gateways; run by make interop"]
 async fn interop() {
     let table = Arc::new(Mutex::new(Table::default()));
     let mut failed = Vec::new();
+    let chosen = version::chosen();
     // One after the other: a gateway needs up to 2 GB.
-    for version in version::chosen() {
+    for (version, extent) in &chosen {
+        let (version, extent) = (*version, *extent);
         let table = Arc::clone(&table);
         // A task of its own, so that a version that fails does not keep the next from being tried.
-        if tokio::spawn(async move { Installation::start(version, table).await.play().await }).await.is_err() {
+        let played = tokio::spawn(async move { Installation::start(version, table).await.play(extent).await });
+        if played.await.is_err() {
             failed.push(version.name);
         }
     }
-    println!("{}", table.lock().unwrap());
+    let table = table.lock().unwrap();
+    println!("{table}");
     assert!(failed.is_empty(), "failed on {}; see above", failed.join(" and "));
+    if chosen.len() == version::ALL.len() && chosen.iter().all(|(_, extent)| *extent == Extent::Full) {
+        table.compare_with_readme();
+    }
 }
 
 /// A gateway, a worker and its Redis. When a case fails, their last words are printed.
@@ -62,15 +80,7 @@ struct Installation {
     documents: Documents,
     table: Arc<Mutex<Table>>,
     /// Deleted after all that use it.
-    _folder: TempDir,
-}
-
-/// What a case is to bring about.
-enum Goal<'a> {
-    /// These agents are as described.
-    Stand(&'a [&'a Agent]),
-    /// This agent is gone.
-    Gone(&'a Agent),
+    folder: TempDir,
 }
 
 impl Installation {
@@ -80,79 +90,57 @@ impl Installation {
         Self {
             version,
             client: Client::new(&gateway),
-            queue: Queue::new(folder.path()),
+            queue: Queue::new(&folder.path().join("queue")),
             documents: Documents::new(&gateway),
             gateway,
             table,
-            _folder: folder,
+            folder,
         }
     }
 
-    async fn play(&self) {
-        let mut lead = documents::lead();
-        let mut worker = documents::worker();
-        let main = documents::main();
-        let make = &self.documents;
-
-        let provisioned = self.version.left_out_of_provisioning;
-        self.twice("provision lead", make.provision(&lead), Goal::Stand(&[&lead]), provisioned).await;
-        self.twice("provision worker", make.provision(&worker), Goal::Stand(&[&worker]), provisioned).await;
-        self.twice("provision main", make.provision_main(&main), Goal::Stand(&[&main]), provisioned).await;
-
-        worker.name = "Otto Renamed";
-        let stand = Goal::Stand(&[&worker, &lead]);
-        self.twice("update worker", make.update(&worker), stand, provisioned).await;
-
-        (lead.every, worker.every) = ("25m", "2h");
-        let stand = Goal::Stand(&[&lead, &worker, &main]);
-        let synced = self.version.left_out_of_sync;
-        self.twice("sync heartbeats", make.sync(&[&lead, &worker]), stand, synced).await;
-
-        self.twice("clean up lead", make.cleanup(&lead), Goal::Gone(&lead), &[]).await;
-        self.twice("clean up worker", make.cleanup(&worker), Goal::Gone(&worker), &[]).await;
-        let cleaned = self.version.left_out_of_main_cleanup;
-        self.twice("clean up main", make.cleanup(&main), Goal::Gone(&main), cleaned).await;
-
-        let worker = documents::worker();
-        self.twice("worker returns", make.provision(&worker), Goal::Stand(&[&worker]), provisioned).await;
+    async fn play(&self, extent: Extent) {
+        if self.version.is_too_old {
+            return self.is_refused().await;
+        }
+        if extent == Extent::Smoke {
+            return self.smoke().await;
+        }
+        self.wrong_token().await;
+        self.stranger().await;
+        self.flows().await;
+        self.restarted_midway().await;
+        self.beside_a_person().await;
     }
 
-    /// Carries out a job, proves its goal, and shows that the same job again writes nothing.
-    async fn twice(&self, case: &'static str, document: Value, goal: Goal<'_>, left_out: &[&str]) {
-        let first = self.carry_out(case, "first", &document).await;
-        assert!(first.changed, "{case}: nothing was written");
-        assert_eq!(first.left_out, left_out, "{case}: left out");
-        self.prove(case, &goal, left_out).await;
-
-        let before = self.client.config_hash().await;
-        let again = self.carry_out(case, "again", &document).await;
-        assert!(!again.changed, "{case}, again: wrote {:?}", again.written);
-        assert_eq!((again.written.len(), again.config_writes), (0, 0), "{case}, again");
-        assert_eq!(again.left_out, left_out, "{case}, again: left out");
-        self.prove(case, &goal, left_out).await;
-        assert_eq!(self.client.config_hash().await, before, "{case}, again: the config was written");
+    /// Carries out jobs together; all must be done.
+    async fn all_done(&self, case: &'static str, documents: &[Value]) -> Vec<Row> {
+        let records = self.queue.carry_out(documents).await;
+        records.iter().map(|record| self.done(case, "", record)).collect()
     }
 
-    async fn carry_out(&self, case: &'static str, time: &'static str, document: &Value) -> Row {
-        let record = self.queue.carry_out(document).await;
+    fn done(&self, case: &'static str, time: &'static str, record: &Value) -> Row {
         assert_eq!(record["state"], "done", "{case}, {time}: {record:#}");
-        let row = Row::of(&record, self.version.name, case, time);
+        let row = Row::of(record, self.version.name, case, time);
         println!("{row}");
         self.table.lock().unwrap().add(row.clone());
         row
     }
 
-    async fn prove(&self, case: &str, goal: &Goal<'_>, left_out: &[&str]) {
-        let (client, version, workspaces) = (&self.client, self.version, &self.gateway.workspaces);
-        match goal {
-            Goal::Stand(agents) => {
-                for agent in *agents {
-                    let case = &format!("{case}, {}", agent.id);
-                    Proof { client, version, workspaces, agent, case }.stands().await;
-                }
-            }
-            Goal::Gone(agent) => Proof { client, version, workspaces, agent, case }.is_gone(left_out).await,
+    /// Notes that a case went well, with figures for people.
+    fn note(&self, case: &'static str, figures: String) {
+        println!("{}: {case}: {figures}", self.version.name);
+        self.table.lock().unwrap().ok(self.version.name, case, figures);
+    }
+
+    async fn stand(&self, case: &str, agents: &[&Agent]) {
+        for agent in agents {
+            let case = format!("{case}, {}", agent.id);
+            self.proof(&case, agent).stands().await;
         }
+    }
+
+    fn proof<'a>(&'a self, case: &'a str, agent: &'a Agent) -> Proof<'a> {
+        Proof { client: &self.client, version: self.version, workspaces: &self.gateway.workspaces, agent, case }
     }
 }
 

@@ -11,64 +11,61 @@ const GATEWAY_ID: &str = "5f0c2c1e-7a55-4a0b-9a4e-0d6f3b9f1c11";
 #[derive(Clone)]
 pub struct Agent {
     /// The main backend's id.
-    uuid: &'static str,
+    uuid: String,
     /// Name for people, and the label of its session.
-    pub name: &'static str,
+    pub name: String,
     /// Heartbeat interval.
     pub every: &'static str,
     /// Its token for the main backend.
-    pub token: &'static str,
+    pub token: String,
     /// Id in the gateway's config.
-    pub id: &'static str,
+    pub id: String,
     /// Name of its folder.
-    pub folder: &'static str,
+    pub folder: String,
     /// Key of its session.
-    pub session: &'static str,
+    pub session: String,
     is_lead: bool,
     /// Whether the main backend gives the session key, or leaves it to be derived from the name.
     gives_session: bool,
 }
 
 /// A lead that goes by its name.
-pub const fn lead() -> Agent {
-    Agent {
-        uuid: "0b0e9e2e-6a0c-4b5a-9f3e-1a2b3c4d5e01",
-        name: "Iris Lead",
-        every: "10m",
-        token: "token-of-iris",
-        id: "iris-lead",
-        folder: "workspace-iris-lead",
-        session: "agent:iris-lead:main",
-        is_lead: true,
-        gives_session: false,
-    }
+pub fn lead() -> Agent {
+    Agent { every: "10m", is_lead: true, gives_session: false, ..of_board(1, "Iris Lead", "iris-lead") }
 }
 
 /// A worker that goes by its session key, so it can be renamed.
-pub const fn worker() -> Agent {
-    Agent {
-        uuid: "0b0e9e2e-6a0c-4b5a-9f3e-1a2b3c4d5e02",
-        name: "Otto",
-        every: "15m",
-        token: "token-of-otto",
-        id: "otto-7",
-        folder: "workspace-otto-7",
-        session: "agent:otto-7:main",
-        is_lead: false,
-        gives_session: true,
-    }
+pub fn worker() -> Agent {
+    of_board(2, "Otto", "otto-7")
 }
 
 /// The gateway's main agent.
-pub const fn main() -> Agent {
+pub fn main() -> Agent {
     Agent {
-        uuid: "0b0e9e2e-6a0c-4b5a-9f3e-1a2b3c4d5e03",
-        name: "Greta Main",
         every: "30m",
-        token: "token-of-greta",
-        id: "mc-gateway-5f0c2c1e-7a55-4a0b-9a4e-0d6f3b9f1c11",
-        folder: "workspace-gateway-5f0c2c1e-7a55-4a0b-9a4e-0d6f3b9f1c11",
-        session: "agent:gateway-5f0c2c1e-7a55-4a0b-9a4e-0d6f3b9f1c11:main",
+        id: format!("mc-gateway-{GATEWAY_ID}"),
+        folder: format!("workspace-gateway-{GATEWAY_ID}"),
+        session: format!("agent:gateway-{GATEWAY_ID}:main"),
+        ..of_board(3, "Greta Main", "")
+    }
+}
+
+/// Many workers, numbered from `first`.
+pub fn fleet(first: usize, count: usize) -> Vec<Agent> {
+    (first..first + count)
+        .map(|number| of_board(100 + number, &format!("Fleet {number}"), &format!("fleet-{number}")))
+        .collect()
+}
+
+fn of_board(number: usize, name: &str, id: &str) -> Agent {
+    Agent {
+        uuid: format!("0b0e9e2e-6a0c-4b5a-9f3e-1a2b3c4d{number:04x}"),
+        name: name.to_owned(),
+        every: "15m",
+        token: format!("token-of-agent-{number}"),
+        id: id.to_owned(),
+        folder: format!("workspace-{id}"),
+        session: format!("agent:{id}:main"),
         is_lead: false,
         gives_session: true,
     }
@@ -78,7 +75,7 @@ impl Agent {
     fn document(&self) -> Value {
         json!({
             "id": self.uuid, "name": self.name, "is_board_lead": self.is_lead,
-            "openclaw_session_id": self.gives_session.then_some(self.session),
+            "openclaw_session_id": self.gives_session.then_some(&self.session),
             "heartbeat_config": { "every": self.every }, "identity_profile": { "role": "Tester" },
         })
     }
@@ -92,8 +89,12 @@ pub struct Documents {
 impl Documents {
     /// Documents for that gateway.
     pub fn new(gateway: &Gateway) -> Self {
+        Self::by(gateway, &gateway.url, &gateway.token)
+    }
+
+    /// Documents for that gateway by way of another url, with another token.
+    pub fn by(gateway: &Gateway, url: &str, token: &str) -> Self {
         let root = gateway.workspaces.to_str().expect("a temporary folder's name is text");
-        let (url, token) = (&gateway.url, &gateway.token);
         Self {
             gateway: json!({ "id": GATEWAY_ID, "name": "Real", "url": url, "token": token, "workspace_root": root }),
         }

@@ -13,6 +13,7 @@ const LAST_LINES: usize = 60;
 
 /// A running gateway; ended when dropped.
 pub struct Gateway {
+    version: String,
     folder: PathBuf,
     /// `ws://127.0.0.1:PORT`.
     pub url: String,
@@ -27,21 +28,45 @@ impl Gateway {
     pub async fn start(version: &str, folder: &Path) -> Self {
         // Made first, so that a gateway that does not get ready is ended as well.
         let mut gateway = Self {
+            version: version.to_owned(),
             folder: folder.to_owned(),
             url: String::new(),
             token: String::new(),
             workspaces: folder.join("workspaces"),
         };
-        let script = Command::new(SCRIPT).arg("start").arg(version).arg(folder).stdin(Stdio::null()).output().await;
-        let script = script.expect("the script can be run");
+        gateway.url = gateway.start_process().await;
+        fs::read_to_string(folder.join("token")).unwrap().trim().clone_into(&mut gateway.token);
+        gateway
+    }
+
+    /// Ends the process and starts another that continues it, at the same address.
+    pub async fn restart(&self) {
+        let stopped = Command::new(SCRIPT).arg("stop").arg(&self.folder).status().await;
+        assert!(stopped.is_ok_and(|status| status.success()), "the gateway does not stop");
+        assert_eq!(self.start_process().await, self.url, "another address");
+    }
+
+    async fn start_process(&self) -> String {
+        let version = &self.version;
+        let script = Command::new(SCRIPT).arg("start").arg(version).arg(&self.folder).stdin(Stdio::null()).output();
+        let script = script.await.expect("the script can be run");
         let said = String::from_utf8_lossy(&script.stderr);
         assert!(script.status.success(), "gateway {version} does not start:\n{said}");
         let answer = String::from_utf8(script.stdout).unwrap();
         let (url, pid) = answer.trim().split_once(' ').expect("the script says `URL PID`");
         println!("gateway {version} runs at {url}, process {pid}");
-        url.clone_into(&mut gateway.url);
-        fs::read_to_string(folder.join("token")).unwrap().trim().clone_into(&mut gateway.token);
-        gateway
+        url.to_owned()
+    }
+
+    /// The config's file as it is now.
+    pub fn config_file(&self) -> String {
+        fs::read_to_string(self.folder.join("openclaw.json")).unwrap_or_default()
+    }
+
+    /// How often it has restarted by itself.
+    pub fn restarts(&self) -> usize {
+        let log = fs::read(self.folder.join("gateway.log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).matches("restart mode: in-process restart").count()
     }
 
     /// Prints the end of its log.

@@ -42,7 +42,7 @@ impl Proof<'_> {
         let config = self.client.config().await;
         let entry = self.entry(&config).unwrap_or_else(|| panic!("{case}: config.get lacks it"));
         assert_eq!(entry["name"], agent.name, "{case}: {entry}");
-        assert_eq!(entry["workspace"], self.workspaces.join(agent.folder).to_str().unwrap(), "{case}: {entry}");
+        assert_eq!(entry["workspace"], self.workspaces.join(&agent.folder).to_str().unwrap(), "{case}: {entry}");
         self.heartbeat_stands(&entry["heartbeat"], &config["channels"]["defaults"]["heartbeat"]);
         self.files_stand().await;
         self.session_stands().await;
@@ -86,17 +86,17 @@ impl Proof<'_> {
             };
             assert!(!self.left_out(name), "{case}: the gateway keeps {name}, and the report says that it does not");
             assert!(!content.trim().is_empty(), "{case}: {name} is empty");
-            let on_disk = fs::read_to_string(self.workspaces.join(self.agent.folder).join(name)).unwrap_or_default();
+            let on_disk = fs::read_to_string(self.workspaces.join(&self.agent.folder).join(name)).unwrap_or_default();
             assert_eq!(content, on_disk, "{case}: {name} on the disk");
             if name == self.version.token_file {
-                assert!(content.contains(self.agent.token), "{case}: {name} lacks the agent's token:\n{content}");
+                assert!(content.contains(&self.agent.token), "{case}: {name} lacks the agent's token:\n{content}");
             }
         }
     }
 
     async fn session_stands(&self) {
         let (agent, case) = (self.agent, self.case);
-        let is_of_agent = agent.session.split(':').nth(1) == Some(agent.id);
+        let is_of_agent = agent.session.split(':').nth(1) == Some(&agent.id);
         if is_of_agent || self.version.lists_foreign_sessions {
             let session = self.session().await.unwrap_or_else(|| panic!("{case}: sessions.list lacks it"));
             assert_eq!(session["label"], agent.name, "{case}: {session}");
@@ -113,7 +113,7 @@ impl Proof<'_> {
         assert_eq!(self.entry(&self.client.config().await), None, "{case}: config.get");
         let words = self.file("AGENTS.md").await.expect_err("a gateway has no files of an agent that is gone");
         assert!(words.contains("unknown agent") || words.contains("not found"), "{case}: {words}");
-        assert!(!self.workspaces.join(agent.folder).exists(), "{case}: the workspace is still there");
+        assert!(!self.workspaces.join(&agent.folder).exists(), "{case}: the workspace is still there");
         let kept = left_out.contains(&format!("session {}", agent.session).as_str());
         assert_eq!(self.session().await.is_some(), kept, "{case}: sessions.list");
         let resolved = self.resolved().await;
@@ -126,9 +126,9 @@ impl Proof<'_> {
     }
 
     fn entry(&self, config: &Value) -> Option<Value> {
-        let (agents, id) = (&config["agents"], self.agent.id);
+        let (agents, id) = (&config["agents"], &self.agent.id);
         match self.version.roster {
-            Roster::List => agents["list"].as_array()?.iter().find(|entry| entry["id"] == id).cloned(),
+            Roster::List => agents["list"].as_array()?.iter().find(|entry| entry["id"] == *id).cloned(),
             Roster::Entries => agents["entries"].get(id).cloned(),
         }
     }

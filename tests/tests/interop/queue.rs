@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Deserializer, Value};
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::gateway::print_end;
 use crate::processes::binary;
 
-/// How long a command of the worker may take. A gateway that has to restart itself needs a minute.
-const PATIENCE: Duration = Duration::from_secs(400);
+/// How long a command of the worker may take. Some gateways take three writes a minute.
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// A queue whose worker runs only while there is something to do.
 pub struct Queue {
     data: PathBuf,
-    document: PathBuf,
+    documents: PathBuf,
     log: PathBuf,
 }
 
@@ -29,20 +29,45 @@ impl Queue {
     pub fn new(folder: &Path) -> Self {
         let data = folder.join("worker");
         fs::create_dir_all(&data).unwrap();
-        Self { data, document: folder.join("job.json"), log: folder.join("worker.log") }
+        Self { data, documents: folder.join("jobs.json"), log: folder.join("worker.log") }
     }
 
-    /// Enqueues a document, works until nothing is left to do, and returns the job's record.
-    pub async fn carry_out(&self, document: &Value) -> Value {
-        fs::write(&self.document, document.to_string()).unwrap();
-        let enqueued = self.worker(&["enqueue", self.document.to_str().unwrap()]).await;
-        let id = enqueued["id"].as_str().expect("enqueue prints the job's id");
+    /// Enqueues documents, works until nothing is left to do, and returns the jobs' records.
+    pub async fn carry_out(&self, documents: &[Value]) -> Vec<Value> {
+        let ids = self.enqueue(documents).await;
+        self.work().await;
+        self.records(&ids).await
+    }
+
+    /// Enqueues documents; the jobs' ids.
+    pub async fn enqueue(&self, documents: &[Value]) -> Vec<String> {
+        let lines: Vec<_> = documents.iter().map(Value::to_string).collect();
+        fs::write(&self.documents, lines.join("\n")).unwrap();
+        let enqueued = self.worker(&["enqueue", self.documents.to_str().unwrap()]).await;
+        enqueued.iter().map(|job| job["id"].as_str().expect("enqueue prints the job's id").to_owned()).collect()
+    }
+
+    /// Works until nothing is left to do.
+    pub async fn work(&self) {
         self.worker(&["run", "--until-idle"]).await;
-        self.worker(&["jobs", "show", id]).await
+    }
+
+    /// Makes a job that waits ready again.
+    pub async fn retry(&self, id: &str) {
+        self.worker(&["jobs", "retry", id]).await;
+    }
+
+    /// The records of jobs.
+    pub async fn records(&self, ids: &[String]) -> Vec<Value> {
+        let mut records = Vec::new();
+        for id in ids {
+            records.push(self.worker(&["jobs", "show", id]).await.remove(0));
+        }
+        records
     }
 
     /// Runs a command; what it prints.
-    async fn worker(&self, arguments: &[&str]) -> Value {
+    async fn worker(&self, arguments: &[&str]) -> Vec<Value> {
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
         let mut command = Command::new(binary("worker"));
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
@@ -54,7 +79,7 @@ impl Queue {
         // `run` says by its status that a job failed; the record says more about it.
         let is_run = arguments[0] == "run" && output.status.code() == Some(1);
         assert!(output.status.success() || is_run, "{arguments:?} ended with {}", output.status);
-        serde_json::from_slice(&output.stdout).unwrap_or_default()
+        Deserializer::from_slice(&output.stdout).into_iter().collect::<Result<_, _>>().unwrap_or_default()
     }
 
     /// Prints the end of the worker's log.

@@ -13,12 +13,18 @@ pub enum Roster {
 pub struct Version {
     /// As npm has it.
     pub name: &'static str,
+    /// Whether it lacks what provisioning needs.
+    pub is_too_old: bool,
     /// How its config keeps agents.
     pub roster: Roster,
     /// The file that must show an agent's token.
     pub token_file: &'static str,
     /// Whether it lists sessions whose key names an agent that is not in its config, as a main agent's key does.
     pub lists_foreign_sessions: bool,
+    /// Whether it gives a backend that has the token all rights, wherever it comes from and whoever it is.
+    pub lets_strangers_in: bool,
+    /// Whether it refuses a config write whose base has changed also if the two come at the same time.
+    pub compares_hashes: bool,
     /// What a report of provisioning must name as left out.
     pub left_out_of_provisioning: &'static [&'static str],
     /// What a report of a heartbeat sync must name as left out.
@@ -34,27 +40,34 @@ const NEVER_KEPT: [&str; 4] = ["file AUTONOMY.md", "file BOOT.md", "file SELF.md
 const fn with_list(name: &'static str) -> Version {
     Version {
         name,
+        is_too_old: false,
         roster: Roster::List,
         token_file: "TOOLS.md",
         lists_foreign_sessions: false,
+        lets_strangers_in: false,
+        compares_hashes: false,
         left_out_of_provisioning: &NEVER_KEPT,
         left_out_of_sync: &[],
         left_out_of_main_cleanup: &[],
     }
 }
 
-/// From the oldest version that has the agent methods to the newest.
-pub static ALL: [Version; 6] = [
-    with_list("2026.2.9"),
-    with_list("2026.2.26"),
+/// From the newest version that cannot be provisioned to the newest of all.
+pub static ALL: [Version; 7] = [
+    Version { is_too_old: true, ..with_list("2026.1.30") },
+    Version { lets_strangers_in: true, ..with_list("2026.2.9") },
+    Version { lets_strangers_in: true, ..with_list("2026.2.26") },
     with_list("2026.3.13"),
     Version { lists_foreign_sessions: true, ..with_list("2026.4.29") },
     Version { lists_foreign_sessions: true, ..with_list("2026.6.11") },
     Version {
         name: "2026.9.6",
+        is_too_old: false,
         roster: Roster::Entries,
         token_file: "AGENTS.md",
         lists_foreign_sessions: true,
+        lets_strangers_in: false,
+        compares_hashes: true,
         left_out_of_provisioning: &[
             "config channels.defaults.heartbeat",
             "config heartbeat.includeReasoning",
@@ -71,9 +84,26 @@ pub static ALL: [Version; 6] = [
     },
 ];
 
-/// Those that `MISSION_INTEROP` names, with commas between them; all if it does not say.
-pub fn chosen() -> Vec<&'static Version> {
+/// How much is tried of a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// All cases.
+    Full,
+    /// One agent comes and goes.
+    Smoke,
+}
+
+/// The versions that `MISSION_INTEROP` names, with commas between them; all if it does not say. `ci` is the oldest and
+/// the newest in full and the others' smoke test, without the one that is too old.
+pub fn chosen() -> Vec<(&'static Version, Extent)> {
     let chosen = std::env::var("MISSION_INTEROP").unwrap_or_default();
+    if chosen == "ci" {
+        let [_, oldest, between @ .., newest] = &ALL;
+        let smoke = between.iter().map(|version| (version, Extent::Smoke));
+        return [(oldest, Extent::Full), (newest, Extent::Full)].into_iter().chain(smoke).collect();
+    }
     let is_chosen = |version: &&Version| chosen.is_empty() || chosen.split(',').any(|name| name == version.name);
-    ALL.iter().filter(is_chosen).collect()
+    let all: Vec<_> = ALL.iter().filter(is_chosen).map(|version| (version, Extent::Full)).collect();
+    assert!(!all.is_empty(), "MISSION_INTEROP={chosen} names no known version");
+    all
 }

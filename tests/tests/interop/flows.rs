@@ -1,0 +1,87 @@
+//! Each kind of job by itself: carried out, proved, and carried out again, when nothing may be written.
+
+use serde_json::Value;
+
+use super::Installation;
+use super::documents::{self, Agent};
+use super::table::Row;
+
+/// What a case is to bring about.
+enum Goal<'a> {
+    /// These agents are as described.
+    Stand(&'a [&'a Agent]),
+    /// This agent is gone.
+    Gone(&'a Agent),
+}
+
+impl Installation {
+    /// All kinds of jobs.
+    pub(super) async fn flows(&self) {
+        let mut lead = documents::lead();
+        let mut worker = documents::worker();
+        let main = documents::main();
+        let make = &self.documents;
+
+        let provisioned = self.version.left_out_of_provisioning;
+        self.twice("provision a lead", make.provision(&lead), Goal::Stand(&[&lead]), provisioned).await;
+        self.twice("provision a worker", make.provision(&worker), Goal::Stand(&[&worker]), provisioned).await;
+        self.twice("provision the main agent", make.provision_main(&main), Goal::Stand(&[&main]), provisioned).await;
+
+        "Otto Renamed".clone_into(&mut worker.name);
+        let stand = Goal::Stand(&[&worker, &lead]);
+        self.twice("update", make.update(&worker), stand, provisioned).await;
+
+        (lead.every, worker.every) = ("25m", "2h");
+        let stand = Goal::Stand(&[&lead, &worker, &main]);
+        let synced = self.version.left_out_of_sync;
+        self.twice("heartbeat-sync", make.sync(&[&lead, &worker]), stand, synced).await;
+
+        self.twice("cleanup", make.cleanup(&lead), Goal::Gone(&lead), &[]).await;
+        self.twice("cleanup right after it", make.cleanup(&worker), Goal::Gone(&worker), &[]).await;
+        self.proof("cleanup right after another", &lead).is_gone(&[]).await;
+        let cleaned = self.version.left_out_of_main_cleanup;
+        self.twice("cleanup of the main agent", make.cleanup(&main), Goal::Gone(&main), cleaned).await;
+
+        let worker = documents::worker();
+        self.twice("provision again after cleanup", make.provision(&worker), Goal::Stand(&[&worker]), provisioned)
+            .await;
+    }
+
+    /// One agent comes and goes.
+    pub(super) async fn smoke(&self) {
+        let lead = documents::lead();
+        let provision = self.documents.provision(&lead);
+        let left_out = self.version.left_out_of_provisioning;
+        self.twice("provision a lead", provision, Goal::Stand(&[&lead]), left_out).await;
+        self.twice("cleanup", self.documents.cleanup(&lead), Goal::Gone(&lead), &[]).await;
+    }
+
+    /// Carries out a job, proves its goal, and shows that the same job again writes nothing.
+    async fn twice(&self, case: &'static str, document: Value, goal: Goal<'_>, left_out: &[&str]) {
+        let first = self.carry_out(case, "first", &document).await;
+        assert!(first.changed, "{case}: nothing was written");
+        assert_eq!(first.left_out, left_out, "{case}: left out");
+        self.prove(case, &goal, left_out).await;
+
+        let before = self.client.config_hash().await;
+        let again = self.carry_out(case, "again", &document).await;
+        assert!(!again.changed, "{case}, again: wrote {:?}", again.written);
+        assert_eq!((again.written.len(), again.config_writes), (0, 0), "{case}, again");
+        assert_eq!(again.left_out, left_out, "{case}, again: left out");
+        self.prove(case, &goal, left_out).await;
+        assert_eq!(self.client.config_hash().await, before, "{case}, again: the config was written");
+        self.note(case, format!("{}, again {}", first.seconds(), again.seconds()));
+    }
+
+    async fn carry_out(&self, case: &'static str, time: &'static str, document: &Value) -> Row {
+        let records = self.queue.carry_out(std::slice::from_ref(document)).await;
+        self.done(case, time, &records[0])
+    }
+
+    async fn prove(&self, case: &str, goal: &Goal<'_>, left_out: &[&str]) {
+        match goal {
+            Goal::Stand(agents) => self.stand(case, agents).await,
+            Goal::Gone(agent) => self.proof(case, agent).is_gone(left_out).await,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! A way to a gateway that makes those who come by it look like strangers: a proxy that names an address from afar.
+//!
+//! A gateway lets every device in that comes from its own machine. For one that is forwarded from elsewhere it wants the
+//! approval of a person, and this needs no second machine.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use super::gateway::Gateway;
+
+/// The proxy; ends when dropped.
+pub struct Stranger {
+    /// What to connect to.
+    pub url: String,
+    task: JoinHandle<()>,
+}
+
+impl Stranger {
+    /// A way to that gateway.
+    pub async fn at(gateway: &Gateway) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        let gateway = gateway.url.strip_prefix("ws://").expect("gateways are on loopback").to_owned();
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let gateway = gateway.clone();
+                // Either end may go away at any time.
+                tokio::spawn(async move { forward(client, &gateway).await.ok() });
+            }
+        });
+        Self { url, task }
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn forward(mut client: TcpStream, gateway: &str) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        request.push(client.read_u8().await?);
+    }
+    let end = request.len() - b"\r\n".len();
+    request.splice(end..end, *b"X-Forwarded-For: 203.0.113.7\r\n");
+    let mut gateway = TcpStream::connect(gateway).await?;
+    gateway.write_all(&request).await?;
+    copy_bidirectional(&mut client, &mut gateway).await?;
+    Ok(())
+}

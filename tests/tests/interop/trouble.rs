@@ -1,0 +1,150 @@
+//! Gateways that refuse, restart, or are edited meanwhile.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Installation;
+use super::documents::{self, Agent, Documents};
+use super::person::Person;
+use super::queue::Queue;
+use super::stranger::Stranger;
+
+/// Agents that are being made when the gateway is restarted.
+const IN_THE_MIDDLE: usize = 5;
+/// Agents that are made at once.
+const FLEET: usize = 20;
+/// How often a person edits the config meanwhile.
+const EDITS: u32 = 3;
+/// How long the first of some agents may take to appear in the config.
+const APPEARS_WITHIN: Duration = Duration::from_secs(240);
+/// The wait between looks at the config's file.
+const LOOK: Duration = Duration::from_millis(2);
+
+impl Installation {
+    /// A gateway without the agent methods: the job waits for a person and says for what.
+    pub(super) async fn is_refused(&self) {
+        let lead = documents::lead();
+        let record = self.blocked(&self.queue, &self.documents.provision(&lead)).await;
+        let failure = &record["failure"];
+        assert_eq!(failure["code"], "gateway_too_old", "{failure}");
+        let [message, action] =
+            [&failure["message"], &failure["action"]].map(|words| words.as_str().unwrap_or_default());
+        assert!(message.contains("older than 2026.2.9"), "{message}");
+        assert!(action.contains("upgrade") && action.contains("2026.2.9"), "{action}");
+        self.table.lock().unwrap().refused(self.version.name, &record);
+    }
+
+    /// A wrong token is said to be wrong; the same job with the right one is carried out.
+    pub(super) async fn wrong_token(&self) {
+        let case = "wrong token";
+        let wrong = Documents::by(&self.gateway, &self.gateway.url, "not-the-token");
+        let lead = documents::lead();
+        let record = self.blocked(&self.queue, &wrong.cleanup(&lead)).await;
+        let failure = &record["failure"];
+        assert_eq!(failure["code"], "unauthorized", "{failure}");
+        assert!(failure["action"].as_str().is_some_and(|action| action.contains("gateway.auth.token")), "{failure}");
+        self.all_done(case, &[self.documents.cleanup(&lead)]).await;
+        let [wrong] = &self.queue.records(&[record["id"].as_str().unwrap().to_owned()]).await[..] else { panic!() };
+        assert_eq!(wrong["state"], "superseded", "{wrong}");
+        self.note(case, "blocked, then done".into());
+    }
+
+    /// A worker from elsewhere waits until a person lets it in, and names the command for that.
+    pub(super) async fn stranger(&self) {
+        let case = "device not approved";
+        let stranger = Stranger::at(&self.gateway).await;
+        // Another worker, with a key that this gateway has never seen.
+        let queue = Queue::new(&self.folder.path().join("stranger"));
+        let document = Documents::by(&self.gateway, &stranger.url, &self.gateway.token).cleanup(&documents::lead());
+        if self.version.lets_strangers_in {
+            let records = queue.carry_out(&[document]).await;
+            self.done(case, "", &records[0]);
+            let reason = "lets in whoever has the token";
+            return self.table.lock().unwrap().not_applicable(self.version.name, case, reason);
+        }
+        let record = self.blocked(&queue, &document).await;
+        let failure = &record["failure"];
+        assert_eq!(failure["code"], "pairing_required", "{failure}");
+        let action = failure["action"].as_str().unwrap_or_default();
+        let request = action.split_once("openclaw devices approve ").and_then(|(_, rest)| rest.split('`').next());
+        let request = request.unwrap_or_else(|| panic!("no command in {action:?}"));
+        self.client.ask("device.pair.approve", json!({ "requestId": request })).await.unwrap();
+        let id = record["id"].as_str().unwrap().to_owned();
+        queue.retry(&id).await;
+        queue.work().await;
+        self.done(case, "", &queue.records(&[id]).await[0]);
+        self.note(case, "blocked, then done".into());
+    }
+
+    /// The gateway is ended and started again while agents are being made.
+    pub(super) async fn restarted_midway(&self) {
+        let case = "gateway restarted midway";
+        let agents = documents::fleet(0, IN_THE_MIDDLE);
+        let ids = self.queue.enqueue(&self.provisions(&agents)).await;
+        let restart = async {
+            let appears = async {
+                while !agents.iter().any(|agent| self.gateway.config_file().contains(&agent.folder)) {
+                    sleep(LOOK).await;
+                }
+            };
+            timeout(APPEARS_WITHIN, appears).await.expect("an agent appears in the config");
+            self.gateway.restart().await;
+        };
+        let ((), ()) = tokio::join!(self.queue.work(), restart);
+        let records = self.queue.records(&ids).await;
+        for record in &records {
+            self.done(case, "", record);
+        }
+        self.stand(case, &agents.iter().collect::<Vec<_>>()).await;
+        let runs: usize = records.iter().map(|record| record["history"].as_array().unwrap().len()).sum();
+        self.note(case, format!("{runs} runs of {IN_THE_MIDDLE} jobs"));
+    }
+
+    /// Many agents are made at once while a person edits the config.
+    pub(super) async fn beside_a_person(&self) {
+        let case = "20 agents at once, config edited";
+        let agents = documents::fleet(100, FLEET);
+        let mut person = Person::with_agent(&self.gateway, self.version.roster).await;
+        let ids = self.queue.enqueue(&self.provisions(&agents)).await;
+        let before = self.gateway.restarts();
+        let began = Instant::now();
+        let edits = async {
+            for number in 1..=EDITS {
+                person.edit(number).await;
+            }
+        };
+        let ((), ()) = tokio::join!(self.queue.work(), edits);
+        let took = began.elapsed();
+        let restarts = self.gateway.restarts() - before;
+        let mut writes = 0;
+        for record in self.queue.records(&ids).await {
+            writes += self.done(case, "", &record).config_writes;
+        }
+        self.stand(case, &agents.iter().collect::<Vec<_>>()).await;
+        assert!(person.is_kept(EDITS).await, "{case}: what the person wrote last is lost");
+        let (lost, refused) = (person.lost, person.refused);
+        assert!(lost == 0 || !self.version.compares_hashes, "{case}: {lost} edits of the person were lost");
+        self.note(
+            case,
+            format!(
+                "{:.1} s, {writes} writes, {restarts} restarts; person refused {refused}, lost {lost}",
+                took.as_secs_f32()
+            ),
+        );
+    }
+
+    fn provisions(&self, agents: &[Agent]) -> Vec<Value> {
+        agents.iter().map(|agent| self.documents.provision(agent)).collect()
+    }
+
+    /// Carries out a job that has to wait for a person; its record.
+    async fn blocked(&self, queue: &Queue, document: &Value) -> Value {
+        let record = queue.carry_out(std::slice::from_ref(document)).await.remove(0);
+        assert_eq!(record["state"], "blocked", "{record:#}");
+        let failure = &record["failure"];
+        println!("{}: blocked: {}; {}", self.version.name, failure["message"], failure["action"]);
+        record
+    }
+}
