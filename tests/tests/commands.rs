@@ -89,6 +89,13 @@ async fn what_cannot_be_reached_is_status_3_and_wrong_settings_are_status_2() {
     assert_eq!(wrong.status, Some(2));
     assert!(wrong.said.contains("`worker.concurency` is not a setting"), "{}", wrong.said);
     assert_eq!(worker(&folder, &["jobs", "show", "x"]).await.status, Some(2));
+
+    let config = write(&folder, "ca.toml", "[gateway]\nca_file = \"/nowhere/ca.pem\"\n");
+    for command in [vec!["apply", text(&file)], vec!["run", "--until-idle"]] {
+        let wrong = worker(&folder, &[vec!["--config", text(&config)], command].concat()).await;
+        assert_eq!(wrong.status, Some(2), "{}", wrong.said);
+        assert!(wrong.said.contains("gateway.ca_file") && wrong.said.contains("/nowhere/ca.pem"), "{}", wrong.said);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,6 +26,8 @@ pub const HTTP_ADDR: &str = "MISSION_HTTP_ADDR";
 pub const API_TOKEN: &str = "MISSION_API_TOKEN";
 /// Key that secrets are sealed with.
 pub const SECRET_KEY: &str = "MISSION_SECRET_KEY";
+/// Certificates of the authorities that may vouch for gateways.
+pub const GATEWAY_CA_FILE: &str = "MISSION_GATEWAY_CA_FILE";
 /// Home folder; the data directory is below it by default.
 pub const HOME: &str = "HOME";
 /// The user's name, for the record of who did what.

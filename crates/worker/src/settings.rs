@@ -136,6 +136,8 @@ pub struct Settings {
     pub patience: Duration,
     /// After how long an unused connection is closed.
     pub idle: Duration,
+    /// Certificates of authorities that may vouch for gateways, besides those of the system.
+    pub gateway_ca_file: Option<PathBuf>,
     /// Filter of the log, as `tracing` reads it.
     pub log_level: String,
     /// `auto`, `text` or `json`.
@@ -198,6 +200,7 @@ impl Settings {
             call_timeout: raw.millis("gateway.call_timeout_ms"),
             patience: raw.millis("gateway.patience_ms"),
             idle: raw.millis("gateway.idle_ms"),
+            gateway_ca_file: raw.path("gateway.ca_file"),
             log_level: raw.0["log.level"].clone(),
             log_format: raw.0["log.format"].clone(),
             values,

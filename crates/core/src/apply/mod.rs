@@ -103,7 +103,8 @@ impl Applier {
             Job::Provision(_) | Job::ProvisionMain(_) => {
                 let wanted =
                     Wanted::of(job, self.base_url.as_deref()).expect("both kinds of provisioning want an agent");
-                provision::run(self, &call, id, &wanted, &mut report).await
+                // On the heap: it is by far the largest.
+                Box::pin(provision::run(self, &call, id, &wanted, &mut report)).await
             }
             Job::Cleanup(job) => cleanup::run(&call, job, &mut report).await,
             Job::HeartbeatSync(job) => heartbeats::run(&call, job, &mut report).await,

@@ -1,12 +1,14 @@
 //! One gateway as this process knows it: where it is, the connection to it, and what it has shown it can do.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex as AsyncMutex;
+use tokio_tungstenite::Connector;
 use tracing::{debug, info};
 use url::Url;
 
@@ -15,6 +17,7 @@ use super::desk::Desk;
 use super::device::DeviceIdentity;
 use super::error::GatewayError;
 use super::protocol::{Method, SCOPES};
+use super::tls::Trust;
 use crate::documents::Document;
 use crate::model;
 
@@ -27,6 +30,8 @@ pub struct Endpoint {
     pub token: Option<SecretString>,
     /// Accept a certificate that cannot be verified.
     pub allow_insecure_tls: bool,
+    /// Accept exactly the certificate with this fingerprint.
+    pub tls_fingerprint: Option<model::Fingerprint>,
 }
 
 impl Endpoint {
@@ -34,7 +39,12 @@ impl Endpoint {
     #[must_use]
     pub fn of(gateway: &model::Gateway) -> Self {
         let token = gateway.token.clone().filter(|token| !token.expose_secret().is_empty());
-        Self { url: gateway.url.clone(), token, allow_insecure_tls: gateway.allow_insecure_tls }
+        Self {
+            url: gateway.url.clone(),
+            token,
+            allow_insecure_tls: gateway.allow_insecure_tls,
+            tls_fingerprint: gateway.tls_fingerprint,
+        }
     }
 
     /// Tells endpoints apart without keeping a token as a key.
@@ -43,6 +53,8 @@ impl Endpoint {
         Sha256::new()
             .chain_update(self.url.as_str())
             .chain_update([0, u8::from(self.allow_insecure_tls)])
+            .chain_update(self.tls_fingerprint.map(|pinned| pinned.to_string()).unwrap_or_default())
+            .chain_update([0])
             .chain_update(token)
             .finalize()
             .into()
@@ -91,6 +103,9 @@ pub struct Client {
     endpoint: Endpoint,
     identity: Arc<DeviceIdentity>,
     limits: Limits,
+    trust: Arc<Trust>,
+    /// How to speak TLS with it; made when it is first needed.
+    tls: OnceLock<Arc<ClientConfig>>,
     connection: AsyncMutex<Option<Shared>>,
     capabilities: Mutex<Capabilities>,
     /// Held while its capabilities are asked for.
@@ -107,11 +122,19 @@ impl Client {
             endpoint,
             identity,
             limits,
+            trust: Arc::default(),
+            tls: OnceLock::new(),
             connection: AsyncMutex::new(None),
             capabilities: Mutex::new(Capabilities::default()),
             asking: AsyncMutex::new(()),
             desk: Desk::new(),
         }
+    }
+
+    /// The same, with these authorities to vouch for the gateway.
+    #[must_use]
+    pub fn trusting(self, trust: Arc<Trust>) -> Self {
+        Self { trust, ..self }
     }
 
     pub(super) const fn limits(&self) -> &Limits {
@@ -146,13 +169,28 @@ impl Client {
         Ok((connection, true))
     }
 
+    fn connector(&self) -> Result<Connector, GatewayError> {
+        if self.endpoint.url.scheme() != "wss" {
+            return Ok(Connector::Plain);
+        }
+        let config = if let Some(config) = self.tls.get() {
+            config
+        } else {
+            let made = self.trust.config(&self.endpoint);
+            let made = made.map_err(|error| GatewayError::Tls { reason: error.to_string() })?;
+            self.tls.get_or_init(|| made)
+        };
+        Ok(Connector::Rustls(Arc::clone(config)))
+    }
+
     async fn open(&self) -> Result<Connection, GatewayError> {
-        let first = Connection::open(&self.endpoint, Some(&self.identity), self.limits).await;
+        let tls = self.connector()?;
+        let first = Connection::open(&self.endpoint, tls.clone(), Some(&self.identity), self.limits).await;
         let (connection, request) = match first {
             Err(GatewayError::Refused(error)) if error.code == "NOT_PAIRED" => {
                 let request = error.details.get("requestId").and_then(|id| id.as_str()).map(str::to_owned);
                 // Old gateways let a backend in without a device; newer ones connect it without any scope.
-                match Connection::open(&self.endpoint, None, self.limits).await {
+                match Connection::open(&self.endpoint, tls, None, self.limits).await {
                     Ok(connection) => (connection, request),
                     Err(_) => return Err(GatewayError::Refused(error)),
                 }
@@ -183,6 +221,7 @@ impl Client {
 pub struct Clients {
     identity: Arc<DeviceIdentity>,
     limits: Limits,
+    trust: Arc<Trust>,
     known: Mutex<HashMap<[u8; 32], Arc<Client>>>,
 }
 
@@ -190,7 +229,13 @@ impl Clients {
     /// No clients yet; they are made when a job needs one.
     #[must_use]
     pub fn new(identity: Arc<DeviceIdentity>, limits: Limits) -> Self {
-        Self { identity, limits, known: Mutex::new(HashMap::new()) }
+        Self { identity, limits, trust: Arc::default(), known: Mutex::new(HashMap::new()) }
+    }
+
+    /// The same, with other authorities to vouch for gateways than those of the system alone.
+    #[must_use]
+    pub fn trusting(self, trust: Trust) -> Self {
+        Self { trust: Arc::new(trust), ..self }
     }
 
     /// The client of a gateway. A changed url or token is another client; clients that nobody holds are dropped.
@@ -204,9 +249,10 @@ impl Clients {
             clients.retain(|_, client| Arc::strong_count(client) > 1);
             debug!(kept = clients.len(), "forgot unused gateways");
         }
-        let client = clients
-            .entry(key)
-            .or_insert_with(|| Arc::new(Client::new(endpoint.clone(), Arc::clone(&self.identity), self.limits)));
+        let client = clients.entry(key).or_insert_with(|| {
+            let (identity, trust) = (Arc::clone(&self.identity), Arc::clone(&self.trust));
+            Arc::new(Client::new(endpoint.clone(), identity, self.limits).trusting(trust))
+        });
         Arc::clone(client)
     }
 }

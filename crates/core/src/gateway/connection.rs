@@ -19,14 +19,15 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::{ProtocolError, UrlError};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 use tracing::{debug, trace};
+use url::Url;
 
 use super::client::{Endpoint, Limits};
 use super::device::DeviceIdentity;
 use super::error::{GatewayError, RpcError};
 use super::protocol::{CLIENT_ID, CLIENT_MODE, Frame, Hello, Method, PROTOCOLS, ROLE, Request, SCOPES};
-use super::tls;
+use super::tls::Untrusted;
 
 /// Largest frame taken from a gateway: its own limit of 25 MiB and some room.
 const MAX_FRAME: usize = 32 * 1024 * 1024;
@@ -61,20 +62,22 @@ impl Connection {
     /// Connects, answers the challenge and checks what the gateway grants.
     pub(super) async fn open(
         endpoint: &Endpoint,
+        tls: Connector,
         identity: Option<&DeviceIdentity>,
         limits: Limits,
     ) -> Result<Self, GatewayError> {
         let connecting = limits.deadline(Method::Connect);
         let late = || GatewayError::Unreachable { reason: format!("no connection within {} s", connecting.as_secs()) };
-        timeout(connecting, Self::try_open(endpoint, identity, limits)).await.map_err(|_| late())?
+        timeout(connecting, Self::try_open(endpoint, tls, identity, limits)).await.map_err(|_| late())?
     }
 
     async fn try_open(
         endpoint: &Endpoint,
+        tls: Connector,
         identity: Option<&DeviceIdentity>,
         limits: Limits,
     ) -> Result<Self, GatewayError> {
-        let mut socket = upgrade(endpoint).await?;
+        let mut socket = upgrade(&endpoint.url, tls).await?;
         let challenge = read_challenge(&mut socket).await?;
         let params = connect_params(endpoint.token.as_ref(), identity, challenge);
         let text = encode("0", Method::Connect, &params);
@@ -237,27 +240,28 @@ fn encode(id: &str, method: Method, params: &Value) -> String {
     serde_json::to_string(&request).expect("JSON values always serialise")
 }
 
-async fn upgrade(endpoint: &Endpoint) -> Result<Socket, GatewayError> {
+async fn upgrade(url: &Url, tls: Connector) -> Result<Socket, GatewayError> {
     let unreachable = |error: io::Error| GatewayError::Unreachable { reason: error.to_string() };
-    let url = &endpoint.url;
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or(80);
     let stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
-    let tls_error = |error: rustls::Error| GatewayError::Tls { reason: error.to_string() };
-    let connector = tls::connector(url.scheme() == "wss", endpoint.allow_insecure_tls).map_err(tls_error)?;
-    let request = url.as_str().into_client_request().map_err(|error| refused_upgrade(&error))?;
+    let request = url.as_str().into_client_request().map_err(|error| refused_upgrade(&error, port))?;
     let config = WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
-    let (socket, _) = client_async_tls_with_config(request, stream, Some(config), Some(connector))
+    let (socket, _) = client_async_tls_with_config(request, stream, Some(config), Some(tls))
         .await
-        .map_err(|error| refused_upgrade(&error))?;
+        .map_err(|error| refused_upgrade(&error, port))?;
     Ok(socket)
 }
 
-fn refused_upgrade(error: &WsError) -> GatewayError {
+fn refused_upgrade(error: &WsError, port: u16) -> GatewayError {
     match error {
-        WsError::Http(response) if response.status() == 503 => {
-            GatewayError::Starting { reason: "HTTP 503".into(), retry_after: None }
+        // A gateway that starts, or has too many who knock; or one behind a proxy that is not there.
+        WsError::Http(response) if matches!(response.status().as_u16(), 429 | 503) => {
+            GatewayError::Starting { reason: format!("HTTP {}", response.status().as_u16()), retry_after: None }
+        }
+        WsError::Http(response) if matches!(response.status().as_u16(), 502 | 504) => {
+            GatewayError::Unreachable { reason: format!("a proxy answers HTTP {}", response.status().as_u16()) }
         }
         WsError::Http(response) => {
             GatewayError::NotAGateway { reason: format!("the address answers HTTP {}", response.status().as_u16()) }
@@ -265,9 +269,12 @@ fn refused_upgrade(error: &WsError) -> GatewayError {
         WsError::Tls(error) => GatewayError::Tls { reason: error.to_string() },
         WsError::Url(UrlError::TlsFeatureNotEnabled) => GatewayError::Tls { reason: "not built in".into() },
         // rustls reports a bad certificate as an I/O error of kind InvalidData.
-        WsError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-            GatewayError::Tls { reason: error.to_string() }
-        }
+        WsError::Io(error) if error.kind() == io::ErrorKind::InvalidData => match Untrusted::of(error) {
+            Some(Untrusted { reason, fingerprint }) => {
+                GatewayError::Untrusted { reason: reason.clone(), fingerprint: *fingerprint, port }
+            }
+            None => GatewayError::Tls { reason: error.to_string() },
+        },
         // Cut in the middle: what a restarting gateway does.
         WsError::Protocol(ProtocolError::HandshakeIncomplete | ProtocolError::ResetWithoutClosingHandshake) => {
             GatewayError::Unreachable { reason: "closed during the upgrade".into() }

@@ -6,6 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::protocol::Method;
+use super::refusal::{pairing, refused};
+use crate::model::Fingerprint;
 use crate::outcome::{Failure, Outcome};
 
 /// Longest piece of a gateway's own words that is kept, in characters.
@@ -101,7 +103,7 @@ impl RpcError {
         self.details.get("issues").and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
-    fn detail(&self, key: &str) -> Option<&str> {
+    pub(super) fn detail(&self, key: &str) -> Option<&str> {
         self.details.get(key).and_then(Value::as_str)
     }
 
@@ -129,7 +131,17 @@ pub enum GatewayError {
         /// What it answered.
         reason: String,
     },
-    /// The certificate cannot be trusted, or TLS failed otherwise.
+    /// The gateway's certificate is not trusted.
+    #[error("the gateway's certificate with fingerprint {fingerprint} is not trusted: {reason}")]
+    Untrusted {
+        /// Why, in the TLS library's words.
+        reason: String,
+        /// The certificate that it presented.
+        fingerprint: Fingerprint,
+        /// The port of the gateway's url.
+        port: u16,
+    },
+    /// TLS failed for another reason than the certificate.
     #[error("TLS failed: {reason}")]
     Tls {
         /// The TLS library's words.
@@ -269,11 +281,12 @@ impl From<GatewayError> for Outcome {
                     .of_gateway()
                     .with_action("correct the gateway's url in the main backend"),
             ),
-            GatewayError::Tls { .. } => Self::Blocked(
-                Failure::new("tls", text)
-                    .of_gateway()
-                    .with_action("give the gateway a certificate that this machine trusts, or set allow_insecure_tls"),
-            ),
+            GatewayError::Untrusted { fingerprint, port, .. } => Self::Blocked(untrusted(text, fingerprint, port)),
+            GatewayError::Tls { .. } => {
+                Self::Blocked(Failure::new("tls", text).of_gateway().with_action(
+                    "give ws:// as the gateway's url in the main backend if it has no TLS; else see its log",
+                ))
+            }
             GatewayError::Starting { retry_after, .. } => {
                 Self::Busy { retry_after, failure: Failure::new("gateway_starting", text).of_gateway() }
             }
@@ -311,42 +324,6 @@ impl From<GatewayError> for Outcome {
             GatewayError::NotKept { .. } => Self::Transient(Failure::new("not_kept", text)),
         }
     }
-}
-
-/// An error answer to `connect`. It is the gateway's whatever it says: all jobs connect the same way.
-fn refused(error: &RpcError) -> Outcome {
-    let text = format!("the gateway refused the connection: {}", error.quote());
-    let detail = error.detail("code").unwrap_or_default();
-    if error.code == "NOT_PAIRED" && (error.says("pairing required") || error.detail("requestId").is_some()) {
-        return Outcome::Blocked(pairing(text, error.detail("requestId")));
-    }
-    if error.says("too many failed authentication") || detail == "AUTH_RATE_LIMITED" {
-        return Outcome::Busy {
-            retry_after: Some(error.retry_after_ms.map_or(Duration::from_secs(300), Duration::from_millis)),
-            failure: Failure::new("auth_rate_limited", text)
-                .of_gateway()
-                .with_action("check the gateway's token in the main backend; the gateway has locked this address"),
-        };
-    }
-    if error.code == "UNAVAILABLE" {
-        let retry_after = error.retry_after_ms.map(Duration::from_millis);
-        return Outcome::Busy { retry_after, failure: Failure::new("gateway_starting", text).of_gateway() };
-    }
-    let (code, action) = if error.says("unauthorized") || error.says("device identity required") {
-        ("unauthorized", "set the gateway's token (`gateway.auth.token` of its config) in the main backend")
-    } else if error.says("protocol mismatch") {
-        ("protocol_mismatch", "this worker speaks protocols 3 and 4; upgrade the gateway or the worker")
-    } else if error.says("device") {
-        ("device_refused", "check the clocks of the gateway and of this machine; they may differ by 2 minutes at most")
-    } else if error.says("origin") {
-        (
-            "origin_refused",
-            "allow this worker in `gateway.controlUi.allowedOrigins`, or connect to the gateway directly",
-        )
-    } else {
-        ("refused", "see the gateway's log; this worker connects as `gateway-client`")
-    };
-    Outcome::Blocked(Failure::new(code, text).of_gateway().with_action(action))
 }
 
 /// An error answer to any other method, after the flows have dealt with those that they expect.
@@ -391,13 +368,14 @@ fn answered(method: Method, error: &RpcError) -> Outcome {
     Outcome::Permanent(Failure::new("refused", text))
 }
 
-fn pairing(text: String, request: Option<&str>) -> Failure {
-    let known = request.filter(|id| id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'));
-    let command = match known {
-        Some(id) => format!("run `openclaw devices approve {id}` on the gateway"),
-        None => "run `openclaw devices list` on the gateway and approve this worker's device".to_owned(),
-    };
-    Failure::new("pairing_required", text).of_gateway().with_action(command)
+/// Trusting a certificate is a decision; it is made with what the gateway's own machine shows.
+fn untrusted(text: String, fingerprint: Fingerprint, port: u16) -> Failure {
+    let action = format!(
+        "run `openssl s_client -connect 127.0.0.1:{port} </dev/null | openssl x509 -noout -fingerprint -sha256` on the \
+         gateway's machine; if it prints the same fingerprint, set the gateway's tls_fingerprint to {fingerprint} in \
+         the main backend, or name the certificate of its authority in gateway.ca_file of the worker"
+    );
+    Failure::new("untrusted_certificate", text).of_gateway().with_action(action)
 }
 
 fn too_old(text: String) -> Failure {

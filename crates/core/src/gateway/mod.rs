@@ -10,6 +10,7 @@ mod desk;
 mod device;
 pub mod error;
 mod protocol;
+mod refusal;
 pub mod roster;
 mod tls;
 
@@ -19,3 +20,4 @@ pub(crate) use desk::{Coming, Wish};
 pub use device::{DeviceError, DeviceIdentity};
 pub use error::{GatewayError, RpcError};
 pub use protocol::Method;
+pub use tls::{Trust, TrustError};

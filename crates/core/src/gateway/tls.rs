@@ -1,45 +1,154 @@
-//! TLS for `wss://`: the system's certificates, verified, unless a job says that its gateway's cannot be.
+//! TLS for `wss://`: whose certificates are trusted. Those that an authority vouches for, unless the job pins its
+//! gateway's or says that it cannot be verified.
 
-use std::sync::Arc;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio_tungstenite::Connector;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+};
 
-/// The connector for a url: plain for `ws`, TLS for `wss`.
-pub(super) fn connector(secure: bool, allow_insecure: bool) -> Result<Connector, rustls::Error> {
-    if !secure {
-        return Ok(Connector::Plain);
-    }
-    let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    let config = if allow_insecure {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider))).with_no_client_auth()
-    } else {
-        let mut roots = RootCertStore::empty();
-        // Some certificates of a system may be unreadable; the rest serve.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        builder.with_root_certificates(roots).with_no_client_auth()
-    };
-    Ok(Connector::Rustls(Arc::new(config)))
+use super::client::Endpoint;
+use crate::model::Fingerprint;
+
+/// Why authorities cannot be trusted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// The file cannot be read, or is not PEM.
+    #[error("file of certificates {path}: {reason}; correct the path, or give the worker's user access to it")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        reason: pem::Error,
+    },
+    /// Nothing in it can be trusted.
+    #[error("file of certificates {path} holds none that can be trusted; give certificates of authorities in PEM form")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
-/// Accepts any certificate, but still checks that the peer holds its key.
-#[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
+/// The authorities that may vouch for gateways. Those of the system are read when they are first needed.
+#[derive(Debug, Default)]
+pub struct Trust {
+    named: Option<RootCertStore>,
+    all: OnceLock<Arc<RootCertStore>>,
+}
 
-impl ServerCertVerifier for Unverified {
+impl Trust {
+    /// The system's authorities, and those of a file (PEM).
+    pub fn with_file(path: &Path) -> Result<Self, TrustError> {
+        let unreadable = |reason| TrustError::Unreadable { path: path.to_owned(), reason };
+        let certificates = CertificateDer::pem_file_iter(path).map_err(unreadable)?;
+        let mut named = RootCertStore::empty();
+        for certificate in certificates {
+            named.add(certificate.map_err(unreadable)?).map_err(|_| TrustError::Empty { path: path.to_owned() })?;
+        }
+        if named.is_empty() {
+            Err(TrustError::Empty { path: path.to_owned() })
+        } else {
+            Ok(Self { named: Some(named), all: OnceLock::new() })
+        }
+    }
+
+    fn authorities(&self) -> Arc<RootCertStore> {
+        Arc::clone(self.all.get_or_init(|| {
+            let mut all = self.named.clone().unwrap_or_else(RootCertStore::empty);
+            // Some certificates of a system may be unreadable; the rest serve.
+            all.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            Arc::new(all)
+        }))
+    }
+
+    /// How to speak TLS with an endpoint.
+    pub(super) fn config(&self, endpoint: &Endpoint) -> Result<Arc<ClientConfig>, Error> {
+        let provider = Arc::new(ring::default_provider());
+        let rule = match endpoint.tls_fingerprint {
+            Some(pinned) => Rule::Pinned(pinned),
+            None if endpoint.allow_insecure_tls => Rule::Anything,
+            None => {
+                let verifier = WebPkiServerVerifier::builder_with_provider(self.authorities(), Arc::clone(&provider));
+                // The only reason for none is that there are no authorities.
+                Rule::Vouched(verifier.build().ok())
+            }
+        };
+        let builder =
+            ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+        let verifier = Arc::new(Verifier { rule, provider });
+        Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
+    }
+}
+
+/// A certificate that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub(super) struct Untrusted {
+    pub(super) reason: String,
+    pub(super) fingerprint: Fingerprint,
+}
+
+impl Untrusted {
+    /// What the verifier said, if that is why the handshake failed.
+    pub(super) fn of(error: &io::Error) -> Option<&Self> {
+        match error.get_ref()?.downcast_ref()? {
+            Error::InvalidCertificate(CertificateError::Other(OtherError(refusal))) => refusal.downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// Which certificates are accepted.
+#[derive(Debug)]
+enum Rule {
+    /// Those that an authority vouches for; none where no authority is trusted.
+    Vouched(Option<Arc<WebPkiServerVerifier>>),
+    /// This one, whatever it says.
+    Pinned(Fingerprint),
+    /// Any.
+    Anything,
+}
+
+/// Accepts certificates by a rule. That the peer holds the certificate's key is checked in any case.
+#[derive(Debug)]
+struct Verifier {
+    rule: Rule,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let fingerprint = Fingerprint::of(end_entity);
+        let refusal = match &self.rule {
+            Rule::Anything => return Ok(ServerCertVerified::assertion()),
+            Rule::Pinned(pinned) if *pinned == fingerprint => return Ok(ServerCertVerified::assertion()),
+            Rule::Pinned(_) => "it is not the one that tls_fingerprint names".to_owned(),
+            Rule::Vouched(None) => "this machine trusts no authority".to_owned(),
+            Rule::Vouched(Some(verifier)) => {
+                match verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+                    Ok(accepted) => return Ok(accepted),
+                    Err(Error::InvalidCertificate(error)) => error.to_string(),
+                    Err(error) => error.to_string(),
+                }
+            }
+        };
+        let refusal = Untrusted { reason: refusal, fingerprint };
+        Err(Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refusal)))))
     }
 
     fn verify_tls12_signature(
@@ -47,8 +156,8 @@ impl ServerCertVerifier for Unverified {
         message: &[u8],
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, signature, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -56,11 +165,11 @@ impl ServerCertVerifier for Unverified {
         message: &[u8],
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, signature, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

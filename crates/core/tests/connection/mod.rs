@@ -1,4 +1,4 @@
-//! The connection to a gateway: TLS, limits that the gateway states, silence, and the end of idle ones.
+//! The connection to a gateway: limits that the gateway states, silence, and the end of idle ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,66 +8,28 @@ use mission_core::gateway::{Call, Client, DeviceIdentity, Endpoint, GatewayError
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::scripted::Scripted;
 
 /// A run's calls to a gateway at that port of loopback. It is not patient.
-fn call(scheme: &str, port: u16, allow_insecure_tls: bool, idle: Duration) -> Call {
+fn call(port: u16, idle: Duration) -> Call {
     let limits = Limits { call: Duration::from_secs(10), patience: Duration::ZERO, idle };
-    let url = format!("{scheme}://localhost:{port}").parse().unwrap();
-    let endpoint = Endpoint { url, token: None, allow_insecure_tls };
+    let url = format!("ws://localhost:{port}").parse().unwrap();
+    let endpoint = Endpoint { url, token: None, allow_insecure_tls: false, tls_fingerprint: None };
     Call::new(Arc::new(Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits)))
 }
 
-async fn listen() -> (TcpListener, u16) {
+pub(crate) async fn listen() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     (listener, port)
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+pub(crate) async fn accept(listener: &TcpListener) -> TcpStream {
     listener.accept().await.unwrap().0
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-/// A certificate that nobody has signed but its holder.
-fn self_signed() -> TlsAcceptor {
-    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = PrivateKeyDer::Pkcs8(signed.signing_key.serialize_der().into());
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![signed.cert.der().clone()], key)
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
-}
-
-#[tokio::test]
-async fn a_certificate_that_cannot_be_verified_is_refused_unless_the_job_allows_it() {
-    let (listener, port) = listen().await;
-    let tls = self_signed();
-    tokio::spawn(async move {
-        // The first client hangs up during the handshake.
-        assert!(tls.accept(accept(&listener).await).await.is_err());
-        let mut gateway = Scripted::open(tls.accept(accept(&listener).await).await.unwrap(), json!({})).await;
-        let request = gateway.request().await.unwrap();
-        gateway.answer(&request, &json!({ "config": {} })).await;
-    });
-    let error = call("wss", port, false, MINUTE).open().await.unwrap_err();
-    assert!(matches!(error, GatewayError::Tls { .. }), "{error:?}");
-    let outcome = Outcome::from(error);
-    assert_eq!(outcome.name(), "blocked");
-    assert!(outcome.failure().unwrap().action.as_ref().unwrap().contains("allow_insecure_tls"));
-
-    let answer = call("wss", port, true, MINUTE).read(Method::ConfigGet, json!({})).await.unwrap();
-    assert_eq!(answer, json!({ "config": {} }));
-}
 
 #[tokio::test]
 async fn a_frame_larger_than_the_gateway_takes_is_not_sent() {
@@ -79,7 +41,7 @@ async fn a_frame_larger_than_the_gateway_takes_is_not_sent() {
         gateway.answer(&request, &json!({})).await;
         request["method"].clone()
     });
-    let call = call("ws", port, false, MINUTE);
+    let call = call(port, MINUTE);
     let error = call.write(Method::FilesSet, json!({ "content": "x".repeat(1000) })).await.unwrap_err();
     assert!(matches!(error, GatewayError::TooLarge { limit: 1000, .. }), "{error:?}");
     assert_eq!(Outcome::from(error).name(), "permanent");
@@ -98,7 +60,7 @@ async fn a_gateway_without_ticks_is_given_up() {
         while gateway.request().await.is_some() {}
     });
     // An unused connection would be closed sooner than a silent one.
-    let call = call("ws", port, false, Duration::from_millis(100));
+    let call = call(port, Duration::from_millis(100));
     let error = call.write(Method::ConfigPatch, json!({})).await.unwrap_err();
     assert!(matches!(&error, GatewayError::Closed { reason, sent: true, .. } if reason == "silent"), "{error:?}");
     assert_eq!(Outcome::from(error).name(), "ambiguous");
@@ -118,7 +80,7 @@ async fn an_unused_connection_is_closed_and_made_again_when_needed() {
             closed.take().map(|closed| closed.send(()));
         }
     });
-    let call = call("ws", port, false, Duration::from_millis(50));
+    let call = call(port, Duration::from_millis(50));
     call.read(Method::ConfigGet, json!({})).await.unwrap();
     was_closed.await.unwrap();
     call.read(Method::ConfigGet, json!({})).await.unwrap();
@@ -134,12 +96,34 @@ async fn an_address_that_is_no_gateway_is_said_so() {
         let _ = stream.read(&mut request).await;
         stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await.unwrap();
     });
-    let error = call("ws", port, false, MINUTE).open().await.unwrap_err();
+    let error = call(port, MINUTE).open().await.unwrap_err();
     assert_eq!(error.to_string(), "the address answers HTTP 404; check the gateway's url");
     let (closed, port) = listen().await;
     drop(closed);
-    let error = call("ws", port, false, MINUTE).open().await.unwrap_err();
+    let error = call(port, MINUTE).open().await.unwrap_err();
     assert!(matches!(error, GatewayError::Unreachable { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_proxy_before_a_gateway_that_is_away_is_no_wrong_address() {
+    for (status, outcome, code) in [
+        ("429 Too Many Requests", "busy", "gateway_starting"),
+        ("502 Bad Gateway", "transient", "unreachable"),
+        ("503 Service Unavailable", "busy", "gateway_starting"),
+        ("504 Gateway Timeout", "transient", "unreachable"),
+    ] {
+        let (listener, port) = listen().await;
+        tokio::spawn(async move {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            let mut stream = accept(&listener).await;
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await;
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        });
+        let ended = Outcome::from(call(port, MINUTE).open().await.unwrap_err());
+        assert_eq!((ended.name(), ended.failure().unwrap().code.as_str()), (outcome, code), "{status}");
+    }
 }
 
 #[tokio::test]
@@ -151,7 +135,7 @@ async fn a_session_without_rights_or_methods_is_refused_in_words() {
     for (hello, code) in cases {
         let (listener, port) = listen().await;
         tokio::spawn(async move { Scripted::open(accept(&listener).await, hello).await.request().await });
-        let outcome = Outcome::from(call("ws", port, false, MINUTE).open().await.unwrap_err());
+        let outcome = Outcome::from(call(port, MINUTE).open().await.unwrap_err());
         assert_eq!((outcome.name(), outcome.failure().unwrap().code.as_str()), ("blocked", code));
     }
 }
@@ -167,7 +151,7 @@ async fn the_token_is_in_the_connect_frame_and_not_in_the_url() {
         (line, Scripted::connect_request(stream).await)
     });
     let url = format!("ws://localhost:{port}/ws").parse().unwrap();
-    let endpoint = Endpoint { url, token: Some("s3cret".into()), allow_insecure_tls: false };
+    let endpoint = Endpoint { url, token: Some("s3cret".into()), allow_insecure_tls: false, tls_fingerprint: None };
     let client = Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), Limits::default());
     // The gateway hangs up after the first frame.
     assert!(Call::new(Arc::new(client)).open().await.is_err());

@@ -4,15 +4,12 @@ use std::time::Duration;
 
 use mission_core::Scope::{Gateway, Job};
 use mission_core::gateway::{GatewayError, Method, RpcError};
+use mission_core::model::Fingerprint;
 use mission_core::{Outcome, Scope};
 use serde_json::{Value, json};
 
 fn answer(error: Value) -> Box<RpcError> {
     Box::new(serde_json::from_value(error).unwrap())
-}
-
-fn refused(error: Value) -> Outcome {
-    GatewayError::Refused(answer(error)).into()
 }
 
 fn answered(method: Method, error: Value) -> Outcome {
@@ -25,27 +22,6 @@ fn name_and_code(outcome: &Outcome) -> (&str, &str) {
 
 fn name_and_scope(outcome: &Outcome) -> (&str, Scope) {
     (outcome.name(), outcome.failure().unwrap().scope)
-}
-
-#[test]
-fn a_refused_connection() {
-    let cases = [
-        ("INVALID_REQUEST", "protocol mismatch", "blocked", "protocol_mismatch"),
-        ("INVALID_REQUEST", "unauthorized: gateway token mismatch (…)", "blocked", "unauthorized"),
-        ("NOT_PAIRED", "device identity required", "blocked", "unauthorized"),
-        ("NOT_PAIRED", "pairing required", "blocked", "pairing_required"),
-        ("INVALID_REQUEST", "device signature expired", "blocked", "device_refused"),
-        ("INVALID_REQUEST", "origin not allowed", "blocked", "origin_refused"),
-        ("INVALID_REQUEST", "too many failed authentication attempts (retry later)", "busy", "auth_rate_limited"),
-        ("UNAVAILABLE", "gateway starting; retry shortly", "busy", "gateway_starting"),
-    ];
-    for (code, message, outcome, expected) in cases {
-        let ended = refused(json!({ "code": code, "message": message }));
-        assert_eq!(name_and_code(&ended), (outcome, expected), "{message}");
-        assert_eq!(name_and_scope(&ended).1, Gateway, "{message}: all jobs connect the same way");
-        let says_what_to_do = ended.failure().unwrap().action.is_some();
-        assert!(says_what_to_do || outcome == "busy", "{message}: a person has to know what to do");
-    }
 }
 
 #[test]
@@ -78,6 +54,7 @@ fn an_error_answer() {
         (Method::FilesSet, "INVALID_REQUEST", "missing scope: operator.admin", "blocked", Gateway),
         (Method::FilesGet, "INVALID_REQUEST", "unknown method: agents.files.get", "blocked", Gateway),
         (Method::FilesGet, "INVALID_REQUEST", "unknown agent id", "transient", Job),
+        (Method::ChatSend, "INVALID_REQUEST", "Agent \"nosuch\" no longer exists in configuration", "transient", Job),
         (Method::AgentsDelete, "INVALID_REQUEST", "\"main\" cannot be deleted", "permanent", Job),
         (Method::AgentsCreate, "UNAVAILABLE", "Error: ENOTDIR: not a directory, mkdir '/x'", "transient", Job),
         (Method::SessionsList, "UNAVAILABLE", "sessions.list unavailable during gateway restart", "busy", Gateway),
@@ -149,6 +126,12 @@ fn everything_else_that_can_go_wrong() {
         (GatewayError::Unreachable { reason: reason() }, "transient", "unreachable", Gateway),
         (GatewayError::NotAGateway { reason: reason() }, "blocked", "not_a_gateway", Gateway),
         (GatewayError::Tls { reason: reason() }, "blocked", "tls", Gateway),
+        (
+            GatewayError::Untrusted { reason: reason(), fingerprint: Fingerprint::of(b""), port: 443 },
+            "blocked",
+            "untrusted_certificate",
+            Gateway,
+        ),
         (GatewayError::Starting { reason: reason(), retry_after: None }, "busy", "gateway_starting", Gateway),
         (GatewayError::MissingScope { request: None }, "blocked", "pairing_required", Gateway),
         (GatewayError::TooOld { method: "agents.files.get" }, "blocked", "gateway_too_old", Gateway),
@@ -172,16 +155,6 @@ fn a_failure_shows_its_scope() {
     });
     assert_eq!(shown(GatewayError::Unreachable { reason: "gone".into() }), unreachable);
     assert_eq!(shown(GatewayError::NotKept { what: "x".into(), rounds: 1 })["scope"], "job");
-}
-
-#[test]
-fn a_pairing_request_is_named_in_the_command_unless_it_is_no_id() {
-    let action = |id: &str| {
-        let error = json!({ "code": "NOT_PAIRED", "message": "pairing required", "details": { "requestId": id } });
-        refused(error).failure().unwrap().action.clone().unwrap()
-    };
-    assert_eq!(action("ab-12"), "run `openclaw devices approve ab-12` on the gateway");
-    assert!(!action("x; rm -rf /").contains("rm -rf"));
 }
 
 #[test]

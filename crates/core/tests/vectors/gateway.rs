@@ -68,7 +68,7 @@ pub(super) fn answer(case: &Case) -> Verdict {
         let frames = case.input("frames").as_array().expect("a list").clone();
         let gateway = tokio::spawn(serve(listener, frames));
         let limits = Limits { call: Duration::from_secs(20), patience: Duration::ZERO, idle: Duration::from_secs(60) };
-        let endpoint = Endpoint { url, token: None, allow_insecure_tls: false };
+        let endpoint = Endpoint { url, token: None, allow_insecure_tls: false, tls_fingerprint: None };
         let client = Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits);
         let answer = Call::new(Arc::new(client)).read(Method::ConfigGet, json!({})).await;
         gateway.await.expect("the scripted gateway does not fail");

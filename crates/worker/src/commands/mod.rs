@@ -23,7 +23,7 @@ use anyhow::Context;
 use mission_core::Job;
 use mission_core::apply::Applier;
 use mission_core::documents::Document;
-use mission_core::gateway::{Clients, DeviceIdentity, Limits};
+use mission_core::gateway::{Clients, DeviceIdentity, Limits, Trust};
 use mission_core::mirror::Mirror;
 use mission_core::render::{Renderer, TemplatesConfig};
 use mission_jobs::QueueError;
@@ -79,8 +79,10 @@ pub fn file_names() -> BTreeSet<String> {
 pub fn applier(settings: &Settings) -> Result<Applier, Exit> {
     let identity = DeviceIdentity::load_or_create(&settings.data_dir.join("device.key")).or_usage()?;
     let limits = Limits { call: settings.call_timeout, patience: settings.patience, idle: settings.idle };
+    let trust = settings.gateway_ca_file.as_deref().map(Trust::with_file).transpose();
+    let trust = trust.context("gateway.ca_file").or_usage()?.unwrap_or_default();
     Ok(Applier {
-        clients: Clients::new(Arc::new(identity), limits),
+        clients: Clients::new(Arc::new(identity), limits).trusting(trust),
         renderer: renderer(settings),
         mirror: Mirror::new(&settings.local_workspace_root).or_usage()?,
         base_url: settings.base_url.clone(),

@@ -63,6 +63,7 @@ pub const TABLE: &[Setting] = &[
     setting("gateway.call_timeout_ms", None, "120000", Form::Number(500, 600_000)),
     setting("gateway.patience_ms", None, "30000", Form::Number(0, 300_000)),
     setting("gateway.idle_ms", None, "60000", Form::Number(1_000, 3_600_000)),
+    setting("gateway.ca_file", Some(environment::GATEWAY_CA_FILE), "", Form::Text),
     setting("log.level", None, "info", Form::Text),
     setting("log.format", None, "auto", Form::Word(&["auto", "text", "json"])),
 ];
