@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from datetime import datetime, timezone
 from typing import Any
@@ -23,6 +24,7 @@ from mission_worker import (
     Provision,
     ProvisionMain,
     User,
+    Wake,
     parse_job,
     to_document,
 )
@@ -72,6 +74,29 @@ def test_a_job_is_built_of_parts() -> None:
     assert document["options"] == {"action": "update"}
     assert "board_type" not in document["board"], "defaults are left out"
     assert parse_job(to_document(job)).kind == "provision"
+
+
+def test_an_update_can_leave_the_token_out_and_wake_the_agent() -> None:
+    options = Options(action=Action.UPDATE, wake=Wake(verb="moved"))
+    job = dataclasses.replace(provision(), auth_token=None, options=options)
+    document = to_document(job)
+    assert "auth_token" not in document
+    assert document["options"] == {"action": "update", "wake": {"verb": "moved"}}
+    read = parse_job(document)
+    assert isinstance(read, Provision)
+    assert (read.auth_token, read.options) == (None, options)
+    assert to_document(dataclasses.replace(job, options=Options(wake=Wake())))["options"] == {"wake": {}}
+    with pytest.raises(InvalidJob, match=r"^auth_token: missing"):
+        parse_job(to_document(dataclasses.replace(job, options=Options())))
+
+
+def test_a_certificate_is_pinned_or_any_is_accepted() -> None:
+    pinned = dataclasses.replace(gateway(), url="wss://host", tls_fingerprint="sha256:" + "0" * 64)
+    job = Cleanup(gateway=pinned, agent=agent())
+    assert parse_job(to_document(job)) == job
+    either = dataclasses.replace(pinned, allow_insecure_tls=True)
+    with pytest.raises(InvalidJob, match=r"^gateway\.tls_fingerprint: .*allow_insecure_tls"):
+        parse_job(to_document(dataclasses.replace(job, gateway=either)))
 
 
 def test_secrets_are_not_in_the_repr() -> None:

@@ -31,6 +31,7 @@ from .job import (
     Provision,
     ProvisionMain,
     User,
+    Wake,
 )
 from .record import ENDED, Enqueued, Failure, JobRecord, Run, State
 
@@ -65,6 +66,7 @@ __all__ = [
     "Run",
     "State",
     "User",
+    "Wake",
     "parse_job",
     "to_document",
 ]

@@ -15,6 +15,10 @@ _UUID = re.compile(
     r"[0-9a-f]{32}|(?P<open>\{|urn:uuid:)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?P<close>\})?",
     re.IGNORECASE | re.ASCII,
 )
+_FINGERPRINT = re.compile(r"sha256:([0-9a-fA-F]{64}|[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){31})")
+_MAX_VERB = 64
+# What Unicode calls white space. Python's `str.strip` takes four separators of ASCII along.
+WHITE_SPACE = "\t\n\v\f\r \u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _KINDS = ", ".join(Kind)
 
 
@@ -67,6 +71,8 @@ def _check_lists(document: dict[str, Any]) -> None:
         if isinstance(agent, list):
             raise _Fault(f"agents[{index}]", "wrong type (sequence)", "use an object")
     options = document.get("options")
+    if isinstance(options, dict) and isinstance(options.get("wake"), list):
+        raise _Fault("options.wake", "wrong type (sequence)", "use an object")
     if isinstance(options, dict) and isinstance(options.get("action"), dict):
         raise _Fault("options.action", "wrong type (map)", "use `provision` or `update`")
 
@@ -106,6 +112,25 @@ def _action(value: Any, path: str) -> None:
         raise _Fault(path, f"wrong type ({_type_of(value)})", "use `provision` or `update`")
     if value not in list(Action):
         raise _Fault(path, "unknown variant", "use `provision` or `update`")
+
+
+def _fingerprint(value: Any, path: str) -> None:
+    _string(value, path)
+    if _FINGERPRINT.fullmatch(value) is None:
+        raise _Fault(path, "not a fingerprint", "use `sha256:` and 64 hex digits, with or without colons between bytes")
+
+
+def _verb(value: Any, path: str) -> None:
+    _string(value, path)
+    if is_blank(value):
+        problem = "blank"
+    elif len(value) > _MAX_VERB:
+        problem = "too long"
+    elif any(c < " " or "\x7f" <= c <= "\x9f" for c in value):
+        problem = "not printable"
+    else:
+        return
+    raise _Fault(path, problem, f"use 1 to {_MAX_VERB} printable characters")
 
 
 def _nullable(rule: _Rule) -> _Rule:
@@ -152,6 +177,7 @@ _GATEWAY = _object(
         "token": _nullable(_string),
         "workspace_root": _nullable(_string),
         "allow_insecure_tls": _nullable(_boolean),
+        "tls_fingerprint": _nullable(_fingerprint),
     },
 )
 _AGENT = _object(
@@ -180,12 +206,14 @@ _USER = _object(
     {},
     {name: _nullable(_string) for name in ("name", "preferred_name", "pronouns", "timezone", "notes", "context")},
 )
+_WAKE = _object({}, {"deliver": _nullable(_boolean), "verb": _nullable(_verb)})
 _OPTIONS = _object(
     {},
     {
         "action": _nullable(_action),
         "force_bootstrap": _nullable(_boolean),
         "reset_session": _nullable(_boolean),
+        "wake": _nullable(_WAKE),
     },
 )
 _DOCUMENT = _object(
@@ -200,6 +228,11 @@ _DOCUMENT = _object(
         "options": _nullable(_OPTIONS),
     },
 )
+
+
+def is_blank(text: str | None) -> bool:
+    """Whether a text says nothing."""
+    return not (text or "").strip(WHITE_SPACE)
 
 
 def _type_of(value: Any) -> str:

@@ -30,6 +30,11 @@ def fault(url: str) -> str | None:
     return _host_fault(host)
 
 
+def is_secure(url: str) -> bool:
+    """Whether a worker speaks TLS with a gateway at that url."""
+    return _REMOVED.sub("", url.strip(_CONTROLS_AND_SPACE))[:4].lower() == "wss:"
+
+
 def masked(url: str) -> str:
     """The url without the secrets that people put into it."""
     cleaned = _REMOVED.sub("", url.strip(_CONTROLS_AND_SPACE))

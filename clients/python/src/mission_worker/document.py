@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from . import _shape, _urls
+from ._shape import WHITE_SPACE, is_blank
 from .errors import InvalidJob, Problem
 from .job import (
     Action,
@@ -28,16 +29,15 @@ from .job import (
     Provision,
     ProvisionMain,
     User,
+    Wake,
 )
 
 MAX_DOCUMENT_BYTES = 1024 * 1024
 """Largest accepted job document in bytes."""
 
 _MAX_DEPTH = 127
-# What Unicode calls white space. Python's `str.strip` takes four separators of ASCII along.
-_WHITE_SPACE = "\t\n\v\f\r \u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
-_Made = TypeVar("_Made", Gateway, Agent, Board, User, Options)
+_Made = TypeVar("_Made", Gateway, Agent, Board, User, Options, Wake)
 
 
 def parse_job(document: Mapping[str, Any] | str | bytes) -> Job:
@@ -57,16 +57,15 @@ def parse_job(document: Mapping[str, Any] | str | bytes) -> Job:
         return Cleanup(gateway=gateway, agent=agent)
     user = None if value.get("user") is None else _make(User, value["user"])
     options = _make(Options, value.get("options") or {})
+    auth_token = value.get("auth_token")
     if kind is Kind.PROVISION:
         board = _make(Board, value["board"])
-        return Provision(
-            gateway=gateway, agent=agent, board=board, user=user, auth_token=value["auth_token"], options=options
-        )
+        return Provision(gateway=gateway, agent=agent, board=board, user=user, auth_token=auth_token, options=options)
     return ProvisionMain(
         gateway=gateway,
         agent=agent,
         user=user,
-        auth_token=value["auth_token"],
+        auth_token=auth_token,
         session_key=value.get("session_key"),
         options=options,
     )
@@ -122,7 +121,7 @@ def _needs(value: dict[str, Any]) -> list[Problem]:
         problems.append(Problem(wanted, "missing", f"add it; a {kind} job needs it"))
     if value.get(unwanted) is not None:
         problems.append(Problem(unwanted, f"not part of a {kind} job", f"use `{wanted}`"))
-    url = (gateway.get("url") or "").strip(_WHITE_SPACE)
+    url = (gateway.get("url") or "").strip(WHITE_SPACE)
     if not url and not sync and not problems:
         return []
     if (fault := _urls.fault(url) if url else "missing") is not None:
@@ -130,16 +129,27 @@ def _needs(value: dict[str, Any]) -> list[Problem]:
     if is_blank(gateway.get("workspace_root")):
         remedy = "set the folder on the gateway's machine under which workspaces are made"
         problems.append(Problem("gateway.workspace_root", "missing", remedy))
-    if kind in (Kind.PROVISION, Kind.PROVISION_MAIN) and value.get("auth_token") is None:
-        problems.append(Problem("auth_token", "missing", "add the agent's token for the main backend's API"))
+    if gateway.get("tls_fingerprint") is not None:
+        problems += _pin_problems(gateway, url)
+    update = (value.get("options") or {}).get("action") == Action.UPDATE
+    if kind in (Kind.PROVISION, Kind.PROVISION_MAIN) and not update and value.get("auth_token") is None:
+        remedy = "add the agent's token for the main backend's API; only an update can keep the one it has"
+        problems.append(Problem("auth_token", "missing", remedy))
     if kind == Kind.PROVISION and value.get("board") is None:
         problems.append(Problem("board", "missing", "add the board, or use kind `provision-main`"))
     return problems
 
 
-def is_blank(text: str | None) -> bool:
-    """Whether a text says nothing."""
-    return not (text or "").strip(_WHITE_SPACE)
+def _pin_problems(gateway: dict[str, Any], url: str) -> list[Problem]:
+    """Return what speaks against pinning a certificate."""
+    path = "gateway.tls_fingerprint"
+    if gateway.get("allow_insecure_tls"):
+        problem = "`gateway.allow_insecure_tls` accepts any certificate"
+        return [Problem(path, problem, "remove one of the two")]
+    if _urls.fault(url) is None and not _urls.is_secure(url):
+        problem = "`gateway.url` is not wss, so there is no certificate"
+        return [Problem(path, problem, "use wss://, or remove it")]
+    return []
 
 
 def _encoded(text: str) -> bytes:
@@ -237,4 +247,6 @@ def _make(made: type[_Made], value: dict[str, Any]) -> _Made:
             members[name] = UUID(members[name])
     if "action" in members:
         members["action"] = Action(members["action"])
+    if "wake" in members:
+        members["wake"] = _make(Wake, members["wake"])
     return made(**members)

@@ -56,6 +56,8 @@ class Gateway:
     """Folder on the gateway's machine under which workspaces are made. Needed with a url."""
     allow_insecure_tls: bool = False
     """Accept a certificate that cannot be verified."""
+    tls_fingerprint: str | None = None
+    """Accept exactly this certificate: `sha256:` and the 64 hex digits of its SHA-256, with or without colons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +123,16 @@ class User:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wake:
+    """That the agent is to be woken when it is as wanted, and how."""
+
+    deliver: bool = True
+    """Whether what the agent answers goes out to the channel that its session last used."""
+    verb: str | None = None
+    """What was done with the agent, in a word or two of 64 printable characters at most; none follows the action."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """What kind of provisioning is wanted."""
 
@@ -130,6 +142,8 @@ class Options:
     """Write BOOTSTRAP.md even in an update that would leave it out."""
     reset_session: bool = False
     """Start the agent's session afresh at the end."""
+    wake: Wake | None = None
+    """Send the agent a message that it can start, last of all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,8 +159,8 @@ class Provision:
     """The board that it works on."""
     user: User | None = None
     """The person it works for."""
-    auth_token: str = field(repr=False)
-    """The agent's own token for the main backend's API. Secret."""
+    auth_token: str | None = field(default=None, repr=False)
+    """The agent's own token for the main backend's API. Secret. Only an update can do without: the agent keeps its."""
     options: Options = field(default_factory=Options)
     """What kind of run is wanted."""
 
@@ -162,8 +176,8 @@ class ProvisionMain:
     """The agent."""
     user: User | None = None
     """The person it works for."""
-    auth_token: str = field(repr=False)
-    """The agent's own token for the main backend's API. Secret."""
+    auth_token: str | None = field(default=None, repr=False)
+    """The agent's own token for the main backend's API. Secret. Only an update can do without: the agent keeps its."""
     session_key: str | None = None
     """Session key to use instead of the one derived from the gateway's id."""
     options: Options = field(default_factory=Options)
