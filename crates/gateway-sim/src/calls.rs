@@ -41,6 +41,8 @@ pub struct Call {
     pub ok: bool,
     /// The message of the error, or which fault kept the call from being executed.
     pub error: Option<String>,
+    /// Bytes of the frame that answered it, or would have.
+    pub answer_bytes: usize,
 }
 
 impl Call {
@@ -101,11 +103,24 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(setup: Setup, port: u16) -> Self {
+        let world = World::new(&setup, port);
+        Self::with(world, setup.token.or(setup.options.token), setup.faults, setup.canned)
+    }
+
+    /// With the same state, and nothing of what happened.
+    pub(crate) fn twin(&self) -> Self {
+        let inner = self.lock();
+        let mut world = inner.world.clone();
+        world.config_writes = 0;
+        Self::with(world, inner.token.clone(), Vec::new(), inner.canned.clone())
+    }
+
+    fn with(world: World, token: Option<String>, faults: Vec<Fault>, canned: Vec<Canned>) -> Self {
         let inner = Inner {
-            world: World::new(&setup, port),
-            token: setup.token.or(setup.options.token),
-            faults: setup.faults,
-            canned: setup.canned,
+            world,
+            token,
+            faults,
+            canned,
             calls: Vec::new(),
             connections: 0,
             boot_id: random_id(),
@@ -125,18 +140,32 @@ impl Shared {
     /// Takes a call from its frame to the frames of its answer.
     pub(crate) fn call(self: &Arc<Self>, client: &Client, id: &Value, name: &str, params: &Value) -> Step {
         let mut inner = self.lock();
-        let writes = inner.world.config_writes;
         let action = strike(&mut inner.faults, name);
+        if let Some(Action::Late(ms)) = action {
+            self.call_in(Duration::from_millis(ms), client.clone(), name.to_owned(), params.clone());
+            return Step { frames: Vec::new(), delay: Duration::ZERO, then: Then::Drop };
+        }
+        let writes = inner.world.config_writes;
         let outcome = inner.outcome(client, name, params, action.as_ref());
         let wrote = inner.world.config_writes > writes;
         if wrote || matches!(action, Some(Action::Edit(_))) {
             self.config_was_written(&mut inner, if wrote { Some(name) } else { None }, params);
         }
-        let number = inner.log(client, name, params, &outcome);
-        let step = inner.step(number, &response(id, &outcome), action.as_ref());
+        let reply = response(id, &outcome).to_string();
+        let number = inner.log(client, name, params, &outcome, reply.len());
+        let step = inner.step(number, reply, action.as_ref());
         drop(inner);
         self.seen.send_modify(|calls| *calls += 1);
         step
+    }
+
+    /// Executes a call later, when nobody waits for its answer any more.
+    fn call_in(self: &Arc<Self>, delay: Duration, client: Client, name: String, params: Value) {
+        let gateway = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            gateway.call(&client, &Value::Null, &name, &params);
+        });
     }
 
     /// Restarts in place: every connection is told and closed, new ones are refused for a while.
@@ -239,7 +268,7 @@ impl Inner {
         Err(Refusal::rate_limited("config.patch", limit, u64::try_from(left.as_millis()).unwrap_or(60_000)))
     }
 
-    fn log(&mut self, client: &Client, name: &str, params: &Value, outcome: &Outcome) -> u64 {
+    fn log(&mut self, client: &Client, name: &str, params: &Value, outcome: &Outcome, answer_bytes: usize) -> u64 {
         self.calls.push(Call {
             connection: client.number,
             device: client.bucket.clone(),
@@ -248,11 +277,12 @@ impl Inner {
             params: without_secrets(params),
             ok: outcome.is_ok(),
             error: outcome.as_ref().err().map(|refusal| refusal.message.clone()),
+            answer_bytes,
         });
         self.calls.len() as u64
     }
 
-    fn step(&self, number: u64, reply: &Value, action: Option<&Action>) -> Step {
+    fn step(&self, number: u64, reply: String, action: Option<&Action>) -> Step {
         let options = &self.world.options;
         let shuffle_ms = jitter(number, options.shuffle_ms + 1);
         let mut step = Step {
@@ -274,14 +304,14 @@ impl Inner {
             }
             Some(Action::Garbage) => step.frames.push("}{ this is not JSON".to_owned()),
             Some(Action::Restart { outage_ms, reply: told }) => {
-                step.frames.extend(told.then(|| reply.to_string()));
+                step.frames.extend(told.then_some(reply));
                 step.then = Then::Restart(Duration::from_millis(*outage_ms));
             }
             Some(Action::Delay(ms)) => {
-                step.frames.push(reply.to_string());
+                step.frames.push(reply);
                 step.delay += Duration::from_millis(*ms);
             }
-            _ => step.frames.push(reply.to_string()),
+            _ => step.frames.push(reply),
         }
         step
     }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{
-    net::TcpStream,
+    io::{AsyncRead, AsyncWrite},
     sync::{broadcast, mpsc},
     time::{Instant, sleep, timeout_at},
 };
@@ -32,17 +32,20 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Frames beyond any gateway's limit are not even read.
 const READ_LIMIT: usize = 64 * 1024 * 1024;
 
-type Socket = WebSocketStream<TcpStream>;
+/// Bytes in both directions, from wherever they come.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+type Socket = WebSocketStream<Box<dyn Stream>>;
 
 /// The connection is over and needs nothing more.
 struct Over;
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
+pub(crate) async fn serve(shared: Arc<Shared>, stream: Box<dyn Stream>) {
     // Subscribed first: a restart during the upgrade must not be missed.
     let mut signals = shared.signals.subscribe();
-    // Replies are small and each is waited for.
-    let _ = stream.set_nodelay(true);
     let config = WebSocketConfig::default().max_message_size(Some(READ_LIMIT)).max_frame_size(Some(READ_LIMIT));
     let Ok(mut socket) = accept_async_with_config(stream, Some(config)).await else { return };
     let number = {

@@ -39,6 +39,8 @@ pub enum Action {
     DropBefore,
     /// The call is executed, then the connection is cut without a reply.
     DropAfter,
+    /// The connection is cut, and the call is executed this many ms later: it was on its way.
+    Late(u64),
     /// The call is executed at once; the reply comes this many ms late.
     Delay(u64),
     /// The call is not executed and never answered; the connection stays.

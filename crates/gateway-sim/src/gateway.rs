@@ -3,11 +3,16 @@
 use std::{io, sync::Arc, time::Duration};
 
 use serde_json::Value;
-use tokio::{net::TcpListener, task::AbortHandle, time::timeout};
+use tokio::{
+    net::TcpListener,
+    task::AbortHandle,
+    time::{Instant, timeout},
+};
 
 use crate::{
     calls::{Call, Shared},
     config::merge,
+    connection::{self, Stream},
     fault::Fault,
     handshake, server,
     setup::Setup,
@@ -20,12 +25,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Gateway {
     shared: Arc<Shared>,
     port: u16,
-    server: AbortHandle,
+    /// None for one that does not listen.
+    server: Option<AbortHandle>,
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        self.server.abort();
+        if let Some(server) = &self.server {
+            server.abort();
+        }
     }
 }
 
@@ -36,7 +44,31 @@ impl Gateway {
         let port = listener.local_addr()?.port();
         let shared = Arc::new(Shared::new(setup, port));
         let server = tokio::spawn(server::serve(Arc::clone(&shared), listener)).abort_handle();
-        Ok(Self { shared, port, server })
+        Ok(Self { shared, port, server: Some(server) })
+    }
+
+    /// One that does not listen: its connections are brought to [`Gateway::serve`].
+    #[must_use]
+    pub fn detached(setup: Setup) -> Self {
+        let port = setup.port;
+        Self { shared: Arc::new(Shared::new(setup, port)), port, server: None }
+    }
+
+    /// A detached gateway that is now as this one is: agents, configuration, files, sessions. Nobody has called it yet.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        Self { shared: Arc::new(self.shared.twin()), port: self.port, server: None }
+    }
+
+    /// Serves one connection to its end, or refuses it while the gateway restarts.
+    pub fn serve(&self, stream: impl Stream + 'static) -> impl Future<Output = ()> + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        let stream: Box<dyn Stream> = Box::new(stream);
+        async move {
+            if shared.lock().down_until <= Instant::now() {
+                connection::serve(shared, stream).await;
+            }
+        }
     }
 
     /// Where to connect: `ws://127.0.0.1:PORT`.

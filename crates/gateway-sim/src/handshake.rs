@@ -15,6 +15,7 @@ use crate::{
 };
 
 /// A client that has been let in.
+#[derive(Clone)]
 pub(crate) struct Client {
     /// Number of its connection.
     pub(crate) number: u64,

@@ -45,6 +45,7 @@ mod validate;
 mod world;
 
 pub use calls::Call;
+pub use connection::Stream;
 pub use fault::{Action, Fault};
 pub use gateway::Gateway;
 pub use profile::Profile;

@@ -16,6 +16,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
         if shared.lock().down_until > Instant::now() {
             continue;
         }
-        connections.spawn(connection::serve(Arc::clone(&shared), stream));
+        // Replies are small and each is waited for.
+        let _ = stream.set_nodelay(true);
+        connections.spawn(connection::serve(Arc::clone(&shared), Box::new(stream)));
     }
 }

@@ -15,6 +15,7 @@ use url::Url;
 use super::connection::{Connection, Shared};
 use super::desk::Desk;
 use super::device::DeviceIdentity;
+use super::dial::Dial;
 use super::error::GatewayError;
 use super::protocol::{Method, SCOPES};
 use super::tls::Trust;
@@ -106,6 +107,7 @@ pub struct Client {
     trust: Arc<Trust>,
     /// How to speak TLS with it; made when it is first needed.
     tls: OnceLock<Arc<ClientConfig>>,
+    dial: Dial,
     connection: AsyncMutex<Option<Shared>>,
     capabilities: Mutex<Capabilities>,
     /// Held while its capabilities are asked for.
@@ -124,6 +126,7 @@ impl Client {
             limits,
             trust: Arc::default(),
             tls: OnceLock::new(),
+            dial: Dial::default(),
             connection: AsyncMutex::new(None),
             capabilities: Mutex::new(Capabilities::default()),
             asking: AsyncMutex::new(()),
@@ -135,6 +138,12 @@ impl Client {
     #[must_use]
     pub fn trusting(self, trust: Arc<Trust>) -> Self {
         Self { trust, ..self }
+    }
+
+    /// The same client, reaching its gateway in another way than TCP.
+    #[must_use]
+    pub fn dialling(self, dial: Dial) -> Self {
+        Self { dial, ..self }
     }
 
     pub(super) const fn limits(&self) -> &Limits {
@@ -185,12 +194,12 @@ impl Client {
 
     async fn open(&self) -> Result<Connection, GatewayError> {
         let tls = self.connector()?;
-        let first = Connection::open(&self.endpoint, tls.clone(), Some(&self.identity), self.limits).await;
+        let first = Connection::open(&self.endpoint, tls.clone(), Some(&self.identity), self.limits, &self.dial).await;
         let (connection, request) = match first {
             Err(GatewayError::Refused(error)) if error.code == "NOT_PAIRED" => {
                 let request = error.details.get("requestId").and_then(|id| id.as_str()).map(str::to_owned);
                 // Old gateways let a backend in without a device; newer ones connect it without any scope.
-                match Connection::open(&self.endpoint, tls, None, self.limits).await {
+                match Connection::open(&self.endpoint, tls, None, self.limits, &self.dial).await {
                     Ok(connection) => (connection, request),
                     Err(_) => return Err(GatewayError::Refused(error)),
                 }
@@ -222,6 +231,7 @@ pub struct Clients {
     identity: Arc<DeviceIdentity>,
     limits: Limits,
     trust: Arc<Trust>,
+    dial: Dial,
     known: Mutex<HashMap<[u8; 32], Arc<Client>>>,
 }
 
@@ -229,13 +239,19 @@ impl Clients {
     /// No clients yet; they are made when a job needs one.
     #[must_use]
     pub fn new(identity: Arc<DeviceIdentity>, limits: Limits) -> Self {
-        Self { identity, limits, trust: Arc::default(), known: Mutex::new(HashMap::new()) }
+        Self { identity, limits, trust: Arc::default(), dial: Dial::default(), known: Mutex::new(HashMap::new()) }
     }
 
     /// The same, with other authorities to vouch for gateways than those of the system alone.
     #[must_use]
     pub fn trusting(self, trust: Trust) -> Self {
         Self { trust: Arc::new(trust), ..self }
+    }
+
+    /// The same clients, reaching their gateways in another way than TCP.
+    #[must_use]
+    pub fn dialling(self, dial: Dial) -> Self {
+        Self { dial, ..self }
     }
 
     /// The client of a gateway. A changed url or token is another client; clients that nobody holds are dropped.
@@ -251,7 +267,8 @@ impl Clients {
         }
         let client = clients.entry(key).or_insert_with(|| {
             let (identity, trust) = (Arc::clone(&self.identity), Arc::clone(&self.trust));
-            Arc::new(Client::new(endpoint.clone(), identity, self.limits).trusting(trust))
+            let client = Client::new(endpoint.clone(), identity, self.limits);
+            Arc::new(client.trusting(trust).dialling(self.dial.clone()))
         });
         Arc::clone(client)
     }

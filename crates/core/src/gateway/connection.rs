@@ -12,7 +12,6 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -25,6 +24,7 @@ use url::Url;
 
 use super::client::{Endpoint, Limits};
 use super::device::DeviceIdentity;
+use super::dial::{Dial, Stream};
 use super::error::{GatewayError, RpcError};
 use super::protocol::{CLIENT_ID, CLIENT_MODE, Frame, Hello, Method, PROTOCOLS, ROLE, Request, SCOPES};
 use super::tls::Untrusted;
@@ -36,7 +36,7 @@ const MAX_IN_FLIGHT: usize = 32;
 /// The challenge comes within a millisecond of the upgrade on every version; one that sends none is asked without.
 const CHALLENGE_WAIT: Duration = Duration::from_millis(2500);
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Socket = WebSocketStream<MaybeTlsStream<Box<dyn Stream>>>;
 type Reply = Result<Value, GatewayError>;
 
 /// An open session with a gateway.
@@ -65,10 +65,11 @@ impl Connection {
         tls: Connector,
         identity: Option<&DeviceIdentity>,
         limits: Limits,
+        dial: &Dial,
     ) -> Result<Self, GatewayError> {
         let connecting = limits.deadline(Method::Connect);
         let late = || GatewayError::Unreachable { reason: format!("no connection within {} s", connecting.as_secs()) };
-        timeout(connecting, Self::try_open(endpoint, tls, identity, limits)).await.map_err(|_| late())?
+        timeout(connecting, Self::try_open(endpoint, tls, identity, limits, dial)).await.map_err(|_| late())?
     }
 
     async fn try_open(
@@ -76,8 +77,9 @@ impl Connection {
         tls: Connector,
         identity: Option<&DeviceIdentity>,
         limits: Limits,
+        dial: &Dial,
     ) -> Result<Self, GatewayError> {
-        let mut socket = upgrade(&endpoint.url, tls).await?;
+        let mut socket = upgrade(&endpoint.url, tls, dial).await?;
         let challenge = read_challenge(&mut socket).await?;
         let params = connect_params(endpoint.token.as_ref(), identity, challenge);
         let text = encode("0", Method::Connect, &params);
@@ -240,12 +242,11 @@ fn encode(id: &str, method: Method, params: &Value) -> String {
     serde_json::to_string(&request).expect("JSON values always serialise")
 }
 
-async fn upgrade(url: &Url, tls: Connector) -> Result<Socket, GatewayError> {
+async fn upgrade(url: &Url, tls: Connector, dial: &Dial) -> Result<Socket, GatewayError> {
     let unreachable = |error: io::Error| GatewayError::Unreachable { reason: error.to_string() };
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or(80);
-    let stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
-    stream.set_nodelay(true).map_err(unreachable)?;
+    let stream = dial.open(host, port).await.map_err(unreachable)?;
     let request = url.as_str().into_client_request().map_err(|error| refused_upgrade(&error, port))?;
     let config = WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
     let (socket, _) = client_async_tls_with_config(request, stream, Some(config), Some(tls))

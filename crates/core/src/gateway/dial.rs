@@ -1,0 +1,56 @@
+//! How bytes get to a gateway: over TCP, unless the clients were given another way.
+
+use std::fmt::{self, Debug, Formatter};
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// Bytes in both directions.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+type Opened = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>>;
+
+/// Opens streams to a host, by name or address, and a port. TLS comes above it.
+#[derive(Clone)]
+pub struct Dial(Arc<dyn Fn(String, u16) -> Opened + Send + Sync>);
+
+impl Dial {
+    /// Another way than TCP: a network that exists only in this process, for one.
+    pub fn by<F, S>(open: impl Fn(String, u16) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = io::Result<S>> + Send + 'static,
+        S: Stream + 'static,
+    {
+        Self(Arc::new(move |host, port| {
+            let opening = open(host, port);
+            Box::pin(async move { Ok(Box::new(opening.await?) as Box<dyn Stream>) })
+        }))
+    }
+
+    pub(super) async fn open(&self, host: &str, port: u16) -> io::Result<Box<dyn Stream>> {
+        (self.0)(host.to_owned(), port).await
+    }
+}
+
+impl Default for Dial {
+    fn default() -> Self {
+        Self::by(|host, port| async move {
+            let stream = TcpStream::connect((host, port)).await?;
+            // Requests are small and each is waited for.
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        })
+    }
+}
+
+impl Debug for Dial {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("Dial")
+    }
+}

@@ -1,0 +1,174 @@
+//! One flow with one trouble at one call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mission_core::apply::Applier;
+use mission_core::{Job, Outcome};
+use mission_gateway_sim::{Gateway, Profile, Setup};
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+
+use super::flows::{Flow, HOST};
+use super::trouble::Trouble;
+use crate::in_memory::{Network, play};
+use crate::scenarios::differences::differences;
+use crate::simulated::state;
+
+/// A case takes no longer, by its own clock.
+const PATIENCE: Duration = Duration::from_secs(1800);
+/// After this, nothing more happens on a gateway by itself.
+const AFTERMATH: Duration = Duration::from_secs(60);
+/// Most runs of one job.
+const MAX_RUNS: usize = 8;
+
+/// A flow on a gateway, before it begins, and how it ends when nothing happens.
+pub struct Stage {
+    pub profile: Profile,
+    pub flow: Flow,
+    /// Calls of the undisturbed run, connecting aside.
+    pub calls: usize,
+    pub latency_ms: u64,
+    gateway: Gateway,
+    expected: Value,
+}
+
+impl Stage {
+    /// Carries out what comes before the flow, and the flow itself on a twin.
+    pub fn new(profile: Profile, flow: Flow, latency_ms: u64) -> Self {
+        play(async {
+            let mut setup = Setup::new(profile);
+            setup.options.latency_ms = latency_ms;
+            let gateway = Arc::new(Gateway::detached(setup));
+            for document in (flow.before)() {
+                done(&worker(&gateway, Trouble::CutAfter), document).await;
+            }
+            sleep(AFTERMATH).await;
+            let twin = Arc::new(gateway.twin());
+            done(&worker(&twin, Trouble::CutAfter), (flow.job)()).await;
+            let (expected, calls) = (state(&twin), twin.calls().len());
+            assert!(!differences(&expected, &state(&gateway)).is_empty(), "{} does something", flow.name);
+            Self { profile, flow, calls, latency_ms, gateway: gateway.twin(), expected }
+        })
+    }
+}
+
+async fn done(worker: &Applier, document: Value) {
+    let run = worker.apply(&Job::from_value(document).unwrap()).await;
+    assert_eq!(run.outcome.name(), "done", "{:?}", run.outcome);
+}
+
+fn worker(gateway: &Arc<Gateway>, trouble: Trouble) -> Applier {
+    Network::of([(HOST.to_owned(), Arc::clone(gateway))]).worker(trouble.limits())
+}
+
+/// One case.
+pub struct Case {
+    pub stage: Arc<Stage>,
+    pub trouble: Trouble,
+    /// The call that it strikes, counted from 1; 0 is the connecting.
+    pub at: usize,
+}
+
+/// How a case ended.
+pub struct End {
+    /// What came of each run; a run that was killed is `killed`.
+    pub runs: Vec<&'static str>,
+    /// What is wrong; empty if all is well.
+    pub faults: Vec<String>,
+}
+
+impl Case {
+    /// Plays it to its end.
+    pub fn play(&self) -> End {
+        play(async {
+            let mut end = End { runs: Vec::new(), faults: Vec::new() };
+            if timeout(PATIENCE, self.run(&mut end)).await.is_err() {
+                end.faults.push("it does not end".into());
+            }
+            end
+        })
+    }
+
+    async fn run(&self, end: &mut End) {
+        let gateway = Arc::new(self.stage.gateway.twin());
+        if let Some(fault) = self.trouble.fault(self.at) {
+            gateway.inject(fault);
+        }
+        let job = Job::from_value((self.stage.flow.job)()).unwrap();
+        let mut process = worker(&gateway, self.trouble);
+        let mut killed = !self.trouble.kills();
+        loop {
+            let run = if killed {
+                Some(process.apply(&job).await)
+            } else {
+                killed = true;
+                tokio::select! {
+                    biased;
+                    () = called(&gateway, self.at) => None,
+                    run = process.apply(&job) => Some(run),
+                }
+            };
+            let Some(run) = run else {
+                end.runs.push("killed");
+                process = worker(&gateway, self.trouble);
+                continue;
+            };
+            end.runs.push(run.outcome.name());
+            if matches!(run.outcome, Outcome::Done(_)) {
+                break;
+            }
+            if matches!(run.outcome, Outcome::Blocked(_) | Outcome::Permanent(_)) || end.runs.len() == MAX_RUNS {
+                return end.faults.push(format!("{:?}", run.outcome));
+            }
+            sleep(wait(&run.outcome, end.runs.len())).await;
+        }
+        self.check("when it was done", &gateway, end);
+        sleep(AFTERMATH).await;
+        self.check("a minute later", &gateway, end);
+        if !self.stage.flow.resets {
+            self.repeat(&gateway, &job, end).await;
+        }
+    }
+
+    /// Once more by a process that knows nothing: nothing is written.
+    async fn repeat(&self, gateway: &Arc<Gateway>, job: &Job, end: &mut End) {
+        let before = gateway.mutating_calls().len();
+        let run = worker(gateway, self.trouble).apply(job).await;
+        if !matches!(run.outcome, Outcome::Done(_)) {
+            end.faults.push(format!("once more: {:?}", run.outcome));
+        }
+        let written = gateway.mutating_calls();
+        end.faults.extend(written[before..].iter().map(|call| format!("once more: {}", call.method)));
+    }
+
+    fn check(&self, when: &str, gateway: &Gateway, end: &mut End) {
+        let (mut expected, mut found) = (self.stage.expected.clone(), state(gateway));
+        if self.trouble.kills() || self.trouble == Trouble::CutThenExecuted || end.runs.len() > 1 {
+            // How often it was started afresh nobody can know then; at least once, if it was to be.
+            forget_resets(&mut expected);
+            forget_resets(&mut found);
+        }
+        let told = differences(&expected, &found);
+        end.faults.extend(told.into_iter().map(|difference| format!("{when}: {difference}")));
+    }
+}
+
+fn forget_resets(state: &mut Value) {
+    for session in state["sessions"].as_object_mut().unwrap().values_mut() {
+        session["resets"] = (session["resets"].as_u64() > Some(0)).into();
+    }
+}
+
+/// How long the queue waits before the next run.
+fn wait(outcome: &Outcome, run: usize) -> Duration {
+    match outcome {
+        Outcome::Busy { retry_after: Some(wait), .. } => *wait,
+        _ => Duration::from_secs(1 << run),
+    }
+}
+
+/// Until that many calls have been made.
+async fn called(gateway: &Gateway, calls: usize) {
+    while !gateway.wait_for(|seen| seen.len() >= calls).await {}
+}

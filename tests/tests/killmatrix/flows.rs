@@ -1,0 +1,102 @@
+//! What is carried out, and on what.
+
+use mission_gateway_sim::Profile;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// The gateways.
+pub const PROFILES: [Profile; 2] = [Profile::V2026_2_9, Profile::V2026_9_6];
+
+/// A flow: jobs that were done before, and the one that is disturbed.
+#[derive(Clone, Copy)]
+pub struct Flow {
+    /// Its name in the table.
+    pub name: &'static str,
+    /// What was done before.
+    pub before: fn() -> Vec<Value>,
+    /// What is done now.
+    pub job: fn() -> Value,
+    /// Whether it starts a session afresh, so that doing it again does something.
+    pub resets: bool,
+}
+
+/// All flows.
+pub const FLOWS: [Flow; 7] = [
+    Flow { name: "provision", before: Vec::new, job: || provision("Ada", "10m"), resets: false },
+    Flow { name: "provision-main", before: Vec::new, job: provision_main, resets: false },
+    Flow { name: "update", before: || vec![provision("Ada", "10m")], job: update, resets: false },
+    Flow { name: "reset", before: || vec![provision("Ada", "10m")], job: reset, resets: true },
+    Flow {
+        name: "cleanup",
+        before: || vec![provision("Ada", "10m"), provision("Bo", "10m")],
+        job: || document("cleanup", "Ada", "10m"),
+        resets: false,
+    },
+    Flow {
+        name: "heartbeat-sync",
+        before: || vec![provision("Ada", "10m"), provision("Bo", "10m"), provision("Cy", "5m")],
+        job: sync,
+        resets: false,
+    },
+    Flow {
+        name: "come back",
+        before: || vec![provision("Ada", "10m"), document("cleanup", "Ada", "10m")],
+        job: || provision("Ada", "10m"),
+        resets: false,
+    },
+];
+
+/// Host of the gateway.
+pub const HOST: &str = "gateway";
+
+fn agent(name: &str, every: &str) -> Value {
+    let session = format!("agent:{}-1:main", name.to_lowercase());
+    json!({ "id": id(name), "name": name, "openclaw_session_id": session, "heartbeat_config": { "every": every } })
+}
+
+fn document(kind: &str, name: &str, every: &str) -> Value {
+    json!({ "version": 1, "kind": kind, "gateway": gateway(), "agent": agent(name, every) })
+}
+
+fn gateway() -> Value {
+    json!({ "id": id("gateway"), "name": "Acme", "url": format!("ws://{HOST}:18789"), "workspace_root": "/srv/openclaw" })
+}
+
+fn id(name: &str) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
+}
+
+/// Makes an agent of a board.
+pub fn provision(name: &str, every: &str) -> Value {
+    let mut document = document("provision", name, every);
+    document["board"] = json!({ "id": id("board"), "name": "Launch" });
+    document["auth_token"] = "agent-secret".into();
+    document
+}
+
+fn provision_main() -> Value {
+    let mut document = document("provision-main", "Greta", "30m");
+    document["agent"]["openclaw_session_id"] = Value::Null;
+    document["auth_token"] = "agent-secret".into();
+    document
+}
+
+/// Another name, another rhythm, another token.
+fn update() -> Value {
+    let mut document = provision("Ada", "20m");
+    document["agent"]["name"] = "Ada Lovelace".into();
+    document["auth_token"] = "next-secret".into();
+    document["options"] = json!({ "action": "update" });
+    document
+}
+
+fn reset() -> Value {
+    let mut document = provision("Ada", "15m");
+    document["options"] = json!({ "reset_session": true });
+    document
+}
+
+fn sync() -> Value {
+    let agents = [agent("Ada", "1h"), agent("Bo", "2h"), agent("Cy", "3h")];
+    json!({ "version": 1, "kind": "heartbeat-sync", "gateway": gateway(), "agents": agents })
+}
