@@ -44,12 +44,17 @@ impl Network {
     /// What a worker process has in memory when it starts.
     pub fn worker(&self, limits: Limits) -> Applier {
         Applier {
-            clients: Clients::new(Arc::clone(&IDENTITY), limits).dialling(self.dial()),
+            clients: Clients::new(identity(), limits).dialling(self.dial()),
             renderer: Renderer::new(TemplatesConfig::default()),
             mirror: Mirror::new("").unwrap(),
             base_url: None,
         }
     }
+}
+
+/// The key of all workers.
+pub fn identity() -> Arc<DeviceIdentity> {
+    Arc::clone(&IDENTITY)
 }
 
 /// Plays a story to its end, on a clock of its own.

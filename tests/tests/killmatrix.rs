@@ -9,7 +9,7 @@
 //! | `table` | what came out, flow by trouble |
 
 mod case;
-mod flows;
+pub mod flows;
 mod table;
 mod trouble;
 

@@ -21,3 +21,4 @@ mod promises;
 mod redis_server;
 mod scenarios;
 mod simulated;
+mod storms;

@@ -4,6 +4,7 @@
 
 mod connection;
 mod corpus;
+mod half_open;
 mod heartbeats;
 mod outcomes;
 mod refusals;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{broadcast, mpsc},
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, interval_at, sleep, timeout_at},
 };
 use tokio_tungstenite::{
     WebSocketStream, accept_async_with_config,
@@ -27,6 +27,8 @@ use crate::{
 
 /// How long a client has to connect.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How often a client hears that the gateway lives.
+pub(crate) const TICK: Duration = Duration::from_secs(30);
 /// How long a closed connection waits for the other side, so that it can read what was sent last.
 const LINGER: Duration = Duration::from_secs(1);
 /// Frames beyond any gateway's limit are not even read.
@@ -145,6 +147,7 @@ async fn run(
     signals: &mut broadcast::Receiver<Signal>,
 ) -> Result<(), Over> {
     let max_payload = shared.lock().world.profile.max_payload();
+    let mut ticks = interval_at(Instant::now() + TICK, TICK);
     let (late, mut due) = mpsc::unbounded_channel::<Step>();
     loop {
         tokio::select! {
@@ -166,6 +169,7 @@ async fn run(
                 Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(_) | Message::Frame(_)) | Err(_)) | None => return Err(Over),
             },
+            _ = ticks.tick() => send(socket, event("tick", &json!({ "ts": now_ms() })).to_string()).await?,
             Some(step) = due.recv() => take(shared, socket, step).await?,
             signal = signals.recv() => match signal {
                 Ok(Signal::Event(name, payload)) => send(socket, event(name, &payload).to_string()).await?,

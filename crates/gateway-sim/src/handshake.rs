@@ -8,6 +8,7 @@ use crate::{
     answer::Refusal,
     calls::Inner,
     config::config_path,
+    connection::TICK,
     files::sha256_hex,
     method::{METHODS, Method},
     profile::Profile,
@@ -291,7 +292,7 @@ fn hello(inner: &Inner, params: &Value, device: Option<&str>, scopes: Option<&[S
         "policy": {
             "maxPayload": max_payload,
             "maxBufferedBytes": max_payload * if profile.is_new() { 2 } else { 3 },
-            "tickIntervalMs": 30_000,
+            "tickIntervalMs": u64::try_from(TICK.as_millis()).expect("a short time"),
         },
     });
     let role = params["role"].as_str().unwrap_or("operator");

@@ -49,6 +49,20 @@ pub const FLOWS: [Flow; 7] = [
 /// Host of the gateway.
 pub const HOST: &str = "gateway";
 
+/// Jobs of all kinds, one after another.
+pub fn voyage() -> Vec<Value> {
+    vec![
+        provision("Ada", "10m"),
+        provision_main(),
+        provision("Bo", "10m"),
+        provision("Cy", "10m"),
+        update(),
+        sync(),
+        document("cleanup", "Bo", "10m"),
+        provision("Bo", "30m"),
+    ]
+}
+
 fn agent(name: &str, every: &str) -> Value {
     let session = format!("agent:{}-1:main", name.to_lowercase());
     json!({ "id": id(name), "name": name, "openclaw_session_id": session, "heartbeat_config": { "every": every } })

@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -47,6 +48,9 @@ pub(super) struct Connection {
     slots: Semaphore,
     next_id: AtomicU64,
     limits: Limits,
+    /// A call was never answered. What else is under way may be, but nothing new is sent here: the gateway may get
+    /// nothing of what is sent, and still be heard.
+    stale: AtomicBool,
 }
 
 /// A request on its way to the socket's task.
@@ -88,15 +92,17 @@ impl Connection {
         let (requests, queue) = mpsc::unbounded_channel();
         let task = Task::new(socket, queue, &hello, limits.idle);
         tokio::spawn(task.run());
-        Ok(Self { hello, requests, slots: Semaphore::new(MAX_IN_FLIGHT), next_id: AtomicU64::new(1), limits })
+        let slots = Semaphore::new(MAX_IN_FLIGHT);
+        Ok(Self { hello, requests, slots, next_id: AtomicU64::new(1), limits, stale: AtomicBool::new(false) })
     }
 
     pub(super) const fn hello(&self) -> &Hello {
         &self.hello
     }
 
+    /// Whether the next call needs another connection.
     pub(super) fn is_closed(&self) -> bool {
-        self.requests.is_closed()
+        self.requests.is_closed() || self.stale.load(Ordering::Relaxed)
     }
 
     /// Sends a request and waits for its answer, its deadline, or the end of the connection.
@@ -116,13 +122,17 @@ impl Connection {
             // A task that ends drops what it has not sent.
             answer.await.unwrap_or_else(|_| Err(unsent()))
         };
-        timeout(after, exchange).await.unwrap_or(Err(GatewayError::Timeout { method, after }))
+        timeout(after, exchange).await.unwrap_or_else(|_| {
+            self.stale.store(true, Ordering::Relaxed);
+            Err(GatewayError::Timeout { method, after })
+        })
     }
 }
 
-/// The task that owns the socket.
+/// The task that owns the socket. It reads while it writes: a gateway that takes nothing more is heard, or its silence.
 struct Task {
-    socket: Socket,
+    sink: SplitSink<Socket, Message>,
+    stream: SplitStream<Socket>,
     queue: mpsc::UnboundedReceiver<Pending>,
     waiting: HashMap<String, (Method, oneshot::Sender<Reply>)>,
     /// No frame for this long means that the other end is gone.
@@ -140,7 +150,8 @@ struct End {
 
 impl Task {
     fn new(socket: Socket, queue: mpsc::UnboundedReceiver<Pending>, hello: &Hello, idle: Duration) -> Self {
-        Self { socket, queue, waiting: HashMap::new(), silence: hello.tick * 5 / 2, idle }
+        let (sink, stream) = socket.split();
+        Self { sink, stream, queue, waiting: HashMap::new(), silence: hello.tick * 5 / 2, idle }
     }
 
     async fn run(mut self) {
@@ -157,26 +168,33 @@ impl Task {
             let _ = reply.send(Err(error));
         }
         // The other end may be gone already.
-        let _ = timeout(Duration::from_secs(1), self.socket.close(None)).await;
+        let _ = timeout(Duration::from_secs(1), self.sink.close()).await;
     }
 
     async fn serve(&mut self) -> End {
         let mut heard = Instant::now();
         let mut used = heard;
+        let mut is_sending = false;
         loop {
             let quiet =
                 if self.waiting.is_empty() { heard + self.silence } else { heard + self.silence.max(self.idle) };
             let deadline = if self.waiting.is_empty() { quiet.min(used + self.idle) } else { quiet };
             tokio::select! {
-                request = self.queue.recv() => {
+                request = self.queue.recv(), if !is_sending => {
                     let Some(request) = request else { return End::of("no longer needed") };
                     used = Instant::now();
                     self.waiting.insert(request.id, (request.method, request.reply));
-                    if let Err(error) = self.socket.send(Message::text(request.text)).await {
+                    // Everything before is sent, so this one is only put into the buffer.
+                    if let Err(error) = self.sink.feed(Message::text(request.text)).await {
                         return End::of(error.to_string());
                     }
+                    is_sending = true;
                 }
-                message = self.socket.next() => {
+                sent = self.sink.flush(), if is_sending => match sent {
+                    Ok(()) => is_sending = false,
+                    Err(error) => return End::of(error.to_string()),
+                },
+                message = self.stream.next() => {
                     heard = Instant::now();
                     if let Some(end) = self.take(message) {
                         return end;
