@@ -21,4 +21,3 @@ mod promises;
 mod redis_server;
 mod scenarios;
 mod simulated;
-mod storms;

@@ -54,7 +54,7 @@ impl Stage {
 }
 
 async fn done(worker: &Applier, document: Value) {
-    let run = worker.apply(&Job::from_value(document).unwrap()).await;
+    let run = worker.apply("job", &Job::from_value(document).unwrap()).await;
     assert_eq!(run.outcome.name(), "done", "{:?}", run.outcome);
 }
 
@@ -100,13 +100,13 @@ impl Case {
         let mut killed = !self.trouble.kills();
         loop {
             let run = if killed {
-                Some(process.apply(&job).await)
+                Some(process.apply("job", &job).await)
             } else {
                 killed = true;
                 tokio::select! {
                     biased;
                     () = called(&gateway, self.at) => None,
-                    run = process.apply(&job) => Some(run),
+                    run = process.apply("job", &job) => Some(run),
                 }
             };
             let Some(run) = run else {
@@ -134,7 +134,7 @@ impl Case {
     /// Once more by a process that knows nothing: nothing is written.
     async fn repeat(&self, gateway: &Arc<Gateway>, job: &Job, end: &mut End) {
         let before = gateway.mutating_calls().len();
-        let run = worker(gateway, self.trouble).apply(job).await;
+        let run = worker(gateway, self.trouble).apply("job", job).await;
         if !matches!(run.outcome, Outcome::Done(_)) {
             end.faults.push(format!("once more: {:?}", run.outcome));
         }

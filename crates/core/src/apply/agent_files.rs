@@ -21,6 +21,11 @@ const VISIBLE_WITHIN: Duration = Duration::from_secs(15);
 /// config. A gateway that is busy with many agents takes its time for each reading.
 const CREATE_AFTER: (u32, Duration) = (6, Duration::from_secs(3));
 
+/// How long a gateway takes to write the files of a new agent, in ms.
+const SEEDING_MS: u64 = 2_000;
+/// How long after that a run may have written the first files, in ms.
+const CREATION_MS: u64 = 10_000;
+
 /// A file that is there.
 struct Present {
     content: String,
@@ -250,6 +255,17 @@ impl Workspace {
         Document::ALL.into_iter().filter(|document| !self.refused.contains(document)).collect()
     }
 
+    /// Whether the gateway wrote a file when it created the agent, as far as the times of the files show it; for a run
+    /// that does not know of the creation, because the one that did was killed. The file is among the oldest ones then, and
+    /// BOOTSTRAP, which agents remove on their first day, is there and as old, or was written anew by the killed run.
+    fn is_seed(&self, file: &Present) -> bool {
+        let bootstrap = self.present.get(&Document::Bootstrap).and_then(|bootstrap| bootstrap.written_at);
+        let Some((written_at, bootstrap)) = file.written_at.zip(bootstrap) else { return false };
+        let mut others = self.present.values().filter_map(|file| file.written_at);
+        let soon_after = bootstrap.checked_sub(written_at).is_some_and(|later| later <= CREATION_MS);
+        soon_after && others.all(|other| other + SEEDING_MS >= written_at)
+    }
+
     fn report_refused(&self, report: &mut Report) {
         for document in Document::ALL.iter().filter(|document| self.refused.contains(document)) {
             report.skip(format!("file {}", document.file_name()), "this gateway does not keep it");
@@ -267,7 +283,10 @@ impl Workspace {
     fn differing(&self, texts: Vec<(Document, String)>, created: Option<u64>) -> Vec<(Document, String)> {
         let has_to_be_written = |(document, text): &(Document, String)| {
             let present = self.present.get(document);
-            let is_theirs = document.is_agents_own() && present.is_some_and(|file| !file.is_from(created));
+            // Of what is the agent's own, gateways write USER only.
+            let is_gateways =
+                |file: &Present| file.is_from(created) || *document == Document::User && self.is_seed(file);
+            let is_theirs = document.is_agents_own() && present.is_some_and(|file| !is_gateways(file));
             let differs = present.is_none_or(|file| file.content != *text);
             differs && !is_theirs && !self.refused.contains(document)
         };

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Wanted, config};
+use super::{MAX_WRITES, Wanted, config};
 use crate::gateway::roster::Config;
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::outcome::Report;
@@ -19,11 +19,18 @@ pub(super) async fn create(call: &Call, wanted: &Wanted, report: &mut Report) ->
     let entry = wanted.entry(None);
     let clock = call.read(Method::SessionsList, json!({ "limit": 1 })).await?;
     let params = json!({ "name": entry.id, "workspace": entry.workspace });
-    match call.write(Method::AgentsCreate, params).await {
-        Ok(_) => report.note_all([format!("agent {}", entry.id)]),
-        Err(error) if error.rpc().is_some_and(|error| error.says("already exists")) => return Ok(None),
-        Err(error) if error.is_connection_lost() => return Ok(None),
-        Err(error) => return Err(error),
+    for round in 0.. {
+        match call.write(Method::AgentsCreate, params.clone()).await {
+            Ok(_) => break report.note_all([format!("agent {}", entry.id)]),
+            Err(error) if error.rpc().is_some_and(|error| error.says("already exists")) => return Ok(None),
+            // Its entry must not be written without it, so whether it is there has to be known.
+            Err(error) if error.is_connection_lost() && round < MAX_WRITES => {
+                if config::read(call).await?.agent(&entry.id).is_some() {
+                    return Ok(None);
+                }
+            }
+            Err(error) => return Err(error),
+        }
     }
     // An agent is created under its id; its name for people comes after.
     let params = json!({ "agentId": entry.id, "name": entry.name, "workspace": entry.workspace });

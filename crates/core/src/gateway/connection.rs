@@ -33,7 +33,7 @@ use super::tls::Untrusted;
 /// Largest frame taken from a gateway: its own limit of 25 MiB and some room.
 const MAX_FRAME: usize = 32 * 1024 * 1024;
 /// Requests in flight at once; the newest gateways refuse some of several hundred.
-const MAX_IN_FLIGHT: usize = 32;
+const MAX_IN_FLIGHT: usize = 64;
 /// The challenge comes within a millisecond of the upgrade on every version; one that sends none is asked without.
 const CHALLENGE_WAIT: Duration = Duration::from_millis(2500);
 

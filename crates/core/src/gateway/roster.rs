@@ -376,6 +376,11 @@ fn differing(present: Option<&Map<String, Value>>, agent: &DesiredAgent) -> Map<
     let mut fields = Map::new();
     write_into(&mut fields, agent);
     if let Some(present) = present {
+        // An agent that was created by call is called by its id until it is told its name.
+        let called = present.get("identity").and_then(|identity| identity.get("name"));
+        if let Some(name) = agent.name.as_ref().filter(|_| called.is_some_and(|called| *called == agent.id.as_str())) {
+            fields.insert("identity".into(), json!({ "name": name }));
+        }
         fields.retain(|key, value| match (present.get(key), &*value) {
             (Some(Value::Object(whole)), Value::Object(part)) => !contains(whole, part),
             (Some(there), value) => !same(there, value),

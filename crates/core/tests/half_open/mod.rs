@@ -23,7 +23,12 @@ fn client(call: Duration) -> (Arc<Client>, UnboundedReceiver<DuplexStream>) {
         let arrived = arrive.send(there).map_err(io::Error::other);
         async move { arrived.map(|()| here) }
     });
-    let endpoint = Endpoint { url: "ws://gateway".parse().unwrap(), token: None, allow_insecure_tls: false };
+    let endpoint = Endpoint {
+        url: "ws://gateway".parse().unwrap(),
+        token: None,
+        allow_insecure_tls: false,
+        tls_fingerprint: None,
+    };
     let limits = Limits { call, patience: Duration::ZERO, idle: Duration::from_secs(1) };
     (Arc::new(Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits).dialling(dial)), arrivals)
 }
