@@ -9,6 +9,7 @@ mod commands;
 mod crash;
 mod documents;
 mod faults;
+mod fleet;
 mod group_commit;
 mod in_memory;
 mod interop;

@@ -19,6 +19,8 @@ use crate::simulated::state;
 const PATIENCE: Duration = Duration::from_secs(1800);
 /// After this, nothing more happens on a gateway by itself.
 const AFTERMATH: Duration = Duration::from_secs(60);
+/// The job's id, the same in all of its runs.
+const ID: &str = "0192f0c1-0000-7000-8000-000000000001";
 /// Most runs of one job.
 const MAX_RUNS: usize = 8;
 
@@ -54,7 +56,7 @@ impl Stage {
 }
 
 async fn done(worker: &Applier, document: Value) {
-    let run = worker.apply("job", &Job::from_value(document).unwrap()).await;
+    let run = worker.apply(ID, &Job::from_value(document).unwrap()).await;
     assert_eq!(run.outcome.name(), "done", "{:?}", run.outcome);
 }
 
@@ -100,13 +102,13 @@ impl Case {
         let mut killed = !self.trouble.kills();
         loop {
             let run = if killed {
-                Some(process.apply("job", &job).await)
+                Some(process.apply(ID, &job).await)
             } else {
                 killed = true;
                 tokio::select! {
                     biased;
                     () = called(&gateway, self.at) => None,
-                    run = process.apply("job", &job) => Some(run),
+                    run = process.apply(ID, &job) => Some(run),
                 }
             };
             let Some(run) = run else {
@@ -134,7 +136,7 @@ impl Case {
     /// Once more by a process that knows nothing: nothing is written.
     async fn repeat(&self, gateway: &Arc<Gateway>, job: &Job, end: &mut End) {
         let before = gateway.mutating_calls().len();
-        let run = worker(gateway, self.trouble).apply("job", job).await;
+        let run = worker(gateway, self.trouble).apply(ID, job).await;
         if !matches!(run.outcome, Outcome::Done(_)) {
             end.faults.push(format!("once more: {:?}", run.outcome));
         }

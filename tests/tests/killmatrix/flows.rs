@@ -88,6 +88,15 @@ pub fn provision(name: &str, every: &str) -> Value {
     document
 }
 
+/// Makes an agent of a board on that gateway.
+pub fn provision_on(host: &str, name: &str) -> Value {
+    let mut document = provision(name, "10m");
+    document["agent"]["openclaw_session_id"] = Value::Null;
+    document["gateway"]["id"] = json!(id(host));
+    document["gateway"]["url"] = format!("ws://{host}:18789").into();
+    document
+}
+
 fn provision_main() -> Value {
     let mut document = document("provision-main", "Greta", "30m");
     document["agent"]["openclaw_session_id"] = Value::Null;

@@ -21,7 +21,10 @@ pub(super) async fn create(call: &Call, wanted: &Wanted, report: &mut Report) ->
     let params = json!({ "name": entry.id, "workspace": entry.workspace });
     for round in 0.. {
         match call.write(Method::AgentsCreate, params.clone()).await {
-            Ok(_) => break report.note_all([format!("agent {}", entry.id)]),
+            Ok(_) => {
+                report.note_all([format!("agent {}", entry.id)]);
+                break;
+            }
             Err(error) if error.rpc().is_some_and(|error| error.says("already exists")) => return Ok(None),
             // Its entry must not be written without it, so whether it is there has to be known.
             Err(error) if error.is_connection_lost() && round < MAX_WRITES => {

@@ -376,9 +376,7 @@ fn differing(present: Option<&Map<String, Value>>, agent: &DesiredAgent) -> Map<
     let mut fields = Map::new();
     write_into(&mut fields, agent);
     if let Some(present) = present {
-        // An agent that was created by call is called by its id until it is told its name.
-        let called = present.get("identity").and_then(|identity| identity.get("name"));
-        if let Some(name) = agent.name.as_ref().filter(|_| called.is_some_and(|called| *called == agent.id.as_str())) {
+        if let Some(name) = agent.name.as_ref().filter(|_| is_called_by_its_id(present, agent)) {
             fields.insert("identity".into(), json!({ "name": name }));
         }
         fields.retain(|key, value| match (present.get(key), &*value) {
@@ -390,8 +388,16 @@ fn differing(present: Option<&Map<String, Value>>, agent: &DesiredAgent) -> Map<
     fields
 }
 
+/// Gateways call an agent that was created by call by its id, until they are told its name.
+fn is_called_by_its_id(entry: &Map<String, Value>, agent: &DesiredAgent) -> bool {
+    entry.get("identity").and_then(|identity| identity.get("name")?.as_str()) == Some(agent.id.as_str())
+}
+
 fn write_into(entry: &mut Map<String, Value>, agent: &DesiredAgent) {
     if let Some(name) = &agent.name {
+        if is_called_by_its_id(entry, agent) {
+            entry["identity"]["name"] = json!(name);
+        }
         entry.insert("name".into(), json!(name));
     }
     entry.insert("workspace".into(), json!(agent.workspace));

@@ -1,0 +1,185 @@
+//! A worker and a gateway on a simulated network.
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mission_core::apply::Applier;
+use mission_core::gateway::{Clients, Dial, Limits};
+use mission_core::{Job, Outcome};
+use mission_gateway_sim::{Gateway, Profile, Setup};
+use serde_json::Value;
+use tokio::time::sleep;
+use turmoil::net::{TcpListener, TcpStream};
+use turmoil::{Builder, Sim};
+
+use super::weather::{Blow, Weather};
+use crate::in_memory::{Network, identity};
+use crate::killmatrix::flows::{HOST, voyage};
+use crate::scenarios::differences::differences;
+use crate::simulated::state;
+
+pub const WORKER: &str = "worker";
+pub const GATEWAY: &str = HOST;
+const PORT: u16 = 18789;
+/// How fine the simulated clock is.
+const TICK: Duration = Duration::from_millis(10);
+/// All jobs are done by then, by that clock.
+const PATIENCE: Duration = Duration::from_secs(2 * 3600);
+
+/// What a worker has on its queue, which outlives it.
+#[derive(Default)]
+struct Log {
+    /// How many jobs are done.
+    done: usize,
+    /// What came of each run.
+    runs: Vec<&'static str>,
+    /// When the first run ended.
+    first_end: Option<Duration>,
+    /// The gateway when a job was done, with what that job's number is.
+    seen: Vec<(usize, Value)>,
+    fault: Option<String>,
+}
+
+/// How it ended.
+pub struct End {
+    pub took: Duration,
+    pub runs: Vec<&'static str>,
+    /// When the first run ended.
+    pub first_end: Option<Duration>,
+    seen: Vec<(usize, Value)>,
+    fault: Option<String>,
+}
+
+/// A network with both on it.
+pub struct Sea {
+    gateway: Arc<Gateway>,
+    seed: u64,
+}
+
+impl Sea {
+    /// Nobody has sailed yet.
+    pub fn new(profile: Profile, seed: u64) -> Self {
+        Self { gateway: Arc::new(Gateway::detached(Setup::new(profile))), seed }
+    }
+
+    /// All jobs, through that weather.
+    pub fn sail(&self, weather: &Weather) -> End {
+        let log = Arc::new(Mutex::new(Log::default()));
+        let mut builder = Builder::new();
+        builder.rng_seed(self.seed).tick_duration(TICK).simulation_duration(PATIENCE * 2).tcp_capacity(1 << 16);
+        builder.min_message_latency(Duration::from_millis(1)).max_message_latency(weather.latency);
+        let mut sim = builder.build();
+        self.launch(&mut sim, &log);
+        let mut begin = weather.blows.iter().peekable();
+        let mut over = None;
+        let jobs = voyage().len();
+        while sim.elapsed() < PATIENCE {
+            let now = sim.elapsed();
+            if let Some((blow, until)) = over
+                && now >= until
+            {
+                Blow::end(blow, &mut sim);
+                over = None;
+            }
+            if over.is_none()
+                && let Some((_, blow, lasts)) = begin.next_if(|(at, ..)| *at <= now)
+            {
+                blow.begin(&mut sim);
+                over = Some((*blow, now + *lasts));
+            }
+            sim.step().unwrap();
+            let log = log.lock().unwrap();
+            if log.done == jobs || log.fault.is_some() {
+                break;
+            }
+        }
+        let took = sim.elapsed();
+        drop(sim);
+        let log = std::mem::take(&mut *log.lock().unwrap());
+        let late = (log.done < jobs).then(|| format!("{} of {jobs} jobs done", log.done));
+        End { took, runs: log.runs, first_end: log.first_end, seen: log.seen, fault: log.fault.or(late) }
+    }
+
+    fn launch(&self, sim: &mut Sim<'_>, log: &Arc<Mutex<Log>>) {
+        let gateway = Arc::clone(&self.gateway);
+        sim.host(GATEWAY, move || {
+            let gateway = Arc::clone(&gateway);
+            async move {
+                let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await?;
+                loop {
+                    let (stream, _) = listener.accept().await?;
+                    tokio::spawn(gateway.serve(stream));
+                }
+            }
+        });
+        let (gateway, log) = (Arc::clone(&self.gateway), Arc::clone(log));
+        sim.host(WORKER, move || {
+            let (gateway, log) = (Arc::clone(&gateway), Arc::clone(&log));
+            async move {
+                work(&gateway, &log).await;
+                Ok(())
+            }
+        });
+    }
+}
+
+/// What a worker process does: the jobs in their order, each until it is done.
+async fn work(gateway: &Gateway, log: &Mutex<Log>) {
+    let worker = worker();
+    let jobs = voyage();
+    let mut failures = 0;
+    loop {
+        let at = log.lock().unwrap().done;
+        let Some(job) = jobs.get(at) else { return };
+        let run = worker.apply(&format!("job {at}"), &Job::from_value(job.clone()).unwrap()).await;
+        let mut log = log.lock().unwrap();
+        log.first_end.get_or_insert(turmoil::sim_elapsed().unwrap());
+        log.runs.push(run.outcome.name());
+        let wait = match run.outcome {
+            Outcome::Done(_) => {
+                failures = 0;
+                log.done += 1;
+                log.seen.push((at, state(gateway)));
+                Duration::ZERO
+            }
+            Outcome::Blocked(_) | Outcome::Permanent(_) => {
+                log.fault = Some(format!("job {at}: {:?}", run.outcome));
+                return;
+            }
+            Outcome::Busy { retry_after: Some(wait), .. } => wait,
+            _ => {
+                failures = (failures + 1).min(6);
+                Duration::from_secs(1 << failures)
+            }
+        };
+        drop(log);
+        sleep(wait).await;
+    }
+}
+
+fn worker() -> Applier {
+    let dial = Dial::by(|host, port| async move { TcpStream::connect((host, port)).await });
+    Applier {
+        clients: Clients::new(identity(), Limits::default()).dialling(dial),
+        ..Network::default().worker(Limits::default())
+    }
+}
+
+impl End {
+    /// Whether each job left the gateway as it does in fair weather.
+    pub fn check(&self, expected: &[Value], what: &str) {
+        assert!(self.fault.is_none(), "{what}: {:?} after {:?}", self.fault, self.runs);
+        for (job, seen) in &self.seen {
+            let told = differences(&expected[*job], seen);
+            assert!(told.is_empty(), "{what}: after job {job}: {}", told.join("\n"));
+        }
+    }
+}
+
+/// The gateway after each job in fair weather.
+pub fn undisturbed(profile: Profile) -> Vec<Value> {
+    let end = Sea::new(profile, 0).sail(&Weather::fair());
+    assert!(end.fault.is_none() && end.runs.iter().all(|run| *run == "done"), "{:?} {:?}", end.fault, end.runs);
+    end.seen.into_iter().map(|(_, seen)| seen).collect()
+}
