@@ -373,7 +373,7 @@ fn untrusted(text: String, fingerprint: Fingerprint, port: u16) -> Failure {
     let action = format!(
         "run `openssl s_client -connect 127.0.0.1:{port} </dev/null | openssl x509 -noout -fingerprint -sha256` on the \
          gateway's machine; if it prints the same fingerprint, set the gateway's tls_fingerprint to {fingerprint} in \
-         the main backend, or name the certificate of its authority in gateway.ca_file of the worker"
+         the main backend; or, if an authority signed it, name that one's certificate in gateway.ca_file of the worker"
     );
     Failure::new("untrusted_certificate", text).of_gateway().with_action(action)
 }

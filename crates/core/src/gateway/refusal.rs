@@ -43,7 +43,9 @@ type Meaning = (&'static str, &'static str);
 
 const TOKEN: Meaning = (
     "unauthorized",
-    "set the gateway's token in the main backend to what `openclaw config get gateway.auth.token` prints on the gateway",
+    // No command of the gateway shows it: newer ones mask it.
+    "set the gateway's token in the main backend to `gateway.auth.token` of the gateway's config, which is \
+     ~/.openclaw/openclaw.json unless `openclaw config file` says otherwise",
 );
 const NO_TOKEN: Meaning = (
     "unauthorized",
@@ -55,7 +57,7 @@ const PASSWORD: Meaning = (
 );
 const DEVICE_TOKEN: Meaning = (
     "unauthorized",
-    "set the gateway's own token in the main backend (`openclaw config get gateway.auth.token` on the gateway), or give \
+    "set the gateway's own token in the main backend (`gateway.auth.token` of its config), or give \
      this worker's device a new one there with `openclaw devices rotate --device ID --role operator`",
 );
 const CLOCKS: Meaning = (

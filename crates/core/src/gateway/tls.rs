@@ -124,6 +124,20 @@ struct Verifier {
     provider: Arc<CryptoProvider>,
 }
 
+fn in_words(error: &CertificateError) -> String {
+    let words = match error {
+        CertificateError::UnknownIssuer => "no authority that this machine trusts has signed it",
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "it is for another name than that of the gateway's url"
+        }
+        // What gateways make for themselves.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => "it has signed itself",
+        other => return other.to_string(),
+    };
+    words.to_owned()
+}
+
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
@@ -142,7 +156,7 @@ impl ServerCertVerifier for Verifier {
             Rule::Vouched(Some(verifier)) => {
                 match verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
                     Ok(accepted) => return Ok(accepted),
-                    Err(Error::InvalidCertificate(error)) => error.to_string(),
+                    Err(Error::InvalidCertificate(error)) => in_words(&error),
                     Err(error) => error.to_string(),
                 }
             }

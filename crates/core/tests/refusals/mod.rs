@@ -13,7 +13,7 @@ fn refused(error: Value) -> Outcome {
 /// Code, message, `details.code` or nothing, code of the failure, part of the action.
 type Case = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
-const TOKEN: &str = "`openclaw config get gateway.auth.token`";
+const TOKEN: &str = "`gateway.auth.token` of the gateway's config";
 
 /// As recorded of 2026.2.9 to 2026.9.6 (`…` stands for what the recording cut), but for the last group.
 const BLOCKED: &[Case] = &[
