@@ -27,7 +27,7 @@ async fn why_a_certificate_is_not_trusted_is_said_in_words() {
     let mut own = named("localhost");
     own.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     for (params, words) in [(named("elsewhere"), "another name"), (expired, "expired"), (own, "signed itself")] {
-        let gateway = Certified::with(params);
+        let gateway = Certified::with(&params);
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("authority.pem");
         std::fs::write(&file, &gateway.authority).unwrap();
@@ -45,10 +45,10 @@ struct Certified {
 
 impl Certified {
     fn new() -> Self {
-        Self::with(CertificateParams::new(["localhost".to_owned()]).unwrap())
+        Self::with(&CertificateParams::new(["localhost".to_owned()]).unwrap())
     }
 
-    fn with(leaf: CertificateParams) -> Self {
+    fn with(leaf: &CertificateParams) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
