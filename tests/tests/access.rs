@@ -174,6 +174,22 @@ async fn a_main_agent_is_woken_in_its_own_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_is_not_shown_again_and_again() {
+    let gateway = start(Profile::V2026_9_6, |setup| setup.token = Some("another".into())).await;
+    let applier = applier();
+    let document = documents::provision(&gateway.url(), "Ada");
+    for _ in 0..20 {
+        let outcome = run(&applier, "job", document.clone()).await;
+        assert_eq!(outcome.failure().unwrap().code, "unauthorized");
+    }
+    assert_eq!(gateway.connections(), 1, "the gateway would have locked out this address");
+    // The right token is shown at once.
+    let mut corrected = document;
+    corrected["gateway"]["token"] = "another".into();
+    done(&applier, "job", corrected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_devices_own_token_serves_as_the_gateways() {
     for profile in PROFILES {
         let gateway = start(profile, |_| {}).await;

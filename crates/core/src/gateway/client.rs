@@ -8,6 +8,7 @@ use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::Instant;
 use tokio_tungstenite::Connector;
 use tracing::{debug, info};
 use url::Url;
@@ -16,8 +17,9 @@ use super::connection::{Connection, Shared};
 use super::desk::Desk;
 use super::device::DeviceIdentity;
 use super::dial::Dial;
-use super::error::GatewayError;
+use super::error::{GatewayError, RpcError};
 use super::protocol::{Method, SCOPES};
+use super::refusal::counts_against_address;
 use super::tls::Trust;
 use crate::documents::Document;
 use crate::model;
@@ -98,6 +100,24 @@ pub(crate) struct Capabilities {
     of: Option<(String, u32, usize)>,
 }
 
+/// How long a refused token is not shown again. Gateways lock out an address that shows ten within a minute, and all jobs of
+/// a gateway show the same.
+const REFUSAL_STANDS: Duration = Duration::from_secs(15);
+
+/// The connection to a gateway, or why there was none a moment ago.
+#[derive(Debug, Default)]
+struct Slot {
+    open: Option<Shared>,
+    refused: Option<(Instant, Box<RpcError>)>,
+}
+
+impl Slot {
+    fn refusal(&self, now: Instant) -> Option<GatewayError> {
+        let (at, error) = self.refused.as_ref()?;
+        (now.duration_since(*at) < REFUSAL_STANDS).then(|| GatewayError::Refused(error.clone()))
+    }
+}
+
 /// One gateway of this process.
 #[derive(Debug)]
 pub struct Client {
@@ -108,7 +128,7 @@ pub struct Client {
     /// How to speak TLS with it; made when it is first needed.
     tls: OnceLock<Arc<ClientConfig>>,
     dial: Dial,
-    connection: AsyncMutex<Option<Shared>>,
+    connection: AsyncMutex<Slot>,
     capabilities: Mutex<Capabilities>,
     /// Held while its capabilities are asked for.
     pub(crate) asking: AsyncMutex<()>,
@@ -127,7 +147,7 @@ impl Client {
             trust: Arc::default(),
             tls: OnceLock::new(),
             dial: Dial::default(),
-            connection: AsyncMutex::new(None),
+            connection: AsyncMutex::default(),
             capabilities: Mutex::new(Capabilities::default()),
             asking: AsyncMutex::new(()),
             desk: Desk::new(),
@@ -161,11 +181,21 @@ impl Client {
     /// The open connection, or a new one; whether it is new. Several callers wait for one attempt.
     pub(super) async fn connection(&self) -> Result<(Shared, bool), GatewayError> {
         let mut slot = self.connection.lock().await;
-        if let Some(connection) = slot.as_ref().filter(|connection| !connection.is_closed()) {
+        if let Some(connection) = slot.open.as_ref().filter(|connection| !connection.is_closed()) {
             return Ok((Arc::clone(connection), false));
         }
-        *slot = None;
-        let connection = Arc::new(Box::pin(self.open()).await?);
+        slot.open = None;
+        if let Some(error) = slot.refusal(Instant::now()) {
+            return Err(error);
+        }
+        let opened = Box::pin(self.open()).await;
+        slot.refused = match &opened {
+            Err(GatewayError::Refused(error)) if counts_against_address(error) => {
+                Some((Instant::now(), Box::clone(error)))
+            }
+            _ => None,
+        };
+        let connection = Arc::new(opened?);
         let hello = connection.hello();
         let of = Some((hello.version.clone(), hello.protocol, hello.methods.len()));
         self.learn(|known| {
@@ -174,7 +204,7 @@ impl Client {
                 *known = Capabilities { of, ..Capabilities::default() };
             }
         });
-        *slot = Some(Arc::clone(&connection));
+        slot.open = Some(Arc::clone(&connection));
         Ok((connection, true))
     }
 
@@ -271,5 +301,22 @@ impl Clients {
             Arc::new(client.trusting(trust).dialling(self.dial.clone()))
         });
         Arc::clone(client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_stands_for_a_while_and_not_for_ever() {
+        let error = RpcError { code: "X".into(), message: String::new(), details: json!(null), retry_after_ms: None };
+        let now = Instant::now();
+        let slot = Slot { open: None, refused: Some((now, Box::new(error))) };
+        assert!(slot.refusal(now + REFUSAL_STANDS / 2).is_some());
+        assert!(slot.refusal(now + REFUSAL_STANDS).is_none());
+        assert!(Slot::default().refusal(now).is_none());
     }
 }

@@ -38,6 +38,12 @@ pub(super) fn refused(error: &RpcError) -> Outcome {
     Outcome::Blocked(Failure::new(name, text).of_gateway().with_action(action))
 }
 
+/// Whether the gateway counts it, and locks out an address with too many of them: those that are about the token.
+pub(super) fn counts_against_address(error: &RpcError) -> bool {
+    let outcome = refused(error);
+    outcome.failure().is_some_and(|failure| matches!(failure.code.as_str(), "unauthorized" | "auth_rate_limited"))
+}
+
 /// What is wrong, by the code of the failure and by what to do about it.
 type Meaning = (&'static str, &'static str);
 
