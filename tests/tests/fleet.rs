@@ -17,6 +17,13 @@ use serde_json::Value;
 use crate::in_memory::{Network, play};
 use crate::killmatrix::flows::{HOST, provision_on};
 
+/// Most config writes for a fleet that comes at once.
+const MAX_WRITES: u64 = 3;
+/// How long the system that this worker replaces takes for one agent, on a gateway that answers after 10 ms.
+const BEFORE: Duration = Duration::from_millis(333);
+/// How many times faster a fleet must be.
+const FASTER: u32 = 50;
+
 /// How the fleet came to be.
 struct Fleet {
     agents: usize,
@@ -96,11 +103,12 @@ impl Fleet {
         calls.filter(|call| call.method == method).map(|call| call.answer_bytes).sum::<usize>() / self.agents
     }
 
-    /// Everything that does not depend on how the config is written.
+    /// All are there, and were written together.
     fn check(&self) {
         assert!(self.failures.is_empty(), "{} failed; the first: {}", self.failures.len(), self.failures[0]);
         for gateway in &self.gateways {
             assert_eq!(gateway.connections(), 1, "one connection for each gateway");
+            assert!(gateway.config_writes() <= MAX_WRITES, "{} config writes", gateway.config_writes());
             let state = gateway.state();
             let (agents, files) = (state["agents"].as_object().unwrap(), state["files"].as_object().unwrap());
             let mine = |id: &&String| *id != "main";
@@ -149,6 +157,9 @@ fn fifty_agents_at_once_and_a_gateway_that_takes_its_time() {
         let fleet = raise(profile, 50, 1, 10);
         println!("{profile:?}, 10 ms: {fleet}");
         fleet.check();
+        // By the simulated clock, so these are round trips in sequence and not the speed of this machine.
+        let most = BEFORE * 50 / FASTER;
+        assert!(fleet.took <= most, "{:?} by the simulated clock, and {most:?} are allowed", fleet.took);
     }
 }
 
@@ -159,6 +170,11 @@ fn twice_the_agents_cost_twice_as_much() {
         println!("{profile:?}: {some}\n{profile:?}: {more}");
         some.check();
         more.check();
+        assert!(more.calls_per_agent() <= some.calls_per_agent(), "calls for each agent grow with the fleet");
+        for method in ["config.get", "sessions.list", "agents.list"] {
+            let (some, more) = (some.bytes_per_agent(method), more.bytes_per_agent(method));
+            assert!(more <= some + some / 10, "{method}: {some} bytes for each agent grow to {more}");
+        }
     }
 }
 

@@ -12,14 +12,17 @@ use crate::{
 };
 
 impl World {
-    pub(crate) fn list_sessions(&self) -> Value {
+    pub(crate) fn list_sessions(&self, params: &Value) -> Value {
         // The old gateway looks only where configured agents keep theirs.
         let everywhere = self.profile != Profile::V2026_2_9;
-        let shown = self.sessions.iter().filter(|(key, _)| {
+        let wanted = params["agentId"].as_str().map(normalised_id);
+        let of_wanted = |key: &str| wanted.is_none() || session_agent(key).map(normalised_id) == wanted;
+        let shown = self.sessions.iter().filter(|(key, _)| of_wanted(key)).filter(|(key, _)| {
             everywhere || session_agent(key).is_some_and(|id| self.agent(&normalised_id(id)).is_some())
         });
         let mut shown: Vec<_> = shown.collect();
         shown.sort_by_key(|(_, session)| Reverse(session.updated_at_ms));
+        shown.truncate(params["limit"].as_u64().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX));
         let sessions: Vec<Value> = shown.into_iter().map(|(key, session)| self.listed_session(key, session)).collect();
         let mut defaults = self.model();
         defaults["contextTokens"] = 200_000.into();

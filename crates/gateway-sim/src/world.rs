@@ -144,7 +144,7 @@ impl World {
             "agents.files.set" => self.set_file(params),
             "config.get" => Ok(self.get_config()),
             "config.patch" => self.patch_config(params),
-            "sessions.list" => Ok(self.list_sessions()),
+            "sessions.list" => Ok(self.list_sessions(params)),
             "sessions.resolve" => self.resolve_session(params),
             "sessions.patch" => self.patch_session(params),
             "sessions.reset" => Ok(self.reset_session(params)),
@@ -183,7 +183,21 @@ impl World {
 
     /// What is registered about an agent.
     pub(crate) fn agent(&self, id: &str) -> Option<Map<String, Value>> {
-        self.roster().into_iter().find_map(|(own, entry)| (own == id).then_some(entry))
+        let agents = &self.config["agents"];
+        // Fleets ask this for each file: only the one that is wanted is copied.
+        let entry = if let Some(registry) = &self.registry {
+            registry.get(id)
+        } else if self.profile.is_new() {
+            agents["entries"].get(id)
+        } else {
+            let same = |value: &&Value| value["id"].as_str().is_some_and(|own| normalised_id(own) == id);
+            agents["list"].as_array().and_then(|list| list.iter().find(same))
+        };
+        match entry.and_then(Value::as_object) {
+            Some(entry) => Some(entry.clone()),
+            None if id == "main" => self.roster().into_iter().find_map(|(own, entry)| (own == id).then_some(entry)),
+            None => None,
+        }
     }
 
     /// Sets fields of an agent, registering it if it is new.
