@@ -4,6 +4,7 @@
 
 mod access;
 mod bench;
+mod beside_a_person;
 mod chaos;
 mod commands;
 mod crash;
@@ -22,3 +23,4 @@ mod promises;
 mod redis_server;
 mod scenarios;
 mod simulated;
+mod storms;

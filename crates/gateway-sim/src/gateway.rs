@@ -14,7 +14,9 @@ use crate::{
     config::merge,
     connection::{self, Stream},
     fault::Fault,
-    handshake, server,
+    handshake,
+    profile::Profile,
+    server,
     setup::Setup,
 };
 
@@ -75,6 +77,12 @@ impl Gateway {
     #[must_use]
     pub fn url(&self) -> String {
         format!("ws://127.0.0.1:{}", self.port)
+    }
+
+    /// Which version is imitated.
+    #[must_use]
+    pub fn profile(&self) -> Profile {
+        self.shared.lock().world.profile
     }
 
     /// The state now: `{agents: {id: {id, name, workspace}}, config, files: {agent: {name: content}},

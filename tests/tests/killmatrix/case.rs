@@ -120,7 +120,10 @@ impl Case {
             if matches!(run.outcome, Outcome::Done(_)) {
                 break;
             }
-            if matches!(run.outcome, Outcome::Blocked(_) | Outcome::Permanent(_)) || end.runs.len() == MAX_RUNS {
+            // A gateway that talks nonsense from the first word on waits for a person, and is tried again all the same.
+            let is_no_gateway = self.at == 0 && self.trouble == Trouble::Garbage && end.runs.len() == 1;
+            let is_given_up = matches!(run.outcome, Outcome::Blocked(_) | Outcome::Permanent(_)) && !is_no_gateway;
+            if is_given_up || end.runs.len() == MAX_RUNS {
                 return end.faults.push(format!("{:?}", run.outcome));
             }
             sleep(wait(&run.outcome, end.runs.len())).await;

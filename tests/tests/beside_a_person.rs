@@ -1,0 +1,144 @@
+//! A person edits the config while agents are being provisioned: in the middle between reading and writing, between
+//! writing and reading back, and later. Nothing of theirs is lost, and all agents are there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use mission_core::Job;
+use mission_core::gateway::Limits;
+use mission_gateway_sim::{Gateway, Profile, Setup};
+use serde_json::{Map, Value, json};
+
+use crate::in_memory::{Network, play};
+use crate::killmatrix::flows::{HOST, provision_on};
+
+/// Agents provisioned at once.
+const AGENTS: usize = 5;
+
+/// When the person edits: after that call of that method, while its answer is on its way.
+type Moment = (&'static str, usize);
+
+/// When they edit, one list for each story.
+const STORIES: [&[Moment]; 6] = [
+    &[("config.get", 1)],
+    &[("config.get", 2)],
+    &[("config.patch", 1)],
+    &[("config.get", 1), ("config.patch", 1), ("config.get", 3)],
+    &[("agents.files.set", 1)],
+    &[("config.get", 1), ("config.get", 2), ("config.patch", 1), ("agents.files.set", 3), ("sessions.patch", 1)],
+];
+
+#[test]
+fn nothing_that_a_person_writes_meanwhile_is_lost() {
+    for profile in [Profile::V2026_2_9, Profile::V2026_9_6] {
+        for story in STORIES {
+            play(tell(profile, story));
+        }
+    }
+}
+
+async fn tell(profile: Profile, story: &'static [Moment]) {
+    let mut setup = Setup::new(profile);
+    setup.options.latency_ms = 20;
+    let gateway = Arc::new(Gateway::detached(setup));
+    let person = tokio::spawn(edit_at(Arc::clone(&gateway), story));
+    let worker = Network::of([(HOST.to_owned(), Arc::clone(&gateway))]).worker(Limits::default());
+    let runs = join_all((0..AGENTS).map(|agent| {
+        let (worker, document) = (&worker, provision_on(HOST, &format!("Agent {agent}")));
+        async move { worker.apply(&format!("job {agent}"), &Job::from_value(document).unwrap()).await.outcome }
+    }))
+    .await;
+    let told = || format!("{profile:?}, edits after {story:?}");
+    for outcome in runs {
+        assert_eq!(outcome.name(), "done", "{}: {outcome:?}", told());
+    }
+    let edits = person.await.unwrap();
+    assert_eq!(edits, story.len(), "{}: all edits were made", told());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+
+    let config = &gateway.state()["config"];
+    let agents = entries(config);
+    assert_eq!(config["ui"]["seamColor"], color(edits), "{}", told());
+    for edit in 1..=edits {
+        let found = agents.get(&format!("theirs-{edit}"));
+        assert_eq!(found, Some(&theirs(edit)), "{}: an agent of theirs", told());
+    }
+    for agent in 0..AGENTS {
+        let ours = &agents[&format!("agent-{agent}")];
+        assert_eq!(ours["name"], format!("Agent {agent}"), "{}", told());
+        assert_eq!(ours["heartbeat"]["every"], "10m", "{}", told());
+    }
+    assert!(agents.contains_key("main"), "{}: the agent that was there before", told());
+    let annotated = agents.values().filter(|agent| agent["groupChat"] == note()).count();
+    let had_ours = story.iter().any(|(method, _)| !matches!(*method, "config.get"));
+    assert!(annotated >= usize::from(had_ours), "{}: what they wrote into an agent of ours", told());
+    // And once more: all of this is as it should be.
+    let before = gateway.mutating_calls().len();
+    for agent in 0..AGENTS {
+        let job = Job::from_value(provision_on(HOST, &format!("Agent {agent}"))).unwrap();
+        assert_eq!(worker.apply("again", &job).await.outcome.name(), "done", "{}", told());
+    }
+    assert_eq!(gateway.mutating_calls().len(), before, "{}: nothing is left to write", told());
+}
+
+/// Edits the config at each of those moments; how often.
+async fn edit_at(gateway: Arc<Gateway>, story: &'static [Moment]) -> usize {
+    for (at, (method, nth)) in story.iter().enumerate() {
+        let called = gateway.wait_for(|calls| calls.iter().filter(|call| call.method == *method).count() >= *nth).await;
+        assert!(called, "{method} is called {nth} times");
+        edit(&gateway, at + 1);
+    }
+    story.len()
+}
+
+/// A setting, a new agent, and a note in the last agent that is there, as a person with an editor does it: they see the
+/// whole file, and change what they mean to.
+fn edit(gateway: &Gateway, edit: usize) {
+    let config = &gateway.state()["config"];
+    let mut agents = entries(config);
+    if agents.is_empty() {
+        agents.insert("main".into(), json!({ "default": true }));
+    }
+    if let Some((_, entry)) = agents.iter_mut().rfind(|(id, _)| id.starts_with("agent-")) {
+        entry["groupChat"] = note();
+    }
+    agents.insert(format!("theirs-{edit}"), theirs(edit));
+    let agents = if is_new(gateway) {
+        agents["main"].as_object_mut().unwrap().remove("default");
+        json!({ "ownership": "explicit", "defaults": { "systemAgent": { "agentId": "main" } }, "entries": agents })
+    } else {
+        let with_id = |(id, mut entry): (String, Value)| {
+            entry["id"] = id.into();
+            entry
+        };
+        json!({ "list": agents.into_iter().map(with_id).collect::<Vec<_>>() })
+    };
+    gateway.edit_config(&json!({ "ui": { "seamColor": color(edit) }, "agents": agents }));
+}
+
+fn is_new(gateway: &Gateway) -> bool {
+    gateway.profile() == Profile::V2026_9_6
+}
+
+/// The agents of either shape, by id.
+fn entries(config: &Value) -> Map<String, Value> {
+    let list = config["agents"]["list"].as_array().into_iter().flatten().map(|entry| {
+        let mut entry = entry.clone();
+        let id = entry.as_object_mut().unwrap().remove("id").unwrap();
+        (id.as_str().unwrap().to_owned(), entry)
+    });
+    config["agents"]["entries"].as_object().cloned().unwrap_or_else(|| list.collect())
+}
+
+fn theirs(edit: usize) -> Value {
+    json!({ "name": format!("Theirs {edit}"), "workspace": "/home/grace/agent", "params": { "edit": edit } })
+}
+
+fn color(edit: usize) -> String {
+    format!("#{edit:06}")
+}
+
+fn note() -> Value {
+    json!({ "mentionPatterns": ["@here"] })
+}
