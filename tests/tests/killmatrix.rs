@@ -58,7 +58,7 @@ fn whatever_happens_at_whichever_call_the_end_is_the_same() {
     let work = || {
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
             let end = case.play();
-            table.lock().unwrap().enter(case, end);
+            table.lock().unwrap().enter(case, &end);
         }
     };
     thread::scope(|scope| {

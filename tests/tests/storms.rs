@@ -49,7 +49,7 @@ fn a_gateway_that_is_cut_off_is_noticed_by_its_silence() {
             let weather = Weather::of([(Duration::from_millis(150), blow, Duration::from_secs(150))]);
             let end = Sea::new(profile, 1).sail(&weather);
             // Two ticks and a half, and as long again for trying to reach it.
-            let first = end.first_end.unwrap();
+            let first = end.first_run.unwrap();
             assert!(first < Duration::from_secs(120), "{profile:?} {blow:?}: {first:?}");
             end.check(&undisturbed(profile), &format!("{profile:?} {blow:?}"));
         }

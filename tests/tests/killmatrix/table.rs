@@ -32,7 +32,7 @@ impl Table {
     }
 
     /// Enters a case.
-    pub fn enter(&mut self, case: &Case, end: End) {
+    pub fn enter(&mut self, case: &Case, end: &End) {
         let row = TROUBLES.iter().position(|trouble| *trouble == case.trouble).expect("it is one of them");
         let cell = self.cells.entry((case.stage.flow.name, row)).or_default();
         cell.cases += 1;

@@ -35,7 +35,7 @@ struct Log {
     /// What came of each run.
     runs: Vec<&'static str>,
     /// When the first run ended.
-    first_end: Option<Duration>,
+    first_run: Option<Duration>,
     /// The gateway when a job was done, with what that job's number is.
     seen: Vec<(usize, Value)>,
     fault: Option<String>,
@@ -46,7 +46,7 @@ pub struct End {
     pub took: Duration,
     pub runs: Vec<&'static str>,
     /// When the first run ended.
-    pub first_end: Option<Duration>,
+    pub first_run: Option<Duration>,
     seen: Vec<(usize, Value)>,
     fault: Option<String>,
 }
@@ -98,7 +98,7 @@ impl Sea {
         drop(sim);
         let log = std::mem::take(&mut *log.lock().unwrap());
         let late = (log.done < jobs).then(|| format!("{} of {jobs} jobs done", log.done));
-        End { took, runs: log.runs, first_end: log.first_end, seen: log.seen, fault: log.fault.or(late) }
+        End { took, runs: log.runs, first_run: log.first_run, seen: log.seen, fault: log.fault.or(late) }
     }
 
     fn launch(&self, sim: &mut Sim<'_>, log: &Arc<Mutex<Log>>) {
@@ -133,28 +133,29 @@ async fn work(gateway: &Gateway, log: &Mutex<Log>) {
         let at = log.lock().unwrap().done;
         let Some(job) = jobs.get(at) else { return };
         let run = worker.apply(&format!("job {at}"), &Job::from_value(job.clone()).unwrap()).await;
-        let mut log = log.lock().unwrap();
-        log.first_end.get_or_insert(turmoil::sim_elapsed().unwrap());
-        log.runs.push(run.outcome.name());
-        let wait = match run.outcome {
+        log.lock().unwrap().enter(at, &run.outcome, gateway);
+        failures = if matches!(run.outcome, Outcome::Done(_)) { 0 } else { (failures + 1).min(6) };
+        match run.outcome {
+            Outcome::Done(_) => {}
+            Outcome::Blocked(_) | Outcome::Permanent(_) => return,
+            Outcome::Busy { retry_after: Some(wait), .. } => sleep(wait).await,
+            _ => sleep(Duration::from_secs(1 << failures)).await,
+        }
+    }
+}
+
+impl Log {
+    fn enter(&mut self, at: usize, outcome: &Outcome, gateway: &Gateway) {
+        self.first_run.get_or_insert(turmoil::sim_elapsed().unwrap());
+        self.runs.push(outcome.name());
+        match outcome {
             Outcome::Done(_) => {
-                failures = 0;
-                log.done += 1;
-                log.seen.push((at, state(gateway)));
-                Duration::ZERO
+                self.done += 1;
+                self.seen.push((at, state(gateway)));
             }
-            Outcome::Blocked(_) | Outcome::Permanent(_) => {
-                log.fault = Some(format!("job {at}: {:?}", run.outcome));
-                return;
-            }
-            Outcome::Busy { retry_after: Some(wait), .. } => wait,
-            _ => {
-                failures = (failures + 1).min(6);
-                Duration::from_secs(1 << failures)
-            }
-        };
-        drop(log);
-        sleep(wait).await;
+            Outcome::Blocked(_) | Outcome::Permanent(_) => self.fault = Some(format!("job {at}: {outcome:?}")),
+            _ => {}
+        }
     }
 }
 
