@@ -3,6 +3,8 @@
 //! In memory, on a clock of its own: what is counted are calls, bytes and round trips, and how long it takes follows from
 //! these alone. Wall time and memory are printed, and nothing is asserted of them.
 
+mod process;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
