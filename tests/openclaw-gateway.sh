@@ -13,7 +13,7 @@ set -euo pipefail
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/openclaw-gateway
 node_version=24
 node=$cache/node-$node_version/node_modules/node/bin/node
-start_within_s=120
+start_within_s=240
 
 say() { echo "openclaw-gateway: $*" >&2; }
 die() { say "$@"; exit 1; }

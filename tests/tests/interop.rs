@@ -19,6 +19,7 @@
 //! | `version` | what each version cannot take |
 //! | `flows` | each kind of job by itself, and twice |
 //! | `trouble` | gateways that refuse, restart, or are edited meanwhile |
+//! | `measure` | what many agents at once cost |
 //! | `proof` | what the gateway must answer |
 //! | `table` | what is printed at the end, and written into README.md |
 
@@ -26,6 +27,7 @@ mod client;
 mod documents;
 mod flows;
 mod gateway;
+mod measure;
 mod person;
 mod proof;
 mod queue;
@@ -69,6 +71,16 @@ async fn interop() {
     if chosen.len() == version::ALL.len() && chosen.iter().all(|(_, extent)| *extent == Extent::Full) {
         table.compare_with_readme();
     }
+}
+
+#[tokio::test]
+#[ignore = "starts real gateways; run by make interop-bench"]
+async fn measure_many_agents_at_once() {
+    let mut all = Vec::new();
+    for (version, _) in version::chosen().iter().filter(|(version, _)| !version.is_too_old) {
+        all.extend(measure::version(version).await);
+    }
+    println!("\n{}", measure::table(&all));
 }
 
 /// A gateway, a worker and its Redis. When a case fails, their last words are printed.

@@ -1,5 +1,7 @@
 //! Questions to a gateway. A small client of its own: what the product's client gets wrong, this one must not repeat.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
@@ -9,6 +11,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
@@ -23,6 +26,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// What a person who looks after the gateway may do.
 const SCOPES: [&str; 4] = ["operator.read", "operator.write", "operator.admin", "operator.pairing"];
+
+/// Most requests sent before their answers.
+const IN_FLIGHT: usize = 64;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -69,6 +75,15 @@ impl Client {
     }
 
     async fn try_ask(&self, method: &str, params: &Value) -> Result<Value, Error> {
+        let mut socket = match self.connect().await? {
+            Ok(socket) => socket,
+            Err(refusal) => return Ok(refusal),
+        };
+        call(&mut socket, method, params).await
+    }
+
+    /// A connection with an open session, or the gateway's refusal.
+    async fn connect(&self) -> Result<Result<Socket, Value>, Error> {
         let (mut socket, _) = connect_async(&self.url).await?;
         let challenge = next(&mut socket, |frame| frame["event"] == "connect.challenge").await?;
         let client = json!({ "id": "gateway-client", "version": "1", "platform": "linux", "mode": "backend" });
@@ -77,10 +92,41 @@ impl Client {
             "auth": { "token": self.token }, "device": self.device(&challenge["payload"]),
         });
         let hello = call(&mut socket, "connect", &hello).await?;
-        if hello["ok"] != true {
-            return Ok(hello);
+        Ok(if hello["ok"] == true { Ok(socket) } else { Err(hello) })
+    }
+
+    /// Asks many things over one connection, without waiting for answers in between. What was not answered well, because
+    /// the gateway restarts or has not yet taken in its config, is asked again.
+    pub async fn ask_all(&self, mut requests: Vec<(&'static str, Value)>) {
+        for _ in 0..ATTEMPTS {
+            if let Ok(Ok(mut socket)) = self.connect().await {
+                let answered = timeout(ANSWER_WITHIN, pipeline(&mut socket, &requests)).await.expect("answers");
+                let mut answered = answered.into_iter();
+                requests.retain(|_| !answered.next().unwrap_or_default());
+                if requests.is_empty() {
+                    return;
+                }
+            }
+            sleep(PAUSE / 5).await;
         }
-        call(&mut socket, method, params).await
+        panic!("{} requests are not answered well, the first is {}", requests.len(), requests[0].0);
+    }
+
+    /// Counts how often the gateway closes a connection that is kept open, for as long as the handle lives.
+    pub fn watch(gateway: &Gateway) -> Watch {
+        let client = Self::new(gateway);
+        let closed = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&closed);
+        let task = tokio::spawn(async move {
+            loop {
+                if let Ok(Ok(mut socket)) = client.connect().await {
+                    while let Some(Ok(_)) = socket.next().await {}
+                    seen.fetch_add(1, Ordering::Relaxed);
+                }
+                sleep(PAUSE / 5).await;
+            }
+        });
+        Watch { closed, task }
     }
 
     /// Who asks. Some versions give nobody a right who does not sign.
@@ -95,6 +141,46 @@ impl Client {
             "signature": BASE64.encode(self.key.sign(signed.as_bytes()).to_bytes()),
         })
     }
+}
+
+/// How often a gateway has restarted.
+pub struct Watch {
+    closed: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Watch {
+    /// Restarts so far.
+    pub fn restarts(&self) -> usize {
+        self.closed.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Which of the requests were answered well. Some gateways turn away what is beyond a few hundred at once.
+async fn pipeline(socket: &mut Socket, requests: &[(&'static str, Value)]) -> Vec<bool> {
+    let mut well = vec![false; requests.len()];
+    let (mut sent, mut answered) = (0, 0);
+    while answered < requests.len() {
+        while sent < requests.len() && sent - answered < IN_FLIGHT {
+            let (method, params) = &requests[sent];
+            let request = json!({ "type": "req", "id": sent.to_string(), "method": method, "params": params });
+            if socket.send(Message::text(request.to_string())).await.is_err() {
+                return well;
+            }
+            sent += 1;
+        }
+        let Ok(frame) = next(socket, |frame| frame["type"] == "res").await else { return well };
+        let id: usize = frame["id"].as_str().and_then(|id| id.parse().ok()).expect("an id that was sent");
+        well[id] = frame["ok"] == true;
+        answered += 1;
+    }
+    well
 }
 
 async fn call(socket: &mut Socket, method: &str, params: &Value) -> Result<Value, Error> {

@@ -63,12 +63,6 @@ impl Gateway {
         fs::read_to_string(self.folder.join("openclaw.json")).unwrap_or_default()
     }
 
-    /// How often it has restarted by itself.
-    pub fn restarts(&self) -> usize {
-        let log = fs::read(self.folder.join("gateway.log")).unwrap_or_default();
-        String::from_utf8_lossy(&log).matches("restart mode: in-process restart").count()
-    }
-
     /// Prints the end of its log.
     pub fn print_log(&self) {
         print_end(&self.folder.join("gateway.log"));

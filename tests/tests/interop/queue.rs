@@ -52,6 +52,17 @@ impl Queue {
         self.worker(&["run", "--until-idle"]).await;
     }
 
+    /// The texts that a document's agent gets, by the names of their files.
+    pub async fn render(&self, document: &Value) -> Vec<(String, String)> {
+        fs::write(&self.documents, document.to_string()).unwrap();
+        let out = tempfile::tempdir().unwrap();
+        self.worker(&["render", self.documents.to_str().unwrap(), "--out", out.path().to_str().unwrap()]).await;
+        let files = fs::read_dir(out.path()).unwrap().map(|file| file.unwrap());
+        let text =
+            |file: fs::DirEntry| (file.file_name().into_string().unwrap(), fs::read_to_string(file.path()).unwrap());
+        files.map(text).collect()
+    }
+
     /// Makes a job that waits ready again.
     pub async fn retry(&self, id: &str) {
         self.worker(&["jobs", "retry", id]).await;

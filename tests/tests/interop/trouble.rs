@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Installation;
+use super::client::Client;
 use super::documents::{self, Agent, Documents};
 use super::person::Person;
 use super::queue::Queue;
@@ -108,7 +109,7 @@ impl Installation {
         let agents = documents::fleet(100, FLEET);
         let mut person = Person::with_agent(&self.gateway, self.version.roster).await;
         let ids = self.queue.enqueue(&self.provisions(&agents)).await;
-        let before = self.gateway.restarts();
+        let watch = Client::watch(&self.gateway);
         let began = Instant::now();
         let edits = async {
             for number in 1..=EDITS {
@@ -117,7 +118,7 @@ impl Installation {
         };
         let ((), ()) = tokio::join!(self.queue.work(), edits);
         let took = began.elapsed();
-        let restarts = self.gateway.restarts() - before;
+        let restarts = watch.restarts();
         let mut writes = 0;
         for record in self.queue.records(&ids).await {
             writes += self.done(case, "", &record).config_writes;

@@ -1,0 +1,162 @@
+//! What many agents at once cost through the worker, and what they cost at least.
+//!
+//! The least is one config write for all of them, then their files and sessions without waiting for answers in between,
+//! by a program that reads nothing back. Both begin with a gateway of their own that has been started afresh and has one
+//! agent, so neither finds the other's.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::Installation;
+use super::client::{Client, Watch};
+use super::documents::{self, Agent};
+use super::version::{Roster, Version};
+
+/// How many agents at once.
+const SIZES: [usize; 2] = [20, 50];
+/// A gateway that was written to may restart a while later; it is left alone until then.
+const REST: Duration = Duration::from_secs(5);
+
+/// One line of the result.
+pub struct Measured {
+    version: &'static str,
+    agents: usize,
+    least: Duration,
+    worker: Duration,
+    restarts: usize,
+    runs: usize,
+    config_writes: u64,
+    rpcs: u64,
+}
+
+/// Measures a version.
+pub async fn version(version: &'static Version) -> Vec<Measured> {
+    let mut all = Vec::new();
+    for agents in SIZES {
+        let (installation, _watch) = warm(version).await;
+        let least = installation.at_least(&documents::fleet(0, agents)).await;
+        drop(installation);
+        let (installation, watch) = warm(version).await;
+        let measured = installation.by_worker(&documents::fleet(0, agents), least, &watch).await;
+        println!("{}", row(&measured));
+        all.push(measured);
+    }
+    all
+}
+
+/// The table of all lines.
+pub fn table(all: &[Measured]) -> String {
+    let mut text = String::from(
+        "| version | agents | the worker | the least | ratio | restarts | config writes | runs | RPCs |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
+    );
+    for measured in all {
+        writeln!(text, "{}", row(measured)).unwrap();
+    }
+    text
+}
+
+fn row(of: &Measured) -> String {
+    let Measured { version, agents, restarts, runs, config_writes, rpcs, .. } = of;
+    let (worker, least) = (of.worker.as_secs_f64(), of.least.as_secs_f64());
+    let ratio = worker / least;
+    format!(
+        "| {version} | {agents} | {worker:.2} s | {least:.2} s | {ratio:.2} | {restarts} | {config_writes} | {runs} | {rpcs} |"
+    )
+}
+
+/// A gateway that has an agent, and has rested.
+async fn warm(version: &'static Version) -> (Installation, Watch) {
+    let installation = Installation::start(version, std::sync::Arc::default()).await;
+    let first = documents::lead();
+    installation.all_done("warm up", &[installation.documents.provision(&first)]).await;
+    installation.stand("warm up", &[&first]).await;
+    sleep(REST).await;
+    let watch = Client::watch(&installation.gateway);
+    (installation, watch)
+}
+
+impl Installation {
+    async fn by_worker(&self, agents: &[Agent], least: Duration, watch: &Watch) -> Measured {
+        let documents: Vec<_> = agents.iter().map(|agent| self.documents.provision(agent)).collect();
+        let records = self.queue.carry_out(&documents).await;
+        let restarts = watch.restarts();
+        let number = |value: &Value| value.as_u64().unwrap();
+        let runs = records.iter().flat_map(|record| record["history"].as_array().unwrap());
+        let began = runs.clone().map(|run| number(&run["started_at_ms"])).min().unwrap();
+        let ended = records.iter().map(|record| number(&record["finished_at_ms"])).max().unwrap();
+        for record in &records {
+            assert_eq!(record["state"], "done", "{record:#}");
+        }
+        self.stand("measured", &agents.iter().collect::<Vec<_>>()).await;
+        let sum = |what| records.iter().map(|record| number(&record["report"][what])).sum();
+        Measured {
+            version: self.version.name,
+            agents: agents.len(),
+            least,
+            worker: Duration::from_millis(ended - began),
+            restarts,
+            runs: runs.count(),
+            config_writes: sum("config_writes"),
+            rpcs: sum("rpc_count"),
+        }
+    }
+
+    /// Makes the agents with the fewest requests.
+    async fn at_least(&self, agents: &[Agent]) -> Duration {
+        let mut files = Vec::new();
+        for agent in agents {
+            for (name, content) in self.queue.render(&self.documents.provision(agent)).await {
+                if !self.version.left_out_of_provisioning.contains(&format!("file {name}").as_str()) {
+                    files.push(("agents.files.set", json!({ "agentId": agent.id, "name": name, "content": content })));
+                }
+            }
+        }
+        let label = |agent: &Agent| ("sessions.patch", json!({ "key": agent.session, "label": agent.name }));
+        let sessions = agents.iter().map(label).collect();
+        let began = Instant::now();
+        let shown = self.client.ask("config.get", json!({})).await.unwrap();
+        let patch = self.registers(agents, &shown["parsed"]["agents"]).to_string();
+        let patch = json!({ "raw": patch, "baseHash": shown["hash"] });
+        self.client.ask("config.patch", patch).await.unwrap();
+        self.client.ask_all(files).await;
+        self.client.ask_all(sessions).await;
+        let took = began.elapsed();
+        self.stand_registered(agents).await;
+        took
+    }
+
+    /// The patch that registers agents as the one that is there.
+    fn registers(&self, agents: &[Agent], present: &Value) -> Value {
+        let workspace = |agent: &Agent| self.gateway.workspaces.join(&agent.folder);
+        let agents = match self.version.roster {
+            Roster::List => {
+                let mut list = present["list"].as_array().expect("the first agent is there").clone();
+                let heartbeat = list.last().expect("the first agent is there")["heartbeat"].clone();
+                list.extend(agents.iter().map(|agent| {
+                    json!({ "id": agent.id, "name": agent.name, "workspace": workspace(agent), "heartbeat": heartbeat })
+                }));
+                json!({ "list": list })
+            }
+            Roster::Entries => {
+                let heartbeat = &present["entries"][documents::lead().id]["heartbeat"];
+                let entry = |agent: &Agent| {
+                    let entry = json!({ "name": agent.name, "workspace": workspace(agent), "heartbeat": heartbeat });
+                    (agent.id.clone(), entry)
+                };
+                json!({ "entries": agents.iter().map(entry).collect::<serde_json::Map<_, _>>() })
+            }
+        };
+        json!({ "agents": agents })
+    }
+
+    async fn stand_registered(&self, agents: &[Agent]) {
+        let config = self.client.config().await.to_string();
+        for agent in agents {
+            assert!(config.contains(&agent.folder), "the gateway has lost {}", agent.id);
+        }
+    }
+}
