@@ -282,6 +282,10 @@ fn refused_upgrade(error: &WsError, port: u16) -> GatewayError {
         WsError::Http(response) if matches!(response.status().as_u16(), 502 | 504) => {
             GatewayError::Unreachable { reason: format!("a proxy answers HTTP {}", response.status().as_u16()) }
         }
+        // A proxy's words for a gateway that is down or restarting.
+        WsError::Http(response) if matches!(response.status().as_u16(), 502 | 504) => {
+            GatewayError::Unreachable { reason: format!("a proxy answers HTTP {}", response.status().as_u16()) }
+        }
         WsError::Http(response) => {
             GatewayError::NotAGateway { reason: format!("the address answers HTTP {}", response.status().as_u16()) }
         }

@@ -276,11 +276,13 @@ impl From<GatewayError> for Outcome {
         let ambiguous = error.may_have_been_carried_out();
         match error {
             GatewayError::Unreachable { .. } => Self::Transient(Failure::new("unreachable", text).of_gateway()),
-            GatewayError::NotAGateway { .. } => Self::Blocked(
-                Failure::new("not_a_gateway", text)
-                    .of_gateway()
-                    .with_action("correct the gateway's url in the main backend"),
-            ),
+            // New gateways refuse what a proxy forwards unless they know the proxy.
+            GatewayError::NotAGateway { .. } => {
+                Self::Blocked(Failure::new("not_a_gateway", text).of_gateway().with_action(
+                    "correct the gateway's url in the main backend; if a proxy stands before the gateway, name it in \
+                     `gateway.trustedProxies` of the gateway's config",
+                ))
+            }
             GatewayError::Untrusted { fingerprint, port, .. } => Self::Blocked(untrusted(text, fingerprint, port)),
             GatewayError::Tls { .. } => {
                 Self::Blocked(Failure::new("tls", text).of_gateway().with_action(

@@ -86,17 +86,28 @@ async fn an_unused_connection_is_closed_and_made_again_when_needed() {
     call.read(Method::ConfigGet, json!({})).await.unwrap();
 }
 
-#[tokio::test]
-async fn an_address_that_is_no_gateway_is_said_so() {
+/// The error that comes of an answer of HTTP.
+async fn answered(status: &'static str) -> GatewayError {
     let (listener, port) = listen().await;
     tokio::spawn(async move {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = accept(&listener).await;
         let mut request = [0; 4096];
         let _ = stream.read(&mut request).await;
-        stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        stream.write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes()).await.unwrap();
     });
-    let error = call(port, MINUTE).open().await.unwrap_err();
+    call(port, MINUTE).open().await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_proxy_before_a_gateway_that_is_down_is_tried_again() {
+    let error = answered("502 Bad Gateway").await;
+    assert!(matches!(error, GatewayError::Unreachable { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_address_that_is_no_gateway_is_said_so() {
+    let error = answered("404 Not Found").await;
     assert_eq!(error.to_string(), "the address answers HTTP 404; check the gateway's url");
     let (closed, port) = listen().await;
     drop(closed);
