@@ -98,9 +98,13 @@ prepare() {
   mkdir -p "$1/home" "$1/state"
   if [ -s "$1/openclaw.json" ]; then return; fi
   (umask 077 && "$node" -p 'require("crypto").randomBytes(24).toString("hex")' > "$1/token")
+  # Who forwards from 127.0.0.2 is believed where it comes from; see tests/interop/stranger.rs.
   cat > "$1/openclaw.json" << JSON
 {
-  "gateway": { "mode": "local", "bind": "loopback", "auth": { "mode": "token", "token": "$(cat "$1/token")" } },
+  "gateway": {
+    "mode": "local", "bind": "loopback", "trustedProxies": ["127.0.0.2"],
+    "auth": { "mode": "token", "token": "$(cat "$1/token")" }
+  },
   "agents": { "defaults": { "workspace": "$1/workspace" } },
   "discovery": { "mdns": { "mode": "off" } },
   "logging": { "file": "$1/openclaw.log" },

@@ -3,8 +3,10 @@
 //! A gateway lets every device in that comes from its own machine. For one that is forwarded from elsewhere it wants the
 //! approval of a person, and this needs no second machine.
 
+use std::net::Ipv4Addr;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::gateway::Gateway;
@@ -46,7 +48,10 @@ async fn forward(mut client: TcpStream, gateway: &str) -> std::io::Result<()> {
     }
     let end = request.len() - b"\r\n".len();
     request.splice(end..end, *b"X-Forwarded-For: 203.0.113.7\r\n");
-    let mut gateway = TcpStream::connect(gateway).await?;
+    // The gateway is set up to believe this address.
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::new(127, 0, 0, 2), 0).into())?;
+    let mut gateway = socket.connect(gateway.parse().expect("an address")).await?;
     gateway.write_all(&request).await?;
     copy_bidirectional(&mut client, &mut gateway).await?;
     Ok(())
