@@ -1,7 +1,7 @@
 # What can be done here. `make` alone lists it. Each target first installs what the machine lacks for it.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test python interop lint fmt tools bench image
+.PHONY: help build demo test python interop interop-bench lint fmt tools bench image
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SCRIPTS := .ci/run scripts/advisories scripts/setup tests/openclaw-gateway.sh
@@ -11,7 +11,7 @@ PYTHON = cd clients/python && PYTHONDONTWRITEBYTECODE=1 $(abspath $(TARGET))/pyt
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 help: ## List the targets (the default)
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build the optimised worker: target/release/worker
 	@scripts/setup build
@@ -40,10 +40,18 @@ python: ## Run the tests of the Python client, with a real worker
 	cargo build --package mission-worker
 	export MISSION_WORKER=$(abspath $(TARGET)/debug/worker) && $(PYTHON) -m pytest -q
 
-interop: ## Run the tests with real OpenClaw gateways, fetched from npm (2 GB)
+# MISSION_INTEROP chooses versions, with commas between them; `ci` is what .ci/run tries.
+INTEROP = cargo test --workspace --test main -- --ignored --nocapture --exact
+
+interop: ## Run the tests with real OpenClaw gateways, fetched from npm (6 GB, an hour)
 	@scripts/setup interop
 	cargo build --workspace --all-targets
-	cargo test --workspace --test main -- --ignored interop --nocapture
+	$(INTEROP) interop::interop
+
+interop-bench: ## Measure many agents at once on real gateways
+	@scripts/setup interop
+	cargo build --workspace --all-targets
+	$(INTEROP) interop::measure_many_agents_at_once
 
 lint: ## Check form, code, documentation, scripts; dependencies and spelling with `make tools`
 	@scripts/setup lint
