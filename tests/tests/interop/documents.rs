@@ -119,6 +119,14 @@ impl Documents {
         document
     }
 
+    /// Says nothing new of an agent of a board, not even its token, and has it woken.
+    pub fn wake(&self, agent: &Agent, verb: &str) -> Value {
+        let mut document = self.update(agent);
+        document.as_object_mut().expect("a document is an object").remove("auth_token");
+        document["options"]["wake"] = json!({ "deliver": false, "verb": verb });
+        document
+    }
+
     /// Makes the gateway's main agent.
     pub fn provision_main(&self, agent: &Agent) -> Value {
         let mut document = self.job("provision-main", agent);

@@ -1,6 +1,6 @@
 //! Each kind of job by itself: carried out, proved, and carried out again, when nothing may be written.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Installation;
 use super::documents::{self, Agent};
@@ -31,6 +31,8 @@ impl Installation {
         let stand = Goal::Stand(&[&worker, &lead]);
         self.twice("update", make.update(&worker), stand, provisioned).await;
 
+        self.wakes(&worker).await;
+
         (lead.every, worker.every) = ("25m", "2h");
         let stand = Goal::Stand(&[&lead, &worker, &main]);
         let synced = self.version.left_out_of_sync;
@@ -45,6 +47,22 @@ impl Installation {
         let worker = documents::worker();
         self.twice("provision again after cleanup", make.provision(&worker), Goal::Stand(&[&worker]), provisioned)
             .await;
+    }
+
+    /// An update that does not know the token leaves it, and wakes the agent once.
+    async fn wakes(&self, worker: &Agent) {
+        let case = "update without token, wake";
+        let verb = "greeted";
+        let row = self.carry_out(case, "", &self.documents.wake(worker, verb)).await;
+        assert_eq!(row.written, [format!("wake sent to {}", worker.session)], "{case}");
+        self.stand(case, &[worker]).await;
+        // Some versions keep no message that no model has answered.
+        let question = json!({ "sessionKey": worker.session, "limit": 20 });
+        let history = self.client.ask("chat.history", question).await.unwrap();
+        let messages = history["messages"].as_array().unwrap().iter().filter(|message| message["role"] == "user");
+        let arrived = messages.filter(|message| message["content"].to_string().contains(verb)).count();
+        assert!(arrived <= 1, "{case}: {history:#}");
+        self.note(case, format!("{}, {arrived} message in the session", row.seconds()));
     }
 
     /// One agent comes and goes.

@@ -31,6 +31,8 @@ pub struct Row {
     took_ms: u64,
     runs: usize,
     rpcs: u64,
+    /// How the runs before the last one ended.
+    before: Vec<String>,
     protocol: u64,
     roster: String,
 }
@@ -55,6 +57,7 @@ impl Row {
             took_ms: number(&record["finished_at_ms"]) - began,
             runs: runs.len(),
             rpcs: number(&report["rpc_count"]),
+            before: runs[..runs.len() - 1].iter().map(|run| ended(run, began)).collect(),
             protocol: number(&report["gateway"]["protocol"]),
             roster: report["gateway"]["roster"].as_str().unwrap_or_default().to_owned(),
         }
@@ -66,6 +69,14 @@ impl Row {
         let seconds = self.took_ms as f64 / 1000.0;
         format!("{seconds:.1} s")
     }
+}
+
+fn ended(run: &Value, began: u64) -> String {
+    let at = |time: &str| run[time].as_u64().unwrap() - began;
+    let result = &run["result"];
+    let last = result["steps"].as_array().and_then(|steps| steps.last()).map(Value::to_string).unwrap_or_default();
+    let (outcome, words) = (&result["outcome"], &result["message"]);
+    format!("{} to {} ms {outcome}: {words}, last step {last}", at("started_at_ms"), at("ended_at_ms"))
 }
 
 fn texts(list: &Value, text: impl Fn(&Value) -> &Value) -> Vec<String> {
@@ -80,7 +91,8 @@ impl fmt::Display for Row {
             f,
             "{version:9}  {case:32}  {time:5}  {took_ms:6} ms  {runs} runs  {rpcs:3} rpcs  {config_writes} config writes"
         )?;
-        write!(f, "  {written:2} written  {} left out", self.left_out.len())
+        write!(f, "  {written:2} written  {} left out", self.left_out.len())?;
+        self.before.iter().try_for_each(|run| write!(f, "\n    run before: {run}"))
     }
 }
 
