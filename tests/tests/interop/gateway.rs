@@ -3,18 +3,29 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::process::Command;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 /// The script.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openclaw-gateway.sh");
 /// Lines of its log that are printed when a case fails.
 const LAST_LINES: usize = 60;
 
+/// How soon a process that died is noticed.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// A running gateway; ended when dropped.
+///
+/// It is started again when it dies, as the service managers of real ones do: 2026.2.9 ends itself with "shutdown timed
+/// out" if it is told to restart while it restarts, which a few config writes within two seconds do.
 pub struct Gateway {
-    version: String,
-    folder: PathBuf,
+    process: Arc<Process>,
+    supervisor: JoinHandle<()>,
     /// `ws://127.0.0.1:PORT`.
     pub url: String,
     /// Its token.
@@ -25,56 +36,89 @@ pub struct Gateway {
 
 impl Gateway {
     /// Installs the version if need be, and starts it.
-    pub async fn start(version: &str, folder: &Path) -> Self {
+    pub async fn start(version: &'static str, folder: &Path) -> Self {
+        let process = Arc::new(Process { version, folder: folder.to_owned(), changing: Mutex::default() });
         // Made first, so that a gateway that does not get ready is ended as well.
         let mut gateway = Self {
-            version: version.to_owned(),
-            folder: folder.to_owned(),
+            supervisor: tokio::spawn(Arc::clone(&process).supervise()),
+            process,
             url: String::new(),
             token: String::new(),
             workspaces: folder.join("workspaces"),
         };
-        gateway.url = gateway.start_process().await;
+        let changing = gateway.process.changing.lock().await;
+        gateway.url = gateway.process.start().await;
+        drop(changing);
         fs::read_to_string(folder.join("token")).unwrap().trim().clone_into(&mut gateway.token);
         gateway
     }
 
     /// Ends the process and starts another that continues it, at the same address.
     pub async fn restart(&self) {
-        let stopped = Command::new(SCRIPT).arg("stop").arg(&self.folder).status().await;
+        let _changing = self.process.changing.lock().await;
+        let stopped = Command::new(SCRIPT).arg("stop").arg(&self.process.folder).status().await;
         assert!(stopped.is_ok_and(|status| status.success()), "the gateway does not stop");
-        assert_eq!(self.start_process().await, self.url, "another address");
-    }
-
-    async fn start_process(&self) -> String {
-        let version = &self.version;
-        let script = Command::new(SCRIPT).arg("start").arg(version).arg(&self.folder).stdin(Stdio::null()).output();
-        let script = script.await.expect("the script can be run");
-        let said = String::from_utf8_lossy(&script.stderr);
-        assert!(script.status.success(), "gateway {version} does not start:\n{said}");
-        let answer = String::from_utf8(script.stdout).unwrap();
-        let (url, pid) = answer.trim().split_once(' ').expect("the script says `URL PID`");
-        println!("gateway {version} runs at {url}, process {pid}");
-        url.to_owned()
+        assert_eq!(self.process.start().await, self.url, "another address");
     }
 
     /// The config's file as it is now.
     pub fn config_file(&self) -> String {
-        fs::read_to_string(self.folder.join("openclaw.json")).unwrap_or_default()
+        fs::read_to_string(self.process.folder.join("openclaw.json")).unwrap_or_default()
     }
 
     /// Prints the end of its log.
     pub fn print_log(&self) {
-        print_end(&self.folder.join("gateway.log"));
+        print_end(&self.process.folder.join("gateway.log"));
     }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        let stopped = std::process::Command::new(SCRIPT).arg("stop").arg(&self.folder).status();
+        self.supervisor.abort();
+        let stopped = std::process::Command::new(SCRIPT).arg("stop").arg(&self.process.folder).status();
         if !stopped.is_ok_and(|status| status.success()) {
-            eprintln!("the gateway in {} may still run", self.folder.display());
+            eprintln!("the gateway in {} may still run", self.process.folder.display());
         }
+    }
+}
+
+/// The process of a gateway, whichever it is at the moment.
+struct Process {
+    version: &'static str,
+    folder: PathBuf,
+    /// Held while it is started or ended.
+    changing: Mutex<()>,
+}
+
+impl Process {
+    async fn start(&self) -> String {
+        let mut script = Command::new(SCRIPT);
+        script.arg("start").arg(self.version).arg(&self.folder).stdin(Stdio::null()).kill_on_drop(true);
+        let script = script.output().await.expect("the script can be run");
+        let said = String::from_utf8_lossy(&script.stderr);
+        assert!(script.status.success(), "gateway {} does not start:\n{said}", self.version);
+        let answer = String::from_utf8(script.stdout).unwrap();
+        let (url, pid) = answer.trim().split_once(' ').expect("the script says `URL PID`");
+        println!("gateway {} runs at {url}, process {pid}", self.version);
+        url.to_owned()
+    }
+
+    async fn supervise(self: Arc<Self>) {
+        loop {
+            sleep(LOOK).await;
+            let _changing = self.changing.lock().await;
+            if self.is_dead() {
+                println!("gateway {} has died", self.version);
+                self.start().await;
+            }
+        }
+    }
+
+    /// Whether there is a process that should run and does not.
+    fn is_dead(&self) -> bool {
+        let Ok(pid) = fs::read_to_string(self.folder.join("pid")) else { return false };
+        let state = fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+        state.map_or(true, |state| state.contains(") Z "))
     }
 }
 

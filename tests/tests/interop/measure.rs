@@ -70,7 +70,7 @@ fn row(of: &Measured) -> String {
 
 /// A gateway that has an agent, and has rested.
 async fn warm(version: &'static Version) -> (Installation, Watch) {
-    let installation = Installation::start(version, std::sync::Arc::default()).await;
+    let installation = Installation::start(version).await;
     let first = documents::lead();
     installation.all_done("warm up", &[installation.documents.provision(&first)]).await;
     installation.stand("warm up", &[&first]).await;

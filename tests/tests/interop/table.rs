@@ -1,15 +1,18 @@
 //! What each case cost, for people; and which version can do what, for README.md.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::fs;
+use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The file with the table of versions, and where it stands there.
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
 const BEGIN: &str = "<!-- interop:begin -->\n";
 const END: &str = "<!-- interop:end -->\n";
+/// Where findings are kept, beside what is built.
+const KEPT: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/interop");
 /// Writes the table into the file instead of comparing the two.
 const WRITE: &str = "MISSION_WRITE_README";
 
@@ -97,53 +100,85 @@ impl fmt::Display for Row {
 }
 
 /// How a case went on a version.
-enum Cell {
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+enum Ended {
     /// Well; with figures.
     Ok(String),
     /// It cannot be tried, for this reason.
-    NotApplicable(&'static str),
+    NotApplicable(String),
 }
 
-/// All cases of all versions, in the order in which they were played.
-#[derive(Default)]
-pub struct Table {
-    versions: Vec<&'static str>,
-    cases: Vec<&'static str>,
-    cells: BTreeMap<(&'static str, &'static str), Cell>,
-    /// The row of each version that says most about it: a provisioning.
-    provisioned: BTreeMap<&'static str, Row>,
-    /// What a version that is too old is told.
-    refusals: BTreeMap<&'static str, String>,
+/// What was found of a version.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Findings {
+    name: String,
+    protocol: u64,
+    roster: String,
+    /// What a provisioning leaves out.
+    left_out: Vec<String>,
+    /// What jobs are told on a version that is too old.
+    refusal: Option<String>,
+    cases: Vec<(String, Ended)>,
 }
 
-impl Table {
-    /// Adds a job.
-    pub fn add(&mut self, row: Row) {
-        self.version(row.version);
-        let most = self.provisioned.get(row.version).map_or(0, |row| row.left_out.len());
-        if row.left_out.len() > most {
-            self.provisioned.insert(row.version, row);
+impl Findings {
+    /// Nothing yet.
+    pub fn of(version: &str) -> Self {
+        Self { name: version.to_owned(), ..Self::default() }
+    }
+
+    /// Adds a job. The one that leaves most out says most of the gateway: a provisioning.
+    pub fn add(&mut self, row: &Row) {
+        if row.left_out.len() > self.left_out.len() {
+            (self.protocol, self.roster) = (row.protocol, row.roster.clone());
+            self.left_out.clone_from(&row.left_out);
         }
     }
 
     /// Notes that a case went well.
-    pub fn ok(&mut self, version: &'static str, case: &'static str, figures: String) {
-        self.cell(version, case, Cell::Ok(figures));
+    pub fn ok(&mut self, case: &str, figures: String) {
+        self.cases.push((case.to_owned(), Ended::Ok(figures)));
     }
 
     /// Notes that a case cannot be tried.
-    pub fn not_applicable(&mut self, version: &'static str, case: &'static str, reason: &'static str) {
-        self.cell(version, case, Cell::NotApplicable(reason));
+    pub fn not_applicable(&mut self, case: &str, reason: &str) {
+        self.cases.push((case.to_owned(), Ended::NotApplicable(reason.to_owned())));
     }
 
-    /// Notes that a version is too old, and the record of the job that was told so.
-    pub fn refused(&mut self, version: &'static str, record: &Value) {
-        self.version(version);
+    /// Notes that the version is too old, and the record of the job that was told so.
+    pub fn refused(&mut self, record: &Value) {
         let words = ["message", "action"].map(|part| record["failure"][part].as_str().unwrap_or_default());
-        self.refusals.insert(version, words.join("; "));
+        self.refusal = Some(words.join("; "));
     }
 
-    /// Fails if the table of README.md is another one; or writes it there, if asked.
+    /// Keeps them for the table of all versions.
+    pub fn keep(&self) {
+        fs::create_dir_all(KEPT).unwrap();
+        fs::write(file(&self.name), serde_json::to_string_pretty(self).unwrap()).unwrap();
+    }
+
+    fn case(&self, case: &str) -> Option<&Ended> {
+        self.cases.iter().find(|(name, _)| name == case).map(|(_, ended)| ended)
+    }
+}
+
+fn file(version: &str) -> PathBuf {
+    Path::new(KEPT).join(format!("{version}.json"))
+}
+
+/// The findings of all versions, each of the last run that went well on it.
+pub struct Table(Vec<Findings>);
+
+impl Table {
+    /// Reads what was kept of those versions; none if one was never played to its end.
+    pub fn kept<'a>(versions: impl Iterator<Item = &'a str>) -> Option<Self> {
+        let kept = |version| serde_json::from_str(&fs::read_to_string(file(version)).ok()?).ok();
+        versions.map(kept).collect::<Option<_>>().map(Self)
+    }
+
+    /// Where findings are kept, beside what is built.
+    const KEPT: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/interop");
+    /// Writes the table into README.md if asked to; else fails if another one is there.
     pub fn compare_with_readme(&self) {
         let readme = fs::read_to_string(README).unwrap();
         let (before, rest) = readme.split_once(BEGIN).expect("README.md has a place for the table");
@@ -156,68 +191,70 @@ impl Table {
         }
     }
 
-    fn version(&mut self, version: &'static str) {
-        if !self.versions.contains(&version) {
-            self.versions.push(version);
+    /// The cases, in the order in which they are played.
+    fn cases(&self) -> Vec<&str> {
+        let mut cases: Vec<&str> = Vec::new();
+        for (case, _) in self.0.iter().flat_map(|findings| &findings.cases) {
+            if !cases.contains(&&case[..]) {
+                cases.push(case);
+            }
         }
+        cases
     }
 
-    fn cell(&mut self, version: &'static str, case: &'static str, cell: Cell) {
-        self.version(version);
-        if !self.cases.contains(&case) {
-            self.cases.push(case);
-        }
-        self.cells.insert((version, case), cell);
+    /// Those that can be provisioned.
+    fn usable(&self) -> impl Iterator<Item = &Findings> + Clone {
+        self.0.iter().filter(|findings| findings.refusal.is_none())
     }
 
     /// What no version keeps.
     fn never_kept(&self) -> Vec<&String> {
-        let mut rows = self.provisioned.values();
-        let first = rows.next().map_or(&[][..], |row| &row.left_out);
-        first.iter().filter(|what| rows.clone().all(|row| row.left_out.contains(what))).collect()
+        let first = self.usable().next().map_or(&[][..], |first| &first.left_out);
+        first.iter().filter(|what| self.usable().all(|findings| findings.left_out.contains(what))).collect()
     }
 
     fn for_readme(&self) -> String {
         let mut text = String::new();
-        let mut line = |name: &str, of: &dyn Fn(&'static str) -> String| {
-            let cells: Vec<_> = self.versions.iter().map(|version| of(version)).collect();
+        let mut line = |name: &str, of: &dyn Fn(&Findings) -> String| {
+            let cells: Vec<_> = self.0.iter().map(of).collect();
             writeln!(text, "| {name} | {} |", cells.join(" | ")).unwrap();
         };
-        let fact = |version, of: &dyn Fn(&Row) -> String| self.provisioned.get(version).map_or("–".to_owned(), of);
-        line("", &|version| version.to_owned());
+        let fact = |findings: &Findings, fact: String| {
+            if findings.refusal.is_some() { "–".to_owned() } else { fact }
+        };
+        line("", &|findings| findings.name.clone());
         line("---", &|_| "---".to_owned());
-        line("protocol", &|version| fact(version, &|row| row.protocol.to_string()));
-        line("keeps agents in", &|version| fact(version, &|row| format!("`agents.{}`", row.roster)));
-        for case in &self.cases {
-            line(case, &|version| match self.cells.get(&(version, *case)) {
-                Some(Cell::Ok(_)) => "ok".to_owned(),
-                Some(Cell::NotApplicable(_)) => "n/a".to_owned(),
+        line("protocol", &|findings| fact(findings, findings.protocol.to_string()));
+        line("keeps agents in", &|findings| fact(findings, format!("`{}`", findings.roster)));
+        for case in self.cases() {
+            line(case, &|findings| match findings.case(case) {
+                Some(Ended::Ok(_)) => "ok".to_owned(),
+                Some(Ended::NotApplicable(_)) => "n/a".to_owned(),
                 None => "–".to_owned(),
             });
         }
-        text.push('\n');
+        text + &self.notes()
+    }
+
+    /// What the cells cannot say.
+    fn notes(&self) -> String {
         let never = self.never_kept();
-        writeln!(
-            text,
-            "No version keeps {}. Left out besides, and said in the report:\n",
-            names(never.iter().copied())
-        )
-        .unwrap();
-        for version in &self.versions {
-            if let Some(row) = self.provisioned.get(version) {
-                let besides: Vec<_> = row.left_out.iter().filter(|what| !never.contains(what)).collect();
-                if !besides.is_empty() {
-                    writeln!(text, "- {version}: {}", names(besides.into_iter())).unwrap();
+        let mut text = format!("\n- left out on all: {}\n", names(never.iter().copied()));
+        for findings in &self.0 {
+            let version = &findings.name;
+            if let Some(words) = &findings.refusal {
+                writeln!(text, "- {version}: the job is `blocked`: “{words}”").unwrap();
+                continue;
+            }
+            let besides: Vec<_> = findings.left_out.iter().filter(|what| !never.contains(what)).collect();
+            if !besides.is_empty() {
+                writeln!(text, "- {version}: left out besides: {}", names(besides.into_iter())).unwrap();
+            }
+            for (case, ended) in &findings.cases {
+                if let Ended::NotApplicable(reason) = ended {
+                    writeln!(text, "- {version}: “{case}” cannot happen, because it {reason}").unwrap();
                 }
             }
-        }
-        for ((version, case), cell) in &self.cells {
-            if let Cell::NotApplicable(reason) = cell {
-                writeln!(text, "- {version}, {case}: n/a, because it {reason}").unwrap();
-            }
-        }
-        for (version, words) in &self.refusals {
-            writeln!(text, "- {version} is refused: “{words}”").unwrap();
         }
         text
     }
@@ -228,19 +265,13 @@ fn names<'a>(what: impl Iterator<Item = &'a String>) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-impl fmt::Display for Table {
+impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\n{:34}{}", "", self.versions.join("  "))?;
-        for case in &self.cases {
-            writeln!(f, "{case}")?;
-            for version in &self.versions {
-                match self.cells.get(&(*version, *case)) {
-                    Some(Cell::Ok(figures)) => writeln!(f, "    {version:9}  ok   {figures}")?,
-                    Some(Cell::NotApplicable(reason)) => writeln!(f, "    {version:9}  n/a  {reason}")?,
-                    None => writeln!(f, "    {version:9}  -")?,
-                }
-            }
-        }
-        writeln!(f, "\n{}", self.for_readme())
+        writeln!(f, "\n{}", self.name)?;
+        self.refusal.iter().try_for_each(|words| writeln!(f, "    refused: {words}"))?;
+        self.cases.iter().try_for_each(|(case, ended)| match ended {
+            Ended::Ok(figures) => writeln!(f, "    {case:32}  ok   {figures}"),
+            Ended::NotApplicable(reason) => writeln!(f, "    {case:32}  n/a  {reason}"),
+        })
     }
 }

@@ -34,7 +34,7 @@ impl Installation {
             [&failure["message"], &failure["action"]].map(|words| words.as_str().unwrap_or_default());
         assert!(message.contains("older than 2026.2.9"), "{message}");
         assert!(action.contains("upgrade") && action.contains("2026.2.9"), "{action}");
-        self.table.lock().unwrap().refused(self.version.name, &record);
+        self.findings.lock().unwrap().refused(&record);
     }
 
     /// A wrong token is said to be wrong; the same job with the right one is carried out.
@@ -63,7 +63,7 @@ impl Installation {
             let records = queue.carry_out(&[document]).await;
             self.done(case, "", &records[0]);
             let reason = "lets in whoever has the token";
-            return self.table.lock().unwrap().not_applicable(self.version.name, case, reason);
+            return self.findings.lock().unwrap().not_applicable(case, reason);
         }
         let record = self.blocked(&queue, &document).await;
         let failure = &record["failure"];
