@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
@@ -230,7 +231,8 @@ impl Client {
                 let request = error.details.get("requestId").and_then(|id| id.as_str()).map(str::to_owned);
                 // Old gateways let a backend in without a device; newer ones connect it without any scope.
                 match Connection::open(&self.endpoint, tls, None, self.limits, &self.dial).await {
-                    Ok(connection) => (connection, request),
+                    Ok(connection) if may_read(&connection).await => (connection, request),
+                    Ok(_) => return Err(GatewayError::MissingScope { request }),
                     Err(_) => return Err(GatewayError::Refused(error)),
                 }
             }
@@ -253,6 +255,12 @@ impl Client {
         );
         Ok(connection)
     }
+}
+
+/// Whether anything may be asked over a connection. Some gateways do not say that they have given it no scope.
+async fn may_read(connection: &Connection) -> bool {
+    let answer = connection.call(Method::AgentsList, &json!({})).await;
+    !answer.is_err_and(|error| error.rpc().is_some_and(|rpc| rpc.says("missing scope")))
 }
 
 /// The gateways of this process, one client each.

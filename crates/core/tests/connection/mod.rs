@@ -86,6 +86,23 @@ async fn an_unused_connection_is_closed_and_made_again_when_needed() {
     call.read(Method::ConfigGet, json!({})).await.unwrap();
 }
 
+#[tokio::test]
+async fn who_waits_for_approval_and_has_no_scope_is_told_which_request_to_approve() {
+    let (listener, port) = listen().await;
+    tokio::spawn(async move {
+        let pairing = json!({ "code": "NOT_PAIRED", "message": "pairing required", "details": { "requestId": "r-1" } });
+        Scripted::refuse(accept(&listener).await, pairing).await;
+        // Some gateways connect a client without a device, give it no scope, and do not say so.
+        let mut gateway = Scripted::open(accept(&listener).await, json!({})).await;
+        let request = gateway.request().await.unwrap();
+        let error = json!({ "code": "INVALID_REQUEST", "message": "missing scope: operator.read" });
+        gateway.answer_error(&request, &error).await;
+    });
+    let outcome = Outcome::from(call(port, MINUTE).open().await.unwrap_err());
+    let action = outcome.failure().and_then(|failure| failure.action.clone()).unwrap();
+    assert!(action.contains("openclaw devices approve r-1"), "{action}");
+}
+
 /// The error that comes of an answer of HTTP.
 async fn answered(status: &'static str) -> GatewayError {
     let (listener, port) = listen().await;

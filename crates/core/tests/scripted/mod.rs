@@ -32,6 +32,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Scripted<S> {
         gateway
     }
 
+    /// Takes the upgrade and the connect request, and refuses it.
+    pub(crate) async fn refuse(stream: S, error: Value) {
+        let (mut gateway, connect) = Self::challenge(stream).await;
+        gateway.answer_error(&connect, &error).await;
+        gateway.close().await;
+    }
+
+    pub(crate) async fn answer_error(&mut self, request: &Value, error: &Value) {
+        self.send(json!({ "type": "res", "id": request["id"], "ok": false, "error": error }).to_string()).await;
+    }
+
     /// The next request; none at the end of the connection.
     pub(crate) async fn request(&mut self) -> Option<Value> {
         loop {
