@@ -160,7 +160,8 @@ impl Installation {
     }
 
     fn proof<'a>(&'a self, case: &'a str, agent: &'a Agent) -> Proof<'a> {
-        Proof { client: &self.client, version: self.version, workspaces: &self.gateway.workspaces, agent, case }
+        let (client, workspaces) = (&self.client, &self.gateway.workspaces);
+        Proof { client, version: self.version, workspaces, agent, is_awake: false, case }
     }
 }
 

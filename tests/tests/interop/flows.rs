@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Installation;
 use super::documents::{self, Agent};
+use super::proof::Proof;
 use super::table::Row;
 
 /// What a case is to bring about.
@@ -31,12 +32,12 @@ impl Installation {
         let stand = Goal::Stand(&[&worker, &lead]);
         self.twice("update", make.update(&worker), stand, provisioned).await;
 
-        self.wakes(&worker).await;
-
         (lead.every, worker.every) = ("25m", "2h");
         let stand = Goal::Stand(&[&lead, &worker, &main]);
         let synced = self.version.left_out_of_sync;
         self.twice("heartbeat-sync", make.sync(&[&lead, &worker]), stand, synced).await;
+
+        self.wakes(&worker).await;
 
         self.twice("cleanup", make.cleanup(&lead), Goal::Gone(&lead), &[]).await;
         self.twice("cleanup right after it", make.cleanup(&worker), Goal::Gone(&worker), &[]).await;
@@ -55,7 +56,12 @@ impl Installation {
         let verb = "greeted";
         let row = self.carry_out(case, "", &self.documents.wake(worker, verb)).await;
         assert_eq!(row.written, [format!("wake sent to {}", worker.session)], "{case}");
-        self.stand(case, &[worker]).await;
+        let woken = Proof { is_awake: true, ..self.proof(case, worker) };
+        woken.stands().await;
+        // What the agent does with its files from now on is its own business.
+        let after = self.carry_out(case, "after", &self.documents.update(worker)).await;
+        assert!(!after.changed, "{case}, after: wrote {:?}", after.written);
+        woken.stands().await;
         // Some versions keep no message that no model has answered.
         let question = json!({ "sessionKey": worker.session, "limit": 20 });
         let history = self.client.ask("chat.history", question).await.unwrap();

@@ -30,6 +30,8 @@ pub struct Proof<'a> {
     pub workspaces: &'a Path,
     /// The agent.
     pub agent: &'a Agent,
+    /// Whether it may have begun to work: then it may have ended its first day, and removed what it needs for that.
+    pub is_awake: bool,
     /// Begins what is said when something is not as it must be.
     pub case: &'a str,
 }
@@ -85,6 +87,9 @@ impl Proof<'_> {
                 }
             };
             assert!(!self.left_out(name), "{case}: the gateway keeps {name}, and the report says that it does not");
+            if content.is_empty() && name == "BOOTSTRAP.md" && self.is_awake {
+                continue;
+            }
             assert!(!content.trim().is_empty(), "{case}: {name} is empty");
             let on_disk = fs::read_to_string(self.workspaces.join(&self.agent.folder).join(name)).unwrap_or_default();
             assert_eq!(content, on_disk, "{case}: {name} on the disk");
