@@ -22,12 +22,14 @@
 //! | `trouble` | gateways that refuse, restart, or are edited meanwhile |
 //! | `measure` | what many agents at once cost |
 //! | `proof` | what the gateway must answer |
-//! | `table` | what is printed at the end, and written into README.md |
+//! | `table` | what is printed at the end, and what it means for README.md |
+//! | `marked` | tables in documents |
 
 mod client;
 mod documents;
 mod flows;
 mod gateway;
+mod marked;
 mod measure;
 mod person;
 mod proof;
@@ -48,7 +50,7 @@ use gateway::Gateway;
 use proof::Proof;
 use queue::Queue;
 use table::{Findings, Row, Table};
-use version::{Extent, Version};
+use version::{Extent, Trait, Version};
 
 #[tokio::test]
 #[ignore = "starts real gateways; run by make interop"]
@@ -76,10 +78,10 @@ async fn interop() {
 #[ignore = "starts real gateways; run by make interop-bench"]
 async fn measure_many_agents_at_once() {
     let mut all = Vec::new();
-    for (version, _) in version::chosen().iter().filter(|(version, _)| !version.is_too_old) {
+    for (version, _) in version::chosen().iter().filter(|(version, _)| !version.is(Trait::TooOld)) {
         all.extend(measure::version(version).await);
     }
-    println!("\n{}", measure::table(&all));
+    measure::tell(&all);
 }
 
 /// A gateway, a worker and its Redis. When a case fails, their last words are printed.
@@ -110,7 +112,7 @@ impl Installation {
     }
 
     async fn play(&self, extent: Extent) {
-        if self.version.is_too_old {
+        if self.version.is(Trait::TooOld) {
             self.is_refused().await;
         } else if extent == Extent::Smoke {
             self.smoke().await;

@@ -132,7 +132,7 @@ impl Client {
     /// Who asks. Some versions give nobody a right who does not sign.
     fn device(&self, challenge: &Value) -> Value {
         let public = self.key.verifying_key().to_bytes();
-        let id: String = Sha256::digest(public).iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = Sha256::digest(public).iter().fold(String::new(), |id, byte| format!("{id}{byte:02x}"));
         let (at, nonce) = (challenge["ts"].as_u64().unwrap(), challenge["nonce"].as_str().unwrap());
         let (scopes, token) = (SCOPES.join(","), &self.token);
         let signed = format!("v2|{id}|gateway-client|backend|operator|{scopes}|{at}|{token}|{nonce}");

@@ -13,8 +13,11 @@ use tokio::time::sleep;
 use super::Installation;
 use super::client::{Client, Watch};
 use super::documents::{self, Agent};
+use super::marked::Marked;
 use super::version::{Roster, Version};
 
+/// Where the result stands.
+const PERFORMANCE: Marked = Marked { document: "docs/performance.md", name: "interop-bench" };
 /// How many agents at once.
 const SIZES: [usize; 2] = [20, 50];
 /// A gateway that was written to may restart a while later; it is left alone until then.
@@ -47,8 +50,14 @@ pub async fn version(version: &'static Version) -> Vec<Measured> {
     all
 }
 
-/// The table of all lines.
-pub fn table(all: &[Measured]) -> String {
+/// Prints the table of all lines, and writes it into docs/performance.md if asked to.
+pub fn tell(all: &[Measured]) {
+    let table = table(all);
+    println!("\n{table}");
+    PERFORMANCE.write(&table);
+}
+
+fn table(all: &[Measured]) -> String {
     let mut text = String::from(
         "| version | agents | the worker | the least | ratio | restarts | config writes | runs | RPCs |\n\
          |---|---|---|---|---|---|---|---|---|\n",

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::client::Client;
 use super::documents::Agent;
-use super::version::{Roster, Version};
+use super::version::{Roster, Trait, Version};
 
 /// The files of which every version keeps some.
 const FILES: [&str; 8] =
@@ -102,7 +102,7 @@ impl Proof<'_> {
     async fn session_stands(&self) {
         let (agent, case) = (self.agent, self.case);
         let is_of_agent = agent.session.split(':').nth(1) == Some(&agent.id);
-        if is_of_agent || self.version.lists_foreign_sessions {
+        if is_of_agent || self.version.is(Trait::ListsForeignSessions) {
             let session = self.session().await.unwrap_or_else(|| panic!("{case}: sessions.list lacks it"));
             assert_eq!(session["label"], agent.name, "{case}: {session}");
         } else {

@@ -7,14 +7,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The file with the table of versions, and where it stands there.
-const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
-const BEGIN: &str = "<!-- interop:begin -->\n";
-const END: &str = "<!-- interop:end -->\n";
+use super::marked::Marked;
+
+/// Where the table of versions stands.
+const README: Marked = Marked { document: "README.md", name: "interop" };
 /// Where findings are kept, beside what is built.
 const KEPT: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/interop");
-/// Writes the table into the file instead of comparing the two.
-const WRITE: &str = "MISSION_WRITE_README";
 
 /// One job.
 #[derive(Clone)]
@@ -176,18 +174,11 @@ impl Table {
         versions.map(kept).collect::<Option<_>>().map(Self)
     }
 
-    /// Where findings are kept, beside what is built.
-    const KEPT: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/interop");
     /// Writes the table into README.md if asked to; else fails if another one is there.
     pub fn compare_with_readme(&self) {
-        let readme = fs::read_to_string(README).unwrap();
-        let (before, rest) = readme.split_once(BEGIN).expect("README.md has a place for the table");
-        let (_, after) = rest.split_once(END).expect("README.md has a place for the table");
-        let new = format!("{before}{BEGIN}{}{END}{after}", self.for_readme());
-        if std::env::var_os(WRITE).is_some() {
-            fs::write(README, new).unwrap();
-        } else {
-            assert!(new == readme, "README.md has another table of versions; {WRITE}=1 writes this one there");
+        let text = self.for_readme();
+        if !README.write(&text) {
+            README.compare(&text);
         }
     }
 

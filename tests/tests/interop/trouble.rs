@@ -11,6 +11,7 @@ use super::documents::{self, Agent, Documents};
 use super::person::Person;
 use super::queue::Queue;
 use super::stranger::Stranger;
+use super::version::Trait;
 
 /// Agents that are being made when the gateway is restarted.
 const IN_THE_MIDDLE: usize = 5;
@@ -59,7 +60,7 @@ impl Installation {
         // Another worker, with a key that this gateway has never seen.
         let queue = Queue::new(&self.folder.path().join("stranger"));
         let document = Documents::by(&self.gateway, &stranger.url, &self.gateway.token).cleanup(&documents::lead());
-        if self.version.lets_strangers_in {
+        if self.version.is(Trait::LetsStrangersIn) {
             let records = queue.carry_out(&[document]).await;
             self.done(case, "", &records[0]);
             let reason = "lets in whoever has the token";
@@ -126,7 +127,7 @@ impl Installation {
         self.stand(case, &agents.iter().collect::<Vec<_>>()).await;
         assert!(person.is_kept(EDITS).await, "{case}: what the person wrote last is lost");
         let (lost, refused) = (person.lost, person.refused);
-        assert!(lost == 0 || !self.version.compares_hashes, "{case}: {lost} edits of the person were lost");
+        assert!(lost == 0 || !self.version.is(Trait::ComparesHashes), "{case}: {lost} edits of the person were lost");
         self.note(
             case,
             format!(

@@ -9,22 +9,29 @@ pub enum Roster {
     Entries,
 }
 
+/// What not every version does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Trait {
+    /// It lacks what provisioning needs.
+    TooOld,
+    /// It lists sessions whose key names an agent that is not in its config, as a main agent's key does.
+    ListsForeignSessions,
+    /// It gives a backend that has the token all rights, wherever it comes from and whoever it is.
+    LetsStrangersIn,
+    /// It refuses a config write whose base has changed also if the two come at the same time.
+    ComparesHashes,
+}
+
 /// A version of OpenClaw.
 pub struct Version {
     /// As npm has it.
     pub name: &'static str,
-    /// Whether it lacks what provisioning needs.
-    pub is_too_old: bool,
+    /// What it does that not every version does.
+    traits: &'static [Trait],
     /// How its config keeps agents.
     pub roster: Roster,
     /// The file that must show an agent's token.
     pub token_file: &'static str,
-    /// Whether it lists sessions whose key names an agent that is not in its config, as a main agent's key does.
-    pub lists_foreign_sessions: bool,
-    /// Whether it gives a backend that has the token all rights, wherever it comes from and whoever it is.
-    pub lets_strangers_in: bool,
-    /// Whether it refuses a config write whose base has changed also if the two come at the same time.
-    pub compares_hashes: bool,
     /// What a report of provisioning must name as left out.
     pub left_out_of_provisioning: &'static [&'static str],
     /// What a report of a heartbeat sync must name as left out.
@@ -33,19 +40,23 @@ pub struct Version {
     pub left_out_of_main_cleanup: &'static [&'static str],
 }
 
+impl Version {
+    /// Whether it does that.
+    pub fn is(&self, one: Trait) -> bool {
+        self.traits.contains(&one)
+    }
+}
+
 /// Files that no version keeps.
 const NEVER_KEPT: [&str; 4] = ["file AUTONOMY.md", "file BOOT.md", "file SELF.md", "file TASK_SOUL.md"];
 
 /// A version that keeps agents in a list and takes all the rest.
-const fn with_list(name: &'static str) -> Version {
+const fn with_list(name: &'static str, traits: &'static [Trait]) -> Version {
     Version {
         name,
-        is_too_old: false,
+        traits,
         roster: Roster::List,
         token_file: "TOOLS.md",
-        lists_foreign_sessions: false,
-        lets_strangers_in: false,
-        compares_hashes: false,
         left_out_of_provisioning: &NEVER_KEPT,
         left_out_of_sync: &[],
         left_out_of_main_cleanup: &[],
@@ -54,20 +65,17 @@ const fn with_list(name: &'static str) -> Version {
 
 /// From the newest version that cannot be provisioned to the newest of all.
 pub static ALL: [Version; 7] = [
-    Version { is_too_old: true, ..with_list("2026.1.30") },
-    Version { lets_strangers_in: true, ..with_list("2026.2.9") },
-    Version { lets_strangers_in: true, ..with_list("2026.2.26") },
-    with_list("2026.3.13"),
-    Version { lists_foreign_sessions: true, ..with_list("2026.4.29") },
-    Version { lists_foreign_sessions: true, ..with_list("2026.6.11") },
+    with_list("2026.1.30", &[Trait::TooOld]),
+    with_list("2026.2.9", &[Trait::LetsStrangersIn]),
+    with_list("2026.2.26", &[Trait::LetsStrangersIn]),
+    with_list("2026.3.13", &[]),
+    with_list("2026.4.29", &[Trait::ListsForeignSessions]),
+    with_list("2026.6.11", &[Trait::ListsForeignSessions]),
     Version {
         name: "2026.9.6",
-        is_too_old: false,
+        traits: &[Trait::ListsForeignSessions, Trait::ComparesHashes],
         roster: Roster::Entries,
         token_file: "AGENTS.md",
-        lists_foreign_sessions: true,
-        lets_strangers_in: false,
-        compares_hashes: true,
         left_out_of_provisioning: &[
             "config channels.defaults.heartbeat",
             "config heartbeat.includeReasoning",
