@@ -8,6 +8,7 @@ mod beside_a_person;
 mod chaos;
 mod commands;
 mod crash;
+mod doctor;
 mod documents;
 mod faults;
 mod fleet;

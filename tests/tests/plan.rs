@@ -47,6 +47,10 @@ async fn a_plan_is_what_is_done() {
             let written = sorted(&applied.answer["report"]["written"], |text| text);
             assert_eq!(sorted(changes, |change| &change["what"]), written, "{step}");
             assert!(!written.is_empty(), "{step}");
+            if step == "cleanup" && profile == Profile::V2026_9_6 {
+                let removed = &applied.answer["report"]["removed"];
+                assert!(removed.to_string().contains("workspace-ada"), "{removed}");
+            }
             if step == "update" {
                 let diff = changes.to_string();
                 assert!(diff.contains(r#"heartbeat.every: \"10m\" → \"2h\""#), "{diff}");

@@ -115,6 +115,9 @@ pub struct Report {
     pub written: Vec<String>,
     /// What was left out on purpose, and why.
     pub skipped: Vec<Skipped>,
+    /// Paths that the gateway says it removed, the first 20.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<String>,
     /// The gateway as it presented itself. There if and only if the run had a session with it, be it one that was open
     /// already: the queue takes a report with this as proof that the gateway can be reached.
     pub gateway: Option<GatewayFacts>,
@@ -146,4 +149,9 @@ pub struct GatewayFacts {
     pub protocol: u32,
     /// How its config keeps agents: `list` or `entries`; none until the config was read.
     pub roster: Option<&'static str>,
+    /// How many config writes it allows, in its own words such as `3 per 60s`; none until it has refused one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write_limit: Option<String>,
+    /// Whether it was seen to restart after a config write.
+    pub restarts_on_write: bool,
 }

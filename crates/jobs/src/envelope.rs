@@ -155,6 +155,12 @@ impl IdempotencyKey {
 #[derive(Clone)]
 pub struct Payload(Vec<u8>);
 
+impl From<Vec<u8>> for Payload {
+    fn from(document: Vec<u8>) -> Self {
+        Self(document)
+    }
+}
+
 impl Payload {
     /// The document. Secret.
     #[must_use]

@@ -101,7 +101,13 @@ pub(crate) fn permanent() -> Ran {
 
 /// Done, by way of the gateway.
 pub(crate) fn reached() -> Ran {
-    let gateway = GatewayFacts { version: "dev".to_owned(), protocol: 4, roster: None };
+    let gateway = GatewayFacts {
+        version: "dev".to_owned(),
+        protocol: 4,
+        roster: None,
+        write_limit: None,
+        restarts_on_write: false,
+    };
     Outcome::Done(Box::new(Report { gateway: Some(gateway), ..Report::default() })).into()
 }
 

@@ -10,7 +10,7 @@ use crate::keys::{self, AgentKeys};
 use crate::model::Cleanup;
 use crate::outcome::Report;
 
-/// Most paths reported that a gateway could not remove.
+/// Most paths reported that a gateway removed, and that it could not remove.
 const MAX_PATHS: usize = 20;
 
 /// What there is to clean up.
@@ -98,10 +98,9 @@ async fn delete(call: &Call, agent: &str, config: &Config, report: &mut Report) 
     match by_call::delete(call, agent, !shared).await {
         Ok(answer) => {
             report.note_all([format!("agent {agent} deleted")]);
-            let failed = answer.as_ref().and_then(|answer| answer.get("failed")?.as_array());
-            let paths = failed.into_iter().flatten().filter_map(|failed| failed.get("path")?.as_str());
-            for path in paths.take(MAX_PATHS) {
-                let path: String = path.chars().filter(|c| !c.is_control()).take(400).collect();
+            let answer = answer.unwrap_or_default();
+            report.removed.extend(paths_in(&answer, "removed"));
+            for path in paths_in(&answer, "failed") {
                 report.skip(format!("path {path}"), "the gateway could not remove it");
             }
             Ok(true)
@@ -109,6 +108,14 @@ async fn delete(call: &Call, agent: &str, config: &Config, report: &mut Report) 
         Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// The first paths of a list in the answer, but for those that were not there.
+fn paths_in(answer: &Value, list: &str) -> Vec<String> {
+    let listed = answer.get(list).and_then(Value::as_array).into_iter().flatten();
+    let there = listed.filter(|listed| listed.get("method").and_then(Value::as_str) != Some("missing"));
+    let paths = there.filter_map(|listed| listed.get("path").unwrap_or(listed).as_str()).take(MAX_PATHS);
+    paths.map(|path| path.chars().filter(|c| !c.is_control()).take(400).collect()).collect()
 }
 
 fn is_workspace_shared(config: &Config, agent: &str) -> bool {

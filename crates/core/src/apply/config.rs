@@ -145,7 +145,7 @@ pub(super) fn is_settled(call: &Call, config: &Config, desired: &[DesiredAgent])
     config.is_as_desired(desired, &refused_keys(call, shape))
 }
 
-fn refused_keys(call: &Call, shape: Shape) -> BTreeSet<String> {
+pub(super) fn refused_keys(call: &Call, shape: Shape) -> BTreeSet<String> {
     let mut refused = known_refusals(shape);
     refused.extend(call.client().capabilities().refused_keys);
     refused

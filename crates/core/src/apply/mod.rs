@@ -9,6 +9,7 @@ mod by_call;
 mod cleanup;
 mod config;
 mod heartbeats;
+mod inspect;
 mod kept_token;
 mod plan;
 mod provision;
@@ -28,6 +29,7 @@ use crate::outcome::{Failure, Outcome, Report, Skipped};
 use crate::overrides::TemplateError;
 use crate::render::Renderer;
 
+pub use inspect::Inspection;
 use kept_token::NoToken;
 pub use plan::{Change, Plan};
 pub use wanted::Wanted;

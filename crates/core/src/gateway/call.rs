@@ -34,6 +34,21 @@ pub struct Step {
     pub error: Option<String>,
 }
 
+/// What a gateway said of itself when the run met it.
+#[derive(Debug, Clone)]
+pub struct Met {
+    /// Its version; old ones say only `dev`.
+    pub version: String,
+    /// The protocol agreed on.
+    pub protocol: u32,
+    /// Largest frame that it takes, in bytes.
+    pub max_frame: usize,
+    /// The scopes that it gives; none if it does not say.
+    pub scopes: Option<Vec<String>>,
+    default_agent: String,
+    has_ownership: bool,
+}
+
 /// A run's calls to one gateway.
 #[derive(Debug)]
 pub struct Call {
@@ -46,7 +61,7 @@ pub struct Call {
     connections: AtomicU32,
     config_writes: AtomicU32,
     reached: AtomicBool,
-    facts: OnceLock<(GatewayFacts, String, bool)>,
+    met: OnceLock<Met>,
     steps: Mutex<Vec<Step>>,
 }
 
@@ -63,7 +78,7 @@ impl Call {
             connections: AtomicU32::new(0),
             config_writes: AtomicU32::new(0),
             reached: AtomicBool::new(false),
-            facts: OnceLock::new(),
+            met: OnceLock::new(),
             steps: Mutex::new(Vec::new()),
         }
     }
@@ -77,13 +92,19 @@ impl Call {
     /// The agent that the gateway uses when none is named; known once it was reached.
     #[must_use]
     pub fn default_agent(&self) -> &str {
-        self.facts.get().map_or("main", |(_, agent, _)| agent)
+        self.met.get().map_or("main", |met| &met.default_agent)
     }
 
     /// Whether the gateway spoke of roster ownership when it was reached: those keep agents under `agents.entries`.
     #[must_use]
     pub fn has_ownership(&self) -> bool {
-        self.facts.get().is_some_and(|(_, _, ownership)| *ownership)
+        self.met.get().is_some_and(|met| met.has_ownership)
+    }
+
+    /// What the gateway said of itself; none until it was reached.
+    #[must_use]
+    pub fn met(&self) -> Option<&Met> {
+        self.met.get()
     }
 
     /// The first requests of the run, in order.
@@ -98,7 +119,14 @@ impl Call {
         report.round_trips = self.round_trips.load(Ordering::Relaxed);
         report.connections = self.connections.load(Ordering::Relaxed);
         report.config_writes = self.config_writes.load(Ordering::Relaxed);
-        report.gateway = self.facts.get().map(|(facts, ..)| GatewayFacts { roster, ..facts.clone() });
+        let known = self.client.capabilities();
+        report.gateway = self.met.get().map(|met| GatewayFacts {
+            version: met.version.clone(),
+            protocol: met.protocol,
+            roster,
+            write_limit: known.write_limit,
+            restarts_on_write: known.restarts_on_write,
+        });
     }
 
     /// Connects, if there is no connection yet.
@@ -161,6 +189,7 @@ impl Call {
     async fn timed(&self, connection: &Shared, method: Method, params: &Value) -> Result<Value, GatewayError> {
         let began = Instant::now();
         let answer = connection.call(method, params).await;
+        self.client.take_note(method, answer.as_ref());
         self.record(method, began, answer.as_ref().err());
         answer
     }
@@ -178,11 +207,16 @@ impl Call {
                         self.record(Method::Connect, began, None);
                     }
                     self.reached.store(true, Ordering::Relaxed);
-                    self.facts.get_or_init(|| {
-                        let hello = connection.hello();
-                        let facts =
-                            GatewayFacts { version: hello.version.clone(), protocol: hello.protocol, roster: None };
-                        (facts, hello.default_agent.clone(), hello.has_ownership)
+                    self.met.get_or_init(|| {
+                        let hello = connection.hello().clone();
+                        Met {
+                            version: hello.version,
+                            protocol: hello.protocol,
+                            max_frame: hello.max_payload,
+                            scopes: hello.scopes,
+                            default_agent: hello.default_agent,
+                            has_ownership: hello.has_ownership,
+                        }
                     });
                     return Ok(connection);
                 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex as AsyncMutex;
@@ -97,8 +98,33 @@ pub(crate) struct Capabilities {
     pub(crate) refused_keys: BTreeSet<String>,
     /// Longest session label, in characters.
     pub(crate) label_limit: Option<usize>,
+    /// How many config writes it allows, in its own words.
+    pub(crate) write_limit: Option<String>,
+    /// Whether it has restarted right after a config write.
+    pub(crate) restarts_on_write: bool,
+    /// When its config was written last.
+    wrote_at: Option<Instant>,
     /// What it said of itself, to notice when it was upgraded.
     of: Option<(String, u32, usize)>,
+}
+
+/// A restart so soon after a config write comes from it.
+const RESTARTS_WITHIN: Duration = Duration::from_secs(5);
+
+impl Capabilities {
+    /// Learns from an answer.
+    fn take_note(&mut self, method: Method, answer: Result<&Value, &GatewayError>) {
+        match answer {
+            Ok(_) if method == Method::ConfigPatch => self.wrote_at = Some(Instant::now()),
+            Err(GatewayError::Closed { code: Some(1012), .. }) => {
+                self.restarts_on_write |= self.wrote_at.is_some_and(|at| at.elapsed() < RESTARTS_WITHIN);
+            }
+            Err(GatewayError::Rpc { method: Method::ConfigPatch, error }) if error.says("rate limit") => {
+                self.write_limit = error.details.get("limit").and_then(Value::as_str).map(str::to_owned);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// How long a refused token is not shown again. Gateways lock out an address that shows ten within a minute, and all jobs of
@@ -173,6 +199,10 @@ impl Client {
 
     pub(crate) fn capabilities(&self) -> Capabilities {
         self.capabilities.lock().expect("no panic happens under this lock").clone()
+    }
+
+    pub(super) fn take_note(&self, method: Method, answer: Result<&Value, &GatewayError>) {
+        self.learn(|known| known.take_note(method, answer));
     }
 
     pub(crate) fn learn(&self, lesson: impl FnOnce(&mut Capabilities)) {

@@ -15,7 +15,7 @@ mod refusal;
 pub mod roster;
 mod tls;
 
-pub use call::{Call, Step};
+pub use call::{Call, Met, Step};
 pub use client::{Client, Clients, Endpoint, Limits};
 pub(crate) use desk::{Coming, Wish};
 pub use device::{DeviceError, DeviceIdentity};

@@ -47,7 +47,7 @@ pub use states::State;
 pub use stats::Minute;
 pub use tls::Tls;
 
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, Payload};
 use connection::Connection;
 use scripts::{Listing, Scripts};
 
@@ -186,6 +186,12 @@ impl Queue {
     pub async fn get(&self, id: Uuid) -> Result<Option<JobRecord>, QueueError> {
         let (fields, history) = self.scripts.get(id).await?;
         Ok(JobRecord::read(id, &fields, &history))
+    }
+
+    /// A job's document as it was enqueued, with its secrets; none if there is no such job.
+    pub async fn document(&self, id: Uuid) -> Result<Option<Payload>, QueueError> {
+        let (mut fields, _) = self.scripts.get(id).await?;
+        Ok(fields.remove("payload").map(Payload::from))
     }
 
     /// A page of jobs.

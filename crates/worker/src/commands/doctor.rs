@@ -1,6 +1,8 @@
 //! `worker doctor`: what is set up, what a crash can lose, what stands still and what to do.
 
-use mission_jobs::queue::{Counts, GatewayRecord, MAX_PAGE, Server};
+mod gateways;
+
+use mission_jobs::queue::{Counts, Server};
 use mission_jobs::{Queue, State};
 use serde::Serialize;
 
@@ -70,8 +72,7 @@ async fn look(settings: &Settings, store: &Store, findings: &mut Vec<Finding>) -
     for paused in queue.paused().await.map_err(queue_error)? {
         findings.push(Finding::new("pause", Grade::Warning, pause::in_words(&paused)));
     }
-    let gateways = queue.gateways(MAX_PAGE).await.map_err(queue_error)?;
-    findings.extend(gateways.iter().map(gateway));
+    findings.extend(gateways::look(settings, queue).await?);
     findings.push(worker(settings).await);
     Ok(())
 }
@@ -152,31 +153,6 @@ fn jobs(queue: &Queue, counts: &Counts) -> Vec<Finding> {
         }
     }
     findings
-}
-
-fn gateway(gateway: &GatewayRecord) -> Finding {
-    let about = format!("gateway {}", gateway.id);
-    let waiting: u64 = State::ALL
-        .into_iter()
-        .filter(|state| !state.is_terminal() && *state != State::Running)
-        .map(|state| gateway.jobs.of(state))
-        .sum();
-    let last = gateway.failure.as_ref();
-    let words = last.map_or("", |failure| failure.message.as_str());
-    let mut finding = if gateway.is_unreachable() {
-        let says = format!(
-            "not reached in {} attempts, {waiting} jobs wait; one of them tries again now and then: {words}",
-            gateway.failures
-        );
-        Finding::new(about, Grade::Warning, says)
-    } else if gateway.jobs.of(State::Blocked) > 0 {
-        Finding::new(about, Grade::Warning, format!("{} jobs blocked: {words}", gateway.jobs.of(State::Blocked)))
-    } else {
-        let reached = if gateway.reached_at_ms.is_some() { "reached by the last job" } else { "not tried yet" };
-        return Finding::new(about, Grade::Ok, format!("{reached}, {waiting} jobs wait"));
-    };
-    finding.remedy = last.and_then(|failure| failure.action.clone());
-    finding
 }
 
 async fn worker(settings: &Settings) -> Finding {

@@ -77,8 +77,13 @@ pub fn file_names() -> BTreeSet<String> {
 
 /// What runs of jobs share, as the settings ask for. Makes the device key on first use.
 pub fn applier(settings: &Settings) -> Result<Applier, Exit> {
-    let identity = DeviceIdentity::load_or_create(&settings.data_dir.join("device.key")).or_usage()?;
     let limits = Limits { call: settings.call_timeout, patience: settings.patience, idle: settings.idle };
+    applier_within(settings, limits)
+}
+
+/// The same, with other limits.
+pub fn applier_within(settings: &Settings, limits: Limits) -> Result<Applier, Exit> {
+    let identity = DeviceIdentity::load_or_create(&settings.data_dir.join("device.key")).or_usage()?;
     let trust = settings.gateway_ca_file.as_deref().map(Trust::with_file).transpose();
     let trust = trust.context("gateway.ca_file").or_usage()?.unwrap_or_default();
     Ok(Applier {

@@ -1,0 +1,124 @@
+//! The gateways that the queue knows: how their jobs fare, and what each says of itself now.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use mission_core::apply::{Applier, Inspection};
+use mission_core::gateway::Limits;
+use mission_core::{Job, Outcome};
+use mission_jobs::queue::{Filter, GatewayRecord, MAX_PAGE};
+use mission_jobs::{Queue, State};
+use uuid::Uuid;
+
+use super::{Finding, Grade};
+use crate::commands::{applier_within, queue_error};
+use crate::exit::Exit;
+use crate::settings::Settings;
+
+/// How long a gateway may take for an answer. A doctor does not wait as long as a job.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Where a job of a gateway is looked for, to learn how to reach it: those that tried it last come first.
+const LOOK_IN: [State; 9] = [
+    State::Running,
+    State::Blocked,
+    State::Retrying,
+    State::Snoozed,
+    State::Ready,
+    State::Scheduled,
+    State::Done,
+    State::Dead,
+    State::Superseded,
+];
+
+/// Looks at all gateways, and calls each of them at the same time.
+pub async fn look(settings: &Settings, queue: &Queue) -> Result<Vec<Finding>, Exit> {
+    let known = queue.gateways(MAX_PAGE).await.map_err(queue_error)?;
+    let mut findings: Vec<_> = known.iter().map(by_its_jobs).collect();
+    let limits = Limits { call: PATIENCE.min(settings.call_timeout), patience: Duration::ZERO, ..Limits::default() };
+    let applier = applier_within(settings, limits)?;
+    let mut jobs = Vec::new();
+    for gateway in &known {
+        jobs.push((gateway.id, latest_job(queue, gateway.id).await?));
+    }
+    findings.extend(join_all(jobs.iter().map(|(id, job)| by_calling(&applier, *id, job.as_ref()))).await);
+    Ok(findings)
+}
+
+/// A job of the gateway, which says where it is.
+async fn latest_job(queue: &Queue, lane: Uuid) -> Result<Option<Job>, Exit> {
+    for state in LOOK_IN {
+        let filter = Filter { lane: Some(lane), limit: 1, ..Filter::new(state) };
+        for record in queue.list(&filter).await.map_err(queue_error)?.jobs {
+            let document = queue.document(record.id).await.map_err(queue_error)?;
+            let job = document.and_then(|document| Job::parse(document.expose()).ok());
+            if let Some(job) = job.filter(|job| job.gateway().is_some()) {
+                return Ok(Some(job));
+            }
+        }
+    }
+    Ok(None)
+}
+
+async fn by_calling(applier: &Applier, id: Uuid, job: Option<&Job>) -> Finding {
+    let about = format!("gateway {id}");
+    let Some(gateway) = job.and_then(Job::gateway) else {
+        return Finding::new(about, Grade::Ok, "not called: none of its jobs is kept that says where it is");
+    };
+    let about = if gateway.name.is_empty() { about } else { format!("{about} ({})", gateway.name) };
+    match applier.inspect(gateway).await {
+        Ok(inspection) => Finding::new(about, Grade::Ok, in_words(&inspection)),
+        Err(outcome) => refused(about, &outcome),
+    }
+}
+
+fn refused(about: String, outcome: &Outcome) -> Finding {
+    let failure = outcome.failure();
+    let says = failure.map_or_else(|| outcome.name().to_owned(), |failure| failure.message.clone());
+    let finding = Finding::new(about, Grade::Warning, says);
+    match failure.and_then(|failure| failure.action.as_deref()) {
+        Some(action) => finding.remedy(action),
+        None => finding,
+    }
+}
+
+fn in_words(inspection: &Inspection) -> String {
+    let Inspection { version, protocol, roster, agents, max_frame, .. } = inspection;
+    let scopes = inspection.scopes.as_ref().map_or_else(|| "scopes not told".to_owned(), |scopes| scopes.join(" "));
+    let mut says = format!(
+        "answers: version {version}, protocol {protocol}, {scopes}; {agents} agents in agents.{roster}; frames up to {} KiB",
+        max_frame / 1024
+    );
+    for (what, names) in
+        [("keeps no", inspection.refused_files.join(" ")), ("does not know", inspection.refused_keys.join(" "))]
+    {
+        if !names.is_empty() {
+            says = format!("{says}; {what} {names}");
+        }
+    }
+    says
+}
+
+fn by_its_jobs(gateway: &GatewayRecord) -> Finding {
+    let about = format!("gateway {}", gateway.id);
+    let waiting: u64 = State::ALL
+        .into_iter()
+        .filter(|state| !state.is_terminal() && *state != State::Running)
+        .map(|state| gateway.jobs.of(state))
+        .sum();
+    let last = gateway.failure.as_ref();
+    let words = last.map_or("", |failure| failure.message.as_str());
+    let mut finding = if gateway.is_unreachable() {
+        let says = format!(
+            "not reached in {} attempts, {waiting} jobs wait; one of them tries again now and then: {words}",
+            gateway.failures
+        );
+        Finding::new(about, Grade::Warning, says)
+    } else if gateway.jobs.of(State::Blocked) > 0 {
+        Finding::new(about, Grade::Warning, format!("{} jobs blocked: {words}", gateway.jobs.of(State::Blocked)))
+    } else {
+        let reached = if gateway.reached_at_ms.is_some() { "reached by the last job" } else { "not tried yet" };
+        return Finding::new(about, Grade::Ok, format!("{reached}, {waiting} jobs wait"));
+    };
+    finding.remedy = last.and_then(|failure| failure.action.clone());
+    finding
+}
