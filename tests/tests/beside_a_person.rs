@@ -31,7 +31,7 @@ const STORIES: [&[Moment]; 6] = [
 
 #[test]
 fn nothing_that_a_person_writes_meanwhile_is_lost() {
-    for profile in [Profile::V2026_2_9, Profile::V2026_9_6] {
+    for profile in crate::killmatrix::flows::PROFILES {
         for story in STORIES {
             play(tell(profile, story));
         }

@@ -155,7 +155,7 @@ const PROFILES: [Profile; 2] = [Profile::V2026_2_9, Profile::V2026_9_6];
 
 #[test]
 fn fifty_agents_at_once_and_a_gateway_that_takes_its_time() {
-    for profile in PROFILES {
+    for profile in crate::killmatrix::flows::PROFILES {
         let fleet = raise(profile, 50, 1, 10);
         println!("{profile:?}, 10 ms: {fleet}");
         fleet.check();

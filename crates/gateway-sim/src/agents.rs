@@ -22,7 +22,7 @@ impl World {
     pub(crate) fn list_agents(&self) -> Value {
         let default_id = self.default_id();
         let mut agents = self.roster();
-        if self.profile == Profile::V2026_2_9 && self.config["agents"]["list"].as_array().is_none_or(Vec::is_empty) {
+        if self.profile.keeps_list() && self.config["agents"]["list"].as_array().is_none_or(Vec::is_empty) {
             // With no list configured the old gateway looks at the disk, and finds everyone who has a session.
             let known: BTreeSet<&str> = self.sessions.keys().filter_map(|key| session_agent(key)).collect();
             agents.extend(known.into_iter().filter(|id| *id != "main").map(|id| (id.to_owned(), Map::new())));
@@ -67,7 +67,7 @@ impl World {
             if id.is_empty() {
                 id = "main".into();
             }
-            if id == "main" && self.profile == Profile::V2026_2_9 {
+            if id == "main" && self.profile.keeps_list() {
                 return Err(Refusal::invalid("\"main\" is reserved"));
             }
         }
@@ -86,7 +86,7 @@ impl World {
         if self.profile != Profile::Scenario {
             entry["agentDir"] = format!("{BASE}/state/agents/{id}/agent").into();
         }
-        if self.profile.is_new() {
+        if self.profile.names_identities() {
             entry["identity"] = json!({ "name": name });
             if let Some(emoji) = params.get("emoji") {
                 entry["identity"]["emoji"] = emoji.clone();
@@ -118,7 +118,7 @@ impl World {
             return;
         }
         let agents = &self.config["agents"];
-        if self.profile == Profile::V2026_2_9 && agents["list"].as_array().is_none_or(Vec::is_empty) {
+        if self.profile.keeps_list() && agents["list"].as_array().is_none_or(Vec::is_empty) {
             self.put_agent("main", Map::new());
         } else if self.profile.is_new() && agents["ownership"] != "explicit" {
             let workspace = self.workspace("main", &Map::new());
@@ -150,7 +150,7 @@ impl World {
             let given = params.get(field).filter(|value| *value != "");
             fields.extend(given.map(|value| (field.to_owned(), value.clone())));
         }
-        if let (true, Some(name)) = (self.profile.is_new(), params.get("name")) {
+        if let (true, Some(name)) = (self.profile.names_identities(), params.get("name")) {
             let mut identity = entry.get("identity").and_then(Value::as_object).cloned().unwrap_or_default();
             identity.insert("name".into(), name.clone());
             fields.insert("identity".into(), identity.into());

@@ -53,6 +53,9 @@ impl Call {
     }
 }
 
+/// Least time between restarts that patches cause.
+const COOLDOWN: Duration = Duration::from_secs(30);
+
 /// What reaches every connection at once.
 #[derive(Clone)]
 pub(crate) enum Signal {
@@ -91,6 +94,8 @@ pub(crate) struct Inner {
     /// Start and count of each client's current minute of patches.
     patches: BTreeMap<String, (Instant, u32)>,
     restart_is_due: bool,
+    /// When the latest restart was, or is due, that a patch has caused.
+    latest_restart: Option<Instant>,
 }
 
 /// The gateway, seen from its connections and from its handle.
@@ -129,6 +134,7 @@ impl Shared {
             down_until: Instant::now(),
             patches: BTreeMap::new(),
             restart_is_due: false,
+            latest_restart: None,
         };
         Self { inner: Mutex::new(inner), signals: broadcast::Sender::new(256), seen: watch::Sender::new(0) }
     }
@@ -146,6 +152,7 @@ impl Shared {
             return Step { frames: Vec::new(), delay: Duration::ZERO, then: Then::Drop };
         }
         let writes = inner.world.config_writes;
+        let had_channels = inner.world.config.get("channels").is_some();
         let outcome = inner.outcome(client, name, params, action.as_ref());
         let wrote = inner.world.config_writes > writes;
         if wrote || matches!(action, Some(Action::Edit(_))) {
@@ -153,7 +160,12 @@ impl Shared {
         }
         let reply = response(id, &outcome).to_string();
         let number = inner.log(client, name, params, &outcome, reply.len());
-        let step = inner.step(number, reply, action.as_ref());
+        let mut step = inner.step(number, reply, action.as_ref());
+        let restarts = inner.world.profile == Profile::V2026_6_11 && inner.world.options.restarts;
+        if restarts && wrote && !had_channels && inner.world.config.get("channels").is_some() {
+            step.frames.clear();
+            step.then = Then::Restart(Duration::from_millis(inner.world.options.restart_outage_ms));
+        }
         drop(inner);
         self.seen.send_modify(|calls| *calls += 1);
         step
@@ -196,15 +208,29 @@ impl Shared {
                     self.restart_in(params["restartDelayMs"].as_u64().unwrap_or(patch_ms), outage, false);
                 }
             }
-            Profile::V2026_2_9 | Profile::Scenario => {}
+            Profile::V2026_3_13 if options.restarts && by == Some("config.patch") => {
+                let outage = Duration::from_millis(options.restart_outage_ms);
+                let wanted = Instant::now() + Duration::from_millis(options.restart_after_patch_ms);
+                let at = inner.latest_restart.map_or(wanted, |latest| wanted.max(latest + COOLDOWN));
+                // Later patches wait for the restart that is due already.
+                if !std::mem::replace(&mut inner.restart_is_due, true) {
+                    inner.latest_restart = Some(at);
+                    self.restart_at(at, outage, true);
+                }
+            }
+            Profile::V2026_2_9 | Profile::V2026_3_13 | Profile::V2026_6_11 | Profile::Scenario => {}
         }
     }
 
     /// Restarts later, unless the gateway is gone by then.
     fn restart_in(self: &Arc<Self>, delay_ms: u64, outage: Duration, for_write: bool) {
+        self.restart_at(Instant::now() + Duration::from_millis(delay_ms), outage, for_write);
+    }
+
+    fn restart_at(self: &Arc<Self>, at: Instant, outage: Duration, for_write: bool) {
         let gateway = Arc::downgrade(self);
         tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+            tokio::time::sleep_until(at).await;
             if let Some(gateway) = gateway.upgrade() {
                 if for_write {
                     gateway.lock().restart_is_due = false;

@@ -48,16 +48,22 @@ impl World {
         let patch = parse_patch(text(params, "raw"))?;
         self.check_base_hash(params["baseHash"].as_str(), &patch)?;
         let mut merged = self.config.clone();
-        merge(&mut merged, &patch);
+        if self.profile.merges_lists() {
+            merge_by_id(&mut merged, &patch);
+        } else {
+            merge(&mut merged, &patch);
+        }
         let issues = validate::issues(self.profile, &merged);
         if !issues.is_empty() {
             return Err(validate::refusal(self.profile, &issues));
         }
         let changed = changed_paths(&self.config, &merged);
-        if self.profile.is_new() && changed.is_empty() {
-            return Ok(json!({
-                "ok": true, "noop": true, "changedPaths": [], "path": config_path(), "config": self.running(),
-            }));
+        if self.profile.sees_noops() && changed.is_empty() {
+            let mut answer = json!({ "ok": true, "noop": true, "path": config_path(), "config": self.running() });
+            if self.profile.is_new() {
+                answer["changedPaths"] = json!([]);
+            }
+            return Ok(answer);
         }
         self.config = merged;
         self.wrote_config();
@@ -97,7 +103,10 @@ impl World {
         let mut answer = json!({ "ok": true, "path": config_path(), "config": self.redacted() });
         match self.profile {
             Profile::Scenario => answer["hash"] = self.hash().into(),
-            Profile::V2026_2_9 => {
+            Profile::V2026_6_11 => {
+                answer["sentinel"] = json!({ "persisted": true, "payload": sentinel("config-patch") });
+            }
+            Profile::V2026_2_9 | Profile::V2026_3_13 => {
                 answer["restart"] = json!({
                     "ok": true, "pid": std::process::id(), "signal": "SIGUSR1", "delayMs": delay_ms,
                     "reason": "config.patch", "mode": "emit",
@@ -120,8 +129,9 @@ impl World {
         self.config_writes += 1;
         match self.profile {
             Profile::Scenario => {}
-            Profile::V2026_2_9 => {
-                self.config["meta"]["lastTouchedVersion"] = "2026.2.9".into();
+            Profile::V2026_2_9 | Profile::V2026_3_13 | Profile::V2026_6_11 => {
+                let version = if self.profile == Profile::V2026_2_9 { "2026.2.9" } else { self.profile.version() };
+                self.config["meta"]["lastTouchedVersion"] = version.into();
                 self.config["meta"]["lastTouchedAt"] = jiff::Timestamp::now().to_string().into();
             }
             Profile::V2026_9_6 => self.config["meta"]["lastTouchedVersion"] = self.profile.version().into(),
@@ -186,6 +196,33 @@ fn parse_patch(raw: &str) -> Result<Value, Refusal> {
         })
     })?;
     if patch.is_object() { Ok(patch) } else { Err(Refusal::invalid("config.patch raw must be an object")) }
+}
+
+/// Applies a merge patch that also merges lists of things with ids: those that the list has already are changed, in
+/// their places, and the others come after them.
+fn merge_by_id(target: &mut Value, patch: &Value) {
+    match (target, patch) {
+        (Value::Object(target), Value::Object(patch)) => {
+            for (name, value) in patch {
+                match target.get_mut(name) {
+                    _ if value.is_null() => drop(target.shift_remove(name)),
+                    Some(present) => merge_by_id(present, value),
+                    None => drop(target.insert(name.clone(), value.clone())),
+                }
+            }
+        }
+        (Value::Array(target), Value::Array(patch))
+            if patch.iter().chain(&*target).all(|item| item["id"].is_string()) =>
+        {
+            for item in patch {
+                match target.iter_mut().find(|present| present["id"] == item["id"]) {
+                    Some(present) => merge_by_id(present, item),
+                    None => target.push(item.clone()),
+                }
+            }
+        }
+        (target, patch) => *target = patch.clone(),
+    }
 }
 
 /// Applies a merge patch: objects merge, `null` removes, everything else replaces, arrays included.

@@ -112,7 +112,7 @@ fn check_shape(profile: Profile, challenged: bool, params: &Value) -> Result<(),
     one_of(profile, "/client/mode", &client["mode"], &CLIENT_MODES, &mut found);
     for name in ["version", "platform"] {
         if client[name] == "" {
-            let not = if profile.is_new() { "not" } else { "NOT" };
+            let not = profile.not();
             found.push(format!("at /client/{name}: must {not} have fewer than 1 characters"));
         }
     }
@@ -257,7 +257,9 @@ fn granted(inner: &Inner, params: &Value, has_device: bool) -> Option<Vec<String
         Profile::Scenario => None,
         Profile::V2026_2_9 if asked.is_empty() => Some(vec!["operator.admin".into()]),
         Profile::V2026_2_9 => Some(asked),
-        Profile::V2026_9_6 => Some(if has_device || local { asked } else { Vec::new() }),
+        Profile::V2026_3_13 | Profile::V2026_6_11 | Profile::V2026_9_6 => {
+            Some(if has_device || local { asked } else { Vec::new() })
+        }
     }
 }
 

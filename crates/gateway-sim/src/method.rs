@@ -106,7 +106,7 @@ impl Method {
 
 /// What is wrong with one parameter. A name has the same type in every method.
 fn value_findings(profile: Profile, name: &str, value: &Value) -> Vec<String> {
-    let not = if profile.is_new() { "not" } else { "NOT" };
+    let not = profile.not();
     let typed = |fits: bool, kind: &str| if fits { Vec::new() } else { vec![format!("at /{name}: must be {kind}")] };
     match (name, value) {
         ("probe" | "deleteFiles" | "deleteTranscript" | "deliver" | "includeGlobal" | "includeUnknown", _) => {

@@ -14,7 +14,7 @@ use crate::{
 impl World {
     pub(crate) fn list_sessions(&self, params: &Value) -> Value {
         // The old gateway looks only where configured agents keep theirs.
-        let everywhere = self.profile != Profile::V2026_2_9;
+        let everywhere = !self.profile.keeps_list();
         let wanted = params["agentId"].as_str().map(normalised_id);
         let of_wanted = |key: &str| wanted.is_none() || session_agent(key).map(normalised_id) == wanted;
         let shown = self.sessions.iter().filter(|(key, _)| of_wanted(key)).filter(|(key, _)| {
@@ -162,7 +162,7 @@ impl World {
         let key = full_key(text(params, "key"));
         let default_main = key == format!("agent:{}:main", self.default_id());
         let protected = match self.profile {
-            Profile::V2026_2_9 => default_main,
+            Profile::V2026_2_9 | Profile::V2026_3_13 | Profile::V2026_6_11 => default_main,
             // Every agent's main session, also when the agent itself is gone.
             Profile::V2026_9_6 => session_agent(&key).is_some_and(|id| key == format!("agent:{id}:main")),
             Profile::Scenario => default_main && self.options.protect_main_session,

@@ -296,7 +296,7 @@ impl World {
 fn smallest_config(profile: Profile, port: u16) -> Value {
     match profile {
         Profile::Scenario => json!({}),
-        Profile::V2026_2_9 | Profile::V2026_9_6 => json!({
+        Profile::V2026_2_9 | Profile::V2026_3_13 | Profile::V2026_6_11 | Profile::V2026_9_6 => json!({
             "gateway": { "mode": "local", "bind": "loopback", "port": port, "auth": { "mode": "token", "token": "…" } },
             "agents": { "defaults": { "workspace": format!("{BASE}/workspace") } },
             "discovery": { "mdns": { "mode": "off" } },

@@ -161,6 +161,36 @@ async fn the_new_gateway() {
     replay(Profile::V2026_9_6, "2026.9.6").await;
 }
 
+/// Of these only what is their own was taken over: how they merge, refuse and limit patches.
+#[tokio::test]
+async fn the_gateways_between() {
+    for (profile, version) in [(Profile::V2026_3_13, "2026.3.13"), (Profile::V2026_6_11, "2026.6.11")] {
+        let patches = Traces::read(version).rest.remove("config.patch").unwrap();
+        assert!(patches.len() > 10, "the recordings of {version} are not there");
+        let mut setup = Setup::new(profile);
+        // The recording waited where the limit was in its way.
+        setup.options.patches_per_minute = Some(100);
+        setup.options.restarts = profile == Profile::V2026_6_11;
+        setup.options.restart_outage_ms = 0;
+        let mut session = Session::start(setup, version).await;
+        for case in patches.iter().filter(|case| case["case"] != "rate limited") {
+            session.replay_patch(case).await;
+        }
+        assert!(session.report.is_empty(), "\n{}", session.report.join("\n"));
+
+        let mut limited = Session::start(Setup::new(profile), version).await;
+        let recorded = patches.iter().find(|case| case["case"] == "rate limited").unwrap();
+        for _ in 0..3 {
+            let refused = limited.client.call("config.patch", json!({ "raw": "{}" })).await.unwrap().unwrap_err();
+            assert_eq!(refused["code"], "INVALID_REQUEST");
+        }
+        let refused = limited.client.call("config.patch", json!({ "raw": "{}" })).await.unwrap().unwrap_err();
+        for field in ["code", "retryable", "details"] {
+            assert_eq!(refused[field], recorded["response"]["error"][field]);
+        }
+    }
+}
+
 async fn replay(profile: Profile, version: &str) {
     let mut traces = Traces::read(version);
     assert!(traces.rest.len() > 15, "the recordings of {version} are not there");
@@ -282,6 +312,37 @@ impl Session {
         let mut recorded = case["response"].clone();
         recorded.as_object_mut().unwrap().retain(|field, _| field != "type" && field != "id");
         compare(&format!("{} {file} ({name}): ", self.version), &recorded, &answer, &mut self.report);
+    }
+
+    /// Compares how a patch was refused, or what the list of agents is then and what else was answered.
+    async fn replay_patch(&mut self, case: &Value) {
+        let mut params = case["request"]["params"].clone();
+        if params["baseHash"].as_str().is_some_and(|hash| !hash.starts_with("0000")) {
+            params["baseHash"] = self.client.ok("config.get", json!({})).await["hash"].clone();
+        }
+        let method = case["request"]["method"].as_str().unwrap_or("config.patch");
+        let essence = |payload: &Value| {
+            let has = |name: &str| payload.get(name).is_some();
+            json!([
+                payload["config"]["agents"]["list"],
+                has("noop"),
+                has("restart"),
+                has("sentinel"),
+                payload["agentId"]
+            ])
+        };
+        let answer = match self.client.call(method, params).await {
+            Ok(Ok(payload)) => essence(&payload),
+            Ok(Err(error)) => error,
+            Err(gone) => {
+                assert_eq!(gone, Gone::Closed(1012));
+                self.client = Client::connected(&self.gateway.url(), "TOKEN").await;
+                json!({ "code": "CLOSED", "message": "1012 service restart" })
+            }
+        };
+        let response = &case["response"];
+        let recorded = if response["ok"] == true { essence(&response["payload"]) } else { response["error"].clone() };
+        compare(&format!("{} {}: ", self.version, case["case"]), &recorded, &answer, &mut self.report);
     }
 
     fn compare_hello(&mut self, case: &Value) {

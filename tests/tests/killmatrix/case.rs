@@ -28,8 +28,8 @@ const MAX_RUNS: usize = 8;
 pub struct Stage {
     pub profile: Profile,
     pub flow: Flow,
-    /// Calls of the undisturbed run, connecting aside.
-    pub calls: usize,
+    /// Methods called by the undisturbed run, connecting aside.
+    pub calls: Vec<String>,
     pub latency_ms: u64,
     gateway: Gateway,
     expected: Value,
@@ -48,7 +48,7 @@ impl Stage {
             sleep(AFTERMATH).await;
             let twin = Arc::new(gateway.twin());
             done(&worker(&twin, Trouble::CutAfter), (flow.job)()).await;
-            let (expected, calls) = (state(&twin), twin.calls().len());
+            let (expected, calls) = (state(&twin), twin.calls().into_iter().map(|call| call.method).collect());
             assert!(!differences(&expected, &state(&gateway)).is_empty(), "{} does something", flow.name);
             Self { profile, flow, calls, latency_ms, gateway: gateway.twin(), expected }
         })

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// The gateways.
-pub const PROFILES: [Profile; 2] = [Profile::V2026_2_9, Profile::V2026_9_6];
+pub const PROFILES: [Profile; 4] = [Profile::V2026_2_9, Profile::V2026_3_13, Profile::V2026_6_11, Profile::V2026_9_6];
 
 /// A flow: jobs that were done before, and the one that is disturbed.
 #[derive(Clone, Copy)]

@@ -62,7 +62,7 @@ impl Display for Table {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for stage in &self.stages {
             let (profile, name, latency) = (stage.profile, stage.flow.name, stage.latency_ms);
-            writeln!(f, "{profile:?} {name}: {} calls undisturbed at {latency} ms", stage.calls)?;
+            writeln!(f, "{profile:?} {name}: {} calls undisturbed at {latency} ms", stage.calls.len())?;
         }
         for ((flow, row), cell) in &self.cells {
             let trouble: Trouble = TROUBLES[*row];
