@@ -147,10 +147,10 @@ pub(crate) fn refusal(profile: Profile, issues: &[Issue]) -> Refusal {
     let listed: Vec<Value> =
         issues.iter().map(|issue| json!({ "path": issue.path, "message": issue.message })).collect();
     let told: Vec<String> = issues.iter().map(|issue| format!("{}: {}", issue.path, issue.message)).collect();
-    let message = if profile != Profile::V2026_2_9 {
-        format!("invalid config: {}", told.join("; "))
-    } else {
+    let message = if profile == Profile::V2026_2_9 {
         "invalid config".to_owned()
+    } else {
+        format!("invalid config: {}", told.join("; "))
     };
     Refusal::invalid(message).with_details(json!({ "issues": listed }))
 }
