@@ -22,7 +22,7 @@ use flows::{FLOWS, PROFILES};
 use table::Table;
 use trouble::TROUBLES;
 /// Of so many cases one is played, another one each time: all take minutes.
-const SHARE: usize = 10;
+const SHARE: usize = 20;
 
 /// `MISSION_KILLMATRIX_SHARE=1` plays all.
 fn share() -> usize {
