@@ -9,6 +9,7 @@ use super::Installation;
 use super::client::Client;
 use super::documents::{self, Agent, Documents};
 use super::person::Person;
+use super::proof::Proof;
 use super::queue::Queue;
 use super::stranger::Stranger;
 use super::version::Trait;
@@ -99,7 +100,7 @@ impl Installation {
         for record in &records {
             self.done(case, "", record);
         }
-        self.stand(case, &agents.iter().collect::<Vec<_>>()).await;
+        self.work(case, &agents).await;
         let runs: usize = records.iter().map(|record| record["history"].as_array().unwrap().len()).sum();
         self.note(case, format!("{runs} runs of {IN_THE_MIDDLE} jobs"));
     }
@@ -124,7 +125,7 @@ impl Installation {
         for record in self.queue.records(&ids).await {
             writes += self.done(case, "", &record).config_writes;
         }
-        self.stand(case, &agents.iter().collect::<Vec<_>>()).await;
+        self.work(case, &agents).await;
         assert!(person.is_kept(EDITS).await, "{case}: what the person wrote last is lost");
         let (lost, refused) = (person.lost, person.refused);
         assert!(lost == 0 || !self.version.is(Trait::ComparesHashes), "{case}: {lost} edits of the person were lost");
@@ -135,6 +136,14 @@ impl Installation {
                 took.as_secs_f32()
             ),
         );
+    }
+
+    /// The agents are as described, and may be at work: some gateways start one of many before the last is made.
+    async fn work(&self, case: &str, agents: &[Agent]) {
+        for agent in agents {
+            let case = format!("{case}, {}", agent.id);
+            Proof { is_awake: true, ..self.proof(&case, agent) }.stands().await;
+        }
     }
 
     fn provisions(&self, agents: &[Agent]) -> Vec<Value> {
