@@ -10,6 +10,7 @@ mod desk;
 mod device;
 mod dial;
 pub mod error;
+mod handshake;
 mod protocol;
 mod refusal;
 pub mod roster;

@@ -1,0 +1,305 @@
+//! How a config differs from what is wanted of it, and the fewest writes that make it so.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::{Map, Value, json};
+
+use super::{Config, Shape, key_of};
+use crate::gateway::RpcError;
+use crate::heartbeat;
+
+/// The name in [refused keys](Change) of what channels show of heartbeats.
+const VISIBILITY: &str = "channels.defaults.heartbeat";
+
+/// What the config must say of one agent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DesiredAgent {
+    /// Id on the gateway, already as the gateway writes ids.
+    pub id: String,
+    /// Name for people; none leaves the present one.
+    pub name: Option<String>,
+    /// Folder on the gateway's machine.
+    pub workspace: String,
+    /// Heartbeat settings.
+    pub heartbeat: Map<String, Value>,
+}
+
+/// The fewest writes that make a config as desired.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The merge patch.
+    pub patch: Value,
+    /// What it writes.
+    pub parts: Vec<Part>,
+}
+
+/// One thing that a [`Change`] writes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// The agent whose entry it is; none if it is no agent's.
+    pub agent: Option<String>,
+    /// What it is, for the report.
+    pub what: String,
+    /// Its members as they are; empty if the entry is new.
+    pub before: Map<String, Value>,
+    /// Its members as they will be.
+    pub after: Map<String, Value>,
+}
+
+impl Change {
+    /// What it writes, for an error message.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        self.parts.iter().map(|part| part.what.as_str()).collect::<Vec<_>>().join("; ")
+    }
+
+    /// The agents whose entries an error answer to the patch finds fault with; none if it finds fault with anything else.
+    #[must_use]
+    pub fn culprits(&self, error: &RpcError) -> Option<BTreeSet<String>> {
+        let list = self.patch.pointer("/agents/list").and_then(Value::as_array);
+        let culprit = |path: &str| {
+            let mut steps = path.strip_prefix("agents.")?.split('.');
+            let (shape, agent) = (steps.next()?, steps.next()?);
+            let id = match shape {
+                "list" => list?.get(agent.parse::<usize>().ok()?)?.get("id")?.as_str()?,
+                "entries" => agent,
+                _ => return None,
+            };
+            let is_ours = |part: &&Part| part.agent.as_deref().is_some_and(|agent| key_of(agent) == key_of(id));
+            self.parts.iter().find(is_ours)?.agent.clone()
+        };
+        let paths = error.issue_paths();
+        if paths.is_empty() { None } else { paths.into_iter().map(culprit).collect() }
+    }
+}
+
+impl Config {
+    /// Whether every agent is as desired, as far as the gateway takes it. See [`Self::change`].
+    #[must_use]
+    pub fn is_as_desired(&self, desired: &[DesiredAgent], refused: &BTreeSet<String>) -> bool {
+        let visible = refused.contains(VISIBILITY) || heartbeat::visibility_patch(&self.data).is_none();
+        visible && desired.iter().all(|agent| differing(self.agent(&agent.id), &without(agent, refused)).is_empty())
+    }
+
+    /// The fewest writes that make every agent as desired; none when it is. `refused` names keys that this gateway
+    /// does not know, `default_agent` the agent that must stay its default.
+    #[must_use]
+    pub fn change(
+        &self,
+        shape: Shape,
+        desired: &[DesiredAgent],
+        refused: &BTreeSet<String>,
+        default_agent: &str,
+    ) -> Option<Change> {
+        let desired: Vec<DesiredAgent> = desired.iter().map(|agent| without(agent, refused)).collect();
+        let mut parts = Vec::new();
+        let mut patch = Map::new();
+        let agents = match shape {
+            Shape::List => self.change_list(&desired, default_agent, &mut parts),
+            Shape::Entries => self.change_entries(&desired, default_agent, &mut parts),
+        };
+        if let Some(agents) = agents {
+            patch.insert("agents".into(), agents);
+        }
+        if !refused.contains(VISIBILITY)
+            && let Some(channels) = heartbeat::visibility_patch(&self.data)
+        {
+            let shown = |data: &Value| data.pointer("/channels/defaults/heartbeat").and_then(Value::as_object).cloned();
+            parts.push(Part {
+                agent: None,
+                what: format!("config {VISIBILITY}"),
+                before: shown(&self.data).unwrap_or_default(),
+                after: shown(&json!({ "channels": &channels })).unwrap_or_default(),
+            });
+            patch.insert("channels".into(), channels);
+        }
+        (!patch.is_empty()).then(|| Change { patch: Value::Object(patch), parts })
+    }
+
+    fn change_list(&self, desired: &[DesiredAgent], default: &str, parts: &mut Vec<Part>) -> Option<Value> {
+        for agent in desired {
+            let present = self.agent(&agent.id);
+            let fields = differing(present, agent);
+            if !fields.is_empty() {
+                parts.push(Part::of(agent, &format!("config agents.list {}", agent.id), present, fields));
+            }
+        }
+        if parts.is_empty() {
+            return None;
+        }
+        // What the file says is written back, not what it resolves to: environment variables stay variables.
+        let source = self.source.as_ref().and_then(|source| source.get("agents")?.get("list")?.as_array());
+        let present = source.map_or(&self.list[..], Vec::as_slice);
+        let mut list = updated_list(present, desired);
+        if present.is_empty() && !desired.iter().any(|agent| key_of(&agent.id) == key_of(default)) {
+            // In an empty list the first entry would become the default agent.
+            list.insert(0, json!({ "id": default, "default": true }));
+        }
+        Some(json!({ "list": list }))
+    }
+
+    fn change_entries(&self, desired: &[DesiredAgent], default: &str, parts: &mut Vec<Part>) -> Option<Value> {
+        let mut entries = Map::new();
+        let mut grows = false;
+        for agent in desired {
+            let present = self.find(&agent.id);
+            let fields = differing(present.map(|(_, entry)| entry), agent);
+            if !fields.is_empty() {
+                let what = format!("config agents.entries.{}", agent.id);
+                parts.push(Part::of(agent, &what, present.map(|(_, entry)| entry), fields.clone()));
+                grows |= present.is_none();
+                let key = present.map_or(agent.id.as_str(), |(key, _)| key);
+                entries.insert(key.to_owned(), Value::Object(fields));
+            }
+        }
+        if entries.is_empty() {
+            return None;
+        }
+        let mut agents = Map::new();
+        let present = self.data.get("agents");
+        let explicit = present.and_then(|agents| agents.get("ownership")).and_then(Value::as_str) == Some("explicit");
+        if grows && !explicit {
+            // A config for one agent only has to say so before it takes a second.
+            agents.insert("ownership".into(), json!("explicit"));
+            entries.entry(default).or_insert_with(|| json!({}));
+            if present.and_then(|agents| agents.pointer("/defaults/systemAgent")).is_none() {
+                agents.insert("defaults".into(), json!({ "systemAgent": { "agentId": default } }));
+            }
+        }
+        agents.insert("entries".into(), Value::Object(entries));
+        Some(Value::Object(agents))
+    }
+}
+
+/// One desired entry per agent, in order of first mention; the last mention counts.
+#[must_use]
+pub fn latest(desired: Vec<DesiredAgent>) -> Vec<DesiredAgent> {
+    let mut places = HashMap::with_capacity(desired.len());
+    let mut agents: Vec<DesiredAgent> = Vec::with_capacity(desired.len());
+    for agent in desired {
+        match places.entry(agent.id.clone()) {
+            Entry::Occupied(place) => agents[*place.get()] = agent,
+            Entry::Vacant(place) => {
+                place.insert(agents.len());
+                agents.push(agent);
+            }
+        }
+    }
+    agents
+}
+
+/// The list with the desired agents in it: entries keep their order and their other members, entries that are not
+/// objects stay as they are, missing agents are appended.
+#[must_use]
+pub fn updated_list(present: &[Value], desired: &[DesiredAgent]) -> Vec<Value> {
+    let mut list = present.to_vec();
+    let mut places: HashMap<String, Vec<usize>> = HashMap::new();
+    for (at, entry) in list.iter().enumerate() {
+        if let Some(id) = entry.get("id").and_then(Value::as_str) {
+            places.entry(key_of(id)).or_default().push(at);
+        }
+    }
+    for agent in desired {
+        let places = places.entry(key_of(&agent.id)).or_default();
+        if places.is_empty() {
+            places.push(list.len());
+            list.push(json!({ "id": agent.id }));
+        }
+        for at in places.iter() {
+            if let Some(entry) = list[*at].as_object_mut() {
+                write_into(entry, agent);
+            }
+        }
+    }
+    list
+}
+
+/// The names in `refused` for config paths that a gateway did not recognise; none if one of them is not ours to drop.
+#[must_use]
+pub fn droppable(paths: &[String]) -> Option<BTreeSet<String>> {
+    let name = |path: &String| {
+        if path.starts_with("channels") {
+            return Some(VISIBILITY.to_owned());
+        }
+        let (_, key) = path.strip_prefix("agents.")?.split_once(".heartbeat.")?;
+        let key = key.split('.').next()?;
+        (key != "every").then(|| format!("heartbeat.{key}"))
+    };
+    if paths.is_empty() { None } else { paths.iter().map(name).collect() }
+}
+
+/// Keys that a shape is known to come without; saves a write that would be refused.
+#[must_use]
+pub fn known_refusals(shape: Shape) -> BTreeSet<String> {
+    match shape {
+        Shape::List => BTreeSet::new(),
+        Shape::Entries => [VISIBILITY, "heartbeat.includeReasoning"].map(str::to_owned).into(),
+    }
+}
+
+/// Whether two values mean the same: numbers by value, so that 1 is 1.0, as JavaScript has it.
+#[must_use]
+pub fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => a.len() == b.len() && contains(a, b),
+        _ => a == b,
+    }
+}
+
+/// Whether every member of `part` is in `whole` with the same meaning.
+fn contains(whole: &Map<String, Value>, part: &Map<String, Value>) -> bool {
+    part.iter().all(|(key, value)| whole.get(key).is_some_and(|present| same(present, value)))
+}
+
+/// The members of an entry that have to be written. Keys that people added to a heartbeat do not count as a difference.
+fn differing(present: Option<&Map<String, Value>>, agent: &DesiredAgent) -> Map<String, Value> {
+    let mut fields = Map::new();
+    write_into(&mut fields, agent);
+    if let Some(present) = present {
+        if let Some(name) = agent.name.as_ref().filter(|_| is_called_by_its_id(present, agent)) {
+            fields.insert("identity".into(), json!({ "name": name }));
+        }
+        fields.retain(|key, value| match (present.get(key), &*value) {
+            (Some(Value::Object(whole)), Value::Object(part)) => !contains(whole, part),
+            (Some(there), value) => !same(there, value),
+            (None, _) => true,
+        });
+    }
+    fields
+}
+
+/// Gateways call an agent that was created by call by its id, until they are told its name.
+fn is_called_by_its_id(entry: &Map<String, Value>, agent: &DesiredAgent) -> bool {
+    entry.get("identity").and_then(|identity| identity.get("name")?.as_str()) == Some(agent.id.as_str())
+}
+
+fn write_into(entry: &mut Map<String, Value>, agent: &DesiredAgent) {
+    if let Some(name) = &agent.name {
+        if is_called_by_its_id(entry, agent) {
+            entry["identity"]["name"] = json!(name);
+        }
+        entry.insert("name".into(), json!(name));
+    }
+    entry.insert("workspace".into(), json!(agent.workspace));
+    entry.insert("heartbeat".into(), Value::Object(agent.heartbeat.clone()));
+}
+
+fn without(agent: &DesiredAgent, refused: &BTreeSet<String>) -> DesiredAgent {
+    let mut agent = agent.clone();
+    agent.heartbeat.retain(|key, _| !refused.contains(&format!("heartbeat.{key}")));
+    agent
+}
+
+impl Part {
+    /// What is written of an agent.
+    fn of(agent: &DesiredAgent, entry: &str, present: Option<&Map<String, Value>>, after: Map<String, Value>) -> Self {
+        let names: Vec<_> = after.keys().map(String::as_str).collect();
+        let what = format!("{entry}: {}", names.join(", "));
+        let present = present.into_iter().flatten().filter(|(key, _)| after.contains_key(*key));
+        let before = present.map(|(key, value)| (key.clone(), value.clone())).collect();
+        Self { agent: Some(agent.id.clone()), what, before, after }
+    }
+}
