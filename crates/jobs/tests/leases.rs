@@ -55,8 +55,7 @@ async fn a_handler_is_cancelled_when_its_lease_is_lost() {
     begun.notified().await;
     assert!(!cancelled.is_set());
     // As if somebody else had claimed it meanwhile.
-    let key = queue.keys().job(&job.id.to_string());
-    redis::cmd("HSET").arg(key).arg("token").arg(0).exec_async(&mut redis.connect().await).await.unwrap();
+    redis.change(&queue, job.id, "token", "0").await;
     eventually("the handler is dropped", async || cancelled.is_set()).await;
 }
 

@@ -178,8 +178,12 @@ async fn what_cannot_be_read_is_dead_with_the_reason_and_the_loop_goes_on() {
     ];
     let mut connection = redis.connect().await;
     for (job, (field, value, _)) in jobs.iter().zip(spoilt) {
-        let key = queue.keys().job(&job.id.to_string());
-        redis::cmd("HSET").arg(key).arg(field).arg(value).exec_async(&mut connection).await.unwrap();
+        if field == "payload" {
+            let key = queue.keys().job(&job.id.to_string());
+            redis::cmd("HSET").arg(key).arg(field).arg(value).exec_async(&mut connection).await.unwrap();
+        } else {
+            redis.change(&queue, job.id, field, value).await;
+        }
     }
 
     let _worker = Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, |claimed| async move {

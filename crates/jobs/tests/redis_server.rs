@@ -11,9 +11,15 @@ use futures_util::StreamExt;
 use mission_jobs::Queue;
 use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 /// Names another program to test with, a `valkey-server` for example.
 const PROGRAM: &str = "MISSION_TEST_REDIS_SERVER";
+
+/// Changes one thing that the queue knows of a job.
+const CHANGE: &str = "local job = cmsgpack.unpack(redis.call('HGET', KEYS[1], 'job'))
+job[ARGV[1]] = tonumber(ARGV[2]) or ARGV[2]
+redis.call('HSET', KEYS[1], 'job', cmsgpack.pack(job))";
 
 /// Runs on a unix socket in a directory of its own, and is killed when dropped.
 pub(crate) struct RedisServer {
@@ -68,6 +74,11 @@ impl RedisServer {
     pub(crate) async fn connect(&self) -> MultiplexedConnection {
         let client = redis::Client::open(self.url()).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
+    }
+
+    /// Changes a job behind the back of its queue.
+    pub(crate) async fn change(&self, queue: &Queue, job: Uuid, field: &str, value: &str) {
+        change(&mut self.connect().await, &queue.keys().job(&job.to_string()), field, value).await;
     }
 
     /// Sends a command that is told in one line.
@@ -156,6 +167,11 @@ impl Drop for RedisServer {
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("it is bound").port()
+}
+
+/// Changes a job, by its key.
+pub(crate) async fn change(connection: &mut MultiplexedConnection, job: &str, field: &str, value: &str) {
+    redis::Script::new(CHANGE).key(job).arg(field).arg(value).invoke_async::<()>(connection).await.unwrap();
 }
 
 fn spawn(directory: &TempDir, options: &[String]) -> Child {

@@ -1,7 +1,6 @@
 -- Put together from the files in crates/jobs/src/queue/lua and the tables beside them. Not to be edited.
 local K = {
   job = KEYS[1] .. ':job:',
-  history = KEYS[1] .. ':history:',
   state = KEYS[1] .. ':state:',
   layout = KEYS[1] .. ':layout',
   seq = KEYS[1] .. ':seq',
@@ -11,7 +10,7 @@ local K = {
   later = KEYS[1] .. ':later:',
   latest = KEYS[1] .. ':latest:',
   lane = KEYS[1] .. ':lane:',
-  gateway = KEYS[1] .. ':gateway:',
+  gateway = KEYS[1] .. ':gateway',
   gateways = KEYS[1] .. ':gateways',
   lanes = KEYS[1] .. ':lanes',
   own = KEYS[1] .. ':own:',
@@ -61,6 +60,8 @@ end
 --
 -- A script checks before it writes, because Redis does not undo what a failing script has done. Jobs, lanes and numbers
 -- are read once, changed in memory and written by `flush`, which runs at the end of every script, even a failing one.
+-- Jobs and lanes are stored as MessagePack maps: a whole one costs Redis less than a few fields of a hash. What has no
+-- value, and a number that is mostly 0, is left out of them.
 
 local NOW = now()
 -- LAYOUT stands in the Python client's get.lua as well.
@@ -70,70 +71,61 @@ local RANKS = 2 ^ 48
 
 -- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
 local function text(number) return string.format('%.0f', number) end
+local NOW_TEXT = text(NOW)
 
 -- Jobs ------------------------------------------------------------------------------------------------------------------
 
-local jobs = {}
+-- By id: jobs as they are now, their documents if they were read, the states that Redis lists them in, what has to be
+-- written of them (fields and values, of which `job` and its value are the first), and new places in the lists of states.
+local jobs, payloads, listed, unsaved, moved = {}, {}, {}, {}, {}
 
-local FIELDS = { 'state', 'version', 'kind', 'lane', 'subject', 'seq', 'rank', 'attempts', 'max_attempts', 'runs', 'lost',
-  'worker', 'token', 'enqueued_at', 'started_at', 'snoozed_since', 'expires_at', 'priority', 'flags', 'inherited', 'cancel',
-  'reprobed', 'lane_failures', 'timeline', 'payload' }
-
--- A job's fields, with its payload if that is asked for; nil if it is not there. Those that it has not are false.
--- `was` is the state that it is listed in, `at` its place there once it has moved.
+-- A job's fields by name, as docs/protocol.md has them; nil if it is not there.
 local function read(id, with_payload)
-  if jobs[id] then return jobs[id] end
-  local v = redis.call('HMGET', K.job .. id, unpack(FIELDS, 1, with_payload and 25 or 24))
-  if not v[1] then return nil end
-  local job = { id = id, state = v[1], was = v[1], version = v[2], kind = v[3] or '', lane = v[4] or '',
-    subject = v[5] or '', seq = tonumber(v[6] or 0), rank = tonumber(v[7] or 0), attempts = tonumber(v[8] or 0),
-    max_attempts = tonumber(v[9] or 0), runs = tonumber(v[10] or 0), lost = tonumber(v[11] or 0), worker = v[12],
-    token = v[13], enqueued_at = v[14], started_at = v[15], snoozed_since = v[16], expires_at = v[17],
-    priority = tonumber(v[18] or 0), flags = v[19], inherited = v[20], cancel = v[21], reprobed = v[22],
-    lane_failures = v[23], timeline = v[24], payload = v[25], sets = {} }
-  jobs[id] = job
+  local job = jobs[id]
+  if job then return job end
+  local packed
+  if with_payload then
+    packed, payloads[id] = unpack(redis.call('HMGET', K.job .. id, 'job', 'payload'))
+  else
+    packed = redis.call('HGET', K.job .. id, 'job')
+  end
+  if not packed then return nil end
+  job = cmsgpack.unpack(packed)
+  jobs[id], listed[id] = job, job.state
   return job
 end
 
--- `sets` is a list of fields and values, as HSET wants it; `drops` has the fields that are gone, if any.
-local function set(job, field, value)
-  local sets, drops = job.sets, job.drops
-  job[field], sets[#sets + 1], sets[#sets + 2] = value, field, value
-  if drops then drops[field] = nil end
-end
-
-local function drop(job, field)
-  job.drops = job.drops or {}
-  job[field], job.drops[field] = false, true
+-- Has a job written that was changed in another way than by `go`, or with another field of its hash besides.
+local function save(job, field, value)
+  local fields = unsaved[job.id]
+  if not fields then
+    fields = { 'job', false }
+    unsaved[job.id] = fields
+  end
+  if field then fields[#fields + 1], fields[#fields + 2] = field, value end
 end
 
 -- Lanes -----------------------------------------------------------------------------------------------------------------
 
 local lanes = {}
 
--- What the queue knows of a gateway, with how many of its jobs are in each state.
+-- What the queue knows of a gateway, and by state how many jobs it has; see keys.rs. What is changed of it is written.
 local function gateway(lane)
   local known = lanes[lane]
   if known then return known end
-  local v = redis.call('HMGET', K.gateway .. lane, 'owner', 'busy', 'failures', 'held_until', 'merging', 'n:ready',
-    'n:running', 'n:scheduled', 'n:retrying', 'n:snoozed', 'n:blocked', 'n:done', 'n:dead', 'n:superseded', 'n:cancelled')
-  known = { owner = v[1] or '', busy = tonumber(v[2] or 0), failures = tonumber(v[3] or 0),
-    held_until = tonumber(v[4] or 0), merging = tonumber(v[5] or 0), sets = {}, ['n:ready'] = v[6], ['n:running'] = v[7],
-    ['n:scheduled'] = v[8], ['n:retrying'] = v[9], ['n:snoozed'] = v[10], ['n:blocked'] = v[11], ['n:done'] = v[12],
-    ['n:dead'] = v[13], ['n:superseded'] = v[14], ['n:cancelled'] = v[15] }
+  local packed = redis.call('HGET', K.gateway, lane)
+  known = packed and cmsgpack.unpack(packed) or { busy = 0 }
   lanes[lane] = known
   return known
 end
 
-local function note_gateway(lane, field, value)
-  local known = gateway(lane)
-  known[field], known.sets[field] = value, value
-end
-
--- Counts that a job of the gateway has left a state, or come to one.
-local function count(lane, state, by)
-  local field = 'n:' .. state
-  note_gateway(lane, field, math.max(tonumber(gateway(lane)[field] or 0) + by, 0))
+-- A job's or a gateway's fields and values, flat, as those who read them want them.
+local function shown(map)
+  local flat = {}
+  for name, value in pairs(map) do
+    flat[#flat + 1], flat[#flat + 2] = name, type(value) == 'number' and text(value) or value
+  end
+  return flat
 end
 
 -- Numbers ---------------------------------------------------------------------------------------------------------------
@@ -170,8 +162,8 @@ local wakes, MYSELF = {}, nil
 
 -- Wakes any idle worker, or that one. A token is enough: who takes it looks at everything.
 local function wake(worker)
-  if worker ~= '' and worker == MYSELF then return end
-  wakes[worker == '' and K.wake or (K.wake .. ':' .. worker)] = true
+  if worker and worker == MYSELF then return end
+  wakes[worker and K.wake .. ':' .. worker or K.wake] = true
 end
 
 -- Rotations -------------------------------------------------------------------------------------------------------------
@@ -195,17 +187,17 @@ end
 -- Lists jobs by their new states. To be called before anything reads those lists.
 local function write_states()
   local gone, come = {}, {}
-  for id, job in pairs(jobs) do
-    if job.at then
-      if job.was and job.was ~= job.state then
-        gone[job.was] = gone[job.was] or {}
-        table.insert(gone[job.was], id)
-      end
-      local list = come[job.state] or {}
-      list[#list + 1], list[#list + 2], come[job.state] = job.at, id, list
-      job.was, job.at = job.state, nil
+  for id, at in pairs(moved) do
+    local from, to = listed[id], jobs[id].state
+    if from and from ~= to then
+      local ids = gone[from] or {}
+      ids[#ids + 1], gone[from] = id, ids
     end
+    local list = come[to] or {}
+    list[#list + 1], list[#list + 2], come[to] = at, id, list
+    listed[id] = to
   end
+  moved = {}
   for state, ids in pairs(gone) do redis.call('ZREM', K.state .. state, unpack(ids)) end
   for state, list in pairs(come) do redis.call('ZADD', K.state .. state, unpack(list)) end
 end
@@ -226,20 +218,16 @@ local function write_rotations()
 end
 
 local function write_jobs()
-  for id, job in pairs(jobs) do
-    if #job.sets > 0 then redis.call('HSET', K.job .. id, unpack(job.sets)) end
-    local drops = {}
-    for field in pairs(job.drops or {}) do drops[#drops + 1] = field end
-    if #drops > 0 then redis.call('HDEL', K.job .. id, unpack(drops)) end
+  for id, fields in pairs(unsaved) do
+    fields[2] = cmsgpack.pack(jobs[id])
+    redis.call('HSET', K.job .. id, unpack(fields))
   end
 end
 
 local function write_lanes()
-  for lane, known in pairs(lanes) do
-    local args = {}
-    for field, value in pairs(known.sets) do args[#args + 1], args[#args + 2] = field, value end
-    if #args > 0 then redis.call('HSET', K.gateway .. lane, unpack(args)) end
-  end
+  local list = {}
+  for lane, known in pairs(lanes) do list[#list + 1], list[#list + 2] = lane, cmsgpack.pack(known) end
+  if #list > 0 then redis.call('HSET', K.gateway, unpack(list)) end
 end
 
 local function write_meters()
@@ -251,12 +239,15 @@ local function write_meters()
   redis.call('PEXPIRE', key, MINUTES_KEPT)
 end
 
+local emitted = false
+
 local function flush()
   write_states()
   write_rotations()
   write_jobs()
   write_lanes()
   write_meters()
+  if emitted then redis.call('XTRIM', K.events, 'MAXLEN', '~', EVENTS) end
   for key, number in pairs(numbers) do redis.call('SET', key, number) end
   for key in pairs(wakes) do
     if redis.call('LLEN', key) == 0 then
@@ -268,21 +259,35 @@ end
 
 -- Events ----------------------------------------------------------------------------------------------------------------
 
-local function emit(json) redis.call('XADD', K.events, 'MAXLEN', '~', EVENTS, '*', 'event', json) end
+local function emit(json)
+  emitted = true
+  redis.call('XADD', K.events, '*', 'event', json)
+end
 
 -- `,"name":value` of those that have one; `value` is JSON.
 local function member(name, value) return value and ',"' .. name .. '":' .. value or '' end
 
-local function quoted(value) return value and cjson.encode(value) end
+-- Most of what is quoted is the name of one worker.
+local in_quotes = {}
+local function quoted(value)
+  if value and not in_quotes[value] then in_quotes[value] = cjson.encode(value) end
+  return in_quotes[value]
+end
+
+local NOTHING = {}
 
 -- A job went from one state, or none, to another. Ids, kinds and states are words; the rest may hold anything.
 local function emit_job(job, from, to, at, more)
-  emit(string.format('{"v":1,"event":"job","at_ms":%.0f,"id":"%s","kind":"%s","gateway":"%s","subject":"%s","from":%s,'
-    .. '"to":"%s","run":%d,"attempts":%d%s%s%s%s%s%s}', NOW, job.id, job.kind, job.lane, job.subject,
-    from and '"' .. from .. '"' or 'null', to, job.runs, job.attempts,
-    to == 'running' and member('worker', quoted(job.worker)) or '', WAITING[to] and member('next_at_ms', text(at)) or '',
-    member('reason', quoted(more.reason)), member('superseded_by', quoted(more.superseded_by)),
-    member('by', quoted(more.by)), member('failure', more.failure)))
+  local rest = ''
+  if to == 'running' then rest = member('worker', quoted(job.worker)) end
+  if WAITING[to] then rest = member('next_at_ms', text(at)) end
+  if more ~= NOTHING then
+    rest = rest .. member('reason', quoted(more.reason)) .. member('superseded_by', quoted(more.superseded_by))
+      .. member('by', quoted(more.by)) .. member('failure', more.failure)
+  end
+  emit('{"v":1,"event":"job","at_ms":' .. NOW_TEXT .. ',"id":"' .. job.id .. '","kind":"' .. job.kind .. '","gateway":"'
+    .. job.lane .. '","subject":"' .. job.subject .. '","from":' .. (from and '"' .. from .. '"' or 'null') .. ',"to":"'
+    .. to .. '","run":' .. job.runs .. ',"attempts":' .. job.attempts .. rest .. '}')
 end
 
 -- Something happened to the queue.
@@ -295,31 +300,34 @@ end
 
 local function allowed(from, to) return (NEXT[from] or {})[to] == true end
 
--- Takes a job to another state. `more`, all optional: at (when due, or until when leased; NOW), reason, failure (JSON),
--- superseded_by, by (who did it).
-local NO_MORE = {}
-local function go(job, to, more)
-  more = more or NO_MORE
-  local from, at, id = job.state, more.at or NOW, job.id
+-- A job as a lane offers it: an id has 36 characters.
+local function offered_as(job) return job.id .. job.subject end
+
+-- Offers a job no more that could have run.
+local function withdraw(job) redis.call('ZREM', K.lane .. job.lane, offered_as(job)) end
+
+-- Takes a job to another state, which it is in `at` some time: when it is due, or until when it is leased; NOW otherwise.
+-- `more`, all optional: reason, failure (JSON), superseded_by, by (who did it).
+local function go(job, to, at, more)
+  local from, id, known = job.state, job.id, gateway(job.lane)
   if not allowed(from or 'new', to) then error('unchecked transition from ' .. (from or 'new') .. ' to ' .. to) end
-  job.at = at
-  if from then count(job.lane, from, -1) end
-  count(job.lane, to, 1)
+  at, more = at or NOW, more or NOTHING
+  if from then known[from] = math.max((known[from] or 0) - 1, 0) end
+  known[to] = (known[to] or 0) + 1
+  if from == 'ready' and to ~= 'running' then withdraw(job) end
   if from == 'blocked' then redis.call('ZREM', K.blocked .. job.lane, id) end
 
-  local line = (job.timeline and job.timeline .. ';' or '') .. to .. ' ' .. text(NOW)
+  local line = (job.timeline and job.timeline .. ';' or '') .. to .. ' ' .. NOW_TEXT
   if #line > TIMELINE then line = line:sub(line:find(';', 1, true) + 1) end
-  set(job, 'state', to)
-  set(job, 'timeline', line)
-  if WAITING[to] then set(job, 'next_at', at) elseif WAITING[from] then drop(job, 'next_at') end
-  if more.failure then set(job, 'failure', more.failure) end
+  job.state, job.timeline, moved[id] = to, line, at
+  job.next_at = WAITING[to] and at or nil
+  job.failure = more.failure or job.failure
   if ENDED[to] then
-    set(job, 'finished_at', NOW)
-    if more.reason then set(job, 'reason', more.reason) end
-    if more.superseded_by then set(job, 'superseded_by', more.superseded_by) end
+    job.finished_at, job.reason, job.superseded_by = NOW, more.reason or job.reason, more.superseded_by
     redis.call('ZREM', K[from == 'scheduled' and 'later' or 'subject'] .. job.subject, id)
     if job.expires_at then redis.call('ZREM', K.expiry, id) end
   end
+  save(job)
   if to ~= 'ready' and to ~= 'running' and to ~= 'scheduled' then meter(job, to) end
   emit_job(job, from, to, at, more)
 end
@@ -330,25 +338,30 @@ end
 local function offer_lane(lane)
   local known = gateway(lane)
   -- One that is held comes back by K.held.
-  if known.held_until > NOW then return end
-  join_rotation(known.owner == '' and K.lanes or (K.own .. known.owner), lane)
+  if (known.held_until or 0) > NOW then return end
+  join_rotation(known.owner and K.own .. known.owner or K.lanes, lane)
   wake(known.owner)
 end
 
--- Offers a subject to its lane if the head of its line can run.
-local function offer(lane, subject)
-  local id = redis.call('ZRANGE', K.subject .. subject, 0, 0)[1]
-  if not id then return end
-  local head = read(id)
+-- Offers a job to its lane if it can run. It is the first of the line of its subject.
+local function offer_job(job)
   -- Of jobs that merge, an older one can become ready, or be so again, while newer ones run: it waits for them.
-  local waits = head and MERGES[head.kind] and gateway(lane).merging > 0
-  if head and head.state == 'ready' and not waits then
-    redis.call('ZADD', K.lane .. lane, head.rank, subject)
-    offer_lane(lane)
-  else
-    redis.call('ZREM', K.lane .. lane, subject)
+  local waits = MERGES[job.kind] and (gateway(job.lane).merging or 0) > 0
+  if job.state == 'ready' and not waits then
+    redis.call('ZADD', K.lane .. job.lane, job.rank, offered_as(job))
+    offer_lane(job.lane)
   end
 end
+
+-- Offers the first job of a subject.
+local function offer(subject)
+  local id = redis.call('ZRANGE', K.subject .. subject, 0, 0)[1]
+  local job = id and read(id)
+  if job then offer_job(job) end
+end
+
+-- By id of the newer job.
+local replaced = {}
 
 -- A newer job takes the place of an older one that does not run, and what must not get lost of it.
 local function supersede(older, newer)
@@ -356,11 +369,12 @@ local function supersede(older, newer)
   for _, letter in ipairs({ 'f', 'r', 'p' }) do
     if all:find(letter, 1, true) then letters = letters .. letter end
   end
-  if letters ~= '' then set(newer, 'inherited', letters) end
-  if older.rank < newer.rank then set(newer, 'rank', older.rank) end
-  go(older, 'superseded', { superseded_by = newer.id })
-  newer.replaced = newer.replaced or {}
-  table.insert(newer.replaced, older.id)
+  if letters ~= '' then newer.inherited = letters end
+  newer.rank = math.min(older.rank, newer.rank)
+  save(newer)
+  go(older, 'superseded', NOW, { superseded_by = newer.id })
+  replaced[newer.id] = replaced[newer.id] or {}
+  table.insert(replaced[newer.id], older.id)
 end
 
 local function replaces(newer, older) return (REPLACES[newer.kind] or {})[older.kind] == true end
@@ -379,8 +393,8 @@ end
 local to_look_at = 500
 local function arrive(job)
   -- The lines of jobs that merge can be long; those of others never are.
-  local most = MERGES[job.kind] and math.min(LINE, to_look_at) or LINE
-  local line = most > 0 and redis.call('ZRANGE', K.subject .. job.subject, 0, most - 1) or {}
+  local most = MERGES[job.kind] and math.max(math.min(LINE, to_look_at), 1) or LINE
+  local line = redis.call('ZRANGE', K.subject .. job.subject, 0, most - 1)
   if MERGES[job.kind] then to_look_at = to_look_at - #line end
   for _, id in ipairs(line) do
     local older = read(id)
@@ -405,64 +419,69 @@ local function arrive(job)
     end
   end
   redis.call('ZADD', K.subject .. job.subject, job.seq, job.id)
-  offer(job.lane, job.subject)
+  local first = line[1] and read(line[1])
+  if first and first.seq > job.seq then withdraw(first) end
+  if #line == 0 then offer_job(job) else offer(job.subject) end
 end
 
 -- A run is over without an end of the job: it waits in that state, unless something else has become of it meanwhile.
-local function wait_again(job, to, more)
+local function wait_again(job, to, at, failure)
   local newer = successor(job)
-  if more.failure then set(job, 'failure', more.failure) end
+  job.failure = failure or job.failure
   if job.cancel then
-    go(job, 'cancelled', { reason = job.cancel, failure = more.failure })
-  elseif tonumber(job.expires_at or math.huge) <= (more.at or NOW) then
-    go(job, 'dead', { reason = 'expired', failure = more.failure })
+    go(job, 'cancelled', NOW, { reason = job.cancel, failure = failure })
+  elseif (job.expires_at or math.huge) <= at then
+    go(job, 'dead', NOW, { reason = 'expired', failure = failure })
   elseif newer then
     supersede(job, newer)
   else
     -- `expire` may have struck it off while it ran, by a clock that has been set back since.
     if job.expires_at then redis.call('ZADD', K.expiry, job.expires_at, job.id) end
-    go(job, to, more)
+    go(job, to, at, { failure = failure })
   end
 end
 
 -- Frees the place of a job that runs no more in its lane, and offers what can run now.
 local function leave(job)
   local known = gateway(job.lane)
-  note_gateway(job.lane, 'busy', math.max(known.busy - 1, 0))
-  if MERGES[job.kind] then note_gateway(job.lane, 'merging', math.max(known.merging - 1, 0)) end
-  if known.busy == 0 and known.owner ~= '' then
+  known.busy = math.max(known.busy - 1, 0)
+  if MERGES[job.kind] then known.merging = math.max((known.merging or 0) - 1, 0) end
+  if known.busy == 0 and known.owner then
     leave_rotation(K.own .. known.owner, job.lane)
-    note_gateway(job.lane, 'owner', '')
+    known.owner = nil
   end
-  offer(job.lane, job.subject)
+  offer(job.subject)
   -- Others may have waited for the place.
   if redis.call('EXISTS', K.lane .. job.lane) == 1 then offer_lane(job.lane) end
 end
 
 -- The gateway is left alone for a while.
 local function hold(lane, ms)
-  note_gateway(lane, 'held_until', math.max(gateway(lane).held_until, NOW + ms))
-  redis.call('ZADD', K.held, gateway(lane).held_until, lane)
+  local known = gateway(lane)
+  known.held_until = math.max(known.held_until or 0, NOW + ms)
+  redis.call('ZADD', K.held, known.held_until, lane)
   -- Idle workers have to look again, to know until when.
-  wake('')
+  wake()
 end
 
 -- The gateway may be called again.
 local function unhold(lane)
   local known = gateway(lane)
-  if known.failures > 0 then note_gateway(lane, 'failures', 0) end
-  if known.held_until > 0 then
-    note_gateway(lane, 'held_until', 0)
+  known.failures = nil
+  if known.held_until then
+    known.held_until = nil
     redis.call('ZREM', K.held, lane)
   end
 end
 
 -- Notes a run that ended. `result` is JSON: outcome, code, message, action, steps.
 local function note(job, result)
-  local noted = redis.call('RPUSH', K.history .. job.id, string.format(
-    '{"number":%s,"worker":%s,"started_at_ms":%s,"ended_at_ms":%s,"result":%s}', text(job.runs),
-    cjson.encode(job.worker or ''), text(tonumber(job.started_at) or 0), text(NOW), result))
-  if noted > HISTORY then redis.call('LTRIM', K.history .. job.id, -HISTORY, -1) end
+  local run = '{"number":' .. job.runs .. ',"worker":' .. quoted(job.worker or '') .. ',"started_at_ms":'
+    .. text(job.started_at or 0) .. ',"ended_at_ms":' .. NOW_TEXT .. ',"result":' .. result .. '}'
+  local before = job.runs > 1 and redis.call('HGET', K.job .. job.id, 'history')
+  local history = before and before .. '\n' .. run or run
+  if before and job.runs > HISTORY then history = history:sub(history:find('\n', 1, true) + 1) end
+  save(job, 'history', history)
 end
 
 -- Whether that worker still holds that lease.
@@ -512,29 +531,29 @@ for i = 2, #ARGV, VALUES do
   if why then return wrong('job ' .. ((i - 2) / VALUES + 1) .. ': ' .. why) end
 end
 
+local came = {}
+
 local function store(i)
   local function arg(n) return ARGV[i + n] end
-  local job = { id = arg(0), kind = arg(2), lane = arg(3), subject = arg(4), lost = 0 }
+  local delay, expiry, seq, priority = tonumber(arg(6)), tonumber(arg(8)), next_of(K.seq), tonumber(arg(7))
+  local function optional(value) return value ~= '' and value or nil end
+  local job = { id = arg(0), version = arg(1), kind = arg(2), lane = arg(3), subject = arg(4), max_attempts = tonumber(arg(5)),
+    priority = priority, seq = seq, rank = priority * RANKS + seq, attempts = 0, runs = 0, enqueued_at = NOW,
+    flags = optional(arg(11)), idempotency_key = optional(arg(9)) }
   jobs[job.id] = job
-  local delay, expiry, seq = tonumber(arg(6)), tonumber(arg(8)), next_of(K.seq)
-  local rank = tonumber(arg(7)) * RANKS + seq
-  job.sets = { 'version', arg(1), 'kind', job.kind, 'lane', job.lane, 'subject', job.subject, 'seq', seq, 'rank', rank,
-    'max_attempts', arg(5), 'attempts', 0, 'runs', 0, 'priority', arg(7), 'enqueued_at', NOW, 'payload', arg(12) }
-  job.seq, job.rank, job.attempts, job.runs, job.priority = seq, rank, 0, 0, tonumber(arg(7))
-  if arg(11) ~= '' then set(job, 'flags', arg(11)) end
-  if arg(9) ~= '' then set(job, 'idempotency_key', arg(9)) end
+  save(job, 'payload', arg(12))
   redis.call('SET', K.latest .. job.subject, seq, 'PX', REMEMBERED)
-  redis.call('ZADD', K.gateways, NOW, job.lane)
+  came[job.lane] = true
   if expiry > 0 then
-    set(job, 'expires_at', NOW + expiry)
-    redis.call('ZADD', K.expiry, NOW + expiry, job.id)
+    job.expires_at = NOW + expiry
+    redis.call('ZADD', K.expiry, job.expires_at, job.id)
   end
   meter(job, 'enqueued')
   if delay > 0 then
-    go(job, 'scheduled', { at = NOW + delay })
+    go(job, 'scheduled', NOW + delay)
     redis.call('ZADD', K.later .. job.subject, seq, job.id)
     -- Idle workers have to look again, to know when this one is due.
-    wake('')
+    wake()
   else
     go(job, 'ready')
     arrive(job)
@@ -552,10 +571,11 @@ for i = 2, #ARGV, VALUES do
   ids[#ids + 1] = id
   if fresh and not read(id) then store(i) end
 end
+for lane in pairs(came) do redis.call('ZADD', K.gateways, NOW, lane) end
 local answer = {}
 for i, id in ipairs(ids) do
   local job = read(id)
-  answer[i] = { id, job and job.state or '', job and job.replaced or {} }
+  answer[i] = { id, job and job.state or '', replaced[id] or {} }
 end
 return answer
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use redis::{FromRedisValue, Value};
+
 /// A job as it was claimed, before anything of it is trusted.
 #[derive(Debug, Clone)]
 pub(crate) struct RawClaim {
@@ -37,7 +39,7 @@ pub(super) struct Batch {
 
 impl RawClaim {
     /// Reads one row; none if it is not of the form that the script answers.
-    pub(super) fn from_fields(fields: Vec<Vec<u8>>) -> Option<Self> {
+    pub(super) fn from_values(values: Vec<Value>) -> Option<Self> {
         let [
             id,
             token,
@@ -54,27 +56,27 @@ impl RawClaim {
             expires_in,
             gone,
             leader,
-        ] = <[Vec<u8>; 15]>::try_from(fields).ok()?;
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let number = |bytes: Vec<u8>| text(bytes).parse::<u64>().unwrap_or_default();
-        let small = |bytes: Vec<u8>| u32::try_from(number(bytes)).unwrap_or(u32::MAX);
+        ] = <[Value; 15]>::try_from(values).ok()?;
+        let text = |value: &Value| String::from_redis_value_ref(value).unwrap_or_default();
+        let number = |value: &Value| i64::from_redis_value_ref(value).ok().and_then(|number| u64::try_from(number).ok());
+        let small = |value: &Value| u32::try_from(number(value).unwrap_or_default()).unwrap_or(u32::MAX);
         Some(Self {
-            id: text(id),
-            token: number(token),
-            version: text(version),
-            kind: text(kind),
-            lane: text(lane),
-            attempt: small(attempt),
-            max_attempts: small(max_attempts),
-            run: small(run),
-            enqueued_at_ms: number(enqueued_at),
-            payload,
-            lane_failures: small(lane_failures),
-            inherited: text(inherited),
+            id: text(&id),
+            token: number(&token).unwrap_or_default(),
+            version: text(&version),
+            kind: text(&kind),
+            lane: text(&lane),
+            attempt: small(&attempt),
+            max_attempts: small(&max_attempts),
+            run: small(&run),
+            enqueued_at_ms: number(&enqueued_at).unwrap_or_default(),
+            payload: Vec::from_redis_value_ref(&payload).unwrap_or_default(),
+            lane_failures: small(&lane_failures),
+            inherited: text(&inherited),
             // -1 is never.
-            expires_in: text(expires_in).parse().ok().map(Duration::from_millis),
-            gone: text(gone),
-            leader: text(leader).parse().ok(),
+            expires_in: number(&expires_in).map(Duration::from_millis),
+            gone: text(&gone),
+            leader: text(&leader).parse().ok(),
         })
     }
 }

@@ -33,13 +33,13 @@ pub struct GatewayRecord {
 impl GatewayRecord {
     pub(super) fn read(id: &str, fields: &HashMap<String, String>) -> Option<Self> {
         let number = |name: &str| fields.get(name).and_then(|text| text.parse::<u64>().ok());
-        let count = |state: State| Some((state, number(&format!("n:{state}"))?));
+        let count = |state: State| Some((state, number(state.as_str())?));
         Some(Self {
             id: id.parse().ok()?,
             jobs: Counts(State::ALL.into_iter().filter_map(count).collect()),
-            owner: fields.get("owner").filter(|owner| !owner.is_empty()).cloned(),
+            owner: fields.get("owner").cloned(),
             failures: number("failures").and_then(|failures| u32::try_from(failures).ok()).unwrap_or_default(),
-            held_until_ms: number("held_until").filter(|until| *until > 0),
+            held_until_ms: number("held_until"),
             reached_at_ms: number("reached_at"),
             failed_at_ms: number("failed_at"),
             failure: fields.get("failure").and_then(|json| serde_json::from_str(json).ok()),

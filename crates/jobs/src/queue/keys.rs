@@ -7,9 +7,9 @@ use std::fmt::Write;
 
 /// What a script calls a key, and how it goes on after `{<queue>}:`. A name that ends in `:` needs something after it.
 const NAMES: &[(&str, &str)] = &[
-    // HASH: one job, see `record.rs`. LIST: its last runs as JSON, oldest first.
+    // HASH: one job. `job` is a MessagePack map of most that is known of it, `payload` its document, `report` JSON,
+    // `history` its last runs, a line of JSON each, oldest first; see docs/protocol.md.
     ("job", "job:"),
-    ("history", "history:"),
     // ZSET per state: ids of the jobs in it. Score: when due (waiting states), when the lease ends (running), when it
     // got there (the rest); milliseconds since 1970.
     ("state", "state:"),
@@ -24,13 +24,14 @@ const NAMES: &[(&str, &str)] = &[
     ("subject", "subject:"),
     ("later", "later:"),
     ("latest", "latest:"),
-    // ZSET per lane: its subjects whose first job can run now, by rank of that job.
+    // ZSET per lane: those of its jobs that can run now, which are the first of their subjects, as id and subject
+    // without anything between them; by rank.
     ("lane", "lane:"),
-    // HASH per lane: what is known of the gateway: owner, busy (running jobs), merging (those of them that merge),
-    // failures in a row, held_until, reached_at, failed_at, failure (JSON), and as `n:<state>` how many jobs are in each
-    // state.
+    // HASH: per lane a MessagePack map of what is known of the gateway: owner, busy (running jobs), merging (those of
+    // them that merge), failures in a row, held_until, reached_at, failed_at, failure (JSON), and by state how many jobs
+    // it has.
     // ZSET: all lanes, by when a job last came for them.
-    ("gateway", "gateway:"),
+    ("gateway", "gateway"),
     ("gateways", "gateways"),
     // ZSET: lanes without an owner that have something to run, by turn. ZSET per worker: the same for lanes it owns.
     // ZSET: lanes that are left alone, by until when.
@@ -43,8 +44,8 @@ const NAMES: &[(&str, &str)] = &[
     ("gone", "gone:"),
     // ZSET: jobs that expire, by when.
     ("expiry", "expiry"),
-    // HASH: what is paused (`all`, `kind:…`, `gateway:…`), and by whom and why as JSON. ZSET per kind: `lane|subject`
-    // put aside because the first job's kind is paused, by rank.
+    // HASH: what is paused (`all`, `kind:…`, `gateway:…`), and by whom and why as JSON. ZSET per kind: subjects put
+    // aside because their first job's kind is paused, by rank.
     ("paused", "paused"),
     ("parked", "parked:"),
     // STRING with expiry: the job of an idempotency key.
@@ -86,14 +87,6 @@ impl Keys {
     #[must_use]
     pub fn events(&self) -> String {
         format!("{}:events", self.prefix)
-    }
-
-    pub(super) fn gateways(&self) -> String {
-        format!("{}:gateways", self.prefix)
-    }
-
-    pub(super) fn gateway(&self, lane: &str) -> String {
-        format!("{}:gateway:{lane}", self.prefix)
     }
 
     pub(super) fn paused(&self) -> String {

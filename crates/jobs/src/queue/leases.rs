@@ -11,7 +11,7 @@ use super::scripts::{Lease, Renewed};
 use crate::retry::Spent;
 
 /// Most leases of one renewal: its script holds Redis for a few milliseconds.
-const MAX_RENEWAL: usize = 200;
+const MAX_RENEWAL: usize = 100;
 
 /// Why a run is stopped before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

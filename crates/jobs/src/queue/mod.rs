@@ -203,13 +203,9 @@ impl Queue {
             lane: &lane,
             first: filter.cursor,
             limit: filter.limit.clamp(1, MAX_PAGE),
-            fields: &record::LISTED,
         };
         let (next, ids, rows) = self.scripts.list(&listing).await?;
-        let record = |(id, row): (String, Vec<Option<Vec<u8>>>)| {
-            let fields = record::LISTED.iter().zip(row).filter_map(|(name, value)| Some(((*name).to_owned(), value?)));
-            JobRecord::read(id.parse().ok()?, &fields.collect(), &[])
-        };
+        let record = |(id, fields): (String, HashMap<_, _>)| JobRecord::read(id.parse().ok()?, &fields, &[]);
         Ok(Page { jobs: ids.into_iter().zip(rows).filter_map(record).collect(), next: u64::try_from(next).ok() })
     }
 

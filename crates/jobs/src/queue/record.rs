@@ -11,33 +11,6 @@ use super::states::State;
 use crate::flags;
 use crate::run::Step;
 
-/// The fields that lists read; `list.lua` wants `kind` and `lane` first.
-pub(super) const LISTED: [&str; 23] = [
-    "kind",
-    "lane",
-    "version",
-    "subject",
-    "state",
-    "attempts",
-    "max_attempts",
-    "runs",
-    "lost",
-    "enqueued_at",
-    "next_at",
-    "started_at",
-    "finished_at",
-    "snoozed_since",
-    "worker",
-    "reason",
-    "superseded_by",
-    "priority",
-    "expires_at",
-    "inherited",
-    "cancel",
-    "failure",
-    "report",
-];
-
 /// A job as the queue knows it. Times are milliseconds since 1970 by Redis's clock.
 #[derive(Debug, Clone, Serialize)]
 pub struct JobRecord {

@@ -31,6 +31,7 @@ pub(super) struct Scripts {
     counts: Named,
     get: Named,
     list: Named,
+    gateways: Named,
 }
 
 struct Named {
@@ -120,8 +121,8 @@ pub(super) struct Renewed {
 /// Fields and values of one job, and its history.
 pub(super) type Stored = (HashMap<String, Vec<u8>>, Vec<Vec<u8>>);
 
-/// A page of jobs: where to go on (or -1), ids, and the values of the wanted fields.
-pub(super) type Page = (i64, Vec<String>, Vec<Vec<Option<Vec<u8>>>>);
+/// A page of jobs: where to go on (or -1), ids, and their fields and values.
+pub(super) type Page = (i64, Vec<String>, Vec<HashMap<String, Vec<u8>>>);
 
 /// What to list, in the words of `list.lua`.
 pub(super) struct Listing<'a> {
@@ -130,7 +131,6 @@ pub(super) struct Listing<'a> {
     pub(super) lane: &'a str,
     pub(super) first: u64,
     pub(super) limit: usize,
-    pub(super) fields: &'a [&'a str],
 }
 
 impl Scripts {
@@ -154,12 +154,14 @@ impl Scripts {
             counts: named("counts", include_str!("lua/counts.lua")),
             get: named("get", include_str!("lua/get.lua")),
             list: named("list", include_str!("lua/list.lua")),
+            gateways: named("gateways", include_str!("lua/gateways.lua")),
         }
     }
 
     pub(super) fn names(&self) -> Vec<(String, &'static str)> {
-        let Self { enqueue, claim, renew, ack, release, retry, cancel, pause, counts, get, list, .. } = self;
-        [enqueue, claim, renew, ack, release, retry, cancel, pause, counts, get, list]
+        let Self { enqueue, claim, renew, ack, release, retry, cancel, pause, counts, get, list, gateways, .. } =
+            self;
+        [enqueue, claim, renew, ack, release, retry, cancel, pause, counts, get, list, gateways]
             .map(|named| (named.script.get_hash().to_owned(), named.name))
             .into()
     }
@@ -183,9 +185,9 @@ impl Scripts {
         let mut args = Args::default();
         args.add(worker).add(wanted).add(millis(settings.lease)).add(settings.lane_concurrency.max(1));
         args.add(millis(ended.age)).add(ended.count).add(millis(dead.age)).add(dead.count);
-        let (jobs, wait): (Vec<Vec<Vec<u8>>>, i64) =
+        let (jobs, wait): (Vec<Vec<Value>>, i64) =
             self.run_once(&self.claim, &args).await.map_err(|error| QueueError::from_redis("claim", &error))?;
-        let jobs = jobs.into_iter().filter_map(RawClaim::from_fields).collect();
+        let jobs = jobs.into_iter().filter_map(RawClaim::from_values).collect();
         Ok(Batch { jobs, next_due: u64::try_from(wait).ok().map(Duration::from_millis) })
     }
 
@@ -244,7 +246,7 @@ impl Scripts {
     pub(super) async fn list(&self, listing: &Listing<'_>) -> Result<Page, QueueError> {
         let mut args = Args::default();
         args.add(listing.state.as_str()).add(u8::from(listing.state.is_terminal())).add(listing.kind).add(listing.lane);
-        args.add(listing.first).add(listing.limit).add(listing.fields);
+        args.add(listing.first).add(listing.limit);
         self.run(&self.list, &args).await
     }
 
@@ -271,15 +273,7 @@ impl Scripts {
 
     /// The lanes that jobs came for latest, with what is known of them.
     pub(super) async fn gateways(&self, limit: usize) -> Result<Vec<(String, HashMap<String, String>)>, QueueError> {
-        let mut range = cmd("ZREVRANGE");
-        range.arg(self.keys.gateways()).arg(0).arg(limit - 1);
-        let lanes: Vec<String> = self.read("gateways", &range).await?;
-        let mut found = Vec::new();
-        for lane in lanes {
-            let fields = self.read("gateways", cmd("HGETALL").arg(self.keys.gateway(&lane))).await?;
-            found.push((lane, fields));
-        }
-        Ok(found)
+        self.run(&self.gateways, Args::default().add(limit)).await
     }
 
     /// INFO, and the settings that matter; none if this user may not ask.

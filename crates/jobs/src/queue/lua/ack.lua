@@ -15,32 +15,29 @@ local function learn(job, learnt, alone, failure)
   local known = gateway(job.lane)
   if learnt == 'unreachable' then
     -- The next probe is another job's: one with an old address must not keep the others from a gateway that is there.
-    set(job, 'rank', job.priority * RANKS + next_of(K.seq))
-    note_gateway(job.lane, 'failures', math.max(known.failures, tonumber(job.lane_failures or 0) + 1))
+    job.rank = job.priority * RANKS + next_of(K.seq)
+    known.failures = math.max(known.failures or 0, (job.lane_failures or 0) + 1)
     hold(job.lane, alone)
   elseif learnt == 'busy' then
     hold(job.lane, alone)
-  elseif learnt ~= '' then
+  else
     unhold(job.lane)
   end
-  if learnt == 'reached' then note_gateway(job.lane, 'reached_at', NOW) end
-  if learnt ~= '' and failure ~= '' then
-    note_gateway(job.lane, 'failure', failure)
-    note_gateway(job.lane, 'failed_at', NOW)
-  end
+  if learnt == 'reached' then known.reached_at = NOW end
+  if failure then known.failure, known.failed_at = failure, NOW end
 end
 
 -- A gateway that serves one job may serve those that it turned away; each is tried once for that.
 local function free_blocked(lane)
-  local most = math.min(FREED, still_to_free)
+  local most = math.min(FREED, still_to_free, gateway(lane).blocked or 0)
   if most == 0 then return end
   for _, id in ipairs(redis.call('ZRANGE', K.blocked .. lane, 0, most - 1)) do
     still_to_free = still_to_free - 1
     local job = read(id)
     if job and job.state == 'blocked' then
-      set(job, 'reprobed', 1)
+      job.reprobed = 1
       go(job, 'ready')
-      offer(job.lane, job.subject)
+      offer(job.subject)
     else
       redis.call('ZREM', K.blocked .. lane, id)
     end
@@ -58,33 +55,34 @@ local function bury(job)
 end
 
 local function settle(i)
-  local function arg(n) return ARGV[i + n] end
-  local id, token, to, delay, reason, failure, learnt = arg(0), arg(1), arg(2), tonumber(arg(3)), arg(5), arg(7), arg(9)
+  local id, token, to, delay, counts, reason = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], tonumber(ARGV[i + 3]),
+    ARGV[i + 4], ARGV[i + 5]
+  local result, failure, report, learnt, alone = ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], ARGV[i + 9], ARGV[i + 10]
+  if failure == '' then failure = nil end
   local job = read(id)
   if not job or job.token ~= token then return 'lost' end
   if job.state ~= 'running' then return job.state end
   if job.worker ~= worker then return 'lost' end
   if not allowed('running', to) then return 'refused' end
 
-  local more = { at = NOW + delay, failure = failure ~= '' and failure or nil }
   if to == 'snoozed' then
-    set(job, 'snoozed_since', tonumber(job.snoozed_since or NOW))
+    job.snoozed_since = job.snoozed_since or NOW
     local too_long = NOW + delay - job.snoozed_since > snooze_limit
-    if too_long and not job.cancel then to, more.at, reason = 'dead', NOW, 'snooze_deadline' end
-  elseif job.snoozed_since then
-    drop(job, 'snoozed_since')
+    if too_long and not job.cancel then to, reason = 'dead', 'snooze_deadline' end
+  else
+    job.snoozed_since = nil
   end
-  note(job, arg(6))
-  meter_time(job, 'run|', NOW - tonumber(job.started_at or NOW))
-  if arg(4) == '0' then set(job, 'attempts', job.attempts - 1) end
-  if job.lost > 0 then set(job, 'lost', 0) end
-  if arg(8) ~= '' then set(job, 'report', arg(8)) end
-  learn(job, learnt, tonumber(arg(10)), failure)
+  note(job, result)
+  meter_time(job, 'run|', NOW - (job.started_at or NOW))
+  if counts == '0' then job.attempts = job.attempts - 1 end
+  job.lost = nil
+  if report ~= '' then save(job, 'report', report) end
+  if learnt ~= '' then learn(job, learnt, tonumber(alone), failure) end
 
   if WAITING[to] then
-    wait_again(job, to, more)
+    wait_again(job, to, NOW + delay, failure)
   else
-    go(job, to, { failure = more.failure,
+    go(job, to, NOW, { failure = failure,
       reason = to == 'dead' and reason or to == 'cancelled' and (job.cancel or 'cancelled') or nil })
   end
   if job.state == 'blocked' and learnt == 'blocked' and not job.reprobed then
@@ -94,7 +92,7 @@ local function settle(i)
   if job.state == 'done' and job.kind == 'cleanup' then bury(job) end
   if job.state == 'done' and learnt == 'reached' then free_blocked(job.lane) end
   -- Idle workers have to look again, to know when this one is due.
-  if WAITING[job.state] then wake('') end
+  if WAITING[job.state] then wake() end
   return job.state
 end
 

@@ -10,9 +10,10 @@ local from = job.state
 if not allowed(from, 'cancelled') then return { 'refused', from } end
 local why = 'cancelled by ' .. ARGV[2] .. (ARGV[3] ~= '' and ': ' .. ARGV[3] or '')
 if from == 'running' then
-  set(job, 'cancel', why)
+  job.cancel = why
+  save(job)
 else
-  go(job, 'cancelled', { reason = why, by = ARGV[2] })
-  offer(job.lane, job.subject)
+  go(job, 'cancelled', NOW, { reason = why, by = ARGV[2] })
+  offer(job.subject)
 end
 return { 'ok', from }

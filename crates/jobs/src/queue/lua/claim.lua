@@ -33,7 +33,7 @@ local function promote(from)
       arrive(job)
     else
       go(job, 'ready')
-      offer(job.lane, job.subject)
+      offer(job.subject)
     end
   end
 end
@@ -44,16 +44,16 @@ local function expire()
     redis.call('ZREM', K.expiry, id)
     -- A running one is stopped by its worker, or does not wait again.
     if job and (job.state == 'ready' or WAITING[job.state]) then
-      go(job, 'dead', { reason = 'expired', failure = cjson.encode({ code = 'expired',
+      go(job, 'dead', NOW, { reason = 'expired', failure = cjson.encode({ code = 'expired',
         message = 'The job was not done before it expired.', action = 'Enqueue it anew if it is still wanted.' }) })
-      offer(job.lane, job.subject)
+      offer(job.subject)
     end
   end
 end
 
 -- The worker went away. The run counts, and a job that takes three workers along in a row is poison.
 local function lose(job)
-  local lost, last = job.lost + 1, nil
+  local lost, last = (job.lost or 0) + 1, nil
   local failure = { code = 'lease_lost',
     message = 'Worker ' .. (job.worker or '?') .. ' stopped renewing its lease: it was killed, froze or lost Redis.' }
   if lost >= POISON then
@@ -65,12 +65,11 @@ local function lose(job)
   end
   note(job, cjson.encode({ outcome = 'lost', code = failure.code, message = failure.message }))
   meter(job, 'lost')
-  set(job, 'lost', lost)
-  drop(job, 'token')
+  job.lost, job.token = lost, nil
   if last and not job.cancel then
-    go(job, 'dead', { reason = last, failure = cjson.encode(failure) })
+    go(job, 'dead', NOW, { reason = last, failure = cjson.encode(failure) })
   else
-    wait_again(job, 'ready', { failure = cjson.encode(failure) })
+    wait_again(job, 'ready', NOW, cjson.encode(failure))
   end
   leave(job)
 end
@@ -98,7 +97,7 @@ local function release_lanes()
   for _, lane in ipairs(due(K.held)) do
     redis.call('ZREM', K.held, lane)
     -- A clock that is set back must not make it count again.
-    note_gateway(lane, 'held_until', 0)
+    gateway(lane).held_until = nil
     if redis.call('EXISTS', K.lane .. lane) == 1 then offer_lane(lane) end
   end
 end
@@ -112,10 +111,13 @@ local function prune(state, age, most)
   budget = budget - #old
   if #old == 0 then return end
   local keys = {}
-  for _, id in ipairs(old) do
-    local lane = redis.call('HGET', K.job .. id, 'lane')
-    if lane then count(lane, state, -1) end
-    keys[#keys + 1], keys[#keys + 2], jobs[id] = K.job .. id, K.history .. id, nil
+  for i, id in ipairs(old) do
+    local job = read(id)
+    if job then
+      local known = gateway(job.lane)
+      known[state] = math.max((known[state] or 0) - 1, 0)
+    end
+    keys[i], jobs[id], unsaved[id] = K.job .. id, nil, nil
   end
   redis.call('ZREM', key, unpack(old))
   redis.call('UNLINK', unpack(keys))
@@ -133,8 +135,8 @@ local function unpark()
       budget = budget - #aside / 2
       if #aside > 0 then more_to_do = true end
       for i = 1, #aside, 2 do
-        local lane, subject = aside[i]:match('^([^|]*)|(.*)$')
-        offer(lane, subject)
+        local subject = aside[i]
+        offer(subject)
       end
     end
   end
@@ -162,54 +164,52 @@ local taken = {}
 
 local function take(job, leader)
   local known = gateway(job.lane)
-  local token = text(next_of(K.token))
-  meter_time(job, 'wait|', NOW - tonumber((job.timeline or ''):match('(%d+)$') or NOW))
-  set(job, 'worker', worker)
-  set(job, 'token', token)
-  set(job, 'started_at', NOW)
-  set(job, 'attempts', job.attempts + 1)
-  set(job, 'runs', job.runs + 1)
-  set(job, 'lane_failures', known.failures)
-  go(job, 'running', { at = NOW + lease })
-  note_gateway(job.lane, 'owner', worker)
-  note_gateway(job.lane, 'busy', known.busy + 1)
-  if MERGES[job.kind] then note_gateway(job.lane, 'merging', known.merging + 1) end
-  local payload = job.payload or redis.call('HGET', K.job .. job.id, 'payload') or ''
+  local token = next_of(K.token)
+  -- The last time of the timeline is that of getting ready; times have 13 digits until 2286.
+  meter_time(job, 'wait|', NOW - (tonumber(job.timeline:sub(-13)) or NOW))
+  job.worker, job.token, job.started_at, job.lane_failures = worker, token, NOW, known.failures
+  job.attempts, job.runs = job.attempts + 1, job.runs + 1
+  go(job, 'running', NOW + lease)
+  known.owner, known.busy = worker, known.busy + 1
+  if MERGES[job.kind] then known.merging = (known.merging or 0) + 1 end
+  local payload = payloads[job.id] or redis.call('HGET', K.job .. job.id, 'payload') or ''
   local gone = MERGES[job.kind]
     and redis.call('ZRANGEBYSCORE', K.gone .. job.lane, '(' .. text(job.seq), '+inf', 'LIMIT', 0, 1000) or {}
-  taken[#taken + 1] = { job.id, token, job.version or '', job.kind, job.lane, text(job.attempts), text(job.max_attempts),
-    text(job.runs), job.enqueued_at or '0', #payload <= MAX_PAYLOAD and payload or '', text(known.failures),
-    job.inherited or '', job.expires_at and text(math.max(tonumber(job.expires_at) - NOW, 0)) or '-1',
-    #gone > 0 and cjson.encode(gone) or '', leader or '' }
+  taken[#taken + 1] = { job.id, token, job.version, job.kind, job.lane, job.attempts, job.max_attempts, job.runs,
+    job.enqueued_at, #payload <= MAX_PAYLOAD and payload or '', known.failures or 0, job.inherited or '',
+    job.expires_at and math.max(job.expires_at - NOW, 0) or -1, #gone > 0 and cjson.encode(gone) or '', leader or '' }
   return token
 end
 
 -- Jobs right behind one that can share its run. A run that lost its worker is not shared: it may be what killed it.
 local function take_group(job, token)
-  if not MERGES[job.kind] or job.lost > 0 then return end
+  if not MERGES[job.kind] or job.lost then return end
   for _, id in ipairs(redis.call('ZRANGE', K.subject .. job.subject, 1, GROUP - 1)) do
     local next = read(id, true)
-    if not next or next.state ~= 'ready' or next.lost > 0 or next.kind ~= job.kind then return end
+    if not next or next.state ~= 'ready' or next.lost or next.kind ~= job.kind then return end
     take(next, token)
   end
 end
 
--- Takes the job at the head of the lane's first subject, if it may run now.
+-- Takes the first job that the lane offers, if it may run now. Returns whether it did, and whether there are more.
 local function take_from(lane)
-  local subject = redis.call('ZPOPMIN', K.lane .. lane)[1]
-  local id = subject and redis.call('ZRANGE', K.subject .. subject, 0, 0)[1]
-  local job = id and read(id, true)
-  if not id then return end
+  local first, another = unpack(redis.call('ZRANGE', K.lane .. lane, 0, 1))
+  if not first then return false, false end
+  redis.call('ZREM', K.lane .. lane, first)
+  local id, took = first:sub(1, 36), false
+  local job = read(id, true)
   if not job then
     -- The job was removed by hand: on to the next of its subject.
+    local subject = first:sub(37)
     redis.call('ZREM', K.subject .. subject, id)
-    offer(lane, subject)
+    offer(subject)
   elseif job.state == 'ready' and paused['kind:' .. job.kind] then
-    redis.call('ZADD', K.parked .. job.kind, job.rank, lane .. '|' .. subject)
+    redis.call('ZADD', K.parked .. job.kind, job.rank, job.subject)
   elseif job.state == 'ready' then
     take_group(job, take(job))
-    return true
+    took = true
   end
+  return took, another
 end
 
 -- First, so that a job that is due and has expired by now does not replace others.
@@ -231,10 +231,11 @@ for _ = 1, places > 0 and places + SPARE or 0 do
   local known = gateway(lane)
   -- One that has failed gives one job at a time, until one has reached the gateway. A lane that may give none is dropped
   -- from the rotation: what changes that offers it again.
-  local limit = known.failures > 0 and 1 or lane_limit
-  if not paused['gateway:' .. lane] and known.held_until <= NOW and known.busy < limit then
-    if take_from(lane) then places = places - 1 end
-    if known.busy < limit and redis.call('EXISTS', K.lane .. lane) == 1 then offer_lane(lane) end
+  local limit = (known.failures or 0) > 0 and 1 or lane_limit
+  if not paused['gateway:' .. lane] and (known.held_until or 0) <= NOW and known.busy < limit then
+    local took, more = take_from(lane)
+    if took then places = places - 1 end
+    if more and known.busy < limit then offer_lane(lane) end
   end
 end
 
@@ -251,6 +252,6 @@ if places > 0 then
   if redis.call('EXISTS', K.lanes, K.own .. worker) > 0 then wait = 0 end
 elseif not paused.all and redis.call('EXISTS', K.lanes) == 1 then
   -- Others may be idle while this worker cannot take more.
-  wake('')
+  wake()
 end
 return { taken, wait }

@@ -35,29 +35,29 @@ for i = 2, #ARGV, VALUES do
   if why then return wrong('job ' .. ((i - 2) / VALUES + 1) .. ': ' .. why) end
 end
 
+local came = {}
+
 local function store(i)
   local function arg(n) return ARGV[i + n] end
-  local job = { id = arg(0), kind = arg(2), lane = arg(3), subject = arg(4), lost = 0 }
+  local delay, expiry, seq, priority = tonumber(arg(6)), tonumber(arg(8)), next_of(K.seq), tonumber(arg(7))
+  local function optional(value) return value ~= '' and value or nil end
+  local job = { id = arg(0), version = arg(1), kind = arg(2), lane = arg(3), subject = arg(4), max_attempts = tonumber(arg(5)),
+    priority = priority, seq = seq, rank = priority * RANKS + seq, attempts = 0, runs = 0, enqueued_at = NOW,
+    flags = optional(arg(11)), idempotency_key = optional(arg(9)) }
   jobs[job.id] = job
-  local delay, expiry, seq = tonumber(arg(6)), tonumber(arg(8)), next_of(K.seq)
-  local rank = tonumber(arg(7)) * RANKS + seq
-  job.sets = { 'version', arg(1), 'kind', job.kind, 'lane', job.lane, 'subject', job.subject, 'seq', seq, 'rank', rank,
-    'max_attempts', arg(5), 'attempts', 0, 'runs', 0, 'priority', arg(7), 'enqueued_at', NOW, 'payload', arg(12) }
-  job.seq, job.rank, job.attempts, job.runs, job.priority = seq, rank, 0, 0, tonumber(arg(7))
-  if arg(11) ~= '' then set(job, 'flags', arg(11)) end
-  if arg(9) ~= '' then set(job, 'idempotency_key', arg(9)) end
+  save(job, 'payload', arg(12))
   redis.call('SET', K.latest .. job.subject, seq, 'PX', REMEMBERED)
-  redis.call('ZADD', K.gateways, NOW, job.lane)
+  came[job.lane] = true
   if expiry > 0 then
-    set(job, 'expires_at', NOW + expiry)
-    redis.call('ZADD', K.expiry, NOW + expiry, job.id)
+    job.expires_at = NOW + expiry
+    redis.call('ZADD', K.expiry, job.expires_at, job.id)
   end
   meter(job, 'enqueued')
   if delay > 0 then
-    go(job, 'scheduled', { at = NOW + delay })
+    go(job, 'scheduled', NOW + delay)
     redis.call('ZADD', K.later .. job.subject, seq, job.id)
     -- Idle workers have to look again, to know when this one is due.
-    wake('')
+    wake()
   else
     go(job, 'ready')
     arrive(job)
@@ -75,9 +75,10 @@ for i = 2, #ARGV, VALUES do
   ids[#ids + 1] = id
   if fresh and not read(id) then store(i) end
 end
+for lane in pairs(came) do redis.call('ZADD', K.gateways, NOW, lane) end
 local answer = {}
 for i, id in ipairs(ids) do
   local job = read(id)
-  answer[i] = { id, job and job.state or '', job and job.replaced or {} }
+  answer[i] = { id, job and job.state or '', replaced[id] or {} }
 end
 return answer

@@ -1,7 +1,15 @@
 -- Reads one job with everything that is known of it.
 -- KEYS  1 the queue's prefix
 -- ARGV  1 id
--- Returns {fields and values, history}; no fields if it is not there.
+-- Returns {fields and values, runs}, both flat; none if it is not there.
 -- Cost  2 commands.
 
-return { redis.call('HGETALL', K.job .. ARGV[1]), redis.call('LRANGE', K.history .. ARGV[1], 0, -1) }
+local job = read(ARGV[1])
+if not job then return { {}, {} } end
+local fields, runs = shown(job), {}
+local payload, report, history = unpack(redis.call('HMGET', K.job .. ARGV[1], 'payload', 'report', 'history'))
+for name, value in pairs({ payload = payload, report = report }) do
+  if value then fields[#fields + 1], fields[#fields + 2] = name, value end
+end
+for run in (history or ''):gmatch('[^\n]+') do runs[#runs + 1] = run end
+return { fields, runs }

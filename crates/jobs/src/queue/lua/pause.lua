@@ -14,10 +14,10 @@ if redis.call('HDEL', K.paused, scope) == 0 then return 0 end
 emit_queue({ event = 'resumed', scope = scope, by = by, reason = why })
 local lane = scope:match('^gateway:(.*)$')
 if lane and redis.call('EXISTS', K.lane .. lane) == 1 then offer_lane(lane) end
-wake('')
+wake()
 -- Of a lane that has running jobs only the worker that runs them can take more, and it may have slots free.
 for _, id in ipairs(redis.call('ZRANGE', K.state .. 'running', 0, 999)) do
-  local worker = redis.call('HGET', K.job .. id, 'worker')
-  if worker then wake(worker) end
+  local job = read(id)
+  if job and job.worker then wake(job.worker) end
 end
 return 1

@@ -7,12 +7,11 @@
 local worker, result, released = ARGV[1], cjson.encode({ outcome = 'released', message = ARGV[2] }), 0
 for i = 3, #ARGV, 2 do
   local job = read(ARGV[i])
-  if holds(job, worker, ARGV[i + 1]) then
+  if holds(job, worker, tonumber(ARGV[i + 1])) then
     note(job, result)
     meter(job, 'released')
-    set(job, 'attempts', job.attempts - 1)
-    drop(job, 'token')
-    wait_again(job, 'ready', {})
+    job.attempts, job.token = job.attempts - 1, nil
+    wait_again(job, 'ready', NOW)
     leave(job)
     released = released + 1
   end

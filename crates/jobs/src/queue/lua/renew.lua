@@ -2,17 +2,18 @@
 -- KEYS  1 the queue's prefix
 -- ARGV  1 worker  2 lease in ms, then per lease: id, token
 -- Returns {tokens of the leases that are lost, tokens of the jobs that are to be cancelled}.
--- Cost  2 commands per lease; the caller sends 200 at most.
+-- Cost  2 commands per lease; the caller sends 100 at most.
 
-local worker, lost, cancelled = ARGV[1], {}, {}
+local worker, until_when, held, lost, cancelled = ARGV[1], NOW + tonumber(ARGV[2]), {}, {}, {}
 for i = 3, #ARGV, 2 do
-  local id, token = ARGV[i], ARGV[i + 1]
-  local state, holder, held, cancel = unpack(redis.call('HMGET', K.job .. id, 'state', 'worker', 'token', 'cancel'))
-  if state == 'running' and holder == worker and held == token then
-    redis.call('ZADD', K.state .. 'running', 'XX', NOW + tonumber(ARGV[2]), id)
-    if cancel then cancelled[#cancelled + 1] = token end
+  local id, token = ARGV[i], tonumber(ARGV[i + 1])
+  local job = read(id)
+  if holds(job, worker, token) then
+    held[#held + 1], held[#held + 2] = until_when, id
+    if job.cancel then cancelled[#cancelled + 1] = token end
   else
     lost[#lost + 1] = token
   end
 end
+if #held > 0 then redis.call('ZADD', K.state .. 'running', 'XX', unpack(held)) end
 return { lost, cancelled }

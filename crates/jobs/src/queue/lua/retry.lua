@@ -13,22 +13,19 @@ local latest = tonumber(redis.call('GET', K.latest .. job.subject) or 0)
 if from == 'dead' and latest > job.seq and ARGV[2] ~= '1' then
   return { 'outdated', from }
 end
-for _, field in ipairs({ 'snoozed_since', 'reason', 'finished_at', 'reprobed', 'cancel' }) do drop(job, field) end
-set(job, 'lost', 0)
-set(job, 'attempts', 0)
+for _, field in ipairs({ 'snoozed_since', 'reason', 'finished_at', 'reprobed', 'cancel', 'lost' }) do job[field] = nil end
+job.attempts = 0
 unhold(job.lane)
 if from == 'dead' then
   -- It was not in the line any more: it joins it as the newest.
   local seq = next_of(K.seq)
-  set(job, 'rank', job.priority * RANKS + seq)
-  set(job, 'seq', seq)
-  drop(job, 'expires_at')
+  job.seq, job.rank, job.expires_at = seq, job.priority * RANKS + seq, nil
   redis.call('SET', K.latest .. job.subject, seq, 'PX', REMEMBERED)
-  go(job, 'ready', { by = by })
+  go(job, 'ready', NOW, { by = by })
   arrive(job)
 else
-  go(job, 'ready', { by = by })
-  offer(job.lane, job.subject)
+  go(job, 'ready', NOW, { by = by })
+  offer(job.subject)
 end
 if redis.call('EXISTS', K.lane .. job.lane) == 1 then offer_lane(job.lane) end
 return { 'ok', from }

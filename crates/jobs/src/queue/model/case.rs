@@ -11,6 +11,7 @@ use super::compare::same;
 use super::job::Job;
 use super::machine::{Limits, Model};
 use super::operations::{End, GATEWAYS, LEASE, New, Operation, SCOPES, SNOOZE_LIMIT, WORKERS, Whose};
+use super::redis_server::change;
 use super::sleepers::{Sleepers, name};
 use crate::envelope::Envelope;
 use crate::queue::scripts::{Ack, Acked, Lease, Scripts};
@@ -182,9 +183,7 @@ impl<'a> Case<'a> {
         let is_new = |job: &Job| !before.contains(&job.id) && self.model.jobs.contains_key(&job.id);
         for (job, _) in models.iter().filter(|(job, new)| new.max_attempts != 12 && is_new(job)) {
             let key = self.bench.scripts.keys.job(&job.id.to_string());
-            let mut set = redis::cmd("HSET");
-            set.arg(key).arg("max_attempts").arg(job.max_attempts);
-            set.exec_async(&mut self.bench.connection).await.unwrap();
+            change(&mut self.bench.connection, &key, "max_attempts", &job.max_attempts.to_string()).await;
         }
         Ok(())
     }

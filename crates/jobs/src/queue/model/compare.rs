@@ -71,7 +71,6 @@ impl Case<'_> {
         let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut self.bench.connection).await.unwrap();
         let kept = [
             "job:",
-            "history:",
             "state:done",
             "state:dead",
             "state:superseded",
@@ -81,7 +80,7 @@ impl Case<'_> {
             "turn",
             "token",
             "latest:",
-            "gateway:",
+            "gateway",
             "gateways",
             "gone:",
             "idem:",

@@ -252,7 +252,7 @@ impl Model {
         for state in State::ALL {
             let count = self.jobs.values().filter(|job| job.lane == lane && job.state == state).count();
             if count > 0 {
-                parts.push(format!("n:{state}={count}"));
+                parts.push(format!("{state}={count}"));
             }
         }
         parts.join(" ")

@@ -9,6 +9,8 @@ local function show(part, text, rest)
   changed[#changed + 1] = text .. (rest and rest() or '')
 end
 
+local function text(value) return type(value) == 'number' and string.format('%.0f', value) or value end
+
 local now = redis.call('GET', KEYS[1] .. ':test-clock')
 local lists = { {}, {}, {}, {} }
 local list = 1
@@ -22,13 +24,16 @@ for _, state in ipairs(states) do
   show('state ' .. state, table.concat(jobs, ' '))
 end
 local of_lane = { 'owner', 'busy', 'failures', 'held_until' }
-for _, state in ipairs(states) do of_lane[#of_lane + 1] = 'n:' .. state end
+for _, state in ipairs(states) do of_lane[#of_lane + 1] = state end
 for _, lane in ipairs(lanes) do
   local parts = {}
-  for i, value in ipairs(redis.call('HMGET', KEYS[1] .. ':gateway:' .. lane, unpack(of_lane))) do
+  local packed = redis.call('HGET', KEYS[1] .. ':gateway', lane)
+  local known = packed and cmsgpack.unpack(packed) or {}
+  for _, name in ipairs(of_lane) do
+    local value = text(known[name])
     -- A hold that is over may be forgotten any time.
-    local over = of_lane[i] == 'held_until' and tonumber(value or 0) <= tonumber(now)
-    if value and value ~= '' and value ~= '0' and not over then parts[#parts + 1] = of_lane[i] .. '=' .. value end
+    local over = name == 'held_until' and tonumber(value or 0) <= tonumber(now)
+    if value and value ~= '0' and not over then parts[#parts + 1] = name .. '=' .. value end
   end
   show('lane ' .. lane, table.concat(parts, ' '))
 end
@@ -47,16 +52,16 @@ local FIELDS = { 'state', 'kind', 'lane', 'subject', 'attempts', 'max_attempts',
   'started_at', 'finished_at', 'snoozed_since', 'worker', 'reason', 'superseded_by', 'priority', 'expires_at', 'inherited',
   'cancel', 'idempotency_key', 'timeline', 'failure' }
 for _, id in ipairs(ids) do
-  local values, lines = redis.call('HMGET', KEYS[1] .. ':job:' .. id, unpack(FIELDS)), {}
-  for i, name in ipairs(FIELDS) do
-    local value = values[i]
-    if name == 'lost' and value == '0' then value = '' end
+  local packed, history = unpack(redis.call('HMGET', KEYS[1] .. ':job:' .. id, 'job', 'history'))
+  local job, lines = packed and cmsgpack.unpack(packed) or {}, {}
+  for _, name in ipairs(FIELDS) do
+    local value = text(job[name])
     if name == 'failure' and value then value = cjson.decode(value).code end
     if value and value ~= '' then lines[#lines + 1] = name .. '=' .. value .. '\n' end
   end
   show('job ' .. id, table.concat(lines), function()
     local runs = {}
-    for _, json in ipairs(redis.call('LRANGE', KEYS[1] .. ':history:' .. id, 0, -1)) do
+    for json in (history or ''):gmatch('[^\n]+') do
       local run = cjson.decode(json)
       runs[#runs + 1] = string.format('run %.0f %s %.0f %.0f %s\n', run.number, run.worker, run.started_at_ms,
         run.ended_at_ms, run.result.outcome)
