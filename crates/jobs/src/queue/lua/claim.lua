@@ -105,7 +105,9 @@ end
 local function prune(state, age, most)
   if budget <= 0 then return end
   local key = K.state .. state
-  local excess = math.min(redis.call('ZCARD', key) - most, STEP, budget)
+  local count = redis.call('ZCARD', key)
+  if count == 0 then return end
+  local excess = math.min(count - most, STEP, budget)
   local old = excess > 0 and redis.call('ZRANGE', key, 0, excess - 1)
     or redis.call('ZRANGEBYSCORE', key, '-inf', NOW - age, 'LIMIT', 0, math.min(STEP, budget))
   budget = budget - #old
@@ -130,14 +132,12 @@ for _, scope in ipairs(redis.call('HKEYS', K.paused)) do paused[scope] = true en
 -- Subjects that were put aside because their kind was paused, and is not any more.
 local function unpark()
   for kind in pairs(KINDS) do
-    if not paused['kind:' .. kind] and budget > 0 then
-      local aside = redis.call('ZPOPMIN', K.parked .. kind, math.min(STEP, budget))
+    local key = K.parked .. kind
+    if not paused['kind:' .. kind] and budget > 0 and redis.call('EXISTS', key) == 1 then
+      local aside = redis.call('ZPOPMIN', key, math.min(STEP, budget))
       budget = budget - #aside / 2
-      if #aside > 0 then more_to_do = true end
-      for i = 1, #aside, 2 do
-        local subject = aside[i]
-        offer(subject)
-      end
+      more_to_do = true
+      for i = 1, #aside, 2 do offer(aside[i]) end
     end
   end
 end
@@ -149,11 +149,16 @@ local function next_lane(most)
   turn = turn + 1
   if turn > #turns then
     turns, turn = {}, 1
+    local names = {}
     write_rotations()
     for _, rotation in ipairs({ K.own .. worker, K.lanes }) do
       local found = redis.call('ZRANGE', rotation, 0, most - 1, 'WITHSCORES')
-      for i = 1, #found, 2 do turns[#turns + 1] = { found[i], rotation, tonumber(found[i + 1]) } end
+      for i = 1, #found, 2 do
+        turns[#turns + 1] = { found[i], rotation, tonumber(found[i + 1]) }
+        names[#names + 1] = found[i]
+      end
     end
+    read_lanes(names)
     table.sort(turns, function(one, other) return one[3] < other[3] end)
   end
   local next = turns[turn]
@@ -175,7 +180,7 @@ local function take(job, leader)
   local payload = payloads[job.id] or redis.call('HGET', K.job .. job.id, 'payload') or ''
   local gone = MERGES[job.kind]
     and redis.call('ZRANGEBYSCORE', K.gone .. job.lane, '(' .. text(job.seq), '+inf', 'LIMIT', 0, 1000) or {}
-  taken[#taken + 1] = { job.id, token, job.version, job.kind, job.lane, job.attempts, job.max_attempts, job.runs,
+  taken[#taken + 1] = { job.id, token, job.version or '1', job.kind, job.lane, job.attempts, job.max_attempts, job.runs,
     job.enqueued_at, #payload <= MAX_PAYLOAD and payload or '', known.failures or 0, job.inherited or '',
     job.expires_at and math.max(job.expires_at - NOW, 0) or -1, #gone > 0 and cjson.encode(gone) or '', leader or '' }
   return token
@@ -204,7 +209,7 @@ local function take_from(lane)
     redis.call('ZREM', K.subject .. subject, id)
     offer(subject)
   elseif job.state == 'ready' and paused['kind:' .. job.kind] then
-    redis.call('ZADD', K.parked .. job.kind, job.rank, job.subject)
+    redis.call('ZADD', K.parked .. job.kind, rank(job), job.subject)
   elseif job.state == 'ready' then
     take_group(job, take(job))
     took = true
@@ -241,17 +246,21 @@ end
 
 write_states()
 write_rotations()
-local wait = -1
-for _, key in ipairs({ K.held, K.expiry, K.state .. 'scheduled', K.state .. 'retrying', K.state .. 'snoozed',
-  K.state .. 'blocked' }) do
-  local first = tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
-  if first and (wait < 0 or first - NOW < wait) then wait = math.max(0, first - NOW) end
+
+-- How long a worker without anything to do may sleep, in ms; -1 for ever.
+local function nap()
+  if budget <= 0 or more_to_do then return 0 end
+  local wait = -1
+  for _, key in ipairs({ K.held, K.expiry, K.state .. 'scheduled', K.state .. 'retrying', K.state .. 'snoozed',
+    K.state .. 'blocked' }) do
+    local first = tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
+    if first and (wait < 0 or first - NOW < wait) then wait = math.max(0, first - NOW) end
+  end
+  return wait
 end
-if budget <= 0 or more_to_do then wait = 0 end
-if places > 0 then
-  if redis.call('EXISTS', K.lanes, K.own .. worker) > 0 then wait = 0 end
-elseif not paused.all and redis.call('EXISTS', K.lanes) == 1 then
-  -- Others may be idle while this worker cannot take more.
-  wake()
-end
-return { taken, wait }
+
+local idle_lanes = places > 0 and redis.call('EXISTS', K.lanes, K.own .. worker) > 0
+-- Others may be idle while this worker cannot take more.
+if places == 0 and not paused.all and redis.call('EXISTS', K.lanes) == 1 then wake() end
+-- Who was given something looks again before it sleeps.
+return { taken, (#taken > 0 or idle_lanes) and 0 or nap() }

@@ -39,10 +39,10 @@ local came = {}
 
 local function store(i)
   local function arg(n) return ARGV[i + n] end
-  local delay, expiry, seq, priority = tonumber(arg(6)), tonumber(arg(8)), next_of(K.seq), tonumber(arg(7))
+  local delay, expiry, seq = tonumber(arg(6)), tonumber(arg(8)), next_of(K.seq)
   local function optional(value) return value ~= '' and value or nil end
-  local job = { id = arg(0), version = arg(1), kind = arg(2), lane = arg(3), subject = arg(4), max_attempts = tonumber(arg(5)),
-    priority = priority, seq = seq, rank = priority * RANKS + seq, attempts = 0, runs = 0, enqueued_at = NOW,
+  local job = { id = arg(0), version = arg(1) ~= '1' and arg(1) or nil, kind = arg(2), lane = arg(3), subject = arg(4),
+    max_attempts = tonumber(arg(5)), priority = tonumber(arg(7)), seq = seq, attempts = 0, runs = 0, enqueued_at = NOW,
     flags = optional(arg(11)), idempotency_key = optional(arg(9)) }
   jobs[job.id] = job
   save(job, 'payload', arg(12))

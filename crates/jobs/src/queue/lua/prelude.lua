@@ -52,14 +52,21 @@ end
 
 local lanes = {}
 
+local function know(lane, packed) lanes[lane] = packed and cmsgpack.unpack(packed) or { busy = 0 } end
+
 -- What the queue knows of a gateway, and by state how many jobs it has; see keys.rs. What is changed of it is written.
 local function gateway(lane)
-  local known = lanes[lane]
-  if known then return known end
-  local packed = redis.call('HGET', K.gateway, lane)
-  known = packed and cmsgpack.unpack(packed) or { busy = 0 }
-  lanes[lane] = known
-  return known
+  if not lanes[lane] then know(lane, redis.call('HGET', K.gateway, lane)) end
+  return lanes[lane]
+end
+
+-- Reads several lanes at once.
+local function read_lanes(some)
+  if #some == 0 then return end
+  local packed = redis.call('HMGET', K.gateway, unpack(some))
+  for i, lane in ipairs(some) do
+    if not lanes[lane] then know(lane, packed[i]) end
+  end
 end
 
 -- A job's or a gateway's fields and values, flat, as those who read them want them.
@@ -243,6 +250,9 @@ end
 
 local function allowed(from, to) return (NEXT[from] or {})[to] == true end
 
+-- Where a job stands in its lane, if it has not taken over another's place or been put last.
+local function rank(job) return job.rank or job.priority * RANKS + job.seq end
+
 -- A job as a lane offers it: an id has 36 characters.
 local function offered_as(job) return job.id .. job.subject end
 
@@ -291,7 +301,7 @@ local function offer_job(job)
   -- Of jobs that merge, an older one can become ready, or be so again, while newer ones run: it waits for them.
   local waits = MERGES[job.kind] and (gateway(job.lane).merging or 0) > 0
   if job.state == 'ready' and not waits then
-    redis.call('ZADD', K.lane .. job.lane, job.rank, offered_as(job))
+    redis.call('ZADD', K.lane .. job.lane, rank(job), offered_as(job))
     offer_lane(job.lane)
   end
 end
@@ -313,7 +323,7 @@ local function supersede(older, newer)
     if all:find(letter, 1, true) then letters = letters .. letter end
   end
   if letters ~= '' then newer.inherited = letters end
-  newer.rank = math.min(older.rank, newer.rank)
+  if rank(older) < rank(newer) then newer.rank = rank(older) end
   save(newer)
   go(older, 'superseded', NOW, { superseded_by = newer.id })
   replaced[newer.id] = replaced[newer.id] or {}
@@ -351,7 +361,7 @@ local function arrive(job)
       end
     end
   end
-  if not MERGES[job.kind] then
+  if not MERGES[job.kind] and (gateway(job.lane).scheduled or 0) > 0 then
     for _, id in ipairs(redis.call('ZRANGE', K.later .. job.subject, 0, LINE - 1)) do
       local older = read(id)
       if not older then
@@ -395,7 +405,7 @@ local function leave(job)
   end
   offer(job.subject)
   -- Others may have waited for the place.
-  if redis.call('EXISTS', K.lane .. job.lane) == 1 then offer_lane(job.lane) end
+  if known.ready and redis.call('EXISTS', K.lane .. job.lane) == 1 then offer_lane(job.lane) end
 end
 
 -- The gateway is left alone for a while.
@@ -420,7 +430,7 @@ end
 -- Notes a run that ended. `result` is JSON: outcome, code, message, action, steps.
 local function note(job, result)
   local run = '{"number":' .. job.runs .. ',"worker":' .. quoted(job.worker or '') .. ',"started_at_ms":'
-    .. text(job.started_at or 0) .. ',"ended_at_ms":' .. NOW_TEXT .. ',"result":' .. result .. '}'
+    .. (job.started_at or 0) .. ',"ended_at_ms":' .. NOW_TEXT .. ',"result":' .. result .. '}'
   local before = job.runs > 1 and redis.call('HGET', K.job .. job.id, 'history')
   local history = before and before .. '\n' .. run or run
   if before and job.runs > HISTORY then history = history:sub(history:find('\n', 1, true) + 1) end

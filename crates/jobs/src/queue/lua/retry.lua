@@ -19,7 +19,7 @@ unhold(job.lane)
 if from == 'dead' then
   -- It was not in the line any more: it joins it as the newest.
   local seq = next_of(K.seq)
-  job.seq, job.rank, job.expires_at = seq, job.priority * RANKS + seq, nil
+  job.seq, job.rank, job.expires_at = seq, nil, nil
   redis.call('SET', K.latest .. job.subject, seq, 'PX', REMEMBERED)
   go(job, 'ready', NOW, { by = by })
   arrive(job)
