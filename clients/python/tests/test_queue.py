@@ -18,7 +18,7 @@ import corpus
 import pytest
 import redis
 import redis.asyncio
-from conftest import PATIENCE, ROOT, RedisServer
+from conftest import PATIENCE, ROOT, RedisServer, change
 
 from mission_worker import (
     AsyncClient,
@@ -98,10 +98,10 @@ def test_a_job_is_stored_as_workers_read_it(client: Any, connection: redis.Redis
     enqueued = client.enqueue(document)
     assert (enqueued.state, enqueued.superseded, enqueued.duplicate) == (State.READY, [], False)
     assert enqueued.id.version == 7
-    stored: Any = connection.hgetall(f"{{mission}}:job:{enqueued.id}")
-    assert json.loads(stored["payload"]) == document
+    stored = client.get(enqueued.id).raw
+    payload: Any = connection.hget(f"{{mission}}:job:{enqueued.id}", "payload")
+    assert json.loads(payload) == document
     expected = {
-        "version": "1",
         "kind": "provision",
         "lane": str(GATEWAY),
         "subject": f"{GATEWAY}/{AGENT}",
@@ -116,8 +116,9 @@ def test_a_job_is_stored_as_workers_read_it(client: Any, connection: redis.Redis
 def test_text_is_stored_byte_for_byte(client: Any, connection: redis.Redis) -> None:
     text = json.dumps(corpus.document("heartbeat-sync"), indent=1)
     for given in (text, text.encode()):
-        stored: Any = connection.hgetall(f"{{mission}}:job:{client.enqueue(given).id}")
-        assert (stored["payload"], stored["subject"]) == (text, f"{GATEWAY}/heartbeats")
+        job = client.enqueue(given).id
+        assert connection.hget(f"{{mission}}:job:{job}", "payload") == text
+        assert client.get(job).subject == f"{GATEWAY}/heartbeats"
 
 
 @pytest.mark.parametrize(
@@ -133,13 +134,13 @@ def test_text_is_stored_byte_for_byte(client: Any, connection: redis.Redis) -> N
     ],
 )
 def test_what_a_newer_job_would_inherit_is_marked(
-    client: Any, connection: redis.Redis, kind: str, options: dict[str, Any] | None, flags: str | None
+    client: Any, kind: str, options: dict[str, Any] | None, flags: str | None
 ) -> None:
     document = {**corpus.document(kind.split()[0]), "options": options}
     if "without" in kind:
         del document["gateway"]["url"]
     enqueued = client.enqueue(document)
-    assert connection.hget(f"{{mission}}:job:{enqueued.id}", "flags") == flags
+    assert client.get(enqueued.id).raw.get("flags") == flags
 
 
 def test_a_newer_job_takes_the_place_of_an_older_one(client: Any) -> None:
@@ -174,7 +175,6 @@ def test_a_document_that_nobody_can_read_is_not_shown(client: Any, connection: r
 def test_what_ended_runs_left_is_read(client: Any, connection: redis.Redis) -> None:
     enqueued = client.enqueue(corpus.document("cleanup"))
     failure = {"code": "unauthorized", "message": "refused", "action": "approve it"}
-    connection.hset(f"{{mission}}:job:{enqueued.id}", mapping={"failure": json.dumps(failure), "state": "thinking"})
     run = {
         "number": 1,
         "worker": "w",
@@ -182,7 +182,8 @@ def test_what_ended_runs_left_is_read(client: Any, connection: redis.Redis) -> N
         "ended_at_ms": 9,
         "result": {"outcome": "blocked", **failure},
     }
-    connection.rpush(f"{{mission}}:history:{enqueued.id}", json.dumps(run), "no JSON", "{}")
+    history = "\n".join([json.dumps(run), "no JSON", "{}"])
+    change(connection, enqueued.id, failure=json.dumps(failure), state="thinking", history=history)
     job = client.get(enqueued.id)
     assert (job.failure.code, job.failure.action, job.state) == ("unauthorized", "approve it", "thinking")
     assert [(run.number, run.outcome, run.failure) for run in job.history] == [(1, "blocked", job.failure)]
@@ -319,7 +320,7 @@ def test_waiting_ends_with_the_job(client: Any, connection: redis.Redis) -> None
         clients: Any = connection.info
         while clients("clients")["blocked_clients"] == 0 and time.monotonic() < until:
             time.sleep(0.01)
-        connection.hset(f"{{mission}}:job:{job}", mapping={"state": "dead", "reason": "permanent"})
+        change(connection, job, state="dead", reason="permanent")
         connection.xadd("{mission}:events", {"event": json.dumps(EVENT | {"id": str(job), "to": "dead"})})
 
     ending = threading.Thread(target=end)

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import corpus
 import pytest
 import redis
-from conftest import PATIENCE, RedisServer, Worker
+from conftest import PATIENCE, RedisServer, Worker, change
 
 from mission_worker import Agent, AsyncClient, Board, Cleanup, Client, Gateway, HeartbeatSync, Provision, ProvisionMain
 from mission_worker.job import Job
@@ -92,7 +92,7 @@ def test_what_a_worker_cannot_read_is_buried_with_a_hint(
 ) -> None:
     with Client.from_url(server.url) as client, redis.Redis(unix_socket_path=str(server.socket)) as connection:
         enqueued = client.enqueue(jobs()[2])
-        connection.hset(f"{{mission}}:job:{enqueued.id}", mapping=fields)
+        change(connection, enqueued.id, **fields)
         worker = Worker(server, server.folder)
         try:
             job = client.wait(enqueued.id, PATIENCE)

@@ -159,8 +159,7 @@ impl Scripts {
     }
 
     pub(super) fn names(&self) -> Vec<(String, &'static str)> {
-        let Self { enqueue, claim, renew, ack, release, retry, cancel, pause, counts, get, list, gateways, .. } =
-            self;
+        let Self { enqueue, claim, renew, ack, release, retry, cancel, pause, counts, get, list, gateways, .. } = self;
         [enqueue, claim, renew, ack, release, retry, cancel, pause, counts, get, list, gateways]
             .map(|named| (named.script.get_hash().to_owned(), named.name))
             .into()

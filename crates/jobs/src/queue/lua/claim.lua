@@ -5,17 +5,17 @@
 -- Returns {jobs, ms until there may be more to do or -1}; a job is {id, token, version, kind, lane, attempt, max attempts,
 --   run, enqueued at, payload, failures of the lane in a row, flags inherited, ms until it expires or -1, agents that were
 --   cleaned up since (JSON, or empty), token of the job whose run this one shares or empty}.
--- Cost  at most 96 jobs that are due, expired, lost or old, n + 31 jobs taken and 100 candidates; about 12 commands each.
+-- Cost  at most 48 jobs that are due, expired, lost or old, n + 31 jobs taken and 100 candidates; about 7 commands each.
 
 local worker, wanted, lease, lane_limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local SPARE, POISON, GROUP, MAX_PAYLOAD, STEP = 100, 3, 32, 1024 * 1024, 32
-local budget, more_to_do = 96, false
+local budget, more_to_do = 48, false
 if wanted > 0 then MYSELF = worker end
 
 -- The first members of a sorted set up to NOW, as many as this call may still see to.
 local function due(key)
   if budget <= 0 then return {} end
-  local found = redis.call('ZRANGEBYSCORE', key, '-inf', NOW, 'LIMIT', 0, math.min(STEP, budget))
+  local found = call('ZRANGEBYSCORE', key, '-inf', NOW, 'LIMIT', 0, math.min(STEP, budget))
   budget = budget - #found
   if #found >= STEP then more_to_do = true end
   return found
@@ -26,9 +26,9 @@ local function promote(from)
     local job = read(id)
     if not job or job.state ~= from then
       -- The job was removed by hand: nothing is left to run.
-      redis.call('ZREM', K.state .. from, id)
+      call('ZREM', K.state .. from, id)
     elseif from == 'scheduled' then
-      redis.call('ZREM', K.later .. job.subject, id)
+      call('ZREM', K.later .. job.subject, id)
       go(job, 'ready')
       arrive(job)
     else
@@ -41,7 +41,7 @@ end
 local function expire()
   for _, id in ipairs(due(K.expiry)) do
     local job = read(id)
-    redis.call('ZREM', K.expiry, id)
+    call('ZREM', K.expiry, id)
     -- A running one is stopped by its worker, or does not wait again.
     if job and (job.state == 'ready' or WAITING[job.state]) then
       go(job, 'dead', NOW, { reason = 'expired', failure = cjson.encode({ code = 'expired',
@@ -77,39 +77,39 @@ end
 -- When nobody has looked for half a lease, Redis was away or all workers were. Those that are still there get time to
 -- renew before their leases are taken back.
 local function sweep()
-  local pulse, calm = unpack(redis.call('MGET', K.pulse, K.calm))
-  redis.call('SET', K.pulse, NOW)
+  local pulse, calm = unpack(call('MGET', K.pulse, K.calm))
+  call('SET', K.pulse, NOW)
   calm = tonumber(calm or 0)
   if math.abs(NOW - tonumber(pulse or NOW)) > lease / 2 then
     calm = NOW + math.ceil(lease / 2)
-    redis.call('SET', K.calm, calm)
+    call('SET', K.calm, calm)
   end
   -- A clock that was set back must not make this last.
   if calm > NOW and calm <= NOW + lease then return end
   for _, id in ipairs(due(K.state .. 'running')) do
     local job = read(id)
-    if job and job.state == 'running' then lose(job) else redis.call('ZREM', K.state .. 'running', id) end
+    if job and job.state == 'running' then lose(job) else call('ZREM', K.state .. 'running', id) end
   end
 end
 
 -- Lanes whose time of being left alone is over.
 local function release_lanes()
   for _, lane in ipairs(due(K.held)) do
-    redis.call('ZREM', K.held, lane)
+    call('ZREM', K.held, lane)
     -- A clock that is set back must not make it count again.
     gateway(lane).held_until = nil
-    if redis.call('EXISTS', K.lane .. lane) == 1 then offer_lane(lane) end
+    if call('EXISTS', K.lane .. lane) == 1 then offer_lane(lane) end
   end
 end
 
 local function prune(state, age, most)
   if budget <= 0 then return end
   local key = K.state .. state
-  local count = redis.call('ZCARD', key)
+  local count = call('ZCARD', key)
   if count == 0 then return end
   local excess = math.min(count - most, STEP, budget)
-  local old = excess > 0 and redis.call('ZRANGE', key, 0, excess - 1)
-    or redis.call('ZRANGEBYSCORE', key, '-inf', NOW - age, 'LIMIT', 0, math.min(STEP, budget))
+  local old = excess > 0 and call('ZRANGE', key, 0, excess - 1)
+    or call('ZRANGEBYSCORE', key, '-inf', NOW - age, 'LIMIT', 0, math.min(STEP, budget))
   budget = budget - #old
   if #old == 0 then return end
   local keys = {}
@@ -117,26 +117,25 @@ local function prune(state, age, most)
     local job = read(id)
     if job then
       local known = gateway(job.lane)
-      known[state] = math.max((known[state] or 0) - 1, 0)
+      known[state] = less(known[state])
     end
     keys[i], jobs[id], unsaved[id] = K.job .. id, nil, nil
   end
-  redis.call('ZREM', key, unpack(old))
-  redis.call('UNLINK', unpack(keys))
+  call('ZREM', key, unpack(old))
+  call('UNLINK', unpack(keys))
 end
 
 -- What is paused: scopes as keys.
 local paused = {}
-for _, scope in ipairs(redis.call('HKEYS', K.paused)) do paused[scope] = true end
+for _, scope in ipairs(call('HKEYS', K.paused)) do paused[scope] = true end
 
 -- Subjects that were put aside because their kind was paused, and is not any more.
 local function unpark()
   for kind in pairs(KINDS) do
-    local key = K.parked .. kind
-    if not paused['kind:' .. kind] and budget > 0 and redis.call('EXISTS', key) == 1 then
-      local aside = redis.call('ZPOPMIN', key, math.min(STEP, budget))
+    if not paused['kind:' .. kind] and budget > 0 then
+      local aside = call('ZPOPMIN', K.parked .. kind, math.min(STEP, budget))
       budget = budget - #aside / 2
-      more_to_do = true
+      if #aside > 0 then more_to_do = true end
       for i = 1, #aside, 2 do offer(aside[i]) end
     end
   end
@@ -152,7 +151,7 @@ local function next_lane(most)
     local names = {}
     write_rotations()
     for _, rotation in ipairs({ K.own .. worker, K.lanes }) do
-      local found = redis.call('ZRANGE', rotation, 0, most - 1, 'WITHSCORES')
+      local found = call('ZRANGE', rotation, 0, most - 1, 'WITHSCORES')
       for i = 1, #found, 2 do
         turns[#turns + 1] = { found[i], rotation, tonumber(found[i + 1]) }
         names[#names + 1] = found[i]
@@ -175,11 +174,11 @@ local function take(job, leader)
   job.worker, job.token, job.started_at, job.lane_failures = worker, token, NOW, known.failures
   job.attempts, job.runs = job.attempts + 1, job.runs + 1
   go(job, 'running', NOW + lease)
-  known.owner, known.busy = worker, known.busy + 1
+  known.owner, known.busy = worker, (known.busy or 0) + 1
   if MERGES[job.kind] then known.merging = (known.merging or 0) + 1 end
-  local payload = payloads[job.id] or redis.call('HGET', K.job .. job.id, 'payload') or ''
+  local payload = payloads[job.id] or call('HGET', K.job .. job.id, 'payload') or ''
   local gone = MERGES[job.kind]
-    and redis.call('ZRANGEBYSCORE', K.gone .. job.lane, '(' .. text(job.seq), '+inf', 'LIMIT', 0, 1000) or {}
+    and call('ZRANGEBYSCORE', K.gone .. job.lane, '(' .. text(job.seq), '+inf', 'LIMIT', 0, 1000) or {}
   taken[#taken + 1] = { job.id, token, job.version or '1', job.kind, job.lane, job.attempts, job.max_attempts, job.runs,
     job.enqueued_at, #payload <= MAX_PAYLOAD and payload or '', known.failures or 0, job.inherited or '',
     job.expires_at and math.max(job.expires_at - NOW, 0) or -1, #gone > 0 and cjson.encode(gone) or '', leader or '' }
@@ -189,7 +188,7 @@ end
 -- Jobs right behind one that can share its run. A run that lost its worker is not shared: it may be what killed it.
 local function take_group(job, token)
   if not MERGES[job.kind] or job.lost then return end
-  for _, id in ipairs(redis.call('ZRANGE', K.subject .. job.subject, 1, GROUP - 1)) do
+  for _, id in ipairs(call('ZRANGE', K.subject .. job.subject, 1, GROUP - 1)) do
     local next = read(id, true)
     if not next or next.state ~= 'ready' or next.lost or next.kind ~= job.kind then return end
     take(next, token)
@@ -198,18 +197,18 @@ end
 
 -- Takes the first job that the lane offers, if it may run now. Returns whether it did, and whether there are more.
 local function take_from(lane)
-  local first, another = unpack(redis.call('ZRANGE', K.lane .. lane, 0, 1))
+  local first, another = unpack(call('ZRANGE', K.lane .. lane, 0, 1))
   if not first then return false, false end
-  redis.call('ZREM', K.lane .. lane, first)
+  call('ZREM', K.lane .. lane, first)
   local id, took = first:sub(1, 36), false
   local job = read(id, true)
   if not job then
     -- The job was removed by hand: on to the next of its subject.
     local subject = first:sub(37)
-    redis.call('ZREM', K.subject .. subject, id)
+    call('ZREM', K.subject .. subject, id)
     offer(subject)
   elseif job.state == 'ready' and paused['kind:' .. job.kind] then
-    redis.call('ZADD', K.parked .. job.kind, rank(job), job.subject)
+    call('ZADD', K.parked .. job.kind, rank(job), job.subject)
   elseif job.state == 'ready' then
     take_group(job, take(job))
     took = true
@@ -236,11 +235,11 @@ for _ = 1, places > 0 and places + SPARE or 0 do
   local known = gateway(lane)
   -- One that has failed gives one job at a time, until one has reached the gateway. A lane that may give none is dropped
   -- from the rotation: what changes that offers it again.
-  local limit = (known.failures or 0) > 0 and 1 or lane_limit
-  if not paused['gateway:' .. lane] and (known.held_until or 0) <= NOW and known.busy < limit then
+  local limit = known.failures and 1 or lane_limit
+  if not paused['gateway:' .. lane] and (known.held_until or 0) <= NOW and (known.busy or 0) < limit then
     local took, more = take_from(lane)
     if took then places = places - 1 end
-    if more and known.busy < limit then offer_lane(lane) end
+    if more and (known.busy or 0) < limit then offer_lane(lane) end
   end
 end
 
@@ -253,14 +252,14 @@ local function nap()
   local wait = -1
   for _, key in ipairs({ K.held, K.expiry, K.state .. 'scheduled', K.state .. 'retrying', K.state .. 'snoozed',
     K.state .. 'blocked' }) do
-    local first = tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
+    local first = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
     if first and (wait < 0 or first - NOW < wait) then wait = math.max(0, first - NOW) end
   end
   return wait
 end
 
-local idle_lanes = places > 0 and redis.call('EXISTS', K.lanes, K.own .. worker) > 0
+local idle_lanes = places > 0 and call('EXISTS', K.lanes, K.own .. worker) > 0
 -- Others may be idle while this worker cannot take more.
-if places == 0 and not paused.all and redis.call('EXISTS', K.lanes) == 1 then wake() end
+if places == 0 and not paused.all and call('EXISTS', K.lanes) == 1 then wake() end
 -- Who was given something looks again before it sleeps.
 return { taken, (#taken > 0 or idle_lanes) and 0 or nap() }

@@ -7,7 +7,7 @@ local answer = {}
 for state in pairs(NEXT) do
   if state ~= 'new' then
     answer[#answer + 1] = state
-    answer[#answer + 1] = redis.call('ZCARD', K.state .. state)
+    answer[#answer + 1] = call('ZCARD', K.state .. state)
   end
 end
 return answer

@@ -4,7 +4,7 @@
 --       ms until it expires or 0, idempotency key or empty, its life in ms, flags, payload
 -- Returns per job {id, state or empty if it has ended and been removed, ids of the jobs it replaced}. A job whose id or
 --   idempotency key is there already is left as it is.
--- Cost  about 15 commands per job, more where it replaces others; the caller sends 50 jobs at most.
+-- Cost  about 8 commands per job, more where it replaces others; the caller sends 50 jobs at most.
 
 local WIRE, VALUES, MAX_PAYLOAD = '1', 13, 1024 * 1024
 local function wrong(what) return redis.error_reply('PROTOCOL ' .. what) end
@@ -46,16 +46,16 @@ local function store(i)
     flags = optional(arg(11)), idempotency_key = optional(arg(9)) }
   jobs[job.id] = job
   save(job, 'payload', arg(12))
-  redis.call('SET', K.latest .. job.subject, seq, 'PX', REMEMBERED)
+  call('SET', K.latest .. job.subject, seq, 'PX', REMEMBERED)
   came[job.lane] = true
   if expiry > 0 then
     job.expires_at = NOW + expiry
-    redis.call('ZADD', K.expiry, job.expires_at, job.id)
+    call('ZADD', K.expiry, job.expires_at, job.id)
   end
   meter(job, 'enqueued')
   if delay > 0 then
     go(job, 'scheduled', NOW + delay)
-    redis.call('ZADD', K.later .. job.subject, seq, job.id)
+    call('ZADD', K.later .. job.subject, seq, job.id)
     -- Idle workers have to look again, to know when this one is due.
     wake()
   else
@@ -64,18 +64,18 @@ local function store(i)
   end
 end
 
-redis.call('SET', K.layout, LAYOUT, 'NX')
+call('SET', K.layout, LAYOUT, 'NX')
 local ids = {}
 for i = 2, #ARGV, VALUES do
   local id, key, fresh = ARGV[i], ARGV[i + 9], true
   if key ~= '' then
-    fresh = redis.call('SET', K.idem .. key, id, 'NX', 'PX', ARGV[i + 10])
-    if not fresh then id = redis.call('GET', K.idem .. key) or id end
+    fresh = call('SET', K.idem .. key, id, 'NX', 'PX', ARGV[i + 10])
+    if not fresh then id = call('GET', K.idem .. key) or id end
   end
   ids[#ids + 1] = id
   if fresh and not read(id) then store(i) end
 end
-for lane in pairs(came) do redis.call('ZADD', K.gateways, NOW, lane) end
+for lane in pairs(came) do call('ZADD', K.gateways, NOW, lane) end
 local answer = {}
 for i, id in ipairs(ids) do
   local job = read(id)

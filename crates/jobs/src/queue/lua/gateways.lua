@@ -5,8 +5,8 @@
 -- Cost  1 command, and 1 per gateway; the caller asks for 200 at most.
 
 local answer = {}
-for i, lane in ipairs(redis.call('ZREVRANGE', K.gateways, 0, tonumber(ARGV[1]) - 1)) do
-  local packed = redis.call('HGET', K.gateway, lane)
+for i, lane in ipairs(call('ZREVRANGE', K.gateways, 0, tonumber(ARGV[1]) - 1)) do
+  local packed = call('HGET', K.gateway, lane)
   answer[i] = { lane, shown(packed and cmsgpack.unpack(packed) or {}) }
 end
 return answer

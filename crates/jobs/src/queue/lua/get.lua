@@ -7,7 +7,7 @@
 local job = read(ARGV[1])
 if not job then return { {}, {} } end
 local fields, runs = shown(job), {}
-local payload, report, history = unpack(redis.call('HMGET', K.job .. ARGV[1], 'payload', 'report', 'history'))
+local payload, report, history = unpack(call('HMGET', K.job .. ARGV[1], 'payload', 'report', 'history'))
 for name, value in pairs({ payload = payload, report = report }) do
   if value then fields[#fields + 1], fields[#fields + 2] = name, value end
 end

@@ -7,7 +7,7 @@
 local LOOK = 500
 local first, limit = tonumber(ARGV[5]), tonumber(ARGV[6])
 local range = ARGV[2] == '1' and 'ZREVRANGE' or 'ZRANGE'
-local found = redis.call(range, K.state .. ARGV[1], first, first + LOOK - 1)
+local found = call(range, K.state .. ARGV[1], first, first + LOOK - 1)
 local ids, found_jobs, seen = {}, {}, 0
 for _, id in ipairs(found) do
   if #ids == limit then break end
@@ -15,7 +15,7 @@ for _, id in ipairs(found) do
   local job = read(id)
   if job and (ARGV[3] == '' or ARGV[3] == job.kind) and (ARGV[4] == '' or ARGV[4] == job.lane) then
     local fields = shown(job)
-    local report = redis.call('HGET', K.job .. id, 'report')
+    local report = call('HGET', K.job .. id, 'report')
     if report then fields[#fields + 1], fields[#fields + 2] = 'report', report end
     ids[#ids + 1], found_jobs[#found_jobs + 1] = id, fields
   end

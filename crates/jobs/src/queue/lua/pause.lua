@@ -6,17 +6,17 @@
 
 local scope, by, why = ARGV[2], ARGV[3], ARGV[4]
 if ARGV[1] == 'pause' then
-  redis.call('HSET', K.paused, scope, cjson.encode({ by = by, reason = why, at_ms = NOW }))
+  call('HSET', K.paused, scope, cjson.encode({ by = by, reason = why, at_ms = NOW }))
   emit_queue({ event = 'paused', scope = scope, by = by, reason = why })
   return 1
 end
-if redis.call('HDEL', K.paused, scope) == 0 then return 0 end
+if call('HDEL', K.paused, scope) == 0 then return 0 end
 emit_queue({ event = 'resumed', scope = scope, by = by, reason = why })
 local lane = scope:match('^gateway:(.*)$')
-if lane and redis.call('EXISTS', K.lane .. lane) == 1 then offer_lane(lane) end
+if lane and call('EXISTS', K.lane .. lane) == 1 then offer_lane(lane) end
 wake()
 -- Of a lane that has running jobs only the worker that runs them can take more, and it may have slots free.
-for _, id in ipairs(redis.call('ZRANGE', K.state .. 'running', 0, 999)) do
+for _, id in ipairs(call('ZRANGE', K.state .. 'running', 0, 999)) do
   local job = read(id)
   if job and job.worker then wake(job.worker) end
 end

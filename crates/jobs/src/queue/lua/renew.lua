@@ -15,5 +15,5 @@ for i = 3, #ARGV, 2 do
     lost[#lost + 1] = token
   end
 end
-if #held > 0 then redis.call('ZADD', K.state .. 'running', 'XX', unpack(held)) end
+if #held > 0 then call('ZADD', K.state .. 'running', 'XX', unpack(held)) end
 return { lost, cancelled }

@@ -9,7 +9,7 @@ local job = read(ARGV[1])
 if not job then return { 'missing', '' } end
 local from, by = job.state, ARGV[3]
 if not (RETRYABLE[from] and allowed(from, 'ready')) then return { 'refused', from } end
-local latest = tonumber(redis.call('GET', K.latest .. job.subject) or 0)
+local latest = tonumber(call('GET', K.latest .. job.subject) or 0)
 if from == 'dead' and latest > job.seq and ARGV[2] ~= '1' then
   return { 'outdated', from }
 end
@@ -20,12 +20,12 @@ if from == 'dead' then
   -- It was not in the line any more: it joins it as the newest.
   local seq = next_of(K.seq)
   job.seq, job.rank, job.expires_at = seq, nil, nil
-  redis.call('SET', K.latest .. job.subject, seq, 'PX', REMEMBERED)
+  call('SET', K.latest .. job.subject, seq, 'PX', REMEMBERED)
   go(job, 'ready', NOW, { by = by })
   arrive(job)
 else
   go(job, 'ready', NOW, { by = by })
   offer(job.subject)
 end
-if redis.call('EXISTS', K.lane .. job.lane) == 1 then offer_lane(job.lane) end
+if call('EXISTS', K.lane .. job.lane) == 1 then offer_lane(job.lane) end
 return { 'ok', from }
