@@ -5,11 +5,11 @@
 -- Returns {jobs, ms until there may be more to do or -1}; a job is {id, token, version, kind, lane, attempt, max attempts,
 --   run, enqueued at, payload, failures of the lane in a row, flags inherited, ms until it expires or -1, agents that were
 --   cleaned up since (JSON, or empty), token of the job whose run this one shares or empty}.
--- Cost  at most 48 jobs that are due, expired, lost or old, n + 31 jobs taken and 100 candidates; about 7 commands each.
+-- Cost  at most 64 jobs that are due, expired, lost or old, n + 31 jobs taken and 100 candidates; about 7 commands each.
 
 local worker, wanted, lease, lane_limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local SPARE, POISON, GROUP, MAX_PAYLOAD, STEP = 100, 3, 32, 1024 * 1024, 32
-local budget, more_to_do = 48, false
+local budget, more_to_do = 64, false
 if wanted > 0 then MYSELF = worker end
 
 -- The first members of a sorted set up to NOW, as many as this call may still see to.
