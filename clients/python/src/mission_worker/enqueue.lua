@@ -307,6 +307,8 @@ local function emit_queue(event)
   emit(cjson.encode(event))
 end
 
+-- What becomes of jobs: every script changes them through `go`, `arrive`, `wait_again` and `leave`. Stands behind prelude.lua.
+
 -- Transitions -----------------------------------------------------------------------------------------------------------
 
 local function allowed(from, to) return (NEXT[from] or {})[to] == true end

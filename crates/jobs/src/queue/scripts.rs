@@ -50,10 +50,11 @@ end
 /// are written even if it fails half-way, so that what it did until then is not half done.
 pub(super) fn compose(clock: &str, body: &str) -> String {
     let tables = keys::lua() + &states::lua() + &kinds::lua();
-    let prelude = include_str!("lua/prelude.lua");
+    let (prelude, transitions) = (include_str!("lua/prelude.lua"), include_str!("lua/transitions.lua"));
     format!(
         "-- Put together from the files in crates/jobs/src/queue/lua and the tables beside them. Not to be edited.
 {tables}{clock}{prelude}
+{transitions}
 local layout = redis.call('GET', K.layout)
 if layout and layout ~= LAYOUT then
   return redis.error_reply('LAYOUT the queue is of layout ' .. layout .. ', this program knows ' .. LAYOUT)

@@ -1,0 +1,197 @@
+-- What becomes of jobs: every script changes them through `go`, `arrive`, `wait_again` and `leave`. Stands behind prelude.lua.
+
+-- Transitions -----------------------------------------------------------------------------------------------------------
+
+local function allowed(from, to) return (NEXT[from] or {})[to] == true end
+
+-- Where a job stands in its lane, if it has not taken over another's place or been put last.
+local function rank(job) return job.rank or job.priority * RANKS + job.seq end
+
+-- A job as a lane offers it: an id has 36 characters.
+local function offered_as(job) return job.id .. job.subject end
+
+-- Offers a job no more that could have run.
+local function withdraw(job) call('ZREM', K.lane .. job.lane, offered_as(job)) end
+
+-- Takes a job to another state, which it is in `at` some time: when it is due, or until when it is leased; NOW otherwise.
+-- `more`, all optional: reason, failure (JSON), superseded_by, by (who did it).
+local function go(job, to, at, more)
+  local from, id, known = job.state, job.id, gateway(job.lane)
+  if not allowed(from or 'new', to) then error('unchecked transition from ' .. (from or 'new') .. ' to ' .. to) end
+  at, more = at or NOW, more or NOTHING
+  if from then known[from] = less(known[from]) end
+  known[to] = (known[to] or 0) + 1
+  if from == 'ready' and to ~= 'running' then withdraw(job) end
+  if from == 'blocked' then call('ZREM', K.blocked .. job.lane, id) end
+
+  local line = (job.timeline and job.timeline .. ';' or '') .. to .. ' ' .. NOW_TEXT
+  if #line > TIMELINE then line = line:sub(line:find(';', 1, true) + 1) end
+  job.state, job.timeline, moved[id] = to, line, at
+  job.next_at = WAITING[to] and at or nil
+  job.failure = more.failure or job.failure
+  if ENDED[to] then
+    job.finished_at, job.reason, job.superseded_by = NOW, more.reason or job.reason, more.superseded_by
+    call('ZREM', K[from == 'scheduled' and 'later' or 'subject'] .. job.subject, id)
+    if job.expires_at then call('ZREM', K.expiry, id) end
+  end
+  save(job)
+  if to ~= 'ready' and to ~= 'running' and to ~= 'scheduled' then meter(job, to) end
+  emit_job(job, from, to, at, more)
+end
+
+-- The order of jobs -----------------------------------------------------------------------------------------------------
+
+-- Puts a lane that has something to run at the end of the rotation, of its owner or of everybody.
+local function offer_lane(lane)
+  local known = gateway(lane)
+  -- One that is held comes back by K.held.
+  if (known.held_until or 0) > NOW then return end
+  join_rotation(known.owner and K.own .. known.owner or K.lanes, lane)
+  wake(known.owner)
+end
+
+-- Offers a job to its lane if it can run. It is the first of the line of its subject.
+local function offer_job(job)
+  -- Of jobs that merge, an older one can become ready, or be so again, while newer ones run: it waits for them.
+  local waits = MERGES[job.kind] and gateway(job.lane).merging
+  if job.state == 'ready' and not waits then
+    call('ZADD', K.lane .. job.lane, rank(job), offered_as(job))
+    offer_lane(job.lane)
+  end
+end
+
+-- Offers the first job of a subject.
+local function offer(subject)
+  local id = call('ZRANGE', K.subject .. subject, 0, 0)[1]
+  local job = id and read(id)
+  if job then offer_job(job) end
+end
+
+-- By id of the newer job.
+local replaced = {}
+
+-- A newer job takes the place of an older one that does not run, and what must not get lost of it.
+local function supersede(older, newer)
+  local all, letters = (newer.inherited or '') .. (older.inherited or '') .. (older.flags or ''), ''
+  for _, letter in ipairs({ 'f', 'r', 'p' }) do
+    if all:find(letter, 1, true) then letters = letters .. letter end
+  end
+  if letters ~= '' then newer.inherited = letters end
+  if rank(older) < rank(newer) then newer.rank = rank(older) end
+  save(newer)
+  go(older, 'superseded', NOW, { superseded_by = newer.id })
+  replaced[newer.id] = replaced[newer.id] or {}
+  table.insert(replaced[newer.id], older.id)
+end
+
+local function replaces(newer, older) return (REPLACES[newer.kind] or {})[older.kind] == true end
+
+-- The newest job of the line that would take the place of this one; nil if none.
+local function successor(job)
+  if MERGES[job.kind] then return nil end
+  local line = call('ZREVRANGE', K.subject .. job.subject, 0, LINE - 1)
+  for _, id in ipairs(line) do
+    local other = id ~= job.id and read(id)
+    if other and other.seq > job.seq and replaces(other, job) then return other end
+  end
+end
+
+-- A job is due for the first time: it joins the line of its subject, and settles what becomes of older ones there.
+local to_look_at = 500
+local function arrive(job)
+  -- The lines of jobs that merge can be long; those of others never are.
+  local most = MERGES[job.kind] and math.max(math.min(LINE, to_look_at), 1) or LINE
+  local line = call('ZRANGE', K.subject .. job.subject, 0, most - 1)
+  if MERGES[job.kind] then to_look_at = to_look_at - #line end
+  for _, id in ipairs(line) do
+    local older = read(id)
+    if not older then
+      call('ZREM', K.subject .. job.subject, id)
+    elseif older.seq < job.seq and older.state ~= 'running' then
+      if replaces(job, older) then
+        supersede(older, job)
+      elseif older.state ~= 'ready' then
+        go(older, 'ready')
+      end
+    end
+  end
+  if not MERGES[job.kind] and gateway(job.lane).scheduled then
+    for _, id in ipairs(call('ZRANGE', K.later .. job.subject, 0, LINE - 1)) do
+      local older = read(id)
+      if not older then
+        call('ZREM', K.later .. job.subject, id)
+      elseif older.seq < job.seq and older.id ~= job.id then
+        supersede(older, job)
+      end
+    end
+  end
+  call('ZADD', K.subject .. job.subject, job.seq, job.id)
+  local first = line[1] and read(line[1])
+  if first and first.seq > job.seq then withdraw(first) end
+  if #line == 0 then offer_job(job) else offer(job.subject) end
+end
+
+-- A run is over without an end of the job: it waits in that state, unless something else has become of it meanwhile.
+local function wait_again(job, to, at, failure)
+  local newer = successor(job)
+  job.failure = failure or job.failure
+  if job.cancel then
+    go(job, 'cancelled', NOW, { reason = job.cancel, failure = failure })
+  elseif (job.expires_at or math.huge) <= at then
+    go(job, 'dead', NOW, { reason = 'expired', failure = failure })
+  elseif newer then
+    supersede(job, newer)
+  else
+    -- `expire` may have struck it off while it ran, by a clock that has been set back since.
+    if job.expires_at then call('ZADD', K.expiry, job.expires_at, job.id) end
+    go(job, to, at, { failure = failure })
+  end
+end
+
+-- Frees the place of a job that runs no more in its lane, and offers what can run now.
+local function leave(job)
+  local known = gateway(job.lane)
+  known.busy = less(known.busy)
+  if MERGES[job.kind] then known.merging = less(known.merging) end
+  if not known.busy and known.owner then
+    leave_rotation(K.own .. known.owner, job.lane)
+    known.owner = nil
+  end
+  offer(job.subject)
+  -- Others may have waited for the place.
+  if known.ready and call('EXISTS', K.lane .. job.lane) == 1 then offer_lane(job.lane) end
+end
+
+-- The gateway is left alone for a while.
+local function hold(lane, ms)
+  local known = gateway(lane)
+  known.held_until = math.max(known.held_until or 0, NOW + ms)
+  call('ZADD', K.held, known.held_until, lane)
+  -- Idle workers have to look again, to know until when.
+  wake()
+end
+
+-- The gateway may be called again.
+local function unhold(lane)
+  local known = gateway(lane)
+  known.failures = nil
+  if known.held_until then
+    known.held_until = nil
+    call('ZREM', K.held, lane)
+  end
+end
+
+-- Notes a run that ended. `result` is JSON: outcome, code, message, action, steps.
+local function note(job, result)
+  local run = '{"number":' .. job.runs .. ',"worker":' .. quoted(job.worker or '') .. ',"started_at_ms":'
+    .. (job.started_at or 0) .. ',"ended_at_ms":' .. NOW_TEXT .. ',"result":' .. result .. '}'
+  local before = job.runs > 1 and call('HGET', K.job .. job.id, 'history')
+  local history = before and before .. '\n' .. run or run
+  if before and job.runs > HISTORY then history = history:sub(history:find('\n', 1, true) + 1) end
+  save(job, 'history', history)
+end
+
+-- Whether that worker still holds that lease.
+local function holds(job, worker, token)
+  return job and job.state == 'running' and job.worker == worker and job.token == token
+end
