@@ -41,17 +41,17 @@ python: ## Run the tests of the Python client, with a real worker
 	export MISSION_WORKER=$(abspath $(TARGET)/debug/worker) && $(PYTHON) -m pytest -q
 
 # MISSION_INTEROP chooses versions, with commas between them; `ci` is what .ci/run tries.
-INTEROP = cargo test --workspace --test main -- --ignored --nocapture --exact
+INTEROP = --workspace --test main -- --ignored --nocapture --exact
 
 interop: ## Run the tests with real OpenClaw gateways, fetched from npm (6 GB, an hour)
 	@scripts/setup interop
 	cargo build --workspace --all-targets
-	$(INTEROP) interop::interop
+	cargo test $(INTEROP) interop::interop
 
 interop-bench: ## Measure many agents at once on real gateways
 	@scripts/setup interop
-	cargo build --workspace --all-targets
-	$(INTEROP) interop::measure_many_agents_at_once
+	cargo build --release --workspace --all-targets
+	cargo test --release $(INTEROP) interop::measure_many_agents_at_once
 
 lint: ## Check form, code, documentation, scripts; dependencies and spelling with `make tools`
 	@scripts/setup lint
