@@ -33,7 +33,11 @@ struct Present {
     written_at: Option<u64>,
 }
 
+/// What a gateway lists of a workspace: a document's size in bytes, or that it is missing.
+type Listing = BTreeMap<Document, Option<u64>>;
+
 /// What was found in a workspace.
+#[derive(Default)]
 struct Workspace {
     /// The files that are there.
     present: BTreeMap<Document, Present>,
@@ -62,18 +66,21 @@ pub(super) async fn refused(call: &Call) -> Result<BTreeSet<Document>, GatewayEr
     }
 }
 
-/// Makes the agent's files as wanted: missing ones and changed ones are written, then read back. `created` is when this
-/// run has created the agent by call, see [`by_call::create`]: what was written from then on is not the agent's own.
+/// Makes the agent's files as wanted: missing ones and changed ones are written, then read back. An agent that was just
+/// registered usually has none, so a list comes first. `created` is when this run has created the agent by call, see
+/// [`by_call::create`]: what was written from then on is not the agent's own.
 pub(super) async fn settle(
     applier: &Applier,
     call: &Call,
     wanted: &Wanted,
-    mut created: Option<u64>,
+    (is_new, mut created): (bool, Option<u64>),
     report: &mut Report,
 ) -> Result<(), FlowError> {
     let mut found = Workspace::of(call).await?;
     let kept = found.kept();
-    found.take_in(&kept, read_when_visible(call, wanted, &kept, &mut created, report).await?);
+    // Gateways with entries list some of the files only.
+    let by_list = !call.has_ownership();
+    found.take_in(&kept, look(call, wanted, &kept, is_new && by_list, &mut created, report).await?);
     let bootstrap = wants_bootstrap(wanted, &found);
     for round in 0..=MAX_WRITES {
         let texts = render(applier, wanted, &found.refused, bootstrap)?;
@@ -94,7 +101,12 @@ pub(super) async fn settle(
             sleep(settling(round)).await;
         }
         let refused_on_write = write(call, wanted, &missing, report).await?;
-        found.take_in(&documents, read_when_visible(call, wanted, &documents, &mut created, report).await?);
+        let new = if by_list { found.confirm(call, wanted, &missing).await? } else { Workspace::default() };
+        let rest: Vec<_> = documents.iter().copied().filter(|document| !new.present.contains_key(document)).collect();
+        found.take_in(&documents, new);
+        if !rest.is_empty() {
+            found.take_in(&rest, look(call, wanted, &rest, false, &mut created, report).await?);
+        }
         for document in refused_on_write {
             found.refused.insert(document);
             report.skip(format!("file {}", document.file_name()), "this gateway does not take it");
@@ -192,19 +204,31 @@ async fn write(
     Ok(refused)
 }
 
-/// Reads the workspace, waiting until the gateway knows the agent.
-async fn read_when_visible(
+/// Reads these documents, waiting until the gateway knows the agent. Of a new agent, those that a list says are missing are
+/// not asked for, but for the agent's own: no list is believed that would have these overwritten.
+async fn look(
     call: &Call,
     wanted: &Wanted,
     documents: &[Document],
+    is_new: bool,
     created: &mut Option<u64>,
     report: &mut Report,
 ) -> Result<Workspace, GatewayError> {
+    let agent = &wanted.keys.agent_id;
+    if !is_new && let Some(workspace) = read(call, agent, documents).await? {
+        return Ok(workspace);
+    }
     let began = Instant::now();
     let mut asked = false;
     for reading in 0_u32.. {
-        if let Some(workspace) = read(call, &wanted.keys.agent_id, documents).await? {
-            return Ok(workspace);
+        // A list costs less than the files while the agent is not known.
+        if let Some(listing) = list(call, agent).await? {
+            let is_missing =
+                |document: Document| is_new && !document.is_agents_own() && listing.get(&document) == Some(&None);
+            let asked_for: Vec<_> = documents.iter().copied().filter(|document| !is_missing(*document)).collect();
+            if let Some(workspace) = read(call, agent, &asked_for).await? {
+                return Ok(workspace);
+            }
         }
         if began.elapsed() > VISIBLE_WITHIN {
             break;
@@ -217,14 +241,32 @@ async fn read_when_visible(
         }
         sleep(settling(reading)).await;
     }
-    Err(GatewayError::NotKept { what: format!("agent {}", wanted.keys.agent_id), rounds: 1 })
+    Err(GatewayError::NotKept { what: format!("agent {agent}"), rounds: 1 })
+}
+
+/// The files that a gateway lists; none if it does not know the agent.
+async fn list(call: &Call, agent: &str) -> Result<Option<Listing>, GatewayError> {
+    let answer = match call.read(Method::FilesList, json!({ "agentId": agent })).await {
+        Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => return Ok(None),
+        answer => answer?,
+    };
+    let files = answer.get("files").and_then(Value::as_array).into_iter().flatten();
+    let listed = files.filter_map(|file| {
+        let document = Document::from_file_name(file.get("name")?.as_str()?)?;
+        let is_missing = file.get("missing").and_then(Value::as_bool).unwrap_or_default();
+        Some((document, if is_missing { None } else { Some(file.get("size")?.as_u64()?) }))
+    });
+    Ok(Some(listed.collect()))
 }
 
 /// One reading of these documents; none if the gateway does not know the agent.
 async fn read(call: &Call, agent: &str, documents: &[Document]) -> Result<Option<Workspace>, GatewayError> {
+    if documents.is_empty() {
+        return Ok(Some(Workspace::default()));
+    }
     let question = |document: &Document| (Method::FilesGet, json!({ "agentId": agent, "name": document.file_name() }));
     let answers = call.read_all(documents.iter().map(question).collect()).await?;
-    let mut workspace = Workspace { present: BTreeMap::new(), refused: BTreeSet::new() };
+    let mut workspace = Workspace::default();
     for (document, answer) in documents.iter().copied().zip(answers) {
         match answer {
             Ok(answer) => {
@@ -247,7 +289,7 @@ async fn read(call: &Call, agent: &str, documents: &[Document]) -> Result<Option
 impl Workspace {
     /// An unread one of this gateway.
     async fn of(call: &Call) -> Result<Self, GatewayError> {
-        Ok(Self { present: BTreeMap::new(), refused: refused(call).await? })
+        Ok(Self { refused: refused(call).await?, ..Self::default() })
     }
 
     /// The documents that the gateway keeps.
@@ -279,6 +321,27 @@ impl Workspace {
         self.refused.extend(later.refused);
     }
 
+    /// The files that were missing and are there now, each in its size: then what was written is in them. One list tells of
+    /// all.
+    async fn confirm(
+        &self,
+        call: &Call,
+        wanted: &Wanted,
+        written: &[(Document, String)],
+    ) -> Result<Self, GatewayError> {
+        let new: Vec<_> = written.iter().filter(|(document, _)| !self.present.contains_key(document)).collect();
+        let listing = match new.len() {
+            0 | 1 => Listing::new(),
+            _ => list(call, &wanted.keys.agent_id).await?.unwrap_or_default(),
+        };
+        let is_there =
+            |(document, text): &&&(Document, String)| listing.get(document) == Some(&Some(text.len() as u64));
+        let there = new.iter().filter(is_there);
+        let file =
+            |(document, text): &&(Document, String)| (*document, Present { content: text.clone(), written_at: None });
+        Ok(Self { present: there.map(file).collect(), refused: BTreeSet::new() })
+    }
+
     /// The texts that have to be written: those that differ and are not the agent's own.
     fn differing(&self, texts: Vec<(Document, String)>, created: Option<u64>) -> Vec<(Document, String)> {
         let has_to_be_written = |(document, text): &(Document, String)| {
@@ -286,7 +349,10 @@ impl Workspace {
             // Of what is the agent's own, gateways write USER only.
             let is_gateways =
                 |file: &Present| file.is_from(created) || *document == Document::User && self.is_seed(file);
-            let is_theirs = document.is_agents_own() && present.is_some_and(|file| !is_gateways(file));
+            // A gateway that was stopped while it wrote leaves an empty file. There is nothing of the agent's in it.
+            let is_theirs =
+                |file: &Present| document.is_agents_own() && !is_gateways(file) && !file.content.trim().is_empty();
+            let is_theirs = present.is_some_and(is_theirs);
             let differs = present.is_none_or(|file| file.content != *text);
             differs && !is_theirs && !self.refused.contains(document)
         };

@@ -20,13 +20,14 @@ const READINGS: u32 = 12;
 const MAX_REFUSALS: u32 = 10;
 
 /// Makes every agent's entry as desired, with as few writes as possible, and reads back. Runs that want something of the
-/// same gateway's config at the same time share their writes; `coming` has announced this one.
+/// same gateway's config at the same time share their writes; `coming` has announced this one. The shape of the config, and
+/// whether one of the agents is new in it.
 pub(super) async fn settle(
     call: &Call,
     desired: &[DesiredAgent],
     coming: Option<Coming>,
     report: &mut Report,
-) -> Result<Shape, GatewayError> {
+) -> Result<(Shape, bool), GatewayError> {
     let desk = &call.client().desk;
     let desired: Arc<[DesiredAgent]> = desired.into();
     let mut granted = desk.put(Arc::clone(&desired));
@@ -36,10 +37,10 @@ pub(super) async fn settle(
             biased;
             answer = &mut granted => match answer {
                 Ok(granted) => {
-                    let (shape, written) = granted?;
-                    report.note_all(written);
-                    report_refused(call, shape, &desired, report);
-                    return Ok(shape);
+                    let granted = granted?;
+                    report.note_all(granted.written);
+                    report_refused(call, granted.shape, &desired, report);
+                    return Ok((granted.shape, granted.is_new));
                 }
                 // The run that wrote for this one was stopped.
                 Err(_) => granted = desk.put(Arc::clone(&desired)),
@@ -123,6 +124,7 @@ fn note(batch: &mut [Wish], change: &Change) {
         let wishes = batch.iter_mut().enumerate();
         for (_, wish) in wishes.filter(|(at, wish)| if part.agent.is_some() { wants(wish) } else { *at == 0 }) {
             wish.written.push(part.what.clone());
+            wish.is_new |= part.agent.is_some() && part.before.is_empty();
         }
     }
 }

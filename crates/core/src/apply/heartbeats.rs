@@ -28,7 +28,7 @@ pub(super) async fn run(
         return Ok(None);
     }
     let coming = call.client().desk.announce();
-    let shape = config::settle(call, &desired, Some(coming), report).await?;
+    let (shape, _) = config::settle(call, &desired, Some(coming), report).await?;
     let changed = report.written.len();
     report.summary = match changed {
         0 => format!("the heartbeats of {} agents were as they should be; nothing was written", desired.len()),

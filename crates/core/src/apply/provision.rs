@@ -23,11 +23,11 @@ pub(super) async fn run(
     let desired = std::slice::from_ref(entry);
     let (mut label, created) = session_of_a_new_agent(call, wanted, report).await?;
     for _ in 0..MAX_WRITES {
-        let shape = config::settle(call, desired, coming.take(), report).await?;
-        agent_files::settle(applier, call, wanted, created, report).await?;
+        let (shape, is_new) = config::settle(call, desired, coming.take(), report).await?;
+        agent_files::settle(applier, call, wanted, (is_new, created), report).await?;
         let label = match label.take() {
             Some(label) => label,
-            None => session::settle(call, wanted, report).await?,
+            None => session::settle(call, wanted, is_new, report).await?,
         };
         // Another writer may have undone the entry meanwhile; some gateways lose a write seconds after it.
         if report.written.is_empty() || is_kept(call, wanted, desired, label.as_deref()).await? {
@@ -77,7 +77,7 @@ async fn session_of_a_new_agent(
     if !call.has_ownership() || config::read(call).await?.agent(&wanted.keys.agent_id).is_some() {
         return Ok((None, None));
     }
-    match session::settle(call, wanted, report).await {
+    match session::settle(call, wanted, true, report).await {
         Err(error) if error.rpc().is_some_and(|rpc| rpc.says("failed unexpectedly")) => {
             let _writer = call.client().desk.pen.lock().await;
             Ok((None, by_call::create(call, wanted, report).await?))

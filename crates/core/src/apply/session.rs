@@ -34,12 +34,18 @@ impl Session {
 type Answer = Result<Value, GatewayError>;
 
 /// Makes the session exist and carry its label. The label that it carries now, for [`is_kept`].
-pub(super) async fn settle(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<Option<String>, GatewayError> {
+/// That of a new agent is not looked for first.
+pub(super) async fn settle(
+    call: &Call,
+    wanted: &Wanted,
+    is_new: bool,
+    report: &mut Report,
+) -> Result<Option<String>, GatewayError> {
     let key = &wanted.keys.session_key;
     let limit = call.client().capabilities().label_limit;
     let mut label = wanted.label.as_deref().map(|label| cut(label, limit));
     for round in 0..=MAX_WRITES {
-        let present = find(call, key).await?;
+        let present = if is_new && round == 0 { None } else { find(call, key).await? };
         if present.is_some_and(|session| session.carries(label.as_deref())) {
             return Ok(label);
         }

@@ -36,11 +36,24 @@ pub(crate) struct Wish {
     pub(crate) desired: Arc<[DesiredAgent]>,
     /// What was written for it so far, for its report.
     pub(crate) written: Vec<String>,
+    /// Whether an agent of it was not there before.
+    pub(crate) is_new: bool,
     answer: oneshot::Sender<Granted>,
 }
 
-/// What became of a wish: the shape of the config that has it, and what was written for it.
-pub(crate) type Granted = Result<(Shape, Vec<String>), GatewayError>;
+/// What became of a wish.
+pub(crate) type Granted = Result<Grant, GatewayError>;
+
+/// A wish that the config has.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    /// The shape of the config.
+    pub(crate) shape: Shape,
+    /// What was written for the wish.
+    pub(crate) written: Vec<String>,
+    /// Whether an agent of it was not there before.
+    pub(crate) is_new: bool,
+}
 
 /// A run that is on its way to the desk. Whoever writes waits a little for it.
 #[derive(Debug)]
@@ -73,7 +86,7 @@ impl Desk {
     /// of the channel, and the wish has to be put there again.
     pub(crate) fn put(&self, desired: Arc<[DesiredAgent]>) -> oneshot::Receiver<Granted> {
         let (answer, granted) = oneshot::channel();
-        self.lock().push(Wish { desired, written: Vec::new(), answer });
+        self.lock().push(Wish { desired, written: Vec::new(), is_new: false, answer });
         granted
     }
 
@@ -141,8 +154,8 @@ impl Drop for Reader<'_> {
 impl Wish {
     /// Ends the wish. A run that has gone away meanwhile does not hear it.
     pub(crate) fn answer(self, granted: Result<Shape, GatewayError>) {
-        let written = self.written;
-        let _ = self.answer.send(granted.map(|shape| (shape, written)));
+        let Self { written, is_new, answer, .. } = self;
+        let _ = answer.send(granted.map(|shape| Grant { shape, written, is_new }));
     }
 
     /// Whether both want the same agent, and not the same of it.

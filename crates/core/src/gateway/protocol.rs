@@ -36,6 +36,8 @@ pub enum Method {
     AgentsUpdate,
     /// Deletes an agent, with its files if asked.
     AgentsDelete,
+    /// Lists the files of a workspace, with their sizes; newer gateways leave some out.
+    FilesList,
     /// Reads one file of a workspace; also tells whether the gateway supports it.
     FilesGet,
     /// Writes one file of a workspace.
@@ -71,6 +73,7 @@ impl Method {
             Self::AgentsCreate => "agents.create",
             Self::AgentsUpdate => "agents.update",
             Self::AgentsDelete => "agents.delete",
+            Self::FilesList => "agents.files.list",
             Self::FilesGet => "agents.files.get",
             Self::FilesSet => "agents.files.set",
             Self::SessionsList => "sessions.list",
@@ -91,6 +94,7 @@ impl Method {
                 | Self::ConfigGet
                 | Self::Status
                 | Self::AgentsList
+                | Self::FilesList
                 | Self::FilesGet
                 | Self::SessionsList
                 | Self::SessionsResolve
