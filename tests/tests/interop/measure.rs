@@ -77,6 +77,19 @@ fn row(of: &Measured) -> String {
     )
 }
 
+/// The steps of a job's last run, those of one name in a row in one line with the longest.
+fn steps(record: &Value) -> String {
+    let last = record["history"].as_array().and_then(|runs| runs.last()).expect("a job that is done had a run");
+    let steps = last["result"]["steps"].as_array().expect("a run has steps");
+    let mut text = String::new();
+    for group in steps.chunk_by(|one, two| one["name"] == two["name"]) {
+        let longest = group.iter().filter_map(|step| step["duration_ms"].as_u64()).max();
+        let name = group[0]["name"].as_str().unwrap_or_default();
+        writeln!(text, "    {:2} x {name:20} {:6}", group.len(), longest.unwrap_or_default()).unwrap();
+    }
+    text
+}
+
 /// A gateway that has an agent, and has rested.
 async fn warm(version: &'static Version) -> (Installation, Watch) {
     let installation = Installation::start(version).await;
@@ -100,7 +113,8 @@ impl Installation {
         for record in &records {
             assert_eq!(record["state"], "done", "{record:#}");
         }
-        self.stand("measured", &agents.iter().collect::<Vec<_>>()).await;
+        println!("what one of them did, in ms:\n{}", steps(&records[0]));
+        self.work("measured", agents).await;
         let sum = |what| records.iter().map(|record| number(&record["report"][what])).sum();
         Measured {
             version: self.version.name,

@@ -139,7 +139,7 @@ impl Installation {
     }
 
     /// The agents are as described, and may be at work: some gateways start one of many before the last is made.
-    async fn work(&self, case: &str, agents: &[Agent]) {
+    pub(super) async fn work(&self, case: &str, agents: &[Agent]) {
         for agent in agents {
             let case = format!("{case}, {}", agent.id);
             Proof { is_awake: true, ..self.proof(&case, agent) }.stands().await;
