@@ -364,7 +364,9 @@ fn answered(method: Method, error: &RpcError) -> Outcome {
             .with_action("correct what the gateway names in its config, or in the agent's heartbeat_config");
         return Outcome::Blocked(if error.is_about_heartbeats() { failure } else { failure.of_gateway() });
     }
-    if error.is_config_stale() || error.is_agent_unknown() {
+    // The last is what some gateways say of a file that comes or goes while they look at it: their agent removes its
+    // BOOTSTRAP.md when it has begun to work.
+    if error.is_config_stale() || error.is_agent_unknown() || error.says("unsafe workspace file") {
         return Outcome::Transient(Failure::new("conflict", text));
     }
     Outcome::Permanent(Failure::new("refused", text))

@@ -40,6 +40,7 @@ fn a_gateway_that_is_starting_is_waited_for() {
 #[test]
 fn an_error_answer() {
     let cases = [
+        (Method::FilesSet, "INVALID_REQUEST", "unsafe workspace file \"BOOTSTRAP.md\"", "transient", Job),
         (
             Method::ConfigPatch,
             "INVALID_REQUEST",
