@@ -4,6 +4,7 @@
 //! they change that one and write it over the file: a heartbeat that was written meanwhile is lost, and an agent that was
 //! deleted a moment before is back. What they list of agents and heartbeats comes from the config that they work with.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -49,18 +50,16 @@ fn agents_in(answer: &Value, pointer: &str) -> Vec<Value> {
 /// Whether the gateway lists the agents of that config, with their names and heartbeats. Without agents in the config it
 /// lists those that it finds elsewhere.
 fn is_taken_in(config: &Config, listed: &[Value], heartbeats: &[Value]) -> bool {
-    fn of<'a>(agents: &'a [Value], key: &str, id: &str) -> Option<&'a Value> {
-        let is_same = |listed: &str| keys::normalise_agent_id(listed) == keys::normalise_agent_id(id);
-        agents.iter().find(|agent| agent.get(key).and_then(Value::as_str).is_some_and(is_same))
-    }
+    let (named, waking) = (by_id(listed, "id"), by_id(heartbeats, "agentId"));
     let has_agents = config.agents().next().is_some();
     let none_too_many =
         listed.iter().filter_map(|agent| agent.get("id")?.as_str()).all(|id| config.agent(id).is_some());
     let all_there = config.agents().all(|(id, entry)| {
-        let named = of(listed, "id", id).is_some_and(|listed| {
+        let id = keys::normalise_agent_id(id);
+        let named = named.get(&id).is_some_and(|listed| {
             entry.get("name").is_none_or(|name| listed.get("name").is_some_and(|listed| listed == name))
         });
-        let wakes = of(heartbeats, "agentId", id).is_none_or(|heartbeat| {
+        let wakes = waking.get(&id).is_none_or(|heartbeat| {
             entry.get("heartbeat").and_then(|wanted| wanted.get("every")).is_none_or(|every| {
                 // One that never wakes is shown in words.
                 heartbeat.get("every") == Some(every) || every.as_str().is_some_and(|every| every.starts_with('0'))
@@ -69,6 +68,12 @@ fn is_taken_in(config: &Config, listed: &[Value], heartbeats: &[Value]) -> bool 
         named && wakes
     });
     !has_agents || (none_too_many && all_there)
+}
+
+/// What is listed of each agent, by its id as gateways write ids.
+fn by_id<'a>(agents: &'a [Value], key: &str) -> HashMap<String, &'a Value> {
+    let id = |agent: &Value| agent.get(key).and_then(Value::as_str).map(keys::normalise_agent_id);
+    agents.iter().filter_map(|agent| Some((id(agent)?, agent))).collect()
 }
 
 #[cfg(test)]

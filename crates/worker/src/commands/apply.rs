@@ -8,7 +8,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::commands::{applier, parse_job, read_input};
+use crate::commands::{applier, gateway_exit, parse_job, read_input};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::settings::Settings;
@@ -35,11 +35,7 @@ pub async fn run(settings: &Settings, output: Output, file: &Path) -> Result<(),
     let report = if let Outcome::Done(report) = outcome { Some(&**report) } else { None };
     let answer = Answer { outcome: outcome.name(), report, error: outcome.failure() };
     output.print(&answer, || for_people(outcome));
-    match outcome.failure() {
-        None => Ok(()),
-        Some(failure) if failure.code == "unreachable" => Err(Exit::UNREACHABLE),
-        Some(_) => Err(Exit::FAILED),
-    }
+    gateway_exit(outcome.failure())
 }
 
 fn for_people(outcome: &Outcome) -> String {

@@ -25,6 +25,7 @@ use mission_core::apply::Applier;
 use mission_core::documents::Document;
 use mission_core::gateway::{Clients, DeviceIdentity, Limits, Trust};
 use mission_core::mirror::Mirror;
+use mission_core::outcome::Failure;
 use mission_core::render::{Renderer, TemplatesConfig};
 use mission_jobs::QueueError;
 
@@ -58,6 +59,15 @@ pub fn queue_error(error: QueueError) -> Exit {
     let end: Result<(), QueueError> = Err(error);
     let end = if away { end.or_unreachable() } else { end.or_failed() };
     end.expect_err("it is an error")
+}
+
+/// The exit of a command that asked a gateway: how it failed, if it did.
+pub fn gateway_exit(failure: Option<&Failure>) -> Result<(), Exit> {
+    match failure {
+        None => Ok(()),
+        Some(failure) if failure.code == "unreachable" => Err(Exit::UNREACHABLE),
+        Some(_) => Err(Exit::FAILED),
+    }
 }
 
 /// Who uses the command line, for the events and the jobs' records.

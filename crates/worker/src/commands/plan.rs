@@ -6,7 +6,7 @@ use mission_core::apply::Plan;
 use mission_core::outcome::Failure;
 use serde::Serialize;
 
-use crate::commands::{applier, read_job};
+use crate::commands::{applier, gateway_exit, read_job};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::settings::Settings;
@@ -32,11 +32,7 @@ pub async fn run(settings: &Settings, output: Output, file: &Path) -> Result<(),
         (None, Some(Failure { message, action: Some(action), .. })) => format!("{message}\n  next: {action}"),
         (None, Some(failure)) => failure.message.clone(),
     });
-    match error {
-        None => Ok(()),
-        Some(failure) if failure.code == "unreachable" => Err(Exit::UNREACHABLE),
-        Some(_) => Err(Exit::FAILED),
-    }
+    gateway_exit(error)
 }
 
 fn for_people(plan: &Plan) -> String {
