@@ -205,8 +205,12 @@ fn found(answers: &[Answer], key: &str) -> Result<Option<Session>, GatewayError>
             updated_at: session.get("updatedAt").and_then(Value::as_u64),
         }));
     }
-    // A gateway that does not know the question, or the session, answers with an error.
-    let exists = resolved.as_ref().is_ok_and(|answer| answer.get("key").is_some());
+    let exists = match resolved {
+        Ok(answer) => answer.get("key").is_some(),
+        // A gateway that does not know the question, or the session, says so. No answer says nothing.
+        Err(error) if error.rpc().is_some() && !error.is_connection_lost() => false,
+        Err(error) => return Err(error.clone()),
+    };
     Ok(exists.then_some(Session::Unlisted))
 }
 
