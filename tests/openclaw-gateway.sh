@@ -79,6 +79,11 @@ answers() {
     };' "$1"
 }
 
+# runs PID: whether there is such a process. One that has ended stays until its parent has asked for its status.
+runs() {
+  kill -0 "$1" 2> /dev/null && ! grep -qs ') Z ' "/proc/$1/stat"
+}
+
 # run_gateway DIR PORT: starts the process; its id is in $pid.
 run_gateway() {
   # Restarts stay in the process, so its id holds. Nothing of this machine's user reaches the gateway.
@@ -118,7 +123,7 @@ start() {
   install "$version"
   mkdir -p "$dir"
   dir=$(cd "$dir" && pwd)
-  if [ -e "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2> /dev/null; then die "a gateway runs in $dir; stop it first"; fi
+  if [ -e "$dir/pid" ] && runs "$(cat "$dir/pid")"; then die "a gateway runs in $dir; stop it first"; fi
   prepare "$dir"
   local port
   for _ in 1 2 3 4 5; do
@@ -143,8 +148,8 @@ try_start() {
   run_gateway "$dir" "$2"
   local deadline=$((SECONDS + start_within_s))
   while ((SECONDS < deadline)); do
-    if ! kill -0 "$pid" 2> /dev/null; then return 1; fi
-    if answers "$url" "$(cat "$dir/token")" 2> "$dir/refusal" && kill -0 "$pid" 2> /dev/null; then
+    if ! runs "$pid"; then return 1; fi
+    if answers "$url" "$(cat "$dir/token")" 2> "$dir/refusal" && runs "$pid"; then
       echo "$url $pid"
       return 0
     fi
@@ -166,7 +171,7 @@ stop() {
 end() {
   kill "$1" 2> /dev/null || return 0
   for _ in {1..100}; do
-    kill -0 "$1" 2> /dev/null || return 0
+    runs "$1" || return 0
     sleep 0.1
   done
   say "process $1 does not end; killing it"
