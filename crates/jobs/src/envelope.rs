@@ -7,10 +7,14 @@ use mission_core::model::DocumentError;
 use mission_core::{Job, Kind};
 use uuid::Uuid;
 
+use crate::seal::Keyring;
 use crate::{flags, kinds};
 
-/// Version of the stored form, not of the document in it. A worker that meets another one buries the job.
+/// Version of the stored form of a job whose document stands there as it came.
 pub const SCHEMA_VERSION: u32 = 1;
+/// The same of a job whose document has sealed secrets; see [`crate::seal`]. A worker that meets a version that it does
+/// not know buries the job.
+pub const SEALED_VERSION: u32 = 2;
 
 /// Version of the arguments of `enqueue.lua`.
 pub(crate) const WIRE_VERSION: u32 = 1;
@@ -30,7 +34,7 @@ pub const MAX_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
 pub struct Envelope {
     /// The job's id, a UUID v7 chosen here. Enqueueing the same envelope twice stores one job.
     pub id: Uuid,
-    /// Always [`SCHEMA_VERSION`] for a new one.
+    /// [`SCHEMA_VERSION`] for a new one, [`SEALED_VERSION`] once it is sealed.
     pub version: u32,
     /// The kind of job.
     pub kind: Kind,
@@ -48,7 +52,7 @@ pub struct Envelope {
     pub idempotency: Option<IdempotencyKey>,
     /// What a job that replaces this one must inherit: letters as in `enqueue.lua`.
     pub(crate) flags: String,
-    /// The document, byte for byte as it was given.
+    /// The document, byte for byte as it was given, until it is sealed.
     pub payload: Payload,
 }
 
@@ -91,6 +95,16 @@ impl Envelope {
     pub fn with_expiry(mut self, expires_in: Duration) -> Self {
         self.expires_in = Some(expires_in.clamp(Duration::from_millis(1), MAX_TIME));
         self
+    }
+
+    /// The same job with its secrets sealed, if there is a key to do so. [`crate::Queue::enqueue`] does this.
+    pub(crate) fn sealed(&self, keyring: &Keyring) -> Self {
+        let mut sealed = self.clone();
+        if let Some(document) = keyring.seal(self.id, self.payload.expose()) {
+            sealed.version = SEALED_VERSION;
+            sealed.payload = Payload(document);
+        }
+        sealed
     }
 
     /// The same job under an idempotency key.

@@ -36,8 +36,10 @@ pub mod kinds;
 pub mod queue;
 pub mod retry;
 pub mod run;
+pub mod seal;
 
 pub use envelope::{Envelope, IdempotencyKey};
 pub use queue::{Consumer, Enqueued, JobRecord, Keep, Queue, QueueError, Scope, Settings, State, Tls};
 pub use retry::RetryPolicy;
 pub use run::{Claimed, Ran, Step};
+pub use seal::Keyring;

@@ -10,9 +10,10 @@ use mission_core::{Failure, Job, Kind, Outcome};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::envelope::SCHEMA_VERSION;
+use crate::envelope::{SCHEMA_VERSION, SEALED_VERSION};
 use crate::flags;
 use crate::queue::claim::RawClaim;
+use crate::seal::{Keyring, OpenError};
 
 /// A job that this worker holds the lease of, read and checked.
 pub struct Claimed {
@@ -52,30 +53,58 @@ impl fmt::Debug for Claimed {
     }
 }
 
+/// Why a claimed job cannot be run.
+#[derive(Debug)]
+pub(crate) enum Unreadable {
+    /// It never can be.
+    Invalid(Failure),
+    /// It can be once a person has done something.
+    Locked(Failure),
+}
+
+impl From<Failure> for Unreadable {
+    fn from(failure: Failure) -> Self {
+        Self::Invalid(failure)
+    }
+}
+
+impl From<OpenError> for Unreadable {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::UnknownKey { .. } => Self::Locked(error.failure()),
+            OpenError::Corrupt { .. } => Self::Invalid(error.failure()),
+        }
+    }
+}
+
 impl Claimed {
     /// Reads what Redis holds. Anything can be there, so nothing is taken for granted.
-    pub(crate) fn read(raw: &RawClaim) -> Result<Self, Failure> {
+    pub(crate) fn read(raw: &RawClaim, keyring: &Keyring) -> Result<Self, Unreadable> {
         let invalid = |what: String| {
             Failure::new("invalid_job", what).with_action("correct the document where it is made, and enqueue it anew")
         };
         let id = Uuid::parse_str(&raw.id).map_err(|_| invalid("the job's id is not a UUID".to_owned()))?;
-        if raw.version != SCHEMA_VERSION.to_string() {
-            return Err(Failure::new(
-                "unknown_version",
-                format!("the job is stored in form {:?}; this worker reads form {SCHEMA_VERSION}", raw.version),
-            )
-            .with_action("upgrade the workers, then retry the job"));
+        if ![SCHEMA_VERSION, SEALED_VERSION].iter().any(|version| raw.version == version.to_string()) {
+            let what = format!(
+                "the job is stored in form {:?}; this worker reads the forms {SCHEMA_VERSION} and {SEALED_VERSION}",
+                raw.version
+            );
+            return Err(Failure::new("unknown_version", what)
+                .with_action("upgrade the workers, then retry the job")
+                .into());
         }
         let kind = Kind::from_name(&raw.kind).ok_or_else(|| {
             Failure::new("unknown_kind", format!("this worker does not know jobs of kind {:?}", raw.kind))
                 .with_action("upgrade the workers, then retry the job")
         })?;
         if raw.payload.is_empty() {
-            return Err(invalid(format!("the stored document is empty, or larger than {MAX_DOCUMENT_BYTES} bytes")));
+            let what = format!("the stored document is empty, or larger than {MAX_DOCUMENT_BYTES} bytes");
+            return Err(invalid(what).into());
         }
-        let job = Job::parse(&raw.payload).map_err(|error| invalid(error.to_string()))?;
+        let document = keyring.open(id, &raw.payload)?;
+        let job = Job::parse(&document).map_err(|error| invalid(error.to_string()))?;
         if job.kind() != kind {
-            return Err(invalid(format!("stored as a {kind} job, but the document is a {} job", job.kind())));
+            return Err(invalid(format!("stored as a {kind} job, but the document is a {} job", job.kind())).into());
         }
         let mut job = job;
         job.inherit(flags::from_letters(&raw.inherited));

@@ -20,5 +20,6 @@ mod redis_server;
 mod replacing;
 mod retention;
 mod scripts;
+mod sealing;
 mod waking;
 mod worker;

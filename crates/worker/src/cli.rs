@@ -131,6 +131,9 @@ pub enum Command {
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
     },
+    /// Keys that the secrets of jobs are sealed with.
+    #[command(subcommand)]
+    Key(Key),
     /// Check configuration, Redis, queue and gateways, and say what to do.
     Doctor,
     /// Ask the worker of these settings whether it takes jobs; for health checks.
@@ -186,6 +189,15 @@ fn time(text: &str) -> Result<Duration, String> {
     let time = text.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
     let fits = time.filter(|time| *time >= Duration::from_millis(1) && *time <= MAX_TIME);
     fits.ok_or_else(|| "use a time such as 90s, 10m or 2h, at most 720h".to_owned())
+}
+
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Print a new key for secrets.key (`MISSION_SECRET_KEY`).
+    New,
+    /// Seal the secrets of all jobs with the first key: those that are not sealed, and those sealed with another key.
+    Reseal,
 }
 
 /// What can be done with jobs.

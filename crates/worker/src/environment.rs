@@ -24,7 +24,7 @@ pub const DATA_DIR: &str = "MISSION_DATA_DIR";
 pub const HTTP_ADDR: &str = "MISSION_HTTP_ADDR";
 /// Token of the HTTP API.
 pub const API_TOKEN: &str = "MISSION_API_TOKEN";
-/// Key that secrets are sealed with.
+/// Keys that secrets are sealed with.
 pub const SECRET_KEY: &str = "MISSION_SECRET_KEY";
 /// Certificates of the authorities that may vouch for gateways.
 pub const GATEWAY_CA_FILE: &str = "MISSION_GATEWAY_CA_FILE";

@@ -59,6 +59,7 @@ async fn dispatch(cli: Cli, settings: &Settings) -> Result<(), Exit> {
         Command::Pause { what, reason } => commands::pause::run(settings, output, &what, &reason, true).await,
         Command::Resume { what, reason } => commands::pause::run(settings, output, &what, &reason, false).await,
         Command::Doctor => commands::doctor::run(settings, output).await,
+        Command::Key(command) => commands::key::run(settings, output, &command).await,
         Command::Jobs(command) => commands::jobs::run(settings, output, &command).await,
         Command::Bench { measure } => commands::bench::run(output, measure).await,
         Command::Demo { exit } => commands::demo::run(settings, exit).await,

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use mission_jobs::{Keep, Tls};
+use mission_jobs::{Keep, Keyring, Tls};
 use secrecy::SecretString;
 use serde::Serialize;
 
@@ -114,6 +115,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where the worker listens for HTTP.
     pub http_addr: SocketAddr,
+    /// Keys that the secrets of jobs are sealed with.
+    pub keyring: Arc<Keyring>,
     /// Jobs at once.
     pub concurrency: usize,
     /// Jobs of one gateway at once.
@@ -168,8 +171,11 @@ impl Settings {
         for setting in TABLE {
             let (value, source) = pick(setting, sources, &file);
             check(setting, &value, &source)?;
-            let shown =
-                if matches!(setting.form, Form::Secret) && !value.is_empty() { "***".into() } else { value.clone() };
+            let shown = if matches!(setting.form, Form::Secret | Form::Keys) && !value.is_empty() {
+                "***".into()
+            } else {
+                value.clone()
+            };
             values.push(InForce { key: setting.key, value: shown, source });
             raw.insert(setting.key, value);
         }
@@ -189,6 +195,7 @@ impl Settings {
             templates_shipped: raw.parsed("templates.shipped"),
             data_dir,
             http_addr: raw.parsed("http.addr"),
+            keyring: Arc::new(raw.parsed("secrets.key")),
             concurrency: raw.parsed("worker.concurrency"),
             lane_concurrency: raw.parsed("worker.lane_concurrency"),
             keep_ended: raw.keep("keep.ended_days", "keep.ended_count"),
@@ -214,7 +221,7 @@ impl Settings {
         &self.values
     }
 
-    /// Rules that need more than one value, or that concern what this version cannot do yet.
+    /// Rules that need more than one value.
     fn check_together(&self) -> Result<(), SettingsError> {
         let invalid = |key, reason: &str| {
             let origin =
@@ -226,9 +233,6 @@ impl Settings {
         }
         if self.sweep * 4 > self.lease {
             return invalid("worker.sweep_ms", "a lease must last four sweeps; raise worker.lease_ms or lower this");
-        }
-        if self.values.iter().any(|value| value.key == "secrets.key" && !value.value.is_empty()) {
-            return invalid("secrets.key", "this version cannot seal secrets yet; unset it rather than rely on it");
         }
         Ok(())
     }
@@ -275,6 +279,7 @@ fn pick(setting: &Setting, sources: &Sources, file: &BTreeMap<String, String>) -
 fn check(setting: &Setting, value: &str, source: &Source) -> Result<(), SettingsError> {
     let wrong = match setting.form {
         Form::Text | Form::Secret => None,
+        Form::Keys => value.parse::<Keyring>().err().map(|error| error.to_string()),
         Form::Switch => value.parse::<bool>().is_err().then(|| "use true or false".to_owned()),
         Form::Number(least, most) => {
             let fits = value.parse::<u64>().is_ok_and(|number| (least..=most).contains(&number));
@@ -379,7 +384,10 @@ mod tests {
             error,
             "http.addr (from MISSION_HTTP_ADDR): `8080` is not an address; use one such as 127.0.0.1:8787"
         );
-        let error = load(None, &[(environment::SECRET_KEY, "k")]).expect_err("not supported").to_string();
-        assert!(error.starts_with("secrets.key (from MISSION_SECRET_KEY): this version cannot seal"), "{error}");
+        let error = load(None, &[(environment::SECRET_KEY, "hunter2")]).expect_err("no key").to_string();
+        assert_eq!(
+            error,
+            "secrets.key (from MISSION_SECRET_KEY): key 1 is not base64 of 32 bytes; `worker key new` makes one"
+        );
     }
 }

@@ -30,6 +30,7 @@ use super::settle::{Acks, Pending, SettleLayer};
 use super::{Queue, fetch, settle};
 use crate::retry::RetryPolicy;
 use crate::run::Claimed;
+use crate::seal::Keyring;
 
 /// How a worker takes jobs. Set by the operator's configuration; the defaults suit production.
 #[derive(Debug, Clone)]
@@ -106,6 +107,7 @@ struct Running {
 /// What the tasks of one worker share.
 pub(super) struct Shared {
     pub(super) scripts: Arc<Scripts>,
+    pub(super) keyring: Arc<Keyring>,
     /// This worker's name to the queue: apalis's name for it and a random part, because a name that comes back after a
     /// restart must not own what the process before it had.
     pub(super) worker: String,
@@ -247,6 +249,7 @@ impl BackendConfig for Consumer {
         let random = Uuid::now_v7().simple().to_string();
         let shared = Arc::new(Shared {
             scripts: self.queue.scripts.clone(),
+            keyring: self.queue.keyring.clone(),
             worker: format!("{}-{}", context.name(), &random[24..]),
             settings: self.settings.clone(),
             leases: Leases::default(),

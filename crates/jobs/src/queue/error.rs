@@ -4,6 +4,7 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 use uuid::Uuid;
 
 use super::states::State;
+use crate::seal::OpenError;
 
 /// Why the queue could not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -92,6 +93,14 @@ pub enum QueueError {
     Layout {
         /// What the script said.
         reason: String,
+    },
+    /// The job's document is sealed, and cannot be opened here.
+    #[error("the document of job {id} cannot be opened: {reason}")]
+    Sealed {
+        /// The job.
+        id: Uuid,
+        /// Which field, and which key is missing.
+        reason: OpenError,
     },
     /// What is to be paused or resumed does not exist.
     #[error("{scope:?} cannot be paused; use all, kind:KIND or gateway:ID")]

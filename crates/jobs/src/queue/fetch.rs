@@ -6,7 +6,7 @@ use std::time::Duration;
 use apalis_core::task::Task;
 use apalis_core::task::builder::TaskBuilder;
 use apalis_core::task::task_id::TaskId;
-use mission_core::{Failure, Outcome};
+use mission_core::Outcome;
 use tokio::select;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep};
@@ -17,7 +17,8 @@ use super::leases::Held;
 use super::scripts::Lease;
 use super::settle;
 use crate::retry::{DeadReason, Disposition, Learnt, RetryPolicy, Spent};
-use crate::run::{Claimed, Ran};
+use crate::run::{Claimed, Ran, Unreadable};
+use crate::seal::Keyring;
 
 /// Most jobs of one claim; its script holds Redis for a few milliseconds.
 const MAX_CLAIM: usize = 32;
@@ -96,7 +97,7 @@ async fn hand_out(
         let leader = Some(first.token);
         let mut run = vec![first];
         run.extend(std::iter::from_fn(|| jobs.next_if(|job| job.leader == leader)));
-        let (leases, readable, spoilt) = read(run);
+        let (leases, readable, spoilt) = read(run, &shared.keyring);
         if let Some(claimed) = readable {
             // The token makes it unique: a job may be claimed again while its lost run is still being stopped.
             let id = TaskId::from_string(format!("{}#{}", claimed.id, claimed.token));
@@ -105,23 +106,23 @@ async fn hand_out(
             // The receiver outlives this task; if not, the lease ends by itself.
             let _ = out.send(TaskBuilder::new(claimed).task_id(id).attempt(before).build());
         }
-        for (lease, failure) in &spoilt {
-            bury(shared, lease, failure).await;
+        for (lease, unreadable) in &spoilt {
+            put_aside(shared, lease, unreadable).await;
         }
     }
 }
 
 /// Jobs that share a run, as one: the leases, the job that can be read, and what cannot.
-fn read(run: Vec<RawClaim>) -> (Vec<Held>, Option<Claimed>, Vec<(Lease, Failure)>) {
+fn read(run: Vec<RawClaim>, keyring: &Keyring) -> (Vec<Held>, Option<Claimed>, Vec<(Lease, Unreadable)>) {
     let (mut leases, mut one, mut spoilt) = (Vec::new(), None::<Claimed>, Vec::new());
     for raw in run {
         let RawClaim { token, attempt, max_attempts, lane_failures, .. } = raw;
         let lease = (raw.id.clone(), token);
-        match (Claimed::read(&raw), &mut one) {
+        match (Claimed::read(&raw, keyring), &mut one) {
             (Ok(claimed), None) => one = Some(claimed),
             (Ok(claimed), Some(one)) => one.share_with(claimed),
-            (Err(failure), _) => {
-                spoilt.push((lease, failure));
+            (Err(unreadable), _) => {
+                spoilt.push((lease, unreadable));
                 continue;
             }
         }
@@ -130,10 +131,17 @@ fn read(run: Vec<RawClaim>) -> (Vec<Held>, Option<Claimed>, Vec<(Lease, Failure)
     (leases, one, spoilt)
 }
 
-/// A job that cannot be read can never run.
-async fn bury(shared: &Shared, lease: &Lease, failure: &Failure) {
-    tracing::error!(job = lease.0, code = failure.code, reason = failure.message, "job buried");
-    let ran = Ran::from(Outcome::Permanent(failure.clone()));
-    let end = (Disposition::Dead(DeadReason::Invalid), Learnt::Nothing);
-    settle::settle(shared, lease, &ran, end).await;
+/// A job that cannot be read does not run: it is dead, or waits for the key that it is sealed with.
+async fn put_aside(shared: &Shared, lease: &Lease, unreadable: &Unreadable) {
+    let (outcome, disposition) = match unreadable {
+        Unreadable::Invalid(failure) => {
+            tracing::error!(job = lease.0, code = failure.code, reason = failure.message, "job buried");
+            (Outcome::Permanent(failure.clone()), Disposition::Dead(DeadReason::Invalid))
+        }
+        Unreadable::Locked(failure) => {
+            tracing::error!(job = lease.0, code = failure.code, reason = failure.message, "job blocked");
+            (Outcome::Blocked(failure.clone()), Disposition::Block(shared.settings.retry.reprobe))
+        }
+    };
+    settle::settle(shared, lease, &Ran::from(outcome), (disposition, Learnt::Nothing)).await;
 }

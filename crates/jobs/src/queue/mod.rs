@@ -47,7 +47,8 @@ pub use states::State;
 pub use stats::Minute;
 pub use tls::Tls;
 
-use crate::envelope::{Envelope, Payload};
+use crate::envelope::{Envelope, Payload, SEALED_VERSION};
+use crate::seal::Keyring;
 use connection::Connection;
 use scripts::{Listing, Scripts};
 
@@ -62,6 +63,7 @@ pub const MAX_PAGE: usize = 200;
 pub struct Queue {
     name: Arc<str>,
     scripts: Arc<Scripts>,
+    keyring: Arc<Keyring>,
 }
 
 /// What became of an enqueued job.
@@ -142,7 +144,21 @@ impl Queue {
         if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
             return Err(QueueError::Name { name: name.to_owned() });
         }
-        Ok(Self { name: name.into(), scripts: Arc::new(Scripts::new(name, Connection::open(url, tls)?)) })
+        let scripts = Arc::new(Scripts::new(name, Connection::open(url, tls)?));
+        Ok(Self { name: name.into(), scripts, keyring: Arc::default() })
+    }
+
+    /// The same queue with keys: secrets are sealed when jobs are enqueued, and opened when they are claimed.
+    #[must_use]
+    pub fn with_keys(mut self, keyring: Arc<Keyring>) -> Self {
+        self.keyring = keyring;
+        self
+    }
+
+    /// The keys that it seals and opens secrets with.
+    #[must_use]
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
     /// The queue's name.
@@ -169,7 +185,12 @@ impl Queue {
         if jobs.len() > MAX_ENQUEUE {
             return Err(QueueError::TooMany { count: jobs.len(), max: MAX_ENQUEUE });
         }
-        let answers = self.scripts.enqueue(jobs).await?;
+        let answers = if self.keyring.is_empty() {
+            self.scripts.enqueue(jobs).await?
+        } else {
+            let sealed: Vec<Envelope> = jobs.iter().map(|job| job.sealed(&self.keyring)).collect();
+            self.scripts.enqueue(&sealed).await?
+        };
         answers
             .into_iter()
             .map(|(id, state, superseded)| {
@@ -188,10 +209,22 @@ impl Queue {
         Ok(JobRecord::read(id, &fields, &history))
     }
 
-    /// A job's document as it was enqueued, with its secrets; none if there is no such job.
+    /// A job's document as it was enqueued, with its secrets; none if there is no such job. Fails if it is sealed with a
+    /// key that is not here.
     pub async fn document(&self, id: Uuid) -> Result<Option<Payload>, QueueError> {
         let (mut fields, _) = self.scripts.get(id).await?;
-        Ok(fields.remove("payload").map(Payload::from))
+        let Some(document) = fields.remove("payload") else { return Ok(None) };
+        let opened = self.keyring.open(id, &document).map_err(|reason| QueueError::Sealed { id, reason })?;
+        Ok(Some(Payload::from(opened.to_vec())))
+    }
+
+    /// Seals a job's document with the first key, be it plain or sealed with another key that is here. Returns whether
+    /// that changed anything; a job whose key is missing, or that is gone, is let be.
+    pub async fn reseal(&self, id: Uuid) -> Result<bool, QueueError> {
+        let (fields, _) = self.scripts.get(id).await?;
+        let Some(document) = fields.get("payload") else { return Ok(false) };
+        let Some(sealed) = self.keyring.seal(id, document) else { return Ok(false) };
+        self.scripts.reseal(id, document, &sealed, SEALED_VERSION).await
     }
 
     /// A page of jobs.

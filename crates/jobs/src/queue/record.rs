@@ -8,8 +8,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::states::State;
-use crate::flags;
 use crate::run::Step;
+use crate::{flags, seal};
 
 /// A job as the queue knows it. Times are milliseconds since 1970 by Redis's clock.
 #[derive(Debug, Clone, Serialize)]
@@ -164,6 +164,9 @@ impl JobRecord {
     }
 }
 
+/// Stands for a gateway's url that is sealed.
+const SOME_URL: &str = "wss://sealed.invalid";
+
 /// Reads `ready 1763859600000;running 1763859600004`.
 fn timeline(text: &str) -> Vec<Entered> {
     let entered = |entry: &str| {
@@ -175,8 +178,17 @@ fn timeline(text: &str) -> Vec<Entered> {
 
 /// The document without its secrets; none if it is not valid, because then nobody knows where its secrets are.
 fn masked(document: &[u8]) -> Option<Value> {
-    let job = Job::parse(document).ok()?;
     let mut value: Value = serde_json::from_slice(document).ok()?;
+    let sealed_url = value.pointer_mut("/gateway/url").filter(|url| url.as_str().is_some_and(seal::is_sealed));
+    if let Some(url) = sealed_url {
+        *url = Value::from(SOME_URL);
+        let document = value.to_string();
+        return masked(document.as_bytes()).map(|mut value| {
+            value["gateway"]["url"] = Value::from("***");
+            value
+        });
+    }
+    let job = Job::parse(document).ok()?;
     for pointer in ["/auth_token", "/gateway/token"] {
         if let Some(secret) = value.pointer_mut(pointer).filter(|secret| !secret.is_null()) {
             *secret = Value::from("***");
@@ -214,6 +226,17 @@ mod tests {
         assert!(!shown.to_string().contains("secret"), "{shown}");
         assert_eq!(shown["gateway"]["token"], "***");
         assert_eq!(shown["auth_token"], "***");
+        assert_eq!(shown["agent"]["name"], "Alice");
+    }
+
+    #[test]
+    fn a_sealed_url_is_masked_and_the_rest_is_shown() {
+        let document = br#"{"version": 1, "kind": "cleanup",
+            "gateway": {"id": "00000000-0000-0000-0000-00000000000a", "url": "sealed:k:x", "token": "sealed:k:y",
+                        "workspace_root": "/srv"},
+            "agent": {"id": "00000000-0000-0000-0000-00000000000b", "name": "Alice"}}"#;
+        let shown = masked(document).unwrap();
+        assert_eq!((&shown["gateway"]["url"], &shown["gateway"]["token"]), (&"***".into(), &"***".into()));
         assert_eq!(shown["agent"]["name"], "Alice");
     }
 

@@ -25,6 +25,7 @@ pub(super) struct Scripts {
     renew: Named,
     ack: Named,
     release: Named,
+    reseal: Named,
     retry: Named,
     cancel: Named,
     pause: Named,
@@ -149,6 +150,7 @@ impl Scripts {
             renew: named("renew", include_str!("lua/renew.lua")),
             ack: named("ack", include_str!("lua/ack.lua")),
             release: named("release", include_str!("lua/release.lua")),
+            reseal: named("reseal", include_str!("lua/reseal.lua")),
             retry: named("retry", include_str!("lua/retry.lua")),
             cancel: named("cancel", include_str!("lua/cancel.lua")),
             pause: named("pause", include_str!("lua/pause.lua")),
@@ -160,8 +162,10 @@ impl Scripts {
     }
 
     pub(super) fn names(&self) -> Vec<(String, &'static str)> {
-        let Self { enqueue, claim, renew, ack, release, retry, cancel, pause, counts, get, list, gateways, .. } = self;
-        [enqueue, claim, renew, ack, release, retry, cancel, pause, counts, get, list, gateways]
+        let Self {
+            enqueue, claim, renew, ack, release, reseal, retry, cancel, pause, counts, get, list, gateways, ..
+        } = self;
+        [enqueue, claim, renew, ack, release, reseal, retry, cancel, pause, counts, get, list, gateways]
             .map(|named| (named.script.get_hash().to_owned(), named.name))
             .into()
     }
@@ -237,6 +241,11 @@ impl Scripts {
     pub(super) async fn pause(&self, pause: bool, scope: &str, by: &str, why: &str) -> Result<bool, QueueError> {
         let act = if pause { "pause" } else { "resume" };
         self.run(&self.pause, Args::default().add(act).add(scope).add(by).add(why)).await
+    }
+
+    /// Whether the document was replaced.
+    pub(super) async fn reseal(&self, id: Uuid, old: &[u8], new: &[u8], version: u32) -> Result<bool, QueueError> {
+        self.run(&self.reseal, Args::default().add(id.to_string()).add(old).add(new).add(version)).await
     }
 
     pub(super) async fn get(&self, id: Uuid) -> Result<Stored, QueueError> {

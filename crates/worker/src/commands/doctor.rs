@@ -66,6 +66,7 @@ async fn look(settings: &Settings, store: &Store, findings: &mut Vec<Finding>) -
     let server = queue.server().await.map_err(queue_error)?;
     findings.push(redis(&server, store.private_url().is_some()));
     findings.push(durability(&server));
+    findings.push(secrets(settings, store.private_url().is_some()));
     findings.extend(memory(&server));
     findings.extend(replicas(&server));
     findings.extend(jobs(queue, &queue.counts().await.map_err(queue_error)?));
@@ -105,6 +106,20 @@ fn durability(server: &Server) -> Finding {
     }
     Finding::new("durability", Grade::Failed, says)
         .remedy("on that Redis: CONFIG SET appendonly yes, and `appendonly yes` in its configuration file")
+}
+
+fn secrets(settings: &Settings, private: bool) -> Finding {
+    let ids: Vec<&str> = settings.keyring.ids().collect();
+    let Some((first, others)) = ids.split_first() else {
+        // Only the worker's own user gets at a private Redis, and would get at the key as well.
+        let grade = if private { Grade::Warning } else { Grade::Failed };
+        let says = "no key: the tokens of jobs stand in Redis, and in its backups, as they came";
+        let remedy =
+            "worker key new; give the key to all workers and producers as MISSION_SECRET_KEY, then worker key reseal";
+        return Finding::new("secrets", grade, says).remedy(remedy);
+    };
+    let more = if others.is_empty() { String::new() } else { format!("; {} open too", others.join(", ")) };
+    Finding::new("secrets", Grade::Ok, format!("sealed with key {first}{more}"))
 }
 
 fn memory(server: &Server) -> Vec<Finding> {

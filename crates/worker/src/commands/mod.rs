@@ -9,6 +9,7 @@ pub mod enqueue;
 pub mod explain;
 pub mod health;
 pub mod jobs;
+pub mod key;
 pub mod pause;
 pub mod plan;
 pub mod render;

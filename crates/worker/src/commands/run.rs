@@ -12,7 +12,7 @@ use mission_jobs::{Claimed, Queue, Ran, State, Step};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::commands::applier;
 use crate::events::{self, RunEnded, WorkerStarted};
@@ -53,6 +53,11 @@ pub async fn work(
     events::describe();
     let applier = Arc::new(applier(settings)?);
     let pages = Pages { queue: queue.clone(), metrics, stopping: stopping.clone() };
+    if settings.keyring.is_empty() {
+        warn!(
+            "no secrets.key (MISSION_SECRET_KEY): the tokens of jobs stand in Redis as they came; see worker key new"
+        );
+    }
     let addr = http::serve(settings.http_addr, pages).await?;
     WorkerStarted { queue: queue.name(), concurrency: settings.concurrency, http: addr.to_string() }.emit();
     started(addr);

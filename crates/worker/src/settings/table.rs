@@ -21,6 +21,8 @@ pub enum Form {
     Text,
     /// A text that is never shown.
     Secret,
+    /// Keys for sealing, which are never shown.
+    Keys,
     /// `true` or `false`.
     Switch,
     /// A whole number within a range, both ends included.
@@ -49,7 +51,7 @@ pub const TABLE: &[Setting] = &[
     setting("data.dir", Some(environment::DATA_DIR), "", Form::Text),
     setting("http.addr", Some(environment::HTTP_ADDR), "127.0.0.1:8787", Form::Address),
     setting("http.api_token", Some(environment::API_TOKEN), "", Form::Secret),
-    setting("secrets.key", Some(environment::SECRET_KEY), "", Form::Secret),
+    setting("secrets.key", Some(environment::SECRET_KEY), "", Form::Keys),
     setting("worker.concurrency", None, "256", Form::Number(1, 1024)),
     setting("worker.lane_concurrency", None, "64", Form::Number(1, 256)),
     setting("worker.grace_seconds", None, "25", Form::Number(0, 600)),

@@ -1,0 +1,307 @@
+//! Sealing: the secrets of a job document are encrypted before they reach Redis.
+//!
+//! A sealed field is the text `sealed:<key id>:<base64>`; the base64 holds a nonce of 24 bytes and then the field's text
+//! encrypted with XChaCha20-Poly1305. The job's id and the field's name are authenticated with it, so that a sealed field
+//! cannot be moved to another job or another place of the same one. `docs/protocol.md` has the form for other producers.
+//!
+//! A [`Keyring`] has any number of keys: the first seals, all open. So a key is changed in three steps: put a new one
+//! before it, seal everything anew, take the old one away.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chacha20poly1305::aead::{Aead, Payload as Sealing};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use mission_core::Failure;
+use secrecy::zeroize::Zeroizing;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// What every sealed field begins with.
+const MARK: &str = "sealed:";
+/// Bytes of a key.
+const KEY_BYTES: usize = 32;
+/// Bytes of a nonce.
+const NONCE_BYTES: usize = 24;
+/// The secrets of a document. A gateway's url is one only if it carries a password or a query.
+const FIELDS: [&str; 3] = ["/auth_token", "/gateway/token", "/gateway/url"];
+
+/// The keys that secrets are sealed and opened with. Never shows them.
+#[derive(Default)]
+pub struct Keyring {
+    keys: Vec<Key>,
+}
+
+struct Key {
+    id: String,
+    cipher: XChaCha20Poly1305,
+}
+
+/// Why keys cannot be used. Never holds one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("key {number} is not base64 of {KEY_BYTES} bytes; `worker key new` makes one")]
+pub struct KeyringError {
+    /// Which of them, from 1.
+    number: usize,
+}
+
+/// Why a sealed document cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// It was sealed with a key that is not here.
+    #[error("{field} is sealed with key {key}, which this worker does not have")]
+    UnknownKey {
+        /// Which field.
+        field: &'static str,
+        /// The id of the key.
+        key: String,
+    },
+    /// It is not what was sealed for this job and field.
+    #[error("{field} cannot be opened: it was changed, cut short, or sealed for another job")]
+    Corrupt {
+        /// Which field.
+        field: &'static str,
+    },
+}
+
+impl OpenError {
+    /// The same for the record of a job, with what to do.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::UnknownKey { key, .. } => Failure::new("unknown_key", self.to_string()).with_action(format!(
+                "add key {key} to secrets.key (MISSION_SECRET_KEY) of the workers, restart them, and retry the job"
+            )),
+            Self::Corrupt { .. } => Failure::new("sealed_corrupt", self.to_string())
+                .with_action("enqueue the job anew from where it is made"),
+        }
+    }
+}
+
+impl FromStr for Keyring {
+    type Err = KeyringError;
+
+    /// Keys in base64 with commas or white space between them, the one that seals first. None is allowed.
+    fn from_str(text: &str) -> Result<Self, KeyringError> {
+        let texts = text.split([',', ' ', '\t', '\r', '\n']).filter(|text| !text.is_empty());
+        let key = |(index, text): (usize, &str)| {
+            let bytes = STANDARD.decode(text).map(Zeroizing::new).ok().filter(|bytes| bytes.len() == KEY_BYTES);
+            bytes.map(|bytes| Key::new(&bytes)).ok_or(KeyringError { number: index + 1 })
+        };
+        Ok(Self { keys: texts.enumerate().map(key).collect::<Result<_, _>>()? })
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.ids()).finish()
+    }
+}
+
+impl Key {
+    fn new(bytes: &[u8]) -> Self {
+        let digest = Sha256::digest([b"mission-worker key id\0".as_slice(), bytes].concat());
+        let first = digest.first_chunk().expect("a digest has 32 bytes");
+        let id = format!("{:08x}", u32::from_be_bytes(*first));
+        Self { id, cipher: XChaCha20Poly1305::new_from_slice(bytes).expect("the length was checked") }
+    }
+
+    fn seal(&self, job: Uuid, field: &str, secret: &str) -> String {
+        let nonce: [u8; NONCE_BYTES] = rand::random();
+        let aad = aad(job, field);
+        let sealing = Sealing { msg: secret.as_bytes(), aad: aad.as_bytes() };
+        let sealed = self.cipher.encrypt(&XNonce::from(nonce), sealing).expect("a document is short enough");
+        format!("{MARK}{}:{}", self.id, STANDARD.encode([nonce.as_slice(), &sealed].concat()))
+    }
+
+    fn open(&self, job: Uuid, field: &str, sealed: &str) -> Option<Zeroizing<String>> {
+        let bytes = STANDARD.decode(sealed).ok()?;
+        let (nonce, sealed) = bytes.split_first_chunk::<NONCE_BYTES>()?;
+        let aad = aad(job, field);
+        let opened = self.cipher.decrypt(&XNonce::from(*nonce), Sealing { msg: sealed, aad: aad.as_bytes() }).ok()?;
+        String::from_utf8(opened).ok().map(Zeroizing::new)
+    }
+}
+
+/// What is authenticated besides the secret.
+fn aad(job: Uuid, field: &str) -> String {
+    format!("mission-worker|{job}|{field}")
+}
+
+/// `/gateway/token` → `gateway.token`.
+fn name(pointer: &'static str) -> &'static str {
+    match pointer {
+        "/auth_token" => "auth_token",
+        "/gateway/token" => "gateway.token",
+        _ => "gateway.url",
+    }
+}
+
+/// Whether a gateway's url carries a secret.
+fn has_secret(url: &str) -> bool {
+    url.contains('@') || url.contains('?')
+}
+
+/// Whether a field's value is sealed.
+pub(crate) fn is_sealed(value: &str) -> bool {
+    value.starts_with(MARK)
+}
+
+impl Keyring {
+    /// A new key, in base64. Secret.
+    #[must_use]
+    pub fn generate() -> Zeroizing<String> {
+        let bytes = Zeroizing::new(rand::random::<[u8; KEY_BYTES]>());
+        Zeroizing::new(STANDARD.encode(*bytes))
+    }
+
+    /// Whether there is no key: secrets stay as they are.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The ids of the keys, the one that seals first. Not secret.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(|key| key.id.as_str())
+    }
+
+    /// The document of that job with its secrets sealed; none if there is no key, or nothing to seal that the first key
+    /// has not sealed already. What is sealed with another key is opened first, and left alone if it cannot be.
+    #[must_use]
+    pub fn seal(&self, job: Uuid, document: &[u8]) -> Option<Vec<u8>> {
+        let key = self.keys.first()?;
+        let mut value: Value = serde_json::from_slice(document).ok()?;
+        let mut changed = false;
+        for pointer in FIELDS {
+            let Some(Value::String(secret)) = value.pointer_mut(pointer) else { continue };
+            let plain = match secret.strip_prefix(MARK) {
+                Some(sealed) if sealed.starts_with(&key.id) => continue,
+                Some(_) => self.open_field(job, name(pointer), secret).ok(),
+                None => Some(Zeroizing::new(secret.clone())),
+            };
+            let Some(plain) = plain.filter(|plain| pointer != "/gateway/url" || has_secret(plain)) else { continue };
+            *secret = key.seal(job, name(pointer), &plain);
+            changed = true;
+        }
+        changed.then(|| value.to_string().into_bytes())
+    }
+
+    /// The document of that job with its secrets as they were.
+    pub fn open(&self, job: Uuid, document: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let Ok(mut value) = serde_json::from_slice::<Value>(document) else {
+            return Ok(Zeroizing::new(document.to_vec()));
+        };
+        let mut changed = false;
+        for pointer in FIELDS {
+            let Some(Value::String(secret)) = value.pointer_mut(pointer) else { continue };
+            if is_sealed(secret) {
+                *secret = self.open_field(job, name(pointer), secret)?.to_string();
+                changed = true;
+            }
+        }
+        Ok(Zeroizing::new(if changed { value.to_string().into_bytes() } else { document.to_vec() }))
+    }
+
+    fn open_field(&self, job: Uuid, field: &'static str, sealed: &str) -> Result<Zeroizing<String>, OpenError> {
+        let (id, sealed) =
+            sealed.strip_prefix(MARK).and_then(|rest| rest.split_once(':')).ok_or(OpenError::Corrupt { field })?;
+        let key = self.keys.iter().find(|key| key.id == id);
+        let key = key.ok_or_else(|| OpenError::UnknownKey { field, key: id.chars().take(16).collect() })?;
+        key.open(job, field, sealed).ok_or(OpenError::Corrupt { field })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const OLD: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const NEW: &str = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+
+    fn ring(text: &str) -> Keyring {
+        text.parse().unwrap()
+    }
+
+    fn document() -> Vec<u8> {
+        json!({ "version": 1, "auth_token": "secret-a",
+                "gateway": { "url": "wss://me:secret-b@host?x=secret-c", "token": "secret-d" } })
+        .to_string()
+        .into_bytes()
+    }
+
+    #[test]
+    fn sealed_documents_show_no_secret_and_open_as_they_were() {
+        let (job, ring) = (Uuid::now_v7(), ring(OLD));
+        let sealed = ring.seal(job, &document()).unwrap();
+        assert!(!String::from_utf8_lossy(&sealed).contains("secret"));
+        assert_eq!(*ring.open(job, &sealed).unwrap(), document());
+        assert_eq!(ring.seal(job, &sealed), None, "nothing is left to seal");
+        assert!(!format!("{ring:?}").contains("AAEC"));
+    }
+
+    #[test]
+    fn a_url_without_secrets_and_empty_fields_stay_as_they_are() {
+        let plain = json!({ "auth_token": null, "gateway": { "url": "wss://host", "token": "t" } }).to_string();
+        let sealed: Value = serde_json::from_slice(&ring(OLD).seal(Uuid::now_v7(), plain.as_bytes()).unwrap()).unwrap();
+        assert_eq!((&sealed["auth_token"], &sealed["gateway"]["url"]), (&Value::Null, &json!("wss://host")));
+        assert_eq!(Keyring::default().seal(Uuid::now_v7(), plain.as_bytes()), None);
+    }
+
+    #[test]
+    fn a_key_is_changed_in_three_steps() {
+        let job = Uuid::now_v7();
+        let sealed = ring(OLD).seal(job, &document()).unwrap();
+        let both = ring(&format!("{NEW}, {OLD}"));
+        assert_eq!(*both.open(job, &sealed).unwrap(), document());
+        let anew = both.seal(job, &sealed).unwrap();
+        assert_eq!(*ring(NEW).open(job, &anew).unwrap(), document());
+        let error = ring(NEW).open(job, &sealed).unwrap_err();
+        assert!(matches!(&error, OpenError::UnknownKey { key, .. } if Some(key.as_str()) == ring(OLD).ids().next()));
+        assert_eq!(ring(NEW).seal(job, &sealed), None, "what cannot be opened is left alone");
+    }
+
+    #[test]
+    fn what_was_sealed_for_another_job_or_field_or_was_changed_does_not_open() {
+        let (job, ring) = (Uuid::now_v7(), ring(OLD));
+        let sealed: Value = serde_json::from_slice(&ring.seal(job, &document()).unwrap()).unwrap();
+        let opens = |job, value: &Value| ring.open(job, value.to_string().as_bytes()).map(drop);
+        assert_eq!(opens(job, &sealed), Ok(()));
+        assert_eq!(opens(Uuid::now_v7(), &sealed), Err(OpenError::Corrupt { field: "auth_token" }));
+        let mut moved = sealed.clone();
+        moved["gateway"]["token"] = sealed["auth_token"].clone();
+        assert_eq!(opens(job, &moved), Err(OpenError::Corrupt { field: "gateway.token" }));
+        for broken in ["sealed:", "sealed:x", &sealed["auth_token"].as_str().unwrap().replace('=', "A")[..60]] {
+            let mut changed = sealed.clone();
+            changed["auth_token"] = json!(broken);
+            assert!(opens(job, &changed).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn other_producers_can_rely_on_the_form() {
+        // Also in the tests of the Python client: both must open what the other has sealed.
+        let job = Uuid::from_u128(7);
+        let sealed = json!({ "auth_token": SEALED_BY_THE_CLIENT });
+        let opened = ring(OLD).open(job, sealed.to_string().as_bytes()).unwrap();
+        assert_eq!(*opened, br#"{"auth_token":"a secret"}"#);
+    }
+
+    /// `a secret`, sealed by the Python client with [`OLD`] for job 00000000-0000-0000-0000-000000000007.
+    const SEALED_BY_THE_CLIENT: &str =
+        "sealed:d55ded2c:ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7HVOK1Zxc7PYn9m92rGYKZt3X88KPxff9";
+
+    #[test]
+    fn bad_keys_are_named_and_not_shown() {
+        assert_eq!(format!("{OLD},c2hvcnQ=").parse::<Keyring>().unwrap_err(), KeyringError { number: 2 });
+        assert!(ring(" \n").is_empty());
+        assert_eq!(ring(&Keyring::generate()).ids().count(), 1);
+    }
+}

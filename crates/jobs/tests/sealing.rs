@@ -1,0 +1,101 @@
+//! Secrets are sealed in Redis, and no key, wrong or gone, loses a job.
+
+use std::sync::Arc;
+
+use mission_jobs::{Keyring, Queue, State};
+use redis::AsyncCommands;
+use uuid::Uuid;
+
+use crate::documents::provision_main;
+use crate::redis_server::RedisServer;
+use crate::worker::{Worker, brisk, done, look, put, reaches};
+
+/// The queue with a new key, and the key.
+fn sealed(redis: &RedisServer, keys: &[&str]) -> Queue {
+    redis.queue().with_keys(Arc::new(keys.join(",").parse::<Keyring>().unwrap()))
+}
+
+/// What Redis holds of a job.
+async fn stored(redis: &RedisServer, queue: &Queue, id: Uuid) -> String {
+    let mut connection = redis.connect().await;
+    let document: Vec<u8> = connection.hget(queue.keys().job(&id.to_string()), "payload").await.unwrap();
+    String::from_utf8(document).unwrap()
+}
+
+#[tokio::test]
+async fn redis_never_sees_a_secret_and_the_handler_gets_it() {
+    let redis = RedisServer::start().await;
+    let queue = sealed(&redis, &[&Keyring::generate()]);
+    let job = provision_main(1, 1);
+    put(&queue, &job).await;
+    let document = stored(&redis, &queue, job.id).await;
+    assert!(!document.contains("secret-") && document.contains("sealed:"), "{document}");
+    assert_eq!(queue.document(job.id).await.unwrap().unwrap().expose(), job.payload.expose());
+    let shown = look(&queue, job.id).await.document.unwrap();
+    assert_eq!((&shown["auth_token"], &shown["gateway"]["token"]), (&"***".into(), &"***".into()));
+
+    let expected = mission_core::Job::parse(job.payload.expose()).unwrap();
+    let _worker = Worker::start(&queue, brisk(), move |claimed| {
+        assert_eq!(format!("{:?}", claimed.job), format!("{expected:?}"));
+        async { done() }
+    });
+    reaches(&queue, job.id, State::Done).await;
+}
+
+#[tokio::test]
+async fn a_job_sealed_with_a_missing_key_waits_for_it() {
+    let redis = RedisServer::start().await;
+    let (old, new) = (Keyring::generate(), Keyring::generate());
+    let job = provision_main(1, 1);
+    put(&sealed(&redis, &[&old]), &job).await;
+    for queue in [redis.queue(), sealed(&redis, &[&new])] {
+        let worker = Worker::start(&queue, brisk(), |_| async { done() });
+        let record = reaches(&queue, job.id, State::Blocked).await;
+        worker.stop();
+        worker.ended().await;
+        let failure = record.failure.unwrap();
+        assert_eq!((failure.code.as_str(), record.attempts), ("unknown_key", 0));
+        assert!(failure.action.unwrap().contains("MISSION_SECRET_KEY"));
+        queue.retry(job.id, false, "test").await.unwrap();
+    }
+    let queue = sealed(&redis, &[&new, &old]);
+    let _worker = Worker::start(&queue, brisk(), |_| async { done() });
+    reaches(&queue, job.id, State::Done).await;
+}
+
+#[tokio::test]
+async fn a_sealed_secret_that_was_changed_buries_the_job_with_the_reason() {
+    let redis = RedisServer::start().await;
+    let queue = sealed(&redis, &[&Keyring::generate()]);
+    let (job, other) = (provision_main(1, 1), provision_main(2, 2));
+    put(&queue, &job).await;
+    put(&queue, &other).await;
+    // The document of one job in the place of another's: its tokens would go to the wrong gateway.
+    let document = stored(&redis, &queue, job.id).await.replace("00000001\"", "00000002\"");
+    let key = queue.keys().job(&other.id.to_string());
+    let _: () = redis.connect().await.hset(key, "payload", document).await.unwrap();
+    let _worker = Worker::start(&queue, brisk(), |_| async { done() });
+    let record = reaches(&queue, other.id, State::Dead).await;
+    assert_eq!((record.failure.unwrap().code.as_str(), record.reason.as_deref()), ("sealed_corrupt", Some("invalid")));
+    reaches(&queue, job.id, State::Done).await;
+}
+
+#[tokio::test]
+async fn jobs_are_sealed_anew_while_they_wait() {
+    let redis = RedisServer::start().await;
+    let (old, new) = (Keyring::generate(), Keyring::generate());
+    let (plain, sealed_once) = (provision_main(1, 1), provision_main(2, 2));
+    put(&redis.queue(), &plain).await;
+    put(&sealed(&redis, &[&old]), &sealed_once).await;
+    let both = sealed(&redis, &[&new, &old]);
+    for job in [&plain, &sealed_once] {
+        assert!(both.reseal(job.id).await.unwrap());
+        assert!(!both.reseal(job.id).await.unwrap(), "once is enough");
+    }
+    let queue = sealed(&redis, &[&new]);
+    assert!(!stored(&redis, &queue, plain.id).await.contains("secret-"));
+    let _worker = Worker::start(&queue, brisk(), |_| async { done() });
+    reaches(&queue, plain.id, State::Done).await;
+    reaches(&queue, sealed_once.id, State::Done).await;
+    assert!(!queue.reseal(Uuid::now_v7()).await.unwrap(), "there is no such job");
+}
