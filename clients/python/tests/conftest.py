@@ -65,8 +65,8 @@ class RedisServer:
 class Worker:
     """A `worker run` on a Redis."""
 
-    def __init__(self, redis: RedisServer, folder: Path) -> None:
-        environment = {
+    def __init__(self, redis: RedisServer, folder: Path, **more: str) -> None:
+        environment = more | {
             "PATH": os.environ["PATH"],
             "MISSION_REDIS_URL": redis.url,
             "MISSION_DATA_DIR": str(folder / "worker"),

@@ -1,8 +1,9 @@
 //! Sealing: the secrets of a job document are encrypted before they reach Redis.
 //!
 //! A sealed field is the text `sealed:<key id>:<base64>`; the base64 holds a nonce of 24 bytes and then the field's text
-//! encrypted with XChaCha20-Poly1305. The job's id and the field's name are authenticated with it, so that a sealed field
-//! cannot be moved to another job or another place of the same one. `docs/protocol.md` has the form for other producers.
+//! encrypted with XChaCha20-Poly1305. The job's id, the field's name and where the secret goes (the gateway's url, and how
+//! its certificate is checked) are authenticated with it: who can write to Redis and has no key can neither move a sealed
+//! field to another job nor have it sent elsewhere. `docs/protocol.md` has the form for other producers.
 //!
 //! A [`Keyring`] has any number of keys: the first seals, all open. So a key is changed in three steps: put a new one
 //! before it, seal everything anew, take the old one away.
@@ -26,8 +27,10 @@ const MARK: &str = "sealed:";
 const KEY_BYTES: usize = 32;
 /// Bytes of a nonce.
 const NONCE_BYTES: usize = 24;
-/// The secrets of a document. A gateway's url is one only if it carries a password or a query.
-const FIELDS: [&str; 3] = ["/auth_token", "/gateway/token", "/gateway/url"];
+/// The secrets that are sent to the gateway.
+const TOKENS: [(&str, &str); 2] = [("/auth_token", "auth_token"), ("/gateway/token", "gateway.token")];
+/// A gateway's url is a secret only if it carries a password or a query.
+const URL: (&str, &str) = ("/gateway/url", "gateway.url");
 
 /// The keys that secrets are sealed and opened with. Never shows them.
 #[derive(Default)]
@@ -110,35 +113,33 @@ impl Key {
         Self { id, cipher: XChaCha20Poly1305::new_from_slice(bytes).expect("the length was checked") }
     }
 
-    fn seal(&self, job: Uuid, field: &str, secret: &str) -> String {
+    fn seal(&self, context: &str, secret: &str) -> String {
         let nonce: [u8; NONCE_BYTES] = rand::random();
-        let aad = aad(job, field);
-        let sealing = Sealing { msg: secret.as_bytes(), aad: aad.as_bytes() };
+        let sealing = Sealing { msg: secret.as_bytes(), aad: context.as_bytes() };
         let sealed = self.cipher.encrypt(&XNonce::from(nonce), sealing).expect("a document is short enough");
         format!("{MARK}{}:{}", self.id, STANDARD.encode([nonce.as_slice(), &sealed].concat()))
     }
 
-    fn open(&self, job: Uuid, field: &str, sealed: &str) -> Option<Zeroizing<String>> {
+    fn open(&self, context: &str, sealed: &str) -> Option<Zeroizing<String>> {
         let bytes = STANDARD.decode(sealed).ok()?;
         let (nonce, sealed) = bytes.split_first_chunk::<NONCE_BYTES>()?;
-        let aad = aad(job, field);
-        let opened = self.cipher.decrypt(&XNonce::from(*nonce), Sealing { msg: sealed, aad: aad.as_bytes() }).ok()?;
+        let opened =
+            self.cipher.decrypt(&XNonce::from(*nonce), Sealing { msg: sealed, aad: context.as_bytes() }).ok()?;
         String::from_utf8(opened).ok().map(Zeroizing::new)
     }
 }
 
-/// What is authenticated besides the secret.
-fn aad(job: Uuid, field: &str) -> String {
-    format!("mission-worker|{job}|{field}")
+/// What is authenticated besides a token: whose it is and where it goes. `document` has the url as it is when opened.
+fn token_context(job: Uuid, field: &str, document: &Value) -> String {
+    let gateway = &document["gateway"];
+    let text = |name: &str| gateway[name].as_str().unwrap_or_default();
+    let any_certificate = gateway["allow_insecure_tls"] == Value::Bool(true);
+    format!("mission-worker|{job}|{field}|{any_certificate}|{}|{}", text("tls_fingerprint"), text("url"))
 }
 
-/// `/gateway/token` → `gateway.token`.
-fn name(pointer: &'static str) -> &'static str {
-    match pointer {
-        "/auth_token" => "auth_token",
-        "/gateway/token" => "gateway.token",
-        _ => "gateway.url",
-    }
+/// The same of the url itself.
+fn url_context(job: Uuid) -> String {
+    format!("mission-worker|{job}|{}", URL.1)
 }
 
 /// Whether a gateway's url carries a secret.
@@ -175,44 +176,57 @@ impl Keyring {
     #[must_use]
     pub fn seal(&self, job: Uuid, document: &[u8]) -> Option<Vec<u8>> {
         let key = self.keys.first()?;
-        let mut value: Value = serde_json::from_slice(document).ok()?;
-        let mut changed = false;
-        for pointer in FIELDS {
-            let Some(Value::String(secret)) = value.pointer_mut(pointer) else { continue };
-            let plain = match secret.strip_prefix(MARK) {
-                Some(sealed) if sealed.starts_with(&key.id) => continue,
-                Some(_) => self.open_field(job, name(pointer), secret).ok(),
-                None => Some(Zeroizing::new(secret.clone())),
-            };
-            let Some(plain) = plain.filter(|plain| pointer != "/gateway/url" || has_secret(plain)) else { continue };
-            *secret = key.seal(job, name(pointer), &plain);
-            changed = true;
+        let sealed_with_it = format!("{MARK}{}:", key.id);
+        let given: Value = serde_json::from_slice(document).ok()?;
+        let to_do = TOKENS.iter().chain([&URL]).any(|(pointer, _)| {
+            let text = given.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+            let is_secret = text.starts_with(MARK) || has_secret(text) || *pointer != URL.0 && !text.is_empty();
+            is_secret && !text.starts_with(&sealed_with_it)
+        });
+        if !to_do {
+            return None;
         }
-        changed.then(|| value.to_string().into_bytes())
+        let mut opened: Value = serde_json::from_slice(&self.open(job, document).ok()?).ok()?;
+        for (pointer, field) in TOKENS {
+            let context = token_context(job, field, &opened);
+            if let Some(Value::String(secret)) = opened.pointer_mut(pointer) {
+                *secret = key.seal(&context, &Zeroizing::new(std::mem::take(secret)));
+            }
+        }
+        if let Some(Value::String(url)) = opened.pointer_mut(URL.0)
+            && has_secret(url)
+        {
+            *url = key.seal(&url_context(job), url);
+        }
+        Some(opened.to_string().into_bytes())
     }
 
     /// The document of that job with its secrets as they were.
     pub fn open(&self, job: Uuid, document: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        let Ok(mut value) = serde_json::from_slice::<Value>(document) else {
-            return Ok(Zeroizing::new(document.to_vec()));
-        };
-        let mut changed = false;
-        for pointer in FIELDS {
-            let Some(Value::String(secret)) = value.pointer_mut(pointer) else { continue };
-            if is_sealed(secret) {
-                *secret = self.open_field(job, name(pointer), secret)?.to_string();
-                changed = true;
-            }
+        let as_it_is = || Ok(Zeroizing::new(document.to_vec()));
+        let Ok(mut value) = serde_json::from_slice::<Value>(document) else { return as_it_is() };
+        let mut any = self.open_field(&mut value, URL, &url_context(job))?;
+        for (pointer, field) in TOKENS {
+            let context = token_context(job, field, &value);
+            any |= self.open_field(&mut value, (pointer, field), &context)?;
         }
-        Ok(Zeroizing::new(if changed { value.to_string().into_bytes() } else { document.to_vec() }))
+        if any { Ok(Zeroizing::new(value.to_string().into_bytes())) } else { as_it_is() }
     }
 
-    fn open_field(&self, job: Uuid, field: &'static str, sealed: &str) -> Result<Zeroizing<String>, OpenError> {
-        let (id, sealed) =
-            sealed.strip_prefix(MARK).and_then(|rest| rest.split_once(':')).ok_or(OpenError::Corrupt { field })?;
+    /// Whether the field was sealed.
+    fn open_field(
+        &self,
+        document: &mut Value,
+        (pointer, field): (&str, &'static str),
+        context: &str,
+    ) -> Result<bool, OpenError> {
+        let Some(Value::String(secret)) = document.pointer_mut(pointer) else { return Ok(false) };
+        let Some(sealed) = secret.strip_prefix(MARK) else { return Ok(false) };
+        let (id, sealed) = sealed.split_once(':').ok_or(OpenError::Corrupt { field })?;
         let key = self.keys.iter().find(|key| key.id == id);
         let key = key.ok_or_else(|| OpenError::UnknownKey { field, key: id.chars().take(16).collect() })?;
-        key.open(job, field, sealed).ok_or(OpenError::Corrupt { field })
+        *secret = key.open(context, sealed).ok_or(OpenError::Corrupt { field })?.to_string();
+        Ok(true)
     }
 }
 
@@ -274,10 +288,15 @@ mod tests {
         let sealed: Value = serde_json::from_slice(&ring.seal(job, &document()).unwrap()).unwrap();
         let opens = |job, value: &Value| ring.open(job, value.to_string().as_bytes()).map(drop);
         assert_eq!(opens(job, &sealed), Ok(()));
-        assert_eq!(opens(Uuid::now_v7(), &sealed), Err(OpenError::Corrupt { field: "auth_token" }));
+        assert_eq!(opens(Uuid::now_v7(), &sealed), Err(OpenError::Corrupt { field: "gateway.url" }));
         let mut moved = sealed.clone();
         moved["gateway"]["token"] = sealed["auth_token"].clone();
         assert_eq!(opens(job, &moved), Err(OpenError::Corrupt { field: "gateway.token" }));
+        for (name, value) in [("url", json!("wss://elsewhere")), ("allow_insecure_tls", json!(true))] {
+            let mut redirected = sealed.clone();
+            redirected["gateway"][name] = value;
+            assert_eq!(opens(job, &redirected), Err(OpenError::Corrupt { field: "auth_token" }), "{name}");
+        }
         for broken in ["sealed:", "sealed:x", &sealed["auth_token"].as_str().unwrap().replace('=', "A")[..60]] {
             let mut changed = sealed.clone();
             changed["auth_token"] = json!(broken);
@@ -289,14 +308,15 @@ mod tests {
     fn other_producers_can_rely_on_the_form() {
         // Also in the tests of the Python client: both must open what the other has sealed.
         let job = Uuid::from_u128(7);
-        let sealed = json!({ "auth_token": SEALED_BY_THE_CLIENT });
+        let gateway = json!({ "url": "wss://host/x", "allow_insecure_tls": true });
+        let sealed = json!({ "auth_token": SEALED_BY_THE_CLIENT, "gateway": gateway });
         let opened = ring(OLD).open(job, sealed.to_string().as_bytes()).unwrap();
-        assert_eq!(*opened, br#"{"auth_token":"a secret"}"#);
+        assert_eq!(*opened, json!({ "auth_token": "a secret", "gateway": gateway }).to_string().into_bytes());
     }
 
     /// `a secret`, sealed by the Python client with [`OLD`] for job 00000000-0000-0000-0000-000000000007.
     const SEALED_BY_THE_CLIENT: &str =
-        "sealed:d55ded2c:ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7HVOK1Zxc7PYn9m92rGYKZt3X88KPxff9";
+        "sealed:d55ded2c:ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7HVOK1Zxc7PYaMxqljHjKNKhR4Q3ymqwW";
 
     #[test]
     fn bad_keys_are_named_and_not_shown() {

@@ -16,6 +16,7 @@ from . import wire
 from .errors import ConnectionLost, JobNotFound, QueueError, ScriptMissing
 from .event import Event
 from .record import Enqueued, JobRecord
+from .seal import Keyring
 from .wire import Document, Keys, Script, When
 
 _BLOCK = 2.0
@@ -35,9 +36,11 @@ Flow: TypeAlias = Generator[Command, Any, _Result]
 Stream: TypeAlias = Generator[Command | Event, Any, None]
 
 
-def enqueue(keys: Keys, jobs: Sequence[Document], when: When, *, listed: bool) -> Flow[list[Enqueued]]:
+def enqueue(
+    keys: Keys, jobs: Sequence[Document], when: When, keyring: Keyring | None, *, listed: bool
+) -> Flow[list[Enqueued]]:
     """Store jobs, all or none."""
-    ids, words = wire.arguments(jobs, when, listed=listed)
+    ids, words = wire.arguments(jobs, when, keyring, listed=listed)
     if not ids:
         return []
     try:

@@ -16,6 +16,7 @@ from ._flows import Command, Flow, Stream
 from .errors import MissionError, translate
 from .event import Event
 from .record import Enqueued, JobRecord
+from .seal import Keyring
 from .wire import Document, Duration, Keys, When
 
 _Result = TypeVar("_Result")
@@ -27,23 +28,29 @@ class AsyncClient:
     For one event loop, as the `redis.asyncio.Redis` that it is given.
     """
 
-    def __init__(self, redis: redis.asyncio.Redis, queue: str = "mission") -> None:
-        """Use a client of Redis that is there already; `queue` as in the workers' settings."""
+    def __init__(self, redis: redis.asyncio.Redis, queue: str = "mission", *, secret_key: str | None = None) -> None:
+        """Use a client of Redis that is there already; `queue` as in the workers' settings.
+
+        `secret_key` is what the workers have in `MISSION_SECRET_KEY`: it seals tokens before they reach Redis.
+        """
         self._redis = redis
         self._keys = Keys.of(queue)
+        self._keyring = Keyring(secret_key) if secret_key is not None else None
         # The types of the client library differ from version to version.
         self._execute: Any = redis.execute_command
         settings: Any = getattr(redis, "get_connection_kwargs", dict)
         self._block = _flows.blocking(settings().get("socket_timeout"))
 
     @classmethod
-    def from_url(cls, url: str, queue: str = "mission", **options: Any) -> AsyncClient:
+    def from_url(
+        cls, url: str, queue: str = "mission", *, secret_key: str | None = None, **options: Any
+    ) -> AsyncClient:
         """Make a client of Redis from its url: `redis://`, `rediss://` (TLS) or `unix://`.
 
         Connects with the first call. `options` go to `redis.asyncio.Redis.from_url`.
         """
         options = {"socket_connect_timeout": 5, "socket_timeout": 15} | options
-        return cls(redis.asyncio.Redis.from_url(url, **options), queue)
+        return cls(redis.asyncio.Redis.from_url(url, **options), queue, secret_key=secret_key)
 
     @overload
     async def enqueue(  # type: ignore[overload-overlap]
@@ -100,8 +107,8 @@ class AsyncClient:
             idempotency_life=idempotency_life,
         )
         if isinstance(job, (list, tuple)):
-            return await self._run(_flows.enqueue(self._keys, job, when, listed=True))
-        return (await self._run(_flows.enqueue(self._keys, [job], when, listed=False)))[0]  # type: ignore[list-item]
+            return await self._run(_flows.enqueue(self._keys, job, when, self._keyring, listed=True))
+        return (await self._run(_flows.enqueue(self._keys, [job], when, self._keyring, listed=False)))[0]  # type: ignore[list-item]
 
     async def get(self, job_id: UUID | str) -> JobRecord | None:
         """Return everything that is known of a job; none if there is no such job, or no more."""

@@ -17,11 +17,14 @@ from . import _shape, document
 from .errors import InvalidJob, QueueError
 from .job import Action, Job, Kind
 from .record import Enqueued
+from .seal import Keyring
 
 WIRE_VERSION = 1
 """Version of the arguments of `enqueue.lua`."""
 ENVELOPE_VERSION = 1
 """Version of what is stored of a job, not of the document in it."""
+SEALED_VERSION = 2
+"""The same of a job whose document has sealed secrets."""
 MAX_JOBS = 50
 """Most jobs that one call may enqueue."""
 MAX_BYTES = 64 * 1024 * 1024
@@ -91,8 +94,10 @@ class When:
         return delay, self.priority, expiry, key, life
 
 
-def arguments(jobs: Sequence[Document], when: When, *, listed: bool) -> tuple[list[UUID], list[Any]]:
-    """Check the jobs and give them ids. Returns the ids and what `enqueue.lua` is given."""
+def arguments(
+    jobs: Sequence[Document], when: When, keyring: Keyring | None, *, listed: bool
+) -> tuple[list[UUID], list[Any]]:
+    """Check the jobs, give them ids and seal their secrets. Returns the ids and what `enqueue.lua` is given."""
     if len(jobs) > MAX_JOBS:
         raise ValueError(f"{len(jobs)} jobs are too many for one call; send {MAX_JOBS} at most")
     if when.idempotency_key is not None and len(jobs) > 1:
@@ -107,8 +112,10 @@ def arguments(jobs: Sequence[Document], when: When, *, listed: bool) -> tuple[li
         job_id = new_id()
         ids.append(job_id)
         lane, subject, flags = _place(content)
+        text, is_sealed = keyring.seal(job_id, content, text) if keyring else (text, False)
         size += len(text)
-        words += [str(job_id), ENVELOPE_VERSION, content["kind"], lane, subject, MAX_ATTEMPTS]
+        version = SEALED_VERSION if is_sealed else ENVELOPE_VERSION
+        words += [str(job_id), version, content["kind"], lane, subject, MAX_ATTEMPTS]
         words += [delay, priority, expiry, key, life, flags, text]
     if size > MAX_BYTES:
         raise ValueError(f"{size} bytes of documents are too many for one call; send {MAX_BYTES} at most")

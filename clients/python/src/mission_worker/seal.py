@@ -1,0 +1,68 @@
+"""Sealing: the secrets of a job document are encrypted before they reach Redis. See docs/protocol.md of the project."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+_MARK = "sealed:"
+_KEY_BYTES, _NONCE_BYTES = 32, 24
+
+
+class Keyring:
+    """The keys that secrets are sealed with, as the workers have them. Only the first is used here."""
+
+    def __init__(self, keys: str) -> None:
+        """Read keys in base64 with commas or white space between them. Raises `ValueError`, which never shows one."""
+        made = []
+        for number, text in enumerate(filter(None, re.split(r"[,\s]+", keys)), 1):
+            try:
+                key = base64.b64decode(text, validate=True)
+            except (binascii.Error, ValueError):
+                key = b""
+            if len(key) != _KEY_BYTES:
+                raise ValueError(f"key {number} is not base64 of {_KEY_BYTES} bytes; `worker key new` makes one")
+            made.append(key)
+        if not made:
+            raise ValueError("secret_key is empty; leave it out, or give it what `worker key new` prints")
+        try:
+            from nacl import bindings
+        except ImportError as error:
+            raise ImportError("sealing needs PyNaCl: pip install 'mission-worker-client[sealing]'") from error
+        self._encrypt = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt
+        self._key = made[0]
+        self.id = hashlib.sha256(b"mission-worker key id\0" + self._key).hexdigest()[:8]
+        """The id of the key that seals; not secret."""
+
+    def __repr__(self) -> str:
+        return f"Keyring({self.id})"
+
+    def seal(self, job: UUID, content: Mapping[str, Any], text: bytes) -> tuple[bytes, bool]:
+        """Seal the secrets of a checked document; whether there was any."""
+        gateway = dict(content["gateway"])
+        sealed = {**content, "gateway": gateway}
+        url = str(gateway.get("url") or "")
+        any_certificate = "true" if gateway.get("allow_insecure_tls") is True else "false"
+        goes_to = f"{any_certificate}|{gateway.get('tls_fingerprint') or ''}|{url}"
+        places = [(sealed, "auth_token", f"auth_token|{goes_to}"), (gateway, "token", f"gateway.token|{goes_to}")]
+        # Of urls only those that carry a password or a query.
+        if set(url) & {"@", "?"}:
+            places.append((gateway, "url", "gateway.url"))
+        any_sealed = False
+        for holder, name, context in places:
+            if isinstance(holder.get(name), str):
+                holder[name] = self._sealed(f"mission-worker|{job}|{context}", holder[name])
+                any_sealed = True
+        return (json.dumps(sealed, ensure_ascii=False).encode(), True) if any_sealed else (text, False)
+
+    def _sealed(self, context: str, secret: str) -> str:
+        nonce = os.urandom(_NONCE_BYTES)
+        hidden = self._encrypt(secret.encode(), context.encode(), nonce, self._key)
+        return f"{_MARK}{self.id}:{base64.b64encode(nonce + hidden).decode()}"
