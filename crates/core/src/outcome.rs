@@ -55,6 +55,20 @@ impl Outcome {
             | Self::Ambiguous(failure) => Some(failure),
         }
     }
+
+    /// The same outcome, with the request that its failure is about.
+    #[must_use]
+    pub(crate) const fn during(mut self, method: Option<&'static str>) -> Self {
+        match &mut self {
+            Self::Done(_) => {}
+            Self::Transient(failure)
+            | Self::Busy { failure, .. }
+            | Self::Blocked(failure)
+            | Self::Permanent(failure)
+            | Self::Ambiguous(failure) => failure.method = method,
+        }
+        self
+    }
 }
 
 /// Why a run did not succeed, in words for an operator. Never holds a secret.
@@ -68,6 +82,9 @@ pub struct Failure {
     pub action: Option<String>,
     /// Whom it concerns besides this job.
     pub scope: Scope,
+    /// The request to the gateway that failed, such as `config.patch`, if it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<&'static str>,
 }
 
 /// Whether other jobs of the same gateway would fail the same way now. Decided beside each error; where it cannot be
@@ -86,7 +103,7 @@ impl Failure {
     /// A failure of this job alone, without an action.
     #[must_use]
     pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into(), action: None, scope: Scope::Job }
+        Self { code: code.to_owned(), message: message.into(), action: None, scope: Scope::Job, method: None }
     }
 
     /// The same failure, as one that all jobs of the gateway share.

@@ -20,9 +20,10 @@ use tracing::{debug, trace};
 use super::client::{Endpoint, Limits};
 use super::device::DeviceIdentity;
 use super::dial::Dial;
-use super::error::{GatewayError, RpcError};
+use super::error::GatewayError;
 use super::handshake::{Socket, connect_params, ended, read_challenge, read_hello, upgrade};
 use super::protocol::{Frame, Hello, Method, Request};
+use super::rpc_error::RpcError;
 
 /// Requests in flight at once; the newest gateways refuse some of several hundred.
 const MAX_IN_FLIGHT: usize = 64;

@@ -2,118 +2,11 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::Value;
-
 use super::protocol::Method;
 use super::refusal::{pairing, refused};
+use super::rpc_error::RpcError;
 use crate::model::Fingerprint;
 use crate::outcome::{Failure, Outcome};
-
-/// Longest piece of a gateway's own words that is kept, in characters.
-const MAX_QUOTE: usize = 400;
-
-/// An error answer, in the gateway's own words.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct RpcError {
-    /// `INVALID_REQUEST` for nearly everything; `UNAVAILABLE`, `NOT_PAIRED`, `FORBIDDEN` for the rest.
-    #[serde(default)]
-    pub code: String,
-    /// Often the only thing that tells errors apart.
-    #[serde(default)]
-    pub message: String,
-    /// Machine-readable parts, on newer gateways.
-    #[serde(default)]
-    pub details: Value,
-    /// How long to wait, in milliseconds.
-    #[serde(default, rename = "retryAfterMs")]
-    pub retry_after_ms: Option<u64>,
-}
-
-impl RpcError {
-    /// Whether the message has these words, in any case.
-    #[must_use]
-    pub fn says(&self, words: &str) -> bool {
-        self.message.to_lowercase().contains(words)
-    }
-
-    /// No agent of that id: never there, deleted, or not yet loaded after a config write.
-    #[must_use]
-    pub fn is_agent_unknown(&self) -> bool {
-        let lacks = self.says("\" not found") || self.says("\" no longer exists in configuration");
-        self.says("unknown agent id") || (self.says("agent \"") && lacks)
-    }
-
-    /// The gateway does not keep a file of that name.
-    #[must_use]
-    pub fn is_file_unsupported(&self) -> bool {
-        self.says("unsupported file")
-    }
-
-    /// Somebody else changed the config since it was read.
-    #[must_use]
-    pub fn is_config_stale(&self) -> bool {
-        self.says("config changed since last load")
-    }
-
-    /// Another session of the agent has that label.
-    #[must_use]
-    pub fn is_label_taken(&self) -> bool {
-        self.says("label already in use")
-    }
-
-    /// The longest label that the gateway takes, when the one sent was too long.
-    #[must_use]
-    pub fn label_limit(&self) -> Option<usize> {
-        let at = self.message.to_lowercase().find("not have more than ")?;
-        if !self.says("/label") {
-            return None;
-        }
-        self.message[at..].split_whitespace().find_map(|word| word.parse().ok())
-    }
-
-    /// The config keys that the gateway does not know, as dotted paths.
-    #[must_use]
-    pub fn unrecognized_keys(&self) -> Vec<String> {
-        self.issues()
-            .iter()
-            .filter_map(|issue| {
-                let path = issue.get("path")?.as_str()?;
-                let (_, keys) = issue.get("message")?.as_str()?.split_once("nrecognized key")?;
-                Some(keys.split('"').skip(1).step_by(2).map(move |key| format!("{path}.{key}")))
-            })
-            .flatten()
-            .collect()
-    }
-
-    /// Whether all that is wrong with a config is in heartbeats of single agents, which jobs write.
-    fn is_about_heartbeats(&self) -> bool {
-        let paths = self.issue_paths();
-        let of_agent = |path: &str| path.starts_with("agents.list.") || path.starts_with("agents.entries.");
-        !paths.is_empty() && paths.iter().all(|path| of_agent(path) && path.contains(".heartbeat"))
-    }
-
-    /// Where the gateway finds fault with a config, as dotted paths; empty if it does not say.
-    #[must_use]
-    pub fn issue_paths(&self) -> Vec<&str> {
-        self.issues().iter().map(|issue| issue.get("path").and_then(Value::as_str).unwrap_or_default()).collect()
-    }
-
-    fn issues(&self) -> &[Value] {
-        self.details.get("issues").and_then(Value::as_array).map_or(&[], Vec::as_slice)
-    }
-
-    pub(super) fn detail(&self, key: &str) -> Option<&str> {
-        self.details.get(key).and_then(Value::as_str)
-    }
-
-    /// The gateway's words, cut to 400 characters and without control characters: fit for a log line, a report, a page.
-    #[must_use]
-    pub fn quote(&self) -> String {
-        let words: String = self.message.chars().filter(|c| !c.is_control()).take(MAX_QUOTE).collect();
-        if words.is_empty() { self.code.clone() } else { words }
-    }
-}
 
 /// A call that did not succeed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -233,6 +126,20 @@ pub enum GatewayError {
 }
 
 impl GatewayError {
+    /// The request that it is about; none if there was no session to send one over.
+    #[must_use]
+    pub const fn method(&self) -> Option<Method> {
+        match self {
+            Self::Rpc { method, .. }
+            | Self::Closed { method, .. }
+            | Self::Timeout { method, .. }
+            | Self::Garbage { method, .. }
+            | Self::TooLarge { method, .. } => Some(*method),
+            Self::Refused(_) => Some(Method::Connect),
+            _ => None,
+        }
+    }
+
     /// The error answer behind it, if it is one.
     #[must_use]
     pub const fn rpc(&self) -> Option<&RpcError> {
@@ -272,9 +179,10 @@ fn is_starting(error: &RpcError) -> bool {
 /// The table: which error ends a run in which outcome, and whether it is the gateway's or the job's.
 impl From<GatewayError> for Outcome {
     fn from(error: GatewayError) -> Self {
+        let method = error.method().map(Method::as_str);
         let text = error.to_string();
         let ambiguous = error.may_have_been_carried_out();
-        match error {
+        let outcome = match error {
             GatewayError::Unreachable { .. } => Self::Transient(Failure::new("unreachable", text).of_gateway()),
             // New gateways refuse what a proxy forwards unless they know the proxy.
             GatewayError::NotAGateway { .. } => {
@@ -324,7 +232,8 @@ impl From<GatewayError> for Outcome {
                     .with_action("run `openclaw doctor` on the gateway and correct its config"),
             ),
             GatewayError::NotKept { .. } => Self::Transient(Failure::new("not_kept", text)),
-        }
+        };
+        outcome.during(method)
     }
 }
 

@@ -48,9 +48,6 @@ fn refused_upgrade(error: &WsError, port: u16) -> GatewayError {
         WsError::Http(response) if matches!(response.status().as_u16(), 429 | 503) => {
             GatewayError::Starting { reason: format!("HTTP {}", response.status().as_u16()), retry_after: None }
         }
-        WsError::Http(response) if matches!(response.status().as_u16(), 502 | 504) => {
-            GatewayError::Unreachable { reason: format!("a proxy answers HTTP {}", response.status().as_u16()) }
-        }
         // A proxy's words for a gateway that is down or restarting.
         WsError::Http(response) if matches!(response.status().as_u16(), 502 | 504) => {
             GatewayError::Unreachable { reason: format!("a proxy answers HTTP {}", response.status().as_u16()) }

@@ -14,6 +14,7 @@ mod handshake;
 mod protocol;
 mod refusal;
 pub mod roster;
+mod rpc_error;
 mod tls;
 
 pub use call::{Call, Met, Step};
@@ -21,6 +22,7 @@ pub use client::{Client, Clients, Endpoint, Limits};
 pub(crate) use desk::{Coming, Wish};
 pub use device::{DeviceError, DeviceIdentity};
 pub use dial::{Dial, Stream};
-pub use error::{GatewayError, RpcError};
+pub use error::GatewayError;
 pub use protocol::Method;
+pub use rpc_error::RpcError;
 pub use tls::{Trust, TrustError};

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use super::error::RpcError;
 use super::protocol::PROTOCOLS;
+use super::rpc_error::RpcError;
 use crate::outcome::{Failure, Outcome};
 
 /// How long to leave a gateway alone that has locked this address and does not say for how long; measured: 300 s.
