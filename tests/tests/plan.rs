@@ -1,5 +1,6 @@
 //! `worker plan` says what `worker apply` of the same document does, and writes nothing.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use mission_gateway_sim::Profile;
@@ -14,6 +15,10 @@ fn sorted(list: &Value, text: impl Fn(&Value) -> &Value) -> Vec<String> {
         list.as_array().unwrap().iter().map(|item| text(item).as_str().unwrap().to_owned()).collect();
     texts.sort();
     texts
+}
+
+fn by_what(changes: &Value) -> BTreeMap<&str, &Value> {
+    changes.as_array().unwrap().iter().map(|change| (change["what"].as_str().unwrap(), &change["diff"])).collect()
 }
 
 #[tokio::test]
@@ -43,9 +48,13 @@ async fn a_plan_is_what_is_done() {
                 assert!(!planned.answer.to_string().contains(secret), "{step}: {}", planned.answer);
             }
             let applied = worker().apply(&file).await;
+            for secret in [GATEWAY_TOKEN, AGENT_TOKEN, "another-token-77"] {
+                assert!(!applied.answer.to_string().contains(secret), "{step}: {}", applied.answer);
+            }
             let changes = &planned.answer["plan"]["changes"];
             let written = sorted(&applied.answer["report"]["written"], |text| text);
             assert_eq!(sorted(changes, |change| &change["what"]), written, "{step}");
+            assert_eq!(by_what(&applied.answer["report"]["changes"]), by_what(changes), "{step}");
             assert!(!written.is_empty(), "{step}");
             if step == "cleanup" && profile == Profile::V2026_9_6 {
                 let removed = &applied.answer["report"]["removed"];

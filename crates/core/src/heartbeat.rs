@@ -1,5 +1,7 @@
 //! How often an agent wakes up by itself, and which of its heartbeats channels show.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use crate::model::Agent;
@@ -17,6 +19,34 @@ pub fn config(agent: &Agent) -> Map<String, Value> {
     heartbeat
 }
 
+/// What gateways take for an interval that nothing tells.
+pub const UNTOLD: Duration = Duration::from_secs(30 * 60);
+
+/// An interval as gateways read it: `10m`, `1h30m`, a number of minutes; none if it never comes, or is not understood.
+#[must_use]
+pub fn interval(text: &str) -> Option<Duration> {
+    let text = text.trim().to_lowercase();
+    let is_of_number = |c: char| c.is_ascii_digit() || c == '.';
+    let mut sum = Duration::ZERO;
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (number, after) = rest.split_at(rest.find(|c| !is_of_number(c)).unwrap_or(rest.len()));
+        let (unit, after) = after.split_at(after.find(is_of_number).unwrap_or(after.len()));
+        let seconds = match unit {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "h" => 3600.0,
+            "d" => 86_400.0,
+            "m" => 60.0,
+            "" if number.len() == text.len() => 60.0,
+            _ => return None,
+        };
+        sum = sum.checked_add(Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?)?;
+        rest = after;
+    }
+    (!sum.is_zero()).then_some(sum)
+}
+
 /// What to write under `channels` so that routine heartbeats stay silent; none where the gateway's config already says
 /// something about each.
 ///
@@ -30,4 +60,22 @@ pub fn visibility_patch(config: &Value) -> Option<Value> {
         heartbeat.entry(key).or_insert(Value::Bool(value));
     }
     (heartbeat.len() > before).then(|| json!({"defaults": {"heartbeat": heartbeat}}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_are_read_as_gateways_read_them() {
+        let seconds = |text| interval(text).map(|interval| interval.as_secs());
+        for (text, expected) in
+            [("10m", 600), ("90s", 90), ("1h30m", 5400), (" 2H ", 7200), ("5", 300), ("1.5h", 5400), ("1d", 86_400)]
+        {
+            assert_eq!(seconds(text), Some(expected), "{text}");
+        }
+        for text in ["", "0m", "0", "soon", "10 m", "1h30", "m", "-5m", "1e999h", "1.2.3h", "10ö"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
 }

@@ -130,6 +130,10 @@ pub struct Report {
     pub changed: bool,
     /// What was written, such as `config agents.entries.alice` or `file SOUL.md`, in order.
     pub written: Vec<String>,
+    /// How what was written differs from what was there, as far as this run wrote it; a run before it may have written the
+    /// rest. Without secrets, and cut where it is long.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
     /// What was left out on purpose, and why.
     pub skipped: Vec<Skipped>,
     /// Paths that the gateway says it removed, the first 20.
@@ -148,6 +152,15 @@ pub struct Report {
     pub config_writes: u32,
 }
 
+/// One thing that is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// What, in the words of [`Report::written`].
+    pub what: String,
+    /// How it differs: a unified diff of a file, `path: before → after` of a config; empty where there is nothing to show.
+    pub diff: String,
+}
+
 /// Something that was left out on purpose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Skipped {
@@ -158,12 +171,15 @@ pub struct Skipped {
 }
 
 /// What a gateway said of itself when the connection was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct GatewayFacts {
     /// Its version; old ones say only `dev`.
     pub version: String,
     /// The protocol agreed on.
     pub protocol: u32,
+    /// The scopes that it gives the worker; none if it does not say, which old ones do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
     /// How its config keeps agents: `list` or `entries`; none until the config was read.
     pub roster: Option<&'static str>,
     /// How many config writes it allows, in its own words such as `3 per 60s`; none until it has refused one.
@@ -171,4 +187,8 @@ pub struct GatewayFacts {
     pub write_limit: Option<String>,
     /// Whether it was seen to restart after a config write.
     pub restarts_on_write: bool,
+    /// How many turns a day the heartbeats of all its agents make, those of others included, if they wake around the
+    /// clock; none until the config was read, or if it says nothing of heartbeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeat_turns_per_day: Option<u64>,
 }

@@ -224,13 +224,7 @@ mod tests {
         let busy = Outcome::Busy { retry_after: Some(second * 7), failure: failure().of_gateway() };
         assert_eq!(learnt(busy, 0), Learnt::Busy(second * 7));
         assert_eq!(learnt(Outcome::Done(Box::default()), 0), Learnt::Nothing);
-        let gateway = Some(GatewayFacts {
-            version: "dev".to_owned(),
-            protocol: 4,
-            roster: None,
-            write_limit: None,
-            restarts_on_write: false,
-        });
+        let gateway = Some(GatewayFacts { version: "dev".to_owned(), protocol: 4, ..GatewayFacts::default() });
         assert_eq!(learnt(Outcome::Done(Box::new(Report { gateway, ..Report::default() })), 0), Learnt::Reached);
     }
 

@@ -101,13 +101,7 @@ pub(crate) fn permanent() -> Ran {
 
 /// Done, by way of the gateway.
 pub(crate) fn reached() -> Ran {
-    let gateway = GatewayFacts {
-        version: "dev".to_owned(),
-        protocol: 4,
-        roster: None,
-        write_limit: None,
-        restarts_on_write: false,
-    };
+    let gateway = GatewayFacts { version: "dev".to_owned(), protocol: 4, ..GatewayFacts::default() };
     Outcome::Done(Box::new(Report { gateway: Some(gateway), ..Report::default() })).into()
 }
 

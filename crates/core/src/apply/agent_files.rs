@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use super::{Applier, FlowError, MAX_WRITES, Wanted, by_call, settling};
 use crate::documents::Document;
 use crate::gateway::{Call, GatewayError, Method, RpcError};
-use crate::outcome::Report;
+use crate::outcome::{Change, Report};
 use crate::render::{Reader, should_include_bootstrap};
 
 /// How long an agent may stay unknown after its entry was written and read back. Reloads took up to 5 s.
@@ -100,7 +100,7 @@ pub(super) async fn settle(
         if round > 0 {
             sleep(settling(round)).await;
         }
-        let refused_on_write = write(call, wanted, &missing, report).await?;
+        let refused_on_write = found.write(call, wanted, &missing, report).await?;
         let new = if by_list { found.confirm(call, wanted, &missing).await? } else { Workspace::default() };
         let rest: Vec<_> = documents.iter().copied().filter(|document| !new.present.contains_key(document)).collect();
         found.take_in(&documents, new);
@@ -172,36 +172,6 @@ fn mirror(applier: &Applier, wanted: &Wanted, texts: &[(Document, String)]) {
             warn!(%error, file = document.file_name(), "local mirror not written");
         }
     }
-}
-
-/// Writes files at once; returns those that the gateway refused by name.
-async fn write(
-    call: &Call,
-    wanted: &Wanted,
-    files: &[(Document, String)],
-    report: &mut Report,
-) -> Result<Vec<Document>, GatewayError> {
-    let agent = &wanted.keys.agent_id;
-    let request = |(document, text): &(Document, String)| {
-        (Method::FilesSet, json!({ "agentId": agent, "name": document.file_name(), "content": text }))
-    };
-    let answers = call.write_all(files.iter().map(request).collect()).await?;
-    let mut refused = Vec::new();
-    for ((document, _), answer) in files.iter().zip(answers) {
-        match answer {
-            Err(error) if error.rpc().is_some_and(RpcError::is_file_unsupported) => {
-                refused.push(*document);
-                continue;
-            }
-            // The next reading tells what was written.
-            Err(error) if error.is_connection_lost() => debug!(%error, "reading back after an unanswered file write"),
-            Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => {}
-            Err(error) => return Err(error),
-            Ok(_) => {}
-        }
-        report.note_all([format!("file {}", document.file_name())]);
-    }
-    Ok(refused)
 }
 
 /// Reads these documents, waiting until the gateway knows the agent. Of a new agent, those that a list says are missing are
@@ -319,6 +289,40 @@ impl Workspace {
         self.present.retain(|document, _| !documents.contains(document));
         self.present.extend(later.present);
         self.refused.extend(later.refused);
+    }
+
+    /// Writes files at once; returns those that the gateway refused by name.
+    async fn write(
+        &self,
+        call: &Call,
+        wanted: &Wanted,
+        files: &[(Document, String)],
+        report: &mut Report,
+    ) -> Result<Vec<Document>, GatewayError> {
+        let agent = &wanted.keys.agent_id;
+        let request = |(document, text): &(Document, String)| {
+            (Method::FilesSet, json!({ "agentId": agent, "name": document.file_name(), "content": text }))
+        };
+        let answers = call.write_all(files.iter().map(request).collect()).await?;
+        let mut refused = Vec::new();
+        for ((document, text), answer) in files.iter().zip(answers) {
+            match answer {
+                Err(error) if error.rpc().is_some_and(RpcError::is_file_unsupported) => {
+                    refused.push(*document);
+                    continue;
+                }
+                // The next reading tells what was written.
+                Err(error) if error.is_connection_lost() => {
+                    debug!(%error, "reading back after an unanswered file write");
+                }
+                Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => {}
+                Err(error) => return Err(error),
+                Ok(_) => {}
+            }
+            let before = self.present.get(document).map(|file| file.content.as_str());
+            report.note(Change::of_file(*document, before, text));
+        }
+        Ok(refused)
     }
 
     /// The files that were missing and are there now, each in its size: then what was written is in them. One list tells of

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{MAX_WRITES, Wanted, config};
 use crate::gateway::roster::Config;
 use crate::gateway::{Call, GatewayError, Method, RpcError};
-use crate::outcome::Report;
+use crate::outcome::{Change, Report};
 
 /// Most times that a prompt is halved; enough for one of 65,535 characters.
 const MAX_HALVINGS: usize = 17;
@@ -22,7 +22,7 @@ pub(super) async fn create(call: &Call, wanted: &Wanted, report: &mut Report) ->
     for round in 0.. {
         match call.write(Method::AgentsCreate, params.clone()).await {
             Ok(_) => {
-                report.note_all([format!("agent {}", entry.id)]);
+                report.note(Change::new(format!("agent {}", entry.id), ""));
                 break;
             }
             Err(error) if error.rpc().is_some_and(|error| error.says("already exists")) => return Ok(None),

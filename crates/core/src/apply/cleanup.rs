@@ -8,7 +8,7 @@ use crate::gateway::roster::Config;
 use crate::gateway::{Call, GatewayError, RpcError};
 use crate::keys::{self, AgentKeys};
 use crate::model::Cleanup;
-use crate::outcome::Report;
+use crate::outcome::{Change, Report};
 
 /// Most paths reported that a gateway removed, and that it could not remove.
 const MAX_PATHS: usize = 20;
@@ -29,10 +29,9 @@ pub(super) struct Found {
 pub(super) async fn look(call: &Call, job: &Cleanup) -> Result<Found, GatewayError> {
     let keys = keys_of(job);
     let (config, agents) = taken_in::read(call).await?;
-    let entry = config.agent(&keys.agent_id);
     Ok(Found {
-        is_there: entry.is_some() || is_listed(&agents, &keys.agent_id),
-        workspace: entry.and_then(|entry| entry.get("workspace")?.as_str()).map(str::to_owned),
+        is_there: config.agent(&keys.agent_id).is_some() || is_listed(&agents, &keys.agent_id),
+        workspace: workspace_of(&config, &keys.agent_id).map(str::to_owned),
         shares_workspace: is_workspace_shared(&config, &keys.agent_id),
         keys,
     })
@@ -97,7 +96,7 @@ async fn delete(call: &Call, agent: &str, config: &Config, report: &mut Report) 
     }
     match by_call::delete(call, agent, !shared).await {
         Ok(answer) => {
-            report.note_all([format!("agent {agent} deleted")]);
+            report.note(Change::of_deletion(agent, workspace_of(config, agent).filter(|_| !shared)));
             let answer = answer.unwrap_or_default();
             report.removed.extend(paths_in(&answer, "removed"));
             for path in paths_in(&answer, "failed") {
@@ -118,9 +117,12 @@ fn paths_in(answer: &Value, list: &str) -> Vec<String> {
     paths.map(|path| path.chars().filter(|c| !c.is_control()).take(400).collect()).collect()
 }
 
+fn workspace_of<'a>(config: &'a Config, agent: &str) -> Option<&'a str> {
+    config.agent(agent)?.get("workspace")?.as_str()
+}
+
 fn is_workspace_shared(config: &Config, agent: &str) -> bool {
-    let workspace = |id| config.agent(id).and_then(|entry| entry.get("workspace")).and_then(Value::as_str);
-    let Some(own) = workspace(agent) else { return false };
+    let Some(own) = workspace_of(config, agent) else { return false };
     let is_own = |id: &str| keys::normalise_agent_id(id) == agent;
     config.agents().any(|(id, entry)| !is_own(id) && entry.get("workspace").and_then(Value::as_str) == Some(own))
 }

@@ -10,7 +10,7 @@ use tracing::debug;
 use super::{MAX_WRITES, settling};
 use crate::gateway::roster::{Change, Config, DesiredAgent, Shape, droppable, known_refusals, latest};
 use crate::gateway::{Call, Coming, GatewayError, Method, RpcError, Wish};
-use crate::outcome::Report;
+use crate::outcome::{self, Report};
 
 /// How often the config is read before a write that was acknowledged counts as lost. Some gateways go on showing the
 /// old config for seconds; the waits between add up to about eight.
@@ -38,7 +38,7 @@ pub(super) async fn settle(
             answer = &mut granted => match answer {
                 Ok(granted) => {
                     let granted = granted?;
-                    report.note_all(granted.written);
+                    granted.written.into_iter().for_each(|change| report.note(change));
                     report_refused(call, granted.shape, &desired, report);
                     return Ok((granted.shape, granted.is_new));
                 }
@@ -123,7 +123,7 @@ fn note(batch: &mut [Wish], change: &Change) {
         let wants = |wish: &Wish| wish.desired.iter().any(|agent| part.agent.as_ref() == Some(&agent.id));
         let wishes = batch.iter_mut().enumerate();
         for (_, wish) in wishes.filter(|(at, wish)| if part.agent.is_some() { wants(wish) } else { *at == 0 }) {
-            wish.written.push(part.what.clone());
+            wish.written.push(outcome::Change::of_config(part));
             wish.is_new |= part.agent.is_some() && part.before.is_empty();
         }
     }
@@ -131,8 +131,15 @@ fn note(batch: &mut [Wish], change: &Change) {
 
 /// Reads the config, together with others that do so now.
 pub(super) async fn read(call: &Call) -> Result<Arc<Config>, GatewayError> {
-    let read = async || Config::read(&call.read(Method::ConfigGet, json!({})).await?);
+    let read = async || take(call, &call.read(Method::ConfigGet, json!({})).await?);
     call.client().desk.read(read).await
+}
+
+/// The config in an answer; what it says of the gateway is remembered.
+pub(super) fn take(call: &Call, answer: &Value) -> Result<Config, GatewayError> {
+    let config = Config::read(answer)?;
+    call.client().learn(|known| known.heartbeat_turns = config.heartbeat_turns_per_day());
+    Ok(config)
 }
 
 /// The shape to write: the one shown; else the one that fits what the gateway says of itself.

@@ -6,6 +6,7 @@
 
 mod agent_files;
 mod by_call;
+mod change;
 mod cleanup;
 mod config;
 mod heartbeats;
@@ -25,13 +26,13 @@ use tracing::debug;
 use crate::gateway::{Call, Clients, Endpoint, GatewayError, Step};
 use crate::mirror::Mirror;
 use crate::model::Job;
-use crate::outcome::{Failure, Outcome, Report, Skipped};
+use crate::outcome::{Change, Failure, Outcome, Report, Skipped};
 use crate::overrides::TemplateError;
 use crate::render::Renderer;
 
 pub use inspect::Inspection;
 use kept_token::NoToken;
-pub use plan::{Change, Plan};
+pub use plan::Plan;
 pub use wanted::Wanted;
 
 /// Everything that runs of jobs share: connections, templates, settings.
@@ -116,6 +117,7 @@ impl Applier {
         let outcome = match flow {
             Ok(roster) => {
                 report.changed = !report.written.is_empty();
+                change::shorten(&mut report.changes);
                 call.account(&mut report, roster);
                 Outcome::Done(Box::new(report))
             }
@@ -126,12 +128,11 @@ impl Applier {
 }
 
 impl Report {
-    /// Notes what was written, once each.
-    fn note_all(&mut self, written: impl IntoIterator<Item = String>) {
-        for written in written {
-            if !self.written.contains(&written) {
-                self.written.push(written);
-            }
+    /// Notes something that was written; what is written again counts as it was before the first time.
+    fn note(&mut self, change: Change) {
+        if !self.written.contains(&change.what) {
+            self.written.push(change.what.clone());
+            self.changes.push(change);
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::change::mask;
 use super::{Applier, FlowError, MAX_WRITES, Wanted, agent_files, by_call, config, kept_token, session, wake};
 use crate::documents::Document;
 use crate::gateway::roster::DesiredAgent;
@@ -35,6 +36,7 @@ pub(super) async fn run(
                 session::reset(call, wanted, report).await?;
             }
             wake::send(call, id, wanted, report).await?;
+            mask(&mut report.changes, &wanted.context.auth_token);
             report.summary = summary(wanted, report);
             return Ok(Some(shape.as_str()));
         }

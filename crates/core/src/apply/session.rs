@@ -7,7 +7,7 @@ use tracing::debug;
 use super::{MAX_WRITES, Wanted, settling};
 use crate::gateway::{Call, GatewayError, Method};
 use crate::keys;
-use crate::outcome::Report;
+use crate::outcome::{Change, Report};
 
 /// Most sessions asked for; an agent's main session is among its most recent ones.
 const LIST_LIMIT: u32 = 1000;
@@ -29,6 +29,13 @@ impl Session {
             Self::Unlisted => true,
         }
     }
+
+    fn label(self) -> Option<String> {
+        match self {
+            Self::Listed { label, .. } => label,
+            Self::Unlisted => None,
+        }
+    }
 }
 
 type Answer = Result<Value, GatewayError>;
@@ -46,20 +53,24 @@ pub(super) async fn settle(
     let mut label = wanted.label.as_deref().map(|label| cut(label, limit));
     for round in 0..=MAX_WRITES {
         let present = if is_new && round == 0 { None } else { find(call, key).await? };
-        if present.is_some_and(|session| session.carries(label.as_deref())) {
+        if present.as_ref().is_some_and(|session| session.carries(label.as_deref())) {
             return Ok(label);
         }
+        let written = Change::of_session(key, present.and_then(Session::label), label.clone());
         let mut params = json!({ "key": key });
         if let Some(label) = &label {
             params["label"] = json!(label);
         }
         match call.write(Method::SessionsPatch, params).await {
             Ok(_) => {
-                report.note_all([format!("session {key}")]);
+                report.note(written);
                 return Ok(label);
             }
             // The next reading tells.
-            Err(error) if error.is_connection_lost() => debug!(%error, "reading back after an unanswered call"),
+            Err(error) if error.is_connection_lost() => {
+                debug!(%error, "reading back after an unanswered call");
+                report.note(written);
+            }
             Err(error) => match error.rpc() {
                 // The store of an agent that was deleted a moment ago takes a while to open again.
                 Some(rpc) if rpc.code == "UNAVAILABLE" && rpc.retry_after_ms.is_none() && round < MAX_WRITES => {
@@ -149,7 +160,7 @@ pub(super) async fn reset(call: &Call, wanted: &Wanted, report: &mut Report) -> 
             Err(error) => return Err(error),
         }
     }
-    report.note_all([format!("session {key} reset")]);
+    report.note(Change::new(format!("session {key} reset"), ""));
     Ok(())
 }
 
@@ -165,7 +176,7 @@ pub(super) async fn delete(call: &Call, key: &str, report: &mut Report) -> Resul
             Err(error) => return Err(error),
         }
         match call.write(Method::SessionsDelete, json!({ "key": key })).await {
-            Ok(_) => report.note_all([format!("session {key} deleted")]),
+            Ok(_) => report.note(Change::new(format!("session {key} deleted"), "")),
             Err(error) if error.is_connection_lost() => {}
             Err(error) => match error.rpc() {
                 Some(rpc) => {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-use super::settling;
+use super::{config, settling};
 use crate::gateway::roster::{Config, Shape};
 use crate::gateway::{Call, GatewayError, Method};
 use crate::keys;
@@ -27,7 +27,7 @@ pub(super) async fn read(call: &Call) -> Result<(Config, Vec<Value>), GatewayErr
         let questions = [Method::ConfigGet, Method::AgentsList, Method::Status].map(|method| (method, json!({})));
         let answers = call.read_all(questions.into()).await?;
         let [config, listed, status] = answers.try_into().expect("each question has an answer");
-        let (config, listed) = (Config::read(&config?)?, agents_in(&listed?, "/agents"));
+        let (config, listed) = (config::take(call, &config?)?, agents_in(&listed?, "/agents"));
         // A gateway that does not say is not waited for.
         let heartbeats = status.map_or_else(|_| Vec::new(), |status| agents_in(&status, "/heartbeat/agents"));
         // Gateways with entries change the file as it is.

@@ -13,7 +13,7 @@ use super::{MAX_WRITES, Wanted, session as sessions, settling};
 use crate::documents::start_message;
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::model::Action;
-use crate::outcome::Report;
+use crate::outcome::{Change, Report};
 
 /// How long a gateway may say that it does not know an agent which is in its config. Reloads took up to 5 s.
 const KNOWN_WITHIN: Duration = Duration::from_secs(15);
@@ -41,7 +41,7 @@ pub(super) async fn send(call: &Call, id: &str, wanted: &Wanted, report: &mut Re
     for round in 0_u32.. {
         match call.write(Method::ChatSend, params.clone()).await {
             Ok(_) => {
-                report.note_all([format!("wake sent to {session}")]);
+                report.note(Change::new(format!("wake sent to {session}"), ""));
                 break;
             }
             Err(error) if error.is_connection_lost() && lost < MAX_WRITES => {

@@ -123,9 +123,11 @@ impl Call {
         report.gateway = self.met.get().map(|met| GatewayFacts {
             version: met.version.clone(),
             protocol: met.protocol,
+            scopes: met.scopes.clone(),
             roster,
             write_limit: known.write_limit,
             restarts_on_write: known.restarts_on_write,
+            heartbeat_turns_per_day: known.heartbeat_turns,
         });
     }
 

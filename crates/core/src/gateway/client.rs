@@ -103,6 +103,8 @@ pub(crate) struct Capabilities {
     pub(crate) write_limit: Option<String>,
     /// Whether it has restarted right after a config write.
     pub(crate) restarts_on_write: bool,
+    /// How many turns a day the heartbeats in its config make.
+    pub(crate) heartbeat_turns: Option<u64>,
     /// When its config was written last.
     wrote_at: Option<Instant>,
     /// What it said of itself, to notice when it was upgraded.

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::error::GatewayError;
 use super::roster::{Config, DesiredAgent, Shape};
+use crate::outcome::Change;
 
 /// How long a writer waits for runs that are on their way to the desk. On a slow gateway they come seconds apart, and
 /// each write that is saved saves more.
@@ -35,7 +36,7 @@ pub(crate) struct Wish {
     /// The agents that it wants, each once.
     pub(crate) desired: Arc<[DesiredAgent]>,
     /// What was written for it so far, for its report.
-    pub(crate) written: Vec<String>,
+    pub(crate) written: Vec<Change>,
     /// Whether an agent of it was not there before.
     pub(crate) is_new: bool,
     answer: oneshot::Sender<Granted>,
@@ -50,7 +51,7 @@ pub(crate) struct Grant {
     /// The shape of the config.
     pub(crate) shape: Shape,
     /// What was written for the wish.
-    pub(crate) written: Vec<String>,
+    pub(crate) written: Vec<Change>,
     /// Whether an agent of it was not there before.
     pub(crate) is_new: bool,
 }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::GatewayError;
 use super::protocol::Method;
+use crate::heartbeat;
 use crate::keys;
 use crate::python::is_truthy;
 
@@ -116,6 +117,22 @@ impl Config {
             }
             Place::Keyed(key) => Some((key, entries(&self.data)?.get(key)?.as_object()?)),
         }
+    }
+
+    /// How many turns a day the heartbeats of all agents make; none if no agent has one. As soon as one has, the gateway
+    /// wakes those that have one and no others; what an agent leaves out is the default's.
+    #[must_use]
+    pub fn heartbeat_turns_per_day(&self) -> Option<u64> {
+        let usual = self.data.pointer("/agents/defaults/heartbeat/every").and_then(Value::as_str);
+        let heartbeats = self.agents().filter_map(|(_, entry)| entry.get("heartbeat")?.as_object());
+        let thousandths = heartbeats.map(|heartbeat| {
+            let every = heartbeat.get("every").and_then(Value::as_str).or(usual);
+            every.map_or(Some(heartbeat::UNTOLD), heartbeat::interval).map_or(0, |every| {
+                const DAY_MS: u128 = 24 * 60 * 60 * 1000;
+                u64::try_from(DAY_MS * 1000 / every.as_millis().max(1)).unwrap_or(u64::MAX)
+            })
+        });
+        thousandths.reduce(u64::saturating_add).map(|thousandths| (thousandths + 500) / 1000)
     }
 
     /// All agents with their ids, in either shape.

@@ -93,3 +93,15 @@ fn a_config_that_cannot_be_worked_with_is_said_so() {
     }
     assert!(Config::read(&json!({ "valid": false, "issues": [{ "path": "tools" }] })).is_err());
 }
+
+#[test]
+fn turns_a_day_are_those_of_all_agents_with_a_heartbeat() {
+    let turns = |agents: Value| config(&agents).heartbeat_turns_per_day();
+    let every = |every| json!({ "heartbeat": { "every": every } });
+    assert_eq!(turns(json!({ "entries": { "a": every("10m"), "b": every("1h"), "c": {} } })), Some(144 + 24));
+    assert_eq!(turns(json!({ "entries": { "a": every("0m"), "b": every("7h") } })), Some(3), "3.4");
+    assert_eq!(turns(json!({ "list": [{ "id": "main" }] })), None, "nobody has one");
+    let defaults = json!({ "heartbeat": { "every": "2h" } });
+    assert_eq!(turns(json!({ "list": [{ "id": "a", "heartbeat": {} }], "defaults": defaults })), Some(12));
+    assert_eq!(turns(json!({ "list": [{ "id": "a", "heartbeat": {} }] })), Some(48));
+}

@@ -1,0 +1,153 @@
+//! How what is written differs from what was there, for people: a plan shows it, and so does the report of a run.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+use similar::TextDiff;
+
+use crate::documents::Document;
+use crate::gateway::roster::Part;
+use crate::outcome::Change;
+
+/// How a line of a document begins that holds an agent's token.
+const TOKEN_LINE: &str = "AUTH_TOKEN=";
+/// What stands for a secret.
+const MASK: &str = "***";
+/// Most lines that a report keeps of one diff.
+const MAX_LINES: usize = 200;
+/// Most bytes that a report keeps of all diffs.
+const MAX_BYTES: usize = 64 * 1024;
+
+impl Change {
+    pub(super) fn new(what: impl Into<String>, diff: impl Into<String>) -> Self {
+        Self { what: what.into(), diff: diff.into() }
+    }
+
+    /// A file that is written, with the text that it had before.
+    pub(super) fn of_file(document: Document, present: Option<&str>, text: &str) -> Self {
+        let name = document.file_name();
+        let before = if present.is_some() { format!("a/{name}") } else { "/dev/null".to_owned() };
+        let diff = TextDiff::from_lines(present.unwrap_or_default(), text);
+        let diff = diff.unified_diff().context_radius(3).header(&before, &format!("b/{name}")).to_string();
+        Self::new(format!("file {name}"), diff)
+    }
+
+    /// A part of the config: a line for each value that changes.
+    pub(super) fn of_config(part: &Part) -> Self {
+        let mut lines = Vec::new();
+        compare("", Some(&part.before), &part.after, &mut lines);
+        Self::new(part.what.clone(), lines.join("\n"))
+    }
+
+    /// An agent that is deleted, with the folder that goes with it.
+    pub(super) fn of_deletion(agent: &str, folder: Option<&str>) -> Self {
+        Self::new(format!("agent {agent} deleted"), folder.map(|folder| format!("-{folder}/*")).unwrap_or_default())
+    }
+
+    /// A session with its label before and after.
+    pub(super) fn of_session(key: &str, before: Option<String>, after: Option<String>) -> Self {
+        let diff = after.map(|label| difference("label", before.map(Value::String).as_ref(), &Value::String(label)));
+        Self::new(format!("session {key}"), diff.unwrap_or_default())
+    }
+}
+
+fn compare(path: &str, before: Option<&Map<String, Value>>, after: &Map<String, Value>, lines: &mut Vec<String>) {
+    for (key, after) in after {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let before = before.and_then(|before| before.get(key));
+        match after {
+            Value::Object(after) => compare(&path, before.and_then(Value::as_object), after, lines),
+            after if before == Some(after) => {}
+            after => lines.push(difference(&path, before, after)),
+        }
+    }
+}
+
+fn difference(path: &str, before: Option<&Value>, after: &Value) -> String {
+    match before {
+        Some(before) => format!("{path}: {before} → {after}"),
+        None => format!("{path}: {after}"),
+    }
+}
+
+/// Takes the agent's token out of all of them, the one to be and any that a line for it holds now.
+pub(super) fn mask(changes: &mut [Change], token: &str) {
+    let in_lines = |change: &Change| {
+        let rests = change.diff.split(TOKEN_LINE).skip(1);
+        rests.filter_map(|rest| rest.split(['\n', '\\', '"']).next().map(|secret| secret.trim().to_owned())).collect()
+    };
+    let mut secrets: BTreeSet<String> = changes.iter().flat_map::<Vec<_>, _>(in_lines).collect();
+    secrets.insert(token.to_owned());
+    secrets.remove("");
+    // The longest first: one may begin with another.
+    let mut secrets: Vec<_> = secrets.into_iter().collect();
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    for change in changes {
+        change.diff = secrets.iter().fold(std::mem::take(&mut change.diff), |text, secret| text.replace(secret, MASK));
+    }
+}
+
+/// Cuts long ones to what a report keeps, and says so in them.
+pub(super) fn shorten(changes: &mut [Change]) {
+    let mut left = MAX_BYTES;
+    for change in changes {
+        let lines = change.diff.lines().count();
+        let kept: Vec<_> = change.diff.split_inclusive('\n').take(MAX_LINES).collect();
+        let mut bytes = 0;
+        let fits = |line: &&&str| {
+            bytes += line.len();
+            bytes <= left
+        };
+        let kept: Vec<&str> = kept.iter().take_while(fits).copied().collect();
+        let cut = lines - kept.len();
+        let kept = kept.concat();
+        left -= kept.len();
+        change.diff = if cut > 0 { format!("{kept}… {cut} more lines are not kept") } else { kept };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_of_today_and_of_yesterday_are_masked() {
+        let (before, after) = ("x\nAUTH_TOKEN=old-one\n", "x\nAUTH_TOKEN=new\n");
+        let mut changes = [
+            Change::of_file(Document::Soul, Some("send old-one\n"), "send new\n"),
+            Change::of_file(Document::Tools, Some(before), after),
+        ];
+        mask(&mut changes, "new");
+        let shown = changes.map(|change| change.diff).concat();
+        assert!(shown.contains("-AUTH_TOKEN=***\n") && shown.contains("+send ***"), "{shown}");
+        assert!(!shown.contains("old-one") && !shown.contains("new\n"), "{shown}");
+    }
+
+    #[test]
+    fn an_entry_is_compared_value_by_value() {
+        let map = |value: Value| value.as_object().cloned().unwrap_or_default();
+        let part = Part {
+            agent: Some("ada".into()),
+            what: String::new(),
+            before: map(serde_json::json!({ "heartbeat": { "every": "10m", "target": "none" } })),
+            after: map(serde_json::json!({ "name": "Ada", "heartbeat": { "every": "2h", "target": "none" } })),
+        };
+        assert_eq!(Change::of_config(&part).diff, "name: \"Ada\"\nheartbeat.every: \"10m\" → \"2h\"");
+    }
+
+    #[test]
+    fn a_long_change_is_cut_and_says_so() {
+        let mut changes = vec![Change::new("a", "line\n".repeat(MAX_LINES + 7)), Change::new("b", "x\ny\n")];
+        shorten(&mut changes);
+        assert_eq!(changes[0].diff.lines().count(), MAX_LINES + 1);
+        assert!(changes[0].diff.ends_with("… 7 more lines are not kept"), "{}", changes[0].diff);
+        assert_eq!(changes[1].diff, "x\ny\n");
+
+        let mut changes = vec![Change::new("a", "ö".repeat(1000) + "\n"); 100];
+        changes.push(Change::new("last", "z"));
+        shorten(&mut changes);
+        let kept: usize = changes.iter().map(|change| change.diff.len()).sum();
+        assert!(kept < MAX_BYTES + 100 * 40, "{kept}");
+        assert_eq!(changes[99].diff, "… 1 more lines are not kept");
+    }
+}
