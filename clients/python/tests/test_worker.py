@@ -81,7 +81,7 @@ def test_a_job_that_a_gateway_refuses_says_why(server: RedisServer, worker: Work
 @pytest.mark.parametrize(
     ("fields", "code", "hint"),
     [
-        ({"version": "2"}, "unknown_version", "upgrade the workers"),
+        ({"version": "3"}, "unknown_version", "upgrade the workers"),
         ({"kind": "paint"}, "unknown_kind", "upgrade the workers"),
         ({"payload": '{"version": 2, "kind": "cleanup"}'}, "invalid_job", "upgrade the worker"),
         ({"payload": "hunter2"}, "invalid_job", "enqueue it anew"),

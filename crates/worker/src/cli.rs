@@ -9,6 +9,7 @@ use mission_jobs::envelope::{MAX_TIME, PRIORITY_DEFAULT, PRIORITY_LAST};
 
 use crate::commands::bench::Measure;
 use crate::environment;
+use crate::http::action::Role;
 use crate::settings::Sources;
 
 /// Provisions AI agents on OpenClaw gateways from jobs in Redis.
@@ -138,6 +139,14 @@ pub enum Command {
     Doctor,
     /// Ask the worker of these settings whether it takes jobs; for health checks.
     Health,
+    /// Make a token for the dashboard and the API, and its entry for `http.tokens`.
+    Token {
+        /// Whose it is, as the audit shows.
+        name: String,
+        /// What it allows: viewer, operator or admin.
+        #[arg(long, default_value_t = Role::Viewer)]
+        role: Role,
+    },
     /// Show the settings in force and where each came from.
     Config,
     /// Measure the queue on this machine, on a Redis of its own; all of it in small sizes unless one thing is named.

@@ -22,8 +22,18 @@ pub const TEMPLATES_DIR: &str = "MISSION_TEMPLATES_DIR";
 pub const DATA_DIR: &str = "MISSION_DATA_DIR";
 /// Where the worker listens for HTTP.
 pub const HTTP_ADDR: &str = "MISSION_HTTP_ADDR";
-/// Token of the HTTP API.
+/// A token of the HTTP API for an admin.
 pub const API_TOKEN: &str = "MISSION_API_TOKEN";
+/// Who was given tokens of the dashboard and the HTTP API.
+pub const HTTP_TOKENS: &str = "MISSION_HTTP_TOKENS";
+/// Networks of reverse proxies that are trusted.
+pub const HTTP_PROXIES: &str = "MISSION_HTTP_PROXIES";
+/// The header in which they name the user.
+pub const HTTP_USER_HEADER: &str = "MISSION_HTTP_USER_HEADER";
+/// The header in which they name the user's roles.
+pub const HTTP_ROLE_HEADER: &str = "MISSION_HTTP_ROLE_HEADER";
+/// Whether everybody may only look.
+pub const HTTP_READ_ONLY: &str = "MISSION_HTTP_READ_ONLY";
 /// Keys that secrets are sealed with.
 pub const SECRET_KEY: &str = "MISSION_SECRET_KEY";
 /// Certificates of the authorities that may vouch for gateways.

@@ -2,6 +2,7 @@
 //!
 //! [`table`] is the one list of all settings. The shipped `config/worker.toml` is checked against it by a test.
 
+mod access;
 mod table;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use crate::environment;
+pub use access::AccessSettings;
 use table::{Form, Setting, TABLE};
 
 /// Why the settings cannot be used. Names the key, where its value came from, and the remedy; never a secret.
@@ -115,6 +117,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where the worker listens for HTTP.
     pub http_addr: SocketAddr,
+    /// Whom it lets in there.
+    pub access: AccessSettings,
     /// Keys that the secrets of jobs are sealed with.
     pub keyring: Arc<Keyring>,
     /// Jobs at once.
@@ -171,11 +175,8 @@ impl Settings {
         for setting in TABLE {
             let (value, source) = pick(setting, sources, &file);
             check(setting, &value, &source)?;
-            let shown = if matches!(setting.form, Form::Secret | Form::Keys) && !value.is_empty() {
-                "***".into()
-            } else {
-                value.clone()
-            };
+            let secret = matches!(setting.form, Form::Secret | Form::Checked { secret: true, .. });
+            let shown = if secret && !value.is_empty() { "***".into() } else { value.clone() };
             values.push(InForce { key: setting.key, value: shown, source });
             raw.insert(setting.key, value);
         }
@@ -195,6 +196,7 @@ impl Settings {
             templates_shipped: raw.parsed("templates.shipped"),
             data_dir,
             http_addr: raw.parsed("http.addr"),
+            access: AccessSettings::read(&raw),
             keyring: Arc::new(raw.parsed("secrets.key")),
             concurrency: raw.parsed("worker.concurrency"),
             lane_concurrency: raw.parsed("worker.lane_concurrency"),
@@ -279,7 +281,6 @@ fn pick(setting: &Setting, sources: &Sources, file: &BTreeMap<String, String>) -
 fn check(setting: &Setting, value: &str, source: &Source) -> Result<(), SettingsError> {
     let wrong = match setting.form {
         Form::Text | Form::Secret => None,
-        Form::Keys => value.parse::<Keyring>().err().map(|error| error.to_string()),
         Form::Switch => value.parse::<bool>().is_err().then(|| "use true or false".to_owned()),
         Form::Number(least, most) => {
             let fits = value.parse::<u64>().is_ok_and(|number| (least..=most).contains(&number));
@@ -289,6 +290,7 @@ fn check(setting: &Setting, value: &str, source: &Source) -> Result<(), Settings
             .parse::<SocketAddr>()
             .is_err()
             .then(|| format!("`{value}` is not an address; use one such as {}", setting.default)),
+        Form::Checked { check, .. } => check(value).err(),
         Form::Word(words) => {
             (!words.contains(&value)).then(|| format!("`{value}` is not known; use one of {}", words.join(", ")))
         }

@@ -14,6 +14,7 @@ pub mod pause;
 pub mod plan;
 pub mod render;
 pub mod run;
+pub mod token;
 
 use std::collections::BTreeSet;
 use std::io::Read;

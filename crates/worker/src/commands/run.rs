@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 use crate::commands::applier;
 use crate::events::{self, RunEnded, WorkerStarted};
 use crate::exit::{Exit, OrExit};
-use crate::http::{self, Pages};
+use crate::http;
 use crate::private_redis::Use;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -52,13 +52,12 @@ pub async fn work(
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics").or_failed()?;
     events::describe();
     let applier = Arc::new(applier(settings)?);
-    let pages = Pages { queue: queue.clone(), metrics, stopping: stopping.clone() };
     if settings.keyring.is_empty() {
         warn!(
             "no secrets.key (MISSION_SECRET_KEY): the tokens of jobs stand in Redis as they came; see worker key new"
         );
     }
-    let addr = http::serve(settings.http_addr, pages).await?;
+    let addr = http::serve(settings, queue.clone(), metrics, stopping.clone()).await?;
     WorkerStarted { queue: queue.name(), concurrency: settings.concurrency, http: addr.to_string() }.emit();
     started(addr);
 

@@ -1,5 +1,8 @@
 //! The one list of all settings.
 
+use mission_jobs::Keyring;
+
+use super::access;
 use crate::environment;
 
 /// One setting: its key in the file, its environment variable, its default, and what it may be.
@@ -21,8 +24,13 @@ pub enum Form {
     Text,
     /// A text that is never shown.
     Secret,
-    /// Keys for sealing, which are never shown.
-    Keys,
+    /// What that function takes; it says what is wrong with anything else. Perhaps never shown.
+    Checked {
+        /// Says what is wrong.
+        check: fn(&str) -> Result<(), String>,
+        /// Whether it is never shown.
+        secret: bool,
+    },
     /// `true` or `false`.
     Switch,
     /// A whole number within a range, both ends included.
@@ -35,6 +43,12 @@ pub enum Form {
 
 const fn setting(key: &'static str, env: Option<&'static str>, default: &'static str, form: Form) -> Setting {
     Setting { key, env, default, form }
+}
+
+const HEADER: Form = Form::Checked { check: access::check_header, secret: false };
+
+fn check_keys(keys: &str) -> Result<(), String> {
+    keys.parse::<Keyring>().map(drop).map_err(|error| error.to_string())
 }
 
 /// All settings.
@@ -50,8 +64,29 @@ pub const TABLE: &[Setting] = &[
     setting("templates.shipped", None, "true", Form::Switch),
     setting("data.dir", Some(environment::DATA_DIR), "", Form::Text),
     setting("http.addr", Some(environment::HTTP_ADDR), "127.0.0.1:8787", Form::Address),
-    setting("http.api_token", Some(environment::API_TOKEN), "", Form::Secret),
-    setting("secrets.key", Some(environment::SECRET_KEY), "", Form::Keys),
+    setting(
+        "http.api_token",
+        Some(environment::API_TOKEN),
+        "",
+        Form::Checked { check: access::check_api_token, secret: true },
+    ),
+    setting(
+        "http.tokens",
+        Some(environment::HTTP_TOKENS),
+        "",
+        Form::Checked { check: access::check_tokens, secret: true },
+    ),
+    setting(
+        "http.proxies",
+        Some(environment::HTTP_PROXIES),
+        "",
+        Form::Checked { check: access::check_networks, secret: false },
+    ),
+    setting("http.user_header", Some(environment::HTTP_USER_HEADER), "", HEADER),
+    setting("http.role_header", Some(environment::HTTP_ROLE_HEADER), "", HEADER),
+    setting("http.read_only", Some(environment::HTTP_READ_ONLY), "false", Form::Switch),
+    setting("http.requests_per_second", None, "50", Form::Number(0, 100_000)),
+    setting("secrets.key", Some(environment::SECRET_KEY), "", Form::Checked { check: check_keys, secret: true }),
     setting("worker.concurrency", None, "256", Form::Number(1, 1024)),
     setting("worker.lane_concurrency", None, "64", Form::Number(1, 256)),
     setting("worker.grace_seconds", None, "25", Form::Number(0, 600)),

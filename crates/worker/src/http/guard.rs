@@ -1,0 +1,43 @@
+//! What holds for every answer: the headers that keep browsers strict, and a bound on the time.
+
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tokio::time::timeout;
+
+use super::problem::Problem;
+
+/// How long an answer may take to begin, the reading of the request's body included.
+const WITHIN: Duration = Duration::from_secs(30);
+
+const STRICT: [(HeaderName, &str); 6] = [
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+         form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    ),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (REFERRER_POLICY, "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+];
+
+/// Bounds the time, and adds the headers.
+pub async fn guard(request: Request, next: Next) -> Response {
+    let mut response = timeout(WITHIN, next.run(request)).await.unwrap_or_else(|_| {
+        let detail = format!("the request, or the answer to it, took more than {} s; try again", WITHIN.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response()
+    });
+    let headers = response.headers_mut();
+    for (name, value) in STRICT {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    // Answers concern whoever asked; only assets say otherwise.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}

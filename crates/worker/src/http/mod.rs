@@ -1,0 +1,91 @@
+//! What the worker serves over HTTP: health and metrics, the API at `/api/v1`, and the pages of the dashboard.
+//!
+//! A request passes, in this order: [`guard`] (headers, the rate of a client, time), [`access`] (who asks, and whether a
+//! browser was tricked into asking), then its handler, which asks [`act`] for whatever changes something.
+
+#![expect(dead_code, reason = "the routes that use all of it come next")]
+
+pub mod access;
+pub mod act;
+pub mod action;
+mod api;
+mod forgery;
+mod guard;
+mod health;
+mod listener;
+mod pages;
+pub mod problem;
+pub mod proxy;
+mod rate;
+mod session;
+mod throttle;
+pub mod token;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use mission_jobs::Queue;
+use tokio::sync::watch;
+
+use crate::exit::Exit;
+use crate::settings::Settings;
+use access::Access;
+use problem::Problem;
+
+/// Largest body of a request, in bytes: a job document is not larger.
+pub const MAX_BODY: usize = 1 << 20;
+
+/// What all handlers share.
+pub struct App {
+    /// The queue.
+    pub queue: Queue,
+    /// Who may do what.
+    pub access: Access,
+    /// The numbers for Prometheus.
+    pub metrics: PrometheusHandle,
+    /// True once the worker stops taking jobs.
+    pub stopping: watch::Receiver<bool>,
+}
+
+/// Begins to listen; serves until the process ends. Returns the address, whose port may have been chosen by the system.
+pub async fn serve(
+    settings: &Settings,
+    queue: Queue,
+    metrics: PrometheusHandle,
+    stopping: watch::Receiver<bool>,
+) -> Result<SocketAddr, Exit> {
+    let (listener, addr) = listener::bind(settings.http_addr).await?;
+    let access = Access::new(&settings.access, addr.ip());
+    if let Some(why) = access.closed() {
+        tracing::info!(http = %addr, "the dashboard and the API are closed: {why}");
+    }
+    let app = Arc::new(App { queue, access, metrics, stopping });
+    tokio::spawn(listener::accept(listener, router(&app)));
+    Ok(addr)
+}
+
+fn router(app: &Arc<App>) -> Router {
+    let known = Router::new()
+        .nest("/api/v1", api::router())
+        .merge(pages::router())
+        .merge(session::router())
+        .layer(from_fn_with_state(app.clone(), access::admit));
+    Router::new()
+        .merge(known)
+        .merge(session::open())
+        .merge(pages::open())
+        .fallback(|| async { Problem::no_page() })
+        .method_not_allowed_fallback(|| async { Problem::no_method() })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(app.clone(), rate::limit))
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .layer(from_fn(guard::guard))
+        .with_state(app.clone())
+}

@@ -1,0 +1,206 @@
+//! Signing in with a browser: a token is exchanged for a session, which the process remembers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::{Form, Query, Request, State};
+use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{AppendHeaders, Html, IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use serde::Deserialize;
+use url::form_urlencoded;
+
+use super::access::{Access, Caller};
+use super::action::Role;
+use super::listener::Peer;
+use super::problem::Problem;
+use super::token::{hash, random};
+use super::{App, forgery, pages};
+
+const COOKIE_NAME: &str = "mission_session";
+/// How long a session lasts.
+const LIFE: Duration = Duration::from_secs(12 * 3600);
+/// Most sessions at once; one more ends the oldest.
+const MOST: usize = 1000;
+
+/// The sessions, by the SHA-256 of their ids.
+#[derive(Default)]
+pub struct Sessions(Mutex<HashMap<[u8; 32], Session>>);
+
+/// Whose session it is.
+#[derive(Clone)]
+pub struct Session {
+    /// The name of the token that it was begun with.
+    pub name: String,
+    /// What that allows.
+    pub role: Role,
+    since: Instant,
+}
+
+impl Sessions {
+    /// Begins one; its id.
+    fn begin(&self, name: &str, role: Role) -> String {
+        let id = random();
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.retain(|_, session| session.since.elapsed() < LIFE);
+        if sessions.len() >= MOST
+            && let Some(oldest) = sessions.iter().min_by_key(|(_, session)| session.since).map(|(id, _)| *id)
+        {
+            sessions.remove(&oldest);
+        }
+        sessions.insert(hash(&id), Session { name: name.to_owned(), role, since: Instant::now() });
+        id
+    }
+
+    /// Whose it is, while it lasts.
+    pub fn holder(&self, id: &str) -> Option<Session> {
+        let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(&hash(id)).filter(|session| session.since.elapsed() < LIFE).cloned()
+    }
+
+    fn end(&self, id: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash(id));
+    }
+}
+
+/// Signing in, for who is not signed in.
+pub fn open() -> Router<Arc<App>> {
+    Router::new().route("/login", get(form).post(sign_in))
+}
+
+/// Signing out.
+pub fn router() -> Router<Arc<App>> {
+    Router::new().route("/logout", post(sign_out))
+}
+
+/// The id of the session that the browser sends.
+pub fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
+    let pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value).next()
+}
+
+/// Sends a browser to sign in and back again.
+pub fn to_login(request: &Request) -> Response {
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    // A link on another site brings no cookie along; the same page asked for by this one does.
+    if request.headers().get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+        return Html(pages::again()).into_response();
+    }
+    let next = if request.method().is_safe() { path } else { "/" };
+    let next: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
+    Redirect::to(&format!("/login?next={next}")).into_response()
+}
+
+#[derive(Deserialize)]
+struct Next {
+    #[serde(default)]
+    next: String,
+}
+
+impl Next {
+    /// Where to go: a path of this origin.
+    fn path(&self) -> &str {
+        let own = self.next.parse::<Uri>().is_ok_and(|uri| uri.authority().is_none() && uri.scheme().is_none());
+        let path =
+            self.next.starts_with('/') && !self.next.starts_with("//") && !self.next.contains(['\\', '\r', '\n']);
+        if own && path { &self.next } else { "/" }
+    }
+}
+
+async fn form(State(app): State<Arc<App>>, Query(next): Query<Next>) -> Response {
+    match app.access.closed() {
+        Some(why) => pages::problem(&Problem::new(StatusCode::FORBIDDEN, why), None),
+        None => pages::login(next.path(), None).into_response(),
+    }
+}
+
+#[derive(Deserialize)]
+struct Credentials {
+    token: String,
+    #[serde(flatten)]
+    next: Next,
+}
+
+async fn sign_in(
+    State(app): State<Arc<App>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    headers: HeaderMap,
+    Form(credentials): Form<Credentials>,
+) -> Response {
+    let (access, next) = (&app.access, credentials.next.path());
+    let client = access.proxies.client(peer, &headers);
+    let refused = |status, detail: String| {
+        let problem = Problem::new(status, detail);
+        (status, pages::login(next, Some(&problem))).into_response()
+    };
+    if let Err(problem) = forgery::same_origin(access, peer, &headers) {
+        return refused(problem.status, problem.detail);
+    }
+    if let Some(wait) = access.throttle.wait(client) {
+        let seconds = wait.as_secs() + 1;
+        let detail = format!("too many wrong tokens came from {client}; try again in {seconds} s");
+        let retry = AppendHeaders([("retry-after", seconds.to_string())]);
+        return (retry, refused(StatusCode::TOO_MANY_REQUESTS, detail)).into_response();
+    }
+    let Some(token) = access.holder(credentials.token.trim()) else {
+        access.throttle.failed(client);
+        tracing::warn!(%client, "a wrong token was tried at /login");
+        return refused(
+            StatusCode::FORBIDDEN,
+            "this is no token of this worker; an admin can make one with `worker token`".to_owned(),
+        );
+    };
+    access.throttle.succeeded(client);
+    let id = access.sessions.begin(&token.name, token.role);
+    let set = set_cookie(&id, LIFE, access, peer, &headers);
+    (AppendHeaders([(SET_COOKIE, set)]), Redirect::to(next)).into_response()
+}
+
+async fn sign_out(
+    State(app): State<Arc<App>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    _: Caller,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(id) = cookie(&headers) {
+        app.access.sessions.end(id);
+    }
+    let set = set_cookie("", Duration::ZERO, &app.access, peer, &headers);
+    (AppendHeaders([(SET_COOKIE, set)]), Redirect::to("/login")).into_response()
+}
+
+fn set_cookie(id: &str, life: Duration, access: &Access, peer: std::net::IpAddr, headers: &HeaderMap) -> String {
+    let secure = if access.proxies.is_secure(peer, headers) { "; Secure" } else { "" };
+    format!("{COOKIE_NAME}={id}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}{secure}", life.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_ends_when_it_is_ended_or_pushed_out() {
+        let sessions = Sessions::default();
+        let first = sessions.begin("sam", Role::Viewer);
+        assert_eq!(sessions.holder(&first).map(|session| session.role), Some(Role::Viewer));
+        assert!(sessions.holder("another").is_none());
+        let second = sessions.begin("sam", Role::Admin);
+        sessions.end(&second);
+        assert!(sessions.holder(&second).is_none());
+        (0..MOST).for_each(|_| drop(sessions.begin("ann", Role::Viewer)));
+        assert!(sessions.holder(&first).is_none());
+    }
+
+    #[test]
+    fn the_way_back_stays_on_this_origin() {
+        let path = |next: &str| Next { next: next.to_owned() }.path().to_owned();
+        assert_eq!(path("/jobs?q=state:dead"), "/jobs?q=state:dead");
+        for elsewhere in ["//evil.example", "https://evil.example/", "/\\evil.example", "", "jobs", "/a\r\nb"] {
+            assert_eq!(path(elsewhere), "/", "{elsewhere}");
+        }
+    }
+}
