@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::documents::{cleanup, update};
 use crate::redis_server::RedisServer;
 use crate::worker::{
-    DropFlag, Gate, HOUR, Runs, Worker, brisk, done, eventually, look, never_ends, notified, patient, permanent, put,
-    quick_renewal, reaches, short_lease, transient,
+    DropFlag, Gate, HOUR, Runs, Worker, brisk, by, done, eventually, look, never_ends, notified, patient, permanent,
+    put, quick_renewal, reaches, short_lease, transient,
 };
 
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn a_job_that_waits_is_cancelled_at_once() {
     put(&queue, &ready).await;
 
     for (job, state) in [(&tried, State::Retrying), (&scheduled, State::Scheduled), (&ready, State::Ready)] {
-        assert_eq!(queue.cancel(job.id, "ada", "not needed").await, Ok(state));
+        assert_eq!(queue.cancel(job.id, &by("ada"), "not needed").await, Ok(state));
         let record = look(&queue, job.id).await;
         assert_eq!((record.state, record.next_at_ms), (State::Cancelled, None));
         assert_eq!(record.reason.as_deref(), Some("cancelled by ada: not needed"));
@@ -57,7 +57,7 @@ async fn what_waits_behind_a_cancelled_job_goes_on() {
     })
     .await;
     assert_eq!(look(&queue, second.id).await.state, State::Ready);
-    queue.cancel(first.id, "ada", "").await.unwrap();
+    queue.cancel(first.id, &by("ada"), "").await.unwrap();
     reaches(&queue, second.id, State::Done).await;
     assert_eq!(look(&queue, first.id).await.reason.as_deref(), Some("cancelled by ada"));
 }
@@ -70,11 +70,11 @@ async fn a_dead_job_is_discarded() {
     put(&queue, &job).await;
     let _worker = Worker::start(&queue, brisk(), |_| async { permanent() });
     reaches(&queue, job.id, State::Dead).await;
-    assert_eq!(queue.cancel(job.id, "ada", "").await, Ok(State::Dead));
+    assert_eq!(queue.cancel(job.id, &by("ada"), "").await, Ok(State::Dead));
     let counts = queue.counts().await.unwrap();
     assert_eq!((counts.of(State::Dead), counts.of(State::Cancelled)), (0, 1));
     assert_eq!(
-        queue.retry(job.id, true, "ada").await,
+        queue.retry(job.id, true, &by("ada"), "").await,
         Err(QueueError::NotRetryable { id: job.id, state: State::Cancelled })
     );
 }
@@ -91,7 +91,7 @@ async fn a_running_job_is_stopped_and_the_next_of_its_agent_runs() {
         if claimed.id == first { never(claimed) } else { Box::pin(async { done() }) }
     });
     notified(&begun).await;
-    assert_eq!(queue.cancel(job.id, "ada", "wrong gateway").await, Ok(State::Running));
+    assert_eq!(queue.cancel(job.id, &by("ada"), "wrong gateway").await, Ok(State::Running));
     let record = reaches(&queue, job.id, State::Cancelled).await;
     assert!(stopped.is_set());
     assert_eq!(record.reason.as_deref(), Some("cancelled by ada: wrong gateway"));
@@ -109,7 +109,7 @@ async fn a_run_that_ends_before_it_is_stopped_has_ended_as_it_did() {
         let gate = Gate::default();
         let _worker = Worker::start(&queue, Settings { renew: HOUR, ..brisk() }, gate.handler(end));
         gate.begun().await;
-        queue.cancel(job.id, "ada", "").await.unwrap();
+        queue.cancel(job.id, &by("ada"), "").await.unwrap();
         assert_eq!(look(&queue, job.id).await.cancel.as_deref(), Some("cancelled by ada"));
         gate.open();
         assert_eq!(reaches(&queue, job.id, state).await.runs, 1);
@@ -122,14 +122,14 @@ async fn a_job_that_has_ended_cannot_be_cancelled() {
     let queue = redis.queue();
     let [older, newer, unwanted] = [update(1, 1), update(1, 1), update(1, 2)];
     queue.enqueue(&[older.clone(), newer.clone(), unwanted.clone()]).await.unwrap();
-    queue.cancel(unwanted.id, "ada", "").await.unwrap();
+    queue.cancel(unwanted.id, &by("ada"), "").await.unwrap();
     let _worker = Worker::start(&queue, brisk(), |_| async { done() });
     reaches(&queue, newer.id, State::Done).await;
     for (job, state) in [(older, State::Superseded), (newer, State::Done), (unwanted, State::Cancelled)] {
-        assert_eq!(queue.cancel(job.id, "bo", "").await, Err(QueueError::NotCancellable { id: job.id, state }));
+        assert_eq!(queue.cancel(job.id, &by("bo"), "").await, Err(QueueError::NotCancellable { id: job.id, state }));
     }
     let nobody = Uuid::now_v7();
-    assert_eq!(queue.cancel(nobody, "ada", "").await, Err(QueueError::Missing { id: nobody }));
+    assert_eq!(queue.cancel(nobody, &by("ada"), "").await, Err(QueueError::Missing { id: nobody }));
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn a_cancelled_job_whose_worker_dies_or_stops_does_not_run_again() {
         let settings = Settings { renew: HOUR, grace: Duration::from_millis(10), ..short_lease() };
         let worker = Worker::start(&queue, settings, never_ends(&begun, &DropFlag::default()));
         notified(&begun).await;
-        queue.cancel(job.id, "ada", "").await.unwrap();
+        queue.cancel(job.id, &by("ada"), "").await.unwrap();
         if dies {
             drop(worker);
         } else {
@@ -168,7 +168,7 @@ async fn a_cancelled_job_that_takes_its_third_worker_along_is_cancelled() {
         let _victim = Worker::start(&queue, short_lease(), never_ends(&begun, &DropFlag::default()));
         notified(&begun).await;
         if run == 3 {
-            queue.cancel(job.id, "ada", "").await.unwrap();
+            queue.cancel(job.id, &by("ada"), "").await.unwrap();
         }
     }
     let _worker = Worker::start(&queue, short_lease(), |_| async { done() });

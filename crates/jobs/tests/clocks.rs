@@ -12,7 +12,7 @@ use mission_jobs::{Claimed, IdempotencyKey, RetryPolicy, Settings, State};
 
 use crate::documents::{cleanup, heartbeat_sync, update};
 use crate::redis_server::RedisServer;
-use crate::worker::{Runs, Worker, done, eventually, permanent, put, quick_renewal, reached, reaches, unreachable};
+use crate::worker::{Runs, Worker, by, done, eventually, permanent, put, quick_renewal, reached, reaches, unreachable};
 
 /// Numbers in a line that could be the present time, in seconds, milliseconds, microseconds or nanoseconds. Ids of jobs
 /// hold the time at which they were made, but nobody reads it.
@@ -56,12 +56,12 @@ async fn no_time_of_a_clock_goes_to_redis() {
     let worker = Worker::start(&queue, Settings { retry, ..quick_renewal() }, Runs::default().handler(end));
     reaches(&queue, jobs[4].id, State::Dead).await;
     eventually("four done", async || queue.counts().await.unwrap().of(State::Done) == 4).await;
-    queue.retry(jobs[4].id, false, "test").await.unwrap();
-    queue.pause(&Scope::All, "test", "").await.unwrap();
-    queue.resume(&Scope::All, "test", "").await.unwrap();
+    queue.retry(jobs[4].id, false, &by("test"), "").await.unwrap();
+    queue.pause(&Scope::All, &by("test"), "").await.unwrap();
+    queue.resume(&Scope::All, &by("test"), "").await.unwrap();
     let last = cleanup(4, 5).with_delay(Duration::from_secs(60));
     put(&queue, &last).await;
-    queue.cancel(last.id, "test", "").await.unwrap();
+    queue.cancel(last.id, &by("test"), "").await.unwrap();
     worker.stop();
     worker.ended().await;
 

@@ -13,7 +13,7 @@ use mission_jobs::{Queue, State};
 
 use crate::documents::cleanup;
 use crate::redis_server::RedisServer;
-use crate::worker::{Worker, brisk, done, put, reaches, transient};
+use crate::worker::{Worker, brisk, by, done, put, reaches, transient};
 
 /// A server that listens on a port of loopback, too.
 async fn on_a_port() -> RedisServer {
@@ -29,7 +29,7 @@ async fn works(queue: &Queue) {
     let record = reaches(queue, job.id, State::Done).await;
     assert_eq!(record.runs, 2);
     assert_eq!(queue.list(&Filter::new(State::Done)).await.unwrap().jobs.len(), 1);
-    assert!(queue.retry(job.id, false, "test").await.is_err());
+    assert!(queue.retry(job.id, false, &by("test"), "").await.is_err());
 }
 
 #[tokio::test]

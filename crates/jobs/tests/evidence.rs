@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::documents::{cleanup, heartbeat_sync, update};
 use crate::redis_server::RedisServer;
-use crate::worker::{HOUR, Runs, Worker, brisk, done, eventually, look, permanent, put, reaches, transient};
+use crate::worker::{HOUR, Runs, Worker, brisk, by, done, eventually, look, permanent, put, reaches, transient};
 
 type Entries = Vec<(String, HashMap<String, String>)>;
 
@@ -70,14 +70,14 @@ async fn every_transition_is_one_event() {
     let mut jobs: Vec<_> = (0..5).map(|agent| cleanup(1, agent)).collect();
     jobs.extend([update(1, 7), update(1, 7), update(1, 8).with_delay(HOUR), heartbeat_sync(1, &[(1, "1m")])]);
     queue.enqueue(&jobs).await.unwrap();
-    queue.cancel(jobs[7].id, "ada", "").await.unwrap();
+    queue.cancel(jobs[7].id, &by("ada"), "").await.unwrap();
     let dies = jobs[0].id;
     let end = move |claimed: &Claimed| {
         if claimed.id == dies && claimed.run == 1 { permanent() } else { fails_first(claimed) }
     };
     let _worker = Worker::start(&queue, brisk(), Runs::default().handler(end));
     reaches(&queue, dies, State::Dead).await;
-    queue.retry(dies, false, "ada").await.unwrap();
+    queue.retry(dies, false, &by("ada"), "").await.unwrap();
     eventually("all ended", async || queue.counts().await.unwrap().of(State::Done) == 7).await;
 
     let events = events(&redis, &queue).await;
@@ -151,14 +151,14 @@ async fn events_say_who_why_and_what_came_instead() {
     let queue = redis.queue();
     let (older, newer, dead) = (update(1, 1), update(1, 1), cleanup(1, 2));
     queue.enqueue(&[older.clone(), newer.clone()]).await.unwrap();
-    queue.cancel(newer.id, "ada", "not needed").await.unwrap();
+    queue.cancel(newer.id, &by("ada"), "not needed").await.unwrap();
     put(&queue, &dead).await;
     let worker = Worker::start(&queue, brisk(), |_| async { permanent() });
     reaches(&queue, dead.id, State::Dead).await;
     drop(worker);
-    queue.retry(dead.id, false, "bo").await.unwrap();
-    queue.pause(&Scope::Gateway(Uuid::from_u128(1)), "cy", "new disk").await.unwrap();
-    queue.resume(&Scope::Gateway(Uuid::from_u128(1)), "di", "it is in").await.unwrap();
+    queue.retry(dead.id, false, &by("bo"), "").await.unwrap();
+    queue.pause(&Scope::Gateway(Uuid::from_u128(1)), &by("cy"), "new disk").await.unwrap();
+    queue.resume(&Scope::Gateway(Uuid::from_u128(1)), &by("di"), "it is in").await.unwrap();
 
     let told = events(&redis, &queue).await;
     let one = |member: &str, value: &str| {

@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 use crate::documents::{cleanup, update};
 use crate::redis_server::RedisServer;
 use crate::worker::{
-    DropFlag, HOUR, Worker, brisk, done, eventually, look, never_ends, never_looks, notified, patient, put, reaches,
-    transient,
+    DropFlag, HOUR, Worker, brisk, by, done, eventually, look, never_ends, never_looks, notified, patient, put,
+    reaches, transient,
 };
 
 async fn expires(queue: &Queue, job: &Envelope) -> JobRecord {
@@ -24,7 +24,7 @@ async fn expires(queue: &Queue, job: &Envelope) -> JobRecord {
 async fn a_job_that_waits_for_too_long_is_dead() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
-    queue.pause(&Scope::All, "test", "").await.unwrap();
+    queue.pause(&Scope::All, &by("test"), "").await.unwrap();
     let soon = Duration::from_millis(200);
     let (ready, scheduled) = (cleanup(1, 1).with_expiry(soon), cleanup(1, 2).with_delay(HOUR).with_expiry(soon));
     // It sleeps until the first one expires, and nobody wakes it before.
@@ -43,7 +43,7 @@ async fn what_waits_behind_an_expired_job_goes_on() {
     let queue = redis.queue();
     let (first, second) = (cleanup(1, 1).with_expiry(Duration::from_millis(300)), update(1, 1));
     queue.enqueue(&[first.clone(), second.clone()]).await.unwrap();
-    queue.pause(&Scope::Kind(first.kind), "test", "").await.unwrap();
+    queue.pause(&Scope::Kind(first.kind), &by("test"), "").await.unwrap();
     let _worker = Worker::start(&queue, never_looks(), |_| async { done() });
     reaches(&queue, second.id, State::Done).await;
     assert_eq!(expires(&queue, &first).await.runs, 0);
@@ -94,12 +94,12 @@ async fn an_expired_job_that_is_retried_by_hand_expires_no_more() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let job = cleanup(1, 1).with_expiry(Duration::from_millis(1));
-    queue.pause(&Scope::All, "test", "").await.unwrap();
+    queue.pause(&Scope::All, &by("test"), "").await.unwrap();
     put(&queue, &job).await;
     let _worker = Worker::start(&queue, brisk(), |_| async { done() });
     expires(&queue, &job).await;
-    queue.resume(&Scope::All, "test", "").await.unwrap();
-    queue.retry(job.id, false, "test").await.unwrap();
+    queue.resume(&Scope::All, &by("test"), "").await.unwrap();
+    queue.retry(job.id, false, &by("test"), "").await.unwrap();
     assert_eq!(reaches(&queue, job.id, State::Done).await.expires_at_ms, None);
 }
 

@@ -10,8 +10,8 @@ use mission_jobs::{Claimed, Envelope, JobRecord, Queue, Ran, RetryPolicy, Settin
 use crate::documents::{cleanup, update};
 use crate::redis_server::RedisServer;
 use crate::worker::{
-    Gate, HOUR, Runs, Worker, brisk, done, eventually, look, never_looks, patient, put, reached, reaches, transient,
-    unreachable,
+    Gate, HOUR, Runs, Worker, brisk, by, done, eventually, look, never_looks, patient, put, reached, reaches,
+    transient, unreachable,
 };
 
 fn blocked() -> Ran {
@@ -145,7 +145,7 @@ async fn a_retry_by_hand_tries_the_gateway_at_once_and_its_success_frees_the_lan
     reaches(&queue, jobs[0].id, State::Retrying).await;
     assert_eq!(queue.counts().await.unwrap().of(State::Ready), 9);
 
-    queue.retry(jobs[0].id, false, "test").await.unwrap();
+    queue.retry(jobs[0].id, false, &by("test"), "").await.unwrap();
     eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == 10).await;
 }
 
@@ -168,7 +168,7 @@ async fn success_frees_jobs_that_their_gateway_turned_away_but_each_only_once() 
         let record = look(&queue, turned_away.id).await;
         assert_eq!((record.state, record.runs, record.attempts), (State::Blocked, runs, 0));
     }
-    queue.retry(turned_away.id, false, "test").await.unwrap();
+    queue.retry(turned_away.id, false, &by("test"), "").await.unwrap();
     eventually("idle", idle).await;
     put(&queue, &best).await;
     eventually("idle", idle).await;

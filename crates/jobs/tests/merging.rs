@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::documents::{cleanup, heartbeat_sync};
 use crate::redis_server::RedisServer;
 use crate::worker::{
-    DropFlag, HOUR, Runs, Worker, brisk, done, eventually, look, never_ends, notified, permanent, put, quick_renewal,
-    reached, reaches, short_lease,
+    DropFlag, HOUR, Runs, Worker, brisk, by, done, eventually, look, never_ends, notified, permanent, put,
+    quick_renewal, reached, reaches, short_lease,
 };
 
 /// The agents of a run with their heartbeats, and those that are left out of it.
@@ -137,7 +137,7 @@ async fn cancelling_one_of_them_stops_the_run_and_the_others_run_again() {
         }
     });
     notified(&begun).await;
-    queue.cancel(jobs[1].id, "ada", "wrong").await.unwrap();
+    queue.cancel(jobs[1].id, &by("ada"), "wrong").await.unwrap();
     reaches(&queue, jobs[1].id, State::Cancelled).await;
     assert!(stopped.is_set());
     all_done(&queue, 2).await;
@@ -151,7 +151,7 @@ async fn cancelling_one_of_them_stops_the_run_and_the_others_run_again() {
 
 /// Holds back syncs until the cleanup of agent 1 is done.
 async fn cleaned_up_meanwhile(queue: &Queue) {
-    queue.pause(&Scope::Kind(Kind::HeartbeatSync), "test", "").await.unwrap();
+    queue.pause(&Scope::Kind(Kind::HeartbeatSync), &by("test"), "").await.unwrap();
     let older = heartbeat_sync(1, &[(1, "1m"), (2, "1m")]);
     let gone = cleanup(1, 1);
     queue.enqueue(&[older, gone.clone()]).await.unwrap();
@@ -162,7 +162,7 @@ async fn cleaned_up_meanwhile(queue: &Queue) {
 async fn runs_of_syncs(queue: &Queue, count: u64) -> Runs {
     let runs = Runs::default();
     let _worker = Worker::start(queue, brisk(), runs.handler(|_| done()));
-    queue.resume(&Scope::Kind(Kind::HeartbeatSync), "test", "").await.unwrap();
+    queue.resume(&Scope::Kind(Kind::HeartbeatSync), &by("test"), "").await.unwrap();
     all_done(queue, count).await;
     runs
 }
@@ -190,7 +190,7 @@ async fn a_newer_sync_that_names_a_cleaned_up_agent_means_it() {
 async fn a_cleanup_on_another_gateway_or_one_that_is_not_done_leaves_nobody_out() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
-    queue.pause(&Scope::Kind(Kind::HeartbeatSync), "test", "").await.unwrap();
+    queue.pause(&Scope::Kind(Kind::HeartbeatSync), &by("test"), "").await.unwrap();
     let (sync, dead, elsewhere) = (heartbeat_sync(1, &[(1, "1m")]), cleanup(1, 1), cleanup(2, 1));
     let later = cleanup(1, 1).with_delay(HOUR);
     queue.enqueue(&[sync, dead.clone(), elsewhere.clone(), later]).await.unwrap();

@@ -7,7 +7,7 @@ use mission_jobs::{Ran, RetryPolicy, Settings, State, Step};
 
 use crate::documents::{cleanup, provision_main};
 use crate::redis_server::RedisServer;
-use crate::worker::{Worker, brisk, done, put, reaches, transient};
+use crate::worker::{Worker, brisk, by, done, put, reaches, transient};
 
 #[tokio::test]
 async fn a_job_is_done_with_its_report_steps_and_no_secret() {
@@ -50,7 +50,7 @@ async fn transient_failures_are_retried_until_the_attempts_run_out() {
     assert!(record.history.iter().all(|attempt| attempt.result.code.as_deref() == Some("refused")));
 
     // The history keeps the last twenty.
-    queue.retry(job.id, false, "test").await.unwrap();
+    queue.retry(job.id, false, &by("test"), "").await.unwrap();
     let record = reaches(&queue, job.id, State::Dead).await;
     assert_eq!((record.attempts, record.runs), (12, 24));
     assert_eq!((record.history.len(), record.history[0].number), (20, 5));
@@ -112,7 +112,7 @@ async fn a_blocked_job_waits_for_a_person_and_is_probed_again() {
     assert_eq!(record.attempts, 0);
     assert_eq!(record.failure.unwrap().action.as_deref(), Some("openclaw devices approve 7"));
     assert!(queue.is_idle().await.unwrap(), "nothing happens by itself for ten minutes");
-    queue.retry(job.id, false, "test").await.unwrap();
+    queue.retry(job.id, false, &by("test"), "").await.unwrap();
     reaches(&queue, job.id, State::Done).await;
     drop(worker);
 
@@ -136,7 +136,7 @@ async fn a_permanent_failure_is_the_end_until_an_operator_retries() {
     });
     let record = reaches(&queue, job.id, State::Dead).await;
     assert_eq!((record.reason.as_deref(), record.runs), (Some("permanent"), 1));
-    queue.retry(job.id, false, "test").await.unwrap();
+    queue.retry(job.id, false, &by("test"), "").await.unwrap();
     let record = reaches(&queue, job.id, State::Done).await;
     assert_eq!((record.reason, record.attempts, record.runs, record.history.len()), (None, 1, 2, 2));
 }

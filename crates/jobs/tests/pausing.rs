@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::documents::{cleanup, heartbeat_sync, update};
 use crate::redis_server::RedisServer;
-use crate::worker::{Gate, Runs, Worker, brisk, done, eventually, look, never_looks, put, put_all, reaches};
+use crate::worker::{Gate, Runs, Worker, brisk, by, done, eventually, look, never_looks, put, put_all, reaches};
 
 const CLEANUPS: Scope = Scope::Kind(Kind::Cleanup);
 
@@ -18,11 +18,11 @@ const fn gateway(number: u128) -> Scope {
 }
 
 async fn pause(queue: &Queue, scope: Scope) {
-    queue.pause(&scope, "ada", "maintenance").await.unwrap();
+    queue.pause(&scope, &by("ada"), "maintenance").await.unwrap();
 }
 
 async fn resume(queue: &Queue, scope: Scope) {
-    assert!(queue.resume(&scope, "ada", "").await.unwrap());
+    assert!(queue.resume(&scope, &by("ada"), "").await.unwrap());
 }
 
 /// Returns after workers have looked for jobs: a delayed job of a paused gateway becomes ready only then.
@@ -42,7 +42,7 @@ async fn a_pause_says_what_since_when_by_whom_and_why() {
     for scope in [Scope::All, CLEANUPS, gateway(7)] {
         pause(&queue, scope).await;
     }
-    queue.pause(&gateway(7), "bo", "new disk").await.unwrap();
+    queue.pause(&gateway(7), &by("bo"), "new disk").await.unwrap();
     let paused = queue.paused().await.unwrap();
     assert_eq!(paused.len(), 3);
     let last = paused.iter().find(|pause| pause.scope == gateway(7)).unwrap();
@@ -50,7 +50,7 @@ async fn a_pause_says_what_since_when_by_whom_and_why() {
     assert!(paused.iter().all(|pause| pause.at_ms > 1_700_000_000_000));
 
     resume(&queue, gateway(7)).await;
-    assert_eq!(queue.resume(&gateway(7), "ada", "").await, Ok(false), "it was not paused any more");
+    assert_eq!(queue.resume(&gateway(7), &by("ada"), "").await, Ok(false), "it was not paused any more");
     assert_eq!(queue.paused().await.unwrap().len(), 2);
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::documents::{cleanup, provision_main};
 use crate::redis_server::RedisServer;
-use crate::worker::{Worker, brisk, done, eventually, put, reaches};
+use crate::worker::{Worker, brisk, by, done, eventually, put, reaches};
 
 #[tokio::test]
 async fn the_same_envelope_is_stored_once() {
@@ -45,7 +45,7 @@ async fn only_transitions_of_the_table_happen() {
     let job = cleanup(1, 1);
     put(&queue, &job).await;
     assert_eq!(
-        queue.retry(job.id, false, "test").await,
+        queue.retry(job.id, false, &by("test"), "").await,
         Err(QueueError::NotRetryable { id: job.id, state: State::Ready })
     );
 
@@ -53,14 +53,14 @@ async fn only_transitions_of_the_table_happen() {
     let before = serde_json::to_value(reaches(&queue, job.id, State::Done).await).unwrap();
     drop(worker);
     assert_eq!(
-        queue.retry(job.id, false, "test").await,
+        queue.retry(job.id, false, &by("test"), "").await,
         Err(QueueError::NotRetryable { id: job.id, state: State::Done })
     );
     let after = serde_json::to_value(queue.get(job.id).await.unwrap()).unwrap();
     assert_eq!(before, after);
     assert_eq!(queue.counts().await.unwrap().of(State::Done), 1);
     let nobody = Uuid::now_v7();
-    assert_eq!(queue.retry(nobody, false, "test").await, Err(QueueError::Missing { id: nobody }));
+    assert_eq!(queue.retry(nobody, false, &by("test"), "").await, Err(QueueError::Missing { id: nobody }));
     assert!(queue.get(nobody).await.unwrap().is_none());
 }
 

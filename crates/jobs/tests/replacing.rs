@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use crate::documents::{cleanup, heartbeat_sync, provision, provision_main, update};
 use crate::redis_server::RedisServer;
 use crate::worker::{
-    DropFlag, Gate, HOUR, Runs, Worker, brisk, done, eventually, look, never_ends, notified, patient, permanent, put,
-    reaches, short_lease, transient,
+    DropFlag, Gate, HOUR, Runs, Worker, brisk, by, done, eventually, look, never_ends, notified, patient, permanent,
+    put, reaches, short_lease, transient,
 };
 
 async fn is_superseded(queue: &Queue, older: &Envelope, newer: &Envelope) {
@@ -275,9 +275,9 @@ async fn a_dead_job_that_would_undo_newer_ones_is_not_retried_unless_forced() {
     put(&queue, &newer).await;
     reaches(&queue, newer.id, State::Retrying).await;
 
-    assert_eq!(queue.retry(older.id, false, "test").await, Err(QueueError::Outdated { id: older.id }));
+    assert_eq!(queue.retry(older.id, false, &by("test"), "").await, Err(QueueError::Outdated { id: older.id }));
     assert_eq!(look(&queue, older.id).await.state, State::Dead);
-    queue.retry(older.id, true, "test").await.unwrap();
+    queue.retry(older.id, true, &by("test"), "").await.unwrap();
     // It comes back as the newest request, so the one that waits has become the older one.
     reaches(&queue, older.id, State::Done).await;
     is_superseded(&queue, &newer, &older).await;

@@ -7,7 +7,7 @@ use mission_jobs::{Claimed, Envelope, Queue, Settings, State};
 
 use crate::documents::{cleanup, update};
 use crate::redis_server::RedisServer;
-use crate::worker::{HOUR, Runs, Worker, brisk, done, eventually, permanent, put, put_all, reaches};
+use crate::worker::{HOUR, Runs, Worker, brisk, by, done, eventually, permanent, put, put_all, reaches};
 
 const NOTHING: Keep = Keep { age: Duration::ZERO, count: 0 };
 
@@ -94,7 +94,7 @@ async fn superseded_and_cancelled_jobs_are_removed_too_and_live_ones_never() {
     let [older, newer, unwanted] = [update(1, 1), update(1, 1), update(1, 2)].map(|job| job.with_delay(HOUR));
     let live = update(1, 1).with_delay(HOUR);
     queue.enqueue(&[older.clone(), unwanted.clone()]).await.unwrap();
-    queue.cancel(unwanted.id, "test", "").await.unwrap();
+    queue.cancel(unwanted.id, &by("test"), "").await.unwrap();
     let newer = newer.with_delay(Duration::ZERO);
     queue.enqueue(&[newer.clone(), live.clone()]).await.unwrap();
     let _worker = Worker::start(&queue, Settings { keep_ended: NOTHING, ..brisk() }, |_| async { done() });

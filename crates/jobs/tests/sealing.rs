@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::documents::provision_main;
 use crate::redis_server::RedisServer;
-use crate::worker::{Worker, brisk, done, look, put, reaches};
+use crate::worker::{Worker, brisk, by, done, look, put, reaches};
 
 /// The queue with a new key, and the key.
 fn sealed(redis: &RedisServer, keys: &[&str]) -> Queue {
@@ -56,7 +56,7 @@ async fn a_job_sealed_with_a_missing_key_waits_for_it() {
         let failure = record.failure.unwrap();
         assert_eq!((failure.code.as_str(), record.attempts), ("unknown_key", 0));
         assert!(failure.action.unwrap().contains("MISSION_SECRET_KEY"));
-        queue.retry(job.id, false, "test").await.unwrap();
+        queue.retry(job.id, false, &by("test"), "").await.unwrap();
     }
     let queue = sealed(&redis, &[&new, &old]);
     let _worker = Worker::start(&queue, brisk(), |_| async { done() });

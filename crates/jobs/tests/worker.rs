@@ -11,7 +11,7 @@ use apalis_core::worker::context::WorkerContext;
 use futures_util::future::BoxFuture;
 use mission_core::outcome::GatewayFacts;
 use mission_core::{Failure, Outcome, Report};
-use mission_jobs::queue::MAX_ENQUEUE;
+use mission_jobs::queue::{Author, MAX_ENQUEUE};
 use mission_jobs::{Claimed, Enqueued, Envelope, JobRecord, Queue, Ran, RetryPolicy, Settings, State};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -108,6 +108,11 @@ pub(crate) fn reached() -> Ran {
 /// The gateway is away, for all of its jobs.
 pub(crate) fn unreachable() -> Ran {
     Outcome::Transient(Failure::new("refused", "connection refused").of_gateway()).into()
+}
+
+/// Somebody who acts.
+pub(crate) fn by(name: &str) -> Author {
+    Author::new(name, "a test")
 }
 
 /// What is known of a job.

@@ -25,22 +25,25 @@ local K = {
   pulse = KEYS[1] .. ':pulse',
   calm = KEYS[1] .. ':calm',
   events = KEYS[1] .. ':events',
+  audit = KEYS[1] .. ':audit',
+  workers = KEYS[1] .. ':workers',
   minute = KEYS[1] .. ':minute:',
 }
 local NEXT = {
   new = { scheduled = true, ready = true, },
   scheduled = { ready = true, dead = true, superseded = true, cancelled = true, },
-  ready = { running = true, dead = true, superseded = true, cancelled = true, },
+  ready = { running = true, snoozed = true, dead = true, superseded = true, cancelled = true, },
   running = { done = true, dead = true, retrying = true, snoozed = true, blocked = true, ready = true, superseded = true, cancelled = true, },
-  retrying = { ready = true, dead = true, superseded = true, cancelled = true, },
-  snoozed = { ready = true, dead = true, superseded = true, cancelled = true, },
-  blocked = { ready = true, dead = true, superseded = true, cancelled = true, },
+  retrying = { ready = true, snoozed = true, dead = true, superseded = true, cancelled = true, },
+  snoozed = { ready = true, snoozed = true, dead = true, superseded = true, cancelled = true, },
+  blocked = { ready = true, snoozed = true, dead = true, superseded = true, cancelled = true, },
   done = { },
   dead = { ready = true, cancelled = true, },
   superseded = { },
   cancelled = { },
 }
 local RETRYABLE = { retrying = true, snoozed = true, blocked = true, dead = true, }
+local SNOOZABLE = { ready = true, retrying = true, snoozed = true, blocked = true, }
 local WAITING = { scheduled = true, retrying = true, snoozed = true, blocked = true, }
 local ENDED = { done = true, dead = true, superseded = true, cancelled = true, }
 local KINDS = { ['provision'] = true, ['provision-main'] = true, ['cleanup'] = true, ['heartbeat-sync'] = true, }
@@ -68,6 +71,7 @@ local NOW = now()
 -- LAYOUT stands in the Python client's get.lua as well.
 local LAYOUT, HISTORY, LINE, TIMELINE = '1', 20, 100, 1200
 local EVENTS, MINUTES_KEPT, REMEMBERED = 100000, 25 * 3600000, 30 * 86400000
+local AUDITED = 10000
 local RANKS = 2 ^ 48
 
 -- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
@@ -307,6 +311,13 @@ local function emit_queue(event)
   emit(cjson.encode(event))
 end
 
+-- Somebody did something by hand; scripts for that have as ARGV 1 to 3 who, from where and why. `before` and `after` are
+-- states.
+local function audit(action, target, before, after)
+  call('XADD', K.audit, 'MAXLEN', '~', AUDITED, '*', 'entry', cjson.encode({ v = 1, at_ms = NOW, by = ARGV[1],
+    from = ARGV[2], action = action, target = target, before = before, after = after, why = ARGV[3] }))
+end
+
 -- What becomes of jobs: every script changes them through `go`, `arrive`, `wait_again` and `leave`. Stands behind prelude.lua.
 
 -- Transitions -----------------------------------------------------------------------------------------------------------
@@ -336,7 +347,7 @@ local function go(job, to, at, more)
   local line = (job.timeline and job.timeline .. ';' or '') .. to .. ' ' .. NOW_TEXT
   if #line > TIMELINE then line = line:sub(line:find(';', 1, true) + 1) end
   job.state, job.timeline, moved[id] = to, line, at
-  job.next_at = WAITING[to] and at or nil
+  job.next_at, job.snoozed_by = WAITING[to] and at or nil, nil
   job.failure = more.failure or job.failure
   if ENDED[to] then
     job.finished_at, job.reason, job.superseded_by = NOW, more.reason or job.reason, more.superseded_by
@@ -346,6 +357,12 @@ local function go(job, to, at, more)
   save(job)
   if to ~= 'ready' and to ~= 'running' and to ~= 'scheduled' then meter(job, to) end
   emit_job(job, from, to, at, more)
+end
+
+-- What `latest` holds of a subject: the number of its newest job, and the id of the one that was enqueued last.
+local function newest_of(value)
+  local seq, id = (value or '0'):match('^(%d+) ?(.*)$')
+  return tonumber(seq), id ~= '' and id or nil
 end
 
 -- The order of jobs -----------------------------------------------------------------------------------------------------
@@ -558,7 +575,8 @@ local function store(i)
     flags = optional(arg(11)), idempotency_key = optional(arg(9)) }
   jobs[job.id] = job
   save(job, 'payload', arg(12))
-  call('SET', K.latest .. job.subject, seq, 'PX', REMEMBERED)
+  local _, before = newest_of(call('SET', K.latest .. job.subject, text(seq) .. ' ' .. job.id, 'PX', REMEMBERED, 'GET'))
+  job.before = before
   came[job.lane] = true
   if expiry > 0 then
     job.expires_at = NOW + expiry

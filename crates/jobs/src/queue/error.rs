@@ -80,6 +80,28 @@ pub enum QueueError {
         /// The id asked for.
         id: Uuid,
     },
+    /// The job is not in a state in which it can be snoozed.
+    #[error("job {id} is {state} and cannot be snoozed; only ready, retrying, snoozed and blocked jobs can")]
+    NotSnoozable {
+        /// The id asked for.
+        id: Uuid,
+        /// The state that it is in.
+        state: State,
+    },
+    /// The job is not dead.
+    #[error("job {id} is {state}, and only dead jobs are discarded; cancel it instead if it has not ended")]
+    NotDiscardable {
+        /// The id asked for.
+        id: Uuid,
+        /// The state that it is in.
+        state: State,
+    },
+    /// No such worker has been seen lately.
+    #[error("there is no worker {name:?}; it may have ended")]
+    NoWorker {
+        /// The name asked for.
+        name: String,
+    },
     /// The job has ended.
     #[error("job {id} is {state} and cannot be cancelled; it has ended")]
     NotCancellable {

@@ -14,6 +14,26 @@ use super::states::State;
 pub struct GatewayRecord {
     /// Its id, which is the lane.
     pub id: Uuid,
+    /// What people call it, as the document of the last job that ran said.
+    pub name: Option<String>,
+    /// Its url there, without secrets.
+    pub url: Option<String>,
+    /// Its certificate is not looked at.
+    pub insecure_tls: bool,
+    /// What it said of itself when a job last reached it; see [`mission_core::outcome::GatewayFacts`].
+    pub version: Option<String>,
+    /// See there.
+    pub protocol: Option<u32>,
+    /// See there.
+    pub roster: Option<String>,
+    /// See there.
+    pub write_limit: Option<String>,
+    /// See there.
+    pub restarts_on_write: bool,
+    /// When a job last met it restarting.
+    pub restarted_at_ms: Option<u64>,
+    /// Since when the job has been ready that comes next.
+    pub waiting_since_ms: Option<u64>,
     /// How many of its jobs are in each state.
     pub jobs: Counts,
     /// The worker that runs jobs of it now.
@@ -36,6 +56,16 @@ impl GatewayRecord {
         let count = |state: State| Some((state, number(state.as_str())?));
         Some(Self {
             id: id.parse().ok()?,
+            name: None,
+            url: None,
+            insecure_tls: false,
+            version: None,
+            protocol: None,
+            roster: None,
+            write_limit: None,
+            restarts_on_write: false,
+            restarted_at_ms: number("restarted_at"),
+            waiting_since_ms: None,
             jobs: Counts(State::ALL.into_iter().filter_map(count).collect()),
             owner: fields.get("owner").cloned(),
             failures: number("failures").and_then(|failures| u32::try_from(failures).ok()).unwrap_or_default(),

@@ -20,7 +20,8 @@ const NAMES: &[(&str, &str)] = &[
     ("turn", "turn"),
     ("token", "token"),
     // ZSET per subject: its jobs that have been due and have not ended, by order; those that have not been due yet.
-    // STRING with expiry: the order of its newest job.
+    // STRING with expiry: the order of its newest job and, behind a space, the id of the one that was enqueued last, where
+    // the chain of `before` begins.
     ("subject", "subject:"),
     ("later", "later:"),
     ("latest", "latest:"),
@@ -57,6 +58,10 @@ const NAMES: &[(&str, &str)] = &[
     ("calm", "calm"),
     // STREAM: every transition, see docs/protocol.md.
     ("events", "events"),
+    // STREAM: what people did, capped; see docs/protocol.md.
+    ("audit", "audit"),
+    // HASH: by name a MessagePack map of what each worker told of itself with its last beat, and whether it is draining.
+    ("workers", "workers"),
     // HASH per minute since 1970, with expiry: `<kind>|<what>` → how often.
     ("minute", "minute:"),
 ];

@@ -8,24 +8,32 @@
 //! A worker that is idle blocks on a list that every script pushes to when it makes something runnable, so a job starts
 //! within milliseconds and nobody polls. A token that dies with its worker costs others [`Settings::sweep`] at most.
 
+pub mod acting;
+pub mod audit;
+pub mod author;
 pub(crate) mod claim;
 mod connection;
 pub mod consumer;
 pub mod error;
 mod fetch;
 pub mod gateways;
+pub mod groups;
 pub mod keys;
 mod leases;
+mod looking;
 #[cfg(test)]
 mod model;
 pub mod pause;
 pub mod record;
 mod scripts;
+pub mod search;
 pub mod server;
 mod settle;
 pub mod states;
 pub mod stats;
+pub mod summary;
 mod tls;
+pub mod workers;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -35,17 +43,23 @@ use mission_core::Kind;
 use serde::Serialize;
 use uuid::Uuid;
 
+pub use audit::AuditEntry;
+pub use author::Author;
 pub use consumer::{Consumer, Keep, Settings};
 pub use error::QueueError;
 pub use gateways::GatewayRecord;
+pub use groups::Group;
 pub use keys::Keys;
 pub use pause::{Pause, Scope};
 pub use record::JobRecord;
 pub use scripts::enqueue_script;
+pub use search::{Cursor, Found, Search, SearchError};
 pub use server::Server;
 pub use states::State;
 pub use stats::Minute;
+pub use summary::Summary;
 pub use tls::Tls;
+pub use workers::WorkerRecord;
 
 use crate::envelope::{Envelope, Payload, SEALED_VERSION};
 use crate::seal::Keyring;
@@ -242,44 +256,6 @@ impl Queue {
         Ok(Page { jobs: ids.into_iter().zip(rows).filter_map(record).collect(), next: u64::try_from(next).ok() })
     }
 
-    /// Makes a dead, blocked, retrying or snoozed job ready at once, with all its attempts before it again, because that
-    /// person or program says so. Its gateway is tried at once too.
-    ///
-    /// A dead job comes back as the newest request of its agent. If there have been newer ones it would undo them, and
-    /// is refused as [`QueueError::Outdated`], unless `force` is set.
-    pub async fn retry(&self, id: Uuid, force: bool, by: &str) -> Result<(), QueueError> {
-        let (came, state) = self.scripts.retry(id, force, by).await?;
-        match came.as_str() {
-            "ok" => Ok(()),
-            "missing" => Err(QueueError::Missing { id }),
-            "outdated" => Err(QueueError::Outdated { id }),
-            _ => Err(QueueError::NotRetryable { id, state: known("retry", &state)? }),
-        }
-    }
-
-    /// Ends a job that is not wanted any more; a dead one is discarded. Returns the state that it was in.
-    ///
-    /// A running job is stopped when its worker next renews the lease, within [`Settings::renew`], and may have changed
-    /// its gateway in part. If it ends before that, it has ended as it did.
-    pub async fn cancel(&self, id: Uuid, by: &str, why: &str) -> Result<State, QueueError> {
-        let (came, state) = self.scripts.cancel(id, by, why).await?;
-        match came.as_str() {
-            "ok" => known("cancel", &state),
-            "missing" => Err(QueueError::Missing { id }),
-            _ => Err(QueueError::NotCancellable { id, state: known("cancel", &state)? }),
-        }
-    }
-
-    /// Stops all workers from taking such jobs, until [resumed](Self::resume). Running ones go on.
-    pub async fn pause(&self, scope: &Scope, by: &str, why: &str) -> Result<(), QueueError> {
-        self.scripts.pause(true, &scope.to_string(), by, why).await.map(drop)
-    }
-
-    /// Lets workers take such jobs again. Returns whether they had been paused.
-    pub async fn resume(&self, scope: &Scope, by: &str, why: &str) -> Result<bool, QueueError> {
-        self.scripts.pause(false, &scope.to_string(), by, why).await
-    }
-
     /// What is paused, since when, by whom and why.
     pub async fn paused(&self) -> Result<Vec<Pause>, QueueError> {
         let paused = self.scripts.paused().await?;
@@ -323,10 +299,6 @@ impl Queue {
     pub fn consumer(&self, settings: Settings) -> Consumer {
         Consumer::new(self.clone(), settings)
     }
-}
-
-fn known(script: &'static str, state: &str) -> Result<State, QueueError> {
-    State::from_name(state).ok_or_else(|| QueueError::Script { script, reason: format!("unknown state {state:?}") })
 }
 
 impl fmt::Debug for Queue {

@@ -54,6 +54,12 @@ pub struct JobRecord {
     pub expires_at_ms: Option<u64>,
     /// What it inherited from jobs that it replaced: `force_bootstrap`, `reset_session`, `provision`.
     pub inherited: Vec<&'static str>,
+    /// Who snoozed it and why, while it is.
+    pub snoozed_by: Option<String>,
+    /// The job that was enqueued before it for the same subject; it may be gone.
+    pub before: Option<Uuid>,
+    /// What people call its gateway, agent and board. None in lists, but in what a search found.
+    pub names: Names,
     /// Who wants a running job to be cancelled, and why.
     pub cancel: Option<String>,
     /// The name of the request that it was enqueued for.
@@ -68,6 +74,25 @@ pub struct JobRecord {
     pub history: Vec<Attempt>,
     /// The document with its secrets masked. None in lists, and if it is not a valid document.
     pub document: Option<Value>,
+}
+
+/// Names as a document gives them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Names {
+    /// Of the gateway.
+    pub gateway: Option<String>,
+    /// Of the agent.
+    pub agent: Option<String>,
+    /// Of the board.
+    pub board: Option<String>,
+}
+
+impl Names {
+    fn read(document: &[u8]) -> Self {
+        let document: Value = serde_json::from_slice(document).unwrap_or_default();
+        let name = |of: &str| document.get(of)?.get("name")?.as_str().map(str::to_owned);
+        Self { gateway: name("gateway"), agent: name("agent"), board: name("board") }
+    }
 }
 
 /// What went wrong last; see [`mission_core::Failure`].
@@ -153,6 +178,9 @@ impl JobRecord {
             priority: text("priority").and_then(|text| text.parse().ok()).unwrap_or_default(),
             expires_at_ms: time("expires_at"),
             inherited: flags::names(&text("inherited").unwrap_or_default()),
+            snoozed_by: text("snoozed_by"),
+            before: text("before").and_then(|id| id.parse().ok()),
+            names: fields.get("payload").map(|document| Names::read(document)).unwrap_or_default(),
             cancel: text("cancel"),
             idempotency_key: text("idempotency_key"),
             timeline: timeline(&text("timeline").unwrap_or_default()),

@@ -1,5 +1,7 @@
 //! The Lua scripts, each behind a typed call. Everything that happens to a stored job happens in one of them.
 
+mod operators;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use super::keys::{self, Keys};
 use super::states::{self, State};
 use crate::envelope::{Envelope, WIRE_VERSION};
 use crate::kinds;
+use operators::Operators;
 
 /// The queue's keys, scripts and connection.
 pub(super) struct Scripts {
@@ -26,13 +29,11 @@ pub(super) struct Scripts {
     ack: Named,
     release: Named,
     reseal: Named,
-    retry: Named,
-    cancel: Named,
-    pause: Named,
     counts: Named,
     get: Named,
     list: Named,
     gateways: Named,
+    operators: Operators,
 }
 
 struct Named {
@@ -143,6 +144,7 @@ impl Scripts {
     pub(super) fn with_clock(queue: &str, connection: Connection, clock: &str) -> Self {
         let named = |name, body: &str| Named { name, script: Script::new(&compose(clock, body)) };
         Self {
+            operators: Operators::new(named),
             keys: Keys::new(queue),
             connection,
             enqueue: named("enqueue", include_str!("lua/enqueue.lua")),
@@ -151,9 +153,6 @@ impl Scripts {
             ack: named("ack", include_str!("lua/ack.lua")),
             release: named("release", include_str!("lua/release.lua")),
             reseal: named("reseal", include_str!("lua/reseal.lua")),
-            retry: named("retry", include_str!("lua/retry.lua")),
-            cancel: named("cancel", include_str!("lua/cancel.lua")),
-            pause: named("pause", include_str!("lua/pause.lua")),
             counts: named("counts", include_str!("lua/counts.lua")),
             get: named("get", include_str!("lua/get.lua")),
             list: named("list", include_str!("lua/list.lua")),
@@ -162,12 +161,9 @@ impl Scripts {
     }
 
     pub(super) fn names(&self) -> Vec<(String, &'static str)> {
-        let Self {
-            enqueue, claim, renew, ack, release, reseal, retry, cancel, pause, counts, get, list, gateways, ..
-        } = self;
-        [enqueue, claim, renew, ack, release, reseal, retry, cancel, pause, counts, get, list, gateways]
-            .map(|named| (named.script.get_hash().to_owned(), named.name))
-            .into()
+        let Self { enqueue, claim, renew, ack, release, reseal, counts, get, list, gateways, operators, .. } = self;
+        let own = [enqueue, claim, renew, ack, release, reseal, counts, get, list, gateways];
+        own.into_iter().chain(operators.all()).map(|named| (named.script.get_hash().to_owned(), named.name)).collect()
     }
 
     pub(super) async fn enqueue(&self, jobs: &[Envelope]) -> Result<Vec<(String, String, Vec<String>)>, QueueError> {
@@ -225,22 +221,6 @@ impl Scripts {
         let mut args = Args::default();
         args.add(worker).add(why).add_leases(held);
         self.run(&self.release, &args).await
-    }
-
-    /// Returns what came of it, and the state that the job was in.
-    pub(super) async fn retry(&self, id: Uuid, force: bool, by: &str) -> Result<(String, String), QueueError> {
-        self.run(&self.retry, Args::default().add(id.to_string()).add(u8::from(force)).add(by)).await
-    }
-
-    /// Returns what came of it, and the state that the job was in.
-    pub(super) async fn cancel(&self, id: Uuid, by: &str, why: &str) -> Result<(String, String), QueueError> {
-        self.run(&self.cancel, Args::default().add(id.to_string()).add(by).add(why)).await
-    }
-
-    /// Returns whether anything changed.
-    pub(super) async fn pause(&self, pause: bool, scope: &str, by: &str, why: &str) -> Result<bool, QueueError> {
-        let act = if pause { "pause" } else { "resume" };
-        self.run(&self.pause, Args::default().add(act).add(scope).add(by).add(why)).await
     }
 
     /// Whether the document was replaced.

@@ -46,8 +46,10 @@ impl State {
     pub const fn next(self) -> &'static [Self] {
         match self {
             // Waiting jobs die when they expire.
-            Scheduled | Retrying | Snoozed | Blocked => &[Ready, Dead, Superseded, Cancelled],
-            Ready => &[Running, Dead, Superseded, Cancelled],
+            Scheduled => &[Ready, Dead, Superseded, Cancelled],
+            // Snoozed by hand, once more or for the first time.
+            Retrying | Snoozed | Blocked => &[Ready, Snoozed, Dead, Superseded, Cancelled],
+            Ready => &[Running, Snoozed, Dead, Superseded, Cancelled],
             // Back to ready: the lease was lost, or the job was handed back.
             Running => &[Done, Dead, Retrying, Snoozed, Blocked, Ready, Superseded, Cancelled],
             // By hand: tried again, or discarded.
@@ -60,6 +62,12 @@ impl State {
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         matches!(self, Dead | Blocked | Retrying | Snoozed)
+    }
+
+    /// Whether an operator may let a job in this state wait.
+    #[must_use]
+    pub const fn is_snoozable(self) -> bool {
+        matches!(self, Ready | Retrying | Snoozed | Blocked)
     }
 
     /// Whether a job in this state waits for a time to come.
@@ -104,7 +112,7 @@ impl fmt::Display for State {
     }
 }
 
-/// The tables `NEXT`, `RETRYABLE`, `WAITING` and `ENDED` of the scripts; `new` is a job that is not there yet.
+/// The tables `NEXT`, `RETRYABLE`, `SNOOZABLE`, `WAITING` and `ENDED` of the scripts; `new` is a job that is not there yet.
 pub(super) fn lua() -> String {
     let set = |states: &[State]| states.iter().fold(String::new(), |set, state| set + state.as_str() + " = true, ");
     let mut table = format!("local NEXT = {{\n  new = {{ {}}},\n", set(&State::BIRTH));
@@ -117,6 +125,7 @@ pub(super) fn lua() -> String {
         writeln!(table, "local {name} = {{ {}}}", set(&states)).expect("a String takes any text");
     };
     those("RETRYABLE", State::is_retryable);
+    those("SNOOZABLE", State::is_snoozable);
     those("WAITING", State::is_waiting);
     those("ENDED", State::is_terminal);
     table
@@ -161,5 +170,8 @@ mod tests {
     #[test]
     fn what_an_operator_may_retry_can_become_ready() {
         assert!(State::ALL.into_iter().filter(|state| state.is_retryable()).all(|state| state.next().contains(&Ready)));
+        assert!(
+            State::ALL.into_iter().filter(|state| state.is_snoozable()).all(|state| state.next().contains(&Snoozed))
+        );
     }
 }

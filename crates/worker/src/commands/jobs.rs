@@ -75,7 +75,7 @@ async fn show(queue: &Queue, output: Output, id: &str) -> Result<(), Exit> {
 
 async fn retry(queue: &Queue, output: Output, id: &str, force: bool) -> Result<(), Exit> {
     let id = parse(id)?;
-    queue.retry(id, force, &author()).await.map_err(|error| match error {
+    queue.retry(id, force, &author(), "").await.map_err(|error| match error {
         QueueError::Outdated { .. } => failed(anyhow!("{error}: worker jobs retry {id} --force")),
         error => queue_error(error),
     })?;

@@ -30,6 +30,7 @@ use mission_core::mirror::Mirror;
 use mission_core::outcome::Failure;
 use mission_core::render::{Renderer, TemplatesConfig};
 use mission_jobs::QueueError;
+use mission_jobs::queue::{Author, workers};
 
 use crate::environment;
 use crate::exit::{Exit, OrExit};
@@ -73,8 +74,9 @@ pub fn gateway_exit(failure: Option<&Failure>) -> Result<(), Exit> {
 }
 
 /// Who uses the command line, for the events and the jobs' records.
-pub fn author() -> String {
-    std::env::var(environment::USER).ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "command line".to_owned())
+pub fn author() -> Author {
+    let name = std::env::var(environment::USER).ok().filter(|name| !name.is_empty());
+    Author::new(name.unwrap_or_else(|| "command line".to_owned()), format!("cli {}", workers::host()))
 }
 
 /// The renderer that the settings ask for.

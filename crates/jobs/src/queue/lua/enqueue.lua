@@ -46,7 +46,8 @@ local function store(i)
     flags = optional(arg(11)), idempotency_key = optional(arg(9)) }
   jobs[job.id] = job
   save(job, 'payload', arg(12))
-  call('SET', K.latest .. job.subject, seq, 'PX', REMEMBERED)
+  local _, before = newest_of(call('SET', K.latest .. job.subject, text(seq) .. ' ' .. job.id, 'PX', REMEMBERED, 'GET'))
+  job.before = before
   came[job.lane] = true
   if expiry > 0 then
     job.expires_at = NOW + expiry

@@ -11,6 +11,7 @@ local NOW = now()
 -- LAYOUT stands in the Python client's get.lua as well.
 local LAYOUT, HISTORY, LINE, TIMELINE = '1', 20, 100, 1200
 local EVENTS, MINUTES_KEPT, REMEMBERED = 100000, 25 * 3600000, 30 * 86400000
+local AUDITED = 10000
 local RANKS = 2 ^ 48
 
 -- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
@@ -248,4 +249,11 @@ end
 local function emit_queue(event)
   event.v, event.at_ms = 1, NOW
   emit(cjson.encode(event))
+end
+
+-- Somebody did something by hand; scripts for that have as ARGV 1 to 3 who, from where and why. `before` and `after` are
+-- states.
+local function audit(action, target, before, after)
+  call('XADD', K.audit, 'MAXLEN', '~', AUDITED, '*', 'entry', cjson.encode({ v = 1, at_ms = NOW, by = ARGV[1],
+    from = ARGV[2], action = action, target = target, before = before, after = after, why = ARGV[3] }))
 end

@@ -1,26 +1,26 @@
 -- Makes a job ready at once because somebody says so, with all its attempts before it again.
 -- KEYS  1 the queue's prefix
--- ARGV  1 id  2 force: 1 or 0  3 by whom
+-- ARGV  1 by whom  2 from where  3 why  4 id  5 force: 1 or 0
 -- Returns {what came of it, the state it was in}: `ok`; `missing`; `refused`, because of its state; `outdated`, unless
 --   forced: it is dead and its subject has had a newer job.
--- Cost  about 15 commands, more where it replaces others.
+-- Cost  about 16 commands, more where it replaces others.
 
-local job = read(ARGV[1])
+local job = read(ARGV[4])
 if not job then return { 'missing', '' } end
-local from, by = job.state, ARGV[3]
+local from, by = job.state, ARGV[1]
 if not (RETRYABLE[from] and allowed(from, 'ready')) then return { 'refused', from } end
-local latest = tonumber(call('GET', K.latest .. job.subject) or 0)
-if from == 'dead' and latest > job.seq and ARGV[2] ~= '1' then
+local latest, newest = newest_of(call('GET', K.latest .. job.subject))
+if from == 'dead' and latest > job.seq and ARGV[5] ~= '1' then
   return { 'outdated', from }
 end
 for _, field in ipairs({ 'snoozed_since', 'reason', 'finished_at', 'reprobed', 'cancel', 'lost' }) do job[field] = nil end
 job.attempts = 0
 unhold(job.lane)
 if from == 'dead' then
-  -- It was not in the line any more: it joins it as the newest.
+  -- It was not in the line any more: it joins it as the newest. Among the jobs ever enqueued it stays where it was.
   local seq = next_of(K.seq)
   job.seq, job.rank, job.expires_at = seq, nil, nil
-  call('SET', K.latest .. job.subject, seq, 'PX', REMEMBERED)
+  call('SET', K.latest .. job.subject, text(seq) .. ' ' .. (newest or job.id), 'PX', REMEMBERED)
   go(job, 'ready', NOW, { by = by })
   arrive(job)
 else
@@ -28,4 +28,5 @@ else
   offer(job.subject)
 end
 if call('EXISTS', K.lane .. job.lane) == 1 then offer_lane(job.lane) end
+audit('retry', job.id, from, job.state)
 return { 'ok', from }

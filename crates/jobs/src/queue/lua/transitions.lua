@@ -27,7 +27,7 @@ local function go(job, to, at, more)
   local line = (job.timeline and job.timeline .. ';' or '') .. to .. ' ' .. NOW_TEXT
   if #line > TIMELINE then line = line:sub(line:find(';', 1, true) + 1) end
   job.state, job.timeline, moved[id] = to, line, at
-  job.next_at = WAITING[to] and at or nil
+  job.next_at, job.snoozed_by = WAITING[to] and at or nil, nil
   job.failure = more.failure or job.failure
   if ENDED[to] then
     job.finished_at, job.reason, job.superseded_by = NOW, more.reason or job.reason, more.superseded_by
@@ -37,6 +37,12 @@ local function go(job, to, at, more)
   save(job)
   if to ~= 'ready' and to ~= 'running' and to ~= 'scheduled' then meter(job, to) end
   emit_job(job, from, to, at, more)
+end
+
+-- What `latest` holds of a subject: the number of its newest job, and the id of the one that was enqueued last.
+local function newest_of(value)
+  local seq, id = (value or '0'):match('^(%d+) ?(.*)$')
+  return tonumber(seq), id ~= '' and id or nil
 end
 
 -- The order of jobs -----------------------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ impl Model {
         job.expires_at = (new.expires_in > 0).then_some(now + new.expires_in);
         job.state = if new.delay > 0 { State::Scheduled } else { State::Ready };
         self.latest.insert(job.subject.clone(), job.seq);
+        job.before = self.newest.insert(job.subject.clone(), id);
         let ready = job.state == State::Ready;
         self.jobs.insert(id, job);
         self.entered(id, None, now, More { at: Some(now + new.delay), ..More::default() });
@@ -162,12 +163,28 @@ impl Model {
     }
 
     /// Returns what the call answers.
-    pub(super) fn cancel(&mut self, id: Uuid, by: &str, why: &str) -> (&'static str, String) {
+    pub(super) fn snooze(&mut self, id: Uuid, ms: u64, by: &str, why: &str) -> (&'static str, String) {
+        let Some(from) = self.jobs.get(&id).map(|job| job.state) else { return ("missing", String::new()) };
+        if !matches!(from, State::Ready | State::Retrying | State::Snoozed | State::Blocked) {
+            return ("refused", from.to_string());
+        }
+        self.job(id).snoozed_since = None;
+        let at = Some(self.now + ms);
+        self.go(id, State::Snoozed, More { at, by: Some(by.to_owned()), ..More::default() });
+        self.job(id).snoozed_by = Some(format!("{by}: {why}"));
+        ("ok", from.to_string())
+    }
+
+    /// Returns what the call answers.
+    pub(super) fn cancel(&mut self, id: Uuid, discard: bool, by: &str, why: &str) -> (&'static str, String) {
         if !self.jobs.contains_key(&id) {
             return ("missing", String::new());
         }
         let job = self.job(id);
         let from = job.state;
+        if discard && from != State::Dead {
+            return ("refused", from.to_string());
+        }
         let why = format!("cancelled by {by}: {why}");
         match from {
             State::Done | State::Superseded | State::Cancelled => return ("refused", from.to_string()),
@@ -252,6 +269,8 @@ impl Job {
             flags: new.flags.to_owned(),
             inherited: Inherited::default(),
             cancel: None,
+            snoozed_by: None,
+            before: None,
             reason: None,
             superseded_by: None,
             failure: None,

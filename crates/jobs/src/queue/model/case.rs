@@ -15,7 +15,7 @@ use super::redis_server::change;
 use super::sleepers::{Sleepers, name};
 use crate::envelope::Envelope;
 use crate::queue::scripts::{Ack, Acked, Lease, Scripts};
-use crate::queue::{Scope, Settings, State};
+use crate::queue::{Author, Scope, Settings, State};
 use crate::{IdempotencyKey, kinds};
 
 /// When every case begins.
@@ -102,10 +102,18 @@ impl<'a> Case<'a> {
                 self.sleepers.rouse_all();
                 return Ok(());
             }
-            Operation::Cancel { pick } => {
+            Operation::Cancel { pick, discard } => {
                 if let Some(id) = picked(&self.ids, *pick).copied() {
-                    let answer = self.bench.scripts.cancel(id, BY, WHY).await.map_err(|error| error.to_string())?;
-                    same("cancel", &answer, &owned(self.model.cancel(id, BY, WHY)))?;
+                    let answer = self.bench.scripts.cancel(id, *discard, &author(), WHY).await;
+                    let expected = owned(self.model.cancel(id, *discard, BY, WHY));
+                    same("cancel", &answer.map_err(|error| error.to_string())?, &expected)?;
+                }
+            }
+            Operation::Snooze { pick, ms } => {
+                if let Some(id) = picked(&self.ids, *pick).copied() {
+                    let answer = self.bench.scripts.snooze(id, Duration::from_millis(*ms), &author(), WHY).await;
+                    let expected = owned(self.model.snooze(id, *ms, BY, WHY));
+                    same("snooze", &answer.map_err(|error| error.to_string())?, &expected)?;
                 }
             }
             Operation::Retry { pick, force, fitting } => self.retry(*pick, *force, *fitting).await?,
@@ -270,7 +278,7 @@ impl<'a> Case<'a> {
         let fits = |id: &&Uuid| !fitting || jobs.get(*id).is_some_and(|job| job.state.is_retryable());
         let ids: Vec<Uuid> = self.ids.iter().filter(fits).copied().collect();
         let Some(id) = picked(&ids, pick).copied() else { return Ok(()) };
-        let answer = self.bench.scripts.retry(id, force, BY).await.map_err(|error| error.to_string())?;
+        let answer = self.bench.scripts.retry(id, force, &author(), WHY).await.map_err(|error| error.to_string())?;
         same("retry", &answer, &owned(self.model.retry(id, force, BY)))
     }
 
@@ -279,7 +287,8 @@ impl<'a> Case<'a> {
         scopes.extend(mission_core::Kind::ALL.map(Scope::Kind));
         scopes.extend((0..GATEWAYS).map(|number| Scope::Gateway(gateway(number))));
         let scope = scopes[usize::from(scope)].to_string();
-        let answer = self.bench.scripts.pause(pause, &scope, BY, WHY).await.map_err(|error| error.to_string())?;
+        let answer =
+            self.bench.scripts.pause(pause, &scope, &author(), WHY).await.map_err(|error| error.to_string())?;
         same("pause", &answer, &self.model.pause(pause, &scope, BY, WHY))
     }
 
@@ -326,6 +335,10 @@ impl<'a> Case<'a> {
         }
         Err("it does not come to an end".to_owned())
     }
+}
+
+fn author() -> Author {
+    Author::new(BY, "a test")
 }
 
 pub(super) fn gateway(number: u8) -> Uuid {

@@ -88,6 +88,7 @@ impl Case<'_> {
             "pulse",
             "calm",
             "minute:",
+            "audit",
             "test-",
         ];
         for key in keys {

@@ -40,6 +40,9 @@ pub(super) struct Job {
     pub(super) flags: String,
     pub(super) inherited: Inherited,
     pub(super) cancel: Option<String>,
+    pub(super) snoozed_by: Option<String>,
+    /// The job of its subject that was enqueued before it.
+    pub(super) before: Option<Uuid>,
     pub(super) reason: Option<String>,
     pub(super) superseded_by: Option<Uuid>,
     /// The code.
@@ -114,6 +117,8 @@ impl Job {
         add("expires_at", time(self.expires_at));
         add("inherited", Some(self.inherited.letters()));
         add("cancel", self.cancel.clone());
+        add("snoozed_by", self.snoozed_by.clone());
+        add("before", self.before.map(|id| id.to_string()));
         add("idempotency_key", self.key.clone());
         add("timeline", Some(self.timeline.join(";")));
         add("failure", self.failure.clone());

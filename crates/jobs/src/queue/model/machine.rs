@@ -19,6 +19,8 @@ pub(super) struct Model {
     pub(super) keys: BTreeMap<String, Uuid>,
     /// Subject → its newest job.
     pub(super) latest: BTreeMap<String, u64>,
+    /// Subject → the job that was enqueued last.
+    pub(super) newest: BTreeMap<String, Uuid>,
     /// (gateway, agent) → its last cleanup.
     pub(super) gone: BTreeMap<(Uuid, String), u64>,
     pub(super) last_token: u64,
@@ -84,6 +86,7 @@ impl Model {
             paused: BTreeSet::new(),
             keys: BTreeMap::new(),
             latest: BTreeMap::new(),
+            newest: BTreeMap::new(),
             gone: BTreeMap::new(),
             last_token: 0,
             looked_at: None,
@@ -138,6 +141,7 @@ impl Model {
         let job = self.job(id);
         job.at = more.at.unwrap_or(now);
         job.freeable = false;
+        job.snoozed_by = None;
         job.enter(now);
         if more.failure.is_some() {
             job.failure.clone_from(&more.failure);

@@ -49,9 +49,15 @@ pub(super) enum Operation {
     Crash {
         worker: u8,
     },
-    /// A person does not want a job.
+    /// A person does not want a job; or discards one, which must be dead.
     Cancel {
         pick: u8,
+        discard: bool,
+    },
+    /// A person lets a job wait.
+    Snooze {
+        pick: u8,
+        ms: u64,
     },
     /// A person wants a job at once. `fitting`: one whose state allows that.
     Retry {
@@ -188,8 +194,9 @@ fn one(rng: &mut Rng, world: &World) -> Operation {
         53..71 => Operation::Ack { worker, ends: (0..few(rng)).map(|_| end(rng, world)).collect() },
         71..73 => Operation::Release { worker, only: rng.bool().then_some(pick) },
         73..75 => Operation::Crash { worker },
-        75..78 => Operation::Cancel { pick },
-        78..82 => Operation::Retry { pick, force: rng.bool(), fitting: rng.u8(..4) > 0 },
+        75..77 => Operation::Cancel { pick, discard: rng.u8(..4) == 0 },
+        77..79 => Operation::Snooze { pick, ms: among(rng, &DELAYS[1..]) },
+        79..82 => Operation::Retry { pick, force: rng.bool(), fitting: rng.u8(..4) > 0 },
         82..84 => Operation::Pause { scope: rng.u8(..SCOPES) },
         84..88 => Operation::Resume { scope: rng.u8(..SCOPES) },
         88..95 => Operation::Advance { ms: among(rng, &[1, 100, 1000, 5000, 10_000, 21_000, 61_000, 300_000]) },

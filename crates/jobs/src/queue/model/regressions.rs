@@ -50,7 +50,7 @@ fn a_job_that_is_not_wanted_and_loses_its_last_lease_is_cancelled() {
     check(&[
         enqueue(New { max_attempts: 1, ..new(Kind::Cleanup) }),
         claim(1),
-        Operation::Cancel { pick: 0 },
+        Operation::Cancel { pick: 0, discard: false },
         Operation::Lapse,
     ]);
 }
@@ -60,7 +60,7 @@ fn a_job_that_is_not_wanted_and_was_snoozed_too_long_is_cancelled() {
     check(&[
         enqueue(new(Kind::Cleanup)),
         claim(1),
-        Operation::Cancel { pick: 0 },
+        Operation::Cancel { pick: 0, discard: false },
         end(State::Snoozed, 900_000, "busy"),
     ]);
 }

@@ -50,7 +50,7 @@ show('wakes', table.concat(wakes, ' '))
 
 local FIELDS = { 'state', 'kind', 'lane', 'subject', 'attempts', 'max_attempts', 'runs', 'lost', 'enqueued_at', 'next_at',
   'started_at', 'finished_at', 'snoozed_since', 'worker', 'reason', 'superseded_by', 'priority', 'expires_at', 'inherited',
-  'cancel', 'idempotency_key', 'timeline', 'failure' }
+  'cancel', 'snoozed_by', 'before', 'idempotency_key', 'timeline', 'failure' }
 for _, id in ipairs(ids) do
   local packed, history = unpack(redis.call('HMGET', KEYS[1] .. ':job:' .. id, 'job', 'history'))
   local job, lines = packed and cmsgpack.unpack(packed) or {}, {}

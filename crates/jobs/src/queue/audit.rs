@@ -1,0 +1,36 @@
+//! What people did, newest first.
+
+use serde::{Deserialize, Serialize};
+
+/// Something that somebody did by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuditEntry {
+    /// Where it stands among all; also the cursor of what was done before it.
+    pub id: String,
+    /// What it says.
+    #[serde(flatten)]
+    pub deed: Deed,
+}
+
+/// What was done, to what, by whom and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deed {
+    /// When, in milliseconds since 1970 by Redis's clock.
+    pub at_ms: u64,
+    /// Who.
+    pub by: String,
+    /// From where.
+    pub from: String,
+    /// `retry`, `cancel`, `discard`, `snooze`, `pause`, `resume`, `drain` or `undrain`.
+    pub action: String,
+    /// The job's id, the scope or the worker's name.
+    pub target: String,
+    /// What state it was in, where it has one.
+    #[serde(default)]
+    pub before: Option<String>,
+    /// What state it was in afterwards.
+    #[serde(default)]
+    pub after: Option<String>,
+    /// Why, in the words of who did it; may be empty.
+    pub why: String,
+}

@@ -1,0 +1,15 @@
+-- Has a worker take no more jobs, or take them again. It learns of it with its next beat.
+-- KEYS  1 the queue's prefix
+-- ARGV  1 by whom  2 from where  3 why  4 the worker's name  5 drain: 1 or 0
+-- Returns what came of it: `ok`; `same`, because it was so before; `missing`.
+-- Cost  3 commands.
+
+local name, drain = ARGV[4], ARGV[5] == '1'
+local packed = call('HGET', K.workers, name)
+if not packed then return 'missing' end
+local worker = cmsgpack.unpack(packed)
+if (worker.draining ~= nil) == drain then return 'same' end
+worker.draining = drain and 1 or nil
+call('HSET', K.workers, name, cmsgpack.pack(worker))
+audit(drain and 'drain' or 'undrain', name, drain and 'working' or 'draining', drain and 'draining' or 'working')
+return 'ok'

@@ -1,0 +1,18 @@
+-- Lets a job wait because somebody says so. Neither its attempts nor its gateway's patience are touched.
+-- KEYS  1 the queue's prefix
+-- ARGV  1 by whom  2 from where  3 why  4 id  5 for how long in ms
+-- Returns {what came of it, the state it was in}: `ok`; `missing`; `refused`, because of its state.
+-- Cost  about 16 commands.
+
+local by, why = ARGV[1], ARGV[3]
+local job = read(ARGV[4])
+if not job then return { 'missing', '' } end
+local from = job.state
+if not (SNOOZABLE[from] and allowed(from, 'snoozed')) then return { 'refused', from } end
+job.snoozed_since = nil
+go(job, 'snoozed', NOW + tonumber(ARGV[5]), { by = by })
+job.snoozed_by = by .. (why ~= '' and ': ' .. why or '')
+-- Idle workers have to look again, to know when this one is due.
+wake()
+audit('snooze', job.id, from, job.state)
+return { 'ok', from }
