@@ -19,6 +19,7 @@ mod killmatrix;
 mod plan;
 mod processes;
 mod promises;
+mod reach;
 #[path = "../../crates/jobs/tests/redis_server.rs"]
 #[expect(dead_code, reason = "shared with the tests of the queue, which use all of it")]
 mod redis_server;

@@ -38,6 +38,8 @@ pub const HTTP_READ_ONLY: &str = "MISSION_HTTP_READ_ONLY";
 pub const SECRET_KEY: &str = "MISSION_SECRET_KEY";
 /// Certificates of the authorities that may vouch for gateways.
 pub const GATEWAY_CA_FILE: &str = "MISSION_GATEWAY_CA_FILE";
+/// Where gateways may be.
+pub const GATEWAY_ALLOWED: &str = "MISSION_GATEWAY_ALLOWED";
 /// Home folder; the data directory is below it by default.
 pub const HOME: &str = "HOME";
 /// The user's name, for the record of who did what.

@@ -12,6 +12,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mission_core::gateway::Reach;
 use mission_jobs::{Keep, Keyring, Tls};
 use secrecy::SecretString;
 use serde::Serialize;
@@ -145,6 +146,8 @@ pub struct Settings {
     pub idle: Duration,
     /// Certificates of authorities that may vouch for gateways, besides those of the system.
     pub gateway_ca_file: Option<PathBuf>,
+    /// Where gateways may be.
+    pub reach: Reach,
     /// Filter of the log, as `tracing` reads it.
     pub log_level: String,
     /// `auto`, `text` or `json`.
@@ -210,6 +213,7 @@ impl Settings {
             patience: raw.millis("gateway.patience_ms"),
             idle: raw.millis("gateway.idle_ms"),
             gateway_ca_file: raw.path("gateway.ca_file"),
+            reach: raw.parsed("gateway.allowed"),
             log_level: raw.0["log.level"].clone(),
             log_format: raw.0["log.format"].clone(),
             values,

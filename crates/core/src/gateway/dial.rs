@@ -7,7 +7,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
+
+use super::reach::Reach;
 
 /// Bytes in both directions.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -38,14 +40,28 @@ impl Dial {
     }
 }
 
+impl Dial {
+    /// TCP, to where gateways may be. Addresses are looked up once and then called, so that a name cannot stand for
+    /// another one after it was checked.
+    #[must_use]
+    pub fn within(reach: Reach) -> Self {
+        let reach = Arc::new(reach);
+        Self::by(move |host, port| {
+            let reach = Arc::clone(&reach);
+            async move {
+                let found = lookup_host((host.as_str(), port)).await?.collect();
+                let stream = TcpStream::connect(reach.allowed(&host, found)?.as_slice()).await?;
+                // Requests are small and each is waited for.
+                stream.set_nodelay(true)?;
+                Ok(stream)
+            }
+        })
+    }
+}
+
 impl Default for Dial {
     fn default() -> Self {
-        Self::by(|host, port| async move {
-            let stream = TcpStream::connect((host, port)).await?;
-            // Requests are small and each is waited for.
-            stream.set_nodelay(true)?;
-            Ok(stream)
-        })
+        Self::within(Reach::default())
     }
 }
 

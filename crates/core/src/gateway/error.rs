@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::protocol::Method;
+use super::reach::OutOfReach;
 use super::refusal::{pairing, refused};
 use super::rpc_error::RpcError;
 use crate::model::Fingerprint;
@@ -18,6 +19,9 @@ pub enum GatewayError {
         /// The operating system's or HTTP's words.
         reason: String,
     },
+    /// The gateway is where this worker may not call.
+    #[error("{0}")]
+    OutOfReach(OutOfReach),
     /// The address answers, but not as a gateway.
     #[error("{reason}; check the gateway's url")]
     NotAGateway {
@@ -184,6 +188,9 @@ impl From<GatewayError> for Outcome {
         let ambiguous = error.may_have_been_carried_out();
         let outcome = match error {
             GatewayError::Unreachable { .. } => Self::Transient(Failure::new("unreachable", text).of_gateway()),
+            GatewayError::OutOfReach(_) => Self::Blocked(Failure::new("gateway_not_allowed", text).with_action(
+                "correct the gateway's url in the main backend, or add its host or network to gateway.allowed of the workers",
+            )),
             // New gateways refuse what a proxy forwards unless they know the proxy.
             GatewayError::NotAGateway { .. } => {
                 Self::Blocked(Failure::new("not_a_gateway", text).of_gateway().with_action(

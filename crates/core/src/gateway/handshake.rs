@@ -19,6 +19,7 @@ use super::device::DeviceIdentity;
 use super::dial::{Dial, Stream};
 use super::error::GatewayError;
 use super::protocol::{CLIENT_ID, CLIENT_MODE, Frame, Hello, Method, PROTOCOLS, ROLE, SCOPES};
+use super::reach::OutOfReach;
 use super::tls::Untrusted;
 
 /// Largest frame taken from a gateway: its own limit of 25 MiB and some room.
@@ -30,7 +31,10 @@ pub(super) type Socket = WebSocketStream<MaybeTlsStream<Box<dyn Stream>>>;
 
 /// Opens a socket to the gateway.
 pub(super) async fn upgrade(url: &Url, tls: Connector, dial: &Dial) -> Result<Socket, GatewayError> {
-    let unreachable = |error: io::Error| GatewayError::Unreachable { reason: error.to_string() };
+    let unreachable = |error: io::Error| match OutOfReach::of(&error) {
+        Some(refused) => GatewayError::OutOfReach(refused.clone()),
+        None => GatewayError::Unreachable { reason: error.to_string() },
+    };
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or(80);
     let stream = dial.open(host, port).await.map_err(unreachable)?;

@@ -25,7 +25,7 @@ use anyhow::Context;
 use mission_core::Job;
 use mission_core::apply::Applier;
 use mission_core::documents::Document;
-use mission_core::gateway::{Clients, DeviceIdentity, Limits, Trust};
+use mission_core::gateway::{Clients, DeviceIdentity, Dial, Limits, Trust};
 use mission_core::mirror::Mirror;
 use mission_core::outcome::Failure;
 use mission_core::render::{Renderer, TemplatesConfig};
@@ -101,7 +101,9 @@ pub fn applier_within(settings: &Settings, limits: Limits) -> Result<Applier, Ex
     let trust = settings.gateway_ca_file.as_deref().map(Trust::with_file).transpose();
     let trust = trust.context("gateway.ca_file").or_usage()?.unwrap_or_default();
     Ok(Applier {
-        clients: Clients::new(Arc::new(identity), limits).trusting(trust),
+        clients: Clients::new(Arc::new(identity), limits)
+            .trusting(trust)
+            .dialling(Dial::within(settings.reach.clone())),
         renderer: renderer(settings),
         mirror: Mirror::new(&settings.local_workspace_root).or_usage()?,
         base_url: settings.base_url.clone(),

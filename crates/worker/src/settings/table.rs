@@ -1,5 +1,6 @@
 //! The one list of all settings.
 
+use mission_core::gateway::Reach;
 use mission_jobs::Keyring;
 
 use super::access;
@@ -51,6 +52,10 @@ fn check_keys(keys: &str) -> Result<(), String> {
     keys.parse::<Keyring>().map(drop).map_err(|error| error.to_string())
 }
 
+fn check_reach(places: &str) -> Result<(), String> {
+    places.parse::<Reach>().map(drop).map_err(|error| error.to_string())
+}
+
 /// All settings.
 pub const TABLE: &[Setting] = &[
     setting("redis.url", Some(environment::REDIS_URL), "", Form::Secret),
@@ -100,6 +105,12 @@ pub const TABLE: &[Setting] = &[
     setting("gateway.call_timeout_ms", None, "120000", Form::Number(500, 600_000)),
     setting("gateway.patience_ms", None, "30000", Form::Number(0, 300_000)),
     setting("gateway.idle_ms", None, "60000", Form::Number(1_000, 3_600_000)),
+    setting(
+        "gateway.allowed",
+        Some(environment::GATEWAY_ALLOWED),
+        "",
+        Form::Checked { check: check_reach, secret: false },
+    ),
     setting("gateway.ca_file", Some(environment::GATEWAY_CA_FILE), "", Form::Text),
     setting("log.level", None, "info", Form::Text),
     setting("log.format", None, "auto", Form::Word(&["auto", "text", "json"])),
