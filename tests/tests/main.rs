@@ -16,6 +16,7 @@ mod group_commit;
 mod in_memory;
 mod interop;
 mod killmatrix;
+mod metrics;
 mod plan;
 mod processes;
 mod promises;

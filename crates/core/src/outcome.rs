@@ -30,7 +30,10 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The name on the wire: `done`, `transient`, `busy`, `blocked`, `permanent` or `ambiguous`.
+    /// All names on the wire.
+    pub const NAMES: [&str; 6] = ["done", "transient", "busy", "blocked", "permanent", "ambiguous"];
+
+    /// The name on the wire, one of [`Self::NAMES`].
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {

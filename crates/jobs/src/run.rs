@@ -31,6 +31,8 @@ pub struct Claimed {
     pub run: u32,
     /// When the job was enqueued, in milliseconds since 1970 by Redis's clock.
     pub enqueued_at_ms: u64,
+    /// How long it was ready before it was claimed.
+    pub waited: Duration,
     /// How often in a row its gateway could not be reached before this run.
     pub lane_failures: u32,
     /// After how long the job expires, if it does, counted from the claim.
@@ -122,6 +124,7 @@ impl Claimed {
             max_attempts: raw.max_attempts,
             run: raw.run,
             enqueued_at_ms: raw.enqueued_at_ms,
+            waited: raw.waited,
             lane_failures: raw.lane_failures,
             expires_in: raw.expires_in,
             shared_with: Vec::new(),

@@ -2,20 +2,12 @@
 
 use std::time::Duration;
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{counter, gauge, histogram};
+use mission_core::gateway::{Method, Step};
 use mission_core::{Kind, Outcome};
-use mission_jobs::queue::Counts;
-use mission_jobs::{Claimed, State};
+use mission_jobs::Claimed;
+use mission_jobs::queue::Met;
 use tracing::{info, warn};
-
-/// Describes all metrics; once, when the worker starts.
-pub fn describe() {
-    describe_counter!("mission_runs_total", "Runs of jobs by kind and outcome.");
-    describe_histogram!("mission_run_seconds", "How long runs took, by kind.");
-    describe_counter!("mission_gateway_requests_total", "Requests sent to gateways.");
-    describe_counter!("mission_config_writes_total", "Config writes sent to gateways.");
-    describe_gauge!("mission_jobs", "Jobs in the queue by state, as of this scrape.");
-}
 
 /// A worker has begun to take jobs.
 pub struct WorkerStarted<'a> {
@@ -30,6 +22,15 @@ pub struct WorkerStarted<'a> {
 impl WorkerStarted<'_> {
     /// Tells it.
     pub fn emit(self) {
+        gauge!("mission_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
+        gauge!("mission_run_slots").set(u32::try_from(self.concurrency).unwrap_or(u32::MAX));
+        counter!("mission_config_writes_total").increment(0);
+        // A series that begins with its first event hides that one from `increase`.
+        for kind in Kind::ALL {
+            for outcome in Outcome::NAMES {
+                counter!("mission_runs_total", "kind" => kind.as_str(), "outcome" => outcome).increment(0);
+            }
+        }
         info!(
             queue = self.queue,
             concurrency = self.concurrency,
@@ -37,6 +38,25 @@ impl WorkerStarted<'_> {
             version = env!("CARGO_PKG_VERSION"),
             "worker started"
         );
+    }
+}
+
+/// A run of a job has begun; ended or stopped, it is dropped.
+pub struct RunBegan(());
+
+impl RunBegan {
+    /// Tells it.
+    #[must_use = "the run counts as ended when this is dropped"]
+    pub fn emit(job: &Claimed) -> Self {
+        histogram!("mission_job_wait_seconds", "kind" => job.job.kind().as_str()).record(job.waited);
+        gauge!("mission_runs_in_progress").increment(1);
+        Self(())
+    }
+}
+
+impl Drop for RunBegan {
+    fn drop(&mut self) {
+        gauge!("mission_runs_in_progress").decrement(1);
     }
 }
 
@@ -48,6 +68,8 @@ pub struct RunEnded<'a> {
     pub kind: Kind,
     /// How it ended.
     pub outcome: &'a Outcome,
+    /// Its first requests.
+    pub steps: &'a [Step],
     /// How long it took.
     pub took: Duration,
 }
@@ -57,18 +79,18 @@ impl RunEnded<'_> {
     pub fn emit(self) {
         let (kind, outcome) = (self.kind.as_str(), self.outcome.name());
         counter!("mission_runs_total", "kind" => kind, "outcome" => outcome).increment(1);
-        histogram!("mission_run_seconds", "kind" => kind).record(self.took.as_secs_f64());
+        histogram!("mission_run_duration_seconds", "kind" => kind).record(self.took);
+        self.steps.iter().for_each(count_request);
         let (job, gateway, attempt) = (self.job.id, &self.job.lane, self.job.attempt);
         let duration_ms = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
         match self.outcome {
             Outcome::Done(report) => {
-                counter!("mission_gateway_requests_total").increment(u64::from(report.rpc_count));
-                counter!("mission_config_writes_total").increment(u64::from(report.config_writes));
                 info!(%job, kind, gateway, attempt, duration_ms, changed = report.changed, "{}", report.summary);
             }
             other => {
                 let failure = other.failure();
                 let (code, message) = failure.map_or(("", ""), |failure| (&failure.code, &failure.message));
+                counter!("mission_run_failures_total", "code" => code.to_owned()).increment(1);
                 let action = failure.and_then(|failure| failure.action.as_deref());
                 warn!(%job, kind, gateway, attempt, duration_ms, outcome, code, action, "run failed: {message}");
             }
@@ -76,16 +98,32 @@ impl RunEnded<'_> {
     }
 }
 
-/// How many jobs are in each state.
-pub struct QueueCounted<'a>(pub &'a Counts);
+fn count_request(step: &Step) {
+    let result = if step.error.is_none() { "ok" } else { "error" };
+    let took = Duration::from_millis(step.took_ms);
+    counter!("mission_gateway_requests_total", "method" => step.method, "result" => result).increment(1);
+    histogram!("mission_gateway_request_duration_seconds", "method" => step.method).record(took);
+    if step.method == Method::ConfigPatch.as_str() {
+        counter!("mission_config_writes_total").increment(1);
+    }
+}
 
-impl QueueCounted<'_> {
+/// What the parts of this process have met that count for themselves.
+pub struct ProcessSeen {
+    /// At the queue.
+    pub queue: Met,
+    /// Gateways that restarted.
+    pub gateway_restarts: u64,
+}
+
+impl ProcessSeen {
     /// Tells it.
     pub fn emit(self) {
-        for state in State::ALL {
-            // A count beyond 2^52 is of no concern.
-            #[expect(clippy::cast_precision_loss, reason = "counts are small")]
-            gauge!("mission_jobs", "state" => state.as_str()).set(self.0.of(state) as f64);
-        }
+        let Self { queue, gateway_restarts } = self;
+        counter!("mission_gateway_restarts_total").absolute(gateway_restarts);
+        counter!("mission_redis_errors_total").absolute(queue.redis_errors);
+        counter!("mission_redis_connections_total").absolute(queue.redis_connections);
+        counter!("mission_leases_lost_total").absolute(queue.leases_lost);
+        counter!("mission_leases_recovered_total").absolute(queue.leases_recovered);
     }
 }

@@ -6,6 +6,7 @@ mod environment;
 mod events;
 mod exit;
 mod http;
+mod metrics;
 mod output;
 mod private_redis;
 mod settings;

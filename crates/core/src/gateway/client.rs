@@ -1,6 +1,7 @@
 //! One gateway as this process knows it: where it is, the connection to it, and what it has shown it can do.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -160,6 +161,8 @@ pub struct Client {
     dial: Dial,
     connection: AsyncMutex<Slot>,
     capabilities: Mutex<Capabilities>,
+    /// Restarts of gateways that were met; all clients of a process count together.
+    restarts: Arc<AtomicU64>,
     /// Held while its capabilities are asked for.
     pub(crate) asking: AsyncMutex<()>,
     /// What all runs share of its config.
@@ -179,6 +182,7 @@ impl Client {
             dial: Dial::default(),
             connection: AsyncMutex::default(),
             capabilities: Mutex::new(Capabilities::default()),
+            restarts: Arc::default(),
             asking: AsyncMutex::new(()),
             desk: Desk::new(),
         }
@@ -218,7 +222,9 @@ impl Client {
         if let Some(connection) = slot.open.as_ref().filter(|connection| !connection.is_closed()) {
             return Ok((Arc::clone(connection), false));
         }
-        slot.open = None;
+        if slot.open.take().is_some_and(|ended| ended.has_restarted()) {
+            self.restarts.fetch_add(1, Ordering::Relaxed);
+        }
         if let Some(error) = slot.refusal(Instant::now()) {
             return Err(error);
         }
@@ -303,6 +309,7 @@ pub struct Clients {
     limits: Limits,
     trust: Arc<Trust>,
     dial: Dial,
+    restarts: Arc<AtomicU64>,
     known: Mutex<HashMap<[u8; 32], Arc<Client>>>,
 }
 
@@ -310,7 +317,14 @@ impl Clients {
     /// No clients yet; they are made when a job needs one.
     #[must_use]
     pub fn new(identity: Arc<DeviceIdentity>, limits: Limits) -> Self {
-        Self { identity, limits, trust: Arc::default(), dial: Dial::default(), known: Mutex::new(HashMap::new()) }
+        Self {
+            identity,
+            limits,
+            trust: Arc::default(),
+            dial: Dial::default(),
+            restarts: Arc::default(),
+            known: Mutex::new(HashMap::new()),
+        }
     }
 
     /// The same, with other authorities to vouch for gateways than those of the system alone.
@@ -323,6 +337,12 @@ impl Clients {
     #[must_use]
     pub fn dialling(self, dial: Dial) -> Self {
         Self { dial, ..self }
+    }
+
+    /// How many restarts of gateways this process has met: connections closed for that and made again.
+    #[must_use]
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
     }
 
     /// The client of a gateway. A changed url or token is another client; clients that nobody holds are dropped.
@@ -338,7 +358,8 @@ impl Clients {
         }
         let client = clients.entry(key).or_insert_with(|| {
             let (identity, trust) = (Arc::clone(&self.identity), Arc::clone(&self.trust));
-            let client = Client::new(endpoint.clone(), identity, self.limits);
+            let mut client = Client::new(endpoint.clone(), identity, self.limits);
+            client.restarts = Arc::clone(&self.restarts);
             Arc::new(client.trusting(trust).dialling(self.dial.clone()))
         });
         Arc::clone(client)

@@ -27,6 +27,8 @@ use super::rpc_error::RpcError;
 
 /// Requests in flight at once; the newest gateways refuse some of several hundred.
 const MAX_IN_FLIGHT: usize = 64;
+/// The close code of a gateway that restarts.
+const SERVICE_RESTART: u16 = 1012;
 
 type Reply = Result<Value, GatewayError>;
 
@@ -41,6 +43,8 @@ pub(super) struct Connection {
     /// A call was never answered. What else is under way may be, but nothing new is sent here: the gateway may get
     /// nothing of what is sent, and still be heard.
     stale: AtomicBool,
+    /// The gateway closed it in order to restart.
+    restarted: Arc<AtomicBool>,
 }
 
 /// A request on its way to the socket's task.
@@ -81,9 +85,11 @@ impl Connection {
         let hello = read_hello(&mut socket).await?;
         let (requests, queue) = mpsc::unbounded_channel();
         let task = Task::new(socket, queue, &hello, limits.idle);
+        let restarted = Arc::clone(&task.restarted);
         tokio::spawn(task.run());
         let slots = Semaphore::new(MAX_IN_FLIGHT);
-        Ok(Self { hello, requests, slots, next_id: AtomicU64::new(1), limits, stale: AtomicBool::new(false) })
+        let stale = AtomicBool::new(false);
+        Ok(Self { hello, requests, slots, next_id: AtomicU64::new(1), limits, stale, restarted })
     }
 
     pub(super) const fn hello(&self) -> &Hello {
@@ -93,6 +99,11 @@ impl Connection {
     /// Whether the next call needs another connection.
     pub(super) fn is_closed(&self) -> bool {
         self.requests.is_closed() || self.stale.load(Ordering::Relaxed)
+    }
+
+    /// Whether the gateway closed it in order to restart.
+    pub(super) fn has_restarted(&self) -> bool {
+        self.restarted.load(Ordering::Relaxed)
     }
 
     /// Sends a request and waits for its answer, its deadline, or the end of the connection.
@@ -129,6 +140,7 @@ struct Task {
     silence: Duration,
     /// No request for this long means that the connection is not needed.
     idle: Duration,
+    restarted: Arc<AtomicBool>,
 }
 
 /// Why a connection ended.
@@ -141,12 +153,22 @@ struct End {
 impl Task {
     fn new(socket: Socket, queue: mpsc::UnboundedReceiver<Pending>, hello: &Hello, idle: Duration) -> Self {
         let (sink, stream) = socket.split();
-        Self { sink, stream, queue, waiting: HashMap::new(), silence: hello.tick * 5 / 2, idle }
+        Self {
+            sink,
+            stream,
+            queue,
+            waiting: HashMap::new(),
+            silence: hello.tick * 5 / 2,
+            idle,
+            restarted: Arc::default(),
+        }
     }
 
     async fn run(mut self) {
         let end = self.serve().await;
         debug!(code = end.code, reason = %end.reason, unanswered = self.waiting.len(), "gateway connection ended");
+        // Before anybody can see that it is closed.
+        self.restarted.store(end.code == Some(SERVICE_RESTART), Ordering::Relaxed);
         self.queue.close();
         for (_, (method, reply)) in self.waiting.drain() {
             let error = if end.garbage {

@@ -28,6 +28,8 @@ pub(crate) struct RawClaim {
     pub(crate) gone: String,
     /// Token of the job whose run it shares, if it shares one; that job stands before it.
     pub(crate) leader: Option<u64>,
+    /// How long it was ready before it was claimed.
+    pub(crate) waited: Duration,
 }
 
 /// What a claim brought.
@@ -56,7 +58,8 @@ impl RawClaim {
             expires_in,
             gone,
             leader,
-        ] = <[Value; 15]>::try_from(values).ok()?;
+            waited,
+        ] = <[Value; 16]>::try_from(values).ok()?;
         let text = |value: &Value| String::from_redis_value_ref(value).unwrap_or_default();
         let number =
             |value: &Value| i64::from_redis_value_ref(value).ok().and_then(|number| u64::try_from(number).ok());
@@ -78,6 +81,7 @@ impl RawClaim {
             expires_in: number(&expires_in).map(Duration::from_millis),
             gone: text(&gone),
             leader: text(&leader).parse().ok(),
+            waited: Duration::from_millis(number(&waited).unwrap_or_default()),
         })
     }
 }

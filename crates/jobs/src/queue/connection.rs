@@ -19,6 +19,7 @@ use redis::{
 use tokio::sync::Mutex;
 
 use super::error::QueueError;
+use super::tally::{Tally, count};
 use super::tls::Tls;
 use address::{Address, is_tls};
 use live::Live;
@@ -33,6 +34,7 @@ const CLUSTER_PAUSE_MS: (u64, u64) = (50, 500);
 /// A connection shared by everybody who holds a reference; requests are pipelined.
 pub(super) struct Connection {
     place: Arc<Place>,
+    pub(super) tally: Arc<Tally>,
     response_timeout: Option<Duration>,
     current: Mutex<Slot>,
 }
@@ -50,20 +52,23 @@ impl Connection {
         // Fails only if there is one already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let place = Arc::new(Place::open(url, tls)?);
-        Ok(Self { place, response_timeout: Some(RESPONSE_TIMEOUT), current: Mutex::default() })
+        let (tally, current) = (Arc::default(), Mutex::default());
+        Ok(Self { place, tally, response_timeout: Some(RESPONSE_TIMEOUT), current })
     }
 
     /// Another connection to the same place, for commands that block: its caller limits the time.
     pub(super) fn for_blocking(&self) -> Self {
-        Self { place: self.place.clone(), response_timeout: None, current: Mutex::default() }
+        let (place, tally) = (self.place.clone(), self.tally.clone());
+        Self { place, tally, response_timeout: None, current: Mutex::default() }
     }
 
     /// Passes on what a request on that connection came to, and drops the connection if it turned out to be broken.
     pub(super) async fn check<T>(&self, number: u64, result: RedisResult<T>) -> RedisResult<T> {
-        if let Err(error) = &result
-            && !is_answer(error)
-        {
-            self.forget(number).await;
+        if let Err(error) = &result {
+            count(&self.tally.redis_errors, 1);
+            if !is_answer(error) {
+                self.forget(number).await;
+            }
         }
         result
     }
@@ -82,7 +87,14 @@ impl Connection {
         if let Some(connection) = &slot.connection {
             return Ok((slot.number, connection.clone()));
         }
-        let connection = self.place.connect(self.response_timeout).await?;
+        let connection = match self.place.connect(self.response_timeout).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                count(&self.tally.redis_errors, 1);
+                return Err(error);
+            }
+        };
+        count(&self.tally.redis_connections, 1);
         slot.number += 1;
         slot.connection = Some(connection.clone());
         Ok((slot.number, connection))

@@ -32,6 +32,7 @@ mod settle;
 pub mod states;
 pub mod stats;
 pub mod summary;
+pub mod tally;
 mod tls;
 pub mod workers;
 
@@ -58,6 +59,7 @@ pub use server::Server;
 pub use states::State;
 pub use stats::Minute;
 pub use summary::Summary;
+pub use tally::Met;
 pub use tls::Tls;
 pub use workers::WorkerRecord;
 
@@ -293,6 +295,12 @@ impl Queue {
     /// Whether nothing is left to do by itself: all jobs have ended or are blocked.
     pub async fn is_idle(&self) -> Result<bool, QueueError> {
         Ok(self.counts().await?.is_idle())
+    }
+
+    /// What this process has met at its end of the queue.
+    #[must_use]
+    pub fn met(&self) -> Met {
+        self.scripts.tally().read()
     }
 
     /// A source of jobs for an apalis worker. Each one is a worker of its own to the queue.

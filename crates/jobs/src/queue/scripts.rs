@@ -15,6 +15,7 @@ use super::consumer::Settings;
 use super::error::QueueError;
 use super::keys::{self, Keys};
 use super::states::{self, State};
+use super::tally::{Tally, count};
 use crate::envelope::{Envelope, WIRE_VERSION};
 use crate::kinds;
 use operators::Operators;
@@ -185,8 +186,9 @@ impl Scripts {
         let mut args = Args::default();
         args.add(worker).add(wanted).add(millis(settings.lease)).add(settings.lane_concurrency.max(1));
         args.add(millis(ended.age)).add(ended.count).add(millis(dead.age)).add(dead.count);
-        let (jobs, wait): (Vec<Vec<Value>>, i64) =
+        let (jobs, wait, recovered): (Vec<Vec<Value>>, i64, u64) =
             self.run_once(&self.claim, &args).await.map_err(|error| QueueError::from_redis("claim", &error))?;
+        count(&self.tally().leases_recovered, recovered);
         let jobs = jobs.into_iter().filter_map(RawClaim::from_values).collect();
         Ok(Batch { jobs, next_due: u64::try_from(wait).ok().map(Duration::from_millis) })
     }
@@ -299,8 +301,14 @@ impl Scripts {
         if let Ok(answer) = timeout(at_most + RESPONSE_TIMEOUT, pop.query_async::<Value>(&mut connection)).await {
             return blocking.check(number, answer).await.map(drop).map_err(unavailable);
         }
+        count(&self.tally().redis_errors, 1);
         blocking.forget(number).await;
         Err(QueueError::Unavailable { reason: "no answer to BLPOP".to_owned() })
+    }
+
+    /// What has been met; shared with the connections that block.
+    pub(super) fn tally(&self) -> &Tally {
+        &self.connection.tally
     }
 
     pub(super) fn blocking_connection(&self) -> Connection {

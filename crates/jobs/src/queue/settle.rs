@@ -30,6 +30,7 @@ use super::leases::{Held, Stopped};
 use super::record::AttemptResult;
 use super::scripts::{Ack, Acked, Lease};
 use super::states::State;
+use super::tally::count;
 use crate::kinds;
 use crate::retry::{Disposition, Learnt, RetryPolicy};
 use crate::run::{Claimed, Ran};
@@ -153,6 +154,9 @@ async fn stop(shared: &Arc<Shared>, token: u64, held: &[Held], why: Stopped) {
     for lease in &unwanted {
         let acked = shared.acks.end(lease.clone(), cancel()).await;
         tracing::info!(job = lease.0, ?acked, "job cancelled while it ran");
+    }
+    if matches!(why, Stopped::Lost | Stopped::Unrenewed) {
+        count(&shared.scripts.tally().leases_lost, 1);
     }
     let words = match why {
         Stopped::Lost => {

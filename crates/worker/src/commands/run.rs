@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use apalis::layers::WorkerBuilderExt;
 use apalis::prelude::{Data, WorkerBuilder};
-use metrics_exporter_prometheus::PrometheusBuilder;
 use mission_core::apply::Applier;
 use mission_jobs::{Claimed, Queue, Ran, State, Step};
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,9 +14,10 @@ use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use crate::commands::applier;
-use crate::events::{self, RunEnded, WorkerStarted};
+use crate::events::{RunBegan, RunEnded, WorkerStarted};
 use crate::exit::{Exit, OrExit};
 use crate::http;
+use crate::metrics::Metrics;
 use crate::private_redis::Use;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -49,14 +49,13 @@ pub async fn work(
     stopping: watch::Receiver<bool>,
     started: impl FnOnce(std::net::SocketAddr),
 ) -> Result<(), Exit> {
-    let metrics = PrometheusBuilder::new().install_recorder().context("metrics").or_failed()?;
-    events::describe();
     let applier = Arc::new(applier(settings)?);
     if settings.keyring.is_empty() {
         warn!(
             "no secrets.key (MISSION_SECRET_KEY): the tokens of jobs stand in Redis as they came; see worker key new"
         );
     }
+    let metrics = Metrics::install(applier.clone())?;
     let addr = http::serve(settings, queue.clone(), metrics, stopping.clone()).await?;
     WorkerStarted { queue: queue.name(), concurrency: settings.concurrency, http: addr.to_string() }.emit();
     started(addr);
@@ -82,8 +81,10 @@ pub async fn work(
 /// Carries out one claimed job.
 async fn handle(claimed: Claimed, applier: Data<Arc<Applier>>) -> Ran {
     let began = Instant::now();
+    let _in_progress = RunBegan::emit(&claimed);
     let run = applier.apply(&claimed.id.to_string(), &claimed.job).await;
-    RunEnded { job: &claimed, kind: claimed.job.kind(), outcome: &run.outcome, took: began.elapsed() }.emit();
+    let (kind, took) = (claimed.job.kind(), began.elapsed());
+    RunEnded { job: &claimed, kind, outcome: &run.outcome, steps: &run.steps, took }.emit();
     let steps = run.steps.into_iter().map(|step| Step {
         name: step.method.to_owned(),
         duration_ms: step.took_ms,

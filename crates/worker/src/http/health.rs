@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
 use super::App;
-use crate::events::QueueCounted;
 
 /// How long Redis may take to answer before the worker counts as not ready.
 const REDIS_WITHIN: Duration = Duration::from_secs(2);
@@ -32,9 +31,6 @@ pub async fn ready(State(app): State<Arc<App>>) -> Response {
 
 /// `/metrics`.
 pub async fn metrics(State(app): State<Arc<App>>) -> String {
-    // Without Redis the other numbers still count.
-    if let Ok(Ok(counts)) = timeout(REDIS_WITHIN, app.queue.counts()).await {
-        QueueCounted(&counts).emit();
-    }
-    app.metrics.render()
+    let stopping = *app.stopping.borrow();
+    app.metrics.scrape(&app.queue, stopping).await
 }

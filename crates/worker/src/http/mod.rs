@@ -28,11 +28,11 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
-use metrics_exporter_prometheus::PrometheusHandle;
 use mission_jobs::Queue;
 use tokio::sync::watch;
 
 use crate::exit::Exit;
+use crate::metrics::Metrics;
 use crate::settings::Settings;
 use access::Access;
 use problem::Problem;
@@ -47,7 +47,7 @@ pub struct App {
     /// Who may do what.
     pub access: Access,
     /// The numbers for Prometheus.
-    pub metrics: PrometheusHandle,
+    pub metrics: Metrics,
     /// True once the worker stops taking jobs.
     pub stopping: watch::Receiver<bool>,
 }
@@ -56,7 +56,7 @@ pub struct App {
 pub async fn serve(
     settings: &Settings,
     queue: Queue,
-    metrics: PrometheusHandle,
+    metrics: Metrics,
     stopping: watch::Receiver<bool>,
 ) -> Result<SocketAddr, Exit> {
     let (listener, addr) = listener::bind(settings.http_addr).await?;

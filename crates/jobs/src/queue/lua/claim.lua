@@ -2,9 +2,9 @@
 -- KEYS  1 the queue's prefix
 -- ARGV  1 worker  2 n, may be 0  3 lease in ms  4 most jobs of a lane at once
 --       5, 6 how long in ms, and how many, done, superseded and cancelled jobs are kept  7, 8 the same for dead ones
--- Returns {jobs, ms until there may be more to do or -1}; a job is {id, token, version, kind, lane, attempt, max attempts,
+-- Returns {jobs, ms until there may be more to do or -1, leases taken back}; a job is {id, token, version, kind, lane, attempt, max attempts,
 --   run, enqueued at, payload, failures of the lane in a row, flags inherited, ms until it expires or -1, agents that were
---   cleaned up since (JSON, or empty), token of the job whose run this one shares or empty}.
+--   cleaned up since (JSON, or empty), token of the job whose run this one shares or empty, ms that it was ready}.
 -- Cost  at most 64 jobs that are due, expired, lost or old, n + 31 jobs taken and 100 candidates; about 7 commands each.
 
 local worker, wanted, lease, lane_limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -52,7 +52,9 @@ local function expire()
 end
 
 -- The worker went away. The run counts, and a job that takes three workers along in a row is poison.
+local recovered = 0
 local function lose(job)
+  recovered = recovered + 1
   local lost, last = (job.lost or 0) + 1, nil
   local failure = { code = 'lease_lost',
     message = 'Worker ' .. (job.worker or '?') .. ' stopped renewing its lease: it was killed, froze or lost Redis.' }
@@ -170,7 +172,8 @@ local function take(job, leader)
   local known = gateway(job.lane)
   local token = next_of(K.token)
   -- The last time of the timeline is that of getting ready; times have 13 digits until 2286.
-  meter_time(job, 'wait|', NOW - (tonumber(job.timeline:sub(-13)) or NOW))
+  local waited = math.max(NOW - (tonumber(job.timeline:sub(-13)) or NOW), 0)
+  meter_time(job, 'wait|', waited)
   job.worker, job.token, job.started_at, job.lane_failures = worker, token, NOW, known.failures
   job.attempts, job.runs = job.attempts + 1, job.runs + 1
   go(job, 'running', NOW + lease)
@@ -181,7 +184,8 @@ local function take(job, leader)
     and call('ZRANGEBYSCORE', K.gone .. job.lane, '(' .. text(job.seq), '+inf', 'LIMIT', 0, 1000) or {}
   taken[#taken + 1] = { job.id, token, job.version or '1', job.kind, job.lane, job.attempts, job.max_attempts, job.runs,
     job.enqueued_at, #payload <= MAX_PAYLOAD and payload or '', known.failures or 0, job.inherited or '',
-    job.expires_at and math.max(job.expires_at - NOW, 0) or -1, #gone > 0 and cjson.encode(gone) or '', leader or '' }
+    job.expires_at and math.max(job.expires_at - NOW, 0) or -1, #gone > 0 and cjson.encode(gone) or '', leader or '',
+    waited }
   return token
 end
 
@@ -262,4 +266,4 @@ local idle_lanes = places > 0 and call('EXISTS', K.lanes, K.own .. worker) > 0
 -- Others may be idle while this worker cannot take more.
 if places == 0 and not paused.all and call('EXISTS', K.lanes) == 1 then wake() end
 -- Who was given something looks again before it sleeps.
-return { taken, (#taken > 0 or idle_lanes) and 0 or nap() }
+return { taken, (#taken > 0 or idle_lanes) and 0 or nap(), recovered }
