@@ -53,12 +53,14 @@ interop-bench: ## Measure many agents at once on real gateways
 	cargo build --release --workspace --all-targets
 	cargo test --release $(INTEROP) interop::measure_many_agents_at_once
 
-lint: ## Check form, code, documentation, scripts; dependencies and spelling with `make tools`
+lint: ## Check form, code, documentation, scripts, alerts; dependencies and spelling with `make tools`
 	@scripts/setup lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	shellcheck $(SCRIPTS)
+	promtool check rules config/alerts.yml
+	promtool test rules config/alerts.test.yml
 	$(PYTHON) -m ruff check --no-cache .
 	$(PYTHON) -m ruff format --no-cache --check .
 	$(PYTHON) -m mypy --cache-dir $(abspath $(TARGET))/python/mypy

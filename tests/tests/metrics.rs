@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use mission_gateway_sim::{Action, Fault, Profile};
+use mission_jobs::queue::Author;
 use mission_jobs::{Envelope, Queue, Scope, State};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -39,6 +40,12 @@ impl Scrape {
 
     fn sample(&self, series: &str) -> f64 {
         *self.samples.get(series).unwrap_or_else(|| panic!("no {series} in\n{}", self.text))
+    }
+
+    /// Whether a series of that name is there: a metric, or a part of a histogram.
+    fn has(&self, name: &str) -> bool {
+        let mut parts = ["_bucket", "_sum", "_count"].iter().filter_map(|part| name.strip_suffix(part));
+        self.types.contains_key(name) || parts.any(|name| self.types.get(name).is_some_and(|kind| kind == "histogram"))
     }
 }
 
@@ -101,10 +108,63 @@ async fn scrape_of_a_worker_at_work() -> Scrape {
     nowhere["gateway"]["id"] = Uuid::from_u128(7).to_string().into();
     let retrying = put(&queue, &nowhere).await;
     reaches(&queue, retrying, State::Retrying).await;
-    queue.pause(&Scope::All, "test", "to look").await.unwrap();
+    queue.pause(&Scope::All, &Author::new("test", "here"), "to look").await.unwrap();
     let text = get(&addr, "/metrics").await;
     assert_eq!(worker.terminate().await.status, Some(0));
     Scrape::read(text)
+}
+
+/// The metrics that a text speaks of.
+fn named_in(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    words.filter(|word| word.starts_with("mission_") && *word != "mission_").collect()
+}
+
+/// Alerts, dashboard and documentation name metrics that a worker tells, and the documentation names all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_built_on_the_metrics_names_those_that_exist() {
+    let scrape = scrape_of_a_worker_at_work().await;
+    let read = |path: &str| std::fs::read_to_string(format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let (alerts, dashboard, docs) =
+        (read("config/alerts.yml"), read("config/grafana-dashboard.json"), read("docs/operations.md"));
+    for text in [&alerts, &read("config/alerts.test.yml"), &dashboard, &docs] {
+        let unknown: Vec<_> = named_in(text).into_iter().filter(|name| !scrape.has(name)).collect();
+        assert!(unknown.is_empty(), "no worker tells {unknown:?}");
+    }
+    let known = named_in(&docs);
+    let untold: Vec<_> = scrape.types.keys().filter(|name| !known.contains(name.as_str())).collect();
+    assert!(untold.is_empty(), "docs/operations.md does not name {untold:?}");
+
+    // Each alert leads to a heading that is there.
+    for runbook in alerts.lines().filter_map(|line| line.trim().strip_prefix("runbook: docs/operations.md#")) {
+        let heading = |line: &str| {
+            let words = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+            words.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect::<String>()
+        };
+        let mut headings = docs.lines().filter(|line| line.starts_with("##")).map(heading);
+        assert!(headings.any(|heading| heading == runbook), "docs/operations.md has no heading for {runbook}");
+    }
+    dashboard_can_be_asked(&dashboard).await;
+}
+
+/// Has promtool read the dashboard's queries, as rules: it has no other use for them.
+async fn dashboard_can_be_asked(dashboard: &str) {
+    let dashboard: Value = serde_json::from_str(dashboard).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    let expressions: Vec<&str> = targets.map(|target| target["expr"].as_str().unwrap()).collect();
+    assert!(expressions.len() > 20);
+    let rule = |(number, query): (usize, &&str)| {
+        let (query, record) = (query.replace("$__rate_interval", "5m"), format!("panel:{number}"));
+        serde_json::json!({ "record": record, "expr": query })
+    };
+    let rules: Vec<Value> = expressions.iter().enumerate().map(rule).collect();
+    let rules = serde_json::json!({ "groups": [{ "name": "dashboard", "rules": rules }] }).to_string();
+    // A file of rules is YAML, and JSON is.
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("rules.yml");
+    std::fs::write(&file, rules).unwrap();
+    promtool(&["check", "rules", file.to_str().unwrap()], None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,6 +177,7 @@ async fn a_worker_tells_prometheus_what_it_does_and_how_its_queue_stands() {
         (r#"mission_jobs{state="dead"}"#, 0.0),
         (r#"mission_paused_scopes{scope="all"}"#, 1.0),
         (r#"mission_paused_scopes{scope="kind"}"#, 0.0),
+        ("mission_oldest_ready_seconds", 0.0),
         ("mission_gateways", 2.0),
         ("mission_gateways_unreachable", 1.0),
         (r#"mission_gateway_failures{gateway="00000000-0000-0000-0000-000000000007"}"#, 1.0),

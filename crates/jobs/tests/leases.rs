@@ -40,6 +40,7 @@ async fn a_worker_that_was_fenced_out_cannot_end_the_job() {
     let record = reaches(&queue, job.id, State::Done).await;
     assert_eq!(record.history.iter().map(|run| run.result.outcome.as_str()).collect::<Vec<_>>(), ["lost", "done"]);
     assert_ne!(record.history[0].worker, record.history[1].worker);
+    assert_eq!(queue.met().leases_recovered, 1);
 }
 
 #[tokio::test]
@@ -57,6 +58,7 @@ async fn a_handler_is_cancelled_when_its_lease_is_lost() {
     // As if somebody else had claimed it meanwhile.
     redis.change(&queue, job.id, "token", "0").await;
     eventually("the handler is dropped", async || cancelled.is_set()).await;
+    eventually("the lost lease is counted", async || queue.met().leases_lost == 1).await;
 }
 
 #[tokio::test]

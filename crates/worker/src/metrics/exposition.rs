@@ -55,6 +55,15 @@ impl Value for usize {
     }
 }
 
+/// Milliseconds, told in seconds.
+pub struct Millis(pub u64);
+
+impl Value for Millis {
+    fn text(self) -> String {
+        format!("{}.{:03}", self.0 / 1000, self.0 % 1000)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,9 +71,9 @@ mod tests {
     #[test]
     fn it_is_what_prometheus_reads() {
         let mut text = Exposition::default();
-        text.gauge("a", "How long.").sample(&[], 7_u64);
+        text.gauge("a_seconds", "How long.").sample(&[], Millis(1_050));
         text.gauge("b", "How many.").sample(&[("state", "ready"), ("kind", "x")], 3_u64).sample(&[], true);
-        let wanted = "# HELP a How long.\n# TYPE a gauge\na 7\n\
+        let wanted = "# HELP a_seconds How long.\n# TYPE a_seconds gauge\na_seconds 1.050\n\
                       # HELP b How many.\n# TYPE b gauge\nb{state=\"ready\",kind=\"x\"} 3\nb 1\n";
         assert_eq!(text.into_text(), wanted);
     }
