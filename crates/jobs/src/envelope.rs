@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mission_core::model::DocumentError;
 use mission_core::{Job, Kind};
+use secrecy::zeroize::Zeroizing;
 use uuid::Uuid;
 
 use crate::seal::Keyring;
@@ -72,7 +73,7 @@ impl Envelope {
             expires_in: None,
             idempotency: None,
             flags: flags::to_letters(job.flags()),
-            payload: Payload(document.to_vec()),
+            payload: document.to_vec().into(),
         })
     }
 
@@ -102,7 +103,7 @@ impl Envelope {
         let mut sealed = self.clone();
         if let Some(document) = keyring.seal(self.id, self.payload.expose()) {
             sealed.version = SEALED_VERSION;
-            sealed.payload = Payload(document);
+            sealed.payload = document.into();
         }
         sealed
     }
@@ -165,13 +166,13 @@ impl IdempotencyKey {
     }
 }
 
-/// A job document as text. It holds tokens, so it never shows itself.
+/// A job document as text. It holds tokens, so it never shows itself, and is wiped when it is dropped.
 #[derive(Clone)]
-pub struct Payload(Vec<u8>);
+pub struct Payload(Zeroizing<Vec<u8>>);
 
 impl From<Vec<u8>> for Payload {
     fn from(document: Vec<u8>) -> Self {
-        Self(document)
+        Self(Zeroizing::new(document))
     }
 }
 
