@@ -181,6 +181,7 @@ impl IntoResponse for Ran {
 
 /// One step of a run. Never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Step {
     /// What was done, such as `config.patch`.
     pub name: String,

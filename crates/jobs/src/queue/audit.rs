@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Something that somebody did by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AuditEntry {
     /// Where it stands among all; also the cursor of what was done before it.
     pub id: String,
@@ -14,6 +15,7 @@ pub struct AuditEntry {
 
 /// What was done, to what, by whom and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Deed {
     /// When, in milliseconds since 1970 by Redis's clock.
     pub at_ms: u64,

@@ -11,6 +11,7 @@ use super::states::State;
 
 /// A gateway that jobs have come for.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct GatewayRecord {
     /// Its id, which is the lane.
     pub id: Uuid,

@@ -8,6 +8,7 @@ use super::search::Search;
 /// Jobs of one gateway that failed with the same code, at the same request where that is known, and have not succeeded,
 /// been replaced or been cancelled since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Group {
     /// What it is known by: gateway, code and method.
     pub key: String,

@@ -84,6 +84,7 @@ pub struct Queue {
 
 /// What became of an enqueued job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Enqueued {
     /// The job's id: of the first one, if its idempotency key was in use.
     pub id: Uuid,
@@ -128,6 +129,7 @@ pub struct Page {
 
 /// How many jobs are in each state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Counts(HashMap<State, u64>);
 

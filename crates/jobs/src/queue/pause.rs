@@ -52,8 +52,10 @@ impl Serialize for Scope {
 
 /// Something that is paused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Pause {
     /// What.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub scope: Scope,
     /// Since when, in milliseconds since 1970 by Redis's clock.
     pub at_ms: u64,

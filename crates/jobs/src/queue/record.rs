@@ -13,6 +13,7 @@ use crate::{flags, seal};
 
 /// A job as the queue knows it. Times are milliseconds since 1970 by Redis's clock.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct JobRecord {
     /// The job's id.
     pub id: Uuid,
@@ -78,6 +79,7 @@ pub struct JobRecord {
 
 /// Names as a document gives them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Names {
     /// Of the gateway.
     pub gateway: Option<String>,
@@ -97,6 +99,7 @@ impl Names {
 
 /// What went wrong last; see [`mission_core::Failure`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LastFailure {
     /// Stable name for programs.
     pub code: String,
@@ -109,6 +112,7 @@ pub struct LastFailure {
 
 /// When a job got into a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Entered {
     /// The state.
     pub state: State,
@@ -118,6 +122,7 @@ pub struct Entered {
 
 /// A run that ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Attempt {
     /// The number of the run, from 1.
     pub number: u32,
@@ -133,6 +138,7 @@ pub struct Attempt {
 
 /// How a run ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AttemptResult {
     /// One of the six outcomes, or `lost` (lease lost), `released` (handed back unfinished) or `cancelled`.
     pub outcome: String,

@@ -45,10 +45,12 @@ pub struct Search {
 
 /// Some of the jobs that were looked for.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Found {
     /// The jobs, with names, without history and document. May be empty although there are more.
     pub jobs: Vec<JobRecord>,
     /// Where the next page begins; none after the last.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>))]
     pub next: Option<Cursor>,
     /// How many jobs were looked at for it.
     pub looked_at: u64,

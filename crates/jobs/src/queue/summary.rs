@@ -7,6 +7,7 @@ use super::pause::Pause;
 
 /// What the first screen says of a queue. Times are milliseconds since 1970 by Redis's clock.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Summary {
     /// When this was so.
     pub at_ms: u64,

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// A worker that has been seen in the last hour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct WorkerRecord {
     /// Its name to the queue.
     pub name: String,

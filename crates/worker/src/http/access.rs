@@ -6,10 +6,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, OptionalFromRequestParts, Request, State};
-use axum::http::header::{ACCEPT, AUTHORIZATION, HOST};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
@@ -22,7 +22,7 @@ use super::rate::Rate;
 use super::session::{self, Sessions};
 use super::throttle::Throttle;
 use super::token::{self, Token, hash, hex};
-use super::{App, forgery, pages};
+use super::{App, forgery, guard};
 use crate::settings::AccessSettings;
 
 /// Whose token `http.api_token` is.
@@ -205,31 +205,26 @@ pub fn peer(extensions: &axum::http::Extensions) -> IpAddr {
 /// Finds out who asks, and refuses what a browser was tricked into asking.
 pub async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let peer = peer(request.extensions());
-    let html = wants_html(&request);
     let caller = match app.access.caller(peer, request.headers()) {
         Ok(caller) => caller,
-        Err(problem) if html && problem.status == StatusCode::UNAUTHORIZED => return session::to_login(&request),
-        Err(problem) if html => return pages::problem(&problem, None),
+        Err(problem) if problem.status == StatusCode::UNAUTHORIZED && guard::is_for_people(&request) => {
+            return session::to_login(&request);
+        }
         Err(problem) => return problem.into_response(),
     };
-    let shown = caller.clone();
-    let response = match forgery::checked(&app.access, &caller, peer, request).await {
+    let allowed = match caller.may(Action::Read) {
+        Ok(()) => forgery::checked(&app.access, &caller, peer, request).await,
+        Err(problem) => Err(problem),
+    };
+    let mut response = match allowed {
         Ok(mut request) => {
-            request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(caller.clone());
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
     };
-    match response.extensions().get::<Problem>() {
-        Some(problem) if html => pages::problem(problem, Some(&shown)),
-        _ => response,
-    }
-}
-
-/// Whether the request is a browser's for a page.
-fn wants_html(request: &Request) -> bool {
-    let accepts = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    accepts.contains("text/html") && !(request.uri().path().starts_with("/api/v1") && request.method() != Method::GET)
+    response.extensions_mut().insert(caller);
+    response
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {
@@ -239,13 +234,5 @@ impl<S: Sync> FromRequestParts<S> for Caller {
         let caller = parts.extensions.get::<Self>().cloned();
         caller
             .ok_or_else(|| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "a handler stands outside `access::admit`"))
-    }
-}
-
-impl<S: Sync> OptionalFromRequestParts<S> for Caller {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
-        Ok(parts.extensions.get::<Self>().cloned())
     }
 }

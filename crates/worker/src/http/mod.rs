@@ -3,16 +3,16 @@
 //! A request passes, in this order: [`guard`] (headers, the rate of a client, time), [`access`] (who asks, and whether a
 //! browser was tricked into asking), then its handler, which asks [`act`] for whatever changes something.
 
-#![expect(dead_code, reason = "the routes that use all of it come next")]
-
 pub mod access;
 pub mod act;
 pub mod action;
-mod api;
+pub mod api;
+pub mod bulk;
 mod forgery;
 mod guard;
 mod health;
 mod listener;
+mod live;
 mod pages;
 pub mod problem;
 pub mod proxy;
@@ -35,6 +35,8 @@ use crate::exit::Exit;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use access::Access;
+use bulk::Bulks;
+use live::Live;
 use problem::Problem;
 
 /// Largest body of a request, in bytes: a job document is not larger.
@@ -46,6 +48,10 @@ pub struct App {
     pub queue: Queue,
     /// Who may do what.
     pub access: Access,
+    /// Actions on many jobs that are under way.
+    pub bulks: Bulks,
+    /// Those who listen to what happens.
+    pub live: Live,
     /// The numbers for Prometheus.
     pub metrics: Metrics,
     /// True once the worker stops taking jobs.
@@ -64,14 +70,16 @@ pub async fn serve(
     if let Some(why) = access.closed() {
         tracing::info!(http = %addr, "the dashboard and the API are closed: {why}");
     }
-    let app = Arc::new(App { queue, access, metrics, stopping });
+    let app = Arc::new(App { queue, access, bulks: Bulks::default(), live: Live::new(), metrics, stopping });
+    let reading = app.clone();
+    tokio::spawn(async move { reading.live.read(&reading.queue).await });
     tokio::spawn(listener::accept(listener, router(&app)));
     Ok(addr)
 }
 
 fn router(app: &Arc<App>) -> Router {
     let known = Router::new()
-        .nest("/api/v1", api::router())
+        .merge(api::router())
         .merge(pages::router())
         .merge(session::router())
         .layer(from_fn_with_state(app.clone(), access::admit));

@@ -104,10 +104,12 @@ impl IntoResponse for Problem {
 impl From<QueueError> for Problem {
     fn from(error: QueueError) -> Self {
         let status = match &error {
-            QueueError::Missing { .. } => StatusCode::NOT_FOUND,
-            QueueError::NotRetryable { .. } | QueueError::NotCancellable { .. } | QueueError::Outdated { .. } => {
-                StatusCode::CONFLICT
-            }
+            QueueError::Missing { .. } | QueueError::NoWorker { .. } => StatusCode::NOT_FOUND,
+            QueueError::NotRetryable { .. }
+            | QueueError::NotCancellable { .. }
+            | QueueError::NotSnoozable { .. }
+            | QueueError::NotDiscardable { .. }
+            | QueueError::Outdated { .. } => StatusCode::CONFLICT,
             QueueError::TooMany { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             QueueError::Scope { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             QueueError::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
