@@ -20,7 +20,9 @@ async fn apply(allowed: &str, url: &str) -> Value {
 async fn a_gateway_elsewhere_is_not_called() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    for url in [format!("ws://127.0.0.1:{port}"), format!("ws://[::ffff:127.0.0.1]:{port}"), format!("ws://2130706433:{port}")] {
+    for url in
+        [format!("ws://127.0.0.1:{port}"), format!("ws://[::ffff:127.0.0.1]:{port}"), format!("ws://2130706433:{port}")]
+    {
         let answer = apply("10.0.0.0/8, gw.example.com", &url).await;
         assert_eq!((&answer["outcome"], &answer["error"]["code"]), (&json!("blocked"), &json!("gateway_not_allowed")));
         let action = answer["error"]["action"].as_str().unwrap();
@@ -39,6 +41,7 @@ async fn one_in_an_allowed_network_is() {
         drop(stream);
         drop(listener);
     };
-    let (answer, ()) = tokio::join!(apply("127.0.0.0/8", &format!("ws://localhost:{port}")), closing);
+    let url = format!("ws://localhost:{port}");
+    let (answer, ()) = tokio::join!(apply("127.0.0.0/8", &url), closing);
     assert_eq!(answer["error"]["code"], "unreachable", "{answer}");
 }
