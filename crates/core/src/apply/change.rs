@@ -9,10 +9,10 @@ use crate::documents::Document;
 use crate::gateway::roster::Part;
 use crate::outcome::Change;
 
+use super::secrets::MASK;
+
 /// How a line of a document begins that holds an agent's token.
 const TOKEN_LINE: &str = "AUTH_TOKEN=";
-/// What stands for a secret.
-const MASK: &str = "***";
 /// Most lines that a report keeps of one diff.
 const MAX_LINES: usize = 200;
 /// Most bytes that a report keeps of all diffs.

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Applier, FlowError, agent_files, config};
+use super::secrets::Secrets;
+use super::{Applier, agent_files, config};
 use crate::gateway::{Call, Endpoint, GatewayError};
 use crate::model::Gateway;
 use crate::outcome::Outcome;
@@ -32,7 +33,11 @@ impl Applier {
     /// Asks a gateway what it is and can do; nothing is written. The error is how a job would end that gets as far.
     pub async fn inspect(&self, gateway: &Gateway) -> Result<Inspection, Outcome> {
         let call = Call::new(self.clients.get(&Endpoint::of(gateway)));
-        Ok(inspect(&call).await.map_err(FlowError::Gateway)?)
+        inspect(&call).await.map_err(|error| {
+            let mut outcome = Outcome::from(error);
+            Secrets::of_gateway(gateway).hide_in(&mut outcome);
+            outcome
+        })
     }
 }
 

@@ -14,6 +14,7 @@ mod inspect;
 mod kept_token;
 mod plan;
 mod provision;
+mod secrets;
 mod session;
 mod taken_in;
 mod wake;
@@ -33,6 +34,7 @@ use crate::render::Renderer;
 pub use inspect::Inspection;
 use kept_token::NoToken;
 pub use plan::Plan;
+use secrets::Secrets;
 pub use wanted::Wanted;
 
 /// Everything that runs of jobs share: connections, templates, settings.
@@ -113,8 +115,8 @@ impl Applier {
             Job::HeartbeatSync(job) => heartbeats::run(&call, job, &mut report).await,
             Job::Nothing(_) => unreachable!("a job without a gateway was answered above"),
         };
-        let steps = call.steps();
-        let outcome = match flow {
+        let mut steps = call.steps();
+        let mut outcome = match flow {
             Ok(roster) => {
                 report.changed = !report.written.is_empty();
                 change::shorten(&mut report.changes);
@@ -123,6 +125,9 @@ impl Applier {
             }
             Err(error) => error.into(),
         };
+        let secrets = Secrets::of(job);
+        secrets.hide_in(&mut outcome);
+        secrets.hide_in_steps(&mut steps);
         Run { outcome, steps }
     }
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::change::mask;
+use super::secrets::Secrets;
 use super::{Applier, FlowError, Wanted, agent_files, cleanup, config, heartbeats, provision, session, wake};
 use crate::gateway::roster::DesiredAgent;
 use crate::gateway::{Call, Endpoint};
@@ -26,6 +27,21 @@ impl Applier {
     /// What a gateway refuses only when it is written (a key that it does not know, a label that is taken) is not
     /// foreseen, nor files that already stand where a new agent's workspace will be.
     pub async fn plan(&self, job: &Job) -> Result<Plan, Outcome> {
+        let secrets = Secrets::of(job);
+        match self.look(job).await {
+            Ok(Plan { summary, changes, skipped }) => {
+                let mut report = Report { summary, changes, skipped, ..Report::default() };
+                secrets.hide_in_report(&mut report);
+                Ok(Plan { summary: report.summary, changes: report.changes, skipped: report.skipped })
+            }
+            Err(mut outcome) => {
+                secrets.hide_in(&mut outcome);
+                Err(outcome)
+            }
+        }
+    }
+
+    async fn look(&self, job: &Job) -> Result<Plan, Outcome> {
         let Some(gateway) = job.gateway() else {
             return Ok(Plan { summary: "nothing to do: the gateway has no url".to_owned(), ..Plan::default() });
         };

@@ -1,0 +1,133 @@
+//! Takes a job's secrets out of what is told of a run. Gateways quote what they were sent, and a template fails on a value
+//! that it names; neither may carry a token into records, logs and pages.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::gateway::Step;
+use crate::model::{Gateway, Job};
+use crate::outcome::{Outcome, Report};
+
+/// What stands for a secret.
+pub(super) const MASK: &str = "***";
+/// A shorter one is in too many words that have nothing to do with it, and keeps nobody out.
+const MIN_CHARS: usize = 6;
+
+/// The secrets of one job, the longest first: one may begin with another.
+pub(super) struct Secrets(Vec<SecretString>);
+
+impl Secrets {
+    pub(super) fn of(job: &Job) -> Self {
+        let agent = match job {
+            Job::Provision(job) => job.auth_token.as_ref(),
+            Job::ProvisionMain(job) => job.auth_token.as_ref(),
+            Job::Cleanup(_) | Job::HeartbeatSync(_) | Job::Nothing(_) => None,
+        };
+        let agent = agent.map(|token| token.expose_secret().to_owned());
+        Self::all(job.gateway().map(sent_to).into_iter().flatten().chain(agent))
+    }
+
+    pub(super) fn of_gateway(gateway: &Gateway) -> Self {
+        Self::all(sent_to(gateway))
+    }
+
+    fn all(secrets: impl IntoIterator<Item = String>) -> Self {
+        let mut secrets: Vec<String> = secrets.into_iter().collect();
+        secrets.retain(|secret| secret.chars().count() >= MIN_CHARS);
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Self(secrets.into_iter().map(SecretString::from).collect())
+    }
+
+    fn hide(&self, text: &mut String) {
+        for secret in &self.0 {
+            if text.contains(secret.expose_secret()) {
+                *text = text.replace(secret.expose_secret(), MASK);
+            }
+        }
+    }
+
+    pub(super) fn hide_in_steps(&self, steps: &mut [Step]) {
+        steps.iter_mut().filter_map(|step| step.error.as_mut()).for_each(|error| self.hide(error));
+    }
+
+    pub(super) fn hide_in(&self, outcome: &mut Outcome) {
+        match outcome {
+            Outcome::Done(report) => self.hide_in_report(report),
+            Outcome::Transient(failure)
+            | Outcome::Busy { failure, .. }
+            | Outcome::Blocked(failure)
+            | Outcome::Permanent(failure)
+            | Outcome::Ambiguous(failure) => {
+                self.hide(&mut failure.message);
+                failure.action.iter_mut().for_each(|action| self.hide(action));
+            }
+        }
+    }
+
+    pub(super) fn hide_in_report(&self, report: &mut Report) {
+        self.hide(&mut report.summary);
+        report.written.iter_mut().chain(&mut report.removed).for_each(|text| self.hide(text));
+        for skipped in &mut report.skipped {
+            self.hide(&mut skipped.what);
+            self.hide(&mut skipped.why);
+        }
+        for change in &mut report.changes {
+            self.hide(&mut change.what);
+            self.hide(&mut change.diff);
+        }
+        if let Some(gateway) = &mut report.gateway {
+            self.hide(&mut gateway.version);
+            gateway.write_limit.iter_mut().chain(gateway.scopes.iter_mut().flatten()).for_each(|text| self.hide(text));
+        }
+    }
+}
+
+/// A gateway's token, and what people put into urls.
+fn sent_to(gateway: &Gateway) -> Vec<String> {
+    let token = gateway.token.as_ref().map(|token| token.expose_secret().to_owned());
+    let password = gateway.url.password().map(str::to_owned);
+    let values = gateway.url.query_pairs().map(|(_, value)| value.into_owned());
+    token.into_iter().chain(password).chain(gateway.url.query().map(str::to_owned)).chain(values).collect()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use super::*;
+    use crate::outcome::{Failure, Skipped};
+
+    fn secrets() -> Secrets {
+        let document = br#"{"version": 1, "kind": "provision-main", "auth_token": "agent-token-1",
+            "gateway": {"id": "00000000-0000-0000-0000-00000000000a", "url": "ws://me:pass-word@host:1?token=in-the-query",
+                        "token": "agent-token", "workspace_root": "/srv"},
+            "agent": {"id": "00000000-0000-0000-0000-00000000000b", "name": "Alice"}}"#;
+        Secrets::of(&Job::parse(document).unwrap())
+    }
+
+    #[test]
+    fn a_gateway_that_quotes_what_it_was_sent_tells_nobody() {
+        let words = "agent-token and agent-token-1, pass-word, in-the-query";
+        let mut outcome = Outcome::Blocked(Failure::new("refused", words).with_action(words));
+        secrets().hide_in(&mut outcome);
+        let failure = outcome.failure().unwrap();
+        assert_eq!(failure.message, "*** and ***, ***, ***");
+        assert_eq!(failure.action.as_ref().unwrap(), "*** and ***, ***, ***");
+        let mut steps = [Step { method: "connect", at_ms: 0, took_ms: 0, error: Some(words.to_owned()) }];
+        secrets().hide_in_steps(&mut steps);
+        assert_eq!(steps[0].error.as_ref().unwrap(), "*** and ***, ***, ***");
+    }
+
+    #[test]
+    fn a_report_tells_no_secret_wherever_it_stands() {
+        let secret = || "x agent-token x".to_owned();
+        let mut report = Report {
+            summary: secret(),
+            written: vec![secret()],
+            removed: vec![secret()],
+            skipped: vec![Skipped { what: secret(), why: secret() }],
+            ..Report::default()
+        };
+        secrets().hide_in_report(&mut report);
+        let told = serde_json::to_string(&report).unwrap();
+        assert!(!told.contains("agent-token"), "{told}");
+    }
+}
