@@ -313,7 +313,7 @@ impl Workspace {
                 }
                 // The next reading tells what was written.
                 Err(error) if error.is_connection_lost() => {
-                    debug!(%error, "reading back after an unanswered file write");
+                    debug!(method = ?error.method(), "reading back after an unanswered file write");
                 }
                 Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => {}
                 Err(error) => return Err(error),

@@ -68,7 +68,7 @@ pub(super) async fn settle(
             }
             // The next reading tells.
             Err(error) if error.is_connection_lost() => {
-                debug!(%error, "reading back after an unanswered call");
+                debug!(method = ?error.method(), "reading back after an unanswered call");
                 report.note(written);
             }
             Err(error) => match error.rpc() {
@@ -152,7 +152,7 @@ pub(super) async fn reset(call: &Call, wanted: &Wanted, report: &mut Report) -> 
         match call.write(Method::SessionsReset, json!({ "key": key })).await {
             Ok(_) => break,
             Err(error) if error.is_connection_lost() => {
-                debug!(%error, "reading back after an unanswered reset");
+                debug!(method = ?error.method(), "reading back after an unanswered reset");
                 if find(call, key).await? != before {
                     break;
                 }

@@ -45,7 +45,7 @@ pub(super) async fn send(call: &Call, id: &str, wanted: &Wanted, report: &mut Re
                 break;
             }
             Err(error) if error.is_connection_lost() && lost < MAX_WRITES => {
-                debug!(%error, "sending the same message again");
+                debug!(method = ?error.method(), "sending the same message again");
                 sleep(settling(lost)).await;
                 lost += 1;
             }

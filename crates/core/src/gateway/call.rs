@@ -263,7 +263,7 @@ impl Patience {
         if Instant::now() + self.next > self.until {
             return false;
         }
-        debug!(%error, wait_ms = millis(self.next), "waiting for the gateway");
+        debug!(method = ?error.method(), wait_ms = millis(self.next), "waiting for the gateway");
         sleep(self.next).await;
         self.next = (self.next * 2).min(RECONNECT.1);
         true

@@ -166,7 +166,7 @@ impl Task {
 
     async fn run(mut self) {
         let end = self.serve().await;
-        debug!(code = end.code, reason = %end.reason, unanswered = self.waiting.len(), "gateway connection ended");
+        debug!(code = end.code, unanswered = self.waiting.len(), "gateway connection ended");
         // Before anybody can see that it is closed.
         self.restarted.store(end.code == Some(SERVICE_RESTART), Ordering::Relaxed);
         self.queue.close();
