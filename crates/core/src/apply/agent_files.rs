@@ -17,7 +17,7 @@ use crate::render::{Reader, should_include_bootstrap};
 
 /// How long an agent may stay unknown after its entry was written and read back. Reloads took up to 5 s.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(15);
-/// After so many readings and so long, the gateway is told to create the agent: it may keep agents elsewhere than in its
+/// After so many vain looks by all runs and so long, the gateway is told to create the agent: it may keep agents elsewhere than in its
 /// config. A gateway that is busy with many agents takes its time for each reading.
 const CREATE_AFTER: (u32, Duration) = (6, Duration::from_secs(3));
 
@@ -188,11 +188,15 @@ async fn look(
     if !is_new && let Some(workspace) = read(call, agent, documents).await? {
         return Ok(workspace);
     }
-    let began = Instant::now();
+    let desk = &call.client().desk;
+    let (began, before) = (Instant::now(), desk.looks());
     let mut asked = false;
     for reading in 0_u32.. {
+        let looks = desk.looks();
         // A list costs less than the files while the agent is not known.
-        if let Some(listing) = list(call, agent).await? {
+        let listing = list(call, agent).await?;
+        desk.tell(listing.is_some());
+        if let Some(listing) = listing {
             let is_missing =
                 |document: Document| is_new && !document.is_agents_own() && listing.get(&document) == Some(&None);
             let asked_for: Vec<_> = documents.iter().copied().filter(|document| !is_missing(*document)).collect();
@@ -203,13 +207,13 @@ async fn look(
         if began.elapsed() > VISIBLE_WITHIN {
             break;
         }
-        if !asked && reading >= CREATE_AFTER.0 && began.elapsed() > CREATE_AFTER.1 {
+        if !asked && looks.vain - before.vain >= CREATE_AFTER.0 && began.elapsed() > CREATE_AFTER.1 {
             asked = true;
-            let _writer = call.client().desk.pen.lock().await;
+            let _writer = desk.pen.lock().await;
             *created = by_call::create(call, wanted, report).await?;
             continue;
         }
-        sleep(settling(reading)).await;
+        desk.look_out(looks, settling(reading)).await;
     }
     Err(GatewayError::NotKept { what: format!("agent {agent}"), rounds: 1 })
 }

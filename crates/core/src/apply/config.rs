@@ -131,8 +131,8 @@ fn note(batch: &mut [Wish], change: &Change) {
 
 /// Reads the config, together with others that do so now.
 pub(super) async fn read(call: &Call) -> Result<Arc<Config>, GatewayError> {
-    let read = async || take(call, &call.read(Method::ConfigGet, json!({})).await?);
-    call.client().desk.read(read).await
+    let read = async |_| take(call, &call.read(Method::ConfigGet, json!({})).await?);
+    call.client().desk.config.read(read).await
 }
 
 /// The config in an answer; what it says of the gateway is remembered.

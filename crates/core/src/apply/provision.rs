@@ -95,9 +95,8 @@ async fn is_kept(
     desired: &[DesiredAgent],
     label: Option<&str>,
 ) -> Result<bool, GatewayError> {
-    let session = call.read_all(session::questions(&wanted.keys.session_key));
-    let (config, session) = tokio::try_join!(config::read(call), session)?;
-    Ok(config::is_settled(call, &config, desired) && session::is_kept(&session, wanted, label)?)
+    let (config, session) = tokio::try_join!(config::read(call), session::is_kept(call, wanted, label))?;
+    Ok(config::is_settled(call, &config, desired) && session)
 }
 
 fn summary(wanted: &Wanted, report: &Report) -> String {

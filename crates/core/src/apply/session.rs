@@ -5,7 +5,7 @@ use tokio::time::sleep;
 use tracing::debug;
 
 use super::{MAX_WRITES, Wanted, settling};
-use crate::gateway::{Call, GatewayError, Method};
+use crate::gateway::{Call, GatewayError, Method, Sessions};
 use crate::keys;
 use crate::outcome::{Change, Report};
 
@@ -37,8 +37,6 @@ impl Session {
         }
     }
 }
-
-type Answer = Result<Value, GatewayError>;
 
 /// Makes the session exist and carry its label. The label that it carries now, for [`is_kept`].
 /// That of a new agent is not looked for first.
@@ -126,22 +124,9 @@ pub(super) async fn exists(call: &Call, key: &str) -> Result<bool, GatewayError>
     Ok(find(call, key).await?.is_some())
 }
 
-/// Whether the answers to [`questions`] show the session with that label.
-pub(super) fn is_kept(answers: &[Answer], wanted: &Wanted, label: Option<&str>) -> Result<bool, GatewayError> {
-    Ok(found(answers, &wanted.keys.session_key)?.is_some_and(|session| session.carries(label)))
-}
-
-/// What to ask to find a session. Its key names the agent that it belongs to, which for a main agent is not the one
-/// that it is made for; a key that names none belongs to the default agent, under a longer name.
-///
-/// Old gateways list only sessions of agents that are in their config. The second question tells whether a session
-/// that is not listed exists all the same.
-pub(super) fn questions(key: &str) -> Vec<(Method, Value)> {
-    let mut params = json!({ "limit": LIST_LIMIT });
-    if let Some(agent) = agent_of(key).filter(|agent| !agent.is_empty()) {
-        params["agentId"] = json!(agent);
-    }
-    vec![(Method::SessionsList, params), (Method::SessionsResolve, json!({ "key": key }))]
+/// Whether the session is there with that label.
+pub(super) async fn is_kept(call: &Call, wanted: &Wanted, label: Option<&str>) -> Result<bool, GatewayError> {
+    Ok(find(call, &wanted.keys.session_key).await?.is_some_and(|session| session.carries(label)))
 }
 
 /// Starts the session afresh, once. Without an answer the session itself tells whether it happened.
@@ -191,15 +176,50 @@ pub(super) async fn delete(call: &Call, key: &str, report: &mut Report) -> Resul
     Ok(())
 }
 
+/// Looks for a session. Its key names the agent that it belongs to, which for a main agent is not the one that it is made
+/// for; a key that names none belongs to the default agent, under a longer name.
+///
+/// Old gateways list only sessions of agents that are in their config. Another question tells whether a session that is
+/// not listed exists all the same.
 async fn find(call: &Call, key: &str) -> Result<Option<Session>, GatewayError> {
-    found(&call.read_all(questions(key)).await?, key)
+    let agent = agent_of(key).filter(|agent| !agent.is_empty());
+    // For many runs one list of all sessions costs less than one for each.
+    let read = async |many: bool| list(call, agent.as_deref().filter(|_| !many)).await;
+    let listed = call.client().desk.sessions.read(read).await?;
+    if let Some(session) = among(&listed.list, key) {
+        return Ok(Some(session));
+    }
+    let resolve = call.read(Method::SessionsResolve, json!({ "key": key }));
+    let (resolved, listed) = if listed.of == agent {
+        (resolve.await, None)
+    } else {
+        let (resolved, listed) = tokio::join!(resolve, list(call, agent.as_deref()));
+        (resolved, Some(listed?))
+    };
+    if let Some(session) = listed.and_then(|listed| among(&listed.list, key)) {
+        return Ok(Some(session));
+    }
+    match resolved {
+        Ok(answer) => Ok(answer.get("key").map(|_| Session::Unlisted)),
+        // A gateway that does not know the question, or the session, says so. No answer says nothing.
+        Err(error) if error.rpc().is_some() && !error.is_connection_lost() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
-fn found(answers: &[Answer], key: &str) -> Result<Option<Session>, GatewayError> {
+/// The sessions of an agent, or of all.
+async fn list(call: &Call, agent: Option<&str>) -> Result<Sessions, GatewayError> {
+    let mut params = json!({ "limit": LIST_LIMIT });
+    if let Some(agent) = agent {
+        params["agentId"] = json!(agent);
+    }
     let garbage = || GatewayError::Garbage { method: Method::SessionsList, reason: "no sessions in it".into() };
-    let [listed, resolved] = answers else { return Err(garbage()) };
-    let listed = listed.as_ref().map_err(Clone::clone)?;
-    let sessions = listed.get("sessions").and_then(Value::as_array).ok_or_else(garbage)?;
+    let mut answer = call.read(Method::SessionsList, params).await?;
+    let list = answer.get_mut("sessions").and_then(Value::as_array_mut).map(std::mem::take).ok_or_else(garbage)?;
+    Ok(Sessions { of: agent.map(str::to_owned), list })
+}
+
+fn among(sessions: &[Value], key: &str) -> Option<Session> {
     let wanted = key.to_lowercase();
     let is_wanted = |listed: &str| {
         listed == wanted
@@ -209,20 +229,11 @@ fn found(answers: &[Answer], key: &str) -> Result<Option<Session>, GatewayError>
     };
     let key_of = |session: &Value| session.get("key").and_then(Value::as_str).unwrap_or_default().to_lowercase();
     let text = |session: &Value, name| session.get(name).and_then(Value::as_str).map(str::to_owned);
-    if let Some(session) = sessions.iter().find(|session| is_wanted(&key_of(session))) {
-        return Ok(Some(Session::Listed {
-            label: text(session, "label"),
-            id: text(session, "sessionId"),
-            updated_at: session.get("updatedAt").and_then(Value::as_u64),
-        }));
-    }
-    let exists = match resolved {
-        Ok(answer) => answer.get("key").is_some(),
-        // A gateway that does not know the question, or the session, says so. No answer says nothing.
-        Err(error) if error.rpc().is_some() && !error.is_connection_lost() => false,
-        Err(error) => return Err(error.clone()),
-    };
-    Ok(exists.then_some(Session::Unlisted))
+    sessions.iter().find(|session| is_wanted(&key_of(session))).map(|session| Session::Listed {
+        label: text(session, "label"),
+        id: text(session, "sessionId"),
+        updated_at: session.get("updatedAt").and_then(Value::as_u64),
+    })
 }
 
 fn cut(label: &str, limit: Option<usize>) -> String {

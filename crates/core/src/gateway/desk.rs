@@ -1,4 +1,5 @@
-//! What the runs on one gateway share of its config: one reader, one writer, and one write for all of them.
+//! What the runs on one gateway share: one reader of its config, one writer, and one write for all of them; one reader of
+//! its sessions; and one who asks whether it has taken in what was written.
 //!
 //! Gateways take few config writes, may restart after each, and most versions lose concurrent ones without a word. So
 //! runs put their wishes on the desk, and the one that gets the pen writes for all whose wishes lie there.
@@ -7,8 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::error::GatewayError;
 use super::roster::{Config, DesiredAgent, Shape};
@@ -25,8 +27,39 @@ pub(crate) struct Desk {
     pub(crate) pen: AsyncMutex<()>,
     wishes: Mutex<Vec<Wish>>,
     coming: watch::Sender<usize>,
+    /// Its config.
+    pub(crate) config: Shared<Config>,
+    /// Its sessions.
+    pub(crate) sessions: Shared<Sessions>,
+    /// Held by the one who waits a little before it asks whether the gateway knows its agent now.
+    lookout: AsyncMutex<()>,
+    /// How often the gateway was asked that, and whether it knew the agent when it was asked last.
+    looks: watch::Sender<Looks>,
+}
+
+/// Questions whether a gateway knows an agent that was written into its config.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Looks {
+    /// Answered with no.
+    pub(crate) vain: u32,
+    /// Answered with yes.
+    found: u32,
+}
+
+/// Sessions as a gateway lists them.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    /// The agent that was asked for; none if all were.
+    pub(crate) of: Option<String>,
+    /// The list.
+    pub(crate) list: Vec<Value>,
+}
+
+/// Something that many read at once; each of them gets what was read after it had asked.
+#[derive(Debug)]
+pub(crate) struct Shared<T> {
     /// When the last reading began, and what it brought; kept while others wait for one.
-    last_read: AsyncMutex<Option<(Instant, Arc<Config>)>>,
+    last: AsyncMutex<Option<(Instant, Arc<T>)>>,
     readers: AtomicUsize,
 }
 
@@ -72,8 +105,10 @@ impl Desk {
             pen: AsyncMutex::new(()),
             wishes: Mutex::new(Vec::new()),
             coming: watch::Sender::new(0),
-            last_read: AsyncMutex::new(None),
-            readers: AtomicUsize::new(0),
+            config: Shared::new(),
+            sessions: Shared::new(),
+            lookout: AsyncMutex::new(()),
+            looks: watch::Sender::new(Looks::default()),
         }
     }
 
@@ -109,26 +144,59 @@ impl Desk {
         let _ = timeout(GATHERING, self.coming.subscribe().wait_for(|coming| *coming == 0)).await;
     }
 
-    /// The config as it was read after this call: by this run with `read`, or by another that asked at the same time.
-    pub(crate) async fn read<F>(&self, read: impl FnOnce() -> F) -> Result<Arc<Config>, GatewayError>
-    where
-        F: Future<Output = Result<Config, GatewayError>>,
-    {
-        let asked = Instant::now();
-        let reader = Reader::of(&self.readers);
-        let mut last = self.last_read.lock().await;
-        let config = match last.take() {
-            Some((began, config)) if began > asked => (began, config),
-            _ => (Instant::now(), Arc::new(read().await?)),
+    /// What was asked so far whether the gateway knows agents.
+    pub(crate) fn looks(&self) -> Looks {
+        *self.looks.borrow()
+    }
+
+    /// Tells the others whether the gateway knew an agent that was new to it.
+    pub(crate) fn tell(&self, is_known: bool) {
+        self.looks.send_modify(|looks| if is_known { looks.found += 1 } else { looks.vain += 1 });
+    }
+
+    /// Waits until it is worth asking whether the gateway knows an agent: another run has found its own known since the
+    /// given looks, or it is this run's turn and `pause` is over. So many runs ask one after the other, and often
+    /// together; a run that is alone asks less and less.
+    pub(crate) async fn look_out(&self, since: Looks, pause: Duration) {
+        let mut looks = self.looks.subscribe();
+        let turn = async {
+            let _turn = self.lookout.lock().await;
+            sleep(pause).await;
         };
-        if reader.is_one_of_many() {
-            *last = Some(config.clone());
+        tokio::select! {
+            biased;
+            _ = looks.wait_for(|looks| looks.found > since.found) => {}
+            () = turn => {}
         }
-        Ok(config.1)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Wish>> {
         self.wishes.lock().expect("no panic happens under this lock")
+    }
+}
+
+impl<T> Shared<T> {
+    const fn new() -> Self {
+        Self { last: AsyncMutex::const_new(None), readers: AtomicUsize::new(0) }
+    }
+
+    /// What was read after this call: by this run with `read`, which learns whether others wait for it, or by another that
+    /// asked at the same time.
+    pub(crate) async fn read<F>(&self, read: impl FnOnce(bool) -> F) -> Result<Arc<T>, GatewayError>
+    where
+        F: Future<Output = Result<T, GatewayError>>,
+    {
+        let asked = Instant::now();
+        let reader = Reader::of(&self.readers);
+        let mut last = self.last.lock().await;
+        let found = match last.take() {
+            Some((began, found)) if began > asked => (began, found),
+            _ => (Instant::now(), Arc::new(read(reader.is_one_of_many()).await?)),
+        };
+        if reader.is_one_of_many() {
+            *last = Some(found.clone());
+        }
+        Ok(found.1)
     }
 }
 
