@@ -11,7 +11,9 @@ mod output;
 mod private_redis;
 mod settings;
 mod store;
+mod story;
 mod telemetry;
+mod words;
 
 use std::process::ExitCode;
 

@@ -7,6 +7,7 @@ pub mod access;
 pub mod act;
 pub mod action;
 pub mod api;
+mod assets;
 pub mod bulk;
 mod forgery;
 mod guard;

@@ -1,43 +1,66 @@
-//! The pages of the dashboard.
+//! The pages of the dashboard: made here as a whole, so that they work without a script. Scripts only make them live.
+
+mod chart;
+mod frame;
+mod gateways;
+mod groups;
+mod home;
+mod html;
+mod job;
+mod jobs;
+mod kinds;
+mod line;
+mod many;
+mod notices;
+mod others;
+mod press;
+mod query;
+mod report;
+mod show;
+mod visit;
 
 use std::sync::Arc;
 
+use askama::Template;
 use axum::Router;
+use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 
-use super::App;
 use super::access::Caller;
 use super::problem::Problem;
+use super::{App, assets};
+use frame::Frame;
+use notices::{LoginPage, MessagePage};
 
 /// Pages for who is signed in.
 pub fn router() -> Router<Arc<App>> {
-    Router::new()
+    show::router().merge(press::router()).merge(many::router())
 }
 
 /// What needs no signing in: style sheets and scripts.
 pub fn open() -> Router<Arc<App>> {
-    Router::new()
+    assets::router().merge(press::open())
 }
 
 /// The form for signing in. `next` is the path to go to afterwards, `refused` why it did not work.
 pub fn login(next: &str, refused: Option<&Problem>) -> Html<String> {
-    let refused = refused.map_or_else(String::new, |problem| format!("<p role=alert>{}</p>", text(&problem.detail)));
-    Html(format!(
-        "<!doctype html><html lang=en><title>Sign in</title>{refused}<form method=post action=/login>\
-         <input type=hidden name=next value=\"{}\"><label>Token <input type=password name=token required \
-         autocomplete=current-password></label><button>Sign in</button></form></html>",
-        text(next)
-    ))
+    let error = refused.map(|problem| sentence(&problem.detail));
+    written(&LoginPage { frame: Frame::stranger("Sign in", "/login"), next: next.to_owned(), error })
 }
 
 /// A page that says what is wrong, to whom, if that is known.
-pub fn problem(problem: &Problem, _caller: Option<&Caller>) -> Response {
-    let page = format!(
-        "<!doctype html><html lang=en><title>{0}</title><h1>{0}</h1><p>{1}</p></html>",
-        problem.title,
-        text(&problem.detail)
-    );
-    (problem.status, Html(page)).into_response()
+pub fn problem(problem: &Problem, caller: Option<&Caller>) -> Response {
+    let heading = match problem.status {
+        StatusCode::NOT_FOUND => "There is no such thing here",
+        StatusCode::FORBIDDEN => "This is not for you",
+        StatusCode::CONFLICT => "That cannot be done now",
+        StatusCode::SERVICE_UNAVAILABLE => "Redis does not answer",
+        status if status.is_server_error() => "Something went wrong here",
+        _ => problem.title,
+    };
+    let frame = caller.map_or_else(|| Frame::stranger(heading, "/"), |caller| Frame::of(heading, "/", caller));
+    let page = MessagePage { frame, heading: heading.to_owned(), detail: sentence(&problem.detail), back: "/".to_owned() };
+    (problem.status, written(&page)).into_response()
 }
 
 /// A page that asks for itself again.
@@ -45,6 +68,14 @@ pub fn again() -> String {
     "<!doctype html><html lang=en><title>Mission</title><meta http-equiv=refresh content=0></html>".to_owned()
 }
 
-fn text(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+/// A page as text.
+fn written(page: &impl Template) -> Html<String> {
+    Html(page.render().expect("writing to a string does not fail"))
+}
+
+/// What programs say, as a sentence.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let text: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+    if text.ends_with(['.', '!', '?']) { text } else { text + "." }
 }

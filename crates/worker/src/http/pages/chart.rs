@@ -1,0 +1,295 @@
+//! Charts as SVG, drawn here: what went well above the line, what did not below it.
+
+use mission_jobs::queue::Minute;
+
+use crate::words::{count, number, utc};
+
+/// Width of a chart in its own units; it is stretched to the page.
+const WIDTH: f64 = 960.0;
+/// Height above the line, and below it.
+const ABOVE: f64 = 72.0;
+/// See there.
+const BELOW: f64 = 36.0;
+
+/// How far back a chart looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Range {
+    /// An hour, by the minute.
+    Hour,
+    /// A day, by the quarter of an hour.
+    Day,
+    /// A week, by the hour.
+    Week,
+}
+
+impl Range {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Week];
+
+    /// Its name in an address.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hour => "1h",
+            Self::Day => "24h",
+            Self::Week => "7d",
+        }
+    }
+
+    /// The range of that name; an hour if there is none.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self::ALL.into_iter().find(|range| range.name() == name).unwrap_or(Self::Hour)
+    }
+
+    /// In words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Hour => "the last hour",
+            Self::Day => "the last 24 hours",
+            Self::Week => "the last 7 days",
+        }
+    }
+
+    /// How many hours it spans.
+    #[must_use]
+    pub const fn hours(self) -> u64 {
+        match self {
+            Self::Hour => 1,
+            Self::Day => 24,
+            Self::Week => 168,
+        }
+    }
+
+    const fn bucket_ms(self) -> u64 {
+        match self {
+            Self::Hour => 60_000,
+            Self::Day => 15 * 60_000,
+            Self::Week => 60 * 60_000,
+        }
+    }
+
+    const fn buckets(self) -> u64 {
+        match self {
+            Self::Hour => 60,
+            Self::Day => 96,
+            Self::Week => 168,
+        }
+    }
+}
+
+/// What happened in a bucket of time.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bucket {
+    done: u64,
+    dead: u64,
+    tried_again: u64,
+}
+
+/// One bar of a chart.
+#[derive(Debug)]
+pub struct Bar {
+    /// What colour it has.
+    pub class: &'static str,
+    /// Where it begins.
+    pub x: f64,
+    /// See there.
+    pub y: f64,
+    /// How wide it is.
+    pub width: f64,
+    /// How high it is.
+    pub height: f64,
+}
+
+/// A bucket, for who points at it.
+#[derive(Debug)]
+pub struct Column {
+    /// Where it begins.
+    pub x: f64,
+    /// How wide it is.
+    pub width: f64,
+    /// What happened in it.
+    pub says: String,
+}
+
+/// A restart of a gateway.
+#[derive(Debug)]
+pub struct Mark {
+    /// Where.
+    pub x: f64,
+    /// Of which, and when.
+    pub says: String,
+}
+
+/// A chart.
+#[derive(Debug)]
+pub struct Chart {
+    /// How far back it looks.
+    pub range: Range,
+    /// What it shows, in a sentence.
+    pub says: String,
+    /// The bars.
+    pub bars: Vec<Bar>,
+    /// The buckets.
+    pub columns: Vec<Column>,
+    /// Restarts of gateways.
+    pub marks: Vec<Mark>,
+    /// Times along the line.
+    pub ticks: Vec<String>,
+    /// The value at its top.
+    pub top: u64,
+    /// The value at its bottom.
+    pub bottom: u64,
+}
+
+impl Chart {
+    /// Draws what happened until now. `restarts` are names of gateways with times.
+    #[must_use]
+    pub fn draw(range: Range, slices: &[Minute], restarts: &[(String, u64)], now_ms: u64) -> Self {
+        let step = range.bucket_ms();
+        let first = (now_ms / step + 1).saturating_sub(range.buckets()) * step;
+        let mut buckets = vec![Bucket::default(); usize::try_from(range.buckets()).unwrap_or_default()];
+        for slice in slices.iter().filter(|slice| slice.at_ms >= first) {
+            let at = usize::try_from((slice.at_ms - first) / step).unwrap_or(usize::MAX);
+            let Some(bucket) = buckets.get_mut(at) else { continue };
+            for happened in slice.kinds.values() {
+                let of = |what: &str| happened.counts.get(what).copied().unwrap_or_default();
+                bucket.done += of("done");
+                bucket.dead += of("dead");
+                bucket.tried_again += of("retrying") + of("snoozed") + of("blocked") + of("lost");
+            }
+        }
+        let top = round_up(buckets.iter().map(|bucket| bucket.done).max().unwrap_or_default());
+        let bottom = round_up(buckets.iter().map(|bucket| bucket.dead + bucket.tried_again).max().unwrap_or_default());
+        let width = WIDTH / real(range.buckets());
+        let x = |at_ms: u64| WIDTH * real(at_ms.saturating_sub(first)) / real(step * range.buckets());
+        let at = |index: usize| first + step * u64::try_from(index).unwrap_or_default();
+        Self {
+            range,
+            says: says(range, &buckets, at),
+            bars: buckets.iter().enumerate().flat_map(|(i, bucket)| bars(bucket, x(at(i)), width, top, bottom)).collect(),
+            columns: buckets.iter().enumerate().map(|(i, bucket)| column(bucket, at(i), x(at(i)), width)).collect(),
+            marks: restarts
+                .iter()
+                .filter(|(_, at_ms)| (first..=now_ms).contains(at_ms))
+                .map(|(name, at_ms)| Mark {
+                    x: x(*at_ms),
+                    says: format!("{name} restarted {}", utc(*at_ms, "%d %b %H:%M:%S UTC")),
+                })
+                .collect(),
+            ticks: (0..=4).map(|tick| tick_at(range, first + step * range.buckets() * tick / 4)).collect(),
+            top,
+            bottom,
+        }
+    }
+
+    /// Whether nothing happened.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bars.is_empty()
+    }
+}
+
+fn tick_at(range: Range, at_ms: u64) -> String {
+    utc(at_ms, if range == Range::Week { "%a %d" } else { "%H:%M" })
+}
+
+/// The bars of a bucket: those that it has anything to show for.
+fn bars(bucket: &Bucket, x: f64, width: f64, top: u64, bottom: u64) -> Vec<Bar> {
+    let up = real(bucket.done) / real(top.max(1)) * ABOVE;
+    let again = real(bucket.tried_again) / real(bottom.max(1)) * BELOW;
+    let dead = real(bucket.dead) / real(bottom.max(1)) * BELOW;
+    let bar = |class, y: f64, height: f64| Bar { class, x: round(x + 1.0), y: round(y), width: round(width - 2.0), height: round(height) };
+    let all = [bar("done", ABOVE - up, up), bar("dead", ABOVE + 1.0, dead), bar("again", ABOVE + 1.0 + dead, again)];
+    all.into_iter().filter(|bar| bar.height > 0.0).collect()
+}
+
+fn column(bucket: &Bucket, at_ms: u64, x: f64, width: f64) -> Column {
+    let Bucket { done, dead, tried_again } = *bucket;
+    let says = format!("{} UTC: {done} done, {dead} given up, {tried_again} put off or tried again", utc(at_ms, "%d %b %H:%M"));
+    Column { x: round(x), width: round(width), says }
+}
+
+fn says(range: Range, buckets: &[Bucket], at: impl Fn(usize) -> u64) -> String {
+    let sum = |of: fn(&Bucket) -> u64| buckets.iter().map(of).sum::<u64>();
+    let (done, dead, again) = (sum(|b| b.done), sum(|b| b.dead), sum(|b| b.tried_again));
+    if done + dead + again == 0 {
+        return format!("Nothing happened in {}.", range.words());
+    }
+    let worst = buckets.iter().enumerate().max_by_key(|(_, bucket)| (bucket.dead, bucket.tried_again));
+    let worst = worst.filter(|(_, bucket)| bucket.dead + bucket.tried_again > 0).map_or_else(String::new, |(index, _)| {
+        format!("; most trouble at {} UTC", utc(at(index), if range == Range::Week { "%a %d, %H:%M" } else { "%H:%M" }))
+    });
+    format!(
+        "In {}: {} done, {} given up, {} put off or tried again{worst}.",
+        range.words(),
+        number(done),
+        number(dead),
+        count(again, "time")
+    )
+}
+
+/// A small line of what a gateway did.
+#[derive(Debug)]
+pub struct Sparkline {
+    /// Its bars, in a box of 120 by 20.
+    pub bars: Vec<Bar>,
+    /// What it shows, in words.
+    pub says: String,
+}
+
+impl Sparkline {
+    /// Draws jobs that were done and that failed, oldest first.
+    #[must_use]
+    pub fn draw(happened: &[(u64, u64)]) -> Self {
+        let width = 120.0 / real(u64::try_from(happened.len().max(1)).unwrap_or(1));
+        let top = happened.iter().map(|(done, failed)| done.max(failed)).max().copied_or_one();
+        let mut bars = Vec::new();
+        for (index, (done, failed)) in happened.iter().enumerate() {
+            let x = round(width * real(u64::try_from(index).unwrap_or_default()));
+            for (class, value, up) in [("done", *done, true), ("dead", *failed, false)] {
+                let height = round((real(value) / real(top) * 11.0).max(if value > 0 { 1.0 } else { 0.0 }));
+                if value > 0 {
+                    let y = if up { round(12.0 - height) } else { 13.0 };
+                    bars.push(Bar { class, x, y, width: round(width - 0.4), height: height.min(7.0_f64.max(if up { 12.0 } else { 7.0 })) });
+                }
+            }
+        }
+        let (done, failed) = happened.iter().fold((0, 0), |(d, f), (done, failed)| (d + done, f + failed));
+        Self { bars, says: format!("in the last hour {} done, {} failed runs", number(done), number(failed)) }
+    }
+}
+
+trait CopiedOrOne {
+    fn copied_or_one(self) -> u64;
+}
+
+impl CopiedOrOne for Option<&u64> {
+    fn copied_or_one(self) -> u64 {
+        self.copied().unwrap_or(1).max(1)
+    }
+}
+
+/// The next of 1, 2, 5, 10, 20, 50 …
+fn round_up(value: u64) -> u64 {
+    let mut scale = 1;
+    loop {
+        for step in [1, 2, 5] {
+            if value <= step * scale {
+                return step * scale;
+            }
+        }
+        scale *= 10;
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "what is drawn need not be exact")]
+fn real(value: u64) -> f64 {
+    value as f64
+}
+
+/// To a tenth: nobody sees more, and pages are shorter.
+fn round(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}

@@ -1,0 +1,148 @@
+//! A job in sentences: where it stands, why, and what a person can do about it. The same on a page and on a terminal.
+
+use mission_jobs::{JobRecord, State};
+
+use crate::words::span;
+
+/// What is to be said of a job.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Story {
+    /// One sentence: where it stands and why. A piece between backticks is to be typed or read literally.
+    pub sentence: String,
+    /// What a person can do, if there is anything: one sentence, as above.
+    pub remedy: Option<String>,
+}
+
+impl Story {
+    /// Tells it, at a time of Redis's clock.
+    #[must_use]
+    pub fn of(job: &JobRecord, now_ms: u64) -> Self {
+        Self { sentence: sentence(job, now_ms), remedy: remedy(job) }
+    }
+
+    /// The commands in the remedy: what stands between backticks and has several words.
+    #[must_use]
+    pub fn commands(&self) -> Vec<&str> {
+        let quoted = self.remedy.iter().flat_map(|remedy| remedy.split('`').skip(1).step_by(2));
+        quoted.filter(|text| text.contains(' ')).collect()
+    }
+}
+
+fn sentence(job: &JobRecord, now_ms: u64) -> String {
+    let since = |at: Option<u64>| span(now_ms.saturating_sub(at.unwrap_or(now_ms)));
+    let until = |at: Option<u64>| match at {
+        Some(at) if at > now_ms => format!("in {}", span(at - now_ms)),
+        _ => "at once".to_owned(),
+    };
+    match job.state {
+        State::Scheduled => format!("It is to run for the first time {}.", until(job.next_at_ms)),
+        State::Ready => format!("It waits for a free worker, or for its turn among the jobs of its gateway{}.", again(job)),
+        State::Running => running(job, &since(job.started_at_ms)),
+        State::Retrying => format!(
+            "It is tried again {}, attempt {} of {}: {}",
+            until(job.next_at_ms),
+            job.attempts + 1,
+            job.max_attempts,
+            why(job)
+        ),
+        State::Snoozed => snoozed(job, &until(job.next_at_ms)),
+        State::Blocked => format!("It waits for a person: {}", why(job)),
+        State::Done => done(job),
+        State::Dead => dead(job),
+        State::Superseded => "A newer job of the same agent took its place.".to_owned(),
+        State::Cancelled => match job.reason.as_deref().filter(|reason| !reason.is_empty()) {
+            Some(reason) => stop(format!("It was cancelled: {reason}")),
+            None => "It was cancelled.".to_owned(),
+        },
+    }
+}
+
+/// Where a job stands, for a line of a list that names the state already.
+#[must_use]
+pub fn brief(job: &JobRecord) -> String {
+    let failure = job.failure.as_ref().map(|failure| failure.message.clone());
+    let text = match job.state {
+        State::Done => job.report.as_ref().and_then(|report| report.get("summary")?.as_str()).map(str::to_owned),
+        State::Superseded => Some("a newer job took its place".to_owned()),
+        State::Cancelled => job.reason.clone(),
+        State::Running if job.cancel.is_some() => Some("it is being stopped".to_owned()),
+        State::Running => job.worker.as_ref().map(|worker| format!("runs on {worker}")),
+        State::Snoozed if job.snoozed_by.is_some() => job.snoozed_by.as_ref().map(|by| format!("put off by hand: {by}")),
+        _ => failure,
+    };
+    text.unwrap_or_default()
+}
+
+/// What a job that is ready has behind it.
+fn again(job: &JobRecord) -> String {
+    match (&job.failure, job.runs) {
+        (Some(failure), 1..) => format!("; when it ran last: {}", failure.message),
+        _ => String::new(),
+    }
+}
+
+fn running(job: &JobRecord, since: &str) -> String {
+    let worker = job.worker.as_deref().map_or_else(String::new, |worker| format!(" on {worker}"));
+    let stopping = if job.cancel.is_some() { "; it is being stopped" } else { "" };
+    format!("It has run for {since}{worker}, attempt {} of {}{stopping}.", job.attempts, job.max_attempts)
+}
+
+fn done(job: &JobRecord) -> String {
+    let said = job.report.as_ref().and_then(|report| report.get("summary")).and_then(|summary| summary.as_str());
+    said.map_or_else(|| "It is done.".to_owned(), |summary| stop(format!("It is done: {summary}")))
+}
+
+fn snoozed(job: &JobRecord, until: &str) -> String {
+    match (&job.snoozed_by, &job.failure) {
+        (Some(by), _) => stop(format!("It was put off by hand and goes on {until}: {by}")),
+        (None, Some(_)) => format!("It goes on {until}, because its gateway asked for patience: {}", why(job)),
+        (None, None) => format!("It goes on {until}."),
+    }
+}
+
+fn dead(job: &JobRecord) -> String {
+    let given_up = match job.reason.as_deref() {
+        Some("attempts") => format!("It was given up after {} attempts", job.attempts),
+        Some("poison") => "It was given up because it lost its worker three times in a row".to_owned(),
+        Some("snooze_deadline") => "It was given up because its gateway was busy for 30 minutes".to_owned(),
+        Some("expired") => "It was given up because its time was over".to_owned(),
+        Some("invalid") => "It cannot be carried out as it stands".to_owned(),
+        Some("permanent") => "It cannot succeed as it stands".to_owned(),
+        _ => "It was given up".to_owned(),
+    };
+    if job.failure.is_some() { format!("{given_up}: {}", why(job)) } else { format!("{given_up}.") }
+}
+
+fn why(job: &JobRecord) -> String {
+    stop(job.failure.as_ref().map_or_else(|| "no reason was told".to_owned(), |failure| failure.message.clone()))
+}
+
+fn remedy(job: &JobRecord) -> Option<String> {
+    let action = job.failure.as_ref().and_then(|failure| failure.action.as_deref()).map(capital);
+    match job.state {
+        State::Blocked => Some(match action {
+            Some(action) => format!("{}, then press Retry.", action.trim_end_matches('.')),
+            None => "See the gateway's log, then press Retry.".to_owned(),
+        }),
+        State::Dead => Some(match (action, job.reason.as_deref()) {
+            (Some(action), _) if action.contains("retry") => stop(action),
+            (Some(action), Some("invalid")) => stop(action),
+            (Some(action), _) => format!("{}, then press Retry.", action.trim_end_matches('.')),
+            (None, Some("expired")) => "Enqueue it anew if it is still wanted.".to_owned(),
+            (None, _) => "Press Retry when the cause is gone, or Discard if it is not wanted any more.".to_owned(),
+        }),
+        State::Retrying | State::Snoozed => action.map(stop),
+        _ => None,
+    }
+}
+
+/// The text with a capital letter to begin with.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// The text with a full stop at its end.
+fn stop(text: String) -> String {
+    if text.ends_with(['.', '!', '?', '…']) { text } else { text + "." }
+}
