@@ -4,6 +4,31 @@ use mission_jobs::{JobRecord, State};
 
 use crate::words::span;
 
+/// Who reads it: what is pressed on a page is a command on a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// Somebody with the dashboard.
+    Page,
+    /// Somebody with a terminal.
+    Terminal,
+}
+
+impl Reader {
+    fn retry(self, job: &JobRecord) -> String {
+        match self {
+            Self::Page => "press Retry".to_owned(),
+            Self::Terminal => format!("run `worker jobs retry {}`", job.id),
+        }
+    }
+
+    fn discard(self, job: &JobRecord) -> String {
+        match self {
+            Self::Page => "press Discard".to_owned(),
+            Self::Terminal => format!("run `worker jobs discard {}`", job.id),
+        }
+    }
+}
+
 /// What is to be said of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Story {
@@ -16,15 +41,15 @@ pub struct Story {
 impl Story {
     /// Tells it, at a time of Redis's clock.
     #[must_use]
-    pub fn of(job: &JobRecord, now_ms: u64) -> Self {
-        Self { sentence: sentence(job, now_ms), remedy: remedy(job) }
+    pub fn of(job: &JobRecord, reader: Reader, now_ms: u64) -> Self {
+        Self { sentence: sentence(job, now_ms), remedy: remedy(job, reader) }
     }
 
-    /// The commands in the remedy: what stands between backticks and has several words.
+    /// The commands in the remedy that are to be run on the gateway.
     #[must_use]
     pub fn commands(&self) -> Vec<&str> {
         let quoted = self.remedy.iter().flat_map(|remedy| remedy.split('`').skip(1).step_by(2));
-        quoted.filter(|text| text.contains(' ')).collect()
+        quoted.filter(|text| text.starts_with("openclaw ")).collect()
     }
 }
 
@@ -36,7 +61,9 @@ fn sentence(job: &JobRecord, now_ms: u64) -> String {
     };
     match job.state {
         State::Scheduled => format!("It is to run for the first time {}.", until(job.next_at_ms)),
-        State::Ready => format!("It waits for a free worker, or for its turn among the jobs of its gateway{}.", again(job)),
+        State::Ready => {
+            format!("It waits for a free worker, or for its turn among the jobs of its gateway{}.", again(job))
+        }
         State::Running => running(job, &since(job.started_at_ms)),
         State::Retrying => format!(
             "It is tried again {}, attempt {} of {}: {}",
@@ -67,7 +94,9 @@ pub fn brief(job: &JobRecord) -> String {
         State::Cancelled => job.reason.clone(),
         State::Running if job.cancel.is_some() => Some("it is being stopped".to_owned()),
         State::Running => job.worker.as_ref().map(|worker| format!("runs on {worker}")),
-        State::Snoozed if job.snoozed_by.is_some() => job.snoozed_by.as_ref().map(|by| format!("put off by hand: {by}")),
+        State::Snoozed if job.snoozed_by.is_some() => {
+            job.snoozed_by.as_ref().map(|by| format!("put off by hand: {by}"))
+        }
         _ => failure,
     };
     text.unwrap_or_default()
@@ -117,21 +146,27 @@ fn why(job: &JobRecord) -> String {
     stop(job.failure.as_ref().map_or_else(|| "no reason was told".to_owned(), |failure| failure.message.clone()))
 }
 
-fn remedy(job: &JobRecord) -> Option<String> {
+fn remedy(job: &JobRecord, reader: Reader) -> Option<String> {
     let action = job.failure.as_ref().and_then(|failure| failure.action.as_deref()).map(capital);
-    match job.state {
-        State::Blocked => Some(match action {
-            Some(action) => format!("{}, then press Retry.", action.trim_end_matches('.')),
-            None => "See the gateway's log, then press Retry.".to_owned(),
-        }),
-        State::Dead => Some(match (action, job.reason.as_deref()) {
-            (Some(action), _) if action.contains("retry") => stop(action),
-            (Some(action), Some("invalid")) => stop(action),
-            (Some(action), _) => format!("{}, then press Retry.", action.trim_end_matches('.')),
-            (None, Some("expired")) => "Enqueue it anew if it is still wanted.".to_owned(),
-            (None, _) => "Press Retry when the cause is gone, or Discard if it is not wanted any more.".to_owned(),
-        }),
-        State::Retrying | State::Snoozed => action.map(stop),
+    let retry = reader.retry(job);
+    let then = |action: &str| {
+        format!(
+            "{}, then {retry}.",
+            action.trim_end_matches('.').trim_end_matches(" the job").trim_end_matches(", then retry")
+        )
+    };
+    match (job.state, action) {
+        (State::Blocked, Some(action)) => Some(then(&action)),
+        (State::Blocked, None) => Some(then("See the gateway's log")),
+        (State::Dead, Some(action)) if job.reason.as_deref() == Some("invalid") => Some(stop(action)),
+        (State::Dead, Some(action)) => Some(then(&action)),
+        (State::Dead, None) if job.reason.as_deref() == Some("expired") => {
+            Some(format!("Enqueue it anew if it is still wanted, or {}.", reader.discard(job)))
+        }
+        (State::Dead, None) => {
+            Some(format!("When the cause is gone, {retry}; if it is not wanted any more, {}.", reader.discard(job)))
+        }
+        (State::Retrying | State::Snoozed, Some(action)) => Some(stop(action)),
         _ => None,
     }
 }

@@ -16,6 +16,8 @@ use crate::output::Output;
 use crate::private_redis::Use;
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::story::{Reader, Story};
+use crate::words::utc_time;
 
 /// Runs the command.
 pub async fn run(settings: &Settings, output: Output, command: &Jobs) -> Result<(), Exit> {
@@ -134,12 +136,14 @@ fn line(job: &JobRecord) -> String {
 
 /// Everything about a job, for a person: first why it is where it is and what to do.
 fn story(job: &JobRecord) -> String {
+    let told = Story::of(job, Reader::Terminal, now_ms());
     let mut text = line(job);
+    let _ = write!(text, "\n  {}", told.sentence);
+    if let Some(remedy) = &told.remedy {
+        let _ = write!(text, "\n  what to do     {remedy}");
+    }
     if let Some(failure) = &job.failure {
         let _ = write!(text, "\n  last failure   {}: {}", failure.code, failure.message);
-        if let Some(action) = &failure.action {
-            let _ = write!(text, "\n  what to do     {action}");
-        }
     }
     if let Some(reason) = &job.reason {
         let _ = write!(text, "\n  reason         {reason}");
@@ -162,12 +166,8 @@ fn story(job: &JobRecord) -> String {
     ];
     for (what, at) in times {
         if let Some(at) = at {
-            let _ = write!(text, "\n  {what:14} {}", time(at));
+            let _ = write!(text, "\n  {what:14} {}", utc_time(at));
         }
-    }
-    let summary = job.report.as_ref().and_then(|report| report.get("summary")).and_then(|summary| summary.as_str());
-    if let Some(summary) = summary {
-        let _ = write!(text, "\n  report         {summary}");
     }
     for run in &job.history {
         let took = run.ended_at_ms.saturating_sub(run.started_at_ms);
@@ -176,7 +176,7 @@ fn story(job: &JobRecord) -> String {
             text,
             "\n  run {:<3} {} {:>6} ms {:10} {message}",
             run.number,
-            time(run.started_at_ms),
+            utc_time(run.started_at_ms),
             took,
             run.result.outcome
         );
@@ -184,7 +184,7 @@ fn story(job: &JobRecord) -> String {
     text
 }
 
-fn time(at_ms: u64) -> String {
-    let known = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    known.map_or_else(|| format!("{at_ms} ms"), |time| format!("{time:.3}"))
+/// What time it is here: near enough to Redis's clock for a sentence.
+fn now_ms() -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default()
 }

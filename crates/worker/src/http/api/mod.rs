@@ -2,7 +2,7 @@
 
 pub mod bulk;
 pub mod deeds;
-mod docs;
+pub mod docs;
 mod events;
 mod export;
 pub mod input;
@@ -79,5 +79,5 @@ pub fn router() -> Router<Arc<App>> {
         .route("/workers/{name}/undrain", post(places::undrain))
         .route("/events", get(events::events))
         .route("/openapi.json", get(docs::document));
-    Router::new().nest(BASE, api).route("/api/docs", get(docs::page))
+    Router::new().nest(BASE, api)
 }

@@ -168,7 +168,11 @@ impl Chart {
         Self {
             range,
             says: says(range, &buckets, at),
-            bars: buckets.iter().enumerate().flat_map(|(i, bucket)| bars(bucket, x(at(i)), width, top, bottom)).collect(),
+            bars: buckets
+                .iter()
+                .enumerate()
+                .flat_map(|(i, bucket)| bars(bucket, x(at(i)), width, top, bottom))
+                .collect(),
             columns: buckets.iter().enumerate().map(|(i, bucket)| column(bucket, at(i), x(at(i)), width)).collect(),
             marks: restarts
                 .iter()
@@ -200,14 +204,23 @@ fn bars(bucket: &Bucket, x: f64, width: f64, top: u64, bottom: u64) -> Vec<Bar> 
     let up = real(bucket.done) / real(top.max(1)) * ABOVE;
     let again = real(bucket.tried_again) / real(bottom.max(1)) * BELOW;
     let dead = real(bucket.dead) / real(bottom.max(1)) * BELOW;
-    let bar = |class, y: f64, height: f64| Bar { class, x: round(x + 1.0), y: round(y), width: round(width - 2.0), height: round(height) };
+    let bar = |class, y: f64, height: f64| Bar {
+        class,
+        x: round(x + 1.0),
+        y: round(y),
+        width: round(width - 2.0),
+        height: round(height),
+    };
     let all = [bar("done", ABOVE - up, up), bar("dead", ABOVE + 1.0, dead), bar("again", ABOVE + 1.0 + dead, again)];
     all.into_iter().filter(|bar| bar.height > 0.0).collect()
 }
 
 fn column(bucket: &Bucket, at_ms: u64, x: f64, width: f64) -> Column {
     let Bucket { done, dead, tried_again } = *bucket;
-    let says = format!("{} UTC: {done} done, {dead} given up, {tried_again} put off or tried again", utc(at_ms, "%d %b %H:%M"));
+    let says = format!(
+        "{} UTC: {done} done, {dead} given up, {tried_again} put off or tried again",
+        utc(at_ms, "%d %b %H:%M")
+    );
     Column { x: round(x), width: round(width), says }
 }
 
@@ -218,9 +231,13 @@ fn says(range: Range, buckets: &[Bucket], at: impl Fn(usize) -> u64) -> String {
         return format!("Nothing happened in {}.", range.words());
     }
     let worst = buckets.iter().enumerate().max_by_key(|(_, bucket)| (bucket.dead, bucket.tried_again));
-    let worst = worst.filter(|(_, bucket)| bucket.dead + bucket.tried_again > 0).map_or_else(String::new, |(index, _)| {
-        format!("; most trouble at {} UTC", utc(at(index), if range == Range::Week { "%a %d, %H:%M" } else { "%H:%M" }))
-    });
+    let worst =
+        worst.filter(|(_, bucket)| bucket.dead + bucket.tried_again > 0).map_or_else(String::new, |(index, _)| {
+            format!(
+                "; most trouble at {} UTC",
+                utc(at(index), if range == Range::Week { "%a %d, %H:%M" } else { "%H:%M" })
+            )
+        });
     format!(
         "In {}: {} done, {} given up, {} put off or tried again{worst}.",
         range.words(),
@@ -252,7 +269,13 @@ impl Sparkline {
                 let height = round((real(value) / real(top) * 11.0).max(if value > 0 { 1.0 } else { 0.0 }));
                 if value > 0 {
                     let y = if up { round(12.0 - height) } else { 13.0 };
-                    bars.push(Bar { class, x, y, width: round(width - 0.4), height: height.min(7.0_f64.max(if up { 12.0 } else { 7.0 })) });
+                    bars.push(Bar {
+                        class,
+                        x,
+                        y,
+                        width: round(width - 0.4),
+                        height: height.min(7.0_f64.max(if up { 12.0 } else { 7.0 })),
+                    });
                 }
             }
         }

@@ -218,7 +218,7 @@ impl One {
             reach,
             reach_words,
             sentence: Prose(sentence(gateway, now_ms)),
-            remedy: failure.and_then(|failure| failure.action.clone()).map(Prose),
+            remedy: failure.and_then(|failure| failure.action.as_deref()).map(|action| Prose(super::sentence(action))),
             facts: facts(gateway, now_ms),
             counts: counted(&gateway.jobs, Some(&id), true, &[]),
             pause,
@@ -250,7 +250,8 @@ fn facts(gateway: &GatewayRecord, now_ms: u64) -> Vec<Fact> {
     let when = |at: Option<u64>| at.map(|at| utc(at, "%Y-%m-%d %H:%M:%S UTC"));
     let held = gateway.held_until_ms.filter(|until| *until > now_ms);
     let waiting = gateway.waiting_since_ms.map(|since| span(now_ms.saturating_sub(since)));
-    let after_writes = gateway.version.is_some().then(|| if gateway.restarts_on_write { "yes" } else { "not seen" }.to_owned());
+    let after_writes =
+        gateway.version.is_some().then(|| if gateway.restarts_on_write { "yes" } else { "not seen" }.to_owned());
     let all = [
         ("Address", gateway.url.clone().map(|url| format!("`{url}`"))),
         ("Version", gateway.version.clone()),

@@ -11,7 +11,7 @@ use super::chart::{Chart, Range};
 use super::frame::Frame;
 use super::html::{Prose, When};
 use super::{gateways, groups, kinds, line, query};
-use crate::story::Story;
+use crate::story::{Reader, Story};
 use crate::words::{number, rough, span};
 
 /// Most cards of jobs that need somebody.
@@ -133,12 +133,13 @@ pub fn beneath(summary: &Summary) -> String {
         (all, 0) => format!("{all} workers take jobs"),
         (all, draining) => format!("{} of {all} workers take jobs", all.saturating_sub(draining)),
     };
-    let due = summary.next_due_at_ms.filter(|at| *at > summary.at_ms).map_or_else(String::new, |at| {
-        format!(" · the next waiting job is due in {}", rough(at - summary.at_ms))
-    });
-    let ended = summary.last_ended_at_ms.map_or_else(String::new, |at| {
-        format!(" · the last one ended {} ago", span(summary.at_ms.saturating_sub(at)))
-    });
+    let due = summary
+        .next_due_at_ms
+        .filter(|at| *at > summary.at_ms)
+        .map_or_else(String::new, |at| format!(" · the next waiting job is due in {}", rough(at - summary.at_ms)));
+    let ended = summary
+        .last_ended_at_ms
+        .map_or_else(String::new, |at| format!(" · the last one ended {} ago", span(summary.at_ms.saturating_sub(at))));
     format!("{workers}{due}{ended} · {} done are kept", number(summary.counts.of(State::Done)))
 }
 
@@ -155,7 +156,7 @@ pub fn cards(jobs: &[JobRecord], now_ms: u64) -> Vec<Card> {
 }
 
 fn card(job: &JobRecord, lane: &str, code: &str, others: usize, now_ms: u64) -> Card {
-    let story = Story::of(job, now_ms);
+    let story = Story::of(job, Reader::Page, now_ms);
     let error = if code.is_empty() { String::new() } else { format!(" error:{code}") };
     let search = format!("state:{} gateway:{lane}{error}", job.state);
     let at_ms = job.finished_at_ms.or(job.started_at_ms).unwrap_or(job.enqueued_at_ms);

@@ -12,8 +12,8 @@ use super::frame::Frame;
 use super::html::{Prose, When};
 use super::line::{self, Line, Place};
 use super::report::Report;
-use crate::story::Story;
-use crate::words::{number, span};
+use crate::story::{Reader, Story};
+use crate::words::{count, number, span};
 
 /// For how long jobs can be snoozed, as values and words.
 pub const SNOOZES: [(&str, &str); 6] = [
@@ -74,8 +74,6 @@ pub struct View {
     pub report: Option<Report>,
     /// Its gateway.
     pub gateway: Option<Place>,
-    /// What that said of itself.
-    pub gateway_facts: Option<String>,
     /// What else is known.
     pub facts: Vec<Fact>,
     /// Other jobs of the same agent, the newest first.
@@ -125,6 +123,8 @@ pub struct Run {
     pub took: String,
     /// The worker that ran it.
     pub worker: String,
+    /// How many requests it sent.
+    pub requests: String,
     /// Its requests.
     pub steps: Vec<Step>,
 }
@@ -150,7 +150,7 @@ impl View {
     /// What is shown of a job. `origin` is where the API is, for commands.
     #[must_use]
     pub fn of(job: &JobRecord, siblings: &[JobRecord], origin: &str, now_ms: u64) -> Self {
-        let story = Story::of(job, now_ms);
+        let story = Story::of(job, Reader::Page, now_ms);
         let commands = story.commands().into_iter().map(str::to_owned).collect();
         let state = job.state;
         Self {
@@ -172,7 +172,6 @@ impl View {
             runs: job.history.iter().rev().map(|run| Run::of(run, now_ms)).collect(),
             report: job.report.as_ref().filter(|_| state == State::Done).map(Report::of),
             gateway: line::place(job),
-            gateway_facts: job.report.as_ref().and_then(|report| gateway_facts(report.get("gateway")?)),
             facts: facts(job, now_ms),
             siblings: siblings.iter().filter(|other| other.id != job.id).map(|job| Line::of(job, now_ms)).collect(),
             document: job.document.as_ref().map(|document| pretty(&sorted(document))),
@@ -200,6 +199,7 @@ impl Run {
             began: When { at_ms: run.started_at_ms, now_ms },
             took: span(took),
             worker: run.worker.clone(),
+            requests: count(u64::try_from(result.steps.len()).unwrap_or_default(), "request"),
             steps: steps(&result.steps, took),
         }
     }
@@ -241,6 +241,7 @@ fn facts(job: &JobRecord, now_ms: u64) -> Vec<Fact> {
     let agent = job.subject.split_once('/').map(|(_, agent)| agent.to_owned());
     let total = job.finished_at_ms.map(|ended| span(ended.saturating_sub(job.enqueued_at_ms)));
     let all = [
+        ("It said", job.report.as_ref().and_then(|report| gateway_facts(report.get("gateway")?))),
         ("Kind", Some(job.kind.clone())),
         ("Agent", job.names.agent.clone()),
         ("Agent's id", agent.filter(|agent| agent != "heartbeats").map(code)),

@@ -92,7 +92,11 @@ pub struct Bulk {
 
 /// What can be done to many: its name, what has been done then, and what comes of it.
 const ACTIONS: [(&str, &str, &str); 4] = [
-    ("retry", "retried", "They run again now, with all their attempts; dead ones that newer jobs have overtaken are left."),
+    (
+        "retry",
+        "retried",
+        "They run again now, with all their attempts; dead ones that newer jobs have overtaken are left.",
+    ),
     ("snooze", "snoozed", "They wait until then, and count no attempt."),
     ("cancel", "cancelled", "They end and do not run any more; running ones are stopped within seconds."),
     ("discard", "discarded", "Dead ones leave the list of the dead; no other is touched."),

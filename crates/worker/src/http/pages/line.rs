@@ -97,7 +97,8 @@ pub fn title(job: &JobRecord) -> String {
     let on = place(job).map_or_else(String::new, |place| format!(" on {}", place.name));
     let board = job.names.board.as_deref().or_else(|| named(job, "/board/name"));
     let board = board.map_or_else(String::new, |board| format!(" for the board {board}"));
-    let update = job.document.as_ref().and_then(|document| document.pointer("/options/action")?.as_str()) == Some("update");
+    let update =
+        job.document.as_ref().and_then(|document| document.pointer("/options/action")?.as_str()) == Some("update");
     match (job.kind.as_str(), update) {
         ("provision", false) => format!("Provision {about}{board}{on}"),
         ("provision", true) => format!("Update {about}{board}{on}"),

@@ -17,10 +17,10 @@ use super::line::Line;
 use super::press::span;
 use super::visit::Visit;
 use super::{query, sentence, written};
+use crate::http::App;
 use crate::http::access::Caller;
 use crate::http::bulk::{self, Deed, Order, UNCONFIRMED};
 use crate::http::problem::Problem;
-use crate::http::App;
 use crate::words::count;
 
 /// How many of the jobs are shown before anything is done.
@@ -69,7 +69,12 @@ struct Order_ {
     typed: String,
 }
 
-async fn begin(State(app): State<Arc<App>>, caller: Caller, visit: Visit, Form(form): Form<Order_>) -> Result<Response, Problem> {
+async fn begin(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    visit: Visit,
+    Form(form): Form<Order_>,
+) -> Result<Response, Problem> {
     let unknown = |_| Problem::wrong("action", "use retry, snooze, cancel or discard");
     let deed: Deed = serde_json::from_value(Value::from(form.action.as_str())).map_err(unknown)?;
     let search: Search = form.q.parse().map_err(|error| Problem::wrong("q", format!("{error}")))?;
@@ -87,10 +92,12 @@ async fn begin(State(app): State<Arc<App>>, caller: Caller, visit: Visit, Form(f
 }
 
 async fn progress(visit: Visit, Path(id): Path<Uuid>) -> Result<Html<String>, Problem> {
-    let missing = || Problem::new(StatusCode::NOT_FOUND, "this worker knows no such action; it may have been started anew");
+    let missing =
+        || Problem::new(StatusCode::NOT_FOUND, "this worker knows no such action; it may have been started anew");
     let glance = visit.glance().await?;
     let bulk = visit.app.bulks.get(id).ok_or_else(missing)?;
-    let deed = serde_json::to_value(bulk.action).ok().and_then(|deed| deed.as_str().map(str::to_owned)).unwrap_or_default();
+    let deed =
+        serde_json::to_value(bulk.action).ok().and_then(|deed| deed.as_str().map(str::to_owned)).unwrap_or_default();
     let whole = |number: usize| u64::try_from(number).unwrap_or_default();
     let passed = whole(bulk.done + bulk.refused);
     let jobs = count(whole(bulk.matched), "job");

@@ -1,6 +1,7 @@
 //! The pages of the dashboard: made here as a whole, so that they work without a script. Scripts only make them live.
 
 mod chart;
+mod docs;
 mod frame;
 mod gateways;
 mod groups;
@@ -59,7 +60,8 @@ pub fn problem(problem: &Problem, caller: Option<&Caller>) -> Response {
         _ => problem.title,
     };
     let frame = caller.map_or_else(|| Frame::stranger(heading, "/"), |caller| Frame::of(heading, "/", caller));
-    let page = MessagePage { frame, heading: heading.to_owned(), detail: sentence(&problem.detail), back: "/".to_owned() };
+    let page =
+        MessagePage { frame, heading: heading.to_owned(), detail: sentence(&problem.detail), back: "/".to_owned() };
     (problem.status, written(&page)).into_response()
 }
 

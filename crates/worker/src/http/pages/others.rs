@@ -82,7 +82,11 @@ impl WorkersPage {
         let running = live.iter().map(|worker| worker.running).sum();
         let sentence = match live.len() {
             0 => "No worker takes jobs".to_owned(),
-            live => format!("{}, {} in flight", count(u64::try_from(live).unwrap_or_default(), "worker"), count(running, "job")),
+            live => format!(
+                "{}, {} in flight",
+                count(u64::try_from(live).unwrap_or_default(), "worker"),
+                count(running, "job")
+            ),
         };
         Self { frame, sentence, workers: workers.iter().map(|worker| Worker::of(worker, now_ms)).collect() }
     }

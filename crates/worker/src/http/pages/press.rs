@@ -56,25 +56,45 @@ fn did(what: &str, id: Uuid) -> Redirect {
 
 type App_ = State<Arc<App>>;
 
-async fn retry(State(app): App_, caller: Caller, Path(id): Path<String>, Form(form): Form<OnJob>) -> Result<Redirect, Problem> {
+async fn retry(
+    State(app): App_,
+    caller: Caller,
+    Path(id): Path<String>,
+    Form(form): Form<OnJob>,
+) -> Result<Redirect, Problem> {
     let id = job(&id)?;
     act::retry(&app, &caller, id, form.force, &form.why).await?;
     Ok(did("retry", id))
 }
 
-async fn snooze(State(app): App_, caller: Caller, Path(id): Path<String>, Form(form): Form<OnJob>) -> Result<Redirect, Problem> {
+async fn snooze(
+    State(app): App_,
+    caller: Caller,
+    Path(id): Path<String>,
+    Form(form): Form<OnJob>,
+) -> Result<Redirect, Problem> {
     let id = job(&id)?;
     act::snooze(&app, &caller, id, span(&form.wait)?, &form.why).await?;
     Ok(did("snooze", id))
 }
 
-async fn cancel(State(app): App_, caller: Caller, Path(id): Path<String>, Form(form): Form<OnJob>) -> Result<Redirect, Problem> {
+async fn cancel(
+    State(app): App_,
+    caller: Caller,
+    Path(id): Path<String>,
+    Form(form): Form<OnJob>,
+) -> Result<Redirect, Problem> {
     let id = job(&id)?;
     act::cancel(&app, &caller, id, &form.why).await?;
     Ok(did("cancel", id))
 }
 
-async fn discard(State(app): App_, caller: Caller, Path(id): Path<String>, Form(form): Form<OnJob>) -> Result<Redirect, Problem> {
+async fn discard(
+    State(app): App_,
+    caller: Caller,
+    Path(id): Path<String>,
+    Form(form): Form<OnJob>,
+) -> Result<Redirect, Problem> {
     let id = job(&id)?;
     act::discard(&app, &caller, id, &form.why).await?;
     Ok(did("discard", id))

@@ -8,8 +8,6 @@ use crate::words::count;
 /// A report.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// One sentence.
-    pub summary: Prose,
     /// What it cost the gateway.
     pub cost: String,
     /// What was changed, with how it differs.
@@ -58,7 +56,6 @@ impl Report {
         let told = |what: &String| changes.iter().any(|change| change.what == *what);
         let written = texts(report, "written").into_iter().filter(|what| !told(what)).collect();
         Self {
-            summary: Prose(text(report, "summary")),
             cost: format!(
                 "{}, {} waited for, {}, {}.",
                 count(number("rpc_count"), "request"),
@@ -80,8 +77,13 @@ impl Change {
     fn of(change: &Value) -> Option<Self> {
         let what = change.get("what")?.as_str()?.to_owned();
         let diff = change.get("diff").and_then(Value::as_str).unwrap_or_default();
-        Some(Self { what, lines: diff.lines().map(DiffLine::of).collect() })
+        Some(Self { what, lines: diff.lines().filter(|line| !names_file(line)).map(DiffLine::of).collect() })
     }
+}
+
+/// Whether the line of a difference only says which file it is of.
+fn names_file(line: &str) -> bool {
+    line.starts_with("--- ") || line.starts_with("+++ ")
 }
 
 impl DiffLine {

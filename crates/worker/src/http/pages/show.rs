@@ -1,6 +1,5 @@
 //! What is shown when a page is asked for.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -8,7 +7,6 @@ use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::response::Html;
 use axum::routing::get;
-use mission_core::Kind;
 use mission_jobs::queue::stats::MAX_MINUTES;
 use mission_jobs::queue::{Cursor, Minute, Search};
 use mission_jobs::{QueueError, Scope, State};
@@ -17,12 +15,11 @@ use uuid::Uuid;
 
 use super::chart::{Chart, Range};
 use super::home::{self, Home};
-use super::kinds::Present;
 use super::line::Line;
 use super::visit::{Glance, Visit};
-use super::{gateways, groups, job, jobs, kinds, others, query, written};
-use crate::http::App;
+use super::{docs, gateways, groups, job, jobs, kinds, others, query, written};
 use crate::http::problem::Problem;
+use crate::http::{App, api as programs};
 
 /// How many jobs a page of a search has.
 const PAGE: usize = 50;
@@ -48,6 +45,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/gateways/{id}", get(one_gateway))
         .route("/workers", get(workers))
         .route("/audit", get(audit))
+        .route("/api/docs", get(api))
 }
 
 #[derive(Deserialize)]
@@ -79,10 +77,13 @@ async fn first_screen(visit: Visit, Query(look): Query<Look>) -> Result<Html<Str
         headline: home::headline(&glance.summary),
         beneath: home::beneath(&glance.summary),
         cards: home::cards(&needing, now_ms),
-        groups: groups.iter().map(|group| groups::Row::of(group, glance.name(group.gateway).as_deref(), now_ms)).collect(),
+        groups: groups
+            .iter()
+            .map(|group| groups::Row::of(group, glance.name(group.gateway).as_deref(), now_ms))
+            .collect(),
         chart: Chart::draw(range, &slices, &restarts, now_ms),
         gateways: rows(&glance, MOST_GATEWAYS),
-        kinds: kinds::rows(range, &slices, &present(&glance), now_ms),
+        kinds: kinds::rows(range, &slices, |kind| glance.pause_of(&Scope::Kind(kind)).is_some()),
     };
     Ok(written(&home::Page { frame: visit.frame("Now", &glance), home }))
 }
@@ -102,11 +103,6 @@ fn rows(glance: &Glance, most: usize) -> Vec<gateways::Row> {
         gateways::Row::of(gateway, None, paused, glance.now_ms())
     };
     glance.gateways.iter().take(most).map(row).collect()
-}
-
-fn present(glance: &Glance) -> BTreeMap<Kind, Present> {
-    let of = |kind: Kind| Present { paused: glance.pause_of(&Scope::Kind(kind)).is_some(), ..Present::default() };
-    Kind::ALL.into_iter().map(|kind| (kind, of(kind))).collect()
 }
 
 #[derive(Deserialize)]
@@ -129,7 +125,11 @@ async fn search(visit: Visit, Query(asked): Query<Asked>) -> Result<(StatusCode,
         export_csv: query::to("/api/v1/jobs", &[("format", "csv"), ("q", q)]),
         ..jobs::Jobs::default()
     };
-    page.curl = format!("curl -H \"Authorization: Bearer $TOKEN\" '{}{}'", visit.origin, query::to("/api/v1/jobs", &[("q", q)]));
+    page.curl = format!(
+        "curl -H \"Authorization: Bearer $TOKEN\" '{}{}'",
+        visit.origin,
+        query::to("/api/v1/jobs", &[("q", q)])
+    );
     let status = match found(&visit, q, &asked.after).await? {
         Ok((search, rows, next)) => {
             page.counts = gateways::counted(&glance.summary.counts, None, true, &search.states);
@@ -170,7 +170,8 @@ async fn found(visit: &Visit, q: &str, after: &str) -> Result<Result<Rows, Strin
 }
 
 async fn one_job(visit: Visit, Path(id): Path<String>) -> Result<Html<String>, Problem> {
-    let missing = || Problem::new(StatusCode::NOT_FOUND, format!("there is no job {id}; it may have ended and been removed"));
+    let missing =
+        || Problem::new(StatusCode::NOT_FOUND, format!("there is no job {id}; it may have ended and been removed"));
     let id: Uuid = id.parse().map_err(|_| missing())?;
     let glance = visit.glance().await?;
     let record = visit.app.queue.get(id).await?.ok_or_else(missing)?;
@@ -220,7 +221,13 @@ async fn audit(visit: Visit, Query(asked): Query<Asked>) -> Result<Html<String>,
     let glance = visit.glance().await?;
     let after = Some(asked.after.as_str()).filter(|after| !after.is_empty());
     let entries = visit.app.queue.audit(after, MANY).await?;
-    let older = entries.last().filter(|_| entries.len() == MANY).map(|last| query::to("/audit", &[("after", &last.id)]));
+    let older =
+        entries.last().filter(|_| entries.len() == MANY).map(|last| query::to("/audit", &[("after", &last.id)]));
     let entries = entries.iter().map(|entry| others::Entry::of(entry, glance.now_ms())).collect();
     Ok(written(&others::AuditPage { frame: visit.frame("Audit", &glance), entries, older }))
+}
+
+async fn api(visit: Visit) -> Result<Html<String>, Problem> {
+    let glance = visit.glance().await?;
+    Ok(written(&docs::Page::of(visit.frame("API", &glance), &programs::docs::value())))
 }
