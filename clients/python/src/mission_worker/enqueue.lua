@@ -17,6 +17,10 @@ local K = {
   held = KEYS[1] .. ':held',
   blocked = KEYS[1] .. ':blocked:',
   gone = KEYS[1] .. ':gone:',
+  group = KEYS[1] .. ':group:',
+  groups = KEYS[1] .. ':groups',
+  failures = KEYS[1] .. ':failures',
+  restarts = KEYS[1] .. ':restarts',
   expiry = KEYS[1] .. ':expiry',
   paused = KEYS[1] .. ':paused',
   parked = KEYS[1] .. ':parked:',
@@ -27,7 +31,10 @@ local K = {
   events = KEYS[1] .. ':events',
   audit = KEYS[1] .. ':audit',
   workers = KEYS[1] .. ':workers',
+  beats = KEYS[1] .. ':beats',
   minute = KEYS[1] .. ':minute:',
+  hour = KEYS[1] .. ':hour:',
+  rolled = KEYS[1] .. ':rolled',
 }
 local NEXT = {
   new = { scheduled = true, ready = true, },
@@ -44,6 +51,7 @@ local NEXT = {
 }
 local RETRYABLE = { retrying = true, snoozed = true, blocked = true, dead = true, }
 local SNOOZABLE = { ready = true, retrying = true, snoozed = true, blocked = true, }
+local FAILING = { retrying = true, snoozed = true, blocked = true, dead = true, }
 local WAITING = { scheduled = true, retrying = true, snoozed = true, blocked = true, }
 local ENDED = { done = true, dead = true, superseded = true, cancelled = true, }
 local KINDS = { ['provision'] = true, ['provision-main'] = true, ['cleanup'] = true, ['heartbeat-sync'] = true, }
@@ -71,7 +79,7 @@ local NOW = now()
 -- LAYOUT stands in the Python client's get.lua as well.
 local LAYOUT, HISTORY, LINE, TIMELINE = '1', 20, 100, 1200
 local EVENTS, MINUTES_KEPT, REMEMBERED = 100000, 25 * 3600000, 30 * 86400000
-local AUDITED = 10000
+local AUDITED, RESTARTS, RESTART_KEPT = 10000, 1000, 8 * 86400000
 local RANKS = 2 ^ 48
 
 -- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
@@ -141,6 +149,55 @@ local function shown(map)
     flat[#flat + 1], flat[#flat + 2] = name, type(value) == 'number' and text(value) or value
   end
   return flat
+end
+
+-- Failures --------------------------------------------------------------------------------------------------------------
+
+-- By key: what is known of groups of failures, and the groups that jobs have left.
+local groups, left_groups = {}, {}
+
+-- A job failed: it belongs to the group of its gateway, its failure's code and, if that is known, the method, until it is
+-- done, replaced or cancelled, or fails in another way.
+local function join_group(job)
+  local ok, failure = pcall(cjson.decode, job.failure)
+  if not ok or type(failure) ~= 'table' then failure = {} end
+  local function said(name) return type(failure[name]) == 'string' and failure[name] or nil end
+  local function word(name) return (said(name) or ''):gsub('[^%w_%-%./]', '_'):sub(1, 60) end
+  local key = job.lane .. '|' .. word('code') .. '|' .. word('method')
+  if job.group ~= key then
+    if job.group then
+      call('ZREM', K.group .. job.group, job.id)
+      left_groups[job.group] = true
+    end
+    job.group = key
+  end
+  if groups[key] == nil then
+    local packed = call('HGET', K.failures, key)
+    groups[key] = packed and cmsgpack.unpack(packed) or { first_at = NOW }
+  end
+  local group = groups[key]
+  group.message, group.action, group.last_at, group.sample = said('message'), said('action'), NOW, job.id
+  call('ZADD', K.group .. key, NOW, job.id)
+end
+
+-- It has got past its failure, or ended for another reason.
+local function leave_group(job)
+  call('ZREM', K.group .. job.group, job.id)
+  left_groups[job.group], job.group = true, nil
+end
+
+local function write_groups()
+  for key in pairs(left_groups) do
+    if call('EXISTS', K.group .. key) == 0 then
+      call('HDEL', K.failures, key)
+      call('ZREM', K.groups, key)
+      groups[key] = nil
+    end
+  end
+  for key, group in pairs(groups) do
+    call('HSET', K.failures, key, cmsgpack.pack(group))
+    call('ZADD', K.groups, group.last_at, key)
+  end
 end
 
 -- Numbers ---------------------------------------------------------------------------------------------------------------
@@ -259,6 +316,7 @@ local emitted = false
 local function flush()
   write_states()
   write_rotations()
+  write_groups()
   write_jobs()
   write_lanes()
   write_meters()
@@ -349,6 +407,11 @@ local function go(job, to, at, more)
   job.state, job.timeline, moved[id] = to, line, at
   job.next_at, job.snoozed_by = WAITING[to] and at or nil, nil
   job.failure = more.failure or job.failure
+  if FAILING[to] then
+    if job.failure then join_group(job) end
+  elseif job.group and ENDED[to] then
+    leave_group(job)
+  end
   if ENDED[to] then
     job.finished_at, job.reason, job.superseded_by = NOW, more.reason or job.reason, more.superseded_by
     call('ZREM', K[from == 'scheduled' and 'later' or 'subject'] .. job.subject, id)
@@ -359,9 +422,11 @@ local function go(job, to, at, more)
   emit_job(job, from, to, at, more)
 end
 
--- What `latest` holds of a subject: the number of its newest job, and the id of the one that was enqueued last.
+-- What `latest` holds of a subject: the number of its newest job, and the id of the one that was enqueued last; empty if
+-- there is none, nil if it is not known.
 local function newest_of(value)
-  local seq, id = (value or '0'):match('^(%d+) ?(.*)$')
+  if not value then return 0, '' end
+  local seq, id = value:match('^(%d+) ?(.*)$')
   return tonumber(seq), id ~= '' and id or nil
 end
 

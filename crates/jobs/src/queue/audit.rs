@@ -13,11 +13,18 @@ pub struct AuditEntry {
     pub deed: Deed,
 }
 
+impl AuditEntry {
+    pub(super) fn read(id: String, json: &str) -> Option<Self> {
+        Some(Self { id, deed: serde_json::from_str(json).ok()? })
+    }
+}
+
 /// What was done, to what, by whom and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Deed {
     /// When, in milliseconds since 1970 by Redis's clock.
+    #[serde(deserialize_with = "whole")]
     pub at_ms: u64,
     /// Who.
     pub by: String,
@@ -35,4 +42,11 @@ pub struct Deed {
     pub after: Option<String>,
     /// Why, in the words of who did it; may be empty.
     pub why: String,
+}
+
+/// Lua writes some whole numbers with an exponent.
+fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = f64::deserialize(deserializer)?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time after 1970")]
+    Ok(number as u64)
 }

@@ -1,7 +1,7 @@
 //! The queue as an apalis backend.
 //!
-//! Five things run beside the handlers: `fetch` claims jobs for free slots and sleeps while there are none; `renew`
-//! keeps the leases; `sweep` takes back those of workers that died; `stop` watches for the end; `settle` writes how
+//! Six things run beside the handlers: `fetch` claims jobs for free slots and sleeps while there are none; `renew`
+//! keeps the leases; `beat` tells that the worker lives; `sweep` takes back those of workers that died; `stop` watches for the end; `settle` writes how
 //! runs ended, many in one call when many end, and a job's own future waits for that before it finishes. None of them
 //! ever gives apalis an error, because an error there ends the worker: a Redis that is away is waited for.
 //!
@@ -27,7 +27,7 @@ use uuid::Uuid;
 use super::leases::{self, Leases, Stopped};
 use super::scripts::Scripts;
 use super::settle::{Acks, Pending, SettleLayer};
-use super::{Queue, fetch, settle};
+use super::{Queue, fetch, settle, workers};
 use crate::retry::RetryPolicy;
 use crate::run::Claimed;
 use crate::seal::Keyring;
@@ -116,6 +116,8 @@ pub(super) struct Shared {
     pub(super) acks: Acks,
     pub(super) slots: Arc<Semaphore>,
     pub(super) phase: watch::Sender<Phase>,
+    /// Whether a person wants it to take no more jobs.
+    pub(super) drained: watch::Sender<bool>,
 }
 
 /// How far the worker is on its way.
@@ -166,6 +168,7 @@ impl Consumer {
             tasks.spawn(leases::renew(shared.clone()));
             tasks.spawn(settle::write_acks(shared.clone(), pending.take().expect("made with the middleware")));
             tasks.spawn(sweep(shared.clone()));
+            tasks.spawn(workers::beat(shared.clone()));
             tasks.spawn(stop(shared, context.clone()));
             Running { claimed, _tasks: tasks }
         })
@@ -202,6 +205,8 @@ async fn close(shared: Arc<Shared>, mut running: Running) {
     shared.proceed_to(Phase::Drain);
     while running.claimed.recv().await.is_some() {}
     settle::hand_back(&shared, &shared.leases.all(), "the worker stopped before the job began").await;
+    drop(running);
+    workers::part(&shared).await;
 }
 
 impl Backend for Consumer {
@@ -256,6 +261,7 @@ impl BackendConfig for Consumer {
             acks,
             slots: Arc::new(Semaphore::new(self.settings.concurrency.max(1))),
             phase: watch::Sender::new(Phase::Work),
+            drained: watch::Sender::new(false),
         });
         self.shared = Some(shared.clone());
         SettleLayer::new(shared)

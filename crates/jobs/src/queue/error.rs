@@ -102,6 +102,12 @@ pub enum QueueError {
         /// The name asked for.
         name: String,
     },
+    /// A place in a stream is none.
+    #[error("{place:?} is no place among the entries; begin again without it")]
+    Place {
+        /// What was given.
+        place: String,
+    },
     /// The job has ended.
     #[error("job {id} is {state} and cannot be cancelled; it has ended")]
     NotCancellable {

@@ -38,6 +38,13 @@ pub(super) async fn fetch(shared: Arc<Shared>, out: mpsc::UnboundedSender<Task<C
             slots = free_slots(&shared) => slots,
             () = shared.reaches(Phase::Drain) => return,
         };
+        if *shared.drained.borrow() {
+            drop(slots);
+            select! {
+                () = rest(&shared) => continue,
+                () = shared.reaches(Phase::Drain) => return,
+            }
+        }
         let asked = Instant::now();
         let batch = select! {
             batch = shared.scripts.claim(&shared.worker, slots.num_permits(), &shared.settings) => batch,
@@ -72,6 +79,16 @@ pub(super) async fn fetch(shared: Arc<Shared>, out: mpsc::UnboundedSender<Task<C
             }
         }
     }
+}
+
+/// Until it may take jobs again.
+async fn rest(shared: &Shared) {
+    // It may have been woken for a job that it does not take: this wakes another.
+    if let Err(error) = shared.scripts.claim(&shared.worker, 0, &shared.settings).await {
+        tracing::warn!(%error, "cannot leave the jobs to others");
+    }
+    // The sender is in `shared`, so it is there.
+    let _ = shared.drained.subscribe().wait_for(|drained| !drained).await;
 }
 
 /// Waits for a free slot, then takes all that are free.
@@ -143,5 +160,5 @@ async fn put_aside(shared: &Shared, lease: &Lease, unreadable: &Unreadable) {
             (Outcome::Blocked(failure.clone()), Disposition::Block(shared.settings.retry.reprobe))
         }
     };
-    settle::settle(shared, lease, &Ran::from(outcome), (disposition, Learnt::Nothing)).await;
+    settle::settle(shared, lease, &Ran::from(outcome), (disposition, Learnt::Nothing), "").await;
 }

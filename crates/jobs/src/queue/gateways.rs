@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 use uuid::Uuid;
+
+use mission_core::model::Gateway;
 
 use super::Counts;
 use super::record::LastFailure;
@@ -31,6 +34,10 @@ pub struct GatewayRecord {
     pub write_limit: Option<String>,
     /// See there.
     pub restarts_on_write: bool,
+    /// The scopes that it granted, where it says.
+    pub scopes: Option<Vec<String>>,
+    /// How many turns a day its agents' heartbeats cost, where that is known.
+    pub heartbeat_turns_per_day: Option<u64>,
     /// When a job last met it restarting.
     pub restarted_at_ms: Option<u64>,
     /// Since when the job has been ready that comes next.
@@ -55,18 +62,26 @@ impl GatewayRecord {
     pub(super) fn read(id: &str, fields: &HashMap<String, String>) -> Option<Self> {
         let number = |name: &str| fields.get(name).and_then(|text| text.parse::<u64>().ok());
         let count = |state: State| Some((state, number(state.as_str())?));
+        let json = |name: &str| -> Value {
+            fields.get(name).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+        };
+        let (about, facts) = (json("about"), json("facts"));
+        let word = |value: &Value| value.as_str().map(str::to_owned);
+        let text = |of: &Value, name: &str| of.get(name).and_then(word);
         Some(Self {
             id: id.parse().ok()?,
-            name: None,
-            url: None,
-            insecure_tls: false,
-            version: None,
-            protocol: None,
-            roster: None,
-            write_limit: None,
-            restarts_on_write: false,
+            name: text(&about, "name"),
+            url: text(&about, "url"),
+            insecure_tls: about["insecure_tls"] == true,
+            version: text(&facts, "version"),
+            protocol: facts["protocol"].as_u64().and_then(|protocol| u32::try_from(protocol).ok()),
+            roster: text(&facts, "roster"),
+            write_limit: text(&facts, "write_limit"),
+            restarts_on_write: facts["restarts_on_write"] == true,
+            scopes: facts["scopes"].as_array().map(|scopes| scopes.iter().filter_map(word).collect()),
+            heartbeat_turns_per_day: facts["heartbeat_turns_per_day"].as_u64(),
             restarted_at_ms: number("restarted_at"),
-            waiting_since_ms: None,
+            waiting_since_ms: number("waiting_since"),
             jobs: Counts(State::ALL.into_iter().filter_map(count).collect()),
             owner: fields.get("owner").cloned(),
             failures: number("failures").and_then(|failures| u32::try_from(failures).ok()).unwrap_or_default(),
@@ -82,4 +97,26 @@ impl GatewayRecord {
     pub const fn is_unreachable(&self) -> bool {
         self.failures > 0
     }
+}
+
+/// What a document says of its gateway, as people may see it; JSON.
+pub(super) fn about(gateway: &Gateway) -> String {
+    let mut about = json!({ "name": gateway.name, "url": shown_url(gateway) });
+    if gateway.allow_insecure_tls {
+        about["insecure_tls"] = Value::from(true);
+    }
+    about.to_string()
+}
+
+/// Its url without what may be a secret: people put tokens into urls.
+pub(super) fn shown_url(gateway: &Gateway) -> String {
+    let mut url = gateway.url.clone();
+    if url.password().is_some() {
+        // Fails only for urls without a host, and those are refused.
+        let _ = url.set_password(Some("***"));
+    }
+    if url.query().is_some() {
+        url.set_query(Some("***"));
+    }
+    url.into()
 }

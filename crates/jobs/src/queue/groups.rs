@@ -1,5 +1,7 @@
 //! Failures that jobs have not got past, those of one sort together.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -33,6 +35,24 @@ pub struct Group {
 }
 
 impl Group {
+    pub(super) fn read(key: &str, count: u64, known: &HashMap<String, String>) -> Option<Self> {
+        let mut parts = key.split('|');
+        let (gateway, code, method) = (parts.next()?, parts.next()?, parts.next()?);
+        let time = |name: &str| known.get(name)?.parse().ok();
+        Some(Self {
+            key: key.to_owned(),
+            gateway: gateway.parse().ok()?,
+            code: code.to_owned(),
+            method: Some(method.to_owned()).filter(|method| !method.is_empty()),
+            message: known.get("message").cloned().unwrap_or_default(),
+            action: known.get("action").cloned(),
+            count,
+            first_at_ms: time("first_at")?,
+            last_at_ms: time("last_at")?,
+            sample: known.get("sample")?.parse().ok()?,
+        })
+    }
+
     /// What finds its jobs.
     #[must_use]
     pub fn search(&self) -> Search {

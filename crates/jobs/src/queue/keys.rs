@@ -29,8 +29,8 @@ const NAMES: &[(&str, &str)] = &[
     // without anything between them; by rank.
     ("lane", "lane:"),
     // HASH: per lane a MessagePack map of what is known of the gateway: owner, busy (running jobs), merging (those of
-    // them that merge), failures in a row, held_until, reached_at, failed_at, failure (JSON), and by state how many jobs
-    // it has.
+    // them that merge), failures in a row, held_until, reached_at, failed_at, failure (JSON), restarted_at, about (JSON: what
+    // the document of the last run says of it), facts (JSON: what it said of itself), and by state how many jobs it has.
     // ZSET: all lanes, by when a job last came for them.
     ("gateway", "gateway"),
     ("gateways", "gateways"),
@@ -43,6 +43,14 @@ const NAMES: &[(&str, &str)] = &[
     // order of the cleanup; with expiry.
     ("blocked", "blocked:"),
     ("gone", "gone:"),
+    // ZSET per group of failures (`<lane>|<code>|<method>`): the jobs that have not got past it, by when they failed so last.
+    // ZSET: these groups, by when a job failed so last. HASH: per group a MessagePack map: first_at, last_at, message,
+    // action, sample (a job's id).
+    ("group", "group:"),
+    ("groups", "groups"),
+    ("failures", "failures"),
+    // ZSET with expiry: restarts of gateways that jobs met, as lane and time, by time.
+    ("restarts", "restarts"),
     // ZSET: jobs that expire, by when.
     ("expiry", "expiry"),
     // HASH: what is paused (`all`, `kind:…`, `gateway:…`), and by whom and why as JSON. ZSET per kind: subjects put
@@ -62,8 +70,13 @@ const NAMES: &[(&str, &str)] = &[
     ("audit", "audit"),
     // HASH: by name a MessagePack map of what each worker told of itself with its last beat, and whether it is draining.
     ("workers", "workers"),
+    // ZSET: workers, by when they were last heard of.
+    ("beats", "beats"),
     // HASH per minute since 1970, with expiry: `<kind>|<what>` → how often.
     ("minute", "minute:"),
+    // HASH per hour since 1970, with expiry: the same, of the minutes up to the one that `rolled` holds.
+    ("hour", "hour:"),
+    ("rolled", "rolled"),
 ];
 
 /// The keys of one queue.
@@ -101,6 +114,24 @@ impl Keys {
     /// The counters of one minute since 1970.
     pub(super) fn minute(&self, minute: u64) -> String {
         format!("{}:minute:{minute}", self.prefix)
+    }
+
+    /// The counters of one hour since 1970.
+    pub(super) fn hour(&self, hour: u64) -> String {
+        format!("{}:hour:{hour}", self.prefix)
+    }
+
+    /// Up to which minute hours have been added up.
+    pub(super) fn rolled(&self) -> String {
+        format!("{}:rolled", self.prefix)
+    }
+
+    pub(super) fn audit(&self) -> String {
+        format!("{}:audit", self.prefix)
+    }
+
+    pub(super) fn restarts(&self) -> String {
+        format!("{}:restarts", self.prefix)
     }
 
     /// Where any idle worker is woken.

@@ -73,6 +73,11 @@ impl Leases {
         self.lock().values().flat_map(|entry| entry.held.iter().map(|held| held.lease.clone())).collect()
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.lock().values().map(|entry| entry.held.len()).sum()
+    }
+
     pub(super) fn stop_all(&self, why: Stopped) {
         self.lock().values().for_each(|entry| entry.stop(why));
     }

@@ -1,77 +1,152 @@
-//! What people and programs look at.
+//! What people and programs look at, besides jobs.
 
-#![expect(clippy::unused_async, reason = "what is not stored yet is empty")]
-
+use std::collections::HashMap;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::error::QueueError;
-use super::search::{Cursor, Found, Search};
-use super::{
-    AuditEntry, Filter, GatewayRecord, Group, JobRecord, MAX_PAGE, Minute, Queue, State, Summary, WorkerRecord,
-};
+use super::pause::Pause;
+use super::states::State;
+use super::{AuditEntry, Counts, GatewayRecord, Group, MAX_PAGE, Minute, Queue, Summary, WorkerRecord, stats, workers};
+
+/// Most events of one call.
+const MAX_EVENTS: usize = 500;
+/// Most workers that are shown.
+const MAX_WORKERS: usize = 1000;
+
+/// A job met a gateway that was restarting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Restart {
+    /// The gateway.
+    pub gateway: Uuid,
+    /// When, in milliseconds since 1970 by Redis's clock.
+    pub at_ms: u64,
+}
 
 impl Queue {
-    /// The jobs that are looked for, at most that many (1 to [`MAX_PAGE`]): those that need somebody first, then the other
-    /// live ones, then the ended ones, latest first.
-    pub async fn search(&self, search: &Search, after: Option<&Cursor>, limit: usize) -> Result<Found, QueueError> {
-        let _ = after;
-        let states = if search.states.is_empty() { &State::ALL[..] } else { &search.states };
-        let mut found = Found { jobs: Vec::new(), next: None, looked_at: 0 };
-        for state in states {
-            let left = limit.clamp(1, MAX_PAGE).saturating_sub(found.jobs.len());
-            let filter = Filter { kind: search.kind, lane: search.gateway, limit: left.max(1), ..Filter::new(*state) };
-            found.jobs.extend(self.list(&filter).await?.jobs.into_iter().take(left));
-        }
-        Ok(found)
-    }
-
-    /// The jobs of an agent, the one that was enqueued last first.
-    pub async fn agent_jobs(&self, _: Uuid, _: Uuid, _: usize) -> Result<Vec<JobRecord>, QueueError> {
-        Ok(Vec::new())
-    }
-
     /// Failures that jobs have not got past, the latest first, at most that many (1 to [`MAX_PAGE`]).
-    pub async fn groups(&self, _: usize) -> Result<Vec<Group>, QueueError> {
-        Ok(Vec::new())
+    pub async fn groups(&self, limit: usize) -> Result<Vec<Group>, QueueError> {
+        let groups = self.scripts.groups(limit.clamp(1, MAX_PAGE), ["", "", ""]).await?;
+        Ok(groups.iter().filter_map(|(key, count, known)| Group::read(key, *count, known)).collect())
     }
 
-    /// What people did, newest first: before that entry, or the latest.
-    pub async fn audit(&self, _: Option<&str>, _: usize) -> Result<Vec<AuditEntry>, QueueError> {
-        Ok(Vec::new())
+    /// What people did, newest first, at most that many (1 to [`MAX_PAGE`]): before that entry, or last. The latest 10,000
+    /// deeds are kept.
+    pub async fn audit(&self, before: Option<&str>, limit: usize) -> Result<Vec<AuditEntry>, QueueError> {
+        before.map_or(Ok(()), check_place)?;
+        let entries = self.scripts.audit(before, limit.clamp(1, MAX_PAGE)).await?;
+        let read = |(id, fields): (String, HashMap<String, String>)| AuditEntry::read(id, fields.get("entry")?);
+        Ok(entries.into_iter().filter_map(read).collect())
     }
 
-    /// The workers that have been heard of in the last hour.
+    /// The workers that have been heard of in the last hour, the latest first.
     pub async fn workers(&self) -> Result<Vec<WorkerRecord>, QueueError> {
-        Ok(Vec::new())
+        let (now, found) = self.scripts.workers(MAX_WORKERS).await?;
+        Ok(found.iter().map(|(name, known)| WorkerRecord::read(name, known, now)).collect())
     }
 
     /// The queue at a glance.
     pub async fn summary(&self) -> Result<Summary, QueueError> {
-        Ok(Summary { counts: self.counts().await?, paused: self.paused().await?, ..Summary::default() })
+        let (at_ms, counts, ready, due, ended, workers, draining, paused) =
+            self.scripts.summary(workers::GONE_AFTER).await?;
+        let time = |time: i64| u64::try_from(time).ok();
+        Ok(Summary {
+            at_ms,
+            counts: Counts::read(counts),
+            oldest_ready_at_ms: time(ready),
+            next_due_at_ms: time(due),
+            last_ended_at_ms: time(ended),
+            workers,
+            draining,
+            paused: Pause::read_all(&paused),
+        })
     }
 
-    /// What happened in the last hours, the present one included, oldest first; 168 at most.
-    pub async fn hours(&self, _: u64) -> Result<Vec<Minute>, QueueError> {
-        Ok(Vec::new())
+    /// The gateways that jobs came for latest, at most that many (1 to [`MAX_PAGE`]).
+    pub async fn gateways(&self, limit: usize) -> Result<Vec<GatewayRecord>, QueueError> {
+        let gateways = self.scripts.gateways(limit.clamp(1, MAX_PAGE), None).await?;
+        Ok(gateways.iter().filter_map(|(id, fields)| GatewayRecord::read(id, fields)).collect())
     }
 
     /// One gateway; none if no job has come for it.
     pub async fn gateway(&self, id: Uuid) -> Result<Option<GatewayRecord>, QueueError> {
-        Ok(self.gateways(MAX_PAGE).await?.into_iter().find(|gateway| gateway.id == id))
+        let gateways = self.scripts.gateways(1, Some(id)).await?;
+        Ok(gateways.first().and_then(|(id, fields)| GatewayRecord::read(id, fields)))
     }
 
-    /// Where the stream of events ends now: what comes later comes after this.
+    /// Restarts of gateways that jobs met in the last days, the latest first, at most that many (1 to [`MAX_PAGE`]). Of one
+    /// gateway they count once a minute.
+    pub async fn restarts(&self, limit: usize) -> Result<Vec<Restart>, QueueError> {
+        let restarts = self.scripts.restarts(limit.clamp(1, MAX_PAGE)).await?;
+        let read = |text: &String| {
+            let (gateway, at_ms) = text.split_once(' ')?;
+            Some(Restart { gateway: gateway.parse().ok()?, at_ms: at_ms.parse().ok()? })
+        };
+        Ok(restarts.iter().filter_map(read).collect())
+    }
+
+    /// What happened in the last minutes, the present one included, oldest first.
+    pub async fn stats(&self, minutes: u64) -> Result<Vec<Minute>, QueueError> {
+        let now = self.scripts.minute().await?;
+        self.minutes(now.saturating_sub(minutes.clamp(1, stats::MAX_MINUTES) - 1), now).await
+    }
+
+    /// What happened in the last hours, the present one included, oldest first; [`stats::MAX_HOURS`] at most.
+    pub async fn hours(&self, hours: u64) -> Result<Vec<Minute>, QueueError> {
+        let now = self.scripts.minute().await?;
+        let first = (now / 60).saturating_sub(hours.clamp(1, stats::MAX_HOURS) - 1);
+        let keys: Vec<String> = (first..=now / 60).map(|hour| self.scripts.keys.hour(hour)).collect();
+        let counters = self.scripts.counters(&keys).await?;
+        let mut found: Vec<Minute> =
+            (first..).zip(&counters).map(|(hour, counters)| Minute::read(hour * 3_600_000, counters)).collect();
+        // What has not been added up yet; that is done every few seconds, as long as there is a worker.
+        let rolled = self.scripts.rolled().await?.unwrap_or_default();
+        let not_yet = (rolled + 1).max(first * 60).max(now.saturating_sub(stats::MAX_MINUTES));
+        for minute in self.minutes(not_yet, now).await? {
+            let hour = usize::try_from(minute.at_ms / 3_600_000 - first).unwrap_or(usize::MAX);
+            if let Some(hour) = found.get_mut(hour) {
+                hour.add(&minute);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn minutes(&self, first: u64, last: u64) -> Result<Vec<Minute>, QueueError> {
+        let keys: Vec<String> = (first..=last).map(|minute| self.scripts.keys.minute(minute)).collect();
+        let counters = self.scripts.counters(&keys).await?;
+        Ok((first..).zip(&counters).map(|(minute, counters)| Minute::read(minute * 60_000, counters)).collect())
+    }
+
+    /// The id of the last event: what comes later comes after this.
     pub async fn latest_event(&self) -> Result<String, QueueError> {
-        Ok("0-0".to_owned())
+        Ok(self.scripts.latest_event().await?.unwrap_or_else(|| "0-0".to_owned()))
     }
 
-    /// The events after that one, some hundreds at most. If there are none, waits so long for the first. Meant for one
-    /// reader in a process, because those who wait do so one after the other.
-    pub async fn events(&self, _: &str, wait: Duration) -> Result<Vec<(String, Value)>, QueueError> {
-        tokio::time::sleep(wait).await;
-        Ok(Vec::new())
+    /// Ids of events and what they say: those after that one, some hundreds at most. If there are none, waits so long for
+    /// the first. Meant for one reader of a process: several that wait do so one after the other.
+    pub async fn events(&self, after: &str, wait: Duration) -> Result<Vec<(String, Value)>, QueueError> {
+        check_place(after)?;
+        let events = self.scripts.events(after, wait, MAX_EVENTS).await?;
+        let read = |(id, fields): (String, HashMap<String, String>)| {
+            Some((id, serde_json::from_str(fields.get("event")?).ok()?))
+        };
+        Ok(events.into_iter().filter_map(read).collect())
+    }
+}
+
+/// Ids of streams are two numbers.
+fn check_place(place: &str) -> Result<(), QueueError> {
+    let is_number = |text: &str| !text.is_empty() && text.len() <= 20 && text.chars().all(|c| c.is_ascii_digit());
+    let (time, number) = place.split_once('-').unwrap_or((place, "0"));
+    if is_number(time) && is_number(number) { Ok(()) } else { Err(QueueError::Place { place: place.to_owned() }) }
+}
+
+impl Counts {
+    pub(super) fn read(counts: HashMap<String, i64>) -> Self {
+        let known = |(name, count): (String, i64)| Some((State::from_name(&name)?, u64::try_from(count).ok()?));
+        Self(counts.into_iter().filter_map(known).collect())
     }
 }

@@ -51,6 +51,7 @@ pub use error::QueueError;
 pub use gateways::GatewayRecord;
 pub use groups::Group;
 pub use keys::Keys;
+pub use looking::Restart;
 pub use pause::{Pause, Scope};
 pub use record::JobRecord;
 pub use scripts::enqueue_script;
@@ -262,17 +263,7 @@ impl Queue {
 
     /// What is paused, since when, by whom and why.
     pub async fn paused(&self) -> Result<Vec<Pause>, QueueError> {
-        let paused = self.scripts.paused().await?;
-        let mut paused: Vec<Pause> =
-            paused.iter().filter_map(|(scope, json)| Pause::read(scope.parse().ok()?, json)).collect();
-        paused.sort_by_key(|pause| pause.at_ms);
-        Ok(paused)
-    }
-
-    /// The gateways that jobs came for latest, at most that many (1 to [`MAX_PAGE`]).
-    pub async fn gateways(&self, limit: usize) -> Result<Vec<GatewayRecord>, QueueError> {
-        let gateways = self.scripts.gateways(limit.clamp(1, MAX_PAGE)).await?;
-        Ok(gateways.iter().filter_map(|(id, fields)| GatewayRecord::read(id, fields)).collect())
+        Ok(Pause::read_all(&self.scripts.paused().await?))
     }
 
     /// What the Redis behind the queue says of itself.
@@ -281,17 +272,9 @@ impl Queue {
         Ok(Server::read(&info, config.as_ref()))
     }
 
-    /// What happened in the last minutes, the present one included.
-    pub async fn stats(&self, minutes: u64) -> Result<Vec<Minute>, QueueError> {
-        let counters = self.scripts.minutes(minutes.clamp(1, stats::MAX_MINUTES)).await?;
-        Ok(counters.iter().map(|(at_ms, counters)| Minute::read(*at_ms, counters)).collect())
-    }
-
     /// How many jobs are in each state.
     pub async fn counts(&self) -> Result<Counts, QueueError> {
-        let counts = self.scripts.counts().await?;
-        let known = |(name, count): (String, i64)| Some((State::from_name(&name)?, u64::try_from(count).ok()?));
-        Ok(Counts(counts.into_iter().filter_map(known).collect()))
+        Ok(Counts::read(self.scripts.counts().await?))
     }
 
     /// Whether nothing is left to do by itself: all jobs have ended or are blocked.

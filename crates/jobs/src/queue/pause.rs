@@ -1,5 +1,6 @@
 //! What can be paused, and who paused it.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -66,6 +67,14 @@ pub struct Pause {
 }
 
 impl Pause {
+    /// Oldest first; what is not understood is left out.
+    pub(super) fn read_all(paused: &HashMap<String, String>) -> Vec<Self> {
+        let mut all: Vec<Self> =
+            paused.iter().filter_map(|(scope, json)| Self::read(scope.parse().ok()?, json)).collect();
+        all.sort_by_key(|pause| pause.at_ms);
+        all
+    }
+
     pub(super) fn read(scope: Scope, json: &str) -> Option<Self> {
         #[derive(Deserialize)]
         struct Stored {

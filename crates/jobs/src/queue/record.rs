@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::gateways::shown_url;
 use super::states::State;
 use crate::run::Step;
 use crate::{flags, seal};
@@ -90,8 +91,7 @@ pub struct Names {
 }
 
 impl Names {
-    fn read(document: &[u8]) -> Self {
-        let document: Value = serde_json::from_slice(document).unwrap_or_default();
+    pub(super) fn of(document: &Value) -> Self {
         let name = |of: &str| document.get(of)?.get("name")?.as_str().map(str::to_owned);
         Self { gateway: name("gateway"), agent: name("agent"), board: name("board") }
     }
@@ -108,6 +108,9 @@ pub struct LastFailure {
     /// The next action of a person, where there is one.
     #[serde(default)]
     pub action: Option<String>,
+    /// The request that failed, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
 }
 
 /// When a job got into a state.
@@ -186,7 +189,11 @@ impl JobRecord {
             inherited: flags::names(&text("inherited").unwrap_or_default()),
             snoozed_by: text("snoozed_by"),
             before: text("before").and_then(|id| id.parse().ok()),
-            names: fields.get("payload").map(|document| Names::read(document)).unwrap_or_default(),
+            names: fields
+                .get("payload")
+                .and_then(|document| serde_json::from_slice(document).ok())
+                .map(|document| Names::of(&document))
+                .unwrap_or_default(),
             cancel: text("cancel"),
             idempotency_key: text("idempotency_key"),
             timeline: timeline(&text("timeline").unwrap_or_default()),
@@ -228,18 +235,10 @@ fn masked(document: &[u8]) -> Option<Value> {
             *secret = Value::from("***");
         }
     }
-    // People put tokens into urls.
     if let (Some(gateway), Some(shown)) = (job.gateway(), value.pointer_mut("/gateway/url")) {
-        let mut url = gateway.url.clone();
-        if url.password().is_some() {
-            // Fails only for urls without a host, and those are refused.
-            let _ = url.set_password(Some("***"));
-        }
-        if url.query().is_some() {
-            url.set_query(Some("***"));
-        }
-        if url != gateway.url {
-            *shown = Value::from(url.as_str());
+        let url = shown_url(gateway);
+        if url != gateway.url.as_str() {
+            *shown = Value::from(url);
         }
     }
     Some(value)

@@ -1,11 +1,12 @@
 //! The Lua scripts, each behind a typed call. Everything that happens to a stored job happens in one of them.
 
-mod operators;
+pub(super) mod operators;
+mod plain;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use redis::{Cmd, FromRedisValue, Script, ToRedisArgs, Value, cmd};
+use redis::{FromRedisValue, Script, ToRedisArgs, Value, cmd};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -24,6 +25,8 @@ use operators::Operators;
 pub(super) struct Scripts {
     pub(super) keys: Keys,
     connection: Connection,
+    /// For those who wait for events.
+    listening: Connection,
     enqueue: Named,
     claim: Named,
     renew: Named,
@@ -102,6 +105,10 @@ pub(super) struct Ack {
     pub(super) learnt: &'static str,
     /// How long the gateway is left alone.
     pub(super) leave_alone: Duration,
+    /// What the document says of the gateway, JSON, or empty.
+    pub(super) about: String,
+    /// What the gateway said of itself, JSON, or empty.
+    pub(super) facts: String,
 }
 
 /// What came of an ack.
@@ -147,6 +154,7 @@ impl Scripts {
         Self {
             operators: Operators::new(named),
             keys: Keys::new(queue),
+            listening: connection.for_blocking(),
             connection,
             enqueue: named("enqueue", include_str!("lua/enqueue.lua")),
             claim: named("claim", include_str!("lua/claim.lua")),
@@ -212,7 +220,7 @@ impl Scripts {
         for ((id, token), ack) in acks {
             args.add(id).add(token).add(ack.state.as_str()).add(millis(ack.delay)).add(u8::from(ack.counts));
             args.add(ack.reason).add(&ack.result).add(&ack.failure).add(&ack.report).add(ack.learnt);
-            args.add(millis(ack.leave_alone));
+            args.add(millis(ack.leave_alone)).add(&ack.about).add(&ack.facts);
         }
         let states: Vec<String> = self.run(&self.ack, &args).await?;
         Ok(states.iter().map(|state| State::from_name(state).map_or(Acked::Lost, Acked::Settled)).collect())
@@ -250,45 +258,14 @@ impl Scripts {
         self.read("paused", cmd("HGETALL").arg(self.keys.paused())).await
     }
 
-    /// Redis's clock in milliseconds, and the counters of the last minutes, oldest first.
-    pub(super) async fn minutes(&self, minutes: u64) -> Result<Vec<(u64, HashMap<String, u64>)>, QueueError> {
-        let (seconds, _): (u64, u64) = self.read("minutes", &cmd("TIME")).await?;
-        let now = seconds / 60;
-        let mut found = Vec::new();
-        for minute in now.saturating_sub(minutes.saturating_sub(1))..=now {
-            let counters = self.read("minutes", cmd("HGETALL").arg(self.keys.minute(minute))).await?;
-            found.push((minute * 60_000, counters));
-        }
-        Ok(found)
-    }
-
-    /// The lanes that jobs came for latest, with what is known of them.
-    pub(super) async fn gateways(&self, limit: usize) -> Result<Vec<(String, HashMap<String, String>)>, QueueError> {
-        self.run(&self.gateways, Args::default().add(limit)).await
-    }
-
-    /// INFO, and the settings that matter; none if this user may not ask.
-    pub(super) async fn server(&self) -> Result<(String, Option<HashMap<String, String>>), QueueError> {
-        // One by one, because a cluster's client would ask every node for more.
-        let info: Value = self.read("info", &cmd("INFO")).await?;
-        let mut config = HashMap::new();
-        for name in ["appendfsync", "save"] {
-            match self.read::<HashMap<String, String>>("config", cmd("CONFIG").arg("GET").arg(name)).await {
-                Ok(values) => config.extend(values),
-                Err(QueueError::Unavailable { .. } | QueueError::Script { .. }) => return Ok((text(&info), None)),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok((text(&info), Some(config)))
-    }
-
-    async fn read<T: FromRedisValue>(&self, what: &'static str, command: &Cmd) -> Result<T, QueueError> {
-        let answer = async {
-            let (number, mut connection) = self.connection.current().await?;
-            let answer = command.query_async(&mut connection).await;
-            self.connection.check(number, answer).await
-        };
-        answer.await.map_err(|error| QueueError::from_redis(what, &error))
+    /// The lanes that jobs came for latest, or one, with what is known of them.
+    pub(super) async fn gateways(
+        &self,
+        limit: usize,
+        only: Option<Uuid>,
+    ) -> Result<Vec<(String, HashMap<String, String>)>, QueueError> {
+        let only = only.map(|id| id.to_string()).unwrap_or_default();
+        self.run(&self.gateways, Args::default().add(limit).add(only)).await
     }
 
     /// Waits until there may be something to claim, at most that long.
@@ -344,14 +321,6 @@ impl Args {
 
     fn add_leases(&mut self, leases: &[Lease]) -> &mut Self {
         leases.iter().fold(self, |args, (id, token)| args.add(id).add(token))
-    }
-}
-
-/// INFO of one node: a cluster's client answers with all of them, and all are of one kind.
-fn text(info: &Value) -> String {
-    match info {
-        Value::Map(nodes) => nodes.first().map(|(_, info)| text(info)).unwrap_or_default(),
-        info => String::from_redis_value_ref(info).unwrap_or_default(),
     }
 }
 

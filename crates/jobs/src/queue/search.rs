@@ -1,7 +1,9 @@
 //! What people look for among jobs, as text and as a query: `state:blocked,dead gateway:… words of the failure`.
 
 mod cursor;
+mod matching;
 mod parse;
+mod walk;
 
 use std::fmt;
 

@@ -26,6 +26,7 @@ use tower::{Layer, Service};
 
 use super::consumer::{Phase, Shared};
 use super::error::QueueError;
+use super::gateways;
 use super::leases::{Held, Stopped};
 use super::record::AttemptResult;
 use super::scripts::{Ack, Acked, Lease};
@@ -86,6 +87,7 @@ where
         let shared = self.shared.clone();
         let token = task.args.token;
         let deadline = deadline(&task.args);
+        let about = task.args.job.gateway().map(gateways::about).unwrap_or_default();
         let started = catch_unwind(AssertUnwindSafe(|| self.inner.call(task)));
         Box::pin(async move {
             let run = async move {
@@ -95,7 +97,7 @@ where
                 }
                 .map_err(|error| Failure::new("handler_error", error.into().to_string()))
             };
-            supervise(&shared, token, deadline, run).await;
+            supervise(&shared, token, deadline, &about, run).await;
             shared.leases.remove(token);
             Ok(())
         })
@@ -113,6 +115,7 @@ async fn supervise(
     shared: &Arc<Shared>,
     token: u64,
     deadline: Duration,
+    about: &str,
     run: impl Future<Output = Result<Ran, Failure>>,
 ) {
     let Some((held, mut stopped)) = shared.leases.watch(token) else { return };
@@ -122,8 +125,8 @@ async fn supervise(
         ran = timeout(deadline, while_leased(shared, token, run)) => ran.unwrap_or_else(|_| Ok(Ok(out_of_time(deadline)))),
     };
     match ended {
-        Ok(Ok(ran)) => settle_all(shared, &held, &ran).await,
-        Ok(Err(failure)) => settle_all(shared, &held, &Ran::from(Outcome::Transient(failure))).await,
+        Ok(Ok(ran)) => settle_all(shared, &held, &ran, about).await,
+        Ok(Err(failure)) => settle_all(shared, &held, &Ran::from(Outcome::Transient(failure)), about).await,
         Err(why) => stop(shared, token, &held, why).await,
     }
 }
@@ -183,18 +186,18 @@ fn panicked(panic: &(dyn Any + Send)) -> Failure {
         .with_action("report it with the worker's log; this is a fault of the worker")
 }
 
-/// Writes how a run ended, for all jobs that shared it.
-async fn settle_all(shared: &Shared, held: &[Held], ran: &Ran) {
+/// Writes how a run ended, for all jobs that shared it, and what their document says `about` the gateway.
+async fn settle_all(shared: &Shared, held: &[Held], ran: &Ran, about: &str) {
     join_all(held.iter().map(|held| {
         let end = shared.settings.retry.dispose(&ran.outcome, held.spent);
-        settle(shared, &held.lease, ran, end)
+        settle(shared, &held.lease, ran, end, about)
     }))
     .await;
 }
 
 /// Writes how a run ended for one job.
-pub(super) async fn settle(shared: &Shared, lease: &Lease, ran: &Ran, end: (Disposition, Learnt)) {
-    match shared.acks.end(lease.clone(), ack(ran, end)).await {
+pub(super) async fn settle(shared: &Shared, lease: &Lease, ran: &Ran, end: (Disposition, Learnt), about: &str) {
+    match shared.acks.end(lease.clone(), ack(ran, end, about)).await {
         Some(Acked::Settled(state)) => {
             let code = ran.outcome.failure().map(|failure| failure.code.as_str());
             tracing::debug!(job = lease.0, outcome = ran.outcome.name(), %state, code, "job settled");
@@ -298,7 +301,7 @@ where
     None
 }
 
-fn ack(ran: &Ran, (disposition, learnt): (Disposition, Learnt)) -> Ack {
+fn ack(ran: &Ran, (disposition, learnt): (Disposition, Learnt), about: &str) -> Ack {
     let (state, delay, counts, reason) = match disposition {
         Disposition::Done => (State::Done, Duration::ZERO, true, ""),
         Disposition::Retry(delay) => (State::Retrying, delay, true, ""),
@@ -314,7 +317,11 @@ fn ack(ran: &Ran, (disposition, learnt): (Disposition, Learnt)) -> Ack {
         action: failure.and_then(|failure| failure.action.clone()),
         steps: ran.steps.clone(),
     };
-    let report = if let Outcome::Done(report) = &ran.outcome { json!(report).to_string() } else { String::new() };
+    let (mut report, mut facts) = (String::new(), String::new());
+    if let Outcome::Done(done) = &ran.outcome {
+        report = json!(done).to_string();
+        facts = done.gateway.as_ref().map(|facts| json!(facts).to_string()).unwrap_or_default();
+    }
     Ack {
         state,
         delay,
@@ -325,6 +332,8 @@ fn ack(ran: &Ran, (disposition, learnt): (Disposition, Learnt)) -> Ack {
         report,
         learnt: learnt.as_str(),
         leave_alone: learnt.leave_alone(),
+        about: about.to_owned(),
+        facts,
     }
 }
 
@@ -345,6 +354,8 @@ fn cancel() -> Ack {
         report: String::new(),
         learnt: Learnt::Nothing.as_str(),
         leave_alone: Duration::ZERO,
+        about: String::new(),
+        facts: String::new(),
     }
 }
 

@@ -77,6 +77,12 @@ impl State {
         matches!(self, Scheduled | Retrying | Snoozed | Blocked)
     }
 
+    /// Whether a job gets into this state by failing, if it has failed.
+    #[must_use]
+    pub const fn is_failing(self) -> bool {
+        matches!(self, Retrying | Snoozed | Blocked | Dead)
+    }
+
     /// Whether a job in this state has ended.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
@@ -113,7 +119,7 @@ impl fmt::Display for State {
     }
 }
 
-/// The tables `NEXT`, `RETRYABLE`, `SNOOZABLE`, `WAITING` and `ENDED` of the scripts; `new` is a job that is not there yet.
+/// The tables `NEXT`, `RETRYABLE`, `SNOOZABLE`, `FAILING`, `WAITING` and `ENDED` of the scripts; `new` is a job that is not there yet.
 pub(super) fn lua() -> String {
     let set = |states: &[State]| states.iter().fold(String::new(), |set, state| set + state.as_str() + " = true, ");
     let mut table = format!("local NEXT = {{\n  new = {{ {}}},\n", set(&State::BIRTH));
@@ -127,6 +133,7 @@ pub(super) fn lua() -> String {
     };
     those("RETRYABLE", State::is_retryable);
     those("SNOOZABLE", State::is_snoozable);
+    those("FAILING", State::is_failing);
     those("WAITING", State::is_waiting);
     those("ENDED", State::is_terminal);
     table

@@ -1,4 +1,4 @@
-//! What happened, minute by minute: counters and histograms that the scripts keep, so that nobody has to scan jobs.
+//! What happened, by minute and by hour: counters and histograms that the scripts keep, so that nobody has to scan jobs.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,10 +6,12 @@ use serde::Serialize;
 
 /// How far back the minutes go: a day.
 pub const MAX_MINUTES: u64 = 24 * 60;
+/// How far back the hours go: a week.
+pub const MAX_HOURS: u64 = 7 * 24;
 /// Number of buckets of a histogram. The last one holds everything from about 12 days on.
 const BUCKETS: usize = 32;
 
-/// One minute.
+/// One minute, or one hour.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Minute {
     /// When it began, in milliseconds since 1970 by Redis's clock.
@@ -21,8 +23,8 @@ pub struct Minute {
 /// What happened to the jobs of a kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Happened {
-    /// How often, by `enqueued`, `done`, `dead`, `retrying`, `snoozed`, `blocked`, `superseded`, `cancelled`, `lost` and
-    /// `released`.
+    /// How often, by `enqueued`, `done`, `dead`, `retrying`, `snoozed`, `blocked`, `superseded`, `cancelled`, `lost`,
+    /// `released` and `restart` (a job met a gateway that was restarting; once a minute of each gateway).
     pub counts: BTreeMap<String, u64>,
     /// How long jobs were ready before they ran.
     pub waited: Histogram,
@@ -77,6 +79,18 @@ impl Histogram {
 }
 
 impl Minute {
+    /// Adds what happened in another one.
+    pub fn add(&mut self, other: &Self) {
+        for (kind, more) in &other.kinds {
+            let happened = self.kinds.entry(kind.clone()).or_default();
+            for (what, count) in &more.counts {
+                *happened.counts.entry(what.clone()).or_default() += count;
+            }
+            happened.waited.add(&more.waited);
+            happened.ran.add(&more.ran);
+        }
+    }
+
     /// Reads `<kind>|<what>` and `<kind>|wait|<bucket>`.
     pub(super) fn read(at_ms: u64, counters: &HashMap<String, u64>) -> Self {
         let mut minute = Self { at_ms, ..Self::default() };

@@ -1,6 +1,17 @@
 //! The workers of a queue, as they tell of themselves.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde::Serialize;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::consumer::Shared;
+use super::scripts::operators::Beat;
+
+/// After how long without a word a worker is taken for gone: some beats, and a lease.
+pub(super) const GONE_AFTER: Duration = Duration::from_secs(30);
 
 /// A worker that has been seen in the last hour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,6 +37,59 @@ pub struct WorkerRecord {
     pub concurrency: u64,
     /// It takes no more jobs, because somebody wants that.
     pub draining: bool,
+}
+
+impl WorkerRecord {
+    pub(super) fn read(name: &str, known: &HashMap<String, String>, now: u64) -> Self {
+        let text = |name: &str| known.get(name).cloned().unwrap_or_default();
+        let number = |name: &str| known.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
+        let seen_at_ms = number("seen_at");
+        Self {
+            name: name.to_owned(),
+            host: text("host"),
+            version: text("version"),
+            pid: u32::try_from(number("pid")).unwrap_or_default(),
+            started_at_ms: number("started_at"),
+            seen_at_ms,
+            gone: u128::from(now.saturating_sub(seen_at_ms)) > GONE_AFTER.as_millis(),
+            running: number("running"),
+            concurrency: number("concurrency"),
+            draining: known.contains_key("draining"),
+        }
+    }
+}
+
+/// Tells every [`super::Settings::renew`] that this worker lives, and learns whether it is to take no more jobs.
+pub(super) async fn beat(shared: Arc<Shared>) {
+    let host = host();
+    let mut ticks = interval(shared.settings.renew);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let beat = Beat {
+            worker: &shared.worker,
+            host: &host,
+            running: shared.leases.count(),
+            concurrency: shared.settings.concurrency,
+        };
+        match shared.scripts.beat(&beat).await {
+            Ok(drain) => {
+                if shared.drained.send_replace(drain) != drain {
+                    tracing::info!(worker = shared.worker, drain, "a person decides whether this worker takes jobs");
+                }
+            }
+            // Those who claim and renew say more about it.
+            Err(error) => tracing::debug!(%error, "cannot tell that this worker lives"),
+        }
+    }
+}
+
+/// Tells that it ends, so that nobody takes it for one that was killed.
+pub(super) async fn part(shared: &Shared) {
+    let beat = Beat { worker: &shared.worker, host: "", running: 0, concurrency: 0 };
+    if let Err(error) = shared.scripts.beat(&beat).await {
+        tracing::debug!(%error, "cannot tell that this worker ends");
+    }
 }
 
 /// The name of this machine; `?` if it has none.

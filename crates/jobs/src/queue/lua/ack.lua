@@ -2,13 +2,24 @@
 -- KEYS  1 the queue's prefix
 -- ARGV  1 worker  2 how long a job may be snoozed in a row, in ms, then per job: id, token, next state, delay in ms, whether
 --       the run counts (1 or 0), reason of death, result for the history (JSON), failure (JSON), report (JSON), what the
---       run learnt of the gateway: reached, blocked, busy, unreachable or nothing, and how long to leave it alone, in ms
+--       run learnt of the gateway: reached, blocked, busy, unreachable or nothing, and how long to leave it alone, in ms;
+--       what the document says of the gateway, and what it said of itself (JSON, or empty)
 -- Returns per job its new state, `lost` if the lease is another's by now, or `refused`. Repeating an ack changes nothing.
--- Cost  about 7 commands per job, and 6 per job that a gateway's recovery sets free, 40 at most; the caller sends 32 jobs
+-- Cost  about 7 commands per job, 4 more if it failed or had failed, and 6 per job that a gateway's recovery sets free, 40 at most; the caller sends 32 jobs
 --   at most.
 
-local worker, snooze_limit, VALUES, TOMBSTONES, FREED = ARGV[1], tonumber(ARGV[2]), 11, 1000, 20
+local worker, snooze_limit, VALUES, TOMBSTONES, FREED = ARGV[1], tonumber(ARGV[2]), 13, 1000, 20
 local still_to_free = 40
+
+-- Jobs that run together meet a restart together: it counts once a minute.
+local function note_restart(job, known)
+  if NOW - (known.restarted_at or 0) < 60000 then return end
+  known.restarted_at = NOW
+  meter(job, 'restart')
+  call('ZADD', K.restarts, NOW, job.lane .. ' ' .. NOW_TEXT)
+  call('ZREMRANGEBYRANK', K.restarts, 0, -RESTARTS - 1)
+  call('PEXPIRE', K.restarts, RESTART_KEPT)
+end
 
 -- What a run learnt of its gateway concerns all jobs of the lane.
 local function learn(job, learnt, alone, failure)
@@ -20,6 +31,9 @@ local function learn(job, learnt, alone, failure)
     hold(job.lane, alone)
   elseif learnt == 'busy' then
     hold(job.lane, alone)
+    local restarts = failure and (failure:find('"code":"gateway_restarting"', 1, true)
+      or failure:find('"code":"gateway_starting"', 1, true))
+    if restarts then note_restart(job, known) end
   else
     unhold(job.lane)
   end
@@ -77,6 +91,9 @@ local function settle(i)
   if counts == '0' then job.attempts = job.attempts - 1 end
   job.lost = nil
   if report ~= '' then save(job, 'report', report) end
+  local known, about, facts = gateway(job.lane), ARGV[i + 11], ARGV[i + 12]
+  if about ~= '' then known.about = about end
+  if facts ~= '' then known.facts = facts end
   if learnt ~= '' then learn(job, learnt, tonumber(alone), failure) end
 
   if WAITING[to] then

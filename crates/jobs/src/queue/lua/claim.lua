@@ -6,9 +6,11 @@
 --   run, enqueued at, payload, failures of the lane in a row, flags inherited, ms until it expires or -1, agents that were
 --   cleaned up since (JSON, or empty), token of the job whose run this one shares or empty, ms that it was ready}.
 -- Cost  at most 64 jobs that are due, expired, lost or old, n + 31 jobs taken and 100 candidates; about 7 commands each.
+--   Once a minute some hundred more, which add up what happened.
 
 local worker, wanted, lease, lane_limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local SPARE, POISON, GROUP, MAX_PAYLOAD, STEP = 100, 3, 32, 1024 * 1024, 32
+local HOURS_KEPT = 8 * 86400000
 local budget, more_to_do = 64, false
 if wanted > 0 then MYSELF = worker end
 
@@ -76,11 +78,33 @@ local function lose(job)
   leave(job)
 end
 
+-- Adds the minutes that are over to their hours: so counting costs nothing more.
+local function add_up(rolled)
+  local last = math.floor(NOW / 60000) - 1
+  if rolled >= last then
+    -- A clock that was set back far must not make this stop.
+    if rolled > last + 120 then call('SET', K.rolled, last) end
+    return
+  end
+  local minute, full = math.max(rolled, last - MINUTES_KEPT / 60000), 0
+  while minute < last and full < 5 do
+    minute = minute + 1
+    local counters, hour = call('HGETALL', K.minute .. minute), K.hour .. math.floor(minute / 60)
+    for i = 1, #counters, 2 do call('HINCRBY', hour, counters[i], counters[i + 1]) end
+    if #counters > 0 then
+      call('PEXPIRE', hour, HOURS_KEPT)
+      full = full + 1
+    end
+  end
+  call('SET', K.rolled, minute)
+end
+
 -- When nobody has looked for half a lease, Redis was away or all workers were. Those that are still there get time to
 -- renew before their leases are taken back.
 local function sweep()
-  local pulse, calm = unpack(call('MGET', K.pulse, K.calm))
+  local pulse, calm, rolled = unpack(call('MGET', K.pulse, K.calm, K.rolled))
   call('SET', K.pulse, NOW)
+  add_up(tonumber(rolled or 0))
   calm = tonumber(calm or 0)
   if math.abs(NOW - tonumber(pulse or NOW)) > lease / 2 then
     calm = NOW + math.ceil(lease / 2)
@@ -120,6 +144,7 @@ local function prune(state, age, most)
     if job then
       local known = gateway(job.lane)
       known[state] = less(known[state])
+      if job.group then leave_group(job) end
     end
     keys[i], jobs[id], unsaved[id] = K.job .. id, nil, nil
   end

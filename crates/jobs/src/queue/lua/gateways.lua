@@ -1,12 +1,16 @@
--- Reads what is known of the gateways that jobs came for latest.
+-- Reads what is known of the gateways that jobs came for latest, or of one.
 -- KEYS  1 the queue's prefix
--- ARGV  1 how many at most
--- Returns per gateway {lane, fields and values, flat}.
--- Cost  1 command, and 1 per gateway; the caller asks for 200 at most.
+-- ARGV  1 how many at most  2 the only one, or empty
+-- Returns per gateway {lane, fields and values, flat}; `waiting_since` is when the job got ready that comes next.
+-- Cost  2 commands, and 2 per gateway; the caller asks for 200 at most.
 
+local names = ARGV[2] ~= '' and { ARGV[2] } or call('ZREVRANGE', K.gateways, 0, tonumber(ARGV[1]) - 1)
 local answer = {}
-for i, lane in ipairs(call('ZREVRANGE', K.gateways, 0, tonumber(ARGV[1]) - 1)) do
-  local packed = call('HGET', K.gateway, lane)
-  answer[i] = { lane, shown(packed and cmsgpack.unpack(packed) or {}) }
+for i, packed in ipairs(#names > 0 and call('HMGET', K.gateway, unpack(names)) or {}) do
+  local known = packed and cmsgpack.unpack(packed) or {}
+  local first = known.ready and call('ZRANGE', K.lane .. names[i], 0, 0)[1]
+  local job = first and read(first:sub(1, 36))
+  known.waiting_since = job and tonumber(job.timeline:sub(-13))
+  if packed or ARGV[2] == '' then answer[#answer + 1] = { names[i], shown(known) } end
 end
 return answer

@@ -11,7 +11,7 @@ local NOW = now()
 -- LAYOUT stands in the Python client's get.lua as well.
 local LAYOUT, HISTORY, LINE, TIMELINE = '1', 20, 100, 1200
 local EVENTS, MINUTES_KEPT, REMEMBERED = 100000, 25 * 3600000, 30 * 86400000
-local AUDITED = 10000
+local AUDITED, RESTARTS, RESTART_KEPT = 10000, 1000, 8 * 86400000
 local RANKS = 2 ^ 48
 
 -- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
@@ -81,6 +81,55 @@ local function shown(map)
     flat[#flat + 1], flat[#flat + 2] = name, type(value) == 'number' and text(value) or value
   end
   return flat
+end
+
+-- Failures --------------------------------------------------------------------------------------------------------------
+
+-- By key: what is known of groups of failures, and the groups that jobs have left.
+local groups, left_groups = {}, {}
+
+-- A job failed: it belongs to the group of its gateway, its failure's code and, if that is known, the method, until it is
+-- done, replaced or cancelled, or fails in another way.
+local function join_group(job)
+  local ok, failure = pcall(cjson.decode, job.failure)
+  if not ok or type(failure) ~= 'table' then failure = {} end
+  local function said(name) return type(failure[name]) == 'string' and failure[name] or nil end
+  local function word(name) return (said(name) or ''):gsub('[^%w_%-%./]', '_'):sub(1, 60) end
+  local key = job.lane .. '|' .. word('code') .. '|' .. word('method')
+  if job.group ~= key then
+    if job.group then
+      call('ZREM', K.group .. job.group, job.id)
+      left_groups[job.group] = true
+    end
+    job.group = key
+  end
+  if groups[key] == nil then
+    local packed = call('HGET', K.failures, key)
+    groups[key] = packed and cmsgpack.unpack(packed) or { first_at = NOW }
+  end
+  local group = groups[key]
+  group.message, group.action, group.last_at, group.sample = said('message'), said('action'), NOW, job.id
+  call('ZADD', K.group .. key, NOW, job.id)
+end
+
+-- It has got past its failure, or ended for another reason.
+local function leave_group(job)
+  call('ZREM', K.group .. job.group, job.id)
+  left_groups[job.group], job.group = true, nil
+end
+
+local function write_groups()
+  for key in pairs(left_groups) do
+    if call('EXISTS', K.group .. key) == 0 then
+      call('HDEL', K.failures, key)
+      call('ZREM', K.groups, key)
+      groups[key] = nil
+    end
+  end
+  for key, group in pairs(groups) do
+    call('HSET', K.failures, key, cmsgpack.pack(group))
+    call('ZADD', K.groups, group.last_at, key)
+  end
 end
 
 -- Numbers ---------------------------------------------------------------------------------------------------------------
@@ -199,6 +248,7 @@ local emitted = false
 local function flush()
   write_states()
   write_rotations()
+  write_groups()
   write_jobs()
   write_lanes()
   write_meters()

@@ -20,7 +20,7 @@ if from == 'dead' then
   -- It was not in the line any more: it joins it as the newest. Among the jobs ever enqueued it stays where it was.
   local seq = next_of(K.seq)
   job.seq, job.rank, job.expires_at = seq, nil, nil
-  call('SET', K.latest .. job.subject, text(seq) .. ' ' .. (newest or job.id), 'PX', REMEMBERED)
+  call('SET', K.latest .. job.subject, text(seq) .. (newest and ' ' .. (newest == '' and job.id or newest) or ''), 'PX', REMEMBERED)
   go(job, 'ready', NOW, { by = by })
   arrive(job)
 else

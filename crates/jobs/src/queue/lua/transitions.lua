@@ -29,6 +29,11 @@ local function go(job, to, at, more)
   job.state, job.timeline, moved[id] = to, line, at
   job.next_at, job.snoozed_by = WAITING[to] and at or nil, nil
   job.failure = more.failure or job.failure
+  if FAILING[to] then
+    if job.failure then join_group(job) end
+  elseif job.group and ENDED[to] then
+    leave_group(job)
+  end
   if ENDED[to] then
     job.finished_at, job.reason, job.superseded_by = NOW, more.reason or job.reason, more.superseded_by
     call('ZREM', K[from == 'scheduled' and 'later' or 'subject'] .. job.subject, id)
@@ -39,9 +44,11 @@ local function go(job, to, at, more)
   emit_job(job, from, to, at, more)
 end
 
--- What `latest` holds of a subject: the number of its newest job, and the id of the one that was enqueued last.
+-- What `latest` holds of a subject: the number of its newest job, and the id of the one that was enqueued last; empty if
+-- there is none, nil if it is not known.
 local function newest_of(value)
-  local seq, id = (value or '0'):match('^(%d+) ?(.*)$')
+  if not value then return 0, '' end
+  local seq, id = value:match('^(%d+) ?(.*)$')
   return tonumber(seq), id ~= '' and id or nil
 end
 

@@ -274,6 +274,7 @@ impl Job {
             reason: None,
             superseded_by: None,
             failure: None,
+            group: None,
             key: new.key.map(|key| format!("key-{key}")),
             freeable: false,
             freed: false,

@@ -369,5 +369,7 @@ fn ack(end: &End) -> Ack {
         report: String::new(),
         learnt: end.learnt,
         leave_alone: Duration::from_millis(end.leave_alone),
+        about: String::new(),
+        facts: String::new(),
     }
 }

@@ -27,6 +27,7 @@ impl Case<'_> {
         let (changed, events): (Vec<String>, Vec<String>) = answer;
         self.shown.extend(changed.chunks(2).map(|part| (part[0].clone(), part[1].clone())));
 
+        self.model.forget_groups();
         // Those that have changed on either side.
         let mut jobs = std::mem::take(&mut self.model.touched);
         let mut expected =
@@ -89,6 +90,10 @@ impl Case<'_> {
             "calm",
             "minute:",
             "audit",
+            "hour:",
+            "rolled",
+            "group",
+            "failures",
             "test-",
         ];
         for key in keys {

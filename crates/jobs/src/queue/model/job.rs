@@ -47,6 +47,8 @@ pub(super) struct Job {
     pub(super) superseded_by: Option<Uuid>,
     /// The code.
     pub(super) failure: Option<String>,
+    /// The group of failures that it belongs to.
+    pub(super) group: Option<String>,
     pub(super) key: Option<String>,
     /// Blocked for its gateway's sake, and not yet set free by the gateway's recovery.
     pub(super) freeable: bool,
@@ -122,6 +124,7 @@ impl Job {
         add("idempotency_key", self.key.clone());
         add("timeline", Some(self.timeline.join(";")));
         add("failure", self.failure.clone());
+        add("group", self.group.clone());
         for run in &self.history {
             writeln!(text, "run {run}").unwrap();
         }

@@ -19,6 +19,8 @@ pub(super) struct Model {
     pub(super) keys: BTreeMap<String, Uuid>,
     /// Subject → its newest job.
     pub(super) latest: BTreeMap<String, u64>,
+    /// Groups of failures, and since when there have been any of each.
+    pub(super) groups: BTreeMap<String, Time>,
     /// Subject → the job that was enqueued last.
     pub(super) newest: BTreeMap<String, Uuid>,
     /// (gateway, agent) → its last cleanup.
@@ -87,6 +89,7 @@ impl Model {
             keys: BTreeMap::new(),
             latest: BTreeMap::new(),
             newest: BTreeMap::new(),
+            groups: BTreeMap::new(),
             gone: BTreeMap::new(),
             last_token: 0,
             looked_at: None,
@@ -146,6 +149,14 @@ impl Model {
         if more.failure.is_some() {
             job.failure.clone_from(&more.failure);
         }
+        let left = job.group.clone();
+        if let (State::Retrying | State::Snoozed | State::Blocked | State::Dead, Some(code)) = (job.state, &job.failure)
+        {
+            job.group = Some(format!("{}|{code}|", job.lane));
+        } else if job.state.is_terminal() {
+            job.group = None;
+        }
+        let joined = job.group.clone().filter(|group| left.as_ref() != Some(group));
         if job.state.is_terminal() {
             job.finished_at = Some(now);
             if more.reason.is_some() {
@@ -172,6 +183,15 @@ impl Model {
             by: more.by,
         };
         self.events.push((id.to_string(), event.text()));
+        if let Some(group) = joined {
+            self.groups.entry(group).or_insert(now);
+        }
+    }
+
+    /// Groups that no job is in any more are forgotten when a call ends.
+    pub(super) fn forget_groups(&mut self) {
+        let jobs = &self.jobs;
+        self.groups.retain(|group, _| jobs.values().any(|job| job.group.as_ref() == Some(group)));
     }
 
     /// A newer job takes the place of an older one that does not run.
@@ -237,6 +257,11 @@ impl Model {
             shown.insert(format!("state {state}"), inside.join(" "));
         }
         shown.extend(lanes.iter().map(|lane| (format!("lane {lane}"), self.lane_text(*lane))));
+        let groups = self.groups.iter().map(|(group, since)| {
+            let count = self.jobs.values().filter(|job| job.group.as_ref() == Some(group)).count();
+            format!("{group} {count} since {since}")
+        });
+        shown.insert("groups".to_owned(), groups.collect::<Vec<_>>().join("\n"));
         shown.insert("paused".to_owned(), self.paused.iter().cloned().collect::<Vec<_>>().join(" "));
         shown
     }

@@ -41,6 +41,14 @@ local paused = redis.call('HKEYS', KEYS[1] .. ':paused')
 table.sort(paused)
 show('paused', table.concat(paused, ' '))
 
+local groups = redis.call('ZRANGE', KEYS[1] .. ':groups', 0, -1)
+table.sort(groups)
+for i, group in ipairs(groups) do
+  local known = cmsgpack.unpack(redis.call('HGET', KEYS[1] .. ':failures', group))
+  groups[i] = string.format('%s %.0f since %.0f', group, redis.call('ZCARD', KEYS[1] .. ':group:' .. group), known.first_at)
+end
+show('groups', table.concat(groups, '\n'))
+
 show('expiry', table.concat(redis.call('ZRANGE', KEYS[1] .. ':expiry', 0, -1), ' '))
 local wakes = {}
 for _, name in ipairs(names) do
@@ -50,7 +58,7 @@ show('wakes', table.concat(wakes, ' '))
 
 local FIELDS = { 'state', 'kind', 'lane', 'subject', 'attempts', 'max_attempts', 'runs', 'lost', 'enqueued_at', 'next_at',
   'started_at', 'finished_at', 'snoozed_since', 'worker', 'reason', 'superseded_by', 'priority', 'expires_at', 'inherited',
-  'cancel', 'snoozed_by', 'before', 'idempotency_key', 'timeline', 'failure' }
+  'cancel', 'snoozed_by', 'before', 'idempotency_key', 'timeline', 'failure', 'group' }
 for _, id in ipairs(ids) do
   local packed, history = unpack(redis.call('HMGET', KEYS[1] .. ':job:' .. id, 'job', 'history'))
   local job, lines = packed and cmsgpack.unpack(packed) or {}, {}

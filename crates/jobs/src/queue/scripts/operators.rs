@@ -1,5 +1,6 @@
 //! The scripts for people who look and act.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -15,6 +16,12 @@ pub(super) struct Operators {
     pause: Named,
     snooze: Named,
     drain: Named,
+    search: Named,
+    chain: Named,
+    groups: Named,
+    summary: Named,
+    beat: Named,
+    workers: Named,
 }
 
 impl Operators {
@@ -25,13 +32,55 @@ impl Operators {
             pause: named("pause", include_str!("../lua/pause.lua")),
             snooze: named("snooze", include_str!("../lua/snooze.lua")),
             drain: named("drain", include_str!("../lua/drain.lua")),
+            search: named("search", include_str!("../lua/search.lua")),
+            chain: named("chain", include_str!("../lua/chain.lua")),
+            groups: named("groups", include_str!("../lua/groups.lua")),
+            summary: named("summary", include_str!("../lua/summary.lua")),
+            beat: named("beat", include_str!("../lua/beat.lua")),
+            workers: named("workers", include_str!("../lua/workers.lua")),
         }
     }
 
-    pub(super) fn all(&self) -> [&Named; 5] {
-        let Self { retry, cancel, pause, snooze, drain } = self;
-        [retry, cancel, pause, snooze, drain]
+    pub(super) fn all(&self) -> [&Named; 11] {
+        let Self { retry, cancel, pause, snooze, drain, search, chain, groups, summary, beat, workers } = self;
+        [retry, cancel, pause, snooze, drain, search, chain, groups, summary, beat, workers]
     }
+}
+
+/// Fields and values of a job, a gateway, a group or a worker.
+pub(in crate::queue) type Fields = HashMap<String, Vec<u8>>;
+
+/// What `search.lua` looks for, and where.
+#[derive(Debug, Default)]
+pub(in crate::queue) struct Looking<'a> {
+    pub(in crate::queue) to_find: usize,
+    pub(in crate::queue) to_look: usize,
+    /// A gateway's id, or empty.
+    pub(in crate::queue) lane: &'a str,
+    pub(in crate::queue) with_documents: bool,
+    /// How ids begin, or empty.
+    pub(in crate::queue) prefix: &'a str,
+    /// Score and id of the last job seen in the first list.
+    pub(in crate::queue) after: Option<(u64, Uuid)>,
+    pub(in crate::queue) lists: &'a [String],
+    /// In lower case.
+    pub(in crate::queue) texts: &'a [String],
+}
+
+/// Where `search.lua` stopped (the place of the list from 1, or 0 at the end; score; id), how many jobs it looked at, and
+/// what it found.
+pub(in crate::queue) type Looked = (usize, f64, String, u64, Vec<Fields>);
+
+/// What `summary.lua` tells: see there.
+pub(in crate::queue) type Glance = (u64, HashMap<String, i64>, i64, i64, i64, u64, u64, HashMap<String, String>);
+
+/// What a worker tells of itself.
+pub(in crate::queue) struct Beat<'a> {
+    pub(in crate::queue) worker: &'a str,
+    /// Empty if it ends.
+    pub(in crate::queue) host: &'a str,
+    pub(in crate::queue) running: usize,
+    pub(in crate::queue) concurrency: usize,
 }
 
 /// What came of an action, and the state that the job was in.
@@ -102,5 +151,61 @@ impl Scripts {
     ) -> Result<String, QueueError> {
         let mut args = Args::default();
         self.run(&self.operators.drain, args.add_deed(by, why).add(worker).add(u8::from(drain))).await
+    }
+
+    pub(in crate::queue) async fn search(&self, looking: &Looking<'_>) -> Result<Looked, QueueError> {
+        let mut args = Args::default();
+        args.add(looking.to_find).add(looking.to_look).add(looking.lane).add(u8::from(looking.with_documents));
+        args.add(looking.prefix);
+        let (score, id) = looking.after.map(|(score, id)| (score.to_string(), id.to_string())).unwrap_or_default();
+        args.add(score).add(id).add(looking.lists.len());
+        for text in looking.lists.iter().chain(looking.texts) {
+            args.add(text);
+        }
+        self.run(&self.operators.search, &args).await
+    }
+
+    /// Returns what stands behind the last one, and the jobs.
+    pub(in crate::queue) async fn chain(
+        &self,
+        limit: usize,
+        agent: Uuid,
+        gateway: Option<Uuid>,
+        after: Option<Uuid>,
+    ) -> Result<(String, Vec<Fields>), QueueError> {
+        let id = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
+        let mut args = Args::default();
+        self.run(&self.operators.chain, args.add(limit).add(agent.to_string()).add(id(gateway)).add(id(after))).await
+    }
+
+    /// Returns keys, counts and what is known of groups; those of a gateway, code and method, where these are not empty.
+    pub(in crate::queue) async fn groups(
+        &self,
+        limit: usize,
+        of: [&str; 3],
+    ) -> Result<Vec<(String, u64, HashMap<String, String>)>, QueueError> {
+        let mut args = Args::default();
+        args.add(limit);
+        of.iter().fold(&mut args, |args, text| args.add(text));
+        self.run(&self.operators.groups, &args).await
+    }
+
+    pub(in crate::queue) async fn summary(&self, gone_after: Duration) -> Result<Glance, QueueError> {
+        self.run(&self.operators.summary, Args::default().add(millis(gone_after))).await
+    }
+
+    /// Returns whether the worker is to take no more jobs.
+    pub(in crate::queue) async fn beat(&self, beat: &Beat<'_>) -> Result<bool, QueueError> {
+        let mut args = Args::default();
+        args.add(beat.worker).add(beat.host).add(env!("CARGO_PKG_VERSION")).add(std::process::id());
+        self.run(&self.operators.beat, args.add(beat.running).add(beat.concurrency)).await
+    }
+
+    /// Redis's clock, and names and what is known of workers.
+    pub(in crate::queue) async fn workers(
+        &self,
+        limit: usize,
+    ) -> Result<(u64, Vec<(String, HashMap<String, String>)>), QueueError> {
+        self.run(&self.operators.workers, Args::default().add(limit)).await
     }
 }

@@ -12,17 +12,21 @@ use super::SearchError;
 /// only of use with the search that it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
-    /// The list that was looked through: a state, a group of failures, or the agent.
+    /// The list that was looked through, such as `state:dead`, a group of failures, or the jobs of the agent.
     pub(in crate::queue) list: String,
     /// The score of the last one seen there.
     pub(in crate::queue) score: u64,
     /// The last one seen there.
     pub(in crate::queue) id: Uuid,
+    /// Only jobs that were enqueued until then are looked for any more.
+    pub(in crate::queue) until: Option<u64>,
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}~{}~{}", self.list, self.score, self.id)
+        let Self { list, score, id, until } = self;
+        write!(f, "{list}~{score}~{id}")?;
+        until.map_or(Ok(()), |until| write!(f, "~{until}"))
     }
 }
 
@@ -31,11 +35,13 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self, SearchError> {
         let read = || {
-            let mut parts = text.rsplitn(3, '~');
-            let (id, score, list) = (parts.next()?, parts.next()?, parts.next()?);
-            let fits = list.len() <= 300 && list.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:|+=".contains(c));
-            fits.then_some(())?;
-            Some(Self { list: list.to_owned(), score: score.parse().ok()?, id: id.parse().ok()? })
+            let mut parts = text.split('~');
+            let list = parts.next()?.to_owned();
+            let is_word = |c: char| c.is_ascii_alphanumeric() || "-_./:|+".contains(c);
+            (list.len() <= 300 && list.chars().all(is_word)).then_some(())?;
+            let (score, id) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+            let until = parts.next().map(str::parse).transpose().ok()?;
+            parts.next().is_none().then_some(Self { list, score, id, until })
         };
         read().ok_or(SearchError::Cursor)
     }
@@ -54,8 +60,11 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_again() {
-        let cursor = Cursor { list: "state:dead".to_owned(), score: 1_763_859_600_000, id: Uuid::from_u128(7) };
-        assert_eq!(cursor.to_string().parse::<Cursor>().unwrap(), cursor);
+        for until in [None, Some(1_763_859_600_001)] {
+            let cursor =
+                Cursor { list: "-state:dead".to_owned(), score: 1_763_859_600_000, id: Uuid::from_u128(7), until };
+            assert_eq!(cursor.to_string().parse::<Cursor>().unwrap(), cursor);
+        }
         for wrong in ["", "dead", "state:dead~x~00000000-0000-0000-0000-000000000007", "a b~1~7", "\n~1~7"] {
             assert_eq!(wrong.parse::<Cursor>().unwrap_err(), SearchError::Cursor, "{wrong}");
         }

@@ -1,0 +1,40 @@
+-- Reads the jobs of an agent, the one that was enqueued last first.
+-- KEYS  1 the queue's prefix
+-- ARGV  1 how many  2 agent  3 gateway, or empty if it is not known  4 id of the last job seen, or empty
+-- Returns {what stands behind them, fields and values per job, flat, with the document}: `more`, `end`, `lost` if the next
+--   one is gone, or was enqueued by an old version, so that older ones are not to be had; `unknown` if there is no agent of
+--   that id, or more than one gateway has one.
+-- Cost  2 commands per job; without a gateway 1 for each of the latest 1000 that jobs came for.
+
+local GATEWAYS = 1000
+local most, agent, lane, id = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
+
+local function only_gateway()
+  local one
+  for _, lane in ipairs(call('ZREVRANGE', K.gateways, 0, GATEWAYS - 1)) do
+    if call('EXISTS', K.latest .. lane .. '/' .. agent) == 1 then
+      if one then return end
+      one = lane
+    end
+  end
+  return one
+end
+
+if id ~= '' then
+  local last = read(id)
+  id = last and last.before
+else
+  lane = lane ~= '' and lane or only_gateway()
+  local value = lane and call('GET', K.latest .. lane .. '/' .. agent)
+  if not value then return { 'unknown', {} } end
+  id = select(2, newest_of(value))
+end
+local found = {}
+while id and id ~= '' do
+  local job = #found < most and read(id, true)
+  if not job then return { #found < most and 'lost' or 'more', found } end
+  local fields = shown(job)
+  fields[#fields + 1], fields[#fields + 2] = 'payload', payloads[id] or ''
+  found[#found + 1], id = fields, job.before
+end
+return { id and 'end' or 'lost', found }

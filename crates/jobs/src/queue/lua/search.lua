@@ -1,0 +1,101 @@
+-- Looks through lists of jobs, one after the other, for those whose stored form holds some texts. That may be more than
+-- what is looked for, and the caller looks closer.
+-- KEYS  1 the queue's prefix
+-- ARGV  1 how many to find  2 how many to look at  3 a gateway or empty: states in which it has no jobs are passed over
+--       4 whether documents are looked at too: 1 or 0  5 how ids begin, or empty  6, 7 score and id of the last job seen in
+--       the first list, or both empty  8 how many lists, then the lists: `+` for lowest scores first or `-`, and `state:…`
+--       or `group:…`; then texts, in lower case
+-- Returns {place of the list that it stopped in or 0 if it came to the end, score and id of the last job seen there, how
+--   many were looked at, fields and values per job, flat, with the document}.
+-- Cost  3 commands per list, and 1 per job looked at; 20 for the place to begin at, 1 per job found. It stops early when
+--   the jobs are large.
+
+local CHUNK, BYTES, PASSED = 100, 4 * 1024 * 1024, 20
+local to_find, to_look, lane, with_documents, prefix = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4] == '1', ARGV[5]
+local LISTS = tonumber(ARGV[8])
+local looked, passed, bytes, found = 0, 0, 0, {}
+
+-- Not by `gateway`: what only reads must not write.
+local packed = lane ~= '' and call('HGET', K.gateway, lane)
+local known = packed and cmsgpack.unpack(packed) or {}
+
+-- How many jobs of a list stand before that place; with the one that stands there, if it does.
+local function before(key, score, id, inclusive)
+  local low = call('ZCOUNT', key, '-inf', '(' .. score)
+  local high = low + call('ZCOUNT', key, score, score)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    local there = call('ZRANGE', key, middle, middle)[1]
+    if there < id or inclusive and there == id then low = middle + 1 else high = middle end
+  end
+  return low
+end
+
+local function holds_all(id, stored)
+  for i = 9 + LISTS, #ARGV do
+    if not stored:find(ARGV[i], 1, true) then return false end
+  end
+  return true
+end
+
+local function look_at(id)
+  if prefix ~= '' and id:sub(1, #prefix) ~= prefix then
+    passed = passed + 1
+    return
+  end
+  looked = looked + 1
+  local job, document, stored
+  if with_documents then
+    job, document = unpack(call('HMGET', K.job .. id, 'job', 'payload'))
+    stored = (job or '') .. (document or '')
+  else
+    job = call('HGET', K.job .. id, 'job')
+    stored = job
+  end
+  if not job then return end
+  bytes = bytes + #stored
+  if not holds_all(id, stored:lower()) then return end
+  local fields = shown(cmsgpack.unpack(job))
+  document = document or call('HGET', K.job .. id, 'payload')
+  bytes = bytes + #(document or '')
+  fields[#fields + 1], fields[#fields + 2] = 'payload', document or ''
+  found[#found + 1] = fields
+end
+
+local function is_enough() return #found >= to_find or looked + passed / PASSED >= to_look or bytes >= BYTES end
+
+-- The next jobs of a list, with scores: those from that place on, or those before it.
+local function chunk(key, down, place)
+  if not down then return call('ZRANGE', key, place, place + CHUNK - 1, 'WITHSCORES') end
+  local first = math.max(place - CHUNK, 0)
+  local upwards, downwards = place > 0 and call('ZRANGE', key, first, place - 1, 'WITHSCORES') or {}, {}
+  for i = #upwards - 1, 1, -2 do
+    downwards[#downwards + 1], downwards[#downwards + 2] = upwards[i], upwards[i + 1]
+  end
+  return downwards
+end
+
+-- Returns the score and id of the last one that was seen, or nothing if it came to the end.
+local function look_through(key, down, place)
+  while true do
+    local some = chunk(key, down, place)
+    for i = 1, #some, 2 do
+      look_at(some[i])
+      if is_enough() then return some[i + 1], some[i] end
+    end
+    if #some < 2 * CHUNK then return end
+    place = place + (down and -CHUNK or CHUNK)
+  end
+end
+
+for i = 1, LISTS do
+  local down, sort, name = ARGV[8 + i]:sub(1, 1) == '-', ARGV[8 + i]:match('^.(%a+):(.*)$')
+  if sort ~= 'state' or lane == '' or known[name] then
+    local key, place = K[sort] .. name, down and math.huge or 0
+    if i == 1 and ARGV[7] ~= '' then place = before(key, ARGV[6], ARGV[7], not down) end
+    if place == math.huge then place = call('ZCARD', key) end
+    local score, id = look_through(key, down, place)
+    if id then return { i, score, id, looked, found } end
+  end
+end
+return { 0, '0', '', looked, found }
