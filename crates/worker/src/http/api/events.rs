@@ -43,8 +43,8 @@ pub struct EventsQuery {
 
 /// What happens, as it happens.
 ///
-/// Each event is named as its member `event`: `job`, `paused`, `resumed`; docs/protocol.md says what is in them. `reset` has
-/// no content: what happened before is not known, so read anew what you show. The first event is `reset`, unless
+/// Each event is named as its member `event`: `job`, `paused`, `resumed`; docs/protocol.md says what is in them. `reset`
+/// says: what happened before is not known, so read anew what you show. The first event is `reset`, unless
 /// `Last-Event-ID` names one that is still known.
 #[utoipa::path(get, path = "/events", tag = "queue", params(EventsQuery,
     ("last-event-id" = Option<String>, Header, description = "The id of the last event that you know")),
@@ -83,7 +83,8 @@ fn told(heard: Heard) -> impl Stream<Item = Option<Arc<Event>>> {
 }
 
 fn sent(event: Option<&Event>) -> sse::Event {
-    let Some(event) = event else { return sse::Event::default().event("reset").data("") };
+    // Browsers pass over an event without content.
+    let Some(event) = event else { return sse::Event::default().event("reset").data("{}") };
     let name = event.value.get("event").and_then(Value::as_str).unwrap_or("other");
     sse::Event::default().id(&event.id).event(name).data(event.value.to_string())
 }

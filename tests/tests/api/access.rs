@@ -1,0 +1,144 @@
+//! Who is let in, and who may do what.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::server::Server;
+use super::{document, hold, waiting};
+use crate::processes::binary;
+
+/// A token and its entry, as `worker token` makes them.
+pub fn token(name: &str, role: &str) -> (String, String) {
+    let output = Command::new(binary("worker")).args(["token", name, "--role", role]).output().unwrap();
+    let made: Value = serde_json::from_slice(&output.stdout).unwrap();
+    (made["token"].as_str().unwrap().to_owned(), made["entry"].as_str().unwrap().to_owned())
+}
+
+const READS: [&str; 14] = [
+    "/jobs",
+    "/jobs/ID",
+    "/jobs/ID/attempts",
+    "/summary",
+    "/kinds",
+    "/series?range=7d",
+    "/failures",
+    "/gateways",
+    "/workers",
+    "/pauses",
+    "/audit",
+    "/openapi.json",
+    "/jobs?format=csv",
+    "/jobs?format=json",
+];
+
+/// Each action with the role that it needs, what is sent, and what is answered to who may.
+fn actions() -> Vec<(&'static str, &'static str, Value, u16)> {
+    let because = json!({ "reason": "test" });
+    vec![
+        ("operator", "/jobs", document("Bea"), 202),
+        ("operator", "/jobs/ID/snooze", json!({ "seconds": 600 }), 200),
+        ("operator", "/jobs/ID/retry", because.clone(), 200),
+        ("operator", "/jobs/ID/unblock", because.clone(), 409),
+        ("operator", "/jobs/ID/discard", because.clone(), 409),
+        ("operator", "/jobs/ID/cancel", because.clone(), 200),
+        ("operator", "/pause", json!({ "scope": "kind:cleanup", "reason": "test" }), 200),
+        ("operator", "/resume", json!({ "scope": "kind:cleanup" }), 200),
+        ("operator", "/bulk", json!({ "q": "state:dead", "action": "discard", "preview": true }), 200),
+        ("operator", "/bulk", json!({ "q": "state:dead", "action": "discard" }), 202),
+        ("admin", "/workers/nobody/drain", because.clone(), 404),
+        ("admin", "/workers/nobody/undrain", because, 404),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_role_can_do_what_it_may_and_nothing_else() {
+    let roles = ["viewer", "operator", "admin"];
+    let tokens = roles.map(|role| token(role, role));
+    let entries = tokens.iter().map(|(_, entry)| entry.as_str()).collect::<Vec<_>>().join(" ");
+    let server = Server::start(&[("MISSION_HTTP_TOKENS", &entries)]).await;
+    hold(&server.queue).await;
+    for (at, (secret, _)) in tokens.iter().enumerate() {
+        let bearer = format!("authorization: Bearer {secret}");
+        let id = waiting(&server.queue, roles[at]).await.to_string();
+        let path = |path: &str| format!("/api/v1{}", path.replace("ID", &id));
+        for read in READS {
+            let answer = server.get(&path(read), &[&bearer]).await;
+            assert_eq!(answer.status, 200, "{} {read}: {answer:?}", roles[at]);
+        }
+        let export = server.get(&path("/audit?format=csv"), &[&bearer]).await;
+        assert_eq!(export.status, if roles[at] == "admin" { 200 } else { 403 });
+        for (needs, action, body, status) in actions() {
+            let answer = server.post(&path(action), &[&bearer], &body).await;
+            let may = roles.iter().position(|role| *role == needs).unwrap() <= at;
+            assert_eq!(answer.status, if may { status } else { 403 }, "{} {action}: {answer:?}", roles[at]);
+            let open = server.post(&path(action), &[], &body).await;
+            assert_eq!(open.status, 401, "{action}");
+        }
+    }
+    let log = server.log();
+    assert!(tokens.iter().all(|(secret, _)| !log.contains(secret)), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_let_in_from_elsewhere_until_somebody_is_named() {
+    let server = Server::start_at("0.0.0.0:0", &[]).await;
+    assert_eq!(server.get("/readyz", &[]).await.status, 200);
+    for path in ["/api/v1/jobs", "/api/v1/openapi.json", "/api/docs", "/login"] {
+        let answer = server.get(path, &["accept: text/html"]).await;
+        assert_eq!(answer.status, 403, "{path}");
+        assert!(answer.body.contains("worker token NAME"), "{path}: {}", answer.body);
+    }
+    let answer = server.post("/api/v1/pause", &[], &json!({ "scope": "all" })).await;
+    assert_eq!(answer.status, 403, "{answer:?}");
+    assert!(server.queue.paused().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_on_this_machine_is_let_in_by_its_own_names_only() {
+    let server = Server::start(&[]).await;
+    let port = server.addr.port();
+    let asked = async |host: &str, more: &str| {
+        let host = format!("host: {host}");
+        let more = if more.is_empty() { "x-nothing: 1" } else { more };
+        server.get("/api/v1/summary", &[&host, more]).await.status
+    };
+    assert_eq!(asked(&format!("localhost:{port}"), "").await, 200);
+    assert_eq!(asked(&format!("[::1]:{port}"), "").await, 200);
+    assert_eq!(asked("rebound.example", "").await, 421);
+    assert_eq!(asked(&format!("127.0.0.1.rebound.example:{port}"), "").await, 421);
+    assert_eq!(asked(&format!("localhost:{port}"), "x-forwarded-for: 203.0.113.9").await, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trusted_proxy_says_who_it_is_and_nobody_else_does() {
+    let headers = [
+        ("MISSION_HTTP_PROXIES", "127.0.0.0/8"),
+        ("MISSION_HTTP_USER_HEADER", "X-User"),
+        ("MISSION_HTTP_ROLE_HEADER", "X-Roles"),
+    ];
+    let server = Server::start(&headers).await;
+    let pause = json!({ "scope": "all", "reason": "test" });
+    let user = ["x-user: sam", "x-roles: staff,operator", "x-forwarded-for: 203.0.113.9"];
+    assert_eq!(server.get("/api/v1/summary", &user).await.status, 200);
+    assert_eq!(server.get("/api/v1/summary", &["x-user: sam", "x-roles: staff"]).await.status, 403);
+    assert_eq!(server.get("/api/v1/summary", &["x-roles: admin"]).await.status, 401);
+    // A browser brings the proxy's cookie along by itself, so more is wanted of what changes something.
+    assert_eq!(server.post("/api/v1/pause", &user, &pause).await.status, 403);
+
+    let (_, entry) = token("ci", "viewer");
+    let elsewhere = [headers[1], headers[2], ("MISSION_HTTP_TOKENS", &entry), ("MISSION_HTTP_PROXIES", "192.0.2.0/24")];
+    let server = Server::start(&elsewhere).await;
+    assert_eq!(server.get("/api/v1/summary", &user).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn read_only_makes_everybody_a_viewer() {
+    let key = "an-admins-token-of-some-length";
+    let server = Server::start(&[("MISSION_API_TOKEN", key), ("MISSION_HTTP_READ_ONLY", "true")]).await;
+    let bearer = format!("authorization: Bearer {key}");
+    assert_eq!(server.get("/api/v1/jobs", &[&bearer]).await.status, 200);
+    let answer = server.post("/api/v1/pause", &[&bearer], &json!({ "scope": "all" })).await;
+    assert_eq!(answer.status, 403, "{answer:?}");
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+}

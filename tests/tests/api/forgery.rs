@@ -1,0 +1,99 @@
+//! Browsers: signing in, and requests that somebody else's page made them send.
+
+use serde_json::json;
+
+use super::access::token;
+use super::server::{Answer, Server};
+
+const FORM: &str = "content-type: application/x-www-form-urlencoded";
+
+/// The cookie that an answer sets.
+fn cookie(answer: &Answer) -> String {
+    let set = answer.header("set-cookie").unwrap_or_else(|| panic!("no cookie in {answer:?}"));
+    format!("cookie: {}", set.split(';').next().unwrap())
+}
+
+async fn signed_in(server: &Server, secret: &str) -> Answer {
+    server.send("POST /login", &[FORM], &format!("token={secret}&next=%2Fapi%2Fdocs")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_signs_in_is_known_and_signs_out() {
+    let (secret, entry) = token("sam", "operator");
+    let server = Server::start(&[("MISSION_HTTP_TOKENS", &entry)]).await;
+    let away = server.get("/api/docs?a=1", &["accept: text/html"]).await;
+    assert_eq!((away.status, away.header("location")), (303, Some("/login?next=%2Fapi%2Fdocs%3Fa%3D1")));
+
+    let answer = signed_in(&server, &secret).await;
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/api/docs")));
+    let set = answer.header("set-cookie").unwrap();
+    assert!(set.contains("HttpOnly") && set.contains("SameSite=Strict") && !set.contains(&secret), "{set}");
+    let cookie = cookie(&answer);
+    assert_eq!(server.get("/api/docs", &[&cookie]).await.status, 200);
+
+    // To leave wants the session's own token, as everything does that changes something.
+    assert_eq!(server.send("POST /logout", &[&cookie, FORM], "").await.status, 403);
+    assert_eq!(server.get("/api/v1/jobs", &[&cookie]).await.status, 200);
+    assert_eq!(server.get("/api/v1/jobs", &["cookie: mission_session=made-up"]).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_site_makes_a_browser_send_does_nothing() {
+    let (secret, entry) = token("sam", "admin");
+    let signed = Server::start(&[("MISSION_HTTP_TOKENS", &entry)]).await;
+    let open = Server::start(&[]).await;
+    let cookie = cookie(&signed_in(&signed, &secret).await);
+    let body = json!({ "scope": "all" });
+    for (server, cookie) in [(&signed, cookie.as_str()), (&open, "cookie: a=b")] {
+        let same = format!("origin: http://{}", server.addr);
+        let forged: [&[&str]; 8] = [
+            &[],
+            &["origin: https://evil.example"],
+            &["origin: null"],
+            &["sec-fetch-site: cross-site"],
+            &["sec-fetch-site: same-site", &same],
+            &["sec-fetch-site: same-origin", &same],
+            &["sec-fetch-site: same-origin", &same, "x-csrf-token: guessed"],
+            &["host: evil.example", "origin: http://evil.example"],
+        ];
+        for headers in forged {
+            let answer = server.post("/api/v1/pause", &[headers, &[cookie]].concat(), &body).await;
+            assert!([403, 421].contains(&answer.status), "{headers:?}: {answer:?}");
+        }
+        assert!(server.queue.paused().await.unwrap().is_empty());
+    }
+    // A program on this machine is no browser.
+    assert_eq!(open.post("/api/v1/pause", &[], &body).await.status, 200);
+    assert_eq!(open.queue.paused().await.unwrap()[0].by, "local");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_are_slowed_down() {
+    let (secret, entry) = token("sam", "viewer");
+    let server = Server::start(&[("MISSION_HTTP_TOKENS", &entry)]).await;
+    for _ in 0..5 {
+        assert_eq!(signed_in(&server, "guessed").await.status, 403);
+    }
+    let answer = signed_in(&server, &secret).await;
+    assert_eq!(answer.status, 429, "{answer:?}");
+    assert!(answer.header("retry-after").is_some_and(|after| after.parse::<u64>().unwrap() > 0));
+    assert!(!server.log().contains("guessed"));
+    // Who has a token to send is not held up by somebody else's guesses.
+    let bearer = format!("authorization: Bearer {secret}");
+    assert_eq!(server.get("/api/v1/jobs", &[&bearer]).await.status, 200);
+    let elsewhere = server.send("POST /login", &[FORM, "origin: https://evil.example"], "token=x").await;
+    assert_eq!(elsewhere.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_keeps_browsers_strict() {
+    let server = Server::start(&[]).await;
+    for path in ["/healthz", "/login", "/api/v1/jobs", "/nothing", "/api/docs"] {
+        let answer = server.get(path, &[]).await;
+        let policy = answer.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"), "{path}: {policy}");
+        assert!(policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");
+    }
+}

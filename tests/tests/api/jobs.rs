@@ -1,0 +1,192 @@
+//! Jobs by HTTP: enqueued, acted on, many at once, and heard of.
+
+use std::time::Duration;
+
+use mission_jobs::State;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use super::server::Server;
+use super::{document, hold, waiting};
+use crate::documents::{AGENT_TOKEN, GATEWAY_TOKEN};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_enqueued_once_under_a_key_and_shown_without_secrets() {
+    let server = Server::start(&[]).await;
+    hold(&server.queue).await;
+    let send = async || {
+        let key = ["idempotency-key: provision-ada-1"];
+        server.post("/api/v1/jobs?priority=2&expires_in=3600", &key, &document("Ada")).await
+    };
+    let first = send().await;
+    assert_eq!((first.status, &first.json()["state"]), (202, &json!("ready")), "{first:?}");
+    let place = first.header("location").unwrap().to_owned();
+    assert_eq!(send().await.json()["id"], first.json()["id"]);
+    let shown = server.get(&place, &[]).await;
+    assert_eq!((shown.json()["priority"].clone(), shown.json()["kind"].clone()), (json!(2), json!("provision")));
+    assert_eq!(shown.json()["document"]["gateway"]["token"], "***");
+    for path in [place.as_str(), "/api/v1/jobs", "/api/v1/jobs?format=json", "/api/v1/jobs?format=csv", "/metrics"] {
+        let body = server.get(path, &[]).await.body;
+        assert!(!body.contains(AGENT_TOKEN) && !body.contains(GATEWAY_TOKEN), "{path}: {body}");
+    }
+    let log = server.log();
+    assert!(!log.contains(AGENT_TOKEN) && !log.contains(GATEWAY_TOKEN), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_are_enqueued_or_none_and_what_is_wrong_has_a_path() {
+    let server = Server::start(&[]).await;
+    hold(&server.queue).await;
+    let mut wrong = document("Ada");
+    wrong["agent"]["heartbeet"] = json!({});
+    let answer = server.post("/api/v1/jobs", &[], &json!([document("Bea"), wrong, 7])).await;
+    assert_eq!(answer.status, 422);
+    let paths: Vec<Value> = answer.json()["errors"].as_array().unwrap().iter().map(|e| e["path"].clone()).collect();
+    assert_eq!(paths, ["[1].agent.heartbeet", "[2]"], "{answer:?}");
+    assert_eq!(server.queue.counts().await.unwrap().of(State::Ready), 0);
+
+    let answer = server.post("/api/v1/jobs", &[], &json!([document("Ada"), document("Bea")])).await;
+    assert_eq!((answer.status, answer.json().as_array().unwrap().len()), (202, 2), "{answer:?}");
+    let keyed = server.post("/api/v1/jobs", &["idempotency-key: k"], &json!([document("Ada"), document("Bea")])).await;
+    assert_eq!((keyed.status, &keyed.json()["errors"][0]["path"]), (422, &json!("idempotency-key")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_to_a_job_is_in_the_audit_with_who_and_why() {
+    let server = Server::start(&[]).await;
+    hold(&server.queue).await;
+    let id = waiting(&server.queue, "Ada").await;
+    let act = async |what: &str, body: Value| server.post(&format!("/api/v1/jobs/{id}/{what}"), &[], &body).await;
+    let snoozed = act("snooze", json!({ "seconds": 600, "reason": "maintenance" })).await;
+    assert_eq!(snoozed.json(), json!({ "id": id, "was": "ready" }), "{snoozed:?}");
+    assert_eq!(server.queue.get(id).await.unwrap().unwrap().state, State::Snoozed);
+    assert_eq!(act("snooze", json!({})).await.json()["errors"][0]["path"], "seconds");
+    assert_eq!(act("snooze", json!({ "seconds": 1, "until_ms": 1 })).await.status, 422);
+    assert_eq!(act("unblock", json!({})).await.status, 409);
+    assert_eq!(act("retry", json!({ "reason": "done early" })).await.json()["was"], "snoozed");
+    assert_eq!(act("cancel", json!({ "reason": "not wanted" })).await.json()["was"], "ready");
+    assert_eq!(act("cancel", json!({})).await.status, 409);
+
+    let audit = server.get("/api/v1/audit", &[]).await.json();
+    let deeds: Vec<_> = audit.as_array().unwrap().iter().map(|deed| (&deed["action"], &deed["why"])).collect();
+    let expected = [("cancel", "not wanted"), ("retry", "done early"), ("snooze", "maintenance")]
+        .map(|(a, w)| (json!(a), json!(w)));
+    let expected: Vec<_> = expected.iter().map(|(action, why)| (action, why)).collect();
+    assert_eq!(deeds[..3], expected[..], "{audit}");
+    assert_eq!((&audit[0]["by"], &audit[0]["from"]), (&json!("local"), &json!("dashboard 127.0.0.1")), "{audit}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_a_search_have_each_job_once() {
+    let server = Server::start(&[]).await;
+    hold(&server.queue).await;
+    for number in 0..7 {
+        waiting(&server.queue, &format!("Agent {number}")).await;
+    }
+    let (mut seen, mut path) = (Vec::new(), "/api/v1/jobs?q=state:ready&limit=3".to_owned());
+    for _ in 0..10 {
+        let page = server.get(&path, &[]).await.json();
+        seen.extend(page["jobs"].as_array().unwrap().iter().map(|job| job["id"].to_string()));
+        let Some(next) = page["next"].as_str() else { break };
+        let next = next.replace('+', "%2B").replace('=', "%3D");
+        path = format!("/api/v1/jobs?q=state:ready&limit=3&after={next}");
+    }
+    assert_eq!(seen.len(), 7);
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_jobs_at_once_want_their_number() {
+    let server = Server::start(&[]).await;
+    hold(&server.queue).await;
+    for number in 0..60 {
+        waiting(&server.queue, &format!("Agent {number}")).await;
+    }
+    let bulk = async |body: Value| server.post("/api/v1/bulk", &[], &body).await;
+    let preview = bulk(json!({ "q": "state:ready", "action": "cancel", "preview": true })).await;
+    assert_eq!(preview.json(), json!({ "matched": 60, "more": false }));
+    for confirm in [json!(null), json!(59)] {
+        let refused = bulk(json!({ "q": "state:ready", "action": "cancel", "confirm": confirm })).await;
+        assert_eq!(refused.status, 409, "{refused:?}");
+        assert!(refused.json()["detail"].as_str().unwrap().contains("60 jobs"), "{refused:?}");
+    }
+    assert_eq!(server.queue.counts().await.unwrap().of(State::Ready), 60);
+
+    let begun = bulk(json!({ "q": "state:ready", "action": "cancel", "confirm": 60, "reason": "not wanted" })).await;
+    assert_eq!(begun.status, 202, "{begun:?}");
+    let path = format!("/api/v1/bulk/{}", begun.json()["id"].as_str().unwrap());
+    let finished = timeout(Duration::from_secs(60), async {
+        loop {
+            let progress = server.get(&path, &[]).await.json();
+            if progress["finished"] == true {
+                return progress;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let progress = finished.await.expect("it ends in time");
+    assert_eq!((&progress["done"], &progress["refused"]), (&json!(60), &json!(0)), "{progress}");
+    assert_eq!(server.queue.counts().await.unwrap().of(State::Cancelled), 60);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_listens_hears_what_happens_and_what_was_missed() {
+    let server = Server::start(&[]).await;
+    hold(&server.queue).await;
+    let mut ears = Ears::open(&server, "").await;
+    assert_eq!(ears.hear("reset").await, (String::new(), "{}".to_owned()));
+    // Redis is asked once somebody listens; until then there may be nothing to hear.
+    let id = timeout(Duration::from_secs(60), async {
+        loop {
+            let id = waiting(&server.queue, &uuid::Uuid::now_v7().to_string()).await;
+            if let Ok((event, data)) = timeout(Duration::from_millis(500), ears.hear("job")).await {
+                assert!(data.contains("\"to\":\"ready\""), "{data}");
+                return (event, id);
+            }
+        }
+    });
+    let (event, _) = id.await.expect("an event in time");
+    let next = waiting(&server.queue, "Bea").await.to_string();
+    let mut again = Ears::open(&server, &format!("last-event-id: {event}\r\n")).await;
+    let heard = timeout(Duration::from_secs(60), async {
+        loop {
+            let (_, data) = again.hear("job").await;
+            if data.contains(&next) {
+                return;
+            }
+        }
+    });
+    heard.await.expect("what was missed in time");
+}
+
+/// Somebody who listens.
+struct Ears(BufReader<TcpStream>);
+
+impl Ears {
+    async fn open(server: &Server, more: &str) -> Self {
+        let mut stream = TcpStream::connect(server.addr).await.unwrap();
+        let head = format!("GET /api/v1/events HTTP/1.1\r\nhost: {}\r\n{more}\r\n", server.addr);
+        stream.write_all(head.as_bytes()).await.unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    /// Id and content of the next event of that name.
+    async fn hear(&mut self, name: &str) -> (String, String) {
+        let (mut id, mut named, mut data) = (String::new(), false, String::new());
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.0.read_line(&mut line).await.unwrap(), 0, "the stream has ended");
+            match line.trim_end().split_once(':') {
+                Some(("id", value)) => id = value.trim().to_owned(),
+                Some(("event", value)) => named = value.trim() == name,
+                Some(("data", value)) => data = value.trim().to_owned(),
+                None if line.trim().is_empty() && named => return (id, data),
+                _ => {}
+            }
+        }
+    }
+}

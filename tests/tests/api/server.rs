@@ -1,0 +1,121 @@
+//! A worker that serves HTTP, with a Redis of its own, and a client that says exactly what it is told to.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mission_jobs::Queue;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use crate::processes::{Started, Worker};
+use crate::redis_server::RedisServer;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A worker that serves.
+pub struct Server {
+    /// Where.
+    pub addr: SocketAddr,
+    /// Its queue.
+    pub queue: Queue,
+    folder: TempDir,
+    _redis: RedisServer,
+    _worker: Started,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The head, with names in lower case.
+    pub head: String,
+    /// The body.
+    pub body: String,
+}
+
+impl Answer {
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().filter_map(|line| line.split_once(": ")).find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+
+    /// The body as JSON; null if it is something else.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+}
+
+impl Server {
+    /// On loopback, with these variables.
+    pub async fn start(variables: &[(&str, &str)]) -> Self {
+        Self::start_at("127.0.0.1:0", variables).await
+    }
+
+    /// Listens there; asked by loopback in any case.
+    pub async fn start_at(addr: &str, variables: &[(&str, &str)]) -> Self {
+        let (redis, folder) = (RedisServer::start().await, TempDir::new().unwrap());
+        let log = File::create(folder.path().join("log")).unwrap();
+        let worker = Worker::new(folder.path()).env("MISSION_REDIS_URL", redis.url()).env("MISSION_QUEUE", "test");
+        let worker = variables.iter().fold(worker, |worker, (name, value)| worker.env(name, value));
+        let worker = worker.env("MISSION_HTTP_ADDR", addr).spawn_into(&["run"], log);
+        let (queue, port) =
+            (redis.queue(), timeout(PATIENCE, port(&folder)).await.expect("the worker listens in time"));
+        Self { addr: ([127, 0, 0, 1], port).into(), queue, folder, _redis: redis, _worker: worker }
+    }
+
+    /// What the worker has said so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// Sends a request and reads the answer to its end. The headers are lines; a host is among them unless given.
+    pub async fn send(&self, request: &str, headers: &[&str], body: &str) -> Answer {
+        let host = format!("host: {}", self.addr);
+        let host = if headers.iter().any(|line| line.starts_with("host:")) { None } else { Some(host.as_str()) };
+        let lines = headers.iter().copied().chain(host).fold(String::new(), |lines, line| lines + line + "\r\n");
+        let head = format!("{request} HTTP/1.1\r\n{lines}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        let mut stream = TcpStream::connect(self.addr).await.unwrap();
+        stream.write_all((head + body).as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("an answer in time").unwrap();
+        read(&String::from_utf8(answer).unwrap())
+    }
+
+    /// Gets a path.
+    pub async fn get(&self, path: &str, headers: &[&str]) -> Answer {
+        self.send(&format!("GET {path}"), headers, "").await
+    }
+
+    /// Posts JSON.
+    pub async fn post(&self, path: &str, headers: &[&str], body: &Value) -> Answer {
+        let headers = [headers, &["content-type: application/json"]].concat();
+        self.send(&format!("POST {path}"), &headers, &body.to_string()).await
+    }
+}
+
+fn read(answer: &str) -> Answer {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    let lower = |line: &str| line.split_once(": ").map(|(name, value)| format!("{}: {value}\n", name.to_lowercase()));
+    Answer { status, head: head.lines().filter_map(lower).collect(), body: body.to_owned() }
+}
+
+/// The port that the worker says it listens on.
+async fn port(folder: &TempDir) -> u16 {
+    loop {
+        let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+        let started = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let addr = started
+            .filter(|line| line["message"] == "worker started")
+            .find_map(|line| line["http"].as_str()?.parse::<SocketAddr>().ok());
+        if let Some(addr) = addr {
+            return addr.port();
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}
