@@ -62,8 +62,7 @@ async fn what_is_done_to_a_job_is_in_the_audit_with_who_and_why() {
     let snoozed = act("snooze", json!({ "seconds": 600, "reason": "maintenance" })).await;
     assert_eq!(snoozed.json(), json!({ "id": id, "was": "ready" }), "{snoozed:?}");
     assert_eq!(server.queue.get(id).await.unwrap().unwrap().state, State::Snoozed);
-    assert_eq!(act("snooze", json!({})).await.json()["errors"][0]["path"], "seconds");
-    assert_eq!(act("snooze", json!({ "seconds": 1, "until_ms": 1 })).await.status, 422);
+    assert_eq!(act("snooze", json!({ "seconds": 0 })).await.json()["errors"][0]["path"], "seconds");
     assert_eq!(act("unblock", json!({})).await.status, 409);
     assert_eq!(act("retry", json!({ "reason": "done early" })).await.json()["was"], "snoozed");
     assert_eq!(act("cancel", json!({ "reason": "not wanted" })).await.json()["was"], "ready");

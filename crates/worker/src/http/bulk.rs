@@ -33,6 +33,7 @@ const ERRORS: usize = 20;
 /// What is done to each job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = BulkAction)]
 pub enum Deed {
     /// Runs it again now, unless it would undo newer ones.
     Retry,

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::input::{Body, Id};
+use super::input::{Body, Id, reason};
 use super::jobs::{search, time};
 use crate::http::App;
 use crate::http::access::Caller;
@@ -36,7 +36,7 @@ pub struct Bulk {
     /// How many jobs you expect; needed for more than 50, and not less than there are.
     confirm: Option<usize>,
     /// The reason, for the audit.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reason")]
     #[schema(required = false, max_length = 500)]
     reason: String,
 }

@@ -1,17 +1,15 @@
 //! What can be done to one job.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use jiff::Timestamp;
 use mission_jobs::State as JobState;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::input::{Body, Id};
+use super::input::{Body, Id, reason};
 use super::jobs::time;
 use crate::http::access::Caller;
 use crate::http::problem::Problem;
@@ -22,7 +20,7 @@ use crate::http::{App, act};
 #[serde(deny_unknown_fields)]
 pub struct Why {
     /// The reason, for the audit.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reason")]
     #[schema(required = false, max_length = 500)]
     pub reason: String,
 }
@@ -36,22 +34,20 @@ pub struct Retry {
     #[schema(required = false)]
     force: bool,
     /// The reason, for the audit.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reason")]
     #[schema(required = false, max_length = 500)]
     reason: String,
 }
 
-/// How long to snooze; one of the two.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+/// How long to snooze.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Snooze {
     /// For so many seconds.
     #[schema(minimum = 1, maximum = 2_592_000)]
-    seconds: Option<u64>,
-    /// Until then, in milliseconds since 1970; within 30 days.
-    until_ms: Option<u64>,
+    seconds: u64,
     /// The reason, for the audit.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reason")]
     #[schema(required = false, max_length = 500)]
     reason: String,
 }
@@ -78,7 +74,7 @@ pub async fn retry(
     Ok(Json(Acted { id, was }))
 }
 
-/// Lets a job wait until a time.
+/// Lets a job wait for a time.
 #[utoipa::path(post, path = "/jobs/{id}/snooze", tag = "jobs", params(("id" = Uuid, Path, description = "The job's id")),
     request_body = Snooze, responses((status = 200, description = "It is snoozed", body = Acted)))]
 pub async fn snooze(
@@ -87,23 +83,8 @@ pub async fn snooze(
     Id(id): Id,
     Body(how): Body<Snooze>,
 ) -> Result<Json<Acted>, Problem> {
-    let was = act::snooze(&app, &caller, id, how.time()?, &how.reason).await?;
+    let was = act::snooze(&app, &caller, id, time("seconds", how.seconds)?, &how.reason).await?;
     Ok(Json(Acted { id, was }))
-}
-
-impl Snooze {
-    fn time(&self) -> Result<Duration, Problem> {
-        match (self.seconds, self.until_ms) {
-            (Some(seconds), None) => time("seconds", seconds),
-            (None, Some(until_ms)) => {
-                let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
-                let wait =
-                    until_ms.checked_sub(now_ms).ok_or_else(|| Problem::wrong("until_ms", "that time is over"))?;
-                time("until_ms", wait.div_ceil(1000))
-            }
-            _ => Err(Problem::wrong("seconds", "say how long, as seconds or as until_ms")),
-        }
-    }
 }
 
 /// Ends a job that is not wanted any more.

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::http::problem::Problem;
 
-/// Most rows of a file.
+/// How many rows a file has at most, or a page more.
 pub const MAX_ROWS: usize = 10_000;
 
 /// The form of a file.
@@ -29,20 +29,16 @@ pub enum Format {
 
 /// The jobs that are found.
 pub async fn jobs(queue: &Queue, search: &Search, format: Format) -> Result<Response, Problem> {
-    let mut jobs = Vec::new();
-    let mut after = None;
-    loop {
-        let found = queue.search(search, after.as_ref(), MAX_PAGE).await?;
-        jobs.extend(found.jobs);
-        after = found.next;
-        if after.is_none() || jobs.len() >= MAX_ROWS {
-            break;
-        }
+    let mut all = queue.search(search, None, MAX_PAGE).await?;
+    while let Some(after) = all.next.take_if(|_| all.jobs.len() < MAX_ROWS) {
+        let found = queue.search(search, Some(&after), MAX_PAGE).await?;
+        all.jobs.extend(found.jobs);
+        all.looked_at += found.looked_at;
+        all.next = found.next;
     }
-    jobs.truncate(MAX_ROWS);
     Ok(match format {
-        Format::Json => named(Json(jobs).into_response(), "attachment; filename=\"jobs.json\""),
-        Format::Csv => csv(&jobs_csv(&jobs), "attachment; filename=\"jobs.csv\""),
+        Format::Json => named(Json(all).into_response(), "attachment; filename=\"jobs.json\""),
+        Format::Csv => csv(&jobs_csv(&all.jobs), "attachment; filename=\"jobs.csv\""),
     })
 }
 

@@ -6,17 +6,21 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use url::form_urlencoded;
 use uuid::Uuid;
 
 use crate::http::MAX_BODY;
 use crate::http::problem::Problem;
 
+/// Most letters of a reason; the queue keeps no more.
+const MAX_REASON: usize = 500;
+
 /// The query of the url.
 pub struct Query<T>(pub T);
 
-/// The body, JSON; one that is empty is `{}`.
+/// The body, JSON; one that is empty or `null` is `{}`.
 pub struct Body<T>(pub T);
 
 /// The job's or gateway's id in the path.
@@ -39,7 +43,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let kind = request.headers().get(CONTENT_TYPE).cloned();
         let bytes = read(request, state).await?;
-        if bytes.trim_ascii().is_empty() {
+        if matches!(bytes.trim_ascii(), b"" | b"null") {
             return serde_json::from_str("{}").map(Self).map_err(|error| wrong(".", "the body", &error));
         }
         if !kind.is_some_and(|kind| is_json(kind.as_bytes())) {
@@ -72,6 +76,15 @@ pub async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, 
         }
         _ => Problem::new(StatusCode::BAD_REQUEST, "the body ended before it was whole; send it again"),
     })
+}
+
+/// Reads why somebody does something.
+pub fn reason<'de, D: Deserializer<'de>>(reason: D) -> Result<String, D::Error> {
+    let reason = String::deserialize(reason)?;
+    if reason.chars().count() > MAX_REASON {
+        return Err(D::Error::custom(format!("a reason has {MAX_REASON} letters at most")));
+    }
+    Ok(reason)
 }
 
 /// Whether that content type is JSON.

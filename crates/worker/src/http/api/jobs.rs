@@ -1,5 +1,6 @@
 //! Jobs: enqueued, found, shown.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use mission_jobs::queue::record::Attempt;
 use mission_jobs::queue::{Cursor, Found, MAX_ENQUEUE, MAX_PAGE, Search};
 use mission_jobs::{Enqueued, Envelope, IdempotencyKey, JobRecord};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
@@ -129,7 +131,7 @@ pub struct EnqueueQuery {
 #[utoipa::path(post, path = "/jobs", tag = "jobs",
     params(EnqueueQuery, ("idempotency-key" = Option<String>, Header, description = "Names the request, in at most 200 bytes",
         min_length = 1, max_length = 200)),
-    request_body(content = serde_json::Value, description = "A job document, or a list of them; docs/protocol.md says what is in one"),
+    request_body(content = Documents, description = "A job document, or a list of them; docs/protocol.md says what is in one"),
     responses((status = 202, description = "Stored: what became of it, or a list of that", body = Accepted)))]
 pub async fn enqueue(
     State(app): State<Arc<App>>,
@@ -178,6 +180,15 @@ pub async fn enqueue(
     let stored = stored.pop().expect("one job, one answer");
     let place = AppendHeaders([(LOCATION, format!("/api/v1/jobs/{}", stored.id))]);
     Ok((StatusCode::ACCEPTED, place, Json(Accepted::One(stored))).into_response())
+}
+
+/// What is enqueued: one document, or 1 to 50.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes what `Envelope::new` reads")]
+enum Documents {
+    One(HashMap<String, Value>),
+    Many(Vec<HashMap<String, Value>>),
 }
 
 /// What became of enqueued jobs.

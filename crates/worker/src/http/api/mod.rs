@@ -36,7 +36,7 @@ pub const BASE: &str = "/api/v1";
             milliseconds since 1970 by Redis's clock."
     ),
     servers((url = "/api/v1")),
-    security((), ("token" = [])),
+    security(("token" = [])),
     components(schemas(Problem)),
     modifiers(&Common),
     paths(

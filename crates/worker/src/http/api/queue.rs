@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::export::{self, Format, MAX_ROWS};
-use super::input::{Body, Query};
+use super::input::{Body, Query, reason};
 use crate::http::access::Caller;
 use crate::http::action::Action;
 use crate::http::problem::Problem;
@@ -48,7 +48,7 @@ pub struct Which {
     )]
     scope: String,
     /// The reason, for the audit and for those who wonder.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reason")]
     #[schema(required = false, max_length = 500)]
     reason: String,
 }
