@@ -156,10 +156,9 @@ fn remedy(job: &JobRecord, reader: Reader) -> Option<String> {
         )
     };
     match (job.state, action) {
-        (State::Blocked, Some(action)) => Some(then(&action)),
         (State::Blocked, None) => Some(then("See the gateway's log")),
         (State::Dead, Some(action)) if job.reason.as_deref() == Some("invalid") => Some(stop(action)),
-        (State::Dead, Some(action)) => Some(then(&action)),
+        (State::Blocked | State::Dead, Some(action)) => Some(then(&action)),
         (State::Dead, None) if job.reason.as_deref() == Some("expired") => {
             Some(format!("Enqueue it anew if it is still wanted, or {}.", reader.discard(job)))
         }

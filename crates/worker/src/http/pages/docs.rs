@@ -1,4 +1,4 @@
-//! The page of the API: its OpenAPI document, as people read it.
+//! The page of the API: its `OpenAPI` document, as people read it.
 
 use askama::Template;
 use serde_json::Value;

@@ -7,7 +7,19 @@ use crate::http::access::{Caller, How};
 use crate::http::action::Action;
 use crate::http::assets;
 
+/// The pages, by path and name.
+pub const PAGES: [(&str, &str); 7] = [
+    ("/", "Now"),
+    ("/jobs", "Jobs"),
+    ("/failures", "Failures"),
+    ("/gateways", "Gateways"),
+    ("/workers", "Workers"),
+    ("/audit", "Audit"),
+    ("/api/docs", "API"),
+];
+
 /// What every page has.
+#[expect(clippy::struct_excessive_bools, reason = "each decides on another part of the page")]
 #[derive(Debug, Clone)]
 pub struct Frame {
     /// The title.
@@ -60,20 +72,6 @@ pub struct Paused {
 }
 
 impl Frame {
-    /// The pages, by path and name.
-    #[must_use]
-    pub const fn pages(&self) -> [(&'static str, &'static str); 7] {
-        [
-            ("/", "Now"),
-            ("/jobs", "Jobs"),
-            ("/failures", "Failures"),
-            ("/gateways", "Gateways"),
-            ("/workers", "Workers"),
-            ("/audit", "Audit"),
-            ("/api/docs", "API"),
-        ]
-    }
-
     /// Whether this page is that one, or below it.
     #[must_use]
     pub fn is_here(&self, path: &str) -> bool {

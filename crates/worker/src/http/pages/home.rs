@@ -7,7 +7,7 @@ use mission_jobs::queue::Summary;
 use mission_jobs::{JobRecord, State};
 use uuid::Uuid;
 
-use super::chart::{Chart, Range};
+use super::chart::Chart;
 use super::frame::Frame;
 use super::html::{Prose, When};
 use super::{gateways, groups, kinds, line, query};
@@ -79,14 +79,6 @@ pub struct Card {
     pub all: String,
     /// Where all of them can be retried.
     pub retry_all: String,
-}
-
-impl Home {
-    /// The ranges of the chart.
-    #[must_use]
-    pub const fn ranges(&self) -> [Range; 3] {
-        Range::ALL
-    }
 }
 
 /// The queue in a sentence: `2 blocked (need you) · 3 retrying · 5 running · oldest waiting 12 s`.

@@ -36,6 +36,7 @@ pub struct Page {
 }
 
 /// What is shown of a job.
+#[expect(clippy::struct_excessive_bools, reason = "each is a button")]
 #[derive(Debug)]
 pub struct View {
     /// Its id.
@@ -177,12 +178,6 @@ impl View {
             document: job.document.as_ref().map(|document| pretty(&sorted(document))),
             curl: format!("curl -H \"Authorization: Bearer $TOKEN\" {origin}/api/v1/jobs/{}", job.id),
         }
-    }
-
-    /// For how long it can be snoozed.
-    #[must_use]
-    pub const fn snoozes(&self) -> [(&'static str, &'static str); 6] {
-        SNOOZES
     }
 }
 

@@ -4,7 +4,6 @@ use askama::Template;
 
 use super::frame::Frame;
 use super::gateways::StateCount;
-use super::job::SNOOZES;
 use super::line::Line;
 use crate::words::count;
 
@@ -47,13 +46,9 @@ pub struct Jobs {
     pub curl: String,
 }
 
-impl Jobs {
-    /// What can be done with all that are found.
-    #[must_use]
-    pub const fn actions(&self) -> [(&'static str, &'static str); 4] {
-        [("retry", "Retry all"), ("snooze", "Snooze all"), ("cancel", "Cancel all"), ("discard", "Discard all")]
-    }
-}
+/// What can be done with all that are found.
+pub const BUTTONS: [(&str, &str); 4] =
+    [("retry", "Retry all"), ("snooze", "Snooze all"), ("cancel", "Cancel all"), ("discard", "Discard all")];
 
 /// The page that asks whether all that are found are meant.
 #[derive(Template)]
@@ -136,12 +131,6 @@ impl Bulk {
     #[must_use]
     pub fn is_danger(&self) -> bool {
         matches!(self.action, "cancel" | "discard")
-    }
-
-    /// For how long they can be snoozed.
-    #[must_use]
-    pub const fn snoozes(&self) -> [(&'static str, &'static str); 6] {
-        SNOOZES
     }
 }
 

@@ -127,7 +127,7 @@ struct OnScope {
 
 impl OnScope {
     fn scope(&self) -> Result<Scope, Problem> {
-        Ok(self.scope.parse::<Scope>().map_err(|error: QueueError| Problem::wrong("scope", error.to_string()))?)
+        self.scope.parse::<Scope>().map_err(|error: QueueError| Problem::wrong("scope", error.to_string()))
     }
 
     fn back(&self, what: &str) -> Redirect {

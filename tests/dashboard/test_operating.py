@@ -1,0 +1,213 @@
+"""What operators do all day, in a real browser, with scripts and without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from conftest import Site, provision
+from playwright.sync_api import Page, expect
+
+WITH_AND_WITHOUT = pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+# Jobs that are given up before they run: enough to want a typed confirmation.
+MANY = 120
+
+
+def dead_jobs(site: Site, number: int) -> None:
+    """Jobs whose time is over before a worker comes."""
+    gateway = site.gateway("Birch").described()
+    jobs = [provision(gateway, f"agent {at}") for at in range(number)]
+    for first in range(0, number, 50):
+        site.enqueue(*jobs[first : first + 50], how=("--expires-in", "1ms"))
+
+
+def blocked_job(site: Site) -> str:
+    """A job that shows its gateway a wrong token."""
+    gateway = site.gateway("Cedar", token="the-right-token")
+    job = site.enqueue(provision(gateway.described("a-wrong-token"), "Ada"))[0]
+    site.settles(job, "blocked")
+    return job
+
+
+@WITH_AND_WITHOUT
+def test_from_the_first_screen_to_the_job_and_on(site: Site, visit: Callable[..., Page], scripts: bool) -> None:
+    site.start()
+    job = blocked_job(site)
+    wrong = provision(site.gateway("Birch").described(), "Olga", about={"soul_template": "{{ agent_name | nonsense }}"})
+    dead = site.enqueue(wrong)[0]
+    site.settles(dead, "dead")
+
+    page = visit("/", java_script_enabled=scripts)
+    headline = page.get_by_role("heading", level=1)
+    expect(headline).to_contain_text("1 blocked (needs you)")
+    expect(headline).to_contain_text("1 dead")
+    cards = page.get_by_role("article")
+    expect(cards.first).to_contain_text("Provision Ada")
+    expect(cards.first).to_contain_text("token mismatch")
+    expect(cards.first).to_contain_text("openclaw config file")
+    expect(cards.nth(1)).to_contain_text("filter nonsense is unknown")
+
+    cards.first.get_by_role("link", name="Provision Ada").click()
+    expect(page).to_have_url(f"{site.origin}/jobs/{job}")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("blocked")
+    expect(page.get_by_text("connect", exact=True)).to_be_visible()
+    assert "a-wrong-token" not in page.content(), "a secret is shown"
+
+    # The gateway is put right, and the job runs again because somebody presses a button.
+    cedar = next(gateway for gateway in site.gateways if gateway.name == "Cedar")
+    port = cedar.port
+    cedar.stop()
+    site.gateway("Cedar", token="a-wrong-token", port=port)
+    page.get_by_role("button", name="Retry", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("It runs again now.")
+    site.settles(job, "done")
+    if not scripts:
+        page.reload()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("done")
+    expect(page.get_by_role("heading", name="What was done on the gateway")).to_be_visible()
+
+
+def test_a_job_is_watched_without_loading_the_page_again(site: Site, visit: Callable[..., Page]) -> None:
+    site.start()
+    job = blocked_job(site)
+    page = visit(f"/jobs/{job}")
+    expect(page.get_by_role("button", name="Live")).to_have_attribute("data-open", "true")
+    page.evaluate("window.sameDocument = true")
+    site.run("jobs", "cancel", job, "--reason", "not wanted")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("cancelled")
+    assert page.evaluate("window.sameDocument"), "the page was loaded again"
+
+
+def test_live_updates_can_be_paused(site: Site, visit: Callable[..., Page]) -> None:
+    site.start()
+    job = blocked_job(site)
+    page = visit(f"/jobs/{job}")
+    live = page.locator("#live")
+    expect(live).to_have_attribute("data-open", "true")
+    live.click()
+    expect(live).to_have_text("Paused")
+    with page.expect_response(lambda answer: answer.url.endswith(job)) as shown:
+        site.run("jobs", "cancel", job)
+        # What came meanwhile is shown as soon as it goes on, and not before.
+        expect(page.get_by_role("heading", level=1)).to_contain_text("blocked")
+        live.click()
+    assert shown.value.ok
+    expect(page.get_by_role("heading", level=1)).to_contain_text("cancelled")
+
+
+@WITH_AND_WITHOUT
+def test_120_jobs_are_found_and_discarded(site: Site, visit: Callable[..., Page], scripts: bool) -> None:
+    dead_jobs(site, MANY)
+    site.start()
+    page = visit("/jobs", java_script_enabled=scripts)
+    page.get_by_label("Search jobs").fill("state:dead error:expired")
+    page.get_by_role("button", name="Search").click()
+    expect(page).to_have_url(f"{site.origin}/jobs?q=state%3Adead+error%3Aexpired")
+    expect(page.get_by_role("row")).to_have_count(51)
+    page.get_by_role("link", name="Next 50").click()
+    expect(page.get_by_role("row")).to_have_count(51)
+    page.go_back()
+
+    page.get_by_role("button", name="Discard all").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Discard {MANY} jobs?")
+    page.get_by_label("Why").fill("they were a test")
+    page.get_by_label("Type the number").fill("12")
+    page.get_by_role("button", name="Discard").click()
+    expect(page.get_by_role("alert")).to_contain_text("Nothing was done")
+    page.get_by_label("Type the number").fill(str(MANY))
+    page.get_by_role("button", name="Discard").click()
+    progress = page.get_by_role("heading", level=1)
+    if scripts:
+        expect(progress).to_have_text(f"Discard: {MANY} of {MANY} jobs, 0 left as they are.")
+    else:
+        while "so far" in progress.inner_text():
+            page.get_by_role("link", name="Look again").click()
+        expect(progress).to_have_text(f"Discard: {MANY} of {MANY} jobs, 0 left as they are.")
+    page.get_by_role("link", name="Back to the search").click()
+    expect(page.get_by_text("No job is like that.")).to_be_visible()
+    page.goto("/audit")
+    expect(page.get_by_text("they were a test").first).to_be_visible()
+    expect(page.get_by_role("row").nth(1)).to_contain_text("discard")
+
+
+@WITH_AND_WITHOUT
+def test_a_gateway_is_paused_and_everybody_sees_it(site: Site, visit: Callable[..., Page], scripts: bool) -> None:
+    site.start()
+    job = blocked_job(site)
+    elsewhere = visit("/failures")
+    if scripts:
+        expect(elsewhere.locator("#live")).to_have_attribute("data-open", "true")
+    page = visit("/gateways", java_script_enabled=scripts)
+    page.get_by_role("row").nth(1).get_by_role("link", name="Pause").click()
+    page.get_by_label("Why").fill("moving house")
+    page.get_by_role("button", name="Pause this gateway").click()
+    expect(page.get_by_role("status").first).to_contain_text("moving house")
+    for path in ["/", "/jobs", f"/jobs/{job}", "/failures", "/gateways", "/workers", "/audit", "/api/docs"]:
+        page.goto(path)
+        expect(page.locator("#banner")).to_contain_text("Gateway Cedar is paused")
+    if not scripts:
+        elsewhere.reload()
+    expect(elsewhere.locator("#banner")).to_contain_text("moving house")
+    page.locator("#banner").get_by_role("button", name="Resume").click()
+    expect(page.locator("#banner")).not_to_contain_text("paused")
+
+
+@WITH_AND_WITHOUT
+def test_every_action_on_a_job(site: Site, visit: Callable[..., Page], scripts: bool) -> None:
+    site.start()
+    job = blocked_job(site)
+    page = visit(f"/jobs/{job}", java_script_enabled=scripts)
+    heading = page.get_by_role("heading", level=1)
+    page.get_by_text("Snooze…").click()
+    page.get_by_label("For").select_option("1h")
+    page.get_by_label("Why").locator("visible=true").fill("until the others are back")
+    page.get_by_role("button", name="Snooze").click()
+    expect(heading).to_contain_text("snoozed")
+    expect(page.locator("#job")).to_contain_text("until the others are back")
+    page.get_by_text("Cancel…").click()
+    page.get_by_label("Why").locator("visible=true").fill("gone")
+    page.get_by_role("button", name="Cancel this job").click()
+    expect(heading).to_contain_text("cancelled")
+    page.goto("/audit")
+    rows = page.get_by_role("row")
+    expect(rows.nth(1)).to_contain_text("cancel")
+    expect(rows.nth(2)).to_contain_text("snooze")
+    expect(rows.nth(2)).to_contain_text("blocked → snoozed")
+
+
+def test_workers_are_drained_and_back(site: Site, visit: Callable[..., Page]) -> None:
+    site.start()
+    page = visit("/workers", java_script_enabled=False)
+    page.get_by_role("button", name="Drain").click()
+    expect(page.get_by_role("row").nth(1)).to_contain_text("draining")
+    page.get_by_role("button", name="Take jobs again").click()
+    expect(page.get_by_role("row").nth(1)).not_to_contain_text("draining")
+
+
+def test_keys(site: Site, visit: Callable[..., Page]) -> None:
+    site.start()
+    job = blocked_job(site)
+    page = visit("/jobs")
+    page.keyboard.press("/")
+    expect(page.get_by_label("Search jobs")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    expect(page.locator("tr.at")).to_have_count(1)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{site.origin}/jobs/{job}")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("r")
+    expect(page.get_by_role("status")).to_contain_text("It runs again now.")
+
+
+def test_quiet(site: Site, visit: Callable[..., Page]) -> None:
+    site.start()
+    page = visit("/")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Quiet. No job has come yet.")
+    expect(page.get_by_text("Nothing happened in the last hour.")).to_be_visible()
+    page.goto("/jobs?q=colour:red")
+    expect(page.get_by_role("alert")).to_contain_text("colour")
+    page.goto("/jobs/00000000-0000-0000-0000-000000000001")
+    expect(page.get_by_role("heading", level=1)).to_have_text("There is no such thing here")

@@ -1,0 +1,66 @@
+"""What holds for every page: accessible, strict, small, from here only, in both schemes, on a phone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from conftest import Site
+from playwright.sync_api import Page, expect
+from scene import fill
+
+MOST_BYTES_OF_ASSETS = 100_000
+
+
+def pages(jobs: dict[str, str]) -> list[str]:
+    return [
+        "/", "/?range=24h", "/?range=7d", "/jobs", "/jobs?q=nonsense:", f"/jobs/{jobs['blocked']}", f"/jobs/{jobs['done']}",
+        f"/jobs/{jobs['dead']}", "/failures", "/gateways", f"/gateways/{jobs['cedar']}", "/workers", "/audit", "/api/docs",
+        "/bulk?q=state:blocked&action=retry", "/login", "/nowhere",
+    ]  # fmt: skip
+
+
+def test_all_pages(site: Site, visit: Callable[..., Page]) -> None:
+    jobs = fill(site)
+    for scheme in ("light", "dark"):
+        page = visit("/", color_scheme=scheme, viewport={"width": 1280, "height": 900})
+        for path in pages(jobs):
+            answer = page.goto(path)
+            assert answer
+            policy = answer.header_value("content-security-policy") or ""
+            assert "default-src 'none'" in policy and "unsafe" not in policy, policy
+            assert " style=" not in page.content(), f"{path} has styles inline"
+            found = Axe().run(page).response["violations"]
+            faults = [fault for fault in found if fault["impact"] in ("serious", "critical")]
+            told = [(fault["id"], [node["html"] for node in fault["nodes"][:3]]) for fault in faults]
+            assert not told, f"{path} in {scheme}: {told}"
+    narrow = visit("/", viewport={"width": 360, "height": 740})
+    for path in pages(jobs):
+        narrow.goto(path)
+        assert narrow.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} is wider than a phone"
+
+
+def test_assets_are_small_and_kept(site: Site, visit: Callable[..., Page]) -> None:
+    site.start()
+    page = visit("/")
+    paths = re.findall(r'(?:href|src)="(/assets/[^"]+)"', page.content())
+    assert len(paths) == 4
+    answers = [page.request.get(path) for path in paths]
+    assert all(answer.ok and "immutable" in answer.headers["cache-control"] for answer in answers)
+    assert sum(len(answer.body()) for answer in answers) < MOST_BYTES_OF_ASSETS
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+def test_light_and_dark_can_be_chosen(site: Site, visit: Callable[..., Page], scripts: bool) -> None:
+    site.start()
+    page = visit("/workers", color_scheme="light", java_script_enabled=scripts)
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = page.locator("body").evaluate(f"() => {ground}") if scripts else ""
+    page.get_by_role("button", name="Dark").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    if scripts:
+        assert page.evaluate(ground) != light
+    page.goto("/jobs")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
