@@ -4,7 +4,7 @@ mod access;
 mod forgery;
 mod jobs;
 mod limits;
-mod server;
+pub mod server;
 
 use mission_jobs::{Envelope, Queue, Scope};
 use serde_json::Value;

@@ -6,6 +6,7 @@ mod access;
 mod api;
 mod bench;
 mod beside_a_person;
+mod canary;
 mod chaos;
 mod commands;
 mod crash;

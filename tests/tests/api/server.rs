@@ -22,8 +22,9 @@ pub struct Server {
     pub addr: SocketAddr,
     /// Its queue.
     pub queue: Queue,
+    /// The Redis behind it.
+    pub redis: RedisServer,
     folder: TempDir,
-    _redis: RedisServer,
     _worker: Started,
 }
 
@@ -65,7 +66,7 @@ impl Server {
         let worker = worker.env("MISSION_HTTP_ADDR", addr).spawn_into(&["run"], log);
         let (queue, port) =
             (redis.queue(), timeout(PATIENCE, port(&folder)).await.expect("the worker listens in time"));
-        Self { addr: ([127, 0, 0, 1], port).into(), queue, folder, _redis: redis, _worker: worker }
+        Self { addr: ([127, 0, 0, 1], port).into(), queue, folder, redis, _worker: worker }
     }
 
     /// What the worker has said so far.
