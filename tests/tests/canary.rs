@@ -8,8 +8,11 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use mission_core::Job;
+use mission_core::apply::Wanted;
+use mission_core::gateway::Endpoint;
 use mission_gateway_sim::{Gateway, Profile};
-use mission_jobs::{Keyring, State};
+use mission_jobs::{Envelope, Keyring, State};
 use redis::{AsyncCommands, Value as Reply};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -273,6 +276,14 @@ async fn i14_no_secret_is_told_anywhere() {
     let documents: Vec<Value> = jobs.into_iter().map(|(document, _)| document).collect();
     commands(&server, &config, &key, &ids, &documents, &mut told).await;
     told.note("log", &server.log());
+    // What a panic or a log line would show of them.
+    for document in &documents {
+        let (text, wanted) = (document.to_string(), Job::from_value(document.clone()).unwrap());
+        let envelope = Envelope::new(text.as_bytes()).unwrap();
+        told.note("Debug", &format!("{wanted:?} {:?} {envelope:?}", Wanted::of(&wanted, None)));
+        told.note("Debug", &format!("{:?}", wanted.gateway().map(Endpoint::of)));
+    }
+    told.note("Debug", &format!("{:?}", key.parse::<Keyring>().unwrap()));
 
     let on_gateway = gateway.state().to_string();
     assert!(on_gateway.contains(AGENT), "the agent's token is where it belongs");

@@ -146,7 +146,7 @@ pub struct Nothing {
 }
 
 /// A gateway that can be reached. Built only by [`Job::parse`], so `url` and `workspace_root` are usable.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Gateway {
     /// The main backend's id of it; the queue's lane.
     pub id: Uuid,
@@ -162,6 +162,17 @@ pub struct Gateway {
     pub allow_insecure_tls: bool,
     /// Accept exactly the certificate with this fingerprint; never together with `allow_insecure_tls`.
     pub tls_fingerprint: Option<Fingerprint>,
+}
+
+impl fmt::Debug for Gateway {
+    /// Of the url only the host: people put tokens into the rest.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("host", &self.url.host_str())
+            .finish_non_exhaustive()
+    }
 }
 
 /// An agent as the main backend knows it.

@@ -1,6 +1,7 @@
 //! One gateway as this process knows it: where it is, the connection to it, and what it has shown it can do.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -29,7 +30,7 @@ use crate::documents::Document;
 use crate::model;
 
 /// Where a gateway is and how to get in.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Endpoint {
     /// `ws://` or `wss://`. The token is never put into it.
     pub url: Url,
@@ -39,6 +40,13 @@ pub struct Endpoint {
     pub allow_insecure_tls: bool,
     /// Accept exactly the certificate with this fingerprint.
     pub tls_fingerprint: Option<model::Fingerprint>,
+}
+
+impl fmt::Debug for Endpoint {
+    /// Of the url only the host: people put tokens into the rest.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("host", &self.url.host_str()).finish_non_exhaustive()
+    }
 }
 
 impl Endpoint {
