@@ -207,6 +207,8 @@ fn facts() -> GatewayFacts {
         roster: Some("entries"),
         write_limit: Some("3 per 60s".to_owned()),
         restarts_on_write: true,
+        scopes: Some(vec!["operator.admin".to_owned()]),
+        heartbeat_turns_per_day: Some(144),
     }
 }
 
@@ -232,6 +234,7 @@ async fn a_gateway_is_known_by_name_and_by_what_it_said_even_when_its_jobs_are_g
     assert_eq!((gateway.version.as_deref(), gateway.protocol), (Some("2026.9.6"), Some(4)));
     assert_eq!((gateway.roster.as_deref(), gateway.write_limit.as_deref()), (Some("entries"), Some("3 per 60s")));
     assert!(gateway.restarts_on_write && !gateway.insecure_tls);
+    assert_eq!((gateway.scopes, gateway.heartbeat_turns_per_day), (Some(vec!["operator.admin".to_owned()]), Some(144)));
     assert_eq!((gateway.waiting_since_ms, gateway.restarted_at_ms), (None, None));
 
     let waits = cleanup(1, 2);

@@ -19,6 +19,7 @@ const MAX_WORKERS: usize = 1000;
 
 /// A job met a gateway that was restarting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Restart {
     /// The gateway.
     pub gateway: Uuid,

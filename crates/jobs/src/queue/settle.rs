@@ -315,6 +315,7 @@ fn ack(ran: &Ran, (disposition, learnt): (Disposition, Learnt), about: &str) -> 
         code: failure.map(|failure| failure.code.clone()),
         message: failure.map(|failure| failure.message.clone()),
         action: failure.and_then(|failure| failure.action.clone()),
+        method: failure.and_then(|failure| failure.method).map(str::to_owned),
         steps: ran.steps.clone(),
     };
     let (mut report, mut facts) = (String::new(), String::new());
