@@ -155,7 +155,16 @@ fn remedy(job: &JobRecord, reader: Reader) -> Option<String> {
             action.trim_end_matches('.').trim_end_matches(" the job").trim_end_matches(", then retry")
         )
     };
+    // What stands in the job's own document is not made right by running it again.
+    let from_backend = action.as_deref().is_some_and(|action| action.contains("in the main backend"));
+    let again = |action: &str| {
+        let action = action.trim_end_matches('.');
+        format!(
+            "{action}, and send the job again from there: it replaces this one. If it was put right on the gateway, {retry}."
+        )
+    };
     match (job.state, action) {
+        (State::Blocked, Some(action)) if from_backend => Some(again(&action)),
         (State::Blocked, None) => Some(then("See the gateway's log")),
         (State::Dead, Some(action)) if job.reason.as_deref() == Some("invalid") => Some(stop(action)),
         (State::Blocked | State::Dead, Some(action)) => Some(then(&action)),

@@ -142,18 +142,37 @@ impl Capabilities {
 /// How long a refused token is not shown again. Gateways lock out an address that shows ten within a minute, and all jobs of
 /// a gateway show the same.
 const REFUSAL_STANDS: Duration = Duration::from_secs(15);
+/// The same for one that comes alone, so that who puts the gateway right and tries again is not answered from memory.
+const FIRST_REFUSAL_STANDS: Duration = Duration::from_secs(2);
+/// How far back another refusal must lie for one to come alone.
+const REFUSALS_WITHIN: Duration = Duration::from_secs(60);
 
 /// The connection to a gateway, or why there was none a moment ago.
 #[derive(Debug, Default)]
 struct Slot {
     open: Option<Shared>,
-    refused: Option<(Instant, Box<RpcError>)>,
+    refused: Option<Refusal>,
+}
+
+/// A token was refused.
+#[derive(Debug)]
+struct Refusal {
+    at: Instant,
+    stands: Duration,
+    error: Box<RpcError>,
 }
 
 impl Slot {
     fn refusal(&self, now: Instant) -> Option<GatewayError> {
-        let (at, error) = self.refused.as_ref()?;
-        (now.duration_since(*at) < REFUSAL_STANDS).then(|| GatewayError::Refused(error.clone()))
+        let refused = self.refused.as_ref()?;
+        (now.duration_since(refused.at) < refused.stands).then(|| GatewayError::Refused(refused.error.clone()))
+    }
+
+    /// Remembers a refusal.
+    fn refuse(&self, now: Instant, error: &RpcError) -> Refusal {
+        let again = self.refused.as_ref().is_some_and(|before| now.duration_since(before.at) < REFUSALS_WITHIN);
+        let stands = if again { REFUSAL_STANDS } else { FIRST_REFUSAL_STANDS };
+        Refusal { at: now, stands, error: Box::new(error.clone()) }
     }
 }
 
@@ -239,7 +258,7 @@ impl Client {
         let opened = Box::pin(self.open()).await;
         slot.refused = match &opened {
             Err(GatewayError::Refused(error)) if counts_against_address(error) => {
-                Some((Instant::now(), Box::clone(error)))
+                Some(slot.refuse(Instant::now(), error))
             }
             _ => None,
         };

@@ -247,58 +247,11 @@ fn says(range: Range, buckets: &[Bucket], at: impl Fn(usize) -> u64) -> String {
     )
 }
 
-/// A small line of what a gateway did.
-#[derive(Debug)]
-pub struct Sparkline {
-    /// Its bars, in a box of 120 by 20.
-    pub bars: Vec<Bar>,
-    /// What it shows, in words.
-    pub says: String,
-}
-
-impl Sparkline {
-    /// Draws jobs that were done and that failed, oldest first.
-    #[must_use]
-    pub fn draw(happened: &[(u64, u64)]) -> Self {
-        let width = 120.0 / real(u64::try_from(happened.len().max(1)).unwrap_or(1));
-        let top = happened.iter().map(|(done, failed)| done.max(failed)).max().copied_or_one();
-        let mut bars = Vec::new();
-        for (index, (done, failed)) in happened.iter().enumerate() {
-            let x = round(width * real(u64::try_from(index).unwrap_or_default()));
-            for (class, value, up) in [("done", *done, true), ("dead", *failed, false)] {
-                let height = round((real(value) / real(top) * 11.0).max(if value > 0 { 1.0 } else { 0.0 }));
-                if value > 0 {
-                    let y = if up { round(12.0 - height) } else { 13.0 };
-                    bars.push(Bar {
-                        class,
-                        x,
-                        y,
-                        width: round(width - 0.4),
-                        height: height.min(7.0_f64.max(if up { 12.0 } else { 7.0 })),
-                    });
-                }
-            }
-        }
-        let (done, failed) = happened.iter().fold((0, 0), |(d, f), (done, failed)| (d + done, f + failed));
-        Self { bars, says: format!("in the last hour {} done, {} failed runs", number(done), number(failed)) }
-    }
-}
-
-trait CopiedOrOne {
-    fn copied_or_one(self) -> u64;
-}
-
-impl CopiedOrOne for Option<&u64> {
-    fn copied_or_one(self) -> u64 {
-        self.copied().unwrap_or(1).max(1)
-    }
-}
-
-/// The next of 1, 2, 5, 10, 20, 50 …
+/// The next of 1, 2, 3, 5, 10, 20, 30 …
 fn round_up(value: u64) -> u64 {
     let mut scale = 1;
     loop {
-        for step in [1, 2, 5] {
+        for step in [1, 2, 3, 5] {
             if value <= step * scale {
                 return step * scale;
             }

@@ -4,7 +4,6 @@ use askama::Template;
 use mission_jobs::State;
 use mission_jobs::queue::{Counts, GatewayRecord};
 
-use super::chart::Sparkline;
 use super::frame::{Frame, Paused};
 use super::html::{Prose, When};
 use super::job::Fact;
@@ -61,8 +60,6 @@ pub struct Row {
     pub restarted: Option<When>,
     /// Its jobs by state.
     pub counts: Vec<StateCount>,
-    /// What it did in the last hour.
-    pub sparkline: Option<Sparkline>,
     /// Whether it is paused.
     pub paused: bool,
 }
@@ -168,7 +165,7 @@ fn reach(gateway: &GatewayRecord, now_ms: u64) -> (&'static str, String) {
 impl Row {
     /// The row of a gateway.
     #[must_use]
-    pub fn of(gateway: &GatewayRecord, happened: Option<&[(u64, u64)]>, paused: bool, now_ms: u64) -> Self {
+    pub fn of(gateway: &GatewayRecord, paused: bool, now_ms: u64) -> Self {
         let (reach, reach_words) = reach(gateway, now_ms);
         let id = gateway.id.to_string();
         Self {
@@ -183,7 +180,6 @@ impl Row {
             writes: gateway.write_limit.clone().unwrap_or_else(|| "–".to_owned()),
             restarted: gateway.restarted_at_ms.map(|at_ms| When { at_ms, now_ms }),
             counts: counted(&gateway.jobs, Some(&id), false, &[]),
-            sparkline: happened.map(Sparkline::draw),
             paused,
             id,
         }

@@ -58,7 +58,7 @@ impl Row {
         Self {
             code: group.method.as_ref().map_or_else(|| group.code.clone(), |method| format!("{} {method}", group.code)),
             message: Prose(group.message.clone()),
-            action: group.action.clone().map(Prose),
+            action: group.action.as_deref().map(|action| Prose(super::sentence(action))),
             gateway: Some(Place { id, name }),
             count: number(group.count),
             first: When { at_ms: group.first_at_ms, now_ms },

@@ -75,6 +75,8 @@ pub struct Bulk {
     pub typed: bool,
     /// What was wrong with what was sent before.
     pub error: Option<String>,
+    /// Why, as it was typed then.
+    pub why: String,
     /// The first of them.
     pub sample: Vec<Line>,
     /// The search, as an address.
@@ -109,6 +111,7 @@ impl Bulk {
             words: count(u64::try_from(matched).unwrap_or_default(), "job"),
             typed: matched > most_untyped,
             error: None,
+            why: String::new(),
             sample,
             back: super::query::to("/jobs", &[("q", q)]),
             done,

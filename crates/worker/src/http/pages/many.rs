@@ -39,11 +39,11 @@ struct Asked {
 }
 
 async fn ask(visit: Visit, Query(asked): Query<Asked>) -> Result<Response, Problem> {
-    confirm(&visit, &asked.q, &asked.action, None).await
+    confirm(&visit, &asked.q, &asked.action, None, String::new()).await
 }
 
 /// The page that asks, perhaps once more, and then says why.
-async fn confirm(visit: &Visit, q: &str, action: &str, error: Option<String>) -> Result<Response, Problem> {
+async fn confirm(visit: &Visit, q: &str, action: &str, error: Option<String>, why: String) -> Result<Response, Problem> {
     let search: Search = q.parse().map_err(|error| Problem::wrong("q", format!("{error}")))?;
     let glance = visit.glance().await?;
     let matched = bulk::count(&visit.app, &visit.caller, &search).await?;
@@ -53,6 +53,7 @@ async fn confirm(visit: &Visit, q: &str, action: &str, error: Option<String>) ->
     let mut bulk = Bulk::new(action, q, matched, UNCONFIRMED, sample).ok_or_else(unknown)?;
     let status = if error.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
     bulk.error = error;
+    bulk.why = why;
     Ok((status, written(&BulkPage { frame: visit.frame(bulk.verb(), &glance), bulk })).into_response())
 }
 
@@ -79,13 +80,13 @@ async fn begin(
     let deed: Deed = serde_json::from_value(Value::from(form.action.as_str())).map_err(unknown)?;
     let search: Search = form.q.parse().map_err(|error| Problem::wrong("q", format!("{error}")))?;
     let wait = if deed == Deed::Snooze { span(&form.wait)? } else { std::time::Duration::ZERO };
-    let order = Order { search, deed, wait, why: form.why };
+    let order = Order { search, deed, wait, why: form.why.clone() };
     let typed = form.typed.trim().parse().ok();
     match bulk::begin(&app, &caller, order, typed).await {
         Ok(progress) => Ok(Redirect::to(&format!("/bulk/{}", progress.id)).into_response()),
         Err(problem) if problem.status == StatusCode::CONFLICT => {
             let error = "Nothing was done: that is not the number. It may have grown meanwhile; look again.".to_owned();
-            confirm(&visit, &form.q, &form.action, Some(error)).await
+            confirm(&visit, &form.q, &form.action, Some(error), form.why).await
         }
         Err(problem) => Err(problem),
     }

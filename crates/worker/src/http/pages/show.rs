@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Html;
 use axum::routing::get;
 use mission_jobs::queue::stats::MAX_MINUTES;
-use mission_jobs::queue::{Cursor, Minute, Search};
+use mission_jobs::queue::{Cursor, Minute, Restart, Search};
 use mission_jobs::{QueueError, Scope, State};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -60,19 +60,17 @@ async fn first_screen(visit: Visit, Query(look): Query<Look>) -> Result<Html<Str
     let needing = |state: State| Search { states: vec![state], ..Search::default() };
     let (blocked, dead) = (needing(State::Blocked), needing(State::Dead));
     let glance = visit.glance().await?;
-    let (blocked, dead, groups, slices) = tokio::try_join!(
+    let (blocked, dead, groups, slices, restarts) = tokio::try_join!(
         queue.search(&blocked, None, LOOK_AT),
         queue.search(&dead, None, LOOK_AT),
         queue.groups(MOST_CAUSES),
-        slices(&visit, range)
+        slices(&visit, range),
+        queue.restarts(MANY)
     )?;
     let now_ms = glance.now_ms();
     let needing: Vec<_> = blocked.jobs.into_iter().chain(dead.jobs).collect();
-    let restarts: Vec<_> = glance
-        .gateways
-        .iter()
-        .filter_map(|gateway| Some((gateways::name(gateway), gateway.restarted_at_ms?)))
-        .collect();
+    let named = |restart: &Restart| (glance.name(restart.gateway).unwrap_or_default(), restart.at_ms);
+    let restarts: Vec<_> = restarts.iter().map(named).collect();
     let home = Home {
         headline: home::headline(&glance.summary),
         beneath: home::beneath(&glance.summary),
@@ -100,7 +98,7 @@ async fn slices(visit: &Visit, range: Range) -> Result<Vec<Minute>, QueueError> 
 fn rows(glance: &Glance, most: usize) -> Vec<gateways::Row> {
     let row = |gateway: &mission_jobs::queue::GatewayRecord| {
         let paused = glance.pause_of(&Scope::Gateway(gateway.id)).is_some();
-        gateways::Row::of(gateway, None, paused, glance.now_ms())
+        gateways::Row::of(gateway, paused, glance.now_ms())
     };
     glance.gateways.iter().take(most).map(row).collect()
 }
