@@ -57,6 +57,11 @@ pub fn fleet(first: usize, count: usize) -> Vec<Agent> {
         .collect()
 }
 
+/// The same, and none of them begins a turn by itself while it is looked at.
+pub fn quiet_fleet(count: usize) -> Vec<Agent> {
+    fleet(0, count).into_iter().map(|agent| Agent { every: "12h", ..agent }).collect()
+}
+
 fn of_board(number: usize, name: &str, id: &str) -> Agent {
     Agent {
         uuid: format!("0b0e9e2e-6a0c-4b5a-9f3e-1a2b3c4d{number:04x}"),

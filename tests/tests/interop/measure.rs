@@ -2,9 +2,11 @@
 //!
 //! The least is one config write for all of them, then their files and sessions without waiting for answers in between,
 //! by a program that reads nothing back. Both begin with a gateway of their own that has been started afresh and has one
-//! agent, so neither finds the other's.
+//! agent, so neither finds the other's; both have to connect, and their programs run already.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -40,10 +42,10 @@ pub async fn version(version: &'static Version) -> Vec<Measured> {
     let mut all = Vec::new();
     for agents in SIZES {
         let (installation, _watch) = warm(version).await;
-        let least = installation.at_least(&documents::fleet(0, agents)).await;
+        let least = installation.at_least(&documents::quiet_fleet(agents)).await;
         drop(installation);
         let (installation, watch) = warm(version).await;
-        let measured = installation.by_worker(&documents::fleet(0, agents), least, &watch).await;
+        let measured = installation.by_worker(&documents::quiet_fleet(agents), least, &watch).await;
         println!("{}", row(&measured));
         all.push(measured);
     }
@@ -90,6 +92,16 @@ fn steps(record: &Value) -> String {
     text
 }
 
+/// How often each method was called, by all runs together.
+fn calls(records: &[Value]) -> String {
+    let runs = records.iter().flat_map(|record| record["history"].as_array().unwrap());
+    let mut calls = BTreeMap::new();
+    for step in runs.flat_map(|run| run["result"]["steps"].as_array().unwrap()) {
+        *calls.entry(step["name"].as_str().unwrap()).or_insert(0) += 1;
+    }
+    calls.iter().map(|(method, count)| format!("{count} x {method}")).collect::<Vec<_>>().join(", ")
+}
+
 /// A gateway that has an agent, and has rested.
 async fn warm(version: &'static Version) -> (Installation, Watch) {
     let installation = Installation::start(version).await;
@@ -114,7 +126,21 @@ impl Installation {
             assert_eq!(record["state"], "done", "{record:#}");
         }
         println!("what one of them did, in ms:\n{}", steps(&records[0]));
-        self.work("measured", agents).await;
+        println!("what all of them asked: {}", calls(&records));
+        // Each by what stands on the disk; a few by all that the gateway can be asked, which takes it long.
+        for agent in agents {
+            for (name, content) in self.kept_files(agent).await {
+                let path = self.gateway.workspaces.join(&agent.folder).join(&name);
+                let found = fs::read_to_string(path).unwrap_or_default();
+                // What a gateway does not keep is told to the agent there.
+                let is_as_rendered = found == content || name == "AGENTS.md" && found.contains(&agent.name);
+                assert!(is_as_rendered, "{}: {name} is:\n{found}", agent.id);
+            }
+        }
+        self.stand_registered(agents).await;
+        for agent in [&agents[0], &agents[agents.len() / 2], &agents[agents.len() - 1]] {
+            self.stand("measured", &[agent]).await;
+        }
         let sum = |what| records.iter().map(|record| number(&record["report"][what])).sum();
         Measured {
             version: self.version.name,
@@ -132,10 +158,8 @@ impl Installation {
     async fn at_least(&self, agents: &[Agent]) -> Duration {
         let mut files = Vec::new();
         for agent in agents {
-            for (name, content) in self.queue.render(&self.documents.provision(agent)).await {
-                if !self.version.left_out_of_provisioning.contains(&format!("file {name}").as_str()) {
-                    files.push(("agents.files.set", json!({ "agentId": agent.id, "name": name, "content": content })));
-                }
+            for (name, content) in self.kept_files(agent).await {
+                files.push(("agents.files.set", json!({ "agentId": agent.id, "name": name, "content": content })));
             }
         }
         let label = |agent: &Agent| ("sessions.patch", json!({ "key": agent.session, "label": agent.name }));
@@ -152,21 +176,30 @@ impl Installation {
         took
     }
 
+    /// The texts of an agent that the gateway keeps, by the names of their files.
+    async fn kept_files(&self, agent: &Agent) -> Vec<(String, String)> {
+        let left_out = self.version.left_out_of_provisioning;
+        let texts = self.queue.render(&self.documents.provision(agent)).await;
+        texts.into_iter().filter(|(name, _)| !left_out.contains(&format!("file {name}").as_str())).collect()
+    }
+
     /// The patch that registers agents as the one that is there.
     fn registers(&self, agents: &[Agent], present: &Value) -> Value {
         let workspace = |agent: &Agent| self.gateway.workspaces.join(&agent.folder);
         let agents = match self.version.roster {
             Roster::List => {
                 let mut list = present["list"].as_array().expect("the first agent is there").clone();
-                let heartbeat = list.last().expect("the first agent is there")["heartbeat"].clone();
+                let mut heartbeat = list.last().expect("the first agent is there")["heartbeat"].clone();
                 list.extend(agents.iter().map(|agent| {
+                    heartbeat["every"] = agent.every.into();
                     json!({ "id": agent.id, "name": agent.name, "workspace": workspace(agent), "heartbeat": heartbeat })
                 }));
                 json!({ "list": list })
             }
             Roster::Entries => {
-                let heartbeat = &present["entries"][documents::lead().id]["heartbeat"];
+                let mut heartbeat = present["entries"][documents::lead().id]["heartbeat"].clone();
                 let entry = |agent: &Agent| {
+                    heartbeat["every"] = agent.every.into();
                     let entry = json!({ "name": agent.name, "workspace": workspace(agent), "heartbeat": heartbeat });
                     (agent.id.clone(), entry)
                 };

@@ -46,6 +46,10 @@ impl Stage {
                 done(&worker(&gateway, Trouble::CutAfter), document).await;
             }
             sleep(AFTERMATH).await;
+            if let Some(edit) = flow.by_hand {
+                gateway.edit_config(&edit());
+                sleep(AFTERMATH).await;
+            }
             let twin = Arc::new(gateway.twin());
             done(&worker(&twin, Trouble::CutAfter), (flow.job)()).await;
             let (expected, calls) = (state(&twin), twin.calls().into_iter().map(|call| call.method).collect());

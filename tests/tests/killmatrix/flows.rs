@@ -16,33 +16,52 @@ pub struct Flow {
     pub before: fn() -> Vec<Value>,
     /// What is done now.
     pub job: fn() -> Value,
+    /// What a person then changes in the config.
+    pub by_hand: Option<fn() -> Value>,
     /// Whether it starts a session afresh, so that doing it again does something.
     pub resets: bool,
+    /// Whether it is something on that gateway.
+    pub is_of: fn(Profile) -> bool,
+}
+
+impl Flow {
+    const PLAIN: Self =
+        Self { name: "", before: Vec::new, job: Value::default, by_hand: None, resets: false, is_of: |_| true };
 }
 
 /// All flows.
-pub const FLOWS: [Flow; 7] = [
-    Flow { name: "provision", before: Vec::new, job: || provision("Ada", "10m"), resets: false },
-    Flow { name: "provision-main", before: Vec::new, job: provision_main, resets: false },
-    Flow { name: "update", before: || vec![provision("Ada", "10m")], job: update, resets: false },
-    Flow { name: "reset", before: || vec![provision("Ada", "10m")], job: reset, resets: true },
+pub const FLOWS: [Flow; 8] = [
+    Flow { name: "provision", before: Vec::new, job: || provision("Ada", "10m"), ..Flow::PLAIN },
+    Flow { name: "provision-main", before: Vec::new, job: provision_main, ..Flow::PLAIN },
+    Flow { name: "update", before: || vec![provision("Ada", "10m")], job: update, ..Flow::PLAIN },
+    Flow { name: "reset", before: || vec![provision("Ada", "10m")], job: reset, resets: true, ..Flow::PLAIN },
     Flow {
         name: "cleanup",
         before: || vec![provision("Ada", "10m"), provision("Bo", "10m")],
         job: || document("cleanup", "Ada", "10m"),
-        resets: false,
+        ..Flow::PLAIN
     },
     Flow {
         name: "heartbeat-sync",
         before: || vec![provision("Ada", "10m"), provision("Bo", "10m"), provision("Cy", "5m")],
         job: sync,
-        resets: false,
+        ..Flow::PLAIN
     },
     Flow {
         name: "come back",
         before: || vec![provision("Ada", "10m"), document("cleanup", "Ada", "10m")],
         job: || provision("Ada", "10m"),
-        resets: false,
+        ..Flow::PLAIN
+    },
+    Flow {
+        name: "put back by hand",
+        before: || vec![provision("Ada", "10m"), document("cleanup", "Ada", "10m")],
+        by_hand: Some(
+            || json!({ "agents": { "entries": { "ada-1": { "name": "Ada", "workspace": "/srv/elsewhere" } } } }),
+        ),
+        job: || provision("Ada", "10m"),
+        is_of: |profile| profile == Profile::V2026_9_6,
+        ..Flow::PLAIN
     },
 ];
 

@@ -56,12 +56,6 @@ impl Trouble {
         matches!(self, Self::Killed | Self::KilledInFlight)
     }
 
-    /// Whether it can strike calls of that method. Writes were seen to be lost without a word; a create or a reset that is
-    /// acknowledged is believed, because asking again too early would do it twice.
-    pub fn can_strike(self, method: &str) -> bool {
-        self != Self::Lie || !matches!(method, "agents.create" | "sessions.reset")
-    }
-
     /// Whether it means something when a connection is being made.
     pub const fn can_strike_connecting(self) -> bool {
         matches!(self, Self::CutBefore | Self::Deaf | Self::Garbage | Self::Starting)

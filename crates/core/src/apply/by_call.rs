@@ -2,7 +2,7 @@
 //!
 //! Both write the config, so the caller holds its writer.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{MAX_WRITES, Wanted, config};
 use crate::gateway::roster::Config;
@@ -43,6 +43,51 @@ pub(super) async fn create(call: &Call, wanted: &Wanted, report: &mut Report) ->
         answer => drop(answer?),
     }
     Ok(clock.get("ts").and_then(Value::as_u64))
+}
+
+/// Deletes an agent and creates it anew, with its files and what people wrote into its entry; when at the earliest it was
+/// created, see [`create`]. A gateway that keeps a record of an agent's deletion keeps it also when a person puts the
+/// entry back, and drops it only for this.
+pub(super) async fn renew(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<Option<u64>, GatewayError> {
+    let agent = &wanted.keys.agent_id;
+    let entry = config::read(call).await?.agent(agent).cloned().unwrap_or_default();
+    match delete(call, agent, false).await {
+        Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => {}
+        answer => {
+            let removed = answer?.and_then(|answer| answer.get("removedBindings")?.as_u64()).unwrap_or_default();
+            if removed > 0 {
+                report.skip(
+                    format!("{removed} bindings of {agent}"),
+                    "the gateway dropped them with a record of its deletion",
+                );
+            }
+        }
+    }
+    let created = create(call, wanted, report).await?;
+    let (shown, hidden): (Map<_, _>, Map<_, _>) =
+        entry.into_iter().filter(|(key, _)| key != "agentDir").partition(|(_, value)| !has_secret(value));
+    for key in hidden.keys() {
+        report.skip(format!("config agents.entries.{agent}.{key}"), "it has a secret, which the gateway does not show");
+    }
+    let patch = json!({ "agents": { "entries": { agent: shown } } });
+    for _ in 0..MAX_WRITES {
+        let hash = config::read(call).await?.hash.clone();
+        match config::patch(call, &patch, hash).await {
+            Err(error) if error.rpc().is_some_and(RpcError::is_config_stale) => {}
+            answer => return answer.map(|()| created),
+        }
+    }
+    Err(GatewayError::NotKept { what: format!("config of {agent}"), rounds: MAX_WRITES })
+}
+
+/// Whether something in it is a secret that is not shown.
+fn has_secret(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text == "__OPENCLAW_REDACTED__",
+        Value::Array(values) => values.iter().any(has_secret),
+        Value::Object(members) => members.values().any(has_secret),
+        _ => false,
+    }
 }
 
 /// Deletes an agent. What the gateway answered; none if the answer was lost.

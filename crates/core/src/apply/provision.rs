@@ -22,13 +22,22 @@ pub(super) async fn run(
     let mut coming = Some(call.client().desk.announce());
     let (wanted, entry) = &prepare(applier, call, wanted).await?;
     let desired = std::slice::from_ref(entry);
-    let (mut label, created) = session_of_a_new_agent(call, wanted, report).await?;
+    let (mut label, mut created) = session_of_a_new_agent(call, wanted, report).await?;
+    let mut renewed = false;
     for _ in 0..MAX_WRITES {
         let (shape, is_new) = config::settle(call, desired, coming.take(), report).await?;
         agent_files::settle(applier, call, wanted, (is_new, created), report).await?;
         let label = match label.take() {
             Some(label) => label,
-            None => session::settle(call, wanted, is_new, report).await?,
+            None => match session::settle(call, wanted, is_new, report).await {
+                Err(error) if !renewed && is_held_deleted(call, wanted, &error).await? => {
+                    renewed = true;
+                    let _writer = call.client().desk.pen.lock().await;
+                    created = by_call::renew(call, wanted, report).await?;
+                    continue;
+                }
+                label => label?,
+            },
         };
         // Another writer may have undone the entry meanwhile; some gateways lose a write seconds after it.
         if report.written.is_empty() || is_kept(call, wanted, desired, label.as_deref()).await? {
@@ -80,12 +89,19 @@ async fn session_of_a_new_agent(
         return Ok((None, None));
     }
     match session::settle(call, wanted, true, report).await {
-        Err(error) if error.rpc().is_some_and(|rpc| rpc.says("failed unexpectedly")) => {
+        Err(error) if is_held_deleted(call, wanted, &error).await? => {
             let _writer = call.client().desk.pen.lock().await;
             Ok((None, by_call::create(call, wanted, report).await?))
         }
         label => Ok((Some(label?), None)),
     }
+}
+
+/// Whether a session was refused because the gateway keeps a record of its agent's deletion. It does not say so; but then
+/// it has no session either.
+async fn is_held_deleted(call: &Call, wanted: &Wanted, error: &GatewayError) -> Result<bool, GatewayError> {
+    let says_so = call.has_ownership() && error.rpc().is_some_and(|rpc| rpc.says("failed unexpectedly"));
+    Ok(says_so && !session::exists(call, &wanted.keys.session_key).await?)
 }
 
 /// Reads config and session once more, at the same time.

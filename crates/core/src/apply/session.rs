@@ -129,24 +129,31 @@ pub(super) async fn is_kept(call: &Call, wanted: &Wanted, label: Option<&str>) -
     Ok(find(call, &wanted.keys.session_key).await?.is_some_and(|session| session.carries(label)))
 }
 
-/// Starts the session afresh, once. Without an answer the session itself tells whether it happened.
+/// Starts the session afresh, once: that shows in its id on older gateways, in its time on all. What cannot be seen is
+/// believed if it is acknowledged.
 pub(super) async fn reset(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<(), GatewayError> {
     let key = &wanted.keys.session_key;
     let before = find(call, key).await?;
     for _ in 0..MAX_WRITES {
-        match call.write(Method::SessionsReset, json!({ "key": key })).await {
-            Ok(_) => break,
+        let is_acknowledged = match call.write(Method::SessionsReset, json!({ "key": key })).await {
+            Ok(_) => true,
             Err(error) if error.is_connection_lost() => {
                 debug!(method = ?error.method(), "reading back after an unanswered reset");
-                if find(call, key).await? != before {
-                    break;
-                }
+                false
             }
             Err(error) => return Err(error),
+        };
+        let after = find(call, key).await?;
+        let is_hidden = after == Some(Session::Unlisted);
+        if is_hidden && is_acknowledged {
+            report.skip(format!("proof of the reset of {key}"), "the gateway does not list that session");
+        }
+        if after != before || is_hidden && is_acknowledged {
+            report.note(Change::new(format!("session {key} reset"), ""));
+            return Ok(());
         }
     }
-    report.note(Change::new(format!("session {key} reset"), ""));
-    Ok(())
+    Err(GatewayError::NotKept { what: format!("reset of session {key}"), rounds: MAX_WRITES })
 }
 
 /// Deletes a session. A gateway that will not is reported, not an error: on some the session goes with the agent, on
