@@ -208,7 +208,10 @@ async fn stored(server: &Server, told: &mut Told) {
 
 fn flatten(reply: &Reply, text: &mut String) {
     match reply {
-        Reply::BulkString(bytes) => *text += &format!("{} ", String::from_utf8_lossy(bytes)),
+        Reply::BulkString(bytes) => {
+            text.push_str(&String::from_utf8_lossy(bytes));
+            text.push(' ');
+        }
         Reply::SimpleString(line) => *text += line,
         Reply::Array(all) | Reply::Set(all) => all.iter().for_each(|one| flatten(one, text)),
         Reply::Map(pairs) => pairs.iter().flat_map(|(key, value)| [key, value]).for_each(|one| flatten(one, text)),

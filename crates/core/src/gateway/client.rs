@@ -403,9 +403,15 @@ mod tests {
     fn a_refusal_stands_for_a_while_and_not_for_ever() {
         let error = RpcError { code: "X".into(), message: String::new(), details: json!(null), retry_after_ms: None };
         let now = Instant::now();
-        let slot = Slot { open: None, refused: Some((now, Box::new(error))) };
-        assert!(slot.refusal(now + REFUSAL_STANDS / 2).is_some());
-        assert!(slot.refusal(now + REFUSAL_STANDS).is_none());
         assert!(Slot::default().refusal(now).is_none());
+        let refused = |slot: &Slot, at| Slot { open: None, refused: Some(slot.refuse(at, &error)) };
+        let first = refused(&Slot::default(), now);
+        assert!(first.refusal(now).is_some());
+        assert!(first.refusal(now + FIRST_REFUSAL_STANDS).is_none(), "a person who has mended it need not wait");
+        let second = refused(&first, now + FIRST_REFUSAL_STANDS);
+        assert!(second.refusal(now + REFUSAL_STANDS).is_some(), "gateways lock out who tries often");
+        assert!(second.refusal(now + FIRST_REFUSAL_STANDS + REFUSAL_STANDS).is_none());
+        let later = now + FIRST_REFUSAL_STANDS + REFUSALS_WITHIN;
+        assert!(refused(&second, later).refusal(later + FIRST_REFUSAL_STANDS).is_none(), "forgotten by then");
     }
 }

@@ -43,7 +43,13 @@ async fn ask(visit: Visit, Query(asked): Query<Asked>) -> Result<Response, Probl
 }
 
 /// The page that asks, perhaps once more, and then says why.
-async fn confirm(visit: &Visit, q: &str, action: &str, error: Option<String>, why: String) -> Result<Response, Problem> {
+async fn confirm(
+    visit: &Visit,
+    q: &str,
+    action: &str,
+    error: Option<String>,
+    why: String,
+) -> Result<Response, Problem> {
     let search: Search = q.parse().map_err(|error| Problem::wrong("q", format!("{error}")))?;
     let glance = visit.glance().await?;
     let matched = bulk::count(&visit.app, &visit.caller, &search).await?;
