@@ -9,6 +9,7 @@ mod beside_a_person;
 mod canary;
 mod chaos;
 mod commands;
+mod consoles;
 mod crash;
 mod doctor;
 mod documents;

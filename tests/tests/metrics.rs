@@ -59,7 +59,7 @@ async fn get(addr: &str, path: &str) -> String {
 }
 
 /// Waits for a line of the log with a member of that name.
-async fn logged(log: &std::path::Path, member: &str) -> String {
+pub async fn logged(log: &std::path::Path, member: &str) -> String {
     let found = async {
         loop {
             let text = std::fs::read_to_string(log).unwrap();
@@ -73,11 +73,13 @@ async fn logged(log: &std::path::Path, member: &str) -> String {
     timeout(Duration::from_secs(30), found).await.expect("the log says it in time")
 }
 
-async fn put(queue: &Queue, document: &Value) -> Uuid {
+/// Enqueues a document.
+pub async fn put(queue: &Queue, document: &Value) -> Uuid {
     queue.enqueue(&[Envelope::new(document.to_string().as_bytes()).unwrap()]).await.unwrap()[0].id
 }
 
-async fn reaches(queue: &Queue, id: Uuid, state: State) {
+/// Waits until a job is in that state.
+pub async fn reaches(queue: &Queue, id: Uuid, state: State) {
     let reached = async {
         while queue.get(id).await.unwrap().unwrap().state != state {
             sleep(Duration::from_millis(10)).await;

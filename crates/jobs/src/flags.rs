@@ -19,7 +19,7 @@ pub(crate) fn from_letters(letters: &str) -> Inherited {
 }
 
 /// The names of those that the letters say.
-pub(crate) fn names(letters: &str) -> Vec<&'static str> {
+pub(crate) fn names(letters: &str) -> Vec<String> {
     let names = [('f', "force_bootstrap"), ('r', "reset_session"), ('p', "provision")];
-    names.into_iter().filter_map(|(letter, name)| letters.contains(letter).then_some(name)).collect()
+    names.into_iter().filter(|(letter, _)| letters.contains(*letter)).map(|(_, name)| name.to_owned()).collect()
 }

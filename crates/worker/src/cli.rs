@@ -112,10 +112,68 @@ pub enum Command {
         out: PathBuf,
     },
     /// Look at jobs and act on them.
-    #[command(subcommand)]
-    Jobs(Jobs),
+    Jobs {
+        /// Where.
+        #[command(flatten)]
+        at: At,
+        /// What to do.
+        #[command(subcommand)]
+        command: Jobs,
+    },
+    /// Show the queue live: what is blocked and why, gateways, kinds of jobs, what happens.
+    Top {
+        /// Where.
+        #[command(flatten)]
+        at: At,
+    },
+    /// List the gateways that jobs came for: how their jobs fare, and what they said of themselves.
+    Gateways {
+        /// Where.
+        #[command(flatten)]
+        at: At,
+    },
+    /// List the workers that have been heard of in the last hour.
+    Workers {
+        /// Where.
+        #[command(flatten)]
+        at: At,
+    },
+    /// Have a worker take no more jobs; running ones go on.
+    Drain {
+        /// Where.
+        #[command(flatten)]
+        at: At,
+        /// The worker's name, as `worker workers` shows it.
+        name: String,
+        /// Why, for the record.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+    },
+    /// Have a drained worker take jobs again.
+    Undrain {
+        /// Where.
+        #[command(flatten)]
+        at: At,
+        /// The worker's name, as `worker workers` shows it.
+        name: String,
+        /// Why, for the record.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+    },
+    /// Show what people did by hand, newest first.
+    Audit {
+        /// Where.
+        #[command(flatten)]
+        at: At,
+        /// Most entries shown.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
     /// Stop all workers from taking jobs: all, those of a kind, or those of a gateway. Running ones go on.
     Pause {
+        /// Where.
+        #[command(flatten)]
+        at: At,
         /// Which jobs.
         #[command(flatten)]
         what: What,
@@ -125,6 +183,9 @@ pub enum Command {
     },
     /// Let workers take jobs again that were paused.
     Resume {
+        /// Where.
+        #[command(flatten)]
+        at: At,
         /// Which jobs.
         #[command(flatten)]
         what: What,
@@ -161,6 +222,15 @@ pub enum Command {
         #[arg(long)]
         exit: bool,
     },
+}
+
+/// Where the queue is looked for.
+#[derive(Debug, Args)]
+pub struct At {
+    /// Ask the worker that serves the API there instead of Redis, such as `http://127.0.0.1:8787`; its token is that of
+    /// the setting `http.api_token`.
+    #[arg(long, global = true, value_name = "URL")]
+    pub api: Option<String>,
 }
 
 /// How enqueued jobs are to be run.
@@ -214,6 +284,9 @@ pub enum Key {
 pub enum Jobs {
     /// List jobs: blocked ones first, ended ones last.
     List {
+        /// What to look for: state:blocked,dead kind:KIND gateway:ID agent:ID board:ID error:CODE id:ID, and words.
+        #[arg(value_name = "QUERY")]
+        query: Vec<String>,
         /// Only jobs in this state.
         #[arg(long)]
         state: Option<String>,
@@ -233,7 +306,31 @@ pub enum Jobs {
         /// Even if newer jobs of the same agent have come since, which it would undo.
         #[arg(long)]
         force: bool,
+        /// Why, for the record.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
     },
+    /// Run a blocked job again now, when what blocked it is mended.
+    Unblock {
+        /// The job's id.
+        id: String,
+        /// Why, for the record.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+    },
+    /// Let a job wait that is ready, or waits already.
+    Snooze {
+        /// The job's id.
+        id: String,
+        /// For how long, such as 90s, 10m, 2h; 30 days at most.
+        #[arg(long = "for", value_name = "TIME", value_parser = time)]
+        time: Duration,
+        /// Why, for the record.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+    },
+    /// Show what goes wrong: jobs that failed in the same way count together.
+    Failures,
     /// End jobs that are not wanted any more. A running one is stopped within seconds.
     Cancel {
         /// The jobs' ids.

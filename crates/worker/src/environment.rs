@@ -40,6 +40,8 @@ pub const SECRET_KEY: &str = "MISSION_SECRET_KEY";
 pub const GATEWAY_CA_FILE: &str = "MISSION_GATEWAY_CA_FILE";
 /// Where gateways may be.
 pub const GATEWAY_ALLOWED: &str = "MISSION_GATEWAY_ALLOWED";
+/// Set to anything, it asks programs not to use colours.
+pub const NO_COLOR: &str = "NO_COLOR";
 /// Home folder; the data directory is below it by default.
 pub const HOME: &str = "HOME";
 /// The user's name, for the record of who did what.

@@ -1,7 +1,9 @@
 //! The `worker` binary: provisions AI agents on OpenClaw gateways from jobs in Redis.
 
 mod cli;
+mod client;
 mod commands;
+mod console;
 mod environment;
 mod events;
 mod exit;
@@ -36,6 +38,8 @@ fn start(cli: Cli) -> Result<(), Exit> {
     let settings = Settings::load(&cli.global.sources()).or_usage()?;
     let level = match cli.command {
         Command::Demo { .. } => Some("warn"),
+        // The screen is its own.
+        Command::Top { .. } => Some("off"),
         // What a queue says that is driven to its limits is in the figures.
         Command::Bench { .. } => Some("error"),
         _ => None,
@@ -60,11 +64,23 @@ async fn dispatch(cli: Cli, settings: &Settings) -> Result<(), Exit> {
         }
         Command::Run { until_idle } => commands::run::run(settings, until_idle).await,
         Command::Enqueue { files, how } => commands::enqueue::run(settings, output, &files, &how).await,
-        Command::Pause { what, reason } => commands::pause::run(settings, output, &what, &reason, true).await,
-        Command::Resume { what, reason } => commands::pause::run(settings, output, &what, &reason, false).await,
+        Command::Pause { at, what, reason } => commands::pause::run(settings, output, &at, &what, &reason, true).await,
+        Command::Resume { at, what, reason } => {
+            commands::pause::run(settings, output, &at, &what, &reason, false).await
+        }
         Command::Doctor => commands::doctor::run(settings, output).await,
         Command::Key(command) => commands::key::run(settings, output, &command).await,
-        Command::Jobs(command) => commands::jobs::run(settings, output, &command).await,
+        Command::Jobs { at, command } => commands::jobs::run(settings, output, &at, &command).await,
+        Command::Top { at } => commands::top::run(settings, &at).await,
+        Command::Gateways { at } => commands::gateways::run(settings, output, &at).await,
+        Command::Workers { at } => commands::workers::list(settings, output, &at).await,
+        Command::Drain { at, name, reason } => {
+            commands::workers::drain(settings, output, &at, &name, &reason, true).await
+        }
+        Command::Undrain { at, name, reason } => {
+            commands::workers::drain(settings, output, &at, &name, &reason, false).await
+        }
+        Command::Audit { at, limit } => commands::audit::run(settings, output, &at, limit as usize).await,
         Command::Bench { measure } => commands::bench::run(output, measure).await,
         Command::Demo { exit } => commands::demo::run(settings, exit).await,
     }

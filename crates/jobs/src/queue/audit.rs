@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Something that somebody did by hand.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AuditEntry {
     /// Where it stands among all; also the cursor of what was done before it.

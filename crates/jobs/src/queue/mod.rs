@@ -41,7 +41,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use mission_core::Kind;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use audit::AuditEntry;
@@ -129,7 +129,7 @@ pub struct Page {
 }
 
 /// How many jobs are in each state.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Counts(HashMap<State, u64>);

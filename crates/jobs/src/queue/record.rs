@@ -13,7 +13,7 @@ use crate::run::Step;
 use crate::{flags, seal};
 
 /// A job as the queue knows it. Times are milliseconds since 1970 by Redis's clock.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct JobRecord {
     /// The job's id.
@@ -55,7 +55,7 @@ pub struct JobRecord {
     /// When it is dead unless it is done.
     pub expires_at_ms: Option<u64>,
     /// What it inherited from jobs that it replaced: `force_bootstrap`, `reset_session`, `provision`.
-    pub inherited: Vec<&'static str>,
+    pub inherited: Vec<String>,
     /// Who snoozed it and why, while it is.
     pub snoozed_by: Option<String>,
     /// The job that was enqueued before it for the same subject; it may be gone.
@@ -79,7 +79,7 @@ pub struct JobRecord {
 }
 
 /// Names as a document gives them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Names {
     /// Of the gateway.
@@ -114,7 +114,7 @@ pub struct LastFailure {
 }
 
 /// When a job got into a state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Entered {
     /// The state.

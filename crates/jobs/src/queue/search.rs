@@ -8,7 +8,7 @@ mod walk;
 use std::fmt;
 
 use mission_core::Kind;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use cursor::Cursor;
@@ -46,7 +46,7 @@ pub struct Search {
 }
 
 /// Some of the jobs that were looked for.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Found {
     /// The jobs, with names, without history and document. May be empty although there are more.

@@ -1,12 +1,12 @@
 //! The queue at a glance.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Counts;
 use super::pause::Pause;
 
 /// What the first screen says of a queue. Times are milliseconds since 1970 by Redis's clock.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Summary {
     /// When this was so.

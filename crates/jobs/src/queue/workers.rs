@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::consumer::Shared;
@@ -14,7 +14,7 @@ use super::scripts::operators::Beat;
 pub(super) const GONE_AFTER: Duration = Duration::from_secs(30);
 
 /// A worker that has been seen in the last hour.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct WorkerRecord {
     /// Its name to the queue.

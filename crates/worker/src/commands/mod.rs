@@ -1,12 +1,14 @@
 //! One file per command.
 
 pub mod apply;
+pub mod audit;
 pub mod bench;
 pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod enqueue;
 pub mod explain;
+pub mod gateways;
 pub mod health;
 pub mod jobs;
 pub mod key;
@@ -15,6 +17,8 @@ pub mod plan;
 pub mod render;
 pub mod run;
 pub mod token;
+pub mod top;
+pub mod workers;
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -30,7 +34,7 @@ use mission_core::mirror::Mirror;
 use mission_core::outcome::Failure;
 use mission_core::render::{Renderer, TemplatesConfig};
 use mission_jobs::QueueError;
-use mission_jobs::queue::{Author, workers};
+use mission_jobs::queue::{Author, workers::host};
 
 use crate::environment;
 use crate::exit::{Exit, OrExit};
@@ -76,7 +80,7 @@ pub fn gateway_exit(failure: Option<&Failure>) -> Result<(), Exit> {
 /// Who uses the command line, for the events and the jobs' records.
 pub fn author() -> Author {
     let name = std::env::var(environment::USER).ok().filter(|name| !name.is_empty());
-    Author::new(name.unwrap_or_else(|| "command line".to_owned()), format!("cli {}", workers::host()))
+    Author::new(name.unwrap_or_else(|| "command line".to_owned()), format!("cli {}", host()))
 }
 
 /// The renderer that the settings ask for.

@@ -3,29 +3,30 @@
 use mission_jobs::queue::{Pause, Scope};
 use serde_json::json;
 
-use crate::cli::What;
-use crate::commands::{author, queue_error};
+use crate::cli::{At, What};
+use crate::console::{Console, ConsoleError};
 use crate::exit::{Exit, OrExit};
 use crate::output::Output;
-use crate::private_redis::Use;
 use crate::settings::Settings;
-use crate::store::Store;
 
 /// Pauses, or resumes.
-pub async fn run(settings: &Settings, output: Output, what: &What, reason: &str, pause: bool) -> Result<(), Exit> {
+pub async fn run(
+    settings: &Settings,
+    output: Output,
+    at: &At,
+    what: &What,
+    reason: &str,
+    pause: bool,
+) -> Result<(), Exit> {
     let scope: Scope = match (&what.kind, &what.gateway) {
         (Some(kind), _) => format!("kind:{kind}").parse().or_usage()?,
         (_, Some(gateway)) => format!("gateway:{gateway}").parse().or_usage()?,
         _ => Scope::All,
     };
-    let store = Store::open(settings, Use::Command).await?;
-    let done = if pause {
-        store.queue.pause(&scope, &author(), reason).await.map(|()| true)
-    } else {
-        store.queue.resume(&scope, &author(), reason).await
-    };
-    store.close().await;
-    let changed = done.map_err(queue_error)?;
+    let console = Console::open(settings, at.api.as_deref()).await?;
+    let done = console.pause(&scope, pause, reason).await;
+    console.close().await;
+    let changed = done.map_err(ConsoleError::exit)?;
     output.print(&json!({ "scope": scope, "paused": pause, "changed": changed }), || match (pause, changed) {
         (true, _) => format!("{scope} is paused: running jobs go on, no new ones are taken"),
         (false, true) => format!("{scope} is resumed"),
@@ -34,8 +35,13 @@ pub async fn run(settings: &Settings, output: Output, what: &What, reason: &str,
     Ok(())
 }
 
-/// A pause in one line.
+/// A pause in one line, with the command that ends it.
 pub fn in_words(pause: &Pause) -> String {
     let Pause { scope, by, reason, .. } = pause;
-    format!("{scope} is paused by {by}: {reason}; `worker resume` lets it go on")
+    let end = match scope {
+        Scope::All => "worker resume".to_owned(),
+        Scope::Kind(kind) => format!("worker resume --kind {kind}"),
+        Scope::Gateway(id) => format!("worker resume --gateway {id}"),
+    };
+    format!("{scope} is paused by {by}: {reason}; `{end}` lets it go on")
 }

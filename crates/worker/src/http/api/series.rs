@@ -68,7 +68,7 @@ pub struct Bucket {
 }
 
 /// Times, exact to a factor of two, upwards; none if there are none.
-#[derive(Debug, Default, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[expect(clippy::struct_field_names, reason = "each says its unit, as all times do")]
 pub struct Times {
     /// Half of them are below this, in milliseconds.
@@ -80,7 +80,7 @@ pub struct Times {
 }
 
 /// How a kind of job fares.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct KindStatus {
     /// The kind.
     pub kind: String,

@@ -1,0 +1,41 @@
+//! `worker audit`: what people did by hand.
+
+use mission_jobs::queue::{AuditEntry, MAX_PAGE};
+
+use crate::cli::At;
+use crate::console::{Console, ConsoleError};
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::settings::Settings;
+use crate::words::utc_time;
+
+/// Shows that many entries, newest first.
+pub async fn run(settings: &Settings, output: Output, at: &At, limit: usize) -> Result<(), Exit> {
+    let console = Console::open(settings, at.api.as_deref()).await?;
+    let done = show(&console, output, limit).await;
+    console.close().await;
+    done.map_err(ConsoleError::exit)
+}
+
+async fn show(console: &Console, output: Output, limit: usize) -> Result<(), ConsoleError> {
+    let (mut left, mut after) = (limit, None);
+    while left > 0 {
+        let page = console.audit(after.as_deref(), left.min(MAX_PAGE)).await?;
+        for entry in &page {
+            output.print(entry, || line(entry));
+        }
+        left = left.saturating_sub(page.len());
+        after = page.last().map(|entry| entry.id.clone());
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn line(entry: &AuditEntry) -> String {
+    let deed = &entry.deed;
+    let was = deed.before.as_ref().map_or_else(String::new, |before| format!(" ({before})"));
+    let why = if deed.why.is_empty() { String::new() } else { format!(": {}", deed.why) };
+    format!("{} {} from {}: {} {}{was}{why}", utc_time(deed.at_ms), deed.by, deed.from, deed.action, deed.target)
+}

@@ -1,0 +1,67 @@
+//! `worker gateways`: how the jobs of each gateway fare, and what it said of itself.
+
+use std::fmt::Write as _;
+
+use mission_jobs::State;
+use mission_jobs::queue::GatewayRecord;
+
+use crate::cli::At;
+use crate::console::{Console, ConsoleError};
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::settings::Settings;
+use crate::words::span;
+
+/// Runs the command.
+pub async fn run(settings: &Settings, output: Output, at: &At) -> Result<(), Exit> {
+    let console = Console::open(settings, at.api.as_deref()).await?;
+    let found = async { Ok((console.gateways().await?, console.summary().await?.at_ms)) }.await;
+    console.close().await;
+    let (gateways, now) = found.map_err(ConsoleError::exit)?;
+    for gateway in &gateways {
+        output.print(gateway, || in_words(gateway, now));
+    }
+    Ok(())
+}
+
+/// A gateway in a few lines.
+fn in_words(gateway: &GatewayRecord, now_ms: u64) -> String {
+    let mut text = gateway.id.to_string();
+    for known in [&gateway.name, &gateway.url].into_iter().flatten() {
+        let _ = write!(text, " {known}");
+    }
+    let _ = write!(text, "\n  {}", condition(gateway, now_ms));
+    let jobs: Vec<String> = State::ALL
+        .into_iter()
+        .filter(|state| gateway.jobs.of(*state) > 0)
+        .map(|state| format!("{} {state}", gateway.jobs.of(state)))
+        .collect();
+    let _ = write!(text, "\n  jobs: {}", if jobs.is_empty() { "none".to_owned() } else { jobs.join(", ") });
+    if let Some(failure) = gateway.failure.as_ref().filter(|_| gateway.failed_at_ms > gateway.reached_at_ms) {
+        let _ = write!(text, "\n  {}: {}", failure.code, failure.message);
+        if let Some(action) = &failure.action {
+            let _ = write!(text, "\n  → {action}");
+        }
+    }
+    text
+}
+
+/// Whether it can be reached, and what it said of itself then.
+pub fn condition(gateway: &GatewayRecord, now_ms: u64) -> String {
+    let ago = |at: u64| format!("{} ago", span(now_ms.saturating_sub(at)));
+    let mut words = Vec::new();
+    if gateway.is_unreachable() {
+        words.push(format!("not reached {} times in a row", gateway.failures));
+    }
+    if let Some(until) = gateway.held_until_ms.filter(|until| *until > now_ms) {
+        words.push(format!("left alone for {}", span(until - now_ms)));
+    }
+    words.push(gateway.reached_at_ms.map_or_else(|| "never reached".to_owned(), |at| format!("reached {}", ago(at))));
+    if let Some(version) = &gateway.version {
+        let protocol = gateway.protocol.map_or_else(String::new, |protocol| format!(", protocol {protocol}"));
+        words.push(format!("version {version}{protocol}"));
+    }
+    words.extend(gateway.write_limit.as_ref().map(|limit| format!("{limit} config writes")));
+    words.extend(gateway.restarted_at_ms.map(|at| format!("restarted {}", ago(at))));
+    words.join(", ")
+}

@@ -1,0 +1,111 @@
+//! Jobs and their failures for people on a terminal.
+
+use std::fmt::Write as _;
+
+use mission_jobs::JobRecord;
+use mission_jobs::queue::Group;
+use mission_jobs::queue::record::Attempt;
+
+use crate::story::{Reader, Story, brief};
+use crate::words::{count, span, utc_time};
+
+/// A job on a line.
+pub fn line(job: &JobRecord) -> String {
+    let who = job.names.agent.as_deref().map_or_else(String::new, |agent| format!("{agent}: "));
+    format!(
+        "{} {:10} {:14} {:>2}/{} {who}{}",
+        job.id,
+        job.state.as_str(),
+        job.kind,
+        job.attempts,
+        job.max_attempts,
+        brief(job)
+    )
+}
+
+/// Everything about a job: first why it is where it is and what to do.
+pub fn story(job: &JobRecord, now_ms: u64) -> String {
+    let told = Story::of(job, Reader::Terminal, now_ms);
+    let mut text = format!("{} {} {}\n  {}", job.id, job.kind, job.state, told.sentence);
+    if let Some(remedy) = &told.remedy {
+        let _ = write!(text, "\n  → {remedy}");
+    }
+    text.push('\n');
+    for (what, value) in facts(job) {
+        let _ = write!(text, "\n  {what:14} {value}");
+    }
+    for run in &job.history {
+        text.push_str(&self::run(run));
+    }
+    text
+}
+
+/// What there is to know, in order.
+fn facts(job: &JobRecord) -> Vec<(&'static str, String)> {
+    let names = &job.names;
+    let called =
+        |name: &Option<String>, id: &str| name.as_ref().map_or_else(|| id.to_owned(), |name| format!("{name} ({id})"));
+    let agent = job.subject.rsplit('/').next().unwrap_or_default();
+    let time = |at: Option<u64>| at.map(utc_time);
+    let failure = job.failure.as_ref().map(|failure| format!("{}: {}", failure.code, failure.message));
+    let facts = [
+        ("gateway", Some(called(&names.gateway, &job.lane))),
+        ("agent", Some(called(&names.agent, agent))),
+        ("board", names.board.clone()),
+        ("attempts", Some(format!("{} of {}, {} runs", job.attempts, job.max_attempts, job.runs))),
+        ("last failure", failure),
+        ("reason", job.reason.clone()),
+        ("to be stopped", job.cancel.clone()),
+        ("replaced by", job.superseded_by.map(|id| id.to_string())),
+        ("inherited", (!job.inherited.is_empty()).then(|| job.inherited.join(", "))),
+        ("enqueued", time(Some(job.enqueued_at_ms))),
+        ("started", time(job.started_at_ms)),
+        ("ended", time(job.finished_at_ms)),
+        ("next try", time(job.next_at_ms)),
+        ("expires", time(job.expires_at_ms.filter(|_| !job.state.is_terminal()))),
+    ];
+    facts.into_iter().filter_map(|(what, value)| Some((what, value?))).collect()
+}
+
+/// A run with its requests.
+fn run(run: &Attempt) -> String {
+    let took = span(run.ended_at_ms.saturating_sub(run.started_at_ms));
+    let message = run.result.message.as_deref().unwrap_or_default();
+    let mut text = format!(
+        "\n  run {:<3} {} {took:>8} {:10} {} {message}",
+        run.number,
+        utc_time(run.started_at_ms),
+        run.result.outcome,
+        run.worker
+    );
+    for step in run.result.steps.iter().filter(|step| step.note.is_some()) {
+        let _ = write!(
+            text,
+            "\n          {} {}: {}",
+            step.name,
+            span(step.duration_ms),
+            step.note.as_deref().unwrap_or_default()
+        );
+    }
+    text
+}
+
+/// Jobs that failed in the same way, and how to get at them.
+pub fn group(group: &Group, now_ms: u64) -> String {
+    let at = group.method.as_ref().map_or_else(String::new, |method| format!(" at {method}"));
+    let (first, last) = (now_ms.saturating_sub(group.first_at_ms), now_ms.saturating_sub(group.last_at_ms));
+    let mut text = format!(
+        "{} {}{at}, gateway {}, first {} ago, last {} ago\n  {}",
+        count(group.count, "job"),
+        group.code,
+        group.gateway,
+        span(first),
+        span(last),
+        group.message
+    );
+    if let Some(action) = &group.action {
+        let _ = write!(text, "\n  → {action}");
+    }
+    let _ = write!(text, "\n  worker jobs list {}", group.search());
+    text
+}

@@ -1,0 +1,248 @@
+//! Drawing: as much as the window has room for, what needs somebody first.
+
+use mission_jobs::queue::{GatewayRecord, Summary};
+use mission_jobs::{JobRecord, State};
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Borders, Clear, Paragraph, Row, Table, TableState, Wrap};
+
+use super::view::{Seen, View};
+use crate::commands::gateways::condition;
+use crate::commands::jobs::shown;
+use crate::commands::pause;
+use crate::http::api::series::KindStatus;
+use crate::story::{Reader, Story, brief};
+use crate::words::span;
+
+/// Lines that gateways and kinds get, with their heading.
+const PLACES: u16 = 7;
+/// Columns that kinds get.
+const KINDS: u16 = 54;
+/// Lines that events get at least, with their heading.
+const EVENTS: u16 = 6;
+/// Lines for what is to be said of the chosen job.
+const STORY: u16 = 4;
+
+/// Styles, with or without colours.
+pub struct Palette {
+    colours: bool,
+}
+
+impl Palette {
+    /// Colours, or bold and reversed letters alone.
+    pub const fn new(colours: bool) -> Self {
+        Self { colours }
+    }
+
+    fn of(&self, state: State) -> Style {
+        let colour = match state {
+            State::Blocked | State::Dead => Color::Red,
+            State::Retrying | State::Snoozed => Color::Yellow,
+            State::Running => Color::Cyan,
+            State::Done => Color::Green,
+            _ => Color::Reset,
+        };
+        let style = self.paint(colour);
+        if state == State::Blocked { style.add_modifier(Modifier::BOLD) } else { style }
+    }
+
+    fn paint(&self, colour: Color) -> Style {
+        if self.colours { Style::new().fg(colour) } else { Style::new() }
+    }
+
+    fn heading(&self) -> Style {
+        self.paint(Color::Blue).add_modifier(Modifier::BOLD)
+    }
+}
+
+/// Draws all of it.
+pub fn draw(frame: &mut Frame, view: &mut View, palette: &Palette) {
+    let area = frame.area();
+    let [top, body, bottom] =
+        Layout::vertical([Constraint::Length(2), Constraint::Min(0), Constraint::Length(1)]).areas(area);
+    draw_top(frame, top, view, palette);
+    draw_bottom(frame, bottom, view, palette);
+    let Some(seen) = &view.seen else {
+        return;
+    };
+    if let Some(job) = &view.details {
+        let text = shown::story(job, seen.summary.at_ms);
+        let block = Block::new().borders(Borders::TOP).title(Span::styled(" Job ", palette.heading()));
+        frame.render_widget(Clear, body);
+        return frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: false }).block(block), body);
+    }
+    let [jobs, story, gateways, kinds, events] = places(body, view.jobs().len());
+    draw_jobs(frame, jobs, view, palette);
+    draw_story(frame, story, view, seen, palette);
+    draw_gateways(frame, gateways, seen, palette);
+    draw_kinds(frame, kinds, &seen.kinds, palette);
+    let lines: Vec<Line> = view.events.iter().map(|line| Line::raw(line.as_str())).collect();
+    frame.render_widget(Paragraph::new(lines).block(titled(" Events ", palette)), events);
+}
+
+/// Where jobs, the story of one, gateways, kinds and events stand. A small window has the jobs, a larger one the rest as
+/// well; what few jobs leave free is for events.
+fn places(body: Rect, jobs: usize) -> [Rect; 5] {
+    let wide = body.width >= 100;
+    let sides = match body.height {
+        0..20 => 0,
+        20..32 => PLACES,
+        _ if wide => PLACES,
+        _ => PLACES * 2,
+    };
+    let events = if body.height >= 14 { EVENTS } else { 0 };
+    let story = if body.height >= 8 { STORY } else { 0 };
+    let most = body.height.saturating_sub(sides + events + story);
+    let jobs = u16::try_from(jobs).unwrap_or(u16::MAX).saturating_add(1).clamp(most.min(4), most);
+    let [jobs, story, sides, events] = Layout::vertical([
+        Constraint::Length(jobs),
+        Constraint::Length(story),
+        Constraint::Length(sides),
+        Constraint::Fill(1),
+    ])
+    .areas(body);
+    let events = if body.height >= 14 { events } else { Rect::default() };
+    let [gateways, kinds] = if wide {
+        Layout::horizontal([Constraint::Fill(1), Constraint::Length(KINDS)]).spacing(2).areas(sides)
+    } else {
+        Layout::vertical([Constraint::Max(PLACES), Constraint::Fill(1)]).areas(sides)
+    };
+    [jobs, story, gateways, kinds, events]
+}
+
+fn titled<'a>(title: &'a str, palette: &Palette) -> Block<'a> {
+    Block::new().borders(Borders::TOP).title(Span::styled(title, palette.heading()))
+}
+
+fn draw_top(frame: &mut Frame, area: Rect, view: &View, palette: &Palette) {
+    let mut lines = vec![match &view.seen {
+        Some(seen) => Line::from(sentence(&seen.summary, palette)),
+        None => Line::raw("Looking …"),
+    }];
+    if let Some(trouble) = &view.trouble {
+        lines.push(Line::styled(trouble.as_str(), palette.of(State::Blocked)));
+    } else if let Some(pause) = view.seen.as_ref().and_then(|seen| seen.summary.paused.first()) {
+        lines.push(Line::styled(pause::in_words(pause), palette.of(State::Retrying)));
+    }
+    frame.render_widget(Paragraph::new(lines), area);
+}
+
+/// Is anything stuck: in one sentence.
+fn sentence(summary: &Summary, palette: &Palette) -> Vec<Span<'static>> {
+    let live = [State::Blocked, State::Dead, State::Retrying, State::Snoozed, State::Running, State::Ready];
+    let mut words: Vec<Span> = Vec::new();
+    let mut add = |text: String, style: Style| {
+        if !words.is_empty() {
+            words.push(Span::raw(" · "));
+        }
+        words.push(Span::styled(text, style));
+    };
+    for state in live {
+        let count = summary.counts.of(state);
+        let need = if state == State::Blocked { " (need you)" } else { "" };
+        if count > 0 {
+            add(format!("{count} {state}{need}"), palette.of(state));
+        }
+    }
+    if live.iter().all(|state| summary.counts.of(*state) == 0) {
+        let ended = summary.last_ended_at_ms.map(|at| span(summary.at_ms.saturating_sub(at)));
+        add(ended.map_or_else(|| "Quiet".to_owned(), |ago| format!("Quiet. Last job {ago} ago")), Style::new());
+    }
+    if let Some(since) = summary.oldest_ready_at_ms {
+        add(format!("oldest waiting {}", span(summary.at_ms.saturating_sub(since))), Style::new());
+    }
+    let style = if summary.workers == 0 { palette.of(State::Blocked) } else { Style::new() };
+    let draining = if summary.draining > 0 { format!(", {} drain", summary.draining) } else { String::new() };
+    add(format!("workers: {}{draining}", summary.workers), style);
+    words
+}
+
+fn draw_bottom(frame: &mut Frame, area: Rect, view: &View, palette: &Palette) {
+    let keys = if view.details.is_some() {
+        "esc back · r retry · q quit"
+    } else if view.all_paused() {
+        "j k choose · enter details · r retry · p resume all · q quit"
+    } else {
+        "j k choose · enter details · r retry · p pause all · q quit"
+    };
+    let line = match &view.said {
+        Some(said) => {
+            Line::from(vec![Span::styled(said.as_str(), palette.heading()), Span::raw("  "), Span::raw(keys)])
+        }
+        None => Line::raw(keys),
+    };
+    frame.render_widget(Paragraph::new(line), area);
+}
+
+fn draw_jobs(frame: &mut Frame, area: Rect, view: &View, palette: &Palette) {
+    let rows = view.jobs().iter().map(|job| job_row(job, palette));
+    let widths = [
+        Constraint::Length(10),
+        Constraint::Length(14),
+        Constraint::Length(16),
+        Constraint::Length(14),
+        Constraint::Length(6),
+        Constraint::Fill(1),
+    ];
+    let table = Table::new(rows, widths)
+        .header(Row::new(["STATE", "KIND", "AGENT", "GATEWAY", "TRIED", "WHY"]).style(palette.heading()))
+        .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
+    let mut chosen = TableState::new().with_selected(Some(view.place()).filter(|_| !view.jobs().is_empty()));
+    frame.render_stateful_widget(table, area, &mut chosen);
+}
+
+fn job_row<'a>(job: &'a JobRecord, palette: &Palette) -> Row<'a> {
+    let short = |name: &'a Option<String>, id: &'a str| name.as_deref().unwrap_or_else(|| id.get(..8).unwrap_or(id));
+    let agent = job.subject.rsplit('/').next().unwrap_or_default();
+    Row::new([
+        Span::styled(job.state.as_str(), palette.of(job.state)),
+        Span::raw(&job.kind),
+        Span::raw(short(&job.names.agent, agent)),
+        Span::raw(short(&job.names.gateway, &job.lane)),
+        Span::raw(format!("{}/{}", job.attempts, job.max_attempts)),
+        Span::raw(brief(job)),
+    ])
+}
+
+/// Why the chosen job is where it is, and what to do.
+fn draw_story(frame: &mut Frame, area: Rect, view: &View, seen: &Seen, palette: &Palette) {
+    let Some(job) = view.chosen() else { return };
+    let story = Story::of(job, Reader::Terminal, seen.summary.at_ms);
+    let mut lines = vec![Line::raw(story.sentence)];
+    lines.extend(story.remedy.map(|remedy| Line::styled(format!("→ {remedy}"), palette.of(State::Retrying))));
+    let block = Block::new().borders(Borders::TOP);
+    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: true }).block(block), area);
+}
+
+fn draw_gateways(frame: &mut Frame, area: Rect, seen: &Seen, palette: &Palette) {
+    let mut gateways: Vec<&GatewayRecord> = seen.gateways.iter().collect();
+    gateways.sort_by_key(|gateway| (!gateway.is_unreachable(), gateway.jobs.of(State::Blocked) == 0));
+    let rows = gateways.iter().map(|gateway| {
+        let style = if gateway.is_unreachable() { palette.of(State::Dead) } else { Style::new() };
+        let id = gateway.id.to_string();
+        let name = gateway.name.clone().unwrap_or_else(|| id[..8].to_owned());
+        Row::new([name, live_of(gateway).to_string(), condition(gateway, seen.summary.at_ms)]).style(style)
+    });
+    let widths = [Constraint::Length(16), Constraint::Length(5), Constraint::Fill(1)];
+    let header = Row::new(["GATEWAY", "LIVE", ""]).style(palette.heading());
+    let block = Block::new().borders(Borders::TOP);
+    frame.render_widget(Table::new(rows, widths).header(header).block(block), area);
+}
+
+fn live_of(gateway: &GatewayRecord) -> u64 {
+    State::ALL.into_iter().filter(|state| !state.is_terminal()).map(|state| gateway.jobs.of(state)).sum()
+}
+
+fn draw_kinds(frame: &mut Frame, area: Rect, kinds: &[KindStatus], palette: &Palette) {
+    let time = |ms: Option<u64>| ms.map_or_else(|| "–".to_owned(), span);
+    let rows = kinds.iter().map(|kind| {
+        let count = |what: &str| kind.counts.get(what).copied().unwrap_or_default().to_string();
+        let failed = kind.failed_share.map_or_else(|| "–".to_owned(), |share| format!("{:.0} %", share * 100.0));
+        Row::new([kind.kind.clone(), count("done"), failed, time(kind.waited.p95_ms), time(kind.ran.p95_ms)])
+    });
+    let widths = [15, 7, 7, 10, 10].map(Constraint::Length);
+    let header = Row::new(["LAST HOUR", "DONE", "FAILED", "WAIT p95", "RUN p95"]).style(palette.heading());
+    frame.render_widget(Table::new(rows, widths).header(header).block(Block::new().borders(Borders::TOP)), area);
+}

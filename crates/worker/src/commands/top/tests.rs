@@ -1,0 +1,157 @@
+//! What stands on the screen, in windows of several sizes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::style::Color;
+use serde_json::{Value, json};
+
+use super::screen::{Palette, draw};
+use super::view::{Seen, View};
+
+const NOW: u64 = 1_763_859_600_000;
+
+fn job(number: u128, state: &str, failure: &Value) -> Value {
+    json!({
+        "id": uuid::Uuid::from_u128(number), "state": state, "kind": "provision", "lane": "gateway", "priority": 5,
+        "subject": "gateway/agent", "attempts": 1, "max_attempts": 12, "runs": 1, "lost": 0, "enqueued_at_ms": NOW - 60_000,
+        "inherited": [], "names": { "agent": format!("Agent {number}"), "gateway": "Acme" }, "timeline": [],
+        "history": [], "failure": failure,
+    })
+}
+
+fn seen(paused: &Value) -> Seen {
+    let unauthorized = json!({ "code": "unauthorized", "message": "the gateway refuses the token",
+        "action": "correct gateway.token" });
+    let jobs =
+        json!([job(1, "blocked", &unauthorized), job(2, "retrying", &unauthorized), job(3, "running", &json!(null))]);
+    let summary = json!({
+        "at_ms": NOW, "counts": { "blocked": 1, "retrying": 1, "running": 1, "done": 7 }, "workers": 2, "draining": 0,
+        "oldest_ready_at_ms": NOW - 12_000, "paused": paused,
+    });
+    let gateways = json!([{
+        "id": uuid::Uuid::from_u128(9), "name": "Acme", "insecure_tls": false, "restarts_on_write": false,
+        "jobs": { "blocked": 1, "running": 1 }, "failures": 3, "held_until_ms": NOW + 4000, "version": "2026.9.6",
+        "protocol": 4,
+    }]);
+    let kinds = json!([{
+        "kind": "provision", "counts": { "done": 7 }, "failed_share": 0.25,
+        "waited": { "p95_ms": 16 }, "ran": { "p95_ms": 2048 },
+    }]);
+    Seen {
+        summary: serde_json::from_value(summary).unwrap(),
+        jobs: serde_json::from_value(jobs).unwrap(),
+        gateways: serde_json::from_value(gateways).unwrap(),
+        kinds: serde_json::from_value(kinds).unwrap(),
+    }
+}
+
+fn view() -> View {
+    let mut view = View::default();
+    view.take(Ok(seen(&json!([]))));
+    view
+}
+
+/// The lines of a window of that size.
+fn lines(view: &mut View, width: u16, height: u16) -> Vec<String> {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| draw(frame, view, &Palette::new(true))).unwrap();
+    let buffer = terminal.backend().buffer().clone();
+    let line = |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned();
+    (0..height).map(line).collect()
+}
+
+#[track_caller]
+fn has(lines: &[String], text: &str) {
+    assert!(lines.iter().any(|line| line.contains(text)), "no {text:?} in\n{}", lines.join("\n"));
+}
+
+#[test]
+fn the_first_screen_says_what_is_stuck_and_what_to_do() {
+    let mut view = view();
+    view.note(
+        &json!({ "event": "job", "at_ms": NOW, "id": uuid::Uuid::from_u128(3), "kind": "provision", "from": "ready",
+        "to": "running" }),
+    );
+    let lines = lines(&mut view, 150, 40);
+    assert_eq!(lines[0], "1 blocked (need you) · 1 retrying · 1 running · oldest waiting 12 s · workers: 2");
+    assert!(lines[3].starts_with("blocked    provision      Agent 1          Acme           1/12"), "{}", lines[3]);
+    has(&lines, "It waits for a person: the gateway refuses the token.");
+    has(&lines, "→ Correct gateway.token, then run `worker jobs retry 00000000-0000-0000-0000-000000000001`.");
+    has(&lines, "Acme             2     not reached 3 times in a row, left alone for 4.0 s, never reached");
+    has(&lines, "provision       7       25 %    16 ms      2.0 s");
+    has(&lines, "00000000 provision  ready → running");
+    has(&lines, "j k choose · enter details · r retry · p pause all · q quit");
+}
+
+#[test]
+fn small_windows_show_the_jobs_and_nothing_breaks() {
+    for (width, height) in [(80, 24), (40, 10), (20, 4), (1, 1)] {
+        let lines = lines(&mut view(), width, height);
+        if height >= 10 {
+            assert!(lines[3].starts_with("blocked"), "{width}x{height}\n{}", lines.join("\n"));
+        }
+    }
+}
+
+#[test]
+fn the_chosen_job_stays_chosen_wherever_it_moves() {
+    let mut view = view();
+    view.move_by(1);
+    let chosen = view.target();
+    let mut moved = seen(&json!([]));
+    moved.jobs.swap(1, 2);
+    view.take(Ok(moved));
+    assert_eq!((view.target(), view.place()), (chosen, 2));
+    // When it is gone, its place is.
+    let mut gone = seen(&json!([]));
+    gone.jobs.truncate(1);
+    view.take(Ok(gone));
+    assert_eq!(view.place(), 0);
+    view.move_by(-1);
+    view.move_by(5);
+    assert_eq!(view.place(), 0);
+}
+
+#[test]
+fn details_pauses_and_troubles_are_shown() {
+    let mut view = view();
+    view.take(Ok(seen(&json!([{ "scope": "all", "at_ms": NOW, "by": "sam", "reason": "upgrade" }]))));
+    let paused = lines(&mut view, 100, 30);
+    assert_eq!(paused[1], "all is paused by sam: upgrade; `worker resume` lets it go on");
+    has(&paused, "p resume all");
+    view.take(Err("Redis cannot be used".to_owned()));
+    let away = lines(&mut view, 100, 30);
+    assert_eq!(away[1], "Redis cannot be used");
+    has(&away, "blocked    provision");
+    view.details = view.chosen().cloned().map(Box::new);
+    let details = lines(&mut view, 100, 30);
+    has(&details, "It waits for a person: the gateway refuses the token.");
+    has(&details, "attempts       1 of 12, 1 runs");
+    has(&details, "esc back");
+}
+
+#[test]
+fn nothing_going_on_is_said() {
+    let mut view = View::default();
+    assert_eq!(lines(&mut view, 60, 10)[0], "Looking …");
+    let mut quiet = seen(&json!([]));
+    quiet.jobs.clear();
+    quiet.summary = serde_json::from_value(json!({ "at_ms": NOW, "counts": {}, "last_ended_at_ms": NOW - 180_000,
+        "workers": 0, "draining": 0, "paused": [] }))
+    .unwrap();
+    view.take(Ok(quiet));
+    assert_eq!(lines(&mut view, 60, 10)[0], "Quiet. Last job 3 min ago · workers: 0");
+}
+
+#[test]
+fn without_colours_there_are_none() {
+    for (colours, wanted) in [(true, true), (false, false)] {
+        let mut terminal = Terminal::new(TestBackend::new(100, 30)).unwrap();
+        terminal.draw(|frame| draw(frame, &mut view(), &Palette::new(colours))).unwrap();
+        let buffer = terminal.backend().buffer();
+        let coloured = buffer.content().iter().any(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset);
+        assert_eq!(coloured, wanted);
+    }
+}
