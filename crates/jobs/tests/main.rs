@@ -20,6 +20,7 @@ mod producers;
 mod redis_server;
 mod replacing;
 mod retention;
+mod scale;
 mod scripts;
 mod sealing;
 mod searching;

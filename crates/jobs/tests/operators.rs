@@ -382,6 +382,9 @@ async fn hours_add_up_the_minutes_and_outlive_them() {
     assert_eq!(total().await, ((7, 7), 18));
     redis.tell::<()>(&format!("DEL {{test}}:minute:{} {{test}}:minute:{}", hour * 60 + 1, hour * 60 + 7)).await;
     assert_eq!(total().await, ((7, 7), 18), "hours stand by themselves");
+    let tens = queue.tens(144).await.unwrap();
+    let done: Vec<u64> = tens.iter().filter_map(|ten| ten.kinds.get("cleanup")?.counts.get("done").copied()).collect();
+    assert_eq!((tens.len(), done[0], done.iter().sum()), (144, 7, 18));
 }
 
 #[tokio::test]

@@ -74,7 +74,8 @@ const NAMES: &[(&str, &str)] = &[
     ("beats", "beats"),
     // HASH per minute since 1970, with expiry: `<kind>|<what>` → how often.
     ("minute", "minute:"),
-    // HASH per hour since 1970, with expiry: the same, of the minutes up to the one that `rolled` holds.
+    // HASH per ten minutes and per hour since 1970, with expiry: the same, of the minutes up to the one that `rolled` holds.
+    ("ten", "ten:"),
     ("hour", "hour:"),
     ("rolled", "rolled"),
 ];
@@ -116,12 +117,13 @@ impl Keys {
         format!("{}:minute:{minute}", self.prefix)
     }
 
-    /// The counters of one hour since 1970.
-    pub(super) fn hour(&self, hour: u64) -> String {
-        format!("{}:hour:{hour}", self.prefix)
+    /// The counters of some minutes that are kept as one: of ten, or of an hour.
+    pub(super) fn span(&self, minutes: u64, number: u64) -> String {
+        let name = if minutes == 10 { "ten" } else { "hour" };
+        format!("{}:{name}:{number}", self.prefix)
     }
 
-    /// Up to which minute hours have been added up.
+    /// Up to which minute they have been added up.
     pub(super) fn rolled(&self) -> String {
         format!("{}:rolled", self.prefix)
     }

@@ -30,7 +30,7 @@ pub struct Restart {
 impl Queue {
     /// Failures that jobs have not got past, the latest first, at most that many (1 to [`MAX_PAGE`]).
     pub async fn groups(&self, limit: usize) -> Result<Vec<Group>, QueueError> {
-        let groups = self.scripts.groups(limit.clamp(1, MAX_PAGE), ["", "", ""]).await?;
+        let groups = self.scripts.groups(limit.clamp(1, MAX_PAGE)).await?;
         Ok(groups.iter().filter_map(|(key, count, known)| Group::read(key, *count, known)).collect())
     }
 
@@ -97,19 +97,29 @@ impl Queue {
 
     /// What happened in the last hours, the present one included, oldest first; [`stats::MAX_HOURS`] at most.
     pub async fn hours(&self, hours: u64) -> Result<Vec<Minute>, QueueError> {
+        self.spans(60, hours.clamp(1, stats::MAX_HOURS)).await
+    }
+
+    /// What happened in the last spans of ten minutes, the present one included, oldest first; a day at most.
+    pub async fn tens(&self, tens: u64) -> Result<Vec<Minute>, QueueError> {
+        self.spans(10, tens.clamp(1, stats::MAX_MINUTES / 10)).await
+    }
+
+    /// Spans of so many minutes.
+    async fn spans(&self, minutes: u64, count: u64) -> Result<Vec<Minute>, QueueError> {
         let now = self.scripts.minute().await?;
-        let first = (now / 60).saturating_sub(hours.clamp(1, stats::MAX_HOURS) - 1);
-        let keys: Vec<String> = (first..=now / 60).map(|hour| self.scripts.keys.hour(hour)).collect();
+        let first = (now / minutes).saturating_sub(count - 1);
+        let keys: Vec<String> = (first..=now / minutes).map(|number| self.scripts.keys.span(minutes, number)).collect();
         let counters = self.scripts.counters(&keys).await?;
         let mut found: Vec<Minute> =
-            (first..).zip(&counters).map(|(hour, counters)| Minute::read(hour * 3_600_000, counters)).collect();
+            (first..).zip(&counters).map(|(number, of)| Minute::read(number * minutes * 60_000, of)).collect();
         // What has not been added up yet; that is done every few seconds, as long as there is a worker.
         let rolled = self.scripts.rolled().await?.unwrap_or_default();
-        let not_yet = (rolled + 1).max(first * 60).max(now.saturating_sub(stats::MAX_MINUTES));
+        let not_yet = (rolled + 1).max(first * minutes).max(now.saturating_sub(stats::MAX_MINUTES));
         for minute in self.minutes(not_yet, now).await? {
-            let hour = usize::try_from(minute.at_ms / 3_600_000 - first).unwrap_or(usize::MAX);
-            if let Some(hour) = found.get_mut(hour) {
-                hour.add(&minute);
+            let span = usize::try_from(minute.at_ms / 60_000 / minutes - first).unwrap_or(usize::MAX);
+            if let Some(span) = found.get_mut(span) {
+                span.add(&minute);
             }
         }
         Ok(found)

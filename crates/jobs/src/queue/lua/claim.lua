@@ -78,7 +78,7 @@ local function lose(job)
   leave(job)
 end
 
--- Adds the minutes that are over to their hours: so counting costs nothing more.
+-- Adds the minutes that are over to their ten minutes and their hours: so counting costs nothing more.
 local function add_up(rolled)
   local last = math.floor(NOW / 60000) - 1
   if rolled >= last then
@@ -87,13 +87,18 @@ local function add_up(rolled)
     return
   end
   local minute, full = math.max(rolled, last - MINUTES_KEPT / 60000), 0
-  while minute < last and full < 5 do
+  while minute < last and full < 3 do
     minute = minute + 1
-    local counters, hour = call('HGETALL', K.minute .. minute), K.hour .. math.floor(minute / 60)
-    for i = 1, #counters, 2 do call('HINCRBY', hour, counters[i], counters[i + 1]) end
+    local counters = call('HGETALL', K.minute .. minute)
     if #counters > 0 then
-      call('PEXPIRE', hour, HOURS_KEPT)
       full = full + 1
+      local ten, hour = K.ten .. math.floor(minute / 10), K.hour .. math.floor(minute / 60)
+      for i = 1, #counters, 2 do
+        call('HINCRBY', ten, counters[i], counters[i + 1])
+        call('HINCRBY', hour, counters[i], counters[i + 1])
+      end
+      call('PEXPIRE', ten, MINUTES_KEPT)
+      call('PEXPIRE', hour, HOURS_KEPT)
     end
   end
   call('SET', K.rolled, minute)

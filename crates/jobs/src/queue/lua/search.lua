@@ -2,17 +2,18 @@
 -- what is looked for, and the caller looks closer.
 -- KEYS  1 the queue's prefix
 -- ARGV  1 how many to find  2 how many to look at  3 a gateway or empty: states in which it has no jobs are passed over
---       4 whether documents are looked at too: 1 or 0  5 how ids begin, or empty  6, 7 score and id of the last job seen in
+--       4 whether documents are looked at too: 1, 2 for in lower case as well, or 0  5 how ids begin, or empty  6, 7 score and id of the last job seen in
 --       the first list, or both empty  8 how many lists, then the lists: `+` for lowest scores first or `-`, and `state:…`
---       or `group:…`; then texts, in lower case
+--       or `group:…`; then the texts
 -- Returns {place of the list that it stopped in or 0 if it came to the end, score and id of the last job seen there, how
 --   many were looked at, fields and values per job, flat, with the document}.
 -- Cost  3 commands per list, and 1 per job looked at; 20 for the place to begin at, 1 per job found. It stops early when
 --   the jobs are large.
 
-local CHUNK, BYTES, PASSED = 100, 4 * 1024 * 1024, 20
-local to_find, to_look, lane, with_documents, prefix = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4] == '1', ARGV[5]
+local CHUNK, BYTES, PASSED = 100, 2 * 1024 * 1024, 8
+local to_find, to_look, lane, with_documents, prefix = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4] ~= '0', ARGV[5]
 local LISTS = tonumber(ARGV[8])
+local NEEDLES = #ARGV - 8 - LISTS
 local looked, passed, bytes, found = 0, 0, 0, {}
 
 -- Not by `gateway`: what only reads must not write.
@@ -31,7 +32,9 @@ local function before(key, score, id, inclusive)
   return low
 end
 
-local function holds_all(id, stored)
+local function holds_all(stored)
+  if NEEDLES == 0 then return true end
+  if ARGV[4] == '2' then stored = stored:lower() end
   for i = 9 + LISTS, #ARGV do
     if not stored:find(ARGV[i], 1, true) then return false end
   end
@@ -54,7 +57,7 @@ local function look_at(id)
   end
   if not job then return end
   bytes = bytes + #stored
-  if not holds_all(id, stored:lower()) then return end
+  if not holds_all(stored) then return end
   local fields = shown(cmsgpack.unpack(job))
   document = document or call('HGET', K.job .. id, 'payload')
   bytes = bytes + #(document or '')

@@ -90,6 +90,7 @@ impl Case<'_> {
             "calm",
             "minute:",
             "audit",
+            "ten:",
             "hour:",
             "rolled",
             "group",

@@ -50,6 +50,16 @@ impl Operators {
 /// Fields and values of a job, a gateway, a group or a worker.
 pub(in crate::queue) type Fields = HashMap<String, Vec<u8>>;
 
+/// Whether `search.lua` looks at documents.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::queue) enum Documents {
+    #[default]
+    Not,
+    AsTheyAre,
+    /// In lower case, and all the rest too.
+    Lower,
+}
+
 /// What `search.lua` looks for, and where.
 #[derive(Debug, Default)]
 pub(in crate::queue) struct Looking<'a> {
@@ -57,13 +67,13 @@ pub(in crate::queue) struct Looking<'a> {
     pub(in crate::queue) to_look: usize,
     /// A gateway's id, or empty.
     pub(in crate::queue) lane: &'a str,
-    pub(in crate::queue) with_documents: bool,
+    pub(in crate::queue) documents: Documents,
     /// How ids begin, or empty.
     pub(in crate::queue) prefix: &'a str,
     /// Score and id of the last job seen in the first list.
     pub(in crate::queue) after: Option<(u64, Uuid)>,
     pub(in crate::queue) lists: &'a [String],
-    /// In lower case.
+    /// In lower case if the documents are.
     pub(in crate::queue) texts: &'a [String],
 }
 
@@ -155,7 +165,7 @@ impl Scripts {
 
     pub(in crate::queue) async fn search(&self, looking: &Looking<'_>) -> Result<Looked, QueueError> {
         let mut args = Args::default();
-        args.add(looking.to_find).add(looking.to_look).add(looking.lane).add(u8::from(looking.with_documents));
+        args.add(looking.to_find).add(looking.to_look).add(looking.lane).add(looking.documents as u8);
         args.add(looking.prefix);
         let (score, id) = looking.after.map(|(score, id)| (score.to_string(), id.to_string())).unwrap_or_default();
         args.add(score).add(id).add(looking.lists.len());
@@ -178,15 +188,18 @@ impl Scripts {
         self.run(&self.operators.chain, args.add(limit).add(agent.to_string()).add(id(gateway)).add(id(after))).await
     }
 
-    /// Returns keys, counts and what is known of groups; those of a gateway, code and method, where these are not empty.
+    /// Returns keys, counts and what is known of groups.
     pub(in crate::queue) async fn groups(
         &self,
         limit: usize,
-        of: [&str; 3],
     ) -> Result<Vec<(String, u64, HashMap<String, String>)>, QueueError> {
+        self.run(&self.operators.groups, Args::default().add(limit).add("").add("").add("")).await
+    }
+
+    /// Returns the keys of groups; those of a gateway, code and method, where these are not empty.
+    pub(in crate::queue) async fn group_keys(&self, of: [&str; 3]) -> Result<Vec<String>, QueueError> {
         let mut args = Args::default();
-        args.add(limit);
-        of.iter().fold(&mut args, |args, text| args.add(text));
+        of.iter().fold(args.add(0), |args, text| args.add(text));
         self.run(&self.operators.groups, &args).await
     }
 

@@ -6,12 +6,12 @@ use uuid::Uuid;
 use super::{Cursor, Found, Search};
 use crate::queue::error::QueueError;
 use crate::queue::record::{JobRecord, Names};
-use crate::queue::scripts::operators::{Fields, Looking};
+use crate::queue::scripts::operators::{Documents, Fields, Looking};
 use crate::queue::states::State;
 use crate::queue::{MAX_PAGE, Queue};
 
 /// Most jobs that one script looks at, and most scripts of one search.
-const LOOK: usize = 1000;
+const LOOK: usize = 500;
 const CALLS: usize = 4;
 /// Most lists that one script is given.
 const LISTS: usize = 100;
@@ -147,8 +147,8 @@ impl Walk<'_> {
         if let Some(error) = error {
             let gateway = gateway.map(|id| id.to_string()).unwrap_or_default();
             let (code, method) = error.split_once('/').unwrap_or((error, ""));
-            let groups = self.queue.scripts.groups(10_000, [&gateway, code, method]).await?;
-            let mut lists: Vec<String> = groups.into_iter().map(|(key, ..)| format!("-group:{key}")).collect();
+            let groups = self.queue.scripts.group_keys([&gateway, code, method]).await?;
+            let mut lists: Vec<String> = groups.into_iter().map(|key| format!("-group:{key}")).collect();
             lists.sort_unstable();
             return Ok(lists);
         }
@@ -179,9 +179,10 @@ impl Walk<'_> {
             let after = place.take().filter(|place| some[0] == place.list).map(|place| (place.score, place.id));
             let looking = Looking {
                 to_find: self.limit - self.found.len(),
-                to_look: LOOK,
+                // Documents are as large as all the rest.
+                to_look: if self.search.documents() == Documents::Not { LOOK } else { LOOK / 2 },
                 lane: &lane,
-                with_documents: self.search.needs_documents(),
+                documents: self.search.documents(),
                 prefix: self.search.id.as_deref().unwrap_or_default(),
                 after,
                 lists: some,
@@ -236,19 +237,28 @@ impl Search {
         *self != Self { agent: self.agent, gateway: self.gateway, ..Self::default() }
     }
 
-    /// Whether what is looked for can stand in the document only.
-    fn needs_documents(&self) -> bool {
-        self.board.is_some() || !self.words.is_empty()
+    /// Whether what is looked for can stand in the document only, and how.
+    fn documents(&self) -> Documents {
+        match (self.words.is_empty(), self.board) {
+            (false, _) => Documents::Lower,
+            (true, Some(_)) => Documents::AsTheyAre,
+            (true, None) => Documents::Not,
+        }
     }
 
-    /// Texts that what is stored of a job holds, in lower case, if it is looked for.
+    /// Texts that what is stored of a job holds if it is looked for.
     fn needles(&self) -> Vec<String> {
         let ids = [self.gateway, self.agent, self.board].into_iter().flatten().map(|id| id.to_string());
         let kind = self.kind.map(|kind| kind.as_str().to_owned());
         // Code and method stand apart.
-        let error = self.error.iter().flat_map(|error| error.split('/')).map(str::to_lowercase);
+        let error = self.error.iter().flat_map(|error| error.split('/')).map(str::to_owned);
         let words = self.words.iter().map(|word| plain_part(word));
-        ids.chain(kind).chain(error).chain(words).filter(|text| !text.is_empty()).collect()
+        let all = ids.chain(kind).chain(error).chain(words).filter(|text| !text.is_empty());
+        if self.documents() == Documents::Lower {
+            all.map(|text| text.to_ascii_lowercase()).collect()
+        } else {
+            all.collect()
+        }
     }
 }
 
