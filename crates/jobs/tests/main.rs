@@ -5,6 +5,7 @@ mod cancelling;
 mod clocks;
 mod connections;
 mod documents;
+mod draining;
 mod evidence;
 mod expiry;
 mod faults;

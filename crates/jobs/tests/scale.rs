@@ -166,7 +166,7 @@ async fn looking_at_a_million_jobs() {
     fill_minutes(&redis).await;
     measure(&redis, "stats, 60 minutes", async || queue.stats(60).await, |all| len(all.len())).await;
     measure(&redis, "stats, a day", async || queue.stats(1440).await, |all| len(all.len())).await;
-    measure(&redis, "tens, a day", async || queue.tens(144).await, |all| len(all.len())).await;
+    measure(&redis, "quarters, a day", async || queue.quarters(96).await, |all| len(all.len())).await;
     measure(&redis, "hours, a week", async || queue.hours(168).await, |all| len(all.len())).await;
 }
 
@@ -182,7 +182,7 @@ async fn fill_minutes(redis: &RedisServer) {
           end
         end
         for i = 0, 1439 do fill(KEYS[1] .. ':minute:' .. (now - i)) end
-        for i = 0, 143 do fill(KEYS[1] .. ':ten:' .. (math.floor(now / 10) - i)) end
+        for i = 0, 95 do fill(KEYS[1] .. ':quarter:' .. (math.floor(now / 15) - i)) end
         for i = 0, 167 do fill(KEYS[1] .. ':hour:' .. (math.floor(now / 60) - i)) end
         redis.call('SET', KEYS[1] .. ':rolled', now - 1)";
     Script::new(script).key("{test}").invoke_async::<()>(&mut patient(redis).await).await.unwrap();

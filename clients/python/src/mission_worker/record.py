@@ -24,7 +24,7 @@ class State(str, Enum):
     RETRYING = "retrying"
     """Waiting to be tried again after a failure."""
     SNOOZED = "snoozed"
-    """Waiting because the gateway asked for patience."""
+    """Waiting because the gateway or a person asked for it."""
     BLOCKED = "blocked"
     """Waiting for a person; tried again now and then all the same."""
     DONE = "done"
@@ -68,17 +68,20 @@ class Failure:
     """One sentence."""
     action: str | None = None
     """The next action of a person, where there is one."""
+    method: str | None = None
+    """The request to the gateway that failed, where that is known."""
 
     @classmethod
     def read(cls, value: object) -> Failure | None:
         """Read the JSON form."""
         if not isinstance(value, Mapping) or "code" not in value:
             return None
-        action = value.get("action")
+        action, method = value.get("action"), value.get("method")
         return cls(
             code=str(value["code"]),
             message=str(value.get("message", "")),
             action=None if action is None else str(action),
+            method=None if method is None else str(method),
         )
 
 

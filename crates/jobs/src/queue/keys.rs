@@ -74,8 +74,8 @@ const NAMES: &[(&str, &str)] = &[
     ("beats", "beats"),
     // HASH per minute since 1970, with expiry: `<kind>|<what>` → how often.
     ("minute", "minute:"),
-    // HASH per ten minutes and per hour since 1970, with expiry: the same, of the minutes up to the one that `rolled` holds.
-    ("ten", "ten:"),
+    // HASH per quarter and per hour since 1970, with expiry: the same, of the minutes up to the one that `rolled` holds.
+    ("quarter", "quarter:"),
     ("hour", "hour:"),
     ("rolled", "rolled"),
 ];
@@ -117,9 +117,9 @@ impl Keys {
         format!("{}:minute:{minute}", self.prefix)
     }
 
-    /// The counters of some minutes that are kept as one: of ten, or of an hour.
+    /// The counters of some minutes that are kept as one: of a quarter, or of an hour.
     pub(super) fn span(&self, minutes: u64, number: u64) -> String {
-        let name = if minutes == 10 { "ten" } else { "hour" };
+        let name = if minutes == 15 { "quarter" } else { "hour" };
         format!("{}:{name}:{number}", self.prefix)
     }
 

@@ -100,9 +100,9 @@ impl Queue {
         self.spans(60, hours.clamp(1, stats::MAX_HOURS)).await
     }
 
-    /// What happened in the last spans of ten minutes, the present one included, oldest first; a day at most.
-    pub async fn tens(&self, tens: u64) -> Result<Vec<Minute>, QueueError> {
-        self.spans(10, tens.clamp(1, stats::MAX_MINUTES / 10)).await
+    /// What happened in the last quarters of an hour, the present one included, oldest first; a day at most.
+    pub async fn quarters(&self, quarters: u64) -> Result<Vec<Minute>, QueueError> {
+        self.spans(15, quarters.clamp(1, stats::MAX_MINUTES / 15)).await
     }
 
     /// Spans of so many minutes.

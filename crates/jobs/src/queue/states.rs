@@ -18,7 +18,7 @@ pub enum State {
     Running,
     /// Waiting to be tried again after a failure.
     Retrying,
-    /// Waiting because the gateway asked for patience.
+    /// Waiting because the gateway or a person asked for it.
     Snoozed,
     /// Waiting for a person; tried again now and then all the same.
     Blocked,

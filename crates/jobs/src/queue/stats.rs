@@ -11,7 +11,7 @@ pub const MAX_HOURS: u64 = 7 * 24;
 /// Number of buckets of a histogram. The last one holds everything from about 12 days on.
 const BUCKETS: usize = 32;
 
-/// One minute, ten minutes or one hour.
+/// One minute, a quarter or an hour.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Minute {
     /// When it began, in milliseconds since 1970 by Redis's clock.

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::consumer::Shared;
 use super::scripts::operators::Beat;
 
 /// After how long without a word a worker is taken for gone: some beats, and a lease.
 pub(super) const GONE_AFTER: Duration = Duration::from_secs(30);
+
+/// How long a worker that ends tries to say so.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// A worker that has been seen in the last hour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,8 +90,9 @@ pub(super) async fn beat(shared: Arc<Shared>) {
 /// Tells that it ends, so that nobody takes it for one that was killed.
 pub(super) async fn part(shared: &Shared) {
     let beat = Beat { worker: &shared.worker, host: "", running: 0, concurrency: 0 };
-    if let Err(error) = shared.scripts.beat(&beat).await {
-        tracing::debug!(%error, "cannot tell that this worker ends");
+    // Nobody waits for a Redis that is away: then it is taken for gone soon.
+    if !matches!(timeout(LAST_WORD, shared.scripts.beat(&beat)).await, Ok(Ok(_))) {
+        tracing::debug!("cannot tell that this worker ends");
     }
 }
 

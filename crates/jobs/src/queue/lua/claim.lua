@@ -78,7 +78,7 @@ local function lose(job)
   leave(job)
 end
 
--- Adds the minutes that are over to their ten minutes and their hours: so counting costs nothing more.
+-- Adds the minutes that are over to their quarters and hours: so counting costs nothing more.
 local function add_up(rolled)
   local last = math.floor(NOW / 60000) - 1
   if rolled >= last then
@@ -92,12 +92,12 @@ local function add_up(rolled)
     local counters = call('HGETALL', K.minute .. minute)
     if #counters > 0 then
       full = full + 1
-      local ten, hour = K.ten .. math.floor(minute / 10), K.hour .. math.floor(minute / 60)
+      local quarter, hour = K.quarter .. math.floor(minute / 15), K.hour .. math.floor(minute / 60)
       for i = 1, #counters, 2 do
-        call('HINCRBY', ten, counters[i], counters[i + 1])
+        call('HINCRBY', quarter, counters[i], counters[i + 1])
         call('HINCRBY', hour, counters[i], counters[i + 1])
       end
-      call('PEXPIRE', ten, MINUTES_KEPT)
+      call('PEXPIRE', quarter, MINUTES_KEPT)
       call('PEXPIRE', hour, HOURS_KEPT)
     end
   end

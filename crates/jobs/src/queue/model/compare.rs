@@ -90,7 +90,7 @@ impl Case<'_> {
             "calm",
             "minute:",
             "audit",
-            "ten:",
+            "quarter:",
             "hour:",
             "rolled",
             "group",

@@ -18,15 +18,22 @@ pub struct Cursor {
     pub(in crate::queue) score: u64,
     /// The last one seen there.
     pub(in crate::queue) id: Uuid,
-    /// Only jobs that were enqueued until then are looked for any more.
-    pub(in crate::queue) until: Option<u64>,
+    /// Only jobs that were enqueued before that one are looked for any more.
+    pub(in crate::queue) until: Option<Came>,
+}
+
+/// When a job was enqueued, and its number among those of the same moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::queue) struct Came {
+    pub(in crate::queue) at_ms: u64,
+    pub(in crate::queue) seq: u64,
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { list, score, id, until } = self;
         write!(f, "{list}~{score}~{id}")?;
-        until.map_or(Ok(()), |until| write!(f, "~{until}"))
+        until.map_or(Ok(()), |Came { at_ms, seq }| write!(f, "~{at_ms}~{seq}"))
     }
 }
 
@@ -40,7 +47,11 @@ impl FromStr for Cursor {
             let is_word = |c: char| c.is_ascii_alphanumeric() || "-_./:|+".contains(c);
             (list.len() <= 300 && list.chars().all(is_word)).then_some(())?;
             let (score, id) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-            let until = parts.next().map(str::parse).transpose().ok()?;
+            let until = match (parts.next(), parts.next()) {
+                (Some(at), Some(seq)) => Some(Came { at_ms: at.parse().ok()?, seq: seq.parse().ok()? }),
+                (None, _) => None,
+                (Some(_), None) => return None,
+            };
             parts.next().is_none().then_some(Self { list, score, id, until })
         };
         read().ok_or(SearchError::Cursor)
@@ -66,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_again() {
-        for until in [None, Some(1_763_859_600_001)] {
+        for until in [None, Some(Came { at_ms: 1_763_859_600_001, seq: 7 })] {
             let cursor =
                 Cursor { list: "-state:dead".to_owned(), score: 1_763_859_600_000, id: Uuid::from_u128(7), until };
             assert_eq!(cursor.to_string().parse::<Cursor>().unwrap(), cursor);

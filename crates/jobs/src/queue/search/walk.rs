@@ -3,6 +3,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::cursor::Came;
 use super::{Cursor, Found, Search};
 use crate::queue::error::QueueError;
 use crate::queue::record::{JobRecord, Names};
@@ -57,8 +58,7 @@ impl Queue {
 fn read(mut fields: Fields) -> Option<(JobRecord, Value)> {
     let document = fields.remove("payload").unwrap_or_default();
     let document: Value = serde_json::from_slice(&document).unwrap_or_default();
-    let id = String::from_utf8_lossy(fields.get("id")?).parse().ok()?;
-    let mut job = JobRecord::read(id, &fields, &[])?;
+    let mut job = JobRecord::read(id(&fields)?, &fields, &[])?;
     job.names = Names::of(&document);
     job.timeline.clear();
     Some((job, document))
@@ -75,7 +75,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     async fn one(mut self, id: Uuid) -> Result<Found, QueueError> {
         let (fields, _) = self.queue.scripts.get(id).await?;
-        self.take(vec![fields], None, None);
+        self.take(vec![fields], None);
         Ok(self.end(None))
     }
 
@@ -98,11 +98,13 @@ impl Walk<'_> {
         Found { jobs: self.found, next, looked_at: self.looked_at }
     }
 
-    /// Keeps those that are looked for. `until` and `except` leave out those that were seen before.
-    fn take(&mut self, rows: Vec<Fields>, until: Option<u64>, except: Option<Uuid>) {
-        for (job, document) in rows.into_iter().filter_map(read) {
-            let is_new = until.is_none_or(|until| job.enqueued_at_ms <= until) && except != Some(job.id);
-            if is_new && self.search.fits(&job, &document) {
+    /// Keeps those that are looked for, of those that came before `until`: the others were seen.
+    fn take(&mut self, rows: Vec<Fields>, until: Option<Came>) {
+        for fields in rows {
+            let is_new = until.is_none_or(|until| came(&fields).is_some_and(|came| came < until));
+            if let Some((job, document)) = read(fields).filter(|_| is_new)
+                && self.search.fits(&job, &document)
+            {
                 self.found.push(job);
             }
         }
@@ -111,32 +113,30 @@ impl Walk<'_> {
     /// The jobs of the agent, as long as each is there that leads to the next.
     async fn follow_chain(&mut self, after: Option<Cursor>, calls: &mut usize) -> Result<Chain, QueueError> {
         let Some(agent) = self.search.agent else { return Ok(Chain::Lost(None)) };
-        let (mut last, mut since) = after.map_or((None, None), |after| (Some(after.id), Some(after.score)));
+        let mut last = after.map(|after| (after.id, after.until));
         loop {
             let left = self.limit - self.found.len();
             // One that was looked for may be among many that were not.
             let most = if self.search.is_narrow() { MAX_PAGE } else { left };
-            let (behind, rows) = self.queue.scripts.chain(most, agent, self.search.gateway, last).await?;
+            let (behind, rows) =
+                self.queue.scripts.chain(most, agent, self.search.gateway, last.map(|(id, _)| id)).await?;
             *calls -= 1;
             for fields in rows {
                 self.looked_at += 1;
-                let place = read_place(&fields);
-                self.take(vec![fields], None, None);
-                if let Some((id, at)) = place {
-                    (last, since) = (Some(id), Some(at));
-                }
+                last = id(&fields).map(|id| (id, came(&fields))).or(last);
+                self.take(vec![fields], None);
                 if self.found.len() == self.limit {
                     break;
                 }
             }
-            let cursor = |until| Some(Cursor { list: AGENT.to_owned(), score: since?, id: last?, until });
+            let cursor = last.map(|(id, until)| Cursor { list: AGENT.to_owned(), score: 0, id, until });
             let full = self.found.len() == self.limit;
-            match (behind.as_str(), cursor(None)) {
+            match (behind.as_str(), cursor) {
                 (_, Some(cursor)) if full => return Ok(Chain::More(cursor)),
                 ("more", Some(cursor)) if *calls <= 1 => return Ok(Chain::More(cursor)),
                 ("more", Some(_)) => {}
                 ("end", _) => return Ok(Chain::End),
-                _ => return Ok(Chain::Lost(cursor(since))),
+                (_, cursor) => return Ok(Chain::Lost(cursor)),
             }
         }
     }
@@ -165,7 +165,6 @@ impl Walk<'_> {
         calls: usize,
     ) -> Result<Option<Cursor>, QueueError> {
         let until = after.as_ref().and_then(|after| after.until);
-        let except = after.as_ref().filter(|after| after.list == AGENT).map(|after| after.id);
         let mut place = after.filter(|after| after.list != AGENT);
         let texts = self.search.needles();
         let lane = self.search.gateway.map(|id| id.to_string()).unwrap_or_default();
@@ -190,7 +189,7 @@ impl Walk<'_> {
             };
             let (stopped_in, score, id, looked_at, rows) = self.queue.scripts.search(&looking).await?;
             self.looked_at += looked_at;
-            self.take(rows, until, except);
+            self.take(rows, until);
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time after 1970")]
             let cursor = |list: &String, score: f64, id| Cursor { list: list.clone(), score: score as u64, id, until };
             place = match (stopped_in.checked_sub(1).and_then(|index| some.get(index)), left.get(LISTS)) {
@@ -219,9 +218,16 @@ enum Chain {
     Lost(Option<Cursor>),
 }
 
-fn read_place(fields: &Fields) -> Option<(Uuid, u64)> {
-    let text = |name: &str| fields.get(name).map(|bytes| String::from_utf8_lossy(bytes));
-    Some((text("id")?.parse().ok()?, text("enqueued_at")?.parse().ok()?))
+fn number(fields: &Fields, name: &str) -> Option<u64> {
+    std::str::from_utf8(fields.get(name)?).ok()?.parse().ok()
+}
+
+fn came(fields: &Fields) -> Option<Came> {
+    Some(Came { at_ms: number(fields, "enqueued_at")?, seq: number(fields, "seq")? })
+}
+
+fn id(fields: &Fields) -> Option<Uuid> {
+    std::str::from_utf8(fields.get("id")?).ok()?.parse().ok()
 }
 
 fn lists_from<'a>(lists: &'a [String], place: Option<&Cursor>) -> &'a [String] {
@@ -262,10 +268,10 @@ impl Search {
     }
 }
 
-/// The longest part of a word that is stored as it is: letters of other alphabets and quotes may be stored as escapes, and
+/// The longest part of a word that is stored as it is: letters of other alphabets and some signs may be stored as escapes, and
 /// are not the same in capitals to Redis.
 fn plain_part(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_graphic() && !"\"\\/".contains(c) || c == ' ';
+    let is_plain = |c: char| c.is_ascii_graphic() && !"\"\\/<>&'+".contains(c) || c == ' ';
     let parts = word.split(|c| !is_plain(c));
     parts.max_by_key(|part| part.len()).unwrap_or_default().to_ascii_lowercase()
 }

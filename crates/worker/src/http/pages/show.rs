@@ -7,7 +7,6 @@ use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::response::Html;
 use axum::routing::get;
-use mission_jobs::queue::stats::MAX_MINUTES;
 use mission_jobs::queue::{Cursor, Minute, Restart, Search};
 use mission_jobs::{QueueError, Scope, State};
 use serde::Deserialize;
@@ -89,7 +88,7 @@ async fn first_screen(visit: Visit, Query(look): Query<Look>) -> Result<Html<Str
 async fn slices(visit: &Visit, range: Range) -> Result<Vec<Minute>, QueueError> {
     match range {
         Range::Hour => visit.app.queue.stats(60).await,
-        Range::Day => visit.app.queue.stats(MAX_MINUTES).await,
+        Range::Day => visit.app.queue.quarters(96).await,
         Range::Week => visit.app.queue.hours(range.hours()).await,
     }
 }
