@@ -35,7 +35,7 @@ test: ## Run all tests, but not those with real gateways
 	  else set -x; cargo test --workspace --no-fail-fast --lib --bins --tests; fi
 	@$(MAKE) --no-print-directory python
 
-python: ## Run the tests of the Python client, with a real worker
+python: ## Run the tests of the Python client, and the API against its description, with a real worker
 	@scripts/setup python
 	cargo build --package mission-worker
 	export MISSION_WORKER=$(abspath $(TARGET)/debug/worker) && $(PYTHON) -m pytest -q

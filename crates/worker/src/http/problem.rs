@@ -111,7 +111,7 @@ impl From<QueueError> for Problem {
             | QueueError::NotDiscardable { .. }
             | QueueError::Outdated { .. } => StatusCode::CONFLICT,
             QueueError::TooMany { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            QueueError::Scope { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            QueueError::Scope { .. } | QueueError::Place { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             QueueError::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::input::{Body, Id, reason};
+use super::input::{Body, Id, Whole, reason};
 use super::jobs::{search, time};
 use crate::http::App;
 use crate::http::access::Caller;
@@ -31,10 +31,11 @@ pub struct Bulk {
     #[schema(required = false)]
     preview: bool,
     /// For how long to snooze.
-    #[schema(minimum = 1, maximum = 2_592_000)]
-    seconds: Option<u64>,
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 2_592_000)]
+    seconds: Option<Whole>,
     /// How many jobs you expect; needed for more than 50, and not less than there are.
-    confirm: Option<usize>,
+    #[schema(value_type = Option<u64>)]
+    confirm: Option<Whole>,
     /// The reason, for the audit.
     #[serde(default, deserialize_with = "reason")]
     #[schema(required = false, max_length = 500)]
@@ -64,10 +65,11 @@ pub async fn begin(State(app): State<Arc<App>>, caller: Caller, Body(bulk): Body
     let wait = match (bulk.action, bulk.seconds) {
         (Deed::Snooze, None) => return Err(Problem::wrong("seconds", "say for how long to snooze")),
         (_, None) => Duration::ZERO,
-        (_, Some(seconds)) => time("seconds", seconds)?,
+        (_, Some(seconds)) => time("seconds", seconds.0)?,
     };
+    let confirm = bulk.confirm.map(|Whole(confirm)| usize::try_from(confirm).unwrap_or(usize::MAX));
     let order = Order { search, deed: bulk.action, wait, why: bulk.reason };
-    let progress = bulk::begin(&app, &caller, order, bulk.confirm).await?;
+    let progress = bulk::begin(&app, &caller, order, confirm).await?;
     Ok((StatusCode::ACCEPTED, Json(progress)).into_response())
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::input::{Body, Id, reason};
+use super::input::{Body, Id, Whole, reason};
 use super::jobs::time;
 use crate::http::access::Caller;
 use crate::http::problem::Problem;
@@ -44,8 +44,8 @@ pub struct Retry {
 #[serde(deny_unknown_fields)]
 pub struct Snooze {
     /// For so many seconds.
-    #[schema(minimum = 1, maximum = 2_592_000)]
-    seconds: u64,
+    #[schema(value_type = u64, minimum = 1, maximum = 2_592_000)]
+    seconds: Whole,
     /// The reason, for the audit.
     #[serde(default, deserialize_with = "reason")]
     #[schema(required = false, max_length = 500)]
@@ -83,7 +83,7 @@ pub async fn snooze(
     Id(id): Id,
     Body(how): Body<Snooze>,
 ) -> Result<Json<Acted>, Problem> {
-    let was = act::snooze(&app, &caller, id, time("seconds", how.seconds)?, &how.reason).await?;
+    let was = act::snooze(&app, &caller, id, time("seconds", how.seconds.0)?, &how.reason).await?;
     Ok(Json(Acted { id, was }))
 }
 

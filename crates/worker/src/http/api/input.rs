@@ -17,6 +17,9 @@ use crate::http::problem::Problem;
 /// Most letters of a reason; the queue keeps no more.
 const MAX_REASON: usize = 500;
 
+/// Above this, numbers of JSON are not exact: 2^53.
+const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// The query of the url.
 pub struct Query<T>(pub T);
 
@@ -85,6 +88,21 @@ pub fn reason<'de, D: Deserializer<'de>>(reason: D) -> Result<String, D::Error> 
         return Err(D::Error::custom(format!("a reason has {MAX_REASON} letters at most")));
     }
     Ok(reason)
+}
+
+/// A whole number, as JSON may write it: 7 or 7.0.
+#[derive(Debug, Clone, Copy)]
+pub struct Whole(pub u64);
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(number: D) -> Result<Self, D::Error> {
+        let number = f64::deserialize(number)?;
+        if number.fract() != 0.0 || !(0.0..MOST_EXACT).contains(&number) {
+            return Err(D::Error::custom("use a whole number that is not below 0"));
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it was looked at")]
+        Ok(Self(number as u64))
+    }
 }
 
 /// Whether that content type is JSON.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use mission_jobs::Scope;
 use mission_jobs::queue::{AuditEntry, Group, MAX_PAGE, Pause, Summary};
+use mission_jobs::{QueueError, Scope};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -62,7 +62,7 @@ pub struct Changed {
 
 impl Which {
     fn scope(&self) -> Result<Scope, Problem> {
-        self.scope.parse().map_err(|error: mission_jobs::QueueError| Problem::wrong("scope", error.to_string()))
+        self.scope.parse().map_err(|error: QueueError| Problem::wrong("scope", error.to_string()))
     }
 }
 
@@ -123,15 +123,16 @@ pub async fn audit(
     if !(1..=MAX_PAGE).contains(&query.limit) {
         return Err(Problem::wrong("limit", format!("use 1 to {MAX_PAGE}")));
     }
-    if let Some(after) = &query.after {
-        let numbers =
-            after.split_once('-').map(|(ms, number)| ms.parse::<u64>().is_ok() && number.parse::<u64>().is_ok());
-        if numbers != Some(true) {
-            return Err(Problem::wrong("after", "use the `id` of an entry"));
-        }
-    }
     let Some(format) = query.format else {
-        return Ok(Json(app.queue.audit(query.after.as_deref(), query.limit).await?).into_response());
+        let after = query.after.as_deref();
+        if after.is_some_and(|after| !after.contains('-')) {
+            return Err(no_entry());
+        }
+        let page = app.queue.audit(after, query.limit).await.map_err(|error| match error {
+            QueueError::Place { .. } => no_entry(),
+            error => error.into(),
+        });
+        return Ok(Json(page?).into_response());
     };
     caller.may(Action::ExportAudit)?;
     let mut entries: Vec<AuditEntry> = Vec::new();
@@ -144,4 +145,8 @@ pub async fn audit(
         entries.extend(page);
     }
     Ok(export::audit(entries, format))
+}
+
+fn no_entry() -> Problem {
+    Problem::wrong("after", "use the `id` of an entry")
 }

@@ -7,7 +7,8 @@ use axum::Json;
 use axum::extract::State;
 use mission_core::Kind;
 use mission_jobs::queue::stats::{Happened, Histogram};
-use mission_jobs::queue::{Minute, Search};
+
+use mission_jobs::queue::{MAX_PAGE, Minute, Restart, Search};
 use mission_jobs::{Queue, State as JobState};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -51,6 +52,8 @@ pub struct Series {
     pub step_ms: u64,
     /// The buckets, the present one included.
     pub buckets: Vec<Bucket>,
+    /// Restarts of gateways that jobs met, the latest first; 200 at most.
+    pub restarts: Vec<Restart>,
 }
 
 /// What happened in a minute or an hour.
@@ -120,7 +123,10 @@ pub async fn read(queue: &Queue, range: Range) -> Result<Series, Problem> {
         Bucket { at_ms: minute.at_ms, waited: Times::of(&all.waited), ran: Times::of(&all.ran), counts: all.counts }
     });
     let step_ms = if range == Range::Hour { 60_000 } else { 3_600_000 };
-    Ok(Series { range, step_ms, buckets: buckets.collect() })
+    let buckets: Vec<Bucket> = buckets.collect();
+    let mut restarts = queue.restarts(MAX_PAGE).await?;
+    restarts.retain(|restart| buckets.first().is_some_and(|first| restart.at_ms >= first.at_ms));
+    Ok(Series { range, step_ms, buckets, restarts })
 }
 
 /// How each kind of job fares.
