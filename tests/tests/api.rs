@@ -4,6 +4,7 @@ mod access;
 mod forgery;
 mod jobs;
 mod limits;
+mod scale;
 pub mod server;
 
 use mission_jobs::{Envelope, Queue, Scope};

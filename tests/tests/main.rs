@@ -20,6 +20,8 @@ mod in_memory;
 mod interop;
 mod killmatrix;
 mod metrics;
+#[path = "../../crates/jobs/tests/million.rs"]
+mod million;
 mod plan;
 mod processes;
 mod promises;

@@ -14,6 +14,7 @@ mod lane_health;
 mod lanes;
 mod leases;
 mod merging;
+mod million;
 mod operators;
 mod outcomes;
 mod pausing;

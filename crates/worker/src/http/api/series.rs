@@ -24,7 +24,7 @@ pub enum Range {
     #[default]
     #[serde(rename = "1h")]
     Hour,
-    /// A day, by hours.
+    /// A day, by ten minutes.
     #[serde(rename = "24h")]
     Day,
     /// A week, by hours.
@@ -37,7 +37,7 @@ pub enum Range {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct RangeQuery {
-    /// `1h` by minutes, `24h` or `7d` by hours.
+    /// `1h` by minutes, `24h` by ten minutes, `7d` by hours.
     #[serde(default)]
     #[param(required = false, inline)]
     range: Range,
@@ -56,7 +56,7 @@ pub struct Series {
     pub restarts: Vec<Restart>,
 }
 
-/// What happened in a minute or an hour.
+/// What happened in a minute, ten or an hour.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Bucket {
     /// When it began, in milliseconds since 1970 by Redis's clock.
@@ -122,7 +122,11 @@ pub async fn read(queue: &Queue, range: Range) -> Result<Series, Problem> {
         let all = together(minute.kinds.values());
         Bucket { at_ms: minute.at_ms, waited: Times::of(&all.waited), ran: Times::of(&all.ran), counts: all.counts }
     });
-    let step_ms = if range == Range::Hour { 60_000 } else { 3_600_000 };
+    let step_ms = match range {
+        Range::Hour => 60_000,
+        Range::Day => 600_000,
+        Range::Week => 3_600_000,
+    };
     let buckets: Vec<Bucket> = buckets.collect();
     let mut restarts = queue.restarts(MAX_PAGE).await?;
     restarts.retain(|restart| buckets.first().is_some_and(|first| restart.at_ms >= first.at_ms));
@@ -152,7 +156,7 @@ pub async fn read_kinds(queue: &Queue, range: Range) -> Result<Vec<KindStatus>, 
 async fn minutes(queue: &Queue, range: Range) -> Result<Vec<Minute>, Problem> {
     Ok(match range {
         Range::Hour => queue.stats(60).await?,
-        Range::Day => queue.hours(24).await?,
+        Range::Day => queue.quarters(24 * 4).await?,
         Range::Week => queue.hours(7 * 24).await?,
     })
 }
