@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 use mission_jobs::State;
-use mission_jobs::queue::{MAX_PAGE, Search};
+use mission_jobs::queue::Search;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -178,17 +178,8 @@ async fn run(app: Arc<App>, caller: Caller, order: Order, ids: Vec<Uuid>, bulk: 
 
 /// The jobs, all of them before anything is done, so that none is met twice because it has moved.
 async fn find(app: &App, search: &Search) -> Result<Vec<Uuid>, Problem> {
-    let mut ids = Vec::new();
-    let mut after = None;
-    loop {
-        let found = app.queue.search(search, after.as_ref(), MAX_PAGE).await?;
-        ids.extend(found.jobs.iter().map(|job| job.id));
-        after = found.next;
-        if after.is_none() || ids.len() >= MAX_JOBS {
-            ids.truncate(MAX_JOBS);
-            return Ok(ids);
-        }
-    }
+    let found = app.scans.find(&app.queue, search, MAX_JOBS).await?;
+    Ok(found.jobs.into_iter().map(|job| job.id).collect())
 }
 
 impl Deed {

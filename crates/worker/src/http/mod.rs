@@ -18,6 +18,7 @@ mod pages;
 pub mod problem;
 pub mod proxy;
 mod rate;
+mod scan;
 mod session;
 mod throttle;
 pub mod token;
@@ -39,6 +40,7 @@ use access::Access;
 use bulk::Bulks;
 use live::Live;
 use problem::Problem;
+use scan::Scans;
 
 /// Largest body of a request, in bytes: a job document is not larger.
 pub const MAX_BODY: usize = 1 << 20;
@@ -51,6 +53,8 @@ pub struct App {
     pub access: Access,
     /// Actions on many jobs that are under way.
     pub bulks: Bulks,
+    /// Those who look for everything.
+    pub scans: Scans,
     /// Those who listen to what happens.
     pub live: Live,
     /// The numbers for Prometheus.
@@ -71,7 +75,15 @@ pub async fn serve(
     if let Some(why) = access.closed() {
         tracing::info!(http = %addr, "the dashboard and the API are closed: {why}");
     }
-    let app = Arc::new(App { queue, access, bulks: Bulks::default(), live: Live::new(), metrics, stopping });
+    let app = Arc::new(App {
+        queue,
+        access,
+        bulks: Bulks::default(),
+        scans: Scans::default(),
+        live: Live::new(),
+        metrics,
+        stopping,
+    });
     let reading = app.clone();
     tokio::spawn(async move { reading.live.read(&reading.queue).await });
     tokio::spawn(listener::accept(listener, router(&app)));

@@ -24,7 +24,7 @@ use crate::http::live::{Event, Heard};
 use crate::http::problem::Problem;
 
 /// Most who listen to one process.
-const MOST: usize = 500;
+const MOST: usize = 400;
 /// How often a sign of life is sent.
 const ALIVE: Duration = Duration::from_secs(15);
 /// After how long a stream ends, so that whoever listens shows again who they are; browsers come back by themselves.

@@ -7,14 +7,15 @@ use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use mission_jobs::queue::{AuditEntry, MAX_PAGE, Search};
-use mission_jobs::{JobRecord, Queue};
+use mission_jobs::JobRecord;
+use mission_jobs::queue::{AuditEntry, Search};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use crate::http::App;
 use crate::http::problem::Problem;
 
-/// How many rows a file has at most, or a page more.
+/// Most rows of a file.
 pub const MAX_ROWS: usize = 10_000;
 
 /// The form of a file.
@@ -28,14 +29,8 @@ pub enum Format {
 }
 
 /// The jobs that are found.
-pub async fn jobs(queue: &Queue, search: &Search, format: Format) -> Result<Response, Problem> {
-    let mut all = queue.search(search, None, MAX_PAGE).await?;
-    while let Some(after) = all.next.take_if(|_| all.jobs.len() < MAX_ROWS) {
-        let found = queue.search(search, Some(&after), MAX_PAGE).await?;
-        all.jobs.extend(found.jobs);
-        all.looked_at += found.looked_at;
-        all.next = found.next;
-    }
+pub async fn jobs(app: &App, search: &Search, format: Format) -> Result<Response, Problem> {
+    let all = app.scans.find(&app.queue, search, MAX_ROWS).await?;
     Ok(match format {
         Format::Json => named(Json(all).into_response(), "attachment; filename=\"jobs.json\""),
         Format::Csv => csv(&jobs_csv(&all.jobs), "attachment; filename=\"jobs.csv\""),

@@ -67,7 +67,7 @@ pub async fn list(State(app): State<Arc<App>>, Query(query): Query<ListQuery>) -
         return Err(Problem::wrong("limit", format!("use 1 to {MAX_PAGE}")));
     }
     if let Some(format) = query.format {
-        return export::jobs(&app.queue, &search, format).await;
+        return export::jobs(&app, &search, format).await;
     }
     Ok(Json(app.queue.search(&search, after.as_ref(), query.limit).await?).into_response())
 }
