@@ -24,7 +24,7 @@ pub enum Range {
     #[default]
     #[serde(rename = "1h")]
     Hour,
-    /// A day, by ten minutes.
+    /// A day, by quarters of an hour.
     #[serde(rename = "24h")]
     Day,
     /// A week, by hours.
@@ -37,7 +37,7 @@ pub enum Range {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct RangeQuery {
-    /// `1h` by minutes, `24h` by ten minutes, `7d` by hours.
+    /// `1h` by minutes, `24h` by quarters of an hour, `7d` by hours.
     #[serde(default)]
     #[param(required = false, inline)]
     range: Range,
@@ -124,8 +124,8 @@ pub async fn read(queue: &Queue, range: Range) -> Result<Series, Problem> {
     });
     let step_ms = match range {
         Range::Hour => 60_000,
-        Range::Day => 600_000,
-        Range::Week => 3_600_000,
+        Range::Day => 900_000,
+        Range::Week => 3_900_000,
     };
     let buckets: Vec<Bucket> = buckets.collect();
     let mut restarts = queue.restarts(MAX_PAGE).await?;
