@@ -189,3 +189,107 @@ fn capital(text: &str) -> String {
 fn stop(text: String) -> String {
     if text.ends_with(['.', '!', '?', '…']) { text } else { text + "." }
 }
+
+#[cfg(test)]
+mod tests {
+    use mission_jobs::queue::record::{LastFailure, Names};
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const NOW: u64 = 1_700_000_000_000;
+
+    fn job(state: State) -> JobRecord {
+        JobRecord {
+            id: Uuid::from_u128(1),
+            state,
+            kind: "provision".to_owned(),
+            lane: String::new(),
+            subject: String::new(),
+            attempts: 3,
+            max_attempts: 12,
+            runs: 3,
+            lost: 0,
+            enqueued_at_ms: NOW - 60_000,
+            next_at_ms: Some(NOW + 12_000),
+            started_at_ms: Some(NOW - 3_000),
+            finished_at_ms: None,
+            snoozed_since_ms: None,
+            worker: Some("worker-1".to_owned()),
+            reason: None,
+            superseded_by: None,
+            priority: 5,
+            expires_at_ms: None,
+            inherited: Vec::new(),
+            snoozed_by: None,
+            before: None,
+            names: Names::default(),
+            cancel: None,
+            idempotency_key: None,
+            timeline: Vec::new(),
+            failure: None,
+            report: None,
+            history: Vec::new(),
+            document: None,
+        }
+    }
+
+    fn failed(state: State, code: &str, message: &str, action: Option<&str>) -> JobRecord {
+        let (code, message, action) = (code.to_owned(), message.to_owned(), action.map(str::to_owned));
+        JobRecord { failure: Some(LastFailure { code, message, action, method: None }), ..job(state) }
+    }
+
+    fn told(job: &JobRecord) -> (String, Option<String>) {
+        let Story { sentence, remedy } = Story::of(job, Reader::Page, NOW);
+        (sentence, remedy)
+    }
+
+    #[test]
+    fn every_state_has_a_sentence_that_ends() {
+        for state in State::ALL {
+            let (sentence, _) = told(&job(state));
+            assert!(sentence.starts_with("It ") || sentence.starts_with("A newer"), "{state}: {sentence}");
+            assert!(sentence.ends_with('.'), "{state}: {sentence}");
+        }
+    }
+
+    #[test]
+    fn a_command_for_the_gateway_is_found_in_the_remedy() {
+        let action = "run `openclaw devices approve ab12` on the gateway";
+        let story =
+            Story::of(&failed(State::Blocked, "pairing_required", "pairing required", Some(action)), Reader::Page, NOW);
+        assert_eq!(story.sentence, "It waits for a person: pairing required.");
+        let remedy = "Run `openclaw devices approve ab12` on the gateway, then press Retry.";
+        assert_eq!(story.remedy.as_deref(), Some(remedy));
+        assert_eq!(story.commands(), ["openclaw devices approve ab12"]);
+    }
+
+    #[test]
+    fn what_stands_in_the_document_is_not_made_right_by_a_retry() {
+        let action = "set the gateway's token in the main backend";
+        let (_, remedy) = told(&failed(State::Blocked, "unauthorized", "refused", Some(action)));
+        let remedy = remedy.unwrap_or_default();
+        assert!(remedy.contains("send the job again from there"), "{remedy}");
+    }
+
+    #[test]
+    fn on_a_terminal_what_is_pressed_is_a_command() {
+        let story = Story::of(&failed(State::Dead, "timeout", "no answer", None), Reader::Terminal, NOW);
+        let remedy = story.remedy.unwrap_or_default();
+        assert!(remedy.contains("`worker jobs retry 00000000-0000-0000-0000-000000000001`"), "{remedy}");
+        assert!(story.sentence.ends_with("no answer."));
+    }
+
+    #[test]
+    fn a_wait_says_how_long_and_which_attempt_comes() {
+        let (sentence, _) = told(&failed(State::Retrying, "unreachable", "cannot reach it", None));
+        assert_eq!(sentence, "It is tried again in 12 s, attempt 4 of 12: cannot reach it.");
+    }
+
+    #[test]
+    fn a_job_that_is_done_says_what_was_done() {
+        let done = JobRecord { report: Some(json!({ "summary": "nothing to change" })), ..job(State::Done) };
+        assert_eq!(told(&done), ("It is done: nothing to change.".to_owned(), None));
+    }
+}

@@ -253,6 +253,7 @@ fn facts(gateway: &GatewayRecord, now_ms: u64) -> Vec<Fact> {
         ("Version", gateway.version.clone()),
         ("Protocol", gateway.protocol.map(|protocol| protocol.to_string())),
         ("Keeps agents in", gateway.roster.clone().map(|roster| format!("`agents.{roster}`"))),
+        ("Scopes", gateway.scopes.as_ref().map(|scopes| scopes.join(" "))),
         ("Config writes", gateway.write_limit.clone()),
         ("Restarts on write", after_writes),
         ("Restarted", when(gateway.restarted_at_ms)),
@@ -261,6 +262,7 @@ fn facts(gateway: &GatewayRecord, now_ms: u64) -> Vec<Fact> {
         ("Failed", when(gateway.failed_at_ms)),
         ("Left alone until", when(held)),
         ("Oldest waits for", waiting),
+        ("Heartbeats cost", gateway.heartbeat_turns_per_day.map(|turns| format!("{} a day", count(turns, "turn")))),
         ("Worked by", gateway.owner.clone()),
     ];
     all.into_iter().filter_map(|(name, value)| Some(Fact { name, value: Prose(value?) })).collect()
