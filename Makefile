@@ -1,12 +1,13 @@
 # What can be done here. `make` alone lists it. Each target first installs what the machine lacks for it.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test python interop interop-bench lint fmt tools bench image
+.PHONY: help build demo test python dashboard interop interop-bench lint fmt tools bench image
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SCRIPTS := .ci/run scripts/advisories scripts/setup tests/openclaw-gateway.sh
 # Python with what the client needs, in the client's folder.
 PYTHON = cd clients/python && PYTHONDONTWRITEBYTECODE=1 $(abspath $(TARGET))/python/bin/python
+DASHBOARD = $(abspath tests/dashboard)
 # Where rustup puts cargo, for shells that do not know it yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
@@ -34,6 +35,13 @@ test: ## Run all tests, but not those with real gateways
 	@if cargo nextest --version > /dev/null 2>&1; then set -x; cargo nextest run --workspace --no-fail-fast; \
 	  else set -x; cargo test --workspace --no-fail-fast --lib --bins --tests; fi
 	@$(MAKE) --no-print-directory python
+	@$(MAKE) --no-print-directory dashboard
+
+# MISSION_PICTURES=docs/screenshots makes the pictures of the dashboard anew.
+dashboard: ## Run the tests of the dashboard in a real Chromium
+	@scripts/setup dashboard
+	cargo build --workspace --bins
+	PYTHONDONTWRITEBYTECODE=1 $(abspath $(TARGET))/python/bin/python -m pytest -q -p no:cacheprovider tests/dashboard
 
 python: ## Run the tests of the Python client, and the API against its description, with a real worker
 	@scripts/setup python
@@ -64,6 +72,8 @@ lint: ## Check form, code, documentation, scripts, alerts; dependencies and spel
 	$(PYTHON) -m ruff check --no-cache .
 	$(PYTHON) -m ruff format --no-cache --check .
 	$(PYTHON) -m mypy --cache-dir $(abspath $(TARGET))/python/mypy
+	$(PYTHON) -m ruff check --no-cache $(DASHBOARD)
+	$(PYTHON) -m ruff format --no-cache --check $(DASHBOARD)
 	@$(call optional,cargo-machete,cargo machete)
 	@$(call optional,typos,typos)
 	@$(call optional,cargo-deny,cargo deny --workspace check bans licenses sources)
@@ -74,7 +84,7 @@ optional = if command -v $(1) > /dev/null; then set -x; $(2); else echo "$(1): n
 fmt: ## Format the code
 	@scripts/setup lint
 	cargo fmt --all
-	$(PYTHON) -m ruff format --no-cache .
+	$(PYTHON) -m ruff format --no-cache . $(DASHBOARD)
 
 tools: ## Install cargo-deny, cargo-machete and typos for `make lint` (some minutes, once)
 	@scripts/setup tools

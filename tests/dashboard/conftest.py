@@ -114,7 +114,12 @@ class Site:
     def run(self, *words: str, text: str = "") -> str:
         """Runs a command of the worker and returns what it prints."""
         run = subprocess.run(
-            [str(TARGET / "worker"), *words], env=self.environment(), input=text, capture_output=True, text=True, timeout=60
+            [str(TARGET / "worker"), *words],
+            env=self.environment(),
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         assert run.returncode == 0, run.stderr
         return run.stdout
@@ -129,7 +134,9 @@ class Site:
         self.settings |= settings
         log = self.folder / "worker.log"
         with log.open("wb") as file:
-            self.worker = subprocess.Popen([str(TARGET / "worker"), "run"], env=self.environment(), stdout=file, stderr=file)
+            self.worker = subprocess.Popen(
+                [str(TARGET / "worker"), "run"], env=self.environment(), stdout=file, stderr=file
+            )
 
         def address() -> str:
             assert self.worker and self.worker.poll() is None, log.read_text()

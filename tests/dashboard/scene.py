@@ -6,6 +6,7 @@ import random
 import time
 
 import redis
+
 from conftest import Gateway, Site, provision, wait_for
 
 PEOPLE = ["Ada", "Clive", "Edsger", "Grace", "Hedy", "Ida", "Jean", "Katherine", "Lise", "Mary", "Niklaus", "Olga"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from conftest import Site
 from playwright.sync_api import Page, expect
+
+from conftest import Site
 from test_operating import blocked_job
 
 # Every form that changes something, and what it would send.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from conftest import Site, provision, wait_for
 from playwright.sync_api import Page, expect
+
+from conftest import Site, provision, wait_for
 
 WITH_AND_WITHOUT = pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
 # Jobs that are given up before they run: enough to want a typed confirmation.
@@ -82,7 +83,9 @@ def test_a_newcomer_gets_a_blocked_job_to_run_by_what_the_page_says(site: Site, 
     blocked_job(site)
     page = visit("/")
     card = page.get_by_role("article").first
-    expect(card).to_contain_text("Set the gateway's token in the main backend to gateway.auth.token of the gateway's config")
+    expect(card).to_contain_text(
+        "Set the gateway's token in the main backend to gateway.auth.token of the gateway's config"
+    )
     expect(card).to_contain_text("and send the job again from there: it replaces this one")
     card.get_by_role("link", name="Look closer").click()
     # What the main backend does then.

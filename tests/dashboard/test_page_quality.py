@@ -7,19 +7,20 @@ from collections.abc import Callable
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import Site
 from playwright.sync_api import Page, expect
+
+from conftest import Site
 from scene import fill
 
 MOST_BYTES_OF_ASSETS = 100_000
 
 
 def pages(jobs: dict[str, str]) -> list[str]:
-    return [
-        "/", "/?range=24h", "/?range=7d", "/jobs", "/jobs?q=nonsense:", f"/jobs/{jobs['blocked']}", f"/jobs/{jobs['done']}",
-        f"/jobs/{jobs['dead']}", "/failures", "/gateways", f"/gateways/{jobs['cedar']}", "/workers", "/audit", "/api/docs",
-        "/bulk?q=state:blocked&action=retry", "/login", "/nowhere",
-    ]  # fmt: skip
+    fixed = (
+        "/ /?range=24h /?range=7d /jobs /jobs?q=nonsense: /failures /gateways /workers /audit /api/docs /login /nowhere"
+    )
+    of_jobs = [f"/jobs/{jobs[name]}" for name in ("blocked", "done", "dead", "away")]
+    return [*fixed.split(), *of_jobs, f"/gateways/{jobs['cedar']}", "/bulk?q=state:blocked&action=retry"]
 
 
 def test_all_pages(site: Site, visit: Callable[..., Page]) -> None:

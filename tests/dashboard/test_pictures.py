@@ -1,33 +1,42 @@
-"""Pictures of the pages, at the width of a desk and of a phone, light and dark."""
+"""Pictures of the pages, at the width of a desk and of a phone, light and dark: `MISSION_PICTURES=FOLDER`."""
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Site
+from PIL import Image
 from playwright.sync_api import Page
+
+from conftest import ROOT, Site
 from scene import fill
 
-PICTURES = Path(os.environ.get("MISSION_PICTURES", ROOT / "docs/screenshots"))
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+# Pages are longer; who looks at a picture has seen enough.
+HIGHEST = 1700
+MOST_BYTES = 150_000
 
 
 @pytest.mark.skipif("MISSION_PICTURES" not in os.environ, reason="only when pictures are asked for")
 def test_pictures(site: Site, visit: Callable[..., Page]) -> None:
+    folder = ROOT / os.environ["MISSION_PICTURES"]
+    folder.mkdir(parents=True, exist_ok=True)
     jobs = fill(site)
-    PICTURES.mkdir(parents=True, exist_ok=True)
     pages = {"first": "/", "job": f"/jobs/{jobs['blocked']}"}
-    more = {"done": f"/jobs/{jobs['done']}", "jobs": "/jobs", "gateway": f"/gateways/{jobs['cedar']}",
-            "failures": "/failures", "workers": "/workers", "audit": "/audit", "bulk": "/bulk?action=discard&q=state:dead",
-            "docs": "/api/docs", "dead": f"/jobs/{jobs['dead']}", "away": f"/jobs/{jobs['away']}"}
-    if os.environ["MISSION_PICTURES"] != str(ROOT / "docs/screenshots"):
-        pages |= more
     for size, (width, height) in SIZES.items():
         for scheme in ("light", "dark"):
             page = visit("/", viewport={"width": width, "height": height}, color_scheme=scheme)
             for name, path in pages.items():
                 page.goto(path)
-                page.screenshot(path=PICTURES / f"{name}-{size}-{scheme}.png", full_page=True)
+                save(page.screenshot(full_page=True), folder / f"{name}-{size}-{scheme}.png")
+
+
+def save(picture: bytes, file: Path) -> None:
+    """Keeps the upper part of a picture, in as few colours as these pages have."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    upper = image.crop((0, 0, image.width, min(image.height, HIGHEST)))
+    upper.quantize(128, dither=Image.Dither.NONE).save(file, optimize=True)
+    assert file.stat().st_size < MOST_BYTES, file

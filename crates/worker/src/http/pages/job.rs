@@ -114,7 +114,7 @@ pub struct Run {
     pub outcome: String,
     /// The colour of that.
     pub class: String,
-    /// Code of the failure.
+    /// Code of the failure, and the request that met it.
     pub code: Option<String>,
     /// What happened.
     pub message: Prose,
@@ -189,7 +189,10 @@ impl Run {
             number: run.number,
             outcome: result.outcome.clone(),
             class: result.outcome.clone(),
-            code: result.code.clone(),
+            code: result.code.as_ref().map(|code| match &result.method {
+                Some(method) => format!("{code} {method}"),
+                None => code.clone(),
+            }),
             message: Prose(result.message.clone().unwrap_or_default()),
             began: When { at_ms: run.started_at_ms, now_ms },
             took: span(took),
