@@ -1,11 +1,12 @@
 //! The kinds of job: how much each does, how often it fails, how long it takes.
 
 use mission_core::Kind;
+use mission_jobs::JobRecord;
 use mission_jobs::queue::Minute;
 use mission_jobs::queue::stats::{Happened, Histogram};
 
 use super::chart::Range;
-use crate::words::{number, span};
+use crate::words::{number, rough, span};
 
 /// What is shown of a kind.
 #[derive(Debug)]
@@ -24,13 +25,21 @@ pub struct Row {
     pub waited: [String; 3],
     /// How long runs took.
     pub ran: [String; 3],
+    /// For how long the oldest has been waiting to run.
+    pub oldest: String,
     /// Whether the kind is paused.
     pub paused: bool,
 }
 
-/// The rows of all kinds, for what happened in those slices of time.
+/// The rows of all kinds, for what happened in those slices of time. `ready` are the jobs that have waited the longest.
 #[must_use]
-pub fn rows(range: Range, slices: &[Minute], paused: impl Fn(Kind) -> bool) -> Vec<Row> {
+pub fn rows(
+    range: Range,
+    slices: &[Minute],
+    ready: &[JobRecord],
+    paused: impl Fn(Kind) -> bool,
+    now_ms: u64,
+) -> Vec<Row> {
     let row = |kind: Kind| {
         let mut sum = Happened::default();
         for happened in slices.iter().filter_map(|slice| slice.kinds.get(kind.as_str())) {
@@ -40,13 +49,15 @@ pub fn rows(range: Range, slices: &[Minute], paused: impl Fn(Kind) -> bool) -> V
             sum.waited.add(&happened.waited);
             sum.ran.add(&happened.ran);
         }
-        Row::of(kind, range, &sum, paused(kind))
+        let waiting = ready.iter().filter(|job| job.kind == kind.as_str());
+        let oldest = waiting.map(|job| now_ms.saturating_sub(job.enqueued_at_ms)).max();
+        Row::of(kind, range, &sum, oldest, paused(kind))
     };
     Kind::ALL.into_iter().map(row).collect()
 }
 
 impl Row {
-    fn of(kind: Kind, range: Range, sum: &Happened, paused: bool) -> Self {
+    fn of(kind: Kind, range: Range, sum: &Happened, oldest: Option<u64>, paused: bool) -> Self {
         let of = |what: &str| sum.counts.get(what).copied().unwrap_or_default();
         let failed = of("retrying") + of("blocked") + of("dead") + of("lost");
         let runs = sum.ran.count().max(failed);
@@ -58,6 +69,7 @@ impl Row {
             has_errors: failed > 0,
             waited: quantiles(&sum.waited),
             ran: quantiles(&sum.ran),
+            oldest: oldest.map_or_else(|| "–".to_owned(), rough),
             paused,
         }
     }

@@ -7,7 +7,7 @@ use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::response::Html;
 use axum::routing::get;
-use mission_jobs::queue::{Cursor, Minute, Restart, Search};
+use mission_jobs::queue::{Cursor, Filter, Minute, Restart, Search};
 use mission_jobs::{QueueError, Scope, State};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -58,18 +58,21 @@ async fn first_screen(visit: Visit, Query(look): Query<Look>) -> Result<Html<Str
     let queue = &visit.app.queue;
     let needing = |state: State| Search { states: vec![state], ..Search::default() };
     let (blocked, dead) = (needing(State::Blocked), needing(State::Dead));
+    let oldest = Filter { limit: MANY, ..Filter::new(State::Ready) };
     let glance = visit.glance().await?;
-    let (blocked, dead, groups, slices, restarts) = tokio::try_join!(
+    let (blocked, dead, groups, slices, restarts, ready) = tokio::try_join!(
         queue.search(&blocked, None, LOOK_AT),
         queue.search(&dead, None, LOOK_AT),
         queue.groups(MOST_CAUSES),
         slices(&visit, range),
-        queue.restarts(MANY)
+        queue.restarts(MANY),
+        queue.list(&oldest)
     )?;
     let now_ms = glance.now_ms();
     let needing: Vec<_> = blocked.jobs.into_iter().chain(dead.jobs).collect();
     let named = |restart: &Restart| (glance.name(restart.gateway).unwrap_or_default(), restart.at_ms);
     let restarts: Vec<_> = restarts.iter().map(named).collect();
+    let is_paused = |kind| glance.pause_of(&Scope::Kind(kind)).is_some();
     let home = Home {
         headline: home::headline(&glance.summary),
         beneath: home::beneath(&glance.summary),
@@ -80,7 +83,7 @@ async fn first_screen(visit: Visit, Query(look): Query<Look>) -> Result<Html<Str
             .collect(),
         chart: Chart::draw(range, &slices, &restarts, now_ms),
         gateways: rows(&glance, MOST_GATEWAYS),
-        kinds: kinds::rows(range, &slices, |kind| glance.pause_of(&Scope::Kind(kind)).is_some()),
+        kinds: kinds::rows(range, &slices, &ready.jobs, is_paused, now_ms),
     };
     Ok(written(&home::Page { frame: visit.frame("Now", &glance), home }))
 }
