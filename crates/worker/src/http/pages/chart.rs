@@ -16,7 +16,7 @@ const BELOW: f64 = 36.0;
 pub enum Range {
     /// An hour, by the minute.
     Hour,
-    /// A day, by ten minutes.
+    /// A day, by quarters of an hour.
     Day,
     /// A week, by the hour.
     Week,
@@ -65,7 +65,7 @@ impl Range {
     const fn bucket_ms(self) -> u64 {
         match self {
             Self::Hour => 60_000,
-            Self::Day => 10 * 60_000,
+            Self::Day => 15 * 60_000,
             Self::Week => 60 * 60_000,
         }
     }
@@ -73,7 +73,7 @@ impl Range {
     const fn buckets(self) -> u64 {
         match self {
             Self::Hour => 60,
-            Self::Day => 144,
+            Self::Day => 96,
             Self::Week => 168,
         }
     }
