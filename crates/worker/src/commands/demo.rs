@@ -168,7 +168,9 @@ struct Looking {
 
 impl Looking {
     fn tell(&self, addr: std::net::SocketAddr) {
-        say(&format!("Health is at http://{addr}/readyz, metrics at http://{addr}/metrics."));
+        say(&format!(
+            "The dashboard is at http://{addr}/, health at http://{addr}/readyz, metrics at http://{addr}/metrics."
+        ));
         if let Some(url) = &self.redis {
             let program = std::env::args().next().unwrap_or_else(|| "worker".into());
             say(&format!("Jobs, in another terminal: {program} jobs list --queue {} --redis-url {url}", self.queue));
