@@ -135,6 +135,7 @@ async fn look(console: &Console) -> Result<Seen, ConsoleError> {
 
 /// Does what a key asks for. Returns whether that is the end.
 async fn press(console: &Console, view: &mut View, key: KeyEvent) -> bool {
+    view.said = None;
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     match key.code {
         KeyCode::Char('c') if control => return true,

@@ -33,6 +33,8 @@ impl Standing {
         )
         .sample(&[], Millis(oldest));
         text.gauge("mission_workers", "Workers that the queue has heard of lately.").sample(&[], summary.workers);
+        text.gauge("mission_workers_draining", "Those of them that take no more jobs, because somebody wants that.")
+            .sample(&[], summary.draining);
         text.gauge("mission_paused_scopes", "What is paused: everything, kinds of jobs, gateways.");
         for (name, of) in [("all", scope_name(&Scope::All)), ("kind", "kind"), ("gateway", "gateway")] {
             let count = summary.paused.iter().filter(|pause| scope_name(&pause.scope) == of).count();

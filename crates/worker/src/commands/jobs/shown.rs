@@ -11,16 +11,10 @@ use crate::words::{count, span, utc_time};
 
 /// A job on a line.
 pub fn line(job: &JobRecord) -> String {
-    let who = job.names.agent.as_deref().map_or_else(String::new, |agent| format!("{agent}: "));
-    format!(
-        "{} {:10} {:14} {:>2}/{} {who}{}",
-        job.id,
-        job.state.as_str(),
-        job.kind,
-        job.attempts,
-        job.max_attempts,
-        brief(job)
-    )
+    let (JobRecord { id, kind, attempts, max_attempts, .. }, state) = (job, job.state.as_str());
+    let (who, why) = (job.names.agent.as_deref().unwrap_or_default(), brief(job));
+    let between = if who.is_empty() || why.is_empty() { "" } else { ": " };
+    format!("{id} {state:10} {kind:14} {attempts:>2}/{max_attempts} {who}{between}{why}")
 }
 
 /// Everything about a job: first why it is where it is and what to do.
@@ -52,7 +46,7 @@ fn facts(job: &JobRecord) -> Vec<(&'static str, String)> {
         ("gateway", Some(called(&names.gateway, &job.lane))),
         ("agent", Some(called(&names.agent, agent))),
         ("board", names.board.clone()),
-        ("attempts", Some(format!("{} of {}, {} runs", job.attempts, job.max_attempts, job.runs))),
+        ("attempts", Some(format!("{} of {}, {}", job.attempts, job.max_attempts, count(job.runs.into(), "run")))),
         ("last failure", failure),
         ("reason", job.reason.clone()),
         ("to be stopped", job.cancel.clone()),

@@ -22,8 +22,8 @@ const PLACES: u16 = 7;
 const KINDS: u16 = 54;
 /// Lines that events get at least, with their heading.
 const EVENTS: u16 = 6;
-/// Lines for what is to be said of the chosen job.
-const STORY: u16 = 4;
+/// Lines for what is to be said of the chosen job: in a small window, and in a larger one.
+const STORY: [u16; 2] = [4, 7];
 
 /// Styles, with or without colours.
 pub struct Palette {
@@ -93,7 +93,11 @@ fn places(body: Rect, jobs: usize) -> [Rect; 5] {
         _ => PLACES * 2,
     };
     let events = if body.height >= 14 { EVENTS } else { 0 };
-    let story = if body.height >= 8 { STORY } else { 0 };
+    let story = match body.height {
+        0..8 => 0,
+        8..28 => STORY[0],
+        _ => STORY[1],
+    };
     let most = body.height.saturating_sub(sides + events + story);
     let jobs = u16::try_from(jobs).unwrap_or(u16::MAX).saturating_add(1).clamp(most.min(4), most);
     let [jobs, story, sides, events] = Layout::vertical([

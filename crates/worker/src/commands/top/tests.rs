@@ -81,7 +81,7 @@ fn the_first_screen_says_what_is_stuck_and_what_to_do() {
     has(&lines, "→ Correct gateway.token, then run `worker jobs retry 00000000-0000-0000-0000-000000000001`.");
     has(&lines, "Acme             2     not reached 3 times in a row, left alone for 4.0 s, never reached");
     has(&lines, "provision       7       25 %    16 ms      2.0 s");
-    has(&lines, "00000000 provision  ready → running");
+    has(&lines, "Agent 3 provision  ready → running");
     has(&lines, "j k choose · enter details · r retry · p pause all · q quit");
 }
 
@@ -128,7 +128,7 @@ fn details_pauses_and_troubles_are_shown() {
     view.details = view.chosen().cloned().map(Box::new);
     let details = lines(&mut view, 100, 30);
     has(&details, "It waits for a person: the gateway refuses the token.");
-    has(&details, "attempts       1 of 12, 1 runs");
+    has(&details, "attempts       1 of 12, 1 run");
     has(&details, "esc back");
 }
 

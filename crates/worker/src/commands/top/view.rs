@@ -63,7 +63,9 @@ impl View {
 
     /// Takes in an event.
     pub fn note(&mut self, event: &Value) {
-        if let Some(line) = in_words(event) {
+        let id = event.get("id").and_then(Value::as_str).and_then(|id| id.parse::<Uuid>().ok());
+        let job = id.and_then(|id| self.jobs().iter().find(|job| job.id == id));
+        if let Some(line) = in_words(event, job) {
             self.events.push_front(line);
             self.events.truncate(EVENTS);
         }
@@ -102,8 +104,9 @@ impl View {
     }
 }
 
-/// An event on a line; none if it says nothing that can be read.
-fn in_words(event: &Value) -> Option<String> {
+/// An event on a line; none if it says nothing that can be read. A job that is listed goes by its agent, another by the
+/// end of its id: those of a day begin alike.
+fn in_words(event: &Value, job: Option<&JobRecord>) -> Option<String> {
     let text = |name: &str| event.get(name).and_then(Value::as_str);
     let at = utc(event.get("at_ms")?.as_u64()?, "%H:%M:%S");
     let by = text("by").map_or_else(String::new, |by| format!(" by {by}"));
@@ -113,7 +116,8 @@ fn in_words(event: &Value) -> Option<String> {
     }
     let why = event.get("failure").and_then(|failure| failure.get("message")?.as_str());
     let why = why.or_else(|| text("reason")).map_or_else(String::new, |why| format!(": {why}"));
-    let id = text("id")?.get(..8)?;
+    let agent = job.and_then(|job| job.names.agent.as_deref());
+    let who = agent.or_else(|| text("id")?.get(24..))?;
     let from = text("from").unwrap_or("new");
-    Some(format!("{at}  {id} {}  {from} → {}{by}{why}", text("kind")?, text("to")?))
+    Some(format!("{at}  {who} {}  {from} → {}{by}{why}", text("kind")?, text("to")?))
 }
