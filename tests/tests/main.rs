@@ -22,6 +22,7 @@ mod killmatrix;
 mod metrics;
 #[path = "../../crates/jobs/tests/million.rs"]
 mod million;
+mod odd_agents;
 mod plan;
 mod processes;
 mod promises;

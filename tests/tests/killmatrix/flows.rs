@@ -87,7 +87,8 @@ fn agent(name: &str, every: &str) -> Value {
     json!({ "id": id(name), "name": name, "openclaw_session_id": session, "heartbeat_config": { "every": every } })
 }
 
-fn document(kind: &str, name: &str, every: &str) -> Value {
+/// Job documents of that kind for an agent of that name.
+pub fn document(kind: &str, name: &str, every: &str) -> Value {
     json!({ "version": 1, "kind": kind, "gateway": gateway(), "agent": agent(name, every) })
 }
 

@@ -1,14 +1,12 @@
-//! The files stage: the documents of an agent's workspace.
-//!
-//! Asking for a file tells three things at once: whether the gateway keeps files of that name, whether there is one,
-//! and what is in it. So one round trip is the whole reading.
+//! The files stage: an agent's documents are made as wanted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Duration, Instant, sleep};
 use tracing::{debug, warn};
 
+use super::workspace::{Listing, Present, Workspace, list, read};
 use super::{Applier, FlowError, MAX_WRITES, Wanted, by_call, settling};
 use crate::documents::Document;
 use crate::gateway::{Call, GatewayError, Method, RpcError};
@@ -17,33 +15,9 @@ use crate::render::{Reader, should_include_bootstrap};
 
 /// How long an agent may stay unknown after its entry was written and read back. Reloads took up to 5 s.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(15);
-/// After so many vain looks by all runs and so long, the gateway is told to create the agent: it may keep agents elsewhere than in its
-/// config. A gateway that is busy with many agents takes its time for each reading.
+/// After so many vain looks by all runs and so long, the gateway is told to create the agent: it may keep agents elsewhere
+/// than in its config. A gateway that is busy with many agents takes its time for each reading.
 const CREATE_AFTER: (u32, Duration) = (6, Duration::from_secs(3));
-
-/// How long a gateway takes to write the files of a new agent, in ms.
-const SEEDING_MS: u64 = 2_000;
-/// How long after that a run may have written the first files, in ms.
-const CREATION_MS: u64 = 10_000;
-
-/// A file that is there.
-struct Present {
-    content: String,
-    /// When it was written, by the gateway's clock in ms; none if the gateway does not say.
-    written_at: Option<u64>,
-}
-
-/// What a gateway lists of a workspace: a document's size in bytes, or that it is missing.
-type Listing = BTreeMap<Document, Option<u64>>;
-
-/// What was found in a workspace.
-#[derive(Default)]
-struct Workspace {
-    /// The files that are there.
-    present: BTreeMap<Document, Present>,
-    /// Documents that the gateway does not keep.
-    refused: BTreeSet<Document>,
-}
 
 /// Which documents this gateway refuses, found out with its default agent before anything is written; empty if it
 /// cannot be told. Remembered for the gateway.
@@ -100,7 +74,17 @@ pub(super) async fn settle(
         if round > 0 {
             sleep(settling(round)).await;
         }
-        let refused_on_write = found.write(call, wanted, &missing, report).await?;
+        let refused_on_write = match found.write(call, wanted, &missing, report).await {
+            // What cannot be read either is found so by the reading. A link that leads nowhere looks like no file.
+            Err(error) if round < 2 && error.rpc().is_some_and(RpcError::is_file_unsafe) => Vec::new(),
+            Err(error) if error.rpc().is_some_and(RpcError::is_file_unsafe) => {
+                let is_meant =
+                    |document: &&Document| error.rpc().is_some_and(|rpc| rpc.message.contains(document.file_name()));
+                let document = documents.iter().find(is_meant).unwrap_or(&documents[0]);
+                return Err(unsafe_file(wanted, *document).into());
+            }
+            answer => answer?,
+        };
         let new = if by_list { found.confirm(call, wanted, &missing).await? } else { Workspace::default() };
         let rest: Vec<_> = documents.iter().copied().filter(|document| !new.present.contains_key(document)).collect();
         found.take_in(&documents, new);
@@ -126,7 +110,7 @@ pub(super) async fn plan(
 ) -> Result<Vec<(Document, Option<String>, String)>, FlowError> {
     let mut found = Workspace::of(call).await?;
     let kept = found.kept();
-    if is_known && let Some(workspace) = read(call, &wanted.keys.agent_id, &kept).await? {
+    if is_known && let Some(workspace) = read_safe(call, wanted, &kept).await? {
         found.take_in(&kept, workspace);
     }
     found.report_refused(report);
@@ -185,7 +169,7 @@ async fn look(
     report: &mut Report,
 ) -> Result<Workspace, GatewayError> {
     let agent = &wanted.keys.agent_id;
-    if !is_new && let Some(workspace) = read(call, agent, documents).await? {
+    if !is_new && let Some(workspace) = read_safe(call, wanted, documents).await? {
         return Ok(workspace);
     }
     let desk = &call.client().desk;
@@ -200,7 +184,7 @@ async fn look(
             let is_missing =
                 |document: Document| is_new && !document.is_agents_own() && listing.get(&document) == Some(&None);
             let asked_for: Vec<_> = documents.iter().copied().filter(|document| !is_missing(*document)).collect();
-            if let Some(workspace) = read(call, agent, &asked_for).await? {
+            if let Some(workspace) = read_safe(call, wanted, &asked_for).await? {
                 return Ok(workspace);
             }
         }
@@ -218,46 +202,22 @@ async fn look(
     Err(GatewayError::NotKept { what: format!("agent {agent}"), rounds: 1 })
 }
 
-/// The files that a gateway lists; none if it does not know the agent.
-async fn list(call: &Call, agent: &str) -> Result<Option<Listing>, GatewayError> {
-    let answer = match call.read(Method::FilesList, json!({ "agentId": agent })).await {
-        Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => return Ok(None),
-        answer => answer?,
-    };
-    let files = answer.get("files").and_then(Value::as_array).into_iter().flatten();
-    let listed = files.filter_map(|file| {
-        let document = Document::from_file_name(file.get("name")?.as_str()?)?;
-        let is_missing = file.get("missing").and_then(Value::as_bool).unwrap_or_default();
-        Some((document, if is_missing { None } else { Some(file.get("size")?.as_u64()?) }))
-    });
-    Ok(Some(listed.collect()))
+/// Reads these documents, and again for a while as long as the gateway holds one of them for unsafe: one that comes or
+/// goes while it looks at it will be there or gone, a link stays one.
+async fn read_safe(call: &Call, wanted: &Wanted, documents: &[Document]) -> Result<Option<Workspace>, GatewayError> {
+    for reading in 0.. {
+        let found = read(call, &wanted.keys.agent_id, documents).await?;
+        let Some(document) = found.as_ref().and_then(|found| found.unsafe_ones.first()) else { return Ok(found) };
+        if reading == MAX_WRITES {
+            return Err(unsafe_file(wanted, *document));
+        }
+        sleep(settling(reading)).await;
+    }
+    unreachable!("the last reading returns")
 }
 
-/// One reading of these documents; none if the gateway does not know the agent.
-async fn read(call: &Call, agent: &str, documents: &[Document]) -> Result<Option<Workspace>, GatewayError> {
-    if documents.is_empty() {
-        return Ok(Some(Workspace::default()));
-    }
-    let question = |document: &Document| (Method::FilesGet, json!({ "agentId": agent, "name": document.file_name() }));
-    let answers = call.read_all(documents.iter().map(question).collect()).await?;
-    let mut workspace = Workspace::default();
-    for (document, answer) in documents.iter().copied().zip(answers) {
-        match answer {
-            Ok(answer) => {
-                if let Some(file) = present(&answer)? {
-                    workspace.present.insert(document, file);
-                }
-            }
-            Err(error) => match error.rpc() {
-                Some(rpc) if rpc.is_file_unsupported() => {
-                    workspace.refused.insert(document);
-                }
-                Some(rpc) if rpc.is_agent_unknown() => return Ok(None),
-                _ => return Err(error),
-            },
-        }
-    }
-    Ok(Some(workspace))
+fn unsafe_file(wanted: &Wanted, document: Document) -> GatewayError {
+    GatewayError::UnsafeFile { path: format!("{}/{}", wanted.keys.workspace_path, document.file_name()) }
 }
 
 impl Workspace {
@@ -266,33 +226,10 @@ impl Workspace {
         Ok(Self { refused: refused(call).await?, ..Self::default() })
     }
 
-    /// The documents that the gateway keeps.
-    fn kept(&self) -> Vec<Document> {
-        Document::ALL.into_iter().filter(|document| !self.refused.contains(document)).collect()
-    }
-
-    /// Whether the gateway wrote a file when it created the agent, as far as the times of the files show it; for a run
-    /// that does not know of the creation, because the one that did was killed. The file is among the oldest ones then, and
-    /// BOOTSTRAP, which agents remove on their first day, is there and as old, or was written anew by the killed run.
-    fn is_seed(&self, file: &Present) -> bool {
-        let bootstrap = self.present.get(&Document::Bootstrap).and_then(|bootstrap| bootstrap.written_at);
-        let Some((written_at, bootstrap)) = file.written_at.zip(bootstrap) else { return false };
-        let mut others = self.present.values().filter_map(|file| file.written_at);
-        let soon_after = bootstrap.checked_sub(written_at).is_some_and(|later| later <= CREATION_MS);
-        soon_after && others.all(|other| other + SEEDING_MS >= written_at)
-    }
-
     fn report_refused(&self, report: &mut Report) {
         for document in Document::ALL.iter().filter(|document| self.refused.contains(document)) {
             report.skip(format!("file {}", document.file_name()), "this gateway does not keep it");
         }
-    }
-
-    /// Takes in a later reading of these documents.
-    fn take_in(&mut self, documents: &[Document], later: Self) {
-        self.present.retain(|document, _| !documents.contains(document));
-        self.present.extend(later.present);
-        self.refused.extend(later.refused);
     }
 
     /// Writes files at once; returns those that the gateway refused by name.
@@ -347,41 +284,6 @@ impl Workspace {
         let there = new.iter().filter(is_there);
         let file =
             |(document, text): &&(Document, String)| (*document, Present { content: text.clone(), written_at: None });
-        Ok(Self { present: there.map(file).collect(), refused: BTreeSet::new() })
+        Ok(Self { present: there.map(file).collect(), ..Self::default() })
     }
-
-    /// The texts that have to be written: those that differ and are not the agent's own.
-    fn differing(&self, texts: Vec<(Document, String)>, created: Option<u64>) -> Vec<(Document, String)> {
-        let has_to_be_written = |(document, text): &(Document, String)| {
-            let present = self.present.get(document);
-            // Of what is the agent's own, gateways write USER only.
-            let is_gateways =
-                |file: &Present| file.is_from(created) || *document == Document::User && self.is_seed(file);
-            // A gateway that was stopped while it wrote leaves an empty file. There is nothing of the agent's in it.
-            let is_theirs =
-                |file: &Present| document.is_agents_own() && !is_gateways(file) && !file.content.trim().is_empty();
-            let is_theirs = present.is_some_and(is_theirs);
-            let differs = present.is_none_or(|file| file.content != *text);
-            differs && !is_theirs && !self.refused.contains(document)
-        };
-        texts.into_iter().filter(has_to_be_written).collect()
-    }
-}
-
-impl Present {
-    /// Whether it was written at that time or later, for sure.
-    fn is_from(&self, time: Option<u64>) -> bool {
-        self.written_at.zip(time).is_some_and(|(written_at, time)| written_at >= time)
-    }
-}
-
-fn present(answer: &Value) -> Result<Option<Present>, GatewayError> {
-    let garbage = |reason: &str| GatewayError::Garbage { method: Method::FilesGet, reason: reason.to_owned() };
-    let file = answer.get("file").ok_or_else(|| garbage("no file in it"))?;
-    if file.get("missing").and_then(Value::as_bool) == Some(true) {
-        return Ok(None);
-    }
-    let content = file.get("content").and_then(Value::as_str).ok_or_else(|| garbage("a file without content"))?;
-    let written_at = file.get("updatedAtMs").and_then(Value::as_u64);
-    Ok(Some(Present { content: content.to_owned(), written_at }))
 }

@@ -65,6 +65,8 @@ async fn read(call: &Call, agent: &str) -> Result<String, FlowError> {
                 }
             }
             Err(error) if error.rpc().is_some_and(RpcError::is_file_unsupported) => {}
+            // Reading the files afterwards tells more.
+            Err(error) if error.rpc().is_some_and(RpcError::is_file_unsafe) => {}
             Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => {}
             Err(error) => return Err(error.into()),
         }

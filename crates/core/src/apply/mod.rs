@@ -19,6 +19,7 @@ mod session;
 mod taken_in;
 mod wake;
 mod wanted;
+mod workspace;
 
 use std::time::Duration;
 

@@ -21,17 +21,24 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 /// Reads the config and the agents that the gateway lists, and waits for a while until they agree.
 pub(super) async fn read(call: &Call) -> Result<(Config, Vec<Value>), GatewayError> {
+    call.open().await?;
     let began = Instant::now();
     let mut reading = 0;
     loop {
-        let questions = [Method::ConfigGet, Method::AgentsList, Method::Status].map(|method| (method, json!({})));
-        let answers = call.read_all(questions.into()).await?;
-        let [config, listed, status] = answers.try_into().expect("each question has an answer");
-        let (config, listed) = (config::take(call, &config?)?, agents_in(&listed?, "/agents"));
+        let mut questions = vec![(Method::ConfigGet, json!({})), (Method::AgentsList, json!({}))];
+        // Gateways with entries change the file as it is, so nothing is waited for there.
+        if !call.has_ownership() {
+            questions.push((Method::Status, json!({})));
+        }
+        let mut answers = call.read_all(questions).await?.into_iter();
+        let mut answer = || answers.next().expect("each question has an answer");
+        let (config, listed) = (config::take(call, &answer()?)?, agents_in(&answer()?, "/agents"));
+        if call.has_ownership() || config.shape == Some(Shape::Entries) {
+            return Ok((config, listed));
+        }
         // A gateway that does not say is not waited for.
-        let heartbeats = status.map_or_else(|_| Vec::new(), |status| agents_in(&status, "/heartbeat/agents"));
-        // Gateways with entries change the file as it is.
-        if config.shape == Some(Shape::Entries) || is_taken_in(&config, &listed, &heartbeats) {
+        let heartbeats = answer().map_or_else(|_| Vec::new(), |status| agents_in(&status, "/heartbeat/agents"));
+        if is_taken_in(&config, &listed, &heartbeats) {
             return Ok((config, listed));
         }
         if began.elapsed() > WITHIN {

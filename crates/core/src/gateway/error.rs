@@ -119,6 +119,12 @@ pub enum GatewayError {
         /// The gateway's words, or what is wrong.
         reason: String,
     },
+    /// A document is a link, or no plain file, and the gateway neither reads nor writes such.
+    #[error("the gateway does not use {path}, because it is a link or no plain file")]
+    UnsafeFile {
+        /// Its path on the gateway's machine.
+        path: String,
+    },
     /// The gateway says that it did what was asked, but reading back shows otherwise.
     #[error("{what} is not as written after {rounds} tries")]
     NotKept {
@@ -238,6 +244,10 @@ impl From<GatewayError> for Outcome {
                     .of_gateway()
                     .with_action("run `openclaw doctor` on the gateway and correct its config"),
             ),
+            GatewayError::UnsafeFile { path } => Self::Blocked(
+                Failure::new("unsafe_file", text)
+                    .with_action(format!("put a plain file in the place of {path} on the gateway's machine, or remove it")),
+            ),
             GatewayError::NotKept { .. } => Self::Transient(Failure::new("not_kept", text)),
         };
         outcome.during(method)
@@ -282,7 +292,7 @@ fn answered(method: Method, error: &RpcError) -> Outcome {
     }
     // The last is what some gateways say of a file that comes or goes while they look at it: their agent removes its
     // BOOTSTRAP.md when it has begun to work.
-    if error.is_config_stale() || error.is_agent_unknown() || error.says("unsafe workspace file") {
+    if error.is_config_stale() || error.is_agent_unknown() || error.is_file_unsafe() {
         return Outcome::Transient(Failure::new("conflict", text));
     }
     Outcome::Permanent(Failure::new("refused", text))

@@ -45,6 +45,12 @@ impl RpcError {
         self.says("unsupported file")
     }
 
+    /// The file is a link or no plain file, or one that came or went while the gateway looked at it.
+    #[must_use]
+    pub fn is_file_unsafe(&self) -> bool {
+        self.says("unsafe workspace file")
+    }
+
     /// Somebody else changed the config since it was read.
     #[must_use]
     pub fn is_config_stale(&self) -> bool {

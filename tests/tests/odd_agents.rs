@@ -1,0 +1,97 @@
+//! Agents that are not as the worker left them: what it mends, and what it leaves to a person.
+
+use std::sync::Arc;
+
+use mission_core::Job;
+use mission_core::apply::Run;
+use mission_core::gateway::Limits;
+use mission_gateway_sim::{Action, Canned, Fault, Gateway, Profile, Setup};
+use serde_json::{Value, json};
+
+use crate::in_memory::{Network, play};
+use crate::killmatrix::flows::{HOST, document, provision};
+
+async fn apply(gateway: &Arc<Gateway>, document: Value) -> Run {
+    let worker = Network::of([(HOST.to_owned(), Arc::clone(gateway))]).worker(Limits::default());
+    worker.apply("job", &Job::from_value(document).unwrap()).await
+}
+
+#[test]
+fn an_agent_that_a_person_puts_back_after_its_cleanup_keeps_what_they_wrote() {
+    play(async {
+        let gateway = Arc::new(Gateway::detached(Setup::new(Profile::V2026_9_6)));
+        for job in [provision("Ada", "10m"), document("cleanup", "Ada", "10m")] {
+            assert_eq!(apply(&gateway, job).await.outcome.name(), "done");
+        }
+        let theirs = json!({ "workspace": "/srv/theirs", "groupChat": { "mentionPatterns": ["@ada"] } });
+        gateway.edit_config(&json!({ "agents": { "entries": { "ada-1": theirs } } }));
+        let run = apply(&gateway, provision("Ada", "10m")).await;
+        assert_eq!(run.outcome.name(), "done", "{:?}", run.outcome);
+        let state = gateway.state();
+        let entry = &state["config"]["agents"]["entries"]["ada-1"];
+        assert_eq!((&entry["groupChat"], &entry["name"]), (&theirs["groupChat"], &json!("Ada")), "{entry}");
+        assert_eq!(state["sessions"]["agent:ada-1:main"]["label"], "Ada");
+    });
+}
+
+/// A gateway that holds an agent's document for unsafe, that many times at most, when it is asked for by these methods.
+fn with_link(profile: Profile, methods: &[&str], times: Option<u32>) -> Arc<Gateway> {
+    let mut setup = Setup::new(profile);
+    setup.canned = methods.iter().map(|method| link(method, times)).collect();
+    Arc::new(Gateway::detached(setup))
+}
+
+fn link(method: &str, times: Option<u32>) -> Canned {
+    let error = json!({ "code": "INVALID_REQUEST", "message": "unsafe workspace file \"SOUL.md\"" });
+    let matches = json!({ "agentId": "ada-1", "name": "SOUL.md" });
+    serde_json::from_value(json!({ "method": method, "match": matches, "error": error, "times": times })).unwrap()
+}
+
+#[test]
+fn a_document_that_is_a_link_waits_for_a_person() {
+    // One that leads nowhere is read as if it were not there.
+    for methods in [&["agents.files.get", "agents.files.set"][..], &["agents.files.set"]] {
+        for profile in [Profile::V2026_3_13, Profile::V2026_6_11] {
+            play(async move {
+                let gateway = with_link(profile, methods, None);
+                let run = apply(&gateway, provision("Ada", "10m")).await;
+                assert_eq!(run.outcome.name(), "blocked", "{profile:?} {methods:?}: {:?}", run.outcome);
+                let failure = run.outcome.failure().unwrap();
+                assert_eq!(failure.code, "unsafe_file", "{failure:?}");
+                assert!(
+                    failure.action.as_ref().unwrap().contains("/srv/openclaw/workspace-ada-1/SOUL.md"),
+                    "{failure:?}"
+                );
+            });
+        }
+    }
+}
+
+#[test]
+fn a_document_that_comes_or_goes_while_it_is_looked_at_is_looked_at_again() {
+    for profile in [Profile::V2026_3_13, Profile::V2026_6_11] {
+        play(async move {
+            let gateway = with_link(profile, &["agents.files.get", "agents.files.set"], Some(2));
+            let run = apply(&gateway, provision("Ada", "10m")).await;
+            assert_eq!(run.outcome.name(), "done", "{profile:?}: {:?}", run.outcome);
+            assert!(gateway.state()["files"]["ada-1"].get("SOUL.md").is_some(), "{profile:?}");
+        });
+    }
+}
+
+#[test]
+fn a_reset_that_is_acknowledged_and_not_done_is_never_told_as_done() {
+    for profile in crate::killmatrix::flows::PROFILES {
+        play(async move {
+            let gateway = Arc::new(Gateway::detached(Setup::new(profile)));
+            let mut reset = provision("Ada", "10m");
+            reset["options"] = json!({ "reset_session": true });
+            gateway.inject(Fault::on("sessions.reset", Action::LoseWrite).times(100));
+            let run = apply(&gateway, reset.clone()).await;
+            assert_eq!(run.outcome.failure().map(|failure| failure.code.as_str()), Some("not_kept"), "{profile:?}");
+            gateway.clear_faults();
+            assert_eq!(apply(&gateway, reset).await.outcome.name(), "done", "{profile:?}");
+            assert_eq!(gateway.state()["sessions"]["agent:ada-1:main"]["resets"], 1, "{profile:?}");
+        });
+    }
+}
