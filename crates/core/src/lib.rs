@@ -5,6 +5,7 @@
 pub mod apply;
 pub mod context;
 pub mod documents;
+pub mod foreign;
 pub mod gateway;
 pub mod heartbeat;
 pub mod identity;

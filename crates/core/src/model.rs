@@ -6,6 +6,7 @@
 mod fingerprint;
 mod heartbeat_sync;
 mod inherited;
+mod limits;
 mod parse;
 mod wake;
 
@@ -19,6 +20,7 @@ use uuid::Uuid;
 
 pub use fingerprint::{Fingerprint, NotAFingerprint};
 pub use inherited::Inherited;
+pub use limits::{MAX_AGENTS, MAX_NAME, MAX_TEXT, MAX_TOKEN, MAX_VALUES};
 pub use parse::{DocumentError, MAX_DOCUMENT_BYTES, Problem};
 pub use wake::Wake;
 

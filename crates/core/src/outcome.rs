@@ -7,6 +7,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::foreign::one_line;
+
+/// Most characters of what a failure says, and of what to do: what others said in it may be long.
+pub const MAX_MESSAGE: usize = 2_000;
+
 /// The six ways in which a run can end.
 #[derive(Debug, Clone)]
 pub enum Outcome {
@@ -103,10 +108,11 @@ pub enum Scope {
 }
 
 impl Failure {
-    /// A failure of this job alone, without an action.
+    /// A failure of this job alone, without an action. What others said in the message is escaped and cut.
     #[must_use]
     pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into(), action: None, scope: Scope::Job, method: None }
+        let message = one_line(&message.into(), MAX_MESSAGE);
+        Self { code: code.to_owned(), message, action: None, scope: Scope::Job, method: None }
     }
 
     /// The same failure, as one that all jobs of the gateway share.
@@ -119,7 +125,7 @@ impl Failure {
     /// The same failure with the next action of a person.
     #[must_use]
     pub fn with_action(mut self, action: impl Into<String>) -> Self {
-        self.action = Some(action.into());
+        self.action = Some(one_line(&action.into(), MAX_MESSAGE));
         self
     }
 }

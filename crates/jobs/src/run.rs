@@ -104,7 +104,7 @@ impl Claimed {
             return Err(invalid(what).into());
         }
         let document = keyring.open(id, &raw.payload)?;
-        let job = Job::parse(&document).map_err(|error| invalid(error.to_string()))?;
+        let job = Job::parse(&document).map_err(|error| invalid(error.to_string().replace('\n', "; ")))?;
         if job.kind() != kind {
             return Err(invalid(format!("stored as a {kind} job, but the document is a {} job", job.kind())).into());
         }

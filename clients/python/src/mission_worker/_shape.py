@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from . import _limits
 from ._dates import is_date
+from ._limits import Fault as _Fault
 from .errors import Problem
 from .job import Action, Kind
 
@@ -22,12 +24,6 @@ WHITE_SPACE = "\t\n\v\f\r \u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000" + ""
 _KINDS = ", ".join(Kind)
 
 
-class _Fault(Exception):
-    def __init__(self, path: str, problem: str, remedy: str) -> None:
-        super().__init__()
-        self.problem = Problem(path, problem, remedy)
-
-
 def problems(value: Any) -> list[Problem]:
     """Return the first fault of a document's shape, if it has one."""
     try:
@@ -36,6 +32,7 @@ def problems(value: Any) -> list[Problem]:
         _check_version(value)
         _check_kind(value)
         _check_lists(value)
+        _limits.check(value)
         _DOCUMENT(value, "")
     except _Fault as fault:
         return [fault.problem]

@@ -10,11 +10,15 @@ use uuid::Uuid;
 
 use super::{
     Action, Agent, Board, Cleanup, Fingerprint, Gateway, HeartbeatSync, Job, Kind, Nothing, Options, Provision,
-    ProvisionMain, User, null_is_default,
+    ProvisionMain, User, limits, null_is_default,
 };
+use crate::foreign::one_line;
 
 /// Largest accepted job document in bytes. Templates of an agent may be long; a megabyte is far beyond any seen.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
+
+/// Most characters of a path in a problem.
+const MAX_PATH: usize = 200;
 
 /// One thing that is wrong with a document: where, what, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +32,9 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(path: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { path: path.into(), problem: problem.into(), remedy: remedy.into() }
+    pub(super) fn new(path: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        // A path has names in it that somebody made up.
+        Self { path: one_line(&path.into(), MAX_PATH), problem: problem.into(), remedy: remedy.into() }
     }
 }
 
@@ -120,6 +125,7 @@ impl Job {
         check_version(&object)?;
         let kind = read_kind(&object)?;
         refuse_stand_ins(&object)?;
+        limits::check(&object)?;
         let mut track = serde_path_to_error::Track::new();
         let document = Document::deserialize(serde_path_to_error::Deserializer::new(Value::Object(object), &mut track))
             .map_err(|error| shape_problem(&track.path().to_string(), &error.to_string()))?;
@@ -293,7 +299,7 @@ fn shape_problem(path: &str, message: &str) -> Problem {
     if message.starts_with("unknown field") {
         let known = message.split_once("expected ").map_or("", |(_, known)| known);
         let remedy = if known.is_empty() { "remove it".to_owned() } else { format!("remove it, or use {known}") };
-        return Problem::new(join(&shorten(quoted)), "unknown field", remedy);
+        return Problem::new(join(quoted), "unknown field", remedy);
     }
     let path = if parent.is_empty() { "$" } else { parent };
     let (problem, remedy) =

@@ -21,6 +21,11 @@ const NO_PROBE: &str = "which files a gateway keeps is asked of each file itself
 pub(crate) const CASES: &[(&str, &[&str], &str)] = &[
     // Values.
     ("workspace_path", &["root space"], "a job with a blank root is refused, as one without a root is"),
+    (
+        "workspace_path",
+        &["root dotdot", "root dotdot with key", "root newline", "root newline with key", "session newline"],
+        "a job whose root has `..` in it, or whose root or key has control characters, is refused",
+    ),
     ("build_main_context", &["workspace_root empty"], "no job goes without a root"),
     ("python_str", &["bigint"], "JSON numbers beyond 64 bits are read as floats"),
     ("build_context", &["goal_confirmed null -> 'none'"], "null means not confirmed, which templates know as `false`"),

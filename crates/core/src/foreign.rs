@@ -1,0 +1,52 @@
+//! Texts of others, made fit for a line of a log, a record, a page.
+
+use std::borrow::Cow;
+
+/// Whether a character can change how the text around it is shown: controls, line separators, marks of writing direction.
+#[must_use]
+pub const fn is_unprintable(c: char) -> bool {
+    matches!(c, '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The text with such characters as JSON writes them, `\u001b`, but for those to keep. Inside of JSON it means the same.
+#[must_use]
+pub fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let is_kept = |c: char| !is_unprintable(c) || keep(c);
+    if text.chars().all(is_kept) {
+        return Cow::Borrowed(text);
+    }
+    let escape = |mut text: String, c: char| {
+        if is_kept(c) {
+            text.push(c);
+        } else {
+            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+        }
+        text
+    };
+    Cow::Owned(text.chars().fold(String::with_capacity(text.len() + 16), escape))
+}
+
+/// The text on one line, escaped and cut to so many characters.
+#[must_use]
+pub fn one_line(text: &str, most: usize) -> String {
+    let escaped = escaped(text, |_| false);
+    match escaped.char_indices().nth(most) {
+        Some((at, _)) => format!("{}…", &escaped[..at]),
+        None => escaped.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_forge_a_line_is_escaped_and_what_is_long_is_cut() {
+        let forged = "no\n2026-11-23 INFO all well\r\u{1b}[2J\u{7f}\u{9b}\u{2028}\u{202e}é";
+        let plain = r"no\u000a2026-11-23 INFO all well\u000d\u001b[2J\u007f\u009b\u2028\u202eé";
+        assert_eq!(one_line(forged, 400), plain);
+        assert_eq!(escaped("a\nb\t", |c| c == '\n'), "a\nb\\u0009");
+        assert_eq!((one_line("ééé", 3).as_str(), one_line("éééé", 3).as_str()), ("ééé", "ééé…"));
+        assert!(matches!(escaped("plain", |_| false), Cow::Borrowed(_)));
+    }
+}
