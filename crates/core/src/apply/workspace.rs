@@ -95,7 +95,7 @@ impl Workspace {
         let Some((written_at, bootstrap)) = file.written_at.zip(bootstrap) else { return false };
         let mut others = self.present.values().filter_map(|file| file.written_at);
         let soon_after = bootstrap.checked_sub(written_at).is_some_and(|later| later <= CREATION_MS);
-        soon_after && others.all(|other| other + SEEDING_MS >= written_at)
+        soon_after && others.all(|other| other.saturating_add(SEEDING_MS) >= written_at)
     }
 
     /// Takes in a later reading of these documents.

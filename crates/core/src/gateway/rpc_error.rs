@@ -5,6 +5,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::foreign::one_line;
+
 /// Longest piece of a gateway's own words that is kept, in characters.
 const MAX_QUOTE: usize = 400;
 
@@ -66,11 +68,12 @@ impl RpcError {
     /// The longest label that the gateway takes, when the one sent was too long.
     #[must_use]
     pub fn label_limit(&self) -> Option<usize> {
-        let at = self.message.to_lowercase().find("not have more than ")?;
-        if !self.says("/label") {
+        let message = self.message.to_lowercase();
+        let (_, limit) = message.split_once("not have more than ")?;
+        if !message.contains("/label") {
             return None;
         }
-        self.message[at..].split_whitespace().find_map(|word| word.parse().ok())
+        limit.split_whitespace().find_map(|word| word.parse().ok())
     }
 
     /// The config keys that the gateway does not know, as dotted paths.
@@ -108,10 +111,10 @@ impl RpcError {
         self.details.get(key).and_then(Value::as_str)
     }
 
-    /// The gateway's words, cut to 400 characters and without control characters: fit for a log line, a report, a page.
+    /// The gateway's words, cut to 400 characters and with control characters escaped: fit for a log line, a report, a page.
     #[must_use]
     pub fn quote(&self) -> String {
-        let words: String = self.message.chars().filter(|c| !c.is_control()).take(MAX_QUOTE).collect();
-        if words.is_empty() { self.code.clone() } else { words }
+        let words = if self.message.is_empty() { &self.code } else { &self.message };
+        one_line(words, MAX_QUOTE)
     }
 }

@@ -160,10 +160,10 @@ fn a_failure_shows_its_scope() {
 }
 
 #[test]
-fn a_gateways_words_are_cut_and_cleaned() {
+fn a_gateways_words_are_cut_and_escaped() {
     let error = answer(json!({ "code": "X", "message": format!("a\n\u{1b}[31mb{}", "c".repeat(10_000)) }));
-    assert_eq!(error.quote().chars().count(), 400);
-    assert!(error.quote().starts_with("a[31mb"));
+    assert_eq!(error.quote().chars().count(), 401);
+    assert!(error.quote().starts_with(r"a\u000a\u001b[31mb") && error.quote().ends_with("c…"));
     let shown = GatewayError::Rpc { method: Method::FilesSet, error }.to_string();
     assert!(shown.len() < 500 && !shown.contains(char::is_control));
 }
@@ -176,5 +176,8 @@ fn the_label_limit_is_read_from_the_refusal() {
         let message = format!("invalid sessions.patch params: at /label: {words}; at /label: must be null");
         assert_eq!(answer(json!({ "message": message })).label_limit(), Some(limit));
     }
+    // Its lower case is two bytes shorter, and that of the second letter one longer.
+    let message = "\u{212a}\u{130} at /label: must NOT have more than 64 characters é";
+    assert_eq!(answer(json!({ "message": message })).label_limit(), Some(64));
     assert_eq!(answer(json!({ "message": "at /key: must not have more than 9 characters" })).label_limit(), None);
 }

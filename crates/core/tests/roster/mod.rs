@@ -27,6 +27,20 @@ fn patch(config: &Config, desired: &DesiredAgent) -> Option<Value> {
 }
 
 #[test]
+fn what_a_merge_patch_cannot_take_away_is_no_difference() {
+    let is_kept = |present: Value, desired: Value| {
+        let entry = json!({ "name": "Ada", "workspace": "/srv/ada", "heartbeat": present });
+        config(&json!({ "entries": { "ada": entry } })).is_as_desired(&[ada(&desired)], &BTreeSet::new())
+    };
+    assert!(is_kept(json!({ "every": "1m" }), json!({ "every": "1m", "target": null })), "null takes away");
+    assert!(!is_kept(json!({ "target": "x" }), json!({ "target": null })));
+    assert!(is_kept(json!({ "hours": { "from": 8, "zone": "UTC" } }), json!({ "hours": { "from": 8, "to": null } })));
+    assert!(!is_kept(json!({ "hours": { "from": 8, "zone": "UTC" } }), json!({ "hours": { "from": 9 } })));
+    assert!(!is_kept(json!({}), json!({ "hours": { "from": 9 } })));
+    assert!(!is_kept(json!({}), json!({ "hours": {} })));
+}
+
+#[test]
 fn a_config_for_one_agent_is_made_one_for_many_first() {
     let patch = patch(&config(&json!({ "entries": { "main": {} } })), &ada(&json!({ "every": "10m" })));
     let expected = json!({ "agents": {

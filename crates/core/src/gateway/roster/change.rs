@@ -249,9 +249,15 @@ pub fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Whether every member of `part` is in `whole` with the same meaning.
+/// Whether every member of `part` is in `whole` with the same meaning, on all levels: a merge patch can do no more. A
+/// member that is to be null may be missing instead, because a merge patch takes it away.
 fn contains(whole: &Map<String, Value>, part: &Map<String, Value>) -> bool {
-    part.iter().all(|(key, value)| whole.get(key).is_some_and(|present| same(present, value)))
+    part.iter().all(|(key, value)| match (whole.get(key), value) {
+        (Some(Value::Object(whole)), Value::Object(part)) => contains(whole, part),
+        (None, Value::Object(part)) if !part.is_empty() => contains(&Map::new(), part),
+        (None, value) => value.is_null(),
+        (Some(present), value) => same(present, value),
+    })
 }
 
 /// The members of an entry that have to be written. Keys that people added to a heartbeat do not count as a difference.
