@@ -16,6 +16,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehav
 use minijinja_contrib::pycompat::unknown_method_callback;
 
 use crate::context::Context;
+use crate::foreign::one_line;
 use crate::mirror::is_plain_name;
 use crate::python;
 
@@ -24,6 +25,10 @@ pub const MAX_SOURCE_BYTES: usize = 256 * 1024;
 
 /// Largest rendered text in bytes. Old gateways refuse frames above 512 KiB, and JSON makes text longer.
 pub const MAX_OUTPUT_BYTES: usize = 256 * 1024;
+
+/// Most characters of a template's name and of the engine's words in an error.
+const MAX_NAME: usize = 100;
+const MAX_REASON: usize = 400;
 
 /// Steps that one rendering may take; every 64 bytes that it makes count as one more. This is well below a second and
 /// 32 MB of memory.
@@ -231,17 +236,16 @@ fn explain(error: &Error, name: &str, variables: &[(&'static str, &str)]) -> Tem
         innermost = cause.downcast_ref().unwrap_or(innermost);
         source = cause.source();
     }
-    let place = Place { template: innermost.name().unwrap_or(name).to_owned(), line: innermost.line() };
+    let place = Place { template: one_line(innermost.name().unwrap_or(name), MAX_NAME), line: innermost.line() };
     let reason = innermost.detail().map_or_else(|| innermost.kind().to_string(), str::to_owned);
+    // The engine speaks of types, and quotes from the template; should it ever quote a value, the value is left out.
+    let quotes_value = variables.iter().any(|(_, value)| value.len() > 3 && reason.contains(value));
+    let reason = if quotes_value { innermost.kind().to_string() } else { one_line(&reason, MAX_REASON) };
     match innermost.kind() {
         ErrorKind::UndefinedError => TemplateError::Undefined { place, reason },
         ErrorKind::SyntaxError | ErrorKind::BadEscape => TemplateError::Syntax { place, reason },
         ErrorKind::TemplateNotFound => TemplateError::NotFound { place },
         ErrorKind::OutOfFuel => TemplateError::OutOfFuel { place },
-        // The engine speaks of types; should it ever quote a value, the value is left out.
-        kind if variables.iter().any(|(_, value)| value.len() > 3 && reason.contains(value)) => {
-            TemplateError::Failed { place, reason: kind.to_string() }
-        }
         _ => TemplateError::Failed { place, reason },
     }
 }

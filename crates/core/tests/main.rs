@@ -6,6 +6,7 @@ mod connection;
 mod corpus;
 mod half_open;
 mod heartbeats;
+mod limits;
 mod outcomes;
 mod refusals;
 mod roster;

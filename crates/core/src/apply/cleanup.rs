@@ -4,6 +4,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::{FlowError, MAX_WRITES, by_call, config, session, settling, taken_in};
+use crate::foreign::one_line;
 use crate::gateway::roster::Config;
 use crate::gateway::{Call, GatewayError, RpcError};
 use crate::keys::{self, AgentKeys};
@@ -114,7 +115,7 @@ fn paths_in(answer: &Value, list: &str) -> Vec<String> {
     let listed = answer.get(list).and_then(Value::as_array).into_iter().flatten();
     let there = listed.filter(|listed| listed.get("method").and_then(Value::as_str) != Some("missing"));
     let paths = there.filter_map(|listed| listed.get("path").unwrap_or(listed).as_str()).take(MAX_PATHS);
-    paths.map(|path| path.chars().filter(|c| !c.is_control()).take(400).collect()).collect()
+    paths.map(|path| one_line(path, 400)).collect()
 }
 
 fn workspace_of<'a>(config: &'a Config, agent: &str) -> Option<&'a str> {

@@ -25,10 +25,11 @@ use std::time::Duration;
 
 use tracing::debug;
 
+use crate::foreign::one_line;
 use crate::gateway::{Call, Clients, Endpoint, GatewayError, Step};
 use crate::mirror::Mirror;
 use crate::model::Job;
-use crate::outcome::{Change, Failure, Outcome, Report, Skipped};
+use crate::outcome::{Change, Failure, MAX_MESSAGE, Outcome, Report, Skipped};
 use crate::overrides::TemplateError;
 use crate::render::Renderer;
 
@@ -143,7 +144,8 @@ impl Report {
     }
 
     fn skip(&mut self, what: impl Into<String>, why: impl Into<String>) {
-        let skipped = Skipped { what: what.into(), why: why.into() };
+        let (what, why) = (one_line(&what.into(), MAX_MESSAGE), one_line(&why.into(), MAX_MESSAGE));
+        let skipped = Skipped { what, why };
         if !self.skipped.contains(&skipped) {
             self.skipped.push(skipped);
         }

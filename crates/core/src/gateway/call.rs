@@ -14,7 +14,8 @@ use super::client::Client;
 use super::connection::Shared;
 use super::error::GatewayError;
 use super::protocol::Method;
-use crate::outcome::{GatewayFacts, Report};
+use crate::foreign::one_line;
+use crate::outcome::{GatewayFacts, MAX_MESSAGE, Report};
 
 /// Most steps kept of one run.
 const MAX_STEPS: usize = 64;
@@ -241,7 +242,7 @@ impl Call {
                 method: method.as_str(),
                 at_ms: millis(began.duration_since(self.began)),
                 took_ms: millis(began.elapsed()),
-                error: error.map(ToString::to_string),
+                error: error.map(|error| one_line(&error.to_string(), MAX_MESSAGE)),
             });
         }
     }

@@ -27,6 +27,7 @@ use super::refusal::counts_against_address;
 use super::rpc_error::RpcError;
 use super::tls::Trust;
 use crate::documents::Document;
+use crate::foreign::one_line;
 use crate::model;
 
 /// Where a gateway is and how to get in.
@@ -132,7 +133,7 @@ impl Capabilities {
                 self.restarts_on_write |= self.wrote_at.is_some_and(|at| at.elapsed() < RESTARTS_WITHIN);
             }
             Err(GatewayError::Rpc { method: Method::ConfigPatch, error }) if error.says("rate limit") => {
-                self.write_limit = error.details.get("limit").and_then(Value::as_str).map(str::to_owned);
+                self.write_limit = error.details.get("limit").and_then(Value::as_str).map(|limit| one_line(limit, 100));
             }
             _ => {}
         }

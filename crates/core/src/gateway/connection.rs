@@ -235,7 +235,11 @@ impl Task {
         match serde_json::from_str(&text) {
             Ok(Frame::Res { id, ok, payload, error }) => {
                 if let Some((method, reply)) = self.waiting.remove(&id) {
-                    let answer = if ok { Ok(payload) } else { Err(answered(method, error)) };
+                    let answer = match (text.len(), method.max_answer()) {
+                        (size, limit) if size > limit => Err(too_long(method, size, limit)),
+                        _ if ok => Ok(payload),
+                        _ => Err(answered(method, error)),
+                    };
                     let _ = reply.send(answer);
                 }
                 None
@@ -265,6 +269,10 @@ pub(super) fn answered(method: Method, error: Option<RpcError>) -> GatewayError 
         Some(error) => GatewayError::Rpc { method, error: Box::new(error) },
         None => GatewayError::Garbage { method, reason: "an error answer without an error".into() },
     }
+}
+
+fn too_long(method: Method, size: usize, limit: usize) -> GatewayError {
+    GatewayError::Garbage { method, reason: format!("it has {size} bytes, more than {limit}") }
 }
 
 fn encode(id: &str, method: Method, params: &Value) -> String {

@@ -18,12 +18,10 @@ use super::connection::answered;
 use super::device::DeviceIdentity;
 use super::dial::{Dial, Stream};
 use super::error::GatewayError;
-use super::protocol::{CLIENT_ID, CLIENT_MODE, Frame, Hello, Method, PROTOCOLS, ROLE, SCOPES};
+use super::protocol::{CLIENT_ID, CLIENT_MODE, Frame, Hello, MAX_FRAME, Method, PROTOCOLS, ROLE, SCOPES};
 use super::reach::OutOfReach;
 use super::tls::Untrusted;
 
-/// Largest frame taken from a gateway: its own limit of 25 MiB and some room.
-const MAX_FRAME: usize = 32 * 1024 * 1024;
 /// The challenge comes within a millisecond of the upgrade on every version; one that sends none is asked without.
 const CHALLENGE_WAIT: Duration = Duration::from_millis(2500);
 

@@ -6,11 +6,20 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::foreign::{is_unprintable, one_line};
+
 /// Protocol versions offered; every gateway with the agent methods takes one of them.
 pub(super) const PROTOCOLS: (u32, u32) = (3, 4);
 
 /// Scopes asked for. They stay constant: old gateways want a new approval for each other set.
 pub(super) const SCOPES: [&str; 3] = ["operator.read", "operator.write", "operator.admin"];
+
+/// Largest frame taken from a gateway, in bytes: its own limit of 25 MiB and some room.
+pub(super) const MAX_FRAME: usize = 32 * 1024 * 1024;
+/// Most characters of a name that a gateway gives anything, itself included.
+const MAX_NAME: usize = 64;
+/// Most scopes that are kept of what a gateway gives.
+const MAX_SCOPES: usize = 32;
 
 /// How the worker names itself; the one form that every tested gateway accepts.
 pub(super) const CLIENT_ID: &str = "gateway-client";
@@ -101,6 +110,16 @@ impl Method {
         )
     }
 
+    /// Largest answer that is taken, in bytes. Many may be held at once, so only what tells of everything may be as large as
+    /// a frame.
+    #[must_use]
+    pub const fn max_answer(self) -> usize {
+        match self {
+            Self::ConfigGet | Self::Status | Self::AgentsList | Self::SessionsList => MAX_FRAME,
+            _ => 4 * 1024 * 1024,
+        }
+    }
+
     /// How long an answer may take. Big fleets need it: at 237 agents a config reload blocked a gateway for a minute.
     #[must_use]
     pub const fn deadline(self) -> Duration {
@@ -168,15 +187,19 @@ impl Hello {
             let items = payload.pointer(pointer)?.as_array()?;
             Some(items.iter().filter_map(Value::as_str).map(str::to_owned))
         };
+        let is_id = |id: &String| id.chars().count() <= MAX_NAME && !id.contains(is_unprintable);
+        let name = |text: String| one_line(&text, MAX_NAME);
         Some(Self {
             protocol: u32::try_from(protocol).ok()?,
-            version: text("/server/version").unwrap_or_else(|| "unknown".to_owned()),
+            version: text("/server/version").map_or_else(|| "unknown".to_owned(), name),
             // The smallest limit of any version, for one that does not say.
             max_payload: number("/policy/maxPayload").and_then(|n| usize::try_from(n).ok()).unwrap_or(512 * 1024),
             tick: Duration::from_millis(number("/policy/tickIntervalMs").unwrap_or(30_000).clamp(1_000, 300_000)),
-            default_agent: text("/snapshot/sessionDefaults/defaultAgentId").unwrap_or_else(|| "main".to_owned()),
+            default_agent: text("/snapshot/sessionDefaults/defaultAgentId")
+                .filter(is_id)
+                .unwrap_or_else(|| "main".to_owned()),
             has_ownership: payload.pointer("/snapshot/sessionDefaults/ownership").is_some(),
-            scopes: texts("/auth/scopes").map(Iterator::collect),
+            scopes: texts("/auth/scopes").map(|scopes| scopes.take(MAX_SCOPES).map(name).collect()),
             methods: texts("/features/methods").map(Iterator::collect).unwrap_or_default(),
         })
     }

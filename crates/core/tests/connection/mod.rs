@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::scripted::Scripted;
 
 /// A run's calls to a gateway at that port of loopback. It is not patient.
-fn call(port: u16, idle: Duration) -> Call {
+pub(crate) fn call(port: u16, idle: Duration) -> Call {
     let limits = Limits { call: Duration::from_secs(10), patience: Duration::ZERO, idle };
     let url = format!("ws://localhost:{port}").parse().unwrap();
     let endpoint = Endpoint { url, token: None, allow_insecure_tls: false, tls_fingerprint: None };
