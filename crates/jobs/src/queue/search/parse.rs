@@ -3,10 +3,14 @@
 use std::str::FromStr;
 
 use mission_core::Kind;
+use mission_core::foreign::one_line;
 use uuid::Uuid;
 
 use super::{MAX_SEARCH, Search};
 use crate::queue::states::State;
+
+/// Most characters that an error repeats of a search.
+const MAX_QUOTE: usize = 100;
 
 /// Why a search is not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +101,8 @@ impl FromStr for Search {
                 None => search.words.push(part.text),
             }
         }
-        Ok(search)
+        // As it is written it may be longer: ids are read without their dashes too.
+        if search.to_string().chars().count() > MAX_SEARCH { Err(SearchError::TooLong) } else { Ok(search) }
     }
 }
 
@@ -115,7 +120,7 @@ impl Search {
             "board" => once("board", &mut self.board, uuid("board", value)?),
             "error" => once("error", &mut self.error, error(value)?),
             "id" => once("id", &mut self.id, id(value)?),
-            _ => Err(SearchError::Unknown { name: name.to_owned() }),
+            _ => Err(SearchError::Unknown { name: one_line(name, MAX_QUOTE) }),
         }
     }
 }
@@ -125,7 +130,7 @@ fn once<T>(name: &'static str, slot: &mut Option<T>, value: T) -> Result<(), Sea
 }
 
 fn wrong(name: &'static str, value: &str, remedy: impl Into<String>) -> SearchError {
-    SearchError::Value { name, value: value.to_owned(), remedy: remedy.into() }
+    SearchError::Value { name, value: one_line(value, MAX_QUOTE), remedy: remedy.into() }
 }
 
 fn kind(value: &str) -> Result<Kind, SearchError> {
@@ -216,5 +221,16 @@ mod tests {
             assert!(error.contains(part), "{text}: {error}");
         }
         assert_eq!("x".repeat(501).parse::<Search>().unwrap_err(), SearchError::TooLong);
+        let forged = format!("state:{}\u{1b}[2J", "x".repeat(200)).parse::<Search>().unwrap_err().to_string();
+        assert!(!forged.contains(char::is_control) && forged.chars().count() < 300, "{forged}");
+    }
+
+    #[test]
+    fn what_is_read_can_be_read_again_up_to_the_longest() {
+        let search = |words: usize| format!("gateway:{} {}", ID.replace('-', ""), "x".repeat(words)).parse::<Search>();
+        let longest = search(500 - 45).unwrap();
+        assert_eq!(longest.to_string().len(), 500);
+        assert_eq!(longest.to_string().parse(), Ok(longest));
+        assert_eq!(search(500 - 44), Err(SearchError::TooLong), "its id is written with dashes");
     }
 }
