@@ -1,8 +1,9 @@
 //! The log: lines that read alone, for people on a terminal and as JSON elsewhere.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 
 use anyhow::anyhow;
+use mission_core::foreign::escaped;
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::{Exit, OrExit};
@@ -24,11 +25,78 @@ pub fn start(settings: &Settings, own_level: Option<&str>) -> Result<(), Exit> {
         "auto" => !terminal,
         format => format == "json",
     };
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(terminal);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(move || OneLine { to: io::stderr(), colours: terminal })
+        .with_ansi(terminal);
     if json {
         subscriber.json().flatten_event(true).init();
     } else {
         subscriber.with_target(false).init();
     }
     Ok(())
+}
+
+/// Takes events, one in each write, and lets none of them look like two: gateways and jobs have their words in them.
+struct OneLine<W> {
+    to: W,
+    /// Whether events come with the escape sequences of colours. The subscriber escapes those that are not its own.
+    colours: bool,
+}
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        let line = escaped(line, |c| self.colours && c == '\u{1b}');
+        self.to.write_all(format!("{line}\n").as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn words_of_others_cannot_forge_a_line_of_the_log() {
+        let forged = "no\n2026-11-23T08:00:00Z ERROR forged\r\u{1b}[2J\u{9b}2J\u{202e}";
+        for (json, colours) in [(false, false), (false, true), (true, false)] {
+            let kept = Kept::default();
+            let to = kept.clone();
+            let builder = tracing_subscriber::fmt().with_ansi(colours);
+            let builder = builder.with_writer(move || OneLine { to: to.clone(), colours });
+            let log = || tracing::warn!(error = %forged, quoted = ?forged, "{forged}");
+            if json {
+                tracing::subscriber::with_default(builder.json().flatten_event(true).finish(), log);
+            } else {
+                tracing::subscriber::with_default(builder.finish(), log);
+            }
+            let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+            let line = text.strip_suffix('\n').unwrap();
+            let is_foreign = |c: char| c.is_control() && !(colours && c == '\u{1b}') || c == '\u{202e}';
+            assert!(!line.contains(is_foreign) && !line.contains("\u{1b}[2J"), "{line:?}");
+            assert!(!json || serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+        }
+    }
 }

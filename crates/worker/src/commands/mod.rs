@@ -40,14 +40,27 @@ use crate::environment;
 use crate::exit::{Exit, OrExit};
 use crate::settings::Settings;
 
+/// Most bytes read of a file, or of standard input: many documents, and no disk or pipe without end.
+const MAX_INPUT: u64 = 256 * 1024 * 1024;
+
 /// Reads a file, or standard input for `-`.
 pub fn read_input(path: &Path) -> Result<Vec<u8>, Exit> {
-    if path == Path::new("-") {
-        let mut text = Vec::new();
-        std::io::stdin().read_to_end(&mut text).context("standard input").or_usage()?;
-        return Ok(text);
-    }
-    std::fs::read(path).with_context(|| path.display().to_string()).or_usage()
+    let (name, text) = if path == Path::new("-") {
+        ("standard input".to_owned(), read_within(std::io::stdin(), MAX_INPUT))
+    } else {
+        (
+            path.display().to_string(),
+            std::fs::File::open(path).map_err(Into::into).and_then(|file| read_within(file, MAX_INPUT)),
+        )
+    };
+    text.context(name).or_usage()
+}
+
+fn read_within(input: impl Read, most: u64) -> anyhow::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let read = input.take(most + 1).read_to_end(&mut text)?;
+    anyhow::ensure!(read as u64 <= most, "more than {most} bytes; give the documents in several files");
+    Ok(text)
 }
 
 /// Reads one job document; what is wrong with it is told with its path.
@@ -112,4 +125,16 @@ pub fn applier_within(settings: &Settings, limits: Limits) -> Result<Applier, Ex
         mirror: Mirror::new(&settings.local_workspace_root).or_usage()?,
         base_url: settings.base_url.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn input_without_end_is_not_read_to_its_end() {
+        assert_eq!(read_within(&b"12345"[..], 5).expect("as long as may be"), b"12345");
+        let error = read_within(std::io::repeat(b'x'), 5).expect_err("too long");
+        assert_eq!(error.to_string(), "more than 5 bytes; give the documents in several files");
+    }
 }
