@@ -1,10 +1,10 @@
 # What can be done here. `make` alone lists it. Each target first installs what the machine lacks for it.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test python dashboard interop interop-bench lint fmt tools bench image
+.PHONY: help build demo test python dashboard fuzz interop interop-bench lint fmt tools bench image
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-SCRIPTS := .ci/run scripts/advisories scripts/setup tests/openclaw-gateway.sh
+SCRIPTS := .ci/run scripts/advisories scripts/setup tests/fuzz/run tests/openclaw-gateway.sh
 # Python with what the client needs, in the client's folder.
 PYTHON = cd clients/python && PYTHONDONTWRITEBYTECODE=1 $(abspath $(TARGET))/python/bin/python
 DASHBOARD = $(abspath tests/dashboard)
@@ -50,6 +50,10 @@ python: ## Run the tests of the Python client, and the API against its descripti
 
 # MISSION_INTEROP chooses versions, with commas between them; `ci` is what .ci/run tries.
 INTEROP = --workspace --test main -- --ignored --nocapture --exact
+
+fuzz: ## Fuzz what comes from elsewhere; TIME=60 is the seconds of each target
+	@scripts/setup fuzz
+	TIME=$(or $(TIME),60) tests/fuzz/run
 
 interop: ## Run the tests with real OpenClaw gateways, fetched from npm (6 GB, an hour)
 	@scripts/setup interop
