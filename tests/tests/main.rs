@@ -15,6 +15,7 @@ mod doctor;
 mod documents;
 mod faults;
 mod fleet;
+mod fuzzing;
 mod group_commit;
 mod in_memory;
 mod interop;
