@@ -39,8 +39,7 @@ fn tried(name: &str, run: fn(&[u8])) {
     let corpus = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds.py");
     assert!(Command::new("python3").arg(script).arg(corpus.path()).status().unwrap().success());
-    let mut files: Vec<_> =
-        fs::read_dir(corpus.path().join(name)).unwrap().map(|file| file.unwrap().path()).collect();
+    let mut files: Vec<_> = fs::read_dir(corpus.path().join(name)).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
     assert!(files.len() > 3, "the corpus of {name} has been cut");
     let inputs: Vec<_> = files.iter().map(|file| fs::read(file).unwrap()).collect();

@@ -32,5 +32,6 @@ mod reach;
 #[expect(dead_code, reason = "shared with the tests of the queue, which use all of it")]
 mod redis_server;
 mod scenarios;
+mod security;
 mod simulated;
 mod storms;

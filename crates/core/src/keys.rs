@@ -196,6 +196,16 @@ mod tests {
     }
 
     #[test]
+    fn a_workspace_is_below_its_root_whatever_the_agent_is_called() {
+        for (session, folder) in
+            [("agent:../../etc:main", "etc"), ("agent:/a/b\\c:main", "a-b-c"), ("agent:..:main", &"0".repeat(31))]
+        {
+            let path = workspace_path(&agent("../x", session), "/w/");
+            assert!(path.starts_with(&format!("/w/workspace-{folder}")) && !path.contains(".."), "{path}");
+        }
+    }
+
+    #[test]
     fn an_agent_without_a_usable_name_goes_by_its_id() {
         let id = "00000000000000000000000000000001";
         let nameless = AgentKeys::of_board_agent(&agent("設計", ""), &gateway());

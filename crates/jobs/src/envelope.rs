@@ -210,6 +210,15 @@ mod tests {
     }
 
     #[test]
+    fn an_idempotency_key_has_so_many_bytes_and_times_are_bounded() {
+        assert!(IdempotencyKey::new("é".repeat(MAX_KEY_BYTES / 2)).is_ok());
+        assert_eq!(IdempotencyKey::new("x".repeat(MAX_KEY_BYTES + 1)), Err(KeyError { bytes: MAX_KEY_BYTES + 1 }));
+        assert_eq!(IdempotencyKey::new(""), Err(KeyError { bytes: 0 }));
+        let forever = Envelope::new(DOCUMENT.as_bytes()).unwrap().with_delay(Duration::MAX).with_expiry(Duration::MAX);
+        assert_eq!((forever.delay, forever.expires_in), (MAX_TIME, Some(MAX_TIME)));
+    }
+
+    #[test]
     fn heartbeat_syncs_of_a_gateway_share_a_subject() {
         let document = DOCUMENT.replace("cleanup", "heartbeat-sync");
         let (head, _) = document.split_once("\"agent\":").unwrap();

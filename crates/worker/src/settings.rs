@@ -384,6 +384,17 @@ mod tests {
     }
 
     #[test]
+    fn numbers_end_where_their_ranges_do() {
+        for setting in TABLE {
+            let Form::Number(least, most) = setting.form else { continue };
+            let fits = |value: u64| check(setting, &value.to_string(), &Source::Default).is_ok();
+            let inside = fits(least) && fits(most);
+            let outside = least.checked_sub(1).is_some_and(fits) || fits(most + 1);
+            assert!(inside && !outside, "{}", setting.key);
+        }
+    }
+
+    #[test]
     fn wrong_values_are_named_with_their_source_and_remedy() {
         let error = load(None, &[(environment::HTTP_ADDR, "8080")]).expect_err("not an address").to_string();
         assert_eq!(
