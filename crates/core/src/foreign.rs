@@ -1,5 +1,7 @@
 //! Texts of others, made fit for a line of a log, a record, a page.
 
+use std::fmt::Write;
+
 use std::borrow::Cow;
 
 /// Whether a character can change how the text around it is shown: controls, line separators, marks of writing direction.
@@ -19,7 +21,7 @@ pub fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
         if is_kept(c) {
             text.push(c);
         } else {
-            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+            write!(text, "\\u{:04x}", u32::from(c)).expect("a String takes any text");
         }
         text
     };
