@@ -45,7 +45,7 @@ fn each_limit_has_a_test() {
                 let lines: Vec<_> = lines.lines().map(str::trim_start).collect();
                 let of_test =
                     |line: &&str| line.split_once("fn ").is_some_and(|(_, rest)| rest.starts_with(&format!("{test}(")));
-                let at = lines.iter().position(|line| of_test(line));
+                let at = lines.iter().position(of_test);
                 at.is_some_and(|at| {
                     lines[at.saturating_sub(3)..at].iter().any(|line| line.contains("test]") || line.contains("test("))
                 })
