@@ -208,6 +208,7 @@ impl<'a> Case<'a> {
         let batch = self.bench.scripts.claim(&name, wanted, &self.settings).await.map_err(|error| error.to_string())?;
         self.model.look_around();
         let runs = self.model.take(&name, wanted, &batch)?;
+        self.model.forget_groups();
         if runs < wanted {
             let wait = batch.next_due.map(|wait| u64::try_from(wait.as_millis()).unwrap());
             self.sleepers.sleep(worker, wait);

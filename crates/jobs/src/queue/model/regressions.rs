@@ -179,3 +179,12 @@ fn a_job_that_is_lost_and_taken_in_one_call_can_be_ended() {
     operations.extend([Operation::Advance { ms: 5000 }, claim(1), end(State::Done, 0, "reached")]);
     check(&operations);
 }
+
+#[test]
+fn a_group_of_failures_is_as_old_as_its_jobs_that_are_kept() {
+    let expires = |expires_in, agent| enqueue(New { expires_in, agent, ..new(Kind::Cleanup) });
+    let operations =
+        [expires(1, 0), expires(30_000, 1), Operation::Pause { scope: 0 }, Operation::Lapse, Operation::Lapse];
+    let keep = Keep { age: Duration::from_secs(300), count: 1 };
+    Harness::start().run(Limits { lane_concurrency: 2, keep }, &operations).unwrap();
+}
