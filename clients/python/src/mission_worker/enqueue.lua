@@ -33,6 +33,7 @@ local K = {
   workers = KEYS[1] .. ':workers',
   beats = KEYS[1] .. ':beats',
   minute = KEYS[1] .. ':minute:',
+  quarter = KEYS[1] .. ':quarter:',
   hour = KEYS[1] .. ':hour:',
   rolled = KEYS[1] .. ':rolled',
 }
