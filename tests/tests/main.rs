@@ -35,3 +35,4 @@ mod scenarios;
 mod security;
 mod simulated;
 mod storms;
+mod traces;

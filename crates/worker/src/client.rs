@@ -70,6 +70,11 @@ pub enum ClientError {
 pub struct Client {
     base: Url,
     token: Option<SecretString>,
+}
+
+/// A server that is asked for one thing, over a connection of its own.
+pub struct Line {
+    url: Url,
     tls: Option<TlsConnector>,
 }
 
@@ -89,8 +94,7 @@ impl Client {
         let base = Url::parse(api).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let base =
             base.ok_or_else(|| anyhow::anyhow!("--api: `{api}` is no address; use one such as http://127.0.0.1:8787"))?;
-        let tls = (base.scheme() == "https").then(connector).transpose()?;
-        Ok(Self { base, token, tls })
+        Ok(Self { base, token })
     }
 
     /// Asks for something.
@@ -148,16 +152,10 @@ impl Client {
         timeout(ANSWER_WITHIN, answer).await.unwrap_or_else(|_| Err(self.away(&"it takes too long")))
     }
 
-    /// Sends a request over a connection of its own.
     async fn send(&self, method: Method, url: &Url, body: Option<&Value>) -> Result<Response<Body>, ClientError> {
-        let stream =
-            timeout(ANSWER_WITHIN, self.connect()).await.unwrap_or_else(|_| Err(self.away(&"no connection")))?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.away(&error))?;
-        tokio::spawn(connection);
-        let query = url.query().map_or_else(String::new, |query| format!("?{query}"));
-        let mut request = Request::builder().method(method).uri(format!("{}{query}", url.path()));
-        request = request.header(HOST, self.host()).header(ACCEPT, "application/json, application/problem+json");
+        let line = Line::new(url.clone()).map_err(|error| self.away(&error))?;
+        let mut request = Request::builder().method(method).uri(line.path()).header(HOST, line.host());
+        request = request.header(ACCEPT, "application/json, application/problem+json");
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose_secret()));
         }
@@ -166,23 +164,8 @@ impl Client {
             request = request.header(CONTENT_TYPE, "application/json");
         }
         let request = request.body(text.unwrap_or_default()).map_err(|error| self.strange(error.to_string()))?;
-        let answer = sender.send_request(request).await.map_err(|error| self.away(&error))?;
-        Ok(answer.map(Body::new))
-    }
-
-    async fn connect(&self) -> Result<Box<dyn Stream>, ClientError> {
-        let host = self.base.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let port = self.base.port_or_known_default().unwrap_or_default();
-        let stream = TcpStream::connect((host, port)).await.map_err(|error| self.away(&error))?;
-        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| self.away(&error))?;
-        Ok(Box::new(tls.connect(name, stream).await.map_err(|error| self.away(&error))?))
-    }
-
-    /// As it stands in requests: without the port that everybody expects.
-    fn host(&self) -> String {
-        let host = self.base.host_str().unwrap_or_default();
-        self.base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        let answer = timeout(ANSWER_WITHIN, line.send(request)).await;
+        answer.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer"))).map_err(|error| self.away(&format!("{error:#}")))
     }
 
     async fn refusal(&self, answer: Response<Body>) -> ClientError {
@@ -201,7 +184,7 @@ impl Client {
     }
 
     fn place(&self) -> String {
-        format!("{}://{}", self.base.scheme(), self.host())
+        place(&self.base)
     }
 
     fn away(&self, reason: &dyn ToString) -> ClientError {
@@ -211,6 +194,55 @@ impl Client {
     fn strange(&self, reason: String) -> ClientError {
         ClientError::Strange { place: self.place(), reason }
     }
+}
+
+impl Line {
+    /// Connects with the first request.
+    pub fn new(url: Url) -> anyhow::Result<Self> {
+        let tls = (url.scheme() == "https").then(connector).transpose()?;
+        Ok(Self { url, tls })
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    pub async fn send(&self, request: Request<String>) -> anyhow::Result<Response<Body>> {
+        let (mut sender, connection) = http1::handshake(TokioIo::new(self.connect().await?)).await?;
+        tokio::spawn(connection);
+        Ok(sender.send_request(request).await?.map(Body::new))
+    }
+
+    /// What is asked for, as it stands in a request.
+    pub fn path(&self) -> String {
+        let query = self.url.query().map_or_else(String::new, |query| format!("?{query}"));
+        format!("{}{query}", self.url.path())
+    }
+
+    /// The server, as it stands in a request.
+    pub fn host(&self) -> String {
+        host(&self.url)
+    }
+
+    /// Where it is, without anything secret.
+    pub fn place(&self) -> String {
+        place(&self.url)
+    }
+
+    async fn connect(&self) -> anyhow::Result<Box<dyn Stream>> {
+        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let stream = TcpStream::connect((host, self.url.port_or_known_default().unwrap_or_default())).await?;
+        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let name = ServerName::try_from(host.to_owned())?;
+        Ok(Box::new(tls.connect(name, stream).await?))
+    }
+}
+
+/// The host, without the port that everybody expects.
+fn host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+fn place(url: &Url) -> String {
+    format!("{}://{}", url.scheme(), host(url))
 }
 
 /// Takes the whole lines off a stream of server-sent events, and reads the events in them.
@@ -252,8 +284,8 @@ mod tests {
         let client = Client::new("https://ops.example/mission/", None).unwrap();
         let url = client.url(&["workers", "a/b c", "drain"], &[("q", "x y&z".to_owned())]);
         assert_eq!(url.as_str(), "https://ops.example/mission/api/v1/workers/a%2Fb%20c/drain?q=x+y%26z");
-        assert_eq!(client.host(), "ops.example");
-        assert_eq!(Client::new("http://[::1]:8787", None).unwrap().host(), "[::1]:8787");
+        assert_eq!(client.place(), "https://ops.example");
+        assert_eq!(Client::new("http://[::1]:8787", None).unwrap().place(), "http://[::1]:8787");
         for wrong in ["127.0.0.1:8787", "ftp://host", "worker"] {
             assert!(Client::new(wrong, None).is_err(), "{wrong}");
         }

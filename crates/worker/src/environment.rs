@@ -40,6 +40,20 @@ pub const SECRET_KEY: &str = "MISSION_SECRET_KEY";
 pub const GATEWAY_CA_FILE: &str = "MISSION_GATEWAY_CA_FILE";
 /// Where gateways may be.
 pub const GATEWAY_ALLOWED: &str = "MISSION_GATEWAY_ALLOWED";
+/// Where traces are sent, as OpenTelemetry has it: `/v1/traces` is put behind it. None are sent without.
+pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+/// The whole address for traces; before the other.
+pub const OTLP_TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+/// Headers for the collector, `name=value,…`. Secret.
+pub const OTLP_HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+/// Those for traces; before the others.
+pub const OTLP_TRACES_HEADERS: &str = "OTEL_EXPORTER_OTLP_TRACES_HEADERS";
+/// The name of the service in traces.
+pub const OTEL_SERVICE: &str = "OTEL_SERVICE_NAME";
+/// What else is said of it, `name=value,…`.
+pub const OTEL_RESOURCE: &str = "OTEL_RESOURCE_ATTRIBUTES";
+/// `true` sends no traces whatever else is set.
+pub const OTEL_DISABLED: &str = "OTEL_SDK_DISABLED";
 /// Set to anything, it asks programs not to use colours.
 pub const NO_COLOR: &str = "NO_COLOR";
 /// Home folder; the data directory is below it by default.

@@ -9,6 +9,8 @@ use mission_jobs::Claimed;
 use mission_jobs::queue::Met;
 use tracing::{info, warn};
 
+use crate::traces;
+
 /// A worker has begun to take jobs.
 pub struct WorkerStarted<'a> {
     /// Its queue.
@@ -81,6 +83,7 @@ impl RunEnded<'_> {
         counter!("mission_runs_total", "kind" => kind, "outcome" => outcome).increment(1);
         histogram!("mission_run_duration_seconds", "kind" => kind).record(self.took);
         self.steps.iter().for_each(count_request);
+        traces::run_ended(self.job, self.outcome, self.steps, self.took);
         let (job, gateway, attempt) = (self.job.id, &self.job.lane, self.job.attempt);
         let duration_ms = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
         match self.outcome {

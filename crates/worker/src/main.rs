@@ -15,6 +15,7 @@ mod settings;
 mod store;
 mod story;
 mod telemetry;
+mod traces;
 mod words;
 
 use std::process::ExitCode;

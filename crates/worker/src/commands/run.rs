@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::private_redis::Use;
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::traces;
 
 /// How often an idle end is looked for.
 const IDLE_CHECK: Duration = Duration::from_millis(200);
@@ -56,6 +57,7 @@ pub async fn work(
         );
     }
     let metrics = Metrics::install(applier.clone())?;
+    let traces = traces::Target::read(|name| std::env::var(name).ok()).or_usage()?.map(traces::start);
     let addr = http::serve(settings, queue.clone(), metrics, stopping.clone()).await?;
     WorkerStarted { queue: queue.name(), concurrency: settings.concurrency, http: addr.to_string() }.emit();
     started(addr);
@@ -73,7 +75,11 @@ pub async fn work(
         info!("stopping: running jobs finish, no new ones are taken");
         Ok::<(), std::io::Error>(())
     };
-    worker.run_until(stop).await.context("the worker ended").or_failed()?;
+    let ended = worker.run_until(stop).await;
+    if let Some(traces) = traces {
+        traces.close().await;
+    }
+    ended.context("the worker ended").or_failed()?;
     info!("worker stopped");
     Ok(())
 }

@@ -1,0 +1,142 @@
+//! Traces for OpenTelemetry: each job from its enqueueing through its runs to each request to its gateway.
+//!
+//! They are sent as OTLP over HTTP, in JSON, if one of the standard variables says where to. Nothing has to be stored with a
+//! job for it: **the id of its trace is the id of the job**, and its first span, from enqueueing to the first run, has an
+//! id that follows from that. So all runs of a job are one trace, whichever workers have them and whoever enqueued it.
+
+mod exporter;
+
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mission_core::Outcome;
+use mission_core::gateway::Step;
+use mission_jobs::Claimed;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+pub use exporter::{Exporter, Target};
+
+/// Spans that may wait to be sent; more are left out.
+const AHEAD: usize = 4096;
+/// Kinds of spans in OTLP.
+const INTERNAL: u8 = 1;
+const CLIENT: u8 = 3;
+const CONSUMER: u8 = 5;
+
+static SENDER: OnceLock<mpsc::Sender<Value>> = OnceLock::new();
+
+/// Begins to send traces there; once per process.
+pub fn start(target: Target) -> Exporter {
+    let (sender, spans) = mpsc::channel(AHEAD);
+    // Fails only if there is one already, which is as good.
+    let _ = SENDER.set(sender);
+    Exporter::start(target, spans)
+}
+
+/// Tells of a run that has just ended. Does nothing unless traces are sent.
+pub fn run_ended(job: &Claimed, outcome: &Outcome, steps: &[Step], took: Duration) {
+    let Some(sender) = SENDER.get() else { return };
+    for span in spans(job.id, &Ended { job, outcome, steps, took, at: SystemTime::now() }) {
+        // A collector that is away must not hold up jobs.
+        let _ = sender.try_send(span);
+    }
+}
+
+/// A run that has ended.
+struct Ended<'a> {
+    job: &'a Claimed,
+    outcome: &'a Outcome,
+    steps: &'a [Step],
+    took: Duration,
+    at: SystemTime,
+}
+
+/// The spans of a run: with the first one that of the job, its own, and those of its requests.
+fn spans(id: Uuid, run: &Ended<'_>) -> Vec<Value> {
+    let (job, kind) = (run.job, run.job.job.kind().as_str());
+    let end = nanos(run.at);
+    let start = end.saturating_sub(run.took.as_nanos());
+    let (root, own) = (span_id(id, 0, 0), span_id(id, job.run, 0));
+    let common =
+        [("mission.job.id", json!(id)), ("mission.job.kind", json!(kind)), ("mission.gateway.id", json!(job.lane))];
+    let (enqueue, its_run) = (format!("enqueue {kind}"), format!("run {kind}"));
+    let mut spans = Vec::new();
+    if job.run == 1 {
+        // By Redis's clock, which may be ahead of this one.
+        let enqueued = start.min(u128::from(job.enqueued_at_ms) * 1_000_000);
+        let span =
+            Span { id: root, parent: None, name: &enqueue, kind: INTERNAL, start: enqueued, end: start, error: None };
+        spans.push(span.json(id, &common));
+    }
+    let failure = run.outcome.failure();
+    let mut attributes = common.to_vec();
+    attributes.push(("mission.run.number", json!(job.run)));
+    attributes.push(("mission.run.attempt", json!(job.attempt)));
+    attributes.push(("mission.run.outcome", json!(run.outcome.name())));
+    attributes.extend(failure.map(|failure| ("error.type", json!(failure.code))));
+    let error = failure.map(|failure| failure.message.as_str());
+    let span = Span { id: own, parent: Some(root), name: &its_run, kind: CONSUMER, start, end, error };
+    spans.push(span.json(id, &attributes));
+    for (number, step) in (1..).zip(run.steps) {
+        let start = start + u128::from(step.at_ms) * 1_000_000;
+        let end = start + u128::from(step.took_ms) * 1_000_000;
+        let (request, error) = (span_id(id, job.run, number), step.error.as_deref());
+        let span = Span { id: request, parent: Some(own), name: step.method, kind: CLIENT, start, end, error };
+        spans.push(span.json(id, &[("rpc.method", json!(step.method)), ("mission.gateway.id", json!(job.lane))]));
+    }
+    spans
+}
+
+/// A span, in nanoseconds since 1970.
+struct Span<'a> {
+    id: u64,
+    parent: Option<u64>,
+    name: &'a str,
+    kind: u8,
+    start: u128,
+    end: u128,
+    error: Option<&'a str>,
+}
+
+impl Span<'_> {
+    /// As OTLP has it in JSON.
+    fn json(&self, trace: Uuid, more: &[(&str, Value)]) -> Value {
+        let mut span = json!({
+            "traceId": trace.simple().to_string(), "spanId": format!("{:016x}", self.id), "name": self.name,
+            "kind": self.kind, "startTimeUnixNano": self.start.to_string(), "endTimeUnixNano": self.end.to_string(),
+            "attributes": attributes(more),
+            "status": self.error.map_or_else(|| json!({}), |error| json!({ "code": 2, "message": error })),
+        });
+        if let Some(parent) = self.parent {
+            span["parentSpanId"] = format!("{parent:016x}").into();
+        }
+        span
+    }
+}
+
+/// Attributes as OTLP has them in JSON.
+fn attributes(attributes: &[(&str, Value)]) -> Vec<Value> {
+    let value = |value: &Value| match value {
+        Value::Number(number) => json!({ "intValue": number.to_string() }),
+        Value::String(text) => json!({ "stringValue": text }),
+        other => json!({ "stringValue": other.to_string() }),
+    };
+    attributes.iter().map(|(key, is)| json!({ "key": key, "value": value(is) })).collect()
+}
+
+/// The id of a job's span: run 0 is the job itself, request 0 the run itself.
+fn span_id(job: Uuid, run: u32, request: u32) -> u64 {
+    let digest = Sha256::new()
+        .chain_update(job.as_bytes())
+        .chain_update(run.to_be_bytes())
+        .chain_update(request.to_be_bytes())
+        .finalize();
+    u64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
+}
+
+fn nanos(time: SystemTime) -> u128 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
+}
