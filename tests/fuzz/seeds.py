@@ -65,7 +65,10 @@ def templates():
 def configs():
     agents = [{"id": "0a1b2c3d-0000-4000-8000-000000000001", "name": "Ada", "heartbeat_config": {"every": "5m"}}]
     answers = [case["input"]["payload"] for case in load(VECTORS / "config_agent_list.json")]
-    answers += [{"config": {"agents": {"list": case["input"]["raw_list"]}}} for case in load(VECTORS / "updated_agent_list.json")]
+    answers += [
+        {"config": {"agents": {"list": case["input"]["raw_list"]}}}
+        for case in load(VECTORS / "updated_agent_list.json")
+    ]
     for path in sorted(TRACES.glob("*/config.get.json")):
         for case in load(path):
             payload = case.get("response", {}).get("payload")

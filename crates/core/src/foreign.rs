@@ -1,8 +1,7 @@
 //! Texts of others, made fit for a line of a log, a record, a page.
 
-use std::fmt::Write;
-
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// Whether a character can change how the text around it is shown: controls, line separators, marks of writing direction.
 #[must_use]
@@ -17,15 +16,15 @@ pub fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     if text.chars().all(is_kept) {
         return Cow::Borrowed(text);
     }
-    let escape = |mut text: String, c: char| {
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
         if is_kept(c) {
-            text.push(c);
+            shown.push(c);
         } else {
-            write!(text, "\\u{:04x}", u32::from(c)).expect("a String takes any text");
+            write!(shown, "\\u{:04x}", u32::from(c)).expect("writing to a string cannot fail");
         }
-        text
-    };
-    Cow::Owned(text.chars().fold(String::with_capacity(text.len() + 16), escape))
+    }
+    Cow::Owned(shown)
 }
 
 /// The text on one line, escaped and cut to so many characters.

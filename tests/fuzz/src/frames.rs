@@ -24,6 +24,10 @@ use super::{job, plain};
 /// More requests than any run makes, however much is repeated.
 const MOST_REQUESTS: u32 = 5_000;
 
+/// Little patience: what is tried again and again costs time and shows nothing new.
+const LIMITS: Limits =
+    Limits { call: Duration::from_secs(10), patience: Duration::from_millis(500), idle: Duration::from_secs(5) };
+
 static IDENTITY: LazyLock<Arc<DeviceIdentity>> = LazyLock::new(|| Arc::new(DeviceIdentity::ephemeral()));
 
 #[derive(Default)]
@@ -72,7 +76,7 @@ async fn play(choice: u8, script: Arc<Mutex<Script>>) {
         async move { Ok(ours) }
     });
     let applier = Applier {
-        clients: Clients::new(Arc::clone(&IDENTITY), Limits::default()).dialling(dial),
+        clients: Clients::new(Arc::clone(&IDENTITY), LIMITS).dialling(dial),
         renderer: Renderer::new(TemplatesConfig::default()),
         mirror: Mirror::new("").expect("there is none"),
         base_url: None,

@@ -18,6 +18,8 @@ const READINGS: u32 = 12;
 /// How often a write may be refused because the config has changed. Some gateways go on giving an old hash for a while;
 /// the waits between add up to about seven seconds.
 const MAX_REFUSALS: u32 = 10;
+/// Most keys remembered that a gateway does not know, before it is asked anew.
+const MAX_REFUSED_KEYS: usize = 256;
 
 /// Makes every agent's entry as desired, with as few writes as possible, and reads back. Runs that want something of the
 /// same gateway's config at the same time share their writes; `coming` has announced this one. The shape of the config, and
@@ -188,7 +190,13 @@ fn report_refused(call: &Call, shape: Shape, desired: &[DesiredAgent], report: &
 fn may_be_tried_again(call: &Call, error: &GatewayError) -> bool {
     let Some(rpc) = error.rpc() else { return false };
     if let Some(keys) = droppable(&rpc.unrecognized_keys()) {
-        call.client().learn(|known| known.refused_keys.extend(keys));
+        call.client().learn(|known| {
+            // To ask again costs a write; to remember all that a gateway makes up costs memory.
+            if known.refused_keys.len() > MAX_REFUSED_KEYS {
+                known.refused_keys.clear();
+            }
+            known.refused_keys.extend(keys);
+        });
         return true;
     }
     rpc.is_config_stale()

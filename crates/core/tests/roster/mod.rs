@@ -88,6 +88,11 @@ fn only_our_own_optional_keys_are_dropped() {
         assert_eq!(droppable(&[path.to_owned()]), None, "{path}");
     }
     assert_eq!(droppable(&[]), None);
+    let key = |bytes: usize| format!("agents.list.0.heartbeat.{}", "x".repeat(bytes));
+    assert!(droppable(&[key(100)]).is_some() && droppable(&[key(101)]).is_none());
+    let keys = |count: usize| (1..=count).map(key).collect::<Vec<_>>();
+    assert!(droppable(&keys(64)).is_some() && droppable(&keys(65)).is_none());
+    assert!(droppable(&vec![key(1); 1000]).is_some(), "the same key of many agents");
 }
 
 #[test]

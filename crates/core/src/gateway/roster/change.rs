@@ -215,6 +215,10 @@ pub fn updated_list(present: &[Value], desired: &[DesiredAgent]) -> Vec<Value> {
     list
 }
 
+/// Most keys that a gateway may say at once that it does not know, and most bytes of one.
+const MAX_DROPPED: usize = 64;
+const MAX_KEY_BYTES: usize = 100;
+
 /// The names in `refused` for config paths that a gateway did not recognise; none if one of them is not ours to drop.
 #[must_use]
 pub fn droppable(paths: &[String]) -> Option<BTreeSet<String>> {
@@ -224,9 +228,10 @@ pub fn droppable(paths: &[String]) -> Option<BTreeSet<String>> {
         }
         let (_, key) = path.strip_prefix("agents.")?.split_once(".heartbeat.")?;
         let key = key.split('.').next()?;
-        (key != "every").then(|| format!("heartbeat.{key}"))
+        (key != "every" && key.len() <= MAX_KEY_BYTES).then(|| format!("heartbeat.{key}"))
     };
-    if paths.is_empty() { None } else { paths.iter().map(name).collect() }
+    let names: Option<BTreeSet<String>> = paths.iter().map(name).collect();
+    names.filter(|names| (1..=MAX_DROPPED).contains(&names.len()))
 }
 
 /// Keys that a shape is known to come without; saves a write that would be refused.
