@@ -182,7 +182,7 @@ fn a_job_that_is_lost_and_taken_in_one_call_can_be_ended() {
 
 #[test]
 fn a_group_of_failures_is_as_old_as_its_jobs_that_are_kept() {
-    let expires = |expires_in, agent| enqueue(New { expires_in, agent, ..new(Kind::Cleanup) });
+    let expires = |expires_in, agent| enqueue(New { agent, expires_in, ..new(Kind::Cleanup) });
     let operations =
         [expires(1, 0), expires(30_000, 1), Operation::Pause { scope: 0 }, Operation::Lapse, Operation::Lapse];
     let keep = Keep { age: Duration::from_secs(300), count: 1 };
