@@ -138,28 +138,41 @@ async fn who_listens_hears_what_happens_and_what_was_missed() {
     hold(&server.queue).await;
     let mut ears = Ears::open(&server, "").await;
     assert_eq!(ears.hear("reset").await, (String::new(), "{}".to_owned()));
-    // Redis is asked once somebody listens; until then there may be nothing to hear.
-    let id = timeout(Duration::from_secs(60), async {
-        loop {
-            let id = waiting(&server.queue, &uuid::Uuid::now_v7().to_string()).await;
-            if let Ok((event, data)) = timeout(Duration::from_millis(500), ears.hear("job")).await {
-                assert!(data.contains("\"to\":\"ready\""), "{data}");
-                return (event, id);
-            }
-        }
-    });
-    let (event, _) = id.await.expect("an event in time");
+    listens(&server).await;
+    let first = waiting(&server.queue, "Ada").await.to_string();
+    let (event, data) = ears.hear("job").await;
+    assert!(data.contains(&first) && data.contains("\"to\":\"ready\""), "{data}");
+
     let next = waiting(&server.queue, "Bea").await.to_string();
+    assert!(ears.hear("job").await.1.contains(&next));
     let mut again = Ears::open(&server, &format!("last-event-id: {event}\r\n")).await;
-    let heard = timeout(Duration::from_secs(60), async {
-        loop {
-            let (_, data) = again.hear("job").await;
-            if data.contains(&next) {
-                return;
-            }
-        }
-    });
-    heard.await.expect("what was missed in time");
+    assert!(again.hear("job").await.1.contains(&next), "what was missed comes first");
+    let mut other = Ears::open(&server, "last-event-id: 1-1\r\n").await;
+    other.hear("reset").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_listen_are_one_reader_of_redis() {
+    let server = Server::start(&[]).await;
+    hold(&server.queue).await;
+    let mut all = Vec::new();
+    for _ in 0..50 {
+        all.push(Ears::open(&server, "").await);
+    }
+    for ears in &mut all {
+        ears.hear("reset").await;
+    }
+    listens(&server).await;
+    let job = waiting(&server.queue, "Ada").await.to_string();
+    for ears in &mut all {
+        assert!(ears.hear("job").await.1.contains(&job));
+    }
+    listens(&server).await;
+}
+
+/// Until Redis has two who wait: the worker for jobs, and its one reader for events.
+async fn listens(server: &Server) {
+    server.redis.has_idle(2).await;
 }
 
 /// Somebody who listens.
@@ -175,6 +188,10 @@ impl Ears {
 
     /// Id and content of the next event of that name.
     async fn hear(&mut self, name: &str) -> (String, String) {
+        timeout(Duration::from_secs(60), self.listen(name)).await.expect("an event in time")
+    }
+
+    async fn listen(&mut self, name: &str) -> (String, String) {
         let (mut id, mut named, mut data) = (String::new(), false, String::new());
         loop {
             let mut line = String::new();

@@ -25,6 +25,7 @@ pub struct Server {
     /// The Redis behind it.
     pub redis: RedisServer,
     folder: TempDir,
+    pid: u32,
     _worker: Started,
 }
 
@@ -63,10 +64,19 @@ impl Server {
         let log = File::create(folder.path().join("log")).unwrap();
         let worker = Worker::new(folder.path()).env("MISSION_REDIS_URL", redis.url()).env("MISSION_QUEUE", "test");
         let worker = variables.iter().fold(worker, |worker, (name, value)| worker.env(name, value));
-        let worker = worker.env("MISSION_HTTP_ADDR", addr).spawn_into(&["run"], log);
+        let mut worker = worker.env("MISSION_HTTP_ADDR", addr).spawn_into(&["run"], log);
         let (queue, port) =
             (redis.queue(), timeout(PATIENCE, port(&folder)).await.expect("the worker listens in time"));
-        Self { addr: ([127, 0, 0, 1], port).into(), queue, folder, redis, _worker: worker }
+        Self { addr: ([127, 0, 0, 1], port).into(), queue, folder, redis, pid: worker.pid().unwrap(), _worker: worker }
+    }
+
+    /// Seconds of CPU that the worker has used.
+    pub fn cpu(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap();
+        let after_name = stat.rsplit_once(") ").unwrap().1;
+        let ticks = after_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>();
+        // The kernel counts in hundredths of a second for programs, on all common machines.
+        ticks / 100.0
     }
 
     /// What the worker has said so far.
