@@ -148,7 +148,7 @@ fn is_failing(gateway: &GatewayRecord) -> bool {
 /// How a gateway can be reached, as a mark and in words.
 fn reach(gateway: &GatewayRecord, now_ms: u64) -> (&'static str, String) {
     if gateway.is_unreachable() {
-        return ("no", format!("not reached, {}", count(u64::from(gateway.failures), "try").replace("trys", "tries")));
+        return ("no", format!("not reached, {}", count(u64::from(gateway.failures), "attempt")));
     }
     if gateway.jobs.of(State::Blocked) > 0 && is_failing(gateway) {
         return ("refused", "lets nobody in".to_owned());
