@@ -59,19 +59,22 @@ pub async fn run(settings: &Settings, exit: bool) -> Result<(), Exit> {
 async fn tell(queue: Queue, stop: watch::Sender<bool>, exit: bool) -> Result<(), Exit> {
     let played = play(&queue).await;
     match &played {
-        Ok(()) => say("All five jobs ended as they should: four at once, and the fifth after its gateway came back."),
+        Ok(_) => say("All five jobs ended as they should: four at once, and the fifth after its gateway came back."),
         Err(_) => say("The demo did not go as intended."),
     }
     if exit {
         stop.send_replace(true);
-    } else {
-        say("The worker goes on; stop it with Ctrl-C.");
+    } else if let Ok(gateways) = &played {
+        enqueue(&queue, &[("an agent on Birch, whose token has changed", locked_out(&gateways[1].url))]).await?;
+        say("Of that one the dashboard says why it waits, and what helps.");
+        say("The worker and its gateways go on; stop them with Ctrl-C.");
         std::future::pending::<()>().await;
     }
-    played
+    played.map(drop)
 }
 
-async fn play(queue: &Queue) -> Result<(), Exit> {
+/// Plays the demo. Returns the gateways, which end when dropped.
+async fn play(queue: &Queue) -> Result<[Simulated; 3], Exit> {
     let old = Simulated::start("2026.2.9", 0).await?;
     let new = Simulated::start("2026.9.6", 0).await?;
     let away = Simulated::start("2026.9.6", 0).await?;
@@ -97,12 +100,13 @@ async fn play(queue: &Queue) -> Result<(), Exit> {
     wait(queue, &first, &mut told, |job| job.state == State::Done || (job.id == down && job.state == State::Retrying))
         .await?;
     say("Gateway Cedar comes back.");
-    let _cedar = Simulated::start("2026.9.6", away_port).await?;
+    let cedar = Simulated::start("2026.9.6", away_port).await?;
     let second = enqueue(queue, &[("new heartbeats on Alder", heartbeats("Alder", &old.url))]).await?;
     wait(queue, &second, &mut told, |job| job.state == State::Done).await?;
     let third = enqueue(queue, &[("cleanup of the lead on Alder", cleanup("Alder", &old.url, "Ada"))]).await?;
     let all: Vec<_> = first.into_iter().chain(third).collect();
-    wait(queue, &all, &mut told, |job| job.state == State::Done).await
+    wait(queue, &all, &mut told, |job| job.state == State::Done).await?;
+    Ok([old, new, cedar])
 }
 
 /// Enqueues documents; the ids with what they are for.
@@ -239,6 +243,13 @@ fn main_agent(place: &str, url: &str) -> Value {
         "version": 1, "kind": "provision-main", "gateway": gateway(place, url),
         "agent": agent("Birch Main", false), "auth_token": "demo-agent-token",
     })
+}
+
+/// A job with a token that is not the gateway's.
+fn locked_out(url: &str) -> Value {
+    let mut job = provision("Birch", url, "Bea", false);
+    job["gateway"]["token"] = json!("the-token-of-last-week");
+    job
 }
 
 fn heartbeats(place: &str, url: &str) -> Value {

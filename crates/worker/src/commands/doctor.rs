@@ -2,7 +2,7 @@
 
 mod gateways;
 
-use mission_jobs::queue::{Counts, Server};
+use mission_jobs::queue::{Counts, Server, WorkerRecord};
 use mission_jobs::{Queue, State};
 use serde::Serialize;
 
@@ -74,6 +74,7 @@ async fn look(settings: &Settings, store: &Store, findings: &mut Vec<Finding>) -
         findings.push(Finding::new("pause", Grade::Warning, pause::in_words(&paused)));
     }
     findings.extend(gateways::look(settings, queue).await?);
+    findings.extend(queue.workers().await.map_err(queue_error)?.iter().filter_map(drained));
     findings.push(worker(settings).await);
     Ok(())
 }
@@ -168,6 +169,12 @@ fn jobs(queue: &Queue, counts: &Counts) -> Vec<Finding> {
         }
     }
     findings
+}
+
+fn drained(worker: &WorkerRecord) -> Option<Finding> {
+    let says = format!("{} on {} is drained: it takes no jobs", worker.name, worker.host);
+    let remedy = format!("worker undrain {}, if it shall take jobs again", worker.name);
+    (worker.draining && !worker.gone).then(|| Finding::new("worker", Grade::Warning, says).remedy(remedy))
 }
 
 async fn worker(settings: &Settings) -> Finding {
