@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, Payload as Sealing};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use mission_core::Failure;
+use mission_core::foreign::one_line;
 use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -224,7 +225,7 @@ impl Keyring {
         let Some(sealed) = secret.strip_prefix(MARK) else { return Ok(false) };
         let (id, sealed) = sealed.split_once(':').ok_or(OpenError::Corrupt { field })?;
         let key = self.keys.iter().find(|key| key.id == id);
-        let key = key.ok_or_else(|| OpenError::UnknownKey { field, key: id.chars().take(16).collect() })?;
+        let key = key.ok_or_else(|| OpenError::UnknownKey { field, key: one_line(id, 16) })?;
         *secret = key.open(context, sealed).ok_or(OpenError::Corrupt { field })?.to_string();
         Ok(true)
     }
@@ -297,6 +298,11 @@ mod tests {
             redirected["gateway"][name] = value;
             assert_eq!(opens(job, &redirected), Err(OpenError::Corrupt { field: "auth_token" }), "{name}");
         }
+        let mut odd = sealed.clone();
+        odd["auth_token"] = json!("sealed:d55\u{7f}\ned2c:AAAA");
+        odd["gateway"]["url"] = json!("wss://host");
+        let error = ring.open(job, odd.to_string().as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(r"key d55\u007f\u000ae…,") && !error.contains(char::is_control), "{error}");
         for broken in ["sealed:", "sealed:x", &sealed["auth_token"].as_str().unwrap().replace('=', "A")[..60]] {
             let mut changed = sealed.clone();
             changed["auth_token"] = json!(broken);
