@@ -40,7 +40,7 @@ pub fn start(settings: &Settings, own_level: Option<&str>) -> Result<(), Exit> {
 /// Takes events, one in each write, and lets none of them look like two: gateways and jobs have their words in them.
 struct OneLine<W> {
     to: W,
-    /// Whether events come with the escape sequences of colours. The subscriber escapes those that are not its own.
+    /// Whether events come with the escape sequences of colours; these and no others are kept.
     colours: bool,
 }
 
@@ -48,7 +48,8 @@ impl<W: Write> Write for OneLine<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let line = text.strip_suffix('\n').unwrap_or(&text);
-        let line = escaped(line, |c| self.colours && c == '\u{1b}');
+        let line = escaped(line, |c| self.colours && c == ESCAPE);
+        let line = only_colours(&line);
         self.to.write_all(format!("{line}\n").as_bytes())?;
         Ok(event.len())
     }
@@ -56,6 +57,25 @@ impl<W: Write> Write for OneLine<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.to.flush()
     }
+}
+
+const ESCAPE: char = '\u{1b}';
+
+/// The line with the escape sequences that set colours, and no others: the subscriber escapes those in messages only.
+fn only_colours(line: &str) -> String {
+    let mut parts = line.split(ESCAPE);
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let numbers =
+            part.strip_prefix('[').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';'));
+        if numbers.is_some_and(|rest| rest.starts_with('m')) {
+            kept.push(ESCAPE);
+        } else {
+            kept.push_str(r"\u001b");
+        }
+        kept.push_str(part);
+    }
+    kept
 }
 
 #[cfg(test)]
