@@ -1,5 +1,6 @@
 //! Templates that users write: they end soon, in little memory, with a short text or a plain error.
 
+use std::path::Path;
 use std::sync::LazyLock;
 
 use mission_core::Job;
@@ -9,25 +10,15 @@ use mission_core::overrides::{MAX_OUTPUT_BYTES, Overrides};
 
 use super::{TOKEN, job, plain};
 
-/// Files to include, extend and import; one of them includes itself.
-const FILES: [(&str, &str); 4] = [
-    ("part.md", "a part of {{ agent_name }}"),
-    ("base.md", "{% block a %}x{% endblock %}{% block b %}{{ self.a() }}{% endblock %}"),
-    ("macros.md", "{% macro twice(x) %}{{ x }}{{ x }}{% endmacro %}"),
-    ("loop.md", "{% include 'loop.md' %}"),
-];
-
 static CONTEXT: LazyLock<Context> = LazyLock::new(|| {
     let Job::Provision(_) = job(0) else { unreachable!("the first is a provision") };
     Wanted::of(&job(0), None).expect("it wants an agent").context
 });
+/// Its files are there to include, extend and import; one of them includes itself.
 static OVERRIDES: LazyLock<Overrides> = LazyLock::new(|| {
-    let dir = std::env::temp_dir().join(format!("mission-fuzz-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).expect("a folder");
-    for (name, text) in FILES {
-        std::fs::write(dir.join(name), text).expect("a file");
-    }
-    Overrides::new(Some(dir))
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = [package.join("templates"), package.join("fuzz/templates")];
+    Overrides::new(folders.into_iter().find(|folder| folder.is_dir()))
 });
 
 /// Tries one input.
