@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use mission_jobs::{Keyring, Queue, State};
+use mission_core::model::MAX_DOCUMENT_BYTES;
+use mission_jobs::{Envelope, Keyring, Queue, State};
 use redis::AsyncCommands;
 use uuid::Uuid;
 
@@ -98,4 +99,32 @@ async fn jobs_are_sealed_anew_while_they_wait() {
     reaches(&queue, plain.id, State::Done).await;
     reaches(&queue, sealed_once.id, State::Done).await;
     assert!(!queue.reseal(Uuid::now_v7()).await.unwrap(), "there is no such job");
+}
+
+#[tokio::test]
+async fn the_largest_document_can_be_sealed() {
+    let redis = RedisServer::start().await;
+    let queue = sealed(&redis, &[&Keyring::generate()]);
+    let text = String::from_utf8(provision_main(1, 1).payload.expose().to_vec()).unwrap();
+    let padded = format!("{text}{}", " ".repeat(MAX_DOCUMENT_BYTES - text.len()));
+    // White space goes when it is sealed, so a text that stays has to be that long as well.
+    let mut document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let entries = (0..250).map(|key| (format!("key {key}"), "x".repeat(4000).into()));
+    document["agent"]["identity_profile"] = serde_json::Value::Object(entries.collect());
+    for key in 0.. {
+        let room = MAX_DOCUMENT_BYTES - document.to_string().len();
+        let Some(length) = room.checked_sub(r#","rest 00":"""#.len()).filter(|length| *length > 0) else { break };
+        document["agent"]["identity_profile"][format!("rest {key:02}")] = "x".repeat(length.min(4000)).into();
+    }
+    for document in [padded, document.to_string()] {
+        assert!(document.len() > MAX_DOCUMENT_BYTES - 16);
+        let job = Envelope::new(document.as_bytes()).unwrap();
+        put(&queue, &job).await;
+        let opened = queue.document(job.id).await.unwrap().unwrap();
+        assert!(opened.expose().len() <= MAX_DOCUMENT_BYTES);
+        let worker = Worker::start(&queue, brisk(), |_| async { done() });
+        reaches(&queue, job.id, State::Done).await;
+        worker.stop();
+        worker.ended().await;
+    }
 }

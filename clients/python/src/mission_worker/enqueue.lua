@@ -601,7 +601,8 @@ local function main()
 --   idempotency key is there already is left as it is.
 -- Cost  about 8 commands per job, more where it replaces others; the caller sends 50 jobs at most.
 
-local WIRE, VALUES, MAX_PAYLOAD = '1', 13, 1024 * 1024
+-- A document has 1 MiB at most, and is longer once it is sealed.
+local WIRE, VALUES, MAX_PAYLOAD = '1', 13, 1088 * 1024
 local function wrong(what) return redis.error_reply('PROTOCOL ' .. what) end
 if ARGV[1] ~= WIRE then return wrong('wire version 1 is spoken here, not ' .. tostring(ARGV[1])) end
 if (#ARGV - 1) % VALUES ~= 0 then return wrong('each job takes ' .. VALUES .. ' values') end

@@ -9,7 +9,7 @@
 --   Once a minute some hundred more, which add up what happened.
 
 local worker, wanted, lease, lane_limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local SPARE, POISON, GROUP, MAX_PAYLOAD, STEP = 100, 3, 32, 1024 * 1024, 32
+local SPARE, POISON, GROUP, MAX_PAYLOAD, STEP = 100, 3, 32, 1088 * 1024, 32
 local HOURS_KEPT = 8 * 86400000
 local budget, more_to_do = 64, false
 if wanted > 0 then MYSELF = worker end
