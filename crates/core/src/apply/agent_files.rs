@@ -178,16 +178,16 @@ async fn look(
     for reading in 0_u32.. {
         let looks = desk.looks();
         // A list costs less than the files while the agent is not known.
-        let listing = list(call, agent).await?;
-        desk.tell(listing.is_some());
-        if let Some(listing) = listing {
+        if let Some(listing) = list(call, agent).await? {
             let is_missing =
                 |document: Document| is_new && !document.is_agents_own() && listing.get(&document) == Some(&None);
             let asked_for: Vec<_> = documents.iter().copied().filter(|document| !is_missing(*document)).collect();
             if let Some(workspace) = read_safe(call, wanted, &asked_for).await? {
+                desk.tell(true);
                 return Ok(workspace);
             }
         }
+        desk.tell(false);
         if began.elapsed() > VISIBLE_WITHIN {
             break;
         }
