@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from conftest import Site, provision, wait_for
 
@@ -108,6 +108,20 @@ def test_a_job_is_watched_without_loading_the_page_again(site: Site, visit: Call
     site.run("jobs", "cancel", job, "--reason", "not wanted")
     expect(page.get_by_role("heading", level=1)).to_contain_text("cancelled")
     assert page.evaluate("window.sameDocument"), "the page was loaded again"
+
+
+def test_what_happens_before_the_stream_opens_is_shown_too(site: Site, visit: Callable[..., Page]) -> None:
+    site.start()
+    job = blocked_job(site)
+    page = visit("/")
+    held: list[Route] = []
+    page.route("**/api/v1/events", lambda route: held.append(route))
+    page.goto(f"/jobs/{job}")
+    wait_for("the request for events", lambda: page.evaluate("1") and held)
+    site.run("jobs", "cancel", job)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("blocked")
+    held[0].continue_()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("cancelled")
 
 
 def test_live_updates_can_be_paused(site: Site, visit: Callable[..., Page]) -> None:

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mission_jobs::Queue;
+use mission_jobs::{Queue, QueueError};
 use serde_json::Value;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::sleep;
@@ -25,20 +25,24 @@ pub struct Event {
     pub value: Value,
 }
 
+/// An event, or none where some were not heard: then whoever shows something reads it anew.
+pub type News = Option<Arc<Event>>;
+
 /// Those who listen.
 pub struct Live {
-    sender: broadcast::Sender<Arc<Event>>,
-    /// The latest events, oldest first. Locked while one is sent, so that who joins misses none and gets none twice.
-    latest: Mutex<VecDeque<Arc<Event>>>,
+    sender: broadcast::Sender<News>,
+    /// The latest events, oldest first; none while the stream is not being read.
+    /// Locked while one is sent, so that who joins misses none and gets none twice.
+    latest: Mutex<Option<VecDeque<Arc<Event>>>>,
     joined: Notify,
 }
 
 /// What somebody hears who has joined.
 pub struct Heard {
-    /// What happened since the event that they knew last; none if that is not known any more.
-    pub missed: Option<Vec<Arc<Event>>>,
+    /// What happened since the event that they knew last.
+    pub missed: VecDeque<News>,
     /// What happens from now on.
-    pub next: broadcast::Receiver<Arc<Event>>,
+    pub next: broadcast::Receiver<News>,
 }
 
 impl Live {
@@ -55,53 +59,62 @@ impl Live {
     /// Listens from now on, and hears what happened since that event.
     pub fn join(&self, since: Option<&str>) -> Heard {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = since.and_then(|since| latest.iter().position(|event| event.id == since));
-        let heard = Heard {
-            missed: known.map(|known| latest.iter().skip(known + 1).cloned().collect()),
-            next: self.sender.subscribe(),
+        let missed = match &*latest {
+            // Whoever begins to read tells all that they know nothing.
+            None => VecDeque::new(),
+            Some(latest) => match since.and_then(|since| latest.iter().position(|event| event.id == since)) {
+                Some(known) => latest.iter().skip(known + 1).cloned().map(Some).collect(),
+                None => VecDeque::from([None]),
+            },
         };
         self.joined.notify_one();
-        heard
+        Heard { missed, next: self.sender.subscribe() }
     }
 
     /// Reads the queue's events while somebody listens, for ever.
     pub async fn read(&self, queue: &Queue) {
-        let mut after = None;
         loop {
             if self.listeners() == 0 {
-                after = None;
-                self.latest.lock().unwrap_or_else(PoisonError::into_inner).clear();
                 self.joined.notified().await;
                 continue;
             }
-            if let Err(error) = self.read_more(queue, &mut after).await {
+            if let Err(error) = self.read_while_heard(queue).await {
                 tracing::debug!(%error, "events cannot be read");
                 sleep(AFTER_ERROR).await;
             }
+            *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
 
-    async fn read_more(&self, queue: &Queue, after: &mut Option<String>) -> Result<(), mission_jobs::QueueError> {
-        let last = match after {
-            Some(last) => last,
-            none => none.insert(queue.latest_event().await?),
-        };
-        for (id, value) in queue.events(last, WAIT).await? {
-            last.clone_from(&id);
-            self.tell(Event { id, value });
+    async fn read_while_heard(&self, queue: &Queue) -> Result<(), QueueError> {
+        let mut last = queue.latest_event().await?;
+        self.begin();
+        while self.listeners() > 0 {
+            for (id, value) in queue.events(&last, WAIT).await? {
+                last.clone_from(&id);
+                self.tell(Event { id, value });
+            }
         }
         Ok(())
+    }
+
+    /// From here on every event is heard; what was before is not known.
+    fn begin(&self) {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        *latest = Some(VecDeque::new());
+        // Nobody may be there any more.
+        let _ = self.sender.send(None);
     }
 
     fn tell(&self, event: Event) {
         let event = Arc::new(event);
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(latest) = &mut *latest else { return };
         if latest.len() >= KEPT {
             latest.pop_front();
         }
         latest.push_back(event.clone());
-        // Nobody may be there any more.
-        let _ = self.sender.send(event);
+        let _ = self.sender.send(Some(event));
     }
 }
 
@@ -113,24 +126,39 @@ mod tests {
         live.tell(Event { id: id.to_string(), value: Value::Null });
     }
 
+    /// The ids that were missed, "?" where it is not known.
+    fn missed(heard: &Heard) -> Vec<&str> {
+        heard.missed.iter().map(|news| news.as_ref().map_or("?", |event| &event.id)).collect()
+    }
+
     #[test]
     fn who_comes_back_hears_what_was_missed_and_then_what_comes() {
         let live = Live::new();
+        live.begin();
         (0..3).for_each(|id| tell(&live, id));
         let mut heard = live.join(Some("0"));
         tell(&live, 3);
-        let missed: Vec<_> = heard.missed.iter().flatten().map(|event| event.id.as_str()).collect();
-        assert_eq!(missed, ["1", "2"]);
-        assert_eq!(heard.next.try_recv().ok().map(|event| event.id.clone()).as_deref(), Some("3"));
+        assert_eq!(missed(&heard), ["1", "2"]);
+        assert_eq!(heard.next.try_recv().ok().flatten().map(|event| event.id.clone()).as_deref(), Some("3"));
         assert_eq!(live.listeners(), 1);
     }
 
     #[test]
     fn who_was_away_too_long_learns_of_it() {
         let live = Live::new();
+        live.begin();
         (0..=KEPT).for_each(|id| tell(&live, id));
-        assert!(live.join(Some("0")).missed.is_none());
-        assert!(live.join(None).missed.is_none());
-        assert!(live.join(Some("1")).missed.is_some());
+        assert_eq!(missed(&live.join(Some("0"))), ["?"]);
+        assert_eq!(missed(&live.join(None)), ["?"]);
+        assert_eq!(missed(&live.join(Some("1"))).len(), KEPT - 1);
+    }
+
+    #[test]
+    fn who_comes_before_the_stream_is_read_learns_when_it_is() {
+        let live = Live::new();
+        let mut heard = live.join(Some("0"));
+        assert_eq!(missed(&heard), [""; 0]);
+        live.begin();
+        assert!(matches!(heard.next.try_recv(), Ok(None)));
     }
 }

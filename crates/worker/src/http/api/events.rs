@@ -1,6 +1,5 @@
 //! The queue's events, as server-sent events.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use uuid::Uuid;
 
 use super::input::Query;
 use crate::http::App;
-use crate::http::live::{Event, Heard};
+use crate::http::live::{Event, Heard, News};
 use crate::http::problem::Problem;
 
 /// Most who listen to one process.
@@ -64,19 +63,14 @@ pub async fn events(
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(ALIVE)).into_response())
 }
 
-/// What is heard; none where something was not.
-fn told(heard: Heard) -> impl Stream<Item = Option<Arc<Event>>> {
-    let first: VecDeque<Option<Arc<Event>>> = match heard.missed {
-        Some(missed) => missed.into_iter().map(Some).collect(),
-        None => VecDeque::from([None]),
-    };
-    unfold((first, heard.next), |(mut first, mut next)| async move {
-        if let Some(event) = first.pop_front() {
-            return Some((event, (first, next)));
+fn told(heard: Heard) -> impl Stream<Item = News> {
+    unfold((heard.missed, heard.next), |(mut missed, mut next)| async move {
+        if let Some(news) = missed.pop_front() {
+            return Some((news, (missed, next)));
         }
         match next.recv().await {
-            Ok(event) => Some((Some(event), (first, next))),
-            Err(RecvError::Lagged(_)) => Some((None, (first, next))),
+            Ok(news) => Some((news, (missed, next))),
+            Err(RecvError::Lagged(_)) => Some((None, (missed, next))),
             Err(RecvError::Closed) => None,
         }
     })

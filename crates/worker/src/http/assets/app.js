@@ -37,7 +37,9 @@
     || (String(getSelection()) && inside(part, getSelection().anchorNode));
   const stops = (part) => [...part.querySelectorAll("a, button, summary, [tabindex]")];
   const refresh = async () => {
-    timer = 0; due = false; last = performance.now();
+    timer = 0;
+    if (paused) return;
+    due = false; last = performance.now();
     const parts = [...document.querySelectorAll(".live[data-live], #banner")].filter((part) => !busy(part));
     if (parts.length === 0) return;
     const held = parts.map((part) => ({
@@ -78,8 +80,9 @@
     live.hidden = false;
     live.addEventListener("click", toggle);
     const events = new EventSource("/api/v1/events");
-    for (const name of ["message", "job", "paused", "resumed", "action", "worker"]) events.addEventListener(name, changed);
-    events.onopen = () => { if (!paused) say("Live"); if (last) changed(); last = performance.now(); live.dataset.open = "true"; };
+    for (const name of ["message", "reset", "job", "paused", "resumed", "action", "worker"]) events.addEventListener(name, changed);
+    // The first event is a reset: what happened between the page and the stream is fetched too.
+    events.onopen = () => { if (!paused) say("Live"); live.dataset.open = "true"; };
     events.onerror = () => { if (!paused) say("Reconnecting", true); };
     document.addEventListener("visibilitychange", () => { if (!document.hidden && due) changed(); });
     // Where nothing happens, waits and ages change all the same.
