@@ -9,7 +9,7 @@ use tracing::debug;
 
 use super::{MAX_WRITES, settling};
 use crate::gateway::roster::{Change, Config, DesiredAgent, Shape, droppable, known_refusals, latest};
-use crate::gateway::{Call, Coming, GatewayError, Method, RpcError, Wish};
+use crate::gateway::{Awaited, Call, GatewayError, Method, RpcError, Wish};
 use crate::outcome::{self, Report};
 
 /// How often the config is read before a write that was acknowledged counts as lost. Some gateways go on showing the
@@ -27,7 +27,7 @@ const MAX_REFUSED_KEYS: usize = 256;
 pub(super) async fn settle(
     call: &Call,
     desired: &[DesiredAgent],
-    coming: Option<Coming>,
+    coming: Option<Awaited>,
     report: &mut Report,
 ) -> Result<(Shape, bool), GatewayError> {
     let desk = &call.client().desk;

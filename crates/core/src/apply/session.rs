@@ -59,7 +59,7 @@ pub(super) async fn settle(
         if let Some(label) = &label {
             params["label"] = json!(label);
         }
-        match call.write(Method::SessionsPatch, params).await {
+        match write(call, Method::SessionsPatch, params).await {
             Ok(_) => {
                 report.note(written);
                 return Ok(label);
@@ -135,7 +135,7 @@ pub(super) async fn reset(call: &Call, wanted: &Wanted, report: &mut Report) -> 
     let key = &wanted.keys.session_key;
     let before = find(call, key).await?;
     for _ in 0..MAX_WRITES {
-        let is_acknowledged = match call.write(Method::SessionsReset, json!({ "key": key })).await {
+        let is_acknowledged = match write(call, Method::SessionsReset, json!({ "key": key })).await {
             Ok(_) => true,
             Err(error) if error.is_connection_lost() => {
                 debug!(method = ?error.method(), "reading back after an unanswered reset");
@@ -167,7 +167,7 @@ pub(super) async fn delete(call: &Call, key: &str, report: &mut Report) -> Resul
             Err(error) if error.rpc().is_some() => {}
             Err(error) => return Err(error),
         }
-        match call.write(Method::SessionsDelete, json!({ "key": key })).await {
+        match write(call, Method::SessionsDelete, json!({ "key": key })).await {
             Ok(_) => report.note(Change::new(format!("session {key} deleted"), "")),
             Err(error) if error.is_connection_lost() => {}
             Err(error) => match error.rpc() {
@@ -183,6 +183,11 @@ pub(super) async fn delete(call: &Call, key: &str, report: &mut Report) -> Resul
     Ok(())
 }
 
+async fn write(call: &Call, method: Method, params: Value) -> Result<Value, GatewayError> {
+    let _writes = call.client().desk.writes_session();
+    call.write(method, params).await
+}
+
 /// Looks for a session. Its key names the agent that it belongs to, which for a main agent is not the one that it is made
 /// for; a key that names none belongs to the default agent, under a longer name.
 ///
@@ -192,7 +197,7 @@ async fn find(call: &Call, key: &str) -> Result<Option<Session>, GatewayError> {
     let agent = agent_of(key).filter(|agent| !agent.is_empty());
     // For many runs one list of all sessions costs less than one for each.
     let read = async |many: bool| list(call, agent.as_deref().filter(|_| !many)).await;
-    let listed = call.client().desk.sessions.read(read).await?;
+    let listed = call.client().desk.sessions(read).await?;
     if let Some(session) = among(&listed.list, key) {
         return Ok(Some(session));
     }

@@ -4,6 +4,7 @@
 //! Gateways take few config writes, may restart after each, and most versions lose concurrent ones without a word. So
 //! runs put their wishes on the desk, and the one that gets the pen writes for all whose wishes lie there.
 
+use std::future::ready;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -19,6 +20,9 @@ use crate::outcome::Change;
 /// How long a writer waits for runs that are on their way to the desk. On a slow gateway they come seconds apart, and
 /// each write that is saved saves more.
 const GATHERING: Duration = Duration::from_secs(3);
+/// How long a list of sessions waits for those that are being written. A gateway that took 65 ms to write each took 3 s for
+/// a list; it is busy with them all that time anyway.
+const WRITING: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Debug)]
@@ -29,8 +33,8 @@ pub(crate) struct Desk {
     coming: watch::Sender<usize>,
     /// Its config.
     pub(crate) config: Shared<Config>,
-    /// Its sessions.
-    pub(crate) sessions: Shared<Sessions>,
+    sessions: Shared<Sessions>,
+    session_writes: watch::Sender<usize>,
     /// Held by the one who waits a little before it asks whether the gateway knows its agent now.
     lookout: AsyncMutex<()>,
     /// How often the gateway was asked that, and whether it knew the agent when it was asked last.
@@ -89,14 +93,26 @@ pub(crate) struct Grant {
     pub(crate) is_new: bool,
 }
 
-/// A run that is on its way to the desk. Whoever writes waits a little for it.
+/// One that others wait a little for, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Coming(watch::Sender<usize>);
+pub(crate) struct Awaited(watch::Sender<usize>);
 
-impl Drop for Coming {
-    fn drop(&mut self) {
-        self.0.send_modify(|coming| *coming -= 1);
+impl Awaited {
+    fn among(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count.clone())
     }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+/// Waits until there are none, or for long enough: too late is as good as none coming.
+async fn none_of(count: &watch::Sender<usize>, most: Duration) {
+    let _ = timeout(most, count.subscribe().wait_for(|count| *count == 0)).await;
 }
 
 impl Desk {
@@ -107,15 +123,29 @@ impl Desk {
             coming: watch::Sender::new(0),
             config: Shared::new(),
             sessions: Shared::new(),
+            session_writes: watch::Sender::new(0),
             lookout: AsyncMutex::new(()),
             looks: watch::Sender::new(Looks::default()),
         }
     }
 
     /// Announces a wish; dropped when it lies on the desk, or when there will be none.
-    pub(crate) fn announce(&self) -> Coming {
-        self.coming.send_modify(|coming| *coming += 1);
-        Coming(self.coming.clone())
+    pub(crate) fn announce(&self) -> Awaited {
+        Awaited::among(&self.coming)
+    }
+
+    /// Says that a session is being written; dropped when it is.
+    pub(crate) fn writes_session(&self) -> Awaited {
+        Awaited::among(&self.session_writes)
+    }
+
+    /// The sessions as they are after this call, see [`Shared::read`]. Listed when none is being written: some gateways
+    /// read every session anew when one has changed, which takes seconds and keeps all others waiting.
+    pub(crate) async fn sessions<F>(&self, read: impl FnOnce(bool) -> F) -> Result<Arc<Sessions>, GatewayError>
+    where
+        F: Future<Output = Result<Sessions, GatewayError>>,
+    {
+        self.sessions.read_when(none_of(&self.session_writes, WRITING), read).await
     }
 
     /// Puts a wish on the desk. Its answer comes from whoever writes; if that run ends before, the answer is an error
@@ -140,8 +170,7 @@ impl Desk {
 
     /// Waits until all that were announced lie there, or for long enough.
     pub(crate) async fn gather(&self) {
-        // Too late is as good as none coming.
-        let _ = timeout(GATHERING, self.coming.subscribe().wait_for(|coming| *coming == 0)).await;
+        none_of(&self.coming, GATHERING).await;
     }
 
     /// What was asked so far whether the gateway knows agents.
@@ -186,12 +215,27 @@ impl<T> Shared<T> {
     where
         F: Future<Output = Result<T, GatewayError>>,
     {
+        self.read_when(ready(()), read).await
+    }
+
+    /// The same, where the reading begins when it is worth it. Who asks until then gets what it brings.
+    async fn read_when<F>(
+        &self,
+        is_worth_it: impl Future<Output = ()>,
+        read: impl FnOnce(bool) -> F,
+    ) -> Result<Arc<T>, GatewayError>
+    where
+        F: Future<Output = Result<T, GatewayError>>,
+    {
         let asked = Instant::now();
         let reader = Reader::of(&self.readers);
         let mut last = self.last.lock().await;
         let found = match last.take() {
             Some((began, found)) if began > asked => (began, found),
-            _ => (Instant::now(), Arc::new(read(reader.is_one_of_many()).await?)),
+            _ => {
+                is_worth_it.await;
+                (Instant::now(), Arc::new(read(reader.is_one_of_many()).await?))
+            }
         };
         if reader.is_one_of_many() {
             *last = Some(found.clone());

@@ -20,7 +20,7 @@ mod tls;
 
 pub use call::{Call, Met, Step};
 pub use client::{Client, Clients, Endpoint, Limits};
-pub(crate) use desk::{Coming, Sessions, Wish};
+pub(crate) use desk::{Awaited, Sessions, Wish};
 pub use device::{DeviceError, DeviceIdentity};
 pub use dial::{Dial, Stream};
 pub use error::GatewayError;
