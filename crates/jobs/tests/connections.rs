@@ -9,11 +9,11 @@ use std::fs;
 use std::path::Path;
 
 use mission_jobs::queue::Filter;
-use mission_jobs::{Queue, State};
+use mission_jobs::{Keep, Queue, Scope, Settings, State};
 
 use crate::documents::cleanup;
 use crate::redis_server::RedisServer;
-use crate::worker::{Worker, brisk, by, done, put, reaches, transient};
+use crate::worker::{HOUR, Worker, brisk, by, done, eventually, permanent, put, put_all, reaches, transient};
 
 /// A server that listens on a port of loopback, too.
 async fn on_a_port() -> RedisServer {
@@ -54,20 +54,37 @@ async fn a_password_that_becomes_right_later_is_enough() {
 }
 
 #[tokio::test]
-async fn a_redis_that_is_full_refuses_jobs_and_keeps_those_it_has() {
+async fn a_redis_that_is_full_refuses_jobs_and_works_off_those_it_has() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
-    let (first, second) = (cleanup(1, 1), cleanup(1, 2));
-    put(&queue, &first).await;
+    let (second, wrong) = (cleanup(1, 2), cleanup(2, 1));
+    put_all(&queue, &[cleanup(1, 1), cleanup(3, 1), wrong.clone()]).await;
     redis.tell::<()>("CONFIG SET maxmemory 1").await;
-    let error = queue.enqueue(std::slice::from_ref(&second)).await.unwrap_err();
-    assert!(error.is_unavailable() && error.to_string().contains("OOM"), "{error}");
-    redis.tell::<()>("CONFIG SET maxmemory 0").await;
+    let refused = queue.enqueue(std::slice::from_ref(&second)).await.unwrap_err();
+    assert!(refused.is_unavailable() && refused.to_string().contains("OOM"), "{refused}");
     assert!(queue.get(second.id).await.unwrap().is_none());
-    let _worker = Worker::start(&queue, brisk(), |_| async { done() });
+
+    let bad = wrong.id;
+    let settings = Settings { keep_ended: Keep { age: HOUR, count: 1 }, ..brisk() };
+    let _worker = Worker::start(&queue, settings, move |claimed| async move {
+        match claimed.run {
+            _ if claimed.id == bad => permanent(),
+            1 => transient(),
+            _ => done(),
+        }
+    });
+    reaches(&queue, bad, State::Dead).await;
+    eventually("the other two have ended, and one is removed", async || {
+        let counts = queue.counts().await.unwrap();
+        [State::Ready, State::Running, State::Retrying, State::Done].map(|state| counts.of(state)) == [0, 0, 0, 1]
+    })
+    .await;
+    queue.pause(&Scope::All, &by("test"), "no room").await.unwrap();
+    queue.discard(bad, &by("test"), "not wanted").await.unwrap();
+    queue.resume(&Scope::All, &by("test"), "").await.unwrap();
+
+    redis.tell::<()>("CONFIG SET maxmemory 0").await;
     put(&queue, &second).await;
-    reaches(&queue, first.id, State::Done).await;
-    reaches(&queue, second.id, State::Done).await;
 }
 
 /// The line of docs/redis.md that makes a user, without `ACL`.

@@ -52,6 +52,10 @@ const CLOCK: &str = "local function now()
 end
 ";
 
+/// First line of scripts that write for jobs that are there already. A Redis that is full refuses new jobs and lets those
+/// it has go on: ending and removing them is what makes room again.
+const ALSO_WHEN_FULL: &str = "#!lua flags=allow-oom\n";
+
 /// The whole text of a script: generated tables, what all share, and its own part. Counters and fields that it changed
 /// are written even if it fails half-way, so that what it did until then is not half done.
 pub(super) fn compose(clock: &str, body: &str) -> String {
@@ -151,17 +155,21 @@ impl Scripts {
 
     pub(super) fn with_clock(queue: &str, connection: Connection, clock: &str) -> Self {
         let named = |name, body: &str| Named { name, script: Script::new(&compose(clock, body)) };
+        let also_when_full = |name, body: &str| Named {
+            name,
+            script: Script::new(&(ALSO_WHEN_FULL.to_owned() + &compose(clock, body))),
+        };
         Self {
-            operators: Operators::new(named),
+            operators: Operators::new(named, also_when_full),
             keys: Keys::new(queue),
             listening: connection.for_blocking(),
             connection,
             enqueue: named("enqueue", include_str!("lua/enqueue.lua")),
-            claim: named("claim", include_str!("lua/claim.lua")),
-            renew: named("renew", include_str!("lua/renew.lua")),
-            ack: named("ack", include_str!("lua/ack.lua")),
-            release: named("release", include_str!("lua/release.lua")),
-            reseal: named("reseal", include_str!("lua/reseal.lua")),
+            claim: also_when_full("claim", include_str!("lua/claim.lua")),
+            renew: also_when_full("renew", include_str!("lua/renew.lua")),
+            ack: also_when_full("ack", include_str!("lua/ack.lua")),
+            release: also_when_full("release", include_str!("lua/release.lua")),
+            reseal: also_when_full("reseal", include_str!("lua/reseal.lua")),
             counts: named("counts", include_str!("lua/counts.lua")),
             get: named("get", include_str!("lua/get.lua")),
             list: named("list", include_str!("lua/list.lua")),

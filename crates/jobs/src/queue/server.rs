@@ -76,6 +76,16 @@ impl Durability {
 }
 
 impl Server {
+    /// The first major version with all that the queue's scripts ask for; Valkey began with it.
+    pub const LEAST: u32 = 7;
+
+    /// Whether it is new enough; what does not say its version is taken for new.
+    #[must_use]
+    pub fn is_new_enough(&self) -> bool {
+        let major = self.version.split('.').next().and_then(|major| major.parse().ok());
+        major.is_none_or(|major: u32| major >= Self::LEAST)
+    }
+
     /// Reads what INFO says, and CONFIG GET where that is allowed.
     pub(super) fn read(info: &str, config: Option<&HashMap<String, String>>) -> Self {
         let info: HashMap<&str, &str> = info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
@@ -135,5 +145,10 @@ mod tests {
             ("redis", "7.2.4", 2, None)
         );
         assert_eq!(Server::read("redis_version:7.2.4\nvalkey_version:8.1.0\n", None).kind, "valkey");
+        let versions = [("7.0.0", true), ("10.1", true), ("", true), ("6.2.14", false)];
+        for (version, is_new_enough) in versions {
+            let server = Server::read(&format!("redis_version:{version}\n"), None);
+            assert_eq!(server.is_new_enough(), is_new_enough, "{version}");
+        }
     }
 }

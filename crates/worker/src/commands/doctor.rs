@@ -97,7 +97,12 @@ fn configuration(settings: &Settings) -> Finding {
 
 fn redis(server: &Server, private: bool) -> Finding {
     let whose = if private { "the worker's own" } else { "yours" };
-    Finding::new("redis", Grade::Ok, format!("{} {}, {}, {whose}", server.kind, server.version, server.mode))
+    let says = format!("{} {}, {}, {whose}", server.kind, server.version, server.mode);
+    if server.is_new_enough() {
+        return Finding::new("redis", Grade::Ok, says);
+    }
+    Finding::new("redis", Grade::Failed, format!("{says}: too old for the queue's scripts"))
+        .remedy(format!("upgrade it to {}.0 or newer", Server::LEAST))
 }
 
 fn durability(server: &Server) -> Finding {

@@ -25,18 +25,21 @@ pub(super) struct Operators {
 }
 
 impl Operators {
-    pub(super) fn new(named: impl Fn(&'static str, &str) -> Named) -> Self {
+    pub(super) fn new(
+        named: impl Fn(&'static str, &str) -> Named,
+        also_when_full: impl Fn(&'static str, &str) -> Named,
+    ) -> Self {
         Self {
-            retry: named("retry", include_str!("../lua/retry.lua")),
-            cancel: named("cancel", include_str!("../lua/cancel.lua")),
-            pause: named("pause", include_str!("../lua/pause.lua")),
-            snooze: named("snooze", include_str!("../lua/snooze.lua")),
-            drain: named("drain", include_str!("../lua/drain.lua")),
+            retry: also_when_full("retry", include_str!("../lua/retry.lua")),
+            cancel: also_when_full("cancel", include_str!("../lua/cancel.lua")),
+            pause: also_when_full("pause", include_str!("../lua/pause.lua")),
+            snooze: also_when_full("snooze", include_str!("../lua/snooze.lua")),
+            drain: also_when_full("drain", include_str!("../lua/drain.lua")),
             search: named("search", include_str!("../lua/search.lua")),
             chain: named("chain", include_str!("../lua/chain.lua")),
             groups: named("groups", include_str!("../lua/groups.lua")),
             summary: named("summary", include_str!("../lua/summary.lua")),
-            beat: named("beat", include_str!("../lua/beat.lua")),
+            beat: also_when_full("beat", include_str!("../lua/beat.lua")),
             workers: named("workers", include_str!("../lua/workers.lua")),
         }
     }
