@@ -125,7 +125,7 @@ pub async fn read(queue: &Queue, range: Range) -> Result<Series, Problem> {
     let step_ms = match range {
         Range::Hour => 60_000,
         Range::Day => 900_000,
-        Range::Week => 3_900_000,
+        Range::Week => 3_600_000,
     };
     let buckets: Vec<Bucket> = buckets.collect();
     let mut restarts = queue.restarts(MAX_PAGE).await?;
