@@ -123,3 +123,10 @@ impl Ended {
         }
     }
 }
+
+/// Memory of a process, in KiB; 0 if it is gone.
+pub fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or_default()
+}

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::processes::{Started, Worker};
+use crate::processes::{Started, Worker, resident};
 use crate::redis_server::RedisServer;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -77,6 +77,11 @@ impl Server {
         let ticks = after_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>();
         // The kernel counts in hundredths of a second for programs, on all common machines.
         ticks / 100.0
+    }
+
+    /// Memory of the worker, in KiB.
+    pub fn memory(&self) -> u64 {
+        resident(self.pid)
     }
 
     /// What the worker has said so far.

@@ -1,6 +1,5 @@
 //! A fleet through the queue, with a real worker process and real sockets.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mission_gateway_sim::Profile;
@@ -10,7 +9,7 @@ use tokio::time::timeout;
 
 use super::MAX_WRITES;
 use crate::documents;
-use crate::processes::Worker;
+use crate::processes::{Worker, resident};
 use crate::redis_server::RedisServer;
 use crate::simulated::start;
 
@@ -76,11 +75,4 @@ async fn raise(profile: Profile) {
     let batches = AGENTS.div_ceil(64) as u64;
     assert!(gateway.config_writes() <= batches * MAX_WRITES, "{} config writes", gateway.config_writes());
     worker.kill().await.unwrap();
-}
-
-/// Memory of a process, in KiB; 0 if it is gone.
-fn resident(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or_default()
 }

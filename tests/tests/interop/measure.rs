@@ -133,7 +133,9 @@ impl Installation {
                 let path = self.gateway.workspaces.join(&agent.folder).join(&name);
                 let found = fs::read_to_string(path).unwrap_or_default();
                 // What a gateway does not keep is told to the agent there.
-                let is_as_rendered = found == content || name == "AGENTS.md" && found.contains(&agent.name);
+                let is_as_rendered = found == content
+                    || found == content.replace("TOOLS.md", "AGENTS.md")
+                    || name == "AGENTS.md" && found.contains(&agent.name);
                 assert!(is_as_rendered, "{}: {name} is:\n{found}", agent.id);
             }
         }
