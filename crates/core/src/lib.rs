@@ -16,6 +16,7 @@ pub mod outcome;
 pub mod overrides;
 pub mod python;
 pub mod render;
+pub mod shared;
 
 pub use model::{Job, Kind};
 pub use outcome::{Failure, Outcome, Report, Scope};

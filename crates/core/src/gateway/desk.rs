@@ -4,18 +4,17 @@
 //! Gateways take few config writes, may restart after each, and most versions lose concurrent ones without a word. So
 //! runs put their wishes on the desk, and the one that gets the pen writes for all whose wishes lie there.
 
-use std::future::ready;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::error::GatewayError;
 use super::roster::{Config, DesiredAgent, Shape};
 use crate::outcome::Change;
+use crate::shared::Shared;
 
 /// How long a writer waits for runs that are on their way to the desk. On a slow gateway they come seconds apart, and
 /// each write that is saved saves more.
@@ -57,14 +56,6 @@ pub(crate) struct Sessions {
     pub(crate) of: Option<String>,
     /// The list.
     pub(crate) list: Vec<Value>,
-}
-
-/// Something that many read at once; each of them gets what was read after it had asked.
-#[derive(Debug)]
-pub(crate) struct Shared<T> {
-    /// When the last reading began, and what it brought; kept while others wait for one.
-    last: AsyncMutex<Option<(Instant, Arc<T>)>>,
-    readers: AtomicUsize,
 }
 
 /// What a run wants of the config.
@@ -121,8 +112,8 @@ impl Desk {
             pen: AsyncMutex::new(()),
             wishes: Mutex::new(Vec::new()),
             coming: watch::Sender::new(0),
-            config: Shared::new(),
-            sessions: Shared::new(),
+            config: Shared::default(),
+            sessions: Shared::default(),
             session_writes: watch::Sender::new(0),
             lookout: AsyncMutex::new(()),
             looks: watch::Sender::new(Looks::default()),
@@ -201,66 +192,6 @@ impl Desk {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Wish>> {
         self.wishes.lock().expect("no panic happens under this lock")
-    }
-}
-
-impl<T> Shared<T> {
-    const fn new() -> Self {
-        Self { last: AsyncMutex::const_new(None), readers: AtomicUsize::new(0) }
-    }
-
-    /// What was read after this call: by this run with `read`, which learns whether others wait for it, or by another that
-    /// asked at the same time.
-    pub(crate) async fn read<F>(&self, read: impl FnOnce(bool) -> F) -> Result<Arc<T>, GatewayError>
-    where
-        F: Future<Output = Result<T, GatewayError>>,
-    {
-        self.read_when(ready(()), read).await
-    }
-
-    /// The same, where the reading begins when it is worth it. Who asks until then gets what it brings.
-    async fn read_when<F>(
-        &self,
-        is_worth_it: impl Future<Output = ()>,
-        read: impl FnOnce(bool) -> F,
-    ) -> Result<Arc<T>, GatewayError>
-    where
-        F: Future<Output = Result<T, GatewayError>>,
-    {
-        let asked = Instant::now();
-        let reader = Reader::of(&self.readers);
-        let mut last = self.last.lock().await;
-        let found = match last.take() {
-            Some((began, found)) if began > asked => (began, found),
-            _ => {
-                is_worth_it.await;
-                (Instant::now(), Arc::new(read(reader.is_one_of_many()).await?))
-            }
-        };
-        if reader.is_one_of_many() {
-            *last = Some(found.clone());
-        }
-        Ok(found.1)
-    }
-}
-
-/// One who reads, or waits to.
-struct Reader<'a>(&'a AtomicUsize);
-
-impl<'a> Reader<'a> {
-    fn of(readers: &'a AtomicUsize) -> Self {
-        readers.fetch_add(1, Ordering::Relaxed);
-        Self(readers)
-    }
-
-    fn is_one_of_many(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 1
-    }
-}
-
-impl Drop for Reader<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

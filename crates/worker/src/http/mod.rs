@@ -39,6 +39,7 @@ use crate::settings::Settings;
 use access::Access;
 use bulk::Bulks;
 use live::Live;
+use pages::Crowd;
 use problem::Problem;
 use scan::Scans;
 
@@ -57,6 +58,8 @@ pub struct App {
     pub scans: Scans,
     /// Those who listen to what happens.
     pub live: Live,
+    /// Those who look at pages.
+    pub crowd: Crowd,
     /// The numbers for Prometheus.
     pub metrics: Metrics,
     /// True once the worker stops taking jobs.
@@ -81,6 +84,7 @@ pub async fn serve(
         bulks: Bulks::default(),
         scans: Scans::default(),
         live: Live::new(),
+        crowd: Crowd::default(),
         metrics,
         stopping,
     });

@@ -32,6 +32,7 @@ use super::problem::Problem;
 use super::{App, assets};
 use frame::Frame;
 use notices::{LoginPage, MessagePage};
+pub use show::Crowd;
 
 /// Pages for who is signed in.
 pub fn router() -> Router<Arc<App>> {

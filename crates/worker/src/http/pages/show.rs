@@ -7,8 +7,9 @@ use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::response::Html;
 use axum::routing::get;
-use mission_jobs::queue::{Cursor, Filter, Minute, Restart, Search};
-use mission_jobs::{QueueError, Scope, State};
+use mission_core::shared::Shared;
+use mission_jobs::queue::{Cursor, Filter, Group, Minute, Restart, Search};
+use mission_jobs::{JobRecord, Queue, QueueError, Scope, State};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -33,6 +34,26 @@ const MANY: usize = 200;
 /// Most other jobs of an agent on a job's page.
 const MOST_SIBLINGS: usize = 10;
 
+/// What people look at who look at the same time: read once for all of them.
+#[derive(Default)]
+pub struct Crowd {
+    /// The queue at a glance, on every page.
+    pub glance: Shared<Glance>,
+    /// What the first screen shows besides, by range.
+    now: [Shared<Now>; Range::ALL.len()],
+}
+
+/// What the first screen is made from, besides the queue at a glance.
+struct Now {
+    /// Jobs that need somebody.
+    needing: Vec<JobRecord>,
+    groups: Vec<Group>,
+    slices: Vec<Minute>,
+    restarts: Vec<Restart>,
+    /// Jobs that are ready, those that come next.
+    ready: Vec<JobRecord>,
+}
+
 /// All pages.
 pub fn router() -> Router<Arc<App>> {
     Router::new()
@@ -55,44 +76,49 @@ struct Look {
 
 async fn first_screen(visit: Visit, Query(look): Query<Look>) -> Result<Html<String>, Problem> {
     let range = Range::named(&look.range);
-    let queue = &visit.app.queue;
-    let needing = |state: State| Search { states: vec![state], ..Search::default() };
-    let (blocked, dead) = (needing(State::Blocked), needing(State::Dead));
-    let oldest = Filter { limit: MANY, ..Filter::new(State::Ready) };
     let glance = visit.glance().await?;
-    let (blocked, dead, groups, slices, restarts, ready) = tokio::try_join!(
-        queue.search(&blocked, None, LOOK_AT),
-        queue.search(&dead, None, LOOK_AT),
-        queue.groups(MOST_CAUSES),
-        slices(&visit, range),
-        queue.restarts(MANY),
-        queue.list(&oldest)
-    )?;
+    let now = visit.app.crowd.now[range as usize].read(|_| Box::pin(read_now(&visit.app.queue, range))).await?;
     let now_ms = glance.now_ms();
-    let needing: Vec<_> = blocked.jobs.into_iter().chain(dead.jobs).collect();
     let named = |restart: &Restart| (glance.name(restart.gateway).unwrap_or_default(), restart.at_ms);
-    let restarts: Vec<_> = restarts.iter().map(named).collect();
+    let restarts: Vec<_> = now.restarts.iter().map(named).collect();
     let is_paused = |kind| glance.pause_of(&Scope::Kind(kind)).is_some();
     let home = Home {
         headline: home::headline(&glance.summary),
         beneath: home::beneath(&glance.summary),
-        cards: home::cards(&needing, now_ms),
-        groups: groups
+        cards: home::cards(&now.needing, now_ms),
+        groups: now
+            .groups
             .iter()
             .map(|group| groups::Row::of(group, glance.name(group.gateway).as_deref(), now_ms))
             .collect(),
-        chart: Chart::draw(range, &slices, &restarts, now_ms),
+        chart: Chart::draw(range, &now.slices, &restarts, now_ms),
         gateways: rows(&glance, MOST_GATEWAYS),
-        kinds: kinds::rows(range, &slices, &ready.jobs, is_paused, now_ms),
+        kinds: kinds::rows(range, &now.slices, &now.ready, is_paused, now_ms),
     };
     Ok(written(&home::Page { frame: visit.frame("Now", &glance), home }))
 }
 
-async fn slices(visit: &Visit, range: Range) -> Result<Vec<Minute>, QueueError> {
+async fn read_now(queue: &Queue, range: Range) -> Result<Now, Problem> {
+    let needing = |state: State| Search { states: vec![state], ..Search::default() };
+    let (blocked, dead) = (needing(State::Blocked), needing(State::Dead));
+    let oldest = Filter { limit: MANY, ..Filter::new(State::Ready) };
+    let (blocked, dead, groups, slices, restarts, ready) = tokio::try_join!(
+        queue.search(&blocked, None, LOOK_AT),
+        queue.search(&dead, None, LOOK_AT),
+        queue.groups(MOST_CAUSES),
+        slices(queue, range),
+        queue.restarts(MANY),
+        queue.list(&oldest)
+    )?;
+    let needing = blocked.jobs.into_iter().chain(dead.jobs).collect();
+    Ok(Now { needing, groups, slices, restarts, ready: ready.jobs })
+}
+
+async fn slices(queue: &Queue, range: Range) -> Result<Vec<Minute>, QueueError> {
     match range {
-        Range::Hour => visit.app.queue.stats(60).await,
-        Range::Day => visit.app.queue.quarters(96).await,
-        Range::Week => visit.app.queue.hours(range.hours()).await,
+        Range::Hour => queue.stats(60).await,
+        Range::Day => queue.quarters(96).await,
+        Range::Week => queue.hours(range.hours()).await,
     }
 }
 

@@ -61,9 +61,12 @@ impl FromRequestParts<Arc<App>> for Visit {
 
 impl Visit {
     /// Looks at the queue.
-    pub async fn glance(&self) -> Result<Glance, Problem> {
-        let (summary, gateways) = tokio::try_join!(self.app.queue.summary(), self.app.queue.gateways(MAX_PAGE))?;
-        Ok(Glance { summary, gateways })
+    pub async fn glance(&self) -> Result<Arc<Glance>, Problem> {
+        let read = |_| async {
+            let (summary, gateways) = tokio::try_join!(self.app.queue.summary(), self.app.queue.gateways(MAX_PAGE))?;
+            Ok(Glance { summary, gateways })
+        };
+        self.app.crowd.glance.read(read).await
     }
 
     /// What is around the page.
