@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mission_core::outcome::GatewayFacts;
 use mission_core::{Failure, Outcome, Report};
-use mission_jobs::queue::{AuditEntry, Group};
+use mission_jobs::queue::{AuditEntry, Group, Recent};
 use mission_jobs::{Claimed, Queue, QueueError, Ran, Scope, Settings, State};
 use serde_json::json;
 use uuid::Uuid;
@@ -14,8 +14,8 @@ use uuid::Uuid;
 use crate::documents::{cleanup, update};
 use crate::redis_server::RedisServer;
 use crate::worker::{
-    HOUR, Runs, Worker, brisk, by, done, eventually, look, patient, permanent, put, reached, reaches, transient,
-    unreachable,
+    HOUR, Runs, Worker, brisk, by, done, eventually, look, patient, permanent, put, put_all, reached, reaches,
+    transient, unreachable,
 };
 
 fn blocked(code: &str) -> Ran {
@@ -243,6 +243,28 @@ async fn a_gateway_is_known_by_name_and_by_what_it_said_even_when_its_jobs_are_g
     let gateway = queue.gateway(Uuid::from_u128(1)).await.unwrap().unwrap();
     assert_eq!(gateway.waiting_since_ms, Some(record.enqueued_at_ms));
     assert!(!json!(gateway).to_string().contains("secret"));
+}
+
+#[tokio::test]
+async fn how_runs_ended_lately_is_known_of_each_gateway() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let jobs = [cleanup(1, 1), cleanup(1, 2), cleanup(2, 1)];
+    put_all(&queue, &jobs).await;
+    let bad = jobs[1].id;
+    let end = move |claimed: &Claimed| if claimed.id == bad { permanent() } else { done() };
+    let _worker = Worker::start(&queue, brisk(), Runs::default().handler(end));
+    for (job, state) in jobs.iter().zip([State::Done, State::Dead, State::Done]) {
+        reaches(&queue, job.id, state).await;
+    }
+    let recent = async |gateway| queue.gateway(Uuid::from_u128(gateway)).await.unwrap().unwrap().recent;
+    let sums =
+        |recent: &[Recent]| recent.iter().fold((0, 0), |(done, failed), one| (done + one.done, failed + one.failed));
+    assert_eq!(sums(&recent(1).await), (1, 1));
+    assert_eq!(sums(&recent(2).await), (1, 0));
+    let at_ms = recent(2).await[0].at_ms;
+    assert_eq!(at_ms % Recent::SPAN_MS, 0);
+    assert!(look(&queue, jobs[2].id).await.finished_at_ms.unwrap() - at_ms < Recent::SPAN_MS);
 }
 
 #[tokio::test]

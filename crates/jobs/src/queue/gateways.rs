@@ -44,6 +44,9 @@ pub struct GatewayRecord {
     pub waiting_since_ms: Option<u64>,
     /// How many of its jobs are in each state.
     pub jobs: Counts,
+    /// How runs ended lately, oldest first: each five minutes in which any did, of the hour before the last of them.
+    #[serde(default)]
+    pub recent: Vec<Recent>,
     /// The worker that runs jobs of it now.
     pub owner: Option<String>,
     /// How often in a row it could not be reached.
@@ -56,6 +59,31 @@ pub struct GatewayRecord {
     pub failed_at_ms: Option<u64>,
     /// See there.
     pub failure: Option<LastFailure>,
+}
+
+/// How runs ended within five minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Recent {
+    /// When the five minutes began, in milliseconds since 1970 by Redis's clock.
+    pub at_ms: u64,
+    /// Runs that did their job.
+    pub done: u64,
+    /// Runs that failed, whatever became of the job.
+    pub failed: u64,
+}
+
+impl Recent {
+    /// How long each is.
+    pub const SPAN_MS: u64 = 300_000;
+
+    /// Reads one as `ack.lua` writes it.
+    fn read(text: &str) -> Option<Self> {
+        let mut numbers = text.split(' ').map(str::parse);
+        let mut number = || numbers.next()?.ok();
+        let slot: u64 = number()?;
+        Some(Self { at_ms: slot.checked_mul(Self::SPAN_MS)?, done: number()?, failed: number()? })
+    }
 }
 
 impl GatewayRecord {
@@ -83,6 +111,7 @@ impl GatewayRecord {
             restarted_at_ms: number("restarted_at"),
             waiting_since_ms: number("waiting_since"),
             jobs: Counts(State::ALL.into_iter().filter_map(count).collect()),
+            recent: fields.get("recent").into_iter().flat_map(|all| all.split(';')).filter_map(Recent::read).collect(),
             owner: fields.get("owner").cloned(),
             failures: number("failures").and_then(|failures| u32::try_from(failures).ok()).unwrap_or_default(),
             held_until_ms: number("held_until"),

@@ -48,7 +48,7 @@ pub use audit::AuditEntry;
 pub use author::Author;
 pub use consumer::{Consumer, Keep, Settings};
 pub use error::QueueError;
-pub use gateways::GatewayRecord;
+pub use gateways::{GatewayRecord, Recent};
 pub use groups::Group;
 pub use keys::Keys;
 pub use looking::Restart;

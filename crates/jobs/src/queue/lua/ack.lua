@@ -58,6 +58,23 @@ local function free_blocked(lane)
   end
 end
 
+-- How runs ended, in the gateway's record: `slot done failed` for each five minutes in which any did, oldest first, of the
+-- hour before the last of them.
+local SLOT, SLOTS = 300000, 12
+local function note_end(known, to)
+  local at, recent = math.floor(NOW / SLOT), known.recent or ''
+  local slot, done, failed = recent:match('(%d+) (%d+) (%d+)$')
+  if tonumber(slot) == at then
+    recent = recent:sub(1, -#slot - #done - #failed - 3)
+  else
+    done, failed = 0, 0
+    if recent ~= '' then recent = recent .. ';' end
+    while recent ~= '' and tonumber(recent:match('^%d+')) <= at - SLOTS do recent = recent:match(';(.*)$') end
+  end
+  if to == 'done' then done = done + 1 else failed = failed + 1 end
+  known.recent = recent .. at .. ' ' .. done .. ' ' .. failed
+end
+
 -- A finished cleanup is remembered, so that older jobs do not bring the agent back.
 local function bury(job)
   local key, agent = K.gone .. job.lane, job.subject:match('/(.*)$')
@@ -95,6 +112,7 @@ local function settle(i)
   if about ~= '' then known.about = about end
   if facts ~= '' then known.facts = facts end
   if learnt ~= '' then learn(job, learnt, tonumber(alone), failure) end
+  if to == 'done' or FAILING[to] and to ~= 'snoozed' then note_end(known, to) end
 
   if WAITING[to] then
     wait_again(job, to, NOW + delay, failure)

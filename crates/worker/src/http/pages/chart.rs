@@ -261,11 +261,11 @@ fn round_up(value: u64) -> u64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "what is drawn need not be exact")]
-fn real(value: u64) -> f64 {
+pub(super) fn real(value: u64) -> f64 {
     value as f64
 }
 
 /// To a tenth: nobody sees more, and pages are shorter.
-fn round(value: f64) -> f64 {
+pub(super) fn round(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }

@@ -9,6 +9,7 @@ use super::html::{Prose, When};
 use super::job::Fact;
 use super::line::{Line, short};
 use super::query;
+use super::spark::Spark;
 use crate::words::{count, number, span, utc};
 
 /// The page of all.
@@ -58,6 +59,8 @@ pub struct Row {
     pub writes: String,
     /// When it was last met restarting.
     pub restarted: Option<When>,
+    /// How its runs ended in the last hour.
+    pub spark: Option<Spark>,
     /// Its jobs by state.
     pub counts: Vec<StateCount>,
     /// Whether it is paused.
@@ -179,6 +182,7 @@ impl Row {
             protocol: gateway.protocol,
             writes: gateway.write_limit.clone().unwrap_or_else(|| "–".to_owned()),
             restarted: gateway.restarted_at_ms.map(|at_ms| When { at_ms, now_ms }),
+            spark: Spark::draw(&gateway.recent, now_ms),
             counts: counted(&gateway.jobs, Some(&id), false, &[]),
             paused,
             id,

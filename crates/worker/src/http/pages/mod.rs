@@ -18,6 +18,7 @@ mod press;
 mod query;
 mod report;
 mod show;
+mod spark;
 mod visit;
 
 use std::sync::Arc;
