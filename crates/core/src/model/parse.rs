@@ -17,8 +17,9 @@ use crate::foreign::one_line;
 /// Largest accepted job document in bytes. Templates of an agent may be long; a megabyte is far beyond any seen.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
-/// Most characters of a path in a problem.
+/// Most characters of a path in a problem, and of what is said of it.
 const MAX_PATH: usize = 200;
+const MAX_WORDS: usize = 1000;
 
 /// One thing that is wrong with a document: where, what, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +34,12 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn new(path: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        // A path has names in it that somebody made up.
-        Self { path: one_line(&path.into(), MAX_PATH), problem: problem.into(), remedy: remedy.into() }
+        // There are names in it that somebody made up.
+        Self {
+            path: one_line(&path.into(), MAX_PATH),
+            problem: one_line(&problem.into(), MAX_WORDS),
+            remedy: one_line(&remedy.into(), MAX_WORDS),
+        }
     }
 }
 
@@ -284,7 +289,8 @@ fn parse_url(url: Option<&str>, problems: &mut Vec<Problem>) -> Option<Url> {
     }
 }
 
-/// Turns serde's message into a path, a problem and a remedy. Serde names the parent of a missing or unknown field.
+/// Turns serde's message into a path, a problem and a remedy. Serde names the parent of a missing or unknown field. It says
+/// last what it expected; what stands before that may be a name or value that reads the same.
 fn shape_problem(path: &str, message: &str) -> Problem {
     let parent = if path == "." { "" } else { path };
     let quoted = message.split('`').nth(1).unwrap_or_default();
@@ -297,13 +303,13 @@ fn shape_problem(path: &str, message: &str) -> Problem {
         return Problem::new(join(quoted), "missing", "add it");
     }
     if message.starts_with("unknown field") {
-        let known = message.split_once("expected ").map_or("", |(_, known)| known);
+        let known = message.rsplit_once("`, expected ").map_or("", |(_, known)| known);
         let remedy = if known.is_empty() { "remove it".to_owned() } else { format!("remove it, or use {known}") };
         return Problem::new(join(quoted), "unknown field", remedy);
     }
     let path = if parent.is_empty() { "$" } else { parent };
     let (problem, remedy) =
-        message.split_once(", expected ").map_or((message, ""), |(problem, wanted)| (problem, wanted));
+        message.rsplit_once(", expected ").map_or((message, ""), |(problem, wanted)| (problem, wanted));
     let problem = without_value(problem);
     if remedy.is_empty() {
         Problem::new(path, problem, "correct it")

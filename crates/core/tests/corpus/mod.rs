@@ -80,3 +80,14 @@ fn documents_are_judged_as_the_corpus_says() {
     assert_eq!(faults, Vec::<String>::new());
     assert!(corpus.cases.len() > 100, "the corpus has been cut");
 }
+
+#[test]
+fn a_name_that_reads_like_the_parsers_words_does_not_get_into_the_remedy() {
+    let name = "x`, expected \u{1b}[2K";
+    let mut document: Value =
+        serde_json::from_str::<Corpus>(include_str!("documents.json")).unwrap().documents["cleanup"].clone();
+    document["gateway"][name] = Value::Null;
+    let problem = Job::parse(document.to_string().as_bytes()).unwrap_err().problems.remove(0);
+    assert!(problem.remedy.starts_with("remove it, or use one of `id`, "), "{problem}");
+    assert!(!problem.to_string().contains(char::is_control), "{problem:?}");
+}
