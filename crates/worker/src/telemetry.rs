@@ -1,6 +1,8 @@
 //! The log: lines that read alone, for people on a terminal and as JSON elsewhere.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal, Write};
+use std::panic::{self, PanicHookInfo};
 
 use anyhow::anyhow;
 use mission_core::foreign::escaped;
@@ -34,7 +36,21 @@ pub fn start(settings: &Settings, own_level: Option<&str>) -> Result<(), Exit> {
     } else {
         subscriber.with_target(false).init();
     }
+    // Without a log, the hook of the standard library says it.
+    if level != "off" {
+        panic::set_hook(Box::new(log_panic));
+    }
     Ok(())
+}
+
+/// A panic is an event like others: one line, with nothing in it that could pass for another.
+fn log_panic(panic: &PanicHookInfo) {
+    let (text, string) = (panic.payload().downcast_ref::<&str>(), panic.payload().downcast_ref::<String>());
+    let words = text.copied().or(string.map(String::as_str)).unwrap_or("no words");
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let trace = Backtrace::capture();
+    let trace = (trace.status() == BacktraceStatus::Captured).then(|| trace.to_string());
+    tracing::error!(place, backtrace = trace, "a fault of this program: {words}");
 }
 
 /// Takes events, one in each write, and lets none of them look like two: gateways and jobs have their words in them.
@@ -118,5 +134,24 @@ mod tests {
             assert!(!line.contains(is_foreign) && !line.contains("\u{1b}[2J"), "{line:?}");
             assert!(!json || serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_panic_is_one_event() {
+        let kept = Kept::default();
+        let to = kept.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || OneLine { to: to.clone(), colours: false });
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(log_panic));
+        let caught = tracing::subscriber::with_default(subscriber.json().flatten_event(true).finish(), || {
+            panic::catch_unwind(|| panic!("it is\nnot {}", "so"))
+        });
+        panic::set_hook(before);
+        assert!(caught.is_err());
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let event: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((event["level"].as_str(), text.lines().count()), (Some("ERROR"), 1));
+        assert_eq!(event["message"], "a fault of this program: it is\nnot so");
+        assert!(event["place"].as_str().unwrap().contains("telemetry.rs"));
     }
 }

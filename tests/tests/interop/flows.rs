@@ -83,7 +83,8 @@ impl Installation {
     /// Carries out a job, proves its goal, and shows that the same job again writes nothing.
     async fn twice(&self, case: &'static str, document: Value, goal: Goal<'_>, left_out: &[&str]) {
         let first = self.carry_out(case, "first", &document).await;
-        assert!(first.changed, "{case}: nothing was written");
+        // A report is that of the last run: one before it may have written, and then been disturbed.
+        assert!(first.changed || first.was_disturbed(), "{case}: nothing was written");
         assert_eq!(first.left_out, left_out, "{case}: left out");
         self.prove(case, &goal, left_out).await;
 

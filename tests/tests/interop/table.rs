@@ -39,6 +39,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// Whether a run before the last one ended otherwise than it should.
+    pub fn was_disturbed(&self) -> bool {
+        !self.before.is_empty()
+    }
+
     /// Reads the record of a job that is done.
     pub fn of(record: &Value, version: &'static str, case: &'static str, time: &'static str) -> Self {
         let report = &record["report"];
