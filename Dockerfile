@@ -1,10 +1,12 @@
 # A small image of the worker: the binary on Distroless (glibc, CA certificates, no shell), as a user without rights.
 
 FROM rust:1-slim-bookworm AS build
+# Builds the list of its crates into the program, for `cargo audit bin`.
+RUN cargo install --locked --version 0.7.7 cargo-auditable
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --release --locked -p mission-worker \
+    cargo auditable build --release --locked -p mission-worker \
     && install -D target/release/worker /out/usr/local/bin/worker \
     && install -d -m 0700 /out/var/lib/mission-worker
 

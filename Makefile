@@ -1,10 +1,10 @@
 # What can be done here. `make` alone lists it. Each target first installs what the machine lacks for it.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test python dashboard fuzz interop interop-bench lint fmt tools bench image
+.PHONY: help build demo test python dashboard fuzz interop interop-bench lint fmt tools bench release image
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-SCRIPTS := .ci/run scripts/advisories scripts/setup tests/fuzz/run tests/openclaw-gateway.sh
+SCRIPTS := .ci/run scripts/advisories scripts/release scripts/setup tests/fuzz/run tests/openclaw-gateway.sh
 # Python with what the client needs, in the client's folder.
 PYTHON = cd clients/python && PYTHONDONTWRITEBYTECODE=1 $(abspath $(TARGET))/python/bin/python
 DASHBOARD = $(abspath tests/dashboard)
@@ -53,7 +53,7 @@ INTEROP = --workspace --test main -- --ignored --nocapture --exact
 
 fuzz: ## Fuzz what comes from elsewhere; TIME=60 is the seconds of each target
 	@scripts/setup fuzz
-	TIME=$(or $(TIME),60) tests/fuzz/run
+	TIME=$(or $(TIME),60) RUNS=$(or $(RUNS),-1) SEED=$(or $(SEED),0) tests/fuzz/run
 
 interop: ## Run the tests with real OpenClaw gateways, fetched from npm (6 GB, an hour)
 	@scripts/setup interop
@@ -97,6 +97,10 @@ bench: ## Measure the queue on this machine, in less than three minutes
 	@scripts/setup demo
 	cargo build --release -p mission-worker
 	$(TARGET)/release/worker bench
+
+release: ## Build the program to be released, its bill of materials and checksums
+	@scripts/setup release
+	scripts/release
 
 image: ## Build the container image mission-worker
 	docker build --tag mission-worker .
