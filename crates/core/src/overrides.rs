@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Rest, ValueOrKwargs};
+use minijinja::value::Kwargs;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, Value, filters};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
@@ -141,7 +141,7 @@ impl Overrides {
         let variables = context.variables();
         let values: BTreeMap<_, _> = variables.iter().map(|(name, value)| (*name, Value::from(*value))).collect();
         let environment = self.environment();
-        // An engine that stumbles has one template fail, not the program.
+        // The engine panics at some templates that it should refuse, such as keys beyond ASCII in a format.
         let rendered = catch_unwind(AssertUnwindSafe(|| {
             environment.render_named_str(name, &with_unix_lines(source), Value::from(values))
         }));
@@ -159,10 +159,9 @@ impl Overrides {
         environment.set_syntax(syntax.expect("the default delimiters are valid"));
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.set_unknown_method_callback(method);
+        environment.set_unknown_method_callback(unknown_method_callback);
         environment.set_fuel(Some(FUEL));
         minijinja_contrib::add_to_environment(&mut environment);
-        environment.add_filter("format", format);
         environment.add_filter("int", int);
         environment.add_filter("float", float);
         if let Some(dir) = self.dir.clone() {
@@ -174,37 +173,6 @@ impl Overrides {
         }
         environment
     }
-}
-
-/// The filter `format`, for keys that the engine can read.
-fn format(state: &mut State, text: &Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    let keys = text.as_str().into_iter().flat_map(|text| text.split("%(").skip(1));
-    check_keys(keys.filter_map(|rest| rest.split(')').next()))?;
-    filters::format(state, text, args)
-}
-
-/// Methods as Python has them, `format` for keys that the engine can read.
-fn method(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
-    if let Some(mut rest) = value.as_str().filter(|_| name == "format") {
-        while let Some((_, field)) = rest.split_once('{') {
-            rest = field;
-            while let Some((before, key)) = rest.split_once('[').filter(|(before, _)| !before.contains(['{', '}', ':']))
-            {
-                let (key, after) = key.split_once(']').unwrap_or((key, ""));
-                check_keys([before, key])?;
-                rest = after;
-            }
-        }
-    }
-    unknown_method_callback(state, value, name, args)
-}
-
-/// Refuses keys beyond ASCII in a format: the engine (minijinja 3.1) panics at them.
-fn check_keys<'a>(keys: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
-    if keys.into_iter().all(str::is_ascii) {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::InvalidOperation, "a key in a format may have ASCII letters only"))
 }
 
 /// The filter `int` as Jinja2 has it: 0 for what is no number, unless the template gives a default.

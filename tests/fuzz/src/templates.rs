@@ -1,7 +1,8 @@
 //! Templates that users write: they end soon, in little memory, with a short text or a plain error.
 
+use std::panic::{set_hook, take_hook};
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Once};
 
 use mission_core::Job;
 use mission_core::apply::Wanted;
@@ -21,8 +22,21 @@ static OVERRIDES: LazyLock<Overrides> = LazyLock::new(|| {
     Overrides::new(folders.into_iter().find(|folder| folder.is_dir()))
 });
 
+/// Lets the engine stumble: what it panics at is to be an error of the template. All other panics are found.
+static HOOK: Once = Once::new();
+
+fn let_the_engine_stumble() {
+    let before = take_hook();
+    set_hook(Box::new(move |panic| {
+        if !panic.location().is_some_and(|place| place.file().contains("/minijinja-")) {
+            before(panic);
+        }
+    }));
+}
+
 /// Tries one input.
 pub fn run(input: &[u8]) {
+    HOOK.call_once(let_the_engine_stumble);
     let Ok(source) = std::str::from_utf8(input) else { return };
     match OVERRIDES.render_str("template", source, &CONTEXT) {
         Ok(text) => assert!(text.len() <= MAX_OUTPUT_BYTES),
