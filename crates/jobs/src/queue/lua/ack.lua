@@ -69,7 +69,11 @@ local function note_end(known, to)
   else
     done, failed = 0, 0
     if recent ~= '' then recent = recent .. ';' end
-    while recent ~= '' and tonumber(recent:match('^%d+')) <= at - SLOTS do recent = recent:match(';(.*)$') end
+    while recent ~= '' do
+      local first, rest = recent:match('^(%d+) [^;]*;(.*)$')
+      if first and tonumber(first) > at - SLOTS then break end
+      recent = rest or ''
+    end
   end
   if to == 'done' then done = done + 1 else failed = failed + 1 end
   known.recent = recent .. at .. ' ' .. done .. ' ' .. failed
