@@ -30,6 +30,8 @@ pub const MAX_OUTPUT_BYTES: usize = 256 * 1024;
 /// Most characters of a template's name and of the engine's words in an error.
 const MAX_NAME: usize = 100;
 const MAX_REASON: usize = 400;
+/// Most bytes of a file's name, as file systems have it.
+const MAX_FILE_NAME: usize = 255;
 
 /// Steps that one rendering may take; every 64 bytes that it makes count as one more. This is well below a second and
 /// 32 MB of memory.
@@ -196,11 +198,13 @@ fn float(state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs) -
 /// The source of a file of the directory; none where there is no such file, or the name is no plain one, or it is a
 /// link that leads out of the directory.
 fn read(dir: &Path, name: &str) -> Result<Option<String>, TemplateError> {
-    if !is_plain_name(name) || name.contains('\0') {
+    if !is_plain_name(name) || name.contains('\0') || name.len() > MAX_FILE_NAME {
         return Ok(None);
     }
-    let unreadable =
-        |error: io::Error| TemplateError::Unreadable { template: name.to_owned(), reason: error.kind().to_string() };
+    let unreadable = |error: io::Error| {
+        let template = one_line(name, MAX_NAME);
+        TemplateError::Unreadable { template, reason: error.kind().to_string() }
+    };
     let dir = dir.canonicalize().map_err(unreadable)?;
     // Links inside of the directory are fine: mounted configuration is made of them.
     let path = match dir.join(name).canonicalize() {
@@ -225,11 +229,11 @@ fn with_unix_lines(source: &str) -> String {
 }
 
 fn too_large(template: &str, what: &'static str, limit: usize) -> TemplateError {
-    TemplateError::TooLarge { template: template.to_owned(), what, limit }
+    TemplateError::TooLarge { template: one_line(template, MAX_NAME), what, limit }
 }
 
 fn stumbled(name: &str) -> TemplateError {
-    let place = Place { template: name.to_owned(), line: None };
+    let place = Place { template: one_line(name, MAX_NAME), line: None };
     TemplateError::Failed { place, reason: "the template engine cannot handle it".to_owned() }
 }
 

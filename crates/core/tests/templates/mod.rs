@@ -153,8 +153,12 @@ fn only_plain_names_of_the_directory_can_be_included() {
     let parent = format!("../{}/SECRET.md", outside.path().file_name().expect("a name").display());
     let include =
         |name: &str| overrides(inside.path()).render_str("t", &format!("{{% include '{name}' %}}"), &context());
-    for name in [secret.as_str(), &parent, "sub/B.md", "./A.md", "sub", ".", "..", "", "sub\\\\B.md", "A.md\\0"] {
-        assert!(matches!(include(name), Err(TemplateError::NotFound { .. })), "{name}: {:?}", include(name));
+    let long = "\u{c}x".repeat(200);
+    for name in [secret.as_str(), &parent, &long, "sub/B.md", "./A.md", "sub", ".", "..", "", "sub\\\\B.md", "A.md\\0"]
+    {
+        let missing = include(name);
+        assert!(matches!(missing, Err(TemplateError::NotFound { .. })), "{name}: {missing:?}");
+        assert!(!missing.unwrap_err().to_string().contains(char::is_control), "{name:?}");
     }
     assert_eq!(include("A.md").as_deref(), Ok("a"));
     let without = Overrides::new(None).render_str("t", "{% include 'A.md' %}", &context());
