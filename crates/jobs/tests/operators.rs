@@ -265,6 +265,24 @@ async fn how_runs_ended_lately_is_known_of_each_gateway() {
     let at_ms = recent(2).await[0].at_ms;
     assert_eq!(at_ms % Recent::SPAN_MS, 0);
     assert!(look(&queue, jobs[2].id).await.finished_at_ms.unwrap() - at_ms < Recent::SPAN_MS);
+
+    // An hour and a bit later, as the record would be: what is too old goes when the next run ends.
+    let age = "local key, lane = KEYS[1] .. ':gateway', ARGV[1]
+        local known = cmsgpack.unpack(redis.call('HGET', key, lane))
+        known.recent = (known.slot - 13) .. ' 7 7;' .. (known.slot - 3) .. ' 2 1;'
+        known.slot = known.slot - 1
+        redis.call('HSET', key, lane, cmsgpack.pack(known))";
+    let mut connection = redis.connect().await;
+    let lane = Uuid::from_u128(2).to_string();
+    redis::Script::new(age).key("{test}").arg(lane).invoke_async::<()>(&mut connection).await.unwrap();
+    let next = cleanup(2, 5);
+    put(&queue, &next).await;
+    reaches(&queue, next.id, State::Done).await;
+    let known = recent(2).await;
+    let ago = |slots| at_ms - slots * Recent::SPAN_MS;
+    assert_eq!(known[0], Recent { at_ms: ago(3), done: 2, failed: 1 });
+    assert_eq!(known[1], Recent { at_ms: ago(1), done: 1, failed: 0 });
+    assert!(known.len() == 3 && known[2].at_ms >= at_ms && (known[2].done, known[2].failed) == (1, 0), "{known:?}");
 }
 
 #[tokio::test]

@@ -84,7 +84,16 @@ local AUDITED, RESTARTS, RESTART_KEPT = 10000, 1000, 8 * 86400000
 local RANKS = 2 ^ 48
 
 -- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
-local function text(number) return string.format('%.0f', number) end
+-- Making it is slow, and most are the same few.
+local texts = {}
+local function text(number)
+  local known = texts[number]
+  if not known then
+    known = string.format('%.0f', number)
+    texts[number] = known
+  end
+  return known
+end
 local NOW_TEXT = text(NOW)
 
 -- Jobs ------------------------------------------------------------------------------------------------------------------
@@ -121,14 +130,18 @@ end
 
 -- Lanes -----------------------------------------------------------------------------------------------------------------
 
-local lanes = {}
-
-local function know(lane, packed) lanes[lane] = packed and cmsgpack.unpack(packed) or {} end
+-- What the queue knows of gateways, for those that were asked for; and records that were read but not looked at yet.
+local lanes, packed_lanes = {}, {}
 
 -- What the queue knows of a gateway, and by state how many jobs it has; see keys.rs. What is changed of it is written.
 local function gateway(lane)
-  if not lanes[lane] then know(lane, call('HGET', K.gateway, lane)) end
-  return lanes[lane]
+  local known = lanes[lane]
+  if known then return known end
+  local packed = packed_lanes[lane]
+  if packed == nil then packed = call('HGET', K.gateway, lane) end
+  known = packed and cmsgpack.unpack(packed) or {}
+  lanes[lane] = known
+  return known
 end
 
 -- A lane's number after one has gone.
@@ -138,9 +151,7 @@ local function less(number) return number and number > 1 and number - 1 or nil e
 local function read_lanes(some)
   if #some == 0 then return end
   local packed = call('HMGET', K.gateway, unpack(some))
-  for i, lane in ipairs(some) do
-    if not lanes[lane] then know(lane, packed[i]) end
-  end
+  for i, lane in ipairs(some) do packed_lanes[lane] = packed[i] end
 end
 
 -- A job's or a gateway's fields and values, flat, as those who read them want them.
@@ -224,9 +235,8 @@ end
 
 -- Counts a time in a histogram: bucket n holds times from 2^(n-1) ms to less than 2^n ms, bucket 0 those below 1 ms.
 local function meter_time(job, what, ms)
-  local bucket = 0
-  while ms >= 1 and bucket < 31 do ms, bucket = ms / 2, bucket + 1 end
-  meter(job, what .. bucket)
+  local _, power = math.frexp(ms)
+  meter(job, what .. math.max(0, math.min(power, 31)))
 end
 
 -- Wakes -----------------------------------------------------------------------------------------------------------------
@@ -361,7 +371,7 @@ local function emit_job(job, from, to, at, more)
   end
   emit('{"v":1,"event":"job","at_ms":' .. NOW_TEXT .. ',"id":"' .. job.id .. '","kind":"' .. job.kind .. '","gateway":"'
     .. job.lane .. '","subject":"' .. job.subject .. '","from":' .. (from and '"' .. from .. '"' or 'null') .. ',"to":"'
-    .. to .. '","run":' .. job.runs .. ',"attempts":' .. job.attempts .. rest .. '}')
+    .. to .. '","run":' .. text(job.runs) .. ',"attempts":' .. text(job.attempts) .. rest .. '}')
 end
 
 -- Something happened to the queue.
@@ -575,8 +585,8 @@ end
 
 -- Notes a run that ended. `result` is JSON: outcome, code, message, action, steps.
 local function note(job, result)
-  local run = '{"number":' .. job.runs .. ',"worker":' .. quoted(job.worker or '') .. ',"started_at_ms":'
-    .. (job.started_at or 0) .. ',"ended_at_ms":' .. NOW_TEXT .. ',"result":' .. result .. '}'
+  local run = '{"number":' .. text(job.runs) .. ',"worker":' .. quoted(job.worker or '') .. ',"started_at_ms":'
+    .. text(job.started_at or 0) .. ',"ended_at_ms":' .. NOW_TEXT .. ',"result":' .. result .. '}'
   local before = job.runs > 1 and call('HGET', K.job .. job.id, 'history')
   local history = before and before .. '\n' .. run or run
   if before and job.runs > HISTORY then history = history:sub(history:find('\n', 1, true) + 1) end

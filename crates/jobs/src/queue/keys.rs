@@ -30,8 +30,8 @@ const NAMES: &[(&str, &str)] = &[
     ("lane", "lane:"),
     // HASH: per lane a MessagePack map of what is known of the gateway: owner, busy (running jobs), merging (those of
     // them that merge), failures in a row, held_until, reached_at, failed_at, failure (JSON), restarted_at, about (JSON: what
-    // the document of the last run says of it), facts (JSON: what it said of itself), recent (how runs
-    // ended, see ack.lua), and by state how many jobs it has.
+    // the document of the last run says of it), facts (JSON: what it said of itself), recent, slot,
+    // slot_done and slot_failed (how runs ended, see ack.lua), and by state how many jobs it has.
     // ZSET: all lanes, by when a job last came for them.
     ("gateway", "gateway"),
     ("gateways", "gateways"),

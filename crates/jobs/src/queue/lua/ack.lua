@@ -58,25 +58,21 @@ local function free_blocked(lane)
   end
 end
 
--- How runs ended, in the gateway's record: `slot done failed` for each five minutes in which any did, oldest first, of the
--- hour before the last of them.
+-- How runs ended, in the gateway's record: `slot_done` and `slot_failed` of these five minutes (`slot`); in `recent` the same
+-- of those before in which any ended, as `slot done failed;`, of an hour.
 local SLOT, SLOTS = 300000, 12
 local function note_end(known, to)
-  local at, recent = math.floor(NOW / SLOT), known.recent or ''
-  local slot, done, failed = recent:match('(%d+) (%d+) (%d+)$')
-  if tonumber(slot) == at then
-    recent = recent:sub(1, -#slot - #done - #failed - 3)
-  else
-    done, failed = 0, 0
-    if recent ~= '' then recent = recent .. ';' end
-    while recent ~= '' do
-      local first, rest = recent:match('^(%d+) [^;]*;(.*)$')
-      if first and tonumber(first) > at - SLOTS then break end
-      recent = rest or ''
+  local at = math.floor(NOW / SLOT)
+  if known.slot ~= at then
+    local recent = known.recent or ''
+    if known.slot then
+      recent = recent .. known.slot .. ' ' .. (known.slot_done or 0) .. ' ' .. (known.slot_failed or 0) .. ';'
     end
+    known.recent = recent:gsub('(%d+) [^;]*;', function(slot) return tonumber(slot) <= at - SLOTS and '' or nil end)
+    known.slot, known.slot_done, known.slot_failed = at, nil, nil
   end
-  if to == 'done' then done = done + 1 else failed = failed + 1 end
-  known.recent = recent .. at .. ' ' .. done .. ' ' .. failed
+  local count = to == 'done' and 'slot_done' or 'slot_failed'
+  known[count] = (known[count] or 0) + 1
 end
 
 -- A finished cleanup is remembered, so that older jobs do not bring the agent back.

@@ -175,25 +175,28 @@ end
 
 -- The lane whose turn it is, and which rotation it stands in. Looked up in batches: what is offered meanwhile has a later
 -- turn.
-local turns, turn = {}, 0
+local turns, rotations, turn = {}, {}, 0
+local function look_up(most)
+  write_rotations()
+  local mine, all = K.own .. worker, K.lanes
+  local own, common = call('ZRANGE', mine, 0, most - 1, 'WITHSCORES'), call('ZRANGE', all, 0, most - 1, 'WITHSCORES')
+  local i, j, n = 1, 1, 0
+  turns, rotations, turn = {}, {}, 1
+  while own[i] or common[j] do
+    n = n + 1
+    if own[i] and (not common[j] or tonumber(own[i + 1]) < tonumber(common[j + 1])) then
+      turns[n], rotations[n], i = own[i], mine, i + 2
+    else
+      turns[n], rotations[n], j = common[j], all, j + 2
+    end
+  end
+  read_lanes(turns)
+end
+
 local function next_lane(most)
   turn = turn + 1
-  if turn > #turns then
-    turns, turn = {}, 1
-    local names = {}
-    write_rotations()
-    for _, rotation in ipairs({ K.own .. worker, K.lanes }) do
-      local found = call('ZRANGE', rotation, 0, most - 1, 'WITHSCORES')
-      for i = 1, #found, 2 do
-        turns[#turns + 1] = { found[i], rotation, tonumber(found[i + 1]) }
-        names[#names + 1] = found[i]
-      end
-    end
-    read_lanes(names)
-    table.sort(turns, function(one, other) return one[3] < other[3] end)
-  end
-  local next = turns[turn]
-  if next then return next[1], next[2] end
+  if turn > #turns then look_up(most) end
+  return turns[turn], rotations[turn]
 end
 
 local taken = {}

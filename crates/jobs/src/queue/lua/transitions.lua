@@ -196,8 +196,8 @@ end
 
 -- Notes a run that ended. `result` is JSON: outcome, code, message, action, steps.
 local function note(job, result)
-  local run = '{"number":' .. job.runs .. ',"worker":' .. quoted(job.worker or '') .. ',"started_at_ms":'
-    .. (job.started_at or 0) .. ',"ended_at_ms":' .. NOW_TEXT .. ',"result":' .. result .. '}'
+  local run = '{"number":' .. text(job.runs) .. ',"worker":' .. quoted(job.worker or '') .. ',"started_at_ms":'
+    .. text(job.started_at or 0) .. ',"ended_at_ms":' .. NOW_TEXT .. ',"result":' .. result .. '}'
   local before = job.runs > 1 and call('HGET', K.job .. job.id, 'history')
   local history = before and before .. '\n' .. run or run
   if before and job.runs > HISTORY then history = history:sub(history:find('\n', 1, true) + 1) end
