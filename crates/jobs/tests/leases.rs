@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::documents::cleanup;
 use crate::redis_server::RedisServer;
-use crate::worker::{DropFlag, Gate, Worker, brisk, done, eventually, never_ends, put, reaches, short_lease};
+use crate::worker::{DropFlag, Gate, Worker, brisk, done, eventually, never_ends, put, put_all, reaches, short_lease};
 
 const NEVER: Duration = Duration::from_secs(3600);
 
@@ -41,6 +41,33 @@ async fn a_worker_that_was_fenced_out_cannot_end_the_job() {
     assert_eq!(record.history.iter().map(|run| run.result.outcome.as_str()).collect::<Vec<_>>(), ["lost", "done"]);
     assert_ne!(record.history[0].worker, record.history[1].worker);
     assert_eq!(queue.met().leases_recovered, 1);
+}
+
+#[tokio::test]
+async fn a_lost_lease_does_not_wait_for_a_backlog() {
+    const BACKLOG: u128 = 3000;
+    const CALL: usize = 50;
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    put_all(&queue, &[cleanup(8, 1), cleanup(9, 1)]).await;
+    let soon = Duration::from_millis(1);
+    let due: Vec<_> = (0..BACKLOG).map(|agent| cleanup(1, agent).with_delay(soon)).collect();
+    let expired: Vec<_> = (0..BACKLOG).map(|agent| cleanup(2, agent).with_expiry(soon)).collect();
+    for some in due.chunks(CALL).chain(expired.chunks(CALL)) {
+        queue.enqueue(some).await.unwrap();
+    }
+    // Both have one slot, and those two jobs take it: only the looks for lost leases do anything about the backlog.
+    let (begun, dropped) = (Arc::new(Notify::new()), DropFlag::default());
+    let frozen = Settings { concurrency: 1, renew: NEVER, sweep: NEVER, ..short_lease() };
+    let _frozen = Worker::start(&queue, frozen, never_ends(&begun, &dropped));
+    begun.notified().await;
+    let other = redis.queue();
+    let _busy =
+        Worker::start(&other, Settings { concurrency: 1, ..short_lease() }, never_ends(&begun, &DropFlag::default()));
+    eventually("the lease is taken back", async || other.met().leases_recovered > 0).await;
+
+    let counts = queue.counts().await.unwrap();
+    assert!(counts.of(State::Scheduled) > 0 && counts.of(State::Dead) < BACKLOG as u64, "{counts:?}");
 }
 
 #[tokio::test]

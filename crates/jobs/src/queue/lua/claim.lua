@@ -5,26 +5,36 @@
 -- Returns {jobs, ms until there may be more to do or -1, leases taken back}; a job is {id, token, version, kind, lane, attempt, max attempts,
 --   run, enqueued at, payload, failures of the lane in a row, flags inherited, ms until it expires or -1, agents that were
 --   cleaned up since (JSON, or empty), token of the job whose run this one shares or empty, ms that it was ready}.
--- Cost  at most 64 jobs that are due, expired, lost or old, n + 31 jobs taken and 100 candidates; about 7 commands each.
---   Once a minute some hundred more, which add up what happened.
+-- Cost  at most 48 jobs that are due or expired, and 24 of those that are lost, 24 lanes and 24 subjects that may go on, 64 old
+--   jobs; n + 31 jobs taken and 100 candidates; about 7 commands each. Once a minute some hundred more, which add up what happened.
 
 local worker, wanted, lease, lane_limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local SPARE, POISON, GROUP, MAX_PAYLOAD, STEP = 100, 3, 32, 1088 * 1024, 32
+local SPARE, POISON, GROUP, MAX_PAYLOAD = 100, 3, 32, 1088 * 1024
 local HOURS_KEPT = 8 * 86400000
-local budget, more_to_do = 64, false
+local more_to_do = false
 if wanted > 0 then MYSELF = worker end
 
--- The first members of a sorted set up to NOW, as many as this call may still see to.
-local function due(key)
-  if budget <= 0 then return {} end
-  local found = call('ZRANGEBYSCORE', key, '-inf', NOW, 'LIMIT', 0, math.min(STEP, budget))
-  budget = budget - #found
-  if #found >= STEP then more_to_do = true end
+-- How much a call does of one thing, and of several together: each leaves some to those that come after it, so that none
+-- of them waits for a backlog of another.
+local STEP, RESERVED = 24, 4
+local function share(left, step, after) return math.min(step, left - RESERVED * after) end
+
+-- The first members of a sorted set up to NOW.
+local function due(key, most)
+  local found = call('ZRANGEBYSCORE', key, '-inf', NOW, 'LIMIT', 0, most)
+  if #found >= most then more_to_do = true end
   return found
 end
 
-local function promote(from)
-  for _, id in ipairs(due(K.state .. from)) do
+local to_make_due = 48
+local function its_time(key, after)
+  local found = due(key, share(to_make_due, STEP, after))
+  to_make_due = to_make_due - #found
+  return found
+end
+
+local function promote(from, after)
+  for _, id in ipairs(its_time(K.state .. from, after)) do
     local job = read(id)
     if not job or job.state ~= from then
       -- The job was removed by hand: nothing is left to run.
@@ -41,7 +51,7 @@ local function promote(from)
 end
 
 local function expire()
-  for _, id in ipairs(due(K.expiry)) do
+  for _, id in ipairs(its_time(K.expiry, 4)) do
     local job = read(id)
     call('ZREM', K.expiry, id)
     -- A running one is stopped by its worker, or does not wait again.
@@ -117,7 +127,7 @@ local function sweep()
   end
   -- A clock that was set back must not make this last.
   if calm > NOW and calm <= NOW + lease then return end
-  for _, id in ipairs(due(K.state .. 'running')) do
+  for _, id in ipairs(due(K.state .. 'running', STEP)) do
     local job = read(id)
     if job and job.state == 'running' then lose(job) else call('ZREM', K.state .. 'running', id) end
   end
@@ -125,7 +135,7 @@ end
 
 -- Lanes whose time of being left alone is over.
 local function release_lanes()
-  for _, lane in ipairs(due(K.held)) do
+  for _, lane in ipairs(due(K.held, STEP)) do
     call('ZREM', K.held, lane)
     -- A clock that is set back must not make it count again.
     gateway(lane).held_until = nil
@@ -133,15 +143,15 @@ local function release_lanes()
   end
 end
 
-local function prune(state, age, most)
-  if budget <= 0 then return end
-  local key = K.state .. state
+local OLD, to_prune = 32, 64
+local function prune(state, age, most, after)
+  local key, room = K.state .. state, share(to_prune, OLD, after)
   local count = call('ZCARD', key)
   if count == 0 then return end
-  local excess = math.min(count - most, STEP, budget)
+  local excess = math.min(count - most, room)
   local old = excess > 0 and call('ZRANGE', key, 0, excess - 1)
-    or call('ZRANGEBYSCORE', key, '-inf', NOW - age, 'LIMIT', 0, math.min(STEP, budget))
-  budget = budget - #old
+    or call('ZRANGEBYSCORE', key, '-inf', NOW - age, 'LIMIT', 0, room)
+  to_prune = to_prune - #old
   if #old == 0 then return end
   local keys = {}
   for i, id in ipairs(old) do
@@ -164,9 +174,8 @@ for _, scope in ipairs(call('HKEYS', K.paused)) do paused[scope] = true end
 -- Subjects that were put aside because their kind was paused, and is not any more.
 local function unpark()
   for kind in pairs(KINDS) do
-    if not paused['kind:' .. kind] and budget > 0 then
-      local aside = call('ZPOPMIN', K.parked .. kind, math.min(STEP, budget))
-      budget = budget - #aside / 2
+    if not paused['kind:' .. kind] then
+      local aside = call('ZPOPMIN', K.parked .. kind, STEP / 4)
       if #aside > 0 then more_to_do = true end
       for i = 1, #aside, 2 do offer(aside[i]) end
     end
@@ -255,13 +264,15 @@ end
 
 -- First, so that a job that is due and has expired by now does not replace others.
 expire()
-for _, state in ipairs({ 'scheduled', 'retrying', 'snoozed', 'blocked' }) do promote(state) end
+for i, state in ipairs({ 'scheduled', 'retrying', 'snoozed', 'blocked' }) do promote(state, 4 - i) end
 sweep()
 release_lanes()
 unpark()
 write_states()
-for _, state in ipairs({ 'done', 'superseded', 'cancelled' }) do prune(state, tonumber(ARGV[5]), tonumber(ARGV[6])) end
-prune('dead', tonumber(ARGV[7]), tonumber(ARGV[8]))
+for i, state in ipairs({ 'done', 'superseded', 'cancelled' }) do
+  prune(state, tonumber(ARGV[5]), tonumber(ARGV[6]), 4 - i)
+end
+prune('dead', tonumber(ARGV[7]), tonumber(ARGV[8]), 0)
 
 local places = paused.all and 0 or wanted
 for _ = 1, places > 0 and places + SPARE or 0 do
@@ -285,7 +296,7 @@ write_rotations()
 
 -- How long a worker without anything to do may sleep, in ms; -1 for ever.
 local function nap()
-  if budget <= 0 or more_to_do then return 0 end
+  if more_to_do then return 0 end
   local wait = -1
   for _, key in ipairs({ K.held, K.expiry, K.state .. 'scheduled', K.state .. 'retrying', K.state .. 'snoozed',
     K.state .. 'blocked' }) do
