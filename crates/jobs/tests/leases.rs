@@ -45,14 +45,14 @@ async fn a_worker_that_was_fenced_out_cannot_end_the_job() {
 
 #[tokio::test]
 async fn a_lost_lease_does_not_wait_for_a_backlog() {
-    const BACKLOG: u128 = 3000;
+    const BACKLOG: u64 = 3000;
     const CALL: usize = 50;
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     put_all(&queue, &[cleanup(8, 1), cleanup(9, 1)]).await;
     let soon = Duration::from_millis(1);
-    let due: Vec<_> = (0..BACKLOG).map(|agent| cleanup(1, agent).with_delay(soon)).collect();
-    let expired: Vec<_> = (0..BACKLOG).map(|agent| cleanup(2, agent).with_expiry(soon)).collect();
+    let due: Vec<_> = (0..BACKLOG).map(|agent| cleanup(1, agent.into()).with_delay(soon)).collect();
+    let expired: Vec<_> = (0..BACKLOG).map(|agent| cleanup(2, agent.into()).with_expiry(soon)).collect();
     for some in due.chunks(CALL).chain(expired.chunks(CALL)) {
         queue.enqueue(some).await.unwrap();
     }
@@ -67,7 +67,7 @@ async fn a_lost_lease_does_not_wait_for_a_backlog() {
     eventually("the lease is taken back", async || other.met().leases_recovered > 0).await;
 
     let counts = queue.counts().await.unwrap();
-    assert!(counts.of(State::Scheduled) > 0 && counts.of(State::Dead) < BACKLOG as u64, "{counts:?}");
+    assert!(counts.of(State::Scheduled) > 0 && counts.of(State::Dead) < BACKLOG, "{counts:?}");
 }
 
 #[tokio::test]
