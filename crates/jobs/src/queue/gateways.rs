@@ -77,21 +77,16 @@ impl Recent {
     /// How long each is.
     pub const SPAN_MS: u64 = 300_000;
 
-    /// Reads one as `ack.lua` writes it, as numbers with spaces between.
+    fn of(slot: u64, done: u64, failed: u64) -> Option<Self> {
+        Some(Self { at_ms: slot.checked_mul(Self::SPAN_MS)?, done, failed })
+    }
+
+    /// Reads one that is over, as `ack.lua` writes it: numbers with spaces between.
     fn read(text: &str) -> Option<Self> {
         let mut numbers = text.split(' ').map(str::parse);
         let mut number = || numbers.next()?.ok();
-        let slot: u64 = number()?;
-        Some(Self { at_ms: slot.checked_mul(Self::SPAN_MS)?, done: number()?, failed: number()? })
+        Self::of(number()?, number()?, number()?)
     }
-}
-
-/// The five minutes that are over, and those that are not.
-fn recent(fields: &HashMap<String, String>) -> Vec<Recent> {
-    let field = |name: &str| fields.get(name).map_or("0", String::as_str);
-    let now = format!("{} {} {}", field("slot"), field("slot_done"), field("slot_failed"));
-    let past = fields.get("recent").into_iter().flat_map(|past| past.split(';')).filter_map(Recent::read);
-    past.chain(Recent::read(&now).filter(|now| now.at_ms > 0)).collect()
 }
 
 impl GatewayRecord {
@@ -104,6 +99,9 @@ impl GatewayRecord {
         let (about, facts) = (json("about"), json("facts"));
         let word = |value: &Value| value.as_str().map(str::to_owned);
         let text = |of: &Value, name: &str| of.get(name).and_then(word);
+        let counted = |name: &str| number(name).unwrap_or_default();
+        let past = fields.get("recent").into_iter().flat_map(|past| past.split(';')).filter_map(Recent::read);
+        let now = number("slot").and_then(|slot| Recent::of(slot, counted("slot_done"), counted("slot_failed")));
         Some(Self {
             id: id.parse().ok()?,
             name: text(&about, "name"),
@@ -119,7 +117,7 @@ impl GatewayRecord {
             restarted_at_ms: number("restarted_at"),
             waiting_since_ms: number("waiting_since"),
             jobs: Counts(State::ALL.into_iter().filter_map(count).collect()),
-            recent: recent(fields),
+            recent: past.chain(now).collect(),
             owner: fields.get("owner").cloned(),
             failures: number("failures").and_then(|failures| u32::try_from(failures).ok()).unwrap_or_default(),
             held_until_ms: number("held_until"),

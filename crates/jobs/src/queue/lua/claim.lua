@@ -14,8 +14,8 @@ local HOURS_KEPT = 8 * 86400000
 local more_to_do = false
 if wanted > 0 then MYSELF = worker end
 
--- How much a call does of one thing, and of several together: each leaves some to those that come after it, so that none
--- of them waits for a backlog of another.
+-- How much a call does of one thing, and how much it leaves to each of those that come `after` it and share with it, so
+-- that none of them waits for a backlog of another.
 local STEP, RESERVED = 24, 4
 local function share(left, step, after) return math.min(step, left - RESERVED * after) end
 
@@ -26,6 +26,8 @@ local function due(key, most)
   return found
 end
 
+-- The states that jobs wait in, in the order in which those that are due leave them.
+local WAITS = { 'scheduled', 'retrying', 'snoozed', 'blocked' }
 local to_make_due = 48
 local function its_time(key, after)
   local found = due(key, share(to_make_due, STEP, after))
@@ -51,7 +53,7 @@ local function promote(from, after)
 end
 
 local function expire()
-  for _, id in ipairs(its_time(K.expiry, 4)) do
+  for _, id in ipairs(its_time(K.expiry, #WAITS)) do
     local job = read(id)
     call('ZREM', K.expiry, id)
     -- A running one is stopped by its worker, or does not wait again.
@@ -143,6 +145,7 @@ local function release_lanes()
   end
 end
 
+-- As many as may be taken in one call, so that removing keeps up with ending.
 local OLD, to_prune = 32, 64
 local function prune(state, age, most, after)
   local key, room = K.state .. state, share(to_prune, OLD, after)
@@ -264,7 +267,7 @@ end
 
 -- First, so that a job that is due and has expired by now does not replace others.
 expire()
-for i, state in ipairs({ 'scheduled', 'retrying', 'snoozed', 'blocked' }) do promote(state, 4 - i) end
+for i, state in ipairs(WAITS) do promote(state, #WAITS - i) end
 sweep()
 release_lanes()
 unpark()
@@ -298,11 +301,13 @@ write_rotations()
 local function nap()
   if more_to_do then return 0 end
   local wait = -1
-  for _, key in ipairs({ K.held, K.expiry, K.state .. 'scheduled', K.state .. 'retrying', K.state .. 'snoozed',
-    K.state .. 'blocked' }) do
+  local function until_first(key)
     local first = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
     if first and (wait < 0 or first - NOW < wait) then wait = math.max(0, first - NOW) end
   end
+  until_first(K.held)
+  until_first(K.expiry)
+  for _, state in ipairs(WAITS) do until_first(K.state .. state) end
   return wait
 end
 
