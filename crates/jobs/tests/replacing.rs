@@ -36,6 +36,21 @@ async fn a_newer_provisioning_replaces_one_that_waits() {
     assert_eq!(look(&queue, older.id).await.runs, 0);
 }
 
+/// Lua passes some thousand values to a command at most.
+#[tokio::test]
+async fn one_call_replaces_thousands() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let of_each = |delay| (0..50).map(move |agent| update(1, agent).with_delay(delay));
+    for _ in 0..90 {
+        queue.enqueue(&of_each(HOUR).collect::<Vec<_>>()).await.unwrap();
+    }
+    let accepted = queue.enqueue(&of_each(Duration::ZERO).collect::<Vec<_>>()).await.unwrap();
+    assert!(accepted.iter().all(|accepted| accepted.superseded.len() == 90));
+    let counts = queue.counts().await.unwrap();
+    assert_eq!([State::Superseded, State::Ready, State::Scheduled].map(|state| counts.of(state)), [4500, 50, 0]);
+}
+
 #[tokio::test]
 async fn each_kind_replaces_what_it_makes_pointless() {
     let redis = RedisServer::start().await;

@@ -5,7 +5,6 @@ local K = {
   layout = KEYS[1] .. ':layout',
   seq = KEYS[1] .. ':seq',
   turn = KEYS[1] .. ':turn',
-  token = KEYS[1] .. ':token',
   subject = KEYS[1] .. ':subject:',
   later = KEYS[1] .. ':later:',
   latest = KEYS[1] .. ':latest:',
@@ -16,26 +15,14 @@ local K = {
   own = KEYS[1] .. ':own:',
   held = KEYS[1] .. ':held',
   blocked = KEYS[1] .. ':blocked:',
-  gone = KEYS[1] .. ':gone:',
   group = KEYS[1] .. ':group:',
   groups = KEYS[1] .. ':groups',
   failures = KEYS[1] .. ':failures',
-  restarts = KEYS[1] .. ':restarts',
   expiry = KEYS[1] .. ':expiry',
-  paused = KEYS[1] .. ':paused',
-  parked = KEYS[1] .. ':parked:',
   idem = KEYS[1] .. ':idem:',
   wake = KEYS[1] .. ':wake',
-  pulse = KEYS[1] .. ':pulse',
-  calm = KEYS[1] .. ':calm',
   events = KEYS[1] .. ':events',
-  audit = KEYS[1] .. ':audit',
-  workers = KEYS[1] .. ':workers',
-  beats = KEYS[1] .. ':beats',
   minute = KEYS[1] .. ':minute:',
-  quarter = KEYS[1] .. ':quarter:',
-  hour = KEYS[1] .. ':hour:',
-  rolled = KEYS[1] .. ':rolled',
 }
 local NEXT = {
   new = { scheduled = true, ready = true, },
@@ -50,8 +37,6 @@ local NEXT = {
   superseded = { },
   cancelled = { },
 }
-local RETRYABLE = { retrying = true, snoozed = true, blocked = true, dead = true, }
-local SNOOZABLE = { ready = true, retrying = true, snoozed = true, blocked = true, }
 local FAILING = { retrying = true, snoozed = true, blocked = true, dead = true, }
 local WAITING = { scheduled = true, retrying = true, snoozed = true, blocked = true, }
 local ENDED = { done = true, dead = true, superseded = true, cancelled = true, }
@@ -80,7 +65,6 @@ local NOW = now()
 -- LAYOUT stands in the Python client's get.lua as well.
 local LAYOUT, HISTORY, LINE, TIMELINE = '1', 20, 100, 1200
 local EVENTS, MINUTES_KEPT, REMEMBERED = 100000, 25 * 3600000, 30 * 86400000
-local AUDITED, RESTARTS, RESTART_KEPT = 10000, 1000, 8 * 86400000
 local RANKS = 2 ^ 48
 
 -- Redis writes whole numbers below 2^53 as such; where Lua makes text of them itself it needs help.
@@ -144,24 +128,13 @@ local function gateway(lane)
   return known
 end
 
+-- Sets a field of a job or lane to something or nil. Lua makes room even for a nil where nothing was.
+local function put(map, name, value)
+  if value ~= nil or map[name] ~= nil then map[name] = value end
+end
+
 -- A lane's number after one has gone.
 local function less(number) return number and number > 1 and number - 1 or nil end
-
--- Reads several lanes at once.
-local function read_lanes(some)
-  if #some == 0 then return end
-  local packed = call('HMGET', K.gateway, unpack(some))
-  for i, lane in ipairs(some) do packed_lanes[lane] = packed[i] end
-end
-
--- A job's or a gateway's fields and values, flat, as those who read them want them.
-local function shown(map)
-  local flat = {}
-  for name, value in pairs(map) do
-    flat[#flat + 1], flat[#flat + 2] = name, type(value) == 'number' and text(value) or value
-  end
-  return flat
-end
 
 -- Failures --------------------------------------------------------------------------------------------------------------
 
@@ -233,12 +206,6 @@ local function meter(job, what)
   of_kind[what] = (of_kind[what] or 0) + 1
 end
 
--- Counts a time in a histogram: bucket n holds times from 2^(n-1) ms to less than 2^n ms, bucket 0 those below 1 ms.
-local function meter_time(job, what, ms)
-  local _, power = math.frexp(ms)
-  meter(job, what .. math.max(0, math.min(power, 31)))
-end
-
 -- Wakes -----------------------------------------------------------------------------------------------------------------
 
 local wakes, MYSELF = {}, nil
@@ -251,21 +218,22 @@ end
 
 -- Rotations -------------------------------------------------------------------------------------------------------------
 
--- Lanes that leave a rotation, and those that come to one, with their turns.
-local left, offered = {}, {}
-
-local function leave_rotation(key, lane)
-  left[key] = left[key] or {}
-  left[key][lane] = true
-  if offered[key] then offered[key][lane] = nil end
-end
+-- By rotation: lanes that leave it, how many at its head do, and lanes that come to it, with their turns. Turns count down,
+-- because Redis adds at the front of a short sorted set, not at its end, without going through it.
+local left, served, offered = {}, {}, {}
 
 local function join_rotation(key, lane)
   offered[key] = offered[key] or {}
-  offered[key][lane] = offered[key][lane] or next_of(K.turn)
+  offered[key][lane] = offered[key][lane] or -next_of(K.turn)
 end
 
 -- The end of every script -----------------------------------------------------------------------------------------------
+
+-- Calls a command with a list of any length: Lua passes some thousand values at most.
+local PART = 1000
+local function in_parts(command, key, list)
+  for first = 1, #list, PART do call(command, key, unpack(list, first, math.min(first + PART - 1, #list))) end
+end
 
 -- Lists jobs by their new states. To be called before anything reads those lists.
 local function write_states()
@@ -281,8 +249,8 @@ local function write_states()
     listed[id] = to
   end
   moved = {}
-  for state, ids in pairs(gone) do call('ZREM', K.state .. state, unpack(ids)) end
-  for state, list in pairs(come) do call('ZADD', K.state .. state, unpack(list)) end
+  for state, ids in pairs(gone) do in_parts('ZREM', K.state .. state, ids) end
+  for state, list in pairs(come) do in_parts('ZADD', K.state .. state, list) end
 end
 
 -- Puts lanes into rotations and takes them out. To be called before anything reads those.
@@ -292,12 +260,13 @@ local function write_rotations()
     for lane in pairs(set) do names[#names + 1] = lane end
     call('ZREM', key, unpack(names))
   end
+  for key, count in pairs(served) do call('ZREMRANGEBYRANK', key, -count, -1) end
   for key, set in pairs(offered) do
     local list = {}
     for lane, turn in pairs(set) do list[#list + 1], list[#list + 2] = turn, lane end
     if #list > 0 then call('ZADD', key, 'NX', unpack(list)) end
   end
-  left, offered = {}, {}
+  left, served, offered = {}, {}, {}
 end
 
 local function write_jobs()
@@ -358,33 +327,23 @@ local function quoted(value)
   return in_quotes[value]
 end
 
-local NOTHING = {}
+local NOTHING, NOW_JSON = {}, '{"v":1,"event":"job","at_ms":' .. NOW_TEXT .. ',"id":"'
 
 -- A job went from one state, or none, to another. Ids, kinds and states are words; the rest may hold anything.
 local function emit_job(job, from, to, at, more)
-  local rest = ''
-  if to == 'running' then rest = member('worker', quoted(job.worker)) end
-  if WAITING[to] then rest = member('next_at_ms', text(at)) end
-  if more ~= NOTHING then
-    rest = rest .. member('reason', quoted(more.reason)) .. member('superseded_by', quoted(more.superseded_by))
-      .. member('by', quoted(more.by)) .. member('failure', more.failure)
+  local rest = '}'
+  if to == 'running' then
+    rest = ',"worker":' .. quoted(job.worker) .. '}'
+  elseif WAITING[to] then
+    rest = ',"next_at_ms":' .. text(at) .. '}'
   end
-  emit('{"v":1,"event":"job","at_ms":' .. NOW_TEXT .. ',"id":"' .. job.id .. '","kind":"' .. job.kind .. '","gateway":"'
-    .. job.lane .. '","subject":"' .. job.subject .. '","from":' .. (from and '"' .. from .. '"' or 'null') .. ',"to":"'
-    .. to .. '","run":' .. text(job.runs) .. ',"attempts":' .. text(job.attempts) .. rest .. '}')
-end
-
--- Something happened to the queue.
-local function emit_queue(event)
-  event.v, event.at_ms = 1, NOW
-  emit(cjson.encode(event))
-end
-
--- Somebody did something by hand; scripts for that have as ARGV 1 to 3 who, from where and why. `before` and `after` are
--- states.
-local function audit(action, target, before, after)
-  call('XADD', K.audit, 'MAXLEN', '~', AUDITED, '*', 'entry', cjson.encode({ v = 1, at_ms = NOW, by = ARGV[1],
-    from = ARGV[2], action = action, target = target, before = before, after = after, why = ARGV[3] }))
+  if more ~= NOTHING then
+    rest = member('reason', quoted(more.reason)) .. member('superseded_by', quoted(more.superseded_by))
+      .. member('by', quoted(more.by)) .. member('failure', more.failure) .. rest
+  end
+  emit(NOW_JSON .. job.id .. '","kind":"' .. job.kind .. '","gateway":"' .. job.lane .. '","subject":"' .. job.subject
+    .. (from and '","from":"' .. from .. '","to":"' or '","from":null,"to":"') .. to .. '","run":' .. text(job.runs)
+    .. ',"attempts":' .. text(job.attempts) .. rest)
 end
 
 -- What becomes of jobs: every script changes them through `go`, `arrive`, `wait_again` and `leave`. Stands behind prelude.lua.
@@ -416,16 +375,19 @@ local function go(job, to, at, more)
   local line = (job.timeline and job.timeline .. ';' or '') .. to .. ' ' .. NOW_TEXT
   if #line > TIMELINE then line = line:sub(line:find(';', 1, true) + 1) end
   job.state, job.timeline, moved[id] = to, line, at
-  job.next_at, job.snoozed_by = WAITING[to] and at or nil, nil
-  job.failure = more.failure or job.failure
+  put(job, 'next_at', WAITING[to] and at or nil)
+  put(job, 'snoozed_by', nil)
+  if more.failure then job.failure = more.failure end
   if FAILING[to] then
     if job.failure then join_group(job) end
   elseif job.group and ENDED[to] then
     leave_group(job)
   end
   if ENDED[to] then
-    job.finished_at, job.reason, job.superseded_by = NOW, more.reason or job.reason, more.superseded_by
-    call('ZREM', K[from == 'scheduled' and 'later' or 'subject'] .. job.subject, id)
+    job.finished_at = NOW
+    if more.reason then job.reason = more.reason end
+    put(job, 'superseded_by', more.superseded_by)
+    call('ZREM', (from == 'scheduled' and K.later or K.subject) .. job.subject, id)
     if job.expires_at then call('ZREM', K.expiry, id) end
   end
   save(job)
@@ -488,16 +450,6 @@ end
 
 local function replaces(newer, older) return (REPLACES[newer.kind] or {})[older.kind] == true end
 
--- The newest job of the line that would take the place of this one; nil if none.
-local function successor(job)
-  if MERGES[job.kind] then return nil end
-  local line = call('ZREVRANGE', K.subject .. job.subject, 0, LINE - 1)
-  for _, id in ipairs(line) do
-    local other = id ~= job.id and read(id)
-    if other and other.seq > job.seq and replaces(other, job) then return other end
-  end
-end
-
 -- A job is due for the first time: it joins the line of its subject, and settles what becomes of older ones there.
 local to_look_at = 500
 local function arrive(job)
@@ -531,71 +483,6 @@ local function arrive(job)
   local first = line[1] and read(line[1])
   if first and first.seq > job.seq then withdraw(first) end
   if #line == 0 then offer_job(job) else offer(job.subject) end
-end
-
--- A run is over without an end of the job: it waits in that state, unless something else has become of it meanwhile.
-local function wait_again(job, to, at, failure)
-  local newer = successor(job)
-  job.failure = failure or job.failure
-  if job.cancel then
-    go(job, 'cancelled', NOW, { reason = job.cancel, failure = failure })
-  elseif (job.expires_at or math.huge) <= at then
-    go(job, 'dead', NOW, { reason = 'expired', failure = failure })
-  elseif newer then
-    supersede(job, newer)
-  else
-    -- `expire` may have struck it off while it ran, by a clock that has been set back since.
-    if job.expires_at then call('ZADD', K.expiry, job.expires_at, job.id) end
-    go(job, to, at, { failure = failure })
-  end
-end
-
--- Frees the place of a job that runs no more in its lane, and offers what can run now.
-local function leave(job)
-  local known = gateway(job.lane)
-  known.busy = less(known.busy)
-  if MERGES[job.kind] then known.merging = less(known.merging) end
-  if not known.busy and known.owner then
-    leave_rotation(K.own .. known.owner, job.lane)
-    known.owner = nil
-  end
-  offer(job.subject)
-  -- Others may have waited for the place.
-  if known.ready and call('EXISTS', K.lane .. job.lane) == 1 then offer_lane(job.lane) end
-end
-
--- The gateway is left alone for a while.
-local function hold(lane, ms)
-  local known = gateway(lane)
-  known.held_until = math.max(known.held_until or 0, NOW + ms)
-  call('ZADD', K.held, known.held_until, lane)
-  -- Idle workers have to look again, to know until when.
-  wake()
-end
-
--- The gateway may be called again.
-local function unhold(lane)
-  local known = gateway(lane)
-  known.failures = nil
-  if known.held_until then
-    known.held_until = nil
-    call('ZREM', K.held, lane)
-  end
-end
-
--- Notes a run that ended. `result` is JSON: outcome, code, message, action, steps.
-local function note(job, result)
-  local run = '{"number":' .. text(job.runs) .. ',"worker":' .. quoted(job.worker or '') .. ',"started_at_ms":'
-    .. text(job.started_at or 0) .. ',"ended_at_ms":' .. NOW_TEXT .. ',"result":' .. result .. '}'
-  local before = job.runs > 1 and call('HGET', K.job .. job.id, 'history')
-  local history = before and before .. '\n' .. run or run
-  if before and job.runs > HISTORY then history = history:sub(history:find('\n', 1, true) + 1) end
-  save(job, 'history', history)
-end
-
--- Whether that worker still holds that lease.
-local function holds(job, worker, token)
-  return job and job.state == 'running' and job.worker == worker and job.token == token
 end
 
 local layout = redis.call('GET', K.layout)

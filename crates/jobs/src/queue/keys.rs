@@ -28,8 +28,8 @@ const NAMES: &[(&str, &str)] = &[
     // ZSET per lane: those of its jobs that can run now, which are the first of their subjects, as id and subject
     // without anything between them; by rank.
     ("lane", "lane:"),
-    // HASH: per lane a MessagePack map of what is known of the gateway: owner, busy (running jobs), merging (those of
-    // them that merge), failures in a row, held_until, reached_at, failed_at, failure (JSON), restarted_at, about (JSON: what
+    // HASH: per lane a MessagePack map of what is known of the gateway: owner, merging (running jobs
+    // that merge), failures in a row, held_until, reached_at, failed_at, failure (JSON), restarted_at, about (JSON: what
     // the document of the last run says of it), facts (JSON: what it said of itself), recent, slot,
     // slot_done and slot_failed (how runs ended, see ack.lua), and by state how many jobs it has.
     // ZSET: all lanes, by when a job last came for them.
@@ -148,10 +148,10 @@ impl Keys {
     }
 }
 
-/// The table `K` of the scripts.
-pub(super) fn lua() -> String {
+/// The table `K` of a script, with the keys whose names it uses.
+pub(super) fn lua(uses: impl Fn(&str) -> bool) -> String {
     let mut table = String::from("local K = {\n");
-    for (name, rest) in NAMES {
+    for (name, rest) in NAMES.iter().filter(|(name, _)| uses(name)) {
         writeln!(table, "  {name} = KEYS[1] .. ':{rest}',").expect("a String takes any text");
     }
     table + "}\n"

@@ -12,6 +12,7 @@ pub mod acting;
 pub mod audit;
 pub mod author;
 pub(crate) mod claim;
+mod compose;
 mod connection;
 pub mod consumer;
 pub mod error;

@@ -11,11 +11,12 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::claim::{Batch, RawClaim};
+use super::compose::compose;
 use super::connection::{Connection, RESPONSE_TIMEOUT};
 use super::consumer::Settings;
 use super::error::QueueError;
-use super::keys::{self, Keys};
-use super::states::{self, State};
+use super::keys::Keys;
+use super::states::State;
 use super::tally::{Tally, count};
 use crate::envelope::{Envelope, WIRE_VERSION};
 use crate::kinds;
@@ -55,32 +56,6 @@ end
 /// First line of scripts that write for jobs that are there already. A Redis that is full refuses new jobs and lets those
 /// it has go on: ending and removing them is what makes room again.
 const ALSO_WHEN_FULL: &str = "#!lua flags=allow-oom\n";
-
-/// The whole text of a script: generated tables, what all share, and its own part. Counters and fields that it changed
-/// are written even if it fails half-way, so that what it did until then is not half done.
-pub(super) fn compose(clock: &str, body: &str) -> String {
-    let tables = keys::lua() + &states::lua() + &kinds::lua();
-    let (prelude, transitions) = (include_str!("lua/prelude.lua"), include_str!("lua/transitions.lua"));
-    format!(
-        "-- Put together from the files in crates/jobs/src/queue/lua and the tables beside them. Not to be edited.
-{tables}{clock}{prelude}
-{transitions}
-local layout = redis.call('GET', K.layout)
-if layout and layout ~= LAYOUT then
-  return redis.error_reply('LAYOUT the queue is of layout ' .. layout .. ', this program knows ' .. LAYOUT)
-end
-local function main()
-{body}
-end
-local ok, answer = pcall(main)
-flush()
-if ok or type(answer) == 'table' then return answer end
--- The server's own errors begin with a code in capitals.
-local why = tostring(answer):gsub('^%-', '')
-return redis.error_reply(why:match('^%u+ ') and why or 'ERR ' .. why)
-"
-    )
-}
 
 /// The whole text of `enqueue.lua`, for producers in other languages; see `docs/protocol.md`.
 #[must_use]

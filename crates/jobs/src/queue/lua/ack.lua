@@ -64,11 +64,10 @@ local SLOT, SLOTS = 300000, 12
 local function note_end(known, to)
   local at = math.floor(NOW / SLOT)
   if known.slot ~= at then
-    local recent = known.recent or ''
     if known.slot then
-      recent = recent .. known.slot .. ' ' .. (known.slot_done or 0) .. ' ' .. (known.slot_failed or 0) .. ';'
+      local recent = (known.recent or '') .. known.slot .. ' ' .. (known.slot_done or 0) .. ' ' .. (known.slot_failed or 0) .. ';'
+      known.recent = recent:gsub('(%d+) [^;]*;', function(slot) return tonumber(slot) <= at - SLOTS and '' or nil end)
     end
-    known.recent = recent:gsub('(%d+) [^;]*;', function(slot) return tonumber(slot) <= at - SLOTS and '' or nil end)
     known.slot, known.slot_done, known.slot_failed = at, nil, nil
   end
   local count = to == 'done' and 'slot_done' or 'slot_failed'
@@ -101,12 +100,12 @@ local function settle(i)
     local too_long = NOW + delay - job.snoozed_since > snooze_limit
     if too_long and not job.cancel then to, reason = 'dead', 'snooze_deadline' end
   else
-    job.snoozed_since = nil
+    put(job, 'snoozed_since', nil)
   end
   note(job, result)
   meter_time(job, 'run|', NOW - (job.started_at or NOW))
   if counts == '0' then job.attempts = job.attempts - 1 end
-  job.lost = nil
+  put(job, 'lost', nil)
   if report ~= '' then save(job, 'report', report) end
   local known, about, facts = gateway(job.lane), ARGV[i + 11], ARGV[i + 12]
   if about ~= '' then known.about = about end
@@ -131,6 +130,11 @@ local function settle(i)
   return job.state
 end
 
-local answer = {}
+local some, answer = {}, {}
+for i = 3, #ARGV, VALUES do
+  local job = read(ARGV[i])
+  if job then some[#some + 1] = job.lane end
+end
+read_lanes(some)
 for i = 3, #ARGV, VALUES do answer[#answer + 1] = settle(i) end
 return answer

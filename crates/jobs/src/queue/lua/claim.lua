@@ -191,12 +191,13 @@ local turns, rotations, turn = {}, {}, 0
 local function look_up(most)
   write_rotations()
   local mine, all = K.own .. worker, K.lanes
-  local own, common = call('ZRANGE', mine, 0, most - 1, 'WITHSCORES'), call('ZRANGE', all, 0, most - 1, 'WITHSCORES')
+  local own = call('ZREVRANGE', mine, 0, most - 1, 'WITHSCORES')
+  local common = call('ZREVRANGE', all, 0, most - 1, 'WITHSCORES')
   local i, j, n = 1, 1, 0
   turns, rotations, turn = {}, {}, 1
   while own[i] or common[j] do
     n = n + 1
-    if own[i] and (not common[j] or tonumber(own[i + 1]) < tonumber(common[j + 1])) then
+    if own[i] and (not common[j] or tonumber(own[i + 1]) > tonumber(common[j + 1])) then
       turns[n], rotations[n], i = own[i], mine, i + 2
     else
       turns[n], rotations[n], j = common[j], all, j + 2
@@ -219,10 +220,11 @@ local function take(job, leader)
   -- The last time of the timeline is that of getting ready; times have 13 digits until 2286.
   local waited = math.max(NOW - (tonumber(job.timeline:sub(-13)) or NOW), 0)
   meter_time(job, 'wait|', waited)
-  job.worker, job.token, job.started_at, job.lane_failures = worker, token, NOW, known.failures
+  job.worker, job.token, job.started_at = worker, token, NOW
+  put(job, 'lane_failures', known.failures)
   job.attempts, job.runs = job.attempts + 1, job.runs + 1
   go(job, 'running', NOW + lease)
-  known.owner, known.busy = worker, (known.busy or 0) + 1
+  known.owner = worker
   if MERGES[job.kind] then known.merging = (known.merging or 0) + 1 end
   local payload = payloads[job.id] or call('HGET', K.job .. job.id, 'payload') or ''
   local gone = MERGES[job.kind]
@@ -244,11 +246,10 @@ local function take_group(job, token)
   end
 end
 
--- Takes the first job that the lane offers, if it may run now. Returns whether it did, and whether there are more.
+-- Takes the first job that the lane offers, if it may run now. Returns whether it did, and whether there may be more.
 local function take_from(lane)
-  local first, another = unpack(call('ZRANGE', K.lane .. lane, 0, 1))
+  local first = call('ZPOPMIN', K.lane .. lane)[1]
   if not first then return false, false end
-  call('ZREM', K.lane .. lane, first)
   local id, took = first:sub(1, 36), false
   local job = read(id, true)
   if not job then
@@ -262,7 +263,7 @@ local function take_from(lane)
     take_group(job, take(job))
     took = true
   end
-  return took, another
+  return took, gateway(lane).ready
 end
 
 -- First, so that a job that is due and has expired by now does not replace others.
@@ -282,15 +283,15 @@ for _ = 1, places > 0 and places + SPARE or 0 do
   if places == 0 then break end
   local lane, rotation = next_lane(places)
   if not lane then break end
-  leave_rotation(rotation, lane)
+  served[rotation] = (served[rotation] or 0) + 1
   local known = gateway(lane)
   -- One that has failed gives one job at a time, until one has reached the gateway. A lane that may give none is dropped
   -- from the rotation: what changes that offers it again.
   local limit = known.failures and 1 or lane_limit
-  if not paused['gateway:' .. lane] and (known.held_until or 0) <= NOW and (known.busy or 0) < limit then
+  if not paused['gateway:' .. lane] and (known.held_until or 0) <= NOW and (known.running or 0) < limit then
     local took, more = take_from(lane)
     if took then places = places - 1 end
-    if more and (known.busy or 0) < limit then offer_lane(lane) end
+    if more and (known.running or 0) < limit then offer_lane(lane) end
   end
 end
 

@@ -75,6 +75,11 @@ local function gateway(lane)
   return known
 end
 
+-- Sets a field of a job or lane to something or nil. Lua makes room even for a nil where nothing was.
+local function put(map, name, value)
+  if value ~= nil or map[name] ~= nil then map[name] = value end
+end
+
 -- A lane's number after one has gone.
 local function less(number) return number and number > 1 and number - 1 or nil end
 
@@ -167,7 +172,7 @@ end
 -- Counts a time in a histogram: bucket n holds times from 2^(n-1) ms to less than 2^n ms, bucket 0 those below 1 ms.
 local function meter_time(job, what, ms)
   local _, power = math.frexp(ms)
-  meter(job, what .. math.max(0, math.min(power, 31)))
+  meter(job, what .. text(math.max(0, math.min(power, 31))))
 end
 
 -- Wakes -----------------------------------------------------------------------------------------------------------------
@@ -182,8 +187,9 @@ end
 
 -- Rotations -------------------------------------------------------------------------------------------------------------
 
--- Lanes that leave a rotation, and those that come to one, with their turns.
-local left, offered = {}, {}
+-- By rotation: lanes that leave it, how many at its head do, and lanes that come to it, with their turns. Turns count down,
+-- because Redis adds at the front of a short sorted set, not at its end, without going through it.
+local left, served, offered = {}, {}, {}
 
 local function leave_rotation(key, lane)
   left[key] = left[key] or {}
@@ -193,10 +199,16 @@ end
 
 local function join_rotation(key, lane)
   offered[key] = offered[key] or {}
-  offered[key][lane] = offered[key][lane] or next_of(K.turn)
+  offered[key][lane] = offered[key][lane] or -next_of(K.turn)
 end
 
 -- The end of every script -----------------------------------------------------------------------------------------------
+
+-- Calls a command with a list of any length: Lua passes some thousand values at most.
+local PART = 1000
+local function in_parts(command, key, list)
+  for first = 1, #list, PART do call(command, key, unpack(list, first, math.min(first + PART - 1, #list))) end
+end
 
 -- Lists jobs by their new states. To be called before anything reads those lists.
 local function write_states()
@@ -212,8 +224,8 @@ local function write_states()
     listed[id] = to
   end
   moved = {}
-  for state, ids in pairs(gone) do call('ZREM', K.state .. state, unpack(ids)) end
-  for state, list in pairs(come) do call('ZADD', K.state .. state, unpack(list)) end
+  for state, ids in pairs(gone) do in_parts('ZREM', K.state .. state, ids) end
+  for state, list in pairs(come) do in_parts('ZADD', K.state .. state, list) end
 end
 
 -- Puts lanes into rotations and takes them out. To be called before anything reads those.
@@ -223,12 +235,13 @@ local function write_rotations()
     for lane in pairs(set) do names[#names + 1] = lane end
     call('ZREM', key, unpack(names))
   end
+  for key, count in pairs(served) do call('ZREMRANGEBYRANK', key, -count, -1) end
   for key, set in pairs(offered) do
     local list = {}
     for lane, turn in pairs(set) do list[#list + 1], list[#list + 2] = turn, lane end
     if #list > 0 then call('ZADD', key, 'NX', unpack(list)) end
   end
-  left, offered = {}, {}
+  left, served, offered = {}, {}, {}
 end
 
 local function write_jobs()
@@ -289,20 +302,23 @@ local function quoted(value)
   return in_quotes[value]
 end
 
-local NOTHING = {}
+local NOTHING, NOW_JSON = {}, '{"v":1,"event":"job","at_ms":' .. NOW_TEXT .. ',"id":"'
 
 -- A job went from one state, or none, to another. Ids, kinds and states are words; the rest may hold anything.
 local function emit_job(job, from, to, at, more)
-  local rest = ''
-  if to == 'running' then rest = member('worker', quoted(job.worker)) end
-  if WAITING[to] then rest = member('next_at_ms', text(at)) end
-  if more ~= NOTHING then
-    rest = rest .. member('reason', quoted(more.reason)) .. member('superseded_by', quoted(more.superseded_by))
-      .. member('by', quoted(more.by)) .. member('failure', more.failure)
+  local rest = '}'
+  if to == 'running' then
+    rest = ',"worker":' .. quoted(job.worker) .. '}'
+  elseif WAITING[to] then
+    rest = ',"next_at_ms":' .. text(at) .. '}'
   end
-  emit('{"v":1,"event":"job","at_ms":' .. NOW_TEXT .. ',"id":"' .. job.id .. '","kind":"' .. job.kind .. '","gateway":"'
-    .. job.lane .. '","subject":"' .. job.subject .. '","from":' .. (from and '"' .. from .. '"' or 'null') .. ',"to":"'
-    .. to .. '","run":' .. text(job.runs) .. ',"attempts":' .. text(job.attempts) .. rest .. '}')
+  if more ~= NOTHING then
+    rest = member('reason', quoted(more.reason)) .. member('superseded_by', quoted(more.superseded_by))
+      .. member('by', quoted(more.by)) .. member('failure', more.failure) .. rest
+  end
+  emit(NOW_JSON .. job.id .. '","kind":"' .. job.kind .. '","gateway":"' .. job.lane .. '","subject":"' .. job.subject
+    .. (from and '","from":"' .. from .. '","to":"' or '","from":null,"to":"') .. to .. '","run":' .. text(job.runs)
+    .. ',"attempts":' .. text(job.attempts) .. rest)
 end
 
 -- Something happened to the queue.

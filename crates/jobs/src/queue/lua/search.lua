@@ -94,7 +94,7 @@ end
 for i = 1, LISTS do
   local down, sort, name = ARGV[8 + i]:sub(1, 1) == '-', ARGV[8 + i]:match('^.(%a+):(.*)$')
   if sort ~= 'state' or lane == '' or known[name] then
-    local key, place = K[sort] .. name, down and math.huge or 0
+    local key, place = (sort == 'group' and K.group or K.state) .. name, down and math.huge or 0
     if i == 1 and ARGV[7] ~= '' then place = before(key, ARGV[6], ARGV[7], not down) end
     if place == math.huge then place = call('ZCARD', key) end
     local score, id = look_through(key, down, place)

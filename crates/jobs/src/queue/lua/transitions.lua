@@ -27,16 +27,19 @@ local function go(job, to, at, more)
   local line = (job.timeline and job.timeline .. ';' or '') .. to .. ' ' .. NOW_TEXT
   if #line > TIMELINE then line = line:sub(line:find(';', 1, true) + 1) end
   job.state, job.timeline, moved[id] = to, line, at
-  job.next_at, job.snoozed_by = WAITING[to] and at or nil, nil
-  job.failure = more.failure or job.failure
+  put(job, 'next_at', WAITING[to] and at or nil)
+  put(job, 'snoozed_by', nil)
+  if more.failure then job.failure = more.failure end
   if FAILING[to] then
     if job.failure then join_group(job) end
   elseif job.group and ENDED[to] then
     leave_group(job)
   end
   if ENDED[to] then
-    job.finished_at, job.reason, job.superseded_by = NOW, more.reason or job.reason, more.superseded_by
-    call('ZREM', K[from == 'scheduled' and 'later' or 'subject'] .. job.subject, id)
+    job.finished_at = NOW
+    if more.reason then job.reason = more.reason end
+    put(job, 'superseded_by', more.superseded_by)
+    call('ZREM', (from == 'scheduled' and K.later or K.subject) .. job.subject, id)
     if job.expires_at then call('ZREM', K.expiry, id) end
   end
   save(job)
@@ -147,7 +150,7 @@ end
 -- A run is over without an end of the job: it waits in that state, unless something else has become of it meanwhile.
 local function wait_again(job, to, at, failure)
   local newer = successor(job)
-  job.failure = failure or job.failure
+  if failure then job.failure = failure end
   if job.cancel then
     go(job, 'cancelled', NOW, { reason = job.cancel, failure = failure })
   elseif (job.expires_at or math.huge) <= at then
@@ -164,15 +167,14 @@ end
 -- Frees the place of a job that runs no more in its lane, and offers what can run now.
 local function leave(job)
   local known = gateway(job.lane)
-  known.busy = less(known.busy)
   if MERGES[job.kind] then known.merging = less(known.merging) end
-  if not known.busy and known.owner then
+  if not known.running and known.owner then
     leave_rotation(K.own .. known.owner, job.lane)
     known.owner = nil
   end
   offer(job.subject)
   -- Others may have waited for the place.
-  if known.ready and call('EXISTS', K.lane .. job.lane) == 1 then offer_lane(job.lane) end
+  if known.ready then offer_lane(job.lane) end
 end
 
 -- The gateway is left alone for a while.
@@ -187,7 +189,7 @@ end
 -- The gateway may be called again.
 local function unhold(lane)
   local known = gateway(lane)
-  known.failures = nil
+  put(known, 'failures', nil)
   if known.held_until then
     known.held_until = nil
     call('ZREM', K.held, lane)

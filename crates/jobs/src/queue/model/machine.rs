@@ -269,7 +269,7 @@ impl Model {
     fn lane_text(&self, lane: Uuid) -> String {
         let mut parts = Vec::new();
         if let Some(worker) = self.running(lane).find_map(|job| job.worker.as_ref()) {
-            parts.push(format!("owner={worker} busy={}", self.running(lane).count()));
+            parts.push(format!("owner={worker}"));
         }
         let known = self.lanes.get(&lane);
         if let Some(failures) = known.map(|known| known.failures).filter(|failures| *failures > 0) {

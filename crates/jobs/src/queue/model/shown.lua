@@ -23,7 +23,7 @@ for _, state in ipairs(states) do
   local jobs = redis.call('ZRANGE', KEYS[1] .. ':state:' .. state, 0, -1, 'WITHSCORES')
   show('state ' .. state, table.concat(jobs, ' '))
 end
-local of_lane = { 'owner', 'busy', 'failures', 'held_until' }
+local of_lane = { 'owner', 'failures', 'held_until' }
 for _, state in ipairs(states) do of_lane[#of_lane + 1] = state end
 for _, lane in ipairs(lanes) do
   local parts = {}
