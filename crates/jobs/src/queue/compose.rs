@@ -84,3 +84,31 @@ fn words(text: &str) -> HashSet<String> {
 const fn is_no_letter(letter: char) -> bool {
     !letter.is_ascii_alphanumeric() && letter != '_'
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_carries_what_it_uses() {
+        let text = compose("local function now() return 1 end\n", "return read(ARGV[1]) and call('GET', K.pulse)");
+        for used in ["local function read(", "local function now(", "local function flush(", "  pulse = ", "  job = "] {
+            assert!(text.contains(used), "{used}");
+        }
+        for unused in ["local function audit(", "local function go(", "local RETRYABLE", "  calm = ", "  parked = "] {
+            assert!(!text.contains(unused), "{unused}");
+        }
+    }
+
+    #[test]
+    fn definitions_come_with_their_comments() {
+        let text =
+            "-- Of one.\nlocal one, two = 1, 2\n-- Of\n-- three.\nlocal function three(a)\n  local b = one\nend\n";
+        let found = statements(text);
+        assert_eq!(found.concat(), text);
+        assert_eq!(found.iter().map(|it| defines(it)).collect::<Vec<_>>(), [vec!["one", "two"], vec!["three"]]);
+        let own = || "return three(1) -- two\n".to_owned();
+        assert_eq!(used(text, own()), text.to_owned() + &own());
+        assert_eq!(used(text, "return 1\n".to_owned()), "return 1\n");
+    }
+}

@@ -28,15 +28,15 @@ const NAMES: &[(&str, &str)] = &[
     // ZSET per lane: those of its jobs that can run now, which are the first of their subjects, as id and subject
     // without anything between them; by rank.
     ("lane", "lane:"),
-    // HASH: per lane a MessagePack map of what is known of the gateway: owner, merging (running jobs
-    // that merge), failures in a row, held_until, reached_at, failed_at, failure (JSON), restarted_at, about (JSON: what
-    // the document of the last run says of it), facts (JSON: what it said of itself), recent, slot,
-    // slot_done and slot_failed (how runs ended, see ack.lua), and by state how many jobs it has.
+    // HASH: per lane a MessagePack map of what is known of the gateway: owner, merging (running jobs that merge),
+    // failures in a row, held_until, reached_at, failed_at, failure (JSON), restarted_at, about (JSON: what the document of
+    // the last run says of it), facts (JSON: what it said of itself), recent, slot, slot_done and slot_failed (how runs
+    // ended, see ack.lua), and by state how many jobs it has.
     // ZSET: all lanes, by when a job last came for them.
     ("gateway", "gateway"),
     ("gateways", "gateways"),
-    // ZSET: lanes without an owner that have something to run, by turn. ZSET per worker: the same for lanes it owns.
-    // ZSET: lanes that are left alone, by until when.
+    // ZSET: lanes without an owner that have something to run, by turn, which counts down. ZSET per worker: the same for
+    // lanes it owns. ZSET: lanes that are left alone, by until when.
     ("lanes", "lanes"),
     ("own", "own:"),
     ("held", "held"),

@@ -5,8 +5,8 @@
 --       run learnt of the gateway: reached, blocked, busy, unreachable or nothing, and how long to leave it alone, in ms;
 --       what the document says of the gateway, and what it said of itself (JSON, or empty)
 -- Returns per job its new state, `lost` if the lease is another's by now, or `refused`. Repeating an ack changes nothing.
--- Cost  about 7 commands per job, 4 more if it failed or had failed, and 6 per job that a gateway's recovery sets free, 40 at most; the caller sends 32 jobs
---   at most.
+-- Cost  about 6 commands per job, 4 more if it failed or had failed, and 6 per job that a gateway's recovery sets free, 40 at
+--   most; the caller sends 32 jobs at most.
 
 local worker, snooze_limit, VALUES, TOMBSTONES, FREED = ARGV[1], tonumber(ARGV[2]), 13, 1000, 20
 local still_to_free = 40
@@ -130,11 +130,11 @@ local function settle(i)
   return job.state
 end
 
-local some, answer = {}, {}
+local their_lanes, answer = {}, {}
 for i = 3, #ARGV, VALUES do
   local job = read(ARGV[i])
-  if job then some[#some + 1] = job.lane end
+  if job then their_lanes[#their_lanes + 1] = job.lane end
 end
-read_lanes(some)
+read_lanes(their_lanes)
 for i = 3, #ARGV, VALUES do answer[#answer + 1] = settle(i) end
 return answer

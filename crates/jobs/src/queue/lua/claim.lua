@@ -6,7 +6,7 @@
 --   run, enqueued at, payload, failures of the lane in a row, flags inherited, ms until it expires or -1, agents that were
 --   cleaned up since (JSON, or empty), token of the job whose run this one shares or empty, ms that it was ready}.
 -- Cost  at most 48 jobs that are due or expired, and 24 of those that are lost, 24 lanes and 24 subjects that may go on, 64 old
---   jobs; n + 31 jobs taken and 100 candidates; about 7 commands each. Once a minute some hundred more, which add up what happened.
+--   jobs; n + 31 jobs taken and 100 candidates; about 5 commands each. Once a minute some hundred more, which add up what happened.
 
 local worker, wanted, lease, lane_limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local SPARE, POISON, GROUP, MAX_PAYLOAD = 100, 3, 32, 1088 * 1024
