@@ -38,10 +38,10 @@ return redis.error_reply(why:match('^%u+ ') and why or 'ERR ' .. why)
 
 /// What stands before `own`, as far as that uses it.
 fn used(shared: &str, own: String) -> String {
-    let (mut words, mut text) = (words(&own), own);
+    let (mut wanted, mut text) = (words(&own), own);
     for statement in statements(shared).iter().rev() {
-        if defines(statement).iter().any(|name| words.contains(name)) {
-            words.extend(self::words(statement));
+        if defines(statement).iter().any(|name| wanted.contains(name)) {
+            wanted.extend(words(statement));
             text = statement.clone() + &text;
         }
     }

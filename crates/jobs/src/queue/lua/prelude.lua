@@ -83,11 +83,15 @@ end
 -- A lane's number after one has gone.
 local function less(number) return number and number > 1 and number - 1 or nil end
 
--- Reads several lanes at once.
+-- Reads several lanes at once, those that were not read yet. One may be named more than once.
 local function read_lanes(some)
-  if #some == 0 then return end
-  local packed = call('HMGET', K.gateway, unpack(some))
-  for i, lane in ipairs(some) do packed_lanes[lane] = packed[i] end
+  local unread = {}
+  for _, lane in ipairs(some) do
+    if not lanes[lane] and packed_lanes[lane] == nil then unread[#unread + 1], packed_lanes[lane] = lane, false end
+  end
+  if #unread == 0 then return end
+  local packed = call('HMGET', K.gateway, unpack(unread))
+  for i, lane in ipairs(unread) do packed_lanes[lane] = packed[i] end
 end
 
 -- A job's or a gateway's fields and values, flat, as those who read them want them.
