@@ -5,6 +5,8 @@
 //! merge them by id, so a list is always written whole.
 
 mod change;
+mod config_text;
+mod folder;
 
 use std::collections::HashMap;
 
@@ -17,6 +19,8 @@ use crate::keys;
 use crate::python::is_truthy;
 
 pub use change::{Change, DesiredAgent, Part, droppable, known_refusals, latest, same, updated_list};
+pub use config_text::spelt;
+pub use folder::{may_overlap, same_folder};
 
 /// How a config keeps its agents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +47,12 @@ impl Shape {
 pub struct Config {
     /// What a write has to name to be refused when somebody else was faster; some gateways give none.
     pub hash: Option<Value>,
-    /// The config with the gateway's defaults.
+    /// The config as the gateway takes it: `~` and environment variables replaced, included files put
+    /// in, with the gateway's defaults.
     pub data: Value,
-    /// The file as it stands, where the gateway shows it.
-    source: Option<Map<String, Value>>,
+    /// The agents' part of the file as it stands, where the gateway shows it (`parsed`; what newer
+    /// gateways call `resolved` and `sourceConfig` has the variables replaced already).
+    written: Value,
     /// How agents are kept; none when there are none and nothing shows.
     pub shape: Option<Shape>,
     list: Vec<Value>,
@@ -91,9 +97,9 @@ impl Config {
             _ => None,
         };
         let hash = answer.get("hash").filter(|hash| is_truthy(hash)).cloned();
-        let source = answer.get("parsed").and_then(Value::as_object).cloned();
+        let written = answer.get("parsed").and_then(|parsed| parsed.get("agents")).cloned().unwrap_or_default();
         let places = places(&list, entries(&data));
-        Ok(Self { hash, data, source, shape, list, places })
+        Ok(Self { hash, data, written, shape, list, places })
     }
 
     /// The list of agents; empty in the other shape.
@@ -117,6 +123,50 @@ impl Config {
             }
             Place::Keyed(key) => Some((key, entries(&self.data)?.get(key)?.as_object()?)),
         }
+    }
+
+    /// The entry of an agent as the file has it; none where the gateway does not show the file, or
+    /// where the entry stands in a file that this one includes.
+    #[must_use]
+    pub fn as_written(&self, id: &str) -> Option<&Map<String, Value>> {
+        match self.places.get(&key_of(id))? {
+            Place::Listed(at) => self.listed_as_written(*at)?.as_object(),
+            Place::Keyed(key) => self.written.get("entries")?.get(key)?.as_object(),
+        }
+        .filter(|entry| !entry.contains_key(INCLUDE))
+    }
+
+    /// The entry at that place of the list as the file has it; none where it stands elsewhere.
+    fn listed_as_written(&self, at: usize) -> Option<&Value> {
+        let written = self.written.get("list")?.as_array()?;
+        let id = self.list[at].get("id").and_then(Value::as_str);
+        let entry = if written.len() == self.list.len() {
+            written.get(at)
+        } else {
+            written.iter().find(|entry| id.is_some() && entry.get("id").and_then(Value::as_str) == id)
+        };
+        // An entry that is included has its id in the other file.
+        entry.filter(|entry| !entry.is_object() || entry.get("id").is_some())
+    }
+
+    /// The list as it has to be sent to leave the file as it is. What stands in an included file is
+    /// taken from the config: a write of the list puts it into this one.
+    fn list_as_written(&self) -> Vec<Value> {
+        let entry = |at: usize| self.listed_as_written(at).unwrap_or(&self.list[at]).clone();
+        (0..self.list.len()).map(entry).collect()
+    }
+
+    /// Returns whether agents stand in a file that the config includes, so that a gateway may refuse
+    /// to write them.
+    #[must_use]
+    pub fn includes_agents(&self) -> bool {
+        let includes = |value: Option<&Value>| value.is_some_and(|value| value.get(INCLUDE).is_some());
+        let entries = self.written.get("entries").and_then(Value::as_object).into_iter().flatten();
+        let list = self.written.get("list").and_then(Value::as_array).into_iter().flatten();
+        includes(Some(&self.written))
+            || includes(self.written.get("entries"))
+            || includes(self.written.get("list"))
+            || entries.map(|(_, entry)| entry).chain(list).any(|entry| includes(Some(entry)))
     }
 
     /// How many turns a day the heartbeats of all agents make; none if no agent has one. As soon as one has, the gateway
@@ -146,6 +196,9 @@ impl Config {
         listed.chain(keyed)
     }
 }
+
+/// The key that stands for the content of another file.
+const INCLUDE: &str = "$include";
 
 /// Gateways normalise ids, so entries that differ only in that are one agent: what they have in common.
 fn key_of(id: &str) -> String {

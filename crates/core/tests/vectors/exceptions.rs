@@ -91,6 +91,11 @@ pub(crate) const CASES: &[(&str, &[&str], &str)] = &[
         &["padded id not matched", "case differs"],
         "gateways normalise ids, so such entries are one agent, and a second entry would stand beside it for ever",
     ),
+    (
+        "updated_agent_list",
+        &["heartbeat replaced not merged", "empty heartbeat"],
+        "keys that people added to a heartbeat stay on gateways with a list, as they do on those with entries",
+    ),
     ("config_agent_list", &["hash empty"], "an empty hash is no hash, and is not sent"),
     (
         "config_patch_params",

@@ -5,6 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 
+use super::config_text::{spelt, spelt_value};
+use super::folder::same_folder;
 use super::{Config, Shape, key_of};
 use crate::gateway::RpcError;
 use crate::heartbeat;
@@ -79,7 +81,7 @@ impl Config {
     #[must_use]
     pub fn is_as_desired(&self, desired: &[DesiredAgent], refused: &BTreeSet<String>) -> bool {
         let visible = refused.contains(VISIBILITY) || heartbeat::visibility_patch(&self.data).is_none();
-        visible && desired.iter().all(|agent| differing(self.agent(&agent.id), &without(agent, refused)).is_empty())
+        visible && desired.iter().all(|agent| self.differing(&without(agent, refused)).is_empty())
     }
 
     /// The fewest writes that make every agent as desired; none when it is. `refused` names keys that this gateway
@@ -117,10 +119,44 @@ impl Config {
         (!patch.is_empty()).then(|| Change { patch: Value::Object(patch), parts })
     }
 
+    /// The members of an agent's entry that have to be written, as they are meant. Keys that people added
+    /// to a heartbeat do not count as a difference.
+    fn differing(&self, agent: &DesiredAgent) -> Map<String, Value> {
+        let mut fields = Map::new();
+        write_into(&mut fields, agent);
+        let Some(present) = self.agent(&agent.id) else { return fields };
+        // What a merge patch shall take away is a difference.
+        fields.insert("heartbeat".into(), Value::Object(agent.heartbeat.clone()));
+        let written = self.as_written(&agent.id);
+        if let Some(name) = agent.name.as_ref().filter(|_| is_called_by_its_id(present, agent)) {
+            fields.insert("identity".into(), json!({ "name": name }));
+        }
+        fields.retain(|key, value| {
+            let written = written.map(|written| written.get(key).unwrap_or(&Value::Null));
+            let kept = Kept { present: present.get(key), written };
+            !if key == "workspace" { kept.is_folder(&agent.workspace) } else { kept.is(value) }
+        });
+        fields
+    }
+
+    /// The agent as it has to be spelt in the file. A folder that is the right one keeps its spelling.
+    fn to_be_written(&self, agent: &DesiredAgent) -> DesiredAgent {
+        let heartbeat = spelt_value(&Value::Object(agent.heartbeat.clone()));
+        let as_before = self.as_written(&agent.id).or_else(|| self.agent(&agent.id));
+        let as_before = as_before.and_then(|entry| entry.get("workspace")?.as_str());
+        let is_right = !self.differing(agent).contains_key("workspace");
+        DesiredAgent {
+            id: agent.id.clone(),
+            name: agent.name.as_deref().map(spelt),
+            workspace: as_before.filter(|_| is_right).map_or_else(|| spelt(&agent.workspace), str::to_owned),
+            heartbeat: heartbeat.as_object().cloned().unwrap_or_default(),
+        }
+    }
+
     fn change_list(&self, desired: &[DesiredAgent], default: &str, parts: &mut Vec<Part>) -> Option<Value> {
         for agent in desired {
             let present = self.agent(&agent.id);
-            let fields = differing(present, agent);
+            let fields = self.differing(agent);
             if !fields.is_empty() {
                 parts.push(Part::of(agent, &format!("config agents.list {}", agent.id), present, fields));
             }
@@ -129,10 +165,10 @@ impl Config {
             return None;
         }
         // What the file says is written back, not what it resolves to: environment variables stay variables.
-        let source = self.source.as_ref().and_then(|source| source.get("agents")?.get("list")?.as_array());
-        let present = source.map_or(&self.list[..], Vec::as_slice);
-        let mut list = updated_list(present, desired);
-        if present.is_empty() && !desired.iter().any(|agent| key_of(&agent.id) == key_of(default)) {
+        let mut list = self.list_as_written();
+        let is_empty = list.is_empty();
+        list = updated_list(&list, &desired.iter().map(|agent| self.to_be_written(agent)).collect::<Vec<_>>());
+        if is_empty && !desired.iter().any(|agent| key_of(&agent.id) == key_of(default)) {
             // In an empty list the first entry would become the default agent.
             list.insert(0, json!({ "id": default, "default": true }));
         }
@@ -144,10 +180,11 @@ impl Config {
         let mut grows = false;
         for agent in desired {
             let present = self.find(&agent.id);
-            let fields = differing(present.map(|(_, entry)| entry), agent);
+            let fields = self.differing(agent);
             if !fields.is_empty() {
                 let what = format!("config agents.entries.{}", agent.id);
                 parts.push(Part::of(agent, &what, present.map(|(_, entry)| entry), fields.clone()));
+                let fields = fields.iter().map(|(name, value)| (name.clone(), spelt_value(value))).collect();
                 grows |= present.is_none();
                 let key = present.map_or(agent.id.as_str(), |(key, _)| key);
                 entries.insert(key.to_owned(), Value::Object(fields));
@@ -249,37 +286,70 @@ pub fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (Value::Object(a), Value::Object(b)) => a.len() == b.len() && contains(a, b),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && b.iter().all(|(key, b)| a.get(key).is_some_and(|a| same(a, b)))
+        }
         _ => a == b,
     }
 }
 
-/// Whether every member of `part` is in `whole` with the same meaning, on all levels: a merge patch can do no more. A
-/// member that is to be null may be missing instead, because a merge patch takes it away.
-fn contains(whole: &Map<String, Value>, part: &Map<String, Value>) -> bool {
-    part.iter().all(|(key, value)| match (whole.get(key), value) {
-        (Some(Value::Object(whole)), Value::Object(part)) => contains(whole, part),
-        (None, Value::Object(part)) if !part.is_empty() => contains(&Map::new(), part),
-        (None, value) => value.is_null(),
-        (Some(present), value) => same(present, value),
-    })
+/// A value as a gateway keeps it.
+#[derive(Clone, Copy)]
+struct Kept<'a> {
+    /// As the gateway takes it.
+    present: Option<&'a Value>,
+    /// As the file has it, null if it has none; none where the file is not shown.
+    written: Option<&'a Value>,
 }
 
-/// The members of an entry that have to be written. Keys that people added to a heartbeat do not count as a difference.
-fn differing(present: Option<&Map<String, Value>>, agent: &DesiredAgent) -> Map<String, Value> {
-    let mut fields = Map::new();
-    write_into(&mut fields, agent);
-    if let Some(present) = present {
-        if let Some(name) = agent.name.as_ref().filter(|_| is_called_by_its_id(present, agent)) {
-            fields.insert("identity".into(), json!({ "name": name }));
+impl<'a> Kept<'a> {
+    /// Returns whether it is as meant, on all levels: a merge patch can do no more. A member that is to be
+    /// null may be missing instead, because a merge patch takes it away.
+    fn is(self, meant: &Value) -> bool {
+        match (self.present, meant) {
+            (Some(Value::Object(_)), Value::Object(meant)) => {
+                meant.iter().all(|(key, value)| self.member(key).is(value))
+            }
+            (None, Value::Object(meant)) if !meant.is_empty() => {
+                meant.iter().all(|(key, value)| self.member(key).is(value))
+            }
+            (None, meant) => meant.is_null(),
+            // A text that the file spells as a reference is right only as long as the variable is not set.
+            (Some(present), meant) => {
+                same(present, meant) && self.written.is_none_or(|written| !is_misspelt(written, meant))
+            }
         }
-        fields.retain(|key, value| match (present.get(key), &*value) {
-            (Some(Value::Object(whole)), Value::Object(part)) => !contains(whole, part),
-            (Some(there), value) => !same(there, value),
-            (None, _) => true,
-        });
     }
-    fields
+
+    /// Returns whether it is the folder that is meant. Some gateways replace `~` when they write.
+    fn is_folder(self, meant: &str) -> bool {
+        let is = |kept: Option<&Value>, meant: &str| {
+            kept.and_then(Value::as_str).is_some_and(|kept| same_folder(kept, meant))
+        };
+        is(self.present, meant) || is(self.written, &spelt(meant))
+    }
+
+    fn member(self, key: &str) -> Kept<'a> {
+        let member = |value: &'a Value| value.get(key);
+        Kept {
+            present: self.present.and_then(member),
+            written: self.written.map(|written| member(written).unwrap_or(&Value::Null)),
+        }
+    }
+}
+
+/// Returns whether a text has to be spelt in another way than it means, and the file does not do so.
+fn is_misspelt(written: &Value, meant: &Value) -> bool {
+    match (written, meant) {
+        (Value::String(written), Value::String(meant)) => *written == *meant && spelt(meant) != *meant,
+        (Value::Array(written), Value::Array(meant)) => {
+            written.iter().zip(meant).any(|(written, meant)| is_misspelt(written, meant))
+        }
+        (Value::Object(written), Value::Object(meant)) => {
+            meant.iter().any(|(key, meant)| written.get(key).is_some_and(|written| is_misspelt(written, meant)))
+        }
+        _ => false,
+    }
 }
 
 /// Gateways call an agent that was created by call by its id, until they are told its name.
@@ -295,7 +365,28 @@ fn write_into(entry: &mut Map<String, Value>, agent: &DesiredAgent) {
         entry.insert("name".into(), json!(name));
     }
     entry.insert("workspace".into(), json!(agent.workspace));
-    entry.insert("heartbeat".into(), Value::Object(agent.heartbeat.clone()));
+    let heartbeat = entry.entry("heartbeat").or_insert_with(|| json!({}));
+    if !heartbeat.is_object() {
+        *heartbeat = json!({});
+    }
+    merge(heartbeat.as_object_mut().expect("it was made an object"), &agent.heartbeat);
+}
+
+/// Merges a patch into an object, except that members that the patch takes away become null: gateways
+/// that merge entries of a list by their ids take them away, see [`DesiredAgent`].
+fn merge(present: &mut Map<String, Value>, patch: &Map<String, Value>) {
+    for (key, value) in patch {
+        match (present.get_mut(key), value) {
+            (Some(Value::Object(present)), Value::Object(patch)) => merge(present, patch),
+            (None, Value::Null) => {}
+            (None, Value::Object(patch)) => {
+                let mut member = Map::new();
+                merge(&mut member, patch);
+                present.insert(key.clone(), Value::Object(member));
+            }
+            (_, value) => drop(present.insert(key.clone(), value.clone())),
+        }
+    }
 }
 
 fn without(agent: &DesiredAgent, refused: &BTreeSet<String>) -> DesiredAgent {

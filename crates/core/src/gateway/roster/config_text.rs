@@ -1,0 +1,94 @@
+//! Text as a config file has to spell it.
+//!
+//! Gateways replace `${NAME}` in every string of their config by the environment variable of that
+//! name, and `$${NAME}` by the text `${NAME}`. A name is an upper-case letter or an underscore,
+//! followed by such or digits; everything else with a dollar sign stands for itself. A variable that
+//! is not set keeps 2026.2.9 from starting, and one that is set would show an agent what the
+//! gateway's environment holds. So what a job says is always spelt as text.
+
+use serde_json::Value;
+
+/// Spells a text so that a gateway reads it as it is: one more `$` before each `${NAME}`.
+#[must_use]
+pub fn spelt(text: &str) -> String {
+    let mut spelt = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let (before, reference) = rest.split_at(at);
+        spelt.push_str(before);
+        if is_reference(reference) {
+            spelt.push('$');
+        }
+        spelt.push_str("${");
+        rest = &reference[2..];
+    }
+    spelt + rest
+}
+
+/// Spells every string in a value, see [`spelt`]. The names of members are left alone, as gateways
+/// do.
+#[must_use]
+pub fn spelt_value(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(spelt(text)),
+        Value::Array(values) => values.iter().map(spelt_value).collect(),
+        Value::Object(members) => {
+            Value::Object(members.iter().map(|(key, value)| (key.clone(), spelt_value(value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// Returns whether a text that begins with `${` begins with a reference to a variable.
+fn is_reference(text: &str) -> bool {
+    let Some((name, _)) = text[2..].split_once('}') else { return false };
+    let is_of_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_') && name.chars().all(is_of_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Reads a text as gateways do, with a variable `A` that is set.
+    fn read(text: &str) -> String {
+        let mut read = String::new();
+        let mut at = 0;
+        while at < text.len() {
+            let rest = &text[at..];
+            let end = |from: usize| from + rest[from..].find('}').map_or(0, |end| end + 1);
+            if rest.starts_with("$${") && is_reference(&rest[1..]) {
+                read.push_str(&rest[1..end(1)]);
+                at += end(1);
+            } else if rest.starts_with("${") && is_reference(rest) {
+                read.push_str("VALUE");
+                at += end(0);
+            } else {
+                let first = rest.chars().next().unwrap();
+                read.push(first);
+                at += first.len_utf8();
+            }
+        }
+        read
+    }
+
+    #[test]
+    fn a_gateway_reads_what_was_meant() {
+        for (text, expected) in [
+            ("cd ${HOME}/x", "cd $${HOME}/x"),
+            ("$${A}", "$$${A}"),
+            ("$$${A}${_B2}", "$$$${A}$${_B2}"),
+            ("${a} ${} ${A B} ${1A} $A ${A", "${a} ${} ${A B} ${1A} $A ${A"),
+            ("${${A}}", "${$${A}}"),
+            ("ü${Ü}${A}ü", "ü${Ü}$${A}ü"),
+            ("", ""),
+        ] {
+            assert_eq!(spelt(text), expected, "{text}");
+            assert_eq!(read(expected), text, "{text}");
+        }
+        let value = json!({ "${A}": ["${A}", 1, null, { "b": "${A}" }] });
+        assert_eq!(spelt_value(&value), json!({ "${A}": ["$${A}", 1, null, { "b": "$${A}" }] }));
+    }
+}

@@ -1,0 +1,106 @@
+//! Folders on a gateway's machine, compared as the gateway takes them.
+//!
+//! Gateways replace a leading `~` by the home folder of their user, which nobody else knows: some
+//! when they read the config, some when they write it. So a path with `~` and one without are held
+//! for the same where the one ends as the other goes on after its `~`.
+
+/// A path in its parts.
+#[derive(Debug, PartialEq, Eq)]
+struct Folder<'a> {
+    /// Whether it begins with `~`.
+    of_home: bool,
+    /// The names of the folders, without `.`, `..` and empty ones.
+    steps: Vec<&'a str>,
+}
+
+impl<'a> Folder<'a> {
+    fn of(path: &'a str) -> Self {
+        let path = path.trim();
+        // Windows takes both slashes; elsewhere a backslash is a part of a name.
+        let of_windows = path.as_bytes().get(1) == Some(&b':') || path.starts_with("\\\\");
+        let is_separator = |c: char| c == '/' || (of_windows && c == '\\');
+        let mut steps = Vec::new();
+        let mut all = path.split(is_separator).peekable();
+        let of_home = all.next_if_eq(&"~").is_some();
+        for step in all {
+            match step {
+                "" | "." => {}
+                ".." => drop(steps.pop()),
+                step => steps.push(step),
+            }
+        }
+        Self { of_home, steps }
+    }
+}
+
+/// Returns whether both paths are the same folder, as far as can be told.
+#[must_use]
+pub fn same_folder(one: &str, two: &str) -> bool {
+    let (one, two) = (Folder::of(one), Folder::of(two));
+    if one.of_home == two.of_home {
+        return one.steps == two.steps;
+    }
+    let (of_home, other) = if one.of_home { (one, two) } else { (two, one) };
+    !of_home.steps.is_empty() && other.steps.len() > of_home.steps.len() && other.steps.ends_with(&of_home.steps)
+}
+
+/// Returns whether one folder is the other, or is somewhere inside it, or whether that cannot be
+/// ruled out: what is deleted with the one may be the other's.
+#[must_use]
+pub fn may_overlap(one: &str, two: &str) -> bool {
+    let (one, two) = (Folder::of(one), Folder::of(two));
+    if one.of_home == two.of_home {
+        return one.steps.starts_with(&two.steps) || two.steps.starts_with(&one.steps);
+    }
+    let (of_home, other) = if one.of_home { (one, two) } else { (two, one) };
+    // The home folder may be any folder above: wherever the rest of the one goes on as the other does.
+    (1..other.steps.len()).any(|home| {
+        let rest = &other.steps[home..];
+        rest.starts_with(&of_home.steps) || of_home.steps.starts_with(rest)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_the_same_however_it_is_spelt() {
+        for (one, two, expected) in [
+            ("/srv/w", "/srv/w/", true),
+            ("/srv//w", "/srv/./w", true),
+            ("/srv/x/../w", "/srv/w", true),
+            ("/srv/w", "/srv/W", false),
+            ("~/.openclaw/w", "~/.openclaw/w/", true),
+            ("~/.openclaw/w", "/home/node/.openclaw/w", true),
+            ("/root/.openclaw/w", "~/.openclaw/w", true),
+            ("~/.openclaw/w", "/home/node/.openclaw/w2", false),
+            ("~/.openclaw/w", "/home/node/.openclaw/w/x", false),
+            ("~", "/home/node", false),
+            ("/.openclaw/w", "~/.openclaw/w", false),
+            ("C:\\w\\x", "C:/w/x/", true),
+            ("/a\\b", "/a/b", false),
+        ] {
+            assert_eq!(same_folder(one, two), expected, "{one} {two}");
+            assert_eq!(same_folder(two, one), expected, "{two} {one}");
+        }
+    }
+
+    #[test]
+    fn what_is_inside_overlaps() {
+        for (one, two, expected) in [
+            ("/srv/w", "/srv/w/", true),
+            ("/srv/w", "/srv/w/personal", true),
+            ("/srv", "/srv/w/x", true),
+            ("/srv/w", "/srv/w2", false),
+            ("/srv/w/a", "/srv/w/b", false),
+            ("~/w", "/home/node/w/x", true),
+            ("~/w/x", "/home/node/w", true),
+            ("~/w", "/home/node/v", false),
+            ("/", "/srv", true),
+        ] {
+            assert_eq!(may_overlap(one, two), expected, "{one} {two}");
+            assert_eq!(may_overlap(two, one), expected, "{two} {one}");
+        }
+    }
+}
