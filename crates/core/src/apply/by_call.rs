@@ -25,7 +25,7 @@ pub(super) async fn create(call: &Call, wanted: &Wanted, report: &mut Report) ->
                 report.note(Change::new(format!("agent {}", entry.id), ""));
                 break;
             }
-            Err(error) if error.rpc().is_some_and(|error| error.says("already exists")) => return Ok(None),
+            Err(error) if error.rpc().is_some_and(|error| error.is_agent_known()) => return Ok(None),
             // Its entry must not be written without it, so whether it is there has to be known.
             Err(error) if error.is_connection_lost() && round < MAX_WRITES => {
                 if config::read(call).await?.agent(&entry.id).is_some() {
@@ -101,7 +101,7 @@ pub(super) async fn delete(call: &Call, agent: &str, files: bool) -> Result<Opti
         let error = match call.write(Method::AgentsDelete, params.clone()).await {
             Ok(answer) => return Ok(Some(answer)),
             Err(error) if error.is_connection_lost() => return Ok(None),
-            Err(error) if halvings < MAX_HALVINGS && error.rpc().is_some_and(|rpc| rpc.says("size-drop:")) => error,
+            Err(error) if halvings < MAX_HALVINGS && error.rpc().is_some_and(|rpc| rpc.is_size_drop()) => error,
             Err(error) => return Err(error),
         };
         halvings += 1;

@@ -215,7 +215,9 @@ pub(super) async fn patch(call: &Call, patch: &Value, hash: Option<Value>) -> Re
             Ok(())
         }
         // Written, and the gateway restarts because it could not take it in while running.
-        Err(error) if error.rpc().is_some_and(|rpc| rpc.says("persisted")) => Ok(()),
+        Err(error) if error.rpc().is_some_and(|rpc| rpc.is_form(&["config.patch persisted but was not applied*"])) => {
+            Ok(())
+        }
         Err(error) => Err(error),
     }
 }

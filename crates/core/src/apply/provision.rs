@@ -100,7 +100,8 @@ async fn session_of_a_new_agent(
 /// Whether a session was refused because the gateway keeps a record of its agent's deletion. It does not say so; but then
 /// it has no session either.
 async fn is_held_deleted(call: &Call, wanted: &Wanted, error: &GatewayError) -> Result<bool, GatewayError> {
-    let says_so = call.has_ownership() && error.rpc().is_some_and(|rpc| rpc.says("failed unexpectedly"));
+    let says_so =
+        call.has_ownership() && error.rpc().is_some_and(|rpc| rpc.is_form(&["session patch failed unexpectedly*"]));
     Ok(says_so && !session::exists(call, &wanted.keys.session_key).await?)
 }
 

@@ -82,7 +82,7 @@ fn key(id: &str) -> Uuid {
 
 /// The gateway understood and will not, as opposed to being busy or letting nobody.
 fn is_refusal(error: &RpcError) -> bool {
-    error.code == "INVALID_REQUEST" && !error.is_agent_unknown() && !error.says("missing scope")
+    error.code == "INVALID_REQUEST" && !error.is_agent_unknown() && !error.is_scope_missing()
 }
 
 #[cfg(test)]

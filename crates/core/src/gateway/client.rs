@@ -132,7 +132,7 @@ impl Capabilities {
             Err(GatewayError::Closed { code: Some(1012), .. }) => {
                 self.restarts_on_write |= self.wrote_at.is_some_and(|at| at.elapsed() < RESTARTS_WITHIN);
             }
-            Err(GatewayError::Rpc { method: Method::ConfigPatch, error }) if error.says("rate limit") => {
+            Err(GatewayError::Rpc { method: Method::ConfigPatch, error }) if error.is_rate_limited() => {
                 self.write_limit = error.details.get("limit").and_then(Value::as_str).map(|limit| one_line(limit, 100));
             }
             _ => {}
@@ -327,7 +327,7 @@ impl Client {
 /// Whether anything may be asked over a connection. Some gateways do not say that they have given it no scope.
 async fn may_read(connection: &Connection) -> bool {
     let answer = connection.call(Method::AgentsList, &json!({})).await;
-    !answer.is_err_and(|error| error.rpc().is_some_and(|rpc| rpc.says("missing scope")))
+    !answer.is_err_and(|error| error.rpc().is_some_and(|rpc| rpc.is_scope_missing()))
 }
 
 /// The gateways of this process, one client each.

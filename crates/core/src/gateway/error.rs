@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::protocol::Method;
 use super::reach::OutOfReach;
 use super::refusal::{pairing, refused};
-use super::rpc_error::RpcError;
+use super::rpc_error::{Need, RpcError};
 use crate::model::Fingerprint;
 use crate::outcome::{Failure, Outcome};
 
@@ -164,7 +164,7 @@ impl GatewayError {
     pub fn is_connection_lost(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Starting { .. } | Self::Closed { .. } | Self::Garbage { .. } => true,
-            Self::Rpc { error, .. } | Self::Refused(error) => is_starting(error),
+            Self::Rpc { error, .. } | Self::Refused(error) => error.is_starting(),
             _ => false,
         }
     }
@@ -178,12 +178,6 @@ impl GatewayError {
             _ => false,
         }
     }
-}
-
-/// Says that the gateway is starting, draining or busy, as opposed to refusing the request itself.
-fn is_starting(error: &RpcError) -> bool {
-    const WORDS: [&str; 6] = ["starting", "startup", "restart", "draining", "busy", "revoked"];
-    error.code == "UNAVAILABLE" && WORDS.iter().any(|word| error.says(word))
 }
 
 /// The table: which error ends a run in which outcome, and whether it is the gateway's or the job's.
@@ -257,38 +251,50 @@ impl From<GatewayError> for Outcome {
 /// An error answer to any other method, after the flows have dealt with those that they expect.
 fn answered(method: Method, error: &RpcError) -> Outcome {
     let text = format!("{}: {}", method.as_str(), error.quote());
-    if error.says("rate limit") {
+    if error.is_rate_limited() {
         let retry_after = Some(error.retry_after_ms.map_or(Duration::from_secs(60), Duration::from_millis));
         // Gateways count by client, and to them all jobs are one.
         return Outcome::Busy { retry_after, failure: Failure::new("rate_limited", text).of_gateway() };
     }
-    if error.says("config base hash required") {
+    if error.is_form(&["config base hash required*"]) {
         let action = "the gateway shows no hash of its config; see its log, and upgrade it";
         return Outcome::Blocked(Failure::new("no_config_hash", text).of_gateway().with_action(action));
     }
-    if error.says("config write rejected") {
+    if error.is_form(&["config write rejected: *"]) {
         let action = "the gateway protects its config against large changes; make this one on the gateway, then retry";
         return Outcome::Blocked(Failure::new("config_write_rejected", text).with_action(action));
     }
+    match error.needs_a_person() {
+        Some(Need::Maintenance) => {
+            let action = "run `openclaw doctor --fix` on the gateway's machine and do what it says, then retry";
+            return Outcome::Blocked(Failure::new("maintenance_required", text).with_action(action));
+        }
+        Some(Need::Include) => {
+            let action = "the gateway does not write into files that its config includes: make the change in the file \
+                          that it names, or take the $include out of its config, then retry";
+            return Outcome::Blocked(Failure::new("config_included", text).with_action(action));
+        }
+        None => {}
+    }
+    if error.is_config_invalid() {
+        let failure = Failure::new("gateway_config_invalid", text)
+            .with_action("correct what the gateway names in its config, or in the agent's heartbeat_config");
+        return Outcome::Blocked(if error.is_about_heartbeats() { failure } else { failure.of_gateway() });
+    }
     if error.code == "UNAVAILABLE" {
         let retry_after = error.retry_after_ms.map(Duration::from_millis);
-        return if is_starting(error) || retry_after.is_some() {
+        return if error.is_starting() || retry_after.is_some() {
             Outcome::Busy { retry_after, failure: Failure::new("gateway_busy", text).of_gateway() }
         } else {
             // The gateway tried and failed: a full disk, a locked store. It may pass.
             Outcome::Transient(Failure::new("gateway_failed", text))
         };
     }
-    if error.says("missing scope") || error.code == "FORBIDDEN" {
+    if error.is_scope_missing() || error.code == "FORBIDDEN" {
         return Outcome::Blocked(pairing(text, None));
     }
-    if error.says("unknown method") {
+    if error.is_form(&["unknown method: *"]) {
         return Outcome::Blocked(too_old(text));
-    }
-    if error.says("invalid config") {
-        let failure = Failure::new("gateway_config_invalid", text)
-            .with_action("correct what the gateway names in its config, or in the agent's heartbeat_config");
-        return Outcome::Blocked(if error.is_about_heartbeats() { failure } else { failure.of_gateway() });
     }
     // The last is what some gateways say of a file that comes or goes while they look at it: their agent removes its
     // BOOTSTRAP.md when it has begun to work.

@@ -20,7 +20,7 @@ pub(super) fn refused(error: &RpcError) -> Outcome {
     if is_pairing(error, code) {
         return Outcome::Blocked(pairing(text, error.detail("requestId")));
     }
-    if code == "AUTH_RATE_LIMITED" || error.says("too many failed authentication") {
+    if code == "AUTH_RATE_LIMITED" || error.is_form(&["too many failed authentication*"]) {
         let action = format!("{}; the gateway has locked this address after wrong ones", TOKEN.1);
         let failure = Failure::new("auth_rate_limited", text).of_gateway().with_action(action);
         return Outcome::Busy { retry_after: Some(retry_after.unwrap_or(LOCKED_FOR)), failure };
@@ -28,8 +28,10 @@ pub(super) fn refused(error: &RpcError) -> Outcome {
     let known = ROWS.iter().find(|row| row.fits(error, code)).map(|row| row.means);
     let (name, action) = if let Some((name, action)) = known {
         (name, action.to_owned())
-    } else if code == "PROTOCOL_MISMATCH" || error.says("protocol mismatch") {
+    } else if code == "PROTOCOL_MISMATCH" || error.is_form(&["protocol mismatch*"]) {
         ("protocol_mismatch", protocol_action(error))
+    } else if error.needs_a_person().is_some() {
+        ("maintenance_required", MAINTENANCE.to_owned())
     } else if error.code == "UNAVAILABLE" {
         return Outcome::Busy { retry_after, failure: Failure::new("gateway_starting", text).of_gateway() };
     } else {
@@ -89,57 +91,63 @@ const PARAMS: Meaning =
     ("connect_not_understood", "upgrade the gateway, or this worker: they do not know the same form of `connect`");
 const OTHER: Meaning = ("refused", "see the gateway's log; this worker connects as `gateway-client`");
 
-/// One case: it is told by any of these codes, or by any of these words in lower case.
+const MAINTENANCE: &str = "run `openclaw doctor --fix` on the gateway's machine and do what it says, then retry";
+
+/// One case: it is told by any of these codes, or by any of these forms of the message.
 struct Row {
     codes: &'static [&'static str],
-    words: &'static [&'static str],
+    forms: &'static [&'static str],
     means: Meaning,
 }
 
 impl Row {
     fn fits(&self, error: &RpcError, code: &str) -> bool {
-        self.codes.contains(&code) || self.words.iter().any(|words| error.says(words))
+        self.codes.contains(&code) || error.is_form(self.forms)
     }
 }
 
 /// The first that fits counts.
 const ROWS: [Row; 11] = [
-    row(&["AUTH_DEVICE_TOKEN_MISMATCH"], &["device token mismatch"], DEVICE_TOKEN),
-    row(&["AUTH_TOKEN_NOT_CONFIGURED"], &["token not configured"], NO_TOKEN),
+    row(
+        &["AUTH_DEVICE_TOKEN_MISMATCH"],
+        &["unauthorized: device token mismatch*", "device token mismatch*"],
+        DEVICE_TOKEN,
+    ),
+    row(&["AUTH_TOKEN_NOT_CONFIGURED"], &["unauthorized: gateway token not configured*"], NO_TOKEN),
     row(
         &["AUTH_PASSWORD_MISSING", "AUTH_PASSWORD_MISMATCH", "AUTH_PASSWORD_NOT_CONFIGURED"],
-        &["gateway password"],
+        &["unauthorized: gateway password *"],
         PASSWORD,
     ),
     // Its words speak of the control UI as well.
-    row(&["CONTROL_UI_ORIGIN_NOT_ALLOWED"], &["origin not allowed"], ORIGIN),
-    row(&["CONTROL_UI_DEVICE_IDENTITY_REQUIRED"], &["control ui"], CONTROL_UI),
+    row(&["CONTROL_UI_ORIGIN_NOT_ALLOWED"], &["origin not allowed*"], ORIGIN),
+    row(&["CONTROL_UI_DEVICE_IDENTITY_REQUIRED"], &["control ui *", "protocol mismatch: control ui *"], CONTROL_UI),
     row(
         &["AUTH_TOKEN_MISMATCH", "AUTH_TOKEN_MISSING", "DEVICE_IDENTITY_REQUIRED"],
-        &["device identity required"],
+        &["device identity required*"],
         TOKEN,
     ),
-    row(&["DEVICE_AUTH_SIGNATURE_EXPIRED"], &["device signature expired"], CLOCKS),
+    row(&["DEVICE_AUTH_SIGNATURE_EXPIRED"], &["device signature expired*"], CLOCKS),
     row(
         &["DEVICE_AUTH_NONCE_REQUIRED", "DEVICE_AUTH_NONCE_MISMATCH", "DEVICE_AUTH_SIGNATURE_INVALID"],
-        &["device nonce", "device signature invalid"],
+        &["device nonce *", "device signature invalid*"],
         PROOF,
     ),
-    row(&[], &["invalid connect params", "invalid handshake", "invalid-handshake"], PARAMS),
-    row(&["AUTH_REQUIRED", "AUTH_UNAUTHORIZED"], &["unauthorized"], TOKEN),
+    row(&[], &["invalid connect params*", "invalid handshake*", "invalid-handshake*"], PARAMS),
+    row(&["AUTH_REQUIRED", "AUTH_UNAUTHORIZED"], &["unauthorized*"], TOKEN),
     row(
         &["DEVICE_AUTH_INVALID", "DEVICE_AUTH_DEVICE_ID_MISMATCH", "DEVICE_AUTH_PUBLIC_KEY_INVALID"],
-        &["device"],
+        &["device *"],
         DEVICE,
     ),
 ];
 
-const fn row(codes: &'static [&'static str], words: &'static [&'static str], means: Meaning) -> Row {
-    Row { codes, words, means }
+const fn row(codes: &'static [&'static str], forms: &'static [&'static str], means: Meaning) -> Row {
+    Row { codes, forms, means }
 }
 
 fn is_pairing(error: &RpcError, code: &str) -> bool {
-    let said = error.says("pairing required") || error.detail("requestId").is_some();
+    let said = error.is_form(&["pairing required*"]) || error.detail("requestId").is_some();
     code == "PAIRING_REQUIRED" || (error.code == "NOT_PAIRED" && said)
 }
 
