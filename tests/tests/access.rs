@@ -31,7 +31,7 @@ fn woken(gateway: &Gateway, wake: &Value) -> Value {
 }
 
 async fn run(applier: &Applier, id: &str, document: Value) -> Outcome {
-    applier.apply(id, &Job::from_value(document).unwrap()).await.outcome
+    applier.apply(id, &Job::from_value(document).unwrap(), &Arc::default()).await.outcome
 }
 
 async fn done(applier: &Applier, id: &str, document: Value) -> Report {

@@ -46,7 +46,9 @@ async fn tell(profile: Profile, story: &'static [Moment]) {
     let worker = Network::of([(HOST.to_owned(), Arc::clone(&gateway))]).worker(Limits::default());
     let runs = join_all((0..AGENTS).map(|agent| {
         let (worker, document) = (&worker, provision_on(HOST, &format!("Agent {agent}")));
-        async move { worker.apply(&format!("job {agent}"), &Job::from_value(document).unwrap()).await.outcome }
+        async move {
+            worker.apply(&format!("job {agent}"), &Job::from_value(document).unwrap(), &Arc::default()).await.outcome
+        }
     }))
     .await;
     let told = || format!("{profile:?}, edits after {story:?}");
@@ -77,7 +79,7 @@ async fn tell(profile: Profile, story: &'static [Moment]) {
     let before = gateway.mutating_calls().len();
     for agent in 0..AGENTS {
         let job = Job::from_value(provision_on(HOST, &format!("Agent {agent}"))).unwrap();
-        assert_eq!(worker.apply("again", &job).await.outcome.name(), "done", "{}", told());
+        assert_eq!(worker.apply("again", &job, &Arc::default()).await.outcome.name(), "done", "{}", told());
     }
     assert_eq!(gateway.mutating_calls().len(), before, "{}: nothing is left to write", told());
 }

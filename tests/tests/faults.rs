@@ -28,7 +28,7 @@ pub fn applier() -> Applier {
 
 async fn provision(gateway: &Gateway) -> Run {
     let job = Job::from_value(documents::provision(&gateway.url(), "Ada")).unwrap();
-    applier().apply("job", &job).await
+    applier().apply("job", &job, &Arc::default()).await
 }
 
 fn code(outcome: &Outcome) -> (&str, &str) {
@@ -145,9 +145,9 @@ async fn an_approved_device_gets_in() {
     let gateway = start(Profile::V2026_9_6, |setup| setup.options.require_pairing = true).await;
     let applier = applier();
     let job = Job::from_value(documents::provision(&gateway.url(), "Ada")).unwrap();
-    assert_eq!(applier.apply("job", &job).await.outcome.name(), "blocked");
+    assert_eq!(applier.apply("job", &job, &Arc::default()).await.outcome.name(), "blocked");
     gateway.approve_devices();
-    assert_eq!(applier.apply("job", &job).await.outcome.name(), "done");
+    assert_eq!(applier.apply("job", &job, &Arc::default()).await.outcome.name(), "done");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,17 +161,19 @@ async fn a_deleted_agent_can_come_back() {
     let applier = applier();
     let provision = Job::from_value(documents::provision(&gateway.url(), "Ada")).unwrap();
     let cleanup = Job::from_value(documents::cleanup(&gateway.url(), "Ada")).unwrap();
-    assert_eq!(applier.apply("provision", &provision).await.outcome.name(), "done");
+    assert_eq!(applier.apply("provision", &provision, &Arc::default()).await.outcome.name(), "done");
     let first = state(&gateway);
     for _ in 0..2 {
-        assert_eq!(applier.apply("cleanup", &cleanup).await.outcome.name(), "done");
-        assert_eq!(applier.apply("provision", &provision).await.outcome.name(), "done");
+        assert_eq!(applier.apply("cleanup", &cleanup, &Arc::default()).await.outcome.name(), "done");
+        assert_eq!(applier.apply("provision", &provision, &Arc::default()).await.outcome.name(), "done");
         let again = state(&gateway);
         assert_eq!((&again["files"], &again["sessions"]), (&first["files"], &first["sessions"]));
         let entry = |state: &Value| state["config"]["agents"]["entries"]["ada"]["heartbeat"].clone();
         assert_eq!(entry(&again), entry(&first));
     }
-    let Outcome::Done(report) = applier.apply("provision", &provision).await.outcome else { panic!("done") };
+    let Outcome::Done(report) = applier.apply("provision", &provision, &Arc::default()).await.outcome else {
+        panic!("done")
+    };
     assert_eq!(report.written, Vec::<String>::new());
 }
 

@@ -60,7 +60,7 @@ fn raise(profile: Profile, agents: usize, gateways: usize, latency_ms: u64) -> F
         let runs = (0..agents).map(|agent| {
             let document = provision_on(&host(agent % gateways.len()), &format!("Agent {agent}"));
             let (job, worker) = (Job::from_value(document).unwrap(), &worker);
-            async move { (worker.apply(&format!("job {agent}"), &job).await.outcome, began.elapsed()) }
+            async move { (worker.apply(&format!("job {agent}"), &job, &Arc::default()).await.outcome, began.elapsed()) }
         });
         let ends = join_all(runs).await;
         let mut done_at: Vec<_> = ends.iter().map(|(_, at)| *at).collect();

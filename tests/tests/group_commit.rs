@@ -40,7 +40,7 @@ fn jobs(gateway: &Gateway, count: usize) -> Vec<Job> {
 
 /// Carries out all at once.
 async fn apply(applier: &Applier, jobs: &[Job]) -> Vec<Outcome> {
-    let runs = join_all(jobs.iter().map(|job| applier.apply("1", job)));
+    let runs = join_all(jobs.iter().map(async |job| applier.apply("1", job, &Arc::default()).await));
     timeout(Duration::from_secs(120), runs).await.unwrap().into_iter().map(|run| run.outcome).collect()
 }
 
@@ -105,7 +105,7 @@ async fn the_wishes_of_a_run_that_is_stopped_are_put_again() {
         .into_iter()
         .map(|job| {
             let applier = Arc::clone(&applier);
-            tokio::spawn(async move { applier.apply("1", &job).await.outcome })
+            tokio::spawn(async move { applier.apply("1", &job, &Arc::default()).await.outcome })
         })
         .collect();
     assert!(gateway.wait_for(|calls| calls.iter().any(|call| call.method == "config.patch")).await);

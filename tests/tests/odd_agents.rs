@@ -13,7 +13,7 @@ use crate::killmatrix::flows::{HOST, document, provision};
 
 async fn apply(gateway: &Arc<Gateway>, document: Value) -> Run {
     let worker = Network::of([(HOST.to_owned(), Arc::clone(gateway))]).worker(Limits::default());
-    worker.apply("job", &Job::from_value(document).unwrap()).await
+    worker.apply("job", &Job::from_value(document).unwrap(), &Arc::default()).await
 }
 
 #[test]

@@ -40,7 +40,9 @@ impl AgentKeys {
     pub fn of_main_agent(agent: &Agent, gateway: &Gateway, given: Option<&str>) -> Self {
         let session_key = given.map_or_else(|| main_session_key(gateway.id), str::to_owned);
         let shown = given_session_key(agent).unwrap_or(&session_key).to_owned();
-        let key = key_part(&shown).map_or_else(|| slug_or_id(&agent.name, agent.id), str::to_owned);
+        let key = key_part(&shown).map_or_else(|| slug_of_name(&agent.name, agent.id), str::to_owned);
+        // The main backend's own folder for it does without the prefix of the id.
+        let key = if key == main_agent_id(gateway.id) { format!("gateway-{}", gateway.id) } else { key };
         Self {
             agent_id: main_agent_id(gateway.id),
             workspace_path: path_of_key(&key, agent.id, &gateway.workspace_root),
@@ -65,6 +67,9 @@ pub fn slugify(text: &str) -> String {
     slug
 }
 
+/// Ids that no agent gets from its name: the gateway's own agent, and what every object of JavaScript has.
+const RESERVED: [&str; 4] = ["main", "constructor", "prototype", "__proto__"];
+
 /// The slug of a text, or the id's 32 hex digits where nothing of the text is left.
 ///
 /// An id that was made up instead would give a retried job another agent each time.
@@ -74,11 +79,19 @@ pub fn slug_or_id(text: &str, id: Uuid) -> String {
     if slug.is_empty() { id.simple().to_string() } else { slug }
 }
 
+/// The slug of an agent's name, or its id's 32 hex digits where nothing of the name is left, or where the
+/// gateway or its language means something else by it.
+#[must_use]
+pub fn slug_of_name(name: &str, id: Uuid) -> String {
+    let slug = slug_or_id(name, id);
+    if RESERVED.contains(&slug.as_str()) { id.simple().to_string() } else { slug }
+}
+
 /// The part of the session key that names the agent (`x` in `agent:x:main`), as it stands there; without one, the
 /// slug of the agent's name.
 #[must_use]
 pub fn agent_key(agent: &Agent) -> String {
-    given_session_key(agent).and_then(key_part).map_or_else(|| slug_or_id(&agent.name, agent.id), str::to_owned)
+    given_session_key(agent).and_then(key_part).map_or_else(|| slug_of_name(&agent.name, agent.id), str::to_owned)
 }
 
 /// The session key of a board agent: the main backend's as it stands, else `agent:<agent key>:main`.
@@ -91,6 +104,12 @@ pub fn session_key(agent: &Agent) -> String {
 #[must_use]
 pub fn main_session_key(gateway_id: Uuid) -> String {
     format!("agent:gateway-{gateway_id}:main")
+}
+
+/// Whether a session key is one that only the main agent of that gateway has: ours, or the main backend's own.
+#[must_use]
+pub fn is_main_session_key(key: &str, gateway_id: Uuid) -> bool {
+    key == main_session_key(gateway_id) || key == format!("agent:{}:main", main_agent_id(gateway_id))
 }
 
 /// The id of a gateway's main agent in the gateway's config.
@@ -112,7 +131,7 @@ pub fn workspace_path(agent: &Agent, workspace_root: &str) -> String {
 #[must_use]
 pub fn openclaw_agent_id(agent: &Agent) -> String {
     let id = normalise_agent_id(&agent_key(agent));
-    if id.is_empty() { agent.id.simple().to_string() } else { id }
+    if id.is_empty() || RESERVED[1..].contains(&id.as_str()) { agent.id.simple().to_string() } else { id }
 }
 
 /// The form in which a gateway keeps an agent id: lower-case `a-z0-9_-`, other runs as one dash, at most 64 characters.

@@ -9,6 +9,7 @@ pub mod foreign;
 pub mod gateway;
 pub mod heartbeat;
 pub mod identity;
+pub mod journal;
 pub mod keys;
 pub mod mirror;
 pub mod model;

@@ -122,6 +122,8 @@ pub struct Cleanup {
     pub gateway: Gateway,
     /// The agent.
     pub agent: Agent,
+    /// Delete an agent of that id although nothing shows that it is this one.
+    pub adopt: bool,
 }
 
 /// Write the heartbeats of many agents.
@@ -270,6 +272,13 @@ pub struct Options {
     /// Start the agent's session afresh at the end.
     #[serde(default, deserialize_with = "null_is_default")]
     pub reset_session: bool,
+    /// Take over an agent of that id which is on the gateway and was not made for this one: a person's, or
+    /// another agent's of the main backend.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub adopt: bool,
+    /// Move an agent to another folder on the gateway's machine. Its memory stays in the old one.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub move_workspace: bool,
     /// Send the agent a message that it can start, last of all; none sends nothing.
     #[serde(default)]
     pub wake: Option<Wake>,

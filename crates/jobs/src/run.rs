@@ -1,10 +1,12 @@
 //! The border between the queue and a handler: what it is given, [`Claimed`], and what it answers, [`Ran`].
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use apalis_core::error::BoxDynError;
 use apalis_core::task::into_response::IntoResponse;
+use mission_core::journal::{Journal, Store};
 use mission_core::model::MAX_DOCUMENT_BYTES;
 use mission_core::{Failure, Job, Kind, Outcome};
 use serde::{Deserialize, Serialize};
@@ -39,6 +41,8 @@ pub struct Claimed {
     pub expires_in: Option<Duration>,
     /// Other jobs that share this run: they end as it does. `job` is all of them in one.
     pub shared_with: Vec<Uuid>,
+    /// What the job has done to its gateway so far, and where the run writes down what it does.
+    pub journal: Arc<Journal>,
     /// The lease: higher for each claim of the queue.
     pub(crate) token: u64,
 }
@@ -128,13 +132,21 @@ impl Claimed {
             lane_failures: raw.lane_failures,
             expires_in: raw.expires_in,
             shared_with: Vec::new(),
+            // What cannot be read is as if nothing was done: somebody has spoilt it.
+            journal: Arc::new(Journal::of(serde_json::from_str(&raw.effects).unwrap_or_default())),
             token: raw.token,
         })
+    }
+
+    /// Has the run write down in a store what it does.
+    pub(crate) fn keep_journal_in(&mut self, store: Box<dyn Store>) {
+        self.journal = Arc::new(Journal::new(self.journal.effects(), store));
     }
 
     /// Takes a newer job of the same subject into this run.
     pub(crate) fn share_with(&mut self, newer: Self) {
         self.shared_with.push(newer.id);
+        self.journal = Arc::new(Journal::of(self.journal.effects().and(newer.journal.effects())));
         self.expires_in = self.expires_in.into_iter().chain(newer.expires_in).min();
         let older = std::mem::replace(&mut self.job, newer.job);
         match (older, &mut self.job) {

@@ -27,7 +27,7 @@ pub fn run(input: &[u8]) {
     for shape in [Shape::List, Shape::Entries] {
         let refused = known_refusals(shape);
         let Some(change) = config.change(shape, &desired, &refused, &default) else { continue };
-        let _ = (change.in_words(), error.as_ref().map(|error| change.culprits(error)));
+        let _ = (change.has_nulls_in_list(), error.as_ref().map(|error| change.culprits(error)));
         if config.shape.is_none_or(|shown| shown == shape) && plain_enough(&config.data) {
             settles(&config, &change.patch, &desired, &refused);
         }
@@ -38,7 +38,7 @@ fn desired(agent: &Value) -> Option<DesiredAgent> {
     let agent: Agent = serde_json::from_value(agent.clone()).ok()?;
     let heartbeat = heartbeat::config(&agent);
     let (id, workspace) = (keys::openclaw_agent_id(&agent), keys::workspace_path(&agent, "/srv"));
-    Some(DesiredAgent { id, name: Some(agent.name), workspace, heartbeat })
+    Some(DesiredAgent { id, name: Some(agent.name), workspace, heartbeat, takes_over: None })
 }
 
 /// Gateways whose config has two lists in one cannot be told apart by what they do with a patch.

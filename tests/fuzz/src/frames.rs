@@ -84,7 +84,7 @@ async fn play(choice: u8, script: Arc<Mutex<Script>>) {
     let job = job(choice);
     match choice / 6 % 4 {
         0 | 1 => {
-            let run = applier.apply("1", &job).await;
+            let run = applier.apply("1", &job, &Arc::default()).await;
             run.steps.iter().filter_map(|step| step.error.as_deref()).for_each(|error| plain(error, 2048));
             match &run.outcome {
                 Outcome::Done(report) => sound(&serde_json::to_value(report).expect("plain data"), 512 * 1024),

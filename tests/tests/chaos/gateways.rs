@@ -60,7 +60,7 @@ pub async fn expected(jobs: &[Wish]) -> BTreeMap<(usize, Agent), Seen> {
                     options["action"] = "provision".into();
                 }
                 let job = Job::from_value(document).unwrap();
-                let run = applier.apply("reference", &job).await;
+                let run = applier.apply("reference", &job, &Arc::default()).await;
                 assert_eq!(run.outcome.name(), "done", "{wish:?}: {:?}", run.outcome);
             }
             let state = reference.state();

@@ -60,7 +60,7 @@ impl Stage {
 }
 
 async fn done(worker: &Applier, document: Value) {
-    let run = worker.apply(ID, &Job::from_value(document).unwrap()).await;
+    let run = worker.apply(ID, &Job::from_value(document).unwrap(), &Arc::default()).await;
     assert_eq!(run.outcome.name(), "done", "{:?}", run.outcome);
 }
 
@@ -103,16 +103,18 @@ impl Case {
         }
         let job = Job::from_value((self.stage.flow.job)()).unwrap();
         let mut process = worker(&gateway, self.trouble);
+        // As Redis keeps it.
+        let journal = Arc::default();
         let mut killed = !self.trouble.kills();
         loop {
             let run = if killed {
-                Some(process.apply(ID, &job).await)
+                Some(process.apply(ID, &job, &journal).await)
             } else {
                 killed = true;
                 tokio::select! {
                     biased;
                     () = called(&gateway, self.at) => None,
-                    run = process.apply(ID, &job) => Some(run),
+                    run = process.apply(ID, &job, &journal) => Some(run),
                 }
             };
             let Some(run) = run else {
@@ -143,7 +145,7 @@ impl Case {
     /// Once more by a process that knows nothing: nothing is written.
     async fn repeat(&self, gateway: &Arc<Gateway>, job: &Job, end: &mut End) {
         let before = gateway.mutating_calls().len();
-        let run = worker(gateway, self.trouble).apply(ID, job).await;
+        let run = worker(gateway, self.trouble).apply(ID, job, &Arc::default()).await;
         if !matches!(run.outcome, Outcome::Done(_)) {
             end.faults.push(format!("once more: {:?}", run.outcome));
         }

@@ -1,11 +1,13 @@
 //! A worker and a gateway on a simulated network.
 
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mission_core::apply::Applier;
 use mission_core::gateway::{Clients, Dial, Limits};
+use mission_core::journal::Journal;
 use mission_core::{Job, Outcome};
 use mission_gateway_sim::{Gateway, Profile, Setup};
 use serde_json::Value;
@@ -32,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(2 * 3600);
 struct Log {
     /// How many jobs are done.
     done: usize,
+    /// What each job has done to the gateway.
+    journals: HashMap<usize, Arc<Journal>>,
     /// What came of each run.
     runs: Vec<&'static str>,
     /// When the first run ended.
@@ -132,7 +136,9 @@ async fn work(gateway: &Gateway, log: &Mutex<Log>) {
     loop {
         let at = log.lock().unwrap().done;
         let Some(job) = jobs.get(at) else { return };
-        let run = worker.apply(&format!("job {at}"), &Job::from_value(job.clone()).unwrap()).await;
+        // As Redis keeps it: it outlives the worker.
+        let journal = Arc::clone(log.lock().unwrap().journals.entry(at).or_default());
+        let run = worker.apply(&format!("job {at}"), &Job::from_value(job.clone()).unwrap(), &journal).await;
         log.lock().unwrap().enter(at, &run.outcome, gateway);
         failures = if matches!(run.outcome, Outcome::Done(_)) { 0 } else { (failures + 1).min(6) };
         match run.outcome {

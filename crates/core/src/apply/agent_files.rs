@@ -7,7 +7,7 @@ use tokio::time::{Duration, Instant, sleep};
 use tracing::{debug, warn};
 
 use super::workspace::{Listing, Present, Workspace, list, read};
-use super::{Applier, FlowError, MAX_WRITES, Wanted, by_call, settling};
+use super::{Applier, FlowError, MAX_WRITES, Wanted, settling};
 use crate::documents::Document;
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::outcome::{Change, Report};
@@ -15,10 +15,6 @@ use crate::render::{Reader, should_include_bootstrap};
 
 /// How long an agent may stay unknown after its entry was written and read back. Reloads took up to 5 s.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(15);
-/// After so many vain looks by all runs and so long, the gateway is told to create the agent: it may keep agents elsewhere
-/// than in its config. A gateway that is busy with many agents takes its time for each reading.
-const CREATE_AFTER: (u32, Duration) = (6, Duration::from_secs(3));
-
 /// Which documents this gateway refuses, found out with its default agent before anything is written; empty if it
 /// cannot be told. Remembered for the gateway.
 pub(super) async fn refused(call: &Call) -> Result<BTreeSet<Document>, GatewayError> {
@@ -41,20 +37,19 @@ pub(super) async fn refused(call: &Call) -> Result<BTreeSet<Document>, GatewayEr
 }
 
 /// Makes the agent's files as wanted: missing ones and changed ones are written, then read back. An agent that was just
-/// registered usually has none, so a list comes first. `created` is when this run has created the agent by call, see
-/// [`by_call::create`]: what was written from then on is not the agent's own.
+/// registered usually has none, so a list comes first.
 pub(super) async fn settle(
     applier: &Applier,
     call: &Call,
     wanted: &Wanted,
-    (is_new, mut created): (bool, Option<u64>),
+    is_new: bool,
     report: &mut Report,
 ) -> Result<(), FlowError> {
     let mut found = Workspace::of(call).await?;
     let kept = found.kept();
     // Gateways with entries list some of the files only.
     let by_list = !call.has_ownership();
-    found.take_in(&kept, look(call, wanted, &kept, is_new && by_list, &mut created, report).await?);
+    found.take_in(&kept, look(call, wanted, &kept, is_new && by_list).await?);
     let bootstrap = wants_bootstrap(wanted, &found);
     for round in 0..=MAX_WRITES {
         let texts = render(applier, wanted, &found.refused, bootstrap)?;
@@ -62,7 +57,7 @@ pub(super) async fn settle(
             mirror(applier, wanted, &texts);
             found.report_refused(report);
         }
-        let missing = found.differing(texts, created);
+        let missing = found.differing(texts);
         if missing.is_empty() {
             return Ok(());
         }
@@ -89,7 +84,7 @@ pub(super) async fn settle(
         let rest: Vec<_> = documents.iter().copied().filter(|document| !new.present.contains_key(document)).collect();
         found.take_in(&documents, new);
         if !rest.is_empty() {
-            found.take_in(&rest, look(call, wanted, &rest, false, &mut created, report).await?);
+            found.take_in(&rest, look(call, wanted, &rest, false).await?);
         }
         for document in refused_on_write {
             found.refused.insert(document);
@@ -117,7 +112,7 @@ pub(super) async fn plan(
     let texts = render(applier, wanted, &found.refused, wants_bootstrap(wanted, &found))?;
     let with_present =
         |(document, text)| (document, found.present.get(&document).map(|file| file.content.clone()), text);
-    Ok(found.differing(texts, None).into_iter().map(with_present).collect())
+    Ok(found.differing(texts).into_iter().map(with_present).collect())
 }
 
 fn wants_bootstrap(wanted: &Wanted, found: &Workspace) -> bool {
@@ -160,21 +155,13 @@ fn mirror(applier: &Applier, wanted: &Wanted, texts: &[(Document, String)]) {
 
 /// Reads these documents, waiting until the gateway knows the agent. Of a new agent, those that a list says are missing are
 /// not asked for, but for the agent's own: no list is believed that would have these overwritten.
-async fn look(
-    call: &Call,
-    wanted: &Wanted,
-    documents: &[Document],
-    is_new: bool,
-    created: &mut Option<u64>,
-    report: &mut Report,
-) -> Result<Workspace, GatewayError> {
+async fn look(call: &Call, wanted: &Wanted, documents: &[Document], is_new: bool) -> Result<Workspace, GatewayError> {
     let agent = &wanted.keys.agent_id;
     if !is_new && let Some(workspace) = read_safe(call, wanted, documents).await? {
         return Ok(workspace);
     }
     let desk = &call.client().desk;
-    let (began, before) = (Instant::now(), desk.looks());
-    let mut asked = false;
+    let began = Instant::now();
     for reading in 0_u32.. {
         let looks = desk.looks();
         // A list costs less than the files while the agent is not known.
@@ -191,15 +178,10 @@ async fn look(
         if began.elapsed() > VISIBLE_WITHIN {
             break;
         }
-        if !asked && looks.vain - before.vain >= CREATE_AFTER.0 && began.elapsed() > CREATE_AFTER.1 {
-            asked = true;
-            let _writer = desk.pen.lock().await;
-            *created = by_call::create(call, wanted, report).await?;
-            continue;
-        }
         desk.look_out(looks, settling(reading)).await;
     }
-    Err(GatewayError::NotKept { what: format!("agent {agent}"), rounds: 1 })
+    // To have it created would write the config that the gateway works with over the one that has the agent.
+    Err(GatewayError::NotTakenIn { agent: agent.clone() })
 }
 
 /// Reads these documents, and again for a while as long as the gateway holds one of them for unsafe: one that comes or
@@ -282,8 +264,7 @@ impl Workspace {
         let is_there =
             |(document, text): &&&(Document, String)| listing.get(document) == Some(&Some(text.len() as u64));
         let there = new.iter().filter(is_there);
-        let file =
-            |(document, text): &&(Document, String)| (*document, Present { content: text.clone(), written_at: None });
+        let file = |(document, text): &&(Document, String)| (*document, Present { content: text.clone() });
         Ok(Self { present: there.map(file).collect(), ..Self::default() })
     }
 }

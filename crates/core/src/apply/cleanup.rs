@@ -1,12 +1,17 @@
 //! Cleanup: the agent with its files, then its session. What is gone already is success.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{FlowError, MAX_WRITES, by_call, config, session, settling, taken_in};
+use super::ownership::{self, Subject};
+use super::taken_in::View;
+use super::{FlowError, by_call, config, session, settling, taken_in};
 use crate::foreign::one_line;
-use crate::gateway::roster::Config;
+use crate::gateway::roster::{Config, may_overlap, same_folder};
 use crate::gateway::{Call, GatewayError, RpcError};
+use crate::journal::{Refused, Step};
 use crate::keys::{self, AgentKeys};
 use crate::model::Cleanup;
 use crate::outcome::{Change, Report};
@@ -22,18 +27,19 @@ pub(super) struct Found {
     pub(super) is_there: bool,
     /// The folder of its files, where its entry names one.
     pub(super) workspace: Option<String>,
-    /// Whether another agent uses that folder.
-    pub(super) shares_workspace: bool,
+    /// Why its files stay, if they do.
+    pub(super) files_stay: Option<String>,
 }
 
 /// Looks what there is to clean up.
 pub(super) async fn look(call: &Call, job: &Cleanup) -> Result<Found, GatewayError> {
     let keys = keys_of(job);
-    let (config, agents) = taken_in::read(call).await?;
+    let view = taken_in::read(call).await?;
+    may_be_deleted(call, job, &keys, &view).await?;
     Ok(Found {
-        is_there: config.agent(&keys.agent_id).is_some() || is_listed(&agents, &keys.agent_id),
-        workspace: workspace_of(&config, &keys.agent_id).map(str::to_owned),
-        shares_workspace: is_workspace_shared(&config, &keys.agent_id),
+        is_there: view.has(&keys.agent_id),
+        workspace: workspace_of(&view.config, &keys.agent_id).map(str::to_owned),
+        files_stay: why_files_stay(call, &view.config, &keys.agent_id),
         keys,
     })
 }
@@ -44,30 +50,24 @@ pub(super) async fn run(call: &Call, job: &Cleanup, report: &mut Report) -> Resu
     let agent = &keys.agent_id;
     // Deleting writes the config.
     let writer = call.client().desk.pen.lock().await;
-    let (mut config, agents) = taken_in::read(call).await?;
-    let shape = config::shape_of(call, &config);
-    let mut listed = is_listed(&agents, agent);
-    for round in 0..=MAX_WRITES {
-        if config.agent(agent).is_none() && !listed {
-            break;
-        }
-        if round == MAX_WRITES {
-            return Err(GatewayError::NotKept { what: format!("deletion of {agent}"), rounds: round }.into());
-        }
-        let known = delete(call, agent, &config, report).await?;
-        if round > 0 {
-            sleep(settling(round)).await;
-        }
-        let agents;
-        (config, agents) = taken_in::read(call).await?;
-        listed = is_listed(&agents, agent);
-        if !known || !listed {
-            // It has no agent of that id any more; what is left of it in a list is not the gateway's agent.
-            if config.agent(agent).is_some() && !listed {
-                report.skip(format!("config entry of {agent}"), "the gateway deleted the agent and kept the entry");
+    let mut view = taken_in::read(call).await?;
+    let shape = config::shape_of(call, &view.config);
+    let mut round = 0;
+    while view.has(agent) {
+        may_be_deleted(call, job, &keys, &view).await?;
+        call.journal().give_back(view.config.hash.as_ref());
+        match call.journal().spend(vec![Step::Delete], view.config.hash.as_ref()).await {
+            Ok(()) => {}
+            Err(Refused::NotSaved(error)) => return Err(GatewayError::NotSaved(error).into()),
+            Err(Refused::Spent(_)) => {
+                let what = format!("the deletion of agent {agent}");
+                return Err(GatewayError::Undone { what, times: "twice", shows: String::new() }.into());
             }
-            break;
         }
+        let is_known = delete(call, agent, &view.config, report).await?;
+        round += 1;
+        sleep(settling(round)).await;
+        view = taken_in::read_after_deletion(call, agent, !is_known).await?;
     }
     drop(writer);
     session::delete(call, &keys.session_key, report).await?;
@@ -79,10 +79,31 @@ pub(super) async fn run(call: &Call, job: &Cleanup, report: &mut Report) -> Resu
     Ok(Some(shape.as_str()))
 }
 
+/// Fails if the agent is somebody else's, or if the gateway would write an older config over the one that it shows.
+async fn may_be_deleted(call: &Call, job: &Cleanup, keys: &AgentKeys, view: &View) -> Result<(), GatewayError> {
+    let agent = &keys.agent_id;
+    if !view.has(agent) {
+        return Ok(());
+    }
+    if agent == call.default_agent() || is_system_agent(&view.config, agent) {
+        return Err(GatewayError::DefaultAgent { agent: agent.clone() });
+    }
+    let subject = Subject { id: job.agent.id, keys, adopt: job.adopt, move_workspace: true };
+    ownership::check(call, Arc::clone(&view.config), subject).await?;
+    match view.unknown.first() {
+        Some(unknown) => Err(GatewayError::NotTakenIn { agent: unknown.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn is_system_agent(config: &Config, agent: &str) -> bool {
+    let named = config.data.pointer("/agents/defaults/systemAgent/agentId").and_then(Value::as_str);
+    named.is_some_and(|named| keys::normalise_agent_id(named) == agent)
+}
+
 /// A cleanup does not say whether its agent is a main agent; the session key that only main agents have does.
 fn keys_of(job: &Cleanup) -> AgentKeys {
-    let main = keys::main_session_key(job.gateway.id);
-    if job.agent.openclaw_session_id.as_deref() == Some(main.as_str()) {
+    if job.agent.openclaw_session_id.as_deref().is_some_and(|key| keys::is_main_session_key(key, job.gateway.id)) {
         AgentKeys::of_main_agent(&job.agent, &job.gateway, None)
     } else {
         AgentKeys::of_board_agent(&job.agent, &job.gateway)
@@ -91,13 +112,17 @@ fn keys_of(job: &Cleanup) -> AgentKeys {
 
 /// Deletes the agent; false if the gateway says that there is none.
 async fn delete(call: &Call, agent: &str, config: &Config, report: &mut Report) -> Result<bool, GatewayError> {
-    let shared = is_workspace_shared(config, agent);
-    if shared {
-        report.skip(format!("files of {agent}"), "another agent uses the same workspace");
+    let files_stay = why_files_stay(call, config, agent);
+    if let Some(why) = &files_stay {
+        report.skip(format!("files of {agent}"), why);
     }
-    match by_call::delete(call, agent, !shared).await {
+    match by_call::delete(call, agent, files_stay.is_none(), report).await {
         Ok(answer) => {
-            report.note(Change::of_deletion(agent, workspace_of(config, agent).filter(|_| !shared)));
+            if answer.is_some() {
+                call.journal().answered(true, &[Step::Delete]);
+            }
+            let folder = workspace_of(config, agent).filter(|_| files_stay.is_none());
+            report.note(Change::of_deletion(agent, folder));
             let answer = answer.unwrap_or_default();
             report.removed.extend(paths_in(&answer, "removed"));
             for path in paths_in(&answer, "failed") {
@@ -105,8 +130,16 @@ async fn delete(call: &Call, agent: &str, config: &Config, report: &mut Report) 
             }
             Ok(true)
         }
-        Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => Ok(false),
-        Err(error) => Err(error),
+        Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => {
+            call.journal().answered(false, &[Step::Delete]);
+            Ok(false)
+        }
+        Err(error) => {
+            if error.rpc().is_some() {
+                call.journal().answered(false, &[Step::Delete]);
+            }
+            Err(error)
+        }
     }
 }
 
@@ -122,12 +155,23 @@ fn workspace_of<'a>(config: &'a Config, agent: &str) -> Option<&'a str> {
     config.agent(agent)?.get("workspace")?.as_str()
 }
 
-fn is_workspace_shared(config: &Config, agent: &str) -> bool {
-    let Some(own) = workspace_of(config, agent) else { return false };
+/// Why the files of an agent must stay when it is deleted; none if they may go. Old gateways do not look
+/// whose folder they remove.
+fn why_files_stay(call: &Call, config: &Config, agent: &str) -> Option<String> {
+    let own = workspace_of(config, agent)?;
     let is_own = |id: &str| keys::normalise_agent_id(id) == agent;
-    config.agents().any(|(id, entry)| !is_own(id) && entry.get("workspace").and_then(Value::as_str) == Some(own))
-}
-
-fn is_listed(agents: &[Value], agent: &str) -> bool {
-    agents.iter().any(|listed| listed.get("id").and_then(Value::as_str) == Some(agent))
+    let others = config.agents().filter(|(id, _)| !is_own(id));
+    let folder_of = |entry: &serde_json::Map<String, Value>| Some(entry.get("workspace")?.as_str()?.to_owned());
+    let mut folders: Vec<(String, String)> =
+        others.filter_map(|(id, entry)| Some((format!("agent {id}"), folder_of(entry)?))).collect();
+    // Agents without a folder of their own live in this one, the default agent above all.
+    if let Some(usual) = config.data.pointer("/agents/defaults/workspace").and_then(Value::as_str) {
+        folders.push((
+            format!("agent {} and others without a folder of their own", call.default_agent()),
+            usual.to_owned(),
+        ));
+    }
+    let (who, folder) = folders.into_iter().find(|(_, folder)| may_overlap(own, folder))?;
+    let how = if same_folder(own, &folder) { "uses the same folder" } else { "has a folder above or below it" };
+    Some(format!("{who} {how}: {folder}"))
 }

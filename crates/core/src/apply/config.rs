@@ -7,9 +7,12 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use tracing::debug;
 
-use super::{MAX_WRITES, settling};
-use crate::gateway::roster::{Change, Config, DesiredAgent, Shape, droppable, known_refusals, latest};
-use crate::gateway::{Awaited, Call, GatewayError, Method, RpcError, Wish};
+use super::{ownership, settling};
+use crate::gateway::roster::{
+    Change, Config, DesiredAgent, Part, Shape, VISIBILITY, droppable, known_refusals, latest,
+};
+use crate::gateway::{Awaited, Call, Defect, GatewayError, Method, Need, RpcError, Wish};
+use crate::journal::{Refused, Step};
 use crate::outcome::{self, Report};
 
 /// How often the config is read before a write that was acknowledged counts as lost. Some gateways go on showing the
@@ -18,21 +21,31 @@ const READINGS: u32 = 12;
 /// How often a write may be refused because the config has changed. Some gateways go on giving an old hash for a while;
 /// the waits between add up to about seven seconds.
 const MAX_REFUSALS: u32 = 10;
+/// The name in the journal of what channels show of heartbeats.
+const CHANNELS: &str = "channels";
 /// Most keys remembered that a gateway does not know, before it is asked anew.
 const MAX_REFUSED_KEYS: usize = 256;
 
 /// Makes every agent's entry as desired, with as few writes as possible, and reads back. Runs that want something of the
 /// same gateway's config at the same time share their writes; `coming` has announced this one. The shape of the config, and
 /// whether one of the agents is new in it.
+///
+/// Nothing is read where `known`, a config that this run has just read, is as desired already.
 pub(super) async fn settle(
     call: &Call,
     desired: &[DesiredAgent],
+    known: Option<&Config>,
     coming: Option<Awaited>,
     report: &mut Report,
 ) -> Result<(Shape, bool), GatewayError> {
+    if let Some(config) = known.filter(|config| is_settled(call, config, desired)) {
+        let shape = shape_of(call, config);
+        report_refused(call, shape, desired, report);
+        return Ok((shape, false));
+    }
     let desk = &call.client().desk;
     let desired: Arc<[DesiredAgent]> = desired.into();
-    let mut granted = desk.put(Arc::clone(&desired));
+    let mut granted = desk.put(Arc::clone(&desired), Arc::clone(call.journal()));
     drop(coming);
     loop {
         tokio::select! {
@@ -45,90 +58,270 @@ pub(super) async fn settle(
                     return Ok((granted.shape, granted.is_new));
                 }
                 // The run that wrote for this one was stopped.
-                Err(_) => granted = desk.put(Arc::clone(&desired)),
+                Err(_) => granted = desk.put(Arc::clone(&desired), Arc::clone(call.journal())),
             },
             _pen = desk.pen.lock() => {
                 desk.gather().await;
-                grant_wishes(call).await;
+                Writer { call, batch: Vec::new(), refusals: 0, unseen: READINGS, written: None }.run().await;
             }
         }
     }
 }
 
-/// Writes what all wishes on the desk want, reads back, and answers them. A wish that comes after the first write waits
-/// for the next one. Only who holds the pen does this.
-async fn grant_wishes(call: &Call) {
-    let desk = &call.client().desk;
-    let mut batch = Vec::new();
-    let (mut writes, mut refusals, mut unseen) = (0, 0, READINGS);
-    loop {
-        let config = read(call).await;
-        if writes == 0 {
-            desk.take_into(&mut batch);
+/// Writes what all wishes on the desk want, reads back, and answers them. Only who holds the pen does this.
+struct Writer<'a> {
+    call: &'a Call,
+    /// The wishes that are not answered yet.
+    batch: Vec<Wish>,
+    /// How many writes were refused that may be tried again.
+    refusals: u32,
+    /// How often the config was read since the latest write without showing it.
+    unseen: u32,
+    /// What was written last.
+    written: Option<Change>,
+}
+
+impl Writer<'_> {
+    /// Goes on until all wishes are answered. One that comes after the first write waits for the next one.
+    async fn run(mut self) {
+        let mut is_first = true;
+        loop {
+            let config = read(self.call).await;
+            if std::mem::take(&mut is_first) {
+                self.call.client().desk.take_into(&mut self.batch);
+            }
+            let config = match config {
+                Ok(config) => config,
+                Err(error) => return self.fail(&error),
+            };
+            for wish in &self.batch {
+                wish.journal.give_back(config.hash.as_ref());
+            }
+            self.answer_those_that_are_done(&config);
+            self.find_foreign(&config);
+            let Some(change) = self.next_change(&config) else {
+                if self.batch.is_empty() {
+                    return;
+                }
+                continue;
+            };
+            if self.unseen < READINGS {
+                // Written, and not to be seen yet.
+                self.unseen += 1;
+                sleep(settling(self.unseen)).await;
+                continue;
+            }
+            if self.learn_dropped(&config) || !self.spend(&config, &change).await {
+                continue;
+            }
+            self.write(&config, change).await;
         }
-        let config = match config {
-            Ok(config) => config,
-            Err(error) => return fail(batch, &error),
+    }
+
+    fn answer_those_that_are_done(&mut self, config: &Config) {
+        let shape = shape_of(self.call, config);
+        let refused = refused_keys(self.call, shape);
+        let is_done = |wish: &mut Wish| {
+            let left: Vec<DesiredAgent> = wish.faultless().cloned().collect();
+            (left.is_empty() && !wish.faults.is_empty()) || config.is_as_desired(&left, &refused)
         };
-        let shape = shape_of(call, &config);
-        let refused = refused_keys(call, shape);
-        for wish in batch.extract_if(.., |wish: &mut Wish| config.is_as_desired(&wish.desired, &refused)) {
+        let done: Vec<Wish> = self.batch.extract_if(.., is_done).collect();
+        let mut suspects = self.call.client().desk.suspects();
+        for wish in done {
+            suspects.clear(&wish.faultless().map(|agent| agent.id.clone()).collect());
             wish.answer(Ok(shape));
         }
-        let desired = latest(batch.iter().flat_map(|wish| wish.desired.iter().cloned()).collect());
-        let change = config.change(shape, &desired, &refused, call.default_agent());
-        let Some(change) = change.filter(|_| !batch.is_empty()) else { return };
-        if unseen < READINGS {
-            // Written, and not to be seen yet.
-            unseen += 1;
-            sleep(settling(unseen)).await;
-            continue;
+    }
+
+    /// Finds the agents whose entries are not the job's, see [`ownership`](super::ownership). This is
+    /// where an entry is looked at last before it is written.
+    fn find_foreign(&mut self, config: &Config) {
+        for wish in &mut self.batch {
+            let foreign = wish.faultless().filter_map(|agent| {
+                let reason = ownership::reason_not_to_write(self.call, config, agent)?;
+                Some((agent.id.clone(), GatewayError::NotOurs { agent: agent.id.clone(), reason }))
+            });
+            let foreign: Vec<_> = foreign.collect();
+            wish.faults.extend(foreign);
         }
-        if writes == MAX_WRITES {
-            return fail(batch, &GatewayError::NotKept { what: change.in_words(), rounds: writes });
+    }
+
+    /// What to write next; none if nothing is left, or if a wish has to be answered first.
+    fn next_change(&self, config: &Config) -> Option<Change> {
+        let shape = shape_of(self.call, config);
+        let refused = refused_keys(self.call, shape);
+        let left = latest(self.batch.iter().flat_map(Wish::faultless).cloned().collect());
+        let left: Vec<_> = left.into_iter().filter(|agent| !config.has_agent_as_desired(agent, &refused)).collect();
+        let picked = self.call.client().desk.suspects().pick(&left.iter().map(|agent| agent.id.clone()).collect());
+        let next: Vec<_> = left.into_iter().filter(|agent| picked.contains(&agent.id)).collect();
+        let change = config.change(shape, &next, &refused, self.call.default_agent())?;
+        let replaces_lists = self.call.client().capabilities().replaces_lists;
+        let change = if replaces_lists { change.without_nulls_in_list() } else { change };
+        Some(change).filter(|_| !self.batch.is_empty())
+    }
+
+    /// Remembers the members of heartbeats that were written and are not there: the gateway drops what it
+    /// does not know without a word. Returns whether there are any.
+    fn learn_dropped(&mut self, config: &Config) -> bool {
+        let Some(written) = self.written.take() else { return false };
+        let dropped = written.dropped_keys(config);
+        if dropped.is_empty() {
+            return false;
         }
-        match patch(call, &change.patch, config.hash.clone()).await {
-            Ok(()) => {
-                (writes, unseen) = (writes + 1, 0);
-                note(&mut batch, &change);
+        self.call.client().learn(|known| known.refused_keys.extend(dropped));
+        true
+    }
+
+    /// Writes down in the journal of each job what is about to be written for it. Returns whether it may
+    /// be; a wish whose job has written as much as it may gets a fault.
+    async fn spend(&mut self, config: &Config, change: &Change) -> bool {
+        for at in 0..self.batch.len() {
+            let steps = steps(&self.batch, at, change);
+            if steps.is_empty() {
+                continue;
             }
-            Err(error) if refusals < MAX_REFUSALS && may_be_tried_again(call, &error) => {
-                refusals += 1;
-                if error.rpc().is_some_and(RpcError::is_config_stale) {
-                    sleep(settling(refusals)).await;
+            let wish = &mut self.batch[at];
+            match wish.journal.spend(steps, config.hash.as_ref()).await {
+                Ok(()) => {}
+                Err(refused) => {
+                    self.take_back(change, at);
+                    self.note_refused(at, change, &refused);
+                    return false;
                 }
             }
-            Err(error) => batch = spare_the_innocent(batch, &change, &error),
+        }
+        true
+    }
+
+    /// Gives back what the first wishes have spent for a write that does not happen.
+    fn take_back(&self, change: &Change, wishes: usize) {
+        for at in 0..wishes {
+            self.batch[at].journal.answered(false, &steps(&self.batch, at, change));
+        }
+    }
+
+    fn note_refused(&mut self, at: usize, change: &Change, refused: &Refused) {
+        let wish = &mut self.batch[at];
+        let spent = match refused {
+            Refused::NotSaved(error) => {
+                let ids: Vec<_> = wish.desired.iter().map(|agent| agent.id.clone()).collect();
+                wish.faults.extend(ids.into_iter().map(|id| (id, GatewayError::NotSaved(error.clone()))));
+                return;
+            }
+            Refused::Spent(Step::Write(part)) => part.clone(),
+            Refused::Spent(_) => return,
+        };
+        let is_it = |part: &&Part| part.agent.as_deref().unwrap_or(CHANNELS) == spent;
+        let Some(part) = change.parts.iter().find(is_it) else { return };
+        if part.agent.is_some() {
+            wish.faults.insert(spent, undone(part));
+        } else {
+            // What channels show of heartbeats is not worth a job.
+            self.call.client().learn(|known| known.refused_keys.extend([VISIBILITY.to_owned()]));
+        }
+    }
+
+    async fn write(&mut self, config: &Config, change: Change) {
+        let answer = patch(self.call, &change.patch, config.hash.clone()).await;
+        let ids: BTreeSet<String> = change.parts.iter().filter_map(|part| part.agent.clone()).collect();
+        match answer {
+            Ok(is_acknowledged) => {
+                self.unseen = 0;
+                if is_acknowledged {
+                    self.answered(&change, true);
+                }
+                note(&mut self.batch, &change);
+                self.written = Some(change);
+            }
+            Err(error) if self.refusals < MAX_REFUSALS && may_be_tried_again(self.call, &change, &error) => {
+                self.answered(&change, false);
+                self.refusals += 1;
+                if error.rpc().is_some_and(RpcError::is_config_stale) {
+                    sleep(settling(self.refusals)).await;
+                }
+            }
+            Err(error) => {
+                if error.rpc().is_some() {
+                    self.answered(&change, false);
+                }
+                self.blame(config, &change, &ids, error);
+            }
+        }
+    }
+
+    fn answered(&self, change: &Change, is_done: bool) {
+        for at in 0..self.batch.len() {
+            self.batch[at].journal.answered(is_done, &steps(&self.batch, at, change));
+        }
+    }
+
+    /// Finds whom a refused write is to be held against: the agents that the gateway finds fault with; if
+    /// it does not say which, one half of them after the other is tried; else all.
+    fn blame(&mut self, config: &Config, change: &Change, ids: &BTreeSet<String>, error: GatewayError) {
+        let Some(rpc) = error.rpc() else { return self.fail(&error) };
+        if rpc.needs_a_person() == Some(Need::Include) {
+            let error = GatewayError::Included { file: config.included_files(), error: Box::new(rpc.clone()) };
+            return self.fail(&error);
+        }
+        let named = change.culprits(rpc);
+        if named.is_none() && !rpc.issue_paths().is_empty() || !may_be_about_one_agent(rpc) {
+            return self.fail(&error);
+        }
+        let culprits = match named {
+            Some(culprits) => culprits,
+            None => self.call.client().desk.suspects().refused(ids).into_iter().collect(),
+        };
+        for wish in &mut self.batch {
+            let of_wish: Vec<_> = culprits.iter().filter(|agent| wish.wants(agent)).cloned().collect();
+            wish.faults.extend(of_wish.into_iter().map(|agent| (agent, error.clone())));
+        }
+    }
+
+    /// Ends all wishes with an error.
+    fn fail(&mut self, error: &GatewayError) {
+        for wish in self.batch.drain(..) {
+            wish.answer(Err(error.clone()));
         }
     }
 }
 
-/// Ends all wishes with an error.
-fn fail(batch: Vec<Wish>, error: &GatewayError) {
-    for wish in batch {
-        wish.answer(Err(error.clone()));
-    }
-}
-
-/// Ends the wishes that the gateway finds fault with; all, if it does not say which. The others are left.
-fn spare_the_innocent(batch: Vec<Wish>, change: &Change, error: &GatewayError) -> Vec<Wish> {
-    let culprits = error.rpc().and_then(|rpc| change.culprits(rpc)).unwrap_or_default();
-    let is_culprit = |wish: &Wish| wish.desired.iter().any(|agent| culprits.contains(&agent.id));
-    let (guilty, innocent) = batch.into_iter().partition(|wish| culprits.is_empty() || is_culprit(wish));
-    fail(guilty, error);
-    innocent
+/// The steps that a change takes for a wish: of each agent those that want it, the rest for the first.
+fn steps(batch: &[Wish], at: usize, change: &Change) -> Vec<Step> {
+    let of_wish = change.parts.iter().filter(|part| match &part.agent {
+        Some(agent) => batch[at].wants(agent),
+        None => at == 0,
+    });
+    of_wish.map(|part| Step::Write(part.agent.clone().unwrap_or_else(|| CHANNELS.to_owned()))).collect()
 }
 
 /// Notes what was written, for the reports: of each agent in those that want it, the rest in the first.
 fn note(batch: &mut [Wish], change: &Change) {
     for part in &change.parts {
-        let wants = |wish: &Wish| wish.desired.iter().any(|agent| part.agent.as_ref() == Some(&agent.id));
+        let wants = |wish: &Wish| part.agent.as_deref().is_some_and(|agent| wish.wants(agent));
         let wishes = batch.iter_mut().enumerate();
         for (_, wish) in wishes.filter(|(at, wish)| if part.agent.is_some() { wants(wish) } else { *at == 0 }) {
             wish.written.push(outcome::Change::of_config(part));
             wish.is_new |= part.agent.is_some() && part.before.is_empty();
         }
     }
+}
+
+/// Says what was written, and what the gateway shows instead.
+fn undone(part: &Part) -> GatewayError {
+    let shows = outcome::Change::of_config(part).diff.replace('\n', ", ");
+    GatewayError::Undone { what: part.what.clone(), times: "twice", shows: format!(" (shown → written): {shows}") }
+}
+
+/// Returns whether a refused write may be the fault of one of its agents, so that it is worth finding out
+/// which.
+fn may_be_about_one_agent(rpc: &RpcError) -> bool {
+    rpc.needs_a_person() == Some(Need::Maintenance)
+        || rpc.is_config_invalid()
+        || (rpc.code == "UNAVAILABLE"
+            && !rpc.is_rate_limited()
+            && !rpc.is_starting()
+            && rpc.retry_after_ms.is_none()
+            && !rpc.is_size_drop())
 }
 
 /// Reads the config, together with others that do so now.
@@ -159,6 +352,9 @@ pub(super) fn is_settled(call: &Call, config: &Config, desired: &[DesiredAgent])
 pub(super) fn refused_keys(call: &Call, shape: Shape) -> BTreeSet<String> {
     let mut refused = known_refusals(shape);
     refused.extend(call.client().capabilities().refused_keys);
+    if call.has_defect(Defect::StaleRestart) {
+        refused.insert(VISIBILITY.to_owned());
+    }
     refused
 }
 
@@ -178,6 +374,10 @@ pub(super) async fn plan(
 /// Reports what the gateway does not know of what is desired.
 fn report_refused(call: &Call, shape: Shape, desired: &[DesiredAgent], report: &mut Report) {
     for key in refused_keys(call, shape) {
+        if key == VISIBILITY && call.has_defect(Defect::StaleRestart) {
+            report.skip(format!("config {key}"), Defect::StaleRestart.sentence());
+            continue;
+        }
         let of_agents = key.strip_prefix("heartbeat.");
         if of_agents.is_none_or(|key| desired.iter().any(|agent| agent.heartbeat.contains_key(key))) {
             report.skip(format!("config {key}"), "this gateway does not know it");
@@ -187,8 +387,12 @@ fn report_refused(call: &Call, shape: Shape, desired: &[DesiredAgent], report: &
 
 /// Whether a refused write may be taken after reading again: the config had changed, or keys were refused that can be
 /// left out, which is remembered.
-fn may_be_tried_again(call: &Call, error: &GatewayError) -> bool {
+fn may_be_tried_again(call: &Call, change: &Change, error: &GatewayError) -> bool {
     let Some(rpc) = error.rpc() else { return false };
+    if change.has_nulls_in_list() && rpc.is_config_invalid() && !call.client().capabilities().replaces_lists {
+        call.client().learn(|known| known.replaces_lists = true);
+        return true;
+    }
     if let Some(keys) = droppable(&rpc.unrecognized_keys()) {
         call.client().learn(|known| {
             // To ask again costs a write; to remember all that a gateway makes up costs memory.
@@ -203,20 +407,22 @@ fn may_be_tried_again(call: &Call, error: &GatewayError) -> bool {
 }
 
 /// Sends a merge patch. Success means that it was, or may have been, carried out; the next reading tells.
-pub(super) async fn patch(call: &Call, patch: &Value, hash: Option<Value>) -> Result<(), GatewayError> {
+///
+/// Returns whether it was acknowledged.
+pub(super) async fn patch(call: &Call, patch: &Value, hash: Option<Value>) -> Result<bool, GatewayError> {
     let mut params = json!({ "raw": patch.to_string() });
     if let Some(hash) = hash {
         params["baseHash"] = hash;
     }
     match call.write(Method::ConfigPatch, params).await {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(true),
         Err(error) if error.may_have_been_carried_out() && error.is_connection_lost() => {
             debug!(method = ?error.method(), "reading back after an unanswered config write");
-            Ok(())
+            Ok(false)
         }
         // Written, and the gateway restarts because it could not take it in while running.
         Err(error) if error.rpc().is_some_and(|rpc| rpc.is_form(&["config.patch persisted but was not applied*"])) => {
-            Ok(())
+            Ok(false)
         }
         Err(error) => Err(error),
     }

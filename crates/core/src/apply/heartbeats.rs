@@ -1,11 +1,14 @@
 //! Heartbeat sync: the heartbeats of many agents in one config write.
 
+use std::sync::Arc;
+
+use super::ownership::{self, Subject};
 use super::{FlowError, config};
-use crate::gateway::Call;
 use crate::gateway::roster::{self, DesiredAgent};
+use crate::gateway::{Call, GatewayError};
 use crate::heartbeat;
 use crate::keys::{self, AgentKeys};
-use crate::model::{Agent, HeartbeatSync};
+use crate::model::HeartbeatSync;
 use crate::outcome::Report;
 
 /// Makes the heartbeats of all agents as wanted. Where an agent comes twice, its last entry counts. Where none
@@ -19,8 +22,7 @@ pub(super) async fn run(
         let agent = keys::openclaw_agent_id(agent);
         report.skip(format!("agent {agent}"), "cleaned up after this job was enqueued");
     }
-    let desired = desired(job);
-    if desired.is_empty() {
+    if job.agents.is_empty() {
         report.summary = match report.skipped.len() {
             0 => "no agents to sync".into(),
             gone => format!("no agents to sync; {gone} were cleaned up after this job was enqueued"),
@@ -28,7 +30,13 @@ pub(super) async fn run(
         return Ok(None);
     }
     let coming = call.client().desk.announce();
-    let (shape, _) = config::settle(call, &desired, Some(coming), report).await?;
+    let (desired, foreign) = desired(call, job).await?;
+    // What is right is written all the same.
+    let settled = config::settle(call, &desired, None, Some(coming), report).await;
+    if let Some(error) = foreign {
+        return Err(error.into());
+    }
+    let (shape, _) = settled?;
     let changed = report.written.len();
     report.summary = match changed {
         0 => format!("the heartbeats of {} agents were as they should be; nothing was written", desired.len()),
@@ -40,12 +48,38 @@ pub(super) async fn run(
     Ok(Some(shape.as_str()))
 }
 
-/// What the config must say of each agent. The name of an agent is left as it is.
-pub(super) fn desired(job: &HeartbeatSync) -> Vec<DesiredAgent> {
-    let entry = |agent: &Agent| {
+/// What the config must say of each agent that is the job's, and what is wrong with the first that is not. The name of an
+/// agent is left as it is, and so is the folder of one that lives elsewhere.
+pub(super) async fn desired(
+    call: &Call,
+    job: &HeartbeatSync,
+) -> Result<(Vec<DesiredAgent>, Option<GatewayError>), GatewayError> {
+    call.open().await?;
+    let config = config::read(call).await?;
+    let mut desired = Vec::with_capacity(job.agents.len());
+    let mut foreign = None;
+    for agent in &job.agents {
         let keys = AgentKeys::of_board_agent(agent, &job.gateway);
-        let heartbeat = heartbeat::config(agent);
-        DesiredAgent { id: keys.agent_id, name: None, workspace: keys.workspace_path, heartbeat }
-    };
-    roster::latest(job.agents.iter().map(entry).collect())
+        let mut entry = DesiredAgent {
+            id: keys.agent_id.clone(),
+            name: None,
+            workspace: keys.workspace_path.clone(),
+            heartbeat: heartbeat::config(agent),
+            takes_over: None,
+        };
+        // Only of one that looks like somebody else's are the files asked.
+        if ownership::reason_not_to_write(call, &config, &entry).is_some() {
+            let subject = Subject { id: agent.id, keys: &keys, adopt: false, move_workspace: true };
+            match ownership::check(call, Arc::clone(&config), subject).await {
+                Ok(ours) => entry.workspace = ours.takes_over.unwrap_or(entry.workspace),
+                Err(error @ (GatewayError::NotOurs { .. } | GatewayError::IdTaken { .. })) => {
+                    foreign.get_or_insert(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        desired.push(entry);
+    }
+    Ok((roster::latest(desired), foreign))
 }

@@ -3,12 +3,11 @@
 //! Shipped documents, those of the old system and operators' own write it as a line `AUTH_TOKEN=…`. It is read from
 //! the agent's files before anything is written, so that no file can lose it.
 
-use serde_json::{Value, json};
-
+use super::workspace::{self, Workspace};
 use super::{FlowError, Wanted};
 use crate::context::KEPT_TOKEN;
 use crate::documents::Document;
-use crate::gateway::{Call, Method, RpcError};
+use crate::gateway::Call;
 use crate::outcome::Failure;
 
 /// Where the token is looked for, in this order; the first file with such a line decides. Files that are the agent's
@@ -44,34 +43,37 @@ impl From<NoToken> for Failure {
     }
 }
 
-/// What is wanted, with the token that the agent's files hold if the job leaves it out.
-pub(super) async fn find(call: &Call, wanted: &Wanted) -> Result<Wanted, FlowError> {
+/// What is wanted, with the token that the agent's files hold if the job leaves it out. `known` are files that were read
+/// already.
+pub(super) async fn find(call: &Call, wanted: &Wanted, known: Option<Workspace>) -> Result<Wanted, FlowError> {
     let mut wanted = wanted.clone();
     if wanted.keeps_token {
-        wanted.context.auth_token = read(call, &wanted.keys.agent_id).await?;
+        wanted.context.auth_token = read(call, &wanted.keys.agent_id, known).await?;
     }
     Ok(wanted)
 }
 
-async fn read(call: &Call, agent: &str) -> Result<String, FlowError> {
-    let question = |document: Document| (Method::FilesGet, json!({ "agentId": agent, "name": document.file_name() }));
-    let answers = call.read_all(FILES.map(question).into()).await?;
-    for (document, answer) in FILES.into_iter().zip(answers) {
-        match answer {
-            Ok(answer) => {
-                let text = answer.pointer("/file/content").and_then(Value::as_str).unwrap_or_default();
-                if let Some(token) = token_in(document, text)? {
-                    return Ok(token);
-                }
-            }
-            Err(error) if error.rpc().is_some_and(RpcError::is_file_unsupported) => {}
-            // Reading the files afterwards tells more.
-            Err(error) if error.rpc().is_some_and(RpcError::is_file_unsafe) => {}
-            Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => {}
-            Err(error) => return Err(error.into()),
+async fn read(call: &Call, agent: &str, known: Option<Workspace>) -> Result<String, FlowError> {
+    let mut files = known.unwrap_or_default();
+    if let Some(token) = token_of(&files)? {
+        return Ok(token);
+    }
+    // Where the gateway does not know the agent there are no files. What it holds for unsafe is told by reading the files
+    // afterwards.
+    let unread: Vec<_> = FILES.into_iter().filter(|document| !files.present.contains_key(document)).collect();
+    let more = workspace::read(call, agent, &unread).await?.unwrap_or_default();
+    files.take_in(&unread, more);
+    token_of(&files)?.ok_or_else(|| NoToken::Missing.into())
+}
+
+fn token_of(files: &Workspace) -> Result<Option<String>, NoToken> {
+    for document in FILES {
+        let Some(file) = files.present.get(&document) else { continue };
+        if let Some(token) = token_in(document, &file.content)? {
+            return Ok(Some(token));
         }
     }
-    Err(NoToken::Missing.into())
+    Ok(None)
 }
 
 /// The token of a text; none if it has no such line.

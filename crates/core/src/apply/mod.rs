@@ -12,6 +12,7 @@ mod config;
 mod heartbeats;
 mod inspect;
 mod kept_token;
+mod ownership;
 mod plan;
 mod provision;
 mod secrets;
@@ -21,12 +22,14 @@ mod wake;
 mod wanted;
 mod workspace;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::debug;
 
 use crate::foreign::one_line;
 use crate::gateway::{Call, Clients, Endpoint, GatewayError, Step};
+use crate::journal::Journal;
 use crate::mirror::Mirror;
 use crate::model::Job;
 use crate::outcome::{Change, Failure, MAX_MESSAGE, Outcome, Report, Skipped};
@@ -94,8 +97,8 @@ impl From<FlowError> for Outcome {
 
 impl Applier {
     /// Carries out one job. Always returns; running it again, or after it was killed anywhere, ends the same. `id` tells
-    /// the job from others, and is the same in each of its runs.
-    pub async fn apply(&self, id: &str, job: &Job) -> Run {
+    /// the job from others, and is the same in each of its runs. So is the journal: it says what earlier runs did.
+    pub async fn apply(&self, id: &str, job: &Job, journal: &Arc<Journal>) -> Run {
         debug!(id, kind = %job.kind(), "a run begins");
         let Some(gateway) = job.gateway() else {
             let summary = "nothing to do: the gateway has no url".to_owned();
@@ -104,7 +107,7 @@ impl Applier {
                 steps: Vec::new(),
             };
         };
-        let call = Call::new(self.clients.get(&Endpoint::of(gateway)));
+        let call = Call::of_job(self.clients.get(&Endpoint::of(gateway)), Arc::clone(journal));
         let mut report = Report::default();
         let flow = match job {
             Job::Provision(_) | Job::ProvisionMain(_) => {

@@ -54,9 +54,13 @@ impl Applier {
                 self.plan_provision(&call, &wanted, &mut report).await?
             }
             Job::Cleanup(job) => plan_cleanup(&call, job, &mut report).await?,
+            Job::HeartbeatSync(job) if job.agents.is_empty() => Vec::new(),
             Job::HeartbeatSync(job) => {
-                let desired = heartbeats::desired(job);
-                if desired.is_empty() { Vec::new() } else { plan_config(&call, &desired, &mut report).await?.0 }
+                let (desired, foreign) = heartbeats::desired(&call, job).await?;
+                if let Some(error) = foreign {
+                    return Err(error.into());
+                }
+                plan_config(&call, &desired, &mut report).await?.0
             }
             Job::Nothing(_) => unreachable!("a job without a gateway was answered above"),
         };
@@ -74,8 +78,10 @@ impl Applier {
         wanted: &Wanted,
         report: &mut Report,
     ) -> Result<Vec<Change>, FlowError> {
-        let (wanted, entry) = provision::prepare(self, call, wanted).await?;
-        let (mut changes, is_known) = plan_config(call, std::slice::from_ref(&entry), report).await?;
+        let prepared = provision::prepare(self, call, wanted).await?;
+        let wanted = prepared.wanted;
+        provision::warn_of_shadowed_heartbeats(call, &prepared.config, &wanted, report);
+        let (mut changes, is_known) = plan_config(call, std::slice::from_ref(&prepared.entry), report).await?;
         for (document, present, text) in agent_files::plan(self, call, &wanted, is_known, report).await? {
             changes.push(Change::of_file(document, present.as_deref(), &text));
         }
@@ -109,10 +115,10 @@ async fn plan_cleanup(call: &Call, job: &Cleanup, report: &mut Report) -> Result
     let keys = &found.keys;
     let mut changes = Vec::new();
     if found.is_there {
-        if found.shares_workspace {
-            report.skip(format!("files of {}", keys.agent_id), "another agent uses the same workspace");
+        if let Some(why) = &found.files_stay {
+            report.skip(format!("files of {}", keys.agent_id), why);
         }
-        let folder = found.workspace.as_deref().filter(|_| !found.shares_workspace);
+        let folder = found.workspace.as_deref().filter(|_| found.files_stay.is_none());
         changes.push(Change::of_deletion(&keys.agent_id, folder));
     }
     // Gateways that keep agents as entries delete an agent's sessions with it.

@@ -2,14 +2,19 @@
 //! the newest gateways a new agent's session comes first.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::change::mask;
+use super::ownership::{self, Subject};
 use super::{Applier, FlowError, MAX_WRITES, Wanted, agent_files, by_call, config, kept_token, session, wake};
 use crate::documents::Document;
-use crate::gateway::roster::DesiredAgent;
-use crate::gateway::{Call, GatewayError};
+use crate::gateway::roster::{Config, DesiredAgent};
+use crate::gateway::{Call, Defect, GatewayError};
 use crate::outcome::Report;
 use crate::render::Reader;
+
+/// Most agents that are named in one line of a report.
+const MAX_NAMED: usize = 5;
 
 /// Makes an agent as wanted. `id` is the job's. The name of the roster's shape, for the report.
 pub(super) async fn run(
@@ -20,27 +25,32 @@ pub(super) async fn run(
     report: &mut Report,
 ) -> Result<Option<&'static str>, FlowError> {
     let mut coming = Some(call.client().desk.announce());
-    let (wanted, entry) = &prepare(applier, call, wanted).await?;
-    let desired = std::slice::from_ref(entry);
-    let (mut label, mut created) = session_of_a_new_agent(call, wanted, report).await?;
-    let mut renewed = false;
+    let prepared = prepare(applier, call, wanted).await?;
+    let _claim = ownership::claim(call, subject(wanted))?;
+    let (wanted, mut known) = (&prepared.wanted, Some(prepared.config));
+    let desired = std::slice::from_ref(&prepared.entry);
+    if let Some(config) = &known {
+        warn_of_shadowed_heartbeats(call, config, wanted, report);
+    }
+    let is_new = known.as_ref().is_some_and(|config| config.agent(&wanted.keys.agent_id).is_none());
+    let mut probe = make_sure_of_sessions(call, wanted, is_new, report).await?;
     for _ in 0..MAX_WRITES {
-        let (shape, is_new) = config::settle(call, desired, coming.take(), report).await?;
-        agent_files::settle(applier, call, wanted, (is_new, created), report).await?;
-        let label = match label.take() {
-            Some(label) => label,
-            None => match session::settle(call, wanted, is_new, report).await {
-                Err(error) if !renewed && is_held_deleted(call, wanted, &error).await? => {
-                    renewed = true;
-                    let _writer = call.client().desk.pen.lock().await;
-                    created = by_call::renew(call, wanted, report).await?;
-                    continue;
-                }
-                label => label?,
-            },
+        let config = config::settle(call, desired, known.take().as_deref(), coming.take(), report).await;
+        if let Some(probe) = probe.take() {
+            probe.remove(call, report).await?;
+        }
+        let (shape, is_new) = config?;
+        agent_files::settle(applier, call, wanted, is_new, report).await?;
+        let label = match session::settle(call, wanted, is_new, report).await {
+            Err(error) if is_held_deleted(call, wanted, &error).await? => {
+                let _writer = call.client().desk.pen.lock().await;
+                renew(call, wanted, report).await?;
+                continue;
+            }
+            label => label?,
         };
         // Another writer may have undone the entry meanwhile; some gateways lose a write seconds after it.
-        if report.written.is_empty() || is_kept(call, wanted, desired, label.as_deref()).await? {
+        if report.written.is_empty() || is_kept(call, wanted, desired, label.as_deref(), report).await? {
             if wanted.options.reset_session {
                 session::reset(call, wanted, report).await?;
             }
@@ -53,67 +63,122 @@ pub(super) async fn run(
     Err(GatewayError::NotKept { what: format!("config of {}", wanted.keys.agent_id), rounds: MAX_WRITES }.into())
 }
 
+/// A job that may be carried out, and what was read for it.
+pub(super) struct Prepared {
+    /// What is wanted on this gateway.
+    pub(super) wanted: Wanted,
+    /// The entry in its config.
+    pub(super) entry: DesiredAgent,
+    /// The config as it is.
+    pub(super) config: Arc<Config>,
+}
+
 /// What is wanted on this gateway, and the entry in its config. Nothing is written.
-pub(super) async fn prepare(
-    applier: &Applier,
-    call: &Call,
-    wanted: &Wanted,
-) -> Result<(Wanted, DesiredAgent), FlowError> {
+pub(super) async fn prepare(applier: &Applier, call: &Call, wanted: &Wanted) -> Result<Prepared, FlowError> {
     // A template that cannot be rendered fails before anything is written.
     agent_files::render(applier, wanted, &BTreeSet::new(), true)?;
     call.open().await?;
-    let wanted = kept_token::find(call, wanted).await?;
-    let refused = agent_files::refused(call).await?;
+    let (config, refused) = tokio::try_join!(config::read(call), agent_files::refused(call))?;
+    let ours = ownership::check(call, config, subject(wanted)).await?;
+    let wanted = kept_token::find(call, wanted, ours.files).await?;
     let prompt = if refused.contains(&Document::Heartbeat) {
         let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
         applier.renderer.heartbeat_prompt(reader)?
     } else {
         None
     };
-    let entry = wanted.entry(prompt);
-    Ok((wanted, entry))
+    let entry = wanted.entry(prompt, ours.takes_over);
+    Ok(Prepared { wanted, entry, config: ours.config })
 }
 
-/// On the newest gateways, makes the session of an agent that is not in the config before anything else. The session's
-/// label if so; and, if the agent was created by call, when, see [`by_call::create`].
+fn subject(wanted: &Wanted) -> Subject<'_> {
+    Subject {
+        id: wanted.agent.id,
+        keys: &wanted.keys,
+        adopt: wanted.options.adopt,
+        move_workspace: wanted.options.move_workspace,
+    }
+}
+
+/// Says that agents without a heartbeat of their own stop waking up: gateways do so as soon as one has.
+pub(super) fn warn_of_shadowed_heartbeats(call: &Call, config: &Config, wanted: &Wanted, report: &mut Report) {
+    if config.agents().any(|(_, entry)| entry.contains_key("heartbeat")) {
+        return;
+    }
+    let others = config.agents().map(|(id, _)| id).filter(|id| *id != wanted.keys.agent_id);
+    let mut silent: Vec<_> = others.take(MAX_NAMED).collect();
+    if silent.is_empty() {
+        silent.push(call.default_agent());
+    }
+    report.skip(
+        format!("heartbeats of {}", silent.join(", ")),
+        "this is the first agent with a heartbeat of its own: the gateway does not wake agents without one any more; \
+         give them a `heartbeat` in its config if they shall go on",
+    );
+}
+
+/// Makes sure that the gateway will let an agent that is new to its config have sessions.
 ///
-/// They keep a record of deleted agents and refuse them their sessions until an agent of that id is created by call. An
-/// entry in the config does not count; it makes the gateway restart as a whole. Nothing but asking for the session
-/// tells whether there is such a record.
-async fn session_of_a_new_agent(
+/// Gateways with entries keep a record of deleted agents and refuse them their sessions until an agent of that id is
+/// created by call; an entry in the config does not count, and makes some restart as a whole and others unable to. Nothing
+/// but asking for a session tells whether there is such a record. So one is made that can be removed again, which an agent's
+/// main session cannot; a job that is blocked later must not leave it.
+async fn make_sure_of_sessions(
     call: &Call,
     wanted: &Wanted,
+    is_new: bool,
     report: &mut Report,
-) -> Result<(Option<Option<String>>, Option<u64>), GatewayError> {
-    if !call.has_ownership() || config::read(call).await?.agent(&wanted.keys.agent_id).is_some() {
-        return Ok((None, None));
+) -> Result<Option<session::Probe>, GatewayError> {
+    if !call.has_ownership() || !is_new {
+        return Ok(None);
     }
-    match session::settle(call, wanted, true, report).await {
-        Err(error) if is_held_deleted(call, wanted, &error).await? => {
-            let _writer = call.client().desk.pen.lock().await;
-            Ok((None, by_call::create(call, wanted, report).await?))
+    // Where nothing helps but a call, even asking would be one session too many.
+    if !call.has_defect(Defect::SessionsLost) {
+        let probe = session::Probe::of(&wanted.keys.agent_id);
+        match probe.make(call).await {
+            Err(error) if says_held_deleted(call, &error) => {}
+            made => return made.map(|()| Some(probe)),
         }
-        label => Ok((Some(label?), None)),
     }
+    let _writer = call.client().desk.pen.lock().await;
+    by_call::create(call, wanted, report).await?;
+    Ok(None)
+}
+
+/// Whether a session was refused in the way of a gateway that keeps a record of its agent's deletion.
+fn says_held_deleted(call: &Call, error: &GatewayError) -> bool {
+    call.has_ownership() && error.rpc().is_some_and(|rpc| rpc.is_form(&["session patch failed unexpectedly*"]))
 }
 
 /// Whether a session was refused because the gateway keeps a record of its agent's deletion. It does not say so; but then
 /// it has no session either.
 async fn is_held_deleted(call: &Call, wanted: &Wanted, error: &GatewayError) -> Result<bool, GatewayError> {
-    let says_so =
-        call.has_ownership() && error.rpc().is_some_and(|rpc| rpc.is_form(&["session patch failed unexpectedly*"]));
-    Ok(says_so && !session::exists(call, &wanted.keys.session_key).await?)
+    Ok(says_held_deleted(call, error) && !session::exists(call, &wanted.keys.session_key).await?)
 }
 
-/// Reads config and session once more, at the same time.
+/// Makes the agent anew. Where this job has created it already, that does not help: it is deleted again, because the
+/// gateway would not start with it.
+async fn renew(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<(), GatewayError> {
+    if call.journal().effects().creations() > 0 && call.has_defect(Defect::SessionsLost) {
+        by_call::undo_creation(call, wanted, report).await?;
+        return Err(GatewayError::SessionsLost { agent: wanted.keys.agent_id.clone() });
+    }
+    by_call::renew(call, wanted, report).await
+}
+
+/// Reads config and session once more, at the same time. A label that did not stay is reported.
 async fn is_kept(
     call: &Call,
     wanted: &Wanted,
     desired: &[DesiredAgent],
     label: Option<&str>,
+    report: &mut Report,
 ) -> Result<bool, GatewayError> {
-    let (config, session) = tokio::try_join!(config::read(call), session::is_kept(call, wanted, label))?;
-    Ok(config::is_settled(call, &config, desired) && session)
+    let (config, session) = tokio::try_join!(config::read(call), session::look(call, wanted, label))?;
+    if session == session::Kept::WithoutLabel {
+        report.skip("session label", "the gateway takes it and does not keep it");
+    }
+    Ok(config::is_settled(call, &config, desired) && session != session::Kept::Missing)
 }
 
 fn summary(wanted: &Wanted, report: &Report) -> String {

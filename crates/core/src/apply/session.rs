@@ -5,7 +5,8 @@ use tokio::time::sleep;
 use tracing::debug;
 
 use super::{MAX_WRITES, Wanted, settling};
-use crate::gateway::{Call, GatewayError, Method, Sessions};
+use crate::gateway::{Call, GatewayError, Method, RpcError, Sessions};
+use crate::journal::SessionState;
 use crate::keys;
 use crate::outcome::{Change, Report};
 
@@ -27,6 +28,14 @@ impl Session {
         match self {
             Self::Listed { label, .. } => wanted.is_none() || label.as_deref() == wanted,
             Self::Unlisted => true,
+        }
+    }
+
+    /// What shows whether it was started afresh.
+    fn state(&self) -> SessionState {
+        match self {
+            Self::Listed { id, updated_at, .. } => SessionState { id: id.clone(), updated_at: *updated_at },
+            Self::Unlisted => SessionState::default(),
         }
     }
 
@@ -124,36 +133,107 @@ pub(super) async fn exists(call: &Call, key: &str) -> Result<bool, GatewayError>
     Ok(find(call, key).await?.is_some())
 }
 
-/// Whether the session is there with that label.
-pub(super) async fn is_kept(call: &Call, wanted: &Wanted, label: Option<&str>) -> Result<bool, GatewayError> {
-    Ok(find(call, &wanted.keys.session_key).await?.is_some_and(|session| session.carries(label)))
+/// What is left of a session that was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// It is there, with its label as far as can be told.
+    Whole,
+    /// It is there, and has another label or none.
+    WithoutLabel,
+    /// It is not there.
+    Missing,
 }
 
-/// Starts the session afresh, once: that shows in its id on older gateways, in its time on all. What cannot be seen is
-/// believed if it is acknowledged.
+/// Looks whether the session is there with that label.
+pub(super) async fn look(call: &Call, wanted: &Wanted, label: Option<&str>) -> Result<Kept, GatewayError> {
+    Ok(match find(call, &wanted.keys.session_key).await? {
+        Some(session) if session.carries(label) => Kept::Whole,
+        Some(_) => Kept::WithoutLabel,
+        None => Kept::Missing,
+    })
+}
+
+/// A session that is made only to see whether the gateway lets an agent have any.
+#[derive(Debug)]
+pub(super) struct Probe {
+    key: String,
+}
+
+impl Probe {
+    /// The one of that agent.
+    pub(super) fn of(agent: &str) -> Self {
+        Self { key: format!("agent:{agent}:mission-worker-probe") }
+    }
+
+    /// Makes it, again for a while if the gateway fails at it: the store of an agent that was deleted a moment ago takes a
+    /// while to open again.
+    pub(super) async fn make(&self, call: &Call) -> Result<(), GatewayError> {
+        for round in 0..=MAX_WRITES {
+            match write(call, Method::SessionsPatch, json!({ "key": self.key })).await {
+                Err(error) if round < MAX_WRITES && may_pass(&error) => sleep(settling(round + 2)).await,
+                answer => return answer.map(drop),
+            }
+        }
+        unreachable!("the last round returns")
+    }
+
+    /// Removes it. To do so again does no harm.
+    pub(super) async fn remove(&self, call: &Call, report: &mut Report) -> Result<(), GatewayError> {
+        for round in 0..=MAX_WRITES {
+            match write(call, Method::SessionsDelete, json!({ "key": self.key })).await {
+                Err(error) if round < MAX_WRITES && may_pass(&error) => sleep(settling(round)).await,
+                Err(error) if error.rpc().is_some() => {
+                    report.skip(format!("session {}", self.key), error.rpc().map(RpcError::quote).unwrap_or_default());
+                    break;
+                }
+                answer => return answer.map(drop),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a call that may be sent again may succeed then.
+fn may_pass(error: &GatewayError) -> bool {
+    error.is_connection_lost()
+        || error.rpc().is_some_and(|rpc| rpc.code == "UNAVAILABLE" && rpc.retry_after_ms.is_none())
+}
+
+/// Starts the session afresh, once: that shows in its id on older gateways, in its time on all. It is written down before it
+/// is sent, with the session as it was; it is sent again only where that session is to be seen unchanged.
 pub(super) async fn reset(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<(), GatewayError> {
     let key = &wanted.keys.session_key;
-    let before = find(call, key).await?;
-    for _ in 0..MAX_WRITES {
-        let is_acknowledged = match write(call, Method::SessionsReset, json!({ "key": key })).await {
-            Ok(_) => true,
-            Err(error) if error.is_connection_lost() => {
+    let found = find(call, key).await?;
+    let now = found.as_ref().map(Session::state).unwrap_or_default();
+    if let Some(before) = call.journal().reset()
+        && !(before == now && now.is_visible())
+    {
+        report.note(Change::new(format!("session {key} reset"), ""));
+        if !now.is_visible() {
+            report
+                .skip(format!("proof of the reset of {key}"), "the gateway shows neither id nor time of that session");
+        }
+        return Ok(());
+    }
+    call.journal().spend_reset(now.clone()).await.map_err(GatewayError::NotSaved)?;
+    for round in 0..=MAX_WRITES {
+        match write(call, Method::SessionsReset, json!({ "key": key })).await {
+            Ok(_) => break,
+            Err(error) if error.is_connection_lost() && round < MAX_WRITES => {
                 debug!(method = ?error.method(), "reading back after an unanswered reset");
-                false
+                let after = find(call, key).await?.as_ref().map(Session::state).unwrap_or_default();
+                if after != now || !now.is_visible() {
+                    break;
+                }
             }
             Err(error) => return Err(error),
-        };
-        let after = find(call, key).await?;
-        let is_hidden = after == Some(Session::Unlisted);
-        if is_hidden && is_acknowledged {
-            report.skip(format!("proof of the reset of {key}"), "the gateway does not list that session");
-        }
-        if after != before || is_hidden && is_acknowledged {
-            report.note(Change::new(format!("session {key} reset"), ""));
-            return Ok(());
         }
     }
-    Err(GatewayError::NotKept { what: format!("reset of session {key}"), rounds: MAX_WRITES })
+    if !now.is_visible() {
+        report.skip(format!("proof of the reset of {key}"), "the gateway shows neither id nor time of that session");
+    }
+    report.note(Change::new(format!("session {key} reset"), ""));
+    Ok(())
 }
 
 /// Deletes a session. A gateway that will not is reported, not an error: on some the session goes with the agent, on

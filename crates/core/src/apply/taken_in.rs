@@ -5,6 +5,7 @@
 //! deleted a moment before is back. What they list of agents and heartbeats comes from the config that they work with.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -19,62 +20,140 @@ use crate::keys;
 /// How long is waited. Gateways were seen to take in a config within a second; some list agents that no config has.
 const WITHIN: Duration = Duration::from_secs(5);
 
+/// A gateway's config, and what it works with.
+#[derive(Debug)]
+pub(super) struct View {
+    /// The config that it shows.
+    pub(super) config: Arc<Config>,
+    /// The agents that it lists.
+    listed: Vec<Value>,
+    /// Agents of the config that it does not list, by their ids as gateways write ids: it works with an older
+    /// config.
+    pub(super) unknown: Vec<String>,
+    /// Whether the gateway has said of the agent that is deleted that there is none.
+    is_denied: bool,
+}
+
+impl View {
+    fn new(config: Config, listed: Vec<Value>) -> Self {
+        let named = by_id(&listed, "id");
+        let ids = config.agents().map(|(id, _)| keys::normalise_agent_id(id));
+        let unknown = ids.filter(|id| !named.contains_key(id)).collect();
+        Self { config: Arc::new(config), listed, unknown, is_denied: false }
+    }
+
+    /// Whether the agent is there: in the config, or in the list of a gateway that has not denied it. Some list agents
+    /// whose folder is all that is left of them.
+    pub(super) fn has(&self, agent: &str) -> bool {
+        self.config.agent(agent).is_some() || (!self.is_denied && self.lists(agent))
+    }
+
+    fn lists(&self, agent: &str) -> bool {
+        self.listed.iter().any(|listed| listed.get("id").and_then(Value::as_str) == Some(agent))
+    }
+}
+
 /// Reads the config and the agents that the gateway lists, and waits for a while until they agree.
-pub(super) async fn read(call: &Call) -> Result<(Config, Vec<Value>), GatewayError> {
+pub(super) async fn read(call: &Call) -> Result<View, GatewayError> {
     call.open().await?;
     let began = Instant::now();
-    let mut reading = 0;
-    loop {
-        let mut questions = vec![(Method::ConfigGet, json!({})), (Method::AgentsList, json!({}))];
+    for reading in 0.. {
+        let view = look(call).await?;
         // Gateways with entries change the file as it is, so nothing is waited for there.
-        if !call.has_ownership() {
-            questions.push((Method::Status, json!({})));
+        if call.has_ownership() || view.config.shape == Some(Shape::Entries) {
+            return Ok(View { unknown: Vec::new(), ..view });
         }
-        let mut answers = call.read_all(questions).await?.into_iter();
-        let mut answer = || answers.next().expect("each question has an answer");
-        let (config, listed) = (config::take(call, &answer()?)?, agents_in(&answer()?, "/agents"));
-        if call.has_ownership() || config.shape == Some(Shape::Entries) {
-            return Ok((config, listed));
-        }
-        // A gateway that does not say is not waited for.
-        let heartbeats = answer().map_or_else(|_| Vec::new(), |status| agents_in(&status, "/heartbeat/agents"));
-        if is_taken_in(&config, &listed, &heartbeats) {
-            return Ok((config, listed));
+        if is_taken_in(&view.config, &view.listed) && has_heartbeats(call, &view.config).await? {
+            return Ok(view);
         }
         if began.elapsed() > WITHIN {
             debug!("the gateway lists other agents than its config has");
-            return Ok((config, listed));
+            return Ok(view);
         }
         sleep(settling(reading)).await;
-        reading += 1;
     }
+    unreachable!("the readings end with the time for them")
+}
+
+/// Reads both after an agent was deleted, and waits for a while until it is in neither. `is_denied` is whether the gateway
+/// said that there was none.
+pub(super) async fn read_after_deletion(call: &Call, agent: &str, is_denied: bool) -> Result<View, GatewayError> {
+    let began = Instant::now();
+    let before = call.client().desk.taken_in();
+    for reading in 0.. {
+        let view = View { is_denied, ..look(call).await? };
+        let is_settled = is_taken_in(&view.config, &view.listed);
+        if !view.has(agent) && (is_settled || call.has_ownership()) {
+            // Of the other agents' heartbeats nothing has changed.
+            if before.is_some() && is_settled {
+                call.client().desk.note_taken_in(view.config.hash.clone());
+            }
+            return Ok(view);
+        }
+        if began.elapsed() > WITHIN {
+            return Ok(view);
+        }
+        sleep(settling(reading)).await;
+    }
+    unreachable!("the readings end with the time for them")
+}
+
+async fn look(call: &Call) -> Result<View, GatewayError> {
+    let questions = vec![(Method::ConfigGet, json!({})), (Method::AgentsList, json!({}))];
+    let mut answers = call.read_all(questions).await?.into_iter();
+    let mut answer = || answers.next().expect("each question has an answer");
+    let config = config::take(call, &answer()?)?;
+    Ok(View::new(config, agents_in(&answer()?, "/agents")))
+}
+
+/// Whether the gateway works with the heartbeats of this config. Its status tells, which on some takes seconds, so a config
+/// for which it was asked is not asked for again; a gateway that does not say is not waited for.
+async fn has_heartbeats(call: &Call, config: &Config) -> Result<bool, GatewayError> {
+    let desk = &call.client().desk;
+    if config.hash.is_some() && desk.taken_in() == config.hash {
+        return Ok(true);
+    }
+    let heartbeats = match call.read(Method::Status, json!({})).await {
+        Ok(status) => agents_in(&status, "/heartbeat/agents"),
+        Err(error) if error.rpc().is_some() => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let is_so = wakes_as_configured(config, &heartbeats);
+    if is_so {
+        desk.note_taken_in(config.hash.clone());
+    }
+    Ok(is_so)
 }
 
 fn agents_in(answer: &Value, pointer: &str) -> Vec<Value> {
     answer.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
-/// Whether the gateway lists the agents of that config, with their names and heartbeats. Without agents in the config it
-/// lists those that it finds elsewhere.
-fn is_taken_in(config: &Config, listed: &[Value], heartbeats: &[Value]) -> bool {
-    let (named, waking) = (by_id(listed, "id"), by_id(heartbeats, "agentId"));
+/// Whether the gateway lists the agents of that config, with their names. Without agents in the config it lists those that
+/// it finds elsewhere.
+fn is_taken_in(config: &Config, listed: &[Value]) -> bool {
+    let named = by_id(listed, "id");
     let has_agents = config.agents().next().is_some();
     let none_too_many =
         listed.iter().filter_map(|agent| agent.get("id")?.as_str()).all(|id| config.agent(id).is_some());
     let all_there = config.agents().all(|(id, entry)| {
-        let id = keys::normalise_agent_id(id);
-        let named = named.get(&id).is_some_and(|listed| {
+        named.get(&keys::normalise_agent_id(id)).is_some_and(|listed| {
             entry.get("name").is_none_or(|name| listed.get("name").is_some_and(|listed| listed == name))
-        });
-        let wakes = waking.get(&id).is_none_or(|heartbeat| {
+        })
+    });
+    !has_agents || (none_too_many && all_there)
+}
+
+fn wakes_as_configured(config: &Config, heartbeats: &[Value]) -> bool {
+    let waking = by_id(heartbeats, "agentId");
+    config.agents().all(|(id, entry)| {
+        waking.get(&keys::normalise_agent_id(id)).is_none_or(|heartbeat| {
             entry.get("heartbeat").and_then(|wanted| wanted.get("every")).is_none_or(|every| {
                 // One that never wakes is shown in words.
                 heartbeat.get("every") == Some(every) || every.as_str().is_some_and(|every| every.starts_with('0'))
             })
-        });
-        named && wakes
-    });
-    !has_agents || (none_too_many && all_there)
+        })
+    })
 }
 
 /// What is listed of each agent, by its id as gateways write ids.
@@ -87,7 +166,7 @@ fn by_id<'a>(agents: &'a [Value], key: &str) -> HashMap<String, &'a Value> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::is_taken_in;
+    use super::{View, is_taken_in, wakes_as_configured};
     use crate::gateway::roster::Config;
 
     fn config(agents: &Value) -> Config {
@@ -101,24 +180,33 @@ mod tests {
     #[test]
     fn an_agent_more_or_less_or_of_another_name_has_not_been_taken_in() {
         let config = config(&json!([{ "id": "a", "name": "Ann" }, { "id": "b", "name": "Bob" }]));
-        assert!(is_taken_in(&config, &lists(&[("a", "Ann"), ("b", "Bob")]), &[]));
-        assert!(!is_taken_in(&config, &lists(&[("a", "Ann")]), &[]));
-        assert!(!is_taken_in(&config, &lists(&[("a", "Ann"), ("b", "Bob"), ("c", "Cem")]), &[]));
-        assert!(!is_taken_in(&config, &lists(&[("a", "Ann"), ("b", "Rob")]), &[]));
+        assert!(is_taken_in(&config, &lists(&[("a", "Ann"), ("b", "Bob")])));
+        assert!(!is_taken_in(&config, &lists(&[("a", "Ann")])));
+        assert!(!is_taken_in(&config, &lists(&[("a", "Ann"), ("b", "Bob"), ("c", "Cem")])));
+        assert!(!is_taken_in(&config, &lists(&[("a", "Ann"), ("b", "Rob")])));
     }
 
     #[test]
     fn an_older_heartbeat_has_not_been_taken_in() {
         let config = config(&json!([{ "id": "a", "heartbeat": { "every": "20m" } }]));
         let shown = |every| [json!({ "agentId": "a", "enabled": true, "every": every })];
-        assert!(is_taken_in(&config, &lists(&[("a", "")]), &shown("20m")));
-        assert!(!is_taken_in(&config, &lists(&[("a", "")]), &shown("10m")));
+        assert!(wakes_as_configured(&config, &shown("20m")));
+        assert!(!wakes_as_configured(&config, &shown("10m")));
         let never = self::config(&json!([{ "id": "a", "heartbeat": { "every": "0m" } }]));
-        assert!(is_taken_in(&never, &lists(&[("a", "")]), &shown("disabled")));
+        assert!(wakes_as_configured(&never, &shown("disabled")));
     }
 
     #[test]
     fn without_agents_in_the_config_others_may_be_listed() {
-        assert!(is_taken_in(&config(&json!([])), &lists(&[("main", ""), ("old", "")]), &[]));
+        assert!(is_taken_in(&config(&json!([])), &lists(&[("main", ""), ("old", "")])));
+    }
+
+    #[test]
+    fn an_agent_is_there_as_long_as_the_config_shows_it() {
+        let config = config(&json!([{ "id": "a" }, { "id": "b" }]));
+        let view = View { is_denied: true, ..View::new(config, lists(&[("b", ""), ("old", "")])) };
+        assert!(view.has("a") && view.has("b") && !view.has("old") && !view.has("c"));
+        assert_eq!(view.unknown, ["a"]);
+        assert!(View { is_denied: false, ..view }.has("old"));
     }
 }

@@ -68,9 +68,10 @@ impl Wanted {
         self
     }
 
-    /// The config entry. `prompt` is what the heartbeat says where the job itself says nothing.
+    /// The config entry. `prompt` is what the heartbeat says where the job itself says nothing,
+    /// `takes_over` see [`DesiredAgent`].
     #[must_use]
-    pub fn entry(&self, prompt: Option<String>) -> DesiredAgent {
+    pub fn entry(&self, prompt: Option<String>, takes_over: Option<String>) -> DesiredAgent {
         let mut heartbeat = self.heartbeat.clone();
         if let Some(prompt) = prompt {
             heartbeat.entry("prompt").or_insert(Value::String(prompt));
@@ -81,6 +82,7 @@ impl Wanted {
             name: Some(name.clone()),
             workspace: self.keys.workspace_path.clone(),
             heartbeat,
+            takes_over,
         }
     }
 }

@@ -4,29 +4,35 @@
 //! and what is in it. So one round trip is the whole reading.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::documents::Document;
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 
-/// How long a gateway takes to write the files of a new agent, in ms.
-const SEEDING_MS: u64 = 2_000;
-/// How long after that a run may have written the first files, in ms.
-const CREATION_MS: u64 = 10_000;
+/// The SHA-256 of each USER.md that gateways write into a new workspace, from 2026.2.9 to 2026.9.6. Of the
+/// documents that are the agent's own, they write this one only. Times prove nothing: in a workspace that
+/// was restored from a backup all files have one, also those that a person has written into.
+const USER_SEEDS: [&str; 4] = [
+    "178a5807bd2e6ace25b80a366f0f7d8d3f354a47f577c4ab0092397456b8738f",
+    "e418ca9a680553b3ad8f54aecb0d403330810bb77826ab5251cc1dc13368fe16",
+    "5f8e1a04861b95b659a907e3ad9ae449c45713246d2168a26ec92c8f1e89ff40",
+    "46e0d8c937df7b104de97a23c58537292672654194879ca9f76b02075e022555",
+];
 
 /// A file that is there.
+#[derive(Debug)]
 pub(super) struct Present {
     pub(super) content: String,
-    /// When it was written, by the gateway's clock in ms; none if the gateway does not say.
-    pub(super) written_at: Option<u64>,
 }
 
 /// What a gateway lists of a workspace: a document's size in bytes, or that it is missing.
 pub(super) type Listing = BTreeMap<Document, Option<u64>>;
 
 /// What was found in a workspace.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Workspace {
     /// The files that are there.
     pub(super) present: BTreeMap<Document, Present>,
@@ -87,17 +93,6 @@ impl Workspace {
         Document::ALL.into_iter().filter(|document| !self.refused.contains(document)).collect()
     }
 
-    /// Whether the gateway wrote a file when it created the agent, as far as the times of the files show it; for a run
-    /// that does not know of the creation, because the one that did was killed. The file is among the oldest ones then, and
-    /// BOOTSTRAP, which agents remove on their first day, is there and as old, or was written anew by the killed run.
-    fn is_seed(&self, file: &Present) -> bool {
-        let bootstrap = self.present.get(&Document::Bootstrap).and_then(|bootstrap| bootstrap.written_at);
-        let Some((written_at, bootstrap)) = file.written_at.zip(bootstrap) else { return false };
-        let mut others = self.present.values().filter_map(|file| file.written_at);
-        let soon_after = bootstrap.checked_sub(written_at).is_some_and(|later| later <= CREATION_MS);
-        soon_after && others.all(|other| other.saturating_add(SEEDING_MS) >= written_at)
-    }
-
     /// Takes in a later reading of these documents.
     pub(super) fn take_in(&mut self, documents: &[Document], later: Self) {
         self.present.retain(|document, _| !documents.contains(document));
@@ -106,15 +101,13 @@ impl Workspace {
     }
 
     /// The texts that have to be written: those that differ and are not the agent's own.
-    pub(super) fn differing(&self, texts: Vec<(Document, String)>, created: Option<u64>) -> Vec<(Document, String)> {
+    pub(super) fn differing(&self, texts: Vec<(Document, String)>) -> Vec<(Document, String)> {
         let has_to_be_written = |(document, text): &(Document, String)| {
             let present = self.present.get(document);
-            // Of what is the agent's own, gateways write USER only.
-            let is_gateways =
-                |file: &Present| file.is_from(created) || *document == Document::User && self.is_seed(file);
             // A gateway that was stopped while it wrote leaves an empty file. There is nothing of the agent's in it.
-            let is_theirs =
-                |file: &Present| document.is_agents_own() && !is_gateways(file) && !file.content.trim().is_empty();
+            let is_theirs = |file: &Present| {
+                document.is_agents_own() && !file.is_seed(*document) && !file.content.trim().is_empty()
+            };
             let is_theirs = present.is_some_and(is_theirs);
             let differs = present.is_none_or(|file| file.content != *text);
             differs && !is_theirs && !self.refused.contains(document)
@@ -124,10 +117,17 @@ impl Workspace {
 }
 
 impl Present {
-    /// Whether it was written at that time or later, for sure.
-    fn is_from(&self, time: Option<u64>) -> bool {
-        self.written_at.zip(time).is_some_and(|(written_at, time)| written_at >= time)
+    /// Whether it is what the gateway itself writes into a new workspace.
+    fn is_seed(&self, document: Document) -> bool {
+        document == Document::User && USER_SEEDS.contains(&digest(&self.content).as_str())
     }
+}
+
+fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 fn present(answer: &Value) -> Result<Option<Present>, GatewayError> {
@@ -137,6 +137,5 @@ fn present(answer: &Value) -> Result<Option<Present>, GatewayError> {
         return Ok(None);
     }
     let content = file.get("content").and_then(Value::as_str).ok_or_else(|| garbage("a file without content"))?;
-    let written_at = file.get("updatedAtMs").and_then(Value::as_u64);
-    Ok(Some(Present { content: content.to_owned(), written_at }))
+    Ok(Some(Present { content: content.to_owned() }))
 }

@@ -12,9 +12,11 @@ use tracing::debug;
 
 use super::client::Client;
 use super::connection::Shared;
+use super::defects::Defect;
 use super::error::GatewayError;
 use super::protocol::Method;
 use crate::foreign::one_line;
+use crate::journal::Journal;
 use crate::outcome::{GatewayFacts, MAX_MESSAGE, Report};
 
 /// Most steps kept of one run.
@@ -54,6 +56,7 @@ pub struct Met {
 #[derive(Debug)]
 pub struct Call {
     client: Arc<Client>,
+    journal: Arc<Journal>,
     began: Instant,
     rpcs: AtomicU32,
     round_trips: AtomicU32,
@@ -67,11 +70,18 @@ pub struct Call {
 }
 
 impl Call {
-    /// A run that has not called yet.
+    /// A run that has not called yet, of a job that has done nothing.
     #[must_use]
     pub fn new(client: Arc<Client>) -> Self {
+        Self::of_job(client, Arc::default())
+    }
+
+    /// A run that has not called yet, of a job that has done what the journal says.
+    #[must_use]
+    pub fn of_job(client: Arc<Client>, journal: Arc<Journal>) -> Self {
         Self {
             client,
+            journal,
             began: Instant::now(),
             rpcs: AtomicU32::new(0),
             round_trips: AtomicU32::new(0),
@@ -90,6 +100,12 @@ impl Call {
         &self.client
     }
 
+    /// What the run's job has done to the gateway.
+    #[must_use]
+    pub(crate) fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
     /// The agent that the gateway uses when none is named; known once it was reached.
     #[must_use]
     pub fn default_agent(&self) -> &str {
@@ -100,6 +116,12 @@ impl Call {
     #[must_use]
     pub fn has_ownership(&self) -> bool {
         self.met.get().is_some_and(|met| met.has_ownership)
+    }
+
+    /// Whether the gateway is of a version that has that defect; known once it was reached.
+    #[must_use]
+    pub fn has_defect(&self, defect: Defect) -> bool {
+        self.met.get().is_some_and(|met| defect.is_in(&met.version))
     }
 
     /// What the gateway said of itself; none until it was reached.

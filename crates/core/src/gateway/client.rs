@@ -107,6 +107,8 @@ pub(crate) struct Capabilities {
     pub(crate) refused_files: Option<BTreeSet<Document>>,
     /// Config keys of ours that it does not know, as `heartbeat.NAME` or `channels.defaults.heartbeat`.
     pub(crate) refused_keys: BTreeSet<String>,
+    /// Whether it replaces a list of agents rather than merging it: those refuse null in it.
+    pub(crate) replaces_lists: bool,
     /// Longest session label, in characters.
     pub(crate) label_limit: Option<usize>,
     /// How many config writes it allows, in its own words.

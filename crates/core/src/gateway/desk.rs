@@ -4,15 +4,19 @@
 //! Gateways take few config writes, may restart after each, and most versions lose concurrent ones without a word. So
 //! runs put their wishes on the desk, and the one that gets the pen writes for all whose wishes lie there.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
 use tokio::time::{sleep, timeout};
+use uuid::Uuid;
 
 use super::error::GatewayError;
 use super::roster::{Config, DesiredAgent, Shape};
+use super::suspects::Suspects;
+use crate::journal::Journal;
 use crate::outcome::Change;
 use crate::shared::Shared;
 
@@ -29,6 +33,10 @@ pub(crate) struct Desk {
     /// Held while the config is written, from reading it to reading it back.
     pub(crate) pen: AsyncMutex<()>,
     wishes: Mutex<Vec<Wish>>,
+    suspects: Mutex<Suspects>,
+    /// The hash of the config that the gateway was seen to work with.
+    taken_in: Mutex<Option<Value>>,
+    owners: Mutex<HashMap<String, Uuid>>,
     coming: watch::Sender<usize>,
     /// Its config.
     pub(crate) config: Shared<Config>,
@@ -44,7 +52,7 @@ pub(crate) struct Desk {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Looks {
     /// Answered with no.
-    pub(crate) vain: u32,
+    vain: u32,
     /// Answered with yes.
     found: u32,
 }
@@ -63,6 +71,10 @@ pub(crate) struct Sessions {
 pub(crate) struct Wish {
     /// The agents that it wants, each once.
     pub(crate) desired: Arc<[DesiredAgent]>,
+    /// What its job has done so far.
+    pub(crate) journal: Arc<Journal>,
+    /// The agents of it that cannot be written, and why. The others are written all the same.
+    pub(crate) faults: BTreeMap<String, GatewayError>,
     /// What was written for it so far, for its report.
     pub(crate) written: Vec<Change>,
     /// Whether an agent of it was not there before.
@@ -111,6 +123,9 @@ impl Desk {
         Self {
             pen: AsyncMutex::new(()),
             wishes: Mutex::new(Vec::new()),
+            suspects: Mutex::new(Suspects::default()),
+            taken_in: Mutex::new(None),
+            owners: Mutex::new(HashMap::new()),
             coming: watch::Sender::new(0),
             config: Shared::default(),
             sessions: Shared::default(),
@@ -141,10 +156,31 @@ impl Desk {
 
     /// Puts a wish on the desk. Its answer comes from whoever writes; if that run ends before, the answer is an error
     /// of the channel, and the wish has to be put there again.
-    pub(crate) fn put(&self, desired: Arc<[DesiredAgent]>) -> oneshot::Receiver<Granted> {
+    pub(crate) fn put(&self, desired: Arc<[DesiredAgent]>, journal: Arc<Journal>) -> oneshot::Receiver<Granted> {
         let (answer, granted) = oneshot::channel();
-        self.lock().push(Wish { desired, written: Vec::new(), is_new: false, answer });
+        let (faults, written) = (BTreeMap::new(), Vec::new());
+        self.lock().push(Wish { desired, journal, faults, written, is_new: false, answer });
         granted
+    }
+
+    /// The groups of agents one of which the gateway finds fault with, without saying with which.
+    pub(crate) fn suspects(&self) -> MutexGuard<'_, Suspects> {
+        self.suspects.lock().expect("no panic happens under this lock")
+    }
+
+    /// The hash of the config that the gateway was last seen to work with, if it shows hashes.
+    pub(crate) fn taken_in(&self) -> Option<Value> {
+        self.taken_in.lock().expect("no panic happens under this lock").clone()
+    }
+
+    /// Notes that the gateway works with the config of that hash.
+    pub(crate) fn note_taken_in(&self, hash: Option<Value>) {
+        *self.taken_in.lock().expect("no panic happens under this lock") = hash;
+    }
+
+    /// The agent of the main backend that a run of this process works on under each id.
+    pub(crate) fn owners(&self) -> MutexGuard<'_, HashMap<String, Uuid>> {
+        self.owners.lock().expect("no panic happens under this lock")
     }
 
     /// Takes the wishes that lie there into the batch, but for those at odds with one in it.
@@ -196,10 +232,22 @@ impl Desk {
 }
 
 impl Wish {
-    /// Ends the wish. A run that has gone away meanwhile does not hear it.
+    /// Ends the wish. A run that has gone away meanwhile does not hear it. One that has faults ends with the
+    /// first of them.
     pub(crate) fn answer(self, granted: Result<Shape, GatewayError>) {
-        let Self { written, is_new, answer, .. } = self;
+        let Self { faults, written, is_new, answer, .. } = self;
+        let granted = faults.into_values().next().map_or(granted, Err);
         let _ = answer.send(granted.map(|shape| Grant { shape, written, is_new }));
+    }
+
+    /// The agents that it wants and that have no fault.
+    pub(crate) fn faultless(&self) -> impl Iterator<Item = &DesiredAgent> {
+        self.desired.iter().filter(|agent| !self.faults.contains_key(&agent.id))
+    }
+
+    /// Returns whether it wants that agent.
+    pub(crate) fn wants(&self, agent: &str) -> bool {
+        self.desired.iter().any(|desired| desired.id == agent)
     }
 
     /// Whether both want the same agent, and not the same of it.

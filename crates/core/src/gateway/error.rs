@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::protocol::Method;
 use super::reach::OutOfReach;
 use super::refusal::{pairing, refused};
 use super::rpc_error::{Need, RpcError};
+use crate::journal::NotSaved;
 use crate::model::Fingerprint;
 use crate::outcome::{Failure, Outcome};
 
@@ -125,6 +128,73 @@ pub enum GatewayError {
         /// Its path on the gateway's machine.
         path: String,
     },
+    /// The gateway has an agent of that id which is not the job's.
+    #[error("the gateway has an agent {agent} that is not this job's: {reason}")]
+    NotOurs {
+        /// Its id on the gateway.
+        agent: String,
+        /// What shows it.
+        reason: String,
+    },
+    /// The files of the agent name another agent of the main backend.
+    #[error("the gateway's agent {agent} belongs to the agent {owner} of the main backend: its files name that id")]
+    IdTaken {
+        /// Its id on the gateway.
+        agent: String,
+        /// The id of the other agent in the main backend.
+        owner: Uuid,
+    },
+    /// The agent that is to be deleted is the one that the gateway falls back on.
+    #[error("{agent} is the default agent of the gateway, which its bindings and its own work fall back on")]
+    DefaultAgent {
+        /// Its id on the gateway.
+        agent: String,
+    },
+    /// The agent lives in another folder than the job's.
+    #[error("the agent {agent} lives in {present}, and this job wants it in {desired}; its memory would stay behind")]
+    WorkspaceMoves {
+        /// Its id on the gateway.
+        agent: String,
+        /// The folder that it has.
+        present: String,
+        /// The folder that it would have.
+        desired: String,
+    },
+    /// The job has done this as often as it may, and it does not last.
+    #[error("{what} does not last: it was done {times} and the gateway shows it undone{shows}")]
+    Undone {
+        /// What was done.
+        what: String,
+        /// How often, in words.
+        times: &'static str,
+        /// What the gateway shows instead, after a colon; or nothing.
+        shows: String,
+    },
+    /// What is to be done could not be written down first.
+    #[error("{0}")]
+    NotSaved(NotSaved),
+    /// The gateway cannot keep sessions of an agent that was deleted since it was started.
+    #[error("the gateway has deleted an agent {agent} before and cannot open its sessions again until it is restarted")]
+    SessionsLost {
+        /// Its id on the gateway.
+        agent: String,
+    },
+    /// The gateway's config has an agent that the gateway itself does not know.
+    #[error(
+        "the gateway's config has the agent {agent}, but the gateway works with an older config and does not know it"
+    )]
+    NotTakenIn {
+        /// Its id on the gateway.
+        agent: String,
+    },
+    /// The gateway does not write into files that its config includes.
+    #[error("the gateway's config includes {file}: {}", .error.quote())]
+    Included {
+        /// The files, as the config names them.
+        file: String,
+        /// The gateway's answer.
+        error: Box<RpcError>,
+    },
     /// The gateway says that it did what was asked, but reading back shows otherwise.
     #[error("{what} is not as written after {rounds} tries")]
     NotKept {
@@ -146,6 +216,7 @@ impl GatewayError {
             | Self::Garbage { method, .. }
             | Self::TooLarge { method, .. } => Some(*method),
             Self::Refused(_) => Some(Method::Connect),
+            Self::Included { .. } => Some(Method::ConfigPatch),
             _ => None,
         }
     }
@@ -179,6 +250,9 @@ impl GatewayError {
         }
     }
 }
+
+const INCLUDED: &str = "the gateway does not write into files that its config includes: make the change in the file \
+                        that it names, or take the $include out of its config, then retry";
 
 /// The table: which error ends a run in which outcome, and whether it is the gateway's or the job's.
 impl From<GatewayError> for Outcome {
@@ -243,6 +317,33 @@ impl From<GatewayError> for Outcome {
                     .with_action(format!("put a plain file in the place of {path} on the gateway's machine, or remove it")),
             ),
             GatewayError::NotKept { .. } => Self::Transient(Failure::new("not_kept", text)),
+            GatewayError::NotOurs { .. } => Self::Blocked(Failure::new("agent_not_ours", text).with_action(
+                "give the agent another name or `openclaw_session_id` in the main backend; to take the gateway's agent \
+                 over on purpose, with its files, enqueue the job with `options.adopt`",
+            )),
+            GatewayError::IdTaken { owner, .. } => Self::Blocked(Failure::new("agent_id_taken", text).with_action(format!(
+                "give one of the two agents another name or `openclaw_session_id` in the main backend; if agent {owner} is \
+                 no more, clean it up first, or enqueue this job with `options.adopt`",
+            ))),
+            GatewayError::DefaultAgent { .. } => Self::Blocked(Failure::new("agent_is_default", text).with_action(
+                "make another agent the default one in the gateway's config, then retry",
+            )),
+            GatewayError::WorkspaceMoves { .. } => Self::Blocked(Failure::new("workspace_moves", text).with_action(
+                "set the gateway's workspace_root or the agent's name in the main backend back to what they were; to move \
+                 the agent without its memory, enqueue the job with `options.move_workspace`",
+            )),
+            GatewayError::Undone { .. } => Self::Blocked(Failure::new("not_kept", text).with_action(
+                "find out what writes to the gateway's config besides this worker, or why the gateway does not keep it, \
+                 then retry the job",
+            )),
+            GatewayError::NotSaved(_) => Self::Transient(Failure::new("lease_lost", text)),
+            GatewayError::SessionsLost { .. } => Self::Blocked(
+                Failure::new("gateway_restart_needed", text).with_action("restart the gateway's process, then retry the job"),
+            ),
+            GatewayError::NotTakenIn { .. } => Self::Blocked(
+                Failure::new("gateway_restart_needed", text).with_action("restart the gateway's process, then retry the job"),
+            ),
+            GatewayError::Included { .. } => Self::Blocked(Failure::new("config_included", text).with_action(INCLUDED)),
         };
         outcome.during(method)
     }
@@ -270,9 +371,7 @@ fn answered(method: Method, error: &RpcError) -> Outcome {
             return Outcome::Blocked(Failure::new("maintenance_required", text).with_action(action));
         }
         Some(Need::Include) => {
-            let action = "the gateway does not write into files that its config includes: make the change in the file \
-                          that it names, or take the $include out of its config, then retry";
-            return Outcome::Blocked(Failure::new("config_included", text).with_action(action));
+            return Outcome::Blocked(Failure::new("config_included", text).with_action(INCLUDED));
         }
         None => {}
     }

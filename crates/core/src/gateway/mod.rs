@@ -6,6 +6,7 @@
 mod call;
 mod client;
 mod connection;
+mod defects;
 mod desk;
 mod device;
 mod dial;
@@ -16,15 +17,17 @@ mod reach;
 mod refusal;
 pub mod roster;
 mod rpc_error;
+mod suspects;
 mod tls;
 
 pub use call::{Call, Met, Step};
 pub use client::{Client, Clients, Endpoint, Limits};
+pub use defects::Defect;
 pub(crate) use desk::{Awaited, Sessions, Wish};
 pub use device::{DeviceError, DeviceIdentity};
 pub use dial::{Dial, Stream};
 pub use error::GatewayError;
 pub use protocol::Method;
 pub use reach::{OutOfReach, Reach, ReachError};
-pub use rpc_error::RpcError;
+pub use rpc_error::{Cause, Need, RpcError};
 pub use tls::{Trust, TrustError};

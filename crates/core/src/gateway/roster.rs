@@ -14,11 +14,12 @@ use serde_json::{Map, Value, json};
 
 use super::error::GatewayError;
 use super::protocol::Method;
+use crate::foreign::one_line;
 use crate::heartbeat;
 use crate::keys;
 use crate::python::is_truthy;
 
-pub use change::{Change, DesiredAgent, Part, droppable, known_refusals, latest, same, updated_list};
+pub use change::{Change, DesiredAgent, Part, VISIBILITY, droppable, known_refusals, latest, same, updated_list};
 pub use config_text::spelt;
 pub use folder::{may_overlap, same_folder};
 
@@ -53,6 +54,8 @@ pub struct Config {
     /// The agents' part of the file as it stands, where the gateway shows it (`parsed`; what newer
     /// gateways call `resolved` and `sourceConfig` has the variables replaced already).
     written: Value,
+    /// The files that the config includes, where the gateway lists them.
+    includes: Vec<String>,
     /// How agents are kept; none when there are none and nothing shows.
     pub shape: Option<Shape>,
     list: Vec<Value>,
@@ -99,7 +102,9 @@ impl Config {
         let hash = answer.get("hash").filter(|hash| is_truthy(hash)).cloned();
         let written = answer.get("parsed").and_then(|parsed| parsed.get("agents")).cloned().unwrap_or_default();
         let places = places(&list, entries(&data));
-        Ok(Self { hash, data, written, shape, list, places })
+        let includes = answer.get("includedPaths").and_then(Value::as_array).into_iter().flatten();
+        let includes = includes.filter_map(|path| path.as_str().map(str::to_owned)).take(MAX_FILES).collect();
+        Ok(Self { hash, data, written, includes, shape, list, places })
     }
 
     /// The list of agents; empty in the other shape.
@@ -156,17 +161,16 @@ impl Config {
         (0..self.list.len()).map(entry).collect()
     }
 
-    /// Returns whether agents stand in a file that the config includes, so that a gateway may refuse
-    /// to write them.
+    /// Names the files that the config takes agents from, for people; as the config names them.
     #[must_use]
-    pub fn includes_agents(&self) -> bool {
-        let includes = |value: Option<&Value>| value.is_some_and(|value| value.get(INCLUDE).is_some());
+    pub fn included_files(&self) -> String {
         let entries = self.written.get("entries").and_then(Value::as_object).into_iter().flatten();
         let list = self.written.get("list").and_then(Value::as_array).into_iter().flatten();
-        includes(Some(&self.written))
-            || includes(self.written.get("entries"))
-            || includes(self.written.get("list"))
-            || entries.map(|(_, entry)| entry).chain(list).any(|entry| includes(Some(entry)))
+        let places = [Some(&self.written), self.written.get("entries"), self.written.get("list")];
+        let places = places.into_iter().flatten().chain(entries.map(|(_, entry)| entry)).chain(list);
+        let files = places.filter_map(|place| Some(place.get(INCLUDE)?.to_string()));
+        let files: Vec<_> = files.chain(self.includes.iter().cloned()).take(MAX_FILES).collect();
+        if files.is_empty() { "other files".to_owned() } else { one_line(&files.join(", "), MAX_FILES * 100) }
     }
 
     /// How many turns a day the heartbeats of all agents make; none if no agent has one. As soon as one has, the gateway
@@ -197,6 +201,8 @@ impl Config {
     }
 }
 
+/// Most included files that are named.
+const MAX_FILES: usize = 5;
 /// The key that stands for the content of another file.
 const INCLUDE: &str = "$include";
 

@@ -202,7 +202,9 @@ impl Document {
                 let job = ProvisionMain { gateway, agent, user, auth_token, session_key, options };
                 Some(Job::ProvisionMain(Box::new(job)))
             }
-            (Kind::Cleanup, Some(agent), ..) => Some(Job::Cleanup(Box::new(Cleanup { gateway, agent }))),
+            (Kind::Cleanup, Some(agent), ..) => {
+                Some(Job::Cleanup(Box::new(Cleanup { gateway, agent, adopt: options.adopt })))
+            }
             (Kind::HeartbeatSync, _, Some(agents), ..) => {
                 Some(Job::HeartbeatSync(Box::new(HeartbeatSync { gateway, agents, left_out: Vec::new() })))
             }

@@ -34,7 +34,7 @@ async fn sync(port: u16, cleaned_up: &[Uuid]) -> Report {
         mirror: Mirror::new("").unwrap(),
         base_url: None,
     };
-    match applier.apply("sync", &job).await.outcome {
+    match applier.apply("sync", &job, &Arc::default()).await.outcome {
         Outcome::Done(report) => *report,
         other => panic!("{other:?}"),
     }

@@ -17,6 +17,7 @@ fn ada(heartbeat: &Value) -> DesiredAgent {
         name: Some("Ada".into()),
         workspace: "/srv/ada".into(),
         heartbeat: heartbeat.as_object().unwrap().clone(),
+        takes_over: None,
     }
 }
 

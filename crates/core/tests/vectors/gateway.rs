@@ -21,6 +21,7 @@ fn entries(case: &Case) -> Vec<DesiredAgent> {
         name: None,
         workspace: entry[1].as_str().expect("a path").to_owned(),
         heartbeat: entry[2].as_object().expect("a heartbeat").clone(),
+        takes_over: None,
     };
     roster::latest(case.input("entries").as_array().expect("a list").iter().map(read).collect())
 }

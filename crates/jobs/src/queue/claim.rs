@@ -30,6 +30,8 @@ pub(crate) struct RawClaim {
     pub(crate) leader: Option<u64>,
     /// How long it was ready before it was claimed.
     pub(crate) waited: Duration,
+    /// What it has done to its gateway so far: JSON, or empty.
+    pub(crate) effects: String,
 }
 
 /// What a claim brought.
@@ -59,7 +61,8 @@ impl RawClaim {
             gone,
             leader,
             waited,
-        ] = <[Value; 16]>::try_from(values).ok()?;
+            effects,
+        ] = <[Value; 17]>::try_from(values).ok()?;
         let text = |value: &Value| String::from_redis_value_ref(value).unwrap_or_default();
         let number =
             |value: &Value| i64::from_redis_value_ref(value).ok().and_then(|number| u64::try_from(number).ok());
@@ -82,6 +85,7 @@ impl RawClaim {
             gone: text(&gone),
             leader: text(&leader).parse().ok(),
             waited: Duration::from_millis(number(&waited).unwrap_or_default()),
+            effects: text(&effects),
         })
     }
 }

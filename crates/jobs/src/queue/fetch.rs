@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::claim::RawClaim;
 use super::consumer::{Phase, Shared};
+use super::journal::LeasedJournal;
 use super::leases::Held;
 use super::scripts::Lease;
 use super::settle;
@@ -24,7 +25,7 @@ use crate::seal::Keyring;
 const MAX_CLAIM: usize = 32;
 
 /// How calmly a Redis that is away is called: often enough to go on within seconds of its return.
-fn calm() -> RetryPolicy {
+pub(super) fn calm() -> RetryPolicy {
     RetryPolicy { initial: Duration::from_millis(100), cap: Duration::from_secs(2), ..RetryPolicy::default() }
 }
 
@@ -115,7 +116,9 @@ async fn hand_out(
         let mut run = vec![first];
         run.extend(std::iter::from_fn(|| jobs.next_if(|job| job.leader == leader)));
         let (leases, readable, spoilt) = read(run, &shared.keyring);
-        if let Some(claimed) = readable {
+        if let Some(mut claimed) = readable {
+            let held = leases.iter().map(|held| held.lease.clone()).collect();
+            claimed.keep_journal_in(Box::new(LeasedJournal { shared: Arc::clone(shared), leases: held }));
             // The token makes it unique: a job may be claimed again while its lost run is still being stopped.
             let id = TaskId::from_string(format!("{}#{}", claimed.id, claimed.token));
             let before = usize::try_from(claimed.attempt.saturating_sub(1)).unwrap_or_default();

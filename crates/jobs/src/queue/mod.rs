@@ -19,7 +19,8 @@ pub mod error;
 mod fetch;
 pub mod gateways;
 pub mod groups;
-pub mod keys;
+pub mod journal;
+mod keys;
 mod leases;
 mod looking;
 #[cfg(test)]

@@ -31,6 +31,7 @@ pub(super) struct Scripts {
     enqueue: Named,
     claim: Named,
     renew: Named,
+    journal: Named,
     ack: Named,
     release: Named,
     reseal: Named,
@@ -142,6 +143,7 @@ impl Scripts {
             enqueue: named("enqueue", include_str!("lua/enqueue.lua")),
             claim: also_when_full("claim", include_str!("lua/claim.lua")),
             renew: also_when_full("renew", include_str!("lua/renew.lua")),
+            journal: also_when_full("journal", include_str!("lua/journal.lua")),
             ack: also_when_full("ack", include_str!("lua/ack.lua")),
             release: also_when_full("release", include_str!("lua/release.lua")),
             reseal: also_when_full("reseal", include_str!("lua/reseal.lua")),
@@ -153,8 +155,10 @@ impl Scripts {
     }
 
     pub(super) fn names(&self) -> Vec<(String, &'static str)> {
-        let Self { enqueue, claim, renew, ack, release, reseal, counts, get, list, gateways, operators, .. } = self;
-        let own = [enqueue, claim, renew, ack, release, reseal, counts, get, list, gateways];
+        let Self {
+            enqueue, claim, renew, journal, ack, release, reseal, counts, get, list, gateways, operators, ..
+        } = self;
+        let own = [enqueue, claim, renew, journal, ack, release, reseal, counts, get, list, gateways];
         own.into_iter().chain(operators.all()).map(|named| (named.script.get_hash().to_owned(), named.name)).collect()
     }
 
@@ -189,6 +193,13 @@ impl Scripts {
         args.add(worker).add(millis(lease)).add_leases(held);
         let (lost, cancelled) = self.run(&self.renew, &args).await?;
         Ok(Renewed { lost, cancelled })
+    }
+
+    /// Whether it was written down what these jobs have done; not if one of the leases is lost.
+    pub(super) async fn journal(&self, worker: &str, effects: &str, held: &[Lease]) -> Result<bool, QueueError> {
+        let mut args = Args::default();
+        args.add(worker).add(effects).add_leases(held);
+        self.run(&self.journal, &args).await
     }
 
     /// One answer per ack, in their order.

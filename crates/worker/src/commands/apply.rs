@@ -1,6 +1,7 @@
 //! `worker apply FILE`: one job document, now, without a queue.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use mission_core::Outcome;
 use mission_core::outcome::{Failure, Report};
@@ -30,7 +31,7 @@ pub async fn run(settings: &Settings, output: Output, file: &Path) -> Result<(),
     }
     // There is no queue to name the job. A document that is applied again is the same job.
     let id = Uuid::from_slice(&Sha256::digest(&text)[..16]).expect("a hash has more bytes");
-    let run = applier(settings)?.apply(&id.to_string(), &job).await;
+    let run = applier(settings)?.apply(&id.to_string(), &job, &Arc::default()).await;
     let outcome = &run.outcome;
     let report = if let Outcome::Done(report) = outcome { Some(&**report) } else { None };
     let answer = Answer { outcome: outcome.name(), report, error: outcome.failure() };

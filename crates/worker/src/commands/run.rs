@@ -88,7 +88,7 @@ pub async fn work(
 async fn handle(claimed: Claimed, applier: Data<Arc<Applier>>) -> Ran {
     let began = Instant::now();
     let _in_progress = RunBegan::emit(&claimed);
-    let run = applier.apply(&claimed.id.to_string(), &claimed.job).await;
+    let run = applier.apply(&claimed.id.to_string(), &claimed.job, &claimed.journal).await;
     let (kind, took) = (claimed.job.kind(), began.elapsed());
     RunEnded { job: &claimed, kind, outcome: &run.outcome, steps: &run.steps, took }.emit();
     let steps = run.steps.into_iter().map(|step| Step {

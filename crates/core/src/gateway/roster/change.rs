@@ -12,7 +12,7 @@ use crate::gateway::RpcError;
 use crate::heartbeat;
 
 /// The name in [refused keys](Change) of what channels show of heartbeats.
-const VISIBILITY: &str = "channels.defaults.heartbeat";
+pub const VISIBILITY: &str = "channels.defaults.heartbeat";
 
 /// What the config must say of one agent.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,8 +23,11 @@ pub struct DesiredAgent {
     pub name: Option<String>,
     /// Folder on the gateway's machine.
     pub workspace: String,
-    /// Heartbeat settings.
+    /// Heartbeat settings. A member that is null is taken away.
     pub heartbeat: Map<String, Value>,
+    /// The folder of an entry that may be written although it is another than `workspace`; an empty one for
+    /// whatever entry there is. None lets only an entry be written that has this workspace.
+    pub takes_over: Option<String>,
 }
 
 /// The fewest writes that make a config as desired.
@@ -50,10 +53,36 @@ pub struct Part {
 }
 
 impl Change {
-    /// What it writes, for an error message.
+    /// The same change for a gateway that replaces lists, see [`Self::has_nulls_in_list`].
     #[must_use]
-    pub fn in_words(&self) -> String {
-        self.parts.iter().map(|part| part.what.as_str()).collect::<Vec<_>>().join("; ")
+    pub fn without_nulls_in_list(mut self) -> Self {
+        if let Some(list) = self.patch.pointer_mut("/agents/list") {
+            drop_nulls(list);
+        }
+        self
+    }
+
+    /// Whether it has a null in a list of agents. Gateways that merge the entries of a list by their ids take
+    /// that member away; those that replace the list refuse it, and are sent the list without the member.
+    #[must_use]
+    pub fn has_nulls_in_list(&self) -> bool {
+        self.patch.pointer("/agents/list").is_some_and(has_null)
+    }
+
+    /// The names in `refused` of heartbeat members that it writes and that a later config does not have, in
+    /// entries that are as written otherwise. An agent can do without them, but not without `every`.
+    #[must_use]
+    pub fn dropped_keys(&self, later: &Config) -> BTreeSet<String> {
+        let of_part = |part: &Part| {
+            let present = later.agent(part.agent.as_deref()?)?.get("heartbeat")?.as_object()?.clone();
+            let written = part.after.get("heartbeat")?.as_object()?;
+            let (there, missing): (Vec<_>, Vec<_>) =
+                written.iter().filter(|(_, value)| !value.is_null()).partition(|(key, _)| present.contains_key(*key));
+            let is_kept = there.iter().all(|(key, value)| present.get(*key).is_some_and(|there| same(there, value)));
+            Some(missing.into_iter().map(|(key, _)| key.clone()).filter(|key| is_kept && key != "every").collect())
+        };
+        let keys: Vec<Vec<String>> = self.parts.iter().filter_map(of_part).collect();
+        keys.into_iter().flatten().map(|key| format!("heartbeat.{key}")).collect()
     }
 
     /// The agents whose entries an error answer to the patch finds fault with; none if it finds fault with anything else.
@@ -82,6 +111,12 @@ impl Config {
     pub fn is_as_desired(&self, desired: &[DesiredAgent], refused: &BTreeSet<String>) -> bool {
         let visible = refused.contains(VISIBILITY) || heartbeat::visibility_patch(&self.data).is_none();
         visible && desired.iter().all(|agent| self.differing(&without(agent, refused)).is_empty())
+    }
+
+    /// Whether one agent is as desired, as far as the gateway takes it.
+    #[must_use]
+    pub fn has_agent_as_desired(&self, agent: &DesiredAgent, refused: &BTreeSet<String>) -> bool {
+        self.differing(&without(agent, refused)).is_empty()
     }
 
     /// The fewest writes that make every agent as desired; none when it is. `refused` names keys that this gateway
@@ -150,6 +185,7 @@ impl Config {
             name: agent.name.as_deref().map(spelt),
             workspace: as_before.filter(|_| is_right).map_or_else(|| spelt(&agent.workspace), str::to_owned),
             heartbeat: heartbeat.as_object().cloned().unwrap_or_default(),
+            takes_over: None,
         }
     }
 
@@ -335,6 +371,26 @@ impl<'a> Kept<'a> {
             present: self.present.and_then(member),
             written: self.written.map(|written| member(written).unwrap_or(&Value::Null)),
         }
+    }
+}
+
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(drop_nulls),
+        Value::Object(members) => {
+            members.retain(|_, member| !member.is_null());
+            members.values_mut().for_each(drop_nulls);
+        }
+        _ => {}
+    }
+}
+
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(values) => values.iter().any(has_null),
+        Value::Object(members) => members.values().any(has_null),
+        _ => false,
     }
 }
 

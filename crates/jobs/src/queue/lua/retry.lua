@@ -13,7 +13,7 @@ local latest, newest = newest_of(call('GET', K.latest .. job.subject))
 if from == 'dead' and latest > job.seq and ARGV[5] ~= '1' then
   return { 'outdated', from }
 end
-for _, field in ipairs({ 'snoozed_since', 'reason', 'finished_at', 'reprobed', 'cancel', 'lost' }) do job[field] = nil end
+for _, field in ipairs({ 'snoozed_since', 'reason', 'finished_at', 'reprobed', 'cancel', 'lost', 'effects' }) do job[field] = nil end
 job.attempts = 0
 unhold(job.lane)
 if from == 'dead' then

@@ -1,0 +1,189 @@
+//! The first rule: only what is ours is touched.
+//!
+//! A gateway has agents that people made, and a default agent that its own work falls back on. An agent's
+//! id comes from a name that people choose, so a job may well derive the id of one of those, or of another
+//! agent of the main backend. An entry in the gateway's config is the job's if
+//!
+//! - its files name the agent's id in the main backend, or
+//! - it lives in the folder that the job derives for its agent, and its files name no other agent.
+//!
+//! Every flow comes here before it writes anything; [`reason_not_to_write`] is asked once more with the
+//! config that a write is made from.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::workspace::{self, Workspace};
+use crate::documents::Document;
+use crate::gateway::roster::{Config, DesiredAgent, same_folder};
+use crate::gateway::{Call, GatewayError};
+use crate::keys::AgentKeys;
+
+/// How a line of a document begins that names the agent that it was written for.
+const ID_LINE: &str = "AGENT_ID=";
+/// The documents that name an agent's id: where it is told how to reach the main backend.
+const FILES: [Document; 2] = [Document::Agents, Document::Tools];
+
+/// Whom a job is about, and what it may do besides.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Subject<'a> {
+    /// The agent's id in the main backend.
+    pub(super) id: Uuid,
+    /// What the agent is called on the gateway.
+    pub(super) keys: &'a AgentKeys,
+    /// Whether an agent of somebody else is taken over on purpose.
+    pub(super) adopt: bool,
+    /// Whether an agent may be moved to another folder, without its memory.
+    pub(super) move_workspace: bool,
+}
+
+/// Shows that a run of this process works on an agent, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Claim<'a> {
+    call: &'a Call,
+    agent: String,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.call.client().desk.owners().remove(&self.agent);
+    }
+}
+
+/// Claims the agent's id on the gateway for this run: two agents with one name may be provisioned at the
+/// same time, when neither has files yet.
+pub(super) fn claim<'a>(call: &'a Call, subject: Subject<'_>) -> Result<Claim<'a>, GatewayError> {
+    let agent = subject.keys.agent_id.clone();
+    let mut owners = call.client().desk.owners();
+    match owners.get(&agent) {
+        Some(owner) if *owner != subject.id => Err(GatewayError::IdTaken { agent, owner: *owner }),
+        _ => {
+            owners.insert(agent.clone(), subject.id);
+            drop(owners);
+            Ok(Claim { call, agent })
+        }
+    }
+}
+
+/// What is known of an agent's entry that may be written.
+#[derive(Debug)]
+pub(super) struct Ours {
+    /// The config that it was looked for in.
+    pub(super) config: Arc<Config>,
+    /// The folder that the entry has, where it is another than the job's.
+    pub(super) takes_over: Option<String>,
+    /// The files that were read for it; none if there is no entry.
+    pub(super) files: Option<Workspace>,
+}
+
+/// Finds out whether the agent's entry, if there is one, is the job's. Nothing is written.
+pub(super) async fn check(call: &Call, config: Arc<Config>, subject: Subject<'_>) -> Result<Ours, GatewayError> {
+    let agent = &subject.keys.agent_id;
+    let Some(entry) = config.agent(agent) else {
+        if agent == call.default_agent() && !subject.adopt {
+            return Err(GatewayError::NotOurs { agent: agent.clone(), reason: DEFAULT.to_owned() });
+        }
+        let takes_over = subject.adopt.then(String::new);
+        return Ok(Ours { config, takes_over, files: None });
+    };
+    let present = entry.get("workspace").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    let is_there = same_folder(&present, &subject.keys.workspace_path);
+    let files = workspace::read(call, agent, &FILES).await?;
+    let named = files.as_ref().map_or(Named::Nobody, |files| named_in(files, subject.id));
+    match named {
+        Named::Another(owner) if !subject.adopt => return Err(GatewayError::IdTaken { agent: agent.clone(), owner }),
+        Named::Nobody if !is_there && !subject.adopt => {
+            return Err(GatewayError::NotOurs { agent: agent.clone(), reason: lives_in(&present) });
+        }
+        _ => {}
+    }
+    if !is_there && !subject.move_workspace && !subject.adopt {
+        let desired = subject.keys.workspace_path.clone();
+        return Err(GatewayError::WorkspaceMoves { agent: agent.clone(), present, desired });
+    }
+    Ok(Ours { config, takes_over: (!is_there).then_some(present), files })
+}
+
+const DEFAULT: &str = "it is the agent that the gateway falls back on";
+
+fn lives_in(folder: &str) -> String {
+    if folder.is_empty() {
+        "its entry names no folder, and none of its files names the job's agent".to_owned()
+    } else {
+        format!("it lives in {folder}, and none of its files names the job's agent")
+    }
+}
+
+/// Returns why an entry of the config must not be written for a desired agent; none if it may.
+pub(super) fn reason_not_to_write(call: &Call, config: &Config, agent: &DesiredAgent) -> Option<String> {
+    let Some(entry) = config.agent(&agent.id) else {
+        let is_default = agent.id == call.default_agent() && agent.takes_over.is_none();
+        return is_default.then(|| DEFAULT.to_owned());
+    };
+    let present = entry.get("workspace").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let may = same_folder(present, &agent.workspace)
+        || agent.takes_over.as_deref().is_some_and(|folder| folder == present || folder.is_empty());
+    (!may).then(|| lives_in(present))
+}
+
+/// Whom the files of an agent name.
+#[derive(Debug, PartialEq, Eq)]
+enum Named {
+    /// The job's agent.
+    TheAgent,
+    /// Another agent of the main backend.
+    Another(Uuid),
+    /// No agent of the main backend.
+    Nobody,
+}
+
+fn named_in(files: &Workspace, id: Uuid) -> Named {
+    let texts = || files.present.values().map(|file| file.content.as_str());
+    let id_text = id.to_string();
+    if texts().any(|text| text.to_lowercase().contains(&id_text)) {
+        return Named::TheAgent;
+    }
+    let another = texts().flat_map(str::lines).filter_map(id_in).next();
+    another.map_or(Named::Nobody, Named::Another)
+}
+
+/// The id in a line that names an agent; none if it is no such line.
+fn id_in(line: &str) -> Option<Uuid> {
+    let line = line.trim().trim_start_matches(['-', '*', ' ', '`']);
+    let value = line.strip_prefix("export ").unwrap_or(line).strip_prefix(ID_LINE)?;
+    Uuid::try_parse(value.trim_matches(['"', '\'', '`', ' '])).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::workspace::Present;
+    use super::*;
+
+    fn files(texts: &[&str]) -> Workspace {
+        let mut files = Workspace::default();
+        for (document, text) in FILES.into_iter().zip(texts) {
+            files.present.insert(document, Present { content: (*text).to_owned() });
+        }
+        files
+    }
+
+    #[test]
+    fn files_name_the_agent_another_or_nobody() {
+        let (ada, bob) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let line = |id: Uuid| format!("BASE_URL=x\nAGENT_ID={id}\n");
+        for (texts, expected) in [
+            (vec![line(ada)], Named::TheAgent),
+            (vec![line(bob)], Named::Another(bob)),
+            (vec![line(bob), line(ada)], Named::TheAgent),
+            (vec![format!("My id is `{}`.", ada.to_string().to_uppercase())], Named::TheAgent),
+            (vec![format!("Ask {bob} for help.")], Named::Nobody),
+            (vec![format!("- `AGENT_ID={bob}`")], Named::Another(bob)),
+            (vec!["AGENT_ID=$ID".to_owned()], Named::Nobody),
+            (vec![], Named::Nobody),
+        ] {
+            let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+            assert_eq!(named_in(&files(&texts), ada), expected, "{texts:?}");
+        }
+    }
+}

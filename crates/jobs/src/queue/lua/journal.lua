@@ -1,0 +1,17 @@
+-- Writes down what a run is about to do to its gateway, before it does so.
+-- KEYS  1 the queue's prefix
+-- ARGV  1 worker  2 all that the jobs have done so far (JSON), then per lease: id, token
+-- Returns 1 if it was written; 0 if one of the leases is another's by now, and nothing was written.
+-- Cost  2 commands per lease; the caller sends 32 at most.
+
+local worker, effects, held = ARGV[1], ARGV[2], {}
+for i = 3, #ARGV, 2 do
+  local job = read(ARGV[i])
+  if not holds(job, worker, tonumber(ARGV[i + 1])) then return 0 end
+  held[#held + 1] = job
+end
+for _, job in ipairs(held) do
+  job.effects = effects
+  save(job)
+end
+return 1
