@@ -6,8 +6,11 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     answer::{Outcome, Refusal},
+    disk::File,
+    host::is_within,
     profile::Profile,
-    world::{BASE, File, World, normalised_id},
+    roster::Draft,
+    world::{BASE, World, normalised_id},
 };
 
 pub(crate) fn text<'a>(params: &'a Value, name: &str) -> &'a str {
@@ -22,7 +25,7 @@ impl World {
     pub(crate) fn list_agents(&self) -> Value {
         let default_id = self.default_id();
         let mut agents = self.roster();
-        if self.profile.keeps_list() && self.config["agents"]["list"].as_array().is_none_or(Vec::is_empty) {
+        if self.profile.keeps_list() && self.running["agents"]["list"].as_array().is_none_or(Vec::is_empty) {
             // With no list configured the old gateway looks at the disk, and finds everyone who has a session.
             let known: BTreeSet<&str> = self.sessions.keys().filter_map(|key| session_agent(key)).collect();
             agents.extend(known.into_iter().filter(|id| *id != "main").map(|id| (id.to_owned(), Map::new())));
@@ -41,7 +44,7 @@ impl World {
 
     /// Does the one agent there is go without saying, or are all configured?
     pub(crate) fn ownership(&self) -> &str {
-        self.config["agents"]["ownership"].as_str().unwrap_or("sole")
+        self.running["agents"]["ownership"].as_str().unwrap_or("sole")
     }
 
     fn listed(&self, id: &str, entry: &Map<String, Value>) -> Value {
@@ -78,10 +81,14 @@ impl World {
             Some(path) => path.to_owned(),
             None => self.workspace(&id, &Map::new()),
         };
-        self.refuse_unwritable(&workspace)?;
+        self.refuse_impossible(&id, &workspace)?;
+        self.refuse_included(&json!({ "agents": { self.roster_name(): {} } }))?;
 
-        self.deleted.remove(&id);
-        self.make_roster_explicit();
+        if !self.loses_sessions() {
+            self.deleted.remove(&id);
+        }
+        let mut draft = Draft::new(self.profile, self.base_of_calls());
+        self.make_roster_explicit(&mut draft);
         let mut entry = json!({ "name": name, "workspace": workspace });
         if self.profile != Profile::Scenario {
             entry["agentDir"] = format!("{BASE}/state/agents/{id}/agent").into();
@@ -92,53 +99,50 @@ impl World {
                 entry["identity"]["emoji"] = emoji.clone();
             }
         }
-        self.put_agent(&id, entry.as_object().cloned().unwrap_or_default());
-        self.seed_files(&id);
-        self.roster_changed();
+        let entry = entry.as_object().cloned().unwrap_or_default();
+        self.deeds.creates.push(id.clone());
+        self.put_agent("agents.create", draft, &id, entry.clone());
+        self.seed_files(&id, &entry);
         Ok(json!({ "ok": true, "agentId": id, "name": name, "workspace": workspace }))
     }
 
-    /// A workspace below the configuration file cannot be made: the one failure of that kind there is on every host.
-    fn refuse_unwritable(&self, workspace: &str) -> Result<(), Refusal> {
-        let impossible = workspace.starts_with(&format!("{BASE}/openclaw.json/")) && self.profile != Profile::Scenario;
-        let message = match (impossible, self.profile.is_new()) {
-            (false, _) => return Ok(()),
-            (true, false) => format!("Error: ENOTDIR: not a directory, mkdir '{workspace}': code=ENOTDIR"),
-            (true, true) => format!(
-                "StartupMaintenanceRequiredError: Legacy workspace setup state requires migration for {workspace}; \
-                 run openclaw doctor --fix.: code=gateway.maintenance_required"
-            ),
-        };
-        Err(Refusal::new("UNAVAILABLE", message))
+    /// Sets fields of an agent in the draft, and writes it; or in the registry, if that is where the agents are.
+    fn put_agent(&mut self, by: &str, mut draft: Draft, id: &str, fields: Map<String, Value>) {
+        if let Some(registry) = &mut self.registry {
+            let place = registry.entry(id).or_insert_with(|| json!({}));
+            place.as_object_mut().expect("entries are objects").extend(fields);
+        } else {
+            draft.put(id, fields);
+            self.write(by, draft.config);
+        }
     }
 
     /// Before a second agent is added, the one that existed without being configured is written down.
-    fn make_roster_explicit(&mut self) {
+    fn make_roster_explicit(&self, draft: &mut Draft) {
         if !self.roster_is_config() {
             return;
         }
-        let agents = &self.config["agents"];
+        let agents = &draft.config["agents"];
         if self.profile.keeps_list() && agents["list"].as_array().is_none_or(Vec::is_empty) {
-            self.put_agent("main", Map::new());
+            draft.put("main", Map::new());
         } else if self.profile.is_new() && agents["ownership"] != "explicit" {
             let workspace = self.workspace("main", &Map::new());
-            self.put_agent("main", Map::from_iter([("workspace".into(), workspace.into())]));
-            let agents = &mut self.config["agents"];
+            draft.put("main", Map::from_iter([("workspace".into(), workspace.into())]));
+            let agents = &mut draft.config["agents"];
             agents["ownership"] = "explicit".into();
             agents["defaults"]["systemAgent"] = json!({ "agentId": "main" });
             agents["defaults"]["heartbeat"]["agentId"] = "main".into();
-            self.config["talk"]["agentId"] = "main".into();
+            draft.config["talk"]["agentId"] = "main".into();
         }
     }
 
-    fn seed_files(&mut self, id: &str) {
-        let seeds = self.options.seed_files_on_create.clone().unwrap_or_else(|| {
-            let seed = |name: &&str| ((*name).to_owned(), format!("# {name}\n\nSeeded by the gateway.\n"));
-            self.profile.seeded_files().iter().map(seed).collect()
-        });
+    fn seed_files(&mut self, id: &str, entry: &Map<String, Value>) {
+        let seeds = self.options.seed_files_on_create.clone().unwrap_or_else(|| self.profile.seeds());
+        let folder = self.folder(id, entry);
+        let files = self.disk.make(&folder, id);
         for (name, content) in seeds {
             // As on a real gateway, what is in the directory already stays.
-            self.files.entry(id.to_owned()).or_default().entry(name).or_insert_with(|| File::new(&content));
+            files.entry(name).or_insert_with(|| File::new(&content));
         }
     }
 
@@ -155,64 +159,98 @@ impl World {
             identity.insert("name".into(), name.clone());
             fields.insert("identity".into(), identity.into());
         }
-        self.put_agent(&id, fields);
-        self.roster_changed();
+        self.refuse_included(&json!({ "agents": { self.roster_name(): {} } }))?;
+        let draft = Draft::new(self.profile, self.base_of_calls());
+        self.put_agent("agents.update", draft, &id, fields);
         Ok(json!({ "ok": true, "agentId": id }))
     }
 
     pub(crate) fn delete_agent(&mut self, params: &Value) -> Outcome {
         let id = normalised_id(text(params, "agentId"));
-        if id == "main" && self.profile != Profile::Scenario {
-            let message = if self.profile.is_new() {
-                "Agent \"main\" owns the legacy shared auth store and cannot be deleted. Run openclaw doctor --fix to \
-                 migrate shared auth, then retry."
-            } else {
-                "\"main\" cannot be deleted"
-            };
-            return Err(Refusal::invalid(message));
-        }
+        self.refuse_deleting(&id)?;
         let entry = self.agent(&id).ok_or_else(|| not_found(&id))?;
+        self.refuse_included(&json!({ "agents": { self.roster_name(): {} } }))?;
         let with_files = params["deleteFiles"].as_bool().unwrap_or(true);
-        let mut answer = json!({ "ok": true, "agentId": id, "removedBindings": 0 });
+        let folder = self.folder(&id, &entry);
+        let trashes = with_files && (self.profile.trashes_blindly() || !self.is_shared(&id, &folder));
+        let mut draft = Draft::new(self.profile, self.base_of_calls());
+        self.make_roster_explicit(&mut draft);
+        let removed_bindings = draft.unbind(&id);
+        let mut answer = json!({ "ok": true, "agentId": id, "removedBindings": removed_bindings });
         if self.profile.is_new() {
-            answer["removed"] = if with_files { trashed(&id, &self.workspace(&id, &entry)) } else { json!([]) };
+            let workspace = trashes.then(|| self.workspace(&id, &entry));
+            answer["removed"] = if with_files { trashed(&id, workspace) } else { json!([]) };
             answer["failed"] = json!([]);
-        }
-        self.remove_agent(&id);
-        if self.profile.is_new() {
             self.deleted.insert(id.clone());
+            if draft.config["agents"]["defaults"]["systemAgent"]["agentId"] == id.as_str() {
+                let defaults = draft.config.pointer_mut("/agents/defaults").and_then(Value::as_object_mut);
+                defaults.and_then(|defaults| defaults.shift_remove("systemAgent"));
+            }
         }
-        if with_files {
-            self.files.remove(&id);
+        if let Some(registry) = &mut self.registry {
+            registry.shift_remove(&id);
+        } else {
+            draft.remove(&id);
+            self.write("agents.delete", draft.config);
+        }
+        if trashes {
+            let gone = self.disk.trash(&folder);
+            self.deeds.trashed.extend(gone);
         }
         if with_files && self.profile.is_new() {
             self.sessions.retain(|key, _| session_agent(key) != Some(&id));
         }
-        self.roster_changed();
+        self.deeds.deletes.push(id);
         Ok(answer)
     }
 
-    fn roster_changed(&mut self) {
-        if self.roster_is_config() {
-            self.wrote_config();
+    /// Who cannot be deleted: `main` on the gateways that keep a list, and later while it owns the logins of an older
+    /// version.
+    fn refuse_deleting(&self, id: &str) -> Result<(), Refusal> {
+        if id != "main" || self.profile == Profile::Scenario {
+            return Ok(());
         }
+        if !self.profile.is_new() {
+            return Err(Refusal::invalid("\"main\" cannot be deleted"));
+        }
+        if self.options.main_owns_logins {
+            return Err(Refusal::invalid(
+                "Agent \"main\" owns the legacy shared auth store and cannot be deleted. Run openclaw doctor --fix to \
+                 migrate shared auth, then retry.",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Does another agent have its files in that folder, around it, or below it?
+    fn is_shared(&self, id: &str, folder: &str) -> bool {
+        let others = self.roster().into_iter().filter(|(other, _)| other != id);
+        others
+            .map(|(other, entry)| self.folder(&other, &entry))
+            .any(|other| is_within(&other, folder) || is_within(folder, &other))
+    }
+
+    /// The member of `agents` that holds the roster.
+    fn roster_name(&self) -> &'static str {
+        if self.profile.is_new() { "entries" } else { "list" }
     }
 }
 
 /// What the new gateway reports as removed with an agent.
-fn trashed(id: &str, workspace: &str) -> Value {
+fn trashed(id: &str, workspace: Option<String>) -> Value {
     let state = format!("{BASE}/state/agents/{id}");
     let store = format!("{state}/agent/openclaw-agent.sqlite");
     let item = |path: String, method: &str| json!({ "path": path, "method": method });
-    json!([
+    let mut items = vec![
         item(store.clone(), "trash"),
         item(format!("{store}-journal"), "missing"),
         item(format!("{store}-shm"), "missing"),
         item(format!("{store}-wal"), "missing"),
         item(format!("{state}/agent"), "trash"),
         item(format!("{state}/sessions"), "trash"),
-        item(workspace.to_owned(), "trash"),
-    ])
+    ];
+    items.extend(workspace.map(|path| item(path, "trash")));
+    items.into()
 }
 
 /// The agent a session key belongs to: `agent:<id>:<rest>`.

@@ -47,6 +47,11 @@ impl Refusal {
         Self::invalid("config changed since last load; re-run config.get and retry")
     }
 
+    /// The same, to be tried again in that many ms.
+    pub(crate) fn retried_after(self, ms: Option<u64>) -> Self {
+        Self { retry_after_ms: ms, ..self }
+    }
+
     pub(crate) fn with_details(self, details: Value) -> Self {
         Self { details: Some(Box::new(details)), ..self }
     }

@@ -15,11 +15,14 @@ use tokio::{
 
 use crate::{
     answer::{Outcome, Refusal, event, response},
-    config::{config_path, merge},
+    config::config_path,
+    control,
+    deeds::Deeds,
     fault::{Action, Fault, strike},
     handshake::Client,
     method,
     profile::Profile,
+    running::Start,
     setup::{Canned, Setup},
     world::{World, now_ms, random_id},
 };
@@ -73,7 +76,8 @@ pub(crate) struct Step {
 pub(crate) enum Then {
     Stay,
     Drop,
-    Restart(Duration),
+    /// With the method that has caused it by a write, if one has.
+    Restart(Duration, Option<String>),
 }
 
 /// Everything behind the lock.
@@ -90,7 +94,9 @@ pub(crate) struct Inner {
     /// Devices that have asked to, with their request ids.
     pub(crate) pending: BTreeMap<String, String>,
     /// Until when new connections are refused.
-    pub(crate) down_until: Instant,
+    down_until: Instant,
+    /// Why the gateway does not come up again.
+    pub(crate) dead: Option<String>,
     /// Start and count of each client's current minute of patches.
     patches: BTreeMap<String, (Instant, u32)>,
     restart_is_due: bool,
@@ -116,7 +122,7 @@ impl Shared {
     pub(crate) fn twin(&self) -> Self {
         let inner = self.lock();
         let mut world = inner.world.clone();
-        world.config_writes = 0;
+        world.deeds = Deeds::default();
         Self::with(world, inner.token.clone(), Vec::new(), inner.canned.clone())
     }
 
@@ -132,6 +138,7 @@ impl Shared {
             approved: BTreeSet::new(),
             pending: BTreeMap::new(),
             down_until: Instant::now(),
+            dead: None,
             patches: BTreeMap::new(),
             restart_is_due: false,
             latest_restart: None,
@@ -145,26 +152,30 @@ impl Shared {
 
     /// Takes a call from its frame to the frames of its answer.
     pub(crate) fn call(self: &Arc<Self>, client: &Client, id: &Value, name: &str, params: &Value) -> Step {
+        if let Some(outcome) = control::answer(self, name, params) {
+            let frames = vec![response(id, &outcome).to_string()];
+            return Step { frames, delay: Duration::ZERO, then: Then::Stay };
+        }
         let mut inner = self.lock();
         let action = strike(&mut inner.faults, name);
         if let Some(Action::Late(ms)) = action {
             self.call_in(Duration::from_millis(ms), client.clone(), name.to_owned(), params.clone());
             return Step { frames: Vec::new(), delay: Duration::ZERO, then: Then::Drop };
         }
-        let writes = inner.world.config_writes;
-        let had_channels = inner.world.config.get("channels").is_some();
+        let writes = inner.world.deeds.writes.len();
+        let had_channels = inner.world.file.get("channels").is_some();
         let outcome = inner.outcome(client, name, params, action.as_ref());
-        let wrote = inner.world.config_writes > writes;
+        let wrote = inner.world.deeds.writes.len() > writes;
         if wrote || matches!(action, Some(Action::Edit(_))) {
             self.config_was_written(&mut inner, if wrote { Some(name) } else { None }, params);
         }
         let reply = response(id, &outcome).to_string();
         let number = inner.log(client, name, params, &outcome, reply.len());
         let mut step = inner.step(number, reply, action.as_ref());
-        let restarts = inner.world.profile == Profile::V2026_6_11 && inner.world.options.restarts;
-        if restarts && wrote && !had_channels && inner.world.config.get("channels").is_some() {
+        if wrote && inner.world.restarts_at_once(had_channels) {
             step.frames.clear();
-            step.then = Then::Restart(Duration::from_millis(inner.world.options.restart_outage_ms));
+            step.then =
+                Then::Restart(Duration::from_millis(inner.world.options.restart_outage_ms), Some(name.to_owned()));
         }
         drop(inner);
         self.seen.send_modify(|calls| *calls += 1);
@@ -180,54 +191,61 @@ impl Shared {
         });
     }
 
-    /// Restarts in place: every connection is told and closed, new ones are refused for a while.
-    pub(crate) fn restart(&self, outage: Duration) {
+    /// Restarts: every connection is told and closed, new ones are refused for a while, or for good if the gateway
+    /// cannot start with its configuration. `by` is the method whose write has caused it; somebody else has otherwise.
+    pub(crate) fn restart(&self, outage: Duration, by: Option<&str>) {
         let mut inner = self.lock();
         inner.down_until = Instant::now() + outage;
         inner.boot_id = random_id();
+        inner.world.deeds.restarts.extend(by.map(str::to_owned));
+        let how = if by.is_some() { Start::InPlace } else { Start::Process };
+        inner.dead = inner.world.start(how).err();
         drop(inner);
         // Nobody listening means nobody connected.
         let _ = self.signals.send(Signal::Restart);
     }
 
-    /// What follows a write of the configuration: an event, or on the old gateway a restart, and one more after a patch.
+    /// What follows a write of the configuration: an event, or on the old gateway a restart, and one more after a
+    /// patch.
     pub(crate) fn config_was_written(self: &Arc<Self>, inner: &mut Inner, by: Option<&str>, params: &Value) {
         let options = &inner.world.options;
+        let outage = Duration::from_millis(options.restart_outage_ms);
+        // Edits by hand cause restarts too, which nobody who calls is to blame for.
+        let cause = by.unwrap_or("by hand").to_owned();
         match inner.world.profile {
-            Profile::V2026_9_6 => {
+            Profile::V2026_8_2 | Profile::V2026_9_6 => {
                 let payload = json!({ "path": config_path(), "hash": inner.world.hash(), "ts": now_ms() });
                 let _ = self.signals.send(Signal::Event("config.changed", payload));
             }
             Profile::V2026_2_9 if options.restarts => {
-                let outage = Duration::from_millis(options.restart_outage_ms);
                 let (write_ms, patch_ms) = (options.restart_after_write_ms, options.restart_after_patch_ms);
                 if !std::mem::replace(&mut inner.restart_is_due, true) {
-                    self.restart_in(write_ms, outage, true);
+                    self.restart_in(write_ms, outage, true, cause.clone());
                 }
                 if by == Some("config.patch") {
-                    self.restart_in(params["restartDelayMs"].as_u64().unwrap_or(patch_ms), outage, false);
+                    let patch_ms = params["restartDelayMs"].as_u64().unwrap_or(patch_ms);
+                    self.restart_in(patch_ms, outage, false, cause);
                 }
             }
             Profile::V2026_3_13 if options.restarts && by == Some("config.patch") => {
-                let outage = Duration::from_millis(options.restart_outage_ms);
                 let wanted = Instant::now() + Duration::from_millis(options.restart_after_patch_ms);
                 let at = inner.latest_restart.map_or(wanted, |latest| wanted.max(latest + COOLDOWN));
                 // Later patches wait for the restart that is due already.
                 if !std::mem::replace(&mut inner.restart_is_due, true) {
                     inner.latest_restart = Some(at);
-                    self.restart_at(at, outage, true);
+                    self.restart_at(at, outage, true, cause);
                 }
             }
-            Profile::V2026_2_9 | Profile::V2026_3_13 | Profile::V2026_6_11 | Profile::Scenario => {}
+            _ => {}
         }
     }
 
     /// Restarts later, unless the gateway is gone by then.
-    fn restart_in(self: &Arc<Self>, delay_ms: u64, outage: Duration, for_write: bool) {
-        self.restart_at(Instant::now() + Duration::from_millis(delay_ms), outage, for_write);
+    fn restart_in(self: &Arc<Self>, delay_ms: u64, outage: Duration, for_write: bool, by: String) {
+        self.restart_at(Instant::now() + Duration::from_millis(delay_ms), outage, for_write, by);
     }
 
-    fn restart_at(self: &Arc<Self>, at: Instant, outage: Duration, for_write: bool) {
+    fn restart_at(self: &Arc<Self>, at: Instant, outage: Duration, for_write: bool, by: String) {
         let gateway = Arc::downgrade(self);
         tokio::spawn(async move {
             tokio::time::sleep_until(at).await;
@@ -235,13 +253,18 @@ impl Shared {
                 if for_write {
                     gateway.lock().restart_is_due = false;
                 }
-                gateway.restart(outage);
+                gateway.restart(outage, Some(&by));
             }
         });
     }
 }
 
 impl Inner {
+    /// Are new connections refused?
+    pub(crate) fn is_down(&self) -> bool {
+        self.dead.is_some() || self.down_until > Instant::now()
+    }
+
     fn outcome(&mut self, client: &Client, name: &str, params: &Value, action: Option<&Action>) -> Outcome {
         match action {
             Some(Action::DropBefore) => return Err(Refusal::new("FAULT", "dropped before it was executed")),
@@ -251,12 +274,12 @@ impl Inner {
             }
             Some(Action::StaleHash) => return Err(Refusal::stale_hash()),
             Some(Action::Starting(ms)) => return Err(Refusal::starting(*ms)),
-            Some(Action::Edit(edit)) => merge(&mut self.world.config, edit),
+            Some(Action::Edit(edit)) => self.world.edit(edit),
             _ => {}
         }
         if let Some(canned) = self.canned.iter_mut().find_map(|canned| canned.takes(name, params).then_some(&*canned)) {
             return match &canned.error {
-                Some(error) => Err(Refusal::new(&error.code, error.message.clone())),
+                Some(error) => Err(error.refusal()),
                 None => Ok(canned.payload.clone()),
             };
         }
@@ -331,7 +354,7 @@ impl Inner {
             Some(Action::Garbage) => step.frames.push("}{ this is not JSON".to_owned()),
             Some(Action::Restart { outage_ms, reply: told }) => {
                 step.frames.extend(told.then_some(reply));
-                step.then = Then::Restart(Duration::from_millis(*outage_ms));
+                step.then = Then::Restart(Duration::from_millis(*outage_ms), None);
             }
             Some(Action::Delay(ms)) => {
                 step.frames.push(reply);

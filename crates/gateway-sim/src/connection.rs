@@ -204,9 +204,9 @@ async fn take(shared: &Shared, socket: &mut Socket, step: Step) -> Result<(), Ov
     match step.then {
         Then::Stay => Ok(()),
         Then::Drop => Err(Over),
-        Then::Restart(outage) => {
+        Then::Restart(outage, by) => {
             // This connection hears of it as all others do.
-            shared.restart(outage);
+            shared.restart(outage, by.as_deref());
             Ok(())
         }
     }

@@ -6,7 +6,8 @@ use sha2::{Digest, Sha256};
 use crate::{
     agents::text,
     answer::{Outcome, Refusal},
-    world::{File, World, normalised_id},
+    disk::File,
+    world::{World, normalised_id},
 };
 
 /// Lower-case hex of a SHA-256.
@@ -18,32 +19,40 @@ pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     })
 }
 
+/// The agent that files are of.
+struct Owner {
+    id: String,
+    workspace: String,
+    folder: String,
+}
+
 impl World {
     pub(crate) fn list_files(&self, params: &Value) -> Outcome {
-        let (id, workspace) = self.file_owner(params)?;
-        let present = |name: &str| self.files.get(&id).is_some_and(|files| files.contains_key(name));
+        let owner = self.file_owner(params)?;
+        let present = |name: &str| self.disk.file(&owner.folder, name).is_some();
         let shown = self.listed.iter().filter(|name| self.options.list_missing_files || present(name));
-        let files: Vec<Value> = shown.map(|name| self.described(&id, &workspace, name).into()).collect();
-        Ok(json!({ "agentId": id, "workspace": workspace, "files": files }))
+        let files: Vec<Value> = shown.map(|name| self.described(&owner, name).into()).collect();
+        Ok(json!({ "agentId": owner.id, "workspace": owner.workspace, "files": files }))
     }
 
     pub(crate) fn get_file(&self, params: &Value) -> Outcome {
-        let (id, workspace) = self.file_owner(params)?;
-        let name = self.file_name(params)?;
-        Ok(json!({ "agentId": id, "workspace": workspace, "file": self.read(&id, &workspace, name) }))
+        let owner = self.file_owner(params)?;
+        let file = self.read(&owner, self.file_name(params)?);
+        Ok(json!({ "agentId": owner.id, "workspace": owner.workspace, "file": file }))
     }
 
     pub(crate) fn set_file(&mut self, params: &Value) -> Outcome {
-        let (id, workspace) = self.file_owner(params)?;
+        let owner = self.file_owner(params)?;
         let name = self.file_name(params)?.to_owned();
+        self.refuse_impossible(&owner.id, &owner.workspace)?;
         let file = File::new(text(params, "content"));
-        self.files.entry(id.clone()).or_default().insert(name.clone(), file);
-        let file = self.read(&id, &workspace, &name);
-        Ok(json!({ "ok": true, "agentId": id, "workspace": workspace, "file": file }))
+        self.disk.make(&owner.folder, &owner.id).insert(name.clone(), file);
+        let file = self.read(&owner, &name);
+        Ok(json!({ "ok": true, "agentId": owner.id, "workspace": owner.workspace, "file": file }))
     }
 
     /// The agent whose file it is, and where its files are.
-    fn file_owner(&self, params: &Value) -> Result<(String, String), Refusal> {
+    fn file_owner(&self, params: &Value) -> Result<Owner, Refusal> {
         let id = normalised_id(text(params, "agentId"));
         let Some(entry) = self.agent(&id) else {
             let new = self.profile.is_new();
@@ -53,8 +62,7 @@ impl World {
                 "unknown agent id".into()
             }));
         };
-        let workspace = self.workspace(&id, &entry);
-        Ok((id, workspace))
+        Ok(Owner { workspace: self.workspace(&id, &entry), folder: self.folder(&id, &entry), id })
     }
 
     fn file_name<'a>(&self, params: &'a Value) -> Result<&'a str, Refusal> {
@@ -64,9 +72,9 @@ impl World {
     }
 
     /// A file with its content.
-    fn read(&self, id: &str, workspace: &str, name: &str) -> Value {
-        let mut described = self.described(id, workspace, name);
-        if let Some(file) = self.files.get(id).and_then(|files| files.get(name)) {
+    fn read(&self, owner: &Owner, name: &str) -> Value {
+        let mut described = self.described(owner, name);
+        if let Some(file) = self.disk.file(&owner.folder, name) {
             if self.profile.is_new() {
                 described.insert("hash".into(), sha256_hex(file.content.as_bytes()).into());
             }
@@ -76,11 +84,11 @@ impl World {
     }
 
     /// A file without its content.
-    fn described(&self, id: &str, workspace: &str, name: &str) -> Map<String, Value> {
-        let file = self.files.get(id).and_then(|files| files.get(name));
+    fn described(&self, owner: &Owner, name: &str) -> Map<String, Value> {
+        let file = self.disk.file(&owner.folder, name);
         let mut described = Map::new();
         described.insert("name".into(), name.into());
-        described.insert("path".into(), format!("{workspace}/{name}").into());
+        described.insert("path".into(), format!("{}/{name}", owner.workspace).into());
         described.insert("missing".into(), file.is_none().into());
         match file {
             Some(file) => {

@@ -3,16 +3,12 @@
 use std::{io, sync::Arc, time::Duration};
 
 use serde_json::Value;
-use tokio::{
-    net::TcpListener,
-    task::AbortHandle,
-    time::{Instant, timeout},
-};
+use tokio::{net::TcpListener, task::AbortHandle, time::timeout};
 
 use crate::{
     calls::{Call, Shared},
-    config::merge,
     connection::{self, Stream},
+    deeds::Deeds,
     fault::Fault,
     handshake,
     profile::Profile,
@@ -67,7 +63,7 @@ impl Gateway {
         let shared = Arc::clone(&self.shared);
         let stream: Box<dyn Stream> = Box::new(stream);
         async move {
-            if shared.lock().down_until <= Instant::now() {
+            if !shared.lock().is_down() {
                 connection::serve(shared, stream).await;
             }
         }
@@ -95,7 +91,7 @@ impl Gateway {
     /// A person edits the configuration: merges the patch into it, with everything that follows from that.
     pub fn edit_config(&self, patch: &Value) {
         let mut inner = self.shared.lock();
-        merge(&mut inner.world.config, patch);
+        inner.world.edit(patch);
         self.shared.config_was_written(&mut inner, None, &Value::Null);
     }
 
@@ -120,7 +116,32 @@ impl Gateway {
     /// How often clients have written the configuration; edits by hand and answers without a change do not count.
     #[must_use]
     pub fn config_writes(&self) -> u64 {
-        self.shared.lock().world.config_writes
+        self.shared.lock().world.deeds.writes.len() as u64
+    }
+
+    /// What has been done to this gateway since it was made, from its own point of view.
+    #[must_use]
+    pub fn deeds(&self) -> Deeds {
+        self.shared.lock().world.deeds.clone()
+    }
+
+    /// What is on its disk: `{folders: {path: {name: content}}, trash: {path: {name: content}}}`.
+    #[must_use]
+    pub fn disk(&self) -> Value {
+        self.shared.lock().world.disk_snapshot()
+    }
+
+    /// Why the gateway does not come up again, if it does not. A person can edit its configuration and restart it.
+    #[must_use]
+    pub fn dead(&self) -> Option<String> {
+        self.shared.lock().dead.clone()
+    }
+
+    /// A person runs `openclaw doctor --fix` and starts the gateway anew: old setup state is migrated, lost sessions
+    /// are found, and `main` no longer owns the logins of an older version.
+    pub fn doctor(&self) {
+        self.shared.lock().world.repair();
+        self.restart(Duration::ZERO);
     }
 
     /// Waits until the calls seen are as wanted; false after 30 s.
@@ -147,9 +168,9 @@ impl Gateway {
         self.shared.lock().faults.clear();
     }
 
-    /// Restarts now: `shutdown` event and close 1012 on every connection, new ones refused for that long.
+    /// A person restarts it now: `shutdown` event and close 1012 on every connection, new ones refused for that long.
     pub fn restart(&self, outage: Duration) {
-        self.shared.restart(outage);
+        self.shared.restart(outage, None);
     }
 
     /// Request ids of devices that wait to be approved.

@@ -257,9 +257,7 @@ fn granted(inner: &Inner, params: &Value, has_device: bool) -> Option<Vec<String
         Profile::Scenario => None,
         Profile::V2026_2_9 if asked.is_empty() => Some(vec!["operator.admin".into()]),
         Profile::V2026_2_9 => Some(asked),
-        Profile::V2026_3_13 | Profile::V2026_6_11 | Profile::V2026_9_6 => {
-            Some(if has_device || local { asked } else { Vec::new() })
-        }
+        _ => Some(if has_device || local { asked } else { Vec::new() }),
     }
 }
 

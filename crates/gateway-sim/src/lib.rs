@@ -16,28 +16,40 @@
 //!
 //! | File | What is in it |
 //! |---|---|
-//! | `setup` | what a simulated gateway is like at the start |
+//! | `setup`, `options` | what a simulated gateway is like at the start |
 //! | `profile` | how the imitated versions differ |
 //! | `fault` | what can go wrong, and at which call |
 //! | `gateway` | the handle a test holds |
 //! | `server`, `connection`, `handshake` | sockets, from the accept to the close |
 //! | `calls` | the log of calls, and what is shared by all connections |
 //! | `method`, `answer` | the table of methods with their parameters, and error answers |
-//! | `world` | the state: roster, files, sessions, configuration |
-//! | `agents`, `files`, `sessions`, `config`, `validate`, `health` | the methods themselves |
+//! | `world`, `roster`, `disk`, `host` | the state: agents, folders, sessions, configuration, and what that refers to |
+//! | `running`, `deeds` | what the gateway runs with and how it starts; what has been done to it |
+//! | `agents`, `files`, `sessions`, `config`, `merge`, `health` | the methods themselves |
+//! | `validate`, `obstacles` | what is refused |
+//! | `control` | methods of the simulator alone, for tests in other processes |
 
 mod agents;
 mod answer;
 mod calls;
 mod config;
 mod connection;
+mod control;
+mod deeds;
+mod disk;
 mod fault;
 mod files;
 mod gateway;
 mod handshake;
 mod health;
+mod host;
+mod merge;
 mod method;
+mod obstacles;
+mod options;
 mod profile;
+mod roster;
+mod running;
 mod server;
 mod sessions;
 mod setup;
@@ -46,7 +58,9 @@ mod world;
 
 pub use calls::Call;
 pub use connection::Stream;
+pub use deeds::{Deeds, Write};
 pub use fault::{Action, Fault};
 pub use gateway::Gateway;
+pub use options::Options;
 pub use profile::Profile;
-pub use setup::{Agent, Canned, ErrorAnswer, Options, Session, Setup};
+pub use setup::{Agent, Canned, ErrorAnswer, Session, Setup};

@@ -18,7 +18,7 @@ const FAULT_HELP: &str =
 /// Runs a simulated gateway on 127.0.0.1 until standard input ends.
 #[derive(Parser)]
 struct Arguments {
-    /// Imitated version: 2026.2.9, 2026.3.13, 2026.6.11, 2026.9.6 or scenario [default: as the setup says, or 2026.9.6]
+    /// Imitated version, as 2026.9.6, or scenario [default: as the setup says, or 2026.9.6]
     #[arg(long, value_parser = profile)]
     profile: Option<Profile>,
     /// Port; 0 takes a free one [default: as the setup says, or 0]
@@ -36,7 +36,8 @@ struct Arguments {
 }
 
 fn profile(name: &str) -> Result<Profile, String> {
-    Profile::named(name).ok_or_else(|| "not one of 2026.2.9, 2026.3.13, 2026.6.11, 2026.9.6, scenario".into())
+    let known = || Profile::ALL.map(Profile::name).join(", ");
+    Profile::named(name).ok_or_else(|| format!("not one of {}", known()))
 }
 
 fn fault(json: &str) -> Result<Fault, serde_json::Error> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::{net::TcpListener, task::JoinSet, time::Instant};
+use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{calls::Shared, connection};
 
@@ -13,7 +13,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
         let Ok((stream, _)) = listener.accept().await else { continue };
         while connections.try_join_next().is_some() {}
         // The port stays ours during an outage; a client sees its connection cut before the upgrade.
-        if shared.lock().down_until > Instant::now() {
+        if shared.lock().is_down() {
             continue;
         }
         // Replies are small and each is waited for.

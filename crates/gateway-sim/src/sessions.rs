@@ -55,12 +55,16 @@ impl World {
             listed["label"] = label.clone().into();
             listed["displayName"] = label.clone().into();
         }
-        listed["updatedAt"] = session.updated_at_ms.into();
-        listed["sessionId"] = session.id.clone().into();
+        if self.options.shows_session_ids {
+            listed["updatedAt"] = session.updated_at_ms.into();
+            listed["sessionId"] = session.id.clone().into();
+        }
         if self.profile.is_new() {
             listed["agentId"] = session_agent(key).into();
             listed["isMain"] = key.ends_with(":main").into();
-            listed["createdAt"] = session.created_at_ms.into();
+            if self.options.shows_session_ids {
+                listed["createdAt"] = session.created_at_ms.into();
+            }
         } else {
             listed["totalTokens"] = 0.into();
         }
@@ -89,16 +93,17 @@ impl World {
         {
             return Err(Refusal::invalid(format!("label already in use: {label}")));
         }
-        if session_agent(&key).is_some_and(|agent| self.deleted.contains(&normalised_id(agent))) {
-            return Err(Refusal::new("UNAVAILABLE", "Session patch failed unexpectedly. Retry the request."));
-        }
+        self.refuse_lost(&key, "patch")?;
         let now = self.update_ms();
         let session = self.sessions.entry(key.clone()).or_insert_with(|| Session::new(None));
         session.updated_at_ms = now;
-        if let Some(label) = params.get("label") {
+        if let Some(label) = params.get("label").filter(|_| self.options.keeps_labels) {
             session.label = label.as_str().map(str::to_owned);
         }
-        let mut entry = json!({ "sessionId": session.id, "updatedAt": session.updated_at_ms });
+        let mut entry = json!({});
+        if self.options.shows_session_ids {
+            entry = json!({ "sessionId": session.id, "updatedAt": session.updated_at_ms });
+        }
         if let Some(label) = &session.label {
             entry["label"] = label.clone().into();
         }
@@ -107,12 +112,23 @@ impl World {
             let session = &self.sessions[&key];
             entry["lifecycleRevision"] = session.revision.clone().into();
             entry["createdVia"] = "operator".into();
-            entry["createdAt"] = session.created_at_ms.into();
+            if self.options.shows_session_ids {
+                entry["createdAt"] = session.created_at_ms.into();
+            }
             resolved["agentRuntime"] = json!({ "id": "codex", "source": "implicit" });
             resolved["runtimeSelectionLocked"] = false.into();
         }
         let path = self.session_store(session_agent(&key).unwrap_or("main"));
         Ok(json!({ "ok": true, "path": path, "key": key, "entry": entry, "resolved": resolved }))
+    }
+
+    /// The new gateways lose the sessions of a deleted agent.
+    fn refuse_lost(&self, key: &str, what: &str) -> Result<(), Refusal> {
+        if session_agent(key).is_some_and(|agent| self.deleted.contains(&normalised_id(agent))) {
+            let message = format!("Session {what} failed unexpectedly. Retry the request.");
+            return Err(Refusal::new("UNAVAILABLE", message));
+        }
+        Ok(())
     }
 
     fn label_is_taken(&self, key: &str, label: &str) -> bool {
@@ -126,8 +142,11 @@ impl World {
             .any(|(other, session)| other != key && session.label.as_deref() == Some(label) && scope(other))
     }
 
-    pub(crate) fn reset_session(&mut self, params: &Value) -> Value {
+    pub(crate) fn reset_session(&mut self, params: &Value) -> Outcome {
         let key = full_key(text(params, "key"));
+        if self.loses_sessions() {
+            self.refuse_lost(&key, "reset")?;
+        }
         let existed = self.sessions.contains_key(&key);
         let keeps_id = self.profile.is_new();
         let now = self.update_ms();
@@ -154,18 +173,25 @@ impl World {
             entry["createdAt"] = session.created_at_ms.into();
             answer["resolved"] = self.model();
         }
+        if !self.options.shows_session_ids {
+            let hidden = ["sessionId", "updatedAt", "sessionStartedAt", "createdAt"];
+            entry.as_object_mut().expect("made an object above").retain(|name, _| !hidden.contains(&name.as_str()));
+        }
+        self.deeds.resets.push(key);
         answer["entry"] = entry;
-        answer
+        Ok(answer)
     }
 
     pub(crate) fn delete_session(&mut self, params: &Value) -> Outcome {
         let key = full_key(text(params, "key"));
         let default_main = key == format!("agent:{}:main", self.default_id());
-        let protected = match self.profile {
-            Profile::V2026_2_9 | Profile::V2026_3_13 | Profile::V2026_6_11 => default_main,
+        let protected = if self.profile == Profile::Scenario {
+            default_main && self.options.protect_main_session
+        } else if self.profile.is_new() {
             // Every agent's main session, also when the agent itself is gone.
-            Profile::V2026_9_6 => session_agent(&key).is_some_and(|id| key == format!("agent:{id}:main")),
-            Profile::Scenario => default_main && self.options.protect_main_session,
+            session_agent(&key).is_some_and(|id| key == format!("agent:{id}:main"))
+        } else {
+            default_main
         };
         if protected {
             return Err(Refusal::invalid(format!("Cannot delete the main session ({key}).")));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{fault::Fault, profile::Profile};
+use crate::{answer::Refusal, fault::Fault, options::Options, profile::Profile};
 
 /// The start of a simulated gateway. Without anything said it is empty and accepts every token.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -21,10 +21,21 @@ pub struct Setup {
     pub agents: BTreeMap<String, Agent>,
     /// The default agent's id in the scenario profile (`main` when absent); the others find it in the configuration.
     pub default_id: Option<String>,
-    /// The configuration document; `null` takes the smallest one the profile's gateway starts with.
+    /// The configuration file; `null` takes the smallest one the profile's gateway starts with. `~` in its paths is the
+    /// home folder, `${NAME}` in any text a variable, `$${NAME}` the text `${NAME}`, `{"$include": NAME}` a file.
     pub config: Value,
-    /// Files by agent id and file name.
+    /// The home folder of the gateway's user; `/home/node` when absent.
+    pub home: Option<String>,
+    /// The gateway's environment; `HOME` is its home folder.
+    pub env: BTreeMap<String, String>,
+    /// Files that the configuration includes, by the name it includes them by.
+    pub includes: BTreeMap<String, Value>,
+    /// Files by agent id, or by the path of a folder, and by file name.
     pub files: BTreeMap<String, BTreeMap<String, String>>,
+    /// Paths of plain files, below which no folder can be made.
+    pub plain_files: Vec<String>,
+    /// Agents whose workspaces have old setup state: from 2026.9.6 on they need `openclaw doctor --fix`.
+    pub unmigrated: Vec<String>,
     /// Sessions by session key.
     pub sessions: BTreeMap<String, Session>,
     /// Names of files accepted and listed; `None` takes the profile's.
@@ -65,75 +76,6 @@ pub struct Session {
     pub resets: u64,
 }
 
-/// Behaviour that can be changed independently of the profile.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, set by name in a document")]
-pub struct Options {
-    /// Are the agents those of the configuration (true), or of a registry that only `agents.create`, `agents.update`
-    /// and `agents.delete` change (false)?
-    pub link_agents_config: bool,
-    /// Does `config.patch` insist on a `baseHash`?
-    pub require_base_hash: bool,
-    /// Files that `agents.create` writes into a new workspace, by name; `None` takes the profile's.
-    pub seed_files_on_create: Option<BTreeMap<String, String>>,
-    /// Does `agents.files.list` name files that do not exist, as missing?
-    pub list_missing_files: bool,
-    /// Are labels unique among all sessions? Otherwise only among one agent's (real profiles), or not (scenario).
-    pub unique_labels: bool,
-    /// Scenario profile: is the default agent's main session protected from `sessions.delete`, as on real gateways?
-    pub protect_main_session: bool,
-    /// Wait before `connect.challenge`, in ms; negative: it is never sent, and a nonce is not asked for.
-    pub challenge_delay_ms: i64,
-    /// The token clients must show, when [`Setup::token`] does not say.
-    pub token: Option<String>,
-    /// Replies wait for 0 to this many ms, each differently, so that they overtake each other.
-    pub shuffle_ms: u64,
-    /// Share of replies, 0 to 1, that unrelated events are sent before.
-    pub event_noise: f64,
-    /// Every reply waits this many ms.
-    pub latency_ms: u64,
-    /// Must every device be approved by [`crate::Gateway::approve_devices`] first?
-    pub require_pairing: bool,
-    /// Do connections get no scopes, whatever they ask for?
-    pub no_scopes: bool,
-    /// Calls of `config.patch` allowed per minute and device; `None` takes the profile's.
-    pub patches_per_minute: Option<u32>,
-    /// Does the 2026.2.9 profile restart after writes of its configuration?
-    pub restarts: bool,
-    /// Time from any write of the configuration to that restart, in ms.
-    pub restart_after_write_ms: u64,
-    /// Time from a `config.patch` to the second restart it causes, in ms; its `restartDelayMs` wins.
-    pub restart_after_patch_ms: u64,
-    /// How long a restarting gateway refuses connections, in ms.
-    pub restart_outage_ms: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            link_agents_config: true,
-            require_base_hash: true,
-            seed_files_on_create: None,
-            list_missing_files: true,
-            unique_labels: false,
-            protect_main_session: false,
-            challenge_delay_ms: 0,
-            token: None,
-            shuffle_ms: 0,
-            event_noise: 0.0,
-            latency_ms: 0,
-            require_pairing: false,
-            no_scopes: false,
-            patches_per_minute: None,
-            restarts: true,
-            restart_after_write_ms: 520,
-            restart_after_patch_ms: 2_000,
-            restart_outage_ms: 30,
-        }
-    }
-}
-
 /// An answer given instead of executing the call.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -154,7 +96,7 @@ pub struct Canned {
     pub times: Option<u32>,
 }
 
-/// Code and message of a canned error.
+/// A canned error.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorAnswer {
@@ -162,6 +104,22 @@ pub struct ErrorAnswer {
     pub code: String,
     /// The text a client reads.
     pub message: String,
+    /// What a client's program reads, as `{"issues": […]}`.
+    #[serde(default)]
+    pub details: Option<Value>,
+    /// In how many ms to try again, which is 0 on a hostile gateway; the error says that it can be retried.
+    #[serde(default, rename = "retryAfterMs")]
+    pub retry_after_ms: Option<u64>,
+}
+
+impl ErrorAnswer {
+    pub(crate) fn refusal(&self) -> Refusal {
+        let refusal = Refusal::new(&self.code, self.message.clone()).retried_after(self.retry_after_ms);
+        match &self.details {
+            Some(details) => refusal.with_details(details.clone()),
+            None => refusal,
+        }
+    }
 }
 
 impl Canned {

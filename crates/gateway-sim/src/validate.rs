@@ -103,13 +103,19 @@ pub(crate) fn issues(profile: Profile, config: &Value) -> Vec<Issue> {
             let message = "multi-agent rosters require agents.ownership=\"explicit\"".to_owned();
             found.push(Issue { path: "agents".into(), message });
         }
-        if config["channels"]["defaults"].get("heartbeat").is_some() {
-            found.push(Issue { path: "channels.defaults".into(), message: "Unrecognized key: \"heartbeat\"".into() });
-        }
     } else {
         for (at, entry) in agents["list"].as_array().into_iter().flatten().enumerate() {
+            if !entry["id"].is_string() {
+                let message = "Invalid input: expected string, received undefined".to_owned();
+                found.push(Issue { path: format!("agents.list.{at}.id"), message });
+            }
             agent(profile, &format!("agents.list.{at}"), entry, &mut found);
         }
+    }
+    let unknown = if profile.is_new() { "heartbeat" } else { "heartbeatVisibility" };
+    if config["channels"]["defaults"].get(unknown).is_some() {
+        let message = format!("Unrecognized key: \"{unknown}\"");
+        found.push(Issue { path: "channels.defaults".into(), message });
     }
     found
 }

@@ -1,6 +1,4 @@
 //! The state of a gateway: the roster of agents, their files, the sessions and the configuration document.
-//!
-//! The roster is read from wherever the profile keeps it: `agents.list`, `agents.entries`, or a registry of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +6,13 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     answer::{Outcome, Refusal},
+    config::config_path,
+    deeds::Deeds,
+    disk::{Disk, File, Files},
+    host::Host,
+    options::Options,
     profile::Profile,
-    setup::{Options, Setup},
+    setup::Setup,
 };
 
 /// Where the gateway's files are, as its answers name them; nothing is ever written there.
@@ -20,13 +23,25 @@ pub(crate) const BASE: &str = "/srv/openclaw";
 pub(crate) struct World {
     pub(crate) profile: Profile,
     pub(crate) options: Options,
-    default_id: String,
+    pub(crate) default_id: String,
     pub(crate) accepted: Vec<String>,
     pub(crate) listed: Vec<String>,
-    pub(crate) config: Value,
+    pub(crate) host: Host,
+    /// The configuration file, as it is written.
+    pub(crate) file: Value,
+    /// The file when it was last taken over.
+    pub(crate) taken: Value,
+    /// What the gateway runs with: what was taken over, and what that stands for.
+    pub(crate) running: Value,
+    /// The file when the process started.
+    pub(crate) started_with: Value,
     /// The separate registry by agent id, if the agents are not the configuration's.
-    registry: Option<Map<String, Value>>,
-    pub(crate) files: BTreeMap<String, BTreeMap<String, File>>,
+    pub(crate) registry: Option<Map<String, Value>>,
+    pub(crate) disk: Disk,
+    /// Files given for agents that are not there yet.
+    waiting: BTreeMap<String, Files>,
+    /// Agents whose workspaces have old setup state.
+    pub(crate) unmigrated: BTreeSet<String>,
     pub(crate) sessions: BTreeMap<String, Session>,
     /// Agents that the new gateway keeps a record of as deleted; it refuses them their sessions until they are created
     /// by call.
@@ -35,15 +50,7 @@ pub(crate) struct World {
     pub(crate) runs: BTreeSet<String>,
     /// Time of the latest session update, in ms; no two have the same.
     latest_ms: u64,
-    /// How often a call wrote the configuration, whether or not that changed it.
-    pub(crate) config_writes: u64,
-}
-
-/// A file in an agent's workspace.
-#[derive(Clone)]
-pub(crate) struct File {
-    pub(crate) content: String,
-    pub(crate) updated_at_ms: u64,
+    pub(crate) deeds: Deeds,
 }
 
 /// A session.
@@ -55,12 +62,6 @@ pub(crate) struct Session {
     pub(crate) created_at_ms: u64,
     pub(crate) updated_at_ms: u64,
     pub(crate) revision: String,
-}
-
-impl File {
-    pub(crate) fn new(content: &str) -> Self {
-        Self { content: content.to_owned(), updated_at_ms: now_ms() }
-    }
 }
 
 impl Session {
@@ -110,23 +111,50 @@ impl World {
         let files = setup.files.iter().map(|(id, files)| {
             (id.clone(), files.iter().map(|(name, text)| (name.clone(), File::new(text))).collect())
         });
+        let file = if setup.config.is_null() { smallest_config(profile, port) } else { setup.config.clone() };
+        let host = Host::new(setup, config_path());
         let sessions = setup.sessions.iter().map(|(key, session)| {
             (key.clone(), Session { resets: session.resets, ..Session::new(session.label.clone()) })
         });
-        Self {
+        let mut world = Self {
             profile,
             default_id: setup.default_id.clone().unwrap_or_else(|| "main".into()),
             accepted: setup.supported_files.clone().unwrap_or_else(|| named(profile.accepted_files())),
             listed: setup.supported_files.clone().unwrap_or_else(|| named(profile.listed_files())),
-            config: if setup.config.is_null() { smallest_config(profile, port) } else { setup.config.clone() },
+            taken: file.clone(),
+            running: host.resolved(&file),
+            started_with: file.clone(),
+            file,
+            host,
             registry: (!setup.options.link_agents_config).then(|| registry.collect()),
-            files: files.collect(),
+            disk: Disk::default(),
+            waiting: files.collect(),
+            unmigrated: setup.unmigrated.iter().cloned().collect(),
             sessions: sessions.collect(),
             deleted: BTreeSet::new(),
             runs: BTreeSet::new(),
             latest_ms: 0,
-            config_writes: 0,
+            deeds: Deeds::default(),
             options: setup.options.clone(),
+        };
+        world.house_files();
+        world
+    }
+
+    /// Puts the files that wait for an agent into its folder, once it is there.
+    pub(crate) fn house_files(&mut self) {
+        for (owner, files) in std::mem::take(&mut self.waiting) {
+            let folder = if owner.starts_with(['/', '~']) {
+                Some(self.host.folder(&owner))
+            } else if self.profile == Profile::Scenario {
+                Some(owner.clone())
+            } else {
+                self.agent(&owner).map(|entry| self.folder(&owner, &entry))
+            };
+            match folder {
+                Some(folder) => self.disk.make(&folder, &owner).extend(files),
+                None => drop(self.waiting.insert(owner, files)),
+            }
         }
     }
 
@@ -147,125 +175,17 @@ impl World {
             "sessions.list" => Ok(self.list_sessions(params)),
             "sessions.resolve" => self.resolve_session(params),
             "sessions.patch" => self.patch_session(params),
-            "sessions.reset" => Ok(self.reset_session(params)),
+            "sessions.reset" => self.reset_session(params),
             "sessions.delete" => self.delete_session(params),
             "chat.send" => self.send_chat(params),
             _ => Err(Refusal::invalid(format!("unknown method: {method}"))),
         }
     }
 
-    /// The agents that are registered, in the gateway's order, with what is known of them.
-    pub(crate) fn roster(&self) -> Vec<(String, Map<String, Value>)> {
-        let entry = |value: &Value| value.as_object().cloned();
-        let agents = &self.config["agents"];
-        let roster: Vec<_> = if let Some(registry) = &self.registry {
-            registry.iter().filter_map(|(id, value)| Some((id.clone(), entry(value)?))).collect()
-        } else if self.profile.is_new() {
-            let entries = agents["entries"].as_object();
-            entries.into_iter().flatten().filter_map(|(id, value)| Some((id.clone(), entry(value)?))).collect()
-        } else {
-            let list = agents["list"].as_array();
-            let id = |value: &Value| value["id"].as_str().map(normalised_id);
-            // Of two entries for one agent the first counts.
-            let mut seen = BTreeSet::new();
-            let entries = list.into_iter().flatten().filter_map(|value| Some((id(value)?, entry(value)?)));
-            entries.filter(|(id, _)| seen.insert(id.clone())).collect()
-        };
-        // A gateway that has no agents configured has one all the same.
-        if roster.is_empty() && self.profile != Profile::Scenario { vec![("main".into(), Map::new())] } else { roster }
-    }
-
     /// The time of a session update: now, but later than the one before, so that sessions have an order.
     pub(crate) fn update_ms(&mut self) -> u64 {
         self.latest_ms = now_ms().max(self.latest_ms + 1);
         self.latest_ms
-    }
-
-    /// What is registered about an agent.
-    pub(crate) fn agent(&self, id: &str) -> Option<Map<String, Value>> {
-        let agents = &self.config["agents"];
-        // Fleets ask this for each file: only the one that is wanted is copied.
-        let entry = if let Some(registry) = &self.registry {
-            registry.get(id)
-        } else if self.profile.is_new() {
-            agents["entries"].get(id)
-        } else {
-            let same = |value: &&Value| value["id"].as_str().is_some_and(|own| normalised_id(own) == id);
-            agents["list"].as_array().and_then(|list| list.iter().find(same))
-        };
-        match entry.and_then(Value::as_object) {
-            Some(entry) => Some(entry.clone()),
-            None if id == "main" => self.roster().into_iter().find_map(|(own, entry)| (own == id).then_some(entry)),
-            None => None,
-        }
-    }
-
-    /// Sets fields of an agent, registering it if it is new.
-    pub(crate) fn put_agent(&mut self, id: &str, fields: Map<String, Value>) {
-        let place = if let Some(registry) = &mut self.registry {
-            registry.entry(id).or_insert_with(|| json!({}))
-        } else if self.profile.is_new() {
-            &mut self.config["agents"]["entries"][id]
-        } else {
-            let list = &mut self.config["agents"]["list"];
-            if !list.is_array() {
-                *list = json!([]);
-            }
-            let list = list.as_array_mut().expect("made an array above");
-            let same = |value: &Value| value["id"].as_str().is_some_and(|own| normalised_id(own) == id);
-            let at = list.iter().position(same).unwrap_or_else(|| {
-                list.push(json!({ "id": id }));
-                list.len() - 1
-            });
-            &mut list[at]
-        };
-        if !place.is_object() {
-            *place = json!({});
-        }
-        place.as_object_mut().expect("made an object above").extend(fields);
-    }
-
-    /// Takes an agent out of the roster.
-    pub(crate) fn remove_agent(&mut self, id: &str) {
-        if let Some(registry) = &mut self.registry {
-            registry.shift_remove(id);
-        } else if self.profile.is_new() {
-            let entries = self.config.pointer_mut("/agents/entries").and_then(Value::as_object_mut);
-            entries.and_then(|entries| entries.shift_remove(id));
-        } else if let Some(list) = self.config.pointer_mut("/agents/list").and_then(Value::as_array_mut) {
-            list.retain(|value| value["id"].as_str().is_none_or(|own| normalised_id(own) != id));
-        }
-    }
-
-    /// Is the roster part of the configuration, so that changing one writes the other?
-    pub(crate) fn roster_is_config(&self) -> bool {
-        self.registry.is_none()
-    }
-
-    /// The agent that answers when none is named.
-    pub(crate) fn default_id(&self) -> String {
-        if self.profile == Profile::Scenario {
-            return self.default_id.clone();
-        }
-        let roster = self.roster();
-        let marked = roster.iter().find(|(_, entry)| entry.get("default") == Some(&Value::Bool(true)));
-        let main = || roster.iter().find(|(id, _)| id == "main");
-        marked
-            .or_else(|| if self.profile.is_new() { main() } else { None })
-            .or(roster.first())
-            .map_or_else(String::new, |(id, _)| id.clone())
-    }
-
-    /// The directory of an agent's files.
-    pub(crate) fn workspace(&self, id: &str, entry: &Map<String, Value>) -> String {
-        let shared = self.config["agents"]["defaults"]["workspace"].as_str();
-        let shared = shared.map_or_else(|| format!("{BASE}/workspace"), str::to_owned);
-        match entry.get("workspace").and_then(Value::as_str) {
-            Some(own) => own.to_owned(),
-            None if id == self.default_id() => shared,
-            None if self.profile.is_new() => format!("{shared}/{id}"),
-            None => format!("{BASE}/state/workspace-{id}"),
-        }
     }
 
     /// Agents, configuration, files and sessions, as a person would describe them.
@@ -275,35 +195,67 @@ impl World {
             let agent = json!({ "id": id, "name": field("name"), "workspace": field("workspace") });
             (id, agent)
         });
-        let files = self.files.iter().map(|(id, files)| {
-            let files = files.iter().map(|(name, file)| (name.clone(), file.content.clone().into()));
-            (id.clone(), files.collect::<Map<_, _>>().into())
-        });
         let sessions = self
             .sessions
             .iter()
             .map(|(key, session)| (key.clone(), json!({ "label": session.label, "resets": session.resets })));
         json!({
             "agents": agents.collect::<Map<_, _>>(),
-            "config": self.config,
-            "files": files.collect::<Map<_, _>>(),
+            "config": self.file,
+            "files": self.files_by_agent(),
             "sessions": sessions.collect::<Map<_, _>>(),
         })
     }
+
+    /// What is in each folder, and in the trash.
+    pub(crate) fn disk_snapshot(&self) -> Value {
+        let folders = self.disk.folders().map(|(path, _, files)| (path.to_owned(), shown(files)));
+        let trash = self.disk.trashed().iter().map(|(path, files)| (path.clone(), shown(files)));
+        json!({ "folders": folders.collect::<Map<_, _>>(), "trash": trash.collect::<Map<_, _>>() })
+    }
+
+    /// What `openclaw doctor --fix` does.
+    pub(crate) fn repair(&mut self) {
+        self.unmigrated.clear();
+        self.deleted.clear();
+        self.options.main_owns_logins = false;
+    }
+
+    /// The files of each agent that has some. A folder that belongs to no agent any more counts as that of the agent it
+    /// was last written for.
+    fn files_by_agent(&self) -> Map<String, Value> {
+        let mut by_agent = Map::new();
+        let roster = self.roster();
+        let homes: BTreeSet<String> = roster.iter().map(|(id, entry)| self.folder(id, entry)).collect();
+        for (id, entry) in &roster {
+            let files = self.disk.files(&self.folder(id, entry));
+            by_agent.extend(files.map(|files| (id.clone(), shown(files))));
+        }
+        for (folder, owner, files) in self.disk.folders().filter(|(folder, _, _)| !homes.contains(*folder)) {
+            let owner = if owner.is_empty() { folder } else { owner };
+            by_agent.entry(owner.to_owned()).or_insert_with(|| shown(files));
+        }
+        by_agent
+    }
+}
+
+/// The contents of files, by name.
+fn shown(files: &Files) -> Value {
+    files.iter().map(|(name, file)| (name.clone(), file.content.clone().into())).collect::<Map<_, _>>().into()
 }
 
 /// What a fresh gateway of that version has in its configuration file.
 fn smallest_config(profile: Profile, port: u16) -> Value {
-    match profile {
-        Profile::Scenario => json!({}),
-        Profile::V2026_2_9 | Profile::V2026_3_13 | Profile::V2026_6_11 | Profile::V2026_9_6 => json!({
-            "gateway": { "mode": "local", "bind": "loopback", "port": port, "auth": { "mode": "token", "token": "…" } },
-            "agents": { "defaults": { "workspace": format!("{BASE}/workspace") } },
-            "discovery": { "mdns": { "mode": "off" } },
-            "logging": { "file": format!("{BASE}/openclaw.log") },
-            "update": { "checkOnStart": false },
-        }),
+    if profile == Profile::Scenario {
+        return json!({});
     }
+    json!({
+        "gateway": { "mode": "local", "bind": "loopback", "port": port, "auth": { "mode": "token", "token": "…" } },
+        "agents": { "defaults": { "workspace": format!("{BASE}/workspace") } },
+        "discovery": { "mdns": { "mode": "off" } },
+        "logging": { "file": format!("{BASE}/openclaw.log") },
+        "update": { "checkOnStart": false },
+    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,251 @@
+//! The machine that a gateway runs on: what the texts of its configuration refer to.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::{merge::merge, setup::Setup};
+
+/// Home folder, environment and included files.
+#[derive(Clone)]
+pub(crate) struct Host {
+    home: String,
+    variables: BTreeMap<String, String>,
+    includes: BTreeMap<String, Value>,
+    /// Paths at which no folder can be.
+    plain_files: Vec<String>,
+}
+
+/// A variable that is not set.
+pub(crate) struct Missing {
+    pub(crate) name: String,
+    /// Where the configuration refers to it.
+    pub(crate) path: String,
+}
+
+impl Host {
+    pub(crate) fn new(setup: &Setup, config_path: String) -> Self {
+        let home = setup.home.clone().unwrap_or_else(|| "/home/node".into());
+        let mut variables = setup.env.clone();
+        variables.entry("HOME".into()).or_insert_with(|| home.clone());
+        let plain_files = setup.plain_files.iter().cloned().chain([config_path]).collect();
+        Self { home, variables, includes: setup.includes.clone(), plain_files }
+    }
+
+    /// The configuration with what its texts stand for, as the gateway runs with it.
+    pub(crate) fn resolved(&self, file: &Value) -> Value {
+        self.expanded(&self.source(file), "")
+    }
+
+    /// The configuration with its includes and variables, but with `~` as it is written.
+    pub(crate) fn source(&self, file: &Value) -> Value {
+        self.substituted(&self.included(file), "", &mut Vec::new())
+    }
+
+    /// The variables that the configuration refers to and that are not set.
+    pub(crate) fn missing(&self, file: &Value) -> Vec<Missing> {
+        let mut missing = Vec::new();
+        self.substituted(&self.included(file), "", &mut missing);
+        missing
+    }
+
+    /// The configuration with the included files in their places. What stands beside an `$include` wins.
+    pub(crate) fn included(&self, value: &Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                let mut whole = Value::Object(Map::new());
+                for name in names(fields.get("$include")) {
+                    let part = self.includes.get(name).map(|part| self.included(part));
+                    merge(&mut whole, &part.unwrap_or_else(|| Map::new().into()));
+                }
+                let own = fields.iter().filter(|(name, _)| *name != "$include");
+                let own: Map<_, _> = own.map(|(name, value)| (name.clone(), self.included(value))).collect();
+                if fields.contains_key("$include") {
+                    merge(&mut whole, &own.into());
+                    whole
+                } else {
+                    own.into()
+                }
+            }
+            Value::Array(items) => items.iter().map(|item| self.included(item)).collect(),
+            other => other.clone(),
+        }
+    }
+
+    fn substituted(&self, value: &Value, path: &str, missing: &mut Vec<Missing>) -> Value {
+        match value {
+            Value::String(text) => self.substituted_text(text, path, missing).into(),
+            Value::Array(items) => {
+                let items = items.iter().enumerate();
+                items.map(|(at, item)| self.substituted(item, &format!("{path}[{at}]"), missing)).collect()
+            }
+            Value::Object(fields) => {
+                let field = |(name, value): (&String, &Value)| {
+                    let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    (name.clone(), self.substituted(value, &below, missing))
+                };
+                fields.iter().map(field).collect::<Map<_, _>>().into()
+            }
+            other => other.clone(),
+        }
+    }
+
+    /// `${NAME}` is the variable, which stays as it is if it is not set or empty; `$${NAME}` is the text `${NAME}`.
+    fn substituted_text(&self, text: &str, path: &str, missing: &mut Vec<Missing>) -> String {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find('$') {
+            out += &rest[..at];
+            rest = &rest[at..];
+            if let Some(name) = rest.strip_prefix("$$").and_then(reference) {
+                out += &rest[1..name.len() + 4];
+                rest = &rest[name.len() + 4..];
+            } else if let Some(name) = rest.strip_prefix('$').and_then(reference) {
+                match self.variables.get(name).filter(|value| !value.is_empty()) {
+                    Some(value) => out += value,
+                    None => {
+                        out += &rest[..name.len() + 3];
+                        missing.push(Missing { name: name.to_owned(), path: path.to_owned() });
+                    }
+                }
+                rest = &rest[name.len() + 3..];
+            } else {
+                out.push('$');
+                rest = &rest[1..];
+            }
+        }
+        out + rest
+    }
+
+    /// The configuration with the home folder in its paths.
+    pub(crate) fn expanded(&self, value: &Value, name: &str) -> Value {
+        match value {
+            Value::String(text) if is_path(name) => self.expanded_path(text).into(),
+            Value::Array(items) => items.iter().map(|item| self.expanded(item, name)).collect(),
+            Value::Object(fields) => {
+                let fields = fields.iter().map(|(name, value)| (name.clone(), self.expanded(value, name)));
+                fields.collect::<Map<_, _>>().into()
+            }
+            other => other.clone(),
+        }
+    }
+
+    fn expanded_path(&self, path: &str) -> String {
+        match path.strip_prefix('~') {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{}{rest}", self.home),
+            _ => path.to_owned(),
+        }
+    }
+
+    /// The one spelling of a folder: expanded, without empty, `.` and `..` parts.
+    pub(crate) fn folder(&self, path: &str) -> String {
+        let path = self.expanded_path(path);
+        let mut parts: Vec<&str> = Vec::new();
+        for part in path.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => drop(parts.pop()),
+                part => parts.push(part),
+            }
+        }
+        format!("/{}", parts.join("/"))
+    }
+
+    /// Can no folder be made at that path, because a plain file is in the way or a name is too long?
+    pub(crate) fn is_impossible(&self, path: &str) -> bool {
+        let folder = self.folder(path);
+        let too_long = folder.split('/').any(|part| part.len() > LONGEST_NAME);
+        too_long || self.plain_files.iter().any(|file| is_within(&folder, file))
+    }
+}
+
+/// Most bytes in the name of a file; the gateways need some of them for themselves.
+const LONGEST_NAME: usize = 245;
+
+/// Is it that folder, or one below it?
+pub(crate) fn is_within(folder: &str, outer: &str) -> bool {
+    folder.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || outer == "/")
+}
+
+/// Is there an `$include` anywhere?
+pub(crate) fn includes(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.contains_key("$include") || fields.values().any(includes),
+        Value::Array(items) => items.iter().any(includes),
+        _ => false,
+    }
+}
+
+/// The names in an `$include`: one, or several.
+pub(crate) fn names(include: Option<&Value>) -> Vec<&str> {
+    match include {
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+        other => other.and_then(Value::as_str).into_iter().collect(),
+    }
+}
+
+/// The name in a text that begins with `{NAME}`.
+fn reference(text: &str) -> Option<&str> {
+    let (name, _) = text.strip_prefix('{')?.split_once('}')?;
+    let starts = name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_');
+    let is_name = name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    (starts && is_name).then_some(name)
+}
+
+/// Is that the name of a field that holds paths?
+fn is_path(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["dir", "path", "paths", "file", "root", "workspace"].iter().any(|end| name.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn host() -> Host {
+        let setup = Setup {
+            env: [("NAME".to_owned(), "value".to_owned()), ("EMPTY".into(), String::new())].into(),
+            includes: [("./a.json5".to_owned(), json!({ "id": "a", "name": "A" }))].into(),
+            plain_files: vec!["/srv/file".into()],
+            ..Setup::default()
+        };
+        Host::new(&setup, "/srv/openclaw/openclaw.json".into())
+    }
+
+    #[test]
+    fn references_are_values_and_escaped_ones_are_text() {
+        for (text, is) in [
+            ("a ${NAME} b", "a value b"),
+            ("$${NAME}", "${NAME}"),
+            ("$$${NAME}", "$${NAME}"),
+            ("${HOME}", "/home/node"),
+            ("${UNSET} ${EMPTY}", "${UNSET} ${EMPTY}"),
+            ("$${lower} $${} $$ ${lower} $${A B} $", "$${lower} $${} $$ ${lower} $${A B} $"),
+        ] {
+            assert_eq!(host().source(&json!([text])), json!([is]), "{text}");
+        }
+        let missing = host().missing(&json!({ "a": [{ "b": "${UNSET} $${UNSET}" }] }));
+        let missing: Vec<_> = missing.iter().map(|missing| (&*missing.name, &*missing.path)).collect();
+        assert_eq!(missing, [("UNSET", "a[0].b")]);
+    }
+
+    #[test]
+    fn home_is_expanded_in_paths_only_and_folders_have_one_spelling() {
+        let config = json!({ "workspace": "~/w", "prompt": "~/w", "agentDir": "~", "file": "~other/f" });
+        let resolved =
+            json!({ "workspace": "/home/node/w", "prompt": "~/w", "agentDir": "/home/node", "file": "~other/f" });
+        assert_eq!(host().resolved(&config), resolved);
+        assert_eq!(host().folder("~//a/./b/../c/"), "/home/node/a/c");
+        assert!(host().is_impossible("/srv/file/x") && host().is_impossible(&format!("/w/{}", "x".repeat(250))));
+        assert!(!host().is_impossible("/srv/filed"));
+    }
+
+    #[test]
+    fn includes_are_put_in_and_what_is_beside_them_wins() {
+        let config = json!({ "list": [{ "$include": "./a.json5", "name": "B" }, { "$include": "./none" }] });
+        assert_eq!(host().included(&config), json!({ "list": [{ "id": "a", "name": "B" }, {}] }));
+        assert!(includes(&config) && !includes(&host().included(&config)));
+    }
+}

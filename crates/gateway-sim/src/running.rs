@@ -1,0 +1,123 @@
+//! What the gateway runs with: the configuration file when it was last taken over, and how that happens.
+
+use serde_json::Value;
+
+use crate::{
+    deeds::Write,
+    merge::{changed_paths, merge},
+    profile::Profile,
+    world::World,
+};
+
+/// How a gateway comes up again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// By itself, in the same process, because its configuration was written.
+    InPlace,
+    /// As a new process: somebody has restarted it.
+    Process,
+}
+
+impl World {
+    /// What a call or a patch changes: the file, as far as this version keeps what it refers to.
+    pub(crate) fn base(&self) -> Value {
+        if self.profile.flattens() {
+            self.host.resolved(&self.file)
+        } else if self.profile < Profile::V2026_5_7 {
+            self.host.included(&self.file)
+        } else {
+            self.file.clone()
+        }
+    }
+
+    /// What calls on agents change. One version takes what it runs with, and writes that over the file.
+    pub(crate) fn base_of_calls(&self) -> Value {
+        if self.profile.restarts_stale() { self.taken.clone() } else { self.base() }
+    }
+
+    /// A call has changed the configuration, or writes it again as it was.
+    pub(crate) fn write(&mut self, by: &str, mut next: Value) {
+        let paths = changed_paths(&self.file, &next);
+        if self.profile.writes_expanded() {
+            next = self.host.expanded(&next, "");
+        }
+        if self.profile != Profile::Scenario {
+            next["meta"]["lastTouchedVersion"] = self.profile.name().into();
+            if self.profile.keeps_list() {
+                next["meta"]["lastTouchedAt"] = jiff::Timestamp::now().to_string().into();
+            }
+        }
+        self.file = next;
+        self.deeds.writes.push(Write { by: by.to_owned(), paths });
+        self.file_changed();
+    }
+
+    /// A person merges a patch into the file.
+    pub(crate) fn edit(&mut self, patch: &Value) {
+        merge(&mut self.file, patch);
+        self.file_changed();
+    }
+
+    /// Does the latest write end the gateway at once, before its answer is sent? `had_channels` is whether there was a
+    /// section on channels before it.
+    pub(crate) fn restarts_at_once(&self, had_channels: bool) -> bool {
+        let paths = self.deeds.writes.last().map_or(&[][..], |write| &write.paths);
+        let touches = paths.iter().any(|path| path == "channels" || path.starts_with("channels."));
+        let restarts = self.options.restarts && self.reloads() && touches && self.profile.sees_noops();
+        restarts && !self.profile.is_new() && (self.profile.restarts_stale() || !had_channels)
+    }
+
+    /// Takes the file over at once, unless the gateway was told not to.
+    pub(crate) fn file_changed(&mut self) {
+        if self.reloads() {
+            self.take_over();
+        }
+    }
+
+    /// Does a change of the file reach what the gateway runs with?
+    fn reloads(&self) -> bool {
+        self.running["gateway"]["reload"]["mode"] != "off"
+    }
+
+    fn take_over(&mut self) {
+        if self.fatal().is_none() {
+            self.taken = self.file.clone();
+            self.running = self.host.resolved(&self.taken);
+            self.house_files();
+        }
+    }
+
+    /// Why the gateway cannot start with the file as it is.
+    pub(crate) fn fatal(&self) -> Option<String> {
+        let missing = if self.profile.needs_variables() { self.host.missing(&self.file) } else { Vec::new() };
+        let first = missing.first()?;
+        Some(format!("Missing env var \"{}\" referenced at config path: {}", first.name, first.path))
+    }
+
+    /// Comes up again; the error is why it does not.
+    pub(crate) fn start(&mut self, how: Start) -> Result<(), String> {
+        if how == Start::InPlace && self.profile.restarts_stale() {
+            self.taken = self.started_with.clone();
+            self.running = self.host.resolved(&self.taken);
+            return Ok(());
+        }
+        if let Some(fatal) = self.fatal() {
+            return Err(fatal);
+        }
+        self.take_over();
+        self.started_with = self.file.clone();
+        if self.loses_sessions() {
+            let again = self.deleted.iter().find(|id| self.agent(id).is_some());
+            if let Some(id) = again {
+                return Err(format!("no such table: session_nodes (agent {id}); run openclaw doctor --fix"));
+            }
+            self.deleted.clear();
+        }
+        Ok(())
+    }
+
+    /// Are the sessions of a deleted agent lost until the gateway restarts?
+    pub(crate) fn loses_sessions(&self) -> bool {
+        self.options.loses_sessions.unwrap_or(self.profile.loses_sessions())
+    }
+}
