@@ -82,11 +82,7 @@ impl World {
             None => self.workspace(&id, &Map::new()),
         };
         self.refuse_impossible(&id, &workspace)?;
-        self.refuse_included(&json!({ "agents": { self.roster_name(): {} } }))?;
 
-        if !self.loses_sessions() {
-            self.deleted.remove(&id);
-        }
         let mut draft = Draft::new(self.profile, self.base_of_calls());
         self.make_roster_explicit(&mut draft);
         let mut entry = json!({ "name": name, "workspace": workspace });
@@ -100,20 +96,22 @@ impl World {
             }
         }
         let entry = entry.as_object().cloned().unwrap_or_default();
+        self.deleted.forget(&id);
+        self.put_agent("agents.create", draft, &id, entry.clone())?;
         self.deeds.creates.push(id.clone());
-        self.put_agent("agents.create", draft, &id, entry.clone());
         self.seed_files(&id, &entry);
         Ok(json!({ "ok": true, "agentId": id, "name": name, "workspace": workspace }))
     }
 
     /// Sets fields of an agent in the draft, and writes it; or in the registry, if that is where the agents are.
-    fn put_agent(&mut self, by: &str, mut draft: Draft, id: &str, fields: Map<String, Value>) {
+    fn put_agent(&mut self, by: &str, mut draft: Draft, id: &str, fields: Map<String, Value>) -> Result<(), Refusal> {
         if let Some(registry) = &mut self.registry {
             let place = registry.entry(id).or_insert_with(|| json!({}));
             place.as_object_mut().expect("entries are objects").extend(fields);
+            Ok(())
         } else {
             draft.put(id, fields);
-            self.write(by, draft.config);
+            self.write(by, draft.config)
         }
     }
 
@@ -159,9 +157,8 @@ impl World {
             identity.insert("name".into(), name.clone());
             fields.insert("identity".into(), identity.into());
         }
-        self.refuse_included(&json!({ "agents": { self.roster_name(): {} } }))?;
         let draft = Draft::new(self.profile, self.base_of_calls());
-        self.put_agent("agents.update", draft, &id, fields);
+        self.put_agent("agents.update", draft, &id, fields)?;
         Ok(json!({ "ok": true, "agentId": id }))
     }
 
@@ -169,7 +166,6 @@ impl World {
         let id = normalised_id(text(params, "agentId"));
         self.refuse_deleting(&id)?;
         let entry = self.agent(&id).ok_or_else(|| not_found(&id))?;
-        self.refuse_included(&json!({ "agents": { self.roster_name(): {} } }))?;
         let with_files = params["deleteFiles"].as_bool().unwrap_or(true);
         let folder = self.folder(&id, &entry);
         let trashes = with_files && (self.profile.trashes_blindly() || !self.is_shared(&id, &folder));
@@ -181,7 +177,9 @@ impl World {
             let workspace = trashes.then(|| self.workspace(&id, &entry));
             answer["removed"] = if with_files { trashed(&id, workspace) } else { json!([]) };
             answer["failed"] = json!([]);
-            self.deleted.insert(id.clone());
+            if self.loses_sessions() {
+                answer["purgeFailed"] = true.into();
+            }
             if draft.config["agents"]["defaults"]["systemAgent"]["agentId"] == id.as_str() {
                 let defaults = draft.config.pointer_mut("/agents/defaults").and_then(Value::as_object_mut);
                 defaults.and_then(|defaults| defaults.shift_remove("systemAgent"));
@@ -191,7 +189,11 @@ impl World {
             registry.shift_remove(&id);
         } else {
             draft.remove(&id);
-            self.write("agents.delete", draft.config);
+            draft.settle();
+            self.write("agents.delete", draft.config)?;
+        }
+        if self.profile.is_new() {
+            self.deleted.bury(&id, with_files, self.loses_sessions());
         }
         if trashes {
             let gone = self.disk.trash(&folder);
@@ -228,11 +230,6 @@ impl World {
         others
             .map(|(other, entry)| self.folder(&other, &entry))
             .any(|other| is_within(&other, folder) || is_within(folder, &other))
-    }
-
-    /// The member of `agents` that holds the roster.
-    fn roster_name(&self) -> &'static str {
-        if self.profile.is_new() { "entries" } else { "list" }
     }
 }
 

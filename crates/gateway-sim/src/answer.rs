@@ -9,7 +9,9 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// Boxed, to keep results small.
     details: Option<Box<Value>>,
-    /// Set for errors that go away by themselves, in ms.
+    /// Does it go away by itself?
+    retryable: bool,
+    /// When, in ms.
     retry_after_ms: Option<u64>,
 }
 
@@ -18,7 +20,7 @@ pub(crate) type Outcome = Result<Value, Refusal>;
 
 impl Refusal {
     pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into(), details: None, retry_after_ms: None }
+        Self { code: code.to_owned(), message: message.into(), details: None, retryable: false, retry_after_ms: None }
     }
 
     /// The code of nearly every error; clients tell them apart by the text.
@@ -29,6 +31,7 @@ impl Refusal {
     pub(crate) fn starting(retry_after_ms: u64) -> Self {
         Self {
             details: Some(Box::new(json!({ "reason": "startup-sidecars" }))),
+            retryable: true,
             retry_after_ms: Some(retry_after_ms),
             ..Self::new("UNAVAILABLE", "gateway starting; retry shortly")
         }
@@ -38,6 +41,7 @@ impl Refusal {
         let seconds = retry_after_ms.div_ceil(1000);
         Self {
             details: Some(Box::new(json!({ "method": method, "limit": format!("{limit} per 60s") }))),
+            retryable: true,
             retry_after_ms: Some(retry_after_ms),
             ..Self::new("UNAVAILABLE", format!("rate limit exceeded for {method}; retry after {seconds}s"))
         }
@@ -47,9 +51,14 @@ impl Refusal {
         Self::invalid("config changed since last load; re-run config.get and retry")
     }
 
-    /// The same, to be tried again in that many ms.
+    /// The same, to be tried again.
+    pub(crate) fn retryable(self) -> Self {
+        Self { retryable: true, ..self }
+    }
+
+    /// The same, to be tried again in that many ms if there are any.
     pub(crate) fn retried_after(self, ms: Option<u64>) -> Self {
-        Self { retry_after_ms: ms, ..self }
+        Self { retryable: ms.is_some(), retry_after_ms: ms, ..self }
     }
 
     pub(crate) fn with_details(self, details: Value) -> Self {
@@ -60,8 +69,10 @@ impl Refusal {
         let mut error = Map::new();
         error.insert("code".into(), self.code.clone().into());
         error.insert("message".into(), self.message.clone().into());
-        if let Some(ms) = self.retry_after_ms {
+        if self.retryable {
             error.insert("retryable".into(), true.into());
+        }
+        if let Some(ms) = self.retry_after_ms {
             error.insert("retryAfterMs".into(), ms.into());
         }
         if let Some(details) = &self.details {

@@ -26,7 +26,8 @@ impl World {
         let mut answer = json!({
             "path": config_path(),
             "exists": true,
-            "raw": pretty(&written),
+            // One version shows no text at all.
+            "raw": if self.profile == Profile::V2026_5_7 { Value::Null } else { pretty(&written).into() },
             "parsed": written,
             "valid": issues.is_empty(),
             "config": redacted(resolved),
@@ -46,12 +47,23 @@ impl World {
         if self.profile.is_new() {
             let running = self.with_defaults();
             let hash = answer["hash"].clone();
+            let provenance = self.provenance();
+            let owned = |section: &str, deepest: usize| {
+                let is_owned = |(place, _): &(Vec<String>, String)| place[0] == section && place.len() <= deepest;
+                provenance.iter().any(is_owned)
+            };
+            let item = |(place, path): &(Vec<String>, String)| json!({ "path": place, "kind": "single", "hasSiblingOverrides": false, "targetPath": path });
             let more = json!({
-                "includedPaths": [], "includeProvenance": [], "agentRosterIncludeOwned": false,
-                "bindingsIncludeOwned": false, "runtimeConfig": running, "config": running,
+                "includedPaths": provenance.iter().map(|(_, path)| path).collect::<Vec<_>>(),
+                "includeProvenance": provenance.iter().map(item).collect::<Vec<_>>(),
+                "agentRosterIncludeOwned": owned("agents", 3), "bindingsIncludeOwned": owned("bindings", 1),
+                "runtimeConfig": running, "config": running,
                 "configRevisionHash": hash, "appliedConfigHash": hash,
             });
             merge(&mut answer, &more);
+            if let Some(included) = answer.pointer_mut("/parsed/agents/entries/$include") {
+                *included = REDACTED.into();
+            }
         }
         answer
     }
@@ -79,11 +91,11 @@ impl World {
         if self.fatal().is_some() {
             return Err(Refusal::invalid("invalid config; fix before patching"));
         }
-        self.refuse_included(&patch)?;
+        self.refuse_dropping(&patch)?;
         let mut merged = self.base();
         self.merge_into(&mut merged, &patch);
         self.drop_keys(&mut merged);
-        let issues = validate::issues(self.profile, &self.host.included(&merged));
+        let issues = validate::issues(self.profile, &merged);
         if !issues.is_empty() {
             return Err(validate::refusal(self.profile, &issues));
         }
@@ -96,7 +108,7 @@ impl World {
             }
             return Ok(answer);
         }
-        self.write("config.patch", merged);
+        self.write("config.patch", merged)?;
         let delay_ms = params["restartDelayMs"].as_u64().unwrap_or(self.options.restart_after_patch_ms);
         Ok(self.patched(&changed, delay_ms))
     }
@@ -109,11 +121,25 @@ impl World {
         }
     }
 
-    /// What the gateway takes for changed. The new one compares a patch with the configuration in which `$${NAME}` is
+    /// Refuses a patch that takes an agent out of the entries: that is for `agents.delete` alone.
+    fn refuse_dropping(&self, patch: &Value) -> Result<(), Refusal> {
+        let entries = patch["agents"]["entries"].as_object().into_iter().flatten();
+        let dropped = entries.filter(|(id, entry)| entry.is_null() && self.agent(id).is_some());
+        let dropped: Vec<&str> = dropped.map(|(id, _)| id.as_str()).collect();
+        if dropped.is_empty() || self.profile != Profile::V2026_8_2 {
+            return Ok(());
+        }
+        let dropped = dropped.join(", ");
+        let message =
+            format!("Error: Config write would drop agent roster entries without an explicit deletion: {dropped}.");
+        Err(Refusal::new("UNAVAILABLE", message))
+    }
+
+    /// What the gateway takes for changed. The newest compares a patch with the configuration in which `$${NAME}` is
     /// `${NAME}` already, and so takes a text that is the same for another.
     fn seen_as_changed(&self, patch: &Value, merged: &Value) -> Vec<String> {
-        if !self.profile.is_new() {
-            return changed_paths(&self.file, merged);
+        if !self.profile.since(Profile::V2026_9_6) {
+            return changed_paths(&self.base(), merged);
         }
         let source = self.host.source(&self.file);
         let mut with_patch = source.clone();
@@ -169,7 +195,8 @@ impl World {
                 "stats": { "mode": "config.patch", "root": config_path() },
             })
         };
-        let shown = if self.profile.is_new() { self.host.source(&self.file) } else { self.file.clone() };
+        let resolves = matches!(self.profile, Profile::V2026_7_35 | Profile::V2026_9_6);
+        let shown = if resolves { self.host.source(&self.file) } else { self.file.clone() };
         let mut answer = json!({ "ok": true, "path": config_path(), "config": redacted(shown) });
         if self.profile == Profile::Scenario {
             answer["hash"] = self.hash().into();
@@ -194,7 +221,7 @@ impl World {
     /// What a client shows as `baseHash` to prove that it has seen this configuration.
     pub(crate) fn hash(&self) -> String {
         let raw = pretty(&self.file);
-        if self.profile.is_new() {
+        if self.profile.since(Profile::V2026_7_35) {
             format!("hmac-sha256:v1:{}", URL_SAFE_NO_PAD.encode(Sha256::digest(raw.as_bytes())))
         } else {
             sha256_hex(raw.as_bytes())

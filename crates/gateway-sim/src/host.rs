@@ -32,6 +32,11 @@ impl Host {
         Self { home, variables, includes: setup.includes.clone(), plain_files }
     }
 
+    /// Writes an included file.
+    pub(crate) fn write_part(&mut self, name: String, part: Value) {
+        self.includes.insert(name, part);
+    }
+
     /// The configuration with what its texts stand for, as the gateway runs with it.
     pub(crate) fn resolved(&self, file: &Value) -> Value {
         self.expanded(&self.source(file), "")

@@ -24,9 +24,9 @@
 //! | `calls` | the log of calls, and what is shared by all connections |
 //! | `method`, `answer` | the table of methods with their parameters, and error answers |
 //! | `world`, `roster`, `disk`, `host` | the state: agents, folders, sessions, configuration, and what that refers to |
-//! | `running`, `deeds` | what the gateway runs with and how it starts; what has been done to it |
+//! | `running`, `deleted`, `deeds` | what the gateway runs with and how it starts; whom it had; what was done to it |
 //! | `agents`, `files`, `sessions`, `config`, `merge`, `health` | the methods themselves |
-//! | `validate`, `obstacles` | what is refused |
+//! | `validate`, `includes`, `obstacles` | what is refused |
 //! | `control` | methods of the simulator alone, for tests in other processes |
 
 mod agents;
@@ -36,6 +36,7 @@ mod config;
 mod connection;
 mod control;
 mod deeds;
+mod deleted;
 mod disk;
 mod fault;
 mod files;
@@ -43,6 +44,7 @@ mod gateway;
 mod handshake;
 mod health;
 mod host;
+mod includes;
 mod merge;
 mod method;
 mod obstacles;

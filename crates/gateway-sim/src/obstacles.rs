@@ -1,11 +1,9 @@
-//! What a gateway refuses to write because of its disk: workspaces that cannot be, and included parts of its
-//! configuration.
+//! What a gateway refuses because of its disk: workspaces that cannot be made, or that it has to migrate first.
 
 use serde_json::Value;
 
 use crate::{
     answer::Refusal,
-    host::includes,
     profile::Profile,
     world::{World, normalised_id},
 };
@@ -37,53 +35,4 @@ impl World {
         };
         Err(Refusal::new("UNAVAILABLE", message))
     }
-
-    /// Refuses to change what is included from another file, as the version does.
-    pub(crate) fn refuse_included(&self, patch: &Value) -> Result<(), Refusal> {
-        if !self.profile.since(Profile::V2026_5_20) || !includes(&self.file) {
-            return Ok(());
-        }
-        if self.profile < Profile::V2026_7_35 {
-            let place = first_include(&self.file, "").unwrap_or_default();
-            let message = format!("Config validation failed: {place}: Unrecognized key: \"$include\"");
-            return Err(Refusal::new("UNAVAILABLE", message));
-        }
-        let Some(place) = touched_include(&self.file, patch, "") else { return Ok(()) };
-        let message = format!(
-            "Config write would flatten $include-owned config at {place}; edit that include file directly or remove the $include first."
-        );
-        Err(if self.profile.is_new() {
-            Refusal::new("CONFIG_INCLUDE_OWNERSHIP", message)
-        } else {
-            Refusal::invalid(message)
-        })
-    }
-}
-
-/// The path of the first `$include`.
-fn first_include(value: &Value, path: &str) -> Option<String> {
-    match value {
-        Value::Object(fields) if fields.contains_key("$include") => Some(path.to_owned()),
-        Value::Object(fields) => fields.iter().find_map(|(name, value)| first_include(value, &join(path, name))),
-        Value::Array(items) => {
-            items.iter().enumerate().find_map(|(at, item)| first_include(item, &join(path, &at.to_string())))
-        }
-        _ => None,
-    }
-}
-
-/// The path of an included part that the patch changes.
-fn touched_include(file: &Value, patch: &Value, path: &str) -> Option<String> {
-    match (file, patch) {
-        (Value::Object(fields), _) if fields.contains_key("$include") => Some(path.to_owned()),
-        (Value::Object(fields), Value::Object(patch)) => {
-            patch.iter().find_map(|(name, value)| touched_include(fields.get(name)?, value, &join(path, name)))
-        }
-        (Value::Array(_), _) if includes(file) => Some(path.to_owned()),
-        _ => None,
-    }
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }

@@ -166,9 +166,13 @@ impl Profile {
         self == Self::V2026_2_9
     }
 
-    /// Does any write put the home folder in the place of `~`?
-    pub(crate) fn writes_expanded(self) -> bool {
-        matches!(self, Self::V2026_5_20 | Self::V2026_6_11 | Self::V2026_7_35)
+    /// Does a write by that method put the home folder in the place of `~` in agents' workspaces?
+    pub(crate) fn writes_expanded(self, by: &str) -> bool {
+        match self {
+            Self::V2026_3_13 => by != "config.patch",
+            Self::V2026_5_7 | Self::V2026_5_20 | Self::V2026_6_11 => true,
+            _ => false,
+        }
     }
 
     /// Does a variable that is not set make the whole configuration invalid?

@@ -131,6 +131,15 @@ impl Draft {
         }
     }
 
+    /// When one agent is left, who owns what goes without saying again.
+    pub(crate) fn settle(&mut self) {
+        if let Some(agents) = self.config.get_mut("agents").and_then(Value::as_object_mut)
+            && agents.get("entries").and_then(Value::as_object).is_some_and(|entries| entries.len() == 1)
+        {
+            agents.shift_remove("ownership");
+        }
+    }
+
     /// Takes an agent's bindings out; how many there were.
     pub(crate) fn unbind(&mut self, id: &str) -> usize {
         let Some(bindings) = self.config.get_mut("bindings").and_then(Value::as_array_mut) else { return 0 };

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::{
+    answer::Refusal,
     deeds::Write,
     merge::{changed_paths, merge},
     profile::Profile,
@@ -19,15 +20,10 @@ pub(crate) enum Start {
 }
 
 impl World {
-    /// What a call or a patch changes: the file, as far as this version keeps what it refers to.
+    /// What a patch changes: the file with its includes in their places, and on one version with everything that it
+    /// refers to.
     pub(crate) fn base(&self) -> Value {
-        if self.profile.flattens() {
-            self.host.resolved(&self.file)
-        } else if self.profile < Profile::V2026_5_7 {
-            self.host.included(&self.file)
-        } else {
-            self.file.clone()
-        }
+        if self.profile.flattens() { self.host.resolved(&self.file) } else { self.host.included(&self.file) }
     }
 
     /// What calls on agents change. One version takes what it runs with, and writes that over the file.
@@ -35,12 +31,14 @@ impl World {
         if self.profile.restarts_stale() { self.taken.clone() } else { self.base() }
     }
 
-    /// A call has changed the configuration, or writes it again as it was.
-    pub(crate) fn write(&mut self, by: &str, mut next: Value) {
-        let paths = changed_paths(&self.file, &next);
-        if self.profile.writes_expanded() {
-            next = self.host.expanded(&next, "");
+    /// A call changes the configuration, or writes it again as it was.
+    pub(crate) fn write(&mut self, by: &str, next: Value) -> Result<(), Refusal> {
+        let folded = self.folded(by, next)?;
+        let mut next = folded.file;
+        if self.profile.writes_expanded(by) {
+            self.expand_workspaces(&mut next);
         }
+        let paths = changed_paths(&self.file, &next);
         if self.profile != Profile::Scenario {
             next["meta"]["lastTouchedVersion"] = self.profile.name().into();
             if self.profile.keeps_list() {
@@ -48,8 +46,35 @@ impl World {
             }
         }
         self.file = next;
+        for (name, part) in folded.parts {
+            self.host.write_part(name, part);
+        }
         self.deeds.writes.push(Write { by: by.to_owned(), paths });
+        if self.adds_deleted() {
+            // It stays as it was in what the gateway runs with.
+            return Err(Refusal::new(
+                "UNAVAILABLE",
+                "config.patch persisted but was not applied to the active Gateway (failed); run config.get, then use \
+                 config.apply to reapply the saved config or restart the Gateway",
+            ));
+        }
         self.file_changed();
+        Ok(())
+    }
+
+    /// Some versions put the home folder in the place of `~` in agents' workspaces.
+    fn expand_workspaces(&self, next: &mut Value) {
+        for entry in next.pointer_mut("/agents/list").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(workspace) = entry.get_mut("workspace") {
+                *workspace = self.host.expanded(workspace, "workspace");
+            }
+        }
+    }
+
+    /// Is there an agent in the file that the gateway has a record of as deleted, and cannot run for that?
+    fn adds_deleted(&self) -> bool {
+        let resolved = self.host.resolved(&self.file);
+        self.loses_sessions() && roster_ids(&resolved).iter().any(|id| self.deleted.contains(id))
     }
 
     /// A person merges a patch into the file.
@@ -106,18 +131,17 @@ impl World {
         }
         self.take_over();
         self.started_with = self.file.clone();
-        if self.loses_sessions() {
-            let again = self.deleted.iter().find(|id| self.agent(id).is_some());
-            if let Some(id) = again {
-                return Err(format!("no such table: session_nodes (agent {id}); run openclaw doctor --fix"));
-            }
-            self.deleted.clear();
-        }
-        Ok(())
+        if self.loses_sessions() { self.deleted.start(&roster_ids(&self.running)) } else { Ok(()) }
     }
 
     /// Are the sessions of a deleted agent lost until the gateway restarts?
     pub(crate) fn loses_sessions(&self) -> bool {
         self.options.loses_sessions.unwrap_or(self.profile.loses_sessions())
     }
+}
+
+/// The ids of the agents that have entries.
+fn roster_ids(resolved: &Value) -> Vec<String> {
+    let entries = resolved["agents"]["entries"].as_object();
+    entries.into_iter().flatten().map(|(id, _)| id.clone()).collect()
 }

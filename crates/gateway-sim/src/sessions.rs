@@ -93,7 +93,7 @@ impl World {
         {
             return Err(Refusal::invalid(format!("label already in use: {label}")));
         }
-        self.refuse_lost(&key, "patch")?;
+        self.deleted.refuse_patch(&owner(&key))?;
         let now = self.update_ms();
         let session = self.sessions.entry(key.clone()).or_insert_with(|| Session::new(None));
         session.updated_at_ms = now;
@@ -122,15 +122,6 @@ impl World {
         Ok(json!({ "ok": true, "path": path, "key": key, "entry": entry, "resolved": resolved }))
     }
 
-    /// The new gateways lose the sessions of a deleted agent.
-    fn refuse_lost(&self, key: &str, what: &str) -> Result<(), Refusal> {
-        if session_agent(key).is_some_and(|agent| self.deleted.contains(&normalised_id(agent))) {
-            let message = format!("Session {what} failed unexpectedly. Retry the request.");
-            return Err(Refusal::new("UNAVAILABLE", message));
-        }
-        Ok(())
-    }
-
     fn label_is_taken(&self, key: &str, label: &str) -> bool {
         let scope = |other: &str| match (self.options.unique_labels, self.profile) {
             (true, _) => true,
@@ -145,7 +136,7 @@ impl World {
     pub(crate) fn reset_session(&mut self, params: &Value) -> Outcome {
         let key = full_key(text(params, "key"));
         if self.loses_sessions() {
-            self.refuse_lost(&key, "reset")?;
+            self.deleted.refuse_reset(&owner(&key))?;
         }
         let existed = self.sessions.contains_key(&key);
         let keeps_id = self.profile.is_new();
@@ -209,6 +200,11 @@ impl World {
         let status = if self.runs.insert(run.clone()) || !self.profile.is_new() { "started" } else { "in_flight" };
         Ok(json!({ "runId": run, "status": status }))
     }
+}
+
+/// The agent whose session it is.
+fn owner(key: &str) -> String {
+    normalised_id(session_agent(key).unwrap_or("main"))
 }
 
 /// `main` is short for the main session of the agent `main`.

@@ -8,6 +8,7 @@ use crate::{
     answer::{Outcome, Refusal},
     config::config_path,
     deeds::Deeds,
+    deleted::Deleted,
     disk::{Disk, File, Files},
     host::Host,
     options::Options,
@@ -43,9 +44,7 @@ pub(crate) struct World {
     /// Agents whose workspaces have old setup state.
     pub(crate) unmigrated: BTreeSet<String>,
     pub(crate) sessions: BTreeMap<String, Session>,
-    /// Agents that the new gateway keeps a record of as deleted; it refuses them their sessions until they are created
-    /// by call.
-    pub(crate) deleted: BTreeSet<String>,
+    pub(crate) deleted: Deleted,
     /// Idempotency keys of started chat runs.
     pub(crate) runs: BTreeSet<String>,
     /// Time of the latest session update, in ms; no two have the same.
@@ -131,7 +130,7 @@ impl World {
             waiting: files.collect(),
             unmigrated: setup.unmigrated.iter().cloned().collect(),
             sessions: sessions.collect(),
-            deleted: BTreeSet::new(),
+            deleted: Deleted::default(),
             runs: BTreeSet::new(),
             latest_ms: 0,
             deeds: Deeds::default(),

@@ -1,0 +1,76 @@
+//! The records that the new gateways keep of deleted agents, and what they cost.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::answer::Refusal;
+
+/// Who was deleted.
+#[derive(Clone, Default)]
+pub(crate) struct Deleted {
+    /// Agents that have not been created again by call since, and whether their state was deleted with them.
+    records: BTreeMap<String, bool>,
+    /// Agents whose sessions this process has lost, whether or not they have been created again.
+    lost: BTreeSet<String>,
+}
+
+impl Deleted {
+    /// An agent is deleted, perhaps with its files, by a gateway that perhaps loses its sessions.
+    pub(crate) fn bury(&mut self, id: &str, with_files: bool, loses_sessions: bool) {
+        self.records.insert(id.to_owned(), with_files);
+        if with_files && loses_sessions {
+            self.lost.insert(id.to_owned());
+        }
+    }
+
+    /// It is created again by call.
+    pub(crate) fn forget(&mut self, id: &str) {
+        self.records.remove(id);
+    }
+
+    /// Is it recorded as deleted?
+    pub(crate) fn contains(&self, id: &str) -> bool {
+        self.records.contains_key(id)
+    }
+
+    /// Everything is mended.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Refuses what needs the sessions of a deleted agent.
+    pub(crate) fn refuse_patch(&self, id: &str) -> Result<(), Refusal> {
+        if !self.contains(id) && !self.lost.contains(id) {
+            return Ok(());
+        }
+        let refusal = Refusal::new("UNAVAILABLE", "Session patch failed unexpectedly. Retry the request.");
+        Err(refusal.retryable())
+    }
+
+    pub(crate) fn refuse_reset(&self, id: &str) -> Result<(), Refusal> {
+        let message = if self.contains(id) {
+            format!("Error: OpenClaw agent database is unavailable while agent {id} is deleted.")
+        } else if self.lost.contains(id) {
+            "Error: no such table: session_key_contract: code=ERR_SQLITE_ERROR".into()
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::new("UNAVAILABLE", message))
+    }
+
+    /// A new process starts with that roster; the error is why it does not.
+    pub(crate) fn start(&mut self, roster: &[String]) -> Result<(), String> {
+        for id in roster {
+            if self.lost.contains(id) && !self.contains(id) {
+                return Err("OpenClaw startup migrations did not complete cleanly; refusing to report the gateway \
+                            ready. Run \"openclaw doctor --fix\" against the same state/config, then restart the \
+                            gateway."
+                    .into());
+            }
+            if self.records.get(id) == Some(&false) {
+                return Err(format!("OpenClaw agent database is unavailable while agent {id} is deleted."));
+            }
+        }
+        self.lost.clear();
+        Ok(())
+    }
+}
