@@ -10,7 +10,8 @@ use crate::{merge::merge, setup::Setup};
 #[derive(Clone)]
 pub(crate) struct Host {
     home: String,
-    variables: BTreeMap<String, String>,
+    /// `None` if references are not resolved.
+    variables: Option<BTreeMap<String, String>>,
     includes: BTreeMap<String, Value>,
     /// Paths at which no folder can be.
     plain_files: Vec<String>,
@@ -27,7 +28,9 @@ impl Host {
     pub(crate) fn new(setup: &Setup, config_path: String) -> Self {
         let home = setup.home.clone().unwrap_or_else(|| "/home/node".into());
         let mut variables = setup.env.clone();
-        variables.entry("HOME".into()).or_insert_with(|| home.clone());
+        if let Some(variables) = &mut variables {
+            variables.entry("HOME".into()).or_insert_with(|| home.clone());
+        }
         let plain_files = setup.plain_files.iter().cloned().chain([config_path]).collect();
         Self { home, variables, includes: setup.includes.clone(), plain_files }
     }
@@ -54,23 +57,25 @@ impl Host {
         missing
     }
 
-    /// The configuration with the included files in their places. What stands beside an `$include` wins.
+    /// The configuration with the included files in their places. What stands beside an `$include` wins; one of a file
+    /// that was not given stays.
     pub(crate) fn included(&self, value: &Value) -> Value {
         match value {
             Value::Object(fields) => {
-                let mut whole = Value::Object(Map::new());
-                for name in names(fields.get("$include")) {
-                    let part = self.includes.get(name).map(|part| self.included(part));
-                    merge(&mut whole, &part.unwrap_or_else(|| Map::new().into()));
-                }
-                let own = fields.iter().filter(|(name, _)| *name != "$include");
+                let parts: Option<Vec<&Value>> =
+                    names(fields.get("$include")).into_iter().map(|name| self.includes.get(name)).collect();
+                let is_known = parts.as_ref().is_some_and(|parts| !parts.is_empty());
+                let own = fields.iter().filter(|(name, _)| !is_known || *name != "$include");
                 let own: Map<_, _> = own.map(|(name, value)| (name.clone(), self.included(value))).collect();
-                if fields.contains_key("$include") {
-                    merge(&mut whole, &own.into());
-                    whole
-                } else {
-                    own.into()
+                let mut whole = Value::Object(Map::new());
+                for part in parts.filter(|_| is_known).into_iter().flatten() {
+                    merge(&mut whole, &self.included(part));
                 }
+                if !is_known {
+                    return own.into();
+                }
+                merge(&mut whole, &own.into());
+                whole
             }
             Value::Array(items) => items.iter().map(|item| self.included(item)).collect(),
             other => other.clone(),
@@ -97,6 +102,7 @@ impl Host {
 
     /// `${NAME}` is the variable, which stays as it is if it is not set or empty; `$${NAME}` is the text `${NAME}`.
     fn substituted_text(&self, text: &str, path: &str, missing: &mut Vec<Missing>) -> String {
+        let Some(variables) = &self.variables else { return text.to_owned() };
         let mut out = String::new();
         let mut rest = text;
         while let Some(at) = rest.find('$') {
@@ -106,12 +112,11 @@ impl Host {
                 out += &rest[1..name.len() + 4];
                 rest = &rest[name.len() + 4..];
             } else if let Some(name) = rest.strip_prefix('$').and_then(reference) {
-                match self.variables.get(name).filter(|value| !value.is_empty()) {
-                    Some(value) => out += value,
-                    None => {
-                        out += &rest[..name.len() + 3];
-                        missing.push(Missing { name: name.to_owned(), path: path.to_owned() });
-                    }
+                if let Some(value) = variables.get(name).filter(|value| !value.is_empty()) {
+                    out += value;
+                } else {
+                    out += &rest[..name.len() + 3];
+                    missing.push(Missing { name: name.to_owned(), path: path.to_owned() });
                 }
                 rest = &rest[name.len() + 3..];
             } else {
@@ -211,7 +216,7 @@ mod tests {
 
     fn host() -> Host {
         let setup = Setup {
-            env: [("NAME".to_owned(), "value".to_owned()), ("EMPTY".into(), String::new())].into(),
+            env: Some([("NAME".to_owned(), "value".to_owned()), ("EMPTY".into(), String::new())].into()),
             includes: [("./a.json5".to_owned(), json!({ "id": "a", "name": "A" }))].into(),
             plain_files: vec!["/srv/file".into()],
             ..Setup::default()
@@ -250,7 +255,7 @@ mod tests {
     #[test]
     fn includes_are_put_in_and_what_is_beside_them_wins() {
         let config = json!({ "list": [{ "$include": "./a.json5", "name": "B" }, { "$include": "./none" }] });
-        assert_eq!(host().included(&config), json!({ "list": [{ "id": "a", "name": "B" }, {}] }));
-        assert!(includes(&config) && !includes(&host().included(&config)));
+        assert_eq!(host().included(&config), json!({ "list": [{ "id": "a", "name": "B" }, { "$include": "./none" }] }));
+        assert!(includes(&config) && !includes(&json!({ "list": [{ "id": "a" }] })));
     }
 }

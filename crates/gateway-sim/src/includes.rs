@@ -55,7 +55,8 @@ impl World {
     /// Is a change of what is included at that place written into the included file?
     fn writes_through(&self, by: &str, place: &str) -> bool {
         match place {
-            "agents" => self.profile.since(Profile::V2026_9_6) || by != "config.patch",
+            "agents" if by != "config.patch" => self.profile.since(Profile::V2026_5_20),
+            "agents" => self.profile.since(Profile::V2026_9_6),
             "agents.entries" => self.profile.since(Profile::V2026_9_6),
             _ => false,
         }

@@ -15,8 +15,8 @@ impl World {
             return Ok(());
         }
         let resolved = self.host.resolved(config);
-        let entries = resolved["agents"]["entries"].as_object().into_iter().flatten();
-        entries.map(|(id, entry)| self.refuse_impossible(id, entry["workspace"].as_str().unwrap_or("/"))).collect()
+        let mut entries = resolved["agents"]["entries"].as_object().into_iter().flatten();
+        entries.try_for_each(|(id, entry)| self.refuse_impossible(id, entry["workspace"].as_str().unwrap_or("/")))
     }
 
     /// Refuses an agent whose workspace cannot be made.

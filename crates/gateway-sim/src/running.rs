@@ -28,7 +28,7 @@ impl World {
 
     /// What calls on agents change. One version takes what it runs with, and writes that over the file.
     pub(crate) fn base_of_calls(&self) -> Value {
-        if self.profile.restarts_stale() { self.taken.clone() } else { self.base() }
+        if self.profile.restarts_stale() { self.host.included(&self.taken) } else { self.base() }
     }
 
     /// A call changes the configuration, or writes it again as it was.

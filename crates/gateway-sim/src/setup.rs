@@ -26,8 +26,9 @@ pub struct Setup {
     pub config: Value,
     /// The home folder of the gateway's user; `/home/node` when absent.
     pub home: Option<String>,
-    /// The gateway's environment; `HOME` is its home folder.
-    pub env: BTreeMap<String, String>,
+    /// The gateway's environment, in which `HOME` is its home folder. `None` leaves `${NAME}` alone, as no real gateway
+    /// does: for those who resolve references between the simulator and its client.
+    pub env: Option<BTreeMap<String, String>>,
     /// Files that the configuration includes, by the name it includes them by.
     pub includes: BTreeMap<String, Value>,
     /// Files by agent id, or by the path of a folder, and by file name.
