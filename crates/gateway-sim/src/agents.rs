@@ -1,7 +1,5 @@
 //! `agents.list`, `agents.create`, `agents.update`, `agents.delete`.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -26,9 +24,8 @@ impl World {
         let default_id = self.default_id();
         let mut agents = self.roster();
         if self.profile.keeps_list() && self.running["agents"]["list"].as_array().is_none_or(Vec::is_empty) {
-            // With no list configured the old gateway looks at the disk, and finds everyone who has a session.
-            let known: BTreeSet<&str> = self.sessions.keys().filter_map(|key| session_agent(key)).collect();
-            agents.extend(known.into_iter().filter(|id| *id != "main").map(|id| (id.to_owned(), Map::new())));
+            // With no list configured the old gateway looks at the disk.
+            agents.extend(self.known.iter().filter(|id| *id != "main").map(|id| (id.clone(), Map::new())));
         }
         if self.profile.is_new() {
             agents.sort_by_key(|(id, _)| (*id != default_id, id.clone()));
@@ -98,6 +95,7 @@ impl World {
         let entry = entry.as_object().cloned().unwrap_or_default();
         self.deleted.forget(&id);
         self.put_agent("agents.create", draft, &id, entry.clone())?;
+        self.known.insert(id.clone());
         self.deeds.creates.push(id.clone());
         self.seed_files(&id, &entry);
         Ok(json!({ "ok": true, "agentId": id, "name": name, "workspace": workspace }))
@@ -175,7 +173,7 @@ impl World {
         let mut answer = json!({ "ok": true, "agentId": id, "removedBindings": removed_bindings });
         if self.profile.is_new() {
             let workspace = trashes.then(|| self.workspace(&id, &entry));
-            answer["removed"] = if with_files { trashed(&id, workspace) } else { json!([]) };
+            answer["removed"] = if with_files { self.trashed(&id, workspace) } else { json!([]) };
             answer["failed"] = json!([]);
             if self.loses_sessions() {
                 answer["purgeFailed"] = true.into();
@@ -189,11 +187,14 @@ impl World {
             registry.shift_remove(&id);
         } else {
             draft.remove(&id);
-            draft.settle();
+            if self.profile == Profile::V2026_8_2 {
+                draft.settle();
+            }
             self.write("agents.delete", draft.config)?;
         }
         if self.profile.is_new() {
-            self.deleted.bury(&id, with_files, self.loses_sessions());
+            let had_sessions = self.sessions.keys().any(|key| session_agent(key) == Some(&id));
+            self.deleted.bury(&id, with_files, had_sessions && self.loses_sessions());
         }
         if trashes {
             let gone = self.disk.trash(&folder);
@@ -204,6 +205,26 @@ impl World {
         }
         self.deeds.deletes.push(id);
         Ok(answer)
+    }
+
+    /// What the new gateway reports as removed with an agent.
+    fn trashed(&self, id: &str, workspace: Option<String>) -> Value {
+        let state = format!("{BASE}/state/agents/{id}");
+        let store = format!("{state}/agent/openclaw-agent.sqlite");
+        let item = |path: String, method: &str| json!({ "path": path, "method": method });
+        // Files of a database that is open, and a folder that only agents.create makes.
+        let log = if self.profile == Profile::V2026_8_2 { "trash" } else { "missing" };
+        let sessions = if self.deeds.creates.iter().any(|own| own == id) { "trash" } else { "missing" };
+        let mut items = vec![
+            item(store.clone(), "trash"),
+            item(format!("{store}-journal"), "missing"),
+            item(format!("{store}-shm"), log),
+            item(format!("{store}-wal"), log),
+            item(format!("{state}/agent"), "trash"),
+            item(format!("{state}/sessions"), sessions),
+        ];
+        items.extend(workspace.map(|path| item(path, "trash")));
+        items.into()
     }
 
     /// Who cannot be deleted: `main` on the gateways that keep a list, and later while it owns the logins of an older
@@ -231,23 +252,6 @@ impl World {
             .map(|(other, entry)| self.folder(&other, &entry))
             .any(|other| is_within(&other, folder) || is_within(folder, &other))
     }
-}
-
-/// What the new gateway reports as removed with an agent.
-fn trashed(id: &str, workspace: Option<String>) -> Value {
-    let state = format!("{BASE}/state/agents/{id}");
-    let store = format!("{state}/agent/openclaw-agent.sqlite");
-    let item = |path: String, method: &str| json!({ "path": path, "method": method });
-    let mut items = vec![
-        item(store.clone(), "trash"),
-        item(format!("{store}-journal"), "missing"),
-        item(format!("{store}-shm"), "missing"),
-        item(format!("{store}-wal"), "missing"),
-        item(format!("{state}/agent"), "trash"),
-        item(format!("{state}/sessions"), "trash"),
-    ];
-    items.extend(workspace.map(|path| item(path, "trash")));
-    items.into()
 }
 
 /// The agent a session key belongs to: `agent:<id>:<rest>`.

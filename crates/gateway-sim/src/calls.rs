@@ -163,7 +163,6 @@ impl Shared {
             return Step { frames: Vec::new(), delay: Duration::ZERO, then: Then::Drop };
         }
         let writes = inner.world.deeds.writes.len();
-        let had_channels = inner.world.file.get("channels").is_some();
         let outcome = inner.outcome(client, name, params, action.as_ref());
         let wrote = inner.world.deeds.writes.len() > writes;
         if wrote || matches!(action, Some(Action::Edit(_))) {
@@ -172,10 +171,9 @@ impl Shared {
         let reply = response(id, &outcome).to_string();
         let number = inner.log(client, name, params, &outcome, reply.len());
         let mut step = inner.step(number, reply, action.as_ref());
-        if wrote && inner.world.restarts_at_once(had_channels) {
+        if inner.world.must_restart {
             step.frames.clear();
-            step.then =
-                Then::Restart(Duration::from_millis(inner.world.options.restart_outage_ms), Some(name.to_owned()));
+            step.then = Then::Restart(inner.outage(), Some(name.to_owned()));
         }
         drop(inner);
         self.seen.send_modify(|calls| *calls += 1);
@@ -205,11 +203,20 @@ impl Shared {
         let _ = self.signals.send(Signal::Restart);
     }
 
+    /// A person edits the configuration file.
+    pub(crate) fn edit(self: &Arc<Self>, inner: &mut Inner, patch: &Value) {
+        inner.world.edit(patch);
+        self.config_was_written(inner, None, &Value::Null);
+        if inner.world.must_restart {
+            self.restart_in(0, inner.outage(), false, "by hand".to_owned());
+        }
+    }
+
     /// What follows a write of the configuration: an event, or on the old gateway a restart, and one more after a
     /// patch.
     pub(crate) fn config_was_written(self: &Arc<Self>, inner: &mut Inner, by: Option<&str>, params: &Value) {
         let options = &inner.world.options;
-        let outage = Duration::from_millis(options.restart_outage_ms);
+        let outage = inner.outage();
         // Edits by hand cause restarts too, which nobody who calls is to blame for.
         let cause = by.unwrap_or("by hand").to_owned();
         match inner.world.profile {
@@ -260,6 +267,11 @@ impl Shared {
 }
 
 impl Inner {
+    /// How long a restart takes.
+    pub(crate) fn outage(&self) -> Duration {
+        Duration::from_millis(self.world.options.restart_outage_ms)
+    }
+
     /// Are new connections refused?
     pub(crate) fn is_down(&self) -> bool {
         self.dead.is_some() || self.down_until > Instant::now()

@@ -20,8 +20,7 @@ pub(crate) fn answer(shared: &Arc<Shared>, name: &str, params: &Value) -> Option
         "disk" => inner.world.disk_snapshot(),
         "seeds" => json!(inner.world.profile.seed_hashes()),
         "edit" => {
-            inner.world.edit(&params["patch"]);
-            shared.config_was_written(&mut inner, None, &Value::Null);
+            shared.edit(&mut inner, &params["patch"]);
             json!({ "ok": true })
         }
         "restart" | "doctor" => {

@@ -7,6 +7,7 @@ use crate::{
     agents::text,
     answer::{Outcome, Refusal},
     disk::File,
+    profile::Profile,
     world::{World, normalised_id},
 };
 
@@ -75,7 +76,7 @@ impl World {
     fn read(&self, owner: &Owner, name: &str) -> Value {
         let mut described = self.described(owner, name);
         if let Some(file) = self.disk.file(&owner.folder, name) {
-            if self.profile.is_new() {
+            if self.profile.since(Profile::V2026_9_6) {
                 described.insert("hash".into(), sha256_hex(file.content.as_bytes()).into());
             }
             described.insert("content".into(), file.content.clone().into());
@@ -95,7 +96,11 @@ impl World {
                 described.insert("size".into(), file.content.len().into());
                 described.insert("updatedAtMs".into(), file.updated_at_ms.into());
             }
-            // The one file nobody has to write.
+            // Files that nobody has to write.
+            None if self.profile == Profile::V2026_8_2 => {
+                let optional = ["SOUL.md", "USER.md", "MEMORY.md"].contains(&name);
+                described.insert("expectedAbsent".into(), optional.into());
+            }
             None if self.profile.is_new() && name == "MEMORY.md" => {
                 described.insert("expectedAbsent".into(), true.into());
             }

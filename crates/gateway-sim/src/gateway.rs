@@ -91,8 +91,7 @@ impl Gateway {
     /// A person edits the configuration: merges the patch into it, with everything that follows from that.
     pub fn edit_config(&self, patch: &Value) {
         let mut inner = self.shared.lock();
-        inner.world.edit(patch);
-        self.shared.config_was_written(&mut inner, None, &Value::Null);
+        self.shared.edit(&mut inner, patch);
     }
 
     /// Calls seen so far, in order. `connect` is not one.

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::{merge::merge, setup::Setup};
+use crate::{merge::merge, profile::Profile, setup::Setup};
 
 /// Home folder, environment and included files.
 #[derive(Clone)]
 pub(crate) struct Host {
-    home: String,
+    /// `None` if `~` is not expanded.
+    home: Option<String>,
     /// `None` if references are not resolved.
     variables: Option<BTreeMap<String, String>>,
     includes: BTreeMap<String, Value>,
@@ -26,9 +27,10 @@ pub(crate) struct Missing {
 
 impl Host {
     pub(crate) fn new(setup: &Setup, config_path: String) -> Self {
-        let home = setup.home.clone().unwrap_or_else(|| "/home/node".into());
+        let is_real = setup.profile != Profile::Scenario;
+        let home = setup.home.clone().or_else(|| is_real.then(|| "/home/node".into()));
         let mut variables = setup.env.clone();
-        if let Some(variables) = &mut variables {
+        if let (Some(variables), Some(home)) = (&mut variables, &home) {
             variables.entry("HOME".into()).or_insert_with(|| home.clone());
         }
         let plain_files = setup.plain_files.iter().cloned().chain([config_path]).collect();
@@ -74,7 +76,9 @@ impl Host {
                 if !is_known {
                     return own.into();
                 }
-                merge(&mut whole, &own.into());
+                if !own.is_empty() {
+                    merge(&mut whole, &own.into());
+                }
                 whole
             }
             Value::Array(items) => items.iter().map(|item| self.included(item)).collect(),
@@ -141,8 +145,8 @@ impl Host {
     }
 
     fn expanded_path(&self, path: &str) -> String {
-        match path.strip_prefix('~') {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{}{rest}", self.home),
+        match (path.strip_prefix('~'), &self.home) {
+            (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => format!("{home}{rest}"),
             _ => path.to_owned(),
         }
     }
@@ -219,7 +223,7 @@ mod tests {
             env: Some([("NAME".to_owned(), "value".to_owned()), ("EMPTY".into(), String::new())].into()),
             includes: [("./a.json5".to_owned(), json!({ "id": "a", "name": "A" }))].into(),
             plain_files: vec!["/srv/file".into()],
-            ..Setup::default()
+            ..Setup::new(Profile::V2026_9_6)
         };
         Host::new(&setup, "/srv/openclaw/openclaw.json".into())
     }

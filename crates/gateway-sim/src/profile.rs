@@ -76,6 +76,7 @@ const OLD_ACCEPTED: [&str; 9] = [
     "memory.md",
 ];
 const NEW_LISTED: [&str; 4] = ["AGENTS.md", "SOUL.md", "USER.md", "MEMORY.md"];
+const LISTED_8_2: [&str; 5] = ["AGENTS.md", "SOUL.md", "USER.md", "BOOTSTRAP.md", "MEMORY.md"];
 const NEW_ACCEPTED: [&str; 6] = ["AGENTS.md", "SOUL.md", "IDENTITY.md", "USER.md", "BOOTSTRAP.md", "MEMORY.md"];
 
 impl Profile {
@@ -248,6 +249,7 @@ impl Profile {
     pub(crate) fn listed_files(self) -> &'static [&'static str] {
         match self {
             Self::Scenario => &TWELVE,
+            Self::V2026_8_2 => &LISTED_8_2,
             _ if self.is_new() => &NEW_LISTED,
             _ => &OLD_LISTED,
         }

@@ -80,20 +80,23 @@ impl World {
     /// A person merges a patch into the file.
     pub(crate) fn edit(&mut self, patch: &Value) {
         merge(&mut self.file, patch);
-        self.file_changed();
+        if self.profile.restarts_stale() { self.file_changed() } else { self.take_over_if_reloading() }
     }
 
-    /// Does the latest write end the gateway at once, before its answer is sent? `had_channels` is whether there was a
-    /// section on channels before it.
-    pub(crate) fn restarts_at_once(&self, had_channels: bool) -> bool {
-        let paths = self.deeds.writes.last().map_or(&[][..], |write| &write.paths);
-        let touches = paths.iter().any(|path| path == "channels" || path.starts_with("channels."));
-        let restarts = self.options.restarts && self.reloads() && touches && self.profile.sees_noops();
-        restarts && !self.profile.is_new() && (self.profile.restarts_stale() || !had_channels)
+    /// Takes the file over, or restarts for that if the section on channels differs from what the gateway runs with:
+    /// the one version always, others when there was none.
+    fn file_changed(&mut self) {
+        let (old, new) = (self.taken.get("channels"), self.file.get("channels"));
+        let restarts = self.options.restarts && self.profile.sees_noops() && !self.profile.is_new();
+        let is_for_restart = old != new && (self.profile.restarts_stale() || old.is_none());
+        if self.reloads() && restarts && is_for_restart {
+            self.must_restart = true;
+        } else {
+            self.take_over_if_reloading();
+        }
     }
 
-    /// Takes the file over at once, unless the gateway was told not to.
-    pub(crate) fn file_changed(&mut self) {
+    fn take_over_if_reloading(&mut self) {
         if self.reloads() {
             self.take_over();
         }
@@ -121,6 +124,7 @@ impl World {
 
     /// Comes up again; the error is why it does not.
     pub(crate) fn start(&mut self, how: Start) -> Result<(), String> {
+        self.must_restart = false;
         if how == Start::InPlace && self.profile.restarts_stale() {
             self.taken = self.started_with.clone();
             self.running = self.host.resolved(&self.taken);

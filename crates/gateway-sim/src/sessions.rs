@@ -95,6 +95,7 @@ impl World {
         }
         self.deleted.refuse_patch(&owner(&key))?;
         let now = self.update_ms();
+        self.known.extend(session_agent(&key).map(str::to_owned));
         let session = self.sessions.entry(key.clone()).or_insert_with(|| Session::new(None));
         session.updated_at_ms = now;
         if let Some(label) = params.get("label").filter(|_| self.options.keeps_labels) {
@@ -141,6 +142,7 @@ impl World {
         let existed = self.sessions.contains_key(&key);
         let keeps_id = self.profile.is_new();
         let now = self.update_ms();
+        self.known.extend(session_agent(&key).map(str::to_owned));
         let session = self.sessions.entry(key.clone()).or_insert_with(|| Session::new(None));
         if existed && !keeps_id {
             session.id = random_id();

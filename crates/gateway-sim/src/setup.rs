@@ -24,7 +24,8 @@ pub struct Setup {
     /// The configuration file; `null` takes the smallest one the profile's gateway starts with. `~` in its paths is the
     /// home folder, `${NAME}` in any text a variable, `$${NAME}` the text `${NAME}`, `{"$include": NAME}` a file.
     pub config: Value,
-    /// The home folder of the gateway's user; `/home/node` when absent.
+    /// The home folder of the gateway's user; when absent `/home/node`, and in the scenario profile none, which leaves
+    /// `~` alone.
     pub home: Option<String>,
     /// The gateway's environment, in which `HOME` is its home folder. `None` leaves `${NAME}` alone, as no real gateway
     /// does: for those who resolve references between the simulator and its client.

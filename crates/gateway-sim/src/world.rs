@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use crate::{
+    agents::session_agent,
     answer::{Outcome, Refusal},
     config::config_path,
     deeds::Deeds,
@@ -36,6 +37,8 @@ pub(crate) struct World {
     pub(crate) running: Value,
     /// The file when the process started.
     pub(crate) started_with: Value,
+    /// Must it restart at once, because of what was written?
+    pub(crate) must_restart: bool,
     /// The separate registry by agent id, if the agents are not the configuration's.
     pub(crate) registry: Option<Map<String, Value>>,
     pub(crate) disk: Disk,
@@ -44,6 +47,8 @@ pub(crate) struct World {
     /// Agents whose workspaces have old setup state.
     pub(crate) unmigrated: BTreeSet<String>,
     pub(crate) sessions: BTreeMap<String, Session>,
+    /// Agents that have a folder of their own among the gateway's state.
+    pub(crate) known: BTreeSet<String>,
     pub(crate) deleted: Deleted,
     /// Idempotency keys of started chat runs.
     pub(crate) runs: BTreeSet<String>,
@@ -123,12 +128,14 @@ impl World {
             taken: file.clone(),
             running: host.resolved(&file),
             started_with: file.clone(),
+            must_restart: false,
             file,
             host,
             registry: (!setup.options.link_agents_config).then(|| registry.collect()),
             disk: Disk::default(),
             waiting: files.collect(),
             unmigrated: setup.unmigrated.iter().cloned().collect(),
+            known: setup.sessions.keys().filter_map(|key| session_agent(key)).map(str::to_owned).collect(),
             sessions: sessions.collect(),
             deleted: Deleted::default(),
             runs: BTreeSet::new(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signer, SigningKey};
 use futures_util::{SinkExt, StreamExt};
+use mission_gateway_sim::Gateway;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::{net::TcpStream, time::timeout};
@@ -156,4 +157,17 @@ pub(crate) fn signed_params(challenge: &Value, token: &str, seed: u8) -> Value {
 
 fn hex_digit(nibble: u8) -> char {
     char::from_digit(nibble.into(), 16).unwrap()
+}
+
+/// A gateway with that setup, and a client of it.
+pub(crate) async fn from_json(setup: Value) -> (Gateway, Client) {
+    let gateway = Gateway::start(serde_json::from_value(setup).unwrap()).await.unwrap();
+    let client = Client::connected(&gateway.url(), "").await;
+    (gateway, client)
+}
+
+/// Patches the configuration as it is now: the payload, or the error.
+pub(crate) async fn patch(client: &mut Client, patch: &Value) -> Result<Value, Value> {
+    let hash = client.ok("config.get", json!({})).await["hash"].clone();
+    client.call("config.patch", json!({ "raw": patch.to_string(), "baseHash": hash })).await.unwrap()
 }

@@ -2,8 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod client;
+mod comparison;
+mod configuration;
+mod deeds;
+mod deleting;
 mod faults;
 mod handshake;
 mod options;
 mod process;
+mod restarts;
 mod traces;

@@ -3,20 +3,9 @@
 use std::time::Duration;
 
 use mission_gateway_sim::{Gateway, Options, Profile, Setup};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::client::{Client, Gone};
-
-async fn from_json(setup: Value) -> (Gateway, Client) {
-    let gateway = Gateway::start(serde_json::from_value(setup).unwrap()).await.unwrap();
-    let client = Client::connected(&gateway.url(), "").await;
-    (gateway, client)
-}
-
-async fn patch(client: &mut Client, patch: &Value) -> Result<Value, Value> {
-    let hash = client.ok("config.get", json!({})).await["hash"].clone();
-    client.call("config.patch", json!({ "raw": patch.to_string(), "baseHash": hash })).await.unwrap()
-}
+use crate::client::{Client, Gone, from_json, patch};
 
 #[tokio::test]
 async fn agents_are_the_configurations_list() {

@@ -1,0 +1,127 @@
+//! What the gateway says was done to it, and what it refuses on purpose.
+
+use mission_gateway_sim::{Deeds, Write};
+use serde_json::{Value, json};
+
+use crate::client::{Client, from_json, patch};
+
+#[tokio::test]
+async fn what_was_done_is_counted_over_connections_and_told_in_other_processes() {
+    let (gateway, mut client) = from_json(json!({ "profile": "2026.9.6" })).await;
+    client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
+    let heartbeat = json!({ "agents": { "entries": { "ada": { "heartbeat": { "every": "1h" } } } } });
+    patch(&mut client, &heartbeat).await.unwrap();
+    patch(&mut client, &heartbeat).await.unwrap();
+    let mut client = Client::connected(&gateway.url(), "").await;
+    client.ok("sessions.reset", json!({ "key": "agent:ada:main" })).await;
+    client.ok("agents.delete", json!({ "agentId": "ada" })).await;
+    client.refused("agents.delete", json!({ "agentId": "ada" })).await;
+    gateway.edit_config(&json!({ "ui": { "by": "hand" } }));
+
+    let write = |by: &str, paths: &[&str]| Write {
+        by: by.into(),
+        paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+    };
+    let calls = gateway.calls().len();
+    let told: Deeds = serde_json::from_value(client.ok("simulator.deeds", json!({})).await).unwrap();
+    assert_eq!(told, gateway.deeds());
+    assert_eq!(gateway.calls().len(), calls, "it is not a call");
+    assert_eq!(told.writes[0].by, "agents.create");
+    assert_eq!(told.writes[1], write("config.patch", &["agents.entries.ada.heartbeat"]));
+    assert_eq!(told.writes[2], write("agents.delete", &["agents.entries.ada"]));
+    assert_eq!(told.writes.len(), 3);
+    assert_eq!((told.creates, told.deletes), (vec!["ada".to_owned()], vec!["ada".to_owned()]));
+    assert_eq!((told.resets, told.restarts), (vec!["agent:ada:main".to_owned()], vec![]));
+    assert_eq!(told.trashed, ["/w/ada"]);
+    assert_eq!(gateway.twin().deeds(), Deeds::default());
+}
+
+#[tokio::test]
+async fn other_processes_can_do_what_a_person_does() {
+    let (gateway, mut client) = from_json(json!({ "profile": "2026.9.6" })).await;
+    client.ok("simulator.edit", json!({ "patch": { "ui": { "by": "hand" } } })).await;
+    assert_eq!(client.ok("simulator.state", json!({})).await["config"]["ui"]["by"], "hand");
+    client.ok("simulator.restart", json!({})).await;
+    client.end().await;
+    let mut client = Client::connected(&gateway.url(), "").await;
+    assert!(client.ok("simulator.disk", json!({})).await["trash"].is_object());
+    assert_eq!(client.refused("simulator.nonsense", json!({})).await, "unknown method: simulator.nonsense");
+    assert!(gateway.calls().is_empty() && gateway.deeds() == Deeds::default());
+}
+
+#[tokio::test]
+async fn an_agent_whose_workspace_cannot_be_needs_maintenance() {
+    let long = format!("/w/{}", "x".repeat(250));
+    let setup = json!({ "profile": "2026.9.6", "plain_files": ["/srv/file"], "unmigrated": ["old"] });
+    let (gateway, mut client) = from_json(setup).await;
+    for (id, workspace) in [("ada", "/srv/file/ada"), ("bob", long.as_str()), ("old", "/w/old")] {
+        let entries = json!({ "main": {}, id: { "workspace": workspace } });
+        let wanted = json!({ "agents": { "ownership": "explicit", "entries": entries } });
+        let error = patch(&mut client, &wanted).await.unwrap_err();
+        let message = format!(
+            "StartupMaintenanceRequiredError: Legacy workspace setup state requires migration for {workspace}; run \
+             openclaw doctor --fix.: code=gateway.maintenance_required"
+        );
+        assert_eq!((&error["code"], &error["message"]), (&json!("UNAVAILABLE"), &json!(message)));
+        let create = json!({ "name": id, "workspace": workspace });
+        let error = client.call("agents.create", create).await.unwrap().unwrap_err();
+        assert_eq!(error["message"], message);
+    }
+    assert_eq!(gateway.config_writes(), 0);
+    gateway.doctor();
+    let mut client = Client::connected(&gateway.url(), "").await;
+    client.ok("agents.create", json!({ "name": "old", "workspace": "/w/old" })).await;
+}
+
+#[tokio::test]
+async fn labels_and_keys_can_be_dropped_and_sessions_hidden() {
+    let options = json!({
+        "keeps_labels": false, "shows_session_ids": false, "dropped_heartbeat_keys": ["activeHours"],
+    });
+    let (gateway, mut client) = from_json(json!({ "profile": "2026.9.6", "options": options })).await;
+    let key = json!({ "key": "agent:main:main" });
+    let patched = client.ok("sessions.patch", json!({ "key": "agent:main:main", "label": "L" })).await;
+    let reset = client.ok("sessions.reset", key).await;
+    let listed = client.ok("sessions.list", json!({})).await["sessions"][0].clone();
+    for shown in [&patched["entry"], &reset["entry"], &listed] {
+        for field in ["sessionId", "updatedAt", "createdAt", "label"] {
+            assert_eq!(shown.get(field), None, "{field} in {shown}");
+        }
+    }
+    assert_eq!(gateway.deeds().resets.len(), 1);
+    let heartbeat = json!({ "every": "1h", "activeHours": { "start": "08:00", "end": "20:00" } });
+    let main = json!({ "agents": { "entries": { "main": { "heartbeat": heartbeat } } } });
+    patch(&mut client, &main).await.unwrap();
+    assert_eq!(gateway.state()["config"]["agents"]["entries"]["main"]["heartbeat"], json!({ "every": "1h" }));
+}
+
+#[tokio::test]
+async fn canned_errors_can_have_details_and_ask_for_no_wait() {
+    let error = json!({ "code": "UNAVAILABLE", "message": "busy", "details": { "a": 1 }, "retryAfterMs": 0 });
+    let setup = json!({
+        "canned": [{ "method": "health", "error": error }],
+        "faults": [{ "method": "status", "action": { "rate_limit": 0 } }, { "method": "status", "call": 2, "action": { "starting": 0 } }],
+    });
+    let (_gateway, mut client) = from_json(setup).await;
+    let answer = client.call("health", json!({})).await.unwrap().unwrap_err();
+    let mut expected: Value = error.clone();
+    expected["retryable"] = true.into();
+    assert_eq!(answer, expected);
+    for _ in 0..2 {
+        let answer = client.call("status", json!({})).await.unwrap().unwrap_err();
+        assert_eq!(answer["retryAfterMs"], 0);
+    }
+}
+
+#[tokio::test]
+async fn heartbeats_of_channels_have_the_name_of_their_version() {
+    for (profile, name, other) in
+        [("2026.7.35", "heartbeat", "heartbeatVisibility"), ("2026.8.2", "heartbeatVisibility", "heartbeat")]
+    {
+        let (_gateway, mut client) = from_json(json!({ "profile": profile, "options": { "restarts": false } })).await;
+        patch(&mut client, &json!({ "channels": { "defaults": { name: { "showOk": false } } } })).await.unwrap();
+        let error = patch(&mut client, &json!({ "channels": { "defaults": { other: {} } } })).await.unwrap_err();
+        let issue = json!({ "path": "channels.defaults", "message": format!("Unrecognized key: \"{other}\"") });
+        assert_eq!(error["details"]["issues"], json!([issue]), "{profile}");
+    }
+}

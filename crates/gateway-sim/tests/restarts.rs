@@ -1,0 +1,97 @@
+//! What a gateway runs with after writes and restarts.
+
+use std::time::Duration;
+
+use mission_gateway_sim::Gateway;
+use serde_json::{Value, json};
+
+use crate::client::{Client, Gone, from_json, patch};
+
+const VISIBILITY: &str = r#"{"channels":{"defaults":{"heartbeat":{"showOk":false}}}}"#;
+
+fn two_agents() -> Value {
+    json!({ "agents": { "list": [
+        { "id": "main" }, { "id": "ada", "workspace": "/w/ada" }, { "id": "bob", "workspace": "/w/bob" },
+    ] } })
+}
+
+/// 2026.5.7 with two agents, after a patch of `channels` that ended the connection.
+async fn stale() -> (Gateway, Client) {
+    let (gateway, mut client) =
+        from_json(json!({ "profile": "2026.5.7", "options": { "restart_outage_ms": 0 } })).await;
+    patch(&mut client, &two_agents()).await.unwrap();
+    // Agents alone are taken over at once.
+    client.ok("agents.files.list", json!({ "agentId": "ada" })).await;
+    let hash = client.ok("config.get", json!({})).await["hash"].clone();
+    let cut = client.call("config.patch", json!({ "raw": VISIBILITY, "baseHash": hash })).await;
+    assert_eq!(cut, Err(Gone::Closed(1012)));
+    let client = Client::connected(&gateway.url(), "").await;
+    (gateway, client)
+}
+
+#[tokio::test]
+async fn after_a_patch_of_channels_one_version_runs_with_what_it_started_with() {
+    let (gateway, mut client) = stale().await;
+    let unknown = client.refused("agents.files.list", json!({ "agentId": "ada" })).await;
+    assert_eq!(unknown, "unknown agent id");
+    assert_eq!(client.refused("agents.delete", json!({ "agentId": "bob" })).await, "agent \"bob\" not found");
+    let seen = client.ok("config.get", json!({})).await;
+    assert_eq!(seen["parsed"]["agents"]["list"].as_array().unwrap().len(), 3);
+    assert_eq!(gateway.deeds().restarts, ["config.patch"]);
+
+    // The next call that writes puts that over the file.
+    client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
+    let file = gateway.state()["config"].clone();
+    let ids: Vec<&Value> = file["agents"]["list"].as_array().unwrap().iter().map(|entry| &entry["id"]).collect();
+    assert_eq!(ids, ["main", "ada"]);
+    assert_eq!(file.get("channels"), None);
+}
+
+#[tokio::test]
+async fn a_person_who_restarts_it_brings_back_what_the_file_says() {
+    let (gateway, _) = stale().await;
+    gateway.restart(Duration::ZERO);
+    let mut client = Client::connected(&gateway.url(), "").await;
+    client.ok("agents.files.list", json!({ "agentId": "ada" })).await;
+    client.ok("agents.delete", json!({ "agentId": "bob" })).await;
+    assert_eq!(gateway.state()["config"]["channels"]["defaults"]["heartbeat"]["showOk"], false);
+}
+
+#[tokio::test]
+async fn what_is_complete_already_is_one_write_and_no_restart() {
+    let config = json!({ "channels": { "defaults": { "heartbeat": { "showOk": false } } } });
+    let (gateway, mut client) = from_json(json!({ "profile": "2026.5.7", "config": config })).await;
+    let mut wanted = two_agents();
+    wanted["channels"] = config["channels"].clone();
+    patch(&mut client, &wanted).await.unwrap();
+    client.ok("agents.files.list", json!({ "agentId": "ada" })).await;
+    let deeds = gateway.deeds();
+    assert_eq!((deeds.writes.len(), deeds.restarts.len()), (1, 0));
+    assert_eq!(deeds.writes[0].paths, ["agents"]);
+}
+
+#[tokio::test]
+async fn a_gateway_that_does_not_reload_goes_on_as_it_was() {
+    let config = json!({ "gateway": { "reload": { "mode": "off" } }, "agents": { "list": [
+        { "id": "main" }, { "id": "old", "workspace": "/w/old" },
+    ] } });
+    let (gateway, mut client) = from_json(json!({ "profile": "2026.7.35", "config": config })).await;
+    patch(&mut client, &json!({ "agents": { "list": [{ "id": "ada", "workspace": "/w/ada" }] } })).await.unwrap();
+    assert_eq!(client.refused("agents.delete", json!({ "agentId": "ada" })).await, "agent \"ada\" not found");
+    let seen = client.ok("config.get", json!({})).await;
+    assert_eq!(seen["config"]["agents"]["list"][2]["id"], "ada");
+    gateway.restart(Duration::ZERO);
+    let mut client = Client::connected(&gateway.url(), "").await;
+    client.ok("agents.files.list", json!({ "agentId": "ada" })).await;
+}
+
+#[tokio::test]
+async fn a_reference_that_cannot_be_resolved_ends_the_oldest_gateway_after_the_patch() {
+    let options = json!({ "restart_after_write_ms": 10, "restart_after_patch_ms": 20, "restart_outage_ms": 0 });
+    let setup = json!({ "profile": "2026.2.9", "env": {}, "options": options });
+    let (gateway, mut client) = from_json(setup).await;
+    patch(&mut client, &json!({ "agents": { "list": [{ "id": "main", "name": "${NO}" }] } })).await.unwrap();
+    assert_eq!(client.end().await, Gone::Closed(1012));
+    assert!(gateway.dead().unwrap().starts_with("Missing env var \"NO\""));
+    assert!(tokio_tungstenite::connect_async(gateway.url()).await.is_err());
+}
