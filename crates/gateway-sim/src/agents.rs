@@ -71,7 +71,8 @@ impl World {
                 return Err(Refusal::invalid("\"main\" is reserved"));
             }
         }
-        if self.agent(&id).is_some() {
+        let is_written = self.profile.is_new() && self.file["agents"]["entries"].get(&id).is_some();
+        if is_written || self.agent(&id).is_some() {
             return Err(Refusal::invalid(format!("agent \"{id}\" already exists")));
         }
         let workspace = match params["workspace"].as_str() {
@@ -98,6 +99,9 @@ impl World {
         self.known.insert(id.clone());
         self.deeds.creates.push(id.clone());
         self.seed_files(&id, &entry);
+        if self.profile.keeps_list() {
+            self.name_identity(&id, &entry, name);
+        }
         Ok(json!({ "ok": true, "agentId": id, "name": name, "workspace": workspace }))
     }
 
@@ -142,9 +146,25 @@ impl World {
         }
     }
 
+    /// Writes the name into the seed that asks for one.
+    fn name_identity(&mut self, id: &str, entry: &Map<String, Value>, name: &str) {
+        let folder = self.folder(id, entry);
+        let Some(identity) = self.disk.file(&folder, "IDENTITY.md") else { return };
+        let is_name = |line: &str| line.starts_with("- **Name:**") || line.starts_with("- Name: ");
+        let lines = identity.content.split('\n');
+        let named = lines.map(|line| if is_name(line) { format!("- Name: {name}") } else { line.to_owned() });
+        let named = named.collect::<Vec<_>>().join("\n");
+        if named != identity.content {
+            self.disk.make(&folder, id).insert("IDENTITY.md".into(), File::new(&named));
+        }
+    }
+
     pub(crate) fn update_agent(&mut self, params: &Value) -> Outcome {
         let id = normalised_id(text(params, "agentId"));
         let entry = self.agent(&id).ok_or_else(|| not_found(&id))?;
+        if let (Some(name), true) = (params["name"].as_str(), self.profile != Profile::Scenario) {
+            self.name_identity(&id, &entry, name);
+        }
         let mut fields = Map::new();
         for field in ["name", "workspace", "model"] {
             let given = params.get(field).filter(|value| *value != "");

@@ -100,6 +100,7 @@ impl World {
             return Err(validate::refusal(self.profile, &issues));
         }
         self.refuse_unready(&merged)?;
+        self.refuse_agents(&merged)?;
         let changed = self.seen_as_changed(&patch, &merged);
         if self.profile.sees_noops() && changed.is_empty() {
             let mut answer = json!({ "ok": true, "noop": true, "path": config_path(), "config": self.with_defaults() });

@@ -146,14 +146,19 @@ async fn run(
     client: &Client,
     signals: &mut broadcast::Receiver<Signal>,
 ) -> Result<(), Over> {
-    let max_payload = shared.lock().world.profile.max_payload();
+    let (max_payload, mut calls_left) = {
+        let world = &shared.lock().world;
+        (world.profile.max_payload(), world.options.calls_per_connection.unwrap_or(u64::MAX))
+    };
     let mut ticks = interval_at(Instant::now() + TICK, TICK);
     let (late, mut due) = mpsc::unbounded_channel::<Step>();
     loop {
         tokio::select! {
             frame = socket.next() => match frame {
                 Some(Ok(Message::Text(text))) if text.len() > max_payload => return close(socket, 1009, "").await,
+                Some(Ok(Message::Text(_))) if calls_left == 0 => return Err(Over),
                 Some(Ok(Message::Text(text))) => {
+                    calls_left -= 1;
                     let Some(step) = request(shared, client, &text) else { continue };
                     if step.delay.is_zero() {
                         take(shared, socket, step).await?;

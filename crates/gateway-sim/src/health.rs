@@ -1,6 +1,6 @@
 //! `health` and `status`: enough to see that the gateway lives and which agents it has.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::world::{World, now_ms};
 
@@ -11,15 +11,15 @@ impl World {
     pub(crate) fn health(&self) -> Value {
         let default_id = self.default_id();
         let target = if self.profile.is_new() { "owner" } else { "last" };
-        let agents = self.roster().into_iter().map(|(id, _)| {
+        let agents = self.heartbeats().into_iter().map(|(id, every)| {
             let is_default = id == default_id;
-            let every = if is_default { json!("30m") } else { json!("disabled") };
-            let every_ms = if is_default { json!(HEARTBEAT_MS) } else { Value::Null };
+            let every_ms = if every.as_deref() == Some("30m") { json!(HEARTBEAT_MS) } else { Value::Null };
             json!({
                 "agentId": id,
                 "isDefault": is_default,
                 "heartbeat": {
-                    "enabled": is_default, "every": every, "everyMs": every_ms, "target": target, "ackMaxChars": 300,
+                    "enabled": every.is_some(), "every": every.as_deref().unwrap_or("disabled"), "everyMs": every_ms,
+                    "target": target, "ackMaxChars": 300,
                 },
                 "sessions": self.session_summary(&id),
             })
@@ -36,6 +36,22 @@ impl World {
             "agents": agents.collect::<Vec<_>>(),
             "sessions": self.session_summary(&default_id),
         })
+    }
+
+    /// Who is woken how often: the default agent, but as soon as one agent has a heartbeat of its own, those who have.
+    fn heartbeats(&self) -> Vec<(String, Option<String>)> {
+        let default_id = self.default_id();
+        let roster = self.roster();
+        let own = |entry: &Map<String, Value>| {
+            let every = entry.get("heartbeat")?["every"].as_str().unwrap_or("30m");
+            Some(every.to_owned())
+        };
+        let some_have = roster.iter().any(|(_, entry)| own(entry).is_some());
+        let every = |(id, entry): (String, Map<String, Value>)| {
+            let every = if some_have { own(&entry) } else { (id == default_id).then(|| "30m".to_owned()) };
+            (id, every)
+        };
+        roster.into_iter().map(every).collect()
     }
 
     pub(crate) fn status(&self) -> Value {

@@ -56,8 +56,7 @@ impl World {
     fn writes_through(&self, by: &str, place: &str) -> bool {
         match place {
             "agents" if by != "config.patch" => self.profile.since(Profile::V2026_5_20),
-            "agents" => self.profile.since(Profile::V2026_9_6),
-            "agents.entries" => self.profile.since(Profile::V2026_9_6),
+            "agents" | "agents.entries" => self.profile.since(Profile::V2026_9_6),
             _ => false,
         }
     }

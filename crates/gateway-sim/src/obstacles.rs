@@ -19,6 +19,12 @@ impl World {
         entries.try_for_each(|(id, entry)| self.refuse_impossible(id, entry["workspace"].as_str().unwrap_or("/")))
     }
 
+    /// Refuses a change of an agent that no patch may change.
+    pub(crate) fn refuse_agents(&self, config: &Value) -> Result<(), Refusal> {
+        let refused = self.refused_agents.iter().find(|(id, _)| entry(&self.file, id) != entry(config, id));
+        refused.map_or(Ok(()), |(_, error)| Err(error.refusal()))
+    }
+
     /// Refuses an agent whose workspace cannot be made.
     pub(crate) fn refuse_impossible(&self, id: &str, workspace: &str) -> Result<(), Refusal> {
         let impossible = self.profile != Profile::Scenario && self.host.is_impossible(workspace);
@@ -35,4 +41,11 @@ impl World {
         };
         Err(Refusal::new("UNAVAILABLE", message))
     }
+}
+
+/// An agent's entry in a configuration.
+fn entry<'a>(config: &'a Value, id: &str) -> Option<&'a Value> {
+    let agents = &config["agents"];
+    let in_list = || agents["list"].as_array()?.iter().find(|entry| entry["id"] == id);
+    agents["entries"].get(id).or_else(in_list)
 }

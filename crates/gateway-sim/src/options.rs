@@ -56,6 +56,8 @@ pub struct Options {
     pub main_owns_logins: bool,
     /// Keys of heartbeats that are acknowledged and not written.
     pub dropped_heartbeat_keys: Vec<String>,
+    /// Every connection is cut, without a close frame, instead of reading a call after that many; `None` for never.
+    pub calls_per_connection: Option<u64>,
 }
 
 impl Default for Options {
@@ -84,6 +86,7 @@ impl Default for Options {
             loses_sessions: None,
             main_owns_logins: true,
             dropped_heartbeat_keys: Vec::new(),
+            calls_per_connection: None,
         }
     }
 }

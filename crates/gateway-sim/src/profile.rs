@@ -116,11 +116,14 @@ impl Profile {
     }
 
     /// The documents that it writes into a new workspace, by name. Each names its version, so that no two versions
-    /// have one in common.
+    /// have one in common. When an agent is given a name, the line `- **Name:**` of `IDENTITY.md` becomes
+    /// `- Name: ` and that name.
     #[must_use]
     pub fn seeds(self) -> BTreeMap<String, String> {
         let seed = |name: &&str| {
-            ((*name).to_owned(), format!("# {name}\n\nSeeded by the simulated gateway {}.\n", self.name()))
+            let line = if *name == "IDENTITY.md" { "- **Name:**\n" } else { "" };
+            let text = format!("# {name}\n\nSeeded by the simulated gateway {}.\n{line}", self.name());
+            ((*name).to_owned(), text)
         };
         self.seeded_files().iter().map(seed).collect()
     }

@@ -36,6 +36,8 @@ pub struct Setup {
     pub files: BTreeMap<String, BTreeMap<String, String>>,
     /// Paths of plain files, below which no folder can be made.
     pub plain_files: Vec<String>,
+    /// Agents that no patch may change, with the error that a patch with one of them is answered by.
+    pub refused_agents: BTreeMap<String, ErrorAnswer>,
     /// Agents whose workspaces have old setup state: from 2026.9.6 on they need `openclaw doctor --fix`.
     pub unmigrated: Vec<String>,
     /// Sessions by session key.

@@ -14,7 +14,7 @@ use crate::{
     host::Host,
     options::Options,
     profile::Profile,
-    setup::Setup,
+    setup::{ErrorAnswer, Setup},
 };
 
 /// Where the gateway's files are, as its answers name them; nothing is ever written there.
@@ -44,6 +44,8 @@ pub(crate) struct World {
     pub(crate) disk: Disk,
     /// Files given for agents that are not there yet.
     waiting: BTreeMap<String, Files>,
+    /// Agents that no patch may change.
+    pub(crate) refused_agents: BTreeMap<String, ErrorAnswer>,
     /// Agents whose workspaces have old setup state.
     pub(crate) unmigrated: BTreeSet<String>,
     pub(crate) sessions: BTreeMap<String, Session>,
@@ -134,6 +136,7 @@ impl World {
             registry: (!setup.options.link_agents_config).then(|| registry.collect()),
             disk: Disk::default(),
             waiting: files.collect(),
+            refused_agents: setup.refused_agents.clone(),
             unmigrated: setup.unmigrated.iter().cloned().collect(),
             known: setup.sessions.keys().filter_map(|key| session_agent(key)).map(str::to_owned).collect(),
             sessions: sessions.collect(),

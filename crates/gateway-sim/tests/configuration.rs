@@ -241,4 +241,10 @@ async fn every_profile_has_a_name_and_seeds_of_its_own() {
     assert_eq!(file["hash"], Profile::V2026_9_6.seed_hashes()["USER.md"]);
     assert_ne!(file["hash"], Profile::V2026_8_2.seed_hashes()["USER.md"]);
     assert_eq!(client.ok("simulator.seeds", json!({})).await["USER.md"], file["hash"]);
+    let identity = json!({ "agentId": "ada", "name": "IDENTITY.md" });
+    let file = client.ok("agents.files.get", identity.clone()).await["file"].clone();
+    assert_eq!(file["hash"], Profile::V2026_9_6.seed_hashes()["IDENTITY.md"]);
+    client.ok("agents.update", json!({ "agentId": "ada", "name": "Ada L" })).await;
+    let named = client.ok("agents.files.get", identity).await["file"]["content"].as_str().unwrap().to_owned();
+    assert_eq!(named, Profile::V2026_9_6.seeds()["IDENTITY.md"].replace("- **Name:**", "- Name: Ada L"));
 }

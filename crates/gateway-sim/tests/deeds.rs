@@ -3,7 +3,7 @@
 use mission_gateway_sim::{Deeds, Write};
 use serde_json::{Value, json};
 
-use crate::client::{Client, from_json, patch};
+use crate::client::{Client, Gone, from_json, patch};
 
 #[tokio::test]
 async fn what_was_done_is_counted_over_connections_and_told_in_other_processes() {
@@ -124,4 +124,40 @@ async fn heartbeats_of_channels_have_the_name_of_their_version() {
         let issue = json!({ "path": "channels.defaults", "message": format!("Unrecognized key: \"{other}\"") });
         assert_eq!(error["details"]["issues"], json!([issue]), "{profile}");
     }
+}
+
+#[tokio::test]
+async fn one_agent_can_spoil_every_patch_that_it_is_in() {
+    let error = json!({ "code": "INVALID_REQUEST", "message": "no" });
+    let setup = json!({ "profile": "2026.6.11", "refused_agents": { "bad": error } });
+    let (gateway, mut client) = from_json(setup).await;
+    let list =
+        |ids: &[&str]| json!({ "agents": { "list": ids.iter().map(|id| json!({ "id": id })).collect::<Vec<_>>() } });
+    assert_eq!(patch(&mut client, &list(&["main", "ada", "bad"])).await.unwrap_err(), error);
+    patch(&mut client, &list(&["main", "ada"])).await.unwrap();
+    assert_eq!(gateway.deeds().writes.len(), 1);
+}
+
+#[tokio::test]
+async fn connections_can_end_after_some_calls() {
+    let (gateway, mut client) = from_json(json!({ "options": { "calls_per_connection": 2 } })).await;
+    for _ in 0..2 {
+        client.ok("health", json!({})).await;
+    }
+    assert_eq!(client.call("health", json!({})).await, Err(Gone::Cut));
+    assert_eq!(gateway.calls().len(), 2);
+    Client::connected(&gateway.url(), "").await.ok("health", json!({})).await;
+}
+
+#[tokio::test]
+async fn the_first_heartbeat_of_an_agent_ends_those_of_agents_without_one() {
+    let (_gateway, mut client) = from_json(json!({ "profile": "2026.9.6" })).await;
+    client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
+    let enabled = |health: &Value| -> Vec<Value> {
+        health["agents"].as_array().unwrap().iter().map(|agent| agent["heartbeat"]["enabled"].clone()).collect()
+    };
+    assert_eq!(enabled(&client.ok("health", json!({})).await), [json!(true), json!(false)]);
+    let heartbeat = json!({ "agents": { "entries": { "ada": { "heartbeat": { "every": "1h" } } } } });
+    patch(&mut client, &heartbeat).await.unwrap();
+    assert_eq!(enabled(&client.ok("health", json!({})).await), [json!(false), json!(true)]);
 }

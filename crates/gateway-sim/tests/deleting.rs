@@ -134,6 +134,10 @@ async fn one_version_loses_the_sessions_of_a_deleted_agent() {
             assert!(message.starts_with("config.patch persisted but was not applied"), "{message}");
             assert!(gateway.state()["config"]["agents"]["entries"]["ada"].is_object());
             client.refused("agents.files.list", json!({ "agentId": "ada" })).await;
+            // A dead end: it is written and not known.
+            let exists = client.refused("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
+            assert_eq!(exists, "agent \"ada\" already exists");
+            client.refused("agents.delete", json!({ "agentId": "ada" })).await;
         }
         let answer = client.call("sessions.patch", label.clone()).await.unwrap();
         assert_eq!(answer.is_ok(), has_session, "{case}");
@@ -148,6 +152,24 @@ async fn one_version_loses_the_sessions_of_a_deleted_agent() {
         let mut client = Client::connected(&gateway.url(), "").await;
         client.ok("sessions.patch", label).await;
     }
+}
+
+#[tokio::test]
+async fn what_does_not_boot_can_be_undone_before() {
+    let (gateway, mut client) = from_json(json!({ "profile": "2026.8.2" })).await;
+    let (create, label) =
+        (json!({ "name": "ada", "workspace": "/w" }), json!({ "key": "agent:ada:main", "label": "A" }));
+    client.ok("agents.create", create.clone()).await;
+    client.ok("sessions.patch", label.clone()).await;
+    client.ok("agents.delete", json!({ "agentId": "ada" })).await;
+    client.ok("agents.create", create.clone()).await;
+    client.refused("sessions.patch", label.clone()).await;
+    client.ok("agents.delete", json!({ "agentId": "ada" })).await;
+    gateway.restart(std::time::Duration::ZERO);
+    assert_eq!(gateway.dead(), None);
+    let mut client = Client::connected(&gateway.url(), "").await;
+    client.ok("agents.create", create).await;
+    client.ok("sessions.patch", label).await;
 }
 
 #[tokio::test]
