@@ -25,6 +25,7 @@
 //! | `method`, `answer` | the table of methods with their parameters, and error answers |
 //! | `world`, `roster`, `disk`, `host` | the state: agents, folders, sessions, configuration, and what that refers to |
 //! | `running`, `deleted`, `deeds` | what the gateway runs with and how it starts; whom it had; what was done to it |
+//! | `restart` | when writes of the configuration cause restarts |
 //! | `agents`, `files`, `sessions`, `config`, `merge`, `health` | the methods themselves |
 //! | `validate`, `includes`, `obstacles` | what is refused |
 //! | `control` | methods of the simulator alone, for tests in other processes |
@@ -50,6 +51,7 @@ mod method;
 mod obstacles;
 mod options;
 mod profile;
+mod restart;
 mod roster;
 mod running;
 mod server;

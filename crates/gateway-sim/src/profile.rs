@@ -186,7 +186,7 @@ impl Profile {
 
     /// Does it trash an agent's folder whoever else has files in it?
     pub(crate) fn trashes_blindly(self) -> bool {
-        self.keeps_list() && self < Self::V2026_5_20
+        self.keeps_list() && self < Self::V2026_5_7
     }
 
     /// Does an in-place restart bring back the configuration of the process start?

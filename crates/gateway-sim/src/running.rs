@@ -80,7 +80,11 @@ impl World {
     /// A person merges a patch into the file.
     pub(crate) fn edit(&mut self, patch: &Value) {
         merge(&mut self.file, patch);
-        if self.profile.restarts_stale() { self.file_changed() } else { self.take_over_if_reloading() }
+        if !self.reloads() {
+            // Nobody looks at the file until somebody restarts the gateway, or a call writes.
+            return;
+        }
+        if self.profile.restarts_stale() { self.file_changed() } else { self.take_over() }
     }
 
     /// Takes the file over, or restarts for that if the section on channels differs from what the gateway runs with:
@@ -92,18 +96,12 @@ impl World {
         if self.reloads() && restarts && is_for_restart {
             self.must_restart = true;
         } else {
-            self.take_over_if_reloading();
-        }
-    }
-
-    fn take_over_if_reloading(&mut self) {
-        if self.reloads() {
             self.take_over();
         }
     }
 
-    /// Does a change of the file reach what the gateway runs with?
-    fn reloads(&self) -> bool {
+    /// Does the gateway watch its file?
+    pub(crate) fn reloads(&self) -> bool {
         self.running["gateway"]["reload"]["mode"] != "off"
     }
 

@@ -81,6 +81,8 @@ const HEARTBEAT: &[&str] = &[
     "includeReasoning",
 ];
 
+const VISIBILITY: &[&str] = &["showOk", "showAlerts", "useIndicator"];
+
 /// Everything wrong with a configuration, in the order of its parts.
 pub(crate) fn issues(profile: Profile, config: &Value) -> Vec<Issue> {
     let mut found = Vec::new();
@@ -112,6 +114,8 @@ pub(crate) fn issues(profile: Profile, config: &Value) -> Vec<Issue> {
             agent(profile, &format!("agents.list.{at}"), entry, &mut found);
         }
     }
+    let visibility = &config["channels"]["defaults"]["heartbeatVisibility"];
+    unknown_keys("channels.defaults.heartbeatVisibility", visibility, VISIBILITY, &mut found);
     let unknown = if profile.is_new() { "heartbeat" } else { "heartbeatVisibility" };
     if config["channels"]["defaults"].get(unknown).is_some() {
         let message = format!("Unrecognized key: \"{unknown}\"");

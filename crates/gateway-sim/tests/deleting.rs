@@ -46,12 +46,12 @@ async fn folders_are_trashed_whoever_is_in_them_and_later_versions_look_first() 
         ("the default workspace", &[("main", "/w/own"), ("ada", "/w/own")]),
     ];
     for (what, agents) in cases {
-        for profile in ["2026.2.9", "2026.3.13", "2026.6.11", "2026.9.6"] {
+        for profile in ["2026.2.9", "2026.3.13", "2026.5.7", "2026.6.11", "2026.9.6"] {
             let (gateway, mut client) = with_workspaces(profile, "/w/own", agents).await;
             let folder = client.ok("agents.files.list", json!({ "agentId": "ada" })).await["workspace"].clone();
             let folder = folder.as_str().unwrap().trim_end_matches('/').to_owned();
             let left = folders_left(&gateway, &mut client, "ada", true).await;
-            let protects = ["2026.6.11", "2026.9.6"].contains(&profile);
+            let protects = ["2026.5.7", "2026.6.11", "2026.9.6"].contains(&profile);
             assert_eq!(left.contains(&folder), protects, "{profile} {what}: {left:?}");
             assert_eq!(gateway.deeds().trashed.is_empty(), protects, "{profile} {what}");
             if !protects {

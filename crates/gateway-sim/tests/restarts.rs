@@ -71,18 +71,29 @@ async fn what_is_complete_already_is_one_write_and_no_restart() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_does_not_reload_goes_on_as_it_was() {
-    let config = json!({ "gateway": { "reload": { "mode": "off" } }, "agents": { "list": [
-        { "id": "main" }, { "id": "old", "workspace": "/w/old" },
-    ] } });
-    let (gateway, mut client) = from_json(json!({ "profile": "2026.7.35", "config": config })).await;
-    patch(&mut client, &json!({ "agents": { "list": [{ "id": "ada", "workspace": "/w/ada" }] } })).await.unwrap();
+async fn a_gateway_that_does_not_watch_its_file_goes_on_as_it_was() {
+    let list = |ids: &[&str]| -> Value {
+        let entries = ids.iter().map(|id| json!({ "id": id, "workspace": format!("/w/{id}") }));
+        json!({ "agents": { "list": entries.collect::<Vec<_>>() } })
+    };
+    let mut config = list(&["main", "old"]);
+    config["gateway"] = json!({ "reload": { "mode": "off" } });
+    let options = json!({ "restart_after_patch_ms": 10, "restart_outage_ms": 0 });
+    let setup = json!({ "profile": "2026.7.35", "config": config, "options": options });
+    let (gateway, mut client) = from_json(setup).await;
+    gateway.edit_config(&list(&["main", "old", "ada"]));
     assert_eq!(client.refused("agents.delete", json!({ "agentId": "ada" })).await, "agent \"ada\" not found");
     let seen = client.ok("config.get", json!({})).await;
     assert_eq!(seen["config"]["agents"]["list"][2]["id"], "ada");
     gateway.restart(Duration::ZERO);
+    assert_eq!(client.end().await, Gone::Closed(1012));
     let mut client = Client::connected(&gateway.url(), "").await;
     client.ok("agents.files.list", json!({ "agentId": "ada" })).await;
+    // Calls are heard, and a patch restarts it.
+    client.ok("agents.delete", json!({ "agentId": "ada" })).await;
+    patch(&mut client, &list(&["bob"])).await.unwrap();
+    assert_eq!(client.end().await, Gone::Closed(1012));
+    assert_eq!(gateway.deeds().restarts, ["config.patch"]);
 }
 
 #[tokio::test]
