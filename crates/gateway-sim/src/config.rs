@@ -49,10 +49,20 @@ impl World {
             let hash = answer["hash"].clone();
             let provenance = self.provenance();
             let owned = |section: &str, deepest: usize| {
-                let is_owned = |(place, _): &(Vec<String>, String)| place[0] == section && place.len() <= deepest;
+                let is_first = |place: &[String]| place.first().is_some_and(|first| first == section);
+                let is_owned = |(place, _): &(Vec<String>, String)| is_first(place) && place.len() <= deepest;
                 provenance.iter().any(is_owned)
             };
-            let item = |(place, path): &(Vec<String>, String)| json!({ "path": place, "kind": "single", "hasSiblingOverrides": false, "targetPath": path });
+            let is_newest = self.profile.since(Profile::V2026_9_6);
+            let item = |(place, path): &(Vec<String>, String)| {
+                let mut item = json!({
+                    "path": place, "kind": "single", "hasSiblingOverrides": false, "targetPath": path,
+                });
+                if is_newest {
+                    item["hasArrayAncestor"] = false.into();
+                }
+                item
+            };
             let more = json!({
                 "includedPaths": provenance.iter().map(|(_, path)| path).collect::<Vec<_>>(),
                 "includeProvenance": provenance.iter().map(item).collect::<Vec<_>>(),
@@ -61,6 +71,9 @@ impl World {
                 "configRevisionHash": hash, "appliedConfigHash": hash,
             });
             merge(&mut answer, &more);
+            if !is_newest {
+                answer["sourceConfigBeforeMigrations"] = answer["sourceConfig"].clone();
+            }
             if let Some(included) = answer.pointer_mut("/parsed/agents/entries/$include") {
                 *included = REDACTED.into();
             }

@@ -14,7 +14,7 @@ pub struct Deeds {
     pub deletes: Vec<String>,
     /// Keys of sessions that were reset.
     pub resets: Vec<String>,
-    /// Restarts that writes have caused, by the method that wrote.
+    /// Restarts that writes have caused, by the method that wrote; `by hand` for those of a person.
     pub restarts: Vec<String>,
     /// Folders that were moved to the trash with files in them, by path.
     pub trashed: Vec<String>,
@@ -25,7 +25,7 @@ pub struct Deeds {
 pub struct Write {
     /// The method that wrote.
     pub by: String,
-    /// The shortest paths that name every difference, as `agents.entries.ada`; lists differ as wholes. Empty if the
-    /// file was written again as it was.
+    /// The shortest paths that name every difference, as `agents.entries.ada` or `agents.list.ada.heartbeat`. Things
+    /// in lists are named by their ids; lists of others differ as wholes. Empty if the file was written again as it was.
     pub paths: Vec<String>,
 }

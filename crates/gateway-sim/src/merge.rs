@@ -87,6 +87,25 @@ pub(crate) fn changed_paths(before: &Value, after: &Value) -> Vec<String> {
     found
 }
 
+/// Where two documents differ, as [`changed_paths`] has it, but with lists of things with ids taken apart by them:
+/// `agents.list.ada.heartbeat`.
+pub(crate) fn differences(before: &Value, after: &Value) -> Vec<String> {
+    changed_paths(&by_id(before), &by_id(after))
+}
+
+fn by_id(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (name.clone(), by_id(value))).collect::<Map<_, _>>().into()
+        }
+        Value::Array(items) if !items.is_empty() && items.iter().all(|item| item["id"].is_string()) => {
+            let item = |item: &Value| (item["id"].as_str().unwrap_or_default().to_owned(), by_id(item));
+            items.iter().map(item).collect::<Map<_, _>>().into()
+        }
+        other => other.clone(),
+    }
+}
+
 /// Every value a patch sets, as a path.
 pub(crate) fn leaf_paths(patch: &Value) -> Vec<String> {
     let nothing = Map::new();
@@ -119,6 +138,13 @@ mod tests {
         let after = json!({ "a": { "b": 2, "c": 1, "d": { "e": 1 } } });
         assert_eq!(changed_paths(&before, &after), ["a.b", "a.d", "gone"]);
         assert_eq!(leaf_paths(&json!({ "ui": { "seamColor": "red" }, "x": {} })), ["ui.seamColor", "x"]);
+    }
+
+    #[test]
+    fn things_with_ids_differ_by_them() {
+        let before = json!({ "list": [{ "id": "a", "x": 1 }, { "id": "b" }], "tags": [1] });
+        let after = json!({ "list": [{ "id": "b" }, { "id": "a", "x": 2 }, { "id": "c" }], "tags": [2] });
+        assert_eq!(differences(&before, &after), ["list.a.x", "list.c", "tags"]);
     }
 
     #[test]

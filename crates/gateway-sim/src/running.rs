@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     answer::Refusal,
     deeds::Write,
-    merge::{changed_paths, merge},
+    merge::{differences, merge},
     profile::Profile,
     world::World,
 };
@@ -38,7 +38,7 @@ impl World {
         if self.profile.writes_expanded(by) {
             self.expand_workspaces(&mut next);
         }
-        let paths = changed_paths(&self.file, &next);
+        let paths = differences(&self.file, &next);
         if self.profile != Profile::Scenario {
             next["meta"]["lastTouchedVersion"] = self.profile.name().into();
             if self.profile.keeps_list() {

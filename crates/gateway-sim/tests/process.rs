@@ -41,3 +41,12 @@ async fn is_the_current_version_when_nothing_is_said() {
     let (_process, url) = start(&[]).await;
     assert_eq!(Client::connected(&url, "any").await.hello["server"]["version"], "2026.9.6");
 }
+
+#[tokio::test]
+async fn tells_other_processes_what_was_done_to_it() {
+    let (_process, url) = start(&["--profile", "2026.8.2"]).await;
+    let mut client = Client::connected(&url, "any").await;
+    client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
+    let deeds = Client::connected(&url, "any").await.ok("simulator.deeds", json!({})).await;
+    assert_eq!((&deeds["creates"], &deeds["writes"][0]["by"]), (&json!(["ada"]), &json!("agents.create")));
+}
