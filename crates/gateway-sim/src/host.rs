@@ -52,6 +52,12 @@ impl Host {
         self.substituted(&self.included(file), "", &mut Vec::new())
     }
 
+    /// Does the configuration refer to variables?
+    pub(crate) fn refers(&self, file: &Value) -> bool {
+        let included = self.included(file);
+        self.substituted(&included, "", &mut Vec::new()) != included || !self.missing(file).is_empty()
+    }
+
     /// The variables that the configuration refers to and that are not set.
     pub(crate) fn missing(&self, file: &Value) -> Vec<Missing> {
         let mut missing = Vec::new();

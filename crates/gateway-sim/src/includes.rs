@@ -36,7 +36,13 @@ impl World {
         if self.profile < Profile::V2026_7_35 {
             let sections = self.file.as_object().into_iter().flatten().filter(|(name, _)| *name != "agents");
             let mut included = sections.filter(|(_, section)| section.get("$include").is_some());
-            return included.next().map_or(Ok(()), |(name, _)| Err(self.would_flatten(name)));
+            let Some((name, _)) = included.next() else { return Ok(()) };
+            // With references in the file it is written as it is, and then found wrong.
+            if by == "config.patch" && self.host.refers(&self.file) {
+                let message = format!("Error: Config validation failed: {name}: Unrecognized key: \"$include\"");
+                return Err(Refusal::new("UNAVAILABLE", message));
+            }
+            return Err(self.would_flatten(name));
         }
         let agents = &self.file["agents"];
         let changes = self.host.included(&self.file)["agents"] != next["agents"];

@@ -219,6 +219,20 @@ async fn includes_are_written_or_refused_as_each_version_does() {
 }
 
 #[tokio::test]
+async fn beside_references_an_include_makes_a_patch_invalid() {
+    let mut setup = included("2026.5.20", "section");
+    setup["config"]["ui"] = json!({ "assistant": "${NAME}" });
+    setup["env"] = json!({ "NAME": "A" });
+    let (_gateway, mut client) = start("2026.5.20", &setup).await;
+    let error = patch(&mut client, &json!({ "ui": { "seamColor": "#112233" } })).await.unwrap_err();
+    let message = "Error: Config validation failed: messages: Unrecognized key: \"$include\"";
+    assert_eq!((&error["code"], &error["message"]), (&json!("UNAVAILABLE"), &json!(message)));
+    let create = json!({ "name": "y", "workspace": "/w/y" });
+    let message = client.refused("agents.create", create).await;
+    assert!(message.contains("would flatten $include-owned config at messages"), "{message}");
+}
+
+#[tokio::test]
 async fn where_includes_come_from_is_told_by_the_newest() {
     let (_gateway, mut client) = start("2026.9.6", &included("2026.9.6", "roster")).await;
     let seen = client.ok("config.get", json!({})).await;
