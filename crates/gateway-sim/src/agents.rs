@@ -79,7 +79,7 @@ impl World {
             Some(path) => path.to_owned(),
             None => self.workspace(&id, &Map::new()),
         };
-        self.refuse_impossible(&id, &workspace)?;
+        self.refuse_impossible("agents.create", &id, &workspace)?;
 
         let mut draft = Draft::new(self.profile, self.base_of_calls());
         self.make_roster_explicit(&mut draft);

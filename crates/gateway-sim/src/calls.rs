@@ -20,6 +20,7 @@ use crate::{
     fault::{Action, Fault, strike},
     handshake::Client,
     method,
+    profile::Profile,
     setup::{Canned, Setup},
     world::{World, now_ms, random_id},
 };
@@ -166,7 +167,10 @@ impl Shared {
         let number = inner.log(client, name, params, &outcome, reply.len());
         let mut step = inner.step(number, reply, action.as_ref());
         if inner.world.must_restart {
-            step.frames.clear();
+            // Only one waits until it has answered.
+            if inner.world.profile != Profile::V2026_8_2 {
+                step.frames.clear();
+            }
             step.then = Then::Restart(inner.outage(), Some(name.to_owned()));
         }
         drop(inner);

@@ -45,7 +45,7 @@ impl World {
     pub(crate) fn set_file(&mut self, params: &Value) -> Outcome {
         let owner = self.file_owner(params)?;
         let name = self.file_name(params)?.to_owned();
-        self.refuse_impossible(&owner.id, &owner.workspace)?;
+        self.refuse_impossible("agents.files.set", &owner.id, &owner.workspace)?;
         let file = File::new(text(params, "content"));
         self.disk.make(&owner.folder, &owner.id).insert(name.clone(), file);
         let file = self.read(&owner, &name);

@@ -171,11 +171,15 @@ impl Host {
         format!("/{}", parts.join("/"))
     }
 
-    /// Can no folder be made at that path, because a plain file is in the way or a name is too long?
-    pub(crate) fn is_impossible(&self, path: &str) -> bool {
+    /// Why no folder can be made at that path, as the system's code and words for it: a plain file is in the way, or a
+    /// name is too long.
+    pub(crate) fn obstacle(&self, path: &str) -> Option<(&'static str, &'static str)> {
         let folder = self.folder(path);
-        let too_long = folder.split('/').any(|part| part.len() > LONGEST_NAME);
-        too_long || self.plain_files.iter().any(|file| is_within(&folder, file))
+        if folder.split('/').any(|part| part.len() > LONGEST_NAME) {
+            return Some(("ENAMETOOLONG", "name too long"));
+        }
+        let in_the_way = self.plain_files.iter().any(|file| is_within(&folder, file));
+        in_the_way.then_some(("ENOTDIR", "not a directory"))
     }
 }
 
@@ -258,8 +262,10 @@ mod tests {
             json!({ "workspace": "/home/node/w", "prompt": "~/w", "agentDir": "/home/node", "file": "~other/f" });
         assert_eq!(host().resolved(&config), resolved);
         assert_eq!(host().folder("~//a/./b/../c/"), "/home/node/a/c");
-        assert!(host().is_impossible("/srv/file/x") && host().is_impossible(&format!("/w/{}", "x".repeat(250))));
-        assert!(!host().is_impossible("/srv/filed"));
+        let code = |path: &str| host().obstacle(path).map(|(code, _)| code);
+        assert_eq!(code("/srv/file/x"), Some("ENOTDIR"));
+        assert_eq!(code(&format!("/w/{}", "x".repeat(250))), Some("ENAMETOOLONG"));
+        assert_eq!(code("/srv/filed"), None);
     }
 
     #[test]

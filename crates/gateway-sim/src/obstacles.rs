@@ -16,7 +16,9 @@ impl World {
         }
         let resolved = self.host.resolved(config);
         let mut entries = resolved["agents"]["entries"].as_object().into_iter().flatten();
-        entries.try_for_each(|(id, entry)| self.refuse_impossible(id, entry["workspace"].as_str().unwrap_or("/")))
+        entries.try_for_each(|(id, entry)| {
+            self.refuse_impossible("config.patch", id, entry["workspace"].as_str().unwrap_or("/"))
+        })
     }
 
     /// Refuses a change of an agent that no patch may change.
@@ -25,22 +27,32 @@ impl World {
         refused.map_or(Ok(()), |(_, error)| Err(error.refusal()))
     }
 
-    /// Refuses an agent whose workspace cannot be made.
-    pub(crate) fn refuse_impossible(&self, id: &str, workspace: &str) -> Result<(), Refusal> {
-        let impossible = self.profile != Profile::Scenario && self.host.is_impossible(workspace);
-        let needs_doctor = self.profile.since(Profile::V2026_9_6);
-        let message = if needs_doctor && (impossible || self.unmigrated.contains(&normalised_id(id))) {
-            format!(
-                "StartupMaintenanceRequiredError: Legacy workspace setup state requires migration for {workspace}; \
-                 run openclaw doctor --fix.: code=gateway.maintenance_required"
-            )
-        } else if impossible {
-            format!("Error: ENOTDIR: not a directory, mkdir '{workspace}': code=ENOTDIR")
-        } else {
-            return Ok(());
+    /// Refuses an agent whose workspace cannot be made, or has to be migrated first. `by` is the method that needs it.
+    pub(crate) fn refuse_impossible(&self, by: &str, id: &str, workspace: &str) -> Result<(), Refusal> {
+        let obstacle = self.host.obstacle(workspace).filter(|_| self.profile != Profile::Scenario);
+        let waits = self.profile.is_new() && self.unmigrated.contains(&normalised_id(id));
+        let legacy =
+            format!("Legacy workspace setup state requires migration for {workspace}; run openclaw doctor --fix.");
+        let message = match obstacle {
+            None if !waits => return Ok(()),
+            _ if self.profile.since(Profile::V2026_9_6) => {
+                format!("StartupMaintenanceRequiredError: {legacy}: code=gateway.maintenance_required")
+            }
+            _ if self.profile.is_new() && by == "agents.create" => format!("Error: {legacy}"),
+            None => return Ok(()),
+            Some((code, words)) => format!("Error: {code}: {words}, mkdir '{workspace}': code={code}"),
         };
-        Err(Refusal::new("UNAVAILABLE", message))
+        Err(Refusal::new("UNAVAILABLE", cut(message)))
     }
+}
+
+/// Long messages are cut, and what stands at their end is lost.
+fn cut(message: String) -> String {
+    const LONGEST: usize = 254;
+    if message.chars().count() <= LONGEST {
+        return message;
+    }
+    message.chars().take(LONGEST - 3).chain("...".chars()).collect()
 }
 
 /// An agent's entry in a configuration.

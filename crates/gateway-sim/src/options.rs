@@ -56,6 +56,9 @@ pub struct Options {
     pub main_owns_logins: bool,
     /// Keys of heartbeats that are acknowledged and not written.
     pub dropped_heartbeat_keys: Vec<String>,
+    /// 2026.5.7: does it run without channels, as with `OPENCLAW_SKIP_CHANNELS=1`? It then drops them from its file with
+    /// the first agent that is created or deleted, restarts, and knows the agents of its process start alone.
+    pub skips_channels: bool,
     /// Every connection is cut, without a close frame, instead of reading a call after that many; `None` for never.
     pub calls_per_connection: Option<u64>,
 }
@@ -86,6 +89,7 @@ impl Default for Options {
             loses_sessions: None,
             main_owns_logins: true,
             dropped_heartbeat_keys: Vec::new(),
+            skips_channels: false,
             calls_per_connection: None,
         }
     }

@@ -45,7 +45,7 @@ impl World {
                 next["meta"]["lastTouchedAt"] = jiff::Timestamp::now().to_string().into();
             }
         }
-        self.file = next;
+        let before = std::mem::replace(&mut self.file, next);
         for (name, part) in folded.parts {
             self.host.write_part(name, part);
         }
@@ -58,7 +58,7 @@ impl World {
                  config.apply to reapply the saved config or restart the Gateway",
             ));
         }
-        self.file_changed();
+        self.file_changed(&before);
         Ok(())
     }
 
@@ -79,25 +79,31 @@ impl World {
 
     /// A person merges a patch into the file.
     pub(crate) fn edit(&mut self, patch: &Value) {
+        let before = self.file.clone();
         merge(&mut self.file, patch);
         if !self.reloads() {
             // Nobody looks at the file until somebody restarts the gateway, or a call writes.
             return;
         }
-        if self.profile.restarts_stale() { self.file_changed() } else { self.take_over() }
+        if self.profile.restarts_stale() { self.file_changed(&before) } else { self.take_over() }
     }
 
     /// Takes the file over, or restarts for that if the section on channels differs from what the gateway runs with:
-    /// the one version always, others when there was none.
-    fn file_changed(&mut self) {
-        let (old, new) = (self.taken.get("channels"), self.file.get("channels"));
-        let restarts = self.options.restarts && self.profile.sees_noops() && !self.profile.is_new();
+    /// one version always, others when there was none.
+    fn file_changed(&mut self, before: &Value) {
+        let known = if self.skips_channels() { before } else { &self.taken };
+        let (old, new) = (known.get("channels"), self.file.get("channels"));
+        let restarts = self.options.restarts && self.profile.sees_noops() && !self.profile.since(Profile::V2026_9_6);
         let is_for_restart = old != new && (self.profile.restarts_stale() || old.is_none());
         if self.reloads() && restarts && is_for_restart {
             self.must_restart = true;
         } else {
             self.take_over();
         }
+    }
+
+    fn skips_channels(&self) -> bool {
+        self.options.skips_channels && self.profile.restarts_stale()
     }
 
     /// Does the gateway watch its file?
@@ -107,10 +113,19 @@ impl World {
 
     fn take_over(&mut self) {
         if self.fatal().is_none() {
-            self.taken = self.file.clone();
+            self.taken = self.known_part(&self.file);
             self.running = self.host.resolved(&self.taken);
             self.house_files();
         }
+    }
+
+    /// What the gateway takes note of.
+    pub(crate) fn known_part(&self, file: &Value) -> Value {
+        let mut known = file.clone();
+        if let (true, Some(known)) = (self.skips_channels(), known.as_object_mut()) {
+            known.shift_remove("channels");
+        }
+        known
     }
 
     /// Why the gateway cannot start with the file as it is.
@@ -132,7 +147,7 @@ impl World {
             return Err(fatal);
         }
         self.take_over();
-        self.started_with = self.file.clone();
+        self.started_with = self.taken.clone();
         if self.loses_sessions() { self.deleted.start(&roster_ids(&self.running)) } else { Ok(()) }
     }
 

@@ -38,7 +38,7 @@ pub struct Setup {
     pub plain_files: Vec<String>,
     /// Agents that no patch may change, with the error that a patch with one of them is answered by.
     pub refused_agents: BTreeMap<String, ErrorAnswer>,
-    /// Agents whose workspaces have old setup state: from 2026.9.6 on they need `openclaw doctor --fix`.
+    /// Agents whose workspaces have old setup state: from 2026.8 on they need `openclaw doctor --fix`.
     pub unmigrated: Vec<String>,
     /// Sessions by session key.
     pub sessions: BTreeMap<String, Session>,

@@ -132,7 +132,8 @@ fn agent(profile: Profile, path: &str, entry: &Value, found: &mut Vec<Issue>) {
 fn heartbeat(profile: Profile, path: &str, owner: &Value, found: &mut Vec<Issue>) {
     let known = if profile.is_new() { &HEARTBEAT[..HEARTBEAT.len() - 1] } else { HEARTBEAT };
     unknown_keys(&format!("{path}.heartbeat"), &owner["heartbeat"], known, found);
-    if owner["heartbeat"]["every"].as_str().is_some_and(|every| !is_duration(every)) {
+    let checks = profile != Profile::V2026_8_2;
+    if checks && owner["heartbeat"]["every"].as_str().is_some_and(|every| !is_duration(every)) {
         let message = "invalid duration (use ms, s, m, h)".to_owned();
         found.push(Issue { path: format!("{path}.heartbeat.every"), message });
     }

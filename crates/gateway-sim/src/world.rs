@@ -146,6 +146,8 @@ impl World {
             deeds: Deeds::default(),
             options: setup.options.clone(),
         };
+        world.taken = world.known_part(&world.file);
+        world.started_with = world.taken.clone();
         world.house_files();
         world
     }

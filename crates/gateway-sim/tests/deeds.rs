@@ -58,10 +58,12 @@ async fn an_agent_whose_workspace_cannot_be_needs_maintenance() {
         let entries = json!({ "main": {}, id: { "workspace": workspace } });
         let wanted = json!({ "agents": { "ownership": "explicit", "entries": entries } });
         let error = patch(&mut client, &wanted).await.unwrap_err();
-        let message = format!(
+        let whole = format!(
             "StartupMaintenanceRequiredError: Legacy workspace setup state requires migration for {workspace}; run \
              openclaw doctor --fix.: code=gateway.maintenance_required"
         );
+        // Of a long one the end is lost.
+        let message = if id == "bob" { format!("{}...", &whole[..251]) } else { whole };
         assert_eq!((&error["code"], &error["message"]), (&json!("UNAVAILABLE"), &json!(message)));
         let create = json!({ "name": id, "workspace": workspace });
         let error = client.call("agents.create", create).await.unwrap().unwrap_err();
@@ -71,6 +73,31 @@ async fn an_agent_whose_workspace_cannot_be_needs_maintenance() {
     gateway.doctor();
     let mut client = Client::connected(&gateway.url(), "").await;
     client.ok("agents.create", json!({ "name": "old", "workspace": "/w/old" })).await;
+}
+
+#[tokio::test]
+async fn earlier_versions_accept_the_patch_and_fail_at_the_file() {
+    for (profile, create_says) in [
+        ("2026.7.35", "Error: ENOTDIR: not a directory, mkdir '/srv/file/b': code=ENOTDIR"),
+        (
+            "2026.8.2",
+            "Error: Legacy workspace setup state requires migration for /srv/file/b; run openclaw doctor --fix.",
+        ),
+    ] {
+        let (_gateway, mut client) = from_json(json!({ "profile": profile, "plain_files": ["/srv/file"] })).await;
+        let ada = json!({ "workspace": "/srv/file/a" });
+        let agents = if profile == "2026.8.2" {
+            json!({ "ownership": "explicit", "entries": { "main": {}, "ada": ada } })
+        } else {
+            json!({ "list": [{ "id": "main" }, { "id": "ada", "workspace": "/srv/file/a" }] })
+        };
+        patch(&mut client, &json!({ "agents": agents })).await.unwrap();
+        let file = json!({ "agentId": "ada", "name": "SOUL.md", "content": "s" });
+        let says = "Error: ENOTDIR: not a directory, mkdir '/srv/file/a': code=ENOTDIR";
+        assert_eq!(client.refused("agents.files.set", file).await, says, "{profile}");
+        let create = json!({ "name": "bob", "workspace": "/srv/file/b" });
+        assert_eq!(client.refused("agents.create", create).await, create_says);
+    }
 }
 
 #[tokio::test]

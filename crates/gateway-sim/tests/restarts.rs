@@ -71,6 +71,23 @@ async fn what_is_complete_already_is_one_write_and_no_restart() {
 }
 
 #[tokio::test]
+async fn without_its_channels_that_version_loses_them_with_the_first_deleted_agent() {
+    let mut config = two_agents();
+    config["channels"] = json!({ "defaults": { "heartbeat": { "showOk": false } } });
+    let options = json!({ "skips_channels": true, "restart_outage_ms": 0 });
+    let (gateway, mut client) = from_json(json!({ "profile": "2026.5.7", "config": config, "options": options })).await;
+    patch(&mut client, &json!({ "agents": { "list": [{ "id": "eve", "workspace": "/w/eve" }] } })).await.unwrap();
+    client.ok("agents.files.list", json!({ "agentId": "eve" })).await;
+    let cut = client.call("agents.delete", json!({ "agentId": "ada" })).await;
+    assert_eq!(cut, Err(Gone::Closed(1012)));
+    let file = gateway.state()["config"].clone();
+    assert_eq!((file["agents"]["list"].as_array().unwrap().len(), file.get("channels")), (3, None));
+    let mut client = Client::connected(&gateway.url(), "").await;
+    assert_eq!(client.refused("agents.delete", json!({ "agentId": "eve" })).await, "agent \"eve\" not found");
+    client.ok("agents.files.list", json!({ "agentId": "ada" })).await;
+}
+
+#[tokio::test]
 async fn a_gateway_that_does_not_watch_its_file_goes_on_as_it_was() {
     let list = |ids: &[&str]| -> Value {
         let entries = ids.iter().map(|id| json!({ "id": id, "workspace": format!("/w/{id}") }));
