@@ -105,7 +105,8 @@ impl World {
         Ok(json!({ "ok": true, "agentId": id, "name": name, "workspace": workspace }))
     }
 
-    /// Sets fields of an agent in the draft, and writes it; or in the registry, if that is where the agents are.
+    /// Sets fields of an agent in the draft, and writes it; or in the registry, if that is where
+    /// the agents are.
     fn put_agent(&mut self, by: &str, mut draft: Draft, id: &str, fields: Map<String, Value>) -> Result<(), Refusal> {
         if let Some(registry) = &mut self.registry {
             let place = registry.entry(id).or_insert_with(|| json!({}));
@@ -247,8 +248,8 @@ impl World {
         items.into()
     }
 
-    /// Who cannot be deleted: `main` on the gateways that keep a list, and later while it owns the logins of an older
-    /// version.
+    /// Refuses to delete `main`: always on the gateways that keep a list, and later while it owns
+    /// the logins of an older version.
     fn refuse_deleting(&self, id: &str) -> Result<(), Refusal> {
         if id != "main" || self.profile == Profile::Scenario {
             return Ok(());
@@ -265,7 +266,7 @@ impl World {
         Ok(())
     }
 
-    /// Does another agent have its files in that folder, around it, or below it?
+    /// Tells if another agent has its files in that folder, around it, or below it.
     fn is_shared(&self, id: &str, folder: &str) -> bool {
         let others = self.roster().into_iter().filter(|(other, _)| other != id);
         others

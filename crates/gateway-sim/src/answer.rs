@@ -9,7 +9,7 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// Boxed, to keep results small.
     details: Option<Box<Value>>,
-    /// Does it go away by itself?
+    /// Set if it goes away by itself.
     retryable: bool,
     /// When, in ms.
     retry_after_ms: Option<u64>,

@@ -90,7 +90,7 @@ pub(crate) struct Inner {
     pub(crate) pending: BTreeMap<String, String>,
     /// Until when new connections are refused.
     pub(crate) down_until: Instant,
-    /// Why the gateway does not come up again.
+    /// The reason for which the gateway does not come up again.
     pub(crate) dead: Option<String>,
     /// Start and count of each client's current minute of patches.
     patches: BTreeMap<String, (Instant, u32)>,

@@ -81,7 +81,7 @@ impl World {
         answer
     }
 
-    /// What makes the file invalid as it is.
+    /// Lists the findings that make the file invalid as it is.
     fn issues(&self) -> Vec<Value> {
         self.fatal().map(|message| json!({ "path": "", "message": message })).into_iter().collect()
     }
@@ -149,8 +149,9 @@ impl World {
         Err(Refusal::new("UNAVAILABLE", message))
     }
 
-    /// What the gateway takes for changed. The newest compares a patch with the configuration in which `$${NAME}` is
-    /// `${NAME}` already, and so takes a text that is the same for another.
+    /// Lists the paths that the gateway takes for changed. The newest compares a patch with the
+    /// configuration in which `$${NAME}` is `${NAME}` already, and so takes a text that is the same
+    /// for another.
     fn seen_as_changed(&self, patch: &Value, merged: &Value) -> Vec<String> {
         if !self.profile.since(Profile::V2026_9_6) {
             return changed_paths(&self.base(), merged);

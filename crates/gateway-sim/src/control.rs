@@ -1,5 +1,6 @@
-//! Methods that no real gateway has: with them a test in another process reads what the simulator knows, and does
-//! what a person at the gateway would. They are not announced, need no scopes, and are neither logged nor counted.
+//! Methods that no real gateway has: with them a test in another process reads what the simulator
+//! knows, and does what a person at the gateway would. They are not announced, need no scopes, and
+//! are neither logged nor counted.
 
 use std::{sync::Arc, time::Duration};
 

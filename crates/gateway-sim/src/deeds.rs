@@ -1,9 +1,9 @@
-//! What has been done to a gateway since it started, from its own point of view.
+//! Records the deeds that were done to a gateway since it was made, from its own point of view.
 
 use serde::{Deserialize, Serialize};
 
-/// Everything that was done, over all connections and restarts. Calls that were refused, and those that changed
-/// nothing because of a fault, are not in it.
+/// Everything that was done, over all connections and restarts. Calls that were refused, and those
+/// that changed nothing because of a fault, are not in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deeds {
     /// Writes of the configuration file by calls, in their order. Edits by hand are not among them.
@@ -25,7 +25,8 @@ pub struct Deeds {
 pub struct Write {
     /// The method that wrote.
     pub by: String,
-    /// The shortest paths that name every difference, as `agents.entries.ada` or `agents.list.ada.heartbeat`. Things
-    /// in lists are named by their ids; lists of others differ as wholes. Empty if the file was written again as it was.
+    /// The shortest paths that name every difference, as `agents.entries.ada` or
+    /// `agents.list.ada.heartbeat`. Things in lists are named by their ids; lists of others differ
+    /// as wholes. Empty if the file was written again as it was.
     pub paths: Vec<String>,
 }

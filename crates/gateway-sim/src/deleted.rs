@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::answer::Refusal;
 
-/// Who was deleted.
+/// The agents that were deleted.
 #[derive(Clone, Default)]
 pub(crate) struct Deleted {
-    /// Agents that have not been created again by call since, and whether their state was deleted with them.
+    /// Agents that have not been created again by call since, and whether their state was deleted
+    /// with them.
     records: BTreeMap<String, bool>,
     /// Agents whose sessions this process has lost, whether or not they have been created again.
     lost: BTreeSet<String>,
@@ -27,7 +28,7 @@ impl Deleted {
         self.records.remove(id);
     }
 
-    /// Is it recorded as deleted?
+    /// Tells if it is recorded as deleted.
     pub(crate) fn contains(&self, id: &str) -> bool {
         self.records.contains_key(id)
     }

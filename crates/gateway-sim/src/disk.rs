@@ -58,7 +58,7 @@ impl Disk {
         self.folders.iter().map(|(path, (owner, files))| (path.as_str(), owner.as_str(), files))
     }
 
-    /// What is in the trash, by path.
+    /// Returns the files in the trash, by path of their folder.
     pub(crate) fn trashed(&self) -> &BTreeMap<String, Files> {
         &self.trash
     }

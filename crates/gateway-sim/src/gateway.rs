@@ -118,26 +118,28 @@ impl Gateway {
         self.shared.lock().world.deeds.writes.len() as u64
     }
 
-    /// What has been done to this gateway since it was made, from its own point of view.
+    /// Returns what was done to this gateway since it was made, from its own point of view.
     #[must_use]
     pub fn deeds(&self) -> Deeds {
         self.shared.lock().world.deeds.clone()
     }
 
-    /// What is on its disk: `{folders: {path: {name: content}}, trash: {path: {name: content}}}`.
+    /// Returns what is on its disk: `{folders: {path: {name: content}}, trash: {path: {name:
+    /// content}}}`.
     #[must_use]
     pub fn disk(&self) -> Value {
         self.shared.lock().world.disk_snapshot()
     }
 
-    /// Why the gateway does not come up again, if it does not. A person can edit its configuration and restart it.
+    /// Returns the reason for which the gateway does not come up again, if it does not. A person
+    /// can edit its configuration and restart it.
     #[must_use]
     pub fn dead(&self) -> Option<String> {
         self.shared.lock().dead.clone()
     }
 
-    /// A person runs `openclaw doctor --fix` and starts the gateway anew: old setup state is migrated, lost sessions
-    /// are found, and `main` no longer owns the logins of an older version.
+    /// A person runs `openclaw doctor --fix` and starts the gateway anew: old setup state is
+    /// migrated, lost sessions are found, and `main` no longer owns the logins of an older version.
     pub fn doctor(&self) {
         self.shared.lock().world.repair();
         self.restart(Duration::ZERO);
@@ -167,7 +169,8 @@ impl Gateway {
         self.shared.lock().faults.clear();
     }
 
-    /// A person restarts it now: `shutdown` event and close 1012 on every connection, new ones refused for that long.
+    /// A person restarts it now: `shutdown` event and close 1012 on every connection, new ones
+    /// refused for that long.
     pub fn restart(&self, outage: Duration) {
         self.shared.restart(outage, None);
     }

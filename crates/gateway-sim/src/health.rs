@@ -38,7 +38,8 @@ impl World {
         })
     }
 
-    /// Who is woken how often: the default agent, but as soon as one agent has a heartbeat of its own, those who have.
+    /// Lists who is woken how often: the default agent, but as soon as one agent has a heartbeat of
+    /// its own, those who have.
     fn heartbeats(&self) -> Vec<(String, Option<String>)> {
         let default_id = self.default_id();
         let roster = self.roster();

@@ -21,7 +21,7 @@ pub(crate) struct Host {
 /// A variable that is not set.
 pub(crate) struct Missing {
     pub(crate) name: String,
-    /// Where the configuration refers to it.
+    /// The path at which the configuration refers to it.
     pub(crate) path: String,
 }
 
@@ -52,7 +52,7 @@ impl Host {
         self.substituted(&self.included(file), "", &mut Vec::new())
     }
 
-    /// Does the configuration refer to variables?
+    /// Tells if the configuration refers to variables.
     pub(crate) fn refers(&self, file: &Value) -> bool {
         let included = self.included(file);
         self.substituted(&included, "", &mut Vec::new()) != included || !self.missing(file).is_empty()
@@ -65,8 +65,8 @@ impl Host {
         missing
     }
 
-    /// The configuration with the included files in their places. What stands beside an `$include` wins; one of a file
-    /// that was not given stays.
+    /// The configuration with the included files in their places. What stands beside an `$include`
+    /// wins; one of a file that was not given stays.
     pub(crate) fn included(&self, value: &Value) -> Value {
         match value {
             Value::Object(fields) => {
@@ -110,7 +110,8 @@ impl Host {
         }
     }
 
-    /// `${NAME}` is the variable, which stays as it is if it is not set or empty; `$${NAME}` is the text `${NAME}`.
+    /// `${NAME}` is the variable, which stays as it is if it is not set or empty; `$${NAME}` is the
+    /// text `${NAME}`.
     fn substituted_text(&self, text: &str, path: &str, missing: &mut Vec<Missing>) -> String {
         let Some(variables) = &self.variables else { return text.to_owned() };
         let mut out = String::new();
@@ -171,8 +172,8 @@ impl Host {
         format!("/{}", parts.join("/"))
     }
 
-    /// Why no folder can be made at that path, as the system's code and words for it: a plain file is in the way, or a
-    /// name is too long.
+    /// Tells why no folder can be made at that path, as the system's code and words for it: a plain
+    /// file is in the way, or a name is too long.
     pub(crate) fn obstacle(&self, path: &str) -> Option<(&'static str, &'static str)> {
         let folder = self.folder(path);
         if folder.split('/').any(|part| part.len() > LONGEST_NAME) {
@@ -186,12 +187,12 @@ impl Host {
 /// Most bytes in the name of a file; the gateways need some of them for themselves.
 const LONGEST_NAME: usize = 245;
 
-/// Is it that folder, or one below it?
+/// Tells if it is that folder, or one below it.
 pub(crate) fn is_within(folder: &str, outer: &str) -> bool {
     folder.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || outer == "/")
 }
 
-/// Is there an `$include` anywhere?
+/// Tells if there is an `$include` anywhere.
 pub(crate) fn includes(value: &Value) -> bool {
     match value {
         Value::Object(fields) => fields.contains_key("$include") || fields.values().any(includes),
@@ -216,7 +217,7 @@ fn reference(text: &str) -> Option<&str> {
     (starts && is_name).then_some(name)
 }
 
-/// Is that the name of a field that holds paths?
+/// Tells if that is the name of a field that holds paths.
 fn is_path(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["dir", "path", "paths", "file", "root", "workspace"].iter().any(|end| name.ends_with(end))

@@ -16,8 +16,9 @@ pub(crate) struct Folded {
 }
 
 impl World {
-    /// Puts the includes back where a changed configuration is as the included files have it, and writes what has
-    /// changed into an included file where this version does so. `by` is the method that writes.
+    /// Puts the includes back where a changed configuration is as the included files have it, and
+    /// writes what has changed into an included file where this version does so. `by` is the method
+    /// that writes.
     pub(crate) fn folded(&self, by: &str, next: Value) -> Result<Folded, Refusal> {
         let mut folded = Folded { file: next, parts: Vec::new() };
         if self.profile < Profile::V2026_5_7 || !includes(&self.file) {
@@ -31,7 +32,8 @@ impl World {
         Ok(folded)
     }
 
-    /// Some versions refuse to write whatever has changed, as soon as there is an include somewhere.
+    /// Some versions refuse to write whatever has changed, as soon as there is an include
+    /// somewhere.
     fn refuse_any(&self, by: &str, next: &Value) -> Result<(), Refusal> {
         if self.profile < Profile::V2026_7_35 {
             let sections = self.file.as_object().into_iter().flatten().filter(|(name, _)| *name != "agents");
@@ -58,7 +60,7 @@ impl World {
         if refused { Err(self.would_flatten("agents")) } else { Ok(()) }
     }
 
-    /// Is a change of what is included at that place written into the included file?
+    /// Tells if a change of what is included at that place is written into the included file.
     fn writes_through(&self, by: &str, place: &str) -> bool {
         match place {
             "agents" if by != "config.patch" => self.profile.since(Profile::V2026_5_20),
@@ -67,7 +69,7 @@ impl World {
         }
     }
 
-    /// Where an included part comes from: path in the configuration, and path on the disk.
+    /// Lists where included parts come from: path in the configuration, and path on the disk.
     pub(crate) fn provenance(&self) -> Vec<(Vec<String>, String)> {
         let mut found = Vec::new();
         collect(&self.file, &mut Vec::new(), &mut found);
@@ -105,9 +107,9 @@ fn collect(value: &Value, place: &mut Vec<String>, found: &mut Vec<(Vec<String>,
 
 struct Fold<'a, T> {
     host: &'a Host,
-    /// Are the items of lists written without their includes?
+    /// Set if the items of lists are written without their includes.
     flattens_items: bool,
-    /// Is what is included at that place written into the included file?
+    /// Tells if what is included at that place is written into the included file.
     through: T,
 }
 

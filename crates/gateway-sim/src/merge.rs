@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use crate::answer::Refusal;
 
-/// Reads a patch. Only the JSON part of JSON5 is understood; the error has the text of the gateways' parser.
+/// Reads a patch. Only the JSON part of JSON5 is understood; the error has the text of the
+/// gateways' parser.
 pub(crate) fn parse_patch(raw: &str) -> Result<Value, Refusal> {
     let patch: Value = serde_json::from_str(raw).map_err(|error| {
         let (line, column) = (error.line(), error.column());
@@ -18,8 +19,8 @@ pub(crate) fn parse_patch(raw: &str) -> Result<Value, Refusal> {
     if patch.is_object() { Ok(patch) } else { Err(Refusal::invalid("config.patch raw must be an object")) }
 }
 
-/// Applies a merge patch that also merges lists of things with ids: those that the list has already are changed, in
-/// their places, and the others come after them.
+/// Applies a merge patch that also merges lists of things with ids: those that the list has already
+/// are changed, in their places, and the others come after them.
 pub(crate) fn merge_by_id(target: &mut Value, patch: &Value) {
     match (target, patch) {
         (Value::Object(target), Value::Object(patch)) => {
@@ -87,8 +88,8 @@ pub(crate) fn changed_paths(before: &Value, after: &Value) -> Vec<String> {
     found
 }
 
-/// Where two documents differ, as [`changed_paths`] has it, but with lists of things with ids taken apart by them:
-/// `agents.list.ada.heartbeat`.
+/// Lists where two documents differ, as [`changed_paths`] does, but with lists of things with ids
+/// taken apart by them: `agents.list.ada.heartbeat`.
 pub(crate) fn differences(before: &Value, after: &Value) -> Vec<String> {
     changed_paths(&by_id(before), &by_id(after))
 }

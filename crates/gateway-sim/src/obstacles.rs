@@ -1,4 +1,5 @@
-//! What a gateway refuses because of its disk: workspaces that cannot be made, or that it has to migrate first.
+//! Refusals that a gateway's disk causes: workspaces that cannot be made, or that it has to
+//! migrate first.
 
 use serde_json::Value;
 
@@ -9,7 +10,8 @@ use crate::{
 };
 
 impl World {
-    /// Refuses a configuration with an agent whose workspace the new gateway cannot make or has to migrate first.
+    /// Refuses a configuration with an agent whose workspace the new gateway cannot make or has to
+    /// migrate first.
     pub(crate) fn refuse_unready(&self, config: &Value) -> Result<(), Refusal> {
         if !self.profile.since(Profile::V2026_9_6) {
             return Ok(());
@@ -27,7 +29,8 @@ impl World {
         refused.map_or(Ok(()), |(_, error)| Err(error.refusal()))
     }
 
-    /// Refuses an agent whose workspace cannot be made, or has to be migrated first. `by` is the method that needs it.
+    /// Refuses an agent whose workspace cannot be made, or has to be migrated first. `by` is the
+    /// method that needs it.
     pub(crate) fn refuse_impossible(&self, by: &str, id: &str, workspace: &str) -> Result<(), Refusal> {
         let obstacle = self.host.obstacle(workspace).filter(|_| self.profile != Profile::Scenario);
         let waits = self.profile.is_new() && self.unmigrated.contains(&normalised_id(id));

@@ -10,21 +10,23 @@ use crate::files::sha256_hex;
 /// Which gateway is imitated. Later versions are greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Deserialize)]
 pub enum Profile {
-    /// The abstract gateway of the recorded scenarios: the list shape, no restarts, no scopes, every option free.
+    /// The abstract gateway of the recorded scenarios: the list shape, no restarts, no scopes,
+    /// every option free.
     #[default]
     #[serde(rename = "scenario")]
     Scenario,
-    /// The oldest gateway that can be provisioned: protocol 3, `agents.list`, arrays replaced by `config.patch`,
-    /// frames of at most 512 KiB, and a restart after every write of the configuration. Every write resolves the
-    /// whole file, and a reference to a variable that is not set ends the gateway for good.
+    /// The oldest gateway that can be provisioned: protocol 3, `agents.list`, arrays replaced by
+    /// `config.patch`, frames of at most 512 KiB, and a restart after every write of the
+    /// configuration. Every write resolves the whole file, and a reference to a variable that is
+    /// not set ends the gateway for good.
     #[serde(rename = "2026.2.9")]
     V2026_2_9,
     /// One of the gateways between: lists of things with ids are merged by id, three patches a minute, and a restart
     /// about 2 s after every patch, though not within 30 s of the one before.
     #[serde(rename = "2026.3.13")]
     V2026_3_13,
-    /// The last gateway of protocol 3: no restart but for a patch that touches `channels`, and after that one it runs
-    /// with the configuration of its process start.
+    /// The last gateway of protocol 3: no restart but for a patch that touches `channels`, and
+    /// after that one it runs with the configuration of its process start.
     #[serde(rename = "2026.5.7")]
     V2026_5_7,
     /// A gateway of protocol 4 that refuses every patch while there is an `$include` in its file.
@@ -37,8 +39,8 @@ pub enum Profile {
     /// The last gateway that keeps a list; it refuses to write a list that is included.
     #[serde(rename = "2026.7.35")]
     V2026_7_35,
-    /// One of the first gateways with `agents.entries`; it loses the sessions of an agent that was deleted until it
-    /// restarts.
+    /// One of the first gateways with `agents.entries`; it loses the sessions of an agent that was
+    /// deleted until it restarts.
     #[serde(rename = "2026.8.2")]
     V2026_8_2,
     /// A current gateway: protocol 4, `agents.entries`, a merge patch with a real compare-and-swap, 30 patches a
@@ -115,9 +117,9 @@ impl Profile {
         }
     }
 
-    /// The documents that it writes into a new workspace, by name. Each names its version, so that no two versions
-    /// have one in common. When an agent is given a name, the line `- **Name:**` of `IDENTITY.md` becomes
-    /// `- Name: ` and that name.
+    /// The documents that it writes into a new workspace, by name. Each names its version, so that
+    /// no two versions have one in common. When an agent is given a name, the line `- **Name:**` of
+    /// `IDENTITY.md` becomes `- Name: ` and that name.
     #[must_use]
     pub fn seeds(self) -> BTreeMap<String, String> {
         let seed = |name: &&str| {
@@ -134,7 +136,7 @@ impl Profile {
         self.seeds().into_iter().map(|(name, text)| (name, sha256_hex(text.as_bytes()))).collect()
     }
 
-    /// Is this a real gateway, of that version or later?
+    /// Tells if this is a real gateway, of that version or later.
     pub(crate) fn since(self, first: Self) -> bool {
         // The scenarios' gateway is before all of them.
         self >= first
@@ -165,12 +167,14 @@ impl Profile {
         self.since(Self::V2026_5_7)
     }
 
-    /// Does any write put values in the place of references, expand `~` and take includes apart?
+    /// Tells if any write puts values in the place of references, expands `~` and takes includes
+    /// apart.
     pub(crate) fn flattens(self) -> bool {
         self == Self::V2026_2_9
     }
 
-    /// Does a write by that method put the home folder in the place of `~` in agents' workspaces?
+    /// Tells if a write by that method puts the home folder in the place of `~` in agents'
+    /// workspaces.
     pub(crate) fn writes_expanded(self, by: &str) -> bool {
         match self {
             Self::V2026_3_13 => by != "config.patch",
@@ -179,22 +183,22 @@ impl Profile {
         }
     }
 
-    /// Does a variable that is not set make the whole configuration invalid?
+    /// Tells if a variable that is not set makes the whole configuration invalid.
     pub(crate) fn needs_variables(self) -> bool {
         self == Self::V2026_2_9
     }
 
-    /// Does it trash an agent's folder whoever else has files in it?
+    /// Tells if it trashes an agent's folder whoever else has files in it.
     pub(crate) fn trashes_blindly(self) -> bool {
         self.keeps_list() && self < Self::V2026_5_7
     }
 
-    /// Does an in-place restart bring back the configuration of the process start?
+    /// Tells if an in-place restart brings back the configuration of the process start.
     pub(crate) fn restarts_stale(self) -> bool {
         self == Self::V2026_5_7
     }
 
-    /// Are the sessions of a deleted agent lost until the gateway restarts?
+    /// Tells if the sessions of a deleted agent are lost until the gateway restarts.
     pub(crate) fn loses_sessions(self) -> bool {
         self == Self::V2026_8_2
     }

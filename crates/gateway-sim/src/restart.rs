@@ -17,8 +17,9 @@ use crate::{
 const COOLDOWN: Duration = Duration::from_secs(30);
 
 impl Shared {
-    /// Restarts: every connection is told and closed, new ones are refused for a while, or for good if the gateway
-    /// cannot start with its configuration. `by` is the method whose write has caused it; somebody else has otherwise.
+    /// Restarts: every connection is told and closed, new ones are refused for a while, or for good
+    /// if the gateway cannot start with its configuration. `by` is the method whose write has
+    /// caused it; somebody else has otherwise.
     pub(crate) fn restart(&self, outage: Duration, by: Option<&str>) {
         let mut inner = self.lock();
         inner.down_until = Instant::now() + outage;
@@ -40,8 +41,8 @@ impl Shared {
         }
     }
 
-    /// What follows a write of the configuration: an event, or on the old gateway a restart, and one more after a
-    /// patch.
+    /// Does what follows a write of the configuration: sends an event, or on the old gateway a
+    /// restart, and one more after a patch.
     pub(crate) fn config_was_written(self: &Arc<Self>, inner: &mut Inner, by: Option<&str>, params: &Value) {
         let options = &inner.world.options;
         let outage = inner.outage();
@@ -99,12 +100,12 @@ impl Shared {
 }
 
 impl Inner {
-    /// How long a restart takes.
+    /// The time that a restart takes.
     pub(crate) fn outage(&self) -> Duration {
         Duration::from_millis(self.world.options.restart_outage_ms)
     }
 
-    /// Are new connections refused?
+    /// Tells if new connections are refused.
     pub(crate) fn is_down(&self) -> bool {
         self.dead.is_some() || self.down_until > Instant::now()
     }

@@ -81,8 +81,8 @@ impl World {
         }
     }
 
-    /// The folder of an agent's files, in the one spelling that there is of it. The scenarios' gateway keeps files by
-    /// agent, whatever workspace it has.
+    /// The folder of an agent's files, in the one spelling that there is of it. The scenarios'
+    /// gateway keeps files by agent, whatever workspace it has.
     pub(crate) fn folder(&self, id: &str, entry: &Map<String, Value>) -> String {
         if self.profile == Profile::Scenario { id.to_owned() } else { self.host.folder(&self.workspace(id, entry)) }
     }
@@ -149,7 +149,7 @@ impl Draft {
     }
 }
 
-/// Is that the entry of the agent?
+/// Tells if that is the entry of the agent.
 fn is(entry: &Value, id: &str) -> bool {
     entry["id"].as_str().is_some_and(|own| normalised_id(own) == id)
 }

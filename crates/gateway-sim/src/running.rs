@@ -1,4 +1,5 @@
-//! What the gateway runs with: the configuration file when it was last taken over, and how that happens.
+//! The configuration that the gateway runs with, which is its file when it was last taken over, and
+//! how that happens.
 
 use serde_json::Value;
 
@@ -10,7 +11,7 @@ use crate::{
     world::World,
 };
 
-/// How a gateway comes up again.
+/// The ways in which a gateway comes up again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
     /// By itself, in the same process, because its configuration was written.
@@ -20,13 +21,14 @@ pub(crate) enum Start {
 }
 
 impl World {
-    /// What a patch changes: the file with its includes in their places, and on one version with everything that it
-    /// refers to.
+    /// The document that a patch changes: the file with its includes in their places, and on one
+    /// version with everything that it refers to.
     pub(crate) fn base(&self) -> Value {
         if self.profile.flattens() { self.host.resolved(&self.file) } else { self.host.included(&self.file) }
     }
 
-    /// What calls on agents change. One version takes what it runs with, and writes that over the file.
+    /// The document that calls on agents change. One version takes what it runs with, and writes
+    /// that over the file.
     pub(crate) fn base_of_calls(&self) -> Value {
         if self.profile.restarts_stale() { self.host.included(&self.taken) } else { self.base() }
     }
@@ -71,7 +73,8 @@ impl World {
         }
     }
 
-    /// Is there an agent in the file that the gateway has a record of as deleted, and cannot run for that?
+    /// Tells if there is an agent in the file that is recorded as deleted, and that it cannot run
+    /// for that?
     fn adds_deleted(&self) -> bool {
         let resolved = self.host.resolved(&self.file);
         self.loses_sessions() && roster_ids(&resolved).iter().any(|id| self.deleted.contains(id))
@@ -88,8 +91,8 @@ impl World {
         if self.profile.restarts_stale() { self.file_changed(&before) } else { self.take_over() }
     }
 
-    /// Takes the file over, or restarts for that if the section on channels differs from what the gateway runs with:
-    /// one version always, others when there was none.
+    /// Takes the file over, or restarts for that if the section on channels differs from what the
+    /// gateway runs with: one version always, others when there was none.
     fn file_changed(&mut self, before: &Value) {
         let known = if self.skips_channels() { before } else { &self.taken };
         let (old, new) = (known.get("channels"), self.file.get("channels"));
@@ -106,7 +109,7 @@ impl World {
         self.options.skips_channels && self.profile.restarts_stale()
     }
 
-    /// Does the gateway watch its file?
+    /// Tells if the gateway watches its file.
     pub(crate) fn reloads(&self) -> bool {
         self.running["gateway"]["reload"]["mode"] != "off"
     }
@@ -119,7 +122,7 @@ impl World {
         }
     }
 
-    /// What the gateway takes note of.
+    /// The part of the file that the gateway takes note of.
     pub(crate) fn known_part(&self, file: &Value) -> Value {
         let mut known = file.clone();
         if let (true, Some(known)) = (self.skips_channels(), known.as_object_mut()) {
@@ -128,7 +131,7 @@ impl World {
         known
     }
 
-    /// Why the gateway cannot start with the file as it is.
+    /// The reason for which the gateway cannot start with the file as it is.
     pub(crate) fn fatal(&self) -> Option<String> {
         let missing = if self.profile.needs_variables() { self.host.missing(&self.file) } else { Vec::new() };
         let first = missing.first()?;
@@ -151,7 +154,7 @@ impl World {
         if self.loses_sessions() { self.deleted.start(&roster_ids(&self.running)) } else { Ok(()) }
     }
 
-    /// Are the sessions of a deleted agent lost until the gateway restarts?
+    /// Tells if the sessions of a deleted agent are lost until the gateway restarts.
     pub(crate) fn loses_sessions(&self) -> bool {
         self.options.loses_sessions.unwrap_or(self.profile.loses_sessions())
     }

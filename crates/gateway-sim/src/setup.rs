@@ -21,14 +21,16 @@ pub struct Setup {
     pub agents: BTreeMap<String, Agent>,
     /// The default agent's id in the scenario profile (`main` when absent); the others find it in the configuration.
     pub default_id: Option<String>,
-    /// The configuration file; `null` takes the smallest one the profile's gateway starts with. `~` in its paths is the
-    /// home folder, `${NAME}` in any text a variable, `$${NAME}` the text `${NAME}`, `{"$include": NAME}` a file.
+    /// The configuration file; `null` takes the smallest one the profile's gateway starts with. `~`
+    /// in its paths is the home folder, `${NAME}` in any text a variable, `$${NAME}` the text
+    /// `${NAME}`, `{"$include": NAME}` a file.
     pub config: Value,
-    /// The home folder of the gateway's user; when absent `/home/node`, and in the scenario profile none, which leaves
-    /// `~` alone.
+    /// The home folder of the gateway's user; when absent `/home/node`, and in the scenario profile
+    /// none, which leaves `~` alone.
     pub home: Option<String>,
-    /// The gateway's environment, in which `HOME` is its home folder. `None` leaves `${NAME}` alone, as no real gateway
-    /// does: for those who resolve references between the simulator and its client.
+    /// The gateway's environment, in which `HOME` is its home folder. `None` leaves `${NAME}`
+    /// alone, as no real gateway does: for those who resolve references between the simulator and
+    /// its client.
     pub env: Option<BTreeMap<String, String>>,
     /// Files that the configuration includes, by the name it includes them by.
     pub includes: BTreeMap<String, Value>,
@@ -36,9 +38,11 @@ pub struct Setup {
     pub files: BTreeMap<String, BTreeMap<String, String>>,
     /// Paths of plain files, below which no folder can be made.
     pub plain_files: Vec<String>,
-    /// Agents that no patch may change, with the error that a patch with one of them is answered by.
+    /// Agents that no patch may change, with the error that a patch with one of them is answered
+    /// by.
     pub refused_agents: BTreeMap<String, ErrorAnswer>,
-    /// Agents whose workspaces have old setup state: from 2026.8 on they need `openclaw doctor --fix`.
+    /// Agents whose workspaces have old setup state: from 2026.8 on they need `openclaw doctor
+    /// --fix`.
     pub unmigrated: Vec<String>,
     /// Sessions by session key.
     pub sessions: BTreeMap<String, Session>,
@@ -108,10 +112,11 @@ pub struct ErrorAnswer {
     pub code: String,
     /// The text a client reads.
     pub message: String,
-    /// What a client's program reads, as `{"issues": […]}`.
+    /// The part that a client's program reads, as `{"issues": […]}`.
     #[serde(default)]
     pub details: Option<Value>,
-    /// In how many ms to try again, which is 0 on a hostile gateway; the error says that it can be retried.
+    /// The time to wait before the next try, in ms, which is 0 on a hostile gateway; the error says
+    /// that it can be retried.
     #[serde(default, rename = "retryAfterMs")]
     pub retry_after_ms: Option<u64>,
 }

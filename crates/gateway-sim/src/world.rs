@@ -33,11 +33,11 @@ pub(crate) struct World {
     pub(crate) file: Value,
     /// The file when it was last taken over.
     pub(crate) taken: Value,
-    /// What the gateway runs with: what was taken over, and what that stands for.
+    /// The configuration that was taken over, with what it stands for.
     pub(crate) running: Value,
     /// The file when the process started.
     pub(crate) started_with: Value,
-    /// Must it restart at once, because of what was written?
+    /// Set if it must restart at once, because of what was written.
     pub(crate) must_restart: bool,
     /// The separate registry by agent id, if the agents are not the configuration's.
     pub(crate) registry: Option<Map<String, Value>>,
@@ -218,22 +218,22 @@ impl World {
         })
     }
 
-    /// What is in each folder, and in the trash.
+    /// Shows what is in each folder, and in the trash.
     pub(crate) fn disk_snapshot(&self) -> Value {
         let folders = self.disk.folders().map(|(path, _, files)| (path.to_owned(), shown(files)));
         let trash = self.disk.trashed().iter().map(|(path, files)| (path.clone(), shown(files)));
         json!({ "folders": folders.collect::<Map<_, _>>(), "trash": trash.collect::<Map<_, _>>() })
     }
 
-    /// What `openclaw doctor --fix` does.
+    /// Does what `openclaw doctor --fix` does.
     pub(crate) fn repair(&mut self) {
         self.unmigrated.clear();
         self.deleted.clear();
         self.options.main_owns_logins = false;
     }
 
-    /// The files of each agent that has some. A folder that belongs to no agent any more counts as that of the agent it
-    /// was last written for.
+    /// The files of each agent that has some. A folder that belongs to no agent any more counts as
+    /// that of the agent it was last written for.
     fn files_by_agent(&self) -> Map<String, Value> {
         let mut by_agent = Map::new();
         let roster = self.roster();

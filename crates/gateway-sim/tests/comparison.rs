@@ -123,7 +123,8 @@ pub(crate) fn recorded_part(recorded: &Value, own: &Value) -> Value {
     }
 }
 
-/// Compares an answer with the recorded one: same fields, same types, and the same values unless volatile.
+/// Compares an answer with the recorded one: same fields, same types, and the same values unless
+/// volatile.
 pub(crate) fn compare(path: &str, recorded: &Value, own: &Value, report: &mut Vec<String>) {
     let name = path.rsplit(['.', ' ']).next().unwrap_or_default();
     match (recorded, own) {

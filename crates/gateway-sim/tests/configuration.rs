@@ -1,4 +1,4 @@
-//! What a configuration refers to: the home folder, variables, included files.
+//! The things that a configuration refers to: the home folder, variables, included files.
 
 use mission_gateway_sim::{Gateway, Profile};
 use serde_json::{Value, json};
@@ -152,8 +152,9 @@ fn included(profile: &str, what: &str) -> Value {
 
 #[tokio::test]
 async fn includes_are_written_or_refused_as_each_version_does() {
-    // What comes of a patch with an agent, of creating one, and of deleting that: `kept` leaves the include as it is,
-    // `flat` puts its content in its place, `into` writes the included file, a place is what the refusal names.
+    // What comes of a patch with an agent, of creating one, and of deleting that: `kept` leaves the
+    // include as it is, `flat` puts its content in its place, `into` writes the included file, a
+    // place is what the refusal names.
     let table: &[(&str, &str, [&str; 3])] = &[
         ("2026.2.9", "section", ["flat", "", ""]),
         ("2026.3.13", "entry", ["flat", "", ""]),

@@ -1,4 +1,4 @@
-//! What the gateway says was done to it, and what it refuses on purpose.
+//! The deeds that a gateway tells of, and the ways in which it can be told to misbehave.
 
 use mission_gateway_sim::{Deeds, Write};
 use serde_json::{Value, json};

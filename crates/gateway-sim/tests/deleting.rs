@@ -1,11 +1,12 @@
-//! What goes with a deleted agent: folders, bindings, sessions.
+//! The things that go with a deleted agent: folders, bindings, sessions.
 
 use mission_gateway_sim::{Gateway, Profile};
 use serde_json::{Value, json};
 
 use crate::client::{Client, from_json, patch};
 
-/// A gateway with those agents beside each other, by workspace, and a file in each of their folders.
+/// A gateway with those agents beside each other, by workspace, and a file in each of their
+/// folders.
 async fn with_workspaces(profile: &str, default: &str, agents: &[(&str, &str)]) -> (Gateway, Client) {
     let entries = agents.iter().map(|(id, workspace)| (*id, json!({ "id": id, "workspace": workspace })));
     let roster = if Profile::named(profile) >= Some(Profile::V2026_8_2) {
@@ -109,7 +110,8 @@ async fn one_version_loses_the_sessions_of_a_deleted_agent() {
     let wanted = json!({ "agents": { "ownership": "explicit", "entries": {
         "main": {}, "ada": { "name": "ada", "workspace": "/w/ada" },
     } } });
-    // Files deleted, session touched, created again by call, and then: is the session there, does it boot?
+    // Files deleted, session touched, created again by call, and then: is the session there, does
+    // it boot?
     for (with_files, touched, by_call, has_session, boots) in [
         (true, true, false, false, true),
         (false, true, false, false, false),

@@ -1,4 +1,4 @@
-//! What a gateway runs with after writes and restarts.
+//! The configuration that a gateway runs with after writes and restarts.
 
 use std::time::Duration;
 

@@ -89,8 +89,8 @@ async fn the_gateways_between() {
     }
 }
 
-/// Of these one session was recorded, from the first call on a fresh gateway to the end of its agents, with those parts
-/// of the answers that provisioning reads.
+/// Of these one session was recorded, from the first call on a fresh gateway to the end of its
+/// agents, with those parts of the answers that provisioning reads.
 #[tokio::test]
 async fn the_gateways_that_lose_something() {
     for (profile, version) in [(Profile::V2026_5_7, "2026.5.7"), (Profile::V2026_8_2, "2026.8.2")] {
