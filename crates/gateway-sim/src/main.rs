@@ -49,7 +49,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let mut setup = match &arguments.setup {
         Some(file) => serde_json::from_str(&fs::read_to_string(file)?)?,
-        None => Setup::new(Profile::V2026_9_6),
+        None => Setup { profile: Profile::V2026_9_6, ..Setup::default() },
     };
     setup.profile = arguments.profile.unwrap_or(setup.profile);
     setup.port = arguments.port.unwrap_or(setup.port);

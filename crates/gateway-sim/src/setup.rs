@@ -57,10 +57,11 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// An empty gateway of that version.
+    /// An empty gateway of that version. A real one resolves references, and has no variables to do so.
     #[must_use]
     pub fn new(profile: Profile) -> Self {
-        Self { profile, ..Self::default() }
+        let env = (profile != Profile::Scenario).then(BTreeMap::new);
+        Self { profile, env, ..Self::default() }
     }
 }
 
