@@ -70,7 +70,7 @@ impl RpcError {
     /// The gateway does not keep a file of that name.
     #[must_use]
     pub fn is_file_unsupported(&self) -> bool {
-        self.is_form(&["unsupported file \"*\""])
+        self.is_form(&["unsupported file*"])
     }
 
     /// The file is a link or no plain file, or one that came or went while the gateway looked at it.
