@@ -11,6 +11,8 @@ use mission_core::model::Job;
 use mission_core::outcome::{Outcome, Report};
 use mission_core::render::{Renderer, TemplatesConfig};
 use mission_gateway_sim::{Action, Fault, Gateway};
+
+use crate::simulated::seeds;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -26,6 +28,7 @@ fn applier() -> Applier {
         clients: Clients::new(Arc::new(DeviceIdentity::ephemeral()), Limits::default()),
         renderer: Renderer::new(TemplatesConfig::default()),
         mirror: Mirror::new("").unwrap(),
+        seeds: seeds(),
         base_url: None,
     }
 }

@@ -12,6 +12,8 @@ use mission_core::mirror::Mirror;
 use mission_core::render::{Renderer, TemplatesConfig};
 use mission_gateway_sim::Gateway;
 
+use crate::simulated::seeds;
+
 /// Bytes on their way in one direction; enough for a pipeline of files and their answers.
 const BUFFER: usize = 4 * 1024 * 1024;
 
@@ -47,6 +49,7 @@ impl Network {
             clients: Clients::new(identity(), limits).dialling(self.dial()),
             renderer: Renderer::new(TemplatesConfig::default()),
             mirror: Mirror::new("").unwrap(),
+            seeds: seeds(),
             base_url: None,
         }
     }

@@ -23,7 +23,8 @@ fn an_agent_that_a_person_puts_back_after_its_cleanup_keeps_what_they_wrote() {
         for job in [provision("Ada", "10m"), document("cleanup", "Ada", "10m")] {
             assert_eq!(apply(&gateway, job).await.outcome.name(), "done");
         }
-        let theirs = json!({ "workspace": "/srv/theirs", "groupChat": { "mentionPatterns": ["@ada"] } });
+        let theirs =
+            json!({ "workspace": "/srv/openclaw/workspace-ada-1", "groupChat": { "mentionPatterns": ["@ada"] } });
         gateway.edit_config(&json!({ "agents": { "entries": { "ada-1": theirs } } }));
         let run = apply(&gateway, provision("Ada", "10m")).await;
         assert_eq!(run.outcome.name(), "done", "{:?}", run.outcome);
@@ -92,6 +93,44 @@ fn a_reset_that_is_acknowledged_and_not_done_is_never_told_as_done() {
             gateway.clear_faults();
             assert_eq!(apply(&gateway, reset).await.outcome.name(), "done", "{profile:?}");
             assert_eq!(gateway.state()["sessions"]["agent:ada-1:main"]["resets"], 1, "{profile:?}");
+        });
+    }
+}
+
+#[test]
+fn an_agent_that_the_gateway_has_not_taken_in_is_not_created() {
+    for profile in [Profile::V2026_6_11, Profile::V2026_9_6] {
+        play(async move {
+            let gateway = Arc::new(Gateway::detached(Setup::new(profile)));
+            assert_eq!(apply(&gateway, provision("Ada", "10m")).await.outcome.name(), "done");
+            let mut mine = gateway.state();
+            mine["files"]["ada-1"]["MEMORY.md"] = json!("mine");
+            // The same gateway after a restart with an older config: it does not know the agent that its config has.
+            let after = |canned: Value| {
+                let mut setup = Setup::new(profile);
+                setup.files = serde_json::from_value(mine["files"].clone()).unwrap();
+                setup.config = json!({ "agents": mine["config"]["agents"], "channels": mine["config"]["channels"] });
+                setup.canned = serde_json::from_value(canned).unwrap();
+                Arc::new(Gateway::detached(setup))
+            };
+            let unknown = json!({ "code": "INVALID_REQUEST", "message": "agent \"ada-1\" not found" });
+            let canned = ["agents.files.get", "agents.files.list", "agents.files.set"]
+                .map(|method| json!({ "method": method, "match": { "agentId": "ada-1" }, "error": unknown }));
+            let forgetful = after(json!(canned));
+            let run = apply(&forgetful, provision("Ada", "10m")).await;
+            let failure = run.outcome.failure().expect("it is blocked");
+            assert_eq!(
+                (run.outcome.name(), failure.code.as_str()),
+                ("blocked", "gateway_restart_needed"),
+                "{failure:?}"
+            );
+            // To create the agent would write the older config over this one.
+            let called: Vec<_> = forgetful.mutating_calls().iter().map(|call| call.method.clone()).collect();
+            assert_eq!(called, Vec::<String>::new(), "{profile:?}");
+
+            let restarted = after(json!([]));
+            assert_eq!(apply(&restarted, provision("Ada", "10m")).await.outcome.name(), "done");
+            assert_eq!(restarted.state()["files"]["ada-1"]["MEMORY.md"], "mine", "{profile:?}");
         });
     }
 }

@@ -39,7 +39,7 @@ pub struct Effects {
     creations: u32,
     /// The session before it was started afresh, if that was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reset: Option<SessionState>,
+    reset: Option<Reset>,
     /// The latest step that changes the config, until its answer has come.
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<Pending>,
@@ -48,6 +48,16 @@ pub struct Effects {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 const fn is_zero(count: &u32) -> bool {
     *count == 0
+}
+
+/// A session that was to be started afresh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reset {
+    /// The session before.
+    pub before: SessionState,
+    /// Whether the gateway has said that it did so.
+    #[serde(default)]
+    pub is_acknowledged: bool,
 }
 
 /// What shows whether a session was started afresh.
@@ -213,16 +223,16 @@ impl Journal {
         }
     }
 
-    /// The session as it was before this job had it started afresh; none if it has not.
-    pub(crate) fn reset(&self) -> Option<SessionState> {
+    /// What this job has done to start its session afresh; none if nothing.
+    pub(crate) fn reset(&self) -> Option<Reset> {
         self.lock().reset.clone()
     }
 
-    /// Writes down that a session is about to be started afresh.
-    pub(crate) async fn spend_reset(&self, before: SessionState) -> Result<(), NotSaved> {
+    /// Writes down that a session is about to be started afresh, or that the gateway says it has done so.
+    pub(crate) async fn note_reset(&self, reset: Reset) -> Result<(), NotSaved> {
         let saved = {
             let mut effects = self.lock();
-            effects.reset = Some(before);
+            effects.reset = Some(reset);
             effects.clone()
         };
         self.save(&saved).await

@@ -17,6 +17,7 @@ pub mod outcome;
 pub mod overrides;
 pub mod python;
 pub mod render;
+pub mod seeds;
 pub mod shared;
 
 pub use model::{Job, Kind};

@@ -189,6 +189,10 @@ impl World {
         if protected {
             return Err(Refusal::invalid(format!("Cannot delete the main session ({key}).")));
         }
+        if self.profile.is_new() {
+            // Measured on 2026.9.6: the store of an agent that was deleted cannot be opened.
+            self.deleted.refuse_reset(&owner(&key))?;
+        }
         let deleted = self.sessions.remove(&key).is_some();
         Ok(json!({ "ok": true, "key": key, "deleted": deleted, "archived": [] }))
     }

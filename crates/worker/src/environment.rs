@@ -38,6 +38,8 @@ pub const HTTP_READ_ONLY: &str = "MISSION_HTTP_READ_ONLY";
 pub const SECRET_KEY: &str = "MISSION_SECRET_KEY";
 /// Certificates of the authorities that may vouch for gateways.
 pub const GATEWAY_CA_FILE: &str = "MISSION_GATEWAY_CA_FILE";
+/// What gateways themselves write into new workspaces.
+pub const GATEWAY_SEEDS: &str = "MISSION_GATEWAY_SEEDS";
 /// Where gateways may be.
 pub const GATEWAY_ALLOWED: &str = "MISSION_GATEWAY_ALLOWED";
 /// Where traces are sent, as OpenTelemetry has it: `/v1/traces` is put behind it. None are sent without.

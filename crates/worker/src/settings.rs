@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mission_core::gateway::Reach;
+use mission_core::seeds::Seeds;
 use mission_jobs::{Keep, Keyring, Tls};
 use secrecy::SecretString;
 use serde::Serialize;
@@ -148,6 +149,8 @@ pub struct Settings {
     pub gateway_ca_file: Option<PathBuf>,
     /// Where gateways may be.
     pub reach: Reach,
+    /// `gateway.seeds`: what gateways themselves write into new workspaces.
+    pub seeds: Seeds,
     /// Filter of the log, as `tracing` reads it.
     pub log_level: String,
     /// `auto`, `text` or `json`.
@@ -214,6 +217,7 @@ impl Settings {
             idle: raw.millis("gateway.idle_ms"),
             gateway_ca_file: raw.path("gateway.ca_file"),
             reach: raw.parsed("gateway.allowed"),
+            seeds: Seeds::default().and(raw.parsed("gateway.seeds")),
             log_level: raw.0["log.level"].clone(),
             log_format: raw.0["log.format"].clone(),
             values,

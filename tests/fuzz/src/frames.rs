@@ -14,6 +14,7 @@ use mission_core::gateway::{Clients, DeviceIdentity, Dial, Limits};
 use mission_core::mirror::Mirror;
 use mission_core::outcome::Outcome;
 use mission_core::render::{Renderer, TemplatesConfig};
+use mission_core::seeds::Seeds;
 use serde_json::Value;
 use tokio::io::DuplexStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -79,6 +80,7 @@ async fn play(choice: u8, script: Arc<Mutex<Script>>) {
         clients: Clients::new(Arc::clone(&IDENTITY), LIMITS).dialling(dial),
         renderer: Renderer::new(TemplatesConfig::default()),
         mirror: Mirror::new("").expect("there is none"),
+        seeds: Seeds::default(),
         base_url: None,
     };
     let job = job(choice);

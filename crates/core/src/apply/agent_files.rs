@@ -57,7 +57,7 @@ pub(super) async fn settle(
             mirror(applier, wanted, &texts);
             found.report_refused(report);
         }
-        let missing = found.differing(texts);
+        let missing = found.differing(texts, &applier.seeds);
         if missing.is_empty() {
             return Ok(());
         }
@@ -112,7 +112,7 @@ pub(super) async fn plan(
     let texts = render(applier, wanted, &found.refused, wants_bootstrap(wanted, &found))?;
     let with_present =
         |(document, text)| (document, found.present.get(&document).map(|file| file.content.clone()), text);
-    Ok(found.differing(texts).into_iter().map(with_present).collect())
+    Ok(found.differing(texts, &applier.seeds).into_iter().map(with_present).collect())
 }
 
 fn wants_bootstrap(wanted: &Wanted, found: &Workspace) -> bool {

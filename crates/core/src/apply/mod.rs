@@ -35,6 +35,7 @@ use crate::model::Job;
 use crate::outcome::{Change, Failure, MAX_MESSAGE, Outcome, Report, Skipped};
 use crate::overrides::TemplateError;
 use crate::render::Renderer;
+use crate::seeds::Seeds;
 
 pub use inspect::Inspection;
 use kept_token::NoToken;
@@ -51,6 +52,8 @@ pub struct Applier {
     pub renderer: Renderer,
     /// Local copies of the agents' own files.
     pub mirror: Mirror,
+    /// What gateways themselves write into new workspaces.
+    pub seeds: Seeds,
     /// Address of the main backend's API, shown to agents; none shows a placeholder.
     pub base_url: Option<String>,
 }

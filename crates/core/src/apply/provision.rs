@@ -33,13 +33,9 @@ pub(super) async fn run(
         warn_of_shadowed_heartbeats(call, config, wanted, report);
     }
     let is_new = known.as_ref().is_some_and(|config| config.agent(&wanted.keys.agent_id).is_none());
-    let mut probe = make_sure_of_sessions(call, wanted, is_new, report).await?;
+    make_sure_of_sessions(call, wanted, is_new, report).await?;
     for _ in 0..MAX_WRITES {
-        let config = config::settle(call, desired, known.take().as_deref(), coming.take(), report).await;
-        if let Some(probe) = probe.take() {
-            probe.remove(call, report).await?;
-        }
-        let (shape, is_new) = config?;
+        let (shape, is_new) = config::settle(call, desired, known.take().as_deref(), coming.take(), report).await?;
         agent_files::settle(applier, call, wanted, is_new, report).await?;
         let label = match session::settle(call, wanted, is_new, report).await {
             Err(error) if is_held_deleted(call, wanted, &error).await? => {
@@ -120,29 +116,23 @@ pub(super) fn warn_of_shadowed_heartbeats(call: &Call, config: &Config, wanted: 
 /// Makes sure that the gateway will let an agent that is new to its config have sessions.
 ///
 /// Gateways with entries keep a record of deleted agents and refuse them their sessions until an agent of that id is
-/// created by call; an entry in the config does not count, and makes some restart as a whole and others unable to. Nothing
-/// but asking for a session tells whether there is such a record. So one is made that can be removed again, which an agent's
-/// main session cannot; a job that is blocked later must not leave it.
+/// created by call; an entry in the config does not count, and makes some restart as a whole and others unable to start.
 async fn make_sure_of_sessions(
     call: &Call,
     wanted: &Wanted,
     is_new: bool,
     report: &mut Report,
-) -> Result<Option<session::Probe>, GatewayError> {
+) -> Result<(), GatewayError> {
+    let agent = &wanted.keys.agent_id;
     if !call.has_ownership() || !is_new {
-        return Ok(None);
+        return Ok(());
     }
-    // Where nothing helps but a call, even asking would be one session too many.
-    if !call.has_defect(Defect::SessionsLost) {
-        let probe = session::Probe::of(&wanted.keys.agent_id);
-        match probe.make(call).await {
-            Err(error) if says_held_deleted(call, &error) => {}
-            made => return made.map(|()| Some(probe)),
-        }
+    // Where only a call helps, it is not asked: the answer would not tell.
+    if !call.has_defect(Defect::SessionsLost) && session::may_be_made(call, agent).await? {
+        return Ok(());
     }
     let _writer = call.client().desk.pen.lock().await;
-    by_call::create(call, wanted, report).await?;
-    Ok(None)
+    by_call::create(call, wanted, report).await
 }
 
 /// Whether a session was refused in the way of a gateway that keeps a record of its agent's deletion.

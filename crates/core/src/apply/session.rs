@@ -5,8 +5,8 @@ use tokio::time::sleep;
 use tracing::debug;
 
 use super::{MAX_WRITES, Wanted, settling};
-use crate::gateway::{Call, GatewayError, Method, RpcError, Sessions};
-use crate::journal::SessionState;
+use crate::gateway::{Call, GatewayError, Method, Sessions};
+use crate::journal::{Reset, SessionState};
 use crate::keys;
 use crate::outcome::{Change, Report};
 
@@ -153,87 +153,84 @@ pub(super) async fn look(call: &Call, wanted: &Wanted, label: Option<&str>) -> R
     })
 }
 
-/// A session that is made only to see whether the gateway lets an agent have any.
-#[derive(Debug)]
-pub(super) struct Probe {
-    key: String,
-}
-
-impl Probe {
-    /// The one of that agent.
-    pub(super) fn of(agent: &str) -> Self {
-        Self { key: format!("agent:{agent}:mission-worker-probe") }
-    }
-
-    /// Makes it, again for a while if the gateway fails at it: the store of an agent that was deleted a moment ago takes a
-    /// while to open again.
-    pub(super) async fn make(&self, call: &Call) -> Result<(), GatewayError> {
-        for round in 0..=MAX_WRITES {
-            match write(call, Method::SessionsPatch, json!({ "key": self.key })).await {
-                Err(error) if round < MAX_WRITES && may_pass(&error) => sleep(settling(round + 2)).await,
-                answer => return answer.map(drop),
+/// Whether the gateway will let an agent have sessions. It answers a deletion of one that was never there with an error if
+/// it keeps a record of the agent's own deletion; nothing is left behind by asking.
+pub(super) async fn may_be_made(call: &Call, agent: &str) -> Result<bool, GatewayError> {
+    let params = json!({ "key": format!("agent:{agent}:mission-worker-probe") });
+    for round in 0..=MAX_WRITES {
+        match write(call, Method::SessionsDelete, params.clone()).await {
+            Err(error) if error.is_connection_lost() && round < MAX_WRITES => sleep(settling(round)).await,
+            Err(error) if error.rpc().is_some_and(|rpc| rpc.code == "UNAVAILABLE" && rpc.retry_after_ms.is_none()) => {
+                return Ok(false);
             }
+            // A gateway that does not know the question cannot tell.
+            Err(error) if error.rpc().is_some_and(|rpc| rpc.code == "INVALID_REQUEST") => return Ok(true),
+            answer => return answer.map(|_| true),
         }
-        unreachable!("the last round returns")
     }
-
-    /// Removes it. To do so again does no harm.
-    pub(super) async fn remove(&self, call: &Call, report: &mut Report) -> Result<(), GatewayError> {
-        for round in 0..=MAX_WRITES {
-            match write(call, Method::SessionsDelete, json!({ "key": self.key })).await {
-                Err(error) if round < MAX_WRITES && may_pass(&error) => sleep(settling(round)).await,
-                Err(error) if error.rpc().is_some() => {
-                    report.skip(format!("session {}", self.key), error.rpc().map(RpcError::quote).unwrap_or_default());
-                    break;
-                }
-                answer => return answer.map(drop),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a call that may be sent again may succeed then.
-fn may_pass(error: &GatewayError) -> bool {
-    error.is_connection_lost()
-        || error.rpc().is_some_and(|rpc| rpc.code == "UNAVAILABLE" && rpc.retry_after_ms.is_none())
+    unreachable!("the last round returns")
 }
 
 /// Starts the session afresh, once: that shows in its id on older gateways, in its time on all. It is written down before it
-/// is sent, with the session as it was; it is sent again only where that session is to be seen unchanged.
+/// is sent, with the session as it was. It is sent again only where its answer did not come and that session is to be seen
+/// unchanged; what cannot be seen is believed, and reported.
 pub(super) async fn reset(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<(), GatewayError> {
     let key = &wanted.keys.session_key;
-    let found = find(call, key).await?;
-    let now = found.as_ref().map(Session::state).unwrap_or_default();
-    if let Some(before) = call.journal().reset()
-        && !(before == now && now.is_visible())
-    {
-        report.note(Change::new(format!("session {key} reset"), ""));
-        if !now.is_visible() {
-            report
-                .skip(format!("proof of the reset of {key}"), "the gateway shows neither id nor time of that session");
-        }
-        return Ok(());
+    let now = state_of(call, key).await?;
+    let earlier = call.journal().reset();
+    let is_sent = earlier.as_ref().is_some_and(|reset| reset.is_acknowledged || !is_unchanged(&reset.before, &now));
+    let before = earlier.map_or_else(|| now.clone(), |reset| reset.before);
+    if !is_sent {
+        send_reset(call, key, &before).await?;
     }
-    call.journal().spend_reset(now.clone()).await.map_err(GatewayError::NotSaved)?;
+    let mut after = state_of(call, key).await?;
+    for reading in 0..MAX_WRITES {
+        if !is_unchanged(&before, &after) {
+            break;
+        }
+        sleep(settling(reading)).await;
+        after = state_of(call, key).await?;
+    }
+    if is_unchanged(&before, &after) {
+        let what = format!("the reset of session {key}");
+        return Err(GatewayError::Undone { what, times: "once", shows: String::new() });
+    }
+    if !after.is_visible() {
+        report.skip(format!("proof of the reset of {key}"), "the gateway shows neither id nor time of that session");
+    }
+    report.note(Change::new(format!("session {key} reset"), ""));
+    Ok(())
+}
+
+/// Sends it until it is answered, or until the session is not as before.
+async fn send_reset(call: &Call, key: &str, before: &SessionState) -> Result<(), GatewayError> {
+    let note = async |is_acknowledged| {
+        let reset = Reset { before: before.clone(), is_acknowledged };
+        call.journal().note_reset(reset).await.map_err(GatewayError::NotSaved)
+    };
+    note(false).await?;
     for round in 0..=MAX_WRITES {
         match write(call, Method::SessionsReset, json!({ "key": key })).await {
-            Ok(_) => break,
+            Ok(_) => return note(true).await,
             Err(error) if error.is_connection_lost() && round < MAX_WRITES => {
                 debug!(method = ?error.method(), "reading back after an unanswered reset");
-                let after = find(call, key).await?.as_ref().map(Session::state).unwrap_or_default();
-                if after != now || !now.is_visible() {
-                    break;
+                if !is_unchanged(before, &state_of(call, key).await?) {
+                    return Ok(());
                 }
             }
             Err(error) => return Err(error),
         }
     }
-    if !now.is_visible() {
-        report.skip(format!("proof of the reset of {key}"), "the gateway shows neither id nor time of that session");
-    }
-    report.note(Change::new(format!("session {key} reset"), ""));
-    Ok(())
+    unreachable!("the last round returns")
+}
+
+async fn state_of(call: &Call, key: &str) -> Result<SessionState, GatewayError> {
+    Ok(find(call, key).await?.as_ref().map(Session::state).unwrap_or_default())
+}
+
+/// Whether a session can be seen and is as it was.
+fn is_unchanged(before: &SessionState, now: &SessionState) -> bool {
+    before == now && now.is_visible()
 }
 
 /// Deletes a session. A gateway that will not is reported, not an error: on some the session goes with the agent, on

@@ -4,23 +4,12 @@
 //! and what is in it. So one round trip is the whole reading.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::documents::Document;
 use crate::gateway::{Call, GatewayError, Method, RpcError};
-
-/// The SHA-256 of each USER.md that gateways write into a new workspace, from 2026.2.9 to 2026.9.6. Of the
-/// documents that are the agent's own, they write this one only. Times prove nothing: in a workspace that
-/// was restored from a backup all files have one, also those that a person has written into.
-const USER_SEEDS: [&str; 4] = [
-    "178a5807bd2e6ace25b80a366f0f7d8d3f354a47f577c4ab0092397456b8738f",
-    "e418ca9a680553b3ad8f54aecb0d403330810bb77826ab5251cc1dc13368fe16",
-    "5f8e1a04861b95b659a907e3ad9ae449c45713246d2168a26ec92c8f1e89ff40",
-    "46e0d8c937df7b104de97a23c58537292672654194879ca9f76b02075e022555",
-];
+use crate::seeds::Seeds;
 
 /// A file that is there.
 #[derive(Debug)]
@@ -101,12 +90,12 @@ impl Workspace {
     }
 
     /// The texts that have to be written: those that differ and are not the agent's own.
-    pub(super) fn differing(&self, texts: Vec<(Document, String)>) -> Vec<(Document, String)> {
+    pub(super) fn differing(&self, texts: Vec<(Document, String)>, seeds: &Seeds) -> Vec<(Document, String)> {
         let has_to_be_written = |(document, text): &(Document, String)| {
             let present = self.present.get(document);
             // A gateway that was stopped while it wrote leaves an empty file. There is nothing of the agent's in it.
             let is_theirs = |file: &Present| {
-                document.is_agents_own() && !file.is_seed(*document) && !file.content.trim().is_empty()
+                document.is_agents_own() && !seeds.has(*document, &file.content) && !file.content.trim().is_empty()
             };
             let is_theirs = present.is_some_and(is_theirs);
             let differs = present.is_none_or(|file| file.content != *text);
@@ -114,20 +103,6 @@ impl Workspace {
         };
         texts.into_iter().filter(has_to_be_written).collect()
     }
-}
-
-impl Present {
-    /// Whether it is what the gateway itself writes into a new workspace.
-    fn is_seed(&self, document: Document) -> bool {
-        document == Document::User && USER_SEEDS.contains(&digest(&self.content).as_str())
-    }
-}
-
-fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 fn present(answer: &Value) -> Result<Option<Present>, GatewayError> {

@@ -7,6 +7,7 @@ use mission_core::apply::Applier;
 use mission_core::gateway::{Clients, DeviceIdentity, Limits};
 use mission_core::mirror::Mirror;
 use mission_core::render::{Renderer, TemplatesConfig};
+use mission_core::seeds::Seeds;
 use mission_core::{Job, Outcome, Report};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -32,6 +33,7 @@ async fn sync(port: u16, cleaned_up: &[Uuid]) -> Report {
         clients: Clients::new(Arc::new(DeviceIdentity::ephemeral()), Limits::default()),
         renderer: Renderer::new(TemplatesConfig::default()),
         mirror: Mirror::new("").unwrap(),
+        seeds: Seeds::default(),
         base_url: None,
     };
     match applier.apply("sync", &job, &Arc::default()).await.outcome {

@@ -123,6 +123,7 @@ pub fn applier_within(settings: &Settings, limits: Limits) -> Result<Applier, Ex
             .dialling(Dial::within(settings.reach.clone())),
         renderer: renderer(settings),
         mirror: Mirror::new(&settings.local_workspace_root).or_usage()?,
+        seeds: settings.seeds.clone(),
         base_url: settings.base_url.clone(),
     })
 }

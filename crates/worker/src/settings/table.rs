@@ -1,6 +1,7 @@
 //! The one list of all settings.
 
 use mission_core::gateway::Reach;
+use mission_core::seeds::Seeds;
 use mission_jobs::Keyring;
 
 use super::access;
@@ -54,6 +55,10 @@ fn check_keys(keys: &str) -> Result<(), String> {
 
 fn check_reach(places: &str) -> Result<(), String> {
     places.parse::<Reach>().map(drop).map_err(|error| error.to_string())
+}
+
+fn check_seeds(digests: &str) -> Result<(), String> {
+    digests.parse::<Seeds>().map(drop).map_err(|error| error.to_string())
 }
 
 /// All settings.
@@ -111,6 +116,7 @@ pub const TABLE: &[Setting] = &[
         "",
         Form::Checked { check: check_reach, secret: false },
     ),
+    setting("gateway.seeds", Some(environment::GATEWAY_SEEDS), "", Form::Checked { check: check_seeds, secret: false }),
     setting("gateway.ca_file", Some(environment::GATEWAY_CA_FILE), "", Form::Text),
     setting("log.level", None, "info", Form::Text),
     setting("log.format", None, "auto", Form::Word(&["auto", "text", "json"])),

@@ -1,0 +1,91 @@
+//! The texts that gateways themselves write into a new workspace.
+//!
+//! What belongs to an agent is written once and never again. A gateway that has made the workspace has
+//! written a USER.md of its own there, which tells the agent nothing; it may be replaced. Only the text
+//! itself proves that: in a workspace that was restored from a backup all files have one time, also those
+//! that a person has written into.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256};
+
+use crate::documents::Document;
+
+/// The SHA-256 of each USER.md that gateways from 2026.2.9 to 2026.9.6 write. They write no other
+/// document that is the agent's own.
+const KNOWN: [&str; 4] = [
+    "178a5807bd2e6ace25b80a366f0f7d8d3f354a47f577c4ab0092397456b8738f",
+    "e418ca9a680553b3ad8f54aecb0d403330810bb77826ab5251cc1dc13368fe16",
+    "5f8e1a04861b95b659a907e3ad9ae449c45713246d2168a26ec92c8f1e89ff40",
+    "46e0d8c937df7b104de97a23c58537292672654194879ca9f76b02075e022555",
+];
+
+/// Texts of gateways, by their SHA-256.
+#[derive(Debug, Clone)]
+pub struct Seeds(BTreeSet<String>);
+
+impl Default for Seeds {
+    fn default() -> Self {
+        Self(KNOWN.map(str::to_owned).into())
+    }
+}
+
+impl Seeds {
+    /// The same texts and these.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
+    /// Whether a file of the agent's own holds what the gateway wrote into it.
+    #[must_use]
+    pub fn has(&self, document: Document, text: &str) -> bool {
+        document == Document::User && self.0.contains(&digest(text))
+    }
+}
+
+/// What is wrong with a list of digests.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a SHA-256 of 64 hex digits")]
+pub struct NotADigest(String);
+
+impl FromStr for Seeds {
+    type Err = NotADigest;
+
+    /// Reads digests with commas between them; none in an empty text.
+    fn from_str(text: &str) -> Result<Self, NotADigest> {
+        let digests = text.split(',').map(str::trim).filter(|digest| !digest.is_empty());
+        let digest = |digest: &str| {
+            let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if is_digest { Ok(digest.to_ascii_lowercase()) } else { Err(NotADigest(digest.chars().take(80).collect())) }
+        };
+        digests.map(digest).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_a_gateways_own_if_its_digest_is_known() {
+        let more: Seeds = format!(" {},", digest("theirs").to_uppercase()).parse().unwrap();
+        let seeds = Seeds::default().and(more);
+        assert!(seeds.has(Document::User, "theirs") && !seeds.has(Document::User, "theirs\n"));
+        assert!(!seeds.has(Document::Memory, "theirs"), "gateways write no such file");
+        assert!("".parse::<Seeds>().is_ok());
+        for bad in ["x", &"g".repeat(64), &"0".repeat(63)] {
+            assert_eq!(bad.parse::<Seeds>().unwrap_err(), NotADigest(bad.to_owned()));
+        }
+    }
+}
