@@ -50,6 +50,11 @@ def documents():
 
 
 def templates():
+    forms = [form for form, text in load(ROOT / "crates/core/tests/jinja/forms.json") if text is not None]
+    # Those that belong together stand together: one input for some of them.
+    yield from ("\n".join(forms[at : at + 8]) for at in range(0, len(forms), 8))
+    yield "{{ 'x'|center(10**9) }}{{ 'x'.zfill(10**9) }}{{ '%1000000000d' % 1 }}{{ '{:1000000000}'.format(1) }}"
+    yield "{{ 'a b'|wordwrap(1, true, 'x' * 9999) }}{{ '%*.*f' % (10**9, 10**9, 1.5) }}{{ 'x' * 10**9 }}"
     yield from (case["input"]["template"] for case in load(VECTORS / "render_overrides.json"))
     for path in sorted(SCENARIOS.glob("*.json")):
         yield from load(path)["templates"].get("files", {}).values()

@@ -10,6 +10,7 @@ pub mod gateway;
 pub mod heartbeat;
 pub mod identity;
 pub mod journal;
+mod jinja;
 pub mod keys;
 pub mod mirror;
 pub mod model;

@@ -12,14 +12,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Kwargs;
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, Value, filters};
-use minijinja_contrib::pycompat::unknown_method_callback;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
 use crate::context::Context;
 use crate::foreign::one_line;
 use crate::mirror::is_plain_name;
-use crate::python;
+use crate::{jinja, python};
 
 /// Largest source of one template in bytes. The texts in use are below 100 kB.
 pub const MAX_SOURCE_BYTES: usize = 256 * 1024;
@@ -145,7 +143,7 @@ impl Overrides {
         let environment = self.environment();
         // The engine panics at some templates that it should refuse, such as keys beyond ASCII in a format.
         let rendered = catch_unwind(AssertUnwindSafe(|| {
-            environment.render_named_str(name, &with_unix_lines(source), Value::from(values))
+            environment.render_named_str(name, &jinja::rewritten(&with_unix_lines(source)), Value::from(values))
         }));
         let text = rendered.map_err(|_| stumbled(name))?.map_err(|error| explain(&error, name, &variables))?;
         let text = python::strip(&text);
@@ -161,38 +159,19 @@ impl Overrides {
         environment.set_syntax(syntax.expect("the default delimiters are valid"));
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.set_unknown_method_callback(unknown_method_callback);
         environment.set_fuel(Some(FUEL));
         minijinja_contrib::add_to_environment(&mut environment);
-        environment.add_filter("int", int);
-        environment.add_filter("float", float);
+        jinja::add_to_environment(&mut environment);
         if let Some(dir) = self.dir.clone() {
             environment.set_loader(move |name| {
-                read(&dir, name).map_err(|error| {
+                let source = read(&dir, name).map(|source| source.map(|source| jinja::rewritten(&source).into_owned()));
+                source.map_err(|error| {
                     Error::new(ErrorKind::InvalidOperation, "cannot include the file").with_source(error)
                 })
             });
         }
         environment
     }
-}
-
-/// The filter `int` as Jinja2 has it: 0 for what is no number, unless the template gives a default.
-fn int(
-    state: &State,
-    value: &Value,
-    default: Option<Value>,
-    base: Option<u32>,
-    kwargs: Kwargs,
-) -> Result<Value, Error> {
-    let default = default.or_else(|| (!kwargs.has("default")).then(|| Value::from(0)));
-    filters::int(state, value, default, base, kwargs)
-}
-
-/// The filter `float` as Jinja2 has it: 0.0 for what is no number, unless the template gives a default.
-fn float(state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs) -> Result<Value, Error> {
-    let default = default.or_else(|| (!kwargs.has("default")).then(|| Value::from(0.0)));
-    filters::float(state, value, default, kwargs)
 }
 
 /// The source of a file of the directory; none where there is no such file, or the name is no plain one, or it is a

@@ -25,6 +25,72 @@ pub fn first_word(text: &str) -> &str {
     text.split(is_space).find(|word| !word.is_empty()).unwrap_or_default()
 }
 
+/// `text.center(width, fill)`.
+pub(crate) fn center(text: &str, width: usize, fill: char) -> String {
+    let missing = width.saturating_sub(text.chars().count());
+    let left = missing / 2 + (missing & width & 1);
+    let padding = |count| std::iter::repeat_n(fill, count);
+    padding(left).chain(text.chars()).chain(padding(missing - left)).collect()
+}
+
+/// `text.splitlines(keep_ends)`.
+pub(crate) fn split_lines(text: &str, keep_ends: bool) -> Vec<&str> {
+    let is_end = |c: char| matches!(c, '\n'..='\r' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(is_end) {
+        let width =
+            if rest[at..].starts_with("\r\n") { 2 } else { rest[at..].chars().next().map_or(1, char::len_utf8) };
+        lines.push(&rest[..if keep_ends { at + width } else { at }]);
+        rest = &rest[at + width..];
+    }
+    if !rest.is_empty() {
+        lines.push(rest);
+    }
+    lines
+}
+
+/// `text.capitalize()`.
+pub(crate) fn capitalize(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + &chars.as_str().to_lowercase())
+}
+
+/// `text.title()`: each letter behind none is a capital.
+pub(crate) fn title(text: &str) -> String {
+    let mut after_letter = false;
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if after_letter {
+            out.extend(c.to_lowercase());
+        } else {
+            out.extend(c.to_uppercase());
+        }
+        after_letter = c.is_alphabetic();
+    }
+    out
+}
+
+/// JSON with all characters beyond ASCII escaped.
+pub(crate) fn ascii_only(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() { out.push(c) } else { write_units(c, &mut out) }
+    }
+    out
+}
+
+/// `ascii(value)` of what `repr` has printed.
+pub(crate) fn ascii_repr(repr: &str) -> String {
+    let mut out = String::with_capacity(repr.len());
+    for c in repr.chars() {
+        if c.is_ascii() { out.push(c) } else { write_escape(u32::from(c), &mut out) }
+    }
+    out
+}
+
 /// Whether `if value:` would take the branch.
 #[must_use]
 pub fn is_truthy(value: &Value) -> bool {
@@ -114,7 +180,10 @@ fn number_repr(number: &Number) -> String {
 }
 
 /// Shortest digits that read back as the same number, with an exponent below 1e-4 and from 1e16 on.
-fn float_repr(float: f64) -> String {
+pub(crate) fn float_repr(float: f64) -> String {
+    if !float.is_finite() {
+        return float.to_string().to_lowercase();
+    }
     let scientific = format!("{float:e}");
     let (digits, exponent) = scientific.split_once('e').expect("`e` formatting has an exponent");
     let exponent: i32 = exponent.parse().expect("`e` formatting ends with an integer");
@@ -173,14 +242,16 @@ fn dump_string(text: &str, out: &mut String) {
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
             ' '..='~' => out.push(c),
-            c => {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    write!(out, "\\u{unit:04x}").expect("writing to a string cannot fail");
-                }
-            }
+            c => write_units(c, out),
         }
     }
     out.push('"');
+}
+
+fn write_units(c: char, out: &mut String) {
+    for unit in c.encode_utf16(&mut [0; 2]) {
+        write!(out, "\\u{unit:04x}").expect("writing to a string cannot fail");
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod connection;
 mod corpus;
 mod half_open;
 mod heartbeats;
+mod jinja;
 mod limits;
 mod outcomes;
 mod refusals;

@@ -108,14 +108,11 @@ fn work_is_bounded() {
 
 #[test]
 fn what_the_engine_panics_at_is_an_error_of_the_template() {
-    for template in ["{{ '%(größe)s'|format(1) }}", "{{ '{0[ü]}'.format({'ü': 1}) }}", "{% import 'a.md' as b<c %}"]
-    {
-        let TemplateError::Failed { place, reason } = fault(template, &[]) else { panic!("{template}") };
-        assert_eq!(
-            (place.template.as_str(), reason.as_str()),
-            ("agent.soul_template", "the template engine cannot handle it")
-        );
-    }
+    let TemplateError::Failed { place, reason } = fault("{% import 'a.md' as b<c %}", &[]) else { panic!() };
+    assert_eq!(
+        (place.template.as_str(), reason.as_str()),
+        ("agent.soul_template", "the template engine cannot handle it")
+    );
 }
 
 #[test]

@@ -57,13 +57,7 @@ pub(crate) const CASES: &[(&str, &[&str], &str)] = &[
     ),
     // Templates.
     ("render_overrides", &["loop vars"], "the engine does not know how many characters a string still has in a loop"),
-    ("render_overrides", &["wordwrap", "center", "xmlattr", "force escape"], "filters that the engine does not have"),
     ("render_overrides", &["pprint"], "the engine breaks the lines of all nested values"),
-    (
-        "render_overrides",
-        &["e filter no double", "autoescape on block"],
-        "the engine escapes an apostrophe as `&#x27;`, Python as `&#39;`",
-    ),
     ("render_overrides", &["sandbox escape attempt"], "values have no Python classes"),
     (
         "render_selection",

@@ -1,0 +1,109 @@
+//! Jinja2 3.1 as users know it, where `minijinja` differs: arguments by position and by name, filters and string methods
+//! that it lacks, and `%` of strings. The table in `tests/jinja` holds both against Jinja2 itself.
+//!
+//! What is made here is charged before it is made: a width of a billion costs nothing but an error.
+
+mod arguments;
+mod filters;
+mod globals;
+mod linking;
+mod lists;
+mod methods;
+mod percent;
+mod printf;
+mod str_format;
+mod tests;
+mod wrapping;
+
+use minijinja::value::ValueKind;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Value, escape_formatter};
+
+use crate::python;
+
+pub(crate) use percent::rewritten;
+
+/// Bytes that one step of fuel pays for.
+const BYTES_OF_A_STEP: u64 = 64;
+
+/// Teaches an environment what Jinja2 has.
+pub(crate) fn add_to_environment(environment: &mut Environment<'_>) {
+    filters::add(environment);
+    lists::add(environment);
+    tests::add(environment);
+    globals::add(environment);
+    environment.set_unknown_method_callback(methods::call);
+    environment.set_formatter(write);
+}
+
+/// Writes a value where a template shows it: numbers as Python does, and escaped as Jinja2 does where a template asks
+/// for that.
+fn write(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    if matches!(state.auto_escape(), AutoEscape::Html) && !value.is_safe() {
+        let escaped = escaped(&text(state, value)?);
+        return out.write_str(&escaped).map_err(Error::from);
+    }
+    match float(value) {
+        Some(float) => out.write_str(&python::float_repr(float)).map_err(Error::from),
+        None => escape_formatter(out, state, value),
+    }
+}
+
+/// A value as `str` prints it; an undefined one is an error.
+fn text(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
+    if let Some(float) = float(value) {
+        return Ok(python::float_repr(float));
+    }
+    let text = minijinja::value::StringInput::new(state, value)?.as_str().to_owned();
+    if value.as_object().is_some() {
+        state.consume_fuel(text.len() as u64 / BYTES_OF_A_STEP)?;
+    }
+    Ok(text)
+}
+
+/// A value as `repr` prints it.
+fn repr(value: &Value) -> String {
+    match float(value) {
+        Some(float) => python::float_repr(float),
+        None => format!("{value:?}"),
+    }
+}
+
+fn float(value: &Value) -> Option<f64> {
+    let is_float = value.kind() == ValueKind::Number && !value.is_integer();
+    is_float.then(|| f64::try_from(value.clone()).ok()).flatten()
+}
+
+/// A text that came from a text: one that was marked as escaped stays so.
+fn like(origin: &Value, text: String) -> Value {
+    if origin.is_safe() { Value::from_safe_string(text) } else { Value::from(text) }
+}
+
+/// Escapes as `markupsafe` does: five characters, and nothing that links or Markdown need.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\'' => out.push_str("&#39;"),
+            '"' => out.push_str("&#34;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Refuses to make so many bytes unless the fuel that is left pays for them.
+fn afford(state: &State<'_, '_>, bytes: usize) -> Result<(), Error> {
+    match state.fuel_levels() {
+        Some((_, left)) if bytes as u64 / BYTES_OF_A_STEP > left => {
+            Err(Error::new(ErrorKind::OutOfFuel, "the text would be too long"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn invalid(reason: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, reason)
+}

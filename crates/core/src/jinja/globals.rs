@@ -1,0 +1,116 @@
+//! Functions that templates call.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use minijinja::value::{Object, ObjectRepr, Rest, Value, ValueKind, ValueOrKwargs, from_args};
+use minijinja::{Environment, Error, ErrorKind, State, functions};
+
+use super::arguments::{Arguments, split};
+use super::invalid;
+
+pub(super) fn add(environment: &mut Environment<'_>) {
+    environment.add_function("cycler", cycler);
+    environment.add_function("dict", dict);
+    environment.add_function("joiner", joiner);
+    environment.add_function("namespace", namespace);
+    // It shows all variables, and Jinja2 has it as an extension only.
+    environment.remove_global("debug");
+}
+
+#[derive(Debug)]
+struct Cycler {
+    items: Vec<Value>,
+    at: AtomicUsize,
+}
+
+impl Object for Cycler {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        (key.as_str() == Some("current")).then(|| self.items[self.at.load(Ordering::Relaxed)].clone())
+    }
+
+    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, args: &[Value]) -> Result<Value, Error> {
+        let () = from_args(args)?;
+        let at = self.at.load(Ordering::Relaxed);
+        let (next, answer) = match method {
+            "next" => ((at + 1) % self.items.len(), self.items[at].clone()),
+            "reset" => (0, Value::from(())),
+            _ => return Err(Error::from(ErrorKind::UnknownMethod)),
+        };
+        self.at.store(next, Ordering::Relaxed);
+        Ok(answer)
+    }
+}
+
+fn cycler(items: Rest<Value>) -> Result<Value, Error> {
+    if items.is_empty() {
+        return Err(invalid("a cycler needs at least one item"));
+    }
+    Ok(Value::from_object(Cycler { items: items.0, at: AtomicUsize::new(0) }))
+}
+
+#[derive(Debug)]
+pub(super) struct Joiner {
+    separator: Value,
+    is_used: AtomicBool,
+}
+
+impl Object for Joiner {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+        let () = from_args(args)?;
+        let is_used = self.is_used.swap(true, Ordering::Relaxed);
+        Ok(if is_used { self.separator.clone() } else { Value::from("") })
+    }
+}
+
+fn joiner(given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let arguments = Arguments::of(&["sep"], &given.into_values())?;
+    let separator = arguments.get(0).cloned().unwrap_or_else(|| Value::from(", "));
+    Ok(Value::from_object(Joiner { separator, is_used: AtomicBool::new(false) }))
+}
+
+fn dict(state: &mut State<'_, '_>, given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    functions::dict(None, pairs(state, &given.into_values())?.into_iter().collect())
+}
+
+fn namespace(state: &mut State<'_, '_>, given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let given = Value::from_pairs(pairs(state, &given.into_values())?);
+    functions::namespace(Some(given.into()))
+}
+
+/// What `dict` is called with: a dictionary or a list of pairs, and names.
+fn pairs(state: &State<'_, '_>, given: &[Value]) -> Result<Vec<(String, Value)>, Error> {
+    let (positional, named) = split(given)?;
+    let mut pairs = Vec::new();
+    match positional {
+        [] => {}
+        [first] if first.kind() == ValueKind::Map => {
+            for key in first.try_iter()? {
+                state.consume_fuel(1)?;
+                pairs.push((key.to_string(), first.get_item(&key)?));
+            }
+        }
+        [first] => {
+            for pair in first.try_iter()? {
+                state.consume_fuel(1)?;
+                if pair.len() != Some(2) {
+                    return Err(invalid("expected pairs of a name and a value"));
+                }
+                pairs.push((pair.get_item_by_index(0)?.to_string(), pair.get_item_by_index(1)?));
+            }
+        }
+        _ => return Err(Error::from(ErrorKind::TooManyArguments)),
+    }
+    for name in named.args() {
+        pairs.push((name.to_owned(), named.get(name)?));
+    }
+    Ok(pairs)
+}

@@ -1,0 +1,144 @@
+//! `"%s" % x` and the filter `format`, as Python formats.
+
+use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
+use minijinja::{Error, State, Value, filters};
+
+use super::arguments::split;
+use super::filters::affordable;
+use super::{invalid, repr, text};
+use crate::python;
+
+/// `left % right`, of a text or of numbers.
+#[expect(clippy::needless_pass_by_value, reason = "the engine hands values over")]
+pub(super) fn modulo(state: &mut State<'_, '_>, left: Value, right: Value) -> Result<Value, Error> {
+    if left.as_str().is_some() {
+        let values = if right.is_tuple() { right.try_iter()?.collect() } else { vec![right.clone()] };
+        let mapping = (right.kind() == ValueKind::Map).then_some(&right);
+        return format(state, &left, values, mapping);
+    }
+    let unfit =
+        || invalid(format!("tried to use % operator on unsupported types {} and {}", left.kind(), right.kind()));
+    let is_number = |value: &Value| matches!(value.kind(), ValueKind::Number | ValueKind::Bool);
+    if !is_number(&left) || !is_number(&right) {
+        text(state, &left)?;
+        text(state, &right)?;
+        return Err(unfit());
+    }
+    if let (Ok(a), Ok(b)) = (i128::try_from(left.clone()), i128::try_from(right.clone())) {
+        let rest = a.checked_rem(b).ok_or_else(|| invalid("divided by zero"))?;
+        return Ok(Value::from(if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }));
+    }
+    let (a, b) = (f64::try_from(left.clone())?, f64::try_from(right.clone())?);
+    if b == 0.0 {
+        return Err(invalid("divided by zero"));
+    }
+    let rest = a % b;
+    Ok(Value::from(if rest != 0.0 && (rest < 0.0) != (b < 0.0) { rest + b } else { rest }))
+}
+
+pub(super) fn filter(state: &mut State<'_, '_>, given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let given = given.into_values();
+    let (positional, by_name) = split(&given)?;
+    let Some((template, values)) = positional.split_first() else { return Err(invalid("there is no text to format")) };
+    let template = if template.as_str().is_some() { template.clone() } else { Value::from(text(state, template)?) };
+    let names: Vec<_> = by_name.args().map(str::to_owned).collect();
+    if names.is_empty() {
+        return format(state, &template, values.to_vec(), None);
+    }
+    if !values.is_empty() {
+        return Err(invalid("values are given by position and by name; give them in one way"));
+    }
+    let pairs = names.iter().map(|name| Ok((name.clone(), by_name.get::<Value>(name)?)));
+    let mapping = Value::from_pairs(pairs.collect::<Result<Vec<_>, Error>>()?);
+    format(state, &template, Vec::new(), Some(&mapping))
+}
+
+/// The engine formats; what it does not know of a conversion is made here before.
+fn format(
+    state: &mut State<'_, '_>,
+    template: &Value,
+    values: Vec<Value>,
+    mapping: Option<&Value>,
+) -> Result<Value, Error> {
+    let source = template.as_str().unwrap_or_default();
+    let mut values = values.into_iter();
+    let mut next = || values.next().ok_or_else(|| invalid("there are fewer values than the text asks for"));
+    let (mut out, mut used) = (String::new(), Vec::new());
+    let mut rest = source;
+    while let Some((before, after)) = rest.split_once('%') {
+        out.push_str(before);
+        out.push('%');
+        rest = after;
+        let key = match (rest.strip_prefix('('), mapping) {
+            (None, _) => None,
+            (Some(keyed), Some(mapping)) => {
+                let (key, after) = keyed.split_once(')').ok_or_else(|| invalid("a name in the format has no end"))?;
+                rest = after;
+                let value = mapping.get_item(&Value::from(key))?;
+                if value.is_undefined() {
+                    return Err(invalid("a name in the format is not among the values"));
+                }
+                Some(value)
+            }
+            (Some(_), None) => return Err(invalid("a format with names needs a dictionary")),
+        };
+        let flags = rest.len() - rest.trim_start_matches(['-', '+', ' ', '#', '0']).len();
+        out.push_str(&rest[..flags]);
+        rest = &rest[flags..];
+        rest = size(state, rest, &mut out, &mut next)?;
+        if let Some(after) = rest.strip_prefix('.') {
+            out.push('.');
+            rest = size(state, after, &mut out, &mut next)?;
+        }
+        rest = rest.trim_start_matches(['h', 'l', 'L']);
+        let Some(conversion) = rest.chars().next() else { return Err(invalid("the format is incomplete")) };
+        rest = &rest[conversion.len_utf8()..];
+        if conversion == '%' {
+            out.push('%');
+            continue;
+        }
+        let value = key.map_or_else(&mut next, Ok)?;
+        let (conversion, value) = converted(state, conversion, value)?;
+        out.push(conversion);
+        used.push(value.into());
+    }
+    out.push_str(rest);
+    if mapping.is_none() && values.next().is_some() {
+        return Err(invalid("there are more values than the text asks for"));
+    }
+    filters::format(state, &super::like(template, out), Rest(used))
+}
+
+/// A width or precision, which may be one of the values.
+fn size<'a>(
+    state: &State<'_, '_>,
+    rest: &'a str,
+    out: &mut String,
+    next: &mut impl FnMut() -> Result<Value, Error>,
+) -> Result<&'a str, Error> {
+    if let Some(after) = rest.strip_prefix('*') {
+        let width = i64::try_from(next()?)?;
+        affordable(state, usize::try_from(width.unsigned_abs()).unwrap_or(usize::MAX))?;
+        out.push_str(&width.to_string());
+        return Ok(after);
+    }
+    let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let width = rest[..digits].parse().unwrap_or(if digits == 0 { 0 } else { usize::MAX });
+    affordable(state, width)?;
+    out.push_str(&rest[..digits]);
+    Ok(&rest[digits..])
+}
+
+fn converted(state: &State<'_, '_>, conversion: char, value: Value) -> Result<(char, Value), Error> {
+    Ok(match conversion {
+        'r' => ('s', Value::from(repr(&value))),
+        'a' => ('s', Value::from(python::ascii_repr(&repr(&value)))),
+        's' if value.as_str().is_none() => ('s', Value::from(text(state, &value)?)),
+        'd' | 'i' | 'u' => match super::float(&value) {
+            #[expect(clippy::cast_possible_truncation, reason = "it is checked to be within the range")]
+            Some(float) if float.abs() < 1e18 => (conversion, Value::from(float.trunc() as i64)),
+            _ => (conversion, value),
+        },
+        _ => (conversion, value),
+    })
+}

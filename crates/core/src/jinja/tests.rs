@@ -1,0 +1,48 @@
+//! Tests, what stands behind `is`.
+
+use minijinja::value::{ObjectRepr, ValueKind};
+use minijinja::{Environment, Error, State, Value};
+
+use super::text;
+
+pub(super) fn add(environment: &mut Environment<'_>) {
+    environment.add_test("callable", is_callable);
+    environment.add_test("iterable", is_iterable);
+    environment.add_test("lower", is_lower);
+    environment.add_test("sequence", is_sequence);
+    environment.add_test("upper", is_upper);
+}
+
+/// Functions, macros, joiners and loops; the engine tells them by their type only.
+fn is_callable(value: &Value) -> bool {
+    const CALLABLE: [&str; 4] = ["BoxedFunction", "Macro", "Joiner", "Loop"];
+    let name = value.as_object().map(|object| object.type_name().rsplit("::").next().unwrap_or_default());
+    // An undefined one is so in Jinja2 as well: it is there to complain when it is called.
+    value.is_undefined() || name.is_some_and(|name| CALLABLE.contains(&name))
+}
+
+fn is_iterable(state: &mut State<'_, '_>, value: &Value) -> Result<bool, Error> {
+    if value.is_undefined() {
+        text(state, value)?;
+    }
+    Ok(!value.is_none() && value.try_iter().is_ok())
+}
+
+fn is_sequence(value: &Value) -> bool {
+    let is_range = || value.as_object().is_some_and(|object| object.repr() == ObjectRepr::Iterable);
+    match value.kind() {
+        ValueKind::String | ValueKind::Seq | ValueKind::Map => true,
+        ValueKind::Iterable => is_range() && value.len().is_some(),
+        _ => false,
+    }
+}
+
+fn is_lower(state: &mut State<'_, '_>, value: &Value) -> Result<bool, Error> {
+    let text = text(state, value)?;
+    Ok(text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase))
+}
+
+fn is_upper(state: &mut State<'_, '_>, value: &Value) -> Result<bool, Error> {
+    let text = text(state, value)?;
+    Ok(text.chars().any(char::is_uppercase) && !text.chars().any(char::is_lowercase))
+}
