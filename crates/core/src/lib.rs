@@ -20,6 +20,7 @@ pub mod python;
 pub mod render;
 pub mod seeds;
 pub mod shared;
+mod taint;
 
 pub use model::{Job, Kind};
 pub use outcome::{Failure, Outcome, Report, Scope};

@@ -14,9 +14,26 @@ use crate::documents::{self, Document, render_shipped};
 use crate::model::{Action, Agent, Options};
 use crate::overrides::{Overrides, TemplateError};
 use crate::python;
+use crate::taint::Taint;
 
 /// What MEMORY starts with where nothing else is provided for.
 const EMPTY_MEMORY: &str = "# MEMORY\n\nBootstrap pending.\n";
+
+/// Stands in a heartbeat's prompt where lines with the agent's token were.
+const POINTER: &str = "The credentials for this stand in AGENTS.md of your workspace.";
+const LINES_LEFT_OUT: &str = "the lines of HEARTBEAT.md with the agent's token are left out of the gateway's config, \
+    which others read; the prompt points to AGENTS.md instead";
+const TEXT_LEFT_OUT: &str = "HEARTBEAT.md shows the agent's token in a way that cannot be cut out, and the gateway's \
+    config has other readers; use auth_token in lines of their own, or in AGENTS.md only";
+
+/// The heartbeat's duties for a gateway's config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeartbeatPrompt {
+    /// What the config says; none leaves it alone. Never holds the agent's token.
+    pub text: Option<String>,
+    /// Why the operator's text is not there as it is, for the report; none if it is.
+    pub left_out: Option<&'static str>,
+}
 
 /// Where texts come from. Changed by the operator, in the worker's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,11 +110,32 @@ impl Renderer {
     }
 
     /// The heartbeat's duties as a prompt for the gateway's config, where the gateway refuses HEARTBEAT: the operator's
-    /// text if there is one, else a short shipped one that holds no token. None where shipped texts are off.
-    pub fn heartbeat_prompt(&self, reader: Reader<'_>) -> Result<Option<String>, TemplateError> {
-        let shipped = || self.shipped.then(|| documents::heartbeat_prompt(reader.context, reader.agent.is_board_lead));
-        let text = self.render_override(Document::Heartbeat, reader)?.or_else(shipped);
-        Ok(text.filter(|text| !text.is_empty()))
+    /// text if there is one, else a short shipped one. None where shipped texts are off.
+    ///
+    /// A config has more readers than a workspace, so the agent's token never gets into it. Lines of the operator's text
+    /// that show it are left out and point to AGENTS; where they cannot be told apart, the shipped prompt is taken.
+    pub fn heartbeat_prompt(&self, reader: Reader<'_>) -> Result<HeartbeatPrompt, TemplateError> {
+        let shipped = || {
+            let text = self.shipped.then(|| documents::heartbeat_prompt(reader.context, reader.agent.is_board_lead));
+            text.filter(|text| !text.is_empty())
+        };
+        let with = |context: &Context| self.render_override(Document::Heartbeat, Reader { context, ..reader });
+        let Some(text) = with(reader.context)? else {
+            return Ok(HeartbeatPrompt { text: shipped(), left_out: None });
+        };
+        let taint = Taint::of(&text, reader.context, with);
+        if taint.is_clean() {
+            return Ok(HeartbeatPrompt { text: Some(text).filter(|text| !text.is_empty()), left_out: None });
+        }
+        Ok(match without_credentials(&text, &taint) {
+            Some(text) => HeartbeatPrompt { text: Some(text), left_out: Some(LINES_LEFT_OUT) },
+            None => HeartbeatPrompt { text: shipped(), left_out: Some(TEXT_LEFT_OUT) },
+        })
+    }
+
+    /// What of a document's text the agent's token has shaped. Blocks on the disk.
+    pub(crate) fn taint(&self, document: Document, reader: Reader<'_>, text: &str) -> Taint {
+        Taint::of(text, reader.context, |context| self.render(document, Reader { context, ..reader }))
     }
 
     fn render_override(&self, document: Document, reader: Reader<'_>) -> Result<Option<String>, TemplateError> {
@@ -118,6 +156,23 @@ impl Renderer {
         }
         Ok(None)
     }
+}
+
+/// The text without the lines that the token has shaped; none if nothing else is left, or the lines cannot be told.
+fn without_credentials(text: &str, taint: &Taint) -> Option<String> {
+    let Taint::Lines(shaped) = taint else { return None };
+    let is_shaped = |number: usize| shaped.iter().any(|(shaped, _)| *shaped == number);
+    let first = shaped.first().map(|(number, _)| *number);
+    let mut lines = Vec::new();
+    for (number, line) in text.split('\n').enumerate() {
+        if Some(number) == first {
+            lines.push(POINTER);
+        } else if !is_shaped(number) {
+            lines.push(line);
+        }
+    }
+    let says_more = lines.iter().any(|line| *line != POINTER && line.contains(char::is_alphanumeric));
+    says_more.then(|| lines.join("\n"))
 }
 
 /// Whether BOOTSTRAP is written: always, except in an update without `force_bootstrap` when the gateway lists no file

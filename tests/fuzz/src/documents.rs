@@ -47,7 +47,7 @@ fn render(job: &Job) {
                 plain(&error.to_string(), 2048);
             }
         }
-        let _ = wanted.entry(RENDERER.heartbeat_prompt(reader).expect("no user wrote it"), None);
+        let _ = wanted.entry(RENDERER.heartbeat_prompt(reader).expect("no user wrote it").text, None);
         let _ = start_message(&wanted.context, wanted.agent.is_board_lead, "provisioned", &refused);
     }
 }

@@ -1,7 +1,5 @@
 //! How what is written differs from what was there, for people: a plan shows it, and so does the report of a run.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value};
 use similar::TextDiff;
 
@@ -9,10 +7,6 @@ use crate::documents::Document;
 use crate::gateway::roster::Part;
 use crate::outcome::Change;
 
-use super::secrets::MASK;
-
-/// How a line of a document begins that holds an agent's token.
-const TOKEN_LINE: &str = "AUTH_TOKEN=";
 /// Most lines that a report keeps of one diff.
 const MAX_LINES: usize = 200;
 /// Most bytes that a report keeps of all diffs.
@@ -70,23 +64,6 @@ fn difference(path: &str, before: Option<&Value>, after: &Value) -> String {
     }
 }
 
-/// Takes the agent's token out of all of them, the one to be and any that a line for it holds now.
-pub(super) fn mask(changes: &mut [Change], token: &str) {
-    let in_lines = |change: &Change| {
-        let rests = change.diff.split(TOKEN_LINE).skip(1);
-        rests.filter_map(|rest| rest.split(['\n', '\\', '"']).next().map(|secret| secret.trim().to_owned())).collect()
-    };
-    let mut secrets: BTreeSet<String> = changes.iter().flat_map::<Vec<_>, _>(in_lines).collect();
-    secrets.insert(token.to_owned());
-    secrets.remove("");
-    // The longest first: one may begin with another.
-    let mut secrets: Vec<_> = secrets.into_iter().collect();
-    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    for change in changes {
-        change.diff = secrets.iter().fold(std::mem::take(&mut change.diff), |text, secret| text.replace(secret, MASK));
-    }
-}
-
 /// Cuts long ones to what a report keeps, and says so in them.
 pub(super) fn shorten(changes: &mut [Change]) {
     let mut left = MAX_BYTES;
@@ -109,19 +86,6 @@ pub(super) fn shorten(changes: &mut [Change]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tokens_of_today_and_of_yesterday_are_masked() {
-        let (before, after) = ("x\nAUTH_TOKEN=old-one\n", "x\nAUTH_TOKEN=new\n");
-        let mut changes = [
-            Change::of_file(Document::Soul, Some("send old-one\n"), "send new\n"),
-            Change::of_file(Document::Tools, Some(before), after),
-        ];
-        mask(&mut changes, "new");
-        let shown = changes.map(|change| change.diff).concat();
-        assert!(shown.contains("-AUTH_TOKEN=***\n") && shown.contains("+send ***"), "{shown}");
-        assert!(!shown.contains("old-one") && !shown.contains("new\n"), "{shown}");
-    }
 
     #[test]
     fn an_entry_is_compared_value_by_value() {

@@ -12,6 +12,7 @@ mod config;
 mod heartbeats;
 mod inspect;
 mod kept_token;
+mod mask;
 mod ownership;
 mod plan;
 mod provision;

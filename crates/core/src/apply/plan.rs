@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::change::mask;
+use super::mask::mask;
 use super::secrets::Secrets;
 use super::{Applier, FlowError, Wanted, agent_files, cleanup, config, heartbeats, provision, session, wake};
 use crate::gateway::roster::DesiredAgent;
@@ -78,7 +78,7 @@ impl Applier {
         wanted: &Wanted,
         report: &mut Report,
     ) -> Result<Vec<Change>, FlowError> {
-        let prepared = provision::prepare(self, call, wanted).await?;
+        let prepared = provision::prepare(self, call, wanted, report).await?;
         let wanted = prepared.wanted;
         provision::warn_of_shadowed_heartbeats(call, &prepared.config, &wanted, report);
         let (mut changes, is_known) = plan_config(call, std::slice::from_ref(&prepared.entry), report).await?;
@@ -93,7 +93,7 @@ impl Applier {
             changes.push(Change::new(format!("session {key} reset"), ""));
         }
         changes.extend(wake::plan(&wanted).map(|what| Change::new(what, "")));
-        mask(&mut changes, &wanted.context.auth_token);
+        mask(&mut changes, self, call, &wanted);
         Ok(changes)
     }
 }

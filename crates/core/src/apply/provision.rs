@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::change::mask;
+use super::mask::mask;
 use super::ownership::{self, Subject};
 use super::{Applier, FlowError, MAX_WRITES, Wanted, agent_files, by_call, config, kept_token, session, wake};
 use crate::documents::Document;
@@ -25,7 +25,7 @@ pub(super) async fn run(
     report: &mut Report,
 ) -> Result<Option<&'static str>, FlowError> {
     let mut coming = Some(call.client().desk.announce());
-    let prepared = prepare(applier, call, wanted).await?;
+    let prepared = prepare(applier, call, wanted, report).await?;
     let _claim = ownership::claim(call, subject(wanted))?;
     let (wanted, mut known) = (&prepared.wanted, Some(prepared.config));
     let desired = std::slice::from_ref(&prepared.entry);
@@ -51,7 +51,7 @@ pub(super) async fn run(
                 session::reset(call, wanted, report).await?;
             }
             wake::send(call, id, wanted, report).await?;
-            mask(&mut report.changes, &wanted.context.auth_token);
+            mask(&mut report.changes, applier, call, wanted);
             report.summary = summary(wanted, report);
             return Ok(Some(shape.as_str()));
         }
@@ -70,7 +70,12 @@ pub(super) struct Prepared {
 }
 
 /// What is wanted on this gateway, and the entry in its config. Nothing is written.
-pub(super) async fn prepare(applier: &Applier, call: &Call, wanted: &Wanted) -> Result<Prepared, FlowError> {
+pub(super) async fn prepare(
+    applier: &Applier,
+    call: &Call,
+    wanted: &Wanted,
+    report: &mut Report,
+) -> Result<Prepared, FlowError> {
     // A template that cannot be rendered fails before anything is written.
     agent_files::render(applier, wanted, &BTreeSet::new(), true)?;
     call.open().await?;
@@ -79,7 +84,11 @@ pub(super) async fn prepare(applier: &Applier, call: &Call, wanted: &Wanted) -> 
     let wanted = kept_token::find(call, wanted, ours.files).await?;
     let prompt = if refused.contains(&Document::Heartbeat) {
         let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
-        applier.renderer.heartbeat_prompt(reader)?
+        let prompt = applier.renderer.heartbeat_prompt(reader)?;
+        if let Some(why) = prompt.left_out.filter(|_| !wanted.heartbeat.contains_key("prompt")) {
+            report.skip("heartbeat prompt", why);
+        }
+        prompt.text
     } else {
         None
     };

@@ -84,6 +84,33 @@ fn what_a_gateway_refuses_is_told_to_the_shipped_texts_alone() {
     assert_eq!(renderer.render(Document::Agents, reader).expect("a fine template").as_deref(), Some("just this"));
 }
 
+/// A config has more readers than a workspace.
+#[test]
+fn a_heartbeat_prompt_never_has_the_token() {
+    let (context, agent) = (context(), agent(&[]));
+    let reader = Reader { agent: &agent, context: &context, refused: &BTreeSet::from([Document::Heartbeat]) };
+    let prompt = |source: &str, shipped: bool| {
+        let dir = dir(&[("HEARTBEAT.md", source)]);
+        let renderer = Renderer::new(TemplatesConfig { dir: Some(dir.path().to_owned()), shipped });
+        renderer.heartbeat_prompt(reader).expect("a fine template")
+    };
+    let pointer = "The credentials for this stand in AGENTS.md of your workspace.";
+    let clean = prompt("Look at {{ board_name }}.", true);
+    assert_eq!((clean.text.as_deref(), clean.left_out), (Some("Look at Launch Board."), None));
+    for token in ["{{ auth_token }}", "{{ auth_token|upper }}", "{{ auth_token[1:] }}", "{{ auth_token|list|join }}"] {
+        let cut = prompt(&format!("Look.\n\nX-Token: {token}\nBearer {token}\nGo on."), true);
+        assert_eq!(cut.text, Some(format!("Look.\n\n{pointer}\nGo on.")), "{token}");
+        assert!(cut.left_out.is_some_and(|why| why.contains("AGENTS.md")));
+    }
+    for source in ["{{ auth_token }}", "{{ {'tok-123': 'a'}[auth_token] }}", "{{ auth_token }}\n---\n"] {
+        let shipped = prompt(source, true);
+        assert!(shipped.text.is_some_and(|text| !text.contains(TOKEN) && text.contains("heartbeat")), "{source}");
+        assert!(shipped.left_out.is_some());
+        let none = prompt(source, false);
+        assert!(none.text.is_none() && none.left_out.is_some(), "{source}");
+    }
+}
+
 #[test]
 fn a_file_that_is_changed_is_read_again() {
     let dir = dir(&[("SOUL.md", "before")]);

@@ -1,0 +1,202 @@
+//! Takes agents' tokens out of what is shown of a run's changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use super::secrets::MASK;
+use super::{Applier, Wanted};
+use crate::documents::Document;
+use crate::gateway::Call;
+use crate::outcome::Change;
+use crate::render::{Reader, Renderer};
+use crate::taint::Taint;
+
+/// How a line of a document begins that holds an agent's token.
+const TOKEN_LINE: &str = "AUTH_TOKEN=";
+/// Shorter parts of a line are in too many others by chance.
+const MIN_BYTES: usize = 4;
+/// Stands for the lines of a diff that cannot be shown.
+const HIDDEN: &str = "… the template changes the agent's token, so that it cannot be told which lines show it\n";
+
+/// Takes the agent's token out of all changes: the one to be, whatever a template has made of it, and any that a line for it holds now.
+pub(super) fn mask(changes: &mut [Change], applier: &Applier, call: &Call, wanted: &Wanted) {
+    let refused = call.client().capabilities().refused_files.unwrap_or_default();
+    let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
+    mask_files(changes, &applier.renderer, reader);
+    mask_as_it_stands(changes, &wanted.context.auth_token);
+}
+
+fn mask_files(changes: &mut [Change], renderer: &Renderer, reader: Reader<'_>) {
+    for change in changes {
+        let Some(document) = change.what.strip_prefix("file ").and_then(Document::from_file_name) else { continue };
+        let text = renderer.render(document, reader).ok().flatten().unwrap_or_default();
+        let taint = renderer.taint(document, reader, &text);
+        change.diff = shown(&change.diff, &text, &taint, &reader.context.auth_token);
+    }
+}
+
+/// A diff of which nothing shows the token. `text` is what was written, as it is rendered again.
+fn shown(diff: &str, text: &str, taint: &Taint, token: &str) -> String {
+    let lines: Vec<&str> = text.split('\n').collect();
+    let (head, body) = diff.split_at(diff.find("@@").unwrap_or(0));
+    let body: Vec<&str> = body.split_inclusive('\n').collect();
+    let known: BTreeSet<&str> = lines.iter().copied().collect();
+    // A template that was changed meanwhile, or refused files: what was written is another text.
+    let is_of_text = |line: &&&str| !line.starts_with('+') || known.contains(content(line));
+    let Taint::Lines(shaped) = taint else { return head.to_owned() + HIDDEN };
+    if body.iter().filter(|line| line.starts_with('+')).any(|line| !is_of_text(&line)) {
+        return head.to_owned() + HIDDEN;
+    }
+    let shaped: BTreeMap<&str, Range<usize>> =
+        shaped.iter().map(|(number, range)| (lines[*number], range.clone())).collect();
+    let mut out = head.to_owned();
+    for group in body.chunk_by(|a, b| is_change(a) == is_change(b)) {
+        let is_changed_token =
+            |line: &&str| shaped.get(content(line)).is_some_and(|range| content(line)[range.clone()] != *token);
+        let hides = is_change(group[0]) && group.iter().any(is_changed_token);
+        for line in group {
+            let rest = content(line);
+            let end = &line[1.min(line.len()) + rest.len()..];
+            match shaped.get(rest) {
+                Some(range) if !line.starts_with('\\') => {
+                    let (before, after) = (&rest[..range.start], &rest[range.end..]);
+                    out.extend([&line[..1], before, MASK, after, end]);
+                }
+                _ if line.starts_with('-') => out.extend(["-", &old(rest, &shaped, hides), end]),
+                _ => out.push_str(line),
+            }
+        }
+    }
+    out
+}
+
+/// A line of a diff without its mark and its end.
+fn content(line: &str) -> &str {
+    line.get(1..).unwrap_or_default().trim_end_matches('\n')
+}
+
+fn is_change(line: &str) -> bool {
+    line.starts_with(['+', '-'])
+}
+
+/// A line that goes. In the place of one that shows a changed token stood one that may show an older token, changed alike.
+fn old(line: &str, shaped: &BTreeMap<&str, Range<usize>>, hides: bool) -> String {
+    for (with, range) in shaped {
+        let (before, after) = (&with[..range.start], &with[range.end..]);
+        let has_frame = !before.trim().is_empty() || !after.trim().is_empty();
+        let is_framed = line.len() >= before.len() + after.len() && line.starts_with(before) && line.ends_with(after);
+        if has_frame && is_framed {
+            return format!("{before}{MASK}{after}");
+        }
+    }
+    if hides {
+        return MASK.to_owned();
+    }
+    let parts = shaped.iter().map(|(with, range)| &with[range.clone()]).filter(|part| part.len() >= MIN_BYTES);
+    parts.fold(line.to_owned(), |line, part| line.replace(part, MASK))
+}
+
+/// Takes the agent's token out of all of them, the one to be and any that a line for it holds now.
+fn mask_as_it_stands(changes: &mut [Change], token: &str) {
+    let in_lines = |change: &Change| {
+        let rests = change.diff.split(TOKEN_LINE).skip(1);
+        rests.filter_map(|rest| rest.split(['\n', '\\', '"']).next().map(|secret| secret.trim().to_owned())).collect()
+    };
+    let mut secrets: BTreeSet<String> = changes.iter().flat_map::<Vec<_>, _>(in_lines).collect();
+    secrets.insert(token.to_owned());
+    secrets.remove("");
+    // The longest first: one may begin with another.
+    let mut secrets: Vec<_> = secrets.into_iter().collect();
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    for change in changes {
+        change.diff = secrets.iter().fold(std::mem::take(&mut change.diff), |text, secret| text.replace(secret, MASK));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Job;
+
+    #[test]
+    fn tokens_of_today_and_of_yesterday_are_masked() {
+        let (before, after) = ("x\nAUTH_TOKEN=old-one\n", "x\nAUTH_TOKEN=new\n");
+        let mut changes = [
+            Change::of_file(Document::Soul, Some("send old-one\n"), "send new\n"),
+            Change::of_file(Document::Tools, Some(before), after),
+        ];
+        mask_as_it_stands(&mut changes, "new");
+        let shown = changes.map(|change| change.diff).concat();
+        assert!(shown.contains("-AUTH_TOKEN=***\n") && shown.contains("+send ***"), "{shown}");
+        assert!(!shown.contains("old-one") && !shown.contains("new\n"), "{shown}");
+    }
+
+    /// What a diff shows where these lines were and `template` is written, `{}` being the token.
+    fn seen(before: &str, after: &str, shaped: &[(usize, &str)], token: &str) -> String {
+        let range = |(number, part): &(usize, &str)| {
+            let at = after.split('\n').nth(*number).and_then(|line| line.find(part)).expect("it is there");
+            (*number, at..at + part.len())
+        };
+        let taint = Taint::Lines(shaped.iter().map(range).collect());
+        let diff = Change::of_file(Document::Soul, Some(before), after).diff;
+        shown(&diff, after, &taint, token).lines().skip(3).collect::<Vec<_>>().join("|")
+    }
+
+    #[test]
+    fn a_changed_token_is_masked_in_new_old_and_other_lines() {
+        let is = seen("# S\nsay OLD-1 now\n", "# S\nsay NEW-2 now\n", &[(1, "NEW-2")], "new-2");
+        assert_eq!(is, " # S|-say *** now|+say *** now");
+        let is = seen("# S\nOLD-1\n", "# S\nNEW-2\n", &[(1, "NEW-2")], "new-2");
+        assert_eq!(is, " # S|-***|+***", "nothing tells what an old line without a frame shows");
+        let is = seen("a\nNEW-2\nc\n", "b\nNEW-2\nd\n", &[(1, "NEW-2")], "new-2");
+        assert_eq!(is, "-a|+b| ***|-c|+d");
+        let is = seen("tell NEW-2\nx\n", "x\ntoken is NEW-2\n", &[(1, "NEW-2")], "new-2");
+        assert_eq!(is, "-tell ***| x|+token is ***");
+    }
+
+    #[test]
+    fn whatever_a_template_makes_of_the_token_is_masked() {
+        let document = br#"{"version": 1, "kind": "provision-main", "auth_token": "aB3-xyz9-Qr7",
+            "gateway": {"id": "00000000-0000-0000-0000-00000000000a", "url": "ws://host", "workspace_root": "/srv"},
+            "agent": {"id": "00000000-0000-0000-0000-00000000000b", "name": "Alice"}}"#;
+        let wanted = Wanted::of(&Job::parse(document).expect("a valid document"), None).expect("it wants an agent");
+        for (template, wanted_diff) in [
+            ("t {{ auth_token }} u", "+t *** u"),
+            ("t {{ auth_token|upper }} u", "+t *** u"),
+            ("t {{ auth_token|lower|replace('-', '') }} u", "+t *** u"),
+            ("t {{ auth_token[:4] }}… u", "+t *** u"),
+            ("t {{ auth_token[::-1] }} u", "+t *** u"),
+            ("t {{ auth_token|list|join(' ') }} u", "+t *** u"),
+            ("t {{ auth_token|sort|join }} u", "+t *** u"),
+            ("t {{ auth_token.split('-') }} u", "+t ['***'] u"),
+            ("t {{ '%s' % auth_token|reverse }} u", "+t *** u"),
+            ("t {{ auth_token|tojson|urlencode }} u", "+t *** u"),
+            ("{% for c in auth_token %}{{ c }}\n{% endfor %}", "+***|+***|+***|+-|+***"),
+            ("{% if 'xyz' in auth_token %}yes{% else %}no{% endif %}", "+***"),
+            ("{{ auth_token|int(auth_token|length) }}", "+12"),
+            ("{% for c in auth_token if c > 'w' %}{{ c }}\n{% endfor %}", HIDDEN.trim_end()),
+            ("{{ {'aB3-xyz9-Qr7': 'mine'}[auth_token] }}", HIDDEN.trim_end()),
+        ] {
+            let mut wanted = wanted.clone();
+            wanted.agent.soul_template = Some(template.to_owned());
+            let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &BTreeSet::new() };
+            let renderer = Renderer::new(crate::render::TemplatesConfig::default());
+            let text = renderer.render(Document::Soul, reader).expect("it renders").expect("there is a text");
+            let mut changes = [Change::of_file(Document::Soul, None, &text)];
+            mask_files(&mut changes, &renderer, reader);
+            let lines =
+                changes[0].diff.lines().filter(|line| line.starts_with(['+', '…']) && !line.starts_with("+++ "));
+            let is = lines.collect::<Vec<_>>().join("|");
+            assert!(is.starts_with(wanted_diff), "{template}: {is}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_hidden() {
+        let diff = Change::of_file(Document::Soul, Some("old\n"), "new\n").diff;
+        for (text, taint) in [("new\n", Taint::Whole), ("another\n", Taint::Lines(Vec::new()))] {
+            assert_eq!(shown(&diff, text, &taint, "t"), format!("--- a/SOUL.md\n+++ b/SOUL.md\n{HIDDEN}"));
+        }
+        assert_eq!(shown(&diff, "new\n", &Taint::Lines(Vec::new()), "t"), diff);
+    }
+}
