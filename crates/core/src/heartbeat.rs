@@ -19,6 +19,71 @@ pub fn config(agent: &Agent) -> Map<String, Value> {
     heartbeat
 }
 
+/// The shortest interval that a job may ask for without `options.allow_fast_heartbeat`. Gateways leave as long between
+/// the turns of an agent that events wake.
+pub const SHORTEST: Duration = Duration::from_secs(30);
+
+/// Keys of a heartbeat that gateways of some version know.
+const KEYS: [&str; 16] = [
+    "accountId",
+    "ackMaxChars",
+    "activeHours",
+    "directPolicy",
+    "every",
+    "includeReasoning",
+    "isolatedSession",
+    "lightContext",
+    "model",
+    "prompt",
+    "session",
+    "skipWhenBusy",
+    "suppressToolErrorWarnings",
+    "target",
+    "timeoutSeconds",
+    "to",
+];
+
+/// The known key that an unknown one is nearest to, if it is so near that it may be misspelt: in other letters or with
+/// other marks between its words, or one or two letters off.
+#[must_use]
+pub fn meant(key: &str) -> Option<&'static str> {
+    let plain = |key: &str| key.to_lowercase().replace(['_', '-', ' '], "");
+    let spelt = plain(key);
+    if KEYS.contains(&key) || spelt.len() > 2 * KEYS.iter().map(|key| key.len()).max().unwrap_or(0) {
+        return None;
+    }
+    let near = |known: &&str| {
+        let distance = distance(&spelt, &plain(known));
+        // Of a short word little is left when two letters change.
+        (distance <= if known.len() < 5 { 1 } else { 2 } && distance < known.len() - 1).then_some(distance)
+    };
+    KEYS.into_iter().filter_map(|known| Some((near(&known)?, known))).min().map(|(_, known)| known)
+}
+
+/// The keys of a heartbeat that may be misspelt, each with the known one that it is nearest to.
+#[must_use]
+pub fn misspelt(heartbeat: &Map<String, Value>) -> Vec<(&str, &'static str)> {
+    heartbeat.keys().filter_map(|key| Some((key.as_str(), meant(key)?))).collect()
+}
+
+/// How many letters one word must gain, lose or change to be the other; two neighbours that change places count once.
+fn distance(from: &str, to: &str) -> usize {
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut rows = vec![(0..=to.len()).collect::<Vec<_>>()];
+    for (i, a) in from.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, b) in to.iter().enumerate() {
+            let mut least = (rows[i][j] + usize::from(a != b)).min(rows[i][j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *a == to[j - 1] && from[i - 1] == *b {
+                least = least.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[from.len()][to.len()]
+}
+
 /// What gateways take for an interval that nothing tells.
 pub const UNTOLD: Duration = Duration::from_secs(30 * 60);
 
@@ -65,6 +130,29 @@ pub fn visibility_patch(config: &Value) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_misspelt_key_is_told_from_a_new_one() {
+        for (key, known) in [
+            ("evry", "every"),
+            ("Every", "every"),
+            ("eveyr", "every"),
+            ("active_hours", "activeHours"),
+            ("activehour", "activeHours"),
+            ("timeoutSecs", "timeoutSeconds"),
+            ("promt", "prompt"),
+            ("lightcontext", "lightContext"),
+            ("tagret", "target"),
+            ("modell", "model"),
+        ] {
+            let expected = (key != "timeoutSecs").then_some(known);
+            assert_eq!(meant(key), expected, "{key}");
+        }
+        for key in KEYS.iter().chain(&["cron", "retries", "jitter", "tz", "x", "", "on", "\u{1f600}"]) {
+            assert_eq!(meant(key), None, "{key}");
+        }
+        assert_eq!(meant(&"every".repeat(10_000)), None);
+    }
 
     #[test]
     fn intervals_are_read_as_gateways_read_them() {

@@ -4,6 +4,7 @@
 //! an unknown field, a wrong type or a missing key is refused with the path of the field and what to do.
 
 mod fingerprint;
+mod heartbeat_rules;
 mod heartbeat_sync;
 mod inherited;
 mod limits;
@@ -282,6 +283,9 @@ pub struct Options {
     /// Send the agent a message that it can start, last of all; none sends nothing.
     #[serde(default)]
     pub wake: Option<Wake>,
+    /// Accept a heartbeat that comes more often than every 30 seconds. Of heartbeat-syncs too.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub allow_fast_heartbeat: bool,
 }
 
 /// First provisioning or a later update.

@@ -211,6 +211,7 @@ _OPTIONS = _object(
         "force_bootstrap": _nullable(_boolean),
         "reset_session": _nullable(_boolean),
         "wake": _nullable(_WAKE),
+        "allow_fast_heartbeat": _nullable(_boolean),
     },
 )
 _DOCUMENT = _object(

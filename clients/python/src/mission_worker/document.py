@@ -13,7 +13,7 @@ from datetime import date
 from typing import Any, TypeVar
 from uuid import UUID
 
-from . import _shape, _urls
+from . import _heartbeat, _shape, _urls
 from ._shape import WHITE_SPACE, is_blank
 from .errors import InvalidJob, Problem
 from .job import (
@@ -50,7 +50,8 @@ def parse_job(document: Mapping[str, Any] | str | bytes) -> Job:
     kind = Kind(value["kind"])
     gateway = _make(Gateway, value["gateway"])
     if kind is Kind.HEARTBEAT_SYNC:
-        return HeartbeatSync(gateway=gateway, agents=[_make(Agent, agent) for agent in value["agents"]])
+        agents = [_make(Agent, agent) for agent in value["agents"]]
+        return HeartbeatSync(gateway=gateway, agents=agents, options=_make(Options, value.get("options") or {}))
     agent = _make(Agent, value["agent"])
     if is_blank(gateway.url):
         return Nothing(kind=kind, gateway=gateway, agent=agent)
@@ -142,7 +143,17 @@ def _needs(value: dict[str, Any]) -> list[Problem]:
         problems.append(Problem("auth_token", "missing", remedy))
     if kind == Kind.PROVISION and value.get("board") is None:
         problems.append(Problem("board", "missing", "add the board, or use kind `provision-main`"))
+    if kind != Kind.CLEANUP:
+        problems += _heartbeat_problems(value)
     return problems
+
+
+def _heartbeat_problems(value: dict[str, Any]) -> list[Problem]:
+    allow_fast = bool((value.get("options") or {}).get("allow_fast_heartbeat"))
+    agents = [("agent", agent)] if (agent := value.get("agent")) is not None else []
+    agents += [(f"agents[{index}]", agent) for index, agent in enumerate(value.get("agents") or [])]
+    token = value.get("auth_token")
+    return [problem for path, agent in agents for problem in _heartbeat.problems(path, agent, token, allow_fast)]
 
 
 def _pin_problems(gateway: dict[str, Any], url: str) -> list[Problem]:

@@ -144,6 +144,8 @@ class Options:
     """Start the agent's session afresh at the end."""
     wake: Wake | None = None
     """Send the agent a message that it can start, last of all."""
+    allow_fast_heartbeat: bool = False
+    """Accept a heartbeat that comes more often than every 30 seconds. Of heartbeat-syncs too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +206,8 @@ class HeartbeatSync:
     """Where the agents live. Needs a url."""
     agents: Sequence[Agent]
     """The agents. May be empty."""
+    options: Options = field(default_factory=Options)
+    """Only `allow_fast_heartbeat` counts here."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Action, Agent, Board, Cleanup, Fingerprint, Gateway, HeartbeatSync, Job, Kind, Nothing, Options, Provision,
-    ProvisionMain, User, limits, null_is_default,
+    ProvisionMain, User, heartbeat_rules, limits, null_is_default,
 };
 use crate::foreign::one_line;
 
@@ -179,6 +179,14 @@ impl Document {
         }
         if kind == Kind::Provision && self.board.is_none() {
             problems.push(Problem::new("board", "missing", "add the board, or use kind `provision-main`"));
+        }
+        if kind != Kind::Cleanup {
+            let (token, allow_fast) = (self.auth_token.as_ref(), self.options.allow_fast_heartbeat);
+            let one = self.agent.iter().map(|agent| ("agent".to_owned(), agent));
+            let many = self.agents.iter().flatten().enumerate();
+            for (path, agent) in one.chain(many.map(|(index, agent)| (format!("agents[{index}]"), agent))) {
+                problems.extend(heartbeat_rules::problems(&path, agent, token, allow_fast));
+            }
         }
         let (Some(url), Some(workspace_root), true) = (url, workspace_root, problems.is_empty()) else {
             return Err(DocumentError { problems });

@@ -1,0 +1,60 @@
+"""What a job may ask of a heartbeat; as workers have it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ._shape import WHITE_SPACE
+from .errors import Problem
+
+SHORTEST = 30
+"""Fewest seconds between heartbeats without `options.allow_fast_heartbeat`."""
+
+_MIN_TOKEN_CHARS = 6
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def problems(path: str, agent: dict[str, Any], token: str | None, allow_fast: bool) -> list[Problem]:
+    """Return what is wrong with the heartbeat of an agent at that path."""
+    config = agent.get("heartbeat_config")
+    every = config.get("every") if isinstance(config, dict) else None
+    found = []
+    if not allow_fast and isinstance(every, str) and (seconds := interval(every)) is not None and seconds < SHORTEST:
+        problem = f"shorter than {SHORTEST} seconds"
+        remedy = f"give {SHORTEST}s or more, or set `options.allow_fast_heartbeat`"
+        found.append(Problem(f"{path}.heartbeat_config.every", problem, remedy))
+    if token is not None and len(token) >= _MIN_TOKEN_CHARS and _holds(config, token):
+        problem = "the agent's `auth_token` is in it, and the gateway's config has other readers"
+        remedy = "remove it; the agent finds its token in TOOLS.md or AGENTS.md"
+        found.append(Problem(f"{path}.heartbeat_config", problem, remedy))
+    return found
+
+
+def interval(text: str) -> float | None:
+    """Return the seconds of an interval as gateways read it; none if it never comes, or is not understood."""
+    text = text.strip(WHITE_SPACE).lower()
+    parts: list[tuple[str, str]] = re.findall(r"([0-9.]+)([^0-9.]*)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    nanoseconds = 0
+    for number, unit in parts:
+        factor = 60.0 if unit == "" and number == text else _UNITS.get(unit)
+        try:
+            seconds = float(number) * factor if factor is not None else float("nan")
+        except ValueError:
+            return None
+        if not seconds < 2**64:
+            return None
+        nanoseconds += round(seconds * 1e9)
+    return nanoseconds / 1e9 if nanoseconds else None
+
+
+def _holds(value: Any, token: str) -> bool:
+    if isinstance(value, str):
+        return token in value
+    if isinstance(value, list):
+        return any(_holds(item, token) for item in value)
+    if isinstance(value, dict):
+        return any(token in key or _holds(item, token) for key, item in value.items())
+    return False
