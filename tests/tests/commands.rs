@@ -114,4 +114,15 @@ async fn documents_can_be_explained_and_rendered_offline() {
     let rendered = worker(&folder, &["render", text(&file), "--out", text(&out)]).await;
     assert_eq!(rendered.status, Some(0), "{}", rendered.said);
     assert!(std::fs::read_to_string(out.join("TOOLS.md")).unwrap().contains(AGENT_TOKEN));
+    assert_eq!((&explained.answer["warnings"], &rendered.answer["warnings"]), (&json!([]), &json!([])));
+
+    let mut odd = documents::provision("ws://127.0.0.1:9", "Ada L.");
+    odd["agent"]["heartbeat_config"] = json!({ "evry": "5m" });
+    odd["agent"]["soul_template"] = json!("{{ 'w' * 12001 }}");
+    let file = write(&folder, "odd.json", odd.to_string());
+    let explained = worker(&folder, &["explain", text(&file)]).await.answer["warnings"].to_string();
+    assert!(explained.contains("heartbeat.evry") && explained.contains("is `every` meant?"), "{explained}");
+    let rendered = worker(&folder, &["render", text(&file), "--out", text(&out)]).await.answer["warnings"].to_string();
+    assert!(rendered.contains("SOUL.md: it has 12001 characters"), "{rendered}");
+    assert!(explained.contains("SOUL.md: it has 12001 characters"), "{explained}");
 }

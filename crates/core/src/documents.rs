@@ -1,8 +1,10 @@
 //! The documents of a workspace and their shipped texts.
 
 mod shipped;
+mod shown;
 
 pub use shipped::{heartbeat_prompt, render_shipped, start_message};
+pub use shown::{SHOWN, too_long};
 
 /// One of the documents that make a workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

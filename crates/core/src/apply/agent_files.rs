@@ -8,7 +8,7 @@ use tracing::{debug, warn};
 
 use super::workspace::{Listing, Present, Workspace, list, read};
 use super::{Applier, FlowError, MAX_WRITES, Wanted, settling};
-use crate::documents::Document;
+use crate::documents::{self, Document};
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::outcome::{Change, Report};
 use crate::render::{Reader, should_include_bootstrap};
@@ -56,6 +56,7 @@ pub(super) async fn settle(
         if round == 0 {
             mirror(applier, wanted, &texts);
             found.report_refused(report);
+            found.report_long(call, &texts, report);
         }
         let missing = found.differing(texts, &applier.seeds);
         if missing.is_empty() {
@@ -110,6 +111,7 @@ pub(super) async fn plan(
     }
     found.report_refused(report);
     let texts = render(applier, wanted, &found.refused, wants_bootstrap(wanted, &found))?;
+    found.report_long(call, &texts, report);
     let with_present =
         |(document, text)| (document, found.present.get(&document).map(|file| file.content.clone()), text);
     Ok(found.differing(texts, &applier.seeds).into_iter().map(with_present).collect())
@@ -211,6 +213,18 @@ impl Workspace {
     fn report_refused(&self, report: &mut Report) {
         for document in Document::ALL.iter().filter(|document| self.refused.contains(document)) {
             report.skip(format!("file {}", document.file_name()), "this gateway does not keep it");
+        }
+    }
+
+    /// Reports files of which the gateway does not show the agent all. What the agent has made its own is its to shorten.
+    fn report_long(&self, call: &Call, texts: &[(Document, String)], report: &mut Report) {
+        let limit = call.client().capabilities().shown_chars;
+        for (document, text) in texts {
+            let is_its_own = document.is_agents_own() && self.present.contains_key(document);
+            let is_written = !is_its_own && !self.refused.contains(document);
+            if let Some(why) = documents::too_long(*document, text, limit).filter(|_| is_written) {
+                report.skip(format!("middle of {}", document.file_name()), why);
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use crate::gateway::roster::{
     Change, Config, DesiredAgent, Part, Shape, VISIBILITY, droppable, known_refusals, latest,
 };
 use crate::gateway::{Awaited, Call, Defect, GatewayError, Method, Need, RpcError, Wish};
+use crate::heartbeat;
 use crate::journal::{Refused, Step};
 use crate::outcome::{self, Report};
 
@@ -333,7 +334,10 @@ pub(super) async fn read(call: &Call) -> Result<Arc<Config>, GatewayError> {
 /// The config in an answer; what it says of the gateway is remembered.
 pub(super) fn take(call: &Call, answer: &Value) -> Result<Config, GatewayError> {
     let config = Config::read(answer)?;
-    call.client().learn(|known| known.heartbeat_turns = config.heartbeat_turns_per_day());
+    call.client().learn(|known| {
+        known.heartbeat_turns = config.heartbeat_turns_per_day();
+        known.shown_chars = config.shown_chars();
+    });
     Ok(config)
 }
 
@@ -379,9 +383,16 @@ fn report_refused(call: &Call, shape: Shape, desired: &[DesiredAgent], report: &
             continue;
         }
         let of_agents = key.strip_prefix("heartbeat.");
+        if of_agents.is_some_and(|key| heartbeat::meant(key).is_some()) {
+            continue;
+        }
         if of_agents.is_none_or(|key| desired.iter().any(|agent| agent.heartbeat.contains_key(key))) {
             report.skip(format!("config {key}"), "this gateway does not know it");
         }
+    }
+    // Known before a gateway refuses them, or drops them without a word.
+    for (key, meant) in desired.iter().flat_map(|agent| heartbeat::misspelt(&agent.heartbeat)) {
+        report.skip(format!("config heartbeat.{key}"), format!("no gateway is known to have it; is `{meant}` meant?"));
     }
 }
 

@@ -44,6 +44,17 @@ enum Text<'a> {
     Wake(&'a str),
 }
 
+/// Most characters of a name within a sentence.
+const MAX_NAME: usize = 100;
+
+/// A name as a sentence can hold it.
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(MAX_NAME) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
+}
+
 /// Everything that the templates see.
 #[derive(Template)]
 #[template(path = "agent/_document.md", escape = "none")]
@@ -77,21 +88,25 @@ impl Shipped<'_> {
     fn name(&self) -> String {
         match self.context.agent_name.trim() {
             "" => format!("Agent {}", self.context.agent_id),
-            name => name.to_owned(),
+            name => shortened(name),
         }
     }
 
     /// The name as a JSON string that also survives single quotes of a shell.
     fn name_for_shell(&self) -> String {
-        serde_json::Value::from(self.name()).to_string().replace('\'', "\\u0027")
+        let name = match self.context.agent_name.trim() {
+            "" => self.name(),
+            name => name.to_owned(),
+        };
+        serde_json::Value::from(name).to_string().replace('\'', "\\u0027")
     }
 
     /// How to speak of the person.
-    fn person(&self) -> &str {
+    fn person(&self) -> String {
         [&self.context.user_preferred_name, &self.context.user_name]
             .into_iter()
             .find(|name| !name.is_empty())
-            .map_or("the person you work for", String::as_str)
+            .map_or_else(|| "the person you work for".to_owned(), |name| shortened(name))
     }
 
     /// What is known about the person in a word or two, labelled.
@@ -110,8 +125,8 @@ impl Shipped<'_> {
     }
 
     /// Whom the agent asks before it goes further.
-    fn asks(&self) -> &str {
-        if self.lead || self.context.board.is_none() { self.person() } else { "the lead" }
+    fn asks(&self) -> String {
+        if self.lead || self.context.board.is_none() { self.person() } else { "the lead".to_owned() }
     }
 
     /// The tag under which mission control lists the requests of this kind of agent.

@@ -173,6 +173,13 @@ impl Config {
         if files.is_empty() { "other files".to_owned() } else { one_line(&files.join(", "), MAX_FILES * 100) }
     }
 
+    /// Returns how many characters of a file the gateway shows its agents; none where the config leaves that open.
+    #[must_use]
+    pub fn shown_chars(&self) -> Option<usize> {
+        let chars = self.data.pointer("/agents/defaults/bootstrapMaxChars").and_then(Value::as_u64);
+        chars.and_then(|chars| usize::try_from(chars).ok()).filter(|chars| *chars > 0)
+    }
+
     /// How many turns a day the heartbeats of all agents make; none if no agent has one. As soon as one has, the gateway
     /// wakes those that have one and no others; what an agent leaves out is the default's.
     #[must_use]

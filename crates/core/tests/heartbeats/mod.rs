@@ -9,7 +9,7 @@ use mission_core::mirror::Mirror;
 use mission_core::render::{Renderer, TemplatesConfig};
 use mission_core::seeds::Seeds;
 use mission_core::{Job, Outcome, Report};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -20,11 +20,15 @@ const BO: Uuid = Uuid::from_u128(2);
 
 /// Runs a sync of Ada and Bo on the gateway at that port, after these agents have been cleaned up.
 async fn sync(port: u16, cleaned_up: &[Uuid]) -> Report {
+    synced(port, &json!([{ "id": ADA, "name": "Ada" }, { "id": BO, "name": "Bo" }]), cleaned_up).await
+}
+
+async fn synced(port: u16, agents: &Value, cleaned_up: &[Uuid]) -> Report {
     let document = json!({
         "version": 1,
         "kind": "heartbeat-sync",
         "gateway": { "id": Uuid::from_u128(9), "url": format!("ws://127.0.0.1:{port}"), "workspace_root": "/w" },
-        "agents": [{ "id": ADA, "name": "Ada" }, { "id": BO, "name": "Bo" }],
+        "agents": agents,
     });
     let mut job = Job::from_value(document).unwrap();
     let Job::HeartbeatSync(sync) = &mut job else { panic!("{job:?}") };
@@ -68,6 +72,28 @@ async fn an_agent_that_is_left_out_is_reported_and_not_written() {
     assert_eq!(skipped(&report), [("agent ada", "cleaned up after this job was enqueued")]);
     assert_eq!(report.summary, "the heartbeats of 1 agents were as they should be; nothing was written");
     assert!(report.gateway.is_some(), "it was asked");
+}
+
+#[tokio::test]
+async fn a_key_that_may_be_misspelt_is_named_with_the_one_that_is_meant() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut gateway = Scripted::open(listener.accept().await.unwrap().0, json!({})).await;
+        let heartbeat = json!({ "every": "10m", "target": "none", "includeReasoning": false, "evry": "5m" });
+        let shown = json!({ "showOk": false, "showAlerts": true, "useIndicator": true });
+        let config = json!({
+            "agents": { "list": [{ "id": "bo", "workspace": "/w/workspace-bo", "heartbeat": heartbeat }] },
+            "channels": { "defaults": { "heartbeat": shown } },
+        });
+        while let Some(request) = gateway.request().await {
+            gateway.answer(&request, &json!({ "config": config })).await;
+        }
+    });
+    let bo = json!({ "id": BO, "name": "Bo", "heartbeat_config": { "evry": "5m" } });
+    let report = synced(port, &json!([bo]), &[]).await;
+    let why = "no gateway is known to have it; is `every` meant?";
+    assert_eq!(skipped(&report), [("config heartbeat.evry", why)]);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use mission_core::render::{Reader, Renderer};
 use mission_core::{Job, heartbeat};
 use serde_json::{Map, Value, json};
 
-use crate::commands::{file_names, read_job, renderer};
+use crate::commands::{file_names, long_files, read_job, renderer};
 use crate::exit::{Exit, OrExit};
 use crate::output::Output;
 use crate::settings::Settings;
@@ -46,6 +46,9 @@ fn provisioning(wanted: &Wanted, renderer: &Renderer, reveal: bool) -> Result<Va
     let mut answer = of_keys(&wanted.keys, &wanted.agent);
     answer["context"] = Value::Object(context);
     answer["files"] = json!(texts.keys().collect::<Vec<_>>());
+    if let Some(warnings) = answer["warnings"].as_array_mut() {
+        warnings.extend(long_files(&texts).into_iter().map(Value::from));
+    }
     Ok(answer)
 }
 
@@ -54,11 +57,15 @@ fn of_agent(agent: &Agent, gateway: &Gateway) -> Value {
 }
 
 fn of_keys(keys: &AgentKeys, agent: &Agent) -> Value {
+    let heartbeat = heartbeat::config(agent);
+    let misspelt = heartbeat::misspelt(&heartbeat).into_iter();
+    let warning = |(key, meant)| format!("heartbeat.{key}: no gateway is known to have it; is `{meant}` meant?");
     json!({
         "agent_key": mission_core::keys::agent_key(agent),
         "session_key": keys.session_key,
         "openclaw_agent_id": keys.agent_id,
         "workspace_path": keys.workspace_path,
-        "heartbeat": heartbeat::config(agent),
+        "heartbeat": heartbeat,
+        "warnings": misspelt.map(warning).collect::<Vec<_>>(),
     })
 }

@@ -20,7 +20,7 @@ pub mod token;
 pub mod top;
 pub mod workers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use mission_core::Job;
 use mission_core::apply::Applier;
-use mission_core::documents::Document;
+use mission_core::documents::{self, Document};
 use mission_core::gateway::{Clients, DeviceIdentity, Dial, Limits, Trust};
 use mission_core::mirror::Mirror;
 use mission_core::outcome::Failure;
@@ -104,6 +104,15 @@ pub fn renderer(settings: &Settings) -> Renderer {
 /// The names of all documents of a workspace.
 pub fn file_names() -> BTreeSet<String> {
     Document::ALL.map(|document| document.file_name().to_owned()).into()
+}
+
+/// What to say of texts of which gateways do not show an agent all.
+pub fn long_files(texts: &BTreeMap<String, String>) -> Vec<String> {
+    let of = |(name, text): (&String, &String)| {
+        let why = documents::too_long(Document::from_file_name(name)?, text, None)?;
+        Some(format!("{name}: {why}"))
+    };
+    texts.iter().filter_map(of).collect()
 }
 
 /// What runs of jobs share, as the settings ask for. Makes the device key on first use.

@@ -11,7 +11,7 @@ use mission_core::apply::Wanted;
 use mission_core::render::Reader;
 use serde_json::json;
 
-use crate::commands::{file_names, read_job, renderer};
+use crate::commands::{file_names, long_files, read_job, renderer};
 use crate::exit::{Exit, OrExit};
 use crate::output::Output;
 use crate::settings::Settings;
@@ -34,7 +34,14 @@ pub fn run(settings: &Settings, output: Output, file: &Path, out: &Path) -> Resu
             .or_usage()?;
     }
     let names: Vec<_> = texts.keys().map(String::as_str).collect();
-    let answer = json!({ "out": out, "files": names });
-    output.print(&answer, || format!("wrote {} files to {}: {}", names.len(), out.display(), names.join(", ")));
+    let warnings = long_files(&texts);
+    let answer = json!({ "out": out, "files": names, "warnings": warnings });
+    output.print(&answer, || {
+        let wrote = format!("wrote {} files to {}: {}", names.len(), out.display(), names.join(", "));
+        std::iter::once(wrote)
+            .chain(warnings.iter().map(|warning| format!("warning: {warning}")))
+            .collect::<Vec<_>>()
+            .join("\n")
+    });
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Every document, for every kind of agent, on gateways that refuse nothing, some, or nearly everything.
 
+mod longest;
+
 use std::collections::BTreeSet;
 
 use super::{heartbeat_prompt, render_shipped};
@@ -308,7 +310,7 @@ fn a_goal_is_settled_when_it_is_stated_and_confirmed() {
         let context = Context { board: Some(board), ..main_context() };
         for (document, lead) in [(Agents, true), (Agents, false), (Heartbeat, true)] {
             let text = render_shipped(document, &context, lead, &set(&[]));
-            assert_eq!(text.contains("**This goal is not settled.**"), !settled, "{text}");
+            assert_eq!(text.contains("**The board's goal is not settled.**"), !settled, "{text}");
             assert_eq!(text.contains("your first duty"), lead && !settled, "{text}");
         }
     }
