@@ -66,7 +66,8 @@ pub fn misspelt(heartbeat: &Map<String, Value>) -> Vec<(&str, &'static str)> {
     heartbeat.keys().filter_map(|key| Some((key.as_str(), meant(key)?))).collect()
 }
 
-/// How many letters one word must gain, lose or change to be the other; two neighbours that change places count once.
+/// Counts the letters that one word must gain, lose or change to be the other; two neighbours that change places
+/// count once.
 fn distance(from: &str, to: &str) -> usize {
     let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
     let mut rows = vec![(0..=to.len()).collect::<Vec<_>>()];

@@ -1,7 +1,7 @@
 //! Jinja2 3.1 as users know it, where `minijinja` differs: arguments by position and by name, filters and string methods
 //! that it lacks, and `%` of strings. The table in `tests/jinja` holds both against Jinja2 itself.
 //!
-//! What is made here is charged before it is made: a width of a billion costs nothing but an error.
+//! A text is charged before it is made: a width of a billion costs nothing but an error.
 
 mod arguments;
 mod filters;

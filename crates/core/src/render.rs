@@ -19,17 +19,15 @@ use crate::taint::Taint;
 /// What MEMORY starts with where nothing else is provided for.
 const EMPTY_MEMORY: &str = "# MEMORY\n\nBootstrap pending.\n";
 
-/// Stands in a heartbeat's prompt where lines with the agent's token were.
-const POINTER: &str = "The credentials for this stand in AGENTS.md of your workspace.";
 const LINES_LEFT_OUT: &str = "the lines of HEARTBEAT.md with the agent's token are left out of the gateway's config, \
-    which others read; the prompt points to AGENTS.md instead";
+    which others read; the prompt points to the file that has it";
 const TEXT_LEFT_OUT: &str = "HEARTBEAT.md shows the agent's token in a way that cannot be cut out, and the gateway's \
     config has other readers; use auth_token in lines of their own, or in AGENTS.md only";
 
 /// The heartbeat's duties for a gateway's config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeartbeatPrompt {
-    /// What the config says; none leaves it alone. Never holds the agent's token.
+    /// The text for the config; none leaves it alone. Never holds the agent's token.
     pub text: Option<String>,
     /// Why the operator's text is not there as it is, for the report; none if it is.
     pub left_out: Option<&'static str>,
@@ -113,7 +111,7 @@ impl Renderer {
     /// text if there is one, else a short shipped one. None where shipped texts are off.
     ///
     /// A config has more readers than a workspace, so the agent's token never gets into it. Lines of the operator's text
-    /// that show it are left out and point to AGENTS; where they cannot be told apart, the shipped prompt is taken.
+    /// that show it are left out, and the text points to the file that has it; where they cannot be told apart, the shipped prompt is taken.
     pub fn heartbeat_prompt(&self, reader: Reader<'_>) -> Result<HeartbeatPrompt, TemplateError> {
         let shipped = || {
             let text = self.shipped.then(|| documents::heartbeat_prompt(reader.context, reader.agent.is_board_lead));
@@ -127,13 +125,14 @@ impl Renderer {
         if taint.is_clean() {
             return Ok(HeartbeatPrompt { text: Some(text).filter(|text| !text.is_empty()), left_out: None });
         }
-        Ok(match without_credentials(&text, &taint) {
+        let has_token = if reader.refused.contains(&Document::Tools) { Document::Agents } else { Document::Tools };
+        Ok(match without_credentials(&text, &taint, has_token) {
             Some(text) => HeartbeatPrompt { text: Some(text), left_out: Some(LINES_LEFT_OUT) },
             None => HeartbeatPrompt { text: shipped(), left_out: Some(TEXT_LEFT_OUT) },
         })
     }
 
-    /// What of a document's text the agent's token has shaped. Blocks on the disk.
+    /// Finds what of a document's text the agent's token has shaped. Blocks on the disk.
     pub(crate) fn taint(&self, document: Document, reader: Reader<'_>, text: &str) -> Taint {
         Taint::of(text, reader.context, |context| self.render(document, Reader { context, ..reader }))
     }
@@ -159,19 +158,20 @@ impl Renderer {
 }
 
 /// The text without the lines that the token has shaped; none if nothing else is left, or the lines cannot be told.
-fn without_credentials(text: &str, taint: &Taint) -> Option<String> {
+fn without_credentials(text: &str, taint: &Taint, has_token: Document) -> Option<String> {
     let Taint::Lines(shaped) = taint else { return None };
     let is_shaped = |number: usize| shaped.iter().any(|(shaped, _)| *shaped == number);
     let first = shaped.first().map(|(number, _)| *number);
+    let pointer = format!("The credentials for this stand in {} of your workspace.", has_token.file_name());
     let mut lines = Vec::new();
     for (number, line) in text.split('\n').enumerate() {
         if Some(number) == first {
-            lines.push(POINTER);
+            lines.push(pointer.as_str());
         } else if !is_shaped(number) {
             lines.push(line);
         }
     }
-    let says_more = lines.iter().any(|line| *line != POINTER && line.contains(char::is_alphanumeric));
+    let says_more = lines.iter().any(|line| *line != pointer && line.contains(char::is_alphanumeric));
     says_more.then(|| lines.join("\n"))
 }
 

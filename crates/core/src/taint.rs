@@ -1,4 +1,5 @@
-//! What an agent's token has shaped in a rendered text, however a template has changed it: `upper`, slices, `join`.
+//! The parts of a rendered text that an agent's token has shaped, however a template has changed it: `upper`, slices,
+//! `join`.
 //!
 //! A search finds the token as it stands and nothing else. So the text is rendered again with stand-ins of the same
 //! length, and where those texts differ from it, the token shows. What a text lets see by its mere shape, such as the
@@ -39,7 +40,7 @@ impl Taint {
         Self::Lines(lines.filter_map(|(number, shaped)| Some((number, shaped?))).collect())
     }
 
-    /// Whether the token shows nowhere.
+    /// Returns whether the token shows nowhere.
     pub(crate) const fn is_clean(&self) -> bool {
         matches!(self, Self::Lines(lines) if lines.is_empty())
     }

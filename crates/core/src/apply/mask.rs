@@ -11,7 +11,7 @@ use crate::outcome::Change;
 use crate::render::{Reader, Renderer};
 use crate::taint::Taint;
 
-/// How a line of a document begins that holds an agent's token.
+/// The beginning of a line of a document that holds an agent's token.
 const TOKEN_LINE: &str = "AUTH_TOKEN=";
 /// Shorter parts of a line are in too many others by chance.
 const MIN_BYTES: usize = 4;
@@ -131,7 +131,7 @@ mod tests {
         assert!(!shown.contains("old-one") && !shown.contains("new\n"), "{shown}");
     }
 
-    /// What a diff shows where these lines were and `template` is written, `{}` being the token.
+    /// Returns the lines of the diff that is shown, without its heads.
     fn seen(before: &str, after: &str, shaped: &[(usize, &str)], token: &str) -> String {
         let range = |(number, part): &(usize, &str)| {
             let at = after.split('\n').nth(*number).and_then(|line| line.find(part)).expect("it is there");

@@ -44,7 +44,7 @@ enum Text<'a> {
     Wake(&'a str),
 }
 
-/// Most characters of a name within a sentence.
+/// The most characters of a name within a sentence.
 const MAX_NAME: usize = 100;
 
 /// A name as a sentence can hold it.

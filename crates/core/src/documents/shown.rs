@@ -1,4 +1,4 @@
-//! How much of a document a gateway shows its agent.
+//! The part of a document that a gateway shows its agent.
 
 use super::Document;
 
@@ -8,14 +8,14 @@ pub const SHOWN: usize = 12_000;
 const SHOWN_OF_USER: usize = 4_000;
 
 impl Document {
-    /// Whether gateways show the document to the agent at the beginning of each session. Others are read on demand.
+    /// Returns whether gateways show the document to the agent at the beginning of each session. Others are read on demand.
     #[must_use]
     pub const fn is_shown(self) -> bool {
         !matches!(self, Self::Autonomy | Self::Boot | Self::SelfImage | Self::TaskSoul)
     }
 }
 
-/// What to say of a text of which a gateway leaves the middle out when it shows it to the agent; none if it shows all.
+/// Says that a gateway leaves out the middle of a text when it shows it to the agent; none if it shows all.
 ///
 /// `limit` is `agents.defaults.bootstrapMaxChars` of the gateway's config, where that is known.
 #[must_use]

@@ -117,7 +117,7 @@ pub(crate) struct Capabilities {
     pub(crate) restarts_on_write: bool,
     /// How many turns a day the heartbeats in its config make.
     pub(crate) heartbeat_turns: Option<u64>,
-    /// How many characters of a file it shows its agents; none where its config leaves it open.
+    /// The characters of a file that it shows its agents; none where its config leaves it open.
     pub(crate) shown_chars: Option<usize>,
     /// When its config was written last.
     wrote_at: Option<Instant>,

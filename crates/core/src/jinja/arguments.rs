@@ -30,12 +30,12 @@ impl Arguments {
         Ok(Self(values))
     }
 
-    /// One argument; none if it was not given.
+    /// Returns one argument; none if it was not given.
     pub(super) fn get(&self, index: usize) -> Option<&Value> {
         self.0[index].as_ref()
     }
 
-    /// One argument; none if it was not given, or is `none`.
+    /// Returns one argument; none if it was not given, or is `none`.
     pub(super) fn some(&self, index: usize) -> Option<&Value> {
         self.get(index).filter(|value| !value.is_none())
     }
@@ -68,12 +68,12 @@ impl Arguments {
         self.some(index).map(|value| value.as_str().map_or_else(|| is_text(value), Ok)).transpose()
     }
 
-    /// Whatever is given, as text.
+    /// Returns whatever is given, as text.
     pub(super) fn text(&self, state: &State<'_, '_>, index: usize) -> Result<Option<String>, Error> {
         self.some(index).map(|value| text(state, value)).transpose()
     }
 
-    /// Those that were given, under these names; `attribute` may be a number, as an index.
+    /// Returns those that were given, under these names; `attribute` may be a number, as an index.
     pub(super) fn named(&self, names: &[&'static str]) -> Kwargs {
         let given = names.iter().zip(&self.0).filter_map(|(name, value)| Some((*name, value.clone()?)));
         given
@@ -86,7 +86,7 @@ impl Arguments {
     }
 }
 
-/// What was given by position, and what by name.
+/// Separates what was given by position from what was given by name.
 pub(super) fn split(given: &[Value]) -> Result<(&[Value], Kwargs), Error> {
     minijinja::value::from_args(given)
 }

@@ -86,7 +86,7 @@ fn namespace(state: &mut State<'_, '_>, given: Rest<ValueOrKwargs>) -> Result<Va
     functions::namespace(Some(given.into()))
 }
 
-/// What `dict` is called with: a dictionary or a list of pairs, and names.
+/// Reads what `dict` is called with: a dictionary or a list of pairs, and names.
 fn pairs(state: &State<'_, '_>, given: &[Value]) -> Result<Vec<(String, Value)>, Error> {
     let (positional, named) = split(given)?;
     let mut pairs = Vec::new();

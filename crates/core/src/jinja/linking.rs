@@ -9,7 +9,7 @@ use regex::Regex;
 use super::arguments::Arguments;
 use super::{afford, escaped, invalid, text};
 
-/// What Jinja2 takes for an address: with a scheme or `www.`, or of one of the oldest domains.
+/// The form that Jinja2 takes for an address: with a scheme or `www.`, or of one of the oldest domains.
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
     let host = r"(?:https?://|www\.)(?:(?:[\w%-]+\.)+)?(?:[a-z]{2,63}|xn--[\w%]{2,59})";
     let plain = r"(?:[\w%-]{2,63}\.)+(?:com|net|int|edu|gov|org|info|mil)";

@@ -91,7 +91,7 @@ fn end_of_raw(text: &str) -> Option<usize> {
     text.match_indices("{%").map(|(at, _)| at).find(is_end)
 }
 
-/// One word, number, string or mark, with the white space before it.
+/// A word, number, string or mark, with the white space before it.
 #[derive(Clone, Copy)]
 struct Token<'a> {
     text: &'a str,
@@ -152,7 +152,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Up to a closing bracket or the end. A chain of `*`, `/`, `//` and `%` is taken from the left.
+    /// Writes up to a closing bracket or the end. A chain of `*`, `/`, `//` and `%` is taken from the left.
     fn expressions(&mut self, depth: usize) -> Option<()> {
         let mut chain = self.out.len();
         let mut after_value = false;
@@ -207,7 +207,7 @@ impl<'a> Writer<'a> {
         Some(())
     }
 
-    /// One token, or what stands in brackets; whether a value ends there.
+    /// Writes one token, or what stands in brackets. Returns whether a value ends there.
     fn step(&mut self, depth: usize) -> Option<bool> {
         let token = self.peek()?;
         self.copy();

@@ -160,7 +160,7 @@ fn alignment(spec: &str) -> usize {
     if is_mark(second) { fill + 1 } else { usize::from(is_mark(first)) }
 }
 
-/// Where the name of a field ends; in brackets anything is a name.
+/// Finds the end of a field's name; in brackets anything is a name.
 fn end_of_name(field: &str) -> usize {
     let mut in_brackets = false;
     for (at, c) in field.char_indices() {

@@ -80,7 +80,7 @@ impl Wrapping {
         lines
     }
 
-    /// Where a word that is too long is cut: behind its last hyphen that fits, else where the line ends.
+    /// Finds where to cut a word that is too long: behind its last hyphen that fits, else where the line ends.
     fn end_of_part(&self, chunk: &[char], space: usize) -> usize {
         let hyphen = chunk[..space.min(chunk.len())].iter().rposition(|c| *c == '-');
         match hyphen {

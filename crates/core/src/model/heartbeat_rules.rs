@@ -1,4 +1,4 @@
-//! What a job may ask of a heartbeat. `clients/python` has the same.
+//! The rules for the heartbeats that a job may ask for. `clients/python` has the same.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::heartbeat::{SHORTEST, interval};
 /// A token that is shorter is in too many words that have nothing to do with it.
 const MIN_TOKEN_CHARS: usize = 6;
 
-/// What is wrong with the heartbeat of an agent at that path.
+/// Returns what is wrong with the heartbeat of an agent at that path.
 pub(super) fn problems(path: &str, agent: &Agent, token: Option<&SecretString>, allow_fast: bool) -> Vec<Problem> {
     let mut problems = Vec::new();
     let every = agent.heartbeat_config.get("every").and_then(Value::as_str).and_then(interval);

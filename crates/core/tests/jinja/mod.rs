@@ -144,7 +144,7 @@ fn forms_come_out_as_in_jinja2() {
     assert!(forms.len() > 1_400, "the table has been cut");
 }
 
-/// What is wide costs as much fuel as it is wide, before it is made.
+/// A wide text costs as much fuel as it is wide, before it is made.
 #[test]
 fn nothing_is_made_wider_than_fuel_allows() {
     for wide in [

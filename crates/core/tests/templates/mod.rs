@@ -88,7 +88,8 @@ fn what_a_gateway_refuses_is_told_to_the_shipped_texts_alone() {
 #[test]
 fn a_heartbeat_prompt_never_has_the_token() {
     let (context, agent) = (context(), agent(&[]));
-    let reader = Reader { agent: &agent, context: &context, refused: &BTreeSet::from([Document::Heartbeat]) };
+    let reader =
+        Reader { agent: &agent, context: &context, refused: &BTreeSet::from([Document::Heartbeat, Document::Tools]) };
     let prompt = |source: &str, shipped: bool| {
         let dir = dir(&[("HEARTBEAT.md", source)]);
         let renderer = Renderer::new(TemplatesConfig { dir: Some(dir.path().to_owned()), shipped });
@@ -100,7 +101,7 @@ fn a_heartbeat_prompt_never_has_the_token() {
     for token in ["{{ auth_token }}", "{{ auth_token|upper }}", "{{ auth_token[1:] }}", "{{ auth_token|list|join }}"] {
         let cut = prompt(&format!("Look.\n\nX-Token: {token}\nBearer {token}\nGo on."), true);
         assert_eq!(cut.text, Some(format!("Look.\n\n{pointer}\nGo on.")), "{token}");
-        assert!(cut.left_out.is_some_and(|why| why.contains("AGENTS.md")));
+        assert!(cut.left_out.is_some_and(|why| why.contains("points to the file")));
     }
     for source in ["{{ auth_token }}", "{{ {'tok-123': 'a'}[auth_token] }}", "{{ auth_token }}\n---\n"] {
         let shipped = prompt(source, true);

@@ -106,7 +106,7 @@ pub fn file_names() -> BTreeSet<String> {
     Document::ALL.map(|document| document.file_name().to_owned()).into()
 }
 
-/// What to say of texts of which gateways do not show an agent all.
+/// Warns of texts of which gateways do not show an agent all.
 pub fn long_files(texts: &BTreeMap<String, String>) -> Vec<String> {
     let of = |(name, text): (&String, &String)| {
         let why = documents::too_long(Document::from_file_name(name)?, text, None)?;
