@@ -261,6 +261,7 @@ pub struct User {
 }
 
 /// What kind of provisioning is wanted.
+#[expect(clippy::struct_excessive_bools, reason = "each is a member of the document")]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
