@@ -16,6 +16,7 @@ pub mod mirror;
 pub mod model;
 pub mod outcome;
 pub mod overrides;
+pub mod private_file;
 pub mod python;
 pub mod render;
 pub mod seeds;

@@ -1,15 +1,18 @@
 //! The local mirror: copies of the documents that belong to agents, on the worker's own disk. Off unless configured.
 //!
 //! The folder of an agent is named after a digest of its workspace path, because that path comes from elsewhere and
-//! may hold anything. A file that exists is never written again, whoever made it.
+//! may hold anything. A file that exists is never written again, whoever made it. Folders and files are readable by
+//! their owner only, from the moment they are made.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::private_file::{create_folder, write_new};
 use crate::python;
 
 /// Where the mirror is, if anywhere.
@@ -100,9 +103,13 @@ impl Mirror {
         let folder = root.join(Self::folder_name(workspace_path));
         let path = folder.join(name);
         let failed = |source| MirrorError::Io { path: path.clone(), source };
-        fs::create_dir_all(&folder).map_err(failed)?;
-        if !fs::symlink_metadata(&folder).map_err(failed)?.is_dir() {
+        create_folder(&folder).map_err(failed)?;
+        let found = fs::symlink_metadata(&folder).map_err(failed)?;
+        if !found.is_dir() {
             return Err(MirrorError::NotAFolder { path: folder });
+        }
+        if found.permissions().mode() & 0o077 != 0 {
+            close(&folder).map_err(failed)?;
         }
         match fs::symlink_metadata(&path) {
             Ok(_) => return Ok(Mirrored::Kept),
@@ -111,7 +118,7 @@ impl Mirror {
         }
         // A name of its own per write: two writers never fill the same temporary file.
         let temporary = folder.join(format!("{name}.{}.tmp", Uuid::now_v7().simple()));
-        let outcome = write_new(&temporary, content).and_then(|()| publish(&temporary, &path));
+        let outcome = write_new(&temporary, content.as_bytes()).and_then(|()| publish(&temporary, &path));
         if outcome.is_err() {
             // It may never have been made; the error that counts is the first one.
             let _ = fs::remove_file(&temporary);
@@ -120,10 +127,13 @@ impl Mirror {
     }
 }
 
-fn write_new(path: &Path, content: &str) -> io::Result<()> {
-    let mut file: File = OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.write_all(content.as_bytes())?;
-    file.sync_all()
+/// Takes a folder away from others than its owner: older versions made folders that everybody could read. One that
+/// belongs to somebody else is left as it is.
+fn close(folder: &Path) -> io::Result<()> {
+    match fs::set_permissions(folder, fs::Permissions::from_mode(0o700)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        other => other,
+    }
 }
 
 /// Gives a finished temporary file its name. A link is tried first, for it fails where a rename would overwrite a file
@@ -169,7 +179,24 @@ mod tests {
         assert_eq!(fs::read_dir(folder).expect("listed").count(), 1, "no temporary file is left");
     }
 
-    #[cfg(unix)]
+    #[test]
+    fn what_is_mirrored_is_its_owners_alone() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let mirror = Mirror::new(&root.path().join("new/root").display().to_string()).expect("absolute root");
+        mirror.write_missing("/w", "USER.md", "x").expect("writable folder");
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        let folder = root.path().join("new/root").join(Mirror::folder_name("/w"));
+        for (path, wanted) in
+            [(root.path().join("new"), 0o700), (folder.clone(), 0o700), (folder.join("USER.md"), 0o600)]
+        {
+            assert_eq!(mode(&path), wanted, "{}", path.display());
+        }
+        // As an older version made it.
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("chmod");
+        assert_eq!(mirror.write_missing("/w", "USER.md", "x").expect("kept"), Mirrored::Kept);
+        assert_eq!(mode(&folder), 0o700);
+    }
+
     #[test]
     fn links_are_not_followed() {
         let root = tempfile::tempdir().expect("temporary folder");

@@ -5,9 +5,8 @@
 //! that cannot be used is an error, because a new key would mean a new approval on every gateway.
 
 use std::fmt::Write as _;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -18,6 +17,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::protocol::{CLIENT_ID, CLIENT_MODE, ROLE, SCOPES};
+use crate::private_file;
 
 /// Why there is no identity.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +77,8 @@ impl DeviceIdentity {
             Ok(text) => Self::read(path, &text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let identity = Self::ephemeral();
-                match identity.save(path) {
+                let seed = URL_SAFE_NO_PAD.encode(identity.key.to_bytes());
+                match private_file::create(path, seed.as_bytes()) {
                     Ok(()) => Ok(identity),
                     // Another worker of this installation was faster: its key is the one.
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -123,35 +124,20 @@ impl DeviceIdentity {
 
     fn read(path: &Path, text: &str) -> Result<Self, DeviceError> {
         let corrupt = |reason| DeviceError::Corrupt { path: path.to_owned(), reason };
-        let mode = fs::metadata(path).map_err(|source| DeviceError::Io { path: path.to_owned(), source })?;
-        let mode = mode.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
+        let exposed =
+            private_file::exposed(path).map_err(|source| DeviceError::Io { path: path.to_owned(), source })?;
+        if let Some(mode) = exposed {
             return Err(DeviceError::Exposed { path: path.to_owned(), mode });
         }
         let seed = URL_SAFE_NO_PAD.decode(text.trim()).map_err(|_| corrupt("not base64url"))?;
         Ok(Self::from_seed(seed.try_into().map_err(|_| corrupt("not 32 bytes"))?))
     }
-
-    /// Writes to a temporary file and links it into place, so that a crash leaves no half of a key and two workers
-    /// that start at once agree on one.
-    fn save(&self, path: &Path) -> io::Result<()> {
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        let written = (|| {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-            file.write_all(URL_SAFE_NO_PAD.encode(self.key.to_bytes()).as_bytes())?;
-            file.sync_all()?;
-            fs::hard_link(&temporary, path)
-        })();
-        fs::remove_file(&temporary).or_else(|error| if written.is_err() { Ok(()) } else { Err(error) })?;
-        written
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
