@@ -4,6 +4,7 @@ mod access;
 mod forgery;
 mod jobs;
 mod limits;
+mod proxied;
 mod scale;
 pub mod server;
 

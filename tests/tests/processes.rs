@@ -78,6 +78,35 @@ impl Worker {
         Started(command.spawn().expect("the command can be started"))
     }
 
+    /// Starts a command on a terminal of its own, by `script` of util-linux; a file keeps what the terminal got.
+    pub fn spawn_on_terminal(mut self, arguments: &[&str], screen: &Path) -> Started {
+        let command = self.on_terminal(arguments, screen).stdout(Stdio::null()).stderr(Stdio::null());
+        Started(command.spawn().expect("script can be started"))
+    }
+
+    /// Runs a command to its end on a terminal of its own. Returns what the terminal got, byte for byte.
+    pub async fn run_on_terminal(mut self, arguments: &[&str]) -> String {
+        let folder = tempfile::TempDir::new().unwrap();
+        let screen = folder.path().join("screen");
+        let command = self.on_terminal(arguments, &screen).stdout(Stdio::null()).stderr(Stdio::null());
+        let ended = timeout(PATIENCE, command.status()).await.expect("the command ends in time");
+        ended.expect("script can be started");
+        String::from_utf8_lossy(&std::fs::read(&screen).unwrap()).into_owned()
+    }
+
+    fn on_terminal(&mut self, arguments: &[&str], screen: &Path) -> &mut Command {
+        let worker = self.command.as_std();
+        let mut command = Command::new("script");
+        command.env_clear().envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let words: Vec<String> = std::iter::once(worker.get_program().to_str().unwrap())
+            .chain(arguments.iter().copied())
+            .map(|word| format!("'{}'", word.replace('\'', r"'\''")))
+            .collect();
+        command.args(["--quiet", "--flush", "--return", "--command", &words.join(" "), "--log-out"]).arg(screen);
+        self.command = command;
+        self.command.env("TERM", "xterm").stdin(Stdio::null()).kill_on_drop(true)
+    }
+
     /// Starts a command that goes on until it is killed or told to stop.
     pub fn spawn(mut self, arguments: &[&str]) -> Started {
         let command = self.command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());

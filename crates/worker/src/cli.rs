@@ -200,14 +200,8 @@ pub enum Command {
     Doctor,
     /// Ask the worker of these settings whether it takes jobs; for health checks.
     Health,
-    /// Make a token for the dashboard and the API, and its entry for `http.tokens`.
-    Token {
-        /// Whose it is, as the audit shows.
-        name: String,
-        /// What it allows: viewer, operator or admin.
-        #[arg(long, default_value_t = Role::Viewer)]
-        role: Role,
-    },
+    /// Make a token for the dashboard and the API, and its entry for `http.tokens`; or show that of this machine.
+    Token(Token),
     /// Show the settings in force and where each came from.
     Config,
     /// Measure the queue on this machine, on a Redis of its own; all of it in small sizes unless one thing is named.
@@ -227,8 +221,8 @@ pub enum Command {
 /// Where the queue is looked for.
 #[derive(Debug, Args)]
 pub struct At {
-    /// Ask the worker that serves the API there instead of Redis, such as `http://127.0.0.1:8787`; its token is that of
-    /// the setting `http.api_token`.
+    /// Ask the worker that serves the API there instead of Redis, such as `http://127.0.0.1:8787`. The token is that of
+    /// the setting `http.api_token`; without one, and if the worker is on this machine, that in the data directory.
     #[arg(long, global = true, value_name = "URL")]
     pub api: Option<String>,
 }
@@ -268,6 +262,28 @@ fn time(text: &str) -> Result<Duration, String> {
     let time = text.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
     let fits = time.filter(|time| *time >= Duration::from_millis(1) && *time <= MAX_TIME);
     fits.ok_or_else(|| "use a time such as 90s, 10m or 2h, at most 720h".to_owned())
+}
+
+/// A token to be made, or that of this machine.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Token {
+    /// Whose it is, as the audit shows.
+    #[arg(required = true)]
+    pub name: Option<String>,
+    /// What it allows: viewer, operator or admin.
+    #[arg(long, default_value_t = Role::Viewer)]
+    pub role: Role,
+    /// What else can be done.
+    #[command(subcommand)]
+    pub command: Option<Show>,
+}
+
+/// What can be done with the token of this machine.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Show {
+    /// Show the token of this machine, which lets an admin in over loopback; it is made if there is none yet.
+    Show,
 }
 
 /// What can be done with keys.

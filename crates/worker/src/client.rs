@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use url::Url;
+use url::{Host, Url};
 
 /// How long an answer may take; a worker gives one within 30 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
@@ -39,7 +39,9 @@ pub enum ClientError {
         reason: String,
     },
     /// It wants to know who asks, or that person may not.
-    #[error("{said}; set MISSION_API_TOKEN to a token that allows it (worker token makes one)")]
+    #[error(
+        "{said}; set MISSION_API_TOKEN to a token that allows it, or --data-dir to that of a worker on this machine"
+    )]
     Forbidden {
         /// In its words.
         said: String,
@@ -90,11 +92,27 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 impl Client {
     /// Checks where the API is; asks nothing yet.
-    pub fn new(api: &str, token: Option<SecretString>) -> anyhow::Result<Self> {
+    pub fn new(api: &str) -> anyhow::Result<Self> {
         let base = Url::parse(api).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let base =
             base.ok_or_else(|| anyhow::anyhow!("--api: `{api}` is no address; use one such as http://127.0.0.1:8787"))?;
-        Ok(Self { base, token })
+        Ok(Self { base, token: None })
+    }
+
+    /// Whether it is on this machine, as far as its address says.
+    pub fn is_of_this_machine(&self) -> bool {
+        match self.base.host() {
+            Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        }
+    }
+
+    /// Sends this token along.
+    #[must_use]
+    pub fn with_token(self, token: Option<SecretString>) -> Self {
+        Self { token, ..self }
     }
 
     /// Asks for something.
@@ -280,14 +298,24 @@ mod tests {
     }
 
     #[test]
+    fn a_token_of_this_machine_does_not_leave_it() {
+        let here = |api| Client::new(api).unwrap().is_of_this_machine();
+        assert!(
+            ["http://127.0.0.1:8787", "http://[::1]:8787", "http://LOCALHOST", "http://127.1"].into_iter().all(here)
+        );
+        let elsewhere = ["http://10.0.0.1", "http://localhost.example", "http://127.0.0.1.example", "http://0.0.0.0"];
+        assert!(!elsewhere.into_iter().any(here));
+    }
+
+    #[test]
     fn addresses_may_have_a_path_and_what_is_in_names_is_quoted() {
-        let client = Client::new("https://ops.example/mission/", None).unwrap();
+        let client = Client::new("https://ops.example/mission/").unwrap();
         let url = client.url(&["workers", "a/b c", "drain"], &[("q", "x y&z".to_owned())]);
         assert_eq!(url.as_str(), "https://ops.example/mission/api/v1/workers/a%2Fb%20c/drain?q=x+y%26z");
         assert_eq!(client.place(), "https://ops.example");
-        assert_eq!(Client::new("http://[::1]:8787", None).unwrap().place(), "http://[::1]:8787");
+        assert_eq!(Client::new("http://[::1]:8787").unwrap().place(), "http://[::1]:8787");
         for wrong in ["127.0.0.1:8787", "ftp://host", "worker"] {
-            assert!(Client::new(wrong, None).is_err(), "{wrong}");
+            assert!(Client::new(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::client::{Client, ClientError};
 use crate::commands::author;
 use crate::exit::{Exit, OrExit};
 use crate::http::api::series::{self, KindStatus, Range};
+use crate::http::own_token;
 use crate::private_redis::Use;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -105,7 +106,14 @@ impl Console {
     /// The API, if one is given; else the queue of the settings.
     pub async fn open(settings: &Settings, api: Option<&str>) -> Result<Self, Exit> {
         match api {
-            Some(api) => Ok(Self::Api(Client::new(api, settings.access.api_token.clone()).or_usage()?)),
+            Some(api) => {
+                let client = Client::new(api).or_usage()?;
+                let token = match &settings.access.api_token {
+                    None if client.is_of_this_machine() => own_token::load(&settings.data_dir).or_usage()?,
+                    given => given.clone(),
+                };
+                Ok(Self::Api(client.with_token(token)))
+            }
             None => Ok(Self::Redis(Store::open(settings, Use::Command).await?)),
         }
     }

@@ -58,7 +58,7 @@ async fn dispatch(cli: Cli, settings: &Settings) -> Result<(), Exit> {
         Command::Explain { file, reveal } => commands::explain::run(settings, output, &file, reveal),
         Command::Render { file, out } => commands::render::run(settings, output, &file, &out),
         Command::Health => commands::health::run(settings, output).await,
-        Command::Token { name, role } => commands::token::run(output, &name, role),
+        Command::Token(asked) => commands::token::run(settings, output, &asked),
         Command::Config => {
             commands::config::run(settings, output);
             Ok(())

@@ -23,3 +23,8 @@ impl Output {
         let _ = writeln!(io::stdout().lock(), "{}", text.trim_end());
     }
 }
+
+/// Says a line to people, on standard error.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::server::Server;
 use super::{document, hold, waiting};
-use crate::processes::binary;
+use crate::metrics::logged;
+use crate::processes::{Worker, binary};
 
 /// A token and its entry, as `worker token` makes them.
 pub fn token(name: &str, role: &str) -> (String, String) {
@@ -107,7 +108,80 @@ async fn who_is_on_this_machine_is_let_in_by_its_own_names_only() {
     assert_eq!(asked(&format!("[::1]:{port}"), "").await, 200);
     assert_eq!(asked("rebound.example", "").await, 421);
     assert_eq!(asked(&format!("127.0.0.1.rebound.example:{port}"), "").await, 421);
-    assert_eq!(asked(&format!("localhost:{port}"), "x-forwarded-for: 203.0.113.9").await, 403);
+    for passed_on in [
+        "x-forwarded-for: 203.0.113.9",
+        "x-forwarded-for:",
+        "X-Forwarded-Port: 443",
+        "via: 1.1 proxy",
+        "forwarded: for=203.0.113.9",
+        "x-real-ip: 127.0.0.1",
+        "authorization: Basic c2FtOnNlY3JldA==",
+        &format!("host: localhost:{port}"),
+    ] {
+        let status = asked(&format!("localhost:{port}"), passed_on).await;
+        assert_eq!(status, if passed_on.starts_with("host") { 421 } else { 401 }, "{passed_on}");
+    }
+    // As nginx sends it by itself; as a proxy is asked; and without any host.
+    let host = format!("127.0.0.1:{port}");
+    for raw in [
+        format!("GET /api/v1/summary HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+        format!("GET http://{host}/api/v1/summary HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+        "GET /api/v1/summary HTTP/1.0\r\n\r\n".to_owned(),
+    ] {
+        assert_eq!(server.send_raw(&raw).await.status, 401, "{raw}");
+    }
+    let bearer = server.bearer();
+    assert_eq!(asked("rebound.example", &bearer).await, 200);
+    assert_eq!(server.get("/api/v1/summary", &[&bearer, "via: 1.1 proxy"]).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_this_machine_everybody_looks_and_a_token_is_needed_to_act() {
+    let server = Server::start(&[]).await;
+    hold(&server.queue).await;
+    let id = waiting(&server.queue, "Ada").await.to_string();
+    let bearer = server.bearer();
+    let path = |path: &str| format!("/api/v1{}", path.replace("ID", &id));
+    for read in READS {
+        assert_eq!(server.get(&path(read), &[]).await.status, 200, "{read}");
+    }
+    assert_eq!(server.get("/api/v1/audit?format=csv", &[]).await.status, 401);
+    for (_, action, body, status) in actions() {
+        for wrong in ["x-nothing: 1", "authorization: Bearer", "authorization: Bearer guessed"] {
+            let refused = server.post(&path(action), &[wrong], &body).await;
+            assert_eq!(refused.status, 401, "{action} {wrong}: {refused:?}");
+            assert!(refused.body.contains("worker token show"), "{action}: {refused:?}");
+        }
+        let answer = server.post(&path(action), &[&bearer], &body).await;
+        assert_eq!(answer.status, status, "{action}: {answer:?}");
+    }
+    let page = server.get("/", &["accept: text/html"]).await;
+    assert!(page.body.contains("worker token show") && !page.body.contains(">Pause<"), "{}", page.body);
+    assert!(!server.log().contains(bearer.trim_start_matches("authorization: Bearer ")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_of_a_machine_outlives_its_worker_and_is_shown_to_its_owner() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let server = Server::start(&[]).await;
+    let file = server.folder().join("http.token");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let shown = Worker::new(server.folder()).run(&["token", "show"]).await;
+    let token = shown.answer["token"].as_str().unwrap();
+    assert_eq!(server.bearer(), format!("authorization: Bearer {token}"), "{}", shown.said);
+    // Another worker on the same data directory takes the same one.
+    let (log, redis) = (server.folder().join("second"), server.redis.url());
+    let second = Worker::new(server.folder()).env("MISSION_REDIS_URL", redis).env("MISSION_HTTP_ADDR", "127.0.0.1:0");
+    let _second = second.spawn_into(&["run"], std::fs::File::create(&log).unwrap());
+    let api = format!("http://{}", logged(&log, "http").await);
+    let paused = Worker::new(server.folder()).run(&["pause", "--reason", "test", "--api", &api]).await;
+    assert_eq!(paused.status, Some(0), "{}", paused.said);
+
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let exposed = Worker::new(server.folder()).env("MISSION_HTTP_ADDR", "127.0.0.1:0").run(&["run"]).await;
+    assert_eq!(exposed.status, Some(2), "{}", exposed.said);
+    assert!(exposed.said.contains("chmod 600"), "{}", exposed.said);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,15 @@
 //! Browsers: signing in, and requests that somebody else's page made them send.
 
+use std::time::Duration;
+
 use serde_json::json;
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 
 use super::access::token;
 use super::server::{Answer, Server};
+use crate::processes::Worker;
+use crate::redis_server::RedisServer;
 
 const FORM: &str = "content-type: application/x-www-form-urlencoded";
 
@@ -62,9 +68,56 @@ async fn what_another_site_makes_a_browser_send_does_nothing() {
         }
         assert!(server.queue.paused().await.unwrap().is_empty());
     }
-    // A program on this machine is no browser.
-    assert_eq!(open.post("/api/v1/pause", &[], &body).await.status, 200);
+    // A program on this machine is no browser, and needs the machine's token all the same.
+    let answer = open.post("/api/v1/pause", &[], &body).await;
+    assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")), "{answer:?}");
+    assert!(answer.body.contains("worker token show"), "{answer:?}");
+    assert!(open.queue.paused().await.unwrap().is_empty());
+    assert_eq!(open.post("/api/v1/pause", &[&open.bearer()], &body).await.status, 200);
     assert_eq!(open.queue.paused().await.unwrap()[0].by, "local");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_signs_in_with_the_token_of_the_machine_and_with_a_link_that_works_once() {
+    let data = TempDir::new().unwrap();
+    let redis = RedisServer::start().await;
+    let worker = Worker::new(data.path()).env("MISSION_REDIS_URL", redis.url()).env("MISSION_HTTP_ADDR", "127.0.0.1:0");
+    // As a person starts it, on a terminal, whose output this file keeps.
+    let screen = data.path().join("screen");
+    let _worker = worker.spawn_on_terminal(&["run"], &screen);
+    let link = timeout(Duration::from_secs(60), async {
+        loop {
+            let text = std::fs::read_to_string(&screen).unwrap_or_default();
+            if let Some((_, link)) = text.split_once("once: http://")
+                && let Some((link, _)) = link.split_once('\r')
+            {
+                return link.to_owned();
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let link = link.await.expect("the link is printed in time");
+    let (addr, path) = link.split_once('/').unwrap();
+    let ask = async |request: &str, more: &str| {
+        let head = format!("{request} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n{more}\r\n");
+        super::server::raw(addr.parse().unwrap(), &head).await
+    };
+    // A preview, and another site, do not use it up.
+    assert_eq!(ask(&format!("HEAD /{path}"), "").await.header("set-cookie"), None);
+    assert_eq!(ask(&format!("GET /{path}"), "sec-fetch-site: cross-site\r\n").await.status, 403);
+    let answer = ask(&format!("GET /{path}"), "sec-fetch-site: none\r\n").await;
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{answer:?}");
+    assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+    let cookie = format!("{}\r\n", cookie(&answer));
+    assert!(ask("GET /", &format!("{cookie}accept: text/html\r\n")).await.body.contains("Sign out"));
+    assert_eq!(ask("GET /api/v1/audit?format=csv", &cookie).await.status, 200);
+    let again = ask(&format!("GET /{path}"), "").await;
+    assert_eq!((again.status, again.header("set-cookie")), (403, None));
+    assert!(again.body.contains("worker token show"), "{again:?}");
+
+    let server = Server::start(&[]).await;
+    let signed = signed_in(&server, server.bearer().rsplit_once(' ').unwrap().1).await;
+    assert_eq!((signed.status, signed.header("location")), (303, Some("/api/docs")), "{signed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

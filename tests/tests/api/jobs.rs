@@ -17,8 +17,8 @@ async fn a_job_is_enqueued_once_under_a_key_and_shown_without_secrets() {
     let server = Server::start(&[]).await;
     hold(&server.queue).await;
     let send = async || {
-        let key = ["idempotency-key: provision-ada-1"];
-        server.post("/api/v1/jobs?priority=2&expires_in=3600", &key, &document("Ada")).await
+        let headers = [&server.bearer(), "idempotency-key: provision-ada-1"];
+        server.post("/api/v1/jobs?priority=2&expires_in=3600", &headers, &document("Ada")).await
     };
     let first = send().await;
     assert_eq!((first.status, &first.json()["state"]), (202, &json!("ready")), "{first:?}");
@@ -39,17 +39,19 @@ async fn a_job_is_enqueued_once_under_a_key_and_shown_without_secrets() {
 async fn many_are_enqueued_or_none_and_what_is_wrong_has_a_path() {
     let server = Server::start(&[]).await;
     hold(&server.queue).await;
+    let bearer = server.bearer();
     let mut wrong = document("Ada");
     wrong["agent"]["heartbeet"] = json!({});
-    let answer = server.post("/api/v1/jobs", &[], &json!([document("Bea"), wrong, 7])).await;
+    let answer = server.post("/api/v1/jobs", &[&bearer], &json!([document("Bea"), wrong, 7])).await;
     assert_eq!(answer.status, 422);
     let paths: Vec<Value> = answer.json()["errors"].as_array().unwrap().iter().map(|e| e["path"].clone()).collect();
     assert_eq!(paths, ["[1].agent.heartbeet", "[2]"], "{answer:?}");
     assert_eq!(server.queue.counts().await.unwrap().of(State::Ready), 0);
 
-    let answer = server.post("/api/v1/jobs", &[], &json!([document("Ada"), document("Bea")])).await;
+    let answer = server.post("/api/v1/jobs", &[&bearer], &json!([document("Ada"), document("Bea")])).await;
     assert_eq!((answer.status, answer.json().as_array().unwrap().len()), (202, 2), "{answer:?}");
-    let keyed = server.post("/api/v1/jobs", &["idempotency-key: k"], &json!([document("Ada"), document("Bea")])).await;
+    let keyed = [bearer.as_str(), "idempotency-key: k"];
+    let keyed = server.post("/api/v1/jobs", &keyed, &json!([document("Ada"), document("Bea")])).await;
     assert_eq!((keyed.status, &keyed.json()["errors"][0]["path"]), (422, &json!("idempotency-key")));
 }
 
@@ -58,7 +60,9 @@ async fn what_is_done_to_a_job_is_in_the_audit_with_who_and_why() {
     let server = Server::start(&[]).await;
     hold(&server.queue).await;
     let id = waiting(&server.queue, "Ada").await;
-    let act = async |what: &str, body: Value| server.post(&format!("/api/v1/jobs/{id}/{what}"), &[], &body).await;
+    let act = async |what: &str, body: Value| {
+        server.post(&format!("/api/v1/jobs/{id}/{what}"), &[&server.bearer()], &body).await
+    };
     let snoozed = act("snooze", json!({ "seconds": 600, "reason": "maintenance" })).await;
     assert_eq!(snoozed.json(), json!({ "id": id, "was": "ready" }), "{snoozed:?}");
     assert_eq!(server.queue.get(id).await.unwrap().unwrap().state, State::Snoozed);
@@ -74,7 +78,7 @@ async fn what_is_done_to_a_job_is_in_the_audit_with_who_and_why() {
         .map(|(a, w)| (json!(a), json!(w)));
     let expected: Vec<_> = expected.iter().map(|(action, why)| (action, why)).collect();
     assert_eq!(deeds[..3], expected[..], "{audit}");
-    assert_eq!((&audit[0]["by"], &audit[0]["from"]), (&json!("local"), &json!("dashboard 127.0.0.1")), "{audit}");
+    assert_eq!((&audit[0]["by"], &audit[0]["from"]), (&json!("local"), &json!("api 127.0.0.1")), "{audit}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +109,7 @@ async fn many_jobs_at_once_want_their_number() {
     for number in 0..60 {
         waiting(&server.queue, &format!("Agent {number}")).await;
     }
-    let bulk = async |body: Value| server.post("/api/v1/bulk", &[], &body).await;
+    let bulk = async |body: Value| server.post("/api/v1/bulk", &[&server.bearer()], &body).await;
     let preview = bulk(json!({ "q": "state:ready", "action": "cancel", "preview": true })).await;
     assert_eq!(preview.json(), json!({ "matched": 60, "more": false }));
     for confirm in [json!(null), json!(59)] {

@@ -34,7 +34,9 @@ async fn whatever_is_wrong_is_said_in_one_form() {
         ("POST /api/v1/jobs", vec![json], &long, 413),
         ("POST /api/v1/bulk", vec![json], "{\"q\":\"\",\"action\":\"explode\"}", 422),
     ];
-    for (request, headers, body, status) in cases {
+    let bearer = server.bearer();
+    for (request, mut headers, body, status) in cases {
+        headers.push(&bearer);
         let answer = server.send(request, &headers, body).await;
         assert_eq!(answer.status, status, "{request}: {answer:?}");
         assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{request}");

@@ -70,6 +70,17 @@ impl Server {
         Self { addr: ([127, 0, 0, 1], port).into(), queue, folder, redis, pid: worker.pid().unwrap(), _worker: worker }
     }
 
+    /// The header with the token of this machine, which the worker has made.
+    pub fn bearer(&self) -> String {
+        let token = std::fs::read_to_string(self.folder.path().join("http.token")).unwrap();
+        format!("authorization: Bearer {token}")
+    }
+
+    /// The folder that the worker keeps its things in.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// Seconds of CPU that the worker has used.
     pub fn cpu(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap();
@@ -95,11 +106,12 @@ impl Server {
         let host = if headers.iter().any(|line| line.starts_with("host:")) { None } else { Some(host.as_str()) };
         let lines = headers.iter().copied().chain(host).fold(String::new(), |lines, line| lines + line + "\r\n");
         let head = format!("{request} HTTP/1.1\r\n{lines}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
-        let mut stream = TcpStream::connect(self.addr).await.unwrap();
-        stream.write_all((head + body).as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("an answer in time").unwrap();
-        read(&String::from_utf8(answer).unwrap())
+        self.send_raw(&(head + body)).await
+    }
+
+    /// The same for a request that is written out.
+    pub async fn send_raw(&self, request: &str) -> Answer {
+        raw(self.addr, request).await
     }
 
     /// Gets a path.
@@ -112,6 +124,15 @@ impl Server {
         let headers = [headers, &["content-type: application/json"]].concat();
         self.send(&format!("POST {path}"), &headers, &body.to_string()).await
     }
+}
+
+/// Sends what is written out, which ends the connection, and reads the answer to its end.
+pub async fn raw(addr: SocketAddr, request: &str) -> Answer {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("an answer in time").unwrap();
+    read(&String::from_utf8(answer).unwrap())
 }
 
 fn read(answer: &str) -> Answer {

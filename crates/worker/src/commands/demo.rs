@@ -20,6 +20,8 @@ use uuid::Uuid;
 
 use crate::commands::run::{watch_signals, work};
 use crate::exit::{Exit, OrExit};
+use crate::http::Door;
+use crate::output;
 use crate::private_redis::Use;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -43,7 +45,7 @@ pub async fn run(settings: &Settings, exit: bool) -> Result<(), Exit> {
     let queue = store.queue.clone();
     let where_to_look = Looking { redis: store.private_url(), queue: settings.queue.clone() };
     let telling = tokio::spawn(tell(queue.clone(), stop.clone(), exit));
-    let ended = work(settings, queue, stopping, |addr| where_to_look.tell(addr)).await;
+    let ended = work(settings, queue, stopping, |door| where_to_look.tell(door)).await;
     telling.abort();
     let told = telling.await;
     store.close().await;
@@ -161,7 +163,7 @@ fn tell_state(what: &str, job: &JobRecord) {
 
 /// What the demo tells is for people, also beside a log.
 fn say(line: &str) {
-    eprintln!("demo: {line}");
+    output::say(&format!("demo: {line}"));
 }
 
 /// Where to look.
@@ -171,10 +173,12 @@ struct Looking {
 }
 
 impl Looking {
-    fn tell(&self, addr: std::net::SocketAddr) {
+    fn tell(&self, door: &Door) {
+        let addr = door.addr;
         say(&format!(
             "The dashboard is at http://{addr}/, health at http://{addr}/readyz, metrics at http://{addr}/metrics."
         ));
+        say(&format!("To act there, sign in with this link, which works once: {}", door.link()));
         if let Some(url) = &self.redis {
             let program = std::env::args().next().unwrap_or_else(|| "worker".into());
             say(&format!("Jobs, in another terminal: {program} jobs list --queue {} --redis-url {url}", self.queue));

@@ -1,6 +1,6 @@
 //! `worker health`: asks the worker of these settings whether it takes jobs, as a container's health check does.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::exit::{Exit, OrExit};
+use crate::http::listener::reachable;
 use crate::output::Output;
 use crate::settings::Settings;
 
@@ -40,13 +41,4 @@ async fn ask(addr: SocketAddr) -> anyhow::Result<String> {
     let mut answer = String::new();
     stream.take(MAX_ANSWER).read_to_string(&mut answer).await?;
     Ok(answer)
-}
-
-/// A worker that listens everywhere is asked on loopback.
-fn reachable(addr: SocketAddr) -> SocketAddr {
-    match addr.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, addr.port()).into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, addr.port()).into(),
-        _ => addr,
-    }
 }

@@ -1,5 +1,6 @@
 //! `worker run`: take jobs and carry them out.
 
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,9 @@ use tracing::{debug, info, warn};
 use crate::commands::applier;
 use crate::events::{RunBegan, RunEnded, WorkerStarted};
 use crate::exit::{Exit, OrExit};
-use crate::http;
+use crate::http::{self, Door};
 use crate::metrics::Metrics;
+use crate::output::say;
 use crate::private_redis::Use;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -36,19 +38,26 @@ pub async fn run(settings: &Settings, until_idle: bool) -> Result<(), Exit> {
     if until_idle {
         tokio::spawn(stop_when_idle(queue.clone(), stop));
     }
-    let ended = work(settings, queue.clone(), stopping, |_| {}).await;
+    let ended = work(settings, queue.clone(), stopping, tell_way_in).await;
     let failed = until_idle && has_failed(&queue, dead_before).await;
     store.close().await;
     ended?;
     if failed { Err(Exit::FAILED) } else { Ok(()) }
 }
 
-/// Serves HTTP and works on jobs until told to stop. `started` gets the HTTP address.
+/// Tells a person who started the worker by hand how to get in. The log does not: who reads it may not do all.
+fn tell_way_in(door: &Door) {
+    if std::io::stderr().is_terminal() {
+        say(&format!("worker: this link signs your browser in, once: {}", door.link()));
+    }
+}
+
+/// Serves HTTP and works on jobs until told to stop. `started` gets to know where.
 pub async fn work(
     settings: &Settings,
     queue: Queue,
     stopping: watch::Receiver<bool>,
-    started: impl FnOnce(std::net::SocketAddr),
+    started: impl FnOnce(&Door),
 ) -> Result<(), Exit> {
     let applier = Arc::new(applier(settings)?);
     if settings.keyring.is_empty() {
@@ -58,9 +67,9 @@ pub async fn work(
     }
     let metrics = Metrics::install(applier.clone())?;
     let traces = traces::Target::read(|name| std::env::var(name).ok()).or_usage()?.map(traces::start);
-    let addr = http::serve(settings, queue.clone(), metrics, stopping.clone()).await?;
-    WorkerStarted { queue: queue.name(), concurrency: settings.concurrency, http: addr.to_string() }.emit();
-    started(addr);
+    let door = http::serve(settings, queue.clone(), metrics, stopping.clone()).await?;
+    WorkerStarted { queue: queue.name(), concurrency: settings.concurrency, http: door.addr.to_string() }.emit();
+    started(&door);
 
     let name = format!("worker-{}", std::process::id());
     let worker = WorkerBuilder::new(name.as_str())

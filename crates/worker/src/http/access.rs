@@ -1,7 +1,8 @@
 //! Who asks, and what they may do.
 //!
-//! A caller is known by a token, by a session that was begun with one, by a trusted reverse proxy, or, if nothing of the
-//! kind is set up and the worker listens on loopback, by being on this machine.
+//! A caller is known by a token, by a session that was begun with one, or by a trusted reverse proxy. Who is on this
+//! machine may look without any of these, if nothing of the kind is set up and the worker listens on loopback; to
+//! change something takes the token of this machine.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,12 +10,13 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::action::{Action, Role};
+use super::link::Links;
 use super::listener::Peer;
 use super::problem::Problem;
 use super::proxy::{self, Proxies};
@@ -27,6 +29,11 @@ use crate::settings::AccessSettings;
 
 /// Whose token `http.api_token` is.
 const API: &str = "api";
+/// Whose token that of this machine is, and what who looks without any is called.
+const LOCAL: &str = "local";
+/// What lets somebody in who is on this machine.
+const HOW_TO_GET_IN: &str = "`worker token show` on the worker's machine prints a token; send it as \
+                             `Authorization: Bearer TOKEN`, or sign in with it at /login";
 
 /// How the caller is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +44,7 @@ pub enum How {
     Session,
     /// By a trusted proxy.
     Proxy,
-    /// By being on this machine.
+    /// Not at all: they are on this machine, and look.
     Local,
 }
 
@@ -66,6 +73,9 @@ impl Caller {
         if self.can(action) {
             return Ok(());
         }
+        if self.how == How::Local {
+            return Err(needs_token(action.in_words()));
+        }
         let detail = format!(
             "{} is {} here and cannot {}; ask somebody who is {}",
             self.name,
@@ -82,25 +92,33 @@ impl Caller {
     }
 }
 
+/// What is said to who only looks and wants more.
+fn needs_token(what: &str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, format!("to {what} takes a token: {HOW_TO_GET_IN}"))
+}
+
 /// Who is let in.
 pub struct Access {
     /// Who was given a token.
     tokens: Vec<Token>,
+    /// The token of this machine.
+    own: Token,
     pub(super) proxies: Proxies,
     pub(super) sessions: Sessions,
+    pub(super) links: Links,
     pub(super) throttle: Throttle,
     pub(super) rate: Rate,
     /// Everybody is a viewer.
     read_only: bool,
-    /// Everybody on this machine is let in.
+    /// Everybody on this machine may look.
     open_locally: bool,
     /// What CSRF tokens are made from.
     key: String,
 }
 
 impl Access {
-    /// As the settings say, for a worker that listens on that address.
-    pub fn new(settings: &AccessSettings, listens_on: IpAddr) -> Self {
+    /// As the settings say, for a worker that listens on that address, on a machine with that token.
+    pub fn new(settings: &AccessSettings, listens_on: IpAddr, own: &SecretString) -> Self {
         let mut tokens = settings.tokens.clone();
         let api = settings.api_token.as_ref();
         tokens.extend(api.and_then(|token| Token::of(API, Role::Admin, token.expose_secret()).ok()));
@@ -108,8 +126,10 @@ impl Access {
         Self {
             open_locally: nothing_set && listens_on.is_loopback(),
             tokens,
+            own: Token { name: LOCAL.to_owned(), role: Role::Admin, hash: hash(own.expose_secret()) },
             proxies: settings.proxies.clone(),
             sessions: Sessions::default(),
+            links: Links::default(),
             throttle: Throttle::default(),
             rate: Rate::new(settings.requests_per_second),
             read_only: settings.read_only,
@@ -126,19 +146,25 @@ impl Access {
         )
     }
 
-    /// Whose token that is.
-    pub(super) fn holder(&self, secret: &str) -> Option<&Token> {
-        self.tokens.iter().find(|token| token.is(secret))
+    /// Whose token that is. The token of this machine is none for who connects from another.
+    pub(super) fn holder(&self, peer: IpAddr, secret: &str) -> Option<&Token> {
+        let own = Some(&self.own).filter(|_| peer.is_loopback());
+        self.tokens.iter().chain(own).find(|token| token.is(secret))
     }
 
-    fn caller(&self, peer: IpAddr, headers: &HeaderMap) -> Result<Caller, Problem> {
+    /// Whose session a one-time link begins, if it is one that nobody has used.
+    pub(super) fn holder_of_link(&self, peer: IpAddr, secret: &str) -> Option<&Token> {
+        (peer.is_loopback() && self.links.take(secret)).then_some(&self.own)
+    }
+
+    fn caller(&self, peer: IpAddr, request: &Request) -> Result<Caller, Problem> {
+        let headers = request.headers();
         let address = self.proxies.client(peer, headers);
-        if let Some(secret) = headers.get(AUTHORIZATION) {
-            let secret = secret.to_str().ok().and_then(|value| value.split_once(' '));
-            let secret = secret.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token);
-            let token = secret.and_then(|secret| self.holder(secret.trim()));
+        if let Some(secret) = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes())) {
+            let token = std::str::from_utf8(secret).ok().and_then(|secret| self.holder(peer, secret));
             let token = token.ok_or_else(|| {
-                Problem::new(StatusCode::UNAUTHORIZED, "this is no token of this worker; see http.tokens")
+                let detail = format!("this is no token of this worker; see http.tokens, or: {HOW_TO_GET_IN}");
+                Problem::new(StatusCode::UNAUTHORIZED, detail)
             })?;
             return Ok(self.known(&token.name, token.role, How::Token, format!("api {address}"), &token.name));
         }
@@ -155,14 +181,14 @@ impl Access {
             return Ok(self.known(&token.name, token.role, How::Session, from, id));
         }
         if self.open_locally {
-            is_local(peer, headers)?;
-            return Ok(self.known("local", Role::Admin, How::Local, from, ""));
+            is_local(peer, request)?;
+            return Ok(self.known(LOCAL, Role::Viewer, How::Local, from, ""));
         }
         match self.closed() {
             Some(why) => Err(Problem::new(StatusCode::FORBIDDEN, why)),
             None => Err(Problem::new(
                 StatusCode::UNAUTHORIZED,
-                "send a token as `Authorization: Bearer TOKEN`, or sign in at /login",
+                format!("nobody is let in without a token: {HOW_TO_GET_IN}"),
             )),
         }
     }
@@ -174,22 +200,40 @@ impl Access {
     }
 }
 
+/// The token in a header `Authorization: Bearer TOKEN`. None if it has another scheme, which is not for the worker.
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at(value.iter().position(|byte| *byte == b' ').unwrap_or(value.len()));
+    scheme.eq_ignore_ascii_case(b"bearer").then(|| token.trim_ascii())
+}
+
 /// Whether the request comes from this machine itself: not passed on, and not by a name that somebody else's name server
 /// made this machine's.
-fn is_local(peer: IpAddr, headers: &HeaderMap) -> Result<(), Problem> {
-    if !peer.is_loopback() || proxy::is_forwarded(headers) {
-        let detail = "a proxy passed this request on, and none is trusted; set http.proxies and http.user_header, or \
-                      http.tokens";
-        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+fn is_local(peer: IpAddr, request: &Request) -> Result<(), Problem> {
+    if !peer.is_loopback() || is_passed_on(request) {
+        let detail = format!("a proxy passed this request on, so a token is needed to look, too: {HOW_TO_GET_IN}");
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, detail));
     }
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = hosts.next().filter(|_| hosts.next().is_none());
+    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     if name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback()) {
         return Ok(());
     }
-    let detail = "this worker lets in who asks for it as localhost or 127.0.0.1; set http.tokens to use another name";
+    let detail = format!(
+        "without a token this worker answers who asks for it as localhost or 127.0.0.1; for another name: {HOW_TO_GET_IN}"
+    );
     Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail))
+}
+
+/// Whether the request shows that a proxy passed it on. Some add nothing, but speak HTTP/1.0 as nginx does, name the
+/// whole address, or leave their own users' `Authorization` in.
+fn is_passed_on(request: &Request) -> bool {
+    request.version() < Version::HTTP_11
+        || request.uri().authority().is_some()
+        || request.headers().contains_key(AUTHORIZATION)
+        || proxy::is_forwarded(request.headers())
 }
 
 /// The address that a request came from.
@@ -205,7 +249,7 @@ pub fn peer(extensions: &axum::http::Extensions) -> IpAddr {
 /// Finds out who asks, and refuses what a browser was tricked into asking.
 pub async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let peer = peer(request.extensions());
-    let caller = match app.access.caller(peer, request.headers()) {
+    let caller = match app.access.caller(peer, &request) {
         Ok(caller) => caller,
         Err(problem) if problem.status == StatusCode::UNAUTHORIZED && guard::is_for_people(&request) => {
             return session::to_login(&request);
@@ -213,7 +257,11 @@ pub async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) ->
         Err(problem) => return problem.into_response(),
     };
     let allowed = match caller.may(Action::Read) {
-        Ok(()) => forgery::checked(&app.access, &caller, peer, request).await,
+        Ok(()) => forgery::checked(&app.access, &caller, peer, request).await.and_then(|request| {
+            // Whatever the handler would ask for, and before it reads what was sent.
+            let changes = !request.method().is_safe() && caller.how == How::Local;
+            if changes { Err(needs_token("change something")) } else { Ok(request) }
+        }),
         Err(problem) => Err(problem),
     };
     let mut response = match allowed {

@@ -1,8 +1,8 @@
 //! Requests that a browser was tricked into sending: refused before they reach a handler.
 //!
 //! A request that changes something must come from this origin, as far as the browser says where it comes from, and carry
-//! the caller's token: in the form's field `csrf`, or in the header `x-csrf-token`. Callers who send a bearer token, and
-//! programs on this machine that are no browsers, are nobody's victims.
+//! the caller's token: in the form's field `csrf`, or in the header `x-csrf-token`. Callers who send a bearer token are
+//! nobody's victims; nor are programs on this machine that are no browsers, who are told that they need one.
 
 use std::net::IpAddr;
 

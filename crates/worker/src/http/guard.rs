@@ -47,7 +47,8 @@ pub async fn guard(request: Request, next: Next) -> Response {
     }
     let headers = response.headers_mut();
     for (name, value) in STRICT {
-        headers.insert(name, HeaderValue::from_static(value));
+        // What is stricter stays.
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     // Answers concern whoever asked; only assets say otherwise.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

@@ -12,8 +12,10 @@ pub mod bulk;
 mod forgery;
 mod guard;
 mod health;
-mod listener;
+mod link;
+pub mod listener;
 mod live;
+pub mod own_token;
 mod pages;
 pub mod problem;
 pub mod proxy;
@@ -33,7 +35,7 @@ use axum::routing::get;
 use mission_jobs::Queue;
 use tokio::sync::watch;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, OrExit};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use access::Access;
@@ -66,15 +68,30 @@ pub struct App {
     pub stopping: watch::Receiver<bool>,
 }
 
-/// Begins to listen; serves until the process ends. Returns the address, whose port may have been chosen by the system.
+/// Where a worker serves, and who can get in there at once.
+pub struct Door {
+    /// The address, whose port may have been chosen by the system.
+    pub addr: SocketAddr,
+    app: Arc<App>,
+}
+
+impl Door {
+    /// A link that signs a browser on this machine in, once.
+    pub fn link(&self) -> String {
+        format!("http://{}/login?once={}", listener::reachable(self.addr), self.app.access.links.make())
+    }
+}
+
+/// Begins to listen; serves until the process ends.
 pub async fn serve(
     settings: &Settings,
     queue: Queue,
     metrics: Metrics,
     stopping: watch::Receiver<bool>,
-) -> Result<SocketAddr, Exit> {
+) -> Result<Door, Exit> {
     let (listener, addr) = listener::bind(settings.http_addr).await?;
-    let access = Access::new(&settings.access, addr.ip());
+    let own = own_token::load_or_create(&settings.data_dir).or_usage()?;
+    let access = Access::new(&settings.access, addr.ip(), &own);
     if let Some(why) = access.closed() {
         tracing::info!(http = %addr, "the dashboard and the API are closed: {why}");
     }
@@ -91,7 +108,7 @@ pub async fn serve(
     let reading = app.clone();
     tokio::spawn(async move { reading.live.read(&reading.queue).await });
     tokio::spawn(listener::accept(listener, router(&app)));
-    Ok(addr)
+    Ok(Door { addr, app })
 }
 
 fn router(app: &Arc<App>) -> Router {

@@ -7,8 +7,12 @@ use ipnet::IpNet;
 
 use super::action::Role;
 
-/// Headers in which proxies tell of the client; without a trusted proxy they are a sign that one was forgotten.
-const FORWARDED: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
+/// Headers in which proxies tell of the client or of themselves; from one that is not trusted they are a sign that
+/// somebody else sent the request.
+const FORWARDED: [&str; 7] =
+    ["via", "forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip", "cdn-loop"];
+/// What more such headers begin with.
+const FORWARDED_PREFIX: &str = "x-forwarded-";
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_HOST: &str = "x-forwarded-host";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
@@ -77,7 +81,7 @@ impl Proxies {
 
 /// Whether some proxy has passed the request on.
 pub fn is_forwarded(headers: &HeaderMap) -> bool {
-    FORWARDED.iter().any(|name| headers.contains_key(*name))
+    headers.keys().any(|name| FORWARDED.contains(&name.as_str()) || name.as_str().starts_with(FORWARDED_PREFIX))
 }
 
 #[cfg(test)]
@@ -105,6 +109,14 @@ mod tests {
         assert_eq!(proxies().user(OURS.into(), &said), Some(("sam".to_owned(), Some(Role::Operator))));
         assert_eq!(proxies().user([192, 0, 2, 1].into(), &said), None);
         assert_eq!(proxies().user(OURS.into(), &headers(&[("x-user", "sam")])), Some(("sam".to_owned(), None)));
+    }
+
+    #[test]
+    fn a_request_that_was_passed_on_is_known_by_its_headers() {
+        for name in ["via", "forwarded", "x-forwarded-for", "x-forwarded-server", "x-real-ip", "cdn-loop"] {
+            assert!(is_forwarded(&headers(&[(name, "")])), "{name}");
+        }
+        assert!(!is_forwarded(&headers(&[("host", "localhost"), ("x-forward", "a"), ("referer", "via")])));
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! Signing in with a browser: a token is exchanged for a session, which the process remembers.
+//! Signing in with a browser: a token, or a link that works once, is exchanged for a session, which the process
+//! remembers.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::{Form, Query, Request, State};
-use axum::http::header::{COOKIE, SET_COOKIE};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::header::{COOKIE, REFERRER_POLICY, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{AppendHeaders, Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
@@ -17,7 +19,7 @@ use super::access::{Access, Caller};
 use super::action::Role;
 use super::listener::Peer;
 use super::problem::Problem;
-use super::token::{hash, random};
+use super::token::{Token, hash, random};
 use super::{App, forgery, pages};
 
 const COOKIE_NAME: &str = "mission_session";
@@ -111,10 +113,30 @@ impl Next {
     }
 }
 
-async fn form(State(app): State<Arc<App>>, Query(next): Query<Next>) -> Response {
-    match app.access.closed() {
-        Some(why) => pages::problem(&Problem::new(StatusCode::FORBIDDEN, why), None),
-        None => pages::login(next.path(), None).into_response(),
+#[derive(Deserialize)]
+struct Arrival {
+    /// The secret of a one-time link.
+    once: Option<String>,
+    #[serde(flatten)]
+    next: Next,
+}
+
+async fn form(
+    State(app): State<Arc<App>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    method: Method,
+    headers: HeaderMap,
+    Query(arrival): Query<Arrival>,
+) -> Response {
+    let next = arrival.next.path();
+    match (&arrival.once, app.access.closed()) {
+        // Who asks for the head alone, such as a preview of the link, does not use it up.
+        (Some(secret), _) if method == Method::GET => {
+            let entering = Entering { access: &app.access, peer, headers: &headers, next };
+            entering.with("this link has been used, or is too old", || app.access.holder_of_link(peer, secret))
+        }
+        (_, Some(why)) => pages::problem(&Problem::new(StatusCode::FORBIDDEN, why), None),
+        (_, None) => pages::login(next, None, peer.is_loopback()).into_response(),
     }
 }
 
@@ -131,33 +153,51 @@ async fn sign_in(
     headers: HeaderMap,
     Form(credentials): Form<Credentials>,
 ) -> Response {
-    let (access, next) = (&app.access, credentials.next.path());
-    let client = access.proxies.client(peer, &headers);
-    let refused = |status, detail: String| {
+    let entering = Entering { access: &app.access, peer, headers: &headers, next: credentials.next.path() };
+    entering.with("this is no token of this worker", || app.access.holder(peer, credentials.token.trim()))
+}
+
+/// Somebody who wants to sign in.
+struct Entering<'a> {
+    access: &'a Access,
+    peer: IpAddr,
+    headers: &'a HeaderMap,
+    /// Where they want to go.
+    next: &'a str,
+}
+
+impl<'a> Entering<'a> {
+    /// Begins a session for whom `holder` finds. `wrong` is what is said if there is nobody.
+    fn with(&self, wrong: &str, holder: impl FnOnce() -> Option<&'a Token>) -> Response {
+        let Self { access, peer, headers, next } = *self;
+        let client = access.proxies.client(peer, headers);
+        if let Err(problem) = forgery::same_origin(access, peer, headers) {
+            return self.refused(problem.status, problem.detail);
+        }
+        if let Some(wait) = access.throttle.wait(client) {
+            let seconds = wait.as_secs() + 1;
+            let detail = format!("too many wrong tokens came from {client}; try again in {seconds} s");
+            let retry = AppendHeaders([("retry-after", seconds.to_string())]);
+            return (retry, self.refused(StatusCode::TOO_MANY_REQUESTS, detail)).into_response();
+        }
+        let Some(token) = holder() else {
+            access.throttle.failed(client);
+            tracing::warn!(%client, "a wrong token was tried at /login");
+            let remedy = "`worker token show` on the worker's machine prints one, `worker token NAME` makes others";
+            return self.refused(StatusCode::FORBIDDEN, format!("{wrong}; {remedy}"));
+        };
+        access.throttle.succeeded(client);
+        let id = access.sessions.begin(&token.name, token.role);
+        let set = set_cookie(&id, LIFE, access, peer, headers);
+        // A link that was used is worth nothing, and yet nobody's business.
+        let quiet = [(REFERRER_POLICY, HeaderValue::from_static("no-referrer"))];
+        (quiet, AppendHeaders([(SET_COOKIE, set)]), Redirect::to(next)).into_response()
+    }
+
+    fn refused(&self, status: StatusCode, detail: String) -> Response {
         let problem = Problem::new(status, detail);
-        (status, pages::login(next, Some(&problem))).into_response()
-    };
-    if let Err(problem) = forgery::same_origin(access, peer, &headers) {
-        return refused(problem.status, problem.detail);
+        (status, pages::login(self.next, Some(&problem), self.peer.is_loopback())).into_response()
     }
-    if let Some(wait) = access.throttle.wait(client) {
-        let seconds = wait.as_secs() + 1;
-        let detail = format!("too many wrong tokens came from {client}; try again in {seconds} s");
-        let retry = AppendHeaders([("retry-after", seconds.to_string())]);
-        return (retry, refused(StatusCode::TOO_MANY_REQUESTS, detail)).into_response();
-    }
-    let Some(token) = access.holder(credentials.token.trim()) else {
-        access.throttle.failed(client);
-        tracing::warn!(%client, "a wrong token was tried at /login");
-        return refused(
-            StatusCode::FORBIDDEN,
-            "this is no token of this worker; an admin can make one with `worker token`".to_owned(),
-        );
-    };
-    access.throttle.succeeded(client);
-    let id = access.sessions.begin(&token.name, token.role);
-    let set = set_cookie(&id, LIFE, access, peer, &headers);
-    (AppendHeaders([(SET_COOKIE, set)]), Redirect::to(next)).into_response()
 }
 
 async fn sign_out(
@@ -173,7 +213,7 @@ async fn sign_out(
     (AppendHeaders([(SET_COOKIE, set)]), Redirect::to("/login")).into_response()
 }
 
-fn set_cookie(id: &str, life: Duration, access: &Access, peer: std::net::IpAddr, headers: &HeaderMap) -> String {
+fn set_cookie(id: &str, life: Duration, access: &Access, peer: IpAddr, headers: &HeaderMap) -> String {
     let secure = if access.proxies.is_secure(peer, headers) { "; Secure" } else { "" };
     format!("{COOKIE_NAME}={id}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}{secure}", life.as_secs())
 }

@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::html::When;
+use super::query;
 use crate::http::access::{Caller, How};
 use crate::http::action::Action;
 use crate::http::assets;
@@ -36,6 +37,8 @@ pub struct Frame {
     pub signed_in: bool,
     /// Whether there is a session to end.
     pub can_sign_out: bool,
+    /// Where to sign in, for who only looks because they are on this machine.
+    pub sign_in: Option<String>,
     /// Whether this one may act on jobs.
     pub may_operate: bool,
     /// Whether this one may act on workers, and take the audit away.
@@ -102,6 +105,7 @@ impl Frame {
             role: "",
             signed_in: false,
             can_sign_out: false,
+            sign_in: None,
             may_operate: false,
             may_admin: false,
             csrf: String::new(),
@@ -122,6 +126,7 @@ impl Frame {
             role: caller.role.as_str(),
             signed_in: true,
             can_sign_out: caller.how == How::Session,
+            sign_in: (caller.how == How::Local).then(|| query::to("/login", &[("next", path)])),
             may_operate: caller.can(Action::Retry),
             may_admin: caller.can(Action::Drain),
             csrf: caller.csrf().to_owned(),

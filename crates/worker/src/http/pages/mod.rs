@@ -45,16 +45,18 @@ pub fn open() -> Router<Arc<App>> {
     assets::router().merge(press::open())
 }
 
-/// The form for signing in. `next` is the path to go to afterwards, `refused` why it did not work.
-pub fn login(next: &str, refused: Option<&Problem>) -> Html<String> {
+/// The form for signing in. `next` is the path to go to afterwards, `refused` why it did not work; `local` that the
+/// token of this machine would do.
+pub fn login(next: &str, refused: Option<&Problem>, local: bool) -> Html<String> {
     let error = refused.map(|problem| sentence(&problem.detail));
-    written(&LoginPage { frame: Frame::stranger("Sign in", "/login"), next: next.to_owned(), error })
+    written(&LoginPage { frame: Frame::stranger("Sign in", "/login"), next: next.to_owned(), error, local })
 }
 
 /// A page that says what is wrong, to whom, if that is known.
 pub fn problem(problem: &Problem, caller: Option<&Caller>) -> Response {
     let heading = match problem.status {
         StatusCode::NOT_FOUND => "There is no such thing here",
+        StatusCode::UNAUTHORIZED => "Sign in first",
         StatusCode::FORBIDDEN => "This is not for you",
         StatusCode::CONFLICT => "That cannot be done now",
         StatusCode::SERVICE_UNAVAILABLE => "Redis does not answer",

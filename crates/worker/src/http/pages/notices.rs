@@ -14,6 +14,8 @@ pub struct LoginPage {
     pub next: String,
     /// Why they are not in yet.
     pub error: Option<String>,
+    /// Whether the token of this machine would let them in.
+    pub local: bool,
 }
 
 /// A page with one thing to say.
