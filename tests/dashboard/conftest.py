@@ -160,6 +160,10 @@ class Site:
         self.settings["MISSION_HTTP_TOKENS"] = f"{lines} {printed['entry']}".strip()
         return str(printed["token"])
 
+    def own_token(self) -> str:
+        """The token of this machine."""
+        return str(json.loads(self.run("token", "show"))["token"])
+
     def close(self) -> None:
         for process in [self.worker, *(gateway.process for gateway in self.gateways), self.redis]:
             if process:
@@ -215,12 +219,18 @@ class Visitor:
 
 @pytest.fixture
 def visit(browser: Browser, site: Site) -> Iterator[Callable[..., Page]]:
-    """Opens a page of the started site: `visit("/jobs", java_script_enabled=False)`."""
+    """Opens a page of the started site: `visit("/jobs", java_script_enabled=False)`.
+
+    If nobody was given a token, with that of this machine, unless as a stranger.
+    """
     visitors: list[Visitor] = []
 
-    def open_page(path: str = "/", token: str | None = None, **how: Any) -> Page:
+    def open_page(path: str = "/", token: str | None = None, stranger: bool = False, **how: Any) -> Page:
         visitor = Visitor(browser, site, **how)
         visitors.append(visitor)
+        if not stranger and "MISSION_HTTP_TOKENS" not in site.settings:
+            own = {"token": site.own_token(), "next": "/"}
+            assert visitor.context.request.post("/login", form=own, max_redirects=0).status == 303
         visitor.page.goto(path)
         if token:
             visitor.page.get_by_label("Token").fill(token)

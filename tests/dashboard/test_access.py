@@ -81,3 +81,29 @@ def test_signing_in_and_out(site: Site, visit: Callable[..., Page]) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
     page.goto("/audit")
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+def test_on_this_machine_one_looks_and_is_told_how_to_act(
+    site: Site, visit: Callable[..., Page], scripts: bool
+) -> None:
+    site.start()
+    job = blocked_job(site)
+    page = visit(f"/jobs/{job}", stranger=True, java_script_enabled=scripts)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("blocked")
+    expect(page.get_by_role("button", name="Retry")).to_have_count(0)
+    sent = {"csrf": csrf(page)}
+    for path, fields in FORMS.items():
+        answer = page.request.post(path.format(job=job, worker="any"), form=sent | fields, max_redirects=0)
+        assert answer.status == 401, f"{path} answers {answer.status}"
+    assert site.state(job) == "blocked"
+
+    hint = page.get_by_text("run worker token show on this machine")
+    expect(hint).to_be_visible()
+    hint.get_by_role("link", name="sign in").click()
+    expect(page.get_by_text("worker token show", exact=True)).to_be_visible()
+    page.get_by_label("Token").fill(site.own_token())
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(f"{site.origin}/jobs/{job}")
+    page.get_by_role("button", name="Retry", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("It runs again now.")

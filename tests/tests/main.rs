@@ -36,4 +36,5 @@ mod scenarios;
 mod security;
 mod simulated;
 mod storms;
+mod terminals;
 mod traces;

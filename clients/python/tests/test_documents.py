@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID
@@ -36,7 +37,9 @@ CASES = list(corpus.cases())
 @pytest.mark.parametrize(("case", "text"), CASES, ids=[case["name"] for case, _ in CASES])
 def test_documents_are_judged_as_the_corpus_says(case: dict[str, Any], text: bytes) -> None:
     if "accepted" in case:
-        job = parse_job(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            job = parse_job(text)
         assert job.kind == case["accepted"]
         assert isinstance(job, Nothing) == case.get("nothing", False)
         return
@@ -63,8 +66,23 @@ def test_a_job_becomes_the_document_that_it_came_from(kind: str) -> None:
 def test_accepted_documents_survive_the_way_through_a_job() -> None:
     for case, text in CASES:
         if "accepted" in case:
-            job = parse_job(text)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                job = parse_job(text)
             assert parse_job(to_document(job)) == job, case["name"]
+
+
+def test_blanks_around_tokens_are_left_away_and_told() -> None:
+    document = corpus.document("provision")
+    document["auth_token"] = f" {corpus.SECRET}\r\n"
+    document["gateway"]["token"] = f"{corpus.SECRET}\n"
+    with pytest.warns(UserWarning, match="blanks or line breaks around the token") as told:
+        job = parse_job(document)
+    assert isinstance(job, Provision)
+    assert (job.auth_token, job.gateway.token) == (corpus.SECRET, corpus.SECRET)
+    said = [str(warning.message) for warning in told]
+    assert [text.split(":")[0] for text in said] == ["auth_token", "gateway.token"]
+    assert corpus.SECRET not in "".join(said)
 
 
 def test_a_job_is_built_of_parts() -> None:

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 /// Whether a character can change how the text around it is shown: controls, line separators, marks of writing direction.
 #[must_use]
 pub const fn is_unprintable(c: char) -> bool {
-    matches!(c, '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The text with such characters as JSON writes them, `\u001b`, but for those to keep. Inside of JSON it means the same.
@@ -46,6 +46,7 @@ mod tests {
         let forged = "no\n2026-11-23 INFO all well\r\u{1b}[2J\u{7f}\u{9b}\u{2028}\u{202e}é";
         let plain = r"no\u000a2026-11-23 INFO all well\u000d\u001b[2J\u007f\u009b\u2028\u202eé";
         assert_eq!(one_line(forged, 400), plain);
+        assert_eq!(one_line("\u{61c}\u{200e}\u{2066}", 400), r"\u061c\u200e\u2066");
         assert_eq!(escaped("a\nb\t", |c| c == '\n'), "a\nb\\u0009");
         assert_eq!((one_line("ééé", 3).as_str(), one_line("éééé", 3).as_str()), ("ééé", "ééé…"));
         assert!(matches!(escaped("plain", |_| false), Cow::Borrowed(_)));

@@ -22,7 +22,7 @@ use uuid::Uuid;
 pub use fingerprint::{Fingerprint, NotAFingerprint};
 pub use inherited::Inherited;
 pub use limits::{MAX_AGENTS, MAX_NAME, MAX_TEXT, MAX_TOKEN, MAX_VALUES};
-pub use parse::{DocumentError, MAX_DOCUMENT_BYTES, Problem};
+pub use parse::{DocumentError, MAX_DOCUMENT_BYTES, Problem, padded_tokens};
 pub use wake::Wake;
 
 /// The four kinds of job, by the names used on the wire.

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::output::say;
+
 /// An end other than success.
 #[derive(Debug)]
 pub struct Exit {
@@ -19,7 +21,7 @@ impl Exit {
     /// Tells the error and gives the status.
     pub fn report(&self) -> ExitCode {
         if let Some(error) = &self.error {
-            eprintln!("worker: {error:#}");
+            say(&format!("worker: {error:#}"));
         }
         ExitCode::from(self.status)
     }

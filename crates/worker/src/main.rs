@@ -1,5 +1,7 @@
 //! The `worker` binary: provisions AI agents on OpenClaw gateways from jobs in Redis.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod cli;
 mod client;
 mod commands;

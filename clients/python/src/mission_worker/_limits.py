@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from .errors import Problem
+from .errors import UNPRINTABLE, Problem
 
 MAX_NAME = 2_000
 MAX_TOKEN = 8_000
@@ -14,6 +14,8 @@ MAX_TEMPLATE_BYTES = 256 * 1024
 MAX_VALUES = 1_000
 MAX_AGENTS = 5_000
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+# What Unicode calls white space. Python's `str.strip` takes four separators of ASCII along.
+WHITE_SPACE = "\t\n\v\f\r \u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
 
 class Fault(Exception):
@@ -27,25 +29,28 @@ class Fault(Exception):
 class _Rule(NamedTuple):
     limit: int = MAX_TEXT
     bytes: bool = False
-    key: bool = False
+    # People are shown it on a line, so nothing in it may change the line.
+    line: bool = False
+    # Blanks around it are left away; inside of it there are no control characters.
+    token: bool = False
     json: bool = False
 
 
-_NAME, _TOKEN, _TEXT = _Rule(MAX_NAME), _Rule(MAX_TOKEN), _Rule(MAX_TEXT)
-_KEY, _TEMPLATE, _ANY = _Rule(MAX_NAME, key=True), _Rule(MAX_TEMPLATE_BYTES, bytes=True), _Rule(json=True)
-_DOCUMENT = {"auth_token": _TOKEN, "session_key": _KEY}
+_NAME, _TOKEN, _TEXT = _Rule(MAX_NAME), _Rule(MAX_TOKEN, token=True), _Rule(MAX_TEXT)
+_LINE, _TEMPLATE, _ANY = _Rule(MAX_NAME, line=True), _Rule(MAX_TEMPLATE_BYTES, bytes=True), _Rule(json=True)
+_DOCUMENT = {"auth_token": _TOKEN, "session_key": _LINE}
 _AGENT = {
-    "name": _NAME,
-    "openclaw_session_id": _KEY,
+    "name": _LINE,
+    "openclaw_session_id": _LINE,
     "heartbeat_config": _ANY,
     "identity_profile": _ANY,
     "identity_template": _TEMPLATE,
     "soul_template": _TEMPLATE,
 }
 _PARTS = {
-    "gateway": {"name": _NAME, "url": _NAME, "token": _TOKEN, "workspace_root": _KEY},
+    "gateway": {"name": _LINE, "url": _NAME, "token": _TOKEN, "workspace_root": _LINE},
     "agent": _AGENT,
-    "board": {"name": _NAME, "board_type": _NAME, "objective": _TEXT, "success_metrics": _ANY},
+    "board": {"name": _LINE, "board_type": _NAME, "objective": _TEXT, "success_metrics": _ANY},
     "user": {
         "name": _NAME,
         "preferred_name": _NAME,
@@ -90,8 +95,13 @@ def _check_text(text: str, path: str, rule: _Rule, before: str = "") -> None:
     length, unit = (len(text.encode()), "bytes") if rule.bytes else (len(text), "characters")
     if length > rule.limit:
         raise Fault(path, f"{before}{length} {unit}, more than {rule.limit}", "shorten it")
-    if rule.key and _CONTROL.search(text):
-        raise Fault(path, "control characters in it", "remove them")
+    control, remedy = None, ""
+    if rule.line:
+        control, remedy = UNPRINTABLE.search(text), "remove them"
+    elif rule.token:
+        control, remedy = _CONTROL.search(text.strip(WHITE_SPACE)), "give the token alone, as it was issued"
+    if control:
+        raise Fault(path, f"control characters in it (U+{ord(control[0]):04X})", remedy)
 
 
 def _check_json(value: Any, path: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from . import _limits
 from ._dates import is_date
+from ._limits import WHITE_SPACE
 from ._limits import Fault as _Fault
 from .errors import Problem
 from .job import Action, Kind
@@ -19,8 +20,6 @@ _UUID = re.compile(
 )
 _FINGERPRINT = re.compile(r"sha256:([0-9a-fA-F]{64}|[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){31})")
 _MAX_VERB = 64
-# What Unicode calls white space. Python's `str.strip` takes four separators of ASCII along.
-WHITE_SPACE = "\t\n\v\f\r \u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _KINDS = ", ".join(Kind)
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, TypeVar
 from uuid import UUID
 
 from . import _heartbeat, _shape, _urls
-from ._shape import WHITE_SPACE, is_blank
+from ._limits import WHITE_SPACE
+from ._shape import is_blank
 from .errors import InvalidJob, Problem
 from .job import (
     Action,
@@ -49,6 +51,8 @@ def parse_job(document: Mapping[str, Any] | str | bytes) -> Job:
     _, value = read(document)
     kind = Kind(value["kind"])
     gateway = _make(Gateway, value["gateway"])
+    if gateway.token is not None:
+        gateway = dataclasses.replace(gateway, token=gateway.token.strip(WHITE_SPACE))
     if kind is Kind.HEARTBEAT_SYNC:
         agents = [_make(Agent, agent) for agent in value["agents"]]
         return HeartbeatSync(gateway=gateway, agents=agents, options=_make(Options, value.get("options") or {}))
@@ -60,6 +64,8 @@ def parse_job(document: Mapping[str, Any] | str | bytes) -> Job:
     user = None if value.get("user") is None else _make(User, value["user"])
     options = _make(Options, value.get("options") or {})
     auth_token = value.get("auth_token")
+    if auth_token is not None:
+        auth_token = auth_token.strip(WHITE_SPACE)
     if kind is Kind.PROVISION:
         board = _make(Board, value["board"])
         return Provision(gateway=gateway, agent=agent, board=board, user=user, auth_token=auth_token, options=options)
@@ -79,7 +85,10 @@ def to_document(job: Job) -> dict[str, Any]:
 
 
 def read(job: Job | Mapping[str, Any] | str | bytes) -> tuple[bytes, dict[str, Any]]:
-    """Check a job or a document. Returns its text, byte for byte as given if it was text, and its content."""
+    """Check a job or a document. Returns its text, byte for byte as given if it was text, and its content.
+
+    Warns of tokens with blanks around them, which workers leave away.
+    """
     if isinstance(job, bytes):
         text = job
     elif isinstance(job, str):
@@ -97,6 +106,9 @@ def read(job: Job | Mapping[str, Any] | str | bytes) -> tuple[bytes, dict[str, A
     problems = _shape.problems(value) or _needs(value)
     if problems:
         raise InvalidJob(problems)
+    for path, token in (("auth_token", value.get("auth_token")), ("gateway.token", value["gateway"].get("token"))):
+        if token is not None and token != token.strip(WHITE_SPACE):
+            warnings.warn(f"{path}: the blanks or line breaks around the token are left away", stacklevel=4)
     return text, value
 
 

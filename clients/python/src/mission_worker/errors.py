@@ -16,7 +16,7 @@ _CONDITIONS = {
 
 
 # Characters that change how the text around them is shown, and how much is kept of a path.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _MAX_PATH = 200
 
 
@@ -37,7 +37,7 @@ class Problem:
 
     def __post_init__(self) -> None:
         """Put the path on one line: there are names in it that somebody made up."""
-        path = _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", self.path)
+        path = UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", self.path)
         object.__setattr__(self, "path", path if len(path) <= _MAX_PATH else path[:_MAX_PATH] + "…")
 
     def __str__(self) -> str:

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::parse::Problem;
+use crate::foreign::is_unprintable;
 use crate::overrides::MAX_SOURCE_BYTES;
 
 /// Most characters of a name, a url, a path or a key.
@@ -23,8 +24,10 @@ pub const MAX_AGENTS: usize = 5_000;
 enum Rule {
     /// A text of so many characters.
     Text(usize),
-    /// A text of so many characters, without control characters: it names a place.
-    Key(usize),
+    /// A text of so many characters that people are shown on a line, without any that would change the line.
+    Line(usize),
+    /// A text of so many characters, without control characters but for blanks around it, which are left away.
+    Token(usize),
     /// A text of so many bytes.
     Bytes(usize),
     /// Any JSON, with as many values and as long texts as a document may have.
@@ -34,23 +37,23 @@ enum Rule {
 /// A field's name and what may be in it.
 type Field = (&'static str, Rule);
 
-const DOCUMENT: [Field; 2] = [("auth_token", Rule::Text(MAX_TOKEN)), ("session_key", Rule::Key(MAX_NAME))];
+const DOCUMENT: [Field; 2] = [("auth_token", Rule::Token(MAX_TOKEN)), ("session_key", Rule::Line(MAX_NAME))];
 const GATEWAY: [Field; 4] = [
-    ("name", Rule::Text(MAX_NAME)),
+    ("name", Rule::Line(MAX_NAME)),
     ("url", Rule::Text(MAX_NAME)),
-    ("token", Rule::Text(MAX_TOKEN)),
-    ("workspace_root", Rule::Key(MAX_NAME)),
+    ("token", Rule::Token(MAX_TOKEN)),
+    ("workspace_root", Rule::Line(MAX_NAME)),
 ];
 const AGENT: [Field; 6] = [
-    ("name", Rule::Text(MAX_NAME)),
-    ("openclaw_session_id", Rule::Key(MAX_NAME)),
+    ("name", Rule::Line(MAX_NAME)),
+    ("openclaw_session_id", Rule::Line(MAX_NAME)),
     ("heartbeat_config", Rule::Any),
     ("identity_profile", Rule::Any),
     ("identity_template", Rule::Bytes(MAX_SOURCE_BYTES)),
     ("soul_template", Rule::Bytes(MAX_SOURCE_BYTES)),
 ];
 const BOARD: [Field; 4] = [
-    ("name", Rule::Text(MAX_NAME)),
+    ("name", Rule::Line(MAX_NAME)),
     ("board_type", Rule::Text(MAX_NAME)),
     ("objective", Rule::Text(MAX_TEXT)),
     ("success_metrics", Rule::Any),
@@ -106,15 +109,19 @@ fn check_fields(part: &Map<String, Value>, parent: &str, fields: &[Field]) -> Re
 
 fn fault_of_text(text: &str, rule: Rule) -> Option<(String, &'static str)> {
     let (length, unit, limit) = match rule {
-        Rule::Text(limit) | Rule::Key(limit) => (text.chars().count(), "characters", limit),
+        Rule::Text(limit) | Rule::Line(limit) | Rule::Token(limit) => (text.chars().count(), "characters", limit),
         Rule::Bytes(limit) => (text.len(), "bytes", limit),
         Rule::Any => return None,
     };
     if length > limit {
         return Some((format!("{length} {unit}, more than {limit}"), "shorten it"));
     }
-    let is_key = matches!(rule, Rule::Key(_));
-    (is_key && text.chars().any(char::is_control)).then(|| ("control characters in it".to_owned(), "remove them"))
+    let (control, remedy) = match rule {
+        Rule::Line(_) => (text.chars().find(|c| is_unprintable(*c)), "remove them"),
+        Rule::Token(_) => (text.trim().chars().find(|c| c.is_control()), "give the token alone, as it was issued"),
+        _ => return None,
+    };
+    control.map(|c| (format!("control characters in it (U+{:04X})", u32::from(c)), remedy))
 }
 
 fn fault_of_json(value: &Value) -> Option<(String, &'static str)> {

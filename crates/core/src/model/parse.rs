@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
@@ -195,12 +195,13 @@ impl Document {
             id: self.gateway.id,
             name: self.gateway.name,
             url,
-            token: self.gateway.token,
+            token: self.gateway.token.map(|token| trimmed(&token)),
             workspace_root,
             allow_insecure_tls: self.gateway.allow_insecure_tls,
             tls_fingerprint: self.gateway.tls_fingerprint,
         };
-        let (user, options, auth_token) = (self.user, self.options, self.auth_token);
+        let (user, options) = (self.user, self.options);
+        let auth_token = self.auth_token.map(|token| trimmed(&token));
         let job = match (kind, self.agent, self.agents, self.board) {
             (Kind::Provision, Some(agent), _, Some(board)) => {
                 Some(Job::Provision(Box::new(Provision { gateway, agent, board, user, auth_token, options })))
@@ -220,6 +221,21 @@ impl Document {
         };
         Ok(job.expect("every need of the kind was checked above"))
     }
+}
+
+/// A token without the blanks around it: a file that it was read from ends with a line break.
+fn trimmed(token: &SecretString) -> SecretString {
+    SecretString::from(token.expose_secret().trim())
+}
+
+/// The paths of the tokens of a document that have blanks or line breaks around them. [`Job::parse`] leaves these away;
+/// whoever takes a document from a person tells them.
+#[must_use]
+pub fn padded_tokens(document: &[u8]) -> Vec<&'static str> {
+    let document: Value = serde_json::from_slice(document).unwrap_or_default();
+    let tokens = [("auth_token", &document["auth_token"]), ("gateway.token", &document["gateway"]["token"])];
+    let is_padded = |token: &Value| token.as_str().is_some_and(|token| token.trim() != token);
+    tokens.into_iter().filter(|(_, token)| is_padded(token)).map(|(path, _)| path).collect()
 }
 
 fn check_version(object: &Map<String, Value>) -> Result<(), Problem> {

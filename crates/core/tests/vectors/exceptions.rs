@@ -17,6 +17,8 @@ pub(crate) const FAMILIES_NOT_RUN: [(&str, &str); 8] = [
 
 const NO_PROBE: &str = "which files a gateway keeps is asked of each file itself, with `agents.files.get`";
 
+const CONTROLS: &str = "a name with control characters, which people's terminals would obey, is refused";
+
 /// Cases that differ: family, names of the cases, and why.
 pub(crate) const CASES: &[(&str, &[&str], &str)] = &[
     // Values.
@@ -26,6 +28,9 @@ pub(crate) const CASES: &[(&str, &[&str], &str)] = &[
         &["root dotdot", "root dotdot with key", "root newline", "root newline with key", "session newline"],
         "a job whose root has `..` in it, or whose root or key has control characters, is refused",
     ),
+    ("workspace_path", &["name nul", "name bidi controls"], CONTROLS),
+    ("build_context", &["name nul"], CONTROLS),
+    ("build_main_context", &["name nul"], CONTROLS),
     ("build_main_context", &["workspace_root empty"], "no job goes without a root"),
     ("python_str", &["bigint"], "JSON numbers beyond 64 bits are read as floats"),
     ("build_context", &["goal_confirmed null -> 'none'"], "null means not confirmed, which templates know as `false`"),

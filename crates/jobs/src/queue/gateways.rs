@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use mission_core::foreign::one_line;
 use mission_core::model::Gateway;
 
 use super::Counts;
-use super::record::LastFailure;
+use super::record::{LastFailure, MAX_NAME};
 use super::states::State;
 
 /// A gateway that jobs have come for.
@@ -104,7 +105,7 @@ impl GatewayRecord {
         let now = number("slot").and_then(|slot| Recent::of(slot, counted("slot_done"), counted("slot_failed")));
         Some(Self {
             id: id.parse().ok()?,
-            name: text(&about, "name"),
+            name: about["name"].as_str().map(|name| one_line(name, MAX_NAME)),
             url: text(&about, "url"),
             insecure_tls: about["insecure_tls"] == true,
             version: text(&facts, "version"),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use mission_core::Job;
+use mission_core::foreign::one_line;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -91,8 +92,9 @@ pub struct Names {
 }
 
 impl Names {
+    /// On one line each: documents of before names were refused that would change the text around them are shown too.
     pub(super) fn of(document: &Value) -> Self {
-        let name = |of: &str| document.get(of)?.get("name")?.as_str().map(str::to_owned);
+        let name = |of: &str| document.get(of)?.get("name")?.as_str().map(|name| one_line(name, MAX_NAME));
         Self { gateway: name("gateway"), agent: name("agent"), board: name("board") }
     }
 }
@@ -207,6 +209,9 @@ impl JobRecord {
         })
     }
 }
+
+/// Most characters shown of a name, escaped; documents have fewer.
+pub(super) const MAX_NAME: usize = 12_000;
 
 /// Stands for a gateway's url that is sealed.
 const SOME_URL: &str = "wss://sealed.invalid";

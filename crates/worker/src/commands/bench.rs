@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use crate::commands::run::watch_signals;
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{Output, say};
 use arena::Arena;
 use machine::Machine;
 
@@ -91,7 +91,7 @@ pub async fn run(output: Output, measure: Option<Measure>) -> Result<(), Exit> {
     print(output, "machine", &machine, || machine.table());
     let measures = measure.map_or_else(|| Measure::all().into(), |one| vec![one]);
     for measure in &measures {
-        eprintln!("bench: measuring {measure:?}");
+        say(&format!("bench: measuring {measure:?}"));
         measure.run(output, stopping.clone()).await?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use mission_jobs::queue::MAX_ENQUEUE;
 use mission_jobs::{Enqueued, Envelope, IdempotencyKey, Queue, State};
 
 use crate::cli::How;
-use crate::commands::{queue_error, read_input};
+use crate::commands::{queue_error, read_input, tell_padded};
 use crate::exit::{Exit, OrExit};
 use crate::output::Output;
 use crate::private_redis::Use;
@@ -66,11 +66,15 @@ fn read_jobs(file: &Path, text: &[u8], jobs: &mut Vec<Envelope>) -> anyhow::Resu
     let is_lines =
         filled.clone().count() > 1 && filled.clone().all(|(_, line)| line.starts_with(b"{") && line.ends_with(b"}"));
     match whole {
-        Ok(job) => jobs.push(job),
+        Ok(job) => {
+            tell_padded(&file.display().to_string(), text);
+            jobs.push(job);
+        }
         Err(_) if is_lines => {
             for (number, line) in filled {
                 let place = || format!("{} line {}", file.display(), number + 1);
                 jobs.push(Envelope::new(line).map_err(indented).with_context(place)?);
+                tell_padded(&place(), line);
             }
         }
         Err(error) => return Err(indented(error)).with_context(|| file.display().to_string()),

@@ -5,6 +5,7 @@ pub mod shown;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use mission_core::foreign::one_line;
 use mission_jobs::queue::{MAX_PAGE, Search};
 use mission_jobs::{QueueError, State};
 use serde_json::json;
@@ -14,9 +15,12 @@ use crate::cli::{At, Jobs};
 use crate::commands::pause;
 use crate::console::{Console, ConsoleError};
 use crate::exit::{Exit, OrExit};
-use crate::output::Output;
+use crate::output::{Output, say};
 use crate::settings::Settings;
 use crate::words::span;
+
+/// Most characters quoted of what was given as an id.
+const MAX_QUOTE: usize = 100;
 
 /// Runs the command.
 pub async fn run(settings: &Settings, output: Output, at: &At, command: &Jobs) -> Result<(), Exit> {
@@ -46,7 +50,7 @@ async fn list(
     search.states.extend(state.map(known_state).transpose()?);
     let summary = console.summary().await.map_err(ConsoleError::exit)?;
     for paused in &summary.paused {
-        eprintln!("worker: {}", pause::in_words(paused));
+        say(&format!("worker: {}", pause::in_words(paused)));
     }
     let (mut left, mut after) = (limit, None);
     while left > 0 {
@@ -117,7 +121,7 @@ async fn end(console: &Console, output: Output, ids: &[String], why: &str, disca
                 was => format!("{id} was {was} and is cancelled"),
             }),
             Err(error) if error.is_of_one_job() => {
-                eprintln!("worker: {error}");
+                say(&format!("worker: {error}"));
                 refused = Err(Exit::FAILED);
             }
             Err(error) => return Err(error.exit()),
@@ -133,11 +137,12 @@ async fn failures(console: &Console, output: Output) -> Result<(), Exit> {
         output.print(group, || shown::group(group, now));
     }
     if groups.is_empty() {
-        eprintln!("worker: no job has a failure that it has not got past");
+        say("worker: no job has a failure that it has not got past");
     }
     Ok(())
 }
 
 fn parse(id: &str) -> Result<Uuid, Exit> {
-    id.parse().map_err(|_| anyhow!("`{id}` is not a job's id; `worker jobs list` shows them")).or_usage()
+    let wrong = |_| anyhow!("`{}` is not a job's id; `worker jobs list` shows them", one_line(id, MAX_QUOTE));
+    id.parse().map_err(wrong).or_usage()
 }

@@ -31,6 +31,7 @@ use mission_core::apply::Applier;
 use mission_core::documents::{self, Document};
 use mission_core::gateway::{Clients, DeviceIdentity, Dial, Limits, Trust};
 use mission_core::mirror::Mirror;
+use mission_core::model::padded_tokens;
 use mission_core::outcome::Failure;
 use mission_core::render::{Renderer, TemplatesConfig};
 use mission_jobs::QueueError;
@@ -38,6 +39,7 @@ use mission_jobs::queue::{Author, workers::host};
 
 use crate::environment;
 use crate::exit::{Exit, OrExit};
+use crate::output::say;
 use crate::settings::Settings;
 
 /// Most bytes read of a file, or of standard input: many documents, and no disk or pipe without end.
@@ -68,9 +70,18 @@ pub fn read_job(path: &Path) -> Result<Job, Exit> {
     parse_job(path, &read_input(path)?)
 }
 
-/// The job that the text of a file says.
+/// The job that the text of a file says. What was left away of it is told.
 pub fn parse_job(path: &Path, text: &[u8]) -> Result<Job, Exit> {
-    Job::parse(text).with_context(|| path.display().to_string()).or_usage()
+    let job = Job::parse(text).with_context(|| path.display().to_string()).or_usage()?;
+    tell_padded(&path.display().to_string(), text);
+    Ok(job)
+}
+
+/// Tells a person of tokens with blanks around them: what wrote the document may not expect these to be left away.
+pub fn tell_padded(place: &str, document: &[u8]) {
+    for path in padded_tokens(document) {
+        say(&format!("worker: {place}: {path}: the blanks or line breaks around the token are left away"));
+    }
 }
 
 /// The exit of a failed call to the queue: unreachable, or a request that it refused.

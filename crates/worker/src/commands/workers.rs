@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::cli::At;
 use crate::console::{Console, ConsoleError};
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{Output, say};
 use crate::settings::Settings;
 use crate::words::span;
 
@@ -20,7 +20,7 @@ pub async fn list(settings: &Settings, output: Output, at: &At) -> Result<(), Ex
         output.print(worker, || in_words(worker, now));
     }
     if workers.is_empty() {
-        eprintln!("worker: no worker has been heard of in the last hour");
+        say("worker: no worker has been heard of in the last hour");
     }
     Ok(())
 }

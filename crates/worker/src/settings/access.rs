@@ -53,6 +53,9 @@ pub fn check_tokens(text: &str) -> Result<(), String> {
 
 /// What is wrong with `http.api_token`.
 pub fn check_api_token(text: &str) -> Result<(), String> {
+    if text.trim().chars().any(char::is_control) {
+        return Err("there is a line break or another control character in it; give the token alone".to_owned());
+    }
     let fits = text.trim().is_empty() || text.trim().len() >= MIN_API_TOKEN;
     fits.then_some(()).ok_or_else(|| format!("it is too short to be safe; use {MIN_API_TOKEN} characters or more"))
 }

@@ -1,5 +1,6 @@
 //! Drawing: as much as the window has room for, what needs somebody first.
 
+use mission_core::foreign::is_unprintable;
 use mission_jobs::queue::{GatewayRecord, Summary};
 use mission_jobs::{JobRecord, State};
 use ratatui::Frame;
@@ -57,8 +58,17 @@ impl Palette {
     }
 }
 
-/// Draws all of it.
+/// Draws all of it, with nothing in it that a terminal would obey.
 pub fn draw(frame: &mut Frame, view: &mut View, palette: &Palette) {
+    draw_parts(frame, view, palette);
+    for cell in &mut frame.buffer_mut().content {
+        if cell.symbol().chars().any(is_unprintable) {
+            cell.set_symbol("\u{fffd}");
+        }
+    }
+}
+
+fn draw_parts(frame: &mut Frame, view: &mut View, palette: &Palette) {
     let area = frame.area();
     let [top, body, bottom] =
         Layout::vertical([Constraint::Length(2), Constraint::Min(0), Constraint::Length(1)]).areas(area);
