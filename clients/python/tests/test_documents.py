@@ -83,6 +83,10 @@ def test_blanks_around_tokens_are_left_away_and_told() -> None:
     said = [str(warning.message) for warning in told]
     assert [text.split(":")[0] for text in said] == ["auth_token", "gateway.token"]
     assert corpus.SECRET not in "".join(said)
+    # Who only looks at what waits in Redis is not warned.
+    shown = masked(json.dumps(document).encode())
+    assert shown is not None
+    assert shown["auth_token"] == "***"
 
 
 def test_a_job_is_built_of_parts() -> None:

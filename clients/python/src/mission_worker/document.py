@@ -89,6 +89,12 @@ def read(job: Job | Mapping[str, Any] | str | bytes) -> tuple[bytes, dict[str, A
 
     Warns of tokens with blanks around them, which workers leave away.
     """
+    text, value = _checked(job)
+    _warn_of_blanks(value)
+    return text, value
+
+
+def _checked(job: Job | Mapping[str, Any] | str | bytes) -> tuple[bytes, dict[str, Any]]:
     if isinstance(job, bytes):
         text = job
     elif isinstance(job, str):
@@ -106,10 +112,13 @@ def read(job: Job | Mapping[str, Any] | str | bytes) -> tuple[bytes, dict[str, A
     problems = _shape.problems(value) or _needs(value)
     if problems:
         raise InvalidJob(problems)
+    return text, value
+
+
+def _warn_of_blanks(value: dict[str, Any]) -> None:
     for path, token in (("auth_token", value.get("auth_token")), ("gateway.token", value["gateway"].get("token"))):
         if token is not None and token != token.strip(WHITE_SPACE):
-            warnings.warn(f"{path}: the blanks or line breaks around the token are left away", stacklevel=4)
-    return text, value
+            warnings.warn(f"{path}: the blanks or line breaks around the token are left away", stacklevel=3)
 
 
 _SEALED_URL = re.compile(rb'("url":\s*)"sealed:[^"]*"')
@@ -119,7 +128,7 @@ _SOME_URL = "wss://sealed.invalid"
 def masked(text: bytes) -> dict[str, Any] | None:
     """Return a document without its secrets; none if it is invalid, because nobody knows where its secrets are then."""
     try:
-        _, value = read(_SEALED_URL.sub(rb'\1"' + _SOME_URL.encode() + b'"', text))
+        _, value = _checked(_SEALED_URL.sub(rb'\1"' + _SOME_URL.encode() + b'"', text))
     except InvalidJob:
         return None
     for holder, name in ((value, "auth_token"), (value["gateway"], "token")):
