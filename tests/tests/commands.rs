@@ -1,5 +1,6 @@
 //! The command line as scripts and people rely on it: exit statuses, what is printed, what is left alone.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use mission_gateway_sim::Profile;
@@ -111,9 +112,13 @@ async fn documents_can_be_explained_and_rendered_offline() {
     assert_eq!(revealed.answer["context"]["auth_token"], AGENT_TOKEN);
 
     let out = folder.path().join("out");
+    std::fs::create_dir(&out).unwrap();
+    write(&folder, "out/TOOLS.md", "of an earlier time");
+    std::fs::set_permissions(out.join("TOOLS.md"), std::fs::Permissions::from_mode(0o644)).unwrap();
     let rendered = worker(&folder, &["render", text(&file), "--out", text(&out)]).await;
     assert_eq!(rendered.status, Some(0), "{}", rendered.said);
     assert!(std::fs::read_to_string(out.join("TOOLS.md")).unwrap().contains(AGENT_TOKEN));
+    assert_eq!(std::fs::metadata(out.join("TOOLS.md")).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!((&explained.answer["warnings"], &rendered.answer["warnings"]), (&json!([]), &json!([])));
 
     let mut odd = documents::provision("ws://127.0.0.1:9", "Ada L.");
@@ -125,4 +130,31 @@ async fn documents_can_be_explained_and_rendered_offline() {
     let rendered = worker(&folder, &["render", text(&file), "--out", text(&out)]).await.answer["warnings"].to_string();
     assert!(rendered.contains("SOUL.md: it has 12001 characters"), "{rendered}");
     assert!(explained.contains("SOUL.md: it has 12001 characters"), "{explained}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_is_its_owners_alone_whatever_the_umask() {
+    let gateway = start(Profile::V2026_9_6, |_| {}).await;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for umask in ["000", "022"] {
+        let folder = TempDir::new().unwrap();
+        let file = write(&folder, "job.json", documents::provision(&gateway.url(), "Ada").to_string());
+        let (data, mirror) = (folder.path().join("data/of/worker"), folder.path().join("mirror"));
+        let worker = || {
+            let worker = Worker::new(&data).env("MISSION_LOCAL_WORKSPACE_ROOT", &mirror);
+            worker.env("MISSION_HTTP_ADDR", "127.0.0.1:0").with_umask(umask)
+        };
+        assert_eq!(worker().run(&["enqueue", text(&file)]).await.status, Some(0));
+        let ran = worker().run(&["run", "--until-idle"]).await;
+        assert_eq!(ran.status, Some(0), "{}", ran.said);
+        for kept in ["http.token", "device.key"] {
+            assert_eq!(mode(&data.join(kept)), 0o600, "{kept} under {umask}");
+        }
+        let agent = std::fs::read_dir(&mirror).unwrap().next().unwrap().unwrap().path();
+        for folder in [&data, &data.join("redis"), &mirror, &agent] {
+            assert_eq!(mode(folder), 0o700, "{} under {umask}", folder.display());
+        }
+        let mirrored: Vec<_> = std::fs::read_dir(&agent).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(!mirrored.is_empty() && mirrored.iter().all(|file| mode(file) == 0o600), "{mirrored:?} under {umask}");
+    }
 }

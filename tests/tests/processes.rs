@@ -61,6 +61,17 @@ impl Worker {
         self
     }
 
+    /// Has it run under a umask of its own, such as `022`.
+    pub fn with_umask(mut self, umask: &str) -> Self {
+        let worker = self.command.as_std();
+        let mut command = Command::new("sh");
+        command.env_clear().envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.arg("-c").arg(format!("umask {umask}; exec \"$0\" \"$@\"")).arg(worker.get_program());
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        self.command = command;
+        self
+    }
+
     /// Runs `worker apply FILE`.
     pub async fn apply(self, file: &Path) -> Ended {
         self.run(&["apply", file.to_str().unwrap()]).await

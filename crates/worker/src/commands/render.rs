@@ -1,13 +1,14 @@
 //! `worker render FILE --out DIR`: the files that a fresh provisioning would write, offline.
 
 use std::collections::BTreeSet;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use mission_core::apply::Wanted;
+use mission_core::private_file::create_folder;
 use mission_core::render::Reader;
 use serde_json::json;
 
@@ -25,11 +26,13 @@ pub fn run(settings: &Settings, output: Output, file: &Path, out: &Path) -> Resu
     let (renderer, refused) = (renderer(settings), BTreeSet::new());
     let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
     let texts = renderer.render_all(&file_names(), reader, true).or_failed()?;
-    std::fs::create_dir_all(out).with_context(|| out.display().to_string()).or_usage()?;
+    create_folder(out).with_context(|| out.display().to_string()).or_usage()?;
     for (name, text) in &texts {
         let path = out.join(name);
         let open = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
-        open.and_then(|mut file| file.write_all(text.as_bytes()))
+        // One that was there keeps its mode otherwise.
+        let close = |file: &File| file.set_permissions(Permissions::from_mode(0o600));
+        open.and_then(|mut file| close(&file).and_then(|()| file.write_all(text.as_bytes())))
             .with_context(|| path.display().to_string())
             .or_usage()?;
     }
