@@ -116,6 +116,11 @@ async fn a_browser_signs_in_with_the_token_of_the_machine_and_with_a_link_that_w
     assert!(again.body.contains("worker token show"), "{again:?}");
 
     let server = Server::start(&[]).await;
+    // Guesses of others, such as a proxy passes on, do not keep the owner of the machine out.
+    for _ in 0..6 {
+        signed_in(&server, "guessed").await;
+    }
+    assert_eq!(signed_in(&server, "guessed").await.status, 429);
     let signed = signed_in(&server, server.bearer().rsplit_once(' ').unwrap().1).await;
     assert_eq!((signed.status, signed.header("location")), (303, Some("/api/docs")), "{signed:?}");
 }

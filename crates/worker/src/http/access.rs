@@ -31,9 +31,12 @@ use crate::settings::AccessSettings;
 const API: &str = "api";
 /// Whose token that of this machine is, and what who looks without any is called.
 const LOCAL: &str = "local";
-/// What lets somebody in who is on this machine.
+/// What lets somebody in who comes from this machine, and from another.
 const HOW_TO_GET_IN: &str = "`worker token show` on the worker's machine prints a token; send it as \
                              `Authorization: Bearer TOKEN`, or sign in with it at /login";
+
+const HOW_TO_GET_IN_FROM_ELSEWHERE: &str = "send one as `Authorization: Bearer TOKEN`, or sign in with it at /login; \
+                                            an admin makes one with `worker token NAME`";
 
 /// How the caller is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +100,11 @@ fn needs_token(what: &str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, format!("to {what} takes a token: {HOW_TO_GET_IN}"))
 }
 
+/// What would let in who connects from there: the token of this machine is not for others.
+pub(super) const fn way_in(peer: IpAddr) -> &'static str {
+    if peer.is_loopback() { HOW_TO_GET_IN } else { HOW_TO_GET_IN_FROM_ELSEWHERE }
+}
+
 /// Who is let in.
 pub struct Access {
     /// Who was given a token.
@@ -152,6 +160,11 @@ impl Access {
         self.tokens.iter().chain(own).find(|token| token.is(secret))
     }
 
+    /// Whether that is the token of this machine, or stands for it.
+    pub(super) fn is_own(&self, token: &Token) -> bool {
+        std::ptr::eq(token, &raw const self.own)
+    }
+
     /// Whose session a one-time link begins, if it is one that nobody has used.
     pub(super) fn holder_of_link(&self, peer: IpAddr, secret: &str) -> Option<&Token> {
         (peer.is_loopback() && self.links.take(secret)).then_some(&self.own)
@@ -163,7 +176,7 @@ impl Access {
         if let Some(secret) = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes())) {
             let token = std::str::from_utf8(secret).ok().and_then(|secret| self.holder(peer, secret));
             let token = token.ok_or_else(|| {
-                let detail = format!("this is no token of this worker; see http.tokens, or: {HOW_TO_GET_IN}");
+                let detail = format!("this is no token of this worker; see http.tokens, or: {}", way_in(peer));
                 Problem::new(StatusCode::UNAUTHORIZED, detail)
             })?;
             return Ok(self.known(&token.name, token.role, How::Token, format!("api {address}"), &token.name));
@@ -188,7 +201,7 @@ impl Access {
             Some(why) => Err(Problem::new(StatusCode::FORBIDDEN, why)),
             None => Err(Problem::new(
                 StatusCode::UNAUTHORIZED,
-                format!("nobody is let in without a token: {HOW_TO_GET_IN}"),
+                format!("nobody is let in without a token: {}", way_in(peer)),
             )),
         }
     }
@@ -210,7 +223,7 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 /// made this machine's.
 fn is_local(peer: IpAddr, request: &Request) -> Result<(), Problem> {
     if !peer.is_loopback() || is_passed_on(request) {
-        let detail = format!("a proxy passed this request on, so a token is needed to look, too: {HOW_TO_GET_IN}");
+        let detail = format!("a proxy passed this request on, so a token is needed to look, too: {}", way_in(peer));
         return Err(Problem::new(StatusCode::UNAUTHORIZED, detail));
     }
     let mut hosts = request.headers().get_all(HOST).iter();

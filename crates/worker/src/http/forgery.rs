@@ -52,7 +52,11 @@ pub async fn checked(access: &Access, caller: &Caller, peer: IpAddr, request: Re
 
 /// Refuses what a browser says that another site made it send.
 pub fn same_origin(access: &Access, peer: IpAddr, headers: &HeaderMap) -> Result<(), Problem> {
-    let foreign = || Problem::new(StatusCode::FORBIDDEN, "another site made your browser send this; nothing was done");
+    let foreign = || {
+        let detail = "another site made your browser send this, or a proxy hides the host that you asked for, which it \
+                      must pass on (nginx: proxy_set_header Host $http_host); nothing was done";
+        Problem::new(StatusCode::FORBIDDEN, detail)
+    };
     // `none` is a person's own doing, such as a bookmark.
     if headers.get(FETCH_SITE).is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none")) {
         return Err(foreign());
