@@ -31,7 +31,7 @@ fn obeyed(got: &str) -> Vec<char> {
 fn printed(screen: &str) -> String {
     let lines =
         screen.lines().filter(|line| !line.starts_with("Script started on") && !line.starts_with("Script done on"));
-    lines.map(|line| format!("{line}\n")).collect()
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Gives the gateway of a lane a name, as a worker of before did.
