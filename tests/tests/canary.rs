@@ -293,4 +293,7 @@ async fn i14_no_secret_is_told_anywhere() {
     assert!(told.0.len() > 50 && told.0["log"].contains("\"level\":\"TRACE\""), "{:?}", told.0.keys());
     let leaks = told.leaks(&key);
     assert!(leaks.is_empty(), "{}", leaks.join("\n"));
+    let own = server.bearer().rsplit_once(' ').unwrap().1.to_owned();
+    let places: Vec<_> = told.0.iter().filter(|(_, text)| text.contains(&own)).map(|(place, _)| place).collect();
+    assert!(places.is_empty(), "the token of the machine is told in {places:?}");
 }

@@ -86,6 +86,28 @@ fn the_first_screen_says_what_is_stuck_and_what_to_do() {
 }
 
 #[test]
+fn nothing_that_a_terminal_obeys_is_drawn() {
+    let evil = "A\u{1b}]0;t\u{7}\u{9b}2K\u{202e}\u{61c}\r\nz\u{2066}";
+    let mut seen = seen(&json!([]));
+    for job in &mut seen.jobs {
+        job.names.agent = Some(evil.to_owned());
+        job.names.gateway = Some(evil.to_owned());
+        job.failure.as_mut().into_iter().for_each(|failure| failure.message = evil.to_owned());
+    }
+    seen.gateways[0].name = Some(evil.to_owned());
+    let mut view = View::default();
+    view.take(Ok(seen));
+    (view.said, view.trouble) = (Some(evil.to_owned()), Some(evil.to_owned()));
+    view.note(&json!({ "event": "job", "at_ms": NOW, "id": uuid::Uuid::from_u128(3), "kind": evil, "to": evil }));
+    for details in [false, true] {
+        view.details = view.chosen().filter(|_| details).cloned().map(Box::new);
+        for line in lines(&mut view, 150, 40) {
+            assert!(!line.chars().any(mission_core::foreign::is_unprintable), "{line:?}");
+        }
+    }
+}
+
+#[test]
 fn small_windows_show_the_jobs_and_nothing_breaks() {
     for (width, height) in [(80, 24), (40, 10), (20, 4), (1, 1)] {
         let lines = lines(&mut view(), width, height);
