@@ -19,7 +19,7 @@ use super::weather::{Blow, Weather};
 use crate::in_memory::{Network, identity};
 use crate::killmatrix::flows::{HOST, voyage};
 use crate::scenarios::differences::differences;
-use crate::simulated::{seeds, state};
+use crate::simulated::state;
 
 pub const WORKER: &str = "worker";
 pub const GATEWAY: &str = HOST;
