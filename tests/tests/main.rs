@@ -18,6 +18,7 @@ mod faults;
 mod fleet;
 mod fuzzing;
 mod group_commit;
+mod hostile;
 mod in_memory;
 mod interop;
 mod killmatrix;

@@ -49,10 +49,20 @@ impl Ended {
 impl Worker {
     /// A worker that keeps its own things in `data`.
     pub fn new(data: &Path) -> Self {
-        let mut command = Command::new(binary("worker"));
+        Self::by(Command::new(binary("worker")), data)
+    }
+
+    fn by(mut command: Command, data: &Path) -> Self {
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.env("MISSION_DATA_DIR", data).stdin(Stdio::null()).kill_on_drop(true);
         Self { command }
+    }
+
+    /// The same, with so many KiB of address space at most.
+    pub fn within(data: &Path, memory: u64) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -v {memory} && exec \"$0\" \"$@\"")]).arg(binary("worker"));
+        Self::by(command, data)
     }
 
     /// Sets a variable of its environment.
@@ -166,7 +176,16 @@ impl Ended {
 
 /// Memory of a process, in KiB; 0 if it is gone.
 pub fn resident(pid: u32) -> u64 {
+    in_status(pid, "VmRSS:")
+}
+
+/// Most memory that a process has had, in KiB; 0 if it is gone.
+pub fn most_resident(pid: u32) -> u64 {
+    in_status(pid, "VmHWM:")
+}
+
+fn in_status(pid: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or_default()
 }

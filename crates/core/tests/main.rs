@@ -6,6 +6,7 @@ mod connection;
 mod corpus;
 mod half_open;
 mod heartbeats;
+mod hostile;
 mod jinja;
 mod limits;
 mod outcomes;

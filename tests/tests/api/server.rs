@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::processes::{Started, Worker, resident};
+use crate::processes::{Started, Worker, most_resident, resident};
 use crate::redis_server::RedisServer;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -60,9 +60,20 @@ impl Server {
 
     /// Listens there; asked by loopback in any case.
     pub async fn start_at(addr: &str, variables: &[(&str, &str)]) -> Self {
-        let (redis, folder) = (RedisServer::start().await, TempDir::new().unwrap());
+        let folder = TempDir::new().unwrap();
+        Self::start_as(Worker::new(folder.path()), folder, addr, variables).await
+    }
+
+    /// On loopback, with so many KiB of address space at most.
+    pub async fn start_within(memory: u64, variables: &[(&str, &str)]) -> Self {
+        let folder = TempDir::new().unwrap();
+        Self::start_as(Worker::within(folder.path(), memory), folder, "127.0.0.1:0", variables).await
+    }
+
+    async fn start_as(worker: Worker, folder: TempDir, addr: &str, variables: &[(&str, &str)]) -> Self {
+        let redis = RedisServer::start().await;
         let log = File::create(folder.path().join("log")).unwrap();
-        let worker = Worker::new(folder.path()).env("MISSION_REDIS_URL", redis.url()).env("MISSION_QUEUE", "test");
+        let worker = worker.env("MISSION_REDIS_URL", redis.url()).env("MISSION_QUEUE", "test");
         let worker = variables.iter().fold(worker, |worker, (name, value)| worker.env(name, value));
         let mut worker = worker.env("MISSION_HTTP_ADDR", addr).spawn_into(&["run"], log);
         let (queue, port) =
@@ -93,6 +104,11 @@ impl Server {
     /// Memory of the worker, in KiB.
     pub fn memory(&self) -> u64 {
         resident(self.pid)
+    }
+
+    /// Most memory that the worker has had, in KiB.
+    pub fn most_memory(&self) -> u64 {
+        most_resident(self.pid)
     }
 
     /// What the worker has said so far.

@@ -11,7 +11,7 @@ use super::{ownership, settling};
 use crate::gateway::roster::{
     Change, Config, DesiredAgent, Part, Shape, VISIBILITY, droppable, known_refusals, latest,
 };
-use crate::gateway::{Awaited, Call, Defect, GatewayError, Method, Need, RpcError, Wish};
+use crate::gateway::{Answer, Awaited, Call, Defect, GatewayError, Method, Need, RpcError, Wish};
 use crate::heartbeat;
 use crate::journal::{Refused, Step};
 use crate::outcome::{self, Report};
@@ -327,12 +327,12 @@ fn may_be_about_one_agent(rpc: &RpcError) -> bool {
 
 /// Reads the config, together with others that do so now.
 pub(super) async fn read(call: &Call) -> Result<Arc<Config>, GatewayError> {
-    let read = async |_| take(call, &call.read(Method::ConfigGet, json!({})).await?);
+    let read = async |_| take(call, call.read(Method::ConfigGet, json!({})).await?);
     call.client().desk.config.read(read).await
 }
 
 /// The config in an answer; what it says of the gateway is remembered.
-pub(super) fn take(call: &Call, answer: &Value) -> Result<Config, GatewayError> {
+pub(super) fn take(call: &Call, answer: Answer) -> Result<Config, GatewayError> {
     let config = Config::read(answer)?;
     call.client().learn(|known| {
         known.heartbeat_turns = config.heartbeat_turns_per_day();

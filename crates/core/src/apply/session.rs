@@ -305,7 +305,7 @@ async fn list(call: &Call, agent: Option<&str>) -> Result<Sessions, GatewayError
     let garbage = || GatewayError::Garbage { method: Method::SessionsList, reason: "no sessions in it".into() };
     let mut answer = call.read(Method::SessionsList, params).await?;
     let list = answer.get_mut("sessions").and_then(Value::as_array_mut).map(std::mem::take).ok_or_else(garbage)?;
-    Ok(Sessions { of: agent.map(str::to_owned), list })
+    Ok(Sessions { of: agent.map(str::to_owned), list, _kept: answer.kept() })
 }
 
 fn among(sessions: &[Value], key: &str) -> Option<Session> {

@@ -14,7 +14,7 @@ use tracing::debug;
 
 use super::{config, settling};
 use crate::gateway::roster::{Config, Shape};
-use crate::gateway::{Call, GatewayError, Method};
+use crate::gateway::{Answer, Call, GatewayError, Method};
 use crate::keys;
 
 /// How long is waited. Gateways were seen to take in a config within a second; some list agents that no config has.
@@ -102,7 +102,7 @@ async fn look(call: &Call) -> Result<View, GatewayError> {
     let questions = vec![(Method::ConfigGet, json!({})), (Method::AgentsList, json!({}))];
     let mut answers = call.read_all(questions).await?.into_iter();
     let mut answer = || answers.next().expect("each question has an answer");
-    let config = config::take(call, &answer()?)?;
+    let config = config::take(call, answer()?)?;
     Ok(View::new(config, agents_in(&answer()?, "/agents")))
 }
 
@@ -125,7 +125,7 @@ async fn has_heartbeats(call: &Call, config: &Config) -> Result<bool, GatewayErr
     Ok(is_so)
 }
 
-fn agents_in(answer: &Value, pointer: &str) -> Vec<Value> {
+fn agents_in(answer: &Answer, pointer: &str) -> Vec<Value> {
     answer.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default()
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
+use super::answer::Answer;
 use super::client::Client;
 use super::connection::Shared;
 use super::defects::Defect;
@@ -160,7 +161,7 @@ impl Call {
     }
 
     /// Asks one thing; asks again over a new connection when one is lost.
-    pub async fn read(&self, method: Method, params: Value) -> Result<Value, GatewayError> {
+    pub async fn read(&self, method: Method, params: Value) -> Result<Answer, GatewayError> {
         let mut answers = self.read_all(vec![(method, params)]).await?;
         answers.pop().expect("one question has one answer")
     }
@@ -169,7 +170,7 @@ impl Call {
     pub async fn read_all(
         &self,
         questions: Vec<(Method, Value)>,
-    ) -> Result<Vec<Result<Value, GatewayError>>, GatewayError> {
+    ) -> Result<Vec<Result<Answer, GatewayError>>, GatewayError> {
         debug_assert!(questions.iter().all(|(method, _)| !method.is_mutating()), "a write is never repeated");
         let mut patience = Patience::new(self.client.limits().patience);
         loop {
@@ -197,11 +198,12 @@ impl Call {
     ) -> Result<Vec<Result<Value, GatewayError>>, GatewayError> {
         let writes = requests.iter().filter(|(method, _)| *method == Method::ConfigPatch).count();
         self.config_writes.fetch_add(u32::try_from(writes).unwrap_or(u32::MAX), Ordering::Relaxed);
-        self.exchange(&requests).await
+        let answers = self.exchange(&requests).await?;
+        Ok(answers.into_iter().map(|answer| answer.map(Answer::into_value)).collect())
     }
 
     /// One round trip: all requests at once over one connection.
-    async fn exchange(&self, requests: &[(Method, Value)]) -> Result<Vec<Result<Value, GatewayError>>, GatewayError> {
+    async fn exchange(&self, requests: &[(Method, Value)]) -> Result<Vec<Result<Answer, GatewayError>>, GatewayError> {
         let connection = self.connect().await?;
         let alone = self.exchanges.fetch_add(1, Ordering::Relaxed) == 0;
         self.round_trips.fetch_add(u32::from(alone), Ordering::Relaxed);
@@ -211,7 +213,7 @@ impl Call {
         Ok(answers)
     }
 
-    async fn timed(&self, connection: &Shared, method: Method, params: &Value) -> Result<Value, GatewayError> {
+    async fn timed(&self, connection: &Shared, method: Method, params: &Value) -> Result<Answer, GatewayError> {
         let began = Instant::now();
         let answer = connection.call(method, params).await;
         self.client.take_note(method, answer.as_ref());

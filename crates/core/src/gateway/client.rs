@@ -13,15 +13,17 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
-use tokio_tungstenite::Connector;
 use tracing::{debug, info};
 use url::Url;
 
+use super::answer::Answer;
 use super::connection::{Connection, Shared};
 use super::desk::Desk;
 use super::device::DeviceIdentity;
 use super::dial::Dial;
 use super::error::GatewayError;
+use super::handshake::Line;
+use super::memory::Memory;
 use super::protocol::{Method, SCOPES};
 use super::refusal::counts_against_address;
 use super::rpc_error::RpcError;
@@ -130,7 +132,7 @@ const RESTARTS_WITHIN: Duration = Duration::from_secs(5);
 
 impl Capabilities {
     /// Learns from an answer.
-    fn take_note(&mut self, method: Method, answer: Result<&Value, &GatewayError>) {
+    fn take_note(&mut self, method: Method, answer: Result<&Answer, &GatewayError>) {
         match answer {
             Ok(_) if method == Method::ConfigPatch => self.wrote_at = Some(Instant::now()),
             Err(GatewayError::Closed { code: Some(1012), .. }) => {
@@ -191,6 +193,7 @@ pub struct Client {
     /// How to speak TLS with it; made when it is first needed.
     tls: OnceLock<Arc<ClientConfig>>,
     dial: Dial,
+    memory: Memory,
     connection: AsyncMutex<Slot>,
     capabilities: Mutex<Capabilities>,
     /// Restarts of gateways that were met; all clients of a process count together.
@@ -212,6 +215,7 @@ impl Client {
             trust: Arc::default(),
             tls: OnceLock::new(),
             dial: Dial::default(),
+            memory: Memory::default(),
             connection: AsyncMutex::default(),
             capabilities: Mutex::new(Capabilities::default()),
             restarts: Arc::default(),
@@ -240,7 +244,7 @@ impl Client {
         self.capabilities.lock().expect("no panic happens under this lock").clone()
     }
 
-    pub(super) fn take_note(&self, method: Method, answer: Result<&Value, &GatewayError>) {
+    pub(super) fn take_note(&self, method: Method, answer: Result<&Answer, &GatewayError>) {
         self.learn(|known| known.take_note(method, answer));
     }
 
@@ -280,28 +284,27 @@ impl Client {
         Ok((connection, true))
     }
 
-    fn connector(&self) -> Result<Connector, GatewayError> {
-        if self.endpoint.url.scheme() != "wss" {
-            return Ok(Connector::Plain);
-        }
-        let config = if let Some(config) = self.tls.get() {
-            config
+    fn line(&self) -> Result<Line<'_>, GatewayError> {
+        let tls = if self.endpoint.url.scheme() != "wss" {
+            None
+        } else if let Some(config) = self.tls.get() {
+            Some(config)
         } else {
             let made = self.trust.config(&self.endpoint);
             let made = made.map_err(|error| GatewayError::Tls { reason: error.to_string() })?;
-            self.tls.get_or_init(|| made)
+            Some(self.tls.get_or_init(|| made))
         };
-        Ok(Connector::Rustls(Arc::clone(config)))
+        Ok(Line { endpoint: &self.endpoint, tls, dial: &self.dial, memory: &self.memory })
     }
 
     async fn open(&self) -> Result<Connection, GatewayError> {
-        let tls = self.connector()?;
-        let first = Connection::open(&self.endpoint, tls.clone(), Some(&self.identity), self.limits, &self.dial).await;
+        let line = self.line()?;
+        let first = Connection::open(line, Some(&self.identity), self.limits).await;
         let (connection, request) = match first {
             Err(GatewayError::Refused(error)) if error.code == "NOT_PAIRED" => {
                 let request = error.details.get("requestId").and_then(|id| id.as_str()).map(str::to_owned);
                 // Old gateways let a backend in without a device; newer ones connect it without any scope.
-                match Connection::open(&self.endpoint, tls, None, self.limits, &self.dial).await {
+                match Connection::open(line, None, self.limits).await {
                     Ok(connection) if may_read(&connection).await => (connection, request),
                     Ok(_) => return Err(GatewayError::MissingScope { request }),
                     Err(_) => return Err(GatewayError::Refused(error)),
@@ -341,6 +344,8 @@ pub struct Clients {
     limits: Limits,
     trust: Arc<Trust>,
     dial: Dial,
+    /// What all gateways may take of this process's memory.
+    memory: Memory,
     restarts: Arc<AtomicU64>,
     known: Mutex<HashMap<[u8; 32], Arc<Client>>>,
 }
@@ -354,6 +359,7 @@ impl Clients {
             limits,
             trust: Arc::default(),
             dial: Dial::default(),
+            memory: Memory::default(),
             restarts: Arc::default(),
             known: Mutex::new(HashMap::new()),
         }
@@ -392,6 +398,7 @@ impl Clients {
             let (identity, trust) = (Arc::clone(&self.identity), Arc::clone(&self.trust));
             let mut client = Client::new(endpoint.clone(), identity, self.limits);
             client.restarts = Arc::clone(&self.restarts);
+            client.memory = self.memory.clone();
             Arc::new(client.trusting(trust).dialling(self.dial.clone()))
         });
         Arc::clone(client)

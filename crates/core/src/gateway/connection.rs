@@ -11,26 +11,35 @@ use std::time::Duration;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_tungstenite::Connector;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::{debug, trace};
 
-use super::client::{Endpoint, Limits};
+use super::answer::{Answer, Raw};
+use super::client::Limits;
 use super::device::DeviceIdentity;
-use super::dial::Dial;
 use super::error::GatewayError;
-use super::handshake::{Socket, connect_params, ended, read_challenge, read_hello, upgrade};
+use super::handshake::{Line, Session, Socket, open};
+use super::keep::Keep;
+use super::memory::Memory;
+use super::meter::Gauge;
 use super::protocol::{Frame, Hello, Method, Request};
-use super::rpc_error::RpcError;
+use crate::foreign::one_line;
 
 /// Requests in flight at once; the newest gateways refuse some of several hundred.
 const MAX_IN_FLIGHT: usize = 64;
 /// The close code of a gateway that restarts.
 const SERVICE_RESTART: u16 = 1012;
 
-type Reply = Result<Value, GatewayError>;
+/// How long the other end may take nothing of what is sent to it. Gateways that are busy with a large config were seen to
+/// stand still for a minute.
+const TAKES_WITHIN: Duration = Duration::from_secs(75);
+/// Largest error of a gateway that is read, in bytes of memory.
+const MAX_ERROR: usize = 4 * 1024 * 1024;
+
+type Reply = Result<Raw, GatewayError>;
 
 /// An open session with a gateway.
 #[derive(Debug)]
@@ -40,6 +49,7 @@ pub(super) struct Connection {
     slots: Semaphore,
     next_id: AtomicU64,
     limits: Limits,
+    memory: Memory,
     /// A call was never answered. What else is under way may be, but nothing new is sent here: the gateway may get
     /// nothing of what is sent, and still be heard.
     stale: AtomicBool,
@@ -59,37 +69,22 @@ struct Pending {
 impl Connection {
     /// Connects, answers the challenge and checks what the gateway grants.
     pub(super) async fn open(
-        endpoint: &Endpoint,
-        tls: Connector,
+        line: Line<'_>,
         identity: Option<&DeviceIdentity>,
         limits: Limits,
-        dial: &Dial,
     ) -> Result<Self, GatewayError> {
         let connecting = limits.deadline(Method::Connect);
         let late = || GatewayError::Unreachable { reason: format!("no connection within {} s", connecting.as_secs()) };
-        timeout(connecting, Self::try_open(endpoint, tls, identity, limits, dial)).await.map_err(|_| late())?
-    }
-
-    async fn try_open(
-        endpoint: &Endpoint,
-        tls: Connector,
-        identity: Option<&DeviceIdentity>,
-        limits: Limits,
-        dial: &Dial,
-    ) -> Result<Self, GatewayError> {
-        let mut socket = upgrade(&endpoint.url, tls, dial).await?;
-        let challenge = read_challenge(&mut socket).await?;
-        let params = connect_params(endpoint.token.as_ref(), identity, challenge);
-        let text = encode("0", Method::Connect, &params);
-        socket.send(Message::text(text)).await.map_err(|error| ended(&error))?;
-        let hello = read_hello(&mut socket).await?;
+        let session = timeout(connecting, open(line, identity)).await.map_err(|_| late())??;
+        let hello = session.hello.clone();
         let (requests, queue) = mpsc::unbounded_channel();
-        let task = Task::new(socket, queue, &hello, limits.idle);
+        let task = Task::new(session, queue, limits.idle);
         let restarted = Arc::clone(&task.restarted);
         tokio::spawn(task.run());
         let slots = Semaphore::new(MAX_IN_FLIGHT);
         let stale = AtomicBool::new(false);
-        Ok(Self { hello, requests, slots, next_id: AtomicU64::new(1), limits, stale, restarted })
+        let memory = line.memory.clone();
+        Ok(Self { hello, requests, slots, next_id: AtomicU64::new(1), limits, memory, stale, restarted })
     }
 
     pub(super) const fn hello(&self) -> &Hello {
@@ -107,7 +102,7 @@ impl Connection {
     }
 
     /// Sends a request and waits for its answer, its deadline, or the end of the connection.
-    pub(super) async fn call(&self, method: Method, params: &Value) -> Reply {
+    pub(super) async fn call(&self, method: Method, params: &Value) -> Result<Answer, GatewayError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed).to_string();
         let text = encode(&id, method, params);
         let limit = self.hello.max_payload;
@@ -123,10 +118,11 @@ impl Connection {
             // A task that ends drops what it has not sent.
             answer.await.unwrap_or_else(|_| Err(unsent()))
         };
-        timeout(after, exchange).await.unwrap_or_else(|_| {
+        let answer = timeout(after, exchange).await.unwrap_or_else(|_| {
             self.stale.store(true, Ordering::Relaxed);
             Err(GatewayError::Timeout { method, after })
-        })
+        });
+        answer?.read(method, &self.memory).await
     }
 }
 
@@ -134,6 +130,7 @@ impl Connection {
 struct Task {
     sink: SplitSink<Socket, Message>,
     stream: SplitStream<Socket>,
+    gauge: Arc<Gauge>,
     queue: mpsc::UnboundedReceiver<Pending>,
     waiting: HashMap<String, (Method, oneshot::Sender<Reply>)>,
     /// No frame for this long means that the other end is gone.
@@ -151,11 +148,13 @@ struct End {
 }
 
 impl Task {
-    fn new(socket: Socket, queue: mpsc::UnboundedReceiver<Pending>, hello: &Hello, idle: Duration) -> Self {
+    fn new(session: Session, queue: mpsc::UnboundedReceiver<Pending>, idle: Duration) -> Self {
+        let Session { socket, gauge, hello } = session;
         let (sink, stream) = socket.split();
         Self {
             sink,
             stream,
+            gauge,
             queue,
             waiting: HashMap::new(),
             silence: hello.tick * 5 / 2,
@@ -187,10 +186,13 @@ impl Task {
         let mut heard = Instant::now();
         let mut used = heard;
         let mut is_sending = false;
+        let mut sending_since = heard;
         loop {
             let quiet =
                 if self.waiting.is_empty() { heard + self.silence } else { heard + self.silence.max(self.idle) };
             let deadline = if self.waiting.is_empty() { quiet.min(used + self.idle) } else { quiet };
+            let stuck = self.gauge.wrote_at().max(sending_since) + TAKES_WITHIN;
+            let until = if is_sending { deadline.min(stuck) } else { deadline };
             tokio::select! {
                 request = self.queue.recv(), if !is_sending => {
                     let Some(request) = request else { return End::of("no longer needed") };
@@ -201,6 +203,7 @@ impl Task {
                         return End::of(error.to_string());
                     }
                     is_sending = true;
+                    sending_since = used;
                 }
                 sent = self.sink.flush(), if is_sending => match sent {
                     Ok(()) => is_sending = false,
@@ -212,7 +215,12 @@ impl Task {
                         return end;
                     }
                 }
-                () = sleep_until(deadline) => return End::of(if deadline == quiet { "silent" } else { "idle" }),
+                () = sleep_until(until) => match until {
+                    // It may have taken something meanwhile.
+                    _ if until < deadline && self.gauge.wrote_at() + TAKES_WITHIN > until => {}
+                    _ if until < deadline => return End::of("it takes nothing"),
+                    _ => return End::of(if deadline == quiet { "silent" } else { "idle" }),
+                },
             }
         }
     }
@@ -232,24 +240,26 @@ impl Task {
             Some(Err(error)) => return Some(End::of(error.to_string())),
             None => return Some(End::of("closed without a close frame")),
         };
-        match serde_json::from_str(&text) {
-            Ok(Frame::Res { id, ok, payload, error }) => {
-                if let Some((method, reply)) = self.waiting.remove(&id) {
+        let held = self.gauge.take_held();
+        match Frame::read(&text) {
+            Some(Frame::Res { id, ok, payload, error }) => {
+                if let Some((method, reply)) = self.waiting.remove(&*id) {
+                    self.gauge.forgive(text.len());
                     let answer = match (text.len(), method.max_answer()) {
                         (size, limit) if size > limit => Err(too_long(method, size, limit)),
-                        _ if ok => Ok(payload),
+                        _ if ok => Ok(Raw::new(&text, payload, held)),
                         _ => Err(answered(method, error)),
                     };
                     let _ = reply.send(answer);
                 }
                 None
             }
-            Ok(Frame::Event { event, .. }) => {
-                trace!(event, "gateway event");
+            Some(Frame::Event { event, .. }) => {
+                trace!(event = one_line(&event, 64), "gateway event");
                 None
             }
-            Ok(Frame::Other) => None,
-            Err(_) => Some(End::garbage("a frame that is not a gateway's")),
+            Some(Frame::Other) => None,
+            None => Some(End::garbage("a frame that is not a gateway's")),
         }
     }
 }
@@ -264,18 +274,25 @@ impl End {
     }
 }
 
-pub(super) fn answered(method: Method, error: Option<RpcError>) -> GatewayError {
-    match error {
-        Some(error) => GatewayError::Rpc { method, error: Box::new(error) },
-        None => GatewayError::Garbage { method, reason: "an error answer without an error".into() },
-    }
+/// The error of an answer that says it is none. What it says in detail is left out if that is too much.
+pub(super) fn answered(method: Method, error: Option<&RawValue>) -> GatewayError {
+    const IN_SHORT: Keep = Keep::Members(&[("code", Keep::All), ("message", Keep::All), ("retryAfterMs", Keep::All)]);
+    let garbage = |reason: &str| GatewayError::Garbage { method, reason: reason.to_owned() };
+    let Some(error) = error else { return garbage("an error answer without an error") };
+    let memory = Memory::default();
+    let read = |keep: Keep| keep.read(error.get(), &mut memory.for_answer(MAX_ERROR));
+    let read = read(Keep::All).or_else(|_| read(IN_SHORT)).and_then(serde_json::from_value);
+    read.map_or_else(
+        |_| garbage("its error cannot be read"),
+        |error| GatewayError::Rpc { method, error: Box::new(error) },
+    )
 }
 
 fn too_long(method: Method, size: usize, limit: usize) -> GatewayError {
     GatewayError::Garbage { method, reason: format!("it has {size} bytes, more than {limit}") }
 }
 
-fn encode(id: &str, method: Method, params: &Value) -> String {
+pub(super) fn encode(id: &str, method: Method, params: &Value) -> String {
     let request = Request { kind: "req", id, method: method.as_str(), params };
     serde_json::to_string(&request).expect("JSON values always serialise")
 }

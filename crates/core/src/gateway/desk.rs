@@ -13,6 +13,7 @@ use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
+use super::answer::Kept;
 use super::error::GatewayError;
 use super::roster::{Config, DesiredAgent, Shape};
 use super::suspects::Suspects;
@@ -64,6 +65,8 @@ pub(crate) struct Sessions {
     pub(crate) of: Option<String>,
     /// The list.
     pub(crate) list: Vec<Value>,
+    /// The memory that it counts for.
+    pub(crate) _kept: Kept,
 }
 
 /// What a run wants of the config.

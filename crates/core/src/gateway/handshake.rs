@@ -1,46 +1,106 @@
 //! From an address to an open session: the upgrade, the challenge, `connect` and `hello-ok`.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::{ProtocolError, UrlError};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
-use url::Url;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::connection::answered;
+use super::answer::Raw;
+use super::client::Endpoint;
+use super::connection::{answered, encode};
 use super::device::DeviceIdentity;
 use super::dial::{Dial, Stream};
 use super::error::GatewayError;
-use super::protocol::{CLIENT_ID, CLIENT_MODE, Frame, Hello, MAX_FRAME, Method, PROTOCOLS, ROLE, SCOPES};
+use super::memory::Memory;
+use super::meter::{Gauge, Metered};
+use super::protocol::{
+    CLIENT_ID, CLIENT_MODE, Frame, Hello, MAX_FRAME, MAX_GREETING, MAX_HELLO, Method, PROTOCOLS, ROLE, SCOPES,
+};
 use super::reach::OutOfReach;
 use super::tls::Untrusted;
 
 /// The challenge comes within a millisecond of the upgrade on every version; one that sends none is asked without.
 const CHALLENGE_WAIT: Duration = Duration::from_millis(2500);
+/// Bytes that a WebSocket reads or writes at once.
+const BUFFER: usize = 16 * 1024;
 
-pub(super) type Socket = WebSocketStream<MaybeTlsStream<Box<dyn Stream>>>;
+pub(super) type Socket = WebSocketStream<Metered<Box<dyn Stream>>>;
+
+/// The way to a gateway.
+#[derive(Clone, Copy)]
+pub(super) struct Line<'a> {
+    pub(super) endpoint: &'a Endpoint,
+    /// How to speak TLS with it; none if its url says that it speaks none.
+    pub(super) tls: Option<&'a Arc<ClientConfig>>,
+    pub(super) dial: &'a Dial,
+    pub(super) memory: &'a Memory,
+}
+
+/// An open session.
+pub(super) struct Session {
+    pub(super) socket: Socket,
+    pub(super) gauge: Arc<Gauge>,
+    pub(super) hello: Hello,
+}
+
+/// Opens a session with the gateway.
+pub(super) async fn open(line: Line<'_>, identity: Option<&DeviceIdentity>) -> Result<Session, GatewayError> {
+    let gauge = Gauge::new(line.memory.clone(), MAX_GREETING);
+    let mut socket = upgrade(line, &gauge).await?;
+    let challenge = read_challenge(&mut socket).await?;
+    let params = connect_params(line.endpoint.token.as_ref(), identity, challenge);
+    gauge.allow(MAX_HELLO);
+    let text = encode("0", Method::Connect, &params);
+    socket.send(Message::text(text)).await.map_err(|error| ended(&error))?;
+    let hello = read_hello(&mut socket, &gauge, line.memory).await?;
+    gauge.allow(MAX_FRAME);
+    Ok(Session { socket, gauge, hello })
+}
 
 /// Opens a socket to the gateway.
-pub(super) async fn upgrade(url: &Url, tls: Connector, dial: &Dial) -> Result<Socket, GatewayError> {
+async fn upgrade(line: Line<'_>, gauge: &Arc<Gauge>) -> Result<Socket, GatewayError> {
     let unreachable = |error: io::Error| match OutOfReach::of(&error) {
         Some(refused) => GatewayError::OutOfReach(refused.clone()),
         None => GatewayError::Unreachable { reason: error.to_string() },
     };
+    let url = &line.endpoint.url;
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or(80);
-    let stream = dial.open(host, port).await.map_err(unreachable)?;
-    let request = url.as_str().into_client_request().map_err(|error| refused_upgrade(&error, port))?;
-    let config = WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
-    let (socket, _) = client_async_tls_with_config(request, stream, Some(config), Some(tls))
-        .await
-        .map_err(|error| refused_upgrade(&error, port))?;
+    let stream = line.dial.open(host, port).await.map_err(unreachable)?;
+    let refused = |error: WsError| refused_upgrade(&error, port);
+    let stream: Box<dyn Stream> = match line.tls {
+        None => stream,
+        Some(config) => {
+            let name = ServerName::try_from(host.to_owned());
+            let name = name.map_err(|error| GatewayError::Tls { reason: error.to_string() })?;
+            let connector = TlsConnector::from(Arc::clone(config));
+            Box::new(connector.connect(name, stream).await.map_err(|error| refused(error.into()))?)
+        }
+    };
+    let request = url.as_str().into_client_request().map_err(refused)?;
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MAX_FRAME))
+        .max_frame_size(Some(MAX_FRAME))
+        .read_buffer_size(BUFFER)
+        .write_buffer_size(BUFFER)
+        // The largest request, and what is said besides.
+        .max_write_buffer_size(MAX_FRAME + BUFFER);
+    let stream = Metered::new(stream, Arc::clone(gauge));
+    let (socket, _) = client_async_with_config(request, stream, Some(config)).await.map_err(refused)?;
     Ok(socket)
 }
 
@@ -76,30 +136,34 @@ fn refused_upgrade(error: &WsError, port: u16) -> GatewayError {
 }
 
 /// The error of a socket that ended during the handshake.
-pub(super) fn ended(error: &WsError) -> GatewayError {
+fn ended(error: &WsError) -> GatewayError {
     GatewayError::Unreachable { reason: format!("closed during the handshake ({error})") }
 }
 
 /// The challenge's nonce and time; none from a gateway that sends no challenge.
-pub(super) async fn read_challenge(socket: &mut Socket) -> Result<Option<(String, u64)>, GatewayError> {
-    let Ok(payload) = timeout(
-        CHALLENGE_WAIT,
-        next_payload(socket, |frame| match frame {
-            Frame::Event { event, payload } if event == "connect.challenge" => Some(Ok(payload)),
-            _ => None,
-        }),
-    )
-    .await
-    else {
-        return Ok(None);
+async fn read_challenge(socket: &mut Socket) -> Result<Option<(String, u64)>, GatewayError> {
+    #[derive(Deserialize)]
+    struct Challenge {
+        nonce: String,
+        ts: u64,
+    }
+    let challenge = async {
+        loop {
+            let text = next_text(socket).await?;
+            match frame_in(&text)? {
+                Frame::Event { event, payload } if event == "connect.challenge" => {
+                    let read = |payload: &RawValue| serde_json::from_str(payload.get()).ok();
+                    return Ok(payload.and_then(read).map(|Challenge { nonce, ts }| (nonce, ts)));
+                }
+                _ => {}
+            }
+        }
     };
-    let payload = payload?;
-    let nonce = payload.get("nonce").and_then(Value::as_str).map(str::to_owned);
-    Ok(nonce.zip(payload.get("ts").and_then(Value::as_u64)))
+    timeout(CHALLENGE_WAIT, challenge).await.unwrap_or(Ok(None))
 }
 
 /// Params of the connect request: who connects, with which rights, and the proof of the device's key.
-pub(super) fn connect_params(
+fn connect_params(
     token: Option<&SecretString>,
     identity: Option<&DeviceIdentity>,
     challenge: Option<(String, u64)>,
@@ -125,33 +189,34 @@ pub(super) fn connect_params(
     params
 }
 
-pub(super) async fn read_hello(socket: &mut Socket) -> Result<Hello, GatewayError> {
-    let payload = next_payload(socket, |frame| match frame {
-        Frame::Res { id, ok, payload, error } if id == "0" => Some(match (ok, error) {
-            (true, _) => Ok(payload),
-            (false, Some(error)) => Err(GatewayError::Refused(Box::new(error))),
-            (false, None) => Err(answered(Method::Connect, None)),
-        }),
-        _ => None,
-    })
-    .await?;
+async fn read_hello(socket: &mut Socket, gauge: &Gauge, memory: &Memory) -> Result<Hello, GatewayError> {
+    let answer = loop {
+        let text = next_text(socket).await?;
+        let held = gauge.take_held();
+        match frame_in(&text)? {
+            Frame::Res { id, ok: true, payload, .. } if id == "0" => break Raw::new(&text, payload, held),
+            Frame::Res { id, ok: false, error, .. } if id == "0" => {
+                return Err(match answered(Method::Connect, error) {
+                    GatewayError::Rpc { error, .. } => GatewayError::Refused(error),
+                    other => other,
+                });
+            }
+            _ => {}
+        }
+    };
+    let payload = answer.read(Method::Connect, memory).await?;
     Hello::read(&payload).ok_or_else(|| GatewayError::NotAGateway { reason: "no hello in the answer".into() })
 }
 
-/// Reads until a frame is what is looked for.
-async fn next_payload(
-    socket: &mut Socket,
-    wanted: impl Fn(Frame) -> Option<Result<Value, GatewayError>>,
-) -> Result<Value, GatewayError> {
+fn frame_in(text: &str) -> Result<Frame<'_>, GatewayError> {
+    Frame::read(text).ok_or_else(|| GatewayError::NotAGateway { reason: "a frame that is not a gateway's".into() })
+}
+
+/// Reads until a text comes.
+async fn next_text(socket: &mut Socket) -> Result<Utf8Bytes, GatewayError> {
     loop {
         match socket.next().await {
-            Some(Ok(Message::Text(text))) => {
-                let frame = serde_json::from_str(&text)
-                    .map_err(|_| GatewayError::NotAGateway { reason: "a frame that is not a gateway's".into() })?;
-                if let Some(found) = wanted(frame) {
-                    return found;
-                }
-            }
+            Some(Ok(Message::Text(text))) => return Ok(text),
             Some(Ok(Message::Close(frame))) => {
                 let code = frame.as_ref().map(|frame| u16::from(frame.code));
                 let reason = format!("closed during the handshake (code {})", code.unwrap_or(1005));

@@ -3,6 +3,7 @@
 //! [`Client`] is one gateway: it keeps one multiplexed connection, reconnects, and remembers what the gateway can do.
 //! [`Call`] is one run's view of it: it counts, retries reads and never repeats a write.
 
+mod answer;
 mod call;
 mod client;
 mod connection;
@@ -12,6 +13,9 @@ mod device;
 mod dial;
 pub mod error;
 mod handshake;
+mod keep;
+mod memory;
+mod meter;
 mod protocol;
 mod reach;
 mod refusal;
@@ -20,6 +24,7 @@ mod rpc_error;
 mod suspects;
 mod tls;
 
+pub use answer::Answer;
 pub use call::{Call, Met, Step};
 pub use client::{Client, Clients, Endpoint, Limits};
 pub use defects::Defect;
@@ -27,6 +32,7 @@ pub(crate) use desk::{Awaited, Sessions, Wish};
 pub use device::{DeviceError, DeviceIdentity};
 pub use dial::{Dial, Stream};
 pub use error::GatewayError;
+pub use keep::Keep;
 pub use protocol::Method;
 pub use reach::{OutOfReach, Reach, ReachError};
 pub use rpc_error::{Cause, Need, RpcError};

@@ -1,11 +1,14 @@
 //! Frames and methods of the gateway's JSON-RPC, protocols 3 and 4.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
+use super::keep::Keep;
 use crate::foreign::{is_unprintable, one_line};
 
 /// Protocol versions offered; every gateway with the agent methods takes one of them.
@@ -16,6 +19,10 @@ pub(super) const SCOPES: [&str; 3] = ["operator.read", "operator.write", "operat
 
 /// Largest frame taken from a gateway, in bytes: its own limit of 25 MiB and some room.
 pub(super) const MAX_FRAME: usize = 32 * 1024 * 1024;
+/// Largest frame taken from a gateway before it is asked to let this worker in, in bytes.
+pub(super) const MAX_GREETING: usize = 64 * 1024;
+/// Largest frame taken until it has done so, in bytes: a hello tells how many agents are.
+pub(super) const MAX_HELLO: usize = 4 * 1024 * 1024;
 /// Most characters of a name that a gateway gives anything, itself included.
 const MAX_NAME: usize = 64;
 /// Most scopes that are kept of what a gateway gives.
@@ -120,6 +127,51 @@ impl Method {
         }
     }
 
+    /// Most memory that is taken for what is read of an answer, in bytes, by an estimate that is rather too high. The config
+    /// of 5,000 agents took 60 MiB.
+    pub(super) const fn max_memory(self) -> usize {
+        const MIB: usize = 1024 * 1024;
+        match self {
+            Self::ConfigGet => 64 * MIB,
+            Self::Status | Self::AgentsList | Self::SessionsList => 32 * MIB,
+            _ => 8 * MIB,
+        }
+    }
+
+    /// What is read of an answer; the rest is skipped unparsed. What a flow looks at has to be named here.
+    #[must_use]
+    pub const fn keep(self) -> Keep {
+        use Keep::{All, Each, Members};
+        // Newer gateways give the config six times, and the file's text.
+        const CONFIG: Keep = Members(&[
+            ("hash", All),
+            ("valid", All),
+            ("issues", All),
+            ("config", All),
+            ("parsed", All),
+            ("includedPaths", All),
+        ]);
+        const STATUS: Keep = Members(&[("heartbeat", All)]);
+        const SESSION: Keep = Members(&[("key", All), ("label", All), ("sessionId", All), ("updatedAt", All)]);
+        const SESSIONS: Keep = Members(&[("ts", All), ("sessions", Each(&SESSION))]);
+        // Besides these there is what the gateway thinks of its own health, which grows with its agents.
+        const HELLO: Keep = Members(&[
+            ("protocol", All),
+            ("server", All),
+            ("policy", All),
+            ("auth", All),
+            ("features", All),
+            ("snapshot", Members(&[("sessionDefaults", All)])),
+        ]);
+        match self {
+            Self::ConfigGet => CONFIG,
+            Self::Status => STATUS,
+            Self::SessionsList => SESSIONS,
+            Self::Connect => HELLO,
+            _ => All,
+        }
+    }
+
     /// How long an answer may take. Big fleets need it: at 237 agents a config reload blocked a gateway for a minute.
     #[must_use]
     pub const fn deadline(self) -> Duration {
@@ -141,25 +193,42 @@ pub(super) struct Request<'a> {
     pub(super) params: &'a Value,
 }
 
-/// A frame from the gateway. Unknown members and unknown types are ignored.
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-pub(super) enum Frame {
-    Event {
-        event: String,
-        #[serde(default)]
-        payload: Value,
-    },
-    Res {
-        id: String,
-        ok: bool,
-        #[serde(default)]
-        payload: Value,
-        #[serde(default)]
-        error: Option<super::RpcError>,
-    },
-    #[serde(other)]
+/// A frame from the gateway, with the parts that may be large as they came. Unknown members and unknown types are ignored.
+pub(super) enum Frame<'a> {
+    Event { event: Cow<'a, str>, payload: Option<&'a RawValue> },
+    Res { id: Cow<'a, str>, ok: bool, payload: Option<&'a RawValue>, error: Option<&'a RawValue> },
     Other,
+}
+
+impl<'a> Frame<'a> {
+    /// Looks at a frame; none if it is not a gateway's.
+    pub(super) fn read(text: &'a str) -> Option<Self> {
+        /// The members of all frames. Nothing of them is taken in before it is known which frame it is.
+        #[derive(Deserialize)]
+        struct Members<'a> {
+            #[serde(borrow, rename = "type")]
+            kind: Cow<'a, str>,
+            #[serde(borrow, default)]
+            id: Option<&'a RawValue>,
+            #[serde(borrow, default)]
+            event: Option<&'a RawValue>,
+            #[serde(borrow, default)]
+            ok: Option<&'a RawValue>,
+            #[serde(borrow, default)]
+            payload: Option<&'a RawValue>,
+            #[serde(borrow, default)]
+            error: Option<&'a RawValue>,
+        }
+        #[derive(Deserialize)]
+        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+        let text_in = |raw: &'a RawValue| serde_json::from_str::<Text<'a>>(raw.get()).ok().map(|text| text.0);
+        let Members { kind, id, event, ok, payload, error } = serde_json::from_str(text).ok()?;
+        match &*kind {
+            "event" => Some(Self::Event { event: text_in(event?)?, payload }),
+            "res" => Some(Self::Res { id: text_in(id?)?, ok: serde_json::from_str(ok?.get()).ok()?, payload, error }),
+            _ => Some(Self::Other),
+        }
+    }
 }
 
 /// What `hello-ok` says that matters here. Everything in it is optional on some version.
@@ -193,7 +262,9 @@ impl Hello {
             protocol: u32::try_from(protocol).ok()?,
             version: text("/server/version").map_or_else(|| "unknown".to_owned(), name),
             // The smallest limit of any version, for one that does not say.
-            max_payload: number("/policy/maxPayload").and_then(|n| usize::try_from(n).ok()).unwrap_or(512 * 1024),
+            max_payload: number("/policy/maxPayload")
+                .and_then(|n| usize::try_from(n).ok())
+                .map_or(512 * 1024, |most| most.min(MAX_FRAME)),
             tick: Duration::from_millis(number("/policy/tickIntervalMs").unwrap_or(30_000).clamp(1_000, 300_000)),
             default_agent: text("/snapshot/sessionDefaults/defaultAgentId")
                 .filter(is_id)

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
+use super::answer::{Answer, Kept};
 use super::error::GatewayError;
 use super::protocol::Method;
 use crate::foreign::one_line;
@@ -58,9 +59,10 @@ pub struct Config {
     includes: Vec<String>,
     /// How agents are kept; none when there are none and nothing shows.
     pub shape: Option<Shape>,
-    list: Vec<Value>,
     /// Where each agent stands, by its id as gateways write ids.
     places: HashMap<String, Place>,
+    /// The memory that it counts for.
+    _kept: Kept,
 }
 
 /// Where an agent stands in a config.
@@ -72,25 +74,30 @@ enum Place {
 
 impl Config {
     /// Reads the answer of `config.get`.
-    pub fn read(answer: &Value) -> Result<Self, GatewayError> {
+    pub fn read(answer: impl Into<Answer>) -> Result<Self, GatewayError> {
         let garbage = |reason: &str| GatewayError::Garbage { method: Method::ConfigGet, reason: reason.to_owned() };
-        let answer = answer.as_object().ok_or_else(|| garbage("not an object"))?;
+        let answer = answer.into();
+        let kept = answer.kept();
+        let Value::Object(mut answer) = answer.into_value() else { return Err(garbage("not an object")) };
         if answer.get("valid") == Some(&Value::Bool(false)) {
             let issues =
                 answer.get("issues").filter(|issues| is_truthy(issues)).map_or_else(String::new, Value::to_string);
             let reason = if issues.is_empty() { "the gateway says so".to_owned() } else { issues };
             return Err(GatewayError::ConfigInvalid { reason: reason.chars().take(400).collect() });
         }
-        let data = [answer.get("config"), answer.get("parsed")].into_iter().flatten().find(|data| is_truthy(data));
+        // A config may be large, so nothing of it is copied but what stands in for it.
+        let mut take = |key| answer.get_mut(key).map(Value::take);
+        let (hash, data, mut source) = (take("hash").filter(is_truthy), take("config"), take("parsed"));
+        let data = data.filter(is_truthy).or_else(|| source.clone().filter(is_truthy));
         let data = match data {
-            Some(data @ Value::Object(_)) => data.clone(),
+            Some(data @ Value::Object(_)) => data,
             Some(_) => return Err(garbage("config is not an object")),
             None => json!({}),
         };
         let agents = section(&data, "agents")?;
         let list = match agents.and_then(|agents| agents.get("list")).filter(|list| is_truthy(list)) {
-            None => Vec::new(),
-            Some(Value::Array(list)) => list.clone(),
+            None => &[],
+            Some(Value::Array(list)) => list.as_slice(),
             Some(_) => return Err(GatewayError::ConfigInvalid { reason: "agents.list is not a list".into() }),
         };
         let has = |key| agents.is_some_and(|agents| agents.contains_key(key));
@@ -99,18 +106,18 @@ impl Config {
             (_, true) => Some(Shape::List),
             _ => None,
         };
-        let hash = answer.get("hash").filter(|hash| is_truthy(hash)).cloned();
-        let written = answer.get("parsed").and_then(|parsed| parsed.get("agents")).cloned().unwrap_or_default();
-        let places = places(&list, entries(&data));
+        let written = source.as_mut().and_then(|source| source.get_mut("agents")).map(Value::take).unwrap_or_default();
+        let places = places(list, entries(&data));
         let includes = answer.get("includedPaths").and_then(Value::as_array).into_iter().flatten();
         let includes = includes.filter_map(|path| path.as_str().map(str::to_owned)).take(MAX_FILES).collect();
-        Ok(Self { hash, data, written, includes, shape, list, places })
+        Ok(Self { hash, data, written, includes, shape, places, _kept: kept })
     }
 
     /// The list of agents; empty in the other shape.
     #[must_use]
     pub fn list(&self) -> &[Value] {
-        &self.list
+        let list = self.data.get("agents").and_then(|agents| agents.get("list")).and_then(Value::as_array);
+        list.map_or(&[], Vec::as_slice)
     }
 
     /// The entry of an agent, in either shape.
@@ -123,7 +130,7 @@ impl Config {
     fn find(&self, id: &str) -> Option<(&str, &Map<String, Value>)> {
         match self.places.get(&key_of(id))? {
             Place::Listed(at) => {
-                let entry = self.list.get(*at)?.as_object()?;
+                let entry = self.list().get(*at)?.as_object()?;
                 Some((entry.get("id")?.as_str()?, entry))
             }
             Place::Keyed(key) => Some((key, entries(&self.data)?.get(key)?.as_object()?)),
@@ -144,8 +151,8 @@ impl Config {
     /// The entry at that place of the list as the file has it; none where it stands elsewhere.
     fn listed_as_written(&self, at: usize) -> Option<&Value> {
         let written = self.written.get("list")?.as_array()?;
-        let id = self.list[at].get("id").and_then(Value::as_str);
-        let entry = if written.len() == self.list.len() {
+        let id = self.list()[at].get("id").and_then(Value::as_str);
+        let entry = if written.len() == self.list().len() {
             written.get(at)
         } else {
             written.iter().find(|entry| id.is_some() && entry.get("id").and_then(Value::as_str) == id)
@@ -157,8 +164,8 @@ impl Config {
     /// The list as it has to be sent to leave the file as it is. What stands in an included file is
     /// taken from the config: a write of the list puts it into this one.
     fn list_as_written(&self) -> Vec<Value> {
-        let entry = |at: usize| self.listed_as_written(at).unwrap_or(&self.list[at]).clone();
-        (0..self.list.len()).map(entry).collect()
+        let entry = |at: usize| self.listed_as_written(at).unwrap_or(&self.list()[at]).clone();
+        (0..self.list().len()).map(entry).collect()
     }
 
     /// Names the files that the config takes agents from, for people; as the config names them.
@@ -198,7 +205,7 @@ impl Config {
 
     /// All agents with their ids, in either shape.
     pub fn agents(&self) -> impl Iterator<Item = (&str, &Map<String, Value>)> {
-        let listed = self.list.iter().filter_map(|entry| {
+        let listed = self.list().iter().filter_map(|entry| {
             let entry = entry.as_object()?;
             Some((entry.get("id")?.as_str()?, entry))
         });

@@ -16,7 +16,7 @@ use crate::scripted::Scripted;
 const PIPE: usize = 16 * 1024;
 
 /// A client, and the gateway's ends of its connections.
-fn client(call: Duration) -> (Arc<Client>, UnboundedReceiver<DuplexStream>) {
+pub(crate) fn client(call: Duration) -> (Arc<Client>, UnboundedReceiver<DuplexStream>) {
     let (arrive, arrivals) = unbounded_channel();
     let dial = Dial::by(move |_, _| {
         let (here, there) = tokio::io::duplex(PIPE);

@@ -7,7 +7,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 /// The gateway's end of a connection on which the session is open.
-pub(crate) struct Scripted<S>(WebSocketStream<S>);
+pub(crate) struct Scripted<S>(pub(crate) WebSocketStream<S>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Scripted<S> {
     /// Takes the upgrade and the connect request, and hangs up. The request.
@@ -61,6 +61,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Scripted<S> {
     /// Sends a frame as it is. That the client has hung up is no fault.
     pub(crate) async fn send(&mut self, text: String) {
         let _ = self.0.send(Message::text(text)).await;
+    }
+
+    /// Sends a message of any kind. That the client has hung up is no fault.
+    pub(crate) async fn pass(&mut self, message: Message) {
+        let _ = self.0.send(message).await;
     }
 
     pub(crate) async fn close(&mut self) {

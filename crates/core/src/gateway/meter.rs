@@ -1,0 +1,356 @@
+//! What a gateway sends, measured before it is taken in: how long its messages are, and how much comes at once.
+//!
+//! A WebSocket library sets the memory of a frame aside as soon as its header says how long it is, and answers each
+//! ping. So the headers are looked at first: a frame that is too long is not begun, a large one waits until the process
+//! has memory for it, and a flood ends the connection.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::memory::{FREE_FRAME, Held, Memory};
+
+/// Bytes read at once from the network.
+const BUFFER: usize = 16 * 1024;
+/// How long a large message may take, from its header to its end: 32 MiB at 4.5 Mbit/s.
+const FRAME_WITHIN: Duration = Duration::from_secs(60);
+/// Most bytes of a message that comes in parts. Gateways send none; something between may cut them.
+const MAX_IN_PARTS: usize = 8 * 1024 * 1024;
+/// Floods are measured over so long.
+const WINDOW: Duration = Duration::from_secs(10);
+/// Most frames within that time besides answers. A hundred agents at work make some thousands.
+const MAX_FRAMES: u32 = 20_000;
+/// Most bytes within that time besides answers.
+const MAX_BYTES: usize = 128 * 1024 * 1024;
+/// Most pings within that time. Each has to be answered, and gateways send one in half a minute.
+const MAX_PINGS: u32 = 100;
+
+/// What is known of the traffic on a connection, and what is allowed.
+#[derive(Debug)]
+pub(super) struct Gauge {
+    memory: Memory,
+    /// Most bytes of a message.
+    limit: AtomicUsize,
+    traffic: Mutex<Traffic>,
+}
+
+#[derive(Debug)]
+struct Traffic {
+    /// The memory of the message that is being received, or that came last.
+    held: Option<Held>,
+    wrote_at: Instant,
+    since: Instant,
+    frames: u32,
+    bytes: usize,
+    pings: u32,
+}
+
+impl Gauge {
+    /// Begins to measure; messages may have so many bytes.
+    pub(super) fn new(memory: Memory, limit: usize) -> Arc<Self> {
+        let now = Instant::now();
+        let traffic = Traffic { held: None, wrote_at: now, since: now, frames: 0, bytes: 0, pings: 0 };
+        Arc::new(Self { memory, limit: limit.into(), traffic: Mutex::new(traffic) })
+    }
+
+    /// Messages may have so many bytes from now on.
+    pub(super) fn allow(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// The memory of the message that came last.
+    pub(super) fn take_held(&self) -> Option<Held> {
+        self.lock().held.take()
+    }
+
+    /// When the other end took something last.
+    pub(super) fn wrote_at(&self) -> Instant {
+        self.lock().wrote_at
+    }
+
+    /// A message of so many bytes was asked for, and is no part of a flood.
+    pub(super) fn forgive(&self, bytes: usize) {
+        let mut traffic = self.lock();
+        traffic.frames = traffic.frames.saturating_sub(1);
+        traffic.bytes = traffic.bytes.saturating_sub(bytes);
+    }
+
+    fn count(&self, header: &Header) -> io::Result<()> {
+        let mut traffic = self.lock();
+        let now = Instant::now();
+        if now.duration_since(traffic.since) >= WINDOW {
+            (traffic.since, traffic.frames, traffic.bytes, traffic.pings) = (now, 0, 0, 0);
+        }
+        traffic.frames += 1;
+        traffic.bytes = traffic.bytes.saturating_add(header.length);
+        traffic.pings += u32::from(header.is_ping());
+        if traffic.frames > MAX_FRAMES || traffic.bytes > MAX_BYTES || traffic.pings > MAX_PINGS {
+            return Err(io::Error::other("the gateway floods this worker"));
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Traffic> {
+        self.traffic.lock().expect("no panic happens under this lock")
+    }
+}
+
+/// A stream whose frames are measured.
+#[derive(Debug)]
+pub(super) struct Metered<S> {
+    inner: BufReader<S>,
+    gauge: Arc<Gauge>,
+    phase: Phase,
+    /// Bytes so far of a message that comes in parts; 0 once its last part has begun.
+    message: usize,
+    /// When the large message that is being received has to be there.
+    due: Option<Pin<Box<Sleep>>>,
+}
+
+type Acquired = Pin<Box<dyn Future<Output = Option<Held>> + Send>>;
+
+/// What comes next.
+enum Phase {
+    /// The answer to the upgrade; whether its current line is empty so far.
+    Upgrade { at_start: bool },
+    /// A header, of which so many bytes are there.
+    Header { bytes: [u8; Header::MAX], have: usize },
+    /// Memory for the frame.
+    Waiting { header: Header, memory: Acquired },
+    /// The header as it came, of which so many bytes were passed on.
+    Passing { header: Header, passed: usize },
+    /// So many bytes of a payload.
+    Payload(usize),
+}
+
+impl std::fmt::Debug for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Phase")
+    }
+}
+
+/// The header of a frame.
+#[derive(Clone, Copy)]
+struct Header {
+    bytes: [u8; Self::MAX],
+    size: usize,
+    length: usize,
+}
+
+impl Header {
+    const MAX: usize = 14;
+
+    /// How many bytes a header has that begins so; two tell.
+    const fn size(bytes: [u8; Self::MAX], have: usize) -> usize {
+        if have < 2 {
+            return 2;
+        }
+        let length = match bytes[1] & 0x7f {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        2 + length + if bytes[1] & 0x80 == 0 { 0 } else { 4 }
+    }
+
+    fn read(bytes: [u8; Self::MAX]) -> Self {
+        let number = |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        let length = match bytes[1] & 0x7f {
+            126 => number(&bytes[2..4]),
+            127 => number(&bytes[2..10]),
+            short => u64::from(short),
+        };
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        Self { bytes, size: Self::size(bytes, 2), length }
+    }
+
+    const fn is_final(&self) -> bool {
+        self.bytes[0] & 0x80 != 0
+    }
+
+    const fn is_control(&self) -> bool {
+        self.bytes[0] & 0x08 != 0
+    }
+
+    const fn is_ping(&self) -> bool {
+        self.bytes[0] & 0x0f == 0x09
+    }
+}
+
+impl<S: AsyncRead> Metered<S> {
+    /// A stream on which the answer to an upgrade comes first.
+    pub(super) fn new(stream: S, gauge: Arc<Gauge>) -> Self {
+        let inner = BufReader::with_capacity(BUFFER, stream);
+        Self { inner, gauge, phase: Phase::Upgrade { at_start: true }, message: 0, due: None }
+    }
+
+    /// Decides about a frame by its header.
+    fn admit(&mut self, header: Header) -> io::Result<Phase> {
+        self.gauge.count(&header)?;
+        if header.is_control() {
+            return Ok(Phase::Passing { header, passed: 0 });
+        }
+        let is_whole = header.is_final() && self.message == 0;
+        let before = self.message;
+        self.message = before.saturating_add(header.length);
+        let limit = self.gauge.limit.load(Ordering::Relaxed);
+        let (message, limit) = (self.message, if is_whole { limit } else { limit.min(MAX_IN_PARTS) });
+        if message > limit {
+            return Err(io::Error::other(format!("a message of {message} bytes, more than {limit}")));
+        }
+        if header.is_final() {
+            self.message = 0;
+        }
+        if message <= FREE_FRAME || before > FREE_FRAME {
+            return Ok(Phase::Passing { header, passed: 0 });
+        }
+        // Parts are put together in a text that grows by doubling. Memory for all that may come is taken at once, so that
+        // no two wait for each other.
+        let bytes = if is_whole { message } else { 3 * limit };
+        self.due = Some(Box::pin(sleep(FRAME_WITHIN)));
+        Ok(Phase::Waiting { header, memory: Box::pin(self.gauge.memory.for_frame(bytes)) })
+    }
+}
+
+impl<S: AsyncRead + Unpin> Metered<S> {
+    /// Whether the large message that is being received takes too long.
+    fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
+        self.due.as_mut().is_some_and(|due| due.as_mut().poll(cx).is_ready())
+    }
+
+    /// Passes on what `wanted` takes of the bytes that are there; none at the end of the stream.
+    fn poll_pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        wanted: impl FnOnce(&[u8]) -> usize,
+        mut pass: impl FnMut(&[u8]),
+    ) -> Poll<io::Result<usize>> {
+        let mut inner = Pin::new(&mut self.inner);
+        let there = ready!(inner.as_mut().poll_fill_buf(cx))?;
+        let taken = wanted(there).min(there.len());
+        pass(&there[..taken]);
+        inner.consume(taken);
+        Poll::Ready(Ok(taken))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            let room = buf.remaining();
+            match &mut this.phase {
+                Phase::Upgrade { at_start } => {
+                    let (mut start, mut ended) = (*at_start, false);
+                    // An empty line ends it, and a line ends with a line feed.
+                    let head = |there: &[u8]| {
+                        let end = there.iter().take(room).position(|byte| {
+                            ended = *byte == b'\n' && start;
+                            start = *byte == b'\n' || start && *byte == b'\r';
+                            ended
+                        });
+                        end.map_or(room, |end| end + 1)
+                    };
+                    ready!(this.poll_pass(cx, head, |bytes| buf.put_slice(bytes)))?;
+                    this.phase = if ended { Phase::next() } else { Phase::Upgrade { at_start: start } };
+                    return Poll::Ready(Ok(()));
+                }
+                Phase::Header { bytes, have } => {
+                    let (mut bytes, mut have) = (*bytes, *have);
+                    if this.is_overdue(cx) {
+                        return Poll::Ready(Err(overdue()));
+                    }
+                    let size = Header::size(bytes, have);
+                    if have < size {
+                        let missing = size - have;
+                        let pass = |new: &[u8]| {
+                            bytes[have..have + new.len()].copy_from_slice(new);
+                            have += new.len();
+                        };
+                        if ready!(this.poll_pass(cx, |_| missing, pass))? == 0 {
+                            return Poll::Ready(Ok(()));
+                        }
+                        this.phase = Phase::Header { bytes, have };
+                    } else {
+                        this.phase = this.admit(Header::read(bytes))?;
+                    }
+                }
+                Phase::Waiting { header, memory } => {
+                    let header = *header;
+                    let Poll::Ready(held) = memory.as_mut().poll(cx) else {
+                        let is_overdue = this.is_overdue(cx);
+                        return if is_overdue { Poll::Ready(Err(overdue())) } else { Poll::Pending };
+                    };
+                    let mut traffic = this.gauge.lock();
+                    match (&mut traffic.held, held) {
+                        (Some(all), Some(held)) => all.merge(held),
+                        (all, held) => *all = held,
+                    }
+                    this.phase = Phase::Passing { header, passed: 0 };
+                }
+                Phase::Passing { header, passed } => {
+                    let rest = &header.bytes[*passed..header.size];
+                    let now = rest.len().min(room);
+                    buf.put_slice(&rest[..now]);
+                    *passed += now;
+                    if *passed == header.size {
+                        this.phase = Phase::Payload(header.length);
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Phase::Payload(0) => {
+                    // Between the parts of a message there may be pings.
+                    if this.message == 0 {
+                        this.due = None;
+                    }
+                    this.phase = Phase::next();
+                }
+                Phase::Payload(left) => {
+                    let left = *left;
+                    if this.is_overdue(cx) {
+                        return Poll::Ready(Err(overdue()));
+                    }
+                    let passed = ready!(this.poll_pass(cx, |_| left.min(room), |bytes| buf.put_slice(bytes)))?;
+                    this.phase = Phase::Payload(left - passed);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+}
+
+fn overdue() -> io::Error {
+    io::Error::other(format!(
+        "a message of more than {FREE_FRAME} bytes that takes more than {} s",
+        FRAME_WITHIN.as_secs()
+    ))
+}
+
+impl Phase {
+    const fn next() -> Self {
+        Self::Header { bytes: [0; Header::MAX], have: 0 }
+    }
+}
+
+impl<S: AsyncWrite + AsyncRead + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.inner).poll_write(cx, bytes))?;
+        this.gauge.lock().wrote_at = Instant::now();
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    }
+}

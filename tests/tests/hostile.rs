@@ -1,0 +1,203 @@
+//! Gateways that attack the worker with what they send: it stays small, and the jobs of others are done.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use mission_gateway_sim::Profile;
+use mission_jobs::{Envelope, Queue, State};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use uuid::Uuid;
+
+use crate::api::server::Server;
+use crate::documents;
+use crate::simulated::start;
+
+const PATIENCE: Duration = Duration::from_secs(240);
+const MIB: usize = 1024 * 1024;
+/// Most memory that a worker may take, in KiB, whatever one gateway sends.
+const MAX_MEMORY: u64 = 200 << 10;
+/// Address space of a worker that many attack, in KiB.
+const ADDRESS_SPACE: u64 = 512 << 10;
+
+/// What a gateway does to who connects.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Attack {
+    /// Its challenge is 31 MiB long.
+    Challenge,
+    /// Its hello is 31 MiB long.
+    Hello,
+    /// Before each answer comes an event of 31 MiB.
+    Events,
+    /// Each answer is 31 MiB long, of many small values.
+    Answers,
+    /// Each answer is 31 MiB long, of many small objects, and looks like a config.
+    Configs,
+    /// Each answer is an error of 31 MiB.
+    Errors,
+    /// It sends events without end.
+    Flood,
+    /// It pings without end, and never reads the answers.
+    Pings,
+}
+
+/// A gateway that attacks.
+struct Hostile {
+    url: String,
+    /// How often it was connected to.
+    connections: Arc<AtomicU64>,
+    /// How much it has sent: messages that the other end took.
+    sent: Arc<AtomicU64>,
+}
+
+impl Hostile {
+    async fn start(attack: Attack) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        let (connections, sent) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let hostile = Self { url, connections: Arc::clone(&connections), sent: Arc::clone(&sent) };
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.fetch_add(1, Ordering::Relaxed);
+                let sent = Arc::clone(&sent);
+                tokio::spawn(async move {
+                    let Ok(socket) = tokio_tungstenite::accept_async(stream).await else { return };
+                    // It ends when the worker hangs up.
+                    let _ = Connection { socket, sent }.serve(attack).await;
+                });
+            }
+        });
+        hostile
+    }
+
+    fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+struct Connection {
+    socket: WebSocketStream<TcpStream>,
+    sent: Arc<AtomicU64>,
+}
+
+impl Connection {
+    async fn serve(mut self, attack: Attack) -> Result<(), Error> {
+        let nonce = if attack == Attack::Challenge { "x".repeat(31 * MIB) } else { "n".to_owned() };
+        let challenge =
+            json!({ "type": "event", "event": "connect.challenge", "payload": { "nonce": nonce, "ts": 1 } });
+        self.send(challenge.to_string()).await?;
+        let connect = self.request().await?;
+        let more = if attack == Attack::Hello { large("1,") } else { "[]".to_owned() };
+        self.answer(&connect, &format!(r#"{{"type":"hello-ok","protocol":4,"features":{{"events":{more}}}}}"#)).await?;
+        match attack {
+            Attack::Flood => loop {
+                self.send(r#"{"type":"event","event":"x"}"#.to_owned()).await?;
+            },
+            Attack::Pings => loop {
+                self.socket.feed(Message::Ping(vec![b'x'; 125].into())).await?;
+                self.sent.fetch_add(1, Ordering::Relaxed);
+            },
+            _ => {}
+        }
+        loop {
+            let request = self.request().await?;
+            match attack {
+                Attack::Events => {
+                    self.send(format!(r#"{{"type":"event","event":"x","payload":{}}}"#, large(r#"{"a":1},"#))).await?;
+                    self.answer(&request, "{}").await?;
+                }
+                Attack::Answers => self.answer(&request, &large("1,")).await?,
+                Attack::Configs => {
+                    let config = format!(r#"{{"hash":"h","config":{{"agents":{{"list":{}}}}}}}"#, large(r#"{"a":1},"#));
+                    self.answer(&request, &config).await?;
+                }
+                _ => {
+                    let error = format!(r#"{{"code":"X","message":"no","details":{}}}"#, large("[],"));
+                    self.send(format!(r#"{{"type":"res","id":{},"ok":false,"error":{error}}}"#, request["id"])).await?;
+                }
+            }
+        }
+    }
+
+    async fn request(&mut self) -> Result<Value, Error> {
+        loop {
+            if let Message::Text(text) = self.socket.next().await.ok_or(Error::ConnectionClosed)?? {
+                return Ok(serde_json::from_str(&text).unwrap());
+            }
+        }
+    }
+
+    async fn answer(&mut self, request: &Value, payload: &str) -> Result<(), Error> {
+        self.send(format!(r#"{{"type":"res","id":{},"ok":true,"payload":{payload}}}"#, request["id"])).await
+    }
+
+    async fn send(&mut self, text: String) -> Result<(), Error> {
+        self.socket.send(Message::text(text)).await?;
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// A list of nearly 31 MiB of this value.
+fn large(value: &str) -> String {
+    format!("[{}1]", value.repeat((31 * MIB - 1024) / value.len()))
+}
+
+/// A job of an agent on the gateway of that number.
+fn job(url: &str, gateway: u128, name: &str) -> Envelope {
+    let mut document = documents::provision(url, name);
+    document["gateway"]["id"] = json!(Uuid::from_u128(gateway));
+    Envelope::new(document.to_string().as_bytes()).unwrap()
+}
+
+async fn reaches(queue: &Queue, id: Uuid, is_there: impl Fn(State) -> bool) {
+    let reached = async {
+        while !is_there(queue.get(id).await.unwrap().unwrap().state) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, reached).await.expect("the job gets there in time");
+}
+
+/// Gives each of the attackers a job and, while they are at it, jobs to a gateway that behaves. How many connections each
+/// attacker has had.
+async fn attacked(server: &Server, attacks: &[Attack], rounds: u32) -> Vec<u64> {
+    let queue = &server.queue;
+    let calm = start(Profile::V2026_9_6, |_| {}).await;
+    let mut attackers = Vec::new();
+    for (number, attack) in attacks.iter().enumerate() {
+        let attacker = Hostile::start(*attack).await;
+        let victim = job(&attacker.url, 100 + number as u128, "Victim");
+        queue.enqueue(std::slice::from_ref(&victim)).await.unwrap();
+        attackers.push((attacker, victim.id));
+    }
+    for round in 0..rounds {
+        let good = job(&calm.url(), 7, &format!("Calm {round}"));
+        queue.enqueue(std::slice::from_ref(&good)).await.unwrap();
+        reaches(queue, good.id, |state| state == State::Done).await;
+        // Each attacker has its turn, again and again.
+        for (_, victim) in &attackers {
+            reaches(queue, *victim, |state| !matches!(state, State::Running | State::Ready)).await;
+            let _ = queue.retry(*victim, &"test".into(), false).await;
+        }
+    }
+    attackers.iter().map(|(attacker, _)| attacker.connections()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_gateway_sends_does_not_fill_the_memory() {
+    use Attack::{Answers, Challenge, Configs, Errors, Events, Flood, Hello, Pings};
+    for attack in [Challenge, Hello, Events, Answers, Configs, Errors, Flood, Pings] {
+        let server = Server::start(&[]).await;
+        let connections = attacked(&server, &[attack], 5).await;
+        let most = server.most_memory();
+        println!("{attack:?}: {connections:?} connections, {most} KiB at most");
+        assert!(connections[0] > 0, "{attack:?}: it was tried");
+        assert!(most < MAX_MEMORY, "{attack:?}: {most} KiB");
+    }
+}
