@@ -10,8 +10,11 @@ use backoff::backoff::Backoff;
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 use mission_core::{Outcome, Scope};
 
-/// Shortest time to leave a busy gateway alone, whatever it asks for.
-pub const BUSY_MIN: Duration = Duration::from_millis(250);
+/// Shortest time to leave a busy gateway alone, whatever it asks for. It grows by half with each run of the job that did
+/// not count, up to [`BUSY_PATIENT`].
+pub const BUSY_MIN: Duration = Duration::from_secs(1);
+/// The shortest time to leave a gateway alone that has been busy again and again.
+pub const BUSY_PATIENT: Duration = Duration::from_secs(10);
 /// Longest time to leave a busy gateway alone, whatever it asks for.
 pub const BUSY_MAX: Duration = Duration::from_secs(5 * 60);
 /// How long to leave a busy gateway alone that does not say.
@@ -106,6 +109,17 @@ pub struct Spent {
     pub max_attempts: u32,
     /// How often in a row its gateway could not be reached before it began.
     pub lane_failures: u32,
+    /// How many runs of the job did not count: most of them met a busy gateway.
+    pub uncounted: u32,
+}
+
+impl Spent {
+    /// The shortest time to leave a gateway alone that is busy. Some ask to be left alone for no time at all, and go on
+    /// being busy.
+    fn busy_min(self) -> Duration {
+        // Six runs are enough for the longest.
+        BUSY_MIN.mul_f64(1.5_f64.powi(i32::try_from(self.uncounted.min(6)).unwrap_or(6))).min(BUSY_PATIENT)
+    }
 }
 
 /// Why a job is dead.
@@ -184,7 +198,7 @@ impl RetryPolicy {
                 (if is_last { Disposition::Dead(DeadReason::Attempts) } else { Disposition::Retry(delay) }, learnt)
             }
             Outcome::Busy { retry_after, .. } => {
-                let delay = retry_after.unwrap_or(BUSY_DEFAULT).clamp(BUSY_MIN, BUSY_MAX);
+                let delay = retry_after.unwrap_or(BUSY_DEFAULT).clamp(spent.busy_min(), BUSY_MAX);
                 (Disposition::Snooze(delay), if of_gateway { Learnt::Busy(delay) } else { Learnt::Nothing })
             }
             Outcome::Blocked(_) => {
@@ -207,14 +221,14 @@ mod tests {
     }
 
     fn first_of_12(attempt: u32) -> Spent {
-        Spent { attempt, max_attempts: 12, lane_failures: 0 }
+        Spent { attempt, max_attempts: 12, lane_failures: 0, uncounted: 0 }
     }
 
     #[test]
     fn what_concerns_the_gateway_concerns_its_lane() {
         let policy = RetryPolicy { jitter: 0.0, ..RetryPolicy::default() };
         let learnt = |outcome: Outcome, lane_failures| {
-            policy.dispose(&outcome, Spent { attempt: 12, max_attempts: 12, lane_failures }).1
+            policy.dispose(&outcome, Spent { attempt: 12, max_attempts: 12, lane_failures, uncounted: 0 }).1
         };
         let second = Duration::from_secs(1);
         assert_eq!(learnt(Outcome::Transient(failure()), 3), Learnt::Nothing);
@@ -268,5 +282,22 @@ mod tests {
         assert_eq!(snooze(Some(Duration::ZERO)), Disposition::Snooze(BUSY_MIN));
         assert_eq!(snooze(Some(Duration::from_secs(7))), Disposition::Snooze(Duration::from_secs(7)));
         assert_eq!(snooze(Some(Duration::from_secs(86_400))), Disposition::Snooze(BUSY_MAX));
+    }
+
+    #[test]
+    fn a_gateway_that_is_busy_for_no_time_is_asked_ever_less() {
+        let (mut waited, mut runs) = (Duration::ZERO, 0);
+        while waited < Duration::from_secs(15) {
+            let outcome = Outcome::Busy { retry_after: Some(Duration::ZERO), failure: failure().of_gateway() };
+            let spent = Spent { uncounted: runs, ..first_of_12(1) };
+            let (Disposition::Snooze(delay), Learnt::Busy(alone)) = RetryPolicy::default().dispose(&outcome, spent)
+            else {
+                panic!("a busy gateway is left alone")
+            };
+            assert_eq!(delay, alone);
+            (waited, runs) = (waited + delay, runs + 1);
+        }
+        assert_eq!(runs, 6);
+        assert_eq!(Spent { uncounted: u32::MAX, ..first_of_12(1) }.busy_min(), BUSY_PATIENT);
     }
 }

@@ -79,12 +79,12 @@ pub(super) struct Raw {
     /// Where in it the payload stands; none if there is none.
     payload: Option<Range<usize>>,
     /// The memory that the frame counts for.
-    _held: Option<Held>,
+    _held: Option<Arc<Held>>,
 }
 
 impl Raw {
     /// The payload, which stands in the frame.
-    pub(super) fn new(text: &Utf8Bytes, payload: Option<&RawValue>, held: Option<Held>) -> Self {
+    pub(super) fn new(text: &Utf8Bytes, payload: Option<&RawValue>, held: Option<Arc<Held>>) -> Self {
         let payload = payload.map(|payload| {
             let start = payload.get().as_ptr().addr() - text.as_str().as_ptr().addr();
             start..start + payload.get().len()

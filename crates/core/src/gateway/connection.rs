@@ -240,7 +240,7 @@ impl Task {
             Some(Err(error)) => return Some(End::of(error.to_string())),
             None => return Some(End::of("closed without a close frame")),
         };
-        let held = self.gauge.take_held();
+        let held = self.gauge.held_by(&text);
         match Frame::read(&text) {
             Some(Frame::Res { id, ok, payload, error }) => {
                 if let Some((method, reply)) = self.waiting.remove(&*id) {

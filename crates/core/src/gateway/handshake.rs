@@ -192,7 +192,7 @@ fn connect_params(
 async fn read_hello(socket: &mut Socket, gauge: &Gauge, memory: &Memory) -> Result<Hello, GatewayError> {
     let answer = loop {
         let text = next_text(socket).await?;
-        let held = gauge.take_held();
+        let held = gauge.held_by(&text);
         match frame_in(&text)? {
             Frame::Res { id, ok: true, payload, .. } if id == "0" => break Raw::new(&text, payload, held),
             Frame::Res { id, ok: false, error, .. } if id == "0" => {

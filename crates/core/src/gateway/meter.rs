@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::memory::{FREE_FRAME, Held, Memory};
 
@@ -22,6 +23,8 @@ const BUFFER: usize = 16 * 1024;
 const FRAME_WITHIN: Duration = Duration::from_secs(60);
 /// Most bytes of a message that comes in parts. Gateways send none; something between may cut them.
 const MAX_IN_PARTS: usize = 8 * 1024 * 1024;
+/// Most bytes of such a part: the buffer of the largest is kept for the life of the connection.
+const MAX_PART: usize = 256 * 1024;
 /// Floods are measured over so long.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Most frames within that time besides answers. A hundred agents at work make some thousands.
@@ -44,6 +47,9 @@ pub(super) struct Gauge {
 struct Traffic {
     /// The memory of the message that is being received, or that came last.
     held: Option<Held>,
+    /// A large message, until the next one is looked for. As long as it is there, that is read into another buffer than
+    /// its own; else this one would be kept for the life of the connection.
+    last: Option<Large>,
     wrote_at: Instant,
     since: Instant,
     frames: u32,
@@ -51,11 +57,18 @@ struct Traffic {
     pings: u32,
 }
 
+/// A message that counts for memory.
+#[derive(Debug)]
+struct Large {
+    _message: Utf8Bytes,
+    _held: Arc<Held>,
+}
+
 impl Gauge {
     /// Begins to measure; messages may have so many bytes.
     pub(super) fn new(memory: Memory, limit: usize) -> Arc<Self> {
         let now = Instant::now();
-        let traffic = Traffic { held: None, wrote_at: now, since: now, frames: 0, bytes: 0, pings: 0 };
+        let traffic = Traffic { held: None, last: None, wrote_at: now, since: now, frames: 0, bytes: 0, pings: 0 };
         Arc::new(Self { memory, limit: limit.into(), traffic: Mutex::new(traffic) })
     }
 
@@ -64,9 +77,12 @@ impl Gauge {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// The memory of the message that came last.
-    pub(super) fn take_held(&self) -> Option<Held> {
-        self.lock().held.take()
+    /// The memory of the message that came last, which is this one; none if it is free.
+    pub(super) fn held_by(&self, message: &Utf8Bytes) -> Option<Arc<Held>> {
+        let mut traffic = self.lock();
+        let held = traffic.held.take().map(Arc::new)?;
+        traffic.last = Some(Large { _message: message.clone(), _held: Arc::clone(&held) });
+        Some(held)
     }
 
     /// When the other end took something last.
@@ -204,6 +220,9 @@ impl<S: AsyncRead> Metered<S> {
         if message > limit {
             return Err(io::Error::other(format!("a message of {message} bytes, more than {limit}")));
         }
+        if !is_whole && header.length > MAX_PART {
+            return Err(io::Error::other(format!("a part of {} bytes, more than {MAX_PART}", header.length)));
+        }
         if header.is_final() {
             self.message = 0;
         }
@@ -266,6 +285,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
                     if this.is_overdue(cx) {
                         return Poll::Ready(Err(overdue()));
                     }
+                    this.gauge.lock().last = None;
                     let size = Header::size(bytes, have);
                     if have < size {
                         let missing = size - have;

@@ -15,11 +15,15 @@ use crate::scripted::Scripted;
 /// Bytes that fit between the two ends.
 const PIPE: usize = 16 * 1024;
 
-/// A client, and the gateway's ends of its connections.
-pub(crate) fn client(call: Duration) -> (Arc<Client>, UnboundedReceiver<DuplexStream>) {
+fn client(call: Duration) -> (Arc<Client>, UnboundedReceiver<DuplexStream>) {
+    client_over(PIPE, call)
+}
+
+/// A client, and the gateway's ends of its connections, with so many bytes between.
+pub(crate) fn client_over(pipe: usize, call: Duration) -> (Arc<Client>, UnboundedReceiver<DuplexStream>) {
     let (arrive, arrivals) = unbounded_channel();
     let dial = Dial::by(move |_, _| {
-        let (here, there) = tokio::io::duplex(PIPE);
+        let (here, there) = tokio::io::duplex(pipe);
         let arrived = arrive.send(there).map_err(io::Error::other);
         async move { arrived.map(|()| here) }
     });

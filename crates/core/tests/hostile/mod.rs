@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::connection::{accept, call, listen};
-use crate::half_open::client;
+use crate::half_open::client_over;
 use crate::scripted::Scripted;
 
 const MIB: usize = 1024 * 1024;
@@ -24,7 +24,7 @@ fn event(size: usize) -> String {
 
 /// What the worker makes of a gateway that sends these before it answers the first request.
 async fn after(messages: Vec<Message>) -> Result<Answer, GatewayError> {
-    let (client, mut arrivals) = client(MINUTE);
+    let (client, mut arrivals) = client_over(MIB, MINUTE);
     tokio::spawn(async move {
         let mut gateway = Scripted::open(arrivals.recv().await.unwrap(), json!({})).await;
         let request = gateway.request().await.unwrap();
@@ -80,11 +80,13 @@ async fn a_message_in_parts_is_as_long_as_all_of_them() {
     };
     let small = parts(text.chunks(7).map(<[u8]>::to_vec).collect());
     assert!(after(small).await.is_ok(), "characters may be cut in the middle");
-    let error = after(parts(vec![vec![b' '; 3 * MIB]; 3])).await.unwrap_err();
+    let error = after(parts(vec![vec![b' '; 256 * 1024]; 33])).await.unwrap_err();
     assert!(
-        matches!(&error, GatewayError::Closed { reason, .. } if reason.contains("9437184 bytes, more than 8388608")),
+        matches!(&error, GatewayError::Closed { reason, .. } if reason.contains("8650752 bytes, more than 8388608")),
         "{error:?}"
     );
+    let error = after(parts(vec![vec![b' '; 256 * 1024 + 1]; 2])).await.unwrap_err();
+    assert!(matches!(&error, GatewayError::Closed { reason, .. } if reason.contains("262145 bytes")), "{error:?}");
     let error = after(parts(vec![vec![0xff; 10]])).await.unwrap_err();
     assert!(matches!(error, GatewayError::Closed { .. }), "what is no text: {error:?}");
 }
@@ -161,7 +163,7 @@ async fn less_is_taken_from_who_has_not_let_the_worker_in() {
 
 #[tokio::test(start_paused = true)]
 async fn who_takes_nothing_is_left_however_alive_it_seems() {
-    let (client, mut arrivals) = client(10 * MINUTE);
+    let (client, mut arrivals) = client_over(16 * 1024, 10 * MINUTE);
     tokio::spawn(async move {
         let hello = json!({ "policy": { "maxPayload": 10 * MIB, "tickIntervalMs": 1000 } });
         let mut gateway = Scripted::open(arrivals.recv().await.unwrap(), hello).await;
@@ -178,7 +180,7 @@ async fn who_takes_nothing_is_left_however_alive_it_seems() {
 
 #[tokio::test(start_paused = true)]
 async fn a_large_message_has_to_come_to_its_end() {
-    let (client, mut arrivals) = client(10 * MINUTE);
+    let (client, mut arrivals) = client_over(16 * 1024, 10 * MINUTE);
     tokio::spawn(async move {
         let hello = json!({ "policy": { "tickIntervalMs": 300_000 } });
         let mut gateway = Scripted::open(arrivals.recv().await.unwrap(), hello).await;

@@ -136,7 +136,8 @@ async fn hand_out(
 fn read(run: Vec<RawClaim>, keyring: &Keyring) -> (Vec<Held>, Option<Claimed>, Vec<(Lease, Unreadable)>) {
     let (mut leases, mut one, mut spoilt) = (Vec::new(), None::<Claimed>, Vec::new());
     for raw in run {
-        let RawClaim { token, attempt, max_attempts, lane_failures, .. } = raw;
+        let RawClaim { token, attempt, max_attempts, run, lane_failures, .. } = raw;
+        let uncounted = run.saturating_sub(attempt);
         let lease = (raw.id.clone(), token);
         match (Claimed::read(&raw, keyring), &mut one) {
             (Ok(claimed), None) => one = Some(claimed),
@@ -146,7 +147,7 @@ fn read(run: Vec<RawClaim>, keyring: &Keyring) -> (Vec<Held>, Option<Claimed>, V
                 continue;
             }
         }
-        leases.push(Held { lease, spent: Spent { attempt, max_attempts, lane_failures } });
+        leases.push(Held { lease, spent: Spent { attempt, max_attempts, lane_failures, uncounted } });
     }
     (leases, one, spoilt)
 }
