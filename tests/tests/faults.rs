@@ -1,5 +1,6 @@
 //! What becomes of a provisioning when the gateway misbehaves: each fault, and how the run must end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +9,13 @@ use mission_core::gateway::{Clients, DeviceIdentity, Limits};
 use mission_core::mirror::Mirror;
 use mission_core::render::{Renderer, TemplatesConfig};
 use mission_core::{Job, Outcome};
-use mission_gateway_sim::{Action, Fault, Gateway, Profile};
+use mission_gateway_sim::{Action, Fault, Gateway, Profile, Setup};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use crate::documents;
+use crate::in_memory::{Network, play};
 use crate::simulated::{seeds, start, state};
 
 /// What runs jobs in this process, with deadlines that a test can wait for.
@@ -178,4 +181,62 @@ async fn a_deleted_agent_can_come_back() {
         panic!("done")
     };
     assert_eq!(report.written, Vec::<String>::new());
+}
+
+/// Runs these jobs one after the other, each until it is done; how long it took in all and how many runs it were.
+async fn done(worker: &Applier, documents: &[Value]) -> (Duration, u32) {
+    let (began, mut runs) = (Instant::now(), 0);
+    for document in documents {
+        let job = Job::from_value(document.clone()).unwrap();
+        loop {
+            runs += 1;
+            let outcome = worker.apply("job", &job).await.outcome;
+            match &outcome {
+                Outcome::Done(_) => break,
+                Outcome::Transient(_) | Outcome::Ambiguous(_) | Outcome::Busy { .. } if runs < 12 => {}
+                _ => panic!("after {runs} runs: {outcome:?}"),
+            }
+        }
+    }
+    (began.elapsed(), runs)
+}
+
+/// A gateway in this process with these faults, a worker that knows it, and the jobs of an agent's life.
+fn life(profile: Profile, faults: Vec<Fault>) -> (Arc<Gateway>, Applier, [Value; 3]) {
+    let setup = Setup { token: Some(documents::GATEWAY_TOKEN.into()), faults, ..Setup::new(profile) };
+    let gateway = Arc::new(Gateway::detached(setup));
+    let network = Network::of([("gateway".to_owned(), Arc::clone(&gateway))]);
+    let provision = documents::provision("ws://gateway", "Ada");
+    let mut update = provision.clone();
+    update["agent"]["identity_profile"] = json!({ "role": "Analyst" });
+    let jobs = [provision, update, documents::cleanup("ws://gateway", "Ada")];
+    (gateway, network.worker(Limits::default()), jobs)
+}
+
+#[test]
+fn one_request_that_is_swallowed_delays_a_job_and_no_more() {
+    for profile in [Profile::V2026_2_9, Profile::V2026_9_6] {
+        let (calm, worker, jobs) = life(profile, vec![]);
+        let (usual, _) = play(done(&worker, &jobs));
+        let methods: BTreeSet<String> = calm.calls().iter().map(|call| call.method.clone()).collect();
+        assert!(methods.len() > 5, "{methods:?}");
+        for method in methods {
+            let (_, worker, jobs) = life(profile, vec![Fault::on(&method, Action::Silence)]);
+            let (took, runs) = play(done(&worker, &jobs));
+            println!("{profile:?} {method}: {took:?} instead of {usual:?}, {runs} runs");
+            assert!(took < usual + Duration::from_secs(35), "{profile:?} {method}: {took:?}");
+        }
+    }
+}
+
+#[test]
+fn connections_that_are_cut_after_every_few_requests_are_enough() {
+    for profile in [Profile::V2026_2_9, Profile::V2026_9_6] {
+        for requests in 1..=7 {
+            let cuts = (1..200).map(|cut| Fault::at_call(cut * requests, Action::DropAfter)).collect();
+            let (_, worker, jobs) = life(profile, cuts);
+            let (took, runs) = play(done(&worker, &jobs));
+            println!("{profile:?}, cut after {requests}: {took:?}, {runs} runs");
+        }
+    }
 }

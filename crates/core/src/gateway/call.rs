@@ -1,13 +1,14 @@
 //! One run's view of a gateway: it counts what it costs, repeats reads when a connection is lost, never repeats a write.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::Serialize;
-use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 use super::answer::Answer;
@@ -173,13 +174,22 @@ impl Call {
     ) -> Result<Vec<Result<Answer, GatewayError>>, GatewayError> {
         debug_assert!(questions.iter().all(|(method, _)| !method.is_mutating()), "a write is never repeated");
         let mut patience = Patience::new(self.client.limits().patience);
+        let mut answers = self.exchange(&questions.iter().collect::<Vec<_>>()).await?;
         loop {
-            let answers = self.exchange(&questions).await?;
-            let lost =
-                answers.iter().find_map(|answer| answer.as_ref().err().filter(|error| error.is_connection_lost()));
-            match lost {
-                Some(error) if patience.wait(error).await => {}
-                _ => return Ok(answers),
+            // What was answered before a connection was lost stays answered.
+            let is_lost =
+                |answer: &Result<_, GatewayError>| answer.as_ref().is_err_and(GatewayError::is_connection_lost);
+            let open: Vec<_> = (0..answers.len()).filter(|at| is_lost(&answers[*at])).collect();
+            let Some(Err(error)) = open.first().map(|at| &answers[*at]) else { return Ok(answers) };
+            if open.len() < patience.open {
+                patience = Patience { open: open.len(), ..Patience::new(self.client.limits().patience) };
+            }
+            if !patience.wait(error).await {
+                return Ok(answers);
+            }
+            let again = self.exchange(&open.iter().map(|at| &questions[*at]).collect::<Vec<_>>()).await?;
+            for (at, answer) in open.into_iter().zip(again) {
+                answers[at] = answer;
             }
         }
     }
@@ -198,19 +208,88 @@ impl Call {
     ) -> Result<Vec<Result<Value, GatewayError>>, GatewayError> {
         let writes = requests.iter().filter(|(method, _)| *method == Method::ConfigPatch).count();
         self.config_writes.fetch_add(u32::try_from(writes).unwrap_or(u32::MAX), Ordering::Relaxed);
-        let answers = self.exchange(&requests).await?;
+        let answers = self.exchange(&requests.iter().collect::<Vec<_>>()).await?;
         Ok(answers.into_iter().map(|answer| answer.map(Answer::into_value)).collect())
     }
 
     /// One round trip: all requests at once over one connection.
-    async fn exchange(&self, requests: &[(Method, Value)]) -> Result<Vec<Result<Answer, GatewayError>>, GatewayError> {
+    async fn exchange(&self, requests: &[&(Method, Value)]) -> Result<Vec<Result<Answer, GatewayError>>, GatewayError> {
         let connection = self.connect().await?;
         let alone = self.exchanges.fetch_add(1, Ordering::Relaxed) == 0;
         self.round_trips.fetch_add(u32::from(alone), Ordering::Relaxed);
-        let calls = requests.iter().map(|(method, params)| self.timed(&connection, *method, params));
+        let calls = requests.iter().map(|(method, params)| self.ask(&connection, *method, params));
         let answers = join_all(calls).await;
         self.exchanges.fetch_sub(1, Ordering::Relaxed);
         Ok(answers)
+    }
+
+    /// Sends a request, and does something about it when the answer is late, see [`Method::overdue`].
+    async fn ask(&self, connection: &Shared, method: Method, params: &Value) -> Result<Answer, GatewayError> {
+        let overdue = method.overdue();
+        if !method.is_mutating() {
+            return self.ask_again(connection, method, params).await;
+        }
+        let began = Instant::now();
+        let answer = pin!(self.timed(connection, method, params));
+        tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = self.overtaken(connection, overdue), if overdue < self.client.limits().deadline(method) => {
+                let error = GatewayError::Unanswered { method, after: overdue };
+                self.client.take_note(method, Err(&error));
+                self.record(method, began, Some(&error));
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks, and once more over another connection if the answer is late. The first answer counts.
+    async fn ask_again(&self, connection: &Shared, method: Method, params: &Value) -> Result<Answer, GatewayError> {
+        let overdue = method.overdue();
+        let began = Instant::now();
+        let mut first = pin!(self.timed(connection, method, params));
+        if overdue >= self.client.limits().deadline(method) {
+            return first.await;
+        }
+        if let Ok(answer) = timeout(overdue, &mut first).await {
+            return answer;
+        }
+        let again = async {
+            let connecting = Instant::now();
+            let (another, is_new) = self.client.another(connection).await?;
+            if is_new {
+                self.note_connection(connecting);
+            }
+            self.timed(&another, method, params).await
+        };
+        tokio::select! {
+            answer = &mut first => answer,
+            answer = again => match answer {
+                // A gateway that is busy takes no other connection, and answers in the end.
+                Err(error) if error.rpc().is_none() => first.await,
+                answer => {
+                    self.record(method, began, Some(&GatewayError::Unanswered { method, after: overdue }));
+                    answer
+                }
+            },
+        }
+    }
+
+    /// Returns when so much time has passed and the gateway has answered something that it was asked after that.
+    async fn overtaken(&self, connection: &Shared, overdue: Duration) {
+        sleep(overdue).await;
+        let question = async |_| {
+            // Any answer will do, and this question costs little.
+            match self.ask_again(connection, Method::SessionsResolve, &json!({ "key": "agent:main:main" })).await {
+                Err(error) if error.rpc().is_none() => Err(error),
+                _ => Ok(()),
+            }
+        };
+        while self.client.pulse.read(question).await.is_err() {
+            sleep(RECONNECT.1).await;
+        }
+        // Answers that are on their way have time to arrive.
+        sleep(RECONNECT.1).await;
     }
 
     async fn timed(&self, connection: &Shared, method: Method, params: &Value) -> Result<Answer, GatewayError> {
@@ -229,9 +308,7 @@ impl Call {
             match self.client.connection().await {
                 Ok((connection, new)) => {
                     if new {
-                        self.connections.fetch_add(1, Ordering::Relaxed);
-                        self.round_trips.fetch_add(1, Ordering::Relaxed);
-                        self.record(Method::Connect, began, None);
+                        self.note_connection(began);
                     }
                     self.reached.store(true, Ordering::Relaxed);
                     self.met.get_or_init(|| {
@@ -258,6 +335,12 @@ impl Call {
         }
     }
 
+    fn note_connection(&self, began: Instant) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        self.round_trips.fetch_add(1, Ordering::Relaxed);
+        self.record(Method::Connect, began, None);
+    }
+
     fn record(&self, method: Method, began: Instant, error: Option<&GatewayError>) {
         self.rpcs.fetch_add(1, Ordering::Relaxed);
         let mut steps = self.steps.lock().expect("no panic happens under this lock");
@@ -276,11 +359,13 @@ impl Call {
 struct Patience {
     next: Duration,
     until: Instant,
+    /// How many questions were open when it began.
+    open: usize,
 }
 
 impl Patience {
     fn new(bound: Duration) -> Self {
-        Self { next: RECONNECT.0, until: Instant::now() + bound }
+        Self { next: RECONNECT.0, until: Instant::now() + bound, open: usize::MAX }
     }
 
     /// Waits a while; false when patience is at its end.

@@ -82,7 +82,8 @@ impl Endpoint {
 /// How long to wait for a gateway.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Upper bound of every method's own deadline (20 s to connect, 120 s to create or delete, else 90 s).
+    /// Upper bound of every method's own deadline (20 s to connect, 120 s to create or delete, else 90 s). See also
+    /// [`Method::overdue`].
     pub call: Duration,
     /// How long a run waits for a gateway that it has reached before: restarts, reloads, lost connections.
     pub patience: Duration,
@@ -154,11 +155,17 @@ const FIRST_REFUSAL_STANDS: Duration = Duration::from_secs(2);
 /// How far back another refusal must lie for one to come alone.
 const REFUSALS_WITHIN: Duration = Duration::from_secs(60);
 
+/// How long an address has to answer as something else than a gateway until it is believed to be none. What stands before a
+/// gateway that restarts or moves may say anything for a moment.
+const STRANGE_FOR: Duration = Duration::from_secs(3);
+
 /// The connection to a gateway, or why there was none a moment ago.
 #[derive(Debug, Default)]
 struct Slot {
     open: Option<Shared>,
     refused: Option<Refusal>,
+    /// Since when the address has answered as something else than a gateway, each time it was tried.
+    strange_since: Option<Instant>,
 }
 
 /// A token was refused.
@@ -173,6 +180,20 @@ impl Slot {
     fn refusal(&self, now: Instant) -> Option<GatewayError> {
         let refused = self.refused.as_ref()?;
         (now.duration_since(refused.at) < refused.stands).then(|| GatewayError::Refused(refused.error.clone()))
+    }
+
+    /// The same, but that what is strange for the first time may pass.
+    fn believe<T>(&mut self, opened: Result<T, GatewayError>, now: Instant) -> Result<T, GatewayError> {
+        let Err(GatewayError::NotAGateway { reason }) = opened else {
+            self.strange_since = None;
+            return opened;
+        };
+        let since = *self.strange_since.get_or_insert(now);
+        if now.duration_since(since) >= STRANGE_FOR {
+            Err(GatewayError::NotAGateway { reason })
+        } else {
+            Err(GatewayError::Unreachable { reason })
+        }
     }
 
     /// Remembers a refusal.
@@ -195,6 +216,10 @@ pub struct Client {
     dial: Dial,
     memory: Memory,
     connection: AsyncMutex<Slot>,
+    /// Held while a connection is made in the place of one that does not answer.
+    renewing: AsyncMutex<()>,
+    /// Whether it answers at all; asked by many at once.
+    pub(super) pulse: crate::shared::Shared<()>,
     capabilities: Mutex<Capabilities>,
     /// Restarts of gateways that were met; all clients of a process count together.
     restarts: Arc<AtomicU64>,
@@ -217,6 +242,8 @@ impl Client {
             dial: Dial::default(),
             memory: Memory::default(),
             connection: AsyncMutex::default(),
+            renewing: AsyncMutex::default(),
+            pulse: crate::shared::Shared::default(),
             capabilities: Mutex::new(Capabilities::default()),
             restarts: Arc::default(),
             asking: AsyncMutex::new(()),
@@ -271,6 +298,7 @@ impl Client {
             }
             _ => None,
         };
+        let opened = slot.believe(opened, Instant::now());
         let connection = Arc::new(opened?);
         let hello = connection.hello();
         let of = Some((hello.version.clone(), hello.protocol, hello.methods.len()));
@@ -282,6 +310,19 @@ impl Client {
         });
         slot.open = Some(Arc::clone(&connection));
         Ok((connection, true))
+    }
+
+    /// A connection in the place of one that does not answer, and whether it is new. That one serves all others until then:
+    /// the gateway may be busy and take no new one.
+    pub(super) async fn another(&self, than: &Shared) -> Result<(Shared, bool), GatewayError> {
+        let _renewing = self.renewing.lock().await;
+        let is_newer = |open: &&Shared| !open.is_closed() && !Arc::ptr_eq(open, than);
+        if let Some(newer) = self.connection.lock().await.open.as_ref().filter(is_newer) {
+            return Ok((Arc::clone(newer), false));
+        }
+        let opened = Arc::new(Box::pin(self.open()).await?);
+        self.connection.lock().await.open = Some(Arc::clone(&opened));
+        Ok((opened, true))
     }
 
     fn line(&self) -> Result<Line<'_>, GatewayError> {
@@ -416,7 +457,7 @@ mod tests {
         let error = RpcError { code: "X".into(), message: String::new(), details: json!(null), retry_after_ms: None };
         let now = Instant::now();
         assert!(Slot::default().refusal(now).is_none());
-        let refused = |slot: &Slot, at| Slot { open: None, refused: Some(slot.refuse(at, &error)) };
+        let refused = |slot: &Slot, at| Slot { refused: Some(slot.refuse(at, &error)), ..Slot::default() };
         let first = refused(&Slot::default(), now);
         assert!(first.refusal(now).is_some());
         assert!(first.refusal(now + FIRST_REFUSAL_STANDS).is_none(), "a person who has mended it need not wait");
@@ -425,5 +466,20 @@ mod tests {
         assert!(second.refusal(now + FIRST_REFUSAL_STANDS + REFUSAL_STANDS).is_none());
         let later = now + FIRST_REFUSAL_STANDS + REFUSALS_WITHIN;
         assert!(refused(&second, later).refusal(later + FIRST_REFUSAL_STANDS).is_none(), "forgotten by then");
+    }
+
+    #[test]
+    fn what_is_strange_is_believed_when_it_lasts() {
+        let (mut slot, now) = (Slot::default(), Instant::now());
+        let strange = || Err::<(), _>(GatewayError::NotAGateway { reason: "HTTP 301".into() });
+        let mut is_believed = |opened, after| {
+            matches!(slot.believe(opened, now + Duration::from_secs(after)), Err(GatewayError::NotAGateway { .. }))
+        };
+        assert!(!is_believed(strange(), 0));
+        assert!(!is_believed(strange(), 2));
+        assert!(is_believed(strange(), 3));
+        assert!(is_believed(strange(), 600));
+        assert!(!is_believed(Ok(()), 601));
+        assert!(!is_believed(strange(), 602), "in a row");
     }
 }

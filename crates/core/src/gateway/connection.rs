@@ -188,6 +188,8 @@ impl Task {
         let mut is_sending = false;
         let mut sending_since = heard;
         loop {
+            // Who has given up does not keep the connection.
+            self.waiting.retain(|_, (_, reply)| !reply.is_closed());
             let quiet =
                 if self.waiting.is_empty() { heard + self.silence } else { heard + self.silence.max(self.idle) };
             let deadline = if self.waiting.is_empty() { quiet.min(used + self.idle) } else { quiet };

@@ -98,6 +98,14 @@ pub enum GatewayError {
         /// The deadline.
         after: Duration,
     },
+    /// No answer, while the gateway answered what it was asked later. The request may have been carried out.
+    #[error("no answer to {} within {} s, though the gateway answers", .method.as_str(), .after.as_secs())]
+    Unanswered {
+        /// The request's method.
+        method: Method,
+        /// How long was waited.
+        after: Duration,
+    },
     /// The gateway sent something that is not an answer.
     #[error("the gateway's answer to {} is not understood: {reason}", .method.as_str())]
     Garbage {
@@ -213,6 +221,7 @@ impl GatewayError {
             Self::Rpc { method, .. }
             | Self::Closed { method, .. }
             | Self::Timeout { method, .. }
+            | Self::Unanswered { method, .. }
             | Self::Garbage { method, .. }
             | Self::TooLarge { method, .. } => Some(*method),
             Self::Refused(_) => Some(Method::Connect),
@@ -230,11 +239,15 @@ impl GatewayError {
         }
     }
 
-    /// Whether the connection is gone or never was, so that a new one may help.
+    /// Whether the connection is gone or never was, or the answer is lost, so that asking anew may help.
     #[must_use]
     pub fn is_connection_lost(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Starting { .. } | Self::Closed { .. } | Self::Garbage { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Starting { .. }
+            | Self::Closed { .. }
+            | Self::Garbage { .. }
+            | Self::Unanswered { .. } => true,
             Self::Rpc { error, .. } | Self::Refused(error) => error.is_starting(),
             _ => false,
         }
@@ -245,7 +258,9 @@ impl GatewayError {
     pub fn may_have_been_carried_out(&self) -> bool {
         match self {
             Self::Closed { method, sent, .. } => *sent && method.is_mutating(),
-            Self::Timeout { method, .. } | Self::Garbage { method, .. } => method.is_mutating(),
+            Self::Timeout { method, .. } | Self::Unanswered { method, .. } | Self::Garbage { method, .. } => {
+                method.is_mutating()
+            }
             _ => false,
         }
     }
@@ -292,7 +307,12 @@ impl From<GatewayError> for Outcome {
             }
             // The rest is the job's, here and below: a gateway that falls silent is `Closed` and one that takes too long to
             // connect is `Unreachable`. So this one lives, and only this request has no good answer.
-            GatewayError::Closed { .. } | GatewayError::Timeout { .. } | GatewayError::Garbage { .. } if ambiguous => {
+            GatewayError::Closed { .. }
+            | GatewayError::Timeout { .. }
+            | GatewayError::Unanswered { .. }
+            | GatewayError::Garbage { .. }
+                if ambiguous =>
+            {
                 Self::Ambiguous(Failure::new("unknown_effect", text))
             }
             GatewayError::Closed { code: Some(1012 | 1013), .. } => {
@@ -302,7 +322,9 @@ impl From<GatewayError> for Outcome {
                 Failure::new("too_large", text).with_action("shorten the templates or texts of this agent"),
             ),
             GatewayError::Closed { .. } => Self::Transient(Failure::new("connection_closed", text).of_gateway()),
-            GatewayError::Timeout { .. } => Self::Transient(Failure::new("timeout", text)),
+            GatewayError::Timeout { .. } | GatewayError::Unanswered { .. } => {
+                Self::Transient(Failure::new("timeout", text))
+            }
             GatewayError::Garbage { method: Method::Connect, .. } => {
                 Self::Transient(Failure::new("garbage", text).of_gateway())
             }

@@ -181,6 +181,18 @@ impl Method {
             _ => Duration::from_secs(90),
         }
     }
+
+    /// When an answer is late: it may be lost, or the gateway is busy. Then reads are asked again over another connection,
+    /// and the first answer counts. A write is given up, and read back, if the gateway answers other questions
+    /// meanwhile; one that is busy answers nothing. Gateways took 6 s for `status`, and 15 s to create an agent.
+    #[must_use]
+    pub const fn overdue(self) -> Duration {
+        match self {
+            Self::AgentsCreate | Self::AgentsDelete => Duration::from_secs(25),
+            _ if self.is_mutating() => Duration::from_secs(18),
+            _ => Duration::from_secs(8),
+        }
+    }
 }
 
 /// A request frame.

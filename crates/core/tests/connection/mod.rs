@@ -125,7 +125,7 @@ async fn a_proxy_before_a_gateway_that_is_down_is_tried_again() {
 #[tokio::test]
 async fn an_address_that_is_no_gateway_is_said_so() {
     let error = answered("404 Not Found").await;
-    assert_eq!(error.to_string(), "the address answers HTTP 404; check the gateway's url");
+    assert_eq!(error.to_string(), "cannot reach the gateway: the address answers HTTP 404", "it may pass");
     let (closed, port) = listen().await;
     drop(closed);
     let error = call(port, MINUTE).open().await.unwrap_err();
