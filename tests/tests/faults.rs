@@ -237,6 +237,7 @@ fn connections_that_are_cut_after_every_few_requests_are_enough() {
             let (_, worker, jobs) = life(profile, cuts);
             let (took, runs) = play(done(&worker, &jobs));
             println!("{profile:?}, cut after {requests}: {took:?}, {runs} runs");
+            assert!(runs <= 6, "{profile:?}, cut after {requests}: {runs} runs");
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use mission_gateway_sim::Profile;
+use mission_jobs::queue::Author;
 use mission_jobs::{Envelope, Queue, State};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -163,6 +164,11 @@ async fn reaches(queue: &Queue, id: Uuid, is_there: impl Fn(State) -> bool) {
     timeout(PATIENCE, reached).await.expect("the job gets there in time");
 }
 
+/// How long the attack goes on: until each job has been tried, or so many seconds.
+fn siege() -> Duration {
+    Duration::from_secs(std::env::var("MISSION_SIEGE").map_or(0, |text| text.parse().unwrap()))
+}
+
 /// Gives each of the attackers a job and, while they are at it, jobs to a gateway that behaves.
 async fn attacked(server: &Server, attacks: &[Attack]) {
     let queue = &server.queue;
@@ -174,12 +180,20 @@ async fn attacked(server: &Server, attacks: &[Attack]) {
         queue.enqueue(std::slice::from_ref(&victim)).await.unwrap();
         attackers.push((attacker, victim.id));
     }
-    for round in 0..5 {
+    let (began, mut round, mut slowest) = (Instant::now(), 0, Duration::ZERO);
+    while round < 5 || began.elapsed() < siege() {
+        round += 1;
         let good = job(&calm.url(), 7, &format!("Calm {round}"));
+        let enqueued = Instant::now();
         queue.enqueue(std::slice::from_ref(&good)).await.unwrap();
         reaches(queue, good.id, |state| state == State::Done).await;
-        println!("after {round} jobs of others: {} KiB at most", server.most_memory());
+        slowest = slowest.max(enqueued.elapsed());
+        for (_, victim) in attackers.iter().filter(|_| !siege().is_zero()) {
+            // One that runs needs none.
+            let _ = queue.retry(*victim, false, &Author::new("test", "here"), "").await;
+        }
     }
+    println!("{round} jobs of others, the slowest took {slowest:?}; {} KiB at most", server.most_memory());
     for ((attacker, victim), attack) in attackers.iter().zip(attacks) {
         reaches(queue, *victim, |state| !matches!(state, State::Running | State::Ready)).await;
         println!("{attack:?}: {} connections, {} KiB at most so far", attacker.connections(), server.most_memory());

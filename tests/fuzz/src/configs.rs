@@ -50,7 +50,7 @@ fn plain_enough(config: &Value) -> bool {
 fn settles(config: &Config, patch: &Value, desired: &[DesiredAgent], refused: &BTreeSet<String>) {
     let mut data = config.data.clone();
     merge(&mut data, patch);
-    let again = Config::read(&json!({ "config": data })).expect("a patch leaves a config");
+    let again = Config::read(json!({ "config": data })).expect("a patch leaves a config");
     assert!(again.is_as_desired(desired, refused), "{patch}\nmakes {data}");
 }
 

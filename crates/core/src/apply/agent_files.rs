@@ -51,7 +51,8 @@ pub(super) async fn settle(
     let by_list = !call.has_ownership();
     found.take_in(&kept, look(call, wanted, &kept, is_new && by_list).await?);
     let bootstrap = wants_bootstrap(wanted, &found);
-    for round in 0..=MAX_WRITES {
+    let (mut round, mut missing_before) = (0, usize::MAX);
+    loop {
         let texts = render(applier, wanted, &found.refused, bootstrap)?;
         if round == 0 {
             mirror(applier, wanted, &texts);
@@ -62,6 +63,11 @@ pub(super) async fn settle(
         if missing.is_empty() {
             return Ok(());
         }
+        // A round that helped does not count: some connections are cut after every few requests.
+        if missing.len() < missing_before {
+            round = round.min(1);
+        }
+        missing_before = missing.len();
         let documents: Vec<_> = missing.iter().map(|(document, _)| *document).collect();
         if round == MAX_WRITES {
             let what = documents.iter().map(|document| document.file_name()).collect::<Vec<_>>().join(", ");
@@ -91,8 +97,8 @@ pub(super) async fn settle(
             found.refused.insert(document);
             report.skip(format!("file {}", document.file_name()), "this gateway does not take it");
         }
+        round += 1;
     }
-    unreachable!("the last round returns")
 }
 
 /// What [`settle`] would write: each file with what is there now, if anything. A gateway shows the files of agents that

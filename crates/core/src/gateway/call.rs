@@ -181,7 +181,7 @@ impl Call {
                 |answer: &Result<_, GatewayError>| answer.as_ref().is_err_and(GatewayError::is_connection_lost);
             let open: Vec<_> = (0..answers.len()).filter(|at| is_lost(&answers[*at])).collect();
             let Some(Err(error)) = open.first().map(|at| &answers[*at]) else { return Ok(answers) };
-            if open.len() < patience.open {
+            if open.len() < patience.open && Instant::now() < patience.until {
                 patience = Patience { open: open.len(), ..Patience::new(self.client.limits().patience) };
             }
             if !patience.wait(error).await {

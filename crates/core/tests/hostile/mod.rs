@@ -91,10 +91,10 @@ async fn a_message_in_parts_is_as_long_as_all_of_them() {
     assert!(matches!(error, GatewayError::Closed { .. }), "what is no text: {error:?}");
 }
 
-/// What the worker makes of this config; `PARTS` stands for 4 MiB of the part.
-async fn config(payload: &str, part: &str) -> Result<Answer, GatewayError> {
+/// What the worker makes of this config; `PARTS` stands for 4 MiB of the value.
+async fn config(payload: &str, value: &str) -> Result<Answer, GatewayError> {
     let (listener, port) = listen().await;
-    let payload = payload.replace("PARTS", &part.repeat(4 * MIB / part.len()));
+    let payload = payload.replace("PARTS", &value.repeat(4 * MIB / value.len()));
     tokio::spawn(async move {
         let mut gateway = Scripted::open(accept(&listener).await, json!({})).await;
         while let Some(request) = gateway.request().await {

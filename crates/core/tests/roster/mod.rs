@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 fn config(agents: &Value) -> Config {
     let visible = json!({ "defaults": { "heartbeat": { "showOk": false, "showAlerts": true, "useIndicator": true } } });
-    Config::read(&json!({ "hash": "h", "config": { "agents": agents, "channels": visible } })).unwrap()
+    Config::read(json!({ "hash": "h", "config": { "agents": agents, "channels": visible } })).unwrap()
 }
 
 fn ada(heartbeat: &Value) -> DesiredAgent {
@@ -108,10 +108,10 @@ fn refused_keys_are_left_out() {
 #[test]
 fn a_config_that_cannot_be_worked_with_is_said_so() {
     for agents in [json!("x"), json!({ "list": "x" })] {
-        let error = Config::read(&json!({ "config": { "agents": agents } })).unwrap_err();
+        let error = Config::read(json!({ "config": { "agents": agents } })).unwrap_err();
         assert!(error.to_string().starts_with("the gateway's config is invalid: agents"), "{error}");
     }
-    assert!(Config::read(&json!({ "valid": false, "issues": [{ "path": "tools" }] })).is_err());
+    assert!(Config::read(json!({ "valid": false, "issues": [{ "path": "tools" }] })).is_err());
 }
 
 #[test]
