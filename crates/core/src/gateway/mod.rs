@@ -21,6 +21,7 @@ mod reach;
 mod refusal;
 pub mod roster;
 mod rpc_error;
+mod slot;
 mod suspects;
 mod tls;
 
