@@ -170,7 +170,7 @@ mod tests {
     use crate::gateway::roster::Config;
 
     fn config(agents: &Value) -> Config {
-        Config::read(&json!({ "hash": "h", "config": { "agents": { "list": agents } } })).expect("a config")
+        Config::read(json!({ "hash": "h", "config": { "agents": { "list": agents } } })).expect("a config")
     }
 
     fn lists(agents: &[(&str, &str)]) -> Vec<Value> {

@@ -26,6 +26,7 @@ use super::handshake::Line;
 use super::memory::Memory;
 use super::protocol::{Method, SCOPES};
 use super::refusal::counts_against_address;
+use super::rpc_error::RpcError;
 use super::slot::Slot;
 use super::tls::Trust;
 use crate::documents::Document;
@@ -318,7 +319,7 @@ impl Client {
 /// Whether anything may be asked over a connection. Some gateways do not say that they have given it no scope.
 async fn may_read(connection: &Connection) -> bool {
     let answer = connection.call(Method::AgentsList, &json!({})).await;
-    !answer.is_err_and(|error| error.rpc().is_some_and(|rpc| rpc.is_scope_missing()))
+    !answer.is_err_and(|error| error.rpc().is_some_and(RpcError::is_scope_missing))
 }
 
 /// The gateways of this process, one client each.
