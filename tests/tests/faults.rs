@@ -187,10 +187,10 @@ async fn a_deleted_agent_can_come_back() {
 async fn done(worker: &Applier, documents: &[Value]) -> (Duration, u32) {
     let (began, mut runs) = (Instant::now(), 0);
     for document in documents {
-        let job = Job::from_value(document.clone()).unwrap();
+        let (job, journal) = (Job::from_value(document.clone()).unwrap(), Arc::default());
         loop {
             runs += 1;
-            let outcome = worker.apply("job", &job).await.outcome;
+            let outcome = worker.apply("job", &job, &journal).await.outcome;
             match &outcome {
                 Outcome::Done(_) => break,
                 Outcome::Transient(_) | Outcome::Ambiguous(_) | Outcome::Busy { .. } if runs < 12 => {}
@@ -233,7 +233,7 @@ fn one_request_that_is_swallowed_delays_a_job_and_no_more() {
 fn connections_that_are_cut_after_every_few_requests_are_enough() {
     for profile in [Profile::V2026_2_9, Profile::V2026_9_6] {
         for requests in 1..=7 {
-            let cuts = (1..200).map(|cut| Fault::at_call(cut * requests, Action::DropAfter)).collect();
+            let cuts = (1..200).map(|cut| Fault::at_call(cut * (requests + 1), Action::DropBefore)).collect();
             let (_, worker, jobs) = life(profile, cuts);
             let (took, runs) = play(done(&worker, &jobs));
             println!("{profile:?}, cut after {requests}: {took:?}, {runs} runs");

@@ -173,7 +173,8 @@ impl Call {
         questions: Vec<(Method, Value)>,
     ) -> Result<Vec<Result<Answer, GatewayError>>, GatewayError> {
         debug_assert!(questions.iter().all(|(method, _)| !method.is_mutating()), "a write is never repeated");
-        let mut patience = Patience::new(self.client.limits().patience);
+        let bound = self.client.limits().patience;
+        let mut patience = Patience { open: questions.len(), ..Patience::new(bound) };
         let mut answers = self.exchange(&questions.iter().collect::<Vec<_>>()).await?;
         loop {
             // What was answered before a connection was lost stays answered.
@@ -181,8 +182,9 @@ impl Call {
                 |answer: &Result<_, GatewayError>| answer.as_ref().is_err_and(GatewayError::is_connection_lost);
             let open: Vec<_> = (0..answers.len()).filter(|at| is_lost(&answers[*at])).collect();
             let Some(Err(error)) = open.first().map(|at| &answers[*at]) else { return Ok(answers) };
+            // A connection that was lost only after long silence is no progress.
             if open.len() < patience.open && Instant::now() < patience.until {
-                patience = Patience { open: open.len(), ..Patience::new(self.client.limits().patience) };
+                patience = Patience { open: open.len(), ..Patience::new(bound) };
             }
             if !patience.wait(error).await {
                 return Ok(answers);
