@@ -25,6 +25,7 @@ mod killmatrix;
 mod metrics;
 #[path = "../../crates/jobs/tests/million.rs"]
 mod million;
+mod no_harm;
 mod odd_agents;
 mod plan;
 mod processes;

@@ -116,16 +116,17 @@ pub fn interval(text: &str) -> Option<Duration> {
 /// What to write under `channels` so that routine heartbeats stay silent; none where the gateway's config already says
 /// something about each.
 ///
-/// The patch repeats what `channels.defaults.heartbeat` has and adds only what it lacks.
+/// The patch repeats what the config has under `channels.defaults.KEY` and adds only what it lacks. The key is
+/// `heartbeat`, and `heartbeatVisibility` from 2026.8 on.
 #[must_use]
-pub fn visibility_patch(config: &Value) -> Option<Value> {
-    let present = config.pointer("/channels/defaults/heartbeat").and_then(Value::as_object);
+pub fn visibility_patch(config: &Value, key: &str) -> Option<Value> {
+    let present = config.pointer(&format!("/channels/defaults/{key}")).and_then(Value::as_object);
     let mut heartbeat = present.cloned().unwrap_or_default();
     let before = heartbeat.len();
     for (key, value) in [("showOk", false), ("showAlerts", true), ("useIndicator", true)] {
         heartbeat.entry(key).or_insert(Value::Bool(value));
     }
-    (heartbeat.len() > before).then(|| json!({"defaults": {"heartbeat": heartbeat}}))
+    (heartbeat.len() > before).then(|| json!({"defaults": {key: heartbeat}}))
 }
 
 #[cfg(test)]

@@ -79,8 +79,8 @@ impl SessionState {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Pending {
-    /// The hash of the config before the step.
-    hash: Value,
+    /// The hash of the config before the step, if the gateway shows one.
+    hash: Option<Value>,
     steps: Vec<Step>,
 }
 
@@ -124,6 +124,13 @@ impl Effects {
         self
     }
 
+    fn take_back(&mut self, steps: &[Step]) {
+        for step in steps {
+            let (count, _) = self.count(step);
+            *count = count.saturating_sub(1);
+        }
+    }
+
     fn count(&mut self, step: &Step) -> (&mut u32, u32) {
         match step {
             Step::Write(part) => (self.config.entry(part.clone()).or_default(), CONFIG_WRITES),
@@ -163,15 +170,21 @@ pub struct Journal {
 
 impl Journal {
     /// A journal that is kept nowhere else and goes on from what was done before.
+    ///
+    /// A step whose answer was not waited for, because the worker died, is given back: that it has to be
+    /// taken again does not show that something undoes it.
     #[must_use]
-    pub fn of(effects: Effects) -> Self {
+    pub fn of(mut effects: Effects) -> Self {
+        if let Some(pending) = effects.pending.take() {
+            effects.take_back(&pending.steps);
+        }
         Self { effects: Mutex::new(effects), store: None }
     }
 
-    /// A journal that goes on from what earlier attempts did.
+    /// A journal that goes on from what earlier attempts did, see [`Self::of`].
     #[must_use]
     pub fn new(effects: Effects, store: Box<dyn Store>) -> Self {
-        Self { effects: Mutex::new(effects), store: Some(store) }
+        Self { store: Some(store), ..Self::of(effects) }
     }
 
     /// What was done so far.
@@ -193,7 +206,7 @@ impl Journal {
                 }
                 *count += 1;
             }
-            next.pending = hash.map(|hash| Pending { hash: hash.clone(), steps });
+            next.pending = Some(Pending { hash: hash.cloned(), steps });
             effects.clone_from(&next);
             next
         };
@@ -205,10 +218,7 @@ impl Journal {
         let mut effects = self.lock();
         effects.pending = None;
         if !is_done {
-            for step in steps {
-                let (count, _) = effects.count(step);
-                *count = count.saturating_sub(1);
-            }
+            effects.take_back(steps);
         }
     }
 
@@ -216,10 +226,8 @@ impl Journal {
     /// before them.
     pub(crate) fn give_back(&self, hash: Option<&Value>) {
         let mut effects = self.lock();
-        let Some(pending) = effects.pending.take_if(|pending| Some(&pending.hash) == hash) else { return };
-        for step in &pending.steps {
-            let (count, _) = effects.count(step);
-            *count = count.saturating_sub(1);
+        if let Some(pending) = effects.pending.take_if(|pending| pending.hash.as_ref() == hash && hash.is_some()) {
+            effects.take_back(&pending.steps);
         }
     }
 
@@ -260,7 +268,7 @@ mod tests {
     }
 
     fn spend(journal: &Journal, hash: &str) -> Result<(), Refused> {
-        journal.spend(write(), Some(&json!(hash))).now_or_never().unwrap()
+        journal.spend(write(), Some(&json!(hash))).now_or_never().expect("nothing is waited for")
     }
 
     #[test]
@@ -293,11 +301,15 @@ mod tests {
     #[test]
     fn an_attempt_after_a_death_goes_on_from_what_was_saved() {
         let journal = Journal::default();
+        let again = |journal: &Journal| {
+            let saved = serde_json::to_string(&journal.effects()).expect("it is JSON");
+            Journal::of(serde_json::from_str(&saved).expect("it was written a moment ago"))
+        };
         assert_eq!(spend(&journal, "a"), Ok(()));
-        let saved = serde_json::to_string(&journal.effects()).unwrap();
-        let journal = Journal::of(serde_json::from_str(&saved).unwrap());
-        journal.give_back(Some(&json!("a")));
-        assert_eq!(journal.effects().config["ada"], 0);
-        assert_eq!(serde_json::from_str::<Effects>("{}").unwrap(), Effects::default());
+        journal.answered(true, &write());
+        assert_eq!(again(&journal).effects().config["ada"], 1);
+        assert_eq!(spend(&journal, "b"), Ok(()));
+        assert_eq!(again(&journal).effects().config["ada"], 1, "the worker died before the answer");
+        assert_eq!(serde_json::from_str::<Effects>("{}").expect("all is optional"), Effects::default());
     }
 }

@@ -83,7 +83,7 @@ async fn a_gateway_that_is_busy_for_too_long_ends_the_job() {
     let job = cleanup(1, 1);
     put(&queue, &job).await;
 
-    let retry = RetryPolicy { snooze_limit: Duration::from_millis(400), ..brisk().retry };
+    let retry = RetryPolicy { snooze_limit: Duration::from_millis(1500), ..brisk().retry };
     let _worker = Worker::start(&queue, Settings { retry, ..brisk() }, |_| async {
         let failure = Failure::new("restarting", "starting up");
         Outcome::Busy { retry_after: Some(Duration::ZERO), failure }.into()

@@ -211,6 +211,8 @@ _OPTIONS = _object(
         "reset_session": _nullable(_boolean),
         "wake": _nullable(_WAKE),
         "allow_fast_heartbeat": _nullable(_boolean),
+        "adopt": _nullable(_boolean),
+        "move_workspace": _nullable(_boolean),
     },
 )
 _DOCUMENT = _object(

@@ -60,7 +60,7 @@ def parse_job(document: Mapping[str, Any] | str | bytes) -> Job:
     if is_blank(gateway.url):
         return Nothing(kind=kind, gateway=gateway, agent=agent)
     if kind is Kind.CLEANUP:
-        return Cleanup(gateway=gateway, agent=agent)
+        return Cleanup(gateway=gateway, agent=agent, options=_make(Options, value.get("options") or {}))
     user = None if value.get("user") is None else _make(User, value["user"])
     options = _make(Options, value.get("options") or {})
     auth_token = value.get("auth_token")

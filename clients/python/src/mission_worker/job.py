@@ -146,6 +146,10 @@ class Options:
     """Send the agent a message that it can start, last of all."""
     allow_fast_heartbeat: bool = False
     """Accept a heartbeat that comes more often than every 30 seconds. Of heartbeat-syncs too."""
+    adopt: bool = False
+    """Take over an agent of that id that is on the gateway and was not made for this one. Of cleanups too."""
+    move_workspace: bool = False
+    """Move an agent to another folder on the gateway's machine. Its memory stays in the old one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +199,8 @@ class Cleanup:
     """Where the agent lives."""
     agent: Agent
     """The agent."""
+    options: Options = field(default_factory=Options)
+    """Only `adopt` counts here."""
 
 
 @dataclass(frozen=True, kw_only=True)

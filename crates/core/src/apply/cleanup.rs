@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::ownership::{self, Subject};
 use super::taken_in::View;
-use super::{FlowError, by_call, config, session, settling, taken_in};
+use super::{FlowError, by_call, config, escapes, session, settling, taken_in};
 use crate::foreign::one_line;
 use crate::gateway::roster::{Config, may_overlap, same_folder};
 use crate::gateway::{Call, GatewayError, RpcError};
@@ -64,10 +64,12 @@ pub(super) async fn run(call: &Call, job: &Cleanup, report: &mut Report) -> Resu
                 return Err(GatewayError::Undone { what, times: "twice", shows: String::new() }.into());
             }
         }
+        let guarded = escapes::guard(call, &view.config, agent).await?;
         let is_known = delete(call, agent, &view.config, report).await?;
         round += 1;
         sleep(settling(round)).await;
         view = taken_in::read_after_deletion(call, agent, !is_known).await?;
+        escapes::put_back(call, &view.config, guarded).await?;
     }
     drop(writer);
     session::delete(call, &keys.session_key, report).await?;

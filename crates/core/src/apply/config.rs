@@ -356,7 +356,7 @@ pub(super) fn is_settled(call: &Call, config: &Config, desired: &[DesiredAgent])
 pub(super) fn refused_keys(call: &Call, shape: Shape) -> BTreeSet<String> {
     let mut refused = known_refusals(shape);
     refused.extend(call.client().capabilities().refused_keys);
-    if call.has_defect(Defect::StaleRestart) {
+    if channels_restart(call).is_some() {
         refused.insert(VISIBILITY.to_owned());
     }
     refused
@@ -378,8 +378,9 @@ pub(super) async fn plan(
 /// Reports what the gateway does not know of what is desired.
 fn report_refused(call: &Call, shape: Shape, desired: &[DesiredAgent], report: &mut Report) {
     for key in refused_keys(call, shape) {
-        if key == VISIBILITY && call.has_defect(Defect::StaleRestart) {
-            report.skip(format!("config {key}"), Defect::StaleRestart.sentence());
+        if key == VISIBILITY {
+            let why = channels_restart(call).unwrap_or(UNKNOWN_KEY);
+            report.skip(format!("config channels.defaults.{}", shape.visibility_key()), why);
             continue;
         }
         let of_agents = key.strip_prefix("heartbeat.");
@@ -387,13 +388,24 @@ fn report_refused(call: &Call, shape: Shape, desired: &[DesiredAgent], report: &
             continue;
         }
         if of_agents.is_none_or(|key| desired.iter().any(|agent| agent.heartbeat.contains_key(key))) {
-            report.skip(format!("config {key}"), "this gateway does not know it");
+            report.skip(format!("config {key}"), UNKNOWN_KEY);
         }
     }
     // Known before a gateway refuses them, or drops them without a word.
     for (key, meant) in desired.iter().flat_map(|agent| heartbeat::misspelt(&agent.heartbeat)) {
         report.skip(format!("config heartbeat.{key}"), format!("no gateway is known to have it; is `{meant}` meant?"));
     }
+}
+
+const UNKNOWN_KEY: &str = "this gateway does not know it";
+
+/// Why what channels show of heartbeats is left alone; none if it may be written. Some versions restart for it and do harm
+/// by that.
+fn channels_restart(call: &Call) -> Option<&'static str> {
+    if call.has_defect(Defect::StaleRestart) {
+        return Some(Defect::StaleRestart.sentence());
+    }
+    call.has_defect(Defect::SessionsLost).then_some("this version restarts when `channels` changes for the first time")
 }
 
 /// Whether a refused write may be taken after reading again: the config had changed, or keys were refused that can be

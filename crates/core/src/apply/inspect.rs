@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::secrets::Secrets;
 use super::{Applier, agent_files, config};
-use crate::gateway::{Call, Endpoint, GatewayError};
+use crate::gateway::roster::Config;
+use crate::gateway::{Call, Defect, Endpoint, GatewayError};
 use crate::model::Gateway;
 use crate::outcome::Outcome;
 
@@ -27,6 +28,11 @@ pub struct Inspection {
     pub refused_keys: Vec<String>,
     /// Largest frame that it takes, in bytes.
     pub max_frame: usize,
+    /// Known defects of its version, each as one sentence.
+    pub defects: Vec<&'static str>,
+    /// Agents that it does not wake, because others have a heartbeat of their own and they have none; the
+    /// first few.
+    pub silent_agents: Vec<String>,
 }
 
 impl Applier {
@@ -47,6 +53,7 @@ async fn inspect(call: &Call) -> Result<Inspection, GatewayError> {
     let shape = config::shape_of(call, &config);
     let refused_files = agent_files::refused(call).await?;
     let met = call.met().expect("it was reached").clone();
+    let defects = Defect::of(&met.version).map(Defect::sentence).collect();
     Ok(Inspection {
         version: met.version,
         protocol: met.protocol,
@@ -56,5 +63,17 @@ async fn inspect(call: &Call) -> Result<Inspection, GatewayError> {
         refused_files: refused_files.iter().map(|document| document.file_name()).collect(),
         refused_keys: config::refused_keys(call, shape).into_iter().collect(),
         max_frame: met.max_frame,
+        defects,
+        silent_agents: silent_agents(&config),
     })
+}
+
+/// Most agents that are named.
+const MAX_NAMED: usize = 5;
+
+/// As soon as one agent has a heartbeat of its own, gateways wake those that have one and no others.
+fn silent_agents(config: &Config) -> Vec<String> {
+    let (awake, silent): (Vec<_>, Vec<_>) = config.agents().partition(|(_, entry)| entry.contains_key("heartbeat"));
+    let silent = if awake.is_empty() { Vec::new() } else { silent };
+    silent.into_iter().map(|(id, _)| id.to_owned()).take(MAX_NAMED).collect()
 }

@@ -9,6 +9,7 @@ mod by_call;
 mod change;
 mod cleanup;
 mod config;
+mod escapes;
 mod heartbeats;
 mod inspect;
 mod kept_token;

@@ -47,6 +47,7 @@ pub(super) async fn run(
         };
         // Another writer may have undone the entry meanwhile; some gateways lose a write seconds after it.
         if report.written.is_empty() || is_kept(call, wanted, desired, label.as_deref(), report).await? {
+            report_token_left_behind(call, wanted, is_new, report);
             if wanted.options.reset_session {
                 session::reset(call, wanted, report).await?;
             }
@@ -120,6 +121,21 @@ pub(super) fn warn_of_shadowed_heartbeats(call: &Call, config: &Config, wanted: 
         "this is the first agent with a heartbeat of its own: the gateway does not wake agents without one any more; \
          give them a `heartbeat` in its config if they shall go on",
     );
+}
+
+/// Says that a file which the gateway does not show any more may hold a token that has been replaced: it was kept by an
+/// older version, and nothing but its removal on the gateway's machine helps.
+fn report_token_left_behind(call: &Call, wanted: &Wanted, is_new: bool, report: &mut Report) {
+    let refuses_tools =
+        call.client().capabilities().refused_files.is_some_and(|files| files.contains(&Document::Tools));
+    let agents = format!("file {}", Document::Agents.file_name());
+    if !is_new && refuses_tools && !wanted.keeps_token && report.written.contains(&agents) {
+        let tools = format!("{}/{}", wanted.keys.workspace_path, Document::Tools.file_name());
+        report.skip(
+            format!("an old {tools}"),
+            "if an older version of the gateway has kept this file, it may hold the agent's earlier token: remove it there",
+        );
+    }
 }
 
 /// Makes sure that the gateway will let an agent that is new to its config have sessions.

@@ -34,6 +34,15 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// The key under `channels.defaults` of what channels show of heartbeats.
+    #[must_use]
+    pub const fn visibility_key(self) -> &'static str {
+        match self {
+            Self::List => "heartbeat",
+            Self::Entries => "heartbeatVisibility",
+        }
+    }
+
     /// The name used in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -163,9 +172,24 @@ impl Config {
 
     /// The list as it has to be sent to leave the file as it is. What stands in an included file is
     /// taken from the config: a write of the list puts it into this one.
-    fn list_as_written(&self) -> Vec<Value> {
+    #[must_use]
+    pub fn list_as_written(&self) -> Vec<Value> {
         let entry = |at: usize| self.listed_as_written(at).unwrap_or(&self.list()[at]).clone();
         (0..self.list().len()).map(entry).collect()
+    }
+
+    /// The list with one more `$` before each text that is spelt as a text and not as a reference, see
+    /// [`spelt`].
+    #[must_use]
+    pub fn list_spelt_once_more(&self) -> Vec<Value> {
+        self.list_as_written().iter().map(config_text::spelt_once_more).collect()
+    }
+
+    /// The list as it has to be sent, without an agent.
+    #[must_use]
+    pub fn list_without(&self, id: &str) -> Vec<Value> {
+        let is_other = |entry: &Value| entry.get("id").and_then(Value::as_str).map(key_of) != Some(key_of(id));
+        self.list_as_written().into_iter().filter(is_other).collect()
     }
 
     /// Names the files that the config takes agents from, for people; as the config names them.

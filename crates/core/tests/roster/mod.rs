@@ -7,7 +7,8 @@ use mission_core::gateway::roster::{Config, DesiredAgent, Shape, droppable, know
 use serde_json::{Value, json};
 
 fn config(agents: &Value) -> Config {
-    let visible = json!({ "defaults": { "heartbeat": { "showOk": false, "showAlerts": true, "useIndicator": true } } });
+    let shown = json!({ "showOk": false, "showAlerts": true, "useIndicator": true });
+    let visible = json!({ "defaults": { "heartbeat": shown, "heartbeatVisibility": shown } });
     Config::read(json!({ "hash": "h", "config": { "agents": agents, "channels": visible } })).unwrap()
 }
 

@@ -68,7 +68,7 @@ pub(crate) fn heartbeat_config(case: &Case) -> Verdict {
 }
 
 pub(crate) fn visibility_patch(case: &Case) -> Verdict {
-    case.returns(heartbeat::visibility_patch(case.input("config")))
+    case.returns(heartbeat::visibility_patch(case.input("config"), "heartbeat"))
 }
 
 pub(crate) fn python_str(case: &Case) -> Verdict {

@@ -11,7 +11,7 @@ use super::{Config, Shape, key_of};
 use crate::gateway::RpcError;
 use crate::heartbeat;
 
-/// The name in [refused keys](Change) of what channels show of heartbeats.
+/// The name in [refused keys](Change) of what channels show of heartbeats, whichever key it has.
 pub const VISIBILITY: &str = "channels.defaults.heartbeat";
 
 /// What the config must say of one agent.
@@ -109,7 +109,10 @@ impl Config {
     /// Whether every agent is as desired, as far as the gateway takes it. See [`Self::change`].
     #[must_use]
     pub fn is_as_desired(&self, desired: &[DesiredAgent], refused: &BTreeSet<String>) -> bool {
-        let visible = refused.contains(VISIBILITY) || heartbeat::visibility_patch(&self.data).is_none();
+        let visible = refused.contains(VISIBILITY) || {
+            let shape = self.shape.unwrap_or(Shape::List);
+            heartbeat::visibility_patch(&self.data, shape.visibility_key()).is_none()
+        };
         visible && desired.iter().all(|agent| self.differing(&without(agent, refused)).is_empty())
     }
 
@@ -140,12 +143,14 @@ impl Config {
             patch.insert("agents".into(), agents);
         }
         if !refused.contains(VISIBILITY)
-            && let Some(channels) = heartbeat::visibility_patch(&self.data)
+            && let Some(channels) = heartbeat::visibility_patch(&self.data, shape.visibility_key())
         {
-            let shown = |data: &Value| data.pointer("/channels/defaults/heartbeat").and_then(Value::as_object).cloned();
+            let key = shape.visibility_key();
+            let shown =
+                |data: &Value| data.pointer(&format!("/channels/defaults/{key}")).and_then(Value::as_object).cloned();
             parts.push(Part {
                 agent: None,
-                what: format!("config {VISIBILITY}"),
+                what: format!("config channels.defaults.{key}"),
                 before: shown(&self.data).unwrap_or_default(),
                 after: shown(&json!({ "channels": &channels })).unwrap_or_default(),
             });
@@ -312,7 +317,7 @@ pub fn droppable(paths: &[String]) -> Option<BTreeSet<String>> {
 pub fn known_refusals(shape: Shape) -> BTreeSet<String> {
     match shape {
         Shape::List => BTreeSet::new(),
-        Shape::Entries => [VISIBILITY, "heartbeat.includeReasoning"].map(str::to_owned).into(),
+        Shape::Entries => ["heartbeat.includeReasoning".to_owned()].into(),
     }
 }
 

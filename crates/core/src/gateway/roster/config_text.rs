@@ -6,7 +6,7 @@
 //! is not set keeps 2026.2.9 from starting, and one that is set would show an agent what the
 //! gateway's environment holds. So what a job says is always spelt as text.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Spells a text so that a gateway reads it as it is: one more `$` before each `${NAME}`.
 #[must_use]
@@ -39,6 +39,30 @@ pub fn spelt_value(value: &Value) -> Value {
     }
 }
 
+/// Spells every text in a value once more that is spelt as one: `$${NAME}` becomes `$$${NAME}`. References
+/// stay as they are.
+#[must_use]
+pub fn spelt_once_more(value: &Value) -> Value {
+    let text = |text: &str| {
+        let mut parts = text.split("$${");
+        let mut more = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let is_text = is_reference(&format!("${{{part}"));
+            more.push_str(if is_text { "$$${" } else { "$${" });
+            more.push_str(part);
+        }
+        more
+    };
+    match value {
+        Value::String(value) => Value::String(text(value)),
+        Value::Array(values) => values.iter().map(spelt_once_more).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(key, value)| (key.clone(), spelt_once_more(value))).collect::<Map<_, _>>().into()
+        }
+        other => other.clone(),
+    }
+}
+
 /// Returns whether a text that begins with `${` begins with a reference to a variable.
 fn is_reference(text: &str) -> bool {
     let Some((name, _)) = text[2..].split_once('}') else { return false };
@@ -66,7 +90,7 @@ mod tests {
                 read.push_str("VALUE");
                 at += end(0);
             } else {
-                let first = rest.chars().next().unwrap();
+                let first = rest.chars().next().expect("it is not at the end");
                 read.push(first);
                 at += first.len_utf8();
             }
@@ -88,6 +112,12 @@ mod tests {
             assert_eq!(spelt(text), expected, "{text}");
             assert_eq!(read(expected), text, "{text}");
         }
+        let once_more = |text: &str| spelt_once_more(&json!([text]))[0].as_str().unwrap_or_default().to_owned();
+        for (text, expected) in [("$${A}", "$$${A}"), ("${A} $${a}", "${A} $${a}"), ("x $${A}$${B}", "x $$${A}$$${B}")]
+        {
+            assert_eq!(once_more(text), expected, "{text}");
+        }
+        assert_eq!(read(&once_more("$${A} ${A}")), "$${A} VALUE");
         let value = json!({ "${A}": ["${A}", 1, null, { "b": "${A}" }] });
         assert_eq!(spelt_value(&value), json!({ "${A}": ["$${A}", 1, null, { "b": "$${A}" }] }));
     }

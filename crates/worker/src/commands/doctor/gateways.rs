@@ -70,7 +70,11 @@ async fn by_calling(applier: &Applier, id: Uuid, job: Option<&Job>) -> Finding {
     };
     let about = if gateway.name.is_empty() { about } else { format!("{about} ({})", gateway.name) };
     match applier.inspect(gateway).await {
-        Ok(inspection) => Finding::new(about, Grade::Ok, in_words(&inspection)),
+        Ok(inspection) if inspection.defects.is_empty() => Finding::new(about, Grade::Ok, in_words(&inspection)),
+        Ok(inspection) => {
+            let says = format!("{}; {}", in_words(&inspection), inspection.defects.join("; "));
+            Finding::new(about, Grade::Warning, says).remedy("upgrade the gateway, or do what is said of its version")
+        }
         Err(outcome) => refused(about, &outcome),
     }
 }
@@ -98,6 +102,10 @@ fn in_words(inspection: &Inspection) -> String {
         if !names.is_empty() {
             says = format!("{says}; {what} {names}");
         }
+    }
+    if !inspection.silent_agents.is_empty() {
+        let names = inspection.silent_agents.join(", ");
+        says = format!("{says}; does not wake {names}: they have no `heartbeat` in its config, and other agents have");
     }
     says
 }

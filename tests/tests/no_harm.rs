@@ -1,0 +1,406 @@
+//! What the worker must not do to gateways that people use: the three rules, each on gateways that behave as real ones do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mission_core::apply::Run;
+use mission_core::gateway::Limits;
+use mission_core::journal::Journal;
+use mission_core::{Failure, Job, Outcome};
+use mission_gateway_sim::{Action, Fault, Gateway, Profile, Setup};
+use serde_json::{Value, json};
+
+use crate::in_memory::{Network, play};
+use crate::killmatrix::flows::{HOST, PROFILES, document, provision};
+
+/// Profiles that keep agents in a list, and one that keeps them as entries.
+const SHAPES: [Profile; 4] = [Profile::V2026_2_9, Profile::V2026_5_7, Profile::V2026_7_35, Profile::V2026_9_6];
+
+fn gateway(profile: Profile, change: impl FnOnce(&mut Setup)) -> Arc<Gateway> {
+    let mut setup = Setup::new(profile);
+    change(&mut setup);
+    Arc::new(Gateway::detached(setup))
+}
+
+/// One run of a job that remembers what it has done.
+async fn attempt(gateway: &Arc<Gateway>, document: Value, journal: &Arc<Journal>) -> Run {
+    let worker = Network::of([(HOST.to_owned(), Arc::clone(gateway))]).worker(Limits::default());
+    worker.apply("job", &Job::from_value(document).unwrap(), journal).await
+}
+
+async fn apply(gateway: &Arc<Gateway>, document: Value) -> Outcome {
+    attempt(gateway, document, &Arc::default()).await.outcome
+}
+
+async fn done(gateway: &Arc<Gateway>, document: Value) -> mission_core::Report {
+    match apply(gateway, document).await {
+        Outcome::Done(report) => *report,
+        outcome => panic!("{:?}: {outcome:?}", gateway.profile()),
+    }
+}
+
+fn blocked(outcome: &Outcome, code: &str) -> Failure {
+    let failure = outcome.failure().unwrap_or_else(|| panic!("it should be blocked by {code}: {outcome:?}"));
+    assert_eq!((outcome.name(), failure.code.as_str()), ("blocked", code), "{failure:?}");
+    assert!(failure.action.is_some(), "{failure:?}");
+    failure.clone()
+}
+
+/// An agent's entry as the gateway works with it.
+fn entry(gateway: &Gateway, id: &str) -> Option<Value> {
+    let agents = &gateway.state()["config"]["agents"];
+    let listed = agents["list"].as_array().into_iter().flatten().find(|entry| entry["id"] == id);
+    agents["entries"].get(id).or(listed).cloned()
+}
+
+/// A config with these agents, in the shape of that profile.
+fn config(profile: Profile, agents: &Value) -> Value {
+    let defaults = json!({ "workspace": "/srv/owner" });
+    if matches!(profile, Profile::V2026_8_2 | Profile::V2026_9_6) {
+        return json!({ "agents": { "ownership": "explicit", "entries": agents, "defaults": defaults } });
+    }
+    let with_id = |(id, entry): (&String, &Value)| {
+        let mut entry = entry.clone();
+        entry["id"] = json!(id);
+        entry
+    };
+    let list: Vec<_> = agents.as_object().unwrap().iter().map(with_id).collect();
+    json!({ "agents": { "list": list, "defaults": defaults } })
+}
+
+#[test]
+fn a_root_in_the_home_folder_takes_one_write() {
+    for profile in SHAPES {
+        play(async move {
+            let gateway = gateway(profile, |_| {});
+            let mut job = provision("Ada", "10m");
+            job["gateway"]["workspace_root"] = json!("~/.openclaw");
+            done(&gateway, job.clone()).await;
+            assert_eq!(gateway.config_writes(), 1, "{profile:?}");
+            assert_eq!(done(&gateway, job).await.written, Vec::<String>::new(), "{profile:?}");
+        });
+    }
+}
+
+#[test]
+fn a_text_that_looks_like_a_variable_stays_a_text() {
+    for profile in SHAPES {
+        play(async move {
+            let gateway = gateway(profile, |setup| {
+                setup.env = Some([("HOME".to_owned(), "/home/node".to_owned())].into());
+            });
+            let prompt = "cd ${HOME} && use ${NOT_SET}, $${HOME}, ${lower} and $5";
+            let mut job = provision("Ada", "10m");
+            job["agent"]["heartbeat_config"]["prompt"] = json!(prompt);
+            done(&gateway, job.clone()).await;
+            done(&gateway, provision("Bo", "10m")).await;
+            done(&gateway, document("cleanup", "Bo", "10m")).await;
+            gateway.restart(Duration::from_secs(1));
+            assert_eq!(done(&gateway, job).await.written, Vec::<String>::new(), "{profile:?}");
+            assert_eq!(gateway.dead(), None, "{profile:?}");
+        });
+    }
+}
+
+#[test]
+fn an_agent_of_the_owner_is_left_alone_until_it_is_taken_over_on_purpose() {
+    for profile in SHAPES {
+        play(async move {
+            let ops = json!({ "name": "Operations", "workspace": "/srv/ops", "heartbeat": { "every": "45m" } });
+            let agents = json!({ "main": { "workspace": "/srv/owner" }, "ada-1": ops });
+            let gateway = gateway(profile, |setup| setup.config = config(profile, &agents));
+            let before = gateway.state();
+            blocked(&apply(&gateway, provision("Ada", "10m")).await, "agent_not_ours");
+            blocked(&apply(&gateway, document("cleanup", "Ada", "10m")).await, "agent_not_ours");
+            let mut sync = document("heartbeat-sync", "Ada", "5m");
+            let agent = sync.as_object_mut().unwrap().remove("agent").unwrap();
+            sync["agents"] = json!([agent]);
+            blocked(&apply(&gateway, sync).await, "agent_not_ours");
+            assert_eq!(gateway.state(), before, "{profile:?}");
+
+            let mut adopted = provision("Ada", "10m");
+            adopted["options"] = json!({ "adopt": true });
+            done(&gateway, adopted).await;
+            let workspace = entry(&gateway, "ada-1").unwrap()["workspace"].clone();
+            assert_eq!(workspace, "/srv/openclaw/workspace-ada-1", "{profile:?}");
+        });
+    }
+}
+
+#[test]
+fn the_default_agent_is_nobodys_by_its_name() {
+    for profile in SHAPES {
+        play(async move {
+            for config in [json!({}), config(profile, &json!({ "main": { "workspace": "/srv/owner" } }))] {
+                let gateway = gateway(profile, |setup| setup.config = config);
+                let main = entry(&gateway, "main");
+                let mut job = provision("Main", "10m");
+                job["agent"]["openclaw_session_id"] = Value::Null;
+                let mut cleanup = job.clone();
+                done(&gateway, job.clone()).await;
+                cleanup["kind"] = json!("cleanup");
+                for key in ["board", "auth_token"] {
+                    cleanup.as_object_mut().unwrap().remove(key);
+                }
+                done(&gateway, cleanup.clone()).await;
+                // Named on purpose it is refused.
+                for mut job in [job, cleanup] {
+                    job["agent"]["openclaw_session_id"] = json!("agent:main:main");
+                    let outcome = apply(&gateway, job).await;
+                    let code = outcome.failure().map(|failure| failure.code.clone()).unwrap_or_default();
+                    // What is not in the config cannot be deleted there either.
+                    let expected = ["agent_not_ours", "agent_is_default"];
+                    assert!(expected.contains(&code.as_str()), "{profile:?}: {outcome:?}");
+                }
+                if let Some(main) = main {
+                    assert_eq!(entry(&gateway, "main").unwrap()["workspace"], main["workspace"], "{profile:?}");
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn two_agents_of_one_name_do_not_take_each_other_over() {
+    for profile in SHAPES {
+        play(async move {
+            let gateway = gateway(profile, |_| {});
+            let one = provision("Ada", "10m");
+            let mut two = one.clone();
+            two["agent"]["id"] = json!("0b9f7f0e-6d5c-4a55-8c5e-0000000000a2");
+            let (first, second) = {
+                let worker = Network::of([(HOST.to_owned(), Arc::clone(&gateway))]).worker(Limits::default());
+                let (one, two) = (Job::from_value(one).unwrap(), Job::from_value(two.clone()).unwrap());
+                let (journal, other) = (Arc::default(), Arc::default());
+                tokio::join!(worker.apply("1", &one, &journal), worker.apply("2", &two, &other))
+            };
+            let names = [first.outcome.name(), second.outcome.name()];
+            assert!(names == ["done", "blocked"] || names == ["blocked", "done"], "{profile:?}: {names:?}");
+            let (loser, id) = if names[0] == "done" { (&second, "one") } else { (&first, "two") };
+            blocked(&loser.outcome, "agent_id_taken");
+            if id == "one" {
+                blocked(&apply(&gateway, two.clone()).await, "agent_id_taken");
+                two["kind"] = json!("cleanup");
+                for key in ["board", "auth_token"] {
+                    two.as_object_mut().unwrap().remove(key);
+                }
+                blocked(&apply(&gateway, two).await, "agent_id_taken");
+            }
+            assert!(entry(&gateway, "ada-1").is_some(), "{profile:?}");
+        });
+    }
+}
+
+#[test]
+fn an_agent_is_not_moved_away_from_its_memory() {
+    for profile in PROFILES {
+        play(async move {
+            let gateway = gateway(profile, |_| {});
+            done(&gateway, provision("Ada", "10m")).await;
+            let mut moved = provision("Ada", "10m");
+            moved["gateway"]["workspace_root"] = json!("/srv/elsewhere");
+            let failure = blocked(&apply(&gateway, moved.clone()).await, "workspace_moves");
+            assert!(failure.message.contains("/srv/elsewhere/workspace-ada-1"), "{failure:?}");
+            assert_eq!(gateway.config_writes(), 1, "{profile:?}");
+            moved["options"] = json!({ "move_workspace": true });
+            done(&gateway, moved).await;
+            assert_eq!(entry(&gateway, "ada-1").unwrap()["workspace"], "/srv/elsewhere/workspace-ada-1");
+        });
+    }
+}
+
+#[test]
+fn folders_that_others_use_stay() {
+    let ours = "/srv/openclaw/workspace-ada-1";
+    for (other, usual) in [
+        (ours, "/srv/owner"),
+        ("/srv/openclaw/workspace-ada-1/", "/srv/owner"),
+        ("/srv/openclaw/workspace-ada-1/personal", "/srv/owner"),
+        ("/srv/other", ours),
+        ("/srv/other", "/srv/openclaw"),
+    ] {
+        for profile in [Profile::V2026_2_9, Profile::V2026_9_6] {
+            play(async move {
+                let agents = json!({ "main": {}, "ada-1": { "workspace": ours }, "bo": { "workspace": other } });
+                let mut config = config(profile, &agents);
+                config["agents"]["defaults"]["workspace"] = json!(usual);
+                let gateway = gateway(profile, |setup| setup.config = config);
+                let report = done(&gateway, document("cleanup", "Ada", "10m")).await;
+                assert_eq!(gateway.deeds().trashed, Vec::<String>::new(), "{profile:?} {other} {usual}");
+                assert!(report.skipped.iter().any(|skipped| skipped.what == "files of ada-1"), "{report:?}");
+                assert_eq!(entry(&gateway, "ada-1"), None);
+            });
+        }
+    }
+}
+
+#[test]
+fn a_gateway_that_does_not_keep_what_is_written_is_written_to_twice() {
+    for profile in SHAPES {
+        play(async move {
+            let gateway = gateway(profile, |_| {});
+            gateway.inject(Fault::on("config.patch", Action::LoseWrite).times(1000));
+            let journal = Arc::default();
+            for _ in 0..6 {
+                let outcome = attempt(&gateway, provision("Ada", "10m"), &journal).await.outcome;
+                let failure = blocked(&outcome, "not_kept");
+                assert!(failure.message.contains("heartbeat.every"), "it says what: {failure:?}");
+            }
+            let patches = gateway.calls().iter().filter(|call| call.method == "config.patch").count();
+            assert_eq!(patches, 2, "{profile:?}");
+        });
+    }
+}
+
+#[test]
+fn what_old_versions_restart_for_is_not_written_and_cleanups_are_honest() {
+    play(async {
+        let gateway = gateway(Profile::V2026_5_7, |_| {});
+        let names: Vec<String> = (0..20).map(|n| format!("Agent{n}")).collect();
+        for name in &names {
+            done(&gateway, provision(name, "10m")).await;
+        }
+        assert_eq!(gateway.deeds().restarts, Vec::<String>::new());
+        for name in &names {
+            let outcome = apply(&gateway, document("cleanup", name, "10m")).await;
+            let is_gone = entry(&gateway, &format!("{}-1", name.to_lowercase())).is_none();
+            assert!(is_gone || outcome.name() != "done", "{name}: {outcome:?}");
+        }
+    });
+    // A gateway that works with an older config than its file has is not told to delete or to create anything.
+    play(async {
+        let gateway = gateway(Profile::V2026_5_7, |setup| setup.options.skips_channels = true);
+        gateway.edit_config(&json!({ "channels": { "defaults": { "heartbeat": { "showOk": true } } } }));
+        for name in ["Ada", "Bo"] {
+            let _ = apply(&gateway, provision(name, "10m")).await;
+        }
+        let before = gateway.deeds();
+        for _ in 0..3 {
+            let outcome = apply(&gateway, document("cleanup", "Ada", "10m")).await;
+            assert!(entry(&gateway, "ada-1").is_none() || outcome.name() != "done", "{outcome:?}");
+        }
+        assert!(gateway.deeds().deletes.len() <= before.deletes.len() + 1, "{:?}", gateway.deeds());
+    });
+}
+
+#[test]
+fn an_agent_that_comes_back_where_sessions_are_lost_waits_for_a_restart() {
+    play(async {
+        let gateway = gateway(Profile::V2026_8_2, |_| {});
+        let binding = json!({ "agentId": "main", "match": { "channel": "telegram" } });
+        gateway.edit_config(&json!({ "bindings": [binding] }));
+        done(&gateway, provision("Ada", "10m")).await;
+        done(&gateway, document("cleanup", "Ada", "10m")).await;
+        let journal = Arc::default();
+        for _ in 0..3 {
+            let outcome = attempt(&gateway, provision("Ada", "10m"), &journal).await.outcome;
+            blocked(&outcome, "gateway_restart_needed");
+        }
+        let created = gateway.deeds().creates.len();
+        assert!(created <= 2, "once for each job: {:?}", gateway.deeds().creates);
+        gateway.restart(Duration::from_secs(1));
+        assert_eq!(gateway.dead(), None, "it can be started again");
+        done(&gateway, provision("Ada", "10m")).await;
+        assert_eq!(gateway.state()["config"]["bindings"], json!([binding]));
+    });
+}
+
+#[test]
+fn one_agent_at_fault_does_not_keep_the_others_from_being_written() {
+    for profile in [Profile::V2026_6_11, Profile::V2026_9_6] {
+        play(async move {
+            let refused = json!({ "code": "UNAVAILABLE", "message": "Error: something is wrong" });
+            let gateway = gateway(profile, |setup| {
+                setup.refused_agents = [("a7-1".to_owned(), serde_json::from_value(refused).unwrap())].into();
+            });
+            let agents: Vec<Value> =
+                (0..12).map(|n| document("cleanup", &format!("A{n}"), "20m")["agent"].clone()).collect();
+            let mut sync = document("heartbeat-sync", "A0", "20m");
+            sync.as_object_mut().unwrap().remove("agent");
+            sync["agents"] = json!(agents);
+            let journal = Arc::default();
+            let mut outcome = attempt(&gateway, sync.clone(), &journal).await.outcome;
+            // Gateways take three writes a minute; what was found is remembered.
+            for _ in 0..20 {
+                let Outcome::Busy { retry_after, .. } = &outcome else { break };
+                tokio::time::sleep(retry_after.unwrap_or_default()).await;
+                outcome = attempt(&gateway, sync.clone(), &journal).await.outcome;
+            }
+            assert!(
+                outcome.failure().is_some_and(|failure| failure.message.contains("something is wrong")),
+                "{outcome:?}"
+            );
+            let written = (0..12).filter(|n| entry(&gateway, &format!("a{n}-1")).is_some()).count();
+            assert_eq!(written, 11, "{profile:?}");
+        });
+    }
+}
+
+#[test]
+fn a_label_or_a_key_that_does_not_stay_is_reported() {
+    for profile in PROFILES {
+        play(async move {
+            let gateway = gateway(profile, |setup| {
+                setup.options.keeps_labels = false;
+                setup.options.dropped_heartbeat_keys = vec!["target".to_owned()];
+            });
+            let report = done(&gateway, provision("Ada", "10m")).await;
+            let skipped: Vec<_> = report.skipped.iter().map(|skipped| skipped.what.as_str()).collect();
+            assert!(skipped.contains(&"session label"), "{profile:?}: {skipped:?}");
+            assert!(skipped.contains(&"config heartbeat.target"), "{profile:?}: {skipped:?}");
+        });
+    }
+}
+
+#[test]
+fn a_session_that_shows_nothing_is_started_afresh_once() {
+    for profile in PROFILES {
+        play(async move {
+            let gateway = gateway(profile, |setup| setup.options.shows_session_ids = false);
+            let mut job = provision("Ada", "10m");
+            job["options"] = json!({ "reset_session": true });
+            let journal = Arc::default();
+            for _ in 0..3 {
+                let outcome = attempt(&gateway, job.clone(), &journal).await.outcome;
+                let Outcome::Done(report) = outcome else { panic!("{profile:?}: {outcome:?}") };
+                assert!(report.skipped.iter().any(|skipped| skipped.what.starts_with("proof of the reset")));
+            }
+            assert_eq!(gateway.deeds().resets.len(), 1, "{profile:?}");
+        });
+    }
+}
+
+#[test]
+fn null_takes_a_key_away_in_both_shapes() {
+    for profile in SHAPES {
+        play(async move {
+            let gateway = gateway(profile, |_| {});
+            let mut job = provision("Ada", "10m");
+            job["agent"]["heartbeat_config"]["model"] = json!("x/y");
+            done(&gateway, job.clone()).await;
+            assert_eq!(entry(&gateway, "ada-1").unwrap()["heartbeat"]["model"], "x/y", "{profile:?}");
+            job["agent"]["heartbeat_config"]["model"] = Value::Null;
+            done(&gateway, job).await;
+            assert_eq!(entry(&gateway, "ada-1").unwrap()["heartbeat"].get("model"), None, "{profile:?}");
+        });
+    }
+}
+
+#[test]
+fn many_cleanups_ask_for_the_status_once() {
+    play(async {
+        let gateway = gateway(Profile::V2026_5_20, |_| {});
+        let names: Vec<String> = (0..20).map(|n| format!("Agent{n}")).collect();
+        for name in &names {
+            done(&gateway, provision(name, "10m")).await;
+        }
+        let worker = Network::of([(HOST.to_owned(), Arc::clone(&gateway))]).worker(Limits::default());
+        let before = gateway.calls().len();
+        for name in &names {
+            let job = Job::from_value(document("cleanup", name, "10m")).unwrap();
+            assert_eq!(worker.apply("job", &job, &Arc::default()).await.outcome.name(), "done");
+        }
+        let asked = gateway.calls()[before..].iter().filter(|call| call.method == "status").count();
+        assert_eq!(asked, 1);
+    });
+}
