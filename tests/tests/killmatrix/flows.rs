@@ -57,7 +57,7 @@ pub const FLOWS: [Flow; 8] = [
         name: "put back by hand",
         before: || vec![provision("Ada", "10m"), document("cleanup", "Ada", "10m")],
         by_hand: Some(
-            || json!({ "agents": { "entries": { "ada-1": { "name": "Ada", "workspace": "/srv/openclaw/workspace-ada-1/" } } } }),
+            || json!({ "agents": { "entries": { "ada-1": { "name": "Ada", "workspace": "/srv/openclaw/workspace-ada-1" } } } }),
         ),
         job: || provision("Ada", "10m"),
         is_of: |profile| profile == Profile::V2026_9_6,

@@ -32,11 +32,15 @@ pub(super) async fn run(
     let coming = call.client().desk.announce();
     let (desired, foreign) = desired(call, job).await?;
     // What is right is written all the same.
-    let settled = config::settle(call, &desired, None, Some(coming), report).await;
+    let settled = if desired.is_empty() {
+        None
+    } else {
+        Some(config::settle(call, &desired, None, Some(coming), report).await)
+    };
     if let Some(error) = foreign {
         return Err(error.into());
     }
-    let (shape, _) = settled?;
+    let (shape, _) = settled.expect("agents that are not somebody else's are desired")?;
     let changed = report.written.len();
     report.summary = match changed {
         0 => format!("the heartbeats of {} agents were as they should be; nothing was written", desired.len()),

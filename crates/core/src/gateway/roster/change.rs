@@ -355,6 +355,7 @@ impl<'a> Kept<'a> {
                 meant.iter().all(|(key, value)| self.member(key).is(value))
             }
             (None, meant) => meant.is_null(),
+            (Some(Value::Null), Value::Null) => false,
             // A text that the file spells as a reference is right only as long as the variable is not set.
             (Some(present), meant) => {
                 same(present, meant) && self.written.is_none_or(|written| !is_misspelt(written, meant))
@@ -440,6 +441,8 @@ fn merge(present: &mut Map<String, Value>, patch: &Map<String, Value>) {
         match (present.get_mut(key), value) {
             (Some(Value::Object(present)), Value::Object(patch)) => merge(present, patch),
             (None, Value::Null) => {}
+            // A gateway that replaces lists has taken it as it stands.
+            (Some(Value::Null), Value::Null) => drop(present.shift_remove(key)),
             (None, Value::Object(patch)) => {
                 let mut member = Map::new();
                 merge(&mut member, patch);
