@@ -32,11 +32,8 @@ pub(super) async fn run(
     let coming = call.client().desk.announce();
     let (desired, foreign) = desired(call, job).await?;
     // What is right is written all the same.
-    let settled = if desired.is_empty() {
-        None
-    } else {
-        Some(config::settle(call, &desired, None, Some(coming), report).await)
-    };
+    let settled =
+        if desired.is_empty() { None } else { Some(config::settle(call, &desired, None, Some(coming), report).await) };
     if let Some(error) = foreign {
         return Err(error.into());
     }
