@@ -4,6 +4,7 @@
 #   openclaw-gateway.sh install VERSION     installs the gateway, and the Node that it needs, from npm; once
 #   openclaw-gateway.sh start VERSION DIR   prints "URL PID" once the gateway answers; its token is in DIR/token
 #   openclaw-gateway.sh stop DIR            ends that gateway; what it kept stays in DIR
+#   openclaw-gateway.sh remove VERSION      removes that installation, which takes up to 1.3 GB of disk
 #
 # What is installed is in ${XDG_CACHE_HOME:-~/.cache}/openclaw-gateway. DIR is all that a gateway sees as its own:
 # config, state, home, workspaces and gateway.log. Starting it again in the same DIR continues it, on the same port if
@@ -49,11 +50,18 @@ install() {
   fi
   if [ ! -e "$program" ]; then
     say "installing openclaw $version from npm into $cache"
+    local options=(--ignore-scripts)
+    # Its plugins' dependencies are installed by its own script, and it does not start without them.
+    if [ "$version" = 2026.3.31 ]; then options=(); fi
     # Old versions want libsignal from git, through a messenger that no test uses; the registry has it too.
     npm_install "$cache/openclaw-$version" \
       "{\"private\":true,\"dependencies\":{\"openclaw\":\"$version\"},\"overrides\":{\"libsignal\":\"2.0.1\"}}" \
-      --ignore-scripts
+      "${options[@]}"
   fi
+}
+
+remove() {
+  rm -rf "$cache/openclaw-${1:?usage: openclaw-gateway.sh remove VERSION}"
 }
 
 free_port() {
@@ -179,6 +187,6 @@ end() {
 }
 
 case ${1:-} in
-  install | start | stop) "$@" ;;
-  *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  install | start | stop | remove) "$@" ;;
+  *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

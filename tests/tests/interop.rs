@@ -5,15 +5,16 @@
 //! Redis. A case enqueues documents, lets `worker run --until-idle` carry them out, and reads the jobs' records. What was
 //! made is proved by a client that shares no code with the product.
 //!
-//! `MISSION_INTEROP` chooses versions: names with commas between them, or `ci`. What was found of each is kept beside what
-//! is built; when all were played in full, it must be the table of README.md, or is written there with
-//! `MISSION_WRITE_README`.
+//! `MISSION_INTEROP` chooses versions: names with commas between them, or `ci`. Each is installed, tried and removed
+//! before the next; those of `ci` stay installed. What was found of each is kept beside what is built; when all were
+//! tried, it must be the table of README.md, or is written there with `MISSION_WRITE_README`.
 //!
 //! | File | What is in it |
 //! |---|---|
 //! | `gateway` | a gateway's process |
 //! | `client` | questions to a gateway |
 //! | `person` | somebody who edits its config |
+//! | `owner` | somebody whose config it had before |
 //! | `stranger` | a way to it from elsewhere |
 //! | `queue` | the worker's processes |
 //! | `documents` | the agents and their job documents |
@@ -31,6 +32,7 @@ mod flows;
 mod gateway;
 mod marked;
 mod measure;
+mod owner;
 mod person;
 mod proof;
 mod queue;
@@ -40,6 +42,7 @@ mod trouble;
 mod version;
 
 use std::sync::Mutex;
+use std::time::Instant;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -47,27 +50,31 @@ use tempfile::TempDir;
 use client::Client;
 use documents::{Agent, Documents};
 use gateway::Gateway;
+use owner::Owner;
 use proof::Proof;
 use queue::Queue;
 use table::{Findings, Row, Table};
-use version::{Extent, Trait, Version};
+use version::{Trait, Version};
 
 #[tokio::test]
 #[ignore = "starts real gateways; run by make interop"]
 async fn interop() {
     let mut failed = Vec::new();
     let chosen = version::chosen();
-    // One after the other: a gateway needs up to 2 GB.
-    for (version, extent) in &chosen {
-        let (version, extent) = (*version, *extent);
+    // One after the other: a gateway needs up to 2 GB of memory, its installation 1.3 GB of disk.
+    for version in chosen.iter().copied() {
+        let began = Instant::now();
         // A task of its own, so that a version that fails does not keep the next from being tried.
-        let played = tokio::spawn(async move { Installation::start(version).await.play(extent).await });
-        if played.await.is_err() {
+        if tokio::spawn(Installation::play(version)).await.is_err() {
             failed.push(version.name);
+        }
+        println!("{}: {} s", version.name, began.elapsed().as_secs());
+        if !version.is_in_ci() {
+            gateway::remove(version.name).await;
         }
     }
     assert!(failed.is_empty(), "failed on {}; see above", failed.join(" and "));
-    if chosen.iter().all(|(_, extent)| *extent == Extent::Full)
+    if chosen.len() == version::ALL.len()
         && let Some(table) = Table::kept(version::ALL.iter().map(|version| version.name))
     {
         table.compare_with_readme();
@@ -78,7 +85,7 @@ async fn interop() {
 #[ignore = "starts real gateways; run by make interop-bench"]
 async fn measure_many_agents_at_once() {
     let mut all = Vec::new();
-    for (version, _) in version::chosen().iter().filter(|(version, _)| !version.is(Trait::TooOld)) {
+    for version in version::chosen().into_iter().filter(|version| !version.is(Trait::TooOld)) {
         all.extend(measure::version(version).await);
     }
     measure::tell(&all);
@@ -98,7 +105,17 @@ struct Installation {
 
 impl Installation {
     async fn start(version: &'static Version) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), version).await
+    }
+
+    /// One whose gateway finds a config of its owner.
+    async fn start_owned(version: &'static Version) -> (Self, Owner) {
         let folder = tempfile::tempdir().unwrap();
+        let owner = Owner::of(version, &folder.path().join("gateway"));
+        (Self::start_in(folder, version).await, owner)
+    }
+
+    async fn start_in(folder: TempDir, version: &'static Version) -> Self {
         let gateway = Gateway::start(version.name, &folder.path().join("gateway")).await;
         Self {
             version,
@@ -111,19 +128,19 @@ impl Installation {
         }
     }
 
-    async fn play(&self, extent: Extent) {
-        if self.version.is(Trait::TooOld) {
-            self.is_refused().await;
-        } else if extent == Extent::Smoke {
-            self.smoke().await;
-        } else {
-            self.all().await;
+    async fn play(version: &'static Version) {
+        let mut installation = Self::start(version).await;
+        if version.is(Trait::TooOld) {
+            installation.is_refused().await;
+            return installation.findings.lock().unwrap().keep();
         }
-        let findings = self.findings.lock().unwrap();
-        println!("{findings}");
-        if extent == Extent::Full {
-            findings.keep();
-        }
+        installation.all().await;
+        let findings = std::mem::take(&mut installation.findings);
+        drop(installation);
+        let (mut installation, mut owner) = Self::start_owned(version).await;
+        installation.findings = findings;
+        installation.beside_the_owner(&mut owner).await;
+        installation.findings.lock().unwrap().keep();
     }
 
     async fn all(&self) {
@@ -163,7 +180,7 @@ impl Installation {
 
     fn proof<'a>(&'a self, case: &'a str, agent: &'a Agent) -> Proof<'a> {
         let (client, workspaces) = (&self.client, &self.gateway.workspaces);
-        Proof { client, version: self.version, workspaces, agent, is_awake: false, case }
+        Proof { client, version: self.version, workspaces, agent, shows_ok: false, is_awake: false, case }
     }
 }
 

@@ -6,6 +6,7 @@ use super::Installation;
 use super::documents::{self, Agent};
 use super::proof::Proof;
 use super::table::Row;
+use super::version::{LeftOut, Trait};
 
 /// What a case is to bring about.
 enum Goal<'a> {
@@ -21,9 +22,9 @@ impl Installation {
         let mut lead = documents::lead();
         let mut worker = documents::worker();
         let main = documents::main();
-        let make = &self.documents;
+        let (make, nothing) = (&self.documents, &LeftOut::new());
 
-        let provisioned = self.version.left_out_of_provisioning;
+        let provisioned = &self.version.left_out_of_provisioning();
         self.twice("provision a lead", make.provision(&lead), Goal::Stand(&[&lead]), provisioned).await;
         self.twice("provision a worker", make.provision(&worker), Goal::Stand(&[&worker]), provisioned).await;
         self.twice("provision the main agent", make.provision_main(&main), Goal::Stand(&[&main]), provisioned).await;
@@ -34,20 +35,39 @@ impl Installation {
 
         (lead.every, worker.every) = ("25m", "2h");
         let stand = Goal::Stand(&[&lead, &worker, &main]);
-        let synced = self.version.left_out_of_sync;
+        let synced = &self.version.left_out_of_sync();
         self.twice("heartbeat-sync", make.sync(&[&lead, &worker]), stand, synced).await;
 
         self.wakes(&worker).await;
 
-        self.twice("cleanup", make.cleanup(&lead), Goal::Gone(&lead), &[]).await;
-        self.twice("cleanup right after it", make.cleanup(&worker), Goal::Gone(&worker), &[]).await;
-        self.proof("cleanup right after another", &lead).is_gone(&[]).await;
-        let cleaned = self.version.left_out_of_main_cleanup;
+        self.twice("cleanup", make.cleanup(&lead), Goal::Gone(&lead), nothing).await;
+        self.twice("cleanup right after it", make.cleanup(&worker), Goal::Gone(&worker), nothing).await;
+        self.proof("cleanup right after another", &lead).is_gone(nothing).await;
+        let cleaned = &self.version.left_out_of_main_cleanup(&main.session);
         self.twice("cleanup of the main agent", make.cleanup(&main), Goal::Gone(&main), cleaned).await;
 
-        let worker = documents::worker();
-        self.twice("provision again after cleanup", make.provision(&worker), Goal::Stand(&[&worker]), provisioned)
-            .await;
+        self.comes_back(&documents::worker()).await;
+    }
+
+    /// An agent that was removed is made again.
+    async fn comes_back(&self, worker: &Agent) {
+        let case = "provision again after cleanup";
+        let (document, goal) = (self.documents.provision(worker), Goal::Stand(&[worker]));
+        let left_out = &self.version.left_out_of_provisioning();
+        if !self.version.is(Trait::ForgetsSessionsOfDeleted) {
+            return self.twice(case, document, goal, left_out).await;
+        }
+        let record = self.blocked(&self.queue, &document).await;
+        assert_eq!(record["failure"]["code"], "gateway_restart_needed", "{case}: {}", record["failure"]);
+        // The same gateway must start again, and then the same job is carried out.
+        self.gateway.restart().await;
+        let id = record["id"].as_str().unwrap().to_owned();
+        self.queue.retry(&id).await;
+        self.queue.work().await;
+        let row = self.done(case, "after a restart", &self.queue.records(&[id]).await[0]);
+        assert_eq!(row.left_out, *left_out, "{case}: left out");
+        self.prove(case, &goal, left_out).await;
+        self.findings.lock().unwrap().blocked(case, &record);
     }
 
     /// An update that does not know the token leaves it, and wakes the agent once.
@@ -71,28 +91,19 @@ impl Installation {
         self.note(case, format!("{}, {arrived} message in the session", row.seconds()));
     }
 
-    /// One agent comes and goes.
-    pub(super) async fn smoke(&self) {
-        let lead = documents::lead();
-        let provision = self.documents.provision(&lead);
-        let left_out = self.version.left_out_of_provisioning;
-        self.twice("provision a lead", provision, Goal::Stand(&[&lead]), left_out).await;
-        self.twice("cleanup", self.documents.cleanup(&lead), Goal::Gone(&lead), &[]).await;
-    }
-
     /// Carries out a job, proves its goal, and shows that the same job again writes nothing.
-    async fn twice(&self, case: &'static str, document: Value, goal: Goal<'_>, left_out: &[&str]) {
+    async fn twice(&self, case: &'static str, document: Value, goal: Goal<'_>, left_out: &LeftOut) {
         let first = self.carry_out(case, "first", &document).await;
         // A report is that of the last run: one before it may have written, and then been disturbed.
         assert!(first.changed || first.was_disturbed(), "{case}: nothing was written");
-        assert_eq!(first.left_out, left_out, "{case}: left out");
+        assert_eq!(first.left_out, *left_out, "{case}: left out");
         self.prove(case, &goal, left_out).await;
 
         let before = self.client.config_hash().await;
         let again = self.carry_out(case, "again", &document).await;
         assert!(!again.changed, "{case}, again: wrote {:?}", again.written);
         assert_eq!((again.written.len(), again.config_writes), (0, 0), "{case}, again");
-        assert_eq!(again.left_out, left_out, "{case}, again: left out");
+        assert_eq!(again.left_out, *left_out, "{case}, again: left out");
         self.prove(case, &goal, left_out).await;
         assert_eq!(self.client.config_hash().await, before, "{case}, again: the config was written");
         self.note(case, format!("{}, again {}", first.seconds(), again.seconds()));
@@ -103,7 +114,7 @@ impl Installation {
         self.done(case, time, &records[0])
     }
 
-    async fn prove(&self, case: &str, goal: &Goal<'_>, left_out: &[&str]) {
+    async fn prove(&self, case: &str, goal: &Goal<'_>, left_out: &LeftOut) {
         match goal {
             Goal::Stand(agents) => self.stand(case, agents).await,
             Goal::Gone(agent) => self.proof(case, agent).is_gone(left_out).await,

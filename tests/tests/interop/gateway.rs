@@ -72,6 +72,12 @@ impl Gateway {
     }
 }
 
+/// Removes what is installed of a version.
+pub async fn remove(version: &str) {
+    let removed = Command::new(SCRIPT).arg("remove").arg(version).status().await;
+    assert!(removed.is_ok_and(|status| status.success()), "the installation of {version} is still there");
+}
+
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.supervisor.abort();

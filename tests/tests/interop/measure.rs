@@ -180,9 +180,9 @@ impl Installation {
 
     /// The texts of an agent that the gateway keeps, by the names of their files.
     async fn kept_files(&self, agent: &Agent) -> Vec<(String, String)> {
-        let left_out = self.version.left_out_of_provisioning;
+        let left_out = self.version.left_out_of_provisioning();
         let texts = self.queue.render(&self.documents.provision(agent)).await;
-        texts.into_iter().filter(|(name, _)| !left_out.contains(&format!("file {name}").as_str())).collect()
+        texts.into_iter().filter(|(name, _)| !left_out.contains(&format!("file {name}").into())).collect()
     }
 
     /// The patch that registers agents as the one that is there.

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::client::Client;
 use super::documents::Agent;
-use super::version::{Roster, Trait, Version};
+use super::version::{LeftOut, Roster, Trait, Version};
 
 /// The files of which every version keeps some.
 const FILES: [&str; 8] =
@@ -30,6 +30,8 @@ pub struct Proof<'a> {
     pub workspaces: &'a Path,
     /// The agent.
     pub agent: &'a Agent,
+    /// Whether the gateway's owner wants to see each heartbeat.
+    pub shows_ok: bool,
     /// Whether it may have begun to work: then it may have ended its first day, and removed what it needs for that.
     pub is_awake: bool,
     /// Begins what is said when something is not as it must be.
@@ -45,7 +47,7 @@ impl Proof<'_> {
         let entry = self.entry(&config).unwrap_or_else(|| panic!("{case}: config.get lacks it"));
         assert_eq!(entry["name"], agent.name, "{case}: {entry}");
         assert_eq!(entry["workspace"], self.workspaces.join(&agent.folder).to_str().unwrap(), "{case}: {entry}");
-        self.heartbeat_stands(&entry["heartbeat"], &config["channels"]["defaults"]["heartbeat"]);
+        self.heartbeat_stands(&entry["heartbeat"], &config["channels"]["defaults"]);
         self.files_stand().await;
         self.session_stands().await;
     }
@@ -63,14 +65,21 @@ impl Proof<'_> {
         panic!("{}: agents.list has {listed:?}", self.case);
     }
 
-    fn heartbeat_stands(&self, heartbeat: &Value, visibility: &Value) {
+    fn heartbeat_stands(&self, heartbeat: &Value, channels: &Value) {
         let case = self.case;
         assert_eq!((&heartbeat["every"], &heartbeat["target"]), (&json!(self.agent.every), &json!("none")), "{case}");
-        let (reasoning, shown) = match self.version.roster {
-            Roster::List => (json!(false), json!({ "showOk": false, "showAlerts": true, "useIndicator": true })),
-            Roster::Entries => (Value::Null, Value::Null),
+        let reasoning = match self.version.roster {
+            Roster::List => json!(false),
+            Roster::Entries => Value::Null,
         };
-        assert_eq!((&heartbeat["includeReasoning"], visibility), (&reasoning, &shown), "{case}");
+        assert_eq!(heartbeat["includeReasoning"], reasoning, "{case}");
+        match self.version.visibility() {
+            Some(key) => {
+                let shown = json!({ "showOk": self.shows_ok, "showAlerts": true, "useIndicator": true });
+                assert_eq!(channels[key], shown, "{case}: {channels}");
+            }
+            None => assert_eq!(*channels, Value::Null, "{case}"),
+        }
         // Without a file for them, the heartbeat's duties stand in its prompt.
         let has_prompt = heartbeat["prompt"].as_str().is_some_and(|prompt| !prompt.trim().is_empty());
         assert_eq!(has_prompt, self.left_out("HEARTBEAT.md"), "{case}: {heartbeat}");
@@ -93,7 +102,7 @@ impl Proof<'_> {
             assert!(!content.trim().is_empty(), "{case}: {name} is empty");
             let on_disk = fs::read_to_string(self.workspaces.join(&self.agent.folder).join(name)).unwrap_or_default();
             assert_eq!(content, on_disk, "{case}: {name} on the disk");
-            if name == self.version.token_file {
+            if name == self.version.token_file() {
                 assert!(content.contains(&self.agent.token), "{case}: {name} lacks the agent's token:\n{content}");
             }
         }
@@ -112,14 +121,14 @@ impl Proof<'_> {
     }
 
     /// Nothing of the agent is left, on the gateway or in the folder of its workspace, but what the report names.
-    pub async fn is_gone(&self, left_out: &[&str]) {
+    pub async fn is_gone(&self, left_out: &LeftOut) {
         let (agent, case) = (self.agent, self.case);
         assert_eq!(self.listed().await, None, "{case}: agents.list");
         assert_eq!(self.entry(&self.client.config().await), None, "{case}: config.get");
         let words = self.file("AGENTS.md").await.expect_err("a gateway has no files of an agent that is gone");
         assert!(words.contains("unknown agent") || words.contains("not found"), "{case}: {words}");
         assert!(!self.workspaces.join(&agent.folder).exists(), "{case}: the workspace is still there");
-        let kept = left_out.contains(&format!("session {}", agent.session).as_str());
+        let kept = left_out.contains(&format!("session {}", agent.session).into());
         assert_eq!(self.session().await.is_some(), kept, "{case}: sessions.list");
         let resolved = self.resolved().await;
         assert!(resolved.is_err(), "{case}: sessions.resolve: {resolved:?}");
@@ -127,7 +136,7 @@ impl Proof<'_> {
 
     /// Whether the report must say that the gateway does not keep that file.
     fn left_out(&self, file: &str) -> bool {
-        self.version.left_out_of_provisioning.contains(&format!("file {file}").as_str())
+        self.version.left_out_of_provisioning().contains(&format!("file {file}").into())
     }
 
     fn entry(&self, config: &Value) -> Option<Value> {

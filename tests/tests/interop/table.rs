@@ -1,5 +1,6 @@
 //! What each case cost, for people; and which version can do what, for README.md.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::marked::Marked;
+use super::owner::Loss;
 
 /// Where the table of versions stands.
 const README: Marked = Marked { document: "README.md", name: "interop" };
@@ -107,6 +109,8 @@ impl fmt::Display for Row {
 enum Ended {
     /// Well; with figures.
     Ok(String),
+    /// The job was `blocked`, with these words, and done when a person had done what they say.
+    Blocked(String),
     /// It cannot be tried, for this reason.
     NotApplicable(String),
 }
@@ -121,6 +125,8 @@ pub struct Findings {
     left_out: Vec<String>,
     /// What jobs are told on a version that is too old.
     refusal: Option<String>,
+    /// What any write of its config does to a person's file.
+    losses: BTreeSet<Loss>,
     cases: Vec<(String, Ended)>,
 }
 
@@ -143,6 +149,16 @@ impl Findings {
         self.cases.push((case.to_owned(), Ended::Ok(figures)));
     }
 
+    /// Notes that a case needs a person, and the record of the job that said for what.
+    pub fn blocked(&mut self, case: &str, record: &Value) {
+        self.cases.push((case.to_owned(), Ended::Blocked(words(record))));
+    }
+
+    /// Notes what any write of its config does to a person's file.
+    pub fn lose(&mut self, losses: BTreeSet<Loss>) {
+        self.losses = losses;
+    }
+
     /// Notes that a case cannot be tried.
     pub fn not_applicable(&mut self, case: &str, reason: &str) {
         self.cases.push((case.to_owned(), Ended::NotApplicable(reason.to_owned())));
@@ -150,19 +166,50 @@ impl Findings {
 
     /// Notes that the version is too old, and the record of the job that was told so.
     pub fn refused(&mut self, record: &Value) {
-        let words = ["message", "action"].map(|part| record["failure"][part].as_str().unwrap_or_default());
-        self.refusal = Some(words.join("; "));
+        self.refusal = Some(words(record));
     }
 
-    /// Keeps them for the table of all versions.
+    /// Prints them, and keeps them for the table of all versions.
     pub fn keep(&self) {
+        println!("{self}");
         fs::create_dir_all(KEPT).unwrap();
         fs::write(file(&self.name), serde_json::to_string_pretty(self).unwrap()).unwrap();
     }
 
-    fn case(&self, case: &str) -> Option<&Ended> {
-        self.cases.iter().find(|(name, _)| name == case).map(|(_, ended)| ended)
+    /// How many cases went well, of those that can be tried.
+    fn count(&self) -> String {
+        let tried = self.cases.iter().filter(|(_, ended)| !matches!(ended, Ended::NotApplicable(_)));
+        let ok = self.cases.iter().filter(|(_, ended)| matches!(ended, Ended::Ok(_)));
+        format!("{} of {}", ok.count(), tried.count())
     }
+
+    /// What is different on this version, in sentences.
+    fn differences(&self, common: &Common<'_>) -> Vec<String> {
+        let mut all: Vec<_> = self.refusal.iter().map(|words| format!("The job is `blocked`: “{words}”.")).collect();
+        for (case, ended) in &self.cases {
+            match ended {
+                Ended::Ok(_) => {}
+                Ended::Blocked(words) => all.push(format!("“{case}”: the job is `blocked` first: “{words}”.")),
+                Ended::NotApplicable(reason) => {
+                    all.push(format!("“{case}” cannot happen, because it {reason}."));
+                }
+            }
+        }
+        let left_out: Vec<_> = self.left_out.iter().filter(|what| !common.left_out.contains(what)).collect();
+        if !left_out.is_empty() {
+            all.push(format!("Left out besides: {}.", names(left_out.into_iter())));
+        }
+        let losses: Vec<_> = self.losses.iter().filter(|loss| !common.losses.contains(loss)).collect();
+        if !losses.is_empty() {
+            all.push(format!("Any config write {}.", sentence(losses.into_iter())));
+        }
+        all
+    }
+}
+
+/// The message and the remedy of a job that needs a person.
+fn words(record: &Value) -> String {
+    ["message", "action"].map(|part| record["failure"][part].as_str().unwrap_or_default()).join("; ")
 }
 
 fn file(version: &str) -> PathBuf {
@@ -198,62 +245,47 @@ impl Table {
         cases
     }
 
-    /// Those that can be provisioned.
-    fn usable(&self) -> impl Iterator<Item = &Findings> + Clone {
-        self.0.iter().filter(|findings| findings.refusal.is_none())
-    }
-
-    /// What no version keeps.
-    fn never_kept(&self) -> Vec<&String> {
-        let first = self.usable().next().map_or(&[][..], |first| &first.left_out);
-        first.iter().filter(|what| self.usable().all(|findings| findings.left_out.contains(what))).collect()
+    /// What is so on all that can be provisioned.
+    fn common(&self) -> Common<'_> {
+        let usable = || self.0.iter().filter(|findings| findings.refusal.is_none());
+        let Some(first) = usable().next() else { return Common::default() };
+        let left_out = first.left_out.iter().filter(|what| usable().all(|one| one.left_out.contains(what)));
+        let losses = first.losses.iter().filter(|loss| usable().all(|one| one.losses.contains(loss)));
+        Common { left_out: left_out.collect(), losses: losses.collect() }
     }
 
     fn for_readme(&self) -> String {
-        let mut text = String::new();
-        let mut line = |name: &str, of: &dyn Fn(&Findings) -> String| {
-            let cells: Vec<_> = self.0.iter().map(of).collect();
-            writeln!(text, "| {name} | {} |", cells.join(" | ")).unwrap();
-        };
-        let fact = |findings: &Findings, fact: String| {
-            if findings.refusal.is_some() { "–".to_owned() } else { fact }
-        };
-        line("", &|findings| findings.name.clone());
-        line("---", &|_| "---".to_owned());
-        line("protocol", &|findings| fact(findings, findings.protocol.to_string()));
-        line("keeps agents in", &|findings| fact(findings, format!("`{}`", findings.roster)));
-        for case in self.cases() {
-            line(case, &|findings| match findings.case(case) {
-                Some(Ended::Ok(_)) => "ok".to_owned(),
-                Some(Ended::NotApplicable(_)) => "n/a".to_owned(),
-                None => "–".to_owned(),
-            });
-        }
-        text + &self.notes()
-    }
-
-    /// What the cells cannot say.
-    fn notes(&self) -> String {
-        let never = self.never_kept();
-        let mut text = format!("\n- left out on all: {}\n", names(never.iter().copied()));
+        let common = self.common();
+        let mut text = String::from("| version | protocol | keeps agents in | cases | what is different, and why |\n");
+        text.push_str("| --- | --- | --- | --- | --- |\n");
         for findings in &self.0 {
-            let version = &findings.name;
-            if let Some(words) = &findings.refusal {
-                writeln!(text, "- {version}: the job is `blocked`: “{words}”").unwrap();
-                continue;
-            }
-            let besides: Vec<_> = findings.left_out.iter().filter(|what| !never.contains(what)).collect();
-            if !besides.is_empty() {
-                writeln!(text, "- {version}: left out besides: {}", names(besides.into_iter())).unwrap();
-            }
-            for (case, ended) in &findings.cases {
-                if let Ended::NotApplicable(reason) = ended {
-                    writeln!(text, "- {version}: “{case}” cannot happen, because it {reason}").unwrap();
-                }
-            }
+            let Findings { name, protocol, roster, .. } = findings;
+            let facts = if findings.refusal.is_some() {
+                "– | – | –".to_owned()
+            } else {
+                format!("{protocol} | `{roster}` | {}", findings.count())
+            };
+            writeln!(text, "| {name} | {facts} | {} |", findings.differences(&common).join(" ")).unwrap();
+        }
+        writeln!(text, "\n- The cases: {}.", self.cases().join(" · ")).unwrap();
+        writeln!(text, "- Left out on all: {}.", names(common.left_out.into_iter())).unwrap();
+        if !common.losses.is_empty() {
+            writeln!(text, "- On all, any config write {}.", sentence(common.losses.into_iter())).unwrap();
         }
         text
     }
+}
+
+/// What is so on all versions that can be provisioned.
+#[derive(Default)]
+struct Common<'a> {
+    left_out: Vec<&'a String>,
+    losses: Vec<&'a Loss>,
+}
+
+/// What a write does, as the end of a sentence.
+fn sentence<'a>(losses: impl Iterator<Item = &'a Loss>) -> String {
+    losses.map(|loss| loss.words()).collect::<Vec<_>>().join(", and ")
 }
 
 fn names<'a>(what: impl Iterator<Item = &'a String>) -> String {
@@ -267,6 +299,7 @@ impl fmt::Display for Findings {
         self.refusal.iter().try_for_each(|words| writeln!(f, "    refused: {words}"))?;
         self.cases.iter().try_for_each(|(case, ended)| match ended {
             Ended::Ok(figures) => writeln!(f, "    {case:32}  ok   {figures}"),
+            Ended::Blocked(words) => writeln!(f, "    {case:32}  blocked first: {words}"),
             Ended::NotApplicable(reason) => writeln!(f, "    {case:32}  n/a  {reason}"),
         })
     }

@@ -1,5 +1,6 @@
 //! Gateways that refuse, restart, or are edited meanwhile.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,11 +9,12 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Installation;
 use super::client::Client;
 use super::documents::{self, Agent, Documents};
+use super::owner::Owner;
 use super::person::Person;
 use super::proof::Proof;
 use super::queue::Queue;
 use super::stranger::Stranger;
-use super::version::Trait;
+use super::version::{LeftOut, Trait};
 
 /// Agents that are being made when the gateway is restarted.
 const IN_THE_MIDDLE: usize = 5;
@@ -138,6 +140,45 @@ impl Installation {
         );
     }
 
+    /// Agents come and go beside those of the gateway's owner, and what is the owner's stays.
+    pub(super) async fn beside_the_owner(&self, owner: &mut Owner) {
+        let case = "a gateway with an owner";
+        let (lead, mut worker) = (documents::lead(), documents::worker());
+        let provisions = [&lead, &worker].map(|agent| self.documents.provision(agent));
+        let refused = match self.version.is(Trait::RefusesIncludes) {
+            false => None,
+            true => {
+                let record = self.blocked(&self.queue, &provisions[0]).await;
+                let failure = &record["failure"];
+                assert_eq!(failure["code"], "config_included", "{case}: {failure}");
+                assert!(failure["message"].as_str().is_some_and(|words| words.contains("messages")), "{failure}");
+                owner.gives_up_includes();
+                self.gateway.restart().await;
+                Some(record)
+            }
+        };
+        self.all_done(case, &provisions).await;
+        worker.every = "2h";
+        self.all_done(case, &[self.documents.sync(&[&lead, &worker])]).await;
+        for agent in [&lead, &worker] {
+            Proof { shows_ok: true, is_awake: true, ..self.proof(case, agent) }.stands().await;
+        }
+        self.all_done(case, &[self.documents.cleanup(&lead)]).await;
+        // What was written must be what the next process begins with.
+        self.gateway.restart().await;
+        self.proof(case, &lead).is_gone(&LeftOut::new()).await;
+        Proof { shows_ok: true, is_awake: true, ..self.proof(case, &worker) }.stands().await;
+        let losses = owner.losses(case);
+        let expected: BTreeSet<_> = self.version.losses.iter().copied().collect();
+        assert_eq!(losses, expected, "{case}: what this version's writes change");
+        let mut findings = self.findings.lock().unwrap();
+        findings.lose(losses);
+        match refused {
+            Some(record) => findings.blocked(case, &record),
+            None => findings.ok(case, String::new()),
+        }
+    }
+
     /// The agents are as described, and may be at work: some gateways start one of many before the last is made.
     pub(super) async fn work(&self, case: &str, agents: &[Agent]) {
         for agent in agents {
@@ -151,7 +192,7 @@ impl Installation {
     }
 
     /// Carries out a job that has to wait for a person; its record.
-    async fn blocked(&self, queue: &Queue, document: &Value) -> Value {
+    pub(super) async fn blocked(&self, queue: &Queue, document: &Value) -> Value {
         let record = queue.carry_out(std::slice::from_ref(document)).await.remove(0);
         assert_eq!(record["state"], "blocked", "{record:#}");
         let failure = &record["failure"];

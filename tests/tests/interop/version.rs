@@ -1,4 +1,12 @@
-//! The versions that are tried, and what each cannot take.
+//! The versions that are tried, and what each cannot do.
+
+use std::borrow::Cow;
+
+use super::owner::Loss::{self, Comments, Home, Include, Variable};
+use Trait::{
+    ComparesHashes, ForgetsSessionsOfDeleted, LetsStrangersIn, ListsForeignSessions, RefusesIncludes,
+    RestartsWithOldConfig, TooOld,
+};
 
 /// How a version's config keeps agents.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,6 +28,12 @@ pub enum Trait {
     LetsStrangersIn,
     /// It refuses a config write whose base has changed also if the two come at the same time.
     ComparesHashes,
+    /// After a change of `channels` it restarts with the config of its process's start, so that section is left alone.
+    RestartsWithOldConfig,
+    /// It cannot open the sessions of an agent that it has deleted, until it is restarted.
+    ForgetsSessionsOfDeleted,
+    /// It refuses every config write while its file has an `$include` anywhere but in a list.
+    RefusesIncludes,
 }
 
 /// A version of OpenClaw.
@@ -30,88 +44,113 @@ pub struct Version {
     traits: &'static [Trait],
     /// How its config keeps agents.
     pub roster: Roster,
-    /// The file that must show an agent's token.
-    pub token_file: &'static str,
-    /// What a report of provisioning must name as left out.
-    pub left_out_of_provisioning: &'static [&'static str],
-    /// What a report of a heartbeat sync must name as left out.
-    pub left_out_of_sync: &'static [&'static str],
-    /// What a report of a main agent's cleanup must name as left out.
-    pub left_out_of_main_cleanup: &'static [&'static str],
+    /// What of a person's config file any write of this version changes, the person's own as well.
+    pub losses: &'static [Loss],
 }
+
+/// What a version does not keep, as reports of jobs name it, sorted.
+pub type LeftOut = Vec<Cow<'static, str>>;
 
 impl Version {
     /// Whether it does that.
     pub fn is(&self, one: Trait) -> bool {
         self.traits.contains(&one)
     }
+
+    /// Whether `.ci/run` tries it, and its installation stays.
+    pub fn is_in_ci(&self) -> bool {
+        IN_CI.contains(&self.name)
+    }
+
+    /// The file that must show an agent's token.
+    pub fn token_file(&self) -> &'static str {
+        match self.roster {
+            Roster::List => "TOOLS.md",
+            Roster::Entries => "AGENTS.md",
+        }
+    }
+
+    /// The key in `channels.defaults` that says which heartbeats are shown; none if it must be left alone.
+    pub fn visibility(&self) -> Option<&'static str> {
+        match self.roster {
+            _ if self.is(Trait::RestartsWithOldConfig) => None,
+            Roster::List => Some("heartbeat"),
+            Roster::Entries => Some("heartbeatVisibility"),
+        }
+    }
+
+    /// What a report of provisioning must name as left out.
+    pub fn left_out_of_provisioning(&self) -> LeftOut {
+        let mut all = self.left_out_of_sync();
+        all.extend(NEVER_KEPT.map(Cow::from));
+        if self.roster == Roster::Entries {
+            all.extend(["file HEARTBEAT.md", "file TOOLS.md"].map(Cow::from));
+        }
+        all.sort();
+        all
+    }
+
+    /// What a report of a heartbeat sync must name as left out.
+    pub fn left_out_of_sync(&self) -> LeftOut {
+        let visibility = self.visibility().is_none().then_some("config channels.defaults.heartbeat");
+        let reasoning = (self.roster == Roster::Entries).then_some("config heartbeat.includeReasoning");
+        visibility.into_iter().chain(reasoning).map(Cow::from).collect()
+    }
+
+    /// What a report of the cleanup of a main agent with that session must name as left out.
+    pub fn left_out_of_main_cleanup(&self, session: &str) -> LeftOut {
+        // It deletes an agent's main session with the agent only, and this session's agent was never there.
+        let kept = self.roster == Roster::Entries;
+        kept.then(|| format!("session {session}").into()).into_iter().collect()
+    }
 }
 
 /// Files that no version keeps.
 const NEVER_KEPT: [&str; 4] = ["file AUTONOMY.md", "file BOOT.md", "file SELF.md", "file TASK_SOUL.md"];
 
-/// A version that keeps agents in a list and takes all the rest.
-const fn with_list(name: &'static str, traits: &'static [Trait]) -> Version {
-    Version {
-        name,
-        traits,
-        roster: Roster::List,
-        token_file: "TOOLS.md",
-        left_out_of_provisioning: &NEVER_KEPT,
-        left_out_of_sync: &[],
-        left_out_of_main_cleanup: &[],
-    }
+/// The versions of `MISSION_INTEROP=ci`: the oldest, the newest, and two that have faults of their own.
+const IN_CI: [&str; 4] = ["2026.2.9", "2026.5.7", "2026.8.2", "2026.9.6"];
+
+const fn list(name: &'static str, traits: &'static [Trait], losses: &'static [Loss]) -> Version {
+    Version { name, traits, roster: Roster::List, losses }
+}
+
+const fn entries(name: &'static str, traits: &'static [Trait], losses: &'static [Loss]) -> Version {
+    Version { name, traits, roster: Roster::Entries, losses }
 }
 
 /// From the newest version that cannot be provisioned to the newest of all.
-pub static ALL: [Version; 7] = [
-    with_list("2026.1.30", &[Trait::TooOld]),
-    with_list("2026.2.9", &[Trait::LetsStrangersIn]),
-    with_list("2026.2.26", &[Trait::LetsStrangersIn]),
-    with_list("2026.3.13", &[]),
-    with_list("2026.4.29", &[Trait::ListsForeignSessions]),
-    with_list("2026.6.11", &[Trait::ListsForeignSessions]),
-    Version {
-        name: "2026.9.6",
-        traits: &[Trait::ListsForeignSessions, Trait::ComparesHashes],
-        roster: Roster::Entries,
-        token_file: "AGENTS.md",
-        left_out_of_provisioning: &[
-            "config channels.defaults.heartbeat",
-            "config heartbeat.includeReasoning",
-            "file AUTONOMY.md",
-            "file BOOT.md",
-            "file HEARTBEAT.md",
-            "file SELF.md",
-            "file TASK_SOUL.md",
-            "file TOOLS.md",
-        ],
-        left_out_of_sync: &["config channels.defaults.heartbeat", "config heartbeat.includeReasoning"],
-        // It deletes an agent's main session with the agent only, and this session's agent was never there.
-        left_out_of_main_cleanup: &["session agent:gateway-5f0c2c1e-7a55-4a0b-9a4e-0d6f3b9f1c11:main"],
-    },
+pub static ALL: [Version; 18] = [
+    list("2026.1.30", &[TooOld], &[]),
+    list("2026.2.9", &[LetsStrangersIn], &[Comments, Home, Include, Variable]),
+    list("2026.2.17", &[LetsStrangersIn], &[Comments, Home, Include, Variable]),
+    list("2026.2.26", &[LetsStrangersIn], &[Comments, Home, Include]),
+    list("2026.3.13", &[], &[Comments, Home, Include]),
+    list("2026.3.31", &[], &[Comments, Home, Include]),
+    list("2026.4.15", &[ListsForeignSessions], &[Comments, Home, Include]),
+    list("2026.4.29", &[ListsForeignSessions], &[Comments, Home]),
+    list("2026.5.4", &[ListsForeignSessions, RestartsWithOldConfig], &[Comments, Home]),
+    list("2026.5.7", &[ListsForeignSessions, RestartsWithOldConfig], &[Comments, Home]),
+    list("2026.5.20", &[ListsForeignSessions, RefusesIncludes], &[Comments]),
+    list("2026.6.11", &[ListsForeignSessions], &[Comments]),
+    list("2026.6.35", &[ListsForeignSessions], &[Comments]),
+    list("2026.7.1", &[ListsForeignSessions], &[Comments]),
+    list("2026.7.35", &[ListsForeignSessions], &[Comments]),
+    entries("2026.8.2", &[ListsForeignSessions, ComparesHashes, ForgetsSessionsOfDeleted], &[Comments]),
+    entries("2026.9.1", &[ListsForeignSessions, ComparesHashes, ForgetsSessionsOfDeleted], &[Comments]),
+    entries("2026.9.6", &[ListsForeignSessions, ComparesHashes], &[Comments]),
 ];
 
-/// How much is tried of a version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
-    /// All cases.
-    Full,
-    /// One agent comes and goes.
-    Smoke,
-}
-
-/// The versions that `MISSION_INTEROP` names, with commas between them; all if it does not say. `ci` is the oldest and
-/// the newest in full and the others' smoke test, without the one that is too old.
-pub fn chosen() -> Vec<(&'static Version, Extent)> {
+/// The versions that `MISSION_INTEROP` names, with commas between them; all if it does not say. `ci` names the oldest,
+/// the newest, and two that have faults of their own.
+pub fn chosen() -> Vec<&'static Version> {
     let chosen = std::env::var("MISSION_INTEROP").unwrap_or_default();
-    if chosen == "ci" {
-        let [_, oldest, between @ .., newest] = &ALL;
-        let smoke = between.iter().map(|version| (version, Extent::Smoke));
-        return [(oldest, Extent::Full), (newest, Extent::Full)].into_iter().chain(smoke).collect();
-    }
-    let is_chosen = |version: &&Version| chosen.is_empty() || chosen.split(',').any(|name| name == version.name);
-    let all: Vec<_> = ALL.iter().filter(is_chosen).map(|version| (version, Extent::Full)).collect();
+    let is_chosen = |version: &&Version| match &chosen[..] {
+        "" => true,
+        "ci" => version.is_in_ci(),
+        names => names.split(',').any(|name| name == version.name),
+    };
+    let all: Vec<_> = ALL.iter().filter(is_chosen).collect();
     assert!(!all.is_empty(), "MISSION_INTEROP={chosen} names no known version");
     all
 }
