@@ -48,14 +48,15 @@ python: ## Run the tests of the Python client, and the API against its descripti
 	cargo build --package mission-worker
 	export MISSION_WORKER=$(abspath $(TARGET)/debug/worker) && $(PYTHON) -m pytest -q
 
-# MISSION_INTEROP chooses versions, with commas between them; `ci` is what .ci/run tries.
+# MISSION_INTEROP chooses versions, with commas between them; `ci` is what .ci/run tries. All but those of `ci` are
+# removed when they have been tried.
 INTEROP = --workspace --test main -- --ignored --nocapture --exact
 
 fuzz: ## Fuzz what comes from elsewhere; TIME=60 is the seconds of each target
 	@scripts/setup fuzz
 	TIME=$(or $(TIME),60) RUNS=$(or $(RUNS),-1) SEED=$(or $(SEED),0) tests/fuzz/run
 
-interop: ## Run the tests with real OpenClaw gateways, fetched from npm (6 GB, an hour)
+interop: ## Run the tests with real OpenClaw gateways, fetched from npm (5 GB at most, two hours)
 	@scripts/setup interop
 	cargo build --workspace --all-targets
 	cargo test $(INTEROP) interop::interop

@@ -1,6 +1,7 @@
-//! A gateway that has an owner: comments, references to the environment, an included file, agents with tools and a
-//! sandbox, bindings, channels, hooks. The worker adds to it and takes away, and nothing of the owner's may change but
-//! what this version changes with any write, the owner's as well.
+//! A gateway that has an owner: comments, references to the environment, an included file, agents
+//! with tools and a sandbox, bindings, channels, hooks. The worker adds to it and takes away, and
+//! nothing of the owner's may change but what this version changes with any write, the owner's as
+//! well.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -69,7 +70,8 @@ impl Owner {
         owner
     }
 
-    /// What of the config has changed so far. Fails if that is more than versions change by themselves.
+    /// What of the config has changed so far. Fails if that is more than versions change by
+    /// themselves.
     pub fn losses(&self, case: &str) -> BTreeSet<Loss> {
         let text = fs::read_to_string(self.file()).unwrap();
         let mut compared = Comparison { owner: self, case, losses: BTreeSet::new() };
@@ -83,7 +85,8 @@ impl Owner {
         compared.losses
     }
 
-    /// Puts the included file's text in place of its `$include`, as the owner would do when asked to.
+    /// Puts the included file's text in place of its `$include`, as the owner would do when asked
+    /// to.
     pub fn gives_up_includes(&mut self) {
         self.config["messages"] = included();
         let text = fs::read_to_string(self.file()).unwrap();
@@ -109,9 +112,15 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// All of `then` is in `now`. Gateways add keys of their own, so `now` may have more.
+    /// All of `then` is in `now`. Gateways add keys of their own, so `now` may have more, but not
+    /// in an agent's entry.
     fn object(&mut self, path: &str, then: &Value, now: &Value) {
-        for (key, then) in then.as_object().unwrap() {
+        let then = then.as_object().unwrap();
+        let is_of_agent = path.starts_with(".agents.list.") || path.starts_with(".agents.entries.");
+        if is_of_agent {
+            assert_eq!(now.as_object().map(serde_json::Map::len), Some(then.len()), "{}: {path}: {now}", self.case);
+        }
+        for (key, then) in then {
             self.value(&format!("{path}.{key}"), then, &now[key]);
         }
     }
@@ -120,7 +129,7 @@ impl Comparison<'_> {
         match then {
             _ if then == now => {}
             Value::Object(_) if then.get("$include").is_some() => {
-                assert_eq!(*now, included(), "{}: {path}", self.case);
+                self.object(path, &included(), now);
                 self.losses.insert(Loss::Include);
             }
             Value::Object(_) => self.object(path, then, now),

@@ -22,13 +22,15 @@ pub enum Roster {
 pub enum Trait {
     /// It lacks what provisioning needs.
     TooOld,
-    /// It lists sessions whose key names an agent that is not in its config, as a main agent's key does.
+    /// It lists sessions whose key names an agent that is not in its config, as a main agent's key
+    /// does.
     ListsForeignSessions,
     /// It gives a backend that has the token all rights, wherever it comes from and whoever it is.
     LetsStrangersIn,
     /// It refuses a config write whose base has changed also if the two come at the same time.
     ComparesHashes,
-    /// After a change of `channels` it restarts with the config of its process's start, so that section is left alone.
+    /// After a change of `channels` it restarts with the config of its process's start, so that
+    /// section is left alone.
     RestartsWithOldConfig,
     /// It cannot open the sessions of an agent that it has deleted, until it is restarted.
     ForgetsSessionsOfDeleted,
@@ -70,7 +72,8 @@ impl Version {
         }
     }
 
-    /// The key in `channels.defaults` that says which heartbeats are shown; none if it must be left alone.
+    /// The key in `channels.defaults` that says which heartbeats are shown; none if it must be left
+    /// alone.
     pub fn visibility(&self) -> Option<&'static str> {
         match self.roster {
             _ if self.is(Trait::RestartsWithOldConfig) => None,
@@ -99,7 +102,8 @@ impl Version {
 
     /// What a report of the cleanup of a main agent with that session must name as left out.
     pub fn left_out_of_main_cleanup(&self, session: &str) -> LeftOut {
-        // It deletes an agent's main session with the agent only, and this session's agent was never there.
+        // It deletes an agent's main session with the agent only, and this session's agent was
+        // never there.
         let kept = self.roster == Roster::Entries;
         kept.then(|| format!("session {session}").into()).into_iter().collect()
     }
@@ -108,7 +112,8 @@ impl Version {
 /// Files that no version keeps.
 const NEVER_KEPT: [&str; 4] = ["file AUTONOMY.md", "file BOOT.md", "file SELF.md", "file TASK_SOUL.md"];
 
-/// The versions of `MISSION_INTEROP=ci`: the oldest, the newest, and two that have faults of their own.
+/// The versions of `MISSION_INTEROP=ci`: the oldest, the newest, and two that have faults of their
+/// own.
 const IN_CI: [&str; 4] = ["2026.2.9", "2026.5.7", "2026.8.2", "2026.9.6"];
 
 const fn list(name: &'static str, traits: &'static [Trait], losses: &'static [Loss]) -> Version {
@@ -123,7 +128,7 @@ const fn entries(name: &'static str, traits: &'static [Trait], losses: &'static 
 pub static ALL: [Version; 18] = [
     list("2026.1.30", &[TooOld], &[]),
     list("2026.2.9", &[LetsStrangersIn], &[Comments, Home, Include, Variable]),
-    list("2026.2.17", &[LetsStrangersIn], &[Comments, Home, Include, Variable]),
+    list("2026.2.17", &[LetsStrangersIn], &[Comments, Home, Include]),
     list("2026.2.26", &[LetsStrangersIn], &[Comments, Home, Include]),
     list("2026.3.13", &[], &[Comments, Home, Include]),
     list("2026.3.31", &[], &[Comments, Home, Include]),
@@ -141,8 +146,8 @@ pub static ALL: [Version; 18] = [
     entries("2026.9.6", &[ListsForeignSessions, ComparesHashes], &[Comments]),
 ];
 
-/// The versions that `MISSION_INTEROP` names, with commas between them; all if it does not say. `ci` names the oldest,
-/// the newest, and two that have faults of their own.
+/// The versions that `MISSION_INTEROP` names, with commas between them; all if it does not say.
+/// `ci` names the oldest, the newest, and two that have faults of their own.
 pub fn chosen() -> Vec<&'static Version> {
     let chosen = std::env::var("MISSION_INTEROP").unwrap_or_default();
     let is_chosen = |version: &&Version| match &chosen[..] {
