@@ -57,7 +57,7 @@ impl Owner {
     /// Writes the config of a gateway that will be started in the folder.
     pub fn of(version: &Version, folder: &Path) -> Self {
         fs::create_dir_all(folder.join("state")).unwrap();
-        let token: String = (0..6).map(|_| format!("{:08x}", rand::random::<u32>())).collect();
+        let token = uuid::Uuid::new_v4().simple().to_string();
         fs::write(folder.join("token"), &token).unwrap();
         let variables = VARIABLES.map(|(name, value)| format!("{name}={value}\n")).concat();
         fs::write(folder.join("state/.env"), format!("{variables}OWNER_GATEWAY_TOKEN={token}\n")).unwrap();
@@ -194,7 +194,7 @@ fn config(version: &Version, folder: &Path) -> Value {
     match version.roster {
         Roster::List => {
             agents["list"] =
-                json!([with(json!({ "id": "main", "default": true }), main), with(json!({ "id": "ops" }), ops)])
+                json!([with(json!({ "id": "main", "default": true }), main), with(json!({ "id": "ops" }), ops)]);
         }
         Roster::Entries => {
             agents["ownership"] = json!("explicit");

@@ -145,18 +145,17 @@ impl Installation {
         let case = "a gateway with an owner";
         let (lead, mut worker) = (documents::lead(), documents::worker());
         let provisions = [&lead, &worker].map(|agent| self.documents.provision(agent));
-        let refused = match self.version.is(Trait::RefusesIncludes) {
-            false => None,
-            true => {
-                let record = self.blocked(&self.queue, &provisions[0]).await;
-                let failure = &record["failure"];
-                assert_eq!(failure["code"], "config_included", "{case}: {failure}");
-                assert!(failure["message"].as_str().is_some_and(|words| words.contains("messages")), "{failure}");
-                owner.gives_up_includes();
-                self.gateway.restart().await;
-                Some(record)
-            }
-        };
+        let mut refused = None;
+        if self.version.is(Trait::RefusesIncludes) {
+            let record = self.blocked(&self.queue, &provisions[0]).await;
+            let failure = &record["failure"];
+            assert_eq!(failure["code"], "config_included", "{case}: {failure}");
+            let names_it = failure["message"].as_str().is_some_and(|words| words.contains("messages"));
+            assert!(names_it, "{case}: {failure}");
+            owner.gives_up_includes();
+            self.gateway.restart().await;
+            refused = Some(record);
+        }
         self.all_done(case, &provisions).await;
         worker.every = "2h";
         self.all_done(case, &[self.documents.sync(&[&lead, &worker])]).await;
