@@ -50,14 +50,28 @@ install() {
   fi
   if [ ! -e "$program" ]; then
     say "installing openclaw $version from npm into $cache"
-    local options=(--ignore-scripts)
-    # Its plugins' dependencies are installed by its own script, and it does not start without them.
-    if [ "$version" = 2026.3.31 ]; then options=(); fi
     # Old versions want libsignal from git, through a messenger that no test uses; the registry has it too.
     npm_install "$cache/openclaw-$version" \
       "{\"private\":true,\"dependencies\":{\"openclaw\":\"$version\"},\"overrides\":{\"libsignal\":\"2.0.1\"}}" \
-      "${options[@]}"
+      --ignore-scripts
   fi
+  if [ "$version" = 2026.3.31 ]; then link_plugins "$cache/openclaw-$version/node_modules"; fi
+}
+
+# link_plugins MODULES: this version's own code looks for what its plugins have in their folders. A script of its own
+# would fetch all that once more, some of it from git.
+link_plugins() {
+  local module name
+  for module in "$1"/openclaw/dist/extensions/*/node_modules/{*,@*/*}; do
+    name=${module##*/extensions/}
+    name=${name#*/node_modules/}
+    # The folder of an organisation; what is in it comes as well.
+    if [[ $name == @* && $name != */* ]]; then continue; fi
+    if [ ! -e "$1/$name" ]; then
+      mkdir -p "$(dirname "$1/$name")"
+      ln -s "$module" "$1/$name"
+    fi
+  done
 }
 
 remove() {
