@@ -60,10 +60,7 @@ impl Installation {
         if !self.version.is(Trait::ForgetsSessionsOfDeleted) {
             return self.twice(case, document, goal, left_out).await;
         }
-        let mut left_out_now = left_out.clone();
-        if !self.has_heartbeats().await {
-            left_out_now.push(NO_MORE_HEARTBEATS.into());
-        }
+        let left_out_now = self.left_out_now(&goal, left_out).await;
         let record = self.blocked(&self.queue, &document).await;
         assert_eq!(record["failure"]["code"], "gateway_restart_needed", "{case}: {}", record["failure"]);
         // The same gateway must start again, and then the same job is carried out.
@@ -100,10 +97,7 @@ impl Installation {
 
     /// Carries out a job, proves its goal, and shows that the same job again writes nothing.
     async fn twice(&self, case: &'static str, document: Value, goal: Goal<'_>, left_out: &LeftOut) {
-        let mut left_out_first = left_out.clone();
-        if matches!(goal, Goal::Stand(_)) && !self.has_heartbeats().await {
-            left_out_first.push(NO_MORE_HEARTBEATS.into());
-        }
+        let left_out_first = self.left_out_now(&goal, left_out).await;
         let first = self.carry_out(case, "first", &document).await;
         // A report is that of the last run: one before it may have written, and then been disturbed.
         assert!(first.changed || first.was_disturbed(), "{case}: nothing was written");
@@ -120,14 +114,19 @@ impl Installation {
         self.note(case, format!("{}, again {}", first.seconds(), again.seconds()));
     }
 
-    /// Whether an agent has heartbeats of its own. The first that gets some ends those of all that
-    /// have none of their own, on all versions.
-    async fn has_heartbeats(&self) -> bool {
+    /// What the next report names as left out. The first agent with heartbeats of its own ends those
+    /// of all that have none of their own, on all versions.
+    async fn left_out_now(&self, goal: &Goal<'_>, left_out: &LeftOut) -> LeftOut {
         let config = self.client.config().await;
         let agents = &config["agents"];
         let list = agents["list"].as_array().into_iter().flatten();
         let entries = agents["entries"].as_object().into_iter().flat_map(|entries| entries.values());
-        list.chain(entries).any(|entry| entry.get("heartbeat").is_some())
+        let is_first = !list.chain(entries).any(|entry| entry.get("heartbeat").is_some());
+        let mut left_out = left_out.clone();
+        if is_first && matches!(goal, Goal::Stand(_)) {
+            left_out.push(NO_MORE_HEARTBEATS.into());
+        }
+        left_out
     }
 
     async fn carry_out(&self, case: &'static str, time: &'static str, document: &Value) -> Row {
