@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs and runs real OpenClaw gateways on loopback, without channels and without models, for `make interop`.
+# Installs and runs real OpenClaw gateways on loopback, with no channel enabled and without models, for `make interop`.
 #
 #   openclaw-gateway.sh install VERSION     installs the gateway, and the Node that it needs, from npm; once
 #   openclaw-gateway.sh start VERSION DIR   prints "URL PID" once the gateway answers; its token is in DIR/token
@@ -109,9 +109,10 @@ runs() {
 # run_gateway DIR PORT: starts the process; its id is in $pid.
 run_gateway() {
   # Restarts stay in the process, so its id holds. Nothing of this machine's user reaches the gateway.
+  # Channels are not skipped: 2026.5.7 would forget that section of its config, and restart with every write.
   env -i PATH="$(dirname "$node"):/usr/bin:/bin" HOME="$1/home" LANG=C.UTF-8 TZ=UTC \
     OPENCLAW_STATE_DIR="$1/state" OPENCLAW_CONFIG_PATH="$1/openclaw.json" \
-    OPENCLAW_NO_RESPAWN=1 OPENCLAW_SKIP_CHANNELS=1 OPENCLAW_DISABLE_BONJOUR=1 \
+    OPENCLAW_NO_RESPAWN=1 OPENCLAW_DISABLE_BONJOUR=1 \
     OPENCLAW_SKIP_BROWSER_CONTROL_SERVER=1 OPENCLAW_SKIP_CANVAS_HOST=1 OPENCLAW_SKIP_GMAIL_WATCHER=1 \
     OPENCLAW_EXEC_SHELL_SNAPSHOT=0 OPENCLAW_GATEWAY_PORT="$2" \
     "$node" --disable-warning=ExperimentalWarning "$program" gateway run --bind loopback \
