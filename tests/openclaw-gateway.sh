@@ -203,5 +203,5 @@ end() {
 
 case ${1:-} in
   install | start | stop | remove) "$@" ;;
-  *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
