@@ -4,7 +4,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{MAX_WRITES, Wanted, config};
+use tokio::time::sleep;
+
+use super::{MAX_WRITES, Wanted, config, settling};
 use crate::gateway::roster::{Config, spelt};
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::journal::{CREATIONS, Refused, Step};
@@ -74,6 +76,8 @@ pub(super) async fn renew(call: &Call, wanted: &Wanted, report: &mut Report) -> 
     let entry = config::read(call).await?.as_written(agent).cloned().unwrap_or_default();
     match delete(call, agent, false, report).await {
         Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => {}
+        // It may be carried out later than the next request, and then take along what that has created.
+        Ok(None) => wait_until_gone(call, agent).await?,
         answer => drop(answer?),
     }
     create(call, wanted, report).await?;
@@ -91,6 +95,16 @@ pub(super) async fn renew(call: &Call, wanted: &Wanted, report: &mut Report) -> 
         }
     }
     Err(GatewayError::NotKept { what: format!("config of {agent}"), rounds: MAX_WRITES })
+}
+
+async fn wait_until_gone(call: &Call, agent: &str) -> Result<(), GatewayError> {
+    for reading in 0..=MAX_WRITES {
+        if config::read(call).await?.agent(agent).is_none() {
+            return Ok(());
+        }
+        sleep(settling(reading)).await;
+    }
+    Err(GatewayError::NotKept { what: format!("deletion of {agent}"), rounds: 1 })
 }
 
 /// Deletes an agent that this job has just created, so that the gateway can be started again: one that has

@@ -34,7 +34,7 @@ pub(super) async fn run(
     }
     let is_new = known.as_ref().is_some_and(|config| config.agent(&wanted.keys.agent_id).is_none());
     make_sure_of_sessions(call, wanted, is_new, report).await?;
-    for _ in 0..MAX_WRITES {
+    for round in 0..MAX_WRITES {
         let (shape, is_new) = config::settle(call, desired, known.take().as_deref(), coming.take(), report).await?;
         agent_files::settle(applier, call, wanted, is_new, report).await?;
         let label = match session::settle(call, wanted, is_new, report).await {
@@ -46,7 +46,7 @@ pub(super) async fn run(
             label => label?,
         };
         // Another writer may have undone the entry meanwhile; some gateways lose a write seconds after it.
-        if report.written.is_empty() || is_kept(call, wanted, desired, label.as_deref(), report).await? {
+        if report.written.is_empty() || is_kept(call, wanted, desired, (label.as_deref(), round), report).await? {
             report_token_left_behind(call, wanted, is_new, report);
             if wanted.options.reset_session {
                 session::reset(call, wanted, report).await?;
@@ -181,19 +181,20 @@ async fn renew(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<(), 
     by_call::renew(call, wanted, report).await
 }
 
-/// Reads config and session once more, at the same time. A label that did not stay is reported.
+/// Reads config and session once more, at the same time. A label that has not stayed for the second time is reported.
 async fn is_kept(
     call: &Call,
     wanted: &Wanted,
     desired: &[DesiredAgent],
-    label: Option<&str>,
+    (label, round): (Option<&str>, u32),
     report: &mut Report,
 ) -> Result<bool, GatewayError> {
     let (config, session) = tokio::try_join!(config::read(call), session::look(call, wanted, label))?;
-    if session == session::Kept::WithoutLabel {
+    if session == session::Kept::WithoutLabel && round > 0 {
         report.skip("session label", "the gateway takes it and does not keep it");
     }
-    Ok(config::is_settled(call, &config, desired) && session != session::Kept::Missing)
+    let has_session = session == session::Kept::Whole || (session == session::Kept::WithoutLabel && round > 0);
+    Ok(config::is_settled(call, &config, desired) && has_session)
 }
 
 fn summary(wanted: &Wanted, report: &Report) -> String {
