@@ -148,7 +148,7 @@ pub(super) async fn delete(
                 return Ok(Some(answer));
             }
             Err(error) if error.is_connection_lost() => return Ok(None),
-            Err(error) if halvings < MAX_HALVINGS && error.rpc().is_some_and(|rpc| rpc.is_size_drop()) => error,
+            Err(error) if halvings < MAX_HALVINGS && error.rpc().is_some_and(RpcError::is_size_drop) => error,
             Err(error) => return Err(error),
         };
         halvings += 1;

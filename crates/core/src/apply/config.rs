@@ -245,7 +245,7 @@ impl Writer<'_> {
                 if error.rpc().is_some() {
                     self.answered(&change, false);
                 }
-                self.blame(config, &change, &ids, error);
+                self.blame(config, &change, &ids, &error);
             }
         }
     }
@@ -258,15 +258,15 @@ impl Writer<'_> {
 
     /// Finds whom a refused write is to be held against: the agents that the gateway finds fault with; if
     /// it does not say which, one half of them after the other is tried; else all.
-    fn blame(&mut self, config: &Config, change: &Change, ids: &BTreeSet<String>, error: GatewayError) {
-        let Some(rpc) = error.rpc() else { return self.fail(&error) };
+    fn blame(&mut self, config: &Config, change: &Change, ids: &BTreeSet<String>, error: &GatewayError) {
+        let Some(rpc) = error.rpc() else { return self.fail(error) };
         if rpc.needs_a_person() == Some(Need::Include) {
             let error = GatewayError::Included { file: config.included_files(), error: Box::new(rpc.clone()) };
             return self.fail(&error);
         }
         let named = change.culprits(rpc);
         if named.is_none() && !rpc.issue_paths().is_empty() || !may_be_about_one_agent(rpc) {
-            return self.fail(&error);
+            return self.fail(error);
         }
         let culprits = match named {
             Some(culprits) => culprits,

@@ -144,7 +144,7 @@ fn named_in(files: &Workspace, id: Uuid) -> Named {
     if texts().any(|text| text.to_lowercase().contains(&id_text)) {
         return Named::TheAgent;
     }
-    let another = texts().flat_map(str::lines).filter_map(id_in).next();
+    let another = texts().flat_map(str::lines).find_map(id_in);
     another.map_or(Named::Nobody, Named::Another)
 }
 

@@ -359,10 +359,7 @@ impl From<GatewayError> for Outcome {
                  then retry the job",
             )),
             GatewayError::NotSaved(_) => Self::Transient(Failure::new("lease_lost", text)),
-            GatewayError::SessionsLost { .. } => Self::Blocked(
-                Failure::new("gateway_restart_needed", text).with_action("restart the gateway's process, then retry the job"),
-            ),
-            GatewayError::NotTakenIn { .. } => Self::Blocked(
+            GatewayError::SessionsLost { .. } | GatewayError::NotTakenIn { .. } => Self::Blocked(
                 Failure::new("gateway_restart_needed", text).with_action("restart the gateway's process, then retry the job"),
             ),
             GatewayError::Included { .. } => Self::Blocked(Failure::new("config_included", text).with_action(INCLUDED)),

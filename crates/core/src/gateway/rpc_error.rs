@@ -107,7 +107,7 @@ impl RpcError {
     /// itself. It says so in one of few sentences, or by when to come again.
     #[must_use]
     pub fn is_starting(&self) -> bool {
-        const FORMS: [&str; 8] = [
+        const FORMS: [&str; 9] = [
             "gateway starting*",
             "* unavailable during gateway startup",
             "* unavailable during gateway restart",
@@ -116,10 +116,13 @@ impl RpcError {
             "the server is busy*",
             "session * is still active; try again in a moment.",
             "plugin was reloaded or disabled*",
+            // Of an agent that is being deleted.
+            "session history database read was revoked",
         ];
         self.code == "UNAVAILABLE"
             && self.needs_a_person().is_none()
-            && (self.detail("reason") == Some("startup-sidecars") || self.is_form(&FORMS))
+            && (matches!(self.detail("reason"), Some("startup-sidecars" | "gateway-restarting"))
+                || self.is_form(&FORMS))
     }
 
     /// What a person has to do on the gateway before it takes this request; none if the gateway does not say
@@ -132,7 +135,7 @@ impl RpcError {
             ("CONFIG_INCLUDE_OWNERSHIP", _) => Some(Need::Include),
             (_, name) if name.starts_with("AuthProfileMigrationRequired") => Some(Need::Maintenance),
             _ if self.is_form(&["AuthProfileMigrationRequired*"]) => Some(Need::Maintenance),
-            _ if self.is_form(&["config write would flatten $include-owned config*"]) => Some(Need::Include),
+            _ if self.is_form(&INCLUDED) => Some(Need::Include),
             _ => None,
         }
     }
@@ -236,6 +239,12 @@ pub struct Cause<'a> {
     /// Its code, such as `gateway.maintenance_required`; empty if it has none.
     pub code: &'a str,
 }
+
+/// Versions that do not write into included files say so in two ways.
+const INCLUDED: [&str; 2] = [
+    "config write would flatten $include-owned config*",
+    "config validation failed: *: unrecognized key: \"$include\"*",
+];
 
 /// What a person has to do on a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
