@@ -79,13 +79,13 @@ mod tests {
 
     #[test]
     fn a_text_is_a_gateways_own_if_its_digest_is_known() {
-        let more: Seeds = format!(" {},", digest("theirs").to_uppercase()).parse().unwrap();
+        let more: Seeds = format!(" {},", digest("theirs").to_uppercase()).parse().expect("a digest");
         let seeds = Seeds::default().and(more);
         assert!(seeds.has(Document::User, "theirs") && !seeds.has(Document::User, "theirs\n"));
         assert!(!seeds.has(Document::Memory, "theirs"), "gateways write no such file");
         assert!("".parse::<Seeds>().is_ok());
         for bad in ["x", &"g".repeat(64), &"0".repeat(63)] {
-            assert_eq!(bad.parse::<Seeds>().unwrap_err(), NotADigest(bad.to_owned()));
+            assert_eq!(bad.parse::<Seeds>().expect_err("no digest"), NotADigest(bad.to_owned()));
         }
     }
 }
