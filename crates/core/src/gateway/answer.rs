@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::task::spawn_blocking;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::error::GatewayError;
 use super::memory::{Held, Memory, NoRoom};
 use super::protocol::Method;
+
+/// Answers of so many bytes are read beside what else the process does.
+const LARGE: usize = 256 * 1024;
 
 /// What a gateway answered, as far as the [method](Method::keep) makes use of it. A large one counts against what the
 /// process may take of such answers for as long as it, or what was made of it, is there.
@@ -94,24 +98,47 @@ impl Raw {
 
     /// Reads what the method makes use of. Waits for a while if others have all the memory that there is for answers.
     pub(super) async fn read(self, method: Method, memory: &Memory) -> Result<Answer, GatewayError> {
-        let Some(payload) = self.payload.clone() else { return Ok(Answer::default()) };
-        let garbage = |reason: String| GatewayError::Garbage { method, reason };
+        if self.payload.is_none() {
+            return Ok(Answer::default());
+        }
+        let raw = Arc::new(self);
         loop {
-            let mut room = memory.for_answer(method.max_memory());
-            let read = method.keep().read(&self.text[payload.clone()], &mut room);
-            match (read, room.refusal()) {
-                (Ok(value), _) => return Ok(Answer { value, held: Kept { _held: room.held().map(Arc::new) } }),
-                (Err(_), Some(NoRoom::TooLarge(limit))) => {
-                    return Err(garbage(format!("it would take more than {limit} bytes of memory")));
+            let read = if raw.text.len() < LARGE {
+                raw.try_read(method, memory)
+            } else {
+                // It takes a while, in which others want to be served.
+                let (raw, memory) = (Arc::clone(&raw), memory.clone());
+                let reading = spawn_blocking(move || raw.try_read(method, &memory));
+                reading.await.expect("reading an answer does not panic, and nobody cancels it")
+            };
+            let reason = match read {
+                Ok(answer) => return Ok(answer),
+                Err(Unread::NoRoom(NoRoom::Crowded(bytes))) if memory.wait_for(bytes).await => continue,
+                Err(Unread::NoRoom(NoRoom::Crowded(_))) => {
+                    "other answers take all memory that there is for them".to_owned()
                 }
-                (Err(_), Some(NoRoom::Crowded(bytes))) => {
-                    drop(room);
-                    if !memory.wait_for(bytes).await {
-                        return Err(garbage("other answers take all memory that there is for them".to_owned()));
-                    }
+                Err(Unread::NoRoom(NoRoom::TooLarge(limit))) => {
+                    format!("it would take more than {limit} bytes of memory")
                 }
-                (Err(error), None) => return Err(garbage(format!("its payload cannot be read, {error}"))),
-            }
+                Err(Unread::NoJson(reason)) => format!("its payload cannot be read, {reason}"),
+            };
+            return Err(GatewayError::Garbage { method, reason });
         }
     }
+
+    fn try_read(&self, method: Method, memory: &Memory) -> Result<Answer, Unread> {
+        let mut room = memory.for_answer(method.max_memory());
+        let payload = &self.text[self.payload.clone().unwrap_or_default()];
+        match (method.keep().read(payload, &mut room), room.refusal()) {
+            (Ok(value), _) => Ok(Answer { value, held: Kept { _held: room.held().map(Arc::new) } }),
+            (Err(_), Some(refusal)) => Err(Unread::NoRoom(refusal)),
+            (Err(error), None) => Err(Unread::NoJson(error.to_string())),
+        }
+    }
+}
+
+/// Why an answer was not read.
+enum Unread {
+    NoRoom(NoRoom),
+    NoJson(String),
 }

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// Bytes of frames that are received or wait to be read: two of the largest.
-const RECEIVED: usize = 64 * MIB;
+/// Bytes of frames that are received or wait to be read: one of the largest, and some others.
+const RECEIVED: usize = 40 * MIB;
 /// Bytes, by estimate, of answers that runs work with.
 const KEPT: usize = 128 * MIB;
 /// Frames of so many bytes are free.

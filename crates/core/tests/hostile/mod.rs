@@ -111,7 +111,7 @@ async fn an_answer_that_would_take_too_much_memory_is_left_aside() {
     assert_eq!(kept, json!({ "hash": "h", "config": { "agents": {} } }), "what is not needed is skipped");
     for part in ["1,", "{},", r#"{"a":1},"#, r#"[[""]],"#] {
         let error = config(r#"{"hash":"h","config":{"agents":{"list":[PARTS 1]}}}"#, part).await.unwrap_err();
-        let is_told = |reason: &str| reason.contains("more than 67108864 bytes of memory");
+        let is_told = |reason: &str| reason.contains("more than 50331648 bytes of memory");
         assert!(matches!(&error, GatewayError::Garbage { reason, .. } if is_told(reason)), "{part}: {error:?}");
         assert_eq!(Outcome::from(error).name(), "transient");
     }
