@@ -8,7 +8,7 @@
 //! | `case` | one flow with one trouble at one call |
 //! | `table` | what came out, flow by trouble |
 
-mod case;
+pub mod case;
 pub mod flows;
 mod table;
 mod trouble;

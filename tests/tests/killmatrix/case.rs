@@ -1,11 +1,12 @@
 //! One flow with one trouble at one call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mission_core::apply::Applier;
 use mission_core::{Job, Outcome};
-use mission_gateway_sim::{Gateway, Profile, Setup};
+use mission_gateway_sim::{Deeds, Gateway, Profile, Setup};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
@@ -101,6 +102,7 @@ impl Case {
         if let Some(fault) = self.trouble.fault(self.at) {
             gateway.inject(fault);
         }
+        let before = gateway.deeds();
         let job = Job::from_value((self.stage.flow.job)()).unwrap();
         let mut process = worker(&gateway, self.trouble);
         // As Redis keeps it.
@@ -134,6 +136,7 @@ impl Case {
             }
             sleep(wait(&run.outcome, end.runs.len())).await;
         }
+        end.faults.extend(too_much(&before, &gateway.deeds()));
         self.check("when it was done", &gateway, end);
         sleep(AFTERMATH).await;
         self.check("a minute later", &gateway, end);
@@ -169,6 +172,22 @@ fn forget_resets(state: &mut Value) {
     for session in state["sessions"].as_object_mut().unwrap().values_mut() {
         session["resets"] = (session["resets"].as_u64() > Some(0)).into();
     }
+}
+
+/// What one job has done to a gateway more often than it may, over all its runs.
+pub fn too_much(before: &Deeds, after: &Deeds) -> Vec<String> {
+    let mut counts = BTreeMap::<String, usize>::new();
+    let writes = after.writes[before.writes.len()..].iter().filter(|write| write.by == "config.patch");
+    for path in writes.flat_map(|write| &write.paths) {
+        *counts.entry(format!("config write of {path}")).or_default() += 1;
+    }
+    let mut often: Vec<String> = counts.into_iter().filter(|(_, count)| *count > 2).map(|(what, _)| what).collect();
+    for (what, new) in
+        [("creation", after.creates.len() - before.creates.len()), ("reset", after.resets.len() - before.resets.len())]
+    {
+        often.extend((new > 1).then(|| format!("{what}, {new} times")));
+    }
+    often
 }
 
 /// How long the queue waits before the next run.

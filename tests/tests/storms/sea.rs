@@ -9,7 +9,7 @@ use mission_core::apply::Applier;
 use mission_core::gateway::{Clients, Dial, Limits};
 use mission_core::journal::Journal;
 use mission_core::{Job, Outcome};
-use mission_gateway_sim::{Gateway, Profile, Setup};
+use mission_gateway_sim::{Deeds, Gateway, Profile, Setup};
 use serde_json::Value;
 use tokio::time::sleep;
 use turmoil::net::{TcpListener, TcpStream};
@@ -17,6 +17,7 @@ use turmoil::{Builder, Sim};
 
 use super::weather::{Blow, Weather};
 use crate::in_memory::{Network, identity};
+use crate::killmatrix::case::too_much;
 use crate::killmatrix::flows::{HOST, voyage};
 use crate::scenarios::differences::differences;
 use crate::simulated::state;
@@ -34,6 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(2 * 3600);
 struct Log {
     /// How many jobs are done.
     done: usize,
+    /// What was done to the gateway when the latest job was done.
+    deeds: Deeds,
     /// What each job has done to the gateway.
     journals: HashMap<usize, Arc<Journal>>,
     /// What came of each run.
@@ -156,6 +159,12 @@ impl Log {
         self.runs.push(outcome.name());
         match outcome {
             Outcome::Done(_) => {
+                let deeds = gateway.deeds();
+                let often = too_much(&self.deeds, &deeds);
+                if !often.is_empty() {
+                    self.fault = Some(format!("job {at}: {}", often.join(", ")));
+                }
+                self.deeds = deeds;
                 self.done += 1;
                 self.seen.push((at, state(gateway)));
             }

@@ -13,6 +13,10 @@ use crate::outcome::{Change, Report};
 /// Most sessions asked for; an agent's main session is among its most recent ones.
 const LIST_LIMIT: u32 = 1000;
 
+/// How often a session is looked at before a reset without an answer is sent again; the waits between add up to about
+/// five seconds.
+const LATE_READINGS: u32 = 9;
+
 /// A session as the gateway shows it.
 #[derive(Debug, PartialEq)]
 enum Session {
@@ -214,8 +218,12 @@ async fn send_reset(call: &Call, key: &str, before: &SessionState) -> Result<(),
             Ok(_) => return note(true).await,
             Err(error) if error.is_connection_lost() && round < MAX_WRITES => {
                 debug!(method = ?error.method(), "reading back after an unanswered reset");
-                if !is_unchanged(before, &state_of(call, key).await?) {
-                    return Ok(());
+                // A gateway may carry it out seconds later.
+                for reading in 0..LATE_READINGS {
+                    if !is_unchanged(before, &state_of(call, key).await?) {
+                        return Ok(());
+                    }
+                    sleep(settling(reading)).await;
                 }
             }
             Err(error) => return Err(error),
