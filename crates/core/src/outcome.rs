@@ -64,6 +64,21 @@ impl Outcome {
         }
     }
 
+    /// The same outcome, with another message.
+    #[must_use]
+    pub(crate) fn saying(mut self, message: impl Into<String>) -> Self {
+        let message = one_line(&message.into(), MAX_MESSAGE);
+        match &mut self {
+            Self::Done(_) => {}
+            Self::Transient(failure)
+            | Self::Busy { failure, .. }
+            | Self::Blocked(failure)
+            | Self::Permanent(failure)
+            | Self::Ambiguous(failure) => failure.message = message,
+        }
+        self
+    }
+
     /// The same outcome, with the request that its failure is about.
     #[must_use]
     pub(crate) const fn during(mut self, method: Option<&'static str>) -> Self {

@@ -76,7 +76,7 @@ impl Version {
     /// alone.
     pub fn visibility(&self) -> Option<&'static str> {
         match self.roster {
-            _ if self.is(Trait::RestartsWithOldConfig) => None,
+            _ if self.is(Trait::RestartsWithOldConfig) || self.is(Trait::ForgetsSessionsOfDeleted) => None,
             Roster::List => Some("heartbeat"),
             Roster::Entries => Some("heartbeatVisibility"),
         }
@@ -95,7 +95,10 @@ impl Version {
 
     /// What a report of a heartbeat sync must name as left out.
     pub fn left_out_of_sync(&self) -> LeftOut {
-        let visibility = self.visibility().is_none().then_some("config channels.defaults.heartbeat");
+        let visibility = self.visibility().is_none().then_some(match self.roster {
+            Roster::List => "config channels.defaults.heartbeat",
+            Roster::Entries => "config channels.defaults.heartbeatVisibility",
+        });
         let reasoning = (self.roster == Roster::Entries).then_some("config heartbeat.includeReasoning");
         visibility.into_iter().chain(reasoning).map(Cow::from).collect()
     }
@@ -134,8 +137,8 @@ pub static ALL: [Version; 18] = [
     list("2026.3.31", &[], &[Comments, Home, Include]),
     list("2026.4.15", &[ListsForeignSessions], &[Comments, Home, Include]),
     list("2026.4.29", &[ListsForeignSessions, RefusesIncludes], &[Comments, Home]),
-    list("2026.5.4", &[ListsForeignSessions, RestartsWithOldConfig, RefusesIncludes], &[Comments, Home]),
-    list("2026.5.7", &[ListsForeignSessions, RestartsWithOldConfig, RefusesIncludes], &[Comments, Home]),
+    list("2026.5.4", &[ListsForeignSessions, RestartsWithOldConfig, RefusesIncludes], &[Comments]),
+    list("2026.5.7", &[ListsForeignSessions, RestartsWithOldConfig, RefusesIncludes], &[Comments]),
     list("2026.5.20", &[ListsForeignSessions, RefusesIncludes], &[Comments]),
     list("2026.6.11", &[ListsForeignSessions], &[Comments]),
     list("2026.6.35", &[ListsForeignSessions], &[Comments]),

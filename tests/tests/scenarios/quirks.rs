@@ -61,12 +61,7 @@ pub const TABLE: &[Quirk] = &[
     quirk("c08_cleanup_random_name", &["done"], AsRecorded, "the id is a stable one, and what is gone is success"),
     quirk("m05_cleanup_twice", &["done", "done"], AsRecorded, "what is gone already is success"),
     // Whose agents they are.
-    quirk(
-        "c10_cleanup_session_delete_forbidden",
-        &["blocked agent_is_default"],
-        AsBefore,
-        "the default agent of a gateway is not deleted",
-    ),
+    quirk("c10_cleanup_session_delete_forbidden", &["blocked agent_not_ours"], AsBefore, NOT_OURS),
     quirk("c15_cleanup_separate_registry", &["blocked agent_not_ours"], AsBefore, NOT_OURS),
     quirk("h17_sync_mixed_entries", &["blocked agent_not_ours"], AsBefore, NOT_OURS),
     // What people added.

@@ -19,6 +19,11 @@ use crate::outcome::{Change, Report};
 /// Most paths reported that a gateway removed, and that it could not remove.
 const MAX_PATHS: usize = 20;
 
+/// The agent that gateways have when their config names none.
+const MAIN: &str = "main";
+/// What an entry has that only says where an agent's folder is.
+const BARE: [&str; 2] = ["id", "workspace"];
+
 /// What there is to clean up.
 pub(super) struct Found {
     /// What the agent is called.
@@ -87,10 +92,13 @@ async fn may_be_deleted(call: &Call, job: &Cleanup, keys: &AgentKeys, view: &Vie
     if !view.has(agent) {
         return Ok(());
     }
-    if agent == call.default_agent() || is_system_agent(&view.config, agent) {
+    if is_default_agent(&view.config, agent) {
         return Err(GatewayError::DefaultAgent { agent: agent.clone() });
     }
-    let subject = Subject { id: job.agent.id, keys, adopt: job.adopt, move_workspace: true };
+    // What has neither a name nor settings nor a folder of its own is nobody's: nothing is lost with its entry.
+    let is_bare = view.config.agent(agent).is_some_and(|entry| entry.keys().all(|key| BARE.contains(&key.as_str())));
+    let adopt = job.adopt || (is_bare && why_files_stay(call, &view.config, agent).is_some());
+    let subject = Subject { id: job.agent.id, keys, adopt, move_workspace: true };
     ownership::check(call, Arc::clone(&view.config), subject).await?;
     match view.unknown.first() {
         Some(unknown) => Err(GatewayError::NotTakenIn { agent: unknown.clone() }),
@@ -98,7 +106,12 @@ async fn may_be_deleted(call: &Call, job: &Cleanup, keys: &AgentKeys, view: &Vie
     }
 }
 
-fn is_system_agent(config: &Config, agent: &str) -> bool {
+/// Whether the config says that the agent is the one to fall back on. One that is it only because it comes first is not.
+fn is_default_agent(config: &Config, agent: &str) -> bool {
+    let is_flagged = config.agent(agent).and_then(|entry| entry.get("default")).and_then(Value::as_bool);
+    if is_flagged == Some(true) || agent == MAIN {
+        return true;
+    }
     let named = config.data.pointer("/agents/defaults/systemAgent/agentId").and_then(Value::as_str);
     named.is_some_and(|named| keys::normalise_agent_id(named) == agent)
 }

@@ -9,6 +9,7 @@ mod by_call;
 mod change;
 mod cleanup;
 mod config;
+mod config_writer;
 mod escapes;
 mod heartbeats;
 mod inspect;

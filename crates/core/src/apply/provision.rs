@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::mask::mask;
 use super::ownership::{self, Subject};
+use super::workspace::Workspace;
 use super::{Applier, FlowError, MAX_WRITES, Wanted, agent_files, by_call, config, kept_token, session, wake};
 use crate::documents::Document;
 use crate::gateway::roster::{Config, DesiredAgent};
@@ -47,7 +48,9 @@ pub(super) async fn run(
         };
         // Another writer may have undone the entry meanwhile; some gateways lose a write seconds after it.
         if report.written.is_empty() || is_kept(call, wanted, desired, (label.as_deref(), round), report).await? {
-            report_token_left_behind(call, wanted, is_new, report);
+            if prepared.is_token_new {
+                report_token_left_behind(call, wanted, report);
+            }
             if wanted.options.reset_session {
                 session::reset(call, wanted, report).await?;
             }
@@ -68,6 +71,8 @@ pub(super) struct Prepared {
     pub(super) entry: DesiredAgent,
     /// The config as it is.
     pub(super) config: Arc<Config>,
+    /// Whether the agent is there and its files, as far as the gateway shows them, hold another token or none.
+    is_token_new: bool,
 }
 
 /// What is wanted on this gateway, and the entry in its config. Nothing is written.
@@ -82,6 +87,9 @@ pub(super) async fn prepare(
     call.open().await?;
     let (config, refused) = tokio::try_join!(config::read(call), agent_files::refused(call))?;
     let ours = ownership::check(call, config, subject(wanted)).await?;
+    let shows = |files: &Workspace, token: &str| files.present.values().any(|file| file.content.contains(token));
+    let is_token_new =
+        !wanted.keeps_token && ours.files.as_ref().is_some_and(|files| !shows(files, &wanted.context.auth_token));
     let wanted = kept_token::find(call, wanted, ours.files).await?;
     let prompt = if refused.contains(&Document::Heartbeat) {
         let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
@@ -94,7 +102,7 @@ pub(super) async fn prepare(
         None
     };
     let entry = wanted.entry(prompt, ours.takes_over);
-    Ok(Prepared { wanted, entry, config: ours.config })
+    Ok(Prepared { wanted, entry, config: ours.config, is_token_new })
 }
 
 fn subject(wanted: &Wanted) -> Subject<'_> {
@@ -125,11 +133,11 @@ pub(super) fn warn_of_shadowed_heartbeats(call: &Call, config: &Config, wanted: 
 
 /// Says that a file which the gateway does not show any more may hold a token that has been replaced: it was kept by an
 /// older version, and nothing but its removal on the gateway's machine helps.
-fn report_token_left_behind(call: &Call, wanted: &Wanted, is_new: bool, report: &mut Report) {
+fn report_token_left_behind(call: &Call, wanted: &Wanted, report: &mut Report) {
     let refuses_tools =
         call.client().capabilities().refused_files.is_some_and(|files| files.contains(&Document::Tools));
     let agents = format!("file {}", Document::Agents.file_name());
-    if !is_new && refuses_tools && !wanted.keeps_token && report.written.contains(&agents) {
+    if refuses_tools && report.written.contains(&agents) {
         let tools = format!("{}/{}", wanted.keys.workspace_path, Document::Tools.file_name());
         report.skip(
             format!("an old {tools}"),

@@ -195,6 +195,14 @@ pub enum GatewayError {
         /// Its id on the gateway.
         agent: String,
     },
+    /// The gateway finds fault with one agent of a write.
+    #[error("agent {agent}: {error}")]
+    OfAgent {
+        /// Its id on the gateway.
+        agent: String,
+        /// What it says.
+        error: Box<GatewayError>,
+    },
     /// The gateway does not write into files that its config includes.
     #[error("the gateway's config includes {file}: {}", .error.quote())]
     Included {
@@ -216,7 +224,7 @@ pub enum GatewayError {
 impl GatewayError {
     /// The request that it is about; none if there was no session to send one over.
     #[must_use]
-    pub const fn method(&self) -> Option<Method> {
+    pub fn method(&self) -> Option<Method> {
         match self {
             Self::Rpc { method, .. }
             | Self::Closed { method, .. }
@@ -226,6 +234,7 @@ impl GatewayError {
             | Self::TooLarge { method, .. } => Some(*method),
             Self::Refused(_) => Some(Method::Connect),
             Self::Included { .. } => Some(Method::ConfigPatch),
+            Self::OfAgent { error, .. } => error.method(),
             _ => None,
         }
     }
@@ -358,6 +367,7 @@ impl From<GatewayError> for Outcome {
                 "find out what writes to the gateway's config besides this worker, or why the gateway does not keep it, \
                  then retry the job",
             )),
+            GatewayError::OfAgent { error, .. } => return Self::from(*error).saying(text),
             GatewayError::NotSaved(_) => Self::Transient(Failure::new("lease_lost", text)),
             GatewayError::SessionsLost { .. } | GatewayError::NotTakenIn { .. } => Self::Blocked(
                 Failure::new("gateway_restart_needed", text).with_action("restart the gateway's process, then retry the job"),

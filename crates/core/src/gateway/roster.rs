@@ -7,6 +7,7 @@
 mod change;
 mod config_text;
 mod folder;
+mod kept;
 
 use std::collections::HashMap;
 
@@ -20,9 +21,10 @@ use crate::heartbeat;
 use crate::keys;
 use crate::python::is_truthy;
 
-pub use change::{Change, DesiredAgent, Part, VISIBILITY, droppable, known_refusals, latest, same, updated_list};
+pub use change::{Change, DesiredAgent, Part, VISIBILITY, droppable, known_refusals, latest, updated_list};
 pub use config_text::spelt;
 pub use folder::{may_overlap, same_folder};
+pub use kept::same;
 
 /// How a config keeps its agents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

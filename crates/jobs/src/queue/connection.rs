@@ -18,7 +18,7 @@ use redis::{
 };
 use tokio::sync::Mutex;
 
-use super::error::QueueError;
+use super::error::{QueueError, condition};
 use super::tally::{Tally, count};
 use super::tls::Tls;
 use address::{Address, is_tls};
@@ -208,7 +208,9 @@ fn cluster(
 /// Whether an error is an answer of a server that is still the one to ask, so that the line is good. One that has
 /// become a replica, or has lost its own, answers too, but it is time to look up the address again.
 fn is_answer(error: &RedisError) -> bool {
-    error.code().is_some_and(|code| !matches!(code, "READONLY" | "NOREPLICAS" | "UNBLOCKED"))
+    condition(error)
+        .or_else(|| error.code())
+        .is_some_and(|code| !matches!(code, "READONLY" | "NOREPLICAS" | "UNBLOCKED"))
         || error.kind() == ErrorKind::UnexpectedReturnType
 }
 

@@ -142,6 +142,9 @@ impl QueueError {
     /// Sorts what the client says: does trying again help?
     pub(super) fn from_redis(script: &'static str, error: &RedisError) -> Self {
         let reason = error.to_string();
+        if condition(error).is_some() {
+            return Self::Unavailable { reason };
+        }
         if error.code() == Some("LAYOUT") {
             return Self::Layout { reason };
         }
@@ -159,6 +162,15 @@ impl QueueError {
     pub const fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
+}
+
+/// The code by which a server speaks of its own condition, where something between puts `ERR` before it: proxies of hosted
+/// Redis servers do.
+pub(super) fn condition(error: &RedisError) -> Option<&str> {
+    const CODES: [&str; 8] =
+        ["READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "TRYAGAIN"];
+    let code = error.detail().filter(|_| error.code() == Some("ERR"))?.split(' ').next()?;
+    CODES.contains(&code).then_some(code)
 }
 
 #[cfg(test)]

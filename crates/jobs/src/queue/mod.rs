@@ -96,6 +96,8 @@ pub struct Enqueued {
     pub state: Option<State>,
     /// Older jobs that this one replaced.
     pub superseded: Vec<Uuid>,
+    /// Whether its idempotency key was in use, so that nothing was stored.
+    pub duplicate: bool,
 }
 
 /// Which jobs to list.
@@ -214,12 +216,14 @@ impl Queue {
         };
         answers
             .into_iter()
-            .map(|(id, state, superseded)| {
+            .zip(jobs)
+            .map(|((id, state, superseded), job)| {
                 let strange =
                     || QueueError::Script { script: "enqueue", reason: format!("it answered {id:?}, {state:?}") };
                 let state = if state.is_empty() { None } else { Some(State::from_name(&state).ok_or_else(strange)?) };
                 let superseded = superseded.iter().filter_map(|id| id.parse().ok()).collect();
-                Ok(Enqueued { id: id.parse().map_err(|_| strange())?, state, superseded })
+                let id = id.parse().map_err(|_| strange())?;
+                Ok(Enqueued { id, state, superseded, duplicate: id != job.id })
             })
             .collect()
     }

@@ -28,6 +28,12 @@ pub async fn run(settings: &Settings, output: Output, files: &[PathBuf], how: &H
         ))
         .or_usage();
     }
+    if let (Some(delay), Some(expires_in)) = (how.delay, how.expires_in)
+        && expires_in <= delay
+    {
+        let what = "--expires-in is not longer than --delay: the job would expire before it is due; give it more time";
+        return Err(anyhow!(what)).or_usage();
+    }
     let jobs: Vec<Envelope> = jobs.into_iter().map(|job| arranged(job, how)).collect::<Result<_, _>>().or_usage()?;
     let store = Store::open(settings, Use::Command).await?;
     let enqueued = enqueue(&store.queue, &jobs, output).await;
@@ -90,5 +96,6 @@ fn indented(error: DocumentError) -> anyhow::Error {
 fn for_people(job: &Enqueued) -> String {
     let state = job.state.map_or("removed since", State::as_str);
     let replaced = job.superseded.iter().fold(String::new(), |text, id| format!("{text}, replaces {id}"));
-    format!("{} {state}{replaced}", job.id)
+    let earlier = if job.duplicate { ", an earlier job with this idempotency key; nothing was enqueued" } else { "" };
+    format!("{} {state}{replaced}{earlier}", job.id)
 }
