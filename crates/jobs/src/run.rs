@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use apalis_core::error::BoxDynError;
 use apalis_core::task::into_response::IntoResponse;
-use mission_core::journal::{Journal, Store};
+use mission_core::journal::{Effects, Journal, Store};
 use mission_core::model::MAX_DOCUMENT_BYTES;
 use mission_core::{Failure, Job, Kind, Outcome};
 use serde::{Deserialize, Serialize};
@@ -120,6 +120,7 @@ impl Claimed {
             let gone: Vec<String> = serde_json::from_str(&raw.gone).unwrap_or_default();
             sync.leave_out(&gone.iter().filter_map(|agent| agent.parse().ok()).collect());
         }
+        let effects = serde_json::from_str::<Effects>(&raw.effects).unwrap_or_default();
         Ok(Self {
             id,
             job,
@@ -133,7 +134,7 @@ impl Claimed {
             expires_in: raw.expires_in,
             shared_with: Vec::new(),
             // What cannot be read is as if nothing was done: somebody has spoilt it.
-            journal: Arc::new(Journal::of(serde_json::from_str(&raw.effects).unwrap_or_default())),
+            journal: Arc::new(Journal::of(effects.before_next_attempt(raw.has_died))),
             token: raw.token,
         })
     }

@@ -22,6 +22,10 @@ pub(super) async fn create(call: &Call, wanted: &Wanted, report: &mut Report) ->
     let params = json!({ "name": entry.id, "workspace": spelt(&entry.workspace) });
     match call.write(Method::AgentsCreate, params).await {
         Ok(_) => {
+            if !is_there_soon(call, &entry.id).await? {
+                call.journal().answered(false, &[Step::Create]);
+                return Err(GatewayError::NotKept { what: format!("creation of {}", entry.id), rounds: 1 });
+            }
             call.journal().answered(true, &[Step::Create]);
             report.note(Change::new(format!("agent {}", entry.id), ""));
         }
@@ -95,6 +99,16 @@ pub(super) async fn renew(call: &Call, wanted: &Wanted, report: &mut Report) -> 
         }
     }
     Err(GatewayError::NotKept { what: format!("config of {agent}"), rounds: MAX_WRITES })
+}
+
+async fn is_there_soon(call: &Call, agent: &str) -> Result<bool, GatewayError> {
+    for reading in 0..=MAX_WRITES {
+        if config::read(call).await?.agent(agent).is_some() {
+            return Ok(true);
+        }
+        sleep(settling(reading)).await;
+    }
+    Ok(false)
 }
 
 async fn wait_until_gone(call: &Call, agent: &str) -> Result<(), GatewayError> {

@@ -75,8 +75,12 @@ pub(super) async fn run(call: &Call, job: &Cleanup, report: &mut Report) -> Resu
         sleep(settling(round)).await;
         view = taken_in::read_after_deletion(call, agent, !is_known).await?;
         escapes::put_back(call, &view.config, guarded).await?;
+        if !is_known && view.has(agent) {
+            return Err(GatewayError::NotTakenIn { agent: agent.clone() }.into());
+        }
     }
     drop(writer);
+    ownership::forget(call, agent);
     session::delete(call, &keys.session_key, report).await?;
     report.summary = if report.written.is_empty() {
         format!("agent {agent} was gone already; nothing was written")

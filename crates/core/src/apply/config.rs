@@ -149,7 +149,8 @@ pub(super) async fn patch(call: &Call, patch: &Value, hash: Option<Value>) -> Re
         Ok(_) => Ok(true),
         Err(error) if error.may_have_been_carried_out() && error.is_connection_lost() => {
             debug!(method = ?error.method(), "reading back after an unanswered config write");
-            Ok(false)
+            // Only what was lost with its connection may not have come to be.
+            Ok(!matches!(error, GatewayError::Closed { .. }))
         }
         // Written, and the gateway restarts because it could not take it in while running.
         Err(error) if error.rpc().is_some_and(|rpc| rpc.is_form(&["config.patch persisted but was not applied*"])) => {

@@ -31,6 +31,8 @@ pub(super) struct Writer<'a> {
     refusals: u32,
     /// How often the config was read since the latest write without showing it.
     unseen: u32,
+    /// How many writes had no answer.
+    unanswered: u32,
     /// What was written last.
     written: Option<Change>,
 }
@@ -38,7 +40,7 @@ pub(super) struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// The writer of this call's gateway; its caller holds the pen.
     pub(super) const fn new(call: &'a Call) -> Self {
-        Self { call, batch: Vec::new(), refusals: 0, unseen: READINGS, written: None }
+        Self { call, batch: Vec::new(), refusals: 0, unseen: READINGS, unanswered: 0, written: None }
     }
 
     /// Goes on until all wishes are answered. One that comes after the first write waits for the next one.
@@ -194,6 +196,11 @@ impl<'a> Writer<'a> {
                 self.unseen = 0;
                 if is_acknowledged {
                     self.answered(&change, true);
+                } else {
+                    // Where connections are cut after a fixed number of requests, another number of readings has
+                    // the next write come at another place.
+                    self.unanswered += 1;
+                    self.unseen = self.unanswered % 2;
                 }
                 note(&mut self.batch, &change);
                 self.written = Some(change);
@@ -284,13 +291,14 @@ fn undone(part: &Part) -> GatewayError {
 /// Returns whether a refused write may be the fault of one of its agents, so that it is worth finding out
 /// which.
 fn may_be_about_one_agent(rpc: &RpcError) -> bool {
-    rpc.needs_a_person() == Some(Need::Maintenance)
-        || rpc.is_config_invalid()
-        || (rpc.code == "UNAVAILABLE"
-            && !rpc.is_rate_limited()
-            && !rpc.is_starting()
-            && rpc.retry_after_ms.is_none()
-            && !rpc.is_size_drop())
+    let is_about_the_client = rpc.is_scope_missing()
+        || rpc.code == "FORBIDDEN"
+        || rpc.is_form(&["unknown method: *", "config base hash required*"]);
+    let is_about_the_moment = rpc.is_rate_limited()
+        || rpc.is_starting()
+        || rpc.is_config_stale()
+        || (rpc.code == "UNAVAILABLE" && rpc.retry_after_ms.is_some());
+    !is_about_the_client && !is_about_the_moment && !rpc.is_form(&["config write rejected: *"])
 }
 
 /// Whether a refused write may be taken after reading again: the config had changed, or keys were refused that can be

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::session;
 use super::workspace::{self, Workspace};
 use crate::documents::Document;
 use crate::gateway::roster::{Config, DesiredAgent, same_folder};
@@ -23,7 +24,7 @@ use crate::keys::AgentKeys;
 /// How a line of a document begins that names the agent that it was written for.
 const ID_LINE: &str = "AGENT_ID=";
 /// The documents that name an agent's id: where it is told how to reach the main backend.
-const FILES: [Document; 2] = [Document::Agents, Document::Tools];
+const FILES: [Document; 3] = [Document::Agents, Document::Tools, Document::Identity];
 
 /// Whom a job is about, and what it may do besides.
 #[derive(Debug, Clone, Copy)]
@@ -43,11 +44,26 @@ pub(super) struct Subject<'a> {
 pub(super) struct Claim<'a> {
     call: &'a Call,
     agent: String,
+    is_kept: bool,
+}
+
+impl Claim<'_> {
+    /// Remembers whose agent it is also after the run: its files may not say so.
+    pub(super) fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+/// Forgets whose agent it was, when it is gone.
+pub(super) fn forget(call: &Call, agent: &str) {
+    call.client().desk.owners().remove(agent);
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        self.call.client().desk.owners().remove(&self.agent);
+        if !self.is_kept {
+            self.call.client().desk.owners().remove(&self.agent);
+        }
     }
 }
 
@@ -57,11 +73,11 @@ pub(super) fn claim<'a>(call: &'a Call, subject: Subject<'_>) -> Result<Claim<'a
     let agent = subject.keys.agent_id.clone();
     let mut owners = call.client().desk.owners();
     match owners.get(&agent) {
-        Some(owner) if *owner != subject.id => Err(GatewayError::IdTaken { agent, owner: *owner }),
+        Some(owner) if *owner != subject.id && !subject.adopt => Err(GatewayError::IdTaken { agent, owner: *owner }),
         _ => {
             owners.insert(agent.clone(), subject.id);
             drop(owners);
-            Ok(Claim { call, agent })
+            Ok(Claim { call, agent, is_kept: false })
         }
     }
 }
@@ -80,6 +96,13 @@ pub(super) struct Ours {
 /// Finds out whether the agent's entry, if there is one, is the job's. Nothing is written.
 pub(super) async fn check(call: &Call, config: Arc<Config>, subject: Subject<'_>) -> Result<Ours, GatewayError> {
     let agent = &subject.keys.agent_id;
+    let session = &subject.keys.session_key;
+    let of_session = session::agent_of(session).unwrap_or_else(|| call.default_agent().to_owned());
+    let is_anothers = of_session == call.default_agent() || config.agent(&of_session).is_some();
+    if of_session != *agent && is_anothers && !subject.adopt {
+        let reason = format!("the session {session} of this job is one of that agent's");
+        return Err(GatewayError::NotOurs { agent: of_session, reason });
+    }
     let Some(entry) = config.agent(agent) else {
         if agent == call.default_agent() && !subject.adopt {
             return Err(GatewayError::NotOurs { agent: agent.clone(), reason: DEFAULT.to_owned() });
@@ -90,7 +113,10 @@ pub(super) async fn check(call: &Call, config: Arc<Config>, subject: Subject<'_>
     let present = entry.get("workspace").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     let is_there = same_folder(&present, &subject.keys.workspace_path);
     let files = workspace::read(call, agent, &FILES).await?;
-    let named = files.as_ref().map_or(Named::Nobody, |files| named_in(files, subject.id));
+    let mut named = files.as_ref().map_or(Named::Nobody, |files| named_in(files, subject.id));
+    if let (Named::Nobody, Some(owner)) = (&named, call.client().desk.owners().get(agent)) {
+        named = if *owner == subject.id { Named::TheAgent } else { Named::Another(*owner) };
+    }
     match named {
         Named::Another(owner) if !subject.adopt => return Err(GatewayError::IdTaken { agent: agent.clone(), owner }),
         Named::Nobody if !is_there && !subject.adopt => {
@@ -150,6 +176,12 @@ fn named_in(files: &Workspace, id: Uuid) -> Named {
 
 /// The id in a line that names an agent; none if it is no such line.
 fn id_in(line: &str) -> Option<Uuid> {
+    // As the shipped documents have it in a sentence.
+    if let Some((before, id)) = line.split_once("id `").or_else(|| line.split_once("id: `"))
+        && (before.starts_with("You are **") || before.starts_with("- Agent"))
+    {
+        return Uuid::try_parse(id.split('`').next()?).ok();
+    }
     let line = line.trim().trim_start_matches(['-', '*', ' ', '`']);
     let value = line.strip_prefix("export ").unwrap_or(line).strip_prefix(ID_LINE)?;
     Uuid::try_parse(value.trim_matches(['"', '\'', '`', ' '])).ok()
@@ -180,6 +212,9 @@ mod tests {
             (vec![format!("Ask {bob} for help.")], Named::Nobody),
             (vec![format!("- `AGENT_ID={bob}`")], Named::Another(bob)),
             (vec!["AGENT_ID=$ID".to_owned()], Named::Nobody),
+            (vec![format!("You are **Bob** (id `{bob}`), the lead")], Named::Another(bob)),
+            (vec![format!("- Agent: Bob, id `{bob}`")], Named::Another(bob)),
+            (vec![format!("- Agent id: `{bob}`")], Named::Another(bob)),
             (vec![], Named::Nobody),
         ] {
             let texts: Vec<_> = texts.iter().map(String::as_str).collect();

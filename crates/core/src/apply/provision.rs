@@ -27,13 +27,16 @@ pub(super) async fn run(
 ) -> Result<Option<&'static str>, FlowError> {
     let mut coming = Some(call.client().desk.announce());
     let prepared = prepare(applier, call, wanted, report).await?;
-    let _claim = ownership::claim(call, subject(wanted))?;
+    let claim = ownership::claim(call, subject(wanted))?;
     let (wanted, mut known) = (&prepared.wanted, Some(prepared.config));
     let desired = std::slice::from_ref(&prepared.entry);
     if let Some(config) = &known {
         warn_of_shadowed_heartbeats(call, config, wanted, report);
     }
     let is_new = known.as_ref().is_some_and(|config| config.agent(&wanted.keys.agent_id).is_none());
+    if let Some(folder) = prepared.entry.takes_over.as_deref().filter(|folder| !folder.is_empty()) {
+        report.skip(format!("files in {folder}"), "the agent moves to another folder, and what it has there stays");
+    }
     make_sure_of_sessions(call, wanted, is_new, report).await?;
     for round in 0..MAX_WRITES {
         let (shape, is_new) = config::settle(call, desired, known.take().as_deref(), coming.take(), report).await?;
@@ -56,6 +59,7 @@ pub(super) async fn run(
             }
             wake::send(call, id, wanted, report).await?;
             mask(&mut report.changes, applier, call, wanted);
+            claim.keep();
             report.summary = summary(wanted, report);
             return Ok(Some(shape.as_str()));
         }

@@ -13,6 +13,8 @@ use crate::outcome::{Change, Report};
 /// Most sessions asked for; an agent's main session is among its most recent ones.
 const LIST_LIMIT: u32 = 1000;
 
+/// How often a reset is sent over all attempts that a gateway refuses or does not answer.
+const RESETS: u32 = 2;
 /// How often a session is looked at before a reset without an answer is sent again; the waits between add up to about
 /// five seconds.
 const LATE_READINGS: u32 = 9;
@@ -128,7 +130,7 @@ pub(super) fn is_of(key: &str, agent: &str) -> bool {
     agent_of(key).as_deref() == Some(agent)
 }
 
-fn agent_of(key: &str) -> Option<String> {
+pub(super) fn agent_of(key: &str) -> Option<String> {
     key.strip_prefix("agent:").and_then(|rest| rest.split(':').next()).map(keys::normalise_agent_id)
 }
 
@@ -183,9 +185,10 @@ pub(super) async fn reset(call: &Call, wanted: &Wanted, report: &mut Report) -> 
     let now = state_of(call, key).await?;
     let earlier = call.journal().reset();
     let is_sent = earlier.as_ref().is_some_and(|reset| reset.is_acknowledged || !is_unchanged(&reset.before, &now));
+    let sent = earlier.as_ref().map_or(0, |reset| reset.sent);
     let before = earlier.map_or_else(|| now.clone(), |reset| reset.before);
-    if !is_sent {
-        send_reset(call, key, &before).await?;
+    if !is_sent && sent < RESETS {
+        send_reset(call, key, &before, sent + 1).await?;
     }
     let mut after = state_of(call, key).await?;
     for reading in 0..MAX_WRITES {
@@ -207,9 +210,9 @@ pub(super) async fn reset(call: &Call, wanted: &Wanted, report: &mut Report) -> 
 }
 
 /// Sends it until it is answered, or until the session is not as before.
-async fn send_reset(call: &Call, key: &str, before: &SessionState) -> Result<(), GatewayError> {
+async fn send_reset(call: &Call, key: &str, before: &SessionState, sent: u32) -> Result<(), GatewayError> {
     let note = async |is_acknowledged| {
-        let reset = Reset { before: before.clone(), is_acknowledged };
+        let reset = Reset { before: before.clone(), is_acknowledged, sent };
         call.journal().note_reset(reset).await.map_err(GatewayError::NotSaved)
     };
     note(false).await?;

@@ -31,7 +31,7 @@ pub(crate) struct Kept {
 }
 
 impl Answer {
-    /// Gives up the answer for its value. Who keeps much of that keeps [`Self::kept`] with it.
+    /// Gives up the answer for its value. Who keeps much of that keeps its share of the pool with it.
     #[must_use]
     pub fn into_value(self) -> Value {
         self.value

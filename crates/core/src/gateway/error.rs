@@ -350,7 +350,7 @@ impl From<GatewayError> for Outcome {
             GatewayError::NotKept { .. } => Self::Transient(Failure::new("not_kept", text)),
             GatewayError::NotOurs { .. } => Self::Blocked(Failure::new("agent_not_ours", text).with_action(
                 "give the agent another name or `openclaw_session_id` in the main backend; to take the gateway's agent \
-                 over on purpose, with its files, enqueue the job with `options.adopt`",
+                 over on purpose, enqueue the job with `options.adopt`: its files stay in the folder that it has",
             )),
             GatewayError::IdTaken { owner, .. } => Self::Blocked(Failure::new("agent_id_taken", text).with_action(format!(
                 "give one of the two agents another name or `openclaw_session_id` in the main backend; if agent {owner} is \

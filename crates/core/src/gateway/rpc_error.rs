@@ -130,7 +130,8 @@ impl RpcError {
     #[must_use]
     pub fn needs_a_person(&self) -> Option<Need> {
         let cause = self.cause();
-        match (cause.code, cause.name) {
+        let code = if cause.code.is_empty() { self.code.as_str() } else { cause.code };
+        match (code, cause.name) {
             ("gateway.maintenance_required", _) | (_, "StartupMaintenanceRequiredError") => Some(Need::Maintenance),
             ("CONFIG_INCLUDE_OWNERSHIP", _) => Some(Need::Include),
             (_, name) if name.starts_with("AuthProfileMigrationRequired") => Some(Need::Maintenance),

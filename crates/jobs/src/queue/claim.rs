@@ -32,6 +32,8 @@ pub(crate) struct RawClaim {
     pub(crate) waited: Duration,
     /// What it has done to its gateway so far: JSON, or empty.
     pub(crate) effects: String,
+    /// Whether it lost the worker of its latest run.
+    pub(crate) has_died: bool,
 }
 
 /// What a claim brought.
@@ -62,7 +64,8 @@ impl RawClaim {
             leader,
             waited,
             effects,
-        ] = <[Value; 17]>::try_from(values).ok()?;
+            lost,
+        ] = <[Value; 18]>::try_from(values).ok()?;
         let text = |value: &Value| String::from_redis_value_ref(value).unwrap_or_default();
         let number =
             |value: &Value| i64::from_redis_value_ref(value).ok().and_then(|number| u64::try_from(number).ok());
@@ -86,6 +89,7 @@ impl RawClaim {
             leader: text(&leader).parse().ok(),
             waited: Duration::from_millis(number(&waited).unwrap_or_default()),
             effects: text(&effects),
+            has_died: number(&lost) == Some(1),
         })
     }
 }

@@ -5,7 +5,7 @@
 -- Returns {jobs, ms until there may be more to do or -1, leases taken back}; a job is {id, token, version, kind, lane, attempt, max attempts,
 --   run, enqueued at, payload, failures of the lane in a row, flags inherited, ms until it expires or -1, agents that were
 --   cleaned up since (JSON, or empty), token of the job whose run this one shares or empty, ms that it was ready, what it
---   has done to its gateway so far (JSON, or empty)}.
+--   has done to its gateway so far (JSON, or empty), 1 if it lost the worker of its latest run}.
 -- Cost  at most 48 jobs that are due or expired, and 24 of those that are lost, 24 lanes and 24 subjects that may go on, 64 old
 --   jobs; n + 31 jobs taken and 100 candidates; about 5 commands each. Once a minute some hundred more, which add up what happened.
 
@@ -233,7 +233,7 @@ local function take(job, leader)
   taken[#taken + 1] = { job.id, token, job.version or '1', job.kind, job.lane, job.attempts, job.max_attempts, job.runs,
     job.enqueued_at, #payload <= MAX_PAYLOAD and payload or '', known.failures or 0, job.inherited or '',
     job.expires_at and math.max(job.expires_at - NOW, 0) or -1, #gone > 0 and cjson.encode(gone) or '', leader or '',
-    waited, job.effects or '' }
+    waited, job.effects or '', job.lost and 1 or 0 }
   return token
 end
 
