@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ._shape import WHITE_SPACE
+from ._limits import WHITE_SPACE
 from .errors import Problem
 
 SHORTEST = 30

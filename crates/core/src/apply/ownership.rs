@@ -98,8 +98,8 @@ pub(super) async fn check(call: &Call, config: Arc<Config>, subject: Subject<'_>
     let agent = &subject.keys.agent_id;
     let session = &subject.keys.session_key;
     let of_session = session::agent_of(session).unwrap_or_else(|| call.default_agent().to_owned());
-    let is_anothers = of_session == call.default_agent() || config.agent(&of_session).is_some();
-    if of_session != *agent && is_anothers && !subject.adopt {
+    let is_of_another = of_session == call.default_agent() || config.agent(&of_session).is_some();
+    if of_session != *agent && is_of_another && !subject.adopt {
         let reason = format!("the session {session} of this job is one of that agent's");
         return Err(GatewayError::NotOurs { agent: of_session, reason });
     }

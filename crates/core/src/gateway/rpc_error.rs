@@ -194,7 +194,7 @@ impl RpcError {
         }
         // Some gateways say it in their words only: `Config validation failed: PATH: what is wrong`.
         let text = self.cause().text;
-        let path = text.split_once("onfig validation failed: ").and_then(|(_, rest)| rest.split_once(": "));
+        let path = text.split_once(" validation failed: ").and_then(|(_, rest)| rest.split_once(": "));
         path.map(|(path, _)| path).filter(|_| self.is_config_invalid()).into_iter().collect()
     }
 
