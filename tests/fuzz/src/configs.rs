@@ -29,7 +29,7 @@ pub fn run(input: &[u8]) {
         let Some(change) = config.change(shape, &desired, &refused, &default) else { continue };
         let _ = (change.has_nulls_in_list(), error.as_ref().map(|error| change.culprits(error)));
         if config.shape.is_none_or(|shown| shown == shape) && plain_enough(&config.data) {
-            settles(&config, &change.patch, &desired, &refused);
+            settles(&config, shape, &change.patch, &desired, &refused);
         }
     }
 }
@@ -47,11 +47,11 @@ fn plain_enough(config: &Value) -> bool {
     !(has("/agents/list") && has("/agents/entries"))
 }
 
-fn settles(config: &Config, patch: &Value, desired: &[DesiredAgent], refused: &BTreeSet<String>) {
+fn settles(config: &Config, shape: Shape, patch: &Value, desired: &[DesiredAgent], refused: &BTreeSet<String>) {
     let mut data = config.data.clone();
     merge(&mut data, patch);
     let again = Config::read(json!({ "config": data })).expect("a patch leaves a config");
-    assert!(again.is_as_desired(desired, refused), "{patch}\nmakes {data}");
+    assert!(again.is_as_desired(shape, desired, refused), "{patch}\nmakes {data}");
 }
 
 /// A merge patch as gateways take it: lists are replaced.

@@ -79,7 +79,7 @@ pub(super) fn shape_of(call: &Call, config: &Config) -> Shape {
 /// Whether the config is as desired, as far as this gateway can keep it.
 pub(super) fn is_settled(call: &Call, config: &Config, desired: &[DesiredAgent]) -> bool {
     let shape = shape_of(call, config);
-    config.is_as_desired(desired, &refused_keys(call, shape))
+    config.is_as_desired(shape, desired, &refused_keys(call, shape))
 }
 
 pub(super) fn refused_keys(call: &Call, shape: Shape) -> BTreeSet<String> {

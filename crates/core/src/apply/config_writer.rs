@@ -90,7 +90,7 @@ impl<'a> Writer<'a> {
         let refused = refused_keys(self.call, shape);
         let is_done = |wish: &mut Wish| {
             let left: Vec<DesiredAgent> = wish.faultless().cloned().collect();
-            (left.is_empty() && !wish.faults.is_empty()) || config.is_as_desired(&left, &refused)
+            (left.is_empty() && !wish.faults.is_empty()) || config.is_as_desired(shape, &left, &refused)
         };
         let done: Vec<Wish> = self.batch.extract_if(.., is_done).collect();
         let mut suspects = self.call.client().desk.suspects();

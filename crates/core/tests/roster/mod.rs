@@ -32,7 +32,11 @@ fn patch(config: &Config, desired: &DesiredAgent) -> Option<Value> {
 fn what_a_merge_patch_cannot_take_away_is_no_difference() {
     let is_kept = |present: Value, desired: Value| {
         let entry = json!({ "name": "Ada", "workspace": "/srv/ada", "heartbeat": present });
-        config(&json!({ "entries": { "ada": entry } })).is_as_desired(&[ada(&desired)], &BTreeSet::new())
+        config(&json!({ "entries": { "ada": entry } })).is_as_desired(
+            Shape::Entries,
+            &[ada(&desired)],
+            &BTreeSet::new(),
+        )
     };
     assert!(is_kept(json!({ "every": "1m" }), json!({ "every": "1m", "target": null })), "null takes away");
     assert!(!is_kept(json!({ "target": "x" }), json!({ "target": null })));

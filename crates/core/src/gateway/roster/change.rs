@@ -108,9 +108,8 @@ impl Change {
 impl Config {
     /// Whether every agent is as desired, as far as the gateway takes it. See [`Self::change`].
     #[must_use]
-    pub fn is_as_desired(&self, desired: &[DesiredAgent], refused: &BTreeSet<String>) -> bool {
+    pub fn is_as_desired(&self, shape: Shape, desired: &[DesiredAgent], refused: &BTreeSet<String>) -> bool {
         let visible = refused.contains(VISIBILITY) || {
-            let shape = self.shape.unwrap_or(Shape::List);
             heartbeat::visibility_patch(&self.data, shape.visibility_key()).is_none()
         };
         visible && desired.iter().all(|agent| self.differing(&without(agent, refused)).is_empty())
