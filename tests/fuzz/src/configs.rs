@@ -29,7 +29,7 @@ pub fn run(input: &[u8]) {
         let Some(change) = config.change(shape, &desired, &refused, &default) else { continue };
         let _ = (change.has_nulls_in_list(), error.as_ref().map(|error| change.culprits(error)));
         if config.shape.is_none_or(|shown| shown == shape) && plain_enough(&config.data) {
-            settles(&config, shape, &change.patch, &desired, &refused);
+            settles(&config, shape, &change.without_nulls_in_list().patch, &desired, &refused);
         }
     }
 }
