@@ -200,6 +200,27 @@ fn two_agents_of_one_name_do_not_take_each_other_over() {
 }
 
 #[test]
+fn a_session_of_another_agent_is_left_alone() {
+    for profile in SHAPES {
+        play(async move {
+            let agents = json!({ "main": { "workspace": "/srv/owner" }, "ops": { "workspace": "/srv/ops" } });
+            let gateway = gateway(profile, |setup| setup.config = config(profile, &agents));
+            for key in ["agent:main:main", "agent:ops:main", "main"] {
+                let mut job = provision("Greta", "10m");
+                job["kind"] = json!("provision-main");
+                job.as_object_mut().unwrap().remove("board");
+                job["agent"]["openclaw_session_id"] = Value::Null;
+                job["session_key"] = json!(key);
+                job["options"] = json!({ "reset_session": true });
+                blocked(&apply(&gateway, job).await, "agent_not_ours");
+            }
+            let deeds = gateway.deeds();
+            assert!(deeds.resets.is_empty() && deeds.writes.is_empty(), "{profile:?}: {deeds:?}");
+        });
+    }
+}
+
+#[test]
 fn an_agent_is_not_moved_away_from_its_memory() {
     for profile in PROFILES {
         play(async move {

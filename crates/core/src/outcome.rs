@@ -66,29 +66,26 @@ impl Outcome {
 
     /// The same outcome, with another message.
     #[must_use]
-    pub(crate) fn saying(mut self, message: impl Into<String>) -> Self {
+    pub(crate) fn saying(self, message: impl Into<String>) -> Self {
         let message = one_line(&message.into(), MAX_MESSAGE);
-        match &mut self {
-            Self::Done(_) => {}
-            Self::Transient(failure)
-            | Self::Busy { failure, .. }
-            | Self::Blocked(failure)
-            | Self::Permanent(failure)
-            | Self::Ambiguous(failure) => failure.message = message,
-        }
-        self
+        self.with(|failure| failure.message = message)
     }
 
     /// The same outcome, with the request that its failure is about.
     #[must_use]
-    pub(crate) const fn during(mut self, method: Option<&'static str>) -> Self {
+    pub(crate) fn during(self, method: Option<&'static str>) -> Self {
+        self.with(|failure| failure.method = method)
+    }
+
+    /// The same outcome after a change of its failure, if it has one.
+    fn with(mut self, change: impl FnOnce(&mut Failure)) -> Self {
         match &mut self {
             Self::Done(_) => {}
             Self::Transient(failure)
             | Self::Busy { failure, .. }
             | Self::Blocked(failure)
             | Self::Permanent(failure)
-            | Self::Ambiguous(failure) => failure.method = method,
+            | Self::Ambiguous(failure) => change(failure),
         }
         self
     }

@@ -97,9 +97,10 @@ pub(super) struct Ours {
 pub(super) async fn check(call: &Call, config: Arc<Config>, subject: Subject<'_>) -> Result<Ours, GatewayError> {
     let agent = &subject.keys.agent_id;
     let session = &subject.keys.session_key;
-    let of_session = session::agent_of(session).unwrap_or_else(|| call.default_agent().to_owned());
-    let is_of_another = of_session == call.default_agent() || config.agent(&of_session).is_some();
-    if of_session != *agent && is_of_another && !subject.adopt {
+    let of_session = agent_of_session(session, call.default_agent());
+    let is_of_another =
+        |owner: &String| owner != agent && (owner == call.default_agent() || config.agent(owner).is_some());
+    if let Some(of_session) = of_session.filter(is_of_another).filter(|_| !subject.adopt) {
         let reason = format!("the session {session} of this job is one of that agent's");
         return Err(GatewayError::NotOurs { agent: of_session, reason });
     }
@@ -129,6 +130,12 @@ pub(super) async fn check(call: &Call, config: Arc<Config>, subject: Subject<'_>
         return Err(GatewayError::WorkspaceMoves { agent: agent.clone(), present, desired });
     }
     Ok(Ours { config, takes_over: (!is_there).then_some(present), files })
+}
+
+/// The agent that a session's key names. A single word such as `main` stands for a session of the default agent. A key
+/// such as `hook:x:y` is a session of its own, which is nobody else's.
+fn agent_of_session(key: &str, default: &str) -> Option<String> {
+    session::agent_of(key).or_else(|| (!key.contains(':')).then(|| default.to_owned()))
 }
 
 const DEFAULT: &str = "it is the agent that the gateway falls back on";
