@@ -131,7 +131,7 @@ const fn entries(name: &'static str, traits: &'static [Trait], losses: &'static 
 pub static ALL: [Version; 18] = [
     list("2026.1.30", &[TooOld], &[]),
     list("2026.2.9", &[LetsStrangersIn], &[Comments, Home, Include, Variable]),
-    list("2026.2.17", &[LetsStrangersIn], &[Comments, Home, Include]),
+    list("2026.2.17", &[], &[Comments, Home, Include]),
     list("2026.2.26", &[LetsStrangersIn], &[Comments, Home, Include]),
     list("2026.3.13", &[], &[Comments, Home, Include]),
     list("2026.3.31", &[], &[Comments, Home, Include]),

@@ -102,11 +102,11 @@ impl Case {
         if let Some(fault) = self.trouble.fault(self.at) {
             gateway.inject(fault);
         }
-        let before = gateway.deeds();
+        let mut before = gateway.deeds();
         let job = Job::from_value((self.stage.flow.job)()).unwrap();
         let mut process = worker(&gateway, self.trouble);
         // As Redis keeps it.
-        let journal = Arc::default();
+        let mut journal = Arc::default();
         let mut killed = !self.trouble.kills();
         loop {
             let run = if killed {
@@ -128,6 +128,15 @@ impl Case {
             if matches!(run.outcome, Outcome::Done(_)) {
                 break;
             }
+            // A reset is made once. Where the gateway shows it undone, a person decides, and retries the job.
+            if self.loses_reset() && end.runs.len() == 1 {
+                if run.outcome.failure().is_none_or(|failure| failure.code != "not_kept") {
+                    end.faults.push(format!("a reset was lost: {:?}", run.outcome));
+                }
+                end.faults.extend(too_much(&before, &gateway.deeds()));
+                (journal, before) = (Arc::default(), gateway.deeds());
+                continue;
+            }
             // A gateway that talks nonsense from the first word on waits for a person, and is tried again all the same.
             let is_no_gateway = self.at == 0 && self.trouble == Trouble::Garbage && end.runs.len() == 1;
             let is_given_up = matches!(run.outcome, Outcome::Blocked(_) | Outcome::Permanent(_)) && !is_no_gateway;
@@ -143,6 +152,12 @@ impl Case {
         if !self.stage.flow.resets {
             self.repeat(&gateway, &job, end).await;
         }
+    }
+
+    /// Returns whether the gateway says that it has reset the session, and has not.
+    fn loses_reset(&self) -> bool {
+        let method = self.at.checked_sub(1).and_then(|at| self.stage.calls.get(at));
+        self.trouble == Trouble::Lie && method.is_some_and(|method| method == "sessions.reset")
     }
 
     /// Once more by a process that knows nothing: nothing is written.

@@ -43,8 +43,8 @@ pub(super) async fn look(call: &Call, job: &Cleanup) -> Result<Found, GatewayErr
     may_be_deleted(call, job, &keys, &view).await?;
     Ok(Found {
         is_there: view.has(&keys.agent_id),
-        workspace: workspace_of(&view.config, &keys.agent_id).map(str::to_owned),
-        files_stay: why_files_stay(call, &view.config, &keys.agent_id),
+        workspace: workspace_of(view.config(), &keys.agent_id).map(str::to_owned),
+        files_stay: why_files_stay(call, view.config(), &keys.agent_id),
         keys,
     })
 }
@@ -54,14 +54,17 @@ pub(super) async fn run(call: &Call, job: &Cleanup, report: &mut Report) -> Resu
     let keys = keys_of(job);
     let agent = &keys.agent_id;
     // Deleting writes the config.
-    let writer = call.client().desk.pen.lock().await;
-    let mut view = taken_in::read(call).await?;
-    let shape = config::shape_of(call, &view.config);
+    let (mut writing, left) = call.client().desk.write_lock.lock_after_reading().await;
+    let mut view = match left {
+        Some(reading) => View::new(call, reading),
+        None => taken_in::read(call).await?,
+    };
+    let shape = config::shape_of(call, view.config());
     let mut round = 0;
     while view.has(agent) {
         may_be_deleted(call, job, &keys, &view).await?;
-        call.journal().give_back(view.config.hash.as_ref());
-        match call.journal().spend(vec![Step::Delete], view.config.hash.as_ref()).await {
+        call.journal().give_back(view.config().hash.as_ref());
+        match call.journal().spend(vec![Step::Delete], view.config().hash.as_ref()).await {
             Ok(()) => {}
             Err(Refused::NotSaved(error)) => return Err(GatewayError::NotSaved(error).into()),
             Err(Refused::Spent(_)) => {
@@ -69,17 +72,20 @@ pub(super) async fn run(call: &Call, job: &Cleanup, report: &mut Report) -> Resu
                 return Err(GatewayError::Undone { what, times: "twice", shows: String::new() }.into());
             }
         }
-        let guarded = escapes::guard(call, &view.config, agent).await?;
-        let is_known = delete(call, agent, &view.config, report).await?;
+        let guarded = escapes::guard(call, view.config(), agent).await?;
+        let is_known = delete(call, agent, view.config(), report).await?;
+        if round > 0 {
+            sleep(settling(round)).await;
+        }
         round += 1;
-        sleep(settling(round)).await;
         view = taken_in::read_after_deletion(call, agent, !is_known).await?;
-        escapes::put_back(call, &view.config, guarded).await?;
+        escapes::put_back(call, view.config(), guarded).await?;
         if !is_known && view.has(agent) {
             return Err(GatewayError::NotTakenIn { agent: agent.clone() }.into());
         }
     }
-    drop(writer);
+    writing.leave(|| view.current(call));
+    drop(writing);
     ownership::forget(call, agent);
     session::delete(call, &keys.session_key, report).await?;
     report.summary = if report.written.is_empty() {
@@ -96,14 +102,14 @@ async fn may_be_deleted(call: &Call, job: &Cleanup, keys: &AgentKeys, view: &Vie
     if !view.has(agent) {
         return Ok(());
     }
-    if is_default_agent(&view.config, agent) {
+    if is_default_agent(view.config(), agent) {
         return Err(GatewayError::DefaultAgent { agent: agent.clone() });
     }
     // What has neither a name nor settings nor a folder of its own is nobody's: nothing is lost with its entry.
-    let is_bare = view.config.agent(agent).is_some_and(|entry| entry.keys().all(|key| BARE.contains(&key.as_str())));
-    let adopt = job.adopt || (is_bare && why_files_stay(call, &view.config, agent).is_some());
+    let is_bare = view.config().agent(agent).is_some_and(|entry| entry.keys().all(|key| BARE.contains(&key.as_str())));
+    let adopt = job.adopt || (is_bare && why_files_stay(call, view.config(), agent).is_some());
     let subject = Subject { id: job.agent.id, keys, adopt, move_workspace: true };
-    ownership::check(call, Arc::clone(&view.config), subject).await?;
+    ownership::check(call, Arc::clone(view.config()), subject).await?;
     match view.unknown.first() {
         Some(unknown) => Err(GatewayError::NotTakenIn { agent: unknown.clone() }),
         None => Ok(()),

@@ -46,7 +46,7 @@ pub(super) async fn settle(
                 // The run that wrote for this one was stopped.
                 Err(_) => granted = desk.put(Arc::clone(&desired), Arc::clone(call.journal())),
             },
-            _pen = desk.pen.lock() => {
+            _writing = desk.write_lock.lock() => {
                 desk.gather().await;
                 Writer::new(call).run().await;
             }

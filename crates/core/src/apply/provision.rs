@@ -43,7 +43,7 @@ pub(super) async fn run(
         agent_files::settle(applier, call, wanted, is_new, report).await?;
         let label = match session::settle(call, wanted, is_new, report).await {
             Err(error) if is_held_deleted(call, wanted, &error).await? => {
-                let _writer = call.client().desk.pen.lock().await;
+                let _writer = call.client().desk.write_lock.lock().await;
                 renew(call, wanted, report).await?;
                 continue;
             }
@@ -168,7 +168,7 @@ async fn make_sure_of_sessions(
     if !call.has_defect(Defect::SessionsLost) && session::may_be_made(call, agent).await? {
         return Ok(());
     }
-    let _writer = call.client().desk.pen.lock().await;
+    let _writer = call.client().desk.write_lock.lock().await;
     by_call::create(call, wanted, report).await
 }
 

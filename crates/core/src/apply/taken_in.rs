@@ -14,7 +14,7 @@ use tracing::debug;
 
 use super::{config, settling};
 use crate::gateway::roster::{Config, Shape};
-use crate::gateway::{Answer, Call, GatewayError, Method};
+use crate::gateway::{Answer, Call, GatewayError, Method, Reading};
 use crate::keys;
 
 /// How long is waited. Gateways were seen to take in a config within a second; some list agents that no config has.
@@ -23,10 +23,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// A gateway's config, and what it works with.
 #[derive(Debug)]
 pub(super) struct View {
-    /// The config that it shows.
-    pub(super) config: Arc<Config>,
-    /// The agents that it lists.
-    listed: Vec<Value>,
+    reading: Reading,
     /// Agents of the config that it does not list, by their ids as gateways write ids: it works with an older
     /// config.
     pub(super) unknown: Vec<String>,
@@ -35,21 +32,34 @@ pub(super) struct View {
 }
 
 impl View {
-    fn new(config: Config, listed: Vec<Value>) -> Self {
-        let named = by_id(&listed, "id");
-        let ids = config.agents().map(|(id, _)| keys::normalise_agent_id(id));
-        let unknown = ids.filter(|id| !named.contains_key(id)).collect();
-        Self { config: Arc::new(config), listed, unknown, is_denied: false }
+    /// Takes a reading that was just made, or that another deletion left.
+    pub(super) fn new(call: &Call, reading: Reading) -> Self {
+        let unknown = if works_with_file(call, &reading.config) { Vec::new() } else { unknown_in(&reading) };
+        Self { reading, unknown, is_denied: false }
+    }
+
+    /// Returns the reading, to be left to the next deletion; none if the gateway may still work with an
+    /// older config.
+    pub(super) fn current(&self, call: &Call) -> Option<Reading> {
+        let Reading { config, listed, .. } = &self.reading;
+        let is_seen = || config.hash.is_some() && call.client().desk.taken_in() == config.hash;
+        let is_current = works_with_file(call, config) || (is_taken_in(config, listed) && is_seen());
+        is_current.then(|| self.reading.clone())
+    }
+
+    /// The config that the gateway shows.
+    pub(super) const fn config(&self) -> &Arc<Config> {
+        &self.reading.config
     }
 
     /// Whether the agent is there: in the config, or in the list of a gateway that has not denied it. Some list agents
     /// whose folder is all that is left of them.
     pub(super) fn has(&self, agent: &str) -> bool {
-        self.config.agent(agent).is_some() || (!self.is_denied && self.lists(agent))
+        self.config().agent(agent).is_some() || (!self.is_denied && self.lists(agent))
     }
 
     fn lists(&self, agent: &str) -> bool {
-        self.listed.iter().any(|listed| listed.get("id").and_then(Value::as_str) == Some(agent))
+        self.reading.listed.iter().any(|listed| listed.get("id").and_then(Value::as_str) == Some(agent))
     }
 }
 
@@ -59,11 +69,8 @@ pub(super) async fn read(call: &Call) -> Result<View, GatewayError> {
     let began = Instant::now();
     for reading in 0.. {
         let view = look(call).await?;
-        // Gateways with entries change the file as it is, so nothing is waited for there.
-        if call.has_ownership() || view.config.shape == Some(Shape::Entries) {
-            return Ok(View { unknown: Vec::new(), ..view });
-        }
-        if is_taken_in(&view.config, &view.listed) && has_heartbeats(call, &view.config).await? {
+        let Reading { config, listed, .. } = &view.reading;
+        if works_with_file(call, config) || (is_taken_in(config, listed) && has_heartbeats(call, config).await?) {
             return Ok(view);
         }
         if began.elapsed() > WITHIN {
@@ -82,11 +89,11 @@ pub(super) async fn read_after_deletion(call: &Call, agent: &str, is_denied: boo
     let before = call.client().desk.taken_in();
     for reading in 0.. {
         let view = View { is_denied, ..look(call).await? };
-        let is_settled = is_taken_in(&view.config, &view.listed);
+        let is_settled = is_taken_in(view.config(), &view.reading.listed);
         if !view.has(agent) && (is_settled || call.has_ownership()) {
             // Of the other agents' heartbeats nothing has changed.
             if before.is_some() && is_settled {
-                call.client().desk.note_taken_in(view.config.hash.clone());
+                call.client().desk.note_taken_in(view.config().hash.clone());
             }
             return Ok(view);
         }
@@ -99,11 +106,25 @@ pub(super) async fn read_after_deletion(call: &Call, agent: &str, is_denied: boo
 }
 
 async fn look(call: &Call) -> Result<View, GatewayError> {
+    let began = Instant::now();
     let questions = vec![(Method::ConfigGet, json!({})), (Method::AgentsList, json!({}))];
     let mut answers = call.read_all(questions).await?.into_iter();
     let mut answer = || answers.next().expect("each question has an answer");
-    let config = config::take(call, answer()?)?;
-    Ok(View::new(config, agents_in(&answer()?, "/agents")))
+    let config = Arc::new(config::take(call, answer()?)?);
+    let listed = agents_in(&answer()?, "/agents");
+    Ok(View::new(call, Reading { began, config, listed }))
+}
+
+/// Gateways with entries change the file as it is, so nothing is waited for there.
+fn works_with_file(call: &Call, config: &Config) -> bool {
+    call.has_ownership() || config.shape == Some(Shape::Entries)
+}
+
+/// The agents of the config that the gateway does not list, by their ids as gateways write ids.
+fn unknown_in(reading: &Reading) -> Vec<String> {
+    let named = by_id(&reading.listed, "id");
+    let ids = reading.config.agents().map(|(id, _)| keys::normalise_agent_id(id));
+    ids.filter(|id| !named.contains_key(id)).collect()
 }
 
 /// Whether the gateway works with the heartbeats of this config. Its status tells, which on some takes seconds, so a config
@@ -164,10 +185,7 @@ fn by_id<'a>(agents: &'a [Value], key: &str) -> HashMap<String, &'a Value> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
-    use super::{View, is_taken_in, wakes_as_configured};
-    use crate::gateway::roster::Config;
+    use super::*;
 
     fn config(agents: &Value) -> Config {
         Config::read(json!({ "hash": "h", "config": { "agents": { "list": agents } } })).expect("a config")
@@ -204,9 +222,11 @@ mod tests {
     #[test]
     fn an_agent_is_there_as_long_as_the_config_shows_it() {
         let config = config(&json!([{ "id": "a" }, { "id": "b" }]));
-        let view = View { is_denied: true, ..View::new(config, lists(&[("b", ""), ("old", "")])) };
+        let reading =
+            Reading { began: Instant::now(), config: Arc::new(config), listed: lists(&[("b", ""), ("old", "")]) };
+        assert_eq!(unknown_in(&reading), ["a"]);
+        let view = View { reading, unknown: Vec::new(), is_denied: true };
         assert!(view.has("a") && view.has("b") && !view.has("old") && !view.has("c"));
-        assert_eq!(view.unknown, ["a"]);
         assert!(View { is_denied: false, ..view }.has("old"));
     }
 }

@@ -2,7 +2,7 @@
 //! its sessions; and one who asks whether it has taken in what was written.
 //!
 //! Gateways take few config writes, may restart after each, and most versions lose concurrent ones without a word. So
-//! runs put their wishes on the desk, and the one that gets the pen writes for all whose wishes lie there.
+//! runs put their wishes on the desk, and the one that gets the write lock writes for all whose wishes lie there.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,6 +17,7 @@ use super::answer::Kept;
 use super::error::GatewayError;
 use super::roster::{Config, DesiredAgent, Shape};
 use super::suspects::Suspects;
+use super::write_lock::WriteLock;
 use crate::journal::Journal;
 use crate::outcome::Change;
 use crate::shared::Shared;
@@ -32,7 +33,7 @@ const WRITING: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Desk {
     /// Held while the config is written, from reading it to reading it back.
-    pub(crate) pen: AsyncMutex<()>,
+    pub(crate) write_lock: WriteLock,
     wishes: Mutex<Vec<Wish>>,
     suspects: Mutex<Suspects>,
     /// The hash of the config that the gateway was seen to work with.
@@ -124,7 +125,7 @@ async fn none_of(count: &watch::Sender<usize>, most: Duration) {
 impl Desk {
     pub(super) fn new() -> Self {
         Self {
-            pen: AsyncMutex::new(()),
+            write_lock: WriteLock::default(),
             wishes: Mutex::new(Vec::new()),
             suspects: Mutex::new(Suspects::default()),
             taken_in: Mutex::new(None),

@@ -24,6 +24,7 @@ mod rpc_error;
 mod slot;
 mod suspects;
 mod tls;
+mod write_lock;
 
 pub use answer::Answer;
 pub use call::{Call, Met, Step};
@@ -38,3 +39,4 @@ pub use protocol::Method;
 pub use reach::{OutOfReach, Reach, ReachError};
 pub use rpc_error::{Cause, Need, RpcError};
 pub use tls::{Trust, TrustError};
+pub(crate) use write_lock::Reading;
