@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use mission_core::apply::Run;
 use mission_core::gateway::Limits;
 use mission_core::journal::Journal;
@@ -413,6 +414,31 @@ fn null_takes_a_key_away_in_both_shapes() {
             assert_eq!(entry(&gateway, "ada-1").unwrap()["heartbeat"].get("model"), None, "{profile:?}");
         });
     }
+}
+
+#[test]
+fn cleanups_that_wait_for_each_other_read_the_config_once_for_each() {
+    play(async {
+        for profile in [Profile::V2026_5_20, Profile::V2026_9_6] {
+            let gateway = gateway(profile, |setup| setup.options.latency_ms = 20);
+            let names: Vec<String> = (0..20).map(|n| format!("Agent{n}")).collect();
+            for name in &names {
+                done(&gateway, provision(name, "10m")).await;
+            }
+            let worker = Network::of([(HOST.to_owned(), Arc::clone(&gateway))]).worker(Limits::default());
+            let before = gateway.calls().len();
+            let runs = join_all(names.iter().map(async |name| {
+                let job = Job::from_value(document("cleanup", name, "10m")).unwrap();
+                worker.apply("job", &job, &Arc::default()).await.outcome
+            }))
+            .await;
+            assert!(runs.iter().all(|outcome| outcome.name() == "done"), "{runs:?}");
+            let read = gateway.calls()[before..].iter().filter(|call| call.method == "config.get").count();
+            // One before the first deletion, one after each.
+            assert!(read <= 21, "{profile:?}: {read} readings");
+            assert!(names.iter().all(|name| entry(&gateway, &name.to_lowercase()).is_none()));
+        }
+    });
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub struct Measured {
     agents: usize,
     least: Duration,
     worker: Duration,
+    /// Their cleanups: by the worker, and by one `agents.delete` after the other.
+    cleanups: (Duration, Duration),
     restarts: usize,
     runs: usize,
     config_writes: u64,
@@ -42,10 +44,11 @@ pub async fn version(version: &'static Version) -> Vec<Measured> {
     let mut all = Vec::new();
     for agents in SIZES {
         let (installation, _watch) = warm(version).await;
-        let least = installation.at_least(&documents::quiet_fleet(agents)).await;
+        let fleet = documents::quiet_fleet(agents);
+        let least = (installation.at_least(&fleet).await, installation.delete_at_least(&fleet).await);
         drop(installation);
         let (installation, watch) = warm(version).await;
-        let measured = installation.by_worker(&documents::quiet_fleet(agents), least, &watch).await;
+        let measured = installation.by_worker(&fleet, least, &watch).await;
         println!("{}", row(&measured));
         all.push(measured);
     }
@@ -61,8 +64,8 @@ pub fn tell(all: &[Measured]) {
 
 fn table(all: &[Measured]) -> String {
     let mut text = String::from(
-        "| version | agents | the worker | the least | ratio | restarts | config writes | runs | RPCs |\n\
-         |---|---|---|---|---|---|---|---|---|\n",
+        "| version | agents | the worker | the least | ratio | cleanups | the least | ratio | restarts | config writes | runs | RPCs |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for measured in all {
         writeln!(text, "{}", row(measured)).unwrap();
@@ -74,9 +77,23 @@ fn row(of: &Measured) -> String {
     let Measured { version, agents, restarts, runs, config_writes, rpcs, .. } = of;
     let (worker, least) = (of.worker.as_secs_f64(), of.least.as_secs_f64());
     let ratio = worker / least;
+    let (cleanups, deletions) = (of.cleanups.0.as_secs_f64(), of.cleanups.1.as_secs_f64());
+    let ratio_of_cleanups = cleanups / deletions;
     format!(
-        "| {version} | {agents} | {worker:.2} s | {least:.2} s | {ratio:.2} | {restarts} | {config_writes} | {runs} | {rpcs} |"
+        "| {version} | {agents} | {worker:.2} s | {least:.2} s | {ratio:.2} | {cleanups:.2} s | {deletions:.2} s | {ratio_of_cleanups:.2} | {restarts} | {config_writes} | {runs} | {rpcs} |"
     )
+}
+
+/// The time from the begin of the first run to the end of the last; all jobs must be done.
+fn span(records: &[Value]) -> Duration {
+    let number = |value: &Value| value.as_u64().unwrap();
+    for record in records {
+        assert_eq!(record["state"], "done", "{record:#}");
+    }
+    let runs = records.iter().flat_map(|record| record["history"].as_array().unwrap());
+    let began = runs.map(|run| number(&run["started_at_ms"])).min().unwrap();
+    let ended = records.iter().map(|record| number(&record["finished_at_ms"])).max().unwrap();
+    Duration::from_millis(ended - began)
 }
 
 /// The steps of a job's last run, those of one name in a row in one line with the longest.
@@ -114,17 +131,17 @@ async fn warm(version: &'static Version) -> (Installation, Watch) {
 }
 
 impl Installation {
-    async fn by_worker(&self, agents: &[Agent], least: Duration, watch: &Watch) -> Measured {
+    async fn by_worker(
+        &self,
+        agents: &[Agent],
+        (least, least_of_cleanups): (Duration, Duration),
+        watch: &Watch,
+    ) -> Measured {
         let documents: Vec<_> = agents.iter().map(|agent| self.documents.provision(agent)).collect();
         let records = self.queue.carry_out(&documents).await;
         let restarts = watch.restarts();
-        let number = |value: &Value| value.as_u64().unwrap();
+        let worker = span(&records);
         let runs = records.iter().flat_map(|record| record["history"].as_array().unwrap());
-        let began = runs.clone().map(|run| number(&run["started_at_ms"])).min().unwrap();
-        let ended = records.iter().map(|record| number(&record["finished_at_ms"])).max().unwrap();
-        for record in &records {
-            assert_eq!(record["state"], "done", "{record:#}");
-        }
         println!("what one of them did, in ms:\n{}", steps(&records[0]));
         println!("what all of them asked: {}", calls(&records));
         // Each by what stands on the disk; a few by all that the gateway can be asked, which takes it long.
@@ -143,12 +160,15 @@ impl Installation {
         for agent in [&agents[0], &agents[agents.len() / 2], &agents[agents.len() - 1]] {
             self.stand("measured", &[agent]).await;
         }
-        let sum = |what| records.iter().map(|record| number(&record["report"][what])).sum();
+        let documents: Vec<_> = agents.iter().map(|agent| self.documents.cleanup(agent)).collect();
+        let cleanups = span(&self.queue.carry_out(&documents).await);
+        let sum = |what| records.iter().map(|record| record["report"][what].as_u64().unwrap()).sum();
         Measured {
             version: self.version.name,
             agents: agents.len(),
             least,
-            worker: Duration::from_millis(ended - began),
+            worker,
+            cleanups: (cleanups, least_of_cleanups),
             restarts,
             runs: runs.count(),
             config_writes: sum("config_writes"),
@@ -176,6 +196,16 @@ impl Installation {
         let took = began.elapsed();
         self.stand_registered(agents).await;
         took
+    }
+
+    /// Deletes the agents with the fewest requests.
+    async fn delete_at_least(&self, agents: &[Agent]) -> Duration {
+        let began = Instant::now();
+        for agent in agents {
+            let question = json!({ "agentId": agent.id, "deleteFiles": true });
+            self.client.ask("agents.delete", question).await.unwrap();
+        }
+        began.elapsed()
     }
 
     /// The texts of an agent that the gateway keeps, by the names of their files.
