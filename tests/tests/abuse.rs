@@ -56,8 +56,9 @@ async fn a_flood_for_one_gateway_delays_no_other() {
     let calm = start(Profile::V2026_9_6, |_| {}).await;
     let server = Server::start(&[]).await;
     let queue = &server.queue;
-    let jobs: Vec<_> =
-        (0..flood).map(|agent| envelope(&documents::provision(&flooded.url(), &format!("Agent {agent}")))).collect();
+    let jobs: Vec<_> = (0..flood)
+        .map(|agent| envelope(&documents::provision(&flooded.url(), &format!("Agent {agent}"))))
+        .collect();
     let before = server.memory();
     for some in jobs.chunks(50) {
         queue.enqueue(some).await.unwrap();
@@ -73,7 +74,8 @@ async fn a_flood_for_one_gateway_delays_no_other() {
     }
     let (took, passed) = (began.elapsed(), ended().await - done_before - 10);
     println!(
-        "{flood} jobs for one gateway, waiting; ten for another, one by one, took {took:?} while {passed} of the flood \
+        "{flood} jobs for one gateway, waiting; ten for another, one by one, took {took:?} while \
+            {passed} of the flood \
          were done; memory of the worker {before} KiB before, {most} KiB at most"
     );
     assert!(passed < flood as u64 / 2, "they came after {passed} of the flood");
@@ -109,7 +111,10 @@ impl Person {
     async fn hears(&mut self, words: &str) {
         let mut buffer = [0; 4096];
         while !self.heard.contains(words) {
-            let read = timeout(PATIENCE, self.stream.read(&mut buffer)).await.expect("news in time").unwrap();
+            let read = timeout(PATIENCE, self.stream.read(&mut buffer))
+                .await
+                .expect("news in time")
+                .unwrap();
             assert!(read > 0, "the stream ended: {}", self.heard);
             self.heard.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
         }
@@ -119,8 +124,10 @@ impl Person {
     async fn looks(&self, server: &Server) -> Duration {
         let began = Instant::now();
         let mut stream = Self::connect(server, self.address).await;
-        let request =
-            format!("GET / HTTP/1.1\r\nhost: {}\r\naccept: text/html\r\nconnection: close\r\n\r\n", server.addr);
+        let request = format!(
+            "GET / HTTP/1.1\r\nhost: {}\r\naccept: text/html\r\nconnection: close\r\n\r\n",
+            server.addr
+        );
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut page = String::new();
         timeout(PATIENCE, stream.read_to_string(&mut page)).await.expect("a page in time").unwrap();
@@ -149,7 +156,8 @@ async fn two_hundred_people_look_at_the_dashboard() {
     }
     times.sort();
     println!(
-        "{PEOPLE} people: memory of the worker {before} KiB before, {listening} KiB when all listen, {most} KiB at most; \
+        "{PEOPLE} people: memory of the worker {before} KiB before, {listening} KiB when all \
+            listen, {most} KiB at most; \
          all pages at once: half within {:?}, the last {:?}; CPU of the worker {:.2} s",
         times[times.len() / 2],
         times[times.len() - 1],

@@ -1,5 +1,5 @@
-//! What lets an agent and the worker in: the token that an update keeps, the message that wakes an agent, and a
-//! device's own token.
+//! What lets an agent and the worker in: the token that an update keeps, the message that wakes an
+//! agent, and a device's own token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +66,10 @@ async fn an_update_without_a_token_keeps_the_one_in_the_agents_files() {
         assert!(!json!(report).to_string().contains(AGENT_TOKEN), "{profile:?}: {report:?}");
         let files = state(&gateway)["files"]["ada"].clone();
         let holds = if profile == Profile::V2026_2_9 { "TOOLS.md" } else { "AGENTS.md" };
-        assert!(files[holds].as_str().unwrap().contains(&format!("\nAUTH_TOKEN={AGENT_TOKEN}\n")), "{profile:?}");
+        assert!(
+            files[holds].as_str().unwrap().contains(&format!("\nAUTH_TOKEN={AGENT_TOKEN}\n")),
+            "{profile:?}"
+        );
     }
 }
 
@@ -76,7 +79,11 @@ async fn an_update_without_a_token_to_keep_writes_nothing_and_says_so() {
         let gateway = start(profile, |_| {}).await;
         let outcome = run(&applier(), "job", update(&gateway)).await;
         let failure = outcome.failure().unwrap();
-        assert_eq!((outcome.name(), failure.code.as_str()), ("blocked", "auth_token_unknown"), "{profile:?}");
+        assert_eq!(
+            (outcome.name(), failure.code.as_str()),
+            ("blocked", "auth_token_unknown"),
+            "{profile:?}"
+        );
         assert!(failure.action.as_ref().unwrap().contains("auth_token"), "{failure:?}");
         assert!(gateway.mutating_calls().is_empty(), "{profile:?}");
     }
@@ -87,13 +94,20 @@ async fn an_agent_is_woken_once_everything_else_is_done() {
     for profile in PROFILES {
         let gateway = start(profile, |_| {}).await;
         let report = done(&applier(), "job", woken(&gateway, &json!({}))).await;
-        assert_eq!(report.written.last().unwrap(), "wake sent to agent:ada:main", "{profile:?}: {report:?}");
+        assert_eq!(
+            report.written.last().unwrap(),
+            "wake sent to agent:ada:main",
+            "{profile:?}: {report:?}"
+        );
         let calls = gateway.calls();
         assert_eq!(calls.last().unwrap().method, "chat.send", "{profile:?}");
         let sent = messages(&gateway);
         assert_eq!(sent.len(), 1, "{profile:?}");
         let message = sent[0].0["message"].as_str().unwrap();
-        assert!(message.starts_with("Mission control to Ada: you have been provisioned."), "{message}");
+        assert!(
+            message.starts_with("Mission control to Ada: you have been provisioned."),
+            "{message}"
+        );
         assert!(message.contains("AGENTS.md") && message.contains("BOOTSTRAP.md"), "{message}");
         assert!(!message.contains(AGENT_TOKEN), "{message}");
         assert_eq!(sent[0].0["deliver"], true);
@@ -117,14 +131,22 @@ async fn a_wake_says_what_the_job_says_and_keeps_its_key_in_each_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wake_without_an_answer_is_sent_again_with_the_same_key() {
-    for action in [Action::DropBefore, Action::DropAfter, Action::Restart { outage_ms: 200, reply: false }] {
+    for action in
+        [Action::DropBefore, Action::DropAfter, Action::Restart { outage_ms: 200, reply: false }]
+    {
         let gateway = start(Profile::V2026_9_6, |setup| {
             setup.faults = vec![Fault::on("chat.send", action.clone())];
         })
         .await;
         let report = done(&applier(), "job", woken(&gateway, &json!({}))).await;
-        assert!(report.written.contains(&"wake sent to agent:ada:main".to_owned()), "{action:?}: {report:?}");
-        let keys: Vec<Value> = messages(&gateway).into_iter().map(|(sent, _)| sent["idempotencyKey"].clone()).collect();
+        assert!(
+            report.written.contains(&"wake sent to agent:ada:main".to_owned()),
+            "{action:?}: {report:?}"
+        );
+        let keys: Vec<Value> = messages(&gateway)
+            .into_iter()
+            .map(|(sent, _)| sent["idempotencyKey"].clone())
+            .collect();
         assert_eq!(keys.len(), 2, "{action:?}");
         assert_eq!(keys[0], keys[1], "{action:?}");
     }
@@ -132,17 +154,21 @@ async fn a_wake_without_an_answer_is_sent_again_with_the_same_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_will_not_wake_is_reported() {
-    let refusals =
-        [("INVALID_REQUEST", "unknown method: chat.send"), ("INVALID_REQUEST", "Send policy denies this session")];
+    let refusals = [
+        ("INVALID_REQUEST", "unknown method: chat.send"),
+        ("INVALID_REQUEST", "Send policy denies this session"),
+    ];
     for (code, message) in refusals {
         let gateway = start(Profile::V2026_9_6, |setup| {
-            let canned = json!([{ "method": "chat.send", "error": { "code": code, "message": message } }]);
+            let canned =
+                json!([{ "method": "chat.send", "error": { "code": code, "message": message } }]);
             setup.canned = serde_json::from_value(canned).unwrap();
         })
         .await;
         let report = done(&applier(), "job", woken(&gateway, &json!({}))).await;
         assert!(!report.written.iter().any(|written| written.starts_with("wake")), "{report:?}");
-        let why = report.skipped.iter().find(|skipped| skipped.what == "wake of agent:ada:main").unwrap();
+        let why =
+            report.skipped.iter().find(|skipped| skipped.what == "wake of agent:ada:main").unwrap();
         assert_eq!(why.why, message);
     }
 }
@@ -152,7 +178,9 @@ async fn a_gateway_that_has_not_loaded_the_agent_yet_is_waited_for() {
     let gateway = start(Profile::V2026_9_6, |setup| {
         let message = "Agent \"ada\" no longer exists in configuration";
         let error = json!({ "code": "INVALID_REQUEST", "message": message });
-        setup.canned = serde_json::from_value(json!([{ "method": "chat.send", "error": error, "times": 2 }])).unwrap();
+        setup.canned =
+            serde_json::from_value(json!([{ "method": "chat.send", "error": error, "times": 2 }]))
+                .unwrap();
     })
     .await;
     let report = done(&applier(), "job", woken(&gateway, &json!({}))).await;
@@ -200,6 +228,10 @@ async fn a_devices_own_token_serves_as_the_gateways() {
         let own = Applier { clients: Clients::new(Arc::new(identity), limits), ..applier() };
         done(&own, "job", document.clone()).await;
         let outcome = run(&applier(), "job", document).await;
-        assert_eq!(outcome.failure().unwrap().code, "unauthorized", "{profile:?}: it is that device's alone");
+        assert_eq!(
+            outcome.failure().unwrap().code,
+            "unauthorized",
+            "{profile:?}: it is that device's alone"
+        );
     }
 }

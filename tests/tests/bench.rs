@@ -1,5 +1,5 @@
-//! `worker bench` in the smallest sizes: it measures something, elsewhere than on the configured queue, and cleans up.
-//! How fast anything was is no test's business.
+//! `worker bench` in the smallest sizes: it measures something, elsewhere than on the configured
+//! queue, and cleans up. How fast anything was is no test's business.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -13,10 +13,17 @@ async fn measure(arguments: &[&str]) -> Value {
     let worker = Worker::new(data.path()).env("MISSION_REDIS_URL", "unix:///nowhere/redis.sock");
     let ended = worker.env("TMPDIR", temporary.path()).run(&[&["bench"], arguments].concat()).await;
     assert_eq!(ended.status, Some(0), "{}", ended.said);
-    let [machine, result] = ended.answers.as_slice() else { panic!("two documents: {:?}", ended.answers) };
+    let [machine, result] = ended.answers.as_slice() else {
+        panic!("two documents: {:?}", ended.answers)
+    };
     assert!(machine["machine"]["redis"].is_string());
     for dir in [data.path(), temporary.path()] {
-        assert_eq!(std::fs::read_dir(dir).unwrap().count(), 0, "nothing is left in {}", dir.display());
+        assert_eq!(
+            std::fs::read_dir(dir).unwrap().count(),
+            0,
+            "nothing is left in {}",
+            dir.display()
+        );
     }
     result[arguments[0]].clone()
 }
@@ -27,13 +34,25 @@ fn positive(value: &Value) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn throughput_is_measured_for_each_way_of_moving_jobs() {
-    let sizes = ["throughput", "--jobs", "40", "--gateways", "3", "--concurrency", "2,4", "--rounds", "2"];
+    let sizes =
+        ["throughput", "--jobs", "40", "--gateways", "3", "--concurrency", "2,4", "--rounds", "2"];
     let result = measure(&sizes).await;
     let phases = result["phases"].as_array().unwrap();
     let names: Vec<_> = phases.iter().map(|phase| phase["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["enqueue, one at a time", "enqueue, 50 at a time", "process, 2 at once", "process, 4 at once"]);
+    assert_eq!(
+        names,
+        [
+            "enqueue, one at a time",
+            "enqueue, 50 at a time",
+            "process, 2 at once",
+            "process, 4 at once"
+        ]
+    );
     for phase in phases {
-        assert!(positive(&phase["per_second"]["min"]) && phase["per_second"]["count"] == 2, "{phase}");
+        assert!(
+            positive(&phase["per_second"]["min"]) && phase["per_second"]["count"] == 2,
+            "{phase}"
+        );
         assert!(positive(&phase["per_job"]["scripts"]), "{phase}");
     }
 }
@@ -52,7 +71,10 @@ async fn scale_is_measured_with_jobs_that_wait_and_jobs_that_run() {
     assert_eq!(result["backlogs"][0]["state"], "ready");
     assert_eq!(result["backlogs"][1]["state"], "scheduled");
     for backlog in result["backlogs"].as_array().unwrap() {
-        assert!(positive(&backlog["bytes_per_job"]) && positive(&backlog["drained_per_second"]), "{backlog}");
+        assert!(
+            positive(&backlog["bytes_per_job"]) && positive(&backlog["drained_per_second"]),
+            "{backlog}"
+        );
     }
     assert_eq!([&result["held"]["begun"], &result["held"]["begun_again"]], [&json!(20), &json!(0)]);
 }

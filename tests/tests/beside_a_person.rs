@@ -1,5 +1,6 @@
-//! A person edits the config while agents are being provisioned: in the middle between reading and writing, between
-//! writing and reading back, and later. Nothing of theirs is lost, and all agents are there.
+//! A person edits the config while agents are being provisioned: in the middle between reading and
+//! writing, between writing and reading back, and later. Nothing of theirs is lost, and all agents
+//! are there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,13 @@ const STORIES: [&[Moment]; 6] = [
     &[("config.patch", 1)],
     &[("config.get", 1), ("config.patch", 1), ("config.get", 3)],
     &[("agents.files.set", 1)],
-    &[("config.get", 1), ("config.get", 2), ("config.patch", 1), ("agents.files.set", 3), ("sessions.patch", 1)],
+    &[
+        ("config.get", 1),
+        ("config.get", 2),
+        ("config.patch", 1),
+        ("agents.files.set", 3),
+        ("sessions.patch", 1),
+    ],
 ];
 
 #[test]
@@ -47,7 +54,14 @@ async fn tell(profile: Profile, story: &'static [Moment]) {
     let runs = join_all((0..AGENTS).map(|agent| {
         let (worker, document) = (&worker, provision_on(HOST, &format!("Agent {agent}")));
         async move {
-            worker.apply(&format!("job {agent}"), &Job::from_value(document).unwrap(), &Arc::default()).await.outcome
+            worker
+                .apply(
+                    &format!("job {agent}"),
+                    &Job::from_value(document).unwrap(),
+                    &Arc::default(),
+                )
+                .await
+                .outcome
         }
     }))
     .await;
@@ -74,12 +88,21 @@ async fn tell(profile: Profile, story: &'static [Moment]) {
     assert!(agents.contains_key("main"), "{}: the agent that was there before", told());
     let annotated = agents.values().filter(|agent| agent["groupChat"] == note()).count();
     let had_ours = story.iter().any(|(method, _)| !matches!(*method, "config.get"));
-    assert!(annotated >= usize::from(had_ours), "{}: what they wrote into an agent of ours", told());
+    assert!(
+        annotated >= usize::from(had_ours),
+        "{}: what they wrote into an agent of ours",
+        told()
+    );
     // And once more: all of this is as it should be.
     let before = gateway.mutating_calls().len();
     for agent in 0..AGENTS {
         let job = Job::from_value(provision_on(HOST, &format!("Agent {agent}"))).unwrap();
-        assert_eq!(worker.apply("again", &job, &Arc::default()).await.outcome.name(), "done", "{}", told());
+        assert_eq!(
+            worker.apply("again", &job, &Arc::default()).await.outcome.name(),
+            "done",
+            "{}",
+            told()
+        );
     }
     assert_eq!(gateway.mutating_calls().len(), before, "{}: nothing is left to write", told());
 }
@@ -87,15 +110,17 @@ async fn tell(profile: Profile, story: &'static [Moment]) {
 /// Edits the config at each of those moments; how often.
 async fn edit_at(gateway: Arc<Gateway>, story: &'static [Moment]) -> usize {
     for (at, (method, nth)) in story.iter().enumerate() {
-        let called = gateway.wait_for(|calls| calls.iter().filter(|call| call.method == *method).count() >= *nth).await;
+        let called = gateway
+            .wait_for(|calls| calls.iter().filter(|call| call.method == *method).count() >= *nth)
+            .await;
         assert!(called, "{method} is called {nth} times");
         edit(&gateway, at + 1);
     }
     story.len()
 }
 
-/// A setting, a new agent, and a note in the last agent that is there, as a person with an editor does it: they see the
-/// whole file, and change what they mean to.
+/// A setting, a new agent, and a note in the last agent that is there, as a person with an editor
+/// does it: they see the whole file, and change what they mean to.
 fn edit(gateway: &Gateway, edit: usize) {
     let config = &gateway.state()["config"];
     let mut agents = entries(config);

@@ -1,5 +1,5 @@
-//! Promise I14: known secrets go through everything that can happen to a job, and are then looked for wherever the worker
-//! tells anything. They may be on the gateway, and nowhere else.
+//! Promise I14: known secrets go through everything that can happen to a job, and are then looked
+//! for wherever the worker tells anything. They may be on the gateway, and nowhere else.
 
 mod echo;
 
@@ -44,14 +44,18 @@ impl Told {
     fn leaks(&self, key: &str) -> Vec<String> {
         // As text, and as a list of bytes.
         let plain = [GATEWAY, WRONG, AGENT, PASSWORD, QUERY, API, key].map(str::to_owned);
-        let bytes = plain.each_ref().map(|secret| format!("{:?}", secret.as_bytes()).replace(['[', ']'], ""));
+        let bytes = plain
+            .each_ref()
+            .map(|secret| format!("{:?}", secret.as_bytes()).replace(['[', ']'], ""));
         let secrets: Vec<String> = plain.into_iter().chain(bytes).collect();
         let around = |text: &str, at: usize| {
-            let clip: String = text[..at].chars().rev().take(80).collect::<Vec<_>>().into_iter().rev().collect();
+            let clip: String =
+                text[..at].chars().rev().take(80).collect::<Vec<_>>().into_iter().rev().collect();
             format!("{clip}{}", text[at..].chars().take(60).collect::<String>())
         };
         let in_place = |(place, text): (&String, &String)| {
-            let found = secrets.iter().find_map(|secret| Some((secret, text.find(secret.as_str())?)))?;
+            let found =
+                secrets.iter().find_map(|secret| Some((secret, text.find(secret.as_str())?)))?;
             Some(format!("{place} tells {}: {}", found.0, around(text, found.1)))
         };
         self.0.iter().filter_map(in_place).collect()
@@ -69,9 +73,11 @@ fn provision(url: &str, name: &str, token: &str) -> Value {
 
 /// Jobs that end in every way, with the state that each comes to.
 fn jobs(gateway: &Gateway, echo: &str, closing: &str) -> Vec<(Value, State)> {
-    let url = gateway.url().replace("ws://", &format!("ws://me:{PASSWORD}@")) + &format!("/?t={QUERY}");
+    let url =
+        gateway.url().replace("ws://", &format!("ws://me:{PASSWORD}@")) + &format!("/?t={QUERY}");
     let mut broken = provision(&gateway.url(), "Eve", GATEWAY);
-    broken["agent"]["soul_template"] = json!("{{ auth_token.nothing.more }} {{ auth_token | int }}");
+    broken["agent"]["soul_template"] =
+        json!("{{ auth_token.nothing.more }} {{ auth_token | int }}");
     let mut update = provision(&url, "Ada", GATEWAY);
     update["options"] = json!({ "action": "update" });
     update.as_object_mut().unwrap().remove("auth_token");
@@ -94,7 +100,13 @@ async fn carried_out(server: &Server, document: &Value, state: State, told: &mut
     told.note("POST /api/v1/jobs", &answer.body);
     assert_eq!(answer.status, 202, "{}", answer.body);
     let enqueued = answer.json();
-    let id: Uuid = enqueued.pointer("/0/id").or(enqueued.get("id")).and_then(Value::as_str).unwrap().parse().unwrap();
+    let id: Uuid = enqueued
+        .pointer("/0/id")
+        .or(enqueued.get("id"))
+        .and_then(Value::as_str)
+        .unwrap()
+        .parse()
+        .unwrap();
     reaches(server, id, state).await;
     id
 }
@@ -109,7 +121,9 @@ async fn reaches(server: &Server, id: Uuid, state: State) {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(Duration::from_secs(60), reached).await.unwrap_or_else(|_| panic!("{id} does not get {state}"));
+    timeout(Duration::from_secs(60), reached)
+        .await
+        .unwrap_or_else(|_| panic!("{id} does not get {state}"));
 }
 
 /// Documents that are refused, with a secret in what is wrong.
@@ -123,8 +137,12 @@ async fn refused(server: &Server, told: &mut Told) {
     for document in [
         changed(&|document| document["auth_token"] = json!([AGENT])),
         changed(&|document| document["gateway"]["token"] = json!({ "secret": GATEWAY })),
-        changed(&|document| document["gateway"]["url"] = json!(format!("http://me:{PASSWORD}@host/?t={QUERY}"))),
-        changed(&|document| document["gateway"]["url"] = json!(format!("ws://me:{PASSWORD}@ bad host"))),
+        changed(&|document| {
+            document["gateway"]["url"] = json!(format!("http://me:{PASSWORD}@host/?t={QUERY}"))
+        }),
+        changed(&|document| {
+            document["gateway"]["url"] = json!(format!("ws://me:{PASSWORD}@ bad host"))
+        }),
         changed(&|document| document["kind"] = json!("nonsense")),
         changed(&|document| document["tokken"] = json!(AGENT)),
         json!([good, AGENT]),
@@ -171,7 +189,11 @@ async fn read(server: &Server, ids: &[Uuid], told: &mut Told) {
     .map(str::to_owned)
     .into();
     for id in ids {
-        paths.extend([format!("/jobs/{id}"), format!("/api/v1/jobs/{id}"), format!("/api/v1/jobs/{id}/attempts")]);
+        paths.extend([
+            format!("/jobs/{id}"),
+            format!("/api/v1/jobs/{id}"),
+            format!("/api/v1/jobs/{id}/attempts"),
+        ]);
         let gateway = server.queue.get(*id).await.unwrap().unwrap().lane;
         paths.extend([format!("/gateways/{gateway}"), format!("/api/v1/gateways/{gateway}")]);
     }
@@ -196,7 +218,9 @@ async fn stored(server: &Server, told: &mut Told) {
             "zset" => redis.zrange_withscores(&key, 0, -1).await,
             "list" => redis.lrange(&key, 0, -1).await,
             "set" => redis.smembers(&key).await,
-            "stream" => redis::cmd("XRANGE").arg(&key).arg("-").arg("+").query_async(&mut redis).await,
+            "stream" => {
+                redis::cmd("XRANGE").arg(&key).arg("-").arg("+").query_async(&mut redis).await
+            }
             other => panic!("a key of type {other}"),
         }
         .unwrap();
@@ -214,23 +238,43 @@ fn flatten(reply: &Reply, text: &mut String) {
         }
         Reply::SimpleString(line) => *text += line,
         Reply::Array(all) | Reply::Set(all) => all.iter().for_each(|one| flatten(one, text)),
-        Reply::Map(pairs) => pairs.iter().flat_map(|(key, value)| [key, value]).for_each(|one| flatten(one, text)),
+        Reply::Map(pairs) => {
+            pairs.iter().flat_map(|(key, value)| [key, value]).for_each(|one| flatten(one, text))
+        }
         _ => {}
     }
 }
 
 /// What the command line says of the jobs.
-async fn commands(server: &Server, config: &Path, key: &str, ids: &[Uuid], documents: &[Value], told: &mut Told) {
+async fn commands(
+    server: &Server,
+    config: &Path,
+    key: &str,
+    ids: &[Uuid],
+    documents: &[Value],
+    told: &mut Told,
+) {
     let folder = TempDir::new().unwrap();
     let worker = || {
-        let worker =
-            Worker::new(folder.path()).env("MISSION_REDIS_URL", server.redis.url()).env("MISSION_QUEUE", "test");
-        worker.env("MISSION_SECRET_KEY", key).env("MISSION_API_TOKEN", API).env("MISSION_CONFIG", config)
+        let worker = Worker::new(folder.path())
+            .env("MISSION_REDIS_URL", server.redis.url())
+            .env("MISSION_QUEUE", "test");
+        worker
+            .env("MISSION_SECRET_KEY", key)
+            .env("MISSION_API_TOKEN", API)
+            .env("MISSION_CONFIG", config)
     };
-    let mut all: Vec<Vec<String>> =
-        ["jobs list", "jobs list state:blocked,dead", "doctor", "config", "--help", "key reseal", "bench --help"]
-            .map(|command| command.split(' ').map(str::to_owned).collect())
-            .into();
+    let mut all: Vec<Vec<String>> = [
+        "jobs list",
+        "jobs list state:blocked,dead",
+        "doctor",
+        "config",
+        "--help",
+        "key reseal",
+        "bench --help",
+    ]
+    .map(|command| command.split(' ').map(str::to_owned).collect())
+    .into();
     all.extend(ids.iter().map(|id| vec!["jobs".to_owned(), "show".to_owned(), id.to_string()]));
     for (number, document) in documents.iter().enumerate() {
         let file = folder.path().join(format!("{number}.json"));
@@ -259,7 +303,11 @@ async fn i14_no_secret_is_told_anywhere() {
     let config = folder.path().join("worker.toml");
     fs::write(&config, "[log]\nlevel = \"trace\"\n").unwrap();
     let talkative = config.to_str().unwrap();
-    let variables = [("MISSION_SECRET_KEY", key.as_str()), ("MISSION_API_TOKEN", API), ("MISSION_CONFIG", talkative)];
+    let variables = [
+        ("MISSION_SECRET_KEY", key.as_str()),
+        ("MISSION_API_TOKEN", API),
+        ("MISSION_CONFIG", talkative),
+    ];
     let server = Server::start(&variables).await;
     let mut told = Told::default();
 
@@ -271,7 +319,8 @@ async fn i14_no_secret_is_told_anywhere() {
     refused(&server, &mut told).await;
     for deed in ["retry", "snooze", "cancel"] {
         let body = json!({ "why": "to see", "reason": "to see", "seconds": 60, "for_seconds": 60 });
-        let answer = server.post(&format!("/api/v1/jobs/{}/{deed}", ids[2]), &[BY_TOKEN], &body).await;
+        let answer =
+            server.post(&format!("/api/v1/jobs/{}/{deed}", ids[2]), &[BY_TOKEN], &body).await;
         told.note(format!("POST {deed}"), &answer.body);
     }
     read(&server, &ids, &mut told).await;
@@ -290,10 +339,15 @@ async fn i14_no_secret_is_told_anywhere() {
 
     let on_gateway = gateway.state().to_string();
     assert!(on_gateway.contains(AGENT), "the agent's token is where it belongs");
-    assert!(told.0.len() > 50 && told.0["log"].contains("\"level\":\"TRACE\""), "{:?}", told.0.keys());
+    assert!(
+        told.0.len() > 50 && told.0["log"].contains("\"level\":\"TRACE\""),
+        "{:?}",
+        told.0.keys()
+    );
     let leaks = told.leaks(&key);
     assert!(leaks.is_empty(), "{}", leaks.join("\n"));
     let own = server.bearer().rsplit_once(' ').unwrap().1.to_owned();
-    let places: Vec<_> = told.0.iter().filter(|(_, text)| text.contains(&own)).map(|(place, _)| place).collect();
+    let places: Vec<_> =
+        told.0.iter().filter(|(_, text)| text.contains(&own)).map(|(place, _)| place).collect();
     assert!(places.is_empty(), "the token of the machine is told in {places:?}");
 }

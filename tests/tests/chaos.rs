@@ -1,15 +1,19 @@
-//! Workers and Redis are killed and frozen at random while jobs come in, and everything ends as it should.
+//! Workers and Redis are killed and frozen at random while jobs come in, and everything ends as it
+//! should.
 //!
-//! Three worker processes with default settings, a Redis that writes each change to disk, fifty simulated gateways and a
-//! stream of jobs, several for each agent. When the trouble ends, all must be settled within [`SETTLE`], and then:
+//! Three worker processes with default settings, a Redis that writes each change to disk, fifty
+//! simulated gateways and a stream of jobs, several for each agent. When the trouble ends, all must
+//! be settled within [`SETTLE`], and then:
 //!
 //! * no acknowledged job is lost: each is done, or a newer one of its subject took its place;
-//! * runs of a subject never overlapped, a lane had one worker at a time, and each lost lease has a cause;
+//! * runs of a subject never overlapped, a lane had one worker at a time, and each lost lease has a
+//!   cause;
 //! * done jobs of a subject were done in the order of their enqueueing;
 //! * each agent is on its gateway as its newest job alone would have made it.
 //!
-//! The seed is printed; `MISSION_CHAOS_SEED` sets it. The same seed gives the same jobs and the same strikes, but not the
-//! same moments. `MISSION_CHAOS_SECONDS` sets how long the trouble lasts (60 by default); the number of jobs follows.
+//! The seed is printed; `MISSION_CHAOS_SEED` sets it. The same seed gives the same jobs and the
+//! same strikes, but not the same moments. `MISSION_CHAOS_SECONDS` sets how long the trouble lasts
+//! (60 by default); the number of jobs follows.
 //!
 //! | File | What is in it |
 //! |---|---|
@@ -59,8 +63,10 @@ async fn nothing_is_lost_or_doubled_in_chaos() {
     println!("seed {seed}: {} jobs, {} s of trouble", jobs.len(), length.as_secs());
     let began = Instant::now();
     let (gateways, folder) = (gateways::start().await, TempDir::new().unwrap());
-    let mut redis =
-        crate::redis_server::RedisServer::start_with(|_| vec!["--appendfsync".to_owned(), "always".to_owned()]).await;
+    let mut redis = crate::redis_server::RedisServer::start_with(|_| {
+        vec!["--appendfsync".to_owned(), "always".to_owned()]
+    })
+    .await;
     let queue = redis.queue_named("mission");
     let mut fleet = Fleet::start(folder.path(), redis.url(), WORKERS);
     let urls: Vec<String> = gateways.iter().map(Gateway::url).collect();
@@ -83,12 +89,18 @@ async fn nothing_is_lost_or_doubled_in_chaos() {
     }
     let mut late = 0;
     for (number, gateway) in gateways.iter().enumerate() {
-        late += ledger.late_writes(&plan::gateway_id(number).to_string(), &gateway.mutating_calls(), &mut faults);
+        late += ledger.late_writes(
+            &plan::gateway_id(number).to_string(),
+            &gateway.mutating_calls(),
+            &mut faults,
+        );
     }
     let compared = compare(&jobs, &records, &gateways, &expected, &mut faults);
     tell(&ledger, &count);
     println!("settled {:.1} s after the trouble", settle_time.as_secs_f64());
-    println!("{compared} agents compared; {late} writes of workers that were frozen past their lease");
+    println!(
+        "{compared} agents compared; {late} writes of workers that were frozen past their lease"
+    );
     println!("whole test {:.1} s", began.elapsed().as_secs_f64());
     if !faults.is_empty() {
         println!("what the workers said is in {}", folder.keep().display());
@@ -96,10 +108,13 @@ async fn nothing_is_lost_or_doubled_in_chaos() {
     assert!(faults.is_empty(), "{} faults with seed {seed}:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// Enqueues all jobs, evenly over three quarters of the time; each again until it is acknowledged. Their ids.
+/// Enqueues all jobs, evenly over three quarters of the time; each again until it is acknowledged.
+/// Their ids.
 async fn produce(queue: Queue, jobs: Vec<Wish>, urls: Vec<String>, length: Duration) -> Vec<Uuid> {
     let (began, step) = (Instant::now(), length.mul_f64(0.75) / u32::try_from(jobs.len()).unwrap());
-    let envelope = |wish: &Wish| Envelope::new(wish.document(&urls[wish.gateway]).to_string().as_bytes()).unwrap();
+    let envelope = |wish: &Wish| {
+        Envelope::new(wish.document(&urls[wish.gateway]).to_string().as_bytes()).unwrap()
+    };
     let mut ids = Vec::with_capacity(jobs.len());
     while ids.len() < jobs.len() {
         sleep_until(began + step * u32::try_from(ids.len()).unwrap()).await;
@@ -120,7 +135,11 @@ async fn produce(queue: Queue, jobs: Vec<Wish>, urls: Vec<String>, length: Durat
 async fn settle(queue: &Queue, jobs: usize) {
     let ended = [State::Done, State::Superseded, State::Dead, State::Cancelled];
     let all = u64::try_from(jobs).unwrap();
-    while !queue.counts().await.is_ok_and(|counts| ended.iter().map(|state| counts.of(*state)).sum::<u64>() >= all) {
+    while !queue
+        .counts()
+        .await
+        .is_ok_and(|counts| ended.iter().map(|state| counts.of(*state)).sum::<u64>() >= all)
+    {
         sleep(Duration::from_millis(50)).await;
     }
 }
@@ -133,7 +152,8 @@ async fn records(queue: &Queue, ids: &[Uuid]) -> Vec<JobRecord> {
     records
 }
 
-/// Compares each agent with what its newest job wants. How many; those whose newest job died cannot be told.
+/// Compares each agent with what its newest job wants. How many; those whose newest job died cannot
+/// be told.
 fn compare(
     jobs: &[Wish],
     records: &[JobRecord],
@@ -147,16 +167,23 @@ fn compare(
     let mut compared = 0;
     for ((gateway, agent), place) in told {
         compared += 1;
-        let (found, wanted) = (gateways::seen(&states[*gateway], *gateway, *agent), &expected[&(*gateway, *agent)]);
-        // The newest gateways keep the session of a provisioning that was killed before it registered its agent: they
-        // delete no agent's main session. What a cleanup leaves it has to report.
-        let left = reported_as_left(&records[*place], &format!("session agent:{}:main", agent.id(*gateway)));
+        let (found, wanted) =
+            (gateways::seen(&states[*gateway], *gateway, *agent), &expected[&(*gateway, *agent)]);
+        // The newest gateways keep the session of a provisioning that was killed before it
+        // registered its agent: they delete no agent's main session. What a cleanup leaves it has
+        // to report.
+        let left = reported_as_left(
+            &records[*place],
+            &format!("session agent:{}:main", agent.id(*gateway)),
+        );
         for difference in differences(wanted, &found) {
             if left && difference.starts_with("/session") {
                 continue;
             }
             let kind = jobs[*place].kind;
-            faults.push(format!("{agent:?} of gateway {gateway} after job {place} ({kind}): {difference}"));
+            faults.push(format!(
+                "{agent:?} of gateway {gateway} after job {place} ({kind}): {difference}"
+            ));
         }
     }
     compared
@@ -172,7 +199,10 @@ fn tell(ledger: &Ledger, count: &Count) {
     for job in ledger.jobs {
         *states.entry(job.state).or_default() += 1;
     }
-    println!("jobs by state: {states:?}; runs per job at most {:?}", ledger.jobs.iter().map(|job| job.runs).max());
+    println!(
+        "jobs by state: {states:?}; runs per job at most {:?}",
+        ledger.jobs.iter().map(|job| job.runs).max()
+    );
     println!(
         "{} kills, {} freezes, {} freezes past the lease, {} kills of Redis",
         count.kills,
@@ -191,7 +221,9 @@ fn tell(ledger: &Ledger, count: &Count) {
 
 /// Half and all of ascending times.
 fn spread(times_ms: &[u64]) -> String {
-    let seconds = |place: usize| times_ms.get(place).map_or(f64::NAN, |ms| Duration::from_millis(*ms).as_secs_f64());
+    let seconds = |place: usize| {
+        times_ms.get(place).map_or(f64::NAN, |ms| Duration::from_millis(*ms).as_secs_f64())
+    };
     let last = times_ms.len().saturating_sub(1);
     format!("{:.1} s (p50) and {:.1} s (p100)", seconds(last / 2), seconds(last))
 }

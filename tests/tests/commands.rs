@@ -1,4 +1,5 @@
-//! The command line as scripts and people rely on it: exit statuses, what is printed, what is left alone.
+//! The command line as scripts and people rely on it: exit statuses, what is printed, what is left
+//! alone.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,12 @@ async fn a_job_goes_through_the_private_redis() {
     let (folder, gateway) = (TempDir::new().unwrap(), start(Profile::V2026_9_6, |_| {}).await);
     let file = write(&folder, "job.json", documents::provision(&gateway.url(), "Ada").to_string());
     let enqueued = worker(&folder, &["enqueue", text(&file)]).await;
-    assert_eq!((enqueued.status, &enqueued.answer["state"]), (Some(0), &json!("ready")), "{}", enqueued.said);
+    assert_eq!(
+        (enqueued.status, &enqueued.answer["state"]),
+        (Some(0), &json!("ready")),
+        "{}",
+        enqueued.said
+    );
     assert_eq!(enqueued.answer["superseded"], json!([]));
 
     // The most talkative log of all.
@@ -44,20 +50,31 @@ async fn a_job_goes_through_the_private_redis() {
     assert_eq!(shown.answer["document"]["auth_token"], "***");
     assert_eq!(shown.answer["document"]["gateway"]["token"], "***");
     let told = format!("{}{}{}{}", enqueued.said, ran.said, shown.said, shown.answer);
-    assert!(!told.contains(GATEWAY_TOKEN) && !told.contains(AGENT_TOKEN), "a secret is told: {told}");
+    assert!(
+        !told.contains(GATEWAY_TOKEN) && !told.contains(AGENT_TOKEN),
+        "a secret is told: {told}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_document_enqueues_nothing() {
     let folder = TempDir::new().unwrap();
-    let good = write(&folder, "good.json", documents::cleanup("ws://127.0.0.1:9", "Ada").to_string());
+    let good =
+        write(&folder, "good.json", documents::cleanup("ws://127.0.0.1:9", "Ada").to_string());
     let mut bad = documents::provision("ws://127.0.0.1:9", "Ada");
     bad["agent"]["heartbeet_config"] = json!({});
-    let bad = write(&folder, "bad.json", format!("{}\n{bad}\n", documents::cleanup("ws://127.0.0.1:9", "Bo")));
+    let bad = write(
+        &folder,
+        "bad.json",
+        format!("{}\n{bad}\n", documents::cleanup("ws://127.0.0.1:9", "Bo")),
+    );
     let enqueued = worker(&folder, &["enqueue", text(&good), text(&bad)]).await;
     assert_eq!(enqueued.status, Some(2));
     let said = &enqueued.said;
-    assert!(said.contains("bad.json line 2: agent.heartbeet_config: unknown field; remove it, or use"), "{said}");
+    assert!(
+        said.contains("bad.json line 2: agent.heartbeet_config: unknown field; remove it, or use"),
+        "{said}"
+    );
     let listed = worker(&folder, &["jobs", "list"]).await;
     assert_eq!((listed.status, listed.answer), (Some(0), Value::Null));
 }
@@ -68,22 +85,35 @@ async fn a_blocked_job_is_told_by_the_exit_status_and_can_be_retried() {
     let mut document = documents::provision(&gateway.url(), "Ada");
     document["gateway"]["token"] = json!("wrong");
     let file = write(&folder, "job.json", document.to_string());
-    let id = worker(&folder, &["enqueue", text(&file)]).await.answer["id"].as_str().unwrap().to_owned();
+    let id =
+        worker(&folder, &["enqueue", text(&file)]).await.answer["id"].as_str().unwrap().to_owned();
     assert_eq!(worker(&folder, &["run", "--until-idle"]).await.status, Some(1));
     let shown = worker(&folder, &["jobs", "show", &id]).await.answer;
-    assert_eq!((&shown["state"], &shown["failure"]["code"]), (&json!("blocked"), &json!("unauthorized")));
+    assert_eq!(
+        (&shown["state"], &shown["failure"]["code"]),
+        (&json!("blocked"), &json!("unauthorized"))
+    );
     let retried = worker(&folder, &["jobs", "retry", &id]).await;
-    assert_eq!((retried.status, &retried.answer["state"]), (Some(0), &json!("ready")), "{}", retried.said);
+    assert_eq!(
+        (retried.status, &retried.answer["state"]),
+        (Some(0), &json!("ready")),
+        "{}",
+        retried.said
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_reached_is_status_3_and_wrong_settings_are_status_2() {
     let folder = TempDir::new().unwrap();
-    let file = write(&folder, "job.json", documents::cleanup("ws://127.0.0.1:9", "Ada").to_string());
+    let file =
+        write(&folder, "job.json", documents::cleanup("ws://127.0.0.1:9", "Ada").to_string());
     assert_eq!(worker(&folder, &["apply", text(&file)]).await.status, Some(3));
     let nowhere = folder.path().join("nowhere.sock");
     let url = format!("unix://{}", text(&nowhere));
-    assert_eq!(worker(&folder, &["--redis-url", &url, "enqueue", text(&file)]).await.status, Some(3));
+    assert_eq!(
+        worker(&folder, &["--redis-url", &url, "enqueue", text(&file)]).await.status,
+        Some(3)
+    );
 
     let config = write(&folder, "worker.toml", "[worker]\nconcurency = 3\n");
     let wrong = worker(&folder, &["--config", text(&config), "config"]).await;
@@ -95,14 +125,19 @@ async fn what_cannot_be_reached_is_status_3_and_wrong_settings_are_status_2() {
     for command in [vec!["apply", text(&file)], vec!["run", "--until-idle"]] {
         let wrong = worker(&folder, &[vec!["--config", text(&config)], command].concat()).await;
         assert_eq!(wrong.status, Some(2), "{}", wrong.said);
-        assert!(wrong.said.contains("gateway.ca_file") && wrong.said.contains("/nowhere/ca.pem"), "{}", wrong.said);
+        assert!(
+            wrong.said.contains("gateway.ca_file") && wrong.said.contains("/nowhere/ca.pem"),
+            "{}",
+            wrong.said
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn documents_can_be_explained_and_rendered_offline() {
     let folder = TempDir::new().unwrap();
-    let file = write(&folder, "job.json", documents::provision("ws://127.0.0.1:9", "Ada L.").to_string());
+    let file =
+        write(&folder, "job.json", documents::provision("ws://127.0.0.1:9", "Ada L.").to_string());
     let explained = worker(&folder, &["explain", text(&file)]).await;
     assert_eq!(explained.answer["session_key"], "agent:ada-l:main");
     assert_eq!(explained.answer["workspace_path"], "/srv/openclaw/workspace-ada-l");
@@ -118,16 +153,27 @@ async fn documents_can_be_explained_and_rendered_offline() {
     let rendered = worker(&folder, &["render", text(&file), "--out", text(&out)]).await;
     assert_eq!(rendered.status, Some(0), "{}", rendered.said);
     assert!(std::fs::read_to_string(out.join("TOOLS.md")).unwrap().contains(AGENT_TOKEN));
-    assert_eq!(std::fs::metadata(out.join("TOOLS.md")).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!((&explained.answer["warnings"], &rendered.answer["warnings"]), (&json!([]), &json!([])));
+    assert_eq!(
+        std::fs::metadata(out.join("TOOLS.md")).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert_eq!(
+        (&explained.answer["warnings"], &rendered.answer["warnings"]),
+        (&json!([]), &json!([]))
+    );
 
     let mut odd = documents::provision("ws://127.0.0.1:9", "Ada L.");
     odd["agent"]["heartbeat_config"] = json!({ "evry": "5m" });
     odd["agent"]["soul_template"] = json!("{{ 'w' * 12001 }}");
     let file = write(&folder, "odd.json", odd.to_string());
     let explained = worker(&folder, &["explain", text(&file)]).await.answer["warnings"].to_string();
-    assert!(explained.contains("heartbeat.evry") && explained.contains("is `every` meant?"), "{explained}");
-    let rendered = worker(&folder, &["render", text(&file), "--out", text(&out)]).await.answer["warnings"].to_string();
+    assert!(
+        explained.contains("heartbeat.evry") && explained.contains("is `every` meant?"),
+        "{explained}"
+    );
+    let rendered =
+        worker(&folder, &["render", text(&file), "--out", text(&out)]).await.answer["warnings"]
+            .to_string();
     assert!(rendered.contains("SOUL.md: it has 12001 characters"), "{rendered}");
     assert!(explained.contains("SOUL.md: it has 12001 characters"), "{explained}");
 }
@@ -138,7 +184,8 @@ async fn what_is_kept_is_its_owners_alone_whatever_the_umask() {
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     for umask in ["000", "022"] {
         let folder = TempDir::new().unwrap();
-        let file = write(&folder, "job.json", documents::provision(&gateway.url(), "Ada").to_string());
+        let file =
+            write(&folder, "job.json", documents::provision(&gateway.url(), "Ada").to_string());
         let (data, mirror) = (folder.path().join("data/of/worker"), folder.path().join("mirror"));
         let worker = || {
             let worker = Worker::new(&data).env("MISSION_LOCAL_WORKSPACE_ROOT", &mirror);
@@ -154,7 +201,11 @@ async fn what_is_kept_is_its_owners_alone_whatever_the_umask() {
         for folder in [&data, &data.join("redis"), &mirror, &agent] {
             assert_eq!(mode(folder), 0o700, "{} under {umask}", folder.display());
         }
-        let mirrored: Vec<_> = std::fs::read_dir(&agent).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert!(!mirrored.is_empty() && mirrored.iter().all(|file| mode(file) == 0o600), "{mirrored:?} under {umask}");
+        let mirrored: Vec<_> =
+            std::fs::read_dir(&agent).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(
+            !mirrored.is_empty() && mirrored.iter().all(|file| mode(file) == 0o600),
+            "{mirrored:?} under {umask}"
+        );
     }
 }

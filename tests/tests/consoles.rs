@@ -30,7 +30,9 @@ impl Scene {
         let (redis, data) = (RedisServer::start().await, TempDir::new().unwrap());
         let gateway = start(Profile::V2026_9_6, |_| {}).await;
         let log = data.path().join("log");
-        let worker = Worker::new(data.path()).env("MISSION_REDIS_URL", redis.url()).env("MISSION_API_TOKEN", TOKEN);
+        let worker = Worker::new(data.path())
+            .env("MISSION_REDIS_URL", redis.url())
+            .env("MISSION_API_TOKEN", TOKEN);
         let worker = worker.env("MISSION_HTTP_ADDR", "127.0.0.1:0");
         let worker = worker.spawn_into(&["run"], std::fs::File::create(&log).unwrap());
         let api = format!("http://{}", logged(&log, "http").await);
@@ -47,20 +49,30 @@ impl Scene {
 
     /// Runs a command on Redis.
     async fn redis(&self, arguments: &[&str]) -> Ended {
-        Worker::new(self.data.path()).env("MISSION_REDIS_URL", self.redis.url()).run(arguments).await
+        Worker::new(self.data.path())
+            .env("MISSION_REDIS_URL", self.redis.url())
+            .run(arguments)
+            .await
     }
 
     /// Runs a command on the API, where Redis cannot be reached.
     async fn api(&self, arguments: &[&str]) -> Ended {
-        let worker =
-            Worker::new(self.data.path()).env("MISSION_REDIS_URL", "unix:///nowhere").env("MISSION_API_TOKEN", TOKEN);
+        let worker = Worker::new(self.data.path())
+            .env("MISSION_REDIS_URL", "unix:///nowhere")
+            .env("MISSION_API_TOKEN", TOKEN);
         worker.run(&[arguments, &["--api", &self.api]].concat()).await
     }
 
     /// Runs a command that only looks, on both; they must say the same.
     async fn both(&self, arguments: &[&str]) -> Vec<Value> {
         let (redis, api) = (self.redis(arguments).await, self.api(arguments).await);
-        assert_eq!((redis.status, api.status), (Some(0), Some(0)), "{arguments:?}: {} {}", redis.said, api.said);
+        assert_eq!(
+            (redis.status, api.status),
+            (Some(0), Some(0)),
+            "{arguments:?}: {} {}",
+            redis.said,
+            api.said
+        );
         assert_eq!(redis.answers, api.answers, "{arguments:?}");
         redis.answers
     }
@@ -87,8 +99,14 @@ async fn what_is_seen_is_the_same_in_redis_and_over_the_api() {
 async fn what_is_done_over_the_api_is_done_and_said() {
     let scene = Scene::set().await;
     let queue = scene.redis.queue_named("mission");
-    let snoozed = scene.api(&["jobs", "snooze", &scene.blocked, "--for", "1h", "--reason", "lunch"]).await;
-    assert_eq!((snoozed.status, &snoozed.answer["was"]), (Some(0), &json!("blocked")), "{}", snoozed.said);
+    let snoozed =
+        scene.api(&["jobs", "snooze", &scene.blocked, "--for", "1h", "--reason", "lunch"]).await;
+    assert_eq!(
+        (snoozed.status, &snoozed.answer["was"]),
+        (Some(0), &json!("blocked")),
+        "{}",
+        snoozed.said
+    );
     reaches(&queue, scene.blocked.parse().unwrap(), State::Snoozed).await;
 
     let unblocked = scene.api(&["jobs", "unblock", &scene.blocked]).await;
@@ -97,21 +115,38 @@ async fn what_is_done_over_the_api_is_done_and_said() {
     assert_eq!(scene.redis(&["jobs", "unblock", &scene.blocked]).await.status, Some(1));
 
     let paused = scene.api(&["pause", "--kind", "provision", "--reason", "looking"]).await;
-    assert_eq!((paused.status, &paused.answer["changed"]), (Some(0), &json!(true)), "{}", paused.said);
+    assert_eq!(
+        (paused.status, &paused.answer["changed"]),
+        (Some(0), &json!(true)),
+        "{}",
+        paused.said
+    );
     assert_eq!(scene.api(&["jobs", "retry", &scene.blocked]).await.answer["state"], "ready");
     let cancelled = scene.api(&["jobs", "cancel", &scene.blocked, &Uuid::nil().to_string()]).await;
-    assert_eq!((cancelled.status, &cancelled.answers[0]["was"]), (Some(1), &json!("ready")), "{}", cancelled.said);
+    assert_eq!(
+        (cancelled.status, &cancelled.answers[0]["was"]),
+        (Some(1), &json!("ready")),
+        "{}",
+        cancelled.said
+    );
     assert!(cancelled.said.contains("there is no job 00000000"), "{}", cancelled.said);
     assert_eq!(scene.api(&["resume", "--kind", "provision"]).await.answer["changed"], true);
     assert_eq!(scene.api(&["resume", "--kind", "provision"]).await.answer["changed"], false);
 
     // What was mended is unblocked.
     scene.gateway.clear_faults();
-    let document = documents::provision(&scene.gateway.url(), "Cy").to_string().replace(GATEWAY_TOKEN, "wrong");
+    let document = documents::provision(&scene.gateway.url(), "Cy")
+        .to_string()
+        .replace(GATEWAY_TOKEN, "wrong");
     let id = queue.enqueue(&[Envelope::new(document.as_bytes()).unwrap()]).await.unwrap()[0].id;
     reaches(&queue, id, State::Blocked).await;
     let unblocked = scene.api(&["jobs", "unblock", &id.to_string(), "--reason", "new token"]).await;
-    assert_eq!((unblocked.status, &unblocked.answer["was"]), (Some(0), &json!("blocked")), "{}", unblocked.said);
+    assert_eq!(
+        (unblocked.status, &unblocked.answer["was"]),
+        (Some(0), &json!("blocked")),
+        "{}",
+        unblocked.said
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,14 +155,18 @@ async fn exit_statuses_tell_a_wrong_address_a_wrong_token_and_a_wrong_question_a
     let ask = async |token: &str, arguments: &[&str]| {
         Worker::new(scene.data.path()).env("MISSION_API_TOKEN", token).run(arguments).await
     };
-    let refused = ask("another-token-of-nobody-at-all", &["jobs", "list", "--api", &scene.api]).await;
+    let refused =
+        ask("another-token-of-nobody-at-all", &["jobs", "list", "--api", &scene.api]).await;
     assert_eq!(refused.status, Some(2), "{}", refused.said);
     assert!(refused.said.contains("MISSION_API_TOKEN"), "{}", refused.said);
     let nobody = ask(TOKEN, &["jobs", "list", "--api", "http://127.0.0.1:9"]).await;
     assert_eq!(nobody.status, Some(3), "{}", nobody.said);
     let other = ask(TOKEN, &["workers", "--api", &format!("{}/elsewhere", scene.api)]).await;
     assert_ne!(other.status, Some(0), "{}", other.said);
-    for wrong in [&["jobs", "list", "--api", "worker"][..], &["jobs", "list", "colour:red", "--api", &scene.api]] {
+    for wrong in [
+        &["jobs", "list", "--api", "worker"][..],
+        &["jobs", "list", "colour:red", "--api", &scene.api],
+    ] {
         let wrong = ask(TOKEN, wrong).await;
         assert_eq!(wrong.status, Some(2), "{}", wrong.said);
     }

@@ -1,4 +1,5 @@
-//! `kill -9` of a worker in the middle of a job: another one finishes it, and nothing is lost or doubled.
+//! `kill -9` of a worker in the middle of a job: another one finishes it, and nothing is lost or
+//! doubled.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,13 +15,15 @@ use crate::redis_server::RedisServer;
 use crate::simulated::{start, state};
 
 /// Calls of a provisioning in whose middle the worker is killed: each is held back until it is.
-const PLACES: [&str; 5] = ["config.get", "config.patch", "agents.files.get", "agents.files.set", "sessions.patch"];
+const PLACES: [&str; 5] =
+    ["config.get", "config.patch", "agents.files.get", "agents.files.set", "sessions.patch"];
 
 /// A worker with leases that a test can wait for.
 fn worker(data: &Path, redis: &RedisServer) -> Worker {
     let config = data.join("worker.toml");
     std::fs::write(&config, "[worker]\nlease_ms = 1200\nrenew_ms = 300\nsweep_ms = 300\n").unwrap();
-    let worker = Worker::new(data).env("MISSION_CONFIG", config).env("MISSION_REDIS_URL", redis.url());
+    let worker =
+        Worker::new(data).env("MISSION_CONFIG", config).env("MISSION_REDIS_URL", redis.url());
     worker.env("MISSION_HTTP_ADDR", "127.0.0.1:0")
 }
 
@@ -45,7 +48,8 @@ async fn a_killed_workers_job_is_finished_by_another() {
 }
 
 async fn killed_at(profile: Profile, place: &str, expected: &Value) {
-    let (gateway, redis, data) = (start(profile, |_| {}).await, RedisServer::start().await, TempDir::new().unwrap());
+    let (gateway, redis, data) =
+        (start(profile, |_| {}).await, RedisServer::start().await, TempDir::new().unwrap());
     let queue = redis.queue_named("mission");
     let document = documents::provision(&gateway.url(), "Ada").to_string();
     let job = queue.enqueue(&[Envelope::new(document.as_bytes()).unwrap()]).await.unwrap()[0].id;
@@ -53,7 +57,10 @@ async fn killed_at(profile: Profile, place: &str, expected: &Value) {
     // Executed, and the answer held back: the worst moment to die.
     gateway.inject(Fault::on(place, Action::Delay(600_000)));
     let mut first = worker(data.path(), &redis).spawn(&["run"]);
-    assert!(gateway.wait_for(|calls| calls.iter().any(|call| call.method == place)).await, "{place} is called");
+    assert!(
+        gateway.wait_for(|calls| calls.iter().any(|call| call.method == place)).await,
+        "{place} is called"
+    );
     first.kill().await.unwrap();
     gateway.clear_faults();
 
@@ -69,8 +76,11 @@ async fn killed_at(profile: Profile, place: &str, expected: &Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_worker_lets_its_job_finish() {
-    let (gateway, redis, data) =
-        (start(Profile::V2026_9_6, |_| {}).await, RedisServer::start().await, TempDir::new().unwrap());
+    let (gateway, redis, data) = (
+        start(Profile::V2026_9_6, |_| {}).await,
+        RedisServer::start().await,
+        TempDir::new().unwrap(),
+    );
     let queue = redis.queue_named("mission");
     let document = documents::provision(&gateway.url(), "Ada").to_string();
     let job = queue.enqueue(&[Envelope::new(document.as_bytes()).unwrap()]).await.unwrap()[0].id;
@@ -85,8 +95,11 @@ async fn a_stopped_worker_lets_its_job_finish() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_may_die_under_a_running_job() {
-    let (gateway, mut redis, data) =
-        (start(Profile::V2026_9_6, |_| {}).await, RedisServer::start().await, TempDir::new().unwrap());
+    let (gateway, mut redis, data) = (
+        start(Profile::V2026_9_6, |_| {}).await,
+        RedisServer::start().await,
+        TempDir::new().unwrap(),
+    );
     let queue = redis.queue_named("mission");
     let document = documents::provision(&gateway.url(), "Ada").to_string();
     let job = queue.enqueue(&[Envelope::new(document.as_bytes()).unwrap()]).await.unwrap()[0].id;
@@ -111,16 +124,20 @@ async fn a_private_redis_that_dies_is_started_again() {
     let (gateway, data) = (start(Profile::V2026_9_6, |_| {}).await, TempDir::new().unwrap());
     let file = data.path().join("job.json");
     std::fs::write(&file, documents::provision(&gateway.url(), "Ada").to_string()).unwrap();
-    let mut process = Worker::new(data.path()).env("MISSION_HTTP_ADDR", "127.0.0.1:0").spawn(&["run"]);
+    let mut process =
+        Worker::new(data.path()).env("MISSION_HTTP_ADDR", "127.0.0.1:0").spawn(&["run"]);
     let socket = data.path().join("redis/redis.sock");
     let client = redis::Client::open(format!("unix://{}", socket.display())).unwrap();
     let pid = until_some(async || {
         let mut connection = client.get_multiplexed_async_connection().await.ok()?;
-        let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await.ok()?;
+        let info: String =
+            redis::cmd("INFO").arg("server").query_async(&mut connection).await.ok()?;
         info.lines().find_map(|line| line.strip_prefix("process_id:")).map(str::to_owned)
     })
     .await;
-    assert!(tokio::process::Command::new("kill").args(["-9", &pid]).status().await.unwrap().success());
+    assert!(
+        tokio::process::Command::new("kill").args(["-9", &pid]).status().await.unwrap().success()
+    );
 
     let id = until_some(async || {
         let enqueued = Worker::new(data.path()).run(&["enqueue", file.to_str().unwrap()]).await;
@@ -133,11 +150,18 @@ async fn a_private_redis_that_dies_is_started_again() {
     })
     .await;
     process.kill().await.unwrap();
-    // Killed like this, the worker leaves its Redis running: the next one takes it over, and stops it.
-    let next = Worker::new(data.path()).env("MISSION_HTTP_ADDR", "127.0.0.1:0").run(&["run", "--until-idle"]).await;
+    // Killed like this, the worker leaves its Redis running: the next one takes it over, and stops
+    // it.
+    let next = Worker::new(data.path())
+        .env("MISSION_HTTP_ADDR", "127.0.0.1:0")
+        .run(&["run", "--until-idle"])
+        .await;
     assert_eq!(next.status, Some(0), "{}", next.said);
     assert!(next.said.contains("took over a private Redis"), "{}", next.said);
-    assert!(client.get_multiplexed_async_connection().await.is_err(), "the private Redis is stopped");
+    assert!(
+        client.get_multiplexed_async_connection().await.is_err(),
+        "the private Redis is stopped"
+    );
 }
 
 /// Asks until there is an answer, for a minute at most.

@@ -1,4 +1,5 @@
-//! `worker doctor` calls the gateways that the queue knows, and says what they are or what keeps it out.
+//! `worker doctor` calls the gateways that the queue knows, and says what they are or what keeps it
+//! out.
 
 use std::fs;
 
@@ -13,27 +14,41 @@ use crate::simulated;
 #[tokio::test]
 async fn gateways_are_called() {
     let open = simulated::start(Profile::V2026_9_6, |_| {}).await;
-    let shut = simulated::start(Profile::V2026_2_9, |setup| setup.token = Some("another".into())).await;
+    let shut =
+        simulated::start(Profile::V2026_2_9, |setup| setup.token = Some("another".into())).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jobs.json");
     let worker = || Worker::new(folder.path()).env("MISSION_HTTP_ADDR", "127.0.0.1:0");
     let mut locked_out = documents::provision(&shut.url(), "Ada");
     locked_out["gateway"]["id"] = json!(Uuid::from_u128(2));
-    fs::write(&file, format!("{}\n{locked_out}\n", documents::provision(&open.url(), "Ada"))).unwrap();
+    fs::write(&file, format!("{}\n{locked_out}\n", documents::provision(&open.url(), "Ada")))
+        .unwrap();
     assert_eq!(worker().run(&["enqueue", file.to_str().unwrap()]).await.status, Some(0));
     assert_eq!(worker().run(&["run", "--until-idle"]).await.status, Some(1), "one is blocked");
 
     let calls = open.mutating_calls().len();
     let doctor = worker().run(&["doctor"]).await;
     let says = |finding: &Value| finding["says"].as_str().unwrap_or_default().to_owned();
-    let of_gateways: Vec<_> =
-        doctor.answers.iter().filter(|finding| finding["about"].to_string().contains("Acme")).collect();
+    let of_gateways: Vec<_> = doctor
+        .answers
+        .iter()
+        .filter(|finding| finding["about"].to_string().contains("Acme"))
+        .collect();
     assert_eq!(of_gateways.len(), 2, "{:?}", doctor.answers);
     let answering = of_gateways.iter().find(|finding| finding["grade"] == "ok").unwrap();
-    assert!(says(answering).starts_with("answers: version 2026.9.6, protocol 4, operator.read"), "{answering}");
+    assert!(
+        says(answering).starts_with("answers: version 2026.9.6, protocol 4, operator.read"),
+        "{answering}"
+    );
     assert!(says(answering).contains("2 agents in agents.entries"), "{answering}");
-    assert!(says(answering).contains("keeps no") && says(answering).contains("HEARTBEAT.md"), "{answering}");
+    assert!(
+        says(answering).contains("keeps no") && says(answering).contains("HEARTBEAT.md"),
+        "{answering}"
+    );
     let refusing = of_gateways.iter().find(|finding| finding["grade"] == "warning").unwrap();
-    assert!(says(refusing).contains("token mismatch") && refusing["remedy"].is_string(), "{refusing}");
+    assert!(
+        says(refusing).contains("token mismatch") && refusing["remedy"].is_string(),
+        "{refusing}"
+    );
     assert_eq!(open.mutating_calls().len(), calls, "a doctor writes nothing");
 }

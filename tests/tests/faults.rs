@@ -1,4 +1,5 @@
-//! What becomes of a provisioning when the gateway misbehaves: each fault, and how the run must end.
+//! What becomes of a provisioning when the gateway misbehaves: each fault, and how the run must
+//! end.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,8 +20,11 @@ use crate::simulated::{seeds, start, state};
 
 /// What runs jobs in this process, with deadlines that a test can wait for.
 pub fn applier() -> Applier {
-    let limits =
-        Limits { call: Duration::from_secs(2), patience: Duration::from_secs(20), idle: Duration::from_secs(60) };
+    let limits = Limits {
+        call: Duration::from_secs(2),
+        patience: Duration::from_secs(20),
+        idle: Duration::from_secs(60),
+    };
     Applier {
         clients: Clients::new(Arc::new(DeviceIdentity::ephemeral()), limits),
         renderer: Renderer::new(TemplatesConfig::default()),
@@ -88,7 +92,11 @@ async fn gets_over(profile: Profile, fault: Fault, writes: u64, expected: Value)
         assert_eq!(kept, Some(json!({ "seamColor": "#102030" })), "a person's edit is kept");
     }
     assert_eq!(ended, expected, "{profile:?} {fault:?}");
-    assert!(gateway.config_writes() <= writes, "{profile:?} {fault:?}: {} writes", gateway.config_writes());
+    assert!(
+        gateway.config_writes() <= writes,
+        "{profile:?} {fault:?}: {} writes",
+        gateway.config_writes()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +114,8 @@ async fn what_does_not_pass_ends_the_run_in_words() {
     let mut runs = tokio::task::JoinSet::new();
     for (fault, outcome, expected) in cases {
         runs.spawn(async move {
-            let gateway = start(Profile::V2026_9_6, |setup| setup.faults = vec![fault.clone()]).await;
+            let gateway =
+                start(Profile::V2026_9_6, |setup| setup.faults = vec![fault.clone()]).await;
             let run = provision(&gateway).await;
             assert_eq!(code(&run.outcome), (outcome, expected), "{fault:?}: {:?}", run.outcome);
         });
@@ -122,7 +131,9 @@ async fn a_rate_limit_says_how_long_to_wait() {
         setup.faults = vec![Fault::on("config.patch", Action::RateLimit(41_000))];
     })
     .await;
-    let Outcome::Busy { retry_after, .. } = provision(&gateway).await.outcome else { panic!("busy") };
+    let Outcome::Busy { retry_after, .. } = provision(&gateway).await.outcome else {
+        panic!("busy")
+    };
     assert_eq!(retry_after, Some(Duration::from_secs(41)));
 }
 
@@ -167,23 +178,36 @@ async fn a_deleted_agent_can_come_back() {
     let applier = Applier { seeds: own.parse().unwrap(), ..applier() };
     let provision = Job::from_value(documents::provision(&gateway.url(), "Ada")).unwrap();
     let cleanup = Job::from_value(documents::cleanup(&gateway.url(), "Ada")).unwrap();
-    assert_eq!(applier.apply("provision", &provision, &Arc::default()).await.outcome.name(), "done");
+    assert_eq!(
+        applier.apply("provision", &provision, &Arc::default()).await.outcome.name(),
+        "done"
+    );
     let first = state(&gateway);
     for _ in 0..2 {
-        assert_eq!(applier.apply("cleanup", &cleanup, &Arc::default()).await.outcome.name(), "done");
-        assert_eq!(applier.apply("provision", &provision, &Arc::default()).await.outcome.name(), "done");
+        assert_eq!(
+            applier.apply("cleanup", &cleanup, &Arc::default()).await.outcome.name(),
+            "done"
+        );
+        assert_eq!(
+            applier.apply("provision", &provision, &Arc::default()).await.outcome.name(),
+            "done"
+        );
         let again = state(&gateway);
         assert_eq!((&again["files"], &again["sessions"]), (&first["files"], &first["sessions"]));
-        let entry = |state: &Value| state["config"]["agents"]["entries"]["ada"]["heartbeat"].clone();
+        let entry =
+            |state: &Value| state["config"]["agents"]["entries"]["ada"]["heartbeat"].clone();
         assert_eq!(entry(&again), entry(&first));
     }
-    let Outcome::Done(report) = applier.apply("provision", &provision, &Arc::default()).await.outcome else {
+    let Outcome::Done(report) =
+        applier.apply("provision", &provision, &Arc::default()).await.outcome
+    else {
         panic!("done")
     };
     assert_eq!(report.written, Vec::<String>::new());
 }
 
-/// Runs these jobs one after the other, each until it is done; how long it took in all and how many runs it were.
+/// Runs these jobs one after the other, each until it is done; how long it took in all and how many
+/// runs it were.
 async fn done(worker: &Applier, documents: &[Value]) -> (Duration, u32) {
     let (began, mut runs) = (Instant::now(), 0);
     for document in documents {
@@ -193,7 +217,8 @@ async fn done(worker: &Applier, documents: &[Value]) -> (Duration, u32) {
             let outcome = worker.apply("job", &job, &journal).await.outcome;
             match &outcome {
                 Outcome::Done(_) => break,
-                Outcome::Transient(_) | Outcome::Ambiguous(_) | Outcome::Busy { .. } if runs < 12 => {}
+                Outcome::Transient(_) | Outcome::Ambiguous(_) | Outcome::Busy { .. }
+                    if runs < 12 => {}
                 _ => panic!("after {runs} runs: {outcome:?}"),
             }
         }
@@ -201,9 +226,11 @@ async fn done(worker: &Applier, documents: &[Value]) -> (Duration, u32) {
     (began.elapsed(), runs)
 }
 
-/// A gateway in this process with these faults, a worker that knows it, and the jobs of an agent's life.
+/// A gateway in this process with these faults, a worker that knows it, and the jobs of an agent's
+/// life.
 fn life(profile: Profile, faults: Vec<Fault>) -> (Arc<Gateway>, Applier, [Value; 3]) {
-    let setup = Setup { token: Some(documents::GATEWAY_TOKEN.into()), faults, ..Setup::new(profile) };
+    let setup =
+        Setup { token: Some(documents::GATEWAY_TOKEN.into()), faults, ..Setup::new(profile) };
     let gateway = Arc::new(Gateway::detached(setup));
     let network = Network::of([("gateway".to_owned(), Arc::clone(&gateway))]);
     let provision = documents::provision("ws://gateway", "Ada");
@@ -218,7 +245,8 @@ fn one_request_that_is_swallowed_delays_a_job_and_no_more() {
     for profile in [Profile::V2026_2_9, Profile::V2026_9_6] {
         let (calm, worker, jobs) = life(profile, vec![]);
         let (usual, _) = play(done(&worker, &jobs));
-        let methods: BTreeSet<String> = calm.calls().iter().map(|call| call.method.clone()).collect();
+        let methods: BTreeSet<String> =
+            calm.calls().iter().map(|call| call.method.clone()).collect();
         assert!(methods.len() > 5, "{methods:?}");
         for method in methods {
             let (_, worker, jobs) = life(profile, vec![Fault::on(&method, Action::Silence)]);
@@ -233,7 +261,9 @@ fn one_request_that_is_swallowed_delays_a_job_and_no_more() {
 fn connections_that_are_cut_after_every_few_requests_are_enough() {
     for profile in [Profile::V2026_2_9, Profile::V2026_9_6] {
         for requests in 1..=7 {
-            let cuts = (1..200).map(|cut| Fault::at_call(cut * (requests + 1), Action::DropBefore)).collect();
+            let cuts = (1..200)
+                .map(|cut| Fault::at_call(cut * (requests + 1), Action::DropBefore))
+                .collect();
             let (_, worker, jobs) = life(profile, cuts);
             let (took, runs) = play(done(&worker, &jobs));
             println!("{profile:?}, cut after {requests}: {took:?}, {runs} runs");

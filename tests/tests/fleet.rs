@@ -1,7 +1,8 @@
 //! Many agents at once: what they cost a gateway, and that all arrive.
 //!
-//! In memory, on a clock of its own: what is counted are calls, bytes and round trips, and how long it takes follows from
-//! these alone. Wall time and memory are printed, and nothing is asserted of them.
+//! In memory, on a clock of its own: what is counted are calls, bytes and round trips, and how long
+//! it takes follows from these alone. Wall time and memory are printed, and nothing is asserted of
+//! them.
 
 mod process;
 
@@ -21,7 +22,8 @@ use crate::killmatrix::flows::{HOST, provision_on};
 
 /// Most config writes for a fleet that comes at once.
 const MAX_WRITES: u64 = 3;
-/// How long the system that this worker replaces takes for one agent, on a gateway that answers after 10 ms.
+/// How long the system that this worker replaces takes for one agent, on a gateway that answers
+/// after 10 ms.
 const BEFORE: Duration = Duration::from_millis(333);
 /// How many times faster a fleet must be.
 const FASTER: u32 = 50;
@@ -41,7 +43,8 @@ struct Fleet {
     grown: u64,
 }
 
-/// Provisions so many agents, spread over gateways that take so long to answer, all at once by one process.
+/// Provisions so many agents, spread over gateways that take so long to answer, all at once by one
+/// process.
 fn raise(profile: Profile, agents: usize, gateways: usize, latency_ms: u64) -> Fleet {
     let before = resident();
     play(async move {
@@ -54,13 +57,20 @@ fn raise(profile: Profile, agents: usize, gateways: usize, latency_ms: u64) -> F
                 Arc::new(Gateway::detached(setup))
             })
             .collect();
-        let network = Network::of(gateways.iter().enumerate().map(|(at, gateway)| (host(at), Arc::clone(gateway))));
+        let network = Network::of(
+            gateways.iter().enumerate().map(|(at, gateway)| (host(at), Arc::clone(gateway))),
+        );
         let worker = network.worker(Limits::default());
         let (wall, began) = (Instant::now(), tokio::time::Instant::now());
         let runs = (0..agents).map(|agent| {
             let document = provision_on(&host(agent % gateways.len()), &format!("Agent {agent}"));
             let (job, worker) = (Job::from_value(document).unwrap(), &worker);
-            async move { (worker.apply(&format!("job {agent}"), &job, &Arc::default()).await.outcome, began.elapsed()) }
+            async move {
+                (
+                    worker.apply(&format!("job {agent}"), &job, &Arc::default()).await.outcome,
+                    began.elapsed(),
+                )
+            }
         });
         let ends = join_all(runs).await;
         let mut done_at: Vec<_> = ends.iter().map(|(_, at)| *at).collect();
@@ -102,22 +112,43 @@ impl Fleet {
     /// Bytes of answers to a method, per agent.
     fn bytes_per_agent(&self, method: &str) -> usize {
         let calls = self.gateways.iter().flat_map(|gateway| gateway.calls());
-        calls.filter(|call| call.method == method).map(|call| call.answer_bytes).sum::<usize>() / self.agents
+        calls.filter(|call| call.method == method).map(|call| call.answer_bytes).sum::<usize>()
+            / self.agents
     }
 
     /// All are there, and were written together.
     fn check(&self) {
-        assert!(self.failures.is_empty(), "{} failed; the first: {}", self.failures.len(), self.failures[0]);
+        assert!(
+            self.failures.is_empty(),
+            "{} failed; the first: {}",
+            self.failures.len(),
+            self.failures[0]
+        );
         for gateway in &self.gateways {
             assert_eq!(gateway.connections(), 1, "one connection for each gateway");
-            assert!(gateway.config_writes() <= MAX_WRITES, "{} config writes", gateway.config_writes());
+            assert!(
+                gateway.config_writes() <= MAX_WRITES,
+                "{} config writes",
+                gateway.config_writes()
+            );
             let state = gateway.state();
-            let (agents, files) = (state["agents"].as_object().unwrap(), state["files"].as_object().unwrap());
+            let (agents, files) =
+                (state["agents"].as_object().unwrap(), state["files"].as_object().unwrap());
             let mine = |id: &&String| *id != "main";
             assert_eq!(agents.keys().filter(mine).count(), self.agents / self.gateways.len());
-            assert!(agents.keys().filter(mine).all(|id| files[id]["SOUL.md"].is_string()), "all have their files");
-            assert!(state["sessions"].as_object().unwrap().len() >= self.agents / self.gateways.len());
-            assert!(agents.values().filter(|agent| agent["id"] != "main").all(|agent| agent["name"] != Value::Null));
+            assert!(
+                agents.keys().filter(mine).all(|id| files[id]["SOUL.md"].is_string()),
+                "all have their files"
+            );
+            assert!(
+                state["sessions"].as_object().unwrap().len() >= self.agents / self.gateways.len()
+            );
+            assert!(
+                agents
+                    .values()
+                    .filter(|agent| agent["id"] != "main")
+                    .all(|agent| agent["name"] != Value::Null)
+            );
         }
     }
 }
@@ -126,7 +157,9 @@ impl Display for Fleet {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let writes: Vec<_> = self.gateways.iter().map(|gateway| gateway.config_writes()).collect();
         let most = writes.iter().max().copied().unwrap_or_default();
-        let at = |share: usize| self.done_at[(self.agents * share / 100).min(self.agents - 1)].as_millis();
+        let at = |share: usize| {
+            self.done_at[(self.agents * share / 100).min(self.agents - 1)].as_millis()
+        };
         let calls = self.calls();
         let count = |method: &str| calls.get(method).copied().unwrap_or_default();
         write!(
@@ -159,9 +192,14 @@ fn fifty_agents_at_once_and_a_gateway_that_takes_its_time() {
         let fleet = raise(profile, 50, 1, 10);
         println!("{profile:?}, 10 ms: {fleet}");
         fleet.check();
-        // By the simulated clock, so these are round trips in sequence and not the speed of this machine.
+        // By the simulated clock, so these are round trips in sequence and not the speed of this
+        // machine.
         let most = BEFORE * 50 / FASTER;
-        assert!(fleet.took <= most, "{:?} by the simulated clock, and {most:?} are allowed", fleet.took);
+        assert!(
+            fleet.took <= most,
+            "{:?} by the simulated clock, and {most:?} are allowed",
+            fleet.took
+        );
     }
 }
 
@@ -172,10 +210,16 @@ fn twice_the_agents_cost_twice_as_much() {
         println!("{profile:?}: {some}\n{profile:?}: {more}");
         some.check();
         more.check();
-        assert!(more.calls_per_agent() <= some.calls_per_agent(), "calls for each agent grow with the fleet");
+        assert!(
+            more.calls_per_agent() <= some.calls_per_agent(),
+            "calls for each agent grow with the fleet"
+        );
         for method in ["config.get", "sessions.list", "agents.list"] {
             let (some, more) = (some.bytes_per_agent(method), more.bytes_per_agent(method));
-            assert!(more <= some + some / 10, "{method}: {some} bytes for each agent grow to {more}");
+            assert!(
+                more <= some + some / 10,
+                "{method}: {some} bytes for each agent grow to {more}"
+            );
         }
     }
 }

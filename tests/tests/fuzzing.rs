@@ -1,5 +1,5 @@
-//! The targets of `tests/fuzz`, each with the inputs that fuzzing begins with and some changes of each. `make fuzz` looks for
-//! more, guided by what code an input reaches.
+//! The targets of `tests/fuzz`, each with the inputs that fuzzing begins with and some changes of
+//! each. `make fuzz` looks for more, guided by what code an input reaches.
 
 use std::fs;
 use std::panic::catch_unwind;
@@ -15,7 +15,8 @@ const CHANGES: u64 = 3;
 /// A changed input: bytes flipped, a part of it left out, repeated, or taken from another.
 fn changed(input: &[u8], other: &[u8], random: &mut u64) -> Vec<u8> {
     let mut next = |below: usize| {
-        *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(*random >> 33).unwrap() % below.max(1)
     };
     let mut input = input.to_vec();
@@ -39,11 +40,13 @@ fn tried(name: &str, run: fn(&[u8])) {
     let corpus = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds.py");
     assert!(Command::new("python3").arg(script).arg(corpus.path()).status().unwrap().success());
-    let mut files: Vec<_> = fs::read_dir(corpus.path().join(name)).unwrap().map(|file| file.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        fs::read_dir(corpus.path().join(name)).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
     assert!(files.len() > 3, "the corpus of {name} has been cut");
     let inputs: Vec<_> = files.iter().map(|file| fs::read(file).unwrap()).collect();
-    let mut random = std::env::var("MISSION_FUZZ_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let mut random =
+        std::env::var("MISSION_FUZZ_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     for (index, input) in inputs.iter().enumerate() {
         let other = &inputs[(index + 1) % inputs.len()];
         let changes = (0..CHANGES).map(|_| changed(input, other, &mut random)).collect::<Vec<_>>();

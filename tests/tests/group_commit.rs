@@ -1,4 +1,5 @@
-//! Jobs of one gateway share its config: one connection, one write for all that want something of it.
+//! Jobs of one gateway share its config: one connection, one write for all that want something of
+//! it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,13 +39,21 @@ fn job(document: &Value) -> Job {
 }
 
 fn jobs(gateway: &Gateway, count: usize) -> Vec<Job> {
-    (0..count).map(|number| job(&documents::provision(&gateway.url(), &format!("Agent {number}")))).collect()
+    (0..count)
+        .map(|number| job(&documents::provision(&gateway.url(), &format!("Agent {number}"))))
+        .collect()
 }
 
 /// Carries out all at once.
 async fn apply(applier: &Applier, jobs: &[Job]) -> Vec<Outcome> {
-    let runs = join_all(jobs.iter().map(async |job| applier.apply("1", job, &Arc::default()).await));
-    timeout(Duration::from_secs(120), runs).await.unwrap().into_iter().map(|run| run.outcome).collect()
+    let runs =
+        join_all(jobs.iter().map(async |job| applier.apply("1", job, &Arc::default()).await));
+    timeout(Duration::from_secs(120), runs)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|run| run.outcome)
+        .collect()
 }
 
 fn report(outcome: &Outcome) -> &Report {
@@ -73,8 +82,13 @@ async fn fifty_agents_at_once_need_one_connection_and_one_write() {
         assert_eq!(roster(&gateway), 51, "{profile}");
         for (number, report) in reports.iter().enumerate() {
             let of_agent = format!("agent-{number}: name");
-            let mine: Vec<_> = report.written.iter().filter(|what| what.starts_with("config agents")).collect();
-            assert!(matches!(mine[..], [what] if what.contains(&of_agent)), "{profile}: {:?}", report.written);
+            let mine: Vec<_> =
+                report.written.iter().filter(|what| what.starts_with("config agents")).collect();
+            assert!(
+                matches!(mine[..], [what] if what.contains(&of_agent)),
+                "{profile}: {:?}",
+                report.written
+            );
         }
     }
 }
@@ -89,7 +103,11 @@ async fn who_asks_for_nonsense_is_refused_alone() {
         jobs.push(job(&nonsense));
         let outcomes = apply(&applier(), &jobs).await;
         let failure = outcomes[4].failure().unwrap();
-        assert_eq!((outcomes[4].name(), &failure.code[..]), ("blocked", "gateway_config_invalid"), "{failure:?}");
+        assert_eq!(
+            (outcomes[4].name(), &failure.code[..]),
+            ("blocked", "gateway_config_invalid"),
+            "{failure:?}"
+        );
         for outcome in &outcomes[..4] {
             report(outcome);
         }

@@ -1,4 +1,5 @@
-//! Gateways that attack the worker with what they send: it stays small, and the jobs of others are done.
+//! Gateways that attack the worker with what they send: it stays small, and the jobs of others are
+//! done.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,12 +86,15 @@ struct Connection(WebSocketStream<TcpStream>);
 impl Connection {
     async fn serve(mut self, attack: Attack) -> Result<(), Error> {
         let nonce = if attack == Attack::Challenge { "x".repeat(31 * MIB) } else { "n".to_owned() };
-        let challenge =
-            json!({ "type": "event", "event": "connect.challenge", "payload": { "nonce": nonce, "ts": 1 } });
+        let challenge = json!({ "type": "event", "event": "connect.challenge", "payload": { "nonce": nonce, "ts": 1 } });
         self.send(challenge.to_string()).await?;
         let connect = self.request().await?;
         let more = if attack == Attack::Hello { large("1,") } else { "[]".to_owned() };
-        self.answer(&connect, &format!(r#"{{"type":"hello-ok","protocol":4,"features":{{"events":{more}}}}}"#)).await?;
+        self.answer(
+            &connect,
+            &format!(r#"{{"type":"hello-ok","protocol":4,"features":{{"events":{more}}}}}"#),
+        )
+        .await?;
         match attack {
             Attack::Flood => loop {
                 self.send(r#"{"type":"event","event":"x"}"#.to_owned()).await?;
@@ -104,17 +108,29 @@ impl Connection {
             let request = self.request().await?;
             match attack {
                 Attack::Events => {
-                    self.send(format!(r#"{{"type":"event","event":"x","payload":{}}}"#, large(r#"{"a":1},"#))).await?;
+                    self.send(format!(
+                        r#"{{"type":"event","event":"x","payload":{}}}"#,
+                        large(r#"{"a":1},"#)
+                    ))
+                    .await?;
                     self.answer(&request, "{}").await?;
                 }
                 Attack::Answers => self.answer(&request, &large("1,")).await?,
                 Attack::Configs => {
-                    let config = format!(r#"{{"hash":"h","config":{{"agents":{{"list":{}}}}}}}"#, large(r#"{"a":1},"#));
+                    let config = format!(
+                        r#"{{"hash":"h","config":{{"agents":{{"list":{}}}}}}}"#,
+                        large(r#"{"a":1},"#)
+                    );
                     self.answer(&request, &config).await?;
                 }
                 _ => {
-                    let error = format!(r#"{{"code":"X","message":"no","details":{}}}"#, large("[],"));
-                    self.send(format!(r#"{{"type":"res","id":{},"ok":false,"error":{error}}}"#, request["id"])).await?;
+                    let error =
+                        format!(r#"{{"code":"X","message":"no","details":{}}}"#, large("[],"));
+                    self.send(format!(
+                        r#"{{"type":"res","id":{},"ok":false,"error":{error}}}"#,
+                        request["id"]
+                    ))
+                    .await?;
                 }
             }
         }
@@ -129,7 +145,11 @@ impl Connection {
     }
 
     async fn answer(&mut self, request: &Value, payload: &str) -> Result<(), Error> {
-        self.send(format!(r#"{{"type":"res","id":{},"ok":true,"payload":{payload}}}"#, request["id"])).await
+        self.send(format!(
+            r#"{{"type":"res","id":{},"ok":true,"payload":{payload}}}"#,
+            request["id"]
+        ))
+        .await
     }
 
     /// Sends a text. Large ones go past the library, which takes minutes for them.
@@ -197,10 +217,17 @@ async fn attacked(server: &Server, attacks: &[Attack]) {
             let _ = queue.retry(*victim, false, &Author::new("test", "here"), "").await;
         }
     }
-    println!("{round} jobs of others, the slowest took {slowest:?}; {} KiB at most", server.most_memory());
+    println!(
+        "{round} jobs of others, the slowest took {slowest:?}; {} KiB at most",
+        server.most_memory()
+    );
     for ((attacker, victim), attack) in attackers.iter().zip(attacks) {
         reaches(queue, *victim, |state| !matches!(state, State::Running | State::Ready)).await;
-        println!("{attack:?}: {} connections, {} KiB at most so far", attacker.connections(), server.most_memory());
+        println!(
+            "{attack:?}: {} connections, {} KiB at most so far",
+            attacker.connections(),
+            server.most_memory()
+        );
         assert!(attacker.connections() > 0, "{attack:?}");
     }
 }

@@ -1,6 +1,6 @@
-//! Gateways and workers in one thread, without a network and on a clock of their own: it jumps to the next thing that
-//! is waited for when nobody has anything to do. So a wait of a minute costs nothing, and how long something takes is
-//! the same in each run.
+//! Gateways and workers in one thread, without a network and on a clock of their own: it jumps to
+//! the next thing that is waited for when nobody has anything to do. So a wait of a minute costs
+//! nothing, and how long something takes is the same in each run.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,7 +18,8 @@ use crate::simulated::seeds;
 const BUFFER: usize = 4 * 1024 * 1024;
 
 /// The key of all workers: a worker that is started again finds it on its disk.
-static IDENTITY: LazyLock<Arc<DeviceIdentity>> = LazyLock::new(|| Arc::new(DeviceIdentity::ephemeral()));
+static IDENTITY: LazyLock<Arc<DeviceIdentity>> =
+    LazyLock::new(|| Arc::new(DeviceIdentity::ephemeral()));
 
 /// The gateways that there are, by the host of their url.
 #[derive(Clone, Default)]

@@ -1,13 +1,16 @@
-//! Real gateways: every kind of job is carried out twice on each version, and the gateway itself is asked for the result.
+//! Real gateways: every kind of job is carried out twice on each version, and the gateway itself is
+//! asked for the result.
 //!
-//! `make interop` runs this; plain `make test` does not, because it installs gateways from npm and takes long. Each
-//! version gets an installation of its own: a gateway started by `openclaw-gateway.sh`, and a worker with its private
-//! Redis. A case enqueues documents, lets `worker run --until-idle` carry them out, and reads the jobs' records. What was
-//! made is proved by a client that shares no code with the product.
+//! `make interop` runs this; plain `make test` does not, because it installs gateways from npm and
+//! takes long. Each version gets an installation of its own: a gateway started by
+//! `openclaw-gateway.sh`, and a worker with its private Redis. A case enqueues documents, lets
+//! `worker run --until-idle` carry them out, and reads the jobs' records. What was made is proved
+//! by a client that shares no code with the product.
 //!
-//! `MISSION_INTEROP` chooses versions: names with commas between them, or `ci`. Each is installed, tried and removed
-//! before the next; those of `ci` stay installed. What was found of each is kept beside what is built; when all were
-//! tried, it must be the table of README.md, or is written there with `MISSION_WRITE_README`.
+//! `MISSION_INTEROP` chooses versions: names with commas between them, or `ci`. Each is installed,
+//! tried and removed before the next; those of `ci` stay installed. What was found of each is kept
+//! beside what is built; when all were tried, it must be the table of README.md, or is written
+//! there with `MISSION_WRITE_README`.
 //!
 //! | File | What is in it |
 //! |---|---|
@@ -180,7 +183,15 @@ impl Installation {
 
     fn proof<'a>(&'a self, case: &'a str, agent: &'a Agent) -> Proof<'a> {
         let (client, workspaces) = (&self.client, &self.gateway.workspaces);
-        Proof { client, version: self.version, workspaces, agent, shows_ok: false, is_awake: false, case }
+        Proof {
+            client,
+            version: self.version,
+            workspaces,
+            agent,
+            shows_ok: false,
+            is_awake: false,
+            case,
+        }
     }
 }
 

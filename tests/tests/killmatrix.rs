@@ -1,5 +1,6 @@
-//! Every flow, disturbed at each of its calls in each way there is: the gateway must end as after an undisturbed run,
-//! no run may say `done` before it is so, and once it is so nothing more is written.
+//! Every flow, disturbed at each of its calls in each way there is: the gateway must end as after
+//! an undisturbed run, no run may say `done` before it is so, and once it is so nothing more is
+//! written.
 //!
 //! | File | What is in it |
 //! |---|---|
@@ -34,7 +35,9 @@ fn whatever_happens_at_whichever_call_the_end_is_the_same() {
     let mut stages = Vec::new();
     let only = std::env::var("MISSION_KILLMATRIX_FLOW");
     for profile in PROFILES {
-        let is_chosen = |flow: &Flow| only.as_ref().map_or(true, |only| only == flow.name) && (flow.is_of)(profile);
+        let is_chosen = |flow: &Flow| {
+            only.as_ref().map_or(true, |only| only == flow.name) && (flow.is_of)(profile)
+        };
         for flow in FLOWS.into_iter().filter(is_chosen) {
             for latency_ms in [0, 20] {
                 stages.push(Arc::new(Stage::new(profile, flow, latency_ms)));
@@ -46,7 +49,11 @@ fn whatever_happens_at_whichever_call_the_end_is_the_same() {
         for trouble in TROUBLES {
             // Call 0 is the connecting.
             let first = usize::from(!trouble.can_strike_connecting());
-            cases.extend((first..=stage.calls.len()).map(|at| Case { stage: Arc::clone(stage), trouble, at }));
+            cases.extend((first..=stage.calls.len()).map(|at| Case {
+                stage: Arc::clone(stage),
+                trouble,
+                at,
+            }));
         }
     }
 

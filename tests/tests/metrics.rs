@@ -44,15 +44,20 @@ impl Scrape {
 
     /// Whether a series of that name is there: a metric, or a part of a histogram.
     fn has(&self, name: &str) -> bool {
-        let mut parts = ["_bucket", "_sum", "_count"].iter().filter_map(|part| name.strip_suffix(part));
-        self.types.contains_key(name) || parts.any(|name| self.types.get(name).is_some_and(|kind| kind == "histogram"))
+        let mut parts =
+            ["_bucket", "_sum", "_count"].iter().filter_map(|part| name.strip_suffix(part));
+        self.types.contains_key(name)
+            || parts.any(|name| self.types.get(name).is_some_and(|kind| kind == "histogram"))
     }
 }
 
 /// Asks for a page and gives its body.
 async fn get(addr: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(addr).await.unwrap();
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n").as_bytes()).await.unwrap();
+    stream
+        .write_all(format!("GET {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer.split_once("\r\n\r\n").unwrap().1.to_owned()
@@ -63,7 +68,8 @@ pub async fn logged(log: &std::path::Path, member: &str) -> String {
     let found = async {
         loop {
             let text = std::fs::read_to_string(log).unwrap();
-            let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let mut lines =
+                text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
             if let Some(found) = lines.find_map(|line| Some(line[member].as_str()?.to_owned())) {
                 return found;
             }
@@ -85,18 +91,22 @@ pub async fn reaches(queue: &Queue, id: Uuid, state: State) {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(Duration::from_secs(30), reached).await.unwrap_or_else(|_| panic!("{id} does not get {state}"));
+    timeout(Duration::from_secs(30), reached)
+        .await
+        .unwrap_or_else(|_| panic!("{id} does not get {state}"));
 }
 
-/// A worker that has done one job over one restart of its gateway, failed with a second one as the token is wrong, and
-/// does not reach the gateway of a third; all else is paused.
+/// A worker that has done one job over one restart of its gateway, failed with a second one as the
+/// token is wrong, and does not reach the gateway of a third; all else is paused.
 async fn scrape_of_a_worker_at_work() -> Scrape {
     let (redis, data) = (RedisServer::start().await, TempDir::new().unwrap());
     let queue = redis.queue_named("mission");
     let gateway = start(Profile::V2026_9_6, |_| {}).await;
     gateway.inject(Fault::on("sessions.patch", Action::Restart { outage_ms: 0, reply: false }));
     let log = data.path().join("log");
-    let worker = Worker::new(data.path()).env("MISSION_REDIS_URL", redis.url()).env("MISSION_HTTP_ADDR", "127.0.0.1:0");
+    let worker = Worker::new(data.path())
+        .env("MISSION_REDIS_URL", redis.url())
+        .env("MISSION_HTTP_ADDR", "127.0.0.1:0");
     let worker = worker.spawn_into(&["run"], std::fs::File::create(&log).unwrap());
     let addr = logged(&log, "http").await;
 
@@ -122,29 +132,41 @@ fn named_in(text: &str) -> BTreeSet<&str> {
     words.filter(|word| word.starts_with("mission_") && *word != "mission_").collect()
 }
 
-/// Alerts, dashboard and documentation name metrics that a worker tells, and the documentation names all of them.
+/// Alerts, dashboard and documentation name metrics that a worker tells, and the documentation
+/// names all of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_built_on_the_metrics_names_those_that_exist() {
     let scrape = scrape_of_a_worker_at_work().await;
-    let read = |path: &str| std::fs::read_to_string(format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
-    let (alerts, dashboard, docs) =
-        (read("config/alerts.yml"), read("config/grafana-dashboard.json"), read("docs/operations.md"));
+    let read = |path: &str| {
+        std::fs::read_to_string(format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    };
+    let (alerts, dashboard, docs) = (
+        read("config/alerts.yml"),
+        read("config/grafana-dashboard.json"),
+        read("docs/operations.md"),
+    );
     for text in [&alerts, &read("config/alerts.test.yml"), &dashboard, &docs] {
         let unknown: Vec<_> = named_in(text).into_iter().filter(|name| !scrape.has(name)).collect();
         assert!(unknown.is_empty(), "no worker tells {unknown:?}");
     }
     let known = named_in(&docs);
-    let untold: Vec<_> = scrape.types.keys().filter(|name| !known.contains(name.as_str())).collect();
+    let untold: Vec<_> =
+        scrape.types.keys().filter(|name| !known.contains(name.as_str())).collect();
     assert!(untold.is_empty(), "docs/operations.md does not name {untold:?}");
 
     // Each alert leads to a heading that is there.
-    for runbook in alerts.lines().filter_map(|line| line.trim().strip_prefix("runbook: docs/operations.md#")) {
+    for runbook in
+        alerts.lines().filter_map(|line| line.trim().strip_prefix("runbook: docs/operations.md#"))
+    {
         let heading = |line: &str| {
             let words = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
             words.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect::<String>()
         };
         let mut headings = docs.lines().filter(|line| line.starts_with("##")).map(heading);
-        assert!(headings.any(|heading| heading == runbook), "docs/operations.md has no heading for {runbook}");
+        assert!(
+            headings.any(|heading| heading == runbook),
+            "docs/operations.md has no heading for {runbook}"
+        );
     }
     dashboard_can_be_asked(&dashboard).await;
 }
@@ -161,7 +183,8 @@ async fn dashboard_can_be_asked(dashboard: &str) {
         serde_json::json!({ "record": record, "expr": query })
     };
     let rules: Vec<Value> = expressions.iter().enumerate().map(rule).collect();
-    let rules = serde_json::json!({ "groups": [{ "name": "dashboard", "rules": rules }] }).to_string();
+    let rules =
+        serde_json::json!({ "groups": [{ "name": "dashboard", "rules": rules }] }).to_string();
     // A file of rules is YAML, and JSON is.
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("rules.yml");
@@ -197,10 +220,15 @@ async fn a_worker_tells_prometheus_what_it_does_and_how_its_queue_stands() {
         ("mission_leases_lost_total", 0.0),
         ("mission_leases_recovered_total", 0.0),
     ] {
-        assert!((scrape.sample(series) - value).abs() < 0.5, "{series} is {}, not {value}", scrape.sample(series));
+        assert!(
+            (scrape.sample(series) - value).abs() < 0.5,
+            "{series} is {}, not {value}",
+            scrape.sample(series)
+        );
     }
     assert!(scrape.sample("mission_redis_connections_total") >= 1.0);
-    let told: BTreeSet<_> = scrape.types.keys().filter(|name| !name.starts_with("mission_")).collect();
+    let told: BTreeSet<_> =
+        scrape.types.keys().filter(|name| !name.starts_with("mission_")).collect();
     assert!(told.is_empty(), "names without the prefix: {told:?}");
     for secret in [GATEWAY_TOKEN, AGENT_TOKEN, "ws://", "127.0.0.1", "wrong", "Acme"] {
         assert!(!scrape.text.contains(secret), "{secret} is told");
@@ -209,12 +237,17 @@ async fn a_worker_tells_prometheus_what_it_does_and_how_its_queue_stands() {
     promtool(&["check", "metrics"], Some(&scrape.text)).await;
 }
 
-/// What holds of all names: counters end in `_total`, and nothing else does; times are in seconds; histograms have buckets.
+/// What holds of all names: counters end in `_total`, and nothing else does; times are in seconds;
+/// histograms have buckets.
 fn conventional(scrape: &Scrape) {
     for (name, kind) in &scrape.types {
         assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
         assert!(!name.ends_with("_ms") && kind != "summary", "{name} is a {kind}");
-        assert_eq!(kind == "histogram", name.ends_with("_seconds") && !name.contains("oldest"), "{name} is a {kind}");
+        assert_eq!(
+            kind == "histogram",
+            name.ends_with("_seconds") && !name.contains("oldest"),
+            "{name} is a {kind}"
+        );
         assert!(scrape.text.contains(&format!("# HELP {name} ")), "{name} is not described");
     }
 }
@@ -222,7 +255,12 @@ fn conventional(scrape: &Scrape) {
 /// Runs promtool, if this machine has it.
 async fn promtool(arguments: &[&str], input: Option<&str>) {
     let mut command = Command::new("promtool");
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     let Ok(mut child) = command.spawn() else {
         println!("promtool is not installed: {arguments:?} left out");
         return;
@@ -231,6 +269,10 @@ async fn promtool(arguments: &[&str], input: Option<&str>) {
     stdin.write_all(input.unwrap_or_default().as_bytes()).await.unwrap();
     drop(stdin);
     let output = timeout(Duration::from_secs(60), child.wait_with_output()).await.unwrap().unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(output.status.success(), "promtool {arguments:?}: {said}");
 }

@@ -1,4 +1,5 @@
-//! What the worker must not do to gateways that people use: the three rules, each on gateways that behave as real ones do.
+//! What the worker must not do to gateways that people use: the three rules, each on gateways that
+//! behave as real ones do.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,8 @@ use crate::in_memory::{Network, play};
 use crate::killmatrix::flows::{HOST, PROFILES, document, provision};
 
 /// Profiles that keep agents in a list, and one that keeps them as entries.
-const SHAPES: [Profile; 4] = [Profile::V2026_2_9, Profile::V2026_5_7, Profile::V2026_7_35, Profile::V2026_9_6];
+const SHAPES: [Profile; 4] =
+    [Profile::V2026_2_9, Profile::V2026_5_7, Profile::V2026_7_35, Profile::V2026_9_6];
 
 fn gateway(profile: Profile, change: impl FnOnce(&mut Setup)) -> Arc<Gateway> {
     let mut setup = Setup::new(profile);
@@ -41,7 +43,9 @@ async fn done(gateway: &Arc<Gateway>, document: Value) -> mission_core::Report {
             Outcome::Done(report) => return *report,
             // Three writes a minute are all that some take, and a restart takes its time.
             Outcome::Busy { retry_after: Some(wait), .. } => sleep(wait).await,
-            Outcome::Transient(failure) if failure.code == "unreachable" => sleep(Duration::from_secs(5)).await,
+            Outcome::Transient(failure) if failure.code == "unreachable" => {
+                sleep(Duration::from_secs(5)).await
+            }
             outcome => panic!("{:?}: {outcome:?}", gateway.profile()),
         }
     }
@@ -49,7 +53,8 @@ async fn done(gateway: &Arc<Gateway>, document: Value) -> mission_core::Report {
 }
 
 fn blocked(outcome: &Outcome, code: &str) -> Failure {
-    let failure = outcome.failure().unwrap_or_else(|| panic!("it should be blocked by {code}: {outcome:?}"));
+    let failure =
+        outcome.failure().unwrap_or_else(|| panic!("it should be blocked by {code}: {outcome:?}"));
     assert_eq!((outcome.name(), failure.code.as_str()), ("blocked", code), "{failure:?}");
     assert!(failure.action.is_some(), "{failure:?}");
     failure.clone()
@@ -140,7 +145,9 @@ fn an_agent_of_the_owner_is_left_alone_until_it_is_taken_over_on_purpose() {
 fn the_default_agent_is_nobodys_by_its_name() {
     for profile in SHAPES {
         play(async move {
-            for config in [json!({}), config(profile, &json!({ "main": { "workspace": "/srv/owner" } }))] {
+            for config in
+                [json!({}), config(profile, &json!({ "main": { "workspace": "/srv/owner" } }))]
+            {
                 let gateway = gateway(profile, |setup| setup.config = config);
                 let main = entry(&gateway, "main");
                 let mut job = provision("Main", "10m");
@@ -156,13 +163,18 @@ fn the_default_agent_is_nobodys_by_its_name() {
                 for mut job in [job, cleanup] {
                     job["agent"]["openclaw_session_id"] = json!("agent:main:main");
                     let outcome = apply(&gateway, job).await;
-                    let code = outcome.failure().map(|failure| failure.code.clone()).unwrap_or_default();
+                    let code =
+                        outcome.failure().map(|failure| failure.code.clone()).unwrap_or_default();
                     // What is not in the config cannot be deleted there either.
                     let expected = ["agent_not_ours", "agent_is_default"];
                     assert!(expected.contains(&code.as_str()), "{profile:?}: {outcome:?}");
                 }
                 if let Some(main) = main {
-                    assert_eq!(entry(&gateway, "main").unwrap()["workspace"], main["workspace"], "{profile:?}");
+                    assert_eq!(
+                        entry(&gateway, "main").unwrap()["workspace"],
+                        main["workspace"],
+                        "{profile:?}"
+                    );
                 }
             }
         });
@@ -178,13 +190,18 @@ fn two_agents_of_one_name_do_not_take_each_other_over() {
             let mut two = one.clone();
             two["agent"]["id"] = json!("0b9f7f0e-6d5c-4a55-8c5e-0000000000a2");
             let (first, second) = {
-                let worker = Network::of([(HOST.to_owned(), Arc::clone(&gateway))]).worker(Limits::default());
-                let (one, two) = (Job::from_value(one).unwrap(), Job::from_value(two.clone()).unwrap());
+                let worker = Network::of([(HOST.to_owned(), Arc::clone(&gateway))])
+                    .worker(Limits::default());
+                let (one, two) =
+                    (Job::from_value(one).unwrap(), Job::from_value(two.clone()).unwrap());
                 let (journal, other) = (Arc::default(), Arc::default());
                 tokio::join!(worker.apply("1", &one, &journal), worker.apply("2", &two, &other))
             };
             let names = [first.outcome.name(), second.outcome.name()];
-            assert!(names == ["done", "blocked"] || names == ["blocked", "done"], "{profile:?}: {names:?}");
+            assert!(
+                names == ["done", "blocked"] || names == ["blocked", "done"],
+                "{profile:?}: {names:?}"
+            );
             let (loser, id) = if names[0] == "done" { (&second, "one") } else { (&first, "two") };
             blocked(&loser.outcome, "agent_id_taken");
             if id == "one" {
@@ -234,7 +251,10 @@ fn an_agent_is_not_moved_away_from_its_memory() {
             assert_eq!(gateway.config_writes(), 1, "{profile:?}");
             moved["options"] = json!({ "move_workspace": true });
             done(&gateway, moved).await;
-            assert_eq!(entry(&gateway, "ada-1").unwrap()["workspace"], "/srv/elsewhere/workspace-ada-1");
+            assert_eq!(
+                entry(&gateway, "ada-1").unwrap()["workspace"],
+                "/srv/elsewhere/workspace-ada-1"
+            );
         });
     }
 }
@@ -256,8 +276,15 @@ fn folders_that_others_use_stay() {
                 config["agents"]["defaults"]["workspace"] = json!(usual);
                 let gateway = gateway(profile, |setup| setup.config = config);
                 let report = done(&gateway, document("cleanup", "Ada", "10m")).await;
-                assert_eq!(gateway.deeds().trashed, Vec::<String>::new(), "{profile:?} {other} {usual}");
-                assert!(report.skipped.iter().any(|skipped| skipped.what == "files of ada-1"), "{report:?}");
+                assert_eq!(
+                    gateway.deeds().trashed,
+                    Vec::<String>::new(),
+                    "{profile:?} {other} {usual}"
+                );
+                assert!(
+                    report.skipped.iter().any(|skipped| skipped.what == "files of ada-1"),
+                    "{report:?}"
+                );
                 assert_eq!(entry(&gateway, "ada-1"), None);
             });
         }
@@ -276,7 +303,8 @@ fn a_gateway_that_does_not_keep_what_is_written_is_written_to_twice() {
                 let failure = blocked(&outcome, "not_kept");
                 assert!(failure.message.contains("heartbeat.every"), "it says what: {failure:?}");
             }
-            let patches = gateway.calls().iter().filter(|call| call.method == "config.patch").count();
+            let patches =
+                gateway.calls().iter().filter(|call| call.method == "config.patch").count();
             assert_eq!(patches, 2, "{profile:?}");
         });
     }
@@ -297,10 +325,13 @@ fn what_old_versions_restart_for_is_not_written_and_cleanups_are_honest() {
             assert!(is_gone || outcome.name() != "done", "{name}: {outcome:?}");
         }
     });
-    // A gateway that works with an older config than its file has is not told to delete or to create anything.
+    // A gateway that works with an older config than its file has is not told to delete or to
+    // create anything.
     play(async {
         let gateway = gateway(Profile::V2026_5_7, |setup| setup.options.skips_channels = true);
-        gateway.edit_config(&json!({ "channels": { "defaults": { "heartbeat": { "showOk": true } } } }));
+        gateway.edit_config(
+            &json!({ "channels": { "defaults": { "heartbeat": { "showOk": true } } } }),
+        );
         for name in ["Ada", "Bo"] {
             let _ = apply(&gateway, provision(name, "10m")).await;
         }
@@ -341,10 +372,12 @@ fn one_agent_at_fault_does_not_keep_the_others_from_being_written() {
         play(async move {
             let refused = json!({ "code": "UNAVAILABLE", "message": "Error: something is wrong" });
             let gateway = gateway(profile, |setup| {
-                setup.refused_agents = [("a7-1".to_owned(), serde_json::from_value(refused).unwrap())].into();
+                setup.refused_agents =
+                    [("a7-1".to_owned(), serde_json::from_value(refused).unwrap())].into();
             });
-            let agents: Vec<Value> =
-                (0..12).map(|n| document("cleanup", &format!("A{n}"), "20m")["agent"].clone()).collect();
+            let agents: Vec<Value> = (0..12)
+                .map(|n| document("cleanup", &format!("A{n}"), "20m")["agent"].clone())
+                .collect();
             let mut sync = document("heartbeat-sync", "A0", "20m");
             sync.as_object_mut().unwrap().remove("agent");
             sync["agents"] = json!(agents);
@@ -357,7 +390,9 @@ fn one_agent_at_fault_does_not_keep_the_others_from_being_written() {
                 outcome = attempt(&gateway, sync.clone(), &journal).await.outcome;
             }
             assert!(
-                outcome.failure().is_some_and(|failure| failure.message.contains("something is wrong")),
+                outcome
+                    .failure()
+                    .is_some_and(|failure| failure.message.contains("something is wrong")),
                 "{outcome:?}"
             );
             let written = (0..12).filter(|n| entry(&gateway, &format!("a{n}-1")).is_some()).count();
@@ -375,7 +410,8 @@ fn a_label_or_a_key_that_does_not_stay_is_reported() {
                 setup.options.dropped_heartbeat_keys = vec!["target".to_owned()];
             });
             let report = done(&gateway, provision("Ada", "10m")).await;
-            let skipped: Vec<_> = report.skipped.iter().map(|skipped| skipped.what.as_str()).collect();
+            let skipped: Vec<_> =
+                report.skipped.iter().map(|skipped| skipped.what.as_str()).collect();
             assert!(skipped.contains(&"session label"), "{profile:?}: {skipped:?}");
             assert!(skipped.contains(&"config heartbeat.target"), "{profile:?}: {skipped:?}");
         });
@@ -393,7 +429,12 @@ fn a_session_that_shows_nothing_is_started_afresh_once() {
             for _ in 0..3 {
                 let outcome = attempt(&gateway, job.clone(), &journal).await.outcome;
                 let Outcome::Done(report) = outcome else { panic!("{profile:?}: {outcome:?}") };
-                assert!(report.skipped.iter().any(|skipped| skipped.what.starts_with("proof of the reset")));
+                assert!(
+                    report
+                        .skipped
+                        .iter()
+                        .any(|skipped| skipped.what.starts_with("proof of the reset"))
+                );
             }
             assert_eq!(gateway.deeds().resets.len(), 1, "{profile:?}");
         });
@@ -408,10 +449,18 @@ fn null_takes_a_key_away_in_both_shapes() {
             let mut job = provision("Ada", "10m");
             job["agent"]["heartbeat_config"]["model"] = json!("x/y");
             done(&gateway, job.clone()).await;
-            assert_eq!(entry(&gateway, "ada-1").unwrap()["heartbeat"]["model"], "x/y", "{profile:?}");
+            assert_eq!(
+                entry(&gateway, "ada-1").unwrap()["heartbeat"]["model"],
+                "x/y",
+                "{profile:?}"
+            );
             job["agent"]["heartbeat_config"]["model"] = Value::Null;
             done(&gateway, job).await;
-            assert_eq!(entry(&gateway, "ada-1").unwrap()["heartbeat"].get("model"), None, "{profile:?}");
+            assert_eq!(
+                entry(&gateway, "ada-1").unwrap()["heartbeat"].get("model"),
+                None,
+                "{profile:?}"
+            );
         });
     }
 }
@@ -425,7 +474,8 @@ fn cleanups_that_wait_for_each_other_read_the_config_once_for_each() {
             for name in &names {
                 done(&gateway, provision(name, "10m")).await;
             }
-            let worker = Network::of([(HOST.to_owned(), Arc::clone(&gateway))]).worker(Limits::default());
+            let worker =
+                Network::of([(HOST.to_owned(), Arc::clone(&gateway))]).worker(Limits::default());
             let before = gateway.calls().len();
             let runs = join_all(names.iter().map(async |name| {
                 let job = Job::from_value(document("cleanup", name, "10m")).unwrap();
@@ -433,7 +483,8 @@ fn cleanups_that_wait_for_each_other_read_the_config_once_for_each() {
             }))
             .await;
             assert!(runs.iter().all(|outcome| outcome.name() == "done"), "{runs:?}");
-            let read = gateway.calls()[before..].iter().filter(|call| call.method == "config.get").count();
+            let read =
+                gateway.calls()[before..].iter().filter(|call| call.method == "config.get").count();
             // One before the first deletion, one after each.
             assert!(read <= 21, "{profile:?}: {read} readings");
             assert!(names.iter().all(|name| entry(&gateway, &name.to_lowercase()).is_none()));
@@ -449,7 +500,8 @@ fn many_cleanups_ask_for_the_status_once() {
         for name in &names {
             done(&gateway, provision(name, "10m")).await;
         }
-        let worker = Network::of([(HOST.to_owned(), Arc::clone(&gateway))]).worker(Limits::default());
+        let worker =
+            Network::of([(HOST.to_owned(), Arc::clone(&gateway))]).worker(Limits::default());
         let before = gateway.calls().len();
         for name in &names {
             let job = Job::from_value(document("cleanup", name, "10m")).unwrap();

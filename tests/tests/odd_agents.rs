@@ -23,19 +23,23 @@ fn an_agent_that_a_person_puts_back_after_its_cleanup_keeps_what_they_wrote() {
         for job in [provision("Ada", "10m"), document("cleanup", "Ada", "10m")] {
             assert_eq!(apply(&gateway, job).await.outcome.name(), "done");
         }
-        let theirs =
-            json!({ "workspace": "/srv/openclaw/workspace-ada-1", "groupChat": { "mentionPatterns": ["@ada"] } });
+        let theirs = json!({ "workspace": "/srv/openclaw/workspace-ada-1", "groupChat": { "mentionPatterns": ["@ada"] } });
         gateway.edit_config(&json!({ "agents": { "entries": { "ada-1": theirs } } }));
         let run = apply(&gateway, provision("Ada", "10m")).await;
         assert_eq!(run.outcome.name(), "done", "{:?}", run.outcome);
         let state = gateway.state();
         let entry = &state["config"]["agents"]["entries"]["ada-1"];
-        assert_eq!((&entry["groupChat"], &entry["name"]), (&theirs["groupChat"], &json!("Ada")), "{entry}");
+        assert_eq!(
+            (&entry["groupChat"], &entry["name"]),
+            (&theirs["groupChat"], &json!("Ada")),
+            "{entry}"
+        );
         assert_eq!(state["sessions"]["agent:ada-1:main"]["label"], "Ada");
     });
 }
 
-/// A gateway that holds an agent's document for unsafe, that many times at most, when it is asked for by these methods.
+/// A gateway that holds an agent's document for unsafe, that many times at most, when it is asked
+/// for by these methods.
 fn with_link(profile: Profile, methods: &[&str], times: Option<u32>) -> Arc<Gateway> {
     let mut setup = Setup::new(profile);
     setup.canned = methods.iter().map(|method| link(method, times)).collect();
@@ -43,9 +47,13 @@ fn with_link(profile: Profile, methods: &[&str], times: Option<u32>) -> Arc<Gate
 }
 
 fn link(method: &str, times: Option<u32>) -> Canned {
-    let error = json!({ "code": "INVALID_REQUEST", "message": "unsafe workspace file \"SOUL.md\"" });
+    let error =
+        json!({ "code": "INVALID_REQUEST", "message": "unsafe workspace file \"SOUL.md\"" });
     let matches = json!({ "agentId": "ada-1", "name": "SOUL.md" });
-    serde_json::from_value(json!({ "method": method, "match": matches, "error": error, "times": times })).unwrap()
+    serde_json::from_value(
+        json!({ "method": method, "match": matches, "error": error, "times": times }),
+    )
+    .unwrap()
 }
 
 #[test]
@@ -56,11 +64,20 @@ fn a_document_that_is_a_link_waits_for_a_person() {
             play(async move {
                 let gateway = with_link(profile, methods, None);
                 let run = apply(&gateway, provision("Ada", "10m")).await;
-                assert_eq!(run.outcome.name(), "blocked", "{profile:?} {methods:?}: {:?}", run.outcome);
+                assert_eq!(
+                    run.outcome.name(),
+                    "blocked",
+                    "{profile:?} {methods:?}: {:?}",
+                    run.outcome
+                );
                 let failure = run.outcome.failure().unwrap();
                 assert_eq!(failure.code, "unsafe_file", "{failure:?}");
                 assert!(
-                    failure.action.as_ref().unwrap().contains("/srv/openclaw/workspace-ada-1/SOUL.md"),
+                    failure
+                        .action
+                        .as_ref()
+                        .unwrap()
+                        .contains("/srv/openclaw/workspace-ada-1/SOUL.md"),
                     "{failure:?}"
                 );
             });
@@ -89,7 +106,11 @@ fn a_reset_that_is_acknowledged_and_not_done_is_never_told_as_done() {
             reset["options"] = json!({ "reset_session": true });
             gateway.inject(Fault::on("sessions.reset", Action::LoseWrite).times(100));
             let run = apply(&gateway, reset.clone()).await;
-            assert_eq!(run.outcome.failure().map(|failure| failure.code.as_str()), Some("not_kept"), "{profile:?}");
+            assert_eq!(
+                run.outcome.failure().map(|failure| failure.code.as_str()),
+                Some("not_kept"),
+                "{profile:?}"
+            );
             gateway.clear_faults();
             assert_eq!(apply(&gateway, reset).await.outcome.name(), "done", "{profile:?}");
             assert_eq!(gateway.state()["sessions"]["agent:ada-1:main"]["resets"], 1, "{profile:?}");
@@ -105,7 +126,8 @@ fn an_agent_that_the_gateway_has_not_taken_in_is_not_created() {
             assert_eq!(apply(&gateway, provision("Ada", "10m")).await.outcome.name(), "done");
             let mut mine = gateway.state();
             mine["files"]["ada-1"]["MEMORY.md"] = json!("mine");
-            // The same gateway after a restart with an older config: it does not know the agent that its config has.
+            // The same gateway after a restart with an older config: it does not know the agent
+            // that its config has.
             let after = |canned: Value| {
                 let mut setup = Setup::new(profile);
                 setup.files = serde_json::from_value(mine["files"].clone()).unwrap();
@@ -113,7 +135,8 @@ fn an_agent_that_the_gateway_has_not_taken_in_is_not_created() {
                 setup.canned = serde_json::from_value(canned).unwrap();
                 Arc::new(Gateway::detached(setup))
             };
-            let unknown = json!({ "code": "INVALID_REQUEST", "message": "agent \"ada-1\" not found" });
+            let unknown =
+                json!({ "code": "INVALID_REQUEST", "message": "agent \"ada-1\" not found" });
             let canned = ["agents.files.get", "agents.files.list", "agents.files.set"]
                 .map(|method| json!({ "method": method, "match": { "agentId": "ada-1" }, "error": unknown }));
             let forgetful = after(json!(canned));
@@ -125,7 +148,8 @@ fn an_agent_that_the_gateway_has_not_taken_in_is_not_created() {
                 "{failure:?}"
             );
             // To create the agent would write the older config over this one.
-            let called: Vec<_> = forgetful.mutating_calls().iter().map(|call| call.method.clone()).collect();
+            let called: Vec<_> =
+                forgetful.mutating_calls().iter().map(|call| call.method.clone()).collect();
             assert_eq!(called, Vec::<String>::new(), "{profile:?}");
 
             let restarted = after(json!([]));

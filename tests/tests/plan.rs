@@ -11,14 +11,23 @@ use crate::processes::Worker;
 use crate::simulated;
 
 fn sorted(list: &Value, text: impl Fn(&Value) -> &Value) -> Vec<String> {
-    let mut texts: Vec<_> =
-        list.as_array().unwrap().iter().map(|item| text(item).as_str().unwrap().to_owned()).collect();
+    let mut texts: Vec<_> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| text(item).as_str().unwrap().to_owned())
+        .collect();
     texts.sort();
     texts
 }
 
 fn by_what(changes: &Value) -> BTreeMap<&str, &Value> {
-    changes.as_array().unwrap().iter().map(|change| (change["what"].as_str().unwrap(), &change["diff"])).collect()
+    changes
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|change| (change["what"].as_str().unwrap(), &change["diff"]))
+        .collect()
 }
 
 #[tokio::test]
@@ -63,7 +72,10 @@ async fn a_plan_is_what_is_done() {
             if step == "update" {
                 let diff = changes.to_string();
                 assert!(diff.contains(r#"heartbeat.every: \"10m\" → \"2h\""#), "{diff}");
-                assert!(diff.contains("+AUTH_TOKEN=***") && diff.contains("Another objective"), "{diff}");
+                assert!(
+                    diff.contains("+AUTH_TOKEN=***") && diff.contains("Another objective"),
+                    "{diff}"
+                );
             }
             let again = worker().run(&["plan", file.to_str().unwrap()]).await;
             assert_eq!(again.answer["plan"]["changes"], json!([]), "{step}: {}", again.answer);

@@ -12,7 +12,8 @@ use tokio::time::timeout;
 /// How long a command may take before the test fails. No command of the tests needs a tenth of it.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Path of a binary of this workspace: two folders above the test executable, `target/<profile>/NAME`.
+/// Path of a binary of this workspace: two folders above the test executable,
+/// `target/<profile>/NAME`.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test.ancestors().nth(2).unwrap().join(name);
@@ -38,11 +39,16 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Where the document is wrong, when it was refused: one path for each problem told on standard error.
+    /// Where the document is wrong, when it was refused: one path for each problem told on standard
+    /// error.
     pub fn refused_at(&self) -> String {
         let told = self.said.strip_prefix("worker: ").and_then(|said| said.split_once(": "));
         let (_file, problems) = told.unwrap_or_default();
-        problems.lines().filter_map(|line| Some(line.split_once(": ")?.0)).collect::<Vec<_>>().join(", ")
+        problems
+            .lines()
+            .filter_map(|line| Some(line.split_once(": ")?.0))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -61,7 +67,9 @@ impl Worker {
     /// The same, with so many KiB of address space at most.
     pub fn within(data: &Path, memory: u64) -> Self {
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -v {memory} && exec \"$0\" \"$@\"")]).arg(binary("worker"));
+        command
+            .args(["-c", &format!("ulimit -v {memory} && exec \"$0\" \"$@\"")])
+            .arg(binary("worker"));
         Self::by(command, data)
     }
 
@@ -75,8 +83,13 @@ impl Worker {
     pub fn with_umask(mut self, umask: &str) -> Self {
         let worker = self.command.as_std();
         let mut command = Command::new("sh");
-        command.env_clear().envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.arg("-c").arg(format!("umask {umask}; exec \"$0\" \"$@\"")).arg(worker.get_program());
+        command
+            .env_clear()
+            .envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+            .arg("-c")
+            .arg(format!("umask {umask}; exec \"$0\" \"$@\""))
+            .arg(worker.get_program());
         command.stdin(Stdio::null()).kill_on_drop(true);
         self.command = command;
         self
@@ -89,27 +102,34 @@ impl Worker {
 
     /// Runs any command to its end.
     pub async fn run(mut self, arguments: &[&str]) -> Ended {
-        let output = timeout(PATIENCE, self.command.args(arguments).output()).await.expect("the command ends in time");
+        let output = timeout(PATIENCE, self.command.args(arguments).output())
+            .await
+            .expect("the command ends in time");
         Ended::of(output.expect("the command can be started"))
     }
 
-    /// Starts a command that goes on until it is killed; what it says goes to a file, which has room for more than a pipe.
+    /// Starts a command that goes on until it is killed; what it says goes to a file, which has
+    /// room for more than a pipe.
     pub fn spawn_into(mut self, arguments: &[&str], log: File) -> Started {
         let command = self.command.args(arguments).stdout(Stdio::null()).stderr(log);
         Started(command.spawn().expect("the command can be started"))
     }
 
-    /// Starts a command on a terminal of its own, by `script` of util-linux; a file keeps what the terminal got.
+    /// Starts a command on a terminal of its own, by `script` of util-linux; a file keeps what the
+    /// terminal got.
     pub fn spawn_on_terminal(mut self, arguments: &[&str], screen: &Path) -> Started {
-        let command = self.on_terminal(arguments, screen).stdout(Stdio::null()).stderr(Stdio::null());
+        let command =
+            self.on_terminal(arguments, screen).stdout(Stdio::null()).stderr(Stdio::null());
         Started(command.spawn().expect("script can be started"))
     }
 
-    /// Runs a command to its end on a terminal of its own. Returns what the terminal got, byte for byte.
+    /// Runs a command to its end on a terminal of its own. Returns what the terminal got, byte for
+    /// byte.
     pub async fn run_on_terminal(mut self, arguments: &[&str]) -> String {
         let folder = tempfile::TempDir::new().unwrap();
         let screen = folder.path().join("screen");
-        let command = self.on_terminal(arguments, &screen).stdout(Stdio::null()).stderr(Stdio::null());
+        let command =
+            self.on_terminal(arguments, &screen).stdout(Stdio::null()).stderr(Stdio::null());
         let ended = timeout(PATIENCE, command.status()).await.expect("the command ends in time");
         ended.expect("script can be started");
         String::from_utf8_lossy(&std::fs::read(&screen).unwrap()).into_owned()
@@ -118,12 +138,16 @@ impl Worker {
     fn on_terminal(&mut self, arguments: &[&str], screen: &Path) -> &mut Command {
         let worker = self.command.as_std();
         let mut command = Command::new("script");
-        command.env_clear().envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+            .env_clear()
+            .envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let words: Vec<String> = std::iter::once(worker.get_program().to_str().unwrap())
             .chain(arguments.iter().copied())
             .map(|word| format!("'{}'", word.replace('\'', r"'\''")))
             .collect();
-        command.args(["--quiet", "--flush", "--return", "--command", &words.join(" "), "--log-out"]).arg(screen);
+        command
+            .args(["--quiet", "--flush", "--return", "--command", &words.join(" "), "--log-out"])
+            .arg(screen);
         self.command = command;
         self.command.env("TERM", "xterm").stdin(Stdio::null()).kill_on_drop(true)
     }
@@ -158,7 +182,8 @@ impl Started {
     /// SIGTERM, and waits for the end.
     pub async fn terminate(self) -> Ended {
         self.signal("TERM").await;
-        let output = timeout(PATIENCE, self.0.wait_with_output()).await.expect("the worker ends in time");
+        let output =
+            timeout(PATIENCE, self.0.wait_with_output()).await.expect("the worker ends in time");
         Ended::of(output.unwrap())
     }
 }
@@ -168,7 +193,10 @@ impl Ended {
         Self {
             status: status.code(),
             answer: serde_json::from_slice(&stdout).unwrap_or_default(),
-            answers: stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect(),
+            answers: stdout
+                .split(|byte| *byte == b'\n')
+                .filter_map(|line| serde_json::from_slice(line).ok())
+                .collect(),
             said: String::from_utf8_lossy(&stderr).into_owned(),
         }
     }
@@ -185,7 +213,8 @@ pub fn most_resident(pid: u32) -> u64 {
 }
 
 fn in_status(pid: u32, name: &str) -> u64 {
-    let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).unwrap_or_default();
+    let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))
+        .unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or_default()
 }

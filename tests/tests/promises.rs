@@ -1,4 +1,5 @@
-//! Promises about the whole process that no other test keeps: how it stops, and how it waits for Redis.
+//! Promises about the whole process that no other test keeps: how it stops, and how it waits for
+//! Redis.
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,7 +26,8 @@ const RESUMES_WITHIN: Duration = Duration::from_secs(5);
 fn worker(data: &Path, redis: &RedisServer) -> Worker {
     let config = data.join("worker.toml");
     std::fs::write(&config, "[worker]\ngrace_seconds = 2\n").unwrap();
-    let worker = Worker::new(data).env("MISSION_CONFIG", config).env("MISSION_REDIS_URL", redis.url());
+    let worker =
+        Worker::new(data).env("MISSION_CONFIG", config).env("MISSION_REDIS_URL", redis.url());
     worker.env("MISSION_HTTP_ADDR", "127.0.0.1:0")
 }
 
@@ -39,7 +41,8 @@ async fn i7_sigterm_lets_jobs_finish_or_hands_them_back_and_is_no_error() {
     let (redis, data) = (RedisServer::start().await, TempDir::new().unwrap());
     let queue = redis.queue_named("mission");
     let gateway = start(Profile::V2026_9_6, |_| {}).await;
-    // The answer to the first job's write comes while the worker stops; that to the second one's question never does.
+    // The answer to the first job's write comes while the worker stops; that to the second one's
+    // question never does.
     gateway.inject(Fault::on("config.patch", Action::Delay(600)));
     gateway.inject(Fault::on("agents.list", Action::Silence));
     let process = worker(data.path(), &redis).spawn(&["run"]);
@@ -54,13 +57,17 @@ async fn i7_sigterm_lets_jobs_finish_or_hands_them_back_and_is_no_error() {
     let ended = process.terminate().await;
     assert_eq!(ended.status, Some(0), "{}", ended.said);
     assert!(!ended.said.contains("ERROR"), "{}", ended.said);
-    let [quick, slow, behind] = [quick, slow, behind].map(async |id| queue.get(id).await.unwrap().unwrap());
+    let [quick, slow, behind] =
+        [quick, slow, behind].map(async |id| queue.get(id).await.unwrap().unwrap());
     let (quick, slow, behind) = (quick.await, slow.await, behind.await);
     assert_eq!((quick.state, quick.runs), (State::Done, 1));
     assert_eq!((behind.state, behind.runs), (State::Ready, 0));
     let outcomes: Vec<_> = slow.history.iter().map(|run| run.result.outcome.as_str()).collect();
     assert_eq!(outcomes, ["released"]);
-    assert_eq!((slow.state, slow.runs, slow.attempts, slow.lost, slow.failure), (State::Ready, 1, 0, 0, None));
+    assert_eq!(
+        (slow.state, slow.runs, slow.attempts, slow.lost, slow.failure),
+        (State::Ready, 1, 0, 0, None)
+    );
 
     gateway.clear_faults();
     let next = worker(data.path(), &redis).run(&["run", "--until-idle"]).await;
@@ -72,7 +79,8 @@ async fn i8_without_redis_a_worker_waits_calmly_and_goes_on_at_once() {
     let (mut redis, data) = (RedisServer::start().await, TempDir::new().unwrap());
     let queue = redis.queue_named("mission");
     let gateway = start(Profile::V2026_9_6, |_| {}).await;
-    let mut process = worker(data.path(), &redis).spawn_into(&["run"], tempfile::tempfile().unwrap());
+    let mut process =
+        worker(data.path(), &redis).spawn_into(&["run"], tempfile::tempfile().unwrap());
     let before = put(&queue, &documents::provision(&gateway.url(), "Ada")).await;
     done(&queue, before).await;
 
@@ -84,7 +92,11 @@ async fn i8_without_redis_a_worker_waits_calmly_and_goes_on_at_once() {
     assert!(process.pid().is_some(), "the worker has ended");
     println!("{used} ms of processor time in {} s", WINDOW.as_secs());
     let allowed = u64::try_from(WINDOW.as_millis()).unwrap() * CPU_PERCENT / 100;
-    assert!(used <= allowed, "{used} ms of processor time while Redis was away for {} s", WINDOW.as_secs());
+    assert!(
+        used <= allowed,
+        "{used} ms of processor time while Redis was away for {} s",
+        WINDOW.as_secs()
+    );
 
     redis.restart().await;
     let back = Instant::now();
@@ -103,8 +115,10 @@ async fn done(queue: &Queue, job: Uuid) {
 /// Processor time that a process has used, from Linux, which counts in hundredths of a second.
 fn cpu_ms(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // The name in parentheses can hold anything; after it come state, ten numbers, user and system time.
+    // The name in parentheses can hold anything; after it come state, ten numbers, user and system
+    // time.
     let (_, fields) = stat.rsplit_once(')').unwrap();
-    let ticks = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap());
+    let ticks =
+        fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap());
     ticks.sum::<u64>() * 10
 }

@@ -20,15 +20,23 @@ async fn apply(allowed: &str, url: &str) -> Value {
 async fn a_gateway_elsewhere_is_not_called() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    for url in
-        [format!("ws://127.0.0.1:{port}"), format!("ws://[::ffff:127.0.0.1]:{port}"), format!("ws://2130706433:{port}")]
-    {
+    for url in [
+        format!("ws://127.0.0.1:{port}"),
+        format!("ws://[::ffff:127.0.0.1]:{port}"),
+        format!("ws://2130706433:{port}"),
+    ] {
         let answer = apply("10.0.0.0/8, gw.example.com", &url).await;
-        assert_eq!((&answer["outcome"], &answer["error"]["code"]), (&json!("blocked"), &json!("gateway_not_allowed")));
+        assert_eq!(
+            (&answer["outcome"], &answer["error"]["code"]),
+            (&json!("blocked"), &json!("gateway_not_allowed"))
+        );
         let action = answer["error"]["action"].as_str().unwrap();
         assert!(action.contains("gateway.allowed"), "{action}");
     }
-    let called = std::future::poll_fn(|context| std::task::Poll::Ready(listener.poll_accept(context).is_ready())).await;
+    let called = std::future::poll_fn(|context| {
+        std::task::Poll::Ready(listener.poll_accept(context).is_ready())
+    })
+    .await;
     assert!(!called, "somebody called");
 }
 

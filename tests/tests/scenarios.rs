@@ -1,7 +1,7 @@
-//! Recorded flows of the system that this worker replaces, played again with the real binary: one `worker apply` per
-//! job, on a simulated gateway that begins as recorded. Every step must succeed or fail as recorded, and the gateway
-//! and the local files must end as recorded. What we do otherwise on purpose stands in [`quirks`], with what must
-//! happen instead.
+//! Recorded flows of the system that this worker replaces, played again with the real binary: one
+//! `worker apply` per job, on a simulated gateway that begins as recorded. Every step must succeed
+//! or fail as recorded, and the gateway and the local files must end as recorded. What we do
+//! otherwise on purpose stands in [`quirks`], with what must happen instead.
 //!
 //! | File | What is in it |
 //! |---|---|
@@ -52,7 +52,8 @@ async fn every_scenario_ends_as_recorded_or_as_listed() {
             (name, jobs, began.elapsed(), faults)
         });
     }
-    let (mut played, mut jobs, mut slowest, mut failures) = (0, 0, (Duration::ZERO, String::new()), Vec::new());
+    let (mut played, mut jobs, mut slowest, mut failures) =
+        (0, 0, (Duration::ZERO, String::new()), Vec::new());
     while let Some(result) = playing.join_next().await {
         let (name, count, took, faults) = result.unwrap();
         played += 1;
@@ -61,7 +62,8 @@ async fn every_scenario_ends_as_recorded_or_as_listed() {
         slowest = slowest.max((took, name));
     }
     println!(
-        "{played} scenarios with {jobs} jobs played in {} s, {} of them listed; the slowest, {}, took {} s",
+        "{played} scenarios with {jobs} jobs played in {} s, {} of them listed; the slowest, {}, \
+            took {} s",
         began.elapsed().as_secs(),
         quirks::TABLE.len(),
         slowest.1,

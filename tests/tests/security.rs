@@ -18,7 +18,9 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 /// Whether that file is the module of that name.
 fn is_module(path: &Path, module: &str) -> bool {
     let folder = path.parent().and_then(Path::file_name);
-    path.file_stem().is_some_and(|stem| stem == module || stem == "mod" && folder.is_some_and(|name| name == module))
+    path.file_stem().is_some_and(|stem| {
+        stem == module || stem == "mod" && folder.is_some_and(|name| name == module)
+    })
 }
 
 #[test]
@@ -43,11 +45,15 @@ fn each_limit_has_a_test() {
             let is_there = files.iter().filter(|path| is_module(path, module)).any(|path| {
                 let lines = fs::read_to_string(path).unwrap();
                 let lines: Vec<_> = lines.lines().map(str::trim_start).collect();
-                let of_test =
-                    |line: &&str| line.split_once("fn ").is_some_and(|(_, rest)| rest.starts_with(&format!("{test}(")));
+                let of_test = |line: &&str| {
+                    line.split_once("fn ")
+                        .is_some_and(|(_, rest)| rest.starts_with(&format!("{test}(")))
+                };
                 let at = lines.iter().position(of_test);
                 at.is_some_and(|at| {
-                    lines[at.saturating_sub(3)..at].iter().any(|line| line.contains("test]") || line.contains("test("))
+                    lines[at.saturating_sub(3)..at]
+                        .iter()
+                        .any(|line| line.contains("test]") || line.contains("test("))
                 })
             });
             assert!(is_there, "there is no test {name}");

@@ -24,7 +24,8 @@ pub fn state(gateway: &Gateway) -> Value {
 
 /// What simulated gateways write into new workspaces, besides what real ones do.
 pub fn seeds() -> Seeds {
-    let profiles = [Profile::V2026_2_9, Profile::V2026_3_13, Profile::V2026_6_11, Profile::V2026_9_6];
+    let profiles =
+        [Profile::V2026_2_9, Profile::V2026_3_13, Profile::V2026_6_11, Profile::V2026_9_6];
     let hashes = profiles.into_iter().filter_map(|profile| profile.seed_hashes().remove("USER.md"));
     Seeds::default().and(hashes.collect::<Vec<_>>().join(",").parse().unwrap())
 }

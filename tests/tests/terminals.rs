@@ -1,4 +1,5 @@
-//! What operators' commands show on a terminal of their own: a real one, with names that it must not obey.
+//! What operators' commands show on a terminal of their own: a real one, with names that it must
+//! not obey.
 
 use std::path::PathBuf;
 
@@ -15,7 +16,8 @@ use crate::processes::Worker;
 use crate::redis_server::RedisServer;
 use crate::simulated::start;
 
-/// Sets the title, moves back and overwrites the line, forges another one, turns the direction of writing.
+/// Sets the title, moves back and overwrites the line, forges another one, turns the direction of
+/// writing.
 const EVIL: &str = "Al\u{1b}]0;title\u{7}\u{1b}[2K\r0000-forged\u{9b}31m\u{7f}\u{202e}\u{2066}\u{61c}\nforged line";
 
 /// What a terminal would obey, of what it got.
@@ -29,18 +31,20 @@ fn obeyed(got: &str) -> Vec<char> {
 
 /// What the command itself printed: `script` writes a line before and one behind it.
 fn printed(screen: &str) -> String {
-    let lines =
-        screen.lines().filter(|line| !line.starts_with("Script started on") && !line.starts_with("Script done on"));
+    let lines = screen.lines().filter(|line| {
+        !line.starts_with("Script started on") && !line.starts_with("Script done on")
+    });
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Gives the gateway of a lane a name, as a worker of before did.
-const NAME_GATEWAY: &str = "local known = cmsgpack.unpack(redis.call('HGET', KEYS[1], ARGV[1]) or cmsgpack.pack({}))
+const NAME_GATEWAY: &str =
+    "local known = cmsgpack.unpack(redis.call('HGET', KEYS[1], ARGV[1]) or cmsgpack.pack({}))
 known.about = ARGV[2]
 redis.call('HSET', KEYS[1], ARGV[1], cmsgpack.pack(known))";
 
-/// Puts the name into a job's document and into what is known of its gateway, where it got before such names were
-/// refused.
+/// Puts the name into a job's document and into what is known of its gateway, where it got before
+/// such names were refused.
 async fn rename(redis: &RedisServer, queue: &Queue, id: Uuid) {
     let mut connection = redis.connect().await;
     let key = queue.keys().job(&id.to_string());
@@ -53,7 +57,13 @@ async fn rename(redis: &RedisServer, queue: &Queue, id: Uuid) {
     let _: () = connection.hset(&key, "payload", document.to_string()).await.unwrap();
     let about = json!({ "name": EVIL, "url": "ws://127.0.0.1:9" }).to_string();
     let key = format!("{{{}}}:gateway", queue.name());
-    redis::Script::new(NAME_GATEWAY).key(key).arg(lane).arg(about).invoke_async::<()>(&mut connection).await.unwrap();
+    redis::Script::new(NAME_GATEWAY)
+        .key(key)
+        .arg(lane)
+        .arg(about)
+        .invoke_async::<()>(&mut connection)
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,7 +71,9 @@ async fn names_of_old_documents_do_nothing_to_a_terminal() {
     let (redis, data) = (RedisServer::start().await, TempDir::new().unwrap());
     let queue = redis.queue_named("mission");
     let document = documents::provision("ws://127.0.0.1:9", "Ada").to_string();
-    let id = queue.enqueue(&[Envelope::new(document.as_bytes()).unwrap()]).await.unwrap()[0].id.to_string();
+    let id = queue.enqueue(&[Envelope::new(document.as_bytes()).unwrap()]).await.unwrap()[0]
+        .id
+        .to_string();
     let by = Author::new(EVIL, EVIL);
     queue.pause(&Scope::All, &by, EVIL).await.unwrap();
     queue.snooze(id.parse().unwrap(), std::time::Duration::from_secs(60), &by, EVIL).await.unwrap();
@@ -81,10 +93,15 @@ async fn names_of_old_documents_do_nothing_to_a_terminal() {
         let worker = Worker::new(data.path()).env("MISSION_REDIS_URL", redis.url());
         let shown = printed(&worker.run_on_terminal(command).await);
         assert_eq!(obeyed(&shown), Vec::<char>::new(), "{command:?}: {shown:?}");
-        assert!(!shown.lines().any(|line| line.starts_with("forged line")), "{command:?}: {shown:?}");
+        assert!(
+            !shown.lines().any(|line| line.starts_with("forged line")),
+            "{command:?}: {shown:?}"
+        );
         // A carriage return before anything but the end of a line goes back over what stands there.
         assert!(!shown.trim_end().replace("\r\n", "\n").contains('\r'), "{command:?}: {shown:?}");
-        if matches!(command, ["jobs", "list" | "show", ..] | ["gateways"]) && !command.contains(&EVIL) {
+        if matches!(command, ["jobs", "list" | "show", ..] | ["gateways"])
+            && !command.contains(&EVIL)
+        {
             assert!(shown.contains("0000-forged"), "the name is shown: {command:?}: {shown:?}");
         }
     }
@@ -110,7 +127,11 @@ async fn what_a_document_and_a_gateway_say_does_nothing_to_a_terminal() {
     std::fs::write(&config, "[log]\nlevel = \"error\"\n").unwrap();
     for (name, document, says) in [
         ("refused.json", &refused, "agent.name: control characters in it (U+001B); remove them"),
-        ("accepted.json", &accepted, "gateway.token: the blanks or line breaks around the token are left away"),
+        (
+            "accepted.json",
+            &accepted,
+            "gateway.token: the blanks or line breaks around the token are left away",
+        ),
     ] {
         let path = file(name, document);
         for command in ["explain", "plan", "apply", "enqueue"] {
@@ -121,5 +142,8 @@ async fn what_a_document_and_a_gateway_say_does_nothing_to_a_terminal() {
         }
     }
     let state = gateway.state();
-    assert!(state.to_string().contains(&format!("AUTH_TOKEN={AGENT_TOKEN}\\n")), "the token is written alone");
+    assert!(
+        state.to_string().contains(&format!("AUTH_TOKEN={AGENT_TOKEN}\\n")),
+        "the token is written alone"
+    );
 }

@@ -25,16 +25,22 @@ async fn collector() -> (String, mpsc::UnboundedReceiver<(String, Value)>) {
     let (sender, requests) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let (mut stream, mut head, mut line) = (BufReader::new(stream), String::new(), String::new());
+            let (mut stream, mut head, mut line) =
+                (BufReader::new(stream), String::new(), String::new());
             while stream.read_line(&mut line).await.unwrap() > 2 {
                 head.push_str(&line.to_lowercase());
                 line.clear();
             }
-            let length =
-                head.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok()).unwrap();
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok())
+                .unwrap();
             let mut body = vec![0; length];
             stream.read_exact(&mut body).await.unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}").await.unwrap();
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+                .await
+                .unwrap();
             sender.send((head, serde_json::from_slice(&body).unwrap())).unwrap();
         }
     });
@@ -50,8 +56,12 @@ async fn a_job_is_a_trace_of_its_runs_and_their_requests() {
     gateway.inject(Fault::on("connect", Action::DropBefore));
     let (endpoint, mut requests) = collector().await;
     let log = data.path().join("log");
-    let worker = Worker::new(data.path()).env("MISSION_REDIS_URL", redis.url()).env("MISSION_HTTP_ADDR", "127.0.0.1:0");
-    let worker = worker.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint).env("OTEL_EXPORTER_OTLP_HEADERS", "api-key=k%201");
+    let worker = Worker::new(data.path())
+        .env("MISSION_REDIS_URL", redis.url())
+        .env("MISSION_HTTP_ADDR", "127.0.0.1:0");
+    let worker = worker
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+        .env("OTEL_EXPORTER_OTLP_HEADERS", "api-key=k%201");
     let worker = worker.spawn_into(&["run"], std::fs::File::create(&log).unwrap());
     logged(&log, "http").await;
     let id = put(&queue, &documents::provision(&gateway.url(), "Ada")).await;
@@ -61,11 +71,22 @@ async fn a_job_is_a_trace_of_its_runs_and_their_requests() {
 
     let mut spans = Vec::new();
     while let Ok((head, body)) = requests.try_recv() {
-        assert!(head.starts_with("post /v1/traces http/1.1") && head.contains("\napi-key: k 1"), "{head}");
-        assert!(!body.to_string().contains(GATEWAY_TOKEN) && !body.to_string().contains(AGENT_TOKEN), "{body}");
+        assert!(
+            head.starts_with("post /v1/traces http/1.1") && head.contains("\napi-key: k 1"),
+            "{head}"
+        );
+        assert!(
+            !body.to_string().contains(GATEWAY_TOKEN) && !body.to_string().contains(AGENT_TOKEN),
+            "{body}"
+        );
         let resource = &body["resourceSpans"][0]["resource"]["attributes"];
-        assert!(resource.to_string().contains(r#"{"key":"service.name","value":{"stringValue":"mission-worker"}}"#));
-        spans.extend(body["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap().clone());
+        assert!(
+            resource
+                .to_string()
+                .contains(r#"{"key":"service.name","value":{"stringValue":"mission-worker"}}"#)
+        );
+        spans
+            .extend(body["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap().clone());
     }
     assert!(spans.iter().all(|span| span["traceId"] == id.simple().to_string()), "{spans:#?}");
     let named = |name: &str| spans.iter().filter(|span| span["name"] == name).collect::<Vec<_>>();
@@ -91,9 +112,12 @@ async fn jobs_do_not_wait_for_a_collector() {
     let queue = redis.queue_named("mission");
     let gateway = start(Profile::V2026_9_6, |_| {}).await;
     let id = put(&queue, &documents::provision(&gateway.url(), "Ada")).await;
-    let worker = Worker::new(data.path()).env("MISSION_REDIS_URL", redis.url()).env("MISSION_HTTP_ADDR", "127.0.0.1:0");
+    let worker = Worker::new(data.path())
+        .env("MISSION_REDIS_URL", redis.url())
+        .env("MISSION_HTTP_ADDR", "127.0.0.1:0");
     let worker = worker.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
-    let ended = timeout(Duration::from_secs(60), worker.run(&["run", "--until-idle"])).await.unwrap();
+    let ended =
+        timeout(Duration::from_secs(60), worker.run(&["run", "--until-idle"])).await.unwrap();
     assert_eq!(ended.status, Some(0), "{}", ended.said);
     assert!(ended.said.contains("traces cannot be sent"), "{}", ended.said);
     reaches(&queue, id, State::Done).await;

@@ -93,19 +93,35 @@ pub struct BoardContext {
 impl Context {
     /// What the documents of a board agent can show.
     ///
-    /// `session_key` is shown as given, see [`keys::AgentKeys::shown_session_key`]; `base_url` comes from the settings.
+    /// `session_key` is shown as given, see [`keys::AgentKeys::shown_session_key`]; `base_url`
+    /// comes from the settings.
     #[must_use]
     pub fn for_board(job: &Provision, session_key: &str, base_url: Option<&str>) -> Self {
         let user = job.user.as_ref();
-        let mut context = Self::for_any(&job.agent, &job.gateway, job.auth_token.as_ref(), user, session_key, base_url);
+        let mut context = Self::for_any(
+            &job.agent,
+            &job.gateway,
+            job.auth_token.as_ref(),
+            user,
+            session_key,
+            base_url,
+        );
         context.board = Some(BoardContext::new(job));
         context
     }
 
-    /// What the documents of a gateway's main agent can show; parameters as for [`Context::for_board`].
+    /// What the documents of a gateway's main agent can show; parameters as for
+    /// [`Context::for_board`].
     #[must_use]
     pub fn for_main(job: &ProvisionMain, session_key: &str, base_url: Option<&str>) -> Self {
-        Self::for_any(&job.agent, &job.gateway, job.auth_token.as_ref(), job.user.as_ref(), session_key, base_url)
+        Self::for_any(
+            &job.agent,
+            &job.gateway,
+            job.auth_token.as_ref(),
+            job.user.as_ref(),
+            session_key,
+            base_url,
+        )
     }
 
     fn for_any(
@@ -116,26 +132,35 @@ impl Context {
         session_key: &str,
         base_url: Option<&str>,
     ) -> Self {
-        let of_user =
-            |field: fn(&User) -> &Option<String>| user.and_then(|user| field(user).clone()).unwrap_or_default();
+        let of_user = |field: fn(&User) -> &Option<String>| {
+            user.and_then(|user| field(user).clone()).unwrap_or_default()
+        };
         let identity = |field: &str| identity::text(&agent.identity_profile, field);
-        let identity_or = |field: &str, default: &str| identity::text_or(&agent.identity_profile, field, default);
+        let identity_or =
+            |field: &str, default: &str| identity::text_or(&agent.identity_profile, field, default);
         Self {
             agent_name: agent.name.clone(),
             agent_id: agent.id.to_string(),
             session_key: session_key.to_owned(),
-            base_url: base_url.filter(|url| !url.trim().is_empty()).unwrap_or(NO_BASE_URL).to_owned(),
+            base_url: base_url
+                .filter(|url| !url.trim().is_empty())
+                .unwrap_or(NO_BASE_URL)
+                .to_owned(),
             auth_token: auth_token.map_or(KEPT_TOKEN, ExposeSecret::expose_secret).to_owned(),
             main_session_key: keys::main_session_key(gateway.id),
             workspace_root: gateway.workspace_root.clone(),
             user_name: of_user(|user| &user.name),
-            user_preferred_name: python::first_word(&of_user(|user| &user.preferred_name)).to_owned(),
+            user_preferred_name: python::first_word(&of_user(|user| &user.preferred_name))
+                .to_owned(),
             user_pronouns: of_user(|user| &user.pronouns),
             user_timezone: of_user(|user| &user.timezone),
             user_notes: of_user(|user| &user.notes),
             user_context: of_user(|user| &user.context),
             identity_role: identity_or("role", identity::DEFAULT_ROLE),
-            identity_communication_style: identity_or("communication_style", identity::DEFAULT_COMMUNICATION_STYLE),
+            identity_communication_style: identity_or(
+                "communication_style",
+                identity::DEFAULT_COMMUNICATION_STYLE,
+            ),
             identity_emoji: identity_or("emoji", identity::DEFAULT_EMOJI),
             identity_autonomy_level: identity("autonomy_level"),
             identity_verbosity: identity("verbosity"),
@@ -204,8 +229,11 @@ impl BoardContext {
     fn new(job: &Provision) -> Self {
         let board = &job.board;
         let no_metrics = json!({});
-        let metrics: &Value =
-            if python::is_truthy(&board.success_metrics) { &board.success_metrics } else { &no_metrics };
+        let metrics: &Value = if python::is_truthy(&board.success_metrics) {
+            &board.success_metrics
+        } else {
+            &no_metrics
+        };
         Self {
             board_id: board.id.to_string(),
             board_name: board.name.clone(),

@@ -77,7 +77,8 @@ impl Document {
         Self::ALL.into_iter().find(|document| document.file_name() == name)
     }
 
-    /// Whether the document belongs to the agent after its first day, so that a present one is never overwritten.
+    /// Whether the document belongs to the agent after its first day, so that a present one is
+    /// never overwritten.
     #[must_use]
     pub const fn is_agents_own(self) -> bool {
         matches!(self, Self::SelfImage | Self::User | Self::Memory | Self::TaskSoul)

@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a character can change how the text around it is shown: controls, line separators, marks of writing direction.
+/// Whether a character can change how the text around it is shown: controls, line separators, marks
+/// of writing direction.
 #[must_use]
 pub const fn is_unprintable(c: char) -> bool {
     matches!(c, '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The text with such characters as JSON writes them, `\u001b`, but for those to keep. Inside of JSON it means the same.
+/// The text with such characters as JSON writes them, `\u001b`, but for those to keep. Inside of
+/// JSON it means the same.
 #[must_use]
 pub fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     let is_kept = |c: char| !is_unprintable(c) || keep(c);

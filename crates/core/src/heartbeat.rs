@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::model::Agent;
 
-/// The heartbeat of an agent: the defaults, overlaid with the members of its own object, one level deep.
+/// The heartbeat of an agent: the defaults, overlaid with the members of its own object, one level
+/// deep.
 #[must_use]
 pub fn config(agent: &Agent) -> Map<String, Value> {
     let mut heartbeat = Map::new();
@@ -19,8 +20,8 @@ pub fn config(agent: &Agent) -> Map<String, Value> {
     heartbeat
 }
 
-/// The shortest interval that a job may ask for without `options.allow_fast_heartbeat`. Gateways leave as long between
-/// the turns of an agent that events wake.
+/// The shortest interval that a job may ask for without `options.allow_fast_heartbeat`. Gateways
+/// leave as long between the turns of an agent that events wake.
 pub const SHORTEST: Duration = Duration::from_secs(30);
 
 /// Keys of a heartbeat that gateways of some version know.
@@ -43,19 +44,21 @@ const KEYS: [&str; 16] = [
     "to",
 ];
 
-/// The known key that an unknown one is nearest to, if it is so near that it may be misspelt: in other letters or with
-/// other marks between its words, or one or two letters off.
+/// The known key that an unknown one is nearest to, if it is so near that it may be misspelt: in
+/// other letters or with other marks between its words, or one or two letters off.
 #[must_use]
 pub fn meant(key: &str) -> Option<&'static str> {
     let plain = |key: &str| key.to_lowercase().replace(['_', '-', ' '], "");
     let spelt = plain(key);
-    if KEYS.contains(&key) || spelt.len() > 2 * KEYS.iter().map(|key| key.len()).max().unwrap_or(0) {
+    if KEYS.contains(&key) || spelt.len() > 2 * KEYS.iter().map(|key| key.len()).max().unwrap_or(0)
+    {
         return None;
     }
     let near = |known: &&str| {
         let distance = distance(&spelt, &plain(known));
         // Of a short word little is left when two letters change.
-        (distance <= if known.len() < 5 { 1 } else { 2 } && distance < known.len() - 1).then_some(distance)
+        (distance <= if known.len() < 5 { 1 } else { 2 } && distance < known.len() - 1)
+            .then_some(distance)
     };
     KEYS.into_iter().filter_map(|known| Some((near(&known)?, known))).min().map(|(_, known)| known)
 }
@@ -66,15 +69,16 @@ pub fn misspelt(heartbeat: &Map<String, Value>) -> Vec<(&str, &'static str)> {
     heartbeat.keys().filter_map(|key| Some((key.as_str(), meant(key)?))).collect()
 }
 
-/// Counts the letters that one word must gain, lose or change to be the other; two neighbours that change places
-/// count once.
+/// Counts the letters that one word must gain, lose or change to be the other; two neighbours that
+/// change places count once.
 fn distance(from: &str, to: &str) -> usize {
     let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
     let mut rows = vec![(0..=to.len()).collect::<Vec<_>>()];
     for (i, a) in from.iter().enumerate() {
         let mut row = vec![i + 1];
         for (j, b) in to.iter().enumerate() {
-            let mut least = (rows[i][j] + usize::from(a != b)).min(rows[i][j + 1] + 1).min(row[j] + 1);
+            let mut least =
+                (rows[i][j] + usize::from(a != b)).min(rows[i][j + 1] + 1).min(row[j] + 1);
             if i > 0 && j > 0 && *a == to[j - 1] && from[i - 1] == *b {
                 least = least.min(rows[i - 1][j - 1] + 1);
             }
@@ -88,7 +92,8 @@ fn distance(from: &str, to: &str) -> usize {
 /// What gateways take for an interval that nothing tells.
 pub const UNTOLD: Duration = Duration::from_secs(30 * 60);
 
-/// An interval as gateways read it: `10m`, `1h30m`, a number of minutes; none if it never comes, or is not understood.
+/// An interval as gateways read it: `10m`, `1h30m`, a number of minutes; none if it never comes, or
+/// is not understood.
 #[must_use]
 pub fn interval(text: &str) -> Option<Duration> {
     let text = text.trim().to_lowercase();
@@ -107,17 +112,19 @@ pub fn interval(text: &str) -> Option<Duration> {
             "" if number.len() == text.len() => 60.0,
             _ => return None,
         };
-        sum = sum.checked_add(Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?)?;
+        sum = sum.checked_add(
+            Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?,
+        )?;
         rest = after;
     }
     (!sum.is_zero()).then_some(sum)
 }
 
-/// What to write under `channels` so that routine heartbeats stay silent; none where the gateway's config already says
-/// something about each.
+/// What to write under `channels` so that routine heartbeats stay silent; none where the gateway's
+/// config already says something about each.
 ///
-/// The patch repeats what the config has under `channels.defaults.KEY` and adds only what it lacks. The key is
-/// `heartbeat`, and `heartbeatVisibility` from 2026.8 on.
+/// The patch repeats what the config has under `channels.defaults.KEY` and adds only what it lacks.
+/// The key is `heartbeat`, and `heartbeatVisibility` from 2026.8 on.
 #[must_use]
 pub fn visibility_patch(config: &Value, key: &str) -> Option<Value> {
     let present = config.pointer(&format!("/channels/defaults/{key}")).and_then(Value::as_object);
@@ -150,7 +157,9 @@ mod tests {
             let expected = (key != "timeoutSecs").then_some(known);
             assert_eq!(meant(key), expected, "{key}");
         }
-        for key in KEYS.iter().chain(&["cron", "retries", "jitter", "tz", "x", "", "on", "\u{1f600}"]) {
+        for key in
+            KEYS.iter().chain(&["cron", "retries", "jitter", "tz", "x", "", "on", "\u{1f600}"])
+        {
             assert_eq!(meant(key), None, "{key}");
         }
         assert_eq!(meant(&"every".repeat(10_000)), None);
@@ -159,12 +168,19 @@ mod tests {
     #[test]
     fn intervals_are_read_as_gateways_read_them() {
         let seconds = |text| interval(text).map(|interval| interval.as_secs());
-        for (text, expected) in
-            [("10m", 600), ("90s", 90), ("1h30m", 5400), (" 2H ", 7200), ("5", 300), ("1.5h", 5400), ("1d", 86_400)]
-        {
+        for (text, expected) in [
+            ("10m", 600),
+            ("90s", 90),
+            ("1h30m", 5400),
+            (" 2H ", 7200),
+            ("5", 300),
+            ("1.5h", 5400),
+            ("1d", 86_400),
+        ] {
             assert_eq!(seconds(text), Some(expected), "{text}");
         }
-        for text in ["", "0m", "0", "soon", "10 m", "1h30", "m", "-5m", "1e999h", "1.2.3h", "10ö"] {
+        for text in ["", "0m", "0", "soon", "10 m", "1h30", "m", "-5m", "1e999h", "1.2.3h", "10ö"]
+        {
             assert_eq!(seconds(text), None, "{text}");
         }
     }

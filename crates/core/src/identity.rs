@@ -1,4 +1,5 @@
-//! The identity of an agent: the texts that its profile gives, and the defaults for those it does not.
+//! The identity of an agent: the texts that its profile gives, and the defaults for those it does
+//! not.
 
 use serde_json::Value;
 
@@ -13,7 +14,8 @@ pub const DEFAULT_EMOJI: &str = ":gear:";
 
 /// One field of a profile as text: trimmed, lists joined with `", "`, empty where there is nothing.
 ///
-/// Anything but an object counts as a profile without fields. Numbers and nested values look as Python prints them.
+/// Anything but an object counts as a profile without fields. Numbers and nested values look as
+/// Python prints them.
 #[must_use]
 pub fn text(profile: &Value, field: &str) -> String {
     match profile.get(field) {

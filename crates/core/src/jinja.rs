@@ -1,5 +1,6 @@
-//! Jinja2 3.1 as users know it, where `minijinja` differs: arguments by position and by name, filters and string methods
-//! that it lacks, and `%` of strings. The table in `tests/jinja` holds both against Jinja2 itself.
+//! Jinja2 3.1 as users know it, where `minijinja` differs: arguments by position and by name,
+//! filters and string methods that it lacks, and `%` of strings. The table in `tests/jinja` holds
+//! both against Jinja2 itself.
 //!
 //! A text is charged before it is made: a width of a billion costs nothing but an error.
 
@@ -16,7 +17,9 @@ mod tests;
 mod wrapping;
 
 use minijinja::value::ValueKind;
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Value, escape_formatter};
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, Output, State, Value, escape_formatter,
+};
 
 use crate::python;
 
@@ -35,8 +38,8 @@ pub(crate) fn add_to_environment(environment: &mut Environment<'_>) {
     environment.set_formatter(write);
 }
 
-/// Writes a value where a template shows it: numbers as Python does, and escaped as Jinja2 does where a template asks
-/// for that.
+/// Writes a value where a template shows it: numbers as Python does, and escaped as Jinja2 does
+/// where a template asks for that.
 fn write(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     if matches!(state.auto_escape(), AutoEscape::Html) && !value.is_safe() {
         let escaped = escaped(&text(state, value)?);

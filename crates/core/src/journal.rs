@@ -1,12 +1,12 @@
 //! The brake: what a job has done to its gateway, counted over all of its attempts.
 //!
-//! Each flow repeats until the gateway is as it should be, and so does the queue. Where something undoes
-//! what is written, or where a gateway does something else than it says, both together would write for
-//! ever. So each step that can hurt is written down before it is taken: a worker that dies right after it
-//! has spent it, and whoever takes the job over knows.
+//! Each flow repeats until the gateway is as it should be, and so does the queue. Where something
+//! undoes what is written, or where a gateway does something else than it says, both together would
+//! write for ever. So each step that can hurt is written down before it is taken: a worker that
+//! dies right after it has spent it, and whoever takes the job over knows.
 //!
-//! A write that was written down and never came to be is given back: the gateway's config has the same
-//! hash as before it then.
+//! A write that was written down and never came to be is given back: the gateway's config has the
+//! same hash as before it then.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,13 +16,13 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Most config writes of one job for the same part of a gateway's config: the first, and one more for
-/// the case that somebody else wrote at the same time.
+/// Most config writes of one job for the same part of a gateway's config: the first, and one more
+/// for the case that somebody else wrote at the same time.
 pub const CONFIG_WRITES: u32 = 2;
 /// Most times that one job has an agent deleted.
 pub const DELETIONS: u32 = 2;
-/// Most times that one job is given a step back that never came to be: on a bad line requests are lost, but what
-/// has to be sent again and again does harm too.
+/// Most times that one job is given a step back that never came to be: on a bad line requests are
+/// lost, but what has to be sent again and again does harm too.
 pub const FORGIVEN: u32 = 40;
 /// Most times that one job creates an agent by call, or deletes and creates it anew.
 pub const CREATIONS: u32 = 1;
@@ -106,9 +106,9 @@ pub enum Step {
 }
 
 impl Effects {
-    /// What was done so far, by an attempt that ended or by one whose worker died in the middle. A step whose
-    /// answer nobody waited for is given back: that it has to be taken again does not show that something
-    /// undoes it.
+    /// What was done so far, by an attempt that ended or by one whose worker died in the middle. A
+    /// step whose answer nobody waited for is given back: that it has to be taken again does not
+    /// show that something undoes it.
     #[must_use]
     pub fn before_next_attempt(mut self, has_died: bool) -> Self {
         match self.pending.take() {
@@ -137,8 +137,8 @@ impl Effects {
         self.deletions
     }
 
-    /// What two jobs have done that share a run from now on: of each step as often as the one that took it
-    /// more often.
+    /// What two jobs have done that share a run from now on: of each step as often as the one that
+    /// took it more often.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         for (part, count) in other.config {
@@ -170,8 +170,8 @@ impl Effects {
 
 /// Keeps [`Effects`] beyond the life of a process.
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Saves what a job has done, as JSON. Comes back when that is certain, or with an error when the job
-    /// is not this worker's any more.
+    /// Saves what a job has done, as JSON. Comes back when that is certain, or with an error when
+    /// the job is not this worker's any more.
     fn save(&self, effects: String) -> BoxFuture<'_, Result<(), NotSaved>>;
 }
 
@@ -215,9 +215,13 @@ impl Journal {
         self.lock().clone()
     }
 
-    /// Writes down steps that are about to be taken together, with the hash of the config before them.
-    /// Nothing is written down, and nothing may be done, if one of them was done too often.
-    pub(crate) async fn spend(&self, steps: Vec<Step>, hash: Option<&Value>) -> Result<(), Refused> {
+    /// Writes down steps that are about to be taken together, with the hash of the config before
+    /// them. Nothing is written down, and nothing may be done, if one of them was done too often.
+    pub(crate) async fn spend(
+        &self,
+        steps: Vec<Step>,
+        hash: Option<&Value>,
+    ) -> Result<(), Refused> {
         let saved = {
             let mut effects = self.lock();
             let mut next = effects.clone();
@@ -244,11 +248,13 @@ impl Journal {
         }
     }
 
-    /// Gives steps back that never came to be: their answer did not come, and the config is as it was
-    /// before them.
+    /// Gives steps back that never came to be: their answer did not come, and the config is as it
+    /// was before them.
     pub(crate) fn give_back(&self, hash: Option<&Value>) {
         let mut effects = self.lock();
-        if let Some(pending) = effects.pending.take_if(|pending| pending.hash.as_ref() == hash && hash.is_some()) {
+        if let Some(pending) =
+            effects.pending.take_if(|pending| pending.hash.as_ref() == hash && hash.is_some())
+        {
             effects.forgive(&pending.steps);
         }
     }
@@ -258,7 +264,8 @@ impl Journal {
         self.lock().reset.clone()
     }
 
-    /// Writes down that a session is about to be started afresh, or that the gateway says it has done so.
+    /// Writes down that a session is about to be started afresh, or that the gateway says it has
+    /// done so.
     pub(crate) async fn note_reset(&self, reset: Reset) -> Result<(), NotSaved> {
         let saved = {
             let mut effects = self.lock();
@@ -327,7 +334,8 @@ mod tests {
         let journal = Journal::default();
         let again = |journal: &Journal| {
             let saved = serde_json::to_string(&journal.effects()).expect("it is JSON");
-            let effects: Effects = serde_json::from_str(&saved).expect("it was written a moment ago");
+            let effects: Effects =
+                serde_json::from_str(&saved).expect("it was written a moment ago");
             Journal::of(effects.before_next_attempt(true))
         };
         assert_eq!(spend(&journal, "a"), Ok(()));
@@ -335,6 +343,9 @@ mod tests {
         assert_eq!(again(&journal).effects().config["ada"], 1);
         assert_eq!(spend(&journal, "b"), Ok(()));
         assert_eq!(again(&journal).effects().config["ada"], 1, "the worker died before the answer");
-        assert_eq!(serde_json::from_str::<Effects>("{}").expect("all is optional"), Effects::default());
+        assert_eq!(
+            serde_json::from_str::<Effects>("{}").expect("all is optional"),
+            Effects::default()
+        );
     }
 }

@@ -1,6 +1,8 @@
-//! Names derived from what the main backend knows: slugs, session keys, ids on the gateway, workspace paths.
+//! Names derived from what the main backend knows: slugs, session keys, ids on the gateway,
+//! workspace paths.
 //!
-//! All of them are pure functions, so that a retry and a later cleanup find what the first run made.
+//! All of them are pure functions, so that a retry and a later cleanup find what the first run
+//! made.
 
 use uuid::Uuid;
 
@@ -16,7 +18,8 @@ pub struct AgentKeys {
     pub agent_id: String,
     /// Key of the session that is made for it.
     pub session_key: String,
-    /// Session key that its documents show: the main backend's for this agent if it gave one, else `session_key`.
+    /// Session key that its documents show: the main backend's for this agent if it gave one, else
+    /// `session_key`.
     pub shown_session_key: String,
     /// Its folder on the gateway's machine.
     pub workspace_path: String,
@@ -40,9 +43,11 @@ impl AgentKeys {
     pub fn of_main_agent(agent: &Agent, gateway: &Gateway, given: Option<&str>) -> Self {
         let session_key = given.map_or_else(|| main_session_key(gateway.id), str::to_owned);
         let shown = given_session_key(agent).unwrap_or(&session_key).to_owned();
-        let key = key_part(&shown).map_or_else(|| slug_of_name(&agent.name, agent.id), str::to_owned);
+        let key =
+            key_part(&shown).map_or_else(|| slug_of_name(&agent.name, agent.id), str::to_owned);
         // The main backend's own folder for it does without the prefix of the id.
-        let key = if key == main_agent_id(gateway.id) { format!("gateway-{}", gateway.id) } else { key };
+        let key =
+            if key == main_agent_id(gateway.id) { format!("gateway-{}", gateway.id) } else { key };
         Self {
             agent_id: main_agent_id(gateway.id),
             workspace_path: path_of_key(&key, agent.id, &gateway.workspace_root),
@@ -52,7 +57,8 @@ impl AgentKeys {
     }
 }
 
-/// Lower-case, every run of characters outside `a-z0-9` as one dash, no dashes at the ends. May be empty.
+/// Lower-case, every run of characters outside `a-z0-9` as one dash, no dashes at the ends. May be
+/// empty.
 #[must_use]
 pub fn slugify(text: &str) -> String {
     let mut slug = String::with_capacity(text.len());
@@ -67,7 +73,8 @@ pub fn slugify(text: &str) -> String {
     slug
 }
 
-/// Ids that no agent gets from its name: the gateway's own agent, and what every object of JavaScript has.
+/// Ids that no agent gets from its name: the gateway's own agent, and what every object of
+/// JavaScript has.
 const RESERVED: [&str; 4] = ["main", "constructor", "prototype", "__proto__"];
 
 /// The slug of a text, or the id's 32 hex digits where nothing of the text is left.
@@ -79,25 +86,29 @@ pub fn slug_or_id(text: &str, id: Uuid) -> String {
     if slug.is_empty() { id.simple().to_string() } else { slug }
 }
 
-/// The slug of an agent's name, or its id's 32 hex digits where nothing of the name is left, or where the
-/// gateway or its language means something else by it.
+/// The slug of an agent's name, or its id's 32 hex digits where nothing of the name is left, or
+/// where the gateway or its language means something else by it.
 #[must_use]
 pub fn slug_of_name(name: &str, id: Uuid) -> String {
     let slug = slug_or_id(name, id);
     if RESERVED.contains(&slug.as_str()) { id.simple().to_string() } else { slug }
 }
 
-/// The part of the session key that names the agent (`x` in `agent:x:main`), as it stands there; without one, the
-/// slug of the agent's name.
+/// The part of the session key that names the agent (`x` in `agent:x:main`), as it stands there;
+/// without one, the slug of the agent's name.
 #[must_use]
 pub fn agent_key(agent: &Agent) -> String {
-    given_session_key(agent).and_then(key_part).map_or_else(|| slug_of_name(&agent.name, agent.id), str::to_owned)
+    given_session_key(agent)
+        .and_then(key_part)
+        .map_or_else(|| slug_of_name(&agent.name, agent.id), str::to_owned)
 }
 
-/// The session key of a board agent: the main backend's as it stands, else `agent:<agent key>:main`.
+/// The session key of a board agent: the main backend's as it stands, else
+/// `agent:<agent key>:main`.
 #[must_use]
 pub fn session_key(agent: &Agent) -> String {
-    given_session_key(agent).map_or_else(|| format!("agent:{}:main", agent_key(agent)), str::to_owned)
+    given_session_key(agent)
+        .map_or_else(|| format!("agent:{}:main", agent_key(agent)), str::to_owned)
 }
 
 /// The session key of a gateway's main agent, unless its job gives another.
@@ -106,10 +117,12 @@ pub fn main_session_key(gateway_id: Uuid) -> String {
     format!("agent:gateway-{gateway_id}:main")
 }
 
-/// Whether a session key is one that only the main agent of that gateway has: ours, or the main backend's own.
+/// Whether a session key is one that only the main agent of that gateway has: ours, or the main
+/// backend's own.
 #[must_use]
 pub fn is_main_session_key(key: &str, gateway_id: Uuid) -> bool {
-    key == main_session_key(gateway_id) || key == format!("agent:{}:main", main_agent_id(gateway_id))
+    key == main_session_key(gateway_id)
+        || key == format!("agent:{}:main", main_agent_id(gateway_id))
 }
 
 /// The id of a gateway's main agent in the gateway's config.
@@ -118,24 +131,32 @@ pub fn main_agent_id(gateway_id: Uuid) -> String {
     format!("mc-gateway-{gateway_id}")
 }
 
-/// The folder of a board agent on the gateway's machine: `<root>/workspace-<slug of the agent key>`.
+/// The folder of a board agent on the gateway's machine:
+/// `<root>/workspace-<slug of the agent key>`.
 #[must_use]
 pub fn workspace_path(agent: &Agent, workspace_root: &str) -> String {
     path_of_key(&agent_key(agent), agent.id, workspace_root)
 }
 
-/// The id of a board agent in the gateway's config: the agent key in the form in which gateways keep ids.
+/// The id of a board agent in the gateway's config: the agent key in the form in which gateways
+/// keep ids.
 ///
-/// A gateway normalises the id that it is given, so an entry written under `Foo Bar` would stand beside its own
-/// `foo-bar` for ever. A key of which nothing is left becomes the agent's id; the gateway would take `main` for it.
+/// A gateway normalises the id that it is given, so an entry written under `Foo Bar` would stand
+/// beside its own `foo-bar` for ever. A key of which nothing is left becomes the agent's id; the
+/// gateway would take `main` for it.
 #[must_use]
 pub fn openclaw_agent_id(agent: &Agent) -> String {
     let id = normalise_agent_id(&agent_key(agent));
-    if id.is_empty() || RESERVED[1..].contains(&id.as_str()) { agent.id.simple().to_string() } else { id }
+    if id.is_empty() || RESERVED[1..].contains(&id.as_str()) {
+        agent.id.simple().to_string()
+    } else {
+        id
+    }
 }
 
-/// The form in which a gateway keeps an agent id: lower-case `a-z0-9_-`, other runs as one dash, at most 64 characters.
-/// Dashes at the ends go only where the id was not acceptable as it stood. Empty when nothing is left.
+/// The form in which a gateway keeps an agent id: lower-case `a-z0-9_-`, other runs as one dash, at
+/// most 64 characters. Dashes at the ends go only where the id was not acceptable as it stood.
+/// Empty when nothing is left.
 #[must_use]
 pub fn normalise_agent_id(id: &str) -> String {
     let id = id.trim();
@@ -172,7 +193,11 @@ fn key_part(session_key: &str) -> Option<&str> {
 }
 
 fn path_of_key(agent_key: &str, agent_id: Uuid, workspace_root: &str) -> String {
-    format!("{}/workspace-{}", workspace_root.trim_end_matches('/'), slug_or_id(agent_key, agent_id))
+    format!(
+        "{}/workspace-{}",
+        workspace_root.trim_end_matches('/'),
+        slug_or_id(agent_key, agent_id)
+    )
 }
 
 #[cfg(test)]
@@ -194,8 +219,10 @@ mod tests {
     }
 
     fn agent(name: &str, session: &str) -> Agent {
-        serde_json::from_value(json!({"id": Uuid::from_u128(1), "name": name, "openclaw_session_id": session}))
-            .expect("an agent")
+        serde_json::from_value(
+            json!({"id": Uuid::from_u128(1), "name": name, "openclaw_session_id": session}),
+        )
+        .expect("an agent")
     }
 
     #[test]
@@ -204,9 +231,16 @@ mod tests {
         assert_eq!(derived.agent_id, "mc-gateway-00000000-0000-0000-0000-000000000007");
         assert_eq!(derived.session_key, "agent:gateway-00000000-0000-0000-0000-000000000007:main");
         assert_eq!(derived.shown_session_key, derived.session_key);
-        assert_eq!(derived.workspace_path, "/w/workspace-gateway-00000000-0000-0000-0000-000000000007");
+        assert_eq!(
+            derived.workspace_path,
+            "/w/workspace-gateway-00000000-0000-0000-0000-000000000007"
+        );
 
-        let given = AgentKeys::of_main_agent(&agent("Main", "agent:old:main"), &gateway(), Some("agent:new:main"));
+        let given = AgentKeys::of_main_agent(
+            &agent("Main", "agent:old:main"),
+            &gateway(),
+            Some("agent:new:main"),
+        );
         assert_eq!(
             (given.session_key.as_str(), given.shown_session_key.as_str()),
             ("agent:new:main", "agent:old:main")
@@ -216,11 +250,16 @@ mod tests {
 
     #[test]
     fn a_workspace_is_below_its_root_whatever_the_agent_is_called() {
-        for (session, folder) in
-            [("agent:../../etc:main", "etc"), ("agent:/a/b\\c:main", "a-b-c"), ("agent:..:main", &"0".repeat(31))]
-        {
+        for (session, folder) in [
+            ("agent:../../etc:main", "etc"),
+            ("agent:/a/b\\c:main", "a-b-c"),
+            ("agent:..:main", &"0".repeat(31)),
+        ] {
             let path = workspace_path(&agent("../x", session), "/w/");
-            assert!(path.starts_with(&format!("/w/workspace-{folder}")) && !path.contains(".."), "{path}");
+            assert!(
+                path.starts_with(&format!("/w/workspace-{folder}")) && !path.contains(".."),
+                "{path}"
+            );
         }
     }
 
@@ -228,9 +267,15 @@ mod tests {
     fn an_agent_without_a_usable_name_goes_by_its_id() {
         let id = "00000000000000000000000000000001";
         let nameless = AgentKeys::of_board_agent(&agent("設計", ""), &gateway());
-        assert_eq!((nameless.agent_id, nameless.session_key), (id.to_owned(), format!("agent:{id}:main")));
+        assert_eq!(
+            (nameless.agent_id, nameless.session_key),
+            (id.to_owned(), format!("agent:{id}:main"))
+        );
         assert_eq!(nameless.workspace_path, format!("/w/workspace-{id}"));
-        assert_eq!(AgentKeys::of_board_agent(&agent("Ada", "agent:!!!:main"), &gateway()).agent_id, id);
+        assert_eq!(
+            AgentKeys::of_board_agent(&agent("Ada", "agent:!!!:main"), &gateway()).agent_id,
+            id
+        );
     }
 
     #[test]

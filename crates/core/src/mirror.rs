@@ -1,8 +1,9 @@
-//! The local mirror: copies of the documents that belong to agents, on the worker's own disk. Off unless configured.
+//! The local mirror: copies of the documents that belong to agents, on the worker's own disk. Off
+//! unless configured.
 //!
-//! The folder of an agent is named after a digest of its workspace path, because that path comes from elsewhere and
-//! may hold anything. A file that exists is never written again, whoever made it. Folders and files are readable by
-//! their owner only, from the moment they are made.
+//! The folder of an agent is named after a digest of its workspace path, because that path comes
+//! from elsewhere and may hold anything. A file that exists is never written again, whoever made
+//! it. Folders and files are readable by their owner only, from the moment they are made.
 
 use std::fs;
 use std::io;
@@ -39,7 +40,10 @@ pub enum Mirrored {
 #[non_exhaustive]
 pub enum MirrorError {
     /// The root begins with `~` and no home folder is known for it.
-    #[error("the mirror's root `{root}` begins with `~` but no such home folder is known; give an absolute path")]
+    #[error(
+        "the mirror's root `{root}` begins with `~` but no such home folder is known; give an \
+            absolute path"
+    )]
     NoHome {
         /// The root as configured.
         root: String,
@@ -51,7 +55,8 @@ pub enum MirrorError {
         path: PathBuf,
     },
     /// The disk did not take the file.
-    #[error("cannot write `{}`: {source}; check the folder's permissions and space", .path.display())]
+    #[error("cannot write `{}`: {source}; check the folder's permissions and \
+        space", .path.display())]
     Io {
         /// The file that was to be written.
         path: PathBuf,
@@ -61,7 +66,8 @@ pub enum MirrorError {
 }
 
 impl Mirror {
-    /// A mirror below `root`; blank means off, a leading `~` is the home folder of the worker's user.
+    /// A mirror below `root`; blank means off, a leading `~` is the home folder of the worker's
+    /// user.
     pub fn new(root: &str) -> Result<Self, MirrorError> {
         Self::with_home(root, std::env::home_dir().as_deref())
     }
@@ -83,7 +89,8 @@ impl Mirror {
         }
     }
 
-    /// The name of the folder for a workspace path: `gateway-workspace-` and the first 16 hex digits of its SHA-256.
+    /// The name of the folder for a workspace path: `gateway-workspace-` and the first 16 hex
+    /// digits of its SHA-256.
     #[must_use]
     pub fn folder_name(workspace_path: &str) -> String {
         use std::fmt::Write as _;
@@ -95,7 +102,12 @@ impl Mirror {
     }
 
     /// Writes a file of an agent unless something of that name is there. Blocks on the disk.
-    pub fn write_missing(&self, workspace_path: &str, name: &str, content: &str) -> Result<Mirrored, MirrorError> {
+    pub fn write_missing(
+        &self,
+        workspace_path: &str,
+        name: &str,
+        content: &str,
+    ) -> Result<Mirrored, MirrorError> {
         let Some(root) = &self.root else { return Ok(Mirrored::Off) };
         if workspace_path.is_empty() || !is_plain_name(name) {
             return Ok(Mirrored::Refused);
@@ -118,7 +130,8 @@ impl Mirror {
         }
         // A name of its own per write: two writers never fill the same temporary file.
         let temporary = folder.join(format!("{name}.{}.tmp", Uuid::now_v7().simple()));
-        let outcome = write_new(&temporary, content.as_bytes()).and_then(|()| publish(&temporary, &path));
+        let outcome =
+            write_new(&temporary, content.as_bytes()).and_then(|()| publish(&temporary, &path));
         if outcome.is_err() {
             // It may never have been made; the error that counts is the first one.
             let _ = fs::remove_file(&temporary);
@@ -127,8 +140,8 @@ impl Mirror {
     }
 }
 
-/// Takes a folder away from others than its owner: older versions made folders that everybody could read. One that
-/// belongs to somebody else is left as it is.
+/// Takes a folder away from others than its owner: older versions made folders that everybody could
+/// read. One that belongs to somebody else is left as it is.
 fn close(folder: &Path) -> io::Result<()> {
     match fs::set_permissions(folder, fs::Permissions::from_mode(0o700)) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
@@ -136,8 +149,8 @@ fn close(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives a finished temporary file its name. A link is tried first, for it fails where a rename would overwrite a file
-/// made in the meantime; the rename is for file systems without links.
+/// Gives a finished temporary file its name. A link is tried first, for it fails where a rename
+/// would overwrite a file made in the meantime; the rename is for file systems without links.
 fn publish(temporary: &Path, path: &Path) -> io::Result<Mirrored> {
     match fs::hard_link(temporary, path) {
         Ok(()) => fs::remove_file(temporary).map(|()| Mirrored::Written),
@@ -169,7 +182,8 @@ mod tests {
                 barrier.wait();
                 mirror.write_missing("/w", "USER.md", &text).expect("writable folder")
             };
-            let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || write(n.to_string().repeat(9999)))).collect();
+            let threads: Vec<_> =
+                (0..8).map(|n| scope.spawn(move || write(n.to_string().repeat(9999)))).collect();
             threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
         });
         assert_eq!(outcomes.iter().filter(|outcome| **outcome == Mirrored::Written).count(), 1);
@@ -182,13 +196,16 @@ mod tests {
     #[test]
     fn what_is_mirrored_is_its_owners_alone() {
         let root = tempfile::tempdir().expect("temporary folder");
-        let mirror = Mirror::new(&root.path().join("new/root").display().to_string()).expect("absolute root");
+        let mirror = Mirror::new(&root.path().join("new/root").display().to_string())
+            .expect("absolute root");
         mirror.write_missing("/w", "USER.md", "x").expect("writable folder");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         let folder = root.path().join("new/root").join(Mirror::folder_name("/w"));
-        for (path, wanted) in
-            [(root.path().join("new"), 0o700), (folder.clone(), 0o700), (folder.join("USER.md"), 0o600)]
-        {
+        for (path, wanted) in [
+            (root.path().join("new"), 0o700),
+            (folder.clone(), 0o700),
+            (folder.join("USER.md"), 0o600),
+        ] {
             assert_eq!(mode(&path), wanted, "{}", path.display());
         }
         // As an older version made it.
@@ -202,10 +219,13 @@ mod tests {
         let root = tempfile::tempdir().expect("temporary folder");
         let elsewhere = tempfile::tempdir().expect("temporary folder");
         let mirror = Mirror::new(&root.path().display().to_string()).expect("absolute root");
-        let link = |name: String, target: PathBuf| std::os::unix::fs::symlink(target, root.path().join(name));
+        let link = |name: String, target: PathBuf| {
+            std::os::unix::fs::symlink(target, root.path().join(name))
+        };
 
         link(Mirror::folder_name("/linked"), elsewhere.path().to_owned()).expect("link");
-        let refused = mirror.write_missing("/linked", "USER.md", "x").expect_err("a link is no folder");
+        let refused =
+            mirror.write_missing("/linked", "USER.md", "x").expect_err("a link is no folder");
         assert!(matches!(refused, MirrorError::NotAFolder { .. }));
 
         mirror.write_missing("/w", "SELF.md", "x").expect("writable folder");

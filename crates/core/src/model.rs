@@ -1,7 +1,8 @@
 //! The job document, version 1: parsed once, here, into types that cannot be wrong.
 //!
-//! One JSON object is the same on the queue, on the command line and in test data. Parsing is strict:
-//! an unknown field, a wrong type or a missing key is refused with the path of the field and what to do.
+//! One JSON object is the same on the queue, on the command line and in test data. Parsing is
+//! strict: an unknown field, a wrong type or a missing key is refused with the path of the field
+//! and what to do.
 
 mod fingerprint;
 mod heartbeat_rules;
@@ -40,7 +41,8 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order used by tables and help texts.
-    pub const ALL: [Self; 4] = [Self::Provision, Self::ProvisionMain, Self::Cleanup, Self::HeartbeatSync];
+    pub const ALL: [Self; 4] =
+        [Self::Provision, Self::ProvisionMain, Self::Cleanup, Self::HeartbeatSync];
 
     /// The name on the wire, such as `provision-main`.
     #[must_use]
@@ -93,7 +95,8 @@ pub struct Provision {
     pub board: Board,
     /// The person it works for.
     pub user: Option<User>,
-    /// The agent's own token for the main backend's API. None only in an update: the one in its files is kept.
+    /// The agent's own token for the main backend's API. None only in an update: the one in its
+    /// files is kept.
     pub auth_token: Option<SecretString>,
     /// What kind of run is wanted.
     pub options: Options,
@@ -108,7 +111,8 @@ pub struct ProvisionMain {
     pub agent: Agent,
     /// The person it works for.
     pub user: Option<User>,
-    /// The agent's own token for the main backend's API. None only in an update: the one in its files is kept.
+    /// The agent's own token for the main backend's API. None only in an update: the one in its
+    /// files is kept.
     pub auth_token: Option<SecretString>,
     /// Session key to use instead of the one derived from the gateway's id; never blank.
     pub session_key: Option<String>,
@@ -134,8 +138,8 @@ pub struct HeartbeatSync {
     pub gateway: Gateway,
     /// The agents, in the order of the document. May be empty.
     pub agents: Vec<Agent>,
-    /// Agents of the document that must not be written any more, for the report. No part of the document: see
-    /// [`HeartbeatSync::leave_out`].
+    /// Agents of the document that must not be written any more, for the report. No part of the
+    /// document: see [`HeartbeatSync::leave_out`].
     pub left_out: Vec<Agent>,
 }
 
@@ -150,7 +154,8 @@ pub struct Nothing {
     pub agent_id: Uuid,
 }
 
-/// A gateway that can be reached. Built only by [`Job::parse`], so `url` and `workspace_root` are usable.
+/// A gateway that can be reached. Built only by [`Job::parse`], so `url` and `workspace_root` are
+/// usable.
 #[derive(Clone)]
 pub struct Gateway {
     /// The main backend's id of it; the queue's lane.
@@ -165,7 +170,8 @@ pub struct Gateway {
     pub workspace_root: String,
     /// Accept a certificate that cannot be verified.
     pub allow_insecure_tls: bool,
-    /// Accept exactly the certificate with this fingerprint; never together with `allow_insecure_tls`.
+    /// Accept exactly the certificate with this fingerprint; never together with
+    /// `allow_insecure_tls`.
     pub tls_fingerprint: Option<Fingerprint>,
 }
 
@@ -274,8 +280,8 @@ pub struct Options {
     /// Start the agent's session afresh at the end.
     #[serde(default, deserialize_with = "null_is_default")]
     pub reset_session: bool,
-    /// Take over an agent of that id which is on the gateway and was not made for this one: a person's, or
-    /// another agent's of the main backend.
+    /// Take over an agent of that id which is on the gateway and was not made for this one: a
+    /// person's, or another agent's of the main backend.
     #[serde(default, deserialize_with = "null_is_default")]
     pub adopt: bool,
     /// Move an agent to another folder on the gateway's machine. Its memory stays in the old one.
@@ -359,14 +365,18 @@ where
 }
 
 fn iso_8601<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let Some(text) = Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()) else {
+    let Some(text) = Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty())
+    else {
         return Ok(None);
     };
-    let known = text.parse::<jiff::civil::DateTime>().is_ok() || text.parse::<jiff::Timestamp>().is_ok();
+    let known =
+        text.parse::<jiff::civil::DateTime>().is_ok() || text.parse::<jiff::Timestamp>().is_ok();
     if known {
         Ok(Some(text))
     } else {
-        Err(serde::de::Error::custom("not a date, expected ISO 8601 such as 2026-03-01T09:00:00+00:00"))
+        Err(serde::de::Error::custom(
+            "not a date, expected ISO 8601 such as 2026-03-01T09:00:00+00:00",
+        ))
     }
 }
 

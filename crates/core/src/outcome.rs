@@ -1,7 +1,7 @@
 //! How a run of a job ended: the only six outcomes, and what is told about each.
 //!
-//! Which error becomes which outcome is decided in one place, [`crate::gateway::error`]; what the queue does with an
-//! outcome is decided in `mission-jobs`.
+//! Which error becomes which outcome is decided in one place, [`crate::gateway::error`]; what the
+//! queue does with an outcome is decided in `mission-jobs`.
 
 use std::time::Duration;
 
@@ -17,9 +17,11 @@ pub const MAX_MESSAGE: usize = 2_000;
 pub enum Outcome {
     /// The gateway is as it should be. Nothing more will be done.
     Done(Box<Report>),
-    /// A fault that passes by itself: retried with exponential delay and jitter; counts as an attempt.
+    /// A fault that passes by itself: retried with exponential delay and jitter; counts as an
+    /// attempt.
     Transient(Failure),
-    /// The gateway asks for patience (rate limit, restart): tried again later; does not count as an attempt.
+    /// The gateway asks for patience (rate limit, restart): tried again later; does not count as an
+    /// attempt.
     Busy {
         /// How long the gateway asked to wait, where it said so.
         retry_after: Option<Duration>,
@@ -30,7 +32,8 @@ pub enum Outcome {
     Blocked(Failure),
     /// It can never work with this document: dead at once.
     Permanent(Failure),
-    /// The connection was lost after a mutating request was sent, and reading back did not settle what happened.
+    /// The connection was lost after a mutating request was sent, and reading back did not settle
+    /// what happened.
     Ambiguous(Failure),
 }
 
@@ -107,8 +110,8 @@ pub struct Failure {
     pub method: Option<&'static str>,
 }
 
-/// Whether other jobs of the same gateway would fail the same way now. Decided beside each error; where it cannot be
-/// told, it is the job.
+/// Whether other jobs of the same gateway would fail the same way now. Decided beside each error;
+/// where it cannot be told, it is the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
@@ -120,7 +123,8 @@ pub enum Scope {
 }
 
 impl Failure {
-    /// A failure of this job alone, without an action. What others said in the message is escaped and cut.
+    /// A failure of this job alone, without an action. What others said in the message is escaped
+    /// and cut.
     #[must_use]
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         let message = one_line(&message.into(), MAX_MESSAGE);
@@ -151,8 +155,8 @@ pub struct Report {
     pub changed: bool,
     /// What was written, such as `config agents.entries.alice` or `file SOUL.md`, in order.
     pub written: Vec<String>,
-    /// How what was written differs from what was there, as far as this run wrote it; a run before it may have written the
-    /// rest. Without secrets, and cut where it is long.
+    /// How what was written differs from what was there, as far as this run wrote it; a run before
+    /// it may have written the rest. Without secrets, and cut where it is long.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
     /// What was left out on purpose, and why.
@@ -160,8 +164,9 @@ pub struct Report {
     /// Paths that the gateway says it removed, the first 20.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<String>,
-    /// The gateway as it presented itself. There if and only if the run had a session with it, be it one that was open
-    /// already: the queue takes a report with this as proof that the gateway can be reached.
+    /// The gateway as it presented itself. There if and only if the run had a session with it, be
+    /// it one that was open already: the queue takes a report with this as proof that the gateway
+    /// can be reached.
     pub gateway: Option<GatewayFacts>,
     /// Requests sent, `connect` included.
     pub rpc_count: u32,
@@ -178,7 +183,8 @@ pub struct Report {
 pub struct Change {
     /// What, in the words of [`Report::written`].
     pub what: String,
-    /// How it differs: a unified diff of a file, `path: before → after` of a config; empty where there is nothing to show.
+    /// How it differs: a unified diff of a file, `path: before → after` of a config; empty where
+    /// there is nothing to show.
     pub diff: String,
 }
 
@@ -203,13 +209,15 @@ pub struct GatewayFacts {
     pub scopes: Option<Vec<String>>,
     /// How its config keeps agents: `list` or `entries`; none until the config was read.
     pub roster: Option<&'static str>,
-    /// How many config writes it allows, in its own words such as `3 per 60s`; none until it has refused one.
+    /// How many config writes it allows, in its own words such as `3 per 60s`; none until it has
+    /// refused one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub write_limit: Option<String>,
     /// Whether it was seen to restart after a config write.
     pub restarts_on_write: bool,
-    /// How many turns a day the heartbeats of all its agents make, those of others included, if they wake around the
-    /// clock; none until the config was read, or if it says nothing of heartbeats.
+    /// How many turns a day the heartbeats of all its agents make, those of others included, if
+    /// they wake around the clock; none until the config was read, or if it says nothing of
+    /// heartbeats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeat_turns_per_day: Option<u64>,
 }

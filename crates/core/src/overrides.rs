@@ -1,7 +1,8 @@
-//! Templates that users write: files of the operator's directory and strings of an agent, both Jinja2.
+//! Templates that users write: files of the operator's directory and strings of an agent, both
+//! Jinja2.
 //!
-//! They run with a budget and can reach nothing but the context and the plain files of that directory. Output is taken
-//! verbatim (nothing is escaped) and trimmed at both ends.
+//! They run with a budget and can reach nothing but the context and the plain files of that
+//! directory. Output is taken verbatim (nothing is escaped) and trimmed at both ends.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -22,7 +23,8 @@ use crate::{jinja, python};
 /// Largest source of one template in bytes. The texts in use are below 100 kB.
 pub const MAX_SOURCE_BYTES: usize = 256 * 1024;
 
-/// Largest rendered text in bytes. Old gateways refuse frames above 512 KiB, and JSON makes text longer.
+/// Largest rendered text in bytes. Old gateways refuse frames above 512 KiB, and JSON makes text
+/// longer.
 pub const MAX_OUTPUT_BYTES: usize = 256 * 1024;
 
 /// Most characters of a template's name and of the engine's words in an error.
@@ -31,8 +33,8 @@ const MAX_REASON: usize = 400;
 /// Most bytes of a file's name, as file systems have it.
 const MAX_FILE_NAME: usize = 255;
 
-/// Steps that one rendering may take; every 64 bytes that it makes count as one more. This is well below a second and
-/// 32 MB of memory.
+/// Steps that one rendering may take; every 64 bytes that it makes count as one more. This is well
+/// below a second and 32 MB of memory.
 const FUEL: u64 = 500_000;
 
 /// Where in a template something is wrong.
@@ -53,7 +55,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why a template could not be rendered. Speaks of the template's own text, never of the values it was given.
+/// Why a template could not be rendered. Speaks of the template's own text, never of the values it
+/// was given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateError {
@@ -82,7 +85,10 @@ pub enum TemplateError {
         reason: String,
     },
     /// It includes, extends or imports a file that is not in the templates directory.
-    #[error("{place}: the file to include was not found; name a file of the templates directory, without a path")]
+    #[error(
+        "{place}: the file to include was not found; name a file of the templates directory, \
+            without a path"
+    )]
     NotFound {
         /// Where.
         place: Place,
@@ -103,8 +109,12 @@ pub enum TemplateError {
         /// Where it was stopped.
         place: Place,
     },
-    /// A file of the templates directory, or the directory, cannot be read. Not the template's fault.
-    #[error("{template}: cannot be read from the templates directory ({reason}); check `templates.dir` and its files")]
+    /// A file of the templates directory, or the directory, cannot be read. Not the template's
+    /// fault.
+    #[error(
+        "{template}: cannot be read from the templates directory ({reason}); check \
+            `templates.dir` and its files"
+    )]
     Unreadable {
         /// Name of the file.
         template: String,
@@ -120,32 +130,51 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// Overrides from a directory; without one, only strings can be rendered and nothing can be included.
+    /// Overrides from a directory; without one, only strings can be rendered and nothing can be
+    /// included.
     #[must_use]
     pub const fn new(dir: Option<PathBuf>) -> Self {
         Self { dir }
     }
 
-    /// Renders a file of the directory; none where there is no such file. The file is read each time.
-    pub fn render_file(&self, name: &str, context: &Context) -> Result<Option<String>, TemplateError> {
+    /// Renders a file of the directory; none where there is no such file. The file is read each
+    /// time.
+    pub fn render_file(
+        &self,
+        name: &str,
+        context: &Context,
+    ) -> Result<Option<String>, TemplateError> {
         let Some(dir) = &self.dir else { return Ok(None) };
         let Some(source) = read(dir, name)? else { return Ok(None) };
         self.render_str(name, &source, context).map(Some)
     }
 
     /// Renders a template from a string. `name` stands for it in errors.
-    pub fn render_str(&self, name: &str, source: &str, context: &Context) -> Result<String, TemplateError> {
+    pub fn render_str(
+        &self,
+        name: &str,
+        source: &str,
+        context: &Context,
+    ) -> Result<String, TemplateError> {
         if source.len() > MAX_SOURCE_BYTES {
             return Err(too_large(name, "source", MAX_SOURCE_BYTES));
         }
         let variables = context.variables();
-        let values: BTreeMap<_, _> = variables.iter().map(|(name, value)| (*name, Value::from(*value))).collect();
+        let values: BTreeMap<_, _> =
+            variables.iter().map(|(name, value)| (*name, Value::from(*value))).collect();
         let environment = self.environment();
-        // The engine panics at some templates that it should refuse, such as keys beyond ASCII in a format.
+        // The engine panics at some templates that it should refuse, such as keys beyond ASCII in a
+        // format.
         let rendered = catch_unwind(AssertUnwindSafe(|| {
-            environment.render_named_str(name, &jinja::rewritten(&with_unix_lines(source)), Value::from(values))
+            environment.render_named_str(
+                name,
+                &jinja::rewritten(&with_unix_lines(source)),
+                Value::from(values),
+            )
         }));
-        let text = rendered.map_err(|_| stumbled(name))?.map_err(|error| explain(&error, name, &variables))?;
+        let text = rendered
+            .map_err(|_| stumbled(name))?
+            .map_err(|error| explain(&error, name, &variables))?;
         let text = python::strip(&text);
         if text.len() > MAX_OUTPUT_BYTES {
             return Err(too_large(name, "output", MAX_OUTPUT_BYTES));
@@ -164,9 +193,11 @@ impl Overrides {
         jinja::add_to_environment(&mut environment);
         if let Some(dir) = self.dir.clone() {
             environment.set_loader(move |name| {
-                let source = read(&dir, name).map(|source| source.map(|source| jinja::rewritten(&source).into_owned()));
+                let source = read(&dir, name)
+                    .map(|source| source.map(|source| jinja::rewritten(&source).into_owned()));
                 source.map_err(|error| {
-                    Error::new(ErrorKind::InvalidOperation, "cannot include the file").with_source(error)
+                    Error::new(ErrorKind::InvalidOperation, "cannot include the file")
+                        .with_source(error)
                 })
             });
         }
@@ -174,8 +205,8 @@ impl Overrides {
     }
 }
 
-/// The source of a file of the directory; none where there is no such file, or the name is no plain one, or it is a
-/// link that leads out of the directory.
+/// The source of a file of the directory; none where there is no such file, or the name is no plain
+/// one, or it is a link that leads out of the directory.
 fn read(dir: &Path, name: &str) -> Result<Option<String>, TemplateError> {
     if !is_plain_name(name) || name.contains('\0') || name.len() > MAX_FILE_NAME {
         return Ok(None);
@@ -227,11 +258,16 @@ fn explain(error: &Error, name: &str, variables: &[(&'static str, &str)]) -> Tem
         innermost = cause.downcast_ref().unwrap_or(innermost);
         source = cause.source();
     }
-    let place = Place { template: one_line(innermost.name().unwrap_or(name), MAX_NAME), line: innermost.line() };
+    let place = Place {
+        template: one_line(innermost.name().unwrap_or(name), MAX_NAME),
+        line: innermost.line(),
+    };
     let reason = innermost.detail().map_or_else(|| innermost.kind().to_string(), str::to_owned);
-    // The engine speaks of types, and quotes from the template; should it ever quote a value, the value is left out.
+    // The engine speaks of types, and quotes from the template; should it ever quote a value, the
+    // value is left out.
     let quotes_value = variables.iter().any(|(_, value)| value.len() > 3 && reason.contains(value));
-    let reason = if quotes_value { innermost.kind().to_string() } else { one_line(&reason, MAX_REASON) };
+    let reason =
+        if quotes_value { innermost.kind().to_string() } else { one_line(&reason, MAX_REASON) };
     match innermost.kind() {
         ErrorKind::UndefinedError => TemplateError::Undefined { place, reason },
         ErrorKind::SyntaxError | ErrorKind::BadEscape => TemplateError::Syntax { place, reason },

@@ -7,23 +7,25 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-/// Makes a folder and those above it that are missing, each with mode 0700. One that exists is left as it is.
+/// Makes a folder and those above it that are missing, each with mode 0700. One that exists is left
+/// as it is.
 pub fn create_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Makes a file with mode 0600 and that content. Fails with [`io::ErrorKind::AlreadyExists`] if something of that name
-/// is there.
+/// Makes a file with mode 0600 and that content. Fails with [`io::ErrorKind::AlreadyExists`] if
+/// something of that name is there.
 ///
-/// The file is written under another name and linked into place, so that a crash leaves no half of it, and several
-/// processes that try at once agree on one. Makes the folder if it is missing.
+/// The file is written under another name and linked into place, so that a crash leaves no half of
+/// it, and several processes that try at once agree on one. Makes the folder if it is missing.
 pub fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         create_folder(parent)?;
     }
     let temporary = path.with_extension(format!("{}.tmp", Uuid::now_v7().simple()));
     let written = write_new(&temporary, content).and_then(|()| fs::hard_link(&temporary, path));
-    fs::remove_file(&temporary).or_else(|error| if written.is_err() { Ok(()) } else { Err(error) })?;
+    fs::remove_file(&temporary)
+        .or_else(|error| if written.is_err() { Ok(()) } else { Err(error) })?;
     written
 }
 
@@ -49,11 +51,17 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("data/deep/secret");
         create(&path, b"first").expect("made");
-        assert_eq!(create(&path, b"second").expect_err("it is there").kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(
+            create(&path, b"second").expect_err("it is there").kind(),
+            io::ErrorKind::AlreadyExists
+        );
         assert_eq!(fs::read(&path).expect("read"), b"first");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         let folder = path.parent().expect("a folder");
-        assert_eq!((mode(&path), mode(folder), exposed(&path).expect("there")), (0o600, 0o700, None));
+        assert_eq!(
+            (mode(&path), mode(folder), exposed(&path).expect("there")),
+            (0o600, 0o700, None)
+        );
         assert_eq!(fs::read_dir(folder).expect("listed").count(), 1, "no temporary file is left");
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("chmod");

@@ -1,13 +1,14 @@
 //! How Python prints values.
 //!
-//! Templates and agents show text that a Python backend used to print, so booleans, numbers and nested values have to
-//! come out as they did there.
+//! Templates and agents show text that a Python backend used to print, so booleans, numbers and
+//! nested values have to come out as they did there.
 
 use std::fmt::Write as _;
 
 use serde_json::{Number, Value};
 
-/// Whether Python's `str` methods count the character as white space: Unicode's, and four separators of ASCII.
+/// Whether Python's `str` methods count the character as white space: Unicode's, and four
+/// separators of ASCII.
 #[must_use]
 pub fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
@@ -39,8 +40,11 @@ pub(crate) fn split_lines(text: &str, keep_ends: bool) -> Vec<&str> {
     let mut lines = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find(is_end) {
-        let width =
-            if rest[at..].starts_with("\r\n") { 2 } else { rest[at..].chars().next().map_or(1, char::len_utf8) };
+        let width = if rest[at..].starts_with("\r\n") {
+            2
+        } else {
+            rest[at..].chars().next().map_or(1, char::len_utf8)
+        };
         lines.push(&rest[..if keep_ends { at + width } else { at }]);
         rest = &rest[at + width..];
     }
@@ -53,9 +57,9 @@ pub(crate) fn split_lines(text: &str, keep_ends: bool) -> Vec<&str> {
 /// `text.capitalize()`.
 pub(crate) fn capitalize(text: &str) -> String {
     let mut chars = text.chars();
-    chars
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + &chars.as_str().to_lowercase())
+    chars.next().map_or_else(String::new, |first| {
+        first.to_uppercase().collect::<String>() + &chars.as_str().to_lowercase()
+    })
 }
 
 /// `text.title()`: each letter behind none is a capital.
@@ -224,8 +228,8 @@ fn write_escape(code: u32, out: &mut String) {
     written.expect("writing to a string cannot fail");
 }
 
-/// Python and Rust's debug form leave the same characters as they are, once Rust's care for combining characters is
-/// out of the way: it looks only at the first character of a text.
+/// Python and Rust's debug form leave the same characters as they are, once Rust's care for
+/// combining characters is out of the way: it looks only at the first character of a text.
 fn is_printable(c: char) -> bool {
     format!("a{c}").escape_debug().nth(1) == Some(c)
 }
@@ -263,6 +267,9 @@ mod tests {
     #[test]
     fn unprintable_characters_are_escaped_in_nested_strings() {
         let value = json!(["\u{0}\u{7f}\u{a0}\u{200b}\u{e0001}", "cafe\u{301}", "tab\t\"'"]);
-        assert_eq!(str(&value), r#"['\x00\x7f\xa0\u200b\U000e0001', 'café', 'tab\t"\'']"#.replace('é', "e\u{301}"));
+        assert_eq!(
+            str(&value),
+            r#"['\x00\x7f\xa0\u200b\U000e0001', 'café', 'tab\t"\'']"#.replace('é', "e\u{301}")
+        );
     }
 }

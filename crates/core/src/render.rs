@@ -1,8 +1,8 @@
 //! From an agent to its documents: which text each file has, and which files there are.
 //!
-//! A text comes from the first of these that has one: the agent's own template (IDENTITY and SOUL), a file of the
-//! operator's directory, the shipped texts. MEMORY has two lines to fall back on. A text that comes out empty is not
-//! written.
+//! A text comes from the first of these that has one: the agent's own template (IDENTITY and SOUL),
+//! a file of the operator's directory, the shipped texts. MEMORY has two lines to fall back on. A
+//! text that comes out empty is not written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -19,9 +19,11 @@ use crate::taint::Taint;
 /// What MEMORY starts with where nothing else is provided for.
 const EMPTY_MEMORY: &str = "# MEMORY\n\nBootstrap pending.\n";
 
-const LINES_LEFT_OUT: &str = "the lines of HEARTBEAT.md with the agent's token are left out of the gateway's config, \
+const LINES_LEFT_OUT: &str = "the lines of HEARTBEAT.md with the agent's token are left out of \
+    the gateway's config, \
     which others read; the prompt points to the file that has it";
-const TEXT_LEFT_OUT: &str = "HEARTBEAT.md shows the agent's token in a way that cannot be cut out, and the gateway's \
+const TEXT_LEFT_OUT: &str = "HEARTBEAT.md shows the agent's token in a way that cannot be cut \
+    out, and the gateway's \
     config has other readers; use auth_token in lines of their own, or in AGENTS.md only";
 
 /// The heartbeat's duties for a gateway's config.
@@ -53,7 +55,8 @@ impl Default for TemplatesConfig {
 pub struct Reader<'a> {
     /// The agent.
     pub agent: &'a Agent,
-    /// What its documents can show; decides by its board whether this is a board agent or a main agent.
+    /// What its documents can show; decides by its board whether this is a board agent or a main
+    /// agent.
     pub context: &'a Context,
     /// Documents that the gateway does not take; the shipped AGENTS carries their essentials.
     pub refused: &'a BTreeSet<Document>,
@@ -73,7 +76,8 @@ impl Renderer {
         Self { overrides: Overrides::new(config.dir), shipped: config.shipped }
     }
 
-    /// All files of a workspace, by name: those of `names` that have a text. BOOTSTRAP only with `include_bootstrap`.
+    /// All files of a workspace, by name: those of `names` that have a text. BOOTSTRAP only with
+    /// `include_bootstrap`.
     ///
     /// A name that is no document's is served from the operator's directory. Blocks on the disk.
     pub fn render_all(
@@ -87,7 +91,10 @@ impl Renderer {
             let text = match Document::from_file_name(name) {
                 Some(Document::Bootstrap) if !include_bootstrap => None,
                 Some(document) => self.render(document, reader)?,
-                None => self.overrides.render_file(name, reader.context)?.filter(|text| !text.is_empty()),
+                None => self
+                    .overrides
+                    .render_file(name, reader.context)?
+                    .filter(|text| !text.is_empty()),
             };
             files.extend(text.map(|text| (name.clone(), text)));
         }
@@ -95,7 +102,11 @@ impl Renderer {
     }
 
     /// One document; none where there is no text for it or it comes out empty. Blocks on the disk.
-    pub fn render(&self, document: Document, reader: Reader<'_>) -> Result<Option<String>, TemplateError> {
+    pub fn render(
+        &self,
+        document: Document,
+        reader: Reader<'_>,
+    ) -> Result<Option<String>, TemplateError> {
         let text = match self.render_override(document, reader)? {
             Some(text) => text,
             None if self.shipped => {
@@ -107,25 +118,38 @@ impl Renderer {
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
-    /// The heartbeat's duties as a prompt for the gateway's config, where the gateway refuses HEARTBEAT: the operator's
-    /// text if there is one, else a short shipped one. None where shipped texts are off.
+    /// The heartbeat's duties as a prompt for the gateway's config, where the gateway refuses
+    /// HEARTBEAT: the operator's text if there is one, else a short shipped one. None where shipped
+    /// texts are off.
     ///
-    /// A config has more readers than a workspace, so the agent's token never gets into it. Lines of the operator's text
-    /// that show it are left out, and the text points to the file that has it; where they cannot be told apart, the shipped prompt is taken.
+    /// A config has more readers than a workspace, so the agent's token never gets into it. Lines
+    /// of the operator's text that show it are left out, and the text points to the file that has
+    /// it; where they cannot be told apart, the shipped prompt is taken.
     pub fn heartbeat_prompt(&self, reader: Reader<'_>) -> Result<HeartbeatPrompt, TemplateError> {
         let shipped = || {
-            let text = self.shipped.then(|| documents::heartbeat_prompt(reader.context, reader.agent.is_board_lead));
+            let text = self
+                .shipped
+                .then(|| documents::heartbeat_prompt(reader.context, reader.agent.is_board_lead));
             text.filter(|text| !text.is_empty())
         };
-        let with = |context: &Context| self.render_override(Document::Heartbeat, Reader { context, ..reader });
+        let with = |context: &Context| {
+            self.render_override(Document::Heartbeat, Reader { context, ..reader })
+        };
         let Some(text) = with(reader.context)? else {
             return Ok(HeartbeatPrompt { text: shipped(), left_out: None });
         };
         let taint = Taint::of(&text, reader.context, with);
         if taint.is_clean() {
-            return Ok(HeartbeatPrompt { text: Some(text).filter(|text| !text.is_empty()), left_out: None });
+            return Ok(HeartbeatPrompt {
+                text: Some(text).filter(|text| !text.is_empty()),
+                left_out: None,
+            });
         }
-        let has_token = if reader.refused.contains(&Document::Tools) { Document::Agents } else { Document::Tools };
+        let has_token = if reader.refused.contains(&Document::Tools) {
+            Document::Agents
+        } else {
+            Document::Tools
+        };
         Ok(match without_credentials(&text, &taint, has_token) {
             Some(text) => HeartbeatPrompt { text: Some(text), left_out: Some(LINES_LEFT_OUT) },
             None => HeartbeatPrompt { text: shipped(), left_out: Some(TEXT_LEFT_OUT) },
@@ -134,10 +158,16 @@ impl Renderer {
 
     /// Finds what of a document's text the agent's token has shaped. Blocks on the disk.
     pub(crate) fn taint(&self, document: Document, reader: Reader<'_>, text: &str) -> Taint {
-        Taint::of(text, reader.context, |context| self.render(document, Reader { context, ..reader }))
+        Taint::of(text, reader.context, |context| {
+            self.render(document, Reader { context, ..reader })
+        })
     }
 
-    fn render_override(&self, document: Document, reader: Reader<'_>) -> Result<Option<String>, TemplateError> {
+    fn render_override(
+        &self,
+        document: Document,
+        reader: Reader<'_>,
+    ) -> Result<Option<String>, TemplateError> {
         let own = match document {
             Document::Identity => ("agent.identity_template", &reader.agent.identity_template),
             Document::Soul => ("agent.soul_template", &reader.agent.soul_template),
@@ -157,12 +187,14 @@ impl Renderer {
     }
 }
 
-/// The text without the lines that the token has shaped; none if nothing else is left, or the lines cannot be told.
+/// The text without the lines that the token has shaped; none if nothing else is left, or the lines
+/// cannot be told.
 fn without_credentials(text: &str, taint: &Taint, has_token: Document) -> Option<String> {
     let Taint::Lines(shaped) = taint else { return None };
     let is_shaped = |number: usize| shaped.iter().any(|(shaped, _)| *shaped == number);
     let first = shaped.first().map(|(number, _)| *number);
-    let pointer = format!("The credentials for this stand in {} of your workspace.", has_token.file_name());
+    let pointer =
+        format!("The credentials for this stand in {} of your workspace.", has_token.file_name());
     let mut lines = Vec::new();
     for (number, line) in text.split('\n').enumerate() {
         if Some(number) == first {
@@ -171,12 +203,14 @@ fn without_credentials(text: &str, taint: &Taint, has_token: Document) -> Option
             lines.push(line);
         }
     }
-    let says_more = lines.iter().any(|line| *line != pointer && line.contains(char::is_alphanumeric));
+    let says_more =
+        lines.iter().any(|line| *line != pointer && line.contains(char::is_alphanumeric));
     says_more.then(|| lines.join("\n"))
 }
 
-/// Whether BOOTSTRAP is written: always, except in an update without `force_bootstrap` when the gateway lists no file
-/// at all or reports BOOTSTRAP as missing; then the agent has had it and removed it.
+/// Whether BOOTSTRAP is written: always, except in an update without `force_bootstrap` when the
+/// gateway lists no file at all or reports BOOTSTRAP as missing; then the agent has had it and
+/// removed it.
 ///
 /// `existing` is what `agents.files.list` said, by file name.
 #[must_use]
@@ -184,7 +218,8 @@ pub fn should_include_bootstrap(options: &Options, existing: &Map<String, Value>
     if options.action != Action::Update || options.force_bootstrap {
         return true;
     }
-    let missing = existing.get(Document::Bootstrap.file_name()).and_then(|entry| entry.get("missing"));
+    let missing =
+        existing.get(Document::Bootstrap.file_name()).and_then(|entry| entry.get("missing"));
     !existing.is_empty() && !missing.is_some_and(python::is_truthy)
 }
 

@@ -1,9 +1,9 @@
 //! The texts that gateways themselves write into a new workspace.
 //!
-//! What belongs to an agent is written once and never again. A gateway that has made the workspace has
-//! written a USER.md of its own there, which tells the agent nothing; it may be replaced. Only the text
-//! itself proves that: in a workspace that was restored from a backup all files have one time, also those
-//! that a person has written into.
+//! What belongs to an agent is written once and never again. A gateway that has made the workspace
+//! has written a USER.md of its own there, which tells the agent nothing; it may be replaced. Only
+//! the text itself proves that: in a workspace that was restored from a backup all files have one
+//! time, also those that a person has written into.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -59,8 +59,13 @@ impl FromStr for Seeds {
     fn from_str(text: &str) -> Result<Self, NotADigest> {
         let digests = text.split(',').map(str::trim).filter(|digest| !digest.is_empty());
         let digest = |digest: &str| {
-            let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if is_digest { Ok(digest.to_ascii_lowercase()) } else { Err(NotADigest(digest.chars().take(80).collect())) }
+            let is_digest =
+                digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if is_digest {
+                Ok(digest.to_ascii_lowercase())
+            } else {
+                Err(NotADigest(digest.chars().take(80).collect()))
+            }
         };
         digests.map(digest).collect::<Result<_, _>>().map(Self)
     }
@@ -79,7 +84,8 @@ mod tests {
 
     #[test]
     fn a_text_is_a_gateways_own_if_its_digest_is_known() {
-        let more: Seeds = format!(" {},", digest("theirs").to_uppercase()).parse().expect("a digest");
+        let more: Seeds =
+            format!(" {},", digest("theirs").to_uppercase()).parse().expect("a digest");
         let seeds = Seeds::default().and(more);
         assert!(seeds.has(Document::User, "theirs") && !seeds.has(Document::User, "theirs\n"));
         assert!(!seeds.has(Document::Memory, "theirs"), "gateways write no such file");

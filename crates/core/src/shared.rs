@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// Something that many read at once; each of them gets what was read after it had asked. Nothing is kept longer than
-/// somebody waits for it, so nothing gets old.
+/// Something that many read at once; each of them gets what was read after it had asked. Nothing is
+/// kept longer than somebody waits for it, so nothing gets old.
 #[derive(Debug)]
 pub struct Shared<T> {
     /// When the last reading began, and what it brought; kept while others wait for one.
@@ -23,8 +23,9 @@ impl<T> Default for Shared<T> {
 }
 
 impl<T> Shared<T> {
-    /// What was read after this call: by this caller with `read`, which learns whether others wait for it, or by another
-    /// that asked at the same time. Errors are not shared: the next in line tries again.
+    /// What was read after this call: by this caller with `read`, which learns whether others wait
+    /// for it, or by another that asked at the same time. Errors are not shared: the next in line
+    /// tries again.
     pub async fn read<F, E>(&self, read: impl FnOnce(bool) -> F) -> Result<Arc<T>, E>
     where
         F: Future<Output = Result<T, E>>,
@@ -32,7 +33,8 @@ impl<T> Shared<T> {
         self.read_when(ready(()), read).await
     }
 
-    /// The same, where the reading begins when it is worth it. Who asks until then gets what it brings.
+    /// The same, where the reading begins when it is worth it. Who asks until then gets what it
+    /// brings.
     pub async fn read_when<F, E>(
         &self,
         is_worth_it: impl Future<Output = ()>,
@@ -105,7 +107,11 @@ mod tests {
             count(&shared, &readings).await
         };
         let found = tokio::join!(late(0), late(300), late(600), late(900));
-        assert_eq!(found, (0, 1, 1, 1), "a reading that had begun before one asked is not believed");
+        assert_eq!(
+            found,
+            (0, 1, 1, 1),
+            "a reading that had begun before one asked is not believed"
+        );
         assert_eq!(count(&shared, &readings).await, 2, "nothing is kept");
     }
 }

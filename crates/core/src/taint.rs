@@ -1,9 +1,9 @@
-//! The parts of a rendered text that an agent's token has shaped, however a template has changed it: `upper`, slices,
-//! `join`.
+//! The parts of a rendered text that an agent's token has shaped, however a template has changed
+//! it: `upper`, slices, `join`.
 //!
-//! A search finds the token as it stands and nothing else. So the text is rendered again with stand-ins of the same
-//! length, and where those texts differ from it, the token shows. What a text lets see by its mere shape, such as the
-//! token's length, is not hidden.
+//! A search finds the token as it stands and nothing else. So the text is rendered again with
+//! stand-ins of the same length, and where those texts differ from it, the token shows. What a text
+//! lets see by its mere shape, such as the token's length, is not hidden.
 
 use std::ops::Range;
 
@@ -14,13 +14,19 @@ use crate::context::Context;
 pub(crate) enum Taint {
     /// The lines and the bytes of each that the token has shaped, by the number of the line from 0.
     Lines(Vec<(usize, Range<usize>)>),
-    /// The texts have different lines, or the template fails with a stand-in: any line may show the token.
+    /// The texts have different lines, or the template fails with a stand-in: any line may show the
+    /// token.
     Whole,
 }
 
 impl Taint {
-    /// Compares a text with what it is with stand-ins for the token. `render` is called once for each.
-    pub(crate) fn of<E>(text: &str, context: &Context, render: impl Fn(&Context) -> Result<Option<String>, E>) -> Self {
+    /// Compares a text with what it is with stand-ins for the token. `render` is called once for
+    /// each.
+    pub(crate) fn of<E>(
+        text: &str,
+        context: &Context,
+        render: impl Fn(&Context) -> Result<Option<String>, E>,
+    ) -> Self {
         let lines: Vec<_> = text.split('\n').collect();
         let mut shaped: Vec<Option<Range<usize>>> = vec![None; lines.len()];
         for stand_in in stand_ins(&context.auth_token) {
@@ -46,8 +52,8 @@ impl Taint {
     }
 }
 
-/// Texts of the token's length in which each letter and digit is another one of its kind; in the second, always the
-/// same where it can be. Signs stay as they are: templates split at them.
+/// Texts of the token's length in which each letter and digit is another one of its kind; in the
+/// second, always the same where it can be. Signs stay as they are: templates split at them.
 fn stand_ins(token: &str) -> [String; 2] {
     let next = |c: char| match c {
         'a'..='y' | 'A'..='Y' | '0'..='8' => char::from_u32(u32::from(c) + 1).unwrap_or(c),
@@ -85,27 +91,37 @@ fn stand_ins(token: &str) -> [String; 2] {
     [token.chars().map(next).collect(), token.chars().map(same).collect()]
 }
 
-/// The bytes of a line that differ from another one, up to the marks around them: part of a transformed token may be
-/// the same by chance.
+/// The bytes of a line that differ from another one, up to the marks around them: part of a
+/// transformed token may be the same by chance.
 fn difference(line: &str, other: &str) -> Option<Range<usize>> {
     if line == other {
         return None;
     }
-    let is_mark =
-        |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '=' | ':' | '(' | ')' | '<' | '>' | '[' | ']');
+    let is_mark = |c: char| {
+        c.is_whitespace()
+            || matches!(c, '"' | '\'' | '`' | '=' | ':' | '(' | ')' | '<' | '>' | '[' | ']')
+    };
     let common = |a: &str, b: &str| a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
     let mut start = common(line, other);
     while !line.is_char_boundary(start) {
         start -= 1;
     }
-    let start = line[..start].char_indices().rev().find(|(_, c)| is_mark(*c)).map_or(0, |(at, c)| at + c.len_utf8());
+    let start = line[..start]
+        .char_indices()
+        .rev()
+        .find(|(_, c)| is_mark(*c))
+        .map_or(0, |(at, c)| at + c.len_utf8());
     let rest = &line[start..];
-    let from_end = rest.bytes().rev().zip(other.bytes().skip(start).collect::<Vec<_>>().into_iter().rev());
+    let from_end =
+        rest.bytes().rev().zip(other.bytes().skip(start).collect::<Vec<_>>().into_iter().rev());
     let mut end = line.len() - from_end.take_while(|(a, b)| a == b).count();
     while !line.is_char_boundary(end) {
         end += 1;
     }
-    let end = line[end..].char_indices().find(|(_, c)| is_mark(*c)).map_or(line.len(), |(at, _)| end + at);
+    let end = line[end..]
+        .char_indices()
+        .find(|(_, c)| is_mark(*c))
+        .map_or(line.len(), |(at, _)| end + at);
     Some(start..end.max(start))
 }
 

@@ -23,9 +23,13 @@ impl World {
     pub(crate) fn list_agents(&self) -> Value {
         let default_id = self.default_id();
         let mut agents = self.roster();
-        if self.profile.keeps_list() && self.running["agents"]["list"].as_array().is_none_or(Vec::is_empty) {
+        if self.profile.keeps_list()
+            && self.running["agents"]["list"].as_array().is_none_or(Vec::is_empty)
+        {
             // With no list configured the old gateway looks at the disk.
-            agents.extend(self.known.iter().filter(|id| *id != "main").map(|id| (id.clone(), Map::new())));
+            agents.extend(
+                self.known.iter().filter(|id| *id != "main").map(|id| (id.clone(), Map::new())),
+            );
         }
         if self.profile.is_new() {
             agents.sort_by_key(|(id, _)| (*id != default_id, id.clone()));
@@ -48,7 +52,9 @@ impl World {
         let mut agent = Map::from_iter([("id".to_owned(), id.into())]);
         agent.extend(entry.get("name").map(|name| ("name".to_owned(), name.clone())));
         if self.profile.is_new() {
-            agent.extend(entry.get("identity").map(|identity| ("identity".to_owned(), identity.clone())));
+            agent.extend(
+                entry.get("identity").map(|identity| ("identity".to_owned(), identity.clone())),
+            );
             agent.insert("workspace".into(), self.workspace(id, entry).into());
         }
         agent.into()
@@ -60,7 +66,8 @@ impl World {
         if self.profile.is_new() {
             if id.is_empty() {
                 return Err(Refusal::invalid(format!(
-                    "Agent name \"{name}\" has no valid id characters. Use at least one letter a-z or digit."
+                    "Agent name \"{name}\" has no valid id characters. Use at least one letter \
+                        a-z or digit."
                 )));
             }
         } else {
@@ -107,7 +114,13 @@ impl World {
 
     /// Sets fields of an agent in the draft, and writes it; or in the registry, if that is where
     /// the agents are.
-    fn put_agent(&mut self, by: &str, mut draft: Draft, id: &str, fields: Map<String, Value>) -> Result<(), Refusal> {
+    fn put_agent(
+        &mut self,
+        by: &str,
+        mut draft: Draft,
+        id: &str,
+        fields: Map<String, Value>,
+    ) -> Result<(), Refusal> {
         if let Some(registry) = &mut self.registry {
             let place = registry.entry(id).or_insert_with(|| json!({}));
             place.as_object_mut().expect("entries are objects").extend(fields);
@@ -118,7 +131,8 @@ impl World {
         }
     }
 
-    /// Before a second agent is added, the one that existed without being configured is written down.
+    /// Before a second agent is added, the one that existed without being configured is written
+    /// down.
     fn make_roster_explicit(&self, draft: &mut Draft) {
         if !self.roster_is_config() {
             return;
@@ -138,7 +152,8 @@ impl World {
     }
 
     fn seed_files(&mut self, id: &str, entry: &Map<String, Value>) {
-        let seeds = self.options.seed_files_on_create.clone().unwrap_or_else(|| self.profile.seeds());
+        let seeds =
+            self.options.seed_files_on_create.clone().unwrap_or_else(|| self.profile.seeds());
         let folder = self.folder(id, entry);
         let files = self.disk.make(&folder, id);
         for (name, content) in seeds {
@@ -153,7 +168,8 @@ impl World {
         let Some(identity) = self.disk.file(&folder, "IDENTITY.md") else { return };
         let is_name = |line: &str| line.starts_with("- **Name:**") || line.starts_with("- Name: ");
         let lines = identity.content.split('\n');
-        let named = lines.map(|line| if is_name(line) { format!("- Name: {name}") } else { line.to_owned() });
+        let named = lines
+            .map(|line| if is_name(line) { format!("- Name: {name}") } else { line.to_owned() });
         let named = named.collect::<Vec<_>>().join("\n");
         if named != identity.content {
             self.disk.make(&folder, id).insert("IDENTITY.md".into(), File::new(&named));
@@ -172,7 +188,8 @@ impl World {
             fields.extend(given.map(|value| (field.to_owned(), value.clone())));
         }
         if let (true, Some(name)) = (self.profile.names_identities(), params.get("name")) {
-            let mut identity = entry.get("identity").and_then(Value::as_object).cloned().unwrap_or_default();
+            let mut identity =
+                entry.get("identity").and_then(Value::as_object).cloned().unwrap_or_default();
             identity.insert("name".into(), name.clone());
             fields.insert("identity".into(), identity.into());
         }
@@ -187,7 +204,8 @@ impl World {
         let entry = self.agent(&id).ok_or_else(|| not_found(&id))?;
         let with_files = params["deleteFiles"].as_bool().unwrap_or(true);
         let folder = self.folder(&id, &entry);
-        let trashes = with_files && (self.profile.trashes_blindly() || !self.is_shared(&id, &folder));
+        let trashes =
+            with_files && (self.profile.trashes_blindly() || !self.is_shared(&id, &folder));
         let mut draft = Draft::new(self.profile, self.base_of_calls());
         self.make_roster_explicit(&mut draft);
         let removed_bindings = draft.unbind(&id);
@@ -200,7 +218,8 @@ impl World {
                 answer["purgeFailed"] = true.into();
             }
             if draft.config["agents"]["defaults"]["systemAgent"]["agentId"] == id.as_str() {
-                let defaults = draft.config.pointer_mut("/agents/defaults").and_then(Value::as_object_mut);
+                let defaults =
+                    draft.config.pointer_mut("/agents/defaults").and_then(Value::as_object_mut);
                 defaults.and_then(|defaults| defaults.shift_remove("systemAgent"));
             }
         }
@@ -235,7 +254,8 @@ impl World {
         let item = |path: String, method: &str| json!({ "path": path, "method": method });
         // Files of a database that is open, and a folder that only agents.create makes.
         let log = if self.profile == Profile::V2026_8_2 { "trash" } else { "missing" };
-        let sessions = if self.deeds.creates.iter().any(|own| own == id) { "trash" } else { "missing" };
+        let sessions =
+            if self.deeds.creates.iter().any(|own| own == id) { "trash" } else { "missing" };
         let mut items = vec![
             item(store.clone(), "trash"),
             item(format!("{store}-journal"), "missing"),
@@ -259,7 +279,8 @@ impl World {
         }
         if self.options.main_owns_logins {
             return Err(Refusal::invalid(
-                "Agent \"main\" owns the legacy shared auth store and cannot be deleted. Run openclaw doctor --fix to \
+                "Agent \"main\" owns the legacy shared auth store and cannot be deleted. Run \
+                    openclaw doctor --fix to \
                  migrate shared auth, then retry.",
             ));
         }

@@ -20,7 +20,13 @@ pub(crate) type Outcome = Result<Value, Refusal>;
 
 impl Refusal {
     pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into(), details: None, retryable: false, retry_after_ms: None }
+        Self {
+            code: code.to_owned(),
+            message: message.into(),
+            details: None,
+            retryable: false,
+            retry_after_ms: None,
+        }
     }
 
     /// The code of nearly every error; clients tell them apart by the text.
@@ -40,10 +46,15 @@ impl Refusal {
     pub(crate) fn rate_limited(method: &str, limit: u32, retry_after_ms: u64) -> Self {
         let seconds = retry_after_ms.div_ceil(1000);
         Self {
-            details: Some(Box::new(json!({ "method": method, "limit": format!("{limit} per 60s") }))),
+            details: Some(Box::new(
+                json!({ "method": method, "limit": format!("{limit} per 60s") }),
+            )),
             retryable: true,
             retry_after_ms: Some(retry_after_ms),
-            ..Self::new("UNAVAILABLE", format!("rate limit exceeded for {method}; retry after {seconds}s"))
+            ..Self::new(
+                "UNAVAILABLE",
+                format!("rate limit exceeded for {method}; retry after {seconds}s"),
+            )
         }
     }
 

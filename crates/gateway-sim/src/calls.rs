@@ -1,5 +1,6 @@
-//! The log of calls, and everything the connections of a gateway share. One lock, held only between awaits, makes
-//! each call atomic; that is also why a stale `baseHash` is always noticed here, where old gateways may miss it.
+//! The log of calls, and everything the connections of a gateway share. One lock, held only between
+//! awaits, makes each call atomic; that is also why a stale `baseHash` is always noticed here,
+//! where old gateways may miss it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -138,7 +139,11 @@ impl Shared {
             restart_is_due: false,
             latest_restart: None,
         };
-        Self { inner: Mutex::new(inner), signals: broadcast::Sender::new(256), seen: watch::Sender::new(0) }
+        Self {
+            inner: Mutex::new(inner),
+            signals: broadcast::Sender::new(256),
+            seen: watch::Sender::new(0),
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -146,7 +151,13 @@ impl Shared {
     }
 
     /// Takes a call from its frame to the frames of its answer.
-    pub(crate) fn call(self: &Arc<Self>, client: &Client, id: &Value, name: &str, params: &Value) -> Step {
+    pub(crate) fn call(
+        self: &Arc<Self>,
+        client: &Client,
+        id: &Value,
+        name: &str,
+        params: &Value,
+    ) -> Step {
         if let Some(outcome) = control::answer(self, name, params) {
             let frames = vec![response(id, &outcome).to_string()];
             return Step { frames, delay: Duration::ZERO, then: Then::Stay };
@@ -154,7 +165,12 @@ impl Shared {
         let mut inner = self.lock();
         let action = strike(&mut inner.faults, name);
         if let Some(Action::Late(ms)) = action {
-            self.call_in(Duration::from_millis(ms), client.clone(), name.to_owned(), params.clone());
+            self.call_in(
+                Duration::from_millis(ms),
+                client.clone(),
+                name.to_owned(),
+                params.clone(),
+            );
             return Step { frames: Vec::new(), delay: Duration::ZERO, then: Then::Drop };
         }
         let writes = inner.world.deeds.writes.len();
@@ -189,9 +205,17 @@ impl Shared {
 }
 
 impl Inner {
-    fn outcome(&mut self, client: &Client, name: &str, params: &Value, action: Option<&Action>) -> Outcome {
+    fn outcome(
+        &mut self,
+        client: &Client,
+        name: &str,
+        params: &Value,
+        action: Option<&Action>,
+    ) -> Outcome {
         match action {
-            Some(Action::DropBefore) => return Err(Refusal::new("FAULT", "dropped before it was executed")),
+            Some(Action::DropBefore) => {
+                return Err(Refusal::new("FAULT", "dropped before it was executed"));
+            }
             Some(Action::Silence) => return Err(Refusal::new("FAULT", "ignored")),
             Some(Action::RateLimit(ms)) => {
                 return Err(Refusal::rate_limited(name, self.patch_limit().unwrap_or(3), *ms));
@@ -201,13 +225,16 @@ impl Inner {
             Some(Action::Edit(edit)) => self.world.edit(edit),
             _ => {}
         }
-        if let Some(canned) = self.canned.iter_mut().find_map(|canned| canned.takes(name, params).then_some(&*canned)) {
+        if let Some(canned) =
+            self.canned.iter_mut().find_map(|canned| canned.takes(name, params).then_some(&*canned))
+        {
             return match &canned.error {
                 Some(error) => Err(error.refusal()),
                 None => Ok(canned.payload.clone()),
             };
         }
-        let method = method::find(name).ok_or_else(|| Refusal::invalid(format!("unknown method: {name}")))?;
+        let method = method::find(name)
+            .ok_or_else(|| Refusal::invalid(format!("unknown method: {name}")))?;
         client.authorise(self.world.profile, method)?;
         if name == "config.patch" {
             self.count_patch(&client.bucket)?;
@@ -238,10 +265,21 @@ impl Inner {
             return Ok(());
         }
         let left = WINDOW.saturating_sub(now.duration_since(window.0));
-        Err(Refusal::rate_limited("config.patch", limit, u64::try_from(left.as_millis()).unwrap_or(60_000)))
+        Err(Refusal::rate_limited(
+            "config.patch",
+            limit,
+            u64::try_from(left.as_millis()).unwrap_or(60_000),
+        ))
     }
 
-    fn log(&mut self, client: &Client, name: &str, params: &Value, outcome: &Outcome, answer_bytes: usize) -> u64 {
+    fn log(
+        &mut self,
+        client: &Client,
+        name: &str,
+        params: &Value,
+        outcome: &Outcome,
+        answer_bytes: usize,
+    ) -> u64 {
         self.calls.push(Call {
             connection: client.number,
             device: client.bucket.clone(),

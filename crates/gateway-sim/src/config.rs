@@ -22,7 +22,8 @@ impl World {
     pub(crate) fn get_config(&self) -> Value {
         let written = redacted(self.file.clone());
         let issues = self.issues();
-        let resolved = if issues.is_empty() { self.host.resolved(&self.file) } else { self.file.clone() };
+        let resolved =
+            if issues.is_empty() { self.host.resolved(&self.file) } else { self.file.clone() };
         let mut answer = json!({
             "path": config_path(),
             "exists": true,
@@ -49,8 +50,10 @@ impl World {
             let hash = answer["hash"].clone();
             let provenance = self.provenance();
             let owned = |section: &str, deepest: usize| {
-                let is_first = |place: &[String]| place.first().is_some_and(|first| first == section);
-                let is_owned = |(place, _): &(Vec<String>, String)| is_first(place) && place.len() <= deepest;
+                let is_first =
+                    |place: &[String]| place.first().is_some_and(|first| first == section);
+                let is_owned =
+                    |(place, _): &(Vec<String>, String)| is_first(place) && place.len() <= deepest;
                 provenance.iter().any(is_owned)
             };
             let is_newest = self.profile.since(Profile::V2026_9_6);
@@ -91,8 +94,10 @@ impl World {
             return Vec::new();
         }
         let warning = |missing: Missing| {
-            let message =
-                format!("Missing env var \"{}\" - feature using this value will be unavailable", missing.name);
+            let message = format!(
+                "Missing env var \"{}\" - feature using this value will be unavailable",
+                missing.name
+            );
             json!({ "path": missing.path, "message": message })
         };
         self.host.missing(&self.file).into_iter().map(warning).collect()
@@ -123,7 +128,8 @@ impl World {
             return Ok(answer);
         }
         self.write("config.patch", merged)?;
-        let delay_ms = params["restartDelayMs"].as_u64().unwrap_or(self.options.restart_after_patch_ms);
+        let delay_ms =
+            params["restartDelayMs"].as_u64().unwrap_or(self.options.restart_after_patch_ms);
         Ok(self.patched(&changed, delay_ms))
     }
 
@@ -144,8 +150,10 @@ impl World {
             return Ok(());
         }
         let dropped = dropped.join(", ");
-        let message =
-            format!("Error: Config write would drop agent roster entries without an explicit deletion: {dropped}.");
+        let message = format!(
+            "Error: Config write would drop agent roster entries without an explicit deletion: \
+                {dropped}."
+        );
         Err(Refusal::new("UNAVAILABLE", message))
     }
 
@@ -196,7 +204,8 @@ impl World {
                 }
                 let paths = paths.join(", ");
                 Err(Refusal::invalid(format!(
-                    "config base hash required for {paths}; re-run config.get and retry with baseHash"
+                    "config base hash required for {paths}; re-run config.get and retry with \
+                        baseHash"
                 )))
             }
         }

@@ -48,7 +48,9 @@ struct Over;
 pub(crate) async fn serve(shared: Arc<Shared>, stream: Box<dyn Stream>) {
     // Subscribed first: a restart during the upgrade must not be missed.
     let mut signals = shared.signals.subscribe();
-    let config = WebSocketConfig::default().max_message_size(Some(READ_LIMIT)).max_frame_size(Some(READ_LIMIT));
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(READ_LIMIT))
+        .max_frame_size(Some(READ_LIMIT));
     let Ok(mut socket) = accept_async_with_config(stream, Some(config)).await else { return };
     let number = {
         let mut inner = shared.lock();
@@ -87,7 +89,9 @@ async fn greet(shared: &Shared, socket: &mut Socket, number: u64) -> Result<Clie
             }
         }
     };
-    let Ok(frame) = serde_json::from_str::<Value>(&frame) else { return close(socket, 1000, "").await };
+    let Ok(frame) = serde_json::from_str::<Value>(&frame) else {
+        return close(socket, 1000, "").await;
+    };
     let nonce = (delay_ms >= 0).then_some(nonce.as_str());
     connect(shared, socket, number, nonce, &frame).await
 }
@@ -179,7 +183,8 @@ async fn run(
             signal = signals.recv() => match signal {
                 Ok(Signal::Event(name, payload)) => send(socket, event(name, &payload).to_string()).await?,
                 Ok(Signal::Restart) => {
-                    let payload = json!({ "reason": "gateway restarting", "restartExpectedMs": 1500 });
+                    let payload = json!({ "reason": "gateway \
+                        restarting", "restartExpectedMs": 1500 });
                     send(socket, event("shutdown", &payload).to_string()).await?;
                     return close(socket, 1012, "service restart").await;
                 }
@@ -194,7 +199,8 @@ async fn run(
 fn request(shared: &Arc<Shared>, client: &Client, text: &str) -> Option<Step> {
     let frame: Value = serde_json::from_str(text).ok()?;
     let id = frame.get("id").cloned().unwrap_or_default();
-    let Some(name) = frame["method"].as_str().filter(|_| frame["type"] == "req" && id.is_string()) else {
+    let Some(name) = frame["method"].as_str().filter(|_| frame["type"] == "req" && id.is_string())
+    else {
         let refusal = Refusal::invalid("invalid request frame");
         let frames = vec![response(&id, &Err(refusal)).to_string()];
         return Some(Step { frames, delay: Duration::ZERO, then: Then::Stay });

@@ -43,7 +43,8 @@ impl Deleted {
         if !self.contains(id) && !self.lost.contains(id) {
             return Ok(());
         }
-        let refusal = Refusal::new("UNAVAILABLE", "Session patch failed unexpectedly. Retry the request.");
+        let refusal =
+            Refusal::new("UNAVAILABLE", "Session patch failed unexpectedly. Retry the request.");
         Err(refusal.retryable())
     }
 
@@ -62,13 +63,17 @@ impl Deleted {
     pub(crate) fn start(&mut self, roster: &[String]) -> Result<(), String> {
         for id in roster {
             if self.lost.contains(id) && !self.contains(id) {
-                return Err("OpenClaw startup migrations did not complete cleanly; refusing to report the gateway \
-                            ready. Run \"openclaw doctor --fix\" against the same state/config, then restart the \
+                return Err("OpenClaw startup migrations did not complete cleanly; refusing to \
+                    report the gateway \
+                            ready. Run \"openclaw doctor --fix\" against the same state/config, \
+                            then restart the \
                             gateway."
                     .into());
             }
             if self.records.get(id) == Some(&false) {
-                return Err(format!("OpenClaw agent database is unavailable while agent {id} is deleted."));
+                return Err(format!(
+                    "OpenClaw agent database is unavailable while agent {id} is deleted."
+                ));
             }
         }
         self.lost.clear();

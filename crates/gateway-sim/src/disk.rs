@@ -45,12 +45,15 @@ impl Disk {
 
     /// Moves a folder and everything below it to the trash; the paths of those that had files.
     pub(crate) fn trash(&mut self, folder: &str) -> Vec<String> {
-        let gone: Vec<String> = self.folders.keys().filter(|path| is_within(path, folder)).cloned().collect();
+        let gone: Vec<String> =
+            self.folders.keys().filter(|path| is_within(path, folder)).cloned().collect();
         for path in &gone {
             let files = self.folders.remove(path).map(|(_, files)| files);
             self.trash.entry(path.clone()).or_default().extend(files.into_iter().flatten());
         }
-        gone.into_iter().filter(|path| self.trash.get(path).is_some_and(|files| !files.is_empty())).collect()
+        gone.into_iter()
+            .filter(|path| self.trash.get(path).is_some_and(|files| !files.is_empty()))
+            .collect()
     }
 
     /// Every folder: path, owner, files.

@@ -5,8 +5,9 @@ use serde_json::Value;
 
 /// One thing that goes wrong at chosen calls.
 ///
-/// Calls are counted from 1, for each fault by itself, from the moment it was given: from the start for those of a
-/// setup, from the injection for the others. Only RPCs count; `connect` counts for faults that name it.
+/// Calls are counted from 1, for each fault by itself, from the moment it was given: from the start
+/// for those of a setup, from the injection for the others. Only RPCs count; `connect` counts for
+/// faults that name it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
@@ -45,7 +46,8 @@ pub enum Action {
     Delay(u64),
     /// The call is not executed and never answered; the connection stays.
     Silence,
-    /// The call is executed, then the gateway restarts: `shutdown` event and close 1012 on every connection.
+    /// The call is executed, then the gateway restarts: `shutdown` event and close 1012 on every
+    /// connection.
     Restart {
         /// How long new connections are refused, in ms.
         #[serde(default)]
@@ -60,7 +62,8 @@ pub enum Action {
     StaleHash,
     /// The call is executed; a text that is no JSON comes instead of the reply.
     Garbage,
-    /// Answered as by a starting gateway, with this `retryAfterMs`; not executed. At `connect` it closes with 1013.
+    /// Answered as by a starting gateway, with this `retryAfterMs`; not executed. At `connect` it
+    /// closes with 1013.
     Starting(u64),
     /// Answered as done, but nothing was changed.
     LoseWrite,
@@ -118,24 +121,35 @@ mod tests {
     #[test]
     fn strikes_the_named_call_and_as_many_after_it_as_asked() {
         let mut faults = [Fault::on("config.patch", Action::Silence).nth(2).times(2)];
-        let hits: Vec<bool> = ["connect", "config.patch", "config.get", "config.patch", "config.patch", "config.patch"]
-            .map(|method| strike(&mut faults, method).is_some())
-            .to_vec();
+        let hits: Vec<bool> = [
+            "connect",
+            "config.patch",
+            "config.get",
+            "config.patch",
+            "config.patch",
+            "config.patch",
+        ]
+        .map(|method| strike(&mut faults, method).is_some())
+        .to_vec();
         assert_eq!(hits, [false, false, false, true, true, false]);
     }
 
     #[test]
     fn counts_all_calls_but_connect_when_no_method_is_named() {
-        let mut faults = [Fault::at_call(2, Action::DropBefore), Fault::at_call(1, Action::Garbage)];
+        let mut faults =
+            [Fault::at_call(2, Action::DropBefore), Fault::at_call(1, Action::Garbage)];
         let hits = ["connect", "health", "status"].map(|method| strike(&mut faults, method));
         assert_eq!(hits, [None, Some(Action::Garbage), Some(Action::DropBefore)]);
     }
 
     #[test]
     fn reads_from_json() {
-        let fault: Fault = serde_json::from_str(r#"{"method":"config.patch","call":3,"action":{"delay":50}}"#).unwrap();
+        let fault: Fault =
+            serde_json::from_str(r#"{"method":"config.patch","call":3,"action":{"delay":50}}"#)
+                .unwrap();
         assert_eq!((fault.call, fault.times, fault.action), (3, 1, Action::Delay(50)));
-        let fault: Fault = serde_json::from_str(r#"{"action":{"restart":{"outage_ms":10}}}"#).unwrap();
+        let fault: Fault =
+            serde_json::from_str(r#"{"action":{"restart":{"outage_ms":10}}}"#).unwrap();
         assert_eq!(fault.action, Action::Restart { outage_ms: 10, reply: false });
         let fault: Fault = serde_json::from_str(r#"{"action":"drop_before"}"#).unwrap();
         assert_eq!(fault.action, Action::DropBefore);

@@ -31,7 +31,8 @@ impl World {
     pub(crate) fn list_files(&self, params: &Value) -> Outcome {
         let owner = self.file_owner(params)?;
         let present = |name: &str| self.disk.file(&owner.folder, name).is_some();
-        let shown = self.listed.iter().filter(|name| self.options.list_missing_files || present(name));
+        let shown =
+            self.listed.iter().filter(|name| self.options.list_missing_files || present(name));
         let files: Vec<Value> = shown.map(|name| self.described(&owner, name).into()).collect();
         Ok(json!({ "agentId": owner.id, "workspace": owner.workspace, "files": files }))
     }
@@ -69,7 +70,9 @@ impl World {
     fn file_name<'a>(&self, params: &'a Value) -> Result<&'a str, Refusal> {
         let name = text(params, "name");
         let accepted = self.accepted.iter().any(|accepted| accepted == name);
-        accepted.then_some(name).ok_or_else(|| Refusal::invalid(format!("unsupported file \"{name}\"")))
+        accepted
+            .then_some(name)
+            .ok_or_else(|| Refusal::invalid(format!("unsupported file \"{name}\"")))
     }
 
     /// A file with its content.

@@ -52,14 +52,18 @@ impl Gateway {
         Self { shared: Arc::new(Shared::new(setup, port)), port, server: None }
     }
 
-    /// A detached gateway that is now as this one is: agents, configuration, files, sessions. Nobody has called it yet.
+    /// A detached gateway that is now as this one is: agents, configuration, files, sessions.
+    /// Nobody has called it yet.
     #[must_use]
     pub fn twin(&self) -> Self {
         Self { shared: Arc::new(self.shared.twin()), port: self.port, server: None }
     }
 
     /// Serves one connection to its end, or refuses it while the gateway restarts.
-    pub fn serve(&self, stream: impl Stream + 'static) -> impl Future<Output = ()> + Send + 'static {
+    pub fn serve(
+        &self,
+        stream: impl Stream + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let shared = Arc::clone(&self.shared);
         let stream: Box<dyn Stream> = Box::new(stream);
         async move {
@@ -81,14 +85,15 @@ impl Gateway {
         self.shared.lock().world.profile
     }
 
-    /// The state now: `{agents: {id: {id, name, workspace}}, config, files: {agent: {name: content}},
-    /// sessions: {key: {label, resets}}}`.
+    /// The state now:
+    /// `{agents: {id: {id, name, workspace}}, config, files: {agent: {name: content}}, sessions: {key: {label, resets}}}`.
     #[must_use]
     pub fn state(&self) -> Value {
         self.shared.lock().world.snapshot()
     }
 
-    /// A person edits the configuration: merges the patch into it, with everything that follows from that.
+    /// A person edits the configuration: merges the patch into it, with everything that follows
+    /// from that.
     pub fn edit_config(&self, patch: &Value) {
         let mut inner = self.shared.lock();
         self.shared.edit(&mut inner, patch);
@@ -112,7 +117,8 @@ impl Gateway {
         self.shared.lock().connections
     }
 
-    /// How often clients have written the configuration; edits by hand and answers without a change do not count.
+    /// How often clients have written the configuration; edits by hand and answers without a change
+    /// do not count.
     #[must_use]
     pub fn config_writes(&self) -> u64 {
         self.shared.lock().world.deeds.writes.len() as u64

@@ -38,7 +38,9 @@ impl From<Refusal> for Rejection {
 impl Client {
     /// May it call the method?
     pub(crate) fn authorise(&self, profile: Profile, method: &Method) -> Result<(), Refusal> {
-        let (Some(scopes), Some(needed)) = (&self.scopes, method.scope(profile)) else { return Ok(()) };
+        let (Some(scopes), Some(needed)) = (&self.scopes, method.scope(profile)) else {
+            return Ok(());
+        };
         let has = |scope: &str| scopes.iter().any(|own| own == scope);
         let covered = needed == "operator.read" && has("operator.write");
         if has("operator.admin") || has(&needed) || covered {
@@ -48,7 +50,8 @@ impl Client {
         if !profile.is_new() {
             return Err(Refusal::invalid(message));
         }
-        let details = json!({ "code": "MISSING_SCOPE", "missingScope": needed, "requiredScopes": [needed] });
+        let details =
+            json!({ "code": "MISSING_SCOPE", "missingScope": needed, "requiredScopes": [needed] });
         Err(Refusal::new("FORBIDDEN", message).with_details(details))
     }
 }
@@ -63,7 +66,10 @@ pub(crate) fn admit(
     let profile = inner.world.profile;
     check_shape(profile, nonce.is_some(), params)?;
     check_protocol(profile, params)?;
-    let device = params.get("device").map(|device| verify_device(profile, nonce, params, device)).transpose()?;
+    let device = params
+        .get("device")
+        .map(|device| verify_device(profile, nonce, params, device))
+        .transpose()?;
     check_token(inner, params, device.as_deref())?;
     if let (true, Some(id)) = (inner.world.options.require_pairing, &device)
         && !inner.approved.contains(id)
@@ -102,7 +108,18 @@ fn check_shape(profile: Profile, challenged: bool, params: &Value) -> Result<(),
         "",
         params,
         &["minProtocol", "maxProtocol", "client"],
-        &["caps", "commands", "permissions", "pathEnv", "role", "scopes", "device", "auth", "locale", "userAgent"],
+        &[
+            "caps",
+            "commands",
+            "permissions",
+            "pathEnv",
+            "role",
+            "scopes",
+            "device",
+            "auth",
+            "locale",
+            "userAgent",
+        ],
         &mut found,
     );
     let client = &params["client"];
@@ -130,14 +147,23 @@ fn check_shape(profile: Profile, challenged: bool, params: &Value) -> Result<(),
     Err(Refusal::invalid(format!("invalid connect params: {}", found.join("; "))))
 }
 
-fn fields(path: &str, value: &Value, required: &[&str], optional: &[&str], found: &mut Vec<String>) {
+fn fields(
+    path: &str,
+    value: &Value,
+    required: &[&str],
+    optional: &[&str],
+    found: &mut Vec<String>,
+) {
     let nothing = Map::new();
     let value = value.as_object().unwrap_or(&nothing);
     for name in required.iter().filter(|name| !value.contains_key(**name)) {
         let at = if path.is_empty() { String::new() } else { format!("at {path}: ") };
         found.push(format!("{at}must have required property '{name}'"));
     }
-    for name in value.keys().filter(|name| !required.contains(&name.as_str()) && !optional.contains(&name.as_str())) {
+    for name in value
+        .keys()
+        .filter(|name| !required.contains(&name.as_str()) && !optional.contains(&name.as_str()))
+    {
         let at = if path.is_empty() { "root" } else { path };
         found.push(format!("at {at}: unexpected property '{name}'"));
     }
@@ -169,10 +195,19 @@ fn check_protocol(profile: Profile, params: &Value) -> Result<(), Rejection> {
 }
 
 /// Checks that the client holds the key its device is named after; returns the device id.
-fn verify_device(profile: Profile, nonce: Option<&str>, params: &Value, device: &Value) -> Result<String, Refusal> {
+fn verify_device(
+    profile: Profile,
+    nonce: Option<&str>,
+    params: &Value,
+    device: &Value,
+) -> Result<String, Refusal> {
     let invalid = |what: &str, code: &str| {
         let refusal = Refusal::invalid(format!("device {what}"));
-        if profile.is_new() { refusal.with_details(json!({ "code": format!("DEVICE_AUTH_{code}") })) } else { refusal }
+        if profile.is_new() {
+            refusal.with_details(json!({ "code": format!("DEVICE_AUTH_{code}") }))
+        } else {
+            refusal
+        }
     };
     let text = |name: &str| device[name].as_str().unwrap_or_default();
     let key = URL_SAFE_NO_PAD.decode(text("publicKey")).unwrap_or_default();
@@ -191,15 +226,20 @@ fn verify_device(profile: Profile, nonce: Option<&str>, params: &Value, device: 
     let key = <[u8; 32]>::try_from(key).ok().and_then(|key| VerifyingKey::from_bytes(&key).ok());
     let signature = URL_SAFE_NO_PAD.decode(text("signature")).ok();
     let signature = signature.and_then(|bytes| Signature::from_slice(&bytes).ok());
-    let verified = key
-        .zip(signature)
-        .is_some_and(|(key, signature)| key.verify_strict(signed_text(params, device).as_bytes(), &signature).is_ok());
-    if verified { Ok(text("id").to_owned()) } else { Err(invalid("signature invalid", "SIGNATURE_INVALID")) }
+    let verified = key.zip(signature).is_some_and(|(key, signature)| {
+        key.verify_strict(signed_text(params, device).as_bytes(), &signature).is_ok()
+    });
+    if verified {
+        Ok(text("id").to_owned())
+    } else {
+        Err(invalid("signature invalid", "SIGNATURE_INVALID"))
+    }
 }
 
 /// The text a device signs: version 2 with a nonce, version 1 without.
 fn signed_text(params: &Value, device: &Value) -> String {
-    let scopes: Vec<&str> = params["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let scopes: Vec<&str> =
+        params["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let scopes = scopes.join(",");
     let token = params["auth"]["token"].as_str().unwrap_or_default();
     let role = params["role"].as_str().unwrap_or("operator");
@@ -207,7 +247,9 @@ fn signed_text(params: &Value, device: &Value) -> String {
     let (id, mode, signed_at) = (client("id"), client("mode"), &device["signedAt"]);
     let device_id = device["id"].as_str().unwrap_or_default();
     match device["nonce"].as_str() {
-        Some(nonce) => format!("v2|{device_id}|{id}|{mode}|{role}|{scopes}|{signed_at}|{token}|{nonce}"),
+        Some(nonce) => {
+            format!("v2|{device_id}|{id}|{mode}|{role}|{scopes}|{signed_at}|{token}|{nonce}")
+        }
         None => format!("v1|{device_id}|{id}|{mode}|{role}|{scopes}|{signed_at}|{token}"),
     }
 }
@@ -249,9 +291,15 @@ pub(crate) fn device_token(token: &str, device: &str) -> String {
 /// What the client may do. Only the scenario's gateway does not ask.
 fn granted(inner: &Inner, params: &Value, has_device: bool) -> Option<Vec<String>> {
     let options = &inner.world.options;
-    let asked = params["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+    let asked = params["scopes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned);
     let asked: Vec<String> = asked.collect();
-    let local = matches!(params["client"]["mode"].as_str(), Some("backend" | "cli")) && !options.require_pairing;
+    let local = matches!(params["client"]["mode"].as_str(), Some("backend" | "cli"))
+        && !options.require_pairing;
     match inner.world.profile {
         _ if options.no_scopes => Some(Vec::new()),
         Profile::Scenario => None,
@@ -307,7 +355,8 @@ fn hello(inner: &Inner, params: &Value, device: Option<&str>, scopes: Option<&[S
         if let Some(id) = device {
             let token = device_token(inner.token.as_deref().unwrap_or_default(), id);
             hello["auth"] = json!({ "deviceToken": token, "role": role, "issuedAtMs": now_ms() });
-            // A gateway that does not ask for scopes does not speak of them; none would mean that nothing is allowed.
+            // A gateway that does not ask for scopes does not speak of them; none would mean that
+            // nothing is allowed.
             if let Some(mut scopes) = scopes.map(<[String]>::to_vec) {
                 scopes.sort();
                 hello["auth"]["scopes"] = scopes.into();

@@ -49,7 +49,8 @@ impl World {
         };
         let some_have = roster.iter().any(|(_, entry)| own(entry).is_some());
         let every = |(id, entry): (String, Map<String, Value>)| {
-            let every = if some_have { own(&entry) } else { (id == default_id).then(|| "30m".to_owned()) };
+            let every =
+                if some_have { own(&entry) } else { (id == default_id).then(|| "30m".to_owned()) };
             (id, every)
         };
         roster.into_iter().map(every).collect()

@@ -55,7 +55,8 @@ impl Host {
     /// Tells if the configuration refers to variables.
     pub(crate) fn refers(&self, file: &Value) -> bool {
         let included = self.included(file);
-        self.substituted(&included, "", &mut Vec::new()) != included || !self.missing(file).is_empty()
+        self.substituted(&included, "", &mut Vec::new()) != included
+            || !self.missing(file).is_empty()
     }
 
     /// The variables that the configuration refers to and that are not set.
@@ -70,11 +71,14 @@ impl Host {
     pub(crate) fn included(&self, value: &Value) -> Value {
         match value {
             Value::Object(fields) => {
-                let parts: Option<Vec<&Value>> =
-                    names(fields.get("$include")).into_iter().map(|name| self.includes.get(name)).collect();
+                let parts: Option<Vec<&Value>> = names(fields.get("$include"))
+                    .into_iter()
+                    .map(|name| self.includes.get(name))
+                    .collect();
                 let is_known = parts.as_ref().is_some_and(|parts| !parts.is_empty());
                 let own = fields.iter().filter(|(name, _)| !is_known || *name != "$include");
-                let own: Map<_, _> = own.map(|(name, value)| (name.clone(), self.included(value))).collect();
+                let own: Map<_, _> =
+                    own.map(|(name, value)| (name.clone(), self.included(value))).collect();
                 let mut whole = Value::Object(Map::new());
                 for part in parts.filter(|_| is_known).into_iter().flatten() {
                     merge(&mut whole, &self.included(part));
@@ -97,11 +101,14 @@ impl Host {
             Value::String(text) => self.substituted_text(text, path, missing).into(),
             Value::Array(items) => {
                 let items = items.iter().enumerate();
-                items.map(|(at, item)| self.substituted(item, &format!("{path}[{at}]"), missing)).collect()
+                items
+                    .map(|(at, item)| self.substituted(item, &format!("{path}[{at}]"), missing))
+                    .collect()
             }
             Value::Object(fields) => {
                 let field = |(name, value): (&String, &Value)| {
-                    let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    let below =
+                        if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                     (name.clone(), self.substituted(value, &below, missing))
                 };
                 fields.iter().map(field).collect::<Map<_, _>>().into()
@@ -144,7 +151,8 @@ impl Host {
             Value::String(text) if is_path(name) => self.expanded_path(text).into(),
             Value::Array(items) => items.iter().map(|item| self.expanded(item, name)).collect(),
             Value::Object(fields) => {
-                let fields = fields.iter().map(|(name, value)| (name.clone(), self.expanded(value, name)));
+                let fields =
+                    fields.iter().map(|(name, value)| (name.clone(), self.expanded(value, name)));
                 fields.collect::<Map<_, _>>().into()
             }
             other => other.clone(),
@@ -153,7 +161,9 @@ impl Host {
 
     fn expanded_path(&self, path: &str) -> String {
         match (path.strip_prefix('~'), &self.home) {
-            (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => format!("{home}{rest}"),
+            (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
+                format!("{home}{rest}")
+            }
             _ => path.to_owned(),
         }
     }
@@ -189,7 +199,9 @@ const LONGEST_NAME: usize = 245;
 
 /// Tells if it is that folder, or one below it.
 pub(crate) fn is_within(folder: &str, outer: &str) -> bool {
-    folder.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || outer == "/")
+    folder
+        .strip_prefix(outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || outer == "/")
 }
 
 /// Tells if there is an `$include` anywhere.
@@ -231,7 +243,9 @@ mod tests {
 
     fn host() -> Host {
         let setup = Setup {
-            env: Some([("NAME".to_owned(), "value".to_owned()), ("EMPTY".into(), String::new())].into()),
+            env: Some(
+                [("NAME".to_owned(), "value".to_owned()), ("EMPTY".into(), String::new())].into(),
+            ),
             includes: [("./a.json5".to_owned(), json!({ "id": "a", "name": "A" }))].into(),
             plain_files: vec!["/srv/file".into()],
             ..Setup::new(Profile::V2026_9_6)
@@ -252,15 +266,16 @@ mod tests {
             assert_eq!(host().source(&json!([text])), json!([is]), "{text}");
         }
         let missing = host().missing(&json!({ "a": [{ "b": "${UNSET} $${UNSET}" }] }));
-        let missing: Vec<_> = missing.iter().map(|missing| (&*missing.name, &*missing.path)).collect();
+        let missing: Vec<_> =
+            missing.iter().map(|missing| (&*missing.name, &*missing.path)).collect();
         assert_eq!(missing, [("UNSET", "a[0].b")]);
     }
 
     #[test]
     fn home_is_expanded_in_paths_only_and_folders_have_one_spelling() {
-        let config = json!({ "workspace": "~/w", "prompt": "~/w", "agentDir": "~", "file": "~other/f" });
-        let resolved =
-            json!({ "workspace": "/home/node/w", "prompt": "~/w", "agentDir": "/home/node", "file": "~other/f" });
+        let config =
+            json!({ "workspace": "~/w", "prompt": "~/w", "agentDir": "~", "file": "~other/f" });
+        let resolved = json!({ "workspace": "/home/node/w", "prompt": "~/w", "agentDir": "/home/node", "file": "~other/f" });
         assert_eq!(host().resolved(&config), resolved);
         assert_eq!(host().folder("~//a/./b/../c/"), "/home/node/a/c");
         let code = |path: &str| host().obstacle(path).map(|(code, _)| code);
@@ -271,8 +286,12 @@ mod tests {
 
     #[test]
     fn includes_are_put_in_and_what_is_beside_them_wins() {
-        let config = json!({ "list": [{ "$include": "./a.json5", "name": "B" }, { "$include": "./none" }] });
-        assert_eq!(host().included(&config), json!({ "list": [{ "id": "a", "name": "B" }, { "$include": "./none" }] }));
+        let config =
+            json!({ "list": [{ "$include": "./a.json5", "name": "B" }, { "$include": "./none" }] });
+        assert_eq!(
+            host().included(&config),
+            json!({ "list": [{ "id": "a", "name": "B" }, { "$include": "./none" }] })
+        );
         assert!(includes(&config) && !includes(&json!({ "list": [{ "id": "a" }] })));
     }
 }

@@ -26,9 +26,12 @@ impl World {
         }
         self.refuse_any(by, &folded.file)?;
         let through = |place: &str| self.writes_through(by, place);
-        let fold = Fold { host: &self.host, flattens_items: self.profile < Profile::V2026_7_35, through };
+        let fold =
+            Fold { host: &self.host, flattens_items: self.profile < Profile::V2026_7_35, through };
         let next = std::mem::take(&mut folded.file);
-        folded.file = fold.fold(&self.file, next, "", &mut folded.parts).map_err(|place| self.would_flatten(&place))?;
+        folded.file = fold
+            .fold(&self.file, next, "", &mut folded.parts)
+            .map_err(|place| self.would_flatten(&place))?;
         Ok(folded)
     }
 
@@ -36,12 +39,15 @@ impl World {
     /// somewhere.
     fn refuse_any(&self, by: &str, next: &Value) -> Result<(), Refusal> {
         if self.profile < Profile::V2026_7_35 {
-            let sections = self.file.as_object().into_iter().flatten().filter(|(name, _)| *name != "agents");
+            let sections =
+                self.file.as_object().into_iter().flatten().filter(|(name, _)| *name != "agents");
             let mut included = sections.filter(|(_, section)| section.get("$include").is_some());
             let Some((name, _)) = included.next() else { return Ok(()) };
             // With references in the file it is written as it is, and then found wrong.
             if by == "config.patch" && self.host.refers(&self.file) {
-                let message = format!("Error: Config validation failed: {name}: Unrecognized key: \"$include\"");
+                let message = format!(
+                    "Error: Config validation failed: {name}: Unrecognized key: \"$include\""
+                );
                 return Err(Refusal::new("UNAVAILABLE", message));
             }
             return Err(self.would_flatten(name));
@@ -50,9 +56,12 @@ impl World {
         let changes = self.host.included(&self.file)["agents"] != next["agents"];
         let is_owned = includes(agents) && changes;
         let refused = match self.profile {
-            Profile::V2026_8_2 => is_owned && !(agents.get("$include").is_some() && by != "config.patch"),
+            Profile::V2026_8_2 => {
+                is_owned && !(agents.get("$include").is_some() && by != "config.patch")
+            }
             Profile::V2026_9_6 => {
-                let whole = agents.get("$include").is_some() || agents["entries"].get("$include").is_some();
+                let whole =
+                    agents.get("$include").is_some() || agents["entries"].get("$include").is_some();
                 is_owned && whole && by == "agents.delete"
             }
             _ => false,
@@ -77,9 +86,14 @@ impl World {
     }
 
     fn would_flatten(&self, place: &str) -> Refusal {
-        let code = if self.profile.since(Profile::V2026_9_6) { ": code=CONFIG_INCLUDE_OWNERSHIP" } else { "" };
+        let code = if self.profile.since(Profile::V2026_9_6) {
+            ": code=CONFIG_INCLUDE_OWNERSHIP"
+        } else {
+            ""
+        };
         let message = format!(
-            "Error: Config write would flatten $include-owned config at {place}; edit that include file directly or \
+            "Error: Config write would flatten $include-owned config at {place}; edit that \
+                include file directly or \
              remove the $include first.{code}"
         );
         Refusal::new("UNAVAILABLE", message)
@@ -100,7 +114,9 @@ fn collect(value: &Value, place: &mut Vec<String>, found: &mut Vec<(Vec<String>,
                 found.push((place.clone(), format!("{BASE}/{}", name.trim_start_matches("./"))));
             }
         }
-        Value::Array(items) => items.iter().enumerate().for_each(|(at, item)| below(at.to_string(), item)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(at, item)| below(at.to_string(), item))
+        }
         _ => {}
     }
 }
@@ -115,7 +131,13 @@ struct Fold<'a, T> {
 
 impl<T: Fn(&str) -> bool> Fold<'_, T> {
     /// The error is the place of an included part that was changed.
-    fn fold(&self, old: &Value, new: Value, place: &str, parts: &mut Vec<(String, Value)>) -> Result<Value, String> {
+    fn fold(
+        &self,
+        old: &Value,
+        new: Value,
+        place: &str,
+        parts: &mut Vec<(String, Value)>,
+    ) -> Result<Value, String> {
         if !includes(old) {
             return Ok(new);
         }
@@ -133,7 +155,8 @@ impl<T: Fn(&str) -> bool> Fold<'_, T> {
             }
             (Value::Object(fields), Value::Object(new)) => {
                 let folded = new.into_iter().map(|(name, value)| {
-                    let below = if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
+                    let below =
+                        if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
                     let old = fields.get(&name).unwrap_or(&Value::Null);
                     Ok((name, self.fold(old, value, &below, parts)?))
                 });

@@ -1,5 +1,6 @@
-//! A simulated `OpenClaw` gateway: the WebSocket RPC server that agents are provisioned on, with its state in memory
-//! and faults on request. For tests and the demo; nothing that works for users links to it.
+//! A simulated `OpenClaw` gateway: the WebSocket RPC server that agents are provisioned on, with
+//! its state in memory and faults on request. For tests and the demo; nothing that works for users
+//! links to it.
 //!
 //! ```no_run
 //! use mission_gateway_sim::{Action, Fault, Gateway, Profile, Setup};

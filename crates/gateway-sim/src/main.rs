@@ -1,7 +1,8 @@
-//! `gateway-sim`: a simulated gateway as a process, for the demo and for tests that are not in Rust.
+//! `gateway-sim`: a simulated gateway as a process, for the demo and for tests that are not in
+//! Rust.
 //!
-//! The first line of its output is the URL. It ends when its standard input does, so that it never outlives the
-//! process that started it, or on SIGTERM.
+//! The first line of its output is the URL. It ends when its standard input does, so that it never
+//! outlives the process that started it, or on SIGTERM.
 
 use std::{error::Error, fs, io, path::PathBuf, thread};
 
@@ -12,8 +13,7 @@ use tokio::{
     sync::oneshot,
 };
 
-const FAULT_HELP: &str =
-    r#"A fault, as JSON: {"method":"config.patch","call":2,"action":"drop_after"}; may be repeated"#;
+const FAULT_HELP: &str = r#"A fault, as JSON: {"method":"config.patch","call":2,"action":"drop_after"}; may be repeated"#;
 
 /// Runs a simulated gateway on 127.0.0.1 until standard input ends.
 #[derive(Parser)]
@@ -66,7 +66,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Resolves when standard input ends. A thread of its own reads it: the runtime's would keep the process alive.
+/// Resolves when standard input ends. A thread of its own reads it: the runtime's would keep the
+/// process alive.
 fn stdin_ends() -> oneshot::Receiver<()> {
     let (ended, end) = oneshot::channel();
     thread::spawn(move || {

@@ -9,14 +9,22 @@ use crate::answer::Refusal;
 pub(crate) fn parse_patch(raw: &str) -> Result<Value, Refusal> {
     let patch: Value = serde_json::from_str(raw).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        let character =
-            raw.lines().nth(line.saturating_sub(1)).and_then(|line| line.chars().nth(column.saturating_sub(1)));
+        let character = raw
+            .lines()
+            .nth(line.saturating_sub(1))
+            .and_then(|line| line.chars().nth(column.saturating_sub(1)));
         Refusal::invalid(match character {
-            Some(c) if !error.is_eof() => format!("SyntaxError: JSON5: invalid character '{c}' at {line}:{column}"),
+            Some(c) if !error.is_eof() => {
+                format!("SyntaxError: JSON5: invalid character '{c}' at {line}:{column}")
+            }
             _ => format!("SyntaxError: JSON5: invalid end of input at {line}:{column}"),
         })
     })?;
-    if patch.is_object() { Ok(patch) } else { Err(Refusal::invalid("config.patch raw must be an object")) }
+    if patch.is_object() {
+        Ok(patch)
+    } else {
+        Err(Refusal::invalid("config.patch raw must be an object"))
+    }
 }
 
 /// Applies a merge patch that also merges lists of things with ids: those that the list has already
@@ -96,11 +104,16 @@ pub(crate) fn differences(before: &Value, after: &Value) -> Vec<String> {
 
 fn by_id(value: &Value) -> Value {
     match value {
-        Value::Object(fields) => {
-            fields.iter().map(|(name, value)| (name.clone(), by_id(value))).collect::<Map<_, _>>().into()
-        }
-        Value::Array(items) if !items.is_empty() && items.iter().all(|item| item["id"].is_string()) => {
-            let item = |item: &Value| (item["id"].as_str().unwrap_or_default().to_owned(), by_id(item));
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| (name.clone(), by_id(value)))
+            .collect::<Map<_, _>>()
+            .into(),
+        Value::Array(items)
+            if !items.is_empty() && items.iter().all(|item| item["id"].is_string()) =>
+        {
+            let item =
+                |item: &Value| (item["id"].as_str().unwrap_or_default().to_owned(), by_id(item));
             items.iter().map(item).collect::<Map<_, _>>().into()
         }
         other => other.clone(),
@@ -129,7 +142,10 @@ mod tests {
     #[test]
     fn a_merge_patch_merges_removes_and_replaces() {
         let mut config = json!({ "a": { "b": 1, "c": [1, 2] }, "d": 1 });
-        merge(&mut config, &json!({ "a": { "b": null, "c": [3], "e": { "f": 1 } }, "d": { "g": 2 } }));
+        merge(
+            &mut config,
+            &json!({ "a": { "b": null, "c": [3], "e": { "f": 1 } }, "d": { "g": 2 } }),
+        );
         assert_eq!(config, json!({ "a": { "c": [3], "e": { "f": 1 } }, "d": { "g": 2 } }));
     }
 
@@ -138,20 +154,30 @@ mod tests {
         let before = json!({ "a": { "b": 1, "c": 1 }, "gone": 1 });
         let after = json!({ "a": { "b": 2, "c": 1, "d": { "e": 1 } } });
         assert_eq!(changed_paths(&before, &after), ["a.b", "a.d", "gone"]);
-        assert_eq!(leaf_paths(&json!({ "ui": { "seamColor": "red" }, "x": {} })), ["ui.seamColor", "x"]);
+        assert_eq!(
+            leaf_paths(&json!({ "ui": { "seamColor": "red" }, "x": {} })),
+            ["ui.seamColor", "x"]
+        );
     }
 
     #[test]
     fn things_with_ids_differ_by_them() {
         let before = json!({ "list": [{ "id": "a", "x": 1 }, { "id": "b" }], "tags": [1] });
-        let after = json!({ "list": [{ "id": "b" }, { "id": "a", "x": 2 }, { "id": "c" }], "tags": [2] });
+        let after =
+            json!({ "list": [{ "id": "b" }, { "id": "a", "x": 2 }, { "id": "c" }], "tags": [2] });
         assert_eq!(differences(&before, &after), ["list.a.x", "list.c", "tags"]);
     }
 
     #[test]
     fn a_patch_that_is_no_json_is_refused_with_its_place() {
-        assert_eq!(parse_patch("{{{").unwrap_err().message, "SyntaxError: JSON5: invalid character '{' at 1:2");
-        assert_eq!(parse_patch("{").unwrap_err().message, "SyntaxError: JSON5: invalid end of input at 1:1");
+        assert_eq!(
+            parse_patch("{{{").unwrap_err().message,
+            "SyntaxError: JSON5: invalid character '{' at 1:2"
+        );
+        assert_eq!(
+            parse_patch("{").unwrap_err().message,
+            "SyntaxError: JSON5: invalid end of input at 1:1"
+        );
         assert_eq!(parse_patch("[1]").unwrap_err().message, "config.patch raw must be an object");
     }
 }

@@ -34,8 +34,9 @@ const fn changes(
     Method { name, scope, mutates: true, required, optional }
 }
 
-/// Every method. Where versions differ this is the old one's row; [`Method::scope`] and [`Method::check`] know the rest.
-/// `connect` is not among them: it is part of opening a connection.
+/// Every method. Where versions differ this is the old one's row; [`Method::scope`] and
+/// [`Method::check`] know the rest. `connect` is not among them: it is part of opening a
+/// connection.
 pub(crate) const METHODS: [Method; 17] = [
     reads("health", "", &[], &["probe"]),
     reads("status", "read", &[], &[]),
@@ -47,10 +48,25 @@ pub(crate) const METHODS: [Method; 17] = [
     reads("agents.files.get", "read", &["agentId", "name"], &[]),
     changes("agents.files.set", "admin", &["agentId", "name", "content"], &[]),
     reads("config.get", "admin", &[], &[]),
-    changes("config.patch", "admin", &["raw"], &["baseHash", "sessionKey", "note", "restartDelayMs"]),
-    reads("sessions.list", "read", &[], &["limit", "activeMinutes", "includeGlobal", "includeUnknown", "agentId"]),
+    changes(
+        "config.patch",
+        "admin",
+        &["raw"],
+        &["baseHash", "sessionKey", "note", "restartDelayMs"],
+    ),
+    reads(
+        "sessions.list",
+        "read",
+        &[],
+        &["limit", "activeMinutes", "includeGlobal", "includeUnknown", "agentId"],
+    ),
     reads("sessions.resolve", "read", &["key"], &[]),
-    changes("sessions.patch", "admin", &["key"], &["label", "thinkingLevel", "verboseLevel", "model"]),
+    changes(
+        "sessions.patch",
+        "admin",
+        &["key"],
+        &["label", "thinkingLevel", "verboseLevel", "model"],
+    ),
     changes("sessions.reset", "admin", &["key"], &["reason"]),
     changes("sessions.delete", "admin", &["key"], &["deleteTranscript"]),
     changes(
@@ -77,19 +93,23 @@ impl Method {
         (!scope.is_empty()).then(|| format!("operator.{scope}"))
     }
 
-    /// Checks parameters as strictly as the gateways do, with their texts: all findings in one message.
+    /// Checks parameters as strictly as the gateways do, with their texts: all findings in one
+    /// message.
     pub(crate) fn check(&self, profile: Profile, params: &Value) -> Result<(), Refusal> {
         let nothing = Map::new();
         let params = params.as_object().unwrap_or(&nothing);
         let mut findings = Vec::new();
-        for name in self.required.iter().filter(|name| !(profile.is_new() && **name == "workspace")) {
+        for name in self.required.iter().filter(|name| !(profile.is_new() && **name == "workspace"))
+        {
             if !params.contains_key(*name) {
                 findings.push(format!("must have required property '{name}'"));
             }
         }
         for (name, value) in params {
-            let known = self.required.contains(&name.as_str()) || self.optional.contains(&name.as_str());
-            let ignored = profile == Profile::Scenario && self.name == "agents.update" && value == "";
+            let known =
+                self.required.contains(&name.as_str()) || self.optional.contains(&name.as_str());
+            let ignored =
+                profile == Profile::Scenario && self.name == "agents.update" && value == "";
             if known && !ignored {
                 findings.extend(value_findings(profile, name, value));
             } else if !known {
@@ -107,19 +127,27 @@ impl Method {
 /// What is wrong with one parameter. A name has the same type in every method.
 fn value_findings(profile: Profile, name: &str, value: &Value) -> Vec<String> {
     let not = profile.not();
-    let typed = |fits: bool, kind: &str| if fits { Vec::new() } else { vec![format!("at /{name}: must be {kind}")] };
+    let typed = |fits: bool, kind: &str| {
+        if fits { Vec::new() } else { vec![format!("at /{name}: must be {kind}")] }
+    };
     match (name, value) {
-        ("probe" | "deleteFiles" | "deleteTranscript" | "deliver" | "includeGlobal" | "includeUnknown", _) => {
-            typed(value.is_boolean(), "boolean")
+        (
+            "probe" | "deleteFiles" | "deleteTranscript" | "deliver" | "includeGlobal"
+            | "includeUnknown",
+            _,
+        ) => typed(value.is_boolean(), "boolean"),
+        ("limit" | "activeMinutes" | "restartDelayMs" | "timeoutMs", _) => {
+            typed(value.is_u64(), "integer")
         }
-        ("limit" | "activeMinutes" | "restartDelayMs" | "timeoutMs", _) => typed(value.is_u64(), "integer"),
         ("attachments", _) => typed(value.is_array(), "array"),
         ("label", Value::String(label)) if label.chars().count() > profile.label_max() => vec![
             format!("at /label: must {not} have more than {} characters", profile.label_max()),
             "at /label: must be null".into(),
             "at /label: must match a schema in anyOf".into(),
         ],
-        (name, Value::String(text)) if text.is_empty() && !matches!(name, "content" | "message" | "raw") => {
+        (name, Value::String(text))
+            if text.is_empty() && !matches!(name, "content" | "message" | "raw") =>
+        {
             vec![format!("at /{name}: must {not} have fewer than 1 characters")]
         }
         ("label" | "thinkingLevel" | "verboseLevel", Value::Null) => Vec::new(),

@@ -25,25 +25,37 @@ impl World {
 
     /// Refuses a change of an agent that no patch may change.
     pub(crate) fn refuse_agents(&self, config: &Value) -> Result<(), Refusal> {
-        let refused = self.refused_agents.iter().find(|(id, _)| entry(&self.file, id) != entry(config, id));
+        let refused =
+            self.refused_agents.iter().find(|(id, _)| entry(&self.file, id) != entry(config, id));
         refused.map_or(Ok(()), |(_, error)| Err(error.refusal()))
     }
 
     /// Refuses an agent whose workspace cannot be made, or has to be migrated first. `by` is the
     /// method that needs it.
-    pub(crate) fn refuse_impossible(&self, by: &str, id: &str, workspace: &str) -> Result<(), Refusal> {
+    pub(crate) fn refuse_impossible(
+        &self,
+        by: &str,
+        id: &str,
+        workspace: &str,
+    ) -> Result<(), Refusal> {
         let obstacle = self.host.obstacle(workspace).filter(|_| self.profile != Profile::Scenario);
         let waits = self.profile.is_new() && self.unmigrated.contains(&normalised_id(id));
-        let legacy =
-            format!("Legacy workspace setup state requires migration for {workspace}; run openclaw doctor --fix.");
+        let legacy = format!(
+            "Legacy workspace setup state requires migration for {workspace}; run openclaw doctor \
+                --fix."
+        );
         let message = match obstacle {
             None if !waits => return Ok(()),
             _ if self.profile.since(Profile::V2026_9_6) => {
-                format!("StartupMaintenanceRequiredError: {legacy}: code=gateway.maintenance_required")
+                format!(
+                    "StartupMaintenanceRequiredError: {legacy}: code=gateway.maintenance_required"
+                )
             }
             _ if self.profile.is_new() && by == "agents.create" => format!("Error: {legacy}"),
             None => return Ok(()),
-            Some((code, words)) => format!("Error: {code}: {words}, mkdir '{workspace}': code={code}"),
+            Some((code, words)) => {
+                format!("Error: {code}: {words}, mkdir '{workspace}': code={code}")
+            }
         };
         Err(Refusal::new("UNAVAILABLE", cut(message)))
     }

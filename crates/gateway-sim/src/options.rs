@@ -7,7 +7,10 @@ use serde::Deserialize;
 /// Behaviour that can be changed independently of the profile.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, set by name in a document")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own, set by name in a document"
+)]
 pub struct Options {
     /// Are the agents those of the configuration (true), or of a registry that only
     /// `agents.create`, `agents.update` and `agents.delete` change (false)?

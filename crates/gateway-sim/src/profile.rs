@@ -21,8 +21,8 @@ pub enum Profile {
     /// not set ends the gateway for good.
     #[serde(rename = "2026.2.9")]
     V2026_2_9,
-    /// One of the gateways between: lists of things with ids are merged by id, three patches a minute, and a restart
-    /// about 2 s after every patch, though not within 30 s of the one before.
+    /// One of the gateways between: lists of things with ids are merged by id, three patches a
+    /// minute, and a restart about 2 s after every patch, though not within 30 s of the one before.
     #[serde(rename = "2026.3.13")]
     V2026_3_13,
     /// The last gateway of protocol 3: no restart but for a patch that touches `channels`, and
@@ -32,8 +32,8 @@ pub enum Profile {
     /// A gateway of protocol 4 that refuses every patch while there is an `$include` in its file.
     #[serde(rename = "2026.5.20")]
     V2026_5_20,
-    /// A later one of them: protocol 4, long labels, answers that say when nothing changed, and no restart but for the
-    /// first section on channels, whose reply never comes.
+    /// A later one of them: protocol 4, long labels, answers that say when nothing changed, and no
+    /// restart but for the first section on channels, whose reply never comes.
     #[serde(rename = "2026.6.11")]
     V2026_6_11,
     /// The last gateway that keeps a list; it refuses to write a list that is included.
@@ -43,8 +43,8 @@ pub enum Profile {
     /// deleted until it restarts.
     #[serde(rename = "2026.8.2")]
     V2026_8_2,
-    /// A current gateway: protocol 4, `agents.entries`, a merge patch with a real compare-and-swap, 30 patches a
-    /// minute, answers that say when nothing changed.
+    /// A current gateway: protocol 4, `agents.entries`, a merge patch with a real compare-and-swap,
+    /// 30 patches a minute, answers that say when nothing changed.
     #[serde(rename = "2026.9.6")]
     V2026_9_6,
 }
@@ -64,8 +64,16 @@ const TWELVE: [&str; 12] = [
     "BOOTSTRAP.md",
     "MEMORY.md",
 ];
-const OLD_LISTED: [&str; 8] =
-    ["AGENTS.md", "SOUL.md", "TOOLS.md", "IDENTITY.md", "USER.md", "HEARTBEAT.md", "BOOTSTRAP.md", "MEMORY.md"];
+const OLD_LISTED: [&str; 8] = [
+    "AGENTS.md",
+    "SOUL.md",
+    "TOOLS.md",
+    "IDENTITY.md",
+    "USER.md",
+    "HEARTBEAT.md",
+    "BOOTSTRAP.md",
+    "MEMORY.md",
+];
 const OLD_ACCEPTED: [&str; 9] = [
     "AGENTS.md",
     "SOUL.md",
@@ -79,7 +87,8 @@ const OLD_ACCEPTED: [&str; 9] = [
 ];
 const NEW_LISTED: [&str; 4] = ["AGENTS.md", "SOUL.md", "USER.md", "MEMORY.md"];
 const LISTED_8_2: [&str; 5] = ["AGENTS.md", "SOUL.md", "USER.md", "BOOTSTRAP.md", "MEMORY.md"];
-const NEW_ACCEPTED: [&str; 6] = ["AGENTS.md", "SOUL.md", "IDENTITY.md", "USER.md", "BOOTSTRAP.md", "MEMORY.md"];
+const NEW_ACCEPTED: [&str; 6] =
+    ["AGENTS.md", "SOUL.md", "IDENTITY.md", "USER.md", "BOOTSTRAP.md", "MEMORY.md"];
 
 impl Profile {
     /// All profiles, the scenarios' first and then by age.
@@ -124,7 +133,8 @@ impl Profile {
     pub fn seeds(self) -> BTreeMap<String, String> {
         let seed = |name: &&str| {
             let line = if *name == "IDENTITY.md" { "- **Name:**\n" } else { "" };
-            let text = format!("# {name}\n\nSeeded by the simulated gateway {}.\n{line}", self.name());
+            let text =
+                format!("# {name}\n\nSeeded by the simulated gateway {}.\n{line}", self.name());
             ((*name).to_owned(), text)
         };
         self.seeded_files().iter().map(seed).collect()

@@ -43,18 +43,25 @@ impl Shared {
 
     /// Does what follows a write of the configuration: sends an event, or on the old gateway a
     /// restart, and one more after a patch.
-    pub(crate) fn config_was_written(self: &Arc<Self>, inner: &mut Inner, by: Option<&str>, params: &Value) {
+    pub(crate) fn config_was_written(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        by: Option<&str>,
+        params: &Value,
+    ) {
         let options = &inner.world.options;
         let outage = inner.outage();
         // Edits by hand cause restarts too, which nobody who calls is to blame for.
         let cause = by.unwrap_or("by hand").to_owned();
         match inner.world.profile {
             Profile::V2026_8_2 | Profile::V2026_9_6 => {
-                let payload = json!({ "path": config_path(), "hash": inner.world.hash(), "ts": now_ms() });
+                let payload =
+                    json!({ "path": config_path(), "hash": inner.world.hash(), "ts": now_ms() });
                 let _ = self.signals.send(Signal::Event("config.changed", payload));
             }
             Profile::V2026_2_9 if options.restarts => {
-                let (write_ms, patch_ms) = (options.restart_after_write_ms, options.restart_after_patch_ms);
+                let (write_ms, patch_ms) =
+                    (options.restart_after_write_ms, options.restart_after_patch_ms);
                 if !std::mem::replace(&mut inner.restart_is_due, true) {
                     self.restart_in(write_ms, outage, true, cause.clone());
                 }
@@ -65,7 +72,8 @@ impl Shared {
             }
             Profile::V2026_3_13 if options.restarts && by == Some("config.patch") => {
                 let wanted = Instant::now() + Duration::from_millis(options.restart_after_patch_ms);
-                let at = inner.latest_restart.map_or(wanted, |latest| wanted.max(latest + COOLDOWN));
+                let at =
+                    inner.latest_restart.map_or(wanted, |latest| wanted.max(latest + COOLDOWN));
                 // Later patches wait for the restart that is due already.
                 if !std::mem::replace(&mut inner.restart_is_due, true) {
                     inner.latest_restart = Some(at);

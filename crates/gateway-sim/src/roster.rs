@@ -18,17 +18,26 @@ impl World {
             registry.iter().filter_map(|(id, value)| Some((id.clone(), entry(value)?))).collect()
         } else if self.profile.is_new() {
             let entries = agents["entries"].as_object();
-            entries.into_iter().flatten().filter_map(|(id, value)| Some((id.clone(), entry(value)?))).collect()
+            entries
+                .into_iter()
+                .flatten()
+                .filter_map(|(id, value)| Some((id.clone(), entry(value)?)))
+                .collect()
         } else {
             let list = agents["list"].as_array();
             let id = |value: &Value| value["id"].as_str().map(normalised_id);
             // Of two entries for one agent the first counts.
             let mut seen = BTreeSet::new();
-            let entries = list.into_iter().flatten().filter_map(|value| Some((id(value)?, entry(value)?)));
+            let entries =
+                list.into_iter().flatten().filter_map(|value| Some((id(value)?, entry(value)?)));
             entries.filter(|(id, _)| seen.insert(id.clone())).collect()
         };
         // A gateway that has no agents configured has one all the same.
-        if roster.is_empty() && self.profile != Profile::Scenario { vec![("main".into(), Map::new())] } else { roster }
+        if roster.is_empty() && self.profile != Profile::Scenario {
+            vec![("main".into(), Map::new())]
+        } else {
+            roster
+        }
     }
 
     /// What is registered about an agent.
@@ -40,12 +49,15 @@ impl World {
         } else if self.profile.is_new() {
             agents["entries"].get(id)
         } else {
-            let same = |value: &&Value| value["id"].as_str().is_some_and(|own| normalised_id(own) == id);
+            let same =
+                |value: &&Value| value["id"].as_str().is_some_and(|own| normalised_id(own) == id);
             agents["list"].as_array().and_then(|list| list.iter().find(same))
         };
         match entry.and_then(Value::as_object) {
             Some(entry) => Some(entry.clone()),
-            None if id == "main" => self.roster().into_iter().find_map(|(own, entry)| (own == id).then_some(entry)),
+            None if id == "main" => {
+                self.roster().into_iter().find_map(|(own, entry)| (own == id).then_some(entry))
+            }
             None => None,
         }
     }
@@ -61,7 +73,8 @@ impl World {
             return self.default_id.clone();
         }
         let roster = self.roster();
-        let marked = roster.iter().find(|(_, entry)| entry.get("default") == Some(&Value::Bool(true)));
+        let marked =
+            roster.iter().find(|(_, entry)| entry.get("default") == Some(&Value::Bool(true)));
         let main = || roster.iter().find(|(id, _)| id == "main");
         marked
             .or_else(|| if self.profile.is_new() { main() } else { None })
@@ -84,7 +97,11 @@ impl World {
     /// The folder of an agent's files, in the one spelling that there is of it. The scenarios'
     /// gateway keeps files by agent, whatever workspace it has.
     pub(crate) fn folder(&self, id: &str, entry: &Map<String, Value>) -> String {
-        if self.profile == Profile::Scenario { id.to_owned() } else { self.host.folder(&self.workspace(id, entry)) }
+        if self.profile == Profile::Scenario {
+            id.to_owned()
+        } else {
+            self.host.folder(&self.workspace(id, entry))
+        }
     }
 }
 
@@ -126,7 +143,9 @@ impl Draft {
         if self.has_entries {
             let entries = self.config.pointer_mut("/agents/entries").and_then(Value::as_object_mut);
             entries.and_then(|entries| entries.shift_remove(id));
-        } else if let Some(list) = self.config.pointer_mut("/agents/list").and_then(Value::as_array_mut) {
+        } else if let Some(list) =
+            self.config.pointer_mut("/agents/list").and_then(Value::as_array_mut)
+        {
             list.retain(|value| !is(value, id));
         }
     }
@@ -134,7 +153,10 @@ impl Draft {
     /// When one agent is left, who owns what goes without saying again.
     pub(crate) fn settle(&mut self) {
         if let Some(agents) = self.config.get_mut("agents").and_then(Value::as_object_mut)
-            && agents.get("entries").and_then(Value::as_object).is_some_and(|entries| entries.len() == 1)
+            && agents
+                .get("entries")
+                .and_then(Value::as_object)
+                .is_some_and(|entries| entries.len() == 1)
         {
             agents.shift_remove("ownership");
         }
@@ -142,9 +164,13 @@ impl Draft {
 
     /// Takes an agent's bindings out; how many there were.
     pub(crate) fn unbind(&mut self, id: &str) -> usize {
-        let Some(bindings) = self.config.get_mut("bindings").and_then(Value::as_array_mut) else { return 0 };
+        let Some(bindings) = self.config.get_mut("bindings").and_then(Value::as_array_mut) else {
+            return 0;
+        };
         let before = bindings.len();
-        bindings.retain(|binding| binding["agentId"].as_str().is_none_or(|own| normalised_id(own) != id));
+        bindings.retain(|binding| {
+            binding["agentId"].as_str().is_none_or(|own| normalised_id(own) != id)
+        });
         before - bindings.len()
     }
 }

@@ -24,7 +24,11 @@ impl World {
     /// The document that a patch changes: the file with its includes in their places, and on one
     /// version with everything that it refers to.
     pub(crate) fn base(&self) -> Value {
-        if self.profile.flattens() { self.host.resolved(&self.file) } else { self.host.included(&self.file) }
+        if self.profile.flattens() {
+            self.host.resolved(&self.file)
+        } else {
+            self.host.included(&self.file)
+        }
     }
 
     /// The document that calls on agents change. One version takes what it runs with, and writes
@@ -56,7 +60,8 @@ impl World {
             // It stays as it was in what the gateway runs with.
             return Err(Refusal::new(
                 "UNAVAILABLE",
-                "config.patch persisted but was not applied to the active Gateway (failed); run config.get, then use \
+                "config.patch persisted but was not applied to the active Gateway (failed); run \
+                    config.get, then use \
                  config.apply to reapply the saved config or restart the Gateway",
             ));
         }
@@ -66,7 +71,9 @@ impl World {
 
     /// Some versions put the home folder in the place of `~` in agents' workspaces.
     fn expand_workspaces(&self, next: &mut Value) {
-        for entry in next.pointer_mut("/agents/list").and_then(Value::as_array_mut).into_iter().flatten() {
+        for entry in
+            next.pointer_mut("/agents/list").and_then(Value::as_array_mut).into_iter().flatten()
+        {
             if let Some(workspace) = entry.get_mut("workspace") {
                 *workspace = self.host.expanded(workspace, "workspace");
             }
@@ -96,7 +103,9 @@ impl World {
     fn file_changed(&mut self, before: &Value) {
         let known = if self.skips_channels() { before } else { &self.taken };
         let (old, new) = (known.get("channels"), self.file.get("channels"));
-        let restarts = self.options.restarts && self.profile.sees_noops() && !self.profile.since(Profile::V2026_9_6);
+        let restarts = self.options.restarts
+            && self.profile.sees_noops()
+            && !self.profile.since(Profile::V2026_9_6);
         let is_for_restart = old != new && (self.profile.restarts_stale() || old.is_none());
         if self.reloads() && restarts && is_for_restart {
             self.must_restart = true;
@@ -133,9 +142,13 @@ impl World {
 
     /// The reason for which the gateway cannot start with the file as it is.
     pub(crate) fn fatal(&self) -> Option<String> {
-        let missing = if self.profile.needs_variables() { self.host.missing(&self.file) } else { Vec::new() };
+        let missing =
+            if self.profile.needs_variables() { self.host.missing(&self.file) } else { Vec::new() };
         let first = missing.first()?;
-        Some(format!("Missing env var \"{}\" referenced at config path: {}", first.name, first.path))
+        Some(format!(
+            "Missing env var \"{}\" referenced at config path: {}",
+            first.name, first.path
+        ))
     }
 
     /// Comes up again; the error is why it does not.

@@ -12,7 +12,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         while connections.try_join_next().is_some() {}
-        // The port stays ours during an outage; a client sees its connection cut before the upgrade.
+        // The port stays ours during an outage; a client sees its connection cut before the
+        // upgrade.
         if shared.lock().is_down() {
             continue;
         }

@@ -16,14 +16,22 @@ impl World {
         // The old gateway looks only where configured agents keep theirs.
         let everywhere = !self.profile.keeps_list();
         let wanted = params["agentId"].as_str().map(normalised_id);
-        let of_wanted = |key: &str| wanted.is_none() || session_agent(key).map(normalised_id) == wanted;
+        let of_wanted =
+            |key: &str| wanted.is_none() || session_agent(key).map(normalised_id) == wanted;
         let shown = self.sessions.iter().filter(|(key, _)| of_wanted(key)).filter(|(key, _)| {
-            everywhere || session_agent(key).is_some_and(|id| self.agent(&normalised_id(id)).is_some())
+            everywhere
+                || session_agent(key).is_some_and(|id| self.agent(&normalised_id(id)).is_some())
         });
         let mut shown: Vec<_> = shown.collect();
         shown.sort_by_key(|(_, session)| Reverse(session.updated_at_ms));
-        shown.truncate(params["limit"].as_u64().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX));
-        let sessions: Vec<Value> = shown.into_iter().map(|(key, session)| self.listed_session(key, session)).collect();
+        shown.truncate(
+            params["limit"]
+                .as_u64()
+                .and_then(|limit| usize::try_from(limit).ok())
+                .unwrap_or(usize::MAX),
+        );
+        let sessions: Vec<Value> =
+            shown.into_iter().map(|(key, session)| self.listed_session(key, session)).collect();
         let mut defaults = self.model();
         defaults["contextTokens"] = 200_000.into();
         let mut answer = json!({ "ts": now_ms(), "path": "(multiple)", "count": sessions.len(), "defaults": defaults });
@@ -82,7 +90,11 @@ impl World {
 
     /// The file an agent's sessions are kept in.
     pub(crate) fn session_store(&self, agent: &str) -> String {
-        let file = if self.profile.is_new() { "agent/openclaw-agent.sqlite" } else { "sessions/sessions.json" };
+        let file = if self.profile.is_new() {
+            "agent/openclaw-agent.sqlite"
+        } else {
+            "sessions/sessions.json"
+        };
         format!("{BASE}/state/agents/{agent}/{file}")
     }
 
@@ -129,9 +141,9 @@ impl World {
             (false, Profile::Scenario) => false,
             (false, _) => session_agent(other) == session_agent(key),
         };
-        self.sessions
-            .iter()
-            .any(|(other, session)| other != key && session.label.as_deref() == Some(label) && scope(other))
+        self.sessions.iter().any(|(other, session)| {
+            other != key && session.label.as_deref() == Some(label) && scope(other)
+        })
     }
 
     pub(crate) fn reset_session(&mut self, params: &Value) -> Outcome {
@@ -168,7 +180,10 @@ impl World {
         }
         if !self.options.shows_session_ids {
             let hidden = ["sessionId", "updatedAt", "sessionStartedAt", "createdAt"];
-            entry.as_object_mut().expect("made an object above").retain(|name, _| !hidden.contains(&name.as_str()));
+            entry
+                .as_object_mut()
+                .expect("made an object above")
+                .retain(|name, _| !hidden.contains(&name.as_str()));
         }
         self.deeds.resets.push(key);
         answer["entry"] = entry;
@@ -199,11 +214,18 @@ impl World {
 
     pub(crate) fn send_chat(&mut self, params: &Value) -> Outcome {
         let run = text(params, "idempotencyKey").to_owned();
-        let agent = normalised_id(session_agent(&full_key(text(params, "sessionKey"))).unwrap_or("main"));
+        let agent =
+            normalised_id(session_agent(&full_key(text(params, "sessionKey"))).unwrap_or("main"));
         if self.profile.is_new() && self.agent(&agent).is_none() {
-            return Err(Refusal::invalid(format!("Agent \"{agent}\" no longer exists in configuration")));
+            return Err(Refusal::invalid(format!(
+                "Agent \"{agent}\" no longer exists in configuration"
+            )));
         }
-        let status = if self.runs.insert(run.clone()) || !self.profile.is_new() { "started" } else { "in_flight" };
+        let status = if self.runs.insert(run.clone()) || !self.profile.is_new() {
+            "started"
+        } else {
+            "in_flight"
+        };
         Ok(json!({ "runId": run, "status": status }))
     }
 }

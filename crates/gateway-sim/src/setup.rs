@@ -15,11 +15,13 @@ pub struct Setup {
     pub profile: Profile,
     /// Port to listen on, on 127.0.0.1; 0 takes a free one.
     pub port: u16,
-    /// The token clients must show; `None` accepts any. `options.token` is used when this is absent.
+    /// The token clients must show; `None` accepts any. `options.token` is used when this is
+    /// absent.
     pub token: Option<String>,
     /// The registry of agents by id; only used when `options.link_agents_config` is false.
     pub agents: BTreeMap<String, Agent>,
-    /// The default agent's id in the scenario profile (`main` when absent); the others find it in the configuration.
+    /// The default agent's id in the scenario profile (`main` when absent); the others find it in
+    /// the configuration.
     pub default_id: Option<String>,
     /// The configuration file; `null` takes the smallest one the profile's gateway starts with. `~`
     /// in its paths is the home folder, `${NAME}` in any text a variable, `$${NAME}` the text
@@ -57,7 +59,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// An empty gateway of that version. A real one resolves references, and has no variables to do so.
+    /// An empty gateway of that version. A real one resolves references, and has no variables to do
+    /// so.
     #[must_use]
     pub fn new(profile: Profile) -> Self {
         let env = (profile != Profile::Scenario).then(BTreeMap::new);
@@ -124,7 +127,8 @@ pub struct ErrorAnswer {
 
 impl ErrorAnswer {
     pub(crate) fn refusal(&self) -> Refusal {
-        let refusal = Refusal::new(&self.code, self.message.clone()).retried_after(self.retry_after_ms);
+        let refusal =
+            Refusal::new(&self.code, self.message.clone()).retried_after(self.retry_after_ms);
         match &self.details {
             Some(details) => refusal.with_details(details.clone()),
             None => refusal,

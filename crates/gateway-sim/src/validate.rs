@@ -1,5 +1,5 @@
-//! What the gateways check in a configuration before they write it: keys they do not know, and the roster rule.
-//! Only the parts that provisioning touches are checked.
+//! What the gateways check in a configuration before they write it: keys they do not know, and the
+//! roster rule. Only the parts that provisioning touches are checked.
 
 use serde_json::{Map, Value, json};
 
@@ -91,7 +91,12 @@ pub(crate) fn issues(profile: Profile, config: &Value) -> Vec<Issue> {
     }
     let agents = &config["agents"];
     let defaults = &agents["defaults"];
-    unknown_keys("agents", agents, if profile.is_new() { AGENTS_NEW } else { AGENTS_OLD }, &mut found);
+    unknown_keys(
+        "agents",
+        agents,
+        if profile.is_new() { AGENTS_NEW } else { AGENTS_OLD },
+        &mut found,
+    );
     unknown_keys("agents.defaults", defaults, DEFAULTS, &mut found);
     heartbeat(profile, "agents.defaults", defaults, &mut found);
     if profile.is_new() {
@@ -146,18 +151,25 @@ fn is_duration(text: &str) -> bool {
 
 fn unknown_keys(path: &str, value: &Value, known: &[&str], found: &mut Vec<Issue>) {
     let names = value.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
-    let unknown: Vec<String> = names.filter(|name| !known.contains(name)).map(|name| format!("\"{name}\"")).collect();
+    let unknown: Vec<String> =
+        names.filter(|name| !known.contains(name)).map(|name| format!("\"{name}\"")).collect();
     if !unknown.is_empty() {
         let key = if unknown.len() == 1 { "key" } else { "keys" };
-        found.push(Issue { path: path.to_owned(), message: format!("Unrecognized {key}: {}", unknown.join(", ")) });
+        found.push(Issue {
+            path: path.to_owned(),
+            message: format!("Unrecognized {key}: {}", unknown.join(", ")),
+        });
     }
 }
 
 /// The answer to a configuration with issues.
 pub(crate) fn refusal(profile: Profile, issues: &[Issue]) -> Refusal {
-    let listed: Vec<Value> =
-        issues.iter().map(|issue| json!({ "path": issue.path, "message": issue.message })).collect();
-    let told: Vec<String> = issues.iter().map(|issue| format!("{}: {}", issue.path, issue.message)).collect();
+    let listed: Vec<Value> = issues
+        .iter()
+        .map(|issue| json!({ "path": issue.path, "message": issue.message }))
+        .collect();
+    let told: Vec<String> =
+        issues.iter().map(|issue| format!("{}: {}", issue.path, issue.message)).collect();
     let message = if profile == Profile::V2026_2_9 {
         "invalid config".to_owned()
     } else {

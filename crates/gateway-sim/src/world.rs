@@ -1,4 +1,5 @@
-//! The state of a gateway: the roster of agents, their files, the sessions and the configuration document.
+//! The state of a gateway: the roster of agents, their files, the sessions and the configuration
+//! document.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,7 +74,14 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(label: Option<String>) -> Self {
         let now = now_ms();
-        Self { id: random_id(), label, resets: 0, created_at_ms: now, updated_at_ms: now, revision: random_id() }
+        Self {
+            id: random_id(),
+            label,
+            resets: 0,
+            created_at_ms: now,
+            updated_at_ms: now,
+            revision: random_id(),
+        }
     }
 }
 
@@ -87,8 +95,8 @@ pub(crate) fn random_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 
-/// The id a gateway makes of a name: lower case, runs of other characters become `-`, at most 64 characters.
-/// Empty if nothing is left.
+/// The id a gateway makes of a name: lower case, runs of other characters become `-`, at most 64
+/// characters. Empty if nothing is left.
 pub(crate) fn normalised_id(name: &str) -> String {
     let mut id = String::new();
     let mut in_run = false;
@@ -107,7 +115,8 @@ pub(crate) fn normalised_id(name: &str) -> String {
 impl World {
     pub(crate) fn new(setup: &Setup, port: u16) -> Self {
         let profile = setup.profile;
-        let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let named =
+            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let registry = setup.agents.iter().map(|(id, agent)| {
             let mut entry = Map::new();
             entry.extend(agent.name.clone().map(|name| ("name".to_owned(), name.into())));
@@ -117,7 +126,11 @@ impl World {
         let files = setup.files.iter().map(|(id, files)| {
             (id.clone(), files.iter().map(|(name, text)| (name.clone(), File::new(text))).collect())
         });
-        let file = if setup.config.is_null() { smallest_config(profile, port) } else { setup.config.clone() };
+        let file = if setup.config.is_null() {
+            smallest_config(profile, port)
+        } else {
+            setup.config.clone()
+        };
         let host = Host::new(setup, config_path());
         let sessions = setup.sessions.iter().map(|(key, session)| {
             (key.clone(), Session { resets: session.resets, ..Session::new(session.label.clone()) })
@@ -125,7 +138,10 @@ impl World {
         let mut world = Self {
             profile,
             default_id: setup.default_id.clone().unwrap_or_else(|| "main".into()),
-            accepted: setup.supported_files.clone().unwrap_or_else(|| named(profile.accepted_files())),
+            accepted: setup
+                .supported_files
+                .clone()
+                .unwrap_or_else(|| named(profile.accepted_files())),
             listed: setup.supported_files.clone().unwrap_or_else(|| named(profile.listed_files())),
             taken: file.clone(),
             running: host.resolved(&file),
@@ -138,7 +154,12 @@ impl World {
             waiting: files.collect(),
             refused_agents: setup.refused_agents.clone(),
             unmigrated: setup.unmigrated.iter().cloned().collect(),
-            known: setup.sessions.keys().filter_map(|key| session_agent(key)).map(str::to_owned).collect(),
+            known: setup
+                .sessions
+                .keys()
+                .filter_map(|key| session_agent(key))
+                .map(str::to_owned)
+                .collect(),
             sessions: sessions.collect(),
             deleted: Deleted::default(),
             runs: BTreeSet::new(),
@@ -193,7 +214,8 @@ impl World {
         }
     }
 
-    /// The time of a session update: now, but later than the one before, so that sessions have an order.
+    /// The time of a session update: now, but later than the one before, so that sessions have an
+    /// order.
     pub(crate) fn update_ms(&mut self) -> u64 {
         self.latest_ms = now_ms().max(self.latest_ms + 1);
         self.latest_ms
@@ -206,10 +228,9 @@ impl World {
             let agent = json!({ "id": id, "name": field("name"), "workspace": field("workspace") });
             (id, agent)
         });
-        let sessions = self
-            .sessions
-            .iter()
-            .map(|(key, session)| (key.clone(), json!({ "label": session.label, "resets": session.resets })));
+        let sessions = self.sessions.iter().map(|(key, session)| {
+            (key.clone(), json!({ "label": session.label, "resets": session.resets }))
+        });
         json!({
             "agents": agents.collect::<Map<_, _>>(),
             "config": self.file,
@@ -237,12 +258,15 @@ impl World {
     fn files_by_agent(&self) -> Map<String, Value> {
         let mut by_agent = Map::new();
         let roster = self.roster();
-        let homes: BTreeSet<String> = roster.iter().map(|(id, entry)| self.folder(id, entry)).collect();
+        let homes: BTreeSet<String> =
+            roster.iter().map(|(id, entry)| self.folder(id, entry)).collect();
         for (id, entry) in &roster {
             let files = self.disk.files(&self.folder(id, entry));
             by_agent.extend(files.map(|files| (id.clone(), shown(files))));
         }
-        for (folder, owner, files) in self.disk.folders().filter(|(folder, _, _)| !homes.contains(*folder)) {
+        for (folder, owner, files) in
+            self.disk.folders().filter(|(folder, _, _)| !homes.contains(*folder))
+        {
             let owner = if owner.is_empty() { folder } else { owner };
             by_agent.entry(owner.to_owned()).or_insert_with(|| shown(files));
         }
@@ -252,7 +276,11 @@ impl World {
 
 /// The contents of files, by name.
 fn shown(files: &Files) -> Value {
-    files.iter().map(|(name, file)| (name.clone(), file.content.clone().into())).collect::<Map<_, _>>().into()
+    files
+        .iter()
+        .map(|(name, file)| (name.clone(), file.content.clone().into()))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 /// What a fresh gateway of that version has in its configuration file.

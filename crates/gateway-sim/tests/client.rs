@@ -38,7 +38,13 @@ impl Client {
     /// Opens a socket and waits for the challenge.
     pub(crate) async fn open(url: &str) -> Self {
         let (socket, _) = timeout(PATIENCE, connect_async(url)).await.unwrap().unwrap();
-        let mut client = Self { socket, challenge: Value::Null, hello: Value::Null, events: Vec::new(), calls: 0 };
+        let mut client = Self {
+            socket,
+            challenge: Value::Null,
+            hello: Value::Null,
+            events: Vec::new(),
+            calls: 0,
+        };
         let challenge = client.frame().await.unwrap();
         assert_eq!(challenge["event"], "connect.challenge");
         client.challenge = challenge["payload"].clone();
@@ -60,10 +66,18 @@ impl Client {
     }
 
     /// Calls and waits for the answer: the payload, or the error.
-    pub(crate) async fn call(&mut self, method: &str, params: Value) -> Result<Result<Value, Value>, Gone> {
+    pub(crate) async fn call(
+        &mut self,
+        method: &str,
+        params: Value,
+    ) -> Result<Result<Value, Value>, Gone> {
         let id = self.send(method, params).await;
         let answer = self.reply(&id).await?;
-        Ok(if answer["ok"] == true { Ok(answer["payload"].clone()) } else { Err(answer["error"].clone()) })
+        Ok(if answer["ok"] == true {
+            Ok(answer["payload"].clone())
+        } else {
+            Err(answer["error"].clone())
+        })
     }
 
     /// Calls and expects success.
@@ -111,9 +125,14 @@ impl Client {
     /// The next frame as text.
     pub(crate) async fn text(&mut self) -> Result<String, Gone> {
         loop {
-            match timeout(PATIENCE, self.socket.next()).await.expect("nothing came, not even a close") {
+            match timeout(PATIENCE, self.socket.next())
+                .await
+                .expect("nothing came, not even a close")
+            {
                 Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
-                Some(Ok(Message::Close(frame))) => return Err(Gone::Closed(frame.map_or(1005, |f| f.code.into()))),
+                Some(Ok(Message::Close(frame))) => {
+                    return Err(Gone::Closed(frame.map_or(1005, |f| f.code.into())));
+                }
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Err(Gone::Cut),
             }
@@ -139,10 +158,17 @@ impl Client {
 pub(crate) fn signed_params(challenge: &Value, token: &str, seed: u8) -> Value {
     let key = SigningKey::from_bytes(&[seed; 32]);
     let public = key.verifying_key().to_bytes();
-    let id: String = Sha256::digest(public).iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hex_digit).collect();
+    let id: String = Sha256::digest(public)
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(hex_digit)
+        .collect();
     let scopes = ["operator.read", "operator.write", "operator.admin"];
     let (nonce, signed_at) = (challenge["nonce"].as_str().unwrap(), &challenge["ts"]);
-    let text = format!("v2|{id}|gateway-client|backend|operator|{}|{signed_at}|{token}|{nonce}", scopes.join(","));
+    let text = format!(
+        "v2|{id}|gateway-client|backend|operator|{}|{signed_at}|{token}|{nonce}",
+        scopes.join(",")
+    );
     json!({
         "minProtocol": 3, "maxProtocol": 4,
         "client": { "id": "gateway-client", "version": "1.0.0", "platform": "linux", "mode": "backend" },
@@ -169,5 +195,8 @@ pub(crate) async fn from_json(setup: Value) -> (Gateway, Client) {
 /// Patches the configuration as it is now: the payload, or the error.
 pub(crate) async fn patch(client: &mut Client, patch: &Value) -> Result<Value, Value> {
     let hash = client.ok("config.get", json!({})).await["hash"].clone();
-    client.call("config.patch", json!({ "raw": patch.to_string(), "baseHash": hash })).await.unwrap()
+    client
+        .call("config.patch", json!({ "raw": patch.to_string(), "baseHash": hash }))
+        .await
+        .unwrap()
 }

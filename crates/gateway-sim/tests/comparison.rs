@@ -113,7 +113,9 @@ const NOT_SENT: &[(&str, &[&str])] = &[
 pub(crate) fn recorded_part(recorded: &Value, own: &Value) -> Value {
     match (recorded, own) {
         (Value::Object(real), Value::Object(mine)) if !real.contains_key("code") => {
-            let part = mine.iter().filter_map(|(name, own)| Some((name.clone(), recorded_part(real.get(name)?, own))));
+            let part = mine.iter().filter_map(|(name, own)| {
+                Some((name.clone(), recorded_part(real.get(name)?, own)))
+            });
             Value::Object(part.collect())
         }
         (Value::Array(real), Value::Array(mine)) if real.len() == mine.len() => {
@@ -148,7 +150,8 @@ pub(crate) fn compare(path: &str, recorded: &Value, own: &Value, report: &mut Ve
         }
         (real, mine) => {
             let volatile = VOLATILE.contains(&name);
-            let same = if volatile { discriminant(real) == discriminant(mine) } else { real == mine };
+            let same =
+                if volatile { discriminant(real) == discriminant(mine) } else { real == mine };
             if !same {
                 report.push(format!("{path} is {mine}, recorded {real}"));
             }

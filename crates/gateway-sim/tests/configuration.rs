@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, from_json, patch};
 
-const LISTS: [&str; 6] = ["2026.2.9", "2026.3.13", "2026.5.7", "2026.5.20", "2026.6.11", "2026.7.35"];
+const LISTS: [&str; 6] =
+    ["2026.2.9", "2026.3.13", "2026.5.7", "2026.5.20", "2026.6.11", "2026.7.35"];
 const ENTRIES: [&str; 2] = ["2026.8.2", "2026.9.6"];
 
 /// A patch with those agents beside the default one, in the shape of the profile.
@@ -42,7 +43,8 @@ async fn start(profile: &str, setup: &Value) -> (Gateway, Client) {
 #[tokio::test]
 async fn the_file_keeps_what_was_written_and_the_gateway_runs_with_what_it_means() {
     for profile in LISTS.into_iter().chain(ENTRIES) {
-        let (_gateway, mut client) = start(profile, &json!({ "home": "/h", "env": { "KEY": "secret" } })).await;
+        let (_gateway, mut client) =
+            start(profile, &json!({ "home": "/h", "env": { "KEY": "secret" } })).await;
         let prompt = "a ${KEY} b $${KEY} c $${lower}";
         let ada = json!({ "name": "Ada", "workspace": "~/ada", "heartbeat": { "every": "1h", "prompt": prompt } });
         patch(&mut client, &roster(profile, &json!({ "ada": ada }))).await.unwrap();
@@ -55,10 +57,14 @@ async fn the_file_keeps_what_was_written_and_the_gateway_runs_with_what_it_means
         let runs = entry(&seen["config"], "ada");
         assert_eq!(runs["workspace"], "/h/ada", "{profile}");
         assert_eq!(runs["heartbeat"]["prompt"], "a secret b ${KEY} c $${lower}", "{profile}");
-        for name in ["resolved", "sourceConfig"].into_iter().filter(|name| seen.get(name).is_some()) {
+        for name in ["resolved", "sourceConfig"].into_iter().filter(|name| seen.get(name).is_some())
+        {
             let source = entry(&seen[name], "ada");
             assert_eq!(source["workspace"], written["workspace"], "{profile} {name}");
-            assert_eq!(source["heartbeat"]["prompt"], runs["heartbeat"]["prompt"], "{profile} {name}");
+            assert_eq!(
+                source["heartbeat"]["prompt"], runs["heartbeat"]["prompt"],
+                "{profile} {name}"
+            );
         }
         let files = client.ok("agents.files.list", json!({ "agentId": "ada" })).await;
         assert_eq!(files["workspace"], "/h/ada", "{profile}");
@@ -69,7 +75,8 @@ async fn the_file_keeps_what_was_written_and_the_gateway_runs_with_what_it_means
 async fn the_newest_takes_an_escaped_text_for_a_change_though_nothing_changes() {
     for (profile, is_noop) in [("2026.6.11", true), ("2026.9.6", false)] {
         let (gateway, mut client) = start(profile, &json!({ "env": {} })).await;
-        let ada = json!({ "workspace": "/w/ada", "heartbeat": { "every": "1h", "prompt": "$${X}" } });
+        let ada =
+            json!({ "workspace": "/w/ada", "heartbeat": { "every": "1h", "prompt": "$${X}" } });
         let wanted = roster(profile, &json!({ "ada": ada }));
         patch(&mut client, &wanted).await.unwrap();
         let again = patch(&mut client, &wanted).await.unwrap();
@@ -89,7 +96,8 @@ async fn the_oldest_writes_what_it_resolved_over_the_file() {
         "messages": { "prefix": "p $${KEY} q", "ack": "${KEY}" },
         "agents": { "defaults": { "workspace": "~/own" } },
     });
-    let (gateway, mut client) = start("2026.2.9", &json!({ "config": config, "env": { "KEY": "secret" } })).await;
+    let (gateway, mut client) =
+        start("2026.2.9", &json!({ "config": config, "env": { "KEY": "secret" } })).await;
     client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
     let file = gateway.state()["config"].clone();
     assert_eq!(file["messages"], json!({ "prefix": "p ${KEY} q", "ack": "secret" }));
@@ -107,14 +115,24 @@ async fn a_variable_that_is_not_set_ends_the_oldest_and_no_other() {
         let seen = client.ok("config.get", json!({})).await;
         gateway.restart(std::time::Duration::ZERO);
         if profile == "2026.2.9" {
-            let message = "Missing env var \"UNSET\" referenced at config path: agents.list[0].name";
-            assert_eq!((&seen["valid"], &seen["issues"][0]["message"]), (&json!(false), &json!(message)));
+            let message =
+                "Missing env var \"UNSET\" referenced at config path: agents.list[0].name";
+            assert_eq!(
+                (&seen["valid"], &seen["issues"][0]["message"]),
+                (&json!(false), &json!(message))
+            );
             assert_eq!(gateway.dead().as_deref(), Some(message));
             gateway.edit_config(&json!({ "agents": { "list": [] } }));
             gateway.restart(std::time::Duration::ZERO);
         } else {
-            assert_eq!((&seen["valid"], &seen["config"]["agents"]), (&json!(true), &seen["parsed"]["agents"]));
-            assert_eq!(seen["warnings"][0]["message"].as_str().unwrap().find("Missing env var \"UNSET\""), Some(0));
+            assert_eq!(
+                (&seen["valid"], &seen["config"]["agents"]),
+                (&json!(true), &seen["parsed"]["agents"])
+            );
+            assert_eq!(
+                seen["warnings"][0]["message"].as_str().unwrap().find("Missing env var \"UNSET\""),
+                Some(0)
+            );
         }
         assert_eq!(gateway.dead(), None, "{profile}");
         Client::connected(&gateway.url(), "").await;
@@ -126,7 +144,10 @@ async fn without_an_environment_references_are_left_alone() {
     let (_gateway, mut client) = start("2026.2.9", &json!({})).await;
     patch(&mut client, &json!({ "messages": { "ack": "${UNSET}" } })).await.unwrap();
     let seen = client.ok("config.get", json!({})).await;
-    assert_eq!((&seen["valid"], &seen["config"]["messages"]["ack"]), (&json!(true), &json!("${UNSET}")));
+    assert_eq!(
+        (&seen["valid"], &seen["config"]["messages"]["ack"]),
+        (&json!(true), &json!("${UNSET}"))
+    );
 }
 
 /// A setup in which that part is included: a section, one agent, the roster, or all about agents.
@@ -183,12 +204,17 @@ async fn includes_are_written_or_refused_as_each_version_does() {
         assert_eq!(entry(&seen["config"], "ops")["name"], "Ops", "{case}");
         assert!(seen["parsed"].to_string().contains("$include"), "{case}");
         let patched = roster(profile, &json!({ "x": { "name": "X", "workspace": "/w/x" } }));
-        for (step, expected) in expected.iter().enumerate().filter(|(_, expected)| !expected.is_empty()) {
+        for (step, expected) in
+            expected.iter().enumerate().filter(|(_, expected)| !expected.is_empty())
+        {
             let writes = gateway.config_writes();
             let before = gateway.state()["config"].clone();
             let answer = match step {
                 0 => patch(&mut client, &patched).await,
-                1 => client.call("agents.create", json!({ "name": "y", "workspace": "/w/y" })).await.unwrap(),
+                1 => client
+                    .call("agents.create", json!({ "name": "y", "workspace": "/w/y" }))
+                    .await
+                    .unwrap(),
                 _ => client.call("agents.delete", json!({ "agentId": "y" })).await.unwrap(),
             };
             let after = gateway.state()["config"].clone();
@@ -197,17 +223,27 @@ async fn includes_are_written_or_refused_as_each_version_does() {
                     assert!(answer.is_ok(), "{case} {step}: {answer:?}");
                     let is_included = after.to_string().contains("$include");
                     assert_eq!(is_included, *expected != "flat", "{case} {step}: {after}");
-                    assert_eq!(before["agents"] == after["agents"], *expected == "into", "{case} {step}: {after}");
+                    assert_eq!(
+                        before["agents"] == after["agents"],
+                        *expected == "into",
+                        "{case} {step}: {after}"
+                    );
                     assert_eq!(gateway.config_writes(), writes + 1);
                 }
                 place => {
                     let error = answer.unwrap_err();
-                    let code = if *profile == "2026.9.6" { ": code=CONFIG_INCLUDE_OWNERSHIP" } else { "" };
+                    let code =
+                        if *profile == "2026.9.6" { ": code=CONFIG_INCLUDE_OWNERSHIP" } else { "" };
                     let message = format!(
-                        "Error: Config write would flatten $include-owned config at {place}; edit that include file \
+                        "Error: Config write would flatten $include-owned config at {place}; edit \
+                            that include file \
                          directly or remove the $include first.{code}"
                     );
-                    assert_eq!((&error["code"], &error["message"]), (&json!("UNAVAILABLE"), &json!(message)), "{case}");
+                    assert_eq!(
+                        (&error["code"], &error["message"]),
+                        (&json!("UNAVAILABLE"), &json!(message)),
+                        "{case}"
+                    );
                     assert_eq!(before, after, "{case} {step}");
                 }
             }
@@ -252,7 +288,9 @@ async fn every_profile_has_a_name_and_seeds_of_its_own() {
     }
     let (_gateway, mut client) = start("2026.9.6", &json!({})).await;
     client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
-    let file = client.ok("agents.files.get", json!({ "agentId": "ada", "name": "USER.md" })).await["file"].clone();
+    let file = client.ok("agents.files.get", json!({ "agentId": "ada", "name": "USER.md" })).await
+        ["file"]
+        .clone();
     assert_eq!(file["hash"], Profile::V2026_9_6.seed_hashes()["USER.md"]);
     assert_ne!(file["hash"], Profile::V2026_8_2.seed_hashes()["USER.md"]);
     assert_eq!(client.ok("simulator.seeds", json!({})).await["USER.md"], file["hash"]);
@@ -260,6 +298,12 @@ async fn every_profile_has_a_name_and_seeds_of_its_own() {
     let file = client.ok("agents.files.get", identity.clone()).await["file"].clone();
     assert_eq!(file["hash"], Profile::V2026_9_6.seed_hashes()["IDENTITY.md"]);
     client.ok("agents.update", json!({ "agentId": "ada", "name": "Ada L" })).await;
-    let named = client.ok("agents.files.get", identity).await["file"]["content"].as_str().unwrap().to_owned();
-    assert_eq!(named, Profile::V2026_9_6.seeds()["IDENTITY.md"].replace("- **Name:**", "- Name: Ada L"));
+    let named = client.ok("agents.files.get", identity).await["file"]["content"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        named,
+        Profile::V2026_9_6.seeds()["IDENTITY.md"].replace("- **Name:**", "- Name: Ada L")
+    );
 }

@@ -9,7 +9,8 @@ use crate::client::{Client, Gone, from_json, patch};
 async fn what_was_done_is_counted_over_connections_and_told_in_other_processes() {
     let (gateway, mut client) = from_json(json!({ "profile": "2026.9.6" })).await;
     client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
-    let heartbeat = json!({ "agents": { "entries": { "ada": { "heartbeat": { "every": "1h" } } } } });
+    let heartbeat =
+        json!({ "agents": { "entries": { "ada": { "heartbeat": { "every": "1h" } } } } });
     patch(&mut client, &heartbeat).await.unwrap();
     patch(&mut client, &heartbeat).await.unwrap();
     let mut client = Client::connected(&gateway.url(), "").await;
@@ -23,7 +24,8 @@ async fn what_was_done_is_counted_over_connections_and_told_in_other_processes()
         paths: paths.iter().map(|path| (*path).to_owned()).collect(),
     };
     let calls = gateway.calls().len();
-    let told: Deeds = serde_json::from_value(client.ok("simulator.deeds", json!({})).await).unwrap();
+    let told: Deeds =
+        serde_json::from_value(client.ok("simulator.deeds", json!({})).await).unwrap();
     assert_eq!(told, gateway.deeds());
     assert_eq!(gateway.calls().len(), calls, "it is not a call");
     assert_eq!(told.writes[0].by, "agents.create");
@@ -45,21 +47,26 @@ async fn other_processes_can_do_what_a_person_does() {
     client.end().await;
     let mut client = Client::connected(&gateway.url(), "").await;
     assert!(client.ok("simulator.disk", json!({})).await["trash"].is_object());
-    assert_eq!(client.refused("simulator.nonsense", json!({})).await, "unknown method: simulator.nonsense");
+    assert_eq!(
+        client.refused("simulator.nonsense", json!({})).await,
+        "unknown method: simulator.nonsense"
+    );
     assert!(gateway.calls().is_empty() && gateway.deeds() == Deeds::default());
 }
 
 #[tokio::test]
 async fn an_agent_whose_workspace_cannot_be_needs_maintenance() {
     let long = format!("/w/{}", "x".repeat(250));
-    let setup = json!({ "profile": "2026.9.6", "plain_files": ["/srv/file"], "unmigrated": ["old"] });
+    let setup =
+        json!({ "profile": "2026.9.6", "plain_files": ["/srv/file"], "unmigrated": ["old"] });
     let (gateway, mut client) = from_json(setup).await;
     for (id, workspace) in [("ada", "/srv/file/ada"), ("bob", long.as_str()), ("old", "/w/old")] {
         let entries = json!({ "main": {}, id: { "workspace": workspace } });
         let wanted = json!({ "agents": { "ownership": "explicit", "entries": entries } });
         let error = patch(&mut client, &wanted).await.unwrap_err();
         let whole = format!(
-            "StartupMaintenanceRequiredError: Legacy workspace setup state requires migration for {workspace}; run \
+            "StartupMaintenanceRequiredError: Legacy workspace setup state requires migration for \
+                {workspace}; run \
              openclaw doctor --fix.: code=gateway.maintenance_required"
         );
         // Of a long one the end is lost.
@@ -81,10 +88,12 @@ async fn earlier_versions_accept_the_patch_and_fail_at_the_file() {
         ("2026.7.35", "Error: ENOTDIR: not a directory, mkdir '/srv/file/b': code=ENOTDIR"),
         (
             "2026.8.2",
-            "Error: Legacy workspace setup state requires migration for /srv/file/b; run openclaw doctor --fix.",
+            "Error: Legacy workspace setup state requires migration for /srv/file/b; run openclaw \
+                doctor --fix.",
         ),
     ] {
-        let (_gateway, mut client) = from_json(json!({ "profile": profile, "plain_files": ["/srv/file"] })).await;
+        let (_gateway, mut client) =
+            from_json(json!({ "profile": profile, "plain_files": ["/srv/file"] })).await;
         let ada = json!({ "workspace": "/srv/file/a" });
         let agents = if profile == "2026.8.2" {
             json!({ "ownership": "explicit", "entries": { "main": {}, "ada": ada } })
@@ -105,9 +114,11 @@ async fn labels_and_keys_can_be_dropped_and_sessions_hidden() {
     let options = json!({
         "keeps_labels": false, "shows_session_ids": false, "dropped_heartbeat_keys": ["activeHours"],
     });
-    let (gateway, mut client) = from_json(json!({ "profile": "2026.9.6", "options": options })).await;
+    let (gateway, mut client) =
+        from_json(json!({ "profile": "2026.9.6", "options": options })).await;
     let key = json!({ "key": "agent:main:main" });
-    let patched = client.ok("sessions.patch", json!({ "key": "agent:main:main", "label": "L" })).await;
+    let patched =
+        client.ok("sessions.patch", json!({ "key": "agent:main:main", "label": "L" })).await;
     let reset = client.ok("sessions.reset", key).await;
     let listed = client.ok("sessions.list", json!({})).await["sessions"][0].clone();
     for shown in [&patched["entry"], &reset["entry"], &listed] {
@@ -119,7 +130,10 @@ async fn labels_and_keys_can_be_dropped_and_sessions_hidden() {
     let heartbeat = json!({ "every": "1h", "activeHours": { "start": "08:00", "end": "20:00" } });
     let main = json!({ "agents": { "entries": { "main": { "heartbeat": heartbeat } } } });
     patch(&mut client, &main).await.unwrap();
-    assert_eq!(gateway.state()["config"]["agents"]["entries"]["main"]["heartbeat"], json!({ "every": "1h" }));
+    assert_eq!(
+        gateway.state()["config"]["agents"]["entries"]["main"]["heartbeat"],
+        json!({ "every": "1h" })
+    );
 }
 
 #[tokio::test]
@@ -142,13 +156,20 @@ async fn canned_errors_can_have_details_and_ask_for_no_wait() {
 
 #[tokio::test]
 async fn heartbeats_of_channels_have_the_name_of_their_version() {
-    for (profile, name, other) in
-        [("2026.7.35", "heartbeat", "heartbeatVisibility"), ("2026.8.2", "heartbeatVisibility", "heartbeat")]
-    {
-        let (_gateway, mut client) = from_json(json!({ "profile": profile, "options": { "restarts": false } })).await;
-        patch(&mut client, &json!({ "channels": { "defaults": { name: { "showOk": false } } } })).await.unwrap();
-        let error = patch(&mut client, &json!({ "channels": { "defaults": { other: {} } } })).await.unwrap_err();
-        let issue = json!({ "path": "channels.defaults", "message": format!("Unrecognized key: \"{other}\"") });
+    for (profile, name, other) in [
+        ("2026.7.35", "heartbeat", "heartbeatVisibility"),
+        ("2026.8.2", "heartbeatVisibility", "heartbeat"),
+    ] {
+        let (_gateway, mut client) =
+            from_json(json!({ "profile": profile, "options": { "restarts": false } })).await;
+        patch(&mut client, &json!({ "channels": { "defaults": { name: { "showOk": false } } } }))
+            .await
+            .unwrap();
+        let error = patch(&mut client, &json!({ "channels": { "defaults": { other: {} } } }))
+            .await
+            .unwrap_err();
+        let issue = json!({ "path": "channels.defaults", "message": format!("Unrecognized key: \
+            \"{other}\"") });
         assert_eq!(error["details"]["issues"], json!([issue]), "{profile}");
     }
 }
@@ -158,8 +179,7 @@ async fn one_agent_can_spoil_every_patch_that_it_is_in() {
     let error = json!({ "code": "INVALID_REQUEST", "message": "no" });
     let setup = json!({ "profile": "2026.6.11", "refused_agents": { "bad": error } });
     let (gateway, mut client) = from_json(setup).await;
-    let list =
-        |ids: &[&str]| json!({ "agents": { "list": ids.iter().map(|id| json!({ "id": id })).collect::<Vec<_>>() } });
+    let list = |ids: &[&str]| json!({ "agents": { "list": ids.iter().map(|id| json!({ "id": id })).collect::<Vec<_>>() } });
     assert_eq!(patch(&mut client, &list(&["main", "ada", "bad"])).await.unwrap_err(), error);
     patch(&mut client, &list(&["main", "ada"])).await.unwrap();
     assert_eq!(gateway.deeds().writes.len(), 1);
@@ -167,7 +187,8 @@ async fn one_agent_can_spoil_every_patch_that_it_is_in() {
 
 #[tokio::test]
 async fn connections_can_end_after_some_calls() {
-    let (gateway, mut client) = from_json(json!({ "options": { "calls_per_connection": 2 } })).await;
+    let (gateway, mut client) =
+        from_json(json!({ "options": { "calls_per_connection": 2 } })).await;
     for _ in 0..2 {
         client.ok("health", json!({})).await;
     }
@@ -181,10 +202,16 @@ async fn the_first_heartbeat_of_an_agent_ends_those_of_agents_without_one() {
     let (_gateway, mut client) = from_json(json!({ "profile": "2026.9.6" })).await;
     client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
     let enabled = |health: &Value| -> Vec<Value> {
-        health["agents"].as_array().unwrap().iter().map(|agent| agent["heartbeat"]["enabled"].clone()).collect()
+        health["agents"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|agent| agent["heartbeat"]["enabled"].clone())
+            .collect()
     };
     assert_eq!(enabled(&client.ok("health", json!({})).await), [json!(true), json!(false)]);
-    let heartbeat = json!({ "agents": { "entries": { "ada": { "heartbeat": { "every": "1h" } } } } });
+    let heartbeat =
+        json!({ "agents": { "entries": { "ada": { "heartbeat": { "every": "1h" } } } } });
     patch(&mut client, &heartbeat).await.unwrap();
     assert_eq!(enabled(&client.ok("health", json!({})).await), [json!(false), json!(true)]);
 }

@@ -7,8 +7,13 @@ use crate::client::{Client, from_json, patch};
 
 /// A gateway with those agents beside each other, by workspace, and a file in each of their
 /// folders.
-async fn with_workspaces(profile: &str, default: &str, agents: &[(&str, &str)]) -> (Gateway, Client) {
-    let entries = agents.iter().map(|(id, workspace)| (*id, json!({ "id": id, "workspace": workspace })));
+async fn with_workspaces(
+    profile: &str,
+    default: &str,
+    agents: &[(&str, &str)],
+) -> (Gateway, Client) {
+    let entries =
+        agents.iter().map(|(id, workspace)| (*id, json!({ "id": id, "workspace": workspace })));
     let roster = if Profile::named(profile) >= Some(Profile::V2026_8_2) {
         let entries = entries.map(|(id, mut entry)| {
             entry.as_object_mut().unwrap().remove("id");
@@ -20,8 +25,10 @@ async fn with_workspaces(profile: &str, default: &str, agents: &[(&str, &str)]) 
         let list: Vec<Value> = entries.map(|(_, entry)| entry).collect();
         json!({ "defaults": { "workspace": default }, "list": list })
     };
-    let files: serde_json::Map<_, _> =
-        agents.iter().map(|(_, workspace)| ((*workspace).to_owned(), json!({ "SOUL.md": "s" }))).collect();
+    let files: serde_json::Map<_, _> = agents
+        .iter()
+        .map(|(_, workspace)| ((*workspace).to_owned(), json!({ "SOUL.md": "s" })))
+        .collect();
     let mut files = Value::from(files);
     files[default] = json!({ "SOUL.md": "own" });
     from_json(json!({
@@ -31,7 +38,12 @@ async fn with_workspaces(profile: &str, default: &str, agents: &[(&str, &str)]) 
     .await
 }
 
-async fn folders_left(gateway: &Gateway, client: &mut Client, id: &str, with_files: bool) -> Vec<String> {
+async fn folders_left(
+    gateway: &Gateway,
+    client: &mut Client,
+    id: &str,
+    with_files: bool,
+) -> Vec<String> {
     client.ok("agents.delete", json!({ "agentId": id, "deleteFiles": with_files })).await;
     let disk = gateway.disk();
     disk["folders"].as_object().unwrap().keys().cloned().collect()
@@ -49,7 +61,9 @@ async fn folders_are_trashed_whoever_is_in_them_and_later_versions_look_first() 
     for (what, agents) in cases {
         for profile in ["2026.2.9", "2026.3.13", "2026.5.7", "2026.6.11", "2026.9.6"] {
             let (gateway, mut client) = with_workspaces(profile, "/w/own", agents).await;
-            let folder = client.ok("agents.files.list", json!({ "agentId": "ada" })).await["workspace"].clone();
+            let folder =
+                client.ok("agents.files.list", json!({ "agentId": "ada" })).await["workspace"]
+                    .clone();
             let folder = folder.as_str().unwrap().trim_end_matches('/').to_owned();
             let left = folders_left(&gateway, &mut client, "ada", true).await;
             let protects = ["2026.5.7", "2026.6.11", "2026.9.6"].contains(&profile);
@@ -67,7 +81,10 @@ async fn a_folder_inside_goes_alone_and_files_can_be_kept() {
     for profile in ["2026.2.9", "2026.9.6"] {
         let agents = [("ada", "/w/x/ada"), ("bob", "/w/y")];
         let (gateway, mut client) = with_workspaces(profile, "/w/own", &agents).await;
-        assert_eq!(folders_left(&gateway, &mut client, "bob", false).await, ["/w/own", "/w/x/ada", "/w/y"]);
+        assert_eq!(
+            folders_left(&gateway, &mut client, "bob", false).await,
+            ["/w/own", "/w/x/ada", "/w/y"]
+        );
         assert_eq!(folders_left(&gateway, &mut client, "ada", true).await, ["/w/own", "/w/y"]);
         assert_eq!(gateway.deeds().deletes, ["bob", "ada"]);
     }
@@ -76,10 +93,12 @@ async fn a_folder_inside_goes_alone_and_files_can_be_kept() {
 #[tokio::test]
 async fn bindings_go_with_their_agent_and_are_counted() {
     for profile in ["2026.2.9", "2026.6.11", "2026.8.2"] {
-        let (gateway, mut client) = with_workspaces(profile, "/w/own", &[("main", "/w/own"), ("ada", "/w/a")]).await;
+        let (gateway, mut client) =
+            with_workspaces(profile, "/w/own", &[("main", "/w/own"), ("ada", "/w/a")]).await;
         let bind = |id: &str| json!({ "agentId": id, "match": { "channel": "telegram" } });
         gateway.edit_config(&json!({ "bindings": [bind("ada"), bind("main"), bind("ada")] }));
-        let answer = client.ok("agents.delete", json!({ "agentId": "ada", "deleteFiles": false })).await;
+        let answer =
+            client.ok("agents.delete", json!({ "agentId": "ada", "deleteFiles": false })).await;
         assert_eq!(answer["removedBindings"], 2, "{profile}");
         assert_eq!(gateway.state()["config"]["bindings"], json!([bind("main")]), "{profile}");
     }
@@ -88,7 +107,8 @@ async fn bindings_go_with_their_agent_and_are_counted() {
 #[tokio::test]
 async fn the_default_agent_can_be_deleted_from_2026_8_once_it_owns_no_logins() {
     for profile in ["2026.2.9", "2026.7.35", "2026.8.2", "2026.9.6"] {
-        let (gateway, mut client) = with_workspaces(profile, "/w/own", &[("main", "/w/own"), ("ada", "/w/a")]).await;
+        let (gateway, mut client) =
+            with_workspaces(profile, "/w/own", &[("main", "/w/own"), ("ada", "/w/a")]).await;
         gateway.edit_config(&json!({
             "agents": { "defaults": { "systemAgent": { "agentId": "main" } } }, "bindings": [{ "agentId": "main" }],
         }));
@@ -99,7 +119,10 @@ async fn the_default_agent_can_be_deleted_from_2026_8_once_it_owns_no_logins() {
         assert_eq!(answer.is_ok(), profile >= "2026.8", "{profile}");
         if let Ok(answer) = answer {
             assert_eq!(answer["removedBindings"], 1);
-            assert_eq!(gateway.state()["config"]["agents"]["defaults"], json!({ "workspace": "/w/own" }));
+            assert_eq!(
+                gateway.state()["config"]["agents"]["defaults"],
+                json!({ "workspace": "/w/own" })
+            );
         }
     }
 }
@@ -126,7 +149,9 @@ async fn one_version_loses_the_sessions_of_a_deleted_agent() {
         if touched {
             client.ok("sessions.patch", label.clone()).await;
         }
-        let deleted = client.ok("agents.delete", json!({ "agentId": "ada", "deleteFiles": with_files })).await;
+        let deleted = client
+            .ok("agents.delete", json!({ "agentId": "ada", "deleteFiles": with_files }))
+            .await;
         assert_eq!(deleted["purgeFailed"], true);
         if by_call {
             client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
@@ -137,7 +162,9 @@ async fn one_version_loses_the_sessions_of_a_deleted_agent() {
             assert!(gateway.state()["config"]["agents"]["entries"]["ada"].is_object());
             client.refused("agents.files.list", json!({ "agentId": "ada" })).await;
             // A dead end: it is written and not known.
-            let exists = client.refused("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
+            let exists = client
+                .refused("agents.create", json!({ "name": "ada", "workspace": "/w/ada" }))
+                .await;
             assert_eq!(exists, "agent \"ada\" already exists");
             client.refused("agents.delete", json!({ "agentId": "ada" })).await;
         }
@@ -145,7 +172,10 @@ async fn one_version_loses_the_sessions_of_a_deleted_agent() {
         assert_eq!(answer.is_ok(), has_session, "{case}");
         if let Err(error) = answer {
             let message = "Session patch failed unexpectedly. Retry the request.";
-            assert_eq!(error, json!({ "code": "UNAVAILABLE", "message": message, "retryable": true }));
+            assert_eq!(
+                error,
+                json!({ "code": "UNAVAILABLE", "message": message, "retryable": true })
+            );
             client.refused("sessions.reset", json!({ "key": "agent:ada:main" })).await;
         }
         gateway.restart(std::time::Duration::ZERO);
@@ -159,8 +189,10 @@ async fn one_version_loses_the_sessions_of_a_deleted_agent() {
 #[tokio::test]
 async fn what_does_not_boot_can_be_undone_before() {
     let (gateway, mut client) = from_json(json!({ "profile": "2026.8.2" })).await;
-    let (create, label) =
-        (json!({ "name": "ada", "workspace": "/w" }), json!({ "key": "agent:ada:main", "label": "A" }));
+    let (create, label) = (
+        json!({ "name": "ada", "workspace": "/w" }),
+        json!({ "key": "agent:ada:main", "label": "A" }),
+    );
     client.ok("agents.create", create.clone()).await;
     client.ok("sessions.patch", label.clone()).await;
     client.ok("agents.delete", json!({ "agentId": "ada" })).await;
@@ -178,7 +210,8 @@ async fn what_does_not_boot_can_be_undone_before() {
 async fn a_restart_between_helps_and_so_does_the_mended_version() {
     for mended in [false, true] {
         let options = if mended { json!({ "loses_sessions": false }) } else { json!({}) };
-        let (gateway, mut client) = from_json(json!({ "profile": "2026.8.2", "options": options })).await;
+        let (gateway, mut client) =
+            from_json(json!({ "profile": "2026.8.2", "options": options })).await;
         for _ in 0..2 {
             client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
             client.ok("sessions.patch", json!({ "key": "agent:ada:main", "label": "Ada" })).await;
@@ -196,7 +229,9 @@ async fn a_restart_between_helps_and_so_does_the_mended_version() {
 async fn an_entry_cannot_be_patched_away_there() {
     let (_gateway, mut client) = from_json(json!({ "profile": "2026.8.2" })).await;
     client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
-    let error = patch(&mut client, &json!({ "agents": { "entries": { "ada": null } } })).await.unwrap_err();
-    let message = "Error: Config write would drop agent roster entries without an explicit deletion: ada.";
+    let error =
+        patch(&mut client, &json!({ "agents": { "entries": { "ada": null } } })).await.unwrap_err();
+    let message =
+        "Error: Config write would drop agent roster entries without an explicit deletion: ada.";
     assert_eq!((&error["code"], &error["message"]), (&json!("UNAVAILABLE"), &json!(message)));
 }

@@ -24,7 +24,8 @@ fn is_labelled(gateway: &Gateway, text: &str) -> bool {
 
 #[tokio::test]
 async fn drop_before_leaves_the_state_alone() {
-    let (gateway, mut client) = gateway(vec![Fault::on("sessions.patch", Action::DropBefore).nth(2)]).await;
+    let (gateway, mut client) =
+        gateway(vec![Fault::on("sessions.patch", Action::DropBefore).nth(2)]).await;
     client.ok("sessions.patch", label("one")).await;
     assert_eq!(client.call("sessions.patch", label("two")).await, Err(Gone::Cut));
     assert!(is_labelled(&gateway, "one"));
@@ -45,7 +46,8 @@ async fn drop_after_has_changed_the_state() {
 
 #[tokio::test]
 async fn delay_executes_at_once_and_answers_late() {
-    let (gateway, mut client) = gateway(vec![Fault::on("sessions.patch", Action::Delay(200))]).await;
+    let (gateway, mut client) =
+        gateway(vec![Fault::on("sessions.patch", Action::Delay(200))]).await;
     let start = Instant::now();
     let id = client.send("sessions.patch", label("one")).await;
     assert!(gateway.wait_for(|calls| !calls.is_empty()).await);

@@ -31,7 +31,12 @@ async fn the_recommended_form_is_let_in_everywhere() {
         let mut client = Client::connected(&gateway.url(), "right").await;
         assert_eq!(client.hello["type"], "hello-ok");
         assert_eq!(client.hello["protocol"], protocol);
-        assert!(client.hello["features"]["methods"].as_array().unwrap().contains(&"config.patch".into()));
+        assert!(
+            client.hello["features"]["methods"]
+                .as_array()
+                .unwrap()
+                .contains(&"config.patch".into())
+        );
         client.ok("agents.list", json!({})).await;
         assert_eq!(gateway.connections(), 1);
     }
@@ -60,10 +65,14 @@ async fn a_missing_token_is_told_from_a_wrong_one() {
         params.as_object_mut().unwrap().remove("device");
     };
     let (error, _) = rejected(with_token(Profile::Scenario), no_token).await;
-    let text = "unauthorized: gateway token missing (set gateway.remote.token to match gateway.auth.token)";
+    let text = "unauthorized: gateway token missing (set gateway.remote.token to match \
+        gateway.auth.token)";
     assert_eq!(error["message"], text);
     let (error, gone) = rejected(with_token(Profile::V2026_9_6), no_token).await;
-    assert_eq!((&error["code"], &error["message"]), (&json!("NOT_PAIRED"), &json!("device identity required")));
+    assert_eq!(
+        (&error["code"], &error["message"]),
+        (&json!("NOT_PAIRED"), &json!("device identity required"))
+    );
     assert_eq!(gone, Gone::Closed(1008));
 }
 
@@ -92,7 +101,9 @@ async fn another_protocol_is_refused() {
             params["maxProtocol"] = protocol.into();
         }
     };
-    for (profile, wrong, right) in [(Profile::V2026_2_9, 4, 3), (Profile::V2026_9_6, 3, 4), (Profile::Scenario, 4, 3)] {
+    for (profile, wrong, right) in
+        [(Profile::V2026_2_9, 4, 3), (Profile::V2026_9_6, 3, 4), (Profile::Scenario, 4, 3)]
+    {
         let (error, gone) = rejected(with_token(profile), only(wrong)).await;
         assert_eq!(error["message"], "protocol mismatch");
         assert_eq!(error["details"]["expectedProtocol"], right);
@@ -158,13 +169,17 @@ async fn a_challenge_can_come_late() {
 #[tokio::test]
 async fn an_unknown_device_waits_for_approval() {
     let options = Options { require_pairing: true, ..Options::default() };
-    let gateway = Gateway::start(Setup { options, ..with_token(Profile::V2026_9_6) }).await.unwrap();
+    let gateway =
+        Gateway::start(Setup { options, ..with_token(Profile::V2026_9_6) }).await.unwrap();
     let mut requests = Vec::new();
     for _ in 0..2 {
         let mut client = Client::open(&gateway.url()).await;
         let params = signed_params(&client.challenge, "right", 1);
         let error = client.call("connect", params).await.unwrap().unwrap_err();
-        assert_eq!((&error["code"], &error["message"]), (&json!("NOT_PAIRED"), &json!("pairing required")));
+        assert_eq!(
+            (&error["code"], &error["message"]),
+            (&json!("NOT_PAIRED"), &json!("pairing required"))
+        );
         requests.push(error["details"]["requestId"].as_str().unwrap().to_owned());
         assert_eq!(client.end().await, Gone::Closed(1008));
     }
@@ -183,8 +198,12 @@ async fn without_scopes_only_health_is_answered() {
         let mut client = Client::connected(&gateway.url(), "right").await;
         assert_eq!(client.hello["auth"]["scopes"], json!([]));
         client.ok("health", json!({})).await;
-        let error = client.call("agents.create", json!({ "name": "x" })).await.unwrap().unwrap_err();
-        assert_eq!((&error["code"], &error["message"]), (&json!(code), &json!("missing scope: operator.admin")));
+        let error =
+            client.call("agents.create", json!({ "name": "x" })).await.unwrap().unwrap_err();
+        assert_eq!(
+            (&error["code"], &error["message"]),
+            (&json!(code), &json!("missing scope: operator.admin"))
+        );
     }
 }
 

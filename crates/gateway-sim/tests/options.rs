@@ -9,9 +9,12 @@ use crate::client::{Client, Gone, from_json, patch};
 
 #[tokio::test]
 async fn agents_are_the_configurations_list() {
-    let (gateway, mut client) = from_json(json!({ "config": { "agents": { "list": [{ "id": "main" }] } } })).await;
+    let (gateway, mut client) =
+        from_json(json!({ "config": { "agents": { "list": [{ "id": "main" }] } } })).await;
     client.ok("agents.create", json!({ "name": "Ada L", "workspace": "/w/ada" })).await;
-    client.ok("agents.files.set", json!({ "agentId": "ada-l", "name": "SOUL.md", "content": "s" })).await;
+    client
+        .ok("agents.files.set", json!({ "agentId": "ada-l", "name": "SOUL.md", "content": "s" }))
+        .await;
     client.ok("sessions.patch", json!({ "key": "agent:ada-l:main", "label": "Ada" })).await;
     client.ok("sessions.reset", json!({ "key": "agent:ada-l:main" })).await;
     let ada = json!({ "id": "ada-l", "name": "Ada L", "workspace": "/w/ada" });
@@ -27,8 +30,12 @@ async fn agents_are_the_configurations_list() {
     // A patch replaces the list; who is not in it is gone.
     patch(&mut client, &json!({ "agents": { "list": [{ "id": "bob" }] } })).await.unwrap();
     assert_eq!(client.ok("agents.list", json!({})).await["agents"], json!([{ "id": "bob" }]));
-    let methods: Vec<String> = gateway.mutating_calls().into_iter().map(|call| call.method).collect();
-    assert_eq!(methods, ["agents.create", "agents.files.set", "sessions.patch", "sessions.reset", "config.patch"]);
+    let methods: Vec<String> =
+        gateway.mutating_calls().into_iter().map(|call| call.method).collect();
+    assert_eq!(
+        methods,
+        ["agents.create", "agents.files.set", "sessions.patch", "sessions.reset", "config.patch"]
+    );
     assert_eq!(gateway.config_writes(), 2);
 }
 
@@ -40,11 +47,17 @@ async fn a_separate_registry_ignores_the_configuration() {
         "options": { "link_agents_config": false },
     }))
     .await;
-    assert_eq!(client.refused("agents.files.list", json!({ "agentId": "zed" })).await, "unknown agent id");
+    assert_eq!(
+        client.refused("agents.files.list", json!({ "agentId": "zed" })).await,
+        "unknown agent id"
+    );
     client.ok("agents.create", json!({ "name": "ada", "workspace": "/w" })).await;
     client.ok("agents.delete", json!({ "agentId": "main" })).await;
     let state = gateway.state();
-    assert_eq!(state["agents"], json!({ "ada": { "id": "ada", "name": "ada", "workspace": "/w" } }));
+    assert_eq!(
+        state["agents"],
+        json!({ "ada": { "id": "ada", "name": "ada", "workspace": "/w" } })
+    );
     assert_eq!(state["config"], json!({ "agents": { "list": [{ "id": "zed" }] } }));
     assert_eq!(gateway.config_writes(), 0);
 }
@@ -105,7 +118,11 @@ async fn canned_answers_match_and_run_out() {
     assert_eq!(client.ok("config.get", json!({})).await, json!({ "hash": "old" }));
     assert_ne!(client.ok("config.get", json!({})).await["hash"], "old");
     client.ok("sessions.patch", json!({ "key": "k", "label": "a" })).await;
-    let error = client.call("sessions.patch", json!({ "key": "k", "label": "b" })).await.unwrap().unwrap_err();
+    let error = client
+        .call("sessions.patch", json!({ "key": "k", "label": "b" }))
+        .await
+        .unwrap()
+        .unwrap_err();
     assert_eq!(error, json!({ "code": "X", "message": "no" }));
     assert_eq!(gateway.calls().last().unwrap().error.as_deref(), Some("no"));
 }
@@ -131,8 +148,10 @@ async fn only_one_of_two_patches_from_the_same_base_is_written() {
     let mut client = Client::connected(&gateway.url(), "").await;
     let hash = client.ok("config.get", json!({})).await["hash"].clone();
     assert!(hash.as_str().unwrap().starts_with("hmac-sha256:v1:"));
-    let first = client.send("config.patch", json!({ "raw": "{\"ui\":{\"a\":1}}", "baseHash": hash })).await;
-    let second = client.send("config.patch", json!({ "raw": "{\"ui\":{\"b\":1}}", "baseHash": hash })).await;
+    let first =
+        client.send("config.patch", json!({ "raw": "{\"ui\":{\"a\":1}}", "baseHash": hash })).await;
+    let second =
+        client.send("config.patch", json!({ "raw": "{\"ui\":{\"b\":1}}", "baseHash": hash })).await;
     assert_eq!(client.reply(&first).await.unwrap()["ok"], true);
     assert_eq!(client.reply(&second).await.unwrap()["ok"], false);
     // The event may come after the answers.
@@ -147,22 +166,35 @@ async fn a_roster_of_several_must_be_explicit_on_the_new_gateway() {
     let gateway = Gateway::start(Setup::new(Profile::V2026_9_6)).await.unwrap();
     let mut client = Client::connected(&gateway.url(), "").await;
     let entries = json!({ "main": {}, "mc-a": { "name": "A", "workspace": "/w/a" } });
-    let refused = patch(&mut client, &json!({ "agents": { "entries": entries } })).await.unwrap_err();
-    assert!(refused["message"].as_str().unwrap().contains("multi-agent rosters require agents.ownership=\"explicit\""));
+    let refused =
+        patch(&mut client, &json!({ "agents": { "entries": entries } })).await.unwrap_err();
+    assert!(
+        refused["message"]
+            .as_str()
+            .unwrap()
+            .contains("multi-agent rosters require agents.ownership=\"explicit\"")
+    );
     let explicit = json!({ "agents": { "ownership": "explicit", "entries": entries } });
     patch(&mut client, &explicit).await.unwrap();
     let again = patch(&mut client, &explicit).await.unwrap();
     assert_eq!((&again["noop"], &again["changedPaths"]), (&json!(true), &json!([])));
     assert_eq!(gateway.config_writes(), 1);
     // Writing a file makes the workspace of an agent that so far was only in the configuration.
-    client.ok("agents.files.set", json!({ "agentId": "mc-a", "name": "SOUL.md", "content": "s" })).await;
+    client
+        .ok("agents.files.set", json!({ "agentId": "mc-a", "name": "SOUL.md", "content": "s" }))
+        .await;
 }
 
 #[tokio::test]
 async fn the_old_gateway_restarts_after_a_write_and_again_after_a_patch() {
-    let options =
-        Options { restart_after_write_ms: 30, restart_after_patch_ms: 60, restart_outage_ms: 0, ..Options::default() };
-    let gateway = Gateway::start(Setup { options, ..Setup::new(Profile::V2026_2_9) }).await.unwrap();
+    let options = Options {
+        restart_after_write_ms: 30,
+        restart_after_patch_ms: 60,
+        restart_outage_ms: 0,
+        ..Options::default()
+    };
+    let gateway =
+        Gateway::start(Setup { options, ..Setup::new(Profile::V2026_2_9) }).await.unwrap();
     let mut client = Client::connected(&gateway.url(), "").await;
     patch(&mut client, &json!({})).await.unwrap();
     for _ in 0..2 {
@@ -182,7 +214,8 @@ async fn a_frame_beyond_the_limit_closes_with_1009() {
 
 #[tokio::test]
 async fn edits_by_hand_show_and_tokens_stay_out_of_the_log() {
-    let (gateway, mut client) = from_json(json!({ "config": { "gateway": { "auth": { "token": "secret" } } } })).await;
+    let (gateway, mut client) =
+        from_json(json!({ "config": { "gateway": { "auth": { "token": "secret" } } } })).await;
     gateway.edit_config(&json!({ "ui": { "by": "hand" } }));
     let config = client.ok("config.get", json!({})).await;
     assert_eq!(config["config"]["ui"]["by"], "hand");

@@ -27,7 +27,8 @@ async fn start(arguments: &[&str]) -> (Child, String) {
 #[tokio::test]
 async fn serves_until_its_input_ends() {
     let fault = r#"{"method":"health","action":"drop_after"}"#;
-    let (mut process, url) = start(&["--profile", "2026.2.9", "--token", "t", "--fault", fault]).await;
+    let (mut process, url) =
+        start(&["--profile", "2026.2.9", "--token", "t", "--fault", fault]).await;
     let mut client = Client::connected(&url, "t").await;
     assert_eq!(client.hello["server"]["version"], "dev");
     assert_eq!(client.call("health", json!({})).await, Err(Gone::Cut));
@@ -48,5 +49,8 @@ async fn tells_other_processes_what_was_done_to_it() {
     let mut client = Client::connected(&url, "any").await;
     client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
     let deeds = Client::connected(&url, "any").await.ok("simulator.deeds", json!({})).await;
-    assert_eq!((&deeds["creates"], &deeds["writes"][0]["by"]), (&json!(["ada"]), &json!("agents.create")));
+    assert_eq!(
+        (&deeds["creates"], &deeds["writes"][0]["by"]),
+        (&json!(["ada"]), &json!("agents.create"))
+    );
 }

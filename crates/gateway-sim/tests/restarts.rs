@@ -34,7 +34,10 @@ async fn after_a_patch_of_channels_one_version_runs_with_what_it_started_with() 
     let (gateway, mut client) = stale().await;
     let unknown = client.refused("agents.files.list", json!({ "agentId": "ada" })).await;
     assert_eq!(unknown, "unknown agent id");
-    assert_eq!(client.refused("agents.delete", json!({ "agentId": "bob" })).await, "agent \"bob\" not found");
+    assert_eq!(
+        client.refused("agents.delete", json!({ "agentId": "bob" })).await,
+        "agent \"bob\" not found"
+    );
     let seen = client.ok("config.get", json!({})).await;
     assert_eq!(seen["parsed"]["agents"]["list"].as_array().unwrap().len(), 3);
     assert_eq!(gateway.deeds().restarts, ["config.patch"]);
@@ -42,7 +45,8 @@ async fn after_a_patch_of_channels_one_version_runs_with_what_it_started_with() 
     // The next call that writes puts that over the file.
     client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
     let file = gateway.state()["config"].clone();
-    let ids: Vec<&Value> = file["agents"]["list"].as_array().unwrap().iter().map(|entry| &entry["id"]).collect();
+    let ids: Vec<&Value> =
+        file["agents"]["list"].as_array().unwrap().iter().map(|entry| &entry["id"]).collect();
     assert_eq!(ids, ["main", "ada"]);
     assert_eq!(file.get("channels"), None);
 }
@@ -75,15 +79,21 @@ async fn without_its_channels_that_version_loses_them_with_the_first_deleted_age
     let mut config = two_agents();
     config["channels"] = json!({ "defaults": { "heartbeat": { "showOk": false } } });
     let options = json!({ "skips_channels": true, "restart_outage_ms": 0 });
-    let (gateway, mut client) = from_json(json!({ "profile": "2026.5.7", "config": config, "options": options })).await;
-    patch(&mut client, &json!({ "agents": { "list": [{ "id": "eve", "workspace": "/w/eve" }] } })).await.unwrap();
+    let (gateway, mut client) =
+        from_json(json!({ "profile": "2026.5.7", "config": config, "options": options })).await;
+    patch(&mut client, &json!({ "agents": { "list": [{ "id": "eve", "workspace": "/w/eve" }] } }))
+        .await
+        .unwrap();
     client.ok("agents.files.list", json!({ "agentId": "eve" })).await;
     let cut = client.call("agents.delete", json!({ "agentId": "ada" })).await;
     assert_eq!(cut, Err(Gone::Closed(1012)));
     let file = gateway.state()["config"].clone();
     assert_eq!((file["agents"]["list"].as_array().unwrap().len(), file.get("channels")), (3, None));
     let mut client = Client::connected(&gateway.url(), "").await;
-    assert_eq!(client.refused("agents.delete", json!({ "agentId": "eve" })).await, "agent \"eve\" not found");
+    assert_eq!(
+        client.refused("agents.delete", json!({ "agentId": "eve" })).await,
+        "agent \"eve\" not found"
+    );
     client.ok("agents.files.list", json!({ "agentId": "ada" })).await;
 }
 
@@ -99,7 +109,10 @@ async fn a_gateway_that_does_not_watch_its_file_goes_on_as_it_was() {
     let setup = json!({ "profile": "2026.7.35", "config": config, "options": options });
     let (gateway, mut client) = from_json(setup).await;
     gateway.edit_config(&list(&["main", "old", "ada"]));
-    assert_eq!(client.refused("agents.delete", json!({ "agentId": "ada" })).await, "agent \"ada\" not found");
+    assert_eq!(
+        client.refused("agents.delete", json!({ "agentId": "ada" })).await,
+        "agent \"ada\" not found"
+    );
     let seen = client.ok("config.get", json!({})).await;
     assert_eq!(seen["config"]["agents"]["list"][2]["id"], "ada");
     gateway.restart(Duration::ZERO);
@@ -118,7 +131,9 @@ async fn a_reference_that_cannot_be_resolved_ends_the_oldest_gateway_after_the_p
     let options = json!({ "restart_after_write_ms": 10, "restart_after_patch_ms": 20, "restart_outage_ms": 0 });
     let setup = json!({ "profile": "2026.2.9", "env": {}, "options": options });
     let (gateway, mut client) = from_json(setup).await;
-    patch(&mut client, &json!({ "agents": { "list": [{ "id": "main", "name": "${NO}" }] } })).await.unwrap();
+    patch(&mut client, &json!({ "agents": { "list": [{ "id": "main", "name": "${NO}" }] } }))
+        .await
+        .unwrap();
     assert_eq!(client.end().await, Gone::Closed(1012));
     assert!(gateway.dead().unwrap().starts_with("Missing env var \"NO\""));
     assert!(tokio_tungstenite::connect_async(gateway.url()).await.is_err());

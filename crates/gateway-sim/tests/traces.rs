@@ -14,9 +14,19 @@ use crate::{
 
 /// Cases that are not compared, and why.
 const NOT_COMPARED: &[(&str, &str, &str, &str)] = &[
-    ("2026.9.6", "agents.list", "after", "shows an agent's old name: the real one answers from a copy that lags"),
+    (
+        "2026.9.6",
+        "agents.list",
+        "after",
+        "shows an agent's old name: the real one answers from a copy that lags",
+    ),
     ("2026.9.6", "agents.list", "after delete", "shows a deleted agent, for the same reason"),
-    ("2026.9.6", "config.patch", "rate limited", "was recorded without its request; tested in options.rs"),
+    (
+        "2026.9.6",
+        "config.patch",
+        "rate limited",
+        "was recorded without its request; tested in options.rs",
+    ),
 ];
 
 /// The order of the recording: files and how many of their cases come next.
@@ -62,7 +72,9 @@ async fn the_new_gateway() {
 /// Of these only what is their own was taken over: how they merge, refuse and limit patches.
 #[tokio::test]
 async fn the_gateways_between() {
-    for (profile, version) in [(Profile::V2026_3_13, "2026.3.13"), (Profile::V2026_6_11, "2026.6.11")] {
+    for (profile, version) in
+        [(Profile::V2026_3_13, "2026.3.13"), (Profile::V2026_6_11, "2026.6.11")]
+    {
         let patches = Traces::read(version).rest.remove("config.patch").unwrap();
         assert!(patches.len() > 10, "the recordings of {version} are not there");
         let mut setup = Setup::new(profile);
@@ -79,10 +91,16 @@ async fn the_gateways_between() {
         let mut limited = Session::start(Setup::new(profile), version).await;
         let recorded = patches.iter().find(|case| case["case"] == "rate limited").unwrap();
         for _ in 0..3 {
-            let refused = limited.client.call("config.patch", json!({ "raw": "{}" })).await.unwrap().unwrap_err();
+            let refused = limited
+                .client
+                .call("config.patch", json!({ "raw": "{}" }))
+                .await
+                .unwrap()
+                .unwrap_err();
             assert_eq!(refused["code"], "INVALID_REQUEST");
         }
-        let refused = limited.client.call("config.patch", json!({ "raw": "{}" })).await.unwrap().unwrap_err();
+        let refused =
+            limited.client.call("config.patch", json!({ "raw": "{}" })).await.unwrap().unwrap_err();
         for field in ["code", "retryable", "details"] {
             assert_eq!(refused[field], recorded["response"]["error"][field]);
         }
@@ -95,13 +113,16 @@ async fn the_gateways_between() {
 async fn the_gateways_that_lose_something() {
     for (profile, version) in [(Profile::V2026_5_7, "2026.5.7"), (Profile::V2026_8_2, "2026.8.2")] {
         let cases = Traces::read(version).rest.remove("session").unwrap();
-        let first = |name: &str| cases.iter().find(|case| case["case"] == name).unwrap()["response"]["payload"].clone();
+        let first = |name: &str| {
+            cases.iter().find(|case| case["case"] == name).unwrap()["response"]["payload"].clone()
+        };
         let seeds = first("seeded agents.files.list")["files"].as_array().unwrap().clone();
         let seeds = seeds.iter().filter(|file| file["missing"] == false).map(|file| {
             let size = usize::try_from(file["size"].as_u64().unwrap()).unwrap();
             (file["name"].as_str().unwrap().to_owned(), "x".repeat(size))
         });
-        let mut setup = Setup { config: first("fresh config.get")["parsed"].clone(), ..Setup::new(profile) };
+        let mut setup =
+            Setup { config: first("fresh config.get")["parsed"].clone(), ..Setup::new(profile) };
         setup.options.seed_files_on_create = Some(seeds.collect());
         // The recording waited where the limit was in its way.
         setup.options.patches_per_minute = Some(100);
@@ -148,13 +169,19 @@ struct Traces {
 
 impl Traces {
     fn read(version: &str) -> Self {
-        let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "traces", version].iter().collect();
+        let folder: PathBuf =
+            [env!("CARGO_MANIFEST_DIR"), "tests", "traces", version].iter().collect();
         let rest = fs::read_dir(folder).unwrap().map(|entry| {
             let path = entry.unwrap().path();
             let cases: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
             let cases = if cases.is_array() { cases } else { json!([cases]) };
             // Some entries are notes about events, without a request.
-            let cases = cases.as_array().unwrap().iter().filter(|case| case.get("response").is_some()).cloned();
+            let cases = cases
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|case| case.get("response").is_some())
+                .cloned();
             (path.file_stem().unwrap().to_str().unwrap().to_owned(), cases.collect())
         });
         Self { rest: rest.collect() }
@@ -171,7 +198,8 @@ impl Traces {
         &case["response"]["payload"]
     }
 
-    /// The gateway as it was before the recording: one agent that nobody configured, and templates for new ones.
+    /// The gateway as it was before the recording: one agent that nobody configured, and templates
+    /// for new ones.
     fn setup(&self, profile: Profile) -> Setup {
         let mut config = self.case("config.get", "ok")["parsed"].clone();
         let agents = config["agents"].as_object_mut().unwrap();
@@ -182,7 +210,10 @@ impl Traces {
             agents["defaults"].as_object_mut().unwrap().remove(added);
         }
         config.as_object_mut().unwrap().remove("talk");
-        let soul = self.case("agents.files.get", "SOUL.md")["file"]["content"].as_str().unwrap().to_owned();
+        let soul = self.case("agents.files.get", "SOUL.md")["file"]["content"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         let files = self.case("agents.files.list", "ok")["files"].as_array().unwrap();
         let seeds = files.iter().filter(|file| file["missing"] == false).map(|file| {
             let size = usize::try_from(file["size"].as_u64().unwrap()).unwrap();
@@ -190,7 +221,11 @@ impl Traces {
             let content = if name == "SOUL.md" { soul.clone() } else { "x".repeat(size) };
             (name, content)
         });
-        let options = Options { restarts: false, seed_files_on_create: Some(seeds.collect()), ..Options::default() };
+        let options = Options {
+            restarts: false,
+            seed_files_on_create: Some(seeds.collect()),
+            ..Options::default()
+        };
         Setup { config, options, ..Setup::new(profile) }
     }
 }
@@ -236,7 +271,12 @@ impl Session {
         };
         let mut recorded = case["response"].clone();
         recorded.as_object_mut().unwrap().retain(|field, _| field != "type" && field != "id");
-        compare(&format!("{} {file} ({name}): ", self.version), &recorded, &answer, &mut self.report);
+        compare(
+            &format!("{} {file} ({name}): ", self.version),
+            &recorded,
+            &answer,
+            &mut self.report,
+        );
     }
 
     /// Compares those parts of an answer that were recorded.
@@ -254,7 +294,8 @@ impl Session {
                 Err(gone) => {
                     assert_eq!(gone, Gone::Closed(1012));
                     self.client = Client::connected(&self.gateway.url(), "TOKEN").await;
-                    json!({ "ok": false, "error": { "code": "CLOSED", "message": "closed 1012 service restart" } })
+                    json!({ "ok": false, "error": { "code": "CLOSED", "message": "closed 1012 \
+                        service restart" } })
                 }
             },
         };
@@ -262,7 +303,8 @@ impl Session {
         compare(&place, recorded, &recorded_part(recorded, &answer), &mut self.report);
     }
 
-    /// Compares how a patch was refused, or what the list of agents is then and what else was answered.
+    /// Compares how a patch was refused, or what the list of agents is then and what else was
+    /// answered.
     async fn replay_patch(&mut self, case: &Value) {
         let mut params = case["request"]["params"].clone();
         if params["baseHash"].as_str().is_some_and(|hash| !hash.starts_with("0000")) {
@@ -289,8 +331,17 @@ impl Session {
             }
         };
         let response = &case["response"];
-        let recorded = if response["ok"] == true { essence(&response["payload"]) } else { response["error"].clone() };
-        compare(&format!("{} {}: ", self.version, case["case"]), &recorded, &answer, &mut self.report);
+        let recorded = if response["ok"] == true {
+            essence(&response["payload"])
+        } else {
+            response["error"].clone()
+        };
+        compare(
+            &format!("{} {}: ", self.version, case["case"]),
+            &recorded,
+            &answer,
+            &mut self.report,
+        );
     }
 
     fn compare_hello(&mut self, case: &Value) {
@@ -301,11 +352,17 @@ impl Session {
             let real = recorded["features"].as_object_mut().unwrap().remove(list).unwrap();
             let own = hello["features"].as_object_mut().unwrap().remove(list).unwrap();
             let real = real.as_array().unwrap();
-            assert!(own.as_array().unwrap().iter().all(|name| real.contains(name)), "{list}: {own}");
+            assert!(
+                own.as_array().unwrap().iter().all(|name| real.contains(name)),
+                "{list}: {own}"
+            );
         }
         // Who else is connected, and a client that asks for two scopes more.
         for answer in [&mut recorded, &mut hello] {
-            answer["snapshot"].as_object_mut().unwrap().retain(|name, _| name != "presence" && name != "stateVersion");
+            answer["snapshot"]
+                .as_object_mut()
+                .unwrap()
+                .retain(|name, _| name != "presence" && name != "stateVersion");
             answer["auth"]["scopes"] = json!([]);
         }
         compare(&format!("{} hello: ", self.version), &recorded, &hello, &mut self.report);

@@ -1,4 +1,5 @@
-//! What the queue stores of a job: the document as it came, and what the queue has to know to order and run it.
+//! What the queue stores of a job: the document as it came, and what the queue has to know to order
+//! and run it.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,8 +14,8 @@ use crate::{flags, kinds};
 
 /// Version of the stored form of a job whose document stands there as it came.
 pub const SCHEMA_VERSION: u32 = 1;
-/// The same of a job whose document has sealed secrets; see [`crate::seal`]. A worker that meets a version that it does
-/// not know buries the job.
+/// The same of a job whose document has sealed secrets; see [`crate::seal`]. A worker that meets a
+/// version that it does not know buries the job.
 pub const SEALED_VERSION: u32 = 2;
 
 /// Version of the arguments of `enqueue.lua`.
@@ -91,14 +92,16 @@ impl Envelope {
         self
     }
 
-    /// The same job, to be dead with reason `expired` if it is not done after that time: 1 ms to [`MAX_TIME`].
+    /// The same job, to be dead with reason `expired` if it is not done after that time: 1 ms to
+    /// [`MAX_TIME`].
     #[must_use]
     pub fn with_expiry(mut self, expires_in: Duration) -> Self {
         self.expires_in = Some(expires_in.clamp(Duration::from_millis(1), MAX_TIME));
         self
     }
 
-    /// The same job with its secrets sealed, if there is a key to do so. [`crate::Queue::enqueue`] does this.
+    /// The same job with its secrets sealed, if there is a key to do so. [`crate::Queue::enqueue`]
+    /// does this.
     pub(crate) fn sealed(&self, keyring: &Keyring) -> Self {
         let mut sealed = self.clone();
         if let Some(document) = keyring.seal(self.id, self.payload.expose()) {
@@ -116,7 +119,8 @@ impl Envelope {
     }
 }
 
-/// Names a request. As long as it lives, enqueueing under the same key stores nothing and answers the first job's id.
+/// Names a request. As long as it lives, enqueueing under the same key stores nothing and answers
+/// the first job's id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
     key: String,
@@ -126,7 +130,8 @@ pub struct IdempotencyKey {
 /// Why an idempotency key cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "an idempotency key has 1 to {MAX_KEY_BYTES} bytes, this one has {bytes}; shorten it, or hash what it is made of"
+    "an idempotency key has 1 to {MAX_KEY_BYTES} bytes, this one has {bytes}; shorten it, or hash \
+        what it is made of"
 )]
 pub struct KeyError {
     /// How many it has.
@@ -166,7 +171,8 @@ impl IdempotencyKey {
     }
 }
 
-/// A job document as text. It holds tokens, so it never shows itself, and is wiped when it is dropped.
+/// A job document as text. It holds tokens, so it never shows itself, and is wiped when it is
+/// dropped.
 #[derive(Clone)]
 pub struct Payload(Zeroizing<Vec<u8>>);
 
@@ -205,16 +211,25 @@ mod tests {
         let envelope = Envelope::new(DOCUMENT.as_bytes()).unwrap();
         assert_eq!(envelope.payload.expose(), DOCUMENT.as_bytes());
         assert_eq!(envelope.lane.as_u128(), 10);
-        assert_eq!(envelope.subject, "00000000-0000-0000-0000-00000000000a/00000000-0000-0000-0000-00000000000b");
+        assert_eq!(
+            envelope.subject,
+            "00000000-0000-0000-0000-00000000000a/00000000-0000-0000-0000-00000000000b"
+        );
         assert_eq!(envelope.id.get_version_num(), 7);
     }
 
     #[test]
     fn an_idempotency_key_has_so_many_bytes_and_times_are_bounded() {
         assert!(IdempotencyKey::new("é".repeat(MAX_KEY_BYTES / 2)).is_ok());
-        assert_eq!(IdempotencyKey::new("x".repeat(MAX_KEY_BYTES + 1)), Err(KeyError { bytes: MAX_KEY_BYTES + 1 }));
+        assert_eq!(
+            IdempotencyKey::new("x".repeat(MAX_KEY_BYTES + 1)),
+            Err(KeyError { bytes: MAX_KEY_BYTES + 1 })
+        );
         assert_eq!(IdempotencyKey::new(""), Err(KeyError { bytes: 0 }));
-        let forever = Envelope::new(DOCUMENT.as_bytes()).unwrap().with_delay(Duration::MAX).with_expiry(Duration::MAX);
+        let forever = Envelope::new(DOCUMENT.as_bytes())
+            .unwrap()
+            .with_delay(Duration::MAX)
+            .with_expiry(Duration::MAX);
         assert_eq!((forever.delay, forever.expires_in), (MAX_TIME, Some(MAX_TIME)));
     }
 

@@ -1,8 +1,8 @@
 //! The four job kinds and the durable queue that holds them. No sockets to gateways.
 //!
-//! A producer makes an [`Envelope`] of a job document and [enqueues](Queue::enqueue) it. A worker process takes a
-//! [`Consumer`] of the same queue and gives it to apalis with a handler; what the handler returns, [`Ran`], decides
-//! what becomes of the job:
+//! A producer makes an [`Envelope`] of a job document and [enqueues](Queue::enqueue) it. A worker
+//! process takes a [`Consumer`] of the same queue and gives it to apalis with a handler; what the
+//! handler returns, [`Ran`], decides what becomes of the job:
 //!
 //! ```no_run
 //! use apalis_core::worker::builder::WorkerBuilder;
@@ -39,7 +39,9 @@ pub mod run;
 pub mod seal;
 
 pub use envelope::{Envelope, IdempotencyKey};
-pub use queue::{Consumer, Enqueued, JobRecord, Keep, Queue, QueueError, Scope, Settings, State, Tls};
+pub use queue::{
+    Consumer, Enqueued, JobRecord, Keep, Queue, QueueError, Scope, Settings, State, Tls,
+};
 pub use retry::RetryPolicy;
 pub use run::{Claimed, Ran, Step};
 pub use seal::Keyring;

@@ -1,8 +1,8 @@
 //! What becomes of a job after a run, and how long it waits.
 //!
-//! The delays come from the `backoff` crate. It is unmaintained (RUSTSEC-2025-0012) but small, finished and without
-//! known faults; this is the only file that names it, and [`RetryPolicy`] is all that the rest of the project sees, so
-//! that replacing it means changing one function.
+//! The delays come from the `backoff` crate. It is unmaintained (RUSTSEC-2025-0012) but small,
+//! finished and without known faults; this is the only file that names it, and [`RetryPolicy`] is
+//! all that the rest of the project sees, so that replacing it means changing one function.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use backoff::backoff::Backoff;
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 use mission_core::{Outcome, Scope};
 
-/// Shortest time to leave a busy gateway alone, whatever it asks for. It grows by half with each run of the job that did
-/// not count, up to [`BUSY_PATIENT`].
+/// Shortest time to leave a busy gateway alone, whatever it asks for. It grows by half with each
+/// run of the job that did not count, up to [`BUSY_PATIENT`].
 pub const BUSY_MIN: Duration = Duration::from_secs(1);
 /// The shortest time to leave a gateway alone that has been busy again and again.
 pub const BUSY_PATIENT: Duration = Duration::from_secs(10);
@@ -20,7 +20,8 @@ pub const BUSY_MAX: Duration = Duration::from_secs(5 * 60);
 /// How long to leave a busy gateway alone that does not say.
 pub const BUSY_DEFAULT: Duration = Duration::from_secs(2);
 
-/// How long jobs wait, and for how long at most. Set by the operator's configuration; the defaults suit production.
+/// How long jobs wait, and for how long at most. Set by the operator's configuration; the defaults
+/// suit production.
 #[derive(Debug, Clone)]
 pub struct RetryPolicy {
     /// Delay after the first failed attempt; it doubles with each further one. Default 1 s.
@@ -54,7 +55,8 @@ pub enum Disposition {
     Done,
     /// It is tried again after the delay; the run counts.
     Retry(Duration),
-    /// It is tried again after the delay; the run does not count, but [`RetryPolicy::snooze_limit`] applies.
+    /// It is tried again after the delay; the run does not count, but [`RetryPolicy::snooze_limit`]
+    /// applies.
     Snooze(Duration),
     /// A person has to act; it is tried again after the delay all the same. The run does not count.
     Block(Duration),
@@ -114,11 +116,13 @@ pub struct Spent {
 }
 
 impl Spent {
-    /// The shortest time to leave a gateway alone that is busy. Some ask to be left alone for no time at all, and go on
-    /// being busy.
+    /// The shortest time to leave a gateway alone that is busy. Some ask to be left alone for no
+    /// time at all, and go on being busy.
     fn busy_min(self) -> Duration {
         // Six runs are enough for the longest.
-        BUSY_MIN.mul_f64(1.5_f64.powi(i32::try_from(self.uncounted.min(6)).unwrap_or(6))).min(BUSY_PATIENT)
+        BUSY_MIN
+            .mul_f64(1.5_f64.powi(i32::try_from(self.uncounted.min(6)).unwrap_or(6)))
+            .min(BUSY_PATIENT)
     }
 }
 
@@ -131,9 +135,11 @@ pub enum DeadReason {
     Attempts,
     /// The stored job cannot be read: malformed, or of an unknown kind or version.
     Invalid,
-    /// Three leases in a row were lost, as if the job killed its worker. Decided by the queue's scripts.
+    /// Three leases in a row were lost, as if the job killed its worker. Decided by the queue's
+    /// scripts.
     Poison,
-    /// The gateway was busy for longer than [`RetryPolicy::snooze_limit`]. Decided by the queue's scripts.
+    /// The gateway was busy for longer than [`RetryPolicy::snooze_limit`]. Decided by the queue's
+    /// scripts.
     SnoozeDeadline,
     /// It was not done in time. Decided by the queue's scripts.
     Expired,
@@ -187,23 +193,37 @@ impl RetryPolicy {
     pub fn dispose(&self, outcome: &Outcome, spent: Spent) -> (Disposition, Learnt) {
         let of_gateway = outcome.failure().is_some_and(|failure| failure.scope == Scope::Gateway);
         match outcome {
-            Outcome::Done(report) => {
-                (Disposition::Done, if report.gateway.is_some() { Learnt::Reached } else { Learnt::Nothing })
-            }
+            Outcome::Done(report) => (
+                Disposition::Done,
+                if report.gateway.is_some() { Learnt::Reached } else { Learnt::Nothing },
+            ),
             Outcome::Transient(_) | Outcome::Ambiguous(_) => {
-                // A gateway that cannot be reached is tried again at the pace of its lane, by whichever job.
-                let delay = self.delay(if of_gateway { spent.lane_failures + 1 } else { spent.attempt });
+                // A gateway that cannot be reached is tried again at the pace of its lane, by
+                // whichever job.
+                let delay =
+                    self.delay(if of_gateway { spent.lane_failures + 1 } else { spent.attempt });
                 let learnt = if of_gateway { Learnt::Unreachable(delay) } else { Learnt::Nothing };
                 let is_last = spent.attempt >= spent.max_attempts;
-                (if is_last { Disposition::Dead(DeadReason::Attempts) } else { Disposition::Retry(delay) }, learnt)
+                (
+                    if is_last {
+                        Disposition::Dead(DeadReason::Attempts)
+                    } else {
+                        Disposition::Retry(delay)
+                    },
+                    learnt,
+                )
             }
             Outcome::Busy { retry_after, .. } => {
                 let delay = retry_after.unwrap_or(BUSY_DEFAULT).clamp(spent.busy_min(), BUSY_MAX);
-                (Disposition::Snooze(delay), if of_gateway { Learnt::Busy(delay) } else { Learnt::Nothing })
+                (
+                    Disposition::Snooze(delay),
+                    if of_gateway { Learnt::Busy(delay) } else { Learnt::Nothing },
+                )
             }
-            Outcome::Blocked(_) => {
-                (Disposition::Block(self.reprobe), if of_gateway { Learnt::Blocked } else { Learnt::Nothing })
-            }
+            Outcome::Blocked(_) => (
+                Disposition::Block(self.reprobe),
+                if of_gateway { Learnt::Blocked } else { Learnt::Nothing },
+            ),
             Outcome::Permanent(_) => (Disposition::Dead(DeadReason::Permanent), Learnt::Nothing),
         }
     }
@@ -228,18 +248,36 @@ mod tests {
     fn what_concerns_the_gateway_concerns_its_lane() {
         let policy = RetryPolicy { jitter: 0.0, ..RetryPolicy::default() };
         let learnt = |outcome: Outcome, lane_failures| {
-            policy.dispose(&outcome, Spent { attempt: 12, max_attempts: 12, lane_failures, uncounted: 0 }).1
+            policy
+                .dispose(
+                    &outcome,
+                    Spent { attempt: 12, max_attempts: 12, lane_failures, uncounted: 0 },
+                )
+                .1
         };
         let second = Duration::from_secs(1);
         assert_eq!(learnt(Outcome::Transient(failure()), 3), Learnt::Nothing);
-        assert_eq!(learnt(Outcome::Transient(failure().of_gateway()), 0), Learnt::Unreachable(second));
-        assert_eq!(learnt(Outcome::Ambiguous(failure().of_gateway()), 3), Learnt::Unreachable(second * 8));
+        assert_eq!(
+            learnt(Outcome::Transient(failure().of_gateway()), 0),
+            Learnt::Unreachable(second)
+        );
+        assert_eq!(
+            learnt(Outcome::Ambiguous(failure().of_gateway()), 3),
+            Learnt::Unreachable(second * 8)
+        );
         assert_eq!(learnt(Outcome::Blocked(failure().of_gateway()), 0), Learnt::Blocked);
         let busy = Outcome::Busy { retry_after: Some(second * 7), failure: failure().of_gateway() };
         assert_eq!(learnt(busy, 0), Learnt::Busy(second * 7));
         assert_eq!(learnt(Outcome::Done(Box::default()), 0), Learnt::Nothing);
-        let gateway = Some(GatewayFacts { version: "dev".to_owned(), protocol: 4, ..GatewayFacts::default() });
-        assert_eq!(learnt(Outcome::Done(Box::new(Report { gateway, ..Report::default() })), 0), Learnt::Reached);
+        let gateway = Some(GatewayFacts {
+            version: "dev".to_owned(),
+            protocol: 4,
+            ..GatewayFacts::default()
+        });
+        assert_eq!(
+            learnt(Outcome::Done(Box::new(Report { gateway, ..Report::default() })), 0),
+            Learnt::Reached
+        );
     }
 
     #[test]
@@ -255,7 +293,11 @@ mod tests {
         let policy = RetryPolicy::default();
         let delays: Vec<Duration> = (0..200).map(|_| policy.delay(5)).collect();
         let base = policy.base(5);
-        assert!(delays.iter().all(|delay| *delay >= base.mul_f64(0.799) && *delay <= base.mul_f64(1.201)));
+        assert!(
+            delays
+                .iter()
+                .all(|delay| *delay >= base.mul_f64(0.799) && *delay <= base.mul_f64(1.201))
+        );
         assert!(delays.iter().any(|delay| *delay < base.mul_f64(0.95)));
         assert!(delays.iter().any(|delay| *delay > base.mul_f64(1.05)));
     }
@@ -265,22 +307,41 @@ mod tests {
         let policy = RetryPolicy { jitter: 0.0, ..RetryPolicy::default() };
         let after = |outcome: Outcome, attempt| policy.dispose(&outcome, first_of_12(attempt)).0;
         assert_eq!(after(Outcome::Done(Box::default()), 12), Disposition::Done);
-        assert!(matches!(after(Outcome::Transient(failure()), 3), Disposition::Retry(delay) if delay.as_secs() == 4));
+        assert!(
+            matches!(after(Outcome::Transient(failure()), 3), Disposition::Retry(delay) if delay.as_secs() == 4)
+        );
         assert!(matches!(after(Outcome::Ambiguous(failure()), 1), Disposition::Retry(_)));
-        assert_eq!(after(Outcome::Transient(failure()), 12), Disposition::Dead(DeadReason::Attempts));
-        assert_eq!(after(Outcome::Ambiguous(failure()), 12), Disposition::Dead(DeadReason::Attempts));
-        assert_eq!(after(Outcome::Blocked(failure()), 12), Disposition::Block(Duration::from_secs(10 * 60)));
-        assert_eq!(after(Outcome::Permanent(failure()), 1), Disposition::Dead(DeadReason::Permanent));
+        assert_eq!(
+            after(Outcome::Transient(failure()), 12),
+            Disposition::Dead(DeadReason::Attempts)
+        );
+        assert_eq!(
+            after(Outcome::Ambiguous(failure()), 12),
+            Disposition::Dead(DeadReason::Attempts)
+        );
+        assert_eq!(
+            after(Outcome::Blocked(failure()), 12),
+            Disposition::Block(Duration::from_secs(10 * 60))
+        );
+        assert_eq!(
+            after(Outcome::Permanent(failure()), 1),
+            Disposition::Dead(DeadReason::Permanent)
+        );
     }
 
     #[test]
     fn a_busy_gateway_is_left_alone_within_bounds() {
         let snooze = |retry_after| {
-            RetryPolicy::default().dispose(&Outcome::Busy { retry_after, failure: failure() }, first_of_12(12)).0
+            RetryPolicy::default()
+                .dispose(&Outcome::Busy { retry_after, failure: failure() }, first_of_12(12))
+                .0
         };
         assert_eq!(snooze(None), Disposition::Snooze(BUSY_DEFAULT));
         assert_eq!(snooze(Some(Duration::ZERO)), Disposition::Snooze(BUSY_MIN));
-        assert_eq!(snooze(Some(Duration::from_secs(7))), Disposition::Snooze(Duration::from_secs(7)));
+        assert_eq!(
+            snooze(Some(Duration::from_secs(7))),
+            Disposition::Snooze(Duration::from_secs(7))
+        );
         assert_eq!(snooze(Some(Duration::from_secs(86_400))), Disposition::Snooze(BUSY_MAX));
     }
 
@@ -288,9 +349,13 @@ mod tests {
     fn a_gateway_that_is_busy_for_no_time_is_asked_ever_less() {
         let (mut waited, mut runs) = (Duration::ZERO, 0);
         while waited < Duration::from_secs(15) {
-            let outcome = Outcome::Busy { retry_after: Some(Duration::ZERO), failure: failure().of_gateway() };
+            let outcome = Outcome::Busy {
+                retry_after: Some(Duration::ZERO),
+                failure: failure().of_gateway(),
+            };
             let spent = Spent { uncounted: runs, ..first_of_12(1) };
-            let (Disposition::Snooze(delay), Learnt::Busy(alone)) = RetryPolicy::default().dispose(&outcome, spent)
+            let (Disposition::Snooze(delay), Learnt::Busy(alone)) =
+                RetryPolicy::default().dispose(&outcome, spent)
             else {
                 panic!("a busy gateway is left alone")
             };

@@ -1,4 +1,5 @@
-//! The border between the queue and a handler: what it is given, [`Claimed`], and what it answers, [`Ran`].
+//! The border between the queue and a handler: what it is given, [`Claimed`], and what it answers,
+//! [`Ran`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -87,12 +88,18 @@ impl Claimed {
     /// Reads what Redis holds. Anything can be there, so nothing is taken for granted.
     pub(crate) fn read(raw: &RawClaim, keyring: &Keyring) -> Result<Self, Unreadable> {
         let invalid = |what: String| {
-            Failure::new("invalid_job", what).with_action("correct the document where it is made, and enqueue it anew")
+            Failure::new("invalid_job", what)
+                .with_action("correct the document where it is made, and enqueue it anew")
         };
-        let id = Uuid::parse_str(&raw.id).map_err(|_| invalid("the job's id is not a UUID".to_owned()))?;
-        if ![SCHEMA_VERSION, SEALED_VERSION].iter().any(|version| raw.version == version.to_string()) {
+        let id = Uuid::parse_str(&raw.id)
+            .map_err(|_| invalid("the job's id is not a UUID".to_owned()))?;
+        if ![SCHEMA_VERSION, SEALED_VERSION]
+            .iter()
+            .any(|version| raw.version == version.to_string())
+        {
             let what = format!(
-                "the job is stored in form {:?}; this worker reads the forms {SCHEMA_VERSION} and {SEALED_VERSION}",
+                "the job is stored in form {:?}; this worker reads the forms {SCHEMA_VERSION} and \
+                    {SEALED_VERSION}",
                 raw.version
             );
             return Err(Failure::new("unknown_version", what)
@@ -100,17 +107,26 @@ impl Claimed {
                 .into());
         }
         let kind = Kind::from_name(&raw.kind).ok_or_else(|| {
-            Failure::new("unknown_kind", format!("this worker does not know jobs of kind {:?}", raw.kind))
-                .with_action("upgrade the workers, then retry the job")
+            Failure::new(
+                "unknown_kind",
+                format!("this worker does not know jobs of kind {:?}", raw.kind),
+            )
+            .with_action("upgrade the workers, then retry the job")
         })?;
         if raw.payload.is_empty() {
-            let what = format!("the stored document is empty, or larger than {MAX_DOCUMENT_BYTES} bytes");
+            let what =
+                format!("the stored document is empty, or larger than {MAX_DOCUMENT_BYTES} bytes");
             return Err(invalid(what).into());
         }
         let document = keyring.open(id, &raw.payload)?;
-        let job = Job::parse(&document).map_err(|error| invalid(error.to_string().replace('\n', "; ")))?;
+        let job = Job::parse(&document)
+            .map_err(|error| invalid(error.to_string().replace('\n', "; ")))?;
         if job.kind() != kind {
-            return Err(invalid(format!("stored as a {kind} job, but the document is a {} job", job.kind())).into());
+            return Err(invalid(format!(
+                "stored as a {kind} job, but the document is a {} job",
+                job.kind()
+            ))
+            .into());
         }
         let mut job = job;
         job.inherit(flags::from_letters(&raw.inherited));
@@ -151,7 +167,9 @@ impl Claimed {
         self.expires_in = self.expires_in.into_iter().chain(newer.expires_in).min();
         let older = std::mem::replace(&mut self.job, newer.job);
         match (older, &mut self.job) {
-            (Job::HeartbeatSync(older), Job::HeartbeatSync(merged)) => **merged = older.merge((**merged).clone()),
+            (Job::HeartbeatSync(older), Job::HeartbeatSync(merged)) => {
+                **merged = older.merge((**merged).clone())
+            }
             // One of the two has nothing to do.
             (older, newer @ Job::Nothing(_)) => *newer = older,
             _ => {}
@@ -183,7 +201,8 @@ impl From<Outcome> for Ran {
     }
 }
 
-/// Lets a handler return it directly: every end of a run is an answer, so apalis never sees an error.
+/// Lets a handler return it directly: every end of a run is an answer, so apalis never sees an
+/// error.
 impl IntoResponse for Ran {
     type Output = Self;
 

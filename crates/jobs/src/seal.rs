@@ -1,12 +1,13 @@
 //! Sealing: the secrets of a job document are encrypted before they reach Redis.
 //!
-//! A sealed field is the text `sealed:<key id>:<base64>`; the base64 holds a nonce of 24 bytes and then the field's text
-//! encrypted with XChaCha20-Poly1305. The job's id, the field's name and where the secret goes (the gateway's url, and how
-//! its certificate is checked) are authenticated with it: who can write to Redis and has no key can neither move a sealed
-//! field to another job nor have it sent elsewhere. `docs/protocol.md` has the form for other producers.
+//! A sealed field is the text `sealed:<key id>:<base64>`; the base64 holds a nonce of 24 bytes and
+//! then the field's text encrypted with XChaCha20-Poly1305. The job's id, the field's name and
+//! where the secret goes (the gateway's url, and how its certificate is checked) are authenticated
+//! with it: who can write to Redis and has no key can neither move a sealed field to another job
+//! nor have it sent elsewhere. `docs/protocol.md` has the form for other producers.
 //!
-//! A [`Keyring`] has any number of keys: the first seals, all open. So a key is changed in three steps: put a new one
-//! before it, seal everything anew, take the old one away.
+//! A [`Keyring`] has any number of keys: the first seals, all open. So a key is changed in three
+//! steps: put a new one before it, seal everything anew, take the old one away.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,7 +30,8 @@ const KEY_BYTES: usize = 32;
 /// Bytes of a nonce.
 const NONCE_BYTES: usize = 24;
 /// The secrets that are sent to the gateway.
-const TOKENS: [(&str, &str); 2] = [("/auth_token", "auth_token"), ("/gateway/token", "gateway.token")];
+const TOKENS: [(&str, &str); 2] =
+    [("/auth_token", "auth_token"), ("/gateway/token", "gateway.token")];
 /// A gateway's url is a secret only if it carries a password or a query.
 const URL: (&str, &str) = ("/gateway/url", "gateway.url");
 
@@ -78,7 +80,8 @@ impl OpenError {
     pub fn failure(&self) -> Failure {
         match self {
             Self::UnknownKey { key, .. } => Failure::new("unknown_key", self.to_string()).with_action(format!(
-                "add key {key} to secrets.key (MISSION_SECRET_KEY) of the workers, restart them, and retry the job"
+                "add key {key} to secrets.key (MISSION_SECRET_KEY) of the workers, restart them, \
+                    and retry the job"
             )),
             Self::Corrupt { .. } => Failure::new("sealed_corrupt", self.to_string())
                 .with_action("enqueue the job anew from where it is made"),
@@ -89,11 +92,16 @@ impl OpenError {
 impl FromStr for Keyring {
     type Err = KeyringError;
 
-    /// Keys in base64 with commas or white space between them, the one that seals first. None is allowed.
+    /// Keys in base64 with commas or white space between them, the one that seals first. None is
+    /// allowed.
     fn from_str(text: &str) -> Result<Self, KeyringError> {
         let texts = text.split([',', ' ', '\t', '\r', '\n']).filter(|text| !text.is_empty());
         let key = |(index, text): (usize, &str)| {
-            let bytes = STANDARD.decode(text).map(Zeroizing::new).ok().filter(|bytes| bytes.len() == KEY_BYTES);
+            let bytes = STANDARD
+                .decode(text)
+                .map(Zeroizing::new)
+                .ok()
+                .filter(|bytes| bytes.len() == KEY_BYTES);
             bytes.map(|bytes| Key::new(&bytes)).ok_or(KeyringError { number: index + 1 })
         };
         Ok(Self { keys: texts.enumerate().map(key).collect::<Result<_, _>>()? })
@@ -111,31 +119,42 @@ impl Key {
         let digest = Sha256::digest([b"mission-worker key id\0".as_slice(), bytes].concat());
         let first = digest.first_chunk().expect("a digest has 32 bytes");
         let id = format!("{:08x}", u32::from_be_bytes(*first));
-        Self { id, cipher: XChaCha20Poly1305::new_from_slice(bytes).expect("the length was checked") }
+        Self {
+            id,
+            cipher: XChaCha20Poly1305::new_from_slice(bytes).expect("the length was checked"),
+        }
     }
 
     fn seal(&self, context: &str, secret: &str) -> String {
         let nonce: [u8; NONCE_BYTES] = rand::random();
         let sealing = Sealing { msg: secret.as_bytes(), aad: context.as_bytes() };
-        let sealed = self.cipher.encrypt(&XNonce::from(nonce), sealing).expect("a document is short enough");
+        let sealed =
+            self.cipher.encrypt(&XNonce::from(nonce), sealing).expect("a document is short enough");
         format!("{MARK}{}:{}", self.id, STANDARD.encode([nonce.as_slice(), &sealed].concat()))
     }
 
     fn open(&self, context: &str, sealed: &str) -> Option<Zeroizing<String>> {
         let bytes = STANDARD.decode(sealed).ok()?;
         let (nonce, sealed) = bytes.split_first_chunk::<NONCE_BYTES>()?;
-        let opened =
-            self.cipher.decrypt(&XNonce::from(*nonce), Sealing { msg: sealed, aad: context.as_bytes() }).ok()?;
+        let opened = self
+            .cipher
+            .decrypt(&XNonce::from(*nonce), Sealing { msg: sealed, aad: context.as_bytes() })
+            .ok()?;
         String::from_utf8(opened).ok().map(Zeroizing::new)
     }
 }
 
-/// What is authenticated besides a token: whose it is and where it goes. `document` has the url as it is when opened.
+/// What is authenticated besides a token: whose it is and where it goes. `document` has the url as
+/// it is when opened.
 fn token_context(job: Uuid, field: &str, document: &Value) -> String {
     let gateway = &document["gateway"];
     let text = |name: &str| gateway[name].as_str().unwrap_or_default();
     let any_certificate = gateway["allow_insecure_tls"] == Value::Bool(true);
-    format!("mission-worker|{job}|{field}|{any_certificate}|{}|{}", text("tls_fingerprint"), text("url"))
+    format!(
+        "mission-worker|{job}|{field}|{any_certificate}|{}|{}",
+        text("tls_fingerprint"),
+        text("url")
+    )
 }
 
 /// The same of the url itself.
@@ -172,8 +191,9 @@ impl Keyring {
         self.keys.iter().map(|key| key.id.as_str())
     }
 
-    /// The document of that job with its secrets sealed; none if there is no key, or nothing to seal that the first key
-    /// has not sealed already. What is sealed with another key is opened first, and left alone if it cannot be.
+    /// The document of that job with its secrets sealed; none if there is no key, or nothing to
+    /// seal that the first key has not sealed already. What is sealed with another key is opened
+    /// first, and left alone if it cannot be.
     #[must_use]
     pub fn seal(&self, job: Uuid, document: &[u8]) -> Option<Vec<u8>> {
         let key = self.keys.first()?;
@@ -181,7 +201,8 @@ impl Keyring {
         let given: Value = serde_json::from_slice(document).ok()?;
         let to_do = TOKENS.iter().chain([&URL]).any(|(pointer, _)| {
             let text = given.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-            let is_secret = text.starts_with(MARK) || has_secret(text) || *pointer != URL.0 && !text.is_empty();
+            let is_secret =
+                text.starts_with(MARK) || has_secret(text) || *pointer != URL.0 && !text.is_empty();
             is_secret && !text.starts_with(&sealed_with_it)
         });
         if !to_do {
@@ -264,9 +285,15 @@ mod tests {
 
     #[test]
     fn a_url_without_secrets_and_empty_fields_stay_as_they_are() {
-        let plain = json!({ "auth_token": null, "gateway": { "url": "wss://host", "token": "t" } }).to_string();
-        let sealed: Value = serde_json::from_slice(&ring(OLD).seal(Uuid::now_v7(), plain.as_bytes()).unwrap()).unwrap();
-        assert_eq!((&sealed["auth_token"], &sealed["gateway"]["url"]), (&Value::Null, &json!("wss://host")));
+        let plain = json!({ "auth_token": null, "gateway": { "url": "wss://host", "token": "t" } })
+            .to_string();
+        let sealed: Value =
+            serde_json::from_slice(&ring(OLD).seal(Uuid::now_v7(), plain.as_bytes()).unwrap())
+                .unwrap();
+        assert_eq!(
+            (&sealed["auth_token"], &sealed["gateway"]["url"]),
+            (&Value::Null, &json!("wss://host"))
+        );
         assert_eq!(Keyring::default().seal(Uuid::now_v7(), plain.as_bytes()), None);
     }
 
@@ -279,7 +306,9 @@ mod tests {
         let anew = both.seal(job, &sealed).unwrap();
         assert_eq!(*ring(NEW).open(job, &anew).unwrap(), document());
         let error = ring(NEW).open(job, &sealed).unwrap_err();
-        assert!(matches!(&error, OpenError::UnknownKey { key, .. } if Some(key.as_str()) == ring(OLD).ids().next()));
+        assert!(
+            matches!(&error, OpenError::UnknownKey { key, .. } if Some(key.as_str()) == ring(OLD).ids().next())
+        );
         assert_eq!(ring(NEW).seal(job, &sealed), None, "what cannot be opened is left alone");
     }
 
@@ -289,21 +318,35 @@ mod tests {
         let sealed: Value = serde_json::from_slice(&ring.seal(job, &document()).unwrap()).unwrap();
         let opens = |job, value: &Value| ring.open(job, value.to_string().as_bytes()).map(drop);
         assert_eq!(opens(job, &sealed), Ok(()));
-        assert_eq!(opens(Uuid::now_v7(), &sealed), Err(OpenError::Corrupt { field: "gateway.url" }));
+        assert_eq!(
+            opens(Uuid::now_v7(), &sealed),
+            Err(OpenError::Corrupt { field: "gateway.url" })
+        );
         let mut moved = sealed.clone();
         moved["gateway"]["token"] = sealed["auth_token"].clone();
         assert_eq!(opens(job, &moved), Err(OpenError::Corrupt { field: "gateway.token" }));
-        for (name, value) in [("url", json!("wss://elsewhere")), ("allow_insecure_tls", json!(true))] {
+        for (name, value) in
+            [("url", json!("wss://elsewhere")), ("allow_insecure_tls", json!(true))]
+        {
             let mut redirected = sealed.clone();
             redirected["gateway"][name] = value;
-            assert_eq!(opens(job, &redirected), Err(OpenError::Corrupt { field: "auth_token" }), "{name}");
+            assert_eq!(
+                opens(job, &redirected),
+                Err(OpenError::Corrupt { field: "auth_token" }),
+                "{name}"
+            );
         }
         let mut odd = sealed.clone();
         odd["auth_token"] = json!("sealed:d55\u{7f}\ned2c:AAAA");
         odd["gateway"]["url"] = json!("wss://host");
         let error = ring.open(job, odd.to_string().as_bytes()).unwrap_err().to_string();
-        assert!(error.contains(r"key d55\u007f\u000ae…,") && !error.contains(char::is_control), "{error}");
-        for broken in ["sealed:", "sealed:x", &sealed["auth_token"].as_str().unwrap().replace('=', "A")[..60]] {
+        assert!(
+            error.contains(r"key d55\u007f\u000ae…,") && !error.contains(char::is_control),
+            "{error}"
+        );
+        for broken in
+            ["sealed:", "sealed:x", &sealed["auth_token"].as_str().unwrap().replace('=', "A")[..60]]
+        {
             let mut changed = sealed.clone();
             changed["auth_token"] = json!(broken);
             assert!(opens(job, &changed).is_err(), "{broken}");
@@ -317,16 +360,23 @@ mod tests {
         let gateway = json!({ "url": "wss://host/x", "allow_insecure_tls": true });
         let sealed = json!({ "auth_token": SEALED_BY_THE_CLIENT, "gateway": gateway });
         let opened = ring(OLD).open(job, sealed.to_string().as_bytes()).unwrap();
-        assert_eq!(*opened, json!({ "auth_token": "a secret", "gateway": gateway }).to_string().into_bytes());
+        assert_eq!(
+            *opened,
+            json!({ "auth_token": "a secret", "gateway": gateway }).to_string().into_bytes()
+        );
     }
 
-    /// `a secret`, sealed by the Python client with [`OLD`] for job 00000000-0000-0000-0000-000000000007.
+    /// `a secret`, sealed by the Python client with [`OLD`] for job
+    /// 00000000-0000-0000-0000-000000000007.
     const SEALED_BY_THE_CLIENT: &str =
         "sealed:d55ded2c:ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7HVOK1Zxc7PYaMxqljHjKNKhR4Q3ymqwW";
 
     #[test]
     fn bad_keys_are_named_and_not_shown() {
-        assert_eq!(format!("{OLD},c2hvcnQ=").parse::<Keyring>().unwrap_err(), KeyringError { number: 2 });
+        assert_eq!(
+            format!("{OLD},c2hvcnQ=").parse::<Keyring>().unwrap_err(),
+            KeyringError { number: 2 }
+        );
         assert!(ring(" \n").is_empty());
         assert_eq!(ring(&Keyring::generate()).ids().count(), 1);
     }

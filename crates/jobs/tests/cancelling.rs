@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::documents::{cleanup, update};
 use crate::redis_server::RedisServer;
 use crate::worker::{
-    DropFlag, Gate, HOUR, Runs, Worker, brisk, by, done, eventually, look, never_ends, notified, patient, permanent,
-    put, quick_renewal, reaches, short_lease, transient,
+    DropFlag, Gate, HOUR, Runs, Worker, brisk, by, done, eventually, look, never_ends, notified,
+    patient, permanent, put, quick_renewal, reaches, short_lease, transient,
 };
 
 #[tokio::test]
@@ -25,7 +25,9 @@ async fn a_job_that_waits_is_cancelled_at_once() {
     drop(worker);
     put(&queue, &ready).await;
 
-    for (job, state) in [(&tried, State::Retrying), (&scheduled, State::Scheduled), (&ready, State::Ready)] {
+    for (job, state) in
+        [(&tried, State::Retrying), (&scheduled, State::Scheduled), (&ready, State::Ready)]
+    {
         assert_eq!(queue.cancel(job.id, &by("ada"), "not needed").await, Ok(state));
         let record = look(&queue, job.id).await;
         assert_eq!((record.state, record.next_at_ms), (State::Cancelled, None));
@@ -47,7 +49,8 @@ async fn what_waits_behind_a_cancelled_job_goes_on() {
     let (first, second) = (cleanup(1, 1), update(1, 1));
     put(&queue, &first).await;
     // Each time that it runs it waits for an hour again, with the other one behind it.
-    let end = |claimed: &Claimed| if claimed.job.kind() == Kind::Cleanup { transient() } else { done() };
+    let end =
+        |claimed: &Claimed| if claimed.job.kind() == Kind::Cleanup { transient() } else { done() };
     let _worker = Worker::start(&queue, patient(), Runs::default().handler(end));
     reaches(&queue, first.id, State::Retrying).await;
     put(&queue, &second).await;
@@ -101,7 +104,9 @@ async fn a_running_job_is_stopped_and_the_next_of_its_agent_runs() {
 
 #[tokio::test]
 async fn a_run_that_ends_before_it_is_stopped_has_ended_as_it_did() {
-    for (end, state) in [(done as fn() -> _, State::Done), (permanent, State::Dead), (transient, State::Cancelled)] {
+    for (end, state) in
+        [(done as fn() -> _, State::Done), (permanent, State::Dead), (transient, State::Cancelled)]
+    {
         let redis = RedisServer::start().await;
         let queue = redis.queue();
         let job = cleanup(1, 1);
@@ -125,8 +130,13 @@ async fn a_job_that_has_ended_cannot_be_cancelled() {
     queue.cancel(unwanted.id, &by("ada"), "").await.unwrap();
     let _worker = Worker::start(&queue, brisk(), |_| async { done() });
     reaches(&queue, newer.id, State::Done).await;
-    for (job, state) in [(older, State::Superseded), (newer, State::Done), (unwanted, State::Cancelled)] {
-        assert_eq!(queue.cancel(job.id, &by("bo"), "").await, Err(QueueError::NotCancellable { id: job.id, state }));
+    for (job, state) in
+        [(older, State::Superseded), (newer, State::Done), (unwanted, State::Cancelled)]
+    {
+        assert_eq!(
+            queue.cancel(job.id, &by("bo"), "").await,
+            Err(QueueError::NotCancellable { id: job.id, state })
+        );
     }
     let nobody = Uuid::now_v7();
     assert_eq!(queue.cancel(nobody, &by("ada"), "").await, Err(QueueError::Missing { id: nobody }));
@@ -165,7 +175,8 @@ async fn a_cancelled_job_that_takes_its_third_worker_along_is_cancelled() {
     put(&queue, &job).await;
     for run in 1..=3 {
         let begun = Notify::new().into();
-        let _victim = Worker::start(&queue, short_lease(), never_ends(&begun, &DropFlag::default()));
+        let _victim =
+            Worker::start(&queue, short_lease(), never_ends(&begun, &DropFlag::default()));
         notified(&begun).await;
         if run == 3 {
             queue.cancel(job.id, &by("ada"), "").await.unwrap();

@@ -1,7 +1,7 @@
 //! Clocks of workers and producers do not matter: every time in the queue is Redis's.
 //!
-//! A test cannot set the clock of its own process. So this looks for the ways in which a clock could come in: the
-//! arguments of commands, and reading it at all.
+//! A test cannot set the clock of its own process. So this looks for the ways in which a clock
+//! could come in: the arguments of commands, and reading it at all.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,15 +12,20 @@ use mission_jobs::{Claimed, IdempotencyKey, RetryPolicy, Settings, State};
 
 use crate::documents::{cleanup, heartbeat_sync, update};
 use crate::redis_server::RedisServer;
-use crate::worker::{Runs, Worker, by, done, eventually, permanent, put, quick_renewal, reached, reaches, unreachable};
+use crate::worker::{
+    Runs, Worker, by, done, eventually, permanent, put, quick_renewal, reached, reaches,
+    unreachable,
+};
 
-/// Numbers in a line that could be the present time, in seconds, milliseconds, microseconds or nanoseconds. Ids of jobs
-/// hold the time at which they were made, but nobody reads it.
+/// Numbers in a line that could be the present time, in seconds, milliseconds, microseconds or
+/// nanoseconds. Ids of jobs hold the time at which they were made, but nobody reads it.
 fn times(line: &str) -> Vec<u128> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
     let day = 24 * 3600 * 1_000_000_000;
     let is_present = |number: &u128| {
-        [1_000_000_000, 1_000_000, 1000, 1].iter().any(|unit| (number.saturating_mul(*unit)).abs_diff(now) < day)
+        [1_000_000_000, 1_000_000, 1000, 1]
+            .iter()
+            .any(|unit| (number.saturating_mul(*unit)).abs_diff(now) < day)
     };
     line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
         .filter(|word| word.len() < 36)
@@ -44,16 +49,25 @@ async fn no_time_of_a_clock_goes_to_redis() {
         cleanup(3, 4),
     ];
     queue.enqueue(&jobs).await.unwrap();
-    let end = move |claimed: &Claimed| match (claimed.run, claimed.job.agent_id().map_or(0, |agent| agent.as_u128())) {
+    let end = move |claimed: &Claimed| match (
+        claimed.run,
+        claimed.job.agent_id().map_or(0, |agent| agent.as_u128()),
+    ) {
         (1, 1) => unreachable(),
-        (1, 2) => Outcome::Blocked(Failure::new("pairing_required", "not paired").of_gateway()).into(),
-        (1, 3) => Outcome::Busy { retry_after: Some(soon), failure: Failure::new("starting", "soon") }.into(),
+        (1, 2) => {
+            Outcome::Blocked(Failure::new("pairing_required", "not paired").of_gateway()).into()
+        }
+        (1, 3) => {
+            Outcome::Busy { retry_after: Some(soon), failure: Failure::new("starting", "soon") }
+                .into()
+        }
         (_, 4) => permanent(),
         (_, 0) => done(),
         _ => reached(),
     };
     let retry = RetryPolicy { reprobe: soon, ..quick_renewal().retry };
-    let worker = Worker::start(&queue, Settings { retry, ..quick_renewal() }, Runs::default().handler(end));
+    let worker =
+        Worker::start(&queue, Settings { retry, ..quick_renewal() }, Runs::default().handler(end));
     reaches(&queue, jobs[4].id, State::Dead).await;
     eventually("four done", async || queue.counts().await.unwrap().of(State::Done) == 4).await;
     queue.retry(jobs[4].id, false, &by("test"), "").await.unwrap();
@@ -81,7 +95,8 @@ async fn no_time_of_a_clock_goes_to_redis() {
 #[test]
 fn times_are_found_where_there_are_some() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    for text in [format!(r#""{}""#, now.as_millis()), format!(r#"{{\"at\":{}.5}}"#, now.as_secs())] {
+    for text in [format!(r#""{}""#, now.as_millis()), format!(r#"{{\"at\":{}.5}}"#, now.as_secs())]
+    {
         assert_eq!(times(&text).len(), 1, "{text}");
     }
     assert!(times(r#""20000" "86400000" "1""#).is_empty());
@@ -98,7 +113,9 @@ fn the_wall_clock_is_not_read() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                for clock in ["SystemTime", "UNIX_EPOCH", "Utc::now", "Timestamp::now", "Zoned::now"] {
+                for clock in
+                    ["SystemTime", "UNIX_EPOCH", "Utc::now", "Timestamp::now", "Zoned::now"]
+                {
                     assert!(!text.contains(clock), "{} in {}", clock, path.display());
                 }
                 files += 1;

@@ -13,7 +13,9 @@ use mission_jobs::{Keep, Queue, Scope, Settings, State};
 
 use crate::documents::cleanup;
 use crate::redis_server::RedisServer;
-use crate::worker::{HOUR, Worker, brisk, by, done, eventually, permanent, put, put_all, reaches, transient};
+use crate::worker::{
+    HOUR, Worker, brisk, by, done, eventually, permanent, put, put_all, reaches, transient,
+};
 
 /// A server that listens on a port of loopback, too.
 async fn on_a_port() -> RedisServer {
@@ -22,8 +24,9 @@ async fn on_a_port() -> RedisServer {
 
 /// A job fails once and is done then, with everything that a worker asks of Redis meanwhile.
 async fn works(queue: &Queue) {
-    let _worker =
-        Worker::start(queue, brisk(), |claimed| async move { if claimed.run == 1 { transient() } else { done() } });
+    let _worker = Worker::start(queue, brisk(), |claimed| async move {
+        if claimed.run == 1 { transient() } else { done() }
+    });
     let job = cleanup(1, 1);
     put(queue, &job).await;
     let record = reaches(queue, job.id, State::Done).await;
@@ -76,7 +79,8 @@ async fn a_redis_that_is_full_refuses_jobs_and_works_off_those_it_has() {
     reaches(&queue, bad, State::Dead).await;
     eventually("the other two have ended, and one is removed", async || {
         let counts = queue.counts().await.unwrap();
-        [State::Ready, State::Running, State::Retrying, State::Done].map(|state| counts.of(state)) == [0, 0, 0, 1]
+        [State::Ready, State::Running, State::Retrying, State::Done].map(|state| counts.of(state))
+            == [0, 0, 0, 1]
     })
     .await;
     queue.pause(&Scope::All, &by("test"), "no room").await.unwrap();
@@ -107,7 +111,8 @@ async fn the_documented_user_may_do_all_that_is_needed() {
     works(&queue("mission")).await;
 
     let denied = async |admin: &mut _| {
-        let log: Vec<HashMap<String, String>> = redis::cmd("ACL").arg("LOG").query_async(admin).await.unwrap();
+        let log: Vec<HashMap<String, String>> =
+            redis::cmd("ACL").arg("LOG").query_async(admin).await.unwrap();
         log.into_iter().map(|entry| entry["object"].clone()).collect::<HashSet<_>>()
     };
     // The client library introduces itself, and does not mind if it may not.
@@ -119,8 +124,10 @@ async fn the_documented_user_may_do_all_that_is_needed() {
 
 #[test]
 fn the_documented_user_may_use_every_command_of_the_scripts() {
-    let granted: HashSet<_> =
-        documented_user().iter().filter_map(|word| Some(word.strip_prefix('+')?.to_uppercase())).collect();
+    let granted: HashSet<_> = documented_user()
+        .iter()
+        .filter_map(|word| Some(word.strip_prefix('+')?.to_uppercase()))
+        .collect();
     let mut named = 0;
     for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/queue/lua")).unwrap() {
         let text = fs::read_to_string(file.unwrap().path()).unwrap();

@@ -23,8 +23,10 @@ pub(crate) fn cleanup(on: u128, of: u128) -> Envelope {
 
 /// A provisioning of that gateway's main agent.
 pub(crate) fn provision_main(on: u128, of: u128) -> Envelope {
-    envelope(&json!({"version": 1, "kind": "provision-main", "gateway": gateway(on), "agent": agent(of),
-        "auth_token": "secret-agent"}))
+    envelope(
+        &json!({"version": 1, "kind": "provision-main", "gateway": gateway(on), "agent": agent(of),
+        "auth_token": "secret-agent"}),
+    )
 }
 
 /// A provisioning of that agent on that gateway with these options.

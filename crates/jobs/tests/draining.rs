@@ -12,13 +12,21 @@ async fn a_worker_tells_that_it_lives_and_that_it_ends() {
     let queue = redis.queue();
     put(&queue, &cleanup(1, 1)).await;
     let gate = Gate::default();
-    let worker = Worker::start(&queue, Settings { concurrency: 7, ..quick_renewal() }, gate.handler(done));
+    let worker =
+        Worker::start(&queue, Settings { concurrency: 7, ..quick_renewal() }, gate.handler(done));
     gate.begun().await;
-    eventually("it runs one", async || queue.workers().await.unwrap().iter().any(|worker| worker.running == 1)).await;
+    eventually("it runs one", async || {
+        queue.workers().await.unwrap().iter().any(|worker| worker.running == 1)
+    })
+    .await;
     let shown = queue.workers().await.unwrap().remove(0);
     assert!(shown.name.starts_with("test-") && !shown.gone && !shown.draining, "{shown:?}");
     assert_eq!((shown.concurrency, shown.pid), (7, std::process::id()));
-    assert!(shown.started_at_ms <= shown.seen_at_ms && !shown.host.is_empty() && !shown.version.is_empty());
+    assert!(
+        shown.started_at_ms <= shown.seen_at_ms
+            && !shown.host.is_empty()
+            && !shown.version.is_empty()
+    );
     let summary = queue.summary().await.unwrap();
     assert_eq!((summary.workers, summary.draining, summary.counts.of(State::Running)), (1, 0, 1));
     gate.open();
@@ -29,7 +37,8 @@ async fn a_worker_tells_that_it_lives_and_that_it_ends() {
     // One that is killed is shown as gone, and forgotten after an hour.
     let seen = |ms: u64| {
         format!(
-            "local w = cmsgpack.unpack(redis.call('HGET', '{{test}}:workers', KEYS[1])) w.seen_at = w.seen_at - {ms}
+            "local w = cmsgpack.unpack(redis.call('HGET', '{{test}}:workers', KEYS[1])) w.seen_at \
+                = w.seen_at - {ms}
             redis.call('HSET', '{{test}}:workers', KEYS[1], cmsgpack.pack(w))
             redis.call('ZADD', '{{test}}:beats', w.seen_at, KEYS[1])"
         )
@@ -42,9 +51,16 @@ async fn a_worker_tells_that_it_lives_and_that_it_ends() {
     redis::Script::new(&seen(31_000)).key(&name).invoke_async::<()>(&mut connection).await.unwrap();
     assert!(queue.workers().await.unwrap()[0].gone);
     assert_eq!(queue.summary().await.unwrap().workers, 0);
-    redis::Script::new(&seen(3_600_000)).key(&name).invoke_async::<()>(&mut connection).await.unwrap();
+    redis::Script::new(&seen(3_600_000))
+        .key(&name)
+        .invoke_async::<()>(&mut connection)
+        .await
+        .unwrap();
     let _worker = Worker::start(&queue, quick_renewal(), |_| async { done() });
-    eventually("forgotten", async || queue.workers().await.unwrap().iter().all(|worker| worker.name != name)).await;
+    eventually("forgotten", async || {
+        queue.workers().await.unwrap().iter().all(|worker| worker.name != name)
+    })
+    .await;
 }
 
 #[tokio::test]

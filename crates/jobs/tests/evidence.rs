@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use crate::documents::{cleanup, heartbeat_sync, update};
 use crate::redis_server::RedisServer;
-use crate::worker::{HOUR, Runs, Worker, brisk, by, done, eventually, look, permanent, put, reaches, transient};
+use crate::worker::{
+    HOUR, Runs, Worker, brisk, by, done, eventually, look, permanent, put, reaches, transient,
+};
 
 type Entries = Vec<(String, HashMap<String, String>)>;
 
@@ -46,7 +48,10 @@ async fn a_job_tells_its_states_and_its_runs_with_their_steps() {
     let record = reaches(&queue, job.id, State::Done).await;
 
     let states: Vec<State> = record.timeline.iter().map(|entered| entered.state).collect();
-    assert_eq!(states, [State::Ready, State::Running, State::Retrying, State::Ready, State::Running, State::Done]);
+    assert_eq!(
+        states,
+        [State::Ready, State::Running, State::Retrying, State::Ready, State::Running, State::Done]
+    );
     assert!(record.timeline.is_sorted_by_key(|entered| entered.at_ms));
     assert_eq!(record.timeline[0].at_ms, record.enqueued_at_ms);
     assert_eq!(Some(record.timeline[5].at_ms), record.finished_at_ms);
@@ -54,7 +59,10 @@ async fn a_job_tells_its_states_and_its_runs_with_their_steps() {
     let [first, second] = &record.history[..] else { panic!("{:?}", record.history) };
     assert_eq!((first.number, first.started_at_ms), (1, record.timeline[1].at_ms));
     assert_eq!(first.ended_at_ms, record.timeline[2].at_ms);
-    assert_eq!((first.result.outcome.as_str(), first.result.code.as_deref()), ("transient", Some("refused")));
+    assert_eq!(
+        (first.result.outcome.as_str(), first.result.code.as_deref()),
+        ("transient", Some("refused"))
+    );
     assert_eq!(first.result.message.as_deref(), Some("connection refused"));
     assert_eq!(first.result.action.as_deref(), Some("start the gateway"));
     assert_eq!(first.result.steps, [Step::new("connect", 2)]);
@@ -68,7 +76,12 @@ async fn every_transition_is_one_event() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let mut jobs: Vec<_> = (0..5).map(|agent| cleanup(1, agent)).collect();
-    jobs.extend([update(1, 7), update(1, 7), update(1, 8).with_delay(HOUR), heartbeat_sync(1, &[(1, "1m")])]);
+    jobs.extend([
+        update(1, 7),
+        update(1, 7),
+        update(1, 8).with_delay(HOUR),
+        heartbeat_sync(1, &[(1, "1m")]),
+    ]);
     queue.enqueue(&jobs).await.unwrap();
     queue.cancel(jobs[7].id, &by("ada"), "").await.unwrap();
     let dies = jobs[0].id;
@@ -93,8 +106,11 @@ async fn every_transition_is_one_event() {
             told.push((event["to"].as_str().unwrap().to_owned(), event["at_ms"].as_u64().unwrap()));
         }
         let record = look(&queue, job.id).await;
-        let timeline: Vec<_> =
-            record.timeline.iter().map(|entered| (entered.state.to_string(), entered.at_ms)).collect();
+        let timeline: Vec<_> = record
+            .timeline
+            .iter()
+            .map(|entered| (entered.state.to_string(), entered.at_ms))
+            .collect();
         assert_eq!(told, timeline);
         total += told.len();
     }
@@ -141,7 +157,10 @@ async fn an_event_has_the_members_that_mean_something() {
             event(json!("running"), "done", 2, json!({})),
         ]
     );
-    assert_eq!((&failure["code"], &failure["message"]), (&json!("refused"), &json!("connection refused")));
+    assert_eq!(
+        (&failure["code"], &failure["message"]),
+        (&json!("refused"), &json!("connection refused"))
+    );
     assert_eq!(failure["action"], "start the gateway");
 }
 
@@ -168,12 +187,21 @@ async fn events_say_who_why_and_what_came_instead() {
         event
     };
     let superseded = one("to", "superseded");
-    assert_eq!((&superseded["id"], &superseded["superseded_by"]), (&json!(older.id), &json!(newer.id)));
+    assert_eq!(
+        (&superseded["id"], &superseded["superseded_by"]),
+        (&json!(older.id), &json!(newer.id))
+    );
     let cancelled = one("to", "cancelled");
-    assert_eq!((&cancelled["by"], &cancelled["reason"]), (&json!("ada"), &json!("cancelled by ada: not needed")));
+    assert_eq!(
+        (&cancelled["by"], &cancelled["reason"]),
+        (&json!("ada"), &json!("cancelled by ada: not needed"))
+    );
     assert_eq!(one("to", "dead")["reason"], "permanent");
     let retried = one("by", "bo");
-    assert_eq!((&retried["from"], &retried["to"], &retried["attempts"]), (&json!("dead"), &json!("ready"), &json!(0)));
+    assert_eq!(
+        (&retried["from"], &retried["to"], &retried["attempts"]),
+        (&json!("dead"), &json!("ready"), &json!(0))
+    );
     let scope = format!("gateway:{}", Uuid::from_u128(1));
     assert_eq!(
         settled(one("event", "paused")),
@@ -193,7 +221,14 @@ async fn a_group_of_readers_gets_each_event_once() {
     queue.enqueue(&jobs[..10]).await.unwrap();
     let mut connection = redis.connect().await;
     let key = queue.keys().events();
-    redis::cmd("XGROUP").arg("CREATE").arg(&key).arg("readers").arg(0).exec_async(&mut connection).await.unwrap();
+    redis::cmd("XGROUP")
+        .arg("CREATE")
+        .arg(&key)
+        .arg("readers")
+        .arg(0)
+        .exec_async(&mut connection)
+        .await
+        .unwrap();
     let _worker = Worker::start(&queue, brisk(), |_| async { done() });
     queue.enqueue(&jobs[10..]).await.unwrap();
     eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == 20).await;
@@ -201,11 +236,24 @@ async fn a_group_of_readers_gets_each_event_once() {
     let mut seen = HashSet::new();
     for reader in ["one", "other"].iter().cycle() {
         let mut read = redis::cmd("XREADGROUP");
-        read.arg("GROUP").arg("readers").arg(reader).arg("COUNT").arg(7).arg("STREAMS").arg(&key).arg(">");
+        read.arg("GROUP")
+            .arg("readers")
+            .arg(reader)
+            .arg("COUNT")
+            .arg(7)
+            .arg("STREAMS")
+            .arg(&key)
+            .arg(">");
         let read: Option<Vec<(String, Entries)>> = read.query_async(&mut connection).await.unwrap();
         let Some(read) = read else { break };
         for (entry, _) in &read[0].1 {
-            redis::cmd("XACK").arg(&key).arg("readers").arg(entry).exec_async(&mut connection).await.unwrap();
+            redis::cmd("XACK")
+                .arg(&key)
+                .arg("readers")
+                .arg(entry)
+                .exec_async(&mut connection)
+                .await
+                .unwrap();
             assert!(seen.insert(entry.clone()));
         }
     }
@@ -216,7 +264,8 @@ async fn a_group_of_readers_gets_each_event_once() {
 async fn the_minutes_count_what_happened_by_kind() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
-    let jobs: Vec<_> = (0..5).map(|agent| cleanup(1, agent)).chain([update(1, 7), update(1, 7)]).collect();
+    let jobs: Vec<_> =
+        (0..5).map(|agent| cleanup(1, agent)).chain([update(1, 7), update(1, 7)]).collect();
     queue.enqueue(&jobs).await.unwrap();
     let end = |claimed: &Claimed| {
         let is_first = claimed.run == 1 && claimed.job.agent_id() == Some(Uuid::nil());

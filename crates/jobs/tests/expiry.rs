@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 use crate::documents::{cleanup, update};
 use crate::redis_server::RedisServer;
 use crate::worker::{
-    DropFlag, HOUR, Worker, brisk, by, done, eventually, look, never_ends, never_looks, notified, patient, put,
-    reaches, transient,
+    DropFlag, HOUR, Worker, brisk, by, done, eventually, look, never_ends, never_looks, notified,
+    patient, put, reaches, transient,
 };
 
 async fn expires(queue: &Queue, job: &Envelope) -> JobRecord {
@@ -26,7 +26,8 @@ async fn a_job_that_waits_for_too_long_is_dead() {
     let queue = redis.queue();
     queue.pause(&Scope::All, &by("test"), "").await.unwrap();
     let soon = Duration::from_millis(200);
-    let (ready, scheduled) = (cleanup(1, 1).with_expiry(soon), cleanup(1, 2).with_delay(HOUR).with_expiry(soon));
+    let (ready, scheduled) =
+        (cleanup(1, 1).with_expiry(soon), cleanup(1, 2).with_delay(HOUR).with_expiry(soon));
     // It sleeps until the first one expires, and nobody wakes it before.
     let _worker = Worker::start(&queue, never_looks(), |_| async { done() });
     queue.enqueue(&[ready.clone(), scheduled.clone()]).await.unwrap();
@@ -108,12 +109,14 @@ async fn a_job_that_expired_before_it_was_due_replaces_nothing() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let older = update(1, 1);
-    let newer = update(1, 1).with_delay(Duration::from_millis(2)).with_expiry(Duration::from_millis(1));
+    let newer =
+        update(1, 1).with_delay(Duration::from_millis(2)).with_expiry(Duration::from_millis(1));
     queue.enqueue(&[older.clone(), newer.clone()]).await.unwrap();
     // As if all workers had been away meanwhile: both times are over before anybody looks.
     let now = look(&queue, newer.id).await.enqueued_at_ms;
     eventually("due", async || {
-        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut redis.connect().await).await.unwrap();
+        let (seconds, micros): (u64, u64) =
+            redis::cmd("TIME").query_async(&mut redis.connect().await).await.unwrap();
         seconds * 1000 + micros / 1000 > now + 2
     })
     .await;

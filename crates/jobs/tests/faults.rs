@@ -9,7 +9,9 @@ use tokio::sync::Notify;
 
 use crate::documents::cleanup;
 use crate::redis_server::RedisServer;
-use crate::worker::{DropFlag, Gate, Worker, brisk, done, eventually, never_ends, put, reaches, short_lease};
+use crate::worker::{
+    DropFlag, Gate, Worker, brisk, done, eventually, never_ends, put, reaches, short_lease,
+};
 
 #[tokio::test]
 async fn a_job_survives_redis_being_killed_and_is_done_once() {
@@ -42,14 +44,9 @@ async fn a_handler_is_stopped_when_redis_is_away_for_longer_than_its_lease() {
 
     let (begun, stopped) = (Arc::new(Notify::new()), DropFlag::default());
     let first = never_ends(&begun, &stopped);
-    let _worker =
-        Worker::start(
-            &queue,
-            short_lease(),
-            move |claimed| {
-                if claimed.run > 1 { async { done() }.boxed() } else { first(claimed) }
-            },
-        );
+    let _worker = Worker::start(&queue, short_lease(), move |claimed| {
+        if claimed.run > 1 { async { done() }.boxed() } else { first(claimed) }
+    });
     begun.notified().await;
     redis.kill();
     eventually("the handler is stopped", async || stopped.is_set()).await;

@@ -51,7 +51,12 @@ async fn a_repeated_request_replaces_nothing() {
 async fn keys_hold_within_one_call_and_other_keys_are_other_jobs() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
-    let jobs = [named(cleanup(1, 1), "a"), named(cleanup(1, 2), "b"), named(cleanup(1, 3), "a"), cleanup(1, 4)];
+    let jobs = [
+        named(cleanup(1, 1), "a"),
+        named(cleanup(1, 2), "b"),
+        named(cleanup(1, 3), "a"),
+        cleanup(1, 4),
+    ];
     let accepted = queue.enqueue(&jobs).await.unwrap();
     let ids: Vec<_> = accepted.iter().map(|accepted| accepted.id).collect();
     assert_eq!(ids, [jobs[0].id, jobs[1].id, jobs[0].id, jobs[3].id]);
@@ -70,7 +75,8 @@ async fn a_key_can_be_used_anew_after_its_life() {
     let third = brief(3);
     eventually("the key's life is over", async || put(&queue, &third).await.id == third.id).await;
     assert_eq!(queue.counts().await.unwrap().of(State::Ready), 2);
-    let lived = look(&queue, third.id).await.enqueued_at_ms - look(&queue, first.id).await.enqueued_at_ms;
+    let lived =
+        look(&queue, third.id).await.enqueued_at_ms - look(&queue, first.id).await.enqueued_at_ms;
     assert!(lived >= 1000, "{lived}");
 }
 

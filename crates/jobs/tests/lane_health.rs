@@ -10,8 +10,8 @@ use mission_jobs::{Claimed, Envelope, JobRecord, Queue, Ran, RetryPolicy, Settin
 use crate::documents::{cleanup, update};
 use crate::redis_server::RedisServer;
 use crate::worker::{
-    Gate, HOUR, Runs, Worker, brisk, by, done, eventually, look, never_looks, patient, put, reached, reaches,
-    transient, unreachable,
+    Gate, HOUR, Runs, Worker, brisk, by, done, eventually, look, never_looks, patient, put,
+    reached, reaches, transient, unreachable,
 };
 
 fn blocked() -> Ran {
@@ -20,7 +20,8 @@ fn blocked() -> Ran {
 
 fn busy(milliseconds: u64) -> Ran {
     let retry_after = Some(Duration::from_millis(milliseconds));
-    Outcome::Busy { retry_after, failure: Failure::new("restarting", "starting up").of_gateway() }.into()
+    Outcome::Busy { retry_after, failure: Failure::new("restarting", "starting up").of_gateway() }
+        .into()
 }
 
 fn agent(claimed: &Claimed) -> u128 {
@@ -38,8 +39,11 @@ async fn records(queue: &Queue, jobs: &[Envelope]) -> Vec<JobRecord> {
 /// When runs of these jobs began and ended, in that order.
 async fn runs(queue: &Queue, jobs: &[Envelope]) -> Vec<(u64, u64)> {
     let records = records(queue, jobs).await;
-    let mut runs: Vec<_> =
-        records.iter().flat_map(|record| &record.history).map(|run| (run.started_at_ms, run.ended_at_ms)).collect();
+    let mut runs: Vec<_> = records
+        .iter()
+        .flat_map(|record| &record.history)
+        .map(|run| (run.started_at_ms, run.ended_at_ms))
+        .collect();
     runs.sort_unstable();
     runs
 }
@@ -60,15 +64,21 @@ async fn an_unreachable_gateway_gets_one_probe_per_interval_however_many_jobs_wa
     };
     let settings = Settings { lane_concurrency: 3, retry, ..brisk() };
     let begun = Arc::new(AtomicU32::new(0));
-    let end = move |_: &Claimed| if begun.fetch_add(1, Ordering::SeqCst) < 8 { unreachable() } else { reached() };
+    let end = move |_: &Claimed| {
+        if begun.fetch_add(1, Ordering::SeqCst) < 8 { unreachable() } else { reached() }
+    };
     let _worker = Worker::start(&queue, settings, Runs::default().handler(end));
     eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == 30).await;
 
     let runs = runs(&queue, &jobs).await;
     assert_eq!(runs.len(), 30 + 8);
     // Three learn of it together, then one at a time.
-    let waits: Vec<u64> = runs[2..9].windows(2).map(|pair| pair[1].0.saturating_sub(pair[0].1)).collect();
-    assert!(waits.iter().zip([20, 40, 80, 80, 80, 80]).all(|(waited, least)| *waited >= least), "{waits:?}");
+    let waits: Vec<u64> =
+        runs[2..9].windows(2).map(|pair| pair[1].0.saturating_sub(pair[0].1)).collect();
+    assert!(
+        waits.iter().zip([20, 40, 80, 80, 80, 80]).all(|(waited, least)| *waited >= least),
+        "{waits:?}"
+    );
 }
 
 #[tokio::test]
@@ -92,7 +102,9 @@ async fn other_lanes_go_on_while_one_is_left_alone() {
     let away: Vec<_> = (0..20).map(|agent| cleanup(1, agent)).collect();
     queue.enqueue(&away).await.unwrap();
     let settings = Settings { lane_concurrency: 1, ..patient() };
-    let on_first = |claimed: &Claimed| if claimed.job.gateway_id().as_u128() == 1 { unreachable() } else { reached() };
+    let on_first = |claimed: &Claimed| {
+        if claimed.job.gateway_id().as_u128() == 1 { unreachable() } else { reached() }
+    };
     let _worker = Worker::start(&queue, settings, Runs::default().handler(on_first));
     reaches(&queue, away[0].id, State::Retrying).await;
     for number in 0..20 {
@@ -123,7 +135,9 @@ async fn a_busy_gateway_is_left_alone_by_all_of_its_jobs() {
     let queue = redis.queue();
     let jobs: Vec<_> = (0..4).map(|agent| cleanup(1, agent)).collect();
     queue.enqueue(&jobs).await.unwrap();
-    let end = |claimed: &Claimed| if agent(claimed) == 0 && claimed.run == 1 { busy(300) } else { done() };
+    let end = |claimed: &Claimed| {
+        if agent(claimed) == 0 && claimed.run == 1 { busy(300) } else { done() }
+    };
     let settings = Settings { concurrency: 1, ..brisk() };
     let _worker = Worker::start(&queue, settings, Runs::default().handler(end));
     eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == 4).await;
@@ -139,7 +153,9 @@ async fn a_retry_by_hand_tries_the_gateway_at_once_and_its_success_frees_the_lan
     let queue = redis.queue();
     let jobs: Vec<_> = (0..10).map(|agent| cleanup(1, agent)).collect();
     queue.enqueue(&jobs).await.unwrap();
-    let end = |claimed: &Claimed| if claimed.run == 1 && agent(claimed) == 0 { unreachable() } else { reached() };
+    let end = |claimed: &Claimed| {
+        if claimed.run == 1 && agent(claimed) == 0 { unreachable() } else { reached() }
+    };
     let settings = Settings { lane_concurrency: 1, ..patient() };
     let _worker = Worker::start(&queue, settings, Runs::default().handler(end));
     reaches(&queue, jobs[0].id, State::Retrying).await;
@@ -157,7 +173,8 @@ async fn success_frees_jobs_that_their_gateway_turned_away_but_each_only_once() 
     put(&queue, &turned_away).await;
     let retry = RetryPolicy { reprobe: HOUR, ..brisk().retry };
     let end = |claimed: &Claimed| if agent(claimed) == 1 { blocked() } else { reached() };
-    let _worker = Worker::start(&queue, Settings { retry, ..brisk() }, Runs::default().handler(end));
+    let _worker =
+        Worker::start(&queue, Settings { retry, ..brisk() }, Runs::default().handler(end));
     let idle = async || queue.is_idle().await.unwrap();
 
     reaches(&queue, turned_away.id, State::Blocked).await;
@@ -182,7 +199,11 @@ async fn jobs_that_are_blocked_by_themselves_are_not_freed_by_others() {
     let (own_fault, good) = (cleanup(1, 1), cleanup(1, 2));
     put(&queue, &own_fault).await;
     let end = |claimed: &Claimed| {
-        if agent(claimed) == 2 { reached() } else { Outcome::Blocked(Failure::new("invalid_config", "line 3")).into() }
+        if agent(claimed) == 2 {
+            reached()
+        } else {
+            Outcome::Blocked(Failure::new("invalid_config", "line 3")).into()
+        }
     };
     let _worker = Worker::start(&queue, brisk(), Runs::default().handler(end));
     reaches(&queue, own_fault.id, State::Blocked).await;

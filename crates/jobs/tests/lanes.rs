@@ -68,8 +68,9 @@ async fn a_lane_is_worked_by_one_worker_at_a_time() {
                     {
                         let mut running = running.lock().unwrap();
                         *running.entry(place.clone()).or_default() += 1;
-                        let others =
-                            running.iter().filter(|((lane, who), n)| *lane == place.0 && *who != me && **n > 0);
+                        let others = running
+                            .iter()
+                            .filter(|((lane, who), n)| *lane == place.0 && *who != me && **n > 0);
                         assert_eq!(others.count(), 0, "two workers in one lane");
                     }
                     tokio::time::sleep(Duration::from_millis(3)).await;
@@ -81,7 +82,11 @@ async fn a_lane_is_worked_by_one_worker_at_a_time() {
         .collect();
     eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == 120).await;
     for job in jobs {
-        assert_eq!(queue.get(job.id).await.unwrap().unwrap().runs, 1, "a failed assertion would show as another run");
+        assert_eq!(
+            queue.get(job.id).await.unwrap().unwrap().runs,
+            1,
+            "a failed assertion would show as another run"
+        );
     }
     drop(workers);
 }
@@ -120,7 +125,8 @@ async fn jobs_of_a_lane_come_by_priority_and_then_by_age() {
         .collect();
     queue.enqueue(&jobs).await.unwrap();
     let runs = Runs::default();
-    let _worker = Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, runs.handler(|_| done()));
+    let _worker =
+        Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, runs.handler(|_| done()));
     eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == 7).await;
     assert_eq!(runs.agents(), [2, 5, 3, 0, 4, 6, 1]);
 }
@@ -131,9 +137,13 @@ async fn priority_does_not_disturb_the_order_of_an_agent_nor_the_turns_of_lanes(
     let queue = redis.queue();
     let [first, urgent] = [cleanup(1, 1), update(1, 1).with_priority(0)];
     let elsewhere = cleanup(2, 9).with_priority(9);
-    queue.enqueue(&[first.clone(), urgent.clone(), cleanup(1, 2), elsewhere.clone()]).await.unwrap();
+    queue
+        .enqueue(&[first.clone(), urgent.clone(), cleanup(1, 2), elsewhere.clone()])
+        .await
+        .unwrap();
     let runs = Runs::default();
-    let _worker = Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, runs.handler(|_| done()));
+    let _worker =
+        Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, runs.handler(|_| done()));
     eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == 4).await;
     let ids = runs.ids();
     assert_eq!(ids[..2], [first.id, elsewhere.id]);
@@ -155,6 +165,9 @@ async fn a_lane_runs_as_many_jobs_at_once_as_it_may() {
         redis.has_idle(1).await;
         assert_eq!(queue.counts().await.unwrap().of(State::Running), u64::from(begun - ended));
         gate.open();
-        eventually("one more is done", async || queue.counts().await.unwrap().of(State::Done) > u64::from(ended)).await;
+        eventually("one more is done", async || {
+            queue.counts().await.unwrap().of(State::Done) > u64::from(ended)
+        })
+        .await;
     }
 }

@@ -9,7 +9,9 @@ use tokio::sync::Notify;
 
 use crate::documents::cleanup;
 use crate::redis_server::RedisServer;
-use crate::worker::{DropFlag, Gate, Worker, brisk, done, eventually, never_ends, put, put_all, reaches, short_lease};
+use crate::worker::{
+    DropFlag, Gate, Worker, brisk, done, eventually, never_ends, put, put_all, reaches, short_lease,
+};
 
 const NEVER: Duration = Duration::from_secs(3600);
 
@@ -38,7 +40,10 @@ async fn a_worker_that_was_fenced_out_cannot_end_the_job() {
 
     quick.open();
     let record = reaches(&queue, job.id, State::Done).await;
-    assert_eq!(record.history.iter().map(|run| run.result.outcome.as_str()).collect::<Vec<_>>(), ["lost", "done"]);
+    assert_eq!(
+        record.history.iter().map(|run| run.result.outcome.as_str()).collect::<Vec<_>>(),
+        ["lost", "done"]
+    );
     assert_ne!(record.history[0].worker, record.history[1].worker);
     assert_eq!(queue.met().leases_recovered, 1);
 }
@@ -52,18 +57,23 @@ async fn a_lost_lease_does_not_wait_for_a_backlog() {
     put_all(&queue, &[cleanup(8, 1), cleanup(9, 1)]).await;
     let soon = Duration::from_millis(1);
     let due: Vec<_> = (0..BACKLOG).map(|agent| cleanup(1, agent.into()).with_delay(soon)).collect();
-    let expired: Vec<_> = (0..BACKLOG).map(|agent| cleanup(2, agent.into()).with_expiry(soon)).collect();
+    let expired: Vec<_> =
+        (0..BACKLOG).map(|agent| cleanup(2, agent.into()).with_expiry(soon)).collect();
     for some in due.chunks(CALL).chain(expired.chunks(CALL)) {
         queue.enqueue(some).await.unwrap();
     }
-    // Both have one slot, and those two jobs take it: only the looks for lost leases do anything about the backlog.
+    // Both have one slot, and those two jobs take it: only the looks for lost leases do anything
+    // about the backlog.
     let (begun, dropped) = (Arc::new(Notify::new()), DropFlag::default());
     let frozen = Settings { concurrency: 1, renew: NEVER, sweep: NEVER, ..short_lease() };
     let _frozen = Worker::start(&queue, frozen, never_ends(&begun, &dropped));
     begun.notified().await;
     let other = redis.queue();
-    let _busy =
-        Worker::start(&other, Settings { concurrency: 1, ..short_lease() }, never_ends(&begun, &DropFlag::default()));
+    let _busy = Worker::start(
+        &other,
+        Settings { concurrency: 1, ..short_lease() },
+        never_ends(&begun, &DropFlag::default()),
+    );
     eventually("the lease is taken back", async || other.met().leases_recovered > 0).await;
 
     let counts = queue.counts().await.unwrap();
@@ -78,8 +88,11 @@ async fn a_handler_is_cancelled_when_its_lease_is_lost() {
     put(&queue, &job).await;
 
     let (begun, cancelled) = (Arc::new(Notify::new()), DropFlag::default());
-    let _worker =
-        Worker::start(&queue, Settings { renew: Duration::from_millis(50), ..brisk() }, never_ends(&begun, &cancelled));
+    let _worker = Worker::start(
+        &queue,
+        Settings { renew: Duration::from_millis(50), ..brisk() },
+        never_ends(&begun, &cancelled),
+    );
     begun.notified().await;
     assert!(!cancelled.is_set());
     // As if somebody else had claimed it meanwhile.
@@ -156,7 +169,10 @@ async fn unfinished_jobs_are_handed_back_after_the_grace_time() {
     worker.ended().await;
     assert!(cancelled.is_set());
     let record = queue.get(job.id).await.unwrap().unwrap();
-    assert_eq!((record.state, record.attempts, record.runs, record.worker), (State::Ready, 0, 1, None));
+    assert_eq!(
+        (record.state, record.attempts, record.runs, record.worker),
+        (State::Ready, 0, 1, None)
+    );
     assert_eq!(record.history[0].result.outcome, "released");
 
     let _next = Worker::start(&queue, brisk(), |_| async { done() });

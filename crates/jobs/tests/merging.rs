@@ -1,4 +1,5 @@
-//! Heartbeat-syncs of a gateway that wait share one run; what was cleaned up since is left out of them.
+//! Heartbeat-syncs of a gateway that wait share one run; what was cleaned up since is left out of
+//! them.
 
 use mission_core::{Job, Kind};
 use mission_jobs::queue::Scope;
@@ -9,14 +10,16 @@ use uuid::Uuid;
 use crate::documents::{cleanup, heartbeat_sync};
 use crate::redis_server::RedisServer;
 use crate::worker::{
-    DropFlag, HOUR, Runs, Worker, brisk, by, done, eventually, look, never_ends, notified, permanent, put,
-    quick_renewal, reached, reaches, short_lease,
+    DropFlag, HOUR, Runs, Worker, brisk, by, done, eventually, look, never_ends, notified,
+    permanent, put, quick_renewal, reached, reaches, short_lease,
 };
 
 /// The agents of a run with their heartbeats, and those that are left out of it.
 fn agents(claimed: &Claimed) -> (Vec<(u128, String)>, Vec<u128>) {
     let Job::HeartbeatSync(sync) = &claimed.job else { panic!("{claimed:?}") };
-    let every = |agent: &mission_core::model::Agent| agent.heartbeat_config["every"].as_str().unwrap().to_owned();
+    let every = |agent: &mission_core::model::Agent| {
+        agent.heartbeat_config["every"].as_str().unwrap().to_owned()
+    };
     let agents = sync.agents.iter().map(|agent| (agent.id.as_u128(), every(agent))).collect();
     (agents, sync.left_out.iter().map(|agent| agent.id.as_u128()).collect())
 }
@@ -108,13 +111,23 @@ async fn one_that_cannot_be_read_dies_alone() {
         let jobs: Vec<_> = (0..3).map(|agent| heartbeat_sync(1, &[(agent, "1m")])).collect();
         queue.enqueue(&jobs).await.unwrap();
         let key = queue.keys().job(&jobs[spoilt].id.to_string());
-        redis::cmd("HSET").arg(key).arg("payload").arg("{").exec_async(&mut redis.connect().await).await.unwrap();
+        redis::cmd("HSET")
+            .arg(key)
+            .arg("payload")
+            .arg("{")
+            .exec_async(&mut redis.connect().await)
+            .await
+            .unwrap();
 
         let runs = Runs::default();
         let _worker = Worker::start(&queue, brisk(), runs.handler(|_| done()));
         all_done(&queue, 2).await;
-        assert_eq!(reaches(&queue, jobs[spoilt].id, State::Dead).await.reason.as_deref(), Some("invalid"));
-        let good: Vec<_> = jobs.iter().map(|job| job.id).filter(|id| *id != jobs[spoilt].id).collect();
+        assert_eq!(
+            reaches(&queue, jobs[spoilt].id, State::Dead).await.reason.as_deref(),
+            Some("invalid")
+        );
+        let good: Vec<_> =
+            jobs.iter().map(|job| job.id).filter(|id| *id != jobs[spoilt].id).collect();
         assert_eq!(members(&runs), [good]);
     }
 }
@@ -132,7 +145,11 @@ async fn cancelling_one_of_them_stops_the_run_and_the_others_run_again() {
             if claimed.run == 1 {
                 return first(claimed);
             }
-            assert_eq!((claimed.attempt, claimed.shared_with.len()), (1, 1), "the stopped run does not count");
+            assert_eq!(
+                (claimed.attempt, claimed.shared_with.len()),
+                (1, 1),
+                "the stopped run does not count"
+            );
             Box::pin(async { done() })
         }
     });
@@ -143,7 +160,8 @@ async fn cancelling_one_of_them_stops_the_run_and_the_others_run_again() {
     all_done(&queue, 2).await;
     for job in [&jobs[0], &jobs[2]] {
         let record = look(&queue, job.id).await;
-        let outcomes: Vec<_> = record.history.iter().map(|run| run.result.outcome.as_str()).collect();
+        let outcomes: Vec<_> =
+            record.history.iter().map(|run| run.result.outcome.as_str()).collect();
         assert_eq!((record.attempts, outcomes), (1, vec!["released", "done"]));
     }
     drop(worker);

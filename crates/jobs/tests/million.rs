@@ -6,7 +6,8 @@ use redis::{AsyncConnectionConfig, Script};
 
 use crate::redis_server::RedisServer;
 
-/// Makes copies of a job. KEYS prefix; ARGV the job, state, first and last number, failure code or empty, agents of all.
+/// Makes copies of a job. KEYS prefix; ARGV the job, state, first and last number, failure code or
+/// empty, agents of all.
 const COPY: &str = "local p = KEYS[1]
 local now = tonumber(redis.call('TIME')[1]) * 1000
 local packed, payload = unpack(redis.call('HMGET', p .. ':job:' .. ARGV[1], 'job', 'payload'))
@@ -64,7 +65,13 @@ pub(crate) async fn fill(redis: &RedisServer, queue: &Queue, template: &Envelope
         while first < end {
             let last = (first + 5000).min(end) - 1;
             let mut call = script.prepare_invoke();
-            call.key("{test}").arg(template.id.to_string()).arg(state).arg(first).arg(last).arg(code).arg(100_000);
+            call.key("{test}")
+                .arg(template.id.to_string())
+                .arg(state)
+                .arg(first)
+                .arg(last)
+                .arg(code)
+                .arg(100_000);
             call.invoke_async::<()>(&mut connection).await.unwrap();
             first = last + 1;
         }

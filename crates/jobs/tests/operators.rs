@@ -1,4 +1,5 @@
-//! What operators see and do besides jobs: groups of failures, snoozing, the audit, gateways, hours.
+//! What operators see and do besides jobs: groups of failures, snoozing, the audit, gateways,
+//! hours.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +15,13 @@ use uuid::Uuid;
 use crate::documents::{cleanup, update};
 use crate::redis_server::RedisServer;
 use crate::worker::{
-    HOUR, Runs, Worker, brisk, by, done, eventually, look, patient, permanent, put, put_all, reached, reaches,
-    transient, unreachable,
+    HOUR, Runs, Worker, brisk, by, done, eventually, look, patient, permanent, put, put_all,
+    reached, reaches, transient, unreachable,
 };
 
 fn blocked(code: &str) -> Ran {
-    Outcome::Blocked(Failure::new(code, "the device is not paired").with_action("approve it")).into()
+    Outcome::Blocked(Failure::new(code, "the device is not paired").with_action("approve it"))
+        .into()
 }
 
 async fn group(queue: &Queue, code: &str) -> Option<Group> {
@@ -38,8 +40,10 @@ async fn failures_of_one_sort_are_one_group_until_their_jobs_get_past_it() {
     queue.enqueue(&jobs).await.unwrap();
     let well = Arc::new(AtomicBool::new(false));
     let is_well = well.clone();
-    let end = move |claimed: &Claimed| match (is_well.load(Ordering::SeqCst), claimed.job.agent_id().unwrap().as_u128())
-    {
+    let end = move |claimed: &Claimed| match (
+        is_well.load(Ordering::SeqCst),
+        claimed.job.agent_id().unwrap().as_u128(),
+    ) {
         (_, 4) => permanent(),
         (false, _) => blocked("pairing_required"),
         (true, _) => done(),
@@ -55,10 +59,17 @@ async fn failures_of_one_sort_are_one_group_until_their_jobs_get_past_it() {
     let of = |group: &Group| (group.gateway.as_u128(), group.code.clone(), group.count);
     assert_eq!(
         groups.iter().map(of).collect::<Vec<_>>(),
-        [(1, "pairing_required".into(), 2), (2, "pairing_required".into(), 1), (2, "template_error".into(), 1)]
+        [
+            (1, "pairing_required".into(), 2),
+            (2, "pairing_required".into(), 1),
+            (2, "template_error".into(), 1)
+        ]
     );
     let first = groups.remove(0);
-    assert_eq!((first.message.as_str(), first.action.as_deref()), ("the device is not paired", Some("approve it")));
+    assert_eq!(
+        (first.message.as_str(), first.action.as_deref()),
+        ("the device is not paired", Some("approve it"))
+    );
     assert!(first.first_at_ms <= first.last_at_ms && first.last_at_ms > 0);
     assert!(jobs[..2].iter().any(|job| job.id == first.sample));
     let found = queue.search(&first.search(), None, 50).await.unwrap();
@@ -68,7 +79,8 @@ async fn failures_of_one_sort_are_one_group_until_their_jobs_get_past_it() {
     queue.retry(jobs[0].id, false, &by("ada"), "").await.unwrap();
     eventually("run again", async || look(&queue, jobs[0].id).await.runs == 2).await;
     reaches(&queue, jobs[0].id, State::Blocked).await;
-    let again = queue.groups(50).await.unwrap().into_iter().find(|group| group.key == first.key).unwrap();
+    let again =
+        queue.groups(50).await.unwrap().into_iter().find(|group| group.key == first.key).unwrap();
     assert_eq!((again.count, again.first_at_ms), (2, first.first_at_ms));
     assert!(again.last_at_ms >= first.last_at_ms);
 
@@ -95,7 +107,8 @@ async fn a_job_that_fails_in_another_way_changes_its_group_and_a_removed_one_lea
     assert_eq!(group(&queue, "template_error").await.unwrap().count, 1);
     drop(worker);
     let nothing = mission_jobs::Keep { age: Duration::ZERO, count: 0 };
-    let _worker = Worker::start(&queue, Settings { keep_dead: nothing, ..brisk() }, |_| async { done() });
+    let _worker =
+        Worker::start(&queue, Settings { keep_dead: nothing, ..brisk() }, |_| async { done() });
     eventually("forgotten", async || queue.groups(50).await.unwrap().is_empty()).await;
 }
 
@@ -106,7 +119,10 @@ async fn a_snoozed_job_waits_as_long_as_somebody_wants() {
     let [ready, waits, ended] = [update(1, 1), update(1, 2), update(1, 3)];
     queue.enqueue(&[ready.clone(), waits.clone(), ended.clone()]).await.unwrap();
     assert_eq!(queue.snooze(ready.id, HOUR, &by("ada"), "maintenance").await, Ok(State::Ready));
-    assert_eq!(queue.snooze(waits.id, Duration::from_millis(50), &by("ada"), "").await, Ok(State::Ready));
+    assert_eq!(
+        queue.snooze(waits.id, Duration::from_millis(50), &by("ada"), "").await,
+        Ok(State::Ready)
+    );
     let record = look(&queue, ready.id).await;
     assert_eq!((record.state, record.attempts, record.snoozed_since_ms), (State::Snoozed, 0, None));
     assert_eq!(record.snoozed_by.as_deref(), Some("ada: maintenance"));
@@ -121,7 +137,10 @@ async fn a_snoozed_job_waits_as_long_as_somebody_wants() {
     let refused = QueueError::NotSnoozable { id: ended.id, state: State::Done };
     assert_eq!(queue.snooze(ended.id, HOUR, &by("ada"), "").await, Err(refused));
     let nobody = Uuid::from_u128(9);
-    assert_eq!(queue.snooze(nobody, HOUR, &by("ada"), "").await, Err(QueueError::Missing { id: nobody }));
+    assert_eq!(
+        queue.snooze(nobody, HOUR, &by("ada"), "").await,
+        Err(QueueError::Missing { id: nobody })
+    );
     assert_eq!(queue.retry(ready.id, false, &by("ada"), "").await, Ok(State::Snoozed));
     assert_eq!(reaches(&queue, ready.id, State::Done).await.snoozed_by, None);
     drop(worker);
@@ -165,7 +184,14 @@ async fn what_people_do_is_kept_with_who_where_and_why() {
         .map(|entry| {
             let did = &entry.deed;
             let (before, after) = (did.before.as_deref().unwrap(), did.after.as_deref().unwrap());
-            (did.action.as_str(), did.target.clone(), before, after, did.by.as_str(), did.why.as_str())
+            (
+                did.action.as_str(),
+                did.target.clone(),
+                before,
+                after,
+                did.by.as_str(),
+                did.why.as_str(),
+            )
         })
         .collect();
     let (dead, waits) = (dead.id.to_string(), waits.id.to_string());
@@ -180,7 +206,10 @@ async fn what_people_do_is_kept_with_who_where_and_why() {
         ]
     );
     assert_eq!(entries[4].deed.from, "dashboard 203.0.113.9");
-    assert!(entries.is_sorted_by(|newer, older| newer.deed.at_ms >= older.deed.at_ms) && entries[4].deed.at_ms > 0);
+    assert!(
+        entries.is_sorted_by(|newer, older| newer.deed.at_ms >= older.deed.at_ms)
+            && entries[4].deed.at_ms > 0
+    );
     let before = queue.audit(Some(&entries[1].id), 2).await.unwrap();
     assert_eq!(before, entries[2..4]);
     let wrong = QueueError::Place { place: "+ x".to_owned() };
@@ -218,7 +247,11 @@ async fn a_gateway_is_known_by_name_and_by_what_it_said_even_when_its_jobs_are_g
     let queue = redis.queue();
     let job = cleanup(1, 1);
     put(&queue, &job).await;
-    assert_eq!(queue.gateway(Uuid::from_u128(1)).await.unwrap().unwrap().name, None, "nobody has read its document");
+    assert_eq!(
+        queue.gateway(Uuid::from_u128(1)).await.unwrap().unwrap().name,
+        None,
+        "nobody has read its document"
+    );
     assert!(queue.gateway(Uuid::from_u128(2)).await.unwrap().is_none());
     let end = |claimed: &Claimed| match claimed.run {
         1 => Outcome::Done(Box::new(Report { gateway: Some(facts()), ..Report::default() })).into(),
@@ -232,9 +265,15 @@ async fn a_gateway_is_known_by_name_and_by_what_it_said_even_when_its_jobs_are_g
     assert_eq!(gateway.url.as_deref(), Some("ws://127.0.0.1:1/"));
     assert_eq!(gateway.name.as_deref(), Some(""));
     assert_eq!((gateway.version.as_deref(), gateway.protocol), (Some("2026.9.6"), Some(4)));
-    assert_eq!((gateway.roster.as_deref(), gateway.write_limit.as_deref()), (Some("entries"), Some("3 per 60s")));
+    assert_eq!(
+        (gateway.roster.as_deref(), gateway.write_limit.as_deref()),
+        (Some("entries"), Some("3 per 60s"))
+    );
     assert!(gateway.restarts_on_write && !gateway.insecure_tls);
-    assert_eq!((gateway.scopes, gateway.heartbeat_turns_per_day), (Some(vec!["operator.admin".to_owned()]), Some(144)));
+    assert_eq!(
+        (gateway.scopes, gateway.heartbeat_turns_per_day),
+        (Some(vec!["operator.admin".to_owned()]), Some(144))
+    );
     assert_eq!((gateway.waiting_since_ms, gateway.restarted_at_ms), (None, None));
 
     let waits = cleanup(1, 2);
@@ -257,9 +296,11 @@ async fn how_runs_ended_lately_is_known_of_each_gateway() {
     for (job, state) in jobs.iter().zip([State::Done, State::Dead, State::Done]) {
         reaches(&queue, job.id, state).await;
     }
-    let recent = async |gateway| queue.gateway(Uuid::from_u128(gateway)).await.unwrap().unwrap().recent;
-    let sums =
-        |recent: &[Recent]| recent.iter().fold((0, 0), |(done, failed), one| (done + one.done, failed + one.failed));
+    let recent =
+        async |gateway| queue.gateway(Uuid::from_u128(gateway)).await.unwrap().unwrap().recent;
+    let sums = |recent: &[Recent]| {
+        recent.iter().fold((0, 0), |(done, failed), one| (done + one.done, failed + one.failed))
+    };
     assert_eq!(sums(&recent(1).await), (1, 1));
     assert_eq!(sums(&recent(2).await), (1, 0));
     let at_ms = recent(2).await[0].at_ms;
@@ -274,7 +315,12 @@ async fn how_runs_ended_lately_is_known_of_each_gateway() {
         redis.call('HSET', key, lane, cmsgpack.pack(known))";
     let mut connection = redis.connect().await;
     let lane = Uuid::from_u128(2).to_string();
-    redis::Script::new(age).key("{test}").arg(lane).invoke_async::<()>(&mut connection).await.unwrap();
+    redis::Script::new(age)
+        .key("{test}")
+        .arg(lane)
+        .invoke_async::<()>(&mut connection)
+        .await
+        .unwrap();
     let next = cleanup(2, 5);
     put(&queue, &next).await;
     reaches(&queue, next.id, State::Done).await;
@@ -282,7 +328,10 @@ async fn how_runs_ended_lately_is_known_of_each_gateway() {
     let ago = |slots| at_ms - slots * Recent::SPAN_MS;
     assert_eq!(known[0], Recent { at_ms: ago(3), done: 2, failed: 1 });
     assert_eq!(known[1], Recent { at_ms: ago(1), done: 1, failed: 0 });
-    assert!(known.len() == 3 && known[2].at_ms >= at_ms && (known[2].done, known[2].failed) == (1, 0), "{known:?}");
+    assert!(
+        known.len() == 3 && known[2].at_ms >= at_ms && (known[2].done, known[2].failed) == (1, 0),
+        "{known:?}"
+    );
 }
 
 #[tokio::test]
@@ -293,7 +342,11 @@ async fn a_gateways_restart_is_noted_once_for_all_who_meet_it() {
     queue.enqueue(&jobs).await.unwrap();
     let restarting = |claimed: &Claimed| {
         let code = if claimed.lane.ends_with('1') { "gateway_restarting" } else { "gateway_busy" };
-        Outcome::Busy { retry_after: Some(HOUR), failure: Failure::new(code, "back soon").of_gateway() }.into()
+        Outcome::Busy {
+            retry_after: Some(HOUR),
+            failure: Failure::new(code, "back soon").of_gateway(),
+        }
+        .into()
     };
     let _worker = Worker::start(&queue, brisk(), Runs::default().handler(restarting));
     for job in &jobs {
@@ -304,7 +357,10 @@ async fn a_gateways_restart_is_noted_once_for_all_who_meet_it() {
     let gateway = queue.gateway(Uuid::from_u128(1)).await.unwrap().unwrap();
     assert_eq!(gateway.restarted_at_ms, Some(restarts[0].at_ms));
     let minutes = queue.stats(2).await.unwrap();
-    let counted: u64 = minutes.iter().filter_map(|minute| minute.kinds.get("cleanup")?.counts.get("restart")).sum();
+    let counted: u64 = minutes
+        .iter()
+        .filter_map(|minute| minute.kinds.get("cleanup")?.counts.get("restart"))
+        .sum();
     assert_eq!(counted, 1);
 }
 
@@ -315,7 +371,11 @@ async fn hours_add_up_the_minutes_and_outlive_them() {
     let now = queue.summary().await.unwrap().at_ms / 60_000;
     let hour = now / 60 - 2;
     for (minute, count) in [(hour * 60 + 1, 3), (hour * 60 + 7, 4), (now - 1, 5), (now, 6)] {
-        redis.tell::<()>(&format!("HSET {{test}}:minute:{minute} cleanup|done {count} cleanup|wait|3 {count}")).await;
+        redis
+            .tell::<()>(&format!(
+                "HSET {{test}}:minute:{minute} cleanup|done {count} cleanup|wait|3 {count}"
+            ))
+            .await;
     }
     let total = async || {
         let hours = queue.hours(24).await.unwrap();
@@ -323,9 +383,12 @@ async fn hours_add_up_the_minutes_and_outlive_them() {
         assert!(hours.iter().all(|hour| hour.at_ms % 3_600_000 == 0));
         let of = |at: u64| {
             let hour = hours.iter().find(|hour| hour.at_ms == at * 3_600_000).unwrap();
-            hour.kinds.get("cleanup").map_or((0, 0), |kind| (kind.counts["done"], kind.waited.count()))
+            hour.kinds
+                .get("cleanup")
+                .map_or((0, 0), |kind| (kind.counts["done"], kind.waited.count()))
         };
-        let all: u64 = hours.iter().filter_map(|hour| hour.kinds.get("cleanup")?.counts.get("done")).sum();
+        let all: u64 =
+            hours.iter().filter_map(|hour| hour.kinds.get("cleanup")?.counts.get("done")).sum();
         (of(hour), all)
     };
     assert_eq!(total().await, ((7, 7), 18), "before anything was added up");
@@ -336,11 +399,19 @@ async fn hours_add_up_the_minutes_and_outlive_them() {
     })
     .await;
     assert_eq!(total().await, ((7, 7), 18));
-    redis.tell::<()>(&format!("DEL {{test}}:minute:{} {{test}}:minute:{}", hour * 60 + 1, hour * 60 + 7)).await;
+    redis
+        .tell::<()>(&format!(
+            "DEL {{test}}:minute:{} {{test}}:minute:{}",
+            hour * 60 + 1,
+            hour * 60 + 7
+        ))
+        .await;
     assert_eq!(total().await, ((7, 7), 18), "hours stand by themselves");
     let quarters = queue.quarters(96).await.unwrap();
-    let done: Vec<u64> =
-        quarters.iter().filter_map(|quarter| quarter.kinds.get("cleanup")?.counts.get("done").copied()).collect();
+    let done: Vec<u64> = quarters
+        .iter()
+        .filter_map(|quarter| quarter.kinds.get("cleanup")?.counts.get("done").copied())
+        .collect();
     assert_eq!((quarters.len(), done[0], done.iter().sum()), (96, 7, 18));
 }
 
@@ -350,7 +421,10 @@ async fn the_summary_says_what_waits_and_since_when() {
     let queue = redis.queue();
     let empty = queue.summary().await.unwrap();
     assert!(empty.at_ms > 0);
-    assert_eq!((empty.oldest_ready_at_ms, empty.next_due_at_ms, empty.last_ended_at_ms), (None, None, None));
+    assert_eq!(
+        (empty.oldest_ready_at_ms, empty.next_due_at_ms, empty.last_ended_at_ms),
+        (None, None, None)
+    );
     let jobs = [cleanup(1, 1), cleanup(1, 2), cleanup(1, 3).with_delay(HOUR)];
     for job in &jobs {
         put(&queue, job).await;
@@ -361,7 +435,8 @@ async fn the_summary_says_what_waits_and_since_when() {
     assert_eq!(summary.oldest_ready_at_ms, Some(look(&queue, jobs[0].id).await.enqueued_at_ms));
     assert_eq!(summary.next_due_at_ms, look(&queue, jobs[2].id).await.next_at_ms);
     assert_eq!(summary.last_ended_at_ms, look(&queue, jobs[1].id).await.finished_at_ms);
-    let counts = [State::Ready, State::Scheduled, State::Cancelled].map(|state| summary.counts.of(state));
+    let counts =
+        [State::Ready, State::Scheduled, State::Cancelled].map(|state| summary.counts.of(state));
     assert_eq!((counts, summary.paused.len()), ([1, 1, 1], 1));
 }
 
@@ -381,7 +456,10 @@ async fn events_are_read_from_where_one_was() {
     let second = cleanup(1, 2);
     put(&queue, &second).await;
     let events = waiting.await.unwrap().unwrap();
-    assert_eq!((events.len(), events[0].1["id"].as_str()), (1, Some(second.id.to_string().as_str())));
+    assert_eq!(
+        (events.len(), events[0].1["id"].as_str()),
+        (1, Some(second.id.to_string().as_str()))
+    );
     assert_eq!(events[0].0, queue.latest_event().await.unwrap());
     assert_eq!(queue.events("0-0", Duration::ZERO).await.unwrap().len(), 2);
     assert!(queue.events(&events[0].0, Duration::from_millis(5)).await.unwrap().is_empty());
@@ -393,7 +471,8 @@ async fn an_unreachable_gateways_failures_are_one_group_of_it() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     queue.enqueue(&[cleanup(1, 1), cleanup(2, 2)]).await.unwrap();
-    let end = |claimed: &Claimed| if claimed.lane.ends_with('1') { unreachable() } else { reached() };
+    let end =
+        |claimed: &Claimed| if claimed.lane.ends_with('1') { unreachable() } else { reached() };
     let _worker = Worker::start(&queue, patient(), Runs::default().handler(end));
     eventually("failed", async || group(&queue, "refused").await.is_some()).await;
     let group = group(&queue, "refused").await.unwrap();

@@ -27,7 +27,10 @@ async fn a_job_is_done_with_its_report_steps_and_no_secret() {
     assert_eq!(record.history.len(), 1);
     assert_eq!(record.history[0].result.outcome, "done");
     assert_eq!(record.history[0].result.steps, [Step::new("compare", 3)]);
-    assert!(record.finished_at_ms >= record.started_at_ms && record.started_at_ms >= Some(record.enqueued_at_ms));
+    assert!(
+        record.finished_at_ms >= record.started_at_ms
+            && record.started_at_ms >= Some(record.enqueued_at_ms)
+    );
     let shown = serde_json::to_string(&record).unwrap();
     assert!(!shown.contains("secret-") && shown.contains(r#""auth_token":"***""#), "{shown}");
     assert!(queue.is_idle().await.unwrap());
@@ -90,7 +93,10 @@ async fn a_gateway_that_is_busy_for_too_long_ends_the_job() {
     });
     let record = reaches(&queue, job.id, State::Dead).await;
     assert_eq!(record.reason.as_deref(), Some("snooze_deadline"));
-    assert_eq!((record.attempts, record.runs, record.failure.unwrap().code), (0, 2, "restarting".to_owned()));
+    assert_eq!(
+        (record.attempts, record.runs, record.failure.unwrap().code),
+        (0, 2, "restarting".to_owned())
+    );
 }
 
 #[tokio::test]
@@ -102,7 +108,8 @@ async fn a_blocked_job_waits_for_a_person_and_is_probed_again() {
 
     let answer = |claimed: mission_jobs::Claimed| async move {
         if claimed.run == 1 {
-            let failure = Failure::new("pairing_required", "not paired").with_action("openclaw devices approve 7");
+            let failure = Failure::new("pairing_required", "not paired")
+                .with_action("openclaw devices approve 7");
             return Outcome::Blocked(failure).into();
         }
         done()
@@ -132,13 +139,20 @@ async fn a_permanent_failure_is_the_end_until_an_operator_retries() {
     put(&queue, &job).await;
 
     let _worker = Worker::start(&queue, brisk(), |claimed| async move {
-        if claimed.run == 1 { Outcome::Permanent(Failure::new("template_error", "line 3")).into() } else { done() }
+        if claimed.run == 1 {
+            Outcome::Permanent(Failure::new("template_error", "line 3")).into()
+        } else {
+            done()
+        }
     });
     let record = reaches(&queue, job.id, State::Dead).await;
     assert_eq!((record.reason.as_deref(), record.runs), (Some("permanent"), 1));
     queue.retry(job.id, false, &by("test"), "").await.unwrap();
     let record = reaches(&queue, job.id, State::Done).await;
-    assert_eq!((record.reason, record.attempts, record.runs, record.history.len()), (None, 1, 2, 2));
+    assert_eq!(
+        (record.reason, record.attempts, record.runs, record.history.len()),
+        (None, 1, 2, 2)
+    );
 }
 
 #[tokio::test]
@@ -180,19 +194,29 @@ async fn what_cannot_be_read_is_dead_with_the_reason_and_the_loop_goes_on() {
     for (job, (field, value, _)) in jobs.iter().zip(spoilt) {
         if field == "payload" {
             let key = queue.keys().job(&job.id.to_string());
-            redis::cmd("HSET").arg(key).arg(field).arg(value).exec_async(&mut connection).await.unwrap();
+            redis::cmd("HSET")
+                .arg(key)
+                .arg(field)
+                .arg(value)
+                .exec_async(&mut connection)
+                .await
+                .unwrap();
         } else {
             redis.change(&queue, job.id, field, value).await;
         }
     }
 
-    let _worker = Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, |claimed| async move {
-        assert_eq!(claimed.job.agent_id().unwrap().as_u128(), 5, "only the last one is good");
-        Ran::from(done().outcome)
-    });
+    let _worker =
+        Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, |claimed| async move {
+            assert_eq!(claimed.job.agent_id().unwrap().as_u128(), 5, "only the last one is good");
+            Ran::from(done().outcome)
+        });
     reaches(&queue, jobs[5].id, State::Done).await;
     for (job, (_, _, code)) in jobs.iter().zip(spoilt) {
         let record = reaches(&queue, job.id, State::Dead).await;
-        assert_eq!((record.reason.as_deref(), record.failure.unwrap().code.as_str()), (Some("invalid"), code));
+        assert_eq!(
+            (record.reason.as_deref(), record.failure.unwrap().code.as_str()),
+            (Some("invalid"), code)
+        );
     }
 }

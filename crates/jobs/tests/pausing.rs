@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use crate::documents::{cleanup, heartbeat_sync, update};
 use crate::redis_server::RedisServer;
-use crate::worker::{Gate, Runs, Worker, brisk, by, done, eventually, look, never_looks, put, put_all, reaches};
+use crate::worker::{
+    Gate, Runs, Worker, brisk, by, done, eventually, look, never_looks, put, put_all, reaches,
+};
 
 const CLEANUPS: Scope = Scope::Kind(Kind::Cleanup);
 
@@ -25,7 +27,8 @@ async fn resume(queue: &Queue, scope: Scope) {
     assert!(queue.resume(&scope, &by("ada"), "").await.unwrap());
 }
 
-/// Returns after workers have looked for jobs: a delayed job of a paused gateway becomes ready only then.
+/// Returns after workers have looked for jobs: a delayed job of a paused gateway becomes ready only
+/// then.
 async fn workers_looked(queue: &Queue) {
     for agent in 0..2 {
         let job = cleanup(99, agent).with_delay(Duration::from_millis(1));
@@ -46,11 +49,19 @@ async fn a_pause_says_what_since_when_by_whom_and_why() {
     let paused = queue.paused().await.unwrap();
     assert_eq!(paused.len(), 3);
     let last = paused.iter().find(|pause| pause.scope == gateway(7)).unwrap();
-    assert_eq!((last.by.as_str(), last.reason.as_str()), ("bo", "new disk"), "pausing again replaces both");
+    assert_eq!(
+        (last.by.as_str(), last.reason.as_str()),
+        ("bo", "new disk"),
+        "pausing again replaces both"
+    );
     assert!(paused.iter().all(|pause| pause.at_ms > 1_700_000_000_000));
 
     resume(&queue, gateway(7)).await;
-    assert_eq!(queue.resume(&gateway(7), &by("ada"), "").await, Ok(false), "it was not paused any more");
+    assert_eq!(
+        queue.resume(&gateway(7), &by("ada"), "").await,
+        Ok(false),
+        "it was not paused any more"
+    );
     assert_eq!(queue.paused().await.unwrap().len(), 2);
 }
 
@@ -66,7 +77,11 @@ async fn nothing_of_what_is_paused_begins_until_it_is_resumed() {
         let _worker = Worker::start(&queue, brisk(), runs.handler(|_| done()));
         put(&queue, &job).await;
         workers_looked(&queue).await;
-        assert_eq!((runs.ids().len(), look(&queue, job.id).await.state), (0, State::Ready), "{scope}");
+        assert_eq!(
+            (runs.ids().len(), look(&queue, job.id).await.state),
+            (0, State::Ready),
+            "{scope}"
+        );
 
         resume(&queue, scope).await;
         reaches(&queue, job.id, State::Done).await;
@@ -99,7 +114,8 @@ async fn a_paused_gateway_does_not_hinder_others() {
     let other = cleanup(2, 1);
     put(&queue, &other).await;
     let runs = Runs::default();
-    let _worker = Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, runs.handler(|_| done()));
+    let _worker =
+        Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, runs.handler(|_| done()));
     reaches(&queue, other.id, State::Done).await;
     assert_eq!(runs.ids(), [other.id]);
 }
@@ -113,9 +129,13 @@ async fn a_paused_kind_hinders_no_other_but_nothing_of_its_agent_overtakes_it() 
     let same_gateway = heartbeat_sync(1, &[(3, "1m")]);
     // Many that are put aside do not use up a worker's patience.
     put_all(&queue, &(100..400).map(|agent| cleanup(1, agent)).collect::<Vec<_>>()).await;
-    queue.enqueue(&[held.clone(), behind.clone(), other_agent.clone(), same_gateway.clone()]).await.unwrap();
+    queue
+        .enqueue(&[held.clone(), behind.clone(), other_agent.clone(), same_gateway.clone()])
+        .await
+        .unwrap();
     let runs = Runs::default();
-    let _worker = Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, runs.handler(|_| done()));
+    let _worker =
+        Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, runs.handler(|_| done()));
     reaches(&queue, other_agent.id, State::Done).await;
     reaches(&queue, same_gateway.id, State::Done).await;
     assert_eq!(look(&queue, behind.id).await.state, State::Ready);
@@ -169,8 +189,9 @@ async fn resuming_wakes_the_owner_of_a_lane() {
         let gate = Gate::default();
         let at_gate = gate.handler(done);
         let first = long.id;
-        let handler =
-            move |claimed: Claimed| if claimed.id == first { at_gate(claimed) } else { Box::pin(async { done() }) };
+        let handler = move |claimed: Claimed| {
+            if claimed.id == first { at_gate(claimed) } else { Box::pin(async { done() }) }
+        };
         let workers = [(); 4].map(|()| Worker::start(&queue, never_looks(), handler.clone()));
         gate.begun().await;
         redis.has_idle(4).await;

@@ -60,7 +60,10 @@ async fn only_transitions_of_the_table_happen() {
     assert_eq!(before, after);
     assert_eq!(queue.counts().await.unwrap().of(State::Done), 1);
     let nobody = Uuid::now_v7();
-    assert_eq!(queue.retry(nobody, false, &by("test"), "").await, Err(QueueError::Missing { id: nobody }));
+    assert_eq!(
+        queue.retry(nobody, false, &by("test"), "").await,
+        Err(QueueError::Missing { id: nobody })
+    );
     assert!(queue.get(nobody).await.unwrap().is_none());
 }
 
@@ -68,10 +71,12 @@ async fn only_transitions_of_the_table_happen() {
 async fn lists_come_in_pages_and_can_be_filtered() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
-    let jobs: Vec<_> = (0..25).map(|n| if n % 5 == 0 { provision_main(n, n) } else { cleanup(n, n) }).collect();
+    let jobs: Vec<_> =
+        (0..25).map(|n| if n % 5 == 0 { provision_main(n, n) } else { cleanup(n, n) }).collect();
     queue.enqueue(&jobs).await.unwrap();
 
-    let (mut seen, mut pages, mut filter) = (HashSet::new(), 0, Filter { limit: 10, ..Filter::new(State::Ready) });
+    let (mut seen, mut pages, mut filter) =
+        (HashSet::new(), 0, Filter { limit: 10, ..Filter::new(State::Ready) });
     loop {
         let page = queue.list(&filter).await.unwrap();
         pages += 1;
@@ -94,26 +99,42 @@ async fn ten_thousand_jobs_due_at_once_do_not_jam() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     for batch in 0..200 {
-        let jobs: Vec<_> = (0..50).map(|n| cleanup(n, batch * 50 + n).with_delay(Duration::from_millis(1))).collect();
+        let jobs: Vec<_> = (0..50)
+            .map(|n| cleanup(n, batch * 50 + n).with_delay(Duration::from_millis(1)))
+            .collect();
         queue.enqueue(&jobs).await.unwrap();
     }
     assert_eq!(queue.counts().await.unwrap().of(State::Scheduled), 10_000);
-    let workers: Vec<_> =
-        (0..2).map(|_| Worker::start(&queue, Settings { concurrency: 64, ..brisk() }, |_| async { done() })).collect();
+    let workers: Vec<_> = (0..2)
+        .map(|_| {
+            Worker::start(&queue, Settings { concurrency: 64, ..brisk() }, |_| async { done() })
+        })
+        .collect();
     eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == 10_000).await;
     let counts = queue.counts().await.unwrap();
-    assert!(State::ALL.into_iter().all(|state| state == State::Done || counts.of(state) == 0), "{counts:?}");
+    assert!(
+        State::ALL.into_iter().all(|state| state == State::Done || counts.of(state) == 0),
+        "{counts:?}"
+    );
     drop(workers);
 }
 
 #[tokio::test]
 async fn urls_and_names_are_checked_before_anything_is_connected() {
-    for url in ["redis://localhost:6379/2", "rediss://user:pass@localhost:6379", "unix:///run/redis.sock"] {
+    for url in
+        ["redis://localhost:6379/2", "rediss://user:pass@localhost:6379", "unix:///run/redis.sock"]
+    {
         assert!(Queue::open(url, "mission").is_ok(), "{url}");
     }
-    let Err(QueueError::Url { reason }) = Queue::open("http://:hunter2@localhost", "mission") else { panic!() };
+    let Err(QueueError::Url { reason }) = Queue::open("http://:hunter2@localhost", "mission")
+    else {
+        panic!()
+    };
     assert!(!reason.contains("hunter2"));
     for name in ["", "a{b}", "a b", &"x".repeat(65)] {
-        assert!(matches!(Queue::open("redis://localhost", name), Err(QueueError::Name { .. })), "{name}");
+        assert!(
+            matches!(Queue::open("redis://localhost", name), Err(QueueError::Name { .. })),
+            "{name}"
+        );
     }
 }

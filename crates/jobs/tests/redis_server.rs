@@ -34,7 +34,8 @@ impl RedisServer {
         Self::start_with(|_| Vec::new()).await
     }
 
-    /// With options that may use a free port of the loopback interface. It also stays on its socket, without TLS.
+    /// With options that may use a free port of the loopback interface. It also stays on its
+    /// socket, without TLS.
     pub(crate) async fn start_with(options: impl Fn(u16) -> Vec<String>) -> Self {
         // Somebody else may take a port before the server does, which then ends.
         for _ in 0..10 {
@@ -85,16 +86,19 @@ impl RedisServer {
     pub(crate) async fn tell<T: redis::FromRedisValue>(&self, line: &str) -> T {
         let mut words = line.split(' ');
         let mut command = redis::cmd(words.next().unwrap());
-        let answer = command.arg(words.collect::<Vec<_>>()).query_async(&mut self.connect().await).await;
+        let answer =
+            command.arg(words.collect::<Vec<_>>()).query_async(&mut self.connect().await).await;
         answer.unwrap_or_else(|error| panic!("{line}: {error}"))
     }
 
-    /// Waits until that many workers are idle, at most about 30 s: each blocks on its own connection.
+    /// Waits until that many workers are idle, at most about 30 s: each blocks on its own
+    /// connection.
     pub(crate) async fn has_idle(&self, workers: usize) {
         let blocked = format!("blocked_clients:{workers}\r\n");
         let mut connection = self.connect().await;
         for _ in 0..6000 {
-            let info: String = redis::cmd("INFO").arg("clients").query_async(&mut connection).await.unwrap();
+            let info: String =
+                redis::cmd("INFO").arg("clients").query_async(&mut connection).await.unwrap();
             if info.contains(&blocked) {
                 return;
             }
@@ -106,7 +110,10 @@ impl RedisServer {
     /// Begins to note every command that the server carries out.
     pub(crate) async fn monitor(&self) -> Monitor {
         let client = redis::Client::open(self.url()).unwrap();
-        Monitor { lines: client.get_async_monitor().await.unwrap(), connection: self.connect().await }
+        Monitor {
+            lines: client.get_async_monitor().await.unwrap(),
+            connection: self.connect().await,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -147,7 +154,8 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    /// What was carried out until now, in order: `<time> [0 <client, or lua>] "<command>" "<argument>" …`.
+    /// What was carried out until now, in order:
+    /// `<time> [0 <client, or lua>] "<command>" "<argument>" …`.
     pub(crate) async fn so_far(mut self) -> Vec<String> {
         redis::cmd("ECHO").arg("that is all").exec_async(&mut self.connection).await.unwrap();
         let is_more = |line: &String| ready(!line.contains("that is all"));
@@ -170,15 +178,27 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// Changes a job, by its key.
-pub(crate) async fn change(connection: &mut MultiplexedConnection, job: &str, field: &str, value: &str) {
-    redis::Script::new(CHANGE).key(job).arg(field).arg(value).invoke_async::<()>(connection).await.unwrap();
+pub(crate) async fn change(
+    connection: &mut MultiplexedConnection,
+    job: &str,
+    field: &str,
+    value: &str,
+) {
+    redis::Script::new(CHANGE)
+        .key(job)
+        .arg(field)
+        .arg(value)
+        .invoke_async::<()>(connection)
+        .await
+        .unwrap();
 }
 
 fn spawn(directory: &TempDir, options: &[String]) -> Child {
     let program = std::env::var(PROGRAM).unwrap_or_else(|_| "redis-server".to_owned());
     Command::new(program)
         .args(["redis.conf", "--bind", "127.0.0.1", "--port", "0", "--unixsocket", "redis.sock"])
-        // With `everysec`, a server that is killed while the disk is slow loses what it held back meanwhile.
+        // With `everysec`, a server that is killed while the disk is slow loses what it held back
+        // meanwhile.
         .args(["--appendonly", "yes", "--appendfsync", "no", "--save", ""])
         .arg("--dir")
         .arg(directory.path())

@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use crate::documents::{cleanup, heartbeat_sync, provision, provision_main, update};
 use crate::redis_server::RedisServer;
 use crate::worker::{
-    DropFlag, Gate, HOUR, Runs, Worker, brisk, by, done, eventually, look, never_ends, notified, patient, permanent,
-    put, reaches, short_lease, transient,
+    DropFlag, Gate, HOUR, Runs, Worker, brisk, by, done, eventually, look, never_ends, notified,
+    patient, permanent, put, reaches, short_lease, transient,
 };
 
 async fn is_superseded(queue: &Queue, older: &Envelope, newer: &Envelope) {
@@ -48,7 +48,10 @@ async fn one_call_replaces_thousands() {
     let accepted = queue.enqueue(&of_each(Duration::ZERO).collect::<Vec<_>>()).await.unwrap();
     assert!(accepted.iter().all(|accepted| accepted.superseded.len() == 90));
     let counts = queue.counts().await.unwrap();
-    assert_eq!([State::Superseded, State::Ready, State::Scheduled].map(|state| counts.of(state)), [4500, 50, 0]);
+    assert_eq!(
+        [State::Superseded, State::Ready, State::Scheduled].map(|state| counts.of(state)),
+        [4500, 50, 0]
+    );
 }
 
 #[tokio::test]
@@ -74,7 +77,13 @@ async fn each_kind_replaces_what_it_makes_pointless() {
         put(&queue, &older).await;
         let accepted = put(&queue, &newer).await;
         let expected = replaced.contains(&(newer.kind, older.kind));
-        assert_eq!(!accepted.superseded.is_empty(), expected, "{} after {}", newer.kind, older.kind);
+        assert_eq!(
+            !accepted.superseded.is_empty(),
+            expected,
+            "{} after {}",
+            newer.kind,
+            older.kind
+        );
     }
 }
 
@@ -96,9 +105,13 @@ async fn a_provisioning_does_not_overtake_a_cleanup_that_waits_but_makes_it_due(
     let _worker = Worker::start(
         &queue,
         patient(),
-        runs.handler(
-            |claimed| if claimed.run == 1 && claimed.job.kind() == Kind::Cleanup { transient() } else { done() },
-        ),
+        runs.handler(|claimed| {
+            if claimed.run == 1 && claimed.job.kind() == Kind::Cleanup {
+                transient()
+            } else {
+                done()
+            }
+        }),
     );
     reaches(&queue, before.id, State::Retrying).await;
 
@@ -153,14 +166,9 @@ async fn a_running_job_is_not_replaced_but_not_tried_again_either() {
     put(&queue, &older).await;
     let gate = Gate::default();
     let (first, at_gate) = (older.id, gate.handler(transient));
-    let _worker =
-        Worker::start(
-            &queue,
-            brisk(),
-            move |claimed| {
-                if claimed.id == first { at_gate(claimed) } else { async { done() }.boxed() }
-            },
-        );
+    let _worker = Worker::start(&queue, brisk(), move |claimed| {
+        if claimed.id == first { at_gate(claimed) } else { async { done() }.boxed() }
+    });
     gate.begun().await;
     assert!(put(&queue, &newer).await.superseded.is_empty());
     assert_eq!(put(&queue, &newest).await.superseded, [newer.id]);
@@ -261,11 +269,16 @@ async fn an_update_acts_as_the_provisioning_that_it_replaces_also_when_that_has_
 async fn the_place_in_the_lane_is_inherited() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
-    let jobs =
-        [update(1, 1).with_priority(3), update(1, 2).with_priority(3), update(1, 3).with_priority(2), update(1, 1)];
+    let jobs = [
+        update(1, 1).with_priority(3),
+        update(1, 2).with_priority(3),
+        update(1, 3).with_priority(2),
+        update(1, 1),
+    ];
     queue.enqueue(&jobs).await.unwrap();
     let runs = Runs::default();
-    let _worker = Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, runs.handler(|_| done()));
+    let _worker =
+        Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, runs.handler(|_| done()));
     eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == 3).await;
     assert_eq!(runs.agents(), [3, 1, 2]);
 }
@@ -290,7 +303,10 @@ async fn a_dead_job_that_would_undo_newer_ones_is_not_retried_unless_forced() {
     put(&queue, &newer).await;
     reaches(&queue, newer.id, State::Retrying).await;
 
-    assert_eq!(queue.retry(older.id, false, &by("test"), "").await, Err(QueueError::Outdated { id: older.id }));
+    assert_eq!(
+        queue.retry(older.id, false, &by("test"), "").await,
+        Err(QueueError::Outdated { id: older.id })
+    );
     assert_eq!(look(&queue, older.id).await.state, State::Dead);
     queue.retry(older.id, true, &by("test"), "").await.unwrap();
     // It comes back as the newest request, so the one that waits has become the older one.

@@ -7,7 +7,9 @@ use mission_jobs::{Claimed, Envelope, Queue, Settings, State};
 
 use crate::documents::{cleanup, update};
 use crate::redis_server::RedisServer;
-use crate::worker::{HOUR, Runs, Worker, brisk, by, done, eventually, permanent, put, put_all, reaches};
+use crate::worker::{
+    HOUR, Runs, Worker, brisk, by, done, eventually, permanent, put, put_all, reaches,
+};
 
 const NOTHING: Keep = Keep { age: Duration::ZERO, count: 0 };
 
@@ -18,8 +20,12 @@ const fn newest(count: u64) -> Keep {
 async fn ends(queue: &Queue, settings: Settings, jobs: &[Envelope], as_state: State) {
     put_all(queue, jobs).await;
     let end = move |_: &Claimed| if as_state == State::Dead { permanent() } else { done() };
-    let _worker = Worker::start(queue, Settings { concurrency: 1, ..settings }, Runs::default().handler(end));
-    eventually("all ended", async || queue.counts().await.unwrap().of(as_state) == jobs.len() as u64).await;
+    let _worker =
+        Worker::start(queue, Settings { concurrency: 1, ..settings }, Runs::default().handler(end));
+    eventually("all ended", async || {
+        queue.counts().await.unwrap().of(as_state) == jobs.len() as u64
+    })
+    .await;
 }
 
 async fn remain(queue: &Queue, jobs: &[Envelope]) -> Vec<bool> {
@@ -37,13 +43,15 @@ async fn the_newest_are_kept_and_nothing_remains_of_the_others() {
     let jobs: Vec<_> = (0..12).map(|agent| cleanup(1, agent)).collect();
     ends(&queue, brisk(), &jobs, State::Done).await;
 
-    let _worker = Worker::start(&queue, Settings { keep_ended: newest(5), ..brisk() }, |_| async { done() });
+    let _worker =
+        Worker::start(&queue, Settings { keep_ended: newest(5), ..brisk() }, |_| async { done() });
     eventually("five are kept", async || queue.counts().await.unwrap().of(State::Done) == 5).await;
     assert_eq!(remain(&queue, &jobs).await, [[false; 7].as_slice(), &[true; 5]].concat());
     let mut connection = redis.connect().await;
     for (job, remains) in jobs.iter().zip(remain(&queue, &jobs).await) {
         let mut keys = redis::cmd("KEYS");
-        let keys: Vec<String> = keys.arg(format!("*{}*", job.id)).query_async(&mut connection).await.unwrap();
+        let keys: Vec<String> =
+            keys.arg(format!("*{}*", job.id)).query_async(&mut connection).await.unwrap();
         assert_eq!(keys.len(), usize::from(remains), "{keys:?}");
     }
 }
@@ -54,12 +62,17 @@ async fn what_is_older_than_its_time_is_removed() {
     let queue = redis.queue();
     let (older, newer) = (cleanup(1, 1), cleanup(1, 2));
     ends(&queue, brisk(), std::slice::from_ref(&older), State::Done).await;
-    let settings = Settings { keep_ended: Keep { age: Duration::from_millis(50), count: 100 }, ..brisk() };
+    let settings =
+        Settings { keep_ended: Keep { age: Duration::from_millis(50), count: 100 }, ..brisk() };
     let worker = Worker::start(&queue, settings, |_| async { done() });
-    eventually("the old one is removed", async || queue.get(older.id).await.unwrap().is_none()).await;
+    eventually("the old one is removed", async || queue.get(older.id).await.unwrap().is_none())
+        .await;
     drop(worker);
 
-    let _worker = Worker::start(&queue, Settings { keep_ended: newest(100), ..brisk() }, |_| async { done() });
+    let _worker =
+        Worker::start(&queue, Settings { keep_ended: newest(100), ..brisk() }, |_| async {
+            done()
+        });
     put(&queue, &newer).await;
     reaches(&queue, newer.id, State::Done).await;
     let last = cleanup(1, 3);
@@ -72,17 +85,20 @@ async fn what_is_older_than_its_time_is_removed() {
 async fn dead_jobs_are_kept_by_their_own_rule() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
-    let (dead, good) = ((0..4).map(|agent| cleanup(1, agent)), (4..8).map(|agent| cleanup(1, agent)));
+    let (dead, good) =
+        ((0..4).map(|agent| cleanup(1, agent)), (4..8).map(|agent| cleanup(1, agent)));
     let (dead, good): (Vec<_>, Vec<_>) = (dead.collect(), good.collect());
     ends(&queue, brisk(), &dead, State::Dead).await;
     ends(&queue, brisk(), &good, State::Done).await;
     let count = async |state| queue.counts().await.unwrap().of(state);
 
-    let worker = Worker::start(&queue, Settings { keep_ended: NOTHING, ..brisk() }, |_| async { done() });
+    let worker =
+        Worker::start(&queue, Settings { keep_ended: NOTHING, ..brisk() }, |_| async { done() });
     eventually("the done are gone", async || count(State::Done).await == 0).await;
     assert_eq!(count(State::Dead).await, 4);
     drop(worker);
-    let _worker = Worker::start(&queue, Settings { keep_dead: newest(1), ..brisk() }, |_| async { done() });
+    let _worker =
+        Worker::start(&queue, Settings { keep_dead: newest(1), ..brisk() }, |_| async { done() });
     eventually("one dead is left", async || count(State::Dead).await == 1).await;
     assert_eq!(remain(&queue, &dead).await, [false, false, false, true]);
 }
@@ -91,13 +107,15 @@ async fn dead_jobs_are_kept_by_their_own_rule() {
 async fn superseded_and_cancelled_jobs_are_removed_too_and_live_ones_never() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
-    let [older, newer, unwanted] = [update(1, 1), update(1, 1), update(1, 2)].map(|job| job.with_delay(HOUR));
+    let [older, newer, unwanted] =
+        [update(1, 1), update(1, 1), update(1, 2)].map(|job| job.with_delay(HOUR));
     let live = update(1, 1).with_delay(HOUR);
     queue.enqueue(&[older.clone(), unwanted.clone()]).await.unwrap();
     queue.cancel(unwanted.id, &by("test"), "").await.unwrap();
     let newer = newer.with_delay(Duration::ZERO);
     queue.enqueue(&[newer.clone(), live.clone()]).await.unwrap();
-    let _worker = Worker::start(&queue, Settings { keep_ended: NOTHING, ..brisk() }, |_| async { done() });
+    let _worker =
+        Worker::start(&queue, Settings { keep_ended: NOTHING, ..brisk() }, |_| async { done() });
     let ended = [older, newer, unwanted];
     eventually("removed", async || remain(&queue, &ended).await == [false; 3]).await;
     let counts = queue.counts().await.unwrap();
@@ -113,7 +131,8 @@ async fn many_old_jobs_are_removed_in_small_steps() {
     ends(&queue, brisk(), &jobs, State::Done).await;
 
     let monitor = redis.monitor().await;
-    let _worker = Worker::start(&queue, Settings { keep_ended: NOTHING, ..brisk() }, |_| async { done() });
+    let _worker =
+        Worker::start(&queue, Settings { keep_ended: NOTHING, ..brisk() }, |_| async { done() });
     eventually("removed", async || queue.counts().await.unwrap().of(State::Done) == 0).await;
     // What a script does comes right after its call.
     let (mut steps, mut removed) = (Vec::new(), 0);

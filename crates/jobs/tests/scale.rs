@@ -1,5 +1,5 @@
-//! How long looking takes when there is a lot to look at. Prints figures and judges none: run it alone, with
-//! `cargo test --release -p mission-jobs --test main scale -- --ignored --nocapture`.
+//! How long looking takes when there is a lot to look at. Prints figures and judges none: run it
+//! alone, with `cargo test --release -p mission-jobs --test main scale -- --ignored --nocapture`.
 
 use std::time::Instant;
 
@@ -11,11 +11,15 @@ use crate::documents::update;
 use crate::million::{fill, fill_minutes};
 use crate::redis_server::RedisServer;
 
-/// Microseconds of CPU that Redis has used. By the clock it would be as long as the machine is busy with other things.
+/// Microseconds of CPU that Redis has used. By the clock it would be as long as the machine is busy
+/// with other things.
 async fn cpu(redis: &RedisServer) -> f64 {
     let stats: String = redis.tell("INFO cpu").await;
     let seconds = |name: &str| -> f64 {
-        stats.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.parse().ok()).unwrap()
+        stats
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.parse().ok())
+            .unwrap()
     };
     (seconds("used_cpu_user_main_thread") + seconds("used_cpu_sys_main_thread")) * 1e6
 }
@@ -33,7 +37,11 @@ async fn measure<T, E: std::fmt::Debug>(
         answer = call().await.unwrap();
     }
     let (took, used) = (began.elapsed() / TIMES, (cpu(redis).await - before) / f64::from(TIMES));
-    println!("{what:90} Redis {used:>7.0} µs   in all {:>8} µs   {}", took.as_micros(), found(&answer));
+    println!(
+        "{what:90} Redis {used:>7.0} µs   in all {:>8} µs   {}",
+        took.as_micros(),
+        found(&answer)
+    );
     answer
 }
 
@@ -42,7 +50,9 @@ async fn search(redis: &RedisServer, queue: &Queue, text: &str) {
     let mut after: Option<Cursor> = None;
     for page in 1..=2 {
         let call = async || queue.search(&search, after.as_ref(), 50).await;
-        let shown = |found: &mission_jobs::queue::Found| format!("{} of {}", found.jobs.len(), found.looked_at);
+        let shown = |found: &mission_jobs::queue::Found| {
+            format!("{} of {}", found.jobs.len(), found.looked_at)
+        };
         let found = measure(redis, &format!("{text:?}, page {page}"), call, shown).await;
         let Some(next) = found.next else { return };
         after = Some(next);
@@ -54,7 +64,8 @@ async fn search(redis: &RedisServer, queue: &Queue, text: &str) {
 async fn looking_at_a_million_jobs() {
     let redis = RedisServer::start_with(|_| vec!["--appendonly".to_owned(), "no".to_owned()]).await;
     let queue = redis.queue();
-    let ended = std::env::var("MISSION_SCALE_ENDED").map_or(1_000_000, |text| text.parse().unwrap());
+    let ended =
+        std::env::var("MISSION_SCALE_ENDED").map_or(1_000_000, |text| text.parse().unwrap());
     fill(&redis, &queue, &update(1, 1), ended).await;
     let counts = queue.counts().await.unwrap();
     let all: u64 = State::ALL.into_iter().map(|state| counts.of(state)).sum();
@@ -82,17 +93,27 @@ async fn looking_at_a_million_jobs() {
         search(&redis, &queue, &text).await;
     }
     let len = |all: usize| all.to_string();
-    measure(&redis, "summary", async || queue.summary().await, |summary| summary.workers.to_string()).await;
+    measure(
+        &redis,
+        "summary",
+        async || queue.summary().await,
+        |summary| summary.workers.to_string(),
+    )
+    .await;
     measure(&redis, "counts", async || queue.counts().await, |_| String::new()).await;
-    measure(&redis, "gateways, 200", async || queue.gateways(MAX_PAGE).await, |all| len(all.len())).await;
+    measure(&redis, "gateways, 200", async || queue.gateways(MAX_PAGE).await, |all| len(all.len()))
+        .await;
     measure(&redis, "groups, 50", async || queue.groups(50).await, |all| len(all.len())).await;
     measure(&redis, "workers", async || queue.workers().await, |all| len(all.len())).await;
     measure(&redis, "audit", async || queue.audit(None, 50).await, |all| len(all.len())).await;
-    let agent_jobs = async || queue.agent_jobs(gateway.parse().unwrap(), agent.parse().unwrap(), 50).await;
+    let agent_jobs =
+        async || queue.agent_jobs(gateway.parse().unwrap(), agent.parse().unwrap(), 50).await;
     measure(&redis, "jobs of an agent", agent_jobs, |all| len(all.len())).await;
     fill_minutes(&redis).await;
-    measure(&redis, "stats, 60 minutes", async || queue.stats(60).await, |all| len(all.len())).await;
+    measure(&redis, "stats, 60 minutes", async || queue.stats(60).await, |all| len(all.len()))
+        .await;
     measure(&redis, "stats, a day", async || queue.stats(1440).await, |all| len(all.len())).await;
-    measure(&redis, "quarters, a day", async || queue.quarters(96).await, |all| len(all.len())).await;
+    measure(&redis, "quarters, a day", async || queue.quarters(96).await, |all| len(all.len()))
+        .await;
     measure(&redis, "hours, a week", async || queue.hours(168).await, |all| len(all.len())).await;
 }

@@ -19,7 +19,8 @@ fn sealed(redis: &RedisServer, keys: &[&str]) -> Queue {
 /// What Redis holds of a job.
 async fn stored(redis: &RedisServer, queue: &Queue, id: Uuid) -> String {
     let mut connection = redis.connect().await;
-    let document: Vec<u8> = connection.hget(queue.keys().job(&id.to_string()), "payload").await.unwrap();
+    let document: Vec<u8> =
+        connection.hget(queue.keys().job(&id.to_string()), "payload").await.unwrap();
     String::from_utf8(document).unwrap()
 }
 
@@ -77,7 +78,10 @@ async fn a_sealed_secret_that_was_changed_buries_the_job_with_the_reason() {
     let _: () = redis.connect().await.hset(key, "payload", document).await.unwrap();
     let _worker = Worker::start(&queue, brisk(), |_| async { done() });
     let record = reaches(&queue, other.id, State::Dead).await;
-    assert_eq!((record.failure.unwrap().code.as_str(), record.reason.as_deref()), ("sealed_corrupt", Some("invalid")));
+    assert_eq!(
+        (record.failure.unwrap().code.as_str(), record.reason.as_deref()),
+        ("sealed_corrupt", Some("invalid"))
+    );
     reaches(&queue, job.id, State::Done).await;
 }
 
@@ -113,8 +117,12 @@ async fn the_largest_document_can_be_sealed() {
     document["agent"]["identity_profile"] = serde_json::Value::Object(entries.collect());
     for key in 0.. {
         let room = MAX_DOCUMENT_BYTES - document.to_string().len();
-        let Some(length) = room.checked_sub(r#","rest 00":"""#.len()).filter(|length| *length > 0) else { break };
-        document["agent"]["identity_profile"][format!("rest {key:02}")] = "x".repeat(length.min(4000)).into();
+        let Some(length) = room.checked_sub(r#","rest 00":"""#.len()).filter(|length| *length > 0)
+        else {
+            break;
+        };
+        document["agent"]["identity_profile"][format!("rest {key:02}")] =
+            "x".repeat(length.min(4000)).into();
     }
     for document in [padded, document.to_string()] {
         assert!(document.len() > MAX_DOCUMENT_BYTES - 16);

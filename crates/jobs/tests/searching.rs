@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use crate::documents::{cleanup, heartbeat_sync, provision_main, update};
 use crate::redis_server::RedisServer;
-use crate::worker::{HOUR, Runs, Worker, by, done, eventually, look, patient, put, put_all, reaches};
+use crate::worker::{
+    HOUR, Runs, Worker, by, done, eventually, look, patient, put, put_all, reaches,
+};
 
 async fn find(queue: &Queue, text: &str) -> Found {
     queue.search(&text.parse().unwrap(), None, 50).await.unwrap()
@@ -43,7 +45,10 @@ fn fails(claimed: &Claimed) -> Ran {
         1 => Outcome::Blocked(Failure::new("pairing_required", "Device ab12 is not paired")).into(),
         2 => Outcome::Transient(Failure::new("not_kept", "the Quota of the disk is full")).into(),
         3 => Outcome::Permanent(Failure::new("template", "line 3 of \"SOUL\"")).into(),
-        4 => Outcome::Busy { retry_after: None, failure: Failure::new("rate_limited", "slow down") }.into(),
+        4 => {
+            Outcome::Busy { retry_after: None, failure: Failure::new("rate_limited", "slow down") }
+                .into()
+        }
         _ => done(),
     }
 }
@@ -55,7 +60,9 @@ async fn jobs_are_found_by_each_qualifier_and_by_words() {
     let jobs = [cleanup(1, 1), update(1, 2), cleanup(2, 3), provision_main(2, 4), cleanup(2, 5)];
     queue.enqueue(&jobs).await.unwrap();
     let worker = Worker::start(&queue, patient(), Runs::default().handler(fails));
-    for (job, state) in jobs.iter().zip([State::Blocked, State::Retrying, State::Dead, State::Snoozed, State::Done]) {
+    for (job, state) in
+        jobs.iter().zip([State::Blocked, State::Retrying, State::Dead, State::Snoozed, State::Done])
+    {
         reaches(&queue, job.id, state).await;
     }
     drop(worker);
@@ -142,7 +149,8 @@ async fn pages_hold_every_job_once_whatever_comes_and_goes_meanwhile() {
         queue.cancel(id, &by("test"), "").await.unwrap();
     }
     let rest = queue.search(&search, Some(&next), MAX_PAGE).await.unwrap();
-    let expected: Vec<Uuid> = found[100..].iter().copied().filter(|id| *id != found[200]).take(MAX_PAGE).collect();
+    let expected: Vec<Uuid> =
+        found[100..].iter().copied().filter(|id| *id != found[200]).take(MAX_PAGE).collect();
     assert_eq!(rest.jobs.iter().map(|job| job.id).collect::<Vec<_>>(), expected);
 
     // Ended ones come latest first.
@@ -195,7 +203,8 @@ async fn the_jobs_of_an_agent_lead_to_each_other() {
         let found = find(&queue, &text).await;
         assert_eq!((found.jobs.len(), found.looked_at), (6, 6), "others were looked at");
     }
-    let superseded = all(&queue, &format!("agent:{agent} state:superseded").parse().unwrap(), 2).await;
+    let superseded =
+        all(&queue, &format!("agent:{agent} state:superseded").parse().unwrap(), 2).await;
     assert_eq!(superseded, newest[1..]);
     assert!(ids(&queue, &format!("agent:{}", Uuid::from_u128(77))).await.is_empty());
 
@@ -238,14 +247,22 @@ async fn jobs_that_an_older_version_stored_are_found() {
         let script = "local j = cmsgpack.unpack(redis.call('HGET', KEYS[1], 'job')) j.before = nil
             redis.call('HSET', KEYS[1], 'job', cmsgpack.pack(j))";
         let key = queue.keys().job(&job.id.to_string());
-        redis::Script::new(script).key(key).invoke_async::<()>(&mut redis.connect().await).await.unwrap();
+        redis::Script::new(script)
+            .key(key)
+            .invoke_async::<()>(&mut redis.connect().await)
+            .await
+            .unwrap();
     }
     let agent = Uuid::from_u128(1);
     let subject = format!("{}/{agent}", Uuid::from_u128(1));
     redis.tell::<()>(&format!("SET {{test}}:latest:{subject} 2")).await;
-    let found: HashSet<Uuid> = all(&queue, &format!("agent:{agent}").parse().unwrap(), 5).await.into_iter().collect();
+    let found: HashSet<Uuid> =
+        all(&queue, &format!("agent:{agent}").parse().unwrap(), 5).await.into_iter().collect();
     assert_eq!(found, jobs.iter().map(|job| job.id).collect());
     let next = update(1, 1).with_delay(Duration::from_secs(60));
     put(&queue, &next).await;
-    eventually("all three", async || all(&queue, &format!("agent:{agent}").parse().unwrap(), 5).await.len() == 3).await;
+    eventually("all three", async || {
+        all(&queue, &format!("agent:{agent}").parse().unwrap(), 5).await.len() == 3
+    })
+    .await;
 }

@@ -1,4 +1,5 @@
-//! Idle workers start a job when there is one. Nobody looks by itself here: a lost wake-up would hang the test.
+//! Idle workers start a job when there is one. Nobody looks by itself here: a lost wake-up would
+//! hang the test.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,8 @@ use crate::worker::{Worker, done, never_looks, put, reaches, transient};
 async fn no_wake_up_is_lost() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
-    let workers: Vec<_> = (0..3).map(|_| Worker::start(&queue, never_looks(), |_| async { done() })).collect();
+    let workers: Vec<_> =
+        (0..3).map(|_| Worker::start(&queue, never_looks(), |_| async { done() })).collect();
     for number in 0..60 {
         let job = cleanup(number % 4, number);
         put(&queue, &job).await;
@@ -88,12 +90,9 @@ async fn work_for_an_owned_lane_wakes_its_owner() {
 async fn waiting_jobs_run_when_they_are_due() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
-    let _worker =
-        Worker::start(
-            &queue,
-            never_looks(),
-            |claimed| async move { if claimed.run == 1 { transient() } else { done() } },
-        );
+    let _worker = Worker::start(&queue, never_looks(), |claimed| async move {
+        if claimed.run == 1 { transient() } else { done() }
+    });
     let job = cleanup(1, 1).with_delay(Duration::from_millis(30));
     let accepted = put(&queue, &job).await;
     assert_eq!(accepted.state, Some(State::Scheduled));

@@ -12,7 +12,9 @@ use futures_util::future::BoxFuture;
 use mission_core::outcome::GatewayFacts;
 use mission_core::{Failure, Outcome, Report};
 use mission_jobs::queue::{Author, MAX_ENQUEUE};
-use mission_jobs::{Claimed, Enqueued, Envelope, JobRecord, Queue, Ran, RetryPolicy, Settings, State};
+use mission_jobs::{
+    Claimed, Enqueued, Envelope, JobRecord, Queue, Ran, RetryPolicy, Settings, State,
+};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -60,8 +62,11 @@ impl Drop for Worker {
 
 /// Default settings with delays that a test can wait for.
 pub(crate) fn brisk() -> Settings {
-    let retry =
-        RetryPolicy { initial: Duration::from_millis(2), cap: Duration::from_millis(8), ..RetryPolicy::default() };
+    let retry = RetryPolicy {
+        initial: Duration::from_millis(2),
+        cap: Duration::from_millis(8),
+        ..RetryPolicy::default()
+    };
     Settings { sweep: Duration::from_millis(100), retry, ..Settings::default() }
 }
 
@@ -88,7 +93,8 @@ pub(crate) fn short_lease() -> Settings {
 }
 
 pub(crate) fn done() -> Ran {
-    Outcome::Done(Box::new(Report { summary: "as it should be".to_owned(), ..Report::default() })).into()
+    Outcome::Done(Box::new(Report { summary: "as it should be".to_owned(), ..Report::default() }))
+        .into()
 }
 
 pub(crate) fn transient() -> Ran {
@@ -101,7 +107,8 @@ pub(crate) fn permanent() -> Ran {
 
 /// Done, by way of the gateway.
 pub(crate) fn reached() -> Ran {
-    let gateway = GatewayFacts { version: "dev".to_owned(), protocol: 4, ..GatewayFacts::default() };
+    let gateway =
+        GatewayFacts { version: "dev".to_owned(), protocol: 4, ..GatewayFacts::default() };
     Outcome::Done(Box::new(Report { gateway: Some(gateway), ..Report::default() })).into()
 }
 
@@ -154,7 +161,9 @@ pub(crate) async fn reaches(queue: &Queue, id: Uuid, state: State) -> JobRecord 
 
 /// Waits for the notification, at most 30 s.
 pub(crate) async fn notified(notify: &Notify) {
-    tokio::time::timeout(Duration::from_secs(30), notify.notified()).await.expect("notified in time");
+    tokio::time::timeout(Duration::from_secs(30), notify.notified())
+        .await
+        .expect("notified in time");
 }
 
 /// Says whether the future that owns it has been dropped.

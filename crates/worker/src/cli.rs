@@ -14,7 +14,8 @@ use crate::settings::Sources;
 
 /// Provisions AI agents on OpenClaw gateways from jobs in Redis.
 ///
-/// Exit status: 0 ok; 1 the job or check failed; 2 usage or configuration; 3 Redis or a gateway not reachable.
+/// Exit status: 0 ok; 1 the job or check failed; 2 usage or configuration; 3 Redis or a gateway not
+/// reachable.
 #[derive(Debug, Parser)]
 #[command(name = "worker", version, propagate_version = true)]
 pub struct Cli {
@@ -58,12 +59,17 @@ impl Global {
             ("data.dir", &self.data_dir),
             ("http.addr", &self.http_addr),
         ];
-        let flags: BTreeMap<_, _> = flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect();
+        let flags: BTreeMap<_, _> =
+            flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect();
         // A variable that is not text cannot be one of ours.
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
-        Sources { file: self.config.clone(), environment: std::env::vars_os().filter_map(text).collect(), flags }
+        Sources {
+            file: self.config.clone(),
+            environment: std::env::vars_os().filter_map(text).collect(),
+            flags,
+        }
     }
 }
 
@@ -169,7 +175,8 @@ pub enum Command {
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
     },
-    /// Stop all workers from taking jobs: all, those of a kind, or those of a gateway. Running ones go on.
+    /// Stop all workers from taking jobs: all, those of a kind, or those of a gateway. Running ones
+    /// go on.
     Pause {
         /// Where.
         #[command(flatten)]
@@ -200,11 +207,13 @@ pub enum Command {
     Doctor,
     /// Ask the worker of these settings whether it takes jobs; for health checks.
     Health,
-    /// Make a token for the dashboard and the API, and its entry for `http.tokens`; or show that of this machine.
+    /// Make a token for the dashboard and the API, and its entry for `http.tokens`; or show that of
+    /// this machine.
     Token(Token),
     /// Show the settings in force and where each came from.
     Config,
-    /// Measure the queue on this machine, on a Redis of its own; all of it in small sizes unless one thing is named.
+    /// Measure the queue on this machine, on a Redis of its own; all of it in small sizes unless
+    /// one thing is named.
     Bench {
         /// What to measure.
         #[command(subcommand)]
@@ -221,8 +230,9 @@ pub enum Command {
 /// Where the queue is looked for.
 #[derive(Debug, Args)]
 pub struct At {
-    /// Ask the worker that serves the API there instead of Redis, such as `http://127.0.0.1:8787`. The token is that of
-    /// the setting `http.api_token`; without one, and if the worker is on this machine, that in the data directory.
+    /// Ask the worker that serves the API there instead of Redis, such as `http://127.0.0.1:8787`.
+    /// The token is that of the setting `http.api_token`; without one, and if the worker is on this
+    /// machine, that in the data directory.
     #[arg(long, global = true, value_name = "URL")]
     pub api: Option<String>,
 }
@@ -240,7 +250,8 @@ pub struct How {
     /// Give them up if they are not done after this time; 30 days at most.
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub expires_in: Option<Duration>,
-    /// Name of the request: within a day, the same name stores nothing and answers the first job's id.
+    /// Name of the request: within a day, the same name stores nothing and answers the first job's
+    /// id.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
 }
@@ -259,7 +270,8 @@ pub struct What {
 
 /// Reads a time such as `90s` or `2h`.
 fn time(text: &str) -> Result<Duration, String> {
-    let time = text.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
+    let time =
+        text.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
     let fits = time.filter(|time| *time >= Duration::from_millis(1) && *time <= MAX_TIME);
     fits.ok_or_else(|| "use a time such as 90s, 10m or 2h, at most 720h".to_owned())
 }
@@ -282,7 +294,8 @@ pub struct Token {
 /// What can be done with the token of this machine.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum Show {
-    /// Show the token of this machine, which lets an admin in over loopback; it is made if there is none yet.
+    /// Show the token of this machine, which lets an admin in over loopback; it is made if there is
+    /// none yet.
     Show,
 }
 
@@ -291,7 +304,8 @@ pub enum Show {
 pub enum Key {
     /// Print a new key for secrets.key (`MISSION_SECRET_KEY`).
     New,
-    /// Seal the secrets of all jobs with the first key: those that are not sealed, and those sealed with another key.
+    /// Seal the secrets of all jobs with the first key: those that are not sealed, and those sealed
+    /// with another key.
     Reseal,
 }
 
@@ -300,7 +314,8 @@ pub enum Key {
 pub enum Jobs {
     /// List jobs: blocked ones first, ended ones last.
     List {
-        /// What to look for: state:blocked,dead kind:KIND gateway:ID agent:ID board:ID error:CODE id:ID, and words.
+        /// What to look for: state:blocked,dead kind:KIND gateway:ID agent:ID board:ID error:CODE
+        /// id:ID, and words.
         #[arg(value_name = "QUERY")]
         query: Vec<String>,
         /// Only jobs in this state.

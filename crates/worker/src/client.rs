@@ -40,7 +40,8 @@ pub enum ClientError {
     },
     /// It wants to know who asks, or that person may not.
     #[error(
-        "{said}; set MISSION_API_TOKEN to a token that allows it, or --data-dir to that of a worker on this machine"
+        "{said}; set MISSION_API_TOKEN to a token that allows it, or --data-dir to that of a \
+            worker on this machine"
     )]
     Forbidden {
         /// In its words.
@@ -59,7 +60,9 @@ pub enum ClientError {
         said: String,
     },
     /// What answers is no worker of this version.
-    #[error("what answers at {place} is not the API of a worker of this version ({reason}); check --api")]
+    #[error(
+        "what answers at {place} is not the API of a worker of this version ({reason}); check --api"
+    )]
     Strange {
         /// Where.
         place: String,
@@ -93,9 +96,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 impl Client {
     /// Checks where the API is; asks nothing yet.
     pub fn new(api: &str) -> anyhow::Result<Self> {
-        let base = Url::parse(api).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        let base =
-            base.ok_or_else(|| anyhow::anyhow!("--api: `{api}` is no address; use one such as http://127.0.0.1:8787"))?;
+        let base = Url::parse(api)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let base = base.ok_or_else(|| {
+            anyhow::anyhow!("--api: `{api}` is no address; use one such as http://127.0.0.1:8787")
+        })?;
         Ok(Self { base, token: None })
     }
 
@@ -116,17 +122,27 @@ impl Client {
     }
 
     /// Asks for something.
-    pub async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, String)]) -> Result<T, ClientError> {
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<T, ClientError> {
         self.call(Method::GET, path, query, None).await
     }
 
     /// Has something done.
-    pub async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &Value) -> Result<T, ClientError> {
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &Value,
+    ) -> Result<T, ClientError> {
         self.call(Method::POST, path, &[], Some(body)).await
     }
 
     /// The events as they come. The stream ends when the worker or the line does.
-    pub async fn events(&self) -> Result<impl futures_util::Stream<Item = Value> + use<>, ClientError> {
+    pub async fn events(
+        &self,
+    ) -> Result<impl futures_util::Stream<Item = Value> + use<>, ClientError> {
         let answer = self.send(Method::GET, &self.url(&["events"], &[]), None).await?;
         if answer.status() != StatusCode::OK {
             return Err(self.refusal(answer).await);
@@ -145,7 +161,11 @@ impl Client {
 
     fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
         let mut url = self.base.clone();
-        url.path_segments_mut().expect("an address with a host").pop_if_empty().extend(["api", "v1"]).extend(path);
+        url.path_segments_mut()
+            .expect("an address with a host")
+            .pop_if_empty()
+            .extend(["api", "v1"])
+            .extend(path);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
@@ -164,15 +184,25 @@ impl Client {
             if !answer.status().is_success() {
                 return Err(self.refusal(answer).await);
             }
-            let text = to_bytes(answer.into_body(), MAX_ANSWER).await.map_err(|error| self.away(&error))?;
+            let text = to_bytes(answer.into_body(), MAX_ANSWER)
+                .await
+                .map_err(|error| self.away(&error))?;
             serde_json::from_slice(&text).map_err(|error| self.strange(error.to_string()))
         };
-        timeout(ANSWER_WITHIN, answer).await.unwrap_or_else(|_| Err(self.away(&"it takes too long")))
+        timeout(ANSWER_WITHIN, answer)
+            .await
+            .unwrap_or_else(|_| Err(self.away(&"it takes too long")))
     }
 
-    async fn send(&self, method: Method, url: &Url, body: Option<&Value>) -> Result<Response<Body>, ClientError> {
+    async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        body: Option<&Value>,
+    ) -> Result<Response<Body>, ClientError> {
         let line = Line::new(url.clone()).map_err(|error| self.away(&error))?;
-        let mut request = Request::builder().method(method).uri(line.path()).header(HOST, line.host());
+        let mut request =
+            Request::builder().method(method).uri(line.path()).header(HOST, line.host());
         request = request.header(ACCEPT, "application/json, application/problem+json");
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose_secret()));
@@ -181,9 +211,13 @@ impl Client {
         if text.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
-        let request = request.body(text.unwrap_or_default()).map_err(|error| self.strange(error.to_string()))?;
+        let request = request
+            .body(text.unwrap_or_default())
+            .map_err(|error| self.strange(error.to_string()))?;
         let answer = timeout(ANSWER_WITHIN, line.send(request)).await;
-        answer.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer"))).map_err(|error| self.away(&format!("{error:#}")))
+        answer
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("no answer")))
+            .map_err(|error| self.away(&format!("{error:#}")))
     }
 
     async fn refusal(&self, answer: Response<Body>) -> ClientError {
@@ -194,9 +228,9 @@ impl Client {
         };
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ClientError::Forbidden { said },
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::GATEWAY_TIMEOUT => {
-                ClientError::Unavailable { said }
-            }
+            StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::GATEWAY_TIMEOUT => ClientError::Unavailable { said },
             _ => ClientError::Refused { said },
         }
     }
@@ -223,7 +257,8 @@ impl Line {
 
     /// Sends a request and waits for the head of the answer.
     pub async fn send(&self, request: Request<String>) -> anyhow::Result<Response<Body>> {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(self.connect().await?)).await?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(self.connect().await?)).await?;
         tokio::spawn(connection);
         Ok(sender.send_request(request).await?.map(Body::new))
     }
@@ -246,7 +281,9 @@ impl Line {
 
     async fn connect(&self) -> anyhow::Result<Box<dyn Stream>> {
         let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let stream = TcpStream::connect((host, self.url.port_or_known_default().unwrap_or_default())).await?;
+        let stream =
+            TcpStream::connect((host, self.url.port_or_known_default().unwrap_or_default()))
+                .await?;
         let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
         let name = ServerName::try_from(host.to_owned())?;
         Ok(Box::new(tls.connect(name, stream).await?))
@@ -276,8 +313,11 @@ fn connector() -> anyhow::Result<TlsConnector> {
     let mut authorities = RootCertStore::empty();
     authorities.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(TlsConnector::from(Arc::new(config.with_root_certificates(authorities).with_no_client_auth())))
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(TlsConnector::from(Arc::new(
+        config.with_root_certificates(authorities).with_no_client_auth(),
+    )))
 }
 
 #[cfg(test)]
@@ -287,13 +327,18 @@ mod tests {
 
     #[test]
     fn events_are_read_however_they_are_cut() {
-        let text = b"id: 1-0\nevent: job\ndata: {\"to\":\"ready\"}\n\n: alive\n\nevent: reset\ndata: \n\ndata: {\"to\":\"done\"}\n\n";
+        let text = b"id: 1-0\nevent: job\ndata: {\"to\":\"ready\"}\n\n: alive\n\nevent: \
+            reset\ndata: \n\ndata: {\"to\":\"done\"}\n\n";
         for cut in 0..text.len() {
             let mut rest = text[..cut].to_vec();
             let mut events = take_events(&mut rest);
             rest.extend_from_slice(&text[cut..]);
             events.extend(take_events(&mut rest));
-            assert_eq!(events, [serde_json::json!({ "to": "ready" }), serde_json::json!({ "to": "done" })], "{cut}");
+            assert_eq!(
+                events,
+                [serde_json::json!({ "to": "ready" }), serde_json::json!({ "to": "done" })],
+                "{cut}"
+            );
         }
     }
 
@@ -301,9 +346,16 @@ mod tests {
     fn a_token_of_this_machine_does_not_leave_it() {
         let here = |api| Client::new(api).unwrap().is_of_this_machine();
         assert!(
-            ["http://127.0.0.1:8787", "http://[::1]:8787", "http://LOCALHOST", "http://127.1"].into_iter().all(here)
+            ["http://127.0.0.1:8787", "http://[::1]:8787", "http://LOCALHOST", "http://127.1"]
+                .into_iter()
+                .all(here)
         );
-        let elsewhere = ["http://10.0.0.1", "http://localhost.example", "http://127.0.0.1.example", "http://0.0.0.0"];
+        let elsewhere = [
+            "http://10.0.0.1",
+            "http://localhost.example",
+            "http://127.0.0.1.example",
+            "http://0.0.0.0",
+        ];
         assert!(!elsewhere.into_iter().any(here));
     }
 
@@ -311,7 +363,10 @@ mod tests {
     fn addresses_may_have_a_path_and_what_is_in_names_is_quoted() {
         let client = Client::new("https://ops.example/mission/").unwrap();
         let url = client.url(&["workers", "a/b c", "drain"], &[("q", "x y&z".to_owned())]);
-        assert_eq!(url.as_str(), "https://ops.example/mission/api/v1/workers/a%2Fb%20c/drain?q=x+y%26z");
+        assert_eq!(
+            url.as_str(),
+            "https://ops.example/mission/api/v1/workers/a%2Fb%20c/drain?q=x+y%26z"
+        );
         assert_eq!(client.place(), "https://ops.example");
         assert_eq!(Client::new("http://[::1]:8787").unwrap().place(), "http://[::1]:8787");
         for wrong in ["127.0.0.1:8787", "ftp://host", "worker"] {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use mission_jobs::queue::{AuditEntry, Cursor, Found, GatewayRecord, Group, MAX_PAGE, Search, Summary, WorkerRecord};
+use mission_jobs::queue::{
+    AuditEntry, Cursor, Found, GatewayRecord, Group, MAX_PAGE, Search, Summary, WorkerRecord,
+};
 use mission_jobs::{JobRecord, QueueError, Scope, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -62,7 +64,9 @@ impl ConsoleError {
     pub const fn is_unavailable(&self) -> bool {
         match self {
             Self::Queue(error) => error.is_unavailable(),
-            Self::Api(error) => matches!(error, ClientError::Unreachable { .. } | ClientError::Unavailable { .. }),
+            Self::Api(error) => {
+                matches!(error, ClientError::Unreachable { .. } | ClientError::Unavailable { .. })
+            }
             Self::NotBlocked { .. } | Self::Problem(_) => false,
         }
     }
@@ -70,12 +74,16 @@ impl ConsoleError {
     /// Whether it says something of one job, and others may fare better.
     pub const fn is_of_one_job(&self) -> bool {
         !self.is_unavailable()
-            && !matches!(self, Self::Api(ClientError::Forbidden { .. } | ClientError::Strange { .. }))
+            && !matches!(
+                self,
+                Self::Api(ClientError::Forbidden { .. } | ClientError::Strange { .. })
+            )
     }
 
     /// The exit of a command that met it.
     pub fn exit(self) -> Exit {
-        let (away, usage) = (self.is_unavailable(), !self.is_unavailable() && !self.is_of_one_job());
+        let (away, usage) =
+            (self.is_unavailable(), !self.is_unavailable() && !self.is_of_one_job());
         let end: Result<(), Self> = Err(self);
         let end = if usage {
             end.or_usage()
@@ -109,7 +117,9 @@ impl Console {
             Some(api) => {
                 let client = Client::new(api).or_usage()?;
                 let token = match &settings.access.api_token {
-                    None if client.is_of_this_machine() => own_token::load(&settings.data_dir).or_usage()?,
+                    None if client.is_of_this_machine() => {
+                        own_token::load(&settings.data_dir).or_usage()?
+                    }
                     given => given.clone(),
                 };
                 Ok(Self::Api(client.with_token(token)))
@@ -134,7 +144,12 @@ impl Console {
     }
 
     /// A page of jobs.
-    pub async fn search(&self, search: &Search, after: Option<&Cursor>, limit: usize) -> Answer<Found> {
+    pub async fn search(
+        &self,
+        search: &Search,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Answer<Found> {
         let limit = limit.clamp(1, MAX_PAGE);
         match self {
             Self::Redis(store) => Ok(store.queue.search(search, after, limit).await?),
@@ -149,16 +164,21 @@ impl Console {
     /// Everything about a job.
     pub async fn job(&self, id: Uuid) -> Answer<JobRecord> {
         match self {
-            Self::Redis(store) => Ok(store.queue.get(id).await?.ok_or(QueueError::Missing { id })?),
+            Self::Redis(store) => {
+                Ok(store.queue.get(id).await?.ok_or(QueueError::Missing { id })?)
+            }
             Self::Api(api) => Ok(api.get(&["jobs", &id.to_string()], &[]).await?),
         }
     }
 
-    /// Runs a dead, blocked or waiting job again now. Returns the state that it was in, as the others do.
+    /// Runs a dead, blocked or waiting job again now. Returns the state that it was in, as the
+    /// others do.
     pub async fn retry(&self, id: Uuid, force: bool, why: &str) -> Answer<State> {
         match self {
             Self::Redis(store) => Ok(store.queue.retry(id, force, &author(), why).await?),
-            Self::Api(api) => act(api, id, "retry", &json!({ "force": force, "reason": why })).await,
+            Self::Api(api) => {
+                act(api, id, "retry", &json!({ "force": force, "reason": why })).await
+            }
         }
     }
 
@@ -203,7 +223,8 @@ impl Console {
         }
     }
 
-    /// Stops all workers from taking such jobs, or lets them. Returns whether that is new, where that can be told.
+    /// Stops all workers from taking such jobs, or lets them. Returns whether that is new, where
+    /// that can be told.
     pub async fn pause(&self, scope: &Scope, pause: bool, why: &str) -> Answer<bool> {
         match self {
             Self::Redis(store) if pause => {
@@ -282,8 +303,8 @@ impl Console {
 const EVENTS_AHEAD: usize = 100;
 
 impl Console {
-    /// The events of the queue from now on, as they happen; ends when nobody takes them any more. After a fault, what
-    /// happened meanwhile may be missing.
+    /// The events of the queue from now on, as they happen; ends when nobody takes them any more.
+    /// After a fault, what happened meanwhile may be missing.
     pub fn listen(self: &Arc<Self>) -> mpsc::Receiver<Value> {
         let (sender, events) = mpsc::channel(EVENTS_AHEAD);
         let console = Arc::clone(self);

@@ -42,7 +42,8 @@ pub const GATEWAY_CA_FILE: &str = "MISSION_GATEWAY_CA_FILE";
 pub const GATEWAY_SEEDS: &str = "MISSION_GATEWAY_SEEDS";
 /// Where gateways may be.
 pub const GATEWAY_ALLOWED: &str = "MISSION_GATEWAY_ALLOWED";
-/// Where traces are sent, as OpenTelemetry has it: `/v1/traces` is put behind it. None are sent without.
+/// Where traces are sent, as OpenTelemetry has it: `/v1/traces` is put behind it. None are sent
+/// without.
 pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// The whole address for traces; before the other.
 pub const OTLP_TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";

@@ -1,4 +1,5 @@
-//! Things that happen and are told: each is one struct, and emitting it logs and counts in one place.
+//! Things that happen and are told: each is one struct, and emitting it logs and counts in one
+//! place.
 
 use std::time::Duration;
 
@@ -30,7 +31,8 @@ impl WorkerStarted<'_> {
         // A series that begins with its first event hides that one from `increase`.
         for kind in Kind::ALL {
             for outcome in Outcome::NAMES {
-                counter!("mission_runs_total", "kind" => kind.as_str(), "outcome" => outcome).increment(0);
+                counter!("mission_runs_total", "kind" => kind.as_str(), "outcome" => outcome)
+                    .increment(0);
             }
         }
         info!(
@@ -50,7 +52,8 @@ impl RunBegan {
     /// Tells it.
     #[must_use = "the run counts as ended when this is dropped"]
     pub fn emit(job: &Claimed) -> Self {
-        histogram!("mission_job_wait_seconds", "kind" => job.job.kind().as_str()).record(job.waited);
+        histogram!("mission_job_wait_seconds", "kind" => job.job.kind().as_str())
+            .record(job.waited);
         gauge!("mission_runs_in_progress").increment(1);
         Self(())
     }
@@ -92,10 +95,12 @@ impl RunEnded<'_> {
             }
             other => {
                 let failure = other.failure();
-                let (code, message) = failure.map_or(("", ""), |failure| (&failure.code, &failure.message));
+                let (code, message) =
+                    failure.map_or(("", ""), |failure| (&failure.code, &failure.message));
                 counter!("mission_run_failures_total", "code" => code.to_owned()).increment(1);
                 let action = failure.and_then(|failure| failure.action.as_deref());
-                warn!(%job, kind, gateway, attempt, duration_ms, outcome, code, action, "run failed: {message}");
+                warn!(%job, kind, gateway, attempt, duration_ms, outcome, code, action, "run \
+                    failed: {message}");
             }
         }
     }
@@ -104,7 +109,8 @@ impl RunEnded<'_> {
 fn count_request(step: &Step) {
     let result = if step.error.is_none() { "ok" } else { "error" };
     let took = Duration::from_millis(step.took_ms);
-    counter!("mission_gateway_requests_total", "method" => step.method, "result" => result).increment(1);
+    counter!("mission_gateway_requests_total", "method" => step.method, "result" => result)
+        .increment(1);
     histogram!("mission_gateway_request_duration_seconds", "method" => step.method).record(took);
     if step.method == Method::ConfigPatch.as_str() {
         counter!("mission_config_writes_total").increment(1);

@@ -57,7 +57,9 @@ async fn dispatch(cli: Cli, settings: &Settings) -> Result<(), Exit> {
     match cli.command {
         Command::Apply { file } => commands::apply::run(settings, output, &file).await,
         Command::Plan { file } => commands::plan::run(settings, output, &file).await,
-        Command::Explain { file, reveal } => commands::explain::run(settings, output, &file, reveal),
+        Command::Explain { file, reveal } => {
+            commands::explain::run(settings, output, &file, reveal)
+        }
         Command::Render { file, out } => commands::render::run(settings, output, &file, &out),
         Command::Health => commands::health::run(settings, output).await,
         Command::Token(asked) => commands::token::run(settings, output, &asked),
@@ -66,8 +68,12 @@ async fn dispatch(cli: Cli, settings: &Settings) -> Result<(), Exit> {
             Ok(())
         }
         Command::Run { until_idle } => commands::run::run(settings, until_idle).await,
-        Command::Enqueue { files, how } => commands::enqueue::run(settings, output, &files, &how).await,
-        Command::Pause { at, what, reason } => commands::pause::run(settings, output, &at, &what, &reason, true).await,
+        Command::Enqueue { files, how } => {
+            commands::enqueue::run(settings, output, &files, &how).await
+        }
+        Command::Pause { at, what, reason } => {
+            commands::pause::run(settings, output, &at, &what, &reason, true).await
+        }
         Command::Resume { at, what, reason } => {
             commands::pause::run(settings, output, &at, &what, &reason, false).await
         }
@@ -83,7 +89,9 @@ async fn dispatch(cli: Cli, settings: &Settings) -> Result<(), Exit> {
         Command::Undrain { at, name, reason } => {
             commands::workers::drain(settings, output, &at, &name, &reason, false).await
         }
-        Command::Audit { at, limit } => commands::audit::run(settings, output, &at, limit as usize).await,
+        Command::Audit { at, limit } => {
+            commands::audit::run(settings, output, &at, limit as usize).await
+        }
         Command::Bench { measure } => commands::bench::run(output, measure).await,
         Command::Demo { exit } => commands::demo::run(settings, exit).await,
     }

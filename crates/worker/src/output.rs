@@ -1,5 +1,6 @@
-//! What commands print: JSON for programs, a few lines for people. All that people read goes through here, and is made
-//! fit for a terminal: names and messages come from elsewhere, and may have characters that a terminal obeys.
+//! What commands print: JSON for programs, a few lines for people. All that people read goes
+//! through here, and is made fit for a terminal: names and messages come from elsewhere, and may
+//! have characters that a terminal obeys.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
@@ -21,9 +22,13 @@ impl Output {
 
     /// Prints one document. A reader that has gone away is no error.
     pub fn print(self, value: &impl Serialize, people: impl FnOnce() -> String) {
-        let text =
-            if self.json { serde_json::to_string(value).expect("what is printed is plain data") } else { people() };
-        // JSON has its own escapes for some of these characters, and means the same with all of them escaped.
+        let text = if self.json {
+            serde_json::to_string(value).expect("what is printed is plain data")
+        } else {
+            people()
+        };
+        // JSON has its own escapes for some of these characters, and means the same with all of
+        // them escaped.
         let _ = writeln!(io::stdout().lock(), "{}", printable(text.trim_end()));
     }
 }
@@ -45,7 +50,10 @@ mod tests {
     #[test]
     fn a_terminal_gets_nothing_to_obey_and_json_stays_json() {
         let evil = "a\u{1b}]0;t\u{7}\u{9b}2K\u{7f}\r\u{202e}\u{61c}\nb\tc";
-        assert_eq!(printable(evil), "a\\u001b]0;t\\u0007\\u009b2K\\u007f\\u000d\\u202e\\u061c\nb\tc");
+        assert_eq!(
+            printable(evil),
+            "a\\u001b]0;t\\u0007\\u009b2K\\u007f\\u000d\\u202e\\u061c\nb\tc"
+        );
         let json = serde_json::to_string(evil).expect("a text");
         let shown = printable(&json);
         assert!(!shown.chars().any(|c| c.is_control() || c == '\u{202e}'), "{shown}");

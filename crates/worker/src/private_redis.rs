@@ -1,8 +1,10 @@
-//! A private Redis: when no `redis.url` is set, the worker starts a `redis-server` or `valkey-server` of its own.
+//! A private Redis: when no `redis.url` is set, the worker starts a `redis-server` or
+//! `valkey-server` of its own.
 //!
-//! It listens on a unix socket that only the worker's user can open, keeps an append-only file in the data directory,
-//! is started again should it end by itself, and is stopped cleanly with the worker. Short commands use the one of a running worker, or start it for a moment.
-//! One that outlived its worker (killed, out of memory) is taken over by the next.
+//! It listens on a unix socket that only the worker's user can open, keeps an append-only file in
+//! the data directory, is started again should it end by itself, and is stopped cleanly with the
+//! worker. Short commands use the one of a running worker, or start it for a moment. One that
+//! outlived its worker (killed, out of memory) is taken over by the next.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -34,19 +36,23 @@ const MAX_SOCKET_PATH: usize = 107;
 pub enum PrivateRedisError {
     /// No server is installed.
     #[error(
-        "no redis.url is set and neither redis-server nor valkey-server is installed; run `apt install redis-server`, or set MISSION_REDIS_URL"
+        "no redis.url is set and neither redis-server nor valkey-server is installed; run `apt \
+            install redis-server`, or set MISSION_REDIS_URL"
     )]
     NotInstalled,
     /// Another worker uses the data directory.
     #[error(
-        "another worker runs a private Redis in {dir}; set MISSION_REDIS_URL to let workers share a Redis, or another data directory"
+        "another worker runs a private Redis in {dir}; set MISSION_REDIS_URL to let workers share \
+            a Redis, or another data directory"
     )]
     InUse {
         /// The directory.
         dir: PathBuf,
     },
     /// The socket's path is too long for the system.
-    #[error("{path} is too long for a socket ({MAX_SOCKET_PATH} bytes); set a shorter data directory")]
+    #[error(
+        "{path} is too long for a socket ({MAX_SOCKET_PATH} bytes); set a shorter data directory"
+    )]
     PathTooLong {
         /// The path.
         path: PathBuf,
@@ -106,13 +112,21 @@ impl PrivateRedis {
             return Err(PrivateRedisError::PathTooLong { path: socket });
         }
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(dir.join("lock"));
+        let file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(dir.join("lock"));
         let lock = file.map_err(|source| PrivateRedisError::Io { dir: dir.clone(), source })?;
         let began = Instant::now();
         loop {
             match lock.try_lock() {
                 Ok(()) => break,
-                Err(TryLockError::WouldBlock) if purpose == Use::Command && answers(&socket).await => {
+                Err(TryLockError::WouldBlock)
+                    if purpose == Use::Command && answers(&socket).await =>
+                {
                     return Ok(Self { socket, owned: None });
                 }
                 // Its owner is starting or stopping; a short command is soon done.
@@ -120,7 +134,9 @@ impl PrivateRedis {
                     sleep(Duration::from_millis(50)).await;
                 }
                 Err(TryLockError::WouldBlock) => return Err(PrivateRedisError::InUse { dir }),
-                Err(TryLockError::Error(source)) => return Err(PrivateRedisError::Io { dir, source }),
+                Err(TryLockError::Error(source)) => {
+                    return Err(PrivateRedisError::Io { dir, source });
+                }
             }
         }
         let server = if answers(&socket).await {
@@ -144,13 +160,19 @@ impl PrivateRedis {
         let Some(owned) = self.owned else { return };
         owned.closing.send_replace(true);
         if tokio::time::timeout(STOP_WITHIN, owned.keeping).await.is_err() {
-            warn!(socket = %self.socket.display(), "the private Redis does not stop; it is left running");
+            warn!(socket = %self.socket.display(), "the private Redis does not stop; it is left \
+                running");
         }
     }
 }
 
 /// Keeps a server running until told to stop it. `server` is none if it was taken over.
-async fn keep(dir: PathBuf, socket: PathBuf, mut server: Option<Child>, mut closes: watch::Receiver<bool>) {
+async fn keep(
+    dir: PathBuf,
+    socket: PathBuf,
+    mut server: Option<Child>,
+    mut closes: watch::Receiver<bool>,
+) {
     loop {
         let closing = tokio::select! {
             // The sender is dropped with the process only.
@@ -188,8 +210,16 @@ async fn start(dir: &Path, socket: &Path) -> Result<Child, PrivateRedisError> {
     for server in SERVERS {
         let mut command = Command::new(server);
         command.args(["--port", "0", "--unixsocketperm", "700", "--daemonize", "no", "--save", ""]);
-        command.args(["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction"]);
-        // Redis goes through short sorted sets from their beginning; that of running jobs grows at its end.
+        command.args([
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "everysec",
+            "--maxmemory-policy",
+            "noeviction",
+        ]);
+        // Redis goes through short sorted sets from their beginning; that of running jobs grows at
+        // its end.
         command.args(["--zset-max-listpack-entries", "32"]);
         command.arg("--unixsocket").arg(socket).arg("--dir").arg(dir).arg("--logfile").arg(&log);
         // A group of its own, so that Ctrl-C stops the worker first and the worker stops Redis.

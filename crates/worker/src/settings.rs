@@ -1,6 +1,8 @@
-//! Settings: `config/worker.toml`, then the environment, then flags; each value knows where it came from.
+//! Settings: `config/worker.toml`, then the environment, then flags; each value knows where it came
+//! from.
 //!
-//! [`table`] is the one list of all settings. The shipped `config/worker.toml` is checked against it by a test.
+//! [`table`] is the one list of all settings. The shipped `config/worker.toml` is checked against
+//! it by a test.
 
 mod access;
 mod table;
@@ -22,7 +24,8 @@ use crate::environment;
 pub use access::AccessSettings;
 use table::{Form, Setting, TABLE};
 
-/// Why the settings cannot be used. Names the key, where its value came from, and the remedy; never a secret.
+/// Why the settings cannot be used. Names the key, where its value came from, and the remedy; never
+/// a secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
@@ -234,15 +237,24 @@ impl Settings {
     /// Rules that need more than one value.
     fn check_together(&self) -> Result<(), SettingsError> {
         let invalid = |key, reason: &str| {
-            let origin =
-                self.values.iter().find(|value| value.key == key).map_or(Source::Default, |v| v.source.clone());
+            let origin = self
+                .values
+                .iter()
+                .find(|value| value.key == key)
+                .map_or(Source::Default, |v| v.source.clone());
             Err(SettingsError::Invalid { key, origin, reason: reason.to_owned() })
         };
         if self.renew * 4 > self.lease {
-            return invalid("worker.renew_ms", "a lease must last four renewals; raise worker.lease_ms or lower this");
+            return invalid(
+                "worker.renew_ms",
+                "a lease must last four renewals; raise worker.lease_ms or lower this",
+            );
         }
         if self.sweep * 4 > self.lease {
-            return invalid("worker.sweep_ms", "a lease must last four sweeps; raise worker.lease_ms or lower this");
+            return invalid(
+                "worker.sweep_ms",
+                "a lease must last four sweeps; raise worker.lease_ms or lower this",
+            );
         }
         Ok(())
     }
@@ -265,7 +277,10 @@ impl Raw {
     }
 
     fn keep(&self, days: &str, count: &str) -> Keep {
-        Keep { age: Duration::from_secs(self.parsed::<u64>(days) * 24 * 3600), count: self.parsed(count) }
+        Keep {
+            age: Duration::from_secs(self.parsed::<u64>(days) * 24 * 3600),
+            count: self.parsed(count),
+        }
     }
 
     fn millis(&self, key: &str) -> Duration {
@@ -277,7 +292,9 @@ fn pick(setting: &Setting, sources: &Sources, file: &BTreeMap<String, String>) -
     if let Some(value) = sources.flags.get(setting.key) {
         return (value.clone(), Source::Flag);
     }
-    if let Some((name, value)) = setting.env.and_then(|name| Some((name, sources.environment.get(name)?))) {
+    if let Some((name, value)) =
+        setting.env.and_then(|name| Some((name, sources.environment.get(name)?)))
+    {
         return (value.clone(), Source::Environment(name.to_owned()));
     }
     match file.get(setting.key) {
@@ -292,30 +309,33 @@ fn check(setting: &Setting, value: &str, source: &Source) -> Result<(), Settings
         Form::Switch => value.parse::<bool>().is_err().then(|| "use true or false".to_owned()),
         Form::Number(least, most) => {
             let fits = value.parse::<u64>().is_ok_and(|number| (least..=most).contains(&number));
-            (!fits).then(|| format!("`{value}` does not fit; use a whole number from {least} to {most}"))
+            (!fits).then(|| {
+                format!("`{value}` does not fit; use a whole number from {least} to {most}")
+            })
         }
         Form::Address => value
             .parse::<SocketAddr>()
             .is_err()
             .then(|| format!("`{value}` is not an address; use one such as {}", setting.default)),
         Form::Checked { check, .. } => check(value).err(),
-        Form::Word(words) => {
-            (!words.contains(&value)).then(|| format!("`{value}` is not known; use one of {}", words.join(", ")))
-        }
+        Form::Word(words) => (!words.contains(&value))
+            .then(|| format!("`{value}` is not known; use one of {}", words.join(", "))),
     };
     match wrong {
         None => Ok(()),
-        Some(reason) => Err(SettingsError::Invalid { key: setting.key, origin: source.clone(), reason }),
+        Some(reason) => {
+            Err(SettingsError::Invalid { key: setting.key, origin: source.clone(), reason })
+        }
     }
 }
 
 /// Reads a file into `section.name` → value.
 fn read_file(path: &PathBuf) -> Result<BTreeMap<String, String>, SettingsError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| SettingsError::Unreadable { path: path.clone(), source })?;
-    let table: toml::Table = text
-        .parse()
-        .map_err(|error: toml::de::Error| SettingsError::Syntax { path: path.clone(), reason: error.to_string() })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| SettingsError::Unreadable { path: path.clone(), source })?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        SettingsError::Syntax { path: path.clone(), reason: error.to_string() }
+    })?;
     let mut values = BTreeMap::new();
     for (section, content) in table {
         let toml::Value::Table(content) = content else {
@@ -347,8 +367,12 @@ fn default_data_dir(sources: &Sources) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn load(file: Option<PathBuf>, environment: &[(&str, &str)]) -> Result<Settings, SettingsError> {
-        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    fn load(
+        file: Option<PathBuf>,
+        environment: &[(&str, &str)],
+    ) -> Result<Settings, SettingsError> {
+        let environment =
+            environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         Settings::load(&Sources { file, environment, flags: BTreeMap::new() })
     }
 
@@ -356,11 +380,14 @@ mod tests {
     fn the_shipped_file_has_every_setting_with_its_default() {
         let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/worker.toml"));
         let text = std::fs::read_to_string(&path).expect("the shipped file");
-        // Settings stand there commented out, as `# name = value`; with the marks removed it must be a whole file.
+        // Settings stand there commented out, as `# name = value`; with the marks removed it must
+        // be a whole file.
         let uncommented: String = text
             .lines()
             .map(|line| match line.strip_prefix("# ") {
-                Some(rest) if rest.split_once(" = ").is_some_and(|(name, _)| !name.contains(' ')) => {
+                Some(rest)
+                    if rest.split_once(" = ").is_some_and(|(name, _)| !name.contains(' ')) =>
+                {
                     format!("{rest}\n")
                 }
                 _ => format!("{line}\n"),
@@ -371,7 +398,12 @@ mod tests {
         std::fs::write(&whole, uncommented).expect("written");
         let values = read_file(&whole).expect("every key in it is a setting");
         for setting in TABLE {
-            assert_eq!(values.get(setting.key).map(String::as_str), Some(setting.default), "{}", setting.key);
+            assert_eq!(
+                values.get(setting.key).map(String::as_str),
+                Some(setting.default),
+                "{}",
+                setting.key
+            );
         }
         load(Some(path), &[]).expect("the shipped file can be used as it is");
     }
@@ -379,9 +411,12 @@ mod tests {
     #[test]
     fn later_sources_win_and_are_named() {
         let settings =
-            load(None, &[(environment::QUEUE, "other"), (environment::REDIS_URL, "redis://:pw@h")]).expect("valid");
+            load(None, &[(environment::QUEUE, "other"), (environment::REDIS_URL, "redis://:pw@h")])
+                .expect("valid");
         assert_eq!(settings.queue, "other");
-        let shown = |key| settings.values().iter().find(|value| value.key == key).expect("a setting").clone();
+        let shown = |key| {
+            settings.values().iter().find(|value| value.key == key).expect("a setting").clone()
+        };
         assert_eq!(shown("redis.queue").source, Source::Environment(environment::QUEUE.into()));
         assert_eq!(shown("redis.url").value, "***");
         assert_eq!(shown("worker.concurrency").source, Source::Default);
@@ -400,15 +435,20 @@ mod tests {
 
     #[test]
     fn wrong_values_are_named_with_their_source_and_remedy() {
-        let error = load(None, &[(environment::HTTP_ADDR, "8080")]).expect_err("not an address").to_string();
+        let error = load(None, &[(environment::HTTP_ADDR, "8080")])
+            .expect_err("not an address")
+            .to_string();
         assert_eq!(
             error,
-            "http.addr (from MISSION_HTTP_ADDR): `8080` is not an address; use one such as 127.0.0.1:8787"
+            "http.addr (from MISSION_HTTP_ADDR): `8080` is not an address; use one such as \
+                127.0.0.1:8787"
         );
-        let error = load(None, &[(environment::SECRET_KEY, "hunter2")]).expect_err("no key").to_string();
+        let error =
+            load(None, &[(environment::SECRET_KEY, "hunter2")]).expect_err("no key").to_string();
         assert_eq!(
             error,
-            "secrets.key (from MISSION_SECRET_KEY): key 1 is not base64 of 32 bytes; `worker key new` makes one"
+            "secrets.key (from MISSION_SECRET_KEY): key 1 is not base64 of 32 bytes; `worker key \
+                new` makes one"
         );
     }
 }

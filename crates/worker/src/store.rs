@@ -22,7 +22,8 @@ impl Store {
             None => Some(PrivateRedis::open(&settings.data_dir, purpose).await.or_usage()?),
         };
         let given = settings.redis_url.as_ref().map(|url| url.expose_secret().to_owned());
-        let url = given.or_else(|| redis.as_ref().map(PrivateRedis::url)).expect("one of them is there");
+        let url =
+            given.or_else(|| redis.as_ref().map(PrivateRedis::url)).expect("one of them is there");
         match Queue::open_with(&url, &settings.queue, settings.redis_tls.clone()).or_usage() {
             Ok(queue) => Ok(Self { queue: queue.with_keys(settings.keyring.clone()), redis }),
             Err(exit) => {

@@ -1,4 +1,5 @@
-//! A job in sentences: where it stands, why, and what a person can do about it. The same on a page and on a terminal.
+//! A job in sentences: where it stands, why, and what a person can do about it. The same on a page
+//! and on a terminal.
 
 use mission_jobs::{JobRecord, State};
 
@@ -32,7 +33,8 @@ impl Reader {
 /// What is to be said of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Story {
-    /// One sentence: where it stands and why. A piece between backticks is to be typed or read literally.
+    /// One sentence: where it stands and why. A piece between backticks is to be typed or read
+    /// literally.
     pub sentence: String,
     /// What a person can do, if there is anything: one sentence, as above.
     pub remedy: Option<String>,
@@ -62,7 +64,10 @@ fn sentence(job: &JobRecord, now_ms: u64) -> String {
     match job.state {
         State::Scheduled => format!("It is to run for the first time {}.", until(job.next_at_ms)),
         State::Ready => {
-            format!("It waits for a free worker, or for its turn among the jobs of its gateway{}.", again(job))
+            format!(
+                "It waits for a free worker, or for its turn among the jobs of its gateway{}.",
+                again(job)
+            )
         }
         State::Running => running(job, &since(job.started_at_ms)),
         State::Retrying => format!(
@@ -89,7 +94,11 @@ fn sentence(job: &JobRecord, now_ms: u64) -> String {
 pub fn brief(job: &JobRecord) -> String {
     let failure = job.failure.as_ref().map(|failure| failure.message.clone());
     let text = match job.state {
-        State::Done => job.report.as_ref().and_then(|report| report.get("summary")?.as_str()).map(str::to_owned),
+        State::Done => job
+            .report
+            .as_ref()
+            .and_then(|report| report.get("summary")?.as_str())
+            .map(str::to_owned),
         State::Superseded => Some("a newer job took its place".to_owned()),
         State::Cancelled => job.reason.clone(),
         State::Running if job.cancel.is_some() => Some("it is being stopped".to_owned()),
@@ -113,18 +122,27 @@ fn again(job: &JobRecord) -> String {
 fn running(job: &JobRecord, since: &str) -> String {
     let worker = job.worker.as_deref().map_or_else(String::new, |worker| format!(" on {worker}"));
     let stopping = if job.cancel.is_some() { "; it is being stopped" } else { "" };
-    format!("It has run for {since}{worker}, attempt {} of {}{stopping}.", job.attempts, job.max_attempts)
+    format!(
+        "It has run for {since}{worker}, attempt {} of {}{stopping}.",
+        job.attempts, job.max_attempts
+    )
 }
 
 fn done(job: &JobRecord) -> String {
-    let said = job.report.as_ref().and_then(|report| report.get("summary")).and_then(|summary| summary.as_str());
+    let said = job
+        .report
+        .as_ref()
+        .and_then(|report| report.get("summary"))
+        .and_then(|summary| summary.as_str());
     said.map_or_else(|| "It is done.".to_owned(), |summary| stop(format!("It is done: {summary}")))
 }
 
 fn snoozed(job: &JobRecord, until: &str) -> String {
     match (&job.snoozed_by, &job.failure) {
         (Some(by), _) => stop(format!("It was put off by hand and goes on {until}: {by}")),
-        (None, Some(_)) => format!("It goes on {until}, because its gateway asked for patience: {}", why(job)),
+        (None, Some(_)) => {
+            format!("It goes on {until}, because its gateway asked for patience: {}", why(job))
+        }
         (None, None) => format!("It goes on {until}."),
     }
 }
@@ -132,8 +150,12 @@ fn snoozed(job: &JobRecord, until: &str) -> String {
 fn dead(job: &JobRecord) -> String {
     let given_up = match job.reason.as_deref() {
         Some("attempts") => format!("It was given up after {} attempts", job.attempts),
-        Some("poison") => "It was given up because it lost its worker three times in a row".to_owned(),
-        Some("snooze_deadline") => "It was given up because its gateway was busy for 30 minutes".to_owned(),
+        Some("poison") => {
+            "It was given up because it lost its worker three times in a row".to_owned()
+        }
+        Some("snooze_deadline") => {
+            "It was given up because its gateway was busy for 30 minutes".to_owned()
+        }
         Some("expired") => "It was given up because its time was over".to_owned(),
         Some("invalid") => "It cannot be carried out as it stands".to_owned(),
         Some("permanent") => "It cannot succeed as it stands".to_owned(),
@@ -143,7 +165,11 @@ fn dead(job: &JobRecord) -> String {
 }
 
 fn why(job: &JobRecord) -> String {
-    stop(job.failure.as_ref().map_or_else(|| "no reason was told".to_owned(), |failure| failure.message.clone()))
+    stop(
+        job.failure
+            .as_ref()
+            .map_or_else(|| "no reason was told".to_owned(), |failure| failure.message.clone()),
+    )
 }
 
 fn remedy(job: &JobRecord, reader: Reader) -> Option<String> {
@@ -152,28 +178,36 @@ fn remedy(job: &JobRecord, reader: Reader) -> Option<String> {
     let then = |action: &str| {
         format!(
             "{}, then {retry}.",
-            action.trim_end_matches('.').trim_end_matches(" the job").trim_end_matches(", then retry")
+            action
+                .trim_end_matches('.')
+                .trim_end_matches(" the job")
+                .trim_end_matches(", then retry")
         )
     };
     // What stands in the job's own document is not made right by running it again.
-    let from_backend = action.as_deref().is_some_and(|action| action.contains("in the main backend"));
+    let from_backend =
+        action.as_deref().is_some_and(|action| action.contains("in the main backend"));
     let again = |action: &str| {
         let action = action.trim_end_matches('.');
         format!(
-            "{action}, and send the job again from there: it replaces this one. If it was put right on the gateway, {retry}."
+            "{action}, and send the job again from there: it replaces this one. If it was put \
+                right on the gateway, {retry}."
         )
     };
     match (job.state, action) {
         (State::Blocked, Some(action)) if from_backend => Some(again(&action)),
         (State::Blocked, None) => Some(then("See the gateway's log")),
-        (State::Dead, Some(action)) if job.reason.as_deref() == Some("invalid") => Some(stop(action)),
+        (State::Dead, Some(action)) if job.reason.as_deref() == Some("invalid") => {
+            Some(stop(action))
+        }
         (State::Blocked | State::Dead, Some(action)) => Some(then(&action)),
         (State::Dead, None) if job.reason.as_deref() == Some("expired") => {
             Some(format!("Enqueue it anew if it is still wanted, or {}.", reader.discard(job)))
         }
-        (State::Dead, None) => {
-            Some(format!("When the cause is gone, {retry}; if it is not wanted any more, {}.", reader.discard(job)))
-        }
+        (State::Dead, None) => Some(format!(
+            "When the cause is gone, {retry}; if it is not wanted any more, {}.",
+            reader.discard(job)
+        )),
         (State::Retrying | State::Snoozed, Some(action)) => Some(stop(action)),
         _ => None,
     }
@@ -236,8 +270,12 @@ mod tests {
     }
 
     fn failed(state: State, code: &str, message: &str, action: Option<&str>) -> JobRecord {
-        let (code, message, action) = (code.to_owned(), message.to_owned(), action.map(str::to_owned));
-        JobRecord { failure: Some(LastFailure { code, message, action, method: None }), ..job(state) }
+        let (code, message, action) =
+            (code.to_owned(), message.to_owned(), action.map(str::to_owned));
+        JobRecord {
+            failure: Some(LastFailure { code, message, action, method: None }),
+            ..job(state)
+        }
     }
 
     fn told(job: &JobRecord) -> (String, Option<String>) {
@@ -249,7 +287,10 @@ mod tests {
     fn every_state_has_a_sentence_that_ends() {
         for state in State::ALL {
             let (sentence, _) = told(&job(state));
-            assert!(sentence.starts_with("It ") || sentence.starts_with("A newer"), "{state}: {sentence}");
+            assert!(
+                sentence.starts_with("It ") || sentence.starts_with("A newer"),
+                "{state}: {sentence}"
+            );
             assert!(sentence.ends_with('.'), "{state}: {sentence}");
         }
     }
@@ -257,8 +298,11 @@ mod tests {
     #[test]
     fn a_command_for_the_gateway_is_found_in_the_remedy() {
         let action = "run `openclaw devices approve ab12` on the gateway";
-        let story =
-            Story::of(&failed(State::Blocked, "pairing_required", "pairing required", Some(action)), Reader::Page, NOW);
+        let story = Story::of(
+            &failed(State::Blocked, "pairing_required", "pairing required", Some(action)),
+            Reader::Page,
+            NOW,
+        );
         assert_eq!(story.sentence, "It waits for a person: pairing required.");
         let remedy = "Run `openclaw devices approve ab12` on the gateway, then press Retry.";
         assert_eq!(story.remedy.as_deref(), Some(remedy));
@@ -275,9 +319,13 @@ mod tests {
 
     #[test]
     fn on_a_terminal_what_is_pressed_is_a_command() {
-        let story = Story::of(&failed(State::Dead, "timeout", "no answer", None), Reader::Terminal, NOW);
+        let story =
+            Story::of(&failed(State::Dead, "timeout", "no answer", None), Reader::Terminal, NOW);
         let remedy = story.remedy.unwrap_or_default();
-        assert!(remedy.contains("`worker jobs retry 00000000-0000-0000-0000-000000000001`"), "{remedy}");
+        assert!(
+            remedy.contains("`worker jobs retry 00000000-0000-0000-0000-000000000001`"),
+            "{remedy}"
+        );
         assert!(story.sentence.ends_with("no answer."));
     }
 
@@ -289,7 +337,10 @@ mod tests {
 
     #[test]
     fn a_job_that_is_done_says_what_was_done() {
-        let done = JobRecord { report: Some(json!({ "summary": "nothing to change" })), ..job(State::Done) };
+        let done = JobRecord {
+            report: Some(json!({ "summary": "nothing to change" })),
+            ..job(State::Done)
+        };
         assert_eq!(told(&done), ("It is done: nothing to change.".to_owned(), None));
     }
 }

@@ -11,15 +11,19 @@ use tracing_subscriber::EnvFilter;
 use crate::exit::{Exit, OrExit};
 use crate::settings::{Settings, Source};
 
-/// Starts logging to standard error. A command that tells a story of its own has a level of its own, unless
-/// asked for more.
+/// Starts logging to standard error. A command that tells a story of its own has a level of its
+/// own, unless asked for more.
 pub fn start(settings: &Settings, own_level: Option<&str>) -> Result<(), Exit> {
-    let chosen = settings.values().iter().any(|value| value.key == "log.level" && value.source != Source::Default);
+    let chosen = settings
+        .values()
+        .iter()
+        .any(|value| value.key == "log.level" && value.source != Source::Default);
     let level = own_level.filter(|_| !chosen).unwrap_or(&settings.log_level);
     let filter = EnvFilter::try_new(level)
         .map_err(|error| anyhow!("log.level: {error}; use error, warn, info, debug or trace"))
         .or_usage()?
-        // At these levels the WebSocket library prints whole frames, and the first one holds the gateway's token.
+        // At these levels the WebSocket library prints whole frames, and the first one holds the
+        // gateway's token.
         .add_directive("tungstenite=info".parse().expect("a directive"))
         .add_directive("tokio_tungstenite=info".parse().expect("a directive"));
     let terminal = io::stderr().is_terminal();
@@ -45,7 +49,8 @@ pub fn start(settings: &Settings, own_level: Option<&str>) -> Result<(), Exit> {
 
 /// A panic is an event like others: one line, with nothing in it that could pass for another.
 fn log_panic(panic: &PanicHookInfo) {
-    let (text, string) = (panic.payload().downcast_ref::<&str>(), panic.payload().downcast_ref::<String>());
+    let (text, string) =
+        (panic.payload().downcast_ref::<&str>(), panic.payload().downcast_ref::<String>());
     let words = text.copied().or(string.map(String::as_str)).unwrap_or("no words");
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     let trace = Backtrace::capture();
@@ -53,7 +58,8 @@ fn log_panic(panic: &PanicHookInfo) {
     tracing::error!(place, backtrace = trace, "a fault of this program: {words}");
 }
 
-/// Takes events, one in each write, and lets none of them look like two: gateways and jobs have their words in them.
+/// Takes events, one in each write, and lets none of them look like two: gateways and jobs have
+/// their words in them.
 struct OneLine<W> {
     to: W,
     /// Whether events come with the escape sequences of colours; these and no others are kept.
@@ -77,13 +83,15 @@ impl<W: Write> Write for OneLine<W> {
 
 const ESCAPE: char = '\u{1b}';
 
-/// The line with the escape sequences that set colours, and no others: the subscriber escapes those in messages only.
+/// The line with the escape sequences that set colours, and no others: the subscriber escapes those
+/// in messages only.
 fn only_colours(line: &str) -> String {
     let mut parts = line.split(ESCAPE);
     let mut kept = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let numbers =
-            part.strip_prefix('[').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';'));
+        let numbers = part
+            .strip_prefix('[')
+            .map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';'));
         if numbers.is_some_and(|rest| rest.starts_with('m')) {
             kept.push(ESCAPE);
         } else {
@@ -130,7 +138,8 @@ mod tests {
             }
             let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
             let line = text.strip_suffix('\n').unwrap();
-            let is_foreign = |c: char| c.is_control() && !(colours && c == '\u{1b}') || c == '\u{202e}';
+            let is_foreign =
+                |c: char| c.is_control() && !(colours && c == '\u{1b}') || c == '\u{202e}';
             assert!(!line.contains(is_foreign) && !line.contains("\u{1b}[2J"), "{line:?}");
             assert!(!json || serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
         }
@@ -140,12 +149,14 @@ mod tests {
     fn a_panic_is_one_event() {
         let kept = Kept::default();
         let to = kept.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || OneLine { to: to.clone(), colours: false });
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || OneLine { to: to.clone(), colours: false });
         let before = panic::take_hook();
         panic::set_hook(Box::new(log_panic));
-        let caught = tracing::subscriber::with_default(subscriber.json().flatten_event(true).finish(), || {
-            panic::catch_unwind(|| panic!("it is\nnot {}", "so"))
-        });
+        let caught = tracing::subscriber::with_default(
+            subscriber.json().flatten_event(true).finish(),
+            || panic::catch_unwind(|| panic!("it is\nnot {}", "so")),
+        );
         panic::set_hook(before);
         assert!(caught.is_err());
         let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();

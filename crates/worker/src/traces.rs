@@ -1,8 +1,10 @@
-//! Traces for OpenTelemetry: each job from its enqueueing through its runs to each request to its gateway.
+//! Traces for OpenTelemetry: each job from its enqueueing through its runs to each request to its
+//! gateway.
 //!
-//! They are sent as OTLP over HTTP, in JSON, if one of the standard variables says where to. Nothing has to be stored with a
-//! job for it: **the id of its trace is the id of the job**, and its first span, from enqueueing to the first run, has an
-//! id that follows from that. So all runs of a job are one trace, whichever workers have them and whoever enqueued it.
+//! They are sent as OTLP over HTTP, in JSON, if one of the standard variables says where to.
+//! Nothing has to be stored with a job for it: **the id of its trace is the id of the job**, and
+//! its first span, from enqueueing to the first run, has an id that follows from that. So all runs
+//! of a job are one trace, whichever workers have them and whoever enqueued it.
 
 mod exporter;
 
@@ -60,15 +62,25 @@ fn spans(id: Uuid, run: &Ended<'_>) -> Vec<Value> {
     let end = nanos(run.at);
     let start = end.saturating_sub(run.took.as_nanos());
     let (root, own) = (span_id(id, 0, 0), span_id(id, job.run, 0));
-    let common =
-        [("mission.job.id", json!(id)), ("mission.job.kind", json!(kind)), ("mission.gateway.id", json!(job.lane))];
+    let common = [
+        ("mission.job.id", json!(id)),
+        ("mission.job.kind", json!(kind)),
+        ("mission.gateway.id", json!(job.lane)),
+    ];
     let (enqueue, its_run) = (format!("enqueue {kind}"), format!("run {kind}"));
     let mut spans = Vec::new();
     if job.run == 1 {
         // By Redis's clock, which may be ahead of this one.
         let enqueued = start.min(u128::from(job.enqueued_at_ms) * 1_000_000);
-        let span =
-            Span { id: root, parent: None, name: &enqueue, kind: INTERNAL, start: enqueued, end: start, error: None };
+        let span = Span {
+            id: root,
+            parent: None,
+            name: &enqueue,
+            kind: INTERNAL,
+            start: enqueued,
+            end: start,
+            error: None,
+        };
         spans.push(span.json(id, &common));
     }
     let failure = run.outcome.failure();
@@ -78,14 +90,26 @@ fn spans(id: Uuid, run: &Ended<'_>) -> Vec<Value> {
     attributes.push(("mission.run.outcome", json!(run.outcome.name())));
     attributes.extend(failure.map(|failure| ("error.type", json!(failure.code))));
     let error = failure.map(|failure| failure.message.as_str());
-    let span = Span { id: own, parent: Some(root), name: &its_run, kind: CONSUMER, start, end, error };
+    let span =
+        Span { id: own, parent: Some(root), name: &its_run, kind: CONSUMER, start, end, error };
     spans.push(span.json(id, &attributes));
     for (number, step) in (1..).zip(run.steps) {
         let start = start + u128::from(step.at_ms) * 1_000_000;
         let end = start + u128::from(step.took_ms) * 1_000_000;
         let (request, error) = (span_id(id, job.run, number), step.error.as_deref());
-        let span = Span { id: request, parent: Some(own), name: step.method, kind: CLIENT, start, end, error };
-        spans.push(span.json(id, &[("rpc.method", json!(step.method)), ("mission.gateway.id", json!(job.lane))]));
+        let span = Span {
+            id: request,
+            parent: Some(own),
+            name: step.method,
+            kind: CLIENT,
+            start,
+            end,
+            error,
+        };
+        spans.push(span.json(
+            id,
+            &[("rpc.method", json!(step.method)), ("mission.gateway.id", json!(job.lane))],
+        ));
     }
     spans
 }

@@ -71,7 +71,10 @@ mod tests {
     #[test]
     fn spans_are_said_as_people_say_them() {
         let said = [0, 412, 1450, 12_345, 192_000, 7_500_000, 90_000_000, 600_000_000].map(span);
-        assert_eq!(said, ["0 ms", "412 ms", "1.4 s", "12 s", "3 min", "2 h 5 min", "1 d 1 h", "6 d"]);
+        assert_eq!(
+            said,
+            ["0 ms", "412 ms", "1.4 s", "12 s", "3 min", "2 h 5 min", "1 d 1 h", "6 d"]
+        );
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! Configs of gateways in whatever shape, and how they differ from what is wanted of them: a difference that is written
-//! is none when the config is read again.
+//! Configs of gateways in whatever shape, and how they differ from what is wanted of them: a
+//! difference that is written is none when the config is read again.
 
 use std::collections::BTreeSet;
 
 use mission_core::gateway::RpcError;
-use mission_core::gateway::roster::{Config, DesiredAgent, Shape, droppable, known_refusals, latest};
+use mission_core::gateway::roster::{
+    Config, DesiredAgent, Shape, droppable, known_refusals, latest,
+};
 use mission_core::keys::normalise_agent_id;
 use mission_core::model::Agent;
 use mission_core::{heartbeat, keys};
@@ -47,7 +49,13 @@ fn plain_enough(config: &Value) -> bool {
     !(has("/agents/list") && has("/agents/entries"))
 }
 
-fn settles(config: &Config, shape: Shape, patch: &Value, desired: &[DesiredAgent], refused: &BTreeSet<String>) {
+fn settles(
+    config: &Config,
+    shape: Shape,
+    patch: &Value,
+    desired: &[DesiredAgent],
+    refused: &BTreeSet<String>,
+) {
     let mut data = config.data.clone();
     merge(&mut data, patch);
     let again = Config::read(json!({ "config": data })).expect("a patch leaves a config");

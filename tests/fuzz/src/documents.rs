@@ -40,14 +40,17 @@ pub fn run(text: &[u8]) {
 fn render(job: &Job) {
     let wanted = Wanted::of(job, None).expect("both kinds of provisioning want an agent");
     assert!(wanted.keys.agent_id.len() <= 64 && !wanted.keys.agent_id.is_empty());
-    for refused in [BTreeSet::new(), BTreeSet::from([Document::Tools, Document::Heartbeat, Document::Memory])] {
+    for refused in
+        [BTreeSet::new(), BTreeSet::from([Document::Tools, Document::Heartbeat, Document::Memory])]
+    {
         let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
         for document in Document::ALL {
             if let Err(error) = RENDERER.render(document, reader) {
                 plain(&error.to_string(), 2048);
             }
         }
-        let _ = wanted.entry(RENDERER.heartbeat_prompt(reader).expect("no user wrote it").text, None);
+        let _ =
+            wanted.entry(RENDERER.heartbeat_prompt(reader).expect("no user wrote it").text, None);
         let _ = start_message(&wanted.context, wanted.agent.is_board_lead, "provisioned", &refused);
     }
 }

@@ -1,8 +1,9 @@
-//! What a gateway answers: whole runs of jobs, plans and inspections against one that says what the input says.
+//! What a gateway answers: whole runs of jobs, plans and inspections against one that says what the
+//! input says.
 //!
-//! The first byte chooses what runs. Then come lines, `METHOD MEMBERS`: the members of the next answer to that method,
-//! such as `"ok":true,"payload":{}`; the last one is repeated. `! TEXT` is a frame that comes before the next answer,
-//! and `close CODE` ends the connection instead of one.
+//! The first byte chooses what runs. Then come lines, `METHOD MEMBERS`: the members of the next
+//! answer to that method, such as `"ok":true,"payload":{}`; the last one is repeated. `! TEXT` is a
+//! frame that comes before the next answer, and `close CODE` ends the connection instead of one.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -26,10 +27,14 @@ use super::{job, plain};
 const MOST_REQUESTS: u32 = 5_000;
 
 /// Little patience: what is tried again and again costs time and shows nothing new.
-const LIMITS: Limits =
-    Limits { call: Duration::from_secs(10), patience: Duration::from_millis(500), idle: Duration::from_secs(5) };
+const LIMITS: Limits = Limits {
+    call: Duration::from_secs(10),
+    patience: Duration::from_millis(500),
+    idle: Duration::from_secs(5),
+};
 
-static IDENTITY: LazyLock<Arc<DeviceIdentity>> = LazyLock::new(|| Arc::new(DeviceIdentity::ephemeral()));
+static IDENTITY: LazyLock<Arc<DeviceIdentity>> =
+    LazyLock::new(|| Arc::new(DeviceIdentity::ephemeral()));
 
 #[derive(Default)]
 struct Script {
@@ -62,7 +67,8 @@ impl Script {
 pub fn run(input: &[u8]) {
     let Some((choice, script)) = input.split_first() else { return };
     let script = Arc::new(Mutex::new(Script::read(&String::from_utf8_lossy(script))));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(async {
         // Longer than any job may take. The clock jumps, so nobody waits.
         let run = tokio::time::timeout(Duration::from_secs(3600), play(*choice, script));
@@ -87,9 +93,14 @@ async fn play(choice: u8, script: Arc<Mutex<Script>>) {
     match choice / 6 % 4 {
         0 | 1 => {
             let run = applier.apply("1", &job, &Arc::default()).await;
-            run.steps.iter().filter_map(|step| step.error.as_deref()).for_each(|error| plain(error, 2048));
+            run.steps
+                .iter()
+                .filter_map(|step| step.error.as_deref())
+                .for_each(|error| plain(error, 2048));
             match &run.outcome {
-                Outcome::Done(report) => sound(&serde_json::to_value(report).expect("plain data"), 512 * 1024),
+                Outcome::Done(report) => {
+                    sound(&serde_json::to_value(report).expect("plain data"), 512 * 1024)
+                }
                 outcome => failed(outcome),
             }
         }
@@ -98,7 +109,9 @@ async fn play(choice: u8, script: Arc<Mutex<Script>>) {
             Err(outcome) => failed(&outcome),
         },
         _ => match applier.inspect(job.gateway().expect("it has one")).await {
-            Ok(inspection) => sound(&serde_json::to_value(inspection).expect("plain data"), 64 * 1024),
+            Ok(inspection) => {
+                sound(&serde_json::to_value(inspection).expect("plain data"), 64 * 1024)
+            }
             Err(outcome) => failed(&outcome),
         },
     }
@@ -119,7 +132,9 @@ fn sound(report: &Value, limit: usize) {
             Value::String(text) => plain(text, 4096),
             Value::Array(items) => values.extend(items),
             Value::Object(members) => {
-                values.extend(members.iter().filter(|(name, _)| *name != "diff").map(|(_, value)| value));
+                values.extend(
+                    members.iter().filter(|(name, _)| *name != "diff").map(|(_, value)| value),
+                );
             }
             _ => {}
         }

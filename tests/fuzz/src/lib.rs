@@ -1,6 +1,8 @@
-//! Input from elsewhere, and what must hold of it whatever it is: each target has a file, whose `run` tries one input.
+//! Input from elsewhere, and what must hold of it whatever it is: each target has a file, whose
+//! `run` tries one input.
 //!
-//! libFuzzer looks for inputs that reach new code (`make fuzz`); `tests/tests/fuzzing.rs` tries some on every commit.
+//! libFuzzer looks for inputs that reach new code (`make fuzz`); `tests/tests/fuzzing.rs` tries
+//! some on every commit.
 
 pub mod configs;
 pub mod documents;
@@ -11,7 +13,12 @@ pub mod templates;
 
 /// Fit for a log line and a page: no control characters, and not longer than so many bytes.
 pub fn plain(text: &str, limit: usize) {
-    assert!(text.len() <= limit, "{} bytes: {}", text.len(), text.chars().take(200).collect::<String>());
+    assert!(
+        text.len() <= limit,
+        "{} bytes: {}",
+        text.len(),
+        text.chars().take(200).collect::<String>()
+    );
     assert!(!text.chars().any(char::is_control), "{text:?}");
 }
 
@@ -29,11 +36,21 @@ pub fn job(number: u8) -> mission_core::Job {
         2 => ("provision-main", r#""auth_token": "token-of-this-agent", "options": {"wake": {}}"#),
         3 => ("provision-main", r#""options": {"action": "update", "force_bootstrap": true}"#),
         4 => ("cleanup", ""),
-        _ => ("heartbeat-sync", r#""agents": [AGENT, {"id": "0b9f7f0e-6d5c-4a55-8c5e-2f1f0a7b3d03", "name": "Bob"}]"#),
+        _ => (
+            "heartbeat-sync",
+            r#""agents": [AGENT, {"id": "0b9f7f0e-6d5c-4a55-8c5e-2f1f0a7b3d03", "name": "Bob"}]"#,
+        ),
     };
     let agent = if kind == "heartbeat-sync" { "" } else { r#""agent": AGENT"# };
-    let parts = [HEAD, agent, more].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
-    let document = format!("{{{parts}}}").replace("KIND", kind).replace("AGENT", AGENT).replace("BOARD", BOARD);
+    let parts = [HEAD, agent, more]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let document = format!("{{{parts}}}")
+        .replace("KIND", kind)
+        .replace("AGENT", AGENT)
+        .replace("BOARD", BOARD);
     mission_core::Job::parse(document.as_bytes()).expect("a valid document")
 }
 

@@ -1,4 +1,5 @@
-//! Stored documents with sealed secrets: whatever stands there is opened or refused, and what is sealed opens as it was.
+//! Stored documents with sealed secrets: whatever stands there is opened or refused, and what is
+//! sealed opens as it was.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,5 @@
-//! Searches and page ends that people and browsers send: what is understood is written as something that means the same.
+//! Searches and page ends that people and browsers send: what is understood is written as something
+//! that means the same.
 
 use mission_jobs::queue::Search;
 use mission_jobs::queue::search::Cursor;
@@ -9,7 +10,9 @@ use super::plain;
 pub fn run(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     match text.parse::<Search>() {
-        Ok(search) => assert_eq!(search.to_string().parse::<Search>().as_ref(), Ok(&search), "{search}"),
+        Ok(search) => {
+            assert_eq!(search.to_string().parse::<Search>().as_ref(), Ok(&search), "{search}")
+        }
         Err(error) => plain(&error.to_string(), 4096),
     }
     if let Ok(cursor) = text.parse::<Cursor>() {

@@ -22,7 +22,8 @@ static OVERRIDES: LazyLock<Overrides> = LazyLock::new(|| {
     Overrides::new(folders.into_iter().find(|folder| folder.is_dir()))
 });
 
-/// Lets the engine stumble: what it panics at is to be an error of the template. All other panics are found.
+/// Lets the engine stumble: what it panics at is to be an error of the template. All other panics
+/// are found.
 static HOOK: Once = Once::new();
 
 fn let_the_engine_stumble() {
@@ -42,7 +43,8 @@ pub fn run(input: &[u8]) {
         Ok(text) => assert!(text.len() <= MAX_OUTPUT_BYTES),
         Err(error) => {
             plain(&error.to_string(), 2048);
-            // A template has the token to write; what is wrong with a template is for everybody to read.
+            // A template has the token to write; what is wrong with a template is for everybody to
+            // read.
             assert!(source.contains(TOKEN) || !error.to_string().contains(TOKEN), "{error}");
         }
     }

@@ -11,7 +11,8 @@ use crate::processes::{Worker, binary};
 
 /// A token and its entry, as `worker token` makes them.
 pub fn token(name: &str, role: &str) -> (String, String) {
-    let output = Command::new(binary("worker")).args(["token", name, "--role", role]).output().unwrap();
+    let output =
+        Command::new(binary("worker")).args(["token", name, "--role", role]).output().unwrap();
     let made: Value = serde_json::from_slice(&output.stdout).unwrap();
     (made["token"].as_str().unwrap().to_owned(), made["entry"].as_str().unwrap().to_owned())
 }
@@ -45,7 +46,12 @@ fn actions() -> Vec<(&'static str, &'static str, Value, u16)> {
         ("operator", "/jobs/ID/cancel", because.clone(), 200),
         ("operator", "/pause", json!({ "scope": "kind:cleanup", "reason": "test" }), 200),
         ("operator", "/resume", json!({ "scope": "kind:cleanup" }), 200),
-        ("operator", "/bulk", json!({ "q": "state:dead", "action": "discard", "preview": true }), 200),
+        (
+            "operator",
+            "/bulk",
+            json!({ "q": "state:dead", "action": "discard", "preview": true }),
+            200,
+        ),
         ("operator", "/bulk", json!({ "q": "state:dead", "action": "discard" }), 202),
         ("admin", "/workers/nobody/drain", because.clone(), 404),
         ("admin", "/workers/nobody/undrain", because, 404),
@@ -72,7 +78,12 @@ async fn each_role_can_do_what_it_may_and_nothing_else() {
         for (needs, action, body, status) in actions() {
             let answer = server.post(&path(action), &[&bearer], &body).await;
             let may = roles.iter().position(|role| *role == needs).unwrap() <= at;
-            assert_eq!(answer.status, if may { status } else { 403 }, "{} {action}: {answer:?}", roles[at]);
+            assert_eq!(
+                answer.status,
+                if may { status } else { 403 },
+                "{} {action}: {answer:?}",
+                roles[at]
+            );
             let open = server.post(&path(action), &[], &body).await;
             assert_eq!(open.status, 401, "{action}");
         }
@@ -125,7 +136,9 @@ async fn who_is_on_this_machine_is_let_in_by_its_own_names_only() {
     let host = format!("127.0.0.1:{port}");
     for raw in [
         format!("GET /api/v1/summary HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
-        format!("GET http://{host}/api/v1/summary HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+        format!(
+            "GET http://{host}/api/v1/summary HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        ),
         "GET /api/v1/summary HTTP/1.0\r\n\r\n".to_owned(),
     ] {
         assert_eq!(server.send_raw(&raw).await.status, 401, "{raw}");
@@ -156,7 +169,11 @@ async fn on_this_machine_everybody_looks_and_a_token_is_needed_to_act() {
         assert_eq!(answer.status, status, "{action}: {answer:?}");
     }
     let page = server.get("/", &["accept: text/html"]).await;
-    assert!(page.body.contains("worker token show") && !page.body.contains(">Pause<"), "{}", page.body);
+    assert!(
+        page.body.contains("worker token show") && !page.body.contains(">Pause<"),
+        "{}",
+        page.body
+    );
     assert!(!server.log().contains(bearer.trim_start_matches("authorization: Bearer ")));
 }
 
@@ -172,14 +189,18 @@ async fn the_token_of_a_machine_outlives_its_worker_and_is_shown_to_its_owner() 
     assert_eq!(server.bearer(), format!("authorization: Bearer {token}"), "{}", shown.said);
     // Another worker on the same data directory takes the same one.
     let (log, redis) = (server.folder().join("second"), server.redis.url());
-    let second = Worker::new(server.folder()).env("MISSION_REDIS_URL", redis).env("MISSION_HTTP_ADDR", "127.0.0.1:0");
+    let second = Worker::new(server.folder())
+        .env("MISSION_REDIS_URL", redis)
+        .env("MISSION_HTTP_ADDR", "127.0.0.1:0");
     let _second = second.spawn_into(&["run"], std::fs::File::create(&log).unwrap());
     let api = format!("http://{}", logged(&log, "http").await);
-    let paused = Worker::new(server.folder()).run(&["pause", "--reason", "test", "--api", &api]).await;
+    let paused =
+        Worker::new(server.folder()).run(&["pause", "--reason", "test", "--api", &api]).await;
     assert_eq!(paused.status, Some(0), "{}", paused.said);
 
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let exposed = Worker::new(server.folder()).env("MISSION_HTTP_ADDR", "127.0.0.1:0").run(&["run"]).await;
+    let exposed =
+        Worker::new(server.folder()).env("MISSION_HTTP_ADDR", "127.0.0.1:0").run(&["run"]).await;
     assert_eq!(exposed.status, Some(2), "{}", exposed.said);
     assert!(exposed.said.contains("chmod 600"), "{}", exposed.said);
 }
@@ -197,11 +218,17 @@ async fn a_trusted_proxy_says_who_it_is_and_nobody_else_does() {
     assert_eq!(server.get("/api/v1/summary", &user).await.status, 200);
     assert_eq!(server.get("/api/v1/summary", &["x-user: sam", "x-roles: staff"]).await.status, 403);
     assert_eq!(server.get("/api/v1/summary", &["x-roles: admin"]).await.status, 401);
-    // A browser brings the proxy's cookie along by itself, so more is wanted of what changes something.
+    // A browser brings the proxy's cookie along by itself, so more is wanted of what changes
+    // something.
     assert_eq!(server.post("/api/v1/pause", &user, &pause).await.status, 403);
 
     let (_, entry) = token("ci", "viewer");
-    let elsewhere = [headers[1], headers[2], ("MISSION_HTTP_TOKENS", &entry), ("MISSION_HTTP_PROXIES", "192.0.2.0/24")];
+    let elsewhere = [
+        headers[1],
+        headers[2],
+        ("MISSION_HTTP_TOKENS", &entry),
+        ("MISSION_HTTP_PROXIES", "192.0.2.0/24"),
+    ];
     let server = Server::start(&elsewhere).await;
     assert_eq!(server.get("/api/v1/summary", &user).await.status, 401);
 }
@@ -209,7 +236,8 @@ async fn a_trusted_proxy_says_who_it_is_and_nobody_else_does() {
 #[tokio::test(flavor = "multi_thread")]
 async fn read_only_makes_everybody_a_viewer() {
     let key = "an-admins-token-of-some-length";
-    let server = Server::start(&[("MISSION_API_TOKEN", key), ("MISSION_HTTP_READ_ONLY", "true")]).await;
+    let server =
+        Server::start(&[("MISSION_API_TOKEN", key), ("MISSION_HTTP_READ_ONLY", "true")]).await;
     let bearer = format!("authorization: Bearer {key}");
     assert_eq!(server.get("/api/v1/jobs", &[&bearer]).await.status, 200);
     let answer = server.post("/api/v1/pause", &[&bearer], &json!({ "scope": "all" })).await;

@@ -28,12 +28,18 @@ async fn a_browser_signs_in_is_known_and_signs_out() {
     let (secret, entry) = token("sam", "operator");
     let server = Server::start(&[("MISSION_HTTP_TOKENS", &entry)]).await;
     let away = server.get("/api/docs?a=1", &["accept: text/html"]).await;
-    assert_eq!((away.status, away.header("location")), (303, Some("/login?next=%2Fapi%2Fdocs%3Fa%3D1")));
+    assert_eq!(
+        (away.status, away.header("location")),
+        (303, Some("/login?next=%2Fapi%2Fdocs%3Fa%3D1"))
+    );
 
     let answer = signed_in(&server, &secret).await;
     assert_eq!((answer.status, answer.header("location")), (303, Some("/api/docs")));
     let set = answer.header("set-cookie").unwrap();
-    assert!(set.contains("HttpOnly") && set.contains("SameSite=Strict") && !set.contains(&secret), "{set}");
+    assert!(
+        set.contains("HttpOnly") && set.contains("SameSite=Strict") && !set.contains(&secret),
+        "{set}"
+    );
     let cookie = cookie(&answer);
     assert_eq!(server.get("/api/docs", &[&cookie]).await.status, 200);
 
@@ -70,7 +76,11 @@ async fn what_another_site_makes_a_browser_send_does_nothing() {
     }
     // A program on this machine is no browser, and needs the machine's token all the same.
     let answer = open.post("/api/v1/pause", &[], &body).await;
-    assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")), "{answer:?}");
+    assert_eq!(
+        (answer.status, answer.header("www-authenticate")),
+        (401, Some("Bearer")),
+        "{answer:?}"
+    );
     assert!(answer.body.contains("worker token show"), "{answer:?}");
     assert!(open.queue.paused().await.unwrap().is_empty());
     assert_eq!(open.post("/api/v1/pause", &[&open.bearer()], &body).await.status, 200);
@@ -81,7 +91,9 @@ async fn what_another_site_makes_a_browser_send_does_nothing() {
 async fn a_browser_signs_in_with_the_token_of_the_machine_and_with_a_link_that_works_once() {
     let data = TempDir::new().unwrap();
     let redis = RedisServer::start().await;
-    let worker = Worker::new(data.path()).env("MISSION_REDIS_URL", redis.url()).env("MISSION_HTTP_ADDR", "127.0.0.1:0");
+    let worker = Worker::new(data.path())
+        .env("MISSION_REDIS_URL", redis.url())
+        .env("MISSION_HTTP_ADDR", "127.0.0.1:0");
     // As a person starts it, on a terminal, whose output this file keeps.
     let screen = data.path().join("screen");
     let _worker = worker.spawn_on_terminal(&["run"], &screen);
@@ -109,7 +121,9 @@ async fn a_browser_signs_in_with_the_token_of_the_machine_and_with_a_link_that_w
     assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{answer:?}");
     assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
     let cookie = format!("{}\r\n", cookie(&answer));
-    assert!(ask("GET /", &format!("{cookie}accept: text/html\r\n")).await.body.contains("Sign out"));
+    assert!(
+        ask("GET /", &format!("{cookie}accept: text/html\r\n")).await.body.contains("Sign out")
+    );
     assert_eq!(ask("GET /api/v1/audit?format=csv", &cookie).await.status, 200);
     let again = ask(&format!("GET /{path}"), "").await;
     assert_eq!((again.status, again.header("set-cookie")), (403, None));
@@ -139,7 +153,8 @@ async fn guesses_are_slowed_down() {
     // Who has a token to send is not held up by somebody else's guesses.
     let bearer = format!("authorization: Bearer {secret}");
     assert_eq!(server.get("/api/v1/jobs", &[&bearer]).await.status, 200);
-    let elsewhere = server.send("POST /login", &[FORM, "origin: https://evil.example"], "token=x").await;
+    let elsewhere =
+        server.send("POST /login", &[FORM, "origin: https://evil.example"], "token=x").await;
     assert_eq!(elsewhere.status, 403);
 }
 
@@ -149,7 +164,10 @@ async fn every_answer_keeps_browsers_strict() {
     for path in ["/healthz", "/login", "/api/v1/jobs", "/nothing", "/api/docs"] {
         let answer = server.get(path, &[]).await;
         let policy = answer.header("content-security-policy").unwrap();
-        assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"), "{path}: {policy}");
+        assert!(
+            policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"),
+            "{path}: {policy}"
+        );
         assert!(policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
         assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");

@@ -25,9 +25,18 @@ async fn a_job_is_enqueued_once_under_a_key_and_shown_without_secrets() {
     let place = first.header("location").unwrap().to_owned();
     assert_eq!(send().await.json()["id"], first.json()["id"]);
     let shown = server.get(&place, &[]).await;
-    assert_eq!((shown.json()["priority"].clone(), shown.json()["kind"].clone()), (json!(2), json!("provision")));
+    assert_eq!(
+        (shown.json()["priority"].clone(), shown.json()["kind"].clone()),
+        (json!(2), json!("provision"))
+    );
     assert_eq!(shown.json()["document"]["gateway"]["token"], "***");
-    for path in [place.as_str(), "/api/v1/jobs", "/api/v1/jobs?format=json", "/api/v1/jobs?format=csv", "/metrics"] {
+    for path in [
+        place.as_str(),
+        "/api/v1/jobs",
+        "/api/v1/jobs?format=json",
+        "/api/v1/jobs?format=csv",
+        "/metrics",
+    ] {
         let body = server.get(path, &[]).await.body;
         assert!(!body.contains(AGENT_TOKEN) && !body.contains(GATEWAY_TOKEN), "{path}: {body}");
     }
@@ -44,15 +53,21 @@ async fn many_are_enqueued_or_none_and_what_is_wrong_has_a_path() {
     wrong["agent"]["heartbeet"] = json!({});
     let answer = server.post("/api/v1/jobs", &[&bearer], &json!([document("Bea"), wrong, 7])).await;
     assert_eq!(answer.status, 422);
-    let paths: Vec<Value> = answer.json()["errors"].as_array().unwrap().iter().map(|e| e["path"].clone()).collect();
+    let paths: Vec<Value> =
+        answer.json()["errors"].as_array().unwrap().iter().map(|e| e["path"].clone()).collect();
     assert_eq!(paths, ["[1].agent.heartbeet", "[2]"], "{answer:?}");
     assert_eq!(server.queue.counts().await.unwrap().of(State::Ready), 0);
 
-    let answer = server.post("/api/v1/jobs", &[&bearer], &json!([document("Ada"), document("Bea")])).await;
+    let answer =
+        server.post("/api/v1/jobs", &[&bearer], &json!([document("Ada"), document("Bea")])).await;
     assert_eq!((answer.status, answer.json().as_array().unwrap().len()), (202, 2), "{answer:?}");
     let keyed = [bearer.as_str(), "idempotency-key: k"];
-    let keyed = server.post("/api/v1/jobs", &keyed, &json!([document("Ada"), document("Bea")])).await;
-    assert_eq!((keyed.status, &keyed.json()["errors"][0]["path"]), (422, &json!("idempotency-key")));
+    let keyed =
+        server.post("/api/v1/jobs", &keyed, &json!([document("Ada"), document("Bea")])).await;
+    assert_eq!(
+        (keyed.status, &keyed.json()["errors"][0]["path"]),
+        (422, &json!("idempotency-key"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,12 +88,17 @@ async fn what_is_done_to_a_job_is_in_the_audit_with_who_and_why() {
     assert_eq!(act("cancel", json!({})).await.status, 409);
 
     let audit = server.get("/api/v1/audit", &[]).await.json();
-    let deeds: Vec<_> = audit.as_array().unwrap().iter().map(|deed| (&deed["action"], &deed["why"])).collect();
+    let deeds: Vec<_> =
+        audit.as_array().unwrap().iter().map(|deed| (&deed["action"], &deed["why"])).collect();
     let expected = [("cancel", "not wanted"), ("retry", "done early"), ("snooze", "maintenance")]
         .map(|(a, w)| (json!(a), json!(w)));
     let expected: Vec<_> = expected.iter().map(|(action, why)| (action, why)).collect();
     assert_eq!(deeds[..3], expected[..], "{audit}");
-    assert_eq!((&audit[0]["by"], &audit[0]["from"]), (&json!("local"), &json!("api 127.0.0.1")), "{audit}");
+    assert_eq!(
+        (&audit[0]["by"], &audit[0]["from"]),
+        (&json!("local"), &json!("api 127.0.0.1")),
+        "{audit}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,13 +133,17 @@ async fn many_jobs_at_once_want_their_number() {
     let preview = bulk(json!({ "q": "state:ready", "action": "cancel", "preview": true })).await;
     assert_eq!(preview.json(), json!({ "matched": 60, "more": false }));
     for confirm in [json!(null), json!(59)] {
-        let refused = bulk(json!({ "q": "state:ready", "action": "cancel", "confirm": confirm })).await;
+        let refused =
+            bulk(json!({ "q": "state:ready", "action": "cancel", "confirm": confirm })).await;
         assert_eq!(refused.status, 409, "{refused:?}");
         assert!(refused.json()["detail"].as_str().unwrap().contains("60 jobs"), "{refused:?}");
     }
     assert_eq!(server.queue.counts().await.unwrap().of(State::Ready), 60);
 
-    let begun = bulk(json!({ "q": "state:ready", "action": "cancel", "confirm": 60, "reason": "not wanted" })).await;
+    let begun = bulk(
+        json!({ "q": "state:ready", "action": "cancel", "confirm": 60, "reason": "not wanted" }),
+    )
+    .await;
     assert_eq!(begun.status, 202, "{begun:?}");
     let path = format!("/api/v1/bulk/{}", begun.json()["id"].as_str().unwrap());
     let finished = timeout(Duration::from_secs(60), async {

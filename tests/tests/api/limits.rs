@@ -42,16 +42,25 @@ async fn whatever_is_wrong_is_said_in_one_form() {
         assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{request}");
         let problem = answer.json();
         assert_eq!(problem["status"], status, "{request}");
-        assert!(problem["title"].is_string() && problem["detail"].is_string(), "{request}: {problem}");
+        assert!(
+            problem["title"].is_string() && problem["detail"].is_string(),
+            "{request}: {problem}"
+        );
         if status == 422 {
             let path = problem["errors"][0]["path"].as_str().unwrap();
             assert!(
-                ["id", "limit", "q", "after", "range", "scope", "reason", "action", "$"].contains(&path),
+                ["id", "limit", "q", "after", "range", "scope", "reason", "action", "$"]
+                    .contains(&path),
                 "{problem}"
             );
         }
-        let page = server.send(request, &[&headers[..], &["accept: text/html"]].concat(), body).await;
-        assert_eq!((page.status, page.header("content-type")), (status, Some("text/html; charset=utf-8")), "{request}");
+        let page =
+            server.send(request, &[&headers[..], &["accept: text/html"]].concat(), body).await;
+        assert_eq!(
+            (page.status, page.header("content-type")),
+            (status, Some("text/html; charset=utf-8")),
+            "{request}"
+        );
     }
 }
 
@@ -70,7 +79,10 @@ async fn who_sends_too_much_is_asked_to_wait_and_health_still_answers() {
         }
     }
     let refused = refused.expect("a thousand requests are more than one a second");
-    assert_eq!((refused.header("retry-after"), &refused.json()["status"]), (Some("1"), &json!(429)));
+    assert_eq!(
+        (refused.header("retry-after"), &refused.json()["status"]),
+        (Some("1"), &json!(429))
+    );
     assert_eq!(server.get("/readyz", &[]).await.status, 200);
 }
 

@@ -1,4 +1,5 @@
-//! Behind an nginx that somebody set up with nothing but `proxy_pass`: whoever reaches it is nobody in particular.
+//! Behind an nginx that somebody set up with nothing but `proxy_pass`: whoever reaches it is nobody
+//! in particular.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
@@ -34,7 +35,8 @@ impl Nginx {
             let mut command = Command::new(program());
             command.args(["-c", "nginx.conf", "-e", "stderr", "-p"]).arg(folder.path());
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
-            let mut process = command.spawn().expect("nginx can be started; scripts/setup test installs it");
+            let mut process =
+                command.spawn().expect("nginx can be started; scripts/setup test installs it");
             let answers = async {
                 while process.try_wait().unwrap().is_none() {
                     if TcpStream::connect(addr).await.is_ok() {
@@ -53,7 +55,8 @@ impl Nginx {
 
     async fn ask(&self, request: &str, headers: &[&str], body: &str) -> Answer {
         let lines = headers.iter().fold(String::new(), |lines, line| lines + line + "\r\n");
-        let head = format!("{request} HTTP/1.1\r\nhost: mission.example\r\nconnection: close\r\n{lines}");
+        let head =
+            format!("{request} HTTP/1.1\r\nhost: mission.example\r\nconnection: close\r\n{lines}");
         raw(self.addr, &format!("{head}content-length: {}\r\n\r\n{body}", body.len())).await
     }
 }
@@ -64,8 +67,9 @@ fn program() -> &'static str {
 }
 
 fn config(addr: SocketAddr, worker: SocketAddr, more: &str) -> String {
-    let temporary =
-        ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|part| format!("{part}_temp_path {part};")).join(" ");
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|part| format!("{part}_temp_path {part};"))
+        .join(" ");
     format!(
         "daemon off; master_process off; pid nginx.pid; events {{}}
         http {{
@@ -102,17 +106,33 @@ async fn who_comes_through_a_bare_proxy_changes_and_sees_nothing_without_a_token
         let answer = nginx.ask(&format!("POST {path}"), &[kind], body).await;
         assert_eq!(answer.status, 401, "{path}: {answer:?}");
         // What a browser would send along, had it got a page.
-        let same = ["origin: http://mission.example", "sec-fetch-site: same-origin", "cookie: mission_session=x"];
+        let same = [
+            "origin: http://mission.example",
+            "sec-fetch-site: same-origin",
+            "cookie: mission_session=x",
+        ];
         let answer = nginx.ask(&format!("POST {path}"), &[&[kind][..], &same].concat(), body).await;
         assert_eq!(answer.status, 401, "{path}: {answer:?}");
     }
-    for path in ["/", "/jobs", &format!("/jobs/{id}"), "/audit", "/api/v1/jobs", "/api/v1/events", "/api/docs"] {
+    for path in [
+        "/",
+        "/jobs",
+        &format!("/jobs/{id}"),
+        "/audit",
+        "/api/v1/jobs",
+        "/api/v1/events",
+        "/api/docs",
+    ] {
         let answer = nginx.ask(&format!("GET {path}"), &[], "").await;
         assert_eq!(answer.status, 401, "{path}: {answer:?}");
         assert!(answer.body.contains("worker token show"), "{path}: {answer:?}");
     }
     let person = nginx.ask("GET /jobs", &["accept: text/html"], "").await;
-    assert_eq!((person.status, person.header("location")), (303, Some("/login?next=%2Fjobs")), "{person:?}");
+    assert_eq!(
+        (person.status, person.header("location")),
+        (303, Some("/login?next=%2Fjobs")),
+        "{person:?}"
+    );
     assert_eq!(server.queue.audit(None, 100).await.unwrap().len(), before, "nothing was done");
 
     let bearer = server.bearer();
@@ -124,8 +144,8 @@ async fn who_comes_through_a_bare_proxy_changes_and_sees_nothing_without_a_token
 #[tokio::test(flavor = "multi_thread")]
 async fn people_sign_in_through_a_proxy_that_says_what_it_is() {
     let server = Server::start(&[]).await;
-    let more =
-        "proxy_http_version 1.1; proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $remote_addr;";
+    let more = "proxy_http_version 1.1; proxy_set_header Host $http_host; proxy_set_header \
+        X-Forwarded-For $remote_addr;";
     let nginx = Nginx::start(server.addr, more).await;
     assert_eq!(nginx.ask("GET /api/v1/jobs", &[], "").await.status, 401);
     let token = server.bearer().rsplit_once(' ').unwrap().1.to_owned();

@@ -1,5 +1,5 @@
-//! How long pages and lists take with a million jobs. Prints figures and judges none: run it alone, with
-//! `cargo test --release -p mission-tests --test main api::scale -- --ignored --nocapture`.
+//! How long pages and lists take with a million jobs. Prints figures and judges none: run it alone,
+//! with `cargo test --release -p mission-tests --test main api::scale -- --ignored --nocapture`.
 
 use std::time::Instant;
 
@@ -12,7 +12,8 @@ use crate::million::{fill, fill_minutes};
 /// Requests of each, one after the other.
 const TIMES: u32 = 50;
 /// Nothing is too old or too much.
-const SETTINGS: &str = "[http]\nrequests_per_second = 0\n[keep]\nended_days = 3650\nended_count = 10000000\n\
+const SETTINGS: &str = "[http]\nrequests_per_second = 0\n[keep]\nended_days = 3650\nended_count = \
+    10000000\n\
                         dead_days = 3650\ndead_count = 10000000\n";
 const PATHS: [&str; 23] = [
     "/",
@@ -49,12 +50,14 @@ async fn pages_of_a_million_jobs() {
     let server = Server::start(&[("MISSION_CONFIG", file.to_str().unwrap())]).await;
     hold(&server.queue).await;
     let template = Envelope::new(document("Ada").to_string().as_bytes()).unwrap();
-    let ended = std::env::var("MISSION_SCALE_ENDED").map_or(1_000_000, |text| text.parse().unwrap());
+    let ended =
+        std::env::var("MISSION_SCALE_ENDED").map_or(1_000_000, |text| text.parse().unwrap());
     fill(&server.redis, &server.queue, &template, ended).await;
     fill_minutes(&server.redis).await;
     println!("{}", server.get("/api/v1/summary", &[]).await.body);
     println!(
-        "CPU of the worker and of Redis for each, and how long it took on a machine that may be busy with other things"
+        "CPU of the worker and of Redis for each, and how long it took on a machine that may be \
+            busy with other things"
     );
     for path in PATHS {
         let path = path.replace("JOB", "000f0000-0000-7000-8000-0000000f0000");
@@ -74,7 +77,8 @@ async fn pages_of_a_million_jobs() {
         let within = |share: usize| took[(took.len() - 1) * share / 100].as_secs_f64() * 1e3;
         let (half, most) = (within(50), within(95));
         println!(
-            "{path:60} worker {:>6.1} ms   Redis {:>6.1} ms   half {half:>6.1} ms   95 of 100 {most:>6.1} ms   {said}",
+            "{path:60} worker {:>6.1} ms   Redis {:>6.1} ms   half {half:>6.1} ms   95 of 100 \
+                {most:>6.1} ms   {said}",
             each(own),
             each(redis)
         );
@@ -85,7 +89,10 @@ async fn pages_of_a_million_jobs() {
 async fn redis_cpu(server: &Server) -> f64 {
     let stats: String = server.redis.tell("INFO cpu").await;
     let seconds = |name: &str| -> f64 {
-        stats.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.parse().ok()).unwrap()
+        stats
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.parse().ok())
+            .unwrap()
     };
     seconds("used_cpu_user_main_thread") + seconds("used_cpu_sys_main_thread")
 }

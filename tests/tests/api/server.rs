@@ -1,4 +1,5 @@
-//! A worker that serves HTTP, with a Redis of its own, and a client that says exactly what it is told to.
+//! A worker that serves HTTP, with a Redis of its own, and a client that says exactly what it is
+//! told to.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -43,7 +44,11 @@ pub struct Answer {
 impl Answer {
     /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().filter_map(|line| line.split_once(": ")).find(|(key, _)| *key == name).map(|(_, value)| value)
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
     }
 
     /// The body as JSON; null if it is something else.
@@ -67,18 +72,33 @@ impl Server {
     /// On loopback, with so many KiB of address space at most.
     pub async fn start_within(memory: u64, variables: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().unwrap();
-        Self::start_as(Worker::within(folder.path(), memory), folder, "127.0.0.1:0", variables).await
+        Self::start_as(Worker::within(folder.path(), memory), folder, "127.0.0.1:0", variables)
+            .await
     }
 
-    async fn start_as(worker: Worker, folder: TempDir, addr: &str, variables: &[(&str, &str)]) -> Self {
+    async fn start_as(
+        worker: Worker,
+        folder: TempDir,
+        addr: &str,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let redis = RedisServer::start().await;
         let log = File::create(folder.path().join("log")).unwrap();
         let worker = worker.env("MISSION_REDIS_URL", redis.url()).env("MISSION_QUEUE", "test");
         let worker = variables.iter().fold(worker, |worker, (name, value)| worker.env(name, value));
         let mut worker = worker.env("MISSION_HTTP_ADDR", addr).spawn_into(&["run"], log);
-        let (queue, port) =
-            (redis.queue(), timeout(PATIENCE, port(&folder)).await.expect("the worker listens in time"));
-        Self { addr: ([127, 0, 0, 1], port).into(), queue, folder, redis, pid: worker.pid().unwrap(), _worker: worker }
+        let (queue, port) = (
+            redis.queue(),
+            timeout(PATIENCE, port(&folder)).await.expect("the worker listens in time"),
+        );
+        Self {
+            addr: ([127, 0, 0, 1], port).into(),
+            queue,
+            folder,
+            redis,
+            pid: worker.pid().unwrap(),
+            _worker: worker,
+        }
     }
 
     /// The header with the token of this machine, which the worker has made.
@@ -96,7 +116,12 @@ impl Server {
     pub fn cpu(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap();
         let after_name = stat.rsplit_once(") ").unwrap().1;
-        let ticks = after_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>();
+        let ticks = after_name
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .map(|ticks| ticks.parse::<f64>().unwrap())
+            .sum::<f64>();
         // The kernel counts in hundredths of a second for programs, on all common machines.
         ticks / 100.0
     }
@@ -116,12 +141,24 @@ impl Server {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    /// Sends a request and reads the answer to its end. The headers are lines; a host is among them unless given.
+    /// Sends a request and reads the answer to its end. The headers are lines; a host is among them
+    /// unless given.
     pub async fn send(&self, request: &str, headers: &[&str], body: &str) -> Answer {
         let host = format!("host: {}", self.addr);
-        let host = if headers.iter().any(|line| line.starts_with("host:")) { None } else { Some(host.as_str()) };
-        let lines = headers.iter().copied().chain(host).fold(String::new(), |lines, line| lines + line + "\r\n");
-        let head = format!("{request} HTTP/1.1\r\n{lines}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        let host = if headers.iter().any(|line| line.starts_with("host:")) {
+            None
+        } else {
+            Some(host.as_str())
+        };
+        let lines = headers
+            .iter()
+            .copied()
+            .chain(host)
+            .fold(String::new(), |lines, line| lines + line + "\r\n");
+        let head = format!(
+            "{request} HTTP/1.1\r\n{lines}content-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        );
         self.send_raw(&(head + body)).await
     }
 
@@ -154,7 +191,9 @@ pub async fn raw(addr: SocketAddr, request: &str) -> Answer {
 fn read(answer: &str) -> Answer {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
-    let lower = |line: &str| line.split_once(": ").map(|(name, value)| format!("{}: {value}\n", name.to_lowercase()));
+    let lower = |line: &str| {
+        line.split_once(": ").map(|(name, value)| format!("{}: {value}\n", name.to_lowercase()))
+    };
     Answer { status, head: head.lines().filter_map(lower).collect(), body: body.to_owned() }
 }
 

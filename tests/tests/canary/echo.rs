@@ -41,8 +41,7 @@ async fn serve<F: Future<Output = ()> + Send + 'static>(
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { continue };
-            let challenge =
-                json!({ "type": "event", "event": "connect.challenge", "payload": { "nonce": "n", "ts": 0 } });
+            let challenge = json!({ "type": "event", "event": "connect.challenge", "payload": { "nonce": "n", "ts": 0 } });
             let _ = socket.send(Message::text(challenge.to_string())).await;
             if let Some(Ok(Message::Text(text))) = socket.next().await {
                 answer(socket, serde_json::from_str(&text).unwrap_or_default()).await;

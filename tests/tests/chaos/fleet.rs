@@ -1,4 +1,5 @@
-//! The worker processes: started, killed, frozen and thawed; and the record of what was done to them, and when.
+//! The worker processes: started, killed, frozen and thawed; and the record of what was done to
+//! them, and when.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -40,20 +41,27 @@ impl Life {
     pub fn errors(&self) -> Vec<String> {
         let said = fs::read_to_string(&self.log).unwrap();
         let is_error = |line: &&str| line.contains("ERROR") || line.contains("panicked");
-        said.lines().filter(is_error).map(|line| format!("worker {} said {line}", self.pid)).collect()
+        said.lines()
+            .filter(is_error)
+            .map(|line| format!("worker {} said {line}", self.pid))
+            .collect()
     }
 
     /// Whether it lived long enough after it was thawed to do all that it would.
     pub fn saw_its_thaw(&self) -> bool {
         let thawed_ms = self.frozen.last().map(|span| span.to_ms);
-        self.killed_ms.is_none_or(|killed_ms| thawed_ms.is_none_or(|thawed_ms| thawed_ms + 3000 < killed_ms))
+        self.killed_ms
+            .is_none_or(|killed_ms| thawed_ms.is_none_or(|thawed_ms| thawed_ms + 3000 < killed_ms))
     }
 
-    /// How many runs of a job it carried to their end, and of how many it was told that they were not its own any more.
+    /// How many runs of a job it carried to their end, and of how many it was told that they were
+    /// not its own any more.
     pub fn ends_of(&self, job: Uuid) -> (usize, usize) {
         let said = fs::read_to_string(&self.log).unwrap();
         let job = job.to_string();
-        let count = |words: &str| said.lines().filter(|line| line.contains(&job) && line.contains(words)).count();
+        let count = |words: &str| {
+            said.lines().filter(|line| line.contains(&job) && line.contains(words)).count()
+        };
         (count("duration_ms"), count("run ended after its lease was lost"))
     }
 
@@ -74,7 +82,8 @@ pub struct Fleet {
 impl Fleet {
     /// Starts that many workers, which keep their things below the folder.
     pub fn start(folder: &Path, redis: String, size: usize) -> Self {
-        let mut fleet = Self { folder: folder.to_owned(), redis, slots: Vec::new(), killed: Vec::new() };
+        let mut fleet =
+            Self { folder: folder.to_owned(), redis, slots: Vec::new(), killed: Vec::new() };
         for _ in 0..size {
             let worker = fleet.worker();
             fleet.slots.push(worker);
@@ -86,9 +95,12 @@ impl Fleet {
         let data = self.folder.join((self.slots.len() + self.killed.len()).to_string());
         fs::create_dir(&data).unwrap();
         // Made here, because the test wants to know the id.
-        let device = DeviceIdentity::load_or_create(&data.join("device.key")).unwrap().id().to_owned();
+        let device =
+            DeviceIdentity::load_or_create(&data.join("device.key")).unwrap().id().to_owned();
         let log = data.join("log");
-        let worker = Worker::new(&data).env("MISSION_REDIS_URL", &self.redis).env("MISSION_HTTP_ADDR", "127.0.0.1:0");
+        let worker = Worker::new(&data)
+            .env("MISSION_REDIS_URL", &self.redis)
+            .env("MISSION_HTTP_ADDR", "127.0.0.1:0");
         let mut process = worker.spawn_into(&["run"], File::create(&log).unwrap());
         let pid = process.pid().expect("it has just begun");
         (process, Life { pid, device, log, killed_ms: None, frozen: Vec::new() })

@@ -1,4 +1,5 @@
-//! The simulated gateways, and how their agents must be at the end: as on a gateway that saw the newest job only.
+//! The simulated gateways, and how their agents must be at the end: as on a gateway that saw the
+//! newest job only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -38,14 +39,16 @@ async fn one(profile: Profile, latency_ms: u64) -> Gateway {
     simulated::start(profile, change).await
 }
 
-/// How each agent must be when its newest job is done, as carried out in this process and without disturbance.
+/// How each agent must be when its newest job is done, as carried out in this process and without
+/// disturbance.
 pub async fn expected(jobs: &[Wish]) -> BTreeMap<(usize, Agent), Seen> {
     let newest = newest(jobs);
     let mut gateways = JoinSet::new();
     for gateway in 0..GATEWAYS {
         let here = newest.range((gateway, Agent::Unit(0))..(gateway + 1, Agent::Unit(0)));
         let agents: Vec<Agent> = here.clone().map(|((_, agent), _)| *agent).collect();
-        // In the order of enqueueing: a heartbeat-sync can be the newest of one agent, and old for another.
+        // In the order of enqueueing: a heartbeat-sync can be the newest of one agent, and old for
+        // another.
         let wishes: BTreeSet<usize> = here.map(|(_, place)| *place).collect();
         let wishes: Vec<Wish> = wishes.into_iter().map(|place| jobs[place].clone()).collect();
         gateways.spawn(async move {
@@ -64,17 +67,23 @@ pub async fn expected(jobs: &[Wish]) -> BTreeMap<(usize, Agent), Seen> {
                 assert_eq!(run.outcome.name(), "done", "{wish:?}: {:?}", run.outcome);
             }
             let state = reference.state();
-            agents.into_iter().map(move |agent| ((gateway, agent), seen(&state, gateway, agent))).collect::<Vec<_>>()
+            agents
+                .into_iter()
+                .map(move |agent| ((gateway, agent), seen(&state, gateway, agent)))
+                .collect::<Vec<_>>()
         });
     }
     gateways.join_all().await.into_iter().flatten().collect()
 }
 
-/// An agent in a gateway's state. Documents that are the agent's own, or written once, say what an older job said.
+/// An agent in a gateway's state. Documents that are the agent's own, or written once, say what an
+/// older job said.
 pub fn seen(state: &Value, gateway: usize, agent: Agent) -> Seen {
     let id = agent.id(gateway);
     let config = &state["config"]["agents"];
-    let listed = config["list"].as_array().and_then(|list| list.iter().find(|entry| entry["id"] == id.as_str()));
+    let listed = config["list"]
+        .as_array()
+        .and_then(|list| list.iter().find(|entry| entry["id"] == id.as_str()));
     let entry = listed.or(config["entries"].get(&id));
     let field = |name: &str| entry.and_then(|entry| entry.get(name)).cloned().unwrap_or_default();
     let files = state["files"][&id].as_object().into_iter().flatten().map(|(name, text)| {
@@ -86,7 +95,8 @@ pub fn seen(state: &Value, gateway: usize, agent: Agent) -> Seen {
         let lines: Vec<&str> = text.as_str().into_iter().flat_map(str::lines).collect();
         (name.clone(), if written_once { "(any)".into() } else { lines.into() })
     });
-    // A main agent's session bears another name, under which the old gateway does not show its label.
+    // A main agent's session bears another name, under which the old gateway does not show its
+    // label.
     let session = if agent == Agent::Main { id.replace("mc-", "") } else { id.clone() };
     let mut session = state["sessions"][format!("agent:{session}:main")].clone();
     if agent == Agent::Main && profile(gateway) == Profile::V2026_2_9 && !session.is_null() {

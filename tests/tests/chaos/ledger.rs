@@ -8,7 +8,8 @@ use mission_jobs::{JobRecord, State};
 
 use super::fleet::{Life, Span};
 
-/// The longest that Redis takes from a claim to its answer; if it is killed meanwhile, the claimed jobs are lost.
+/// The longest that Redis takes from a claim to its answer; if it is killed meanwhile, the claimed
+/// jobs are lost.
 const ANSWER_MS: u64 = 2000;
 /// How soon a worker that was frozen past its lease stops what it was at: with the next renewal.
 const FENCED_WITHIN_MS: u64 = 5000;
@@ -56,7 +57,9 @@ impl<'a> Ledger<'a> {
 
     fn runs(&self) -> impl Iterator<Item = Run<'a>> {
         let jobs = self.jobs.iter().enumerate();
-        jobs.flat_map(|(place, job)| job.history.iter().map(move |attempt| Run { place, job, attempt }))
+        jobs.flat_map(|(place, job)| {
+            job.history.iter().map(move |attempt| Run { place, job, attempt })
+        })
     }
 
     /// Runs by a name, in the order of their beginning.
@@ -71,14 +74,20 @@ impl<'a> Ledger<'a> {
         runs
     }
 
-    /// Nothing is lost: the job is done, or a newer one of its subject took its place. Or it is poison, rightly.
+    /// Nothing is lost: the job is done, or a newer one of its subject took its place. Or it is
+    /// poison, rightly.
     fn ended(&self, place: usize, job: &JobRecord, faults: &mut Vec<String>) {
         match job.state {
             State::Done => {}
             State::Superseded => {
-                let newer = job.superseded_by.and_then(|id| self.jobs[place..].iter().find(|job| job.id == id));
+                let newer = job
+                    .superseded_by
+                    .and_then(|id| self.jobs[place..].iter().find(|job| job.id == id));
                 if !newer.is_some_and(|newer| replaces(newer, job)) {
-                    faults.push(format!("job {place} ({} {}) is superseded by {newer:?}", job.kind, job.id));
+                    faults.push(format!(
+                        "job {place} ({} {}) is superseded by {newer:?}",
+                        job.kind, job.id
+                    ));
                 }
             }
             State::Dead if is_poison(job) => {}
@@ -89,20 +98,28 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Each run has ended once, in order, and nothing came after the last; each lost lease has a cause.
+    /// Each run has ended once, in order, and nothing came after the last; each lost lease has a
+    /// cause.
     fn runs_are_whole(&self, place: usize, job: &JobRecord, faults: &mut Vec<String>) {
         let numbers: Vec<u32> = job.history.iter().map(|run| run.number).collect();
         if !numbers.iter().copied().eq(1..=job.runs) {
-            faults.push(format!("job {place} ({}) had {} runs, its history has {numbers:?}", job.id, job.runs));
+            faults.push(format!(
+                "job {place} ({}) had {} runs, its history has {numbers:?}",
+                job.id, job.runs
+            ));
         }
         let done = job.history.iter().position(|run| run.result.outcome == "done");
         let last = (job.state == State::Done).then(|| job.history.len().saturating_sub(1));
         if done != last {
-            faults.push(format!("job {place} ({}) is {}, its run {done:?} was done", job.id, job.state));
+            faults.push(format!(
+                "job {place} ({}) is {}, its run {done:?} was done",
+                job.id, job.state
+            ));
         }
         for attempt in job.history.iter().filter(|attempt| attempt.result.outcome == "lost") {
             if self.cause(attempt).is_none() {
-                faults.push(format!("lost without a cause: {}", Run { place, job, attempt }.tell()));
+                faults
+                    .push(format!("lost without a cause: {}", Run { place, job, attempt }.tell()));
             }
         }
     }
@@ -111,9 +128,14 @@ impl<'a> Ledger<'a> {
     fn cause(&self, lost: &Attempt) -> Option<(Cause, u64)> {
         let run = Span { from_ms: lost.started_at_ms, to_ms: lost.ended_at_ms };
         let life = self.lives.iter().find(|life| life.is(&lost.worker))?;
-        let frozen = life.frozen.iter().find(|span| span.from_ms < run.to_ms && span.to_ms > run.from_ms);
-        let killed = life.killed_ms.filter(|at| *at < run.to_ms).map(|at| (Cause::Kill, at.max(run.from_ms)));
-        let redis = self.redis_kills.iter().find(|at| (run.from_ms..run.from_ms + ANSWER_MS).contains(at));
+        let frozen =
+            life.frozen.iter().find(|span| span.from_ms < run.to_ms && span.to_ms > run.from_ms);
+        let killed = life
+            .killed_ms
+            .filter(|at| *at < run.to_ms)
+            .map(|at| (Cause::Kill, at.max(run.from_ms)));
+        let redis =
+            self.redis_kills.iter().find(|at| (run.from_ms..run.from_ms + ANSWER_MS).contains(at));
         let frozen = frozen.map(|span| (Cause::Freeze, span.from_ms.max(run.from_ms)));
         killed.or(frozen).or(redis.map(|at| (Cause::Redis, *at)))
     }
@@ -127,9 +149,14 @@ impl<'a> Ledger<'a> {
                     && run.attempt.started_at_ms < before.attempt.ended_at_ms
                     && !are_together(&before, &run)
                 {
-                    faults.push(format!("doubled in {subject}: {} and {}", before.tell(), run.tell()));
+                    faults.push(format!(
+                        "doubled in {subject}: {} and {}",
+                        before.tell(),
+                        run.tell()
+                    ));
                 }
-                if before.is_none_or(|before| before.attempt.ended_at_ms <= run.attempt.ended_at_ms) {
+                if before.is_none_or(|before| before.attempt.ended_at_ms <= run.attempt.ended_at_ms)
+                {
                     before = Some(run);
                 }
             }
@@ -142,8 +169,14 @@ impl<'a> Ledger<'a> {
             let mut until: BTreeMap<&str, Run> = BTreeMap::new();
             for run in runs {
                 let others = until.iter().filter(|(worker, _)| **worker != run.attempt.worker);
-                for (_, other) in others.filter(|(_, other)| run.attempt.started_at_ms < other.attempt.ended_at_ms) {
-                    faults.push(format!("two workers in lane {lane}: {} and {}", other.tell(), run.tell()));
+                for (_, other) in others
+                    .filter(|(_, other)| run.attempt.started_at_ms < other.attempt.ended_at_ms)
+                {
+                    faults.push(format!(
+                        "two workers in lane {lane}: {} and {}",
+                        other.tell(),
+                        run.tell()
+                    ));
                 }
                 let last = until.entry(&run.attempt.worker).or_insert(run);
                 if last.attempt.ended_at_ms < run.attempt.ended_at_ms {
@@ -166,17 +199,30 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// A worker that went on with a run although the lease was lost was told so. Only its log knows: the queue would take
-    /// an ack that it should have refused for one of the worker that has the job now.
+    /// A worker that went on with a run although the lease was lost was told so. Only its log
+    /// knows: the queue would take an ack that it should have refused for one of the worker that
+    /// has the job now.
     fn stale_workers_ended_nothing(&self, faults: &mut Vec<String>) {
         for run in self.runs().filter(|run| run.attempt.result.outcome == "lost") {
-            let Some(life) = self.lives.iter().find(|life| life.is(&run.attempt.worker)) else { continue };
-            if self.cause(run.attempt).is_none_or(|(cause, _)| cause != Cause::Freeze) || !life.saw_its_thaw() {
+            let Some(life) = self.lives.iter().find(|life| life.is(&run.attempt.worker)) else {
+                continue;
+            };
+            if self.cause(run.attempt).is_none_or(|(cause, _)| cause != Cause::Freeze)
+                || !life.saw_its_thaw()
+            {
                 continue;
             }
             let (ran, refused) = life.ends_of(run.job.id);
-            let ended = |attempt: &&Attempt| !["lost", "released"].contains(&attempt.result.outcome.as_str());
-            let acked = run.job.history.iter().filter(|attempt| life.is(&attempt.worker)).filter(ended).count();
+            let ended = |attempt: &&Attempt| {
+                !["lost", "released"].contains(&attempt.result.outcome.as_str())
+            };
+            let acked = run
+                .job
+                .history
+                .iter()
+                .filter(|attempt| life.is(&attempt.worker))
+                .filter(ended)
+                .count();
             if ran > refused + acked {
                 faults.push(format!("a stale worker ended {}", run.tell()));
             }
@@ -186,20 +232,27 @@ impl<'a> Ledger<'a> {
     /// How many leases were lost, by cause.
     pub fn lost(&self) -> BTreeMap<Cause, usize> {
         let lost = self.runs().filter(|run| run.attempt.result.outcome == "lost");
-        lost.filter_map(|run| self.cause(run.attempt)).fold(BTreeMap::new(), |mut count, (cause, _)| {
-            *count.entry(cause).or_default() += 1;
-            count
-        })
+        lost.filter_map(|run| self.cause(run.attempt)).fold(
+            BTreeMap::new(),
+            |mut count, (cause, _)| {
+                *count.entry(cause).or_default() += 1;
+                count
+            },
+        )
     }
 
-    /// From a worker's kill until its lease was taken back, and until the job ran again or ended; ascending, in ms. The
-    /// second can be much longer, because the lane may have been another victim's meanwhile.
+    /// From a worker's kill until its lease was taken back, and until the job ran again or ended;
+    /// ascending, in ms. The second can be much longer, because the lane may have been another
+    /// victim's meanwhile.
     pub fn recoveries(&self) -> (Vec<u64>, Vec<u64>) {
         let (mut taken_back, mut gone_on) = (Vec::new(), Vec::new());
         for job in self.jobs {
-            for (place, attempt) in job.history.iter().enumerate().filter(|(_, run)| run.result.outcome == "lost") {
+            for (place, attempt) in
+                job.history.iter().enumerate().filter(|(_, run)| run.result.outcome == "lost")
+            {
                 let Some((Cause::Kill, killed_ms)) = self.cause(attempt) else { continue };
-                let next = job.history.get(place + 1).map(|run| run.started_at_ms).or(job.finished_at_ms);
+                let next =
+                    job.history.get(place + 1).map(|run| run.started_at_ms).or(job.finished_at_ms);
                 taken_back.push(attempt.ended_at_ms - killed_ms);
                 gone_on.extend(next.map(|next| next - killed_ms));
             }
@@ -211,11 +264,14 @@ impl<'a> Ledger<'a> {
 
     /// Whether it has a job of the lane in hand still.
     fn is_at_work(&self, lane: &str, life: &Life) -> bool {
-        self.jobs.iter().any(|job| job.lane == lane && job.worker.as_ref().is_some_and(|worker| life.is(worker)))
+        self.jobs.iter().any(|job| {
+            job.lane == lane && job.worker.as_ref().is_some_and(|worker| life.is(worker))
+        })
     }
 
-    /// Writes to a lane's gateway by workers that had no job of the lane in hand. There may be some just after a worker
-    /// was thawed that had been frozen past its lease; the others are faults. The number of the allowed ones.
+    /// Writes to a lane's gateway by workers that had no job of the lane in hand. There may be some
+    /// just after a worker was thawed that had been frozen past its lease; the others are faults.
+    /// The number of the allowed ones.
     pub fn late_writes(&self, lane: &str, writes: &[Call], faults: &mut Vec<String>) -> usize {
         let runs: Vec<Run> = self.runs().filter(|run| run.job.lane == lane).collect();
         let mut allowed = 0;
@@ -225,14 +281,18 @@ impl<'a> Ledger<'a> {
                 continue;
             };
             let at = write.at_ms;
-            let holds = |run: &&Run| (run.attempt.started_at_ms..=run.attempt.ended_at_ms).contains(&at);
-            if runs.iter().filter(holds).any(|run| life.is(&run.attempt.worker)) || self.is_at_work(lane, life) {
+            let holds =
+                |run: &&Run| (run.attempt.started_at_ms..=run.attempt.ended_at_ms).contains(&at);
+            if runs.iter().filter(holds).any(|run| life.is(&run.attempt.worker))
+                || self.is_at_work(lane, life)
+            {
                 continue;
             }
             match life.frozen.iter().rfind(|span| span.to_ms <= at).map(|span| at - span.to_ms) {
                 Some(after) if after <= FENCED_WITHIN_MS => allowed += 1,
                 after => faults.push(format!(
-                    "{} on {lane} at {at} by worker {}, which had no job there, thawed before {after:?} ms",
+                    "{} on {lane} at {at} by worker {}, which had no job there, thawed before \
+                        {after:?} ms",
                     write.method, life.pid
                 )),
             }
@@ -252,18 +312,22 @@ pub enum Cause {
 
 /// Whether it died as a job does that takes three workers in a row along.
 pub fn is_poison(job: &JobRecord) -> bool {
-    let last: Vec<&str> = job.history.iter().rev().take(3).map(|run| run.result.outcome.as_str()).collect();
+    let last: Vec<&str> =
+        job.history.iter().rev().take(3).map(|run| run.result.outcome.as_str()).collect();
     job.state == State::Dead && job.reason.as_deref() == Some("poison") && last == ["lost"; 3]
 }
 
 /// Whether the newer job makes the older one needless.
 fn replaces(newer: &JobRecord, older: &JobRecord) -> bool {
     let provisions = |job: &JobRecord| job.kind.starts_with("provision");
-    newer.subject == older.subject && (provisions(older) || (older.kind == "cleanup" && newer.kind == "cleanup"))
+    newer.subject == older.subject
+        && (provisions(older) || (older.kind == "cleanup" && newer.kind == "cleanup"))
 }
 
 /// Heartbeat-syncs may be claimed together and are then one run.
 fn are_together(one: &Run, other: &Run) -> bool {
     let start = |run: &Run| (run.attempt.started_at_ms, run.attempt.worker.clone());
-    one.job.kind == "heartbeat-sync" && other.job.kind == "heartbeat-sync" && start(one) == start(other)
+    one.job.kind == "heartbeat-sync"
+        && other.job.kind == "heartbeat-sync"
+        && start(one) == start(other)
 }

@@ -1,4 +1,5 @@
-//! What is asked of the gateways: a stream of jobs that follows from a seed, and the agents that it is about.
+//! What is asked of the gateways: a stream of jobs that follows from a seed, and the agents that it
+//! is about.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,8 @@ use crate::documents::GATEWAY_TOKEN;
 pub const GATEWAYS: usize = 50;
 /// Agents with a board, on each gateway.
 const AGENTS: usize = 6;
-/// Agents that only heartbeat-syncs are about, on each gateway: which of two kinds of job would win is not promised.
+/// Agents that only heartbeat-syncs are about, on each gateway: which of two kinds of job would win
+/// is not promised.
 const PULSES: usize = 3;
 
 /// An agent of the plan.
@@ -70,7 +72,9 @@ pub fn jobs(seed: u64, count: usize) -> Vec<Wish> {
         let kind = match agent {
             Agent::Main => Kind::ProvisionMain,
             Agent::Pulse(first) => {
-                agents.extend((first + 1..PULSES).filter(|_| random.random_bool(0.5)).map(Agent::Pulse));
+                agents.extend(
+                    (first + 1..PULSES).filter(|_| random.random_bool(0.5)).map(Agent::Pulse),
+                );
                 Kind::HeartbeatSync
             }
             Agent::Unit(_) => {
@@ -97,7 +101,11 @@ fn any_agent(random: &mut StdRng) -> Agent {
 /// The newest job of each agent, by gateway and agent, with its place among the jobs.
 pub fn newest(jobs: &[Wish]) -> BTreeMap<(usize, Agent), usize> {
     let places = jobs.iter().enumerate();
-    places.flat_map(|(place, wish)| wish.agents.iter().map(move |agent| ((wish.gateway, *agent), place))).collect()
+    places
+        .flat_map(|(place, wish)| {
+            wish.agents.iter().map(move |agent| ((wish.gateway, *agent), place))
+        })
+        .collect()
 }
 
 impl Agent {
@@ -128,7 +136,8 @@ impl Wish {
         document["agent"] = agents[0].clone();
         if self.kind != Kind::Cleanup {
             document["auth_token"] = format!("token-{}", self.revision).into();
-            document["options"] = json!({ "action": if self.update { "update" } else { "provision" } });
+            document["options"] =
+                json!({ "action": if self.update { "update" } else { "provision" } });
         }
         if self.kind == Kind::Provision {
             document["board"] = json!({ "id": id("board"), "name": "Launch" });

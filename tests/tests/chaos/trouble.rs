@@ -60,7 +60,8 @@ pub struct Trouble<'a> {
     redis: &'a mut RedisServer,
     redis_is_up: bool,
     queue: Queue,
-    /// The worker that is frozen past its lease, and the jobs that it had; it is not killed before it has seen that.
+    /// The worker that is frozen past its lease, and the jobs that it had; it is not killed before
+    /// it has seen that.
     frozen_long: Option<(usize, Vec<Uuid>)>,
     /// The worker that was frozen past its lease before, and when it went on.
     thawed: Option<(usize, Instant)>,
@@ -75,7 +76,17 @@ impl<'a> Trouble<'a> {
         let random = StdRng::seed_from_u64(seed);
         let (mends, count) = (Vec::new(), Count::default());
         let queue = redis.queue_named("mission");
-        Self { random, fleet, redis, redis_is_up: true, queue, frozen_long: None, thawed: None, mends, count }
+        Self {
+            random,
+            fleet,
+            redis,
+            redis_is_up: true,
+            queue,
+            frozen_long: None,
+            thawed: None,
+            mends,
+            count,
+        }
     }
 
     /// Strikes about every second for that long. At the end Redis and all workers run.
@@ -155,9 +166,11 @@ impl<'a> Trouble<'a> {
                 self.mend_within(300..5000, Mend::Thaw(slot));
             }
             _ => {
-                let victims: Vec<_> = (0..self.fleet.size()).filter(|slot| !self.is_spared(*slot)).collect();
+                let victims: Vec<_> =
+                    (0..self.fleet.size()).filter(|slot| !self.is_spared(*slot)).collect();
                 let slot = *victims.choose(&mut self.random).expect("two at most are spared");
-                self.mends.retain(|(_, mend)| !matches!(mend, Mend::Thaw(frozen) if *frozen == slot));
+                self.mends
+                    .retain(|(_, mend)| !matches!(mend, Mend::Thaw(frozen) if *frozen == slot));
                 self.fleet.replace(slot).await;
                 self.count.kills += 1;
             }
@@ -173,15 +186,21 @@ impl<'a> Trouble<'a> {
 
     /// The worker that runs the most jobs, and these; none if nobody runs any, or Redis is away.
     async fn busiest(&self, slots: &[usize]) -> Option<(usize, Vec<Uuid>)> {
-        let page = self.queue.list(&Filter { limit: MAX_PAGE, ..Filter::new(State::Running) }).await.ok()?;
+        let page = self
+            .queue
+            .list(&Filter { limit: MAX_PAGE, ..Filter::new(State::Running) })
+            .await
+            .ok()?;
         let jobs_of = |slot: &usize| -> Vec<Uuid> {
             page.jobs.iter().filter(|job| self.fleet.runs(*slot, job)).map(|job| job.id).collect()
         };
-        let busiest = slots.iter().map(|slot| (*slot, jobs_of(slot))).max_by_key(|(_, jobs)| jobs.len());
+        let busiest =
+            slots.iter().map(|slot| (*slot, jobs_of(slot))).max_by_key(|(_, jobs)| jobs.len());
         busiest.filter(|(_, jobs)| !jobs.is_empty())
     }
 
-    /// Whether a job of the worker that is frozen for long was taken from it, or it has none any more.
+    /// Whether a job of the worker that is frozen for long was taken from it, or it has none any
+    /// more.
     async fn is_taken_over(&self) -> bool {
         let Some((slot, jobs)) = &self.frozen_long else { return false };
         let mut left = 0;

@@ -24,16 +24,21 @@ async fn two_hundred_agents_through_the_queue() {
 }
 
 async fn raise(profile: Profile) {
-    let (gateway, redis, data) = (start(profile, |_| {}).await, RedisServer::start().await, TempDir::new().unwrap());
+    let (gateway, redis, data) =
+        (start(profile, |_| {}).await, RedisServer::start().await, TempDir::new().unwrap());
     let queue = redis.queue_named("mission");
-    let document = |agent| documents::provision(&gateway.url(), &format!("Agent {agent}")).to_string();
-    let jobs: Vec<_> = (0..AGENTS).map(|agent| Envelope::new(document(agent).as_bytes()).unwrap()).collect();
+    let document =
+        |agent| documents::provision(&gateway.url(), &format!("Agent {agent}")).to_string();
+    let jobs: Vec<_> =
+        (0..AGENTS).map(|agent| Envelope::new(document(agent).as_bytes()).unwrap()).collect();
     let mut ids = Vec::new();
     for jobs in jobs.chunks(50) {
         ids.extend(queue.enqueue(jobs).await.unwrap().into_iter().map(|job| job.id));
     }
     let began = Instant::now();
-    let worker = Worker::new(data.path()).env("MISSION_REDIS_URL", redis.url()).env("MISSION_HTTP_ADDR", "127.0.0.1:0");
+    let worker = Worker::new(data.path())
+        .env("MISSION_REDIS_URL", redis.url())
+        .env("MISSION_HTTP_ADDR", "127.0.0.1:0");
     let mut worker = worker.spawn(&["run"]);
     let pid = worker.pid().expect("it runs");
     // What can be seen from outside while it works.
@@ -60,12 +65,14 @@ async fn raise(profile: Profile) {
         assert!(!record.history[0].result.steps.is_empty(), "and what it asked of the gateway");
     }
     let state = gateway.state();
-    let (agents, files) = (state["agents"].as_object().unwrap(), state["files"].as_object().unwrap());
+    let (agents, files) =
+        (state["agents"].as_object().unwrap(), state["files"].as_object().unwrap());
     assert_eq!(agents.keys().filter(|id| *id != "main").count(), AGENTS);
     assert!(agents.keys().filter(|id| *id != "main").all(|id| files[id]["SOUL.md"].is_string()));
     assert_eq!(gateway.connections(), 1);
     println!(
-        "{profile:?}: {AGENTS} agents through the queue: {} config writes, {} calls each, {} ms by the wall, \
+        "{profile:?}: {AGENTS} agents through the queue: {} config writes, {} calls each, {} ms \
+            by the wall, \
          {memory} KiB at most, done as seen from outside: {progress:?}",
         gateway.config_writes(),
         gateway.calls().len() / AGENTS,
@@ -73,6 +80,10 @@ async fn raise(profile: Profile) {
     );
     // As many at once as the lane allows, 64, and a few for those that come one by one at the ends.
     let batches = AGENTS.div_ceil(64) as u64;
-    assert!(gateway.config_writes() <= batches * MAX_WRITES, "{} config writes", gateway.config_writes());
+    assert!(
+        gateway.config_writes() <= batches * MAX_WRITES,
+        "{} config writes",
+        gateway.config_writes()
+    );
     worker.kill().await.unwrap();
 }

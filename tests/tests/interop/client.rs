@@ -1,4 +1,5 @@
-//! Questions to a gateway. A small client of its own: what the product's client gets wrong, this one must not repeat.
+//! Questions to a gateway. A small client of its own: what the product's client gets wrong, this
+//! one must not repeat.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +19,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::gateway::Gateway;
 
-/// How often a question is asked before the gateway counts as gone. Old versions restart 0.5 s and 2 s after a write.
+/// How often a question is asked before the gateway counts as gone. Old versions restart 0.5 s and
+/// 2 s after a write.
 const ATTEMPTS: u32 = 120;
 /// The wait between them. A restarting gateway gives nothing to wait for.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -32,7 +34,8 @@ const IN_FLIGHT: usize = 64;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Asks a gateway; each question over a connection of its own. To the gateway it is the device of a person.
+/// Asks a gateway; each question over a connection of its own. To the gateway it is the device of a
+/// person.
 pub struct Client {
     url: String,
     token: String,
@@ -51,7 +54,9 @@ impl Client {
         let mut lost = String::new();
         for _ in 0..ATTEMPTS {
             let answer = timeout(ANSWER_WITHIN, self.try_ask(method, &params)).await;
-            match answer.unwrap_or_else(|_| panic!("no answer to {method} within {ANSWER_WITHIN:?}")) {
+            match answer
+                .unwrap_or_else(|_| panic!("no answer to {method} within {ANSWER_WITHIN:?}"))
+            {
                 Ok(frame) if frame["ok"] == true => return Ok(frame["payload"].clone()),
                 Ok(frame) if frame["error"]["code"] != "UNAVAILABLE" => {
                     return Err(frame["error"]["message"].as_str().unwrap_or_default().to_owned());
@@ -95,12 +100,15 @@ impl Client {
         Ok(if hello["ok"] == true { Ok(socket) } else { Err(hello) })
     }
 
-    /// Asks many things over one connection, without waiting for answers in between. What was not answered well, because
-    /// the gateway restarts or has not yet taken in its config, is asked again.
+    /// Asks many things over one connection, without waiting for answers in between. What was not
+    /// answered well, because the gateway restarts or has not yet taken in its config, is asked
+    /// again.
     pub async fn ask_all(&self, mut requests: Vec<(&'static str, Value)>) {
         for _ in 0..ATTEMPTS {
             if let Ok(Ok(mut socket)) = self.connect().await {
-                let answered = timeout(ANSWER_WITHIN, pipeline(&mut socket, &requests)).await.expect("answers");
+                let answered = timeout(ANSWER_WITHIN, pipeline(&mut socket, &requests))
+                    .await
+                    .expect("answers");
                 let mut answered = answered.into_iter();
                 requests.retain(|_| !answered.next().unwrap_or_default());
                 if requests.is_empty() {
@@ -112,7 +120,8 @@ impl Client {
         panic!("{} requests are not answered well, the first is {}", requests.len(), requests[0].0);
     }
 
-    /// Counts how often the gateway closes a connection that is kept open, for as long as the handle lives.
+    /// Counts how often the gateway closes a connection that is kept open, for as long as the
+    /// handle lives.
     pub fn watch(gateway: &Gateway) -> Watch {
         let client = Self::new(gateway);
         let closed = Arc::new(AtomicUsize::new(0));
@@ -132,10 +141,12 @@ impl Client {
     /// Who asks. Some versions give nobody a right who does not sign.
     fn device(&self, challenge: &Value) -> Value {
         let public = self.key.verifying_key().to_bytes();
-        let id = Sha256::digest(public).iter().fold(String::new(), |id, byte| format!("{id}{byte:02x}"));
+        let id =
+            Sha256::digest(public).iter().fold(String::new(), |id, byte| format!("{id}{byte:02x}"));
         let (at, nonce) = (challenge["ts"].as_u64().unwrap(), challenge["nonce"].as_str().unwrap());
         let (scopes, token) = (SCOPES.join(","), &self.token);
-        let signed = format!("v2|{id}|gateway-client|backend|operator|{scopes}|{at}|{token}|{nonce}");
+        let signed =
+            format!("v2|{id}|gateway-client|backend|operator|{scopes}|{at}|{token}|{nonce}");
         json!({
             "id": id, "publicKey": BASE64.encode(public), "signedAt": at, "nonce": nonce,
             "signature": BASE64.encode(self.key.sign(signed.as_bytes()).to_bytes()),
@@ -162,7 +173,8 @@ impl Drop for Watch {
     }
 }
 
-/// Which of the requests were answered well. Some gateways turn away what is beyond a few hundred at once.
+/// Which of the requests were answered well. Some gateways turn away what is beyond a few hundred
+/// at once.
 async fn pipeline(socket: &mut Socket, requests: &[(&'static str, Value)]) -> Vec<bool> {
     let mut well = vec![false; requests.len()];
     let (mut sent, mut answered) = (0, 0);
@@ -176,7 +188,8 @@ async fn pipeline(socket: &mut Socket, requests: &[(&'static str, Value)]) -> Ve
             sent += 1;
         }
         let Ok(frame) = next(socket, |frame| frame["type"] == "res").await else { return well };
-        let id: usize = frame["id"].as_str().and_then(|id| id.parse().ok()).expect("an id that was sent");
+        let id: usize =
+            frame["id"].as_str().and_then(|id| id.parse().ok()).expect("an id that was sent");
         well[id] = frame["ok"] == true;
         answered += 1;
     }

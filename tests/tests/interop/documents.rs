@@ -31,7 +31,12 @@ pub struct Agent {
 
 /// A lead that goes by its name.
 pub fn lead() -> Agent {
-    Agent { every: "10m", is_lead: true, gives_session: false, ..of_board(1, "Iris Lead", "iris-lead") }
+    Agent {
+        every: "10m",
+        is_lead: true,
+        gives_session: false,
+        ..of_board(1, "Iris Lead", "iris-lead")
+    }
 }
 
 /// A worker that goes by its session key, so it can be renamed.
@@ -53,7 +58,9 @@ pub fn main() -> Agent {
 /// Many workers, numbered from `first`.
 pub fn fleet(first: usize, count: usize) -> Vec<Agent> {
     (first..first + count)
-        .map(|number| of_board(100 + number, &format!("Fleet {number}"), &format!("fleet-{number}")))
+        .map(|number| {
+            of_board(100 + number, &format!("Fleet {number}"), &format!("fleet-{number}"))
+        })
         .collect()
 }
 
@@ -110,7 +117,8 @@ impl Documents {
         let mut document = self.job("provision", agent);
         document["auth_token"] = json!(agent.token);
         document["board"] = json!({
-            "id": "0b0e9e2e-6a0c-4b5a-9f3e-1a2b3c4d5eb0", "name": "Launch", "objective": "Show that it works",
+            "id": "0b0e9e2e-6a0c-4b5a-9f3e-1a2b3c4d5eb0", "name": "Launch", "objective": "Show \
+                that it works",
             "goal_confirmed": true,
         });
         document["user"] = json!({ "name": "Ada Lovelace", "timezone": "Europe/London" });

@@ -1,4 +1,5 @@
-//! Each kind of job by itself: carried out, proved, and carried out again, when nothing may be written.
+//! Each kind of job by itself: carried out, proved, and carried out again, when nothing may be
+//! written.
 
 use serde_json::{Value, json};
 
@@ -28,9 +29,22 @@ impl Installation {
         let (make, nothing) = (&self.documents, &LeftOut::new());
 
         let provisioned = &self.version.left_out_of_provisioning();
-        self.twice("provision a lead", make.provision(&lead), Goal::Stand(&[&lead]), provisioned).await;
-        self.twice("provision a worker", make.provision(&worker), Goal::Stand(&[&worker]), provisioned).await;
-        self.twice("provision the main agent", make.provision_main(&main), Goal::Stand(&[&main]), provisioned).await;
+        self.twice("provision a lead", make.provision(&lead), Goal::Stand(&[&lead]), provisioned)
+            .await;
+        self.twice(
+            "provision a worker",
+            make.provision(&worker),
+            Goal::Stand(&[&worker]),
+            provisioned,
+        )
+        .await;
+        self.twice(
+            "provision the main agent",
+            make.provision_main(&main),
+            Goal::Stand(&[&main]),
+            provisioned,
+        )
+        .await;
 
         "Otto Renamed".clone_into(&mut worker.name);
         let stand = Goal::Stand(&[&worker, &lead]);
@@ -44,10 +58,12 @@ impl Installation {
         self.wakes(&worker).await;
 
         self.twice("cleanup", make.cleanup(&lead), Goal::Gone(&lead), nothing).await;
-        self.twice("cleanup right after it", make.cleanup(&worker), Goal::Gone(&worker), nothing).await;
+        self.twice("cleanup right after it", make.cleanup(&worker), Goal::Gone(&worker), nothing)
+            .await;
         self.proof("cleanup right after another", &lead).is_gone(nothing).await;
         let cleaned = &self.version.left_out_of_main_cleanup(&main.session);
-        self.twice("cleanup of the main agent", make.cleanup(&main), Goal::Gone(&main), cleaned).await;
+        self.twice("cleanup of the main agent", make.cleanup(&main), Goal::Gone(&main), cleaned)
+            .await;
 
         self.comes_back(&documents::worker()).await;
     }
@@ -62,7 +78,11 @@ impl Installation {
         }
         let left_out_now = self.left_out_now(&goal, left_out).await;
         let record = self.blocked(&self.queue, &document).await;
-        assert_eq!(record["failure"]["code"], "gateway_restart_needed", "{case}: {}", record["failure"]);
+        assert_eq!(
+            record["failure"]["code"], "gateway_restart_needed",
+            "{case}: {}",
+            record["failure"]
+        );
         // The same gateway must start again, and then the same job is carried out.
         self.gateway.restart().await;
         let id = record["id"].as_str().unwrap().to_owned();
@@ -89,8 +109,13 @@ impl Installation {
         // Some versions keep no message that no model has answered.
         let question = json!({ "sessionKey": worker.session, "limit": 20 });
         let history = self.client.ask("chat.history", question).await.unwrap();
-        let messages = history["messages"].as_array().unwrap().iter().filter(|message| message["role"] == "user");
-        let arrived = messages.filter(|message| message["content"].to_string().contains(verb)).count();
+        let messages = history["messages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|message| message["role"] == "user");
+        let arrived =
+            messages.filter(|message| message["content"].to_string().contains(verb)).count();
         assert!(arrived <= 1, "{case}: {history:#}");
         self.note(case, format!("{}, {arrived} message in the session", row.seconds()));
     }
@@ -99,7 +124,8 @@ impl Installation {
     async fn twice(&self, case: &'static str, document: Value, goal: Goal<'_>, left_out: &LeftOut) {
         let left_out_first = self.left_out_now(&goal, left_out).await;
         let first = self.carry_out(case, "first", &document).await;
-        // A report is that of the last run: one before it may have written, and then been disturbed.
+        // A report is that of the last run: one before it may have written, and then been
+        // disturbed.
         assert!(first.changed || first.was_disturbed(), "{case}: nothing was written");
         assert_eq!(first.left_out, left_out_first, "{case}: left out");
         self.prove(case, &goal, left_out).await;
@@ -110,17 +136,22 @@ impl Installation {
         assert_eq!((again.written.len(), again.config_writes), (0, 0), "{case}, again");
         assert_eq!(again.left_out, *left_out, "{case}, again: left out");
         self.prove(case, &goal, left_out).await;
-        assert_eq!(self.client.config_hash().await, before, "{case}, again: the config was written");
+        assert_eq!(
+            self.client.config_hash().await,
+            before,
+            "{case}, again: the config was written"
+        );
         self.note(case, format!("{}, again {}", first.seconds(), again.seconds()));
     }
 
-    /// What the next report names as left out. The first agent with heartbeats of its own ends those
-    /// of all that have none of their own, on all versions.
+    /// What the next report names as left out. The first agent with heartbeats of its own ends
+    /// those of all that have none of their own, on all versions.
     async fn left_out_now(&self, goal: &Goal<'_>, left_out: &LeftOut) -> LeftOut {
         let config = self.client.config().await;
         let agents = &config["agents"];
         let list = agents["list"].as_array().into_iter().flatten();
-        let entries = agents["entries"].as_object().into_iter().flat_map(|entries| entries.values());
+        let entries =
+            agents["entries"].as_object().into_iter().flat_map(|entries| entries.values());
         let is_first = !list.chain(entries).any(|entry| entry.get("heartbeat").is_some());
         let mut left_out = left_out.clone();
         if is_first && matches!(goal, Goal::Stand(_)) {

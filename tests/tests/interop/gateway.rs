@@ -21,8 +21,9 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// A running gateway; ended when dropped.
 ///
-/// It is started again when it dies, as the service managers of real ones do: 2026.2.9 ends itself with "shutdown timed
-/// out" if it is told to restart while it restarts, which a few config writes within two seconds do.
+/// It is started again when it dies, as the service managers of real ones do: 2026.2.9 ends itself
+/// with "shutdown timed out" if it is told to restart while it restarts, which a few config writes
+/// within two seconds do.
 pub struct Gateway {
     process: Arc<Process>,
     supervisor: JoinHandle<()>,
@@ -37,7 +38,8 @@ pub struct Gateway {
 impl Gateway {
     /// Installs the version if need be, and starts it.
     pub async fn start(version: &'static str, folder: &Path) -> Self {
-        let process = Arc::new(Process { version, folder: folder.to_owned(), changing: Mutex::default() });
+        let process =
+            Arc::new(Process { version, folder: folder.to_owned(), changing: Mutex::default() });
         // Made first, so that a gateway that does not get ready is ended as well.
         let mut gateway = Self {
             supervisor: tokio::spawn(Arc::clone(&process).supervise()),
@@ -75,13 +77,17 @@ impl Gateway {
 /// Removes what is installed of a version.
 pub async fn remove(version: &str) {
     let removed = Command::new(SCRIPT).arg("remove").arg(version).status().await;
-    assert!(removed.is_ok_and(|status| status.success()), "the installation of {version} is still there");
+    assert!(
+        removed.is_ok_and(|status| status.success()),
+        "the installation of {version} is still there"
+    );
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.supervisor.abort();
-        let stopped = std::process::Command::new(SCRIPT).arg("stop").arg(&self.process.folder).status();
+        let stopped =
+            std::process::Command::new(SCRIPT).arg("stop").arg(&self.process.folder).status();
         if !stopped.is_ok_and(|status| status.success()) {
             eprintln!("the gateway in {} may still run", self.process.folder.display());
         }
@@ -99,7 +105,12 @@ struct Process {
 impl Process {
     async fn start(&self) -> String {
         let mut script = Command::new(SCRIPT);
-        script.arg("start").arg(self.version).arg(&self.folder).stdin(Stdio::null()).kill_on_drop(true);
+        script
+            .arg("start")
+            .arg(self.version)
+            .arg(&self.folder)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
         let script = script.output().await.expect("the script can be run");
         let said = String::from_utf8_lossy(&script.stderr);
         assert!(script.status.success(), "gateway {} does not start:\n{said}", self.version);

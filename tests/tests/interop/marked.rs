@@ -27,13 +27,19 @@ impl Marked {
     /// Fails if another text stands there.
     pub fn compare(&self, text: &str) {
         let same = fs::read_to_string(self.path()).unwrap() == self.with(text);
-        assert!(same, "{} has another table, {WRITE}=1 writes this one there:\n{text}", self.document);
+        assert!(
+            same,
+            "{} has another table, {WRITE}=1 writes this one there:\n{text}",
+            self.document
+        );
     }
 
     fn with(&self, text: &str) -> String {
         let now = fs::read_to_string(self.path()).unwrap();
-        let [begin, end] = ["begin", "end"].map(|which| format!("<!-- {}:{which} -->\n", self.name));
-        let (before, rest) = now.split_once(&begin).expect("the document has a place for the table");
+        let [begin, end] =
+            ["begin", "end"].map(|which| format!("<!-- {}:{which} -->\n", self.name));
+        let (before, rest) =
+            now.split_once(&begin).expect("the document has a place for the table");
         let (_, after) = rest.split_once(&end).expect("the document has a place for the table");
         format!("{before}{begin}{text}{end}{after}")
     }

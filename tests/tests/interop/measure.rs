@@ -1,8 +1,9 @@
 //! What many agents at once cost through the worker, and what they cost at least.
 //!
-//! The least is one config write for all of them, then their files and sessions without waiting for answers in between,
-//! by a program that reads nothing back. Both begin with a gateway of their own that has been started afresh and has one
-//! agent, so neither finds the other's; both have to connect, and their programs run already.
+//! The least is one config write for all of them, then their files and sessions without waiting for
+//! answers in between, by a program that reads nothing back. Both begin with a gateway of their own
+//! that has been started afresh and has one agent, so neither finds the other's; both have to
+//! connect, and their programs run already.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -45,7 +46,8 @@ pub async fn version(version: &'static Version) -> Vec<Measured> {
     for agents in SIZES {
         let (installation, _watch) = warm(version).await;
         let fleet = documents::quiet_fleet(agents);
-        let least = (installation.at_least(&fleet).await, installation.delete_at_least(&fleet).await);
+        let least =
+            (installation.at_least(&fleet).await, installation.delete_at_least(&fleet).await);
         drop(installation);
         let (installation, watch) = warm(version).await;
         let measured = installation.by_worker(&fleet, least, &watch).await;
@@ -64,7 +66,8 @@ pub fn tell(all: &[Measured]) {
 
 fn table(all: &[Measured]) -> String {
     let mut text = String::from(
-        "| version | agents | the worker | the least | ratio | cleanups | the least | ratio | restarts | config writes | runs | RPCs |\n\
+        "| version | agents | the worker | the least | ratio | cleanups | the least | ratio | \
+            restarts | config writes | runs | RPCs |\n\
          |---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for measured in all {
@@ -80,7 +83,9 @@ fn row(of: &Measured) -> String {
     let (cleanups, deletions) = (of.cleanups.0.as_secs_f64(), of.cleanups.1.as_secs_f64());
     let ratio_of_cleanups = cleanups / deletions;
     format!(
-        "| {version} | {agents} | {worker:.2} s | {least:.2} s | {ratio:.2} | {cleanups:.2} s | {deletions:.2} s | {ratio_of_cleanups:.2} | {restarts} | {config_writes} | {runs} | {rpcs} |"
+        "| {version} | {agents} | {worker:.2} s | {least:.2} s | {ratio:.2} | {cleanups:.2} s | \
+            {deletions:.2} s | {ratio_of_cleanups:.2} | {restarts} | {config_writes} | {runs} | \
+            {rpcs} |"
     )
 }
 
@@ -98,13 +103,17 @@ fn span(records: &[Value]) -> Duration {
 
 /// The steps of a job's last run, those of one name in a row in one line with the longest.
 fn steps(record: &Value) -> String {
-    let last = record["history"].as_array().and_then(|runs| runs.last()).expect("a job that is done had a run");
+    let last = record["history"]
+        .as_array()
+        .and_then(|runs| runs.last())
+        .expect("a job that is done had a run");
     let steps = last["result"]["steps"].as_array().expect("a run has steps");
     let mut text = String::new();
     for group in steps.chunk_by(|one, two| one["name"] == two["name"]) {
         let longest = group.iter().filter_map(|step| step["duration_ms"].as_u64()).max();
         let name = group[0]["name"].as_str().unwrap_or_default();
-        writeln!(text, "    {:2} x {name:20} {:6}", group.len(), longest.unwrap_or_default()).unwrap();
+        writeln!(text, "    {:2} x {name:20} {:6}", group.len(), longest.unwrap_or_default())
+            .unwrap();
     }
     text
 }
@@ -137,14 +146,16 @@ impl Installation {
         (least, least_of_cleanups): (Duration, Duration),
         watch: &Watch,
     ) -> Measured {
-        let documents: Vec<_> = agents.iter().map(|agent| self.documents.provision(agent)).collect();
+        let documents: Vec<_> =
+            agents.iter().map(|agent| self.documents.provision(agent)).collect();
         let records = self.queue.carry_out(&documents).await;
         let restarts = watch.restarts();
         let worker = span(&records);
         let runs = records.iter().flat_map(|record| record["history"].as_array().unwrap());
         println!("what one of them did, in ms:\n{}", steps(&records[0]));
         println!("what all of them asked: {}", calls(&records));
-        // Each by what stands on the disk; a few by all that the gateway can be asked, which takes it long.
+        // Each by what stands on the disk; a few by all that the gateway can be asked, which takes
+        // it long.
         for agent in agents {
             for (name, content) in self.kept_files(agent).await {
                 let path = self.gateway.workspaces.join(&agent.folder).join(&name);
@@ -162,7 +173,8 @@ impl Installation {
         }
         let documents: Vec<_> = agents.iter().map(|agent| self.documents.cleanup(agent)).collect();
         let cleanups = span(&self.queue.carry_out(&documents).await);
-        let sum = |what| records.iter().map(|record| record["report"][what].as_u64().unwrap()).sum();
+        let sum =
+            |what| records.iter().map(|record| record["report"][what].as_u64().unwrap()).sum();
         Measured {
             version: self.version.name,
             agents: agents.len(),
@@ -181,10 +193,15 @@ impl Installation {
         let mut files = Vec::new();
         for agent in agents {
             for (name, content) in self.kept_files(agent).await {
-                files.push(("agents.files.set", json!({ "agentId": agent.id, "name": name, "content": content })));
+                files.push((
+                    "agents.files.set",
+                    json!({ "agentId": agent.id, "name": name, "content": content }),
+                ));
             }
         }
-        let label = |agent: &Agent| ("sessions.patch", json!({ "key": agent.session, "label": agent.name }));
+        let label = |agent: &Agent| {
+            ("sessions.patch", json!({ "key": agent.session, "label": agent.name }))
+        };
         let sessions = agents.iter().map(label).collect();
         let began = Instant::now();
         let shown = self.client.ask("config.get", json!({})).await.unwrap();
@@ -212,7 +229,10 @@ impl Installation {
     async fn kept_files(&self, agent: &Agent) -> Vec<(String, String)> {
         let left_out = self.version.left_out_of_provisioning();
         let texts = self.queue.render(&self.documents.provision(agent)).await;
-        texts.into_iter().filter(|(name, _)| !left_out.contains(&format!("file {name}").into())).collect()
+        texts
+            .into_iter()
+            .filter(|(name, _)| !left_out.contains(&format!("file {name}").into()))
+            .collect()
     }
 
     /// The patch that registers agents as the one that is there.
@@ -220,8 +240,10 @@ impl Installation {
         let workspace = |agent: &Agent| self.gateway.workspaces.join(&agent.folder);
         let agents = match self.version.roster {
             Roster::List => {
-                let mut list = present["list"].as_array().expect("the first agent is there").clone();
-                let mut heartbeat = list.last().expect("the first agent is there")["heartbeat"].clone();
+                let mut list =
+                    present["list"].as_array().expect("the first agent is there").clone();
+                let mut heartbeat =
+                    list.last().expect("the first agent is there")["heartbeat"].clone();
                 list.extend(agents.iter().map(|agent| {
                     heartbeat["every"] = agent.every.into();
                     json!({ "id": agent.id, "name": agent.name, "workspace": workspace(agent), "heartbeat": heartbeat })

@@ -60,12 +60,16 @@ impl Owner {
         let token = uuid::Uuid::new_v4().simple().to_string();
         fs::write(folder.join("token"), &token).unwrap();
         let variables = VARIABLES.map(|(name, value)| format!("{name}={value}\n")).concat();
-        fs::write(folder.join("state/.env"), format!("{variables}OWNER_GATEWAY_TOKEN={token}\n")).unwrap();
+        fs::write(folder.join("state/.env"), format!("{variables}OWNER_GATEWAY_TOKEN={token}\n"))
+            .unwrap();
         fs::write(folder.join("messages.json5"), INCLUDED).unwrap();
         let owner = Self { folder: folder.to_owned(), config: config(version, folder) };
         // JSON with comments is what gateways read.
         let text = serde_json::to_string_pretty(&owner.config).unwrap();
-        let text = text.replace("  \"agents\": {", "  // My agents; do not lose this comment.\n  \"agents\": {");
+        let text = text.replace(
+            "  \"agents\": {",
+            "  // My agents; do not lose this comment.\n  \"agents\": {",
+        );
         fs::write(owner.file(), format!("// My gateway.\n{text}\n")).unwrap();
         owner
     }
@@ -78,8 +82,11 @@ impl Owner {
         if !text.contains("// My gateway.") {
             compared.losses.insert(Loss::Comments);
         }
-        let without_comments: String =
-            text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        let without_comments: String = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .collect::<Vec<_>>()
+            .join("\n");
         let now: Value = serde_json::from_str(&without_comments).unwrap();
         compared.object("", &self.config, &now);
         compared.losses
@@ -118,7 +125,12 @@ impl Comparison<'_> {
         let then = then.as_object().unwrap();
         let is_of_agent = path.starts_with(".agents.list.") || path.starts_with(".agents.entries.");
         if is_of_agent {
-            assert_eq!(now.as_object().map(serde_json::Map::len), Some(then.len()), "{}: {path}: {now}", self.case);
+            assert_eq!(
+                now.as_object().map(serde_json::Map::len),
+                Some(then.len()),
+                "{}: {path}: {now}",
+                self.case
+            );
         }
         for (key, then) in then {
             self.value(&format!("{path}.{key}"), then, &now[key]);
@@ -135,14 +147,21 @@ impl Comparison<'_> {
             Value::Object(_) => self.object(path, then, now),
             Value::Array(then) if path == ".agents.list" => self.roster(path, then, now),
             Value::Array(then) => {
-                assert_eq!(now.as_array().map(Vec::len), Some(then.len()), "{}: {path}: {now}", self.case);
+                assert_eq!(
+                    now.as_array().map(Vec::len),
+                    Some(then.len()),
+                    "{}: {path}: {now}",
+                    self.case
+                );
                 for (number, then) in then.iter().enumerate() {
                     self.value(&format!("{path}[{number}]"), then, &now[number]);
                 }
             }
             Value::String(then) => {
                 let loss = self.written_out(then, now);
-                self.losses.insert(loss.unwrap_or_else(|| panic!("{}: {path}: {then:?} is {now}", self.case)));
+                self.losses.insert(
+                    loss.unwrap_or_else(|| panic!("{}: {path}: {then:?} is {now}", self.case)),
+                );
             }
             _ => panic!("{}: {path}: {then} is {now}", self.case),
         }
@@ -158,8 +177,9 @@ impl Comparison<'_> {
     }
 
     fn written_out(&self, then: &str, now: &Value) -> Option<Loss> {
-        let expanded =
-            VARIABLES.iter().fold(then.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value));
+        let expanded = VARIABLES.iter().fold(then.to_owned(), |text, (name, value)| {
+            text.replace(&format!("${{{name}}}"), value)
+        });
         let token = fs::read_to_string(self.owner.folder.join("token")).unwrap();
         if expanded.replace("${OWNER_GATEWAY_TOKEN}", &token) == *now {
             return Some(Loss::Variable);
@@ -193,8 +213,10 @@ fn config(version: &Version, folder: &Path) -> Value {
     } });
     match version.roster {
         Roster::List => {
-            agents["list"] =
-                json!([with(json!({ "id": "main", "default": true }), main), with(json!({ "id": "ops" }), ops)]);
+            agents["list"] = json!([
+                with(json!({ "id": "main", "default": true }), main),
+                with(json!({ "id": "ops" }), ops)
+            ]);
         }
         Roster::Entries => {
             agents["ownership"] = json!("explicit");

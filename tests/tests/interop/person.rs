@@ -25,7 +25,9 @@ impl<'a> Person<'a> {
     /// Someone who has made an agent.
     pub async fn with_agent(gateway: &'a Gateway, roster: Roster) -> Self {
         let workspace = gateway.workspaces.join(AGENT);
-        let made = Client::new(gateway).ask("agents.create", json!({ "name": AGENT, "workspace": workspace })).await;
+        let made = Client::new(gateway)
+            .ask("agents.create", json!({ "name": AGENT, "workspace": workspace }))
+            .await;
         made.unwrap();
         let mut person = Self { gateway, roster, lost: 0, refused: 0 };
         person.edit(0).await;
@@ -35,15 +37,21 @@ impl<'a> Person<'a> {
     /// Sets heartbeat and colour, until both are to be seen.
     pub async fn edit(&mut self, number: u32) {
         for _ in 0..TRIES {
-            // Gateways count the writes of each device; a new one each time keeps this test from waiting.
+            // Gateways count the writes of each device; a new one each time keeps this test from
+            // waiting.
             let client = Client::new(self.gateway);
             let shown = client.ask("config.get", json!({})).await.unwrap();
             let patch = self.patch(&shown["parsed"], number).to_string();
-            match client.ask("config.patch", json!({ "raw": patch, "baseHash": shown["hash"] })).await {
+            match client
+                .ask("config.patch", json!({ "raw": patch, "baseHash": shown["hash"] }))
+                .await
+            {
                 Ok(_) if self.is_kept(number).await => return,
                 Ok(_) => self.lost += 1,
                 // Its answer may have been lost, and the write sent again.
-                Err(words) if words.contains("config changed") && self.is_kept(number).await => return,
+                Err(words) if words.contains("config changed") && self.is_kept(number).await => {
+                    return;
+                }
                 Err(words) if words.contains("config changed") => self.refused += 1,
                 Err(words) => panic!("the person's edit {number} was refused: {words}"),
             }
@@ -54,7 +62,8 @@ impl<'a> Person<'a> {
     /// Whether the config has that edit.
     pub async fn is_kept(&self, number: u32) -> bool {
         let config = Client::new(self.gateway).config().await;
-        self.entry(&config)["heartbeat"]["every"] == every(number) && config["ui"]["seamColor"] == colour(number)
+        self.entry(&config)["heartbeat"]["every"] == every(number)
+            && config["ui"]["seamColor"] == colour(number)
     }
 
     fn patch(&self, config: &Value, number: u32) -> Value {
@@ -62,8 +71,14 @@ impl<'a> Person<'a> {
         let agents = match self.roster {
             // Old versions replace lists, so all of it is sent.
             Roster::List => {
-                let mut list = config["agents"]["list"].as_array().expect("the person's agent is in it").clone();
-                let own = list.iter_mut().find(|agent| agent["id"] == AGENT).expect("the person's agent is in it");
+                let mut list = config["agents"]["list"]
+                    .as_array()
+                    .expect("the person's agent is in it")
+                    .clone();
+                let own = list
+                    .iter_mut()
+                    .find(|agent| agent["id"] == AGENT)
+                    .expect("the person's agent is in it");
                 own["heartbeat"] = heartbeat;
                 json!({ "list": list })
             }

@@ -12,8 +12,16 @@ use super::documents::Agent;
 use super::version::{LeftOut, Roster, Trait, Version};
 
 /// The files of which every version keeps some.
-const FILES: [&str; 8] =
-    ["AGENTS.md", "BOOTSTRAP.md", "HEARTBEAT.md", "IDENTITY.md", "MEMORY.md", "SOUL.md", "TOOLS.md", "USER.md"];
+const FILES: [&str; 8] = [
+    "AGENTS.md",
+    "BOOTSTRAP.md",
+    "HEARTBEAT.md",
+    "IDENTITY.md",
+    "MEMORY.md",
+    "SOUL.md",
+    "TOOLS.md",
+    "USER.md",
+];
 
 /// How soon the gateway must list what its config says of an agent.
 const LISTED_WITHIN: Duration = Duration::from_secs(10);
@@ -32,7 +40,8 @@ pub struct Proof<'a> {
     pub agent: &'a Agent,
     /// Whether the gateway's owner wants to see each heartbeat.
     pub shows_ok: bool,
-    /// Whether it may have begun to work: then it may have ended its first day, and removed what it needs for that.
+    /// Whether it may have begun to work: then it may have ended its first day, and removed what it
+    /// needs for that.
     pub is_awake: bool,
     /// Begins what is said when something is not as it must be.
     pub case: &'a str,
@@ -46,7 +55,11 @@ impl Proof<'_> {
         let config = self.client.config().await;
         let entry = self.entry(&config).unwrap_or_else(|| panic!("{case}: config.get lacks it"));
         assert_eq!(entry["name"], agent.name, "{case}: {entry}");
-        assert_eq!(entry["workspace"], self.workspaces.join(&agent.folder).to_str().unwrap(), "{case}: {entry}");
+        assert_eq!(
+            entry["workspace"],
+            self.workspaces.join(&agent.folder).to_str().unwrap(),
+            "{case}: {entry}"
+        );
         self.heartbeat_stands(&entry["heartbeat"], &config["channels"]["defaults"]);
         self.files_stand().await;
         self.session_stands().await;
@@ -67,7 +80,11 @@ impl Proof<'_> {
 
     fn heartbeat_stands(&self, heartbeat: &Value, channels: &Value) {
         let case = self.case;
-        assert_eq!((&heartbeat["every"], &heartbeat["target"]), (&json!(self.agent.every), &json!("none")), "{case}");
+        assert_eq!(
+            (&heartbeat["every"], &heartbeat["target"]),
+            (&json!(self.agent.every), &json!("none")),
+            "{case}"
+        );
         let reasoning = match self.version.roster {
             Roster::List => json!(false),
             Roster::Entries => Value::Null,
@@ -75,13 +92,15 @@ impl Proof<'_> {
         assert_eq!(heartbeat["includeReasoning"], reasoning, "{case}");
         match self.version.visibility() {
             Some(key) => {
-                let shown = json!({ "showOk": self.shows_ok, "showAlerts": true, "useIndicator": true });
+                let shown =
+                    json!({ "showOk": self.shows_ok, "showAlerts": true, "useIndicator": true });
                 assert_eq!(channels[key], shown, "{case}: {channels}");
             }
             None => assert_eq!(*channels, Value::Null, "{case}"),
         }
         // Without a file for them, the heartbeat's duties stand in its prompt.
-        let has_prompt = heartbeat["prompt"].as_str().is_some_and(|prompt| !prompt.trim().is_empty());
+        let has_prompt =
+            heartbeat["prompt"].as_str().is_some_and(|prompt| !prompt.trim().is_empty());
         assert_eq!(has_prompt, self.left_out("HEARTBEAT.md"), "{case}: {heartbeat}");
     }
 
@@ -91,19 +110,29 @@ impl Proof<'_> {
             let content = match self.file(name).await {
                 Ok(answer) => answer["file"]["content"].as_str().unwrap_or_default().to_owned(),
                 Err(words) => {
-                    assert!(self.left_out(name) && words.contains("unsupported file"), "{case}: {name}: {words}");
+                    assert!(
+                        self.left_out(name) && words.contains("unsupported file"),
+                        "{case}: {name}: {words}"
+                    );
                     continue;
                 }
             };
-            assert!(!self.left_out(name), "{case}: the gateway keeps {name}, and the report says that it does not");
+            assert!(
+                !self.left_out(name),
+                "{case}: the gateway keeps {name}, and the report says that it does not"
+            );
             if content.is_empty() && name == "BOOTSTRAP.md" && self.is_awake {
                 continue;
             }
             assert!(!content.trim().is_empty(), "{case}: {name} is empty");
-            let on_disk = fs::read_to_string(self.workspaces.join(&self.agent.folder).join(name)).unwrap_or_default();
+            let on_disk = fs::read_to_string(self.workspaces.join(&self.agent.folder).join(name))
+                .unwrap_or_default();
             assert_eq!(content, on_disk, "{case}: {name} on the disk");
             if name == self.version.token_file() {
-                assert!(content.contains(&self.agent.token), "{case}: {name} lacks the agent's token:\n{content}");
+                assert!(
+                    content.contains(&self.agent.token),
+                    "{case}: {name} lacks the agent's token:\n{content}"
+                );
             }
         }
     }
@@ -112,7 +141,8 @@ impl Proof<'_> {
         let (agent, case) = (self.agent, self.case);
         let is_of_agent = agent.session.split(':').nth(1) == Some(&agent.id);
         if is_of_agent || self.version.is(Trait::ListsForeignSessions) {
-            let session = self.session().await.unwrap_or_else(|| panic!("{case}: sessions.list lacks it"));
+            let session =
+                self.session().await.unwrap_or_else(|| panic!("{case}: sessions.list lacks it"));
             assert_eq!(session["label"], agent.name, "{case}: {session}");
         } else {
             let resolved = self.resolved().await.unwrap();
@@ -120,14 +150,21 @@ impl Proof<'_> {
         }
     }
 
-    /// Nothing of the agent is left, on the gateway or in the folder of its workspace, but what the report names.
+    /// Nothing of the agent is left, on the gateway or in the folder of its workspace, but what the
+    /// report names.
     pub async fn is_gone(&self, left_out: &LeftOut) {
         let (agent, case) = (self.agent, self.case);
         assert_eq!(self.listed().await, None, "{case}: agents.list");
         assert_eq!(self.entry(&self.client.config().await), None, "{case}: config.get");
-        let words = self.file("AGENTS.md").await.expect_err("a gateway has no files of an agent that is gone");
+        let words = self
+            .file("AGENTS.md")
+            .await
+            .expect_err("a gateway has no files of an agent that is gone");
         assert!(words.contains("unknown agent") || words.contains("not found"), "{case}: {words}");
-        assert!(!self.workspaces.join(&agent.folder).exists(), "{case}: the workspace is still there");
+        assert!(
+            !self.workspaces.join(&agent.folder).exists(),
+            "{case}: the workspace is still there"
+        );
         let kept = left_out.contains(&format!("session {}", agent.session).into());
         assert_eq!(self.session().await.is_some(), kept, "{case}: sessions.list");
         let resolved = self.resolved().await;
@@ -142,14 +179,21 @@ impl Proof<'_> {
     fn entry(&self, config: &Value) -> Option<Value> {
         let (agents, id) = (&config["agents"], &self.agent.id);
         match self.version.roster {
-            Roster::List => agents["list"].as_array()?.iter().find(|entry| entry["id"] == *id).cloned(),
+            Roster::List => {
+                agents["list"].as_array()?.iter().find(|entry| entry["id"] == *id).cloned()
+            }
             Roster::Entries => agents["entries"].get(id).cloned(),
         }
     }
 
     async fn listed(&self) -> Option<Value> {
         let answer = self.client.ask("agents.list", json!({})).await.unwrap();
-        answer["agents"].as_array().unwrap().iter().find(|listed| listed["id"] == self.agent.id).cloned()
+        answer["agents"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|listed| listed["id"] == self.agent.id)
+            .cloned()
     }
 
     async fn file(&self, name: &str) -> Result<Value, String> {
@@ -158,7 +202,12 @@ impl Proof<'_> {
 
     async fn session(&self) -> Option<Value> {
         let answer = self.client.ask("sessions.list", json!({ "limit": 1000 })).await.unwrap();
-        answer["sessions"].as_array().unwrap().iter().find(|session| session["key"] == self.agent.session).cloned()
+        answer["sessions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|session| session["key"] == self.agent.session)
+            .cloned()
     }
 
     async fn resolved(&self) -> Result<Value, String> {

@@ -44,7 +44,10 @@ impl Queue {
         let lines: Vec<_> = documents.iter().map(Value::to_string).collect();
         fs::write(&self.documents, lines.join("\n")).unwrap();
         let enqueued = self.worker(&["enqueue", self.documents.to_str().unwrap()]).await;
-        enqueued.iter().map(|job| job["id"].as_str().expect("enqueue prints the job's id").to_owned()).collect()
+        enqueued
+            .iter()
+            .map(|job| job["id"].as_str().expect("enqueue prints the job's id").to_owned())
+            .collect()
     }
 
     /// Works until nothing is left to do.
@@ -56,10 +59,17 @@ impl Queue {
     pub async fn render(&self, document: &Value) -> Vec<(String, String)> {
         fs::write(&self.documents, document.to_string()).unwrap();
         let out = tempfile::tempdir().unwrap();
-        self.worker(&["render", self.documents.to_str().unwrap(), "--out", out.path().to_str().unwrap()]).await;
+        self.worker(&[
+            "render",
+            self.documents.to_str().unwrap(),
+            "--out",
+            out.path().to_str().unwrap(),
+        ])
+        .await;
         let files = fs::read_dir(out.path()).unwrap().map(|file| file.unwrap());
-        let text =
-            |file: fs::DirEntry| (file.file_name().into_string().unwrap(), fs::read_to_string(file.path()).unwrap());
+        let text = |file: fs::DirEntry| {
+            (file.file_name().into_string().unwrap(), fs::read_to_string(file.path()).unwrap())
+        };
         files.map(text).collect()
     }
 
@@ -84,13 +94,23 @@ impl Queue {
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.env("MISSION_DATA_DIR", &self.data).env("MISSION_HTTP_ADDR", "127.0.0.1:0");
         command.env("MISSION_BASE_URL", "https://mission.example");
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true);
         let output = timeout(PATIENCE, command.spawn().unwrap().wait_with_output()).await;
-        let output = output.unwrap_or_else(|_| panic!("{arguments:?} takes more than {PATIENCE:?}")).unwrap();
+        let output = output
+            .unwrap_or_else(|_| panic!("{arguments:?} takes more than {PATIENCE:?}"))
+            .unwrap();
         // `run` says by its status that a job failed; the record says more about it.
         let is_run = arguments[0] == "run" && output.status.code() == Some(1);
         assert!(output.status.success() || is_run, "{arguments:?} ended with {}", output.status);
-        Deserializer::from_slice(&output.stdout).into_iter().collect::<Result<_, _>>().unwrap_or_default()
+        Deserializer::from_slice(&output.stdout)
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .unwrap_or_default()
     }
 
     /// Prints the end of the worker's log.

@@ -1,7 +1,8 @@
-//! A way to a gateway that makes those who come by it look like strangers: a proxy that names an address from afar.
+//! A way to a gateway that makes those who come by it look like strangers: a proxy that names an
+//! address from afar.
 //!
-//! A gateway lets every device in that comes from its own machine. For one that is forwarded from elsewhere it wants the
-//! approval of a person, and this needs no second machine.
+//! A gateway lets every device in that comes from its own machine. For one that is forwarded from
+//! elsewhere it wants the approval of a person, and this needs no second machine.
 
 use std::net::Ipv4Addr;
 
@@ -23,7 +24,8 @@ impl Stranger {
     pub async fn at(gateway: &Gateway) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
-        let gateway = gateway.url.strip_prefix("ws://").expect("gateways are on loopback").to_owned();
+        let gateway =
+            gateway.url.strip_prefix("ws://").expect("gateways are on loopback").to_owned();
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let gateway = gateway.clone();

@@ -47,7 +47,12 @@ impl Row {
     }
 
     /// Reads the record of a job that is done.
-    pub fn of(record: &Value, version: &'static str, case: &'static str, time: &'static str) -> Self {
+    pub fn of(
+        record: &Value,
+        version: &'static str,
+        case: &'static str,
+        time: &'static str,
+    ) -> Self {
         let report = &record["report"];
         let number = |value: &Value| value.as_u64().unwrap();
         let runs = record["history"].as_array().unwrap();
@@ -82,9 +87,17 @@ impl Row {
 fn ended(run: &Value, began: u64) -> String {
     let at = |time: &str| run[time].as_u64().unwrap() - began;
     let result = &run["result"];
-    let last = result["steps"].as_array().and_then(|steps| steps.last()).map(Value::to_string).unwrap_or_default();
+    let last = result["steps"]
+        .as_array()
+        .and_then(|steps| steps.last())
+        .map(Value::to_string)
+        .unwrap_or_default();
     let (outcome, words) = (&result["outcome"], &result["message"]);
-    format!("{} to {} ms {outcome}: {words}, last step {last}", at("started_at_ms"), at("ended_at_ms"))
+    format!(
+        "{} to {} ms {outcome}: {words}, last step {last}",
+        at("started_at_ms"),
+        at("ended_at_ms")
+    )
 }
 
 fn texts(list: &Value, text: impl Fn(&Value) -> &Value) -> Vec<String> {
@@ -97,7 +110,8 @@ impl fmt::Display for Row {
         let written = self.written.len();
         write!(
             f,
-            "{version:9}  {case:32}  {time:5}  {took_ms:6} ms  {runs} runs  {rpcs:3} rpcs  {config_writes} config writes"
+            "{version:9}  {case:32}  {time:5}  {took_ms:6} ms  {runs} runs  {rpcs:3} rpcs  \
+                {config_writes} config writes"
         )?;
         write!(f, "  {written:2} written  {} left out", self.left_out.len())?;
         self.before.iter().try_for_each(|run| write!(f, "\n    run before: {run}"))
@@ -178,28 +192,34 @@ impl Findings {
 
     /// How many cases went well, of those that can be tried.
     fn count(&self) -> String {
-        let tried = self.cases.iter().filter(|(_, ended)| !matches!(ended, Ended::NotApplicable(_)));
+        let tried =
+            self.cases.iter().filter(|(_, ended)| !matches!(ended, Ended::NotApplicable(_)));
         let ok = self.cases.iter().filter(|(_, ended)| matches!(ended, Ended::Ok(_)));
         format!("{} of {}", ok.count(), tried.count())
     }
 
     /// What is different on this version, in sentences.
     fn differences(&self, common: &Common<'_>) -> Vec<String> {
-        let mut all: Vec<_> = self.refusal.iter().map(|words| format!("The job is `blocked`: “{words}”.")).collect();
+        let mut all: Vec<_> =
+            self.refusal.iter().map(|words| format!("The job is `blocked`: “{words}”.")).collect();
         for (case, ended) in &self.cases {
             match ended {
                 Ended::Ok(_) => {}
-                Ended::Blocked(words) => all.push(format!("“{case}”: the job is `blocked` first: “{words}”.")),
+                Ended::Blocked(words) => {
+                    all.push(format!("“{case}”: the job is `blocked` first: “{words}”."))
+                }
                 Ended::NotApplicable(reason) => {
                     all.push(format!("“{case}” cannot happen, because it {reason}."));
                 }
             }
         }
-        let left_out: Vec<_> = self.left_out.iter().filter(|what| !common.left_out.contains(what)).collect();
+        let left_out: Vec<_> =
+            self.left_out.iter().filter(|what| !common.left_out.contains(what)).collect();
         if !left_out.is_empty() {
             all.push(format!("Left out besides: {}.", names(left_out.into_iter())));
         }
-        let losses: Vec<_> = self.losses.iter().filter(|loss| !common.losses.contains(loss)).collect();
+        let losses: Vec<_> =
+            self.losses.iter().filter(|loss| !common.losses.contains(loss)).collect();
         if !losses.is_empty() {
             all.push(format!("Any config write {}.", sentence(losses.into_iter())));
         }
@@ -209,7 +229,9 @@ impl Findings {
 
 /// The message and the remedy of a job that needs a person.
 fn words(record: &Value) -> String {
-    ["message", "action"].map(|part| record["failure"][part].as_str().unwrap_or_default()).join("; ")
+    ["message", "action"]
+        .map(|part| record["failure"][part].as_str().unwrap_or_default())
+        .join("; ")
 }
 
 fn file(version: &str) -> PathBuf {
@@ -249,14 +271,18 @@ impl Table {
     fn common(&self) -> Common<'_> {
         let usable = || self.0.iter().filter(|findings| findings.refusal.is_none());
         let Some(first) = usable().next() else { return Common::default() };
-        let left_out = first.left_out.iter().filter(|what| usable().all(|one| one.left_out.contains(what)));
-        let losses = first.losses.iter().filter(|loss| usable().all(|one| one.losses.contains(loss)));
+        let left_out =
+            first.left_out.iter().filter(|what| usable().all(|one| one.left_out.contains(what)));
+        let losses =
+            first.losses.iter().filter(|loss| usable().all(|one| one.losses.contains(loss)));
         Common { left_out: left_out.collect(), losses: losses.collect() }
     }
 
     fn for_readme(&self) -> String {
         let common = self.common();
-        let mut text = String::from("| version | protocol | keeps agents in | cases | what is different, and why |\n");
+        let mut text = String::from(
+            "| version | protocol | keeps agents in | cases | what is different, and why |\n",
+        );
         text.push_str("| --- | --- | --- | --- | --- |\n");
         for findings in &self.0 {
             let Findings { name, protocol, roster, .. } = findings;
@@ -265,12 +291,14 @@ impl Table {
             } else {
                 format!("{protocol} | `{roster}` | {}", findings.count())
             };
-            writeln!(text, "| {name} | {facts} | {} |", findings.differences(&common).join(" ")).unwrap();
+            writeln!(text, "| {name} | {facts} | {} |", findings.differences(&common).join(" "))
+                .unwrap();
         }
         writeln!(text, "\n- The cases: {}.", self.cases().join(" · ")).unwrap();
         writeln!(text, "- Left out on all: {}.", names(common.left_out.into_iter())).unwrap();
         if !common.losses.is_empty() {
-            writeln!(text, "- On all, any config write {}.", sentence(common.losses.into_iter())).unwrap();
+            writeln!(text, "- On all, any config write {}.", sentence(common.losses.into_iter()))
+                .unwrap();
         }
         text
     }
@@ -289,7 +317,8 @@ fn sentence<'a>(losses: impl Iterator<Item = &'a Loss>) -> String {
 }
 
 fn names<'a>(what: impl Iterator<Item = &'a String>) -> String {
-    let names = what.map(|what| format!("`{}`", what.split_once(' ').map_or(&what[..], |(_, name)| name)));
+    let names =
+        what.map(|what| format!("`{}`", what.split_once(' ').map_or(&what[..], |(_, name)| name)));
     names.collect::<Vec<_>>().join(", ")
 }
 

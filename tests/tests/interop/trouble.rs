@@ -34,8 +34,8 @@ impl Installation {
         let record = self.blocked(&self.queue, &self.documents.provision(&lead)).await;
         let failure = &record["failure"];
         assert_eq!(failure["code"], "gateway_too_old", "{failure}");
-        let [message, action] =
-            [&failure["message"], &failure["action"]].map(|words| words.as_str().unwrap_or_default());
+        let [message, action] = [&failure["message"], &failure["action"]]
+            .map(|words| words.as_str().unwrap_or_default());
         assert!(message.contains("older than 2026.2.9"), "{message}");
         assert!(action.contains("upgrade") && action.contains("2026.2.9"), "{action}");
         self.findings.lock().unwrap().refused(&record);
@@ -49,9 +49,15 @@ impl Installation {
         let record = self.blocked(&self.queue, &wrong.cleanup(&lead)).await;
         let failure = &record["failure"];
         assert_eq!(failure["code"], "unauthorized", "{failure}");
-        assert!(failure["action"].as_str().is_some_and(|action| action.contains("gateway.auth.token")), "{failure}");
+        assert!(
+            failure["action"].as_str().is_some_and(|action| action.contains("gateway.auth.token")),
+            "{failure}"
+        );
         self.all_done(case, &[self.documents.cleanup(&lead)]).await;
-        let [wrong] = &self.queue.records(&[record["id"].as_str().unwrap().to_owned()]).await[..] else { panic!() };
+        let [wrong] = &self.queue.records(&[record["id"].as_str().unwrap().to_owned()]).await[..]
+        else {
+            panic!()
+        };
         assert_eq!(wrong["state"], "superseded", "{wrong}");
         self.note(case, "blocked, then done".into());
     }
@@ -62,7 +68,8 @@ impl Installation {
         let stranger = Stranger::at(&self.gateway).await;
         // Another worker, with a key that this gateway has never seen.
         let queue = Queue::new(&self.folder.path().join("stranger"));
-        let document = Documents::by(&self.gateway, &stranger.url, &self.gateway.token).cleanup(&documents::lead());
+        let document = Documents::by(&self.gateway, &stranger.url, &self.gateway.token)
+            .cleanup(&documents::lead());
         if self.version.is(Trait::LetsStrangersIn) {
             let records = queue.carry_out(&[document]).await;
             self.done(case, "", &records[0]);
@@ -73,7 +80,9 @@ impl Installation {
         let failure = &record["failure"];
         assert_eq!(failure["code"], "pairing_required", "{failure}");
         let action = failure["action"].as_str().unwrap_or_default();
-        let request = action.split_once("openclaw devices approve ").and_then(|(_, rest)| rest.split('`').next());
+        let request = action
+            .split_once("openclaw devices approve ")
+            .and_then(|(_, rest)| rest.split('`').next());
         let request = request.unwrap_or_else(|| panic!("no command in {action:?}"));
         self.client.ask("device.pair.approve", json!({ "requestId": request })).await.unwrap();
         let id = record["id"].as_str().unwrap().to_owned();
@@ -90,7 +99,8 @@ impl Installation {
         let ids = self.queue.enqueue(&self.provisions(&agents)).await;
         let restart = async {
             let appears = async {
-                while !agents.iter().any(|agent| self.gateway.config_file().contains(&agent.folder)) {
+                while !agents.iter().any(|agent| self.gateway.config_file().contains(&agent.folder))
+                {
                     sleep(LOOK).await;
                 }
             };
@@ -103,7 +113,8 @@ impl Installation {
             self.done(case, "", record);
         }
         self.work(case, &agents).await;
-        let runs: usize = records.iter().map(|record| record["history"].as_array().unwrap().len()).sum();
+        let runs: usize =
+            records.iter().map(|record| record["history"].as_array().unwrap().len()).sum();
         self.note(case, format!("{runs} runs of {IN_THE_MIDDLE} jobs"));
     }
 
@@ -130,11 +141,15 @@ impl Installation {
         self.work(case, &agents).await;
         assert!(person.is_kept(EDITS).await, "{case}: what the person wrote last is lost");
         let (lost, refused) = (person.lost, person.refused);
-        assert!(lost == 0 || !self.version.is(Trait::ComparesHashes), "{case}: {lost} edits of the person were lost");
+        assert!(
+            lost == 0 || !self.version.is(Trait::ComparesHashes),
+            "{case}: {lost} edits of the person were lost"
+        );
         self.note(
             case,
             format!(
-                "{:.1} s, {writes} writes, {restarts} restarts; person refused {refused}, lost {lost}",
+                "{:.1} s, {writes} writes, {restarts} restarts; person refused {refused}, lost \
+                    {lost}",
                 took.as_secs_f32()
             ),
         );
@@ -150,7 +165,8 @@ impl Installation {
             let record = self.blocked(&self.queue, &provisions[0]).await;
             let failure = &record["failure"];
             assert_eq!(failure["code"], "config_included", "{case}: {failure}");
-            let names_it = failure["message"].as_str().is_some_and(|words| words.contains("messages"));
+            let names_it =
+                failure["message"].as_str().is_some_and(|words| words.contains("messages"));
             assert!(names_it, "{case}: {failure}");
             owner.gives_up_includes();
             self.gateway.restart().await;
@@ -178,7 +194,8 @@ impl Installation {
         }
     }
 
-    /// The agents are as described, and may be at work: some gateways start one of many before the last is made.
+    /// The agents are as described, and may be at work: some gateways start one of many before the
+    /// last is made.
     pub(super) async fn work(&self, case: &str, agents: &[Agent]) {
         for agent in agents {
             let case = format!("{case}, {}", agent.id);

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::owner::Loss::{self, Comments, Home, Include, Variable};
 use Trait::{
-    ComparesHashes, ForgetsSessionsOfDeleted, LetsStrangersIn, ListsForeignSessions, RefusesIncludes,
-    RestartsWithOldConfig, TooOld,
+    ComparesHashes, ForgetsSessionsOfDeleted, LetsStrangersIn, ListsForeignSessions,
+    RefusesIncludes, RestartsWithOldConfig, TooOld,
 };
 
 /// How a version's config keeps agents.
@@ -76,7 +76,11 @@ impl Version {
     /// alone.
     pub fn visibility(&self) -> Option<&'static str> {
         match self.roster {
-            _ if self.is(Trait::RestartsWithOldConfig) || self.is(Trait::ForgetsSessionsOfDeleted) => None,
+            _ if self.is(Trait::RestartsWithOldConfig)
+                || self.is(Trait::ForgetsSessionsOfDeleted) =>
+            {
+                None
+            }
             Roster::List => Some("heartbeat"),
             Roster::Entries => Some("heartbeatVisibility"),
         }
@@ -99,7 +103,8 @@ impl Version {
             Roster::List => "config channels.defaults.heartbeat",
             Roster::Entries => "config channels.defaults.heartbeatVisibility",
         });
-        let reasoning = (self.roster == Roster::Entries).then_some("config heartbeat.includeReasoning");
+        let reasoning =
+            (self.roster == Roster::Entries).then_some("config heartbeat.includeReasoning");
         visibility.into_iter().chain(reasoning).map(Cow::from).collect()
     }
 
@@ -113,7 +118,8 @@ impl Version {
 }
 
 /// Files that no version keeps.
-const NEVER_KEPT: [&str; 4] = ["file AUTONOMY.md", "file BOOT.md", "file SELF.md", "file TASK_SOUL.md"];
+const NEVER_KEPT: [&str; 4] =
+    ["file AUTONOMY.md", "file BOOT.md", "file SELF.md", "file TASK_SOUL.md"];
 
 /// The versions of `MISSION_INTEROP=ci`: the oldest, the newest, and two that have faults of their
 /// own.
@@ -144,8 +150,16 @@ pub static ALL: [Version; 18] = [
     list("2026.6.35", &[ListsForeignSessions], &[Comments]),
     list("2026.7.1", &[ListsForeignSessions], &[Comments]),
     list("2026.7.35", &[ListsForeignSessions], &[Comments]),
-    entries("2026.8.2", &[ListsForeignSessions, ComparesHashes, ForgetsSessionsOfDeleted], &[Comments]),
-    entries("2026.9.1", &[ListsForeignSessions, ComparesHashes, ForgetsSessionsOfDeleted], &[Comments]),
+    entries(
+        "2026.8.2",
+        &[ListsForeignSessions, ComparesHashes, ForgetsSessionsOfDeleted],
+        &[Comments],
+    ),
+    entries(
+        "2026.9.1",
+        &[ListsForeignSessions, ComparesHashes, ForgetsSessionsOfDeleted],
+        &[Comments],
+    ),
     entries("2026.9.6", &[ListsForeignSessions, ComparesHashes], &[Comments]),
 ];
 

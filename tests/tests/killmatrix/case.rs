@@ -53,8 +53,13 @@ impl Stage {
             }
             let twin = Arc::new(gateway.twin());
             done(&worker(&twin, Trouble::CutAfter), (flow.job)()).await;
-            let (expected, calls) = (state(&twin), twin.calls().into_iter().map(|call| call.method).collect());
-            assert!(!differences(&expected, &state(&gateway)).is_empty(), "{} does something", flow.name);
+            let (expected, calls) =
+                (state(&twin), twin.calls().into_iter().map(|call| call.method).collect());
+            assert!(
+                !differences(&expected, &state(&gateway)).is_empty(),
+                "{} does something",
+                flow.name
+            );
             Self { profile, flow, calls, latency_ms, gateway: gateway.twin(), expected }
         })
     }
@@ -128,7 +133,8 @@ impl Case {
             if matches!(run.outcome, Outcome::Done(_)) {
                 break;
             }
-            // A reset is made once. Where the gateway shows it undone, a person decides, and retries the job.
+            // A reset is made once. Where the gateway shows it undone, a person decides, and
+            // retries the job.
             if self.loses_reset() && end.runs.len() == 1 {
                 if run.outcome.failure().is_none_or(|failure| failure.code != "not_kept") {
                     end.faults.push(format!("a reset was lost: {:?}", run.outcome));
@@ -137,9 +143,12 @@ impl Case {
                 (journal, before) = (Arc::default(), gateway.deeds());
                 continue;
             }
-            // A gateway that talks nonsense from the first word on waits for a person, and is tried again all the same.
-            let is_no_gateway = self.at == 0 && self.trouble == Trouble::Garbage && end.runs.len() == 1;
-            let is_given_up = matches!(run.outcome, Outcome::Blocked(_) | Outcome::Permanent(_)) && !is_no_gateway;
+            // A gateway that talks nonsense from the first word on waits for a person, and is tried
+            // again all the same.
+            let is_no_gateway =
+                self.at == 0 && self.trouble == Trouble::Garbage && end.runs.len() == 1;
+            let is_given_up = matches!(run.outcome, Outcome::Blocked(_) | Outcome::Permanent(_))
+                && !is_no_gateway;
             if is_given_up || end.runs.len() == MAX_RUNS {
                 return end.faults.push(format!("{:?}", run.outcome));
             }
@@ -168,7 +177,8 @@ impl Case {
             end.faults.push(format!("once more: {:?}", run.outcome));
         }
         let written = gateway.mutating_calls();
-        end.faults.extend(written[before..].iter().map(|call| format!("once more: {}", call.method)));
+        end.faults
+            .extend(written[before..].iter().map(|call| format!("once more: {}", call.method)));
     }
 
     fn check(&self, when: &str, gateway: &Gateway, end: &mut End) {
@@ -192,14 +202,17 @@ fn forget_resets(state: &mut Value) {
 /// What one job has done to a gateway more often than it may, over all its runs.
 pub fn too_much(before: &Deeds, after: &Deeds) -> Vec<String> {
     let mut counts = BTreeMap::<String, usize>::new();
-    let writes = after.writes[before.writes.len()..].iter().filter(|write| write.by == "config.patch");
+    let writes =
+        after.writes[before.writes.len()..].iter().filter(|write| write.by == "config.patch");
     for path in writes.flat_map(|write| &write.paths) {
         *counts.entry(format!("config write of {path}")).or_default() += 1;
     }
-    let mut often: Vec<String> = counts.into_iter().filter(|(_, count)| *count > 2).map(|(what, _)| what).collect();
-    for (what, new) in
-        [("creation", after.creates.len() - before.creates.len()), ("reset", after.resets.len() - before.resets.len())]
-    {
+    let mut often: Vec<String> =
+        counts.into_iter().filter(|(_, count)| *count > 2).map(|(what, _)| what).collect();
+    for (what, new) in [
+        ("creation", after.creates.len() - before.creates.len()),
+        ("reset", after.resets.len() - before.resets.len()),
+    ] {
         often.extend((new > 1).then(|| format!("{what}, {new} times")));
     }
     often

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// The gateways.
-pub const PROFILES: [Profile; 4] = [Profile::V2026_2_9, Profile::V2026_3_13, Profile::V2026_6_11, Profile::V2026_9_6];
+pub const PROFILES: [Profile; 4] =
+    [Profile::V2026_2_9, Profile::V2026_3_13, Profile::V2026_6_11, Profile::V2026_9_6];
 
 /// A flow: jobs that were done before, and the one that is disturbed.
 #[derive(Clone, Copy)]
@@ -25,8 +26,14 @@ pub struct Flow {
 }
 
 impl Flow {
-    const PLAIN: Self =
-        Self { name: "", before: Vec::new, job: Value::default, by_hand: None, resets: false, is_of: |_| true };
+    const PLAIN: Self = Self {
+        name: "",
+        before: Vec::new,
+        job: Value::default,
+        by_hand: None,
+        resets: false,
+        is_of: |_| true,
+    };
 }
 
 /// All flows.
@@ -34,7 +41,13 @@ pub const FLOWS: [Flow; 8] = [
     Flow { name: "provision", before: Vec::new, job: || provision("Ada", "10m"), ..Flow::PLAIN },
     Flow { name: "provision-main", before: Vec::new, job: provision_main, ..Flow::PLAIN },
     Flow { name: "update", before: || vec![provision("Ada", "10m")], job: update, ..Flow::PLAIN },
-    Flow { name: "reset", before: || vec![provision("Ada", "10m")], job: reset, resets: true, ..Flow::PLAIN },
+    Flow {
+        name: "reset",
+        before: || vec![provision("Ada", "10m")],
+        job: reset,
+        resets: true,
+        ..Flow::PLAIN
+    },
     Flow {
         name: "cleanup",
         before: || vec![provision("Ada", "10m"), provision("Bo", "10m")],

@@ -33,14 +33,20 @@ impl Table {
 
     /// Enters a case.
     pub fn enter(&mut self, case: &Case, end: &End) {
-        let row = TROUBLES.iter().position(|trouble| *trouble == case.trouble).expect("it is one of them");
+        let row = TROUBLES
+            .iter()
+            .position(|trouble| *trouble == case.trouble)
+            .expect("it is one of them");
         let cell = self.cells.entry((case.stage.flow.name, row)).or_default();
         cell.cases += 1;
         *cell.ends.entry(end.runs.join(" → ")).or_default() += 1;
         if !end.faults.is_empty() {
             let Stage { profile, flow, latency_ms, .. } = &*case.stage;
             let (trouble, at, runs) = (case.trouble, case.at, end.runs.join(" → "));
-            let place = format!("{profile:?} {} {latency_ms} ms, {trouble:?} at call {at} ({runs})", flow.name);
+            let place = format!(
+                "{profile:?} {} {latency_ms} ms, {trouble:?} at call {at} ({runs})",
+                flow.name
+            );
             self.faults.push(format!("{place}: {}", end.faults.join("; ")));
         }
     }
@@ -62,11 +68,20 @@ impl Display for Table {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for stage in &self.stages {
             let (profile, name, latency) = (stage.profile, stage.flow.name, stage.latency_ms);
-            writeln!(f, "{profile:?} {name}: {} calls undisturbed at {latency} ms", stage.calls.len())?;
+            writeln!(
+                f,
+                "{profile:?} {name}: {} calls undisturbed at {latency} ms",
+                stage.calls.len()
+            )?;
         }
         for ((flow, row), cell) in &self.cells {
             let trouble: Trouble = TROUBLES[*row];
-            let ends = cell.ends.iter().map(|(end, count)| format!("{end} {count}")).collect::<Vec<_>>().join(", ");
+            let ends = cell
+                .ends
+                .iter()
+                .map(|(end, count)| format!("{end} {count}"))
+                .collect::<Vec<_>>()
+                .join(", ");
             writeln!(f, "{flow:15} {:18} {:5} cases: {ends}", format!("{trouble:?}"), cell.cases)?;
         }
         let cases: usize = self.cells.values().map(|cell| cell.cases).sum();

@@ -28,7 +28,8 @@ pub enum Trouble {
     Starting,
     /// Answered as done, and not done.
     Lie,
-    /// The worker is killed when the call was executed, and nothing that it had sent is taken any more.
+    /// The worker is killed when the call was executed, and nothing that it had sent is taken any
+    /// more.
     Killed,
     /// The worker is killed when the call was executed; what it had sent is still executed.
     KilledInFlight,
@@ -79,7 +80,8 @@ impl Trouble {
         Some(if at == 0 { Fault::on("connect", action) } else { Fault::at_call(at as u64, action) })
     }
 
-    /// How long the worker waits. A gateway that is deaf is told by its silence, before any call is late.
+    /// How long the worker waits. A gateway that is deaf is told by its silence, before any call is
+    /// late.
     pub fn limits(self) -> Limits {
         let call = if self == Self::Mute { Duration::from_secs(5) } else { Limits::default().call };
         Limits { call, ..Limits::default() }

@@ -38,7 +38,11 @@ async fn costs_little_once_and_nothing_twice(profile: &str) {
     let second = provision().await;
     println!("{profile}: {} round trips when nothing differs", second["round_trips"]);
     assert!(second["round_trips"].as_u64().unwrap() <= ROUND_TRIPS_IN_VAIN, "{second}");
-    assert_eq!((&second["changed"], &second["written"]), (&json!(false), &Value::Array(Vec::new())), "{second}");
+    assert_eq!(
+        (&second["changed"], &second["written"]),
+        (&json!(false), &Value::Array(Vec::new())),
+        "{second}"
+    );
     assert_eq!(gateway.mutating_calls().len(), calls, "{second}");
     assert_eq!(gateway.connections(), 2);
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-/// Differences as lines, each with its path. Where something is only expected to be there, any text but an empty one
-/// will do.
+/// Differences as lines, each with its path. Where something is only expected to be there, any text
+/// but an empty one will do.
 pub fn differences(expected: &Value, found: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     compare("", Some(expected), Some(found), &mut lines);
@@ -12,7 +12,9 @@ pub fn differences(expected: &Value, found: &Value) -> Vec<String> {
 
 fn compare(path: &str, expected: Option<&Value>, found: Option<&Value>, lines: &mut Vec<String>) {
     match (expected, found) {
-        (Some(expected), Some(Value::String(text))) if *expected == json!({ "present": true, "nonempty": true }) => {
+        (Some(expected), Some(Value::String(text)))
+            if *expected == json!({ "present": true, "nonempty": true }) =>
+        {
             if text.is_empty() {
                 lines.push(format!("{path}: expected a text, found an empty one"));
             }
@@ -29,7 +31,9 @@ fn compare(path: &str, expected: Option<&Value>, found: Option<&Value>, lines: &
             }
         }
         (expected, found) if expected == found => {}
-        (expected, found) => lines.push(format!("{path}: expected {}, found {}", shown(expected), shown(found))),
+        (expected, found) => {
+            lines.push(format!("{path}: expected {}, found {}", shown(expected), shown(found)))
+        }
     }
 }
 
@@ -39,8 +43,7 @@ fn shown(value: Option<&Value>) -> String {
 
 #[test]
 fn every_kind_of_difference_is_found() {
-    let expected =
-        json!({ "same": [1, { "a": null }], "gone": 1, "list": [1, 2], "text": { "present": true, "nonempty": true } });
+    let expected = json!({ "same": [1, { "a": null }], "gone": 1, "list": [1, 2], "text": { "present": true, "nonempty": true } });
     let found = json!({ "same": [1, { "a": null }], "new": 1, "list": [1, 3, 4], "text": "" });
     let lines = differences(&expected, &found);
     assert_eq!(

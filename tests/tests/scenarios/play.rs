@@ -34,12 +34,16 @@ pub async fn play(scenario: Scenario) -> Vec<String> {
             None => recorded.ok && end == "done",
         };
         if !is_as_expected {
-            let expected =
-                quirk.map_or(if recorded.ok { "done" } else { "a failure that is listed" }, |quirk| quirk.ends[step]);
+            let expected = quirk
+                .map_or(if recorded.ok { "done" } else { "a failure that is listed" }, |quirk| {
+                    quirk.ends[step]
+                });
             faults.push(format!("step {step}: expected {expected}, found {end}: {said}"));
         }
     }
-    faults.extend(stage.state_faults(&before, quirk.map_or(&State::AsRecorded, |quirk| &quirk.state)));
+    faults.extend(
+        stage.state_faults(&before, quirk.map_or(&State::AsRecorded, |quirk| &quirk.state)),
+    );
     faults.extend(stage.local_faults());
     if faults.is_empty() && ends.iter().all(|(end, _)| end == "done") {
         faults.extend(stage.repeat_faults().await);
@@ -69,8 +73,8 @@ impl Stage {
         Self { scenario, gateway, folder }
     }
 
-    /// Runs all steps. Jobs that were provisioned at the same time run one after another: several processes at once
-    /// would be several writers on one gateway, which a lane's lease rules out.
+    /// Runs all steps. Jobs that were provisioned at the same time run one after another: several
+    /// processes at once would be several writers on one gateway, which a lane's lease rules out.
     async fn run(&self) -> Vec<(String, String)> {
         let mut ends = Vec::new();
         for documents in self.scenario.documents(&self.gateway.url()) {
@@ -128,7 +132,8 @@ impl Stage {
 
     fn in_order(&self, mut state: Value) -> Value {
         if self.scenario.is_order_free()
-            && let Some(list) = state.pointer_mut("/config/agents/list").and_then(Value::as_array_mut)
+            && let Some(list) =
+                state.pointer_mut("/config/agents/list").and_then(Value::as_array_mut)
         {
             list.sort_by_key(|agent| agent["id"].as_str().unwrap_or_default().to_owned());
         }
@@ -142,14 +147,21 @@ impl Stage {
         lines.into_iter().map(|line| format!("local files: {line}")).collect()
     }
 
-    /// Everything again: the steps succeed, nothing changes, and no call is made that could change anything.
+    /// Everything again: the steps succeed, nothing changes, and no call is made that could change
+    /// anything.
     async fn repeat_faults(&self) -> Vec<String> {
         let (state, calls) = (self.gateway.state(), self.gateway.mutating_calls().len());
         let ends = self.run().await;
         let mut faults = differences(&state, &self.gateway.state());
-        faults.extend(ends.into_iter().filter(|(end, _)| end != "done").map(|(end, said)| format!("{end}: {said}")));
-        let made: Vec<_> = self.gateway.mutating_calls()[calls..].iter().map(|call| call.method.clone()).collect();
-        let listed = quirks::REPEATED.iter().find(|repeated| repeated.scenario == self.scenario.name);
+        faults.extend(
+            ends.into_iter()
+                .filter(|(end, _)| end != "done")
+                .map(|(end, said)| format!("{end}: {said}")),
+        );
+        let made: Vec<_> =
+            self.gateway.mutating_calls()[calls..].iter().map(|call| call.method.clone()).collect();
+        let listed =
+            quirks::REPEATED.iter().find(|repeated| repeated.scenario == self.scenario.name);
         if made != listed.map_or(&[][..], |repeated| repeated.calls) {
             faults.push(format!("calls made: {}", made.join(", ")));
         }

@@ -1,5 +1,5 @@
-//! The table of intended differences: what happens instead of what was recorded, and how exactly a failing scenario
-//! fails. Nothing in it is skipped; all of it is asserted.
+//! The table of intended differences: what happens instead of what was recorded, and how exactly a
+//! failing scenario fails. Nothing in it is skipped; all of it is asserted.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,8 @@ pub struct Quirk {
     pub scenario: &'static str,
     /// What we do, and why.
     pub why: &'static str,
-    /// How each step ends: `done`, `OUTCOME CODE`, or `refused PATH` for a document that is not accepted.
+    /// How each step ends: `done`, `OUTCOME CODE`, or `refused PATH` for a document that is not
+    /// accepted.
     pub ends: &'static [&'static str],
     /// What the gateway is like at the end.
     pub state: State,
@@ -39,13 +40,20 @@ pub struct Repeated {
 
 use State::{AsBefore, AsRecorded, Edited};
 
-const fn quirk(scenario: &'static str, ends: &'static [&'static str], state: State, why: &'static str) -> Quirk {
+const fn quirk(
+    scenario: &'static str,
+    ends: &'static [&'static str],
+    state: State,
+    why: &'static str,
+) -> Quirk {
     Quirk { scenario, why, ends, state }
 }
 
-const NOT_OURS: &str = "nothing shows that the entry is this agent's: it names no folder, and no file names the agent";
+const NOT_OURS: &str =
+    "nothing shows that the entry is this agent's: it names no folder, and no file names the agent";
 const KEYS_STAY: &str = "keys that people added to a heartbeat stay";
-const NOT_TAKEN_IN: &str = "to create an agent that the config has would write an older config over it; no real gateway \
+const NOT_TAKEN_IN: &str = "to create an agent that the config has would write an older config \
+    over it; no real gateway \
                             keeps its agents elsewhere";
 
 /// The gateway does not know an agent of its config.
@@ -58,14 +66,24 @@ fn not_taken_in(state: &mut Value, agent: &str) {
 /// All intended differences.
 pub const TABLE: &[Quirk] = &[
     // Cleanup.
-    quirk("c08_cleanup_random_name", &["done"], AsRecorded, "the id is a stable one, and what is gone is success"),
+    quirk(
+        "c08_cleanup_random_name",
+        &["done"],
+        AsRecorded,
+        "the id is a stable one, and what is gone is success",
+    ),
     quirk("m05_cleanup_twice", &["done", "done"], AsRecorded, "what is gone already is success"),
     // Whose agents they are.
     quirk("c10_cleanup_session_delete_forbidden", &["blocked agent_not_ours"], AsBefore, NOT_OURS),
     quirk("c15_cleanup_separate_registry", &["blocked agent_not_ours"], AsBefore, NOT_OURS),
     quirk("h17_sync_mixed_entries", &["blocked agent_not_ours"], AsBefore, NOT_OURS),
     // What people added.
-    quirk("h02_sync_many_append", &["done"], Edited(|state| list(state)[2]["heartbeat"]["x"] = json!(1)), KEYS_STAY),
+    quirk(
+        "h02_sync_many_append",
+        &["done"],
+        Edited(|state| list(state)[2]["heartbeat"]["x"] = json!(1)),
+        KEYS_STAY,
+    ),
     quirk(
         "h13_sync_visibility_complete",
         &["done"],
@@ -97,7 +115,12 @@ pub const TABLE: &[Quirk] = &[
         KEYS_STAY,
     ),
     // Documents that are wrong fail before anything is written.
-    quirk("h04_sync_missing_root", &["refused gateway.workspace_root"], AsRecorded, "refused with the field's path"),
+    quirk(
+        "h04_sync_missing_root",
+        &["refused gateway.workspace_root"],
+        AsRecorded,
+        "refused with the field's path",
+    ),
     quirk(
         "h05_sync_missing_root_and_empty",
         &["refused gateway.workspace_root"],
@@ -129,7 +152,12 @@ pub const TABLE: &[Quirk] = &[
         "a blank preferred name is none",
     ),
     // What the gateway answers.
-    quirk("p106_token_missing", &["blocked unauthorized"], AsRecorded, "the main backend has to be given the token"),
+    quirk(
+        "p106_token_missing",
+        &["blocked unauthorized"],
+        AsRecorded,
+        "the main backend has to be given the token",
+    ),
     quirk(
         "p74_config_agents_string_crash",
         &["blocked gateway_config_invalid"],
@@ -167,7 +195,8 @@ pub const TABLE: &[Quirk] = &[
         "h16_sync_stale",
         &["done"],
         Edited(|state| {
-            list(state)[1]["heartbeat"] = json!({ "x": 1, "every": "2m", "target": "none", "includeReasoning": false });
+            list(state)[1]["heartbeat"] =
+                json!({ "x": 1, "every": "2m", "target": "none", "includeReasoning": false });
             quieten(state);
         }),
         "a stale hash is solved within the run: read again, write again",
@@ -209,7 +238,8 @@ pub const TABLE: &[Quirk] = &[
             state["agents"]["lead-2"] = agent("lead-2", "Lead Agent");
             list(state).push(entry("lead-2", "Lead Agent"));
             let first = state["files"]["lead-1"].to_string();
-            let second = first.replace("lead-1", "lead-2").replace("-000000000001\\n", "-0000000000ff\\n");
+            let second =
+                first.replace("lead-1", "lead-2").replace("-000000000001\\n", "-0000000000ff\\n");
             state["files"]["lead-2"] = serde_json::from_str(&second).unwrap();
             state["sessions"]["agent:lead-2:main"] = json!({ "label": null, "resets": 0 });
         }),
@@ -229,7 +259,8 @@ pub const TABLE: &[Quirk] = &[
                 session["label"] = json!(session["label"].as_str().unwrap().trim());
             }
         }),
-        "one entry under the id cut as the gateway cuts it; the label is trimmed; a second run finds all as it should be",
+        "one entry under the id cut as the gateway cuts it; the label is trimmed; a second run \
+            finds all as it should be",
     ),
     quirk(
         "p32_session_key_with_spaces",
@@ -247,7 +278,8 @@ pub const TABLE: &[Quirk] = &[
         &["done"],
         Edited(|state| {
             for name in ["USER.md", "MEMORY.md"] {
-                state["files"]["ada-lovelace"][name] = texts("ada-lovelace", "Ada Lovelace")[name].clone();
+                state["files"]["ada-lovelace"][name] =
+                    texts("ada-lovelace", "Ada Lovelace")[name].clone();
             }
         }),
         "an agent registered in the config is not seeded by the gateway, so its own files are ours",
@@ -266,7 +298,8 @@ pub const TABLE: &[Quirk] = &[
         &["blocked gateway_restart_needed"],
         Edited(|state| {
             for agent in list(state) {
-                if let Some(number) = agent["id"].as_str().and_then(|id| id.strip_prefix("agent-")) {
+                if let Some(number) = agent["id"].as_str().and_then(|id| id.strip_prefix("agent-"))
+                {
                     agent["name"] = json!(format!("Agent {number}"));
                 }
             }
@@ -306,7 +339,8 @@ pub const TABLE: &[Quirk] = &[
             list(state)[1]["heartbeat"]["prompt"] = present();
             remove(&mut state["files"]["ada-lovelace"], "HEARTBEAT_LEAD.md");
         }),
-        "only documents are written, whatever other names a gateway keeps; and HEARTBEAT.md is not kept, as above",
+        "only documents are written, whatever other names a gateway keeps; and HEARTBEAT.md is \
+            not kept, as above",
     ),
 ];
 
@@ -314,12 +348,14 @@ pub const TABLE: &[Quirk] = &[
 pub const REPEATED: &[Repeated] = &[
     Repeated {
         scenario: "m11_same_label_two_boards",
-        why: "the second session still has no label; whether it is free now can only be found out by asking",
+        why: "the second session still has no label; whether it is free now can only be found out \
+            by asking",
         calls: &["sessions.patch"],
     },
     Repeated {
         scenario: "p40_unique_label_conflict",
-        why: "the session still has no label; whether it is free now can only be found out by asking",
+        why: "the session still has no label; whether it is free now can only be found out by \
+            asking",
         calls: &["sessions.patch"],
     },
     Repeated {
@@ -344,11 +380,17 @@ pub fn check_names(scenarios: &BTreeSet<String>) {
 }
 
 fn list(state: &mut Value) -> &mut Vec<Value> {
-    state.pointer_mut("/config/agents/list").and_then(Value::as_array_mut).expect("a list of agents")
+    state
+        .pointer_mut("/config/agents/list")
+        .and_then(Value::as_array_mut)
+        .expect("a list of agents")
 }
 
 fn remove(object: &mut Value, name: &str) {
-    object.as_object_mut().and_then(|object| object.shift_remove(name)).expect("something to take away");
+    object
+        .as_object_mut()
+        .and_then(|object| object.shift_remove(name))
+        .expect("something to take away");
 }
 
 fn heartbeat() -> Value {
@@ -383,7 +425,8 @@ fn present() -> Value {
 
 /// The shipped documents, whatever they say.
 fn shipped_texts() -> Value {
-    let texts = texts("", "").as_object().unwrap().keys().map(|name| (name.clone(), present())).collect();
+    let texts =
+        texts("", "").as_object().unwrap().keys().map(|name| (name.clone(), present())).collect();
     Value::Object(texts)
 }
 

@@ -67,17 +67,22 @@ pub struct ExpectedStep {
 pub fn all() -> Vec<Scenario> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|path| path.extension().is_some_and(|end| end == "json")).map(|path| read(&path)).collect()
+    files
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .map(|path| read(&path))
+        .collect()
 }
 
 fn read(path: &Path) -> Scenario {
     let text = with_digests(&with_stable_ids(&fs::read_to_string(path).unwrap()));
-    let scenario: Scenario = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let scenario: Scenario =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     assert_eq!(path.file_stem().unwrap(), scenario.name.as_str());
     scenario
 }
 
-/// Where the recorded system made up an id, ours is derived from the agent's. No scenario has two such agents.
+/// Where the recorded system made up an id, ours is derived from the agent's. No scenario has two
+/// such agents.
 fn with_stable_ids(text: &str) -> String {
     if !text.contains("{RANDOM_HEX32_") {
         return text.to_owned();
@@ -115,7 +120,8 @@ impl Scenario {
             Some("provision_many") => step["jobs"].as_array().unwrap().clone(),
             _ => vec![step.clone()],
         };
-        let documents = |step| jobs(step).into_iter().map(|job| document(job, gateway_url)).collect();
+        let documents =
+            |step| jobs(step).into_iter().map(|job| document(job, gateway_url)).collect();
         self.steps.iter().map(documents).collect()
     }
 

@@ -1,5 +1,5 @@
-//! Job documents that are not accepted: each is refused with the path of what is wrong and what to do, before a
-//! gateway is spoken to, and without a word of what is in it.
+//! Job documents that are not accepted: each is refused with the path of what is wrong and what to
+//! do, before a gateway is spoken to, and without a word of what is in it.
 
 use std::fs;
 
@@ -43,23 +43,43 @@ fn broken_documents(url: &str) -> Vec<Broken> {
         (without("", &["version"]), "version", "add `\"version\": 1`"),
         (with("/version", json!(2)), "version", "send version 1"),
         (without("", &["kind"]), "kind", "provision, provision-main, cleanup, heartbeat-sync"),
-        (with("/kind", json!("provide")), "kind", "provision, provision-main, cleanup, heartbeat-sync"),
+        (
+            with("/kind", json!("provide")),
+            "kind",
+            "provision, provision-main, cleanup, heartbeat-sync",
+        ),
         (with("/secret", json!(AGENT_TOKEN)), "secret", "remove it"),
         (with("/agent/nickname", json!(AGENT_TOKEN)), "agent.nickname", "remove it"),
         (with("/board/goal", json!(AGENT_TOKEN)), "board.goal", "remove it"),
         (with_agents(nicknamed), "agents[1].nickname", "remove it"),
         (with("/agent/is_board_lead", json!(AGENT_TOKEN)), "agent.is_board_lead", "use a boolean"),
-        (with("/gateway/token", json!({ "value": GATEWAY_TOKEN })), "gateway.token", "use a string"),
+        (
+            with("/gateway/token", json!({ "value": GATEWAY_TOKEN })),
+            "gateway.token",
+            "use a string",
+        ),
         (with("/auth_token", json!([AGENT_TOKEN])), "auth_token", "use a string"),
         (with("/agent", json!(AGENT_TOKEN)), "agent", "use struct Agent"),
-        (with("/options", json!({ "action": "remove" })), "options.action", "`provision` or `update`"),
+        (
+            with("/options", json!({ "action": "remove" })),
+            "options.action",
+            "`provision` or `update`",
+        ),
         (without("/agent", &["name"]), "agent.name", "add it"),
         (without("", &["auth_token", "board"]), "auth_token, board", "add the board"),
         (without("/gateway", &["workspace_root"]), "gateway.workspace_root", "set the folder"),
         (with("/gateway/workspace_root", json!(" ")), "gateway.workspace_root", "set the folder"),
         (sync.to_string(), "agents", "a heartbeat-sync job needs it"),
-        (with("/gateway/url", json!(format!("https://{GATEWAY_TOKEN}@host"))), "gateway.url", "ws://host:18789"),
-        (with("/gateway/url", json!(format!("{GATEWAY_TOKEN} host"))), "gateway.url", "ws://host:18789"),
+        (
+            with("/gateway/url", json!(format!("https://{GATEWAY_TOKEN}@host"))),
+            "gateway.url",
+            "ws://host:18789",
+        ),
+        (
+            with("/gateway/url", json!(format!("{GATEWAY_TOKEN} host"))),
+            "gateway.url",
+            "ws://host:18789",
+        ),
         (with("/board/target_date", json!("the first of May")), "board.target_date", "ISO 8601"),
         (with("/agent/id", json!(AGENT_TOKEN)), "agent.id", "correct it"),
     ]
@@ -75,7 +95,10 @@ async fn broken_documents_are_refused_with_path_and_remedy() {
         let ended = Worker::new(folder.path()).apply(&file).await;
         let said = &ended.said;
         assert_eq!((ended.status, ended.refused_at().as_str()), (Some(2), paths), "{said}");
-        assert!(said.split_once("; ").is_some_and(|(_, remedies)| remedies.contains(remedy)), "{paths}: {said}");
+        assert!(
+            said.split_once("; ").is_some_and(|(_, remedies)| remedies.contains(remedy)),
+            "{paths}: {said}"
+        );
         assert!(!said.contains(AGENT_TOKEN) && !said.contains(GATEWAY_TOKEN), "{paths}: {said}");
         assert_eq!(ended.answer, Value::Null, "nothing is printed for programs");
     }

@@ -74,7 +74,11 @@ impl Sea {
     pub fn sail(&self, weather: &Weather) -> End {
         let log = Arc::new(Mutex::new(Log::default()));
         let mut builder = Builder::new();
-        builder.rng_seed(self.seed).tick_duration(TICK).simulation_duration(PATIENCE * 2).tcp_capacity(1 << 16);
+        builder
+            .rng_seed(self.seed)
+            .tick_duration(TICK)
+            .simulation_duration(PATIENCE * 2)
+            .tcp_capacity(1 << 16);
         builder.min_message_latency(Duration::from_millis(1)).max_message_latency(weather.latency);
         let mut sim = builder.build();
         self.launch(&mut sim, &log);
@@ -105,7 +109,13 @@ impl Sea {
         drop(sim);
         let log = std::mem::take(&mut *log.lock().unwrap());
         let late = (log.done < jobs).then(|| format!("{} of {jobs} jobs done", log.done));
-        End { took, runs: log.runs, first_run: log.first_run, seen: log.seen, fault: log.fault.or(late) }
+        End {
+            took,
+            runs: log.runs,
+            first_run: log.first_run,
+            seen: log.seen,
+            fault: log.fault.or(late),
+        }
     }
 
     fn launch(&self, sim: &mut Sim<'_>, log: &Arc<Mutex<Log>>) {
@@ -141,7 +151,9 @@ async fn work(gateway: &Gateway, log: &Mutex<Log>) {
         let Some(job) = jobs.get(at) else { return };
         // As Redis keeps it: it outlives the worker.
         let journal = Arc::clone(log.lock().unwrap().journals.entry(at).or_default());
-        let run = worker.apply(&format!("job {at}"), &Job::from_value(job.clone()).unwrap(), &journal).await;
+        let run = worker
+            .apply(&format!("job {at}"), &Job::from_value(job.clone()).unwrap(), &journal)
+            .await;
         log.lock().unwrap().enter(at, &run.outcome, gateway);
         failures = if matches!(run.outcome, Outcome::Done(_)) { 0 } else { (failures + 1).min(6) };
         match run.outcome {
@@ -168,7 +180,9 @@ impl Log {
                 self.done += 1;
                 self.seen.push((at, state(gateway)));
             }
-            Outcome::Blocked(_) | Outcome::Permanent(_) => self.fault = Some(format!("job {at}: {outcome:?}")),
+            Outcome::Blocked(_) | Outcome::Permanent(_) => {
+                self.fault = Some(format!("job {at}: {outcome:?}"))
+            }
             _ => {}
         }
     }
@@ -196,6 +210,11 @@ impl End {
 /// The gateway after each job in fair weather.
 pub fn undisturbed(profile: Profile) -> Vec<Value> {
     let end = Sea::new(profile, 0).sail(&Weather::fair());
-    assert!(end.fault.is_none() && end.runs.iter().all(|run| *run == "done"), "{:?} {:?}", end.fault, end.runs);
+    assert!(
+        end.fault.is_none() && end.runs.iter().all(|run| *run == "done"),
+        "{:?} {:?}",
+        end.fault,
+        end.runs
+    );
     end.seen.into_iter().map(|(_, seen)| seen).collect()
 }

@@ -26,8 +26,14 @@ pub enum Blow {
     WorkerDown,
 }
 
-const BLOWS: [Blow; 6] =
-    [Blow::Partition, Blow::GatewayUnheard, Blow::WorkerUnheard, Blow::Hold, Blow::GatewayDown, Blow::WorkerDown];
+const BLOWS: [Blow; 6] = [
+    Blow::Partition,
+    Blow::GatewayUnheard,
+    Blow::WorkerUnheard,
+    Blow::Hold,
+    Blow::GatewayDown,
+    Blow::WorkerDown,
+];
 
 impl Blow {
     pub fn begin(self, sim: &mut Sim<'_>) {

@@ -13,10 +13,11 @@ use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::outcome::{Change, Report};
 use crate::render::{Reader, should_include_bootstrap};
 
-/// How long an agent may stay unknown after its entry was written and read back. Reloads took up to 5 s.
+/// How long an agent may stay unknown after its entry was written and read back. Reloads took up to
+/// 5 s.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(15);
-/// Which documents this gateway refuses, found out with its default agent before anything is written; empty if it
-/// cannot be told. Remembered for the gateway.
+/// Which documents this gateway refuses, found out with its default agent before anything is
+/// written; empty if it cannot be told. Remembered for the gateway.
 pub(super) async fn refused(call: &Call) -> Result<BTreeSet<Document>, GatewayError> {
     if let Some(refused) = call.client().capabilities().refused_files {
         return Ok(refused);
@@ -36,8 +37,8 @@ pub(super) async fn refused(call: &Call) -> Result<BTreeSet<Document>, GatewayEr
     }
 }
 
-/// Makes the agent's files as wanted: missing ones and changed ones are written, then read back. An agent that was just
-/// registered usually has none, so a list comes first.
+/// Makes the agent's files as wanted: missing ones and changed ones are written, then read back. An
+/// agent that was just registered usually has none, so a list comes first.
 pub(super) async fn settle(
     applier: &Applier,
     call: &Call,
@@ -69,7 +70,11 @@ pub(super) async fn settle(
         }
         missing_before = missing.len();
         if round == MAX_WRITES {
-            let what = missing.iter().map(|(document, _)| document.file_name()).collect::<Vec<_>>().join(", ");
+            let what = missing
+                .iter()
+                .map(|(document, _)| document.file_name())
+                .collect::<Vec<_>>()
+                .join(", ");
             return Err(GatewayError::NotKept { what, rounds: round }.into());
         }
         if round > 1 {
@@ -81,18 +86,30 @@ pub(super) async fn settle(
             sleep(settling(round)).await;
         }
         let refused_on_write = match found.write(call, wanted, &missing, report).await {
-            // What cannot be read either is found so by the reading. A link that leads nowhere looks like no file.
-            Err(error) if round < 2 && error.rpc().is_some_and(RpcError::is_file_unsafe) => Vec::new(),
+            // What cannot be read either is found so by the reading. A link that leads nowhere
+            // looks like no file.
+            Err(error) if round < 2 && error.rpc().is_some_and(RpcError::is_file_unsafe) => {
+                Vec::new()
+            }
             Err(error) if error.rpc().is_some_and(RpcError::is_file_unsafe) => {
-                let is_meant =
-                    |document: &&Document| error.rpc().is_some_and(|rpc| rpc.message.contains(document.file_name()));
+                let is_meant = |document: &&Document| {
+                    error.rpc().is_some_and(|rpc| rpc.message.contains(document.file_name()))
+                };
                 let document = documents.iter().find(is_meant).unwrap_or(&documents[0]);
                 return Err(unsafe_file(wanted, *document).into());
             }
             answer => answer?,
         };
-        let new = if by_list { found.confirm(call, wanted, &missing).await? } else { Workspace::default() };
-        let rest: Vec<_> = documents.iter().copied().filter(|document| !new.present.contains_key(document)).collect();
+        let new = if by_list {
+            found.confirm(call, wanted, &missing).await?
+        } else {
+            Workspace::default()
+        };
+        let rest: Vec<_> = documents
+            .iter()
+            .copied()
+            .filter(|document| !new.present.contains_key(document))
+            .collect();
         found.take_in(&documents, new);
         if !rest.is_empty() {
             found.take_in(&rest, look(call, wanted, &rest, false).await?);
@@ -105,8 +122,8 @@ pub(super) async fn settle(
     }
 }
 
-/// What [`settle`] would write: each file with what is there now, if anything. A gateway shows the files of agents that
-/// it knows only.
+/// What [`settle`] would write: each file with what is there now, if anything. A gateway shows the
+/// files of agents that it knows only.
 pub(super) async fn plan(
     applier: &Applier,
     call: &Call,
@@ -122,15 +139,19 @@ pub(super) async fn plan(
     found.report_refused(report);
     let texts = render(applier, wanted, &found.refused, wants_bootstrap(wanted, &found))?;
     found.report_long(call, &texts, report);
-    let with_present =
-        |(document, text)| (document, found.present.get(&document).map(|file| file.content.clone()), text);
+    let with_present = |(document, text)| {
+        (document, found.present.get(&document).map(|file| file.content.clone()), text)
+    };
     Ok(found.differing(texts, &applier.seeds).into_iter().map(with_present).collect())
 }
 
 fn wants_bootstrap(wanted: &Wanted, found: &Workspace) -> bool {
     let kept = Document::ALL.into_iter().filter(|document| !found.refused.contains(document));
     let listed = kept.map(|document| {
-        (document.file_name().to_owned(), json!({ "missing": !found.present.contains_key(&document) }))
+        (
+            document.file_name().to_owned(),
+            json!({ "missing": !found.present.contains_key(&document) }),
+        )
     });
     should_include_bootstrap(&wanted.options, &listed.collect())
 }
@@ -146,7 +167,9 @@ pub(super) fn render(
     let mut texts = Vec::new();
     for document in Document::ALL {
         let always = matches!(document, Document::User | Document::SelfImage | Document::Autonomy);
-        if (refused.contains(&document) && !always) || (document == Document::Bootstrap && !bootstrap) {
+        if (refused.contains(&document) && !always)
+            || (document == Document::Bootstrap && !bootstrap)
+        {
             continue;
         }
         if let Some(text) = applier.renderer.render(document, reader)? {
@@ -159,15 +182,23 @@ pub(super) fn render(
 /// Local copies are a convenience: what goes wrong with them is told, and never fails a job.
 fn mirror(applier: &Applier, wanted: &Wanted, texts: &[(Document, String)]) {
     for (document, text) in texts.iter().filter(|(document, _)| document.is_agents_own()) {
-        if let Err(error) = applier.mirror.write_missing(&wanted.keys.workspace_path, document.file_name(), text) {
+        if let Err(error) =
+            applier.mirror.write_missing(&wanted.keys.workspace_path, document.file_name(), text)
+        {
             warn!(%error, file = document.file_name(), "local mirror not written");
         }
     }
 }
 
-/// Reads these documents, waiting until the gateway knows the agent. Of a new agent, those that a list says are missing are
-/// not asked for, but for the agent's own: no list is believed that would have these overwritten.
-async fn look(call: &Call, wanted: &Wanted, documents: &[Document], is_new: bool) -> Result<Workspace, GatewayError> {
+/// Reads these documents, waiting until the gateway knows the agent. Of a new agent, those that a
+/// list says are missing are not asked for, but for the agent's own: no list is believed that would
+/// have these overwritten.
+async fn look(
+    call: &Call,
+    wanted: &Wanted,
+    documents: &[Document],
+    is_new: bool,
+) -> Result<Workspace, GatewayError> {
     let agent = &wanted.keys.agent_id;
     if !is_new && let Some(workspace) = read_safe(call, wanted, documents).await? {
         return Ok(workspace);
@@ -178,9 +209,11 @@ async fn look(call: &Call, wanted: &Wanted, documents: &[Document], is_new: bool
         let looks = desk.looks();
         // A list costs less than the files while the agent is not known.
         if let Some(listing) = list(call, agent).await? {
-            let is_missing =
-                |document: Document| is_new && !document.is_agents_own() && listing.get(&document) == Some(&None);
-            let asked_for: Vec<_> = documents.iter().copied().filter(|document| !is_missing(*document)).collect();
+            let is_missing = |document: Document| {
+                is_new && !document.is_agents_own() && listing.get(&document) == Some(&None)
+            };
+            let asked_for: Vec<_> =
+                documents.iter().copied().filter(|document| !is_missing(*document)).collect();
             if let Some(workspace) = read_safe(call, wanted, &asked_for).await? {
                 desk.tell(true);
                 return Ok(workspace);
@@ -192,16 +225,23 @@ async fn look(call: &Call, wanted: &Wanted, documents: &[Document], is_new: bool
         }
         desk.look_out(looks, settling(reading)).await;
     }
-    // To have it created would write the config that the gateway works with over the one that has the agent.
+    // To have it created would write the config that the gateway works with over the one that has
+    // the agent.
     Err(GatewayError::NotTakenIn { agent: agent.clone() })
 }
 
-/// Reads these documents, and again for a while as long as the gateway holds one of them for unsafe: one that comes or
-/// goes while it looks at it will be there or gone, a link stays one.
-async fn read_safe(call: &Call, wanted: &Wanted, documents: &[Document]) -> Result<Option<Workspace>, GatewayError> {
+/// Reads these documents, and again for a while as long as the gateway holds one of them for
+/// unsafe: one that comes or goes while it looks at it will be there or gone, a link stays one.
+async fn read_safe(
+    call: &Call,
+    wanted: &Wanted,
+    documents: &[Document],
+) -> Result<Option<Workspace>, GatewayError> {
     for reading in 0.. {
         let found = read(call, &wanted.keys.agent_id, documents).await?;
-        let Some(document) = found.as_ref().and_then(|found| found.unsafe_ones.first()) else { return Ok(found) };
+        let Some(document) = found.as_ref().and_then(|found| found.unsafe_ones.first()) else {
+            return Ok(found);
+        };
         if reading == MAX_WRITES {
             return Err(unsafe_file(wanted, *document));
         }
@@ -211,7 +251,9 @@ async fn read_safe(call: &Call, wanted: &Wanted, documents: &[Document]) -> Resu
 }
 
 fn unsafe_file(wanted: &Wanted, document: Document) -> GatewayError {
-    GatewayError::UnsafeFile { path: format!("{}/{}", wanted.keys.workspace_path, document.file_name()) }
+    GatewayError::UnsafeFile {
+        path: format!("{}/{}", wanted.keys.workspace_path, document.file_name()),
+    }
 }
 
 impl Workspace {
@@ -226,7 +268,8 @@ impl Workspace {
         }
     }
 
-    /// Reports files of which the gateway does not show the agent all. What the agent has made its own is its to shorten.
+    /// Reports files of which the gateway does not show the agent all. What the agent has made its
+    /// own is its to shorten.
     fn report_long(&self, call: &Call, texts: &[(Document, String)], report: &mut Report) {
         let limit = call.client().capabilities().shown_chars;
         for (document, text) in texts {
@@ -248,7 +291,10 @@ impl Workspace {
     ) -> Result<Vec<Document>, GatewayError> {
         let agent = &wanted.keys.agent_id;
         let request = |(document, text): &(Document, String)| {
-            (Method::FilesSet, json!({ "agentId": agent, "name": document.file_name(), "content": text }))
+            (
+                Method::FilesSet,
+                json!({ "agentId": agent, "name": document.file_name(), "content": text }),
+            )
         };
         let answers = call.write_all(files.iter().map(request).collect()).await?;
         let mut refused = Vec::new();
@@ -272,23 +318,26 @@ impl Workspace {
         Ok(refused)
     }
 
-    /// The files that were missing and are there now, each in its size: then what was written is in them. One list tells of
-    /// all.
+    /// The files that were missing and are there now, each in its size: then what was written is in
+    /// them. One list tells of all.
     async fn confirm(
         &self,
         call: &Call,
         wanted: &Wanted,
         written: &[(Document, String)],
     ) -> Result<Self, GatewayError> {
-        let new: Vec<_> = written.iter().filter(|(document, _)| !self.present.contains_key(document)).collect();
+        let new: Vec<_> =
+            written.iter().filter(|(document, _)| !self.present.contains_key(document)).collect();
         let listing = match new.len() {
             0 | 1 => Listing::new(),
             _ => list(call, &wanted.keys.agent_id).await?.unwrap_or_default(),
         };
-        let is_there =
-            |(document, text): &&&(Document, String)| listing.get(document) == Some(&Some(text.len() as u64));
+        let is_there = |(document, text): &&&(Document, String)| {
+            listing.get(document) == Some(&Some(text.len() as u64))
+        };
         let there = new.iter().filter(is_there);
-        let file = |(document, text): &&(Document, String)| (*document, Present { content: text.clone() });
+        let file =
+            |(document, text): &&(Document, String)| (*document, Present { content: text.clone() });
         Ok(Self { present: there.map(file).collect(), ..Self::default() })
     }
 }

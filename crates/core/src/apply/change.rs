@@ -1,4 +1,5 @@
-//! How what is written differs from what was there, for people: a plan shows it, and so does the report of a run.
+//! How what is written differs from what was there, for people: a plan shows it, and so does the
+//! report of a run.
 
 use serde_json::{Map, Value};
 use similar::TextDiff;
@@ -22,7 +23,8 @@ impl Change {
         let name = document.file_name();
         let before = if present.is_some() { format!("a/{name}") } else { "/dev/null".to_owned() };
         let diff = TextDiff::from_lines(present.unwrap_or_default(), text);
-        let diff = diff.unified_diff().context_radius(3).header(&before, &format!("b/{name}")).to_string();
+        let diff =
+            diff.unified_diff().context_radius(3).header(&before, &format!("b/{name}")).to_string();
         Self::new(format!("file {name}"), diff)
     }
 
@@ -35,17 +37,27 @@ impl Change {
 
     /// An agent that is deleted, with the folder that goes with it.
     pub(super) fn of_deletion(agent: &str, folder: Option<&str>) -> Self {
-        Self::new(format!("agent {agent} deleted"), folder.map(|folder| format!("-{folder}/*")).unwrap_or_default())
+        Self::new(
+            format!("agent {agent} deleted"),
+            folder.map(|folder| format!("-{folder}/*")).unwrap_or_default(),
+        )
     }
 
     /// A session with its label before and after.
     pub(super) fn of_session(key: &str, before: Option<String>, after: Option<String>) -> Self {
-        let diff = after.map(|label| difference("label", before.map(Value::String).as_ref(), &Value::String(label)));
+        let diff = after.map(|label| {
+            difference("label", before.map(Value::String).as_ref(), &Value::String(label))
+        });
         Self::new(format!("session {key}"), diff.unwrap_or_default())
     }
 }
 
-fn compare(path: &str, before: Option<&Map<String, Value>>, after: &Map<String, Value>, lines: &mut Vec<String>) {
+fn compare(
+    path: &str,
+    before: Option<&Map<String, Value>>,
+    after: &Map<String, Value>,
+    lines: &mut Vec<String>,
+) {
     for (key, after) in after {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         let before = before.and_then(|before| before.get(key));
@@ -79,7 +91,8 @@ pub(super) fn shorten(changes: &mut [Change]) {
         let cut = lines - kept.len();
         let kept = kept.concat();
         left -= kept.len();
-        change.diff = if cut > 0 { format!("{kept}… {cut} more lines are not kept") } else { kept };
+        change.diff =
+            if cut > 0 { format!("{kept}… {cut} more lines are not kept") } else { kept };
     }
 }
 
@@ -94,14 +107,20 @@ mod tests {
             agent: Some("ada".into()),
             what: String::new(),
             before: map(serde_json::json!({ "heartbeat": { "every": "10m", "target": "none" } })),
-            after: map(serde_json::json!({ "name": "Ada", "heartbeat": { "every": "2h", "target": "none" } })),
+            after: map(
+                serde_json::json!({ "name": "Ada", "heartbeat": { "every": "2h", "target": "none" } }),
+            ),
         };
-        assert_eq!(Change::of_config(&part).diff, "name: \"Ada\"\nheartbeat.every: \"10m\" → \"2h\"");
+        assert_eq!(
+            Change::of_config(&part).diff,
+            "name: \"Ada\"\nheartbeat.every: \"10m\" → \"2h\""
+        );
     }
 
     #[test]
     fn a_long_change_is_cut_and_says_so() {
-        let mut changes = vec![Change::new("a", "line\n".repeat(MAX_LINES + 7)), Change::new("b", "x\ny\n")];
+        let mut changes =
+            vec![Change::new("a", "line\n".repeat(MAX_LINES + 7)), Change::new("b", "x\ny\n")];
         shorten(&mut changes);
         assert_eq!(changes[0].diff.lines().count(), MAX_LINES + 1);
         assert!(changes[0].diff.ends_with("… 7 more lines are not kept"), "{}", changes[0].diff);

@@ -50,7 +50,11 @@ pub(super) async fn look(call: &Call, job: &Cleanup) -> Result<Found, GatewayErr
 }
 
 /// Removes an agent and verifies that it is gone.
-pub(super) async fn run(call: &Call, job: &Cleanup, report: &mut Report) -> Result<Option<&'static str>, FlowError> {
+pub(super) async fn run(
+    call: &Call,
+    job: &Cleanup,
+    report: &mut Report,
+) -> Result<Option<&'static str>, FlowError> {
     let keys = keys_of(job);
     let agent = &keys.agent_id;
     // Deleting writes the config.
@@ -69,7 +73,9 @@ pub(super) async fn run(call: &Call, job: &Cleanup, report: &mut Report) -> Resu
             Err(Refused::NotSaved(error)) => return Err(GatewayError::NotSaved(error).into()),
             Err(Refused::Spent(_)) => {
                 let what = format!("the deletion of agent {agent}");
-                return Err(GatewayError::Undone { what, times: "twice", shows: String::new() }.into());
+                return Err(
+                    GatewayError::Undone { what, times: "twice", shows: String::new() }.into()
+                );
             }
         }
         let guarded = escapes::guard(call, view.config(), agent).await?;
@@ -96,8 +102,14 @@ pub(super) async fn run(call: &Call, job: &Cleanup, report: &mut Report) -> Resu
     Ok(Some(shape.as_str()))
 }
 
-/// Fails if the agent is somebody else's, or if the gateway would write an older config over the one that it shows.
-async fn may_be_deleted(call: &Call, job: &Cleanup, keys: &AgentKeys, view: &View) -> Result<(), GatewayError> {
+/// Fails if the agent is somebody else's, or if the gateway would write an older config over the
+/// one that it shows.
+async fn may_be_deleted(
+    call: &Call,
+    job: &Cleanup,
+    keys: &AgentKeys,
+    view: &View,
+) -> Result<(), GatewayError> {
     let agent = &keys.agent_id;
     if !view.has(agent) {
         return Ok(());
@@ -105,8 +117,12 @@ async fn may_be_deleted(call: &Call, job: &Cleanup, keys: &AgentKeys, view: &Vie
     if is_default_agent(view.config(), agent) {
         return Err(GatewayError::DefaultAgent { agent: agent.clone() });
     }
-    // What has neither a name nor settings nor a folder of its own is nobody's: nothing is lost with its entry.
-    let is_bare = view.config().agent(agent).is_some_and(|entry| entry.keys().all(|key| BARE.contains(&key.as_str())));
+    // What has neither a name nor settings nor a folder of its own is nobody's: nothing is lost
+    // with its entry.
+    let is_bare = view
+        .config()
+        .agent(agent)
+        .is_some_and(|entry| entry.keys().all(|key| BARE.contains(&key.as_str())));
     let adopt = job.adopt || (is_bare && why_files_stay(call, view.config(), agent).is_some());
     let subject = Subject { id: job.agent.id, keys, adopt, move_workspace: true };
     ownership::check(call, Arc::clone(view.config()), subject).await?;
@@ -116,9 +132,11 @@ async fn may_be_deleted(call: &Call, job: &Cleanup, keys: &AgentKeys, view: &Vie
     }
 }
 
-/// Whether the config says that the agent is the one to fall back on. One that is it only because it comes first is not.
+/// Whether the config says that the agent is the one to fall back on. One that is it only because
+/// it comes first is not.
 fn is_default_agent(config: &Config, agent: &str) -> bool {
-    let is_flagged = config.agent(agent).and_then(|entry| entry.get("default")).and_then(Value::as_bool);
+    let is_flagged =
+        config.agent(agent).and_then(|entry| entry.get("default")).and_then(Value::as_bool);
     if is_flagged == Some(true) || agent == MAIN {
         return true;
     }
@@ -126,9 +144,15 @@ fn is_default_agent(config: &Config, agent: &str) -> bool {
     named.is_some_and(|named| keys::normalise_agent_id(named) == agent)
 }
 
-/// A cleanup does not say whether its agent is a main agent; the session key that only main agents have does.
+/// A cleanup does not say whether its agent is a main agent; the session key that only main agents
+/// have does.
 fn keys_of(job: &Cleanup) -> AgentKeys {
-    if job.agent.openclaw_session_id.as_deref().is_some_and(|key| keys::is_main_session_key(key, job.gateway.id)) {
+    if job
+        .agent
+        .openclaw_session_id
+        .as_deref()
+        .is_some_and(|key| keys::is_main_session_key(key, job.gateway.id))
+    {
         AgentKeys::of_main_agent(&job.agent, &job.gateway, None)
     } else {
         AgentKeys::of_board_agent(&job.agent, &job.gateway)
@@ -136,7 +160,12 @@ fn keys_of(job: &Cleanup) -> AgentKeys {
 }
 
 /// Deletes the agent; false if the gateway says that there is none.
-async fn delete(call: &Call, agent: &str, config: &Config, report: &mut Report) -> Result<bool, GatewayError> {
+async fn delete(
+    call: &Call,
+    agent: &str,
+    config: &Config,
+    report: &mut Report,
+) -> Result<bool, GatewayError> {
     let files_stay = why_files_stay(call, config, agent);
     if let Some(why) = &files_stay {
         report.skip(format!("files of {agent}"), why);
@@ -171,8 +200,10 @@ async fn delete(call: &Call, agent: &str, config: &Config, report: &mut Report) 
 /// The first paths of a list in the answer, but for those that were not there.
 fn paths_in(answer: &Value, list: &str) -> Vec<String> {
     let listed = answer.get(list).and_then(Value::as_array).into_iter().flatten();
-    let there = listed.filter(|listed| listed.get("method").and_then(Value::as_str) != Some("missing"));
-    let paths = there.filter_map(|listed| listed.get("path").unwrap_or(listed).as_str()).take(MAX_PATHS);
+    let there =
+        listed.filter(|listed| listed.get("method").and_then(Value::as_str) != Some("missing"));
+    let paths =
+        there.filter_map(|listed| listed.get("path").unwrap_or(listed).as_str()).take(MAX_PATHS);
     paths.map(|path| one_line(path, 400)).collect()
 }
 
@@ -180,13 +211,14 @@ fn workspace_of<'a>(config: &'a Config, agent: &str) -> Option<&'a str> {
     config.agent(agent)?.get("workspace")?.as_str()
 }
 
-/// Why the files of an agent must stay when it is deleted; none if they may go. Old gateways do not look
-/// whose folder they remove.
+/// Why the files of an agent must stay when it is deleted; none if they may go. Old gateways do not
+/// look whose folder they remove.
 fn why_files_stay(call: &Call, config: &Config, agent: &str) -> Option<String> {
     let own = workspace_of(config, agent)?;
     let is_own = |id: &str| keys::normalise_agent_id(id) == agent;
     let others = config.agents().filter(|(id, _)| !is_own(id));
-    let folder_of = |entry: &serde_json::Map<String, Value>| Some(entry.get("workspace")?.as_str()?.to_owned());
+    let folder_of =
+        |entry: &serde_json::Map<String, Value>| Some(entry.get("workspace")?.as_str()?.to_owned());
     let mut folders: Vec<(String, String)> =
         others.filter_map(|(id, entry)| Some((format!("agent {id}"), folder_of(entry)?))).collect();
     // Agents without a folder of their own live in this one, the default agent above all.
@@ -197,6 +229,10 @@ fn why_files_stay(call: &Call, config: &Config, agent: &str) -> Option<String> {
         ));
     }
     let (who, folder) = folders.into_iter().find(|(_, folder)| may_overlap(own, folder))?;
-    let how = if same_folder(own, &folder) { "uses the same folder" } else { "has a folder above or below it" };
+    let how = if same_folder(own, &folder) {
+        "uses the same folder"
+    } else {
+        "has a folder above or below it"
+    };
     Some(format!("{who} {how}: {folder}"))
 }

@@ -12,9 +12,9 @@ use crate::gateway::{Answer, Awaited, Call, Defect, GatewayError, Method};
 use crate::heartbeat;
 use crate::outcome::Report;
 
-/// Makes every agent's entry as desired, with as few writes as possible, and reads back. Runs that want something of the
-/// same gateway's config at the same time share their writes; `coming` has announced this one. The shape of the config, and
-/// whether one of the agents is new in it.
+/// Makes every agent's entry as desired, with as few writes as possible, and reads back. Runs that
+/// want something of the same gateway's config at the same time share their writes; `coming` has
+/// announced this one. The shape of the config, and whether one of the agents is new in it.
 ///
 /// Nothing is read where `known`, a config that this run has just read, is as desired already.
 pub(super) async fn settle(
@@ -116,31 +116,41 @@ fn report_refused(call: &Call, shape: Shape, desired: &[DesiredAgent], report: &
         if of_agents.is_some_and(|key| heartbeat::meant(key).is_some()) {
             continue;
         }
-        if of_agents.is_none_or(|key| desired.iter().any(|agent| agent.heartbeat.contains_key(key))) {
+        if of_agents.is_none_or(|key| desired.iter().any(|agent| agent.heartbeat.contains_key(key)))
+        {
             report.skip(format!("config {key}"), UNKNOWN_KEY);
         }
     }
     // Known before a gateway refuses them, or drops them without a word.
     for (key, meant) in desired.iter().flat_map(|agent| heartbeat::misspelt(&agent.heartbeat)) {
-        report.skip(format!("config heartbeat.{key}"), format!("no gateway is known to have it; is `{meant}` meant?"));
+        report.skip(
+            format!("config heartbeat.{key}"),
+            format!("no gateway is known to have it; is `{meant}` meant?"),
+        );
     }
 }
 
 const UNKNOWN_KEY: &str = "this gateway does not know it";
 
-/// Why what channels show of heartbeats is left alone; none if it may be written. Some versions restart for it and do harm
-/// by that.
+/// Why what channels show of heartbeats is left alone; none if it may be written. Some versions
+/// restart for it and do harm by that.
 fn channels_restart(call: &Call) -> Option<&'static str> {
     if call.has_defect(Defect::StaleRestart) {
         return Some(Defect::StaleRestart.sentence());
     }
-    call.has_defect(Defect::SessionsLost).then_some("this version restarts when `channels` changes for the first time")
+    call.has_defect(Defect::SessionsLost)
+        .then_some("this version restarts when `channels` changes for the first time")
 }
 
-/// Sends a merge patch. Success means that it was, or may have been, carried out; the next reading tells.
+/// Sends a merge patch. Success means that it was, or may have been, carried out; the next reading
+/// tells.
 ///
 /// Returns whether it was acknowledged.
-pub(super) async fn patch(call: &Call, patch: &Value, hash: Option<Value>) -> Result<bool, GatewayError> {
+pub(super) async fn patch(
+    call: &Call,
+    patch: &Value,
+    hash: Option<Value>,
+) -> Result<bool, GatewayError> {
     let mut params = json!({ "raw": patch.to_string() });
     if let Some(hash) = hash {
         params["baseHash"] = hash;
@@ -153,7 +163,11 @@ pub(super) async fn patch(call: &Call, patch: &Value, hash: Option<Value>) -> Re
             Ok(!matches!(error, GatewayError::Closed { .. }))
         }
         // Written, and the gateway restarts because it could not take it in while running.
-        Err(error) if error.rpc().is_some_and(|rpc| rpc.is_form(&["config.patch persisted but was not applied*"])) => {
+        Err(error)
+            if error.rpc().is_some_and(|rpc| {
+                rpc.is_form(&["config.patch persisted but was not applied*"])
+            }) =>
+        {
             Ok(false)
         }
         Err(error) => Err(error),

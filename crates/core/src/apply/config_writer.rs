@@ -1,4 +1,5 @@
-//! The one writer of a gateway's config: writes what all runs want of it, reads back, and answers them.
+//! The one writer of a gateway's config: writes what all runs want of it, reads back, and answers
+//! them.
 
 use std::collections::BTreeSet;
 
@@ -11,18 +12,19 @@ use crate::gateway::{Call, GatewayError, Need, RpcError, Wish};
 use crate::journal::{Refused, Step};
 use crate::outcome;
 
-/// How often the config is read before a write that was acknowledged counts as lost. Some gateways go on showing the
-/// old config for seconds; the waits between add up to about eight.
+/// How often the config is read before a write that was acknowledged counts as lost. Some gateways
+/// go on showing the old config for seconds; the waits between add up to about eight.
 const READINGS: u32 = 12;
-/// How often a write may be refused because the config has changed. Some gateways go on giving an old hash for a while;
-/// the waits between add up to about seven seconds.
+/// How often a write may be refused because the config has changed. Some gateways go on giving an
+/// old hash for a while; the waits between add up to about seven seconds.
 const MAX_REFUSALS: u32 = 10;
 /// The name in the journal of what channels show of heartbeats.
 const CHANNELS: &str = "channels";
 /// Most keys remembered that a gateway does not know, before it is asked anew.
 const MAX_REFUSED_KEYS: usize = 256;
 
-/// Writes what all wishes on the desk want, reads back, and answers them. Only who holds the pen does this.
+/// Writes what all wishes on the desk want, reads back, and answers them. Only who holds the pen
+/// does this.
 pub(super) struct Writer<'a> {
     call: &'a Call,
     /// The wishes that are not answered yet.
@@ -40,10 +42,18 @@ pub(super) struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// The writer of this call's gateway; its caller holds the pen.
     pub(super) const fn new(call: &'a Call) -> Self {
-        Self { call, batch: Vec::new(), refusals: 0, unseen: READINGS, unanswered: 0, written: None }
+        Self {
+            call,
+            batch: Vec::new(),
+            refusals: 0,
+            unseen: READINGS,
+            unanswered: 0,
+            written: None,
+        }
     }
 
-    /// Goes on until all wishes are answered. One that comes after the first write waits for the next one.
+    /// Goes on until all wishes are answered. One that comes after the first write waits for the
+    /// next one.
     pub(super) async fn run(mut self) {
         let mut is_first = true;
         loop {
@@ -90,7 +100,8 @@ impl<'a> Writer<'a> {
         let refused = refused_keys(self.call, shape);
         let is_done = |wish: &mut Wish| {
             let left: Vec<DesiredAgent> = wish.faultless().cloned().collect();
-            (left.is_empty() && !wish.faults.is_empty()) || config.is_as_desired(shape, &left, &refused)
+            (left.is_empty() && !wish.faults.is_empty())
+                || config.is_as_desired(shape, &left, &refused)
         };
         let done: Vec<Wish> = self.batch.extract_if(.., is_done).collect();
         let mut suspects = self.call.client().desk.suspects();
@@ -100,8 +111,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Finds the agents whose entries are not the job's, see [`ownership`](super::ownership). This is
-    /// where an entry is looked at last before it is written.
+    /// Finds the agents whose entries are not the job's, see [`ownership`](super::ownership). This
+    /// is where an entry is looked at last before it is written.
     fn find_foreign(&mut self, config: &Config) {
         for wish in &mut self.batch {
             let foreign = wish.faultless().filter_map(|agent| {
@@ -118,8 +129,16 @@ impl<'a> Writer<'a> {
         let shape = shape_of(self.call, config);
         let refused = refused_keys(self.call, shape);
         let left = latest(self.batch.iter().flat_map(Wish::faultless).cloned().collect());
-        let left: Vec<_> = left.into_iter().filter(|agent| !config.has_agent_as_desired(agent, &refused)).collect();
-        let picked = self.call.client().desk.suspects().pick(&left.iter().map(|agent| agent.id.clone()).collect());
+        let left: Vec<_> = left
+            .into_iter()
+            .filter(|agent| !config.has_agent_as_desired(agent, &refused))
+            .collect();
+        let picked = self
+            .call
+            .client()
+            .desk
+            .suspects()
+            .pick(&left.iter().map(|agent| agent.id.clone()).collect());
         let next: Vec<_> = left.into_iter().filter(|agent| picked.contains(&agent.id)).collect();
         let change = config.change(shape, &next, &refused, self.call.default_agent())?;
         let replaces_lists = self.call.client().capabilities().replaces_lists;
@@ -127,8 +146,8 @@ impl<'a> Writer<'a> {
         Some(change).filter(|_| !self.batch.is_empty())
     }
 
-    /// Remembers the members of heartbeats that were written and are not there: the gateway drops what it
-    /// does not know without a word. Returns whether there are any.
+    /// Remembers the members of heartbeats that were written and are not there: the gateway drops
+    /// what it does not know without a word. Returns whether there are any.
     fn learn_dropped(&mut self, config: &Config) -> bool {
         let Some(written) = self.written.take() else { return false };
         let dropped = written.dropped_keys(config);
@@ -139,8 +158,8 @@ impl<'a> Writer<'a> {
         true
     }
 
-    /// Writes down in the journal of each job what is about to be written for it. Returns whether it may
-    /// be; a wish whose job has written as much as it may gets a fault.
+    /// Writes down in the journal of each job what is about to be written for it. Returns whether
+    /// it may be; a wish whose job has written as much as it may gets a fault.
     async fn spend(&mut self, config: &Config, change: &Change) -> bool {
         for at in 0..self.batch.len() {
             let steps = steps(&self.batch, at, change);
@@ -172,7 +191,8 @@ impl<'a> Writer<'a> {
         let spent = match refused {
             Refused::NotSaved(error) => {
                 let ids: Vec<_> = wish.desired.iter().map(|agent| agent.id.clone()).collect();
-                wish.faults.extend(ids.into_iter().map(|id| (id, GatewayError::NotSaved(error.clone()))));
+                wish.faults
+                    .extend(ids.into_iter().map(|id| (id, GatewayError::NotSaved(error.clone()))));
                 return;
             }
             Refused::Spent(Step::Write(part)) => part.clone(),
@@ -190,22 +210,26 @@ impl<'a> Writer<'a> {
 
     async fn write(&mut self, config: &Config, change: Change) {
         let answer = patch(self.call, &change.patch, config.hash.clone()).await;
-        let ids: BTreeSet<String> = change.parts.iter().filter_map(|part| part.agent.clone()).collect();
+        let ids: BTreeSet<String> =
+            change.parts.iter().filter_map(|part| part.agent.clone()).collect();
         match answer {
             Ok(is_acknowledged) => {
                 self.unseen = 0;
                 if is_acknowledged {
                     self.answered(&change, true);
                 } else {
-                    // Where connections are cut after a fixed number of requests, another number of readings has
-                    // the next write come at another place.
+                    // Where connections are cut after a fixed number of requests, another number of
+                    // readings has the next write come at another place.
                     self.unanswered += 1;
                     self.unseen = self.unanswered % 2;
                 }
                 note(&mut self.batch, &change);
                 self.written = Some(change);
             }
-            Err(error) if self.refusals < MAX_REFUSALS && may_be_tried_again(self.call, &change, &error) => {
+            Err(error)
+                if self.refusals < MAX_REFUSALS
+                    && may_be_tried_again(self.call, &change, &error) =>
+            {
                 self.answered(&change, false);
                 self.refusals += 1;
                 if error.rpc().is_some_and(RpcError::is_config_stale) {
@@ -227,12 +251,21 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Finds whom a refused write is to be held against: the agents that the gateway finds fault with; if
-    /// it does not say which, one half of them after the other is tried; else all.
-    fn blame(&mut self, config: &Config, change: &Change, ids: &BTreeSet<String>, error: &GatewayError) {
+    /// Finds whom a refused write is to be held against: the agents that the gateway finds fault
+    /// with; if it does not say which, one half of them after the other is tried; else all.
+    fn blame(
+        &mut self,
+        config: &Config,
+        change: &Change,
+        ids: &BTreeSet<String>,
+        error: &GatewayError,
+    ) {
         let Some(rpc) = error.rpc() else { return self.fail(error) };
         if rpc.needs_a_person() == Some(Need::Include) {
-            let error = GatewayError::Included { file: config.included_files(), error: Box::new(rpc.clone()) };
+            let error = GatewayError::Included {
+                file: config.included_files(),
+                error: Box::new(rpc.clone()),
+            };
             return self.fail(&error);
         }
         let named = change.culprits(rpc);
@@ -244,9 +277,11 @@ impl<'a> Writer<'a> {
             None => self.call.client().desk.suspects().refused(ids).into_iter().collect(),
         };
         for wish in &mut self.batch {
-            let of_wish: Vec<_> = culprits.iter().filter(|agent| wish.wants(agent)).cloned().collect();
+            let of_wish: Vec<_> =
+                culprits.iter().filter(|agent| wish.wants(agent)).cloned().collect();
             let fault = |agent: String| {
-                let error = GatewayError::OfAgent { agent: agent.clone(), error: Box::new(error.clone()) };
+                let error =
+                    GatewayError::OfAgent { agent: agent.clone(), error: Box::new(error.clone()) };
                 (agent, error)
             };
             wish.faults.extend(of_wish.into_iter().map(fault));
@@ -261,21 +296,27 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The steps that a change takes for a wish: of each agent those that want it, the rest for the first.
+/// The steps that a change takes for a wish: of each agent those that want it, the rest for the
+/// first.
 fn steps(batch: &[Wish], at: usize, change: &Change) -> Vec<Step> {
     let of_wish = change.parts.iter().filter(|part| match &part.agent {
         Some(agent) => batch[at].wants(agent),
         None => at == 0,
     });
-    of_wish.map(|part| Step::Write(part.agent.clone().unwrap_or_else(|| CHANNELS.to_owned()))).collect()
+    of_wish
+        .map(|part| Step::Write(part.agent.clone().unwrap_or_else(|| CHANNELS.to_owned())))
+        .collect()
 }
 
-/// Notes what was written, for the reports: of each agent in those that want it, the rest in the first.
+/// Notes what was written, for the reports: of each agent in those that want it, the rest in the
+/// first.
 fn note(batch: &mut [Wish], change: &Change) {
     for part in &change.parts {
         let wants = |wish: &Wish| part.agent.as_deref().is_some_and(|agent| wish.wants(agent));
         let wishes = batch.iter_mut().enumerate();
-        for (_, wish) in wishes.filter(|(at, wish)| if part.agent.is_some() { wants(wish) } else { *at == 0 }) {
+        for (_, wish) in
+            wishes.filter(|(at, wish)| if part.agent.is_some() { wants(wish) } else { *at == 0 })
+        {
             wish.written.push(outcome::Change::of_config(part));
             wish.is_new |= part.agent.is_some() && part.before.is_empty();
         }
@@ -285,11 +326,15 @@ fn note(batch: &mut [Wish], change: &Change) {
 /// Says what was written, and what the gateway shows instead.
 fn undone(part: &Part) -> GatewayError {
     let shows = outcome::Change::of_config(part).diff.replace('\n', ", ");
-    GatewayError::Undone { what: part.what.clone(), times: "twice", shows: format!(" (shown → written): {shows}") }
+    GatewayError::Undone {
+        what: part.what.clone(),
+        times: "twice",
+        shows: format!(" (shown → written): {shows}"),
+    }
 }
 
-/// Returns whether a refused write may be the fault of one of its agents, so that it is worth finding out
-/// which.
+/// Returns whether a refused write may be the fault of one of its agents, so that it is worth
+/// finding out which.
 fn may_be_about_one_agent(rpc: &RpcError) -> bool {
     let is_about_the_client = rpc.is_scope_missing()
         || rpc.code == "FORBIDDEN"
@@ -301,11 +346,14 @@ fn may_be_about_one_agent(rpc: &RpcError) -> bool {
     !is_about_the_client && !is_about_the_moment && !rpc.is_form(&["config write rejected: *"])
 }
 
-/// Whether a refused write may be taken after reading again: the config had changed, or keys were refused that can be
-/// left out, which is remembered.
+/// Whether a refused write may be taken after reading again: the config had changed, or keys were
+/// refused that can be left out, which is remembered.
 fn may_be_tried_again(call: &Call, change: &Change, error: &GatewayError) -> bool {
     let Some(rpc) = error.rpc() else { return false };
-    if change.has_nulls_in_list() && rpc.is_config_invalid() && !call.client().capabilities().replaces_lists {
+    if change.has_nulls_in_list()
+        && rpc.is_config_invalid()
+        && !call.client().capabilities().replaces_lists
+    {
         call.client().learn(|known| known.replaces_lists = true);
         return true;
     }

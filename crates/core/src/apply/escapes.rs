@@ -1,8 +1,10 @@
-//! Keeps the texts of other agents whole when an agent is deleted on a gateway that forgets how they are spelt.
+//! Keeps the texts of other agents whole when an agent is deleted on a gateway that forgets how
+//! they are spelt.
 //!
-//! Gateways of early 2026 write the config that they work with over the file when they delete an agent: a text that the
-//! file spells `$${NAME}` becomes `${NAME}`, a reference. If that variable is not set, the gateway does not start again.
-//! So such texts are spelt once more before, and put back where the gateway has left them so.
+//! Gateways of early 2026 write the config that they work with over the file when they delete an
+//! agent: a text that the file spells `$${NAME}` becomes `${NAME}`, a reference. If that variable
+//! is not set, the gateway does not start again. So such texts are spelt once more before, and put
+//! back where the gateway has left them so.
 
 use serde_json::{Value, json};
 
@@ -13,8 +15,13 @@ use crate::gateway::{Call, GatewayError};
 /// The version that gateways give which do not tell theirs: those of early 2026.
 const UNTOLD: &str = "dev";
 
-/// The list of agents as the file has to have it when the agent is gone; none if nothing has to be guarded.
-pub(super) async fn guard(call: &Call, config: &Config, agent: &str) -> Result<Option<Vec<Value>>, GatewayError> {
+/// The list of agents as the file has to have it when the agent is gone; none if nothing has to be
+/// guarded.
+pub(super) async fn guard(
+    call: &Call,
+    config: &Config,
+    agent: &str,
+) -> Result<Option<Vec<Value>>, GatewayError> {
     if config.shape != Some(Shape::List) || call.met().is_none_or(|met| met.version != UNTOLD) {
         return Ok(None);
     }
@@ -27,10 +34,16 @@ pub(super) async fn guard(call: &Call, config: &Config, agent: &str) -> Result<O
 }
 
 /// Writes the guarded list if the gateway has left it otherwise.
-pub(super) async fn put_back(call: &Call, config: &Config, guarded: Option<Vec<Value>>) -> Result<(), GatewayError> {
+pub(super) async fn put_back(
+    call: &Call,
+    config: &Config,
+    guarded: Option<Vec<Value>>,
+) -> Result<(), GatewayError> {
     match guarded {
         Some(list) if config.list_as_written() != list => {
-            config::patch(call, &json!({ "agents": { "list": list } }), config.hash.clone()).await.map(drop)
+            config::patch(call, &json!({ "agents": { "list": list } }), config.hash.clone())
+                .await
+                .map(drop)
         }
         _ => Ok(()),
     }

@@ -11,8 +11,8 @@ use crate::keys::{self, AgentKeys};
 use crate::model::HeartbeatSync;
 use crate::outcome::Report;
 
-/// Makes the heartbeats of all agents as wanted. Where an agent comes twice, its last entry counts. Where none
-/// is left to write, the gateway is not asked.
+/// Makes the heartbeats of all agents as wanted. Where an agent comes twice, its last entry counts.
+/// Where none is left to write, the gateway is not asked.
 pub(super) async fn run(
     call: &Call,
     job: &HeartbeatSync,
@@ -25,22 +25,30 @@ pub(super) async fn run(
     if job.agents.is_empty() {
         report.summary = match report.skipped.len() {
             0 => "no agents to sync".into(),
-            gone => format!("no agents to sync; {gone} were cleaned up after this job was enqueued"),
+            gone => {
+                format!("no agents to sync; {gone} were cleaned up after this job was enqueued")
+            }
         };
         return Ok(None);
     }
     let coming = call.client().desk.announce();
     let (desired, foreign) = desired(call, job).await?;
     // What is right is written all the same.
-    let settled =
-        if desired.is_empty() { None } else { Some(config::settle(call, &desired, None, Some(coming), report).await) };
+    let settled = if desired.is_empty() {
+        None
+    } else {
+        Some(config::settle(call, &desired, None, Some(coming), report).await)
+    };
     if let Some(error) = foreign {
         return Err(error.into());
     }
     let (shape, _) = settled.expect("agents that are not somebody else's are desired")?;
     let changed = report.written.len();
     report.summary = match changed {
-        0 => format!("the heartbeats of {} agents were as they should be; nothing was written", desired.len()),
+        0 => format!(
+            "the heartbeats of {} agents were as they should be; nothing was written",
+            desired.len()
+        ),
         _ => format!(
             "the heartbeats of {} agents are as they should be; one config write changed {changed}",
             desired.len()
@@ -49,8 +57,8 @@ pub(super) async fn run(
     Ok(Some(shape.as_str()))
 }
 
-/// What the config must say of each agent that is the job's, and what is wrong with the first that is not. The name of an
-/// agent is left as it is, and so is the folder of one that lives elsewhere.
+/// What the config must say of each agent that is the job's, and what is wrong with the first that
+/// is not. The name of an agent is left as it is, and so is the folder of one that lives elsewhere.
 pub(super) async fn desired(
     call: &Call,
     job: &HeartbeatSync,

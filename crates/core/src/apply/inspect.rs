@@ -30,13 +30,14 @@ pub struct Inspection {
     pub max_frame: usize,
     /// Known defects of its version, each as one sentence.
     pub defects: Vec<&'static str>,
-    /// Agents that it does not wake, because others have a heartbeat of their own and they have none; the
-    /// first few.
+    /// Agents that it does not wake, because others have a heartbeat of their own and they have
+    /// none; the first few.
     pub silent_agents: Vec<String>,
 }
 
 impl Applier {
-    /// Asks a gateway what it is and can do; nothing is written. The error is how a job would end that gets as far.
+    /// Asks a gateway what it is and can do; nothing is written. The error is how a job would end
+    /// that gets as far.
     pub async fn inspect(&self, gateway: &Gateway) -> Result<Inspection, Outcome> {
         let call = Call::new(self.clients.get(&Endpoint::of(gateway)));
         inspect(&call).await.map_err(|error| {
@@ -71,9 +72,11 @@ async fn inspect(call: &Call) -> Result<Inspection, GatewayError> {
 /// Most agents that are named.
 const MAX_NAMED: usize = 5;
 
-/// As soon as one agent has a heartbeat of its own, gateways wake those that have one and no others.
+/// As soon as one agent has a heartbeat of its own, gateways wake those that have one and no
+/// others.
 fn silent_agents(config: &Config) -> Vec<String> {
-    let (awake, silent): (Vec<_>, Vec<_>) = config.agents().partition(|(_, entry)| entry.contains_key("heartbeat"));
+    let (awake, silent): (Vec<_>, Vec<_>) =
+        config.agents().partition(|(_, entry)| entry.contains_key("heartbeat"));
     let silent = if awake.is_empty() { Vec::new() } else { silent };
     silent.into_iter().map(|(id, _)| id.to_owned()).take(MAX_NAMED).collect()
 }

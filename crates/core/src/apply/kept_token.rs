@@ -1,7 +1,7 @@
 //! The token that an agent has already, for an update that leaves it out.
 //!
-//! Shipped documents, those of the old system and operators' own write it as a line `AUTH_TOKEN=…`. It is read from
-//! the agent's files before anything is written, so that no file can lose it.
+//! Shipped documents, those of the old system and operators' own write it as a line `AUTH_TOKEN=…`.
+//! It is read from the agent's files before anything is written, so that no file can lose it.
 
 use super::workspace::{self, Workspace};
 use super::{FlowError, Wanted};
@@ -10,8 +10,8 @@ use crate::documents::Document;
 use crate::gateway::Call;
 use crate::outcome::Failure;
 
-/// Where the token is looked for, in this order; the first file with such a line decides. Files that are the agent's
-/// own are not asked: they say what the agent has noted.
+/// Where the token is looked for, in this order; the first file with such a line decides. Files
+/// that are the agent's own are not asked: they say what the agent has noted.
 const FILES: [Document; 5] =
     [Document::Tools, Document::Agents, Document::Bootstrap, Document::Heartbeat, Document::Boot];
 /// How the line begins.
@@ -26,7 +26,8 @@ pub(crate) enum NoToken {
     #[error("the job has no auth_token, and no file of the agent on the gateway holds one")]
     Missing,
     /// The line holds something else, such as a placeholder.
-    #[error("the job has no auth_token, and the line AUTH_TOKEN= of the agent's {} holds no token", .0.file_name())]
+    #[error("the job has no auth_token, and the line AUTH_TOKEN= of the agent's {} holds no \
+        token", .0.file_name())]
     Unreadable(Document),
     /// Several lines differ.
     #[error("the job has no auth_token, and the agent's {} holds more than one", .0.file_name())]
@@ -34,18 +35,24 @@ pub(crate) enum NoToken {
 }
 
 impl From<NoToken> for Failure {
-    /// Nothing was written, and a line in a file mends it as well as another job: somebody has to do one of them.
+    /// Nothing was written, and a line in a file mends it as well as another job: somebody has to
+    /// do one of them.
     fn from(error: NoToken) -> Self {
         Self::new("auth_token_unknown", error.to_string()).with_action(
-            "enqueue the job anew with auth_token, or correct the line AUTH_TOKEN=… in TOOLS.md of the agent's \
+            "enqueue the job anew with auth_token, or correct the line AUTH_TOKEN=… in TOOLS.md \
+                of the agent's \
              workspace (AGENTS.md where the gateway keeps no TOOLS.md)",
         )
     }
 }
 
-/// What is wanted, with the token that the agent's files hold if the job leaves it out. `known` are files that were read
-/// already.
-pub(super) async fn find(call: &Call, wanted: &Wanted, known: Option<Workspace>) -> Result<Wanted, FlowError> {
+/// What is wanted, with the token that the agent's files hold if the job leaves it out. `known` are
+/// files that were read already.
+pub(super) async fn find(
+    call: &Call,
+    wanted: &Wanted,
+    known: Option<Workspace>,
+) -> Result<Wanted, FlowError> {
     let mut wanted = wanted.clone();
     if wanted.keeps_token {
         wanted.context.auth_token = read(call, &wanted.keys.agent_id, known).await?;
@@ -58,9 +65,10 @@ async fn read(call: &Call, agent: &str, known: Option<Workspace>) -> Result<Stri
     if let Some(token) = token_of(&files)? {
         return Ok(token);
     }
-    // Where the gateway does not know the agent there are no files. What it holds for unsafe is told by reading the files
-    // afterwards.
-    let unread: Vec<_> = FILES.into_iter().filter(|document| !files.present.contains_key(document)).collect();
+    // Where the gateway does not know the agent there are no files. What it holds for unsafe is
+    // told by reading the files afterwards.
+    let unread: Vec<_> =
+        FILES.into_iter().filter(|document| !files.present.contains_key(document)).collect();
     let more = workspace::read(call, agent, &unread).await?.unwrap_or_default();
     files.take_in(&unread, more);
     token_of(&files)?.ok_or_else(|| NoToken::Missing.into())
@@ -90,10 +98,12 @@ fn token_in(document: Document, text: &str) -> Result<Option<String>, NoToken> {
     Ok(found.map(str::to_owned))
 }
 
-/// What follows the mark in a line that begins with it: as it stands, in a list, as code or exported.
+/// What follows the mark in a line that begins with it: as it stands, in a list, as code or
+/// exported.
 fn value(line: &str) -> Option<&str> {
     let line = line.trim();
-    let line = line.strip_prefix("- ").or_else(|| line.strip_prefix("* ")).unwrap_or(line).trim_start();
+    let line =
+        line.strip_prefix("- ").or_else(|| line.strip_prefix("* ")).unwrap_or(line).trim_start();
     let line = line.strip_prefix('`').and_then(|code| code.strip_suffix('`')).unwrap_or(line);
     let value = line.strip_prefix("export ").unwrap_or(line).strip_prefix(MARK)?;
     let quoted = |mark| value.strip_prefix(mark).and_then(|rest| rest.strip_suffix(mark));
@@ -103,7 +113,9 @@ fn value(line: &str) -> Option<&str> {
 /// Visible characters only, and no stand-in for a token.
 fn is_token(value: &str) -> bool {
     let stands_in = value.starts_with(['$', '<', '{']) || value == KEPT_TOKEN;
-    (1..=MAX_TOKEN).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic()) && !stands_in
+    (1..=MAX_TOKEN).contains(&value.len())
+        && value.bytes().all(|byte| byte.is_ascii_graphic())
+        && !stands_in
 }
 
 #[cfg(test)]
@@ -126,9 +138,19 @@ mod tests {
             "AUTH_TOKEN=t-1\r\nAUTH_TOKEN=t-1",
         ];
         for line in lines {
-            assert_eq!(found(&format!("# TOOLS\n\n{line}\nBOARD_ID=b\n")), Ok(Some("t-1".to_owned())), "{line}");
+            assert_eq!(
+                found(&format!("# TOOLS\n\n{line}\nBOARD_ID=b\n")),
+                Ok(Some("t-1".to_owned())),
+                "{line}"
+            );
         }
-        for text in ["", "# TOOLS", "Put AUTH_TOKEN=t into the header", "MY_AUTH_TOKEN=t", "-H \"X: $AUTH_TOKEN\""] {
+        for text in [
+            "",
+            "# TOOLS",
+            "Put AUTH_TOKEN=t into the header",
+            "MY_AUTH_TOKEN=t",
+            "-H \"X: $AUTH_TOKEN\"",
+        ] {
             assert_eq!(found(text), Ok(None), "{text}");
         }
     }
@@ -136,7 +158,9 @@ mod tests {
     #[test]
     fn what_is_not_surely_the_token_is_not_taken_for_it() {
         let long = "t".repeat(MAX_TOKEN + 1);
-        for value in ["", "a b", "$TOKEN", "<your token>", "{{ auth_token }}", "t\u{e9}", KEPT_TOKEN, &long] {
+        for value in
+            ["", "a b", "$TOKEN", "<your token>", "{{ auth_token }}", "t\u{e9}", KEPT_TOKEN, &long]
+        {
             let text = format!("AUTH_TOKEN={value}");
             assert_eq!(found(&text), Err(NoToken::Unreadable(Document::Tools)), "{value}");
         }
@@ -148,8 +172,14 @@ mod tests {
     fn the_failure_says_what_to_do_and_not_what_was_found() {
         let error = found("AUTH_TOKEN=one\nAUTH_TOKEN=two").expect_err("two");
         let failure = Failure::from(error);
-        assert!(failure.message.contains("auth_token") && failure.message.contains("TOOLS.md"), "{failure:?}");
-        assert!(!format!("{failure:?}").contains("one\n") && !format!("{failure:?}").contains("two"), "{failure:?}");
+        assert!(
+            failure.message.contains("auth_token") && failure.message.contains("TOOLS.md"),
+            "{failure:?}"
+        );
+        assert!(
+            !format!("{failure:?}").contains("one\n") && !format!("{failure:?}").contains("two"),
+            "{failure:?}"
+        );
         assert!(failure.action.is_some_and(|action| action.contains("auth_token")));
     }
 }

@@ -16,9 +16,11 @@ const TOKEN_LINE: &str = "AUTH_TOKEN=";
 /// Shorter parts of a line are in too many others by chance.
 const MIN_BYTES: usize = 4;
 /// Stands for the lines of a diff that cannot be shown.
-const HIDDEN: &str = "… the template changes the agent's token, so that it cannot be told which lines show it\n";
+const HIDDEN: &str =
+    "… the template changes the agent's token, so that it cannot be told which lines show it\n";
 
-/// Takes the agent's token out of all changes: the one to be, whatever a template has made of it, and any that a line for it holds now.
+/// Takes the agent's token out of all changes: the one to be, whatever a template has made of it,
+/// and any that a line for it holds now.
 pub(super) fn mask(changes: &mut [Change], applier: &Applier, call: &Call, wanted: &Wanted) {
     let refused = call.client().capabilities().refused_files.unwrap_or_default();
     let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
@@ -28,7 +30,10 @@ pub(super) fn mask(changes: &mut [Change], applier: &Applier, call: &Call, wante
 
 fn mask_files(changes: &mut [Change], renderer: &Renderer, reader: Reader<'_>) {
     for change in changes {
-        let Some(document) = change.what.strip_prefix("file ").and_then(Document::from_file_name) else { continue };
+        let Some(document) = change.what.strip_prefix("file ").and_then(Document::from_file_name)
+        else {
+            continue;
+        };
         let text = renderer.render(document, reader).ok().flatten().unwrap_or_default();
         let taint = renderer.taint(document, reader, &text);
         change.diff = shown(&change.diff, &text, &taint, &reader.context.auth_token);
@@ -51,8 +56,9 @@ fn shown(diff: &str, text: &str, taint: &Taint, token: &str) -> String {
         shaped.iter().map(|(number, range)| (lines[*number], range.clone())).collect();
     let mut out = head.to_owned();
     for group in body.chunk_by(|a, b| is_change(a) == is_change(b)) {
-        let is_changed_token =
-            |line: &&str| shaped.get(content(line)).is_some_and(|range| content(line)[range.clone()] != *token);
+        let is_changed_token = |line: &&str| {
+            shaped.get(content(line)).is_some_and(|range| content(line)[range.clone()] != *token)
+        };
         let hides = is_change(group[0]) && group.iter().any(is_changed_token);
         for line in group {
             let rest = content(line);
@@ -79,12 +85,15 @@ fn is_change(line: &str) -> bool {
     line.starts_with(['+', '-'])
 }
 
-/// A line that goes. In the place of one that shows a changed token stood one that may show an older token, changed alike.
+/// A line that goes. In the place of one that shows a changed token stood one that may show an
+/// older token, changed alike.
 fn old(line: &str, shaped: &BTreeMap<&str, Range<usize>>, hides: bool) -> String {
     for (with, range) in shaped {
         let (before, after) = (&with[..range.start], &with[range.end..]);
         let has_frame = !before.trim().is_empty() || !after.trim().is_empty();
-        let is_framed = line.len() >= before.len() + after.len() && line.starts_with(before) && line.ends_with(after);
+        let is_framed = line.len() >= before.len() + after.len()
+            && line.starts_with(before)
+            && line.ends_with(after);
         if has_frame && is_framed {
             return format!("{before}{MASK}{after}");
         }
@@ -92,7 +101,10 @@ fn old(line: &str, shaped: &BTreeMap<&str, Range<usize>>, hides: bool) -> String
     if hides {
         return MASK.to_owned();
     }
-    let parts = shaped.iter().map(|(with, range)| &with[range.clone()]).filter(|part| part.len() >= MIN_BYTES);
+    let parts = shaped
+        .iter()
+        .map(|(with, range)| &with[range.clone()])
+        .filter(|part| part.len() >= MIN_BYTES);
     parts.fold(line.to_owned(), |line, part| line.replace(part, MASK))
 }
 
@@ -100,7 +112,11 @@ fn old(line: &str, shaped: &BTreeMap<&str, Range<usize>>, hides: bool) -> String
 fn mask_as_it_stands(changes: &mut [Change], token: &str) {
     let in_lines = |change: &Change| {
         let rests = change.diff.split(TOKEN_LINE).skip(1);
-        rests.filter_map(|rest| rest.split(['\n', '\\', '"']).next().map(|secret| secret.trim().to_owned())).collect()
+        rests
+            .filter_map(|rest| {
+                rest.split(['\n', '\\', '"']).next().map(|secret| secret.trim().to_owned())
+            })
+            .collect()
     };
     let mut secrets: BTreeSet<String> = changes.iter().flat_map::<Vec<_>, _>(in_lines).collect();
     secrets.insert(token.to_owned());
@@ -109,7 +125,9 @@ fn mask_as_it_stands(changes: &mut [Change], token: &str) {
     let mut secrets: Vec<_> = secrets.into_iter().collect();
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     for change in changes {
-        change.diff = secrets.iter().fold(std::mem::take(&mut change.diff), |text, secret| text.replace(secret, MASK));
+        change.diff = secrets
+            .iter()
+            .fold(std::mem::take(&mut change.diff), |text, secret| text.replace(secret, MASK));
     }
 }
 
@@ -134,7 +152,11 @@ mod tests {
     /// Returns the lines of the diff that is shown, without its heads.
     fn seen(before: &str, after: &str, shaped: &[(usize, &str)], token: &str) -> String {
         let range = |(number, part): &(usize, &str)| {
-            let at = after.split('\n').nth(*number).and_then(|line| line.find(part)).expect("it is there");
+            let at = after
+                .split('\n')
+                .nth(*number)
+                .and_then(|line| line.find(part))
+                .expect("it is there");
             (*number, at..at + part.len())
         };
         let taint = Taint::Lines(shaped.iter().map(range).collect());
@@ -159,7 +181,8 @@ mod tests {
         let document = br#"{"version": 1, "kind": "provision-main", "auth_token": "aB3-xyz9-Qr7",
             "gateway": {"id": "00000000-0000-0000-0000-00000000000a", "url": "ws://host", "workspace_root": "/srv"},
             "agent": {"id": "00000000-0000-0000-0000-00000000000b", "name": "Alice"}}"#;
-        let wanted = Wanted::of(&Job::parse(document).expect("a valid document"), None).expect("it wants an agent");
+        let wanted = Wanted::of(&Job::parse(document).expect("a valid document"), None)
+            .expect("it wants an agent");
         for (template, wanted_diff) in [
             ("t {{ auth_token }} u", "+t *** u"),
             ("t {{ auth_token|upper }} u", "+t *** u"),
@@ -179,13 +202,22 @@ mod tests {
         ] {
             let mut wanted = wanted.clone();
             wanted.agent.soul_template = Some(template.to_owned());
-            let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &BTreeSet::new() };
+            let reader = Reader {
+                agent: &wanted.agent,
+                context: &wanted.context,
+                refused: &BTreeSet::new(),
+            };
             let renderer = Renderer::new(crate::render::TemplatesConfig::default());
-            let text = renderer.render(Document::Soul, reader).expect("it renders").expect("there is a text");
+            let text = renderer
+                .render(Document::Soul, reader)
+                .expect("it renders")
+                .expect("there is a text");
             let mut changes = [Change::of_file(Document::Soul, None, &text)];
             mask_files(&mut changes, &renderer, reader);
-            let lines =
-                changes[0].diff.lines().filter(|line| line.starts_with(['+', '…']) && !line.starts_with("+++ "));
+            let lines = changes[0]
+                .diff
+                .lines()
+                .filter(|line| line.starts_with(['+', '…']) && !line.starts_with("+++ "));
             let is = lines.collect::<Vec<_>>().join("|");
             assert!(is.starts_with(wanted_diff), "{template}: {is}");
         }
@@ -195,7 +227,10 @@ mod tests {
     fn what_cannot_be_told_is_hidden() {
         let diff = Change::of_file(Document::Soul, Some("old\n"), "new\n").diff;
         for (text, taint) in [("new\n", Taint::Whole), ("another\n", Taint::Lines(Vec::new()))] {
-            assert_eq!(shown(&diff, text, &taint, "t"), format!("--- a/SOUL.md\n+++ b/SOUL.md\n{HIDDEN}"));
+            assert_eq!(
+                shown(&diff, text, &taint, "t"),
+                format!("--- a/SOUL.md\n+++ b/SOUL.md\n{HIDDEN}")
+            );
         }
         assert_eq!(shown(&diff, "new\n", &Taint::Lines(Vec::new()), "t"), diff);
     }

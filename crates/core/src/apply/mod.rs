@@ -1,8 +1,8 @@
 //! Makes a gateway as a job wants it: read first, write only what differs, read back.
 //!
-//! Each stage of a flow is a loop of reading, comparing and writing that ends when nothing differs any more. So a lost
-//! connection, a stale hash, a silently lost write and a job that was killed half-way are all dealt with by the same
-//! thing: the next reading.
+//! Each stage of a flow is a loop of reading, comparing and writing that ends when nothing differs
+//! any more. So a lost connection, a stale hash, a silently lost write and a job that was killed
+//! half-way are all dealt with by the same thing: the next reading.
 
 mod agent_files;
 mod by_call;
@@ -90,10 +90,13 @@ impl From<FlowError> for Outcome {
             FlowError::Gateway(error) => error.into(),
             FlowError::Template(error @ TemplateError::Unreadable { .. }) => {
                 let action = "let the worker's user read templates.dir, or correct the setting";
-                Self::Blocked(Failure::new("templates_unreadable", error.to_string()).with_action(action))
+                Self::Blocked(
+                    Failure::new("templates_unreadable", error.to_string()).with_action(action),
+                )
             }
             FlowError::Template(error) => {
-                let action = "correct the template in the main backend or in templates.dir, then retry";
+                let action =
+                    "correct the template in the main backend or in templates.dir, then retry";
                 Self::Permanent(Failure::new("template", error.to_string()).with_action(action))
             }
             FlowError::NoToken(error) => Self::Blocked(error.into()),
@@ -102,8 +105,9 @@ impl From<FlowError> for Outcome {
 }
 
 impl Applier {
-    /// Carries out one job. Always returns; running it again, or after it was killed anywhere, ends the same. `id` tells
-    /// the job from others, and is the same in each of its runs. So is the journal: it says what earlier runs did.
+    /// Carries out one job. Always returns; running it again, or after it was killed anywhere, ends
+    /// the same. `id` tells the job from others, and is the same in each of its runs. So is the
+    /// journal: it says what earlier runs did.
     pub async fn apply(&self, id: &str, job: &Job, journal: &Arc<Journal>) -> Run {
         debug!(id, kind = %job.kind(), "a run begins");
         let Some(gateway) = job.gateway() else {
@@ -117,8 +121,8 @@ impl Applier {
         let mut report = Report::default();
         let flow = match job {
             Job::Provision(_) | Job::ProvisionMain(_) => {
-                let wanted =
-                    Wanted::of(job, self.base_url.as_deref()).expect("both kinds of provisioning want an agent");
+                let wanted = Wanted::of(job, self.base_url.as_deref())
+                    .expect("both kinds of provisioning want an agent");
                 // On the heap: it is by far the largest.
                 Box::pin(provision::run(self, &call, id, &wanted, &mut report)).await
             }
@@ -144,7 +148,8 @@ impl Applier {
 }
 
 impl Report {
-    /// Notes something that was written; what is written again counts as it was before the first time.
+    /// Notes something that was written; what is written again counts as it was before the first
+    /// time.
     fn note(&mut self, change: Change) {
         if !self.written.contains(&change.what) {
             self.written.push(change.what.clone());

@@ -1,14 +1,14 @@
 //! The first rule: only what is ours is touched.
 //!
-//! A gateway has agents that people made, and a default agent that its own work falls back on. An agent's
-//! id comes from a name that people choose, so a job may well derive the id of one of those, or of another
-//! agent of the main backend. An entry in the gateway's config is the job's if
+//! A gateway has agents that people made, and a default agent that its own work falls back on. An
+//! agent's id comes from a name that people choose, so a job may well derive the id of one of
+//! those, or of another agent of the main backend. An entry in the gateway's config is the job's if
 //!
 //! - its files name the agent's id in the main backend, or
 //! - it lives in the folder that the job derives for its agent, and its files name no other agent.
 //!
-//! Every flow comes here before it writes anything; [`reason_not_to_write`] is asked once more with the
-//! config that a write is made from.
+//! Every flow comes here before it writes anything; [`reason_not_to_write`] is asked once more with
+//! the config that a write is made from.
 
 use std::sync::Arc;
 
@@ -67,13 +67,15 @@ impl Drop for Claim<'_> {
     }
 }
 
-/// Claims the agent's id on the gateway for this run: two agents with one name may be provisioned at the
-/// same time, when neither has files yet.
+/// Claims the agent's id on the gateway for this run: two agents with one name may be provisioned
+/// at the same time, when neither has files yet.
 pub(super) fn claim<'a>(call: &'a Call, subject: Subject<'_>) -> Result<Claim<'a>, GatewayError> {
     let agent = subject.keys.agent_id.clone();
     let mut owners = call.client().desk.owners();
     match owners.get(&agent) {
-        Some(owner) if *owner != subject.id && !subject.adopt => Err(GatewayError::IdTaken { agent, owner: *owner }),
+        Some(owner) if *owner != subject.id && !subject.adopt => {
+            Err(GatewayError::IdTaken { agent, owner: *owner })
+        }
         _ => {
             owners.insert(agent.clone(), subject.id);
             drop(owners);
@@ -94,12 +96,17 @@ pub(super) struct Ours {
 }
 
 /// Finds out whether the agent's entry, if there is one, is the job's. Nothing is written.
-pub(super) async fn check(call: &Call, config: Arc<Config>, subject: Subject<'_>) -> Result<Ours, GatewayError> {
+pub(super) async fn check(
+    call: &Call,
+    config: Arc<Config>,
+    subject: Subject<'_>,
+) -> Result<Ours, GatewayError> {
     let agent = &subject.keys.agent_id;
     let session = &subject.keys.session_key;
     let of_session = agent_of_session(session, call.default_agent());
-    let is_of_another =
-        |owner: &String| owner != agent && (owner == call.default_agent() || config.agent(owner).is_some());
+    let is_of_another = |owner: &String| {
+        owner != agent && (owner == call.default_agent() || config.agent(owner).is_some())
+    };
     if let Some(of_session) = of_session.filter(is_of_another).filter(|_| !subject.adopt) {
         let reason = format!("the session {session} of this job is one of that agent's");
         return Err(GatewayError::NotOurs { agent: of_session, reason });
@@ -111,7 +118,8 @@ pub(super) async fn check(call: &Call, config: Arc<Config>, subject: Subject<'_>
         let takes_over = subject.adopt.then(String::new);
         return Ok(Ours { config, takes_over, files: None });
     };
-    let present = entry.get("workspace").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    let present =
+        entry.get("workspace").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     let is_there = same_folder(&present, &subject.keys.workspace_path);
     let files = workspace::read(call, agent, &FILES).await?;
     let mut named = files.as_ref().map_or(Named::Nobody, |files| named_in(files, subject.id));
@@ -119,7 +127,9 @@ pub(super) async fn check(call: &Call, config: Arc<Config>, subject: Subject<'_>
         named = if *owner == subject.id { Named::TheAgent } else { Named::Another(*owner) };
     }
     match named {
-        Named::Another(owner) if !subject.adopt => return Err(GatewayError::IdTaken { agent: agent.clone(), owner }),
+        Named::Another(owner) if !subject.adopt => {
+            return Err(GatewayError::IdTaken { agent: agent.clone(), owner });
+        }
         Named::Nobody if !is_there && !subject.adopt => {
             return Err(GatewayError::NotOurs { agent: agent.clone(), reason: lives_in(&present) });
         }
@@ -132,8 +142,8 @@ pub(super) async fn check(call: &Call, config: Arc<Config>, subject: Subject<'_>
     Ok(Ours { config, takes_over: (!is_there).then_some(present), files })
 }
 
-/// The agent that a session's key names. A single word such as `main` stands for a session of the default agent. A key
-/// such as `hook:x:y` is a session of its own, which is nobody else's.
+/// The agent that a session's key names. A single word such as `main` stands for a session of the
+/// default agent. A key such as `hook:x:y` is a session of its own, which is nobody else's.
 fn agent_of_session(key: &str, default: &str) -> Option<String> {
     session::agent_of(key).or_else(|| (!key.contains(':')).then(|| default.to_owned()))
 }
@@ -149,7 +159,11 @@ fn lives_in(folder: &str) -> String {
 }
 
 /// Returns why an entry of the config must not be written for a desired agent; none if it may.
-pub(super) fn reason_not_to_write(call: &Call, config: &Config, agent: &DesiredAgent) -> Option<String> {
+pub(super) fn reason_not_to_write(
+    call: &Call,
+    config: &Config,
+    agent: &DesiredAgent,
+) -> Option<String> {
     let Some(entry) = config.agent(&agent.id) else {
         let is_default = agent.id == call.default_agent() && agent.takes_over.is_none();
         return is_default.then(|| DEFAULT.to_owned());

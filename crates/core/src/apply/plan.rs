@@ -1,10 +1,13 @@
-//! What a job would change on a gateway: the same reading and comparing as when it is carried out, and no write.
+//! What a job would change on a gateway: the same reading and comparing as when it is carried out,
+//! and no write.
 
 use serde::Serialize;
 
 use super::mask::mask;
 use super::secrets::Secrets;
-use super::{Applier, FlowError, Wanted, agent_files, cleanup, config, heartbeats, provision, session, wake};
+use super::{
+    Applier, FlowError, Wanted, agent_files, cleanup, config, heartbeats, provision, session, wake,
+};
 use crate::gateway::roster::DesiredAgent;
 use crate::gateway::{Call, Endpoint};
 use crate::model::{Cleanup, Job};
@@ -22,17 +25,22 @@ pub struct Plan {
 }
 
 impl Applier {
-    /// What [`Applier::apply`] would write now. The error is an outcome that is not `Done`: what it would end with.
+    /// What [`Applier::apply`] would write now. The error is an outcome that is not `Done`: what it
+    /// would end with.
     ///
-    /// What a gateway refuses only when it is written (a key that it does not know, a label that is taken) is not
-    /// foreseen, nor files that already stand where a new agent's workspace will be.
+    /// What a gateway refuses only when it is written (a key that it does not know, a label that is
+    /// taken) is not foreseen, nor files that already stand where a new agent's workspace will be.
     pub async fn plan(&self, job: &Job) -> Result<Plan, Outcome> {
         let secrets = Secrets::of(job);
         match self.look(job).await {
             Ok(Plan { summary, changes, skipped }) => {
                 let mut report = Report { summary, changes, skipped, ..Report::default() };
                 secrets.hide_in_report(&mut report);
-                Ok(Plan { summary: report.summary, changes: report.changes, skipped: report.skipped })
+                Ok(Plan {
+                    summary: report.summary,
+                    changes: report.changes,
+                    skipped: report.skipped,
+                })
             }
             Err(mut outcome) => {
                 secrets.hide_in(&mut outcome);
@@ -43,14 +51,17 @@ impl Applier {
 
     async fn look(&self, job: &Job) -> Result<Plan, Outcome> {
         let Some(gateway) = job.gateway() else {
-            return Ok(Plan { summary: "nothing to do: the gateway has no url".to_owned(), ..Plan::default() });
+            return Ok(Plan {
+                summary: "nothing to do: the gateway has no url".to_owned(),
+                ..Plan::default()
+            });
         };
         let call = Call::new(self.clients.get(&Endpoint::of(gateway)));
         let mut report = Report::default();
         let changes = match job {
             Job::Provision(_) | Job::ProvisionMain(_) => {
-                let wanted =
-                    Wanted::of(job, self.base_url.as_deref()).expect("both kinds of provisioning want an agent");
+                let wanted = Wanted::of(job, self.base_url.as_deref())
+                    .expect("both kinds of provisioning want an agent");
                 self.plan_provision(&call, &wanted, &mut report).await?
             }
             Job::Cleanup(job) => plan_cleanup(&call, job, &mut report).await?,
@@ -81,8 +92,11 @@ impl Applier {
         let prepared = provision::prepare(self, call, wanted, report).await?;
         let wanted = prepared.wanted;
         provision::warn_of_shadowed_heartbeats(call, &prepared.config, &wanted, report);
-        let (mut changes, is_known) = plan_config(call, std::slice::from_ref(&prepared.entry), report).await?;
-        for (document, present, text) in agent_files::plan(self, call, &wanted, is_known, report).await? {
+        let (mut changes, is_known) =
+            plan_config(call, std::slice::from_ref(&prepared.entry), report).await?;
+        for (document, present, text) in
+            agent_files::plan(self, call, &wanted, is_known, report).await?
+        {
             changes.push(Change::of_file(document, present.as_deref(), &text));
         }
         let key = &wanted.keys.session_key;
@@ -106,11 +120,19 @@ async fn plan_config(
 ) -> Result<(Vec<Change>, bool), FlowError> {
     let (config, change) = config::plan(call, desired, report).await?;
     let are_known = desired.iter().all(|agent| config.agent(&agent.id).is_some());
-    let changes = change.into_iter().flat_map(|change| change.parts).map(|part| Change::of_config(&part)).collect();
+    let changes = change
+        .into_iter()
+        .flat_map(|change| change.parts)
+        .map(|part| Change::of_config(&part))
+        .collect();
     Ok((changes, are_known))
 }
 
-async fn plan_cleanup(call: &Call, job: &Cleanup, report: &mut Report) -> Result<Vec<Change>, FlowError> {
+async fn plan_cleanup(
+    call: &Call,
+    job: &Cleanup,
+    report: &mut Report,
+) -> Result<Vec<Change>, FlowError> {
     let found = cleanup::look(call, job).await?;
     let keys = &found.keys;
     let mut changes = Vec::new();
@@ -122,7 +144,8 @@ async fn plan_cleanup(call: &Call, job: &Cleanup, report: &mut Report) -> Result
         changes.push(Change::of_deletion(&keys.agent_id, folder));
     }
     // Gateways that keep agents as entries delete an agent's sessions with it.
-    let goes_along = found.is_there && call.has_ownership() && session::is_of(&keys.session_key, &keys.agent_id);
+    let goes_along =
+        found.is_there && call.has_ownership() && session::is_of(&keys.session_key, &keys.agent_id);
     if !goes_along && session::exists(call, &keys.session_key).await? {
         changes.push(Change::new(format!("session {} deleted", keys.session_key), ""));
     }

@@ -1,5 +1,5 @@
-//! Provisioning: the agent registered in the gateway's config, its files, its session; then everything read back. On
-//! the newest gateways a new agent's session comes first.
+//! Provisioning: the agent registered in the gateway's config, its files, its session; then
+//! everything read back. On the newest gateways a new agent's session comes first.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::mask::mask;
 use super::ownership::{self, Subject};
 use super::workspace::Workspace;
-use super::{Applier, FlowError, MAX_WRITES, Wanted, agent_files, by_call, config, kept_token, session, wake};
+use super::{
+    Applier, FlowError, MAX_WRITES, Wanted, agent_files, by_call, config, kept_token, session, wake,
+};
 use crate::documents::Document;
 use crate::gateway::roster::{Config, DesiredAgent};
 use crate::gateway::{Call, Defect, GatewayError};
@@ -35,11 +37,15 @@ pub(super) async fn run(
     }
     let is_new = known.as_ref().is_some_and(|config| config.agent(&wanted.keys.agent_id).is_none());
     if let Some(folder) = prepared.entry.takes_over.as_deref().filter(|folder| !folder.is_empty()) {
-        report.skip(format!("files in {folder}"), "the agent moves to another folder, and what it has there stays");
+        report.skip(
+            format!("files in {folder}"),
+            "the agent moves to another folder, and what it has there stays",
+        );
     }
     make_sure_of_sessions(call, wanted, is_new, report).await?;
     for round in 0..MAX_WRITES {
-        let (shape, is_new) = config::settle(call, desired, known.take().as_deref(), coming.take(), report).await?;
+        let (shape, is_new) =
+            config::settle(call, desired, known.take().as_deref(), coming.take(), report).await?;
         agent_files::settle(applier, call, wanted, is_new, report).await?;
         let label = match session::settle(call, wanted, is_new, report).await {
             Err(error) if is_held_deleted(call, wanted, &error).await? => {
@@ -49,8 +55,11 @@ pub(super) async fn run(
             }
             label => label?,
         };
-        // Another writer may have undone the entry meanwhile; some gateways lose a write seconds after it.
-        if report.written.is_empty() || is_kept(call, wanted, desired, (label.as_deref(), round), report).await? {
+        // Another writer may have undone the entry meanwhile; some gateways lose a write seconds
+        // after it.
+        if report.written.is_empty()
+            || is_kept(call, wanted, desired, (label.as_deref(), round), report).await?
+        {
             if prepared.is_token_new {
                 report_token_left_behind(call, wanted, report);
             }
@@ -64,7 +73,11 @@ pub(super) async fn run(
             return Ok(Some(shape.as_str()));
         }
     }
-    Err(GatewayError::NotKept { what: format!("config of {}", wanted.keys.agent_id), rounds: MAX_WRITES }.into())
+    Err(GatewayError::NotKept {
+        what: format!("config of {}", wanted.keys.agent_id),
+        rounds: MAX_WRITES,
+    }
+    .into())
 }
 
 /// A job that may be carried out, and what was read for it.
@@ -75,7 +88,8 @@ pub(super) struct Prepared {
     pub(super) entry: DesiredAgent,
     /// The config as it is.
     pub(super) config: Arc<Config>,
-    /// Whether the agent is there and its files, as far as the gateway shows them, hold another token or none.
+    /// Whether the agent is there and its files, as far as the gateway shows them, hold another
+    /// token or none.
     is_token_new: bool,
 }
 
@@ -91,9 +105,11 @@ pub(super) async fn prepare(
     call.open().await?;
     let (config, refused) = tokio::try_join!(config::read(call), agent_files::refused(call))?;
     let ours = ownership::check(call, config, subject(wanted)).await?;
-    let shows = |files: &Workspace, token: &str| files.present.values().any(|file| file.content.contains(token));
-    let is_token_new =
-        !wanted.keeps_token && ours.files.as_ref().is_some_and(|files| !shows(files, &wanted.context.auth_token));
+    let shows = |files: &Workspace, token: &str| {
+        files.present.values().any(|file| file.content.contains(token))
+    };
+    let is_token_new = !wanted.keeps_token
+        && ours.files.as_ref().is_some_and(|files| !shows(files, &wanted.context.auth_token));
     let wanted = kept_token::find(call, wanted, ours.files).await?;
     let prompt = if refused.contains(&Document::Heartbeat) {
         let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
@@ -118,8 +134,14 @@ fn subject(wanted: &Wanted) -> Subject<'_> {
     }
 }
 
-/// Says that agents without a heartbeat of their own stop waking up: gateways do so as soon as one has.
-pub(super) fn warn_of_shadowed_heartbeats(call: &Call, config: &Config, wanted: &Wanted, report: &mut Report) {
+/// Says that agents without a heartbeat of their own stop waking up: gateways do so as soon as one
+/// has.
+pub(super) fn warn_of_shadowed_heartbeats(
+    call: &Call,
+    config: &Config,
+    wanted: &Wanted,
+    report: &mut Report,
+) {
     if config.agents().any(|(_, entry)| entry.contains_key("heartbeat")) {
         return;
     }
@@ -130,30 +152,37 @@ pub(super) fn warn_of_shadowed_heartbeats(call: &Call, config: &Config, wanted: 
     }
     report.skip(
         format!("heartbeats of {}", silent.join(", ")),
-        "this is the first agent with a heartbeat of its own: the gateway does not wake agents without one any more; \
+        "this is the first agent with a heartbeat of its own: the gateway does not wake agents \
+            without one any more; \
          give them a `heartbeat` in its config if they shall go on",
     );
 }
 
-/// Says that a file which the gateway does not show any more may hold a token that has been replaced: it was kept by an
-/// older version, and nothing but its removal on the gateway's machine helps.
+/// Says that a file which the gateway does not show any more may hold a token that has been
+/// replaced: it was kept by an older version, and nothing but its removal on the gateway's machine
+/// helps.
 fn report_token_left_behind(call: &Call, wanted: &Wanted, report: &mut Report) {
-    let refuses_tools =
-        call.client().capabilities().refused_files.is_some_and(|files| files.contains(&Document::Tools));
+    let refuses_tools = call
+        .client()
+        .capabilities()
+        .refused_files
+        .is_some_and(|files| files.contains(&Document::Tools));
     let agents = format!("file {}", Document::Agents.file_name());
     if refuses_tools && report.written.contains(&agents) {
         let tools = format!("{}/{}", wanted.keys.workspace_path, Document::Tools.file_name());
         report.skip(
             format!("an old {tools}"),
-            "if an older version of the gateway has kept this file, it may hold the agent's earlier token: remove it there",
+            "if an older version of the gateway has kept this file, it may hold the agent's \
+                earlier token: remove it there",
         );
     }
 }
 
 /// Makes sure that the gateway will let an agent that is new to its config have sessions.
 ///
-/// Gateways with entries keep a record of deleted agents and refuse them their sessions until an agent of that id is
-/// created by call; an entry in the config does not count, and makes some restart as a whole and others unable to start.
+/// Gateways with entries keep a record of deleted agents and refuse them their sessions until an
+/// agent of that id is created by call; an entry in the config does not count, and makes some
+/// restart as a whole and others unable to start.
 async fn make_sure_of_sessions(
     call: &Call,
     wanted: &Wanted,
@@ -172,19 +201,25 @@ async fn make_sure_of_sessions(
     by_call::create(call, wanted, report).await
 }
 
-/// Whether a session was refused in the way of a gateway that keeps a record of its agent's deletion.
+/// Whether a session was refused in the way of a gateway that keeps a record of its agent's
+/// deletion.
 fn says_held_deleted(call: &Call, error: &GatewayError) -> bool {
-    call.has_ownership() && error.rpc().is_some_and(|rpc| rpc.is_form(&["session patch failed unexpectedly*"]))
+    call.has_ownership()
+        && error.rpc().is_some_and(|rpc| rpc.is_form(&["session patch failed unexpectedly*"]))
 }
 
-/// Whether a session was refused because the gateway keeps a record of its agent's deletion. It does not say so; but then
-/// it has no session either.
-async fn is_held_deleted(call: &Call, wanted: &Wanted, error: &GatewayError) -> Result<bool, GatewayError> {
+/// Whether a session was refused because the gateway keeps a record of its agent's deletion. It
+/// does not say so; but then it has no session either.
+async fn is_held_deleted(
+    call: &Call,
+    wanted: &Wanted,
+    error: &GatewayError,
+) -> Result<bool, GatewayError> {
     Ok(says_held_deleted(call, error) && !session::exists(call, &wanted.keys.session_key).await?)
 }
 
-/// Makes the agent anew. Where this job has created it already, that does not help: it is deleted again, because the
-/// gateway would not start with it.
+/// Makes the agent anew. Where this job has created it already, that does not help: it is deleted
+/// again, because the gateway would not start with it.
 async fn renew(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<(), GatewayError> {
     if call.journal().effects().creations() > 0 && call.has_defect(Defect::SessionsLost) {
         by_call::undo_creation(call, wanted, report).await?;
@@ -193,7 +228,8 @@ async fn renew(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<(), 
     by_call::renew(call, wanted, report).await
 }
 
-/// Reads config and session once more, at the same time. A label that has not stayed for the second time is reported.
+/// Reads config and session once more, at the same time. A label that has not stayed for the second
+/// time is reported.
 async fn is_kept(
     call: &Call,
     wanted: &Wanted,
@@ -201,11 +237,13 @@ async fn is_kept(
     (label, round): (Option<&str>, u32),
     report: &mut Report,
 ) -> Result<bool, GatewayError> {
-    let (config, session) = tokio::try_join!(config::read(call), session::look(call, wanted, label))?;
+    let (config, session) =
+        tokio::try_join!(config::read(call), session::look(call, wanted, label))?;
     if session == session::Kept::WithoutLabel && round > 0 {
         report.skip("session label", "the gateway takes it and does not keep it");
     }
-    let has_session = session == session::Kept::Whole || (session == session::Kept::WithoutLabel && round > 0);
+    let has_session =
+        session == session::Kept::Whole || (session == session::Kept::WithoutLabel && round > 0);
     Ok(config::is_settled(call, &config, desired) && has_session)
 }
 

@@ -1,5 +1,5 @@
-//! Takes a job's secrets out of what is told of a run. Gateways quote what they were sent, and a template fails on a value
-//! that it names; neither may carry a token into records, logs and pages.
+//! Takes a job's secrets out of what is told of a run. Gateways quote what they were sent, and a
+//! template fails on a value that it names; neither may carry a token into records, logs and pages.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -76,7 +76,11 @@ impl Secrets {
         }
         if let Some(gateway) = &mut report.gateway {
             self.hide(&mut gateway.version);
-            gateway.write_limit.iter_mut().chain(gateway.scopes.iter_mut().flatten()).for_each(|text| self.hide(text));
+            gateway
+                .write_limit
+                .iter_mut()
+                .chain(gateway.scopes.iter_mut().flatten())
+                .for_each(|text| self.hide(text));
         }
     }
 }
@@ -86,7 +90,12 @@ fn sent_to(gateway: &Gateway) -> Vec<String> {
     let token = gateway.token.as_ref().map(|token| token.expose_secret().to_owned());
     let password = gateway.url.password().map(str::to_owned);
     let values = gateway.url.query_pairs().map(|(_, value)| value.into_owned());
-    token.into_iter().chain(password).chain(gateway.url.query().map(str::to_owned)).chain(values).collect()
+    token
+        .into_iter()
+        .chain(password)
+        .chain(gateway.url.query().map(str::to_owned))
+        .chain(values)
+        .collect()
 }
 
 #[cfg(test)]
@@ -111,7 +120,8 @@ mod tests {
         let failure = outcome.failure().unwrap();
         assert_eq!(failure.message, "*** and ***, ***, ***");
         assert_eq!(failure.action.as_ref().unwrap(), "*** and ***, ***, ***");
-        let mut steps = [Step { method: "connect", at_ms: 0, took_ms: 0, error: Some(words.to_owned()) }];
+        let mut steps =
+            [Step { method: "connect", at_ms: 0, took_ms: 0, error: Some(words.to_owned()) }];
         secrets().hide_in_steps(&mut steps);
         assert_eq!(steps[0].error.as_ref().unwrap(), "*** and ***, ***, ***");
     }

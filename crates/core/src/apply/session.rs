@@ -15,8 +15,8 @@ const LIST_LIMIT: u32 = 1000;
 
 /// How often a reset is sent over all attempts that a gateway refuses or does not answer.
 const RESETS: u32 = 2;
-/// How often a session is looked at before a reset without an answer is sent again; the waits between add up to about
-/// five seconds.
+/// How often a session is looked at before a reset without an answer is sent again; the waits
+/// between add up to about five seconds.
 const LATE_READINGS: u32 = 9;
 
 /// A session as the gateway shows it.
@@ -40,7 +40,9 @@ impl Session {
     /// What shows whether it was started afresh.
     fn state(&self) -> SessionState {
         match self {
-            Self::Listed { id, updated_at, .. } => SessionState { id: id.clone(), updated_at: *updated_at },
+            Self::Listed { id, updated_at, .. } => {
+                SessionState { id: id.clone(), updated_at: *updated_at }
+            }
             Self::Unlisted => SessionState::default(),
         }
     }
@@ -86,7 +88,11 @@ pub(super) async fn settle(
             }
             Err(error) => match error.rpc() {
                 // The store of an agent that was deleted a moment ago takes a while to open again.
-                Some(rpc) if rpc.code == "UNAVAILABLE" && rpc.retry_after_ms.is_none() && round < MAX_WRITES => {
+                Some(rpc)
+                    if rpc.code == "UNAVAILABLE"
+                        && rpc.retry_after_ms.is_none()
+                        && round < MAX_WRITES =>
+                {
                     sleep(settling(round + 2)).await;
                 }
                 Some(rpc) if rpc.is_label_taken() && label.is_some() => {
@@ -106,13 +112,14 @@ pub(super) async fn settle(
     Err(GatewayError::NotKept { what: format!("session {key}"), rounds: MAX_WRITES })
 }
 
-/// What [`settle`] would do: the label there is now, if the session is there, and the label there will be; none if
-/// nothing.
+/// What [`settle`] would do: the label there is now, if the session is there, and the label there
+/// will be; none if nothing.
 pub(super) async fn plan(
     call: &Call,
     wanted: &Wanted,
 ) -> Result<Option<(Option<String>, Option<String>)>, GatewayError> {
-    let label = wanted.label.as_deref().map(|label| cut(label, call.client().capabilities().label_limit));
+    let label =
+        wanted.label.as_deref().map(|label| cut(label, call.client().capabilities().label_limit));
     let present = match find(call, &wanted.keys.session_key).await {
         // A gateway may refuse to speak of the sessions of an agent that it has not or had.
         Err(error) if error.rpc().is_some() && !error.is_connection_lost() => None,
@@ -125,7 +132,8 @@ pub(super) async fn plan(
     })
 }
 
-/// Whether a session's key names that agent. A main agent's key names another than the one that it is made for.
+/// Whether a session's key names that agent. A main agent's key names another than the one that it
+/// is made for.
 pub(super) fn is_of(key: &str, agent: &str) -> bool {
     agent_of(key).as_deref() == Some(agent)
 }
@@ -151,7 +159,11 @@ pub(super) enum Kept {
 }
 
 /// Looks whether the session is there with that label.
-pub(super) async fn look(call: &Call, wanted: &Wanted, label: Option<&str>) -> Result<Kept, GatewayError> {
+pub(super) async fn look(
+    call: &Call,
+    wanted: &Wanted,
+    label: Option<&str>,
+) -> Result<Kept, GatewayError> {
     Ok(match find(call, &wanted.keys.session_key).await? {
         Some(session) if session.carries(label) => Kept::Whole,
         Some(_) => Kept::WithoutLabel,
@@ -159,32 +171,48 @@ pub(super) async fn look(call: &Call, wanted: &Wanted, label: Option<&str>) -> R
     })
 }
 
-/// Whether the gateway will let an agent have sessions. It answers a deletion of one that was never there with an error if
-/// it keeps a record of the agent's own deletion; nothing is left behind by asking.
+/// Whether the gateway will let an agent have sessions. It answers a deletion of one that was never
+/// there with an error if it keeps a record of the agent's own deletion; nothing is left behind by
+/// asking.
 pub(super) async fn may_be_made(call: &Call, agent: &str) -> Result<bool, GatewayError> {
     let params = json!({ "key": format!("agent:{agent}:mission-worker-probe") });
     for round in 0..=MAX_WRITES {
         match write(call, Method::SessionsDelete, params.clone()).await {
-            Err(error) if error.is_connection_lost() && round < MAX_WRITES => sleep(settling(round)).await,
-            Err(error) if error.rpc().is_some_and(|rpc| rpc.code == "UNAVAILABLE" && rpc.retry_after_ms.is_none()) => {
+            Err(error) if error.is_connection_lost() && round < MAX_WRITES => {
+                sleep(settling(round)).await
+            }
+            Err(error)
+                if error.rpc().is_some_and(|rpc| {
+                    rpc.code == "UNAVAILABLE" && rpc.retry_after_ms.is_none()
+                }) =>
+            {
                 return Ok(false);
             }
             // A gateway that does not know the question cannot tell.
-            Err(error) if error.rpc().is_some_and(|rpc| rpc.code == "INVALID_REQUEST") => return Ok(true),
+            Err(error) if error.rpc().is_some_and(|rpc| rpc.code == "INVALID_REQUEST") => {
+                return Ok(true);
+            }
             answer => return answer.map(|_| true),
         }
     }
     unreachable!("the last round returns")
 }
 
-/// Starts the session afresh, once: that shows in its id on older gateways, in its time on all. It is written down before it
-/// is sent, with the session as it was. It is sent again only where its answer did not come and that session is to be seen
-/// unchanged; what cannot be seen is believed, and reported.
-pub(super) async fn reset(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<(), GatewayError> {
+/// Starts the session afresh, once: that shows in its id on older gateways, in its time on all. It
+/// is written down before it is sent, with the session as it was. It is sent again only where its
+/// answer did not come and that session is to be seen unchanged; what cannot be seen is believed,
+/// and reported.
+pub(super) async fn reset(
+    call: &Call,
+    wanted: &Wanted,
+    report: &mut Report,
+) -> Result<(), GatewayError> {
     let key = &wanted.keys.session_key;
     let now = state_of(call, key).await?;
     let earlier = call.journal().reset();
-    let is_sent = earlier.as_ref().is_some_and(|reset| reset.is_acknowledged || !is_unchanged(&reset.before, &now));
+    let is_sent = earlier
+        .as_ref()
+        .is_some_and(|reset| reset.is_acknowledged || !is_unchanged(&reset.before, &now));
     let sent = earlier.as_ref().map_or(0, |reset| reset.sent);
     let before = earlier.map_or_else(|| now.clone(), |reset| reset.before);
     if !is_sent && sent < RESETS {
@@ -203,14 +231,22 @@ pub(super) async fn reset(call: &Call, wanted: &Wanted, report: &mut Report) -> 
         return Err(GatewayError::Undone { what, times: "once", shows: String::new() });
     }
     if !after.is_visible() {
-        report.skip(format!("proof of the reset of {key}"), "the gateway shows neither id nor time of that session");
+        report.skip(
+            format!("proof of the reset of {key}"),
+            "the gateway shows neither id nor time of that session",
+        );
     }
     report.note(Change::new(format!("session {key} reset"), ""));
     Ok(())
 }
 
 /// Sends it until it is answered, or until the session is not as before.
-async fn send_reset(call: &Call, key: &str, before: &SessionState, sent: u32) -> Result<(), GatewayError> {
+async fn send_reset(
+    call: &Call,
+    key: &str,
+    before: &SessionState,
+    sent: u32,
+) -> Result<(), GatewayError> {
     let note = async |is_acknowledged| {
         let reset = Reset { before: before.clone(), is_acknowledged, sent };
         call.journal().note_reset(reset).await.map_err(GatewayError::NotSaved)
@@ -244,9 +280,13 @@ fn is_unchanged(before: &SessionState, now: &SessionState) -> bool {
     before == now && now.is_visible()
 }
 
-/// Deletes a session. A gateway that will not is reported, not an error: on some the session goes with the agent, on
-/// others an agent's main session cannot be deleted.
-pub(super) async fn delete(call: &Call, key: &str, report: &mut Report) -> Result<(), GatewayError> {
+/// Deletes a session. A gateway that will not is reported, not an error: on some the session goes
+/// with the agent, on others an agent's main session cannot be deleted.
+pub(super) async fn delete(
+    call: &Call,
+    key: &str,
+    report: &mut Report,
+) -> Result<(), GatewayError> {
     for _ in 0..MAX_WRITES {
         match find(call, key).await {
             Ok(None) => return Ok(()),
@@ -276,11 +316,12 @@ async fn write(call: &Call, method: Method, params: Value) -> Result<Value, Gate
     call.write(method, params).await
 }
 
-/// Looks for a session. Its key names the agent that it belongs to, which for a main agent is not the one that it is made
-/// for; a key that names none belongs to the default agent, under a longer name.
+/// Looks for a session. Its key names the agent that it belongs to, which for a main agent is not
+/// the one that it is made for; a key that names none belongs to the default agent, under a longer
+/// name.
 ///
-/// Old gateways list only sessions of agents that are in their config. Another question tells whether a session that is
-/// not listed exists all the same.
+/// Old gateways list only sessions of agents that are in their config. Another question tells
+/// whether a session that is not listed exists all the same.
 async fn find(call: &Call, key: &str) -> Result<Option<Session>, GatewayError> {
     let agent = agent_of(key).filter(|agent| !agent.is_empty());
     // For many runs one list of all sessions costs less than one for each.
@@ -301,7 +342,8 @@ async fn find(call: &Call, key: &str) -> Result<Option<Session>, GatewayError> {
     }
     match resolved {
         Ok(answer) => Ok(answer.get("key").map(|_| Session::Unlisted)),
-        // A gateway that does not know the question, or the session, says so. No answer says nothing.
+        // A gateway that does not know the question, or the session, says so. No answer says
+        // nothing.
         Err(error) if error.rpc().is_some() && !error.is_connection_lost() => Ok(None),
         Err(error) => Err(error),
     }
@@ -313,9 +355,16 @@ async fn list(call: &Call, agent: Option<&str>) -> Result<Sessions, GatewayError
     if let Some(agent) = agent {
         params["agentId"] = json!(agent);
     }
-    let garbage = || GatewayError::Garbage { method: Method::SessionsList, reason: "no sessions in it".into() };
+    let garbage = || GatewayError::Garbage {
+        method: Method::SessionsList,
+        reason: "no sessions in it".into(),
+    };
     let mut answer = call.read(Method::SessionsList, params).await?;
-    let list = answer.get_mut("sessions").and_then(Value::as_array_mut).map(std::mem::take).ok_or_else(garbage)?;
+    let list = answer
+        .get_mut("sessions")
+        .and_then(Value::as_array_mut)
+        .map(std::mem::take)
+        .ok_or_else(garbage)?;
     Ok(Sessions { of: agent.map(str::to_owned), list, _kept: answer.kept() })
 }
 
@@ -327,7 +376,9 @@ fn among(sessions: &[Value], key: &str) -> Option<Session> {
                 && listed.starts_with("agent:")
                 && listed.ends_with(&format!(":{wanted}")))
     };
-    let key_of = |session: &Value| session.get("key").and_then(Value::as_str).unwrap_or_default().to_lowercase();
+    let key_of = |session: &Value| {
+        session.get("key").and_then(Value::as_str).unwrap_or_default().to_lowercase()
+    };
     let text = |session: &Value, name| session.get(name).and_then(Value::as_str).map(str::to_owned);
     sessions.iter().find(|session| is_wanted(&key_of(session))).map(|session| Session::Listed {
         label: text(session, "label"),

@@ -1,8 +1,9 @@
 //! The config that a gateway works with, as opposed to the one that it shows.
 //!
-//! Some gateways show the config as its file has it, and work with an older one for a second. Asked to delete an agent,
-//! they change that one and write it over the file: a heartbeat that was written meanwhile is lost, and an agent that was
-//! deleted a moment before is back. What they list of agents and heartbeats comes from the config that they work with.
+//! Some gateways show the config as its file has it, and work with an older one for a second. Asked
+//! to delete an agent, they change that one and write it over the file: a heartbeat that was
+//! written meanwhile is lost, and an agent that was deleted a moment before is back. What they list
+//! of agents and heartbeats comes from the config that they work with.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,15 +18,16 @@ use crate::gateway::roster::{Config, Shape};
 use crate::gateway::{Answer, Call, GatewayError, Method, Reading};
 use crate::keys;
 
-/// How long is waited. Gateways were seen to take in a config within a second; some list agents that no config has.
+/// How long is waited. Gateways were seen to take in a config within a second; some list agents
+/// that no config has.
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// A gateway's config, and what it works with.
 #[derive(Debug)]
 pub(super) struct View {
     reading: Reading,
-    /// Agents of the config that it does not list, by their ids as gateways write ids: it works with an older
-    /// config.
+    /// Agents of the config that it does not list, by their ids as gateways write ids: it works
+    /// with an older config.
     pub(super) unknown: Vec<String>,
     /// Whether the gateway has said of the agent that is deleted that there is none.
     is_denied: bool,
@@ -34,16 +36,18 @@ pub(super) struct View {
 impl View {
     /// Takes a reading that was just made, or that another deletion left.
     pub(super) fn new(call: &Call, reading: Reading) -> Self {
-        let unknown = if works_with_file(call, &reading.config) { Vec::new() } else { unknown_in(&reading) };
+        let unknown =
+            if works_with_file(call, &reading.config) { Vec::new() } else { unknown_in(&reading) };
         Self { reading, unknown, is_denied: false }
     }
 
-    /// Returns the reading, to be left to the next deletion; none if the gateway may still work with an
-    /// older config.
+    /// Returns the reading, to be left to the next deletion; none if the gateway may still work
+    /// with an older config.
     pub(super) fn current(&self, call: &Call) -> Option<Reading> {
         let Reading { config, listed, .. } = &self.reading;
         let is_seen = || config.hash.is_some() && call.client().desk.taken_in() == config.hash;
-        let is_current = works_with_file(call, config) || (is_taken_in(config, listed) && is_seen());
+        let is_current =
+            works_with_file(call, config) || (is_taken_in(config, listed) && is_seen());
         is_current.then(|| self.reading.clone())
     }
 
@@ -52,14 +56,17 @@ impl View {
         &self.reading.config
     }
 
-    /// Whether the agent is there: in the config, or in the list of a gateway that has not denied it. Some list agents
-    /// whose folder is all that is left of them.
+    /// Whether the agent is there: in the config, or in the list of a gateway that has not denied
+    /// it. Some list agents whose folder is all that is left of them.
     pub(super) fn has(&self, agent: &str) -> bool {
         self.config().agent(agent).is_some() || (!self.is_denied && self.lists(agent))
     }
 
     fn lists(&self, agent: &str) -> bool {
-        self.reading.listed.iter().any(|listed| listed.get("id").and_then(Value::as_str) == Some(agent))
+        self.reading
+            .listed
+            .iter()
+            .any(|listed| listed.get("id").and_then(Value::as_str) == Some(agent))
     }
 }
 
@@ -70,7 +77,9 @@ pub(super) async fn read(call: &Call) -> Result<View, GatewayError> {
     for reading in 0.. {
         let view = look(call).await?;
         let Reading { config, listed, .. } = &view.reading;
-        if works_with_file(call, config) || (is_taken_in(config, listed) && has_heartbeats(call, config).await?) {
+        if works_with_file(call, config)
+            || (is_taken_in(config, listed) && has_heartbeats(call, config).await?)
+        {
             return Ok(view);
         }
         if began.elapsed() > WITHIN {
@@ -82,9 +91,13 @@ pub(super) async fn read(call: &Call) -> Result<View, GatewayError> {
     unreachable!("the readings end with the time for them")
 }
 
-/// Reads both after an agent was deleted, and waits for a while until it is in neither. `is_denied` is whether the gateway
-/// said that there was none.
-pub(super) async fn read_after_deletion(call: &Call, agent: &str, is_denied: bool) -> Result<View, GatewayError> {
+/// Reads both after an agent was deleted, and waits for a while until it is in neither. `is_denied`
+/// is whether the gateway said that there was none.
+pub(super) async fn read_after_deletion(
+    call: &Call,
+    agent: &str,
+    is_denied: bool,
+) -> Result<View, GatewayError> {
     let began = Instant::now();
     let before = call.client().desk.taken_in();
     for reading in 0.. {
@@ -127,8 +140,9 @@ fn unknown_in(reading: &Reading) -> Vec<String> {
     ids.filter(|id| !named.contains_key(id)).collect()
 }
 
-/// Whether the gateway works with the heartbeats of this config. Its status tells, which on some takes seconds, so a config
-/// for which it was asked is not asked for again; a gateway that does not say is not waited for.
+/// Whether the gateway works with the heartbeats of this config. Its status tells, which on some
+/// takes seconds, so a config for which it was asked is not asked for again; a gateway that does
+/// not say is not waited for.
 async fn has_heartbeats(call: &Call, config: &Config) -> Result<bool, GatewayError> {
     let desk = &call.client().desk;
     if config.hash.is_some() && desk.taken_in() == config.hash {
@@ -150,16 +164,20 @@ fn agents_in(answer: &Answer, pointer: &str) -> Vec<Value> {
     answer.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
-/// Whether the gateway lists the agents of that config, with their names. Without agents in the config it lists those that
-/// it finds elsewhere.
+/// Whether the gateway lists the agents of that config, with their names. Without agents in the
+/// config it lists those that it finds elsewhere.
 fn is_taken_in(config: &Config, listed: &[Value]) -> bool {
     let named = by_id(listed, "id");
     let has_agents = config.agents().next().is_some();
-    let none_too_many =
-        listed.iter().filter_map(|agent| agent.get("id")?.as_str()).all(|id| config.agent(id).is_some());
+    let none_too_many = listed
+        .iter()
+        .filter_map(|agent| agent.get("id")?.as_str())
+        .all(|id| config.agent(id).is_some());
     let all_there = config.agents().all(|(id, entry)| {
         named.get(&keys::normalise_agent_id(id)).is_some_and(|listed| {
-            entry.get("name").is_none_or(|name| listed.get("name").is_some_and(|listed| listed == name))
+            entry
+                .get("name")
+                .is_none_or(|name| listed.get("name").is_some_and(|listed| listed == name))
         })
     });
     !has_agents || (none_too_many && all_there)
@@ -171,7 +189,8 @@ fn wakes_as_configured(config: &Config, heartbeats: &[Value]) -> bool {
         waking.get(&keys::normalise_agent_id(id)).is_none_or(|heartbeat| {
             entry.get("heartbeat").and_then(|wanted| wanted.get("every")).is_none_or(|every| {
                 // One that never wakes is shown in words.
-                heartbeat.get("every") == Some(every) || every.as_str().is_some_and(|every| every.starts_with('0'))
+                heartbeat.get("every") == Some(every)
+                    || every.as_str().is_some_and(|every| every.starts_with('0'))
             })
         })
     })
@@ -188,7 +207,8 @@ mod tests {
     use super::*;
 
     fn config(agents: &Value) -> Config {
-        Config::read(json!({ "hash": "h", "config": { "agents": { "list": agents } } })).expect("a config")
+        Config::read(json!({ "hash": "h", "config": { "agents": { "list": agents } } }))
+            .expect("a config")
     }
 
     fn lists(agents: &[(&str, &str)]) -> Vec<Value> {
@@ -222,8 +242,11 @@ mod tests {
     #[test]
     fn an_agent_is_there_as_long_as_the_config_shows_it() {
         let config = config(&json!([{ "id": "a" }, { "id": "b" }]));
-        let reading =
-            Reading { began: Instant::now(), config: Arc::new(config), listed: lists(&[("b", ""), ("old", "")]) };
+        let reading = Reading {
+            began: Instant::now(),
+            config: Arc::new(config),
+            listed: lists(&[("b", ""), ("old", "")]),
+        };
         assert_eq!(unknown_in(&reading), ["a"]);
         let view = View { reading, unknown: Vec::new(), is_denied: true };
         assert!(view.has("a") && view.has("b") && !view.has("old") && !view.has("c"));

@@ -1,7 +1,7 @@
 //! Waking the agent: one message to its session after everything else, which makes it begin.
 //!
-//! A message cannot be read back. So it carries a key that is the job's: a gateway answers the same key with the same
-//! turn, and it is sent again only where no answer came.
+//! A message cannot be read back. So it carries a key that is the job's: a gateway answers the same
+//! key with the same turn, and it is sent again only where no answer came.
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -15,14 +15,21 @@ use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::model::Action;
 use crate::outcome::{Change, Report};
 
-/// How long a gateway may say that it does not know an agent which is in its config. Reloads took up to 5 s.
+/// How long a gateway may say that it does not know an agent which is in its config. Reloads took
+/// up to 5 s.
 const KNOWN_WITHIN: Duration = Duration::from_secs(15);
 
 /// Sends the message if the job wants it. `id` is the job's.
 ///
-/// A gateway that will not take it is reported, not an error: the agent is as it should be, and its heartbeat starts it
-/// as well. What the agent makes of it, or that it has no model to think with, shows in its session only.
-pub(super) async fn send(call: &Call, id: &str, wanted: &Wanted, report: &mut Report) -> Result<(), GatewayError> {
+/// A gateway that will not take it is reported, not an error: the agent is as it should be, and its
+/// heartbeat starts it as well. What the agent makes of it, or that it has no model to think with,
+/// shows in its session only.
+pub(super) async fn send(
+    call: &Call,
+    id: &str,
+    wanted: &Wanted,
+    report: &mut Report,
+) -> Result<(), GatewayError> {
     let Some(wake) = &wanted.options.wake else { return Ok(()) };
     let session = session(wanted);
     let verb = wake.verb.as_deref().unwrap_or(match wanted.options.action {
@@ -50,7 +57,9 @@ pub(super) async fn send(call: &Call, id: &str, wanted: &Wanted, report: &mut Re
                 lost += 1;
             }
             Err(error) => match error.rpc() {
-                Some(rpc) if rpc.is_agent_unknown() && began.elapsed() < KNOWN_WITHIN => sleep(settling(round)).await,
+                Some(rpc) if rpc.is_agent_unknown() && began.elapsed() < KNOWN_WITHIN => {
+                    sleep(settling(round)).await
+                }
                 Some(rpc) if is_refusal(rpc) => {
                     report.skip(format!("wake of {session}"), rpc.quote());
                     break;
@@ -67,8 +76,9 @@ pub(super) fn plan(wanted: &Wanted) -> Option<String> {
     wanted.options.wake.as_ref().map(|_| format!("wake sent to {}", session(wanted)))
 }
 
-/// The session that reaches the agent: its own, unless the key that it was given belongs to another agent. That of a
-/// gateway's main agent usually does, and nobody would read the agent's files there.
+/// The session that reaches the agent: its own, unless the key that it was given belongs to another
+/// agent. That of a gateway's main agent usually does, and nobody would read the agent's files
+/// there.
 fn session(wanted: &Wanted) -> String {
     let (agent, key) = (&wanted.keys.agent_id, &wanted.keys.session_key);
     if sessions::is_of(key, agent) { key.clone() } else { format!("agent:{agent}:main") }
@@ -99,7 +109,8 @@ mod tests {
             "agent": { "id": id, "name": "Ada", "openclaw_session_id": session }, "auth_token": "t",
             "board": { "id": id, "name": "Launch" },
         });
-        Wanted::of(&Job::from_value(document).expect("a valid document"), None).expect("it provisions")
+        Wanted::of(&Job::from_value(document).expect("a valid document"), None)
+            .expect("it provisions")
     }
 
     #[test]

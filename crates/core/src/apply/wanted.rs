@@ -31,17 +31,22 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// What a job of either kind of provisioning wants; none for the other kinds. `base_url` comes from the settings.
+    /// What a job of either kind of provisioning wants; none for the other kinds. `base_url` comes
+    /// from the settings.
     #[must_use]
     pub fn of(job: &Job, base_url: Option<&str>) -> Option<Self> {
         match job {
             Job::Provision(job) => {
                 let keys = AgentKeys::of_board_agent(&job.agent, &job.gateway);
                 let context = Context::for_board(job, &keys.shown_session_key, base_url);
-                Some(Self::new(keys, &job.agent, context, &job.options, None).keeping_token(job.auth_token.is_none()))
+                Some(
+                    Self::new(keys, &job.agent, context, &job.options, None)
+                        .keeping_token(job.auth_token.is_none()),
+                )
             }
             Job::ProvisionMain(job) => {
-                let keys = AgentKeys::of_main_agent(&job.agent, &job.gateway, job.session_key.as_deref());
+                let keys =
+                    AgentKeys::of_main_agent(&job.agent, &job.gateway, job.session_key.as_deref());
                 let context = Context::for_main(job, &keys.shown_session_key, base_url);
                 let wanted = Self::new(keys, &job.agent, context, &job.options, Some(MAIN_LABEL));
                 Some(wanted.keeping_token(job.auth_token.is_none()))
@@ -50,8 +55,17 @@ impl Wanted {
         }
     }
 
-    fn new(keys: AgentKeys, agent: &Agent, context: Context, options: &Options, fallback: Option<&str>) -> Self {
-        let label = [Some(agent.name.trim()), fallback].into_iter().flatten().find(|label| !label.is_empty());
+    fn new(
+        keys: AgentKeys,
+        agent: &Agent,
+        context: Context,
+        options: &Options,
+        fallback: Option<&str>,
+    ) -> Self {
+        let label = [Some(agent.name.trim()), fallback]
+            .into_iter()
+            .flatten()
+            .find(|label| !label.is_empty());
         Self {
             heartbeat: heartbeat::config(agent),
             label: label.map(str::to_owned),

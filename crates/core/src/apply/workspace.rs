@@ -1,7 +1,7 @@
 //! An agent's documents as they stand in its workspace.
 //!
-//! Asking for a file tells three things at once: whether the gateway keeps files of that name, whether there is one,
-//! and what is in it. So one round trip is the whole reading.
+//! Asking for a file tells three things at once: whether the gateway keeps files of that name,
+//! whether there is one, and what is in it. So one round trip is the whole reading.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +27,8 @@ pub(super) struct Workspace {
     pub(super) present: BTreeMap<Document, Present>,
     /// Documents that the gateway does not keep.
     pub(super) refused: BTreeSet<Document>,
-    /// Documents that the gateway holds for unsafe: links, and files that come or go while it looks at them.
+    /// Documents that the gateway holds for unsafe: links, and files that come or go while it looks
+    /// at them.
     pub(super) unsafe_ones: BTreeSet<Document>,
 }
 
@@ -47,11 +48,17 @@ pub(super) async fn list(call: &Call, agent: &str) -> Result<Option<Listing>, Ga
 }
 
 /// One reading of these documents; none if the gateway does not know the agent.
-pub(super) async fn read(call: &Call, agent: &str, documents: &[Document]) -> Result<Option<Workspace>, GatewayError> {
+pub(super) async fn read(
+    call: &Call,
+    agent: &str,
+    documents: &[Document],
+) -> Result<Option<Workspace>, GatewayError> {
     if documents.is_empty() {
         return Ok(Some(Workspace::default()));
     }
-    let question = |document: &Document| (Method::FilesGet, json!({ "agentId": agent, "name": document.file_name() }));
+    let question = |document: &Document| {
+        (Method::FilesGet, json!({ "agentId": agent, "name": document.file_name() }))
+    };
     let answers = call.read_all(documents.iter().map(question).collect()).await?;
     let mut workspace = Workspace::default();
     for (document, answer) in documents.iter().copied().zip(answers) {
@@ -90,12 +97,19 @@ impl Workspace {
     }
 
     /// The texts that have to be written: those that differ and are not the agent's own.
-    pub(super) fn differing(&self, texts: Vec<(Document, String)>, seeds: &Seeds) -> Vec<(Document, String)> {
+    pub(super) fn differing(
+        &self,
+        texts: Vec<(Document, String)>,
+        seeds: &Seeds,
+    ) -> Vec<(Document, String)> {
         let has_to_be_written = |(document, text): &(Document, String)| {
             let present = self.present.get(document);
-            // A gateway that was stopped while it wrote leaves an empty file. There is nothing of the agent's in it.
+            // A gateway that was stopped while it wrote leaves an empty file. There is nothing of
+            // the agent's in it.
             let is_theirs = |file: &Present| {
-                document.is_agents_own() && !seeds.has(*document, &file.content) && !file.content.trim().is_empty()
+                document.is_agents_own()
+                    && !seeds.has(*document, &file.content)
+                    && !file.content.trim().is_empty()
             };
             let is_theirs = present.is_some_and(is_theirs);
             let differs = present.is_none_or(|file| file.content != *text);
@@ -106,11 +120,17 @@ impl Workspace {
 }
 
 fn present(answer: &Value) -> Result<Option<Present>, GatewayError> {
-    let garbage = |reason: &str| GatewayError::Garbage { method: Method::FilesGet, reason: reason.to_owned() };
+    let garbage = |reason: &str| GatewayError::Garbage {
+        method: Method::FilesGet,
+        reason: reason.to_owned(),
+    };
     let file = answer.get("file").ok_or_else(|| garbage("no file in it"))?;
     if file.get("missing").and_then(Value::as_bool) == Some(true) {
         return Ok(None);
     }
-    let content = file.get("content").and_then(Value::as_str).ok_or_else(|| garbage("a file without content"))?;
+    let content = file
+        .get("content")
+        .and_then(Value::as_str)
+        .ok_or_else(|| garbage("a file without content"))?;
     Ok(Some(Present { content: content.to_owned() }))
 }

@@ -1,7 +1,8 @@
 //! The shipped texts: templates under `templates/agent/`, compiled in.
 //!
-//! Real gateways refuse some documents, and which ones depends on their version. So AGENTS is rendered knowing what is
-//! refused: it carries the essentials of that itself, and no text names a file that the gateway does not take.
+//! Real gateways refuse some documents, and which ones depends on their version. So AGENTS is
+//! rendered knowing what is refused: it carries the essentials of that itself, and no text names a
+//! file that the gateway does not take.
 
 use std::collections::BTreeSet;
 
@@ -12,28 +13,40 @@ use crate::context::{Context, NO_BASE_URL};
 
 /// The shipped text of a document, trimmed at both ends.
 ///
-/// `lead` chooses between the two kinds of board agents; a context without a board is that of a gateway's main agent.
-/// `refused` are the documents that this gateway does not take: AGENTS carries the essentials of those, and with TOOLS
-/// among them it holds the agent's token, which no other document but TOOLS ever does.
+/// `lead` chooses between the two kinds of board agents; a context without a board is that of a
+/// gateway's main agent. `refused` are the documents that this gateway does not take: AGENTS
+/// carries the essentials of those, and with TOOLS among them it holds the agent's token, which no
+/// other document but TOOLS ever does.
 #[must_use]
-pub fn render_shipped(document: Document, context: &Context, lead: bool, refused: &BTreeSet<Document>) -> String {
+pub fn render_shipped(
+    document: Document,
+    context: &Context,
+    lead: bool,
+    refused: &BTreeSet<Document>,
+) -> String {
     Shipped { text: Text::Document(document), context, lead, refused }.trimmed()
 }
 
-/// The heartbeat duties as a prompt for the config of a gateway that refuses HEARTBEAT; under 1,500 characters.
+/// The heartbeat duties as a prompt for the config of a gateway that refuses HEARTBEAT; under 1,500
+/// characters.
 ///
-/// Depends on the kind of agent alone: it holds no secret, since a config has more readers than a workspace, and no
-/// change of a board makes a config write.
+/// Depends on the kind of agent alone: it holds no secret, since a config has more readers than a
+/// workspace, and no change of a board makes a config write.
 #[must_use]
 pub fn heartbeat_prompt(context: &Context, lead: bool) -> String {
     let refused = BTreeSet::from([Document::Heartbeat, Document::Tools]);
     Shipped { text: Text::HeartbeatPrompt, context, lead, refused: &refused }.trimmed()
 }
 
-/// The message that makes an agent begin. `verb` says what was done with it, such as `provisioned`; `refused` are the
-/// documents that this gateway does not take. It holds no secret.
+/// The message that makes an agent begin. `verb` says what was done with it, such as `provisioned`;
+/// `refused` are the documents that this gateway does not take. It holds no secret.
 #[must_use]
-pub fn start_message(context: &Context, lead: bool, verb: &str, refused: &BTreeSet<Document>) -> String {
+pub fn start_message(
+    context: &Context,
+    lead: bool,
+    verb: &str,
+    refused: &BTreeSet<Document>,
+) -> String {
     Shipped { text: Text::Wake(verb), context, lead, refused }.trimmed()
 }
 
@@ -79,7 +92,8 @@ impl Shipped<'_> {
         if self.accepts(Document::Tools) { "TOOLS.md" } else { "AGENTS.md" }
     }
 
-    /// The file for what must not be forgotten. The folder of daily notes is the agent's own, so it exists everywhere.
+    /// The file for what must not be forgotten. The folder of daily notes is the agent's own, so it
+    /// exists everywhere.
     fn memory_file(&self) -> &'static str {
         if self.accepts(Document::Memory) { "`MEMORY.md`" } else { "`memory/lasting.md`" }
     }
@@ -126,7 +140,11 @@ impl Shipped<'_> {
 
     /// Whom the agent asks before it goes further.
     fn asks(&self) -> String {
-        if self.lead || self.context.board.is_none() { self.person() } else { "the lead".to_owned() }
+        if self.lead || self.context.board.is_none() {
+            self.person()
+        } else {
+            "the lead".to_owned()
+        }
     }
 
     /// The tag under which mission control lists the requests of this kind of agent.

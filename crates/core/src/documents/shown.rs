@@ -2,20 +2,23 @@
 
 use super::Document;
 
-/// The characters of a file that a gateway shows an agent where its config says nothing: the fewest of all versions.
+/// The characters of a file that a gateway shows an agent where its config says nothing: the fewest
+/// of all versions.
 pub const SHOWN: usize = 12_000;
 /// The same of USER on gateways since 2026.8, whatever their config says.
 const SHOWN_OF_USER: usize = 4_000;
 
 impl Document {
-    /// Returns whether gateways show the document to the agent at the beginning of each session. Others are read on demand.
+    /// Returns whether gateways show the document to the agent at the beginning of each session.
+    /// Others are read on demand.
     #[must_use]
     pub const fn is_shown(self) -> bool {
         !matches!(self, Self::Autonomy | Self::Boot | Self::SelfImage | Self::TaskSoul)
     }
 }
 
-/// Says that a gateway leaves out the middle of a text when it shows it to the agent; none if it shows all.
+/// Says that a gateway leaves out the middle of a text when it shows it to the agent; none if it
+/// shows all.
 ///
 /// `limit` is `agents.defaults.bootstrapMaxChars` of the gateway's config, where that is known.
 #[must_use]
@@ -27,12 +30,14 @@ pub fn too_long(document: Document, text: &str, limit: Option<usize>) -> Option<
     }
     if document == Document::User && length > SHOWN_OF_USER.min(limit) {
         return Some(format!(
-            "it has {length} characters, and gateways since 2026.8 show an agent {SHOWN_OF_USER} of them; shorten it"
+            "it has {length} characters, and gateways since 2026.8 show an agent {SHOWN_OF_USER} \
+                of them; shorten it"
         ));
     }
     (length > limit).then(|| {
         format!(
-            "it has {length} characters, and the gateway shows an agent the first and the last of {limit}; shorten it, \
+            "it has {length} characters, and the gateway shows an agent the first and the last of \
+                {limit}; shorten it, \
              or raise agents.defaults.bootstrapMaxChars in the gateway's config"
         )
     })
@@ -46,11 +51,19 @@ mod tests {
     fn what_is_longer_than_gateways_show_is_told() {
         let text = |length: usize| "\u{e9}".repeat(length) + "\n\n";
         assert_eq!(too_long(Document::Soul, &text(12_000), None), None);
-        assert!(too_long(Document::Soul, &text(12_001), None).is_some_and(|why| why.contains("12001")));
+        assert!(
+            too_long(Document::Soul, &text(12_001), None).is_some_and(|why| why.contains("12001"))
+        );
         assert_eq!(too_long(Document::Soul, &text(12_001), Some(20_000)), None);
         assert!(too_long(Document::Soul, &text(20), Some(10)).is_some());
-        assert!(too_long(Document::User, &text(4_001), Some(20_000)).is_some_and(|why| why.contains("4000")));
+        assert!(
+            too_long(Document::User, &text(4_001), Some(20_000))
+                .is_some_and(|why| why.contains("4000"))
+        );
         assert_eq!(too_long(Document::Boot, &text(99_999), None), None, "it is read on demand");
-        assert!(too_long(Document::Agents, &"\u{1f600}".repeat(6_001), None).is_some(), "two units each");
+        assert!(
+            too_long(Document::Agents, &"\u{1f600}".repeat(6_001), None).is_some(),
+            "two units each"
+        );
     }
 }

@@ -15,8 +15,9 @@ use super::protocol::Method;
 /// Answers of so many bytes are read beside what else the process does.
 const LARGE: usize = 256 * 1024;
 
-/// What a gateway answered, as far as the [method](Method::keep) makes use of it. A large one counts against what the
-/// process may take of such answers for as long as it, or what was made of it, is there.
+/// What a gateway answered, as far as the [method](Method::keep) makes use of it. A large one
+/// counts against what the process may take of such answers for as long as it, or what was made of
+/// it, is there.
 #[derive(Debug, Clone, Default)]
 pub struct Answer {
     value: Value,
@@ -31,7 +32,8 @@ pub(crate) struct Kept {
 }
 
 impl Answer {
-    /// Gives up the answer for its value. Who keeps much of that keeps its share of the pool with it.
+    /// Gives up the answer for its value. Who keeps much of that keeps its share of the pool with
+    /// it.
     #[must_use]
     pub fn into_value(self) -> Value {
         self.value
@@ -88,7 +90,11 @@ pub(super) struct Raw {
 
 impl Raw {
     /// The payload, which stands in the frame.
-    pub(super) fn new(text: &Utf8Bytes, payload: Option<&RawValue>, held: Option<Arc<Held>>) -> Self {
+    pub(super) fn new(
+        text: &Utf8Bytes,
+        payload: Option<&RawValue>,
+        held: Option<Arc<Held>>,
+    ) -> Self {
         let payload = payload.map(|payload| {
             let start = payload.get().as_ptr().addr() - text.as_str().as_ptr().addr();
             start..start + payload.get().len()
@@ -96,8 +102,13 @@ impl Raw {
         Self { text: text.clone(), payload, _held: held }
     }
 
-    /// Reads what the method makes use of. Waits for a while if others have all the memory that there is for answers.
-    pub(super) async fn read(self, method: Method, memory: &Memory) -> Result<Answer, GatewayError> {
+    /// Reads what the method makes use of. Waits for a while if others have all the memory that
+    /// there is for answers.
+    pub(super) async fn read(
+        self,
+        method: Method,
+        memory: &Memory,
+    ) -> Result<Answer, GatewayError> {
         if self.payload.is_none() {
             return Ok(Answer::default());
         }
@@ -113,7 +124,9 @@ impl Raw {
             };
             let reason = match read {
                 Ok(answer) => return Ok(answer),
-                Err(Unread::NoRoom(NoRoom::Crowded(bytes))) if memory.wait_for(bytes).await => continue,
+                Err(Unread::NoRoom(NoRoom::Crowded(bytes))) if memory.wait_for(bytes).await => {
+                    continue;
+                }
                 Err(Unread::NoRoom(NoRoom::Crowded(_))) => {
                     "other answers take all memory that there is for them".to_owned()
                 }

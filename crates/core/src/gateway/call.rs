@@ -1,4 +1,5 @@
-//! One run's view of a gateway: it counts what it costs, repeats reads when a connection is lost, never repeats a write.
+//! One run's view of a gateway: it counts what it costs, repeats reads when a connection is lost,
+//! never repeats a write.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -23,7 +24,8 @@ use crate::outcome::{GatewayFacts, MAX_MESSAGE, Report};
 
 /// Most steps kept of one run.
 const MAX_STEPS: usize = 64;
-/// Waits between attempts to reach a gateway that was there before: doubled from the first to the last.
+/// Waits between attempts to reach a gateway that was there before: doubled from the first to the
+/// last.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// One request of a run, for the record.
@@ -114,7 +116,8 @@ impl Call {
         self.met.get().map_or("main", |met| &met.default_agent)
     }
 
-    /// Whether the gateway spoke of roster ownership when it was reached: those keep agents under `agents.entries`.
+    /// Whether the gateway spoke of roster ownership when it was reached: those keep agents under
+    /// `agents.entries`.
     #[must_use]
     pub fn has_ownership(&self) -> bool {
         self.met.get().is_some_and(|met| met.has_ownership)
@@ -167,19 +170,24 @@ impl Call {
         answers.pop().expect("one question has one answer")
     }
 
-    /// Asks many things at once. The outer error is one that no connection can be had; each answer stands alone.
+    /// Asks many things at once. The outer error is one that no connection can be had; each answer
+    /// stands alone.
     pub async fn read_all(
         &self,
         questions: Vec<(Method, Value)>,
     ) -> Result<Vec<Result<Answer, GatewayError>>, GatewayError> {
-        debug_assert!(questions.iter().all(|(method, _)| !method.is_mutating()), "a write is never repeated");
+        debug_assert!(
+            questions.iter().all(|(method, _)| !method.is_mutating()),
+            "a write is never repeated"
+        );
         let bound = self.client.limits().patience;
         let mut patience = Patience { open: questions.len(), ..Patience::new(bound) };
         let mut answers = self.exchange(&questions.iter().collect::<Vec<_>>()).await?;
         loop {
             // What was answered before a connection was lost stays answered.
-            let is_lost =
-                |answer: &Result<_, GatewayError>| answer.as_ref().is_err_and(GatewayError::is_connection_lost);
+            let is_lost = |answer: &Result<_, GatewayError>| {
+                answer.as_ref().is_err_and(GatewayError::is_connection_lost)
+            };
             let open: Vec<_> = (0..answers.len()).filter(|at| is_lost(&answers[*at])).collect();
             let Some(Err(error)) = open.first().map(|at| &answers[*at]) else { return Ok(answers) };
             // A connection that was lost only after long silence is no progress.
@@ -189,15 +197,16 @@ impl Call {
             if !patience.wait(error).await {
                 return Ok(answers);
             }
-            let again = self.exchange(&open.iter().map(|at| &questions[*at]).collect::<Vec<_>>()).await?;
+            let again =
+                self.exchange(&open.iter().map(|at| &questions[*at]).collect::<Vec<_>>()).await?;
             for (at, answer) in open.into_iter().zip(again) {
                 answers[at] = answer;
             }
         }
     }
 
-    /// Sends one mutating request, once. When the error [may have been carried out](GatewayError::may_have_been_carried_out),
-    /// read before sending it again.
+    /// Sends one mutating request, once. When the error [may have been carried
+    /// out](GatewayError::may_have_been_carried_out), read before sending it again.
     pub async fn write(&self, method: Method, params: Value) -> Result<Value, GatewayError> {
         let mut answers = self.write_all(vec![(method, params)]).await?;
         answers.pop().expect("one request has one answer")
@@ -215,7 +224,10 @@ impl Call {
     }
 
     /// One round trip: all requests at once over one connection.
-    async fn exchange(&self, requests: &[&(Method, Value)]) -> Result<Vec<Result<Answer, GatewayError>>, GatewayError> {
+    async fn exchange(
+        &self,
+        requests: &[&(Method, Value)],
+    ) -> Result<Vec<Result<Answer, GatewayError>>, GatewayError> {
         let connection = self.connect().await?;
         let alone = self.exchanges.fetch_add(1, Ordering::Relaxed) == 0;
         self.round_trips.fetch_add(u32::from(alone), Ordering::Relaxed);
@@ -225,8 +237,14 @@ impl Call {
         Ok(answers)
     }
 
-    /// Sends a request, and does something about it when the answer is late, see [`Method::overdue`].
-    async fn ask(&self, connection: &Shared, method: Method, params: &Value) -> Result<Answer, GatewayError> {
+    /// Sends a request, and does something about it when the answer is late, see
+    /// [`Method::overdue`].
+    async fn ask(
+        &self,
+        connection: &Shared,
+        method: Method,
+        params: &Value,
+    ) -> Result<Answer, GatewayError> {
         let overdue = method.overdue();
         if !method.is_mutating() {
             return self.ask_again(connection, method, params).await;
@@ -246,7 +264,12 @@ impl Call {
     }
 
     /// Asks, and once more over another connection if the answer is late. The first answer counts.
-    async fn ask_again(&self, connection: &Shared, method: Method, params: &Value) -> Result<Answer, GatewayError> {
+    async fn ask_again(
+        &self,
+        connection: &Shared,
+        method: Method,
+        params: &Value,
+    ) -> Result<Answer, GatewayError> {
         let overdue = method.overdue();
         let began = Instant::now();
         let mut first = pin!(self.timed(connection, method, params));
@@ -277,12 +300,20 @@ impl Call {
         }
     }
 
-    /// Returns when so much time has passed and the gateway has answered something that it was asked after that.
+    /// Returns when so much time has passed and the gateway has answered something that it was
+    /// asked after that.
     async fn overtaken(&self, connection: &Shared, overdue: Duration) {
         sleep(overdue).await;
         let question = async |_| {
             // Any answer will do, and this question costs little.
-            match self.ask_again(connection, Method::SessionsResolve, &json!({ "key": "agent:main:main" })).await {
+            match self
+                .ask_again(
+                    connection,
+                    Method::SessionsResolve,
+                    &json!({ "key": "agent:main:main" }),
+                )
+                .await
+            {
                 Err(error) if error.rpc().is_none() => Err(error),
                 _ => Ok(()),
             }
@@ -294,7 +325,12 @@ impl Call {
         sleep(RECONNECT.1).await;
     }
 
-    async fn timed(&self, connection: &Shared, method: Method, params: &Value) -> Result<Answer, GatewayError> {
+    async fn timed(
+        &self,
+        connection: &Shared,
+        method: Method,
+        params: &Value,
+    ) -> Result<Answer, GatewayError> {
         let began = Instant::now();
         let answer = connection.call(method, params).await;
         self.client.take_note(method, answer.as_ref());
@@ -302,7 +338,8 @@ impl Call {
         answer
     }
 
-    /// The connection, patient with a gateway that this run has reached before: then it is restarting.
+    /// The connection, patient with a gateway that this run has reached before: then it is
+    /// restarting.
     async fn connect(&self) -> Result<Shared, GatewayError> {
         let mut patience = Patience::new(self.client.limits().patience);
         loop {
@@ -328,7 +365,8 @@ impl Call {
                 }
                 Err(error) => {
                     self.record(Method::Connect, began, Some(&error));
-                    let restarting = self.reached.load(Ordering::Relaxed) && error.is_connection_lost();
+                    let restarting =
+                        self.reached.load(Ordering::Relaxed) && error.is_connection_lost();
                     if !(restarting && patience.wait(&error).await) {
                         return Err(error);
                     }

@@ -1,4 +1,5 @@
-//! One gateway as this process knows it: where it is, the connection to it, and what it has shown it can do.
+//! One gateway as this process knows it: where it is, the connection to it, and what it has shown
+//! it can do.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -83,10 +84,11 @@ impl Endpoint {
 /// How long to wait for a gateway.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Upper bound of every method's own deadline (20 s to connect, 120 s to create or delete, else 90 s). See also
-    /// [`Method::overdue`].
+    /// Upper bound of every method's own deadline (20 s to connect, 120 s to create or delete, else
+    /// 90 s). See also [`Method::overdue`].
     pub call: Duration,
-    /// How long a run waits for a gateway that it has reached before: restarts, reloads, lost connections.
+    /// How long a run waits for a gateway that it has reached before: restarts, reloads, lost
+    /// connections.
     pub patience: Duration,
     /// A connection that nobody has used for this long is closed.
     pub idle: Duration,
@@ -94,7 +96,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { call: Duration::from_secs(120), patience: Duration::from_secs(30), idle: Duration::from_secs(60) }
+        Self {
+            call: Duration::from_secs(120),
+            patience: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+        }
     }
 }
 
@@ -104,12 +110,14 @@ impl Limits {
     }
 }
 
-/// What a gateway has shown by its answers. Forgotten with the process; a wrong memory costs one refused call.
+/// What a gateway has shown by its answers. Forgotten with the process; a wrong memory costs one
+/// refused call.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Capabilities {
     /// Documents that it does not keep; none until it was asked.
     pub(crate) refused_files: Option<BTreeSet<Document>>,
-    /// Config keys of ours that it does not know, as `heartbeat.NAME` or `channels.defaults.heartbeat`.
+    /// Config keys of ours that it does not know, as `heartbeat.NAME` or
+    /// `channels.defaults.heartbeat`.
     pub(crate) refused_keys: BTreeSet<String>,
     /// Whether it replaces a list of agents rather than merging it: those refuse null in it.
     pub(crate) replaces_lists: bool,
@@ -138,10 +146,17 @@ impl Capabilities {
         match answer {
             Ok(_) if method == Method::ConfigPatch => self.wrote_at = Some(Instant::now()),
             Err(GatewayError::Closed { code: Some(1012), .. }) => {
-                self.restarts_on_write |= self.wrote_at.is_some_and(|at| at.elapsed() < RESTARTS_WITHIN);
+                self.restarts_on_write |=
+                    self.wrote_at.is_some_and(|at| at.elapsed() < RESTARTS_WITHIN);
             }
-            Err(GatewayError::Rpc { method: Method::ConfigPatch, error }) if error.is_rate_limited() => {
-                self.write_limit = error.details.get("limit").and_then(Value::as_str).map(|limit| one_line(limit, 100));
+            Err(GatewayError::Rpc { method: Method::ConfigPatch, error })
+                if error.is_rate_limited() =>
+            {
+                self.write_limit = error
+                    .details
+                    .get("limit")
+                    .and_then(Value::as_str)
+                    .map(|limit| one_line(limit, 100));
             }
             _ => {}
         }
@@ -256,8 +271,8 @@ impl Client {
         Ok((connection, true))
     }
 
-    /// A connection in the place of one that does not answer, and whether it is new. That one serves all others until then:
-    /// the gateway may be busy and take no new one.
+    /// A connection in the place of one that does not answer, and whether it is new. That one
+    /// serves all others until then: the gateway may be busy and take no new one.
     pub(super) async fn another(&self, than: &Shared) -> Result<(Shared, bool), GatewayError> {
         let _renewing = self.renewing.lock().await;
         let is_newer = |open: &&Shared| !open.is_closed() && !Arc::ptr_eq(open, than);
@@ -287,8 +302,10 @@ impl Client {
         let first = Connection::open(line, Some(&self.identity), self.limits).await;
         let (connection, request) = match first {
             Err(GatewayError::Refused(error)) if error.code == "NOT_PAIRED" => {
-                let request = error.details.get("requestId").and_then(|id| id.as_str()).map(str::to_owned);
-                // Old gateways let a backend in without a device; newer ones connect it without any scope.
+                let request =
+                    error.details.get("requestId").and_then(|id| id.as_str()).map(str::to_owned);
+                // Old gateways let a backend in without a device; newer ones connect it without any
+                // scope.
                 match Connection::open(line, None, self.limits).await {
                     Ok(connection) if may_read(&connection).await => (connection, request),
                     Ok(_) => return Err(GatewayError::MissingScope { request }),
@@ -298,11 +315,16 @@ impl Client {
             other => (other?, None),
         };
         let hello = connection.hello();
-        if hello.scopes.as_ref().is_some_and(|scopes| !scopes.iter().any(|scope| scope == SCOPES[2])) {
+        if hello
+            .scopes
+            .as_ref()
+            .is_some_and(|scopes| !scopes.iter().any(|scope| scope == SCOPES[2]))
+        {
             return Err(GatewayError::MissingScope { request });
         }
         if !hello.methods.is_empty()
-            && let Some(missing) = Method::REQUIRED.iter().find(|method| !hello.methods.contains(method.as_str()))
+            && let Some(missing) =
+                Method::REQUIRED.iter().find(|method| !hello.methods.contains(method.as_str()))
         {
             return Err(GatewayError::TooOld { method: missing.as_str() });
         }
@@ -316,7 +338,8 @@ impl Client {
     }
 }
 
-/// Whether anything may be asked over a connection. Some gateways do not say that they have given it no scope.
+/// Whether anything may be asked over a connection. Some gateways do not say that they have given
+/// it no scope.
 async fn may_read(connection: &Connection) -> bool {
     let answer = connection.call(Method::AgentsList, &json!({})).await;
     !answer.is_err_and(|error| error.rpc().is_some_and(RpcError::is_scope_missing))
@@ -362,16 +385,19 @@ impl Clients {
         Self { dial, ..self }
     }
 
-    /// How many restarts of gateways this process has met: connections closed for that and made again.
+    /// How many restarts of gateways this process has met: connections closed for that and made
+    /// again.
     #[must_use]
     pub fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::Relaxed)
     }
 
-    /// The client of a gateway. A changed url or token is another client; clients that nobody holds are dropped.
+    /// The client of a gateway. A changed url or token is another client; clients that nobody holds
+    /// are dropped.
     #[must_use]
     pub fn get(&self, endpoint: &Endpoint) -> Arc<Client> {
-        /// Beyond this many, clients without a running job are forgotten, and so are their capabilities.
+        /// Beyond this many, clients without a running job are forgotten, and so are their
+        /// capabilities.
         const KEEP: usize = 1000;
         let mut clients = self.known.lock().expect("no panic happens under this lock");
         let key = endpoint.fingerprint();

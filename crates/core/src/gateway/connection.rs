@@ -1,7 +1,8 @@
 //! One multiplexed WebSocket connection: requests are pipelined and matched to answers by id.
 //!
-//! A task of its own owns the socket. It answers pings, ignores events but for what they say about the end, and ends
-//! when the socket does, when the gateway falls silent for two and a half ticks, or when nobody has used it for a while.
+//! A task of its own owns the socket. It answers pings, ignores events but for what they say about
+//! the end, and ends when the socket does, when the gateway falls silent for two and a half ticks,
+//! or when nobody has used it for a while.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,8 +34,8 @@ const MAX_IN_FLIGHT: usize = 64;
 /// The close code of a gateway that restarts.
 const SERVICE_RESTART: u16 = 1012;
 
-/// How long the other end may take nothing of what is sent to it. Gateways that are busy with a large config were seen to
-/// stand still for a minute.
+/// How long the other end may take nothing of what is sent to it. Gateways that are busy with a
+/// large config were seen to stand still for a minute.
 const TAKES_WITHIN: Duration = Duration::from_secs(75);
 /// Largest error of a gateway that is read, in bytes of memory.
 const MAX_ERROR: usize = 4 * 1024 * 1024;
@@ -50,8 +51,8 @@ pub(super) struct Connection {
     next_id: AtomicU64,
     limits: Limits,
     memory: Memory,
-    /// A call was never answered. What else is under way may be, but nothing new is sent here: the gateway may get
-    /// nothing of what is sent, and still be heard.
+    /// A call was never answered. What else is under way may be, but nothing new is sent here: the
+    /// gateway may get nothing of what is sent, and still be heard.
     stale: AtomicBool,
     /// The gateway closed it in order to restart.
     restarted: Arc<AtomicBool>,
@@ -74,7 +75,9 @@ impl Connection {
         limits: Limits,
     ) -> Result<Self, GatewayError> {
         let connecting = limits.deadline(Method::Connect);
-        let late = || GatewayError::Unreachable { reason: format!("no connection within {} s", connecting.as_secs()) };
+        let late = || GatewayError::Unreachable {
+            reason: format!("no connection within {} s", connecting.as_secs()),
+        };
         let session = timeout(connecting, open(line, identity)).await.map_err(|_| late())??;
         let hello = session.hello.clone();
         let (requests, queue) = mpsc::unbounded_channel();
@@ -84,7 +87,16 @@ impl Connection {
         let slots = Semaphore::new(MAX_IN_FLIGHT);
         let stale = AtomicBool::new(false);
         let memory = line.memory.clone();
-        Ok(Self { hello, requests, slots, next_id: AtomicU64::new(1), limits, memory, stale, restarted })
+        Ok(Self {
+            hello,
+            requests,
+            slots,
+            next_id: AtomicU64::new(1),
+            limits,
+            memory,
+            stale,
+            restarted,
+        })
     }
 
     pub(super) const fn hello(&self) -> &Hello {
@@ -102,14 +114,23 @@ impl Connection {
     }
 
     /// Sends a request and waits for its answer, its deadline, or the end of the connection.
-    pub(super) async fn call(&self, method: Method, params: &Value) -> Result<Answer, GatewayError> {
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        params: &Value,
+    ) -> Result<Answer, GatewayError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed).to_string();
         let text = encode(&id, method, params);
         let limit = self.hello.max_payload;
         if text.len() > limit {
             return Err(GatewayError::TooLarge { method, size: text.len(), limit });
         }
-        let unsent = || GatewayError::Closed { method, code: None, reason: "before it was sent".into(), sent: false };
+        let unsent = || GatewayError::Closed {
+            method,
+            code: None,
+            reason: "before it was sent".into(),
+            sent: false,
+        };
         let after = self.limits.deadline(method);
         let exchange = async {
             let _slot = self.slots.acquire().await.map_err(|_| unsent())?;
@@ -126,7 +147,8 @@ impl Connection {
     }
 }
 
-/// The task that owns the socket. It reads while it writes: a gateway that takes nothing more is heard, or its silence.
+/// The task that owns the socket. It reads while it writes: a gateway that takes nothing more is
+/// heard, or its silence.
 struct Task {
     sink: SplitSink<Socket, Message>,
     stream: SplitStream<Socket>,
@@ -173,7 +195,12 @@ impl Task {
             let error = if end.garbage {
                 GatewayError::Garbage { method, reason: end.reason.clone() }
             } else {
-                GatewayError::Closed { method, code: end.code, reason: end.reason.clone(), sent: true }
+                GatewayError::Closed {
+                    method,
+                    code: end.code,
+                    reason: end.reason.clone(),
+                    sent: true,
+                }
             };
             // A caller that has given up does not listen any more.
             let _ = reply.send(Err(error));
@@ -190,9 +217,13 @@ impl Task {
         loop {
             // Who has given up does not keep the connection.
             self.waiting.retain(|_, (_, reply)| !reply.is_closed());
-            let quiet =
-                if self.waiting.is_empty() { heard + self.silence } else { heard + self.silence.max(self.idle) };
-            let deadline = if self.waiting.is_empty() { quiet.min(used + self.idle) } else { quiet };
+            let quiet = if self.waiting.is_empty() {
+                heard + self.silence
+            } else {
+                heard + self.silence.max(self.idle)
+            };
+            let deadline =
+                if self.waiting.is_empty() { quiet.min(used + self.idle) } else { quiet };
             let stuck = self.gauge.wrote_at().max(sending_since) + TAKES_WITHIN;
             let until = if is_sending { deadline.min(stuck) } else { deadline };
             tokio::select! {
@@ -233,7 +264,10 @@ impl Task {
             Some(Ok(Message::Text(text))) => text,
             Some(Ok(Message::Close(frame))) => {
                 let (code, reason) = frame.map_or((None, String::new()), |frame| {
-                    (Some(u16::from(frame.code)), frame.reason.chars().filter(|c| !c.is_control()).take(120).collect())
+                    (
+                        Some(u16::from(frame.code)),
+                        frame.reason.chars().filter(|c| !c.is_control()).take(120).collect(),
+                    )
                 });
                 return Some(End { code, reason, garbage: false });
             }
@@ -276,9 +310,11 @@ impl End {
     }
 }
 
-/// The error of an answer that says it is none. What it says in detail is left out if that is too much.
+/// The error of an answer that says it is none. What it says in detail is left out if that is too
+/// much.
 pub(super) fn answered(method: Method, error: Option<&RawValue>) -> GatewayError {
-    const IN_SHORT: Keep = Keep::Members(&[("code", Keep::All), ("message", Keep::All), ("retryAfterMs", Keep::All)]);
+    const IN_SHORT: Keep =
+        Keep::Members(&[("code", Keep::All), ("message", Keep::All), ("retryAfterMs", Keep::All)]);
     let garbage = |reason: &str| GatewayError::Garbage { method, reason: reason.to_owned() };
     let Some(error) = error else { return garbage("an error answer without an error") };
     let memory = Memory::default();

@@ -1,17 +1,18 @@
 //! Defects of single gateway versions that hurt, and that nothing but the version shows beforehand.
 //!
-//! Everything else about a gateway is found out by asking it. This table is only for what would have done
-//! harm by then. Measured on real gateways; the versions between those that were tried are taken to
-//! behave as their neighbours do.
+//! Everything else about a gateway is found out by asking it. This table is only for what would
+//! have done harm by then. Measured on real gateways; the versions between those that were tried
+//! are taken to behave as their neighbours do.
 
 /// A defect that the worker works around, and tells people of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Defect {
-    /// A change of `channels` restarts the gateway with the config of its process start, and every later
-    /// write of the config does so again. Agents that were written since are unknown to it until its
-    /// process is started anew.
+    /// A change of `channels` restarts the gateway with the config of its process start, and every
+    /// later write of the config does so again. Agents that were written since are unknown to it
+    /// until its process is started anew.
     StaleRestart,
-    /// An agent that is deleted and made again has no sessions until the gateway is restarted in between.
+    /// An agent that is deleted and made again has no sessions until the gateway is restarted in
+    /// between.
     SessionsLost,
 }
 
@@ -19,16 +20,20 @@ pub enum Defect {
 type Version = (u32, u32, u32);
 
 /// The first and the last version that has a defect.
-const TABLE: [(Defect, Version, Version); 2] =
-    [(Defect::StaleRestart, (2026, 5, 2), (2026, 5, 11)), (Defect::SessionsLost, (2026, 8, 1), (2026, 9, 1))];
+const TABLE: [(Defect, Version, Version); 2] = [
+    (Defect::StaleRestart, (2026, 5, 2), (2026, 5, 11)),
+    (Defect::SessionsLost, (2026, 8, 1), (2026, 9, 1)),
+];
 
 impl Defect {
-    /// Returns whether a gateway of that version has the defect. Old gateways call themselves `dev`; they
-    /// have none of these.
+    /// Returns whether a gateway of that version has the defect. Old gateways call themselves
+    /// `dev`; they have none of these.
     #[must_use]
     pub fn is_in(self, version: &str) -> bool {
         let Some(version) = parse(version) else { return false };
-        TABLE.iter().any(|(defect, first, last)| *defect == self && (*first..=*last).contains(&version))
+        TABLE
+            .iter()
+            .any(|(defect, first, last)| *defect == self && (*first..=*last).contains(&version))
     }
 
     /// Returns the defects of a gateway of that version.
@@ -41,13 +46,17 @@ impl Defect {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::StaleRestart => {
-                "this version restarts with the config of its process start when `channels` changes, and then does not \
-                 know newer agents until its process is restarted: set `channels.defaults.heartbeat` before you start \
+                "this version restarts with the config of its process start when `channels` \
+                    changes, and then does not \
+                 know newer agents until its process is restarted: set \
+                 `channels.defaults.heartbeat` before you start \
                  the gateway, or upgrade it to 2026.5.12 or newer"
             }
             Self::SessionsLost => {
-                "this version cannot open the sessions of an agent that was deleted and is provisioned again until \
-                 the gateway is restarted in between: restart it after a cleanup, or upgrade it to 2026.9.2 or newer"
+                "this version cannot open the sessions of an agent that was deleted and is \
+                    provisioned again until \
+                 the gateway is restarted in between: restart it after a cleanup, or upgrade it \
+                 to 2026.9.2 or newer"
             }
         }
     }

@@ -1,8 +1,9 @@
-//! What the runs on one gateway share: one reader of its config, one writer, and one write for all of them; one reader of
-//! its sessions; and one who asks whether it has taken in what was written.
+//! What the runs on one gateway share: one reader of its config, one writer, and one write for all
+//! of them; one reader of its sessions; and one who asks whether it has taken in what was written.
 //!
-//! Gateways take few config writes, may restart after each, and most versions lose concurrent ones without a word. So
-//! runs put their wishes on the desk, and the one that gets the write lock writes for all whose wishes lie there.
+//! Gateways take few config writes, may restart after each, and most versions lose concurrent ones
+//! without a word. So runs put their wishes on the desk, and the one that gets the write lock
+//! writes for all whose wishes lie there.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -22,11 +23,11 @@ use crate::journal::Journal;
 use crate::outcome::Change;
 use crate::shared::Shared;
 
-/// How long a writer waits for runs that are on their way to the desk. On a slow gateway they come seconds apart, and
-/// each write that is saved saves more.
+/// How long a writer waits for runs that are on their way to the desk. On a slow gateway they come
+/// seconds apart, and each write that is saved saves more.
 const GATHERING: Duration = Duration::from_secs(3);
-/// How long a list of sessions waits for those that are being written. A gateway that took 65 ms to write each took 3 s for
-/// a list; it is busy with them all that time anyway.
+/// How long a list of sessions waits for those that are being written. A gateway that took 65 ms to
+/// write each took 3 s for a list; it is busy with them all that time anyway.
 const WRITING: Duration = Duration::from_secs(10);
 
 /// See the module.
@@ -149,18 +150,26 @@ impl Desk {
         Awaited::among(&self.session_writes)
     }
 
-    /// The sessions as they are after this call, see [`Shared::read`]. Listed when none is being written: some gateways
-    /// read every session anew when one has changed, which takes seconds and keeps all others waiting.
-    pub(crate) async fn sessions<F>(&self, read: impl FnOnce(bool) -> F) -> Result<Arc<Sessions>, GatewayError>
+    /// The sessions as they are after this call, see [`Shared::read`]. Listed when none is being
+    /// written: some gateways read every session anew when one has changed, which takes seconds and
+    /// keeps all others waiting.
+    pub(crate) async fn sessions<F>(
+        &self,
+        read: impl FnOnce(bool) -> F,
+    ) -> Result<Arc<Sessions>, GatewayError>
     where
         F: Future<Output = Result<Sessions, GatewayError>>,
     {
         self.sessions.read_when(none_of(&self.session_writes, WRITING), read).await
     }
 
-    /// Puts a wish on the desk. Its answer comes from whoever writes; if that run ends before, the answer is an error
-    /// of the channel, and the wish has to be put there again.
-    pub(crate) fn put(&self, desired: Arc<[DesiredAgent]>, journal: Arc<Journal>) -> oneshot::Receiver<Granted> {
+    /// Puts a wish on the desk. Its answer comes from whoever writes; if that run ends before, the
+    /// answer is an error of the channel, and the wish has to be put there again.
+    pub(crate) fn put(
+        &self,
+        desired: Arc<[DesiredAgent]>,
+        journal: Arc<Journal>,
+    ) -> oneshot::Receiver<Granted> {
         let (answer, granted) = oneshot::channel();
         let (faults, written) = (BTreeMap::new(), Vec::new());
         self.lock().push(Wish { desired, journal, faults, written, is_new: false, answer });
@@ -214,9 +223,9 @@ impl Desk {
         self.looks.send_modify(|looks| if is_known { looks.found += 1 } else { looks.vain += 1 });
     }
 
-    /// Waits until it is worth asking whether the gateway knows an agent: another run has found its own known since the
-    /// given looks, or it is this run's turn and `pause` is over. So many runs ask one after the other, and often
-    /// together; a run that is alone asks less and less.
+    /// Waits until it is worth asking whether the gateway knows an agent: another run has found its
+    /// own known since the given looks, or it is this run's turn and `pause` is over. So many runs
+    /// ask one after the other, and often together; a run that is alone asks less and less.
     pub(crate) async fn look_out(&self, since: Looks, pause: Duration) {
         let mut looks = self.looks.subscribe();
         let turn = async {
@@ -236,8 +245,8 @@ impl Desk {
 }
 
 impl Wish {
-    /// Ends the wish. A run that has gone away meanwhile does not hear it. One that has faults ends with the
-    /// first of them.
+    /// Ends the wish. A run that has gone away meanwhile does not hear it. One that has faults ends
+    /// with the first of them.
     pub(crate) fn answer(self, granted: Result<Shape, GatewayError>) {
         let Self { faults, written, is_new, answer, .. } = self;
         let granted = faults.into_values().next().map_or(granted, Err);
@@ -256,7 +265,8 @@ impl Wish {
 
     /// Whether both want the same agent, and not the same of it.
     fn is_at_odds_with(&self, other: &Self) -> bool {
-        let differ = |one: &DesiredAgent| other.desired.iter().any(|two| one.id == two.id && one != two);
+        let differ =
+            |one: &DesiredAgent| other.desired.iter().any(|two| one.id == two.id && one != two);
         self.desired.iter().any(differ)
     }
 }

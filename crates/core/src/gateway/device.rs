@@ -1,8 +1,9 @@
 //! The worker's device identity: an Ed25519 key that gateways know it by.
 //!
-//! A gateway that is not on the same machine wants a person to approve this key once. So it is kept in a file that
-//! only the worker's user can read, shared by all workers of an installation, and never replaced silently: a file
-//! that cannot be used is an error, because a new key would mean a new approval on every gateway.
+//! A gateway that is not on the same machine wants a person to approve this key once. So it is kept
+//! in a file that only the worker's user can read, shared by all workers of an installation, and
+//! never replaced silently: a file that cannot be used is an error, because a new key would mean a
+//! new approval on every gateway.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -24,7 +25,10 @@ use crate::private_file;
 #[non_exhaustive]
 pub enum DeviceError {
     /// The file cannot be read or made.
-    #[error("device key {path}: {source}; give the worker's user access to it, or set another data directory")]
+    #[error(
+        "device key {path}: {source}; give the worker's user access to it, or set another data \
+            directory"
+    )]
     Io {
         /// The file.
         path: PathBuf,
@@ -33,7 +37,8 @@ pub enum DeviceError {
     },
     /// The file does not hold a key.
     #[error(
-        "device key {path} is not a key ({reason}); restore it from a backup, or delete it and approve the new key on each gateway"
+        "device key {path} is not a key ({reason}); restore it from a backup, or delete it and \
+            approve the new key on each gateway"
     )]
     Corrupt {
         /// The file.
@@ -97,11 +102,15 @@ impl DeviceIdentity {
         &self.id
     }
 
-    /// The `device` member of the connect frame: a signature (version 2) over who connects, when, and the challenge.
+    /// The `device` member of the connect frame: a signature (version 2) over who connects, when,
+    /// and the challenge.
     pub(super) fn sign(&self, nonce: &str, signed_at: u64, token: Option<&SecretString>) -> Value {
         let token = token.map_or("", ExposeSecret::expose_secret);
         let scopes = SCOPES.join(",");
-        let payload = format!("v2|{}|{CLIENT_ID}|{CLIENT_MODE}|{ROLE}|{scopes}|{signed_at}|{token}|{nonce}", self.id);
+        let payload = format!(
+            "v2|{}|{CLIENT_ID}|{CLIENT_MODE}|{ROLE}|{scopes}|{signed_at}|{token}|{nonce}",
+            self.id
+        );
         json!({
             "id": self.id,
             "publicKey": URL_SAFE_NO_PAD.encode(self.key.verifying_key().as_bytes()),
@@ -124,8 +133,8 @@ impl DeviceIdentity {
 
     fn read(path: &Path, text: &str) -> Result<Self, DeviceError> {
         let corrupt = |reason| DeviceError::Corrupt { path: path.to_owned(), reason };
-        let exposed =
-            private_file::exposed(path).map_err(|source| DeviceError::Io { path: path.to_owned(), source })?;
+        let exposed = private_file::exposed(path)
+            .map_err(|source| DeviceError::Io { path: path.to_owned(), source })?;
         if let Some(mode) = exposed {
             return Err(DeviceError::Exposed { path: path.to_owned(), mode });
         }
@@ -150,7 +159,10 @@ mod tests {
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("chmod");
-        assert!(matches!(DeviceIdentity::load_or_create(&path), Err(DeviceError::Exposed { mode: 0o644, .. })));
+        assert!(matches!(
+            DeviceIdentity::load_or_create(&path),
+            Err(DeviceError::Exposed { mode: 0o644, .. })
+        ));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("chmod");
         fs::write(&path, "half a ke").expect("written");
         assert!(matches!(DeviceIdentity::load_or_create(&path), Err(DeviceError::Corrupt { .. })));

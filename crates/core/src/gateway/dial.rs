@@ -41,8 +41,8 @@ impl Dial {
 }
 
 impl Dial {
-    /// TCP, to where gateways may be. Addresses are looked up once and then called, so that a name cannot stand for
-    /// another one after it was checked.
+    /// TCP, to where gateways may be. Addresses are looked up once and then called, so that a name
+    /// cannot stand for another one after it was checked.
     #[must_use]
     pub fn within(reach: Reach) -> Self {
         let reach = Arc::new(reach);

@@ -28,12 +28,14 @@ use super::error::GatewayError;
 use super::memory::Memory;
 use super::meter::{Gauge, Metered};
 use super::protocol::{
-    CLIENT_ID, CLIENT_MODE, Frame, Hello, MAX_FRAME, MAX_GREETING, MAX_HELLO, Method, PROTOCOLS, ROLE, SCOPES,
+    CLIENT_ID, CLIENT_MODE, Frame, Hello, MAX_FRAME, MAX_GREETING, MAX_HELLO, Method, PROTOCOLS,
+    ROLE, SCOPES,
 };
 use super::reach::OutOfReach;
 use super::tls::Untrusted;
 
-/// The challenge comes within a millisecond of the upgrade on every version; one that sends none is asked without.
+/// The challenge comes within a millisecond of the upgrade on every version; one that sends none is
+/// asked without.
 const CHALLENGE_WAIT: Duration = Duration::from_millis(2500);
 /// Bytes that a WebSocket reads or writes at once.
 const BUFFER: usize = 16 * 1024;
@@ -58,7 +60,10 @@ pub(super) struct Session {
 }
 
 /// Opens a session with the gateway.
-pub(super) async fn open(line: Line<'_>, identity: Option<&DeviceIdentity>) -> Result<Session, GatewayError> {
+pub(super) async fn open(
+    line: Line<'_>,
+    identity: Option<&DeviceIdentity>,
+) -> Result<Session, GatewayError> {
     let gauge = Gauge::new(line.memory.clone(), MAX_GREETING);
     let mut socket = upgrade(line, &gauge).await?;
     let challenge = read_challenge(&mut socket).await?;
@@ -100,36 +105,49 @@ async fn upgrade(line: Line<'_>, gauge: &Arc<Gauge>) -> Result<Socket, GatewayEr
         // The largest request, and what is said besides.
         .max_write_buffer_size(MAX_FRAME + BUFFER);
     let stream = Metered::new(stream, Arc::clone(gauge));
-    let (socket, _) = client_async_with_config(request, stream, Some(config)).await.map_err(refused)?;
+    let (socket, _) =
+        client_async_with_config(request, stream, Some(config)).await.map_err(refused)?;
     Ok(socket)
 }
 
 fn refused_upgrade(error: &WsError, port: u16) -> GatewayError {
     match error {
-        // A gateway that starts, or has too many who knock; or one behind a proxy that is not there.
+        // A gateway that starts, or has too many who knock; or one behind a proxy that is not
+        // there.
         WsError::Http(response) if matches!(response.status().as_u16(), 429 | 503) => {
-            GatewayError::Starting { reason: format!("HTTP {}", response.status().as_u16()), retry_after: None }
+            GatewayError::Starting {
+                reason: format!("HTTP {}", response.status().as_u16()),
+                retry_after: None,
+            }
         }
         // A proxy's words for a gateway that is down or restarting.
         WsError::Http(response) if matches!(response.status().as_u16(), 502 | 504) => {
-            GatewayError::Unreachable { reason: format!("a proxy answers HTTP {}", response.status().as_u16()) }
-        }
-        WsError::Http(response) => {
-            GatewayError::NotAGateway { reason: format!("the address answers HTTP {}", response.status().as_u16()) }
-        }
-        WsError::Tls(error) => GatewayError::Tls { reason: error.to_string() },
-        WsError::Url(UrlError::TlsFeatureNotEnabled) => GatewayError::Tls { reason: "not built in".into() },
-        // rustls reports a bad certificate as an I/O error of kind InvalidData.
-        WsError::Io(error) if error.kind() == io::ErrorKind::InvalidData => match Untrusted::of(error) {
-            Some(Untrusted { reason, fingerprint }) => {
-                GatewayError::Untrusted { reason: reason.clone(), fingerprint: *fingerprint, port }
+            GatewayError::Unreachable {
+                reason: format!("a proxy answers HTTP {}", response.status().as_u16()),
             }
-            None => GatewayError::Tls { reason: error.to_string() },
-        },
-        // Cut in the middle: what a restarting gateway does.
-        WsError::Protocol(ProtocolError::HandshakeIncomplete | ProtocolError::ResetWithoutClosingHandshake) => {
-            GatewayError::Unreachable { reason: "closed during the upgrade".into() }
         }
+        WsError::Http(response) => GatewayError::NotAGateway {
+            reason: format!("the address answers HTTP {}", response.status().as_u16()),
+        },
+        WsError::Tls(error) => GatewayError::Tls { reason: error.to_string() },
+        WsError::Url(UrlError::TlsFeatureNotEnabled) => {
+            GatewayError::Tls { reason: "not built in".into() }
+        }
+        // rustls reports a bad certificate as an I/O error of kind InvalidData.
+        WsError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            match Untrusted::of(error) {
+                Some(Untrusted { reason, fingerprint }) => GatewayError::Untrusted {
+                    reason: reason.clone(),
+                    fingerprint: *fingerprint,
+                    port,
+                },
+                None => GatewayError::Tls { reason: error.to_string() },
+            }
+        }
+        // Cut in the middle: what a restarting gateway does.
+        WsError::Protocol(
+            ProtocolError::HandshakeIncomplete | ProtocolError::ResetWithoutClosingHandshake,
+        ) => GatewayError::Unreachable { reason: "closed during the upgrade".into() },
         WsError::Protocol(error) => GatewayError::NotAGateway { reason: error.to_string() },
         other => GatewayError::Unreachable { reason: other.to_string() },
     }
@@ -162,7 +180,8 @@ async fn read_challenge(socket: &mut Socket) -> Result<Option<(String, u64)>, Ga
     timeout(CHALLENGE_WAIT, challenge).await.unwrap_or(Ok(None))
 }
 
-/// Params of the connect request: who connects, with which rights, and the proof of the device's key.
+/// Params of the connect request: who connects, with which rights, and the proof of the device's
+/// key.
 fn connect_params(
     token: Option<&SecretString>,
     identity: Option<&DeviceIdentity>,
@@ -189,12 +208,18 @@ fn connect_params(
     params
 }
 
-async fn read_hello(socket: &mut Socket, gauge: &Gauge, memory: &Memory) -> Result<Hello, GatewayError> {
+async fn read_hello(
+    socket: &mut Socket,
+    gauge: &Gauge,
+    memory: &Memory,
+) -> Result<Hello, GatewayError> {
     let answer = loop {
         let text = next_text(socket).await?;
         let held = gauge.held_by(&text);
         match frame_in(&text)? {
-            Frame::Res { id, ok: true, payload, .. } if id == "0" => break Raw::new(&text, payload, held),
+            Frame::Res { id, ok: true, payload, .. } if id == "0" => {
+                break Raw::new(&text, payload, held);
+            }
             Frame::Res { id, ok: false, error, .. } if id == "0" => {
                 return Err(match answered(Method::Connect, error) {
                     GatewayError::Rpc { error, .. } => GatewayError::Refused(error),
@@ -205,11 +230,14 @@ async fn read_hello(socket: &mut Socket, gauge: &Gauge, memory: &Memory) -> Resu
         }
     };
     let payload = answer.read(Method::Connect, memory).await?;
-    Hello::read(&payload).ok_or_else(|| GatewayError::NotAGateway { reason: "no hello in the answer".into() })
+    Hello::read(&payload)
+        .ok_or_else(|| GatewayError::NotAGateway { reason: "no hello in the answer".into() })
 }
 
 fn frame_in(text: &str) -> Result<Frame<'_>, GatewayError> {
-    Frame::read(text).ok_or_else(|| GatewayError::NotAGateway { reason: "a frame that is not a gateway's".into() })
+    Frame::read(text).ok_or_else(|| GatewayError::NotAGateway {
+        reason: "a frame that is not a gateway's".into(),
+    })
 }
 
 /// Reads until a text comes.
@@ -227,7 +255,11 @@ async fn next_text(socket: &mut Socket) -> Result<Utf8Bytes, GatewayError> {
             }
             Some(Ok(_)) => {}
             Some(Err(error)) => return Err(ended(&error)),
-            None => return Err(GatewayError::Unreachable { reason: "closed during the handshake".into() }),
+            None => {
+                return Err(GatewayError::Unreachable {
+                    reason: "closed during the handshake".into(),
+                });
+            }
         }
     }
 }

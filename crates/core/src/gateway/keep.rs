@@ -1,5 +1,5 @@
-//! What is read of an answer. The rest is skipped unparsed: it may be large, and a tree of values takes up to fifty
-//! times as much memory as its text.
+//! What is read of an answer. The rest is skipped unparsed: it may be large, and a tree of values
+//! takes up to fifty times as much memory as its text.
 
 use std::fmt;
 
@@ -22,9 +22,11 @@ const TEXT: usize = 32;
 pub enum Keep {
     /// Everything.
     All,
-    /// Of an object, these members and this of each. A list that stands in its place is read as an empty one.
+    /// Of an object, these members and this of each. A list that stands in its place is read as an
+    /// empty one.
     Members(&'static [(&'static str, Keep)]),
-    /// Of a list, this of each of its values. An object that stands in its place is read as an empty one.
+    /// Of a list, this of each of its values. An object that stands in its place is read as an
+    /// empty one.
     Each(&'static Keep),
 }
 
@@ -41,7 +43,9 @@ impl Keep {
     fn of_member(self, name: &str) -> Option<Self> {
         match self {
             Self::All => Some(Self::All),
-            Self::Members(members) => members.iter().find(|(known, _)| *known == name).map(|(_, keep)| *keep),
+            Self::Members(members) => {
+                members.iter().find(|(known, _)| *known == name).map(|(_, keep)| *keep)
+            }
             Self::Each(_) => None,
         }
     }
@@ -150,10 +154,14 @@ mod tests {
     #[test]
     fn everything_is_read_as_it_stands() {
         let text = r#"{"a":[1,-2,3.5,1e300,null,true,"é\u0041"],"b":{"c":{}},"n":18446744073709551615,"z":[]}"#;
-        let read = Keep::All.read(text, &mut Memory::default().for_answer(MIB)).expect("it is JSON");
+        let read =
+            Keep::All.read(text, &mut Memory::default().for_answer(MIB)).expect("it is JSON");
         assert_eq!(read, serde_json::from_str::<Value>(text).expect("it is JSON"));
         for text in ["{} {}", "[1", "{\"a\"}", "1e999", ""] {
-            assert!(Keep::All.read(text, &mut Memory::default().for_answer(MIB)).is_err(), "{text}");
+            assert!(
+                Keep::All.read(text, &mut Memory::default().for_answer(MIB)).is_err(),
+                "{text}"
+            );
         }
     }
 
@@ -162,12 +170,20 @@ mod tests {
         const ID: Keep = Keep::Members(&[("id", Keep::All)]);
         const KEEP: Keep = Keep::Members(&[("agents", Keep::Each(&ID)), ("hash", Keep::All)]);
         let memory = Memory::default();
-        let read = |text: &str| KEEP.read(text, &mut memory.for_answer(4096)).expect("it is JSON and small");
+        let read = |text: &str| {
+            KEEP.read(text, &mut memory.for_answer(4096)).expect("it is JSON and small")
+        };
         let large = format!("[{}1]", "[{\"a\":1}],".repeat(10_000));
-        let text = format!(r#"{{"raw":{large},"agents":[{{"id":"a","more":{large}}},7,[{large}]],"hash":{{"x":1}}}}"#);
+        let text = format!(
+            r#"{{"raw":{large},"agents":[{{"id":"a","more":{large}}},7,[{large}]],"hash":{{"x":1}}}}"#
+        );
         assert_eq!(read(&text), json!({ "agents": [{ "id": "a" }, 7, []], "hash": { "x": 1 } }));
         assert_eq!(read(&large), json!([]), "a list in the place of an object");
-        assert_eq!(read(r#"{"agents":{"a":1}}"#), json!({ "agents": {} }), "an object in the place of a list");
+        assert_eq!(
+            read(r#"{"agents":{"a":1}}"#),
+            json!({ "agents": {} }),
+            "an object in the place of a list"
+        );
         assert_eq!(read("7"), json!(7));
         let deep = format!(r#"{{"raw":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(read(&deep), json!({}), "however deep it is");
@@ -185,7 +201,10 @@ mod tests {
             let text = format!("[{}1]", small.repeat(8 * MIB / SLOT));
             assert_eq!(refused(&text), Some(NoRoom::TooLarge(8 * MIB)), "{small}");
         }
-        assert_eq!(refused(&format!("\"{}\"", "x".repeat(8 * MIB))), Some(NoRoom::TooLarge(8 * MIB)));
+        assert_eq!(
+            refused(&format!("\"{}\"", "x".repeat(8 * MIB))),
+            Some(NoRoom::TooLarge(8 * MIB))
+        );
         assert_eq!(refused("[1"), None, "what is no JSON is no question of memory");
     }
 }

@@ -17,10 +17,11 @@ const RECEIVED: usize = 40 * MIB;
 const KEPT: usize = 128 * MIB;
 /// Frames of so many bytes are free.
 pub(super) const FREE_FRAME: usize = 64 * KIB;
-/// Answers that take so many bytes, by estimate, are free. Also the steps in which larger ones are counted.
+/// Answers that take so many bytes, by estimate, are free. Also the steps in which larger ones are
+/// counted.
 const STEP: usize = MIB;
-/// How long an answer waits until others have let go of theirs. No run waits for ever for what another one holds that
-/// itself waits.
+/// How long an answer waits until others have let go of theirs. No run waits for ever for what
+/// another one holds that itself waits.
 const ROOM_WITHIN: Duration = Duration::from_secs(10);
 
 /// Memory that was set aside; given back when it is dropped.
@@ -41,15 +42,26 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Sets so many bytes aside for a frame, at most all that there are; waits until others have given back enough.
-    pub(super) fn for_frame(&self, bytes: usize) -> impl Future<Output = Option<Held>> + Send + use<> {
+    /// Sets so many bytes aside for a frame, at most all that there are; waits until others have
+    /// given back enough.
+    pub(super) fn for_frame(
+        &self,
+        bytes: usize,
+    ) -> impl Future<Output = Option<Held>> + Send + use<> {
         let pool = Arc::clone(&self.received);
         async move { pool.acquire_many_owned(in_kib(bytes.min(RECEIVED))).await.ok() }
     }
 
     /// Begins to count an answer that may take so many bytes.
     pub(super) fn for_answer(&self, limit: usize) -> Room<'_> {
-        Room { memory: self, limit: limit.min(KEPT), used: 0, granted: STEP, held: None, refusal: None }
+        Room {
+            memory: self,
+            limit: limit.min(KEPT),
+            used: 0,
+            granted: STEP,
+            held: None,
+            refusal: None,
+        }
     }
 
     /// Waits until there is room for so many bytes, for a while; false if there was none.
@@ -87,7 +99,8 @@ impl Room<'_> {
         }
         if self.used > self.granted {
             let more = (self.used - self.granted).next_multiple_of(STEP);
-            let Ok(held) = Arc::clone(&self.memory.kept).try_acquire_many_owned(in_kib(more)) else {
+            let Ok(held) = Arc::clone(&self.memory.kept).try_acquire_many_owned(in_kib(more))
+            else {
                 return Err(*self.refusal.insert(NoRoom::Crowded(self.granted + more)));
             };
             self.granted += more;

@@ -1,8 +1,9 @@
-//! What a gateway sends, measured before it is taken in: how long its messages are, and how much comes at once.
+//! What a gateway sends, measured before it is taken in: how long its messages are, and how much
+//! comes at once.
 //!
-//! A WebSocket library sets the memory of a frame aside as soon as its header says how long it is, and answers each
-//! ping. So the headers are looked at first: a frame that is too long is not begun, a large one waits until the process
-//! has memory for it, and a flood ends the connection.
+//! A WebSocket library sets the memory of a frame aside as soon as its header says how long it is,
+//! and answers each ping. So the headers are looked at first: a frame that is too long is not
+//! begun, a large one waits until the process has memory for it, and a flood ends the connection.
 
 use std::io;
 use std::pin::Pin;
@@ -47,8 +48,8 @@ pub(super) struct Gauge {
 struct Traffic {
     /// The memory of the message that is being received, or that came last.
     held: Option<Held>,
-    /// A large message, until the next one is looked for. As long as it is there, that is read into another buffer than
-    /// its own; else this one would be kept for the life of the connection.
+    /// A large message, until the next one is looked for. As long as it is there, that is read into
+    /// another buffer than its own; else this one would be kept for the life of the connection.
     last: Option<Large>,
     wrote_at: Instant,
     since: Instant,
@@ -68,7 +69,15 @@ impl Gauge {
     /// Begins to measure; messages may have so many bytes.
     pub(super) fn new(memory: Memory, limit: usize) -> Arc<Self> {
         let now = Instant::now();
-        let traffic = Traffic { held: None, last: None, wrote_at: now, since: now, frames: 0, bytes: 0, pings: 0 };
+        let traffic = Traffic {
+            held: None,
+            last: None,
+            wrote_at: now,
+            since: now,
+            frames: 0,
+            bytes: 0,
+            pings: 0,
+        };
         Arc::new(Self { memory, limit: limit.into(), traffic: Mutex::new(traffic) })
     }
 
@@ -176,7 +185,8 @@ impl Header {
     }
 
     fn read(bytes: [u8; Self::MAX]) -> Self {
-        let number = |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        let number =
+            |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
         let length = match bytes[1] & 0x7f {
             126 => number(&bytes[2..4]),
             127 => number(&bytes[2..10]),
@@ -216,12 +226,18 @@ impl<S: AsyncRead> Metered<S> {
         let before = self.message;
         self.message = before.saturating_add(header.length);
         let limit = self.gauge.limit.load(Ordering::Relaxed);
-        let (message, limit) = (self.message, if is_whole { limit } else { limit.min(MAX_IN_PARTS) });
+        let (message, limit) =
+            (self.message, if is_whole { limit } else { limit.min(MAX_IN_PARTS) });
         if message > limit {
-            return Err(io::Error::other(format!("a message of {message} bytes, more than {limit}")));
+            return Err(io::Error::other(format!(
+                "a message of {message} bytes, more than {limit}"
+            )));
         }
         if !is_whole && header.length > MAX_PART {
-            return Err(io::Error::other(format!("a part of {} bytes, more than {MAX_PART}", header.length)));
+            return Err(io::Error::other(format!(
+                "a part of {} bytes, more than {MAX_PART}",
+                header.length
+            )));
         }
         if header.is_final() {
             self.message = 0;
@@ -229,8 +245,8 @@ impl<S: AsyncRead> Metered<S> {
         if message <= FREE_FRAME || before > FREE_FRAME {
             return Ok(Phase::Passing { header, passed: 0 });
         }
-        // Parts are put together in a text that grows by doubling. Memory for all that may come is taken at once, so that
-        // no two wait for each other.
+        // Parts are put together in a text that grows by doubling. Memory for all that may come is
+        // taken at once, so that no two wait for each other.
         let bytes = if is_whole { message } else { 3 * limit };
         self.due = Some(Box::pin(sleep(FRAME_WITHIN)));
         Ok(Phase::Waiting { header, memory: Box::pin(self.gauge.memory.for_frame(bytes)) })
@@ -260,7 +276,11 @@ impl<S: AsyncRead + Unpin> Metered<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
             let room = buf.remaining();
@@ -277,7 +297,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
                         end.map_or(room, |end| end + 1)
                     };
                     ready!(this.poll_pass(cx, head, |bytes| buf.put_slice(bytes)))?;
-                    this.phase = if ended { Phase::next() } else { Phase::Upgrade { at_start: start } };
+                    this.phase =
+                        if ended { Phase::next() } else { Phase::Upgrade { at_start: start } };
                     return Poll::Ready(Ok(()));
                 }
                 Phase::Header { bytes, have } => {
@@ -305,7 +326,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
                     let header = *header;
                     let Poll::Ready(held) = memory.as_mut().poll(cx) else {
                         let is_overdue = this.is_overdue(cx);
-                        return if is_overdue { Poll::Ready(Err(overdue())) } else { Poll::Pending };
+                        return if is_overdue {
+                            Poll::Ready(Err(overdue()))
+                        } else {
+                            Poll::Pending
+                        };
                     };
                     let mut traffic = this.gauge.lock();
                     match (&mut traffic.held, held) {
@@ -336,7 +361,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
                     if this.is_overdue(cx) {
                         return Poll::Ready(Err(overdue()));
                     }
-                    let passed = ready!(this.poll_pass(cx, |_| left.min(room), |bytes| buf.put_slice(bytes)))?;
+                    let passed = ready!(this.poll_pass(
+                        cx,
+                        |_| left.min(room),
+                        |bytes| buf.put_slice(bytes)
+                    ))?;
                     this.phase = Phase::Payload(left - passed);
                     return Poll::Ready(Ok(()));
                 }
@@ -359,7 +388,11 @@ impl Phase {
 }
 
 impl<S: AsyncWrite + AsyncRead + Unpin> AsyncWrite for Metered<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.inner).poll_write(cx, bytes))?;
         this.gauge.lock().wrote_at = Instant::now();

@@ -1,7 +1,8 @@
 //! The gateway's protocol: only this module speaks it.
 //!
-//! [`Client`] is one gateway: it keeps one multiplexed connection, reconnects, and remembers what the gateway can do.
-//! [`Call`] is one run's view of it: it counts, retries reads and never repeats a write.
+//! [`Client`] is one gateway: it keeps one multiplexed connection, reconnects, and remembers what
+//! the gateway can do. [`Call`] is one run's view of it: it counts, retries reads and never repeats
+//! a write.
 
 mod answer;
 mod call;

@@ -68,14 +68,21 @@ pub enum Method {
     SessionsReset,
     /// Deletes a session.
     SessionsDelete,
-    /// Sends a message to a session, which starts a turn of its agent; the same key starts only one.
+    /// Sends a message to a session, which starts a turn of its agent; the same key starts only
+    /// one.
     ChatSend,
 }
 
 impl Method {
     /// The methods without which nothing can be provisioned; gateways before 2026.2.9 lack some.
-    pub(super) const REQUIRED: [Self; 6] =
-        [Self::ConfigGet, Self::ConfigPatch, Self::AgentsDelete, Self::FilesGet, Self::FilesSet, Self::SessionsPatch];
+    pub(super) const REQUIRED: [Self; 6] = [
+        Self::ConfigGet,
+        Self::ConfigPatch,
+        Self::AgentsDelete,
+        Self::FilesGet,
+        Self::FilesSet,
+        Self::SessionsPatch,
+    ];
 
     /// The name on the wire.
     #[must_use]
@@ -117,8 +124,8 @@ impl Method {
         )
     }
 
-    /// Largest answer that is taken, in bytes. Many may be held at once, so only what tells of everything may be as large as
-    /// a frame.
+    /// Largest answer that is taken, in bytes. Many may be held at once, so only what tells of
+    /// everything may be as large as a frame.
     #[must_use]
     pub const fn max_answer(self) -> usize {
         match self {
@@ -127,8 +134,9 @@ impl Method {
         }
     }
 
-    /// Most memory that is taken for what is read of an answer, in bytes, by an estimate that is rather too high. Two copies of
-    /// a config with 5,000 agents of ten members each are estimated at 30 MiB without their prompts.
+    /// Most memory that is taken for what is read of an answer, in bytes, by an estimate that is
+    /// rather too high. Two copies of a config with 5,000 agents of ten members each are estimated
+    /// at 30 MiB without their prompts.
     pub(super) const fn max_memory(self) -> usize {
         const MIB: usize = 1024 * 1024;
         match self {
@@ -138,7 +146,8 @@ impl Method {
         }
     }
 
-    /// What is read of an answer; the rest is skipped unparsed. What a flow looks at has to be named here.
+    /// What is read of an answer; the rest is skipped unparsed. What a flow looks at has to be
+    /// named here.
     #[must_use]
     pub const fn keep(self) -> Keep {
         use Keep::{All, Each, Members};
@@ -152,9 +161,11 @@ impl Method {
             ("includedPaths", All),
         ]);
         const STATUS: Keep = Members(&[("heartbeat", All)]);
-        const SESSION: Keep = Members(&[("key", All), ("label", All), ("sessionId", All), ("updatedAt", All)]);
+        const SESSION: Keep =
+            Members(&[("key", All), ("label", All), ("sessionId", All), ("updatedAt", All)]);
         const SESSIONS: Keep = Members(&[("ts", All), ("sessions", Each(&SESSION))]);
-        // Besides these there is what the gateway thinks of its own health, which grows with its agents.
+        // Besides these there is what the gateway thinks of its own health, which grows with its
+        // agents.
         const HELLO: Keep = Members(&[
             ("protocol", All),
             ("server", All),
@@ -172,7 +183,8 @@ impl Method {
         }
     }
 
-    /// How long an answer may take. Big fleets need it: at 237 agents a config reload blocked a gateway for a minute.
+    /// How long an answer may take. Big fleets need it: at 237 agents a config reload blocked a
+    /// gateway for a minute.
     #[must_use]
     pub const fn deadline(self) -> Duration {
         match self {
@@ -182,9 +194,10 @@ impl Method {
         }
     }
 
-    /// When an answer is late: it may be lost, or the gateway is busy. Then reads are asked again over another connection,
-    /// and the first answer counts. A write is given up, and read back, if the gateway answers other questions
-    /// meanwhile; one that is busy answers nothing. Gateways took 6 s for `status`, and 15 s to create an agent.
+    /// When an answer is late: it may be lost, or the gateway is busy. Then reads are asked again
+    /// over another connection, and the first answer counts. A write is given up, and read back, if
+    /// the gateway answers other questions meanwhile; one that is busy answers nothing. Gateways
+    /// took 6 s for `status`, and 15 s to create an agent.
     #[must_use]
     pub const fn overdue(self) -> Duration {
         match self {
@@ -205,7 +218,8 @@ pub(super) struct Request<'a> {
     pub(super) params: &'a Value,
 }
 
-/// A frame from the gateway, with the parts that may be large as they came. Unknown members and unknown types are ignored.
+/// A frame from the gateway, with the parts that may be large as they came. Unknown members and
+/// unknown types are ignored.
 pub(super) enum Frame<'a> {
     Event { event: Cow<'a, str>, payload: Option<&'a RawValue> },
     Res { id: Cow<'a, str>, ok: bool, payload: Option<&'a RawValue>, error: Option<&'a RawValue> },
@@ -215,7 +229,8 @@ pub(super) enum Frame<'a> {
 impl<'a> Frame<'a> {
     /// Looks at a frame; none if it is not a gateway's.
     pub(super) fn read(text: &'a str) -> Option<Self> {
-        /// The members of all frames. Nothing of them is taken in before it is known which frame it is.
+        /// The members of all frames. Nothing of them is taken in before it is known which frame it
+        /// is.
         #[derive(Deserialize)]
         struct Members<'a> {
             #[serde(borrow, rename = "type")]
@@ -233,11 +248,17 @@ impl<'a> Frame<'a> {
         }
         #[derive(Deserialize)]
         struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-        let text_in = |raw: &'a RawValue| serde_json::from_str::<Text<'a>>(raw.get()).ok().map(|text| text.0);
+        let text_in =
+            |raw: &'a RawValue| serde_json::from_str::<Text<'a>>(raw.get()).ok().map(|text| text.0);
         let Members { kind, id, event, ok, payload, error } = serde_json::from_str(text).ok()?;
         match &*kind {
             "event" => Some(Self::Event { event: text_in(event?)?, payload }),
-            "res" => Some(Self::Res { id: text_in(id?)?, ok: serde_json::from_str(ok?.get()).ok()?, payload, error }),
+            "res" => Some(Self::Res {
+                id: text_in(id?)?,
+                ok: serde_json::from_str(ok?.get()).ok()?,
+                payload,
+                error,
+            }),
             _ => Some(Self::Other),
         }
     }
@@ -262,7 +283,8 @@ impl Hello {
     /// Reads `hello-ok`; none if it is not one.
     pub(super) fn read(payload: &Value) -> Option<Self> {
         let protocol = payload.get("protocol")?.as_u64()?;
-        let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let text =
+            |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let number = |pointer: &str| payload.pointer(pointer).and_then(Value::as_u64);
         let texts = |pointer: &str| {
             let items = payload.pointer(pointer)?.as_array()?;
@@ -277,7 +299,9 @@ impl Hello {
             max_payload: number("/policy/maxPayload")
                 .and_then(|n| usize::try_from(n).ok())
                 .map_or(512 * 1024, |most| most.min(MAX_FRAME)),
-            tick: Duration::from_millis(number("/policy/tickIntervalMs").unwrap_or(30_000).clamp(1_000, 300_000)),
+            tick: Duration::from_millis(
+                number("/policy/tickIntervalMs").unwrap_or(30_000).clamp(1_000, 300_000),
+            ),
             default_agent: text("/snapshot/sessionDefaults/defaultAgentId")
                 .filter(is_id)
                 .unwrap_or_else(|| "main".to_owned()),

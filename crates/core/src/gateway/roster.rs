@@ -1,8 +1,10 @@
-//! The part of a gateway's config that the worker looks after: agents, and what channels show of heartbeats.
+//! The part of a gateway's config that the worker looks after: agents, and what channels show of
+//! heartbeats.
 //!
-//! Gateways keep agents in one of two shapes: `agents.list`, an array, up to 2026.7; `agents.entries`, an object by id,
-//! from 2026.8. The shape that a config shows is the shape that is written. Old gateways replace arrays and newer ones
-//! merge them by id, so a list is always written whole.
+//! Gateways keep agents in one of two shapes: `agents.list`, an array, up to 2026.7;
+//! `agents.entries`, an object by id, from 2026.8. The shape that a config shows is the shape that
+//! is written. Old gateways replace arrays and newer ones merge them by id, so a list is always
+//! written whole.
 
 mod change;
 mod config_text;
@@ -21,7 +23,9 @@ use crate::heartbeat;
 use crate::keys;
 use crate::python::is_truthy;
 
-pub use change::{Change, DesiredAgent, Part, VISIBILITY, droppable, known_refusals, latest, updated_list};
+pub use change::{
+    Change, DesiredAgent, Part, VISIBILITY, droppable, known_refusals, latest, updated_list,
+};
 pub use config_text::spelt;
 pub use folder::{may_overlap, same_folder};
 pub use kept::same;
@@ -58,10 +62,11 @@ impl Shape {
 /// A config as it was read.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// What a write has to name to be refused when somebody else was faster; some gateways give none.
+    /// What a write has to name to be refused when somebody else was faster; some gateways give
+    /// none.
     pub hash: Option<Value>,
-    /// The config as the gateway takes it: `~` and environment variables replaced, included files put
-    /// in, with the gateway's defaults.
+    /// The config as the gateway takes it: `~` and environment variables replaced, included files
+    /// put in, with the gateway's defaults.
     pub data: Value,
     /// The agents' part of the file as it stands, where the gateway shows it (`parsed`; what newer
     /// gateways call `resolved` and `sourceConfig` has the variables replaced already).
@@ -86,19 +91,27 @@ enum Place {
 impl Config {
     /// Reads the answer of `config.get`.
     pub fn read(answer: impl Into<Answer>) -> Result<Self, GatewayError> {
-        let garbage = |reason: &str| GatewayError::Garbage { method: Method::ConfigGet, reason: reason.to_owned() };
+        let garbage = |reason: &str| GatewayError::Garbage {
+            method: Method::ConfigGet,
+            reason: reason.to_owned(),
+        };
         let answer = answer.into();
         let kept = answer.kept();
-        let Value::Object(mut answer) = answer.into_value() else { return Err(garbage("not an object")) };
+        let Value::Object(mut answer) = answer.into_value() else {
+            return Err(garbage("not an object"));
+        };
         if answer.get("valid") == Some(&Value::Bool(false)) {
-            let issues =
-                answer.get("issues").filter(|issues| is_truthy(issues)).map_or_else(String::new, Value::to_string);
+            let issues = answer
+                .get("issues")
+                .filter(|issues| is_truthy(issues))
+                .map_or_else(String::new, Value::to_string);
             let reason = if issues.is_empty() { "the gateway says so".to_owned() } else { issues };
             return Err(GatewayError::ConfigInvalid { reason: reason.chars().take(400).collect() });
         }
         // A config may be large, so nothing of it is copied but what stands in for it.
         let mut take = |key| answer.get_mut(key).map(Value::take);
-        let (hash, data, mut source) = (take("hash").filter(is_truthy), take("config"), take("parsed"));
+        let (hash, data, mut source) =
+            (take("hash").filter(is_truthy), take("config"), take("parsed"));
         let data = data.filter(is_truthy).or_else(|| source.clone().filter(is_truthy));
         let data = match data {
             Some(data @ Value::Object(_)) => data,
@@ -106,10 +119,15 @@ impl Config {
             None => json!({}),
         };
         let agents = section(&data, "agents")?;
-        let list = match agents.and_then(|agents| agents.get("list")).filter(|list| is_truthy(list)) {
+        let list = match agents.and_then(|agents| agents.get("list")).filter(|list| is_truthy(list))
+        {
             None => &[],
             Some(Value::Array(list)) => list.as_slice(),
-            Some(_) => return Err(GatewayError::ConfigInvalid { reason: "agents.list is not a list".into() }),
+            Some(_) => {
+                return Err(GatewayError::ConfigInvalid {
+                    reason: "agents.list is not a list".into(),
+                });
+            }
         };
         let has = |key| agents.is_some_and(|agents| agents.contains_key(key));
         let shape = match (has("entries"), has("list")) {
@@ -117,17 +135,23 @@ impl Config {
             (_, true) => Some(Shape::List),
             _ => None,
         };
-        let written = source.as_mut().and_then(|source| source.get_mut("agents")).map(Value::take).unwrap_or_default();
+        let written = source
+            .as_mut()
+            .and_then(|source| source.get_mut("agents"))
+            .map(Value::take)
+            .unwrap_or_default();
         let places = places(list, entries(&data));
         let includes = answer.get("includedPaths").and_then(Value::as_array).into_iter().flatten();
-        let includes = includes.filter_map(|path| path.as_str().map(str::to_owned)).take(MAX_FILES).collect();
+        let includes =
+            includes.filter_map(|path| path.as_str().map(str::to_owned)).take(MAX_FILES).collect();
         Ok(Self { hash, data, written, includes, shape, places, _kept: kept })
     }
 
     /// The list of agents; empty in the other shape.
     #[must_use]
     pub fn list(&self) -> &[Value] {
-        let list = self.data.get("agents").and_then(|agents| agents.get("list")).and_then(Value::as_array);
+        let list =
+            self.data.get("agents").and_then(|agents| agents.get("list")).and_then(Value::as_array);
         list.map_or(&[], Vec::as_slice)
     }
 
@@ -166,7 +190,9 @@ impl Config {
         let entry = if written.len() == self.list().len() {
             written.get(at)
         } else {
-            written.iter().find(|entry| id.is_some() && entry.get("id").and_then(Value::as_str) == id)
+            written
+                .iter()
+                .find(|entry| id.is_some() && entry.get("id").and_then(Value::as_str) == id)
         };
         // An entry that is included has its id in the other file.
         entry.filter(|entry| !entry.is_object() || entry.get("id").is_some())
@@ -180,8 +206,8 @@ impl Config {
         (0..self.list().len()).map(entry).collect()
     }
 
-    /// The list with one more `$` before each text that is spelt as a text and not as a reference, see
-    /// [`spelt`].
+    /// The list with one more `$` before each text that is spelt as a text and not as a reference,
+    /// see [`spelt`].
     #[must_use]
     pub fn list_spelt_once_more(&self) -> Vec<Value> {
         self.list_as_written().iter().map(config_text::spelt_once_more).collect()
@@ -190,7 +216,8 @@ impl Config {
     /// The list as it has to be sent, without an agent.
     #[must_use]
     pub fn list_without(&self, id: &str) -> Vec<Value> {
-        let is_other = |entry: &Value| entry.get("id").and_then(Value::as_str).map(key_of) != Some(key_of(id));
+        let is_other =
+            |entry: &Value| entry.get("id").and_then(Value::as_str).map(key_of) != Some(key_of(id));
         self.list_as_written().into_iter().filter(is_other).collect()
     }
 
@@ -200,21 +227,28 @@ impl Config {
         let entries = self.written.get("entries").and_then(Value::as_object).into_iter().flatten();
         let list = self.written.get("list").and_then(Value::as_array).into_iter().flatten();
         let places = [Some(&self.written), self.written.get("entries"), self.written.get("list")];
-        let places = places.into_iter().flatten().chain(entries.map(|(_, entry)| entry)).chain(list);
+        let places =
+            places.into_iter().flatten().chain(entries.map(|(_, entry)| entry)).chain(list);
         let files = places.filter_map(|place| Some(place.get(INCLUDE)?.to_string()));
         let files: Vec<_> = files.chain(self.includes.iter().cloned()).take(MAX_FILES).collect();
-        if files.is_empty() { "other files".to_owned() } else { one_line(&files.join(", "), MAX_FILES * 100) }
+        if files.is_empty() {
+            "other files".to_owned()
+        } else {
+            one_line(&files.join(", "), MAX_FILES * 100)
+        }
     }
 
-    /// Returns how many characters of a file the gateway shows its agents; none where the config leaves that open.
+    /// Returns how many characters of a file the gateway shows its agents; none where the config
+    /// leaves that open.
     #[must_use]
     pub fn shown_chars(&self) -> Option<usize> {
         let chars = self.data.pointer("/agents/defaults/bootstrapMaxChars").and_then(Value::as_u64);
         chars.and_then(|chars| usize::try_from(chars).ok()).filter(|chars| *chars > 0)
     }
 
-    /// How many turns a day the heartbeats of all agents make; none if no agent has one. As soon as one has, the gateway
-    /// wakes those that have one and no others; what an agent leaves out is the default's.
+    /// How many turns a day the heartbeats of all agents make; none if no agent has one. As soon as
+    /// one has, the gateway wakes those that have one and no others; what an agent leaves out is
+    /// the default's.
     #[must_use]
     pub fn heartbeat_turns_per_day(&self) -> Option<u64> {
         let usual = self.data.pointer("/agents/defaults/heartbeat/every").and_then(Value::as_str);
@@ -246,7 +280,8 @@ const MAX_FILES: usize = 5;
 /// The key that stands for the content of another file.
 const INCLUDE: &str = "$include";
 
-/// Gateways normalise ids, so entries that differ only in that are one agent: what they have in common.
+/// Gateways normalise ids, so entries that differ only in that are one agent: what they have in
+/// common.
 fn key_of(id: &str) -> String {
     let normalised = keys::normalise_agent_id(id);
     if normalised.is_empty() { id.to_owned() } else { normalised }
@@ -259,7 +294,8 @@ fn entries(data: &Value) -> Option<&Map<String, Value>> {
 /// The first place of each agent.
 fn places(list: &[Value], entries: Option<&Map<String, Value>>) -> HashMap<String, Place> {
     let listed = list.iter().enumerate().filter(|(_, entry)| entry.is_object());
-    let listed = listed.filter_map(|(at, entry)| Some((entry.get("id")?.as_str()?, Place::Listed(at))));
+    let listed =
+        listed.filter_map(|(at, entry)| Some((entry.get("id")?.as_str()?, Place::Listed(at))));
     let keyed = entries.into_iter().flatten().filter(|(_, entry)| entry.is_object());
     let keyed = keyed.map(|(id, _)| (id.as_str(), Place::Keyed(id.clone())));
     let mut places = HashMap::new();

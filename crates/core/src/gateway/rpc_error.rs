@@ -1,8 +1,8 @@
 //! What a gateway says when it refuses a request, and what its words mean.
 //!
-//! A gateway's codes count where it gives them. Versions tell most refusals apart by their words only; so
-//! those are compared as a whole with the sentences that gateways were seen to say, never searched for a
-//! word: they quote names and paths, in which any word may stand.
+//! A gateway's codes count where it gives them. Versions tell most refusals apart by their words
+//! only; so those are compared as a whole with the sentences that gateways were seen to say, never
+//! searched for a word: they quote names and paths, in which any word may stand.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -17,7 +17,8 @@ const MAX_ISSUES: usize = 5;
 /// An error answer, in the gateway's own words.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct RpcError {
-    /// `INVALID_REQUEST` for nearly everything; `UNAVAILABLE`, `NOT_PAIRED`, `FORBIDDEN` for the rest.
+    /// `INVALID_REQUEST` for nearly everything; `UNAVAILABLE`, `NOT_PAIRED`, `FORBIDDEN` for the
+    /// rest.
     #[serde(default)]
     pub code: String,
     /// Often the only thing that tells errors apart.
@@ -32,8 +33,9 @@ pub struct RpcError {
 }
 
 impl RpcError {
-    /// Returns whether the message has one of these forms as a whole, in any case. A `*` stands for any
-    /// text: what a gateway quotes, such as an agent's id or a path, must not decide what it means.
+    /// Returns whether the message has one of these forms as a whole, in any case. A `*` stands for
+    /// any text: what a gateway quotes, such as an agent's id or a path, must not decide what it
+    /// means.
     #[must_use]
     pub fn is_form(&self, forms: &[&str]) -> bool {
         let message = self.cause().text.to_lowercase();
@@ -49,7 +51,11 @@ impl RpcError {
             _ => (self.message.trim(), ""),
         };
         let (name, text) = match text.split_once(": ") {
-            Some((name, text)) if name.ends_with("Error") && name.chars().all(char::is_alphanumeric) => (name, text),
+            Some((name, text))
+                if name.ends_with("Error") && name.chars().all(char::is_alphanumeric) =>
+            {
+                (name, text)
+            }
             _ => ("", text),
         };
         Cause { name, text, code: self.detail("code").unwrap_or(code) }
@@ -58,7 +64,11 @@ impl RpcError {
     /// No agent of that id: never there, deleted, or not yet loaded after a config write.
     #[must_use]
     pub fn is_agent_unknown(&self) -> bool {
-        self.is_form(&["unknown agent id*", "agent \"*\" not found*", "agent \"*\" no longer exists in configuration*"])
+        self.is_form(&[
+            "unknown agent id*",
+            "agent \"*\" not found*",
+            "agent \"*\" no longer exists in configuration*",
+        ])
     }
 
     /// An agent of that id is there already.
@@ -73,7 +83,8 @@ impl RpcError {
         self.is_form(&["unsupported file*"])
     }
 
-    /// The file is a link or no plain file, or one that came or went while the gateway looked at it.
+    /// The file is a link or no plain file, or one that came or went while the gateway looked at
+    /// it.
     #[must_use]
     pub fn is_file_unsafe(&self) -> bool {
         self.is_form(&["unsafe workspace file \"*\""])
@@ -103,8 +114,8 @@ impl RpcError {
         self.detail("code") == Some("MISSING_SCOPE") || self.is_form(&["missing scope: *"])
     }
 
-    /// The gateway is starting, restarting or has too much to do, as opposed to refusing the request
-    /// itself. It says so in one of few sentences, or by when to come again.
+    /// The gateway is starting, restarting or has too much to do, as opposed to refusing the
+    /// request itself. It says so in one of few sentences, or by when to come again.
     #[must_use]
     pub fn is_starting(&self) -> bool {
         const FORMS: [&str; 9] = [
@@ -125,16 +136,20 @@ impl RpcError {
                 || self.is_form(&FORMS))
     }
 
-    /// What a person has to do on the gateway before it takes this request; none if the gateway does not say
-    /// that there is such a thing.
+    /// What a person has to do on the gateway before it takes this request; none if the gateway
+    /// does not say that there is such a thing.
     #[must_use]
     pub fn needs_a_person(&self) -> Option<Need> {
         let cause = self.cause();
         let code = if cause.code.is_empty() { self.code.as_str() } else { cause.code };
         match (code, cause.name) {
-            ("gateway.maintenance_required", _) | (_, "StartupMaintenanceRequiredError") => Some(Need::Maintenance),
+            ("gateway.maintenance_required", _) | (_, "StartupMaintenanceRequiredError") => {
+                Some(Need::Maintenance)
+            }
             ("CONFIG_INCLUDE_OWNERSHIP", _) => Some(Need::Include),
-            (_, name) if name.starts_with("AuthProfileMigrationRequired") => Some(Need::Maintenance),
+            (_, name) if name.starts_with("AuthProfileMigrationRequired") => {
+                Some(Need::Maintenance)
+            }
             _ if self.is_form(&["AuthProfileMigrationRequired*"]) => Some(Need::Maintenance),
             _ if self.is_form(&INCLUDED) => Some(Need::Include),
             _ => None,
@@ -178,10 +193,12 @@ impl RpcError {
             .collect()
     }
 
-    /// Returns whether all that is wrong with a config is in heartbeats of single agents, which jobs write.
+    /// Returns whether all that is wrong with a config is in heartbeats of single agents, which
+    /// jobs write.
     pub(super) fn is_about_heartbeats(&self) -> bool {
         let paths = self.issue_paths();
-        let of_agent = |path: &str| path.starts_with("agents.list.") || path.starts_with("agents.entries.");
+        let of_agent =
+            |path: &str| path.starts_with("agents.list.") || path.starts_with("agents.entries.");
         !paths.is_empty() && paths.iter().all(|path| of_agent(path) && path.contains(".heartbeat"))
     }
 
@@ -190,18 +207,25 @@ impl RpcError {
     pub fn issue_paths(&self) -> Vec<&str> {
         let issues = self.issues();
         if !issues.is_empty() {
-            return issues.iter().map(|issue| issue.get("path").and_then(Value::as_str).unwrap_or_default()).collect();
+            return issues
+                .iter()
+                .map(|issue| issue.get("path").and_then(Value::as_str).unwrap_or_default())
+                .collect();
         }
-        // Some gateways say it in their words only: `Config validation failed: PATH: what is wrong`.
+        // Some gateways say it in their words only:
+        // `Config validation failed: PATH: what is wrong`.
         let text = self.cause().text;
-        let path = text.split_once(" validation failed: ").and_then(|(_, rest)| rest.split_once(": "));
+        let path =
+            text.split_once(" validation failed: ").and_then(|(_, rest)| rest.split_once(": "));
         path.map(|(path, _)| path).filter(|_| self.is_config_invalid()).into_iter().collect()
     }
 
     /// What the gateway finds fault with, each as `path: what is wrong`, the first few.
     #[must_use]
     pub fn issues_in_words(&self) -> Vec<String> {
-        let text = |issue: &Value, key| issue.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |issue: &Value, key| {
+            issue.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
         let words = |issue: &Value| match (text(issue, "path"), text(issue, "message")) {
             (path, message) if path.is_empty() => message,
             (path, message) => format!("{path}: {message}"),
@@ -217,12 +241,14 @@ impl RpcError {
         self.details.get(key).and_then(Value::as_str)
     }
 
-    /// The gateway's words with all that it finds fault with, cut to 400 characters and with control
-    /// characters escaped: fit for a log line, a report, a page.
+    /// The gateway's words with all that it finds fault with, cut to 400 characters and with
+    /// control characters escaped: fit for a log line, a report, a page.
     #[must_use]
     pub fn quote(&self) -> String {
-        let mut words = if self.message.is_empty() { self.code.clone() } else { self.message.clone() };
-        let more: Vec<_> = self.issues_in_words().into_iter().filter(|issue| !words.contains(issue)).collect();
+        let mut words =
+            if self.message.is_empty() { self.code.clone() } else { self.message.clone() };
+        let more: Vec<_> =
+            self.issues_in_words().into_iter().filter(|issue| !words.contains(issue)).collect();
         if !more.is_empty() {
             words = format!("{words} ({})", more.join("; "));
         }
@@ -260,7 +286,8 @@ const fn is_of_code(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
-/// Returns whether a text has a form, both in lower case but for the form. A `*` stands for any text.
+/// Returns whether a text has a form, both in lower case but for the form. A `*` stands for any
+/// text.
 fn fits(text: &str, form: &str) -> bool {
     let form = form.to_lowercase();
     let mut parts = form.split('*');
@@ -287,7 +314,12 @@ mod tests {
     use super::*;
 
     fn error(message: &str) -> RpcError {
-        RpcError { code: "UNAVAILABLE".into(), message: message.into(), details: Value::Null, retry_after_ms: None }
+        RpcError {
+            code: "UNAVAILABLE".into(),
+            message: message.into(),
+            details: Value::Null,
+            retry_after_ms: None,
+        }
     }
 
     #[test]
@@ -311,18 +343,23 @@ mod tests {
     fn what_a_gateway_quotes_does_not_decide() {
         let named = error("label already in use: gateway starting; missing scope: x");
         assert!(named.is_label_taken() && !named.is_starting() && !named.is_scope_missing());
-        assert!(!error("Error: EACCES: permission denied, mkdir '/srv/startup/busy'").is_starting());
+        assert!(
+            !error("Error: EACCES: permission denied, mkdir '/srv/startup/busy'").is_starting()
+        );
         assert!(error("agent \"rate limit exceeded\" not found").is_agent_unknown());
         assert!(!error("agent \"rate limit exceeded\" not found").is_rate_limited());
     }
 
     #[test]
     fn a_cause_has_a_name_and_a_code() {
-        let words =
-            "StartupMaintenanceRequiredError: Legacy: x; run openclaw doctor --fix.: code=gateway.maintenance_required";
+        let words = "StartupMaintenanceRequiredError: Legacy: x; run openclaw doctor --fix.: \
+            code=gateway.maintenance_required";
         let error = error(words);
         let cause = error.cause();
-        assert_eq!((cause.name, cause.code), ("StartupMaintenanceRequiredError", "gateway.maintenance_required"));
+        assert_eq!(
+            (cause.name, cause.code),
+            ("StartupMaintenanceRequiredError", "gateway.maintenance_required")
+        );
         assert_eq!(cause.text, "Legacy: x; run openclaw doctor --fix.");
         assert!(!error.is_starting() && error.needs_a_person() == Some(Need::Maintenance));
     }

@@ -1,5 +1,5 @@
-//! TLS for `wss://`: whose certificates are trusted. Those that an authority vouches for, unless the job pins its
-//! gateway's or says that it cannot be verified.
+//! TLS for `wss://`: whose certificates are trusted. Those that an authority vouches for, unless
+//! the job pins its gateway's or says that it cannot be verified.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,8 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore,
+    SignatureScheme,
 };
 
 use super::client::Endpoint;
@@ -22,7 +23,10 @@ use crate::model::Fingerprint;
 #[non_exhaustive]
 pub enum TrustError {
     /// The file cannot be read, or is not PEM.
-    #[error("file of certificates {path}: {reason}; correct the path, or give the worker's user access to it")]
+    #[error(
+        "file of certificates {path}: {reason}; correct the path, or give the worker's user \
+            access to it"
+    )]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -30,14 +34,18 @@ pub enum TrustError {
         reason: pem::Error,
     },
     /// Nothing in it can be trusted.
-    #[error("file of certificates {path} holds none that can be trusted; give certificates of authorities in PEM form")]
+    #[error(
+        "file of certificates {path} holds none that can be trusted; give certificates of \
+            authorities in PEM form"
+    )]
     Empty {
         /// The file.
         path: PathBuf,
     },
 }
 
-/// The authorities that may vouch for gateways. Those of the system are read when they are first needed.
+/// The authorities that may vouch for gateways. Those of the system are read when they are first
+/// needed.
 #[derive(Debug, Default)]
 pub struct Trust {
     named: Option<RootCertStore>,
@@ -51,7 +59,9 @@ impl Trust {
         let certificates = CertificateDer::pem_file_iter(path).map_err(unreadable)?;
         let mut named = RootCertStore::empty();
         for certificate in certificates {
-            named.add(certificate.map_err(unreadable)?).map_err(|_| TrustError::Empty { path: path.to_owned() })?;
+            named
+                .add(certificate.map_err(unreadable)?)
+                .map_err(|_| TrustError::Empty { path: path.to_owned() })?;
         }
         if named.is_empty() {
             Err(TrustError::Empty { path: path.to_owned() })
@@ -76,15 +86,20 @@ impl Trust {
             Some(pinned) => Rule::Pinned(pinned),
             None if endpoint.allow_insecure_tls => Rule::Anything,
             None => {
-                let verifier = WebPkiServerVerifier::builder_with_provider(self.authorities(), Arc::clone(&provider));
+                let verifier = WebPkiServerVerifier::builder_with_provider(
+                    self.authorities(),
+                    Arc::clone(&provider),
+                );
                 // The only reason for none is that there are no authorities.
                 Rule::Vouched(verifier.build().ok())
             }
         };
-        let builder =
-            ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()?;
         let verifier = Arc::new(Verifier { rule, provider });
-        Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
+        Ok(Arc::new(
+            builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth(),
+        ))
     }
 }
 
@@ -100,7 +115,9 @@ impl Untrusted {
     /// What the verifier said, if that is why the handshake failed.
     pub(super) fn of(error: &io::Error) -> Option<&Self> {
         match error.get_ref()?.downcast_ref()? {
-            Error::InvalidCertificate(CertificateError::Other(OtherError(refusal))) => refusal.downcast_ref(),
+            Error::InvalidCertificate(CertificateError::Other(OtherError(refusal))) => {
+                refusal.downcast_ref()
+            }
             _ => None,
         }
     }
@@ -117,7 +134,8 @@ enum Rule {
     Anything,
 }
 
-/// Accepts certificates by a rule. That the peer holds the certificate's key is checked in any case.
+/// Accepts certificates by a rule. That the peer holds the certificate's key is checked in any
+/// case.
 #[derive(Debug)]
 struct Verifier {
     rule: Rule,
@@ -132,7 +150,9 @@ fn in_words(error: &CertificateError) -> String {
             "it is for another name than that of the gateway's url"
         }
         // What gateways make for themselves.
-        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => "it has signed itself",
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "it has signed itself"
+        }
         other => return other.to_string(),
     };
     words.to_owned()
@@ -150,11 +170,19 @@ impl ServerCertVerifier for Verifier {
         let fingerprint = Fingerprint::of(end_entity);
         let refusal = match &self.rule {
             Rule::Anything => return Ok(ServerCertVerified::assertion()),
-            Rule::Pinned(pinned) if *pinned == fingerprint => return Ok(ServerCertVerified::assertion()),
+            Rule::Pinned(pinned) if *pinned == fingerprint => {
+                return Ok(ServerCertVerified::assertion());
+            }
             Rule::Pinned(_) => "it is not the one that tls_fingerprint names".to_owned(),
             Rule::Vouched(None) => "this machine trusts no authority".to_owned(),
             Rule::Vouched(Some(verifier)) => {
-                match verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+                match verifier.verify_server_cert(
+                    end_entity,
+                    intermediates,
+                    server_name,
+                    ocsp_response,
+                    now,
+                ) {
                     Ok(accepted) => return Ok(accepted),
                     Err(Error::InvalidCertificate(error)) => in_words(&error),
                     Err(error) => error.to_string(),
@@ -171,7 +199,12 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, signature, &self.provider.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            cert,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -180,7 +213,12 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, signature, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            cert,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

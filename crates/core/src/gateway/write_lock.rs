@@ -2,8 +2,8 @@
 //! leaves to the next.
 //!
 //! A cleanup reads the config before it deletes an agent and after it. When many cleanups of one
-//! gateway wait for each other, the reading after a deletion began when the next cleanup was already
-//! waiting, so it is as fresh as one that the next would make itself.
+//! gateway wait for each other, the reading after a deletion began when the next cleanup was
+//! already waiting, so it is as fresh as one that the next would make itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,8 +48,8 @@ impl WriteLock {
         Writing { left, readers: &self.readers }
     }
 
-    /// Waits for the lock, and takes the reading of the one who held it before if that reading began
-    /// after this call.
+    /// Waits for the lock, and takes the reading of the one who held it before if that reading
+    /// began after this call.
     pub(crate) async fn lock_after_reading(&self) -> (Writing<'_>, Option<Reading>) {
         let asked = Instant::now();
         let reader = Reader::of(self);
@@ -61,8 +61,8 @@ impl WriteLock {
 }
 
 impl Writing<'_> {
-    /// Leaves a reading to the next run that waits for one. It is made only where there is such a run,
-    /// because a config takes its share of the memory for answers as long as it is kept.
+    /// Leaves a reading to the next run that waits for one. It is made only where there is such a
+    /// run, because a config takes its share of the memory for answers as long as it is kept.
     pub(crate) fn leave(&mut self, reading: impl FnOnce() -> Option<Reading>) {
         if self.readers.load(Ordering::Relaxed) > 0 {
             *self.left = reading();
@@ -82,7 +82,8 @@ impl<'a> Reader<'a> {
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        // The last one may have been stopped while it waited, and then nobody comes for the reading.
+        // The last one may have been stopped while it waited, and then nobody comes for the
+        // reading.
         if self.0.readers.fetch_sub(1, Ordering::Relaxed) == 1
             && let Ok(mut left) = self.0.left.try_lock()
         {

@@ -22,7 +22,10 @@ impl Arguments {
                 continue;
             }
             if value.is_some() {
-                return Err(Error::new(ErrorKind::TooManyArguments, format!("`{name}` is given twice")));
+                return Err(Error::new(
+                    ErrorKind::TooManyArguments,
+                    format!("`{name}` is given twice"),
+                ));
             }
             *value = Some(by_name.get(name)?);
         }
@@ -64,18 +67,24 @@ impl Arguments {
 
     /// A text as it is given; what is no text is an error.
     pub(super) fn string(&self, index: usize) -> Result<Option<&str>, Error> {
-        let is_text = |value: &Value| Err(invalid(format!("expected a string, got {}", value.kind())));
+        let is_text =
+            |value: &Value| Err(invalid(format!("expected a string, got {}", value.kind())));
         self.some(index).map(|value| value.as_str().map_or_else(|| is_text(value), Ok)).transpose()
     }
 
     /// Returns whatever is given, as text.
-    pub(super) fn text(&self, state: &State<'_, '_>, index: usize) -> Result<Option<String>, Error> {
+    pub(super) fn text(
+        &self,
+        state: &State<'_, '_>,
+        index: usize,
+    ) -> Result<Option<String>, Error> {
         self.some(index).map(|value| text(state, value)).transpose()
     }
 
     /// Returns those that were given, under these names; `attribute` may be a number, as an index.
     pub(super) fn named(&self, names: &[&'static str]) -> Kwargs {
-        let given = names.iter().zip(&self.0).filter_map(|(name, value)| Some((*name, value.clone()?)));
+        let given =
+            names.iter().zip(&self.0).filter_map(|(name, value)| Some((*name, value.clone()?)));
         given
             .filter(|(_, value)| !value.is_none())
             .map(|(name, value)| {

@@ -39,7 +39,8 @@ pub(super) fn add(environment: &mut Environment<'_>) {
 fn center(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
     let arguments = Arguments::of(&["value", "width"], &given.into_values())?;
     let value = arguments.needed(0)?;
-    let centered = python::center(&text(state, value)?, affordable(state, arguments.size(1, 80)?)?, ' ');
+    let centered =
+        python::center(&text(state, value)?, affordable(state, arguments.size(1, 80)?)?, ' ');
     Ok(like(value, centered))
 }
 
@@ -69,7 +70,9 @@ fn file_size(given: Given) -> Result<String, Error> {
     let arguments = Arguments::of(&["value", "binary"], &given.into_values())?;
     let value = arguments.needed(0)?;
     let number = match value.as_str() {
-        Some(text) => python::strip(text).parse().map_err(|_| invalid("expected a number of bytes"))?,
+        Some(text) => {
+            python::strip(text).parse().map_err(|_| invalid("expected a number of bytes"))?
+        }
         None => f64::try_from(value.clone())?,
     };
     let (base, units) = if arguments.flag(1) {
@@ -100,7 +103,8 @@ fn int(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
     filters::int(state, &plain_number(arguments.needed(0)?), Some(default), base, no_names())
 }
 
-/// The filter `float` as Jinja2 has it: 0.0 for what is no number, unless the template gives a default.
+/// The filter `float` as Jinja2 has it: 0.0 for what is no number, unless the template gives a
+/// default.
 fn float(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
     let arguments = Arguments::of(&["value", "default"], &given.into_values())?;
     let default = arguments.get(1).cloned().unwrap_or_else(|| Value::from(0.0));
@@ -118,7 +122,8 @@ fn plain_number(value: &Value) -> Value {
     let parts: Vec<_> = text.split('_').collect();
     let is_grouped = parts.len() > 1
         && parts.windows(2).all(|pair| {
-            pair[0].ends_with(|c: char| c.is_ascii_hexdigit()) && pair[1].starts_with(|c: char| c.is_ascii_hexdigit())
+            pair[0].ends_with(|c: char| c.is_ascii_hexdigit())
+                && pair[1].starts_with(|c: char| c.is_ascii_hexdigit())
         });
     if is_grouped { Value::from(parts.concat()) } else { Value::from(text) }
 }
@@ -138,7 +143,8 @@ fn indent(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
         if index > 0 {
             out.push('\n');
         }
-        let is_wanted = if index == 0 { arguments.flag(2) } else { arguments.flag(3) || !line.is_empty() };
+        let is_wanted =
+            if index == 0 { arguments.flag(2) } else { arguments.flag(3) || !line.is_empty() };
         if is_wanted {
             out.push_str(&indention);
         }
@@ -156,7 +162,13 @@ fn replace(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
 }
 
 /// `source.replace(old, new, count)`; a negative count replaces all.
-pub(super) fn replaced(state: &State<'_, '_>, source: &str, old: &str, new: &str, count: i64) -> Result<String, Error> {
+pub(super) fn replaced(
+    state: &State<'_, '_>,
+    source: &str,
+    old: &str,
+    new: &str,
+    count: i64,
+) -> Result<String, Error> {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let found = source.matches(old).take(count).count();
     afford(state, new.len().saturating_mul(found).saturating_add(source.len()))?;
@@ -164,7 +176,11 @@ pub(super) fn replaced(state: &State<'_, '_>, source: &str, old: &str, new: &str
 }
 
 fn string(state: &mut State<'_, '_>, value: &Value) -> Result<Value, Error> {
-    if value.kind() == ValueKind::String { Ok(value.clone()) } else { text(state, value).map(Value::from) }
+    if value.kind() == ValueKind::String {
+        Ok(value.clone())
+    } else {
+        text(state, value).map(Value::from)
+    }
 }
 
 /// JSON in ASCII, with sorted names, that is safe within HTML.
@@ -184,7 +200,8 @@ fn to_json(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
         let mut out = Vec::new();
         let formatter = PrettyFormatter::with_indent(indent.as_bytes());
         let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
-        serde::Serialize::serialize(&json, &mut serializer).map_err(|_| invalid("cannot write it as JSON"))?;
+        serde::Serialize::serialize(&json, &mut serializer)
+            .map_err(|_| invalid("cannot write it as JSON"))?;
         python::ascii_only(&String::from_utf8_lossy(&out))
     } else {
         python::json_dumps(&json)
@@ -220,14 +237,21 @@ fn truncate(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
     let (length, leeway) = (arguments.number(1, 255)?, arguments.number(4, 5)?);
     let end_length = i64::try_from(end.chars().count()).unwrap_or(i64::MAX);
     if length < end_length || leeway < 0 {
-        return Err(invalid(format!("the length must be {end_length} or more, and the leeway 0 or more")));
+        return Err(invalid(format!(
+            "the length must be {end_length} or more, and the leeway 0 or more"
+        )));
     }
     let chars = i64::try_from(source.chars().count()).unwrap_or(i64::MAX);
     if chars <= length.saturating_add(leeway) {
         return Ok(value.clone());
     }
-    let kept: String = source.chars().take(usize::try_from(length - end_length).unwrap_or(0)).collect();
-    let kept = if arguments.flag(2) { kept.as_str() } else { kept.rsplit_once(' ').map_or(&*kept, |(head, _)| head) };
+    let kept: String =
+        source.chars().take(usize::try_from(length - end_length).unwrap_or(0)).collect();
+    let kept = if arguments.flag(2) {
+        kept.as_str()
+    } else {
+        kept.rsplit_once(' ').map_or(&*kept, |(head, _)| head)
+    };
     if value.is_safe() && !arguments.get(3).is_some_and(Value::is_safe) {
         return Ok(Value::from_safe_string(format!("{kept}{}", escaped(&end))));
     }
@@ -252,12 +276,19 @@ fn xml_attributes(state: &mut State<'_, '_>, given: Given) -> Result<String, Err
             continue;
         }
         let name = text(state, &key)?;
-        if name.contains(|c: char| c.is_ascii_whitespace() || c == '\u{b}' || matches!(c, '/' | '>' | '=')) {
+        if name.contains(|c: char| {
+            c.is_ascii_whitespace() || c == '\u{b}' || matches!(c, '/' | '>' | '=')
+        }) {
             return Err(invalid("an attribute's name has white space, `/`, `>` or `=` in it"));
         }
-        let content = if content.is_safe() { text(state, &content)? } else { escaped(&text(state, &content)?) };
+        let content = if content.is_safe() {
+            text(state, &content)?
+        } else {
+            escaped(&text(state, &content)?)
+        };
         parts.push(format!("{}=\"{content}\"", escaped(&name)));
     }
-    let space = if !parts.is_empty() && arguments.get(1).is_none_or(Value::is_true) { " " } else { "" };
+    let space =
+        if !parts.is_empty() && arguments.get(1).is_none_or(Value::is_true) { " " } else { "" };
     Ok(format!("{space}{}", parts.join(" ")))
 }

@@ -30,10 +30,16 @@ impl Object for Cycler {
     }
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        (key.as_str() == Some("current")).then(|| self.items[self.at.load(Ordering::Relaxed)].clone())
+        (key.as_str() == Some("current"))
+            .then(|| self.items[self.at.load(Ordering::Relaxed)].clone())
     }
 
-    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, args: &[Value]) -> Result<Value, Error> {
+    fn call_method(
+        self: &Arc<Self>,
+        _: &mut State<'_, '_>,
+        method: &str,
+        args: &[Value],
+    ) -> Result<Value, Error> {
         let () = from_args(args)?;
         let at = self.at.load(Ordering::Relaxed);
         let (next, answer) = match method {

@@ -9,15 +9,19 @@ use regex::Regex;
 use super::arguments::Arguments;
 use super::{afford, escaped, invalid, text};
 
-/// The form that Jinja2 takes for an address: with a scheme or `www.`, or of one of the oldest domains.
+/// The form that Jinja2 takes for an address: with a scheme or `www.`, or of one of the oldest
+/// domains.
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
     let host = r"(?:https?://|www\.)(?:(?:[\w%-]+\.)+)?(?:[a-z]{2,63}|xn--[\w%]{2,59})";
     let plain = r"(?:[\w%-]{2,63}\.)+(?:com|net|int|edu|gov|org|info|mil)";
-    let number = r"https?://(?:\d{1,3}(?:\.\d{1,3}){3}|\[(?:[\da-f]{0,4}:){2}(?:[\da-f]{0,4}:?){1,6}\])";
+    let number =
+        r"https?://(?:\d{1,3}(?:\.\d{1,3}){3}|\[(?:[\da-f]{0,4}:){2}(?:[\da-f]{0,4}:?){1,6}\])";
     let rest = r"(?::\d{1,5})?(?:[/?#]\S*)?";
-    Regex::new(&format!("(?i)^(?:{host}|{plain}|{number}){rest}$")).expect("it is fixed, and tested")
+    Regex::new(&format!("(?i)^(?:{host}|{plain}|{number}){rest}$"))
+        .expect("it is fixed, and tested")
 });
-static MAIL: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^\S+@\w[\w.-]*\.\w+$").expect("it is fixed, and tested"));
+static MAIL: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^\S+@\w[\w.-]*\.\w+$").expect("it is fixed, and tested"));
 
 pub(super) fn link(state: &mut State<'_, '_>, given: Rest<ValueOrKwargs>) -> Result<String, Error> {
     let names = ["value", "trim_url_limit", "nofollow", "target", "rel", "extra_schemes"];
@@ -32,9 +36,12 @@ pub(super) fn link(state: &mut State<'_, '_>, given: Rest<ValueOrKwargs>) -> Res
     }
     rel.sort_unstable();
     rel.dedup();
-    let target = arguments.text(state, 3)?.map(|target| format!(" target=\"{}\"", escaped(&target)));
+    let target =
+        arguments.text(state, 3)?.map(|target| format!(" target=\"{}\"", escaped(&target)));
     let schemes = match arguments.some(5) {
-        Some(schemes) => schemes.try_iter()?.map(|scheme| text(state, &scheme)).collect::<Result<Vec<_>, _>>()?,
+        Some(schemes) => {
+            schemes.try_iter()?.map(|scheme| text(state, &scheme)).collect::<Result<Vec<_>, _>>()?
+        }
         None => Vec::new(),
     };
     let linker = Linker {
@@ -67,7 +74,8 @@ impl Linker {
     fn word(&self, word: &str) -> String {
         let head = word.len() - trimmed_start(word, &["(", "<", "&lt;"]).len();
         let (head, rest) = word.split_at(head);
-        let (middle, mut tail) = rest.split_at(trimmed_end(rest, &[")", ">", ".", ",", "&gt;"]).len());
+        let (middle, mut tail) =
+            rest.split_at(trimmed_end(rest, &[")", ">", ".", ",", "&gt;"]).len());
         let mut middle = middle.to_owned();
         // What closes a bracket of the address belongs to it.
         for (open, close) in [("(", ")"), ("<", ">"), ("&lt;", "&gt;")] {
@@ -87,16 +95,28 @@ impl Linker {
     fn linked(&self, word: &str) -> String {
         let attributes = &self.attributes;
         if ADDRESS.is_match(word) {
-            let scheme = if word.starts_with("https://") || word.starts_with("http://") { "" } else { "https://" };
+            let scheme = if word.starts_with("https://") || word.starts_with("http://") {
+                ""
+            } else {
+                "https://"
+            };
             return format!("<a href=\"{scheme}{word}\"{attributes}>{}</a>", self.shortened(word));
         }
         if let Some(mail) = word.strip_prefix("mailto:").filter(|mail| MAIL.is_match(mail)) {
             return format!("<a href=\"{word}\">{mail}</a>");
         }
-        if word.contains('@') && !word.starts_with("www.") && !word.contains(':') && MAIL.is_match(word) {
+        if word.contains('@')
+            && !word.starts_with("www.")
+            && !word.contains(':')
+            && MAIL.is_match(word)
+        {
             return format!("<a href=\"mailto:{word}\">{word}</a>");
         }
-        match self.schemes.iter().find(|scheme| word != scheme.as_str() && word.starts_with(scheme.as_str())) {
+        match self
+            .schemes
+            .iter()
+            .find(|scheme| word != scheme.as_str() && word.starts_with(scheme.as_str()))
+        {
             Some(_) => format!("<a href=\"{word}\"{attributes}>{word}</a>"),
             None => word.to_owned(),
         }
@@ -104,7 +124,9 @@ impl Linker {
 
     fn shortened(&self, word: &str) -> String {
         match self.most {
-            Some(most) if word.chars().count() > most => format!("{}...", word.chars().take(most).collect::<String>()),
+            Some(most) if word.chars().count() > most => {
+                format!("{}...", word.chars().take(most).collect::<String>())
+            }
             _ => word.to_owned(),
         }
     }
@@ -143,7 +165,11 @@ pub(super) fn encode(state: &mut State<'_, '_>, value: &Value) -> Result<String,
     state.consume_fuel(pairs.len() as u64)?;
     let mut parts = Vec::new();
     for (name, content) in pairs {
-        parts.push(format!("{}={}", quoted(&text(state, &name)?, true), quoted(&text(state, &content)?, true)));
+        parts.push(format!(
+            "{}={}",
+            quoted(&text(state, &name)?, true),
+            quoted(&text(state, &content)?, true)
+        ));
     }
     Ok(parts.join("&"))
 }
@@ -152,7 +178,9 @@ fn quoted(text: &str, in_query: bool) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-' | b'~' => out.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-' | b'~' => {
+                out.push(char::from(byte))
+            }
             b'/' if !in_query => out.push('/'),
             b' ' if in_query => out.push('+'),
             byte => out.extend(format!("%{byte:02X}").chars()),

@@ -27,7 +27,8 @@ pub(super) fn add(environment: &mut Environment<'_>) {
 /// The value to filter, and the other arguments by name.
 fn called(names: &[&'static str], given: Given) -> Result<(Value, Kwargs), Error> {
     let given = given.into_values();
-    let (value, others) = given.split_first().ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
+    let (value, others) =
+        given.split_first().ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
     Ok((value.clone(), Arguments::of(names, others)?.named(names)))
 }
 
@@ -71,13 +72,18 @@ fn list(state: &mut State<'_, '_>, value: Value) -> Result<Value, Error> {
     if value.is_none() { Err(invalid("none is no list")) } else { filters::list(state, value) }
 }
 
-/// With the name of a filter, that filter of each item with the other arguments; else an attribute of each.
+/// With the name of a filter, that filter of each item with the other arguments; else an attribute
+/// of each.
 fn map(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
     let given = given.into_values();
     let (positional, _) = split(&given)?;
     let Some(name) = positional.get(1).and_then(Value::as_str).map(str::to_owned) else {
-        return filters::map(state, given[0].clone(), Rest(given[1..].iter().cloned().map(Into::into).collect()))
-            .map(Value::from);
+        return filters::map(
+            state,
+            given[0].clone(),
+            Rest(given[1..].iter().cloned().map(Into::into).collect()),
+        )
+        .map(Value::from);
     };
     let mut mapped = Vec::new();
     if given[0].is_undefined() {

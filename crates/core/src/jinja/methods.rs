@@ -1,4 +1,5 @@
-//! Methods of strings, lists and dictionaries that Python has. What is not here, `minijinja-contrib` has.
+//! Methods of strings, lists and dictionaries that Python has. What is not here,
+//! `minijinja-contrib` has.
 
 use minijinja::value::{Tuple, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
@@ -10,7 +11,12 @@ use super::{invalid, str_format, text};
 use crate::python;
 
 /// Calls a method that the engine itself does not know.
-pub(super) fn call(state: &mut State<'_, '_>, value: &Value, method: &str, given: &[Value]) -> Result<Value, Error> {
+pub(super) fn call(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    method: &str,
+    given: &[Value],
+) -> Result<Value, Error> {
     let answer = match (value.kind(), value.as_str()) {
         (_, Some(text)) => of_string(state, text, method, given)?,
         (ValueKind::Seq, _) => of_list(state, value, method, given)?,
@@ -26,7 +32,12 @@ pub(super) fn call(state: &mut State<'_, '_>, value: &Value, method: &str, given
     }
 }
 
-fn of_list(state: &State<'_, '_>, value: &Value, method: &str, given: &[Value]) -> Result<Option<Value>, Error> {
+fn of_list(
+    state: &State<'_, '_>,
+    value: &Value,
+    method: &str,
+    given: &[Value],
+) -> Result<Option<Value>, Error> {
     match method {
         "copy" => {
             Arguments::of(&[], given)?;
@@ -37,22 +48,27 @@ fn of_list(state: &State<'_, '_>, value: &Value, method: &str, given: &[Value]) 
             let wanted = arguments.needed(0)?;
             state.consume_fuel(value.len().unwrap_or(0) as u64)?;
             let found = value.try_iter()?.position(|item| item == *wanted);
-            found.map(|index| Some(Value::from(index))).ok_or_else(|| invalid("it is not in the list"))
+            found
+                .map(|index| Some(Value::from(index)))
+                .ok_or_else(|| invalid("it is not in the list"))
         }
         _ => Ok(None),
     }
 }
 
-/// The part of a string between two places, as Python's methods take them, and how many characters stand before it.
+/// The part of a string between two places, as Python's methods take them, and how many characters
+/// stand before it.
 fn part<'a>(source: &'a str, arguments: &Arguments) -> Result<(&'a str, usize), Error> {
     let length = source.chars().count();
     let place = |index: usize, default: usize| -> Result<usize, Error> {
         let number = arguments.number(index, i64::try_from(default).unwrap_or(i64::MAX))?;
-        let from_end = length.saturating_sub(usize::try_from(number.unsigned_abs()).unwrap_or(usize::MAX));
+        let from_end =
+            length.saturating_sub(usize::try_from(number.unsigned_abs()).unwrap_or(usize::MAX));
         Ok(if number < 0 { from_end } else { usize::try_from(number).unwrap_or(usize::MAX) })
     };
     let (start, end) = (place(1, 0)?, place(2, length)?.min(length));
-    let byte = |place: usize| source.char_indices().nth(place).map_or(source.len(), |(byte, _)| byte);
+    let byte =
+        |place: usize| source.char_indices().nth(place).map_or(source.len(), |(byte, _)| byte);
     // Behind the end there is nothing, not even an empty part.
     if start > length || start > end {
         return Ok(("", usize::MAX));
@@ -60,10 +76,15 @@ fn part<'a>(source: &'a str, arguments: &Arguments) -> Result<(&'a str, usize), 
     Ok((&source[byte(start)..byte(end)], start))
 }
 
-fn of_string(state: &State<'_, '_>, source: &str, method: &str, given: &[Value]) -> Result<Option<Value>, Error> {
+fn of_string(
+    state: &State<'_, '_>,
+    source: &str,
+    method: &str,
+    given: &[Value],
+) -> Result<Option<Value>, Error> {
     let answer = match method {
-        "capitalize" | "casefold" | "lower" | "swapcase" | "title" | "upper" | "isdecimal" | "isdigit"
-        | "isidentifier" | "isnumeric" | "isprintable" | "istitle" => {
+        "capitalize" | "casefold" | "lower" | "swapcase" | "title" | "upper" | "isdecimal"
+        | "isdigit" | "isidentifier" | "isnumeric" | "isprintable" | "istitle" => {
             Arguments::of(&[], given)?;
             plain(source, method)
         }
@@ -92,12 +113,16 @@ fn of_string(state: &State<'_, '_>, source: &str, method: &str, given: &[Value])
             Some(Value::from(format!("{sign}{zeros}{digits}")))
         }
         "count" | "find" | "index" | "rfind" | "rindex" => Some(sought(source, method, given)?),
-        "startswith" | "endswith" => Some(Value::from(begins_or_ends(source, method == "startswith", given)?)),
+        "startswith" | "endswith" => {
+            Some(Value::from(begins_or_ends(source, method == "startswith", given)?))
+        }
         "partition" | "rpartition" => {
             let arguments = Arguments::of(&["sep"], given)?;
-            let separator = separator(&arguments)?.ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
+            let separator =
+                separator(&arguments)?.ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
             let is_first = method == "partition";
-            let found = if is_first { source.split_once(separator) } else { source.rsplit_once(separator) };
+            let found =
+                if is_first { source.split_once(separator) } else { source.rsplit_once(separator) };
             let parts = match found {
                 Some((head, tail)) => [head, separator, tail],
                 None if is_first => [source, "", ""],
@@ -109,12 +134,17 @@ fn of_string(state: &State<'_, '_>, source: &str, method: &str, given: &[Value])
             let arguments = Arguments::of(&["part"], given)?;
             arguments.needed(0)?;
             let part = arguments.string(0)?.unwrap_or_default();
-            let rest = if method == "removeprefix" { source.strip_prefix(part) } else { source.strip_suffix(part) };
+            let rest = if method == "removeprefix" {
+                source.strip_prefix(part)
+            } else {
+                source.strip_suffix(part)
+            };
             Some(Value::from(rest.unwrap_or(source)))
         }
         "replace" => {
             let arguments = Arguments::of(&["old", "new", "count"], given)?;
-            let (old, new) = (text(state, arguments.needed(0)?)?, text(state, arguments.needed(1)?)?);
+            let (old, new) =
+                (text(state, arguments.needed(0)?)?, text(state, arguments.needed(1)?)?);
             Some(Value::from(replaced(state, source, &old, &new, arguments.number(2, -1)?)?))
         }
         "split" | "rsplit" => {
@@ -124,17 +154,24 @@ fn of_string(state: &State<'_, '_>, source: &str, method: &str, given: &[Value])
         }
         "splitlines" => {
             let arguments = Arguments::of(&["keepends"], given)?;
-            Some(python::split_lines(source, arguments.flag(0)).into_iter().map(Value::from).collect())
+            Some(
+                python::split_lines(source, arguments.flag(0))
+                    .into_iter()
+                    .map(Value::from)
+                    .collect(),
+            )
         }
         "expandtabs" => {
             let arguments = Arguments::of(&["tabsize"], given)?;
             Some(Value::from(expand_tabs(state, source, arguments.size(0, 8)?)?))
         }
-        "strip" | "lstrip" | "rstrip" if given.first().is_none_or(Value::is_none) => Some(Value::from(match method {
-            "strip" => python::strip(source),
-            "lstrip" => source.trim_start_matches(python::is_space),
-            _ => source.trim_end_matches(python::is_space),
-        })),
+        "strip" | "lstrip" | "rstrip" if given.first().is_none_or(Value::is_none) => {
+            Some(Value::from(match method {
+                "strip" => python::strip(source),
+                "lstrip" => source.trim_start_matches(python::is_space),
+                _ => source.trim_end_matches(python::is_space),
+            }))
+        }
         "join" => {
             let arguments = Arguments::of(&["iterable"], given)?;
             Some(Value::from(join(state, source, arguments.needed(0)?)?))
@@ -154,22 +191,33 @@ fn plain(source: &str, method: &str) -> Option<Value> {
     let all = |is: fn(char) -> bool| Value::from(!source.is_empty() && source.chars().all(is));
     Some(match method {
         "capitalize" => Value::from(python::capitalize(source)),
-        // German's sharp s is the one letter of daily use of which the lower case is not the folded one.
+        // German's sharp s is the one letter of daily use of which the lower case is not the folded
+        // one.
         "casefold" => Value::from(source.to_lowercase().replace('ß', "ss")),
         "lower" => Value::from(source.to_lowercase()),
         "upper" => Value::from(source.to_uppercase()),
         "swapcase" => {
             let swap = |c: char| {
-                if c.is_uppercase() { c.to_lowercase().to_string() } else { c.to_uppercase().to_string() }
+                if c.is_uppercase() {
+                    c.to_lowercase().to_string()
+                } else {
+                    c.to_uppercase().to_string()
+                }
             };
             Value::from(source.chars().map(swap).collect::<String>())
         }
         "title" => Value::from(python::title(source)),
-        "istitle" => Value::from(source.chars().any(char::is_alphabetic) && python::title(source) == source),
+        "istitle" => {
+            Value::from(source.chars().any(char::is_alphabetic) && python::title(source) == source)
+        }
         "isdecimal" => all(|c| c.is_ascii_digit()),
-        "isdigit" => all(|c| c.is_ascii_digit() || matches!(c, '²' | '³' | '¹' | '⁰' | '⁴'..='⁹' | '₀'..='₉')),
+        "isdigit" => all(|c| {
+            c.is_ascii_digit() || matches!(c, '²' | '³' | '¹' | '⁰' | '⁴'..='⁹' | '₀'..='₉')
+        }),
         "isnumeric" => all(char::is_numeric),
-        "isprintable" => Value::from(!source.chars().any(|c| c != ' ' && (c.is_control() || c.is_whitespace()))),
+        "isprintable" => {
+            Value::from(!source.chars().any(|c| c != ' ' && (c.is_control() || c.is_whitespace())))
+        }
         "isidentifier" => {
             let starts = source.starts_with(|c: char| c == '_' || c.is_alphabetic());
             Value::from(starts && source.chars().all(|c| c == '_' || c.is_alphanumeric()))
@@ -240,8 +288,11 @@ fn at_spaces(source: &str, most: usize, from_end: bool) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = source;
     loop {
-        rest =
-            if from_end { rest.trim_end_matches(python::is_space) } else { rest.trim_start_matches(python::is_space) };
+        rest = if from_end {
+            rest.trim_end_matches(python::is_space)
+        } else {
+            rest.trim_start_matches(python::is_space)
+        };
         if rest.is_empty() {
             return words;
         }
@@ -281,7 +332,9 @@ fn join(state: &State<'_, '_>, separator: &str, items: &Value) -> Result<String,
     let mut out = String::new();
     for (index, item) in items.try_iter()?.enumerate() {
         state.consume_fuel(1)?;
-        let item = item.as_str().ok_or_else(|| invalid(format!("expected strings to join, got a {}", item.kind())))?;
+        let item = item
+            .as_str()
+            .ok_or_else(|| invalid(format!("expected strings to join, got a {}", item.kind())))?;
         affordable(state, out.len() + separator.len() + item.len())?;
         if index > 0 {
             out.push_str(separator);

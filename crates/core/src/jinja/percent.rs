@@ -1,9 +1,11 @@
-//! `%` between a text and its values. The engine takes it for numbers only and cannot be told otherwise, so each `a % b`
-//! of a template becomes `(a)|__mod__(b)` before the engine reads it. Lines stay where they are.
+//! `%` between a text and its values. The engine takes it for numbers only and cannot be told
+//! otherwise, so each `a % b` of a template becomes `(a)|__mod__(b)` before the engine reads it.
+//! Lines stay where they are.
 
 use std::borrow::Cow;
 
-/// The template with a filter in the place of each `%`; as it is, where it has none or is no template.
+/// The template with a filter in the place of each `%`; as it is, where it has none or is no
+/// template.
 pub(crate) fn rewritten(source: &str) -> Cow<'_, str> {
     let mut out = String::new();
     let mut rest = source;
@@ -17,7 +19,9 @@ pub(crate) fn rewritten(source: &str) -> Cow<'_, str> {
         let last = end - usize::from(end > start && tag[..end].ends_with(['-', '+']));
         let body = &tag[start..last];
         if body.contains('%') && !tag.starts_with("{#") && !is_raw(tag) {
-            let Some(body) = without_percent(body, tag.starts_with("{%")) else { return Cow::Borrowed(source) };
+            let Some(body) = without_percent(body, tag.starts_with("{%")) else {
+                return Cow::Borrowed(source);
+            };
             out.push_str(&tag[..start]);
             out.push_str(&body);
             out.push_str(&tag[last..end]);
@@ -87,7 +91,9 @@ fn is_raw(tag: &str) -> bool {
 }
 
 fn end_of_raw(text: &str) -> Option<usize> {
-    let is_end = |at: &usize| text[at + 2..].trim_start_matches(['-', '+']).trim_start().starts_with("endraw");
+    let is_end = |at: &usize| {
+        text[at + 2..].trim_start_matches(['-', '+']).trim_start().starts_with("endraw")
+    };
     text.match_indices("{%").map(|(at, _)| at).find(is_end)
 }
 
@@ -152,7 +158,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes up to a closing bracket or the end. A chain of `*`, `/`, `//` and `%` is taken from the left.
+    /// Writes up to a closing bracket or the end. A chain of `*`, `/`, `//` and `%` is taken from
+    /// the left.
     fn expressions(&mut self, depth: usize) -> Option<()> {
         let mut chain = self.out.len();
         let mut after_value = false;
@@ -219,7 +226,10 @@ impl<'a> Writer<'a> {
             matches!(self.peek(), Some(")" | "]" | "}")).then(|| self.copy())?;
             return Some(true);
         }
-        Some(token.starts_with(|c: char| c == '_' || c == '"' || c == '\'' || c.is_alphanumeric()) && token != "not")
+        Some(
+            token.starts_with(|c: char| c == '_' || c == '"' || c == '\'' || c.is_alphanumeric())
+                && token != "not",
+        )
     }
 }
 
@@ -238,17 +248,28 @@ mod unit_tests {
         for (template, wanted) in [
             ("{{ a % b }}", "{{( a)|__mod__( b) }}"),
             ("{{ a + b * c % d - e }}", "{{ a +( b * c)|__mod__( d) - e }}"),
-            ("{{ 'x%' ~ '%s' % (a, 5 % 3) }}", "{{ 'x%' ~( '%s')|__mod__( (a,( 5)|__mod__( 3))) }}"),
-            ("{% if not a % 2 == 0 %}%{% endif %}", "{% if not( a)|__mod__( 2) == 0 %}%{% endif %}"),
+            (
+                "{{ 'x%' ~ '%s' % (a, 5 % 3) }}",
+                "{{ 'x%' ~( '%s')|__mod__( (a,( 5)|__mod__( 3))) }}",
+            ),
+            (
+                "{% if not a % 2 == 0 %}%{% endif %}",
+                "{% if not( a)|__mod__( 2) == 0 %}%{% endif %}",
+            ),
             ("{%- set a = b % c -%}", "{%- set a =( b)|__mod__( c) -%}"),
             ("{{- -7 % 3 -}}", "{{-( -7)|__mod__( 3) -}}"),
             ("{{ a % b % c }}", "{{(( a)|__mod__( b))|__mod__( c) }}"),
         ] {
             assert_eq!(rewritten(template), wanted);
         }
-        for same in
-            ["{{ '%' }} 5 % 3", "{# a % b #}", "{#}", "{% raw %}{{ a % b }}{% endraw %}", "{{ a % ' }}", "{{ (a % b }}"]
-        {
+        for same in [
+            "{{ '%' }} 5 % 3",
+            "{# a % b #}",
+            "{#}",
+            "{% raw %}{{ a % b }}{% endraw %}",
+            "{{ a % ' }}",
+            "{{ (a % b }}",
+        ] {
             assert_eq!(rewritten(same), same);
         }
     }

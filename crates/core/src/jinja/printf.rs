@@ -12,12 +12,18 @@ use crate::python;
 #[expect(clippy::needless_pass_by_value, reason = "the engine hands values over")]
 pub(super) fn modulo(state: &mut State<'_, '_>, left: Value, right: Value) -> Result<Value, Error> {
     if left.as_str().is_some() {
-        let values = if right.is_tuple() { right.try_iter()?.collect() } else { vec![right.clone()] };
+        let values =
+            if right.is_tuple() { right.try_iter()?.collect() } else { vec![right.clone()] };
         let mapping = (right.kind() == ValueKind::Map).then_some(&right);
         return format(state, &left, values, mapping);
     }
-    let unfit =
-        || invalid(format!("tried to use % operator on unsupported types {} and {}", left.kind(), right.kind()));
+    let unfit = || {
+        invalid(format!(
+            "tried to use % operator on unsupported types {} and {}",
+            left.kind(),
+            right.kind()
+        ))
+    };
     let is_number = |value: &Value| matches!(value.kind(), ValueKind::Number | ValueKind::Bool);
     if !is_number(&left) || !is_number(&right) {
         text(state, &left)?;
@@ -36,11 +42,20 @@ pub(super) fn modulo(state: &mut State<'_, '_>, left: Value, right: Value) -> Re
     Ok(Value::from(if rest != 0.0 && (rest < 0.0) != (b < 0.0) { rest + b } else { rest }))
 }
 
-pub(super) fn filter(state: &mut State<'_, '_>, given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+pub(super) fn filter(
+    state: &mut State<'_, '_>,
+    given: Rest<ValueOrKwargs>,
+) -> Result<Value, Error> {
     let given = given.into_values();
     let (positional, by_name) = split(&given)?;
-    let Some((template, values)) = positional.split_first() else { return Err(invalid("there is no text to format")) };
-    let template = if template.as_str().is_some() { template.clone() } else { Value::from(text(state, template)?) };
+    let Some((template, values)) = positional.split_first() else {
+        return Err(invalid("there is no text to format"));
+    };
+    let template = if template.as_str().is_some() {
+        template.clone()
+    } else {
+        Value::from(text(state, template)?)
+    };
     let names: Vec<_> = by_name.args().map(str::to_owned).collect();
     if names.is_empty() {
         return format(state, &template, values.to_vec(), None);
@@ -62,7 +77,8 @@ fn format(
 ) -> Result<Value, Error> {
     let source = template.as_str().unwrap_or_default();
     let mut values = values.into_iter();
-    let mut next = || values.next().ok_or_else(|| invalid("there are fewer values than the text asks for"));
+    let mut next =
+        || values.next().ok_or_else(|| invalid("there are fewer values than the text asks for"));
     let (mut out, mut used) = (String::new(), Vec::new());
     let mut rest = source;
     while let Some((before, after)) = rest.split_once('%') {
@@ -72,7 +88,9 @@ fn format(
         let key = match (rest.strip_prefix('('), mapping) {
             (None, _) => None,
             (Some(keyed), Some(mapping)) => {
-                let (key, after) = keyed.split_once(')').ok_or_else(|| invalid("a name in the format has no end"))?;
+                let (key, after) = keyed
+                    .split_once(')')
+                    .ok_or_else(|| invalid("a name in the format has no end"))?;
                 rest = after;
                 let value = mapping.get_item(&Value::from(key))?;
                 if value.is_undefined() {
@@ -91,7 +109,9 @@ fn format(
             rest = size(state, after, &mut out, &mut next)?;
         }
         rest = rest.trim_start_matches(['h', 'l', 'L']);
-        let Some(conversion) = rest.chars().next() else { return Err(invalid("the format is incomplete")) };
+        let Some(conversion) = rest.chars().next() else {
+            return Err(invalid("the format is incomplete"));
+        };
         rest = &rest[conversion.len_utf8()..];
         if conversion == '%' {
             out.push('%');
@@ -129,13 +149,20 @@ fn size<'a>(
     Ok(&rest[digits..])
 }
 
-fn converted(state: &State<'_, '_>, conversion: char, value: Value) -> Result<(char, Value), Error> {
+fn converted(
+    state: &State<'_, '_>,
+    conversion: char,
+    value: Value,
+) -> Result<(char, Value), Error> {
     Ok(match conversion {
         'r' => ('s', Value::from(repr(&value))),
         'a' => ('s', Value::from(python::ascii_repr(&repr(&value)))),
         's' if value.as_str().is_none() => ('s', Value::from(text(state, &value)?)),
         'd' | 'i' | 'u' => match super::float(&value) {
-            #[expect(clippy::cast_possible_truncation, reason = "it is checked to be within the range")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "it is checked to be within the range"
+            )]
             Some(float) if float.abs() < 1e18 => (conversion, Value::from(float.trunc() as i64)),
             _ => (conversion, value),
         },

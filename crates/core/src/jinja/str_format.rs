@@ -10,15 +10,24 @@ use super::{invalid, repr, text};
 use crate::python;
 
 /// `source.format(…)`.
-pub(super) fn format(state: &State<'_, '_>, source: &str, given: &[Value]) -> Result<String, Error> {
+pub(super) fn format(
+    state: &State<'_, '_>,
+    source: &str,
+    given: &[Value],
+) -> Result<String, Error> {
     let (positional, named) = split(given)?;
     let mut fields = Fields { state, positional, named: Named::Arguments(&named), numbering: None };
     fields.fill(source, 0)
 }
 
 /// `source.format_map(mapping)`.
-pub(super) fn format_map(state: &State<'_, '_>, source: &str, mapping: &Value) -> Result<String, Error> {
-    let mut fields = Fields { state, positional: &[], named: Named::Mapping(mapping), numbering: None };
+pub(super) fn format_map(
+    state: &State<'_, '_>,
+    source: &str,
+    mapping: &Value,
+) -> Result<String, Error> {
+    let mut fields =
+        Fields { state, positional: &[], named: Named::Mapping(mapping), numbering: None };
     fields.fill(source, 0)
 }
 
@@ -31,7 +40,8 @@ struct Fields<'a> {
     state: &'a State<'a, 'a>,
     positional: &'a [Value],
     named: Named<'a>,
-    /// The next field without a number; none before the first, and an error beside fields with numbers.
+    /// The next field without a number; none before the first, and an error beside fields with
+    /// numbers.
     numbering: Option<Result<usize, ()>>,
 }
 
@@ -48,9 +58,12 @@ impl Fields<'_> {
                 continue;
             }
             if brace == "}" || depth == 2 {
-                return Err(invalid("a brace of the format stands alone; write two for one in the text"));
+                return Err(invalid(
+                    "a brace of the format stands alone; write two for one in the text",
+                ));
             }
-            let end = end_of_field(after).ok_or_else(|| invalid("a field of the format has no end"))?;
+            let end =
+                end_of_field(after).ok_or_else(|| invalid("a field of the format has no end"))?;
             out.push_str(&self.field(&after[..end], depth)?);
             rest = &after[end + 1..];
             affordable(self.state, out.len())?;
@@ -76,33 +89,42 @@ impl Fields<'_> {
             Some("s") => Value::from(text(self.state, &value)?),
             Some("r") => Value::from(repr(&value)),
             Some("a") => Value::from(python::ascii_repr(&repr(&value))),
-            Some(_) => return Err(invalid("a conversion of the format is none of `!s`, `!r` and `!a`")),
+            Some(_) => {
+                return Err(invalid("a conversion of the format is none of `!s`, `!r` and `!a`"));
+            }
         };
         let spec = self.fill(spec.strip_prefix(':').unwrap_or_default(), depth + 1)?;
         self.formatted(&value, &spec)
     }
 
     fn formatted(&self, value: &Value, spec: &str) -> Result<String, Error> {
-        for number in spec.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty()) {
+        for number in spec.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty())
+        {
             affordable(self.state, number.parse().unwrap_or(usize::MAX))?;
         }
         let plain = text(self.state, value)?;
         if spec.is_empty() {
             return Ok(plain);
         }
-        let engine =
-            |spec: &str, value: Value| engine_format(FormatStyle::StrFormat, &format!("{{:{spec}}}"), &[value]);
+        let engine = |spec: &str, value: Value| {
+            engine_format(FormatStyle::StrFormat, &format!("{{:{spec}}}"), &[value])
+        };
         if let Some(spec) = spec.strip_suffix('%') {
             let hundredfold = Value::from(f64::try_from(value.clone())? * 100.0);
             let (align, rest) = spec.split_at(alignment(spec));
             let size = rest.trim_start_matches(['+', '-', ' ', '#']);
             let sign = &rest[..rest.len() - size.len()];
-            let (width, precision) = size.split_at(size.find([',', '_', '.']).unwrap_or(size.len()));
+            let (width, precision) =
+                size.split_at(size.find([',', '_', '.']).unwrap_or(size.len()));
             if align.is_empty() || align.ends_with('=') {
                 // The sign of percent takes one of the places.
                 let zero = if width.starts_with('0') { "0" } else { "" };
-                let width = width.parse::<usize>().map(|width| width.saturating_sub(1).to_string()).unwrap_or_default();
-                let number = engine(&format!("{align}{sign}{zero}{width}{precision}f"), hundredfold)?;
+                let width = width
+                    .parse::<usize>()
+                    .map(|width| width.saturating_sub(1).to_string())
+                    .unwrap_or_default();
+                let number =
+                    engine(&format!("{align}{sign}{zero}{width}{precision}f"), hundredfold)?;
                 return Ok(number + "%");
             }
             let number = engine(&format!("{sign}{precision}f"), hundredfold)? + "%";
@@ -151,7 +173,8 @@ impl Fields<'_> {
     }
 }
 
-/// The bytes that say how a value stands in its width: a mark, which a character to fill with may precede.
+/// The bytes that say how a value stands in its width: a mark, which a character to fill with may
+/// precede.
 fn alignment(spec: &str) -> usize {
     let is_mark = |c: Option<char>| c.is_some_and(|c| "<>^=".contains(c));
     let mut chars = spec.chars();

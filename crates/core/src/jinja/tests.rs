@@ -16,7 +16,8 @@ pub(super) fn add(environment: &mut Environment<'_>) {
 /// Functions, macros, joiners and loops; the engine tells them by their type only.
 fn is_callable(value: &Value) -> bool {
     const CALLABLE: [&str; 4] = ["BoxedFunction", "Macro", "Joiner", "Loop"];
-    let name = value.as_object().map(|object| object.type_name().rsplit("::").next().unwrap_or_default());
+    let name =
+        value.as_object().map(|object| object.type_name().rsplit("::").next().unwrap_or_default());
     // An undefined one is so in Jinja2 as well: it is there to complain when it is called.
     value.is_undefined() || name.is_some_and(|name| CALLABLE.contains(&name))
 }

@@ -1,5 +1,5 @@
-//! The filter `wordwrap`: Python's `textwrap`, which Jinja2 calls for each line. The crate of that name breaks lines at
-//! other places.
+//! The filter `wordwrap`: Python's `textwrap`, which Jinja2 calls for each line. The crate of that
+//! name breaks lines at other places.
 
 use minijinja::value::{Rest, ValueOrKwargs};
 use minijinja::{Error, State, Value};
@@ -8,7 +8,10 @@ use super::arguments::Arguments;
 use super::{afford, invalid, like, text};
 use crate::python;
 
-pub(super) fn filter(state: &mut State<'_, '_>, given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+pub(super) fn filter(
+    state: &mut State<'_, '_>,
+    given: Rest<ValueOrKwargs>,
+) -> Result<Value, Error> {
     let names = ["value", "width", "break_long_words", "wrapstring", "break_on_hyphens"];
     let arguments = Arguments::of(&names, &given.into_values())?;
     let value = arguments.needed(0)?;
@@ -80,11 +83,16 @@ impl Wrapping {
         lines
     }
 
-    /// Finds where to cut a word that is too long: behind its last hyphen that fits, else where the line ends.
+    /// Finds where to cut a word that is too long: behind its last hyphen that fits, else where the
+    /// line ends.
     fn end_of_part(&self, chunk: &[char], space: usize) -> usize {
         let hyphen = chunk[..space.min(chunk.len())].iter().rposition(|c| *c == '-');
         match hyphen {
-            Some(at) if self.breaks_at_hyphens && at > 0 && chunk[..at].iter().any(|c| *c != '-') => at + 1,
+            Some(at)
+                if self.breaks_at_hyphens && at > 0 && chunk[..at].iter().any(|c| *c != '-') =>
+            {
+                at + 1
+            }
             _ => space,
         }
     }
@@ -118,7 +126,9 @@ fn end_of(chars: &[char], at: usize, is: impl Fn(char) -> bool) -> usize {
 
 /// The end of a word, of a part of one that ends with a hyphen, or of a dash between words.
 fn end_of_word(chars: &[char], at: usize) -> usize {
-    let is_letter = |index: Option<usize>| index.and_then(|at| chars.get(at)).is_some_and(|c| c.is_alphabetic());
+    let is_letter = |index: Option<usize>| {
+        index.and_then(|at| chars.get(at)).is_some_and(|c| c.is_alphabetic())
+    };
     let is_word = |c: char| c == '_' || c.is_alphanumeric();
     let is_of_word = |index: Option<usize>| {
         index.and_then(|at| chars.get(at)).is_some_and(|c| is_word(*c) || "!\"'&.,?".contains(*c))
@@ -127,7 +137,8 @@ fn end_of_word(chars: &[char], at: usize) -> usize {
     // A dash of two hyphens or more between words.
     let dash = |at: usize| {
         let end = end_of(chars, at, |c| c == '-');
-        (end >= at + 2 && is_of_word(before(at, 1)) && chars.get(end).is_some_and(|c| is_word(*c))).then_some(end)
+        (end >= at + 2 && is_of_word(before(at, 1)) && chars.get(end).is_some_and(|c| is_word(*c)))
+            .then_some(end)
     };
     if let Some(end) = dash(at) {
         return end;
@@ -142,7 +153,10 @@ fn end_of_word(chars: &[char], at: usize) -> usize {
                 && before(end, 2).is_some_and(|at| chars[at] == '-')
                 && is_letter(before(end, 3));
             let then = end + 1 + usize::from(chars.get(end + 2) == Some(&'-'));
-            if (follows_letters || follows_one) && is_letter(Some(end + 1)) && is_letter(Some(then + 1)) {
+            if (follows_letters || follows_one)
+                && is_letter(Some(end + 1))
+                && is_letter(Some(then + 1))
+            {
                 return end + 1;
             }
         }

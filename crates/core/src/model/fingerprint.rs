@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 
-/// The SHA-256 of a certificate in DER. Written as `sha256:` and 64 hex digits, with or without colons between bytes.
+/// The SHA-256 of a certificate in DER. Written as `sha256:` and 64 hex digits, with or without
+/// colons between bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
@@ -58,7 +59,8 @@ impl<'de> Deserialize<'de> for Fingerprint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let expected = "`sha256:` and 64 hex digits, with or without colons between bytes";
-        text.parse().map_err(|error| serde::de::Error::custom(format_args!("{error}, expected {expected}")))
+        text.parse()
+            .map_err(|error| serde::de::Error::custom(format_args!("{error}, expected {expected}")))
     }
 }
 
@@ -70,9 +72,14 @@ mod tests {
     fn both_forms_are_read_and_one_is_written() {
         let fingerprint = Fingerprint::of(b"");
         let shown = fingerprint.to_string();
-        assert!(shown.starts_with("sha256:E3:B0:C4:42:98:FC:") && shown.ends_with(":B8:55"), "{shown}");
+        assert!(
+            shown.starts_with("sha256:E3:B0:C4:42:98:FC:") && shown.ends_with(":B8:55"),
+            "{shown}"
+        );
         let plain = shown["sha256:".len()..].replace(':', "").to_lowercase();
-        for text in [shown.clone(), format!("sha256:{plain}"), format!("sha256:{}", plain.to_uppercase())] {
+        for text in
+            [shown.clone(), format!("sha256:{plain}"), format!("sha256:{}", plain.to_uppercase())]
+        {
             assert_eq!(text.parse(), Ok(fingerprint), "{text}");
         }
         let wrong = [

@@ -11,7 +11,12 @@ use crate::heartbeat::{SHORTEST, interval};
 const MIN_TOKEN_CHARS: usize = 6;
 
 /// Returns what is wrong with the heartbeat of an agent at that path.
-pub(super) fn problems(path: &str, agent: &Agent, token: Option<&SecretString>, allow_fast: bool) -> Vec<Problem> {
+pub(super) fn problems(
+    path: &str,
+    agent: &Agent,
+    token: Option<&SecretString>,
+    allow_fast: bool,
+) -> Vec<Problem> {
     let mut problems = Vec::new();
     let every = agent.heartbeat_config.get("every").and_then(Value::as_str).and_then(interval);
     if !allow_fast && every.is_some_and(|every| every < SHORTEST) {
@@ -21,7 +26,9 @@ pub(super) fn problems(path: &str, agent: &Agent, token: Option<&SecretString>, 
             format!("give {}s or more, or set `options.allow_fast_heartbeat`", SHORTEST.as_secs()),
         ));
     }
-    let token = token.map(ExposeSecret::expose_secret).filter(|token| token.chars().count() >= MIN_TOKEN_CHARS);
+    let token = token
+        .map(ExposeSecret::expose_secret)
+        .filter(|token| token.chars().count() >= MIN_TOKEN_CHARS);
     if token.is_some_and(|token| holds(&agent.heartbeat_config, token)) {
         problems.push(Problem::new(
             format!("{path}.heartbeat_config"),
@@ -36,7 +43,9 @@ fn holds(value: &Value, token: &str) -> bool {
     match value {
         Value::String(text) => text.contains(token),
         Value::Array(items) => items.iter().any(|item| holds(item, token)),
-        Value::Object(members) => members.iter().any(|(key, value)| key.contains(token) || holds(value, token)),
+        Value::Object(members) => {
+            members.iter().any(|(key, value)| key.contains(token) || holds(value, token))
+        }
         _ => false,
     }
 }

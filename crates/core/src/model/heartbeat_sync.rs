@@ -7,14 +7,15 @@ use uuid::Uuid;
 use super::HeartbeatSync;
 
 impl HeartbeatSync {
-    /// This sync and a newer one of the same gateway as one: the newer gateway section, and of each agent what the
-    /// newer one says of it.
+    /// This sync and a newer one of the same gateway as one: the newer gateway section, and of each
+    /// agent what the newer one says of it.
     ///
-    /// Agents that only the older one names come first. So the last entry is the newest one also of two agents that
-    /// share a name on the gateway, and last entries count.
+    /// Agents that only the older one names come first. So the last entry is the newest one also of
+    /// two agents that share a name on the gateway, and last entries count.
     #[must_use]
     pub fn merge(mut self, newer: Self) -> Self {
-        let named: HashSet<Uuid> = newer.agents.iter().chain(&newer.left_out).map(|agent| agent.id).collect();
+        let named: HashSet<Uuid> =
+            newer.agents.iter().chain(&newer.left_out).map(|agent| agent.id).collect();
         self.agents.retain(|agent| !named.contains(&agent.id));
         self.left_out.retain(|agent| !named.contains(&agent.id));
         self.agents.extend(newer.agents);
@@ -22,8 +23,9 @@ impl HeartbeatSync {
         Self { gateway: newer.gateway, ..self }
     }
 
-    /// Leaves out agents of these ids, which were cleaned up after this job was enqueued: their entries would bring
-    /// them back. Before [merging](Self::merge), because a newer job may name them anew.
+    /// Leaves out agents of these ids, which were cleaned up after this job was enqueued: their
+    /// entries would bring them back. Before [merging](Self::merge), because a newer job may name
+    /// them anew.
     pub fn leave_out(&mut self, cleaned_up: &HashSet<Uuid>) {
         let left_out = self.agents.extract_if(.., |agent| cleaned_up.contains(&agent.id));
         self.left_out.extend(left_out);
@@ -43,7 +45,8 @@ mod tests {
 
     /// A sync that says `every` of these agents.
     fn sync(every: &str, agents: &[Uuid]) -> HeartbeatSync {
-        let agent = |id: &Uuid| json!({ "id": id, "name": "x", "heartbeat_config": { "every": every } });
+        let agent =
+            |id: &Uuid| json!({ "id": id, "name": "x", "heartbeat_config": { "every": every } });
         let document = json!({
             "version": 1,
             "kind": "heartbeat-sync",
@@ -75,7 +78,10 @@ mod tests {
     #[test]
     fn entries_within_one_job_stay_as_they_are() {
         let merged = sync("1m", &[ADA, ADA]).merge(sync("2m", &[BO, BO]));
-        assert_eq!(agents(&merged).iter().map(|(id, _)| *id).collect::<Vec<_>>(), [ADA, ADA, BO, BO]);
+        assert_eq!(
+            agents(&merged).iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+            [ADA, ADA, BO, BO]
+        );
     }
 
     #[test]

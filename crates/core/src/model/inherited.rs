@@ -2,7 +2,8 @@
 
 use super::{Action, Job, Options};
 
-/// What was asked for once and must not be lost when a newer job for the same agent replaces the one that asked.
+/// What was asked for once and must not be lost when a newer job for the same agent replaces the
+/// one that asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Inherited {
     /// Write BOOTSTRAP.md even in an update that would leave it out.
@@ -14,7 +15,8 @@ pub struct Inherited {
 }
 
 impl Job {
-    /// What the job itself asks for of what can be inherited; nothing for the kinds that do not provision.
+    /// What the job itself asks for of what can be inherited; nothing for the kinds that do not
+    /// provision.
     #[must_use]
     pub fn flags(&self) -> Inherited {
         self.options().map_or_else(Inherited::default, |options| Inherited {
@@ -24,8 +26,8 @@ impl Job {
         })
     }
 
-    /// Adds what is inherited to what the job asks for itself; nothing is taken from it. No effect on the kinds that
-    /// do not provision.
+    /// Adds what is inherited to what the job asks for itself; nothing is taken from it. No effect
+    /// on the kinds that do not provision.
     pub fn inherit(&mut self, inherited: Inherited) {
         let Some(options) = self.options_mut() else { return };
         options.force_bootstrap |= inherited.force_bootstrap;
@@ -60,8 +62,10 @@ mod tests {
     use super::*;
     use crate::Kind;
 
-    const ALL: Inherited = Inherited { force_bootstrap: true, reset_session: true, provision: true };
-    const NONE: Inherited = Inherited { force_bootstrap: false, reset_session: false, provision: false };
+    const ALL: Inherited =
+        Inherited { force_bootstrap: true, reset_session: true, provision: true };
+    const NONE: Inherited =
+        Inherited { force_bootstrap: false, reset_session: false, provision: false };
 
     fn job(kind: Kind, options: &Value) -> Job {
         let id = Uuid::from_u128(1);
@@ -102,7 +106,8 @@ mod tests {
 
     #[test]
     fn what_a_job_asks_for_itself_stays() {
-        let mut own = job(Kind::Provision, &json!({ "force_bootstrap": true, "reset_session": true }));
+        let mut own =
+            job(Kind::Provision, &json!({ "force_bootstrap": true, "reset_session": true }));
         assert_eq!(own.flags(), ALL, "the action of a document that names none is provision");
         own.inherit(NONE);
         assert_eq!(own.flags(), ALL);

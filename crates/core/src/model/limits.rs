@@ -1,6 +1,8 @@
-//! How long the texts of a document may be, and how much there may be of anything. `clients/python` has the same.
+//! How long the texts of a document may be, and how much there may be of anything. `clients/python`
+//! has the same.
 //!
-//! The size of the document and its depth are limited before, see [`Job::parse`](super::Job::parse).
+//! The size of the document and its depth are limited before, see
+//! [`Job::parse`](super::Job::parse).
 
 use serde_json::{Map, Value};
 
@@ -24,9 +26,11 @@ pub const MAX_AGENTS: usize = 5_000;
 enum Rule {
     /// A text of so many characters.
     Text(usize),
-    /// A text of so many characters that people are shown on a line, without any that would change the line.
+    /// A text of so many characters that people are shown on a line, without any that would change
+    /// the line.
     Line(usize),
-    /// A text of so many characters, without control characters but for blanks around it, which are left away.
+    /// A text of so many characters, without control characters but for blanks around it, which are
+    /// left away.
     Token(usize),
     /// A text of so many bytes.
     Bytes(usize),
@@ -37,7 +41,8 @@ enum Rule {
 /// A field's name and what may be in it.
 type Field = (&'static str, Rule);
 
-const DOCUMENT: [Field; 2] = [("auth_token", Rule::Token(MAX_TOKEN)), ("session_key", Rule::Line(MAX_NAME))];
+const DOCUMENT: [Field; 2] =
+    [("auth_token", Rule::Token(MAX_TOKEN)), ("session_key", Rule::Line(MAX_NAME))];
 const GATEWAY: [Field; 4] = [
     ("name", Rule::Line(MAX_NAME)),
     ("url", Rule::Text(MAX_NAME)),
@@ -70,12 +75,17 @@ const USER: [Field; 6] = [
 /// The first thing of which there is too much. What has a wrong type is not looked at.
 pub(super) fn check(document: &Map<String, Value>) -> Result<(), Problem> {
     check_fields(document, "", &DOCUMENT)?;
-    for (name, fields) in [("gateway", &GATEWAY[..]), ("agent", &AGENT), ("board", &BOARD), ("user", &USER)] {
+    for (name, fields) in
+        [("gateway", &GATEWAY[..]), ("agent", &AGENT), ("board", &BOARD), ("user", &USER)]
+    {
         if let Some(Value::Object(part)) = document.get(name) {
             check_fields(part, &format!("{name}."), fields)?;
         }
     }
-    let root = document.get("gateway").and_then(|gateway| gateway.get("workspace_root")).and_then(Value::as_str);
+    let root = document
+        .get("gateway")
+        .and_then(|gateway| gateway.get("workspace_root"))
+        .and_then(Value::as_str);
     if root.is_some_and(|root| root.split(['/', '\\']).any(|step| step == "..")) {
         let remedy = "give the folder's path as it is, without `..`";
         return Err(Problem::new("gateway.workspace_root", "`..` in it", remedy));
@@ -109,7 +119,9 @@ fn check_fields(part: &Map<String, Value>, parent: &str, fields: &[Field]) -> Re
 
 fn fault_of_text(text: &str, rule: Rule) -> Option<(String, &'static str)> {
     let (length, unit, limit) = match rule {
-        Rule::Text(limit) | Rule::Line(limit) | Rule::Token(limit) => (text.chars().count(), "characters", limit),
+        Rule::Text(limit) | Rule::Line(limit) | Rule::Token(limit) => {
+            (text.chars().count(), "characters", limit)
+        }
         Rule::Bytes(limit) => (text.len(), "bytes", limit),
         Rule::Any => return None,
     };
@@ -118,7 +130,9 @@ fn fault_of_text(text: &str, rule: Rule) -> Option<(String, &'static str)> {
     }
     let (control, remedy) = match rule {
         Rule::Line(_) => (text.chars().find(|c| is_unprintable(*c)), "remove them"),
-        Rule::Token(_) => (text.trim().chars().find(|c| c.is_control()), "give the token alone, as it was issued"),
+        Rule::Token(_) => {
+            (text.trim().chars().find(|c| c.is_control()), "give the token alone, as it was issued")
+        }
         _ => return None,
     };
     control.map(|c| (format!("control characters in it (U+{:04X})", u32::from(c)), remedy))

@@ -9,12 +9,13 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{
-    Action, Agent, Board, Cleanup, Fingerprint, Gateway, HeartbeatSync, Job, Kind, Nothing, Options, Provision,
-    ProvisionMain, User, heartbeat_rules, limits, null_is_default,
+    Action, Agent, Board, Cleanup, Fingerprint, Gateway, HeartbeatSync, Job, Kind, Nothing,
+    Options, Provision, ProvisionMain, User, heartbeat_rules, limits, null_is_default,
 };
 use crate::foreign::one_line;
 
-/// Largest accepted job document in bytes. Templates of an agent may be long; a megabyte is far beyond any seen.
+/// Largest accepted job document in bytes. Templates of an agent may be long; a megabyte is far
+/// beyond any seen.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
 /// Most characters of a path in a problem, and of what is said of it.
@@ -33,7 +34,11 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(path: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(super) fn new(
+        path: impl Into<String>,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         // There are names in it that somebody made up.
         Self {
             path: one_line(&path.into(), MAX_PATH),
@@ -117,8 +122,9 @@ impl Job {
             )
             .into());
         }
-        let value: Value = serde_json::from_slice(text)
-            .map_err(|error| Problem::new("$", format!("not JSON ({error})"), "send one JSON object"))?;
+        let value: Value = serde_json::from_slice(text).map_err(|error| {
+            Problem::new("$", format!("not JSON ({error})"), "send one JSON object")
+        })?;
         Self::from_value(value)
     }
 
@@ -132,8 +138,11 @@ impl Job {
         refuse_stand_ins(&object)?;
         limits::check(&object)?;
         let mut track = serde_path_to_error::Track::new();
-        let document = Document::deserialize(serde_path_to_error::Deserializer::new(Value::Object(object), &mut track))
-            .map_err(|error| shape_problem(&track.path().to_string(), &error.to_string()))?;
+        let document = Document::deserialize(serde_path_to_error::Deserializer::new(
+            Value::Object(object),
+            &mut track,
+        ))
+        .map_err(|error| shape_problem(&track.path().to_string(), &error.to_string()))?;
         document.into_job(kind)
     }
 }
@@ -141,17 +150,26 @@ impl Job {
 impl Document {
     fn into_job(self, kind: Kind) -> Result<Job, DocumentError> {
         let mut problems = Vec::new();
-        let (wanted, unwanted) = if kind == Kind::HeartbeatSync { ("agents", "agent") } else { ("agent", "agents") };
+        let (wanted, unwanted) =
+            if kind == Kind::HeartbeatSync { ("agents", "agent") } else { ("agent", "agents") };
         let (has_wanted, has_unwanted) = if kind == Kind::HeartbeatSync {
             (self.agents.is_some(), self.agent.is_some())
         } else {
             (self.agent.is_some(), self.agents.is_some())
         };
         if !has_wanted {
-            problems.push(Problem::new(wanted, "missing", format!("add it; a {kind} job needs it")));
+            problems.push(Problem::new(
+                wanted,
+                "missing",
+                format!("add it; a {kind} job needs it"),
+            ));
         }
         if has_unwanted {
-            problems.push(Problem::new(unwanted, format!("not part of a {kind} job"), format!("use `{wanted}`")));
+            problems.push(Problem::new(
+                unwanted,
+                format!("not part of a {kind} job"),
+                format!("use `{wanted}`"),
+            ));
         }
 
         let url = self.gateway.url.as_deref().map(str::trim).filter(|url| !url.is_empty());
@@ -171,24 +189,32 @@ impl Document {
         if self.gateway.tls_fingerprint.is_some() {
             problems.extend(pin_problem(url.as_ref(), self.gateway.allow_insecure_tls));
         }
-        let needs_token =
-            matches!(kind, Kind::Provision | Kind::ProvisionMain) && self.options.action != Action::Update;
+        let needs_token = matches!(kind, Kind::Provision | Kind::ProvisionMain)
+            && self.options.action != Action::Update;
         if needs_token && self.auth_token.is_none() {
-            let remedy = "add the agent's token for the main backend's API; only an update can keep the one it has";
+            let remedy = "add the agent's token for the main backend's API; only an update can \
+                keep the one it has";
             problems.push(Problem::new("auth_token", "missing", remedy));
         }
         if kind == Kind::Provision && self.board.is_none() {
-            problems.push(Problem::new("board", "missing", "add the board, or use kind `provision-main`"));
+            problems.push(Problem::new(
+                "board",
+                "missing",
+                "add the board, or use kind `provision-main`",
+            ));
         }
         if kind != Kind::Cleanup {
             let (token, allow_fast) = (self.auth_token.as_ref(), self.options.allow_fast_heartbeat);
             let one = self.agent.iter().map(|agent| ("agent".to_owned(), agent));
             let many = self.agents.iter().flatten().enumerate();
-            for (path, agent) in one.chain(many.map(|(index, agent)| (format!("agents[{index}]"), agent))) {
+            for (path, agent) in
+                one.chain(many.map(|(index, agent)| (format!("agents[{index}]"), agent)))
+            {
                 problems.extend(heartbeat_rules::problems(&path, agent, token, allow_fast));
             }
         }
-        let (Some(url), Some(workspace_root), true) = (url, workspace_root, problems.is_empty()) else {
+        let (Some(url), Some(workspace_root), true) = (url, workspace_root, problems.is_empty())
+        else {
             return Err(DocumentError { problems });
         };
         let gateway = Gateway {
@@ -204,10 +230,18 @@ impl Document {
         let auth_token = self.auth_token.map(|token| trimmed(&token));
         let job = match (kind, self.agent, self.agents, self.board) {
             (Kind::Provision, Some(agent), _, Some(board)) => {
-                Some(Job::Provision(Box::new(Provision { gateway, agent, board, user, auth_token, options })))
+                Some(Job::Provision(Box::new(Provision {
+                    gateway,
+                    agent,
+                    board,
+                    user,
+                    auth_token,
+                    options,
+                })))
             }
             (Kind::ProvisionMain, Some(agent), ..) => {
-                let session_key = self.session_key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
+                let session_key =
+                    self.session_key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
                 let job = ProvisionMain { gateway, agent, user, auth_token, session_key, options };
                 Some(Job::ProvisionMain(Box::new(job)))
             }
@@ -215,7 +249,11 @@ impl Document {
                 Some(Job::Cleanup(Box::new(Cleanup { gateway, agent, adopt: options.adopt })))
             }
             (Kind::HeartbeatSync, _, Some(agents), ..) => {
-                Some(Job::HeartbeatSync(Box::new(HeartbeatSync { gateway, agents, left_out: Vec::new() })))
+                Some(Job::HeartbeatSync(Box::new(HeartbeatSync {
+                    gateway,
+                    agents,
+                    left_out: Vec::new(),
+                })))
             }
             _ => None,
         };
@@ -228,12 +266,13 @@ fn trimmed(token: &SecretString) -> SecretString {
     SecretString::from(token.expose_secret().trim())
 }
 
-/// The paths of the tokens of a document that have blanks or line breaks around them. [`Job::parse`] leaves these away;
-/// whoever takes a document from a person tells them.
+/// The paths of the tokens of a document that have blanks or line breaks around them.
+/// [`Job::parse`] leaves these away; whoever takes a document from a person tells them.
 #[must_use]
 pub fn padded_tokens(document: &[u8]) -> Vec<&'static str> {
     let document: Value = serde_json::from_slice(document).unwrap_or_default();
-    let tokens = [("auth_token", &document["auth_token"]), ("gateway.token", &document["gateway"]["token"])];
+    let tokens =
+        [("auth_token", &document["auth_token"]), ("gateway.token", &document["gateway"]["token"])];
     let is_padded = |token: &Value| token.as_str().is_some_and(|token| token.trim() != token);
     tokens.into_iter().filter(|(_, token)| is_padded(token)).map(|(path, _)| path).collect()
 }
@@ -254,13 +293,17 @@ fn read_kind(object: &Map<String, Value>) -> Result<Kind, Problem> {
     let remedy = format!("use one of {}", Kind::ALL.map(Kind::as_str).join(", "));
     match object.get("kind") {
         None => Err(Problem::new("kind", "missing", remedy)),
-        Some(Value::String(name)) => Kind::from_name(name)
-            .ok_or_else(|| Problem::new("kind", format!("`{}` is not a known kind", shorten(name)), remedy)),
-        Some(other) => Err(Problem::new("kind", format!("{} is not a string", brief(other)), remedy)),
+        Some(Value::String(name)) => Kind::from_name(name).ok_or_else(|| {
+            Problem::new("kind", format!("`{}` is not a known kind", shorten(name)), remedy)
+        }),
+        Some(other) => {
+            Err(Problem::new("kind", format!("{} is not a string", brief(other)), remedy))
+        }
     }
 }
 
-/// Refuses what serde would take for an object: a list of its fields' values. Whoever masks secrets goes by their names.
+/// Refuses what serde would take for an object: a list of its fields' values. Whoever masks secrets
+/// goes by their names.
 fn refuse_stand_ins(document: &Map<String, Value>) -> Result<(), Problem> {
     let list = |path: String| Problem::new(path, "wrong type (sequence)", "use an object");
     for name in ["gateway", "agent", "board", "user", "options"] {
@@ -278,7 +321,11 @@ fn refuse_stand_ins(document: &Map<String, Value>) -> Result<(), Problem> {
     }
     // For an enum it takes an object with the variant's name as well.
     if of_options("action").is_some_and(Value::is_object) {
-        return Err(Problem::new("options.action", "wrong type (map)", "use `provision` or `update`"));
+        return Err(Problem::new(
+            "options.action",
+            "wrong type (map)",
+            "use `provision` or `update`",
+        ));
     }
     Ok(())
 }
@@ -287,10 +334,16 @@ fn refuse_stand_ins(document: &Map<String, Value>) -> Result<(), Problem> {
 fn pin_problem(url: Option<&Url>, allow_insecure_tls: bool) -> Option<Problem> {
     let problem = |problem, remedy| Some(Problem::new("gateway.tls_fingerprint", problem, remedy));
     if allow_insecure_tls {
-        return problem("`gateway.allow_insecure_tls` accepts any certificate", "remove one of the two");
+        return problem(
+            "`gateway.allow_insecure_tls` accepts any certificate",
+            "remove one of the two",
+        );
     }
     if url.is_some_and(|url| url.scheme() != "wss") {
-        return problem("`gateway.url` is not wss, so there is no certificate", "use wss://, or remove it");
+        return problem(
+            "`gateway.url` is not wss, so there is no certificate",
+            "use wss://, or remove it",
+        );
     }
     None
 }
@@ -305,7 +358,11 @@ fn parse_url(url: Option<&str>, problems: &mut Vec<Problem>) -> Option<Url> {
     match Url::parse(url) {
         Ok(url) if matches!(url.scheme(), "ws" | "wss") && url.host_str().is_some() => Some(url),
         Ok(url) => {
-            problems.push(Problem::new("gateway.url", format!("scheme `{}` is not ws or wss", url.scheme()), remedy));
+            problems.push(Problem::new(
+                "gateway.url",
+                format!("scheme `{}` is not ws or wss", url.scheme()),
+                remedy,
+            ));
             None
         }
         Err(error) => {
@@ -315,8 +372,9 @@ fn parse_url(url: Option<&str>, problems: &mut Vec<Problem>) -> Option<Url> {
     }
 }
 
-/// Turns serde's message into a path, a problem and a remedy. Serde names the parent of a missing or unknown field. It says
-/// last what it expected; what stands before that may be a name or value that reads the same.
+/// Turns serde's message into a path, a problem and a remedy. Serde names the parent of a missing
+/// or unknown field. It says last what it expected; what stands before that may be a name or value
+/// that reads the same.
 fn shape_problem(path: &str, message: &str) -> Problem {
     let parent = if path == "." { "" } else { path };
     let quoted = message.split('`').nth(1).unwrap_or_default();
@@ -330,12 +388,17 @@ fn shape_problem(path: &str, message: &str) -> Problem {
     }
     if message.starts_with("unknown field") {
         let known = message.rsplit_once("`, expected ").map_or("", |(_, known)| known);
-        let remedy = if known.is_empty() { "remove it".to_owned() } else { format!("remove it, or use {known}") };
+        let remedy = if known.is_empty() {
+            "remove it".to_owned()
+        } else {
+            format!("remove it, or use {known}")
+        };
         return Problem::new(join(quoted), "unknown field", remedy);
     }
     let path = if parent.is_empty() { "$" } else { parent };
-    let (problem, remedy) =
-        message.rsplit_once(", expected ").map_or((message, ""), |(problem, wanted)| (problem, wanted));
+    let (problem, remedy) = message
+        .rsplit_once(", expected ")
+        .map_or((message, ""), |(problem, wanted)| (problem, wanted));
     let problem = without_value(problem);
     if remedy.is_empty() {
         Problem::new(path, problem, "correct it")
@@ -353,7 +416,9 @@ fn without_value(message: &str) -> String {
     if let Some(found) = message.strip_prefix("invalid value: ") {
         return format!("wrong value ({})", type_of(found));
     }
-    for (said, kept) in [("unknown variant", "unknown variant"), ("UUID parsing failed", "not a UUID")] {
+    for (said, kept) in
+        [("unknown variant", "unknown variant"), ("UUID parsing failed", "not a UUID")]
+    {
         if message.starts_with(said) {
             return kept.to_owned();
         }

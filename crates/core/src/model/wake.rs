@@ -9,10 +9,12 @@ const MAX_VERB_CHARS: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wake {
-    /// Whether what the agent answers goes out to the channel that its session last used; default true.
+    /// Whether what the agent answers goes out to the channel that its session last used; default
+    /// true.
     #[serde(default = "yes", deserialize_with = "null_is_yes")]
     pub deliver: bool,
-    /// What was done with its workspace, in a word or two of 64 printable characters at most; none follows the action.
+    /// What was done with its workspace, in a word or two of 64 printable characters at most; none
+    /// follows the action.
     #[serde(default, deserialize_with = "verb")]
     pub verb: Option<String>,
 }
@@ -36,5 +38,7 @@ fn verb<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
     } else {
         return Ok(Some(verb));
     };
-    Err(serde::de::Error::custom(format_args!("{problem}, expected 1 to {MAX_VERB_CHARS} printable characters")))
+    Err(serde::de::Error::custom(format_args!(
+        "{problem}, expected 1 to {MAX_VERB_CHARS} printable characters"
+    )))
 }

@@ -42,7 +42,8 @@ async fn a_frame_larger_than_the_gateway_takes_is_not_sent() {
         request["method"].clone()
     });
     let call = call(port, MINUTE);
-    let error = call.write(Method::FilesSet, json!({ "content": "x".repeat(1000) })).await.unwrap_err();
+    let error =
+        call.write(Method::FilesSet, json!({ "content": "x".repeat(1000) })).await.unwrap_err();
     assert!(matches!(error, GatewayError::TooLarge { limit: 1000, .. }), "{error:?}");
     assert_eq!(Outcome::from(error).name(), "permanent");
     // The connection is as good as before.
@@ -62,7 +63,10 @@ async fn a_gateway_without_ticks_is_given_up() {
     // An unused connection would be closed sooner than a silent one.
     let call = call(port, Duration::from_millis(100));
     let error = call.write(Method::ConfigPatch, json!({})).await.unwrap_err();
-    assert!(matches!(&error, GatewayError::Closed { reason, sent: true, .. } if reason == "silent"), "{error:?}");
+    assert!(
+        matches!(&error, GatewayError::Closed { reason, sent: true, .. } if reason == "silent"),
+        "{error:?}"
+    );
     assert_eq!(Outcome::from(error).name(), "ambiguous");
 }
 
@@ -90,7 +94,8 @@ async fn an_unused_connection_is_closed_and_made_again_when_needed() {
 async fn who_waits_for_approval_and_has_no_scope_is_told_which_request_to_approve() {
     let (listener, port) = listen().await;
     tokio::spawn(async move {
-        let pairing = json!({ "code": "NOT_PAIRED", "message": "pairing required", "details": { "requestId": "r-1" } });
+        let pairing = json!({ "code": "NOT_PAIRED", "message": "pairing \
+            required", "details": { "requestId": "r-1" } });
         Scripted::refuse(accept(&listener).await, pairing).await;
         // Some gateways connect a client without a device, give it no scope, and do not say so.
         let mut gateway = Scripted::open(accept(&listener).await, json!({})).await;
@@ -111,7 +116,10 @@ async fn answered(status: &'static str) -> GatewayError {
         let mut stream = accept(&listener).await;
         let mut request = [0; 4096];
         let _ = stream.read(&mut request).await;
-        stream.write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes()).await.unwrap();
+        stream
+            .write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
     });
     call(port, MINUTE).open().await.unwrap_err()
 }
@@ -125,7 +133,11 @@ async fn a_proxy_before_a_gateway_that_is_down_is_tried_again() {
 #[tokio::test]
 async fn an_address_that_is_no_gateway_is_said_so() {
     let error = answered("404 Not Found").await;
-    assert_eq!(error.to_string(), "cannot reach the gateway: the address answers HTTP 404", "it may pass");
+    assert_eq!(
+        error.to_string(),
+        "cannot reach the gateway: the address answers HTTP 404",
+        "it may pass"
+    );
     let (closed, port) = listen().await;
     drop(closed);
     let error = call(port, MINUTE).open().await.unwrap_err();
@@ -150,7 +162,11 @@ async fn a_proxy_before_a_gateway_that_is_away_is_no_wrong_address() {
             stream.write_all(answer.as_bytes()).await.unwrap();
         });
         let ended = Outcome::from(call(port, MINUTE).open().await.unwrap_err());
-        assert_eq!((ended.name(), ended.failure().unwrap().code.as_str()), (outcome, code), "{status}");
+        assert_eq!(
+            (ended.name(), ended.failure().unwrap().code.as_str()),
+            (outcome, code),
+            "{status}"
+        );
     }
 }
 
@@ -162,7 +178,9 @@ async fn a_session_without_rights_or_methods_is_refused_in_words() {
     ];
     for (hello, code) in cases {
         let (listener, port) = listen().await;
-        tokio::spawn(async move { Scripted::open(accept(&listener).await, hello).await.request().await });
+        tokio::spawn(async move {
+            Scripted::open(accept(&listener).await, hello).await.request().await
+        });
         let outcome = Outcome::from(call(port, MINUTE).open().await.unwrap_err());
         assert_eq!((outcome.name(), outcome.failure().unwrap().code.as_str()), ("blocked", code));
     }
@@ -179,13 +197,19 @@ async fn the_token_is_in_the_connect_frame_and_not_in_the_url() {
         (line, Scripted::connect_request(stream).await)
     });
     let url = format!("ws://localhost:{port}/ws").parse().unwrap();
-    let endpoint = Endpoint { url, token: Some("s3cret".into()), allow_insecure_tls: false, tls_fingerprint: None };
+    let endpoint = Endpoint {
+        url,
+        token: Some("s3cret".into()),
+        allow_insecure_tls: false,
+        tls_fingerprint: None,
+    };
     let client = Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), Limits::default());
     // The gateway hangs up after the first frame.
     assert!(Call::new(Arc::new(client)).open().await.is_err());
     let (line, connect) = gateway.await.unwrap();
     assert_eq!(line, "GET /ws HTTP/1.1");
     assert_eq!(connect["params"]["auth"], json!({ "token": "s3cret" }));
-    let offered = (connect["params"]["minProtocol"].as_u64(), connect["params"]["maxProtocol"].as_u64());
+    let offered =
+        (connect["params"]["minProtocol"].as_u64(), connect["params"]["maxProtocol"].as_u64());
     assert_eq!(offered, (Some(3), Some(4)));
 }

@@ -1,8 +1,10 @@
-//! Documents and what is made of them, the same for this parser and for the client in `clients/python`, whose tests
-//! read the same file: what one accepts the other accepts, and what one refuses the other refuses at the same path.
+//! Documents and what is made of them, the same for this parser and for the client in
+//! `clients/python`, whose tests read the same file: what one accepts the other accepts, and what
+//! one refuses the other refuses at the same path.
 //!
-//! A case is a text, or one of the `documents` with members set and removed. A `fill` replaces a mark in its text by
-//! many of another. It is `accepted` as a kind, or `refused` with paths and how the problem there begins.
+//! A case is a text, or one of the `documents` with members set and removed. A `fill` replaces a
+//! mark in its text by many of another. It is `accepted` as a kind, or `refused` with paths and how
+//! the problem there begins.
 
 use std::collections::BTreeMap;
 
@@ -64,14 +66,18 @@ fn documents_are_judged_as_the_corpus_says() {
     let corpus: Corpus = serde_json::from_str(include_str!("documents.json")).unwrap();
     let mut faults = Vec::new();
     for case in &corpus.cases {
-        let fault = match (Job::parse(case.document(&corpus.documents).as_bytes()), &case.accepted) {
-            (Ok(job), Some(kind)) => (job.kind().as_str() != kind || matches!(job, Job::Nothing(_)) != case.nothing)
+        let fault = match (Job::parse(case.document(&corpus.documents).as_bytes()), &case.accepted)
+        {
+            (Ok(job), Some(kind)) => (job.kind().as_str() != kind
+                || matches!(job, Job::Nothing(_)) != case.nothing)
                 .then(|| format!("accepted as {job:?}")),
             (Ok(_), None) => Some("accepted".to_owned()),
             (Err(error), _) => {
                 let pairs = error.problems.iter().zip(&case.refused);
                 let same = error.problems.len() == case.refused.len()
-                    && pairs.clone().all(|(is, (path, problem))| is.path == *path && is.problem.starts_with(problem));
+                    && pairs.clone().all(|(is, (path, problem))| {
+                        is.path == *path && is.problem.starts_with(problem)
+                    });
                 (!same || error.to_string().contains(&corpus.secret)).then(|| error.to_string())
             }
         };
@@ -84,8 +90,10 @@ fn documents_are_judged_as_the_corpus_says() {
 #[test]
 fn a_name_that_reads_like_the_parsers_words_does_not_get_into_the_remedy() {
     let name = "x`, expected \u{1b}[2K";
-    let mut document: Value =
-        serde_json::from_str::<Corpus>(include_str!("documents.json")).unwrap().documents["cleanup"].clone();
+    let mut document: Value = serde_json::from_str::<Corpus>(include_str!("documents.json"))
+        .unwrap()
+        .documents["cleanup"]
+        .clone();
     document["gateway"][name] = Value::Null;
     let problem = Job::parse(document.to_string().as_bytes()).unwrap_err().problems.remove(0);
     assert!(problem.remedy.starts_with("remove it, or use one of `id`, "), "{problem}");

@@ -1,10 +1,13 @@
-//! Gateways that are there and yet not: one that takes nothing more, and one that is heard and never answers.
+//! Gateways that are there and yet not: one that takes nothing more, and one that is heard and
+//! never answers.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mission_core::gateway::{Call, Client, DeviceIdentity, Dial, Endpoint, GatewayError, Limits, Method};
+use mission_core::gateway::{
+    Call, Client, DeviceIdentity, Dial, Endpoint, GatewayError, Limits, Method,
+};
 use serde_json::json;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -20,7 +23,10 @@ fn client(call: Duration) -> (Arc<Client>, UnboundedReceiver<DuplexStream>) {
 }
 
 /// A client, and the gateway's ends of its connections, with so many bytes between.
-pub(crate) fn client_over(pipe: usize, call: Duration) -> (Arc<Client>, UnboundedReceiver<DuplexStream>) {
+pub(crate) fn client_over(
+    pipe: usize,
+    call: Duration,
+) -> (Arc<Client>, UnboundedReceiver<DuplexStream>) {
     client_with(pipe, Limits { call, patience: Duration::ZERO, idle: Duration::from_secs(1) })
 }
 
@@ -37,7 +43,12 @@ fn client_with(pipe: usize, limits: Limits) -> (Arc<Client>, UnboundedReceiver<D
         allow_insecure_tls: false,
         tls_fingerprint: None,
     };
-    (Arc::new(Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits).dialling(dial)), arrivals)
+    (
+        Arc::new(
+            Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits).dialling(dial),
+        ),
+        arrivals,
+    )
 }
 
 #[tokio::test(start_paused = true)]
@@ -52,9 +63,16 @@ async fn a_gateway_that_takes_nothing_more_is_given_up() {
     let call = Call::new(client);
     call.open().await.unwrap();
     let began = Instant::now();
-    let error = call.write(Method::FilesSet, json!({ "content": "x".repeat(2 * PIPE) })).await.unwrap_err();
-    assert!(matches!(&error, GatewayError::Closed { reason, sent: true, .. } if reason == "silent"), "{error:?}");
-    assert!(began.elapsed() < Duration::from_secs(60), "told by its silence, not by the call's deadline");
+    let error =
+        call.write(Method::FilesSet, json!({ "content": "x".repeat(2 * PIPE) })).await.unwrap_err();
+    assert!(
+        matches!(&error, GatewayError::Closed { reason, sent: true, .. } if reason == "silent"),
+        "{error:?}"
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(60),
+        "told by its silence, not by the call's deadline"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,7 +89,10 @@ async fn what_a_gateway_sends_is_read_while_it_takes_nothing() {
     });
     let call = Call::new(client);
     let large = json!({ "content": "x".repeat(2 * PIPE) });
-    let answers = call.write_all(vec![(Method::FilesSet, json!({})), (Method::FilesSet, large)]).await.unwrap();
+    let answers = call
+        .write_all(vec![(Method::FilesSet, json!({})), (Method::FilesSet, large)])
+        .await
+        .unwrap();
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
 }
 
@@ -85,7 +106,8 @@ async fn a_call_that_is_never_answered_costs_the_connection() {
             // It takes in nothing, and goes on telling that it lives.
             loop {
                 sleep(Duration::from_secs(1)).await;
-                deaf.send(json!({ "type": "event", "event": "tick", "payload": {} }).to_string()).await;
+                deaf.send(json!({ "type": "event", "event": "tick", "payload": {} }).to_string())
+                    .await;
             }
         });
         let mut gateway = Scripted::open(arrivals.recv().await.unwrap(), json!({})).await;
@@ -98,7 +120,8 @@ async fn a_call_that_is_never_answered_costs_the_connection() {
     assert_eq!(call.read(Method::ConfigGet, json!({})).await.unwrap(), json!({ "config": {} }));
 }
 
-/// A gateway's end that answers everything but what `is_swallowed` says, by method and how often it was asked.
+/// A gateway's end that answers everything but what `is_swallowed` says, by method and how often it
+/// was asked.
 async fn swallows(mut gateway: Scripted<DuplexStream>, is_swallowed: impl Fn(&str, u32) -> bool) {
     let mut asked = std::collections::HashMap::<String, u32>::new();
     while let Some(request) = gateway.request().await {
@@ -128,7 +151,11 @@ async fn a_read_that_is_not_answered_is_asked_again_over_another_connection() {
     call.read(Method::ConfigGet, json!({})).await.unwrap();
     let mut report = mission_core::Report::default();
     call.account(&mut report, None);
-    assert_eq!((report.rpc_count, report.connections), (7, 2), "two connections, and one question twice");
+    assert_eq!(
+        (report.rpc_count, report.connections),
+        (7, 2),
+        "two connections, and one question twice"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,14 +173,18 @@ async fn a_gateway_that_is_busy_is_waited_for_though_it_takes_no_other_connectio
     });
     let call = Call::new(client);
     call.open().await.unwrap();
-    let (written, read) =
-        tokio::join!(call.write(Method::ConfigPatch, json!({})), call.read(Method::ConfigGet, json!({})));
+    let (written, read) = tokio::join!(
+        call.write(Method::ConfigPatch, json!({})),
+        call.read(Method::ConfigGet, json!({}))
+    );
     assert!(written.is_ok() && read.is_ok(), "{written:?} {read:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_write_is_given_up_when_the_gateway_answers_what_it_was_asked_later() {
-    for (method, most) in [(Method::ConfigPatch, 21), (Method::FilesSet, 21), (Method::AgentsDelete, 28)] {
+    for (method, most) in
+        [(Method::ConfigPatch, 21), (Method::FilesSet, 21), (Method::AgentsDelete, 28)]
+    {
         let (client, mut arrivals) = client(Duration::from_secs(120));
         tokio::spawn(async move {
             let gateway = Scripted::open(arrivals.recv().await.unwrap(), json!({})).await;

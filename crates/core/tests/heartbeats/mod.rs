@@ -20,7 +20,8 @@ const BO: Uuid = Uuid::from_u128(2);
 
 /// Runs a sync of Ada and Bo on the gateway at that port, after these agents have been cleaned up.
 async fn sync(port: u16, cleaned_up: &[Uuid]) -> Report {
-    synced(port, &json!([{ "id": ADA, "name": "Ada" }, { "id": BO, "name": "Bo" }]), cleaned_up).await
+    synced(port, &json!([{ "id": ADA, "name": "Ada" }, { "id": BO, "name": "Bo" }]), cleaned_up)
+        .await
 }
 
 async fn synced(port: u16, agents: &Value, cleaned_up: &[Uuid]) -> Report {
@@ -56,7 +57,8 @@ async fn an_agent_that_is_left_out_is_reported_and_not_written() {
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         let mut gateway = Scripted::open(listener.accept().await.unwrap().0, json!({})).await;
-        // Bo is as it should be. If Ada were wanted, a write would follow, and be no answer to this.
+        // Bo is as it should be. If Ada were wanted, a write would follow, and be no answer to
+        // this.
         let heartbeat = json!({ "every": "10m", "target": "none", "includeReasoning": false });
         let shown = json!({ "showOk": false, "showAlerts": true, "useIndicator": true });
         let config = json!({
@@ -70,7 +72,10 @@ async fn an_agent_that_is_left_out_is_reported_and_not_written() {
     });
     let report = sync(port, &[ADA]).await;
     assert_eq!(skipped(&report), [("agent ada", "cleaned up after this job was enqueued")]);
-    assert_eq!(report.summary, "the heartbeats of 1 agents were as they should be; nothing was written");
+    assert_eq!(
+        report.summary,
+        "the heartbeats of 1 agents were as they should be; nothing was written"
+    );
     assert!(report.gateway.is_some(), "it was asked");
 }
 
@@ -80,7 +85,8 @@ async fn a_key_that_may_be_misspelt_is_named_with_the_one_that_is_meant() {
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         let mut gateway = Scripted::open(listener.accept().await.unwrap().0, json!({})).await;
-        let heartbeat = json!({ "every": "10m", "target": "none", "includeReasoning": false, "evry": "5m" });
+        let heartbeat =
+            json!({ "every": "10m", "target": "none", "includeReasoning": false, "evry": "5m" });
         let shown = json!({ "showOk": false, "showAlerts": true, "useIndicator": true });
         let config = json!({
             "agents": { "list": [{ "id": "bo", "workspace": "/w/workspace-bo", "heartbeat": heartbeat }] },

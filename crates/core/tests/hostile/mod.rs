@@ -40,9 +40,18 @@ async fn after(messages: Vec<Message>) -> Result<Answer, GatewayError> {
 #[tokio::test(start_paused = true)]
 async fn events_that_nobody_asked_for_are_dropped_whatever_their_size() {
     assert_eq!(after(vec![Message::text(event(31 * MIB))]).await.unwrap(), json!({ "agents": [] }));
-    let deep = format!(r#"{{"type":"event","event":"x","payload":{}{}}}"#, "[".repeat(MIB), "]".repeat(MIB));
-    let number = format!(r#"{{"type":"event","event":"x","payload":[1e{0},{0}]}}"#, "9".repeat(MIB));
-    let others = vec![Message::text(deep), Message::text(number), Message::text(r#"{"type":"other","id":7}"#)];
+    let deep = format!(
+        r#"{{"type":"event","event":"x","payload":{}{}}}"#,
+        "[".repeat(MIB),
+        "]".repeat(MIB)
+    );
+    let number =
+        format!(r#"{{"type":"event","event":"x","payload":[1e{0},{0}]}}"#, "9".repeat(MIB));
+    let others = vec![
+        Message::text(deep),
+        Message::text(number),
+        Message::text(r#"{"type":"other","id":7}"#),
+    ];
     assert_eq!(after(others).await.unwrap(), json!({ "agents": [] }));
 }
 
@@ -54,7 +63,10 @@ async fn who_floods_is_hung_up_on() {
         vec![Message::text(event(31 * MIB)); 5],
         vec![Message::Frame(Frame::message("", OpCode::Data(Data::Text), false))]
             .into_iter()
-            .chain(vec![Message::Frame(Frame::message("", OpCode::Data(Data::Continue), false)); 20_000])
+            .chain(vec![
+                Message::Frame(Frame::message("", OpCode::Data(Data::Continue), false));
+                20_000
+            ])
             .collect(),
     ];
     for flood in floods {
@@ -71,7 +83,9 @@ async fn who_floods_is_hung_up_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_in_parts_is_as_long_as_all_of_them() {
-    let text = json!({ "type": "event", "event": "x", "payload": "é".repeat(1000) }).to_string().into_bytes();
+    let text = json!({ "type": "event", "event": "x", "payload": "é".repeat(1000) })
+        .to_string()
+        .into_bytes();
     let parts = |parts: Vec<Vec<u8>>| {
         let last = parts.len() - 1;
         let kind = |at| OpCode::Data(if at == 0 { Data::Text } else { Data::Continue });
@@ -82,11 +96,15 @@ async fn a_message_in_parts_is_as_long_as_all_of_them() {
     assert!(after(small).await.is_ok(), "characters may be cut in the middle");
     let error = after(parts(vec![vec![b' '; 256 * 1024]; 33])).await.unwrap_err();
     assert!(
-        matches!(&error, GatewayError::Closed { reason, .. } if reason.contains("8650752 bytes, more than 8388608")),
+        matches!(&error, GatewayError::Closed { reason, .. } if reason.contains("8650752 bytes, \
+            more than 8388608")),
         "{error:?}"
     );
     let error = after(parts(vec![vec![b' '; 256 * 1024 + 1]; 2])).await.unwrap_err();
-    assert!(matches!(&error, GatewayError::Closed { reason, .. } if reason.contains("262145 bytes")), "{error:?}");
+    assert!(
+        matches!(&error, GatewayError::Closed { reason, .. } if reason.contains("262145 bytes")),
+        "{error:?}"
+    );
     let error = after(parts(vec![vec![0xff; 10]])).await.unwrap_err();
     assert!(matches!(error, GatewayError::Closed { .. }), "what is no text: {error:?}");
 }
@@ -98,7 +116,8 @@ async fn config(payload: &str, value: &str) -> Result<Answer, GatewayError> {
     tokio::spawn(async move {
         let mut gateway = Scripted::open(accept(&listener).await, json!({})).await;
         while let Some(request) = gateway.request().await {
-            let frame = format!(r#"{{"type":"res","id":{},"ok":true,"payload":{payload}}}"#, request["id"]);
+            let frame =
+                format!(r#"{{"type":"res","id":{},"ok":true,"payload":{payload}}}"#, request["id"]);
             gateway.pass(Message::text(frame)).await;
         }
     });
@@ -107,12 +126,22 @@ async fn config(payload: &str, value: &str) -> Result<Answer, GatewayError> {
 
 #[tokio::test]
 async fn an_answer_that_would_take_too_much_memory_is_left_aside() {
-    let kept = config(r#"{"hash":"h","raw":[PARTS 1],"config":{"agents":{}}}"#, "{},").await.unwrap();
-    assert_eq!(kept, json!({ "hash": "h", "config": { "agents": {} } }), "what is not needed is skipped");
+    let kept =
+        config(r#"{"hash":"h","raw":[PARTS 1],"config":{"agents":{}}}"#, "{},").await.unwrap();
+    assert_eq!(
+        kept,
+        json!({ "hash": "h", "config": { "agents": {} } }),
+        "what is not needed is skipped"
+    );
     for part in ["1,", "{},", r#"{"a":1},"#, r#"[[""]],"#] {
-        let error = config(r#"{"hash":"h","config":{"agents":{"list":[PARTS 1]}}}"#, part).await.unwrap_err();
+        let error = config(r#"{"hash":"h","config":{"agents":{"list":[PARTS 1]}}}"#, part)
+            .await
+            .unwrap_err();
         let is_told = |reason: &str| reason.contains("more than 50331648 bytes of memory");
-        assert!(matches!(&error, GatewayError::Garbage { reason, .. } if is_told(reason)), "{part}: {error:?}");
+        assert!(
+            matches!(&error, GatewayError::Garbage { reason, .. } if is_told(reason)),
+            "{part}: {error:?}"
+        );
         assert_eq!(Outcome::from(error).name(), "transient");
     }
 }
@@ -126,7 +155,9 @@ async fn an_error_is_read_without_its_details_if_these_are_too_many() {
         let error = json!({ "code": "INVALID_REQUEST", "message": "no", "details": vec![1; MIB] });
         gateway.answer_error(&request, &error).await;
         let request = gateway.request().await.unwrap();
-        gateway.answer_error(&request, &json!({ "code": "X", "message": "x".repeat(5 * MIB) })).await;
+        gateway
+            .answer_error(&request, &json!({ "code": "X", "message": "x".repeat(5 * MIB) }))
+            .await;
         gateway.request().await
     });
     let call = call(port, MINUTE);
@@ -143,7 +174,8 @@ async fn less_is_taken_from_who_has_not_let_the_worker_in() {
     async fn greeted(greeting: usize, hello: usize) -> Result<(), GatewayError> {
         let (listener, port) = listen().await;
         tokio::spawn(async move {
-            let mut gateway = Scripted(tokio_tungstenite::accept_async(accept(&listener).await).await.unwrap());
+            let mut gateway =
+                Scripted(tokio_tungstenite::accept_async(accept(&listener).await).await.unwrap());
             gateway.pass(Message::text(event(greeting))).await;
             let challenge = json!({ "type": "event", "event": "connect.challenge", "payload": {} });
             gateway.pass(Message::text(challenge.to_string())).await;
@@ -157,7 +189,10 @@ async fn less_is_taken_from_who_has_not_let_the_worker_in() {
     greeted(60 * 1024, 3 * MIB).await.unwrap();
     for (greeting, hello) in [(65 * 1024, 0), (0, 4 * MIB)] {
         let error = greeted(greeting, hello).await.unwrap_err();
-        assert!(matches!(&error, GatewayError::Unreachable { reason } if reason.contains("more than")), "{error:?}");
+        assert!(
+            matches!(&error, GatewayError::Unreachable { reason } if reason.contains("more than")),
+            "{error:?}"
+        );
     }
 }
 
@@ -174,8 +209,12 @@ async fn who_takes_nothing_is_left_however_alive_it_seems() {
         }
     });
     let call = Call::new(client);
-    let error = call.write(Method::FilesSet, json!({ "content": "x".repeat(MIB) })).await.unwrap_err();
-    assert!(matches!(&error, GatewayError::Closed { reason, .. } if reason == "it takes nothing"), "{error:?}");
+    let error =
+        call.write(Method::FilesSet, json!({ "content": "x".repeat(MIB) })).await.unwrap_err();
+    assert!(
+        matches!(&error, GatewayError::Closed { reason, .. } if reason == "it takes nothing"),
+        "{error:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,7 +223,9 @@ async fn a_large_message_has_to_come_to_its_end() {
     tokio::spawn(async move {
         let hello = json!({ "policy": { "tickIntervalMs": 300_000 } });
         let mut gateway = Scripted::open(arrivals.recv().await.unwrap(), hello).await;
-        let part = |kind, size| Message::Frame(Frame::message(vec![b' '; size], OpCode::Data(kind), false));
+        let part = |kind, size| {
+            Message::Frame(Frame::message(vec![b' '; size], OpCode::Data(kind), false))
+        };
         gateway.pass(part(Data::Text, 65 * 1024)).await;
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -195,7 +236,8 @@ async fn a_large_message_has_to_come_to_its_end() {
     let call = Call::new(client);
     let error = call.read(Method::AgentsList, json!({})).await.unwrap_err();
     assert!(
-        matches!(&error, GatewayError::Closed { reason, .. } if reason.contains("takes more than 60 s")),
+        matches!(&error, GatewayError::Closed { reason, .. } if reason.contains("takes more than \
+            60 s")),
         "{error:?}"
     );
 }

@@ -1,4 +1,5 @@
-//! Forms of Jinja2 as users write them in templates, and what Jinja2 3.1.6 makes of each; `record.py` asks it.
+//! Forms of Jinja2 as users write them in templates, and what Jinja2 3.1.6 makes of each;
+//! `record.py` asks it.
 
 use mission_core::context::Context;
 use mission_core::overrides::{Overrides, TemplateError};
@@ -6,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::vectors::jobs;
 
-/// Forms that come out in another way here, and why. docs/templates.md tells it to those who write templates.
+/// Forms that come out in another way here, and why. docs/templates.md tells it to those who write
+/// templates.
 const DIFFERENT: &[(&str, &[&str])] = &[
     (
         "lists and dictionaries do not change once they are made",
@@ -83,8 +85,14 @@ const DIFFERENT: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "the engine shows lists in the place of Python's views and ranges, and namespaces as dictionaries",
-        &["{{ range(3) }}", "{{ {'a': 1}.items() }}", "{{ {'a': 1}.keys() }}", "{{ namespace() is mapping }}"],
+        "the engine shows lists in the place of Python's views and ranges, and namespaces as \
+            dictionaries",
+        &[
+            "{{ range(3) }}",
+            "{{ {'a': 1}.items() }}",
+            "{{ {'a': 1}.keys() }}",
+            "{{ namespace() is mapping }}",
+        ],
     ),
     ("values of different types have an order", &["{{ [1,'a']|sort }}", "{{ 1 < 'a' }}"]),
     (
@@ -127,7 +135,8 @@ fn context() -> Context {
 
 #[test]
 fn forms_come_out_as_in_jinja2() {
-    let forms: Vec<(String, Option<String>)> = serde_json::from_str(include_str!("forms.json")).expect("a table");
+    let forms: Vec<(String, Option<String>)> =
+        serde_json::from_str(include_str!("forms.json")).expect("a table");
     let (context, overrides) = (context(), Overrides::new(None));
     let different: Vec<_> = DIFFERENT.iter().flat_map(|(_, forms)| *forms).collect();
     let (mut wrong, mut differing) = (Vec::new(), 0);
@@ -185,7 +194,8 @@ fn nothing_is_made_wider_than_fuel_allows() {
         "{{ ('%s' * 99999) % ('x' * 99999) }}",
     ] {
         let error = Overrides::new(None).render_str("wide", wide, &context()).expect_err(wide);
-        let is_bounded = matches!(error, TemplateError::OutOfFuel { .. } | TemplateError::Failed { .. });
+        let is_bounded =
+            matches!(error, TemplateError::OutOfFuel { .. } | TemplateError::Failed { .. });
         assert!(is_bounded && error.to_string().contains("line 1"), "{wide}: {error}");
     }
     // A truncation to a billion characters is one of a text that is short.
@@ -195,8 +205,11 @@ fn nothing_is_made_wider_than_fuel_allows() {
 
 #[test]
 fn a_line_stays_where_it_is_although_a_percent_is_rewritten() {
-    let error = Overrides::new(None).render_str("t", "{{ '%s' %\n 1 }}\n\n{{ 5 % 'a' }}", &context());
-    let TemplateError::Failed { place, reason } = error.expect_err("a number and a text") else { panic!() };
+    let error =
+        Overrides::new(None).render_str("t", "{{ '%s' %\n 1 }}\n\n{{ 5 % 'a' }}", &context());
+    let TemplateError::Failed { place, reason } = error.expect_err("a number and a text") else {
+        panic!()
+    };
     assert_eq!(
         (place.line, reason.as_str()),
         (Some(4), "tried to use % operator on unsupported types number and string")

@@ -10,14 +10,16 @@ use serde_json::{Value, json};
 use crate::connection::{accept, call, listen};
 use crate::scripted::Scripted;
 
-/// What the worker makes of one answer, with this payload in place of `PAYLOAD`, that has so many bytes in all.
+/// What the worker makes of one answer, with this payload in place of `PAYLOAD`, that has so many
+/// bytes in all.
 async fn asked(method: Method, payload: &str, size: usize) -> Result<Value, GatewayError> {
     let (listener, port) = listen().await;
     let payload = payload.to_owned();
     tokio::spawn(async move {
         let mut gateway = Scripted::open(accept(&listener).await, json!({})).await;
         let request = gateway.request().await.unwrap();
-        let frame = format!(r#"{{"type":"res","id":{},"ok":true,"payload":{payload}}}"#, request["id"]);
+        let frame =
+            format!(r#"{{"type":"res","id":{},"ok":true,"payload":{payload}}}"#, request["id"]);
         let filling = size.saturating_sub(frame.len());
         gateway.send(frame + &" ".repeat(filling)).await;
         gateway.request().await
@@ -33,7 +35,10 @@ async fn an_answer_has_so_many_bytes() {
         assert_eq!(asked(method, "7", most).await.unwrap(), 7, "{method:?}");
     }
     let error = asked(Method::FilesGet, "7", 4 * MIB + 1).await.unwrap_err();
-    assert!(matches!(&error, GatewayError::Garbage { reason, .. } if reason.contains("4194305 bytes")), "{error:?}");
+    assert!(
+        matches!(&error, GatewayError::Garbage { reason, .. } if reason.contains("4194305 bytes")),
+        "{error:?}"
+    );
     assert_eq!(Outcome::from(error).name(), "transient");
     let error = asked(Method::ConfigGet, "7", 32 * MIB + 1).await.unwrap_err();
     assert!(matches!(error, GatewayError::Closed { .. }), "{error:?}");
@@ -50,7 +55,9 @@ async fn an_answer_is_so_deep() {
 /// What the worker has of a gateway that says this of itself.
 async fn met(hello: Value) -> Call {
     let (listener, port) = listen().await;
-    tokio::spawn(async move { Scripted::open(accept(&listener).await, hello).await.request().await });
+    tokio::spawn(
+        async move { Scripted::open(accept(&listener).await, hello).await.request().await },
+    );
     let call = call(port, Duration::from_secs(60));
     call.open().await.unwrap();
     call
@@ -58,8 +65,9 @@ async fn met(hello: Value) -> Call {
 
 #[tokio::test]
 async fn what_a_gateway_says_of_itself_is_cut() {
-    let scopes: Vec<_> =
-        (0..33).map(|n| if n == 0 { "operator.admin".to_owned() } else { format!("s{n}\n") }).collect();
+    let scopes: Vec<_> = (0..33)
+        .map(|n| if n == 0 { "operator.admin".to_owned() } else { format!("s{n}\n") })
+        .collect();
     let hello = |length: usize| {
         let name = "v".repeat(length);
         json!({
@@ -68,24 +76,35 @@ async fn what_a_gateway_says_of_itself_is_cut() {
         })
     };
     let (fits, long) = (met(hello(64)).await, met(hello(65)).await);
-    assert_eq!((fits.default_agent(), fits.met().unwrap().version.len()), ("v".repeat(64).as_str(), 64));
+    assert_eq!(
+        (fits.default_agent(), fits.met().unwrap().version.len()),
+        ("v".repeat(64).as_str(), 64)
+    );
     assert_eq!((long.default_agent(), long.met().unwrap().version.chars().count()), ("main", 65));
     let mut report = Report::default();
     long.account(&mut report, None);
     let scopes = report.gateway.unwrap().scopes.unwrap();
     assert_eq!((scopes.len(), scopes[1].as_str()), (32, r"s1\u000a"));
     assert_eq!(
-        met(json!({ "snapshot": { "sessionDefaults": { "defaultAgentId": "a\nb" } } })).await.default_agent(),
+        met(json!({ "snapshot": { "sessionDefaults": { "defaultAgentId": "a\nb" } } }))
+            .await
+            .default_agent(),
         "main"
     );
 }
 
 #[test]
 fn what_a_failure_says_is_one_line_and_not_long() {
-    let error = GatewayError::Unreachable { reason: format!("no\r\n2026 INFO all well\u{1b}[2J{}", "x".repeat(3000)) };
+    let error = GatewayError::Unreachable {
+        reason: format!("no\r\n2026 INFO all well\u{1b}[2J{}", "x".repeat(3000)),
+    };
     let outcome = Outcome::from(error);
     let failure = outcome.failure().unwrap();
-    assert!(failure.message.starts_with(r"cannot reach the gateway: no\u000d\u000a2026 INFO all well\u001b[2J"));
+    assert!(
+        failure
+            .message
+            .starts_with(r"cannot reach the gateway: no\u000d\u000a2026 INFO all well\u001b[2J")
+    );
     assert_eq!(failure.message.chars().count(), MAX_MESSAGE + 1);
     let fits = "é".repeat(MAX_MESSAGE);
     let failure = Failure::new("x", &fits).with_action("a\nb");

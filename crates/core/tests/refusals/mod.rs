@@ -1,4 +1,5 @@
-//! What gateways say instead of letting a worker in, in their own words, and what a person is told to do.
+//! What gateways say instead of letting a worker in, in their own words, and what a person is told
+//! to do.
 
 use std::time::Duration;
 
@@ -15,9 +16,16 @@ type Case = (&'static str, &'static str, &'static str, &'static str, &'static st
 
 const TOKEN: &str = "`gateway.auth.token` of the gateway's config";
 
-/// As recorded of 2026.2.9 to 2026.9.6 (`…` stands for what the recording cut), but for the last group.
+/// As recorded of 2026.2.9 to 2026.9.6 (`…` stands for what the recording cut), but for the last
+/// group.
 const BLOCKED: &[Case] = &[
-    ("INVALID_REQUEST", "unauthorized: gateway token mismatch (provide gateway auth token)", "", "unauthorized", TOKEN),
+    (
+        "INVALID_REQUEST",
+        "unauthorized: gateway token mismatch (provide gateway auth token)",
+        "",
+        "unauthorized",
+        TOKEN,
+    ),
     (
         "INVALID_REQUEST",
         "unauthorized: gateway token mismatch (provide gateway auth token)",
@@ -25,7 +33,13 @@ const BLOCKED: &[Case] = &[
         "unauthorized",
         TOKEN,
     ),
-    ("INVALID_REQUEST", "unauthorized: gateway token missing (provide gateway auth token)", "", "unauthorized", TOKEN),
+    (
+        "INVALID_REQUEST",
+        "unauthorized: gateway token missing (provide gateway auth token)",
+        "",
+        "unauthorized",
+        TOKEN,
+    ),
     (
         "INVALID_REQUEST",
         "unauthorized: gateway token missing (provide gateway auth token)",
@@ -37,10 +51,28 @@ const BLOCKED: &[Case] = &[
     ("NOT_PAIRED", "device identity required", "DEVICE_IDENTITY_REQUIRED", "unauthorized", TOKEN),
     ("NOT_PAIRED", "pairing required", "", "pairing_required", "`openclaw devices list`"),
     ("INVALID_REQUEST", "device signature expired", "", "device_refused", "clocks"),
-    ("INVALID_REQUEST", "device signature expired", "DEVICE_AUTH_INVALID", "device_refused", "clocks"),
-    ("INVALID_REQUEST", "device signature expired", "DEVICE_AUTH_SIGNATURE_EXPIRED", "device_refused", "clocks"),
+    (
+        "INVALID_REQUEST",
+        "device signature expired",
+        "DEVICE_AUTH_INVALID",
+        "device_refused",
+        "clocks",
+    ),
+    (
+        "INVALID_REQUEST",
+        "device signature expired",
+        "DEVICE_AUTH_SIGNATURE_EXPIRED",
+        "device_refused",
+        "clocks",
+    ),
     ("INVALID_REQUEST", "device signature invalid", "", "device_refused", "directly"),
-    ("INVALID_REQUEST", "device nonce mismatch", "DEVICE_AUTH_NONCE_MISMATCH", "device_refused", "directly"),
+    (
+        "INVALID_REQUEST",
+        "device nonce mismatch",
+        "DEVICE_AUTH_NONCE_MISMATCH",
+        "device_refused",
+        "directly",
+    ),
     ("INVALID_REQUEST", "device nonce required", "", "device_refused", "directly"),
     (
         "INVALID_REQUEST",
@@ -56,7 +88,13 @@ const BLOCKED: &[Case] = &[
         "origin_refused",
         "`gateway.controlUi.allowedOrigins`",
     ),
-    ("INVALID_REQUEST", "control ui requires HTTPS or localhost (secure context)", "", "refused", "directly"),
+    (
+        "INVALID_REQUEST",
+        "control ui requires HTTPS or localhost (secure context)",
+        "",
+        "refused",
+        "directly",
+    ),
     (
         "INVALID_REQUEST",
         "control ui requires device identity (use HTTPS or localhost secure context)",
@@ -86,7 +124,13 @@ const BLOCKED: &[Case] = &[
         "upgrade",
     ),
     ("INVALID_REQUEST", "protocol mismatch", "", "protocol_mismatch", "speaks protocols 3 and 4"),
-    ("INVALID_REQUEST", "protocol mismatch", "PROTOCOL_MISMATCH", "protocol_mismatch", "speaks protocols 3 and 4"),
+    (
+        "INVALID_REQUEST",
+        "protocol mismatch",
+        "PROTOCOL_MISMATCH",
+        "protocol_mismatch",
+        "speaks protocols 3 and 4",
+    ),
     // Reported by people.
     (
         "INVALID_REQUEST",
@@ -104,10 +148,17 @@ fn each_refusal_says_what_a_person_has_to_do() {
         let details = if detail.is_empty() { Value::Null } else { json!({ "code": detail }) };
         let ended = refused(json!({ "code": code, "message": message, "details": details }));
         let failure = ended.failure().unwrap();
-        assert_eq!((ended.name(), failure.code.as_str()), ("blocked", *expected), "{message} {detail}");
+        assert_eq!(
+            (ended.name(), failure.code.as_str()),
+            ("blocked", *expected),
+            "{message} {detail}"
+        );
         assert_eq!(failure.scope, Scope::Gateway, "{message}: all jobs connect the same way");
         assert!(failure.message.contains(message), "{failure:?}");
-        assert!(failure.action.as_ref().unwrap().contains(action), "{message} {detail}: {failure:?}");
+        assert!(
+            failure.action.as_ref().unwrap().contains(action),
+            "{message} {detail}: {failure:?}"
+        );
     }
 }
 
@@ -115,7 +166,11 @@ fn each_refusal_says_what_a_person_has_to_do() {
 fn a_newer_gateways_code_is_enough() {
     let codes = [
         ("AUTH_TOKEN_MISMATCH", "unauthorized", TOKEN),
-        ("AUTH_TOKEN_NOT_CONFIGURED", "unauthorized", "`openclaw config set gateway.auth.token TOKEN`"),
+        (
+            "AUTH_TOKEN_NOT_CONFIGURED",
+            "unauthorized",
+            "`openclaw config set gateway.auth.token TOKEN`",
+        ),
         ("AUTH_PASSWORD_MISMATCH", "unauthorized", "`openclaw config set gateway.auth.mode token`"),
         ("AUTH_DEVICE_TOKEN_MISMATCH", "unauthorized", "`openclaw devices rotate "),
         ("DEVICE_AUTH_SIGNATURE_INVALID", "device_refused", "directly"),
@@ -124,7 +179,9 @@ fn a_newer_gateways_code_is_enough() {
         ("PROTOCOL_MISMATCH", "protocol_mismatch", "speaks protocols 3 and 4"),
     ];
     for (detail, expected, action) in codes {
-        let ended = refused(json!({ "code": "INVALID_REQUEST", "message": "no", "details": { "code": detail } }));
+        let ended = refused(
+            json!({ "code": "INVALID_REQUEST", "message": "no", "details": { "code": detail } }),
+        );
         let failure = ended.failure().unwrap();
         assert_eq!((ended.name(), failure.code.as_str()), ("blocked", expected), "{detail}");
         assert!(failure.action.as_ref().unwrap().contains(action), "{detail}: {failure:?}");
@@ -148,15 +205,21 @@ fn a_locked_or_starting_gateway_is_left_alone_for_as_long_as_it_asks() {
         let Outcome::Busy { retry_after, failure } = refused(error) else { panic!("{message}") };
         assert_eq!((failure.code.as_str(), failure.scope), (expected, Scope::Gateway), "{message}");
         assert_eq!(retry_after, waits.map(Duration::from_millis), "{message}");
-        assert_eq!(failure.action.is_some_and(|action| action.contains(TOKEN)), expected == "auth_rate_limited");
+        assert_eq!(
+            failure.action.is_some_and(|action| action.contains(TOKEN)),
+            expected == "auth_rate_limited"
+        );
     }
 }
 
 #[test]
 fn of_two_that_speak_other_protocols_the_older_is_to_be_upgraded() {
-    for (expected, words) in [(2, "upgrade the gateway to 2026.2.9"), (5, "upgrade this worker"), (3, "upgrade the")] {
+    for (expected, words) in
+        [(2, "upgrade the gateway to 2026.2.9"), (5, "upgrade this worker"), (3, "upgrade the")]
+    {
         let details = json!({ "expectedProtocol": expected });
-        let ended = refused(json!({ "code": "INVALID_REQUEST", "message": "protocol mismatch", "details": details }));
+        let ended = refused(json!({ "code": "INVALID_REQUEST", "message": "protocol \
+                mismatch", "details": details }));
         let action = ended.failure().unwrap().action.as_ref().unwrap();
         assert!(action.contains(words), "{expected}: {action}");
     }
@@ -165,7 +228,8 @@ fn of_two_that_speak_other_protocols_the_older_is_to_be_upgraded() {
 #[test]
 fn a_pairing_request_is_named_in_the_command_unless_it_is_no_id() {
     let action = |id: &str| {
-        let error = json!({ "code": "NOT_PAIRED", "message": "pairing required", "details": { "requestId": id } });
+        let error = json!({ "code": "NOT_PAIRED", "message": "pairing \
+            required", "details": { "requestId": id } });
         refused(error).failure().unwrap().action.clone().unwrap()
     };
     assert_eq!(action("ab-12"), "run `openclaw devices approve ab-12` on the gateway");

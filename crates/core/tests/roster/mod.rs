@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 fn config(agents: &Value) -> Config {
     let shown = json!({ "showOk": false, "showAlerts": true, "useIndicator": true });
     let visible = json!({ "defaults": { "heartbeat": shown, "heartbeatVisibility": shown } });
-    Config::read(json!({ "hash": "h", "config": { "agents": agents, "channels": visible } })).unwrap()
+    Config::read(json!({ "hash": "h", "config": { "agents": agents, "channels": visible } }))
+        .unwrap()
 }
 
 fn ada(heartbeat: &Value) -> DesiredAgent {
@@ -24,7 +25,8 @@ fn ada(heartbeat: &Value) -> DesiredAgent {
 
 fn patch(config: &Config, desired: &DesiredAgent) -> Option<Value> {
     let shape = config.shape.unwrap();
-    let change = config.change(shape, std::slice::from_ref(desired), &known_refusals(shape), "main");
+    let change =
+        config.change(shape, std::slice::from_ref(desired), &known_refusals(shape), "main");
     change.map(|change| change.patch)
 }
 
@@ -38,17 +40,27 @@ fn what_a_merge_patch_cannot_take_away_is_no_difference() {
             &BTreeSet::new(),
         )
     };
-    assert!(is_kept(json!({ "every": "1m" }), json!({ "every": "1m", "target": null })), "null takes away");
+    assert!(
+        is_kept(json!({ "every": "1m" }), json!({ "every": "1m", "target": null })),
+        "null takes away"
+    );
     assert!(!is_kept(json!({ "target": "x" }), json!({ "target": null })));
-    assert!(is_kept(json!({ "hours": { "from": 8, "zone": "UTC" } }), json!({ "hours": { "from": 8, "to": null } })));
-    assert!(!is_kept(json!({ "hours": { "from": 8, "zone": "UTC" } }), json!({ "hours": { "from": 9 } })));
+    assert!(is_kept(
+        json!({ "hours": { "from": 8, "zone": "UTC" } }),
+        json!({ "hours": { "from": 8, "to": null } })
+    ));
+    assert!(!is_kept(
+        json!({ "hours": { "from": 8, "zone": "UTC" } }),
+        json!({ "hours": { "from": 9 } })
+    ));
     assert!(!is_kept(json!({}), json!({ "hours": { "from": 9 } })));
     assert!(!is_kept(json!({}), json!({ "hours": {} })));
 }
 
 #[test]
 fn a_config_for_one_agent_is_made_one_for_many_first() {
-    let patch = patch(&config(&json!({ "entries": { "main": {} } })), &ada(&json!({ "every": "10m" })));
+    let patch =
+        patch(&config(&json!({ "entries": { "main": {} } })), &ada(&json!({ "every": "10m" })));
     let expected = json!({ "agents": {
         "ownership": "explicit",
         "defaults": { "systemAgent": { "agentId": "main" } },
@@ -59,10 +71,13 @@ fn a_config_for_one_agent_is_made_one_for_many_first() {
 
 #[test]
 fn only_what_differs_is_written() {
-    let entry =
-        json!({ "name": "Ada", "workspace": "/srv/ada", "heartbeat": { "every": "10m", "n": 1, "theirs": true } });
-    let config = config(&json!({ "ownership": "explicit", "entries": { "main": {}, "ada": entry } }));
-    assert_eq!(patch(&config, &ada(&json!({ "every": "10m", "n": 1.0, "includeReasoning": false }))), None);
+    let entry = json!({ "name": "Ada", "workspace": "/srv/ada", "heartbeat": { "every": "10m", "n": 1, "theirs": true } });
+    let config =
+        config(&json!({ "ownership": "explicit", "entries": { "main": {}, "ada": entry } }));
+    assert_eq!(
+        patch(&config, &ada(&json!({ "every": "10m", "n": 1.0, "includeReasoning": false }))),
+        None
+    );
     let renamed = DesiredAgent { name: Some("Ada L.".into()), ..ada(&json!({ "every": "10m" })) };
     let expected = json!({ "agents": { "entries": { "ada": { "name": "Ada L." } } } });
     assert_eq!(patch(&config, &renamed), Some(expected));
@@ -83,14 +98,17 @@ fn a_list_is_written_whole_and_as_the_file_has_it() {
 
 #[test]
 fn only_our_own_optional_keys_are_dropped() {
-    let error = json!({ "code": "INVALID_REQUEST", "message": "invalid config", "details": { "issues": [
-        { "path": "agents.entries.ada.heartbeat", "message": "Unrecognized keys: \"jitter\", \"includeReasoning\"" },
+    let error = json!({ "code": "INVALID_REQUEST", "message": "invalid \
+        config", "details": { "issues": [
+        { "path": "agents.entries.ada.heartbeat", "message": "Unrecognized keys: \"jitter\", \
+            \"includeReasoning\"" },
         { "path": "channels.defaults", "message": "Unrecognized key: \"heartbeat\"" },
     ] } });
     let error: RpcError = serde_json::from_value(error).unwrap();
     let names = ["channels.defaults.heartbeat", "heartbeat.includeReasoning", "heartbeat.jitter"];
     assert_eq!(droppable(&error.unrecognized_keys()), Some(names.map(str::to_owned).into()));
-    for path in ["agents.entries.ada.heartbeat.every", "agents.entries.ada.workspace", "tools.web"] {
+    for path in ["agents.entries.ada.heartbeat.every", "agents.entries.ada.workspace", "tools.web"]
+    {
         assert_eq!(droppable(&[path.to_owned()]), None, "{path}");
     }
     assert_eq!(droppable(&[]), None);
@@ -114,7 +132,10 @@ fn refused_keys_are_left_out() {
 fn a_config_that_cannot_be_worked_with_is_said_so() {
     for agents in [json!("x"), json!({ "list": "x" })] {
         let error = Config::read(json!({ "config": { "agents": agents } })).unwrap_err();
-        assert!(error.to_string().starts_with("the gateway's config is invalid: agents"), "{error}");
+        assert!(
+            error.to_string().starts_with("the gateway's config is invalid: agents"),
+            "{error}"
+        );
     }
     assert!(Config::read(json!({ "valid": false, "issues": [{ "path": "tools" }] })).is_err());
 }
@@ -123,10 +144,16 @@ fn a_config_that_cannot_be_worked_with_is_said_so() {
 fn turns_a_day_are_those_of_all_agents_with_a_heartbeat() {
     let turns = |agents: Value| config(&agents).heartbeat_turns_per_day();
     let every = |every| json!({ "heartbeat": { "every": every } });
-    assert_eq!(turns(json!({ "entries": { "a": every("10m"), "b": every("1h"), "c": {} } })), Some(144 + 24));
+    assert_eq!(
+        turns(json!({ "entries": { "a": every("10m"), "b": every("1h"), "c": {} } })),
+        Some(144 + 24)
+    );
     assert_eq!(turns(json!({ "entries": { "a": every("0m"), "b": every("7h") } })), Some(3), "3.4");
     assert_eq!(turns(json!({ "list": [{ "id": "main" }] })), None, "nobody has one");
     let defaults = json!({ "heartbeat": { "every": "2h" } });
-    assert_eq!(turns(json!({ "list": [{ "id": "a", "heartbeat": {} }], "defaults": defaults })), Some(12));
+    assert_eq!(
+        turns(json!({ "list": [{ "id": "a", "heartbeat": {} }], "defaults": defaults })),
+        Some(12)
+    );
     assert_eq!(turns(json!({ "list": [{ "id": "a", "heartbeat": {} }] })), Some(48));
 }

@@ -1,4 +1,5 @@
-//! A gateway that follows a script: for what the simulated gateway, a program that behaves, does not do.
+//! A gateway that follows a script: for what the simulated gateway, a program that behaves, does
+//! not do.
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -23,7 +24,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Scripted<S> {
         (gateway, connect)
     }
 
-    /// Takes the upgrade and the connect request, and says hello with these members besides the usual ones.
+    /// Takes the upgrade and the connect request, and says hello with these members besides the
+    /// usual ones.
     pub(crate) async fn open(stream: S, more: Value) -> Self {
         let (mut gateway, connect) = Self::challenge(stream).await;
         let mut hello = json!({ "type": "hello-ok", "protocol": 4 });
@@ -40,7 +42,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Scripted<S> {
     }
 
     pub(crate) async fn answer_error(&mut self, request: &Value, error: &Value) {
-        self.send(json!({ "type": "res", "id": request["id"], "ok": false, "error": error }).to_string()).await;
+        self.send(
+            json!({ "type": "res", "id": request["id"], "ok": false, "error": error }).to_string(),
+        )
+        .await;
     }
 
     /// The next request; none at the end of the connection.
@@ -55,7 +60,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Scripted<S> {
     }
 
     pub(crate) async fn answer(&mut self, request: &Value, payload: &Value) {
-        self.send(json!({ "type": "res", "id": request["id"], "ok": true, "payload": payload }).to_string()).await;
+        self.send(
+            json!({ "type": "res", "id": request["id"], "ok": true, "payload": payload })
+                .to_string(),
+        )
+        .await;
     }
 
     /// Sends a frame as it is. That the client has hung up is no fault.

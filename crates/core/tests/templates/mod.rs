@@ -53,7 +53,11 @@ fn fault(source: &str, files: &[(&str, &str)]) -> TemplateError {
 
 #[test]
 fn a_text_comes_from_the_agent_then_the_directory_then_the_shipped_ones() {
-    let dir = dir(&[("SOUL.md", "soul of the directory"), ("MAIN_TOOLS.md", "for main agents"), ("USER.md", " \n")]);
+    let dir = dir(&[
+        ("SOUL.md", "soul of the directory"),
+        ("MAIN_TOOLS.md", "for main agents"),
+        ("USER.md", " \n"),
+    ]);
     let context = context();
     let render = |shipped: bool, document: Document, agent: &Agent| {
         let renderer = Renderer::new(TemplatesConfig { dir: Some(dir.path().to_owned()), shipped });
@@ -63,12 +67,22 @@ fn a_text_comes_from_the_agent_then_the_directory_then_the_shipped_ones() {
     let (plain, own) = (agent(&[]), agent(&[("soul_template", "soul of {{ agent_name }}")]));
     for shipped in [true, false] {
         assert_eq!(render(shipped, Document::Soul, &own).as_deref(), Some("soul of Ada Lovelace"));
-        assert_eq!(render(shipped, Document::Soul, &plain).as_deref(), Some("soul of the directory"));
-        assert_eq!(render(shipped, Document::User, &plain), None, "a file that comes out empty is not written");
+        assert_eq!(
+            render(shipped, Document::Soul, &plain).as_deref(),
+            Some("soul of the directory")
+        );
+        assert_eq!(
+            render(shipped, Document::User, &plain),
+            None,
+            "a file that comes out empty is not written"
+        );
     }
     assert!(render(true, Document::Tools, &plain).is_some_and(|text| text.contains(TOKEN)));
     assert_eq!(render(false, Document::Tools, &plain), None);
-    assert_eq!(render(false, Document::Memory, &plain).as_deref(), Some("# MEMORY\n\nBootstrap pending.\n"));
+    assert_eq!(
+        render(false, Document::Memory, &plain).as_deref(),
+        Some("# MEMORY\n\nBootstrap pending.\n")
+    );
 }
 
 #[test]
@@ -76,20 +90,29 @@ fn what_a_gateway_refuses_is_told_to_the_shipped_texts_alone() {
     let (context, agent) = (context(), agent(&[]));
     let refused = BTreeSet::from([Document::Tools]);
     let reader = Reader { agent: &agent, context: &context, refused: &refused };
-    let shipped = Renderer::new(TemplatesConfig::default()).render(Document::Agents, reader).expect("no templates");
+    let shipped = Renderer::new(TemplatesConfig::default())
+        .render(Document::Agents, reader)
+        .expect("no templates");
     assert!(shipped.is_some_and(|text| text.contains(TOKEN)), "AGENTS carries the credentials");
 
     let dir = dir(&[("AGENTS.md", "just this")]);
-    let renderer = Renderer::new(TemplatesConfig { dir: Some(dir.path().to_owned()), shipped: true });
-    assert_eq!(renderer.render(Document::Agents, reader).expect("a fine template").as_deref(), Some("just this"));
+    let renderer =
+        Renderer::new(TemplatesConfig { dir: Some(dir.path().to_owned()), shipped: true });
+    assert_eq!(
+        renderer.render(Document::Agents, reader).expect("a fine template").as_deref(),
+        Some("just this")
+    );
 }
 
 /// A config has more readers than a workspace.
 #[test]
 fn a_heartbeat_prompt_never_has_the_token() {
     let (context, agent) = (context(), agent(&[]));
-    let reader =
-        Reader { agent: &agent, context: &context, refused: &BTreeSet::from([Document::Heartbeat, Document::Tools]) };
+    let reader = Reader {
+        agent: &agent,
+        context: &context,
+        refused: &BTreeSet::from([Document::Heartbeat, Document::Tools]),
+    };
     let prompt = |source: &str, shipped: bool| {
         let dir = dir(&[("HEARTBEAT.md", source)]);
         let renderer = Renderer::new(TemplatesConfig { dir: Some(dir.path().to_owned()), shipped });
@@ -98,14 +121,24 @@ fn a_heartbeat_prompt_never_has_the_token() {
     let pointer = "The credentials for this stand in AGENTS.md of your workspace.";
     let clean = prompt("Look at {{ board_name }}.", true);
     assert_eq!((clean.text.as_deref(), clean.left_out), (Some("Look at Launch Board."), None));
-    for token in ["{{ auth_token }}", "{{ auth_token|upper }}", "{{ auth_token[1:] }}", "{{ auth_token|list|join }}"] {
+    for token in [
+        "{{ auth_token }}",
+        "{{ auth_token|upper }}",
+        "{{ auth_token[1:] }}",
+        "{{ auth_token|list|join }}",
+    ] {
         let cut = prompt(&format!("Look.\n\nX-Token: {token}\nBearer {token}\nGo on."), true);
         assert_eq!(cut.text, Some(format!("Look.\n\n{pointer}\nGo on.")), "{token}");
         assert!(cut.left_out.is_some_and(|why| why.contains("points to the file")));
     }
-    for source in ["{{ auth_token }}", "{{ {'tok-123': 'a'}[auth_token] }}", "{{ auth_token }}\n---\n"] {
+    for source in
+        ["{{ auth_token }}", "{{ {'tok-123': 'a'}[auth_token] }}", "{{ auth_token }}\n---\n"]
+    {
         let shipped = prompt(source, true);
-        assert!(shipped.text.is_some_and(|text| !text.contains(TOKEN) && text.contains("heartbeat")), "{source}");
+        assert!(
+            shipped.text.is_some_and(|text| !text.contains(TOKEN) && text.contains("heartbeat")),
+            "{source}"
+        );
         assert!(shipped.left_out.is_some());
         let none = prompt(source, false);
         assert!(none.text.is_none() && none.left_out.is_some(), "{source}");
@@ -116,7 +149,10 @@ fn a_heartbeat_prompt_never_has_the_token() {
 fn a_file_that_is_changed_is_read_again() {
     let dir = dir(&[("SOUL.md", "before")]);
     let (overrides, context) = (overrides(dir.path()), context());
-    assert_eq!(overrides.render_file("SOUL.md", &context).expect("fine").as_deref(), Some("before"));
+    assert_eq!(
+        overrides.render_file("SOUL.md", &context).expect("fine").as_deref(),
+        Some("before")
+    );
     fs::write(dir.path().join("SOUL.md"), "after").expect("a writable folder");
     assert_eq!(overrides.render_file("SOUL.md", &context).expect("fine").as_deref(), Some("after"));
 }
@@ -125,7 +161,8 @@ fn a_file_that_is_changed_is_read_again() {
 fn work_is_bounded() {
     for endless in [
         "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
-        "{% set n = namespace(x='x') %}{% for a in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+        "{% set n = namespace(x='x') %}{% for a in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor \
+            %}",
         "{{ 'x' * 100000000000 }}",
         "{% for a in 'x' * 30000000 %}{% endfor %}",
         "{{ range(100000)|list|join('x' * 1000) }}",
@@ -136,7 +173,9 @@ fn work_is_bounded() {
 
 #[test]
 fn what_the_engine_panics_at_is_an_error_of_the_template() {
-    let TemplateError::Failed { place, reason } = fault("{% import 'a.md' as b<c %}", &[]) else { panic!() };
+    let TemplateError::Failed { place, reason } = fault("{% import 'a.md' as b<c %}", &[]) else {
+        panic!()
+    };
     assert_eq!(
         (place.template.as_str(), reason.as_str()),
         ("agent.soul_template", "the template engine cannot handle it")
@@ -176,18 +215,33 @@ fn only_plain_names_of_the_directory_can_be_included() {
     fs::write(inside.path().join("sub/B.md"), "b").expect("a writable folder");
     let secret = outside.path().join("SECRET.md").display().to_string();
     let parent = format!("../{}/SECRET.md", outside.path().file_name().expect("a name").display());
-    let include =
-        |name: &str| overrides(inside.path()).render_str("t", &format!("{{% include '{name}' %}}"), &context());
+    let include = |name: &str| {
+        overrides(inside.path()).render_str("t", &format!("{{% include '{name}' %}}"), &context())
+    };
     let long = "\u{c}x".repeat(200);
-    for name in [secret.as_str(), &parent, &long, "sub/B.md", "./A.md", "sub", ".", "..", "", "sub\\\\B.md", "A.md\\0"]
-    {
+    for name in [
+        secret.as_str(),
+        &parent,
+        &long,
+        "sub/B.md",
+        "./A.md",
+        "sub",
+        ".",
+        "..",
+        "",
+        "sub\\\\B.md",
+        "A.md\\0",
+    ] {
         let missing = include(name);
         assert!(matches!(missing, Err(TemplateError::NotFound { .. })), "{name}: {missing:?}");
         assert!(!missing.unwrap_err().to_string().contains(char::is_control), "{name:?}");
     }
     assert_eq!(include("A.md").as_deref(), Ok("a"));
     let without = Overrides::new(None).render_str("t", "{% include 'A.md' %}", &context());
-    assert!(matches!(without, Err(TemplateError::NotFound { .. })), "no directory, nothing to include");
+    assert!(
+        matches!(without, Err(TemplateError::NotFound { .. })),
+        "no directory, nothing to include"
+    );
 }
 
 #[cfg(unix)]
@@ -204,7 +258,10 @@ fn links_may_not_lead_out_of_the_directory() {
     symlink(outside.path().join("SECRET.md"), inside.path().join("USER.md")).expect("a link");
     symlink("nowhere", inside.path().join("BOOT.md")).expect("a link");
     let (overrides, context) = (overrides(inside.path()), context());
-    assert_eq!(overrides.render_file("SOUL.md", &context).expect("fine").as_deref(), Some("mounted"));
+    assert_eq!(
+        overrides.render_file("SOUL.md", &context).expect("fine").as_deref(),
+        Some("mounted")
+    );
     assert_eq!(overrides.render_file("USER.md", &context), Ok(None));
     assert_eq!(overrides.render_file("BOOT.md", &context), Ok(None));
 }
@@ -212,12 +269,15 @@ fn links_may_not_lead_out_of_the_directory() {
 #[test]
 fn a_directory_that_cannot_be_read_is_not_taken_for_an_empty_one() {
     let gone = dir(&[]).path().to_owned();
-    let error = overrides(&gone).render_file("SOUL.md", &context()).expect_err("there is no such directory");
+    let error = overrides(&gone)
+        .render_file("SOUL.md", &context())
+        .expect_err("there is no such directory");
     assert!(matches!(error, TemplateError::Unreadable { .. }), "{error}");
 
     let binary = dir(&[]);
     fs::write(binary.path().join("SOUL.md"), [0xff, 0xfe]).expect("a writable folder");
-    let error = overrides(binary.path()).render_file("SOUL.md", &context()).expect_err("this is no text");
+    let error =
+        overrides(binary.path()).render_file("SOUL.md", &context()).expect_err("this is no text");
     assert!(matches!(error, TemplateError::Unreadable { .. }), "{error}");
 }
 
@@ -225,11 +285,20 @@ fn a_directory_that_cannot_be_read_is_not_taken_for_an_empty_one() {
 fn errors_say_where_and_why() {
     let undefined = fault("one\ntwo {{ nope }}", &[]);
     let remedy = "use a known variable, or guard it with `is defined` or `default`";
-    assert_eq!(undefined.to_string(), format!("agent.soul_template, line 2: `nope` is undefined; {remedy}"));
-    let included = fault("{% include 'A.md' %}", &[("A.md", "\n\n{% include 'B.md' %}"), ("B.md", "\n{{ 1 / 0 }}")]);
+    assert_eq!(
+        undefined.to_string(),
+        format!("agent.soul_template, line 2: `nope` is undefined; {remedy}")
+    );
+    let included = fault(
+        "{% include 'A.md' %}",
+        &[("A.md", "\n\n{% include 'B.md' %}"), ("B.md", "\n{{ 1 / 0 }}")],
+    );
     assert!(included.to_string().starts_with("B.md, line 2: "), "{included}");
     let syntax = fault("{% if %}", &[]);
-    assert!(matches!(syntax, TemplateError::Syntax { .. }) && syntax.to_string().contains("line 1"), "{syntax}");
+    assert!(
+        matches!(syntax, TemplateError::Syntax { .. }) && syntax.to_string().contains("line 1"),
+        "{syntax}"
+    );
 }
 
 #[test]

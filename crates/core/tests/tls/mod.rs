@@ -6,7 +6,9 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mission_core::Outcome;
-use mission_core::gateway::{Call, Client, DeviceIdentity, Endpoint, GatewayError, Limits, Method, Trust, TrustError};
+use mission_core::gateway::{
+    Call, Client, DeviceIdentity, Endpoint, GatewayError, Limits, Method, Trust, TrustError,
+};
 use mission_core::model::Fingerprint;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
@@ -18,7 +20,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::connection::{accept, listen};
 use crate::scripted::Scripted;
 
-/// The other reasons that are said in words: another name, another time, and what a gateway makes for itself.
+/// The other reasons that are said in words: another name, another time, and what a gateway makes
+/// for itself.
 #[tokio::test]
 async fn why_a_certificate_is_not_trusted_is_said_in_words() {
     let named = |name: &str| CertificateParams::new([name.to_owned()]).unwrap();
@@ -26,13 +29,18 @@ async fn why_a_certificate_is_not_trusted_is_said_in_words() {
     expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
     let mut own = named("localhost");
     own.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    for (params, words) in [(named("elsewhere"), "another name"), (expired, "expired"), (own, "signed itself")] {
+    for (params, words) in
+        [(named("elsewhere"), "another name"), (expired, "expired"), (own, "signed itself")]
+    {
         let gateway = Certified::with(&params);
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("authority.pem");
         std::fs::write(&file, &gateway.authority).unwrap();
         let error = gateway.reached(|_| {}, Trust::with_file(&file).unwrap()).await.unwrap_err();
-        assert!(matches!(&error, GatewayError::Untrusted { reason, .. } if reason.contains(words)), "{words}: {error}");
+        assert!(
+            matches!(&error, GatewayError::Untrusted { reason, .. } if reason.contains(words)),
+            "{words}: {error}"
+        );
     }
 }
 
@@ -68,7 +76,11 @@ impl Certified {
     }
 
     /// What comes of one connection to a gateway that has this certificate.
-    async fn reached(&self, how: impl FnOnce(&mut Endpoint), trust: Trust) -> Result<(), GatewayError> {
+    async fn reached(
+        &self,
+        how: impl FnOnce(&mut Endpoint),
+        trust: Trust,
+    ) -> Result<(), GatewayError> {
         let (listener, port) = listen().await;
         let acceptor = self.acceptor.clone();
         let gateway = tokio::spawn(async move {
@@ -80,10 +92,16 @@ impl Certified {
             }
         });
         let url = format!("wss://localhost:{port}").parse().unwrap();
-        let mut endpoint = Endpoint { url, token: None, allow_insecure_tls: false, tls_fingerprint: None };
+        let mut endpoint =
+            Endpoint { url, token: None, allow_insecure_tls: false, tls_fingerprint: None };
         how(&mut endpoint);
-        let limits = Limits { call: Duration::from_secs(10), patience: Duration::ZERO, idle: Duration::from_secs(60) };
-        let client = Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits).trusting(Arc::new(trust));
+        let limits = Limits {
+            call: Duration::from_secs(10),
+            patience: Duration::ZERO,
+            idle: Duration::from_secs(60),
+        };
+        let client = Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits)
+            .trusting(Arc::new(trust));
         let answer = Call::new(Arc::new(client)).read(Method::ConfigGet, json!({})).await;
         gateway.await.unwrap();
         answer.map(drop)
@@ -105,7 +123,10 @@ async fn a_certificate_that_nobody_vouches_for_is_refused_and_named() {
     let outcome = Outcome::from(error);
     let failure = outcome.failure().unwrap();
     assert_eq!((outcome.name(), failure.code.as_str()), ("blocked", "untrusted_certificate"));
-    assert!(failure.message.contains(&fingerprint) && failure.message.contains("no authority"), "{failure:?}");
+    assert!(
+        failure.message.contains(&fingerprint) && failure.message.contains("no authority"),
+        "{failure:?}"
+    );
     let action = failure.action.as_ref().unwrap();
     for part in [fingerprint.as_str(), &port, "openssl", "tls_fingerprint", "gateway.ca_file"] {
         assert!(action.contains(part), "{part}: {action}");
@@ -114,7 +135,10 @@ async fn a_certificate_that_nobody_vouches_for_is_refused_and_named() {
 
 #[tokio::test]
 async fn a_certificate_is_accepted_if_the_job_allows_any() {
-    Certified::new().reached(|endpoint| endpoint.allow_insecure_tls = true, Trust::default()).await.unwrap();
+    Certified::new()
+        .reached(|endpoint| endpoint.allow_insecure_tls = true, Trust::default())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -122,7 +146,10 @@ async fn a_pinned_certificate_is_accepted_and_no_other() {
     let (gateway, another) = (Certified::new(), Certified::new());
     let pinned = Some(Fingerprint::of(&gateway.certificate));
     gateway.reached(|endpoint| endpoint.tls_fingerprint = pinned, Trust::default()).await.unwrap();
-    let error = another.reached(|endpoint| endpoint.tls_fingerprint = pinned, Trust::default()).await.unwrap_err();
+    let error = another
+        .reached(|endpoint| endpoint.tls_fingerprint = pinned, Trust::default())
+        .await
+        .unwrap_err();
     let GatewayError::Untrusted { fingerprint, .. } = &error else { panic!("{error:?}") };
     assert_eq!(*fingerprint, Fingerprint::of(&another.certificate));
     assert!(error.to_string().contains("tls_fingerprint"), "{error}");
@@ -142,9 +169,12 @@ async fn an_authority_of_the_settings_vouches_for_its_gateways_only() {
     gateway.reached(|_| {}, both).await.unwrap();
     let error = gateway.reached(|_| {}, trust(&another.authority).unwrap()).await.unwrap_err();
     assert!(matches!(error, GatewayError::Untrusted { .. }), "{error:?}");
-    // A certificate that is pinned needs no authority, and one that an authority vouches for is not the pinned one.
+    // A certificate that is pinned needs no authority, and one that an authority vouches for is not
+    // the pinned one.
     let pinned = Some(Fingerprint::of(&another.certificate));
-    let error = gateway.reached(|endpoint| endpoint.tls_fingerprint = pinned, trust(&gateway.authority).unwrap()).await;
+    let error = gateway
+        .reached(|endpoint| endpoint.tls_fingerprint = pinned, trust(&gateway.authority).unwrap())
+        .await;
     assert!(matches!(error, Err(GatewayError::Untrusted { .. })), "{error:?}");
 
     let not_pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";

@@ -5,27 +5,50 @@ pub(crate) const FAMILIES_NOT_RUN: [(&str, &str); 8] = [
     ("extract_agent_id", NO_PROBE),
     ("list_supported_files", NO_PROBE),
     ("list_agent_files", NO_PROBE),
-    ("agent_ids", "whether an agent exists is read from the config, because lists show agents that only have a folder"),
-    ("upsert_agent", "agents are registered by one config write; the scenarios compare where that leads"),
-    ("set_agent_files", "files are compared by content and written at once; the scenarios compare where that leads"),
+    (
+        "agent_ids",
+        "whether an agent exists is read from the config, because lists show agents that only \
+            have a folder",
+    ),
+    (
+        "upsert_agent",
+        "agents are registered by one config write; the scenarios compare where that leads",
+    ),
+    (
+        "set_agent_files",
+        "files are compared by content and written at once; the scenarios compare where that leads",
+    ),
     ("gateway_url", "a token is never put into a url; no gateway reads it there"),
     (
         "connect_params",
-        "the old form is refused by gateways since 2026.2.26; the simulator's handshake tests check ours",
+        "the old form is refused by gateways since 2026.2.26; the simulator's handshake tests \
+            check ours",
     ),
 ];
 
-const NO_PROBE: &str = "which files a gateway keeps is asked of each file itself, with `agents.files.get`";
+const NO_PROBE: &str =
+    "which files a gateway keeps is asked of each file itself, with `agents.files.get`";
 
-const CONTROLS: &str = "a name with control characters, which people's terminals would obey, is refused";
+const CONTROLS: &str =
+    "a name with control characters, which people's terminals would obey, is refused";
 
 /// Cases that differ: family, names of the cases, and why.
 pub(crate) const CASES: &[(&str, &[&str], &str)] = &[
     // Values.
-    ("workspace_path", &["root space"], "a job with a blank root is refused, as one without a root is"),
     (
         "workspace_path",
-        &["root dotdot", "root dotdot with key", "root newline", "root newline with key", "session newline"],
+        &["root space"],
+        "a job with a blank root is refused, as one without a root is",
+    ),
+    (
+        "workspace_path",
+        &[
+            "root dotdot",
+            "root dotdot with key",
+            "root newline",
+            "root newline with key",
+            "session newline",
+        ],
         "a job whose root has `..` in it, or whose root or key has control characters, is refused",
     ),
     ("workspace_path", &["name nul", "name bidi controls"], CONTROLS),
@@ -33,9 +56,21 @@ pub(crate) const CASES: &[(&str, &[&str], &str)] = &[
     ("build_main_context", &["name nul"], CONTROLS),
     ("build_main_context", &["workspace_root empty"], "no job goes without a root"),
     ("python_str", &["bigint"], "JSON numbers beyond 64 bits are read as floats"),
-    ("build_context", &["goal_confirmed null -> 'none'"], "null means not confirmed, which templates know as `false`"),
-    ("build_context", &["preferred nbsp only -> IndexError", "preferred newline only -> IndexError"], BLANK_NAME),
-    ("build_main_context", &["preferred blank only -> IndexError", "preferred nbsp only -> IndexError"], BLANK_NAME),
+    (
+        "build_context",
+        &["goal_confirmed null -> 'none'"],
+        "null means not confirmed, which templates know as `false`",
+    ),
+    (
+        "build_context",
+        &["preferred nbsp only -> IndexError", "preferred newline only -> IndexError"],
+        BLANK_NAME,
+    ),
+    (
+        "build_main_context",
+        &["preferred blank only -> IndexError", "preferred nbsp only -> IndexError"],
+        BLANK_NAME,
+    ),
     (
         "preferred_name",
         &["blank only -> IndexError", "nbsp only -> IndexError", "newline only -> IndexError"],
@@ -61,7 +96,11 @@ pub(crate) const CASES: &[(&str, &[&str], &str)] = &[
         "a job with an unknown action is refused; Python took each for `provision`",
     ),
     // Templates.
-    ("render_overrides", &["loop vars"], "the engine does not know how many characters a string still has in a loop"),
+    (
+        "render_overrides",
+        &["loop vars"],
+        "the engine does not know how many characters a string still has in a loop",
+    ),
     ("render_overrides", &["pprint"], "the engine breaks the lines of all nested values"),
     ("render_overrides", &["sandbox escape attempt"], "values have no Python classes"),
     (
@@ -88,20 +127,33 @@ pub(crate) const CASES: &[(&str, &[&str], &str)] = &[
     (
         "updated_agent_list",
         &["padded id not matched", "case differs"],
-        "gateways normalise ids, so such entries are one agent, and a second entry would stand beside it for ever",
+        "gateways normalise ids, so such entries are one agent, and a second entry would stand \
+            beside it for ever",
     ),
     (
         "updated_agent_list",
         &["heartbeat replaced not merged", "empty heartbeat"],
-        "keys that people added to a heartbeat stay on gateways with a list, as they do on those with entries",
+        "keys that people added to a heartbeat stay on gateways with a list, as they do on those \
+            with entries",
     ),
     ("config_agent_list", &["hash empty"], "an empty hash is no hash, and is not sent"),
     (
         "config_patch_params",
-        &["no hash", "hash int sent", "visibility complete -> no channels", "visibility partial", "empty workspace"],
-        "in an empty list the gateway's default agent is put first, else the new agent would become the default",
+        &[
+            "no hash",
+            "hash int sent",
+            "visibility complete -> no channels",
+            "visibility partial",
+            "empty workspace",
+        ],
+        "in an empty list the gateway's default agent is put first, else the new agent would \
+            become the default",
     ),
-    ("config_patch_params", &["no entries still patches"], "a list in which nothing differs is not written"),
+    (
+        "config_patch_params",
+        &["no entries still patches"],
+        "a list in which nothing differs is not written",
+    ),
     (
         "await_response",
         &[
@@ -116,7 +168,8 @@ pub(crate) const CASES: &[(&str, &[&str], &str)] = &[
             "empty object skipped",
             "duplicate keys last wins",
         ],
-        "no gateway of protocol 3 or 4 sends such a frame; the connection is ended rather than its meaning guessed",
+        "no gateway of protocol 3 or 4 sends such a frame; the connection is ended rather than \
+            its meaning guessed",
     ),
     // The local mirror.
     (
@@ -131,5 +184,8 @@ const BLANK_NAME: &str = "a blank name counts as none; Python crashed";
 
 /// The names of a family's exceptions.
 pub(crate) fn of(family: &str) -> impl Iterator<Item = &'static str> {
-    CASES.iter().filter(move |(of, ..)| *of == family).flat_map(|(_, names, _)| names.iter().copied())
+    CASES
+        .iter()
+        .filter(move |(of, ..)| *of == family)
+        .flat_map(|(_, names, _)| names.iter().copied())
 }

@@ -7,7 +7,9 @@ use mission_core::{heartbeat, identity, python, render};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::jobs::{agent, parts, plain_agent, plain_board, plain_gateway, provision, provision_main, variables};
+use super::jobs::{
+    agent, parts, plain_agent, plain_board, plain_gateway, provision, provision_main, variables,
+};
 use super::{Case, Verdict};
 
 const AGENT_ID: Uuid = Uuid::from_u128(0x0a1b_2c3d_0000_4000_8000_0000_0000_0001);
@@ -77,12 +79,15 @@ pub(crate) fn python_str(case: &Case) -> Verdict {
 
 pub(crate) fn identity_profile(case: &Case) -> Verdict {
     let job = provision_main(parts(case)).expect("a valid job");
-    let Value::Object(mut shown) = variables(&Context::for_main(&job, "", None)) else { unreachable!() };
+    let Value::Object(mut shown) = variables(&Context::for_main(&job, "", None)) else {
+        unreachable!()
+    };
     shown.retain(|name, _| name.starts_with("identity_"));
     case.returns(shown)
 }
 
-/// Python was asked for the context of an agent as it came, before a flow gave it its derived session key.
+/// Python was asked for the context of an agent as it came, before a flow gave it its derived
+/// session key.
 pub(crate) fn build_context(case: &Case) -> Verdict {
     match provision(parts(case)) {
         Ok(job) => {
@@ -103,7 +108,8 @@ pub(crate) fn build_main_context(case: &Case) -> Verdict {
     }
 }
 
-/// Dates are shown as they are given; what this pins down is that jobs accept all that Python prints.
+/// Dates are shown as they are given; what this pins down is that jobs accept all that Python
+/// prints.
 pub(crate) fn target_date(case: &Case) -> Verdict {
     of_board(case, "target_date", "board_target_date")
 }
@@ -113,12 +119,14 @@ pub(crate) fn success_metrics(case: &Case) -> Verdict {
 }
 
 pub(crate) fn preferred_name(case: &Case) -> Verdict {
-    let job = provision_main(json!({"user": {"preferred_name": case.input("preferred_name")}})).expect("a valid job");
+    let job = provision_main(json!({"user": {"preferred_name": case.input("preferred_name")}}))
+        .expect("a valid job");
     case.returns(Context::for_main(&job, "", None).user_preferred_name)
 }
 
 pub(crate) fn should_include_bootstrap(case: &Case) -> Verdict {
-    let options = json!({"action": case.input("action"), "force_bootstrap": case.input("force_bootstrap")});
+    let options =
+        json!({"action": case.input("action"), "force_bootstrap": case.input("force_bootstrap")});
     let existing = case.input("existing_files").as_object().expect("files by name");
     match serde_json::from_value::<Options>(options) {
         Ok(options) => case.returns(render::should_include_bootstrap(&options, existing)),

@@ -32,7 +32,10 @@ pub(super) fn latest_entries(case: &Case) -> Verdict {
 }
 
 pub(super) fn updated_list(case: &Case) -> Verdict {
-    case.returns(roster::updated_list(case.input("raw_list").as_array().expect("a list"), &entries(case)))
+    case.returns(roster::updated_list(
+        case.input("raw_list").as_array().expect("a list"),
+        &entries(case),
+    ))
 }
 
 pub(super) fn config(case: &Case) -> Verdict {
@@ -53,7 +56,8 @@ pub(super) fn patch(case: &Case) -> Verdict {
     if expected.get("baseHash") != config.hash.as_ref() {
         return Err(format!("sends the hash {:?}, Python {expected}", config.hash));
     }
-    // Both are merge patches, so the order of members does not matter; that of the list does, and is compared.
+    // Both are merge patches, so the order of members does not matter; that of the list does, and
+    // is compared.
     match sent {
         Some(sent) if sent == expected["raw_parsed"] => Ok(()),
         sent => Err(format!("sends {sent:?}, Python {}", expected["raw_parsed"])),
@@ -62,14 +66,21 @@ pub(super) fn patch(case: &Case) -> Verdict {
 
 /// Asks a gateway that answers with the frames of the case.
 pub(super) fn answer(case: &Case) -> Verdict {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("ws://{}", listener.local_addr().expect("an address")).parse().expect("a url");
+        let url =
+            format!("ws://{}", listener.local_addr().expect("an address")).parse().expect("a url");
         let frames = case.input("frames").as_array().expect("a list").clone();
         let gateway = tokio::spawn(serve(listener, frames));
-        let limits = Limits { call: Duration::from_secs(20), patience: Duration::ZERO, idle: Duration::from_secs(60) };
-        let endpoint = Endpoint { url, token: None, allow_insecure_tls: false, tls_fingerprint: None };
+        let limits = Limits {
+            call: Duration::from_secs(20),
+            patience: Duration::ZERO,
+            idle: Duration::from_secs(60),
+        };
+        let endpoint =
+            Endpoint { url, token: None, allow_insecure_tls: false, tls_fingerprint: None };
         let client = Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits);
         // Of its answers everything is read.
         let answer = Call::new(Arc::new(client)).read(Method::AgentsList, json!({})).await;

@@ -53,13 +53,21 @@ pub(crate) fn provision_main(parts: Value) -> Result<ProvisionMain, DocumentErro
 /// The parts of a job that a case gives.
 pub(crate) fn parts(case: &Case) -> Value {
     let keys = ["agent", "board", "gateway", "auth_token", "user"];
-    let given = keys.into_iter().filter_map(|key| Some((key.to_owned(), case.0["input"].get(key)?.clone())));
+    let given = keys
+        .into_iter()
+        .filter_map(|key| Some((key.to_owned(), case.0["input"].get(key)?.clone())));
     Value::Object(given.collect())
 }
 
 /// The variables of a context as a JSON object.
 pub(crate) fn variables(context: &Context) -> Value {
-    Value::Object(context.variables().into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect())
+    Value::Object(
+        context
+            .variables()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect(),
+    )
 }
 
 fn parse(kind: &str, parts: Map<String, Value>) -> Result<Job, DocumentError> {

@@ -19,13 +19,21 @@ pub(crate) fn write(case: &Case) -> Verdict {
     for (path, content) in case.input("pre").as_object().into_iter().flatten() {
         prepare(&base.path().join(path), content.as_str());
     }
-    let root = case.text("local_agent_workspace_root").replace("{BASE}", &base.path().display().to_string());
+    let root = case
+        .text("local_agent_workspace_root")
+        .replace("{BASE}", &base.path().display().to_string());
     let mirror = Mirror::with_home(&root, Some(&home));
     let calls = case.input("calls").as_array().expect("calls");
-    let succeeded: Vec<bool> =
-        calls.iter().map(|call| mirror.as_ref().is_ok_and(|mirror| succeeds(mirror, call))).collect();
-    let expected: Vec<bool> =
-        case.expected()["calls"].as_array().expect("calls").iter().map(|call| call["ok"] == true).collect();
+    let succeeded: Vec<bool> = calls
+        .iter()
+        .map(|call| mirror.as_ref().is_ok_and(|mirror| succeeds(mirror, call)))
+        .collect();
+    let expected: Vec<bool> = case.expected()["calls"]
+        .as_array()
+        .expect("calls")
+        .iter()
+        .map(|call| call["ok"] == true)
+        .collect();
     let mut tree = Map::new();
     list(base.path(), base.path(), &mut tree);
     let tree = Value::Object(tree);
@@ -51,8 +59,10 @@ fn prepare(path: &Path, content: Option<&str>) {
 }
 
 fn list(base: &Path, folder: &Path, tree: &mut Map<String, Value>) {
-    let entries: Vec<_> =
-        fs::read_dir(folder).expect("a readable folder").map(|entry| entry.expect("an entry")).collect();
+    let entries: Vec<_> = fs::read_dir(folder)
+        .expect("a readable folder")
+        .map(|entry| entry.expect("an entry"))
+        .collect();
     if entries.is_empty() && folder != base {
         tree.insert(format!("{}/", relative(base, folder)), json!("<empty dir>"));
     }

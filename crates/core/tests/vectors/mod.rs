@@ -1,8 +1,8 @@
-//! Inputs and results taken from the Python code that this crate replaces, one file per function; `_index.json` says
-//! what each was given. They come from Python 3.12 and Jinja2 3.1.6.
+//! Inputs and results taken from the Python code that this crate replaces, one file per function;
+//! `_index.json` says what each was given. They come from Python 3.12 and Jinja2 3.1.6.
 //!
-//! Each family is run here or named in [`exceptions`], and each case agrees or is named there: a case that is named and
-//! agrees fails the test as well, so the list cannot hide a pass.
+//! Each family is run here or named in [`exceptions`], and each case agrees or is named there: a
+//! case that is named and agrees fails the test as well, so the list cannot hide a pass.
 
 mod exceptions;
 mod families;
@@ -71,14 +71,17 @@ impl Case {
         self.input(key).as_str().expect("this input is a string")
     }
 
-    /// What Python returned; where it escaped HTML by accident, what it would have returned without.
+    /// What Python returned; where it escaped HTML by accident, what it would have returned
+    /// without.
     fn expected(&self) -> &Value {
         self.0.get("expect_no_autoescape").unwrap_or(&self.0["expect"])
     }
 
     /// The kind of exception that Python raised, if it did.
     fn expected_error(&self) -> Option<&str> {
-        self.0.get("error").map(|error| error["category"].as_str().expect("an error has a category"))
+        self.0
+            .get("error")
+            .map(|error| error["category"].as_str().expect("an error has a category"))
     }
 
     /// Compares what we return with what Python returned.
@@ -103,19 +106,23 @@ impl Case {
 
 /// Equality, where Python's random ids agree with any other 32 hex digits.
 fn agree(expected: &Value, actual: &Value) -> bool {
-    let is_id = |text: &str| text.len() == 32 && text.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'));
+    let is_id =
+        |text: &str| text.len() == 32 && text.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'));
     if expected.get("random_hex32").is_some() {
         return actual.as_str().is_some_and(is_id);
     }
     if let Some(pattern) = expected.get("labelled").and_then(Value::as_str) {
-        let (before, after) = pattern.split_once("{RANDOM_HEX32_1}").expect("a labelled pattern has its label");
+        let (before, after) =
+            pattern.split_once("{RANDOM_HEX32_1}").expect("a labelled pattern has its label");
         let id = actual.as_str().and_then(|text| text.strip_prefix(before)?.strip_suffix(after));
         return id.is_some_and(is_id);
     }
     match (expected, actual) {
         (Value::Object(expected), Value::Object(actual)) => {
             expected.len() == actual.len()
-                && expected.iter().all(|(key, value)| actual.get(key).is_some_and(|actual| agree(value, actual)))
+                && expected
+                    .iter()
+                    .all(|(key, value)| actual.get(key).is_some_and(|actual| agree(value, actual)))
         }
         _ => expected == actual,
     }
@@ -127,7 +134,8 @@ fn folder() -> PathBuf {
 
 fn load(file: &str) -> Value {
     let path = folder().join(format!("{file}.json"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -144,15 +152,22 @@ fn each_case_agrees_or_is_an_exception() {
         let mut seen = BTreeSet::new();
         let (mut agreed, mut differed) = (0, 0);
         for case in cases(family) {
-            let is_listed = listed.get(case.name()).inspect(|name| _ = seen.insert(**name)).is_some();
+            let is_listed =
+                listed.get(case.name()).inspect(|name| _ = seen.insert(**name)).is_some();
             match run(&case) {
-                Ok(()) if is_listed => faults.push(format!("{family} / {}: agrees, unlist it", case.name())),
+                Ok(()) if is_listed => {
+                    faults.push(format!("{family} / {}: agrees, unlist it", case.name()))
+                }
                 Ok(()) => agreed += 1,
                 Err(_) if is_listed => differed += 1,
                 Err(difference) => faults.push(format!("{family} / {}: {difference}", case.name())),
             }
         }
-        faults.extend(listed.difference(&seen).map(|name| format!("{family} / {name}: listed, but no such case")));
+        faults.extend(
+            listed
+                .difference(&seen)
+                .map(|name| format!("{family} / {name}: listed, but no such case")),
+        );
         eprintln!("{family:36} {agreed:4} agree  {differed:3} exceptions");
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
@@ -163,9 +178,15 @@ fn each_family_is_run_or_listed() {
     let Value::Object(index) = load("_index") else { panic!("the index is an object") };
     let known: BTreeSet<&str> = index.keys().map(String::as_str).collect();
     let run: BTreeSet<&str> = FAMILIES.iter().map(|(family, _)| *family).collect();
-    let not_run: BTreeSet<&str> = exceptions::FAMILIES_NOT_RUN.iter().map(|(family, _)| *family).collect();
-    assert_eq!(known, run.union(&not_run).copied().collect(), "known families, and those run or listed");
+    let not_run: BTreeSet<&str> =
+        exceptions::FAMILIES_NOT_RUN.iter().map(|(family, _)| *family).collect();
+    assert_eq!(
+        known,
+        run.union(&not_run).copied().collect(),
+        "known families, and those run or listed"
+    );
     assert_eq!(run.intersection(&not_run).count(), 0, "a family is either run or listed");
-    let with_exceptions: BTreeSet<&str> = exceptions::CASES.iter().map(|(family, ..)| *family).collect();
+    let with_exceptions: BTreeSet<&str> =
+        exceptions::CASES.iter().map(|(family, ..)| *family).collect();
     assert!(with_exceptions.is_subset(&run), "exceptions are cases of families that are run");
 }

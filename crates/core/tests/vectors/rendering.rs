@@ -28,7 +28,8 @@ pub(crate) fn override_template(case: &Case) -> Verdict {
 
 /// A whole workspace. Files that Python left empty are never written, so we do not have them.
 pub(crate) fn selection(case: &Case) -> Verdict {
-    let names: BTreeSet<String> = serde_json::from_value(case.input("file_names").clone()).expect("names");
+    let names: BTreeSet<String> =
+        serde_json::from_value(case.input("file_names").clone()).expect("names");
     let is_main = case.input("context") == "$main_context";
     let with_bootstrap = case.input("include_bootstrap") == true;
     let agent: Agent = agent(case.input("agent"));
@@ -42,7 +43,8 @@ pub(crate) fn selection(case: &Case) -> Verdict {
     let files: Value = files.into_iter().map(|(name, text)| (name, Value::String(text))).collect();
     let Some(expected) = case.expected().as_array() else { return case.returns(files) };
     let expected = expected.iter().filter(|file| file["content"] != "");
-    let expected: BTreeMap<_, _> = expected.map(|file| (file["name"].as_str().expect("named"), file)).collect();
+    let expected: BTreeMap<_, _> =
+        expected.map(|file| (file["name"].as_str().expect("named"), file)).collect();
     let agrees = expected.len() == files.as_object().map_or(0, serde_json::Map::len)
         && expected.iter().all(|(name, wanted)| match wanted.get("content") {
             Some(text) => files[name] == *text,
@@ -56,7 +58,8 @@ fn renderer(case: &Case) -> (Renderer, TempDir) {
     let templates = case.input("templates");
     let dir = tempfile::tempdir().expect("a temporary folder");
     for (name, source) in templates["files"].as_object().into_iter().flatten() {
-        std::fs::write(dir.path().join(name), source.as_str().expect("text")).expect("a writable folder");
+        std::fs::write(dir.path().join(name), source.as_str().expect("text"))
+            .expect("a writable folder");
     }
     let shipped = templates["mode"] == "shipped";
     (Renderer::new(TemplatesConfig { dir: Some(dir.path().to_owned()), shipped }), dir)
@@ -72,10 +75,12 @@ fn context(is_main: bool) -> Context {
         ("_main_context", Context::for_main(&job, "agent:ada:main", None))
     } else {
         let midnight = json!({"kind": "datetime", "parts": [2026, 5, 1, 0, 0, 0, 0]});
-        let board = json!({"id": "b0a2d000-0000-4000-8000-000000000002", "name": "Board & Co", "target_date": midnight,
+        let board = json!({"id": "b0a2d000-0000-4000-8000-000000000002", "name": "Board & \
+            Co", "target_date": midnight,
                            "objective": "Grow > 10%", "success_metrics": {"é": "x<y"}});
         let user = json!({"name": "Grace", "notes": "line1\r\nline2"});
-        let job = provision(json!({"agent": agent, "board": board, "user": user})).expect("a valid job");
+        let job =
+            provision(json!({"agent": agent, "board": board, "user": user})).expect("a valid job");
         ("_render_context", Context::for_board(&job, "agent:ada:main", Some("https://mc.example")))
     };
     assert_eq!(variables(&context), load(record));

@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 
 use super::{Case, Verdict};
 
-/// A document shows a variable if its value turns up in the text for one of these states of a board.
-const STATES: [(&str, &str); 3] = [("goal", "true"), ("goal", "false"), ("⟦board_type⟧", "⟦board_goal_confirmed⟧")];
+/// A document shows a variable if its value turns up in the text for one of these states of a
+/// board.
+const STATES: [(&str, &str); 3] =
+    [("goal", "true"), ("goal", "false"), ("⟦board_type⟧", "⟦board_goal_confirmed⟧")];
 
 pub(crate) fn variables(case: &Case) -> Verdict {
     let Some(file) = case.input("template").as_str() else { return contexts(case) };
@@ -24,7 +26,8 @@ pub(crate) fn variables(case: &Case) -> Verdict {
         .collect();
     let wanted = case.expected()["variables"].as_array().expect("names");
     let wanted = wanted.iter().map(|name| name.as_str().expect("a name"));
-    let hidden: Vec<_> = wanted.filter(|name| !texts.iter().any(|text| text.contains(&mark(name)))).collect();
+    let hidden: Vec<_> =
+        wanted.filter(|name| !texts.iter().any(|text| text.contains(&mark(name)))).collect();
     if hidden.is_empty() { Ok(()) } else { Err(format!("never shows {}", hidden.join(", "))) }
 }
 
@@ -43,8 +46,11 @@ fn contexts(case: &Case) -> Verdict {
     if json!(files) != expected["default_gateway_files"] {
         return Err(format!("documents are {files:?}"));
     }
-    let own: BTreeSet<_> =
-        Document::ALL.into_iter().filter(|document| document.is_agents_own()).map(Document::file_name).collect();
+    let own: BTreeSet<_> = Document::ALL
+        .into_iter()
+        .filter(|document| document.is_agents_own())
+        .map(Document::file_name)
+        .collect();
     if json!(own) != expected["preserved"] {
         return Err(format!("agents own {own:?}"));
     }

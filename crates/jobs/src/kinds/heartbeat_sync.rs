@@ -14,7 +14,8 @@ use mission_core::{Job, Kind};
 
 use super::KindSpec;
 
-/// As many attempts as a provisioning; one read and one write are quick even when the gateway restarts.
+/// As many attempts as a provisioning; one read and one write are quick even when the gateway
+/// restarts.
 pub const SPEC: KindSpec = KindSpec {
     kind: Kind::HeartbeatSync,
     max_attempts: 12,

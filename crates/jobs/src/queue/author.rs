@@ -7,7 +7,8 @@ const LONGEST: usize = 100;
 /// Most letters of a reason that are kept.
 const LONGEST_REASON: usize = 500;
 
-/// A person or program that acts, and from where. Both are kept with what was done, 100 letters of each.
+/// A person or program that acts, and from where. Both are kept with what was done, 100 letters of
+/// each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Author {
     /// Who, such as `ada`.

@@ -67,9 +67,11 @@ impl RawClaim {
             lost,
         ] = <[Value; 18]>::try_from(values).ok()?;
         let text = |value: &Value| String::from_redis_value_ref(value).unwrap_or_default();
-        let number =
-            |value: &Value| i64::from_redis_value_ref(value).ok().and_then(|number| u64::try_from(number).ok());
-        let small = |value: &Value| u32::try_from(number(value).unwrap_or_default()).unwrap_or(u32::MAX);
+        let number = |value: &Value| {
+            i64::from_redis_value_ref(value).ok().and_then(|number| u64::try_from(number).ok())
+        };
+        let small =
+            |value: &Value| u32::try_from(number(value).unwrap_or_default()).unwrap_or(u32::MAX);
         Some(Self {
             id: text(&id),
             token: number(&token).unwrap_or_default(),

@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use super::{keys, states};
 use crate::kinds;
 
-/// The whole text of a script. Of what all share it gets what it uses: a function that is only defined costs Redis some
-/// thousand instructions per call. Counters and fields that it changed are written even if it fails half-way, so that
-/// what it did until then is not half done.
+/// The whole text of a script. Of what all share it gets what it uses: a function that is only
+/// defined costs Redis some thousand instructions per call. Counters and fields that it changed are
+/// written even if it fails half-way, so that what it did until then is not half done.
 pub(super) fn compose(clock: &str, body: &str) -> String {
-    let (prelude, transitions) = (include_str!("lua/prelude.lua"), include_str!("lua/transitions.lua"));
+    let (prelude, transitions) =
+        (include_str!("lua/prelude.lua"), include_str!("lua/transitions.lua"));
     let shared = states::lua() + &kinds::lua() + clock + prelude + "\n" + transitions;
     let own = format!(
         "local layout = redis.call('GET', K.layout)
@@ -28,10 +29,12 @@ return redis.error_reply(why:match('^%u+ ') and why or 'ERR ' .. why)
 "
     );
     let text = used(&shared, own);
-    let named: HashSet<&str> = text.split("K.").skip(1).filter_map(|rest| rest.split(is_no_letter).next()).collect();
+    let named: HashSet<&str> =
+        text.split("K.").skip(1).filter_map(|rest| rest.split(is_no_letter).next()).collect();
     let keys = keys::lua(|name| named.contains(name));
     format!(
-        "-- Put together from the files in crates/jobs/src/queue/lua and the tables beside them. Not to be edited.
+        "-- Put together from the files in crates/jobs/src/queue/lua and the tables beside them. \
+            Not to be edited.
 {keys}{text}"
     )
 }
@@ -48,7 +51,8 @@ fn used(shared: &str, own: String) -> String {
     text
 }
 
-/// The definitions at the outermost level, each with the comments before it. Only their lines begin with `local`.
+/// The definitions at the outermost level, each with the comments before it. Only their lines begin
+/// with `local`.
 fn statements(text: &str) -> Vec<String> {
     let mut statements = vec![String::new()];
     let mut complete = false;
@@ -71,7 +75,13 @@ fn defines(statement: &str) -> Vec<String> {
     let line = statement.lines().find_map(|line| line.strip_prefix("local ")).unwrap_or_default();
     match line.strip_prefix("function ") {
         Some(function) => vec![function.split('(').next().unwrap_or_default().to_owned()],
-        None => line.split('=').next().unwrap_or_default().split(',').map(|name| name.trim().to_owned()).collect(),
+        None => line
+            .split('=')
+            .next()
+            .unwrap_or_default()
+            .split(',')
+            .map(|name| name.trim().to_owned())
+            .collect(),
     }
 }
 
@@ -91,22 +101,40 @@ mod tests {
 
     #[test]
     fn a_script_carries_what_it_uses() {
-        let text = compose("local function now() return 1 end\n", "return read(ARGV[1]) and call('GET', K.pulse)");
-        for used in ["local function read(", "local function now(", "local function flush(", "  pulse = ", "  job = "] {
+        let text = compose(
+            "local function now() return 1 end\n",
+            "return read(ARGV[1]) and call('GET', K.pulse)",
+        );
+        for used in [
+            "local function read(",
+            "local function now(",
+            "local function flush(",
+            "  pulse = ",
+            "  job = ",
+        ] {
             assert!(text.contains(used), "{used}");
         }
-        for unused in ["local function audit(", "local function go(", "local RETRYABLE", "  calm = ", "  parked = "] {
+        for unused in [
+            "local function audit(",
+            "local function go(",
+            "local RETRYABLE",
+            "  calm = ",
+            "  parked = ",
+        ] {
             assert!(!text.contains(unused), "{unused}");
         }
     }
 
     #[test]
     fn definitions_come_with_their_comments() {
-        let text =
-            "-- Of one.\nlocal one, two = 1, 2\n-- Of\n-- three.\nlocal function three(a)\n  local b = one\nend\n";
+        let text = "-- Of one.\nlocal one, two = 1, 2\n-- Of\n-- three.\nlocal function \
+            three(a)\n  local b = one\nend\n";
         let found = statements(text);
         assert_eq!(found.concat(), text);
-        assert_eq!(found.iter().map(|it| defines(it)).collect::<Vec<_>>(), [vec!["one", "two"], vec!["three"]]);
+        assert_eq!(
+            found.iter().map(|it| defines(it)).collect::<Vec<_>>(),
+            [vec!["one", "two"], vec!["three"]]
+        );
         let own = || "return three(1) -- two\n".to_owned();
         assert_eq!(used(text, own()), text.to_owned() + &own());
         assert_eq!(used(text, "return 1\n".to_owned()), "return 1\n");

@@ -1,8 +1,9 @@
 //! One connection to Redis that makes itself anew.
 //!
-//! The client library's own manager gives up for good after some kinds of refusal (a wrong password that is corrected
-//! later, say). Here every call that finds no connection tries to make one, and callers decide how calmly they call.
-//! Each attempt starts from the url: Sentinels are asked for the master, a cluster for its map, files are read again.
+//! The client library's own manager gives up for good after some kinds of refusal (a wrong password
+//! that is corrected later, say). Here every call that finds no connection tries to make one, and
+//! callers decide how calmly they call. Each attempt starts from the url: Sentinels are asked for
+//! the master, a cluster for its map, files are read again.
 
 mod address;
 mod live;
@@ -13,8 +14,8 @@ use std::time::Duration;
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisConnectionInfo, RedisError, RedisResult,
-    TlsCertificates, TlsMode,
+    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisConnectionInfo, RedisError,
+    RedisResult, TlsCertificates, TlsMode,
 };
 use tokio::sync::Mutex;
 
@@ -27,7 +28,8 @@ use live::Live;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A loaded Redis may take its time; a dead line must not hold a worker for ever.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
-/// How often one call follows a cluster that moves its slots or changes a master, and the pause between in ms.
+/// How often one call follows a cluster that moves its slots or changes a master, and the pause
+/// between in ms.
 const CLUSTER_RETRIES: u32 = 4;
 const CLUSTER_PAUSE_MS: (u64, u64) = (50, 500);
 
@@ -62,7 +64,8 @@ impl Connection {
         Self { place, tally, response_timeout: None, current: Mutex::default() }
     }
 
-    /// Passes on what a request on that connection came to, and drops the connection if it turned out to be broken.
+    /// Passes on what a request on that connection came to, and drops the connection if it turned
+    /// out to be broken.
     pub(super) async fn check<T>(&self, number: u64, result: RedisResult<T>) -> RedisResult<T> {
         if let Err(error) = &result {
             count(&self.tally.redis_errors, 1);
@@ -118,7 +121,9 @@ impl Place {
     fn open(url: &str, tls: Tls) -> Result<Self, QueueError> {
         let address = Address::parse(url).map_err(|reason| QueueError::Url { reason })?;
         if tls != Tls::default() && !address.is_tls() {
-            return Err(QueueError::Tls { reason: "they are for urls that begin with rediss".to_owned() });
+            return Err(QueueError::Tls {
+                reason: "they are for urls that begin with rediss".to_owned(),
+            });
         }
         tls.read().map_err(|error| QueueError::Tls { reason: error.to_string() })?;
         let place = Self { address, tls };
@@ -134,7 +139,9 @@ impl Place {
             Connector::Server(client) => {
                 Live::Server(client.get_multiplexed_async_connection_with_config(&config).await?)
             }
-            Connector::Sentinel(mut client) => Live::Server(client.get_async_connection_with_config(&config).await?),
+            Connector::Sentinel(mut client) => {
+                Live::Server(client.get_async_connection_with_config(&config).await?)
+            }
             Connector::Cluster(client) => Live::Cluster(client.get_async_connection().await?),
         })
     }
@@ -149,7 +156,9 @@ impl Place {
             Address::Sentinel { sentinels, master, redis } => {
                 Connector::Sentinel(sentinel(sentinels, master, redis, certificates)?)
             }
-            Address::Cluster(nodes) => Connector::Cluster(cluster(nodes, certificates, response_timeout)?),
+            Address::Cluster(nodes) => {
+                Connector::Cluster(cluster(nodes, certificates, response_timeout)?)
+            }
         })
     }
 }
@@ -205,8 +214,9 @@ fn cluster(
     builder.build()
 }
 
-/// Whether an error is an answer of a server that is still the one to ask, so that the line is good. One that has
-/// become a replica, or has lost its own, answers too, but it is time to look up the address again.
+/// Whether an error is an answer of a server that is still the one to ask, so that the line is
+/// good. One that has become a replica, or has lost its own, answers too, but it is time to look up
+/// the address again.
 fn is_answer(error: &RedisError) -> bool {
     condition(error)
         .or_else(|| error.code())

@@ -1,11 +1,14 @@
 //! The queue as an apalis backend.
 //!
-//! Six things run beside the handlers: `fetch` claims jobs for free slots and sleeps while there are none; `renew`
-//! keeps the leases; `beat` tells that the worker lives; `sweep` takes back those of workers that died; `stop` watches for the end; `settle` writes how
-//! runs ended, many in one call when many end, and a job's own future waits for that before it finishes. None of them
-//! ever gives apalis an error, because an error there ends the worker: a Redis that is away is waited for.
+//! Six things run beside the handlers: `fetch` claims jobs for free slots and sleeps while there
+//! are none; `renew` keeps the leases; `beat` tells that the worker lives; `sweep` takes back those
+//! of workers that died; `stop` watches for the end; `settle` writes how runs ended, many in one
+//! call when many end, and a job's own future waits for that before it finishes. None of them ever
+//! gives apalis an error, because an error there ends the worker: a Redis that is away is waited
+//! for.
 //!
-//! Nothing is claimed before a slot is free for it, so a job that waits in Redis can be taken by any worker.
+//! Nothing is claimed before a slot is free for it, so a job that waits in Redis can be taken by
+//! any worker.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -38,21 +41,23 @@ pub struct Settings {
     /// Jobs that run at the same time in this process. At least 1, default 256: they wait
     /// for gateways nearly all of their time.
     pub concurrency: usize,
-    /// Jobs of one gateway that run at the same time. At least 1, default 64: what they want of its config is
-    /// one write.
+    /// Jobs of one gateway that run at the same time. At least 1, default 64: what they want of its
+    /// config is one write.
     pub lane_concurrency: usize,
     /// How long a job is this worker's without renewal. Default 20 s.
     pub lease: Duration,
     /// How often leases are renewed. At most a quarter of `lease`, default 5 s.
     pub renew: Duration,
-    /// How often lost leases are looked for, and the longest that an idle worker sleeps. At most a quarter of `lease`,
-    /// default 5 s.
+    /// How often lost leases are looked for, and the longest that an idle worker sleeps. At most a
+    /// quarter of `lease`, default 5 s.
     pub sweep: Duration,
-    /// How long running jobs may take to finish when the worker stops, before they are handed back. Default 25 s.
+    /// How long running jobs may take to finish when the worker stops, before they are handed back.
+    /// Default 25 s.
     pub grace: Duration,
     /// How long jobs wait, and for how long at most.
     pub retry: RetryPolicy,
-    /// How long, and how many, done, superseded and cancelled jobs are kept: each 7 days and 10,000 by default.
+    /// How long, and how many, done, superseded and cancelled jobs are kept: each 7 days and 10,000
+    /// by default.
     pub keep_ended: Keep,
     /// The same for dead jobs: 30 days and 10,000 by default.
     pub keep_dead: Keep,
@@ -85,8 +90,9 @@ impl Default for Settings {
 
 /// The source of jobs for one apalis worker: give it to `WorkerBuilder::backend`.
 ///
-/// A handler takes a [`Claimed`] and returns a [`Ran`](crate::Ran). When the worker is told to stop, nothing more is
-/// claimed; running jobs get [`Settings::grace`] to finish and are then cancelled and handed back uncounted.
+/// A handler takes a [`Claimed`] and returns a [`Ran`](crate::Ran). When the worker is told to
+/// stop, nothing more is claimed; running jobs get [`Settings::grace`] to finish and are then
+/// cancelled and handed back uncounted.
 #[must_use = "a consumer does nothing until an apalis worker runs it"]
 pub struct Consumer {
     queue: Queue,
@@ -108,8 +114,8 @@ struct Running {
 pub(super) struct Shared {
     pub(super) scripts: Arc<Scripts>,
     pub(super) keyring: Arc<Keyring>,
-    /// This worker's name to the queue: apalis's name for it and a random part, because a name that comes back after a
-    /// restart must not own what the process before it had.
+    /// This worker's name to the queue: apalis's name for it and a random part, because a name that
+    /// comes back after a restart must not own what the process before it had.
     pub(super) worker: String,
     pub(super) settings: Settings,
     pub(super) leases: Leases,
@@ -166,7 +172,10 @@ impl Consumer {
             let mut tasks = JoinSet::new();
             tasks.spawn(fetch::fetch(shared.clone(), out));
             tasks.spawn(leases::renew(shared.clone()));
-            tasks.spawn(settle::write_acks(shared.clone(), pending.take().expect("made with the middleware")));
+            tasks.spawn(settle::write_acks(
+                shared.clone(),
+                pending.take().expect("made with the middleware"),
+            ));
             tasks.spawn(sweep(shared.clone()));
             tasks.spawn(workers::beat(shared.clone()));
             tasks.spawn(stop(shared, context.clone()));
@@ -187,8 +196,8 @@ async fn sweep(shared: Arc<Shared>) {
     }
 }
 
-/// Begins the end when apalis does. It tells a backend only after the last handler has finished, and offers nothing to
-/// wait on; looking costs one load.
+/// Begins the end when apalis does. It tells a backend only after the last handler has finished,
+/// and offers nothing to wait on; looking costs one load.
 async fn stop(shared: Arc<Shared>, context: WorkerContext) {
     let mut ticks = interval(Duration::from_millis(50));
     while !context.is_shutting_down() {
@@ -204,7 +213,8 @@ async fn stop(shared: Arc<Shared>, context: WorkerContext) {
 async fn close(shared: Arc<Shared>, mut running: Running) {
     shared.proceed_to(Phase::Drain);
     while running.claimed.recv().await.is_some() {}
-    settle::hand_back(&shared, &shared.leases.all(), "the worker stopped before the job began").await;
+    settle::hand_back(&shared, &shared.leases.all(), "the worker stopped before the job began")
+        .await;
     drop(running);
     workers::part(&shared).await;
 }
@@ -213,7 +223,11 @@ impl Backend for Consumer {
     type Task = Task<Claimed>;
     type Error = Infallible;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>, context: &WorkerContext) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(
+        &mut self,
+        _: &mut Context<'_>,
+        context: &WorkerContext,
+    ) -> Poll<Result<(), Infallible>> {
         self.running(context);
         Poll::Ready(Ok(()))
     }
@@ -226,7 +240,11 @@ impl Backend for Consumer {
         self.running(context).claimed.poll_recv(cx).map(|task| task.map(Ok))
     }
 
-    fn poll_close(&mut self, cx: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
+    fn poll_close(
+        &mut self,
+        cx: &mut Context<'_>,
+        _: &WorkerContext,
+    ) -> Poll<Result<(), Infallible>> {
         if let Some(running) = self.running.take() {
             self.closing = Some(Box::pin(close(self.shared(), running)));
         }
@@ -270,6 +288,9 @@ impl BackendConfig for Consumer {
 
 impl fmt::Debug for Consumer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Consumer").field("queue", &self.queue).field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Consumer")
+            .field("queue", &self.queue)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }

@@ -12,8 +12,10 @@ use crate::seal::OpenError;
 pub enum QueueError {
     /// The url cannot be used. Configuration.
     #[error(
-        "the Redis url cannot be used: {reason}. Give redis://HOST:PORT, rediss://HOST:PORT, unix:///PATH, \
-         redis+sentinel://HOST:PORT,HOST:PORT/NAME or redis+cluster://HOST:PORT,HOST:PORT; a login is USER:PASSWORD@ \
+        "the Redis url cannot be used: {reason}. Give redis://HOST:PORT, rediss://HOST:PORT, \
+            unix:///PATH, \
+         redis+sentinel://HOST:PORT,HOST:PORT/NAME or redis+cluster://HOST:PORT,HOST:PORT; a \
+         login is USER:PASSWORD@ \
          before the first HOST"
     )]
     Url {
@@ -22,27 +24,33 @@ pub enum QueueError {
     },
     /// The files for TLS cannot be used. Configuration.
     #[error(
-        "the files for TLS with Redis cannot be used: {reason}; correct redis.ca_file, redis.cert_file, redis.key_file"
+        "the files for TLS with Redis cannot be used: {reason}; correct redis.ca_file, \
+            redis.cert_file, redis.key_file"
     )]
     Tls {
         /// Which file, and what is wrong with it.
         reason: String,
     },
     /// The queue's name cannot be used. Configuration.
-    #[error("the queue name {name:?} cannot be used; take letters, digits, `-`, `_` and `.`, at most 64")]
+    #[error(
+        "the queue name {name:?} cannot be used; take letters, digits, `-`, `_` and `.`, at most 64"
+    )]
     Name {
         /// The name as given.
         name: String,
     },
     /// Redis does not answer, or cannot work at the moment. Trying again later can help.
-    #[error("Redis cannot be used ({reason}); check that it runs, is reachable and may be written to")]
+    #[error(
+        "Redis cannot be used ({reason}); check that it runs, is reachable and may be written to"
+    )]
     Unavailable {
         /// What the connection or the server said.
         reason: String,
     },
     /// A script failed. Trying again does not help.
     #[error(
-        "script {script} failed ({reason}); something else writes to this queue's keys, or this is a fault to report"
+        "script {script} failed ({reason}); something else writes to this queue's keys, or this \
+            is a fault to report"
     )]
     Script {
         /// The script's name.
@@ -65,7 +73,10 @@ pub enum QueueError {
         id: Uuid,
     },
     /// The job is not in a state in which it can be retried.
-    #[error("job {id} is {state} and cannot be retried; only dead, blocked, retrying and snoozed jobs can")]
+    #[error(
+        "job {id} is {state} and cannot be retried; only dead, blocked, retrying and snoozed jobs \
+            can"
+    )]
     NotRetryable {
         /// The id asked for.
         id: Uuid,
@@ -74,14 +85,18 @@ pub enum QueueError {
     },
     /// The job is dead, and newer jobs of the same agent have come since.
     #[error(
-        "job {id} is dead and newer jobs of the same agent have come since, which it would undo; force it to retry it all the same"
+        "job {id} is dead and newer jobs of the same agent have come since, which it would undo; \
+            force it to retry it all the same"
     )]
     Outdated {
         /// The id asked for.
         id: Uuid,
     },
     /// The job is not in a state in which it can be snoozed.
-    #[error("job {id} is {state} and cannot be snoozed; only ready, retrying, snoozed and blocked jobs can")]
+    #[error(
+        "job {id} is {state} and cannot be snoozed; only ready, retrying, snoozed and blocked \
+            jobs can"
+    )]
     NotSnoozable {
         /// The id asked for.
         id: Uuid,
@@ -89,7 +104,10 @@ pub enum QueueError {
         state: State,
     },
     /// The job is not dead.
-    #[error("job {id} is {state}, and only dead jobs are discarded; cancel it instead if it has not ended")]
+    #[error(
+        "job {id} is {state}, and only dead jobs are discarded; cancel it instead if it has not \
+            ended"
+    )]
     NotDiscardable {
         /// The id asked for.
         id: Uuid,
@@ -150,8 +168,11 @@ impl QueueError {
         }
         let fault = match error.kind() {
             ErrorKind::Parse | ErrorKind::UnexpectedReturnType | ErrorKind::Client => true,
-            ErrorKind::Server(kind) => matches!(kind, ServerErrorKind::ResponseError | ServerErrorKind::CrossSlot),
-            // Other codes speak of the server's condition: LOADING, READONLY, OOM, MISCONF, NOAUTH, NOREPLICAS …
+            ErrorKind::Server(kind) => {
+                matches!(kind, ServerErrorKind::ResponseError | ServerErrorKind::CrossSlot)
+            }
+            // Other codes speak of the server's condition: LOADING, READONLY, OOM, MISCONF, NOAUTH,
+            // NOREPLICAS …
             _ => matches!(error.code(), Some("PROTOCOL" | "WRONGTYPE")),
         };
         if fault { Self::Script { script, reason } } else { Self::Unavailable { reason } }
@@ -164,11 +185,19 @@ impl QueueError {
     }
 }
 
-/// The code by which a server speaks of its own condition, where something between puts `ERR` before it: proxies of hosted
-/// Redis servers do.
+/// The code by which a server speaks of its own condition, where something between puts `ERR`
+/// before it: proxies of hosted Redis servers do.
 pub(super) fn condition(error: &RedisError) -> Option<&str> {
-    const CODES: [&str; 8] =
-        ["READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "TRYAGAIN"];
+    const CODES: [&str; 8] = [
+        "READONLY",
+        "LOADING",
+        "MASTERDOWN",
+        "CLUSTERDOWN",
+        "OOM",
+        "MISCONF",
+        "NOREPLICAS",
+        "TRYAGAIN",
+    ];
     let code = error.detail().filter(|_| error.code() == Some("ERR"))?.split(' ').next()?;
     CODES.contains(&code).then_some(code)
 }
@@ -180,7 +209,10 @@ mod tests {
     use super::*;
 
     fn sorted(code: &str) -> QueueError {
-        QueueError::from_redis("claim", &make_extension_error(code.to_owned(), Some("words".to_owned())))
+        QueueError::from_redis(
+            "claim",
+            &make_extension_error(code.to_owned(), Some("words".to_owned())),
+        )
     }
 
     #[test]

@@ -26,11 +26,15 @@ const MAX_CLAIM: usize = 32;
 
 /// How calmly a Redis that is away is called: often enough to go on within seconds of its return.
 pub(super) fn calm() -> RetryPolicy {
-    RetryPolicy { initial: Duration::from_millis(100), cap: Duration::from_secs(2), ..RetryPolicy::default() }
+    RetryPolicy {
+        initial: Duration::from_millis(100),
+        cap: Duration::from_secs(2),
+        ..RetryPolicy::default()
+    }
 }
 
-/// Ends when the worker stops. A claim on its way is waited for until the grace time is over; the jobs that it brings
-/// are handed back by `close`.
+/// Ends when the worker stops. A claim on its way is waited for until the grace time is over; the
+/// jobs that it brings are handed back by `close`.
 pub(super) async fn fetch(shared: Arc<Shared>, out: mpsc::UnboundedSender<Task<Claimed>>) {
     let blocking = shared.scripts.blocking_connection();
     let mut faults = 0;
@@ -94,9 +98,11 @@ async fn rest(shared: &Shared) {
 
 /// Waits for a free slot, then takes all that are free.
 async fn free_slots(shared: &Shared) -> OwnedSemaphorePermit {
-    let mut slots = shared.slots.clone().acquire_owned().await.expect("nobody closes the semaphore");
+    let mut slots =
+        shared.slots.clone().acquire_owned().await.expect("nobody closes the semaphore");
     let more = shared.slots.available_permits().min(MAX_CLAIM - 1);
-    if let Ok(more) = shared.slots.clone().try_acquire_many_owned(u32::try_from(more).unwrap_or(0)) {
+    if let Ok(more) = shared.slots.clone().try_acquire_many_owned(u32::try_from(more).unwrap_or(0))
+    {
         slots.merge(more);
     }
     slots
@@ -118,8 +124,12 @@ async fn hand_out(
         let (leases, readable, spoilt) = read(run, &shared.keyring);
         if let Some(mut claimed) = readable {
             let held = leases.iter().map(|held| held.lease.clone()).collect();
-            claimed.keep_journal_in(Box::new(LeasedJournal { shared: Arc::clone(shared), leases: held }));
-            // The token makes it unique: a job may be claimed again while its lost run is still being stopped.
+            claimed.keep_journal_in(Box::new(LeasedJournal {
+                shared: Arc::clone(shared),
+                leases: held,
+            }));
+            // The token makes it unique: a job may be claimed again while its lost run is still
+            // being stopped.
             let id = TaskId::from_string(format!("{}#{}", claimed.id, claimed.token));
             let before = usize::try_from(claimed.attempt.saturating_sub(1)).unwrap_or_default();
             shared.leases.insert(claimed.token, leases, valid_until, slot);
@@ -133,7 +143,10 @@ async fn hand_out(
 }
 
 /// Jobs that share a run, as one: the leases, the job that can be read, and what cannot.
-fn read(run: Vec<RawClaim>, keyring: &Keyring) -> (Vec<Held>, Option<Claimed>, Vec<(Lease, Unreadable)>) {
+fn read(
+    run: Vec<RawClaim>,
+    keyring: &Keyring,
+) -> (Vec<Held>, Option<Claimed>, Vec<(Lease, Unreadable)>) {
     let (mut leases, mut one, mut spoilt) = (Vec::new(), None::<Claimed>, Vec::new());
     for raw in run {
         let RawClaim { token, attempt, max_attempts, run, lane_failures, .. } = raw;
@@ -147,7 +160,8 @@ fn read(run: Vec<RawClaim>, keyring: &Keyring) -> (Vec<Held>, Option<Claimed>, V
                 continue;
             }
         }
-        leases.push(Held { lease, spent: Spent { attempt, max_attempts, lane_failures, uncounted } });
+        leases
+            .push(Held { lease, spent: Spent { attempt, max_attempts, lane_failures, uncounted } });
     }
     (leases, one, spoilt)
 }
@@ -156,11 +170,21 @@ fn read(run: Vec<RawClaim>, keyring: &Keyring) -> (Vec<Held>, Option<Claimed>, V
 async fn put_aside(shared: &Shared, lease: &Lease, unreadable: &Unreadable) {
     let (outcome, disposition) = match unreadable {
         Unreadable::Invalid(failure) => {
-            tracing::error!(job = lease.0, code = failure.code, reason = failure.message, "job buried");
+            tracing::error!(
+                job = lease.0,
+                code = failure.code,
+                reason = failure.message,
+                "job buried"
+            );
             (Outcome::Permanent(failure.clone()), Disposition::Dead(DeadReason::Invalid))
         }
         Unreadable::Locked(failure) => {
-            tracing::error!(job = lease.0, code = failure.code, reason = failure.message, "job blocked");
+            tracing::error!(
+                job = lease.0,
+                code = failure.code,
+                reason = failure.message,
+                "job blocked"
+            );
             (Outcome::Blocked(failure.clone()), Disposition::Block(shared.settings.retry.reprobe))
         }
     };

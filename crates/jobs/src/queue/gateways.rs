@@ -25,7 +25,8 @@ pub struct GatewayRecord {
     pub url: Option<String>,
     /// Its certificate is not looked at.
     pub insecure_tls: bool,
-    /// What it said of itself when a job last reached it; see [`mission_core::outcome::GatewayFacts`].
+    /// What it said of itself when a job last reached it; see
+    /// [`mission_core::outcome::GatewayFacts`].
     pub version: Option<String>,
     /// See there.
     pub protocol: Option<u32>,
@@ -45,7 +46,8 @@ pub struct GatewayRecord {
     pub waiting_since_ms: Option<u64>,
     /// How many of its jobs are in each state.
     pub jobs: Counts,
-    /// How runs ended lately, oldest first: each five minutes in which any did, of the hour before the last of them.
+    /// How runs ended lately, oldest first: each five minutes in which any did, of the hour before
+    /// the last of them.
     #[serde(default)]
     pub recent: Vec<Recent>,
     /// The worker that runs jobs of it now.
@@ -101,8 +103,13 @@ impl GatewayRecord {
         let word = |value: &Value| value.as_str().map(str::to_owned);
         let text = |of: &Value, name: &str| of.get(name).and_then(word);
         let counted = |name: &str| number(name).unwrap_or_default();
-        let past = fields.get("recent").into_iter().flat_map(|past| past.split(';')).filter_map(Recent::read);
-        let now = number("slot").and_then(|slot| Recent::of(slot, counted("slot_done"), counted("slot_failed")));
+        let past = fields
+            .get("recent")
+            .into_iter()
+            .flat_map(|past| past.split(';'))
+            .filter_map(Recent::read);
+        let now = number("slot")
+            .and_then(|slot| Recent::of(slot, counted("slot_done"), counted("slot_failed")));
         Some(Self {
             id: id.parse().ok()?,
             name: about["name"].as_str().map(|name| one_line(name, MAX_NAME)),
@@ -113,14 +120,18 @@ impl GatewayRecord {
             roster: text(&facts, "roster"),
             write_limit: text(&facts, "write_limit"),
             restarts_on_write: facts["restarts_on_write"] == true,
-            scopes: facts["scopes"].as_array().map(|scopes| scopes.iter().filter_map(word).collect()),
+            scopes: facts["scopes"]
+                .as_array()
+                .map(|scopes| scopes.iter().filter_map(word).collect()),
             heartbeat_turns_per_day: facts["heartbeat_turns_per_day"].as_u64(),
             restarted_at_ms: number("restarted_at"),
             waiting_since_ms: number("waiting_since"),
             jobs: Counts(State::ALL.into_iter().filter_map(count).collect()),
             recent: past.chain(now).collect(),
             owner: fields.get("owner").cloned(),
-            failures: number("failures").and_then(|failures| u32::try_from(failures).ok()).unwrap_or_default(),
+            failures: number("failures")
+                .and_then(|failures| u32::try_from(failures).ok())
+                .unwrap_or_default(),
             held_until_ms: number("held_until"),
             reached_at_ms: number("reached_at"),
             failed_at_ms: number("failed_at"),

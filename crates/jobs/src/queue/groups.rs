@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::search::Search;
 
-/// Jobs of one gateway that failed with the same code, at the same request where that is known, and have not succeeded,
-/// been replaced or been cancelled since.
+/// Jobs of one gateway that failed with the same code, at the same request where that is known, and
+/// have not succeeded, been replaced or been cancelled since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Group {
@@ -26,7 +26,8 @@ pub struct Group {
     pub action: Option<String>,
     /// How many jobs.
     pub count: u64,
-    /// Since when there have been such jobs without a break, in milliseconds since 1970 by Redis's clock.
+    /// Since when there have been such jobs without a break, in milliseconds since 1970 by Redis's
+    /// clock.
     pub first_at_ms: u64,
     /// When one failed so last.
     pub last_at_ms: u64,
@@ -56,7 +57,10 @@ impl Group {
     /// What finds its jobs.
     #[must_use]
     pub fn search(&self) -> Search {
-        let error = self.method.as_ref().map_or_else(|| self.code.clone(), |method| format!("{}/{method}", self.code));
+        let error = self
+            .method
+            .as_ref()
+            .map_or_else(|| self.code.clone(), |method| format!("{}/{method}", self.code));
         Search { gateway: Some(self.gateway), error: Some(error), ..Search::default() }
     }
 }

@@ -29,11 +29,13 @@ impl Store for LeasedJournal {
     fn save(&self, effects: String) -> BoxFuture<'_, Result<(), NotSaved>> {
         async move {
             for faults in 1.. {
-                match self.shared.scripts.journal(&self.shared.worker, &effects, &self.leases).await {
+                match self.shared.scripts.journal(&self.shared.worker, &effects, &self.leases).await
+                {
                     Ok(true) => return Ok(()),
                     Ok(false) => break,
                     Err(error) => {
-                        tracing::warn!(%error, faults, "cannot write down what a run is about to do; trying again");
+                        tracing::warn!(%error, faults, "cannot write down what a run is about to \
+                            do; trying again");
                         sleep(calm().delay(faults)).await;
                     }
                 }

@@ -41,7 +41,8 @@ struct Entry {
     held: Vec<Held>,
     /// Those that are not wanted any more.
     cancelled: Vec<u64>,
-    /// By this process's clock, reckoned from before the request was sent: Redis's own end is never earlier.
+    /// By this process's clock, reckoned from before the request was sent: Redis's own end is never
+    /// earlier.
     valid_until: Instant,
     stopped: watch::Sender<Option<Stopped>>,
     /// Returned when the run ends, which lets the next job in.
@@ -50,9 +51,18 @@ struct Entry {
 
 impl Leases {
     /// Notes a run by its leases and the token of the first.
-    pub(super) fn insert(&self, token: u64, held: Vec<Held>, valid_until: Instant, slot: OwnedSemaphorePermit) {
+    pub(super) fn insert(
+        &self,
+        token: u64,
+        held: Vec<Held>,
+        valid_until: Instant,
+        slot: OwnedSemaphorePermit,
+    ) {
         let stopped = watch::Sender::new(None);
-        self.lock().insert(token, Entry { held, cancelled: Vec::new(), valid_until, stopped, _slot: slot });
+        self.lock().insert(
+            token,
+            Entry { held, cancelled: Vec::new(), valid_until, stopped, _slot: slot },
+        );
     }
 
     pub(super) fn remove(&self, token: u64) {
@@ -60,7 +70,10 @@ impl Leases {
     }
 
     /// The leases of a run, and when it has to stop, and why; none if it has ended already.
-    pub(super) fn watch(&self, token: u64) -> Option<(Vec<Held>, watch::Receiver<Option<Stopped>>)> {
+    pub(super) fn watch(
+        &self,
+        token: u64,
+    ) -> Option<(Vec<Held>, watch::Receiver<Option<Stopped>>)> {
         self.lock().get(&token).map(|entry| (entry.held.clone(), entry.stopped.subscribe()))
     }
 
@@ -70,7 +83,10 @@ impl Leases {
     }
 
     pub(super) fn all(&self) -> Vec<Lease> {
-        self.lock().values().flat_map(|entry| entry.held.iter().map(|held| held.lease.clone())).collect()
+        self.lock()
+            .values()
+            .flat_map(|entry| entry.held.iter().map(|held| held.lease.clone()))
+            .collect()
     }
 
     /// How many there are.
@@ -88,7 +104,10 @@ impl Leases {
     }
 
     fn stop_overdue(&self, now: Instant) {
-        self.lock().values().filter(|entry| entry.valid_until <= now).for_each(|entry| entry.stop(Stopped::Unrenewed));
+        self.lock()
+            .values()
+            .filter(|entry| entry.valid_until <= now)
+            .for_each(|entry| entry.stop(Stopped::Unrenewed));
     }
 
     /// Notes what came of a renewal of these leases.
@@ -97,7 +116,12 @@ impl Leases {
             (renewed.lost.iter().copied().collect(), renewed.cancelled.iter().copied().collect());
         for entry in self.lock().values_mut() {
             let mine = |tokens: &HashSet<u64>| -> Vec<u64> {
-                entry.held.iter().map(|held| held.lease.1).filter(|token| tokens.contains(token)).collect()
+                entry
+                    .held
+                    .iter()
+                    .map(|held| held.lease.1)
+                    .filter(|token| tokens.contains(token))
+                    .collect()
             };
             if !mine(&lost).is_empty() {
                 entry.stop(Stopped::Lost);
@@ -121,11 +145,13 @@ impl Leases {
 
 impl Entry {
     fn stop(&self, why: Stopped) {
-        self.stopped.send_if_modified(|stopped| stopped.is_none() && stopped.replace(why).is_none());
+        self.stopped
+            .send_if_modified(|stopped| stopped.is_none() && stopped.replace(why).is_none());
     }
 }
 
-/// Renews all leases every [`super::Settings::renew`], whatever handlers and the fetch loop are doing.
+/// Renews all leases every [`super::Settings::renew`], whatever handlers and the fetch loop are
+/// doing.
 pub(super) async fn renew(shared: std::sync::Arc<Shared>) {
     let mut ticks = interval(shared.settings.renew);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

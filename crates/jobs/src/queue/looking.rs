@@ -10,7 +10,10 @@ use uuid::Uuid;
 use super::error::QueueError;
 use super::pause::Pause;
 use super::states::State;
-use super::{AuditEntry, Counts, GatewayRecord, Group, MAX_PAGE, Minute, Queue, Summary, WorkerRecord, stats, workers};
+use super::{
+    AuditEntry, Counts, GatewayRecord, Group, MAX_PAGE, Minute, Queue, Summary, WorkerRecord,
+    stats, workers,
+};
 
 /// Most events of one call.
 const MAX_EVENTS: usize = 500;
@@ -28,22 +31,32 @@ pub struct Restart {
 }
 
 impl Queue {
-    /// Failures that jobs have not got past, the latest first, at most that many (1 to [`MAX_PAGE`]).
+    /// Failures that jobs have not got past, the latest first, at most that many (1 to
+    /// [`MAX_PAGE`]).
     pub async fn groups(&self, limit: usize) -> Result<Vec<Group>, QueueError> {
         let groups = self.scripts.groups(limit.clamp(1, MAX_PAGE)).await?;
-        Ok(groups.iter().filter_map(|(key, count, known)| Group::read(key, *count, known)).collect())
+        Ok(groups
+            .iter()
+            .filter_map(|(key, count, known)| Group::read(key, *count, known))
+            .collect())
     }
 
-    /// What people did, newest first, at most that many (1 to [`MAX_PAGE`]): before that entry, or last. The latest 10,000
-    /// deeds are kept.
-    pub async fn audit(&self, before: Option<&str>, limit: usize) -> Result<Vec<AuditEntry>, QueueError> {
+    /// What people did, newest first, at most that many (1 to [`MAX_PAGE`]): before that entry, or
+    /// last. The latest 10,000 deeds are kept.
+    pub async fn audit(
+        &self,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, QueueError> {
         before.map_or(Ok(()), check_place)?;
         // Redis takes what comes before the first of all places for an error.
         if before.is_some_and(|before| before.bytes().all(|byte| matches!(byte, b'0' | b'-'))) {
             return Ok(Vec::new());
         }
         let entries = self.scripts.audit(before, limit.clamp(1, MAX_PAGE)).await?;
-        let read = |(id, fields): (String, HashMap<String, String>)| AuditEntry::read(id, fields.get("entry")?);
+        let read = |(id, fields): (String, HashMap<String, String>)| {
+            AuditEntry::read(id, fields.get("entry")?)
+        };
         Ok(entries.into_iter().filter_map(read).collect())
     }
 
@@ -82,8 +95,8 @@ impl Queue {
         Ok(gateways.first().and_then(|(id, fields)| GatewayRecord::read(id, fields)))
     }
 
-    /// Restarts of gateways that jobs met in the last days, the latest first, at most that many (1 to [`MAX_PAGE`]). Of one
-    /// gateway they count once a minute.
+    /// Restarts of gateways that jobs met in the last days, the latest first, at most that many (1
+    /// to [`MAX_PAGE`]). Of one gateway they count once a minute.
     pub async fn restarts(&self, limit: usize) -> Result<Vec<Restart>, QueueError> {
         let restarts = self.scripts.restarts(limit.clamp(1, MAX_PAGE)).await?;
         let read = |text: &String| {
@@ -99,12 +112,14 @@ impl Queue {
         self.minutes(now.saturating_sub(minutes.clamp(1, stats::MAX_MINUTES) - 1), now).await
     }
 
-    /// What happened in the last hours, the present one included, oldest first; [`stats::MAX_HOURS`] at most.
+    /// What happened in the last hours, the present one included, oldest first;
+    /// [`stats::MAX_HOURS`] at most.
     pub async fn hours(&self, hours: u64) -> Result<Vec<Minute>, QueueError> {
         self.spans(60, hours.clamp(1, stats::MAX_HOURS)).await
     }
 
-    /// What happened in the last quarters of an hour, the present one included, oldest first; a day at most.
+    /// What happened in the last quarters of an hour, the present one included, oldest first; a day
+    /// at most.
     pub async fn quarters(&self, quarters: u64) -> Result<Vec<Minute>, QueueError> {
         self.spans(15, quarters.clamp(1, stats::MAX_MINUTES / 15)).await
     }
@@ -113,15 +128,20 @@ impl Queue {
     async fn spans(&self, minutes: u64, count: u64) -> Result<Vec<Minute>, QueueError> {
         let now = self.scripts.minute().await?;
         let first = (now / minutes).saturating_sub(count - 1);
-        let keys: Vec<String> = (first..=now / minutes).map(|number| self.scripts.keys.span(minutes, number)).collect();
+        let keys: Vec<String> =
+            (first..=now / minutes).map(|number| self.scripts.keys.span(minutes, number)).collect();
         let counters = self.scripts.counters(&keys).await?;
-        let mut found: Vec<Minute> =
-            (first..).zip(&counters).map(|(number, of)| Minute::read(number * minutes * 60_000, of)).collect();
-        // What has not been added up yet; that is done every few seconds, as long as there is a worker.
+        let mut found: Vec<Minute> = (first..)
+            .zip(&counters)
+            .map(|(number, of)| Minute::read(number * minutes * 60_000, of))
+            .collect();
+        // What has not been added up yet; that is done every few seconds, as long as there is a
+        // worker.
         let rolled = self.scripts.rolled().await?.unwrap_or_default();
         let not_yet = (rolled + 1).max(first * minutes).max(now.saturating_sub(stats::MAX_MINUTES));
         for minute in self.minutes(not_yet, now).await? {
-            let span = usize::try_from(minute.at_ms / 60_000 / minutes - first).unwrap_or(usize::MAX);
+            let span =
+                usize::try_from(minute.at_ms / 60_000 / minutes - first).unwrap_or(usize::MAX);
             if let Some(span) = found.get_mut(span) {
                 span.add(&minute);
             }
@@ -130,9 +150,13 @@ impl Queue {
     }
 
     async fn minutes(&self, first: u64, last: u64) -> Result<Vec<Minute>, QueueError> {
-        let keys: Vec<String> = (first..=last).map(|minute| self.scripts.keys.minute(minute)).collect();
+        let keys: Vec<String> =
+            (first..=last).map(|minute| self.scripts.keys.minute(minute)).collect();
         let counters = self.scripts.counters(&keys).await?;
-        Ok((first..).zip(&counters).map(|(minute, counters)| Minute::read(minute * 60_000, counters)).collect())
+        Ok((first..)
+            .zip(&counters)
+            .map(|(minute, counters)| Minute::read(minute * 60_000, counters))
+            .collect())
     }
 
     /// The id of the last event: what comes later comes after this.
@@ -140,9 +164,14 @@ impl Queue {
         Ok(self.scripts.latest_event().await?.unwrap_or_else(|| "0-0".to_owned()))
     }
 
-    /// Ids of events and what they say: those after that one, some hundreds at most. If there are none, waits so long for
-    /// the first. Meant for one reader of a process: several that wait do so one after the other.
-    pub async fn events(&self, after: &str, wait: Duration) -> Result<Vec<(String, Value)>, QueueError> {
+    /// Ids of events and what they say: those after that one, some hundreds at most. If there are
+    /// none, waits so long for the first. Meant for one reader of a process: several that wait do
+    /// so one after the other.
+    pub async fn events(
+        &self,
+        after: &str,
+        wait: Duration,
+    ) -> Result<Vec<(String, Value)>, QueueError> {
         check_place(after)?;
         let events = self.scripts.events(after, wait, MAX_EVENTS).await?;
         let read = |(id, fields): (String, HashMap<String, String>)| {
@@ -154,14 +183,21 @@ impl Queue {
 
 /// Ids of streams are two numbers.
 fn check_place(place: &str) -> Result<(), QueueError> {
-    let is_number = |text: &str| text.chars().all(|c| c.is_ascii_digit()) && text.parse::<u64>().is_ok();
+    let is_number =
+        |text: &str| text.chars().all(|c| c.is_ascii_digit()) && text.parse::<u64>().is_ok();
     let (time, number) = place.split_once('-').unwrap_or((place, "0"));
-    if is_number(time) && is_number(number) { Ok(()) } else { Err(QueueError::Place { place: place.to_owned() }) }
+    if is_number(time) && is_number(number) {
+        Ok(())
+    } else {
+        Err(QueueError::Place { place: place.to_owned() })
+    }
 }
 
 impl Counts {
     pub(super) fn read(counts: HashMap<String, i64>) -> Self {
-        let known = |(name, count): (String, i64)| Some((State::from_name(&name)?, u64::try_from(count).ok()?));
+        let known = |(name, count): (String, i64)| {
+            Some((State::from_name(&name)?, u64::try_from(count).ok()?))
+        };
         Self(counts.into_iter().filter_map(known).collect())
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! [`Queue`] is for those who put jobs in and look at them; [`Consumer`] runs them under apalis.
 //!
-//! [`State::next`] is the table of what may become of a job; ARCHITECTURE.md has it as a picture, and tells how jobs of
-//! one agent follow and replace each other.
+//! [`State::next`] is the table of what may become of a job; ARCHITECTURE.md has it as a picture,
+//! and tells how jobs of one agent follow and replace each other.
 //!
-//! A worker that is idle blocks on a list that every script pushes to when it makes something runnable, so a job starts
-//! within milliseconds and nobody polls. A token that dies with its worker costs others [`Settings::sweep`] at most.
+//! A worker that is idle blocks on a list that every script pushes to when it makes something
+//! runnable, so a job starts within milliseconds and nobody polls. A token that dies with its
+//! worker costs others [`Settings::sweep`] at most.
 
 pub mod acting;
 pub mod audit;
@@ -76,8 +77,8 @@ pub const MAX_ENQUEUE: usize = 50;
 /// Most jobs on one page of a list.
 pub const MAX_PAGE: usize = 200;
 
-/// A queue by name. Cheap to clone; clones share one connection, which is made with the first call and again whenever
-/// it breaks.
+/// A queue by name. Cheap to clone; clones share one connection, which is made with the first call
+/// and again whenever it breaks.
 #[derive(Clone)]
 pub struct Queue {
     name: Arc<str>,
@@ -91,8 +92,8 @@ pub struct Queue {
 pub struct Enqueued {
     /// The job's id: of the first one, if its idempotency key was in use.
     pub id: Uuid,
-    /// `ready` or `scheduled`; the present state if it had been enqueued before; none if it has ended since and been
-    /// removed.
+    /// `ready` or `scheduled`; the present state if it had been enqueued before; none if it has
+    /// ended since and been removed.
     pub state: Option<State>,
     /// Older jobs that this one replaced.
     pub superseded: Vec<Uuid>,
@@ -128,7 +129,8 @@ impl Filter {
 pub struct Page {
     /// The jobs, without history and document. May be empty although there are more.
     pub jobs: Vec<JobRecord>,
-    /// Cursor of the next page; none after the last. Jobs that move meanwhile may be seen twice or not at all.
+    /// Cursor of the next page; none after the last. Jobs that move meanwhile may be seen twice or
+    /// not at all.
     pub next: Option<u64>,
 }
 
@@ -148,15 +150,17 @@ impl Counts {
     /// Whether nothing is left to do by itself: all jobs have ended or are blocked.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        State::ALL.into_iter().all(|state| state.is_terminal() || state == State::Blocked || self.of(state) == 0)
+        State::ALL
+            .into_iter()
+            .all(|state| state.is_terminal() || state == State::Blocked || self.of(state) == 0)
     }
 }
 
 impl Queue {
     /// Checks url and name. Does not connect: a worker can start before its Redis does.
     ///
-    /// `url` is `redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://` or `redis+cluster://`, as docs/redis.md
-    /// shows; `name` distinguishes queues in one Redis.
+    /// `url` is `redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://` or
+    /// `redis+cluster://`, as docs/redis.md shows; `name` distinguishes queues in one Redis.
     pub fn open(url: &str, name: &str) -> Result<Self, QueueError> {
         Self::open_with(url, name, Tls::default())
     }
@@ -171,7 +175,8 @@ impl Queue {
         Ok(Self { name: name.into(), scripts, keyring: Arc::default() })
     }
 
-    /// The same queue with keys: secrets are sealed when jobs are enqueued, and opened when they are claimed.
+    /// The same queue with keys: secrets are sealed when jobs are enqueued, and opened when they
+    /// are claimed.
     #[must_use]
     pub fn with_keys(mut self, keyring: Arc<Keyring>) -> Self {
         self.keyring = keyring;
@@ -202,8 +207,8 @@ impl Queue {
         self.scripts.names()
     }
 
-    /// Stores jobs, all or none, [`MAX_ENQUEUE`] at most. After an error the same envelopes can be sent again: a job
-    /// that is there already is left as it is.
+    /// Stores jobs, all or none, [`MAX_ENQUEUE`] at most. After an error the same envelopes can be
+    /// sent again: a job that is there already is left as it is.
     pub async fn enqueue(&self, jobs: &[Envelope]) -> Result<Vec<Enqueued>, QueueError> {
         if jobs.len() > MAX_ENQUEUE {
             return Err(QueueError::TooMany { count: jobs.len(), max: MAX_ENQUEUE });
@@ -218,9 +223,15 @@ impl Queue {
             .into_iter()
             .zip(jobs)
             .map(|((id, state, superseded), job)| {
-                let strange =
-                    || QueueError::Script { script: "enqueue", reason: format!("it answered {id:?}, {state:?}") };
-                let state = if state.is_empty() { None } else { Some(State::from_name(&state).ok_or_else(strange)?) };
+                let strange = || QueueError::Script {
+                    script: "enqueue",
+                    reason: format!("it answered {id:?}, {state:?}"),
+                };
+                let state = if state.is_empty() {
+                    None
+                } else {
+                    Some(State::from_name(&state).ok_or_else(strange)?)
+                };
                 let superseded = superseded.iter().filter_map(|id| id.parse().ok()).collect();
                 let id = id.parse().map_err(|_| strange())?;
                 Ok(Enqueued { id, state, superseded, duplicate: id != job.id })
@@ -234,17 +245,19 @@ impl Queue {
         Ok(JobRecord::read(id, &fields, &history))
     }
 
-    /// A job's document as it was enqueued, with its secrets; none if there is no such job. Fails if it is sealed with a
-    /// key that is not here.
+    /// A job's document as it was enqueued, with its secrets; none if there is no such job. Fails
+    /// if it is sealed with a key that is not here.
     pub async fn document(&self, id: Uuid) -> Result<Option<Payload>, QueueError> {
         let (mut fields, _) = self.scripts.get(id).await?;
         let Some(document) = fields.remove("payload") else { return Ok(None) };
-        let opened = self.keyring.open(id, &document).map_err(|reason| QueueError::Sealed { id, reason })?;
+        let opened =
+            self.keyring.open(id, &document).map_err(|reason| QueueError::Sealed { id, reason })?;
         Ok(Some(Payload::from(opened.to_vec())))
     }
 
-    /// Seals a job's document with the first key, be it plain or sealed with another key that is here. Returns whether
-    /// that changed anything; a job whose key is missing, or that is gone, is let be.
+    /// Seals a job's document with the first key, be it plain or sealed with another key that is
+    /// here. Returns whether that changed anything; a job whose key is missing, or that is gone, is
+    /// let be.
     pub async fn reseal(&self, id: Uuid) -> Result<bool, QueueError> {
         let (fields, _) = self.scripts.get(id).await?;
         let Some(document) = fields.get("payload") else { return Ok(false) };
@@ -263,8 +276,12 @@ impl Queue {
             limit: filter.limit.clamp(1, MAX_PAGE),
         };
         let (next, ids, rows) = self.scripts.list(&listing).await?;
-        let record = |(id, fields): (String, HashMap<_, _>)| JobRecord::read(id.parse().ok()?, &fields, &[]);
-        Ok(Page { jobs: ids.into_iter().zip(rows).filter_map(record).collect(), next: u64::try_from(next).ok() })
+        let record =
+            |(id, fields): (String, HashMap<_, _>)| JobRecord::read(id.parse().ok()?, &fields, &[]);
+        Ok(Page {
+            jobs: ids.into_iter().zip(rows).filter_map(record).collect(),
+            next: u64::try_from(next).ok(),
+        })
     }
 
     /// What is paused, since when, by whom and why.

@@ -75,8 +75,10 @@ pub struct Pause {
 impl Pause {
     /// Oldest first; what is not understood is left out.
     pub(super) fn read_all(paused: &HashMap<String, String>) -> Vec<Self> {
-        let mut all: Vec<Self> =
-            paused.iter().filter_map(|(scope, json)| Self::read(scope.parse().ok()?, json)).collect();
+        let mut all: Vec<Self> = paused
+            .iter()
+            .filter_map(|(scope, json)| Self::read(scope.parse().ok()?, json))
+            .collect();
         all.sort_by_key(|pause| pause.at_ms);
         all
     }
@@ -89,7 +91,11 @@ impl Pause {
             reason: String,
         }
         let Stored { at_ms, by, reason } = serde_json::from_str(json).ok()?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time after 1970")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a time after 1970"
+        )]
         Some(Self { scope, at_ms: at_ms as u64, by, reason })
     }
 }
@@ -101,11 +107,16 @@ mod tests {
 
     #[test]
     fn names_lead_back_to_their_scope() {
-        for scope in [Scope::All, Scope::Kind(Kind::HeartbeatSync), Scope::Gateway(Uuid::from_u128(7))] {
+        for scope in
+            [Scope::All, Scope::Kind(Kind::HeartbeatSync), Scope::Gateway(Uuid::from_u128(7))]
+        {
             assert_eq!(scope.to_string().parse::<Scope>().unwrap(), scope);
         }
         for wrong in ["", "everything", "kind:nonsense", "gateway:acme"] {
-            assert_eq!(wrong.parse::<Scope>().unwrap_err(), QueueError::Scope { scope: wrong.to_owned() });
+            assert_eq!(
+                wrong.parse::<Scope>().unwrap_err(),
+                QueueError::Scope { scope: wrong.to_owned() }
+            );
         }
     }
 }

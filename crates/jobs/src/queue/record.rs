@@ -1,4 +1,5 @@
-//! A stored job as it is shown to people and programs: everything that is known of it, without its secrets.
+//! A stored job as it is shown to people and programs: everything that is known of it, without its
+//! secrets.
 
 use std::collections::HashMap;
 
@@ -55,7 +56,8 @@ pub struct JobRecord {
     pub priority: u8,
     /// When it is dead unless it is done.
     pub expires_at_ms: Option<u64>,
-    /// What it inherited from jobs that it replaced: `force_bootstrap`, `reset_session`, `provision`.
+    /// What it inherited from jobs that it replaced: `force_bootstrap`, `reset_session`,
+    /// `provision`.
     pub inherited: Vec<String>,
     /// Who snoozed it and why, while it is.
     pub snoozed_by: Option<String>,
@@ -92,9 +94,11 @@ pub struct Names {
 }
 
 impl Names {
-    /// On one line each: documents of before names were refused that would change the text around them are shown too.
+    /// On one line each: documents of before names were refused that would change the text around
+    /// them are shown too.
     pub(super) fn of(document: &Value) -> Self {
-        let name = |of: &str| document.get(of)?.get("name")?.as_str().map(|name| one_line(name, MAX_NAME));
+        let name =
+            |of: &str| document.get(of)?.get("name")?.as_str().map(|name| one_line(name, MAX_NAME));
         Self { gateway: name("gateway"), agent: name("agent"), board: name("board") }
     }
 }
@@ -145,7 +149,8 @@ pub struct Attempt {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AttemptResult {
-    /// One of the six outcomes, or `lost` (lease lost), `released` (handed back unfinished) or `cancelled`.
+    /// One of the six outcomes, or `lost` (lease lost), `released` (handed back unfinished) or
+    /// `cancelled`.
     pub outcome: String,
     /// Code of the failure, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -166,8 +171,13 @@ pub struct AttemptResult {
 
 impl JobRecord {
     /// Reads what Redis holds; none if there is no such job. What cannot be read is left out.
-    pub(super) fn read(id: Uuid, fields: &HashMap<String, Vec<u8>>, history: &[Vec<u8>]) -> Option<Self> {
-        let text = |name: &str| fields.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    pub(super) fn read(
+        id: Uuid,
+        fields: &HashMap<String, Vec<u8>>,
+        history: &[Vec<u8>],
+    ) -> Option<Self> {
+        let text =
+            |name: &str| fields.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         let time = |name: &str| text(name).and_then(|text| text.parse::<u64>().ok());
         let count = |name: &str| text(name).and_then(|text| text.parse().ok()).unwrap_or_default();
         let state = State::from_name(&text("state")?)?;
@@ -225,10 +235,12 @@ fn timeline(text: &str) -> Vec<Entered> {
     text.split(';').filter_map(entered).collect()
 }
 
-/// The document without its secrets; none if it is not valid, because then nobody knows where its secrets are.
+/// The document without its secrets; none if it is not valid, because then nobody knows where its
+/// secrets are.
 fn masked(document: &[u8]) -> Option<Value> {
     let mut value: Value = serde_json::from_slice(document).ok()?;
-    let sealed_url = value.pointer_mut("/gateway/url").filter(|url| url.as_str().is_some_and(seal::is_sealed));
+    let sealed_url =
+        value.pointer_mut("/gateway/url").filter(|url| url.as_str().is_some_and(seal::is_sealed));
     if let Some(url) = sealed_url {
         *url = Value::from(SOME_URL);
         let document = value.to_string();
@@ -277,7 +289,10 @@ mod tests {
                         "workspace_root": "/srv"},
             "agent": {"id": "00000000-0000-0000-0000-00000000000b", "name": "Alice"}}"#;
         let shown = masked(document).unwrap();
-        assert_eq!((&shown["gateway"]["url"], &shown["gateway"]["token"]), (&"***".into(), &"***".into()));
+        assert_eq!(
+            (&shown["gateway"]["url"], &shown["gateway"]["token"]),
+            (&"***".into(), &"***".into())
+        );
         assert_eq!(shown["agent"]["name"], "Alice");
     }
 

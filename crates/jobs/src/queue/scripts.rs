@@ -1,4 +1,5 @@
-//! The Lua scripts, each behind a typed call. Everything that happens to a stored job happens in one of them.
+//! The Lua scripts, each behind a typed call. Everything that happens to a stored job happens in
+//! one of them.
 
 pub(super) mod operators;
 mod plain;
@@ -54,8 +55,8 @@ const CLOCK: &str = "local function now()
 end
 ";
 
-/// First line of scripts that write for jobs that are there already. A Redis that is full refuses new jobs and lets those
-/// it has go on: ending and removing them is what makes room again.
+/// First line of scripts that write for jobs that are there already. A Redis that is full refuses
+/// new jobs and lets those it has go on: ending and removing them is what makes room again.
 const ALSO_WHEN_FULL: &str = "#!lua flags=allow-oom\n";
 
 /// The whole text of `enqueue.lua`, for producers in other languages; see `docs/protocol.md`.
@@ -156,39 +157,81 @@ impl Scripts {
 
     pub(super) fn names(&self) -> Vec<(String, &'static str)> {
         let Self {
-            enqueue, claim, renew, journal, ack, release, reseal, counts, get, list, gateways, operators, ..
+            enqueue,
+            claim,
+            renew,
+            journal,
+            ack,
+            release,
+            reseal,
+            counts,
+            get,
+            list,
+            gateways,
+            operators,
+            ..
         } = self;
-        let own = [enqueue, claim, renew, journal, ack, release, reseal, counts, get, list, gateways];
-        own.into_iter().chain(operators.all()).map(|named| (named.script.get_hash().to_owned(), named.name)).collect()
+        let own =
+            [enqueue, claim, renew, journal, ack, release, reseal, counts, get, list, gateways];
+        own.into_iter()
+            .chain(operators.all())
+            .map(|named| (named.script.get_hash().to_owned(), named.name))
+            .collect()
     }
 
-    pub(super) async fn enqueue(&self, jobs: &[Envelope]) -> Result<Vec<(String, String, Vec<String>)>, QueueError> {
+    pub(super) async fn enqueue(
+        &self,
+        jobs: &[Envelope],
+    ) -> Result<Vec<(String, String, Vec<String>)>, QueueError> {
         let mut args = Args::default();
         args.add(WIRE_VERSION);
         for job in jobs {
-            args.add(job.id.to_string()).add(job.version).add(job.kind.as_str()).add(job.lane.to_string());
-            args.add(&job.subject).add(kinds::spec(job.kind).max_attempts).add(millis(job.delay)).add(job.priority);
+            args.add(job.id.to_string())
+                .add(job.version)
+                .add(job.kind.as_str())
+                .add(job.lane.to_string());
+            args.add(&job.subject)
+                .add(kinds::spec(job.kind).max_attempts)
+                .add(millis(job.delay))
+                .add(job.priority);
             args.add(job.expires_in.map_or(0, millis));
-            let (key, life) = job.idempotency.as_ref().map_or(("", 0), |key| (key.key(), millis(key.life())));
+            let (key, life) =
+                job.idempotency.as_ref().map_or(("", 0), |key| (key.key(), millis(key.life())));
             args.add(key).add(life).add(&job.flags).add(job.payload.expose());
         }
         self.run(&self.enqueue, &args).await
     }
 
-    /// Never repeated by itself: if the answer is lost, so are the leases in it, and they come back by their end.
-    pub(super) async fn claim(&self, worker: &str, wanted: usize, settings: &Settings) -> Result<Batch, QueueError> {
+    /// Never repeated by itself: if the answer is lost, so are the leases in it, and they come back
+    /// by their end.
+    pub(super) async fn claim(
+        &self,
+        worker: &str,
+        wanted: usize,
+        settings: &Settings,
+    ) -> Result<Batch, QueueError> {
         let (ended, dead) = (&settings.keep_ended, &settings.keep_dead);
         let mut args = Args::default();
-        args.add(worker).add(wanted).add(millis(settings.lease)).add(settings.lane_concurrency.max(1));
+        args.add(worker)
+            .add(wanted)
+            .add(millis(settings.lease))
+            .add(settings.lane_concurrency.max(1));
         args.add(millis(ended.age)).add(ended.count).add(millis(dead.age)).add(dead.count);
-        let (jobs, wait, recovered): (Vec<Vec<Value>>, i64, u64) =
-            self.run_once(&self.claim, &args).await.map_err(|error| QueueError::from_redis("claim", &error))?;
+        let (jobs, wait, recovered): (Vec<Vec<Value>>, i64, u64) = self
+            .run_once(&self.claim, &args)
+            .await
+            .map_err(|error| QueueError::from_redis("claim", &error))?;
         count(&self.tally().leases_recovered, recovered);
         let jobs = jobs.into_iter().filter_map(RawClaim::from_values).collect();
         Ok(Batch { jobs, next_due: u64::try_from(wait).ok().map(Duration::from_millis) })
     }
 
-    pub(super) async fn renew(&self, worker: &str, lease: Duration, held: &[Lease]) -> Result<Renewed, QueueError> {
+    pub(super) async fn renew(
+        &self,
+        worker: &str,
+        lease: Duration,
+        held: &[Lease],
+    ) -> Result<Renewed, QueueError> {
         let mut args = Args::default();
         args.add(worker).add(millis(lease)).add_leases(held);
         let (lost, cancelled) = self.run(&self.renew, &args).await?;
@@ -196,7 +239,12 @@ impl Scripts {
     }
 
     /// Whether it was written down what these jobs have done; not if one of the leases is lost.
-    pub(super) async fn journal(&self, worker: &str, effects: &str, held: &[Lease]) -> Result<bool, QueueError> {
+    pub(super) async fn journal(
+        &self,
+        worker: &str,
+        effects: &str,
+        held: &[Lease],
+    ) -> Result<bool, QueueError> {
         let mut args = Args::default();
         args.add(worker).add(effects).add_leases(held);
         self.run(&self.journal, &args).await
@@ -212,24 +260,47 @@ impl Scripts {
         let mut args = Args::default();
         args.add(worker).add(millis(snooze_limit));
         for ((id, token), ack) in acks {
-            args.add(id).add(token).add(ack.state.as_str()).add(millis(ack.delay)).add(u8::from(ack.counts));
-            args.add(ack.reason).add(&ack.result).add(&ack.failure).add(&ack.report).add(ack.learnt);
+            args.add(id)
+                .add(token)
+                .add(ack.state.as_str())
+                .add(millis(ack.delay))
+                .add(u8::from(ack.counts));
+            args.add(ack.reason)
+                .add(&ack.result)
+                .add(&ack.failure)
+                .add(&ack.report)
+                .add(ack.learnt);
             args.add(millis(ack.leave_alone)).add(&ack.about).add(&ack.facts);
         }
         let states: Vec<String> = self.run(&self.ack, &args).await?;
-        Ok(states.iter().map(|state| State::from_name(state).map_or(Acked::Lost, Acked::Settled)).collect())
+        Ok(states
+            .iter()
+            .map(|state| State::from_name(state).map_or(Acked::Lost, Acked::Settled))
+            .collect())
     }
 
     /// Returns how many of the leases were still held.
-    pub(super) async fn release(&self, worker: &str, why: &str, held: &[Lease]) -> Result<usize, QueueError> {
+    pub(super) async fn release(
+        &self,
+        worker: &str,
+        why: &str,
+        held: &[Lease],
+    ) -> Result<usize, QueueError> {
         let mut args = Args::default();
         args.add(worker).add(why).add_leases(held);
         self.run(&self.release, &args).await
     }
 
     /// Whether the document was replaced.
-    pub(super) async fn reseal(&self, id: Uuid, old: &[u8], new: &[u8], version: u32) -> Result<bool, QueueError> {
-        self.run(&self.reseal, Args::default().add(id.to_string()).add(old).add(new).add(version)).await
+    pub(super) async fn reseal(
+        &self,
+        id: Uuid,
+        old: &[u8],
+        new: &[u8],
+        version: u32,
+    ) -> Result<bool, QueueError> {
+        self.run(&self.reseal, Args::default().add(id.to_string()).add(old).add(new).add(version))
+            .await
     }
 
     pub(super) async fn get(&self, id: Uuid) -> Result<Stored, QueueError> {
@@ -238,7 +309,10 @@ impl Scripts {
 
     pub(super) async fn list(&self, listing: &Listing<'_>) -> Result<Page, QueueError> {
         let mut args = Args::default();
-        args.add(listing.state.as_str()).add(u8::from(listing.state.is_terminal())).add(listing.kind).add(listing.lane);
+        args.add(listing.state.as_str())
+            .add(u8::from(listing.state.is_terminal()))
+            .add(listing.kind)
+            .add(listing.lane);
         args.add(listing.first).add(listing.limit);
         self.run(&self.list, &args).await
     }
@@ -263,13 +337,22 @@ impl Scripts {
     }
 
     /// Waits until there may be something to claim, at most that long.
-    pub(super) async fn wait(&self, blocking: &Connection, worker: &str, at_most: Duration) -> Result<(), QueueError> {
+    pub(super) async fn wait(
+        &self,
+        blocking: &Connection,
+        worker: &str,
+        at_most: Duration,
+    ) -> Result<(), QueueError> {
         let unavailable = |error| QueueError::from_redis("wait", &error);
         let (number, mut connection) = blocking.current().await.map_err(unavailable)?;
         let mut pop = cmd("BLPOP");
         // Redis takes 0 for ever, and this is often about the next millisecond.
-        pop.arg(self.keys.wake_one(worker)).arg(self.keys.wake_any()).arg(at_most.as_secs_f64().max(0.001));
-        if let Ok(answer) = timeout(at_most + RESPONSE_TIMEOUT, pop.query_async::<Value>(&mut connection)).await {
+        pop.arg(self.keys.wake_one(worker))
+            .arg(self.keys.wake_any())
+            .arg(at_most.as_secs_f64().max(0.001));
+        if let Ok(answer) =
+            timeout(at_most + RESPONSE_TIMEOUT, pop.query_async::<Value>(&mut connection)).await
+        {
             return blocking.check(number, answer).await.map(drop).map_err(unavailable);
         }
         count(&self.tally().redis_errors, 1);
@@ -286,16 +369,22 @@ impl Scripts {
         self.connection.for_blocking()
     }
 
-    /// Runs a script, and once more if the connection had died since it was last used. All but `claim` may be repeated.
+    /// Runs a script, and once more if the connection had died since it was last used. All but
+    /// `claim` may be repeated.
     async fn run<T: FromRedisValue>(&self, script: &Named, args: &Args) -> Result<T, QueueError> {
         let mut result = self.run_once(script, args).await;
-        if result.as_ref().is_err_and(|error| error.is_connection_dropped() && !error.is_timeout()) {
+        if result.as_ref().is_err_and(|error| error.is_connection_dropped() && !error.is_timeout())
+        {
             result = self.run_once(script, args).await;
         }
         result.map_err(|error| QueueError::from_redis(script.name, &error))
     }
 
-    async fn run_once<T: FromRedisValue>(&self, script: &Named, args: &Args) -> redis::RedisResult<T> {
+    async fn run_once<T: FromRedisValue>(
+        &self,
+        script: &Named,
+        args: &Args,
+    ) -> redis::RedisResult<T> {
         let mut invocation = script.script.prepare_invoke();
         invocation.key(self.keys.prefix()).arg(&args.0);
         let (number, mut connection) = self.connection.current().await?;

@@ -1,4 +1,5 @@
-//! What people look for among jobs, as text and as a query: `state:blocked,dead gateway:… words of the failure`.
+//! What people look for among jobs, as text and as a query:
+//! `state:blocked,dead gateway:… words of the failure`.
 
 mod cursor;
 mod matching;
@@ -22,8 +23,9 @@ pub const MAX_SEARCH: usize = 500;
 
 /// Which jobs are looked for. All that is given must hold.
 ///
-/// As text, qualifiers and free words in any order: `kind:provision state:blocked,dead gateway:<uuid> agent:<uuid>
-/// board:<uuid> error:<code> id:<uuid, or its first 8 letters> words`. What holds a space or a colon stands in quotes.
+/// As text, qualifiers and free words in any order:
+/// `kind:provision state:blocked,dead gateway:<uuid> agent:<uuid> board:<uuid> error:<code> id:<uuid, or its first 8 letters> words`.
+/// What holds a space or a colon stands in quotes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Search {
     /// The states that they may be in; none for all.
@@ -36,12 +38,13 @@ pub struct Search {
     pub agent: Option<Uuid>,
     /// The board of their document.
     pub board: Option<Uuid>,
-    /// Code of the failure that they have not got past, alone or as `code/method`. Not of jobs that are done by now.
+    /// Code of the failure that they have not got past, alone or as `code/method`. Not of jobs that
+    /// are done by now.
     pub error: Option<String>,
     /// Their id, or at least its first 8 letters; lower-case.
     pub id: Option<String>,
-    /// Each must stand in the failure, an id, the kind, the worker, the reason, the idempotency key or a name, in capitals
-    /// or not.
+    /// Each must stand in the failure, an id, the kind, the worker, the reason, the idempotency key
+    /// or a name, in capitals or not.
     pub words: Vec<String>,
 }
 
@@ -70,8 +73,9 @@ impl fmt::Display for Search {
             ("error", self.error.clone()),
             ("id", self.id.clone()),
         ];
-        let qualifiers =
-            qualifiers.into_iter().filter_map(|(name, value)| Some(format!("{name}:{}", parse::quoted(&value?))));
+        let qualifiers = qualifiers
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}:{}", parse::quoted(&value?))));
         let words = self.words.iter().map(|word| parse::quoted(word));
         f.write_str(&qualifiers.chain(words).collect::<Vec<_>>().join(" "))
     }

@@ -48,21 +48,28 @@ impl Durability {
     #[must_use]
     pub const fn in_words(self) -> &'static str {
         match self {
-            Self::Always => "append-only file synced before every answer: no acknowledged job is lost in a crash",
+            Self::Always => {
+                "append-only file synced before every answer: no acknowledged job is lost in a \
+                    crash"
+            }
             Self::EverySecond => {
-                "append-only file synced every second: a crash of its machine, or of Redis while the disk is slow, can \
+                "append-only file synced every second: a crash of its machine, or of Redis while \
+                    the disk is slow, can \
                  lose the jobs and results of the last second or two"
             }
             Self::Sometimes => {
-                "append-only file synced when the system likes: a crash of its machine can lose the jobs and results of \
+                "append-only file synced when the system likes: a crash of its machine can lose \
+                    the jobs and results of \
                  about the last 30 seconds"
             }
             Self::AppendOnly => {
-                "append-only file; when it is synced cannot be asked (CONFIG is not allowed): a crash of its machine can \
+                "append-only file; when it is synced cannot be asked (CONFIG is not allowed): a \
+                    crash of its machine can \
                  lose the last second or more"
             }
             Self::Snapshots => {
-                "snapshots only: any crash or kill of Redis loses all jobs and results since the last snapshot"
+                "snapshots only: any crash or kill of Redis loses all jobs and results since the \
+                    last snapshot"
             }
             Self::Nothing => "nothing is written to disk: any end of Redis loses the whole queue",
         }
@@ -88,7 +95,8 @@ impl Server {
 
     /// Reads what INFO says, and CONFIG GET where that is allowed.
     pub(super) fn read(info: &str, config: Option<&HashMap<String, String>>) -> Self {
-        let info: HashMap<&str, &str> = info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
+        let info: HashMap<&str, &str> =
+            info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
         let text = |name: &str| info.get(name).copied().unwrap_or_default();
         let number = |name: &str| text(name).parse().unwrap_or_default();
         let setting = |name: &str| config.and_then(|config| config.get(name)).map(String::as_str);
@@ -106,7 +114,9 @@ impl Server {
             version: if valkey.is_empty() { text("redis_version") } else { valkey }.to_owned(),
             mode: text("redis_mode").to_owned(),
             durability,
-            eviction: Some(text("maxmemory_policy")).filter(|policy| !policy.is_empty()).map(str::to_owned),
+            eviction: Some(text("maxmemory_policy"))
+                .filter(|policy| !policy.is_empty())
+                .map(str::to_owned),
             replicas: number("connected_slaves"),
             used_memory: number("used_memory"),
             max_memory: Some(number("maxmemory")).filter(|bytes| *bytes > 0),
@@ -122,7 +132,8 @@ mod tests {
         let info = format!(
             "# Server\r\nredis_version:7.2.4\r\nredis_mode:standalone\r\naof_enabled:{aof}\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\nconnected_slaves:2\r\n"
         );
-        let config: HashMap<_, _> = config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let config: HashMap<_, _> =
+            config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         Server::read(&info, (!config.is_empty()).then_some(&config))
     }
 
@@ -133,7 +144,10 @@ mod tests {
         assert_eq!(durability("1", &[("appendfsync", "everysec")]), Durability::EverySecond);
         assert_eq!(durability("1", &[("appendfsync", "no")]), Durability::Sometimes);
         assert_eq!(durability("1", &[]), Durability::AppendOnly);
-        assert_eq!(durability("0", &[("save", "3600 1"), ("appendfsync", "always")]), Durability::Snapshots);
+        assert_eq!(
+            durability("0", &[("save", "3600 1"), ("appendfsync", "always")]),
+            Durability::Snapshots
+        );
         assert_eq!(durability("0", &[("save", "")]), Durability::Nothing);
     }
 
@@ -144,7 +158,10 @@ mod tests {
             (server.kind, server.version.as_str(), server.replicas, server.max_memory),
             ("redis", "7.2.4", 2, None)
         );
-        assert_eq!(Server::read("redis_version:7.2.4\nvalkey_version:8.1.0\n", None).kind, "valkey");
+        assert_eq!(
+            Server::read("redis_version:7.2.4\nvalkey_version:8.1.0\n", None).kind,
+            "valkey"
+        );
         let versions = [("7.0.0", true), ("10.1", true), ("", true), ("6.2.14", false)];
         for (version, is_new_enough) in versions {
             let server = Server::read(&format!("redis_version:{version}\n"), None);

@@ -1,7 +1,7 @@
 //! The outermost layer around the handler: runs a job within its lease and writes how it ended.
 //!
-//! The future of a job finishes only when its end is in Redis, or when the lease is certainly lost; so apalis waits for
-//! that before it stops, and a slot is free only then.
+//! The future of a job finishes only when its end is in Redis, or when the lease is certainly lost;
+//! so apalis waits for that before it stops, and a slot is free only then.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -38,7 +38,8 @@ use crate::run::{Claimed, Ran};
 
 /// How long Redis may take to answer once the grace time is over.
 const LAST_CALL: Duration = Duration::from_secs(2);
-/// Most ends of runs, and most jobs handed back, in one call: its script holds Redis for a few milliseconds.
+/// Most ends of runs, and most jobs handed back, in one call: its script holds Redis for a few
+/// milliseconds.
 const MAX_ACKS: usize = 32;
 
 /// Wraps a worker's handler; apalis applies it by itself.
@@ -92,7 +93,10 @@ where
         Box::pin(async move {
             let run = async move {
                 match started {
-                    Ok(future) => AssertUnwindSafe(future).catch_unwind().await.map_err(|panic| panicked(&*panic))?,
+                    Ok(future) => AssertUnwindSafe(future)
+                        .catch_unwind()
+                        .await
+                        .map_err(|panic| panicked(&*panic))?,
                     Err(panic) => return Err(panicked(&*panic)),
                 }
                 .map_err(|error| Failure::new("handler_error", error.into().to_string()))
@@ -110,7 +114,8 @@ fn deadline(claimed: &Claimed) -> Duration {
     claimed.expires_in.map_or(deadline, |expires_in| deadline.min(expires_in))
 }
 
-/// Runs a job until it ends, is stopped or is out of time, and tells Redis. A run that is stopped is dropped first.
+/// Runs a job until it ends, is stopped or is out of time, and tells Redis. A run that is stopped
+/// is dropped first.
 async fn supervise(
     shared: &Arc<Shared>,
     token: u64,
@@ -126,14 +131,20 @@ async fn supervise(
     };
     match ended {
         Ok(Ok(ran)) => settle_all(shared, &held, &ran, about).await,
-        Ok(Err(failure)) => settle_all(shared, &held, &Ran::from(Outcome::Transient(failure)), about).await,
+        Ok(Err(failure)) => {
+            settle_all(shared, &held, &Ran::from(Outcome::Transient(failure)), about).await
+        }
         Err(why) => stop(shared, token, &held, why).await,
     }
 }
 
-/// Goes on with a run only as long as its lease lasts by this process's own clock: a process that was frozen must not do
-/// the next step before it has heard from Redis.
-async fn while_leased<T>(shared: &Shared, token: u64, run: impl Future<Output = T>) -> Result<T, Stopped> {
+/// Goes on with a run only as long as its lease lasts by this process's own clock: a process that
+/// was frozen must not do the next step before it has heard from Redis.
+async fn while_leased<T>(
+    shared: &Shared,
+    token: u64,
+    run: impl Future<Output = T>,
+) -> Result<T, Stopped> {
     let mut run = pin!(run);
     poll_fn(|cx| {
         if shared.leases.is_overdue(token, Instant::now()) {
@@ -145,15 +156,21 @@ async fn while_leased<T>(shared: &Shared, token: u64, run: impl Future<Output = 
 }
 
 fn out_of_time(deadline: Duration) -> Ran {
-    let message = format!("the run was stopped after {:.1} s, the most that it may take", deadline.as_secs_f64());
+    let message = format!(
+        "the run was stopped after {:.1} s, the most that it may take",
+        deadline.as_secs_f64()
+    );
     Ran::from(Outcome::Ambiguous(Failure::new("run_deadline", message)))
 }
 
 /// Ends a run that was stopped before its end.
 async fn stop(shared: &Arc<Shared>, token: u64, held: &[Held], why: Stopped) {
-    let cancelled = if why == Stopped::Cancelled { shared.leases.cancelled(token) } else { Vec::new() };
-    let (unwanted, others): (Vec<Lease>, Vec<Lease>) =
-        held.iter().map(|held| held.lease.clone()).partition(|(_, token)| cancelled.contains(token));
+    let cancelled =
+        if why == Stopped::Cancelled { shared.leases.cancelled(token) } else { Vec::new() };
+    let (unwanted, others): (Vec<Lease>, Vec<Lease>) = held
+        .iter()
+        .map(|held| held.lease.clone())
+        .partition(|(_, token)| cancelled.contains(token));
     for lease in &unwanted {
         let acked = shared.acks.end(lease.clone(), cancel()).await;
         tracing::info!(job = lease.0, ?acked, "job cancelled while it ran");
@@ -167,7 +184,11 @@ async fn stop(shared: &Arc<Shared>, token: u64, held: &[Held], why: Stopped) {
             "another job of the run lost its lease"
         }
         Stopped::Unrenewed => {
-            tracing::warn!(job = held[0].lease.0, token, "the lease is over and was not renewed; the run was stopped");
+            tracing::warn!(
+                job = held[0].lease.0,
+                token,
+                "the lease is over and was not renewed; the run was stopped"
+            );
             "Redis was away, or the worker stood still, for longer than a lease"
         }
         Stopped::Cancelled => "another job of the run was cancelled",
@@ -180,13 +201,17 @@ async fn stop(shared: &Arc<Shared>, token: u64, held: &[Held], why: Stopped) {
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Failure {
-    let words = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let words = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let words: String = words.unwrap_or("no message").chars().take(500).collect();
     Failure::new("panic", format!("the handler panicked: {words}"))
         .with_action("report it with the worker's log; this is a fault of the worker")
 }
 
-/// Writes how a run ended, for all jobs that shared it, and what their document says `about` the gateway.
+/// Writes how a run ended, for all jobs that shared it, and what their document says `about` the
+/// gateway.
 async fn settle_all(shared: &Shared, held: &[Held], ran: &Ran, about: &str) {
     join_all(held.iter().map(|held| {
         let end = shared.settings.retry.dispose(&ran.outcome, held.spent);
@@ -196,18 +221,28 @@ async fn settle_all(shared: &Shared, held: &[Held], ran: &Ran, about: &str) {
 }
 
 /// Writes how a run ended for one job.
-pub(super) async fn settle(shared: &Shared, lease: &Lease, ran: &Ran, end: (Disposition, Learnt), about: &str) {
+pub(super) async fn settle(
+    shared: &Shared,
+    lease: &Lease,
+    ran: &Ran,
+    end: (Disposition, Learnt),
+    about: &str,
+) {
     match shared.acks.end(lease.clone(), ack(ran, end, about)).await {
         Some(Acked::Settled(state)) => {
             let code = ran.outcome.failure().map(|failure| failure.code.as_str());
-            tracing::debug!(job = lease.0, outcome = ran.outcome.name(), %state, code, "job settled");
+            tracing::debug!(job = lease.0, outcome = ran.outcome.name(), %state, code, "job \
+                settled");
         }
-        Some(Acked::Lost) => tracing::warn!(job = lease.0, token = lease.1, "run ended after its lease was lost"),
+        Some(Acked::Lost) => {
+            tracing::warn!(job = lease.0, token = lease.1, "run ended after its lease was lost")
+        }
         None => {}
     }
 }
 
-/// The ends of runs on their way to Redis. Those that come while others are being written are written together.
+/// The ends of runs on their way to Redis. Those that come while others are being written are
+/// written together.
 pub(super) struct Acks(mpsc::UnboundedSender<Pending>);
 
 /// The end of a run, and who waits until it is written.
@@ -234,19 +269,24 @@ impl Acks {
 pub(super) async fn write_acks(shared: Arc<Shared>, mut pending: mpsc::UnboundedReceiver<Pending>) {
     let mut some = Vec::new();
     while pending.recv_many(&mut some, MAX_ACKS).await > 0 {
-        let (acks, waiting): (Vec<_>, Vec<_>) = some.drain(..).map(|pending| (pending.ack, pending.written)).unzip();
+        let (acks, waiting): (Vec<_>, Vec<_>) =
+            some.drain(..).map(|pending| (pending.ack, pending.written)).unzip();
         let mut written = write(&shared, &acks).await;
         if written.is_none() && acks.len() > 1 && *shared.phase.borrow() < Phase::End {
             // One of them may be what the script cannot take.
             written = Some(Vec::new());
             for ack in &acks {
                 let one = write(&shared, std::slice::from_ref(ack)).await;
-                written.as_mut().expect("just set").push(one.and_then(|one| one.into_iter().next().flatten()));
+                written
+                    .as_mut()
+                    .expect("just set")
+                    .push(one.and_then(|one| one.into_iter().next().flatten()));
             }
         }
         for (place, waiting) in waiting.into_iter().enumerate() {
             // Nobody waits any more when the worker was dropped.
-            let _ = waiting.send(written.as_ref().and_then(|written| written.get(place).copied().flatten()));
+            let _ = waiting
+                .send(written.as_ref().and_then(|written| written.get(place).copied().flatten()));
         }
     }
 }
@@ -260,21 +300,26 @@ async fn write(shared: &Shared, acks: &[(Lease, Ack)]) -> Option<Vec<Option<Acke
 /// Gives jobs back unfinished; their runs do not count.
 pub(super) async fn hand_back(shared: &Shared, leases: &[Lease], why: &str) {
     for some in leases.chunks(MAX_ACKS) {
-        if let Some(released) = insist(shared, "release", || shared.scripts.release(&shared.worker, why, some)).await {
+        if let Some(released) =
+            insist(shared, "release", || shared.scripts.release(&shared.worker, why, some)).await
+        {
             tracing::info!(released, of = some.len(), why, "jobs handed back");
         }
     }
 }
 
-/// Calls Redis until it answers. Gives up on a fault that stays, and soon after the grace time when the worker stops;
-/// the leases then end by themselves.
+/// Calls Redis until it answers. Gives up on a fault that stays, and soon after the grace time when
+/// the worker stops; the leases then end by themselves.
 async fn insist<T, F>(shared: &Shared, what: &str, call: impl Fn() -> F) -> Option<T>
 where
     F: Future<Output = Result<T, QueueError>>,
 {
     let answer = async {
-        let patience =
-            RetryPolicy { initial: Duration::from_millis(50), cap: Duration::from_secs(1), ..RetryPolicy::default() };
+        let patience = RetryPolicy {
+            initial: Duration::from_millis(50),
+            cap: Duration::from_secs(1),
+            ..RetryPolicy::default()
+        };
         let mut fault = 0;
         loop {
             match call().await {
@@ -296,7 +341,8 @@ where
             Ok(answer) => return Some(answer),
             Err(error) => tracing::error!(%error, what, "given up; the lease will end by itself"),
         },
-        () = over => tracing::error!(what, "Redis did not answer before the worker's end; the lease will end by itself"),
+        () = over => tracing::error!(what, "Redis did not answer before the worker's end; the \
+            lease will end by itself"),
     }
     None
 }

@@ -1,4 +1,5 @@
-//! The states of a job, and the one table of which may follow which. The scripts refuse any other transition.
+//! The states of a job, and the one table of which may follow which. The scripts refuse any other
+//! transition.
 
 use std::fmt;
 use std::fmt::Write;
@@ -32,7 +33,9 @@ pub enum State {
     Cancelled,
 }
 
-use State::{Blocked, Cancelled, Dead, Done, Ready, Retrying, Running, Scheduled, Snoozed, Superseded};
+use State::{
+    Blocked, Cancelled, Dead, Done, Ready, Retrying, Running, Scheduled, Snoozed, Superseded,
+};
 
 impl State {
     /// All states, live ones first.
@@ -119,12 +122,16 @@ impl fmt::Display for State {
     }
 }
 
-/// The tables `NEXT`, `RETRYABLE`, `SNOOZABLE`, `FAILING`, `WAITING` and `ENDED` of the scripts; `new` is a job that is not there yet.
+/// The tables `NEXT`, `RETRYABLE`, `SNOOZABLE`, `FAILING`, `WAITING` and `ENDED` of the scripts;
+/// `new` is a job that is not there yet.
 pub(super) fn lua() -> String {
-    let set = |states: &[State]| states.iter().fold(String::new(), |set, state| set + state.as_str() + " = true, ");
+    let set = |states: &[State]| {
+        states.iter().fold(String::new(), |set, state| set + state.as_str() + " = true, ")
+    };
     let mut table = format!("local NEXT = {{\n  new = {{ {}}},\n", set(&State::BIRTH));
     for state in State::ALL {
-        writeln!(table, "  {state} = {{ {}}},", set(state.next())).expect("a String takes any text");
+        writeln!(table, "  {state} = {{ {}}},", set(state.next()))
+            .expect("a String takes any text");
     }
     table += "}\n";
     let mut those = |name: &str, test: fn(State) -> bool| {
@@ -157,7 +164,8 @@ mod tests {
         }
     }
 
-    /// The table in ARCHITECTURE.md: a row per state or states, the third column says what they may become.
+    /// The table in ARCHITECTURE.md: a row per state or states, the third column says what they may
+    /// become.
     #[test]
     fn the_documented_table_is_this_one() {
         let text = include_str!("../../../../ARCHITECTURE.md");
@@ -168,7 +176,11 @@ mod tests {
             for name in names.split(", ") {
                 let Some(state) = State::from_name(name.trim_matches('`')) else { continue };
                 let next: Vec<&str> = next.split(", ").filter(|name| !name.is_empty()).collect();
-                assert_eq!(next, state.next().iter().map(|state| state.as_str()).collect::<Vec<_>>(), "{state}");
+                assert_eq!(
+                    next,
+                    state.next().iter().map(|state| state.as_str()).collect::<Vec<_>>(),
+                    "{state}"
+                );
                 documented += 1;
             }
         }
@@ -177,9 +189,17 @@ mod tests {
 
     #[test]
     fn what_an_operator_may_retry_can_become_ready() {
-        assert!(State::ALL.into_iter().filter(|state| state.is_retryable()).all(|state| state.next().contains(&Ready)));
         assert!(
-            State::ALL.into_iter().filter(|state| state.is_snoozable()).all(|state| state.next().contains(&Snoozed))
+            State::ALL
+                .into_iter()
+                .filter(|state| state.is_retryable())
+                .all(|state| state.next().contains(&Ready))
+        );
+        assert!(
+            State::ALL
+                .into_iter()
+                .filter(|state| state.is_snoozable())
+                .all(|state| state.next().contains(&Snoozed))
         );
     }
 }

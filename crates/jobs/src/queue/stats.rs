@@ -1,4 +1,5 @@
-//! What happened, by minute and by hour: counters and histograms that the scripts keep, so that nobody has to scan jobs.
+//! What happened, by minute and by hour: counters and histograms that the scripts keep, so that
+//! nobody has to scan jobs.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,8 +24,9 @@ pub struct Minute {
 /// What happened to the jobs of a kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Happened {
-    /// How often, by `enqueued`, `done`, `dead`, `retrying`, `snoozed`, `blocked`, `superseded`, `cancelled`, `lost`,
-    /// `released` and `restart` (a job met a gateway that was restarting; once a minute of each gateway).
+    /// How often, by `enqueued`, `done`, `dead`, `retrying`, `snoozed`, `blocked`, `superseded`,
+    /// `cancelled`, `lost`, `released` and `restart` (a job met a gateway that was restarting; once
+    /// a minute of each gateway).
     pub counts: BTreeMap<String, u64>,
     /// How long jobs were ready before they ran.
     pub waited: Histogram,
@@ -50,8 +52,8 @@ impl Histogram {
         self.0.iter().sum()
     }
 
-    /// The time, in milliseconds, below which that share of all times lies (0 to 1); exact to a factor of two, upwards.
-    /// None if there are none.
+    /// The time, in milliseconds, below which that share of all times lies (0 to 1); exact to a
+    /// factor of two, upwards. None if there are none.
     #[must_use]
     pub fn quantile_ms(&self, share: f64) -> Option<u64> {
         let count = self.count();
@@ -98,8 +100,10 @@ impl Minute {
             let mut parts = name.split('|');
             let (Some(kind), Some(what)) = (parts.next(), parts.next()) else { continue };
             let happened = minute.kinds.entry(kind.to_owned()).or_default();
-            let bucket =
-                parts.next().and_then(|bucket| bucket.parse::<usize>().ok()).filter(|bucket| *bucket < BUCKETS);
+            let bucket = parts
+                .next()
+                .and_then(|bucket| bucket.parse::<usize>().ok())
+                .filter(|bucket| *bucket < BUCKETS);
             match (what, bucket) {
                 ("wait", Some(bucket)) => happened.waited.0[bucket] += count,
                 ("run", Some(bucket)) => happened.ran.0[bucket] += count,
@@ -116,13 +120,23 @@ mod tests {
 
     #[test]
     fn counters_are_read_by_kind() {
-        let counters = [("cleanup|done", 3), ("cleanup|wait|0", 2), ("cleanup|wait|4", 1), ("other|dead", 1), ("x", 9)];
-        let minute = Minute::read(60_000, &counters.map(|(name, count)| (name.to_owned(), count)).into());
+        let counters = [
+            ("cleanup|done", 3),
+            ("cleanup|wait|0", 2),
+            ("cleanup|wait|4", 1),
+            ("other|dead", 1),
+            ("x", 9),
+        ];
+        let minute =
+            Minute::read(60_000, &counters.map(|(name, count)| (name.to_owned(), count)).into());
         assert_eq!(minute.kinds["cleanup"].counts, BTreeMap::from([("done".to_owned(), 3)]));
         assert_eq!(minute.kinds["other"].counts["dead"], 1);
         assert_eq!(minute.kinds.len(), 2);
         let waited = &minute.kinds["cleanup"].waited;
-        assert_eq!((waited.count(), waited.quantile_ms(0.5), waited.quantile_ms(0.99)), (3, Some(1), Some(16)));
+        assert_eq!(
+            (waited.count(), waited.quantile_ms(0.5), waited.quantile_ms(0.99)),
+            (3, Some(1), Some(16))
+        );
     }
 
     #[test]

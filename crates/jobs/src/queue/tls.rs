@@ -8,11 +8,12 @@ use redis::{ClientTlsConfig, TlsCertificates};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-/// Whom to trust and who to be on encrypted connections. All files are PEM. They are read with each connection, so that
-/// renewed ones are used without a restart.
+/// Whom to trust and who to be on encrypted connections. All files are PEM. They are read with each
+/// connection, so that renewed ones are used without a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// Certificates of the authorities that may vouch for Redis. None: those that the system trusts.
+    /// Certificates of the authorities that may vouch for Redis. None: those that the system
+    /// trusts.
     pub ca_file: Option<PathBuf>,
     /// The client's certificate, then those between it and the authority. Needs `key_file`.
     pub cert_file: Option<PathBuf>,
@@ -28,7 +29,11 @@ impl Tls {
             (Some(cert), Some(key)) => {
                 Some(ClientTlsConfig { client_cert: certificates(cert)?, client_key: read(key)? })
             }
-            _ => return Err(Error::other("a certificate and a key belong together, and one of them is not given")),
+            _ => {
+                return Err(Error::other(
+                    "a certificate and a key belong together, and one of them is not given",
+                ));
+            }
         };
         let root_cert = self.ca_file.as_deref().map(certificates).transpose()?;
         let named = client_tls.is_some() || root_cert.is_some();

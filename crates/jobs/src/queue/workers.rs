@@ -45,7 +45,9 @@ pub struct WorkerRecord {
 impl WorkerRecord {
     pub(super) fn read(name: &str, known: &HashMap<String, String>, now: u64) -> Self {
         let text = |name: &str| known.get(name).cloned().unwrap_or_default();
-        let number = |name: &str| known.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
+        let number = |name: &str| {
+            known.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default()
+        };
         let seen_at_ms = number("seen_at");
         Self {
             name: name.to_owned(),
@@ -62,7 +64,8 @@ impl WorkerRecord {
     }
 }
 
-/// Tells every [`super::Settings::renew`] that this worker lives, and learns whether it is to take no more jobs.
+/// Tells every [`super::Settings::renew`] that this worker lives, and learns whether it is to take
+/// no more jobs.
 pub(super) async fn beat(shared: Arc<Shared>) {
     let host = host();
     let mut ticks = interval(shared.settings.renew);
@@ -78,7 +81,11 @@ pub(super) async fn beat(shared: Arc<Shared>) {
         match shared.scripts.beat(&beat).await {
             Ok(drain) => {
                 if shared.drained.send_replace(drain) != drain {
-                    tracing::info!(worker = shared.worker, drain, "a person decides whether this worker takes jobs");
+                    tracing::info!(
+                        worker = shared.worker,
+                        drain,
+                        "a person decides whether this worker takes jobs"
+                    );
                 }
             }
             // Those who claim and renew say more about it.
@@ -99,7 +106,10 @@ pub(super) async fn part(shared: &Shared) {
 /// The name of this machine; `?` if it has none.
 #[must_use]
 pub fn host() -> String {
-    let name =
-        std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::fs::read_to_string("/etc/hostname"));
-    name.ok().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "?".to_owned())
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .or_else(|_| std::fs::read_to_string("/etc/hostname"));
+    name.ok()
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "?".to_owned())
 }

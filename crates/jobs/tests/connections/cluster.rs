@@ -34,20 +34,26 @@ impl Cluster {
         let entry = node().await;
         let slot: u16 = entry.tell("CLUSTER KEYSLOT {test}").await;
         let share = 16384_u16.div_ceil(masters);
-        let mut cluster = Self { masters: Vec::new(), entry, slot, owner: usize::from(slot / share) };
+        let mut cluster =
+            Self { masters: Vec::new(), entry, slot, owner: usize::from(slot / share) };
         for first in (0..16384).step_by(usize::from(share)) {
             let master = node().await;
             let last = (first + usize::from(share)).min(16384) - 1;
             master.tell::<()>(&format!("CLUSTER ADDSLOTSRANGE {first} {last}")).await;
             let bus: Vec<String> = master.tell("CONFIG GET cluster-port").await;
-            cluster.entry.tell::<()>(&format!("CLUSTER MEET 127.0.0.1 {} {}", master.port(), bus[1])).await;
+            cluster
+                .entry
+                .tell::<()>(&format!("CLUSTER MEET 127.0.0.1 {} {}", master.port(), bus[1]))
+                .await;
             cluster.masters.push(master);
         }
         let known = format!("cluster_known_nodes:{}", masters + 1);
         for node in cluster.masters.iter().chain([&cluster.entry]) {
             eventually("the cluster stands", async || {
                 let said: String = node.tell("CLUSTER INFO").await;
-                said.contains("cluster_state:ok") && said.contains("cluster_slots_ok:16384") && said.contains(&known)
+                said.contains("cluster_state:ok")
+                    && said.contains("cluster_slots_ok:16384")
+                    && said.contains(&known)
             })
             .await;
         }
@@ -66,12 +72,14 @@ impl Cluster {
 
 /// Moves a slot with all that is in it, as the tools for clusters do.
 async fn move_slot(slot: u16, from: &RedisServer, to: &RedisServer) {
-    let (source, target): (String, String) = (from.tell("CLUSTER MYID").await, to.tell("CLUSTER MYID").await);
+    let (source, target): (String, String) =
+        (from.tell("CLUSTER MYID").await, to.tell("CLUSTER MYID").await);
     to.tell::<()>(&format!("CLUSTER SETSLOT {slot} IMPORTING {source}")).await;
     from.tell::<()>(&format!("CLUSTER SETSLOT {slot} MIGRATING {target}")).await;
     let keys: Vec<String> = from.tell(&format!("CLUSTER GETKEYSINSLOT {slot} 1000")).await;
     assert!(!keys.is_empty());
-    from.tell::<()>(&format!("MIGRATE 127.0.0.1 {}  0 5000 KEYS {}", to.port(), keys.join(" "))).await;
+    from.tell::<()>(&format!("MIGRATE 127.0.0.1 {}  0 5000 KEYS {}", to.port(), keys.join(" ")))
+        .await;
     for node in [to, from] {
         node.tell::<()>(&format!("CLUSTER SETSLOT {slot} NODE {target}")).await;
     }
@@ -113,7 +121,10 @@ async fn a_master_that_restarts_is_waited_for() {
     let error = queue.enqueue(std::slice::from_ref(&second)).await.unwrap_err();
     assert!(error.is_unavailable(), "{error}");
     cluster.masters[cluster.owner].restart().await;
-    eventually("the cluster takes jobs", async || queue.enqueue(std::slice::from_ref(&second)).await.is_ok()).await;
+    eventually("the cluster takes jobs", async || {
+        queue.enqueue(std::slice::from_ref(&second)).await.is_ok()
+    })
+    .await;
     reaches(&queue, second.id, State::Done).await;
 }
 
@@ -127,10 +138,16 @@ async fn a_replica_takes_the_place_of_a_dead_master() {
     let (first, second) = (cleanup(1, 1), cleanup(1, 2));
     put(&queue, &first).await;
     reaches(&queue, first.id, State::Done).await;
-    eventually("the replica has it all", async || cluster.owner().tell::<u32>("WAIT 1 100").await == 1).await;
+    eventually("the replica has it all", async || {
+        cluster.owner().tell::<u32>("WAIT 1 100").await == 1
+    })
+    .await;
 
     cluster.masters[cluster.owner].kill();
-    eventually("a new master takes jobs", async || queue.enqueue(std::slice::from_ref(&second)).await.is_ok()).await;
+    eventually("a new master takes jobs", async || {
+        queue.enqueue(std::slice::from_ref(&second)).await.is_ok()
+    })
+    .await;
     reaches(&queue, second.id, State::Done).await;
     assert!(queue.get(first.id).await.unwrap().is_some());
 }

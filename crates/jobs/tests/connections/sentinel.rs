@@ -8,13 +8,16 @@ use crate::redis_server::RedisServer;
 use crate::worker::{Worker, brisk, done, eventually, put, reaches};
 
 async fn sentinel_of(master: &RedisServer) -> RedisServer {
-    let options = |port: u16| ["--sentinel".to_owned(), "--port".to_owned(), port.to_string()].to_vec();
+    let options =
+        |port: u16| ["--sentinel".to_owned(), "--port".to_owned(), port.to_string()].to_vec();
     watch(RedisServer::start_with(options).await, master, 2).await
 }
 
 /// Has a Sentinel watch a master, and call it down when so many say so.
 pub(super) async fn watch(sentinel: RedisServer, master: &RedisServer, quorum: u8) -> RedisServer {
-    sentinel.tell::<()>(&format!("SENTINEL MONITOR the-master 127.0.0.1 {} {quorum}", master.port())).await;
+    sentinel
+        .tell::<()>(&format!("SENTINEL MONITOR the-master 127.0.0.1 {} {quorum}", master.port()))
+        .await;
     sentinel.tell::<()>("SENTINEL SET the-master down-after-milliseconds 500").await;
     sentinel.tell::<()>("SENTINEL SET the-master failover-timeout 4000").await;
     sentinel
@@ -51,7 +54,8 @@ async fn the_queue_goes_on_with_the_new_master() {
         sentinels.push(sentinel_of(&master).await);
     }
     agree(&sentinels).await;
-    let hosts: Vec<_> = sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port())).collect();
+    let hosts: Vec<_> =
+        sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port())).collect();
     let url = format!("redis+sentinel://{}/the-master/1", hosts.join(","));
     let queue = Queue::open(&url, "test").unwrap();
 
@@ -59,11 +63,15 @@ async fn the_queue_goes_on_with_the_new_master() {
     let before = cleanup(1, 1);
     put(&queue, &before).await;
     reaches(&queue, before.id, State::Done).await;
-    eventually("the replica has it all", async || master.tell::<u32>("WAIT 1 100").await == 1).await;
+    eventually("the replica has it all", async || master.tell::<u32>("WAIT 1 100").await == 1)
+        .await;
     master.kill();
 
     let after = cleanup(1, 2);
-    eventually("a new master takes jobs", async || queue.enqueue(std::slice::from_ref(&after)).await.is_ok()).await;
+    eventually("a new master takes jobs", async || {
+        queue.enqueue(std::slice::from_ref(&after)).await.is_ok()
+    })
+    .await;
     reaches(&queue, after.id, State::Done).await;
     assert!(replica.tell::<String>("INFO replication").await.contains("role:master"));
     assert!(queue.get(before.id).await.unwrap().is_some());
@@ -83,7 +91,9 @@ async fn sentinels_and_their_master_may_have_logins_of_their_own() {
     sentinel.tell::<()>("SENTINEL SET the-master auth-pass inner").await;
     master.tell::<()>("CONFIG SET requirepass inner").await;
     sentinel.tell::<()>("ACL SETUSER watcher on >outer ~* &* +@all").await;
-    let url = |login: &str| format!("redis+sentinel://:inner@127.0.0.1:{}/the-master{login}", sentinel.port());
+    let url = |login: &str| {
+        format!("redis+sentinel://:inner@127.0.0.1:{}/the-master{login}", sentinel.port())
+    };
     sentinel.tell::<()>("ACL SETUSER default off").await;
 
     let error = Queue::open(&url(""), "test").unwrap().counts().await.unwrap_err();

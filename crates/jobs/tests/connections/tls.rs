@@ -30,7 +30,10 @@ impl Files {
         files.write("ca.pem", &authority.pem());
         for (name, host) in [("server", host), ("client", "worker")] {
             let key = KeyPair::generate().unwrap();
-            let signed = CertificateParams::new([host.to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+            let signed = CertificateParams::new([host.to_owned()])
+                .unwrap()
+                .signed_by(&key, &authority)
+                .unwrap();
             files.write(&format!("{name}.pem"), &signed.pem());
             files.write(&format!("{name}.key"), &key.serialize_pem());
         }
@@ -70,7 +73,11 @@ impl Files {
     }
 
     fn with_certificate(&self) -> Tls {
-        Tls { cert_file: Some(self.path("client.pem")), key_file: Some(self.path("client.key")), ..self.authority() }
+        Tls {
+            cert_file: Some(self.path("client.pem")),
+            key_file: Some(self.path("client.key")),
+            ..self.authority()
+        }
     }
 }
 
@@ -86,7 +93,8 @@ async fn an_authority_of_ones_own_is_trusted_when_named() {
 
     let error = open(&redis, "localhost", Tls::default()).counts().await.unwrap_err().to_string();
     assert!(error.contains("UnknownIssuer"), "{error}");
-    let error = open(&redis, "127.0.0.1", files.authority()).counts().await.unwrap_err().to_string();
+    let error =
+        open(&redis, "127.0.0.1", files.authority()).counts().await.unwrap_err().to_string();
     assert!(error.contains("not valid for name"), "{error}");
 }
 
@@ -94,7 +102,9 @@ async fn an_authority_of_ones_own_is_trusted_when_named() {
 async fn a_server_may_ask_for_a_certificate() {
     let files = Files::new();
     let redis = files.server("yes").await;
-    assert!(open(&redis, "localhost", files.authority()).counts().await.unwrap_err().is_unavailable());
+    assert!(
+        open(&redis, "localhost", files.authority()).counts().await.unwrap_err().is_unavailable()
+    );
     works(&open(&redis, "localhost", files.with_certificate())).await;
 }
 
@@ -126,10 +136,14 @@ async fn a_sentinel_and_its_master_may_both_want_tls() {
 async fn a_cluster_may_want_tls() {
     let files = Files::for_host("127.0.0.1");
     let bus = free_port().to_string();
-    let node = files.server_with(&["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", &bus]).await;
-    node.tell::<()>("CLUSTER ADDSLOTSRANGE 0 16383").await;
-    eventually("the cluster stands", async || node.tell::<String>("CLUSTER INFO").await.contains("cluster_state:ok"))
+    let node = files
+        .server_with(&["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", &bus])
         .await;
+    node.tell::<()>("CLUSTER ADDSLOTSRANGE 0 16383").await;
+    eventually("the cluster stands", async || {
+        node.tell::<String>("CLUSTER INFO").await.contains("cluster_state:ok")
+    })
+    .await;
     let url = format!("rediss+cluster://127.0.0.1:{}", node.port());
     works(&Queue::open_with(&url, "test", files.with_certificate()).unwrap()).await;
 }
@@ -144,10 +158,19 @@ fn files_that_cannot_be_used_are_named() {
     };
     let tls = |name: &str| Tls { ca_file: Some(files.path(name)), ..Tls::default() };
     assert!(refused("rediss://host", tls("missing.pem")).contains("missing.pem: No such file"));
-    assert!(refused("rediss://host", tls("empty.pem")).ends_with("empty.pem holds no certificate in PEM form"));
-    assert!(refused("rediss://host", tls("server.key")).ends_with("server.key holds no certificate in PEM form"));
+    assert!(
+        refused("rediss://host", tls("empty.pem"))
+            .ends_with("empty.pem holds no certificate in PEM form")
+    );
+    assert!(
+        refused("rediss://host", tls("server.key"))
+            .ends_with("server.key holds no certificate in PEM form")
+    );
     assert!(refused("redis://host", tls("ca.pem")).contains("rediss"));
-    assert!(refused("rediss://host", Tls { key_file: None, ..files.with_certificate() }).contains("belong together"));
+    assert!(
+        refused("rediss://host", Tls { key_file: None, ..files.with_certificate() })
+            .contains("belong together")
+    );
     let swapped = Tls { key_file: Some(files.path("ca.pem")), ..files.with_certificate() };
     assert!(refused("rediss+cluster://host", swapped).contains("private key"));
 }

@@ -27,7 +27,10 @@ pub async fn run(settings: &Settings, output: Output, file: &Path) -> Result<(),
     let text = read_input(file)?;
     let job = parse_job(file, &text)?;
     if settings.redis_url.is_some() {
-        tracing::warn!("apply does not take the gateway's lease from the queue: no worker should work on it meanwhile");
+        tracing::warn!(
+            "apply does not take the gateway's lease from the queue: no worker should work on it \
+                meanwhile"
+        );
     }
     // There is no queue to name the job. A document that is applied again is the same job.
     let id = Uuid::from_slice(&Sha256::digest(&text)[..16]).expect("a hash has more bytes");
@@ -44,7 +47,12 @@ fn for_people(outcome: &Outcome) -> String {
     if let Outcome::Done(report) = outcome {
         lines.push(report.summary.clone());
         lines.extend(report.written.iter().map(|written| format!("  wrote    {written}")));
-        lines.extend(report.skipped.iter().map(|skipped| format!("  left out {}: {}", skipped.what, skipped.why)));
+        lines.extend(
+            report
+                .skipped
+                .iter()
+                .map(|skipped| format!("  left out {}: {}", skipped.what, skipped.why)),
+        );
     }
     if let Some(failure) = outcome.failure() {
         lines.push(format!("{}: {}", outcome.name(), failure.message));

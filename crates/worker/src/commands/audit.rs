@@ -37,5 +37,12 @@ fn line(entry: &AuditEntry) -> String {
     let deed = &entry.deed;
     let was = deed.before.as_ref().map_or_else(String::new, |before| format!(" ({before})"));
     let why = if deed.why.is_empty() { String::new() } else { format!(": {}", deed.why) };
-    format!("{} {} from {}: {} {}{was}{why}", utc_time(deed.at_ms), deed.by, deed.from, deed.action, deed.target)
+    format!(
+        "{} {} from {}: {} {}{was}{why}",
+        utc_time(deed.at_ms),
+        deed.by,
+        deed.from,
+        deed.action,
+        deed.target
+    )
 }

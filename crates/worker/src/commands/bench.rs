@@ -1,7 +1,9 @@
-//! `worker bench`: how fast the queue is on this machine, how large it can be, and how soon it gets over lost workers.
+//! `worker bench`: how fast the queue is on this machine, how large it can be, and how soon it gets
+//! over lost workers.
 //!
-//! Each measurement has a private Redis of its own in a temporary directory, so it never touches the configured queue.
-//! Gateways take no part: handlers do nothing, or what they call never answers.
+//! Each measurement has a private Redis of its own in a temporary directory, so it never touches
+//! the configured queue. Gateways take no part: handlers do nothing, or what they call never
+//! answers.
 
 mod arena;
 mod children;
@@ -48,9 +50,20 @@ impl Measure {
     /// Everything, in sizes that take less than three minutes together.
     fn all() -> [Self; 5] {
         [
-            Self::Throughput(throughput::Options { jobs: 10_000, gateways: 50, concurrency: vec![10, 100], rounds: 3 }),
+            Self::Throughput(throughput::Options {
+                jobs: 10_000,
+                gateways: 50,
+                concurrency: vec![10, 100],
+                rounds: 3,
+            }),
             Self::Latency(latency::Options { jobs: 300 }),
-            Self::Scale(scale::Options { jobs: 20_000, gateways: 1000, concurrency: 100, in_flight: 10_000, hold: 10 }),
+            Self::Scale(scale::Options {
+                jobs: 20_000,
+                gateways: 1000,
+                concurrency: 100,
+                in_flight: 10_000,
+                hold: 10,
+            }),
             Self::Recovery(recovery::Options { workers: 20 }),
             Self::Idle(idle::Options { seconds: 10 }),
         ]
@@ -59,23 +72,33 @@ impl Measure {
     async fn run(&self, output: Output, stopping: watch::Receiver<bool>) -> Result<(), Exit> {
         match self {
             Self::Throughput(options) => {
-                let result = Arena::with(stopping, async |arena| throughput::measure(options, arena).await).await?;
+                let result =
+                    Arena::with(stopping, async |arena| throughput::measure(options, arena).await)
+                        .await?;
                 print(output, "throughput", &result, || result.table());
             }
             Self::Latency(options) => {
-                let result = Arena::with(stopping, async |arena| latency::measure(options, arena).await).await?;
+                let result =
+                    Arena::with(stopping, async |arena| latency::measure(options, arena).await)
+                        .await?;
                 print(output, "latency", &result, || result.table());
             }
             Self::Scale(options) => {
-                let result = Arena::with(stopping, async |arena| scale::measure(options, arena).await).await?;
+                let result =
+                    Arena::with(stopping, async |arena| scale::measure(options, arena).await)
+                        .await?;
                 print(output, "scale", &result, || result.table());
             }
             Self::Recovery(options) => {
-                let result = Arena::with(stopping, async |arena| recovery::measure(options, arena).await).await?;
+                let result =
+                    Arena::with(stopping, async |arena| recovery::measure(options, arena).await)
+                        .await?;
                 print(output, "recovery", &result, || result.table());
             }
             Self::Idle(options) => {
-                let result = Arena::with(stopping, async |arena| idle::measure(options, arena).await).await?;
+                let result =
+                    Arena::with(stopping, async |arena| idle::measure(options, arena).await)
+                        .await?;
                 print(output, "idle", &result, || result.table());
             }
         }

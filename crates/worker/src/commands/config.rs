@@ -9,7 +9,8 @@ use crate::settings::{InForce, Settings};
 pub fn run(settings: &Settings, output: Output) {
     let values: BTreeMap<_, _> = settings.values().iter().map(|value| (value.key, value)).collect();
     output.print(&values, || {
-        let line = |value: &InForce| format!("{:30} {:30} {}", value.key, value.value, value.source);
+        let line =
+            |value: &InForce| format!("{:30} {:30} {}", value.key, value.value, value.source);
         let mut lines = vec![format!("{:30} {:30} from", "setting", "value")];
         lines.extend(settings.values().iter().map(line));
         lines.push(format!("data directory in force: {}", settings.data_dir.display()));

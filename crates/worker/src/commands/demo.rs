@@ -1,7 +1,8 @@
-//! `worker demo`: all four kinds of job at work on simulated gateways, one of which is down at first.
+//! `worker demo`: all four kinds of job at work on simulated gateways, one of which is down at
+//! first.
 //!
-//! The simulated gateways are processes of the separate program `gateway-sim`, which stands beside this one after a
-//! build of the workspace; an installed worker comes without it.
+//! The simulated gateways are processes of the separate program `gateway-sim`, which stands beside
+//! this one after a build of the workspace; an installed worker comes without it.
 
 use std::collections::HashMap;
 use std::io;
@@ -61,13 +62,20 @@ pub async fn run(settings: &Settings, exit: bool) -> Result<(), Exit> {
 async fn tell(queue: Queue, stop: watch::Sender<bool>, exit: bool) -> Result<(), Exit> {
     let played = play(&queue).await;
     match &played {
-        Ok(_) => say("All five jobs ended as they should: four at once, and the fifth after its gateway came back."),
+        Ok(_) => say(
+            "All five jobs ended as they should: four at once, and the fifth after its gateway \
+                came back.",
+        ),
         Err(_) => say("The demo did not go as intended."),
     }
     if exit {
         stop.send_replace(true);
     } else if let Ok(gateways) = &played {
-        enqueue(&queue, &[("an agent on Birch, whose token has changed", locked_out(&gateways[1].url))]).await?;
+        enqueue(
+            &queue,
+            &[("an agent on Birch, whose token has changed", locked_out(&gateways[1].url))],
+        )
+        .await?;
         say("Of that one the dashboard says why it waits, and what helps.");
         say("The worker and its gateways go on; stop them with Ctrl-C.");
         std::future::pending::<()>().await;
@@ -97,27 +105,44 @@ async fn play(queue: &Queue) -> Result<[Simulated; 3], Exit> {
         ],
     )
     .await?;
-    let down = first.iter().find(|(_, what)| what.contains("Cedar")).map(|(id, _)| *id).expect("it was enqueued");
+    let down = first
+        .iter()
+        .find(|(_, what)| what.contains("Cedar"))
+        .map(|(id, _)| *id)
+        .expect("it was enqueued");
     let mut told = HashMap::new();
-    wait(queue, &first, &mut told, |job| job.state == State::Done || (job.id == down && job.state == State::Retrying))
-        .await?;
+    wait(queue, &first, &mut told, |job| {
+        job.state == State::Done || (job.id == down && job.state == State::Retrying)
+    })
+    .await?;
     say("Gateway Cedar comes back.");
     let cedar = Simulated::start("2026.9.6", away_port).await?;
-    let second = enqueue(queue, &[("new heartbeats on Alder", heartbeats("Alder", &old.url))]).await?;
+    let second =
+        enqueue(queue, &[("new heartbeats on Alder", heartbeats("Alder", &old.url))]).await?;
     wait(queue, &second, &mut told, |job| job.state == State::Done).await?;
-    let third = enqueue(queue, &[("cleanup of the lead on Alder", cleanup("Alder", &old.url, "Ada"))]).await?;
+    let third =
+        enqueue(queue, &[("cleanup of the lead on Alder", cleanup("Alder", &old.url, "Ada"))])
+            .await?;
     let all: Vec<_> = first.into_iter().chain(third).collect();
     wait(queue, &all, &mut told, |job| job.state == State::Done).await?;
     Ok([old, new, cedar])
 }
 
 /// Enqueues documents; the ids with what they are for.
-async fn enqueue(queue: &Queue, jobs: &[(&'static str, Value)]) -> Result<Vec<(Uuid, &'static str)>, Exit> {
+async fn enqueue(
+    queue: &Queue,
+    jobs: &[(&'static str, Value)],
+) -> Result<Vec<(Uuid, &'static str)>, Exit> {
     let envelopes = jobs.iter().map(|(_, document)| Envelope::new(document.to_string().as_bytes()));
-    let envelopes = envelopes.collect::<Result<Vec<_>, _>>().context("the demo's own documents").or_failed()?;
+    let envelopes =
+        envelopes.collect::<Result<Vec<_>, _>>().context("the demo's own documents").or_failed()?;
     let accepted = queue.enqueue(&envelopes).await.context("enqueue").or_unreachable()?;
     for ((what, document), job) in jobs.iter().zip(&accepted) {
-        say(&format!("Enqueued {} ({what}): {}", document["kind"].as_str().unwrap_or_default(), job.id));
+        say(&format!(
+            "Enqueued {} ({what}): {}",
+            document["kind"].as_str().unwrap_or_default(),
+            job.id
+        ));
     }
     Ok(accepted.iter().zip(jobs).map(|(job, (what, _))| (job.id, *what)).collect())
 }
@@ -153,7 +178,9 @@ async fn wait(
 
 fn tell_state(what: &str, job: &JobRecord) {
     let because = match job.state {
-        State::Done => job.report.as_ref().and_then(|report| report["summary"].as_str()).map(str::to_owned),
+        State::Done => {
+            job.report.as_ref().and_then(|report| report["summary"].as_str()).map(str::to_owned)
+        }
         State::Running | State::Ready => None,
         _ => job.failure.as_ref().map(|failure| failure.message.clone()),
     };
@@ -176,12 +203,16 @@ impl Looking {
     fn tell(&self, door: &Door) {
         let addr = door.addr;
         say(&format!(
-            "The dashboard is at http://{addr}/, health at http://{addr}/readyz, metrics at http://{addr}/metrics."
+            "The dashboard is at http://{addr}/, health at http://{addr}/readyz, metrics at \
+                http://{addr}/metrics."
         ));
         say(&format!("To act there, sign in with this link, which works once: {}", door.link()));
         if let Some(url) = &self.redis {
             let program = std::env::args().next().unwrap_or_else(|| "worker".into());
-            say(&format!("Jobs, in another terminal: {program} jobs list --queue {} --redis-url {url}", self.queue));
+            say(&format!(
+                "Jobs, in another terminal: {program} jobs list --queue {} --redis-url {url}",
+                self.queue
+            ));
         }
     }
 }
@@ -198,7 +229,8 @@ impl Simulated {
             .with_context(|| program.display().to_string())
             .or_usage()?;
         let stdout = process.stdout.take().expect("it is piped");
-        let url = BufReader::new(stdout).lines().next_line().await.context("gateway-sim").or_failed()?;
+        let url =
+            BufReader::new(stdout).lines().next_line().await.context("gateway-sim").or_failed()?;
         let url = url.ok_or_else(|| anyhow!("gateway-sim ended at once")).or_failed()?;
         Ok(Self { url, process })
     }
@@ -219,7 +251,10 @@ fn program() -> anyhow::Result<PathBuf> {
     if program.exists() {
         return Ok(program);
     }
-    let missing = io::Error::new(io::ErrorKind::NotFound, "the demo needs the program `gateway-sim` beside this one");
+    let missing = io::Error::new(
+        io::ErrorKind::NotFound,
+        "the demo needs the program `gateway-sim` beside this one",
+    );
     Err(missing).context("run `make demo` in the source tree, which builds both")
 }
 

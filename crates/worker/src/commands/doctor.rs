@@ -91,7 +91,10 @@ fn configuration(settings: &Settings) -> Finding {
     if settings.base_url.is_some() {
         return finding;
     }
-    let says = format!("{}; no agents.base_url, so agents are not told where the main backend is", finding.says);
+    let says = format!(
+        "{}; no agents.base_url, so agents are not told where the main backend is",
+        finding.says
+    );
     Finding { grade: Grade::Warning, says, ..finding }.remedy("set MISSION_BASE_URL")
 }
 
@@ -110,8 +113,9 @@ fn durability(server: &Server) -> Finding {
     if server.durability.survives_a_crash() {
         return Finding::new("durability", Grade::Ok, says);
     }
-    Finding::new("durability", Grade::Failed, says)
-        .remedy("on that Redis: CONFIG SET appendonly yes, and `appendonly yes` in its configuration file")
+    Finding::new("durability", Grade::Failed, says).remedy(
+        "on that Redis: CONFIG SET appendonly yes, and `appendonly yes` in its configuration file",
+    )
 }
 
 fn secrets(settings: &Settings, private: bool) -> Finding {
@@ -120,11 +124,12 @@ fn secrets(settings: &Settings, private: bool) -> Finding {
         // Only the worker's own user gets at a private Redis, and would get at the key as well.
         let grade = if private { Grade::Warning } else { Grade::Failed };
         let says = "no key: the tokens of jobs stand in Redis, and in its backups, as they came";
-        let remedy =
-            "worker key new; give the key to all workers and producers as MISSION_SECRET_KEY, then worker key reseal";
+        let remedy = "worker key new; give the key to all workers and producers as \
+            MISSION_SECRET_KEY, then worker key reseal";
         return Finding::new("secrets", grade, says).remedy(remedy);
     };
-    let more = if others.is_empty() { String::new() } else { format!("; {} open too", others.join(", ")) };
+    let more =
+        if others.is_empty() { String::new() } else { format!("; {} open too", others.join(", ")) };
     Finding::new("secrets", Grade::Ok, format!("sealed with key {first}{more}"))
 }
 
@@ -134,8 +139,12 @@ fn memory(server: &Server) -> Vec<Finding> {
     if evicts && server.max_memory.is_some() {
         let policy = server.eviction.as_deref().unwrap_or_default();
         findings.push(
-            Finding::new("memory", Grade::Failed, format!("maxmemory-policy is {policy}: a full Redis drops jobs"))
-                .remedy("on that Redis: CONFIG SET maxmemory-policy noeviction"),
+            Finding::new(
+                "memory",
+                Grade::Failed,
+                format!("maxmemory-policy is {policy}: a full Redis drops jobs"),
+            )
+            .remedy("on that Redis: CONFIG SET maxmemory-policy noeviction"),
         );
     }
     if let Some(most) = server.max_memory
@@ -151,7 +160,8 @@ fn memory(server: &Server) -> Vec<Finding> {
 
 fn replicas(server: &Server) -> Option<Finding> {
     let says = format!(
-        "{} replicas follow; an answer does not wait for them, so a failover can lose what was acknowledged just before",
+        "{} replicas follow; an answer does not wait for them, so a failover can lose what was \
+            acknowledged just before",
         server.replicas
     );
     (server.replicas > 0).then(|| Finding::new("replicas", Grade::Ok, says))
@@ -169,7 +179,10 @@ fn jobs(queue: &Queue, counts: &Counts) -> Vec<Finding> {
         if counts.of(state) > 0 {
             findings.push(
                 Finding::new("queue", Grade::Warning, format!("{} jobs {what}", counts.of(state)))
-                    .remedy(format!("worker jobs list --state {state}; worker jobs show ID says why and what to do")),
+                    .remedy(format!(
+                        "worker jobs list --state {state}; worker jobs show ID says \
+                        why and what to do"
+                    )),
             );
         }
     }
@@ -179,15 +192,24 @@ fn jobs(queue: &Queue, counts: &Counts) -> Vec<Finding> {
 fn drained(worker: &WorkerRecord) -> Option<Finding> {
     let says = format!("{} on {} is drained: it takes no jobs", worker.name, worker.host);
     let remedy = format!("worker undrain {}, if it shall take jobs again", worker.name);
-    (worker.draining && !worker.gone).then(|| Finding::new("worker", Grade::Warning, says).remedy(remedy))
+    (worker.draining && !worker.gone)
+        .then(|| Finding::new("worker", Grade::Warning, says).remedy(remedy))
 }
 
 async fn worker(settings: &Settings) -> Finding {
     match super::health::ask_worker(settings).await {
-        Ok((true, _)) => Finding::new("worker", Grade::Ok, format!("one takes jobs at {}", settings.http_addr)),
-        Ok((false, said)) => Finding::new("worker", Grade::Warning, format!("at {}: {said}", settings.http_addr)),
-        Err(_) => Finding::new("worker", Grade::Warning, format!("none answers at {}", settings.http_addr))
-            .remedy("worker run; or look at http.addr, if one runs elsewhere"),
+        Ok((true, _)) => {
+            Finding::new("worker", Grade::Ok, format!("one takes jobs at {}", settings.http_addr))
+        }
+        Ok((false, said)) => {
+            Finding::new("worker", Grade::Warning, format!("at {}: {said}", settings.http_addr))
+        }
+        Err(_) => Finding::new(
+            "worker",
+            Grade::Warning,
+            format!("none answers at {}", settings.http_addr),
+        )
+        .remedy("worker run; or look at http.addr, if one runs elsewhere"),
     }
 }
 
@@ -197,6 +219,9 @@ fn in_words(finding: &Finding) -> String {
         Grade::Warning => "warning",
         Grade::Failed => "FAILED ",
     };
-    let remedy = finding.remedy.as_ref().map_or_else(String::new, |remedy| format!("\n          → {remedy}"));
+    let remedy = finding
+        .remedy
+        .as_ref()
+        .map_or_else(String::new, |remedy| format!("\n          → {remedy}"));
     format!("{mark}  {}: {}{remedy}", finding.about, finding.says)
 }

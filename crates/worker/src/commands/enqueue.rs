@@ -16,7 +16,12 @@ use crate::settings::Settings;
 use crate::store::Store;
 
 /// Runs the command. All documents are read before any is enqueued.
-pub async fn run(settings: &Settings, output: Output, files: &[PathBuf], how: &How) -> Result<(), Exit> {
+pub async fn run(
+    settings: &Settings,
+    output: Output,
+    files: &[PathBuf],
+    how: &How,
+) -> Result<(), Exit> {
     let mut jobs = Vec::new();
     for file in files {
         read_jobs(file, &read_input(file)?, &mut jobs).or_usage()?;
@@ -31,10 +36,12 @@ pub async fn run(settings: &Settings, output: Output, files: &[PathBuf], how: &H
     if let (Some(delay), Some(expires_in)) = (how.delay, how.expires_in)
         && expires_in <= delay
     {
-        let what = "--expires-in is not longer than --delay: the job would expire before it is due; give it more time";
+        let what = "--expires-in is not longer than --delay: the job would expire before it is \
+            due; give it more time";
         return Err(anyhow!(what)).or_usage();
     }
-    let jobs: Vec<Envelope> = jobs.into_iter().map(|job| arranged(job, how)).collect::<Result<_, _>>().or_usage()?;
+    let jobs: Vec<Envelope> =
+        jobs.into_iter().map(|job| arranged(job, how)).collect::<Result<_, _>>().or_usage()?;
     let store = Store::open(settings, Use::Command).await?;
     let enqueued = enqueue(&store.queue, &jobs, output).await;
     store.close().await;
@@ -67,10 +74,11 @@ fn arranged(mut job: Envelope, how: &How) -> anyhow::Result<Envelope> {
 /// One document, or one per line.
 fn read_jobs(file: &Path, text: &[u8], jobs: &mut Vec<Envelope>) -> anyhow::Result<()> {
     let whole = Envelope::new(text);
-    let lines: Vec<_> = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).enumerate().collect();
+    let lines: Vec<_> =
+        text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).enumerate().collect();
     let filled = lines.iter().filter(|(_, line)| !line.is_empty());
-    let is_lines =
-        filled.clone().count() > 1 && filled.clone().all(|(_, line)| line.starts_with(b"{") && line.ends_with(b"}"));
+    let is_lines = filled.clone().count() > 1
+        && filled.clone().all(|(_, line)| line.starts_with(b"{") && line.ends_with(b"}"));
     match whole {
         Ok(job) => {
             tell_padded(&file.display().to_string(), text);
@@ -90,12 +98,21 @@ fn read_jobs(file: &Path, text: &[u8], jobs: &mut Vec<Envelope>) -> anyhow::Resu
 
 /// Several problems stand below each other.
 fn indented(error: DocumentError) -> anyhow::Error {
-    if error.problems.len() == 1 { error.into() } else { anyhow!("\n  {}", error.to_string().replace('\n', "\n  ")) }
+    if error.problems.len() == 1 {
+        error.into()
+    } else {
+        anyhow!("\n  {}", error.to_string().replace('\n', "\n  "))
+    }
 }
 
 fn for_people(job: &Enqueued) -> String {
     let state = job.state.map_or("removed since", State::as_str);
-    let replaced = job.superseded.iter().fold(String::new(), |text, id| format!("{text}, replaces {id}"));
-    let earlier = if job.duplicate { ", an earlier job with this idempotency key; nothing was enqueued" } else { "" };
+    let replaced =
+        job.superseded.iter().fold(String::new(), |text, id| format!("{text}, replaces {id}"));
+    let earlier = if job.duplicate {
+        ", an earlier job with this idempotency key; nothing was enqueued"
+    } else {
+        ""
+    };
     format!("{} {state}{replaced}{earlier}", job.id)
 }

@@ -20,14 +20,17 @@ pub fn run(settings: &Settings, output: Output, file: &Path, reveal: bool) -> Re
     let job = read_job(file)?;
     let answer = match &job {
         Job::Provision(_) | Job::ProvisionMain(_) => {
-            let wanted = Wanted::of(&job, settings.base_url.as_deref()).expect("both kinds want an agent");
+            let wanted =
+                Wanted::of(&job, settings.base_url.as_deref()).expect("both kinds want an agent");
             provisioning(&wanted, &renderer(settings), reveal)?
         }
         Job::Cleanup(job) => of_agent(&job.agent, &job.gateway),
         Job::HeartbeatSync(job) => {
             json!({ "agents": job.agents.iter().map(|agent| of_agent(agent, &job.gateway)).collect::<Vec<_>>() })
         }
-        _ => json!({ "nothing": "the gateway has no url; the job succeeds without doing anything" }),
+        _ => {
+            json!({ "nothing": "the gateway has no url; the job succeeds without doing anything" })
+        }
     };
     output.print(&answer, || serde_json::to_string_pretty(&answer).expect("plain data"));
     Ok(())
@@ -41,8 +44,12 @@ fn provisioning(wanted: &Wanted, renderer: &Renderer, reveal: bool) -> Result<Va
         let hidden = name == "auth_token" && !value.is_empty() && !reveal;
         Value::from(if hidden { "***" } else { value })
     };
-    let context: Map<String, Value> =
-        wanted.context.variables().into_iter().map(|(name, value)| (name.to_owned(), show(name, value))).collect();
+    let context: Map<String, Value> = wanted
+        .context
+        .variables()
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), show(name, value)))
+        .collect();
     let mut answer = of_keys(&wanted.keys, &wanted.agent);
     answer["context"] = Value::Object(context);
     answer["files"] = json!(texts.keys().collect::<Vec<_>>());
@@ -59,7 +66,9 @@ fn of_agent(agent: &Agent, gateway: &Gateway) -> Value {
 fn of_keys(keys: &AgentKeys, agent: &Agent) -> Value {
     let heartbeat = heartbeat::config(agent);
     let misspelt = heartbeat::misspelt(&heartbeat).into_iter();
-    let warning = |(key, meant)| format!("heartbeat.{key}: no gateway is known to have it; is `{meant}` meant?");
+    let warning = |(key, meant)| {
+        format!("heartbeat.{key}: no gateway is known to have it; is `{meant}` meant?")
+    };
     json!({
         "agent_key": mission_core::keys::agent_key(agent),
         "session_key": keys.session_key,

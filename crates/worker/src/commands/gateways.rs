@@ -36,8 +36,14 @@ fn in_words(gateway: &GatewayRecord, now_ms: u64) -> String {
         .filter(|state| gateway.jobs.of(*state) > 0)
         .map(|state| format!("{} {state}", gateway.jobs.of(state)))
         .collect();
-    let _ = write!(text, "\n  jobs: {}", if jobs.is_empty() { "none".to_owned() } else { jobs.join(", ") });
-    if let Some(failure) = gateway.failure.as_ref().filter(|_| gateway.failed_at_ms > gateway.reached_at_ms) {
+    let _ = write!(
+        text,
+        "\n  jobs: {}",
+        if jobs.is_empty() { "none".to_owned() } else { jobs.join(", ") }
+    );
+    if let Some(failure) =
+        gateway.failure.as_ref().filter(|_| gateway.failed_at_ms > gateway.reached_at_ms)
+    {
         let _ = write!(text, "\n  {}: {}", failure.code, failure.message);
         if let Some(action) = &failure.action {
             let _ = write!(text, "\n  → {action}");
@@ -56,9 +62,14 @@ pub fn condition(gateway: &GatewayRecord, now_ms: u64) -> String {
     if let Some(until) = gateway.held_until_ms.filter(|until| *until > now_ms) {
         words.push(format!("left alone for {}", span(until - now_ms)));
     }
-    words.push(gateway.reached_at_ms.map_or_else(|| "never reached".to_owned(), |at| format!("reached {}", ago(at))));
+    words.push(
+        gateway
+            .reached_at_ms
+            .map_or_else(|| "never reached".to_owned(), |at| format!("reached {}", ago(at))),
+    );
     if let Some(version) = &gateway.version {
-        let protocol = gateway.protocol.map_or_else(String::new, |protocol| format!(", protocol {protocol}"));
+        let protocol =
+            gateway.protocol.map_or_else(String::new, |protocol| format!(", protocol {protocol}"));
         words.push(format!("version {version}{protocol}"));
     }
     words.extend(gateway.write_limit.as_ref().map(|limit| format!("{limit} config writes")));

@@ -1,4 +1,5 @@
-//! `worker health`: asks the worker of these settings whether it takes jobs, as a container's health check does.
+//! `worker health`: asks the worker of these settings whether it takes jobs, as a container's
+//! health check does.
 
 use std::net::SocketAddr;
 use std::time::Duration;

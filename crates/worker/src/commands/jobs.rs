@@ -1,4 +1,5 @@
-//! `worker jobs list|show|retry|unblock|snooze|cancel|discard|failures`: look at jobs and act on them.
+//! `worker jobs list|show|retry|unblock|snooze|cancel|discard|failures`: look at jobs and act on
+//! them.
 
 pub mod shown;
 
@@ -26,7 +27,9 @@ const MAX_QUOTE: usize = 100;
 pub async fn run(settings: &Settings, output: Output, at: &At, command: &Jobs) -> Result<(), Exit> {
     let console = Console::open(settings, at.api.as_deref()).await?;
     let done = match command {
-        Jobs::List { query, state, limit } => list(&console, output, query, state.as_deref(), *limit as usize).await,
+        Jobs::List { query, state, limit } => {
+            list(&console, output, query, state.as_deref(), *limit as usize).await
+        }
         Jobs::Show { id } => show(&console, output, id).await,
         Jobs::Retry { id, force, reason } => retry(&console, output, id, *force, reason).await,
         Jobs::Unblock { id, reason } => unblock(&console, output, id, reason).await,
@@ -54,7 +57,10 @@ async fn list(
     }
     let (mut left, mut after) = (limit, None);
     while left > 0 {
-        let found = console.search(&search, after.as_ref(), left.min(MAX_PAGE)).await.map_err(ConsoleError::exit)?;
+        let found = console
+            .search(&search, after.as_ref(), left.min(MAX_PAGE))
+            .await
+            .map_err(ConsoleError::exit)?;
         left = left.saturating_sub(found.jobs.len());
         for job in &found.jobs {
             output.print(job, || shown::line(job));
@@ -69,7 +75,9 @@ async fn list(
 
 fn known_state(name: &str) -> Result<State, Exit> {
     let names = || State::ALL.map(State::as_str).join(", ");
-    State::from_name(name).ok_or_else(|| anyhow!("`{name}` is no state; use one of {}", names())).or_usage()
+    State::from_name(name)
+        .ok_or_else(|| anyhow!("`{name}` is no state; use one of {}", names()))
+        .or_usage()
 }
 
 async fn show(console: &Console, output: Output, id: &str) -> Result<(), Exit> {
@@ -79,7 +87,13 @@ async fn show(console: &Console, output: Output, id: &str) -> Result<(), Exit> {
     Ok(())
 }
 
-async fn retry(console: &Console, output: Output, id: &str, force: bool, why: &str) -> Result<(), Exit> {
+async fn retry(
+    console: &Console,
+    output: Output,
+    id: &str,
+    force: bool,
+    why: &str,
+) -> Result<(), Exit> {
     let id = parse(id)?;
     let was = console.retry(id, force, why).await.map_err(|error| match error {
         ConsoleError::Queue(error @ QueueError::Outdated { .. }) => {
@@ -88,18 +102,28 @@ async fn retry(console: &Console, output: Output, id: &str, force: bool, why: &s
         }
         error => error.exit(),
     })?;
-    output.print(&json!({ "id": id, "was": was, "state": State::Ready }), || format!("{id} is ready to run again"));
+    output.print(&json!({ "id": id, "was": was, "state": State::Ready }), || {
+        format!("{id} is ready to run again")
+    });
     Ok(())
 }
 
 async fn unblock(console: &Console, output: Output, id: &str, why: &str) -> Result<(), Exit> {
     let id = parse(id)?;
     let was = console.unblock(id, why).await.map_err(ConsoleError::exit)?;
-    output.print(&json!({ "id": id, "was": was, "state": State::Ready }), || format!("{id} is ready to run again"));
+    output.print(&json!({ "id": id, "was": was, "state": State::Ready }), || {
+        format!("{id} is ready to run again")
+    });
     Ok(())
 }
 
-async fn snooze(console: &Console, output: Output, id: &str, time: Duration, why: &str) -> Result<(), Exit> {
+async fn snooze(
+    console: &Console,
+    output: Output,
+    id: &str,
+    time: Duration,
+    why: &str,
+) -> Result<(), Exit> {
     let id = parse(id)?;
     let was = console.snooze(id, time, why).await.map_err(ConsoleError::exit)?;
     let for_time = span(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
@@ -110,14 +134,23 @@ async fn snooze(console: &Console, output: Output, id: &str, time: Duration, why
 }
 
 /// Cancels jobs, or discards dead ones. Goes on after one that cannot be, and fails at the end.
-async fn end(console: &Console, output: Output, ids: &[String], why: &str, discard: bool) -> Result<(), Exit> {
+async fn end(
+    console: &Console,
+    output: Output,
+    ids: &[String],
+    why: &str,
+    discard: bool,
+) -> Result<(), Exit> {
     let ids: Vec<Uuid> = ids.iter().map(|id| parse(id)).collect::<Result<_, _>>()?;
     let mut refused = Ok(());
     for id in ids {
-        let ended = if discard { console.discard(id, why).await } else { console.cancel(id, why).await };
+        let ended =
+            if discard { console.discard(id, why).await } else { console.cancel(id, why).await };
         match ended {
             Ok(was) => output.print(&json!({ "id": id, "was": was }), || match was {
-                State::Running => format!("{id} runs; it is stopped when its worker next renews the lease"),
+                State::Running => {
+                    format!("{id} runs; it is stopped when its worker next renews the lease")
+                }
                 was => format!("{id} was {was} and is cancelled"),
             }),
             Err(error) if error.is_of_one_job() => {
@@ -143,6 +176,8 @@ async fn failures(console: &Console, output: Output) -> Result<(), Exit> {
 }
 
 fn parse(id: &str) -> Result<Uuid, Exit> {
-    let wrong = |_| anyhow!("`{}` is not a job's id; `worker jobs list` shows them", one_line(id, MAX_QUOTE));
+    let wrong = |_| {
+        anyhow!("`{}` is not a job's id; `worker jobs list` shows them", one_line(id, MAX_QUOTE))
+    };
     id.parse().map_err(wrong).or_usage()
 }

@@ -26,7 +26,10 @@ pub async fn run(settings: &Settings, output: Output, command: &Key) -> Result<(
         }
         Key::Reseal => {
             if settings.keyring.is_empty() {
-                return Err(anyhow!("there is no key to seal with; set secrets.key (MISSION_SECRET_KEY)")).or_usage();
+                return Err(anyhow!(
+                    "there is no key to seal with; set secrets.key (MISSION_SECRET_KEY)"
+                ))
+                .or_usage();
             }
             let store = Store::open(settings, Use::Command).await?;
             let resealed = reseal(&store.queue).await;
@@ -34,7 +37,10 @@ pub async fn run(settings: &Settings, output: Output, command: &Key) -> Result<(
             let (resealed, left) = resealed?;
             let first = settings.keyring.ids().next().unwrap_or_default();
             output.print(&json!({ "key": first, "resealed": resealed, "left": left }), || {
-                format!("{resealed} jobs sealed anew with key {first}; {left} are sealed with keys that are not here")
+                format!(
+                    "{resealed} jobs sealed anew with key {first}; {left} are sealed with \
+                    keys that are not here"
+                )
             });
             if left == 0 { Ok(()) } else { Err(Exit::FAILED) }
         }
@@ -50,7 +56,9 @@ async fn reseal(queue: &Queue) -> Result<(u64, u64), Exit> {
         for state in State::ALL {
             let mut cursor = Some(0);
             while let Some(from) = cursor {
-                let page = queue.list(&Filter { cursor: from, limit: MAX_PAGE, ..Filter::new(state) }).await;
+                let page = queue
+                    .list(&Filter { cursor: from, limit: MAX_PAGE, ..Filter::new(state) })
+                    .await;
                 let page = page.map_err(queue_error)?;
                 for job in &page.jobs {
                     resealed += u64::from(queue.reseal(job.id).await.map_err(queue_error)?);

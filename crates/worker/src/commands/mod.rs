@@ -42,7 +42,8 @@ use crate::exit::{Exit, OrExit};
 use crate::output::say;
 use crate::settings::Settings;
 
-/// Most bytes read of a file, or of standard input: many documents, and no disk or pipe without end.
+/// Most bytes read of a file, or of standard input: many documents, and no disk or pipe without
+/// end.
 const MAX_INPUT: u64 = 256 * 1024 * 1024;
 
 /// Reads a file, or standard input for `-`.
@@ -52,7 +53,9 @@ pub fn read_input(path: &Path) -> Result<Vec<u8>, Exit> {
     } else {
         (
             path.display().to_string(),
-            std::fs::File::open(path).map_err(Into::into).and_then(|file| read_within(file, MAX_INPUT)),
+            std::fs::File::open(path)
+                .map_err(Into::into)
+                .and_then(|file| read_within(file, MAX_INPUT)),
         )
     };
     text.context(name).or_usage()
@@ -61,7 +64,10 @@ pub fn read_input(path: &Path) -> Result<Vec<u8>, Exit> {
 fn read_within(input: impl Read, most: u64) -> anyhow::Result<Vec<u8>> {
     let mut text = Vec::new();
     let read = input.take(most + 1).read_to_end(&mut text)?;
-    anyhow::ensure!(read as u64 <= most, "more than {most} bytes; give the documents in several files");
+    anyhow::ensure!(
+        read as u64 <= most,
+        "more than {most} bytes; give the documents in several files"
+    );
     Ok(text)
 }
 
@@ -77,10 +83,13 @@ pub fn parse_job(path: &Path, text: &[u8]) -> Result<Job, Exit> {
     Ok(job)
 }
 
-/// Tells a person of tokens with blanks around them: what wrote the document may not expect these to be left away.
+/// Tells a person of tokens with blanks around them: what wrote the document may not expect these
+/// to be left away.
 pub fn tell_padded(place: &str, document: &[u8]) {
     for path in padded_tokens(document) {
-        say(&format!("worker: {place}: {path}: the blanks or line breaks around the token are left away"));
+        say(&format!(
+            "worker: {place}: {path}: the blanks or line breaks around the token are left away"
+        ));
     }
 }
 
@@ -109,7 +118,10 @@ pub fn author() -> Author {
 
 /// The renderer that the settings ask for.
 pub fn renderer(settings: &Settings) -> Renderer {
-    Renderer::new(TemplatesConfig { dir: settings.templates_dir.clone(), shipped: settings.templates_shipped })
+    Renderer::new(TemplatesConfig {
+        dir: settings.templates_dir.clone(),
+        shipped: settings.templates_shipped,
+    })
 }
 
 /// The names of all documents of a workspace.
@@ -128,13 +140,15 @@ pub fn long_files(texts: &BTreeMap<String, String>) -> Vec<String> {
 
 /// What runs of jobs share, as the settings ask for. Makes the device key on first use.
 pub fn applier(settings: &Settings) -> Result<Applier, Exit> {
-    let limits = Limits { call: settings.call_timeout, patience: settings.patience, idle: settings.idle };
+    let limits =
+        Limits { call: settings.call_timeout, patience: settings.patience, idle: settings.idle };
     applier_within(settings, limits)
 }
 
 /// The same, with other limits.
 pub fn applier_within(settings: &Settings, limits: Limits) -> Result<Applier, Exit> {
-    let identity = DeviceIdentity::load_or_create(&settings.data_dir.join("device.key")).or_usage()?;
+    let identity =
+        DeviceIdentity::load_or_create(&settings.data_dir.join("device.key")).or_usage()?;
     let trust = settings.gateway_ca_file.as_deref().map(Trust::with_file).transpose();
     let trust = trust.context("gateway.ca_file").or_usage()?.unwrap_or_default();
     Ok(Applier {

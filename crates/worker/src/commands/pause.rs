@@ -27,10 +27,12 @@ pub async fn run(
     let done = console.pause(&scope, pause, reason).await;
     console.close().await;
     let changed = done.map_err(ConsoleError::exit)?;
-    output.print(&json!({ "scope": scope, "paused": pause, "changed": changed }), || match (pause, changed) {
-        (true, _) => format!("{scope} is paused: running jobs go on, no new ones are taken"),
-        (false, true) => format!("{scope} is resumed"),
-        (false, false) => format!("{scope} was not paused"),
+    output.print(&json!({ "scope": scope, "paused": pause, "changed": changed }), || {
+        match (pause, changed) {
+            (true, _) => format!("{scope} is paused: running jobs go on, no new ones are taken"),
+            (false, true) => format!("{scope} is resumed"),
+            (false, false) => format!("{scope} was not paused"),
+        }
     });
     Ok(())
 }

@@ -29,7 +29,9 @@ pub async fn run(settings: &Settings, output: Output, file: &Path) -> Result<(),
     output.print(&Answer { plan, error }, || match (plan, error) {
         (Some(plan), _) => for_people(plan),
         (None, None) => String::new(),
-        (None, Some(Failure { message, action: Some(action), .. })) => format!("{message}\n  next: {action}"),
+        (None, Some(Failure { message, action: Some(action), .. })) => {
+            format!("{message}\n  next: {action}")
+        }
         (None, Some(failure)) => failure.message.clone(),
     });
     gateway_exit(error)
@@ -41,6 +43,8 @@ fn for_people(plan: &Plan) -> String {
         lines.push(format!("  write    {}", change.what));
         lines.extend(change.diff.lines().map(|line| format!("    {line}")));
     }
-    lines.extend(plan.skipped.iter().map(|skipped| format!("  leave out {}: {}", skipped.what, skipped.why)));
+    lines.extend(
+        plan.skipped.iter().map(|skipped| format!("  leave out {}: {}", skipped.what, skipped.why)),
+    );
     lines.join("\n")
 }

@@ -21,7 +21,9 @@ use crate::settings::Settings;
 pub fn run(settings: &Settings, output: Output, file: &Path, out: &Path) -> Result<(), Exit> {
     let job = read_job(file)?;
     let wanted = Wanted::of(&job, settings.base_url.as_deref())
-        .ok_or_else(|| anyhow!("a {} job writes no files; give a provision or provision-main job", job.kind()))
+        .ok_or_else(|| {
+            anyhow!("a {} job writes no files; give a provision or provision-main job", job.kind())
+        })
         .or_usage()?;
     let (renderer, refused) = (renderer(settings), BTreeSet::new());
     let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
@@ -29,7 +31,8 @@ pub fn run(settings: &Settings, output: Output, file: &Path, out: &Path) -> Resu
     create_folder(out).with_context(|| out.display().to_string()).or_usage()?;
     for (name, text) in &texts {
         let path = out.join(name);
-        let open = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let open =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
         // One that was there keeps its mode otherwise.
         let close = |file: &File| file.set_permissions(Permissions::from_mode(0o600));
         open.and_then(|mut file| close(&file).and_then(|()| file.write_all(text.as_bytes())))
@@ -40,7 +43,8 @@ pub fn run(settings: &Settings, output: Output, file: &Path, out: &Path) -> Resu
     let warnings = long_files(&texts);
     let answer = json!({ "out": out, "files": names, "warnings": warnings });
     output.print(&answer, || {
-        let wrote = format!("wrote {} files to {}: {}", names.len(), out.display(), names.join(", "));
+        let wrote =
+            format!("wrote {} files to {}: {}", names.len(), out.display(), names.join(", "));
         std::iter::once(wrote)
             .chain(warnings.iter().map(|warning| format!("warning: {warning}")))
             .collect::<Vec<_>>()

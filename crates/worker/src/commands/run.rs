@@ -45,7 +45,8 @@ pub async fn run(settings: &Settings, until_idle: bool) -> Result<(), Exit> {
     if failed { Err(Exit::FAILED) } else { Ok(()) }
 }
 
-/// Tells a person who started the worker by hand how to get in. The log does not: who reads it may not do all.
+/// Tells a person who started the worker by hand how to get in. The log does not: who reads it may
+/// not do all.
 fn tell_way_in(door: &Door) {
     if std::io::stderr().is_terminal() {
         say(&format!("worker: this link signs your browser in, once: {}", door.link()));
@@ -62,13 +63,20 @@ pub async fn work(
     let applier = Arc::new(applier(settings)?);
     if settings.keyring.is_empty() {
         warn!(
-            "no secrets.key (MISSION_SECRET_KEY): the tokens of jobs stand in Redis as they came; see worker key new"
+            "no secrets.key (MISSION_SECRET_KEY): the tokens of jobs stand in Redis as they came; \
+                see worker key new"
         );
     }
     let metrics = Metrics::install(applier.clone())?;
-    let traces = traces::Target::read(|name| std::env::var(name).ok()).or_usage()?.map(traces::start);
+    let traces =
+        traces::Target::read(|name| std::env::var(name).ok()).or_usage()?.map(traces::start);
     let door = http::serve(settings, queue.clone(), metrics, stopping.clone()).await?;
-    WorkerStarted { queue: queue.name(), concurrency: settings.concurrency, http: door.addr.to_string() }.emit();
+    WorkerStarted {
+        queue: queue.name(),
+        concurrency: settings.concurrency,
+        http: door.addr.to_string(),
+    }
+    .emit();
     started(&door);
 
     let name = format!("worker-{}", std::process::id());
@@ -122,7 +130,8 @@ fn consumer_settings(settings: &Settings) -> mission_jobs::Settings {
     }
 }
 
-/// The first SIGTERM or SIGINT drains; a second one ends the process at once, as people expect of Ctrl-C.
+/// The first SIGTERM or SIGINT drains; a second one ends the process at once, as people expect of
+/// Ctrl-C.
 pub fn watch_signals(stop: watch::Sender<bool>) -> Result<(), Exit> {
     let mut term = signal(SignalKind::terminate()).or_failed()?;
     let mut int = signal(SignalKind::interrupt()).or_failed()?;

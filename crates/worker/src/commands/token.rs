@@ -1,5 +1,5 @@
-//! `worker token NAME`: makes a token for the dashboard and the API. `worker token show`: shows the token of this
-//! machine.
+//! `worker token NAME`: makes a token for the dashboard and the API. `worker token show`: shows the
+//! token of this machine.
 
 use anyhow::anyhow;
 use secrecy::ExposeSecret;
@@ -28,7 +28,8 @@ fn make(output: Output, name: &str, role: Role) -> Result<(), Exit> {
     let entry = Token::of(name, role, &secret).map_err(|error| anyhow!(error)).or_usage()?.entry();
     output.print(&json!({ "name": name, "role": role, "token": secret, "entry": entry }), || {
         format!(
-            "Token of {name}, shown only now:\n  {secret}\nAdd this to http.tokens (MISSION_HTTP_TOKENS):\n  {entry}"
+            "Token of {name}, shown only now:\n  {secret}\nAdd this to http.tokens \
+                (MISSION_HTTP_TOKENS):\n  {entry}"
         )
     });
     Ok(())
@@ -40,7 +41,8 @@ fn show(settings: &Settings, output: Output) -> Result<(), Exit> {
     let (token, file) = (token.expose_secret(), own_token::path(&settings.data_dir));
     output.print(&json!({ "token": token, "role": Role::Admin, "file": file }), || {
         format!(
-            "{token}\n\nIt lets an admin in who is on this machine: sign in with it at http://{}/login, or send it as\n\
+            "{token}\n\nIt lets an admin in who is on this machine: sign in with it at \
+                http://{}/login, or send it as\n\
              `Authorization: Bearer TOKEN`. It is kept in {}; delete that and restart the\n\
              workers to have another one made.",
             reachable(settings.http_addr),

@@ -1,7 +1,7 @@
 //! `worker top`: the first screen of the dashboard on a terminal, live.
 //!
-//! It looks at the queue each second, and at once when something happens. What cannot be reached is said on the screen
-//! and looked for again.
+//! It looks at the queue each second, and at once when something happens. What cannot be reached is
+//! said on the screen and looked for again.
 
 mod screen;
 #[cfg(test)]
@@ -40,13 +40,15 @@ const WHY: &str = "in worker top";
 /// Runs the command until `q` or Ctrl-C.
 pub async fn run(settings: &Settings, at: &At) -> Result<(), Exit> {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-        let told: Result<(), _> = Err(anyhow!("worker top wants a terminal; use worker jobs list, gateways, workers"));
+        let told: Result<(), _> =
+            Err(anyhow!("worker top wants a terminal; use worker jobs list, gateways, workers"));
         return told.or_usage();
     }
     let console = Arc::new(Console::open(settings, at.api.as_deref()).await?);
     // What is wrong with the address or the token is said before the screen changes.
     console.summary().await.map_err(ConsoleError::exit)?;
-    let palette = Palette::new(std::env::var_os(environment::NO_COLOR).is_none_or(|value| value.is_empty()));
+    let palette =
+        Palette::new(std::env::var_os(environment::NO_COLOR).is_none_or(|value| value.is_empty()));
     let events = console.listen();
     // Restores the terminal when it is dropped, and when something panics.
     let mut terminal = ratatui::try_init().or_failed()?;
@@ -125,11 +127,23 @@ async fn refresh(console: &Console, view: &mut View) {
 /// All that is on the first screen.
 async fn look(console: &Console) -> Result<Seen, ConsoleError> {
     let live = Search {
-        states: [State::Blocked, State::Dead, State::Retrying, State::Snoozed, State::Running, State::Ready].into(),
+        states: [
+            State::Blocked,
+            State::Dead,
+            State::Retrying,
+            State::Snoozed,
+            State::Running,
+            State::Ready,
+        ]
+        .into(),
         ..Search::default()
     };
-    let (summary, found, gateways, kinds) =
-        tokio::try_join!(console.summary(), console.search(&live, None, JOBS), console.gateways(), console.kinds())?;
+    let (summary, found, gateways, kinds) = tokio::try_join!(
+        console.summary(),
+        console.search(&live, None, JOBS),
+        console.gateways(),
+        console.kinds()
+    )?;
     Ok(Seen { summary, jobs: found.jobs, gateways, kinds })
 }
 
@@ -162,7 +176,9 @@ async fn press(console: &Console, view: &mut View, key: KeyEvent) -> bool {
         KeyCode::Char('p') => {
             let pause = !view.all_paused();
             view.said = Some(match console.pause(&Scope::All, pause, WHY).await {
-                Ok(_) if pause => "everything is paused: running jobs go on, no new ones are taken".to_owned(),
+                Ok(_) if pause => {
+                    "everything is paused: running jobs go on, no new ones are taken".to_owned()
+                }
                 Ok(_) => "everything is resumed".to_owned(),
                 Err(error) => error.to_string(),
             });

@@ -38,10 +38,12 @@ pub async fn drain(
     let done = console.drain(name, drain, reason).await;
     console.close().await;
     let changed = done.map_err(ConsoleError::exit)?;
-    output.print(&json!({ "worker": name, "draining": drain, "changed": changed }), || match (drain, changed) {
-        (true, _) => format!("{name} takes no more jobs; those that it runs go on"),
-        (false, true) => format!("{name} takes jobs again"),
-        (false, false) => format!("{name} was not drained"),
+    output.print(&json!({ "worker": name, "draining": drain, "changed": changed }), || {
+        match (drain, changed) {
+            (true, _) => format!("{name} takes no more jobs; those that it runs go on"),
+            (false, true) => format!("{name} takes jobs again"),
+            (false, false) => format!("{name} was not drained"),
+        }
     });
     Ok(())
 }
@@ -55,5 +57,8 @@ fn in_words(worker: &WorkerRecord, now_ms: u64) -> String {
         (false, true) => "drains: takes no more jobs".to_owned(),
         (false, false) => format!("up {}", span(now_ms.saturating_sub(worker.started_at_ms))),
     };
-    format!("{name} on {host}, version {version}, process {pid}: runs {running} of {concurrency}, {state}")
+    format!(
+        "{name} on {host}, version {version}, process {pid}: runs {running} of {concurrency}, \
+            {state}"
+    )
 }

@@ -1,8 +1,8 @@
 //! Who asks, and what they may do.
 //!
-//! A caller is known by a token, by a session that was begun with one, or by a trusted reverse proxy. Who is on this
-//! machine may look without any of these, if nothing of the kind is set up and the worker listens on loopback; to
-//! change something takes the token of this machine.
+//! A caller is known by a token, by a session that was begun with one, or by a trusted reverse
+//! proxy. Who is on this machine may look without any of these, if nothing of the kind is set up
+//! and the worker listens on loopback; to change something takes the token of this machine.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,10 +32,12 @@ const API: &str = "api";
 /// Whose token that of this machine is, and what who looks without any is called.
 const LOCAL: &str = "local";
 /// What lets somebody in who comes from this machine, and from another.
-const HOW_TO_GET_IN: &str = "`worker token show` on the worker's machine prints a token; send it as \
+const HOW_TO_GET_IN: &str = "`worker token show` on the worker's machine prints a token; send it \
+    as \
                              `Authorization: Bearer TOKEN`, or sign in with it at /login";
 
-const HOW_TO_GET_IN_FROM_ELSEWHERE: &str = "send one as `Authorization: Bearer TOKEN`, or sign in with it at /login; \
+const HOW_TO_GET_IN_FROM_ELSEWHERE: &str = "send one as `Authorization: Bearer TOKEN`, or sign in \
+    with it at /login; \
                                             an admin makes one with `worker token NAME`";
 
 /// How the caller is known.
@@ -125,16 +127,22 @@ pub struct Access {
 }
 
 impl Access {
-    /// As the settings say, for a worker that listens on that address, on a machine with that token.
+    /// As the settings say, for a worker that listens on that address, on a machine with that
+    /// token.
     pub fn new(settings: &AccessSettings, listens_on: IpAddr, own: &SecretString) -> Self {
         let mut tokens = settings.tokens.clone();
         let api = settings.api_token.as_ref();
-        tokens.extend(api.and_then(|token| Token::of(API, Role::Admin, token.expose_secret()).ok()));
+        tokens
+            .extend(api.and_then(|token| Token::of(API, Role::Admin, token.expose_secret()).ok()));
         let nothing_set = tokens.is_empty() && settings.proxies.networks.is_empty();
         Self {
             open_locally: nothing_set && listens_on.is_loopback(),
             tokens,
-            own: Token { name: LOCAL.to_owned(), role: Role::Admin, hash: hash(own.expose_secret()) },
+            own: Token {
+                name: LOCAL.to_owned(),
+                role: Role::Admin,
+                hash: hash(own.expose_secret()),
+            },
             proxies: settings.proxies.clone(),
             sessions: Sessions::default(),
             links: Links::default(),
@@ -147,9 +155,11 @@ impl Access {
 
     /// Why nobody is let in, if so.
     pub fn closed(&self) -> Option<&'static str> {
-        let closed = self.tokens.is_empty() && self.proxies.networks.is_empty() && !self.open_locally;
+        let closed =
+            self.tokens.is_empty() && self.proxies.networks.is_empty() && !self.open_locally;
         closed.then_some(
-            "nobody is let in from other machines until http.tokens is set (`worker token NAME --role ROLE` makes one), \
+            "nobody is let in from other machines until http.tokens is set (`worker token NAME \
+                --role ROLE` makes one), \
              or MISSION_API_TOKEN, or http.proxies with http.user_header",
         )
     }
@@ -173,24 +183,39 @@ impl Access {
     fn caller(&self, peer: IpAddr, request: &Request) -> Result<Caller, Problem> {
         let headers = request.headers();
         let address = self.proxies.client(peer, headers);
-        if let Some(secret) = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes())) {
-            let token = std::str::from_utf8(secret).ok().and_then(|secret| self.holder(peer, secret));
+        if let Some(secret) = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()))
+        {
+            let token =
+                std::str::from_utf8(secret).ok().and_then(|secret| self.holder(peer, secret));
             let token = token.ok_or_else(|| {
-                let detail = format!("this is no token of this worker; see http.tokens, or: {}", way_in(peer));
+                let detail = format!(
+                    "this is no token of this worker; see http.tokens, or: {}",
+                    way_in(peer)
+                );
                 Problem::new(StatusCode::UNAUTHORIZED, detail)
             })?;
-            return Ok(self.known(&token.name, token.role, How::Token, format!("api {address}"), &token.name));
+            return Ok(self.known(
+                &token.name,
+                token.role,
+                How::Token,
+                format!("api {address}"),
+                &token.name,
+            ));
         }
         let from = format!("dashboard {address}");
         if let Some((name, role)) = self.proxies.user(peer, headers) {
             let role = role.ok_or_else(|| {
-                let detail =
-                    format!("the proxy gives {name} no role; name viewer, operator or admin in http.role_header");
+                let detail = format!(
+                    "the proxy gives {name} no role; name viewer, operator or admin in \
+                        http.role_header"
+                );
                 Problem::new(StatusCode::FORBIDDEN, detail)
             })?;
             return Ok(self.known(&name, role, How::Proxy, from, &name));
         }
-        if let Some((id, token)) = session::cookie(headers).and_then(|id| Some((id, self.sessions.holder(id)?))) {
+        if let Some((id, token)) =
+            session::cookie(headers).and_then(|id| Some((id, self.sessions.holder(id)?)))
+        {
             return Ok(self.known(&token.name, token.role, How::Session, from, id));
         }
         if self.open_locally {
@@ -213,35 +238,45 @@ impl Access {
     }
 }
 
-/// The token in a header `Authorization: Bearer TOKEN`. None if it has another scheme, which is not for the worker.
+/// The token in a header `Authorization: Bearer TOKEN`. None if it has another scheme, which is not
+/// for the worker.
 fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at(value.iter().position(|byte| *byte == b' ').unwrap_or(value.len()));
+    let (scheme, token) =
+        value.split_at(value.iter().position(|byte| *byte == b' ').unwrap_or(value.len()));
     scheme.eq_ignore_ascii_case(b"bearer").then(|| token.trim_ascii())
 }
 
-/// Whether the request comes from this machine itself: not passed on, and not by a name that somebody else's name server
-/// made this machine's.
+/// Whether the request comes from this machine itself: not passed on, and not by a name that
+/// somebody else's name server made this machine's.
 fn is_local(peer: IpAddr, request: &Request) -> Result<(), Problem> {
     if !peer.is_loopback() || is_passed_on(request) {
-        let detail = format!("a proxy passed this request on, so a token is needed to look, too: {}", way_in(peer));
+        let detail = format!(
+            "a proxy passed this request on, so a token is needed to look, too: {}",
+            way_in(peer)
+        );
         return Err(Problem::new(StatusCode::UNAUTHORIZED, detail));
     }
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = hosts.next().filter(|_| hosts.next().is_none());
     let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
+    let name = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.parse::<u16>().is_ok())
+        .map_or(host, |(name, _)| name);
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    if name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback()) {
+    if name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+    {
         return Ok(());
     }
     let detail = format!(
-        "without a token this worker answers who asks for it as localhost or 127.0.0.1; for another name: {HOW_TO_GET_IN}"
+        "without a token this worker answers who asks for it as localhost or 127.0.0.1; for \
+            another name: {HOW_TO_GET_IN}"
     );
     Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail))
 }
 
-/// Whether the request shows that a proxy passed it on. Some add nothing, but speak HTTP/1.0 as nginx does, name the
-/// whole address, or leave their own users' `Authorization` in.
+/// Whether the request shows that a proxy passed it on. Some add nothing, but speak HTTP/1.0 as
+/// nginx does, name the whole address, or leave their own users' `Authorization` in.
 fn is_passed_on(request: &Request) -> bool {
     request.version() < Version::HTTP_11
         || request.uri().authority().is_some()
@@ -264,7 +299,9 @@ pub async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) ->
     let peer = peer(request.extensions());
     let caller = match app.access.caller(peer, &request) {
         Ok(caller) => caller,
-        Err(problem) if problem.status == StatusCode::UNAUTHORIZED && guard::is_for_people(&request) => {
+        Err(problem)
+            if problem.status == StatusCode::UNAUTHORIZED && guard::is_for_people(&request) =>
+        {
             return session::to_login(&request);
         }
         Err(problem) => return problem.into_response(),
@@ -293,7 +330,11 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let caller = parts.extensions.get::<Self>().cloned();
-        caller
-            .ok_or_else(|| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "a handler stands outside `access::admit`"))
+        caller.ok_or_else(|| {
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "a handler stands outside `access::admit`",
+            )
+        })
     }
 }

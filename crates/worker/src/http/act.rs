@@ -1,5 +1,6 @@
-//! What people and programs do over HTTP: one function for each action, the same for the API and for the pages. Each one
-//! asks first whether the caller may, and passes on who they are for the audit.
+//! What people and programs do over HTTP: one function for each action, the same for the API and
+//! for the pages. Each one asks first whether the caller may, and passes on who they are for the
+//! audit.
 
 use std::time::Duration;
 
@@ -19,14 +20,24 @@ pub async fn job(app: &App, id: Uuid) -> Result<JobRecord, Problem> {
 }
 
 /// Puts jobs on the queue, all or none.
-pub async fn enqueue(app: &App, caller: &Caller, jobs: &[Envelope]) -> Result<Vec<Enqueued>, Problem> {
+pub async fn enqueue(
+    app: &App,
+    caller: &Caller,
+    jobs: &[Envelope],
+) -> Result<Vec<Enqueued>, Problem> {
     caller.may(Action::Enqueue)?;
     Ok(app.queue.enqueue(jobs).await?)
 }
 
-/// Runs a dead, blocked or waiting job again now. `force` does so even if it undoes what newer jobs did. Returns the state
-/// that it was in, as all of these do.
-pub async fn retry(app: &App, caller: &Caller, id: Uuid, force: bool, why: &str) -> Result<State, Problem> {
+/// Runs a dead, blocked or waiting job again now. `force` does so even if it undoes what newer jobs
+/// did. Returns the state that it was in, as all of these do.
+pub async fn retry(
+    app: &App,
+    caller: &Caller,
+    id: Uuid,
+    force: bool,
+    why: &str,
+) -> Result<State, Problem> {
     caller.may(Action::Retry)?;
     Ok(app.queue.retry(id, force, &author(caller), why).await?)
 }
@@ -43,7 +54,13 @@ pub async fn unblock(app: &App, caller: &Caller, id: Uuid, why: &str) -> Result<
 }
 
 /// Lets a job wait for that time.
-pub async fn snooze(app: &App, caller: &Caller, id: Uuid, time: Duration, why: &str) -> Result<State, Problem> {
+pub async fn snooze(
+    app: &App,
+    caller: &Caller,
+    id: Uuid,
+    time: Duration,
+    why: &str,
+) -> Result<State, Problem> {
     caller.may(Action::Snooze)?;
     Ok(app.queue.snooze(id, time, &author(caller), why).await?)
 }
@@ -74,7 +91,13 @@ pub async fn resume(app: &App, caller: &Caller, scope: &Scope, why: &str) -> Res
 }
 
 /// Has a worker take no more jobs, or take them again. Returns whether that is new.
-pub async fn drain(app: &App, caller: &Caller, worker: &str, drain: bool, why: &str) -> Result<bool, Problem> {
+pub async fn drain(
+    app: &App,
+    caller: &Caller,
+    worker: &str,
+    drain: bool,
+    why: &str,
+) -> Result<bool, Problem> {
     caller.may(Action::Drain)?;
     Ok(app.queue.drain(worker, drain, &author(caller), why).await?)
 }

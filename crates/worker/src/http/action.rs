@@ -76,9 +76,13 @@ impl Action {
     pub const fn needs(self) -> Role {
         match self {
             Self::Read => Role::Viewer,
-            Self::Enqueue | Self::Retry | Self::Snooze | Self::Cancel | Self::Discard | Self::Bulk | Self::Pause => {
-                Role::Operator
-            }
+            Self::Enqueue
+            | Self::Retry
+            | Self::Snooze
+            | Self::Cancel
+            | Self::Discard
+            | Self::Bulk
+            | Self::Pause => Role::Operator,
             Self::Drain | Self::ExportAudit => Role::Admin,
         }
     }

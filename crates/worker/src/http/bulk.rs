@@ -129,14 +129,20 @@ pub async fn count(app: &App, caller: &Caller, search: &Search) -> Result<usize,
     Ok(find(app, search).await?.len())
 }
 
-/// Begins one. More than [`UNCONFIRMED`] jobs want a number that is not smaller than theirs, typed by a person who has seen
-/// how many there are.
-pub async fn begin(app: &Arc<App>, caller: &Caller, order: Order, confirm: Option<usize>) -> Result<Progress, Problem> {
+/// Begins one. More than [`UNCONFIRMED`] jobs want a number that is not smaller than theirs, typed
+/// by a person who has seen how many there are.
+pub async fn begin(
+    app: &Arc<App>,
+    caller: &Caller,
+    order: Order,
+    confirm: Option<usize>,
+) -> Result<Progress, Problem> {
     caller.may(Action::Bulk)?;
     caller.may(order.deed.action())?;
     let ids = find(app, &order.search).await?;
     if ids.len() > UNCONFIRMED && confirm.is_none_or(|confirmed| confirmed < ids.len()) {
-        let detail = format!("this concerns {} jobs; send that number as `confirm` to go on", ids.len());
+        let detail =
+            format!("this concerns {} jobs; send that number as `confirm` to go on", ids.len());
         return Err(Problem::new(StatusCode::CONFLICT, detail).named("/api/docs#confirm"));
     }
     let progress = Progress {
@@ -159,7 +165,8 @@ async fn run(app: Arc<App>, caller: Caller, order: Order, ids: Vec<Uuid>, bulk: 
     let id = now(&bulk).id;
     let why = format!("{} (bulk {id})", order.why);
     let (app, caller, order, why) = (&app, &caller, &order, why.trim());
-    let each = iter(ids).map(|id| async move { (id, order.deed.to(app, caller, id, order.wait, why).await) });
+    let each = iter(ids)
+        .map(|id| async move { (id, order.deed.to(app, caller, id, order.wait, why).await) });
     let mut each = std::pin::pin!(each.buffer_unordered(ABREAST));
     while let Some((id, done)) = each.next().await {
         let mut progress = bulk.lock().unwrap_or_else(PoisonError::into_inner);
@@ -192,7 +199,14 @@ impl Deed {
         }
     }
 
-    async fn to(self, app: &App, caller: &Caller, id: Uuid, wait: Duration, why: &str) -> Result<(), Problem> {
+    async fn to(
+        self,
+        app: &App,
+        caller: &Caller,
+        id: Uuid,
+        wait: Duration,
+        why: &str,
+    ) -> Result<(), Problem> {
         let was: Result<State, Problem> = match self {
             Self::Retry => act::retry(app, caller, id, false, why).await,
             Self::Snooze => act::snooze(app, caller, id, wait, why).await,

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -21,7 +22,8 @@ const WITHIN: Duration = Duration::from_secs(30);
 const STRICT: [(HeaderName, &str); 6] = [
     (
         CONTENT_SECURITY_POLICY,
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+            connect-src 'self'; \
          form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     ),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -35,7 +37,10 @@ const STRICT: [(HeaderName, &str); 6] = [
 pub async fn guard(request: Request, next: Next) -> Response {
     let people = is_for_people(&request);
     let mut response = timeout(WITHIN, next.run(request)).await.unwrap_or_else(|_| {
-        let detail = format!("the request, or the answer to it, took more than {} s; try again", WITHIN.as_secs());
+        let detail = format!(
+            "the request, or the answer to it, took more than {} s; try again",
+            WITHIN.as_secs()
+        );
         Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response()
     });
     if let Some(problem) = response.extensions().get::<Problem>().filter(|_| people) {
@@ -57,6 +62,7 @@ pub async fn guard(request: Request, next: Next) -> Response {
 
 /// Whether a browser shows the answer to a person.
 pub fn is_for_people(request: &Request) -> bool {
-    let accepts = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let accepts =
+        request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     accepts.contains("text/html")
 }

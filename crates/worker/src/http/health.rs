@@ -1,4 +1,5 @@
-//! `/readyz`: the worker takes jobs, which needs Redis. `/metrics`: for Prometheus. Both are open to everybody.
+//! `/readyz`: the worker takes jobs, which needs Redis. `/metrics`: for Prometheus. Both are open
+//! to everybody.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +17,20 @@ const REDIS_WITHIN: Duration = Duration::from_secs(2);
 /// `/readyz`.
 pub async fn ready(State(app): State<Arc<App>>) -> Response {
     if *app.stopping.borrow() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "stopping: running jobs finish, no new ones are taken\n")
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "stopping: running jobs finish, no new ones are taken\n",
+        )
             .into_response();
     }
     match timeout(REDIS_WITHIN, app.queue.counts()).await {
         Ok(Ok(_)) => "ready\n".into_response(),
-        Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {error}\n")).into_response(),
+        Ok(Err(error)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {error}\n")).into_response()
+        }
         Err(_) => {
-            let reason = format!("not ready: Redis does not answer within {} s\n", REDIS_WITHIN.as_secs());
+            let reason =
+                format!("not ready: Redis does not answer within {} s\n", REDIS_WITHIN.as_secs());
             (StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
         }
     }

@@ -1,5 +1,5 @@
-//! Links that sign a browser in once, as the admin of this machine: `worker demo`, and `worker run` on a terminal,
-//! print one. A link that was used, or is an hour old, does nothing any more.
+//! Links that sign a browser in once, as the admin of this machine: `worker demo`, and `worker run`
+//! on a terminal, print one. A link that was used, or is an hour old, does nothing any more.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -20,7 +20,8 @@ use tower::ServiceExt;
 
 use crate::exit::{Exit, OrExit};
 
-/// Connections at once, and those of one address: a few hundred dashboards behind one router are in order.
+/// Connections at once, and those of one address: a few hundred dashboards behind one router are in
+/// order.
 const MOST: usize = 1024;
 const MOST_OF_ONE: usize = 512;
 /// How long a client may take for the head of a request; also how long an unused connection stays.
@@ -38,13 +39,16 @@ pub struct Peer(pub IpAddr);
 pub async fn bind(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), Exit> {
     let listener = TcpListener::bind(addr)
         .await
-        .with_context(|| format!("cannot listen on {addr}; set another http.addr (MISSION_HTTP_ADDR)"))
+        .with_context(|| {
+            format!("cannot listen on {addr}; set another http.addr (MISSION_HTTP_ADDR)")
+        })
         .or_usage()?;
     let addr = listener.local_addr().or_usage()?;
     Ok((listener, addr))
 }
 
-/// Where who is on this machine finds a worker that listens there: one that listens everywhere, on loopback.
+/// Where who is on this machine finds a worker that listens there: one that listens everywhere, on
+/// loopback.
 pub fn reachable(addr: SocketAddr) -> SocketAddr {
     match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, addr.port()).into(),
@@ -59,7 +63,8 @@ pub async fn accept(listener: TcpListener, router: Router) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                // A connection too many is closed: whoever sent it tries again, and the others are served.
+                // A connection too many is closed: whoever sent it tries again, and the others are
+                // served.
                 if let Some(place) = crowd.enter(peer.ip().to_canonical()) {
                     tokio::spawn(serve(stream, place, router.clone()));
                 }
@@ -78,7 +83,11 @@ async fn serve(stream: TcpStream, place: Place, router: Router) {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
         let router = router.clone();
-        async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
+        async move {
+            Ok::<_, Infallible>(
+                router.oneshot(request).await.unwrap_or_else(|never| match never {}),
+            )
+        }
     });
     // Ends with the client, or when it is too slow; either is its business.
     let _ = http1::Builder::new()
@@ -104,7 +113,9 @@ impl Crowd {
     /// A place, if there is one left.
     fn enter(&self, address: IpAddr) -> Option<Place> {
         let mut present = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if present.values().sum::<usize>() >= MOST || present.get(&address).is_some_and(|own| *own >= MOST_OF_ONE) {
+        if present.values().sum::<usize>() >= MOST
+            || present.get(&address).is_some_and(|own| *own >= MOST_OF_ONE)
+        {
             return None;
         }
         *present.entry(address).or_default() += 1;

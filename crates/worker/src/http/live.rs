@@ -1,4 +1,5 @@
-//! What happens, told as it happens: one reader of the queue's events for all who listen to this process.
+//! What happens, told as it happens: one reader of the queue's events for all who listen to this
+//! process.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,7 +49,11 @@ pub struct Heard {
 impl Live {
     /// Nobody listens yet.
     pub fn new() -> Self {
-        Self { sender: broadcast::Sender::new(KEPT), latest: Mutex::default(), joined: Notify::new() }
+        Self {
+            sender: broadcast::Sender::new(KEPT),
+            latest: Mutex::default(),
+            joined: Notify::new(),
+        }
     }
 
     /// How many listen.
@@ -62,10 +67,12 @@ impl Live {
         let missed = match &*latest {
             // Whoever begins to read tells all that they know nothing.
             None => VecDeque::new(),
-            Some(latest) => match since.and_then(|since| latest.iter().position(|event| event.id == since)) {
-                Some(known) => latest.iter().skip(known + 1).cloned().map(Some).collect(),
-                None => VecDeque::from([None]),
-            },
+            Some(latest) => {
+                match since.and_then(|since| latest.iter().position(|event| event.id == since)) {
+                    Some(known) => latest.iter().skip(known + 1).cloned().map(Some).collect(),
+                    None => VecDeque::from([None]),
+                }
+            }
         };
         self.joined.notify_one();
         Heard { missed, next: self.sender.subscribe() }
@@ -139,7 +146,10 @@ mod tests {
         let mut heard = live.join(Some("0"));
         tell(&live, 3);
         assert_eq!(missed(&heard), ["1", "2"]);
-        assert_eq!(heard.next.try_recv().ok().flatten().map(|event| event.id.clone()).as_deref(), Some("3"));
+        assert_eq!(
+            heard.next.try_recv().ok().flatten().map(|event| event.id.clone()).as_deref(),
+            Some("3")
+        );
         assert_eq!(live.listeners(), 1);
     }
 

@@ -1,7 +1,9 @@
-//! What the worker serves over HTTP: health and metrics, the API at `/api/v1`, and the pages of the dashboard.
+//! What the worker serves over HTTP: health and metrics, the API at `/api/v1`, and the pages of the
+//! dashboard.
 //!
-//! A request passes, in this order: [`guard`] (headers, the rate of a client, time), [`access`] (who asks, and whether a
-//! browser was tricked into asking), then its handler, which asks [`act`] for whatever changes something.
+//! A request passes, in this order: [`guard`] (headers, the rate of a client, time), [`access`]
+//! (who asks, and whether a browser was tricked into asking), then its handler, which asks [`act`]
+//! for whatever changes something.
 
 pub mod access;
 pub mod act;
@@ -78,7 +80,11 @@ pub struct Door {
 impl Door {
     /// A link that signs a browser on this machine in, once.
     pub fn link(&self) -> String {
-        format!("http://{}/login?once={}", listener::reachable(self.addr), self.app.access.links.make())
+        format!(
+            "http://{}/login?once={}",
+            listener::reachable(self.addr),
+            self.app.access.links.make()
+        )
     }
 }
 

@@ -1,8 +1,9 @@
-//! The token of this machine: made when a worker first starts, kept in the data directory, and shown by
-//! `worker token show`. It lets whoever can read that directory act as the admin `local`, over loopback only.
+//! The token of this machine: made when a worker first starts, kept in the data directory, and
+//! shown by `worker token show`. It lets whoever can read that directory act as the admin `local`,
+//! over loopback only.
 //!
-//! To be on this machine is not enough to change anything, because a reverse proxy on it passes on the requests of
-//! others, and they look like requests of its own.
+//! To be on this machine is not enough to change anything, because a reverse proxy on it passes on
+//! the requests of others, and they look like requests of its own.
 
 use std::fs;
 use std::io;
@@ -24,7 +25,8 @@ const SHORTEST: usize = 20;
 pub enum OwnTokenError {
     /// The file cannot be read or made.
     #[error(
-        "the token of this machine, {path}: {source}; give the worker's user access to it, or set another data directory"
+        "the token of this machine, {path}: {source}; give the worker's user access to it, or set \
+            another data directory"
     )]
     Io {
         /// The file.
@@ -33,7 +35,10 @@ pub enum OwnTokenError {
         source: io::Error,
     },
     /// Others could read it.
-    #[error("the token of this machine, {path}, can be read by others (mode {mode:o}); run `chmod 600 {path}`")]
+    #[error(
+        "the token of this machine, {path}, can be read by others (mode {mode:o}); run `chmod 600 \
+            {path}`"
+    )]
     Exposed {
         /// The file.
         path: PathBuf,
@@ -42,7 +47,8 @@ pub enum OwnTokenError {
     },
     /// The file does not hold a token.
     #[error(
-        "{path} holds no token of {SHORTEST} or more printable ASCII characters; delete it, and the next start makes one"
+        "{path} holds no token of {SHORTEST} or more printable ASCII characters; delete it, and \
+            the next start makes one"
     )]
     Unusable {
         /// The file.
@@ -67,7 +73,8 @@ pub fn load_or_create(data_dir: &Path) -> Result<SecretString, OwnTokenError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(source) => return Err(OwnTokenError::Io { path, source }),
     }
-    load(data_dir)?.ok_or_else(|| OwnTokenError::Io { path, source: io::ErrorKind::NotFound.into() })
+    load(data_dir)?
+        .ok_or_else(|| OwnTokenError::Io { path, source: io::ErrorKind::NotFound.into() })
 }
 
 /// Reads the token; none if no worker has made one yet.
@@ -119,13 +126,22 @@ mod tests {
         load_or_create(dir.path()).unwrap();
         let path = path(dir.path());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(load_or_create(dir.path()), Err(OwnTokenError::Exposed { mode: 0o644, .. })));
+        assert!(matches!(
+            load_or_create(dir.path()),
+            Err(OwnTokenError::Exposed { mode: 0o644, .. })
+        ));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         for wrong in ["", "short", "a token of several words", "a-token-with-a-\u{1b}-in-it"] {
             fs::write(&path, wrong).unwrap();
-            assert!(matches!(load_or_create(dir.path()), Err(OwnTokenError::Unusable { .. })), "{wrong}");
+            assert!(
+                matches!(load_or_create(dir.path()), Err(OwnTokenError::Unusable { .. })),
+                "{wrong}"
+            );
         }
         fs::write(&path, "my-own-token-of-some-length\n").unwrap();
-        assert_eq!(load(dir.path()).unwrap().unwrap().expose_secret(), "my-own-token-of-some-length");
+        assert_eq!(
+            load(dir.path()).unwrap().unwrap().expose_secret(),
+            "my-own-token-of-some-length"
+        );
     }
 }

@@ -9,7 +9,8 @@ use mission_jobs::QueueError;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-/// What is wrong with a request, or with what it needs. The answer also carries it as an extension, for pages to show.
+/// What is wrong with a request, or with what it needs. The answer also carries it as an extension,
+/// for pages to show.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Problem {
     /// Which problem it is, for programs: `about:blank` if the status says all.
@@ -49,7 +50,14 @@ impl Problem {
     /// A problem that its status names.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Problem");
-        Self { kind: "about:blank", title, status, detail: detail.into(), errors: Vec::new(), retry_after: None }
+        Self {
+            kind: "about:blank",
+            title,
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+        }
     }
 
     /// The request cannot be understood at that path.
@@ -67,7 +75,10 @@ impl Problem {
 
     /// The path does not take this method.
     pub fn no_method() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method; /api/docs lists what it takes")
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this path does not take this method; /api/docs lists what it takes",
+        )
     }
 
     /// The same problem under a name for programs.

@@ -7,10 +7,17 @@ use ipnet::IpNet;
 
 use super::action::Role;
 
-/// Headers in which proxies tell of the client or of themselves; from one that is not trusted they are a sign that
-/// somebody else sent the request.
-const FORWARDED: [&str; 7] =
-    ["via", "forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip", "cdn-loop"];
+/// Headers in which proxies tell of the client or of themselves; from one that is not trusted they
+/// are a sign that somebody else sent the request.
+const FORWARDED: [&str; 7] = [
+    "via",
+    "forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "cdn-loop",
+];
 /// What more such headers begin with.
 const FORWARDED_PREFIX: &str = "x-forwarded-";
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -39,9 +46,11 @@ impl Proxies {
         if !self.trusts(peer) {
             return peer;
         }
-        let hops: Vec<&str> = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
+        let hops: Vec<&str> =
+            headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
         let hops = hops.join(",");
-        // The last one was added by our proxy; what stands before an address that is not ours may be made up.
+        // The last one was added by our proxy; what stands before an address that is not ours may
+        // be made up.
         let addresses = hops.rsplit(',').map_while(|hop| hop.trim().parse().ok());
         let mut client = peer;
         for address in addresses.map(|address: IpAddr| address.to_canonical()) {
@@ -56,12 +65,16 @@ impl Proxies {
     /// The user that a trusted proxy names, and the highest of the roles that it names.
     pub fn user(&self, peer: IpAddr, headers: &HeaderMap) -> Option<(String, Option<Role>)> {
         let name = headers.get(self.user.as_ref().filter(|_| self.trusts(peer))?)?;
-        let name = String::from_utf8_lossy(name.as_bytes()).trim().chars().take(128).collect::<String>();
+        let name =
+            String::from_utf8_lossy(name.as_bytes()).trim().chars().take(128).collect::<String>();
         let role = match &self.role {
             None => Some(Role::Viewer),
             Some(header) => {
                 let named = headers.get_all(header).iter().filter_map(|roles| roles.to_str().ok());
-                named.flat_map(|roles| roles.split(',')).filter_map(|role| role.trim().parse().ok()).max()
+                named
+                    .flat_map(|roles| roles.split(','))
+                    .filter_map(|role| role.trim().parse().ok())
+                    .max()
             }
         };
         (!name.is_empty()).then_some((name, role))
@@ -75,13 +88,16 @@ impl Proxies {
 
     /// Whether the client came by HTTPS.
     pub fn is_secure(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
-        self.trusts(peer) && headers.get(FORWARDED_PROTO).is_some_and(|scheme| scheme.as_bytes() == b"https")
+        self.trusts(peer)
+            && headers.get(FORWARDED_PROTO).is_some_and(|scheme| scheme.as_bytes() == b"https")
     }
 }
 
 /// Whether some proxy has passed the request on.
 pub fn is_forwarded(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| FORWARDED.contains(&name.as_str()) || name.as_str().starts_with(FORWARDED_PREFIX))
+    headers.keys().any(|name| {
+        FORWARDED.contains(&name.as_str()) || name.as_str().starts_with(FORWARDED_PREFIX)
+    })
 }
 
 #[cfg(test)]
@@ -98,7 +114,10 @@ mod tests {
     }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect()
     }
 
     const OURS: [u8; 4] = [10, 0, 0, 1];
@@ -106,26 +125,41 @@ mod tests {
     #[test]
     fn only_a_trusted_proxy_names_users() {
         let said = headers(&[("x-user", "sam"), ("x-groups", "staff, viewer,operator")]);
-        assert_eq!(proxies().user(OURS.into(), &said), Some(("sam".to_owned(), Some(Role::Operator))));
+        assert_eq!(
+            proxies().user(OURS.into(), &said),
+            Some(("sam".to_owned(), Some(Role::Operator)))
+        );
         assert_eq!(proxies().user([192, 0, 2, 1].into(), &said), None);
-        assert_eq!(proxies().user(OURS.into(), &headers(&[("x-user", "sam")])), Some(("sam".to_owned(), None)));
+        assert_eq!(
+            proxies().user(OURS.into(), &headers(&[("x-user", "sam")])),
+            Some(("sam".to_owned(), None))
+        );
     }
 
     #[test]
     fn a_request_that_was_passed_on_is_known_by_its_headers() {
-        for name in ["via", "forwarded", "x-forwarded-for", "x-forwarded-server", "x-real-ip", "cdn-loop"] {
+        for name in
+            ["via", "forwarded", "x-forwarded-for", "x-forwarded-server", "x-real-ip", "cdn-loop"]
+        {
             assert!(is_forwarded(&headers(&[(name, "")])), "{name}");
         }
-        assert!(!is_forwarded(&headers(&[("host", "localhost"), ("x-forward", "a"), ("referer", "via")])));
+        assert!(!is_forwarded(&headers(&[
+            ("host", "localhost"),
+            ("x-forward", "a"),
+            ("referer", "via")
+        ])));
     }
 
     #[test]
     fn a_client_cannot_choose_its_address() {
-        let client = |hops| proxies().client(OURS.into(), &headers(&[("x-forwarded-for", hops)])).to_string();
+        let client = |hops| {
+            proxies().client(OURS.into(), &headers(&[("x-forwarded-for", hops)])).to_string()
+        };
         assert_eq!(client("192.0.2.9"), "192.0.2.9");
         assert_eq!(client("198.51.100.1, 192.0.2.9, 10.0.0.2"), "192.0.2.9");
         assert_eq!(client("nonsense"), "10.0.0.1");
-        let direct = proxies().client([192, 0, 2, 1].into(), &headers(&[("x-forwarded-for", "10.0.0.7")]));
+        let direct =
+            proxies().client([192, 0, 2, 1].into(), &headers(&[("x-forwarded-for", "10.0.0.7")]));
         assert_eq!(direct.to_string(), "192.0.2.1");
     }
 }

@@ -50,7 +50,9 @@ impl Rate {
                 all.clear();
             }
         }
-        let own = all.entry(network(address)).or_insert_with(|| Left { requests: most, since: Instant::now() });
+        let own = all
+            .entry(network(address))
+            .or_insert_with(|| Left { requests: most, since: Instant::now() });
         own.requests = (own.requests + own.since.elapsed().as_secs_f64() * rate).min(most);
         own.since = Instant::now();
         if own.requests < 1.0 {
@@ -68,8 +70,10 @@ pub async fn limit(State(app): State<Arc<App>>, request: Request, next: Next) ->
         return next.run(request).await;
     }
     let rate = app.access.rate.per_second;
-    let detail =
-        format!("more than {rate} requests a second came from {from}; wait, or raise http.requests_per_second");
+    let detail = format!(
+        "more than {rate} requests a second came from {from}; wait, or raise \
+            http.requests_per_second"
+    );
     Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).for_seconds(1).into_response()
 }
 

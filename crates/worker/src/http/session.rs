@@ -1,5 +1,5 @@
-//! Signing in with a browser: a token, or a link that works once, is exchanged for a session, which the process
-//! remembers.
+//! Signing in with a browser: a token, or a link that works once, is exchanged for a session, which
+//! the process remembers.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -49,7 +49,8 @@ impl Sessions {
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|_, session| session.since.elapsed() < LIFE);
         if sessions.len() >= MOST
-            && let Some(oldest) = sessions.iter().min_by_key(|(_, session)| session.since).map(|(id, _)| *id)
+            && let Some(oldest) =
+                sessions.iter().min_by_key(|(_, session)| session.since).map(|(id, _)| *id)
         {
             sessions.remove(&oldest);
         }
@@ -81,7 +82,9 @@ pub fn router() -> Router<Arc<App>> {
 /// The id of the session that the browser sends.
 pub fn cookie(headers: &HeaderMap) -> Option<&str> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
-    let pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let pairs = cookies
+        .flat_map(|cookies| cookies.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
     pairs.filter(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value).next()
 }
 
@@ -106,9 +109,13 @@ struct Next {
 impl Next {
     /// Where to go: a path of this origin.
     fn path(&self) -> &str {
-        let own = self.next.parse::<Uri>().is_ok_and(|uri| uri.authority().is_none() && uri.scheme().is_none());
-        let path =
-            self.next.starts_with('/') && !self.next.starts_with("//") && !self.next.contains(['\\', '\r', '\n']);
+        let own = self
+            .next
+            .parse::<Uri>()
+            .is_ok_and(|uri| uri.authority().is_none() && uri.scheme().is_none());
+        let path = self.next.starts_with('/')
+            && !self.next.starts_with("//")
+            && !self.next.contains(['\\', '\r', '\n']);
         if own && path { &self.next } else { "/" }
     }
 }
@@ -133,7 +140,9 @@ async fn form(
         // Who asks for the head alone, such as a preview of the link, does not use it up.
         (Some(secret), _) if method == Method::GET => {
             let entering = Entering { access: &app.access, peer, headers: &headers, next };
-            entering.with("this link has been used, or is too old", || app.access.holder_of_link(peer, secret))
+            entering.with("this link has been used, or is too old", || {
+                app.access.holder_of_link(peer, secret)
+            })
         }
         (_, Some(why)) => pages::problem(&Problem::new(StatusCode::FORBIDDEN, why), None),
         (_, None) => pages::login(next, None, peer.is_loopback()).into_response(),
@@ -153,8 +162,11 @@ async fn sign_in(
     headers: HeaderMap,
     Form(credentials): Form<Credentials>,
 ) -> Response {
-    let entering = Entering { access: &app.access, peer, headers: &headers, next: credentials.next.path() };
-    entering.with("this is no token of this worker", || app.access.holder(peer, credentials.token.trim()))
+    let entering =
+        Entering { access: &app.access, peer, headers: &headers, next: credentials.next.path() };
+    entering.with("this is no token of this worker", || {
+        app.access.holder(peer, credentials.token.trim())
+    })
 }
 
 /// Somebody who wants to sign in.
@@ -175,11 +187,16 @@ impl<'a> Entering<'a> {
             return self.refused(problem.status, problem.detail);
         }
         let holder = holder();
-        // Nobody guesses 256 random bits; and guesses of others, which a proxy passes on, must not keep the owner out.
-        let wait = access.throttle.wait(client).filter(|_| !holder.is_some_and(|token| access.is_own(token)));
+        // Nobody guesses 256 random bits; and guesses of others, which a proxy passes on, must not
+        // keep the owner out.
+        let wait = access
+            .throttle
+            .wait(client)
+            .filter(|_| !holder.is_some_and(|token| access.is_own(token)));
         if let Some(wait) = wait {
             let seconds = wait.as_secs() + 1;
-            let detail = format!("too many wrong tokens came from {client}; try again in {seconds} s");
+            let detail =
+                format!("too many wrong tokens came from {client}; try again in {seconds} s");
             let retry = AppendHeaders([("retry-after", seconds.to_string())]);
             return (retry, self.refused(StatusCode::TOO_MANY_REQUESTS, detail)).into_response();
         }
@@ -215,9 +232,18 @@ async fn sign_out(
     (AppendHeaders([(SET_COOKIE, set)]), Redirect::to("/login")).into_response()
 }
 
-fn set_cookie(id: &str, life: Duration, access: &Access, peer: IpAddr, headers: &HeaderMap) -> String {
+fn set_cookie(
+    id: &str,
+    life: Duration,
+    access: &Access,
+    peer: IpAddr,
+    headers: &HeaderMap,
+) -> String {
     let secure = if access.proxies.is_secure(peer, headers) { "; Secure" } else { "" };
-    format!("{COOKIE_NAME}={id}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}{secure}", life.as_secs())
+    format!(
+        "{COOKIE_NAME}={id}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}{secure}",
+        life.as_secs()
+    )
 }
 
 #[cfg(test)]
@@ -241,7 +267,9 @@ mod tests {
     fn the_way_back_stays_on_this_origin() {
         let path = |next: &str| Next { next: next.to_owned() }.path().to_owned();
         assert_eq!(path("/jobs?q=state:dead"), "/jobs?q=state:dead");
-        for elsewhere in ["//evil.example", "https://evil.example/", "/\\evil.example", "", "jobs", "/a\r\nb"] {
+        for elsewhere in
+            ["//evil.example", "https://evil.example/", "/\\evil.example", "", "jobs", "/a\r\nb"]
+        {
             assert_eq!(path(elsewhere), "/", "{elsewhere}");
         }
     }

@@ -47,7 +47,8 @@ impl Throttle {
                 failures.clear();
             }
         }
-        let own = failures.entry(network(address)).or_insert(Failures { count: 0, last: Instant::now() });
+        let own =
+            failures.entry(network(address)).or_insert(Failures { count: 0, last: Instant::now() });
         own.count += 1;
         own.last = Instant::now();
     }

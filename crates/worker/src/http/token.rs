@@ -1,4 +1,5 @@
-//! Tokens that let somebody in. The settings hold their SHA-256; a token itself is shown once, when it is made.
+//! Tokens that let somebody in. The settings hold their SHA-256; a token itself is shown once, when
+//! it is made.
 
 use std::str::FromStr;
 
@@ -30,7 +31,10 @@ impl Token {
     pub fn of(name: &str, role: Role, secret: &str) -> Result<Self, String> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
         if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(plain) {
-            return Err(format!("the name {name:?} cannot be used; take letters, digits, - _ . @, at most {MAX_NAME}"));
+            return Err(format!(
+                "the name {name:?} cannot be used; take letters, digits, - _ . @, at most \
+                    {MAX_NAME}"
+            ));
         }
         Ok(Self { name: name.to_owned(), role, hash: hash(secret) })
     }
@@ -52,18 +56,24 @@ impl FromStr for Token {
     fn from_str(entry: &str) -> Result<Self, String> {
         let parts: Vec<&str> = entry.split(':').collect();
         let [name, role, hash] = parts[..] else {
-            return Err("an entry is NAME:ROLE:SHA256; `worker token NAME --role ROLE` makes one".to_owned());
+            return Err("an entry is NAME:ROLE:SHA256; `worker token NAME --role ROLE` makes one"
+                .to_owned());
         };
-        let hash = unhex(hash).ok_or("the SHA-256 of a token has 64 hex digits; `worker token` prints it")?;
+        let hash = unhex(hash)
+            .ok_or("the SHA-256 of a token has 64 hex digits; `worker token` prints it")?;
         Ok(Self { hash, ..Self::of(name, role.parse()?, "")? })
     }
 }
 
 /// Reads `http.tokens`: entries with white space or commas between them.
 pub fn read(text: &str) -> Result<Vec<Token>, String> {
-    let entries = text.split(|c: char| c.is_whitespace() || c == ',').filter(|entry| !entry.is_empty());
+    let entries =
+        text.split(|c: char| c.is_whitespace() || c == ',').filter(|entry| !entry.is_empty());
     // An entry may be a token by mistake, so it is counted and not shown.
-    entries.enumerate().map(|(at, entry)| entry.parse().map_err(|error| format!("entry {}: {error}", at + 1))).collect()
+    entries
+        .enumerate()
+        .map(|(at, entry)| entry.parse().map_err(|error| format!("entry {}: {error}", at + 1)))
+        .collect()
 }
 
 /// A new secret of 256 random bits.

@@ -17,10 +17,13 @@ impl Exposition {
         self
     }
 
-    /// A sample of the gauge begun last. Labels are words of ours or ids: nothing in them needs to be escaped.
+    /// A sample of the gauge begun last. Labels are words of ours or ids: nothing in them needs to
+    /// be escaped.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Value) -> &mut Self {
-        let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let labels: Vec<String> =
+            labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+        let labels =
+            if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
         let _ = writeln!(self.text, "{}{labels} {}", self.name, value.text());
         self
     }
@@ -72,7 +75,9 @@ mod tests {
     fn it_is_what_prometheus_reads() {
         let mut text = Exposition::default();
         text.gauge("a_seconds", "How long.").sample(&[], Millis(1_050));
-        text.gauge("b", "How many.").sample(&[("state", "ready"), ("kind", "x")], 3_u64).sample(&[], true);
+        text.gauge("b", "How many.")
+            .sample(&[("state", "ready"), ("kind", "x")], 3_u64)
+            .sample(&[], true);
         let wanted = "# HELP a_seconds How long.\n# TYPE a_seconds gauge\na_seconds 1.050\n\
                       # HELP b How many.\n# TYPE b gauge\nb{state=\"ready\",kind=\"x\"} 3\nb 1\n";
         assert_eq!(text.into_text(), wanted);

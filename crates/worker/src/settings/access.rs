@@ -54,10 +54,15 @@ pub fn check_tokens(text: &str) -> Result<(), String> {
 /// What is wrong with `http.api_token`.
 pub fn check_api_token(text: &str) -> Result<(), String> {
     if text.trim().chars().any(char::is_control) {
-        return Err("there is a line break or another control character in it; give the token alone".to_owned());
+        return Err(
+            "there is a line break or another control character in it; give the token alone"
+                .to_owned(),
+        );
     }
     let fits = text.trim().is_empty() || text.trim().len() >= MIN_API_TOKEN;
-    fits.then_some(()).ok_or_else(|| format!("it is too short to be safe; use {MIN_API_TOKEN} characters or more"))
+    fits.then_some(()).ok_or_else(|| {
+        format!("it is too short to be safe; use {MIN_API_TOKEN} characters or more")
+    })
 }
 
 /// What is wrong with `http.proxies`.
@@ -68,15 +73,19 @@ pub fn check_networks(text: &str) -> Result<(), String> {
 /// What is wrong with the name of a header.
 pub fn check_header(text: &str) -> Result<(), String> {
     let fits = text.trim().is_empty() || text.trim().parse::<HeaderName>().is_ok();
-    fits.then_some(()).ok_or_else(|| format!("`{text}` is no name of a header; use one such as X-Forwarded-User"))
+    fits.then_some(())
+        .ok_or_else(|| format!("`{text}` is no name of a header; use one such as X-Forwarded-User"))
 }
 
 /// Addresses and networks with white space or commas between them.
 fn networks(text: &str) -> Result<Vec<IpNet>, String> {
-    let entries = text.split(|c: char| c.is_whitespace() || c == ',').filter(|entry| !entry.is_empty());
+    let entries =
+        text.split(|c: char| c.is_whitespace() || c == ',').filter(|entry| !entry.is_empty());
     let network = |entry: &str| {
         let network = entry.parse::<IpNet>().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from));
-        network.map_err(|_| format!("`{entry}` is no address or network; use such as 10.0.0.5 or 10.0.0.0/8"))
+        network.map_err(|_| {
+            format!("`{entry}` is no address or network; use such as 10.0.0.5 or 10.0.0.0/8")
+        })
     };
     entries.map(network).collect()
 }

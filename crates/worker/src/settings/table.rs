@@ -43,7 +43,12 @@ pub enum Form {
     Word(&'static [&'static str]),
 }
 
-const fn setting(key: &'static str, env: Option<&'static str>, default: &'static str, form: Form) -> Setting {
+const fn setting(
+    key: &'static str,
+    env: Option<&'static str>,
+    default: &'static str,
+    form: Form,
+) -> Setting {
     Setting { key, env, default, form }
 }
 
@@ -96,7 +101,12 @@ pub const TABLE: &[Setting] = &[
     setting("http.role_header", Some(environment::HTTP_ROLE_HEADER), "", HEADER),
     setting("http.read_only", Some(environment::HTTP_READ_ONLY), "false", Form::Switch),
     setting("http.requests_per_second", None, "50", Form::Number(0, 100_000)),
-    setting("secrets.key", Some(environment::SECRET_KEY), "", Form::Checked { check: check_keys, secret: true }),
+    setting(
+        "secrets.key",
+        Some(environment::SECRET_KEY),
+        "",
+        Form::Checked { check: check_keys, secret: true },
+    ),
     setting("worker.concurrency", None, "256", Form::Number(1, 1024)),
     setting("worker.lane_concurrency", None, "64", Form::Number(1, 256)),
     setting("worker.grace_seconds", None, "25", Form::Number(0, 600)),
@@ -116,7 +126,12 @@ pub const TABLE: &[Setting] = &[
         "",
         Form::Checked { check: check_reach, secret: false },
     ),
-    setting("gateway.seeds", Some(environment::GATEWAY_SEEDS), "", Form::Checked { check: check_seeds, secret: false }),
+    setting(
+        "gateway.seeds",
+        Some(environment::GATEWAY_SEEDS),
+        "",
+        Form::Checked { check: check_seeds, secret: false },
+    ),
     setting("gateway.ca_file", Some(environment::GATEWAY_CA_FILE), "", Form::Text),
     setting("log.level", None, "info", Form::Text),
     setting("log.format", None, "auto", Form::Word(&["auto", "text", "json"])),

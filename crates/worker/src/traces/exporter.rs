@@ -15,7 +15,8 @@ use url::Url;
 use super::attributes;
 use crate::client::Line;
 use crate::environment::{
-    OTEL_DISABLED, OTEL_RESOURCE, OTEL_SERVICE, OTLP_ENDPOINT, OTLP_HEADERS, OTLP_TRACES_ENDPOINT, OTLP_TRACES_HEADERS,
+    OTEL_DISABLED, OTEL_RESOURCE, OTEL_SERVICE, OTLP_ENDPOINT, OTLP_HEADERS, OTLP_TRACES_ENDPOINT,
+    OTLP_TRACES_HEADERS,
 };
 
 /// Most spans of one request.
@@ -37,23 +38,36 @@ pub struct Target {
 impl Target {
     /// Reads the variables through `variable`; none if they do not say where to.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<Self>> {
-        let set = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let set = |name: &str| {
+            variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        };
         if set(OTEL_DISABLED).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
             return Ok(None);
         }
         let of_traces = set(OTLP_TRACES_ENDPOINT);
-        let of_all = set(OTLP_ENDPOINT).map(|url| format!("{}/v1/traces", url.trim_end_matches('/')));
+        let of_all =
+            set(OTLP_ENDPOINT).map(|url| format!("{}/v1/traces", url.trim_end_matches('/')));
         let Some(url) = of_traces.or(of_all) else { return Ok(None) };
-        let url = Url::parse(&url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        let url = url.context("OTEL_EXPORTER_OTLP_ENDPOINT is no address; use one such as http://127.0.0.1:4318")?;
+        let url = Url::parse(&url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let url = url.context(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is no address; use one such as http://127.0.0.1:4318",
+        )?;
         let headers = set(OTLP_TRACES_HEADERS).or_else(|| set(OTLP_HEADERS)).unwrap_or_default();
         let headers = pairs(&headers).map(|(name, value)| {
-            let name = name.parse::<HeaderName>().context("OTEL_EXPORTER_OTLP_HEADERS: a name that no header has")?;
-            HeaderValue::from_str(&value).context("OTEL_EXPORTER_OTLP_HEADERS: a value that no header has")?;
+            let name = name
+                .parse::<HeaderName>()
+                .context("OTEL_EXPORTER_OTLP_HEADERS: a name that no header has")?;
+            HeaderValue::from_str(&value)
+                .context("OTEL_EXPORTER_OTLP_HEADERS: a value that no header has")?;
             Ok((name, SecretString::from(value)))
         });
         let mut resource: Vec<(String, Value)> = vec![
-            ("service.name".to_owned(), set(OTEL_SERVICE).unwrap_or_else(|| "mission-worker".to_owned()).into()),
+            (
+                "service.name".to_owned(),
+                set(OTEL_SERVICE).unwrap_or_else(|| "mission-worker".to_owned()).into(),
+            ),
             ("service.version".to_owned(), env!("CARGO_PKG_VERSION").into()),
         ];
         let more = set(OTEL_RESOURCE).unwrap_or_default();
@@ -67,7 +81,10 @@ fn pairs(text: &str) -> impl Iterator<Item = (String, String)> {
     let plain = |text: &str| {
         // What is read as a query has a plus for a space, which is no such thing here.
         let query = format!("x={}", text.trim().replace('+', "%2B"));
-        url::form_urlencoded::parse(query.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+        url::form_urlencoded::parse(query.as_bytes())
+            .next()
+            .map(|(_, value)| value.into_owned())
+            .unwrap_or_default()
     };
     text.split(',')
         .filter_map(|pair| pair.split_once('='))
@@ -117,7 +134,9 @@ async fn send(target: Target, mut spans: mpsc::Receiver<Value>, mut end: watch::
             let sent = timeout(WITHIN, post(&target, std::mem::take(&mut some))).await;
             let error = sent.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer"))).err();
             match &error {
-                Some(error) if !failing => tracing::warn!(%error, "traces cannot be sent; those of now are lost"),
+                Some(error) if !failing => {
+                    tracing::warn!(%error, "traces cannot be sent; those of now are lost")
+                }
                 Some(error) => tracing::debug!(%error, "traces cannot be sent"),
                 None if failing => tracing::info!("traces are sent again"),
                 None => {}
@@ -139,13 +158,19 @@ async fn post(target: &Target, spans: Vec<Value>) -> anyhow::Result<()> {
         }],
     }] });
     let line = Line::new(target.url.clone())?;
-    let mut request = Request::builder().method(Method::POST).uri(line.path()).header(HOST, line.host());
+    let mut request =
+        Request::builder().method(Method::POST).uri(line.path()).header(HOST, line.host());
     request = request.header(CONTENT_TYPE, "application/json");
     for (name, value) in &target.headers {
         request = request.header(name, value.expose_secret());
     }
     let answer = line.send(request.body(body.to_string())?).await?;
-    ensure!(answer.status().is_success(), "the collector at {} answers {}", line.place(), answer.status());
+    ensure!(
+        answer.status().is_success(),
+        "the collector at {} answers {}",
+        line.place(),
+        answer.status()
+    );
     Ok(())
 }
 
@@ -155,27 +180,41 @@ mod tests {
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> anyhow::Result<Option<Target>> {
-        let value = |name: &str| variables.iter().find(|(is, _)| *is == name).map(|(_, value)| (*value).to_owned());
+        let value = |name: &str| {
+            variables.iter().find(|(is, _)| *is == name).map(|(_, value)| (*value).to_owned())
+        };
         Target::read(value)
     }
 
     #[test]
     fn the_standard_variables_say_where_to() {
         assert!(read(&[]).unwrap().is_none());
-        assert!(read(&[(OTLP_ENDPOINT, "http://a:4318"), (OTEL_DISABLED, "TRUE")]).unwrap().is_none());
-        let given =
-            [(OTLP_ENDPOINT, "http://a:4318/"), (OTLP_HEADERS, "api-key=a%20b+c, x=y"), (OTEL_RESOURCE, "env=lab")];
+        assert!(
+            read(&[(OTLP_ENDPOINT, "http://a:4318"), (OTEL_DISABLED, "TRUE")]).unwrap().is_none()
+        );
+        let given = [
+            (OTLP_ENDPOINT, "http://a:4318/"),
+            (OTLP_HEADERS, "api-key=a%20b+c, x=y"),
+            (OTEL_RESOURCE, "env=lab"),
+        ];
         let target = read(&given).unwrap().unwrap();
         assert_eq!(target.url.as_str(), "http://a:4318/v1/traces");
-        let headers: Vec<_> =
-            target.headers.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
+        let headers: Vec<_> = target
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.expose_secret()))
+            .collect();
         assert_eq!(headers, [("api-key", "a b+c"), ("x", "y")]);
         assert!(target.resource.contains(&("service.name".to_owned(), "mission-worker".into())));
         assert!(target.resource.contains(&("env".to_owned(), "lab".into())));
-        let own = read(&[(OTLP_ENDPOINT, "http://a"), (OTLP_TRACES_ENDPOINT, "https://b/in")]).unwrap().unwrap();
+        let own = read(&[(OTLP_ENDPOINT, "http://a"), (OTLP_TRACES_ENDPOINT, "https://b/in")])
+            .unwrap()
+            .unwrap();
         assert_eq!(own.url.as_str(), "https://b/in");
-        for wrong in [&[(OTLP_ENDPOINT, "collector:4317")][..], &[(OTLP_ENDPOINT, "http://a"), (OTLP_HEADERS, "a b=c")]]
-        {
+        for wrong in [
+            &[(OTLP_ENDPOINT, "collector:4317")][..],
+            &[(OTLP_ENDPOINT, "http://a"), (OTLP_HEADERS, "a b=c")],
+        ] {
             assert!(read(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -1,4 +1,5 @@
-//! Every document, for every kind of agent, on gateways that refuse nothing, some, or nearly everything.
+//! Every document, for every kind of agent, on gateways that refuse nothing, some, or nearly
+//! everything.
 
 mod longest;
 
@@ -7,7 +8,8 @@ use std::collections::BTreeSet;
 use super::{heartbeat_prompt, render_shipped};
 use crate::context::{BoardContext, Context, NO_BASE_URL};
 use crate::documents::Document::{
-    self, Agents, Autonomy, Boot, Bootstrap, Heartbeat, Identity, Memory, SelfImage, Soul, TaskSoul, Tools, User,
+    self, Agents, Autonomy, Boot, Bootstrap, Heartbeat, Identity, Memory, SelfImage, Soul,
+    TaskSoul, Tools, User,
 };
 
 /// What every measured gateway refuses.
@@ -125,7 +127,10 @@ fn refusals() -> Vec<BTreeSet<Document>> {
 fn all_texts() -> impl Iterator<Item = (Document, Role, BTreeSet<Document>)> {
     refusals().into_iter().flat_map(|refused| {
         Role::ALL.into_iter().flat_map(move |role| {
-            let taken = Document::ALL.into_iter().filter(|document| !refused.contains(document)).collect::<Vec<_>>();
+            let taken = Document::ALL
+                .into_iter()
+                .filter(|document| !refused.contains(document))
+                .collect::<Vec<_>>();
             let refused = refused.clone();
             taken.into_iter().map(move |document| (document, role, refused.clone()))
         })
@@ -134,15 +139,28 @@ fn all_texts() -> impl Iterator<Item = (Document, Role, BTreeSet<Document>)> {
 
 #[test]
 fn documents_show_their_variables() {
-    let identity = ["agent_id", "agent_name", "identity_communication_style", "identity_custom_instructions"]
-        .into_iter()
-        .chain(["identity_emoji", "identity_personality", "identity_purpose", "identity_role"])
-        .collect::<Vec<_>>();
-    let manner = ["identity_autonomy_level", "identity_output_format", "identity_update_cadence", "identity_verbosity"];
-    let goal = ["board_name", "board_objective", "board_success_metrics", "board_target_date", "board_type"];
+    let identity =
+        ["agent_id", "agent_name", "identity_communication_style", "identity_custom_instructions"]
+            .into_iter()
+            .chain(["identity_emoji", "identity_personality", "identity_purpose", "identity_role"])
+            .collect::<Vec<_>>();
+    let manner = [
+        "identity_autonomy_level",
+        "identity_output_format",
+        "identity_update_cadence",
+        "identity_verbosity",
+    ];
+    let goal = [
+        "board_name",
+        "board_objective",
+        "board_success_metrics",
+        "board_target_date",
+        "board_type",
+    ];
     let person = ["user_name", "user_notes", "user_preferred_name", "user_timezone"];
     let place = ["agent_id", "agent_name", "auth_token", "base_url", "workspace_root"];
-    // The token is left out of heartbeats, of USER and of MAIN_AGENTS beside a TOOLS, though it could be shown there.
+    // The token is left out of heartbeats, of USER and of MAIN_AGENTS beside a TOOLS, though it
+    // could be shown there.
     let expected: [(Role, Document, Vec<&str>); 15] = [
         (Role::Agent, Autonomy, manner.to_vec()),
         (Role::Main, Autonomy, manner.to_vec()),
@@ -158,8 +176,13 @@ fn documents_show_their_variables() {
         (
             Role::Agent,
             SelfImage,
-            [&identity[..], &manner, &person, &["board_goal_confirmed", "board_id", "board_name", "board_type"]]
-                .concat(),
+            [
+                &identity[..],
+                &manner,
+                &person,
+                &["board_goal_confirmed", "board_id", "board_name", "board_type"],
+            ]
+            .concat(),
         ),
         (Role::Agent, Tools, [&place[..], &["board_id", "workspace_path"]].concat()),
         (Role::Agent, User, [&goal[..], &person, &["user_context"]].concat()),
@@ -221,7 +244,11 @@ fn the_token_is_in_tools_or_else_in_agents_and_nowhere_else() {
     for (document, role, refused) in all_texts() {
         let text = role.render(document, &refused);
         let belongs = document == Tools || (document == Agents && refused.contains(&Tools));
-        assert_eq!(text.contains("<auth_token>"), belongs, "{document:?} for {role:?} with {refused:?} refused");
+        assert_eq!(
+            text.contains("<auth_token>"),
+            belongs,
+            "{document:?} for {role:?} with {refused:?} refused"
+        );
         if belongs {
             // Mission control finds the token again by this line.
             assert!(text.lines().any(|line| line == "AUTH_TOKEN=<auth_token>"));
@@ -235,7 +262,10 @@ fn no_text_names_a_refused_file() {
         let text = role.render(document, &refused);
         for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.') {
             let named = Document::from_file_name(word.trim_end_matches('.'));
-            assert!(!named.is_some_and(|named| refused.contains(&named)), "{document:?} for {role:?} names {word}");
+            assert!(
+                !named.is_some_and(|named| refused.contains(&named)),
+                "{document:?} for {role:?} names {word}"
+            );
         }
     }
 }
@@ -252,19 +282,27 @@ fn agents_carries_what_is_refused_and_only_that() {
         for refused in refusals() {
             let text = role.render(Agents, &refused);
             for (document, essential) in essentials {
-                assert_eq!(text.contains(essential), refused.contains(&document), "{document:?} for {role:?}:\n{text}");
+                assert_eq!(
+                    text.contains(essential),
+                    refused.contains(&document),
+                    "{document:?} for {role:?}:\n{text}"
+                );
             }
         }
         let autonomy = role.render(Autonomy, &set(&[]));
-        let (_title, body) = autonomy.split_once("\n\n").expect("a document has a title and a body");
+        let (_title, body) =
+            autonomy.split_once("\n\n").expect("a document has a title and a body");
         assert!(role.render(Agents, &set(&[Autonomy])).contains(body));
     }
 }
 
 #[test]
 fn heartbeats_differ_by_kind_of_agent() {
-    let duties =
-        [(Role::Lead, "you do not take tasks"), (Role::Agent, "Read your tasks"), (Role::Main, "Pass on what waits")];
+    let duties = [
+        (Role::Lead, "you do not take tasks"),
+        (Role::Agent, "Read your tasks"),
+        (Role::Main, "Pass on what waits"),
+    ];
     for (role, duty) in duties {
         for other in Role::ALL {
             let document = other.render(Heartbeat, &set(&[]));
@@ -323,7 +361,11 @@ fn without_an_address_the_agent_is_told_to_ask() {
         for document in Document::ALL {
             let text = render_shipped(document, &context, role == Role::Lead, &set(&[]));
             assert_eq!(text.contains(NO_BASE_URL), document == Tools, "{text}");
-            assert_eq!(text.contains("Ask <user_preferred_name> for the address"), document == Tools, "{text}");
+            assert_eq!(
+                text.contains("Ask <user_preferred_name> for the address"),
+                document == Tools,
+                "{text}"
+            );
         }
         assert!(!role.render(Tools, &set(&[])).contains("not set yet"));
     }
@@ -334,7 +376,11 @@ fn the_check_in_survives_any_name() {
     for name in ["Ada", "O'Brien \"the\" Tester", "back\\slash $(id) `id`", "zwei\nZeilen"] {
         let context = Context { agent_name: name.to_owned(), ..Role::Agent.context() };
         let text = render_shipped(Tools, &context, false, &set(&[]));
-        let body = text.split("-d '").nth(1).and_then(|rest| rest.split('\'').next()).expect("the check-in has a body");
+        let body = text
+            .split("-d '")
+            .nth(1)
+            .and_then(|rest| rest.split('\'').next())
+            .expect("the check-in has a body");
         let body: serde_json::Value = serde_json::from_str(body).expect("the body is JSON");
         assert_eq!(body["name"], name);
     }
@@ -345,7 +391,8 @@ fn a_main_agent_is_never_a_lead() {
     for refused in refusals() {
         for document in Document::ALL {
             let context = Role::Main.context();
-            let texts = [true, false].map(|lead| render_shipped(document, &context, lead, &refused));
+            let texts =
+                [true, false].map(|lead| render_shipped(document, &context, lead, &refused));
             assert_eq!(texts[0], texts[1]);
         }
     }

@@ -25,8 +25,8 @@ pub struct DesiredAgent {
     pub workspace: String,
     /// Heartbeat settings. A member that is null is taken away.
     pub heartbeat: Map<String, Value>,
-    /// The folder of an entry that may be written although it is another than `workspace`; an empty one for
-    /// whatever entry there is. None lets only an entry be written that has this workspace.
+    /// The folder of an entry that may be written although it is another than `workspace`; an empty
+    /// one for whatever entry there is. None lets only an entry be written that has this workspace.
     pub takes_over: Option<String>,
 }
 
@@ -62,30 +62,44 @@ impl Change {
         self
     }
 
-    /// Whether it has a null in a list of agents. Gateways that merge the entries of a list by their ids take
-    /// that member away; those that replace the list refuse it, and are sent the list without the member.
+    /// Whether it has a null in a list of agents. Gateways that merge the entries of a list by
+    /// their ids take that member away; those that replace the list refuse it, and are sent the
+    /// list without the member.
     #[must_use]
     pub fn has_nulls_in_list(&self) -> bool {
         self.patch.pointer("/agents/list").is_some_and(has_null)
     }
 
-    /// The names in `refused` of heartbeat members that it writes and that a later config does not have, in
-    /// entries that are as written otherwise. An agent can do without them, but not without `every`.
+    /// The names in `refused` of heartbeat members that it writes and that a later config does not
+    /// have, in entries that are as written otherwise. An agent can do without them, but not
+    /// without `every`.
     #[must_use]
     pub fn dropped_keys(&self, later: &Config) -> BTreeSet<String> {
         let of_part = |part: &Part| {
-            let present = later.agent(part.agent.as_deref()?)?.get("heartbeat")?.as_object()?.clone();
+            let present =
+                later.agent(part.agent.as_deref()?)?.get("heartbeat")?.as_object()?.clone();
             let written = part.after.get("heartbeat")?.as_object()?;
-            let (there, missing): (Vec<_>, Vec<_>) =
-                written.iter().filter(|(_, value)| !value.is_null()).partition(|(key, _)| present.contains_key(*key));
-            let is_kept = there.iter().all(|(key, value)| present.get(*key).is_some_and(|there| same(there, value)));
-            Some(missing.into_iter().map(|(key, _)| key.clone()).filter(|key| is_kept && key != "every").collect())
+            let (there, missing): (Vec<_>, Vec<_>) = written
+                .iter()
+                .filter(|(_, value)| !value.is_null())
+                .partition(|(key, _)| present.contains_key(*key));
+            let is_kept = there
+                .iter()
+                .all(|(key, value)| present.get(*key).is_some_and(|there| same(there, value)));
+            Some(
+                missing
+                    .into_iter()
+                    .map(|(key, _)| key.clone())
+                    .filter(|key| is_kept && key != "every")
+                    .collect(),
+            )
         };
         let keys: Vec<Vec<String>> = self.parts.iter().filter_map(of_part).collect();
         keys.into_iter().flatten().map(|key| format!("heartbeat.{key}")).collect()
     }
 
-    /// The agents whose entries an error answer to the patch finds fault with; none if it finds fault with anything else.
+    /// The agents whose entries an error answer to the patch finds fault with; none if it finds
+    /// fault with anything else.
     #[must_use]
     pub fn culprits(&self, error: &RpcError) -> Option<BTreeSet<String>> {
         let list = self.patch.pointer("/agents/list").and_then(Value::as_array);
@@ -97,7 +111,9 @@ impl Change {
                 "entries" => agent,
                 _ => return None,
             };
-            let is_ours = |part: &&Part| part.agent.as_deref().is_some_and(|agent| key_of(agent) == key_of(id));
+            let is_ours = |part: &&Part| {
+                part.agent.as_deref().is_some_and(|agent| key_of(agent) == key_of(id))
+            };
             self.parts.iter().find(is_ours)?.agent.clone()
         };
         let paths = error.issue_paths();
@@ -108,7 +124,12 @@ impl Change {
 impl Config {
     /// Whether every agent is as desired, as far as the gateway takes it. See [`Self::change`].
     #[must_use]
-    pub fn is_as_desired(&self, shape: Shape, desired: &[DesiredAgent], refused: &BTreeSet<String>) -> bool {
+    pub fn is_as_desired(
+        &self,
+        shape: Shape,
+        desired: &[DesiredAgent],
+        refused: &BTreeSet<String>,
+    ) -> bool {
         let visible = refused.contains(VISIBILITY) || {
             heartbeat::visibility_patch(&self.data, shape.visibility_key()).is_none()
         };
@@ -121,8 +142,8 @@ impl Config {
         self.differing(&without(agent, refused)).is_empty()
     }
 
-    /// The fewest writes that make every agent as desired; none when it is. `refused` names keys that this gateway
-    /// does not know, `default_agent` the agent that must stay its default.
+    /// The fewest writes that make every agent as desired; none when it is. `refused` names keys
+    /// that this gateway does not know, `default_agent` the agent that must stay its default.
     #[must_use]
     pub fn change(
         &self,
@@ -131,7 +152,8 @@ impl Config {
         refused: &BTreeSet<String>,
         default_agent: &str,
     ) -> Option<Change> {
-        let desired: Vec<DesiredAgent> = desired.iter().map(|agent| without(agent, refused)).collect();
+        let desired: Vec<DesiredAgent> =
+            desired.iter().map(|agent| without(agent, refused)).collect();
         let mut parts = Vec::new();
         let mut patch = Map::new();
         let agents = match shape {
@@ -145,8 +167,11 @@ impl Config {
             && let Some(channels) = heartbeat::visibility_patch(&self.data, shape.visibility_key())
         {
             let key = shape.visibility_key();
-            let shown =
-                |data: &Value| data.pointer(&format!("/channels/defaults/{key}")).and_then(Value::as_object).cloned();
+            let shown = |data: &Value| {
+                data.pointer(&format!("/channels/defaults/{key}"))
+                    .and_then(Value::as_object)
+                    .cloned()
+            };
             parts.push(Part {
                 agent: None,
                 what: format!("config channels.defaults.{key}"),
@@ -158,8 +183,8 @@ impl Config {
         (!patch.is_empty()).then(|| Change { patch: Value::Object(patch), parts })
     }
 
-    /// The members of an agent's entry that have to be written, as they are meant. Keys that people added
-    /// to a heartbeat do not count as a difference.
+    /// The members of an agent's entry that have to be written, as they are meant. Keys that people
+    /// added to a heartbeat do not count as a difference.
     fn differing(&self, agent: &DesiredAgent) -> Map<String, Value> {
         let mut fields = Map::new();
         write_into(&mut fields, agent);
@@ -178,7 +203,8 @@ impl Config {
         fields
     }
 
-    /// The agent as it has to be spelt in the file. A folder that is the right one keeps its spelling.
+    /// The agent as it has to be spelt in the file. A folder that is the right one keeps its
+    /// spelling.
     fn to_be_written(&self, agent: &DesiredAgent) -> DesiredAgent {
         let heartbeat = spelt_value(&Value::Object(agent.heartbeat.clone()));
         let as_before = self.as_written(&agent.id).or_else(|| self.agent(&agent.id));
@@ -187,27 +213,43 @@ impl Config {
         DesiredAgent {
             id: agent.id.clone(),
             name: agent.name.as_deref().map(spelt),
-            workspace: as_before.filter(|_| is_right).map_or_else(|| spelt(&agent.workspace), str::to_owned),
+            workspace: as_before
+                .filter(|_| is_right)
+                .map_or_else(|| spelt(&agent.workspace), str::to_owned),
             heartbeat: heartbeat.as_object().cloned().unwrap_or_default(),
             takes_over: None,
         }
     }
 
-    fn change_list(&self, desired: &[DesiredAgent], default: &str, parts: &mut Vec<Part>) -> Option<Value> {
+    fn change_list(
+        &self,
+        desired: &[DesiredAgent],
+        default: &str,
+        parts: &mut Vec<Part>,
+    ) -> Option<Value> {
         for agent in desired {
             let present = self.agent(&agent.id);
             let fields = self.differing(agent);
             if !fields.is_empty() {
-                parts.push(Part::of(agent, &format!("config agents.list {}", agent.id), present, fields));
+                parts.push(Part::of(
+                    agent,
+                    &format!("config agents.list {}", agent.id),
+                    present,
+                    fields,
+                ));
             }
         }
         if parts.is_empty() {
             return None;
         }
-        // What the file says is written back, not what it resolves to: environment variables stay variables.
+        // What the file says is written back, not what it resolves to: environment variables stay
+        // variables.
         let mut list = self.list_as_written();
         let is_empty = list.is_empty();
-        list = updated_list(&list, &desired.iter().map(|agent| self.to_be_written(agent)).collect::<Vec<_>>());
+        list = updated_list(
+            &list,
+            &desired.iter().map(|agent| self.to_be_written(agent)).collect::<Vec<_>>(),
+        );
         if is_empty && !desired.iter().any(|agent| key_of(&agent.id) == key_of(default)) {
             // In an empty list the first entry would become the default agent.
             list.insert(0, json!({ "id": default, "default": true }));
@@ -215,7 +257,12 @@ impl Config {
         Some(json!({ "list": list }))
     }
 
-    fn change_entries(&self, desired: &[DesiredAgent], default: &str, parts: &mut Vec<Part>) -> Option<Value> {
+    fn change_entries(
+        &self,
+        desired: &[DesiredAgent],
+        default: &str,
+        parts: &mut Vec<Part>,
+    ) -> Option<Value> {
         let mut entries = Map::new();
         let mut grows = false;
         for agent in desired {
@@ -224,7 +271,8 @@ impl Config {
             if !fields.is_empty() {
                 let what = format!("config agents.entries.{}", agent.id);
                 parts.push(Part::of(agent, &what, present.map(|(_, entry)| entry), fields.clone()));
-                let fields = fields.iter().map(|(name, value)| (name.clone(), spelt_value(value))).collect();
+                let fields =
+                    fields.iter().map(|(name, value)| (name.clone(), spelt_value(value))).collect();
                 grows |= present.is_none();
                 let key = present.map_or(agent.id.as_str(), |(key, _)| key);
                 entries.insert(key.to_owned(), Value::Object(fields));
@@ -235,7 +283,8 @@ impl Config {
         }
         let mut agents = Map::new();
         let present = self.data.get("agents");
-        let explicit = present.and_then(|agents| agents.get("ownership")).and_then(Value::as_str) == Some("explicit");
+        let explicit = present.and_then(|agents| agents.get("ownership")).and_then(Value::as_str)
+            == Some("explicit");
         if grows && !explicit {
             // A config for one agent only has to say so before it takes a second.
             agents.insert("ownership".into(), json!("explicit"));
@@ -266,8 +315,8 @@ pub fn latest(desired: Vec<DesiredAgent>) -> Vec<DesiredAgent> {
     agents
 }
 
-/// The list with the desired agents in it: entries keep their order and their other members, entries that are not
-/// objects stay as they are, missing agents are appended.
+/// The list with the desired agents in it: entries keep their order and their other members,
+/// entries that are not objects stay as they are, missing agents are appended.
 #[must_use]
 pub fn updated_list(present: &[Value], desired: &[DesiredAgent]) -> Vec<Value> {
     let mut list = present.to_vec();
@@ -296,7 +345,8 @@ pub fn updated_list(present: &[Value], desired: &[DesiredAgent]) -> Vec<Value> {
 const MAX_DROPPED: usize = 64;
 const MAX_KEY_BYTES: usize = 100;
 
-/// The names in `refused` for config paths that a gateway did not recognise; none if one of them is not ours to drop.
+/// The names in `refused` for config paths that a gateway did not recognise; none if one of them is
+/// not ours to drop.
 #[must_use]
 pub fn droppable(paths: &[String]) -> Option<BTreeSet<String>> {
     let name = |path: &String| {
@@ -342,7 +392,8 @@ fn has_null(value: &Value) -> bool {
 
 /// Gateways call an agent that was created by call by its id, until they are told its name.
 fn is_called_by_its_id(entry: &Map<String, Value>, agent: &DesiredAgent) -> bool {
-    entry.get("identity").and_then(|identity| identity.get("name")?.as_str()) == Some(agent.id.as_str())
+    entry.get("identity").and_then(|identity| identity.get("name")?.as_str())
+        == Some(agent.id.as_str())
 }
 
 fn write_into(entry: &mut Map<String, Value>, agent: &DesiredAgent) {
@@ -360,8 +411,8 @@ fn write_into(entry: &mut Map<String, Value>, agent: &DesiredAgent) {
     merge(heartbeat.as_object_mut().expect("it was made an object"), &agent.heartbeat);
 }
 
-/// Merges a patch into an object, except that members that the patch takes away become null: gateways
-/// that merge entries of a list by their ids take them away, see [`DesiredAgent`].
+/// Merges a patch into an object, except that members that the patch takes away become null:
+/// gateways that merge entries of a list by their ids take them away, see [`DesiredAgent`].
 fn merge(present: &mut Map<String, Value>, patch: &Map<String, Value>) {
     for (key, value) in patch {
         match (present.get_mut(key), value) {
@@ -387,7 +438,12 @@ fn without(agent: &DesiredAgent, refused: &BTreeSet<String>) -> DesiredAgent {
 
 impl Part {
     /// What is written of an agent.
-    fn of(agent: &DesiredAgent, entry: &str, present: Option<&Map<String, Value>>, after: Map<String, Value>) -> Self {
+    fn of(
+        agent: &DesiredAgent,
+        entry: &str,
+        present: Option<&Map<String, Value>>,
+        after: Map<String, Value>,
+    ) -> Self {
         let names: Vec<_> = after.keys().map(String::as_str).collect();
         let what = format!("{entry}: {}", names.join(", "));
         let present = present.into_iter().flatten().filter(|(key, _)| after.contains_key(*key));

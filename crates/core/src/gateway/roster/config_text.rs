@@ -2,8 +2,8 @@
 //!
 //! Gateways replace `${NAME}` in every string of their config by the environment variable of that
 //! name, and `$${NAME}` by the text `${NAME}`. A name is an upper-case letter or an underscore,
-//! followed by such or digits; everything else with a dollar sign stands for itself. A variable that
-//! is not set keeps 2026.2.9 from starting, and one that is set would show an agent what the
+//! followed by such or digits; everything else with a dollar sign stands for itself. A variable
+//! that is not set keeps 2026.2.9 from starting, and one that is set would show an agent what the
 //! gateway's environment holds. So what a job says is always spelt as text.
 
 use serde_json::{Map, Value};
@@ -32,15 +32,15 @@ pub fn spelt_value(value: &Value) -> Value {
     match value {
         Value::String(text) => Value::String(spelt(text)),
         Value::Array(values) => values.iter().map(spelt_value).collect(),
-        Value::Object(members) => {
-            Value::Object(members.iter().map(|(key, value)| (key.clone(), spelt_value(value))).collect())
-        }
+        Value::Object(members) => Value::Object(
+            members.iter().map(|(key, value)| (key.clone(), spelt_value(value))).collect(),
+        ),
         other => other.clone(),
     }
 }
 
-/// Spells every text in a value once more that is spelt as one: `$${NAME}` becomes `$$${NAME}`. References
-/// stay as they are.
+/// Spells every text in a value once more that is spelt as one: `$${NAME}` becomes `$$${NAME}`.
+/// References stay as they are.
 #[must_use]
 pub fn spelt_once_more(value: &Value) -> Value {
     let text = |text: &str| {
@@ -56,9 +56,11 @@ pub fn spelt_once_more(value: &Value) -> Value {
     match value {
         Value::String(value) => Value::String(text(value)),
         Value::Array(values) => values.iter().map(spelt_once_more).collect(),
-        Value::Object(members) => {
-            members.iter().map(|(key, value)| (key.clone(), spelt_once_more(value))).collect::<Map<_, _>>().into()
-        }
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, value)| (key.clone(), spelt_once_more(value)))
+            .collect::<Map<_, _>>()
+            .into(),
         other => other.clone(),
     }
 }
@@ -112,8 +114,10 @@ mod tests {
             assert_eq!(spelt(text), expected, "{text}");
             assert_eq!(read(expected), text, "{text}");
         }
-        let once_more = |text: &str| spelt_once_more(&json!([text]))[0].as_str().unwrap_or_default().to_owned();
-        for (text, expected) in [("$${A}", "$$${A}"), ("${A} $${a}", "${A} $${a}"), ("x $${A}$${B}", "x $$${A}$$${B}")]
+        let once_more =
+            |text: &str| spelt_once_more(&json!([text]))[0].as_str().unwrap_or_default().to_owned();
+        for (text, expected) in
+            [("$${A}", "$$${A}"), ("${A} $${a}", "${A} $${a}"), ("x $${A}$${B}", "x $$${A}$$${B}")]
         {
             assert_eq!(once_more(text), expected, "{text}");
         }

@@ -41,7 +41,9 @@ pub fn same_folder(one: &str, two: &str) -> bool {
         return one.steps == two.steps;
     }
     let (of_home, other) = if one.of_home { (one, two) } else { (two, one) };
-    !of_home.steps.is_empty() && other.steps.len() > of_home.steps.len() && other.steps.ends_with(&of_home.steps)
+    !of_home.steps.is_empty()
+        && other.steps.len() > of_home.steps.len()
+        && other.steps.ends_with(&of_home.steps)
 }
 
 /// Returns whether one folder is the other, or is somewhere inside it, or whether that cannot be
@@ -53,7 +55,8 @@ pub fn may_overlap(one: &str, two: &str) -> bool {
         return one.steps.starts_with(&two.steps) || two.steps.starts_with(&one.steps);
     }
     let (of_home, other) = if one.of_home { (one, two) } else { (two, one) };
-    // The home folder may be any folder above: wherever the rest of the one goes on as the other does.
+    // The home folder may be any folder above: wherever the rest of the one goes on as the other
+    // does.
     (1..other.steps.len()).any(|home| {
         let rest = &other.steps[home..];
         rest.starts_with(&of_home.steps) || of_home.steps.starts_with(rest)

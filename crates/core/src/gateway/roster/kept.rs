@@ -10,7 +10,9 @@ use super::folder::same_folder;
 pub fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len() && b.iter().all(|(key, b)| a.get(key).is_some_and(|a| same(a, b)))
         }
@@ -28,8 +30,8 @@ pub(super) struct Kept<'a> {
 }
 
 impl<'a> Kept<'a> {
-    /// Returns whether it is as meant, on all levels: a merge patch can do no more. A member that is to be
-    /// null may be missing instead, because a merge patch takes it away.
+    /// Returns whether it is as meant, on all levels: a merge patch can do no more. A member that
+    /// is to be null may be missing instead, because a merge patch takes it away.
     pub(super) fn is(self, meant: &Value) -> bool {
         match (self.present, meant) {
             (Some(Value::Object(_)), Value::Object(meant)) => {
@@ -40,9 +42,11 @@ impl<'a> Kept<'a> {
             }
             (None, meant) => meant.is_null(),
             (Some(Value::Null), Value::Null) => false,
-            // A text that the file spells as a reference is right only as long as the variable is not set.
+            // A text that the file spells as a reference is right only as long as the variable is
+            // not set.
             (Some(present), meant) => {
-                same(present, meant) && self.written.is_none_or(|written| !is_misspelt(written, meant))
+                same(present, meant)
+                    && self.written.is_none_or(|written| !is_misspelt(written, meant))
             }
         }
     }
@@ -64,16 +68,19 @@ impl<'a> Kept<'a> {
     }
 }
 
-/// Returns whether a text has to be spelt in another way than it means, and the file does not do so.
+/// Returns whether a text has to be spelt in another way than it means, and the file does not do
+/// so.
 fn is_misspelt(written: &Value, meant: &Value) -> bool {
     match (written, meant) {
-        (Value::String(written), Value::String(meant)) => *written == *meant && spelt(meant) != *meant,
+        (Value::String(written), Value::String(meant)) => {
+            *written == *meant && spelt(meant) != *meant
+        }
         (Value::Array(written), Value::Array(meant)) => {
             written.iter().zip(meant).any(|(written, meant)| is_misspelt(written, meant))
         }
-        (Value::Object(written), Value::Object(meant)) => {
-            meant.iter().any(|(key, meant)| written.get(key).is_some_and(|written| is_misspelt(written, meant)))
-        }
+        (Value::Object(written), Value::Object(meant)) => meant.iter().any(|(key, meant)| {
+            written.get(key).is_some_and(|written| is_misspelt(written, meant))
+        }),
         _ => false,
     }
 }

@@ -1,13 +1,17 @@
 //! Where Redis is, as a url says it.
 //!
-//! The client library reads urls of one server. Those of Sentinels and clusters name several, which no url syntax
-//! allows; each is read as a url of its own, so that names, ports and passwords are read alike everywhere.
+//! The client library reads urls of one server. Those of Sentinels and clusters name several, which
+//! no url syntax allows; each is read as a url of its own, so that names, ports and passwords are
+//! read alike everywhere.
 
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, parse_redis_url};
+use redis::{
+    ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, parse_redis_url,
+};
 
 const SENTINEL_PORT: u16 = 26379;
 /// What mostly ails a url that has the right scheme.
-const ESCAPES: &str = "it has no host, or a port that is no number; write %40 for @, %3A for :, %2F for /, %3F for ?, \
+const ESCAPES: &str = "it has no host, or a port that is no number; write %40 for @, %3A for :, \
+    %2F for /, %3F for ?, \
                        %23 for # and %25 for % in user names and passwords";
 
 /// What to connect to.
@@ -27,7 +31,8 @@ pub(super) enum Address {
 }
 
 impl Address {
-    /// The error says what is wrong with the url. It never holds any part of it: each may be a piece of a password.
+    /// The error says what is wrong with the url. It never holds any part of it: each may be a
+    /// piece of a password.
     pub(super) fn parse(url: &str) -> Result<Self, String> {
         let (scheme, rest) = url.split_once("://").ok_or("it does not begin with a scheme")?;
         let address = match scheme {
@@ -60,14 +65,18 @@ fn sentinel(scheme: &str, rest: &str) -> Result<Address, String> {
     let Parts { login, hosts, path, query } = Parts::split(rest)?;
     let (master, database) = path.split_once('/').unwrap_or((path, ""));
     if master.is_empty() {
-        return Err("it does not end with /NAME, the master's name as the Sentinels have it".to_owned());
+        return Err(
+            "it does not end with /NAME, the master's name as the Sentinels have it".to_owned()
+        );
     }
     let sentinel_login = match query.map(|query| query.strip_prefix("sentinel=")) {
         None => String::new(),
         Some(Some(login)) => format!("{login}@"),
         Some(None) => return Err("after ? it may only have sentinel=USER:PASSWORD".to_owned()),
     };
-    let sentinels = hosts.iter().map(|host| server(&format!("{scheme}://{sentinel_login}{host}"), Some(SENTINEL_PORT)));
+    let sentinels = hosts
+        .iter()
+        .map(|host| server(&format!("{scheme}://{sentinel_login}{host}"), Some(SENTINEL_PORT)));
     let redis = server(&format!("{scheme}://{login}{}/{database}", hosts[0]), None)?;
     Ok(Address::Sentinel {
         sentinels: sentinels.collect::<Result<_, _>>()?,
@@ -97,7 +106,8 @@ fn server(url: &str, default_port: Option<u16>) -> Result<ConnectionInfo, String
     })?;
     match info.addr() {
         ConnectionAddr::TcpTls { insecure: true, .. } => {
-            Err("#insecure is not supported; give the authority's certificate as redis.ca_file".to_owned())
+            Err("#insecure is not supported; give the authority's certificate as redis.ca_file"
+                .to_owned())
         }
         ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } if host.is_empty() => {
             Err(ESCAPES.to_owned())
@@ -119,7 +129,8 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn split(rest: &'a str) -> Result<Self, String> {
-        let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
+        let (rest, query) =
+            rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (login, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
         let hosts: Vec<_> = hosts.split(',').collect();
@@ -143,16 +154,30 @@ mod tests {
     #[test]
     fn sentinels_have_a_login_and_a_port_of_their_own() {
         let url = "redis+sentinel://app:p%40ss@one,[::1]:7/the-master/3?sentinel=:other";
-        let Ok(Address::Sentinel { sentinels, master, redis }) = Address::parse(url) else { panic!() };
-        assert_eq!(sentinels.iter().map(shown).collect::<Vec<_>>(), ["-:other@one:26379 0", "-:other@::1:7 0"]);
-        assert_eq!((master.as_str(), redis.username(), redis.password()), ("the-master", Some("app"), Some("p@ss")));
+        let Ok(Address::Sentinel { sentinels, master, redis }) = Address::parse(url) else {
+            panic!()
+        };
+        assert_eq!(
+            sentinels.iter().map(shown).collect::<Vec<_>>(),
+            ["-:other@one:26379 0", "-:other@::1:7 0"]
+        );
+        assert_eq!(
+            (master.as_str(), redis.username(), redis.password()),
+            ("the-master", Some("app"), Some("p@ss"))
+        );
         assert_eq!(redis.db(), 3);
     }
 
     #[test]
     fn nodes_of_a_cluster_share_their_login() {
-        let Ok(Address::Cluster(nodes)) = Address::parse("rediss+cluster://app:pw@one:1,two") else { panic!() };
-        assert_eq!(nodes.iter().map(shown).collect::<Vec<_>>(), ["app:pw@one:1 0", "app:pw@two:6379 0"]);
+        let Ok(Address::Cluster(nodes)) = Address::parse("rediss+cluster://app:pw@one:1,two")
+        else {
+            panic!()
+        };
+        assert_eq!(
+            nodes.iter().map(shown).collect::<Vec<_>>(),
+            ["app:pw@one:1 0", "app:pw@two:6379 0"]
+        );
         assert!(Address::Cluster(nodes).is_tls());
     }
 

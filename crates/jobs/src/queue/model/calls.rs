@@ -52,7 +52,9 @@ impl Model {
     /// Whether this worker holds that lease.
     fn holds(&self, worker: &str, (id, token): (Uuid, u64)) -> bool {
         self.jobs.get(&id).is_some_and(|job| {
-            job.state == State::Running && job.worker.as_deref() == Some(worker) && job.token == Some(token)
+            job.state == State::Running
+                && job.worker.as_deref() == Some(worker)
+                && job.token == Some(token)
         })
     }
 
@@ -75,7 +77,12 @@ impl Model {
     }
 
     /// Returns the job's state, or none if the lease is lost.
-    pub(super) fn ack(&mut self, worker: &str, (id, token): (Uuid, u64), end: &End) -> Option<State> {
+    pub(super) fn ack(
+        &mut self,
+        worker: &str,
+        (id, token): (Uuid, u64),
+        end: &End,
+    ) -> Option<State> {
         let job = self.jobs.get(&id).filter(|job| job.token == Some(token))?.clone();
         if job.state != State::Running {
             return Some(job.state);
@@ -101,7 +108,9 @@ impl Model {
         } else {
             let reason = match end.state {
                 State::Dead => Some("permanent".to_owned()),
-                State::Cancelled => Some(job.cancel.clone().unwrap_or_else(|| "cancelled".to_owned())),
+                State::Cancelled => {
+                    Some(job.cancel.clone().unwrap_or_else(|| "cancelled".to_owned()))
+                }
                 _ => None,
             };
             self.go(id, end.state, More { reason, failure, ..More::default() });
@@ -136,11 +145,14 @@ impl Model {
         if job.state != State::Done {
             return;
         }
-        if let (mission_core::Kind::Cleanup, Some((_, agent))) = (job.kind, job.subject.split_once('/')) {
+        if let (mission_core::Kind::Cleanup, Some((_, agent))) =
+            (job.kind, job.subject.split_once('/'))
+        {
             self.gone.insert((job.lane, agent.to_owned()), job.seq);
         }
         if end.learnt == "reached" {
-            let freeable = self.jobs.values().filter(|other| other.lane == job.lane && other.freeable);
+            let freeable =
+                self.jobs.values().filter(|other| other.lane == job.lane && other.freeable);
             for id in freeable.map(|job| job.id).collect::<Vec<_>>() {
                 self.job(id).freed = true;
                 self.go(id, State::Ready, More::default());
@@ -163,8 +175,16 @@ impl Model {
     }
 
     /// Returns what the call answers.
-    pub(super) fn snooze(&mut self, id: Uuid, ms: u64, by: &str, why: &str) -> (&'static str, String) {
-        let Some(from) = self.jobs.get(&id).map(|job| job.state) else { return ("missing", String::new()) };
+    pub(super) fn snooze(
+        &mut self,
+        id: Uuid,
+        ms: u64,
+        by: &str,
+        why: &str,
+    ) -> (&'static str, String) {
+        let Some(from) = self.jobs.get(&id).map(|job| job.state) else {
+            return ("missing", String::new());
+        };
         if !matches!(from, State::Ready | State::Retrying | State::Snoozed | State::Blocked) {
             return ("refused", from.to_string());
         }
@@ -176,7 +196,13 @@ impl Model {
     }
 
     /// Returns what the call answers.
-    pub(super) fn cancel(&mut self, id: Uuid, discard: bool, by: &str, why: &str) -> (&'static str, String) {
+    pub(super) fn cancel(
+        &mut self,
+        id: Uuid,
+        discard: bool,
+        by: &str,
+        why: &str,
+    ) -> (&'static str, String) {
         if !self.jobs.contains_key(&id) {
             return ("missing", String::new());
         }
@@ -187,9 +213,15 @@ impl Model {
         }
         let why = format!("cancelled by {by}: {why}");
         match from {
-            State::Done | State::Superseded | State::Cancelled => return ("refused", from.to_string()),
+            State::Done | State::Superseded | State::Cancelled => {
+                return ("refused", from.to_string());
+            }
             State::Running => job.cancel = Some(why),
-            _ => self.go(id, State::Cancelled, More { by: Some(by.to_owned()), ..More::reason(&why) }),
+            _ => self.go(
+                id,
+                State::Cancelled,
+                More { by: Some(by.to_owned()), ..More::reason(&why) },
+            ),
         }
         ("ok", from.to_string())
     }
@@ -231,7 +263,8 @@ impl Model {
     /// Returns whether anything changed.
     pub(super) fn pause(&mut self, pause: bool, scope: &str, by: &str, why: &str) -> bool {
         let event = if pause { "paused" } else { "resumed" };
-        let was_paused = if pause { !self.paused.insert(scope.to_owned()) } else { self.paused.remove(scope) };
+        let was_paused =
+            if pause { !self.paused.insert(scope.to_owned()) } else { self.paused.remove(scope) };
         self.kind_resumed |= !pause && scope.starts_with("kind:");
         let told = pause || was_paused;
         if told {

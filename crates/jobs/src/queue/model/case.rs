@@ -10,7 +10,9 @@ use uuid::Uuid;
 use super::compare::same;
 use super::job::Job;
 use super::machine::{Limits, Model};
-use super::operations::{End, GATEWAYS, LEASE, New, Operation, SCOPES, SNOOZE_LIMIT, WORKERS, Whose};
+use super::operations::{
+    End, GATEWAYS, LEASE, New, Operation, SCOPES, SNOOZE_LIMIT, WORKERS, Whose,
+};
 use super::redis_server::change;
 use super::sleepers::{Sleepers, name};
 use crate::envelope::Envelope;
@@ -92,7 +94,9 @@ impl<'a> Case<'a> {
                     self.send(vec![again]).await?;
                 }
             }
-            Operation::Claim { worker, wanted } => self.claim(*worker, usize::from(*wanted)).await?,
+            Operation::Claim { worker, wanted } => {
+                self.claim(*worker, usize::from(*wanted)).await?
+            }
             Operation::Renew { worker, only, stale } => self.renew(*worker, *only, *stale).await?,
             Operation::Ack { worker, ends } => self.ack(*worker, ends).await?,
             Operation::Release { worker, only } => self.release(*worker, *only).await?,
@@ -111,12 +115,18 @@ impl<'a> Case<'a> {
             }
             Operation::Snooze { pick, ms } => {
                 if let Some(id) = picked(&self.ids, *pick).copied() {
-                    let answer = self.bench.scripts.snooze(id, Duration::from_millis(*ms), &author(), WHY).await;
+                    let answer = self
+                        .bench
+                        .scripts
+                        .snooze(id, Duration::from_millis(*ms), &author(), WHY)
+                        .await;
                     let expected = owned(self.model.snooze(id, *ms, BY, WHY));
                     same("snooze", &answer.map_err(|error| error.to_string())?, &expected)?;
                 }
             }
-            Operation::Retry { pick, force, fitting } => self.retry(*pick, *force, *fitting).await?,
+            Operation::Retry { pick, force, fitting } => {
+                self.retry(*pick, *force, *fitting).await?
+            }
             Operation::Pause { scope } => self.pause(true, *scope).await?,
             Operation::Resume { scope } => self.pause(false, *scope).await?,
             // No script has run, so there is nothing to compare.
@@ -153,22 +163,29 @@ impl<'a> Case<'a> {
 
     async fn enqueue(&mut self, jobs: &[New]) -> Result<(), String> {
         let jobs = jobs.iter().map(|new| {
-            let (lane, agent) = (gateway(new.gateway), Uuid::from_u128(0xA0 + u128::from(new.agent)));
+            let (lane, agent) =
+                (gateway(new.gateway), Uuid::from_u128(0xA0 + u128::from(new.agent)));
             let merges = kinds::spec(new.kind).merges;
-            let subject = if merges { format!("{lane}/heartbeats") } else { format!("{lane}/{agent}") };
+            let subject =
+                if merges { format!("{lane}/heartbeats") } else { format!("{lane}/{agent}") };
             // Ids in no order that would mean anything.
             let number = self.enqueued.len() + self.ids.len();
-            let id = Uuid::from_u128((number as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835));
+            let id = Uuid::from_u128(
+                (number as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835),
+            );
             self.ids.push(id);
             let mut envelope = self.bench.envelope.clone();
-            (envelope.id, envelope.kind, envelope.lane, envelope.subject) = (id, new.kind, lane, subject.clone());
+            (envelope.id, envelope.kind, envelope.lane, envelope.subject) =
+                (id, new.kind, lane, subject.clone());
             new.flags.clone_into(&mut envelope.flags);
-            let mut envelope = envelope.with_priority(new.priority).with_delay(Duration::from_millis(new.delay));
+            let mut envelope =
+                envelope.with_priority(new.priority).with_delay(Duration::from_millis(new.delay));
             if new.expires_in > 0 {
                 envelope = envelope.with_expiry(Duration::from_millis(new.expires_in));
             }
             if let Some(key) = new.key {
-                envelope = envelope.with_idempotency_key(IdempotencyKey::new(format!("key-{key}")).unwrap());
+                envelope = envelope
+                    .with_idempotency_key(IdempotencyKey::new(format!("key-{key}")).unwrap());
             }
             (envelope, Job::new(id, lane, subject, new), new.clone())
         });
@@ -179,8 +196,10 @@ impl<'a> Case<'a> {
 
     async fn send(&mut self, jobs: Vec<(Envelope, Job, New)>) -> Result<(), String> {
         let before: Vec<Uuid> = self.model.jobs.keys().copied().collect();
-        let envelopes: Vec<Envelope> = jobs.iter().map(|(envelope, _, _)| envelope.clone()).collect();
-        let answer = self.bench.scripts.enqueue(&envelopes).await.map_err(|error| error.to_string())?;
+        let envelopes: Vec<Envelope> =
+            jobs.iter().map(|(envelope, _, _)| envelope.clone()).collect();
+        let answer =
+            self.bench.scripts.enqueue(&envelopes).await.map_err(|error| error.to_string())?;
         let models: Vec<_> = jobs.into_iter().map(|(_, job, new)| (job, new)).collect();
         let expected = self.model.enqueue(&models).into_iter().map(|(id, state, replaced)| {
             let state = state.map(State::as_str).unwrap_or_default().to_owned();
@@ -191,7 +210,8 @@ impl<'a> Case<'a> {
         let is_new = |job: &Job| !before.contains(&job.id) && self.model.jobs.contains_key(&job.id);
         for (job, _) in models.iter().filter(|(job, new)| new.max_attempts != 12 && is_new(job)) {
             let key = self.bench.scripts.keys.job(&job.id.to_string());
-            change(&mut self.bench.connection, &key, "max_attempts", &job.max_attempts.to_string()).await;
+            change(&mut self.bench.connection, &key, "max_attempts", &job.max_attempts.to_string())
+                .await;
         }
         Ok(())
     }
@@ -205,7 +225,12 @@ impl<'a> Case<'a> {
             pop.arg(2).arg(keys.wake_one(&name)).arg(keys.wake_any()).arg("LEFT");
             pop.exec_async(&mut self.bench.connection).await.unwrap();
         }
-        let batch = self.bench.scripts.claim(&name, wanted, &self.settings).await.map_err(|error| error.to_string())?;
+        let batch = self
+            .bench
+            .scripts
+            .claim(&name, wanted, &self.settings)
+            .await
+            .map_err(|error| error.to_string())?;
         self.model.look_around();
         let runs = self.model.take(&name, wanted, &batch)?;
         self.model.forget_groups();
@@ -223,15 +248,20 @@ impl<'a> Case<'a> {
     async fn renew(&mut self, worker: u8, only: Option<u8>, stale: bool) -> Result<(), String> {
         let leases = self.some_leases(worker, only, stale);
         let lease = Duration::from_millis(LEASE);
-        let renewed =
-            self.bench.scripts.renew(&name(worker), lease, &raw(&leases)).await.map_err(|error| error.to_string())?;
+        let renewed = self
+            .bench
+            .scripts
+            .renew(&name(worker), lease, &raw(&leases))
+            .await
+            .map_err(|error| error.to_string())?;
         let expected = self.model.renew(&name(worker), &leases);
         same("renew", &(renewed.lost, renewed.cancelled), &expected)
     }
 
     fn some_leases(&self, worker: u8, only: Option<u8>, stale: bool) -> Vec<(Uuid, u64)> {
         let (held, former) = (&self.held[usize::from(worker)], &self.former[usize::from(worker)]);
-        let all: Vec<_> = if stale { held.iter().chain(former).copied().collect() } else { held.clone() };
+        let all: Vec<_> =
+            if stale { held.iter().chain(former).copied().collect() } else { held.clone() };
         only.map_or(all.clone(), |pick| picked(&all, pick).copied().into_iter().collect())
     }
 
@@ -252,9 +282,18 @@ impl<'a> Case<'a> {
         let sent: Vec<(Lease, Ack)> =
             acks.iter().map(|((id, token), end)| ((id.to_string(), *token), ack(end))).collect();
         let limit = Duration::from_millis(SNOOZE_LIMIT);
-        let answer = self.bench.scripts.ack(&name(worker), limit, &sent).await.map_err(|error| error.to_string())?;
+        let answer = self
+            .bench
+            .scripts
+            .ack(&name(worker), limit, &sent)
+            .await
+            .map_err(|error| error.to_string())?;
         let expected = acks.iter().map(|(lease, end)| self.model.ack(&name(worker), *lease, end));
-        same("ack", &answer, &expected.map(|state| state.map_or(Acked::Lost, Acked::Settled)).collect())?;
+        same(
+            "ack",
+            &answer,
+            &expected.map(|state| state.map_or(Acked::Lost, Acked::Settled)).collect(),
+        )?;
         for (lease, end) in acks {
             if end.whose == Whose::Own {
                 self.held[index].retain(|held| *held != lease);
@@ -266,8 +305,12 @@ impl<'a> Case<'a> {
 
     async fn release(&mut self, worker: u8, only: Option<u8>) -> Result<(), String> {
         let leases = self.some_leases(worker, only, false);
-        let released =
-            self.bench.scripts.release(&name(worker), WHY, &raw(&leases)).await.map_err(|error| error.to_string())?;
+        let released = self
+            .bench
+            .scripts
+            .release(&name(worker), WHY, &raw(&leases))
+            .await
+            .map_err(|error| error.to_string())?;
         same("release", &released, &self.model.release(&name(worker), &leases))?;
         self.held[usize::from(worker)].retain(|held| !leases.contains(held));
         self.former[usize::from(worker)].extend(leases);
@@ -276,10 +319,16 @@ impl<'a> Case<'a> {
 
     async fn retry(&mut self, pick: u8, force: bool, fitting: bool) -> Result<(), String> {
         let jobs = &self.model.jobs;
-        let fits = |id: &&Uuid| !fitting || jobs.get(*id).is_some_and(|job| job.state.is_retryable());
+        let fits =
+            |id: &&Uuid| !fitting || jobs.get(*id).is_some_and(|job| job.state.is_retryable());
         let ids: Vec<Uuid> = self.ids.iter().filter(fits).copied().collect();
         let Some(id) = picked(&ids, pick).copied() else { return Ok(()) };
-        let answer = self.bench.scripts.retry(id, force, &author(), WHY).await.map_err(|error| error.to_string())?;
+        let answer = self
+            .bench
+            .scripts
+            .retry(id, force, &author(), WHY)
+            .await
+            .map_err(|error| error.to_string())?;
         same("retry", &answer, &owned(self.model.retry(id, force, BY)))
     }
 
@@ -288,12 +337,17 @@ impl<'a> Case<'a> {
         scopes.extend(mission_core::Kind::ALL.map(Scope::Kind));
         scopes.extend((0..GATEWAYS).map(|number| Scope::Gateway(gateway(number))));
         let scope = scopes[usize::from(scope)].to_string();
-        let answer =
-            self.bench.scripts.pause(pause, &scope, &author(), WHY).await.map_err(|error| error.to_string())?;
+        let answer = self
+            .bench
+            .scripts
+            .pause(pause, &scope, &author(), WHY)
+            .await
+            .map_err(|error| error.to_string())?;
         same("pause", &answer, &self.model.pause(pause, &scope, BY, WHY))
     }
 
-    /// Everything that is left gets done, in bounded time, and leaves nothing behind but what is kept on purpose.
+    /// Everything that is left gets done, in bounded time, and leaves nothing behind but what is
+    /// kept on purpose.
     async fn finish(&mut self) -> Result<(), String> {
         // A clock that was set back is set right, or everything would take longer by as much.
         self.sleepers.rouse_all();
@@ -314,8 +368,9 @@ impl<'a> Case<'a> {
                     leave_alone: 0,
                     whose: Whose::Own,
                 };
-                let ends: Vec<End> =
-                    (0..count).map(|pick| End { pick: u8::try_from(pick).unwrap(), ..done.clone() }).collect();
+                let ends: Vec<End> = (0..count)
+                    .map(|pick| End { pick: u8::try_from(pick).unwrap(), ..done.clone() })
+                    .collect();
                 self.ack(worker, &ends).await?;
             }
             self.compare().await?;
@@ -359,7 +414,8 @@ fn owned((what, state): (&str, String)) -> (String, String) {
 }
 
 fn ack(end: &End) -> Ack {
-    let failure = if end.state == State::Done { "" } else { r#"{"code":"test","message":"A test."}"# };
+    let failure =
+        if end.state == State::Done { "" } else { r#"{"code":"test","message":"A test."}"# };
     Ack {
         state: end.state,
         delay: Duration::from_millis(end.delay),

@@ -18,7 +18,11 @@ impl Model {
     pub(super) fn look_around(&mut self) {
         self.kind_resumed = false;
         for id in self.due(|job| if job.waits() { job.expires_at } else { None }) {
-            self.go(id, State::Dead, More { failure: Some("expired".to_owned()), ..More::reason("expired") });
+            self.go(
+                id,
+                State::Dead,
+                More { failure: Some("expired".to_owned()), ..More::reason("expired") },
+            );
         }
         for from in [State::Scheduled, State::Retrying, State::Snoozed, State::Blocked] {
             for id in self.due(|job| (job.state == from).then_some(job.at)) {
@@ -42,16 +46,21 @@ impl Model {
         }
     }
 
-    /// Jobs whose time of that sort has come, soonest first. Those of one time come by id, as they do in Redis.
+    /// Jobs whose time of that sort has come, soonest first. Those of one time come by id, as they
+    /// do in Redis.
     fn due(&self, time: impl Fn(&Job) -> Option<u64>) -> Vec<Uuid> {
-        let mut due: Vec<_> = self.jobs.values().filter_map(|job| Some((time(job)?, job.id))).collect();
+        let mut due: Vec<_> =
+            self.jobs.values().filter_map(|job| Some((time(job)?, job.id))).collect();
         due.retain(|(time, _)| *time <= self.now);
         due.sort_unstable();
         due.into_iter().map(|(_, id)| id).collect()
     }
 
     fn take_back_leases(&mut self) {
-        let quiet = self.looked_at.replace(self.now).is_some_and(|last| last.abs_diff(self.now) > LEASE / 2);
+        let quiet = self
+            .looked_at
+            .replace(self.now)
+            .is_some_and(|last| last.abs_diff(self.now) > LEASE / 2);
         if quiet {
             self.calm_until = self.now + LEASE / 2;
         }
@@ -70,9 +79,13 @@ impl Model {
         job.note(now, "lost");
         job.lost += 1;
         job.token = None;
-        let reason =
-            if job.lost >= POISON { Some("poison") } else { (job.attempts >= job.max_attempts).then_some("attempts") };
-        let failure = Some(if reason == Some("poison") { "poison" } else { "lease_lost" }.to_owned());
+        let reason = if job.lost >= POISON {
+            Some("poison")
+        } else {
+            (job.attempts >= job.max_attempts).then_some("attempts")
+        };
+        let failure =
+            Some(if reason == Some("poison") { "poison" } else { "lease_lost" }.to_owned());
         match reason.filter(|_| job.cancel.is_none()) {
             Some(reason) => {
                 self.go(id, State::Dead, More { failure, ..More::reason(reason) });
@@ -83,13 +96,21 @@ impl Model {
 
     fn prune(&mut self, state: State) {
         let keep = self.limits.keep;
-        let mut inside: Vec<_> =
-            self.jobs.values().filter(|job| job.state == state).map(|job| (job.at, job.id)).collect();
+        let mut inside: Vec<_> = self
+            .jobs
+            .values()
+            .filter(|job| job.state == state)
+            .map(|job| (job.at, job.id))
+            .collect();
         inside.sort_unstable();
         let excess = inside.len().saturating_sub(usize::try_from(keep.count).unwrap_or(usize::MAX));
         let age = u64::try_from(keep.age.as_millis()).unwrap();
         // What is too old besides is for the next time.
-        let old = if excess > 0 { excess } else { inside.partition_point(|(at, _)| at + age <= self.now) };
+        let old = if excess > 0 {
+            excess
+        } else {
+            inside.partition_point(|(at, _)| at + age <= self.now)
+        };
         for (_, id) in &inside[..old] {
             self.jobs.remove(id);
             self.touched.insert(*id);
@@ -112,7 +133,8 @@ impl Model {
     }
 
     fn lane_gives(&self, lane: Uuid, worker: &str) -> bool {
-        let (failures, held_until) = self.lanes.get(&lane).map_or((0, 0), |lane| (lane.failures, lane.held_until));
+        let (failures, held_until) =
+            self.lanes.get(&lane).map_or((0, 0), |lane| (lane.failures, lane.held_until));
         let limit = if failures > 0 { 1 } else { self.limits.lane_concurrency };
         held_until <= self.now
             && self.running(lane).count() < limit
@@ -120,7 +142,12 @@ impl Model {
     }
 
     /// Checks what a claim gave, and takes it over. Returns how many runs that is.
-    pub(super) fn take(&mut self, worker: &str, wanted: usize, batch: &Batch) -> Result<usize, String> {
+    pub(super) fn take(
+        &mut self,
+        worker: &str,
+        wanted: usize,
+        batch: &Batch,
+    ) -> Result<usize, String> {
         let mut runs = 0;
         let mut jobs = batch.jobs.iter().peekable();
         while let Some(first) = jobs.next() {
@@ -203,7 +230,10 @@ impl Model {
         let expected = (
             (job.kind.as_str(), job.lane.to_string(), job.attempts, job.max_attempts, job.runs),
             (job.enqueued_at, lane_failures, job.inherited.letters()),
-            (job.expires_at.map(|time| time.saturating_sub(now)), if sync { gone } else { Vec::new() }),
+            (
+                job.expires_at.map(|time| time.saturating_sub(now)),
+                if sync { gone } else { Vec::new() },
+            ),
         );
         let got = (
             (raw.kind.as_str(), raw.lane.clone(), raw.attempt, raw.max_attempts, raw.run),
@@ -215,7 +245,8 @@ impl Model {
 
     /// When the next thing happens by itself.
     pub(super) fn next(&self) -> Option<u64> {
-        let expiries = self.jobs.values().filter(|job| job.waits()).filter_map(|job| job.expires_at);
+        let expiries =
+            self.jobs.values().filter(|job| job.waits()).filter_map(|job| job.expires_at);
         let dues = self.jobs.values().filter(|job| job.state.is_waiting()).map(|job| job.at);
         let holds = self.lanes.values().map(|lane| lane.held_until).filter(|time| *time > 0);
         expiries.chain(dues).chain(holds).min()

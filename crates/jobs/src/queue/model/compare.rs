@@ -13,14 +13,18 @@ use super::sleepers::name;
 use crate::queue::State;
 
 impl Case<'_> {
-    /// Compares all that can be seen. Ended jobs that nothing should have happened to have their turn at the end.
+    /// Compares all that can be seen. Ended jobs that nothing should have happened to have their
+    /// turn at the end.
     pub(super) async fn compare(&mut self) -> Result<(), String> {
         let lanes: Vec<Uuid> = (0..GATEWAYS).map(gateway).collect();
         let mut call = self.bench.shown.prepare_invoke();
         call.key(self.bench.scripts.keys.prefix()).arg(&State::ALL.map(State::as_str)[..]).arg("");
         call.arg(lanes.iter().map(Uuid::to_string).collect::<Vec<_>>()).arg("");
-        call.arg((0..WORKERS).map(|worker| format!("wake:{}", name(worker))).collect::<Vec<_>>()).arg("wake").arg("");
-        let live = self.model.jobs.values().filter(|job| !job.state.is_terminal()).map(|job| job.id);
+        call.arg((0..WORKERS).map(|worker| format!("wake:{}", name(worker))).collect::<Vec<_>>())
+            .arg("wake")
+            .arg("");
+        let live =
+            self.model.jobs.values().filter(|job| !job.state.is_terminal()).map(|job| job.id);
         let looked_at: BTreeSet<Uuid> = live.chain(self.model.touched.iter().copied()).collect();
         call.arg(looked_at.iter().map(Uuid::to_string).collect::<Vec<_>>());
         let answer = call.invoke_async(&mut self.bench.connection).await.unwrap();
@@ -30,9 +34,14 @@ impl Case<'_> {
         self.model.forget_groups();
         // Those that have changed on either side.
         let mut jobs = std::mem::take(&mut self.model.touched);
-        let mut expected =
-            if jobs.is_empty() && changed.is_empty() { BTreeMap::new() } else { self.model.shown(&lanes) };
-        jobs.extend(changed.iter().filter_map(|part| part.strip_prefix("job ")?.parse::<Uuid>().ok()));
+        let mut expected = if jobs.is_empty() && changed.is_empty() {
+            BTreeMap::new()
+        } else {
+            self.model.shown(&lanes)
+        };
+        jobs.extend(
+            changed.iter().filter_map(|part| part.strip_prefix("job ")?.parse::<Uuid>().ok()),
+        );
         for id in jobs {
             let text = self.model.jobs.get(&id).map(Job::text).unwrap_or_default();
             expected.insert(format!("job {id}"), text);
@@ -45,22 +54,33 @@ impl Case<'_> {
         }
         self.check_expiry()?;
         // The order of events of different jobs is free.
-        let mut told = events.iter().map(|json| events::read(json)).collect::<Result<Vec<_>, _>>()?;
+        let mut told =
+            events.iter().map(|json| events::read(json)).collect::<Result<Vec<_>, _>>()?;
         let mut expected = std::mem::take(&mut self.model.events);
         told.sort_by(|(a, _), (b, _)| a.cmp(b));
         expected.sort_by(|(a, _), (b, _)| a.cmp(b));
         same("events", &told, &expected)?;
-        self.sleepers.check(&self.model, self.shown.get("wakes").map(String::as_str).unwrap_or_default())
+        self.sleepers
+            .check(&self.model, self.shown.get("wakes").map(String::as_str).unwrap_or_default())
     }
 
     /// Jobs that expire are noted as long as they wait, and no longer than they live.
     fn check_expiry(&self) -> Result<(), String> {
-        let noted: Vec<&str> = self.shown.get("expiry").map(|ids| ids.split_whitespace().collect()).unwrap_or_default();
+        let noted: Vec<&str> = self
+            .shown
+            .get("expiry")
+            .map(|ids| ids.split_whitespace().collect())
+            .unwrap_or_default();
         for job in self.model.jobs.values() {
             let expires = job.expires_at.is_some();
             let is_noted = noted.contains(&job.name.as_str());
-            if is_noted && (!expires || job.state.is_terminal()) || !is_noted && expires && job.waits() {
-                return Err(format!("{} is {} and should not be; noted to expire: {noted:?}", job.name, job.state));
+            if is_noted && (!expires || job.state.is_terminal())
+                || !is_noted && expires && job.waits()
+            {
+                return Err(format!(
+                    "{} is {} and should not be; noted to expire: {noted:?}",
+                    job.name, job.state
+                ));
             }
         }
         Ok(())
@@ -69,7 +89,8 @@ impl Case<'_> {
     /// Nothing is in Redis but what is kept on purpose.
     pub(super) async fn check_nothing_is_left(&mut self) -> Result<(), String> {
         let prefix = self.bench.scripts.keys.prefix().to_owned();
-        let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut self.bench.connection).await.unwrap();
+        let keys: Vec<String> =
+            redis::cmd("KEYS").arg("*").query_async(&mut self.bench.connection).await.unwrap();
         let kept = [
             "job:",
             "state:done",
@@ -98,7 +119,9 @@ impl Case<'_> {
             "test-",
         ];
         for key in keys {
-            let name = key.strip_prefix(&format!("{prefix}:")).ok_or_else(|| format!("{key} is not the queue's"))?;
+            let name = key
+                .strip_prefix(&format!("{prefix}:"))
+                .ok_or_else(|| format!("{key} is not the queue's"))?;
             if name != "events" && !kept.iter().any(|kept| name.starts_with(kept)) {
                 return Err(format!("{key} is left"));
             }
@@ -108,5 +131,9 @@ impl Case<'_> {
 }
 
 pub(super) fn same<T: PartialEq + Debug>(what: &str, got: &T, expected: &T) -> Result<(), String> {
-    if got == expected { Ok(()) } else { Err(format!("{what}: got\n{got:?}\nand should have got\n{expected:?}")) }
+    if got == expected {
+        Ok(())
+    } else {
+        Err(format!("{what}: got\n{got:?}\nand should have got\n{expected:?}"))
+    }
 }

@@ -30,7 +30,9 @@ impl Event {
     pub(super) fn text(&self) -> String {
         let Self { kind, gateway, subject, to, at_ms, run, attempts, .. } = self;
         let from = self.from.as_deref().unwrap_or("new");
-        let mut text = format!("{from} to {to} at {at_ms}: {kind} {gateway} {subject} run {run} attempts {attempts}");
+        let mut text = format!(
+            "{from} to {to} at {at_ms}: {kind} {gateway} {subject} run {run} attempts {attempts}"
+        );
         let next_at = self.next_at_ms.map(|ms| ms.to_string());
         let optional = [
             ("worker", &self.worker),
@@ -61,22 +63,29 @@ pub(super) fn read(json: &str) -> Result<(String, String), String> {
     let number = |name: &str| event.get(name).and_then(Value::as_f64);
     let must = |name: &str| text(name).ok_or_else(|| format!("no {name}: {json}"));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "times and counts")]
-    let must_count = |name: &str| number(name).map(|n| n as u64).ok_or_else(|| format!("no {name}: {json}"));
+    let must_count =
+        |name: &str| number(name).map(|n| n as u64).ok_or_else(|| format!("no {name}: {json}"));
     if number("v") != Some(1.0) {
         return Err(format!("not version 1: {json}"));
     }
     let at_ms = must_count("at_ms")?;
     let what = must("event")?;
     if what != "job" {
-        return Ok((String::new(), pause_text(&what, at_ms, &must("scope")?, &must("by")?, &must("reason")?)));
+        return Ok((
+            String::new(),
+            pause_text(&what, at_ms, &must("scope")?, &must("by")?, &must("reason")?),
+        ));
     }
     let (from, to) = (text("from"), must("to")?);
-    let known = |name: &str| State::from_name(name).ok_or_else(|| format!("no state {name}: {json}"));
+    let known =
+        |name: &str| State::from_name(name).ok_or_else(|| format!("no state {name}: {json}"));
     let allowed = from.as_deref().map(known).transpose()?.map_or(&State::BIRTH[..], State::next);
     if !allowed.contains(&known(&to)?) {
         return Err(format!("not a transition of the table: {json}"));
     }
-    let small = |name: &str| must_count(name).and_then(|n| u32::try_from(n).map_err(|error| error.to_string()));
+    let small = |name: &str| {
+        must_count(name).and_then(|n| u32::try_from(n).map_err(|error| error.to_string()))
+    };
     let event = Event {
         kind: must("kind")?,
         gateway: must("gateway")?,

@@ -87,7 +87,8 @@ impl Job {
     }
 
     pub(super) fn note(&mut self, now: Time, outcome: &str) {
-        let (worker, started) = (self.worker.as_deref().unwrap_or_default(), self.started_at.unwrap_or_default());
+        let (worker, started) =
+            (self.worker.as_deref().unwrap_or_default(), self.started_at.unwrap_or_default());
         self.history.push(format!("{} {worker} {started} {now} {outcome}", self.runs));
         if self.history.len() > 20 {
             self.history.remove(0);
@@ -98,7 +99,13 @@ impl Job {
     pub(super) fn text(&self) -> String {
         let mut text = format!(
             "state={}\nkind={}\nlane={}\nsubject={}\nattempts={}\nmax_attempts={}\nruns={}\n",
-            self.state, self.kind, self.lane, self.subject, self.attempts, self.max_attempts, self.runs
+            self.state,
+            self.kind,
+            self.lane,
+            self.subject,
+            self.attempts,
+            self.max_attempts,
+            self.runs
         );
         let mut add = |name: &str, value: Option<String>| {
             if let Some(value) = value.filter(|value| !value.is_empty()) {

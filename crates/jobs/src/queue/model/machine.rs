@@ -1,5 +1,5 @@
-//! The model: what becomes of jobs, in plain Rust over plain maps. It shares nothing with the scripts but the table
-//! [`State::next`].
+//! The model: what becomes of jobs, in plain Rust over plain maps. It shares nothing with the
+//! scripts but the table [`State::next`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,7 +72,9 @@ impl More {
 /// Whether a newer job takes the place of an older one.
 fn replaces(newer: Kind, older: Kind) -> bool {
     match newer {
-        Kind::Provision | Kind::ProvisionMain => matches!(older, Kind::Provision | Kind::ProvisionMain),
+        Kind::Provision | Kind::ProvisionMain => {
+            matches!(older, Kind::Provision | Kind::ProvisionMain)
+        }
         Kind::Cleanup => matches!(older, Kind::Provision | Kind::ProvisionMain | Kind::Cleanup),
         Kind::HeartbeatSync => false,
     }
@@ -124,7 +126,8 @@ impl Model {
 
     /// The jobs of a subject that have been due, oldest first.
     pub(super) fn line(&self, subject: &str) -> Vec<&Job> {
-        let mut line: Vec<&Job> = self.jobs.values().filter(|job| job.subject == subject && job.in_line()).collect();
+        let mut line: Vec<&Job> =
+            self.jobs.values().filter(|job| job.subject == subject && job.in_line()).collect();
         line.sort_by_key(|job| job.seq);
         line
     }
@@ -150,7 +153,8 @@ impl Model {
             job.failure.clone_from(&more.failure);
         }
         let left = job.group.clone();
-        if let (State::Retrying | State::Snoozed | State::Blocked | State::Dead, Some(code)) = (job.state, &job.failure)
+        if let (State::Retrying | State::Snoozed | State::Blocked | State::Dead, Some(code)) =
+            (job.state, &job.failure)
         {
             job.group = Some(format!("{}|{code}|", job.lane));
         } else if job.state.is_terminal() {
@@ -226,11 +230,14 @@ impl Model {
         }
     }
 
-    /// A run is over, and its job has not ended: it waits in that state, unless something else has become of it.
+    /// A run is over, and its job has not ended: it waits in that state, unless something else has
+    /// become of it.
     pub(super) fn wait_again(&mut self, id: Uuid, to: State, more: More) {
         let job = self.job(id).clone();
-        let newer =
-            self.line(&job.subject).into_iter().rfind(|other| other.seq > job.seq && replaces(other.kind, job.kind));
+        let newer = self
+            .line(&job.subject)
+            .into_iter()
+            .rfind(|other| other.seq > job.seq && replaces(other.kind, job.kind));
         let newer = newer.map(|newer| newer.id);
         let failure = more.failure.clone();
         if let Some(why) = &job.cancel {
@@ -253,7 +260,8 @@ impl Model {
         for state in State::ALL {
             let mut inside: Vec<_> = self.jobs.values().filter(|job| job.state == state).collect();
             inside.sort_by_key(|job| (job.at, job.id));
-            let inside: Vec<String> = inside.iter().map(|job| format!("{} {}", job.name, job.at)).collect();
+            let inside: Vec<String> =
+                inside.iter().map(|job| format!("{} {}", job.name, job.at)).collect();
             shown.insert(format!("state {state}"), inside.join(" "));
         }
         shown.extend(lanes.iter().map(|lane| (format!("lane {lane}"), self.lane_text(*lane))));
@@ -262,7 +270,8 @@ impl Model {
             format!("{group} {count} since {since}")
         });
         shown.insert("groups".to_owned(), groups.collect::<Vec<_>>().join("\n"));
-        shown.insert("paused".to_owned(), self.paused.iter().cloned().collect::<Vec<_>>().join(" "));
+        shown
+            .insert("paused".to_owned(), self.paused.iter().cloned().collect::<Vec<_>>().join(" "));
         shown
     }
 
@@ -279,7 +288,8 @@ impl Model {
             parts.push(format!("held_until={until}"));
         }
         for state in State::ALL {
-            let count = self.jobs.values().filter(|job| job.lane == lane && job.state == state).count();
+            let count =
+                self.jobs.values().filter(|job| job.lane == lane && job.state == state).count();
             if count > 0 {
                 parts.push(format!("{state}={count}"));
             }

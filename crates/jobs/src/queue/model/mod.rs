@@ -1,6 +1,7 @@
-//! The queue's scripts on a real `redis-server` beside a model in plain Rust: random operations on both, compared after
-//! every step. The operations of a case come from a number, and pick jobs by position, so that a case is repeated by
-//! its number alone and made shorter by leaving operations out: that is all that a library for such tests would do here.
+//! The queue's scripts on a real `redis-server` beside a model in plain Rust: random operations on
+//! both, compared after every step. The operations of a case come from a number, and pick jobs by
+//! position, so that a case is repeated by its number alone and made shorter by leaving operations
+//! out: that is all that a library for such tests would do here.
 //!
 //! `MISSION_MODEL_CASES` says how many cases, `MISSION_MODEL_SEED` which one to repeat.
 
@@ -38,7 +39,8 @@ use redis_server::RedisServer;
 /// How many cases are tried when nothing else is said: some 20 s.
 const CASES: u64 = 500;
 /// Time that goes on when the test says so.
-const CLOCK: &str = "local function now() return tonumber(redis.call('GET', KEYS[1] .. ':test-clock')) end\n";
+const CLOCK: &str =
+    "local function now() return tonumber(redis.call('GET', KEYS[1] .. ':test-clock')) end\n";
 const DOCUMENT: &str = r#"{"version": 1, "kind": "cleanup",
     "gateway": {"id": "00000000-0000-0000-0000-000000000001", "url": "ws://127.0.0.1:1", "workspace_root": "/srv"},
     "agent": {"id": "00000000-0000-0000-0000-000000000002", "name": "Agent"}}"#;
@@ -56,7 +58,13 @@ impl Harness {
         let bench = runtime.block_on(async {
             let mut connection = server.connect().await;
             for (name, value) in [("appendonly", "no"), ("save", "")] {
-                redis::cmd("CONFIG").arg("SET").arg(name).arg(value).exec_async(&mut connection).await.unwrap();
+                redis::cmd("CONFIG")
+                    .arg("SET")
+                    .arg(name)
+                    .arg(value)
+                    .exec_async(&mut connection)
+                    .await
+                    .unwrap();
             }
             Bench {
                 scripts: Scripts::with_clock(
@@ -73,11 +81,17 @@ impl Harness {
     }
 
     fn run(&mut self, limits: Limits, operations: &[Operation]) -> Result<(), String> {
-        self.runtime.block_on(async { Case::new(&mut self.bench, limits).await.run(operations).await })
+        self.runtime
+            .block_on(async { Case::new(&mut self.bench, limits).await.run(operations).await })
     }
 
     /// The same failure, or another one, with as few operations as can be.
-    fn shrink(&mut self, limits: Limits, operations: &[Operation], error: String) -> (Vec<Operation>, String) {
+    fn shrink(
+        &mut self,
+        limits: Limits,
+        operations: &[Operation],
+        error: String,
+    ) -> (Vec<Operation>, String) {
         let (mut operations, mut error) = (operations.to_vec(), error);
         let mut size = operations.len() / 2;
         while size > 0 {
@@ -98,7 +112,11 @@ impl Harness {
         (operations, error)
     }
 
-    fn shrink_one(&mut self, limits: Limits, operations: &[Operation]) -> Option<(Vec<Operation>, String)> {
+    fn shrink_one(
+        &mut self,
+        limits: Limits,
+        operations: &[Operation],
+    ) -> Option<(Vec<Operation>, String)> {
         let candidates = operations.iter().enumerate().flat_map(|(place, operation)| {
             operation.smaller().into_iter().map(move |smaller| {
                 let mut operations = operations.to_vec();
@@ -106,7 +124,9 @@ impl Harness {
                 operations
             })
         });
-        candidates.into_iter().find_map(|fewer| self.run(limits, &fewer).err().map(|error| (fewer, error)))
+        candidates
+            .into_iter()
+            .find_map(|fewer| self.run(limits, &fewer).err().map(|error| (fewer, error)))
     }
 }
 
@@ -129,14 +149,20 @@ fn number(variable: &str) -> Option<u64> {
 fn the_scripts_do_what_the_model_does() {
     let mut harness = Harness::start();
     let seeds = number("MISSION_MODEL_SEED").map_or_else(
-        || (0..number("MISSION_MODEL_CASES").unwrap_or(CASES)).map(|_| fastrand::u64(..1 << 48)).collect(),
+        || {
+            (0..number("MISSION_MODEL_CASES").unwrap_or(CASES))
+                .map(|_| fastrand::u64(..1 << 48))
+                .collect()
+        },
         |seed| vec![seed],
     );
     for seed in seeds {
         let (limits, operations) = case(seed);
         if let Err(error) = harness.run(limits, &operations) {
             let (operations, error) = harness.shrink(limits, &operations, error);
-            let list = operations.iter().fold(String::new(), |list, operation| list + &format!("    {operation:?},\n"));
+            let list = operations
+                .iter()
+                .fold(String::new(), |list, operation| list + &format!("    {operation:?},\n"));
             panic!("MISSION_MODEL_SEED={seed}, shortened: {limits:?}\n[\n{list}]\n{error}");
         }
     }

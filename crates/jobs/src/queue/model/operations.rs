@@ -1,5 +1,5 @@
-//! What can be done to a queue, as plain data. Jobs and leases are picked by position, so that a list of operations from
-//! which some were left out still means something.
+//! What can be done to a queue, as plain data. Jobs and leases are picked by position, so that a
+//! list of operations from which some were left out still means something.
 
 use fastrand::Rng;
 use mission_core::Kind;
@@ -24,7 +24,8 @@ pub(super) enum Operation {
     EnqueueAgain {
         pick: u8,
     },
-    /// 0 jobs is a sweep. A worker that is asleep takes a token that wakes it first, if there is one.
+    /// 0 jobs is a sweep. A worker that is asleep takes a token that wakes it first, if there is
+    /// one.
     Claim {
         worker: u8,
         wanted: u8,
@@ -130,10 +131,13 @@ impl Operation {
     /// Operations like this one with something left out.
     pub(super) fn smaller(&self) -> Vec<Self> {
         match self {
-            Self::Enqueue(jobs) => {
-                without_one(jobs).map(Self::Enqueue).chain(plainer(jobs).map(Self::Enqueue)).collect()
+            Self::Enqueue(jobs) => without_one(jobs)
+                .map(Self::Enqueue)
+                .chain(plainer(jobs).map(Self::Enqueue))
+                .collect(),
+            Self::Ack { worker, ends } => {
+                without_one(ends).map(|ends| Self::Ack { worker: *worker, ends }).collect()
             }
-            Self::Ack { worker, ends } => without_one(ends).map(|ends| Self::Ack { worker: *worker, ends }).collect(),
             _ => Vec::new(),
         }
     }
@@ -167,11 +171,15 @@ fn plainer(jobs: &[New]) -> impl Iterator<Item = Vec<New>> {
     changed.filter(move |changed| changed != jobs)
 }
 
-/// Random operations. What makes work is more frequent than what hinders it; the fewer gateways and agents, the more do
-/// jobs meet.
+/// Random operations. What makes work is more frequent than what hinders it; the fewer gateways and
+/// agents, the more do jobs meet.
 pub(super) fn random(rng: &mut Rng) -> Vec<Operation> {
     let count = rng.usize(5..60);
-    let world = World { gateways: rng.u8(1..=GATEWAYS), agents: rng.u8(1..=AGENTS), grim: rng.u8(..4) == 0 };
+    let world = World {
+        gateways: rng.u8(1..=GATEWAYS),
+        agents: rng.u8(1..=AGENTS),
+        grim: rng.u8(..4) == 0,
+    };
     (0..count).map(|_| one(rng, &world)).collect()
 }
 
@@ -190,7 +198,9 @@ fn one(rng: &mut Rng, world: &World) -> Operation {
         0..24 => Operation::Enqueue((0..few(rng)).map(|_| new(rng, world)).collect()),
         24..26 => Operation::EnqueueAgain { pick },
         26..48 => Operation::Claim { worker, wanted: rng.u8(..5) },
-        48..53 => Operation::Renew { worker, only: rng.bool().then_some(pick), stale: rng.u8(..4) == 0 },
+        48..53 => {
+            Operation::Renew { worker, only: rng.bool().then_some(pick), stale: rng.u8(..4) == 0 }
+        }
         53..71 => Operation::Ack { worker, ends: (0..few(rng)).map(|_| end(rng, world)).collect() },
         71..73 => Operation::Release { worker, only: rng.bool().then_some(pick) },
         73..75 => Operation::Crash { worker },
@@ -199,7 +209,9 @@ fn one(rng: &mut Rng, world: &World) -> Operation {
         79..82 => Operation::Retry { pick, force: rng.bool(), fitting: rng.u8(..4) > 0 },
         82..84 => Operation::Pause { scope: rng.u8(..SCOPES) },
         84..88 => Operation::Resume { scope: rng.u8(..SCOPES) },
-        88..95 => Operation::Advance { ms: among(rng, &[1, 100, 1000, 5000, 10_000, 21_000, 61_000, 300_000]) },
+        88..95 => Operation::Advance {
+            ms: among(rng, &[1, 100, 1000, 5000, 10_000, 21_000, 61_000, 300_000]),
+        },
         95..97 => Operation::Jump { ms: among(rng, &[-600_000, -60_000, -5000, 60_000, 900_000]) },
         _ => Operation::Lapse,
     }
@@ -222,26 +234,46 @@ fn new(rng: &mut Rng, world: &World) -> New {
 /// Mostly as the workers end runs, now and then in a way that they have no use for.
 fn end(rng: &mut Rng, world: &World) -> End {
     let delay = among(rng, &DELAYS[1..]);
-    let (state, counts, learnt) = match if world.grim && rng.bool() { rng.u8(14..18) } else { rng.u8(..20) } {
-        0..8 => (State::Done, true, "reached"),
-        8..11 => (State::Retrying, true, "unreachable"),
-        11 => (State::Retrying, true, "reached"),
-        12 | 13 => (State::Snoozed, false, "busy"),
-        14..17 => (State::Blocked, false, among(rng, &["blocked", "blocked", ""])),
-        17 => (State::Dead, true, among(rng, &["reached", "", "unreachable"])),
-        18 => (State::Cancelled, true, ""),
-        _ => {
-            let states = [State::Done, State::Retrying, State::Snoozed, State::Blocked, State::Dead, State::Cancelled];
-            (among(rng, &states), rng.bool(), among(rng, &["reached", "blocked", "busy", "unreachable", ""]))
-        }
-    };
+    let (state, counts, learnt) =
+        match if world.grim && rng.bool() { rng.u8(14..18) } else { rng.u8(..20) } {
+            0..8 => (State::Done, true, "reached"),
+            8..11 => (State::Retrying, true, "unreachable"),
+            11 => (State::Retrying, true, "reached"),
+            12 | 13 => (State::Snoozed, false, "busy"),
+            14..17 => (State::Blocked, false, among(rng, &["blocked", "blocked", ""])),
+            17 => (State::Dead, true, among(rng, &["reached", "", "unreachable"])),
+            18 => (State::Cancelled, true, ""),
+            _ => {
+                let states = [
+                    State::Done,
+                    State::Retrying,
+                    State::Snoozed,
+                    State::Blocked,
+                    State::Dead,
+                    State::Cancelled,
+                ];
+                (
+                    among(rng, &states),
+                    rng.bool(),
+                    among(rng, &["reached", "blocked", "busy", "unreachable", ""]),
+                )
+            }
+        };
     let whose = match rng.u8(..16) {
         0 => Whose::Stale,
         1 => Whose::Others,
         _ => Whose::Own,
     };
     let delay = if state.is_waiting() { delay } else { 0 };
-    End { pick: rng.u8(..), state, delay, counts, learnt, leave_alone: among(rng, &DELAYS[1..]), whose }
+    End {
+        pick: rng.u8(..),
+        state,
+        delay,
+        counts,
+        learnt,
+        leave_alone: among(rng, &DELAYS[1..]),
+        whose,
+    }
 }
 
 /// 1 to 4, mostly 1.

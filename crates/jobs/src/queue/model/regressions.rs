@@ -1,4 +1,5 @@
-//! Cases that failed once, as short as they could be made, and some that random operations come upon too seldom.
+//! Cases that failed once, as short as they could be made, and some that random operations come
+//! upon too seldom.
 
 use std::time::Duration;
 
@@ -16,7 +17,17 @@ fn check(operations: &[Operation]) {
 
 /// Of agent 0 of gateway 0, at once, without anything special.
 fn new(kind: Kind) -> New {
-    New { kind, gateway: 0, agent: 0, delay: 0, priority: 5, expires_in: 0, key: None, flags: "", max_attempts: 12 }
+    New {
+        kind,
+        gateway: 0,
+        agent: 0,
+        delay: 0,
+        priority: 5,
+        expires_in: 0,
+        key: None,
+        flags: "",
+        max_attempts: 12,
+    }
 }
 
 fn enqueue(job: New) -> Operation {
@@ -153,7 +164,18 @@ fn a_dead_job_that_was_retried_is_newer_than_all_others() {
     let dead = || end(State::Dead, 0, "");
     let retry = |pick, force| Operation::Retry { pick, force, fitting: false };
     let job = || enqueue(new(Kind::Cleanup));
-    check(&[job(), claim(1), dead(), job(), claim(1), dead(), retry(0, true), claim(1), dead(), retry(1, false)]);
+    check(&[
+        job(),
+        claim(1),
+        dead(),
+        job(),
+        claim(1),
+        dead(),
+        retry(0, true),
+        claim(1),
+        dead(),
+        retry(1, false),
+    ]);
 }
 
 #[test]
@@ -174,7 +196,8 @@ fn a_retry_by_hand_lets_the_other_jobs_of_the_gateway_go_on() {
 #[test]
 fn a_job_that_is_lost_and_taken_in_one_call_can_be_ended() {
     let take = || [Operation::Advance { ms: 5000 }, claim(0)];
-    let mut operations = vec![enqueue(new(Kind::Cleanup)), claim(1), Operation::Crash { worker: 0 }];
+    let mut operations =
+        vec![enqueue(new(Kind::Cleanup)), claim(1), Operation::Crash { worker: 0 }];
     operations.extend([take(), take(), take()].concat());
     operations.extend([Operation::Advance { ms: 5000 }, claim(1), end(State::Done, 0, "reached")]);
     check(&operations);
@@ -183,8 +206,13 @@ fn a_job_that_is_lost_and_taken_in_one_call_can_be_ended() {
 #[test]
 fn a_group_of_failures_is_as_old_as_its_jobs_that_are_kept() {
     let expires = |expires_in, agent| enqueue(New { agent, expires_in, ..new(Kind::Cleanup) });
-    let operations =
-        [expires(1, 0), expires(30_000, 1), Operation::Pause { scope: 0 }, Operation::Lapse, Operation::Lapse];
+    let operations = [
+        expires(1, 0),
+        expires(30_000, 1),
+        Operation::Pause { scope: 0 },
+        Operation::Lapse,
+        Operation::Lapse,
+    ];
     let keep = Keep { age: Duration::from_secs(300), count: 1 };
     Harness::start().run(Limits { lane_concurrency: 2, keep }, &operations).unwrap();
 }

@@ -27,7 +27,8 @@ impl Sleepers {
         self.until.insert(worker, wait.map_or(u64::MAX, |wait| self.passed + wait));
     }
 
-    /// What they were told does not hold any more. They look again now and then whatever they were told.
+    /// What they were told does not hold any more. They look again now and then whatever they were
+    /// told.
     pub(super) fn rouse_all(&mut self) {
         self.until.clear();
     }
@@ -36,21 +37,29 @@ impl Sleepers {
         self.until.remove(&worker);
     }
 
-    /// Whatever a worker that sleeps could be given, it is woken for; a free lane's jobs by a token for anybody, or by one
-    /// for another that sleeps, because who is woken looks at everything.
+    /// Whatever a worker that sleeps could be given, it is woken for; a free lane's jobs by a token
+    /// for anybody, or by one for another that sleeps, because who is woken looks at everything.
     pub(super) fn check(&self, model: &Model, wakes: &str) -> Result<(), String> {
         let woken = |name: &str| wakes.split(' ').any(|wake| wake == name);
-        let asleep = || (0..WORKERS).filter(|worker| self.until.get(worker).is_some_and(|until| *until > self.passed));
-        let anybody = woken("wake") || asleep().any(|worker| woken(&format!("wake:{}", name(worker))));
+        let asleep = || {
+            (0..WORKERS)
+                .filter(|worker| self.until.get(worker).is_some_and(|until| *until > self.passed))
+        };
+        let anybody =
+            woken("wake") || asleep().any(|worker| woken(&format!("wake:{}", name(worker))));
         for worker in asleep() {
             let name = name(worker);
             for job in model.claimable(&name) {
                 // Holds that are over come to light when somebody looks.
                 let held = model.lanes.get(&job.lane).is_some_and(|lane| lane.held_until > 0);
-                // Whoever looks first at jobs of a kind that is not paused any more wakes the owner of their lane.
+                // Whoever looks first at jobs of a kind that is not paused any more wakes the owner
+                // of their lane.
                 let owned = !model.kind_resumed && model.running(job.lane).next().is_some();
                 if !held && !(if owned { woken(&format!("wake:{name}")) } else { anybody }) {
-                    return Err(format!("{name} sleeps, and could be given {}; tokens: {wakes}", job.id));
+                    return Err(format!(
+                        "{name} sleeps, and could be given {}; tokens: {wakes}",
+                        job.id
+                    ));
                 }
             }
         }

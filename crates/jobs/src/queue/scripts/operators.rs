@@ -45,7 +45,19 @@ impl Operators {
     }
 
     pub(super) fn all(&self) -> [&Named; 11] {
-        let Self { retry, cancel, pause, snooze, drain, search, chain, groups, summary, beat, workers } = self;
+        let Self {
+            retry,
+            cancel,
+            pause,
+            snooze,
+            drain,
+            search,
+            chain,
+            groups,
+            summary,
+            beat,
+            workers,
+        } = self;
         [retry, cancel, pause, snooze, drain, search, chain, groups, summary, beat, workers]
     }
 }
@@ -80,12 +92,13 @@ pub(in crate::queue) struct Looking<'a> {
     pub(in crate::queue) texts: &'a [String],
 }
 
-/// Where `search.lua` stopped (the place of the list from 1, or 0 at the end; score; id), how many jobs it looked at, and
-/// what it found.
+/// Where `search.lua` stopped (the place of the list from 1, or 0 at the end; score; id), how many
+/// jobs it looked at, and what it found.
 pub(in crate::queue) type Looked = (usize, f64, String, u64, Vec<Fields>);
 
 /// What `summary.lua` tells: see there.
-pub(in crate::queue) type Glance = (u64, HashMap<String, i64>, i64, i64, i64, u64, u64, HashMap<String, String>);
+pub(in crate::queue) type Glance =
+    (u64, HashMap<String, i64>, i64, i64, i64, u64, u64, HashMap<String, String>);
 
 /// What a worker tells of itself.
 pub(in crate::queue) struct Beat<'a> {
@@ -115,7 +128,11 @@ impl Scripts {
         why: &str,
     ) -> Result<Came, QueueError> {
         let mut args = Args::default();
-        self.run(&self.operators.retry, args.add_deed(by, why).add(id.to_string()).add(u8::from(force))).await
+        self.run(
+            &self.operators.retry,
+            args.add_deed(by, why).add(id.to_string()).add(u8::from(force)),
+        )
+        .await
     }
 
     pub(in crate::queue) async fn snooze(
@@ -126,7 +143,11 @@ impl Scripts {
         why: &str,
     ) -> Result<Came, QueueError> {
         let mut args = Args::default();
-        self.run(&self.operators.snooze, args.add_deed(by, why).add(id.to_string()).add(millis(wait))).await
+        self.run(
+            &self.operators.snooze,
+            args.add_deed(by, why).add(id.to_string()).add(millis(wait)),
+        )
+        .await
     }
 
     /// `dead_only`: no other job is.
@@ -138,7 +159,11 @@ impl Scripts {
         why: &str,
     ) -> Result<Came, QueueError> {
         let mut args = Args::default();
-        self.run(&self.operators.cancel, args.add_deed(by, why).add(id.to_string()).add(u8::from(dead_only))).await
+        self.run(
+            &self.operators.cancel,
+            args.add_deed(by, why).add(id.to_string()).add(u8::from(dead_only)),
+        )
+        .await
     }
 
     /// Returns whether anything changed.
@@ -150,8 +175,11 @@ impl Scripts {
         why: &str,
     ) -> Result<bool, QueueError> {
         let mut args = Args::default();
-        self.run(&self.operators.pause, args.add_deed(by, why).add(if pause { "pause" } else { "resume" }).add(scope))
-            .await
+        self.run(
+            &self.operators.pause,
+            args.add_deed(by, why).add(if pause { "pause" } else { "resume" }).add(scope),
+        )
+        .await
     }
 
     /// Returns what came of it.
@@ -163,14 +191,24 @@ impl Scripts {
         why: &str,
     ) -> Result<String, QueueError> {
         let mut args = Args::default();
-        self.run(&self.operators.drain, args.add_deed(by, why).add(worker).add(u8::from(drain))).await
+        self.run(&self.operators.drain, args.add_deed(by, why).add(worker).add(u8::from(drain)))
+            .await
     }
 
-    pub(in crate::queue) async fn search(&self, looking: &Looking<'_>) -> Result<Looked, QueueError> {
+    pub(in crate::queue) async fn search(
+        &self,
+        looking: &Looking<'_>,
+    ) -> Result<Looked, QueueError> {
         let mut args = Args::default();
-        args.add(looking.to_find).add(looking.to_look).add(looking.lane).add(looking.documents as u8);
+        args.add(looking.to_find)
+            .add(looking.to_look)
+            .add(looking.lane)
+            .add(looking.documents as u8);
         args.add(looking.prefix);
-        let (score, id) = looking.after.map(|(score, id)| (score.to_string(), id.to_string())).unwrap_or_default();
+        let (score, id) = looking
+            .after
+            .map(|(score, id)| (score.to_string(), id.to_string()))
+            .unwrap_or_default();
         args.add(score).add(id).add(looking.lists.len());
         for text in looking.lists.iter().chain(looking.texts) {
             args.add(text);
@@ -188,7 +226,11 @@ impl Scripts {
     ) -> Result<(String, Vec<Fields>), QueueError> {
         let id = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
         let mut args = Args::default();
-        self.run(&self.operators.chain, args.add(limit).add(agent.to_string()).add(id(gateway)).add(id(after))).await
+        self.run(
+            &self.operators.chain,
+            args.add(limit).add(agent.to_string()).add(id(gateway)).add(id(after)),
+        )
+        .await
     }
 
     /// Returns keys, counts and what is known of groups.
@@ -200,13 +242,19 @@ impl Scripts {
     }
 
     /// Returns the keys of groups; those of a gateway, code and method, where these are not empty.
-    pub(in crate::queue) async fn group_keys(&self, of: [&str; 3]) -> Result<Vec<String>, QueueError> {
+    pub(in crate::queue) async fn group_keys(
+        &self,
+        of: [&str; 3],
+    ) -> Result<Vec<String>, QueueError> {
         let mut args = Args::default();
         of.iter().fold(args.add(0), |args, text| args.add(text));
         self.run(&self.operators.groups, &args).await
     }
 
-    pub(in crate::queue) async fn summary(&self, gone_after: Duration) -> Result<Glance, QueueError> {
+    pub(in crate::queue) async fn summary(
+        &self,
+        gone_after: Duration,
+    ) -> Result<Glance, QueueError> {
         self.run(&self.operators.summary, Args::default().add(millis(gone_after))).await
     }
 

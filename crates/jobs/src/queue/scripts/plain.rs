@@ -24,7 +24,10 @@ impl Scripts {
     }
 
     /// Counters, by key.
-    pub(in crate::queue) async fn counters(&self, keys: &[String]) -> Result<Vec<HashMap<String, u64>>, QueueError> {
+    pub(in crate::queue) async fn counters(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<HashMap<String, u64>>, QueueError> {
         let mut found = Vec::with_capacity(keys.len());
         for some in keys.chunks(AT_ONCE) {
             let mut pipeline = pipe();
@@ -43,14 +46,26 @@ impl Scripts {
     }
 
     /// What was done before that entry, or last, newest first.
-    pub(in crate::queue) async fn audit(&self, before: Option<&str>, limit: usize) -> Result<Entries, QueueError> {
+    pub(in crate::queue) async fn audit(
+        &self,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Entries, QueueError> {
         let from = before.map_or_else(|| "+".to_owned(), |id| format!("({id}"));
-        self.read("audit", cmd("XREVRANGE").arg(self.keys.audit()).arg(from).arg("-").arg("COUNT").arg(limit)).await
+        self.read(
+            "audit",
+            cmd("XREVRANGE").arg(self.keys.audit()).arg(from).arg("-").arg("COUNT").arg(limit),
+        )
+        .await
     }
 
     /// Restarts as lanes and times, the latest first.
     pub(in crate::queue) async fn restarts(&self, limit: usize) -> Result<Vec<String>, QueueError> {
-        self.read("restarts", cmd("ZREVRANGE").arg(self.keys.restarts()).arg(0).arg(limit.max(1) - 1)).await
+        self.read(
+            "restarts",
+            cmd("ZREVRANGE").arg(self.keys.restarts()).arg(0).arg(limit.max(1) - 1),
+        )
+        .await
     }
 
     /// The id of the last event; none if there is none.
@@ -78,7 +93,8 @@ impl Scripts {
         let streams: Option<Vec<(String, Entries)>> = if waits {
             let unavailable = |error| QueueError::from_redis("events", &error);
             let (number, mut connection) = self.listening.current().await.map_err(unavailable)?;
-            let answer = timeout(wait + RESPONSE_TIMEOUT, command.query_async(&mut connection)).await;
+            let answer =
+                timeout(wait + RESPONSE_TIMEOUT, command.query_async(&mut connection)).await;
             let Ok(answer) = answer else {
                 self.listening.forget(number).await;
                 return Err(QueueError::Unavailable { reason: "no answer to XREAD".to_owned() });
@@ -91,21 +107,32 @@ impl Scripts {
     }
 
     /// INFO, and the settings that matter; none if this user may not ask.
-    pub(in crate::queue) async fn server(&self) -> Result<(String, Option<HashMap<String, String>>), QueueError> {
+    pub(in crate::queue) async fn server(
+        &self,
+    ) -> Result<(String, Option<HashMap<String, String>>), QueueError> {
         // One by one, because a cluster's client would ask every node for more.
         let info: Value = self.read("info", &cmd("INFO")).await?;
         let mut config = HashMap::new();
         for name in ["appendfsync", "save"] {
-            match self.read::<HashMap<String, String>>("config", cmd("CONFIG").arg("GET").arg(name)).await {
+            match self
+                .read::<HashMap<String, String>>("config", cmd("CONFIG").arg("GET").arg(name))
+                .await
+            {
                 Ok(values) => config.extend(values),
-                Err(QueueError::Unavailable { .. } | QueueError::Script { .. }) => return Ok((text(&info), None)),
+                Err(QueueError::Unavailable { .. } | QueueError::Script { .. }) => {
+                    return Ok((text(&info), None));
+                }
                 Err(error) => return Err(error),
             }
         }
         Ok((text(&info), Some(config)))
     }
 
-    pub(super) async fn read<T: FromRedisValue>(&self, what: &'static str, command: &Cmd) -> Result<T, QueueError> {
+    pub(super) async fn read<T: FromRedisValue>(
+        &self,
+        what: &'static str,
+        command: &Cmd,
+    ) -> Result<T, QueueError> {
         let answer = async {
             let (number, mut connection) = self.connection.current().await?;
             let answer = command.query_async(&mut connection).await;
@@ -114,7 +141,11 @@ impl Scripts {
         answer.await.map_err(|error| QueueError::from_redis(what, &error))
     }
 
-    async fn read_all<T: FromRedisValue>(&self, what: &'static str, commands: &Pipeline) -> Result<T, QueueError> {
+    async fn read_all<T: FromRedisValue>(
+        &self,
+        what: &'static str,
+        commands: &Pipeline,
+    ) -> Result<T, QueueError> {
         let answer = async {
             let (number, mut connection) = self.connection.current().await?;
             let answer = commands.query_async(&mut connection).await;

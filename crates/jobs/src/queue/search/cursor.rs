@@ -8,11 +8,12 @@ use uuid::Uuid;
 
 use super::SearchError;
 
-/// Where a page ended, so that the next one goes on behind it whatever has come or gone meanwhile. A word for urls, and
-/// only of use with the search that it came from.
+/// Where a page ended, so that the next one goes on behind it whatever has come or gone meanwhile.
+/// A word for urls, and only of use with the search that it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
-    /// The list that was looked through, such as `state:dead`, a group of failures, or the jobs of the agent.
+    /// The list that was looked through, such as `state:dead`, a group of failures, or the jobs of
+    /// the agent.
     pub(in crate::queue) list: String,
     /// The score of the last one seen there.
     pub(in crate::queue) score: u64,
@@ -48,7 +49,9 @@ impl FromStr for Cursor {
             (list.len() <= 300 && list.chars().all(is_word)).then_some(())?;
             let (score, id) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
             let until = match (parts.next(), parts.next()) {
-                (Some(at), Some(seq)) => Some(Came { at_ms: at.parse().ok()?, seq: seq.parse().ok()? }),
+                (Some(at), Some(seq)) => {
+                    Some(Came { at_ms: at.parse().ok()?, seq: seq.parse().ok()? })
+                }
                 (None, _) => None,
                 (Some(_), None) => return None,
             };
@@ -78,11 +81,17 @@ mod tests {
     #[test]
     fn a_cursor_is_read_again() {
         for until in [None, Some(Came { at_ms: 1_763_859_600_001, seq: 7 })] {
-            let cursor =
-                Cursor { list: "-state:dead".to_owned(), score: 1_763_859_600_000, id: Uuid::from_u128(7), until };
+            let cursor = Cursor {
+                list: "-state:dead".to_owned(),
+                score: 1_763_859_600_000,
+                id: Uuid::from_u128(7),
+                until,
+            };
             assert_eq!(cursor.to_string().parse::<Cursor>().unwrap(), cursor);
         }
-        for wrong in ["", "dead", "state:dead~x~00000000-0000-0000-0000-000000000007", "a b~1~7", "\n~1~7"] {
+        for wrong in
+            ["", "dead", "state:dead~x~00000000-0000-0000-0000-000000000007", "a b~1~7", "\n~1~7"]
+        {
             assert_eq!(wrong.parse::<Cursor>().unwrap_err(), SearchError::Cursor, "{wrong}");
         }
     }

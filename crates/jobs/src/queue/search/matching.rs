@@ -7,8 +7,8 @@ use crate::queue::record::JobRecord;
 use crate::queue::states::State;
 
 impl Search {
-    /// Whether a job with that document is looked for. The secrets of a document are never looked at, because what is found
-    /// says what stands there.
+    /// Whether a job with that document is looked for. The secrets of a document are never looked
+    /// at, because what is found says what stands there.
     pub(in crate::queue) fn fits(&self, job: &JobRecord, document: &Value) -> bool {
         let agent = || self.agent.is_none_or(|agent| job.subject.ends_with(&format!("/{agent}")));
         (self.states.is_empty() || self.states.contains(&job.state))
@@ -17,18 +17,22 @@ impl Search {
             && agent()
             && self.id.as_ref().is_none_or(|id| job.id.to_string().starts_with(id))
             && self.error.as_ref().is_none_or(|error| has_failed(job, error))
-            && self.board.is_none_or(|board| text(document, "/board/id").is_some_and(|id| id.parse() == Ok(board)))
+            && self.board.is_none_or(|board| {
+                text(document, "/board/id").is_some_and(|id| id.parse() == Ok(board))
+            })
             && self.words.iter().all(|word| says(job, &word.to_lowercase()))
     }
 }
 
 /// Whether it has failed so and not got past it.
 fn has_failed(job: &JobRecord, error: &str) -> bool {
-    let (code, method) = error.split_once('/').map_or((error, None), |(code, method)| (code, Some(method)));
+    let (code, method) =
+        error.split_once('/').map_or((error, None), |(code, method)| (code, Some(method)));
     let is_past = matches!(job.state, State::Done | State::Superseded | State::Cancelled);
     !is_past
         && job.failure.as_ref().is_some_and(|failure| {
-            failure.code == code && method.is_none_or(|method| failure.method.as_deref() == Some(method))
+            failure.code == code
+                && method.is_none_or(|method| failure.method.as_deref() == Some(method))
         })
 }
 
@@ -49,7 +53,10 @@ fn says(job: &JobRecord, word: &str) -> bool {
         job.names.board.as_ref(),
     ];
     let texts = [&id, &job.kind, &job.lane, &job.subject];
-    texts.into_iter().chain(optional.into_iter().flatten()).any(|text| text.to_lowercase().contains(word))
+    texts
+        .into_iter()
+        .chain(optional.into_iter().flatten())
+        .any(|text| text.to_lowercase().contains(word))
 }
 
 fn text<'a>(document: &'a Value, pointer: &str) -> Option<&'a str> {

@@ -24,7 +24,8 @@ pub enum SearchError {
     Quote,
     /// There is no such qualifier.
     #[error(
-        "there is no qualifier {name}:; use kind, state, gateway, agent, board, error or id, or put the text in quotes"
+        "there is no qualifier {name}:; use kind, state, gateway, agent, board, error or id, or \
+            put the text in quotes"
     )]
     Unknown {
         /// As it was given.
@@ -51,7 +52,8 @@ pub enum SearchError {
     },
 }
 
-/// A part between spaces: its text without quotes, and where its first colon outside of quotes stands.
+/// A part between spaces: its text without quotes, and where its first colon outside of quotes
+/// stands.
 #[derive(Default)]
 struct Part {
     text: String,
@@ -102,7 +104,11 @@ impl FromStr for Search {
             }
         }
         // As it is written it may be longer: ids are read without their dashes too.
-        if search.to_string().chars().count() > MAX_SEARCH { Err(SearchError::TooLong) } else { Ok(search) }
+        if search.to_string().chars().count() > MAX_SEARCH {
+            Err(SearchError::TooLong)
+        } else {
+            Ok(search)
+        }
     }
 }
 
@@ -134,7 +140,8 @@ fn wrong(name: &'static str, value: &str, remedy: impl Into<String>) -> SearchEr
 }
 
 fn kind(value: &str) -> Result<Kind, SearchError> {
-    Kind::from_name(value).ok_or_else(|| wrong("kind", value, Kind::ALL.map(Kind::as_str).join(", ")))
+    Kind::from_name(value)
+        .ok_or_else(|| wrong("kind", value, Kind::ALL.map(Kind::as_str).join(", ")))
 }
 
 fn states(value: &str) -> Result<Vec<State>, SearchError> {
@@ -150,7 +157,9 @@ fn states(value: &str) -> Result<Vec<State>, SearchError> {
 }
 
 fn uuid(name: &'static str, value: &str) -> Result<Uuid, SearchError> {
-    value.parse().map_err(|_| wrong(name, value, "an id such as 7c9d5c1e-55a1-4d0e-9f0b-1d2f8a5b6c01"))
+    value
+        .parse()
+        .map_err(|_| wrong(name, value, "an id such as 7c9d5c1e-55a1-4d0e-9f0b-1d2f8a5b6c01"))
 }
 
 fn error(value: &str) -> Result<String, SearchError> {
@@ -163,7 +172,8 @@ fn error(value: &str) -> Result<String, SearchError> {
 
 fn id(value: &str) -> Result<String, SearchError> {
     let value = value.to_ascii_lowercase();
-    if !(8..=36).contains(&value.len()) || !value.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
+    if !(8..=36).contains(&value.len()) || !value.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
+    {
         return Err(wrong("id", &value, "an id, or its first 8 letters or more"));
     }
     Ok(value)
@@ -178,14 +188,18 @@ mod tests {
 
     #[test]
     fn a_search_is_read_and_written_again() {
-        let text =
-            format!("quota  state:dead,blocked,dead gateway:{ID} \"disk full\" kind:cleanup error:timeout/config.get");
+        let text = format!(
+            "quota  state:dead,blocked,dead gateway:{ID} \"disk full\" kind:cleanup \
+                error:timeout/config.get"
+        );
         let search: Search = text.parse().unwrap();
         assert_eq!(search.states, [State::Dead, State::Blocked]);
         assert_eq!((search.kind, search.gateway), (Some(Kind::Cleanup), Some(ID.parse().unwrap())));
         assert_eq!(search.words, ["quota", "disk full"]);
-        let canonical =
-            format!("kind:cleanup state:dead,blocked gateway:{ID} error:timeout/config.get quota \"disk full\"");
+        let canonical = format!(
+            "kind:cleanup state:dead,blocked gateway:{ID} error:timeout/config.get quota \"disk \
+                full\""
+        );
         assert_eq!(search.to_string(), canonical);
         assert_eq!(canonical.parse::<Search>().unwrap(), search);
         assert_eq!("".parse::<Search>().unwrap(), Search::default());
@@ -194,7 +208,9 @@ mod tests {
     #[test]
     fn what_would_be_a_qualifier_is_a_word_in_quotes() {
         let search: Search =
-            "\"ws://host:1\" id:7C9D5C1E agent:\"\"7c9d5c1e-55a1-4d0e-9f0b-1d2f8a5b6c01".parse().unwrap();
+            "\"ws://host:1\" id:7C9D5C1E agent:\"\"7c9d5c1e-55a1-4d0e-9f0b-1d2f8a5b6c01"
+                .parse()
+                .unwrap();
         assert_eq!(search.words, ["ws://host:1"]);
         assert_eq!(search.id.as_deref(), Some("7c9d5c1e"));
         assert_eq!(search.agent.unwrap().to_string(), ID);
@@ -221,13 +237,18 @@ mod tests {
             assert!(error.contains(part), "{text}: {error}");
         }
         assert_eq!("x".repeat(501).parse::<Search>().unwrap_err(), SearchError::TooLong);
-        let forged = format!("state:{}\u{1b}[2J", "x".repeat(200)).parse::<Search>().unwrap_err().to_string();
+        let forged = format!("state:{}\u{1b}[2J", "x".repeat(200))
+            .parse::<Search>()
+            .unwrap_err()
+            .to_string();
         assert!(!forged.contains(char::is_control) && forged.chars().count() < 300, "{forged}");
     }
 
     #[test]
     fn what_is_read_can_be_read_again_up_to_the_longest() {
-        let search = |words: usize| format!("gateway:{} {}", ID.replace('-', ""), "x".repeat(words)).parse::<Search>();
+        let search = |words: usize| {
+            format!("gateway:{} {}", ID.replace('-', ""), "x".repeat(words)).parse::<Search>()
+        };
         let longest = search(500 - 45).unwrap();
         assert_eq!(longest.to_string().len(), 500);
         assert_eq!(longest.to_string().parse(), Ok(longest));

@@ -34,22 +34,43 @@ const BY_URGENCY: [State; 10] = [
 ];
 
 impl Queue {
-    /// The jobs that are looked for, at most that many (1 to [`MAX_PAGE`]): those that need somebody first, then the other
-    /// live ones, then the ended ones, latest first. Those of an agent in the order of enqueueing, latest first.
+    /// The jobs that are looked for, at most that many (1 to [`MAX_PAGE`]): those that need
+    /// somebody first, then the other live ones, then the ended ones, latest first. Those of an
+    /// agent in the order of enqueueing, latest first.
     ///
-    /// One call looks at some thousand jobs. If it finds too few among them it says where the next one goes on.
-    pub async fn search(&self, search: &Search, after: Option<&Cursor>, limit: usize) -> Result<Found, QueueError> {
-        let walk = Walk { queue: self, search, limit: limit.clamp(1, MAX_PAGE), found: Vec::new(), looked_at: 0 };
-        if let Some(id) = search.id.as_ref().and_then(|id| if id.len() == 36 { id.parse().ok() } else { None }) {
+    /// One call looks at some thousand jobs. If it finds too few among them it says where the next
+    /// one goes on.
+    pub async fn search(
+        &self,
+        search: &Search,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Found, QueueError> {
+        let walk = Walk {
+            queue: self,
+            search,
+            limit: limit.clamp(1, MAX_PAGE),
+            found: Vec::new(),
+            looked_at: 0,
+        };
+        if let Some(id) =
+            search.id.as_ref().and_then(|id| if id.len() == 36 { id.parse().ok() } else { None })
+        {
             return walk.one(id).await;
         }
         walk.run(after.cloned()).await
     }
 
-    /// The jobs of an agent, at most that many (1 to [`MAX_PAGE`]), the one that was enqueued last first. Ends where one
-    /// has been removed.
-    pub async fn agent_jobs(&self, gateway: Uuid, agent: Uuid, limit: usize) -> Result<Vec<JobRecord>, QueueError> {
-        let (_, rows) = self.scripts.chain(limit.clamp(1, MAX_PAGE), agent, Some(gateway), None).await?;
+    /// The jobs of an agent, at most that many (1 to [`MAX_PAGE`]), the one that was enqueued last
+    /// first. Ends where one has been removed.
+    pub async fn agent_jobs(
+        &self,
+        gateway: Uuid,
+        agent: Uuid,
+        limit: usize,
+    ) -> Result<Vec<JobRecord>, QueueError> {
+        let (_, rows) =
+            self.scripts.chain(limit.clamp(1, MAX_PAGE), agent, Some(gateway), None).await?;
         Ok(rows.into_iter().filter_map(|fields| read(fields).map(|(job, _)| job)).collect())
     }
 }
@@ -111,15 +132,22 @@ impl Walk<'_> {
     }
 
     /// The jobs of the agent, as long as each is there that leads to the next.
-    async fn follow_chain(&mut self, after: Option<Cursor>, calls: &mut usize) -> Result<Chain, QueueError> {
+    async fn follow_chain(
+        &mut self,
+        after: Option<Cursor>,
+        calls: &mut usize,
+    ) -> Result<Chain, QueueError> {
         let Some(agent) = self.search.agent else { return Ok(Chain::Lost(None)) };
         let mut last = after.map(|after| (after.id, after.until));
         loop {
             let left = self.limit - self.found.len();
             // One that was looked for may be among many that were not.
             let most = if self.search.is_narrow() { MAX_PAGE } else { left };
-            let (behind, rows) =
-                self.queue.scripts.chain(most, agent, self.search.gateway, last.map(|(id, _)| id)).await?;
+            let (behind, rows) = self
+                .queue
+                .scripts
+                .chain(most, agent, self.search.gateway, last.map(|(id, _)| id))
+                .await?;
             *calls -= 1;
             for fields in rows {
                 self.looked_at += 1;
@@ -129,7 +157,8 @@ impl Walk<'_> {
                     break;
                 }
             }
-            let cursor = last.map(|(id, until)| Cursor { list: AGENT.to_owned(), score: 0, id, until });
+            let cursor =
+                last.map(|(id, until)| Cursor { list: AGENT.to_owned(), score: 0, id, until });
             let full = self.found.len() == self.limit;
             match (behind.as_str(), cursor) {
                 (_, Some(cursor)) if full => return Ok(Chain::More(cursor)),
@@ -148,13 +177,18 @@ impl Walk<'_> {
             let gateway = gateway.map(|id| id.to_string()).unwrap_or_default();
             let (code, method) = error.split_once('/').unwrap_or((error, ""));
             let groups = self.queue.scripts.group_keys([&gateway, code, method]).await?;
-            let mut lists: Vec<String> = groups.into_iter().map(|key| format!("-group:{key}")).collect();
+            let mut lists: Vec<String> =
+                groups.into_iter().map(|key| format!("-group:{key}")).collect();
             lists.sort_unstable();
             return Ok(lists);
         }
         let wanted = |state: &State| states.is_empty() || states.contains(state);
         let sign = |state: State| if state.is_terminal() { '-' } else { '+' };
-        Ok(BY_URGENCY.into_iter().filter(wanted).map(|state| format!("{}state:{state}", sign(state))).collect())
+        Ok(BY_URGENCY
+            .into_iter()
+            .filter(wanted)
+            .map(|state| format!("{}state:{state}", sign(state)))
+            .collect())
     }
 
     /// Returns where the next page begins, if there may be more.
@@ -175,7 +209,10 @@ impl Walk<'_> {
             if some.is_empty() {
                 return Ok(None);
             }
-            let after = place.take().filter(|place| some[0] == place.list).map(|place| (place.score, place.id));
+            let after = place
+                .take()
+                .filter(|place| some[0] == place.list)
+                .map(|place| (place.score, place.id));
             let looking = Looking {
                 to_find: self.limit - self.found.len(),
                 // Documents are as large as all the rest.
@@ -187,12 +224,25 @@ impl Walk<'_> {
                 lists: some,
                 texts: &texts,
             };
-            let (stopped_in, score, id, looked_at, rows) = self.queue.scripts.search(&looking).await?;
+            let (stopped_in, score, id, looked_at, rows) =
+                self.queue.scripts.search(&looking).await?;
             self.looked_at += looked_at;
             self.take(rows, until);
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time after 1970")]
-            let cursor = |list: &String, score: f64, id| Cursor { list: list.clone(), score: score as u64, id, until };
-            place = match (stopped_in.checked_sub(1).and_then(|index| some.get(index)), left.get(LISTS)) {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a time after 1970"
+            )]
+            let cursor = |list: &String, score: f64, id| Cursor {
+                list: list.clone(),
+                score: score as u64,
+                id,
+                until,
+            };
+            place = match (
+                stopped_in.checked_sub(1).and_then(|index| some.get(index)),
+                left.get(LISTS),
+            ) {
                 (Some(list), _) => Some(cursor(list, score, id.parse().unwrap_or_default())),
                 // From the beginning of the next list.
                 (None, Some(list)) => Some(cursor(list, LATEST, Uuid::max())),
@@ -254,7 +304,8 @@ impl Search {
 
     /// Texts that what is stored of a job holds if it is looked for.
     fn needles(&self) -> Vec<String> {
-        let ids = [self.gateway, self.agent, self.board].into_iter().flatten().map(|id| id.to_string());
+        let ids =
+            [self.gateway, self.agent, self.board].into_iter().flatten().map(|id| id.to_string());
         let kind = self.kind.map(|kind| kind.as_str().to_owned());
         // Code and method stand apart.
         let error = self.error.iter().flat_map(|error| error.split('/')).map(str::to_owned);
@@ -268,8 +319,8 @@ impl Search {
     }
 }
 
-/// The longest part of a word that is stored as it is: letters of other alphabets and some signs may be stored as escapes, and
-/// are not the same in capitals to Redis.
+/// The longest part of a word that is stored as it is: letters of other alphabets and some signs
+/// may be stored as escapes, and are not the same in capitals to Redis.
 fn plain_part(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_graphic() && !"\"\\/<>&'+".contains(c) || c == ' ';
     let parts = word.split(|c| !is_plain(c));

@@ -45,20 +45,25 @@ impl Arena {
         let mut arena = Self::open().await?;
         let measured = select! {
             measured = measure(&mut arena) => measured,
-            _ = stopping.wait_for(|stop| *stop) => Err(anyhow!("stopped before the end")).or_failed(),
+            _ = stopping.wait_for(|stop| *stop) => Err(anyhow!("stopped before the \
+                end")).or_failed(),
         };
         arena.stop_redis().await;
         measured
     }
 
     async fn open() -> Result<Self, Exit> {
-        let dir =
-            tempfile::Builder::new().prefix("worker-bench-").tempdir().context("temporary directory").or_usage()?;
+        let dir = tempfile::Builder::new()
+            .prefix("worker-bench-")
+            .tempdir()
+            .context("temporary directory")
+            .or_usage()?;
         let redis = PrivateRedis::open(dir.path(), Use::Worker).await.or_usage()?;
         let url = redis.url();
         let client = redis::Client::open(url.as_str()).or_failed()?;
         let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await.or_unreachable()?;
+        let connection =
+            client.get_multiplexed_async_connection_with_config(&config).await.or_unreachable()?;
         let queue = Queue::open(&url, "bench").or_usage()?;
         Ok(Self { dir, url, redis: Some(redis), connection, queue })
     }
@@ -89,7 +94,11 @@ impl Arena {
     pub async fn command<T: FromRedisValue>(&self, words: &[&str]) -> Result<T, Exit> {
         let mut command = cmd(words[0]);
         command.arg(&words[1..]);
-        command.query_async(&mut self.connection.clone()).await.with_context(|| words.join(" ")).or_unreachable()
+        command
+            .query_async(&mut self.connection.clone())
+            .await
+            .with_context(|| words.join(" "))
+            .or_unreachable()
     }
 
     /// A section of what Redis tells of itself.

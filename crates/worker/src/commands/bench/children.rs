@@ -34,13 +34,23 @@ impl Child {
         // Nothing of the user's settings; PATH is for libraries' sake only.
         command.arg("run").env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.env(environment::CONFIG, config).env(environment::DATA_DIR, &dir);
-        command.env(environment::QUEUE, arena.queue.name()).env(environment::REDIS_URL, arena.url());
+        command
+            .env(environment::QUEUE, arena.queue.name())
+            .env(environment::REDIS_URL, arena.url());
         command.env(environment::HTTP_ADDR, "127.0.0.1:0");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         let mut process = command.spawn().context("worker run").or_failed()?;
         let pid = process.id().expect("it has not been waited for");
         let mut log = BufReader::new(process.stderr.take().expect("it is piped")).lines();
-        timeout(START_WITHIN, started(&mut log)).await.context("worker run does not start").or_failed()?.or_failed()?;
+        timeout(START_WITHIN, started(&mut log))
+            .await
+            .context("worker run does not start")
+            .or_failed()?
+            .or_failed()?;
         // A log that nobody reads would stop it one day.
         tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
         Ok(Self { process, pid })

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// Several values of one quantity, in order of size: the nearest value that was measured, nothing in between.
+/// Several values of one quantity, in order of size: the nearest value that was measured, nothing
+/// in between.
 #[derive(Debug, Clone, Serialize)]
 pub struct Spread {
     /// How many values there are.
@@ -28,7 +29,15 @@ impl Spread {
     pub fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let at = |percent: usize| values[(values.len() * percent).div_ceil(100).saturating_sub(1)];
-        Self { count: values.len(), min: at(0), p50: at(50), p90: at(90), p95: at(95), p99: at(99), max: at(100) }
+        Self {
+            count: values.len(),
+            min: at(0),
+            p50: at(50),
+            p90: at(90),
+            p95: at(95),
+            p99: at(99),
+            max: at(100),
+        }
     }
 
     /// Median, least and greatest, as whole numbers.
@@ -81,13 +90,19 @@ mod tests {
         let spread = Spread::of((1..=200).rev().map(f64::from).collect());
         let Spread { count, min, p50, p90, p95, p99, max } = spread;
         assert_eq!(count, 200);
-        assert_eq!([min, p50, p90, p95, p99, max].map(grouped), ["1", "100", "180", "190", "198", "200"]);
+        assert_eq!(
+            [min, p50, p90, p95, p99, max].map(grouped),
+            ["1", "100", "180", "190", "198", "200"]
+        );
         let one = Spread::of(vec![7.0]);
         assert_eq!([one.min, one.p50, one.p99, one.max].map(grouped), ["7"; 4]);
     }
 
     #[test]
     fn digits_are_grouped() {
-        assert_eq!([0.4, 999.0, 1000.0, 1_234_567.8].map(grouped), ["0", "999", "1,000", "1,234,568"]);
+        assert_eq!(
+            [0.4, 999.0, 1000.0, 1_234_567.8].map(grouped),
+            ["0", "999", "1,000", "1,234,568"]
+        );
     }
 }

@@ -76,7 +76,10 @@ pub async fn measure(jobs: usize, hold: Duration, arena: &Arena) -> Result<Held,
     Slow::begin(arena).await?;
     let began = Instant::now();
     release.send_replace(true);
-    let unanswered = timeout(patience, idle(&arena.queue)).await.context("not all jobs ended in time").or_failed()?;
+    let unanswered = timeout(patience, idle(&arena.queue))
+        .await
+        .context("not all jobs ended in time")
+        .or_failed()?;
     let ending = began.elapsed();
     worker.stop().await?;
     Ok(Held {
@@ -113,7 +116,8 @@ impl Held {
     pub fn table(&self) -> String {
         format!(
             "scale, {} of {} jobs in flight in one worker, held for {:.0} s\n\
-             begun {}/s   ended {}/s   run again {}   unanswered calls while ending {}   while held: Redis {:.1} %, worker {:.1} % of a core\n\
+             begun {}/s   ended {}/s   run again {}   unanswered calls while ending {}   while \
+             held: Redis {:.1} %, worker {:.1} % of a core\n\
              beginning   {}\nheld        {}\nending      {}",
             grouped(float(self.begun)),
             grouped(float(self.jobs)),

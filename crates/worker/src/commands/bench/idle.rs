@@ -66,10 +66,17 @@ async fn cpu_percent(pid: u32, span: Duration) -> Result<f64, Exit> {
 impl Idle {
     /// For people.
     pub fn table(&self) -> String {
-        let Self { seconds, cpu_percent, cpu_percent_without_redis, redis_cpu_percent, resident_mib } = self;
+        let Self {
+            seconds,
+            cpu_percent,
+            cpu_percent_without_redis,
+            redis_cpu_percent,
+            resident_mib,
+        } = self;
         format!(
             "idle, one `worker run` for {seconds} s each\n\
-             CPU {cpu_percent:.2} % of a core (its Redis {redis_cpu_percent:.2} %), with Redis down \
+             CPU {cpu_percent:.2} % of a core (its Redis {redis_cpu_percent:.2} %), with Redis \
+             down \
              {cpu_percent_without_redis:.2} %; memory {resident_mib:.1} MiB"
         )
     }

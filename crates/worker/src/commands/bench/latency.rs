@@ -62,7 +62,8 @@ impl Latency {
     pub fn table(&self) -> String {
         let Spread { count, p50, p95, p99, max, .. } = self.milliseconds;
         format!(
-            "latency, {count} jobs one after another, from enqueueing to the handler of an idle worker\n\
+            "latency, {count} jobs one after another, from enqueueing to the handler of an idle \
+                worker\n\
              p50 {p50:.2} ms   p95 {p95:.2} ms   p99 {p99:.2} ms   max {max:.2} ms"
         )
     }

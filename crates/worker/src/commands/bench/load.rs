@@ -10,22 +10,27 @@ use uuid::Uuid;
 
 use crate::exit::{Exit, OrExit};
 
-/// A document as a backend would send it; each number is an agent of its own, the gateways take turns.
+/// A document as a backend would send it; each number is an agent of its own, the gateways take
+/// turns.
 pub fn document(number: usize, gateways: usize, url: Option<&str>) -> String {
     let gateway = number % gateways;
     json!({
         "version": 1,
         "kind": "provision",
         "gateway": {
-            "id": id(1, gateway), "name": format!("Gateway {gateway}"), "url": url.unwrap_or("ws://127.0.0.1:9"),
+            "id": id(1, gateway), "name": format!("Gateway \
+                {gateway}"), "url": url.unwrap_or("ws://127.0.0.1:9"),
             "token": "token-of-the-gateway", "workspace_root": "/srv/openclaw",
         },
         "agent": {
-            "id": id(2, number), "name": format!("Agent {number}"), "heartbeat_config": { "every": "10m" },
-            "identity_profile": { "role": "Release manager", "communication_style": "direct, concise" },
+            "id": id(2, number), "name": format!("Agent \
+                {number}"), "heartbeat_config": { "every": "10m" },
+            "identity_profile": { "role": "Release manager", "communication_style": "direct, \
+                concise" },
         },
         "board": {
-            "id": id(3, gateway), "name": "Launch", "objective": "Ship version 2", "success_metrics": { "open_bugs": 0 },
+            "id": id(3, gateway), "name": "Launch", "objective": "Ship version \
+                2", "success_metrics": { "open_bugs": 0 },
         },
         "user": { "name": "Sam Rivera", "timezone": "Europe/Berlin" },
         "auth_token": "token-of-this-agent",
@@ -35,12 +40,16 @@ pub fn document(number: usize, gateways: usize, url: Option<&str>) -> String {
 
 /// Many jobs, ready to be enqueued.
 pub fn envelopes(jobs: usize, gateways: usize, delay: Duration) -> Result<Vec<Envelope>, Exit> {
-    (0..jobs).map(|number| envelope(number, gateways, None).map(|job| job.with_delay(delay))).collect()
+    (0..jobs)
+        .map(|number| envelope(number, gateways, None).map(|job| job.with_delay(delay)))
+        .collect()
 }
 
 /// One job.
 pub fn envelope(number: usize, gateways: usize, url: Option<&str>) -> Result<Envelope, Exit> {
-    Envelope::new(document(number, gateways, url).as_bytes()).context("the measurement's own document").or_failed()
+    Envelope::new(document(number, gateways, url).as_bytes())
+        .context("the measurement's own document")
+        .or_failed()
 }
 
 /// Enqueues jobs in as few calls as may be; how long the calls took.
@@ -53,7 +62,12 @@ pub async fn enqueue(queue: &Queue, jobs: &[Envelope]) -> Result<Duration, Exit>
 }
 
 /// Makes and enqueues jobs, a call's worth in memory at a time; how long the calls took.
-pub async fn fill(queue: &Queue, jobs: usize, gateways: usize, delay: Duration) -> Result<Duration, Exit> {
+pub async fn fill(
+    queue: &Queue,
+    jobs: usize,
+    gateways: usize,
+    delay: Duration,
+) -> Result<Duration, Exit> {
     let mut took = Duration::ZERO;
     for first in (0..jobs).step_by(MAX_ENQUEUE) {
         let batch = (first..jobs.min(first + MAX_ENQUEUE))

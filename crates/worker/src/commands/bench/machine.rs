@@ -32,12 +32,22 @@ impl Machine {
         Ok(Self {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             cpu: line_of("/proc/cpuinfo", "model name"),
-            memory_mib: line_of("/proc/meminfo", "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0) / 1024,
-            kernel: format!("{} {}", whole("/proc/sys/kernel/ostype"), whole("/proc/sys/kernel/osrelease")),
+            memory_mib: line_of("/proc/meminfo", "MemTotal")
+                .trim_end_matches(" kB")
+                .parse()
+                .unwrap_or(0)
+                / 1024,
+            kernel: format!(
+                "{} {}",
+                whole("/proc/sys/kernel/ostype"),
+                whole("/proc/sys/kernel/osrelease")
+            ),
             load: whole("/proc/loadavg").split(' ').take(3).collect::<Vec<_>>().join(" "),
             worker: env!("CARGO_PKG_VERSION"),
             build: if cfg!(debug_assertions) { "debug" } else { "release" },
-            redis: redis.unwrap_or_else(|| format!("Redis {}", version("redis_version").unwrap_or_default())),
+            redis: redis.unwrap_or_else(|| {
+                format!("Redis {}", version("redis_version").unwrap_or_default())
+            }),
             directory: std::env::temp_dir().display().to_string(),
             document_bytes: load::document(0, 1, None).len(),
         })
@@ -45,13 +55,26 @@ impl Machine {
 
     /// For people.
     pub fn table(&self) -> String {
-        let Self { cores, cpu, memory_mib, kernel, load, worker, build, redis, directory, document_bytes } = self;
+        let Self {
+            cores,
+            cpu,
+            memory_mib,
+            kernel,
+            load,
+            worker,
+            build,
+            redis,
+            directory,
+            document_bytes,
+        } = self;
         format!(
             "machine   {cores} cores, {cpu}, {memory_mib} MiB, {kernel}; load before {load}\n\
              versions  worker {worker} ({build} build), {redis}\n\
-             settings  Redis on a unix socket, append-only file in {directory} synced every second; lease 20 s, renewed \
+             settings  Redis on a unix socket, append-only file in {directory} synced every \
+             second; lease 20 s, renewed \
              and looked for every 5 s\n\
-             jobs      `provision` documents of {document_bytes} bytes, each for an agent of its own"
+             jobs      `provision` documents of {document_bytes} bytes, each for an agent of its \
+             own"
         )
     }
 }

@@ -10,10 +10,16 @@ const TICKS: u64 = 100;
 /// CPU time of a process so far, in user and kernel mode, to 10 ms.
 pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
     let path = format!("/proc/{pid}/stat");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("{path}; CPU is measured on Linux only"))?;
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("{path}; CPU is measured on Linux only"))?;
     // The second field is the name, which may hold anything but ends with the last bracket.
     let (_, rest) = text.rsplit_once(')').ok_or_else(|| anyhow!("{path} has no name"))?;
-    let ticks: u64 = rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    let ticks: u64 = rest
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum();
     Ok(Duration::from_millis(ticks * 1000 / TICKS))
 }
 
@@ -21,7 +27,10 @@ pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
 pub fn resident(pid: u32) -> anyhow::Result<u64> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).with_context(|| path.clone())?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or_else(|| anyhow!("{path}: no VmRSS"))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .ok_or_else(|| anyhow!("{path}: no VmRSS"))?;
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().with_context(|| path)?;
     Ok(kib * 1024)
 }

@@ -1,9 +1,10 @@
 //! How long a job is stuck when its worker is killed.
 //!
-//! Each of K worker processes runs one job, for a gateway that accepts connections and never says anything. One worker
-//! in this process takes no part until all are running; then the processes are killed with `kill -9`, each at a random
-//! moment, and it is timed when each job begins again. Processes of their own make the phases of renewing and
-//! killing independent of each other, and one survivor makes this the worst case: it alone looks for lost leases.
+//! Each of K worker processes runs one job, for a gateway that accepts connections and never says
+//! anything. One worker in this process takes no part until all are running; then the processes are
+//! killed with `kill -9`, each at a random moment, and it is timed when each job begins again.
+//! Processes of their own make the phases of renewing and killing independent of each other, and
+//! one survivor makes this the worst case: it alone looks for lost leases.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -25,7 +26,8 @@ use super::load;
 use super::workers::{Worker, done};
 use crate::exit::{Exit, OrExit};
 
-/// When a process is killed, counted from when all run. A run gives up after 20 s without an answer, so it is sooner.
+/// When a process is killed, counted from when all run. A run gives up after 20 s without an
+/// answer, so it is sooner.
 const KILLED_AFTER_MS: std::ops::Range<u64> = 500..17_000;
 /// How long the jobs may take to begin.
 const BEGUN_WITHIN: Duration = Duration::from_secs(10);
@@ -59,7 +61,8 @@ pub async fn measure(options: &Options, arena: &Arena) -> Result<Recovery, Exit>
     let mut tasks = JoinSet::new();
     tasks.spawn(never_answer(listener));
 
-    let jobs = (0..options.workers).map(|number| load::envelope(number, options.workers, Some(&url)));
+    let jobs =
+        (0..options.workers).map(|number| load::envelope(number, options.workers, Some(&url)));
     let jobs = jobs.collect::<Result<Vec<_>, _>>()?;
     load::enqueue(&arena.queue, &jobs).await?;
     timeout(BEGUN_WITHIN, all_running(arena, jobs.len()))
@@ -76,7 +79,9 @@ pub async fn measure(options: &Options, arena: &Arena) -> Result<Recovery, Exit>
     let killed = kill_all(arena, &jobs, children).await?;
     let mut again = HashMap::new();
     while again.len() < jobs.len() {
-        let next = timeout(AGAIN_WITHIN, begun.recv()).await.context("a job of a killed worker does not run again");
+        let next = timeout(AGAIN_WITHIN, begun.recv())
+            .await
+            .context("a job of a killed worker does not run again");
         let (id, at) = next.or_failed()?.ok_or_else(|| anyhow!("the worker ended")).or_failed()?;
         again.entry(id).or_insert(at);
     }
@@ -107,7 +112,8 @@ async fn kill_all(
         let record = arena.queue.get(job.id).await.or_unreachable()?;
         let worker = record.and_then(|record| record.worker).unwrap_or_default();
         let child = pid(&worker).and_then(|pid| children.remove(&pid));
-        let mut child = child.ok_or_else(|| anyhow!("job {} is run by {worker:?}", job.id)).or_failed()?;
+        let mut child =
+            child.ok_or_else(|| anyhow!("job {} is run by {worker:?}", job.id)).or_failed()?;
         let (id, after) = (job.id, Duration::from_millis(rand::random_range(KILLED_AFTER_MS)));
         kills.spawn(async move {
             sleep(after).await;
@@ -118,7 +124,8 @@ async fn kill_all(
     kills.join_all().await.into_iter().collect()
 }
 
-/// The process of a worker: `worker run` names it `worker-PID`, and the queue adds `-` and a random part.
+/// The process of a worker: `worker run` names it `worker-PID`, and the queue adds `-` and a random
+/// part.
 fn pid(worker: &str) -> Option<u32> {
     worker.strip_prefix("worker-")?.split('-').next()?.parse().ok()
 }
@@ -126,10 +133,14 @@ fn pid(worker: &str) -> Option<u32> {
 /// Makes sure that the job was lost with its worker and not settled by it.
 async fn check_lost(arena: &Arena, id: Uuid) -> Result<(), Exit> {
     let record = arena.queue.get(id).await.or_unreachable()?;
-    let outcomes = record.map(|record| record.history.into_iter().map(|run| run.result.outcome).collect::<Vec<_>>());
+    let outcomes = record
+        .map(|record| record.history.into_iter().map(|run| run.result.outcome).collect::<Vec<_>>());
     match outcomes.as_deref() {
         Some([lost, done]) if lost == "lost" && done == "done" => Ok(()),
-        other => Err(anyhow!("job {id} should have been lost once and then be done, but was {other:?}")).or_failed(),
+        other => {
+            Err(anyhow!("job {id} should have been lost once and then be done, but was {other:?}"))
+                .or_failed()
+        }
     }
 }
 
@@ -146,7 +157,8 @@ impl Recovery {
     pub fn table(&self) -> String {
         let Spread { count, min, p50, p90, max, .. } = self.seconds;
         format!(
-            "recovery, {count} workers killed at random moments, one other left; from the kill to the job's next run\n\
+            "recovery, {count} workers killed at random moments, one other left; from the kill to \
+                the job's next run\n\
              min {min:.1} s   p50 {p50:.1} s   p90 {p90:.1} s   max {max:.1} s"
         )
     }

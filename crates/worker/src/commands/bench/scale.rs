@@ -65,11 +65,20 @@ pub async fn measure(options: &Options, arena: &Arena) -> Result<Scale, Exit> {
         backlogs.push(backlog(options, arena, "scheduled", SCHEDULED).await?);
     }
     let span = Duration::from_secs(options.hold);
-    let held = if options.in_flight > 0 { Some(held::measure(options.in_flight, span, arena).await?) } else { None };
+    let held = if options.in_flight > 0 {
+        Some(held::measure(options.in_flight, span, arena).await?)
+    } else {
+        None
+    };
     Ok(Scale { backlogs, held })
 }
 
-async fn backlog(options: &Options, arena: &Arena, state: &'static str, delay: Duration) -> Result<Backlog, Exit> {
+async fn backlog(
+    options: &Options,
+    arena: &Arena,
+    state: &'static str,
+    delay: Duration,
+) -> Result<Backlog, Exit> {
     let &Options { jobs, gateways, concurrency, .. } = options;
     arena.clear().await?;
     Slow::begin(arena).await?;

@@ -1,4 +1,5 @@
-//! How long scripts hold Redis, from its slow log. Others wait meanwhile, so this bounds everybody's latency.
+//! How long scripts hold Redis, from its slow log. Others wait meanwhile, so this bounds
+//! everybody's latency.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -32,7 +33,9 @@ type Entry = (i64, i64, i64, Vec<Vec<u8>>, String, String);
 impl Slow {
     /// Begins to note slow calls.
     pub async fn begin(arena: &Arena) -> Result<(), Exit> {
-        let _: String = arena.command(&["CONFIG", "SET", "slowlog-log-slower-than", &NOTED_US.to_string()]).await?;
+        let _: String = arena
+            .command(&["CONFIG", "SET", "slowlog-log-slower-than", &NOTED_US.to_string()])
+            .await?;
         let _: String = arena.command(&["CONFIG", "SET", "slowlog-max-len", "1000000"]).await?;
         arena.command(&["SLOWLOG", "RESET"]).await
     }
@@ -43,7 +46,9 @@ impl Slow {
         let scripts: HashMap<_, _> = arena.queue.script_names().into_iter().collect();
         let mut calls: BTreeMap<&'static str, Calls> = BTreeMap::new();
         for (_, _, micros, words, ..) in entries {
-            let word = |index: usize| words.get(index).map(|word| String::from_utf8_lossy(word)).unwrap_or_default();
+            let word = |index: usize| {
+                words.get(index).map(|word| String::from_utf8_lossy(word)).unwrap_or_default()
+            };
             // What a script calls is noted as well, but is part of the script's own time.
             if !word(0).eq_ignore_ascii_case("evalsha") {
                 continue;
@@ -65,7 +70,12 @@ impl Slow {
         let mut calls: Vec<_> = self.0.iter().collect();
         calls.sort_by(|(_, one), (_, other)| other.longest_ms.total_cmp(&one.longest_ms));
         for (name, calls) in calls {
-            let _ = write!(text, "; {name} {:.1} ms ({} over 1 ms)", calls.longest_ms, grouped(float(calls.over_1_ms)));
+            let _ = write!(
+                text,
+                "; {name} {:.1} ms ({} over 1 ms)",
+                calls.longest_ms,
+                grouped(float(calls.over_1_ms))
+            );
         }
         text
     }

@@ -1,4 +1,5 @@
-//! Jobs per second: enqueued one at a time and in bulk, and worked with a handler that does nothing.
+//! Jobs per second: enqueued one at a time and in bulk, and worked with a handler that does
+//! nothing.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -67,7 +68,9 @@ struct Sample {
 pub async fn measure(options: &Options, arena: &Arena) -> Result<Throughput, Exit> {
     let &Options { jobs, gateways, rounds, .. } = options;
     let mut names = vec!["enqueue, one at a time".to_owned(), "enqueue, 50 at a time".to_owned()];
-    names.extend(options.concurrency.iter().map(|concurrency| format!("process, {concurrency} at once")));
+    names.extend(
+        options.concurrency.iter().map(|concurrency| format!("process, {concurrency} at once")),
+    );
     let mut samples: Vec<Vec<Sample>> = names.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds {
         let envelopes = load::envelopes(jobs, gateways, Duration::ZERO)?;
@@ -75,16 +78,21 @@ pub async fn measure(options: &Options, arena: &Arena) -> Result<Throughput, Exi
         let singles = &envelopes[..jobs.min(SINGLES)];
         samples[0].push(sample(arena, singles.len(), || one_at_a_time(arena, singles)).await?);
         arena.clear().await?;
-        samples[1].push(sample(arena, jobs, || async { load::enqueue(&arena.queue, &envelopes).await }).await?);
+        samples[1].push(
+            sample(arena, jobs, || async { load::enqueue(&arena.queue, &envelopes).await }).await?,
+        );
         for (index, concurrency) in options.concurrency.iter().enumerate() {
             if index > 0 {
                 arena.clear().await?;
                 load::enqueue(&arena.queue, &envelopes).await?;
             }
-            samples[index + 2].push(sample(arena, jobs, || workers::drain(&arena.queue, jobs, *concurrency)).await?);
+            samples[index + 2].push(
+                sample(arena, jobs, || workers::drain(&arena.queue, jobs, *concurrency)).await?,
+            );
         }
     }
-    let phases = names.into_iter().zip(samples).map(|(name, samples)| Phase::of(name, &samples)).collect();
+    let phases =
+        names.into_iter().zip(samples).map(|(name, samples)| Phase::of(name, &samples)).collect();
     Ok(Throughput { jobs, gateways, rounds, phases })
 }
 
@@ -111,11 +119,17 @@ where
 
 impl Phase {
     fn of(name: String, samples: &[Sample]) -> Self {
-        let median = |which: usize| Spread::of(samples.iter().map(|sample| sample.cost[which]).collect()).p50;
+        let median = |which: usize| {
+            Spread::of(samples.iter().map(|sample| sample.cost[which]).collect()).p50
+        };
         Self {
             name,
             per_second: Spread::of(samples.iter().map(|sample| sample.per_second).collect()),
-            per_job: PerJob { redis_cpu_us: median(0), worker_cpu_us: median(1), scripts: median(2) },
+            per_job: PerJob {
+                redis_cpu_us: median(0),
+                worker_cpu_us: median(1),
+                scripts: median(2),
+            },
         }
     }
 }
@@ -125,7 +139,8 @@ impl Throughput {
     pub fn table(&self) -> String {
         let Self { jobs, gateways, rounds, .. } = self;
         let mut text = format!(
-            "throughput, {} jobs for {gateways} gateways, {rounds} rounds\n{:24} {:>30}   per job: {:>9} {:>10} {:>7}\n",
+            "throughput, {} jobs for {gateways} gateways, {rounds} rounds\n{:24} {:>30}   per \
+                job: {:>9} {:>10} {:>7}\n",
             grouped(float(*jobs)),
             "",
             "per second: median (min to max)",
@@ -137,7 +152,8 @@ impl Throughput {
             let PerJob { redis_cpu_us, worker_cpu_us, scripts } = per_job;
             let _ = writeln!(
                 text,
-                "{name:24} {:>31}            {redis_cpu_us:>6.0} µs {worker_cpu_us:>7.0} µs {scripts:>7.2}",
+                "{name:24} {:>31}            {redis_cpu_us:>6.0} µs {worker_cpu_us:>7.0} µs \
+                    {scripts:>7.2}",
                 per_second.whole()
             );
         }

@@ -25,7 +25,11 @@ pub struct Worker {
 
 impl Worker {
     /// Starts it.
-    pub fn start<F>(queue: &Queue, concurrency: usize, handler: impl Fn(Claimed) -> F + Clone + Send + 'static) -> Self
+    pub fn start<F>(
+        queue: &Queue,
+        concurrency: usize,
+        handler: impl Fn(Claimed) -> F + Clone + Send + 'static,
+    ) -> Self
     where
         F: Future<Output = Ran> + Send + 'static,
     {
@@ -51,7 +55,8 @@ impl Drop for Worker {
 
 /// How a job ends that did nothing.
 pub fn done() -> Ran {
-    Outcome::Done(Box::new(Report { summary: "nothing to change".to_owned(), ..Report::default() })).into()
+    Outcome::Done(Box::new(Report { summary: "nothing to change".to_owned(), ..Report::default() }))
+        .into()
 }
 
 /// Counts the runs that have begun.

@@ -17,7 +17,8 @@ use crate::settings::Settings;
 
 /// How long a gateway may take for an answer. A doctor does not wait as long as a job.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Where a job of a gateway is looked for, to learn how to reach it: those that tried it last come first.
+/// Where a job of a gateway is looked for, to learn how to reach it: those that tried it last come
+/// first.
 const LOOK_IN: [State; 9] = [
     State::Running,
     State::Blocked,
@@ -34,13 +35,19 @@ const LOOK_IN: [State; 9] = [
 pub async fn look(settings: &Settings, queue: &Queue) -> Result<Vec<Finding>, Exit> {
     let known = queue.gateways(MAX_PAGE).await.map_err(queue_error)?;
     let mut findings: Vec<_> = known.iter().map(by_its_jobs).collect();
-    let limits = Limits { call: PATIENCE.min(settings.call_timeout), patience: Duration::ZERO, ..Limits::default() };
+    let limits = Limits {
+        call: PATIENCE.min(settings.call_timeout),
+        patience: Duration::ZERO,
+        ..Limits::default()
+    };
     let applier = applier_within(settings, limits)?;
     let mut jobs = Vec::new();
     for gateway in &known {
         jobs.push((gateway.id, latest_job(queue, gateway.id).await?));
     }
-    findings.extend(join_all(jobs.iter().map(|(id, job)| by_calling(&applier, *id, job.as_ref()))).await);
+    findings.extend(
+        join_all(jobs.iter().map(|(id, job)| by_calling(&applier, *id, job.as_ref()))).await,
+    );
     Ok(findings)
 }
 
@@ -66,14 +73,21 @@ async fn latest_job(queue: &Queue, lane: Uuid) -> Result<Option<Job>, Exit> {
 async fn by_calling(applier: &Applier, id: Uuid, job: Option<&Job>) -> Finding {
     let about = format!("gateway {id}");
     let Some(gateway) = job.and_then(Job::gateway) else {
-        return Finding::new(about, Grade::Ok, "not called: none of its jobs is kept that says where it is");
+        return Finding::new(
+            about,
+            Grade::Ok,
+            "not called: none of its jobs is kept that says where it is",
+        );
     };
     let about = if gateway.name.is_empty() { about } else { format!("{about} ({})", gateway.name) };
     match applier.inspect(gateway).await {
-        Ok(inspection) if inspection.defects.is_empty() => Finding::new(about, Grade::Ok, in_words(&inspection)),
+        Ok(inspection) if inspection.defects.is_empty() => {
+            Finding::new(about, Grade::Ok, in_words(&inspection))
+        }
         Ok(inspection) => {
             let says = format!("{}; {}", in_words(&inspection), inspection.defects.join("; "));
-            Finding::new(about, Grade::Warning, says).remedy("upgrade the gateway, or do what is said of its version")
+            Finding::new(about, Grade::Warning, says)
+                .remedy("upgrade the gateway, or do what is said of its version")
         }
         Err(outcome) => refused(about, &outcome),
     }
@@ -91,21 +105,29 @@ fn refused(about: String, outcome: &Outcome) -> Finding {
 
 fn in_words(inspection: &Inspection) -> String {
     let Inspection { version, protocol, roster, agents, max_frame, .. } = inspection;
-    let scopes = inspection.scopes.as_ref().map_or_else(|| "scopes not told".to_owned(), |scopes| scopes.join(" "));
+    let scopes = inspection
+        .scopes
+        .as_ref()
+        .map_or_else(|| "scopes not told".to_owned(), |scopes| scopes.join(" "));
     let mut says = format!(
-        "answers: version {version}, protocol {protocol}, {scopes}; {agents} agents in agents.{roster}; frames up to {} KiB",
+        "answers: version {version}, protocol {protocol}, {scopes}; {agents} agents in \
+            agents.{roster}; frames up to {} KiB",
         max_frame / 1024
     );
-    for (what, names) in
-        [("keeps no", inspection.refused_files.join(" ")), ("does not know", inspection.refused_keys.join(" "))]
-    {
+    for (what, names) in [
+        ("keeps no", inspection.refused_files.join(" ")),
+        ("does not know", inspection.refused_keys.join(" ")),
+    ] {
         if !names.is_empty() {
             says = format!("{says}; {what} {names}");
         }
     }
     if !inspection.silent_agents.is_empty() {
         let names = inspection.silent_agents.join(", ");
-        says = format!("{says}; does not wake {names}: they have no `heartbeat` in its config, and other agents have");
+        says = format!(
+            "{says}; does not wake {names}: they have no `heartbeat` in its config, and other \
+                agents have"
+        );
     }
     says
 }
@@ -121,14 +143,23 @@ fn by_its_jobs(gateway: &GatewayRecord) -> Finding {
     let words = last.map_or("", |failure| failure.message.as_str());
     let mut finding = if gateway.is_unreachable() {
         let says = format!(
-            "not reached in {} attempts, {waiting} jobs wait; one of them tries again now and then: {words}",
+            "not reached in {} attempts, {waiting} jobs wait; one of them tries again now and \
+                then: {words}",
             gateway.failures
         );
         Finding::new(about, Grade::Warning, says)
     } else if gateway.jobs.of(State::Blocked) > 0 {
-        Finding::new(about, Grade::Warning, format!("{} jobs blocked: {words}", gateway.jobs.of(State::Blocked)))
+        Finding::new(
+            about,
+            Grade::Warning,
+            format!("{} jobs blocked: {words}", gateway.jobs.of(State::Blocked)),
+        )
     } else {
-        let reached = if gateway.reached_at_ms.is_some() { "reached by the last job" } else { "not tried yet" };
+        let reached = if gateway.reached_at_ms.is_some() {
+            "reached by the last job"
+        } else {
+            "not tried yet"
+        };
         return Finding::new(about, Grade::Ok, format!("{reached}, {waiting} jobs wait"));
     };
     finding.remedy = last.and_then(|failure| failure.action.clone());

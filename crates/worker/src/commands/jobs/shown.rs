@@ -37,16 +37,26 @@ pub fn story(job: &JobRecord, now_ms: u64) -> String {
 /// What there is to know, in order.
 fn facts(job: &JobRecord) -> Vec<(&'static str, String)> {
     let names = &job.names;
-    let called =
-        |name: &Option<String>, id: &str| name.as_ref().map_or_else(|| id.to_owned(), |name| format!("{name} ({id})"));
+    let called = |name: &Option<String>, id: &str| {
+        name.as_ref().map_or_else(|| id.to_owned(), |name| format!("{name} ({id})"))
+    };
     let agent = job.subject.rsplit('/').next().unwrap_or_default();
     let time = |at: Option<u64>| at.map(utc_time);
-    let failure = job.failure.as_ref().map(|failure| format!("{}: {}", failure.code, failure.message));
+    let failure =
+        job.failure.as_ref().map(|failure| format!("{}: {}", failure.code, failure.message));
     let facts = [
         ("gateway", Some(called(&names.gateway, &job.lane))),
         ("agent", Some(called(&names.agent, agent))),
         ("board", names.board.clone()),
-        ("attempts", Some(format!("{} of {}, {}", job.attempts, job.max_attempts, count(job.runs.into(), "run")))),
+        (
+            "attempts",
+            Some(format!(
+                "{} of {}, {}",
+                job.attempts,
+                job.max_attempts,
+                count(job.runs.into(), "run")
+            )),
+        ),
         ("last failure", failure),
         ("reason", job.reason.clone()),
         ("to be stopped", job.cancel.clone()),
@@ -87,7 +97,8 @@ fn run(run: &Attempt) -> String {
 /// Jobs that failed in the same way, and how to get at them.
 pub fn group(group: &Group, now_ms: u64) -> String {
     let at = group.method.as_ref().map_or_else(String::new, |method| format!(" at {method}"));
-    let (first, last) = (now_ms.saturating_sub(group.first_at_ms), now_ms.saturating_sub(group.last_at_ms));
+    let (first, last) =
+        (now_ms.saturating_sub(group.first_at_ms), now_ms.saturating_sub(group.last_at_ms));
     let mut text = format!(
         "{} {}{at}, gateway {}, first {} ago, last {} ago\n  {}",
         count(group.count, "job"),

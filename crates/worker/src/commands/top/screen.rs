@@ -71,7 +71,8 @@ pub fn draw(frame: &mut Frame, view: &mut View, palette: &Palette) {
 fn draw_parts(frame: &mut Frame, view: &mut View, palette: &Palette) {
     let area = frame.area();
     let [top, body, bottom] =
-        Layout::vertical([Constraint::Length(2), Constraint::Min(0), Constraint::Length(1)]).areas(area);
+        Layout::vertical([Constraint::Length(2), Constraint::Min(0), Constraint::Length(1)])
+            .areas(area);
     draw_top(frame, top, view, palette);
     draw_bottom(frame, bottom, view, palette);
     let Some(seen) = &view.seen else {
@@ -79,9 +80,11 @@ fn draw_parts(frame: &mut Frame, view: &mut View, palette: &Palette) {
     };
     if let Some(job) = &view.details {
         let text = shown::story(job, seen.summary.at_ms);
-        let block = Block::new().borders(Borders::TOP).title(Span::styled(" Job ", palette.heading()));
+        let block =
+            Block::new().borders(Borders::TOP).title(Span::styled(" Job ", palette.heading()));
         frame.render_widget(Clear, body);
-        return frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: false }).block(block), body);
+        return frame
+            .render_widget(Paragraph::new(text).wrap(Wrap { trim: false }).block(block), body);
     }
     let [jobs, story, gateways, kinds, events] = places(body, view.jobs().len());
     draw_jobs(frame, jobs, view, palette);
@@ -92,8 +95,8 @@ fn draw_parts(frame: &mut Frame, view: &mut View, palette: &Palette) {
     frame.render_widget(Paragraph::new(lines).block(titled(" Events ", palette)), events);
 }
 
-/// Where jobs, the story of one, gateways, kinds and events stand. A small window has the jobs, a larger one the rest as
-/// well; what few jobs leave free is for events.
+/// Where jobs, the story of one, gateways, kinds and events stand. A small window has the jobs, a
+/// larger one the rest as well; what few jobs leave free is for events.
 fn places(body: Rect, jobs: usize) -> [Rect; 5] {
     let wide = body.width >= 100;
     let sides = match body.height {
@@ -145,7 +148,14 @@ fn draw_top(frame: &mut Frame, area: Rect, view: &View, palette: &Palette) {
 
 /// Is anything stuck: in one sentence.
 fn sentence(summary: &Summary, palette: &Palette) -> Vec<Span<'static>> {
-    let live = [State::Blocked, State::Dead, State::Retrying, State::Snoozed, State::Running, State::Ready];
+    let live = [
+        State::Blocked,
+        State::Dead,
+        State::Retrying,
+        State::Snoozed,
+        State::Running,
+        State::Ready,
+    ];
     let mut words: Vec<Span> = Vec::new();
     let mut add = |text: String, style: Style| {
         if !words.is_empty() {
@@ -162,13 +172,17 @@ fn sentence(summary: &Summary, palette: &Palette) -> Vec<Span<'static>> {
     }
     if live.iter().all(|state| summary.counts.of(*state) == 0) {
         let ended = summary.last_ended_at_ms.map(|at| span(summary.at_ms.saturating_sub(at)));
-        add(ended.map_or_else(|| "Quiet".to_owned(), |ago| format!("Quiet. Last job {ago} ago")), Style::new());
+        add(
+            ended.map_or_else(|| "Quiet".to_owned(), |ago| format!("Quiet. Last job {ago} ago")),
+            Style::new(),
+        );
     }
     if let Some(since) = summary.oldest_ready_at_ms {
         add(format!("oldest waiting {}", span(summary.at_ms.saturating_sub(since))), Style::new());
     }
     let style = if summary.workers == 0 { palette.of(State::Blocked) } else { Style::new() };
-    let draining = if summary.draining > 0 { format!(", {} drain", summary.draining) } else { String::new() };
+    let draining =
+        if summary.draining > 0 { format!(", {} drain", summary.draining) } else { String::new() };
     add(format!("workers: {}{draining}", summary.workers), style);
     words
 }
@@ -182,9 +196,11 @@ fn draw_bottom(frame: &mut Frame, area: Rect, view: &View, palette: &Palette) {
         "j k choose · enter details · r retry · p pause all · q quit"
     };
     let line = match &view.said {
-        Some(said) => {
-            Line::from(vec![Span::styled(said.as_str(), palette.heading()), Span::raw("  "), Span::raw(keys)])
-        }
+        Some(said) => Line::from(vec![
+            Span::styled(said.as_str(), palette.heading()),
+            Span::raw("  "),
+            Span::raw(keys),
+        ]),
         None => Line::raw(keys),
     };
     frame.render_widget(Paragraph::new(line), area);
@@ -201,14 +217,20 @@ fn draw_jobs(frame: &mut Frame, area: Rect, view: &View, palette: &Palette) {
         Constraint::Fill(1),
     ];
     let table = Table::new(rows, widths)
-        .header(Row::new(["STATE", "KIND", "AGENT", "GATEWAY", "TRIED", "WHY"]).style(palette.heading()))
+        .header(
+            Row::new(["STATE", "KIND", "AGENT", "GATEWAY", "TRIED", "WHY"])
+                .style(palette.heading()),
+        )
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
-    let mut chosen = TableState::new().with_selected(Some(view.place()).filter(|_| !view.jobs().is_empty()));
+    let mut chosen =
+        TableState::new().with_selected(Some(view.place()).filter(|_| !view.jobs().is_empty()));
     frame.render_stateful_widget(table, area, &mut chosen);
 }
 
 fn job_row<'a>(job: &'a JobRecord, palette: &Palette) -> Row<'a> {
-    let short = |name: &'a Option<String>, id: &'a str| name.as_deref().unwrap_or_else(|| id.get(..8).unwrap_or(id));
+    let short = |name: &'a Option<String>, id: &'a str| {
+        name.as_deref().unwrap_or_else(|| id.get(..8).unwrap_or(id))
+    };
     let agent = job.subject.rsplit('/').next().unwrap_or_default();
     Row::new([
         Span::styled(job.state.as_str(), palette.of(job.state)),
@@ -225,19 +247,23 @@ fn draw_story(frame: &mut Frame, area: Rect, view: &View, seen: &Seen, palette: 
     let Some(job) = view.chosen() else { return };
     let story = Story::of(job, Reader::Terminal, seen.summary.at_ms);
     let mut lines = vec![Line::raw(story.sentence)];
-    lines.extend(story.remedy.map(|remedy| Line::styled(format!("→ {remedy}"), palette.of(State::Retrying))));
+    lines.extend(
+        story.remedy.map(|remedy| Line::styled(format!("→ {remedy}"), palette.of(State::Retrying))),
+    );
     let block = Block::new().borders(Borders::TOP);
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: true }).block(block), area);
 }
 
 fn draw_gateways(frame: &mut Frame, area: Rect, seen: &Seen, palette: &Palette) {
     let mut gateways: Vec<&GatewayRecord> = seen.gateways.iter().collect();
-    gateways.sort_by_key(|gateway| (!gateway.is_unreachable(), gateway.jobs.of(State::Blocked) == 0));
+    gateways
+        .sort_by_key(|gateway| (!gateway.is_unreachable(), gateway.jobs.of(State::Blocked) == 0));
     let rows = gateways.iter().map(|gateway| {
         let style = if gateway.is_unreachable() { palette.of(State::Dead) } else { Style::new() };
         let id = gateway.id.to_string();
         let name = gateway.name.clone().unwrap_or_else(|| id[..8].to_owned());
-        Row::new([name, live_of(gateway).to_string(), condition(gateway, seen.summary.at_ms)]).style(style)
+        Row::new([name, live_of(gateway).to_string(), condition(gateway, seen.summary.at_ms)])
+            .style(style)
     });
     let widths = [Constraint::Length(16), Constraint::Length(5), Constraint::Fill(1)];
     let header = Row::new(["GATEWAY", "LIVE", ""]).style(palette.heading());
@@ -246,17 +272,33 @@ fn draw_gateways(frame: &mut Frame, area: Rect, seen: &Seen, palette: &Palette) 
 }
 
 fn live_of(gateway: &GatewayRecord) -> u64 {
-    State::ALL.into_iter().filter(|state| !state.is_terminal()).map(|state| gateway.jobs.of(state)).sum()
+    State::ALL
+        .into_iter()
+        .filter(|state| !state.is_terminal())
+        .map(|state| gateway.jobs.of(state))
+        .sum()
 }
 
 fn draw_kinds(frame: &mut Frame, area: Rect, kinds: &[KindStatus], palette: &Palette) {
     let time = |ms: Option<u64>| ms.map_or_else(|| "–".to_owned(), span);
     let rows = kinds.iter().map(|kind| {
         let count = |what: &str| kind.counts.get(what).copied().unwrap_or_default().to_string();
-        let failed = kind.failed_share.map_or_else(|| "–".to_owned(), |share| format!("{:.0} %", share * 100.0));
-        Row::new([kind.kind.clone(), count("done"), failed, time(kind.waited.p95_ms), time(kind.ran.p95_ms)])
+        let failed = kind
+            .failed_share
+            .map_or_else(|| "–".to_owned(), |share| format!("{:.0} %", share * 100.0));
+        Row::new([
+            kind.kind.clone(),
+            count("done"),
+            failed,
+            time(kind.waited.p95_ms),
+            time(kind.ran.p95_ms),
+        ])
     });
     let widths = [15, 7, 7, 10, 10].map(Constraint::Length);
-    let header = Row::new(["LAST HOUR", "DONE", "FAILED", "WAIT p95", "RUN p95"]).style(palette.heading());
-    frame.render_widget(Table::new(rows, widths).header(header).block(Block::new().borders(Borders::TOP)), area);
+    let header =
+        Row::new(["LAST HOUR", "DONE", "FAILED", "WAIT p95", "RUN p95"]).style(palette.heading());
+    frame.render_widget(
+        Table::new(rows, widths).header(header).block(Block::new().borders(Borders::TOP)),
+        area,
+    );
 }

@@ -16,7 +16,8 @@ fn job(number: u128, state: &str, failure: &Value) -> Value {
     json!({
         "id": uuid::Uuid::from_u128(number), "state": state, "kind": "provision", "lane": "gateway", "priority": 5,
         "subject": "gateway/agent", "attempts": 1, "max_attempts": 12, "runs": 1, "lost": 0, "enqueued_at_ms": NOW - 60_000,
-        "inherited": [], "names": { "agent": format!("Agent {number}"), "gateway": "Acme" }, "timeline": [],
+        "inherited": [], "names": { "agent": format!("Agent \
+            {number}"), "gateway": "Acme" }, "timeline": [],
         "history": [], "failure": failure,
     })
 }
@@ -24,8 +25,11 @@ fn job(number: u128, state: &str, failure: &Value) -> Value {
 fn seen(paused: &Value) -> Seen {
     let unauthorized = json!({ "code": "unauthorized", "message": "the gateway refuses the token",
         "action": "correct gateway.token" });
-    let jobs =
-        json!([job(1, "blocked", &unauthorized), job(2, "retrying", &unauthorized), job(3, "running", &json!(null))]);
+    let jobs = json!([
+        job(1, "blocked", &unauthorized),
+        job(2, "retrying", &unauthorized),
+        job(3, "running", &json!(null))
+    ]);
     let summary = json!({
         "at_ms": NOW, "counts": { "blocked": 1, "retrying": 1, "running": 1, "done": 7 }, "workers": 2, "draining": 0,
         "oldest_ready_at_ms": NOW - 12_000, "paused": paused,
@@ -58,7 +62,8 @@ fn lines(view: &mut View, width: u16, height: u16) -> Vec<String> {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| draw(frame, view, &Palette::new(true))).unwrap();
     let buffer = terminal.backend().buffer().clone();
-    let line = |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned();
+    let line =
+        |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned();
     (0..height).map(line).collect()
 }
 
@@ -75,11 +80,25 @@ fn the_first_screen_says_what_is_stuck_and_what_to_do() {
         "to": "running" }),
     );
     let lines = lines(&mut view, 150, 40);
-    assert_eq!(lines[0], "1 blocked (need you) · 1 retrying · 1 running · oldest waiting 12 s · workers: 2");
-    assert!(lines[3].starts_with("blocked    provision      Agent 1          Acme           1/12"), "{}", lines[3]);
+    assert_eq!(
+        lines[0],
+        "1 blocked (need you) · 1 retrying · 1 running · oldest waiting 12 s · workers: 2"
+    );
+    assert!(
+        lines[3].starts_with("blocked    provision      Agent 1          Acme           1/12"),
+        "{}",
+        lines[3]
+    );
     has(&lines, "It waits for a person: the gateway refuses the token.");
-    has(&lines, "→ Correct gateway.token, then run `worker jobs retry 00000000-0000-0000-0000-000000000001`.");
-    has(&lines, "Acme             2     not reached 3 times in a row, left alone for 4.0 s, never reached");
+    has(
+        &lines,
+        "→ Correct gateway.token, then run `worker jobs retry \
+            00000000-0000-0000-0000-000000000001`.",
+    );
+    has(
+        &lines,
+        "Acme             2     not reached 3 times in a row, left alone for 4.0 s, never reached",
+    );
     has(&lines, "provision       7       25 %    16 ms      2.0 s");
     has(&lines, "Agent 3 provision  ready → running");
     has(&lines, "j k choose · enter details · r retry · p pause all · q quit");
@@ -139,7 +158,9 @@ fn the_chosen_job_stays_chosen_wherever_it_moves() {
 #[test]
 fn details_pauses_and_troubles_are_shown() {
     let mut view = view();
-    view.take(Ok(seen(&json!([{ "scope": "all", "at_ms": NOW, "by": "sam", "reason": "upgrade" }]))));
+    view.take(Ok(seen(
+        &json!([{ "scope": "all", "at_ms": NOW, "by": "sam", "reason": "upgrade" }]),
+    )));
     let paused = lines(&mut view, 100, 30);
     assert_eq!(paused[1], "all is paused by sam: upgrade; `worker resume` lets it go on");
     has(&paused, "p resume all");
@@ -160,8 +181,10 @@ fn nothing_going_on_is_said() {
     assert_eq!(lines(&mut view, 60, 10)[0], "Looking …");
     let mut quiet = seen(&json!([]));
     quiet.jobs.clear();
-    quiet.summary = serde_json::from_value(json!({ "at_ms": NOW, "counts": {}, "last_ended_at_ms": NOW - 180_000,
-        "workers": 0, "draining": 0, "paused": [] }))
+    quiet.summary = serde_json::from_value(
+        json!({ "at_ms": NOW, "counts": {}, "last_ended_at_ms": NOW - 180_000,
+        "workers": 0, "draining": 0, "paused": [] }),
+    )
     .unwrap();
     view.take(Ok(quiet));
     assert_eq!(lines(&mut view, 60, 10)[0], "Quiet. Last job 3 min ago · workers: 0");
@@ -173,7 +196,8 @@ fn without_colours_there_are_none() {
         let mut terminal = Terminal::new(TestBackend::new(100, 30)).unwrap();
         terminal.draw(|frame| draw(frame, &mut view(), &Palette::new(colours))).unwrap();
         let buffer = terminal.backend().buffer();
-        let coloured = buffer.content().iter().any(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset);
+        let coloured =
+            buffer.content().iter().any(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset);
         assert_eq!(coloured, wanted);
     }
 }

@@ -50,7 +50,9 @@ impl View {
         match seen {
             Ok(seen) => {
                 self.trouble = None;
-                if let Some(place) = self.chosen.and_then(|id| seen.jobs.iter().position(|job| job.id == id)) {
+                if let Some(place) =
+                    self.chosen.and_then(|id| seen.jobs.iter().position(|job| job.id == id))
+                {
                     self.place = place;
                 }
                 self.place = self.place.min(seen.jobs.len().saturating_sub(1));
@@ -100,12 +102,14 @@ impl View {
 
     /// Whether everything is paused.
     pub fn all_paused(&self) -> bool {
-        self.seen.as_ref().is_some_and(|seen| seen.summary.paused.iter().any(|pause| pause.scope == Scope::All))
+        self.seen
+            .as_ref()
+            .is_some_and(|seen| seen.summary.paused.iter().any(|pause| pause.scope == Scope::All))
     }
 }
 
-/// An event on a line; none if it says nothing that can be read. A job that is listed goes by its agent, another by the
-/// end of its id: those of a day begin alike.
+/// An event on a line; none if it says nothing that can be read. A job that is listed goes by its
+/// agent, another by the end of its id: those of a day begin alike.
 fn in_words(event: &Value, job: Option<&JobRecord>) -> Option<String> {
     let text = |name: &str| event.get(name).and_then(Value::as_str);
     let at = utc(event.get("at_ms")?.as_u64()?, "%H:%M:%S");

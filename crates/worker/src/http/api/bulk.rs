@@ -56,14 +56,20 @@ pub struct Preview {
     (status = 200, description = "With `preview`: how many there are", body = Preview),
     (status = 202, description = "It has begun", body = Progress),
 ))]
-pub async fn begin(State(app): State<Arc<App>>, caller: Caller, Body(bulk): Body<Bulk>) -> Result<Response, Problem> {
+pub async fn begin(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Body(bulk): Body<Bulk>,
+) -> Result<Response, Problem> {
     let search = search(&bulk.q)?;
     if bulk.preview {
         let matched = bulk::count(&app, &caller, &search).await?;
         return Ok(Json(Preview { matched, more: matched == MAX_JOBS }).into_response());
     }
     let wait = match (bulk.action, bulk.seconds) {
-        (Deed::Snooze, None) => return Err(Problem::wrong("seconds", "say for how long to snooze")),
+        (Deed::Snooze, None) => {
+            return Err(Problem::wrong("seconds", "say for how long to snooze"));
+        }
         (_, None) => Duration::ZERO,
         (_, Some(seconds)) => time("seconds", seconds.0)?,
     };
@@ -77,7 +83,11 @@ pub async fn begin(State(app): State<Arc<App>>, caller: Caller, Body(bulk): Body
 #[utoipa::path(get, path = "/bulk/{id}", tag = "jobs", params(("id" = Uuid, Path, description = "Its id")),
     responses((status = 200, description = "So far", body = Progress)))]
 pub async fn progress(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<Progress>, Problem> {
-    let missing =
-        || Problem::new(StatusCode::NOT_FOUND, "this worker knows no such action; it may have been started anew");
+    let missing = || {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "this worker knows no such action; it may have been started anew",
+        )
+    };
     app.bulks.get(id).map(Json).ok_or_else(missing)
 }

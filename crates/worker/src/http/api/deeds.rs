@@ -63,7 +63,8 @@ pub struct Acted {
 
 /// Runs a dead, blocked or waiting job again now.
 #[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs", params(("id" = Uuid, Path, description = "The job's id")),
-    request_body = inline(Option<Retry>), responses((status = 200, description = "It is ready", body = Acted)))]
+    request_body = inline(Option<Retry>), responses((status = 200, description = "It is \
+        ready", body = Acted)))]
 pub async fn retry(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -91,7 +92,8 @@ pub async fn snooze(
 ///
 /// A running one is stopped within seconds, and its gateway may have been changed in part.
 #[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", params(("id" = Uuid, Path, description = "The job's id")),
-    request_body = inline(Option<Why>), responses((status = 200, description = "It is cancelled, or will be", body = Acted)))]
+    request_body = inline(Option<Why>), responses((status = 200, description = "It is cancelled, \
+        or will be", body = Acted)))]
 pub async fn cancel(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -104,7 +106,8 @@ pub async fn cancel(
 
 /// Takes a dead job off the list.
 #[utoipa::path(post, path = "/jobs/{id}/discard", tag = "jobs", params(("id" = Uuid, Path, description = "The job's id")),
-    request_body = inline(Option<Why>), responses((status = 200, description = "It is cancelled", body = Acted)))]
+    request_body = inline(Option<Why>), responses((status = 200, description = "It is \
+        cancelled", body = Acted)))]
 pub async fn discard(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -117,7 +120,8 @@ pub async fn discard(
 
 /// Runs a blocked job again now, because what it waited for has been done.
 #[utoipa::path(post, path = "/jobs/{id}/unblock", tag = "jobs", params(("id" = Uuid, Path, description = "The job's id")),
-    request_body = inline(Option<Why>), responses((status = 200, description = "It is ready", body = Acted)))]
+    request_body = inline(Option<Why>), responses((status = 200, description = "It is \
+        ready", body = Acted)))]
 pub async fn unblock(
     State(app): State<Arc<App>>,
     caller: Caller,

@@ -1,4 +1,5 @@
-//! The API's description: the document of it, made from the code, and a page of it that needs nothing else.
+//! The API's description: the document of it, made from the code, and a page of it that needs
+//! nothing else.
 
 use axum::Json;
 use serde_json::{Value, json};
@@ -27,7 +28,8 @@ impl Modify for Common {
         for path in document.paths.paths.values_mut() {
             for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
                 for status in ["4XX", "5XX"] {
-                    let response = serde_json::from_value(problem.clone()).expect("it is a response");
+                    let response =
+                        serde_json::from_value(problem.clone()).expect("it is a response");
                     operation.responses.responses.insert(status.to_owned(), response);
                 }
             }

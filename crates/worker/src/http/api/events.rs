@@ -26,7 +26,8 @@ use crate::http::problem::Problem;
 const MOST: usize = 400;
 /// How often a sign of life is sent.
 const ALIVE: Duration = Duration::from_secs(15);
-/// After how long a stream ends, so that whoever listens shows again who they are; browsers come back by themselves.
+/// After how long a stream ends, so that whoever listens shows again who they are; browsers come
+/// back by themselves.
 const LIFE: Duration = Duration::from_secs(3600);
 
 /// Which events.
@@ -42,12 +43,14 @@ pub struct EventsQuery {
 
 /// What happens, as it happens.
 ///
-/// Each event is named as its member `event`: `job`, `paused`, `resumed`; docs/protocol.md says what is in them. `reset`
-/// says: what happened before is not known, so read anew what you show. The first event is `reset`, unless
-/// `Last-Event-ID` names one that is still known.
+/// Each event is named as its member `event`: `job`, `paused`, `resumed`; docs/protocol.md says
+/// what is in them. `reset` says: what happened before is not known, so read anew what you show.
+/// The first event is `reset`, unless `Last-Event-ID` names one that is still known.
 #[utoipa::path(get, path = "/events", tag = "queue", params(EventsQuery,
-    ("last-event-id" = Option<String>, Header, description = "The id of the last event that you know")),
-    responses((status = 200, description = "A stream without an end", content_type = "text/event-stream", body = String)))]
+    ("last-event-id" = Option<String>, Header, description = "The id of the last event that you \
+        know")),
+    responses((status = 200, description = "A stream without an \
+        end", content_type = "text/event-stream", body = String)))]
 pub async fn events(
     State(app): State<Arc<App>>,
     Query(query): Query<EventsQuery>,
@@ -58,8 +61,10 @@ pub async fn events(
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).for_seconds(30));
     }
     let since = headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let stream = told(app.live.join(since)).filter(move |event| std::future::ready(query.wants(event.as_deref())));
-    let stream = stream.map(|event| Ok::<_, Infallible>(sent(event.as_deref()))).take_until(sleep(LIFE));
+    let stream = told(app.live.join(since))
+        .filter(move |event| std::future::ready(query.wants(event.as_deref())));
+    let stream =
+        stream.map(|event| Ok::<_, Infallible>(sent(event.as_deref()))).take_until(sleep(LIFE));
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(ALIVE)).into_response())
 }
 

@@ -47,7 +47,9 @@ pub fn audit(entries: Vec<AuditEntry>, format: Format) -> Response {
 
 fn csv(text: &str, name: &'static str) -> Response {
     let mut response = named(text.to_owned().into_response(), name);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
     response
 }
 

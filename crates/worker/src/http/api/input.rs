@@ -47,7 +47,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let kind = request.headers().get(CONTENT_TYPE).cloned();
         let bytes = read(request, state).await?;
         if matches!(bytes.trim_ascii(), b"" | b"null") {
-            return serde_json::from_str("{}").map(Self).map_err(|error| wrong(".", "the body", &error));
+            return serde_json::from_str("{}")
+                .map(Self)
+                .map_err(|error| wrong(".", "the body", &error));
         }
         if !kind.is_some_and(|kind| is_json(kind.as_bytes())) {
             return Err(no_json());
@@ -64,20 +66,32 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let id = Path::<String>::from_request_parts(parts, state).await.ok().and_then(|Path(id)| id.parse().ok());
-        id.map(Self)
-            .ok_or_else(|| Problem::wrong("id", "this is no id; use one such as 7c9d5c1e-55a1-4d0e-9f0b-1d2f8a5b6c01"))
+        let id = Path::<String>::from_request_parts(parts, state)
+            .await
+            .ok()
+            .and_then(|Path(id)| id.parse().ok());
+        id.map(Self).ok_or_else(|| {
+            Problem::wrong(
+                "id",
+                "this is no id; use one such as 7c9d5c1e-55a1-4d0e-9f0b-1d2f8a5b6c01",
+            )
+        })
     }
 }
 
 /// The bytes of the body, if there are not too many.
 pub async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            let detail = format!("the body has more than {MAX_BODY} bytes; send less at once");
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                let detail = format!("the body has more than {MAX_BODY} bytes; send less at once");
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+            }
+            _ => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "the body ended before it was whole; send it again",
+            ),
         }
-        _ => Problem::new(StatusCode::BAD_REQUEST, "the body ended before it was whole; send it again"),
     })
 }
 
@@ -100,7 +114,11 @@ impl<'de> Deserialize<'de> for Whole {
         if number.fract() != 0.0 || !(0.0..MOST_EXACT).contains(&number) {
             return Err(D::Error::custom("use a whole number that is not below 0"));
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it was looked at")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it was looked at"
+        )]
         Ok(Self(number as u64))
     }
 }
@@ -113,7 +131,10 @@ pub fn is_json(kind: &[u8]) -> bool {
 
 /// The body is something else.
 pub fn no_json() -> Problem {
-    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be JSON; send `content-type: application/json`")
+    Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "the body must be JSON; send `content-type: application/json`",
+    )
 }
 
 fn wrong(path: &str, whole: &str, error: &dyn std::fmt::Display) -> Problem {

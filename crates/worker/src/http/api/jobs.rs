@@ -33,8 +33,9 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
-    /// What to look for: `kind:` `state:` `gateway:` `agent:` `board:` `error:` `id:` and free words, such as
-    /// `state:blocked,dead gateway:7c9d5c1e-55a1-4d0e-9f0b-1d2f8a5b6c01 quota`. All jobs if left out.
+    /// What to look for: `kind:` `state:` `gateway:` `agent:` `board:` `error:` `id:` and free
+    /// words, such as `state:blocked,dead gateway:7c9d5c1e-55a1-4d0e-9f0b-1d2f8a5b6c01 quota`. All
+    /// jobs if left out.
     #[serde(default)]
     #[param(required = false, max_length = 500)]
     q: String,
@@ -56,11 +57,15 @@ const fn page() -> usize {
 
 /// Finds jobs.
 #[utoipa::path(get, path = "/jobs", tag = "jobs", params(ListQuery), responses(
-    (status = 200, description = "A page: those that need somebody first, ended ones last, latest first", content(
+    (status = 200, description = "A page: those that need somebody first, ended ones last, latest \
+        first", content(
         (Found = "application/json"), (String = "text/csv")
     ))
 ))]
-pub async fn list(State(app): State<Arc<App>>, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
+pub async fn list(
+    State(app): State<Arc<App>>,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, Problem> {
     let search = search(&query.q)?;
     let after = query.after.as_deref().map(cursor).transpose()?;
     if !(1..=MAX_PAGE).contains(&query.limit) {
@@ -74,12 +79,15 @@ pub async fn list(State(app): State<Arc<App>>, Query(query): Query<ListQuery>) -
 
 /// Reads a search.
 pub fn search(q: &str) -> Result<Search, Problem> {
-    q.parse().map_err(|error: mission_jobs::queue::SearchError| Problem::wrong("q", error.to_string()))
+    q.parse()
+        .map_err(|error: mission_jobs::queue::SearchError| Problem::wrong("q", error.to_string()))
 }
 
 /// Reads the end of a page.
 pub fn cursor(after: &str) -> Result<Cursor, Problem> {
-    after.parse().map_err(|error: mission_jobs::queue::SearchError| Problem::wrong("after", error.to_string()))
+    after.parse().map_err(|error: mission_jobs::queue::SearchError| {
+        Problem::wrong("after", error.to_string())
+    })
 }
 
 /// Everything about a job. Secrets are masked.
@@ -126,13 +134,17 @@ pub struct EnqueueQuery {
 
 /// Puts jobs on the queue.
 ///
-/// The body is a job document, or a list of at most 50; all are accepted or none. The same `Idempotency-Key` within a day
-/// stores nothing and answers the first job's id; it goes with a single document.
+/// The body is a job document, or a list of at most 50; all are accepted or none. The same
+/// `Idempotency-Key` within a day stores nothing and answers the first job's id; it goes with a
+/// single document.
 #[utoipa::path(post, path = "/jobs", tag = "jobs",
-    params(EnqueueQuery, ("idempotency-key" = Option<String>, Header, description = "Names the request, in at most 200 bytes",
+    params(EnqueueQuery, ("idempotency-key" = Option<String>, Header, description = "Names the \
+        request, in at most 200 bytes",
         min_length = 1, max_length = 200)),
-    request_body(content = Documents, description = "A job document, or a list of them; docs/protocol.md says what is in one"),
-    responses((status = 202, description = "Stored: what became of it, or a list of that", body = Accepted)))]
+    request_body(content = Documents, description = "A job document, or a list of them; \
+        docs/protocol.md says what is in one"),
+    responses((status = 202, description = "Stored: what became of it, or a list of \
+        that", body = Accepted)))]
 pub async fn enqueue(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -154,7 +166,11 @@ pub async fn enqueue(
             Ok(job) => jobs.push(how.arrange(job)?),
             Err(error) => wrong.extend(Problem::from(error).errors.into_iter().map(|mut wrong| {
                 if is_list {
-                    wrong.path = if wrong.path == "$" { format!("[{at}]") } else { format!("[{at}].{}", wrong.path) };
+                    wrong.path = if wrong.path == "$" {
+                        format!("[{at}]")
+                    } else {
+                        format!("[{at}].{}", wrong.path)
+                    };
                 }
                 wrong
             })),
@@ -166,10 +182,15 @@ pub async fn enqueue(
         return Err(problem);
     }
     if let Some(key) = headers.get(IDEMPOTENCY_KEY) {
-        let key = key.to_str().map_err(|_| Problem::wrong(IDEMPOTENCY_KEY, "use printable ASCII"))?;
-        let key = IdempotencyKey::new(key).map_err(|error| Problem::wrong(IDEMPOTENCY_KEY, error.to_string()))?;
+        let key =
+            key.to_str().map_err(|_| Problem::wrong(IDEMPOTENCY_KEY, "use printable ASCII"))?;
+        let key = IdempotencyKey::new(key)
+            .map_err(|error| Problem::wrong(IDEMPOTENCY_KEY, error.to_string()))?;
         if jobs.len() != 1 {
-            return Err(Problem::wrong(IDEMPOTENCY_KEY, "it names one request; send the documents one by one"));
+            return Err(Problem::wrong(
+                IDEMPOTENCY_KEY,
+                "it names one request; send the documents one by one",
+            ));
         }
         jobs = jobs.into_iter().map(|job| job.with_idempotency_key(key.clone())).collect();
     }
@@ -203,8 +224,8 @@ pub enum Accepted {
 
 /// The documents of a list, as they came.
 fn documents(body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
-    let documents: Vec<&RawValue> =
-        serde_json::from_slice(body).map_err(|error| Problem::wrong("$", format!("the list is no JSON: {error}")))?;
+    let documents: Vec<&RawValue> = serde_json::from_slice(body)
+        .map_err(|error| Problem::wrong("$", format!("the list is no JSON: {error}")))?;
     if documents.is_empty() || documents.len() > MAX_ENQUEUE {
         return Err(Problem::wrong(
             "$",

@@ -29,10 +29,14 @@ pub const BASE: &str = "/api/v1";
 #[openapi(
     info(
         title = "mission-worker",
-        description = "Jobs, gateways and workers of a queue. Send a token as `Authorization: Bearer TOKEN`; `worker token` \
-            makes one. A body has 1 MiB at most; one address may send 50 requests a second, 200 at once, unless \
-            http.requests_per_second says otherwise, and gets 429 with Retry-After beyond that; an answer begins within 30 s. \
-            Lists come in pages: send `next` as `after`. What is wrong is said as application/problem+json. Times are \
+        description = "Jobs, gateways and workers of a queue. Send a token as `Authorization: \
+            Bearer TOKEN`; `worker token` \
+            makes one. A body has 1 MiB at most; one address may send 50 requests a second, 200 \
+            at once, unless \
+            http.requests_per_second says otherwise, and gets 429 with Retry-After beyond that; \
+            an answer begins within 30 s. \
+            Lists come in pages: send `next` as `after`. What is wrong is said as \
+            application/problem+json. Times are \
             milliseconds since 1970 by Redis's clock."
     ),
     servers((url = "/api/v1")),

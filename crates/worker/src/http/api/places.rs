@@ -16,7 +16,8 @@ use crate::http::{App, act};
 
 /// Gateways that jobs came for, the latest first; 200 at most.
 #[utoipa::path(get, path = "/gateways", tag = "gateways",
-    responses((status = 200, description = "Each with its jobs by state", body = Vec<GatewayRecord>)))]
+    responses((status = 200, description = "Each with its jobs by \
+        state", body = Vec<GatewayRecord>)))]
 pub async fn gateways(State(app): State<Arc<App>>) -> Result<Json<Vec<GatewayRecord>>, Problem> {
     Ok(Json(app.queue.gateways(MAX_PAGE).await?))
 }
@@ -24,9 +25,13 @@ pub async fn gateways(State(app): State<Arc<App>>) -> Result<Json<Vec<GatewayRec
 /// One gateway.
 #[utoipa::path(get, path = "/gateways/{id}", tag = "gateways", params(("id" = Uuid, Path, description = "The gateway's id")),
     responses((status = 200, description = "The gateway", body = GatewayRecord)))]
-pub async fn gateway(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<GatewayRecord>, Problem> {
+pub async fn gateway(
+    State(app): State<Arc<App>>,
+    Id(id): Id,
+) -> Result<Json<GatewayRecord>, Problem> {
     let gateway = app.queue.gateway(id).await?;
-    let missing = || Problem::new(StatusCode::NOT_FOUND, format!("no job has come for a gateway {id}"));
+    let missing =
+        || Problem::new(StatusCode::NOT_FOUND, format!("no job has come for a gateway {id}"));
     gateway.map(Json).ok_or_else(missing)
 }
 
@@ -39,7 +44,8 @@ pub async fn workers(State(app): State<Arc<App>>) -> Result<Json<Vec<WorkerRecor
 
 /// Has a worker take no more jobs. What it runs goes on.
 #[utoipa::path(post, path = "/workers/{name}/drain", tag = "workers", params(("name" = String, Path, description = "Its name")),
-    request_body = inline(Option<Why>), responses((status = 200, description = "It takes no more", body = Changed)))]
+    request_body = inline(Option<Why>), responses((status = 200, description = "It takes no \
+        more", body = Changed)))]
 pub async fn drain(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -52,7 +58,8 @@ pub async fn drain(
 
 /// Has a worker take jobs again.
 #[utoipa::path(post, path = "/workers/{name}/undrain", tag = "workers", params(("name" = String, Path, description = "Its name")),
-    request_body = inline(Option<Why>), responses((status = 200, description = "It takes jobs", body = Changed)))]
+    request_body = inline(Option<Why>), responses((status = 200, description = "It takes \
+        jobs", body = Changed)))]
 pub async fn undrain(
     State(app): State<Arc<App>>,
     caller: Caller,

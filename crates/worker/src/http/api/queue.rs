@@ -19,21 +19,24 @@ use crate::http::{App, act};
 
 /// The queue at a glance.
 #[utoipa::path(get, path = "/summary", tag = "queue",
-    responses((status = 200, description = "Counts, what waits longest, what is paused", body = Summary)))]
+    responses((status = 200, description = "Counts, what waits longest, what is \
+        paused", body = Summary)))]
 pub async fn summary(State(app): State<Arc<App>>) -> Result<Json<Summary>, Problem> {
     Ok(Json(app.queue.summary().await?))
 }
 
 /// Failures that jobs have not got past, those of one sort together.
 #[utoipa::path(get, path = "/failures", tag = "queue",
-    responses((status = 200, description = "At most 200 sorts, the latest first", body = Vec<Group>)))]
+    responses((status = 200, description = "At most 200 sorts, the latest \
+        first", body = Vec<Group>)))]
 pub async fn failures(State(app): State<Arc<App>>) -> Result<Json<Vec<Group>>, Problem> {
     Ok(Json(app.queue.groups(MAX_PAGE).await?))
 }
 
 /// What is paused.
 #[utoipa::path(get, path = "/pauses", tag = "queue",
-    responses((status = 200, description = "Each with who did it and why, oldest first", body = Vec<Pause>)))]
+    responses((status = 200, description = "Each with who did it and why, oldest \
+        first", body = Vec<Pause>)))]
 pub async fn pauses(State(app): State<Arc<App>>) -> Result<Json<Vec<Pause>>, Problem> {
     Ok(Json(app.queue.paused().await?))
 }

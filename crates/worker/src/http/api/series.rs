@@ -61,8 +61,8 @@ pub struct Series {
 pub struct Bucket {
     /// When it began, in milliseconds since 1970 by Redis's clock.
     pub at_ms: u64,
-    /// How often, by `enqueued`, `done`, `dead`, `retrying`, `snoozed`, `blocked`, `superseded`, `cancelled`, `lost`,
-    /// `released`.
+    /// How often, by `enqueued`, `done`, `dead`, `retrying`, `snoozed`, `blocked`, `superseded`,
+    /// `cancelled`, `lost`, `released`.
     pub counts: BTreeMap<String, u64>,
     /// How long jobs were ready before they ran.
     pub waited: Times,
@@ -102,7 +102,10 @@ pub struct KindStatus {
 /// What happened over time.
 #[utoipa::path(get, path = "/series", tag = "queue", params(RangeQuery),
     responses((status = 200, description = "Buckets, oldest first", body = Series)))]
-pub async fn series(State(app): State<Arc<App>>, Query(query): Query<RangeQuery>) -> Result<Json<Series>, Problem> {
+pub async fn series(
+    State(app): State<Arc<App>>,
+    Query(query): Query<RangeQuery>,
+) -> Result<Json<Series>, Problem> {
     Ok(Json(read(&app.queue, query.range).await?))
 }
 
@@ -120,7 +123,12 @@ pub async fn kinds(
 pub async fn read(queue: &Queue, range: Range) -> Result<Series, Problem> {
     let buckets = minutes(queue, range).await?.into_iter().map(|minute| {
         let all = together(minute.kinds.values());
-        Bucket { at_ms: minute.at_ms, waited: Times::of(&all.waited), ran: Times::of(&all.ran), counts: all.counts }
+        Bucket {
+            at_ms: minute.at_ms,
+            waited: Times::of(&all.waited),
+            ran: Times::of(&all.ran),
+            counts: all.counts,
+        }
     });
     let step_ms = match range {
         Range::Hour => 60_000,
@@ -192,8 +200,13 @@ mod tests {
 
     #[test]
     fn the_share_of_failures_is_that_of_runs_that_ended() {
-        let counts = |pairs: &[(&str, u64)]| pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        let counts = |pairs: &[(&str, u64)]| {
+            pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+        };
         assert_eq!(failed_share(&counts(&[("enqueued", 9)])), None);
-        assert_eq!(failed_share(&counts(&[("done", 3), ("retrying", 1), ("superseded", 5)])), Some(0.25));
+        assert_eq!(
+            failed_share(&counts(&[("done", 3), ("retrying", 1), ("superseded", 5)])),
+            Some(0.25)
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The dashboard's style sheet, scripts and icon, compiled in. `htmx.min.js` is htmx.org's, under `htmx.LICENSE`.
+//! The dashboard's style sheet, scripts and icon, compiled in. `htmx.min.js` is htmx.org's, under
+//! `htmx.LICENSE`.
 
 use std::sync::LazyLock;
 
@@ -25,7 +26,10 @@ const MOST_BYTES: usize = 100_000;
 #[must_use]
 pub fn tag() -> &'static str {
     static TAG: LazyLock<String> = LazyLock::new(|| {
-        let digest = ALL.iter().fold(Sha256::new(), |digest, (_, _, content)| digest.chain_update(content)).finalize();
+        let digest = ALL
+            .iter()
+            .fold(Sha256::new(), |digest, (_, _, content)| digest.chain_update(content))
+            .finalize();
         hex(&digest)[..12].to_owned()
     });
     &TAG
@@ -34,7 +38,8 @@ pub fn tag() -> &'static str {
 /// Serves them, to anybody: they hold nothing of a queue.
 pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     ALL.into_iter().fold(Router::new(), |router, (path, kind, content)| {
-        let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "public, max-age=31536000, immutable")];
+        let headers =
+            [(CONTENT_TYPE, kind), (CACHE_CONTROL, "public, max-age=31536000, immutable")];
         router.route(path, get(move || async move { (headers, content) }))
     })
 }

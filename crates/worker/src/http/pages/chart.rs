@@ -149,7 +149,8 @@ impl Chart {
     pub fn draw(range: Range, slices: &[Minute], restarts: &[(String, u64)], now_ms: u64) -> Self {
         let step = range.bucket_ms();
         let first = (now_ms / step + 1).saturating_sub(range.buckets()) * step;
-        let mut buckets = vec![Bucket::default(); usize::try_from(range.buckets()).unwrap_or_default()];
+        let mut buckets =
+            vec![Bucket::default(); usize::try_from(range.buckets()).unwrap_or_default()];
         for slice in slices.iter().filter(|slice| slice.at_ms >= first) {
             let at = usize::try_from((slice.at_ms - first) / step).unwrap_or(usize::MAX);
             let Some(bucket) = buckets.get_mut(at) else { continue };
@@ -161,9 +162,12 @@ impl Chart {
             }
         }
         let top = round_up(buckets.iter().map(|bucket| bucket.done).max().unwrap_or_default());
-        let bottom = round_up(buckets.iter().map(|bucket| bucket.dead + bucket.tried_again).max().unwrap_or_default());
+        let bottom = round_up(
+            buckets.iter().map(|bucket| bucket.dead + bucket.tried_again).max().unwrap_or_default(),
+        );
         let width = WIDTH / real(range.buckets());
-        let x = |at_ms: u64| WIDTH * real(at_ms.saturating_sub(first)) / real(step * range.buckets());
+        let x =
+            |at_ms: u64| WIDTH * real(at_ms.saturating_sub(first)) / real(step * range.buckets());
         let at = |index: usize| first + step * u64::try_from(index).unwrap_or_default();
         Self {
             range,
@@ -173,7 +177,11 @@ impl Chart {
                 .enumerate()
                 .flat_map(|(i, bucket)| bars(bucket, x(at(i)), width, top, bottom))
                 .collect(),
-            columns: buckets.iter().enumerate().map(|(i, bucket)| column(bucket, at(i), x(at(i)), width)).collect(),
+            columns: buckets
+                .iter()
+                .enumerate()
+                .map(|(i, bucket)| column(bucket, at(i), x(at(i)), width))
+                .collect(),
             marks: restarts
                 .iter()
                 .filter(|(_, at_ms)| (first..=now_ms).contains(at_ms))
@@ -182,7 +190,9 @@ impl Chart {
                     says: format!("{name} restarted {}", utc(*at_ms, "%d %b %H:%M:%S UTC")),
                 })
                 .collect(),
-            ticks: (0..=4).map(|tick| tick_at(range, first + step * range.buckets() * tick / 4)).collect(),
+            ticks: (0..=4)
+                .map(|tick| tick_at(range, first + step * range.buckets() * tick / 4))
+                .collect(),
             top,
             bottom,
         }
@@ -211,7 +221,11 @@ fn bars(bucket: &Bucket, x: f64, width: f64, top: u64, bottom: u64) -> Vec<Bar> 
         width: round(width - 2.0),
         height: round(height),
     };
-    let all = [bar("done", ABOVE - up, up), bar("dead", ABOVE + 1.0, dead), bar("again", ABOVE + 1.0 + dead, again)];
+    let all = [
+        bar("done", ABOVE - up, up),
+        bar("dead", ABOVE + 1.0, dead),
+        bar("again", ABOVE + 1.0 + dead, again),
+    ];
     all.into_iter().filter(|bar| bar.height > 0.0).collect()
 }
 
@@ -230,14 +244,17 @@ fn says(range: Range, buckets: &[Bucket], at: impl Fn(usize) -> u64) -> String {
     if done + dead + again == 0 {
         return format!("Nothing happened in {}.", range.words());
     }
-    let worst = buckets.iter().enumerate().max_by_key(|(_, bucket)| (bucket.dead, bucket.tried_again));
     let worst =
-        worst.filter(|(_, bucket)| bucket.dead + bucket.tried_again > 0).map_or_else(String::new, |(index, _)| {
+        buckets.iter().enumerate().max_by_key(|(_, bucket)| (bucket.dead, bucket.tried_again));
+    let worst = worst.filter(|(_, bucket)| bucket.dead + bucket.tried_again > 0).map_or_else(
+        String::new,
+        |(index, _)| {
             format!(
                 "; most trouble at {} UTC",
                 utc(at(index), if range == Range::Week { "%a %d, %H:%M" } else { "%H:%M" })
             )
-        });
+        },
+    );
     format!(
         "In {}: {} done, {} given up, {} put off or tried again{worst}.",
         range.words(),

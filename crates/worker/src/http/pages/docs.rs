@@ -72,7 +72,8 @@ impl Page {
         let operations = members(&document["paths"]).flat_map(|(path, methods)| {
             members(methods).map(move |(method, operation)| Operation::of(path, method, operation))
         });
-        let schemas = members(&document["components"]["schemas"]).map(|(name, schema)| Schema::of(name, schema));
+        let schemas = members(&document["components"]["schemas"])
+            .map(|(name, schema)| Schema::of(name, schema));
         Self {
             about: prose(&document["info"]["description"]),
             operations: operations.collect(),
@@ -128,7 +129,9 @@ impl Schema {
 
 impl Kind {
     fn of(schema: &Value) -> Self {
-        if let Some(name) = schema["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()) {
+        if let Some(name) =
+            schema["$ref"].as_str().and_then(|reference| reference.rsplit('/').next())
+        {
             return Self { words: String::new(), schema: Some(name.to_owned()) };
         }
         if let Some(choice) = list(&schema["oneOf"]).find(|choice| choice["type"] != "null") {
@@ -139,9 +142,12 @@ impl Kind {
             return Self { words: format!("list of {words}").trim_end().to_owned(), schema };
         }
         let words = match &schema["type"] {
-            Value::Array(kinds) => {
-                kinds.iter().filter(|kind| **kind != "null").map(text).collect::<Vec<_>>().join(" or ")
-            }
+            Value::Array(kinds) => kinds
+                .iter()
+                .filter(|kind| **kind != "null")
+                .map(text)
+                .collect::<Vec<_>>()
+                .join(" or "),
             kind => text(kind),
         };
         Self { words, schema: None }

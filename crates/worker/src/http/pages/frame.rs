@@ -79,7 +79,8 @@ impl Frame {
     #[must_use]
     pub fn is_here(&self, path: &str) -> bool {
         let here = self.path.split('?').next().unwrap_or_default();
-        here == path || (path != "/" && here.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')))
+        here == path
+            || (path != "/" && here.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')))
     }
 
     /// What the button for light and dark chooses, if nothing is known of the system's choice.

@@ -114,11 +114,19 @@ pub fn name(gateway: &GatewayRecord) -> String {
 
 /// Jobs by state, those that there are; ended ones only if they are asked for.
 #[must_use]
-pub fn counted(counts: &Counts, gateway: Option<&str>, ended: bool, here: &[State]) -> Vec<StateCount> {
-    let shown = |state: &State| counts.of(*state) > 0 && (ended || !state.is_terminal() || *state == State::Dead);
+pub fn counted(
+    counts: &Counts,
+    gateway: Option<&str>,
+    ended: bool,
+    here: &[State],
+) -> Vec<StateCount> {
+    let shown = |state: &State| {
+        counts.of(*state) > 0 && (ended || !state.is_terminal() || *state == State::Dead)
+    };
     let states = BY_URGENCY.into_iter().filter(|state| shown(state) || here == [*state]);
     let of = |state: State| {
-        let search = gateway.map_or_else(|| format!("state:{state}"), |id| format!("state:{state} gateway:{id}"));
+        let search = gateway
+            .map_or_else(|| format!("state:{state}"), |id| format!("state:{state} gateway:{id}"));
         StateCount {
             state,
             number: number(counts.of(state)),
@@ -145,7 +153,9 @@ pub const BY_URGENCY: [State; 10] = [
 
 /// Whether the gateway's last failure is newer than its last success.
 fn is_failing(gateway: &GatewayRecord) -> bool {
-    gateway.failed_at_ms.is_some_and(|failed| gateway.reached_at_ms.is_none_or(|reached| failed > reached))
+    gateway
+        .failed_at_ms
+        .is_some_and(|failed| gateway.reached_at_ms.is_none_or(|reached| failed > reached))
 }
 
 /// How a gateway can be reached, as a mark and in words.
@@ -160,7 +170,9 @@ fn reach(gateway: &GatewayRecord, now_ms: u64) -> (&'static str, String) {
         return ("refused", "busy".to_owned());
     }
     match gateway.reached_at_ms {
-        Some(at) => ("yes", format!("reached {} ago", crate::words::rough(now_ms.saturating_sub(at)))),
+        Some(at) => {
+            ("yes", format!("reached {} ago", crate::words::rough(now_ms.saturating_sub(at))))
+        }
         None => ("unknown", "not tried yet".to_owned()),
     }
 }
@@ -176,7 +188,10 @@ impl Row {
             url: gateway.url.clone(),
             reach,
             reach_words,
-            held_until: gateway.held_until_ms.filter(|until| *until > now_ms).map(|at_ms| When { at_ms, now_ms }),
+            held_until: gateway
+                .held_until_ms
+                .filter(|until| *until > now_ms)
+                .map(|at_ms| When { at_ms, now_ms }),
             insecure: gateway.insecure_tls,
             version: gateway.version.clone().unwrap_or_else(|| "–".to_owned()),
             protocol: gateway.protocol,
@@ -200,7 +215,10 @@ impl Page {
         let sentence = match (all, away, refusing) {
             (0, ..) => "No gateways yet".to_owned(),
             (_, 0, 0) => format!("{}, all well", count(all, "gateway")),
-            _ => format!("{}: {away} not reached, {refusing} busy or refusing", count(all, "gateway")),
+            _ => format!(
+                "{}: {away} not reached, {refusing} busy or refusing",
+                count(all, "gateway")
+            ),
         };
         Self { frame, sentence, gateways }
     }
@@ -209,7 +227,12 @@ impl Page {
 impl One {
     /// What is shown of a gateway on its page.
     #[must_use]
-    pub fn of(gateway: &GatewayRecord, pause: Option<Paused>, jobs: Vec<Line>, now_ms: u64) -> Self {
+    pub fn of(
+        gateway: &GatewayRecord,
+        pause: Option<Paused>,
+        jobs: Vec<Line>,
+        now_ms: u64,
+    ) -> Self {
         let (reach, reach_words) = reach(gateway, now_ms);
         let id = gateway.id.to_string();
         let failure = gateway.failure.as_ref().filter(|_| reach == "no" || is_failing(gateway));
@@ -218,7 +241,9 @@ impl One {
             reach,
             reach_words,
             sentence: Prose(sentence(gateway, now_ms)),
-            remedy: failure.and_then(|failure| failure.action.as_deref()).map(|action| Prose(super::sentence(action))),
+            remedy: failure
+                .and_then(|failure| failure.action.as_deref())
+                .map(|action| Prose(super::sentence(action))),
             facts: facts(gateway, now_ms),
             counts: counted(&gateway.jobs, Some(&id), true, &[]),
             pause,
@@ -250,8 +275,10 @@ fn facts(gateway: &GatewayRecord, now_ms: u64) -> Vec<Fact> {
     let when = |at: Option<u64>| at.map(|at| utc(at, "%Y-%m-%d %H:%M:%S UTC"));
     let held = gateway.held_until_ms.filter(|until| *until > now_ms);
     let waiting = gateway.waiting_since_ms.map(|since| span(now_ms.saturating_sub(since)));
-    let after_writes =
-        gateway.version.is_some().then(|| if gateway.restarts_on_write { "yes" } else { "not seen" }.to_owned());
+    let after_writes = gateway
+        .version
+        .is_some()
+        .then(|| if gateway.restarts_on_write { "yes" } else { "not seen" }.to_owned());
     let all = [
         ("Address", gateway.url.clone().map(|url| format!("`{url}`"))),
         ("Version", gateway.version.clone()),
@@ -266,7 +293,10 @@ fn facts(gateway: &GatewayRecord, now_ms: u64) -> Vec<Fact> {
         ("Failed", when(gateway.failed_at_ms)),
         ("Left alone until", when(held)),
         ("Oldest waits for", waiting),
-        ("Heartbeats cost", gateway.heartbeat_turns_per_day.map(|turns| format!("{} a day", count(turns, "turn")))),
+        (
+            "Heartbeats cost",
+            gateway.heartbeat_turns_per_day.map(|turns| format!("{} a day", count(turns, "turn"))),
+        ),
         ("Worked by", gateway.owner.clone()),
     ];
     all.into_iter().filter_map(|(name, value)| Some(Fact { name, value: Prose(value?) })).collect()

@@ -56,7 +56,10 @@ impl Row {
         let id = group.gateway.to_string();
         let name = name.map_or_else(|| short(&id), str::to_owned);
         Self {
-            code: group.method.as_ref().map_or_else(|| group.code.clone(), |method| format!("{} {method}", group.code)),
+            code: group
+                .method
+                .as_ref()
+                .map_or_else(|| group.code.clone(), |method| format!("{} {method}", group.code)),
             message: Prose(group.message.clone()),
             action: group.action.as_deref().map(|action| Prose(super::sentence(action))),
             gateway: Some(Place { id, name }),
@@ -79,6 +82,11 @@ impl Page {
             0 => "Nothing fails".to_owned(),
             _ => format!("{} failing for {}", count(jobs, "job"), count(causes, "cause")),
         };
-        Self { frame, sentence, empty: "Every job that failed has got past it, or is gone.", groups }
+        Self {
+            frame,
+            sentence,
+            empty: "Every job that failed has got past it, or is gone.",
+            groups,
+        }
     }
 }

@@ -94,9 +94,18 @@ pub fn headline(summary: &Summary) -> Vec<Part> {
     match of(State::Blocked) {
         0 => {}
         1 => parts.push(part(State::Blocked, "1 blocked (needs you)".to_owned())),
-        blocked => parts.push(part(State::Blocked, format!("{} blocked (need you)", number(blocked)))),
+        blocked => {
+            parts.push(part(State::Blocked, format!("{} blocked (need you)", number(blocked))))
+        }
     }
-    for state in [State::Dead, State::Retrying, State::Snoozed, State::Running, State::Ready, State::Scheduled] {
+    for state in [
+        State::Dead,
+        State::Retrying,
+        State::Snoozed,
+        State::Running,
+        State::Ready,
+        State::Scheduled,
+    ] {
         if of(state) > 0 {
             let words = if state == State::Ready { "waiting" } else { state.as_str() };
             parts.push(part(state, format!("{} {words}", number(of(state)))));
@@ -125,13 +134,13 @@ pub fn beneath(summary: &Summary) -> String {
         (all, 0) => format!("{all} workers take jobs"),
         (all, draining) => format!("{} of {all} workers take jobs", all.saturating_sub(draining)),
     };
-    let due = summary
-        .next_due_at_ms
-        .filter(|at| *at > summary.at_ms)
-        .map_or_else(String::new, |at| format!(" · the next waiting job is due in {}", rough(at - summary.at_ms)));
-    let ended = summary
-        .last_ended_at_ms
-        .map_or_else(String::new, |at| format!(" · the last one ended {} ago", span(summary.at_ms.saturating_sub(at))));
+    let due =
+        summary.next_due_at_ms.filter(|at| *at > summary.at_ms).map_or_else(String::new, |at| {
+            format!(" · the next waiting job is due in {}", rough(at - summary.at_ms))
+        });
+    let ended = summary.last_ended_at_ms.map_or_else(String::new, |at| {
+        format!(" · the last one ended {} ago", span(summary.at_ms.saturating_sub(at)))
+    });
     format!("{workers}{due}{ended} · {} done are kept", number(summary.counts.of(State::Done)))
 }
 

@@ -174,9 +174,16 @@ impl View {
             report: job.report.as_ref().filter(|_| state == State::Done).map(Report::of),
             gateway: line::place(job),
             facts: facts(job, now_ms),
-            siblings: siblings.iter().filter(|other| other.id != job.id).map(|job| Line::of(job, now_ms)).collect(),
+            siblings: siblings
+                .iter()
+                .filter(|other| other.id != job.id)
+                .map(|job| Line::of(job, now_ms))
+                .collect(),
             document: job.document.as_ref().map(|document| pretty(&sorted(document))),
-            curl: format!("curl -H \"Authorization: Bearer $TOKEN\" {origin}/api/v1/jobs/{}", job.id),
+            curl: format!(
+                "curl -H \"Authorization: Bearer $TOKEN\" {origin}/api/v1/jobs/{}",
+                job.id
+            ),
         }
     }
 }
@@ -233,7 +240,9 @@ fn timeline(job: &JobRecord, now_ms: u64) -> Vec<Entered> {
 }
 
 fn facts(job: &JobRecord, now_ms: u64) -> Vec<Fact> {
-    let when = |at_ms: Option<u64>| at_ms.map(|at_ms| crate::words::utc(at_ms, "%Y-%m-%d %H:%M:%S.%3f UTC"));
+    let when = |at_ms: Option<u64>| {
+        at_ms.map(|at_ms| crate::words::utc(at_ms, "%Y-%m-%d %H:%M:%S.%3f UTC"))
+    };
     let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let code = |text: String| format!("`{text}`");
     let agent = job.subject.split_once('/').map(|(_, agent)| agent.to_owned());
@@ -250,10 +259,19 @@ fn facts(job: &JobRecord, now_ms: u64) -> Vec<Fact> {
         ("Took in all", total),
         ("Expires", when(job.expires_at_ms.filter(|_| !job.state.is_terminal()))),
         ("Busy since", when(job.snoozed_since_ms)),
-        ("Waiting for", (!job.state.is_terminal()).then(|| span(now_ms.saturating_sub(job.enqueued_at_ms)))),
+        (
+            "Waiting for",
+            (!job.state.is_terminal()).then(|| span(now_ms.saturating_sub(job.enqueued_at_ms))),
+        ),
         ("Priority", Some(format!("{} (0 comes first, 9 last)", job.priority))),
-        ("Runs", Some(format!("{}, {} of them counted", number(u64::from(job.runs)), job.attempts))),
-        ("Lost its worker", (job.lost > 0).then(|| format!("{} times in a row; at 3 it is given up", job.lost))),
+        (
+            "Runs",
+            Some(format!("{}, {} of them counted", number(u64::from(job.runs)), job.attempts)),
+        ),
+        (
+            "Lost its worker",
+            (job.lost > 0).then(|| format!("{} times in a row; at 3 it is given up", job.lost)),
+        ),
         ("Inherited", (!job.inherited.is_empty()).then(|| job.inherited.join(", "))),
         ("Request", text(&job.idempotency_key).map(code)),
         ("Reason", text(&job.reason).map(code)),
@@ -276,7 +294,8 @@ fn gateway_facts(facts: &Value) -> Option<String> {
 fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
-            let mut members: Vec<_> = members.iter().map(|(name, value)| (name.clone(), sorted(value))).collect();
+            let mut members: Vec<_> =
+                members.iter().map(|(name, value)| (name.clone(), sorted(value))).collect();
             members.sort_by(|(one, _), (other, _)| one.cmp(other));
             Value::Object(members.into_iter().collect())
         }

@@ -47,8 +47,12 @@ pub struct Jobs {
 }
 
 /// What can be done with all that are found.
-pub const BUTTONS: [(&str, &str); 4] =
-    [("retry", "Retry all"), ("snooze", "Snooze all"), ("cancel", "Cancel all"), ("discard", "Discard all")];
+pub const BUTTONS: [(&str, &str); 4] = [
+    ("retry", "Retry all"),
+    ("snooze", "Snooze all"),
+    ("cancel", "Cancel all"),
+    ("discard", "Discard all"),
+];
 
 /// The page that asks whether all that are found are meant.
 #[derive(Template)]
@@ -92,17 +96,28 @@ const ACTIONS: [(&str, &str, &str); 4] = [
     (
         "retry",
         "retried",
-        "They run again now, with all their attempts; dead ones that newer jobs have overtaken are left.",
+        "They run again now, with all their attempts; dead ones that newer jobs have overtaken \
+            are left.",
     ),
     ("snooze", "snoozed", "They wait until then, and count no attempt."),
-    ("cancel", "cancelled", "They end and do not run any more; running ones are stopped within seconds."),
+    (
+        "cancel",
+        "cancelled",
+        "They end and do not run any more; running ones are stopped within seconds.",
+    ),
     ("discard", "discarded", "Dead ones leave the list of the dead; no other is touched."),
 ];
 
 impl Bulk {
     /// What is asked; none if there is no such action.
     #[must_use]
-    pub fn new(action: &str, q: &str, matched: usize, most_untyped: usize, sample: Vec<Line>) -> Option<Self> {
+    pub fn new(
+        action: &str,
+        q: &str,
+        matched: usize,
+        most_untyped: usize,
+        sample: Vec<Line>,
+    ) -> Option<Self> {
         let (action, done, consequence) = ACTIONS.into_iter().find(|(name, ..)| *name == action)?;
         Some(Self {
             q: q.to_owned(),

@@ -31,7 +31,8 @@ pub struct Row {
     pub paused: bool,
 }
 
-/// The rows of all kinds, for what happened in those slices of time. `ready` are the jobs that have waited the longest.
+/// The rows of all kinds, for what happened in those slices of time. `ready` are the jobs that have
+/// waited the longest.
 #[must_use]
 pub fn rows(
     range: Range,
@@ -65,7 +66,11 @@ impl Row {
             name: kind.as_str(),
             done: number(of("done")),
             rate: number(of("done") / range.hours()),
-            errors: if runs == 0 { "–".to_owned() } else { format!("{} of {}", number(failed), number(runs)) },
+            errors: if runs == 0 {
+                "–".to_owned()
+            } else {
+                format!("{} of {}", number(failed), number(runs))
+            },
             has_errors: failed > 0,
             waited: quantiles(&sum.waited),
             ran: quantiles(&sum.ran),

@@ -80,7 +80,8 @@ pub fn about(job: &JobRecord) -> String {
     if let Some(name) = job.names.agent.as_deref().or_else(|| named(job, "/agent/name")) {
         return name.to_owned();
     }
-    let agents = job.document.as_ref().and_then(|document| document.get("agents")).and_then(Value::as_array);
+    let agents =
+        job.document.as_ref().and_then(|document| document.get("agents")).and_then(Value::as_array);
     match (agents.map(Vec::len), job.subject.split_once('/')) {
         (Some(1), _) => "1 agent".to_owned(),
         (Some(count), _) => format!("{count} agents"),
@@ -98,7 +99,8 @@ pub fn title(job: &JobRecord) -> String {
     let board = job.names.board.as_deref().or_else(|| named(job, "/board/name"));
     let board = board.map_or_else(String::new, |board| format!(" for the board {board}"));
     let update =
-        job.document.as_ref().and_then(|document| document.pointer("/options/action")?.as_str()) == Some("update");
+        job.document.as_ref().and_then(|document| document.pointer("/options/action")?.as_str())
+            == Some("update");
     match (job.kind.as_str(), update) {
         ("provision", false) => format!("Provision {about}{board}{on}"),
         ("provision", true) => format!("Update {about}{board}{on}"),

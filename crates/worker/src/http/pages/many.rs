@@ -60,7 +60,8 @@ async fn confirm(
     let status = if error.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
     bulk.error = error;
     bulk.why = why;
-    Ok((status, written(&BulkPage { frame: visit.frame(bulk.verb(), &glance), bulk })).into_response())
+    Ok((status, written(&BulkPage { frame: visit.frame(bulk.verb(), &glance), bulk }))
+        .into_response())
 }
 
 #[derive(Deserialize)]
@@ -91,7 +92,9 @@ async fn begin(
     match bulk::begin(&app, &caller, order, typed).await {
         Ok(progress) => Ok(Redirect::to(&format!("/bulk/{}", progress.id)).into_response()),
         Err(problem) if problem.status == StatusCode::CONFLICT => {
-            let error = "Nothing was done: that is not the number. It may have grown meanwhile; look again.".to_owned();
+            let error = "Nothing was done: that is not the number. It may have grown meanwhile; \
+                look again."
+                .to_owned();
             confirm(&visit, &form.q, &form.action, Some(error), form.why).await
         }
         Err(problem) => Err(problem),
@@ -99,12 +102,18 @@ async fn begin(
 }
 
 async fn progress(visit: Visit, Path(id): Path<Uuid>) -> Result<Html<String>, Problem> {
-    let missing =
-        || Problem::new(StatusCode::NOT_FOUND, "this worker knows no such action; it may have been started anew");
+    let missing = || {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "this worker knows no such action; it may have been started anew",
+        )
+    };
     let glance = visit.glance().await?;
     let bulk = visit.app.bulks.get(id).ok_or_else(missing)?;
-    let deed =
-        serde_json::to_value(bulk.action).ok().and_then(|deed| deed.as_str().map(str::to_owned)).unwrap_or_default();
+    let deed = serde_json::to_value(bulk.action)
+        .ok()
+        .and_then(|deed| deed.as_str().map(str::to_owned))
+        .unwrap_or_default();
     let whole = |number: usize| u64::try_from(number).unwrap_or_default();
     let passed = whole(bulk.done + bulk.refused);
     let jobs = count(whole(bulk.matched), "job");

@@ -1,4 +1,5 @@
-//! The pages of the dashboard: made here as a whole, so that they work without a script. Scripts only make them live.
+//! The pages of the dashboard: made here as a whole, so that they work without a script. Scripts
+//! only make them live.
 
 mod chart;
 mod docs;
@@ -45,11 +46,16 @@ pub fn open() -> Router<Arc<App>> {
     assets::router().merge(press::open())
 }
 
-/// The form for signing in. `next` is the path to go to afterwards, `refused` why it did not work; `local` that the
-/// token of this machine would do.
+/// The form for signing in. `next` is the path to go to afterwards, `refused` why it did not work;
+/// `local` that the token of this machine would do.
 pub fn login(next: &str, refused: Option<&Problem>, local: bool) -> Html<String> {
     let error = refused.map(|problem| sentence(&problem.detail));
-    written(&LoginPage { frame: Frame::stranger("Sign in", "/login"), next: next.to_owned(), error, local })
+    written(&LoginPage {
+        frame: Frame::stranger("Sign in", "/login"),
+        next: next.to_owned(),
+        error,
+        local,
+    })
 }
 
 /// A page that says what is wrong, to whom, if that is known.
@@ -63,15 +69,21 @@ pub fn problem(problem: &Problem, caller: Option<&Caller>) -> Response {
         status if status.is_server_error() => "Something went wrong here",
         _ => problem.title,
     };
-    let frame = caller.map_or_else(|| Frame::stranger(heading, "/"), |caller| Frame::of(heading, "/", caller));
-    let page =
-        MessagePage { frame, heading: heading.to_owned(), detail: sentence(&problem.detail), back: "/".to_owned() };
+    let frame = caller
+        .map_or_else(|| Frame::stranger(heading, "/"), |caller| Frame::of(heading, "/", caller));
+    let page = MessagePage {
+        frame,
+        heading: heading.to_owned(),
+        detail: sentence(&problem.detail),
+        back: "/".to_owned(),
+    };
     (problem.status, written(&page)).into_response()
 }
 
 /// A page that asks for itself again.
 pub fn again() -> String {
-    "<!doctype html><html lang=en><title>Mission</title><meta http-equiv=refresh content=0></html>".to_owned()
+    "<!doctype html><html lang=en><title>Mission</title><meta http-equiv=refresh content=0></html>"
+        .to_owned()
 }
 
 /// A page as text.
@@ -82,6 +94,7 @@ fn written(page: &impl Template) -> Html<String> {
 /// What programs say, as a sentence.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
-    let text: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+    let text: String =
+        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
     if text.ends_with(['.', '!', '?']) { text } else { text + "." }
 }

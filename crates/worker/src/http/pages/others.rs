@@ -62,7 +62,12 @@ impl Worker {
             host: worker.host.clone(),
             pid: worker.pid,
             version: worker.version.clone(),
-            up: rough(worker.seen_at_ms.max(if worker.gone { 0 } else { now_ms }).saturating_sub(worker.started_at_ms)),
+            up: rough(
+                worker
+                    .seen_at_ms
+                    .max(if worker.gone { 0 } else { now_ms })
+                    .saturating_sub(worker.started_at_ms),
+            ),
             running: worker.running,
             concurrency: worker.concurrency,
             seen: When { at_ms: worker.seen_at_ms, now_ms },
@@ -88,7 +93,11 @@ impl WorkersPage {
                 count(running, "job")
             ),
         };
-        Self { frame, sentence, workers: workers.iter().map(|worker| Worker::of(worker, now_ms)).collect() }
+        Self {
+            frame,
+            sentence,
+            workers: workers.iter().map(|worker| Worker::of(worker, now_ms)).collect(),
+        }
     }
 }
 

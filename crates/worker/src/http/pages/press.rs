@@ -102,16 +102,25 @@ async fn discard(
 
 /// Reads a length of time such as `10m`.
 pub fn span(text: &str) -> Result<Duration, Problem> {
-    let span = text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
+    let span =
+        text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
     span.ok_or_else(|| Problem::wrong("for", "use a time such as 10m, 1h or 24h"))
 }
 
-async fn drain(State(app): App_, caller: Caller, Path(name): Path<String>) -> Result<Redirect, Problem> {
+async fn drain(
+    State(app): App_,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Redirect, Problem> {
     act::drain(&app, &caller, &name, true, "").await?;
     Ok(Redirect::to("/workers?did=drain"))
 }
 
-async fn undrain(State(app): App_, caller: Caller, Path(name): Path<String>) -> Result<Redirect, Problem> {
+async fn undrain(
+    State(app): App_,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Redirect, Problem> {
     act::drain(&app, &caller, &name, false, "").await?;
     Ok(Redirect::to("/workers?did=undrain"))
 }
@@ -127,7 +136,9 @@ struct OnScope {
 
 impl OnScope {
     fn scope(&self) -> Result<Scope, Problem> {
-        self.scope.parse::<Scope>().map_err(|error: QueueError| Problem::wrong("scope", error.to_string()))
+        self.scope
+            .parse::<Scope>()
+            .map_err(|error: QueueError| Problem::wrong("scope", error.to_string()))
     }
 
     fn back(&self, what: &str) -> Redirect {
@@ -136,12 +147,20 @@ impl OnScope {
     }
 }
 
-async fn pause(State(app): App_, caller: Caller, Form(form): Form<OnScope>) -> Result<Redirect, Problem> {
+async fn pause(
+    State(app): App_,
+    caller: Caller,
+    Form(form): Form<OnScope>,
+) -> Result<Redirect, Problem> {
     act::pause(&app, &caller, &form.scope()?, &form.why).await?;
     Ok(form.back("pause"))
 }
 
-async fn resume(State(app): App_, caller: Caller, Form(form): Form<OnScope>) -> Result<Redirect, Problem> {
+async fn resume(
+    State(app): App_,
+    caller: Caller,
+    Form(form): Form<OnScope>,
+) -> Result<Redirect, Problem> {
     act::resume(&app, &caller, &form.scope()?, &form.why).await?;
     Ok(form.back("resume"))
 }
@@ -166,7 +185,9 @@ async fn theme(Form(form): Form<Theme>) -> Response {
 
 /// A path of this origin, or the first page.
 fn own_path(path: &str) -> &str {
-    let own = path.starts_with('/') && !path.starts_with("//") && path.chars().all(|c| !c.is_control() && c != '\\');
+    let own = path.starts_with('/')
+        && !path.starts_with("//")
+        && path.chars().all(|c| !c.is_control() && c != '\\');
     if own { path } else { "/" }
 }
 
@@ -177,7 +198,9 @@ mod tests {
     #[test]
     fn the_way_back_stays_here() {
         assert_eq!(own_path("/jobs?q=state:dead"), "/jobs?q=state:dead");
-        for elsewhere in ["//evil.example", "https://evil.example", "/\\evil.example", "", "/a\r\nb"] {
+        for elsewhere in
+            ["//evil.example", "https://evil.example", "/\\evil.example", "", "/a\r\nb"]
+        {
             assert_eq!(own_path(elsewhere), "/");
         }
     }

@@ -22,7 +22,8 @@ fn escape(address: &mut String, value: &str) {
         } else {
             address.push('%');
             for digit in [byte >> 4, byte & 15] {
-                address.push(char::from_digit(digit.into(), 16).unwrap_or('0').to_ascii_uppercase());
+                address
+                    .push(char::from_digit(digit.into(), 16).unwrap_or('0').to_ascii_uppercase());
             }
         }
     }

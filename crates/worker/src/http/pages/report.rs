@@ -67,7 +67,10 @@ impl Report {
             written,
             removed: texts(report, "removed"),
             skipped: objects(report, "skipped")
-                .map(|skipped| Skipped { what: text(skipped, "what"), why: Prose(text(skipped, "why")) })
+                .map(|skipped| Skipped {
+                    what: text(skipped, "what"),
+                    why: Prose(text(skipped, "why")),
+                })
                 .collect(),
         }
     }
@@ -77,7 +80,10 @@ impl Change {
     fn of(change: &Value) -> Option<Self> {
         let what = change.get("what")?.as_str()?.to_owned();
         let diff = change.get("diff").and_then(Value::as_str).unwrap_or_default();
-        Some(Self { what, lines: diff.lines().filter(|line| !names_file(line)).map(DiffLine::of).collect() })
+        Some(Self {
+            what,
+            lines: diff.lines().filter(|line| !names_file(line)).map(DiffLine::of).collect(),
+        })
     }
 }
 

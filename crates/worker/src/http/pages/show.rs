@@ -77,9 +77,12 @@ struct Look {
 async fn first_screen(visit: Visit, Query(look): Query<Look>) -> Result<Html<String>, Problem> {
     let range = Range::named(&look.range);
     let glance = visit.glance().await?;
-    let now = visit.app.crowd.now[range as usize].read(|_| Box::pin(read_now(&visit.app.queue, range))).await?;
+    let now = visit.app.crowd.now[range as usize]
+        .read(|_| Box::pin(read_now(&visit.app.queue, range)))
+        .await?;
     let now_ms = glance.now_ms();
-    let named = |restart: &Restart| (glance.name(restart.gateway).unwrap_or_default(), restart.at_ms);
+    let named =
+        |restart: &Restart| (glance.name(restart.gateway).unwrap_or_default(), restart.at_ms);
     let restarts: Vec<_> = now.restarts.iter().map(named).collect();
     let is_paused = |kind| glance.pause_of(&Scope::Kind(kind)).is_some();
     let home = Home {
@@ -139,7 +142,10 @@ struct Asked {
     after: String,
 }
 
-async fn search(visit: Visit, Query(asked): Query<Asked>) -> Result<(StatusCode, Html<String>), Problem> {
+async fn search(
+    visit: Visit,
+    Query(asked): Query<Asked>,
+) -> Result<(StatusCode, Html<String>), Problem> {
     let glance = visit.glance().await?;
     let q = asked.q.trim();
     let mut page = jobs::Jobs {
@@ -159,12 +165,17 @@ async fn search(visit: Visit, Query(asked): Query<Asked>) -> Result<(StatusCode,
     let status = match found(&visit, q, &asked.after).await? {
         Ok((search, rows, next)) => {
             page.counts = gateways::counted(&glance.summary.counts, None, true, &search.states);
-            page.empty = if search == Search::default() { "No job has come yet." } else { "No job is like that." };
+            page.empty = if search == Search::default() {
+                "No job has come yet."
+            } else {
+                "No job is like that."
+            };
             if rows.is_empty() && next.is_some() {
                 page.empty = "None among those looked at so far; there are more.";
             }
             page.rows = rows.iter().map(|job| Line::of(job, glance.now_ms())).collect();
-            page.next = next.map(|next| query::to("/jobs", &[("q", q), ("after", &next.to_string())]));
+            page.next =
+                next.map(|next| query::to("/jobs", &[("q", q), ("after", &next.to_string())]));
             StatusCode::OK
         }
         Err(error) => {
@@ -188,7 +199,12 @@ async fn found(visit: &Visit, q: &str, after: &str) -> Result<Result<Rows, Strin
         "" => None,
         text => match text.parse::<Cursor>() {
             Ok(cursor) => Some(cursor),
-            Err(_) => return Ok(Err("this page of the search is not there any more; begin with the first".to_owned())),
+            Err(_) => {
+                return Ok(Err(
+                    "this page of the search is not there any more; begin with the first"
+                        .to_owned(),
+                ));
+            }
         },
     };
     let found = visit.app.queue.search(&search, after.as_ref(), PAGE).await?;
@@ -196,12 +212,19 @@ async fn found(visit: &Visit, q: &str, after: &str) -> Result<Result<Rows, Strin
 }
 
 async fn one_job(visit: Visit, Path(id): Path<String>) -> Result<Html<String>, Problem> {
-    let missing =
-        || Problem::new(StatusCode::NOT_FOUND, format!("there is no job {id}; it may have ended and been removed"));
+    let missing = || {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            format!("there is no job {id}; it may have ended and been removed"),
+        )
+    };
     let id: Uuid = id.parse().map_err(|_| missing())?;
     let glance = visit.glance().await?;
     let record = visit.app.queue.get(id).await?.ok_or_else(missing)?;
-    let ids = record.subject.split_once('/').and_then(|(lane, agent)| Some((lane.parse().ok()?, agent.parse().ok()?)));
+    let ids = record
+        .subject
+        .split_once('/')
+        .and_then(|(lane, agent)| Some((lane.parse().ok()?, agent.parse().ok()?)));
     let siblings = match ids {
         Some((lane, agent)) => visit.app.queue.agent_jobs(lane, agent, MOST_SIBLINGS + 1).await?,
         None => Vec::new(),
@@ -214,7 +237,8 @@ async fn failures(visit: Visit) -> Result<Html<String>, Problem> {
     let glance = visit.glance().await?;
     let groups = visit.app.queue.groups(MANY).await?;
     let jobs = groups.iter().map(|group| group.count).sum();
-    let row = |group| groups::Row::of(group, glance.name(group.gateway).as_deref(), glance.now_ms());
+    let row =
+        |group| groups::Row::of(group, glance.name(group.gateway).as_deref(), glance.now_ms());
     let rows = groups.iter().map(row).collect();
     Ok(written(&groups::Page::of(visit.frame("Failures", &glance), rows, jobs)))
 }
@@ -225,15 +249,20 @@ async fn all_gateways(visit: Visit) -> Result<Html<String>, Problem> {
 }
 
 async fn one_gateway(visit: Visit, Path(id): Path<String>) -> Result<Html<String>, Problem> {
-    let missing = || Problem::new(StatusCode::NOT_FOUND, format!("no job has come for a gateway {id}"));
+    let missing =
+        || Problem::new(StatusCode::NOT_FOUND, format!("no job has come for a gateway {id}"));
     let id: Uuid = id.parse().map_err(|_| missing())?;
     let glance = visit.glance().await?;
     let record = glance.gateways.iter().find(|gateway| gateway.id == id).ok_or_else(missing)?;
-    let live = State::ALL.into_iter().filter(|state| !state.is_terminal() || *state == State::Dead).collect();
+    let live = State::ALL
+        .into_iter()
+        .filter(|state| !state.is_terminal() || *state == State::Dead)
+        .collect();
     let search = Search { gateway: Some(id), states: live, ..Search::default() };
     let found = visit.app.queue.search(&search, None, PAGE).await?;
     let jobs = found.jobs.iter().map(|job| Line::of(job, glance.now_ms())).collect();
-    let gateway = gateways::One::of(record, glance.pause_of(&Scope::Gateway(id)), jobs, glance.now_ms());
+    let gateway =
+        gateways::One::of(record, glance.pause_of(&Scope::Gateway(id)), jobs, glance.now_ms());
     Ok(written(&gateways::OnePage { frame: visit.frame(&gateway.name, &glance), gateway }))
 }
 
@@ -247,8 +276,10 @@ async fn audit(visit: Visit, Query(asked): Query<Asked>) -> Result<Html<String>,
     let glance = visit.glance().await?;
     let after = Some(asked.after.as_str()).filter(|after| !after.is_empty());
     let entries = visit.app.queue.audit(after, MANY).await?;
-    let older =
-        entries.last().filter(|_| entries.len() == MANY).map(|last| query::to("/audit", &[("after", &last.id)]));
+    let older = entries
+        .last()
+        .filter(|_| entries.len() == MANY)
+        .map(|last| query::to("/audit", &[("after", &last.id)]));
     let entries = entries.iter().map(|entry| others::Entry::of(entry, glance.now_ms())).collect();
     Ok(written(&others::AuditPage { frame: visit.frame("Audit", &glance), entries, older }))
 }

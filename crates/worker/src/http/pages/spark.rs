@@ -27,9 +27,12 @@ impl Spark {
     pub fn draw(recent: &[Recent], now_ms: u64) -> Option<Self> {
         let slot = |at_ms: u64| at_ms / Recent::SPAN_MS;
         // Where in the hour; what lies ahead is by another clock.
-        let place = |one: &Recent| (slot(one.at_ms) + SLOTS).checked_sub(slot(now_ms) + 1).filter(|at| *at < SLOTS);
+        let place = |one: &Recent| {
+            (slot(one.at_ms) + SLOTS).checked_sub(slot(now_ms) + 1).filter(|at| *at < SLOTS)
+        };
         let shown: Vec<_> = recent.iter().filter_map(|one| Some((place(one)?, one))).collect();
-        let most = shown.iter().map(|(_, one)| one.done + one.failed).max().filter(|most| *most > 0)?;
+        let most =
+            shown.iter().map(|(_, one)| one.done + one.failed).max().filter(|most| *most > 0)?;
         let step = WIDTH / real(SLOTS);
         let bars = shown.iter().flat_map(|(at, one)| {
             let x = real(*at) * step;
@@ -38,12 +41,20 @@ impl Spark {
                 runs => round((real(runs) / real(most) * (HEIGHT - LEAST)).max(LEAST)),
             };
             let (failed, done) = (height(one.failed), height(one.done));
-            let bar =
-                |class, height, above| Bar { class, x, y: round(HEIGHT - above - height), width: step - 1.0, height };
-            [bar("dead", failed, 0.0), bar("done", done, failed)].into_iter().filter(|bar| bar.height > 0.0)
+            let bar = |class, height, above| Bar {
+                class,
+                x,
+                y: round(HEIGHT - above - height),
+                width: step - 1.0,
+                height,
+            };
+            [bar("dead", failed, 0.0), bar("done", done, failed)]
+                .into_iter()
+                .filter(|bar| bar.height > 0.0)
         });
         let sum = |of: fn(&Recent) -> u64| number(shown.iter().map(|(_, one)| of(one)).sum());
-        let says = format!("last hour: {} done, {} failed", sum(|one| one.done), sum(|one| one.failed));
+        let says =
+            format!("last hour: {} done, {} failed", sum(|one| one.done), sum(|one| one.failed));
         Some(Self { says, bars: bars.collect() })
     }
 }
@@ -57,11 +68,23 @@ mod tests {
         let now_ms = 100 * Recent::SPAN_MS + 7;
         let at = |slot: u64, done, failed| Recent { at_ms: slot * Recent::SPAN_MS, done, failed };
         assert!(Spark::draw(&[], now_ms).is_none());
-        assert!(Spark::draw(&[at(88, 5, 0), at(101, 5, 0)], now_ms).is_none(), "too old, and by another clock");
-        let spark = Spark::draw(&[at(88, 9, 9), at(89, 0, 1), at(100, 999, 1)], now_ms).expect("a spark");
+        assert!(
+            Spark::draw(&[at(88, 5, 0), at(101, 5, 0)], now_ms).is_none(),
+            "too old, and by another clock"
+        );
+        let spark =
+            Spark::draw(&[at(88, 9, 9), at(89, 0, 1), at(100, 999, 1)], now_ms).expect("a spark");
         assert_eq!(spark.says, "last hour: 999 done, 2 failed");
         let bars: Vec<_> = spark.bars.iter().map(|bar| (bar.class, bar.x.to_string())).collect();
-        assert_eq!(bars, [("dead", "0"), ("dead", "55"), ("done", "55")].map(|(class, x)| (class, x.to_owned())));
-        assert!(spark.bars.iter().all(|bar| bar.height >= LEAST && bar.y >= 0.0 && bar.y + bar.height <= HEIGHT));
+        assert_eq!(
+            bars,
+            [("dead", "0"), ("dead", "55"), ("done", "55")].map(|(class, x)| (class, x.to_owned()))
+        );
+        assert!(
+            spark
+                .bars
+                .iter()
+                .all(|bar| bar.height >= LEAST && bar.y >= 0.0 && bar.y + bar.height <= HEIGHT)
+        );
     }
 }

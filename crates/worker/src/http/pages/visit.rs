@@ -47,13 +47,18 @@ impl FromRequestParts<Arc<App>> for Visit {
         let caller = <Caller as FromRequestParts<Arc<App>>>::from_request_parts(parts, app).await?;
         caller.may(Action::Read)?;
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost:8787");
+        let host =
+            parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost:8787");
         // A proxy that is trusted says so; without one there is no TLS here.
         let secure = parts.headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
         let origin = format!("{}://{host}", if secure { "https" } else { "http" });
-        let cookies = parts.headers.get_all(COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
-        let mut pairs = cookies.flat_map(|cookie| cookie.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        let theme = pairs.find(|(name, _)| *name == "theme").and_then(|(_, theme)| known_theme(theme));
+        let cookies =
+            parts.headers.get_all(COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
+        let mut pairs = cookies
+            .flat_map(|cookie| cookie.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='));
+        let theme =
+            pairs.find(|(name, _)| *name == "theme").and_then(|(_, theme)| known_theme(theme));
         let notice = parts.uri.query().and_then(notice);
         Ok(Self { app: app.clone(), caller, path, origin, theme, notice })
     }
@@ -63,7 +68,8 @@ impl Visit {
     /// Looks at the queue.
     pub async fn glance(&self) -> Result<Arc<Glance>, Problem> {
         let read = |_| async {
-            let (summary, gateways) = tokio::try_join!(self.app.queue.summary(), self.app.queue.gateways(MAX_PAGE))?;
+            let (summary, gateways) =
+                tokio::try_join!(self.app.queue.summary(), self.app.queue.gateways(MAX_PAGE))?;
             Ok(Glance { summary, gateways })
         };
         self.app.crowd.glance.read(read).await
@@ -97,7 +103,11 @@ impl Glance {
 
     /// How that is paused, if it is.
     pub fn pause_of(&self, scope: &Scope) -> Option<Paused> {
-        self.summary.paused.iter().find(|pause| pause.scope == *scope).map(|pause| self.paused(pause))
+        self.summary
+            .paused
+            .iter()
+            .find(|pause| pause.scope == *scope)
+            .map(|pause| self.paused(pause))
     }
 
     fn paused(&self, pause: &Pause) -> Paused {

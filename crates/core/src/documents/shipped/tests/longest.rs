@@ -3,8 +3,9 @@
 use super::*;
 use crate::model::{MAX_NAME, MAX_TEXT};
 
-/// Of a file that is longer than they show, gateways show an agent the beginning and the end. The least beginning of AGENTS
-/// by default: 9,000 characters of 20,000 on the newest, three quarters of 12,000 less a note on 2026.4.
+/// Of a file that is longer than they show, gateways show an agent the beginning and the end. The
+/// least beginning of AGENTS by default: 9,000 characters of 20,000 on the newest, three quarters
+/// of 12,000 less a note on 2026.4.
 #[test]
 fn the_longest_inputs_leave_token_and_duties_in_what_gateways_show() {
     const SHOWN: usize = 8_800;
@@ -46,10 +47,14 @@ fn the_longest_inputs_leave_token_and_duties_in_what_gateways_show() {
             let place = format!("AGENTS for {role:?} with {refused:?} refused");
             assert!(shown.contains(duty) && shown.contains("## Your files"), "{place}");
             if refused.contains(&Heartbeat) {
-                assert!(shown.contains("Check in as") && shown.contains("`HEARTBEAT_OK`"), "{place}");
+                assert!(
+                    shown.contains("Check in as") && shown.contains("`HEARTBEAT_OK`"),
+                    "{place}"
+                );
             }
             if refused.contains(&Tools) {
-                let token = shown.lines().any(|line| line == format!("AUTH_TOKEN={}", context.auth_token));
+                let token =
+                    shown.lines().any(|line| line == format!("AUTH_TOKEN={}", context.auth_token));
                 assert!(token && shown.contains("-H \"X-Agent-Token: $AUTH_TOKEN\""), "{place}");
             }
         }
