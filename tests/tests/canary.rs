@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mission_core::Job;
-use mission_core::apply::Wanted;
+use mission_core::apply::Desired;
 use mission_core::gateway::Endpoint;
 use mission_gateway_sim::{Gateway, Profile};
 use mission_jobs::{Envelope, Keyring, State};
@@ -332,7 +332,7 @@ async fn i14_no_secret_is_told_anywhere() {
     for document in &documents {
         let (text, wanted) = (document.to_string(), Job::from_value(document.clone()).unwrap());
         let envelope = Envelope::new(text.as_bytes()).unwrap();
-        told.note("Debug", &format!("{wanted:?} {:?} {envelope:?}", Wanted::of(&wanted, None)));
+        told.note("Debug", &format!("{wanted:?} {:?} {envelope:?}", Desired::of(&wanted, None)));
         told.note("Debug", &format!("{:?}", wanted.gateway().map(Endpoint::of)));
     }
     told.note("Debug", &format!("{:?}", key.parse::<Keyring>().unwrap()));

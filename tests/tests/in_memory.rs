@@ -7,7 +7,7 @@ use std::io;
 use std::sync::{Arc, LazyLock};
 
 use mission_core::apply::Applier;
-use mission_core::gateway::{Clients, DeviceIdentity, Dial, Limits};
+use mission_core::gateway::{Clients, Connector, DeviceIdentity, Limits};
 use mission_core::mirror::Mirror;
 use mission_core::render::{Renderer, TemplatesConfig};
 use mission_gateway_sim::Gateway;
@@ -31,9 +31,9 @@ impl Network {
         Self(Arc::new(gateways.into_iter().collect()))
     }
 
-    fn dial(&self) -> Dial {
+    fn dial(&self) -> Connector {
         let network = self.clone();
-        Dial::by(move |host, _| {
+        Connector::by(move |host, _| {
             let gateway = network.0.get(&host).cloned();
             async move {
                 let gateway = gateway.ok_or_else(|| io::Error::other("no such host"))?;

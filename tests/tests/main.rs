@@ -4,6 +4,7 @@
 
 mod abuse;
 mod access;
+mod allowlist;
 mod api;
 mod bench;
 mod beside_a_person;
@@ -30,7 +31,6 @@ mod odd_agents;
 mod plan;
 mod processes;
 mod promises;
-mod reach;
 #[path = "../../crates/jobs/tests/redis_server.rs"]
 #[expect(dead_code, reason = "shared with the tests of the queue, which use all of it")]
 mod redis_server;

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use crate::model::{Agent, Gateway, Provision, ProvisionMain, User};
-use crate::{identity, keys, python};
+use crate::{identity, keys, python_format};
 
 /// Stands for the address of the main backend's API until an operator sets it.
 pub const NO_BASE_URL: &str = "REPLACE_WITH_BASE_URL";
@@ -150,7 +150,7 @@ impl Context {
             main_session_key: keys::main_session_key(gateway.id),
             workspace_root: gateway.workspace_root.clone(),
             user_name: of_user(|user| &user.name),
-            user_preferred_name: python::first_word(&of_user(|user| &user.preferred_name))
+            user_preferred_name: python_format::first_word(&of_user(|user| &user.preferred_name))
                 .to_owned(),
             user_pronouns: of_user(|user| &user.pronouns),
             user_timezone: of_user(|user| &user.timezone),
@@ -229,7 +229,7 @@ impl BoardContext {
     fn new(job: &Provision) -> Self {
         let board = &job.board;
         let no_metrics = json!({});
-        let metrics: &Value = if python::is_truthy(&board.success_metrics) {
+        let metrics: &Value = if python_format::is_truthy(&board.success_metrics) {
             &board.success_metrics
         } else {
             &no_metrics
@@ -239,7 +239,7 @@ impl BoardContext {
             board_name: board.name.clone(),
             board_type: board.board_type.clone(),
             board_objective: board.objective.clone().unwrap_or_default(),
-            board_success_metrics: python::json_dumps(metrics),
+            board_success_metrics: python_format::json_dumps(metrics),
             board_target_date: board.target_date.clone().unwrap_or_default(),
             board_goal_confirmed: board.goal_confirmed.to_string(),
             is_board_lead: job.agent.is_board_lead.to_string(),

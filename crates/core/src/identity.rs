@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::python;
+use crate::python_format;
 
 /// Role of an agent whose profile names none.
 pub const DEFAULT_ROLE: &str = "Generalist";
@@ -36,5 +36,5 @@ pub fn text_or(profile: &Value, field: &str, default: &str) -> String {
 }
 
 fn stripped(value: &Value) -> String {
-    python::strip(&python::str(value)).to_owned()
+    python_format::strip(&python_format::str(value)).to_owned()
 }

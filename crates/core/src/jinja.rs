@@ -21,7 +21,7 @@ use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, Value, escape_formatter,
 };
 
-use crate::python;
+use crate::python_format;
 
 pub(crate) use percent::rewritten;
 
@@ -46,7 +46,7 @@ fn write(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Resu
         return out.write_str(&escaped).map_err(Error::from);
     }
     match float(value) {
-        Some(float) => out.write_str(&python::float_repr(float)).map_err(Error::from),
+        Some(float) => out.write_str(&python_format::float_repr(float)).map_err(Error::from),
         None => escape_formatter(out, state, value),
     }
 }
@@ -54,7 +54,7 @@ fn write(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Resu
 /// A value as `str` prints it; an undefined one is an error.
 fn text(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
     if let Some(float) = float(value) {
-        return Ok(python::float_repr(float));
+        return Ok(python_format::float_repr(float));
     }
     let text = minijinja::value::StringInput::new(state, value)?.as_str().to_owned();
     if value.as_object().is_some() {
@@ -66,7 +66,7 @@ fn text(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
 /// A value as `repr` prints it.
 fn repr(value: &Value) -> String {
     match float(value) {
-        Some(float) => python::float_repr(float),
+        Some(float) => python_format::float_repr(float),
         None => format!("{value:?}"),
     }
 }

@@ -5,7 +5,6 @@
 pub mod apply;
 pub mod context;
 pub mod documents;
-pub mod foreign;
 pub mod gateway;
 pub mod heartbeat;
 pub mod identity;
@@ -17,10 +16,11 @@ pub mod model;
 pub mod outcome;
 pub mod overrides;
 pub mod private_file;
-pub mod python;
+pub mod python_format;
 pub mod render;
+pub mod sanitize;
 pub mod seeds;
-pub mod shared;
+pub mod single_flight;
 mod taint;
 
 pub use model::{Job, Kind};

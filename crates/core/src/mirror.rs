@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::private_file::{create_folder, write_new};
-use crate::python;
+use crate::python_format;
 
 /// Where the mirror is, if anywhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Mirror {
 
     /// As [`Mirror::new`], with another home folder.
     pub fn with_home(root: &str, home: Option<&Path>) -> Result<Self, MirrorError> {
-        let root = python::strip(root);
+        let root = python_format::strip(root);
         if root.is_empty() {
             return Ok(Self { root: None });
         }

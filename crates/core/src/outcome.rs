@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::foreign::one_line;
+use crate::sanitize::one_line;
 
 /// Most characters of what a failure says, and of what to do: what others said in it may be long.
 pub const MAX_MESSAGE: usize = 2_000;

@@ -16,9 +16,9 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
 use crate::context::Context;
-use crate::foreign::one_line;
 use crate::mirror::is_plain_name;
-use crate::{jinja, python};
+use crate::sanitize::one_line;
+use crate::{jinja, python_format};
 
 /// Largest source of one template in bytes. The texts in use are below 100 kB.
 pub const MAX_SOURCE_BYTES: usize = 256 * 1024;
@@ -175,7 +175,7 @@ impl Overrides {
         let text = rendered
             .map_err(|_| stumbled(name))?
             .map_err(|error| explain(&error, name, &variables))?;
-        let text = python::strip(&text);
+        let text = python_format::strip(&text);
         if text.len() > MAX_OUTPUT_BYTES {
             return Err(too_large(name, "output", MAX_OUTPUT_BYTES));
         }

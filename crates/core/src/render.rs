@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::documents::{self, Document, render_shipped};
 use crate::model::{Action, Agent, Options};
 use crate::overrides::{Overrides, TemplateError};
-use crate::python;
+use crate::python_format;
 use crate::taint::Taint;
 
 /// What MEMORY starts with where nothing else is provided for.
@@ -220,7 +220,7 @@ pub fn should_include_bootstrap(options: &Options, existing: &Map<String, Value>
     }
     let missing =
         existing.get(Document::Bootstrap.file_name()).and_then(|entry| entry.get("missing"));
-    !existing.is_empty() && !missing.is_some_and(python::is_truthy)
+    !existing.is_empty() && !missing.is_some_and(python_format::is_truthy)
 }
 
 /// The files of the operator's directory that can replace a document, best first.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod agents_config;
 mod connection;
 mod corpus;
 mod half_open;
@@ -11,7 +12,6 @@ mod jinja;
 mod limits;
 mod outcomes;
 mod refusals;
-mod roster;
 mod scripted;
 mod templates;
 mod tls;

@@ -3,11 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
+    agents_config::Draft,
     answer::{Outcome, Refusal},
     disk::File,
     host::is_within,
     profile::Profile,
-    roster::Draft,
     world::{BASE, World, normalised_id},
 };
 

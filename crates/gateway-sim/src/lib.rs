@@ -32,6 +32,7 @@
 //! | `control` | methods of the simulator alone, for tests in other processes |
 
 mod agents;
+mod agents_config;
 mod answer;
 mod calls;
 mod config;
@@ -53,7 +54,6 @@ mod obstacles;
 mod options;
 mod profile;
 mod restart;
-mod roster;
 mod running;
 mod server;
 mod sessions;

@@ -2,17 +2,17 @@
 //!
 //! A producer makes an [`Envelope`] of a job document and [enqueues](Queue::enqueue) it. A worker
 //! process takes a [`Consumer`] of the same queue and gives it to apalis with a handler; what the
-//! handler returns, [`Ran`], decides what becomes of the job:
+//! handler returns, [`RunResult`], decides what becomes of the job:
 //!
 //! ```no_run
 //! use apalis_core::worker::builder::WorkerBuilder;
 //! use mission_core::{Outcome, Report};
-//! use mission_jobs::{Claimed, Envelope, Queue, Ran, Settings, Step};
+//! use mission_jobs::{Claimed, Envelope, Queue, RunResult, Settings, Step};
 //!
-//! async fn handle(claimed: Claimed) -> Ran {
+//! async fn handle(claimed: Claimed) -> RunResult {
 //!     println!("attempt {} of a {} job", claimed.attempt, claimed.job.kind());
 //!     let report = Report { summary: "nothing to change".to_owned(), ..Report::default() };
-//!     Ran::from(Outcome::Done(Box::new(report))).with_steps(vec![Step::new("compare", 12)])
+//!     RunResult::from(Outcome::Done(Box::new(report))).with_steps(vec![Step::new("compare", 12)])
 //! }
 //!
 //! # async fn example(document: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
@@ -43,5 +43,5 @@ pub use queue::{
     Consumer, Enqueued, JobRecord, Keep, Queue, QueueError, Scope, Settings, State, Tls,
 };
 pub use retry::RetryPolicy;
-pub use run::{Claimed, Ran, Step};
+pub use run::{Claimed, RunResult, Step};
 pub use seal::Keyring;

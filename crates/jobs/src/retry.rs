@@ -66,7 +66,7 @@ pub enum Disposition {
 
 /// What a run learnt of its gateway, which concerns all jobs of the lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Learnt {
+pub enum GatewaySignal {
     /// Nothing for sure.
     Nothing,
     /// It serves this worker.
@@ -79,7 +79,7 @@ pub enum Learnt {
     Unreachable(Duration),
 }
 
-impl Learnt {
+impl GatewaySignal {
     /// The name on the wire; empty for nothing.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -104,7 +104,7 @@ impl Learnt {
 
 /// A run that ended, as the retry policy sees it.
 #[derive(Debug, Clone, Copy)]
-pub struct Spent {
+pub struct AttemptInfo {
     /// Its number among those that count, from 1.
     pub attempt: u32,
     /// How many may count.
@@ -115,7 +115,7 @@ pub struct Spent {
     pub uncounted: u32,
 }
 
-impl Spent {
+impl AttemptInfo {
     /// The shortest time to leave a gateway alone that is busy. Some ask to be left alone for no
     /// time at all, and go on being busy.
     fn busy_min(self) -> Duration {
@@ -190,19 +190,27 @@ impl RetryPolicy {
 
     /// What becomes of a job after a run that ended so, and what that says of its gateway.
     #[must_use]
-    pub fn dispose(&self, outcome: &Outcome, spent: Spent) -> (Disposition, Learnt) {
+    pub fn dispose(&self, outcome: &Outcome, spent: AttemptInfo) -> (Disposition, GatewaySignal) {
         let of_gateway = outcome.failure().is_some_and(|failure| failure.scope == Scope::Gateway);
         match outcome {
             Outcome::Done(report) => (
                 Disposition::Done,
-                if report.gateway.is_some() { Learnt::Reached } else { Learnt::Nothing },
+                if report.gateway.is_some() {
+                    GatewaySignal::Reached
+                } else {
+                    GatewaySignal::Nothing
+                },
             ),
             Outcome::Transient(_) | Outcome::Ambiguous(_) => {
                 // A gateway that cannot be reached is tried again at the pace of its lane, by
                 // whichever job.
                 let delay =
                     self.delay(if of_gateway { spent.lane_failures + 1 } else { spent.attempt });
-                let learnt = if of_gateway { Learnt::Unreachable(delay) } else { Learnt::Nothing };
+                let learnt = if of_gateway {
+                    GatewaySignal::Unreachable(delay)
+                } else {
+                    GatewaySignal::Nothing
+                };
                 let is_last = spent.attempt >= spent.max_attempts;
                 (
                     if is_last {
@@ -217,14 +225,16 @@ impl RetryPolicy {
                 let delay = retry_after.unwrap_or(BUSY_DEFAULT).clamp(spent.busy_min(), BUSY_MAX);
                 (
                     Disposition::Snooze(delay),
-                    if of_gateway { Learnt::Busy(delay) } else { Learnt::Nothing },
+                    if of_gateway { GatewaySignal::Busy(delay) } else { GatewaySignal::Nothing },
                 )
             }
             Outcome::Blocked(_) => (
                 Disposition::Block(self.reprobe),
-                if of_gateway { Learnt::Blocked } else { Learnt::Nothing },
+                if of_gateway { GatewaySignal::Blocked } else { GatewaySignal::Nothing },
             ),
-            Outcome::Permanent(_) => (Disposition::Dead(DeadReason::Permanent), Learnt::Nothing),
+            Outcome::Permanent(_) => {
+                (Disposition::Dead(DeadReason::Permanent), GatewaySignal::Nothing)
+            }
         }
     }
 }
@@ -240,8 +250,8 @@ mod tests {
         Failure::new("refused", "connection refused")
     }
 
-    fn first_of_12(attempt: u32) -> Spent {
-        Spent { attempt, max_attempts: 12, lane_failures: 0, uncounted: 0 }
+    fn first_of_12(attempt: u32) -> AttemptInfo {
+        AttemptInfo { attempt, max_attempts: 12, lane_failures: 0, uncounted: 0 }
     }
 
     #[test]
@@ -251,24 +261,24 @@ mod tests {
             policy
                 .dispose(
                     &outcome,
-                    Spent { attempt: 12, max_attempts: 12, lane_failures, uncounted: 0 },
+                    AttemptInfo { attempt: 12, max_attempts: 12, lane_failures, uncounted: 0 },
                 )
                 .1
         };
         let second = Duration::from_secs(1);
-        assert_eq!(learnt(Outcome::Transient(failure()), 3), Learnt::Nothing);
+        assert_eq!(learnt(Outcome::Transient(failure()), 3), GatewaySignal::Nothing);
         assert_eq!(
             learnt(Outcome::Transient(failure().of_gateway()), 0),
-            Learnt::Unreachable(second)
+            GatewaySignal::Unreachable(second)
         );
         assert_eq!(
             learnt(Outcome::Ambiguous(failure().of_gateway()), 3),
-            Learnt::Unreachable(second * 8)
+            GatewaySignal::Unreachable(second * 8)
         );
-        assert_eq!(learnt(Outcome::Blocked(failure().of_gateway()), 0), Learnt::Blocked);
+        assert_eq!(learnt(Outcome::Blocked(failure().of_gateway()), 0), GatewaySignal::Blocked);
         let busy = Outcome::Busy { retry_after: Some(second * 7), failure: failure().of_gateway() };
-        assert_eq!(learnt(busy, 0), Learnt::Busy(second * 7));
-        assert_eq!(learnt(Outcome::Done(Box::default()), 0), Learnt::Nothing);
+        assert_eq!(learnt(busy, 0), GatewaySignal::Busy(second * 7));
+        assert_eq!(learnt(Outcome::Done(Box::default()), 0), GatewaySignal::Nothing);
         let gateway = Some(GatewayFacts {
             version: "dev".to_owned(),
             protocol: 4,
@@ -276,7 +286,7 @@ mod tests {
         });
         assert_eq!(
             learnt(Outcome::Done(Box::new(Report { gateway, ..Report::default() })), 0),
-            Learnt::Reached
+            GatewaySignal::Reached
         );
     }
 
@@ -353,8 +363,8 @@ mod tests {
                 retry_after: Some(Duration::ZERO),
                 failure: failure().of_gateway(),
             };
-            let spent = Spent { uncounted: runs, ..first_of_12(1) };
-            let (Disposition::Snooze(delay), Learnt::Busy(alone)) =
+            let spent = AttemptInfo { uncounted: runs, ..first_of_12(1) };
+            let (Disposition::Snooze(delay), GatewaySignal::Busy(alone)) =
                 RetryPolicy::default().dispose(&outcome, spent)
             else {
                 panic!("a busy gateway is left alone")
@@ -363,6 +373,6 @@ mod tests {
             (waited, runs) = (waited + delay, runs + 1);
         }
         assert_eq!(runs, 6);
-        assert_eq!(Spent { uncounted: u32::MAX, ..first_of_12(1) }.busy_min(), BUSY_PATIENT);
+        assert_eq!(AttemptInfo { uncounted: u32::MAX, ..first_of_12(1) }.busy_min(), BUSY_PATIENT);
     }
 }

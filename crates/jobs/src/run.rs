@@ -1,5 +1,5 @@
 //! The border between the queue and a handler: what it is given, [`Claimed`], and what it answers,
-//! [`Ran`].
+//! [`RunResult`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -179,14 +179,14 @@ impl Claimed {
 
 /// How a run ended, and the steps that it took: what a handler returns.
 #[derive(Debug)]
-pub struct Ran {
+pub struct RunResult {
     /// One of the six ways in which a run can end.
     pub outcome: Outcome,
     /// What was done, in order; may be empty. Kept in the job's history.
     pub steps: Vec<Step>,
 }
 
-impl Ran {
+impl RunResult {
     /// The same end with the steps that led to it.
     #[must_use]
     pub fn with_steps(mut self, steps: Vec<Step>) -> Self {
@@ -195,7 +195,7 @@ impl Ran {
     }
 }
 
-impl From<Outcome> for Ran {
+impl From<Outcome> for RunResult {
     fn from(outcome: Outcome) -> Self {
         Self { outcome, steps: Vec::new() }
     }
@@ -203,7 +203,7 @@ impl From<Outcome> for Ran {
 
 /// Lets a handler return it directly: every end of a run is an answer, so apalis never sees an
 /// error.
-impl IntoResponse for Ran {
+impl IntoResponse for RunResult {
     type Output = Self;
 
     fn into_response(self) -> Result<Self, BoxDynError> {

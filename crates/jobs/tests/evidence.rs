@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use mission_core::{Failure, Outcome};
 use mission_jobs::queue::Scope;
-use mission_jobs::{Claimed, Queue, Ran, State, Step};
+use mission_jobs::{Claimed, Queue, RunResult, State, Step};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -30,12 +30,12 @@ async fn events(redis: &RedisServer, queue: &Queue) -> Vec<Value> {
         .collect()
 }
 
-fn fails_first(claimed: &Claimed) -> Ran {
+fn fails_first(claimed: &Claimed) -> RunResult {
     if claimed.run > 1 {
         return done().with_steps(vec![Step::new("compare", 3), Step::new("write", 4)]);
     }
     let failure = Failure::new("refused", "connection refused").with_action("start the gateway");
-    Ran::from(Outcome::Transient(failure)).with_steps(vec![Step::new("connect", 2)])
+    RunResult::from(Outcome::Transient(failure)).with_steps(vec![Step::new("connect", 2)])
 }
 
 #[tokio::test]

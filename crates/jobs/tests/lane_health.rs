@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use mission_core::{Failure, Outcome};
-use mission_jobs::{Claimed, Envelope, JobRecord, Queue, Ran, RetryPolicy, Settings, State};
+use mission_jobs::{Claimed, Envelope, JobRecord, Queue, RetryPolicy, RunResult, Settings, State};
 
 use crate::documents::{cleanup, update};
 use crate::redis_server::RedisServer;
@@ -14,11 +14,11 @@ use crate::worker::{
     reached, reaches, transient, unreachable,
 };
 
-fn blocked() -> Ran {
+fn blocked() -> RunResult {
     Outcome::Blocked(Failure::new("pairing_required", "not paired").of_gateway()).into()
 }
 
-fn busy(milliseconds: u64) -> Ran {
+fn busy(milliseconds: u64) -> RunResult {
     let retry_after = Some(Duration::from_millis(milliseconds));
     Outcome::Busy { retry_after, failure: Failure::new("restarting", "starting up").of_gateway() }
         .into()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mission_core::outcome::GatewayFacts;
 use mission_core::{Failure, Outcome, Report};
 use mission_jobs::queue::{AuditEntry, Group, Recent};
-use mission_jobs::{Claimed, Queue, QueueError, Ran, Scope, Settings, State};
+use mission_jobs::{Claimed, Queue, QueueError, RunResult, Scope, Settings, State};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ use crate::worker::{
     reached, reaches, transient, unreachable,
 };
 
-fn blocked(code: &str) -> Ran {
+fn blocked(code: &str) -> RunResult {
     Outcome::Blocked(Failure::new(code, "the device is not paired").with_action("approve it"))
         .into()
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mission_core::{Failure, Outcome};
-use mission_jobs::{Ran, RetryPolicy, Settings, State, Step};
+use mission_jobs::{RetryPolicy, RunResult, Settings, State, Step};
 
 use crate::documents::{cleanup, provision_main};
 use crate::redis_server::RedisServer;
@@ -209,7 +209,7 @@ async fn what_cannot_be_read_is_dead_with_the_reason_and_the_loop_goes_on() {
     let _worker =
         Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, |claimed| async move {
             assert_eq!(claimed.job.agent_id().unwrap().as_u128(), 5, "only the last one is good");
-            Ran::from(done().outcome)
+            RunResult::from(done().outcome)
         });
     reaches(&queue, jobs[5].id, State::Done).await;
     for (job, (_, _, code)) in jobs.iter().zip(spoilt) {

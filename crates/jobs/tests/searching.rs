@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mission_core::{Failure, Outcome};
 use mission_jobs::queue::{Found, MAX_PAGE, Search};
-use mission_jobs::{Claimed, Envelope, Queue, Ran, State};
+use mission_jobs::{Claimed, Envelope, Queue, RunResult, State};
 use uuid::Uuid;
 
 use crate::documents::{cleanup, heartbeat_sync, provision_main, update};
@@ -40,7 +40,7 @@ fn agent(claimed: &Claimed) -> u128 {
 }
 
 /// Agents 1 to 4 fail, each in its own way.
-fn fails(claimed: &Claimed) -> Ran {
+fn fails(claimed: &Claimed) -> RunResult {
     match agent(claimed) {
         1 => Outcome::Blocked(Failure::new("pairing_required", "Device ab12 is not paired")).into(),
         2 => Outcome::Transient(Failure::new("not_kept", "the Quota of the disk is full")).into(),

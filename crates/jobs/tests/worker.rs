@@ -13,7 +13,7 @@ use mission_core::outcome::GatewayFacts;
 use mission_core::{Failure, Outcome, Report};
 use mission_jobs::queue::{Author, MAX_ENQUEUE};
 use mission_jobs::{
-    Claimed, Enqueued, Envelope, JobRecord, Queue, Ran, RetryPolicy, Settings, State,
+    Claimed, Enqueued, Envelope, JobRecord, Queue, RetryPolicy, RunResult, Settings, State,
 };
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -35,7 +35,7 @@ impl Worker {
         handler: impl Fn(Claimed) -> F + Clone + Send + 'static,
     ) -> Self
     where
-        F: Future<Output = Ran> + Send + 'static,
+        F: Future<Output = RunResult> + Send + 'static,
     {
         let context = WorkerContext::new("test");
         let worker = WorkerBuilder::new(&context).backend(queue.consumer(settings)).build(handler);
@@ -92,28 +92,28 @@ pub(crate) fn short_lease() -> Settings {
     Settings { lease, renew: lease / 8, sweep: lease / 8, ..brisk() }
 }
 
-pub(crate) fn done() -> Ran {
+pub(crate) fn done() -> RunResult {
     Outcome::Done(Box::new(Report { summary: "as it should be".to_owned(), ..Report::default() }))
         .into()
 }
 
-pub(crate) fn transient() -> Ran {
+pub(crate) fn transient() -> RunResult {
     Outcome::Transient(Failure::new("refused", "connection refused")).into()
 }
 
-pub(crate) fn permanent() -> Ran {
+pub(crate) fn permanent() -> RunResult {
     Outcome::Permanent(Failure::new("template_error", "line 3")).into()
 }
 
 /// Done, by way of the gateway.
-pub(crate) fn reached() -> Ran {
+pub(crate) fn reached() -> RunResult {
     let gateway =
         GatewayFacts { version: "dev".to_owned(), protocol: 4, ..GatewayFacts::default() };
     Outcome::Done(Box::new(Report { gateway: Some(gateway), ..Report::default() })).into()
 }
 
 /// The gateway is away, for all of its jobs.
-pub(crate) fn unreachable() -> Ran {
+pub(crate) fn unreachable() -> RunResult {
     Outcome::Transient(Failure::new("refused", "connection refused").of_gateway()).into()
 }
 
@@ -197,8 +197,8 @@ impl Gate {
     /// A handler that stops there, and then ends like that.
     pub(crate) fn handler(
         &self,
-        end: fn() -> Ran,
-    ) -> impl Fn(Claimed) -> BoxFuture<'static, Ran> + Clone + Send + 'static {
+        end: fn() -> RunResult,
+    ) -> impl Fn(Claimed) -> BoxFuture<'static, RunResult> + Clone + Send + 'static {
         let gate = self.clone();
         move |_| {
             let gate = gate.clone();
@@ -231,7 +231,7 @@ impl Gate {
 pub(crate) fn never_ends(
     begun: &Arc<Notify>,
     stopped: &DropFlag,
-) -> impl Fn(Claimed) -> BoxFuture<'static, Ran> + Clone + Send + 'static {
+) -> impl Fn(Claimed) -> BoxFuture<'static, RunResult> + Clone + Send + 'static {
     let (begun, stopped) = (begun.clone(), stopped.clone());
     move |_| {
         let (begun, guard) = (begun.clone(), SetOnDrop(stopped.clone()));
@@ -251,8 +251,8 @@ impl Runs {
     /// A handler that notes its run, and ends like that.
     pub(crate) fn handler(
         &self,
-        end: impl Fn(&Claimed) -> Ran + Clone + Send + 'static,
-    ) -> impl Fn(Claimed) -> Ready<Ran> + Clone + Send + 'static {
+        end: impl Fn(&Claimed) -> RunResult + Clone + Send + 'static,
+    ) -> impl Fn(Claimed) -> Ready<RunResult> + Clone + Send + 'static {
         let runs = self.clone();
         move |claimed| {
             let ran = end(&claimed);

@@ -9,7 +9,7 @@ use mission_jobs::envelope::{MAX_TIME, PRIORITY_DEFAULT, PRIORITY_LAST};
 
 use crate::commands::bench::Measure;
 use crate::environment;
-use crate::http::action::Role;
+use crate::http::permissions::Role;
 use crate::settings::Sources;
 
 /// Provisions AI agents on OpenClaw gateways from jobs in Redis.
@@ -89,7 +89,7 @@ pub enum Command {
         files: Vec<PathBuf>,
         /// How they are to be run.
         #[command(flatten)]
-        how: How,
+        how: EnqueueOptions,
     },
     /// Run one job document now, without the queue.
     Apply {
@@ -121,7 +121,7 @@ pub enum Command {
     Jobs {
         /// Where.
         #[command(flatten)]
-        at: At,
+        at: ApiTarget,
         /// What to do.
         #[command(subcommand)]
         command: Jobs,
@@ -130,25 +130,25 @@ pub enum Command {
     Top {
         /// Where.
         #[command(flatten)]
-        at: At,
+        at: ApiTarget,
     },
     /// List the gateways that jobs came for: how their jobs fare, and what they said of themselves.
     Gateways {
         /// Where.
         #[command(flatten)]
-        at: At,
+        at: ApiTarget,
     },
     /// List the workers that have been heard of in the last hour.
     Workers {
         /// Where.
         #[command(flatten)]
-        at: At,
+        at: ApiTarget,
     },
     /// Have a worker take no more jobs; running ones go on.
     Drain {
         /// Where.
         #[command(flatten)]
-        at: At,
+        at: ApiTarget,
         /// The worker's name, as `worker workers` shows it.
         name: String,
         /// Why, for the record.
@@ -159,7 +159,7 @@ pub enum Command {
     Undrain {
         /// Where.
         #[command(flatten)]
-        at: At,
+        at: ApiTarget,
         /// The worker's name, as `worker workers` shows it.
         name: String,
         /// Why, for the record.
@@ -170,7 +170,7 @@ pub enum Command {
     Audit {
         /// Where.
         #[command(flatten)]
-        at: At,
+        at: ApiTarget,
         /// Most entries shown.
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
@@ -180,10 +180,10 @@ pub enum Command {
     Pause {
         /// Where.
         #[command(flatten)]
-        at: At,
+        at: ApiTarget,
         /// Which jobs.
         #[command(flatten)]
-        what: What,
+        what: PauseScope,
         /// Why, for those who wonder.
         #[arg(long, value_name = "TEXT")]
         reason: String,
@@ -192,10 +192,10 @@ pub enum Command {
     Resume {
         /// Where.
         #[command(flatten)]
-        at: At,
+        at: ApiTarget,
         /// Which jobs.
         #[command(flatten)]
-        what: What,
+        what: PauseScope,
         /// Why, for the record.
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
@@ -229,7 +229,7 @@ pub enum Command {
 
 /// Where the queue is looked for.
 #[derive(Debug, Args)]
-pub struct At {
+pub struct ApiTarget {
     /// Ask the worker that serves the API there instead of Redis, such as `http://127.0.0.1:8787`.
     /// The token is that of the setting `http.api_token`; without one, and if the worker is on this
     /// machine, that in the data directory.
@@ -239,7 +239,7 @@ pub struct At {
 
 /// How enqueued jobs are to be run.
 #[derive(Debug, Args)]
-pub struct How {
+pub struct EnqueueOptions {
     /// Run them after this time at the earliest, such as 90s, 10m, 2h; 30 days at most.
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub delay: Option<Duration>,
@@ -259,7 +259,7 @@ pub struct How {
 /// Which jobs to pause or resume; all, if it does not say.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
-pub struct What {
+pub struct PauseScope {
     /// Those of a kind.
     #[arg(long, value_name = "KIND")]
     pub kind: Option<String>,

@@ -5,20 +5,20 @@
 mod cli;
 mod client;
 mod commands;
-mod console;
 mod environment;
 mod events;
 mod exit;
+mod explain_job;
 mod http;
+mod humanize;
 mod metrics;
+mod open_queue;
 mod output;
 mod private_redis;
+mod queue_client;
 mod settings;
-mod store;
-mod story;
 mod telemetry;
 mod traces;
-mod words;
 
 use std::process::ExitCode;
 

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
-use mission_core::foreign::escaped;
+use mission_core::sanitize::escaped;
 use serde::Serialize;
 
 /// How to print.

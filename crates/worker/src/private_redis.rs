@@ -75,7 +75,7 @@ pub enum PrivateRedisError {
 
 /// Who asks for the Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Use {
+pub enum RedisRole {
     /// A worker: needs it for itself for as long as it runs.
     Worker,
     /// A short command: that of a running worker will do.
@@ -102,7 +102,7 @@ struct Owned {
 
 impl PrivateRedis {
     /// Starts, takes over or finds the private Redis of a data directory.
-    pub async fn open(data_dir: &Path, purpose: Use) -> Result<Self, PrivateRedisError> {
+    pub async fn open(data_dir: &Path, purpose: RedisRole) -> Result<Self, PrivateRedisError> {
         let dir = data_dir.join("redis");
         let io = |source| PrivateRedisError::Io { dir: dir.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(io)?;
@@ -125,7 +125,7 @@ impl PrivateRedis {
             match lock.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock)
-                    if purpose == Use::Command && answers(&socket).await =>
+                    if purpose == RedisRole::Command && answers(&socket).await =>
                 {
                     return Ok(Self { socket, owned: None });
                 }

@@ -14,7 +14,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mission_core::gateway::Reach;
+use mission_core::gateway::Allowlist;
 use mission_core::seeds::Seeds;
 use mission_jobs::{Keep, Keyring, Tls};
 use secrecy::SecretString;
@@ -151,7 +151,7 @@ pub struct Settings {
     /// Certificates of authorities that may vouch for gateways, besides those of the system.
     pub gateway_ca_file: Option<PathBuf>,
     /// Where gateways may be.
-    pub reach: Reach,
+    pub reach: Allowlist,
     /// `gateway.seeds`: what gateways themselves write into new workspaces.
     pub seeds: Seeds,
     /// Filter of the log, as `tracing` reads it.

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
 
 use anyhow::anyhow;
-use mission_core::foreign::escaped;
+use mission_core::sanitize::escaped;
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::{Exit, OrExit};

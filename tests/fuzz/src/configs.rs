@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use mission_core::gateway::RpcError;
-use mission_core::gateway::roster::{
+use mission_core::gateway::agents_config::{
     Config, DesiredAgent, Shape, droppable, known_refusals, latest,
 };
 use mission_core::keys::normalise_agent_id;

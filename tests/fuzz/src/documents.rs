@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use mission_core::apply::Wanted;
+use mission_core::apply::Desired;
 use mission_core::documents::{Document, start_message};
 use mission_core::gateway::Endpoint;
 use mission_core::keys::AgentKeys;
@@ -38,7 +38,7 @@ pub fn run(text: &[u8]) {
 }
 
 fn render(job: &Job) {
-    let wanted = Wanted::of(job, None).expect("both kinds of provisioning want an agent");
+    let wanted = Desired::of(job, None).expect("both kinds of provisioning want an agent");
     assert!(wanted.keys.agent_id.len() <= 64 && !wanted.keys.agent_id.is_empty());
     for refused in
         [BTreeSet::new(), BTreeSet::from([Document::Tools, Document::Heartbeat, Document::Memory])]

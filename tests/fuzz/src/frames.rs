@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use mission_core::apply::Applier;
-use mission_core::gateway::{Clients, DeviceIdentity, Dial, Limits};
+use mission_core::gateway::{Clients, Connector, DeviceIdentity, Limits};
 use mission_core::mirror::Mirror;
 use mission_core::outcome::Outcome;
 use mission_core::render::{Renderer, TemplatesConfig};
@@ -77,7 +77,7 @@ pub fn run(input: &[u8]) {
 }
 
 async fn play(choice: u8, script: Arc<Mutex<Script>>) {
-    let dial = Dial::by(move |_, _| {
+    let dial = Connector::by(move |_, _| {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         tokio::spawn(serve(theirs, Arc::clone(&script)));
         async move { Ok(ours) }

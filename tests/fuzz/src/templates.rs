@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{LazyLock, Once};
 
 use mission_core::Job;
-use mission_core::apply::Wanted;
+use mission_core::apply::Desired;
 use mission_core::context::Context;
 use mission_core::overrides::{MAX_OUTPUT_BYTES, Overrides};
 
@@ -13,7 +13,7 @@ use super::{TOKEN, job, plain};
 
 static CONTEXT: LazyLock<Context> = LazyLock::new(|| {
     let Job::Provision(_) = job(0) else { unreachable!("the first is a provision") };
-    Wanted::of(&job(0), None).expect("it wants an agent").context
+    Desired::of(&job(0), None).expect("it wants an agent").context
 });
 /// Its files are there to include, extend and import; one of them includes itself.
 static OVERRIDES: LazyLock<Overrides> = LazyLock::new(|| {

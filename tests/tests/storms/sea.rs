@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mission_core::apply::Applier;
-use mission_core::gateway::{Clients, Dial, Limits};
+use mission_core::gateway::{Clients, Connector, Limits};
 use mission_core::journal::Journal;
 use mission_core::{Job, Outcome};
 use mission_gateway_sim::{Deeds, Gateway, Profile, Setup};
@@ -189,7 +189,7 @@ impl Log {
 }
 
 fn worker() -> Applier {
-    let dial = Dial::by(|host, port| async move { TcpStream::connect((host, port)).await });
+    let dial = Connector::by(|host, port| async move { TcpStream::connect((host, port)).await });
     Applier {
         clients: Clients::new(identity(), Limits::default()).dialling(dial),
         ..Network::default().worker(Limits::default())

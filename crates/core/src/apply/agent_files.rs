@@ -7,7 +7,7 @@ use tokio::time::{Duration, Instant, sleep};
 use tracing::{debug, warn};
 
 use super::workspace::{Listing, Present, Workspace, list, read};
-use super::{Applier, FlowError, MAX_WRITES, Wanted, settling};
+use super::{Applier, Desired, FlowError, MAX_WRITES, settling};
 use crate::documents::{self, Document};
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::outcome::{Change, Report};
@@ -39,10 +39,10 @@ pub(super) async fn refused(call: &Call) -> Result<BTreeSet<Document>, GatewayEr
 
 /// Makes the agent's files as wanted: missing ones and changed ones are written, then read back. An
 /// agent that was just registered usually has none, so a list comes first.
-pub(super) async fn settle(
+pub(super) async fn converge(
     applier: &Applier,
     call: &Call,
-    wanted: &Wanted,
+    wanted: &Desired,
     is_new: bool,
     report: &mut Report,
 ) -> Result<(), FlowError> {
@@ -122,12 +122,12 @@ pub(super) async fn settle(
     }
 }
 
-/// What [`settle`] would write: each file with what is there now, if anything. A gateway shows the
+/// What [`converge`] would write: each file with what is there now, if anything. A gateway shows the
 /// files of agents that it knows only.
 pub(super) async fn plan(
     applier: &Applier,
     call: &Call,
-    wanted: &Wanted,
+    wanted: &Desired,
     is_known: bool,
     report: &mut Report,
 ) -> Result<Vec<(Document, Option<String>, String)>, FlowError> {
@@ -145,7 +145,7 @@ pub(super) async fn plan(
     Ok(found.differing(texts, &applier.seeds).into_iter().map(with_present).collect())
 }
 
-fn wants_bootstrap(wanted: &Wanted, found: &Workspace) -> bool {
+fn wants_bootstrap(wanted: &Desired, found: &Workspace) -> bool {
     let kept = Document::ALL.into_iter().filter(|document| !found.refused.contains(document));
     let listed = kept.map(|document| {
         (
@@ -159,7 +159,7 @@ fn wants_bootstrap(wanted: &Wanted, found: &Workspace) -> bool {
 /// The texts of the documents that the gateway keeps, and of the agent's own for the mirror.
 pub(super) fn render(
     applier: &Applier,
-    wanted: &Wanted,
+    wanted: &Desired,
     refused: &BTreeSet<Document>,
     bootstrap: bool,
 ) -> Result<Vec<(Document, String)>, FlowError> {
@@ -180,7 +180,7 @@ pub(super) fn render(
 }
 
 /// Local copies are a convenience: what goes wrong with them is told, and never fails a job.
-fn mirror(applier: &Applier, wanted: &Wanted, texts: &[(Document, String)]) {
+fn mirror(applier: &Applier, wanted: &Desired, texts: &[(Document, String)]) {
     for (document, text) in texts.iter().filter(|(document, _)| document.is_agents_own()) {
         if let Err(error) =
             applier.mirror.write_missing(&wanted.keys.workspace_path, document.file_name(), text)
@@ -195,7 +195,7 @@ fn mirror(applier: &Applier, wanted: &Wanted, texts: &[(Document, String)]) {
 /// have these overwritten.
 async fn look(
     call: &Call,
-    wanted: &Wanted,
+    wanted: &Desired,
     documents: &[Document],
     is_new: bool,
 ) -> Result<Workspace, GatewayError> {
@@ -203,10 +203,10 @@ async fn look(
     if !is_new && let Some(workspace) = read_safe(call, wanted, documents).await? {
         return Ok(workspace);
     }
-    let desk = &call.client().desk;
+    let group_commit = &call.client().group_commit;
     let began = Instant::now();
     for reading in 0_u32.. {
-        let looks = desk.looks();
+        let looks = group_commit.looks();
         // A list costs less than the files while the agent is not known.
         if let Some(listing) = list(call, agent).await? {
             let is_missing = |document: Document| {
@@ -215,15 +215,15 @@ async fn look(
             let asked_for: Vec<_> =
                 documents.iter().copied().filter(|document| !is_missing(*document)).collect();
             if let Some(workspace) = read_safe(call, wanted, &asked_for).await? {
-                desk.tell(true);
+                group_commit.tell(true);
                 return Ok(workspace);
             }
         }
-        desk.tell(false);
+        group_commit.tell(false);
         if began.elapsed() > VISIBLE_WITHIN {
             break;
         }
-        desk.look_out(looks, settling(reading)).await;
+        group_commit.wait_turn(looks, settling(reading)).await;
     }
     // To have it created would write the config that the gateway works with over the one that has
     // the agent.
@@ -234,7 +234,7 @@ async fn look(
 /// unsafe: one that comes or goes while it looks at it will be there or gone, a link stays one.
 async fn read_safe(
     call: &Call,
-    wanted: &Wanted,
+    wanted: &Desired,
     documents: &[Document],
 ) -> Result<Option<Workspace>, GatewayError> {
     for reading in 0.. {
@@ -250,7 +250,7 @@ async fn read_safe(
     unreachable!("the last reading returns")
 }
 
-fn unsafe_file(wanted: &Wanted, document: Document) -> GatewayError {
+fn unsafe_file(wanted: &Desired, document: Document) -> GatewayError {
     GatewayError::UnsafeFile {
         path: format!("{}/{}", wanted.keys.workspace_path, document.file_name()),
     }
@@ -285,7 +285,7 @@ impl Workspace {
     async fn write(
         &self,
         call: &Call,
-        wanted: &Wanted,
+        wanted: &Desired,
         files: &[(Document, String)],
         report: &mut Report,
     ) -> Result<Vec<Document>, GatewayError> {
@@ -323,7 +323,7 @@ impl Workspace {
     async fn confirm(
         &self,
         call: &Call,
-        wanted: &Wanted,
+        wanted: &Desired,
         written: &[(Document, String)],
     ) -> Result<Self, GatewayError> {
         let new: Vec<_> =

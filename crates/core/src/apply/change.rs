@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use similar::TextDiff;
 
 use crate::documents::Document;
-use crate::gateway::roster::Part;
+use crate::gateway::agents_config::Part;
 use crate::outcome::Change;
 
 /// Most lines that a report keeps of one diff.

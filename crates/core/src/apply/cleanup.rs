@@ -5,16 +5,16 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::time::sleep;
 
+use super::effective_config::View;
 use super::ownership::{self, Subject};
-use super::taken_in::View;
-use super::{FlowError, by_call, config, escapes, session, settling, taken_in};
-use crate::foreign::one_line;
-use crate::gateway::roster::{Config, may_overlap, same_folder};
+use super::{FlowError, config, effective_config, escapes, recreate, session, settling};
+use crate::gateway::agents_config::{Config, may_overlap, same_folder};
 use crate::gateway::{Call, GatewayError, RpcError};
 use crate::journal::{Refused, Step};
 use crate::keys::{self, AgentKeys};
 use crate::model::Cleanup;
 use crate::outcome::{Change, Report};
+use crate::sanitize::one_line;
 
 /// Most paths reported that a gateway removed, and that it could not remove.
 const MAX_PATHS: usize = 20;
@@ -39,7 +39,7 @@ pub(super) struct Found {
 /// Looks what there is to clean up.
 pub(super) async fn look(call: &Call, job: &Cleanup) -> Result<Found, GatewayError> {
     let keys = keys_of(job);
-    let view = taken_in::read(call).await?;
+    let view = effective_config::read(call).await?;
     may_be_deleted(call, job, &keys, &view).await?;
     Ok(Found {
         is_there: view.has(&keys.agent_id),
@@ -58,10 +58,10 @@ pub(super) async fn run(
     let keys = keys_of(job);
     let agent = &keys.agent_id;
     // Deleting writes the config.
-    let (mut writing, left) = call.client().desk.write_lock.lock_after_reading().await;
+    let (mut writing, left) = call.client().group_commit.write_lock.lock_after_reading().await;
     let mut view = match left {
         Some(reading) => View::new(call, reading),
-        None => taken_in::read(call).await?,
+        None => effective_config::read(call).await?,
     };
     let shape = config::shape_of(call, view.config());
     let mut round = 0;
@@ -84,7 +84,7 @@ pub(super) async fn run(
             sleep(settling(round)).await;
         }
         round += 1;
-        view = taken_in::read_after_deletion(call, agent, !is_known).await?;
+        view = effective_config::read_after_deletion(call, agent, !is_known).await?;
         escapes::put_back(call, view.config(), guarded).await?;
         if !is_known && view.has(agent) {
             return Err(GatewayError::NotTakenIn { agent: agent.clone() }.into());
@@ -170,7 +170,7 @@ async fn delete(
     if let Some(why) = &files_stay {
         report.skip(format!("files of {agent}"), why);
     }
-    match by_call::delete(call, agent, files_stay.is_none(), report).await {
+    match recreate::delete(call, agent, files_stay.is_none(), report).await {
         Ok(answer) => {
             if answer.is_some() {
                 call.journal().answered(true, &[Step::Delete]);

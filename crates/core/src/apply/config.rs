@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use tracing::debug;
 
 use super::config_writer::Writer;
-use crate::gateway::roster::{Change, Config, DesiredAgent, Shape, VISIBILITY, known_refusals};
+use crate::gateway::agents_config::{
+    Change, Config, DesiredAgent, Shape, VISIBILITY, known_refusals,
+};
 use crate::gateway::{Answer, Awaited, Call, Defect, GatewayError, Method};
 use crate::heartbeat;
 use crate::outcome::Report;
@@ -17,7 +19,7 @@ use crate::outcome::Report;
 /// announced this one. The shape of the config, and whether one of the agents is new in it.
 ///
 /// Nothing is read where `known`, a config that this run has just read, is as desired already.
-pub(super) async fn settle(
+pub(super) async fn converge(
     call: &Call,
     desired: &[DesiredAgent],
     known: Option<&Config>,
@@ -29,9 +31,9 @@ pub(super) async fn settle(
         report_refused(call, shape, desired, report);
         return Ok((shape, false));
     }
-    let desk = &call.client().desk;
+    let group_commit = &call.client().group_commit;
     let desired: Arc<[DesiredAgent]> = desired.into();
-    let mut granted = desk.put(Arc::clone(&desired), Arc::clone(call.journal()));
+    let mut granted = group_commit.put(Arc::clone(&desired), Arc::clone(call.journal()));
     drop(coming);
     loop {
         tokio::select! {
@@ -44,10 +46,10 @@ pub(super) async fn settle(
                     return Ok((granted.shape, granted.is_new));
                 }
                 // The run that wrote for this one was stopped.
-                Err(_) => granted = desk.put(Arc::clone(&desired), Arc::clone(call.journal())),
+                Err(_) => granted = group_commit.put(Arc::clone(&desired), Arc::clone(call.journal())),
             },
-            _writing = desk.write_lock.lock() => {
-                desk.gather().await;
+            _writing = group_commit.write_lock.lock() => {
+                group_commit.gather().await;
                 Writer::new(call).run().await;
             }
         }
@@ -57,7 +59,7 @@ pub(super) async fn settle(
 /// Reads the config, together with others that do so now.
 pub(super) async fn read(call: &Call) -> Result<Arc<Config>, GatewayError> {
     let read = async |_| take(call, call.read(Method::ConfigGet, json!({})).await?);
-    call.client().desk.config.read(read).await
+    call.client().group_commit.config.read(read).await
 }
 
 /// The config in an answer; what it says of the gateway is remembered.
@@ -91,7 +93,7 @@ pub(super) fn refused_keys(call: &Call, shape: Shape) -> BTreeSet<String> {
     refused
 }
 
-/// What [`settle`] would write now, and the config that it was compared with.
+/// What [`converge`] would write now, and the config that it was compared with.
 pub(super) async fn plan(
     call: &Call,
     desired: &[DesiredAgent],

@@ -7,8 +7,10 @@ use tokio::time::sleep;
 
 use super::config::{patch, read, refused_keys, shape_of};
 use super::{ownership, settling};
-use crate::gateway::roster::{Change, Config, DesiredAgent, Part, VISIBILITY, droppable, latest};
-use crate::gateway::{Call, GatewayError, Need, RpcError, Wish};
+use crate::gateway::agents_config::{
+    Change, Config, DesiredAgent, Part, VISIBILITY, droppable, latest,
+};
+use crate::gateway::{Call, GatewayError, Need, PendingChange, RpcError};
 use crate::journal::{Refused, Step};
 use crate::outcome;
 
@@ -28,7 +30,7 @@ const MAX_REFUSED_KEYS: usize = 256;
 pub(super) struct Writer<'a> {
     call: &'a Call,
     /// The wishes that are not answered yet.
-    batch: Vec<Wish>,
+    batch: Vec<PendingChange>,
     /// How many writes were refused that may be tried again.
     refusals: u32,
     /// How often the config was read since the latest write without showing it.
@@ -59,7 +61,7 @@ impl<'a> Writer<'a> {
         loop {
             let config = read(self.call).await;
             if std::mem::take(&mut is_first) {
-                self.call.client().desk.take_into(&mut self.batch);
+                self.call.client().group_commit.take_into(&mut self.batch);
             }
             let config = match config {
                 Ok(config) => config,
@@ -98,13 +100,13 @@ impl<'a> Writer<'a> {
     fn answer_those_that_are_done(&mut self, config: &Config) {
         let shape = shape_of(self.call, config);
         let refused = refused_keys(self.call, shape);
-        let is_done = |wish: &mut Wish| {
+        let is_done = |wish: &mut PendingChange| {
             let left: Vec<DesiredAgent> = wish.faultless().cloned().collect();
             (left.is_empty() && !wish.faults.is_empty())
                 || config.is_as_desired(shape, &left, &refused)
         };
-        let done: Vec<Wish> = self.batch.extract_if(.., is_done).collect();
-        let mut suspects = self.call.client().desk.suspects();
+        let done: Vec<PendingChange> = self.batch.extract_if(.., is_done).collect();
+        let mut suspects = self.call.client().group_commit.suspects();
         for wish in done {
             suspects.clear(&wish.faultless().map(|agent| agent.id.clone()).collect());
             wish.answer(Ok(shape));
@@ -128,7 +130,7 @@ impl<'a> Writer<'a> {
     fn next_change(&self, config: &Config) -> Option<Change> {
         let shape = shape_of(self.call, config);
         let refused = refused_keys(self.call, shape);
-        let left = latest(self.batch.iter().flat_map(Wish::faultless).cloned().collect());
+        let left = latest(self.batch.iter().flat_map(PendingChange::faultless).cloned().collect());
         let left: Vec<_> = left
             .into_iter()
             .filter(|agent| !config.has_agent_as_desired(agent, &refused))
@@ -136,7 +138,7 @@ impl<'a> Writer<'a> {
         let picked = self
             .call
             .client()
-            .desk
+            .group_commit
             .suspects()
             .pick(&left.iter().map(|agent| agent.id.clone()).collect());
         let next: Vec<_> = left.into_iter().filter(|agent| picked.contains(&agent.id)).collect();
@@ -274,7 +276,7 @@ impl<'a> Writer<'a> {
         }
         let culprits = match named {
             Some(culprits) => culprits,
-            None => self.call.client().desk.suspects().refused(ids).into_iter().collect(),
+            None => self.call.client().group_commit.suspects().refused(ids).into_iter().collect(),
         };
         for wish in &mut self.batch {
             let of_wish: Vec<_> =
@@ -298,7 +300,7 @@ impl<'a> Writer<'a> {
 
 /// The steps that a change takes for a wish: of each agent those that want it, the rest for the
 /// first.
-fn steps(batch: &[Wish], at: usize, change: &Change) -> Vec<Step> {
+fn steps(batch: &[PendingChange], at: usize, change: &Change) -> Vec<Step> {
     let of_wish = change.parts.iter().filter(|part| match &part.agent {
         Some(agent) => batch[at].wants(agent),
         None => at == 0,
@@ -310,9 +312,10 @@ fn steps(batch: &[Wish], at: usize, change: &Change) -> Vec<Step> {
 
 /// Notes what was written, for the reports: of each agent in those that want it, the rest in the
 /// first.
-fn note(batch: &mut [Wish], change: &Change) {
+fn note(batch: &mut [PendingChange], change: &Change) {
     for part in &change.parts {
-        let wants = |wish: &Wish| part.agent.as_deref().is_some_and(|agent| wish.wants(agent));
+        let wants =
+            |wish: &PendingChange| part.agent.as_deref().is_some_and(|agent| wish.wants(agent));
         let wishes = batch.iter_mut().enumerate();
         for (_, wish) in
             wishes.filter(|(at, wish)| if part.agent.is_some() { wants(wish) } else { *at == 0 })

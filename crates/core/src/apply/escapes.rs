@@ -9,7 +9,7 @@
 use serde_json::{Value, json};
 
 use super::config;
-use crate::gateway::roster::{Config, Shape};
+use crate::gateway::agents_config::{Config, Shape};
 use crate::gateway::{Call, GatewayError};
 
 /// The version that gateways give which do not tell theirs: those of early 2026.

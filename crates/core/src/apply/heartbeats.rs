@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ownership::{self, Subject};
 use super::{FlowError, config};
-use crate::gateway::roster::{self, DesiredAgent};
+use crate::gateway::agents_config::{self, DesiredAgent};
 use crate::gateway::{Call, GatewayError};
 use crate::heartbeat;
 use crate::keys::{self, AgentKeys};
@@ -31,13 +31,13 @@ pub(super) async fn run(
         };
         return Ok(None);
     }
-    let coming = call.client().desk.announce();
+    let coming = call.client().group_commit.announce();
     let (desired, foreign) = desired(call, job).await?;
     // What is right is written all the same.
     let settled = if desired.is_empty() {
         None
     } else {
-        Some(config::settle(call, &desired, None, Some(coming), report).await)
+        Some(config::converge(call, &desired, None, Some(coming), report).await)
     };
     if let Some(error) = foreign {
         return Err(error.into());
@@ -90,5 +90,5 @@ pub(super) async fn desired(
         }
         desired.push(entry);
     }
-    Ok((roster::latest(desired), foreign))
+    Ok((agents_config::latest(desired), foreign))
 }

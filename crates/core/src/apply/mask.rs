@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::secrets::MASK;
-use super::{Applier, Wanted};
+use super::redact::MASK;
+use super::{Applier, Desired};
 use crate::documents::Document;
 use crate::gateway::Call;
 use crate::outcome::Change;
@@ -21,7 +21,7 @@ const HIDDEN: &str =
 
 /// Takes the agent's token out of all changes: the one to be, whatever a template has made of it,
 /// and any that a line for it holds now.
-pub(super) fn mask(changes: &mut [Change], applier: &Applier, call: &Call, wanted: &Wanted) {
+pub(super) fn mask(changes: &mut [Change], applier: &Applier, call: &Call, wanted: &Desired) {
     let refused = call.client().capabilities().refused_files.unwrap_or_default();
     let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
     mask_files(changes, &applier.renderer, reader);
@@ -181,7 +181,7 @@ mod tests {
         let document = br#"{"version": 1, "kind": "provision-main", "auth_token": "aB3-xyz9-Qr7",
             "gateway": {"id": "00000000-0000-0000-0000-00000000000a", "url": "ws://host", "workspace_root": "/srv"},
             "agent": {"id": "00000000-0000-0000-0000-00000000000b", "name": "Alice"}}"#;
-        let wanted = Wanted::of(&Job::parse(document).expect("a valid document"), None)
+        let wanted = Desired::of(&Job::parse(document).expect("a valid document"), None)
             .expect("it wants an agent");
         for (template, wanted_diff) in [
             ("t {{ auth_token }} u", "+t *** u"),

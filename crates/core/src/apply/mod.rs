@@ -5,24 +5,24 @@
 //! half-way are all dealt with by the same thing: the next reading.
 
 mod agent_files;
-mod by_call;
 mod change;
 mod cleanup;
 mod config;
 mod config_writer;
+mod desired;
+mod effective_config;
 mod escapes;
+mod existing_token;
 mod heartbeats;
-mod inspect;
-mod kept_token;
 mod mask;
 mod ownership;
 mod plan;
+mod probe;
 mod provision;
-mod secrets;
+mod recreate;
+mod redact;
 mod session;
-mod taken_in;
 mod wake;
-mod wanted;
 mod workspace;
 
 use std::sync::Arc;
@@ -30,7 +30,6 @@ use std::time::Duration;
 
 use tracing::debug;
 
-use crate::foreign::one_line;
 use crate::gateway::{Call, Clients, Endpoint, GatewayError, Step};
 use crate::journal::Journal;
 use crate::mirror::Mirror;
@@ -38,13 +37,14 @@ use crate::model::Job;
 use crate::outcome::{Change, Failure, MAX_MESSAGE, Outcome, Report, Skipped};
 use crate::overrides::TemplateError;
 use crate::render::Renderer;
+use crate::sanitize::one_line;
 use crate::seeds::Seeds;
 
-pub use inspect::Inspection;
-use kept_token::NoToken;
+pub use desired::Desired;
+use existing_token::NoToken;
 pub use plan::Plan;
-use secrets::Secrets;
-pub use wanted::Wanted;
+pub use probe::Inspection;
+use redact::Secrets;
 
 /// Everything that runs of jobs share: connections, templates, settings.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ impl Applier {
         let mut report = Report::default();
         let flow = match job {
             Job::Provision(_) | Job::ProvisionMain(_) => {
-                let wanted = Wanted::of(job, self.base_url.as_deref())
+                let wanted = Desired::of(job, self.base_url.as_deref())
                     .expect("both kinds of provisioning want an agent");
                 // On the heap: it is by far the largest.
                 Box::pin(provision::run(self, &call, id, &wanted, &mut report)).await

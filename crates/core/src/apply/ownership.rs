@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::session;
 use super::workspace::{self, Workspace};
 use crate::documents::Document;
-use crate::gateway::roster::{Config, DesiredAgent, same_folder};
+use crate::gateway::agents_config::{Config, DesiredAgent, same_folder};
 use crate::gateway::{Call, GatewayError};
 use crate::keys::AgentKeys;
 
@@ -56,13 +56,13 @@ impl Claim<'_> {
 
 /// Forgets whose agent it was, when it is gone.
 pub(super) fn forget(call: &Call, agent: &str) {
-    call.client().desk.owners().remove(agent);
+    call.client().group_commit.owners().remove(agent);
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         if !self.is_kept {
-            self.call.client().desk.owners().remove(&self.agent);
+            self.call.client().group_commit.owners().remove(&self.agent);
         }
     }
 }
@@ -71,7 +71,7 @@ impl Drop for Claim<'_> {
 /// at the same time, when neither has files yet.
 pub(super) fn claim<'a>(call: &'a Call, subject: Subject<'_>) -> Result<Claim<'a>, GatewayError> {
     let agent = subject.keys.agent_id.clone();
-    let mut owners = call.client().desk.owners();
+    let mut owners = call.client().group_commit.owners();
     match owners.get(&agent) {
         Some(owner) if *owner != subject.id && !subject.adopt => {
             Err(GatewayError::IdTaken { agent, owner: *owner })
@@ -123,7 +123,7 @@ pub(super) async fn check(
     let is_there = same_folder(&present, &subject.keys.workspace_path);
     let files = workspace::read(call, agent, &FILES).await?;
     let mut named = files.as_ref().map_or(Named::Nobody, |files| named_in(files, subject.id));
-    if let (Named::Nobody, Some(owner)) = (&named, call.client().desk.owners().get(agent)) {
+    if let (Named::Nobody, Some(owner)) = (&named, call.client().group_commit.owners().get(agent)) {
         named = if *owner == subject.id { Named::TheAgent } else { Named::Another(*owner) };
     }
     match named {

@@ -4,11 +4,11 @@
 use serde::Serialize;
 
 use super::mask::mask;
-use super::secrets::Secrets;
+use super::redact::Secrets;
 use super::{
-    Applier, FlowError, Wanted, agent_files, cleanup, config, heartbeats, provision, session, wake,
+    Applier, Desired, FlowError, agent_files, cleanup, config, heartbeats, provision, session, wake,
 };
-use crate::gateway::roster::DesiredAgent;
+use crate::gateway::agents_config::DesiredAgent;
 use crate::gateway::{Call, Endpoint};
 use crate::model::{Cleanup, Job};
 use crate::outcome::{Change, Outcome, Report, Skipped};
@@ -60,7 +60,7 @@ impl Applier {
         let mut report = Report::default();
         let changes = match job {
             Job::Provision(_) | Job::ProvisionMain(_) => {
-                let wanted = Wanted::of(job, self.base_url.as_deref())
+                let wanted = Desired::of(job, self.base_url.as_deref())
                     .expect("both kinds of provisioning want an agent");
                 self.plan_provision(&call, &wanted, &mut report).await?
             }
@@ -86,7 +86,7 @@ impl Applier {
     async fn plan_provision(
         &self,
         call: &Call,
-        wanted: &Wanted,
+        wanted: &Desired,
         report: &mut Report,
     ) -> Result<Vec<Change>, FlowError> {
         let prepared = provision::prepare(self, call, wanted, report).await?;

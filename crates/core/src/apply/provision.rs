@@ -8,10 +8,11 @@ use super::mask::mask;
 use super::ownership::{self, Subject};
 use super::workspace::Workspace;
 use super::{
-    Applier, FlowError, MAX_WRITES, Wanted, agent_files, by_call, config, kept_token, session, wake,
+    Applier, Desired, FlowError, MAX_WRITES, agent_files, config, existing_token, recreate,
+    session, wake,
 };
 use crate::documents::Document;
-use crate::gateway::roster::{Config, DesiredAgent};
+use crate::gateway::agents_config::{Config, DesiredAgent};
 use crate::gateway::{Call, Defect, GatewayError};
 use crate::outcome::Report;
 use crate::render::Reader;
@@ -24,10 +25,10 @@ pub(super) async fn run(
     applier: &Applier,
     call: &Call,
     id: &str,
-    wanted: &Wanted,
+    wanted: &Desired,
     report: &mut Report,
 ) -> Result<Option<&'static str>, FlowError> {
-    let mut coming = Some(call.client().desk.announce());
+    let mut coming = Some(call.client().group_commit.announce());
     let prepared = prepare(applier, call, wanted, report).await?;
     let claim = ownership::claim(call, subject(wanted))?;
     let (wanted, mut known) = (&prepared.wanted, Some(prepared.config));
@@ -45,11 +46,11 @@ pub(super) async fn run(
     make_sure_of_sessions(call, wanted, is_new, report).await?;
     for round in 0..MAX_WRITES {
         let (shape, is_new) =
-            config::settle(call, desired, known.take().as_deref(), coming.take(), report).await?;
-        agent_files::settle(applier, call, wanted, is_new, report).await?;
-        let label = match session::settle(call, wanted, is_new, report).await {
+            config::converge(call, desired, known.take().as_deref(), coming.take(), report).await?;
+        agent_files::converge(applier, call, wanted, is_new, report).await?;
+        let label = match session::converge(call, wanted, is_new, report).await {
             Err(error) if is_held_deleted(call, wanted, &error).await? => {
-                let _writer = call.client().desk.write_lock.lock().await;
+                let _writer = call.client().group_commit.write_lock.lock().await;
                 renew(call, wanted, report).await?;
                 continue;
             }
@@ -83,7 +84,7 @@ pub(super) async fn run(
 /// A job that may be carried out, and what was read for it.
 pub(super) struct Prepared {
     /// What is wanted on this gateway.
-    pub(super) wanted: Wanted,
+    pub(super) wanted: Desired,
     /// The entry in its config.
     pub(super) entry: DesiredAgent,
     /// The config as it is.
@@ -97,7 +98,7 @@ pub(super) struct Prepared {
 pub(super) async fn prepare(
     applier: &Applier,
     call: &Call,
-    wanted: &Wanted,
+    wanted: &Desired,
     report: &mut Report,
 ) -> Result<Prepared, FlowError> {
     // A template that cannot be rendered fails before anything is written.
@@ -110,7 +111,7 @@ pub(super) async fn prepare(
     };
     let is_token_new = !wanted.keeps_token
         && ours.files.as_ref().is_some_and(|files| !shows(files, &wanted.context.auth_token));
-    let wanted = kept_token::find(call, wanted, ours.files).await?;
+    let wanted = existing_token::find(call, wanted, ours.files).await?;
     let prompt = if refused.contains(&Document::Heartbeat) {
         let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
         let prompt = applier.renderer.heartbeat_prompt(reader)?;
@@ -125,7 +126,7 @@ pub(super) async fn prepare(
     Ok(Prepared { wanted, entry, config: ours.config, is_token_new })
 }
 
-fn subject(wanted: &Wanted) -> Subject<'_> {
+fn subject(wanted: &Desired) -> Subject<'_> {
     Subject {
         id: wanted.agent.id,
         keys: &wanted.keys,
@@ -139,7 +140,7 @@ fn subject(wanted: &Wanted) -> Subject<'_> {
 pub(super) fn warn_of_shadowed_heartbeats(
     call: &Call,
     config: &Config,
-    wanted: &Wanted,
+    wanted: &Desired,
     report: &mut Report,
 ) {
     if config.agents().any(|(_, entry)| entry.contains_key("heartbeat")) {
@@ -161,7 +162,7 @@ pub(super) fn warn_of_shadowed_heartbeats(
 /// Says that a file which the gateway does not show any more may hold a token that has been
 /// replaced: it was kept by an older version, and nothing but its removal on the gateway's machine
 /// helps.
-fn report_token_left_behind(call: &Call, wanted: &Wanted, report: &mut Report) {
+fn report_token_left_behind(call: &Call, wanted: &Desired, report: &mut Report) {
     let refuses_tools = call
         .client()
         .capabilities()
@@ -185,7 +186,7 @@ fn report_token_left_behind(call: &Call, wanted: &Wanted, report: &mut Report) {
 /// restart as a whole and others unable to start.
 async fn make_sure_of_sessions(
     call: &Call,
-    wanted: &Wanted,
+    wanted: &Desired,
     is_new: bool,
     report: &mut Report,
 ) -> Result<(), GatewayError> {
@@ -197,8 +198,8 @@ async fn make_sure_of_sessions(
     if !call.has_defect(Defect::SessionsLost) && session::may_be_made(call, agent).await? {
         return Ok(());
     }
-    let _writer = call.client().desk.write_lock.lock().await;
-    by_call::create(call, wanted, report).await
+    let _writer = call.client().group_commit.write_lock.lock().await;
+    recreate::create(call, wanted, report).await
 }
 
 /// Whether a session was refused in the way of a gateway that keeps a record of its agent's
@@ -212,7 +213,7 @@ fn says_held_deleted(call: &Call, error: &GatewayError) -> bool {
 /// does not say so; but then it has no session either.
 async fn is_held_deleted(
     call: &Call,
-    wanted: &Wanted,
+    wanted: &Desired,
     error: &GatewayError,
 ) -> Result<bool, GatewayError> {
     Ok(says_held_deleted(call, error) && !session::exists(call, &wanted.keys.session_key).await?)
@@ -220,19 +221,19 @@ async fn is_held_deleted(
 
 /// Makes the agent anew. Where this job has created it already, that does not help: it is deleted
 /// again, because the gateway would not start with it.
-async fn renew(call: &Call, wanted: &Wanted, report: &mut Report) -> Result<(), GatewayError> {
+async fn renew(call: &Call, wanted: &Desired, report: &mut Report) -> Result<(), GatewayError> {
     if call.journal().effects().creations() > 0 && call.has_defect(Defect::SessionsLost) {
-        by_call::undo_creation(call, wanted, report).await?;
+        recreate::undo_creation(call, wanted, report).await?;
         return Err(GatewayError::SessionsLost { agent: wanted.keys.agent_id.clone() });
     }
-    by_call::renew(call, wanted, report).await
+    recreate::renew(call, wanted, report).await
 }
 
 /// Reads config and session once more, at the same time. A label that has not stayed for the second
 /// time is reported.
 async fn is_kept(
     call: &Call,
-    wanted: &Wanted,
+    wanted: &Desired,
     desired: &[DesiredAgent],
     (label, round): (Option<&str>, u32),
     report: &mut Report,
@@ -247,7 +248,7 @@ async fn is_kept(
     Ok(config::is_settled(call, &config, desired) && has_session)
 }
 
-fn summary(wanted: &Wanted, report: &Report) -> String {
+fn summary(wanted: &Desired, report: &Report) -> String {
     let agent = &wanted.keys.agent_id;
     match report.written.len() {
         0 => format!("agent {agent} was as it should be; nothing was written"),

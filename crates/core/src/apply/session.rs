@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use tracing::debug;
 
-use super::{MAX_WRITES, Wanted, settling};
+use super::{Desired, MAX_WRITES, settling};
 use crate::gateway::{Call, GatewayError, Method, Sessions};
 use crate::journal::{Reset, SessionState};
 use crate::keys;
@@ -57,9 +57,9 @@ impl Session {
 
 /// Makes the session exist and carry its label. The label that it carries now, for [`is_kept`].
 /// That of a new agent is not looked for first.
-pub(super) async fn settle(
+pub(super) async fn converge(
     call: &Call,
-    wanted: &Wanted,
+    wanted: &Desired,
     is_new: bool,
     report: &mut Report,
 ) -> Result<Option<String>, GatewayError> {
@@ -112,11 +112,11 @@ pub(super) async fn settle(
     Err(GatewayError::NotKept { what: format!("session {key}"), rounds: MAX_WRITES })
 }
 
-/// What [`settle`] would do: the label there is now, if the session is there, and the label there
+/// What [`converge`] would do: the label there is now, if the session is there, and the label there
 /// will be; none if nothing.
 pub(super) async fn plan(
     call: &Call,
-    wanted: &Wanted,
+    wanted: &Desired,
 ) -> Result<Option<(Option<String>, Option<String>)>, GatewayError> {
     let label =
         wanted.label.as_deref().map(|label| cut(label, call.client().capabilities().label_limit));
@@ -161,7 +161,7 @@ pub(super) enum Kept {
 /// Looks whether the session is there with that label.
 pub(super) async fn look(
     call: &Call,
-    wanted: &Wanted,
+    wanted: &Desired,
     label: Option<&str>,
 ) -> Result<Kept, GatewayError> {
     Ok(match find(call, &wanted.keys.session_key).await? {
@@ -204,7 +204,7 @@ pub(super) async fn may_be_made(call: &Call, agent: &str) -> Result<bool, Gatewa
 /// and reported.
 pub(super) async fn reset(
     call: &Call,
-    wanted: &Wanted,
+    wanted: &Desired,
     report: &mut Report,
 ) -> Result<(), GatewayError> {
     let key = &wanted.keys.session_key;
@@ -312,7 +312,7 @@ pub(super) async fn delete(
 }
 
 async fn write(call: &Call, method: Method, params: Value) -> Result<Value, GatewayError> {
-    let _writes = call.client().desk.writes_session();
+    let _writes = call.client().group_commit.writes_session();
     call.write(method, params).await
 }
 
@@ -326,7 +326,7 @@ async fn find(call: &Call, key: &str) -> Result<Option<Session>, GatewayError> {
     let agent = agent_of(key).filter(|agent| !agent.is_empty());
     // For many runs one list of all sessions costs less than one for each.
     let read = async |many: bool| list(call, agent.as_deref().filter(|_| !many)).await;
-    let listed = call.client().desk.sessions(read).await?;
+    let listed = call.client().group_commit.sessions(read).await?;
     if let Some(session) = among(&listed.list, key) {
         return Ok(Some(session));
     }

@@ -9,7 +9,7 @@ use tokio::time::{Duration, Instant, sleep};
 use tracing::debug;
 use uuid::Uuid;
 
-use super::{MAX_WRITES, Wanted, session as sessions, settling};
+use super::{Desired, MAX_WRITES, session as sessions, settling};
 use crate::documents::start_message;
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::model::Action;
@@ -27,7 +27,7 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(15);
 pub(super) async fn send(
     call: &Call,
     id: &str,
-    wanted: &Wanted,
+    wanted: &Desired,
     report: &mut Report,
 ) -> Result<(), GatewayError> {
     let Some(wake) = &wanted.options.wake else { return Ok(()) };
@@ -72,14 +72,14 @@ pub(super) async fn send(
 }
 
 /// What [`send`] would report, if the job wants it.
-pub(super) fn plan(wanted: &Wanted) -> Option<String> {
+pub(super) fn plan(wanted: &Desired) -> Option<String> {
     wanted.options.wake.as_ref().map(|_| format!("wake sent to {}", session(wanted)))
 }
 
 /// The session that reaches the agent: its own, unless the key that it was given belongs to another
 /// agent. That of a gateway's main agent usually does, and nobody would read the agent's files
 /// there.
-fn session(wanted: &Wanted) -> String {
+fn session(wanted: &Desired) -> String {
     let (agent, key) = (&wanted.keys.agent_id, &wanted.keys.session_key);
     if sessions::is_of(key, agent) { key.clone() } else { format!("agent:{agent}:main") }
 }
@@ -102,14 +102,14 @@ mod tests {
     use super::*;
     use crate::Job;
 
-    fn wanted(kind: &str, session: &Value) -> Wanted {
+    fn wanted(kind: &str, session: &Value) -> Desired {
         let id = Uuid::from_u128(7);
         let document = json!({
             "version": 1, "kind": kind, "gateway": { "id": id, "url": "ws://localhost", "workspace_root": "/w" },
             "agent": { "id": id, "name": "Ada", "openclaw_session_id": session }, "auth_token": "t",
             "board": { "id": id, "name": "Launch" },
         });
-        Wanted::of(&Job::from_value(document).expect("a valid document"), None)
+        Desired::of(&Job::from_value(document).expect("a valid document"), None)
             .expect("it provisions")
     }
 

@@ -18,9 +18,9 @@ use super::connection::Shared;
 use super::defects::Defect;
 use super::error::GatewayError;
 use super::protocol::Method;
-use crate::foreign::one_line;
 use crate::journal::Journal;
 use crate::outcome::{GatewayFacts, MAX_MESSAGE, Report};
+use crate::sanitize::one_line;
 
 /// Most steps kept of one run.
 const MAX_STEPS: usize = 64;

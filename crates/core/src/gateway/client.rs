@@ -18,21 +18,21 @@ use tracing::{debug, info};
 use url::Url;
 
 use super::answer::Answer;
+use super::connect_errors::counts_against_address;
 use super::connection::{Connection, Shared};
-use super::desk::Desk;
+use super::connector::Connector;
 use super::device::DeviceIdentity;
-use super::dial::Dial;
 use super::error::GatewayError;
+use super::group_commit::GroupCommit;
 use super::handshake::Line;
 use super::memory::Memory;
 use super::protocol::{Method, SCOPES};
-use super::refusal::counts_against_address;
 use super::rpc_error::RpcError;
 use super::slot::Slot;
 use super::tls::Trust;
 use crate::documents::Document;
-use crate::foreign::one_line;
 use crate::model;
+use crate::sanitize::one_line;
 
 /// Where a gateway is and how to get in.
 #[derive(Clone)]
@@ -172,20 +172,20 @@ pub struct Client {
     trust: Arc<Trust>,
     /// How to speak TLS with it; made when it is first needed.
     tls: OnceLock<Arc<ClientConfig>>,
-    dial: Dial,
+    dial: Connector,
     memory: Memory,
     connection: AsyncMutex<Slot>,
     /// Held while a connection is made in the place of one that does not answer.
     renewing: AsyncMutex<()>,
     /// Whether it answers at all; asked by many at once.
-    pub(super) pulse: crate::shared::Shared<()>,
+    pub(super) pulse: crate::single_flight::Shared<()>,
     capabilities: Mutex<Capabilities>,
     /// Restarts of gateways that were met; all clients of a process count together.
     restarts: Arc<AtomicU64>,
     /// Held while its capabilities are asked for.
     pub(crate) asking: AsyncMutex<()>,
     /// What all runs share of its config.
-    pub(crate) desk: Desk,
+    pub(crate) group_commit: GroupCommit,
 }
 
 impl Client {
@@ -198,15 +198,15 @@ impl Client {
             limits,
             trust: Arc::default(),
             tls: OnceLock::new(),
-            dial: Dial::default(),
+            dial: Connector::default(),
             memory: Memory::default(),
             connection: AsyncMutex::default(),
             renewing: AsyncMutex::default(),
-            pulse: crate::shared::Shared::default(),
+            pulse: crate::single_flight::Shared::default(),
             capabilities: Mutex::new(Capabilities::default()),
             restarts: Arc::default(),
             asking: AsyncMutex::new(()),
-            desk: Desk::new(),
+            group_commit: GroupCommit::new(),
         }
     }
 
@@ -218,7 +218,7 @@ impl Client {
 
     /// The same client, reaching its gateway in another way than TCP.
     #[must_use]
-    pub fn dialling(self, dial: Dial) -> Self {
+    pub fn dialling(self, dial: Connector) -> Self {
         Self { dial, ..self }
     }
 
@@ -351,7 +351,7 @@ pub struct Clients {
     identity: Arc<DeviceIdentity>,
     limits: Limits,
     trust: Arc<Trust>,
-    dial: Dial,
+    dial: Connector,
     /// What all gateways may take of this process's memory.
     memory: Memory,
     restarts: Arc<AtomicU64>,
@@ -366,7 +366,7 @@ impl Clients {
             identity,
             limits,
             trust: Arc::default(),
-            dial: Dial::default(),
+            dial: Connector::default(),
             memory: Memory::default(),
             restarts: Arc::default(),
             known: Mutex::new(HashMap::new()),
@@ -381,7 +381,7 @@ impl Clients {
 
     /// The same clients, reaching their gateways in another way than TCP.
     #[must_use]
-    pub fn dialling(self, dial: Dial) -> Self {
+    pub fn dialling(self, dial: Connector) -> Self {
         Self { dial, ..self }
     }
 

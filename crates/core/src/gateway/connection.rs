@@ -27,7 +27,7 @@ use super::keep::Keep;
 use super::memory::Memory;
 use super::meter::Gauge;
 use super::protocol::{Frame, Hello, Method, Request};
-use crate::foreign::one_line;
+use crate::sanitize::one_line;
 
 /// Requests in flight at once; the newest gateways refuse some of several hundred.
 const MAX_IN_FLIGHT: usize = 64;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::allowlist::OutOfReach;
+use super::connect_errors::{pairing, refused};
 use super::protocol::Method;
-use super::reach::OutOfReach;
-use super::refusal::{pairing, refused};
 use super::rpc_error::{Need, RpcError};
 use crate::journal::NotSaved;
 use crate::model::Fingerprint;

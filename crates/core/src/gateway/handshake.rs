@@ -19,11 +19,12 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
+use super::allowlist::OutOfReach;
 use super::answer::Raw;
 use super::client::Endpoint;
 use super::connection::{answered, encode};
+use super::connector::{Connector, Stream};
 use super::device::DeviceIdentity;
-use super::dial::{Dial, Stream};
 use super::error::GatewayError;
 use super::memory::Memory;
 use super::meter::{Gauge, Metered};
@@ -31,7 +32,6 @@ use super::protocol::{
     CLIENT_ID, CLIENT_MODE, Frame, Hello, MAX_FRAME, MAX_GREETING, MAX_HELLO, Method, PROTOCOLS,
     ROLE, SCOPES,
 };
-use super::reach::OutOfReach;
 use super::tls::Untrusted;
 
 /// The challenge comes within a millisecond of the upgrade on every version; one that sends none is
@@ -48,7 +48,7 @@ pub(super) struct Line<'a> {
     pub(super) endpoint: &'a Endpoint,
     /// How to speak TLS with it; none if its url says that it speaks none.
     pub(super) tls: Option<&'a Arc<ClientConfig>>,
-    pub(super) dial: &'a Dial,
+    pub(super) dial: &'a Connector,
     pub(super) memory: &'a Memory,
 }
 

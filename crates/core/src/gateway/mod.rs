@@ -4,40 +4,40 @@
 //! the gateway can do. [`Call`] is one run's view of it: it counts, retries reads and never repeats
 //! a write.
 
+pub mod agents_config;
+mod allowlist;
 mod answer;
 mod call;
 mod client;
+mod connect_errors;
 mod connection;
+mod connector;
 mod defects;
-mod desk;
 mod device;
-mod dial;
 pub mod error;
+mod group_commit;
 mod handshake;
 mod keep;
 mod memory;
 mod meter;
 mod protocol;
-mod reach;
-mod refusal;
-pub mod roster;
 mod rpc_error;
 mod slot;
 mod suspects;
 mod tls;
 mod write_lock;
 
+pub use allowlist::{Allowlist, AllowlistError, OutOfReach};
 pub use answer::Answer;
 pub use call::{Call, Met, Step};
 pub use client::{Client, Clients, Endpoint, Limits};
+pub use connector::{Connector, Stream};
 pub use defects::Defect;
-pub(crate) use desk::{Awaited, Sessions, Wish};
 pub use device::{DeviceError, DeviceIdentity};
-pub use dial::{Dial, Stream};
 pub use error::GatewayError;
+pub(crate) use group_commit::{Awaited, PendingChange, Sessions};
 pub use keep::Keep;
 pub use protocol::Method;
-pub use reach::{OutOfReach, Reach, ReachError};
 pub use rpc_error::{Cause, Need, RpcError};
 pub use tls::{Trust, TrustError};
 pub(crate) use write_lock::Reading;

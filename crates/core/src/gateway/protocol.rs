@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::keep::Keep;
-use crate::foreign::{is_unprintable, one_line};
+use crate::sanitize::{is_unprintable, one_line};
 
 /// Protocol versions offered; every gateway with the agent methods takes one of them.
 pub(super) const PROTOCOLS: (u32, u32) = (3, 4);

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::foreign::one_line;
+use crate::sanitize::one_line;
 
 /// Longest piece of a gateway's own words that is kept, in characters.
 const MAX_QUOTE: usize = 400;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-use super::roster::Config;
+use super::agents_config::Config;
 
 /// The config of a gateway and the agents that it lists, read together.
 #[derive(Debug, Clone)]

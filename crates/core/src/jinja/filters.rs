@@ -6,7 +6,7 @@ use serde_json::ser::PrettyFormatter;
 
 use super::arguments::Arguments;
 use super::{afford, escaped, invalid, like, linking, printf, text, wrapping};
-use crate::python;
+use crate::python_format;
 
 type Given = Rest<ValueOrKwargs>;
 
@@ -39,8 +39,11 @@ pub(super) fn add(environment: &mut Environment<'_>) {
 fn center(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
     let arguments = Arguments::of(&["value", "width"], &given.into_values())?;
     let value = arguments.needed(0)?;
-    let centered =
-        python::center(&text(state, value)?, affordable(state, arguments.size(1, 80)?)?, ' ');
+    let centered = python_format::center(
+        &text(state, value)?,
+        affordable(state, arguments.size(1, 80)?)?,
+        ' ',
+    );
     Ok(like(value, centered))
 }
 
@@ -71,7 +74,7 @@ fn file_size(given: Given) -> Result<String, Error> {
     let value = arguments.needed(0)?;
     let number = match value.as_str() {
         Some(text) => {
-            python::strip(text).parse().map_err(|_| invalid("expected a number of bytes"))?
+            python_format::strip(text).parse().map_err(|_| invalid("expected a number of bytes"))?
         }
         None => f64::try_from(value.clone())?,
     };
@@ -118,7 +121,7 @@ fn no_names() -> Kwargs {
 /// Python reads numbers with white space around them and underscores between their digits.
 fn plain_number(value: &Value) -> Value {
     let Some(text) = value.as_str() else { return value.clone() };
-    let text = python::strip(text);
+    let text = python_format::strip(text);
     let parts: Vec<_> = text.split('_').collect();
     let is_grouped = parts.len() > 1
         && parts.windows(2).all(|pair| {
@@ -136,7 +139,7 @@ fn indent(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
         _ => " ".repeat(affordable(state, arguments.size(1, 4)?)?),
     };
     let source = format!("{}\n", text(state, value)?);
-    let lines = python::split_lines(&source, false);
+    let lines = python_format::split_lines(&source, false);
     afford(state, indention.len().saturating_mul(lines.len()))?;
     let mut out = String::new();
     for (index, line) in lines.iter().enumerate() {
@@ -202,9 +205,9 @@ fn to_json(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
         let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
         serde::Serialize::serialize(&json, &mut serializer)
             .map_err(|_| invalid("cannot write it as JSON"))?;
-        python::ascii_only(&String::from_utf8_lossy(&out))
+        python_format::ascii_only(&String::from_utf8_lossy(&out))
     } else {
-        python::json_dumps(&json)
+        python_format::json_dumps(&json)
     };
     for (c, code) in [('<', "\\u003c"), ('>', "\\u003e"), ('&', "\\u0026"), ('\'', "\\u0027")] {
         out = out.replace(c, code);
@@ -219,7 +222,7 @@ fn trim(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
     let source = text(state, value)?;
     let trimmed = match arguments.string(1)? {
         Some(chars) => source.trim_matches(|c| chars.contains(c)),
-        None => python::strip(&source),
+        None => python_format::strip(&source),
     };
     Ok(like(value, trimmed.to_owned()))
 }

@@ -53,10 +53,11 @@ pub(super) fn link(state: &mut State<'_, '_>, given: Rest<ValueOrKwargs>) -> Res
     let mut out = String::new();
     let mut rest = source.as_str();
     while !rest.is_empty() {
-        let space = rest.find(|c: char| !crate::python::is_space(c)).unwrap_or(rest.len());
+        let space = rest.find(|c: char| !crate::python_format::is_space(c)).unwrap_or(rest.len());
         out.push_str(&rest[..space]);
         rest = &rest[space..];
-        let (word, after) = rest.split_at(rest.find(crate::python::is_space).unwrap_or(rest.len()));
+        let (word, after) =
+            rest.split_at(rest.find(crate::python_format::is_space).unwrap_or(rest.len()));
         out.push_str(&linker.word(word));
         afford(state, out.len())?;
         rest = after;

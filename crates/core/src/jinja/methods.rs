@@ -8,7 +8,7 @@ use minijinja_contrib::pycompat::unknown_method_callback;
 use super::arguments::Arguments;
 use super::filters::{affordable, replaced};
 use super::{invalid, str_format, text};
-use crate::python;
+use crate::python_format;
 
 /// Calls a method that the engine itself does not know.
 pub(super) fn call(
@@ -99,7 +99,7 @@ fn of_string(
             let missing = width.saturating_sub(source.chars().count());
             let padding = || fill.to_string().repeat(missing);
             Some(Value::from(match method {
-                "center" => python::center(source, width, fill),
+                "center" => python_format::center(source, width, fill),
                 "ljust" => format!("{source}{}", padding()),
                 _ => format!("{}{source}", padding()),
             }))
@@ -155,7 +155,7 @@ fn of_string(
         "splitlines" => {
             let arguments = Arguments::of(&["keepends"], given)?;
             Some(
-                python::split_lines(source, arguments.flag(0))
+                python_format::split_lines(source, arguments.flag(0))
                     .into_iter()
                     .map(Value::from)
                     .collect(),
@@ -167,9 +167,9 @@ fn of_string(
         }
         "strip" | "lstrip" | "rstrip" if given.first().is_none_or(Value::is_none) => {
             Some(Value::from(match method {
-                "strip" => python::strip(source),
-                "lstrip" => source.trim_start_matches(python::is_space),
-                _ => source.trim_end_matches(python::is_space),
+                "strip" => python_format::strip(source),
+                "lstrip" => source.trim_start_matches(python_format::is_space),
+                _ => source.trim_end_matches(python_format::is_space),
             }))
         }
         "join" => {
@@ -190,7 +190,7 @@ fn of_string(
 fn plain(source: &str, method: &str) -> Option<Value> {
     let all = |is: fn(char) -> bool| Value::from(!source.is_empty() && source.chars().all(is));
     Some(match method {
-        "capitalize" => Value::from(python::capitalize(source)),
+        "capitalize" => Value::from(python_format::capitalize(source)),
         // German's sharp s is the one letter of daily use of which the lower case is not the folded
         // one.
         "casefold" => Value::from(source.to_lowercase().replace('ß', "ss")),
@@ -206,10 +206,10 @@ fn plain(source: &str, method: &str) -> Option<Value> {
             };
             Value::from(source.chars().map(swap).collect::<String>())
         }
-        "title" => Value::from(python::title(source)),
-        "istitle" => {
-            Value::from(source.chars().any(char::is_alphabetic) && python::title(source) == source)
-        }
+        "title" => Value::from(python_format::title(source)),
+        "istitle" => Value::from(
+            source.chars().any(char::is_alphabetic) && python_format::title(source) == source,
+        ),
         "isdecimal" => all(|c| c.is_ascii_digit()),
         "isdigit" => all(|c| {
             c.is_ascii_digit() || matches!(c, '²' | '³' | '¹' | '⁰' | '⁴'..='⁹' | '₀'..='₉')
@@ -289,14 +289,18 @@ fn at_spaces(source: &str, most: usize, from_end: bool) -> Vec<&str> {
     let mut rest = source;
     loop {
         rest = if from_end {
-            rest.trim_end_matches(python::is_space)
+            rest.trim_end_matches(python_format::is_space)
         } else {
-            rest.trim_start_matches(python::is_space)
+            rest.trim_start_matches(python_format::is_space)
         };
         if rest.is_empty() {
             return words;
         }
-        let end = if from_end { rest.rfind(python::is_space) } else { rest.find(python::is_space) };
+        let end = if from_end {
+            rest.rfind(python_format::is_space)
+        } else {
+            rest.find(python_format::is_space)
+        };
         let (Some(end), true) = (end, words.len() + 1 < most) else {
             words.push(rest);
             return words;

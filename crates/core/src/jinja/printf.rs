@@ -6,7 +6,7 @@ use minijinja::{Error, State, Value, filters};
 use super::arguments::split;
 use super::filters::affordable;
 use super::{invalid, repr, text};
-use crate::python;
+use crate::python_format;
 
 /// `left % right`, of a text or of numbers.
 #[expect(clippy::needless_pass_by_value, reason = "the engine hands values over")]
@@ -156,7 +156,7 @@ fn converted(
 ) -> Result<(char, Value), Error> {
     Ok(match conversion {
         'r' => ('s', Value::from(repr(&value))),
-        'a' => ('s', Value::from(python::ascii_repr(&repr(&value)))),
+        'a' => ('s', Value::from(python_format::ascii_repr(&repr(&value)))),
         's' if value.as_str().is_none() => ('s', Value::from(text(state, &value)?)),
         'd' | 'i' | 'u' => match super::float(&value) {
             #[expect(

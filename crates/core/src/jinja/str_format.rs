@@ -7,7 +7,7 @@ use minijinja::{Error, State, Value};
 use super::arguments::split;
 use super::filters::affordable;
 use super::{invalid, repr, text};
-use crate::python;
+use crate::python_format;
 
 /// `source.format(…)`.
 pub(super) fn format(
@@ -88,7 +88,7 @@ impl Fields<'_> {
             None => value,
             Some("s") => Value::from(text(self.state, &value)?),
             Some("r") => Value::from(repr(&value)),
-            Some("a") => Value::from(python::ascii_repr(&repr(&value))),
+            Some("a") => Value::from(python_format::ascii_repr(&repr(&value))),
             Some(_) => {
                 return Err(invalid("a conversion of the format is none of `!s`, `!r` and `!a`"));
             }

@@ -6,7 +6,7 @@ use minijinja::{Error, State, Value};
 
 use super::arguments::Arguments;
 use super::{afford, invalid, like, text};
-use crate::python;
+use crate::python_format;
 
 pub(super) fn filter(
     state: &mut State<'_, '_>,
@@ -22,7 +22,7 @@ pub(super) fn filter(
         breaks_at_hyphens: arguments.get(4).is_none_or(Value::is_true),
     };
     let joint = arguments.text(state, 3)?.unwrap_or_else(|| "\n".to_owned());
-    let lines = python::split_lines(&source, false);
+    let lines = python_format::split_lines(&source, false);
     if wrapping.width == 0 && lines.iter().any(|line| !line.is_empty()) {
         return Err(invalid("the width must be 1 or more"));
     }
@@ -45,7 +45,7 @@ impl Wrapping {
         let chars: Vec<char> = line.chars().collect();
         let mut chunks: Vec<&[char]> = self.chunks(&chars);
         chunks.reverse();
-        let is_space = |chunk: &[char]| chunk.iter().copied().all(python::is_space);
+        let is_space = |chunk: &[char]| chunk.iter().copied().all(python_format::is_space);
         let mut lines: Vec<String> = Vec::new();
         while !chunks.is_empty() {
             let (mut current, mut length): (Vec<&[char]>, usize) = (Vec::new(), 0);

@@ -7,8 +7,8 @@
 use serde_json::{Map, Value};
 
 use super::parse::Problem;
-use crate::foreign::is_unprintable;
 use crate::overrides::MAX_SOURCE_BYTES;
+use crate::sanitize::is_unprintable;
 
 /// Most characters of a name, a url, a path or a key.
 pub const MAX_NAME: usize = 2_000;

@@ -12,7 +12,7 @@ use super::{
     Action, Agent, Board, Cleanup, Fingerprint, Gateway, HeartbeatSync, Job, Kind, Nothing,
     Options, Provision, ProvisionMain, User, heartbeat_rules, limits, null_is_default,
 };
-use crate::foreign::one_line;
+use crate::sanitize::one_line;
 
 /// Largest accepted job document in bytes. Templates of an agent may be long; a megabyte is far
 /// beyond any seen.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mission_core::gateway::{
-    Call, Client, DeviceIdentity, Dial, Endpoint, GatewayError, Limits, Method,
+    Call, Client, Connector, DeviceIdentity, Endpoint, GatewayError, Limits, Method,
 };
 use serde_json::json;
 use tokio::io::DuplexStream;
@@ -32,7 +32,7 @@ pub(crate) fn client_over(
 
 fn client_with(pipe: usize, limits: Limits) -> (Arc<Client>, UnboundedReceiver<DuplexStream>) {
     let (arrive, arrivals) = unbounded_channel();
-    let dial = Dial::by(move |_, _| {
+    let dial = Connector::by(move |_, _| {
         let (here, there) = tokio::io::duplex(pipe);
         let arrived = arrive.send(there).map_err(io::Error::other);
         async move { arrived.map(|()| here) }

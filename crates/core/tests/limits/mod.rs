@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mission_core::gateway::{Answer, Call, GatewayError, Method};
 use mission_core::outcome::{Failure, MAX_MESSAGE, Report};
-use mission_core::{Outcome, foreign};
+use mission_core::{Outcome, sanitize};
 use serde_json::{Value, json};
 
 use crate::connection::{accept, call, listen};
@@ -109,5 +109,5 @@ fn what_a_failure_says_is_one_line_and_not_long() {
     let fits = "é".repeat(MAX_MESSAGE);
     let failure = Failure::new("x", &fits).with_action("a\nb");
     assert_eq!((failure.message, failure.action.as_deref()), (fits, Some(r"a\u000ab")));
-    assert!("\u{202e}\u{2028}".chars().all(foreign::is_unprintable));
+    assert!("\u{202e}\u{2028}".chars().all(sanitize::is_unprintable));
 }

@@ -3,7 +3,7 @@
 use mission_core::context::Context;
 use mission_core::keys::{self, AgentKeys};
 use mission_core::model::{DocumentError, Options};
-use mission_core::{heartbeat, identity, python, render};
+use mission_core::{heartbeat, identity, python_format, render};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -19,7 +19,8 @@ pub(crate) fn slugify(case: &Case) -> Verdict {
 }
 
 pub(crate) fn clean_str(case: &Case) -> Verdict {
-    let text = case.input("value").as_str().map(python::strip).filter(|text| !text.is_empty());
+    let text =
+        case.input("value").as_str().map(python_format::strip).filter(|text| !text.is_empty());
     case.returns(text)
 }
 
@@ -62,7 +63,7 @@ pub(crate) fn gateway_ids(case: &Case) -> Verdict {
 /// The order of the members counts, so their printed form is compared too.
 pub(crate) fn heartbeat_config(case: &Case) -> Verdict {
     let config = Value::Object(heartbeat::config(&agent(case.input("agent"))));
-    let printed = python::json_dumps(&config);
+    let printed = python_format::json_dumps(&config);
     if case.0["expect_json"] != printed.as_str() {
         return Err(format!("prints as {printed}"));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mission_core::gateway::roster::{self, Config, DesiredAgent, Shape};
+use mission_core::gateway::agents_config::{self, Config, DesiredAgent, Shape};
 use mission_core::gateway::{Call, Client, DeviceIdentity, Endpoint, Limits, Method};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -23,7 +23,9 @@ fn entries(case: &Case) -> Vec<DesiredAgent> {
         heartbeat: entry[2].as_object().expect("a heartbeat").clone(),
         takes_over: None,
     };
-    roster::latest(case.input("entries").as_array().expect("a list").iter().map(read).collect())
+    agents_config::latest(
+        case.input("entries").as_array().expect("a list").iter().map(read).collect(),
+    )
 }
 
 pub(super) fn latest_entries(case: &Case) -> Verdict {
@@ -32,7 +34,7 @@ pub(super) fn latest_entries(case: &Case) -> Verdict {
 }
 
 pub(super) fn updated_list(case: &Case) -> Verdict {
-    case.returns(roster::updated_list(
+    case.returns(agents_config::updated_list(
         case.input("raw_list").as_array().expect("a list"),
         &entries(case),
     ))

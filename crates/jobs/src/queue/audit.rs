@@ -10,7 +10,7 @@ pub struct AuditEntry {
     pub id: String,
     /// What it says.
     #[serde(flatten)]
-    pub deed: Deed,
+    pub deed: AuditRecord,
 }
 
 impl AuditEntry {
@@ -22,7 +22,7 @@ impl AuditEntry {
 /// What was done, to what, by whom and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub struct Deed {
+pub struct AuditRecord {
     /// When, in milliseconds since 1970 by Redis's clock.
     #[serde(deserialize_with = "whole")]
     pub at_ms: u64,

@@ -19,8 +19,8 @@ use redis::{
 };
 use tokio::sync::Mutex;
 
+use super::counters::{Tally, count};
 use super::error::{QueueError, condition};
-use super::tally::{Tally, count};
 use super::tls::Tls;
 use address::{Address, is_tls};
 use live::Live;

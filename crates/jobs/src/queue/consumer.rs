@@ -27,10 +27,10 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use uuid::Uuid;
 
+use super::completer::{Acks, Pending, SettleLayer};
 use super::leases::{self, Leases, Stopped};
 use super::scripts::Scripts;
-use super::settle::{Acks, Pending, SettleLayer};
-use super::{Queue, fetch, settle, workers};
+use super::{Queue, completer, fetcher, workers};
 use crate::retry::RetryPolicy;
 use crate::run::Claimed;
 use crate::seal::Keyring;
@@ -90,7 +90,7 @@ impl Default for Settings {
 
 /// The source of jobs for one apalis worker: give it to `WorkerBuilder::backend`.
 ///
-/// A handler takes a [`Claimed`] and returns a [`Ran`](crate::Ran). When the worker is told to
+/// A handler takes a [`Claimed`] and returns a [`RunResult`](crate::RunResult). When the worker is told to
 /// stop, nothing more is claimed; running jobs get [`Settings::grace`] to finish and are then
 /// cancelled and handed back uncounted.
 #[must_use = "a consumer does nothing until an apalis worker runs it"]
@@ -170,14 +170,14 @@ impl Consumer {
         self.running.get_or_insert_with(|| {
             let (out, claimed) = mpsc::unbounded_channel();
             let mut tasks = JoinSet::new();
-            tasks.spawn(fetch::fetch(shared.clone(), out));
+            tasks.spawn(fetcher::fetch(shared.clone(), out));
             tasks.spawn(leases::renew(shared.clone()));
-            tasks.spawn(settle::write_acks(
+            tasks.spawn(completer::write_acks(
                 shared.clone(),
                 pending.take().expect("made with the middleware"),
             ));
             tasks.spawn(sweep(shared.clone()));
-            tasks.spawn(workers::beat(shared.clone()));
+            tasks.spawn(workers::heartbeat(shared.clone()));
             tasks.spawn(stop(shared, context.clone()));
             Running { claimed, _tasks: tasks }
         })
@@ -213,10 +213,10 @@ async fn stop(shared: Arc<Shared>, context: WorkerContext) {
 async fn close(shared: Arc<Shared>, mut running: Running) {
     shared.proceed_to(Phase::Drain);
     while running.claimed.recv().await.is_some() {}
-    settle::hand_back(&shared, &shared.leases.all(), "the worker stopped before the job began")
+    completer::hand_back(&shared, &shared.leases.all(), "the worker stopped before the job began")
         .await;
     drop(running);
-    workers::part(&shared).await;
+    workers::deregister(&shared).await;
 }
 
 impl Backend for Consumer {

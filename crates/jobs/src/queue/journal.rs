@@ -9,7 +9,7 @@ use mission_core::journal::{NotSaved, Store};
 use tokio::time::sleep;
 
 use super::consumer::Shared;
-use super::fetch::calm;
+use super::fetcher::calm;
 use super::scripts::Lease;
 
 /// Writes it down for all jobs that share a run.

@@ -8,7 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::consumer::Shared;
 use super::scripts::{Lease, Renewed};
-use crate::retry::Spent;
+use crate::retry::AttemptInfo;
 
 /// Most leases of one renewal: its script holds Redis for a few milliseconds.
 const MAX_RENEWAL: usize = 100;
@@ -28,9 +28,9 @@ pub(super) enum Stopped {
 
 /// The leases of one run. Usually one; jobs that share a run have one each.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
+pub(super) struct LeasedJob {
     pub(super) lease: Lease,
-    pub(super) spent: Spent,
+    pub(super) spent: AttemptInfo,
 }
 
 /// All runs of one worker, by the token of their first lease.
@@ -38,7 +38,7 @@ pub(super) struct Held {
 pub(super) struct Leases(Mutex<HashMap<u64, Entry>>);
 
 struct Entry {
-    held: Vec<Held>,
+    held: Vec<LeasedJob>,
     /// Those that are not wanted any more.
     cancelled: Vec<u64>,
     /// By this process's clock, reckoned from before the request was sent: Redis's own end is never
@@ -54,7 +54,7 @@ impl Leases {
     pub(super) fn insert(
         &self,
         token: u64,
-        held: Vec<Held>,
+        held: Vec<LeasedJob>,
         valid_until: Instant,
         slot: OwnedSemaphorePermit,
     ) {
@@ -73,7 +73,7 @@ impl Leases {
     pub(super) fn watch(
         &self,
         token: u64,
-    ) -> Option<(Vec<Held>, watch::Receiver<Option<Stopped>>)> {
+    ) -> Option<(Vec<LeasedJob>, watch::Receiver<Option<Stopped>>)> {
         self.lock().get(&token).map(|entry| (entry.held.clone(), entry.stopped.subscribe()))
     }
 

@@ -9,33 +9,33 @@
 //! runnable, so a job starts within milliseconds and nobody polls. A token that dies with its
 //! worker costs others [`Settings::sweep`] at most.
 
-pub mod acting;
+pub mod actions;
+pub mod actor;
 pub mod audit;
-pub mod author;
+mod bundle;
 pub(crate) mod claim;
-mod compose;
+mod completer;
 mod connection;
 pub mod consumer;
+pub mod counters;
 pub mod error;
-mod fetch;
-pub mod gateways;
-pub mod groups;
+pub mod failure_groups;
+mod fetcher;
+pub mod gateway_view;
+pub mod job_view;
 pub mod journal;
 mod keys;
 mod leases;
-mod looking;
 #[cfg(test)]
 mod model;
 pub mod pause;
-pub mod record;
+mod reads;
 mod scripts;
 pub mod search;
 pub mod server;
-mod settle;
 pub mod states;
 pub mod stats;
 pub mod summary;
-pub mod tally;
 mod tls;
 pub mod workers;
 
@@ -47,23 +47,23 @@ use mission_core::Kind;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use actor::Author;
 pub use audit::AuditEntry;
-pub use author::Author;
 pub use consumer::{Consumer, Keep, Settings};
+pub use counters::Met;
 pub use error::QueueError;
-pub use gateways::{GatewayRecord, Recent};
-pub use groups::Group;
+pub use failure_groups::Group;
+pub use gateway_view::{GatewayRecord, Recent};
+pub use job_view::JobRecord;
 pub use keys::Keys;
-pub use looking::Restart;
 pub use pause::{Pause, Scope};
-pub use record::JobRecord;
+pub use reads::Restart;
 pub use scripts::enqueue_script;
 pub use search::{Cursor, Found, Search, SearchError};
 pub use server::Server;
 pub use states::State;
-pub use stats::Minute;
+pub use stats::StatsBucket;
 pub use summary::Summary;
-pub use tally::Met;
 pub use tls::Tls;
 pub use workers::WorkerRecord;
 

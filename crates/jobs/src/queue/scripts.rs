@@ -11,14 +11,14 @@ use redis::{FromRedisValue, Script, ToRedisArgs, Value, cmd};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::bundle::bundle;
 use super::claim::{Batch, RawClaim};
-use super::compose::compose;
 use super::connection::{Connection, RESPONSE_TIMEOUT};
 use super::consumer::Settings;
+use super::counters::{Tally, count};
 use super::error::QueueError;
 use super::keys::Keys;
 use super::states::State;
-use super::tally::{Tally, count};
 use crate::envelope::{Envelope, WIRE_VERSION};
 use crate::kinds;
 use operators::Operators;
@@ -62,7 +62,7 @@ const ALSO_WHEN_FULL: &str = "#!lua flags=allow-oom\n";
 /// The whole text of `enqueue.lua`, for producers in other languages; see `docs/protocol.md`.
 #[must_use]
 pub fn enqueue_script() -> String {
-    compose(CLOCK, include_str!("lua/enqueue.lua"))
+    bundle(CLOCK, include_str!("lua/enqueue.lua"))
 }
 
 /// A job's id and the token of its lease.
@@ -131,10 +131,10 @@ impl Scripts {
     }
 
     pub(super) fn with_clock(queue: &str, connection: Connection, clock: &str) -> Self {
-        let named = |name, body: &str| Named { name, script: Script::new(&compose(clock, body)) };
+        let named = |name, body: &str| Named { name, script: Script::new(&bundle(clock, body)) };
         let also_when_full = |name, body: &str| Named {
             name,
-            script: Script::new(&(ALSO_WHEN_FULL.to_owned() + &compose(clock, body))),
+            script: Script::new(&(ALSO_WHEN_FULL.to_owned() + &bundle(clock, body))),
         };
         Self {
             operators: Operators::new(named, also_when_full),

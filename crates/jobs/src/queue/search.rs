@@ -2,9 +2,9 @@
 //! `state:blocked,dead gateway:… words of the failure`.
 
 mod cursor;
+mod execute;
 mod matching;
 mod parse;
-mod walk;
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use uuid::Uuid;
 pub use cursor::Cursor;
 pub use parse::SearchError;
 
-use super::record::JobRecord;
+use super::job_view::JobRecord;
 use super::states::State;
 
 /// Most letters of a search.

@@ -15,7 +15,7 @@ pub enum State {
     Scheduled,
     /// Could run now, as soon as a worker and its subject are free.
     Ready,
-    /// Held by a worker.
+    /// LeasedJob by a worker.
     Running,
     /// Waiting to be tried again after a failure.
     Retrying,

@@ -14,16 +14,16 @@ const BUCKETS: usize = 32;
 
 /// One minute, a quarter or an hour.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Minute {
+pub struct StatsBucket {
     /// When it began, in milliseconds since 1970 by Redis's clock.
     pub at_ms: u64,
     /// What happened, by kind of job; `other` is for kinds that this version does not know.
-    pub kinds: BTreeMap<String, Happened>,
+    pub kinds: BTreeMap<String, KindStats>,
 }
 
 /// What happened to the jobs of a kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Happened {
+pub struct KindStats {
     /// How often, by `enqueued`, `done`, `dead`, `retrying`, `snoozed`, `blocked`, `superseded`,
     /// `cancelled`, `lost`, `released` and `restart` (a job met a gateway that was restarting; once
     /// a minute of each gateway).
@@ -80,7 +80,7 @@ impl Histogram {
     }
 }
 
-impl Minute {
+impl StatsBucket {
     /// Adds what happened in another one.
     pub fn add(&mut self, other: &Self) {
         for (kind, more) in &other.kinds {
@@ -127,8 +127,10 @@ mod tests {
             ("other|dead", 1),
             ("x", 9),
         ];
-        let minute =
-            Minute::read(60_000, &counters.map(|(name, count)| (name.to_owned(), count)).into());
+        let minute = StatsBucket::read(
+            60_000,
+            &counters.map(|(name, count)| (name.to_owned(), count)).into(),
+        );
         assert_eq!(minute.kinds["cleanup"].counts, BTreeMap::from([("done".to_owned(), 3)]));
         assert_eq!(minute.kinds["other"].counts["dead"], 1);
         assert_eq!(minute.kinds.len(), 2);

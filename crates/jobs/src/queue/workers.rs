@@ -66,7 +66,7 @@ impl WorkerRecord {
 
 /// Tells every [`super::Settings::renew`] that this worker lives, and learns whether it is to take
 /// no more jobs.
-pub(super) async fn beat(shared: Arc<Shared>) {
+pub(super) async fn heartbeat(shared: Arc<Shared>) {
     let host = host();
     let mut ticks = interval(shared.settings.renew);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -95,7 +95,7 @@ pub(super) async fn beat(shared: Arc<Shared>) {
 }
 
 /// Tells that it ends, so that nobody takes it for one that was killed.
-pub(super) async fn part(shared: &Shared) {
+pub(super) async fn deregister(shared: &Shared) {
     let beat = Beat { worker: &shared.worker, host: "", running: 0, concurrency: 0 };
     // Nobody waits for a Redis that is away: then it is taken for gone soon.
     if !matches!(timeout(LAST_WORD, shared.scripts.beat(&beat)).await, Ok(Ok(_))) {

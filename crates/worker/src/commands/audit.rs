@@ -2,15 +2,20 @@
 
 use mission_jobs::queue::{AuditEntry, MAX_PAGE};
 
-use crate::cli::At;
-use crate::console::{Console, ConsoleError};
+use crate::cli::ApiTarget;
 use crate::exit::Exit;
+use crate::humanize::utc_time;
 use crate::output::Output;
+use crate::queue_client::{Console, ConsoleError};
 use crate::settings::Settings;
-use crate::words::utc_time;
 
 /// Shows that many entries, newest first.
-pub async fn run(settings: &Settings, output: Output, at: &At, limit: usize) -> Result<(), Exit> {
+pub async fn run(
+    settings: &Settings,
+    output: Output,
+    at: &ApiTarget,
+    limit: usize,
+) -> Result<(), Exit> {
     let console = Console::open(settings, at.api.as_deref()).await?;
     let done = show(&console, output, limit).await;
     console.close().await;

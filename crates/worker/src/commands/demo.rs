@@ -22,10 +22,10 @@ use uuid::Uuid;
 use crate::commands::run::{watch_signals, work};
 use crate::exit::{Exit, OrExit};
 use crate::http::Door;
+use crate::open_queue::Store;
 use crate::output;
-use crate::private_redis::Use;
+use crate::private_redis::RedisRole;
 use crate::settings::Settings;
-use crate::store::Store;
 
 /// The token that the simulated gateways want.
 const TOKEN: &str = "demo-gateway-token";
@@ -42,7 +42,7 @@ struct Simulated {
 pub async fn run(settings: &Settings, exit: bool) -> Result<(), Exit> {
     let (stop, stopping) = watch::channel(false);
     watch_signals(stop.clone())?;
-    let store = Store::open(settings, Use::Worker).await?;
+    let store = Store::open(settings, RedisRole::Worker).await?;
     let queue = store.queue.clone();
     let where_to_look = Looking { redis: store.private_url(), queue: settings.queue.clone() };
     let telling = tokio::spawn(tell(queue.clone(), stop.clone(), exit));

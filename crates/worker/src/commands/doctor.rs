@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use crate::commands::{pause, queue_error};
 use crate::exit::Exit;
+use crate::open_queue::Store;
 use crate::output::Output;
-use crate::private_redis::Use;
+use crate::private_redis::RedisRole;
 use crate::settings::Settings;
-use crate::store::Store;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -49,7 +49,7 @@ impl Finding {
 
 /// Runs the command: status 1 if something has to be mended, 3 if Redis cannot be reached.
 pub async fn run(settings: &Settings, output: Output) -> Result<(), Exit> {
-    let store = Store::open(settings, Use::Command).await?;
+    let store = Store::open(settings, RedisRole::Command).await?;
     let mut findings = vec![configuration(settings)];
     let looked = look(settings, &store, &mut findings).await;
     store.close().await;

@@ -7,20 +7,20 @@ use mission_core::model::DocumentError;
 use mission_jobs::queue::MAX_ENQUEUE;
 use mission_jobs::{Enqueued, Envelope, IdempotencyKey, Queue, State};
 
-use crate::cli::How;
+use crate::cli::EnqueueOptions;
 use crate::commands::{queue_error, read_input, tell_padded};
 use crate::exit::{Exit, OrExit};
+use crate::open_queue::Store;
 use crate::output::Output;
-use crate::private_redis::Use;
+use crate::private_redis::RedisRole;
 use crate::settings::Settings;
-use crate::store::Store;
 
 /// Runs the command. All documents are read before any is enqueued.
 pub async fn run(
     settings: &Settings,
     output: Output,
     files: &[PathBuf],
-    how: &How,
+    how: &EnqueueOptions,
 ) -> Result<(), Exit> {
     let mut jobs = Vec::new();
     for file in files {
@@ -42,7 +42,7 @@ pub async fn run(
     }
     let jobs: Vec<Envelope> =
         jobs.into_iter().map(|job| arranged(job, how)).collect::<Result<_, _>>().or_usage()?;
-    let store = Store::open(settings, Use::Command).await?;
+    let store = Store::open(settings, RedisRole::Command).await?;
     let enqueued = enqueue(&store.queue, &jobs, output).await;
     store.close().await;
     enqueued
@@ -57,7 +57,7 @@ async fn enqueue(queue: &Queue, jobs: &[Envelope], output: Output) -> Result<(),
     Ok(())
 }
 
-fn arranged(mut job: Envelope, how: &How) -> anyhow::Result<Envelope> {
+fn arranged(mut job: Envelope, how: &EnqueueOptions) -> anyhow::Result<Envelope> {
     job = job.with_priority(how.priority);
     if let Some(delay) = how.delay {
         job = job.with_delay(delay);

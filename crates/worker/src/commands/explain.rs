@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use mission_core::apply::Wanted;
+use mission_core::apply::Desired;
 use mission_core::keys::AgentKeys;
 use mission_core::model::{Agent, Gateway};
 use mission_core::render::{Reader, Renderer};
@@ -21,7 +21,7 @@ pub fn run(settings: &Settings, output: Output, file: &Path, reveal: bool) -> Re
     let answer = match &job {
         Job::Provision(_) | Job::ProvisionMain(_) => {
             let wanted =
-                Wanted::of(&job, settings.base_url.as_deref()).expect("both kinds want an agent");
+                Desired::of(&job, settings.base_url.as_deref()).expect("both kinds want an agent");
             provisioning(&wanted, &renderer(settings), reveal)?
         }
         Job::Cleanup(job) => of_agent(&job.agent, &job.gateway),
@@ -36,7 +36,7 @@ pub fn run(settings: &Settings, output: Output, file: &Path, reveal: bool) -> Re
     Ok(())
 }
 
-fn provisioning(wanted: &Wanted, renderer: &Renderer, reveal: bool) -> Result<Value, Exit> {
+fn provisioning(wanted: &Desired, renderer: &Renderer, reveal: bool) -> Result<Value, Exit> {
     let refused = BTreeSet::new();
     let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
     let texts = renderer.render_all(&file_names(), reader, true).or_failed()?;

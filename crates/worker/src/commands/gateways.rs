@@ -5,15 +5,15 @@ use std::fmt::Write as _;
 use mission_jobs::State;
 use mission_jobs::queue::GatewayRecord;
 
-use crate::cli::At;
-use crate::console::{Console, ConsoleError};
+use crate::cli::ApiTarget;
 use crate::exit::Exit;
+use crate::humanize::span;
 use crate::output::Output;
+use crate::queue_client::{Console, ConsoleError};
 use crate::settings::Settings;
-use crate::words::span;
 
 /// Runs the command.
-pub async fn run(settings: &Settings, output: Output, at: &At) -> Result<(), Exit> {
+pub async fn run(settings: &Settings, output: Output, at: &ApiTarget) -> Result<(), Exit> {
     let console = Console::open(settings, at.api.as_deref()).await?;
     let found = async { Ok((console.gateways().await?, console.summary().await?.at_ms)) }.await;
     console.close().await;

@@ -6,25 +6,30 @@ pub mod shown;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use mission_core::foreign::one_line;
+use mission_core::sanitize::one_line;
 use mission_jobs::queue::{MAX_PAGE, Search};
 use mission_jobs::{QueueError, State};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::cli::{At, Jobs};
+use crate::cli::{ApiTarget, Jobs};
 use crate::commands::pause;
-use crate::console::{Console, ConsoleError};
 use crate::exit::{Exit, OrExit};
+use crate::humanize::span;
 use crate::output::{Output, say};
+use crate::queue_client::{Console, ConsoleError};
 use crate::settings::Settings;
-use crate::words::span;
 
 /// Most characters quoted of what was given as an id.
 const MAX_QUOTE: usize = 100;
 
 /// Runs the command.
-pub async fn run(settings: &Settings, output: Output, at: &At, command: &Jobs) -> Result<(), Exit> {
+pub async fn run(
+    settings: &Settings,
+    output: Output,
+    at: &ApiTarget,
+    command: &Jobs,
+) -> Result<(), Exit> {
     let console = Console::open(settings, at.api.as_deref()).await?;
     let done = match command {
         Jobs::List { query, state, limit } => {

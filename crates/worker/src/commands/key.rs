@@ -8,10 +8,10 @@ use serde_json::json;
 use crate::cli::Key;
 use crate::commands::queue_error;
 use crate::exit::{Exit, OrExit};
+use crate::open_queue::Store;
 use crate::output::Output;
-use crate::private_redis::Use;
+use crate::private_redis::RedisRole;
 use crate::settings::Settings;
-use crate::store::Store;
 
 /// How often all jobs are gone through: those that move meanwhile are met the next time.
 const ROUNDS: usize = 5;
@@ -31,7 +31,7 @@ pub async fn run(settings: &Settings, output: Output, command: &Key) -> Result<(
                 ))
                 .or_usage();
             }
-            let store = Store::open(settings, Use::Command).await?;
+            let store = Store::open(settings, RedisRole::Command).await?;
             let resealed = reseal(&store.queue).await;
             store.close().await;
             let (resealed, left) = resealed?;

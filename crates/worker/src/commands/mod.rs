@@ -29,7 +29,7 @@ use anyhow::Context;
 use mission_core::Job;
 use mission_core::apply::Applier;
 use mission_core::documents::{self, Document};
-use mission_core::gateway::{Clients, DeviceIdentity, Dial, Limits, Trust};
+use mission_core::gateway::{Clients, Connector, DeviceIdentity, Limits, Trust};
 use mission_core::mirror::Mirror;
 use mission_core::model::padded_tokens;
 use mission_core::outcome::Failure;
@@ -154,7 +154,7 @@ pub fn applier_within(settings: &Settings, limits: Limits) -> Result<Applier, Ex
     Ok(Applier {
         clients: Clients::new(Arc::new(identity), limits)
             .trusting(trust)
-            .dialling(Dial::within(settings.reach.clone())),
+            .dialling(Connector::within(settings.reach.clone())),
         renderer: renderer(settings),
         mirror: Mirror::new(&settings.local_workspace_root).or_usage()?,
         seeds: settings.seeds.clone(),

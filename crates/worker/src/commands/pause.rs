@@ -3,18 +3,18 @@
 use mission_jobs::queue::{Pause, Scope};
 use serde_json::json;
 
-use crate::cli::{At, What};
-use crate::console::{Console, ConsoleError};
+use crate::cli::{ApiTarget, PauseScope};
 use crate::exit::{Exit, OrExit};
 use crate::output::Output;
+use crate::queue_client::{Console, ConsoleError};
 use crate::settings::Settings;
 
 /// Pauses, or resumes.
 pub async fn run(
     settings: &Settings,
     output: Output,
-    at: &At,
-    what: &What,
+    at: &ApiTarget,
+    what: &PauseScope,
     reason: &str,
     pause: bool,
 ) -> Result<(), Exit> {

@@ -7,7 +7,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use mission_core::apply::Wanted;
+use mission_core::apply::Desired;
 use mission_core::private_file::create_folder;
 use mission_core::render::Reader;
 use serde_json::json;
@@ -20,7 +20,7 @@ use crate::settings::Settings;
 /// Runs the command. Files hold the agent's token, so only their owner can read them.
 pub fn run(settings: &Settings, output: Output, file: &Path, out: &Path) -> Result<(), Exit> {
     let job = read_job(file)?;
-    let wanted = Wanted::of(&job, settings.base_url.as_deref())
+    let wanted = Desired::of(&job, settings.base_url.as_deref())
         .ok_or_else(|| {
             anyhow!("a {} job writes no files; give a provision or provision-main job", job.kind())
         })

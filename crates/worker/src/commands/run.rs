@@ -8,7 +8,7 @@ use anyhow::Context;
 use apalis::layers::WorkerBuilderExt;
 use apalis::prelude::{Data, WorkerBuilder};
 use mission_core::apply::Applier;
-use mission_jobs::{Claimed, Queue, Ran, State, Step};
+use mission_jobs::{Claimed, Queue, RunResult, State, Step};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -19,10 +19,10 @@ use crate::events::{RunBegan, RunEnded, WorkerStarted};
 use crate::exit::{Exit, OrExit};
 use crate::http::{self, Door};
 use crate::metrics::Metrics;
+use crate::open_queue::Store;
 use crate::output::say;
-use crate::private_redis::Use;
+use crate::private_redis::RedisRole;
 use crate::settings::Settings;
-use crate::store::Store;
 use crate::traces;
 
 /// How often an idle end is looked for.
@@ -32,7 +32,7 @@ const IDLE_CHECK: Duration = Duration::from_millis(200);
 pub async fn run(settings: &Settings, until_idle: bool) -> Result<(), Exit> {
     let (stop, stopping) = watch::channel(false);
     watch_signals(stop.clone())?;
-    let store = Store::open(settings, Use::Worker).await?;
+    let store = Store::open(settings, RedisRole::Worker).await?;
     let queue = store.queue.clone();
     let dead_before = if until_idle { dead(&queue, stopping.clone()).await } else { 0 };
     if until_idle {
@@ -102,7 +102,7 @@ pub async fn work(
 }
 
 /// Carries out one claimed job.
-async fn handle(claimed: Claimed, applier: Data<Arc<Applier>>) -> Ran {
+async fn handle(claimed: Claimed, applier: Data<Arc<Applier>>) -> RunResult {
     let began = Instant::now();
     let _in_progress = RunBegan::emit(&claimed);
     let run = applier.apply(&claimed.id.to_string(), &claimed.job, &claimed.journal).await;
@@ -113,7 +113,7 @@ async fn handle(claimed: Claimed, applier: Data<Arc<Applier>>) -> Ran {
         duration_ms: step.took_ms,
         note: step.error,
     });
-    Ran::from(run.outcome).with_steps(steps.collect())
+    RunResult::from(run.outcome).with_steps(steps.collect())
 }
 
 fn consumer_settings(settings: &Settings) -> mission_jobs::Settings {

@@ -7,9 +7,9 @@ use serde_json::json;
 
 use crate::cli::Token as Asked;
 use crate::exit::{Exit, OrExit};
-use crate::http::action::Role;
 use crate::http::listener::reachable;
 use crate::http::own_token;
+use crate::http::permissions::Role;
 use crate::http::token::{Token, random};
 use crate::output::Output;
 use crate::settings::Settings;

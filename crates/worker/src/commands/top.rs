@@ -20,10 +20,10 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::cli::At;
-use crate::console::{Console, ConsoleError};
+use crate::cli::ApiTarget;
 use crate::environment;
 use crate::exit::{Exit, OrExit};
+use crate::queue_client::{Console, ConsoleError};
 use crate::settings::Settings;
 use screen::Palette;
 use view::{Seen, View};
@@ -38,7 +38,7 @@ const JOBS: usize = 100;
 const WHY: &str = "in worker top";
 
 /// Runs the command until `q` or Ctrl-C.
-pub async fn run(settings: &Settings, at: &At) -> Result<(), Exit> {
+pub async fn run(settings: &Settings, at: &ApiTarget) -> Result<(), Exit> {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         let told: Result<(), _> =
             Err(anyhow!("worker top wants a terminal; use worker jobs list, gateways, workers"));

@@ -3,15 +3,15 @@
 use mission_jobs::queue::WorkerRecord;
 use serde_json::json;
 
-use crate::cli::At;
-use crate::console::{Console, ConsoleError};
+use crate::cli::ApiTarget;
 use crate::exit::Exit;
+use crate::humanize::span;
 use crate::output::{Output, say};
+use crate::queue_client::{Console, ConsoleError};
 use crate::settings::Settings;
-use crate::words::span;
 
 /// Lists workers.
-pub async fn list(settings: &Settings, output: Output, at: &At) -> Result<(), Exit> {
+pub async fn list(settings: &Settings, output: Output, at: &ApiTarget) -> Result<(), Exit> {
     let console = Console::open(settings, at.api.as_deref()).await?;
     let found = async { Ok((console.workers().await?, console.summary().await?.at_ms)) }.await;
     console.close().await;
@@ -29,7 +29,7 @@ pub async fn list(settings: &Settings, output: Output, at: &At) -> Result<(), Ex
 pub async fn drain(
     settings: &Settings,
     output: Output,
-    at: &At,
+    at: &ApiTarget,
     name: &str,
     reason: &str,
     drain: bool,

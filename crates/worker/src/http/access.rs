@@ -15,16 +15,16 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::action::{Action, Role};
 use super::link::Links;
 use super::listener::Peer;
+use super::login_throttle::Throttle;
+use super::permissions::{Action, Role};
 use super::problem::Problem;
 use super::proxy::{self, Proxies};
-use super::rate::Rate;
+use super::rate_limit::Rate;
 use super::session::{self, Sessions};
-use super::throttle::Throttle;
 use super::token::{self, Token, hash, hex};
-use super::{App, forgery, guard};
+use super::{App, csrf, security_headers};
 use crate::settings::AccessSettings;
 
 /// Whose token `http.api_token` is.
@@ -300,14 +300,15 @@ pub async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) ->
     let caller = match app.access.caller(peer, &request) {
         Ok(caller) => caller,
         Err(problem)
-            if problem.status == StatusCode::UNAUTHORIZED && guard::is_for_people(&request) =>
+            if problem.status == StatusCode::UNAUTHORIZED
+                && security_headers::is_for_people(&request) =>
         {
             return session::to_login(&request);
         }
         Err(problem) => return problem.into_response(),
     };
     let allowed = match caller.may(Action::Read) {
-        Ok(()) => forgery::checked(&app.access, &caller, peer, request).await.and_then(|request| {
+        Ok(()) => csrf::checked(&app.access, &caller, peer, request).await.and_then(|request| {
             // Whatever the handler would ask for, and before it reads what was sent.
             let changes = !request.method().is_safe() && caller.how == How::Local;
             if changes { Err(needs_token("change something")) } else { Ok(request) }

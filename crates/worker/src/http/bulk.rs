@@ -14,9 +14,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::access::Caller;
-use super::action::Action;
+use super::permissions::Action;
 use super::problem::Problem;
-use super::{App, act};
+use super::{App, actions};
 
 /// Most jobs that one bulk acts on.
 pub const MAX_JOBS: usize = 10_000;
@@ -34,7 +34,7 @@ const ERRORS: usize = 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = BulkAction)]
-pub enum Deed {
+pub enum BulkAction {
     /// Runs it again now, unless it would undo newer ones.
     Retry,
     /// Lets it wait.
@@ -53,7 +53,7 @@ pub struct Order {
     /// Which jobs.
     pub search: Search,
     /// What is done to them.
-    pub deed: Deed,
+    pub deed: BulkAction,
     /// For how long they are snoozed.
     pub wait: Duration,
     /// Why, for the audit.
@@ -66,7 +66,7 @@ pub struct Progress {
     /// Its id.
     pub id: Uuid,
     /// What is done.
-    pub action: Deed,
+    pub action: BulkAction,
     /// What was looked for.
     pub q: String,
     /// Who asked for it.
@@ -189,7 +189,7 @@ async fn find(app: &App, search: &Search) -> Result<Vec<Uuid>, Problem> {
     Ok(found.jobs.into_iter().map(|job| job.id).collect())
 }
 
-impl Deed {
+impl BulkAction {
     const fn action(self) -> Action {
         match self {
             Self::Retry | Self::Unblock => Action::Retry,
@@ -208,11 +208,11 @@ impl Deed {
         why: &str,
     ) -> Result<(), Problem> {
         let was: Result<State, Problem> = match self {
-            Self::Retry => act::retry(app, caller, id, false, why).await,
-            Self::Snooze => act::snooze(app, caller, id, wait, why).await,
-            Self::Cancel => act::cancel(app, caller, id, why).await,
-            Self::Discard => act::discard(app, caller, id, why).await,
-            Self::Unblock => act::unblock(app, caller, id, why).await,
+            Self::Retry => actions::retry(app, caller, id, false, why).await,
+            Self::Snooze => actions::snooze(app, caller, id, wait, why).await,
+            Self::Cancel => actions::cancel(app, caller, id, why).await,
+            Self::Discard => actions::discard(app, caller, id, why).await,
+            Self::Unblock => actions::unblock(app, caller, id, why).await,
         };
         was.map(drop)
     }

@@ -59,7 +59,7 @@ pub fn reachable(addr: SocketAddr) -> SocketAddr {
 
 /// Serves all connections, for ever.
 pub async fn accept(listener: TcpListener, router: Router) {
-    let crowd = Crowd::default();
+    let crowd = ConnectionLimiter::default();
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -101,15 +101,15 @@ async fn serve(stream: TcpStream, place: Place, router: Router) {
 
 /// Who is connected.
 #[derive(Default, Clone)]
-struct Crowd(Arc<Mutex<HashMap<IpAddr, usize>>>);
+struct ConnectionLimiter(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
 /// One connection of an address.
 struct Place {
     address: IpAddr,
-    crowd: Crowd,
+    crowd: ConnectionLimiter,
 }
 
-impl Crowd {
+impl ConnectionLimiter {
     /// A place, if there is one left.
     fn enter(&self, address: IpAddr) -> Option<Place> {
         let mut present = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn one_address_cannot_take_all_places() {
-        let crowd = Crowd::default();
+        let crowd = ConnectionLimiter::default();
         let one: IpAddr = [192, 0, 2, 1].into();
         let taken: Vec<_> = std::iter::from_fn(|| crowd.enter(one)).collect();
         assert_eq!(taken.len(), MOST_OF_ONE);

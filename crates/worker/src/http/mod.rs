@@ -6,25 +6,25 @@
 //! for whatever changes something.
 
 pub mod access;
-pub mod act;
-pub mod action;
+pub mod actions;
 pub mod api;
 mod assets;
 pub mod bulk;
-mod forgery;
-mod guard;
+mod csrf;
+mod event_hub;
 mod health;
 mod link;
 pub mod listener;
-mod live;
+mod login_throttle;
 pub mod own_token;
 mod pages;
+pub mod permissions;
 pub mod problem;
 pub mod proxy;
-mod rate;
+mod rate_limit;
 mod scan;
+mod security_headers;
 mod session;
-mod throttle;
 pub mod token;
 
 use std::net::SocketAddr;
@@ -42,8 +42,8 @@ use crate::metrics::Metrics;
 use crate::settings::Settings;
 use access::Access;
 use bulk::Bulks;
-use live::Live;
-use pages::Crowd;
+use event_hub::Live;
+use pages::SharedReads;
 use problem::Problem;
 use scan::Scans;
 
@@ -63,7 +63,7 @@ pub struct App {
     /// Those who listen to what happens.
     pub live: Live,
     /// Those who look at pages.
-    pub crowd: Crowd,
+    pub crowd: SharedReads,
     /// The numbers for Prometheus.
     pub metrics: Metrics,
     /// True once the worker stops taking jobs.
@@ -107,7 +107,7 @@ pub async fn serve(
         bulks: Bulks::default(),
         scans: Scans::default(),
         live: Live::new(),
-        crowd: Crowd::default(),
+        crowd: SharedReads::default(),
         metrics,
         stopping,
     });
@@ -130,10 +130,10 @@ fn router(app: &Arc<App>) -> Router {
         .fallback(|| async { Problem::no_page() })
         .method_not_allowed_fallback(|| async { Problem::no_method() })
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(from_fn_with_state(app.clone(), rate::limit))
+        .layer(from_fn_with_state(app.clone(), rate_limit::limit))
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
-        .layer(from_fn(guard::guard))
+        .layer(from_fn(security_headers::guard))
         .with_state(app.clone())
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use axum::http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-use super::action::Role;
+use super::permissions::Role;
 
 /// Headers in which proxies tell of the client or of themselves; from one that is not trusted they
 /// are a sign that somebody else sent the request.

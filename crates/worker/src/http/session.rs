@@ -16,11 +16,11 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::access::{Access, Caller, way_in};
-use super::action::Role;
 use super::listener::Peer;
+use super::permissions::Role;
 use super::problem::Problem;
 use super::token::{Token, hash, random};
-use super::{App, forgery, pages};
+use super::{App, csrf, pages};
 
 const COOKIE_NAME: &str = "mission_session";
 /// How long a session lasts.
@@ -183,7 +183,7 @@ impl<'a> Entering<'a> {
     fn with(&self, wrong: &str, holder: impl FnOnce() -> Option<&'a Token>) -> Response {
         let Self { access, peer, headers, next } = *self;
         let client = access.proxies.client(peer, headers);
-        if let Err(problem) = forgery::same_origin(access, peer, headers) {
+        if let Err(problem) = csrf::same_origin(access, peer, headers) {
             return self.refused(problem.status, problem.detail);
         }
         let holder = holder();

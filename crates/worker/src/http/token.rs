@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::action::Role;
+use super::permissions::Role;
 
 /// Bytes of randomness in a token.
 const BYTES: usize = 32;

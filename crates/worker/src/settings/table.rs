@@ -1,6 +1,6 @@
 //! The one list of all settings.
 
-use mission_core::gateway::Reach;
+use mission_core::gateway::Allowlist;
 use mission_core::seeds::Seeds;
 use mission_jobs::Keyring;
 
@@ -59,7 +59,7 @@ fn check_keys(keys: &str) -> Result<(), String> {
 }
 
 fn check_reach(places: &str) -> Result<(), String> {
-    places.parse::<Reach>().map(drop).map_err(|error| error.to_string())
+    places.parse::<Allowlist>().map(drop).map_err(|error| error.to_string())
 }
 
 fn check_seeds(digests: &str) -> Result<(), String> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{Args, Named, Scripts, millis};
-use crate::queue::author::{Author, reason};
+use crate::queue::actor::{Author, reason};
 use crate::queue::error::QueueError;
 
 /// These scripts.

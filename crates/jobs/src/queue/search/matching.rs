@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Search;
-use crate::queue::record::JobRecord;
+use crate::queue::job_view::JobRecord;
 use crate::queue::states::State;
 
 impl Search {

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use mission_core::Kind;
-use mission_core::foreign::one_line;
+use mission_core::sanitize::one_line;
 use uuid::Uuid;
 
 use super::{MAX_SEARCH, Search};

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::process;
 use crate::exit::{Exit, OrExit};
-use crate::private_redis::{PrivateRedis, Use};
+use crate::private_redis::{PrivateRedis, RedisRole};
 
 /// A Redis of its own.
 pub struct Arena {
@@ -58,7 +58,7 @@ impl Arena {
             .tempdir()
             .context("temporary directory")
             .or_usage()?;
-        let redis = PrivateRedis::open(dir.path(), Use::Worker).await.or_usage()?;
+        let redis = PrivateRedis::open(dir.path(), RedisRole::Worker).await.or_usage()?;
         let url = redis.url();
         let client = redis::Client::open(url.as_str()).or_failed()?;
         let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);

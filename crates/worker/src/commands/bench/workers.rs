@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use apalis::prelude::{WorkerBuilder, WorkerContext, WorkerError};
 use mission_core::{Outcome, Report};
-use mission_jobs::{Claimed, Queue, Ran, Settings};
+use mission_jobs::{Claimed, Queue, RunResult, Settings};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -31,7 +31,7 @@ impl Worker {
         handler: impl Fn(Claimed) -> F + Clone + Send + 'static,
     ) -> Self
     where
-        F: Future<Output = Ran> + Send + 'static,
+        F: Future<Output = RunResult> + Send + 'static,
     {
         let context = WorkerContext::new("bench");
         let settings = Settings { concurrency, ..Settings::default() };
@@ -54,7 +54,7 @@ impl Drop for Worker {
 }
 
 /// How a job ends that did nothing.
-pub fn done() -> Ran {
+pub fn done() -> RunResult {
     Outcome::Done(Box::new(Report { summary: "nothing to change".to_owned(), ..Report::default() }))
         .into()
 }

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use mission_jobs::JobRecord;
 use mission_jobs::queue::Group;
-use mission_jobs::queue::record::Attempt;
+use mission_jobs::queue::job_view::Attempt;
 
-use crate::story::{Reader, Story, brief};
-use crate::words::{count, span, utc_time};
+use crate::explain_job::{Reader, Story, brief};
+use crate::humanize::{count, span, utc_time};
 
 /// A job on a line.
 pub fn line(job: &JobRecord) -> String {

@@ -1,6 +1,6 @@
 //! Drawing: as much as the window has room for, what needs somebody first.
 
-use mission_core::foreign::is_unprintable;
+use mission_core::sanitize::is_unprintable;
 use mission_jobs::queue::{GatewayRecord, Summary};
 use mission_jobs::{JobRecord, State};
 use ratatui::Frame;
@@ -13,9 +13,9 @@ use super::view::{Seen, View};
 use crate::commands::gateways::condition;
 use crate::commands::jobs::shown;
 use crate::commands::pause;
+use crate::explain_job::{Reader, Story, brief};
 use crate::http::api::series::KindStatus;
-use crate::story::{Reader, Story, brief};
-use crate::words::span;
+use crate::humanize::span;
 
 /// Lines that gateways and kinds get, with their heading.
 const PLACES: u16 = 7;

@@ -121,7 +121,7 @@ fn nothing_that_a_terminal_obeys_is_drawn() {
     for details in [false, true] {
         view.details = view.chosen().filter(|_| details).cloned().map(Box::new);
         for line in lines(&mut view, 150, 40) {
-            assert!(!line.chars().any(mission_core::foreign::is_unprintable), "{line:?}");
+            assert!(!line.chars().any(mission_core::sanitize::is_unprintable), "{line:?}");
         }
     }
 }

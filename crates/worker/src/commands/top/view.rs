@@ -8,14 +8,14 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::http::api::series::KindStatus;
-use crate::words::utc;
+use crate::humanize::utc;
 
 /// Events kept.
 const EVENTS: usize = 50;
 
 /// What the queue showed.
 pub struct Seen {
-    /// At a glance.
+    /// ApiTarget a glance.
     pub summary: Summary,
     /// Live and dead jobs, those first that need somebody.
     pub jobs: Vec<JobRecord>,

@@ -14,7 +14,7 @@ use super::input::{Body, Id, Whole, reason};
 use super::jobs::{search, time};
 use crate::http::App;
 use crate::http::access::Caller;
-use crate::http::bulk::{self, Deed, MAX_JOBS, Order, Progress};
+use crate::http::bulk::{self, BulkAction, MAX_JOBS, Order, Progress};
 use crate::http::problem::Problem;
 
 /// What to do to which jobs.
@@ -25,7 +25,7 @@ pub struct Bulk {
     #[schema(max_length = 500)]
     q: String,
     /// What is done to them.
-    action: Deed,
+    action: BulkAction,
     /// Only count them.
     #[serde(default)]
     #[schema(required = false)]
@@ -67,7 +67,7 @@ pub async fn begin(
         return Ok(Json(Preview { matched, more: matched == MAX_JOBS }).into_response());
     }
     let wait = match (bulk.action, bulk.seconds) {
-        (Deed::Snooze, None) => {
+        (BulkAction::Snooze, None) => {
             return Err(Problem::wrong("seconds", "say for how long to snooze"));
         }
         (_, None) => Duration::ZERO,

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::input::Query;
 use crate::http::App;
-use crate::http::live::{Event, Heard, News};
+use crate::http::event_hub::{Event, News, Subscription};
 use crate::http::problem::Problem;
 
 /// Most who listen to one process.
@@ -68,7 +68,7 @@ pub async fn events(
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(ALIVE)).into_response())
 }
 
-fn told(heard: Heard) -> impl Stream<Item = News> {
+fn told(heard: Subscription) -> impl Stream<Item = News> {
     unfold((heard.missed, heard.next), |(mut missed, mut next)| async move {
         if let Some(news) = missed.pop_front() {
             return Some((news, (missed, next)));

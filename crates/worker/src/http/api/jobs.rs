@@ -10,7 +10,7 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use mission_jobs::envelope::{MAX_TIME, PRIORITY_DEFAULT, PRIORITY_LAST};
-use mission_jobs::queue::record::Attempt;
+use mission_jobs::queue::job_view::Attempt;
 use mission_jobs::queue::{Cursor, Found, MAX_ENQUEUE, MAX_PAGE, Search};
 use mission_jobs::{Enqueued, Envelope, IdempotencyKey, JobRecord};
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use super::export::{self, Format};
 use super::input::{self, Id, Query};
 use crate::http::access::Caller;
 use crate::http::problem::Problem;
-use crate::http::{App, act};
+use crate::http::{App, actions};
 
 /// Jobs on a page unless asked otherwise.
 const PAGE: usize = 50;
@@ -94,7 +94,7 @@ pub fn cursor(after: &str) -> Result<Cursor, Problem> {
 #[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", params(("id" = Uuid, Path, description = "The job's id")),
     responses((status = 200, description = "The job", body = JobRecord)))]
 pub async fn show(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<JobRecord>, Problem> {
-    Ok(Json(act::job(&app, id).await?))
+    Ok(Json(actions::job(&app, id).await?))
 }
 
 /// The runs of a job.
@@ -112,7 +112,7 @@ pub struct Runs {
 #[utoipa::path(get, path = "/jobs/{id}/attempts", tag = "jobs", params(("id" = Uuid, Path, description = "The job's id")),
     responses((status = 200, description = "Its runs", body = Runs)))]
 pub async fn attempts(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<Runs>, Problem> {
-    let JobRecord { attempts, max_attempts, history, .. } = act::job(&app, id).await?;
+    let JobRecord { attempts, max_attempts, history, .. } = actions::job(&app, id).await?;
     Ok(Json(Runs { attempts, max_attempts, history }))
 }
 
@@ -152,7 +152,7 @@ pub async fn enqueue(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    caller.may(crate::http::action::Action::Enqueue)?;
+    caller.may(crate::http::permissions::Action::Enqueue)?;
     if !headers.get(CONTENT_TYPE).is_some_and(|kind| input::is_json(kind.as_bytes())) {
         return Err(input::no_json());
     }
@@ -194,7 +194,7 @@ pub async fn enqueue(
         }
         jobs = jobs.into_iter().map(|job| job.with_idempotency_key(key.clone())).collect();
     }
-    let mut stored = act::enqueue(&app, &caller, &jobs).await?;
+    let mut stored = actions::enqueue(&app, &caller, &jobs).await?;
     if is_list {
         return Ok((StatusCode::ACCEPTED, Json(Accepted::Many(stored))).into_response());
     }

@@ -1,11 +1,11 @@
 //! The API at `/api/v1`. Its description is made from what stands at each handler.
 
 pub mod bulk;
-pub mod deeds;
 pub mod docs;
 mod events;
 mod export;
 pub mod input;
+pub mod job_actions;
 pub mod jobs;
 mod places;
 mod queue;
@@ -45,7 +45,7 @@ pub const BASE: &str = "/api/v1";
     modifiers(&Common),
     paths(
         jobs::list, jobs::enqueue, jobs::show, jobs::attempts,
-        deeds::retry, deeds::snooze, deeds::cancel, deeds::discard, deeds::unblock,
+        job_actions::retry, job_actions::snooze, job_actions::cancel, job_actions::discard, job_actions::unblock,
         bulk::begin, bulk::progress,
         queue::summary, queue::failures, queue::pauses, queue::pause, queue::resume, queue::audit,
         series::series, series::kinds,
@@ -61,11 +61,11 @@ pub fn router() -> Router<Arc<App>> {
         .route("/jobs", get(jobs::list).post(jobs::enqueue))
         .route("/jobs/{id}", get(jobs::show))
         .route("/jobs/{id}/attempts", get(jobs::attempts))
-        .route("/jobs/{id}/retry", post(deeds::retry))
-        .route("/jobs/{id}/snooze", post(deeds::snooze))
-        .route("/jobs/{id}/cancel", post(deeds::cancel))
-        .route("/jobs/{id}/discard", post(deeds::discard))
-        .route("/jobs/{id}/unblock", post(deeds::unblock))
+        .route("/jobs/{id}/retry", post(job_actions::retry))
+        .route("/jobs/{id}/snooze", post(job_actions::snooze))
+        .route("/jobs/{id}/cancel", post(job_actions::cancel))
+        .route("/jobs/{id}/discard", post(job_actions::discard))
+        .route("/jobs/{id}/unblock", post(job_actions::unblock))
         .route("/bulk", post(bulk::begin))
         .route("/bulk/{id}", get(bulk::progress))
         .route("/summary", get(queue::summary))

@@ -7,12 +7,12 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use mission_jobs::queue::{GatewayRecord, MAX_PAGE, WorkerRecord};
 
-use super::deeds::Why;
 use super::input::{Body, Id};
+use super::job_actions::Why;
 use super::queue::Changed;
 use crate::http::access::Caller;
 use crate::http::problem::Problem;
-use crate::http::{App, act};
+use crate::http::{App, actions};
 
 /// Gateways that jobs came for, the latest first; 200 at most.
 #[utoipa::path(get, path = "/gateways", tag = "gateways",
@@ -52,7 +52,7 @@ pub async fn drain(
     Path(name): Path<String>,
     Body(why): Body<Why>,
 ) -> Result<Json<Changed>, Problem> {
-    let changed = act::drain(&app, &caller, &name, true, &why.reason).await?;
+    let changed = actions::drain(&app, &caller, &name, true, &why.reason).await?;
     Ok(Json(Changed { changed }))
 }
 
@@ -66,6 +66,6 @@ pub async fn undrain(
     Path(name): Path<String>,
     Body(why): Body<Why>,
 ) -> Result<Json<Changed>, Problem> {
-    let changed = act::drain(&app, &caller, &name, false, &why.reason).await?;
+    let changed = actions::drain(&app, &caller, &name, false, &why.reason).await?;
     Ok(Json(Changed { changed }))
 }

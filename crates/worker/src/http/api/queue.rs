@@ -13,9 +13,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::export::{self, Format, MAX_ROWS};
 use super::input::{Body, Query, reason};
 use crate::http::access::Caller;
-use crate::http::action::Action;
+use crate::http::permissions::Action;
 use crate::http::problem::Problem;
-use crate::http::{App, act};
+use crate::http::{App, actions};
 
 /// The queue at a glance.
 #[utoipa::path(get, path = "/summary", tag = "queue",
@@ -77,7 +77,7 @@ pub async fn pause(
     caller: Caller,
     Body(which): Body<Which>,
 ) -> Result<Json<Changed>, Problem> {
-    act::pause(&app, &caller, &which.scope()?, &which.reason).await?;
+    actions::pause(&app, &caller, &which.scope()?, &which.reason).await?;
     Ok(Json(Changed { changed: true }))
 }
 
@@ -89,7 +89,7 @@ pub async fn resume(
     caller: Caller,
     Body(which): Body<Which>,
 ) -> Result<Json<Changed>, Problem> {
-    let changed = act::resume(&app, &caller, &which.scope()?, &which.reason).await?;
+    let changed = actions::resume(&app, &caller, &which.scope()?, &which.reason).await?;
     Ok(Json(Changed { changed }))
 }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use mission_core::Kind;
-use mission_jobs::queue::stats::{Happened, Histogram};
+use mission_jobs::queue::stats::{Histogram, KindStats};
 
-use mission_jobs::queue::{MAX_PAGE, Minute, Restart, Search};
+use mission_jobs::queue::{MAX_PAGE, Restart, Search, StatsBucket};
 use mission_jobs::{Queue, State as JobState};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -161,7 +161,7 @@ pub async fn read_kinds(queue: &Queue, range: Range) -> Result<Vec<KindStatus>, 
     Ok(kinds)
 }
 
-async fn minutes(queue: &Queue, range: Range) -> Result<Vec<Minute>, Problem> {
+async fn minutes(queue: &Queue, range: Range) -> Result<Vec<StatsBucket>, Problem> {
     Ok(match range {
         Range::Hour => queue.stats(60).await?,
         Range::Day => queue.quarters(24 * 4).await?,
@@ -169,8 +169,8 @@ async fn minutes(queue: &Queue, range: Range) -> Result<Vec<Minute>, Problem> {
     })
 }
 
-fn together<'a>(all: impl Iterator<Item = &'a Happened>) -> Happened {
-    all.fold(Happened::default(), |mut sum, happened| {
+fn together<'a>(all: impl Iterator<Item = &'a KindStats>) -> KindStats {
+    all.fold(KindStats::default(), |mut sum, happened| {
         for (what, count) in &happened.counts {
             *sum.counts.entry(what.clone()).or_default() += count;
         }

@@ -1,8 +1,8 @@
 //! Charts as SVG, drawn here: what went well above the line, what did not below it.
 
-use mission_jobs::queue::Minute;
+use mission_jobs::queue::StatsBucket;
 
-use crate::words::{count, number, utc};
+use crate::humanize::{count, number, utc};
 
 /// Width of a chart in its own units; it is stretched to the page.
 const WIDTH: f64 = 960.0;
@@ -146,7 +146,12 @@ pub struct Chart {
 impl Chart {
     /// Draws what happened until now. `restarts` are names of gateways with times.
     #[must_use]
-    pub fn draw(range: Range, slices: &[Minute], restarts: &[(String, u64)], now_ms: u64) -> Self {
+    pub fn draw(
+        range: Range,
+        slices: &[StatsBucket],
+        restarts: &[(String, u64)],
+        now_ms: u64,
+    ) -> Self {
         let step = range.bucket_ms();
         let first = (now_ms / step + 1).saturating_sub(range.buckets()) * step;
         let mut buckets =

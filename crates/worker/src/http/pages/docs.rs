@@ -3,8 +3,8 @@
 use askama::Template;
 use serde_json::Value;
 
-use super::frame::Frame;
 use super::html::Prose;
+use super::layout::Frame;
 
 /// The page.
 #[derive(Template)]

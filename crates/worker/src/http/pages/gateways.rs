@@ -4,13 +4,13 @@ use askama::Template;
 use mission_jobs::State;
 use mission_jobs::queue::{Counts, GatewayRecord};
 
-use super::frame::{Frame, Paused};
 use super::html::{Prose, When};
 use super::job::Fact;
-use super::line::{Line, short};
+use super::job_row::{Line, short};
+use super::layout::{Frame, Paused};
 use super::query;
-use super::spark::Spark;
-use crate::words::{count, number, span, utc};
+use super::sparkline::Spark;
+use crate::humanize::{count, number, span, utc};
 
 /// The page of all.
 #[derive(Template)]
@@ -171,7 +171,7 @@ fn reach(gateway: &GatewayRecord, now_ms: u64) -> (&'static str, String) {
     }
     match gateway.reached_at_ms {
         Some(at) => {
-            ("yes", format!("reached {} ago", crate::words::rough(now_ms.saturating_sub(at))))
+            ("yes", format!("reached {} ago", crate::humanize::rough(now_ms.saturating_sub(at))))
         }
         None => ("unknown", "not tried yet".to_owned()),
     }

@@ -3,11 +3,11 @@
 use askama::Template;
 use mission_jobs::queue::Group;
 
-use super::frame::Frame;
 use super::html::{Prose, When};
-use super::line::{Place, short};
+use super::job_row::{Place, short};
+use super::layout::Frame;
 use super::query;
-use crate::words::{count, number};
+use crate::humanize::{count, number};
 
 /// The page.
 #[derive(Template)]

@@ -8,11 +8,11 @@ use mission_jobs::{JobRecord, State};
 use uuid::Uuid;
 
 use super::chart::Chart;
-use super::frame::Frame;
 use super::html::{Prose, When};
-use super::{gateways, groups, kinds, line, query};
-use crate::story::{Reader, Story};
-use crate::words::{number, rough, span};
+use super::layout::Frame;
+use super::{gateways, groups, job_row, kinds, query};
+use crate::explain_job::{Reader, Story};
+use crate::humanize::{number, rough, span};
 
 /// Most cards of jobs that need somebody.
 const MOST_CARDS: usize = 6;
@@ -164,7 +164,7 @@ fn card(job: &JobRecord, lane: &str, code: &str, others: usize, now_ms: u64) -> 
     Card {
         job: job.id,
         state: job.state,
-        title: line::title(job),
+        title: job_row::title(job),
         since: When { at_ms, now_ms },
         commands: story.commands().into_iter().map(str::to_owned).collect(),
         sentence: Prose(story.sentence),

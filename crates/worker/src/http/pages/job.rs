@@ -3,17 +3,17 @@
 use std::fmt::Write as _;
 
 use askama::Template;
-use mission_jobs::queue::record::Attempt;
+use mission_jobs::queue::job_view::Attempt;
 use mission_jobs::{JobRecord, State};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::frame::Frame;
 use super::html::{Prose, When};
-use super::line::{self, Line, Place};
+use super::job_row::{self, Line, Place};
+use super::layout::Frame;
 use super::report::Report;
-use crate::story::{Reader, Story};
-use crate::words::{count, number, span};
+use crate::explain_job::{Reader, Story};
+use crate::humanize::{count, number, span};
 
 /// For how long jobs can be snoozed, as values and words.
 pub const SNOOZES: [(&str, &str); 6] = [
@@ -157,7 +157,7 @@ impl View {
         Self {
             id: job.id,
             state,
-            title: line::title(job),
+            title: job_row::title(job),
             sentence: Prose(story.sentence),
             remedy: story.remedy.map(Prose),
             commands,
@@ -172,7 +172,7 @@ impl View {
             attempts: format!("{} of {} attempts used", job.attempts, job.max_attempts),
             runs: job.history.iter().rev().map(|run| Run::of(run, now_ms)).collect(),
             report: job.report.as_ref().filter(|_| state == State::Done).map(Report::of),
-            gateway: line::place(job),
+            gateway: job_row::place(job),
             facts: facts(job, now_ms),
             siblings: siblings
                 .iter()
@@ -241,7 +241,7 @@ fn timeline(job: &JobRecord, now_ms: u64) -> Vec<Entered> {
 
 fn facts(job: &JobRecord, now_ms: u64) -> Vec<Fact> {
     let when = |at_ms: Option<u64>| {
-        at_ms.map(|at_ms| crate::words::utc(at_ms, "%Y-%m-%d %H:%M:%S.%3f UTC"))
+        at_ms.map(|at_ms| crate::humanize::utc(at_ms, "%Y-%m-%d %H:%M:%S.%3f UTC"))
     };
     let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let code = |text: String| format!("`{text}`");

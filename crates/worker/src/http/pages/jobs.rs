@@ -2,10 +2,10 @@
 
 use askama::Template;
 
-use super::frame::Frame;
 use super::gateways::StateCount;
-use super::line::Line;
-use crate::words::count;
+use super::job_row::Line;
+use super::layout::Frame;
+use crate::humanize::count;
 
 /// The page of a search.
 #[derive(Template)]

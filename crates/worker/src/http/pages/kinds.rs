@@ -2,11 +2,11 @@
 
 use mission_core::Kind;
 use mission_jobs::JobRecord;
-use mission_jobs::queue::Minute;
-use mission_jobs::queue::stats::{Happened, Histogram};
+use mission_jobs::queue::StatsBucket;
+use mission_jobs::queue::stats::{Histogram, KindStats};
 
 use super::chart::Range;
-use crate::words::{number, rough, span};
+use crate::humanize::{number, rough, span};
 
 /// What is shown of a kind.
 #[derive(Debug)]
@@ -36,13 +36,13 @@ pub struct Row {
 #[must_use]
 pub fn rows(
     range: Range,
-    slices: &[Minute],
+    slices: &[StatsBucket],
     ready: &[JobRecord],
     paused: impl Fn(Kind) -> bool,
     now_ms: u64,
 ) -> Vec<Row> {
     let row = |kind: Kind| {
-        let mut sum = Happened::default();
+        let mut sum = KindStats::default();
         for happened in slices.iter().filter_map(|slice| slice.kinds.get(kind.as_str())) {
             for (what, count) in &happened.counts {
                 *sum.counts.entry(what.clone()).or_default() += count;
@@ -58,7 +58,7 @@ pub fn rows(
 }
 
 impl Row {
-    fn of(kind: Kind, range: Range, sum: &Happened, oldest: Option<u64>, paused: bool) -> Self {
+    fn of(kind: Kind, range: Range, sum: &KindStats, oldest: Option<u64>, paused: bool) -> Self {
         let of = |what: &str| sum.counts.get(what).copied().unwrap_or_default();
         let failed = of("retrying") + of("blocked") + of("dead") + of("lost");
         let runs = sum.ran.count().max(failed);

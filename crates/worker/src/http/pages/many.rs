@@ -12,16 +12,16 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::job_row::Line;
 use super::jobs::{Bulk, BulkPage, Progress, ProgressPage};
-use super::line::Line;
+use super::page_context::Visit;
 use super::press::span;
-use super::visit::Visit;
 use super::{query, sentence, written};
 use crate::http::App;
 use crate::http::access::Caller;
-use crate::http::bulk::{self, Deed, Order, UNCONFIRMED};
+use crate::http::bulk::{self, BulkAction, Order, UNCONFIRMED};
 use crate::http::problem::Problem;
-use crate::words::count;
+use crate::humanize::count;
 
 /// How many of the jobs are shown before anything is done.
 const SAMPLE: usize = 10;
@@ -65,7 +65,7 @@ async fn confirm(
 }
 
 #[derive(Deserialize)]
-struct Order_ {
+struct BulkForm {
     #[serde(default)]
     q: String,
     action: String,
@@ -81,12 +81,14 @@ async fn begin(
     State(app): State<Arc<App>>,
     caller: Caller,
     visit: Visit,
-    Form(form): Form<Order_>,
+    Form(form): Form<BulkForm>,
 ) -> Result<Response, Problem> {
     let unknown = |_| Problem::wrong("action", "use retry, snooze, cancel or discard");
-    let deed: Deed = serde_json::from_value(Value::from(form.action.as_str())).map_err(unknown)?;
+    let deed: BulkAction =
+        serde_json::from_value(Value::from(form.action.as_str())).map_err(unknown)?;
     let search: Search = form.q.parse().map_err(|error| Problem::wrong("q", format!("{error}")))?;
-    let wait = if deed == Deed::Snooze { span(&form.wait)? } else { std::time::Duration::ZERO };
+    let wait =
+        if deed == BulkAction::Snooze { span(&form.wait)? } else { std::time::Duration::ZERO };
     let order = Order { search, deed, wait, why: form.why.clone() };
     let typed = form.typed.trim().parse().ok();
     match bulk::begin(&app, &caller, order, typed).await {

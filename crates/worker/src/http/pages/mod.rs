@@ -3,24 +3,24 @@
 
 mod chart;
 mod docs;
-mod frame;
 mod gateways;
 mod groups;
 mod home;
 mod html;
 mod job;
+mod job_row;
 mod jobs;
 mod kinds;
-mod line;
+mod layout;
 mod many;
 mod notices;
 mod others;
+mod page_context;
 mod press;
 mod query;
 mod report;
 mod show;
-mod spark;
-mod visit;
+mod sparkline;
 
 use std::sync::Arc;
 
@@ -32,9 +32,9 @@ use axum::response::{Html, IntoResponse, Response};
 use super::access::Caller;
 use super::problem::Problem;
 use super::{App, assets};
-use frame::Frame;
+use layout::Frame;
 use notices::{LoginPage, MessagePage};
-pub use show::Crowd;
+pub use show::SharedReads;
 
 /// Pages for who is signed in.
 pub fn router() -> Router<Arc<App>> {

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::frame::Frame;
+use super::layout::Frame;
 
 /// The page where people sign in.
 #[derive(Template)]

@@ -5,9 +5,9 @@ use mission_jobs::Scope;
 use mission_jobs::queue::{AuditEntry, WorkerRecord};
 use uuid::Uuid;
 
-use super::frame::Frame;
 use super::html::When;
-use crate::words::{count, rough};
+use super::layout::Frame;
+use crate::humanize::{count, rough};
 
 /// The page of workers.
 #[derive(Template)]

@@ -12,11 +12,11 @@ use mission_jobs::{QueueError, Scope};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::page_context::known_theme;
 use super::query;
-use super::visit::known_theme;
 use crate::http::access::Caller;
 use crate::http::problem::Problem;
-use crate::http::{App, act};
+use crate::http::{App, actions};
 
 /// All that can be done to one thing.
 pub fn router() -> Router<Arc<App>> {
@@ -54,49 +54,49 @@ fn did(what: &str, id: Uuid) -> Redirect {
     Redirect::to(&query::to(&format!("/jobs/{id}"), &[("did", what)]))
 }
 
-type App_ = State<Arc<App>>;
+type AppState = State<Arc<App>>;
 
 async fn retry(
-    State(app): App_,
+    State(app): AppState,
     caller: Caller,
     Path(id): Path<String>,
     Form(form): Form<OnJob>,
 ) -> Result<Redirect, Problem> {
     let id = job(&id)?;
-    act::retry(&app, &caller, id, form.force, &form.why).await?;
+    actions::retry(&app, &caller, id, form.force, &form.why).await?;
     Ok(did("retry", id))
 }
 
 async fn snooze(
-    State(app): App_,
+    State(app): AppState,
     caller: Caller,
     Path(id): Path<String>,
     Form(form): Form<OnJob>,
 ) -> Result<Redirect, Problem> {
     let id = job(&id)?;
-    act::snooze(&app, &caller, id, span(&form.wait)?, &form.why).await?;
+    actions::snooze(&app, &caller, id, span(&form.wait)?, &form.why).await?;
     Ok(did("snooze", id))
 }
 
 async fn cancel(
-    State(app): App_,
+    State(app): AppState,
     caller: Caller,
     Path(id): Path<String>,
     Form(form): Form<OnJob>,
 ) -> Result<Redirect, Problem> {
     let id = job(&id)?;
-    act::cancel(&app, &caller, id, &form.why).await?;
+    actions::cancel(&app, &caller, id, &form.why).await?;
     Ok(did("cancel", id))
 }
 
 async fn discard(
-    State(app): App_,
+    State(app): AppState,
     caller: Caller,
     Path(id): Path<String>,
     Form(form): Form<OnJob>,
 ) -> Result<Redirect, Problem> {
     let id = job(&id)?;
-    act::discard(&app, &caller, id, &form.why).await?;
+    actions::discard(&app, &caller, id, &form.why).await?;
     Ok(did("discard", id))
 }
 
@@ -108,20 +108,20 @@ pub fn span(text: &str) -> Result<Duration, Problem> {
 }
 
 async fn drain(
-    State(app): App_,
+    State(app): AppState,
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Redirect, Problem> {
-    act::drain(&app, &caller, &name, true, "").await?;
+    actions::drain(&app, &caller, &name, true, "").await?;
     Ok(Redirect::to("/workers?did=drain"))
 }
 
 async fn undrain(
-    State(app): App_,
+    State(app): AppState,
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Redirect, Problem> {
-    act::drain(&app, &caller, &name, false, "").await?;
+    actions::drain(&app, &caller, &name, false, "").await?;
     Ok(Redirect::to("/workers?did=undrain"))
 }
 
@@ -148,20 +148,20 @@ impl OnScope {
 }
 
 async fn pause(
-    State(app): App_,
+    State(app): AppState,
     caller: Caller,
     Form(form): Form<OnScope>,
 ) -> Result<Redirect, Problem> {
-    act::pause(&app, &caller, &form.scope()?, &form.why).await?;
+    actions::pause(&app, &caller, &form.scope()?, &form.why).await?;
     Ok(form.back("pause"))
 }
 
 async fn resume(
-    State(app): App_,
+    State(app): AppState,
     caller: Caller,
     Form(form): Form<OnScope>,
 ) -> Result<Redirect, Problem> {
-    act::resume(&app, &caller, &form.scope()?, &form.why).await?;
+    actions::resume(&app, &caller, &form.scope()?, &form.why).await?;
     Ok(form.back("resume"))
 }
 

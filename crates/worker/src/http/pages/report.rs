@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::html::Prose;
-use crate::words::count;
+use crate::humanize::count;
 
 /// A report.
 #[derive(Debug, Default)]

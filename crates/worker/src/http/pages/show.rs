@@ -7,16 +7,16 @@ use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::response::Html;
 use axum::routing::get;
-use mission_core::shared::Shared;
-use mission_jobs::queue::{Cursor, Filter, Group, Minute, Restart, Search};
+use mission_core::single_flight::Shared;
+use mission_jobs::queue::{Cursor, Filter, Group, Restart, Search, StatsBucket};
 use mission_jobs::{JobRecord, Queue, QueueError, Scope, State};
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::chart::{Chart, Range};
 use super::home::{self, Home};
-use super::line::Line;
-use super::visit::{Glance, Visit};
+use super::job_row::Line;
+use super::page_context::{Glance, Visit};
 use super::{docs, gateways, groups, job, jobs, kinds, others, query, written};
 use crate::http::problem::Problem;
 use crate::http::{App, api as programs};
@@ -36,7 +36,7 @@ const MOST_SIBLINGS: usize = 10;
 
 /// What people look at who look at the same time: read once for all of them.
 #[derive(Default)]
-pub struct Crowd {
+pub struct SharedReads {
     /// The queue at a glance, on every page.
     pub glance: Shared<Glance>,
     /// What the first screen shows besides, by range.
@@ -48,7 +48,7 @@ struct Now {
     /// Jobs that need somebody.
     needing: Vec<JobRecord>,
     groups: Vec<Group>,
-    slices: Vec<Minute>,
+    slices: Vec<StatsBucket>,
     restarts: Vec<Restart>,
     /// Jobs that are ready, those that come next.
     ready: Vec<JobRecord>,
@@ -117,7 +117,7 @@ async fn read_now(queue: &Queue, range: Range) -> Result<Now, Problem> {
     Ok(Now { needing, groups, slices, restarts, ready: ready.jobs })
 }
 
-async fn slices(queue: &Queue, range: Range) -> Result<Vec<Minute>, QueueError> {
+async fn slices(queue: &Queue, range: Range) -> Result<Vec<StatsBucket>, QueueError> {
     match range {
         Range::Hour => queue.stats(60).await,
         Range::Day => queue.quarters(96).await,

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use mission_core::foreign::one_line;
 use mission_core::model::Gateway;
+use mission_core::sanitize::one_line;
 
 use super::Counts;
-use super::record::{LastFailure, MAX_NAME};
+use super::job_view::{LastFailure, MAX_NAME};
 use super::states::State;
 
 /// A gateway that jobs have come for.

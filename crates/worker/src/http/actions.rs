@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::App;
 use super::access::Caller;
-use super::action::Action;
+use super::permissions::Action;
 use super::problem::Problem;
 
 /// A job, if there is one.

@@ -8,7 +8,7 @@ use crate::kinds;
 /// The whole text of a script. Of what all share it gets what it uses: a function that is only
 /// defined costs Redis some thousand instructions per call. Counters and fields that it changed are
 /// written even if it fails half-way, so that what it did until then is not half done.
-pub(super) fn compose(clock: &str, body: &str) -> String {
+pub(super) fn bundle(clock: &str, body: &str) -> String {
     let (prelude, transitions) =
         (include_str!("lua/prelude.lua"), include_str!("lua/transitions.lua"));
     let shared = states::lua() + &kinds::lua() + clock + prelude + "\n" + transitions;
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_script_carries_what_it_uses() {
-        let text = compose(
+        let text = bundle(
             "local function now() return 1 end\n",
             "return read(ARGV[1]) and call('GET', K.pulse)",
         );

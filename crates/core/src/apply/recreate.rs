@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use tokio::time::sleep;
 
-use super::{MAX_WRITES, Wanted, config, settling};
-use crate::gateway::roster::{Config, spelt};
+use super::{Desired, MAX_WRITES, config, settling};
+use crate::gateway::agents_config::{Config, spelt};
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::journal::{CREATIONS, Refused, Step};
 use crate::outcome::{Change, Report};
@@ -19,7 +19,7 @@ const MAX_HALVINGS: usize = 17;
 /// gateway's own.
 pub(super) async fn create(
     call: &Call,
-    wanted: &Wanted,
+    wanted: &Desired,
     report: &mut Report,
 ) -> Result<(), GatewayError> {
     spend_creation(call, wanted).await?;
@@ -71,7 +71,7 @@ pub(super) async fn create(
 
 /// Writes down that the agent is about to be created. A job that has done so before has seen that
 /// it does not help.
-async fn spend_creation(call: &Call, wanted: &Wanted) -> Result<(), GatewayError> {
+async fn spend_creation(call: &Call, wanted: &Desired) -> Result<(), GatewayError> {
     let agent = &wanted.keys.agent_id;
     let config = config::read(call).await?;
     call.journal().give_back(config.hash.as_ref());
@@ -88,7 +88,7 @@ async fn spend_creation(call: &Call, wanted: &Wanted) -> Result<(), GatewayError
 /// back, and drops it only for this.
 pub(super) async fn renew(
     call: &Call,
-    wanted: &Wanted,
+    wanted: &Desired,
     report: &mut Report,
 ) -> Result<(), GatewayError> {
     let agent = &wanted.keys.agent_id;
@@ -150,7 +150,7 @@ async fn wait_until_gone(call: &Call, agent: &str) -> Result<(), GatewayError> {
 /// that has an agent whose sessions it cannot open does not start.
 pub(super) async fn undo_creation(
     call: &Call,
-    wanted: &Wanted,
+    wanted: &Desired,
     report: &mut Report,
 ) -> Result<(), GatewayError> {
     let agent = &wanted.keys.agent_id;

@@ -4,7 +4,7 @@ use mission_jobs::Queue;
 use secrecy::ExposeSecret;
 
 use crate::exit::{Exit, OrExit};
-use crate::private_redis::{PrivateRedis, Use};
+use crate::private_redis::{PrivateRedis, RedisRole};
 use crate::settings::Settings;
 
 /// An open queue.
@@ -16,7 +16,7 @@ pub struct Store {
 
 impl Store {
     /// Opens the queue of the settings. Does not wait for a Redis that is not this process's.
-    pub async fn open(settings: &Settings, purpose: Use) -> Result<Self, Exit> {
+    pub async fn open(settings: &Settings, purpose: RedisRole) -> Result<Self, Exit> {
         let redis = match &settings.redis_url {
             Some(_) => None,
             None => Some(PrivateRedis::open(&settings.data_dir, purpose).await.or_usage()?),

@@ -11,7 +11,7 @@ use super::error::QueueError;
 use super::pause::Pause;
 use super::states::State;
 use super::{
-    AuditEntry, Counts, GatewayRecord, Group, MAX_PAGE, Minute, Queue, Summary, WorkerRecord,
+    AuditEntry, Counts, GatewayRecord, Group, MAX_PAGE, Queue, StatsBucket, Summary, WorkerRecord,
     stats, workers,
 };
 
@@ -107,33 +107,33 @@ impl Queue {
     }
 
     /// What happened in the last minutes, the present one included, oldest first.
-    pub async fn stats(&self, minutes: u64) -> Result<Vec<Minute>, QueueError> {
+    pub async fn stats(&self, minutes: u64) -> Result<Vec<StatsBucket>, QueueError> {
         let now = self.scripts.minute().await?;
         self.minutes(now.saturating_sub(minutes.clamp(1, stats::MAX_MINUTES) - 1), now).await
     }
 
     /// What happened in the last hours, the present one included, oldest first;
     /// [`stats::MAX_HOURS`] at most.
-    pub async fn hours(&self, hours: u64) -> Result<Vec<Minute>, QueueError> {
+    pub async fn hours(&self, hours: u64) -> Result<Vec<StatsBucket>, QueueError> {
         self.spans(60, hours.clamp(1, stats::MAX_HOURS)).await
     }
 
     /// What happened in the last quarters of an hour, the present one included, oldest first; a day
     /// at most.
-    pub async fn quarters(&self, quarters: u64) -> Result<Vec<Minute>, QueueError> {
+    pub async fn quarters(&self, quarters: u64) -> Result<Vec<StatsBucket>, QueueError> {
         self.spans(15, quarters.clamp(1, stats::MAX_MINUTES / 15)).await
     }
 
     /// Spans of so many minutes.
-    async fn spans(&self, minutes: u64, count: u64) -> Result<Vec<Minute>, QueueError> {
+    async fn spans(&self, minutes: u64, count: u64) -> Result<Vec<StatsBucket>, QueueError> {
         let now = self.scripts.minute().await?;
         let first = (now / minutes).saturating_sub(count - 1);
         let keys: Vec<String> =
             (first..=now / minutes).map(|number| self.scripts.keys.span(minutes, number)).collect();
         let counters = self.scripts.counters(&keys).await?;
-        let mut found: Vec<Minute> = (first..)
+        let mut found: Vec<StatsBucket> = (first..)
             .zip(&counters)
-            .map(|(number, of)| Minute::read(number * minutes * 60_000, of))
+            .map(|(number, of)| StatsBucket::read(number * minutes * 60_000, of))
             .collect();
         // What has not been added up yet; that is done every few seconds, as long as there is a
         // worker.
@@ -149,13 +149,13 @@ impl Queue {
         Ok(found)
     }
 
-    async fn minutes(&self, first: u64, last: u64) -> Result<Vec<Minute>, QueueError> {
+    async fn minutes(&self, first: u64, last: u64) -> Result<Vec<StatsBucket>, QueueError> {
         let keys: Vec<String> =
             (first..=last).map(|minute| self.scripts.keys.minute(minute)).collect();
         let counters = self.scripts.counters(&keys).await?;
         Ok((first..)
             .zip(&counters)
-            .map(|(minute, counters)| Minute::read(minute * 60_000, counters))
+            .map(|(minute, counters)| StatsBucket::read(minute * 60_000, counters))
             .collect())
     }
 

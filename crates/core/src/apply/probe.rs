@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::secrets::Secrets;
+use super::redact::Secrets;
 use super::{Applier, agent_files, config};
-use crate::gateway::roster::Config;
+use crate::gateway::agents_config::Config;
 use crate::gateway::{Call, Defect, Endpoint, GatewayError};
 use crate::model::Gateway;
 use crate::outcome::Outcome;

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use mission_core::gateway::RpcError;
-use mission_core::gateway::roster::{Config, DesiredAgent, Shape, droppable, known_refusals};
+use mission_core::gateway::agents_config::{
+    Config, DesiredAgent, Shape, droppable, known_refusals,
+};
 use serde_json::{Value, json};
 
 fn config(agents: &Value) -> Config {

@@ -39,7 +39,7 @@ pub struct Live {
 }
 
 /// What somebody hears who has joined.
-pub struct Heard {
+pub struct Subscription {
     /// What happened since the event that they knew last.
     pub missed: VecDeque<News>,
     /// What happens from now on.
@@ -62,7 +62,7 @@ impl Live {
     }
 
     /// Listens from now on, and hears what happened since that event.
-    pub fn join(&self, since: Option<&str>) -> Heard {
+    pub fn join(&self, since: Option<&str>) -> Subscription {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let missed = match &*latest {
             // Whoever begins to read tells all that they know nothing.
@@ -75,7 +75,7 @@ impl Live {
             }
         };
         self.joined.notify_one();
-        Heard { missed, next: self.sender.subscribe() }
+        Subscription { missed, next: self.sender.subscribe() }
     }
 
     /// Reads the queue's events while somebody listens, for ever.
@@ -134,7 +134,7 @@ mod tests {
     }
 
     /// The ids that were missed, "?" where it is not known.
-    fn missed(heard: &Heard) -> Vec<&str> {
+    fn missed(heard: &Subscription) -> Vec<&str> {
         heard.missed.iter().map(|news| news.as_ref().map_or("?", |event| &event.id)).collect()
     }
 

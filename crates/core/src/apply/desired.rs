@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::context::Context;
-use crate::gateway::roster::DesiredAgent;
+use crate::gateway::agents_config::DesiredAgent;
 use crate::heartbeat;
 use crate::keys::AgentKeys;
 use crate::model::{Agent, Job, Options};
@@ -13,7 +13,7 @@ const MAIN_LABEL: &str = "Gateway Agent";
 
 /// What a provisioning job wants.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct Desired {
     /// What the agent is called on the gateway.
     pub keys: AgentKeys,
     /// The agent as the job has it.
@@ -30,7 +30,7 @@ pub struct Wanted {
     pub keeps_token: bool,
 }
 
-impl Wanted {
+impl Desired {
     /// What a job of either kind of provisioning wants; none for the other kinds. `base_url` comes
     /// from the settings.
     #[must_use]

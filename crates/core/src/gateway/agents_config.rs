@@ -6,8 +6,8 @@
 //! is written. Old gateways replace arrays and newer ones merge them by id, so a list is always
 //! written whole.
 
-mod change;
 mod config_text;
+mod diff;
 mod folder;
 mod kept;
 
@@ -18,15 +18,15 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Kept};
 use super::error::GatewayError;
 use super::protocol::Method;
-use crate::foreign::one_line;
 use crate::heartbeat;
 use crate::keys;
-use crate::python::is_truthy;
+use crate::python_format::is_truthy;
+use crate::sanitize::one_line;
 
-pub use change::{
+pub use config_text::spelt;
+pub use diff::{
     Change, DesiredAgent, Part, VISIBILITY, droppable, known_refusals, latest, updated_list,
 };
-pub use config_text::spelt;
 pub use folder::{may_overlap, same_folder};
 pub use kept::same;
 

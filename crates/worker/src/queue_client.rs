@@ -19,9 +19,9 @@ use crate::commands::author;
 use crate::exit::{Exit, OrExit};
 use crate::http::api::series::{self, KindStatus, Range};
 use crate::http::own_token;
-use crate::private_redis::Use;
+use crate::open_queue::Store;
+use crate::private_redis::RedisRole;
 use crate::settings::Settings;
-use crate::store::Store;
 
 /// How long Redis is asked to wait for an event.
 const EVENT_WAIT: Duration = Duration::from_secs(5);
@@ -124,7 +124,7 @@ impl Console {
                 };
                 Ok(Self::Api(client.with_token(token)))
             }
-            None => Ok(Self::Redis(Store::open(settings, Use::Command).await?)),
+            None => Ok(Self::Redis(Store::open(settings, RedisRole::Command).await?)),
         }
     }
 

@@ -14,16 +14,16 @@ use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
+use super::agents_config::{Config, DesiredAgent, Shape};
 use super::answer::Kept;
 use super::error::GatewayError;
-use super::roster::{Config, DesiredAgent, Shape};
 use super::suspects::Suspects;
 use super::write_lock::WriteLock;
 use crate::journal::Journal;
 use crate::outcome::Change;
-use crate::shared::Shared;
+use crate::single_flight::Shared;
 
-/// How long a writer waits for runs that are on their way to the desk. On a slow gateway they come
+/// How long a writer waits for runs that are on their way to the group_commit. On a slow gateway they come
 /// seconds apart, and each write that is saved saves more.
 const GATHERING: Duration = Duration::from_secs(3);
 /// How long a list of sessions waits for those that are being written. A gateway that took 65 ms to
@@ -32,10 +32,10 @@ const WRITING: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Desk {
+pub(crate) struct GroupCommit {
     /// Held while the config is written, from reading it to reading it back.
     pub(crate) write_lock: WriteLock,
-    wishes: Mutex<Vec<Wish>>,
+    wishes: Mutex<Vec<PendingChange>>,
     suspects: Mutex<Suspects>,
     /// The hash of the config that the gateway was seen to work with.
     taken_in: Mutex<Option<Value>>,
@@ -73,7 +73,7 @@ pub(crate) struct Sessions {
 
 /// What a run wants of the config.
 #[derive(Debug)]
-pub(crate) struct Wish {
+pub(crate) struct PendingChange {
     /// The agents that it wants, each once.
     pub(crate) desired: Arc<[DesiredAgent]>,
     /// What its job has done so far.
@@ -84,15 +84,15 @@ pub(crate) struct Wish {
     pub(crate) written: Vec<Change>,
     /// Whether an agent of it was not there before.
     pub(crate) is_new: bool,
-    answer: oneshot::Sender<Granted>,
+    answer: oneshot::Sender<CommitResult>,
 }
 
 /// What became of a wish.
-pub(crate) type Granted = Result<Grant, GatewayError>;
+pub(crate) type CommitResult = Result<Commit, GatewayError>;
 
 /// A wish that the config has.
 #[derive(Debug)]
-pub(crate) struct Grant {
+pub(crate) struct Commit {
     /// The shape of the config.
     pub(crate) shape: Shape,
     /// What was written for the wish.
@@ -123,7 +123,7 @@ async fn none_of(count: &watch::Sender<usize>, most: Duration) {
     let _ = timeout(most, count.subscribe().wait_for(|count| *count == 0)).await;
 }
 
-impl Desk {
+impl GroupCommit {
     pub(super) fn new() -> Self {
         Self {
             write_lock: WriteLock::default(),
@@ -163,16 +163,23 @@ impl Desk {
         self.sessions.read_when(none_of(&self.session_writes, WRITING), read).await
     }
 
-    /// Puts a wish on the desk. Its answer comes from whoever writes; if that run ends before, the
+    /// Puts a wish on the group_commit. Its answer comes from whoever writes; if that run ends before, the
     /// answer is an error of the channel, and the wish has to be put there again.
     pub(crate) fn put(
         &self,
         desired: Arc<[DesiredAgent]>,
         journal: Arc<Journal>,
-    ) -> oneshot::Receiver<Granted> {
+    ) -> oneshot::Receiver<CommitResult> {
         let (answer, granted) = oneshot::channel();
         let (faults, written) = (BTreeMap::new(), Vec::new());
-        self.lock().push(Wish { desired, journal, faults, written, is_new: false, answer });
+        self.lock().push(PendingChange {
+            desired,
+            journal,
+            faults,
+            written,
+            is_new: false,
+            answer,
+        });
         granted
     }
 
@@ -197,7 +204,7 @@ impl Desk {
     }
 
     /// Takes the wishes that lie there into the batch, but for those at odds with one in it.
-    pub(crate) fn take_into(&self, batch: &mut Vec<Wish>) {
+    pub(crate) fn take_into(&self, batch: &mut Vec<PendingChange>) {
         let mut wishes = self.lock();
         for wish in std::mem::take(&mut *wishes) {
             if batch.iter().any(|other| other.is_at_odds_with(&wish)) {
@@ -226,7 +233,7 @@ impl Desk {
     /// Waits until it is worth asking whether the gateway knows an agent: another run has found its
     /// own known since the given looks, or it is this run's turn and `pause` is over. So many runs
     /// ask one after the other, and often together; a run that is alone asks less and less.
-    pub(crate) async fn look_out(&self, since: Looks, pause: Duration) {
+    pub(crate) async fn wait_turn(&self, since: Looks, pause: Duration) {
         let mut looks = self.looks.subscribe();
         let turn = async {
             let _turn = self.lookout.lock().await;
@@ -239,18 +246,18 @@ impl Desk {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Wish>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<PendingChange>> {
         self.wishes.lock().expect("no panic happens under this lock")
     }
 }
 
-impl Wish {
+impl PendingChange {
     /// Ends the wish. A run that has gone away meanwhile does not hear it. One that has faults ends
     /// with the first of them.
     pub(crate) fn answer(self, granted: Result<Shape, GatewayError>) {
         let Self { faults, written, is_new, answer, .. } = self;
         let granted = faults.into_values().next().map_or(granted, Err);
-        let _ = answer.send(granted.map(|shape| Grant { shape, written, is_new }));
+        let _ = answer.send(granted.map(|shape| Commit { shape, written, is_new }));
     }
 
     /// The agents that it wants and that have no fault.

@@ -3,7 +3,7 @@
 
 use mission_jobs::{JobRecord, State};
 
-use crate::words::span;
+use crate::humanize::span;
 
 /// Who reads it: what is pressed on a page is a command on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,7 +226,7 @@ fn stop(text: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use mission_jobs::queue::record::{LastFailure, Names};
+    use mission_jobs::queue::job_view::{LastFailure, Names};
     use serde_json::json;
     use uuid::Uuid;
 

@@ -12,8 +12,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::access::client;
+use super::login_throttle::network;
 use super::problem::Problem;
-use super::throttle::network;
 
 /// What an address may send at once, in seconds of its rate.
 pub const BURST_SECONDS: u32 = 4;

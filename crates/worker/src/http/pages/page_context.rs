@@ -10,12 +10,12 @@ use mission_jobs::Scope;
 use mission_jobs::queue::{GatewayRecord, MAX_PAGE, Pause, Summary};
 use uuid::Uuid;
 
-use super::frame::{Frame, Paused};
 use super::gateways;
 use super::html::When;
+use super::layout::{Frame, Paused};
 use crate::http::App;
 use crate::http::access::Caller;
-use crate::http::action::Action;
+use crate::http::permissions::Action;
 use crate::http::problem::Problem;
 
 /// A look at a page.

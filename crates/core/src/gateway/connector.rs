@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 
-use super::reach::Reach;
+use super::allowlist::Allowlist;
 
 /// Bytes in both directions.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -20,9 +20,9 @@ type Opened = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>>;
 
 /// Opens streams to a host, by name or address, and a port. TLS comes above it.
 #[derive(Clone)]
-pub struct Dial(Arc<dyn Fn(String, u16) -> Opened + Send + Sync>);
+pub struct Connector(Arc<dyn Fn(String, u16) -> Opened + Send + Sync>);
 
-impl Dial {
+impl Connector {
     /// Another way than TCP: a network that exists only in this process, for one.
     pub fn by<F, S>(open: impl Fn(String, u16) -> F + Send + Sync + 'static) -> Self
     where
@@ -40,11 +40,11 @@ impl Dial {
     }
 }
 
-impl Dial {
+impl Connector {
     /// TCP, to where gateways may be. Addresses are looked up once and then called, so that a name
     /// cannot stand for another one after it was checked.
     #[must_use]
-    pub fn within(reach: Reach) -> Self {
+    pub fn within(reach: Allowlist) -> Self {
         let reach = Arc::new(reach);
         Self::by(move |host, port| {
             let reach = Arc::clone(&reach);
@@ -59,14 +59,14 @@ impl Dial {
     }
 }
 
-impl Default for Dial {
+impl Default for Connector {
     fn default() -> Self {
-        Self::within(Reach::default())
+        Self::within(Allowlist::default())
     }
 }
 
-impl Debug for Dial {
+impl Debug for Connector {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("Dial")
+        f.write_str("Connector")
     }
 }

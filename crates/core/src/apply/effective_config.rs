@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::{config, settling};
-use crate::gateway::roster::{Config, Shape};
+use crate::gateway::agents_config::{Config, Shape};
 use crate::gateway::{Answer, Call, GatewayError, Method, Reading};
 use crate::keys;
 
@@ -45,7 +45,8 @@ impl View {
     /// with an older config.
     pub(super) fn current(&self, call: &Call) -> Option<Reading> {
         let Reading { config, listed, .. } = &self.reading;
-        let is_seen = || config.hash.is_some() && call.client().desk.taken_in() == config.hash;
+        let is_seen =
+            || config.hash.is_some() && call.client().group_commit.taken_in() == config.hash;
         let is_current =
             works_with_file(call, config) || (is_taken_in(config, listed) && is_seen());
         is_current.then(|| self.reading.clone())
@@ -99,14 +100,14 @@ pub(super) async fn read_after_deletion(
     is_denied: bool,
 ) -> Result<View, GatewayError> {
     let began = Instant::now();
-    let before = call.client().desk.taken_in();
+    let before = call.client().group_commit.taken_in();
     for reading in 0.. {
         let view = View { is_denied, ..look(call).await? };
         let is_settled = is_taken_in(view.config(), &view.reading.listed);
         if !view.has(agent) && (is_settled || call.has_ownership()) {
             // Of the other agents' heartbeats nothing has changed.
             if before.is_some() && is_settled {
-                call.client().desk.note_taken_in(view.config().hash.clone());
+                call.client().group_commit.note_taken_in(view.config().hash.clone());
             }
             return Ok(view);
         }
@@ -144,8 +145,8 @@ fn unknown_in(reading: &Reading) -> Vec<String> {
 /// takes seconds, so a config for which it was asked is not asked for again; a gateway that does
 /// not say is not waited for.
 async fn has_heartbeats(call: &Call, config: &Config) -> Result<bool, GatewayError> {
-    let desk = &call.client().desk;
-    if config.hash.is_some() && desk.taken_in() == config.hash {
+    let group_commit = &call.client().group_commit;
+    if config.hash.is_some() && group_commit.taken_in() == config.hash {
         return Ok(true);
     }
     let heartbeats = match call.read(Method::Status, json!({})).await {
@@ -155,7 +156,7 @@ async fn has_heartbeats(call: &Call, config: &Config) -> Result<bool, GatewayErr
     };
     let is_so = wakes_as_configured(config, &heartbeats);
     if is_so {
-        desk.note_taken_in(config.hash.clone());
+        group_commit.note_taken_in(config.hash.clone());
     }
     Ok(is_so)
 }

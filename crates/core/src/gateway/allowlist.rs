@@ -15,7 +15,7 @@ use ipnet::IpNet;
 /// name may have any address; any other is allowed if the addresses that its name stands for are,
 /// and only those are called.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reach {
+pub struct Allowlist {
     networks: Vec<IpNet>,
     /// In lower case; those that begin with a dot are domains.
     names: Vec<String>,
@@ -27,7 +27,7 @@ pub struct Reach {
     "`{0}` is neither a network such as 10.0.0.0/8, an address, a host name, nor a domain such as \
         *.example.com"
 )]
-pub struct ReachError(String);
+pub struct AllowlistError(String);
 
 /// Says that a gateway is where none may be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,16 +47,16 @@ impl From<OutOfReach> for io::Error {
 }
 
 impl OutOfReach {
-    /// The cause of an error of [`super::Dial`], if it is this one.
+    /// The cause of an error of [`super::Connector`], if it is this one.
     pub(super) fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref().and_then(|cause| cause.downcast_ref())
     }
 }
 
-impl FromStr for Reach {
-    type Err = ReachError;
+impl FromStr for Allowlist {
+    type Err = AllowlistError;
 
-    fn from_str(text: &str) -> Result<Self, ReachError> {
+    fn from_str(text: &str) -> Result<Self, AllowlistError> {
         let mut reach = Self::default();
         for entry in text.split([',', ' ', '\t', '\r', '\n']).filter(|entry| !entry.is_empty()) {
             if let Ok(network) =
@@ -71,7 +71,7 @@ impl FromStr for Reach {
             // What looks like a number is an address or network with a mistake in it.
             let all_digits = name.chars().all(|c| c.is_ascii_digit() || c == '.');
             if all_digits || !name.chars().all(is_name) || entry == "." {
-                return Err(ReachError(entry.to_owned()));
+                return Err(AllowlistError(entry.to_owned()));
             }
             reach.names.push(name.to_ascii_lowercase());
         }
@@ -79,7 +79,7 @@ impl FromStr for Reach {
     }
 }
 
-impl fmt::Display for Reach {
+impl fmt::Display for Allowlist {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self
             .names
@@ -91,7 +91,7 @@ impl fmt::Display for Reach {
     }
 }
 
-impl Reach {
+impl Allowlist {
     /// Of the addresses that a host stands for, those that may be called; at least one.
     pub(super) fn allowed(
         &self,
@@ -132,7 +132,7 @@ mod tests {
 
     fn allows(reach: &str, host: &str, addresses: &[&str]) -> Result<usize, OutOfReach> {
         let found = addresses.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 1)).collect();
-        reach.parse::<Reach>().unwrap().allowed(host, found).map(|left| left.len())
+        reach.parse::<Allowlist>().unwrap().allowed(host, found).map(|left| left.len())
     }
 
     #[test]
@@ -174,12 +174,12 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for wrong in ["10.0.0.0/33", "http://host", "10.0.0", "a/b", "*example.com"] {
-            assert_eq!(wrong.parse::<Reach>().unwrap_err(), ReachError(wrong.to_owned()));
+            assert_eq!(wrong.parse::<Allowlist>().unwrap_err(), AllowlistError(wrong.to_owned()));
         }
         assert_eq!(
-            "10.1.0.0/8 gw *.x.y".parse::<Reach>().unwrap().to_string(),
+            "10.1.0.0/8 gw *.x.y".parse::<Allowlist>().unwrap().to_string(),
             "10.0.0.0/8, gw, *.x.y"
         );
-        assert_eq!(Reach::default().to_string(), "anywhere");
+        assert_eq!(Allowlist::default().to_string(), "anywhere");
     }
 }

@@ -4,7 +4,7 @@
 //! It is read from the agent's files before anything is written, so that no file can lose it.
 
 use super::workspace::{self, Workspace};
-use super::{FlowError, Wanted};
+use super::{Desired, FlowError};
 use crate::context::KEPT_TOKEN;
 use crate::documents::Document;
 use crate::gateway::Call;
@@ -50,9 +50,9 @@ impl From<NoToken> for Failure {
 /// files that were read already.
 pub(super) async fn find(
     call: &Call,
-    wanted: &Wanted,
+    wanted: &Desired,
     known: Option<Workspace>,
-) -> Result<Wanted, FlowError> {
+) -> Result<Desired, FlowError> {
     let mut wanted = wanted.clone();
     if wanted.keeps_token {
         wanted.context.auth_token = read(call, &wanted.keys.agent_id, known).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::Queue;
-use super::author::Author;
+use super::actor::Author;
 use super::error::QueueError;
 use super::pause::Scope;
 use super::states::State;

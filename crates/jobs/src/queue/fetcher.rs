@@ -12,13 +12,13 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep};
 
 use super::claim::RawClaim;
+use super::completer;
 use super::consumer::{Phase, Shared};
 use super::journal::LeasedJournal;
-use super::leases::Held;
+use super::leases::LeasedJob;
 use super::scripts::Lease;
-use super::settle;
-use crate::retry::{DeadReason, Disposition, Learnt, RetryPolicy, Spent};
-use crate::run::{Claimed, Ran, Unreadable};
+use crate::retry::{AttemptInfo, DeadReason, Disposition, GatewaySignal, RetryPolicy};
+use crate::run::{Claimed, RunResult, Unreadable};
 use crate::seal::Keyring;
 
 /// Most jobs of one claim; its script holds Redis for a few milliseconds.
@@ -146,7 +146,7 @@ async fn hand_out(
 fn read(
     run: Vec<RawClaim>,
     keyring: &Keyring,
-) -> (Vec<Held>, Option<Claimed>, Vec<(Lease, Unreadable)>) {
+) -> (Vec<LeasedJob>, Option<Claimed>, Vec<(Lease, Unreadable)>) {
     let (mut leases, mut one, mut spoilt) = (Vec::new(), None::<Claimed>, Vec::new());
     for raw in run {
         let RawClaim { token, attempt, max_attempts, run, lane_failures, .. } = raw;
@@ -160,8 +160,10 @@ fn read(
                 continue;
             }
         }
-        leases
-            .push(Held { lease, spent: Spent { attempt, max_attempts, lane_failures, uncounted } });
+        leases.push(LeasedJob {
+            lease,
+            spent: AttemptInfo { attempt, max_attempts, lane_failures, uncounted },
+        });
     }
     (leases, one, spoilt)
 }
@@ -188,5 +190,12 @@ async fn put_aside(shared: &Shared, lease: &Lease, unreadable: &Unreadable) {
             (Outcome::Blocked(failure.clone()), Disposition::Block(shared.settings.retry.reprobe))
         }
     };
-    settle::settle(shared, lease, &Ran::from(outcome), (disposition, Learnt::Nothing), "").await;
+    completer::settle(
+        shared,
+        lease,
+        &RunResult::from(outcome),
+        (disposition, GatewaySignal::Nothing),
+        "",
+    )
+    .await;
 }

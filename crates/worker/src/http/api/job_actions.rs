@@ -13,7 +13,7 @@ use super::input::{Body, Id, Whole, reason};
 use super::jobs::time;
 use crate::http::access::Caller;
 use crate::http::problem::Problem;
-use crate::http::{App, act};
+use crate::http::{App, actions};
 
 /// Why something is done.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -71,7 +71,7 @@ pub async fn retry(
     Id(id): Id,
     Body(how): Body<Retry>,
 ) -> Result<Json<Acted>, Problem> {
-    let was = act::retry(&app, &caller, id, how.force, &how.reason).await?;
+    let was = actions::retry(&app, &caller, id, how.force, &how.reason).await?;
     Ok(Json(Acted { id, was }))
 }
 
@@ -84,7 +84,8 @@ pub async fn snooze(
     Id(id): Id,
     Body(how): Body<Snooze>,
 ) -> Result<Json<Acted>, Problem> {
-    let was = act::snooze(&app, &caller, id, time("seconds", how.seconds.0)?, &how.reason).await?;
+    let was =
+        actions::snooze(&app, &caller, id, time("seconds", how.seconds.0)?, &how.reason).await?;
     Ok(Json(Acted { id, was }))
 }
 
@@ -100,7 +101,7 @@ pub async fn cancel(
     Id(id): Id,
     Body(why): Body<Why>,
 ) -> Result<Json<Acted>, Problem> {
-    let was = act::cancel(&app, &caller, id, &why.reason).await?;
+    let was = actions::cancel(&app, &caller, id, &why.reason).await?;
     Ok(Json(Acted { id, was }))
 }
 
@@ -114,7 +115,7 @@ pub async fn discard(
     Id(id): Id,
     Body(why): Body<Why>,
 ) -> Result<Json<Acted>, Problem> {
-    let was = act::discard(&app, &caller, id, &why.reason).await?;
+    let was = actions::discard(&app, &caller, id, &why.reason).await?;
     Ok(Json(Acted { id, was }))
 }
 
@@ -128,6 +129,6 @@ pub async fn unblock(
     Id(id): Id,
     Body(why): Body<Why>,
 ) -> Result<Json<Acted>, Problem> {
-    let was = act::unblock(&app, &caller, id, &why.reason).await?;
+    let was = actions::unblock(&app, &caller, id, &why.reason).await?;
     Ok(Json(Acted { id, was }))
 }

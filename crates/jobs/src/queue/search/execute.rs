@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::cursor::Came;
 use super::{Cursor, Found, Search};
 use crate::queue::error::QueueError;
-use crate::queue::record::{JobRecord, Names};
+use crate::queue::job_view::{JobRecord, Names};
 use crate::queue::scripts::operators::{Documents, Fields, Looking};
 use crate::queue::states::State;
 use crate::queue::{MAX_PAGE, Queue};

@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::html::When;
 use super::query;
 use crate::http::access::{Caller, How};
-use crate::http::action::Action;
 use crate::http::assets;
+use crate::http::permissions::Action;
 
 /// The pages, by path and name.
 pub const PAGES: [(&str, &str); 7] = [

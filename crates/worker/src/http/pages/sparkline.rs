@@ -3,7 +3,7 @@
 use mission_jobs::queue::Recent;
 
 use super::chart::{Bar, real, round};
-use crate::words::number;
+use crate::humanize::number;
 
 /// A chart as small as a word: how runs of a gateway ended in the last hour.
 #[derive(Debug)]

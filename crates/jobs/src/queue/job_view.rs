@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 
 use mission_core::Job;
-use mission_core::foreign::one_line;
+use mission_core::sanitize::one_line;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::gateways::shown_url;
+use super::gateway_view::shown_url;
 use super::states::State;
 use crate::run::Step;
 use crate::{flags, seal};

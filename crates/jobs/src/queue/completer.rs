@@ -25,16 +25,16 @@ use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, Service};
 
 use super::consumer::{Phase, Shared};
+use super::counters::count;
 use super::error::QueueError;
-use super::gateways;
-use super::leases::{Held, Stopped};
-use super::record::AttemptResult;
+use super::gateway_view;
+use super::job_view::AttemptResult;
+use super::leases::{LeasedJob, Stopped};
 use super::scripts::{Ack, Acked, Lease};
 use super::states::State;
-use super::tally::count;
 use crate::kinds;
-use crate::retry::{Disposition, Learnt, RetryPolicy};
-use crate::run::{Claimed, Ran};
+use crate::retry::{Disposition, GatewaySignal, RetryPolicy};
+use crate::run::{Claimed, RunResult};
 
 /// How long Redis may take to answer once the grace time is over.
 const LAST_CALL: Duration = Duration::from_secs(2);
@@ -71,7 +71,7 @@ pub struct Settle<S> {
 
 impl<S> Service<Task<Claimed>> for Settle<S>
 where
-    S: Service<Task<Claimed>, Response = Ran>,
+    S: Service<Task<Claimed>, Response = RunResult>,
     S::Error: Into<BoxDynError>,
     S::Future: Send + 'static,
 {
@@ -88,7 +88,7 @@ where
         let shared = self.shared.clone();
         let token = task.args.token;
         let deadline = deadline(&task.args);
-        let about = task.args.job.gateway().map(gateways::about).unwrap_or_default();
+        let about = task.args.job.gateway().map(gateway_view::about).unwrap_or_default();
         let started = catch_unwind(AssertUnwindSafe(|| self.inner.call(task)));
         Box::pin(async move {
             let run = async move {
@@ -121,7 +121,7 @@ async fn supervise(
     token: u64,
     deadline: Duration,
     about: &str,
-    run: impl Future<Output = Result<Ran, Failure>>,
+    run: impl Future<Output = Result<RunResult, Failure>>,
 ) {
     let Some((held, mut stopped)) = shared.leases.watch(token) else { return };
     let ended = select! {
@@ -132,7 +132,7 @@ async fn supervise(
     match ended {
         Ok(Ok(ran)) => settle_all(shared, &held, &ran, about).await,
         Ok(Err(failure)) => {
-            settle_all(shared, &held, &Ran::from(Outcome::Transient(failure)), about).await
+            settle_all(shared, &held, &RunResult::from(Outcome::Transient(failure)), about).await
         }
         Err(why) => stop(shared, token, &held, why).await,
     }
@@ -155,16 +155,16 @@ async fn while_leased<T>(
     .await
 }
 
-fn out_of_time(deadline: Duration) -> Ran {
+fn out_of_time(deadline: Duration) -> RunResult {
     let message = format!(
         "the run was stopped after {:.1} s, the most that it may take",
         deadline.as_secs_f64()
     );
-    Ran::from(Outcome::Ambiguous(Failure::new("run_deadline", message)))
+    RunResult::from(Outcome::Ambiguous(Failure::new("run_deadline", message)))
 }
 
 /// Ends a run that was stopped before its end.
-async fn stop(shared: &Arc<Shared>, token: u64, held: &[Held], why: Stopped) {
+async fn stop(shared: &Arc<Shared>, token: u64, held: &[LeasedJob], why: Stopped) {
     let cancelled =
         if why == Stopped::Cancelled { shared.leases.cancelled(token) } else { Vec::new() };
     let (unwanted, others): (Vec<Lease>, Vec<Lease>) = held
@@ -212,7 +212,7 @@ fn panicked(panic: &(dyn Any + Send)) -> Failure {
 
 /// Writes how a run ended, for all jobs that shared it, and what their document says `about` the
 /// gateway.
-async fn settle_all(shared: &Shared, held: &[Held], ran: &Ran, about: &str) {
+async fn settle_all(shared: &Shared, held: &[LeasedJob], ran: &RunResult, about: &str) {
     join_all(held.iter().map(|held| {
         let end = shared.settings.retry.dispose(&ran.outcome, held.spent);
         settle(shared, &held.lease, ran, end, about)
@@ -224,8 +224,8 @@ async fn settle_all(shared: &Shared, held: &[Held], ran: &Ran, about: &str) {
 pub(super) async fn settle(
     shared: &Shared,
     lease: &Lease,
-    ran: &Ran,
-    end: (Disposition, Learnt),
+    ran: &RunResult,
+    end: (Disposition, GatewaySignal),
     about: &str,
 ) {
     match shared.acks.end(lease.clone(), ack(ran, end, about)).await {
@@ -293,15 +293,19 @@ pub(super) async fn write_acks(shared: Arc<Shared>, mut pending: mpsc::Unbounded
 
 async fn write(shared: &Shared, acks: &[(Lease, Ack)]) -> Option<Vec<Option<Acked>>> {
     let limit = shared.settings.retry.snooze_limit;
-    let written = insist(shared, "ack", || shared.scripts.ack(&shared.worker, limit, acks)).await?;
+    let written =
+        retry_until_shutdown(shared, "ack", || shared.scripts.ack(&shared.worker, limit, acks))
+            .await?;
     Some(written.into_iter().map(Some).collect())
 }
 
 /// Gives jobs back unfinished; their runs do not count.
 pub(super) async fn hand_back(shared: &Shared, leases: &[Lease], why: &str) {
     for some in leases.chunks(MAX_ACKS) {
-        if let Some(released) =
-            insist(shared, "release", || shared.scripts.release(&shared.worker, why, some)).await
+        if let Some(released) = retry_until_shutdown(shared, "release", || {
+            shared.scripts.release(&shared.worker, why, some)
+        })
+        .await
         {
             tracing::info!(released, of = some.len(), why, "jobs handed back");
         }
@@ -310,7 +314,7 @@ pub(super) async fn hand_back(shared: &Shared, leases: &[Lease], why: &str) {
 
 /// Calls Redis until it answers. Gives up on a fault that stays, and soon after the grace time when
 /// the worker stops; the leases then end by themselves.
-async fn insist<T, F>(shared: &Shared, what: &str, call: impl Fn() -> F) -> Option<T>
+async fn retry_until_shutdown<T, F>(shared: &Shared, what: &str, call: impl Fn() -> F) -> Option<T>
 where
     F: Future<Output = Result<T, QueueError>>,
 {
@@ -347,7 +351,7 @@ where
     None
 }
 
-fn ack(ran: &Ran, (disposition, learnt): (Disposition, Learnt), about: &str) -> Ack {
+fn ack(ran: &RunResult, (disposition, learnt): (Disposition, GatewaySignal), about: &str) -> Ack {
     let (state, delay, counts, reason) = match disposition {
         Disposition::Done => (State::Done, Duration::ZERO, true, ""),
         Disposition::Retry(delay) => (State::Retrying, delay, true, ""),
@@ -399,7 +403,7 @@ fn cancel() -> Ack {
         result: json!(result).to_string(),
         failure: String::new(),
         report: String::new(),
-        learnt: Learnt::Nothing.as_str(),
+        learnt: GatewaySignal::Nothing.as_str(),
         leave_alone: Duration::ZERO,
         about: String::new(),
         facts: String::new(),
