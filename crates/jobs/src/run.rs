@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::envelope::{SCHEMA_VERSION, SEALED_VERSION};
 use crate::flags;
-use crate::queue::claim::RawClaim;
+use crate::queue::redis::claim::RawClaim;
 use crate::seal::{Keyring, OpenError};
 
 /// A job that this worker holds the lease of, read and checked.

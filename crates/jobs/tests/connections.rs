@@ -129,7 +129,9 @@ fn the_documented_user_may_use_every_command_of_the_scripts() {
         .filter_map(|word| Some(word.strip_prefix('+')?.to_uppercase()))
         .collect();
     let mut named = 0;
-    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/queue/lua")).unwrap() {
+    for file in
+        fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/queue/redis/lua")).unwrap()
+    {
         let text = fs::read_to_string(file.unwrap().path()).unwrap();
         for call in text.split("call('").skip(1) {
             let command = call.split('\'').next().unwrap();

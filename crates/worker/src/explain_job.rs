@@ -226,7 +226,7 @@ fn stop(text: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use mission_jobs::queue::job_view::{LastFailure, Names};
+    use mission_jobs::queue::views::job_view::{LastFailure, Names};
     use serde_json::json;
     use uuid::Uuid;
 

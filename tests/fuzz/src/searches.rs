@@ -2,7 +2,7 @@
 //! that means the same.
 
 use mission_jobs::queue::Search;
-use mission_jobs::queue::search::Cursor;
+use mission_jobs::queue::views::search::Cursor;
 
 use super::plain;
 

@@ -1,4 +1,4 @@
--- Put together from the files in crates/jobs/src/queue/lua and the tables beside them. Not to be edited.
+-- Put together from the files in crates/jobs/src/queue/redis/lua and the tables beside them. Not to be edited.
 local K = {
   job = KEYS[1] .. ':job:',
   state = KEYS[1] .. ':state:',

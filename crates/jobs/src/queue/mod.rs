@@ -9,35 +9,14 @@
 //! runnable, so a job starts within milliseconds and nobody polls. A token that dies with its
 //! worker costs others [`Settings::sweep`] at most.
 
-pub mod actions;
-pub mod actor;
-pub mod audit;
-mod bundle;
-pub(crate) mod claim;
-mod completer;
-mod connection;
-pub mod consumer;
-pub mod counters;
+pub mod admin;
 pub mod error;
-pub mod failure_groups;
-mod fetcher;
-pub mod gateway_view;
-pub mod job_view;
-pub mod journal;
-mod keys;
-mod leases;
 #[cfg(test)]
 mod model;
-pub mod pause;
-mod reads;
-mod scripts;
-pub mod search;
-pub mod server;
+pub mod redis;
 pub mod states;
-pub mod stats;
-pub mod summary;
-mod tls;
-pub mod workers;
+pub mod views;
+pub mod worker;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -47,30 +26,30 @@ use mission_core::Kind;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use actor::Author;
-pub use audit::AuditEntry;
-pub use consumer::{Consumer, Keep, Settings};
-pub use counters::Met;
+pub use admin::actor::Author;
+pub use admin::audit::AuditEntry;
+pub use admin::pause::{Pause, Scope};
 pub use error::QueueError;
-pub use failure_groups::Group;
-pub use gateway_view::{GatewayRecord, Recent};
-pub use job_view::JobRecord;
-pub use keys::Keys;
-pub use pause::{Pause, Scope};
-pub use reads::Restart;
-pub use scripts::enqueue_script;
-pub use search::{Cursor, Found, Search, SearchError};
-pub use server::Server;
+pub use redis::counters::Met;
+pub use redis::keys::Keys;
+pub use redis::scripts::enqueue_script;
+pub use redis::server::Server;
+pub use redis::tls::Tls;
 pub use states::State;
-pub use stats::StatsBucket;
-pub use summary::Summary;
-pub use tls::Tls;
-pub use workers::WorkerRecord;
+pub use views::failure_groups::Group;
+pub use views::gateway_view::{GatewayRecord, Recent};
+pub use views::job_view::JobRecord;
+pub use views::reads::Restart;
+pub use views::search::{Cursor, Found, Search, SearchError};
+pub use views::stats::StatsBucket;
+pub use views::summary::Summary;
+pub use worker::workers::WorkerRecord;
+pub use worker::{Consumer, Keep, Settings};
 
 use crate::envelope::{Envelope, Payload, SEALED_VERSION};
 use crate::seal::Keyring;
-use connection::Connection;
-use scripts::{Listing, Scripts};
+use redis::connection::Connection;
+use redis::scripts::{Listing, Scripts};
 
 /// Most jobs that one call may enqueue: its script holds Redis for some milliseconds.
 pub const MAX_ENQUEUE: usize = 50;

@@ -35,7 +35,7 @@ use mission_core::model::padded_tokens;
 use mission_core::outcome::Failure;
 use mission_core::render::{Renderer, TemplatesConfig};
 use mission_jobs::QueueError;
-use mission_jobs::queue::{Author, workers::host};
+use mission_jobs::queue::{Author, worker::workers::host};
 
 use crate::environment;
 use crate::exit::{Exit, OrExit};

@@ -16,7 +16,7 @@ use super::operations::{
 use super::redis_server::change;
 use super::sleepers::{Sleepers, name};
 use crate::envelope::Envelope;
-use crate::queue::scripts::{Ack, Acked, Lease, Scripts};
+use crate::queue::redis::scripts::{Ack, Acked, Lease, Scripts};
 use crate::queue::{Author, Scope, Settings, State};
 use crate::{IdempotencyKey, kinds};
 

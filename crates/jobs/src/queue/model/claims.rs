@@ -6,7 +6,7 @@ use super::job::Job;
 use super::machine::{Model, More};
 use super::operations::LEASE;
 use crate::queue::State;
-use crate::queue::claim::{Batch, RawClaim};
+use crate::queue::redis::claim::{Batch, RawClaim};
 
 /// Leases lost in a row that make a job poison.
 const POISON: u32 = 3;

@@ -28,8 +28,8 @@ use redis::Script;
 use tokio::runtime::{Builder, Runtime};
 
 use super::Keep;
-use super::connection::Connection;
-use super::scripts::Scripts;
+use super::redis::connection::Connection;
+use super::redis::scripts::Scripts;
 use crate::envelope::Envelope;
 use case::{Bench, Case};
 use machine::Limits;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use mission_jobs::JobRecord;
 use mission_jobs::queue::Group;
-use mission_jobs::queue::job_view::Attempt;
+use mission_jobs::queue::views::job_view::Attempt;
 
 use crate::explain_job::{Reader, Story, brief};
 use crate::humanize::{count, span, utc_time};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use mission_core::Kind;
-use mission_jobs::queue::stats::{Histogram, KindStats};
+use mission_jobs::queue::views::stats::{Histogram, KindStats};
 
 use mission_jobs::queue::{MAX_PAGE, Restart, Search, StatsBucket};
 use mission_jobs::{Queue, State as JobState};

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use askama::Template;
-use mission_jobs::queue::job_view::Attempt;
+use mission_jobs::queue::views::job_view::Attempt;
 use mission_jobs::{JobRecord, State};
 use serde_json::Value;
 use uuid::Uuid;

@@ -3,7 +3,7 @@
 use mission_core::Kind;
 use mission_jobs::JobRecord;
 use mission_jobs::queue::StatsBucket;
-use mission_jobs::queue::stats::{Histogram, KindStats};
+use mission_jobs::queue::views::stats::{Histogram, KindStats};
 
 use super::chart::Range;
 use crate::humanize::{number, rough, span};

@@ -1,0 +1,6 @@
+//! What people do to the queue, and the record of it.
+
+pub mod actions;
+pub mod actor;
+pub mod audit;
+pub mod pause;

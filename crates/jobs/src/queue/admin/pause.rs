@@ -1,0 +1,122 @@
+//! What can be paused, and who paused it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use mission_core::Kind;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::queue::error::QueueError;
+
+/// Which jobs are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// All of the queue.
+    All,
+    /// Those of a kind.
+    Kind(Kind),
+    /// Those of a gateway.
+    Gateway(Uuid),
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Kind(kind) => write!(f, "kind:{kind}"),
+            Self::Gateway(id) => write!(f, "gateway:{id}"),
+        }
+    }
+}
+
+impl FromStr for Scope {
+    type Err = QueueError;
+
+    fn from_str(text: &str) -> Result<Self, QueueError> {
+        let unknown = || QueueError::Scope { scope: text.to_owned() };
+        match text.split_once(':') {
+            None if text == "all" => Ok(Self::All),
+            Some(("kind", kind)) => Kind::from_name(kind).map(Self::Kind).ok_or_else(unknown),
+            Some(("gateway", id)) => id.parse().map(Self::Gateway).map_err(|_| unknown()),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl Serialize for Scope {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Scope {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Something that is paused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Pause {
+    /// What.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
+    pub scope: Scope,
+    /// Since when, in milliseconds since 1970 by Redis's clock.
+    pub at_ms: u64,
+    /// Who did it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Pause {
+    /// Oldest first; what is not understood is left out.
+    pub(crate) fn read_all(paused: &HashMap<String, String>) -> Vec<Self> {
+        let mut all: Vec<Self> = paused
+            .iter()
+            .filter_map(|(scope, json)| Self::read(scope.parse().ok()?, json))
+            .collect();
+        all.sort_by_key(|pause| pause.at_ms);
+        all
+    }
+
+    pub(crate) fn read(scope: Scope, json: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Stored {
+            at_ms: f64,
+            by: String,
+            reason: String,
+        }
+        let Stored { at_ms, by, reason } = serde_json::from_str(json).ok()?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a time after 1970"
+        )]
+        Some(Self { scope, at_ms: at_ms as u64, by, reason })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back_to_their_scope() {
+        for scope in
+            [Scope::All, Scope::Kind(Kind::HeartbeatSync), Scope::Gateway(Uuid::from_u128(7))]
+        {
+            assert_eq!(scope.to_string().parse::<Scope>().unwrap(), scope);
+        }
+        for wrong in ["", "everything", "kind:nonsense", "gateway:acme"] {
+            assert_eq!(
+                wrong.parse::<Scope>().unwrap_err(),
+                QueueError::Scope { scope: wrong.to_owned() }
+            );
+        }
+    }
+}

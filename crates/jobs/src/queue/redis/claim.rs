@@ -1,0 +1,97 @@
+//! What a claim brings, as `claim.lua` answers it.
+
+use std::time::Duration;
+
+use redis::{FromRedisValue, Value};
+
+/// A job as it was claimed, before anything of it is trusted.
+#[derive(Debug, Clone)]
+pub(crate) struct RawClaim {
+    pub(crate) id: String,
+    pub(crate) token: u64,
+    pub(crate) version: String,
+    pub(crate) kind: String,
+    pub(crate) lane: String,
+    pub(crate) attempt: u32,
+    pub(crate) max_attempts: u32,
+    pub(crate) run: u32,
+    pub(crate) enqueued_at_ms: u64,
+    /// Empty if it is too large to be a document.
+    pub(crate) payload: Vec<u8>,
+    /// How often in a row the lane's gateway could not be reached.
+    pub(crate) lane_failures: u32,
+    /// What it inherits from jobs that it replaced: letters as in `enqueue.lua`.
+    pub(crate) inherited: String,
+    /// How long until it expires, if it does.
+    pub(crate) expires_in: Option<Duration>,
+    /// JSON list of the ids of agents that a newer job has cleaned up; or empty.
+    pub(crate) gone: String,
+    /// Token of the job whose run it shares, if it shares one; that job stands before it.
+    pub(crate) leader: Option<u64>,
+    /// How long it was ready before it was claimed.
+    pub(crate) waited: Duration,
+    /// What it has done to its gateway so far: JSON, or empty.
+    pub(crate) effects: String,
+    /// Whether it lost the worker of its latest run.
+    pub(crate) has_died: bool,
+}
+
+/// What a claim brought.
+pub(crate) struct Batch {
+    pub(crate) jobs: Vec<RawClaim>,
+    /// When there may be more to do, if anything waits.
+    pub(crate) next_due: Option<Duration>,
+}
+
+impl RawClaim {
+    /// Reads one row; none if it is not of the form that the script answers.
+    pub(crate) fn from_values(values: Vec<Value>) -> Option<Self> {
+        let [
+            id,
+            token,
+            version,
+            kind,
+            lane,
+            attempt,
+            max_attempts,
+            run,
+            enqueued_at,
+            payload,
+            lane_failures,
+            inherited,
+            expires_in,
+            gone,
+            leader,
+            waited,
+            effects,
+            lost,
+        ] = <[Value; 18]>::try_from(values).ok()?;
+        let text = |value: &Value| String::from_redis_value_ref(value).unwrap_or_default();
+        let number = |value: &Value| {
+            i64::from_redis_value_ref(value).ok().and_then(|number| u64::try_from(number).ok())
+        };
+        let small =
+            |value: &Value| u32::try_from(number(value).unwrap_or_default()).unwrap_or(u32::MAX);
+        Some(Self {
+            id: text(&id),
+            token: number(&token).unwrap_or_default(),
+            version: text(&version),
+            kind: text(&kind),
+            lane: text(&lane),
+            attempt: small(&attempt),
+            max_attempts: small(&max_attempts),
+            run: small(&run),
+            enqueued_at_ms: number(&enqueued_at).unwrap_or_default(),
+            payload: Vec::from_redis_value_ref(&payload).unwrap_or_default(),
+            lane_failures: small(&lane_failures),
+            inherited: text(&inherited),
+            // -1 is never.
+            expires_in: number(&expires_in).map(Duration::from_millis),
+            gone: text(&gone),
+            leader: text(&leader).parse().ok(),
+            waited: Duration::from_millis(number(&waited).unwrap_or_default()),
+            effects: text(&effects),
+            has_died: number(&lost) == Some(1),
+        })
+    }
+}

@@ -1,0 +1,10 @@
+//! How the queue speaks to Redis: its keys, its connection, and its scripts.
+
+pub(crate) mod bundle;
+pub(crate) mod claim;
+pub(crate) mod connection;
+pub mod counters;
+pub(crate) mod keys;
+pub(crate) mod scripts;
+pub mod server;
+pub(crate) mod tls;

@@ -1,0 +1,266 @@
+//! The scripts for people who look and act.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{Args, Named, Scripts, millis};
+use crate::queue::admin::actor::{Author, reason};
+use crate::queue::error::QueueError;
+
+/// These scripts.
+pub(crate) struct Operators {
+    retry: Named,
+    cancel: Named,
+    pause: Named,
+    snooze: Named,
+    drain: Named,
+    search: Named,
+    chain: Named,
+    groups: Named,
+    summary: Named,
+    beat: Named,
+    workers: Named,
+}
+
+impl Operators {
+    pub(super) fn new(
+        named: impl Fn(&'static str, &str) -> Named,
+        also_when_full: impl Fn(&'static str, &str) -> Named,
+    ) -> Self {
+        Self {
+            retry: also_when_full("retry", include_str!("../lua/retry.lua")),
+            cancel: also_when_full("cancel", include_str!("../lua/cancel.lua")),
+            pause: also_when_full("pause", include_str!("../lua/pause.lua")),
+            snooze: also_when_full("snooze", include_str!("../lua/snooze.lua")),
+            drain: also_when_full("drain", include_str!("../lua/drain.lua")),
+            search: named("search", include_str!("../lua/search.lua")),
+            chain: named("chain", include_str!("../lua/chain.lua")),
+            groups: named("groups", include_str!("../lua/groups.lua")),
+            summary: named("summary", include_str!("../lua/summary.lua")),
+            beat: also_when_full("beat", include_str!("../lua/beat.lua")),
+            workers: named("workers", include_str!("../lua/workers.lua")),
+        }
+    }
+
+    pub(super) fn all(&self) -> [&Named; 11] {
+        let Self {
+            retry,
+            cancel,
+            pause,
+            snooze,
+            drain,
+            search,
+            chain,
+            groups,
+            summary,
+            beat,
+            workers,
+        } = self;
+        [retry, cancel, pause, snooze, drain, search, chain, groups, summary, beat, workers]
+    }
+}
+
+/// Fields and values of a job, a gateway, a group or a worker.
+pub(crate) type Fields = HashMap<String, Vec<u8>>;
+
+/// Whether `search.lua` looks at documents.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Documents {
+    #[default]
+    Not,
+    AsTheyAre,
+    /// In lower case, and all the rest too.
+    Lower,
+}
+
+/// What `search.lua` looks for, and where.
+#[derive(Debug, Default)]
+pub(crate) struct Looking<'a> {
+    pub(crate) to_find: usize,
+    pub(crate) to_look: usize,
+    /// A gateway's id, or empty.
+    pub(crate) lane: &'a str,
+    pub(crate) documents: Documents,
+    /// How ids begin, or empty.
+    pub(crate) prefix: &'a str,
+    /// Score and id of the last job seen in the first list.
+    pub(crate) after: Option<(u64, Uuid)>,
+    pub(crate) lists: &'a [String],
+    /// In lower case if the documents are.
+    pub(crate) texts: &'a [String],
+}
+
+/// Where `search.lua` stopped (the place of the list from 1, or 0 at the end; score; id), how many
+/// jobs it looked at, and what it found.
+pub(crate) type Looked = (usize, f64, String, u64, Vec<Fields>);
+
+/// What `summary.lua` tells: see there.
+pub(crate) type Glance =
+    (u64, HashMap<String, i64>, i64, i64, i64, u64, u64, HashMap<String, String>);
+
+/// What a worker tells of itself.
+pub(crate) struct Beat<'a> {
+    pub(crate) worker: &'a str,
+    /// Empty if it ends.
+    pub(crate) host: &'a str,
+    pub(crate) running: usize,
+    pub(crate) concurrency: usize,
+}
+
+/// What came of an action, and the state that the job was in.
+type Came = (String, String);
+
+impl Args {
+    /// Who, from where and why.
+    fn add_deed(&mut self, by: &Author, why: &str) -> &mut Self {
+        by.words().iter().fold(self, |args, word| args.add(word)).add(reason(why))
+    }
+}
+
+impl Scripts {
+    pub(crate) async fn retry(
+        &self,
+        id: Uuid,
+        force: bool,
+        by: &Author,
+        why: &str,
+    ) -> Result<Came, QueueError> {
+        let mut args = Args::default();
+        self.run(
+            &self.operators.retry,
+            args.add_deed(by, why).add(id.to_string()).add(u8::from(force)),
+        )
+        .await
+    }
+
+    pub(crate) async fn snooze(
+        &self,
+        id: Uuid,
+        wait: Duration,
+        by: &Author,
+        why: &str,
+    ) -> Result<Came, QueueError> {
+        let mut args = Args::default();
+        self.run(
+            &self.operators.snooze,
+            args.add_deed(by, why).add(id.to_string()).add(millis(wait)),
+        )
+        .await
+    }
+
+    /// `dead_only`: no other job is.
+    pub(crate) async fn cancel(
+        &self,
+        id: Uuid,
+        dead_only: bool,
+        by: &Author,
+        why: &str,
+    ) -> Result<Came, QueueError> {
+        let mut args = Args::default();
+        self.run(
+            &self.operators.cancel,
+            args.add_deed(by, why).add(id.to_string()).add(u8::from(dead_only)),
+        )
+        .await
+    }
+
+    /// Returns whether anything changed.
+    pub(crate) async fn pause(
+        &self,
+        pause: bool,
+        scope: &str,
+        by: &Author,
+        why: &str,
+    ) -> Result<bool, QueueError> {
+        let mut args = Args::default();
+        self.run(
+            &self.operators.pause,
+            args.add_deed(by, why).add(if pause { "pause" } else { "resume" }).add(scope),
+        )
+        .await
+    }
+
+    /// Returns what came of it.
+    pub(crate) async fn drain(
+        &self,
+        worker: &str,
+        drain: bool,
+        by: &Author,
+        why: &str,
+    ) -> Result<String, QueueError> {
+        let mut args = Args::default();
+        self.run(&self.operators.drain, args.add_deed(by, why).add(worker).add(u8::from(drain)))
+            .await
+    }
+
+    pub(crate) async fn search(&self, looking: &Looking<'_>) -> Result<Looked, QueueError> {
+        let mut args = Args::default();
+        args.add(looking.to_find)
+            .add(looking.to_look)
+            .add(looking.lane)
+            .add(looking.documents as u8);
+        args.add(looking.prefix);
+        let (score, id) = looking
+            .after
+            .map(|(score, id)| (score.to_string(), id.to_string()))
+            .unwrap_or_default();
+        args.add(score).add(id).add(looking.lists.len());
+        for text in looking.lists.iter().chain(looking.texts) {
+            args.add(text);
+        }
+        self.run(&self.operators.search, &args).await
+    }
+
+    /// Returns what stands behind the last one, and the jobs.
+    pub(crate) async fn chain(
+        &self,
+        limit: usize,
+        agent: Uuid,
+        gateway: Option<Uuid>,
+        after: Option<Uuid>,
+    ) -> Result<(String, Vec<Fields>), QueueError> {
+        let id = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
+        let mut args = Args::default();
+        self.run(
+            &self.operators.chain,
+            args.add(limit).add(agent.to_string()).add(id(gateway)).add(id(after)),
+        )
+        .await
+    }
+
+    /// Returns keys, counts and what is known of groups.
+    pub(crate) async fn groups(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<(String, u64, HashMap<String, String>)>, QueueError> {
+        self.run(&self.operators.groups, Args::default().add(limit).add("").add("").add("")).await
+    }
+
+    /// Returns the keys of groups; those of a gateway, code and method, where these are not empty.
+    pub(crate) async fn group_keys(&self, of: [&str; 3]) -> Result<Vec<String>, QueueError> {
+        let mut args = Args::default();
+        of.iter().fold(args.add(0), |args, text| args.add(text));
+        self.run(&self.operators.groups, &args).await
+    }
+
+    pub(crate) async fn summary(&self, gone_after: Duration) -> Result<Glance, QueueError> {
+        self.run(&self.operators.summary, Args::default().add(millis(gone_after))).await
+    }
+
+    /// Returns whether the worker is to take no more jobs.
+    pub(crate) async fn beat(&self, beat: &Beat<'_>) -> Result<bool, QueueError> {
+        let mut args = Args::default();
+        args.add(beat.worker).add(beat.host).add(env!("CARGO_PKG_VERSION")).add(std::process::id());
+        self.run(&self.operators.beat, args.add(beat.running).add(beat.concurrency)).await
+    }
+
+    /// Redis's clock, and names and what is known of workers.
+    pub(crate) async fn workers(
+        &self,
+        limit: usize,
+    ) -> Result<(u64, Vec<(String, HashMap<String, String>)>), QueueError> {
+        self.run(&self.operators.workers, Args::default().add(limit)).await
+    }
+}

@@ -1,0 +1,164 @@
+//! What is read without a script.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use redis::{Cmd, FromRedisValue, Pipeline, Value, cmd, pipe};
+use tokio::time::timeout;
+
+use super::Scripts;
+use crate::queue::error::QueueError;
+use crate::queue::redis::connection::RESPONSE_TIMEOUT;
+
+/// Most hashes that are read at once: others want to get in between.
+const AT_ONCE: usize = 100;
+
+/// Entries of a stream: their ids, and their fields.
+pub(crate) type Entries = Vec<(String, HashMap<String, String>)>;
+
+impl Scripts {
+    /// Redis's clock in minutes.
+    pub(crate) async fn minute(&self) -> Result<u64, QueueError> {
+        let (seconds, _): (u64, u64) = self.read("time", &cmd("TIME")).await?;
+        Ok(seconds / 60)
+    }
+
+    /// Counters, by key.
+    pub(crate) async fn counters(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<HashMap<String, u64>>, QueueError> {
+        let mut found = Vec::with_capacity(keys.len());
+        for some in keys.chunks(AT_ONCE) {
+            let mut pipeline = pipe();
+            for key in some {
+                pipeline.hgetall(key);
+            }
+            let counters: Vec<HashMap<String, u64>> = self.read_all("counters", &pipeline).await?;
+            found.extend(counters);
+        }
+        Ok(found)
+    }
+
+    /// Up to which minute hours have been added up; none if that has not begun.
+    pub(crate) async fn rolled(&self) -> Result<Option<u64>, QueueError> {
+        self.read("rolled", cmd("GET").arg(self.keys.rolled())).await
+    }
+
+    /// What was done before that entry, or last, newest first.
+    pub(crate) async fn audit(
+        &self,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Entries, QueueError> {
+        let from = before.map_or_else(|| "+".to_owned(), |id| format!("({id}"));
+        self.read(
+            "audit",
+            cmd("XREVRANGE").arg(self.keys.audit()).arg(from).arg("-").arg("COUNT").arg(limit),
+        )
+        .await
+    }
+
+    /// Restarts as lanes and times, the latest first.
+    pub(crate) async fn restarts(&self, limit: usize) -> Result<Vec<String>, QueueError> {
+        self.read(
+            "restarts",
+            cmd("ZREVRANGE").arg(self.keys.restarts()).arg(0).arg(limit.max(1) - 1),
+        )
+        .await
+    }
+
+    /// The id of the last event; none if there is none.
+    pub(crate) async fn latest_event(&self) -> Result<Option<String>, QueueError> {
+        let mut command = cmd("XREVRANGE");
+        command.arg(self.keys.events()).arg("+").arg("-").arg("COUNT").arg(1);
+        let last: Entries = self.read("events", &command).await?;
+        Ok(last.into_iter().next().map(|(id, _)| id))
+    }
+
+    /// Events after that one; waits for the first if there are none.
+    pub(crate) async fn events(
+        &self,
+        after: &str,
+        wait: Duration,
+        limit: usize,
+    ) -> Result<Entries, QueueError> {
+        let mut command = cmd("XREAD");
+        command.arg("COUNT").arg(limit);
+        let waits = !wait.is_zero();
+        if waits {
+            command.arg("BLOCK").arg(super::millis(wait).max(1));
+        }
+        command.arg("STREAMS").arg(self.keys.events()).arg(after);
+        let streams: Option<Vec<(String, Entries)>> = if waits {
+            let unavailable = |error| QueueError::from_redis("events", &error);
+            let (number, mut connection) = self.listening.current().await.map_err(unavailable)?;
+            let answer =
+                timeout(wait + RESPONSE_TIMEOUT, command.query_async(&mut connection)).await;
+            let Ok(answer) = answer else {
+                self.listening.forget(number).await;
+                return Err(QueueError::Unavailable { reason: "no answer to XREAD".to_owned() });
+            };
+            self.listening.check(number, answer).await.map_err(unavailable)?
+        } else {
+            self.read("events", &command).await?
+        };
+        Ok(streams.into_iter().flatten().flat_map(|(_, entries)| entries).collect())
+    }
+
+    /// INFO, and the settings that matter; none if this user may not ask.
+    pub(crate) async fn server(
+        &self,
+    ) -> Result<(String, Option<HashMap<String, String>>), QueueError> {
+        // One by one, because a cluster's client would ask every node for more.
+        let info: Value = self.read("info", &cmd("INFO")).await?;
+        let mut config = HashMap::new();
+        for name in ["appendfsync", "save"] {
+            match self
+                .read::<HashMap<String, String>>("config", cmd("CONFIG").arg("GET").arg(name))
+                .await
+            {
+                Ok(values) => config.extend(values),
+                Err(QueueError::Unavailable { .. } | QueueError::Script { .. }) => {
+                    return Ok((text(&info), None));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((text(&info), Some(config)))
+    }
+
+    pub(crate) async fn read<T: FromRedisValue>(
+        &self,
+        what: &'static str,
+        command: &Cmd,
+    ) -> Result<T, QueueError> {
+        let answer = async {
+            let (number, mut connection) = self.connection.current().await?;
+            let answer = command.query_async(&mut connection).await;
+            self.connection.check(number, answer).await
+        };
+        answer.await.map_err(|error| QueueError::from_redis(what, &error))
+    }
+
+    async fn read_all<T: FromRedisValue>(
+        &self,
+        what: &'static str,
+        commands: &Pipeline,
+    ) -> Result<T, QueueError> {
+        let answer = async {
+            let (number, mut connection) = self.connection.current().await?;
+            let answer = commands.query_async(&mut connection).await;
+            self.connection.check(number, answer).await
+        };
+        answer.await.map_err(|error| QueueError::from_redis(what, &error))
+    }
+}
+
+/// INFO of one node: a cluster's client answers with all of them, and all are of one kind.
+fn text(info: &Value) -> String {
+    match info {
+        Value::Map(nodes) => nodes.first().map(|(_, info)| text(info)).unwrap_or_default(),
+        info => String::from_redis_value_ref(info).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,171 @@
+//! What the Redis behind a queue says of itself: what it is, and what a crash of it can lose.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+/// A server, as far as this user may ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Server {
+    /// `redis` or `valkey`.
+    pub kind: &'static str,
+    /// Its version.
+    pub version: String,
+    /// `standalone`, `sentinel` or `cluster`.
+    pub mode: String,
+    /// How a crash is survived.
+    pub durability: Durability,
+    /// What it does when its memory is full; none if it does not say.
+    pub eviction: Option<String>,
+    /// How many replicas follow it.
+    pub replicas: u64,
+    /// Memory in use, in bytes.
+    pub used_memory: u64,
+    /// Memory that it may use, in bytes; none is as much as there is.
+    pub max_memory: Option<u64>,
+}
+
+/// What is written to disk, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Durability {
+    /// Append-only file, synced before every answer.
+    Always,
+    /// Append-only file, synced every second.
+    EverySecond,
+    /// Append-only file, synced when the system likes.
+    Sometimes,
+    /// Append-only file; this user may not know when it is synced.
+    AppendOnly,
+    /// Snapshots now and then.
+    Snapshots,
+    /// Nothing.
+    Nothing,
+}
+
+impl Durability {
+    /// What a crash can lose, in words for an operator.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Always => {
+                "append-only file synced before every answer: no acknowledged job is lost in a \
+                    crash"
+            }
+            Self::EverySecond => {
+                "append-only file synced every second: a crash of its machine, or of Redis while \
+                    the disk is slow, can \
+                 lose the jobs and results of the last second or two"
+            }
+            Self::Sometimes => {
+                "append-only file synced when the system likes: a crash of its machine can lose \
+                    the jobs and results of \
+                 about the last 30 seconds"
+            }
+            Self::AppendOnly => {
+                "append-only file; when it is synced cannot be asked (CONFIG is not allowed): a \
+                    crash of its machine can \
+                 lose the last second or more"
+            }
+            Self::Snapshots => {
+                "snapshots only: any crash or kill of Redis loses all jobs and results since the \
+                    last snapshot"
+            }
+            Self::Nothing => "nothing is written to disk: any end of Redis loses the whole queue",
+        }
+    }
+
+    /// Whether acknowledged jobs survive a crash of Redis itself.
+    #[must_use]
+    pub const fn survives_a_crash(self) -> bool {
+        !matches!(self, Self::Snapshots | Self::Nothing)
+    }
+}
+
+impl Server {
+    /// The first major version with all that the queue's scripts ask for; Valkey began with it.
+    pub const LEAST: u32 = 7;
+
+    /// Whether it is new enough; what does not say its version is taken for new.
+    #[must_use]
+    pub fn is_new_enough(&self) -> bool {
+        let major = self.version.split('.').next().and_then(|major| major.parse().ok());
+        major.is_none_or(|major: u32| major >= Self::LEAST)
+    }
+
+    /// Reads what INFO says, and CONFIG GET where that is allowed.
+    pub(crate) fn read(info: &str, config: Option<&HashMap<String, String>>) -> Self {
+        let info: HashMap<&str, &str> =
+            info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
+        let text = |name: &str| info.get(name).copied().unwrap_or_default();
+        let number = |name: &str| text(name).parse().unwrap_or_default();
+        let setting = |name: &str| config.and_then(|config| config.get(name)).map(String::as_str);
+        let durability = match (text("aof_enabled"), setting("appendfsync"), setting("save")) {
+            ("1", Some("always"), _) => Durability::Always,
+            ("1", Some("everysec"), _) => Durability::EverySecond,
+            ("1", Some(_), _) => Durability::Sometimes,
+            ("1", None, _) => Durability::AppendOnly,
+            (_, _, Some("")) => Durability::Nothing,
+            _ => Durability::Snapshots,
+        };
+        let valkey = text("valkey_version");
+        Self {
+            kind: if valkey.is_empty() { "redis" } else { "valkey" },
+            version: if valkey.is_empty() { text("redis_version") } else { valkey }.to_owned(),
+            mode: text("redis_mode").to_owned(),
+            durability,
+            eviction: Some(text("maxmemory_policy"))
+                .filter(|policy| !policy.is_empty())
+                .map(str::to_owned),
+            replicas: number("connected_slaves"),
+            used_memory: number("used_memory"),
+            max_memory: Some(number("maxmemory")).filter(|bytes| *bytes > 0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(aof: &str, config: &[(&str, &str)]) -> Server {
+        let info = format!(
+            "# Server\r\nredis_version:7.2.4\r\nredis_mode:standalone\r\naof_enabled:{aof}\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\nconnected_slaves:2\r\n"
+        );
+        let config: HashMap<_, _> =
+            config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Server::read(&info, (!config.is_empty()).then_some(&config))
+    }
+
+    #[test]
+    fn durability_follows_from_the_settings() {
+        let durability = |aof, config: &[(&str, &str)]| read(aof, config).durability;
+        assert_eq!(durability("1", &[("appendfsync", "always")]), Durability::Always);
+        assert_eq!(durability("1", &[("appendfsync", "everysec")]), Durability::EverySecond);
+        assert_eq!(durability("1", &[("appendfsync", "no")]), Durability::Sometimes);
+        assert_eq!(durability("1", &[]), Durability::AppendOnly);
+        assert_eq!(
+            durability("0", &[("save", "3600 1"), ("appendfsync", "always")]),
+            Durability::Snapshots
+        );
+        assert_eq!(durability("0", &[("save", "")]), Durability::Nothing);
+    }
+
+    #[test]
+    fn a_server_says_what_it_is() {
+        let server = read("1", &[]);
+        assert_eq!(
+            (server.kind, server.version.as_str(), server.replicas, server.max_memory),
+            ("redis", "7.2.4", 2, None)
+        );
+        assert_eq!(
+            Server::read("redis_version:7.2.4\nvalkey_version:8.1.0\n", None).kind,
+            "valkey"
+        );
+        let versions = [("7.0.0", true), ("10.1", true), ("", true), ("6.2.14", false)];
+        for (version, is_new_enough) in versions {
+            let server = Server::read(&format!("redis_version:{version}\n"), None);
+            assert_eq!(server.is_new_enough(), is_new_enough, "{version}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What the queue shows: jobs, gateways, failures and figures. Nothing here changes a job.
+
+pub mod failure_groups;
+pub mod gateway_view;
+pub mod job_view;
+pub(crate) mod reads;
+pub mod search;
+pub mod stats;
+pub mod summary;

@@ -1,0 +1,204 @@
+//! What people and programs look at, besides jobs.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::stats;
+use crate::queue::admin::pause::Pause;
+use crate::queue::error::QueueError;
+use crate::queue::states::State;
+use crate::queue::worker::workers;
+use crate::queue::{
+    AuditEntry, Counts, GatewayRecord, Group, MAX_PAGE, Queue, StatsBucket, Summary, WorkerRecord,
+};
+
+/// Most events of one call.
+const MAX_EVENTS: usize = 500;
+/// Most workers that are shown.
+const MAX_WORKERS: usize = 1000;
+
+/// A job met a gateway that was restarting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Restart {
+    /// The gateway.
+    pub gateway: Uuid,
+    /// When, in milliseconds since 1970 by Redis's clock.
+    pub at_ms: u64,
+}
+
+impl Queue {
+    /// Failures that jobs have not got past, the latest first, at most that many (1 to
+    /// [`MAX_PAGE`]).
+    pub async fn groups(&self, limit: usize) -> Result<Vec<Group>, QueueError> {
+        let groups = self.scripts.groups(limit.clamp(1, MAX_PAGE)).await?;
+        Ok(groups
+            .iter()
+            .filter_map(|(key, count, known)| Group::read(key, *count, known))
+            .collect())
+    }
+
+    /// What people did, newest first, at most that many (1 to [`MAX_PAGE`]): before that entry, or
+    /// last. The latest 10,000 deeds are kept.
+    pub async fn audit(
+        &self,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, QueueError> {
+        before.map_or(Ok(()), check_place)?;
+        // Redis takes what comes before the first of all places for an error.
+        if before.is_some_and(|before| before.bytes().all(|byte| matches!(byte, b'0' | b'-'))) {
+            return Ok(Vec::new());
+        }
+        let entries = self.scripts.audit(before, limit.clamp(1, MAX_PAGE)).await?;
+        let read = |(id, fields): (String, HashMap<String, String>)| {
+            AuditEntry::read(id, fields.get("entry")?)
+        };
+        Ok(entries.into_iter().filter_map(read).collect())
+    }
+
+    /// The workers that have been heard of in the last hour, the latest first.
+    pub async fn workers(&self) -> Result<Vec<WorkerRecord>, QueueError> {
+        let (now, found) = self.scripts.workers(MAX_WORKERS).await?;
+        Ok(found.iter().map(|(name, known)| WorkerRecord::read(name, known, now)).collect())
+    }
+
+    /// The queue at a glance.
+    pub async fn summary(&self) -> Result<Summary, QueueError> {
+        let (at_ms, counts, ready, due, ended, workers, draining, paused) =
+            self.scripts.summary(workers::GONE_AFTER).await?;
+        let time = |time: i64| u64::try_from(time).ok();
+        Ok(Summary {
+            at_ms,
+            counts: Counts::read(counts),
+            oldest_ready_at_ms: time(ready),
+            next_due_at_ms: time(due),
+            last_ended_at_ms: time(ended),
+            workers,
+            draining,
+            paused: Pause::read_all(&paused),
+        })
+    }
+
+    /// The gateways that jobs came for latest, at most that many (1 to [`MAX_PAGE`]).
+    pub async fn gateways(&self, limit: usize) -> Result<Vec<GatewayRecord>, QueueError> {
+        let gateways = self.scripts.gateways(limit.clamp(1, MAX_PAGE), None).await?;
+        Ok(gateways.iter().filter_map(|(id, fields)| GatewayRecord::read(id, fields)).collect())
+    }
+
+    /// One gateway; none if no job has come for it.
+    pub async fn gateway(&self, id: Uuid) -> Result<Option<GatewayRecord>, QueueError> {
+        let gateways = self.scripts.gateways(1, Some(id)).await?;
+        Ok(gateways.first().and_then(|(id, fields)| GatewayRecord::read(id, fields)))
+    }
+
+    /// Restarts of gateways that jobs met in the last days, the latest first, at most that many (1
+    /// to [`MAX_PAGE`]). Of one gateway they count once a minute.
+    pub async fn restarts(&self, limit: usize) -> Result<Vec<Restart>, QueueError> {
+        let restarts = self.scripts.restarts(limit.clamp(1, MAX_PAGE)).await?;
+        let read = |text: &String| {
+            let (gateway, at_ms) = text.split_once(' ')?;
+            Some(Restart { gateway: gateway.parse().ok()?, at_ms: at_ms.parse().ok()? })
+        };
+        Ok(restarts.iter().filter_map(read).collect())
+    }
+
+    /// What happened in the last minutes, the present one included, oldest first.
+    pub async fn stats(&self, minutes: u64) -> Result<Vec<StatsBucket>, QueueError> {
+        let now = self.scripts.minute().await?;
+        self.minutes(now.saturating_sub(minutes.clamp(1, stats::MAX_MINUTES) - 1), now).await
+    }
+
+    /// What happened in the last hours, the present one included, oldest first;
+    /// [`stats::MAX_HOURS`] at most.
+    pub async fn hours(&self, hours: u64) -> Result<Vec<StatsBucket>, QueueError> {
+        self.spans(60, hours.clamp(1, stats::MAX_HOURS)).await
+    }
+
+    /// What happened in the last quarters of an hour, the present one included, oldest first; a day
+    /// at most.
+    pub async fn quarters(&self, quarters: u64) -> Result<Vec<StatsBucket>, QueueError> {
+        self.spans(15, quarters.clamp(1, stats::MAX_MINUTES / 15)).await
+    }
+
+    /// Spans of so many minutes.
+    async fn spans(&self, minutes: u64, count: u64) -> Result<Vec<StatsBucket>, QueueError> {
+        let now = self.scripts.minute().await?;
+        let first = (now / minutes).saturating_sub(count - 1);
+        let keys: Vec<String> =
+            (first..=now / minutes).map(|number| self.scripts.keys.span(minutes, number)).collect();
+        let counters = self.scripts.counters(&keys).await?;
+        let mut found: Vec<StatsBucket> = (first..)
+            .zip(&counters)
+            .map(|(number, of)| StatsBucket::read(number * minutes * 60_000, of))
+            .collect();
+        // What has not been added up yet; that is done every few seconds, as long as there is a
+        // worker.
+        let rolled = self.scripts.rolled().await?.unwrap_or_default();
+        let not_yet = (rolled + 1).max(first * minutes).max(now.saturating_sub(stats::MAX_MINUTES));
+        for minute in self.minutes(not_yet, now).await? {
+            let span =
+                usize::try_from(minute.at_ms / 60_000 / minutes - first).unwrap_or(usize::MAX);
+            if let Some(span) = found.get_mut(span) {
+                span.add(&minute);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn minutes(&self, first: u64, last: u64) -> Result<Vec<StatsBucket>, QueueError> {
+        let keys: Vec<String> =
+            (first..=last).map(|minute| self.scripts.keys.minute(minute)).collect();
+        let counters = self.scripts.counters(&keys).await?;
+        Ok((first..)
+            .zip(&counters)
+            .map(|(minute, counters)| StatsBucket::read(minute * 60_000, counters))
+            .collect())
+    }
+
+    /// The id of the last event: what comes later comes after this.
+    pub async fn latest_event(&self) -> Result<String, QueueError> {
+        Ok(self.scripts.latest_event().await?.unwrap_or_else(|| "0-0".to_owned()))
+    }
+
+    /// Ids of events and what they say: those after that one, some hundreds at most. If there are
+    /// none, waits so long for the first. Meant for one reader of a process: several that wait do
+    /// so one after the other.
+    pub async fn events(
+        &self,
+        after: &str,
+        wait: Duration,
+    ) -> Result<Vec<(String, Value)>, QueueError> {
+        check_place(after)?;
+        let events = self.scripts.events(after, wait, MAX_EVENTS).await?;
+        let read = |(id, fields): (String, HashMap<String, String>)| {
+            Some((id, serde_json::from_str(fields.get("event")?).ok()?))
+        };
+        Ok(events.into_iter().filter_map(read).collect())
+    }
+}
+
+/// Ids of streams are two numbers.
+fn check_place(place: &str) -> Result<(), QueueError> {
+    let is_number =
+        |text: &str| text.chars().all(|c| c.is_ascii_digit()) && text.parse::<u64>().is_ok();
+    let (time, number) = place.split_once('-').unwrap_or((place, "0"));
+    if is_number(time) && is_number(number) {
+        Ok(())
+    } else {
+        Err(QueueError::Place { place: place.to_owned() })
+    }
+}
+
+impl Counts {
+    pub(crate) fn read(counts: HashMap<String, i64>) -> Self {
+        let known = |(name, count): (String, i64)| {
+            Some((State::from_name(&name)?, u64::try_from(count).ok()?))
+        };
+        Self(counts.into_iter().filter_map(known).collect())
+    }
+}

@@ -1,0 +1,328 @@
+//! How jobs are found: the narrowest way first, a bounded number of them looked at in a call.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::cursor::Came;
+use super::{Cursor, Found, Search};
+use crate::queue::error::QueueError;
+use crate::queue::redis::scripts::operators::{Documents, Fields, Looking};
+use crate::queue::states::State;
+use crate::queue::views::job_view::{JobRecord, Names};
+use crate::queue::{MAX_PAGE, Queue};
+
+/// Most jobs that one script looks at, and most scripts of one search.
+const LOOK: usize = 500;
+const CALLS: usize = 4;
+/// Most lists that one script is given.
+const LISTS: usize = 100;
+/// The list of the jobs of an agent.
+const AGENT: &str = "agent";
+
+/// States in the order in which people want to see them.
+const BY_URGENCY: [State; 10] = [
+    State::Blocked,
+    State::Dead,
+    State::Retrying,
+    State::Snoozed,
+    State::Running,
+    State::Ready,
+    State::Scheduled,
+    State::Done,
+    State::Superseded,
+    State::Cancelled,
+];
+
+impl Queue {
+    /// The jobs that are looked for, at most that many (1 to [`MAX_PAGE`]): those that need
+    /// somebody first, then the other live ones, then the ended ones, latest first. Those of an
+    /// agent in the order of enqueueing, latest first.
+    ///
+    /// One call looks at some thousand jobs. If it finds too few among them it says where the next
+    /// one goes on.
+    pub async fn search(
+        &self,
+        search: &Search,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Found, QueueError> {
+        let walk = Walk {
+            queue: self,
+            search,
+            limit: limit.clamp(1, MAX_PAGE),
+            found: Vec::new(),
+            looked_at: 0,
+        };
+        if let Some(id) =
+            search.id.as_ref().and_then(|id| if id.len() == 36 { id.parse().ok() } else { None })
+        {
+            return walk.one(id).await;
+        }
+        walk.run(after.cloned()).await
+    }
+
+    /// The jobs of an agent, at most that many (1 to [`MAX_PAGE`]), the one that was enqueued last
+    /// first. Ends where one has been removed.
+    pub async fn agent_jobs(
+        &self,
+        gateway: Uuid,
+        agent: Uuid,
+        limit: usize,
+    ) -> Result<Vec<JobRecord>, QueueError> {
+        let (_, rows) =
+            self.scripts.chain(limit.clamp(1, MAX_PAGE), agent, Some(gateway), None).await?;
+        Ok(rows.into_iter().filter_map(|fields| read(fields).map(|(job, _)| job)).collect())
+    }
+}
+
+/// A job with its names, and its document.
+fn read(mut fields: Fields) -> Option<(JobRecord, Value)> {
+    let document = fields.remove("payload").unwrap_or_default();
+    let document: Value = serde_json::from_slice(&document).unwrap_or_default();
+    let mut job = JobRecord::read(id(&fields)?, &fields, &[])?;
+    job.names = Names::of(&document);
+    job.timeline.clear();
+    Some((job, document))
+}
+
+struct Walk<'a> {
+    queue: &'a Queue,
+    search: &'a Search,
+    limit: usize,
+    found: Vec<JobRecord>,
+    looked_at: u64,
+}
+
+impl Walk<'_> {
+    async fn one(mut self, id: Uuid) -> Result<Found, QueueError> {
+        let (fields, _) = self.queue.scripts.get(id).await?;
+        self.take(vec![fields], None);
+        Ok(self.end(None))
+    }
+
+    async fn run(mut self, after: Option<Cursor>) -> Result<Found, QueueError> {
+        let mut after = after;
+        let mut calls = CALLS;
+        if self.search.agent.is_some() && after.as_ref().is_none_or(|after| after.list == AGENT) {
+            match self.follow_chain(after, &mut calls).await? {
+                Chain::End => return Ok(self.end(None)),
+                Chain::More(cursor) => return Ok(self.end(Some(cursor))),
+                Chain::Lost(cursor) => after = cursor,
+            }
+        }
+        let lists = self.lists().await?;
+        let next = self.look_through(&lists, after, calls).await?;
+        Ok(self.end(next))
+    }
+
+    fn end(self, next: Option<Cursor>) -> Found {
+        Found { jobs: self.found, next, looked_at: self.looked_at }
+    }
+
+    /// Keeps those that are looked for, of those that came before `until`: the others were seen.
+    fn take(&mut self, rows: Vec<Fields>, until: Option<Came>) {
+        for fields in rows {
+            let is_new = until.is_none_or(|until| came(&fields).is_some_and(|came| came < until));
+            if let Some((job, document)) = read(fields).filter(|_| is_new)
+                && self.search.fits(&job, &document)
+            {
+                self.found.push(job);
+            }
+        }
+    }
+
+    /// The jobs of the agent, as long as each is there that leads to the next.
+    async fn follow_chain(
+        &mut self,
+        after: Option<Cursor>,
+        calls: &mut usize,
+    ) -> Result<Chain, QueueError> {
+        let Some(agent) = self.search.agent else { return Ok(Chain::Lost(None)) };
+        let mut last = after.map(|after| (after.id, after.until));
+        loop {
+            let left = self.limit - self.found.len();
+            // One that was looked for may be among many that were not.
+            let most = if self.search.is_narrow() { MAX_PAGE } else { left };
+            let (behind, rows) = self
+                .queue
+                .scripts
+                .chain(most, agent, self.search.gateway, last.map(|(id, _)| id))
+                .await?;
+            *calls -= 1;
+            for fields in rows {
+                self.looked_at += 1;
+                last = id(&fields).map(|id| (id, came(&fields))).or(last);
+                self.take(vec![fields], None);
+                if self.found.len() == self.limit {
+                    break;
+                }
+            }
+            let cursor =
+                last.map(|(id, until)| Cursor { list: AGENT.to_owned(), score: 0, id, until });
+            let full = self.found.len() == self.limit;
+            match (behind.as_str(), cursor) {
+                (_, Some(cursor)) if full => return Ok(Chain::More(cursor)),
+                ("more", Some(cursor)) if *calls <= 1 => return Ok(Chain::More(cursor)),
+                ("more", Some(_)) => {}
+                ("end", _) => return Ok(Chain::End),
+                (_, cursor) => return Ok(Chain::Lost(cursor)),
+            }
+        }
+    }
+
+    /// The lists that hold all that is looked for.
+    async fn lists(&self) -> Result<Vec<String>, QueueError> {
+        let Search { states, error, gateway, .. } = self.search;
+        if let Some(error) = error {
+            let gateway = gateway.map(|id| id.to_string()).unwrap_or_default();
+            let (code, method) = error.split_once('/').unwrap_or((error, ""));
+            let groups = self.queue.scripts.group_keys([&gateway, code, method]).await?;
+            let mut lists: Vec<String> =
+                groups.into_iter().map(|key| format!("-group:{key}")).collect();
+            lists.sort_unstable();
+            return Ok(lists);
+        }
+        let wanted = |state: &State| states.is_empty() || states.contains(state);
+        let sign = |state: State| if state.is_terminal() { '-' } else { '+' };
+        Ok(BY_URGENCY
+            .into_iter()
+            .filter(wanted)
+            .map(|state| format!("{}state:{state}", sign(state)))
+            .collect())
+    }
+
+    /// Returns where the next page begins, if there may be more.
+    async fn look_through(
+        &mut self,
+        lists: &[String],
+        after: Option<Cursor>,
+        calls: usize,
+    ) -> Result<Option<Cursor>, QueueError> {
+        let until = after.as_ref().and_then(|after| after.until);
+        let mut place = after.filter(|after| after.list != AGENT);
+        let texts = self.search.needles();
+        let lane = self.search.gateway.map(|id| id.to_string()).unwrap_or_default();
+        for _ in 0..calls.max(1) {
+            // A list may be gone: then on with those behind it.
+            let left = lists_from(lists, place.as_ref());
+            let some = &left[..left.len().min(LISTS)];
+            if some.is_empty() {
+                return Ok(None);
+            }
+            let after = place
+                .take()
+                .filter(|place| some[0] == place.list)
+                .map(|place| (place.score, place.id));
+            let looking = Looking {
+                to_find: self.limit - self.found.len(),
+                // Documents are as large as all the rest.
+                to_look: if self.search.documents() == Documents::Not { LOOK } else { LOOK / 2 },
+                lane: &lane,
+                documents: self.search.documents(),
+                prefix: self.search.id.as_deref().unwrap_or_default(),
+                after,
+                lists: some,
+                texts: &texts,
+            };
+            let (stopped_in, score, id, looked_at, rows) =
+                self.queue.scripts.search(&looking).await?;
+            self.looked_at += looked_at;
+            self.take(rows, until);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a time after 1970"
+            )]
+            let cursor = |list: &String, score: f64, id| Cursor {
+                list: list.clone(),
+                score: score as u64,
+                id,
+                until,
+            };
+            place = match (
+                stopped_in.checked_sub(1).and_then(|index| some.get(index)),
+                left.get(LISTS),
+            ) {
+                (Some(list), _) => Some(cursor(list, score, id.parse().unwrap_or_default())),
+                // From the beginning of the next list.
+                (None, Some(list)) => Some(cursor(list, LATEST, Uuid::max())),
+                (None, None) => return Ok(None),
+            };
+            if self.found.len() == self.limit {
+                break;
+            }
+        }
+        Ok(place)
+    }
+}
+
+/// Later than any time that Redis can keep.
+const LATEST: f64 = 9_007_199_254_740_991.0;
+
+/// What follows the jobs that lead to each other.
+enum Chain {
+    /// Nothing.
+    End,
+    More(Cursor),
+    /// It cannot be known like this; they were seen up to there.
+    Lost(Option<Cursor>),
+}
+
+fn number(fields: &Fields, name: &str) -> Option<u64> {
+    std::str::from_utf8(fields.get(name)?).ok()?.parse().ok()
+}
+
+fn came(fields: &Fields) -> Option<Came> {
+    Some(Came { at_ms: number(fields, "enqueued_at")?, seq: number(fields, "seq")? })
+}
+
+fn id(fields: &Fields) -> Option<Uuid> {
+    std::str::from_utf8(fields.get("id")?).ok()?.parse().ok()
+}
+
+fn lists_from<'a>(lists: &'a [String], place: Option<&Cursor>) -> &'a [String] {
+    let Some(place) = place else { return lists };
+    let same = lists.iter().position(|list| *list == place.list);
+    let behind = || lists.iter().position(|list| *list > place.list).unwrap_or(lists.len());
+    &lists[same.unwrap_or_else(behind)..]
+}
+
+impl Search {
+    /// Whether it has more than an agent and a gateway.
+    fn is_narrow(&self) -> bool {
+        *self != Self { agent: self.agent, gateway: self.gateway, ..Self::default() }
+    }
+
+    /// Whether what is looked for can stand in the document only, and how.
+    fn documents(&self) -> Documents {
+        match (self.words.is_empty(), self.board) {
+            (false, _) => Documents::Lower,
+            (true, Some(_)) => Documents::AsTheyAre,
+            (true, None) => Documents::Not,
+        }
+    }
+
+    /// Texts that what is stored of a job holds if it is looked for.
+    fn needles(&self) -> Vec<String> {
+        let ids =
+            [self.gateway, self.agent, self.board].into_iter().flatten().map(|id| id.to_string());
+        let kind = self.kind.map(|kind| kind.as_str().to_owned());
+        // Code and method stand apart.
+        let error = self.error.iter().flat_map(|error| error.split('/')).map(str::to_owned);
+        let words = self.words.iter().map(|word| plain_part(word));
+        let all = ids.chain(kind).chain(error).chain(words).filter(|text| !text.is_empty());
+        if self.documents() == Documents::Lower {
+            all.map(|text| text.to_ascii_lowercase()).collect()
+        } else {
+            all.collect()
+        }
+    }
+}
+
+/// The longest part of a word that is stored as it is: letters of other alphabets and some signs
+/// may be stored as escapes, and are not the same in capitals to Redis.
+fn plain_part(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_graphic() && !"\"\\/<>&'+".contains(c) || c == ' ';
+    let parts = word.split(|c| !is_plain(c));
+    parts.max_by_key(|part| part.len()).unwrap_or_default().to_ascii_lowercase()
+}

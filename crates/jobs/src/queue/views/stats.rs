@@ -1,0 +1,148 @@
+//! What happened, by minute and by hour: counters and histograms that the scripts keep, so that
+//! nobody has to scan jobs.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+
+/// How far back the minutes go: a day.
+pub const MAX_MINUTES: u64 = 24 * 60;
+/// How far back the hours go: a week.
+pub const MAX_HOURS: u64 = 7 * 24;
+/// Number of buckets of a histogram. The last one holds everything from about 12 days on.
+const BUCKETS: usize = 32;
+
+/// One minute, a quarter or an hour.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct StatsBucket {
+    /// When it began, in milliseconds since 1970 by Redis's clock.
+    pub at_ms: u64,
+    /// What happened, by kind of job; `other` is for kinds that this version does not know.
+    pub kinds: BTreeMap<String, KindStats>,
+}
+
+/// What happened to the jobs of a kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct KindStats {
+    /// How often, by `enqueued`, `done`, `dead`, `retrying`, `snoozed`, `blocked`, `superseded`,
+    /// `cancelled`, `lost`, `released` and `restart` (a job met a gateway that was restarting; once
+    /// a minute of each gateway).
+    pub counts: BTreeMap<String, u64>,
+    /// How long jobs were ready before they ran.
+    pub waited: Histogram,
+    /// How long runs took.
+    pub ran: Histogram,
+}
+
+/// Times by size: bucket 0 holds those below 1 ms, bucket n those from 2^(n-1) ms to below 2^n ms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Histogram([u64; BUCKETS]);
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self([0; BUCKETS])
+    }
+}
+
+impl Histogram {
+    /// How many times it holds.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// The time, in milliseconds, below which that share of all times lies (0 to 1); exact to a
+    /// factor of two, upwards. None if there are none.
+    #[must_use]
+    pub fn quantile_ms(&self, share: f64) -> Option<u64> {
+        let count = self.count();
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "counts are small"
+        )]
+        let wanted = ((count as f64 * share).ceil() as u64).clamp(1, count.max(1));
+        let mut seen = 0;
+        self.0
+            .iter()
+            .position(|bucket| {
+                seen += bucket;
+                seen >= wanted
+            })
+            .map(|bucket| 1 << bucket)
+    }
+
+    /// Adds what another one holds.
+    pub fn add(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(bucket, more)| *bucket += more);
+    }
+}
+
+impl StatsBucket {
+    /// Adds what happened in another one.
+    pub fn add(&mut self, other: &Self) {
+        for (kind, more) in &other.kinds {
+            let happened = self.kinds.entry(kind.clone()).or_default();
+            for (what, count) in &more.counts {
+                *happened.counts.entry(what.clone()).or_default() += count;
+            }
+            happened.waited.add(&more.waited);
+            happened.ran.add(&more.ran);
+        }
+    }
+
+    /// Reads `<kind>|<what>` and `<kind>|wait|<bucket>`.
+    pub(crate) fn read(at_ms: u64, counters: &HashMap<String, u64>) -> Self {
+        let mut minute = Self { at_ms, ..Self::default() };
+        for (name, count) in counters {
+            let mut parts = name.split('|');
+            let (Some(kind), Some(what)) = (parts.next(), parts.next()) else { continue };
+            let happened = minute.kinds.entry(kind.to_owned()).or_default();
+            let bucket = parts
+                .next()
+                .and_then(|bucket| bucket.parse::<usize>().ok())
+                .filter(|bucket| *bucket < BUCKETS);
+            match (what, bucket) {
+                ("wait", Some(bucket)) => happened.waited.0[bucket] += count,
+                ("run", Some(bucket)) => happened.ran.0[bucket] += count,
+                _ => *happened.counts.entry(what.to_owned()).or_default() += count,
+            }
+        }
+        minute
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_read_by_kind() {
+        let counters = [
+            ("cleanup|done", 3),
+            ("cleanup|wait|0", 2),
+            ("cleanup|wait|4", 1),
+            ("other|dead", 1),
+            ("x", 9),
+        ];
+        let minute = StatsBucket::read(
+            60_000,
+            &counters.map(|(name, count)| (name.to_owned(), count)).into(),
+        );
+        assert_eq!(minute.kinds["cleanup"].counts, BTreeMap::from([("done".to_owned(), 3)]));
+        assert_eq!(minute.kinds["other"].counts["dead"], 1);
+        assert_eq!(minute.kinds.len(), 2);
+        let waited = &minute.kinds["cleanup"].waited;
+        assert_eq!(
+            (waited.count(), waited.quantile_ms(0.5), waited.quantile_ms(0.99)),
+            (3, Some(1), Some(16))
+        );
+    }
+
+    #[test]
+    fn a_histogram_of_nothing_has_no_quantile() {
+        assert_eq!(Histogram::default().quantile_ms(0.5), None);
+    }
+}

@@ -1,0 +1,430 @@
+//! The outermost layer around the handler: runs a job within its lease and writes how it ended.
+//!
+//! The future of a job finishes only when its end is in Redis, or when the lease is certainly lost;
+//! so apalis waits for that before it stops, and a slot is free only then.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::fmt;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use apalis_core::error::BoxDynError;
+use apalis_core::task::Task;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use mission_core::{Failure, Outcome};
+use serde_json::json;
+use tokio::select;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout};
+use tower::{Layer, Service};
+
+use super::context::{ConsumerContext, Phase};
+use crate::kinds;
+use crate::queue::error::QueueError;
+use crate::queue::redis::counters::count;
+use crate::queue::redis::scripts::{Ack, Acked, Lease};
+use crate::queue::states::State;
+use crate::queue::views::gateway_view;
+use crate::queue::views::job_view::AttemptResult;
+use crate::queue::worker::leases::{LeasedJob, Stopped};
+use crate::retry::{Disposition, GatewaySignal, RetryPolicy};
+use crate::run::{Claimed, RunResult};
+
+/// How long Redis may take to answer once the grace time is over.
+const LAST_CALL: Duration = Duration::from_secs(2);
+/// Most ends of runs, and most jobs handed back, in one call: its script holds Redis for a few
+/// milliseconds.
+const MAX_ACKS: usize = 32;
+
+/// Wraps a worker's handler; apalis applies it by itself.
+#[derive(Clone)]
+pub struct CompleterLayer {
+    shared: Arc<ConsumerContext>,
+}
+
+impl CompleterLayer {
+    pub(crate) const fn new(shared: Arc<ConsumerContext>) -> Self {
+        Self { shared }
+    }
+}
+
+impl<S> Layer<S> for CompleterLayer {
+    type Service = Settle<S>;
+
+    fn layer(&self, inner: S) -> Settle<S> {
+        Settle { shared: self.shared.clone(), inner }
+    }
+}
+
+/// See [`CompleterLayer`].
+#[derive(Clone)]
+pub struct Settle<S> {
+    shared: Arc<ConsumerContext>,
+    inner: S,
+}
+
+impl<S> Service<Task<Claimed>> for Settle<S>
+where
+    S: Service<Task<Claimed>, Response = RunResult>,
+    S::Error: Into<BoxDynError>,
+    S::Future: Send + 'static,
+{
+    type Response = ();
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<(), Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // A handler that is broken by its own account answers the next job with that error.
+        self.inner.poll_ready(cx).map(|_| Ok(()))
+    }
+
+    fn call(&mut self, task: Task<Claimed>) -> Self::Future {
+        let shared = self.shared.clone();
+        let token = task.args.token;
+        let deadline = deadline(&task.args);
+        let about = task.args.job.gateway().map(gateway_view::about).unwrap_or_default();
+        let started = catch_unwind(AssertUnwindSafe(|| self.inner.call(task)));
+        Box::pin(async move {
+            let run = async move {
+                match started {
+                    Ok(future) => AssertUnwindSafe(future)
+                        .catch_unwind()
+                        .await
+                        .map_err(|panic| panicked(&*panic))?,
+                    Err(panic) => return Err(panicked(&*panic)),
+                }
+                .map_err(|error| Failure::new("handler_error", error.into().to_string()))
+            };
+            supervise(&shared, token, deadline, &about, run).await;
+            shared.leases.remove(token);
+            Ok(())
+        })
+    }
+}
+
+/// How long a run may take.
+fn deadline(claimed: &Claimed) -> Duration {
+    let deadline = kinds::spec(claimed.job.kind()).deadline;
+    claimed.expires_in.map_or(deadline, |expires_in| deadline.min(expires_in))
+}
+
+/// Runs a job until it ends, is stopped or is out of time, and tells Redis. A run that is stopped
+/// is dropped first.
+async fn supervise(
+    shared: &Arc<ConsumerContext>,
+    token: u64,
+    deadline: Duration,
+    about: &str,
+    run: impl Future<Output = Result<RunResult, Failure>>,
+) {
+    let Some((held, mut stopped)) = shared.leases.watch(token) else { return };
+    let ended = select! {
+        biased;
+        why = stopped.wait_for(Option::is_some) => Err(why.ok().and_then(|why| *why).unwrap_or(Stopped::Lost)),
+        ran = timeout(deadline, while_leased(shared, token, run)) => ran.unwrap_or_else(|_| Ok(Ok(out_of_time(deadline)))),
+    };
+    match ended {
+        Ok(Ok(ran)) => complete_all(shared, &held, &ran, about).await,
+        Ok(Err(failure)) => {
+            complete_all(shared, &held, &RunResult::from(Outcome::Transient(failure)), about).await
+        }
+        Err(why) => stop(shared, token, &held, why).await,
+    }
+}
+
+/// Goes on with a run only as long as its lease lasts by this process's own clock: a process that
+/// was frozen must not do the next step before it has heard from Redis.
+async fn while_leased<T>(
+    shared: &ConsumerContext,
+    token: u64,
+    run: impl Future<Output = T>,
+) -> Result<T, Stopped> {
+    let mut run = pin!(run);
+    poll_fn(|cx| {
+        if shared.leases.is_overdue(token, Instant::now()) {
+            return Poll::Ready(Err(Stopped::Unrenewed));
+        }
+        run.as_mut().poll(cx).map(Ok)
+    })
+    .await
+}
+
+fn out_of_time(deadline: Duration) -> RunResult {
+    let message = format!(
+        "the run was stopped after {:.1} s, the most that it may take",
+        deadline.as_secs_f64()
+    );
+    RunResult::from(Outcome::Ambiguous(Failure::new("run_deadline", message)))
+}
+
+/// Ends a run that was stopped before its end.
+async fn stop(shared: &Arc<ConsumerContext>, token: u64, held: &[LeasedJob], why: Stopped) {
+    let cancelled =
+        if why == Stopped::Cancelled { shared.leases.cancelled(token) } else { Vec::new() };
+    let (unwanted, others): (Vec<Lease>, Vec<Lease>) = held
+        .iter()
+        .map(|held| held.lease.clone())
+        .partition(|(_, token)| cancelled.contains(token));
+    for lease in &unwanted {
+        let acked = shared.acks.end(lease.clone(), cancel()).await;
+        tracing::info!(job = lease.0, ?acked, "job cancelled while it ran");
+    }
+    if matches!(why, Stopped::Lost | Stopped::Unrenewed) {
+        count(&shared.scripts.tally().leases_lost, 1);
+    }
+    let words = match why {
+        Stopped::Lost => {
+            tracing::warn!(job = held[0].lease.0, token, "lease lost; the run was stopped");
+            "another job of the run lost its lease"
+        }
+        Stopped::Unrenewed => {
+            tracing::warn!(
+                job = held[0].lease.0,
+                token,
+                "the lease is over and was not renewed; the run was stopped"
+            );
+            "Redis was away, or the worker stood still, for longer than a lease"
+        }
+        Stopped::Cancelled => "another job of the run was cancelled",
+        Stopped::Shutdown => "the worker stopped",
+    };
+    // Of a lost lease nothing is left to hand back.
+    if why != Stopped::Lost || others.len() > 1 {
+        hand_back(shared, &others, words).await;
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Failure {
+    let words = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let words: String = words.unwrap_or("no message").chars().take(500).collect();
+    Failure::new("panic", format!("the handler panicked: {words}"))
+        .with_action("report it with the worker's log; this is a fault of the worker")
+}
+
+/// Writes how a run ended, for all jobs that shared it, and what their document says `about` the
+/// gateway.
+async fn complete_all(shared: &ConsumerContext, held: &[LeasedJob], ran: &RunResult, about: &str) {
+    join_all(held.iter().map(|held| {
+        let end = shared.settings.retry.dispose(&ran.outcome, held.spent);
+        complete(shared, &held.lease, ran, end, about)
+    }))
+    .await;
+}
+
+/// Writes how a run ended for one job.
+pub(crate) async fn complete(
+    shared: &ConsumerContext,
+    lease: &Lease,
+    ran: &RunResult,
+    end: (Disposition, GatewaySignal),
+    about: &str,
+) {
+    match shared.acks.end(lease.clone(), ack(ran, end, about)).await {
+        Some(Acked::Settled(state)) => {
+            let code = ran.outcome.failure().map(|failure| failure.code.as_str());
+            tracing::debug!(job = lease.0, outcome = ran.outcome.name(), %state, code, "job \
+                settled");
+        }
+        Some(Acked::Lost) => {
+            tracing::warn!(job = lease.0, token = lease.1, "run ended after its lease was lost")
+        }
+        None => {}
+    }
+}
+
+/// The ends of runs on their way to Redis. Those that come while others are being written are
+/// written together.
+pub(crate) struct Acks(mpsc::UnboundedSender<Pending>);
+
+/// The end of a run, and who waits until it is written.
+pub(crate) struct Pending {
+    ack: (Lease, Ack),
+    written: oneshot::Sender<Option<Acked>>,
+}
+
+impl Acks {
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Pending>) {
+        let (acks, pending) = mpsc::unbounded_channel();
+        (Self(acks), pending)
+    }
+
+    /// Returns when it is written; none if it could not be, and then the lease ends by itself.
+    async fn end(&self, lease: Lease, ack: Ack) -> Option<Acked> {
+        let (written, answer) = oneshot::channel();
+        self.0.send(Pending { ack: (lease, ack), written }).ok()?;
+        answer.await.ok().flatten()
+    }
+}
+
+/// Writes the ends of runs.
+pub(crate) async fn write_acks(
+    shared: Arc<ConsumerContext>,
+    mut pending: mpsc::UnboundedReceiver<Pending>,
+) {
+    let mut some = Vec::new();
+    while pending.recv_many(&mut some, MAX_ACKS).await > 0 {
+        let (acks, waiting): (Vec<_>, Vec<_>) =
+            some.drain(..).map(|pending| (pending.ack, pending.written)).unzip();
+        let mut written = write(&shared, &acks).await;
+        if written.is_none() && acks.len() > 1 && *shared.phase.borrow() < Phase::End {
+            // One of them may be what the script cannot take.
+            written = Some(Vec::new());
+            for ack in &acks {
+                let one = write(&shared, std::slice::from_ref(ack)).await;
+                written
+                    .as_mut()
+                    .expect("just set")
+                    .push(one.and_then(|one| one.into_iter().next().flatten()));
+            }
+        }
+        for (place, waiting) in waiting.into_iter().enumerate() {
+            // Nobody waits any more when the worker was dropped.
+            let _ = waiting
+                .send(written.as_ref().and_then(|written| written.get(place).copied().flatten()));
+        }
+    }
+}
+
+async fn write(shared: &ConsumerContext, acks: &[(Lease, Ack)]) -> Option<Vec<Option<Acked>>> {
+    let limit = shared.settings.retry.snooze_limit;
+    let written =
+        retry_until_shutdown(shared, "ack", || shared.scripts.ack(&shared.worker, limit, acks))
+            .await?;
+    Some(written.into_iter().map(Some).collect())
+}
+
+/// Gives jobs back unfinished; their runs do not count.
+pub(crate) async fn hand_back(shared: &ConsumerContext, leases: &[Lease], why: &str) {
+    for some in leases.chunks(MAX_ACKS) {
+        if let Some(released) = retry_until_shutdown(shared, "release", || {
+            shared.scripts.release(&shared.worker, why, some)
+        })
+        .await
+        {
+            tracing::info!(released, of = some.len(), why, "jobs handed back");
+        }
+    }
+}
+
+/// Calls Redis until it answers. Gives up on a fault that stays, and soon after the grace time when
+/// the worker stops; the leases then end by themselves.
+async fn retry_until_shutdown<T, F>(
+    shared: &ConsumerContext,
+    what: &str,
+    call: impl Fn() -> F,
+) -> Option<T>
+where
+    F: Future<Output = Result<T, QueueError>>,
+{
+    let answer = async {
+        let patience = RetryPolicy {
+            initial: Duration::from_millis(50),
+            cap: Duration::from_secs(1),
+            ..RetryPolicy::default()
+        };
+        let mut fault = 0;
+        loop {
+            match call().await {
+                Err(error) if error.is_unavailable() => {
+                    fault += 1;
+                    tracing::warn!(%error, what, fault, "cannot reach the queue; trying again");
+                    sleep(patience.delay(fault)).await;
+                }
+                answer => return answer,
+            }
+        }
+    };
+    let over = async {
+        shared.reaches(Phase::End).await;
+        sleep(LAST_CALL).await;
+    };
+    select! {
+        answer = answer => match answer {
+            Ok(answer) => return Some(answer),
+            Err(error) => tracing::error!(%error, what, "given up; the lease will end by itself"),
+        },
+        () = over => tracing::error!(what, "Redis did not answer before the worker's end; the \
+            lease will end by itself"),
+    }
+    None
+}
+
+fn ack(ran: &RunResult, (disposition, learnt): (Disposition, GatewaySignal), about: &str) -> Ack {
+    let (state, delay, counts, reason) = match disposition {
+        Disposition::Done => (State::Done, Duration::ZERO, true, ""),
+        Disposition::Retry(delay) => (State::Retrying, delay, true, ""),
+        Disposition::Snooze(delay) => (State::Snoozed, delay, false, ""),
+        Disposition::Block(delay) => (State::Blocked, delay, false, ""),
+        Disposition::Dead(reason) => (State::Dead, Duration::ZERO, true, reason.as_str()),
+    };
+    let failure = ran.outcome.failure();
+    let result = AttemptResult {
+        outcome: ran.outcome.name().to_owned(),
+        code: failure.map(|failure| failure.code.clone()),
+        message: failure.map(|failure| failure.message.clone()),
+        action: failure.and_then(|failure| failure.action.clone()),
+        method: failure.and_then(|failure| failure.method).map(str::to_owned),
+        steps: ran.steps.clone(),
+    };
+    let (mut report, mut facts) = (String::new(), String::new());
+    if let Outcome::Done(done) = &ran.outcome {
+        report = json!(done).to_string();
+        facts = done.gateway.as_ref().map(|facts| json!(facts).to_string()).unwrap_or_default();
+    }
+    Ack {
+        state,
+        delay,
+        counts,
+        reason,
+        result: json!(result).to_string(),
+        failure: failure.map(|failure| json!(failure).to_string()).unwrap_or_default(),
+        report,
+        learnt: learnt.as_str(),
+        leave_alone: learnt.leave_alone(),
+        about: about.to_owned(),
+        facts,
+    }
+}
+
+/// The end of a run that was stopped because its job is not wanted any more.
+fn cancel() -> Ack {
+    let result = AttemptResult {
+        outcome: "cancelled".to_owned(),
+        message: Some("stopped while it ran; the gateway may have been changed in part".to_owned()),
+        ..AttemptResult::default()
+    };
+    Ack {
+        state: State::Cancelled,
+        delay: Duration::ZERO,
+        counts: true,
+        reason: "",
+        result: json!(result).to_string(),
+        failure: String::new(),
+        report: String::new(),
+        learnt: GatewaySignal::Nothing.as_str(),
+        leave_alone: Duration::ZERO,
+        about: String::new(),
+        facts: String::new(),
+    }
+}
+
+impl fmt::Debug for CompleterLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompleterLayer").field("worker", &self.shared.worker).finish()
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Settle<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settle").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}

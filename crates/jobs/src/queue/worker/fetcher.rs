@@ -1,0 +1,201 @@
+//! Claims jobs for free slots, and sleeps while there are none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apalis_core::task::Task;
+use apalis_core::task::builder::TaskBuilder;
+use apalis_core::task::task_id::TaskId;
+use mission_core::Outcome;
+use tokio::select;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, sleep};
+
+use super::context::{ConsumerContext, Phase};
+use crate::queue::redis::claim::RawClaim;
+use crate::queue::redis::scripts::Lease;
+use crate::queue::worker::completer;
+use crate::queue::worker::journal::LeasedJournal;
+use crate::queue::worker::leases::LeasedJob;
+use crate::retry::{AttemptInfo, DeadReason, Disposition, GatewaySignal, RetryPolicy};
+use crate::run::{Claimed, RunResult, Unreadable};
+use crate::seal::Keyring;
+
+/// Most jobs of one claim; its script holds Redis for a few milliseconds.
+const MAX_CLAIM: usize = 32;
+
+/// How calmly a Redis that is away is called: often enough to go on within seconds of its return.
+pub(crate) fn calm() -> RetryPolicy {
+    RetryPolicy {
+        initial: Duration::from_millis(100),
+        cap: Duration::from_secs(2),
+        ..RetryPolicy::default()
+    }
+}
+
+/// Ends when the worker stops. A claim on its way is waited for until the grace time is over; the
+/// jobs that it brings are handed back by `close`.
+pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSender<Task<Claimed>>) {
+    let blocking = shared.scripts.blocking_connection();
+    let mut faults = 0;
+    loop {
+        let slots = select! {
+            slots = free_slots(&shared) => slots,
+            () = shared.reaches(Phase::Drain) => return,
+        };
+        if *shared.drained.borrow() {
+            drop(slots);
+            select! {
+                () = rest(&shared) => continue,
+                () = shared.reaches(Phase::Drain) => return,
+            }
+        }
+        let asked = Instant::now();
+        let batch = select! {
+            batch = shared.scripts.claim(&shared.worker, slots.num_permits(), &shared.settings) => batch,
+            () = shared.reaches(Phase::End) => return,
+        };
+        let pause = match batch {
+            Ok(batch) => {
+                faults = 0;
+                let empty = batch.jobs.is_empty();
+                hand_out(&shared, &out, batch.jobs, slots, asked + shared.settings.lease).await;
+                let wait = batch.next_due.unwrap_or(Duration::MAX).min(shared.settings.sweep);
+                if !empty {
+                    continue;
+                }
+                select! {
+                    woken = shared.scripts.wait(&blocking, &shared.worker, wait) => woken,
+                    () = shared.reaches(Phase::Drain) => return,
+                }
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = pause {
+            faults += 1;
+            if error.is_unavailable() {
+                tracing::warn!(%error, faults, "cannot claim jobs; trying again");
+            } else {
+                tracing::error!(%error, faults, "cannot claim jobs; trying again");
+            }
+            select! {
+                () = sleep(calm().delay(faults)) => {}
+                () = shared.reaches(Phase::Drain) => return,
+            }
+        }
+    }
+}
+
+/// Until it may take jobs again.
+async fn rest(shared: &ConsumerContext) {
+    // It may have been woken for a job that it does not take: this wakes another.
+    if let Err(error) = shared.scripts.claim(&shared.worker, 0, &shared.settings).await {
+        tracing::warn!(%error, "cannot leave the jobs to others");
+    }
+    // The sender is in `shared`, so it is there.
+    let _ = shared.drained.subscribe().wait_for(|drained| !drained).await;
+}
+
+/// Waits for a free slot, then takes all that are free.
+async fn free_slots(shared: &ConsumerContext) -> OwnedSemaphorePermit {
+    let mut slots =
+        shared.slots.clone().acquire_owned().await.expect("nobody closes the semaphore");
+    let more = shared.slots.available_permits().min(MAX_CLAIM - 1);
+    if let Ok(more) = shared.slots.clone().try_acquire_many_owned(u32::try_from(more).unwrap_or(0))
+    {
+        slots.merge(more);
+    }
+    slots
+}
+
+async fn hand_out(
+    shared: &Arc<ConsumerContext>,
+    out: &mpsc::UnboundedSender<Task<Claimed>>,
+    jobs: Vec<RawClaim>,
+    mut slots: OwnedSemaphorePermit,
+    valid_until: Instant,
+) {
+    let mut jobs = jobs.into_iter().peekable();
+    while let Some(first) = jobs.next() {
+        let slot = slots.split(1).expect("a claim brings no more runs than there are slots");
+        let leader = Some(first.token);
+        let mut run = vec![first];
+        run.extend(std::iter::from_fn(|| jobs.next_if(|job| job.leader == leader)));
+        let (leases, readable, spoilt) = read(run, &shared.keyring);
+        if let Some(mut claimed) = readable {
+            let held = leases.iter().map(|held| held.lease.clone()).collect();
+            claimed.keep_journal_in(Box::new(LeasedJournal {
+                shared: Arc::clone(shared),
+                leases: held,
+            }));
+            // The token makes it unique: a job may be claimed again while its lost run is still
+            // being stopped.
+            let id = TaskId::from_string(format!("{}#{}", claimed.id, claimed.token));
+            let before = usize::try_from(claimed.attempt.saturating_sub(1)).unwrap_or_default();
+            shared.leases.insert(claimed.token, leases, valid_until, slot);
+            // The receiver outlives this task; if not, the lease ends by itself.
+            let _ = out.send(TaskBuilder::new(claimed).task_id(id).attempt(before).build());
+        }
+        for (lease, unreadable) in &spoilt {
+            put_aside(shared, lease, unreadable).await;
+        }
+    }
+}
+
+/// Jobs that share a run, as one: the leases, the job that can be read, and what cannot.
+fn read(
+    run: Vec<RawClaim>,
+    keyring: &Keyring,
+) -> (Vec<LeasedJob>, Option<Claimed>, Vec<(Lease, Unreadable)>) {
+    let (mut leases, mut one, mut spoilt) = (Vec::new(), None::<Claimed>, Vec::new());
+    for raw in run {
+        let RawClaim { token, attempt, max_attempts, run, lane_failures, .. } = raw;
+        let uncounted = run.saturating_sub(attempt);
+        let lease = (raw.id.clone(), token);
+        match (Claimed::read(&raw, keyring), &mut one) {
+            (Ok(claimed), None) => one = Some(claimed),
+            (Ok(claimed), Some(one)) => one.share_with(claimed),
+            (Err(unreadable), _) => {
+                spoilt.push((lease, unreadable));
+                continue;
+            }
+        }
+        leases.push(LeasedJob {
+            lease,
+            spent: AttemptInfo { attempt, max_attempts, lane_failures, uncounted },
+        });
+    }
+    (leases, one, spoilt)
+}
+
+/// A job that cannot be read does not run: it is dead, or waits for the key that it is sealed with.
+async fn put_aside(shared: &ConsumerContext, lease: &Lease, unreadable: &Unreadable) {
+    let (outcome, disposition) = match unreadable {
+        Unreadable::Invalid(failure) => {
+            tracing::error!(
+                job = lease.0,
+                code = failure.code,
+                reason = failure.message,
+                "job buried"
+            );
+            (Outcome::Permanent(failure.clone()), Disposition::Dead(DeadReason::Invalid))
+        }
+        Unreadable::Locked(failure) => {
+            tracing::error!(
+                job = lease.0,
+                code = failure.code,
+                reason = failure.message,
+                "job blocked"
+            );
+            (Outcome::Blocked(failure.clone()), Disposition::Block(shared.settings.retry.reprobe))
+        }
+    };
+    completer::complete(
+        shared,
+        lease,
+        &RunResult::from(outcome),
+        (disposition, GatewaySignal::Nothing),
+        "",
+    )
+    .await;
+}

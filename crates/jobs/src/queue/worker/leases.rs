@@ -1,0 +1,192 @@
+//! The leases that this worker holds, by run, and the task that renews them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::context::ConsumerContext;
+use crate::queue::redis::scripts::{Lease, Renewed};
+use crate::retry::AttemptInfo;
+
+/// Most leases of one renewal: its script holds Redis for a few milliseconds.
+const MAX_RENEWAL: usize = 100;
+
+/// Why a run is stopped before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// Redis says that the lease is another's by now.
+    Lost,
+    /// Redis has not been heard of for the length of a lease: somebody else may run the job by now.
+    Unrenewed,
+    /// The job is not wanted any more.
+    Cancelled,
+    /// The worker stops, and the grace time is over.
+    Shutdown,
+}
+
+/// The leases of one run. Usually one; jobs that share a run have one each.
+#[derive(Debug, Clone)]
+pub(crate) struct LeasedJob {
+    pub(crate) lease: Lease,
+    pub(crate) spent: AttemptInfo,
+}
+
+/// All runs of one worker, by the token of their first lease.
+#[derive(Default)]
+pub(crate) struct Leases(Mutex<HashMap<u64, Entry>>);
+
+struct Entry {
+    held: Vec<LeasedJob>,
+    /// Those that are not wanted any more.
+    cancelled: Vec<u64>,
+    /// By this process's clock, reckoned from before the request was sent: Redis's own end is never
+    /// earlier.
+    valid_until: Instant,
+    stopped: watch::Sender<Option<Stopped>>,
+    /// Returned when the run ends, which lets the next job in.
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Leases {
+    /// Notes a run by its leases and the token of the first.
+    pub(crate) fn insert(
+        &self,
+        token: u64,
+        held: Vec<LeasedJob>,
+        valid_until: Instant,
+        slot: OwnedSemaphorePermit,
+    ) {
+        let stopped = watch::Sender::new(None);
+        self.lock().insert(
+            token,
+            Entry { held, cancelled: Vec::new(), valid_until, stopped, _slot: slot },
+        );
+    }
+
+    pub(crate) fn remove(&self, token: u64) {
+        self.lock().remove(&token);
+    }
+
+    /// The leases of a run, and when it has to stop, and why; none if it has ended already.
+    pub(crate) fn watch(
+        &self,
+        token: u64,
+    ) -> Option<(Vec<LeasedJob>, watch::Receiver<Option<Stopped>>)> {
+        self.lock().get(&token).map(|entry| (entry.held.clone(), entry.stopped.subscribe()))
+    }
+
+    /// Which leases of a run are not wanted any more.
+    pub(crate) fn cancelled(&self, token: u64) -> Vec<u64> {
+        self.lock().get(&token).map(|entry| entry.cancelled.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Lease> {
+        self.lock()
+            .values()
+            .flat_map(|entry| entry.held.iter().map(|held| held.lease.clone()))
+            .collect()
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().values().map(|entry| entry.held.len()).sum()
+    }
+
+    pub(crate) fn stop_all(&self, why: Stopped) {
+        self.lock().values().for_each(|entry| entry.stop(why));
+    }
+
+    /// Whether the leases of a run may have ended for want of renewal.
+    pub(crate) fn is_overdue(&self, token: u64, now: Instant) -> bool {
+        self.lock().get(&token).is_none_or(|entry| entry.valid_until <= now)
+    }
+
+    fn stop_overdue(&self, now: Instant) {
+        self.lock()
+            .values()
+            .filter(|entry| entry.valid_until <= now)
+            .for_each(|entry| entry.stop(Stopped::Unrenewed));
+    }
+
+    /// Notes what came of a renewal of these leases.
+    fn renewed(&self, asked: &HashSet<u64>, renewed: &Renewed, valid_until: Instant) {
+        let (lost, cancelled): (HashSet<_>, HashSet<_>) =
+            (renewed.lost.iter().copied().collect(), renewed.cancelled.iter().copied().collect());
+        for entry in self.lock().values_mut() {
+            let mine = |tokens: &HashSet<u64>| -> Vec<u64> {
+                entry
+                    .held
+                    .iter()
+                    .map(|held| held.lease.1)
+                    .filter(|token| tokens.contains(token))
+                    .collect()
+            };
+            if !mine(&lost).is_empty() {
+                entry.stop(Stopped::Lost);
+                continue;
+            }
+            entry.cancelled = mine(&cancelled);
+            if !entry.cancelled.is_empty() {
+                entry.stop(Stopped::Cancelled);
+            }
+            if entry.held.iter().all(|held| asked.contains(&held.lease.1)) {
+                entry.valid_until = valid_until;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
+        // Nothing is done under the lock that could leave the map half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn stop(&self, why: Stopped) {
+        self.stopped
+            .send_if_modified(|stopped| stopped.is_none() && stopped.replace(why).is_none());
+    }
+}
+
+/// Renews all leases every [`crate::queue::Settings::renew`], whatever handlers and the fetch loop are
+/// doing.
+pub(crate) async fn renew(shared: std::sync::Arc<ConsumerContext>) {
+    let mut ticks = interval(shared.settings.renew);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let all = shared.leases.all();
+        if !all.is_empty() {
+            renew_all(&shared, &all).await;
+            shared.leases.stop_overdue(Instant::now());
+        }
+    }
+}
+
+async fn renew_all(shared: &ConsumerContext, all: &[Lease]) {
+    let lease = shared.settings.lease;
+    let asked = Instant::now();
+    let mut found = Renewed::default();
+    let mut answered = HashSet::new();
+    for some in all.chunks(MAX_RENEWAL) {
+        // A reply later than this comes too late to be of use.
+        match timeout(lease / 2, shared.scripts.renew(&shared.worker, lease, some)).await {
+            Ok(Ok(renewed)) => {
+                answered.extend(some.iter().map(|(_, token)| *token));
+                found.lost.extend(renewed.lost);
+                found.cancelled.extend(renewed.cancelled);
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, leases = all.len(), "cannot renew leases");
+                break;
+            }
+            Err(_) => {
+                tracing::warn!(leases = all.len(), "cannot renew leases: Redis does not answer");
+                break;
+            }
+        }
+    }
+    shared.leases.renewed(&answered, &found, asked + lease);
+}

@@ -1,0 +1,19 @@
+//! The sweeper takes back the jobs of workers that died.
+
+use std::sync::Arc;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::context::ConsumerContext;
+
+/// Takes back lost leases and makes due jobs ready, also while this worker has no slot free.
+pub(crate) async fn sweep(shared: Arc<ConsumerContext>) {
+    let mut ticks = interval(shared.settings.sweep);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = shared.scripts.claim(&shared.worker, 0, &shared.settings).await {
+            tracing::warn!(%error, "sweep failed");
+        }
+    }
+}
