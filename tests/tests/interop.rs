@@ -77,7 +77,7 @@ async fn interop() {
         }
     }
     assert!(failed.is_empty(), "failed on {}; see above", failed.join(" and "));
-    if chosen.len() == version::ALL.len()
+    if (chosen.len() == version::ALL.len() || marked::is_writing())
         && let Some(table) = Table::kept(version::ALL.iter().map(|version| version.name))
     {
         table.compare_with_readme();

@@ -32,7 +32,8 @@ pub struct Agent {
 /// A lead that goes by its name.
 pub fn lead() -> Agent {
     Agent {
-        every: "10m",
+        // A heartbeat that came due meanwhile would have the gateway run the agent, which changes its files.
+        every: "10h",
         is_lead: true,
         gives_session: false,
         ..of_board(1, "Iris Lead", "iris-lead")
@@ -47,7 +48,7 @@ pub fn worker() -> Agent {
 /// The gateway's main agent.
 pub fn main() -> Agent {
     Agent {
-        every: "30m",
+        every: "30h",
         id: format!("mc-gateway-{GATEWAY_ID}"),
         folder: format!("workspace-gateway-{GATEWAY_ID}"),
         session: format!("agent:gateway-{GATEWAY_ID}:main"),
@@ -73,7 +74,7 @@ fn of_board(number: usize, name: &str, id: &str) -> Agent {
     Agent {
         uuid: format!("0b0e9e2e-6a0c-4b5a-9f3e-1a2b3c4d{number:04x}"),
         name: name.to_owned(),
-        every: "15m",
+        every: "15h",
         token: format!("token-of-agent-{number}"),
         id: id.to_owned(),
         folder: format!("workspace-{id}"),

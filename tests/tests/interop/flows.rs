@@ -50,7 +50,7 @@ impl Installation {
         let stand = Goal::Stand(&[&worker, &lead]);
         self.twice("update", make.update(&worker), stand, provisioned).await;
 
-        (lead.every, worker.every) = ("25m", "2h");
+        (lead.every, worker.every) = ("25h", "20h");
         let stand = Goal::Stand(&[&lead, &worker, &main]);
         let synced = &self.version.left_out_of_sync();
         self.twice("heartbeat-sync", make.sync(&[&lead, &worker]), stand, synced).await;

@@ -6,6 +6,11 @@ use std::path::Path;
 /// Writes tables instead of comparing them.
 const WRITE: &str = "MISSION_WRITE_README";
 
+/// Returns whether the environment asks for tables to be written.
+pub fn is_writing() -> bool {
+    std::env::var_os(WRITE).is_some()
+}
+
 /// A place in a document.
 pub struct Marked {
     /// The document, from the repository's root.
@@ -17,11 +22,10 @@ pub struct Marked {
 impl Marked {
     /// Writes the text there, if asked to by the environment; whether it was.
     pub fn write(&self, text: &str) -> bool {
-        let asked = std::env::var_os(WRITE).is_some();
-        if asked {
+        if is_writing() {
             fs::write(self.path(), self.with(text)).unwrap();
         }
-        asked
+        is_writing()
     }
 
     /// Fails if another text stands there.

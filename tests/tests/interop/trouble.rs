@@ -173,7 +173,7 @@ impl Installation {
             refused = Some(record);
         }
         self.all_done(case, &provisions).await;
-        worker.every = "2h";
+        worker.every = "20h";
         self.all_done(case, &[self.documents.sync(&[&lead, &worker])]).await;
         for agent in [&lead, &worker] {
             Proof { shows_ok: true, is_awake: true, ..self.proof(case, agent) }.stands().await;
