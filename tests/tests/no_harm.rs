@@ -117,6 +117,76 @@ fn a_text_that_looks_like_a_variable_stays_a_text() {
 }
 
 #[test]
+fn texts_of_agents_after_a_deleted_one_stay_as_they_are_spelt() {
+    for profile in SHAPES {
+        play(async move {
+            let gateway = gateway(profile, |setup| {
+                setup.env = Some([("KEY".to_owned(), "secret".to_owned())].into());
+            });
+            done(&gateway, provision("Bo", "10m")).await;
+            let mut job = provision("Ada", "10m");
+            job["agent"]["heartbeat_config"]["prompt"] = json!("use ${KEY} and ${NOT_SET}");
+            done(&gateway, job.clone()).await;
+            let mut own = json!({ "name": "Ops ${KEY}", "workspace": "/srv/ops" });
+            if profile != Profile::V2026_9_6 {
+                own["id"] = json!("ops");
+            }
+            if profile != Profile::V2026_2_9 {
+                let mut agents = gateway.state()["config"]["agents"].clone();
+                match agents["list"].as_array_mut() {
+                    Some(list) => list.push(own),
+                    None => agents["entries"]["ops"] = own,
+                }
+                gateway.edit_config(&json!({ "agents": agents }));
+                sleep(Duration::from_secs(5)).await;
+            }
+            let written = |gateway: &Gateway| gateway.state()["config"]["agents"].to_string();
+            let before = written(&gateway);
+            done(&gateway, document("cleanup", "Bo", "10m")).await;
+            let after = written(&gateway);
+            assert!(after.contains("use $${KEY} and $${NOT_SET}"), "{profile:?}: {after}");
+            assert_eq!(after.contains("Ops ${KEY}"), before.contains("Ops ${KEY}"), "{profile:?}");
+            assert!(!after.contains("secret"), "{profile:?}: {after}");
+        });
+    }
+}
+
+#[test]
+fn a_folder_that_somebody_lives_in_is_not_given_to_a_new_agent() {
+    for profile in SHAPES {
+        play(async move {
+            let zed = json!({ "name": "Zed", "workspace": "/srv/openclaw/workspace-ada-1/" });
+            let gateway = gateway(profile, |setup| {
+                setup.config = config(profile, &json!({ "main": {}, "zed": zed }));
+            });
+            let before = gateway.state();
+            let failure =
+                blocked(&apply(&gateway, provision("Ada", "10m")).await, "workspace_taken");
+            assert!(failure.message.contains("zed"), "{failure:?}");
+            assert_eq!(gateway.state(), before, "{profile:?}");
+            let mut shared = provision("Ada", "10m");
+            shared["options"] = json!({ "adopt": true });
+            done(&gateway, shared).await;
+        });
+    }
+}
+
+#[test]
+fn a_write_that_is_kept_and_answered_with_an_error_is_reported() {
+    play(async {
+        let gateway = gateway(Profile::V2026_9_6, |_| {});
+        gateway.inject(Fault::on("config.patch", Action::Persisted));
+        let report = done(&gateway, provision("Ada", "10m")).await;
+        let written = report.written.iter().filter(|what| what.starts_with("config ")).count();
+        assert!(written > 0, "{report:?}");
+        assert_eq!(
+            gateway.deeds().writes.iter().filter(|write| write.by == "config.patch").count(),
+            1
+        );
+    });
+}
+
+#[test]
 fn an_agent_of_the_owner_is_left_alone_until_it_is_taken_over_on_purpose() {
     for profile in SHAPES {
         play(async move {
@@ -134,6 +204,10 @@ fn an_agent_of_the_owner_is_left_alone_until_it_is_taken_over_on_purpose() {
 
             let mut adopted = provision("Ada", "10m");
             adopted["options"] = json!({ "adopt": true });
+            // It has its memory in another folder, which it would leave.
+            blocked(&apply(&gateway, adopted.clone()).await, "workspace_moves");
+            assert_eq!(gateway.state(), before, "{profile:?}");
+            adopted["options"]["move_workspace"] = json!(true);
             done(&gateway, adopted).await;
             let workspace = entry(&gateway, "ada-1").unwrap()["workspace"].clone();
             assert_eq!(workspace, "/srv/openclaw/workspace-ada-1", "{profile:?}");

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use futures_util::future::BoxFuture;
@@ -193,6 +194,8 @@ pub enum Refused {
 #[derive(Debug, Default)]
 pub struct Journal {
     effects: Mutex<Effects>,
+    /// Whether steps were given back since the effects were saved.
+    is_unsaved: AtomicBool,
     store: Option<Box<dyn Store>>,
 }
 
@@ -200,7 +203,7 @@ impl Journal {
     /// A journal that is kept nowhere else and goes on from what was done before.
     #[must_use]
     pub fn of(effects: Effects) -> Self {
-        Self { effects: Mutex::new(effects), store: None }
+        Self { effects: Mutex::new(effects), ..Self::default() }
     }
 
     /// A journal that goes on from what earlier attempts did, see [`Self::of`].
@@ -245,6 +248,7 @@ impl Journal {
         effects.pending = None;
         if !is_done {
             effects.take_back(steps);
+            self.is_unsaved.store(true, Ordering::Relaxed);
         }
     }
 
@@ -256,7 +260,22 @@ impl Journal {
             effects.pending.take_if(|pending| pending.hash.as_ref() == hash && hash.is_some())
         {
             effects.forgive(&pending.steps);
+            self.is_unsaved.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Saves what was given back since the last step, when a run ends. The next attempt would count
+    /// those steps otherwise.
+    ///
+    /// # Errors
+    ///
+    /// The job is not this worker's any more.
+    pub async fn flush(&self) -> Result<(), NotSaved> {
+        if self.is_unsaved.load(Ordering::Relaxed) {
+            let effects = self.effects();
+            self.save(&effects).await?;
+        }
+        Ok(())
     }
 
     /// What this job has done to start its session afresh; none if nothing.
@@ -276,6 +295,7 @@ impl Journal {
     }
 
     async fn save(&self, effects: &Effects) -> Result<(), NotSaved> {
+        self.is_unsaved.store(false, Ordering::Relaxed);
         let Some(store) = &self.store else { return Ok(()) };
         store.save(serde_json::to_string(effects).expect("numbers and texts are JSON")).await
     }
@@ -287,6 +307,8 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use futures_util::FutureExt;
     use serde_json::json;
 
@@ -327,6 +349,27 @@ mod tests {
             journal.give_back(Some(&json!("a")));
         }
         assert!(spend(&journal, "a").is_err(), "not for ever");
+    }
+
+    /// Keeps what was saved last.
+    #[derive(Debug, Default, Clone)]
+    struct Saved(Arc<Mutex<Effects>>);
+
+    impl Store for Saved {
+        fn save(&self, effects: String) -> BoxFuture<'_, Result<(), NotSaved>> {
+            *self.0.lock().unwrap() = serde_json::from_str(&effects).unwrap();
+            std::future::ready(Ok(())).boxed()
+        }
+    }
+
+    #[test]
+    fn the_next_attempt_does_not_count_what_was_refused() {
+        let saved = Saved::default();
+        let journal = Journal::new(Effects::default(), Box::new(saved.clone()));
+        assert_eq!(spend(&journal, "a"), Ok(()));
+        journal.answered(false, &write());
+        assert_eq!(journal.flush().now_or_never(), Some(Ok(())));
+        assert_eq!(saved.0.lock().unwrap().config["ada"], 0);
     }
 
     #[test]

@@ -226,7 +226,10 @@ impl World {
         if let Some(registry) = &mut self.registry {
             registry.shift_remove(&id);
         } else {
-            draft.remove(&id);
+            let place = draft.remove(&id);
+            if let Some(place) = place.filter(|_| self.profile != Profile::V2026_2_9) {
+                draft.resolve_from(place, &self.host);
+            }
             if self.profile == Profile::V2026_8_2 {
                 draft.settle();
             }

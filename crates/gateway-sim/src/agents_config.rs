@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    host::Host,
     profile::Profile,
     world::{BASE, World, normalised_id},
 };
@@ -138,15 +139,25 @@ impl Draft {
         place.as_object_mut().expect("made an object above").extend(fields);
     }
 
-    /// Takes an agent out.
-    pub(crate) fn remove(&mut self, id: &str) {
+    /// Takes an agent out. Returns its place in the list.
+    pub(crate) fn remove(&mut self, id: &str) -> Option<usize> {
         if self.has_entries {
             let entries = self.config.pointer_mut("/agents/entries").and_then(Value::as_object_mut);
             entries.and_then(|entries| entries.shift_remove(id));
-        } else if let Some(list) =
-            self.config.pointer_mut("/agents/list").and_then(Value::as_array_mut)
-        {
-            list.retain(|value| !is(value, id));
+            return None;
+        }
+        let list = self.config.pointer_mut("/agents/list").and_then(Value::as_array_mut)?;
+        let place = list.iter().position(|value| is(value, id));
+        list.retain(|value| !is(value, id));
+        place
+    }
+
+    /// Writes what the references of the agents from a place on stand for. A gateway gives texts
+    /// back as they were by comparing them with those at the same place, and these have moved up.
+    pub(crate) fn resolve_from(&mut self, place: usize, host: &Host) {
+        let list = self.config.pointer_mut("/agents/list").and_then(Value::as_array_mut);
+        for entry in list.into_iter().flatten().skip(place) {
+            *entry = host.source(entry);
         }
     }
 

@@ -204,6 +204,9 @@ impl Shared {
     }
 }
 
+const PERSISTED: &str = "config.patch persisted and updated the active Gateway, but a recovery \
+    restart is required; wait for the Gateway to restart, then run config.get";
+
 impl Inner {
     fn outcome(
         &mut self,
@@ -244,7 +247,11 @@ impl Inner {
             // Executed on a copy that is thrown away.
             return self.world.clone().execute(name, params);
         }
-        self.world.execute(name, params)
+        let answer = self.world.execute(name, params)?;
+        if action == Some(&Action::Persisted) {
+            return Err(Refusal::new("UNAVAILABLE", PERSISTED));
+        }
+        Ok(answer)
     }
 
     fn patch_limit(&self) -> Option<u32> {
@@ -317,6 +324,10 @@ impl Inner {
             Some(Action::Restart { outage_ms, reply: told }) => {
                 step.frames.extend(told.then_some(reply));
                 step.then = Then::Restart(Duration::from_millis(*outage_ms), None);
+            }
+            Some(Action::Persisted) => {
+                step.frames.push(reply);
+                step.then = Then::Restart(Duration::from_millis(700), None);
             }
             Some(Action::Delay(ms)) => {
                 step.frames.push(reply);

@@ -67,6 +67,9 @@ pub enum Action {
     Starting(u64),
     /// Answered as done, but nothing was changed.
     LoseWrite,
+    /// The call is executed and answered as 2026.9.4 answers a config write that it cannot take in
+    /// while it runs; then it restarts.
+    Persisted,
     /// A person merges this into the configuration right before the call, which is then executed.
     Edit(Value),
 }

@@ -164,10 +164,14 @@ pub(super) async fn patch(
             // Only what was lost with its connection may not have come to be.
             Ok(!matches!(error, GatewayError::Closed { .. }))
         }
-        // Written, and the gateway restarts because it could not take it in while running.
+        // The gateway has written the file, and restarts because it could not take in all of it
+        // while running.
         Err(error)
             if error.rpc().is_some_and(|rpc| {
-                rpc.is_form(&["config.patch persisted but was not applied*"])
+                rpc.is_form(&[
+                    "config.patch persisted but was not applied*",
+                    "config.patch persisted and updated the active gateway, but *",
+                ])
             }) =>
         {
             Ok(false)

@@ -2,9 +2,11 @@
 //! they are spelt.
 //!
 //! Gateways of early 2026 write the config that they work with over the file when they delete an
-//! agent: a text that the file spells `$${NAME}` becomes `${NAME}`, a reference. If that variable
-//! is not set, the gateway does not start again. So such texts are spelt once more before, and put
-//! back where the gateway has left them so.
+//! agent: a text that the file spells `$${NAME}` becomes `${NAME}`, a reference, and a reference
+//! becomes the value of its variable. If a variable is not set, the gateway does not start again.
+//! Later gateways with a list compare each text with the one that stood at the same place before,
+//! so they do this to the agents that come after the deleted one. Such texts are therefore spelt
+//! once more before the deletion, and put back where the gateway has left them so.
 
 use serde_json::{Value, json};
 
@@ -22,10 +24,12 @@ pub(super) async fn guard(
     config: &Config,
     agent: &str,
 ) -> Result<Option<Vec<Value>>, GatewayError> {
-    if config.shape != Some(Shape::List) || call.met().is_none_or(|met| met.version != UNTOLD) {
+    if config.shape != Some(Shape::List) {
         return Ok(None);
     }
-    let (raised, others) = (config.list_spelt_once_more(), config.list_without(agent));
+    let is_old = call.met().is_none_or(|met| met.version == UNTOLD);
+    let first = if is_old { 0 } else { config.place_of(agent) };
+    let (raised, others) = (config.list_spelt_once_more(first), config.list_without(agent));
     if raised == config.list_as_written() {
         return Ok(None);
     }

@@ -130,6 +130,8 @@ impl Applier {
             Job::HeartbeatSync(job) => heartbeats::run(&call, job, &mut report).await,
             Job::Nothing(_) => unreachable!("a job without a gateway was answered above"),
         };
+        // If this fails, the job is another worker's, and what it has done counts there.
+        let _ = journal.flush().await;
         let mut steps = call.steps();
         let mut outcome = match flow {
             Ok(roster) => {

@@ -19,7 +19,7 @@ use super::workspace::{self, Workspace};
 use crate::documents::Document;
 use crate::gateway::agents_config::{Config, DesiredAgent, same_folder};
 use crate::gateway::{Call, GatewayError};
-use crate::keys::AgentKeys;
+use crate::keys::{self, AgentKeys};
 
 /// How a line of a document begins that names the agent that it was written for.
 const ID_LINE: &str = "AGENT_ID=";
@@ -115,6 +115,15 @@ pub(super) async fn check(
         if agent == call.default_agent() && !subject.adopt {
             return Err(GatewayError::NotOurs { agent: agent.clone(), reason: DEFAULT.to_owned() });
         }
+        if let Some(other) = lives_there(&config, agent, &subject.keys.workspace_path)
+            && !subject.adopt
+        {
+            return Err(GatewayError::WorkspaceTaken {
+                agent: agent.clone(),
+                folder: subject.keys.workspace_path.clone(),
+                other,
+            });
+        }
         let takes_over = subject.adopt.then(String::new);
         return Ok(Ours { config, takes_over, files: None });
     };
@@ -135,11 +144,24 @@ pub(super) async fn check(
         }
         _ => {}
     }
-    if !is_there && !subject.move_workspace && !subject.adopt {
+    if !is_there && !subject.move_workspace {
         let desired = subject.keys.workspace_path.clone();
         return Err(GatewayError::WorkspaceMoves { agent: agent.clone(), present, desired });
     }
     Ok(Ours { config, takes_over: (!is_there).then_some(present), files })
+}
+
+/// Returns another agent of the config that lives in a folder. The documents of a new agent would
+/// replace those of that one.
+fn lives_there(config: &Config, agent: &str, folder: &str) -> Option<String> {
+    let lives_there = |entry: &serde_json::Map<String, serde_json::Value>| {
+        entry
+            .get("workspace")
+            .and_then(serde_json::Value::as_str)
+            .is_some_and(|own| same_folder(own, folder))
+    };
+    let mut others = config.agents().filter(|(id, _)| keys::normalise_agent_id(id) != agent);
+    others.find(|(_, entry)| lives_there(entry)).map(|(id, _)| id.to_owned())
 }
 
 /// The agent that a session's key names. A single word such as `main` stands for a session of the

@@ -206,11 +206,24 @@ impl Config {
         (0..self.list().len()).map(entry).collect()
     }
 
-    /// The list with one more `$` before each text that is spelt as a text and not as a reference,
-    /// see [`spelt`].
+    /// The list with one more `$` before each text that has a reference or is spelt as a text, from
+    /// the place `first` on, so that a gateway which resolves them leaves them as they are now.
     #[must_use]
-    pub fn list_spelt_once_more(&self) -> Vec<Value> {
-        self.list_as_written().iter().map(config_text::spelt_once_more).collect()
+    pub fn list_spelt_once_more(&self, first: usize) -> Vec<Value> {
+        let mut list = self.list_as_written();
+        for entry in list.iter_mut().skip(first) {
+            *entry = config_text::spelt_value(entry);
+        }
+        list
+    }
+
+    /// The place of an agent in the list; the length of the list if it is not there.
+    #[must_use]
+    pub fn place_of(&self, id: &str) -> usize {
+        let list = self.list();
+        let is_it =
+            |entry: &Value| entry.get("id").and_then(Value::as_str).map(key_of) == Some(key_of(id));
+        list.iter().position(is_it).unwrap_or(list.len())
     }
 
     /// The list as it has to be sent, without an agent.

@@ -180,6 +180,19 @@ pub enum GatewayError {
         /// The folder that it would have.
         desired: String,
     },
+    /// Another agent of the gateway lives in the folder that a new agent would get.
+    #[error(
+        "the agent {other} lives in {folder}, where this job wants the new agent {agent}; the files \
+            of that agent would be replaced"
+    )]
+    WorkspaceTaken {
+        /// The new agent's id on the gateway.
+        agent: String,
+        /// The folder.
+        folder: String,
+        /// The agent that lives there.
+        other: String,
+    },
     /// The job has done this as often as it may, and it does not last.
     #[error("{what} does not last: it was done {times} and the gateway shows it undone{shows}")]
     Undone {
@@ -376,9 +389,9 @@ impl From<GatewayError> for Outcome {
             GatewayError::NotKept { .. } => Self::Transient(Failure::new("not_kept", text)),
             GatewayError::NotOurs { .. } => Self::Blocked(Failure::new("agent_not_ours", text).with_action(
                 "give the agent another name or `openclaw_session_id` in the main backend; to \
-                    take the gateway's agent \
-                 over on purpose, enqueue the job with `options.adopt`: its files stay in the \
-                 folder that it has",
+                 take the gateway's agent over on purpose, enqueue the job with `options.adopt`, \
+                 and with `options.move_workspace` as well if it lives in another folder: what it \
+                 has there stays behind",
             )),
             GatewayError::IdTaken { owner, .. } => Self::Blocked(Failure::new("agent_id_taken", text).with_action(format!(
                 "give one of the two agents another name or `openclaw_session_id` in the main \
@@ -393,6 +406,13 @@ impl From<GatewayError> for Outcome {
                     what they were; to move \
                  the agent without its memory, enqueue the job with `options.move_workspace`",
             )),
+            GatewayError::WorkspaceTaken { .. } => Self::Blocked(
+                Failure::new("workspace_taken", text).with_action(
+                    "give the agent another name or `openclaw_session_id` in the main backend, or \
+                    the other agent another folder on the gateway, then retry; to share the folder, \
+                    enqueue the job with `options.adopt`",
+                ),
+            ),
             GatewayError::Undone { .. } => Self::Blocked(Failure::new("not_kept", text).with_action(
                 "find out what writes to the gateway's config besides this worker, or why the \
                     gateway does not keep it, \

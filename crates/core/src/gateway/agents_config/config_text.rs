@@ -6,7 +6,7 @@
 //! that is not set keeps 2026.2.9 from starting, and one that is set would show an agent what the
 //! gateway's environment holds. So what a job says is always spelt as text.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// Spells a text so that a gateway reads it as it is: one more `$` before each `${NAME}`.
 #[must_use]
@@ -35,32 +35,6 @@ pub fn spelt_value(value: &Value) -> Value {
         Value::Object(members) => Value::Object(
             members.iter().map(|(key, value)| (key.clone(), spelt_value(value))).collect(),
         ),
-        other => other.clone(),
-    }
-}
-
-/// Spells every text in a value once more that is spelt as one: `$${NAME}` becomes `$$${NAME}`.
-/// References stay as they are.
-#[must_use]
-pub fn spelt_once_more(value: &Value) -> Value {
-    let text = |text: &str| {
-        let mut parts = text.split("$${");
-        let mut more = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
-            let is_text = is_reference(&format!("${{{part}"));
-            more.push_str(if is_text { "$$${" } else { "$${" });
-            more.push_str(part);
-        }
-        more
-    };
-    match value {
-        Value::String(value) => Value::String(text(value)),
-        Value::Array(values) => values.iter().map(spelt_once_more).collect(),
-        Value::Object(members) => members
-            .iter()
-            .map(|(key, value)| (key.clone(), spelt_once_more(value)))
-            .collect::<Map<_, _>>()
-            .into(),
         other => other.clone(),
     }
 }
@@ -114,14 +88,6 @@ mod tests {
             assert_eq!(spelt(text), expected, "{text}");
             assert_eq!(read(expected), text, "{text}");
         }
-        let once_more =
-            |text: &str| spelt_once_more(&json!([text]))[0].as_str().unwrap_or_default().to_owned();
-        for (text, expected) in
-            [("$${A}", "$$${A}"), ("${A} $${a}", "${A} $${a}"), ("x $${A}$${B}", "x $$${A}$$${B}")]
-        {
-            assert_eq!(once_more(text), expected, "{text}");
-        }
-        assert_eq!(read(&once_more("$${A} ${A}")), "$${A} VALUE");
         let value = json!({ "${A}": ["${A}", 1, null, { "b": "${A}" }] });
         assert_eq!(spelt_value(&value), json!({ "${A}": ["$${A}", 1, null, { "b": "$${A}" }] }));
     }
