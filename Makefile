@@ -19,7 +19,7 @@ build: ## Build the optimised worker: target/release/worker
 	cargo build --release -p mission-worker
 
 # The demo has its own Redis and folder, whatever the environment sets.
-demo: ## Show all four kinds of job on simulated gateways; EXIT=1 ends by itself
+demo: ## Show all four kinds of job on simulated gateways; EXIT=1 exits at the end
 	@scripts/setup demo
 	cargo build --workspace --bins
 	env -u MISSION_CONFIG -u MISSION_REDIS_URL MISSION_DATA_DIR=.demo $(if $(EXIT),MISSION_HTTP_ADDR=127.0.0.1:0) \
