@@ -1,14 +1,14 @@
-# What can be done here. `make` alone lists it. Each target first installs what the machine lacks for it.
+# The tasks of this repository; `make` alone lists them. Each target first installs what the machine lacks for it.
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo test python dashboard fuzz interop interop-bench lint fmt tools bench release image
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-SCRIPTS := .ci/run scripts/advisories scripts/release scripts/setup tests/fuzz/run tests/openclaw-gateway.sh
-# Python with what the client needs, in the client's folder.
+SCRIPTS := .ci/run scripts/advisories scripts/release scripts/setup scripts/words tests/fuzz/run tests/openclaw-gateway.sh
+# Python with the client's dependencies, in the client's folder.
 PYTHON = cd clients/python && PYTHONDONTWRITEBYTECODE=1 $(abspath $(TARGET))/python/bin/python
 DASHBOARD = $(abspath tests/dashboard)
-# Where rustup puts cargo, for shells that do not know it yet.
+# The folder where rustup puts cargo, for shells that do not have it in PATH yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 help: ## List the targets (the default)
@@ -18,15 +18,15 @@ build: ## Build the optimised worker: target/release/worker
 	@scripts/setup build
 	cargo build --release -p mission-worker
 
-# The demo has a Redis and a folder of its own, whatever the environment says of others.
-demo: ## Show all four kinds of job on simulated gateways; EXIT=1 ends by itself
+# The demo has its own Redis and folder, whatever the environment sets.
+demo: ## Show all four kinds of job on simulated gateways; EXIT=1 exits at the end
 	@scripts/setup demo
 	cargo build --workspace --bins
 	env -u MISSION_CONFIG -u MISSION_REDIS_URL MISSION_DATA_DIR=.demo $(if $(EXIT),MISSION_HTTP_ADDR=127.0.0.1:0) \
 	  $(TARGET)/debug/worker demo $(if $(EXIT),--exit)
 
-# The end-to-end tests run the binaries that stand beside them, so everything is built first.
-test: ## Run all tests, but not those with real gateways
+# The end-to-end tests run the binaries in the same folder, so everything is built first.
+test: ## Run all tests except those with real gateways
 	@scripts/setup test
 	cargo build --workspace --all-targets
 	@echo "README.md: its job document must be a valid one"
@@ -37,7 +37,7 @@ test: ## Run all tests, but not those with real gateways
 	@$(MAKE) --no-print-directory python
 	@$(MAKE) --no-print-directory dashboard
 
-# MISSION_PICTURES=docs/screenshots makes the pictures of the dashboard anew.
+# MISSION_PICTURES=docs/screenshots renews the pictures of the dashboard.
 dashboard: ## Run the tests of the dashboard in a real Chromium
 	@scripts/setup dashboard
 	cargo build --workspace --bins
@@ -48,11 +48,11 @@ python: ## Run the tests of the Python client, and the API against its descripti
 	cargo build --package mission-worker
 	export MISSION_WORKER=$(abspath $(TARGET)/debug/worker) && $(PYTHON) -m pytest -q
 
-# MISSION_INTEROP chooses versions, with commas between them; `ci` is what .ci/run tries. All but those of `ci` are
-# removed when they have been tried.
+# MISSION_INTEROP selects versions, separated by commas; `ci` selects those of .ci/run. All others are removed after their
+# tests.
 INTEROP = --workspace --test main -- --ignored --nocapture --exact
 
-fuzz: ## Fuzz what comes from elsewhere; TIME=60 is the seconds of each target
+fuzz: ## Fuzz external input; TIME=60 is the seconds of each target
 	@scripts/setup fuzz
 	TIME=$(or $(TIME),60) RUNS=$(or $(RUNS),-1) SEED=$(or $(SEED),0) tests/fuzz/run
 
@@ -66,11 +66,12 @@ interop-bench: ## Measure many agents at once on real gateways
 	cargo build --release --workspace --all-targets
 	cargo test --release $(INTEROP) interop::measure_many_agents_at_once
 
-lint: ## Check form, code, documentation, scripts, alerts; dependencies and spelling with `make tools`
+lint: ## Check format, code, documentation, wording, scripts, alerts; dependencies and spelling after `make tools`
 	@scripts/setup lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	scripts/words
 	shellcheck $(SCRIPTS)
 	promtool check rules config/alerts.yml
 	promtool test rules config/alerts.test.yml
@@ -84,7 +85,7 @@ lint: ## Check form, code, documentation, scripts, alerts; dependencies and spel
 	@$(call optional,cargo-deny,cargo deny --workspace check bans licenses sources)
 	@$(call optional,cargo-deny,scripts/advisories)
 
-optional = if command -v $(1) > /dev/null; then set -x; $(2); else echo "$(1): not installed, left out; see make tools"; fi
+optional = if command -v $(1) > /dev/null; then set -x; $(2); else echo "$(1): not installed, skipped; see make tools"; fi
 
 fmt: ## Format the code
 	@scripts/setup lint
@@ -99,7 +100,7 @@ bench: ## Measure the queue on this machine, in less than three minutes
 	cargo build --release -p mission-worker
 	$(TARGET)/release/worker bench
 
-release: ## Build the program to be released, its bill of materials and checksums
+release: ## Build the release program, its bill of materials and checksums
 	@scripts/setup release
 	scripts/release
 

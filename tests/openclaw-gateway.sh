@@ -3,12 +3,11 @@
 #
 #   openclaw-gateway.sh install VERSION     installs the gateway, and the Node that it needs, from npm; once
 #   openclaw-gateway.sh start VERSION DIR   prints "URL PID" once the gateway answers; its token is in DIR/token
-#   openclaw-gateway.sh stop DIR            ends that gateway; what it kept stays in DIR
-#   openclaw-gateway.sh remove VERSION      removes that installation, which takes up to 1.3 GB of disk
+#   openclaw-gateway.sh stop DIR            stops that gateway; its data stays in DIR
+#   openclaw-gateway.sh remove VERSION      removes that installation, which uses up to 1.3 GB of disk
 #
-# What is installed is in ${XDG_CACHE_HOME:-~/.cache}/openclaw-gateway. DIR is all that a gateway sees as its own:
-# config, state, home, workspaces and gateway.log. Starting it again in the same DIR continues it, on the same port if
-# that is still free.
+# Installations are in ${XDG_CACHE_HOME:-~/.cache}/openclaw-gateway. DIR holds all data of a gateway: config, state, home,
+# workspaces and gateway.log. A restart in the same DIR continues that gateway, on the same port if it is still free.
 set -euo pipefail
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/openclaw-gateway
@@ -19,7 +18,7 @@ start_within_s=240
 say() { echo "openclaw-gateway: $*" >&2; }
 die() { say "$@"; exit 1; }
 
-# npm_install FOLDER MANIFEST [OPTION…]: all or nothing, so that an interrupted one is not taken for done.
+# npm_install FOLDER MANIFEST [OPTION…]: installs all or nothing, so that an interrupted run does not look complete.
 npm_install() {
   local folder=$1 manifest=$2 new=$1.new
   shift 2
@@ -50,7 +49,7 @@ install() {
   fi
   if [ ! -e "$program" ]; then
     say "installing openclaw $version from npm into $cache"
-    # Old versions want libsignal from git, through a messenger that no test uses; the registry has it too.
+    # Old versions need libsignal from git, for a messenger that no test uses; the registry has it too.
     npm_install "$cache/openclaw-$version" \
       "{\"private\":true,\"dependencies\":{\"openclaw\":\"$version\"},\"overrides\":{\"libsignal\":\"2.0.1\"}}" \
       --ignore-scripts
@@ -58,14 +57,14 @@ install() {
   if [ "$version" = 2026.3.31 ]; then link_plugins "$cache/openclaw-$version/node_modules"; fi
 }
 
-# link_plugins MODULES: this version's own code looks for what its plugins have in their folders. A script of its own
-# would fetch all that once more, some of it from git.
+# link_plugins MODULES: links the dependencies of plugins, which this version's core expects in its own folder. Its own
+# script would download them all again, some from git.
 link_plugins() {
   local module name
   for module in "$1"/openclaw/dist/extensions/*/node_modules/{*,@*/*}; do
     name=${module##*/extensions/}
     name=${name#*/node_modules/}
-    # The folder of an organisation; what is in it comes as well.
+    # Skips the folder of an organisation; its content is listed separately.
     if [[ $name == @* && $name != */* ]]; then continue; fi
     if [ ! -e "$1/$name" ]; then
       mkdir -p "$(dirname "$1/$name")"
@@ -83,7 +82,7 @@ free_port() {
     s.listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); });'
 }
 
-# answers URL TOKEN: whether the gateway there takes the token. Its words of refusal go to standard error.
+# answers URL TOKEN: succeeds if that gateway accepts the token. Its error goes to standard error.
 answers() {
   TOKEN=$2 "$node" -e '
     const socket = new WebSocket(process.argv[1]);
@@ -101,15 +100,15 @@ answers() {
     };' "$1"
 }
 
-# runs PID: whether there is such a process. One that has ended stays until its parent has asked for its status.
+# runs PID: succeeds if the process is running. An ended one remains until its parent reads its status.
 runs() {
   kill -0 "$1" 2> /dev/null && ! grep -qs ') Z ' "/proc/$1/stat"
 }
 
 # run_gateway DIR PORT: starts the process; its id is in $pid.
 run_gateway() {
-  # Restarts stay in the process, so its id holds. Nothing of this machine's user reaches the gateway.
-  # Channels are not skipped: 2026.5.7 would forget that section of its config, and restart with every write.
+  # Restarts stay in the process, so its id remains valid. The gateway sees no settings of the local user.
+  # Channels are not skipped: 2026.5.7 would forget that section of its config, and restart on every write.
   env -i PATH="$(dirname "$node"):/usr/bin:/bin" HOME="$1/home" LANG=C.UTF-8 TZ=UTC \
     OPENCLAW_STATE_DIR="$1/state" OPENCLAW_CONFIG_PATH="$1/openclaw.json" \
     OPENCLAW_NO_RESPAWN=1 OPENCLAW_DISABLE_BONJOUR=1 \
@@ -156,16 +155,16 @@ start() {
       return
     fi
     rm -f "$dir/port"
-    # Between looking for a free port and using it, somebody else may have taken it.
+    # Another process may have taken the port since it was found free.
     if ! tail -n 20 "$dir/gateway.log" | grep -qi 'EADDRINUSE\|already in use\|already listening'; then break; fi
-    say "the port was taken meanwhile; trying another"
+    say "the port was taken; trying another"
   done
   rm -f "$dir/pid"
   tail -n 30 "$dir/gateway.log" >&2
-  die "the gateway $version does not start; see $dir/gateway.log"
+  die "gateway $version does not start; see $dir/gateway.log"
 }
 
-# try_start DIR PORT: false if the process ended or never answered.
+# try_start DIR PORT: fails if the process ended or never answered.
 try_start() {
   local dir=$1 url=ws://127.0.0.1:$2
   run_gateway "$dir" "$2"
@@ -190,7 +189,7 @@ stop() {
   rm -f "$dir/pid"
 }
 
-# end PID: asks a process to end, and after 10 s makes it.
+# end PID: terminates a process, and kills it after 10 s.
 end() {
   kill "$1" 2> /dev/null || return 0
   for _ in {1..100}; do

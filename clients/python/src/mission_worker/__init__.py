@@ -1,7 +1,7 @@
-"""Puts jobs for OpenClaw gateways on the queue of mission-worker, and reads what became of them.
+"""Enqueues jobs for OpenClaw gateways on the queue of mission-worker, and reads their results.
 
-`Client` and `AsyncClient` enqueue `Provision`, `ProvisionMain`, `Cleanup` and `HeartbeatSync` jobs. Redis has to be up,
-a worker does not. Tokens stand in Redis as they are given: sealing is not available yet, so protect your Redis.
+`Client` and `AsyncClient` enqueue `Provision`, `ProvisionMain`, `Cleanup` and `HeartbeatSync` jobs. Redis must be
+running; a worker need not be. Without `secret_key`, tokens are stored in Redis as plain text, so protect your Redis.
 """
 
 from .aio import AsyncClient

@@ -1,4 +1,4 @@
-"""Which texts are dates to a worker: RFC 3339 and ISO 8601 as far as calendar dates go."""
+"""Recognizes dates as workers do: RFC 3339, and the calendar dates of ISO 8601."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _DATE_TIME = re.compile(
     re.ASCII,
 )
 _DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-# The instants that a worker can name; only a time with `Z` has to be one of them.
+# The instants that a worker can represent; only a time with `Z` must be one of them.
 _FIRST, _LAST = (-9999, 1, 2, 1, 59, 59), (9999, 12, 30, 22, 0, 0)
 
 
 def is_date(text: str) -> bool:
-    """Whether a worker takes the text for a date or a date-time."""
+    """Return whether a worker reads the text as a date or a date-time."""
     match = _DATE_TIME.fullmatch(text)
     if match is None:
         return False

@@ -1,6 +1,6 @@
-"""What is asked of Redis and in which order, apart from how: `Client` and `AsyncClient` run the same flows.
+"""The sequences of requests to Redis, without the I/O: `Client` and `AsyncClient` run the same flows.
 
-A flow yields `Command`s and is sent their answers, or has the error thrown at its `yield`. Streams yield `Event`s too.
+A flow yields `Command`s and receives their answers, or an error is thrown at its `yield`. Streams yield `Event`s too.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def enqueue(
     try:
         return wire.enqueued(ids, (yield from _script(wire.ENQUEUE, keys, words)))
     except ConnectionLost:
-        # It may have been done all the same. The jobs keep their ids, and an id is stored once.
+        # The request may have succeeded anyway. The jobs keep their ids, and an id is stored once.
         again = _script(wire.ENQUEUE, keys, words)
     return wire.enqueued(ids, (yield from again))
 
@@ -59,7 +59,7 @@ def get(keys: Keys, job_id: UUID | str) -> Flow[JobRecord | None]:
 
 
 def wait(keys: Keys, job_id: UUID | str, timeout: float, block: float) -> Flow[JobRecord]:
-    """Read one job when it has ended. Events tell when to look; it is looked at now and then without them too."""
+    """Read one job when it has ended. Events trigger the reads, and a timer does so without them."""
     until = time.monotonic() + timeout
     cursor = yield from last(keys)
     while True:
@@ -82,7 +82,7 @@ def wait(keys: Keys, job_id: UUID | str, timeout: float, block: float) -> Flow[J
 
 
 def last(keys: Keys) -> Flow[str]:
-    """Where the events end now."""
+    """Return the current end of the events."""
     answer = yield Command(("XREVRANGE", keys.events, "+", "-", "COUNT", 1))
     return wire.entry(answer[0])[0] if answer else "0-0"
 
@@ -109,7 +109,7 @@ def events(keys: Keys, after: str | None, timeout: float | None, block: float) -
 def consume(
     keys: Keys, group: str, consumer: str, start: str, timeout: float | None, claim_after: float, block: float
 ) -> Stream:
-    """Read events as a member of a consumer group: first what it had not acknowledged, then what is new."""
+    """Read events as a member of a consumer group: first its unacknowledged events, then new ones."""
     yield from _create_group(keys, group, start)
     read = ("XREADGROUP", "GROUP", group, consumer, "COUNT", _GROUP_BATCH)
     cursor = "0-0"
@@ -134,7 +134,7 @@ def consume(
 
 
 def ack(keys: Keys, group: str, cursors: Sequence[str]) -> Flow[int]:
-    """Note that a group is done with events."""
+    """Acknowledge events of a group."""
     answer = yield Command(("XACK", keys.events, group, *cursors))
     return int(answer)
 
@@ -159,7 +159,7 @@ def _create_group(keys: Keys, group: str, start: str) -> Flow[None]:
 
 
 def _take_over(keys: Keys, group: str, consumer: str, idle: float) -> Generator[Command | Event, Any, bool]:
-    """Deliver what members were given and did not acknowledge for so long. Returns whether there was anything."""
+    """Deliver events that members have not acknowledged for that time. Returns whether there were any."""
     cursor, any_found = "0-0", False
     while True:
         words = ("XAUTOCLAIM", keys.events, group, consumer, _ms(idle), cursor, "COUNT", _GROUP_BATCH)
@@ -178,15 +178,15 @@ def _deliver(keys: Keys, group: str, found: Sequence[tuple[str, dict[str, bytes]
         if event is not None:
             yield event
         else:
-            # It was removed from the stream since, or is none: nobody will ever be done with it.
+            # It was removed from the stream since, or is not an event: no member will ever acknowledge it.
             yield from ack(keys, group, [cursor])
 
 
 def blocking(socket_timeout: float | None) -> float:
-    """How long one command may block: less than the client library waits for an answer."""
+    """Return the time that one command may block: less than the client library waits for an answer."""
     return _BLOCK if not socket_timeout else min(_BLOCK, socket_timeout / 2)
 
 
 def _ms(seconds: float) -> int:
-    # Redis takes 0 for ever.
+    # Redis reads 0 as no limit.
     return max(1, round(seconds * 1000))

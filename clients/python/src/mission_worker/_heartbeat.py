@@ -1,4 +1,4 @@
-"""What a job may ask of a heartbeat; as workers have it."""
+"""Checks the heartbeat settings of a job, as workers do."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ._limits import WHITE_SPACE
 from .errors import Problem
 
 SHORTEST = 30
-"""Fewest seconds between heartbeats without `options.allow_fast_heartbeat`."""
+"""The minimum seconds between heartbeats without `options.allow_fast_heartbeat`."""
 
 _MIN_TOKEN_CHARS = 6
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def problems(path: str, agent: dict[str, Any], token: str | None, allow_fast: bool) -> list[Problem]:
-    """Return what is wrong with the heartbeat of an agent at that path."""
+    """Return the faults of an agent's heartbeat at that path."""
     config = agent.get("heartbeat_config")
     every = config.get("every") if isinstance(config, dict) else None
     found = []
@@ -32,7 +32,7 @@ def problems(path: str, agent: dict[str, Any], token: str | None, allow_fast: bo
 
 
 def interval(text: str) -> float | None:
-    """Return the seconds of an interval as gateways read it; none if it never comes, or is not understood."""
+    """Return the seconds of an interval as gateways read it; none if it is disabled or not understood."""
     text = text.strip(WHITE_SPACE).lower()
     parts: list[tuple[str, str]] = re.findall(r"([0-9.]+)([^0-9.]*)", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:

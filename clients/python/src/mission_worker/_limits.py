@@ -1,4 +1,4 @@
-"""How long the texts of a document may be, and how much there may be of anything; as workers have it."""
+"""Limits the lengths and counts in a document, as workers do."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MAX_TEMPLATE_BYTES = 256 * 1024
 MAX_VALUES = 1_000
 MAX_AGENTS = 5_000
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-# What Unicode calls white space. Python's `str.strip` takes four separators of ASCII along.
+# White space as Unicode defines it. Python's `str.strip` also removes four ASCII separators.
 WHITE_SPACE = "\t\n\v\f\r \u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
 
 class Fault(Exception):
-    """The first fault of a document."""
+    """Reports the first fault of a document."""
 
     def __init__(self, path: str, problem: str, remedy: str) -> None:
         super().__init__()
@@ -29,9 +29,9 @@ class Fault(Exception):
 class _Rule(NamedTuple):
     limit: int = MAX_TEXT
     bytes: bool = False
-    # People are shown it on a line, so nothing in it may change the line.
+    # It is shown on a line, so nothing in it may change the line.
     line: bool = False
-    # Blanks around it are left away; inside of it there are no control characters.
+    # Blanks around it are removed; control characters inside it are refused.
     token: bool = False
     json: bool = False
 
@@ -63,7 +63,7 @@ _PARTS = {
 
 
 def check(document: dict[str, Any]) -> None:
-    """Raise for the first thing of which there is too much. What has a wrong type is not looked at."""
+    """Raise for the first exceeded limit. Values of a wrong type are skipped."""
     _check_fields(document, "", _DOCUMENT)
     for name, rules in _PARTS.items():
         if isinstance(part := document.get(name), dict):

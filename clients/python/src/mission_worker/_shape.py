@@ -1,4 +1,4 @@
-"""The shape of a document: which fields there are and of what type. Stops at the first fault, as workers do."""
+"""Checks the shape of a document: its fields and their types. Stops at the first fault, as workers do."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _check_kind(document: dict[str, Any]) -> None:
 
 
 def _check_lists(document: dict[str, Any]) -> None:
-    """Lists in the place of objects are looked for before the rest, by workers too."""
+    """Find lists in the place of objects, before the other checks, as workers do."""
     for name in ("gateway", "agent", "board", "user", "options"):
         if isinstance(document.get(name), list):
             raise _Fault(name, "wrong type (sequence)", "use an object")
@@ -230,7 +230,7 @@ _DOCUMENT = _object(
 
 
 def is_blank(text: str | None) -> bool:
-    """Whether a text says nothing."""
+    """Return whether a text is blank."""
     return not (text or "").strip(WHITE_SPACE)
 
 

@@ -1,4 +1,4 @@
-"""Which texts are urls of gateways to a worker, and how they are shown. Workers read urls as browsers do."""
+"""Checks and shows the URLs of gateways as workers do, which read URLs as browsers do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"0[xX][0-9A-Fa-f]*|[0-9]+")
 
 
 def fault(url: str) -> str | None:
-    """What is wrong with the url of a gateway; none if a worker can use it. Never says anything of the url itself."""
+    """Return the fault of a gateway's URL; none if a worker can use it. Never quotes the URL."""
     cleaned = _REMOVED.sub("", url.strip(_CONTROLS_AND_SPACE))
     scheme = _SCHEME.match(cleaned)
     if scheme is None:
@@ -31,16 +31,16 @@ def fault(url: str) -> str | None:
 
 
 def is_secure(url: str) -> bool:
-    """Whether a worker speaks TLS with a gateway at that url."""
+    """Return whether a worker uses TLS with a gateway at that URL."""
     return _REMOVED.sub("", url.strip(_CONTROLS_AND_SPACE))[:4].lower() == "wss:"
 
 
 def masked(url: str) -> str:
-    """The url without the secrets that people put into it."""
+    """Return the URL without the secrets that people put into it."""
     cleaned = _REMOVED.sub("", url.strip(_CONTROLS_AND_SPACE))
     match = re.fullmatch(r"(wss?://)([^/\\?#]*)([^?#]*)(\?[^#]*)?(#.*)?", cleaned, re.IGNORECASE | re.DOTALL)
     if match is None:
-        # An unusual way to write one; there is no telling what of it is secret.
+        # An unusual form; any part of it may be secret.
         return "***"
     scheme, authority, path, query, fragment = (part or "" for part in match.groups())
     login, at, host = authority.rpartition("@")
@@ -69,13 +69,13 @@ def _host_fault(host: str) -> str | None:
                 return "not a url (invalid international domain name)"
     except UnicodeError:
         return "not a url (invalid international domain name)"
-    # Python knows an older IDNA than workers. What it does not understand is left to them.
+    # Python has an older IDNA than workers. Names that it does not understand are left to them.
     with contextlib.suppress(UnicodeError):
         name = name.encode("idna").decode() if not name.isascii() else name
     if not name or _FORBIDDEN_IN_HOST.search(name):
         return "not a url (invalid domain character)"
     labels = name.removesuffix(".").split(".")
-    # A name whose last part is a number is an address, or nothing.
+    # A name whose last part is a number is an address, or invalid.
     if _NUMBER.fullmatch(labels[-1]) and not _is_ipv4(labels):
         return "not a url (invalid IPv4 address)"
     return None

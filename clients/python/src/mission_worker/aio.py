@@ -23,20 +23,20 @@ _Result = TypeVar("_Result")
 
 
 class AsyncClient:
-    """Puts jobs on the queue and reads what became of them. Needs Redis, but no worker to be up.
+    """Enqueues jobs and reads their results. Redis must be running; a worker need not be.
 
-    For one event loop, as the `redis.asyncio.Redis` that it is given.
+    It belongs to one event loop, like the given `redis.asyncio.Redis`.
     """
 
     def __init__(self, redis: redis.asyncio.Redis, queue: str = "mission", *, secret_key: str | None = None) -> None:
-        """Use a client of Redis that is there already; `queue` as in the workers' settings.
+        """Use an existing Redis client; `queue` is the name in the workers' settings.
 
-        `secret_key` is what the workers have in `MISSION_SECRET_KEY`: it seals tokens before they reach Redis.
+        `secret_key` is the workers' `MISSION_SECRET_KEY`; it seals tokens before they reach Redis.
         """
         self._redis = redis
         self._keys = Keys.of(queue)
         self._keyring = Keyring(secret_key) if secret_key is not None else None
-        # The types of the client library differ from version to version.
+        # The types of the client library differ between versions.
         self._execute: Any = redis.execute_command
         settings: Any = getattr(redis, "get_connection_kwargs", dict)
         self._block = _flows.blocking(settings().get("socket_timeout"))
@@ -45,9 +45,9 @@ class AsyncClient:
     def from_url(
         cls, url: str, queue: str = "mission", *, secret_key: str | None = None, **options: Any
     ) -> AsyncClient:
-        """Make a client of Redis from its url: `redis://`, `rediss://` (TLS) or `unix://`.
+        """Create a Redis client from a URL: `redis://`, `rediss://` (TLS) or `unix://`.
 
-        Connects with the first call. `options` go to `redis.asyncio.Redis.from_url`.
+        Connects on the first call. `options` go to `redis.asyncio.Redis.from_url`.
         """
         options = {"socket_connect_timeout": 5, "socket_timeout": 15} | options
         return cls(redis.asyncio.Redis.from_url(url, **options), queue, secret_key=secret_key)
@@ -88,14 +88,14 @@ class AsyncClient:
     ) -> Enqueued | list[Enqueued]:
         """Check and store a job, or up to 50 of them, all or none.
 
-        A job is given as one of the dataclasses or as a document (mapping, text). If the connection breaks, it is sent
-        once more; a job is stored once all the same, because its id stays the same.
+        A job is one of the dataclasses or a document (mapping, text). If the connection breaks, the request is repeated
+        once; a job is still stored only once, because its id stays the same.
 
-        `delay`            how long to wait before the first run
+        `delay`            the time before the first run
         `priority`         0 (first) to 9 among the jobs of a gateway
-        `expires_in`       if it still waits after that time, it is dead with the reason `expired`
-        `idempotency_key`  while it is in use, another job with it is not stored, and the first one's id is returned
-        `idempotency_life` for how long it is in use: 1 second to 30 days
+        `expires_in`       a job that still waits after that time is dead with the reason `expired`
+        `idempotency_key`  while it is in use, no other job with it is stored, and the first one's id is returned
+        `idempotency_life` the time that the key is in use: 1 second to 30 days
 
         Raises `InvalidJob`, `ValueError`, `QueueUnavailable`, `ProtocolMismatch`.
         """
@@ -111,25 +111,25 @@ class AsyncClient:
         return (await self._run(_flows.enqueue(self._keys, [job], when, self._keyring, listed=False)))[0]  # type: ignore[list-item]
 
     async def get(self, job_id: UUID | str) -> JobRecord | None:
-        """Return everything that is known of a job; none if there is no such job, or no more."""
+        """Return a job; none if it does not exist, or no longer exists."""
         return await self._run(_flows.get(self._keys, job_id))
 
     async def wait(self, job_id: UUID | str, timeout: float) -> JobRecord:
         """Return a job when it is done, dead, superseded or cancelled. A blocked job has not ended.
 
-        Raises `TimeoutError` after so many seconds, and `JobNotFound`.
+        Raises `TimeoutError` after `timeout` seconds, and `JobNotFound`.
         """
         return await self._run(_flows.wait(self._keys, job_id, timeout, self._block))
 
     async def cursor(self) -> str:
-        """Return where the events end now, to read from there later."""
+        """Return the current end of the events, to read from there later."""
         return await self._run(_flows.last(self._keys))
 
     def events(self, after: str | None = None, *, timeout: float | None = None) -> AsyncIterator[Event]:
-        """Read events as they come, from the first `await` on, or those after a cursor (`"0"` for all that are kept).
+        """Read events as they happen, from the first `await` on, or after a cursor (`"0"` for all kept ones).
 
         Ends only if no event came for `timeout` seconds. If Redis cannot be used, it raises
-        `QueueUnavailable`; go on after the last event's cursor then.
+        `QueueUnavailable`; then continue after the last event's cursor.
         """
         return self._stream(_flows.events(self._keys, after, timeout, self._block))
 
@@ -138,14 +138,14 @@ class AsyncClient:
     ) -> AsyncIterator[Event]:
         """Read events as one member of a group: each event goes to one of its members, again until it is acknowledged.
 
-        Creates the group, with events from now on, or those after the cursor `start`. What this `consumer` was given
-        before and did not acknowledge comes first; what others did not acknowledge for `claim_after` seconds is taken
-        over. So an event can come twice.
+        Creates the group, with events from now on, or those after the cursor `start`. Unacknowledged events of this
+        `consumer` come first; it takes over events that others have not acknowledged for `claim_after` seconds.
+        So an event can arrive twice.
         """
         return self._stream(_flows.consume(self._keys, group, consumer, start, timeout, claim_after, self._block))
 
     async def ack(self, group: str, *events: Event | str) -> int:
-        """Note that the group is done with events. Returns how many it was not done with before."""
+        """Acknowledge events of the group. Returns the number that were pending before."""
         return await self._run(
             _flows.ack(self._keys, group, [event.cursor if isinstance(event, Event) else event for event in events])
         )

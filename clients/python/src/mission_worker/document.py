@@ -1,6 +1,6 @@
-"""From a document to a job and back: the same border that workers have, so that what is refused is refused early.
+"""Converts documents to jobs and back, with the same checks as workers, so that a bad document is refused early.
 
-A worker checks every document again; its reading is the one that counts.
+A worker checks every document again; its result is the one that counts.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ _Made = TypeVar("_Made", Gateway, Agent, Board, User, Options, Wake)
 
 
 def parse_job(document: Mapping[str, Any] | str | bytes) -> Job:
-    """Check a job document and make a job of it. Raises `InvalidJob` with everything found wrong.
+    """Check a job document and return its job. Raises `InvalidJob` with all faults found.
 
-    A document for a gateway without a url becomes `Nothing`, as it may lack what other jobs need.
+    A document for a gateway without a URL becomes `Nothing`, because it may lack fields that other jobs need.
     """
     _, value = read(document)
     kind = Kind(value["kind"])
@@ -80,14 +80,14 @@ def parse_job(document: Mapping[str, Any] | str | bytes) -> Job:
 
 
 def to_document(job: Job) -> dict[str, Any]:
-    """Return the document of a job, unchecked. Secret. Fields that have their default are left out."""
+    """Return the document of a job, unchecked. Secret. Fields with their default are omitted."""
     return {"version": 1, "kind": str(job.kind), **_members(job)}
 
 
 def read(job: Job | Mapping[str, Any] | str | bytes) -> tuple[bytes, dict[str, Any]]:
     """Check a job or a document. Returns its text, byte for byte as given if it was text, and its content.
 
-    Warns of tokens with blanks around them, which workers leave away.
+    Warns about blanks around tokens, which workers remove.
     """
     text, value = _checked(job)
     _warn_of_blanks(value)
@@ -126,7 +126,7 @@ _SOME_URL = "wss://sealed.invalid"
 
 
 def masked(text: bytes) -> dict[str, Any] | None:
-    """Return a document without its secrets; none if it is invalid, because nobody knows where its secrets are then."""
+    """Return a document without its secrets; none if it is invalid, because its secrets cannot be located then."""
     try:
         _, value = _checked(_SEALED_URL.sub(rb'\1"' + _SOME_URL.encode() + b'"', text))
     except InvalidJob:
@@ -140,7 +140,7 @@ def masked(text: bytes) -> dict[str, Any] | None:
 
 
 def _needs(value: dict[str, Any]) -> list[Problem]:
-    """Return what a document of the right shape lacks for its kind."""
+    """Return the fields that a document of the right shape lacks for its kind."""
     kind, gateway, problems = value["kind"], value["gateway"], list[Problem]()
     sync = kind == Kind.HEARTBEAT_SYNC
     wanted, unwanted = ("agents", "agent") if sync else ("agent", "agents")
@@ -178,7 +178,7 @@ def _heartbeat_problems(value: dict[str, Any]) -> list[Problem]:
 
 
 def _pin_problems(gateway: dict[str, Any], url: str) -> list[Problem]:
-    """Return what speaks against pinning a certificate."""
+    """Return the fault of a pinned certificate."""
     path = "gateway.tls_fingerprint"
     if gateway.get("allow_insecure_tls"):
         problem = "`gateway.allow_insecure_tls` accepts any certificate"
@@ -212,7 +212,7 @@ def _plain(value: object) -> str:
 
 
 def _loaded(text: bytes) -> Any:
-    """As `json.loads`, but as strict as the workers' reader."""
+    """Parse JSON like `json.loads`, but as strictly as the workers' reader."""
 
     def refuse(_: str) -> Any:
         raise ValueError("a number that JSON does not have")
@@ -233,7 +233,7 @@ def _loaded(text: bytes) -> Any:
     except UnicodeError:
         raise _not_json("not UTF-8, or half a surrogate pair") from None
     except json.JSONDecodeError as error:
-        # Its text says where, but not what stands there.
+        # Its text gives the position, but not the content.
         raise _not_json(str(error)) from None
     except (ValueError, RecursionError) as error:
         raise _not_json("nested too deeply" if isinstance(error, RecursionError) else str(error)) from None
@@ -241,7 +241,7 @@ def _loaded(text: bytes) -> Any:
 
 
 def _check(value: Any, depth: int) -> None:
-    """Refuse what Python reads and workers do not: deep nesting and half surrogate pairs."""
+    """Refuse deep nesting and half surrogate pairs, which Python accepts and workers do not."""
     if isinstance(value, str):
         value.encode()
     elif isinstance(value, (dict, list)):
@@ -277,7 +277,7 @@ def _jsonable(value: Any) -> Any:
 
 
 def _make(made: type[_Made], value: dict[str, Any]) -> _Made:
-    """Build a part of a job from an object whose shape was checked."""
+    """Build a part of a job from an object of checked shape."""
     members = {name: item for name, item in value.items() if item is not None}
     for name in ("id", "board_id"):
         if name in members:

@@ -1,4 +1,4 @@
-"""What can go wrong, by what a caller can do about it."""
+"""The errors of this package, divided by what a caller can do about them."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from dataclasses import dataclass
 
 import redis.exceptions
 
-# Error replies of a Redis that answers but cannot work at the moment, by their first word.
+# First words of the error replies of a Redis that answers but cannot work at the moment.
 _CONDITIONS = {
     "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOAUTH", "NOPERM", "NOREPLICAS", "OOM", "READONLY",
     "TRYAGAIN", "UNBLOCKED", "WRONGPASS",
 }  # fmt: skip
 
 
-# Characters that change how the text around them is shown, and how much is kept of a path.
+# Characters that change how the text around them is shown, and the maximum length of a path.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _MAX_PATH = 200
 
 
 class MissionError(Exception):
-    """Anything that this package raises of itself, but for wrong arguments, which are `ValueError`s."""
+    """Base class of this package's errors, except for wrong arguments, which raise `ValueError`."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a document: where, what, and what to do about it."""
+    """One fault of a document: its path, the problem and the remedy."""
 
     path: str
     """Path of the field, such as `agents[1].name`; `$` is the document itself."""
     problem: str
-    """What is wrong there. Never holds values of the document, which may be secret."""
+    """The fault. Never contains values of the document, which may be secret."""
     remedy: str
-    """What to do."""
+    """The remedy."""
 
     def __post_init__(self) -> None:
-        """Put the path on one line: there are names in it that somebody made up."""
+        """Put the path on one line, because it can contain arbitrary names."""
         path = UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", self.path)
         object.__setattr__(self, "path", path if len(path) <= _MAX_PATH else path[:_MAX_PATH] + "…")
 
@@ -48,9 +48,9 @@ class InvalidJob(MissionError, ValueError):
     """A job document that no worker would accept. Nothing was enqueued."""
 
     problems: list[Problem]
-    """Everything found wrong; at least one."""
+    """All faults found; at least one."""
     index: int | None
-    """Which job of a list it was, from 0; none if there was only one."""
+    """Index of the job in a list, from 0; none if there was only one."""
 
     def __init__(self, problems: Sequence[Problem], index: int | None = None) -> None:
         """Collect the problems of one document."""
@@ -64,19 +64,19 @@ class InvalidJob(MissionError, ValueError):
 
 
 class QueueError(MissionError):
-    """Redis refused a request in a way that trying again does not mend."""
+    """Redis refused a request, and a retry does not help."""
 
 
 class QueueUnavailable(QueueError):
-    """Redis does not answer, or cannot work at the moment. Trying again later can help."""
+    """Redis does not answer, or cannot work at the moment. A later retry can help."""
 
 
 class ConnectionLost(QueueUnavailable):
-    """The connection could not be made, broke, or was silent for too long: whether a request was done is not known."""
+    """The connection failed or timed out; the request may or may not have been carried out."""
 
 
 class ProtocolMismatch(QueueError):
-    """The queue in Redis is of a newer version than this package. Upgrade the package."""
+    """The queue in Redis has a newer version than this package. Upgrade the package."""
 
 
 class JobNotFound(MissionError, LookupError):
@@ -88,14 +88,14 @@ class ScriptMissing(QueueError):
 
 
 def translate(error: Exception) -> MissionError:
-    """Give an error of the Redis client its type here."""
+    """Convert an error of the Redis client to a type of this package."""
     reason = str(error) or type(error).__name__
     if isinstance(error, redis.exceptions.NoScriptError):
         return ScriptMissing(reason)
     hint = "check that it runs, is reachable and may be written to"
     if isinstance(error, (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)):
         return ConnectionLost(f"Redis cannot be used ({reason}); {hint}")
-    # Redis before 7 puts what a command in a script answered behind the place where it stands.
+    # Redis before 7 puts the error of a command in a script after the command's position.
     words = re.findall(r"(?:^|: -)([A-Z]+) ", reason)
     if words[:1] in (["PROTOCOL"], ["LAYOUT"]):
         return ProtocolMismatch(f"{reason}; upgrade mission-worker-client")

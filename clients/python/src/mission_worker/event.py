@@ -1,4 +1,4 @@
-"""What the queue tells of its jobs, as they change."""
+"""The queue's events about changes of its jobs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that happened, most often a job that went from one state to another.
+    """An event, usually the transition of a job from one state to another.
 
-    Events of kinds that this package does not know are passed on as they are: look at `event` first.
+    Events of unknown kinds are passed on unchanged: check `event` first.
     """
 
     cursor: str
-    """Where it stands in the stream; reading can go on after it."""
+    """Its position in the stream; reading can continue after it."""
     event: str
-    """What kind of event it is: `job`, `paused`, `resumed`, or one that is not known yet."""
+    """The kind of event: `job`, `paused`, `resumed`, or one of a newer version."""
     at_ms: int
-    """When it happened, in milliseconds since 1970 by Redis's clock."""
+    """The time of the event, in milliseconds since 1970 by Redis's clock."""
     id: UUID | None = None
     """The job's id."""
     kind: str | None = None
@@ -39,45 +39,45 @@ class Event:
     gateway: str | None = None
     """The gateway's id."""
     subject: str | None = None
-    """What the job is about: `<gateway id>/<agent id>`, or `<gateway id>/heartbeats`."""
+    """The subject of the job: `<gateway id>/<agent id>`, or `<gateway id>/heartbeats`."""
     from_state: str | None = None
-    """The state that it left; none when it was enqueued."""
+    """The previous state; none on enqueueing."""
     to_state: str | None = None
-    """The state that it is in now."""
+    """The new state."""
     run: int | None = None
     """The number of the run, from 1."""
     attempts: int | None = None
-    """How many runs counted."""
+    """The number of runs that counted."""
     worker: str | None = None
     """The worker concerned."""
     next_at_ms: int | None = None
-    """When the job is due again."""
+    """The time when the job is due again."""
     reason: str | None = None
-    """Why it is dead, such as `attempts`; why a pause was made."""
+    """The reason why it is dead, such as `attempts`, or the reason of a pause."""
     failure: Failure | None = None
-    """What went wrong."""
+    """The failure that caused it."""
     superseded_by: UUID | None = None
-    """The newer job that took its place."""
+    """The newer job that replaced it."""
     by: str | None = None
     """The person or program that did it."""
     scope: str | None = None
-    """What was paused or resumed: `all`, `kind:<kind>` or `gateway:<id>`."""
+    """The scope of a pause or resume: `all`, `kind:<kind>` or `gateway:<id>`."""
     raw: Mapping[str, Any] = field(repr=False)
-    """The whole event, with members that are not known here."""
+    """The whole event, including unknown members."""
 
     @property
     def at(self) -> datetime:
-        """When it happened."""
+        """Return the time of the event."""
         return datetime.fromtimestamp(self.at_ms / 1000, timezone.utc)
 
     @property
     def ended(self) -> bool:
-        """Whether a job has ended with it."""
+        """Return whether the job has ended."""
         return self.event == "job" and self.to_state in ENDED
 
     @classmethod
     def read(cls, cursor: str, fields: Mapping[str, bytes]) -> Event | None:
-        """Read an entry of the stream; none, with a word in the log, if it is no event."""
+        """Read an entry of the stream; none, with a log message, if it is not an event."""
         try:
             raw = json.loads(fields["event"])
             version, name, at_ms = raw["v"], str(raw["event"]), int(raw["at_ms"])

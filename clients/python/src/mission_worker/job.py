@@ -1,7 +1,7 @@
-"""The job document, version 1, as dataclasses. Their fields are those of the document, by the same names.
+"""The job document, version 1, as dataclasses. Their fields have the names of the document.
 
-They are checked when they are enqueued, or by `parse_job`. `repr` leaves out tokens and urls (people put tokens into
-urls); `dataclasses.asdict` does not.
+They are checked on enqueueing, or by `parse_job`. `repr` omits tokens and URLs (people put tokens into URLs);
+`dataclasses.asdict` does not.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Action(str, Enum):
     """First provisioning or a later update."""
 
     PROVISION = "provision"
-    """The agent is new, or is to be made as if it were."""
+    """The agent is new, or is provisioned like a new one."""
     UPDATE = "update"
     """The agent exists; BOOTSTRAP.md is left alone."""
 
@@ -42,22 +42,22 @@ class Action(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """Where agents live."""
+    """The gateway that agents live on."""
 
     id: UUID
-    """The main backend's id of it."""
+    """Its id in the main backend."""
     name: str = ""
     """Its name, for people."""
     url: str | None = field(default=None, repr=False)
-    """`ws://` or `wss://`. Without one, every job but a heartbeat-sync succeeds at once and does nothing."""
+    """`ws://` or `wss://`. Without it, every job except a heartbeat-sync succeeds immediately and does nothing."""
     token: str | None = field(default=None, repr=False)
     """The gateway's token. Secret."""
     workspace_root: str | None = None
-    """Folder on the gateway's machine under which workspaces are made. Needed with a url."""
+    """Folder on the gateway's machine for workspaces. Required with a URL."""
     allow_insecure_tls: bool = False
     """Accept a certificate that cannot be verified."""
     tls_fingerprint: str | None = None
-    """Accept exactly this certificate: `sha256:` and the 64 hex digits of its SHA-256, with or without colons."""
+    """Accept only this certificate: `sha256:` and the 64 hex digits of its SHA-256, with or without colons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,17 +65,17 @@ class Agent:
     """An agent as the main backend knows it."""
 
     id: UUID
-    """The main backend's id of it."""
+    """Its id in the main backend."""
     name: str
     """Its name, for people; may be empty."""
     board_id: UUID | None = None
-    """The board that it belongs to, as information only."""
+    """Its board, for information only."""
     openclaw_session_id: str | None = None
     """Session key given by the main backend, such as `agent:lead-7:main`."""
     is_board_lead: bool = False
-    """Leads get another heartbeat document than the rest."""
+    """Leads get a different heartbeat document."""
     heartbeat_config: Mapping[str, Any] | None = None
-    """Overlay on the default heartbeat."""
+    """Settings merged over the default heartbeat."""
     identity_profile: Mapping[str, Any] | None = None
     """Role, style and charter."""
     identity_template: str | None = None
@@ -86,36 +86,36 @@ class Agent:
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """The board an agent works on."""
+    """The board that an agent works on."""
 
     id: UUID
-    """The main backend's id of it."""
+    """Its id in the main backend."""
     name: str
     """Its name."""
     board_type: str = "goal"
-    """Such as `goal`."""
+    """Type of board, such as `goal`."""
     objective: str | None = None
-    """What is to be reached."""
+    """The goal of the board."""
     success_metrics: Any = None
-    """How success is measured; any JSON, shown to the agent as such."""
+    """The success metrics; any JSON, shown to the agent unchanged."""
     target_date: date | str | None = None
     """A date or date-time, or its ISO 8601 form, which is shown as given."""
     goal_confirmed: bool = False
-    """Whether a person has confirmed the goal."""
+    """True if a person has confirmed the goal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class User:
-    """The person an agent works for; every part may be unknown."""
+    """The person that an agent works for; every field may be unknown."""
 
     name: str | None = None
     """Full name."""
     preferred_name: str | None = None
-    """What the person likes to be called; the first word is used."""
+    """The preferred name; the first word is used."""
     pronouns: str | None = None
-    """Such as `she/her`."""
+    """Pronouns, such as `she/her`."""
     timezone: str | None = None
-    """IANA name, as information only."""
+    """IANA name, for information only."""
     notes: str | None = None
     """Free text."""
     context: str | None = None
@@ -124,30 +124,30 @@ class User:
 
 @dataclass(frozen=True, kw_only=True)
 class Wake:
-    """That the agent is to be woken when it is as wanted, and how."""
+    """Options of the message that wakes the agent once it has the desired state."""
 
     deliver: bool = True
-    """Whether what the agent answers goes out to the channel that its session last used."""
+    """True if the agent's answer goes to the channel that its session last used."""
     verb: str | None = None
-    """What was done with the agent, in a word or two of 64 printable characters at most; none follows the action."""
+    """The verb of the message, 1 to 64 printable characters; by default it follows the action."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What kind of provisioning is wanted."""
+    """Options of a provisioning."""
 
     action: Action = Action.PROVISION
     """First provisioning or a later update."""
     force_bootstrap: bool = False
-    """Write BOOTSTRAP.md even in an update that would leave it out."""
+    """Write BOOTSTRAP.md even in an update, which normally omits it."""
     reset_session: bool = False
-    """Start the agent's session afresh at the end."""
+    """Reset the agent's session at the end."""
     wake: Wake | None = None
-    """Send the agent a message that it can start, last of all."""
+    """Send the agent a start message as the last step."""
     allow_fast_heartbeat: bool = False
-    """Accept a heartbeat that comes more often than every 30 seconds. Of heartbeat-syncs too."""
+    """Accept a heartbeat interval below 30 seconds. Also valid for heartbeat-syncs."""
     adopt: bool = False
-    """Take over an agent of that id that is on the gateway and was not made for this one. Of cleanups too."""
+    """Take over an agent of that id on the gateway that was not made for this job. Also valid for cleanups."""
     move_workspace: bool = False
     """Move an agent to another folder on the gateway's machine. Its memory stays in the old one."""
 
@@ -158,17 +158,17 @@ class Provision:
 
     kind: ClassVar[Kind] = Kind.PROVISION
     gateway: Gateway
-    """Where the agent lives."""
+    """The gateway that the agent lives on."""
     agent: Agent
     """The agent."""
     board: Board
-    """The board that it works on."""
+    """The agent's board."""
     user: User | None = None
-    """The person it works for."""
+    """The person that the agent works for."""
     auth_token: str | None = field(default=None, repr=False)
-    """The agent's own token for the main backend's API. Secret. Only an update can do without: the agent keeps its."""
+    """The agent's token for the main backend's API. Secret. Only an update can omit it: the agent keeps its token."""
     options: Options = field(default_factory=Options)
-    """What kind of run is wanted."""
+    """Options of the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,17 +177,17 @@ class ProvisionMain:
 
     kind: ClassVar[Kind] = Kind.PROVISION_MAIN
     gateway: Gateway
-    """Where the agent lives."""
+    """The gateway that the agent lives on."""
     agent: Agent
     """The agent."""
     user: User | None = None
-    """The person it works for."""
+    """The person that the agent works for."""
     auth_token: str | None = field(default=None, repr=False)
-    """The agent's own token for the main backend's API. Secret. Only an update can do without: the agent keeps its."""
+    """The agent's token for the main backend's API. Secret. Only an update can omit it: the agent keeps its token."""
     session_key: str | None = None
     """Session key to use instead of the one derived from the gateway's id."""
     options: Options = field(default_factory=Options)
-    """What kind of run is wanted."""
+    """Options of the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,11 +196,11 @@ class Cleanup:
 
     kind: ClassVar[Kind] = Kind.CLEANUP
     gateway: Gateway
-    """Where the agent lives."""
+    """The gateway that the agent lives on."""
     agent: Agent
     """The agent."""
     options: Options = field(default_factory=Options)
-    """Only `adopt` counts here."""
+    """Only `adopt` applies here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,21 +209,21 @@ class HeartbeatSync:
 
     kind: ClassVar[Kind] = Kind.HEARTBEAT_SYNC
     gateway: Gateway
-    """Where the agents live. Needs a url."""
+    """The gateway that the agents live on. Needs a URL."""
     agents: Sequence[Agent]
     """The agents. May be empty."""
     options: Options = field(default_factory=Options)
-    """Only `allow_fast_heartbeat` counts here."""
+    """Only `allow_fast_heartbeat` applies here."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Nothing:
-    """A job for a gateway that has no url yet: it succeeds without doing anything. Made by `parse_job` only."""
+    """A job for a gateway without a URL, which succeeds without doing anything. Only `parse_job` creates it."""
 
     kind: Kind
-    """The kind asked for."""
+    """The requested kind."""
     gateway: Gateway
-    """The gateway, which has no url."""
+    """The gateway, which has no URL."""
     agent: Agent
     """The agent."""
 

@@ -13,63 +13,63 @@ from . import document
 
 
 class State(str, Enum):
-    """Where a job is. Other names are possible: workers may be newer than this package."""
+    """The state of a job. Other names are possible, because workers can be newer than this package."""
 
     SCHEDULED = "scheduled"
-    """Waiting for its first time."""
+    """It waits for its first run."""
     READY = "ready"
-    """Could run now, as soon as a worker and its subject are free."""
+    """It can run as soon as a worker and its subject are free."""
     RUNNING = "running"
-    """Held by a worker."""
+    """It is leased by a worker."""
     RETRYING = "retrying"
-    """Waiting to be tried again after a failure."""
+    """It waits for a retry after a failure."""
     SNOOZED = "snoozed"
-    """Waiting because the gateway or a person asked for it."""
+    """It waits because the gateway or a person asked for it."""
     BLOCKED = "blocked"
-    """Waiting for a person; tried again now and then all the same."""
+    """It needs a person; it is retried occasionally anyway."""
     DONE = "done"
-    """Ended: the gateway is as it should be."""
+    """It ended: the gateway has the desired state."""
     DEAD = "dead"
-    """Ended: given up, with a reason. An operator can retry it."""
+    """It ended: given up, with a reason. An operator can retry it."""
     SUPERSEDED = "superseded"
-    """Ended: a newer job took its place."""
+    """It ended: a newer job replaced it."""
     CANCELLED = "cancelled"
-    """Ended: an operator did not want it any more."""
+    """It ended: an operator cancelled it."""
 
     __str__ = str.__str__
 
 
 ENDED = frozenset({State.DONE, State.DEAD, State.SUPERSEDED, State.CANCELLED})
-"""The states in which nothing happens to a job any more, unless an operator retries a dead one."""
+"""The final states, unless an operator retries a dead job."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Enqueued:
-    """What became of an enqueued job."""
+    """The result of enqueueing a job."""
 
     id: UUID
     """The job's id: that of the first job, if its idempotency key was in use."""
     state: str | None
-    """`ready` or `scheduled`; the present state of the first job, if its idempotency key was in use, or none if that
-    has been removed since."""
+    """`ready` or `scheduled`; if its idempotency key was in use, the current state of the first job, or none if that
+    has been removed."""
     superseded: Sequence[UUID] = ()
     """Older jobs that this one replaced."""
     duplicate: bool = False
-    """Whether its idempotency key was in use, so that nothing was stored."""
+    """True if its idempotency key was in use, so that nothing was stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """What went wrong."""
+    """A failure of a job."""
 
     code: str
     """Stable name for programs."""
     message: str
-    """One sentence."""
+    """The error in one sentence."""
     action: str | None = None
-    """The next action of a person, where there is one."""
+    """The remedy, if a person can act."""
     method: str | None = None
-    """The request to the gateway that failed, where that is known."""
+    """The failed request to the gateway, if known."""
 
     @classmethod
     def read(cls, value: object) -> Failure | None:
@@ -87,22 +87,22 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run that ended."""
+    """A completed run."""
 
     number: int
     """The number of the run, from 1."""
     worker: str
     """The worker that ran it."""
     started_at_ms: int
-    """When it began."""
+    """The start time."""
     ended_at_ms: int
-    """When it ended, or was found to have been lost."""
+    """The end time, or the time when it was found lost."""
     outcome: str
-    """How it ended: `done`, `transient`, `busy`, `blocked`, `permanent`, `ambiguous`, `lost`, `released`, …"""
+    """The outcome: `done`, `transient`, `busy`, `blocked`, `permanent`, `ambiguous`, `lost`, `released`, …"""
     failure: Failure | None
-    """What went wrong, if it failed."""
+    """The failure, if it failed."""
     raw: Mapping[str, Any] = field(repr=False)
-    """All that was noted, with the steps that it took."""
+    """All recorded data, including its steps."""
 
     @classmethod
     def read(cls, value: Any) -> Run | None:
@@ -129,64 +129,64 @@ class JobRecord:
     id: UUID
     """The job's id."""
     state: str
-    """Where it is: one of `State`, or of a newer worker's."""
+    """Its state: one of `State`, or one of a newer worker."""
     kind: str
-    """One of `Kind`, or of a newer worker's."""
+    """Its kind: one of `Kind`, or one of a newer worker."""
     gateway: str
     """The gateway's id: the job's lane."""
     subject: str
-    """What it is about: jobs of one subject run one after another."""
+    """Its subject: jobs of one subject run one after another."""
     attempts: int
-    """Runs that counted, the current one included."""
+    """Runs that counted, including the current one."""
     max_attempts: int
-    """How many may count before it is dead."""
+    """The number of attempts after which it is dead."""
     runs: int
-    """All runs, the uncounted ones included."""
+    """All runs, including uncounted ones."""
     enqueued_at_ms: int
-    """When it was enqueued."""
+    """The time of enqueueing."""
     next_at_ms: int | None
-    """When it is due, while it waits."""
+    """The time when it is due, while it waits."""
     started_at_ms: int | None
-    """When the last run began."""
+    """The start of the last run."""
     finished_at_ms: int | None
-    """When it ended."""
+    """The time when it ended."""
     expires_at_ms: int | None
-    """When it is given up if it still waits then."""
+    """The time of expiry, if it still waits then."""
     priority: int
-    """Where it stands among the jobs of its gateway: 0 to 9, 0 first."""
+    """Its priority among the jobs of its gateway: 0 to 9, 0 first."""
     worker: str | None
     """The worker that runs it now."""
     cancel: str | None
-    """Who wants the running job to be cancelled, and why."""
+    """The person who asked to cancel the running job, and the reason."""
     reason: str | None
-    """Why it is dead, such as `attempts`, `permanent`, `invalid`, `poison`, `expired`."""
+    """The reason why it is dead, such as `attempts`, `permanent`, `invalid`, `poison`, `expired`."""
     superseded_by: UUID | None
-    """The newer job that took its place."""
+    """The newer job that replaced it."""
     inherited: str
-    """What it took over from jobs that it replaced: letters, see docs/protocol.md."""
+    """The flags inherited from jobs that it replaced; docs/protocol.md lists them."""
     idempotency_key: str | None
-    """The key that it was enqueued with."""
+    """Its idempotency key."""
     failure: Failure | None
-    """What went wrong last, if anything ever did."""
+    """The last failure, if there was one."""
     report: Mapping[str, Any] | None
-    """What the successful run found and did; its `summary` is one sentence."""
+    """The result of the successful run; its `summary` is one sentence."""
     timeline: Sequence[tuple[str, int]]
-    """The states that it has been in and since when, oldest first; about the last 40."""
+    """Its states with their times, oldest first; about the last 40."""
     history: Sequence[Run]
-    """The last 20 runs that ended, oldest first."""
+    """The last 20 completed runs, oldest first."""
     document: Mapping[str, Any] | None = field(repr=False)
     """The document with its secrets masked; none if it is not valid."""
     raw: Mapping[str, str] = field(repr=False)
-    """All fields that are stored, but for the document."""
+    """All stored fields except the document."""
 
     @property
     def ended(self) -> bool:
-        """Whether nothing happens to it any more by itself."""
+        """Return whether the job is in a final state."""
         return self.state in ENDED
 
     @classmethod
     def read(cls, job_id: UUID, stored: Mapping[str, bytes], history: Sequence[bytes]) -> JobRecord | None:
-        """Read what Redis holds; none if there is no such job. What cannot be read is left out."""
+        """Read the stored form; none if the job does not exist. Unreadable parts are omitted."""
         raw = {name: value.decode(errors="replace") for name, value in stored.items() if name != "payload"}
         if "state" not in raw:
             return None
@@ -223,7 +223,7 @@ class JobRecord:
 
 
 def uuid_or_none(text: object) -> UUID | None:
-    """Read an id; none if it is not one."""
+    """Read an id; none if it is invalid."""
     try:
         return UUID(str(text)) if text else None
     except ValueError:

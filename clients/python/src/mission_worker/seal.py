@@ -1,4 +1,4 @@
-"""Sealing: the secrets of a job document are encrypted before they reach Redis. See docs/protocol.md of the project."""
+"""Seals the secrets of a job document before they reach Redis. See docs/protocol.md of the project."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _KEY_BYTES, _NONCE_BYTES = 32, 24
 
 
 class Keyring:
-    """The keys that secrets are sealed with, as the workers have them. Only the first is used here."""
+    """The workers' sealing keys. Only the first is used here."""
 
     def __init__(self, keys: str) -> None:
-        """Read keys in base64 with commas or white space between them. Raises `ValueError`, which never shows one."""
+        """Read base64 keys separated by commas or white space. Raises `ValueError`, which never shows a key."""
         made = []
         for number, text in enumerate(filter(None, re.split(r"[,\s]+", keys)), 1):
             try:
@@ -39,20 +39,20 @@ class Keyring:
         self._encrypt = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt
         self._key = made[0]
         self.id = hashlib.sha256(b"mission-worker key id\0" + self._key).hexdigest()[:8]
-        """The id of the key that seals; not secret."""
+        """Return the id of the sealing key; it is not secret."""
 
     def __repr__(self) -> str:
         return f"Keyring({self.id})"
 
     def seal(self, job: UUID, content: Mapping[str, Any], text: bytes) -> tuple[bytes, bool]:
-        """Seal the secrets of a checked document; whether there was any."""
+        """Seal the secrets of a checked document. Returns whether there were any."""
         gateway = dict(content["gateway"])
         sealed = {**content, "gateway": gateway}
         url = str(gateway.get("url") or "")
         any_certificate = "true" if gateway.get("allow_insecure_tls") is True else "false"
         goes_to = f"{any_certificate}|{gateway.get('tls_fingerprint') or ''}|{url}"
         places = [(sealed, "auth_token", f"auth_token|{goes_to}"), (gateway, "token", f"gateway.token|{goes_to}")]
-        # Of urls only those that carry a password or a query.
+        # Only URLs that contain a password or a query.
         if set(url) & {"@", "?"}:
             places.append((gateway, "url", "gateway.url"))
         any_sealed = False

@@ -1,4 +1,4 @@
-"""How jobs go to Redis: keys, arguments and answers of the scripts. See docs/protocol.md of the project."""
+"""The wire format: keys, arguments and answers of the scripts. See docs/protocol.md of the project."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from .seal import Keyring
 WIRE_VERSION = 1
 """Version of the arguments of `enqueue.lua`."""
 ENVELOPE_VERSION = 1
-"""Version of what is stored of a job, not of the document in it."""
+"""Version of the stored form of a job, not of its document."""
 SEALED_VERSION = 2
-"""The same of a job whose document has sealed secrets."""
+"""Version of the stored form if the document has sealed secrets."""
 MAX_JOBS = 50
-"""Most jobs that one call may enqueue."""
+"""Maximum number of jobs in one call."""
 MAX_BYTES = 64 * 1024 * 1024
-"""Most bytes of documents that one call may enqueue."""
+"""Maximum bytes of documents in one call."""
 MAX_ATTEMPTS = 12
-"""Runs that may fail before a job is dead."""
+"""Failed runs after which a job is dead."""
 
 Document: TypeAlias = Job | Mapping[str, Any] | str | bytes
-"""What can be enqueued: a job, or its document as a mapping or as text."""
+"""An argument of `enqueue`: a job, or its document as a mapping or as text."""
 Duration: TypeAlias = timedelta | float
-"""A length of time; a number means seconds."""
+"""A duration; a number means seconds."""
 
 _MAX_TIME = timedelta(days=30)
 _KEY_LIFE = (timedelta(seconds=1), _MAX_TIME)
 
 
 class Script:
-    """A script of the queue, as the workers have it."""
+    """A script of the queue, the same as the workers'."""
 
     def __init__(self, file: str) -> None:
-        """Read it from the package."""
+        """Read the script from the package."""
         self.text = resources.files(__package__).joinpath(file).read_bytes()
         self.sha1 = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
 
@@ -71,7 +71,7 @@ class Keys:
 
 @dataclass(frozen=True, kw_only=True)
 class When:
-    """How and when jobs are to run."""
+    """The scheduling options of jobs."""
 
     delay: Duration = 0
     priority: int = 5
@@ -80,7 +80,7 @@ class When:
     idempotency_life: Duration = timedelta(hours=24)
 
     def words(self) -> tuple[object, ...]:
-        """Check the values. Returns delay, priority, expiry, key and its life as the script wants them."""
+        """Check the values. Returns delay, priority, expiry, key and its life as the script expects them."""
         delay = _milliseconds("delay", self.delay, timedelta(0), _MAX_TIME)
         if type(self.priority) is not int or not 0 <= self.priority <= 9:
             raise ValueError(f"priority {self.priority!r} does not fit; use 0 (first) to 9, 5 is usual")
@@ -97,7 +97,7 @@ class When:
 def arguments(
     jobs: Sequence[Document], when: When, keyring: Keyring | None, *, listed: bool
 ) -> tuple[list[UUID], list[Any]]:
-    """Check the jobs, give them ids and seal their secrets. Returns the ids and what `enqueue.lua` is given."""
+    """Check the jobs, give them ids and seal their secrets. Returns the ids and the arguments of `enqueue.lua`."""
     if len(jobs) > MAX_JOBS:
         raise ValueError(f"{len(jobs)} jobs are too many for one call; send {MAX_JOBS} at most")
     if when.idempotency_key is not None and len(jobs) > 1:
@@ -123,7 +123,7 @@ def arguments(
 
 
 def enqueued(ids: Sequence[UUID], answer: Any) -> list[Enqueued]:
-    """Read what `enqueue.lua` answered."""
+    """Read the answer of `enqueue.lua`."""
     try:
         results = []
         for sent, (job_id, state, superseded) in zip(ids, answer, strict=True):
@@ -138,7 +138,7 @@ def enqueued(ids: Sequence[UUID], answer: Any) -> list[Enqueued]:
 
 
 def stored(answer: Any) -> tuple[dict[str, bytes], list[bytes]]:
-    """Read what `get.lua` answered: fields and history."""
+    """Read the answer of `get.lua`: fields and history."""
     pairs, history = answer[0], answer[1]
     if isinstance(pairs, Mapping):
         return {_text(name): value for name, value in pairs.items()}, list(history)
@@ -146,7 +146,7 @@ def stored(answer: Any) -> tuple[dict[str, bytes], list[bytes]]:
 
 
 def entries(answer: Any) -> list[tuple[str, dict[str, bytes] | None]]:
-    """Read entries of one stream; the client library has several forms for them. Deleted entries have no fields."""
+    """Read entries of one stream; the client library returns them in several forms. Deleted entries have no fields."""
     if not answer:
         return []
     of_stream = next(iter(answer.values())) if isinstance(answer, Mapping) else answer[0][1]
@@ -165,7 +165,7 @@ def entry(item: Any) -> tuple[str, dict[str, bytes] | None]:
 
 
 def new_id() -> UUID:
-    """Make a UUID version 7: ids in the order of their making."""
+    """Create a UUID version 7, which orders ids by creation."""
     milliseconds = time.time_ns() // 1_000_000
     number = (milliseconds & (2**48 - 1)) << 80 | secrets.randbits(80)
     number = number & ~(0xF << 76) | 7 << 76
@@ -173,7 +173,7 @@ def new_id() -> UUID:
 
 
 def _place(content: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Lane, subject and flags of a checked document."""
+    """Return lane, subject and flags of a checked document."""
     kind, lane = content["kind"], str(UUID(content["gateway"]["id"]))
     if kind == Kind.HEARTBEAT_SYNC:
         return lane, f"{lane}/heartbeats", ""
