@@ -1,5 +1,4 @@
-//! Methods of strings, lists and dictionaries that Python has. What is not here,
-//! `minijinja-contrib` has.
+//! Python's methods of strings, lists and dictionaries that `minijinja-contrib` lacks.
 
 use minijinja::value::{Tuple, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
@@ -10,7 +9,7 @@ use super::filters::{affordable, replaced};
 use super::{invalid, str_format, text};
 use crate::python_format;
 
-/// Calls a method that the engine itself does not know.
+/// Calls a method that the engine itself lacks.
 pub(super) fn call(
     state: &mut State<'_, '_>,
     value: &Value,
@@ -50,14 +49,14 @@ fn of_list(
             let found = value.try_iter()?.position(|item| item == *wanted);
             found
                 .map(|index| Some(Value::from(index)))
-                .ok_or_else(|| invalid("it is not in the list"))
+                .ok_or_else(|| invalid("the value is not in the list"))
         }
         _ => Ok(None),
     }
 }
 
-/// The part of a string between two places, as Python's methods take them, and how many characters
-/// stand before it.
+/// Returns the part of a string between two positions, given as in Python's methods, and the number
+/// of characters before it.
 fn part<'a>(source: &'a str, arguments: &Arguments) -> Result<(&'a str, usize), Error> {
     let length = source.chars().count();
     let place = |index: usize, default: usize| -> Result<usize, Error> {
@@ -69,7 +68,7 @@ fn part<'a>(source: &'a str, arguments: &Arguments) -> Result<(&'a str, usize), 
     let (start, end) = (place(1, 0)?, place(2, length)?.min(length));
     let byte =
         |place: usize| source.char_indices().nth(place).map_or(source.len(), |(byte, _)| byte);
-    // Behind the end there is nothing, not even an empty part.
+    // Past the end there is no part, not even an empty one.
     if start > length || start > end {
         return Ok(("", usize::MAX));
     }
@@ -94,7 +93,7 @@ fn of_string(
             let width = affordable(state, arguments.size(0, 0)?)?;
             let mut fill = arguments.string(1)?.unwrap_or(" ").chars();
             let (Some(fill), None) = (fill.next(), fill.next()) else {
-                return Err(invalid("the character to fill with must be one character"));
+                return Err(invalid("the fill character must be exactly one character"));
             };
             let missing = width.saturating_sub(source.chars().count());
             let padding = || fill.to_string().repeat(missing);
@@ -186,13 +185,12 @@ fn of_string(
     Ok(answer)
 }
 
-/// Methods without arguments.
+/// Calls a method that takes no arguments.
 fn plain(source: &str, method: &str) -> Option<Value> {
     let all = |is: fn(char) -> bool| Value::from(!source.is_empty() && source.chars().all(is));
     Some(match method {
         "capitalize" => Value::from(python_format::capitalize(source)),
-        // German's sharp s is the one letter of daily use of which the lower case is not the folded
-        // one.
+        // The sharp s of German is the only common letter whose folded form is not its lower case.
         "casefold" => Value::from(source.to_lowercase().replace('ß', "ss")),
         "lower" => Value::from(source.to_lowercase()),
         "upper" => Value::from(source.to_uppercase()),
@@ -246,7 +244,7 @@ fn sought(source: &str, method: &str, given: &[Value]) -> Result<Value, Error> {
     match found.filter(|_| is_within) {
         Some(byte) => Ok(Value::from(before + part[..byte].chars().count())),
         None if method.ends_with("find") => Ok(Value::from(-1)),
-        None => Err(invalid("the text to look for is not in the string")),
+        None => Err(invalid("the substring is not in the string")),
     }
 }
 
@@ -283,7 +281,8 @@ fn split(source: &str, separator: Option<&str>, most: usize, from_end: bool) -> 
     parts.into_iter().map(Value::from).collect()
 }
 
-/// The words of a text, from its end if that is wanted; the last of so many has the rest.
+/// Splits a text into words at white space, from its end if `from_end`. After `most` splits, the
+/// rest stays in one piece.
 fn at_spaces(source: &str, most: usize, from_end: bool) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = source;

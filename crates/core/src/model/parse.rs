@@ -1,4 +1,4 @@
-//! From JSON to a [`Job`]: the border at which a document is checked, once.
+//! Parsing of JSON into a [`Job`]. Documents are checked here and nowhere else.
 
 use std::fmt;
 
@@ -14,22 +14,22 @@ use super::{
 };
 use crate::sanitize::one_line;
 
-/// Largest accepted job document in bytes. Templates of an agent may be long; a megabyte is far
-/// beyond any seen.
+/// The maximum size of a job document in bytes. The templates of an agent may be long, but a
+/// megabyte is far more than any seen so far.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
-/// Most characters of a path in a problem, and of what is said of it.
+/// The maximum length of a path and of a description in a [`Problem`], in characters.
 const MAX_PATH: usize = 200;
 const MAX_WORDS: usize = 1000;
 
-/// One thing that is wrong with a document: where, what, and what to do about it.
+/// One problem of a document: its place, its description and its remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Path of the field, such as `agent.heartbeat_config`; `$` is the document itself.
+    /// The path of the field, such as `agent.heartbeat_config`; `$` is the document itself.
     pub path: String,
-    /// What is wrong there.
+    /// The description of the problem.
     pub problem: String,
-    /// What to do.
+    /// The action that solves it.
     pub remedy: String,
 }
 
@@ -39,7 +39,7 @@ impl Problem {
         problem: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        // There are names in it that somebody made up.
+        // The texts may contain names that were chosen by a user.
         Self {
             path: one_line(&path.into(), MAX_PATH),
             problem: one_line(&problem.into(), MAX_WORDS),
@@ -54,11 +54,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A job document that cannot be accepted. Never holds values of the document, which may be secret.
+/// The error for a job document that cannot be accepted. It never holds values of the document,
+/// which may be secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct DocumentError {
-    /// Everything found wrong; at least one.
+    /// The problems that were found; at least one.
     pub problems: Vec<Problem>,
 }
 
@@ -68,7 +69,7 @@ impl From<Problem> for DocumentError {
     }
 }
 
-/// The document as it stands on the wire, before the needs of its kind are checked.
+/// The document as it is on the wire, before the requirements of its kind are checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
@@ -128,7 +129,7 @@ impl Job {
         Self::from_value(value)
     }
 
-    /// Checks a job document that is JSON already.
+    /// Checks a job document that is already parsed as JSON.
     pub fn from_value(value: Value) -> Result<Self, DocumentError> {
         let Value::Object(object) = value else {
             return Err(Problem::new("$", "not an object", "send one JSON object").into());
@@ -261,13 +262,14 @@ impl Document {
     }
 }
 
-/// A token without the blanks around it: a file that it was read from ends with a line break.
+/// Removes the blanks around a token. A token that was read from a file ends with a line break.
 fn trimmed(token: &SecretString) -> SecretString {
     SecretString::from(token.expose_secret().trim())
 }
 
-/// The paths of the tokens of a document that have blanks or line breaks around them.
-/// [`Job::parse`] leaves these away; whoever takes a document from a person tells them.
+/// Returns the paths of the document's tokens that have blanks or line breaks around them.
+/// [`Job::parse`] removes these silently, so commands that take a document from a person print a
+/// warning.
 #[must_use]
 pub fn padded_tokens(document: &[u8]) -> Vec<&'static str> {
     let document: Value = serde_json::from_slice(document).unwrap_or_default();
@@ -302,8 +304,8 @@ fn read_kind(object: &Map<String, Value>) -> Result<Kind, Problem> {
     }
 }
 
-/// Refuses what serde would take for an object: a list of its fields' values. Whoever masks secrets
-/// goes by their names.
+/// Refuses the values that serde accepts in place of an object, such as a list of the fields'
+/// values. The masking of secrets relies on field names.
 fn refuse_stand_ins(document: &Map<String, Value>) -> Result<(), Problem> {
     let list = |path: String| Problem::new(path, "wrong type (sequence)", "use an object");
     for name in ["gateway", "agent", "board", "user", "options"] {
@@ -319,7 +321,7 @@ fn refuse_stand_ins(document: &Map<String, Value>) -> Result<(), Problem> {
     if of_options("wake").is_some_and(Value::is_array) {
         return Err(list("options.wake".to_owned()));
     }
-    // For an enum it takes an object with the variant's name as well.
+    // For an enum, serde also accepts an object with the name of the variant.
     if of_options("action").is_some_and(Value::is_object) {
         return Err(Problem::new(
             "options.action",
@@ -330,7 +332,7 @@ fn refuse_stand_ins(document: &Map<String, Value>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// What speaks against pinning a certificate.
+/// Returns the problem that prevents pinning the certificate, if there is one.
 fn pin_problem(url: Option<&Url>, allow_insecure_tls: bool) -> Option<Problem> {
     let problem = |problem, remedy| Some(Problem::new("gateway.tls_fingerprint", problem, remedy));
     if allow_insecure_tls {
@@ -354,7 +356,7 @@ fn parse_url(url: Option<&str>, problems: &mut Vec<Problem>) -> Option<Url> {
         problems.push(Problem::new("gateway.url", "missing", remedy));
         return None;
     };
-    // The text of the url is not quoted: people put tokens into it.
+    // The URL is not quoted, because people put tokens into it.
     match Url::parse(url) {
         Ok(url) if matches!(url.scheme(), "ws" | "wss") && url.host_str().is_some() => Some(url),
         Ok(url) => {
@@ -372,9 +374,9 @@ fn parse_url(url: Option<&str>, problems: &mut Vec<Problem>) -> Option<Url> {
     }
 }
 
-/// Turns serde's message into a path, a problem and a remedy. Serde names the parent of a missing
-/// or unknown field. It says last what it expected; what stands before that may be a name or value
-/// that reads the same.
+/// Converts serde's message into a path, a problem and a remedy. Serde names the parent of a
+/// missing or unknown field. The expected values come last in the message; the text before them may
+/// contain a name or value that looks the same.
 fn shape_problem(path: &str, message: &str) -> Problem {
     let parent = if path == "." { "" } else { path };
     let quoted = message.split('`').nth(1).unwrap_or_default();
@@ -407,7 +409,7 @@ fn shape_problem(path: &str, message: &str) -> Problem {
     }
 }
 
-/// Serde quotes the offending value; it may be a secret, so only its type is kept.
+/// Removes the offending value from serde's message. It may be a secret, so only its type is kept.
 fn without_value(message: &str) -> String {
     let type_of = |found: &str| found.split([' ', ':']).next().unwrap_or("value").to_owned();
     if let Some(found) = message.strip_prefix("invalid type: ") {

@@ -1,4 +1,4 @@
-//! Derived names, values and contexts.
+//! Cases of derived names, values and contexts.
 
 use mission_core::context::Context;
 use mission_core::keys::{self, AgentKeys};
@@ -32,7 +32,7 @@ pub(crate) fn session_key(case: &Case) -> Verdict {
     case.returns(keys::session_key(&agent(case.input("agent"))))
 }
 
-/// Through a whole job, because it is the job document that refuses a missing root.
+/// Goes through a whole job, because the job document refuses a missing root.
 pub(crate) fn workspace_path(case: &Case) -> Verdict {
     let mut gateway = plain_gateway();
     gateway["workspace_root"] = case.input("workspace_root").clone();
@@ -60,7 +60,7 @@ pub(crate) fn gateway_ids(case: &Case) -> Verdict {
     }))
 }
 
-/// The order of the members counts, so their printed form is compared too.
+/// Compares the printed form too, because the order of the members matters.
 pub(crate) fn heartbeat_config(case: &Case) -> Verdict {
     let config = Value::Object(heartbeat::config(&agent(case.input("agent"))));
     let printed = python_format::json_dumps(&config);
@@ -87,8 +87,7 @@ pub(crate) fn identity_profile(case: &Case) -> Verdict {
     case.returns(shown)
 }
 
-/// Python was asked for the context of an agent as it came, before a flow gave it its derived
-/// session key.
+/// Python computed the context before a flow gave the agent its derived session key.
 pub(crate) fn build_context(case: &Case) -> Verdict {
     match provision(parts(case)) {
         Ok(job) => {
@@ -109,8 +108,7 @@ pub(crate) fn build_main_context(case: &Case) -> Verdict {
     }
 }
 
-/// Dates are shown as they are given; what this pins down is that jobs accept all that Python
-/// prints.
+/// Tests that jobs accept every date that Python prints; dates are shown as given.
 pub(crate) fn target_date(case: &Case) -> Verdict {
     of_board(case, "target_date", "board_target_date")
 }
@@ -148,7 +146,7 @@ fn base_url(case: &Case) -> Option<&str> {
     case.input("settings")["base_url"].as_str()
 }
 
-/// Python raised `ValueError` for a missing root.
+/// Expects the `ValueError` that Python raised for a missing root.
 fn refused(case: &Case, error: &DocumentError) -> Verdict {
     let of_root = error.problems.iter().all(|problem| problem.path == "gateway.workspace_root");
     case.fails(error, if of_root { &["value"] } else { &[] })

@@ -1,5 +1,5 @@
-//! Every document, for every kind of agent, on gateways that refuse nothing, some, or nearly
-//! everything.
+//! Tests of every document for every kind of agent, on gateways that refuse nothing, some documents
+//! or nearly all.
 
 mod longest;
 
@@ -12,9 +12,9 @@ use crate::documents::Document::{
     TaskSoul, Tools, User,
 };
 
-/// What every measured gateway refuses.
+/// The documents that every measured gateway refuses.
 const REFUSED_ALWAYS: [Document; 4] = [Autonomy, Boot, SelfImage, TaskSoul];
-/// What gateways from 2026.8.1 on refuse.
+/// The documents that gateways from 2026.8.1 on refuse.
 const REFUSED_LATELY: [Document; 6] = [Autonomy, Boot, Heartbeat, SelfImage, TaskSoul, Tools];
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,7 +37,8 @@ impl Role {
     }
 }
 
-/// Every value is its own name, so that a text shows which ones it shows.
+/// Returns a context in which each value is its own name, so that a text shows which values it
+/// uses.
 fn main_context() -> Context {
     let named = |name: &str| format!("<{name}>");
     Context {
@@ -83,7 +84,7 @@ fn board() -> BoardContext {
     }
 }
 
-/// A context in which everything that may be unknown is.
+/// Returns a context in which every optional value is unknown.
 fn bare(role: Role) -> Context {
     let empty = String::new;
     Context {
@@ -115,7 +116,8 @@ fn set(documents: &[Document]) -> BTreeSet<Document> {
     documents.iter().copied().collect()
 }
 
-/// Refused sets: nothing, what real gateways refuse, each document alone, and all but AGENTS.
+/// Returns sets of refused documents: none, those of real gateways, each document alone, and all
+/// but AGENTS.
 fn refusals() -> Vec<BTreeSet<Document>> {
     let others: Vec<_> = Document::ALL.into_iter().filter(|document| *document != Agents).collect();
     let mut sets = vec![set(&[]), set(&REFUSED_ALWAYS), set(&REFUSED_LATELY), set(&others)];
@@ -123,7 +125,7 @@ fn refusals() -> Vec<BTreeSet<Document>> {
     sets
 }
 
-/// Every text that can be written: what, for whom, on which gateway.
+/// Returns every text that can be written, with its document, its role and the refused documents.
 fn all_texts() -> impl Iterator<Item = (Document, Role, BTreeSet<Document>)> {
     refusals().into_iter().flat_map(|refused| {
         Role::ALL.into_iter().flat_map(move |role| {
@@ -159,8 +161,8 @@ fn documents_show_their_variables() {
     ];
     let person = ["user_name", "user_notes", "user_preferred_name", "user_timezone"];
     let place = ["agent_id", "agent_name", "auth_token", "base_url", "workspace_root"];
-    // The token is left out of heartbeats, of USER and of MAIN_AGENTS beside a TOOLS, though it
-    // could be shown there.
+    // The token is left out of heartbeats, USER and MAIN_AGENTS beside TOOLS, although it could be
+    // shown.
     let expected: [(Role, Document, Vec<&str>); 15] = [
         (Role::Agent, Autonomy, manner.to_vec()),
         (Role::Main, Autonomy, manner.to_vec()),
@@ -250,7 +252,7 @@ fn the_token_is_in_tools_or_else_in_agents_and_nowhere_else() {
             "{document:?} for {role:?} with {refused:?} refused"
         );
         if belongs {
-            // Mission control finds the token again by this line.
+            // Mission control finds the token by this line.
             assert!(text.lines().any(|line| line == "AUTH_TOKEN=<auth_token>"));
         }
     }
