@@ -9,11 +9,11 @@ use crate::model::{Agent, Gateway, Provision, ProvisionMain, User};
 use crate::{identity, keys, python_format};
 
 /// The placeholder for the address of the main backend's API until an operator sets it.
-pub const NO_BASE_URL: &str = "REPLACE_WITH_BASE_URL";
+pub(crate) const NO_BASE_URL: &str = "REPLACE_WITH_BASE_URL";
 
 /// The placeholder for the agent's token in a job without one, until the token is found in the
 /// agent's files.
-pub const KEPT_TOKEN: &str = "REPLACE_WITH_AUTH_TOKEN";
+pub(crate) const KEPT_TOKEN: &str = "REPLACE_WITH_AUTH_TOKEN";
 
 /// The template values that every agent has.
 #[derive(Clone, PartialEq, Eq)]

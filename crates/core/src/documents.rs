@@ -4,7 +4,7 @@ mod shipped;
 mod shown;
 
 pub use shipped::{heartbeat_prompt, render_shipped, start_message};
-pub use shown::{SHOWN, too_long};
+pub use shown::too_long;
 
 /// One of the documents that make up a workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

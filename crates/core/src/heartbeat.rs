@@ -91,7 +91,7 @@ fn distance(from: &str, to: &str) -> usize {
 }
 
 /// The interval that gateways use when none is set.
-pub const UNTOLD: Duration = Duration::from_secs(30 * 60);
+pub(crate) const UNTOLD: Duration = Duration::from_secs(30 * 60);
 
 /// Parses an interval as gateways do: `10m`, `1h30m`, or a number of minutes. Returns `None` if it
 /// never comes or is not understood.

@@ -6,19 +6,18 @@ use serde_json::Value;
 use crate::python_format;
 
 /// The role of an agent whose profile names none.
-pub const DEFAULT_ROLE: &str = "Generalist";
+pub(crate) const DEFAULT_ROLE: &str = "Generalist";
 /// The communication style of an agent whose profile names none.
-pub const DEFAULT_COMMUNICATION_STYLE: &str = "direct, concise, practical";
+pub(crate) const DEFAULT_COMMUNICATION_STYLE: &str = "direct, concise, practical";
 /// The emoji of an agent whose profile names none.
-pub const DEFAULT_EMOJI: &str = ":gear:";
+pub(crate) const DEFAULT_EMOJI: &str = ":gear:";
 
 /// Returns one field of a profile as trimmed text. Lists are joined with `", "`, and a missing
 /// field is an empty text.
 ///
 /// Anything but an object counts as a profile without fields. Numbers and nested values are
 /// formatted as Python prints them.
-#[must_use]
-pub fn text(profile: &Value, field: &str) -> String {
+pub(crate) fn text(profile: &Value, field: &str) -> String {
     match profile.get(field) {
         None | Some(Value::Null) => String::new(),
         Some(Value::Array(items)) => {
@@ -30,8 +29,7 @@ pub fn text(profile: &Value, field: &str) -> String {
 }
 
 /// Returns [`text`], or the default if the profile has nothing in this field.
-#[must_use]
-pub fn text_or(profile: &Value, field: &str, default: &str) -> String {
+pub(crate) fn text_or(profile: &Value, field: &str, default: &str) -> String {
     let text = text(profile, field);
     if text.is_empty() { default.to_owned() } else { text }
 }

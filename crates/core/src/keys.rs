@@ -90,7 +90,7 @@ pub fn slug_or_id(text: &str, id: Uuid) -> String {
 /// Returns the slug of an agent's name, or the 32 hex digits of its id if the slug is empty or has
 /// another meaning to the gateway or to JavaScript.
 #[must_use]
-pub fn slug_of_name(name: &str, id: Uuid) -> String {
+pub(crate) fn slug_of_name(name: &str, id: Uuid) -> String {
     let slug = slug_or_id(name, id);
     if RESERVED.contains(&slug.as_str()) { id.simple().to_string() } else { slug }
 }
@@ -121,7 +121,7 @@ pub fn main_session_key(gateway_id: Uuid) -> String {
 /// Returns whether a session key belongs to the main agent of this gateway only: our key, or the
 /// main backend's own.
 #[must_use]
-pub fn is_main_session_key(key: &str, gateway_id: Uuid) -> bool {
+pub(crate) fn is_main_session_key(key: &str, gateway_id: Uuid) -> bool {
     key == main_session_key(gateway_id)
         || key == format!("agent:{}:main", main_agent_id(gateway_id))
 }

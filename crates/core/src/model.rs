@@ -10,6 +10,7 @@ mod heartbeat_sync;
 mod inherited;
 mod limits;
 mod parse;
+mod problem;
 mod wake;
 
 use std::fmt;
@@ -22,8 +23,10 @@ use uuid::Uuid;
 
 pub use fingerprint::{Fingerprint, NotAFingerprint};
 pub use inherited::Inherited;
-pub use limits::{MAX_AGENTS, MAX_NAME, MAX_TEXT, MAX_TOKEN, MAX_VALUES};
-pub use parse::{DocumentError, MAX_DOCUMENT_BYTES, Problem, padded_tokens};
+#[cfg(test)]
+pub(crate) use limits::{MAX_NAME, MAX_TEXT};
+pub use parse::{MAX_DOCUMENT_BYTES, padded_tokens};
+pub use problem::{DocumentError, Problem};
 pub use wake::Wake;
 
 /// The four kinds of job, with the names that they have on the wire.

@@ -9,20 +9,17 @@ use serde_json::{Number, Value};
 
 /// Returns whether Python's `str` methods treat the character as white space: Unicode's white space
 /// and four ASCII separators.
-#[must_use]
-pub fn is_space(c: char) -> bool {
+pub(crate) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
 /// Computes `text.strip()` of Python.
-#[must_use]
-pub fn strip(text: &str) -> &str {
+pub(crate) fn strip(text: &str) -> &str {
     text.trim_matches(is_space)
 }
 
 /// Returns the first word of a text, or an empty text if there is none.
-#[must_use]
-pub fn first_word(text: &str) -> &str {
+pub(crate) fn first_word(text: &str) -> &str {
     text.split(is_space).find(|word| !word.is_empty()).unwrap_or_default()
 }
 
@@ -99,8 +96,7 @@ pub(crate) fn ascii_repr(repr: &str) -> String {
 }
 
 /// Returns whether `if value:` would take the branch.
-#[must_use]
-pub fn is_truthy(value: &Value) -> bool {
+pub(crate) fn is_truthy(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(value) => *value,
@@ -112,8 +108,7 @@ pub fn is_truthy(value: &Value) -> bool {
 }
 
 /// Computes `str(value)`: a string unchanged, any other value as `repr` prints it.
-#[must_use]
-pub fn str(value: &Value) -> String {
+pub(crate) fn str(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => {
@@ -126,8 +121,7 @@ pub fn str(value: &Value) -> String {
 
 /// Computes `json.dumps(value)`: ASCII only, with `", "` and `": "` as separators and the members
 /// in their order.
-#[must_use]
-pub fn json_dumps(value: &Value) -> String {
+pub(crate) fn json_dumps(value: &Value) -> String {
     let mut out = String::new();
     dump(value, &mut out);
     out

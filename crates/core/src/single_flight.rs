@@ -35,7 +35,7 @@ impl<T> Shared<T> {
 
     /// Like [`read`](Self::read), but the read starts only when `is_worth_it` completes. Callers
     /// that arrive until then share its result.
-    pub async fn read_when<F, E>(
+    pub(crate) async fn read_when<F, E>(
         &self,
         is_worth_it: impl Future<Output = ()>,
         read: impl FnOnce(bool) -> F,

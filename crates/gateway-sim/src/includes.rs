@@ -114,7 +114,7 @@ fn collect(value: &Value, place: &mut Vec<String>, found: &mut Vec<(Vec<String>,
             }
         }
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(at, item)| below(at.to_string(), item))
+            items.iter().enumerate().for_each(|(at, item)| below(at.to_string(), item));
         }
         _ => {}
     }

@@ -4,7 +4,7 @@ use super::Document;
 
 /// The number of characters of a file that a gateway shows by default. It is the lowest default of
 /// all versions.
-pub const SHOWN: usize = 12_000;
+const SHOWN: usize = 12_000;
 /// The same limit for USER on gateways since 2026.8, whatever their config says.
 const SHOWN_OF_USER: usize = 4_000;
 
@@ -12,7 +12,7 @@ impl Document {
     /// Returns whether gateways show the document to the agent at the start of each session. The
     /// other documents are read on demand.
     #[must_use]
-    pub const fn is_shown(self) -> bool {
+    const fn is_shown(self) -> bool {
         !matches!(self, Self::Autonomy | Self::Boot | Self::SelfImage | Self::TaskSoul)
     }
 }

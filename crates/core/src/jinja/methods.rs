@@ -87,22 +87,7 @@ fn of_string(
             Arguments::of(&[], given)?;
             plain(source, method)
         }
-        "center" | "ljust" | "rjust" => {
-            let arguments = Arguments::of(&["width", "fillchar"], given)?;
-            arguments.needed(0)?;
-            let width = affordable(state, arguments.size(0, 0)?)?;
-            let mut fill = arguments.string(1)?.unwrap_or(" ").chars();
-            let (Some(fill), None) = (fill.next(), fill.next()) else {
-                return Err(invalid("the fill character must be exactly one character"));
-            };
-            let missing = width.saturating_sub(source.chars().count());
-            let padding = || fill.to_string().repeat(missing);
-            Some(Value::from(match method {
-                "center" => python_format::center(source, width, fill),
-                "ljust" => format!("{source}{}", padding()),
-                _ => format!("{}{source}", padding()),
-            }))
-        }
+        "center" | "ljust" | "rjust" => Some(Value::from(justified(state, source, method, given)?)),
         "zfill" => {
             let arguments = Arguments::of(&["width"], given)?;
             arguments.needed(0)?;
@@ -115,20 +100,7 @@ fn of_string(
         "startswith" | "endswith" => {
             Some(Value::from(begins_or_ends(source, method == "startswith", given)?))
         }
-        "partition" | "rpartition" => {
-            let arguments = Arguments::of(&["sep"], given)?;
-            let separator =
-                separator(&arguments)?.ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
-            let is_first = method == "partition";
-            let found =
-                if is_first { source.split_once(separator) } else { source.rsplit_once(separator) };
-            let parts = match found {
-                Some((head, tail)) => [head, separator, tail],
-                None if is_first => [source, "", ""],
-                None => ["", "", source],
-            };
-            Some(Value::from(Tuple::from(parts.map(Value::from))))
-        }
+        "partition" | "rpartition" => Some(partitioned(source, given, method == "partition")?),
         "removeprefix" | "removesuffix" => {
             let arguments = Arguments::of(&["part"], given)?;
             arguments.needed(0)?;
@@ -183,6 +155,41 @@ fn of_string(
         _ => None,
     };
     Ok(answer)
+}
+
+fn justified(
+    state: &State<'_, '_>,
+    source: &str,
+    method: &str,
+    given: &[Value],
+) -> Result<String, Error> {
+    let arguments = Arguments::of(&["width", "fillchar"], given)?;
+    arguments.needed(0)?;
+    let width = affordable(state, arguments.size(0, 0)?)?;
+    let mut fill = arguments.string(1)?.unwrap_or(" ").chars();
+    let (Some(fill), None) = (fill.next(), fill.next()) else {
+        return Err(invalid("the fill character must be exactly one character"));
+    };
+    let missing = width.saturating_sub(source.chars().count());
+    let padding = || fill.to_string().repeat(missing);
+    Ok(match method {
+        "center" => python_format::center(source, width, fill),
+        "ljust" => format!("{source}{}", padding()),
+        _ => format!("{}{source}", padding()),
+    })
+}
+
+fn partitioned(source: &str, given: &[Value], is_first: bool) -> Result<Value, Error> {
+    let arguments = Arguments::of(&["sep"], given)?;
+    let separator =
+        separator(&arguments)?.ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
+    let found = if is_first { source.split_once(separator) } else { source.rsplit_once(separator) };
+    let parts = match found {
+        Some((head, tail)) => [head, separator, tail],
+        None if is_first => [source, "", ""],
+        None => ["", "", source],
+    };
+    Ok(Value::from(Tuple::from(parts.map(Value::from))))
 }
 
 /// Calls a method that takes no arguments.

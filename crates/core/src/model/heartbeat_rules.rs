@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::Agent;
-use super::parse::Problem;
+use super::problem::Problem;
 use crate::heartbeat::{SHORTEST, interval};
 
 /// The shortest token that is looked for. A shorter one occurs in too many unrelated words.

@@ -6,20 +6,20 @@
 
 use serde_json::{Map, Value};
 
-use super::parse::Problem;
+use super::problem::Problem;
 use crate::overrides::MAX_SOURCE_BYTES;
 use crate::sanitize::is_unprintable;
 
 /// The maximum length of a name, a URL, a path or a key, in characters.
-pub const MAX_NAME: usize = 2_000;
+pub(crate) const MAX_NAME: usize = 2_000;
 /// The maximum length of a token, in characters.
-pub const MAX_TOKEN: usize = 8_000;
+const MAX_TOKEN: usize = 8_000;
 /// The maximum length of a free text, in characters.
-pub const MAX_TEXT: usize = 64_000;
+pub(crate) const MAX_TEXT: usize = 64_000;
 /// The maximum number of values, over all levels, in a field that may hold any JSON.
-pub const MAX_VALUES: usize = 1_000;
+const MAX_VALUES: usize = 1_000;
 /// The maximum number of agents in a heartbeat-sync.
-pub const MAX_AGENTS: usize = 5_000;
+const MAX_AGENTS: usize = 5_000;
 
 /// The rule for the content of a field.
 #[derive(Clone, Copy)]

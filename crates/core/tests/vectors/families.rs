@@ -3,7 +3,7 @@
 use mission_core::context::Context;
 use mission_core::keys::{self, AgentKeys};
 use mission_core::model::{DocumentError, Options};
-use mission_core::{heartbeat, identity, python_format, render};
+use mission_core::{heartbeat, render};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -19,8 +19,8 @@ pub(crate) fn slugify(case: &Case) -> Verdict {
 }
 
 pub(crate) fn clean_str(case: &Case) -> Verdict {
-    let text =
-        case.input("value").as_str().map(python_format::strip).filter(|text| !text.is_empty());
+    let value = case.input("value");
+    let text = value.is_string().then(|| purpose(value)).filter(|text| !text.is_empty());
     case.returns(text)
 }
 
@@ -63,8 +63,11 @@ pub(crate) fn gateway_ids(case: &Case) -> Verdict {
 /// Compares the printed form too, because the order of the members matters.
 pub(crate) fn heartbeat_config(case: &Case) -> Verdict {
     let config = Value::Object(heartbeat::config(&agent(case.input("agent"))));
-    let printed = python_format::json_dumps(&config);
-    if case.0["expect_json"] != printed.as_str() {
+    let mut board = plain_board();
+    board["success_metrics"] = config.clone();
+    let job = provision(json!({ "board": board })).expect("a valid job");
+    let printed = &variables(&Context::for_board(&job, "", None))["board_success_metrics"];
+    if case.0["expect_json"] != *printed {
         return Err(format!("prints as {printed}"));
     }
     case.returns(config)
@@ -75,7 +78,15 @@ pub(crate) fn visibility_patch(case: &Case) -> Verdict {
 }
 
 pub(crate) fn python_str(case: &Case) -> Verdict {
-    case.returns(identity::text(&json!({"purpose": case.input("value")}), "purpose"))
+    case.returns(purpose(case.input("value")))
+}
+
+/// Returns the text that documents show for an agent's purpose with this value.
+fn purpose(value: &Value) -> String {
+    let mut agent = plain_agent();
+    agent["identity_profile"] = json!({ "purpose": value });
+    let job = provision_main(json!({ "agent": agent })).expect("a valid job");
+    Context::for_main(&job, "", None).identity_purpose
 }
 
 pub(crate) fn identity_profile(case: &Case) -> Verdict {

@@ -156,7 +156,7 @@ fn each_case_agrees_or_is_an_exception() {
                 listed.get(case.name()).inspect(|name| _ = seen.insert(**name)).is_some();
             match run(&case) {
                 Ok(()) if is_listed => {
-                    faults.push(format!("{family} / {}: agrees, unlist it", case.name()))
+                    faults.push(format!("{family} / {}: agrees, unlist it", case.name()));
                 }
                 Ok(()) => agreed += 1,
                 Err(_) if is_listed => differed += 1,

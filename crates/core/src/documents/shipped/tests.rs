@@ -1,11 +1,12 @@
 //! Tests of every document for every kind of agent, on gateways that refuse nothing, some documents
 //! or nearly all.
 
+mod heartbeats;
 mod longest;
 
 use std::collections::BTreeSet;
 
-use super::{heartbeat_prompt, render_shipped};
+use super::render_shipped;
 use crate::context::{BoardContext, Context, NO_BASE_URL};
 use crate::documents::Document::{
     self, Agents, Autonomy, Boot, Bootstrap, Heartbeat, Identity, Memory, SelfImage, Soul,
@@ -295,38 +296,6 @@ fn agents_carries_what_is_refused_and_only_that() {
         let (_title, body) =
             autonomy.split_once("\n\n").expect("a document has a title and a body");
         assert!(role.render(Agents, &set(&[Autonomy])).contains(body));
-    }
-}
-
-#[test]
-fn heartbeats_differ_by_kind_of_agent() {
-    let duties = [
-        (Role::Lead, "you do not take tasks"),
-        (Role::Agent, "Read your tasks"),
-        (Role::Main, "Pass on what waits"),
-    ];
-    for (role, duty) in duties {
-        for other in Role::ALL {
-            let document = other.render(Heartbeat, &set(&[]));
-            let section = other.render(Agents, &set(&REFUSED_LATELY));
-            let prompt = heartbeat_prompt(&other.context(), other == Role::Lead);
-            for text in [document, section, prompt] {
-                assert_eq!(text.contains(duty), role == other, "{other:?}:\n{text}");
-            }
-        }
-    }
-}
-
-#[test]
-fn a_heartbeat_prompt_is_short_and_tells_nothing_about_the_agent() {
-    for role in Role::ALL {
-        let lead = role == Role::Lead;
-        let prompt = heartbeat_prompt(&role.context(), lead);
-        assert!(prompt.chars().count() <= 1500, "{} characters", prompt.chars().count());
-        assert!(prompt.contains("Check in as AGENTS.md says"));
-        assert!(prompt.ends_with("and leave that word out."), "{prompt}");
-        assert!(!prompt.contains('<'), "a value of the context in:\n{prompt}");
-        assert_eq!(prompt, heartbeat_prompt(&bare(role), lead));
     }
 }
 
