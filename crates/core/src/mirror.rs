@@ -226,7 +226,7 @@ mod tests {
 
         link(Mirror::folder_name("/linked"), outside.path().to_owned()).expect("link");
         let refused =
-            mirror.write_missing("/linked", "USER.md", "x").expect_err("a link is no folder");
+            mirror.write_missing("/linked", "USER.md", "x").expect_err("a link is not a folder");
         assert!(matches!(refused, MirrorError::NotAFolder { .. }));
 
         mirror.write_missing("/w", "SELF.md", "x").expect("writable folder");

@@ -52,7 +52,7 @@ mod tests {
         let path = dir.path().join("data/deep/secret");
         create(&path, b"first").expect("made");
         assert_eq!(
-            create(&path, b"second").expect_err("it is there").kind(),
+            create(&path, b"second").expect_err("the file exists").kind(),
             io::ErrorKind::AlreadyExists
         );
         assert_eq!(fs::read(&path).expect("read"), b"first");

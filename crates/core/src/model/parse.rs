@@ -210,7 +210,7 @@ impl Document {
             }
             _ => None,
         };
-        Ok(job.expect("every need of the kind was checked above"))
+        Ok(job.expect("the parts that the kind needs were checked above"))
     }
 }
 

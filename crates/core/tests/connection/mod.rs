@@ -82,7 +82,7 @@ async fn an_unused_connection_is_closed_and_reopened_when_needed() {
             let mut gateway = Scripted::open(accept(&listener).await, json!({})).await;
             let request = gateway.request().await.unwrap();
             gateway.answer(&request, &json!({})).await;
-            assert_eq!(gateway.request().await, None, "the client hangs up");
+            assert_eq!(gateway.request().await, None, "the client closes the connection");
             closed.take().map(|closed| closed.send(()));
         }
     });

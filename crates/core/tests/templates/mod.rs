@@ -269,9 +269,8 @@ fn links_may_not_lead_out_of_the_directory() {
 #[test]
 fn an_unreadable_directory_is_not_treated_as_empty() {
     let gone = dir(&[]).path().to_owned();
-    let error = overrides(&gone)
-        .render_file("SOUL.md", &context())
-        .expect_err("there is no such directory");
+    let error =
+        overrides(&gone).render_file("SOUL.md", &context()).expect_err("the directory is missing");
     assert!(matches!(error, TemplateError::Unreadable { .. }), "{error}");
 
     let binary = dir(&[]);
