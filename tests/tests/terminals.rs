@@ -126,7 +126,7 @@ async fn what_a_document_and_a_gateway_say_does_nothing_to_a_terminal() {
     let config = data.path().join("worker.toml");
     std::fs::write(&config, "[log]\nlevel = \"error\"\n").unwrap();
     for (name, document, says) in [
-        ("refused.json", &refused, "agent.name: control characters in it (U+001B); remove them"),
+        ("refused.json", &refused, "agent.name: contains control characters (U+001B); remove them"),
         (
             "accepted.json",
             &accepted,

@@ -1,4 +1,4 @@
-//! What templates can show: the context of a board agent and of a main agent, all strings.
+//! The values that templates can show for a board agent or a main agent; all are strings.
 
 use std::fmt;
 
@@ -8,92 +8,93 @@ use serde_json::{Value, json};
 use crate::model::{Agent, Gateway, Provision, ProvisionMain, User};
 use crate::{identity, keys, python_format};
 
-/// Stands for the address of the main backend's API until an operator sets it.
-pub const NO_BASE_URL: &str = "REPLACE_WITH_BASE_URL";
+/// The placeholder for the address of the main backend's API until an operator sets it.
+pub(crate) const NO_BASE_URL: &str = "REPLACE_WITH_BASE_URL";
 
-/// Stands for the agent's token where a job leaves it out, until it was found in the agent's files.
-pub const KEPT_TOKEN: &str = "REPLACE_WITH_AUTH_TOKEN";
+/// The placeholder for the agent's token in a job without one, until the token is found in the
+/// agent's files.
+pub(crate) const KEPT_TOKEN: &str = "REPLACE_WITH_AUTH_TOKEN";
 
-/// Values for templates that every agent has.
+/// The template values that every agent has.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Context {
     /// The agent's name; may be empty.
     pub agent_name: String,
-    /// The main backend's id of the agent.
+    /// The agent's id in the main backend.
     pub agent_id: String,
     /// The session key given by the main backend, or the derived one.
     pub session_key: String,
-    /// Address of the main backend's API, or `REPLACE_WITH_BASE_URL`.
+    /// The address of the main backend's API, or `REPLACE_WITH_BASE_URL`.
     pub base_url: String,
-    /// The agent's token for that API. Secret.
+    /// The agent's token for that API, which is secret.
     pub auth_token: String,
-    /// Session key of the gateway's main agent.
+    /// The session key of the gateway's main agent.
     pub main_session_key: String,
-    /// As the job gives it.
+    /// The workspace root as the job gives it.
     pub workspace_root: String,
     /// The person's full name, or empty.
     pub user_name: String,
-    /// First word of what the person likes to be called, or empty.
+    /// The first word of the person's preferred name, or empty.
     pub user_preferred_name: String,
-    /// Or empty.
+    /// The person's pronouns, or empty.
     pub user_pronouns: String,
-    /// Or empty.
+    /// The person's time zone, or empty.
     pub user_timezone: String,
-    /// Or empty.
+    /// The notes on the person, or empty.
     pub user_notes: String,
-    /// Or empty.
+    /// The context about the person, or empty.
     pub user_context: String,
-    /// Default `Generalist`.
+    /// The agent's role; `Generalist` by default.
     pub identity_role: String,
-    /// Default `direct, concise, practical`.
+    /// The communication style; `direct, concise, practical` by default.
     pub identity_communication_style: String,
-    /// Default `:gear:`.
+    /// The agent's emoji; `:gear:` by default.
     pub identity_emoji: String,
-    /// Or empty.
+    /// The level of autonomy, or empty.
     pub identity_autonomy_level: String,
-    /// Or empty.
+    /// The level of verbosity, or empty.
     pub identity_verbosity: String,
-    /// Or empty.
+    /// The output format, or empty.
     pub identity_output_format: String,
-    /// Or empty.
+    /// The cadence of updates, or empty.
     pub identity_update_cadence: String,
-    /// Or empty.
+    /// The agent's purpose, or empty.
     pub identity_purpose: String,
-    /// Or empty.
+    /// The agent's personality, or empty.
     pub identity_personality: String,
-    /// Or empty.
+    /// The custom instructions, or empty.
     pub identity_custom_instructions: String,
-    /// What only board agents have; none for the main agent of a gateway.
+    /// The values of a board agent; `None` for the main agent of a gateway.
     pub board: Option<BoardContext>,
 }
 
-/// Values for templates that only board agents have.
+/// The template values that only board agents have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BoardContext {
-    /// The main backend's id of the board.
+    /// The board's id in the main backend.
     pub board_id: String,
-    /// Its name.
+    /// The name of the board.
     pub board_name: String,
-    /// Such as `goal`.
+    /// The type of the board, such as `goal`.
     pub board_type: String,
-    /// Or empty.
+    /// The objective of the board, or empty.
     pub board_objective: String,
-    /// JSON text, `{}` when there are none.
+    /// The measures of success as JSON text; `{}` when there are none.
     pub board_success_metrics: String,
-    /// ISO 8601, or empty.
+    /// The target date in ISO 8601, or empty.
     pub board_target_date: String,
-    /// `true` or `false`.
+    /// `true` or `false`, by the person's confirmation.
     pub board_goal_confirmed: String,
-    /// `true` or `false`.
+    /// `true` or `false`, by the agent's rank.
     pub is_board_lead: String,
-    /// Folder of the agent on the gateway's machine.
+    /// The agent's folder on the gateway's machine.
     pub workspace_path: String,
 }
 
 impl Context {
-    /// What the documents of a board agent can show.
+    /// Returns the values for the documents of a board agent.
     ///
-    /// `session_key` is shown as given, see [`keys::AgentKeys::shown_session_key`]; `base_url`
+    /// `session_key` is shown as given, see [`keys::AgentKeys::shown_session_key`]. `base_url`
     /// comes from the settings.
     #[must_use]
     pub fn for_board(job: &Provision, session_key: &str, base_url: Option<&str>) -> Self {
@@ -110,7 +111,7 @@ impl Context {
         context
     }
 
-    /// What the documents of a gateway's main agent can show; parameters as for
+    /// Returns the values for the documents of a gateway's main agent. The parameters are those of
     /// [`Context::for_board`].
     #[must_use]
     pub fn for_main(job: &ProvisionMain, session_key: &str, base_url: Option<&str>) -> Self {
@@ -173,7 +174,8 @@ impl Context {
         }
     }
 
-    /// The variables of a template and their values. Those of a board exist only for board agents.
+    /// Returns the variables of a template with their values. The variables of a board exist only
+    /// for board agents.
     #[must_use]
     pub fn variables(&self) -> Vec<(&'static str, &str)> {
         let mut variables = vec![
@@ -218,7 +220,7 @@ impl Context {
     }
 }
 
-/// Names the agent and nothing else: the context holds its token and what is noted about a person.
+/// Shows the agent's name and nothing else: the context holds its token and notes on a person.
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context").field("agent_id", &self.agent_id).finish_non_exhaustive()

@@ -1,37 +1,37 @@
-//! The documents of a workspace and their shipped texts.
+//! The documents of a workspace and the texts that are shipped for them.
 
 mod shipped;
 mod shown;
 
 pub use shipped::{heartbeat_prompt, render_shipped, start_message};
-pub use shown::{SHOWN, too_long};
+pub use shown::too_long;
 
-/// One of the documents that make a workspace.
+/// One of the documents that make up a workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Document {
-    /// How to work here; carries the essentials of documents that a gateway refuses.
+    /// The rules of work; carries the essentials of documents that a gateway refuses.
     Agents,
-    /// What the agent may do unasked.
+    /// The agent's permissions to act without being asked.
     Autonomy,
-    /// What to do when the gateway starts.
+    /// The instructions for the start of the gateway.
     Boot,
-    /// What to do on the first day.
+    /// The instructions for the first day.
     Bootstrap,
-    /// What to do at each heartbeat; leads have another text than the rest.
+    /// The instructions for each heartbeat; leads have a different text.
     Heartbeat,
-    /// Who the agent is.
+    /// The identity of the agent.
     Identity,
-    /// What it remembers.
+    /// The memory of the agent.
     Memory,
-    /// How it sees itself; its own after the first day.
+    /// The agent's image of itself, which it owns after the first day.
     SelfImage,
-    /// Its character.
+    /// The character of the agent.
     Soul,
-    /// What its current task asks of it.
+    /// The character that the current task needs.
     TaskSoul,
-    /// Addresses and credentials.
+    /// The addresses and credentials that the agent uses.
     Tools,
-    /// The person it works for.
+    /// The person that the agent works for.
     User,
 }
 
@@ -52,7 +52,7 @@ impl Document {
         Self::User,
     ];
 
-    /// The file's name in the workspace.
+    /// Returns the name of the file in the workspace.
     #[must_use]
     pub const fn file_name(self) -> &'static str {
         match self {
@@ -71,14 +71,14 @@ impl Document {
         }
     }
 
-    /// The document of that file name, if there is one.
+    /// Returns the document with this file name, if there is one.
     #[must_use]
     pub fn from_file_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|document| document.file_name() == name)
     }
 
-    /// Whether the document belongs to the agent after its first day, so that a present one is
-    /// never overwritten.
+    /// Returns whether the agent owns the document after its first day. An existing file of such a
+    /// document is never overwritten.
     #[must_use]
     pub const fn is_agents_own(self) -> bool {
         matches!(self, Self::SelfImage | Self::User | Self::Memory | Self::TaskSoul)

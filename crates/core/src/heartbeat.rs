@@ -1,4 +1,5 @@
-//! How often an agent wakes up by itself, and which of its heartbeats channels show.
+//! The interval at which an agent wakes up by itself, and the visibility of its heartbeats in
+//! channels.
 
 use std::time::Duration;
 
@@ -6,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::model::Agent;
 
-/// The heartbeat of an agent: the defaults, overlaid with the members of its own object, one level
-/// deep.
+/// Returns the heartbeat of an agent: the defaults, overlaid one level deep with the members of its
+/// own object.
 #[must_use]
 pub fn config(agent: &Agent) -> Map<String, Value> {
     let mut heartbeat = Map::new();
@@ -20,11 +21,11 @@ pub fn config(agent: &Agent) -> Map<String, Value> {
     heartbeat
 }
 
-/// The shortest interval that a job may ask for without `options.allow_fast_heartbeat`. Gateways
-/// leave as long between the turns of an agent that events wake.
+/// The shortest interval that a job may request without `options.allow_fast_heartbeat`. Gateways
+/// keep the same pause between the turns of an agent that events wake.
 pub const SHORTEST: Duration = Duration::from_secs(30);
 
-/// Keys of a heartbeat that gateways of some version know.
+/// The heartbeat keys that at least one gateway version knows.
 const KEYS: [&str; 16] = [
     "accountId",
     "ackMaxChars",
@@ -44,8 +45,8 @@ const KEYS: [&str; 16] = [
     "to",
 ];
 
-/// The known key that an unknown one is nearest to, if it is so near that it may be misspelt: in
-/// other letters or with other marks between its words, or one or two letters off.
+/// Returns the known key closest to an unknown one, if the unknown one is likely a misspelling: it
+/// differs in case, in the separators between words, or in one or two letters.
 #[must_use]
 pub fn meant(key: &str) -> Option<&'static str> {
     let plain = |key: &str| key.to_lowercase().replace(['_', '-', ' '], "");
@@ -56,21 +57,21 @@ pub fn meant(key: &str) -> Option<&'static str> {
     }
     let near = |known: &&str| {
         let distance = distance(&spelt, &plain(known));
-        // Of a short word little is left when two letters change.
+        // With two letters changed, little of a short word is left.
         (distance <= if known.len() < 5 { 1 } else { 2 } && distance < known.len() - 1)
             .then_some(distance)
     };
     KEYS.into_iter().filter_map(|known| Some((near(&known)?, known))).min().map(|(_, known)| known)
 }
 
-/// The keys of a heartbeat that may be misspelt, each with the known one that it is nearest to.
+/// Returns the heartbeat keys that may be misspelt, each with the closest known key.
 #[must_use]
 pub fn misspelt(heartbeat: &Map<String, Value>) -> Vec<(&str, &'static str)> {
     heartbeat.keys().filter_map(|key| Some((key.as_str(), meant(key)?))).collect()
 }
 
-/// Counts the letters that one word must gain, lose or change to be the other; two neighbours that
-/// change places count once.
+/// Returns the edit distance of two words: the number of letters to insert, delete or replace. A
+/// swap of two neighbours counts once.
 fn distance(from: &str, to: &str) -> usize {
     let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
     let mut rows = vec![(0..=to.len()).collect::<Vec<_>>()];
@@ -89,11 +90,11 @@ fn distance(from: &str, to: &str) -> usize {
     rows[from.len()][to.len()]
 }
 
-/// What gateways take for an interval that nothing tells.
-pub const UNTOLD: Duration = Duration::from_secs(30 * 60);
+/// The interval that gateways use when none is set.
+pub(crate) const UNTOLD: Duration = Duration::from_secs(30 * 60);
 
-/// An interval as gateways read it: `10m`, `1h30m`, a number of minutes; none if it never comes, or
-/// is not understood.
+/// Parses an interval as gateways do: `10m`, `1h30m`, or a number of minutes. Returns `None` if it
+/// never comes or is not understood.
 #[must_use]
 pub fn interval(text: &str) -> Option<Duration> {
     let text = text.trim().to_lowercase();
@@ -120,11 +121,11 @@ pub fn interval(text: &str) -> Option<Duration> {
     (!sum.is_zero()).then_some(sum)
 }
 
-/// What to write under `channels` so that routine heartbeats stay silent; none where the gateway's
-/// config already says something about each.
+/// Returns the patch under `channels` that keeps routine heartbeats silent, or `None` if the
+/// gateway's config already sets each of its members.
 ///
-/// The patch repeats what the config has under `channels.defaults.KEY` and adds only what it lacks.
-/// The key is `heartbeat`, and `heartbeatVisibility` from 2026.8 on.
+/// The patch repeats the config's `channels.defaults.KEY` and adds only what is missing. The key is
+/// `heartbeat`, and `heartbeatVisibility` from 2026.8 on.
 #[must_use]
 pub fn visibility_patch(config: &Value, key: &str) -> Option<Value> {
     let present = config.pointer(&format!("/channels/defaults/{key}")).and_then(Value::as_object);

@@ -1,23 +1,23 @@
-//! The identity of an agent: the texts that its profile gives, and the defaults for those it does
-//! not.
+//! The identity of an agent: the texts of its profile, and defaults for those that the profile
+//! lacks.
 
 use serde_json::Value;
 
 use crate::python_format;
 
-/// Role of an agent whose profile names none.
-pub const DEFAULT_ROLE: &str = "Generalist";
-/// Communication style of an agent whose profile names none.
-pub const DEFAULT_COMMUNICATION_STYLE: &str = "direct, concise, practical";
-/// Emoji of an agent whose profile names none.
-pub const DEFAULT_EMOJI: &str = ":gear:";
+/// The role of an agent whose profile names none.
+pub(crate) const DEFAULT_ROLE: &str = "Generalist";
+/// The communication style of an agent whose profile names none.
+pub(crate) const DEFAULT_COMMUNICATION_STYLE: &str = "direct, concise, practical";
+/// The emoji of an agent whose profile names none.
+pub(crate) const DEFAULT_EMOJI: &str = ":gear:";
 
-/// One field of a profile as text: trimmed, lists joined with `", "`, empty where there is nothing.
+/// Returns one field of a profile as trimmed text. Lists are joined with `", "`, and a missing
+/// field is an empty text.
 ///
-/// Anything but an object counts as a profile without fields. Numbers and nested values look as
-/// Python prints them.
-#[must_use]
-pub fn text(profile: &Value, field: &str) -> String {
+/// Anything but an object counts as a profile without fields. Numbers and nested values are
+/// formatted as Python prints them.
+pub(crate) fn text(profile: &Value, field: &str) -> String {
     match profile.get(field) {
         None | Some(Value::Null) => String::new(),
         Some(Value::Array(items)) => {
@@ -28,9 +28,8 @@ pub fn text(profile: &Value, field: &str) -> String {
     }
 }
 
-/// As [`text`], or the default where the profile gives nothing.
-#[must_use]
-pub fn text_or(profile: &Value, field: &str, default: &str) -> String {
+/// Returns [`text`], or the default if the profile has nothing in this field.
+pub(crate) fn text_or(profile: &Value, field: &str, default: &str) -> String {
     let text = text(profile, field);
     if text.is_empty() { default.to_owned() } else { text }
 }

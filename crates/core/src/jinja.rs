@@ -1,8 +1,9 @@
-//! Jinja2 3.1 as users know it, where `minijinja` differs: arguments by position and by name,
-//! filters and string methods that it lacks, and `%` of strings. The table in `tests/jinja` holds
-//! both against Jinja2 itself.
+//! Jinja2 3.1 where `minijinja` differs from it: arguments by position and by name, missing filters
+//! and string methods, and `%` on strings. The table in `tests/jinja` compares the result with
+//! Jinja2 itself.
 //!
-//! A text is charged before it is made: a width of a billion costs nothing but an error.
+//! The fuel for a text is charged before the text is built, so a width of a billion costs only an
+//! error.
 
 mod arguments;
 mod filters;
@@ -25,10 +26,10 @@ use crate::python_format;
 
 pub(crate) use percent::rewritten;
 
-/// Bytes that one step of fuel pays for.
+/// The number of bytes that one step of fuel pays for.
 const BYTES_OF_A_STEP: u64 = 64;
 
-/// Teaches an environment what Jinja2 has.
+/// Adds the missing parts of Jinja2 to an environment.
 pub(crate) fn add_to_environment(environment: &mut Environment<'_>) {
     filters::add(environment);
     lists::add(environment);
@@ -38,8 +39,8 @@ pub(crate) fn add_to_environment(environment: &mut Environment<'_>) {
     environment.set_formatter(write);
 }
 
-/// Writes a value where a template shows it: numbers as Python does, and escaped as Jinja2 does
-/// where a template asks for that.
+/// Writes a value into the output: numbers as Python prints them, escaped as in Jinja2 where a
+/// template asks for it.
 fn write(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     if matches!(state.auto_escape(), AutoEscape::Html) && !value.is_safe() {
         let escaped = escaped(&text(state, value)?);
@@ -51,7 +52,7 @@ fn write(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Resu
     }
 }
 
-/// A value as `str` prints it; an undefined one is an error.
+/// Returns a value as `str` prints it; an undefined value is an error.
 fn text(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
     if let Some(float) = float(value) {
         return Ok(python_format::float_repr(float));
@@ -63,7 +64,7 @@ fn text(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
     Ok(text)
 }
 
-/// A value as `repr` prints it.
+/// Returns a value as `repr` prints it.
 fn repr(value: &Value) -> String {
     match float(value) {
         Some(float) => python_format::float_repr(float),
@@ -76,12 +77,12 @@ fn float(value: &Value) -> Option<f64> {
     is_float.then(|| f64::try_from(value.clone()).ok()).flatten()
 }
 
-/// A text that came from a text: one that was marked as escaped stays so.
+/// Returns a text made from `origin`; it counts as escaped if `origin` does.
 fn like(origin: &Value, text: String) -> Value {
     if origin.is_safe() { Value::from_safe_string(text) } else { Value::from(text) }
 }
 
-/// Escapes as `markupsafe` does: five characters, and nothing that links or Markdown need.
+/// Escapes as `markupsafe` does: five characters, and nothing specific to links or Markdown.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -97,7 +98,7 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// Refuses to make so many bytes unless the fuel that is left pays for them.
+/// Fails unless the remaining fuel pays for this number of bytes.
 fn afford(state: &State<'_, '_>, bytes: usize) -> Result<(), Error> {
     match state.fuel_levels() {
         Some((_, left)) if bytes as u64 / BYTES_OF_A_STEP > left => {

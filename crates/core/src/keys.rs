@@ -1,32 +1,32 @@
-//! Names derived from what the main backend knows: slugs, session keys, ids on the gateway,
+//! Names derived from what the main backend knows: slugs, session keys, ids on the gateway and
 //! workspace paths.
 //!
 //! All of them are pure functions, so that a retry and a later cleanup find what the first run
-//! made.
+//! created.
 
 use uuid::Uuid;
 
 use crate::model::{Agent, Gateway};
 
-/// Longest agent id that a gateway keeps; it cuts longer ones.
+/// The longest agent id that a gateway keeps, in characters. Longer ids are cut off.
 const MAX_AGENT_ID_CHARS: usize = 64;
 
-/// What one agent is called on its gateway.
+/// The names of one agent on its gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentKeys {
-    /// Id of its entry in the gateway's config.
+    /// The id of the agent's entry in the gateway's config.
     pub agent_id: String,
-    /// Key of the session that is made for it.
+    /// The key of the session that is created for the agent.
     pub session_key: String,
-    /// Session key that its documents show: the main backend's for this agent if it gave one, else
-    /// `session_key`.
+    /// The session key that the agent's documents show: the main backend's key for this agent if it
+    /// gave one, otherwise `session_key`.
     pub shown_session_key: String,
-    /// Its folder on the gateway's machine.
+    /// The agent's folder on the gateway's machine.
     pub workspace_path: String,
 }
 
 impl AgentKeys {
-    /// The keys of an agent that works on a board.
+    /// Returns the names of an agent that works on a board.
     #[must_use]
     pub fn of_board_agent(agent: &Agent, gateway: &Gateway) -> Self {
         let session_key = session_key(agent);
@@ -38,14 +38,15 @@ impl AgentKeys {
         }
     }
 
-    /// The keys of a gateway's main agent; `given` is the session key of the job, if it has one.
+    /// Returns the names of a gateway's main agent. `given` is the session key of the job, if it
+    /// has one.
     #[must_use]
     pub fn of_main_agent(agent: &Agent, gateway: &Gateway, given: Option<&str>) -> Self {
         let session_key = given.map_or_else(|| main_session_key(gateway.id), str::to_owned);
         let shown = given_session_key(agent).unwrap_or(&session_key).to_owned();
         let key =
             key_part(&shown).map_or_else(|| slug_of_name(&agent.name, agent.id), str::to_owned);
-        // The main backend's own folder for it does without the prefix of the id.
+        // The main backend's own folder for it has no prefix of the id.
         let key =
             if key == main_agent_id(gateway.id) { format!("gateway-{}", gateway.id) } else { key };
         Self {
@@ -57,8 +58,8 @@ impl AgentKeys {
     }
 }
 
-/// Lower-case, every run of characters outside `a-z0-9` as one dash, no dashes at the ends. May be
-/// empty.
+/// Returns the text in lower case with every run of characters outside `a-z0-9` replaced by one
+/// dash and no dashes at the ends. The result may be empty.
 #[must_use]
 pub fn slugify(text: &str) -> String {
     let mut slug = String::with_capacity(text.len());
@@ -73,29 +74,29 @@ pub fn slugify(text: &str) -> String {
     slug
 }
 
-/// Ids that no agent gets from its name: the gateway's own agent, and what every object of
-/// JavaScript has.
+/// The ids that no agent gets from its name: the gateway's own agent, and the properties that every
+/// JavaScript object has.
 const RESERVED: [&str; 4] = ["main", "constructor", "prototype", "__proto__"];
 
-/// The slug of a text, or the id's 32 hex digits where nothing of the text is left.
+/// Returns the slug of a text, or the 32 hex digits of the id if the slug is empty.
 ///
-/// An id that was made up instead would give a retried job another agent each time.
+/// A random id instead would give a retried job a different agent each time.
 #[must_use]
 pub fn slug_or_id(text: &str, id: Uuid) -> String {
     let slug = slugify(text);
     if slug.is_empty() { id.simple().to_string() } else { slug }
 }
 
-/// The slug of an agent's name, or its id's 32 hex digits where nothing of the name is left, or
-/// where the gateway or its language means something else by it.
+/// Returns the slug of an agent's name, or the 32 hex digits of its id if the slug is empty or has
+/// another meaning to the gateway or to JavaScript.
 #[must_use]
-pub fn slug_of_name(name: &str, id: Uuid) -> String {
+pub(crate) fn slug_of_name(name: &str, id: Uuid) -> String {
     let slug = slug_or_id(name, id);
     if RESERVED.contains(&slug.as_str()) { id.simple().to_string() } else { slug }
 }
 
-/// The part of the session key that names the agent (`x` in `agent:x:main`), as it stands there;
-/// without one, the slug of the agent's name.
+/// Returns the part of the session key that names the agent (`x` in `agent:x:main`) unchanged, or
+/// the slug of the agent's name if there is no key.
 #[must_use]
 pub fn agent_key(agent: &Agent) -> String {
     given_session_key(agent)
@@ -103,7 +104,7 @@ pub fn agent_key(agent: &Agent) -> String {
         .map_or_else(|| slug_of_name(&agent.name, agent.id), str::to_owned)
 }
 
-/// The session key of a board agent: the main backend's as it stands, else
+/// Returns the session key of a board agent: the main backend's key unchanged, otherwise
 /// `agent:<agent key>:main`.
 #[must_use]
 pub fn session_key(agent: &Agent) -> String {
@@ -111,39 +112,39 @@ pub fn session_key(agent: &Agent) -> String {
         .map_or_else(|| format!("agent:{}:main", agent_key(agent)), str::to_owned)
 }
 
-/// The session key of a gateway's main agent, unless its job gives another.
+/// Returns the session key of a gateway's main agent, unless its job gives another.
 #[must_use]
 pub fn main_session_key(gateway_id: Uuid) -> String {
     format!("agent:gateway-{gateway_id}:main")
 }
 
-/// Whether a session key is one that only the main agent of that gateway has: ours, or the main
-/// backend's own.
+/// Returns whether a session key belongs to the main agent of this gateway only: our key, or the
+/// main backend's own.
 #[must_use]
-pub fn is_main_session_key(key: &str, gateway_id: Uuid) -> bool {
+pub(crate) fn is_main_session_key(key: &str, gateway_id: Uuid) -> bool {
     key == main_session_key(gateway_id)
         || key == format!("agent:{}:main", main_agent_id(gateway_id))
 }
 
-/// The id of a gateway's main agent in the gateway's config.
+/// Returns the id of a gateway's main agent in the gateway's config.
 #[must_use]
 pub fn main_agent_id(gateway_id: Uuid) -> String {
     format!("mc-gateway-{gateway_id}")
 }
 
-/// The folder of a board agent on the gateway's machine:
+/// Returns the folder of a board agent on the gateway's machine:
 /// `<root>/workspace-<slug of the agent key>`.
 #[must_use]
 pub fn workspace_path(agent: &Agent, workspace_root: &str) -> String {
     path_of_key(&agent_key(agent), agent.id, workspace_root)
 }
 
-/// The id of a board agent in the gateway's config: the agent key in the form in which gateways
-/// keep ids.
+/// Returns the id of a board agent in the gateway's config: the agent key in the form in which
+/// gateways keep ids.
 ///
-/// A gateway normalises the id that it is given, so an entry written under `Foo Bar` would stand
-/// beside its own `foo-bar` for ever. A key of which nothing is left becomes the agent's id; the
-/// gateway would take `main` for it.
+/// A gateway normalizes the ids it is given, so an entry written under `Foo Bar` would remain
+/// beside the gateway's own `foo-bar`. If nothing of the key is left, the agent's id is used; the
+/// gateway would fall back to `main`.
 #[must_use]
 pub fn openclaw_agent_id(agent: &Agent) -> String {
     let id = normalise_agent_id(&agent_key(agent));
@@ -154,9 +155,9 @@ pub fn openclaw_agent_id(agent: &Agent) -> String {
     }
 }
 
-/// The form in which a gateway keeps an agent id: lower-case `a-z0-9_-`, other runs as one dash, at
-/// most 64 characters. Dashes at the ends go only where the id was not acceptable as it stood.
-/// Empty when nothing is left.
+/// Converts an agent id to the form in which a gateway keeps it: lower-case `a-z0-9_-`, every other
+/// run as one dash, at most 64 characters. Dashes at the ends are removed only if the id was not
+/// acceptable as given. The result is empty if nothing is left.
 #[must_use]
 pub fn normalise_agent_id(id: &str) -> String {
     let id = id.trim();

@@ -1,13 +1,23 @@
-//! What an agent must look like on an OpenClaw gateway, and how to make it so.
+//! Provisions AI agents on OpenClaw gateways.
 //!
-//! No Redis and no HTTP server here: a job document goes in, an [`Outcome`] comes out.
+//! A job document goes in, an [`Outcome`] comes out. The crate has no queue and no HTTP server, so
+//! it can be used without Redis.
+//!
+//! - Jobs: [`model`] parses the document, [`keys`] derives the agent's names from it, and
+//!   [`heartbeat`] its heartbeat.
+//! - Files: [`documents`] has the shipped texts and [`overrides`] those of users. [`render`] chooses
+//!   between them and fills in a [`context`]. [`mirror`] keeps local copies, and [`seeds`] knows the
+//!   files that gateways create themselves.
+//! - Gateways: [`gateway`] speaks the protocol.
+//! - Runs: [`apply`] has the flows, [`journal`] the steps done so far, and [`outcome`] the results.
+//! - Helpers: [`private_file`], [`sanitize`] and [`single_flight`].
 
 pub mod apply;
 pub mod context;
 pub mod documents;
 pub mod gateway;
 pub mod heartbeat;
-pub mod identity;
+mod identity;
 mod jinja;
 pub mod journal;
 pub mod keys;
@@ -16,7 +26,7 @@ pub mod model;
 pub mod outcome;
 pub mod overrides;
 pub mod private_file;
-pub mod python_format;
+mod python_format;
 pub mod render;
 pub mod sanitize;
 pub mod seeds;

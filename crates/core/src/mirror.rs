@@ -1,9 +1,9 @@
-//! The local mirror: copies of the documents that belong to agents, on the worker's own disk. Off
+//! The local mirror: copies of the documents that agents own, on the worker's own disk. It is off
 //! unless configured.
 //!
-//! The folder of an agent is named after a digest of its workspace path, because that path comes
-//! from elsewhere and may hold anything. A file that exists is never written again, whoever made
-//! it. Folders and files are readable by their owner only, from the moment they are made.
+//! The folder of an agent is named after a digest of its workspace path, because the path is
+//! untrusted and may contain anything. An existing file is never overwritten, whoever created it.
+//! Folders and files are readable by their owner only from the moment they are created.
 
 use std::fs;
 use std::io;
@@ -16,63 +16,63 @@ use uuid::Uuid;
 use crate::private_file::{create_folder, write_new};
 use crate::python_format;
 
-/// Where the mirror is, if anywhere.
+/// The local mirror, which may be switched off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mirror {
     root: Option<PathBuf>,
 }
 
-/// What became of one file.
+/// The result of writing one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mirrored {
-    /// It was missing and has been written.
+    /// The file was missing and has been written.
     Written,
-    /// Something of that name is there already, be it a folder or a link to nowhere.
+    /// Something with this name already exists: a file, a folder or a dangling link.
     Kept,
-    /// The name is not a plain file name, or there is no workspace path.
+    /// The name is not a plain file name, or the workspace path is empty.
     Refused,
     /// There is no mirror.
     Off,
 }
 
-/// Why the mirror cannot be used. It never fails a job: log it and go on.
+/// The reason why the mirror cannot be used. It never fails a job: log it and continue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MirrorError {
-    /// The root begins with `~` and no home folder is known for it.
+    /// The root begins with `~` and the home folder is unknown.
     #[error(
-        "the mirror's root `{root}` begins with `~` but no such home folder is known; give an \
+        "the mirror's root `{root}` begins with `~`, but the home folder is unknown; use an \
             absolute path"
     )]
     NoHome {
         /// The root as configured.
         root: String,
     },
-    /// The agent's folder is not a folder of its own.
-    #[error("`{}` is a link or not a folder; remove it, the mirror makes its own", .path.display())]
+    /// The agent's folder is not a real folder.
+    #[error("`{}` is a link or not a folder; remove it so that the mirror can create it", .path.display())]
     NotAFolder {
-        /// Where the folder should be.
+        /// The path of the agent's folder.
         path: PathBuf,
     },
-    /// The disk did not take the file.
-    #[error("cannot write `{}`: {source}; check the folder's permissions and \
-        space", .path.display())]
+    /// The disk did not accept the file.
+    #[error("cannot write `{}`: {source}; check the folder's permissions \
+        and the free space", .path.display())]
     Io {
-        /// The file that was to be written.
+        /// The file to be written.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
 impl Mirror {
-    /// A mirror below `root`; blank means off, a leading `~` is the home folder of the worker's
-    /// user.
+    /// Creates a mirror below `root`. A blank root switches it off; a leading `~` is the home
+    /// folder of the worker's user.
     pub fn new(root: &str) -> Result<Self, MirrorError> {
         Self::with_home(root, std::env::home_dir().as_deref())
     }
 
-    /// As [`Mirror::new`], with another home folder.
+    /// Like [`Mirror::new`], with a different home folder.
     pub fn with_home(root: &str, home: Option<&Path>) -> Result<Self, MirrorError> {
         let root = python_format::strip(root);
         if root.is_empty() {
@@ -89,8 +89,8 @@ impl Mirror {
         }
     }
 
-    /// The name of the folder for a workspace path: `gateway-workspace-` and the first 16 hex
-    /// digits of its SHA-256.
+    /// Returns the folder name for a workspace path: `gateway-workspace-` and the first 16 hex
+    /// digits of the path's SHA-256 hash.
     #[must_use]
     pub fn folder_name(workspace_path: &str) -> String {
         use std::fmt::Write as _;
@@ -101,7 +101,7 @@ impl Mirror {
         name
     }
 
-    /// Writes a file of an agent unless something of that name is there. Blocks on the disk.
+    /// Writes a file of an agent unless something with this name exists. Blocks on the disk.
     pub fn write_missing(
         &self,
         workspace_path: &str,
@@ -128,20 +128,20 @@ impl Mirror {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(error)),
         }
-        // A name of its own per write: two writers never fill the same temporary file.
+        // Each write has its own name, so two writers never fill the same temporary file.
         let temporary = folder.join(format!("{name}.{}.tmp", Uuid::now_v7().simple()));
         let outcome =
             write_new(&temporary, content.as_bytes()).and_then(|()| publish(&temporary, &path));
         if outcome.is_err() {
-            // It may never have been made; the error that counts is the first one.
+            // The file may not exist. The first error is the one that counts.
             let _ = fs::remove_file(&temporary);
         }
         outcome.map_err(failed)
     }
 }
 
-/// Takes a folder away from others than its owner: older versions made folders that everybody could
-/// read. One that belongs to somebody else is left as it is.
+/// Removes access for everyone but the owner: older versions created folders that everybody could
+/// read. A folder that belongs to another user is left alone.
 fn close(folder: &Path) -> io::Result<()> {
     match fs::set_permissions(folder, fs::Permissions::from_mode(0o700)) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
@@ -149,8 +149,9 @@ fn close(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives a finished temporary file its name. A link is tried first, for it fails where a rename
-/// would overwrite a file made in the meantime; the rename is for file systems without links.
+/// Gives a finished temporary file its final name. A link is tried first, because it fails where a
+/// rename would overwrite a file created in the meantime. The rename is for file systems without
+/// links.
 fn publish(temporary: &Path, path: &Path) -> io::Result<Mirrored> {
     match fs::hard_link(temporary, path) {
         Ok(()) => fs::remove_file(temporary).map(|()| Mirrored::Written),
@@ -161,7 +162,7 @@ fn publish(temporary: &Path, path: &Path) -> io::Result<Mirrored> {
     }
 }
 
-/// Whether the name has no path in it.
+/// Returns whether the name contains no path.
 pub(crate) fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && !matches!(name, "." | "..") && !name.contains(['/', '\\'])
 }
@@ -208,7 +209,7 @@ mod tests {
         ] {
             assert_eq!(mode(&path), wanted, "{}", path.display());
         }
-        // As an older version made it.
+        // An older version created it with this mode.
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("chmod");
         assert_eq!(mirror.write_missing("/w", "USER.md", "x").expect("kept"), Mirrored::Kept);
         assert_eq!(mode(&folder), 0o700);
@@ -217,20 +218,20 @@ mod tests {
     #[test]
     fn links_are_not_followed() {
         let root = tempfile::tempdir().expect("temporary folder");
-        let elsewhere = tempfile::tempdir().expect("temporary folder");
+        let outside = tempfile::tempdir().expect("temporary folder");
         let mirror = Mirror::new(&root.path().display().to_string()).expect("absolute root");
         let link = |name: String, target: PathBuf| {
             std::os::unix::fs::symlink(target, root.path().join(name))
         };
 
-        link(Mirror::folder_name("/linked"), elsewhere.path().to_owned()).expect("link");
+        link(Mirror::folder_name("/linked"), outside.path().to_owned()).expect("link");
         let refused =
-            mirror.write_missing("/linked", "USER.md", "x").expect_err("a link is no folder");
+            mirror.write_missing("/linked", "USER.md", "x").expect_err("a link is not a folder");
         assert!(matches!(refused, MirrorError::NotAFolder { .. }));
 
         mirror.write_missing("/w", "SELF.md", "x").expect("writable folder");
-        link(Mirror::folder_name("/w") + "/USER.md", elsewhere.path().join("new")).expect("link");
+        link(Mirror::folder_name("/w") + "/USER.md", outside.path().join("new")).expect("link");
         assert_eq!(mirror.write_missing("/w", "USER.md", "x").expect("kept"), Mirrored::Kept);
-        assert_eq!(fs::read_dir(elsewhere.path()).expect("listed").count(), 0);
+        assert_eq!(fs::read_dir(outside.path()).expect("listed").count(), 0);
     }
 }

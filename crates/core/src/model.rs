@@ -1,8 +1,8 @@
-//! The job document, version 1: parsed once, here, into types that cannot be wrong.
+//! The job document, version 1.
 //!
-//! One JSON object is the same on the queue, on the command line and in test data. Parsing is
-//! strict: an unknown field, a wrong type or a missing key is refused with the path of the field
-//! and what to do.
+//! A document is parsed once, here, into types that cannot hold an invalid job. The same JSON
+//! object is used on the queue, on the command line and in test data. Parsing is strict: an unknown
+//! field, a wrong type or a missing key is refused with the path of the field and a remedy.
 
 mod fingerprint;
 mod heartbeat_rules;
@@ -10,6 +10,7 @@ mod heartbeat_sync;
 mod inherited;
 mod limits;
 mod parse;
+mod problem;
 mod wake;
 
 use std::fmt;
@@ -22,20 +23,22 @@ use uuid::Uuid;
 
 pub use fingerprint::{Fingerprint, NotAFingerprint};
 pub use inherited::Inherited;
-pub use limits::{MAX_AGENTS, MAX_NAME, MAX_TEXT, MAX_TOKEN, MAX_VALUES};
-pub use parse::{DocumentError, MAX_DOCUMENT_BYTES, Problem, padded_tokens};
+#[cfg(test)]
+pub(crate) use limits::{MAX_NAME, MAX_TEXT};
+pub use parse::{MAX_DOCUMENT_BYTES, padded_tokens};
+pub use problem::{DocumentError, Problem};
 pub use wake::Wake;
 
-/// The four kinds of job, by the names used on the wire.
+/// The four kinds of job, with the names that they have on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
-    /// Create or update a board-scoped agent.
+    /// Creates or updates a board-scoped agent.
     Provision,
-    /// Create or update the main agent of a gateway.
+    /// Creates or updates the main agent of a gateway.
     ProvisionMain,
-    /// Remove an agent, its files and its session.
+    /// Removes an agent, its files and its session.
     Cleanup,
-    /// Write the heartbeats of many agents in one config write.
+    /// Writes the heartbeats of many agents in one config write.
     HeartbeatSync,
 }
 
@@ -44,7 +47,7 @@ impl Kind {
     pub const ALL: [Self; 4] =
         [Self::Provision, Self::ProvisionMain, Self::Cleanup, Self::HeartbeatSync];
 
-    /// The name on the wire, such as `provision-main`.
+    /// Returns the name on the wire, such as `provision-main`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -55,7 +58,7 @@ impl Kind {
         }
     }
 
-    /// The kind of that wire name, if there is one.
+    /// Returns the kind with the given wire name, if there is one.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
@@ -68,115 +71,116 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A valid job.
+/// A valid job, made by [`Job::parse`] only.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Job {
-    /// See [`Kind::Provision`].
+    /// A job of [`Kind::Provision`].
     Provision(Box<Provision>),
-    /// See [`Kind::ProvisionMain`].
+    /// A job of [`Kind::ProvisionMain`].
     ProvisionMain(Box<ProvisionMain>),
-    /// See [`Kind::Cleanup`].
+    /// A job of [`Kind::Cleanup`].
     Cleanup(Box<Cleanup>),
-    /// See [`Kind::HeartbeatSync`].
+    /// A job of [`Kind::HeartbeatSync`].
     HeartbeatSync(Box<HeartbeatSync>),
-    /// A job for a gateway that has no url yet: it succeeds without doing anything.
+    /// A job for a gateway that has no URL yet. It succeeds without doing anything.
     Nothing(Nothing),
 }
 
-/// Create or update a board-scoped agent.
+/// A job that creates or updates a board-scoped agent.
 #[derive(Debug, Clone)]
 pub struct Provision {
-    /// Where the agent lives.
+    /// The gateway on which the agent lives.
     pub gateway: Gateway,
-    /// The agent.
+    /// The agent to create or update.
     pub agent: Agent,
-    /// The board that it works on.
+    /// The board that the agent works on.
     pub board: Board,
-    /// The person it works for.
+    /// The person that the agent works for.
     pub user: Option<User>,
-    /// The agent's own token for the main backend's API. None only in an update: the one in its
-    /// files is kept.
+    /// The agent's own token for the main backend's API. `None` is possible only in an update,
+    /// which keeps the token in the agent's files.
     pub auth_token: Option<SecretString>,
-    /// What kind of run is wanted.
+    /// The options of this run.
     pub options: Options,
 }
 
-/// Create or update the main agent of a gateway.
+/// A job that creates or updates the main agent of a gateway.
 #[derive(Debug, Clone)]
 pub struct ProvisionMain {
-    /// Where the agent lives.
+    /// The gateway on which the agent lives.
     pub gateway: Gateway,
-    /// The agent.
+    /// The agent to create or update.
     pub agent: Agent,
-    /// The person it works for.
+    /// The person that the agent works for.
     pub user: Option<User>,
-    /// The agent's own token for the main backend's API. None only in an update: the one in its
-    /// files is kept.
+    /// The agent's own token for the main backend's API. `None` is possible only in an update,
+    /// which keeps the token in the agent's files.
     pub auth_token: Option<SecretString>,
-    /// Session key to use instead of the one derived from the gateway's id; never blank.
+    /// The session key to use instead of the one derived from the gateway's id; never blank.
     pub session_key: Option<String>,
-    /// What kind of run is wanted.
+    /// The options of this run.
     pub options: Options,
 }
 
-/// Remove an agent.
+/// A job that removes an agent.
 #[derive(Debug, Clone)]
 pub struct Cleanup {
-    /// Where the agent lives.
+    /// The gateway on which the agent lives.
     pub gateway: Gateway,
-    /// The agent.
+    /// The agent to remove.
     pub agent: Agent,
-    /// Delete an agent of that id although nothing shows that it is this one.
+    /// Deletes the agent with this id even if nothing shows that it is the one in the job.
     pub adopt: bool,
 }
 
-/// Write the heartbeats of many agents.
+/// A job that writes the heartbeats of many agents.
 #[derive(Debug, Clone)]
 pub struct HeartbeatSync {
-    /// Where the agents live.
+    /// The gateway on which the agents live.
     pub gateway: Gateway,
-    /// The agents, in the order of the document. May be empty.
+    /// The agents, in the order of the document; may be empty.
     pub agents: Vec<Agent>,
-    /// Agents of the document that must not be written any more, for the report. No part of the
-    /// document: see [`HeartbeatSync::leave_out`].
+    /// The agents of the document that must no longer be written, kept for the report. They are not
+    /// part of the document: see [`HeartbeatSync::leave_out`].
     pub left_out: Vec<Agent>,
 }
 
-/// A job that has nothing to do, and for whom.
+/// A job that has nothing to do.
 #[derive(Debug, Clone, Copy)]
 pub struct Nothing {
-    /// The kind asked for.
+    /// The kind that was requested.
     pub kind: Kind,
-    /// The gateway's id.
+    /// The id of the gateway.
     pub gateway_id: Uuid,
-    /// The agent's id.
+    /// The id of the agent.
     pub agent_id: Uuid,
 }
 
-/// A gateway that can be reached. Built only by [`Job::parse`], so `url` and `workspace_root` are
+/// A gateway that can be reached. Only [`Job::parse`] builds one, so `url` and `workspace_root` are
 /// usable.
 #[derive(Clone)]
 pub struct Gateway {
-    /// The main backend's id of it; the queue's lane.
+    /// The gateway's id in the main backend, which is also its lane in the queue.
     pub id: Uuid,
-    /// Its name, for people.
+    /// The gateway's name, for people.
     pub name: String,
-    /// `ws://` or `wss://`.
+    /// The gateway's address, `ws://` or `wss://`.
     pub url: Url,
-    /// The gateway's token, sent in the connect frame and nowhere else.
+    /// The gateway's token. It is sent in the connect frame and nowhere else.
     pub token: Option<SecretString>,
-    /// Folder on the gateway's machine under which workspaces are made; as given, never empty.
+    /// The folder on the gateway's machine under which workspaces are created. It is kept as given
+    /// and never empty.
     pub workspace_root: String,
-    /// Accept a certificate that cannot be verified.
+    /// Accepts a certificate that cannot be verified.
     pub allow_insecure_tls: bool,
-    /// Accept exactly the certificate with this fingerprint; never together with
+    /// Accepts exactly the certificate with this fingerprint. Never set together with
     /// `allow_insecure_tls`.
     pub tls_fingerprint: Option<Fingerprint>,
 }
 
 impl fmt::Debug for Gateway {
-    /// Of the url only the host: people put tokens into the rest.
+    /// Shows only the host of the URL, because people put tokens into the rest.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gateway")
             .field("id", &self.id)
@@ -190,124 +194,126 @@ impl fmt::Debug for Gateway {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Agent {
-    /// The main backend's id of it.
+    /// The agent's id in the main backend.
     pub id: Uuid,
-    /// Its name, for people; may be empty.
+    /// The agent's name, for people; may be empty.
     pub name: String,
-    /// The board that it belongs to, as information only.
+    /// The board that the agent belongs to, for information only.
     #[serde(default)]
     pub board_id: Option<Uuid>,
-    /// Session key given by the main backend, such as `agent:lead-7:main`.
+    /// The session key given by the main backend, such as `agent:lead-7:main`.
     #[serde(default)]
     pub openclaw_session_id: Option<String>,
-    /// Leads get another heartbeat document than the rest.
+    /// Marks a board lead, which gets a different heartbeat document.
     #[serde(default, deserialize_with = "null_is_default")]
     pub is_board_lead: bool,
-    /// Overlay on the default heartbeat; anything but an object is ignored.
+    /// The overlay on the default heartbeat; ignored unless it is an object.
     #[serde(default)]
     pub heartbeat_config: Value,
-    /// Role, style and charter; anything but an object is ignored.
+    /// The role, style and charter; ignored unless it is an object.
     #[serde(default)]
     pub identity_profile: Value,
-    /// Jinja template that replaces IDENTITY.md.
+    /// A Jinja template that replaces IDENTITY.md.
     #[serde(default)]
     pub identity_template: Option<String>,
-    /// Jinja template that replaces SOUL.md.
+    /// A Jinja template that replaces SOUL.md.
     #[serde(default)]
     pub soul_template: Option<String>,
 }
 
-/// The board an agent works on.
+/// The board that an agent works on.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Board {
-    /// The main backend's id of it.
+    /// The board's id in the main backend.
     pub id: Uuid,
-    /// Its name.
+    /// The name of the board.
     pub name: String,
-    /// Such as `goal`.
+    /// The type of the board, such as `goal`.
     #[serde(default = "default_board_type")]
     pub board_type: String,
-    /// What is to be reached.
+    /// The objective of the board.
     #[serde(default)]
     pub objective: Option<String>,
-    /// How success is measured; any JSON, shown to the agent as such.
+    /// The measures of success: any JSON, shown to the agent unchanged.
     #[serde(default)]
     pub success_metrics: Value,
-    /// ISO 8601 date or date-time, shown as given.
+    /// The target date, an ISO 8601 date or date-time, shown as given.
     #[serde(default, deserialize_with = "iso_8601")]
     pub target_date: Option<String>,
-    /// Whether a person has confirmed the goal.
+    /// `true` if a person has confirmed the goal.
     #[serde(default, deserialize_with = "null_is_default")]
     pub goal_confirmed: bool,
 }
 
-/// The person an agent works for; every part may be unknown.
+/// The person that an agent works for. Every part may be unknown.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct User {
-    /// Full name.
+    /// The person's full name.
     #[serde(default)]
     pub name: Option<String>,
-    /// What the person likes to be called; the first word is used.
+    /// The name that the person prefers; its first word is used.
     #[serde(default)]
     pub preferred_name: Option<String>,
-    /// Such as `she/her`.
+    /// The person's pronouns, such as `she/her`.
     #[serde(default)]
     pub pronouns: Option<String>,
-    /// IANA name, as information only.
+    /// The IANA name of the person's time zone, for information only.
     #[serde(default)]
     pub timezone: Option<String>,
-    /// Free text.
+    /// Notes on the person, as free text.
     #[serde(default)]
     pub notes: Option<String>,
-    /// Free text.
+    /// Context about the person, as free text.
     #[serde(default)]
     pub context: Option<String>,
 }
 
-/// What kind of provisioning is wanted.
-#[expect(clippy::struct_excessive_bools, reason = "each is a member of the document")]
+/// The options of a provisioning run.
+#[expect(clippy::struct_excessive_bools, reason = "each bool is a field of the document")]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
-    /// First provisioning or a later update.
+    /// A first provisioning or a later update.
     #[serde(default, deserialize_with = "null_is_default")]
     pub action: Action,
-    /// Write BOOTSTRAP.md even in an update that would leave it out.
+    /// Writes BOOTSTRAP.md even in an update that would leave it out.
     #[serde(default, deserialize_with = "null_is_default")]
     pub force_bootstrap: bool,
-    /// Start the agent's session afresh at the end.
+    /// Resets the agent's session at the end of the run.
     #[serde(default, deserialize_with = "null_is_default")]
     pub reset_session: bool,
-    /// Take over an agent of that id which is on the gateway and was not made for this one: a
-    /// person's, or another agent's of the main backend.
+    /// Takes over an agent with this id that is on the gateway but was not made for this one: a
+    /// person's agent, or another agent of the main backend.
     #[serde(default, deserialize_with = "null_is_default")]
     pub adopt: bool,
-    /// Move an agent to another folder on the gateway's machine. Its memory stays in the old one.
+    /// Moves an agent to another folder on the gateway's machine. Its memory stays in the old
+    /// folder.
     #[serde(default, deserialize_with = "null_is_default")]
     pub move_workspace: bool,
-    /// Send the agent a message that it can start, last of all; none sends nothing.
+    /// The message that wakes the agent at the end of the run. `None` sends nothing.
     #[serde(default)]
     pub wake: Option<Wake>,
-    /// Accept a heartbeat that comes more often than every 30 seconds. Of heartbeat-syncs too.
+    /// Accepts a heartbeat that comes more often than every 30 seconds. It applies to
+    /// heartbeat-syncs too.
     #[serde(default, deserialize_with = "null_is_default")]
     pub allow_fast_heartbeat: bool,
 }
 
-/// First provisioning or a later update.
+/// A first provisioning or a later update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// The agent is new, or is to be made as if it were.
+    /// The agent is new, or is treated as if it were.
     #[default]
     Provision,
-    /// The agent exists; BOOTSTRAP.md is left alone.
+    /// The agent exists, so BOOTSTRAP.md is left alone.
     Update,
 }
 
 impl Job {
-    /// Which kind of job this is.
+    /// Returns the kind of the job.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
@@ -319,7 +325,7 @@ impl Job {
         }
     }
 
-    /// The id of the gateway that the job is about: the queue's lane.
+    /// Returns the id of the job's gateway, which is the queue's lane.
     #[must_use]
     pub const fn gateway_id(&self) -> Uuid {
         match self.gateway() {
@@ -331,7 +337,7 @@ impl Job {
         }
     }
 
-    /// The gateway, unless it has no url.
+    /// Returns the gateway, or `None` if it has no URL.
     #[must_use]
     pub const fn gateway(&self) -> Option<&Gateway> {
         match self {
@@ -343,7 +349,7 @@ impl Job {
         }
     }
 
-    /// The id of the one agent that the job is about; none for a heartbeat sync.
+    /// Returns the id of the job's one agent, or `None` for a heartbeat-sync.
     #[must_use]
     pub const fn agent_id(&self) -> Option<Uuid> {
         match self {

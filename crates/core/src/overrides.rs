@@ -1,8 +1,8 @@
-//! Templates that users write: files of the operator's directory and strings of an agent, both
-//! Jinja2.
+//! Templates written by users, both Jinja2: files of the operator's directory, and strings of an
+//! agent.
 //!
-//! They run with a budget and can reach nothing but the context and the plain files of that
-//! directory. Output is taken verbatim (nothing is escaped) and trimmed at both ends.
+//! Templates run with a budget and can read only the context and the plain files of that directory.
+//! Their output is used verbatim (nothing is escaped) and trimmed at both ends.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -20,29 +20,30 @@ use crate::mirror::is_plain_name;
 use crate::sanitize::one_line;
 use crate::{jinja, python_format};
 
-/// Largest source of one template in bytes. The texts in use are below 100 kB.
+/// The maximum size of a template's source in bytes. The texts in use are below 100 kB.
 pub const MAX_SOURCE_BYTES: usize = 256 * 1024;
 
-/// Largest rendered text in bytes. Old gateways refuse frames above 512 KiB, and JSON makes text
-/// longer.
+/// The maximum size of a rendered text in bytes. Old gateways refuse frames above 512 KiB, and
+/// encoding as JSON makes a text longer.
 pub const MAX_OUTPUT_BYTES: usize = 256 * 1024;
 
-/// Most characters of a template's name and of the engine's words in an error.
+/// The maximum length of a template's name and of the engine's message in an error, in characters.
 const MAX_NAME: usize = 100;
 const MAX_REASON: usize = 400;
-/// Most bytes of a file's name, as file systems have it.
+/// The maximum length of a file name in bytes, as in file systems.
 const MAX_FILE_NAME: usize = 255;
 
-/// Steps that one rendering may take; every 64 bytes that it makes count as one more. This is well
-/// below a second and 32 MB of memory.
+/// The steps that one rendering may take; every 64 bytes of output count as one more. The limit
+/// stays well below a second and 32 MB of memory.
 const FUEL: u64 = 500_000;
 
-/// Where in a template something is wrong.
+/// The place of an error in a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// Name of the file or of the agent's field; of the included file where the fault is there.
+    /// The name of the file or of the agent's field. For an error in an included file, the name of
+    /// that file.
     pub template: String,
-    /// Line, from 1; none where the engine does not know it.
+    /// The line, counted from 1; `None` if the engine does not know it.
     pub line: Option<usize>,
 }
 
@@ -55,90 +56,89 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why a template could not be rendered. Speaks of the template's own text, never of the values it
-/// was given.
+/// The reason why a template could not be rendered. It quotes only the template's own text, never
+/// the values given to it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateError {
-    /// It uses a variable, attribute or item that does not exist.
+    /// The template uses a variable, attribute or item that does not exist.
     #[error("{place}: {reason}; use a known variable, or guard it with `is defined` or `default`")]
     Undefined {
-        /// Where.
+        /// The place of the error.
         place: Place,
-        /// The engine's words.
+        /// The message of the engine.
         reason: String,
     },
-    /// It is not Jinja2.
+    /// The template is not valid Jinja2.
     #[error("{place}: {reason}; correct the template")]
     Syntax {
-        /// Where.
+        /// The place of the error.
         place: Place,
-        /// The engine's words.
+        /// The message of the engine.
         reason: String,
     },
-    /// It does something that cannot be done, such as dividing by zero or using an unknown filter.
+    /// The template attempts something impossible, such as a division by zero or an unknown filter.
     #[error("{place}: {reason}; correct the template")]
     Failed {
-        /// Where.
+        /// The place of the error.
         place: Place,
-        /// The engine's words.
+        /// The message of the engine.
         reason: String,
     },
-    /// It includes, extends or imports a file that is not in the templates directory.
+    /// The template includes, extends or imports a file that is not in the templates directory.
     #[error(
-        "{place}: the file to include was not found; name a file of the templates directory, \
+        "{place}: the included file was not found; name a file of the templates directory, \
             without a path"
     )]
     NotFound {
-        /// Where.
+        /// The place of the error.
         place: Place,
     },
-    /// Its source or its output is too long.
+    /// The source or the output of the template is too long.
     #[error("{template}: the {what} is longer than {limit} bytes; shorten the template")]
     TooLarge {
-        /// Name of the file or of the agent's field.
+        /// The name of the file or of the agent's field.
         template: String,
-        /// `source` or `output`.
+        /// The part that is too long: `source` or `output`.
         what: &'static str,
-        /// Largest accepted size in bytes.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// It takes too many steps.
+    /// The template takes too many steps.
     #[error("{place}: the template takes too many steps; make its loops smaller")]
     OutOfFuel {
-        /// Where it was stopped.
+        /// The place at which it was stopped.
         place: Place,
     },
-    /// A file of the templates directory, or the directory, cannot be read. Not the template's
-    /// fault.
+    /// The templates directory or one of its files cannot be read. The template is not at fault.
     #[error(
         "{template}: cannot be read from the templates directory ({reason}); check \
             `templates.dir` and its files"
     )]
     Unreadable {
-        /// Name of the file.
+        /// The name of the file.
         template: String,
-        /// What the system said.
+        /// The error of the operating system.
         reason: String,
     },
 }
 
-/// Renders users' templates.
+/// The renderer of users' templates.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
     dir: Option<PathBuf>,
 }
 
 impl Overrides {
-    /// Overrides from a directory; without one, only strings can be rendered and nothing can be
-    /// included.
+    /// Creates overrides that read from a directory. Without one, only strings can be rendered and
+    /// nothing can be included.
     #[must_use]
     pub const fn new(dir: Option<PathBuf>) -> Self {
         Self { dir }
     }
 
-    /// Renders a file of the directory; none where there is no such file. The file is read each
-    /// time.
+    /// Renders a file of the directory, or returns `None` if it does not exist. The file is read
+    /// each time.
     pub fn render_file(
         &self,
         name: &str,
@@ -149,7 +149,7 @@ impl Overrides {
         self.render_str(name, &source, context).map(Some)
     }
 
-    /// Renders a template from a string. `name` stands for it in errors.
+    /// Renders a template from a string, which errors refer to as `name`.
     pub fn render_str(
         &self,
         name: &str,
@@ -163,8 +163,8 @@ impl Overrides {
         let values: BTreeMap<_, _> =
             variables.iter().map(|(name, value)| (*name, Value::from(*value))).collect();
         let environment = self.environment();
-        // The engine panics at some templates that it should refuse, such as keys beyond ASCII in a
-        // format.
+        // The engine panics on some templates that it should refuse, such as a format with
+        // non-ASCII keys.
         let rendered = catch_unwind(AssertUnwindSafe(|| {
             environment.render_named_str(
                 name,
@@ -205,8 +205,8 @@ impl Overrides {
     }
 }
 
-/// The source of a file of the directory; none where there is no such file, or the name is no plain
-/// one, or it is a link that leads out of the directory.
+/// Returns the source of a file of the directory. Returns `None` if the file does not exist, the
+/// name is not a plain one, or the file is a link that leads out of the directory.
 fn read(dir: &Path, name: &str) -> Result<Option<String>, TemplateError> {
     if !is_plain_name(name) || name.contains('\0') || name.len() > MAX_FILE_NAME {
         return Ok(None);
@@ -216,7 +216,7 @@ fn read(dir: &Path, name: &str) -> Result<Option<String>, TemplateError> {
         TemplateError::Unreadable { template, reason: error.kind().to_string() }
     };
     let dir = dir.canonicalize().map_err(unreadable)?;
-    // Links inside of the directory are fine: mounted configuration is made of them.
+    // Links inside the directory are allowed, because mounted configuration consists of them.
     let path = match dir.join(name).canonicalize() {
         Ok(path) if path.starts_with(&dir) => path,
         Ok(_) => return Ok(None),
@@ -233,7 +233,7 @@ fn read(dir: &Path, name: &str) -> Result<Option<String>, TemplateError> {
     fs::read_to_string(path).map(|source| Some(with_unix_lines(&source))).map_err(unreadable)
 }
 
-/// Jinja2 reads every kind of line end as a line feed.
+/// Replaces every kind of line end by a line feed, as Jinja2 does.
 fn with_unix_lines(source: &str) -> String {
     source.replace("\r\n", "\n").replace('\r', "\n")
 }
@@ -247,7 +247,8 @@ fn stumbled(name: &str) -> TemplateError {
     TemplateError::Failed { place, reason: "the template engine cannot handle it".to_owned() }
 }
 
-/// The engine wraps an error once per include: the innermost one says where and why.
+/// Converts an error of the engine. The engine wraps it once per include, and the innermost error
+/// has the place and the reason.
 fn explain(error: &Error, name: &str, variables: &[(&'static str, &str)]) -> TemplateError {
     let mut innermost = error;
     let mut source = error.source();
@@ -263,8 +264,8 @@ fn explain(error: &Error, name: &str, variables: &[(&'static str, &str)]) -> Tem
         line: innermost.line(),
     };
     let reason = innermost.detail().map_or_else(|| innermost.kind().to_string(), str::to_owned);
-    // The engine speaks of types, and quotes from the template; should it ever quote a value, the
-    // value is left out.
+    // The engine's messages name types and quote the template. If one ever quotes a value, the
+    // value is removed.
     let quotes_value = variables.iter().any(|(_, value)| value.len() > 3 && reason.contains(value));
     let reason =
         if quotes_value { innermost.kind().to_string() } else { one_line(&reason, MAX_REASON) };

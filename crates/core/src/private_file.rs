@@ -7,17 +7,16 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-/// Makes a folder and those above it that are missing, each with mode 0700. One that exists is left
-/// as it is.
+/// Creates a folder and its missing parents, each with mode 0700. An existing folder is left alone.
 pub fn create_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Makes a file with mode 0600 and that content. Fails with [`io::ErrorKind::AlreadyExists`] if
-/// something of that name is there.
+/// Creates a file with mode 0600 and the given content, and its folder if missing. Fails with
+/// [`io::ErrorKind::AlreadyExists`] if something with this name exists.
 ///
-/// The file is written under another name and linked into place, so that a crash leaves no half of
-/// it, and several processes that try at once agree on one. Makes the folder if it is missing.
+/// The file is written under another name and linked into place, so that a crash leaves no partial
+/// file and concurrent processes agree on one.
 pub fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         create_folder(parent)?;
@@ -29,14 +28,15 @@ pub fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Writes a new file with mode 0600 to the disk. Fails if something of that name is there.
+/// Writes a new file with mode 0600 to the disk. Fails if something with this name exists.
 pub(crate) fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)?;
     file.sync_all()
 }
 
-/// The mode bits of a file that others than its owner can read or write; none if nobody can.
+/// Returns the mode bits of a file that users other than its owner can read or write, or `None` if
+/// only the owner can.
 pub fn exposed(path: &Path) -> io::Result<Option<u32>> {
     let mode = fs::metadata(path)?.permissions().mode() & 0o777;
     Ok(Some(mode).filter(|mode| mode & 0o077 != 0))
@@ -52,7 +52,7 @@ mod tests {
         let path = dir.path().join("data/deep/secret");
         create(&path, b"first").expect("made");
         assert_eq!(
-            create(&path, b"second").expect_err("it is there").kind(),
+            create(&path, b"second").expect_err("the file exists").kind(),
             io::ErrorKind::AlreadyExists
         );
         assert_eq!(fs::read(&path).expect("read"), b"first");

@@ -1,32 +1,29 @@
-//! How Python prints values.
+//! The formatting of values as Python prints them.
 //!
 //! Templates and agents show text that a Python backend used to print, so booleans, numbers and
-//! nested values have to come out as they did there.
+//! nested values must look the same.
 
 use std::fmt::Write as _;
 
 use serde_json::{Number, Value};
 
-/// Whether Python's `str` methods count the character as white space: Unicode's, and four
-/// separators of ASCII.
-#[must_use]
-pub fn is_space(c: char) -> bool {
+/// Returns whether Python's `str` methods treat the character as white space: Unicode's white space
+/// and four ASCII separators.
+pub(crate) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
-/// `text.strip()`.
-#[must_use]
-pub fn strip(text: &str) -> &str {
+/// Computes `text.strip()` of Python.
+pub(crate) fn strip(text: &str) -> &str {
     text.trim_matches(is_space)
 }
 
-/// The first word of a text; empty when there is none.
-#[must_use]
-pub fn first_word(text: &str) -> &str {
+/// Returns the first word of a text, or an empty text if there is none.
+pub(crate) fn first_word(text: &str) -> &str {
     text.split(is_space).find(|word| !word.is_empty()).unwrap_or_default()
 }
 
-/// `text.center(width, fill)`.
+/// Computes `text.center(width, fill)`.
 pub(crate) fn center(text: &str, width: usize, fill: char) -> String {
     let missing = width.saturating_sub(text.chars().count());
     let left = missing / 2 + (missing & width & 1);
@@ -34,9 +31,12 @@ pub(crate) fn center(text: &str, width: usize, fill: char) -> String {
     padding(left).chain(text.chars()).chain(padding(missing - left)).collect()
 }
 
-/// `text.splitlines(keep_ends)`.
+/// Computes `text.splitlines(keep_ends)`.
 pub(crate) fn split_lines(text: &str, keep_ends: bool) -> Vec<&str> {
-    let is_end = |c: char| matches!(c, '\n'..='\r' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let is_end = |c: char| {
+        let is_ascii = matches!(c, '\n'..='\r' | '\u{1c}'..='\u{1e}');
+        is_ascii || matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}')
+    };
     let mut lines = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find(is_end) {
@@ -54,7 +54,7 @@ pub(crate) fn split_lines(text: &str, keep_ends: bool) -> Vec<&str> {
     lines
 }
 
-/// `text.capitalize()`.
+/// Computes `text.capitalize()` of Python.
 pub(crate) fn capitalize(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| {
@@ -62,7 +62,7 @@ pub(crate) fn capitalize(text: &str) -> String {
     })
 }
 
-/// `text.title()`: each letter behind none is a capital.
+/// Computes `text.title()`: each letter that does not follow a letter becomes a capital.
 pub(crate) fn title(text: &str) -> String {
     let mut after_letter = false;
     let mut out = String::with_capacity(text.len());
@@ -77,7 +77,7 @@ pub(crate) fn title(text: &str) -> String {
     out
 }
 
-/// JSON with all characters beyond ASCII escaped.
+/// Escapes all non-ASCII characters of a JSON text.
 pub(crate) fn ascii_only(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
@@ -86,7 +86,7 @@ pub(crate) fn ascii_only(json: &str) -> String {
     out
 }
 
-/// `ascii(value)` of what `repr` has printed.
+/// Computes `ascii(value)` from the output of `repr`.
 pub(crate) fn ascii_repr(repr: &str) -> String {
     let mut out = String::with_capacity(repr.len());
     for c in repr.chars() {
@@ -95,9 +95,8 @@ pub(crate) fn ascii_repr(repr: &str) -> String {
     out
 }
 
-/// Whether `if value:` would take the branch.
-#[must_use]
-pub fn is_truthy(value: &Value) -> bool {
+/// Returns whether `if value:` would take the branch.
+pub(crate) fn is_truthy(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(value) => *value,
@@ -108,9 +107,8 @@ pub fn is_truthy(value: &Value) -> bool {
     }
 }
 
-/// `str(value)`: a string as it stands, everything else as `repr` prints it.
-#[must_use]
-pub fn str(value: &Value) -> String {
+/// Computes `str(value)`: a string unchanged, any other value as `repr` prints it.
+pub(crate) fn str(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => {
@@ -121,9 +119,9 @@ pub fn str(value: &Value) -> String {
     }
 }
 
-/// `json.dumps(value)`: ASCII only, `", "` and `": "` between the parts, members in their order.
-#[must_use]
-pub fn json_dumps(value: &Value) -> String {
+/// Computes `json.dumps(value)`: ASCII only, with `", "` and `": "` as separators and the members
+/// in their order.
+pub(crate) fn json_dumps(value: &Value) -> String {
     let mut out = String::new();
     dump(value, &mut out);
     out
@@ -183,7 +181,8 @@ fn number_repr(number: &Number) -> String {
     }
 }
 
-/// Shortest digits that read back as the same number, with an exponent below 1e-4 and from 1e16 on.
+/// Returns the shortest digits that read back as the same number, with an exponent below 1e-4 and
+/// from 1e16 on.
 pub(crate) fn float_repr(float: f64) -> String {
     if !float.is_finite() {
         return float.to_string().to_lowercase();
@@ -192,7 +191,7 @@ pub(crate) fn float_repr(float: f64) -> String {
     let (digits, exponent) = scientific.split_once('e').expect("`e` formatting has an exponent");
     let exponent: i32 = exponent.parse().expect("`e` formatting ends with an integer");
     if (-4..16).contains(&exponent) {
-        // Rust prints the same shortest digits, but never with an exponent.
+        // Rust prints the same shortest digits, but never an exponent.
         let plain = float.to_string();
         if plain.contains('.') { plain } else { plain + ".0" }
     } else {
@@ -228,8 +227,9 @@ fn write_escape(code: u32, out: &mut String) {
     written.expect("writing to a string cannot fail");
 }
 
-/// Python and Rust's debug form leave the same characters as they are, once Rust's care for
-/// combining characters is out of the way: it looks only at the first character of a text.
+/// Returns whether `repr` prints the character unescaped. Rust's debug form agrees with Python,
+/// except that it escapes a combining character at the start of a text; the letter before it avoids
+/// that.
 fn is_printable(c: char) -> bool {
     format!("a{c}").escape_debug().nth(1) == Some(c)
 }

@@ -1,8 +1,8 @@
-//! From an agent to its documents: which text each file has, and which files there are.
+//! Rendering of an agent's documents: the text of each file, and the set of files.
 //!
-//! A text comes from the first of these that has one: the agent's own template (IDENTITY and SOUL),
-//! a file of the operator's directory, the shipped texts. MEMORY has two lines to fall back on. A
-//! text that comes out empty is not written.
+//! A text comes from the first of these sources that has one: the agent's own template (IDENTITY
+//! and SOUL), a file of the operator's directory, the shipped texts. MEMORY has a default of two
+//! lines. An empty text is not written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,31 +16,30 @@ use crate::overrides::{Overrides, TemplateError};
 use crate::python_format;
 use crate::taint::Taint;
 
-/// What MEMORY starts with where nothing else is provided for.
+/// The initial text of MEMORY if no other source has one.
 const EMPTY_MEMORY: &str = "# MEMORY\n\nBootstrap pending.\n";
 
-const LINES_LEFT_OUT: &str = "the lines of HEARTBEAT.md with the agent's token are left out of \
-    the gateway's config, \
-    which others read; the prompt points to the file that has it";
-const TEXT_LEFT_OUT: &str = "HEARTBEAT.md shows the agent's token in a way that cannot be cut \
-    out, and the gateway's \
-    config has other readers; use auth_token in lines of their own, or in AGENTS.md only";
+const LINES_LEFT_OUT: &str = "the lines of HEARTBEAT.md with the agent's token are left out of the \
+    gateway's config, which other people can read; the prompt points to the file with the token";
+const TEXT_LEFT_OUT: &str = "HEARTBEAT.md is not used, because it shows the agent's token in lines \
+    that cannot be separated, and other people can read the gateway's config; use auth_token in \
+    separate lines, or in AGENTS.md only";
 
-/// The heartbeat's duties for a gateway's config.
+/// The heartbeat duties for a gateway's config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeartbeatPrompt {
-    /// The text for the config; none leaves it alone. Never holds the agent's token.
+    /// The text for the config; `None` leaves the config alone. It never holds the agent's token.
     pub text: Option<String>,
-    /// Why the operator's text is not there as it is, for the report; none if it is.
+    /// The reason, for the report, why the operator's text is not used unchanged; `None` if it is.
     pub left_out: Option<&'static str>,
 }
 
-/// Where texts come from. Changed by the operator, in the worker's configuration.
+/// The sources of texts, set by the operator in the worker's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplatesConfig {
-    /// Directory whose files replace shipped texts by name.
+    /// The directory whose files replace shipped texts of the same name.
     pub dir: Option<PathBuf>,
-    /// Whether shipped texts are used for what the directory does not have; default true.
+    /// Uses shipped texts for files that the directory lacks. The default is true.
     pub shipped: bool,
 }
 
@@ -50,19 +49,19 @@ impl Default for TemplatesConfig {
     }
 }
 
-/// For whom documents are made.
+/// The agent and the gateway for which documents are rendered.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader<'a> {
-    /// The agent.
+    /// The agent that owns the documents.
     pub agent: &'a Agent,
-    /// What its documents can show; decides by its board whether this is a board agent or a main
+    /// The values that the documents can show. Its board decides between a board agent and a main
     /// agent.
     pub context: &'a Context,
-    /// Documents that the gateway does not take; the shipped AGENTS carries their essentials.
+    /// The documents that the gateway does not accept; the shipped AGENTS carries their essentials.
     pub refused: &'a BTreeSet<Document>,
 }
 
-/// Makes documents.
+/// The renderer of an agent's documents.
 #[derive(Debug, Clone)]
 pub struct Renderer {
     overrides: Overrides,
@@ -70,16 +69,17 @@ pub struct Renderer {
 }
 
 impl Renderer {
-    /// A renderer that takes texts from where the configuration says.
+    /// Creates a renderer that uses the configured sources.
     #[must_use]
     pub fn new(config: TemplatesConfig) -> Self {
         Self { overrides: Overrides::new(config.dir), shipped: config.shipped }
     }
 
-    /// All files of a workspace, by name: those of `names` that have a text. BOOTSTRAP only with
-    /// `include_bootstrap`.
+    /// Renders the files of a workspace: those of `names` that have a text, by name. BOOTSTRAP is
+    /// included only with `include_bootstrap`.
     ///
-    /// A name that is no document's is served from the operator's directory. Blocks on the disk.
+    /// A name that belongs to no document is served from the operator's directory. Blocks on the
+    /// disk.
     pub fn render_all(
         &self,
         names: &BTreeSet<String>,
@@ -101,7 +101,8 @@ impl Renderer {
         Ok(files)
     }
 
-    /// One document; none where there is no text for it or it comes out empty. Blocks on the disk.
+    /// Renders one document. Returns `None` if no source has a text or the text is empty. Blocks on
+    /// the disk.
     pub fn render(
         &self,
         document: Document,
@@ -118,13 +119,13 @@ impl Renderer {
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
-    /// The heartbeat's duties as a prompt for the gateway's config, where the gateway refuses
-    /// HEARTBEAT: the operator's text if there is one, else a short shipped one. None where shipped
-    /// texts are off.
+    /// Renders the heartbeat duties as a prompt for the config of a gateway that refuses HEARTBEAT:
+    /// the operator's text if there is one, otherwise a short shipped one. The text is `None` if
+    /// shipped texts are off.
     ///
-    /// A config has more readers than a workspace, so the agent's token never gets into it. Lines
-    /// of the operator's text that show it are left out, and the text points to the file that has
-    /// it; where they cannot be told apart, the shipped prompt is taken.
+    /// More people can read a config than a workspace, so the agent's token must never get into it.
+    /// Lines of the operator's text that show the token are left out, and the text refers to the
+    /// file that has it. If such lines cannot be identified, the shipped prompt is used.
     pub fn heartbeat_prompt(&self, reader: Reader<'_>) -> Result<HeartbeatPrompt, TemplateError> {
         let shipped = || {
             let text = self
@@ -156,7 +157,7 @@ impl Renderer {
         })
     }
 
-    /// Finds what of a document's text the agent's token has shaped. Blocks on the disk.
+    /// Finds the parts of a document's text that depend on the agent's token. Blocks on the disk.
     pub(crate) fn taint(&self, document: Document, reader: Reader<'_>, text: &str) -> Taint {
         Taint::of(text, reader.context, |context| {
             self.render(document, Reader { context, ..reader })
@@ -187,14 +188,14 @@ impl Renderer {
     }
 }
 
-/// The text without the lines that the token has shaped; none if nothing else is left, or the lines
-/// cannot be told.
+/// Returns the text without the lines that depend on the token, or `None` if nothing else is left
+/// or those lines cannot be identified.
 fn without_credentials(text: &str, taint: &Taint, has_token: Document) -> Option<String> {
     let Taint::Lines(shaped) = taint else { return None };
     let is_shaped = |number: usize| shaped.iter().any(|(shaped, _)| *shaped == number);
     let first = shaped.first().map(|(number, _)| *number);
     let pointer =
-        format!("The credentials for this stand in {} of your workspace.", has_token.file_name());
+        format!("The credentials for this are in {} of your workspace.", has_token.file_name());
     let mut lines = Vec::new();
     for (number, line) in text.split('\n').enumerate() {
         if Some(number) == first {
@@ -208,11 +209,10 @@ fn without_credentials(text: &str, taint: &Taint, has_token: Document) -> Option
     says_more.then(|| lines.join("\n"))
 }
 
-/// Whether BOOTSTRAP is written: always, except in an update without `force_bootstrap` when the
-/// gateway lists no file at all or reports BOOTSTRAP as missing; then the agent has had it and
-/// removed it.
+/// Returns whether BOOTSTRAP is written. It is, except in an update without `force_bootstrap` whose
+/// gateway lists no files or reports BOOTSTRAP as missing: that agent has read it and removed it.
 ///
-/// `existing` is what `agents.files.list` said, by file name.
+/// `existing` is the answer of `agents.files.list`, by file name.
 #[must_use]
 pub fn should_include_bootstrap(options: &Options, existing: &Map<String, Value>) -> bool {
     if options.action != Action::Update || options.force_bootstrap {
@@ -223,7 +223,7 @@ pub fn should_include_bootstrap(options: &Options, existing: &Map<String, Value>
     !existing.is_empty() && !missing.is_some_and(python_format::is_truthy)
 }
 
-/// The files of the operator's directory that can replace a document, best first.
+/// Returns the files of the operator's directory that can replace a document, by preference.
 fn file_names(document: Document, reader: Reader<'_>) -> &'static [&'static str] {
     let is_main = reader.context.board.is_none();
     match document {

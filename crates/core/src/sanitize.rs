@@ -1,17 +1,21 @@
-//! Texts of others, made fit for a line of a log, a record, a page.
+//! Escaping of untrusted texts for a log line, a record or a page.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a character can change how the text around it is shown: controls, line separators, marks
-/// of writing direction.
+/// Returns whether a character can change how the text around it is displayed: control characters,
+/// line separators and direction marks.
 #[must_use]
 pub const fn is_unprintable(c: char) -> bool {
-    matches!(c, '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    let is_control = matches!(c, '\0'..='\x1f' | '\x7f'..='\u{9f}');
+    let is_line_separator = matches!(c, '\u{2028}' | '\u{2029}');
+    let is_direction = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}')
+        || matches!(c, '\u{2066}'..='\u{2069}');
+    is_control || is_line_separator || is_direction
 }
 
-/// The text with such characters as JSON writes them, `\u001b`, but for those to keep. Inside of
-/// JSON it means the same.
+/// Escapes such characters as JSON does (`\u001b`), except those that `keep` accepts. Inside JSON
+/// the text keeps its meaning.
 #[must_use]
 pub fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     let is_kept = |c: char| !is_unprintable(c) || keep(c);
@@ -29,7 +33,7 @@ pub fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The text on one line, escaped and cut to so many characters.
+/// Returns the text on one line, escaped and cut to `most` characters.
 #[must_use]
 pub fn one_line(text: &str, most: usize) -> String {
     let escaped = escaped(text, |_| false);

@@ -1,4 +1,4 @@
-//! What many read at once, read for all of them.
+//! Reads that concurrent callers share.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// Something that many read at once; each of them gets what was read after it had asked. Nothing is
-/// kept longer than somebody waits for it, so nothing gets old.
+/// A value that concurrent callers share. Each caller gets a value whose read started after its
+/// call. A value is kept only while callers wait for it, so it is never stale.
 #[derive(Debug)]
 pub struct Shared<T> {
-    /// When the last reading began, and what it brought; kept while others wait for one.
+    /// The start time and the result of the last read, kept while other callers wait for one.
     last: Mutex<Option<(Instant, Arc<T>)>>,
     readers: AtomicUsize,
 }
@@ -23,9 +23,9 @@ impl<T> Default for Shared<T> {
 }
 
 impl<T> Shared<T> {
-    /// What was read after this call: by this caller with `read`, which learns whether others wait
-    /// for it, or by another that asked at the same time. Errors are not shared: the next in line
-    /// tries again.
+    /// Returns a value read after this call: by this caller with `read`, or by another caller at
+    /// the same time. `read` is told whether others are waiting. Errors are not shared: the next
+    /// caller in line reads again.
     pub async fn read<F, E>(&self, read: impl FnOnce(bool) -> F) -> Result<Arc<T>, E>
     where
         F: Future<Output = Result<T, E>>,
@@ -33,9 +33,9 @@ impl<T> Shared<T> {
         self.read_when(ready(()), read).await
     }
 
-    /// The same, where the reading begins when it is worth it. Who asks until then gets what it
-    /// brings.
-    pub async fn read_when<F, E>(
+    /// Like [`read`](Self::read), but the read starts only when `is_worth_it` completes. Callers
+    /// that arrive until then share its result.
+    pub(crate) async fn read_when<F, E>(
         &self,
         is_worth_it: impl Future<Output = ()>,
         read: impl FnOnce(bool) -> F,
@@ -60,7 +60,7 @@ impl<T> Shared<T> {
     }
 }
 
-/// One who reads, or waits to.
+/// A caller that reads or waits to read.
 struct Reader<'a>(&'a AtomicUsize);
 
 impl<'a> Reader<'a> {
@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    /// A reading that takes a while, and says how many there were before.
+    /// Reads slowly, and returns the number of earlier reads.
     async fn count(shared: &Shared<usize>, readings: &AtomicUsize) -> usize {
         let read = |_| async {
             let before = readings.fetch_add(1, Ordering::Relaxed);
@@ -107,11 +107,7 @@ mod tests {
             count(&shared, &readings).await
         };
         let found = tokio::join!(late(0), late(300), late(600), late(900));
-        assert_eq!(
-            found,
-            (0, 1, 1, 1),
-            "a reading that had begun before one asked is not believed"
-        );
+        assert_eq!(found, (0, 1, 1, 1), "a read that started before the call is not used");
         assert_eq!(count(&shared, &readings).await, 2, "nothing is kept");
     }
 }

@@ -1,18 +1,18 @@
-//! The parts of a rendered text that an agent's token has shaped, however a template has changed
-//! it: `upper`, slices, `join`.
+//! Detection of the parts of a rendered text that depend on an agent's token, however a template
+//! transforms it: `upper`, slices, `join`.
 //!
-//! A search finds the token as it stands and nothing else. So the text is rendered again with
-//! stand-ins of the same length, and where those texts differ from it, the token shows. What a text
-//! lets see by its mere shape, such as the token's length, is not hidden.
+//! A search would find only the token itself. So the text is rendered again with stand-ins of the
+//! same length, and the parts that differ show the token. Properties such as the token's length,
+//! which the shape of a text can reveal, are not hidden.
 
 use std::ops::Range;
 
 use crate::context::Context;
 
-/// A text, and what of it the agent's token has shaped.
+/// The parts of a text that depend on the agent's token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Taint {
-    /// The lines and the bytes of each that the token has shaped, by the number of the line from 0.
+    /// The lines that depend on the token, each with its number from 0 and the range of bytes.
     Lines(Vec<(usize, Range<usize>)>),
     /// The texts have different lines, or the template fails with a stand-in: any line may show the
     /// token.
@@ -20,8 +20,8 @@ pub(crate) enum Taint {
 }
 
 impl Taint {
-    /// Compares a text with what it is with stand-ins for the token. `render` is called once for
-    /// each.
+    /// Compares a text with its versions for the stand-ins. `render` is called once for each
+    /// stand-in.
     pub(crate) fn of<E>(
         text: &str,
         context: &Context,
@@ -46,14 +46,15 @@ impl Taint {
         Self::Lines(lines.filter_map(|(number, shaped)| Some((number, shaped?))).collect())
     }
 
-    /// Returns whether the token shows nowhere.
+    /// Returns whether no part of the text shows the token.
     pub(crate) const fn is_clean(&self) -> bool {
         matches!(self, Self::Lines(lines) if lines.is_empty())
     }
 }
 
-/// Texts of the token's length in which each letter and digit is another one of its kind; in the
-/// second, always the same where it can be. Signs stay as they are: templates split at them.
+/// Returns two texts of the token's length in which each letter and digit is replaced by a
+/// different one of its kind. The second uses the same replacement wherever it can. Other
+/// characters stay, because templates split at them.
 fn stand_ins(token: &str) -> [String; 2] {
     let next = |c: char| match c {
         'a'..='y' | 'A'..='Y' | '0'..='8' => char::from_u32(u32::from(c) + 1).unwrap_or(c),
@@ -91,8 +92,8 @@ fn stand_ins(token: &str) -> [String; 2] {
     [token.chars().map(next).collect(), token.chars().map(same).collect()]
 }
 
-/// The bytes of a line that differ from another one, up to the marks around them: part of a
-/// transformed token may be the same by chance.
+/// Returns the bytes of a line that differ from another line, extended to the marks around them,
+/// because parts of a transformed token may match by chance.
 fn difference(line: &str, other: &str) -> Option<Range<usize>> {
     if line == other {
         return None;

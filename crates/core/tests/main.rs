@@ -1,6 +1,6 @@
-//! The tests of `mission-core` that go through its public face.
+//! Tests of the public interface of `mission-core`.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod agents_config;
 mod connection;

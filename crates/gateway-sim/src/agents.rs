@@ -1,4 +1,4 @@
-//! `agents.list`, `agents.create`, `agents.update`, `agents.delete`.
+//! The methods `agents.list`, `agents.create`, `agents.update` and `agents.delete`.
 
 use serde_json::{Map, Value, json};
 
@@ -26,7 +26,7 @@ impl World {
         if self.profile.keeps_list()
             && self.running["agents"]["list"].as_array().is_none_or(Vec::is_empty)
         {
-            // With no list configured the old gateway looks at the disk.
+            // Without a configured list, the old gateway lists the agents it finds on the disk.
             agents.extend(
                 self.known.iter().filter(|id| *id != "main").map(|id| (id.clone(), Map::new())),
             );
@@ -35,7 +35,9 @@ impl World {
             agents.sort_by_key(|(id, _)| (*id != default_id, id.clone()));
         }
         let agents: Vec<Value> = agents.iter().map(|(id, entry)| self.listed(id, entry)).collect();
-        let mut answer = json!({ "defaultId": default_id, "mainKey": "main", "scope": "per-sender", "agents": agents });
+        let mut answer = json!({
+            "defaultId": default_id, "mainKey": "main", "scope": "per-sender", "agents": agents,
+        });
         if self.profile.is_new() {
             answer["ownership"] = self.ownership().into();
             answer["selectionRequired"] = false.into();
@@ -43,7 +45,7 @@ impl World {
         answer
     }
 
-    /// Does the one agent there is go without saying, or are all configured?
+    /// Returns the `ownership` of the configuration, which is `sole` if absent.
     pub(crate) fn ownership(&self) -> &str {
         self.running["agents"]["ownership"].as_str().unwrap_or("sole")
     }
@@ -112,8 +114,8 @@ impl World {
         Ok(json!({ "ok": true, "agentId": id, "name": name, "workspace": workspace }))
     }
 
-    /// Sets fields of an agent in the draft, and writes it; or in the registry, if that is where
-    /// the agents are.
+    /// Sets fields of an agent in the draft and writes the draft, or sets them in the registry if
+    /// the agents are there.
     fn put_agent(
         &mut self,
         by: &str,
@@ -131,8 +133,7 @@ impl World {
         }
     }
 
-    /// Before a second agent is added, the one that existed without being configured is written
-    /// down.
+    /// Adds the implicit agent to the draft before a second agent is added.
     fn make_roster_explicit(&self, draft: &mut Draft) {
         if !self.roster_is_config() {
             return;
@@ -157,12 +158,12 @@ impl World {
         let folder = self.folder(id, entry);
         let files = self.disk.make(&folder, id);
         for (name, content) in seeds {
-            // As on a real gateway, what is in the directory already stays.
+            // As on a real gateway, an existing file stays.
             files.entry(name).or_insert_with(|| File::new(&content));
         }
     }
 
-    /// Writes the name into the seed that asks for one.
+    /// Writes the name into the seeded file that has a line for it.
     fn name_identity(&mut self, id: &str, entry: &Map<String, Value>, name: &str) {
         let folder = self.folder(id, entry);
         let Some(identity) = self.disk.file(&folder, "IDENTITY.md") else { return };
@@ -250,12 +251,12 @@ impl World {
         Ok(answer)
     }
 
-    /// What the new gateway reports as removed with an agent.
+    /// Returns the items that the new gateway reports as removed with an agent.
     fn trashed(&self, id: &str, workspace: Option<String>) -> Value {
         let state = format!("{BASE}/state/agents/{id}");
         let store = format!("{state}/agent/openclaw-agent.sqlite");
         let item = |path: String, method: &str| json!({ "path": path, "method": method });
-        // Files of a database that is open, and a folder that only agents.create makes.
+        // These are the files of an open database, and a folder that only `agents.create` creates.
         let log = if self.profile == Profile::V2026_8_2 { "trash" } else { "missing" };
         let sessions =
             if self.deeds.creates.iter().any(|own| own == id) { "trash" } else { "missing" };
@@ -271,8 +272,8 @@ impl World {
         items.into()
     }
 
-    /// Refuses to delete `main`: always on the gateways that keep a list, and later while it owns
-    /// the logins of an older version.
+    /// Refuses to delete `main`: always on gateways that keep a list, and on later ones while it
+    /// owns the logins of an older version.
     fn refuse_deleting(&self, id: &str) -> Result<(), Refusal> {
         if id != "main" || self.profile == Profile::Scenario {
             return Ok(());
@@ -283,14 +284,13 @@ impl World {
         if self.options.main_owns_logins {
             return Err(Refusal::invalid(
                 "Agent \"main\" owns the legacy shared auth store and cannot be deleted. Run \
-                    openclaw doctor --fix to \
-                 migrate shared auth, then retry.",
+                    openclaw doctor --fix to migrate shared auth, then retry.",
             ));
         }
         Ok(())
     }
 
-    /// Tells if another agent has its files in that folder, around it, or below it.
+    /// Returns whether another agent has its files in this folder, above it or below it.
     fn is_shared(&self, id: &str, folder: &str) -> bool {
         let others = self.roster().into_iter().filter(|(other, _)| other != id);
         others
@@ -299,7 +299,7 @@ impl World {
     }
 }
 
-/// The agent a session key belongs to: `agent:<id>:<rest>`.
+/// Returns the agent that a session key belongs to: `agent:<id>:<rest>`.
 pub(crate) fn session_agent(key: &str) -> Option<&str> {
     key.strip_prefix("agent:")?.split(':').next()
 }

@@ -1,4 +1,4 @@
-//! The roster: who the agents are, wherever the profile keeps them.
+//! The roster of agents, wherever the profile keeps it.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl World {
-    /// The agents that are registered, in the gateway's order, with what is known of them.
+    /// Returns the registered agents in the gateway's order, with their entries.
     pub(crate) fn roster(&self) -> Vec<(String, Map<String, Value>)> {
         let entry = |value: &Value| value.as_object().cloned();
         let agents = &self.running["agents"];
@@ -27,13 +27,13 @@ impl World {
         } else {
             let list = agents["list"].as_array();
             let id = |value: &Value| value["id"].as_str().map(normalised_id);
-            // Of two entries for one agent the first counts.
+            // Of two entries for one agent, the first counts.
             let mut seen = BTreeSet::new();
             let entries =
                 list.into_iter().flatten().filter_map(|value| Some((id(value)?, entry(value)?)));
             entries.filter(|(id, _)| seen.insert(id.clone())).collect()
         };
-        // A gateway that has no agents configured has one all the same.
+        // A gateway without configured agents still has one.
         if roster.is_empty() && self.profile != Profile::Scenario {
             vec![("main".into(), Map::new())]
         } else {
@@ -41,10 +41,10 @@ impl World {
         }
     }
 
-    /// What is registered about an agent.
+    /// Returns the entry of an agent.
     pub(crate) fn agent(&self, id: &str) -> Option<Map<String, Value>> {
         let agents = &self.running["agents"];
-        // Fleets ask this for each file: only the one that is wanted is copied.
+        // Tests with many agents call this for each file, so only the requested entry is copied.
         let entry = if let Some(registry) = &self.registry {
             registry.get(id)
         } else if self.profile.is_new() {
@@ -63,12 +63,13 @@ impl World {
         }
     }
 
-    /// Is the roster part of the configuration, so that changing one writes the other?
+    /// Returns whether the roster is part of the configuration, so that changing one changes the
+    /// other.
     pub(crate) fn roster_is_config(&self) -> bool {
         self.registry.is_none()
     }
 
-    /// The agent that answers when none is named.
+    /// Returns the agent that answers when no agent is named.
     pub(crate) fn default_id(&self) -> String {
         if self.profile == Profile::Scenario {
             return self.default_id.clone();
@@ -83,7 +84,7 @@ impl World {
             .map_or_else(String::new, |(id, _)| id.clone())
     }
 
-    /// The directory of an agent's files.
+    /// Returns the directory of an agent's files.
     pub(crate) fn workspace(&self, id: &str, entry: &Map<String, Value>) -> String {
         let shared = self.running["agents"]["defaults"]["workspace"].as_str();
         let shared = shared.map_or_else(|| format!("{BASE}/workspace"), str::to_owned);
@@ -95,8 +96,8 @@ impl World {
         }
     }
 
-    /// The folder of an agent's files, in the one spelling that there is of it. The scenarios'
-    /// gateway keeps files by agent, whatever workspace it has.
+    /// Returns the folder of an agent's files in its canonical spelling. The gateway of the
+    /// scenarios keeps files by agent, regardless of the workspace.
     pub(crate) fn folder(&self, id: &str, entry: &Map<String, Value>) -> String {
         if self.profile == Profile::Scenario {
             id.to_owned()
@@ -117,7 +118,7 @@ impl Draft {
         Self { config, has_entries: profile.is_new() }
     }
 
-    /// Sets fields of an agent, which is added if it is new.
+    /// Sets fields of an agent, and adds the agent if it is new.
     pub(crate) fn put(&mut self, id: &str, fields: Map<String, Value>) {
         let place = if self.has_entries {
             &mut self.config["agents"]["entries"][id]
@@ -139,7 +140,7 @@ impl Draft {
         place.as_object_mut().expect("made an object above").extend(fields);
     }
 
-    /// Takes an agent out. Returns its place in the list.
+    /// Removes an agent from the configuration. Returns its place in the list.
     pub(crate) fn remove(&mut self, id: &str) -> Option<usize> {
         if self.has_entries {
             let entries = self.config.pointer_mut("/agents/entries").and_then(Value::as_object_mut);
@@ -161,7 +162,7 @@ impl Draft {
         }
     }
 
-    /// When one agent is left, who owns what goes without saying again.
+    /// Removes `ownership` when only one agent is left, because it is implicit then.
     pub(crate) fn settle(&mut self) {
         if let Some(agents) = self.config.get_mut("agents").and_then(Value::as_object_mut)
             && agents
@@ -173,7 +174,7 @@ impl Draft {
         }
     }
 
-    /// Takes an agent's bindings out; how many there were.
+    /// Removes an agent's bindings and returns their number.
     pub(crate) fn unbind(&mut self, id: &str) -> usize {
         let Some(bindings) = self.config.get_mut("bindings").and_then(Value::as_array_mut) else {
             return 0;
@@ -186,7 +187,7 @@ impl Draft {
     }
 }
 
-/// Tells if that is the entry of the agent.
+/// Returns whether this is the entry of the agent.
 fn is(entry: &Value, id: &str) -> bool {
     entry["id"].as_str().is_some_and(|own| normalised_id(own) == id)
 }

@@ -1,21 +1,21 @@
-//! Error answers and the frames they travel in.
+//! Error answers, and the frames that carry answers and events.
 
 use serde_json::{Map, Value, json};
 
-/// An error a call is answered with.
+/// An error with which a call is answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
     pub(crate) code: String,
     pub(crate) message: String,
-    /// Boxed, to keep results small.
+    /// The details, boxed to keep results small.
     details: Option<Box<Value>>,
-    /// Set if it goes away by itself.
+    /// `true` if a retry can succeed.
     retryable: bool,
-    /// When, in ms.
+    /// The time to wait before a retry, in ms.
     retry_after_ms: Option<u64>,
 }
 
-/// What a call leads to.
+/// The result of a call.
 pub(crate) type Outcome = Result<Value, Refusal>;
 
 impl Refusal {
@@ -29,7 +29,8 @@ impl Refusal {
         }
     }
 
-    /// The code of nearly every error; clients tell them apart by the text.
+    /// Returns an error with the code that nearly every error has; clients distinguish these by the
+    /// text.
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new("INVALID_REQUEST", message)
     }
@@ -62,12 +63,12 @@ impl Refusal {
         Self::invalid("config changed since last load; re-run config.get and retry")
     }
 
-    /// The same, to be tried again.
+    /// Returns the error marked as retryable.
     pub(crate) fn retryable(self) -> Self {
         Self { retryable: true, ..self }
     }
 
-    /// The same, to be tried again in that many ms if there are any.
+    /// Returns the error, marked as retryable after `ms` milliseconds if that is given.
     pub(crate) fn retried_after(self, ms: Option<u64>) -> Self {
         Self { retryable: ms.is_some(), retry_after_ms: ms, ..self }
     }
@@ -93,7 +94,7 @@ impl Refusal {
     }
 }
 
-/// The frame that answers a request.
+/// Returns the frame that answers a request.
 pub(crate) fn response(id: &Value, outcome: &Outcome) -> Value {
     match outcome {
         Ok(payload) => json!({ "type": "res", "id": id, "ok": true, "payload": payload }),
@@ -101,7 +102,7 @@ pub(crate) fn response(id: &Value, outcome: &Outcome) -> Value {
     }
 }
 
-/// A frame nobody asked for.
+/// Returns the frame of an event.
 pub(crate) fn event(name: &str, payload: &Value) -> Value {
     json!({ "type": "event", "event": name, "payload": payload })
 }

@@ -1,6 +1,7 @@
-//! The log of calls, and everything the connections of a gateway share. One lock, held only between
-//! awaits, makes each call atomic; that is also why a stale `baseHash` is always noticed here,
-//! where old gateways may miss it.
+//! The log of calls, and the state that all connections of a gateway share.
+//!
+//! One lock, held only between awaits, makes each call atomic. This is also why a stale `baseHash`
+//! is always detected here, whereas old gateways may miss it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,43 +27,43 @@ use crate::{
     world::{World, now_ms, random_id},
 };
 
-/// A call the gateway has received, with what it answered or would have answered.
+/// A call that the gateway has received, with its answer, even if the answer was not sent.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Number of the connection it came over, counted from 1.
+    /// The number of the connection, counted from 1.
     pub connection: u64,
-    /// Id of the device that called, or without one `connection N`.
+    /// The id of the calling device, or `connection N` without one.
     pub device: String,
-    /// When it was answered, in ms since 1970.
+    /// The time of the answer, in ms since 1970.
     pub at_ms: u64,
-    /// The method.
+    /// The name of the method.
     pub method: String,
-    /// Its parameters; values of fields named `token` or `password` are left out.
+    /// The parameters, without the values of fields named `token` or `password`.
     pub params: Value,
-    /// Was it executed with success? Also true when a fault kept the reply back.
+    /// `true` if the call was executed successfully, even if a fault suppressed the reply.
     pub ok: bool,
-    /// The message of the error, or which fault kept the call from being executed.
+    /// The message of the error, or the fault that prevented the execution.
     pub error: Option<String>,
-    /// Bytes of the frame that answered it, or would have.
+    /// The size in bytes of the frame that answered the call, or would have.
     pub answer_bytes: usize,
 }
 
 impl Call {
-    /// Is it of a method that changes the gateway, whether or not this call did?
+    /// Returns whether the method can change the gateway, regardless of what this call did.
     #[must_use]
     pub fn mutates(&self) -> bool {
         method::find(&self.method).is_some_and(|method| method.mutates)
     }
 }
 
-/// What reaches every connection at once.
+/// A signal to all connections.
 #[derive(Clone)]
 pub(crate) enum Signal {
     Event(&'static str, Value),
     Restart,
 }
 
-/// What a connection does about a call: frames to send, possibly late, and what follows them.
+/// The reaction of a connection to a call: the frames to send, possibly delayed, and what follows.
 pub(crate) struct Step {
     pub(crate) frames: Vec<String>,
     pub(crate) delay: Duration,
@@ -72,11 +73,11 @@ pub(crate) struct Step {
 pub(crate) enum Then {
     Stay,
     Drop,
-    /// With the method that has caused it by a write, if one has.
+    /// The outage, and the method whose write caused the restart, if one did.
     Restart(Duration, Option<String>),
 }
 
-/// Everything behind the lock.
+/// The state behind the lock.
 pub(crate) struct Inner {
     pub(crate) world: World,
     pub(crate) token: Option<String>,
@@ -85,26 +86,26 @@ pub(crate) struct Inner {
     pub(crate) calls: Vec<Call>,
     pub(crate) connections: u64,
     pub(crate) boot_id: String,
-    /// Devices that may connect when pairing is required.
+    /// The devices that may connect when pairing is required.
     pub(crate) approved: BTreeSet<String>,
-    /// Devices that have asked to, with their request ids.
+    /// The devices that wait for approval, with their request ids.
     pub(crate) pending: BTreeMap<String, String>,
-    /// Until when new connections are refused.
+    /// The time until which new connections are refused.
     pub(crate) down_until: Instant,
-    /// The reason for which the gateway does not come up again.
+    /// The reason why the gateway does not start again.
     pub(crate) dead: Option<String>,
-    /// Start and count of each client's current minute of patches.
+    /// The start and the number of patches of each client's current minute.
     patches: BTreeMap<String, (Instant, u32)>,
     pub(crate) restart_is_due: bool,
-    /// When the latest restart was, or is due, that a patch has caused.
+    /// The time of the latest past or future restart that a patch caused.
     pub(crate) latest_restart: Option<Instant>,
 }
 
-/// The gateway, seen from its connections and from its handle.
+/// The gateway, shared by its connections and its handle.
 pub(crate) struct Shared {
     inner: Mutex<Inner>,
     pub(crate) signals: broadcast::Sender<Signal>,
-    /// Counts calls, to wake those who wait for one.
+    /// The number of calls so far; wakes those who wait for one.
     pub(crate) seen: watch::Sender<usize>,
 }
 
@@ -114,7 +115,7 @@ impl Shared {
         Self::with(world, setup.token.or(setup.options.token), setup.faults, setup.canned)
     }
 
-    /// With the same state, and nothing of what happened.
+    /// Returns a gateway with the same state and an empty log.
     pub(crate) fn twin(&self) -> Self {
         let inner = self.lock();
         let mut world = inner.world.clone();
@@ -150,7 +151,7 @@ impl Shared {
         self.inner.lock().expect("no call panics while it holds the state")
     }
 
-    /// Takes a call from its frame to the frames of its answer.
+    /// Executes the call of a frame and returns the frames of its answer.
     pub(crate) fn call(
         self: &Arc<Self>,
         client: &Client,
@@ -183,7 +184,7 @@ impl Shared {
         let number = inner.log(client, name, params, &outcome, reply.len());
         let mut step = inner.step(number, reply, action.as_ref());
         if inner.world.must_restart {
-            // Only one waits until it has answered.
+            // Only 2026.8.2 sends its answer before it restarts.
             if inner.world.profile != Profile::V2026_8_2 {
                 step.frames.clear();
             }
@@ -194,7 +195,7 @@ impl Shared {
         step
     }
 
-    /// Executes a call later, when nobody waits for its answer any more.
+    /// Executes a call later, when its sender no longer waits for the answer.
     fn call_in(self: &Arc<Self>, delay: Duration, client: Client, name: String, params: Value) {
         let gateway = Arc::clone(self);
         tokio::spawn(async move {
@@ -244,7 +245,7 @@ impl Inner {
         }
         method.check(self.world.profile, params)?;
         if action == Some(&Action::LoseWrite) {
-            // Executed on a copy that is thrown away.
+            // The call runs on a copy that is discarded.
             return self.world.clone().execute(name, params);
         }
         let answer = self.world.execute(name, params)?;
@@ -258,7 +259,8 @@ impl Inner {
         self.world.options.patches_per_minute.or(self.world.profile.patches_per_minute())
     }
 
-    /// A minute runs from a client's first patch; patches that fail count as well.
+    /// Counts a patch. A minute starts with a client's first patch, and failed patches count as
+    /// well.
     fn count_patch(&mut self, bucket: &str) -> Result<(), Refusal> {
         const WINDOW: Duration = Duration::from_secs(60);
         let Some(limit) = self.patch_limit() else { return Ok(()) };
@@ -308,7 +310,7 @@ impl Inner {
             delay: Duration::from_millis(options.latency_ms + shuffle_ms),
             then: Then::Stay,
         };
-        #[expect(clippy::cast_precision_loss, reason = "a share of a thousand needs no precision")]
+        #[expect(clippy::cast_precision_loss, reason = "thousandths need no precision")]
         let noisy = (jitter(number + 7, 1000) as f64) < options.event_noise * 1000.0;
         if noisy {
             step.frames.push(event("tick", &json!({ "ts": now_ms() })).to_string());
@@ -321,8 +323,8 @@ impl Inner {
                 step.then = Then::Drop;
             }
             Some(Action::Garbage) => step.frames.push("}{ this is not JSON".to_owned()),
-            Some(Action::Restart { outage_ms, reply: told }) => {
-                step.frames.extend(told.then_some(reply));
+            Some(Action::Restart { outage_ms, reply: replies }) => {
+                step.frames.extend(replies.then_some(reply));
                 step.then = Then::Restart(Duration::from_millis(*outage_ms), None);
             }
             Some(Action::Persisted) => {
@@ -339,7 +341,7 @@ impl Inner {
     }
 }
 
-/// A number below `range` that looks random and is the same in every run.
+/// Returns a number below `range` that looks random and is the same in every run.
 fn jitter(number: u64, range: u64) -> u64 {
     (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33) % range
 }

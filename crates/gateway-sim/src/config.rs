@@ -1,4 +1,5 @@
-//! `config.get` and `config.patch`: one JSON document, its hash, and the rules for changing it.
+//! The methods `config.get` and `config.patch`: one JSON document, its hash, and the rules for
+//! changing it.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use crate::{
     world::{BASE, World, now_ms},
 };
 
-/// What stands for a secret in everything that is read.
+/// The text that replaces each secret in answers.
 const REDACTED: &str = "__OPENCLAW_REDACTED__";
 
 impl World {
@@ -27,8 +28,8 @@ impl World {
         let mut answer = json!({
             "path": config_path(),
             "exists": true,
-            // One version shows no text at all.
-            "raw": if self.profile == Profile::V2026_5_7 { Value::Null } else { pretty(&written).into() },
+            // One version returns no text at all.
+            "raw": (self.profile != Profile::V2026_5_7).then(|| pretty(&written)),
             "parsed": written,
             "valid": issues.is_empty(),
             "config": redacted(resolved),
@@ -59,7 +60,8 @@ impl World {
             let is_newest = self.profile.since(Profile::V2026_9_6);
             let item = |(place, path): &(Vec<String>, String)| {
                 let mut item = json!({
-                    "path": place, "kind": "single", "hasSiblingOverrides": false, "targetPath": path,
+                    "path": place, "kind": "single", "hasSiblingOverrides": false,
+                    "targetPath": path,
                 });
                 if is_newest {
                     item["hasArrayAncestor"] = false.into();
@@ -69,7 +71,8 @@ impl World {
             let more = json!({
                 "includedPaths": provenance.iter().map(|(_, path)| path).collect::<Vec<_>>(),
                 "includeProvenance": provenance.iter().map(item).collect::<Vec<_>>(),
-                "agentRosterIncludeOwned": owned("agents", 3), "bindingsIncludeOwned": owned("bindings", 1),
+                "agentRosterIncludeOwned": owned("agents", 3),
+                "bindingsIncludeOwned": owned("bindings", 1),
                 "runtimeConfig": running, "config": running,
                 "configRevisionHash": hash, "appliedConfigHash": hash,
             });
@@ -84,7 +87,7 @@ impl World {
         answer
     }
 
-    /// Lists the findings that make the file invalid as it is.
+    /// Lists the problems that make the current file invalid.
     fn issues(&self) -> Vec<Value> {
         self.fatal().map(|message| json!({ "path": "", "message": message })).into_iter().collect()
     }
@@ -121,7 +124,9 @@ impl World {
         self.refuse_agents(&merged)?;
         let changed = self.seen_as_changed(&patch, &merged);
         if self.profile.sees_noops() && changed.is_empty() {
-            let mut answer = json!({ "ok": true, "noop": true, "path": config_path(), "config": self.with_defaults() });
+            let mut answer = json!({
+                "ok": true, "noop": true, "path": config_path(), "config": self.with_defaults(),
+            });
             if self.profile.is_new() {
                 answer["changedPaths"] = json!([]);
             }
@@ -141,7 +146,7 @@ impl World {
         }
     }
 
-    /// Refuses a patch that takes an agent out of the entries: that is for `agents.delete` alone.
+    /// Refuses a patch that removes an agent from the entries, which only `agents.delete` may do.
     fn refuse_dropping(&self, patch: &Value) -> Result<(), Refusal> {
         let entries = patch["agents"]["entries"].as_object().into_iter().flatten();
         let dropped = entries.filter(|(id, entry)| entry.is_null() && self.agent(id).is_some());
@@ -157,9 +162,9 @@ impl World {
         Err(Refusal::new("UNAVAILABLE", message))
     }
 
-    /// Lists the paths that the gateway takes for changed. The newest compares a patch with the
-    /// configuration in which `$${NAME}` is `${NAME}` already, and so takes a text that is the same
-    /// for another.
+    /// Lists the paths that the gateway considers changed. The newest compares a patch with the
+    /// configuration in which `$${NAME}` has already become `${NAME}`, so an unchanged text counts
+    /// as changed.
     fn seen_as_changed(&self, patch: &Value, merged: &Value) -> Vec<String> {
         if !self.profile.since(Profile::V2026_9_6) {
             return changed_paths(&self.base(), merged);
@@ -171,7 +176,7 @@ impl World {
         changed_paths(&source, &with_patch)
     }
 
-    /// Keys of heartbeats that this gateway does not keep.
+    /// Removes the heartbeat keys that this gateway drops.
     fn drop_keys(&self, config: &mut Value) {
         let list = config.pointer_mut("/agents/list").and_then(Value::as_array_mut);
         for entry in list.into_iter().flatten() {
@@ -211,7 +216,7 @@ impl World {
         }
     }
 
-    /// The answer to a patch that was written.
+    /// Returns the answer to a patch that was written.
     fn patched(&self, changed: &[String], delay_ms: u64) -> Value {
         let sentinel = |kind: &str| {
             json!({
@@ -242,7 +247,8 @@ impl World {
         answer
     }
 
-    /// What a client shows as `baseHash` to prove that it has seen this configuration.
+    /// Returns the hash that a client sends as `baseHash` to prove that it has read this
+    /// configuration.
     pub(crate) fn hash(&self) -> String {
         let raw = pretty(&self.file);
         if self.profile.since(Profile::V2026_7_35) {
@@ -252,7 +258,7 @@ impl World {
         }
     }
 
-    /// The document as the new gateway runs with it: what is not written has its default.
+    /// Returns the document with which the new gateway runs: missing parts have their defaults.
     fn with_defaults(&self) -> Value {
         let mut config = json!({
             "agents": { "defaults": {
@@ -268,7 +274,7 @@ impl World {
     }
 }
 
-/// The document without secrets.
+/// Returns the document without secrets.
 fn redacted(mut config: Value) -> Value {
     for secret in ["/gateway/auth/token", "/gateway/auth/password"] {
         if let Some(value) = config.pointer_mut(secret) {
@@ -278,7 +284,7 @@ fn redacted(mut config: Value) -> Value {
     config
 }
 
-/// The configuration file, as answers name it.
+/// Returns the path of the configuration file in answers.
 pub(crate) fn config_path() -> String {
     format!("{BASE}/openclaw.json")
 }

@@ -1,4 +1,4 @@
-//! One connection: challenge, `connect`, then calls and events until one side closes.
+//! One connection: the challenge, `connect`, then calls and events until one side closes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,28 +25,29 @@ use crate::{
     world::{now_ms, random_id},
 };
 
-/// How long a client has to connect.
+/// The time within which a client must connect.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How often a client hears that the gateway lives.
+/// The interval of the ticks that show the client that the gateway is alive.
 pub(crate) const TICK: Duration = Duration::from_secs(30);
-/// How long a closed connection waits for the other side, so that it can read what was sent last.
+/// The time for which a closed connection waits for the other side, so that it can read the last
+/// frames.
 const LINGER: Duration = Duration::from_secs(1);
-/// Frames beyond any gateway's limit are not even read.
+/// The maximum size of a frame that is read, in bytes; above the limit of any gateway.
 const READ_LIMIT: usize = 64 * 1024 * 1024;
 
-/// Bytes in both directions, from wherever they come.
+/// A stream of bytes in both directions, of any origin.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 type Socket = WebSocketStream<Box<dyn Stream>>;
 
-/// The connection is over and needs nothing more.
+/// The end of a connection, with nothing left to do.
 struct Over;
 
-/// Serves one connection to its end.
+/// Serves one connection until it ends.
 pub(crate) async fn serve(shared: Arc<Shared>, stream: Box<dyn Stream>) {
-    // Subscribed first: a restart during the upgrade must not be missed.
+    // The subscription comes first, so that a restart during the upgrade is not missed.
     let mut signals = shared.signals.subscribe();
     let config = WebSocketConfig::default()
         .max_message_size(Some(READ_LIMIT))
@@ -57,7 +58,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: Box<dyn Stream>) {
         inner.connections += 1;
         inner.connections
     };
-    // Whatever ends a connection has been said on it by then.
+    // Any error has already been sent on the connection.
     let _: Result<(), Over> = async {
         let client = greet(&shared, &mut socket, number).await?;
         run(&shared, &mut socket, &client, &mut signals).await
@@ -65,7 +66,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: Box<dyn Stream>) {
     .await;
 }
 
-/// Sends the challenge and lets the client in.
+/// Sends the challenge and accepts the client.
 async fn greet(shared: &Shared, socket: &mut Socket, number: u64) -> Result<Client, Over> {
     let deadline = Instant::now() + HANDSHAKE;
     let delay_ms = shared.lock().world.options.challenge_delay_ms;
@@ -85,7 +86,9 @@ async fn greet(shared: &Shared, socket: &mut Socket, number: u64) -> Result<Clie
                 Ok(Some(Ok(Message::Text(text)))) => break text,
                 Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
                 Ok(Some(Ok(Message::Binary(_)))) | Err(_) => return close(socket, 1000, "").await,
-                Ok(Some(Ok(Message::Close(_) | Message::Frame(_)) | Err(_)) | None) => return Err(Over),
+                Ok(Some(Ok(Message::Close(_) | Message::Frame(_)) | Err(_)) | None) => {
+                    return Err(Over);
+                }
             }
         }
     };
@@ -120,7 +123,7 @@ async fn connect(
     match action {
         Some(Action::DropBefore | Action::DropAfter) => return Err(Over),
         Some(Action::Silence) => {
-            // Held open until the client gives up.
+            // The connection is held open until the client gives up.
             while let Some(Ok(_)) = socket.next().await {}
             return Err(Over);
         }
@@ -143,7 +146,7 @@ async fn connect(
     }
 }
 
-/// Answers calls and passes on events until the connection ends.
+/// Answers calls and forwards events until the connection ends.
 async fn run(
     shared: &Arc<Shared>,
     socket: &mut Socket,
@@ -159,7 +162,9 @@ async fn run(
     loop {
         tokio::select! {
             frame = socket.next() => match frame {
-                Some(Ok(Message::Text(text))) if text.len() > max_payload => return close(socket, 1009, "").await,
+                Some(Ok(Message::Text(text))) if text.len() > max_payload => {
+                    return close(socket, 1009, "").await;
+                }
                 Some(Ok(Message::Text(_))) if calls_left == 0 => return Err(Over),
                 Some(Ok(Message::Text(text))) => {
                     calls_left -= 1;
@@ -178,24 +183,29 @@ async fn run(
                 Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(_) | Message::Frame(_)) | Err(_)) | None => return Err(Over),
             },
-            _ = ticks.tick() => send(socket, event("tick", &json!({ "ts": now_ms() })).to_string()).await?,
+            _ = ticks.tick() => {
+                let tick = event("tick", &json!({ "ts": now_ms() }));
+                send(socket, tick.to_string()).await?;
+            }
             Some(step) = due.recv() => take(shared, socket, step).await?,
             signal = signals.recv() => match signal {
-                Ok(Signal::Event(name, payload)) => send(socket, event(name, &payload).to_string()).await?,
+                Ok(Signal::Event(name, payload)) => {
+                    send(socket, event(name, &payload).to_string()).await?;
+                }
                 Ok(Signal::Restart) => {
                     let payload = json!({ "reason": "gateway \
                         restarting", "restartExpectedMs": 1500 });
                     send(socket, event("shutdown", &payload).to_string()).await?;
                     return close(socket, 1012, "service restart").await;
                 }
-                // Events that were too many to keep are lost, as on a slow network.
+                // Events that overflow the buffer are lost, as on a slow network.
                 Err(_) => {}
             },
         }
     }
 }
 
-/// What to do about a frame; garbage is ignored, as the gateways do after `hello-ok`.
+/// Returns the reaction to a frame. Garbage is ignored, as real gateways do after `hello-ok`.
 fn request(shared: &Arc<Shared>, client: &Client, text: &str) -> Option<Step> {
     let frame: Value = serde_json::from_str(text).ok()?;
     let id = frame.get("id").cloned().unwrap_or_default();
@@ -216,7 +226,7 @@ async fn take(shared: &Shared, socket: &mut Socket, step: Step) -> Result<(), Ov
         Then::Stay => Ok(()),
         Then::Drop => Err(Over),
         Then::Restart(outage, by) => {
-            // This connection hears of it as all others do.
+            // This connection receives the signal like all others.
             shared.restart(outage, by.as_deref());
             Ok(())
         }
@@ -227,7 +237,7 @@ async fn send(socket: &mut Socket, frame: String) -> Result<(), Over> {
     socket.send(Message::text(frame)).await.map_err(|_| Over)
 }
 
-/// Closes with a code, and waits a little for the other side to agree.
+/// Closes with a code, and briefly waits for the other side's close frame.
 async fn close<T>(socket: &mut Socket, code: u16, reason: &str) -> Result<T, Over> {
     // A close frame has room for 123 bytes.
     let reason: String = reason.chars().take(30).collect();

@@ -1,6 +1,6 @@
-//! Methods that no real gateway has: with them a test in another process reads what the simulator
-//! knows, and does what a person at the gateway would. They are not announced, need no scopes, and
-//! are neither logged nor counted.
+//! Control methods, which no real gateway has. With them a test in another process reads the
+//! simulator's state and acts like a person at the gateway. They are not announced, need no scopes,
+//! and are neither logged nor counted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     calls::Shared,
 };
 
-/// The answer to a control method; `None` for every other.
+/// Answers a control method; returns `None` for any other method.
 pub(crate) fn answer(shared: &Arc<Shared>, name: &str, params: &Value) -> Option<Outcome> {
     let method = name.strip_prefix("simulator.")?;
     let mut inner = shared.lock();
@@ -29,7 +29,7 @@ pub(crate) fn answer(shared: &Arc<Shared>, name: &str, params: &Value) -> Option
                 inner.world.repair();
             }
             drop(inner);
-            // Later, so that the answer is sent before the connections close.
+            // The delay lets the answer be sent before the connections close.
             let gateway = Arc::clone(shared);
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(20)).await;

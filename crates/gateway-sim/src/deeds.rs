@@ -1,22 +1,22 @@
-//! Records the deeds that were done to a gateway since it was made, from its own point of view.
+//! The record of what was done to a gateway since it was created, from the gateway's point of view.
 
 use serde::{Deserialize, Serialize};
 
-/// Everything that was done, over all connections and restarts. Calls that were refused, and those
-/// that changed nothing because of a fault, are not in it.
+/// The record of what was done, over all connections and restarts. It excludes calls that were
+/// refused, and calls that changed nothing because of a fault.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deeds {
-    /// Writes of the configuration file by calls, in their order. Edits by hand are not among them.
+    /// The writes of the configuration file by calls, in order. Edits by hand are not included.
     pub writes: Vec<Write>,
-    /// Ids of agents that `agents.create` created.
+    /// The ids of the agents that `agents.create` created.
     pub creates: Vec<String>,
-    /// Ids of agents that `agents.delete` deleted.
+    /// The ids of the agents that `agents.delete` deleted.
     pub deletes: Vec<String>,
-    /// Keys of sessions that were reset.
+    /// The keys of the sessions that were reset.
     pub resets: Vec<String>,
-    /// Restarts that writes have caused, by the method that wrote; `by hand` for those of a person.
+    /// The restarts that writes caused, each with the method that wrote; `by hand` for a person's.
     pub restarts: Vec<String>,
-    /// Folders that were moved to the trash with files in them, by path.
+    /// The paths of the non-empty folders that were moved to the trash.
     pub trashed: Vec<String>,
 }
 
@@ -25,8 +25,8 @@ pub struct Deeds {
 pub struct Write {
     /// The method that wrote.
     pub by: String,
-    /// The shortest paths that name every difference, as `agents.entries.ada` or
-    /// `agents.list.ada.heartbeat`. Things in lists are named by their ids; lists of others differ
-    /// as wholes. Empty if the file was written again as it was.
+    /// The shortest paths that cover every difference, such as `agents.entries.ada` or
+    /// `agents.list.ada.heartbeat`. Items of lists are named by their ids; lists of items without
+    /// ids differ as a whole. Empty if the file was rewritten without a change.
     pub paths: Vec<String>,
 }

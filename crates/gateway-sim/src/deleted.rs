@@ -1,4 +1,4 @@
-//! The records that the new gateways keep of deleted agents, and what they cost.
+//! The records that the new gateways keep of deleted agents, and their side effects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,15 +7,15 @@ use crate::answer::Refusal;
 /// The agents that were deleted.
 #[derive(Clone, Default)]
 pub(crate) struct Deleted {
-    /// Agents that have not been created again by call since, and whether their state was deleted
-    /// with them.
+    /// The agents that no call has recreated since, and whether their files were deleted with them.
     records: BTreeMap<String, bool>,
-    /// Agents whose sessions this process has lost, whether or not they have been created again.
+    /// The agents whose sessions this process has lost, even if they were recreated.
     lost: BTreeSet<String>,
 }
 
 impl Deleted {
-    /// An agent is deleted, perhaps with its files, by a gateway that perhaps loses its sessions.
+    /// Records a deletion: with or without the agent's files, on a gateway that loses sessions or
+    /// not.
     pub(crate) fn bury(&mut self, id: &str, with_files: bool, loses_sessions: bool) {
         self.records.insert(id.to_owned(), with_files);
         if with_files && loses_sessions {
@@ -23,22 +23,22 @@ impl Deleted {
         }
     }
 
-    /// It is created again by call.
+    /// Removes the record of an agent, because a call recreated it.
     pub(crate) fn forget(&mut self, id: &str) {
         self.records.remove(id);
     }
 
-    /// Tells if it is recorded as deleted.
+    /// Returns whether the agent is recorded as deleted.
     pub(crate) fn contains(&self, id: &str) -> bool {
         self.records.contains_key(id)
     }
 
-    /// Everything is mended.
+    /// Removes all records, as a repair does.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// Refuses what needs the sessions of a deleted agent.
+    /// Refuses a call that needs the sessions of a deleted agent.
     pub(crate) fn refuse_patch(&self, id: &str) -> Result<(), Refusal> {
         if !self.contains(id) && !self.lost.contains(id) {
             return Ok(());
@@ -59,15 +59,13 @@ impl Deleted {
         Err(Refusal::new("UNAVAILABLE", message))
     }
 
-    /// A new process starts with that roster; the error is why it does not.
+    /// Starts a new process with this roster. The error is the reason why it does not start.
     pub(crate) fn start(&mut self, roster: &[String]) -> Result<(), String> {
         for id in roster {
             if self.lost.contains(id) && !self.contains(id) {
                 return Err("OpenClaw startup migrations did not complete cleanly; refusing to \
-                    report the gateway \
-                            ready. Run \"openclaw doctor --fix\" against the same state/config, \
-                            then restart the \
-                            gateway."
+                    report the gateway ready. Run \"openclaw doctor --fix\" against the same \
+                    state/config, then restart the gateway."
                     .into());
             }
             if self.records.get(id) == Some(&false) {

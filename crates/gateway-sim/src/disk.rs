@@ -17,10 +17,10 @@ impl File {
     }
 }
 
-/// Files by name.
+/// The files of a folder, by name.
 pub(crate) type Files = BTreeMap<String, File>;
 
-/// Folders by path, each with the agent that it was last written for.
+/// The folders by path, each with the agent for which it was last written.
 #[derive(Clone, Default)]
 pub(crate) struct Disk {
     folders: BTreeMap<String, (String, Files)>,
@@ -36,14 +36,15 @@ impl Disk {
         self.files(folder)?.get(name)
     }
 
-    /// The files of a folder, which is made if it is not there.
+    /// Returns the files of a folder, and creates the folder if it is missing.
     pub(crate) fn make(&mut self, folder: &str, owner: &str) -> &mut Files {
         let (own, files) = self.folders.entry(folder.to_owned()).or_default();
         owner.clone_into(own);
         files
     }
 
-    /// Moves a folder and everything below it to the trash; the paths of those that had files.
+    /// Moves a folder and everything below it to the trash. Returns the paths of the non-empty
+    /// folders.
     pub(crate) fn trash(&mut self, folder: &str) -> Vec<String> {
         let gone: Vec<String> =
             self.folders.keys().filter(|path| is_within(path, folder)).cloned().collect();
@@ -56,12 +57,12 @@ impl Disk {
             .collect()
     }
 
-    /// Every folder: path, owner, files.
+    /// Returns the path, the owner and the files of every folder.
     pub(crate) fn folders(&self) -> impl Iterator<Item = (&str, &str, &Files)> {
         self.folders.iter().map(|(path, (owner, files))| (path.as_str(), owner.as_str(), files))
     }
 
-    /// Returns the files in the trash, by path of their folder.
+    /// Returns the files in the trash, by the path of their folder.
     pub(crate) fn trashed(&self) -> &BTreeMap<String, Files> {
         &self.trash
     }

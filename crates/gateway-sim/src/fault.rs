@@ -1,12 +1,12 @@
-//! What can go wrong, and at which call.
+//! Faults, and the calls at which they occur.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// One thing that goes wrong at chosen calls.
+/// A fault that occurs at chosen calls.
 ///
-/// Calls are counted from 1, for each fault by itself, from the moment it was given: from the start
-/// for those of a setup, from the injection for the others. Only RPCs count; `connect` counts for
+/// Each fault counts the calls from 1 by itself, from the moment it was added: from the start for
+/// those of a setup, from the injection for the others. Only RPCs count; `connect` counts for
 /// faults that name it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -14,15 +14,15 @@ pub struct Fault {
     /// The method whose calls are counted; `None` counts all.
     #[serde(default)]
     pub method: Option<String>,
-    /// The first call it strikes, counted from 1.
+    /// The first call at which the fault occurs, counted from 1.
     #[serde(default = "one")]
     pub call: u64,
-    /// How many calls in a row it strikes.
+    /// The number of consecutive calls at which the fault occurs.
     #[serde(default = "one")]
     pub times: u64,
-    /// What happens.
+    /// The effect of the fault.
     pub action: Action,
-    /// How many of its calls it has seen.
+    /// The number of matching calls so far.
     #[serde(skip)]
     seen: u64,
 }
@@ -31,75 +31,75 @@ fn one() -> u64 {
     1
 }
 
-/// What happens to a struck call.
+/// The effect of a fault on a call.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Action {
-    /// The connection is cut without a close frame; the call is not executed.
+    /// Cuts the connection without a close frame; the call is not executed.
     DropBefore,
-    /// The call is executed, then the connection is cut without a reply.
+    /// Executes the call, then cuts the connection without a reply.
     DropAfter,
-    /// The connection is cut, and the call is executed this many ms later: it was on its way.
+    /// Cuts the connection and executes the call this many ms later, as if it had been in transit.
     Late(u64),
-    /// The call is executed at once; the reply comes this many ms late.
+    /// Executes the call at once and sends the reply this many ms later.
     Delay(u64),
-    /// The call is not executed and never answered; the connection stays.
+    /// Neither executes nor answers the call; the connection stays open.
     Silence,
-    /// The call is executed, then the gateway restarts: `shutdown` event and close 1012 on every
+    /// Executes the call, then restarts the gateway: `shutdown` event and close 1012 on every
     /// connection.
     Restart {
-        /// How long new connections are refused, in ms.
+        /// The time for which new connections are refused, in ms.
         #[serde(default)]
         outage_ms: u64,
-        /// Does the reply still come before the close?
+        /// Sends the reply before the close if `true`.
         #[serde(default)]
         reply: bool,
     },
-    /// Answered as over the rate limit, with this `retryAfterMs`; not executed.
+    /// Answers with a rate limit error and this `retryAfterMs`; the call is not executed.
     RateLimit(u64),
-    /// Answered as if the configuration had changed; not executed.
+    /// Answers as if the configuration had changed; the call is not executed.
     StaleHash,
-    /// The call is executed; a text that is no JSON comes instead of the reply.
+    /// Executes the call and sends invalid JSON instead of the reply.
     Garbage,
-    /// Answered as by a starting gateway, with this `retryAfterMs`; not executed. At `connect` it
-    /// closes with 1013.
+    /// Answers like a starting gateway, with this `retryAfterMs`; the call is not executed. At
+    /// `connect` the connection closes with 1013.
     Starting(u64),
-    /// Answered as done, but nothing was changed.
+    /// Answers with success but changes nothing.
     LoseWrite,
-    /// The call is executed and answered as 2026.9.4 answers a config write that it cannot take in
-    /// while it runs; then it restarts.
+    /// Executes the call, answers as 2026.9.4 answers a config write that needs a restart, and
+    /// restarts.
     Persisted,
-    /// A person merges this into the configuration right before the call, which is then executed.
+    /// Merges this into the configuration, as a person would, right before the call is executed.
     Edit(Value),
 }
 
 impl Fault {
-    /// The next call of a method is struck once.
+    /// Creates a fault that occurs once, at the next call of a method.
     #[must_use]
     pub fn on(method: &str, action: Action) -> Self {
         Self { method: Some(method.to_owned()), call: 1, times: 1, action, seen: 0 }
     }
 
-    /// The n-th call of any method is struck once.
+    /// Creates a fault that occurs once, at the n-th call of any method.
     #[must_use]
     pub fn at_call(call: u64, action: Action) -> Self {
         Self { method: None, call, times: 1, action, seen: 0 }
     }
 
-    /// Strikes first at its n-th call.
+    /// Makes the fault occur first at its n-th call.
     #[must_use]
     pub fn nth(self, call: u64) -> Self {
         Self { call, ..self }
     }
 
-    /// Strikes that many calls in a row.
+    /// Makes the fault occur at this many consecutive calls.
     #[must_use]
     pub fn times(self, times: u64) -> Self {
         Self { times, ..self }
     }
 
-    /// Counts the call if it is one of its own, and says whether to strike it.
+    /// Counts the call if it matches, and returns whether the fault occurs at it.
     fn strikes(&mut self, method: &str) -> bool {
         let counts = self.method.as_deref().map_or(method != "connect", |own| own == method);
         self.seen += u64::from(counts);
@@ -107,7 +107,8 @@ impl Fault {
     }
 }
 
-/// What strikes this call. Every fault counts it; the first that strikes wins.
+/// Returns the effect on this call. Every fault counts the call, and the first fault that occurs
+/// wins.
 pub(crate) fn strike(faults: &mut [Fault], method: &str) -> Option<Action> {
     faults.iter_mut().fold(None, |hit, fault| {
         let strikes = fault.strikes(method);
@@ -117,7 +118,7 @@ pub(crate) fn strike(faults: &mut [Fault], method: &str) -> Option<Action> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+    #![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
     use super::*;
 

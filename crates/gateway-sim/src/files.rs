@@ -1,4 +1,4 @@
-//! `agents.files.list`, `agents.files.get`, `agents.files.set`.
+//! The methods `agents.files.list`, `agents.files.get` and `agents.files.set`.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -11,7 +11,7 @@ use crate::{
     world::{World, normalised_id},
 };
 
-/// Lower-case hex of a SHA-256.
+/// Returns the SHA-256 hash in lower-case hex digits.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
@@ -20,7 +20,7 @@ pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The agent that files are of.
+/// The agent that owns files.
 struct Owner {
     id: String,
     workspace: String,
@@ -53,7 +53,7 @@ impl World {
         Ok(json!({ "ok": true, "agentId": owner.id, "workspace": owner.workspace, "file": file }))
     }
 
-    /// The agent whose file it is, and where its files are.
+    /// Returns the agent that owns the files, and their folder.
     fn file_owner(&self, params: &Value) -> Result<Owner, Refusal> {
         let id = normalised_id(text(params, "agentId"));
         let Some(entry) = self.agent(&id) else {
@@ -75,7 +75,7 @@ impl World {
             .ok_or_else(|| Refusal::invalid(format!("unsupported file \"{name}\"")))
     }
 
-    /// A file with its content.
+    /// Returns a file with its content.
     fn read(&self, owner: &Owner, name: &str) -> Value {
         let mut described = self.described(owner, name);
         if let Some(file) = self.disk.file(&owner.folder, name) {
@@ -87,7 +87,7 @@ impl World {
         described.into()
     }
 
-    /// A file without its content.
+    /// Returns the description of a file, without its content.
     fn described(&self, owner: &Owner, name: &str) -> Map<String, Value> {
         let file = self.disk.file(&owner.folder, name);
         let mut described = Map::new();
@@ -99,7 +99,7 @@ impl World {
                 described.insert("size".into(), file.content.len().into());
                 described.insert("updatedAtMs".into(), file.updated_at_ms.into());
             }
-            // Files that nobody has to write.
+            // These files exist without ever being written.
             None if self.profile == Profile::V2026_8_2 => {
                 let optional = ["SOUL.md", "USER.md", "MEMORY.md"].contains(&name);
                 described.insert("expectedAbsent".into(), optional.into());

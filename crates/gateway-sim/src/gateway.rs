@@ -1,4 +1,4 @@
-//! The handle a test holds.
+//! The handle of a running simulated gateway.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -16,14 +16,14 @@ use crate::{
     setup::Setup,
 };
 
-/// How long [`Gateway::wait_for`] waits.
+/// The time after which [`Gateway::wait_for`] gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running simulated gateway. It stops, and cuts its connections, when this is dropped.
+/// A running simulated gateway. Dropping it stops the gateway and cuts its connections.
 pub struct Gateway {
     shared: Arc<Shared>,
     port: u16,
-    /// None for one that does not listen.
+    /// The listener; `None` for a detached gateway.
     server: Option<AbortHandle>,
 }
 
@@ -36,7 +36,7 @@ impl Drop for Gateway {
 }
 
 impl Gateway {
-    /// Starts listening on 127.0.0.1. Fails if the port of the setup is taken.
+    /// Starts listening on 127.0.0.1. Fails if the port of the setup is in use.
     pub async fn start(setup: Setup) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", setup.port)).await?;
         let port = listener.local_addr()?.port();
@@ -45,21 +45,21 @@ impl Gateway {
         Ok(Self { shared, port, server: Some(server) })
     }
 
-    /// One that does not listen: its connections are brought to [`Gateway::serve`].
+    /// Creates a gateway that does not listen. Its connections are passed to [`Gateway::serve`].
     #[must_use]
     pub fn detached(setup: Setup) -> Self {
         let port = setup.port;
         Self { shared: Arc::new(Shared::new(setup, port)), port, server: None }
     }
 
-    /// A detached gateway that is now as this one is: agents, configuration, files, sessions.
-    /// Nobody has called it yet.
+    /// Creates a detached gateway with the current agents, configuration, files and sessions of
+    /// this one, and an empty log.
     #[must_use]
     pub fn twin(&self) -> Self {
         Self { shared: Arc::new(self.shared.twin()), port: self.port, server: None }
     }
 
-    /// Serves one connection to its end, or refuses it while the gateway restarts.
+    /// Serves one connection until it ends, or refuses it while the gateway restarts.
     pub fn serve(
         &self,
         stream: impl Stream + 'static,
@@ -73,85 +73,86 @@ impl Gateway {
         }
     }
 
-    /// Where to connect: `ws://127.0.0.1:PORT`.
+    /// Returns the address: `ws://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("ws://127.0.0.1:{}", self.port)
     }
 
-    /// Which version is imitated.
+    /// Returns the imitated version.
     #[must_use]
     pub fn profile(&self) -> Profile {
         self.shared.lock().world.profile
     }
 
-    /// The state now:
-    /// `{agents: {id: {id, name, workspace}}, config, files: {agent: {name: content}}, sessions: {key: {label, resets}}}`.
+    /// Returns the current state:
+    /// `{agents: {id: {id, name, workspace}}, config, files: {agent: {name: content}},
+    /// sessions: {key: {label, resets}}}`.
     #[must_use]
     pub fn state(&self) -> Value {
         self.shared.lock().world.snapshot()
     }
 
-    /// A person edits the configuration: merges the patch into it, with everything that follows
-    /// from that.
+    /// Edits the configuration as a person would: merges the patch, with all consequences.
     pub fn edit_config(&self, patch: &Value) {
         let mut inner = self.shared.lock();
         self.shared.edit(&mut inner, patch);
     }
 
-    /// Calls seen so far, in order. `connect` is not one.
+    /// Returns the calls so far, in order. `connect` does not count.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         self.shared.lock().calls.clone()
     }
 
-    /// Those of them whose methods change something.
+    /// Returns the calls of methods that can change something.
     #[must_use]
     pub fn mutating_calls(&self) -> Vec<Call> {
         self.shared.lock().calls.iter().filter(|call| call.mutates()).cloned().collect()
     }
 
-    /// How many connections have been opened, whether or not they were let in.
+    /// Returns the number of connections opened so far, including refused ones.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.shared.lock().connections
     }
 
-    /// How often clients have written the configuration; edits by hand and answers without a change
-    /// do not count.
+    /// Returns the number of times that clients wrote the configuration. Edits by hand and answers
+    /// without a change do not count.
     #[must_use]
     pub fn config_writes(&self) -> u64 {
         self.shared.lock().world.deeds.writes.len() as u64
     }
 
-    /// Returns what was done to this gateway since it was made, from its own point of view.
+    /// Returns what was done to this gateway since it was created, from its own point of view.
     #[must_use]
     pub fn deeds(&self) -> Deeds {
         self.shared.lock().world.deeds.clone()
     }
 
-    /// Returns what is on its disk: `{folders: {path: {name: content}}, trash: {path: {name:
-    /// content}}}`.
+    /// Returns the content of the disk:
+    /// `{folders: {path: {name: content}}, trash: {path: {name: content}}}`.
     #[must_use]
     pub fn disk(&self) -> Value {
         self.shared.lock().world.disk_snapshot()
     }
 
-    /// Returns the reason for which the gateway does not come up again, if it does not. A person
-    /// can edit its configuration and restart it.
+    /// Returns the reason why the gateway does not start again, if there is one. It can be solved
+    /// by editing the configuration and restarting.
     #[must_use]
     pub fn dead(&self) -> Option<String> {
         self.shared.lock().dead.clone()
     }
 
-    /// A person runs `openclaw doctor --fix` and starts the gateway anew: old setup state is
-    /// migrated, lost sessions are found, and `main` no longer owns the logins of an older version.
+    /// Runs `openclaw doctor --fix` as a person would and starts the gateway again: old setup state
+    /// is migrated, lost sessions are found, and `main` no longer owns the logins of an older
+    /// version.
     pub fn doctor(&self) {
         self.shared.lock().world.repair();
         self.restart(Duration::ZERO);
     }
 
-    /// Waits until the calls seen are as wanted; false after 30 s.
+    /// Waits until the calls so far match; returns false after 30 s.
     #[must_use]
     pub async fn wait_for(&self, wanted: impl Fn(&[Call]) -> bool) -> bool {
         let mut seen = self.shared.seen.subscribe();
@@ -165,35 +166,36 @@ impl Gateway {
         timeout(PATIENCE, arrived).await.is_ok()
     }
 
-    /// Adds a fault; its calls are counted from now.
+    /// Adds a fault, which counts calls from now on.
     pub fn inject(&self, fault: Fault) {
         self.shared.lock().faults.push(fault);
     }
 
-    /// Takes all faults away.
+    /// Removes all faults of the gateway.
     pub fn clear_faults(&self) {
         self.shared.lock().faults.clear();
     }
 
-    /// A person restarts it now: `shutdown` event and close 1012 on every connection, new ones
-    /// refused for that long.
+    /// Restarts the gateway as a person would: `shutdown` event and close 1012 on every connection,
+    /// and new connections are refused for the outage.
     pub fn restart(&self, outage: Duration) {
         self.shared.restart(outage, None);
     }
 
-    /// Request ids of devices that wait to be approved.
+    /// Returns the request ids of the devices that wait for approval.
     #[must_use]
     pub fn pending_devices(&self) -> Vec<String> {
         self.shared.lock().pending.values().cloned().collect()
     }
 
-    /// The token that a device of that id gets for the next time, while the setup's token is this.
+    /// Returns the token that a device with this id gets for later connections, valid for the
+    /// current token of the setup.
     #[must_use]
     pub fn device_token(&self, device: &str) -> Option<String> {
         self.shared.lock().token.as_deref().map(|token| handshake::device_token(token, device))
     }
 
-    /// Approves every device that waits; each can connect from now on.
+    /// Approves every waiting device, so that it can connect.
     pub fn approve_devices(&self) {
         let mut inner = self.shared.lock();
         let pending = std::mem::take(&mut inner.pending);

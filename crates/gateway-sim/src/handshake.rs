@@ -1,4 +1,5 @@
-//! `connect`: who is there, with which protocol, token and device, and what may they do.
+//! The method `connect`: checks the protocol, the token and the device of a client, and grants its
+//! scopes.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -15,18 +16,18 @@ use crate::{
     world::{BASE, now_ms, random_id},
 };
 
-/// A client that has been let in.
+/// A client with an open session.
 #[derive(Clone)]
 pub(crate) struct Client {
-    /// Number of its connection.
+    /// The number of its connection.
     pub(crate) number: u64,
-    /// What it may do; `None` for everything.
+    /// The scopes of the client; `None` allows everything.
     scopes: Option<Vec<String>>,
-    /// What its patches are counted by: its device, or without one its connection.
+    /// The key by which its patches are counted: its device, or its connection without one.
     pub(crate) bucket: String,
 }
 
-/// Why a client is not let in, and the close code that follows.
+/// The reason why a client is refused, and the close code that follows.
 pub(crate) struct Rejection(pub(crate) Refusal, pub(crate) u16);
 
 impl From<Refusal> for Rejection {
@@ -36,7 +37,7 @@ impl From<Refusal> for Rejection {
 }
 
 impl Client {
-    /// May it call the method?
+    /// Checks that the client may call the method.
     pub(crate) fn authorise(&self, profile: Profile, method: &Method) -> Result<(), Refusal> {
         let (Some(scopes), Some(needed)) = (&self.scopes, method.scope(profile)) else {
             return Ok(());
@@ -56,7 +57,8 @@ impl Client {
     }
 }
 
-/// Lets a client in or says why not. `nonce` is the one it was sent, if a challenge was.
+/// Accepts a client or returns the reason for refusing it. `nonce` is the one in the challenge, if
+/// a challenge was sent.
 pub(crate) fn admit(
     inner: &mut Inner,
     number: u64,
@@ -101,7 +103,7 @@ const CLIENT_IDS: [&str; 12] = [
 ];
 const CLIENT_MODES: [&str; 7] = ["webchat", "cli", "ui", "backend", "node", "probe", "test"];
 
-/// Strict on every property, as the gateways are.
+/// Checks every property as strictly as real gateways do.
 fn check_shape(profile: Profile, challenged: bool, params: &Value) -> Result<(), Refusal> {
     let mut found = Vec::new();
     fields(
@@ -194,7 +196,7 @@ fn check_protocol(profile: Profile, params: &Value) -> Result<(), Rejection> {
     Err(Rejection(Refusal::invalid("protocol mismatch").with_details(details), 1002))
 }
 
-/// Checks that the client holds the key its device is named after; returns the device id.
+/// Checks that the client holds the key that its device is named after; returns the device id.
 fn verify_device(
     profile: Profile,
     nonce: Option<&str>,
@@ -236,7 +238,7 @@ fn verify_device(
     }
 }
 
-/// The text a device signs: version 2 with a nonce, version 1 without.
+/// Returns the text that a device signs: version 2 with a nonce, version 1 without.
 fn signed_text(params: &Value, device: &Value) -> String {
     let scopes: Vec<&str> =
         params["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -283,29 +285,29 @@ fn unauthorised(profile: Profile, params: &Value, what: &str) -> Refusal {
     Refusal::invalid(format!("unauthorized: gateway token {what} ({remedy})"))
 }
 
-/// The token a device gets for the next time.
+/// Returns the token that a device gets for later connections.
 pub(crate) fn device_token(token: &str, device: &str) -> String {
     sha256_hex(format!("{token}|{device}").as_bytes())
 }
 
-/// What the client may do. Only the scenario's gateway does not ask.
+/// Returns the scopes of the client. Only the gateway of the scenarios has none.
 fn granted(inner: &Inner, params: &Value, has_device: bool) -> Option<Vec<String>> {
     let options = &inner.world.options;
-    let asked = params["scopes"]
+    let requested = params["scopes"]
         .as_array()
         .into_iter()
         .flatten()
         .filter_map(Value::as_str)
         .map(str::to_owned);
-    let asked: Vec<String> = asked.collect();
+    let requested: Vec<String> = requested.collect();
     let local = matches!(params["client"]["mode"].as_str(), Some("backend" | "cli"))
         && !options.require_pairing;
     match inner.world.profile {
         _ if options.no_scopes => Some(Vec::new()),
         Profile::Scenario => None,
-        Profile::V2026_2_9 if asked.is_empty() => Some(vec!["operator.admin".into()]),
-        Profile::V2026_2_9 => Some(asked),
-        _ => Some(if has_device || local { asked } else { Vec::new() }),
+        Profile::V2026_2_9 if requested.is_empty() => Some(vec!["operator.admin".into()]),
+        Profile::V2026_2_9 => Some(requested),
+        _ => Some(if has_device || local { requested } else { Vec::new() }),
     }
 }
 
@@ -314,7 +316,7 @@ fn hello(inner: &Inner, params: &Value, device: Option<&str>, scopes: Option<&[S
     let profile = world.profile;
     let default_id = world.default_id();
     let max_payload = profile.max_payload();
-    // Real gateways answer that one too, and do not announce it.
+    // Real gateways answer this method too, without announcing it.
     let announced = METHODS.iter().filter(|method| method.name != "sessions.resolve");
     let methods: Vec<&str> = announced.map(|method| method.name).collect();
     let mut hello = json!({
@@ -333,7 +335,8 @@ fn hello(inner: &Inner, params: &Value, device: Option<&str>, scopes: Option<&[S
             "configPath": config_path(),
             "stateDir": format!("{BASE}/state"),
             "sessionDefaults": {
-                "defaultAgentId": default_id, "mainKey": "main", "mainSessionKey": format!("agent:{default_id}:main"),
+                "defaultAgentId": default_id, "mainKey": "main",
+                "mainSessionKey": format!("agent:{default_id}:main"),
                 "scope": "per-sender",
             },
         },
@@ -355,7 +358,7 @@ fn hello(inner: &Inner, params: &Value, device: Option<&str>, scopes: Option<&[S
         if let Some(id) = device {
             let token = device_token(inner.token.as_deref().unwrap_or_default(), id);
             hello["auth"] = json!({ "deviceToken": token, "role": role, "issuedAtMs": now_ms() });
-            // A gateway that does not ask for scopes does not speak of them; none would mean that
+            // A gateway that does not check scopes omits them; an empty list would mean that
             // nothing is allowed.
             if let Some(mut scopes) = scopes.map(<[String]>::to_vec) {
                 scopes.sort();

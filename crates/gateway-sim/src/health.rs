@@ -1,10 +1,10 @@
-//! `health` and `status`: enough to see that the gateway lives and which agents it has.
+//! The methods `health` and `status`, which show that the gateway is alive and which agents it has.
 
 use serde_json::{Map, Value, json};
 
 use crate::world::{World, now_ms};
 
-/// How often a gateway that was told nothing else wakes its default agent.
+/// The default heartbeat interval of the default agent, in ms.
 const HEARTBEAT_MS: u64 = 1_800_000;
 
 impl World {
@@ -13,12 +13,14 @@ impl World {
         let target = if self.profile.is_new() { "owner" } else { "last" };
         let agents = self.heartbeats().into_iter().map(|(id, every)| {
             let is_default = id == default_id;
-            let every_ms = if every.as_deref() == Some("30m") { json!(HEARTBEAT_MS) } else { Value::Null };
+            let every_ms =
+                if every.as_deref() == Some("30m") { json!(HEARTBEAT_MS) } else { Value::Null };
             json!({
                 "agentId": id,
                 "isDefault": is_default,
                 "heartbeat": {
-                    "enabled": every.is_some(), "every": every.as_deref().unwrap_or("disabled"), "everyMs": every_ms,
+                    "enabled": every.is_some(), "every": every.as_deref().unwrap_or("disabled"),
+                    "everyMs": every_ms,
                     "target": target, "ackMaxChars": 300,
                 },
                 "sessions": self.session_summary(&id),
@@ -38,8 +40,8 @@ impl World {
         })
     }
 
-    /// Lists who is woken how often: the default agent, but as soon as one agent has a heartbeat of
-    /// its own, those who have.
+    /// Lists the agents with a heartbeat and its interval: the default agent, or only the agents
+    /// with their own heartbeat as soon as there is one.
     fn heartbeats(&self) -> Vec<(String, Option<String>)> {
         let default_id = self.default_id();
         let roster = self.roster();
@@ -65,7 +67,9 @@ impl World {
         let mut status = json!({
             "heartbeat": {
                 "defaultAgentId": id,
-                "agents": [{ "agentId": id, "enabled": true, "every": "30m", "everyMs": HEARTBEAT_MS }],
+                "agents": [{
+                    "agentId": id, "enabled": true, "every": "30m", "everyMs": HEARTBEAT_MS,
+                }],
             },
             "channelSummary": [],
             "queuedSystemEvents": [],

@@ -1,4 +1,4 @@
-//! The machine that a gateway runs on: what the texts of its configuration refer to.
+//! The machine of a gateway, with everything that its configuration can refer to.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,22 @@ use serde_json::{Map, Value};
 
 use crate::{merge::merge, profile::Profile, setup::Setup};
 
-/// Home folder, environment and included files.
+/// The home folder, the environment and the included files.
 #[derive(Clone)]
 pub(crate) struct Host {
-    /// `None` if `~` is not expanded.
+    /// The home folder; `None` leaves `~` alone.
     home: Option<String>,
-    /// `None` if references are not resolved.
+    /// The environment; `None` leaves references alone.
     variables: Option<BTreeMap<String, String>>,
     includes: BTreeMap<String, Value>,
-    /// Paths at which no folder can be.
+    /// The paths at which no folder can be created.
     plain_files: Vec<String>,
 }
 
-/// A variable that is not set.
+/// A variable that is referenced but not set.
 pub(crate) struct Missing {
     pub(crate) name: String,
-    /// The path at which the configuration refers to it.
+    /// The path of the reference in the configuration.
     pub(crate) path: String,
 }
 
@@ -37,37 +37,37 @@ impl Host {
         Self { home, variables, includes: setup.includes.clone(), plain_files }
     }
 
-    /// Writes an included file.
+    /// Writes an included file to the disk.
     pub(crate) fn write_part(&mut self, name: String, part: Value) {
         self.includes.insert(name, part);
     }
 
-    /// The configuration with what its texts stand for, as the gateway runs with it.
+    /// Returns the configuration with which the gateway runs: includes, variables and `~` resolved.
     pub(crate) fn resolved(&self, file: &Value) -> Value {
         self.expanded(&self.source(file), "")
     }
 
-    /// The configuration with its includes and variables, but with `~` as it is written.
+    /// Returns the configuration with its includes and variables resolved, but `~` unchanged.
     pub(crate) fn source(&self, file: &Value) -> Value {
         self.substituted(&self.included(file), "", &mut Vec::new())
     }
 
-    /// Tells if the configuration refers to variables.
+    /// Returns whether the configuration refers to variables.
     pub(crate) fn refers(&self, file: &Value) -> bool {
         let included = self.included(file);
         self.substituted(&included, "", &mut Vec::new()) != included
             || !self.missing(file).is_empty()
     }
 
-    /// The variables that the configuration refers to and that are not set.
+    /// Returns the variables to which the configuration refers and which are not set.
     pub(crate) fn missing(&self, file: &Value) -> Vec<Missing> {
         let mut missing = Vec::new();
         self.substituted(&self.included(file), "", &mut missing);
         missing
     }
 
-    /// The configuration with the included files in their places. What stands beside an `$include`
-    /// wins; one of a file that was not given stays.
+    /// Returns the configuration with the included files in place. The members beside an `$include`
+    /// win, and an include without a given file stays.
     pub(crate) fn included(&self, value: &Value) -> Value {
         match value {
             Value::Object(fields) => {
@@ -117,8 +117,8 @@ impl Host {
         }
     }
 
-    /// `${NAME}` is the variable, which stays as it is if it is not set or empty; `$${NAME}` is the
-    /// text `${NAME}`.
+    /// Replaces `${NAME}` by the variable, unless it is unset or empty, and `$${NAME}` by
+    /// `${NAME}`.
     fn substituted_text(&self, text: &str, path: &str, missing: &mut Vec<Missing>) -> String {
         let Some(variables) = &self.variables else { return text.to_owned() };
         let mut out = String::new();
@@ -145,7 +145,7 @@ impl Host {
         out + rest
     }
 
-    /// The configuration with the home folder in its paths.
+    /// Returns the configuration with the home folder in its paths.
     pub(crate) fn expanded(&self, value: &Value, name: &str) -> Value {
         match value {
             Value::String(text) if is_path(name) => self.expanded_path(text).into(),
@@ -168,7 +168,7 @@ impl Host {
         }
     }
 
-    /// The one spelling of a folder: expanded, without empty, `.` and `..` parts.
+    /// Returns the canonical spelling of a folder: expanded, without empty, `.` and `..` parts.
     pub(crate) fn folder(&self, path: &str) -> String {
         let path = self.expanded_path(path);
         let mut parts: Vec<&str> = Vec::new();
@@ -182,8 +182,8 @@ impl Host {
         format!("/{}", parts.join("/"))
     }
 
-    /// Tells why no folder can be made at that path, as the system's code and words for it: a plain
-    /// file is in the way, or a name is too long.
+    /// Returns the reason why no folder can be created at this path, as the system's code and
+    /// message: a plain file is in the way, or a name is too long.
     pub(crate) fn obstacle(&self, path: &str) -> Option<(&'static str, &'static str)> {
         let folder = self.folder(path);
         if folder.split('/').any(|part| part.len() > LONGEST_NAME) {
@@ -194,17 +194,17 @@ impl Host {
     }
 }
 
-/// Most bytes in the name of a file; the gateways need some of them for themselves.
+/// The maximum length of a file name in bytes. Gateways need the rest of the usual 255 themselves.
 const LONGEST_NAME: usize = 245;
 
-/// Tells if it is that folder, or one below it.
+/// Returns whether the folder is `outer` or below it.
 pub(crate) fn is_within(folder: &str, outer: &str) -> bool {
     folder
         .strip_prefix(outer)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || outer == "/")
 }
 
-/// Tells if there is an `$include` anywhere.
+/// Returns whether the value contains an `$include`.
 pub(crate) fn includes(value: &Value) -> bool {
     match value {
         Value::Object(fields) => fields.contains_key("$include") || fields.values().any(includes),
@@ -213,7 +213,7 @@ pub(crate) fn includes(value: &Value) -> bool {
     }
 }
 
-/// The names in an `$include`: one, or several.
+/// Returns the names in an `$include`: one, or several.
 pub(crate) fn names(include: Option<&Value>) -> Vec<&str> {
     match include {
         Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
@@ -221,7 +221,7 @@ pub(crate) fn names(include: Option<&Value>) -> Vec<&str> {
     }
 }
 
-/// The name in a text that begins with `{NAME}`.
+/// Returns the name in a text that begins with `{NAME}`.
 fn reference(text: &str) -> Option<&str> {
     let (name, _) = text.strip_prefix('{')?.split_once('}')?;
     let starts = name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_');
@@ -229,7 +229,7 @@ fn reference(text: &str) -> Option<&str> {
     (starts && is_name).then_some(name)
 }
 
-/// Tells if that is the name of a field that holds paths.
+/// Returns whether this is the name of a field that holds paths.
 fn is_path(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["dir", "path", "paths", "file", "root", "workspace"].iter().any(|end| name.ends_with(end))
@@ -275,7 +275,10 @@ mod tests {
     fn home_is_expanded_in_paths_only_and_folders_have_one_spelling() {
         let config =
             json!({ "workspace": "~/w", "prompt": "~/w", "agentDir": "~", "file": "~other/f" });
-        let resolved = json!({ "workspace": "/home/node/w", "prompt": "~/w", "agentDir": "/home/node", "file": "~other/f" });
+        let resolved = json!({
+            "workspace": "/home/node/w", "prompt": "~/w", "agentDir": "/home/node",
+            "file": "~other/f",
+        });
         assert_eq!(host().resolved(&config), resolved);
         assert_eq!(host().folder("~//a/./b/../c/"), "/home/node/a/c");
         let code = |path: &str| host().obstacle(path).map(|(code, _)| code);

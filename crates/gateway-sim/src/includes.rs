@@ -1,4 +1,4 @@
-//! Included parts of the configuration: what a write does to them.
+//! The effect of a write on the included parts of the configuration.
 
 use serde_json::Value;
 
@@ -9,16 +9,16 @@ use crate::{
     world::{BASE, World},
 };
 
-/// A configuration with its includes, and what was written into included files, by their names.
+/// A configuration with its includes, and the new content of included files by name.
 pub(crate) struct Folded {
     pub(crate) file: Value,
     pub(crate) parts: Vec<(String, Value)>,
 }
 
 impl World {
-    /// Puts the includes back where a changed configuration is as the included files have it, and
-    /// writes what has changed into an included file where this version does so. `by` is the method
-    /// that writes.
+    /// Restores the includes in a changed configuration where the included files have the same
+    /// content. A changed part is written into its included file if this version does so. `by` is
+    /// the method that writes.
     pub(crate) fn folded(&self, by: &str, next: Value) -> Result<Folded, Refusal> {
         let mut folded = Folded { file: next, parts: Vec::new() };
         if self.profile < Profile::V2026_5_7 || !includes(&self.file) {
@@ -35,15 +35,14 @@ impl World {
         Ok(folded)
     }
 
-    /// Some versions refuse to write whatever has changed, as soon as there is an include
-    /// somewhere.
+    /// Refuses the write on versions that refuse any change while there is an include.
     fn refuse_any(&self, by: &str, next: &Value) -> Result<(), Refusal> {
         if self.profile < Profile::V2026_7_35 {
             let sections =
                 self.file.as_object().into_iter().flatten().filter(|(name, _)| *name != "agents");
             let mut included = sections.filter(|(_, section)| section.get("$include").is_some());
             let Some((name, _)) = included.next() else { return Ok(()) };
-            // With references in the file it is written as it is, and then found wrong.
+            // If the file has references, it is written unchanged and then found invalid.
             if by == "config.patch" && self.host.refers(&self.file) {
                 let message = format!(
                     "Error: Config validation failed: {name}: Unrecognized key: \"$include\""
@@ -69,7 +68,8 @@ impl World {
         if refused { Err(self.would_flatten("agents")) } else { Ok(()) }
     }
 
-    /// Tells if a change of what is included at that place is written into the included file.
+    /// Returns whether a change of the included part at this place is written into the included
+    /// file.
     fn writes_through(&self, by: &str, place: &str) -> bool {
         match place {
             "agents" if by != "config.patch" => self.profile.since(Profile::V2026_5_20),
@@ -78,7 +78,7 @@ impl World {
         }
     }
 
-    /// Lists where included parts come from: path in the configuration, and path on the disk.
+    /// Lists the included parts, each with its path in the configuration and on the disk.
     pub(crate) fn provenance(&self) -> Vec<(Vec<String>, String)> {
         let mut found = Vec::new();
         collect(&self.file, &mut Vec::new(), &mut found);
@@ -92,15 +92,14 @@ impl World {
             ""
         };
         let message = format!(
-            "Error: Config write would flatten $include-owned config at {place}; edit that \
-                include file directly or \
-             remove the $include first.{code}"
+            "Error: Config write would flatten $include-owned config at {place}; edit that include \
+                file directly or remove the $include first.{code}"
         );
         Refusal::new("UNAVAILABLE", message)
     }
 }
 
-/// The places of includes, and the paths of the files.
+/// Collects the places of includes and the paths of the files.
 fn collect(value: &Value, place: &mut Vec<String>, found: &mut Vec<(Vec<String>, String)>) {
     let mut below = |name: String, value: &Value| {
         place.push(name);
@@ -115,7 +114,7 @@ fn collect(value: &Value, place: &mut Vec<String>, found: &mut Vec<(Vec<String>,
             }
         }
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(at, item)| below(at.to_string(), item))
+            items.iter().enumerate().for_each(|(at, item)| below(at.to_string(), item));
         }
         _ => {}
     }
@@ -123,14 +122,15 @@ fn collect(value: &Value, place: &mut Vec<String>, found: &mut Vec<(Vec<String>,
 
 struct Fold<'a, T> {
     host: &'a Host,
-    /// Set if the items of lists are written without their includes.
+    /// `true` if the items of lists are written without their includes.
     flattens_items: bool,
-    /// Tells if what is included at that place is written into the included file.
+    /// Returns whether the included part at a place is written into the included file.
     through: T,
 }
 
 impl<T: Fn(&str) -> bool> Fold<'_, T> {
-    /// The error is the place of an included part that was changed.
+    /// Restores the includes of one part. The error is the place of an included part that was
+    /// changed.
     fn fold(
         &self,
         old: &Value,

@@ -1,5 +1,5 @@
-//! A simulated `OpenClaw` gateway: the WebSocket RPC server that agents are provisioned on, with
-//! its state in memory and faults on request. For tests and the demo; nothing that works for users
+//! A simulated `OpenClaw` gateway: the WebSocket RPC server on which agents are provisioned, with
+//! its state in memory and faults on request. It is for tests and the demo only; no production code
 //! links to it.
 //!
 //! ```no_run
@@ -15,20 +15,20 @@
 //! # }
 //! ```
 //!
-//! | File | What is in it |
+//! | Modules | Content |
 //! |---|---|
-//! | `setup`, `options` | what a simulated gateway is like at the start |
-//! | `profile` | how the imitated versions differ |
-//! | `fault` | what can go wrong, and at which call |
-//! | `gateway` | the handle a test holds |
+//! | `setup`, `options` | the initial state of a simulated gateway |
+//! | `profile` | the imitated versions and their differences |
+//! | `fault` | faults, and the calls at which they occur |
+//! | `gateway` | the handle that a test holds |
 //! | `server`, `connection`, `handshake` | sockets, from the accept to the close |
-//! | `calls` | the log of calls, and what is shared by all connections |
+//! | `calls` | the log of calls, and the state shared by all connections |
 //! | `method`, `answer` | the table of methods with their parameters, and error answers |
-//! | `world`, `roster`, `disk`, `host` | the state: agents, folders, sessions, configuration, and what that refers to |
-//! | `running`, `deleted`, `deeds` | what the gateway runs with and how it starts; whom it had; what was done to it |
-//! | `restart` | when writes of the configuration cause restarts |
+//! | `world`, `agents_config`, `disk`, `host` | agents, folders, sessions and the configuration |
+//! | `running`, `deleted`, `deeds` | configuration in use, deleted agents, record of writes |
+//! | `restart` | the restarts that writes of the configuration cause |
 //! | `agents`, `files`, `sessions`, `config`, `merge`, `health` | the methods themselves |
-//! | `validate`, `includes`, `obstacles` | what is refused |
+//! | `validate`, `includes`, `obstacles` | the reasons to refuse a write |
 //! | `control` | methods of the simulator alone, for tests in other processes |
 
 mod agents;

@@ -1,8 +1,8 @@
-//! `gateway-sim`: a simulated gateway as a process, for the demo and for tests that are not in
-//! Rust.
+//! The program `gateway-sim`: a simulated gateway as a process, for the demo and for tests that are
+//! not in Rust.
 //!
-//! The first line of its output is the URL. It ends when its standard input does, so that it never
-//! outlives the process that started it, or on SIGTERM.
+//! The first line of its output is the URL. It ends on SIGTERM, or when its standard input does, so
+//! that it never outlives the process that started it.
 
 use std::{error::Error, fs, io, path::PathBuf, thread};
 
@@ -13,24 +13,25 @@ use tokio::{
     sync::oneshot,
 };
 
-const FAULT_HELP: &str = r#"A fault, as JSON: {"method":"config.patch","call":2,"action":"drop_after"}; may be repeated"#;
+const FAULT_HELP: &str = "Fault as JSON, such as \
+    {\"method\":\"config.patch\",\"call\":2,\"action\":\"drop_after\"}; may be repeated";
 
 /// Runs a simulated gateway on 127.0.0.1 until standard input ends.
 #[derive(Parser)]
 struct Arguments {
-    /// Imitated version, as 2026.9.6, or scenario [default: as the setup says, or 2026.9.6]
+    /// Imitated version, such as 2026.9.6, or `scenario` [default: from the setup, or 2026.9.6]
     #[arg(long, value_parser = profile)]
     profile: Option<Profile>,
-    /// Port; 0 takes a free one [default: as the setup says, or 0]
+    /// Port; 0 selects a free one [default: from the setup, or 0]
     #[arg(long)]
     port: Option<u16>,
-    /// Token that clients must show [default: as the setup says, or any]
+    /// Token that clients must send [default: from the setup, or any]
     #[arg(long)]
     token: Option<String>,
-    /// Initial state, options and faults, as a JSON file
+    /// JSON file with the initial state, options and faults
     #[arg(long, value_name = "FILE")]
     setup: Option<PathBuf>,
-    /// A fault, as JSON; may be repeated
+    /// Fault as JSON; may be repeated
     #[arg(long = "fault", value_name = "JSON", value_parser = fault, long_help = FAULT_HELP)]
     faults: Vec<Fault>,
 }
@@ -66,12 +67,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Resolves when standard input ends. A thread of its own reads it: the runtime's would keep the
-/// process alive.
+/// Returns a receiver that resolves when standard input ends. A separate thread reads the input,
+/// because the runtime's thread would keep the process alive.
 fn stdin_ends() -> oneshot::Receiver<()> {
     let (ended, end) = oneshot::channel();
     thread::spawn(move || {
-        // An unreadable input is an ended one.
+        // An unreadable input counts as ended.
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         let _ = ended.send(());
     });

@@ -1,10 +1,10 @@
-//! Patches: how they are read, merged, and what they change.
+//! Parsing and merging of patches, and the paths that they change.
 
 use serde_json::{Map, Value};
 
 use crate::answer::Refusal;
 
-/// Reads a patch. Only the JSON part of JSON5 is understood; the error has the text of the
+/// Parses a patch. Only the JSON subset of JSON5 is understood; the error has the text of the
 /// gateways' parser.
 pub(crate) fn parse_patch(raw: &str) -> Result<Value, Refusal> {
     let patch: Value = serde_json::from_str(raw).map_err(|error| {
@@ -27,8 +27,8 @@ pub(crate) fn parse_patch(raw: &str) -> Result<Value, Refusal> {
     }
 }
 
-/// Applies a merge patch that also merges lists of things with ids: those that the list has already
-/// are changed, in their places, and the others come after them.
+/// Applies a merge patch that also merges lists of items with ids: existing items are changed in
+/// place, and new items are appended.
 pub(crate) fn merge_by_id(target: &mut Value, patch: &Value) {
     match (target, patch) {
         (Value::Object(target), Value::Object(patch)) => {
@@ -54,7 +54,8 @@ pub(crate) fn merge_by_id(target: &mut Value, patch: &Value) {
     }
 }
 
-/// Applies a merge patch: objects merge, `null` removes, everything else replaces, arrays included.
+/// Applies a merge patch: objects merge, `null` removes, any other value replaces, including
+/// arrays.
 pub(crate) fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();
@@ -73,7 +74,7 @@ pub(crate) fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
-/// Where two documents differ: the shortest paths that name every difference.
+/// Returns the shortest paths that cover every difference between two documents.
 pub(crate) fn changed_paths(before: &Value, after: &Value) -> Vec<String> {
     fn walk(path: &str, before: &Value, after: &Value, found: &mut Vec<String>) {
         let (Value::Object(old), Value::Object(new)) = (before, after) else {
@@ -96,8 +97,8 @@ pub(crate) fn changed_paths(before: &Value, after: &Value) -> Vec<String> {
     found
 }
 
-/// Lists where two documents differ, as [`changed_paths`] does, but with lists of things with ids
-/// taken apart by them: `agents.list.ada.heartbeat`.
+/// Returns the differences like [`changed_paths`], but splits lists of items with ids:
+/// `agents.list.ada.heartbeat`.
 pub(crate) fn differences(before: &Value, after: &Value) -> Vec<String> {
     changed_paths(&by_id(before), &by_id(after))
 }
@@ -120,7 +121,7 @@ fn by_id(value: &Value) -> Value {
     }
 }
 
-/// Every value a patch sets, as a path.
+/// Returns the path of every value that a patch sets.
 pub(crate) fn leaf_paths(patch: &Value) -> Vec<String> {
     let nothing = Map::new();
     let fields = patch.as_object().unwrap_or(&nothing).iter();
@@ -133,7 +134,7 @@ pub(crate) fn leaf_paths(patch: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+    #![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
     use serde_json::json;
 
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn things_with_ids_differ_by_them() {
+    fn items_with_ids_are_compared_by_id() {
         let before = json!({ "list": [{ "id": "a", "x": 1 }, { "id": "b" }], "tags": [1] });
         let after =
             json!({ "list": [{ "id": "b" }, { "id": "a", "x": 2 }, { "id": "c" }], "tags": [2] });
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_that_is_no_json_is_refused_with_its_place() {
+    fn a_patch_with_invalid_json_is_refused_with_the_place() {
         assert_eq!(
             parse_patch("{{{").unwrap_err().message,
             "SyntaxError: JSON5: invalid character '{' at 1:2"

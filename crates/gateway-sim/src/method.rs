@@ -1,16 +1,16 @@
-//! The table of methods: who may call them, what they change, which parameters they take.
+//! The table of methods: their scopes, their effects and their parameters.
 
 use serde_json::{Map, Value};
 
 use crate::{answer::Refusal, profile::Profile};
 
-/// A method the gateway knows.
+/// A method of the gateway.
 #[derive(Clone, Copy)]
 pub(crate) struct Method {
     pub(crate) name: &'static str,
-    /// The scope a connection needs, without its prefix `operator.`; empty for none.
+    /// The scope that a connection needs, without its prefix `operator.`; empty for none.
     scope: &'static str,
-    /// Does it change anything?
+    /// `true` if the method can change something.
     pub(crate) mutates: bool,
     required: &'static [&'static str],
     optional: &'static [&'static str],
@@ -34,9 +34,9 @@ const fn changes(
     Method { name, scope, mutates: true, required, optional }
 }
 
-/// Every method. Where versions differ this is the old one's row; [`Method::scope`] and
-/// [`Method::check`] know the rest. `connect` is not among them: it is part of opening a
-/// connection.
+/// All methods. Where versions differ, the row is that of the old gateway, and [`Method::scope`]
+/// and [`Method::check`] have the differences. `connect` is missing, because it is part of opening
+/// a connection.
 pub(crate) const METHODS: [Method; 17] = [
     reads("health", "", &[], &["probe"]),
     reads("status", "read", &[], &[]),
@@ -77,13 +77,13 @@ pub(crate) const METHODS: [Method; 17] = [
     ),
 ];
 
-/// The method of that name, if the gateway has it.
+/// Returns the method with this name, if the gateway has it.
 pub(crate) fn find(name: &str) -> Option<&'static Method> {
     METHODS.iter().find(|method| method.name == name)
 }
 
 impl Method {
-    /// The scope needed, in full; `None` if none is.
+    /// Returns the required scope in full, or `None` if none is required.
     pub(crate) fn scope(&self, profile: Profile) -> Option<String> {
         let scope = match (self.name, profile.is_new()) {
             ("config.get", true) => "read",
@@ -93,7 +93,7 @@ impl Method {
         (!scope.is_empty()).then(|| format!("operator.{scope}"))
     }
 
-    /// Checks parameters as strictly as the gateways do, with their texts: all findings in one
+    /// Checks parameters as strictly as real gateways do, with their messages: all findings in one
     /// message.
     pub(crate) fn check(&self, profile: Profile, params: &Value) -> Result<(), Refusal> {
         let nothing = Map::new();
@@ -124,7 +124,7 @@ impl Method {
     }
 }
 
-/// What is wrong with one parameter. A name has the same type in every method.
+/// Returns the findings for one parameter. A name has the same type in every method.
 fn value_findings(profile: Profile, name: &str, value: &Value) -> Vec<String> {
     let not = profile.not();
     let typed = |fits: bool, kind: &str| {

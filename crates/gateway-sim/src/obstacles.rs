@@ -1,5 +1,5 @@
-//! Refusals that a gateway's disk causes: workspaces that cannot be made, or that it has to
-//! migrate first.
+//! Refusals caused by a gateway's disk: workspaces that cannot be created, or need a migration
+//! first.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl World {
-    /// Refuses a configuration with an agent whose workspace the new gateway cannot make or has to
+    /// Refuses a configuration with an agent whose workspace the new gateway cannot create or must
     /// migrate first.
     pub(crate) fn refuse_unready(&self, config: &Value) -> Result<(), Refusal> {
         if !self.profile.since(Profile::V2026_9_6) {
@@ -30,7 +30,7 @@ impl World {
         refused.map_or(Ok(()), |(_, error)| Err(error.refusal()))
     }
 
-    /// Refuses an agent whose workspace cannot be made, or has to be migrated first. `by` is the
+    /// Refuses an agent whose workspace cannot be created or must be migrated first. `by` is the
     /// method that needs it.
     pub(crate) fn refuse_impossible(
         &self,
@@ -61,7 +61,7 @@ impl World {
     }
 }
 
-/// Long messages are cut, and what stands at their end is lost.
+/// Cuts a long message, so that its end is lost.
 fn cut(message: String) -> String {
     const LONGEST: usize = 254;
     if message.chars().count() <= LONGEST {
@@ -70,7 +70,7 @@ fn cut(message: String) -> String {
     message.chars().take(LONGEST - 3).chain("...".chars()).collect()
 }
 
-/// An agent's entry in a configuration.
+/// Returns an agent's entry in a configuration.
 fn entry<'a>(config: &'a Value, id: &str) -> Option<&'a Value> {
     let agents = &config["agents"];
     let in_list = || agents["list"].as_array()?.iter().find(|entry| entry["id"] == id);

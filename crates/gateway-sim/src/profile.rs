@@ -1,5 +1,5 @@
-//! The versions that can be imitated, and the plain numbers and lists in which they differ.
-//! Differences in behaviour stand where the behaviour is, as a `match` on the profile.
+//! The imitated versions, and the numbers and lists in which they differ. Differences in behaviour
+//! are where the behaviour is, as a `match` on the profile.
 
 use std::collections::BTreeMap;
 
@@ -7,49 +7,50 @@ use serde::Deserialize;
 
 use crate::files::sha256_hex;
 
-/// Which gateway is imitated. Later versions are greater.
+/// The gateway version to imitate. Later versions are greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Deserialize)]
 pub enum Profile {
-    /// The abstract gateway of the recorded scenarios: the list shape, no restarts, no scopes,
-    /// every option free.
+    /// The abstract gateway of the recorded scenarios: an agent list, no restarts, no scopes, and
+    /// every option available.
     #[default]
     #[serde(rename = "scenario")]
     Scenario,
     /// The oldest gateway that can be provisioned: protocol 3, `agents.list`, arrays replaced by
     /// `config.patch`, frames of at most 512 KiB, and a restart after every write of the
-    /// configuration. Every write resolves the whole file, and a reference to a variable that is
-    /// not set ends the gateway for good.
+    /// configuration. Every write resolves the whole file, and a reference to an unset variable
+    /// stops the gateway for good.
     #[serde(rename = "2026.2.9")]
     V2026_2_9,
-    /// One of the gateways between: lists of things with ids are merged by id, three patches a
-    /// minute, and a restart about 2 s after every patch, though not within 30 s of the one before.
+    /// A version in between: lists of items with ids are merged by id, three patches a minute, and
+    /// a restart about 2 s after every patch, at most every 30 s.
     #[serde(rename = "2026.3.13")]
     V2026_3_13,
-    /// The last gateway of protocol 3: no restart but for a patch that touches `channels`, and
-    /// after that one it runs with the configuration of its process start.
+    /// The last gateway of protocol 3. It restarts only after a patch that touches `channels`, and
+    /// then runs with the configuration of its process start.
     #[serde(rename = "2026.5.7")]
     V2026_5_7,
-    /// A gateway of protocol 4 that refuses every patch while there is an `$include` in its file.
+    /// A gateway of protocol 4 that refuses every patch while its file has an `$include`.
     #[serde(rename = "2026.5.20")]
     V2026_5_20,
-    /// A later one of them: protocol 4, long labels, answers that say when nothing changed, and no
-    /// restart but for the first section on channels, whose reply never comes.
+    /// A later version with protocol 4, long labels, and answers that report an unchanged
+    /// configuration. It restarts only for the first section on channels, whose reply never
+    /// arrives.
     #[serde(rename = "2026.6.11")]
     V2026_6_11,
-    /// The last gateway that keeps a list; it refuses to write a list that is included.
+    /// The last gateway that keeps a list. It refuses to write a list that is included.
     #[serde(rename = "2026.7.35")]
     V2026_7_35,
-    /// One of the first gateways with `agents.entries`; it loses the sessions of an agent that was
-    /// deleted until it restarts.
+    /// One of the first gateways with `agents.entries`. It loses the sessions of a deleted agent
+    /// until it restarts.
     #[serde(rename = "2026.8.2")]
     V2026_8_2,
     /// A current gateway: protocol 4, `agents.entries`, a merge patch with a real compare-and-swap,
-    /// 30 patches a minute, answers that say when nothing changed.
+    /// 30 patches a minute, and answers that report an unchanged configuration.
     #[serde(rename = "2026.9.6")]
     V2026_9_6,
 }
 
-/// File names an agent's workspace can have, in the order the gateways list them.
+/// The file names of an agent's workspace, in the order in which gateways list them.
 const TWELVE: [&str; 12] = [
     "AGENTS.md",
     "SOUL.md",
@@ -91,7 +92,7 @@ const NEW_ACCEPTED: [&str; 6] =
     ["AGENTS.md", "SOUL.md", "IDENTITY.md", "USER.md", "BOOTSTRAP.md", "MEMORY.md"];
 
 impl Profile {
-    /// All profiles, the scenarios' first and then by age.
+    /// All profiles: the scenarios' first, then by age.
     pub const ALL: [Self; 9] = [
         Self::Scenario,
         Self::V2026_2_9,
@@ -104,13 +105,13 @@ impl Profile {
         Self::V2026_9_6,
     ];
 
-    /// The profile of that name, which is a version as `2026.9.6`, or `scenario`.
+    /// Returns the profile with this name: a version such as `2026.9.6`, or `scenario`.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|profile| profile.name() == name)
     }
 
-    /// The name, which is the version as `2026.9.6`, or `scenario`.
+    /// Returns the name: a version such as `2026.9.6`, or `scenario`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -126,9 +127,9 @@ impl Profile {
         }
     }
 
-    /// The documents that it writes into a new workspace, by name. Each names its version, so that
-    /// no two versions have one in common. When an agent is given a name, the line `- **Name:**` of
-    /// `IDENTITY.md` becomes `- Name: ` and that name.
+    /// Returns the documents that the gateway writes into a new workspace, by name. Each names its
+    /// version, so that no two versions share one. When an agent gets a name, the line
+    /// `- **Name:**` of `IDENTITY.md` becomes `- Name: ` and the name.
     #[must_use]
     pub fn seeds(self) -> BTreeMap<String, String> {
         let seed = |name: &&str| {
@@ -140,50 +141,50 @@ impl Profile {
         self.seeded_files().iter().map(seed).collect()
     }
 
-    /// Lower-case hex SHA-256 of each of the [seeds](Self::seeds), by name.
+    /// Returns the SHA-256 hash of each of the [seeds](Self::seeds) in lower-case hex, by name.
     #[must_use]
     pub fn seed_hashes(self) -> BTreeMap<String, String> {
         self.seeds().into_iter().map(|(name, text)| (name, sha256_hex(text.as_bytes()))).collect()
     }
 
-    /// Tells if this is a real gateway, of that version or later.
+    /// Returns whether this is a real gateway with this version or a later one.
     pub(crate) fn since(self, first: Self) -> bool {
-        // The scenarios' gateway is before all of them.
+        // The profile of the scenarios precedes all versions.
         self >= first
     }
 
-    /// Is this a gateway with entries, scopes in `hello-ok`, hashes on files?
+    /// Returns whether the gateway has entries, scopes in `hello-ok` and hashes of files.
     pub(crate) fn is_new(self) -> bool {
         self.since(Self::V2026_8_2)
     }
 
-    /// Is this a real gateway that keeps its agents in a list?
+    /// Returns whether this is a real gateway that keeps its agents in a list.
     pub(crate) fn keeps_list(self) -> bool {
         self != Self::Scenario && !self.is_new()
     }
 
-    /// Are lists of things with ids merged by id, and not replaced?
+    /// Returns whether lists of items with ids are merged by id instead of replaced.
     pub(crate) fn merges_lists(self) -> bool {
         self.keeps_list() && self != Self::V2026_2_9
     }
 
-    /// Is a patch that changes nothing not written?
+    /// Returns whether a patch without a change is not written.
     pub(crate) fn sees_noops(self) -> bool {
         self.since(Self::V2026_5_7)
     }
 
-    /// Does an agent that is created by call get an identity of its name?
+    /// Returns whether an agent created by a call gets an identity with its name.
     pub(crate) fn names_identities(self) -> bool {
         self.since(Self::V2026_5_7)
     }
 
-    /// Tells if any write puts values in the place of references, expands `~` and takes includes
-    /// apart.
+    /// Returns whether any write replaces references by their values, expands `~` and resolves
+    /// includes.
     pub(crate) fn flattens(self) -> bool {
         self == Self::V2026_2_9
     }
 
-    /// Tells if a write by that method puts the home folder in the place of `~` in agents'
+    /// Returns whether a write by this method replaces `~` by the home folder in agents'
     /// workspaces.
     pub(crate) fn writes_expanded(self, by: &str) -> bool {
         match self {
@@ -193,52 +194,52 @@ impl Profile {
         }
     }
 
-    /// Tells if a variable that is not set makes the whole configuration invalid.
+    /// Returns whether an unset variable makes the whole configuration invalid.
     pub(crate) fn needs_variables(self) -> bool {
         self == Self::V2026_2_9
     }
 
-    /// Tells if it trashes an agent's folder whoever else has files in it.
+    /// Returns whether deleting an agent trashes its folder even if other agents have files in it.
     pub(crate) fn trashes_blindly(self) -> bool {
         self.keeps_list() && self < Self::V2026_5_7
     }
 
-    /// Tells if an in-place restart brings back the configuration of the process start.
+    /// Returns whether an in-place restart restores the configuration of the process start.
     pub(crate) fn restarts_stale(self) -> bool {
         self == Self::V2026_5_7
     }
 
-    /// Tells if the sessions of a deleted agent are lost until the gateway restarts.
+    /// Returns whether the sessions of a deleted agent are lost until the gateway restarts.
     pub(crate) fn loses_sessions(self) -> bool {
         self == Self::V2026_8_2
     }
 
-    /// How its texts spell a negation.
+    /// Returns the spelling of a negation in the gateway's messages.
     pub(crate) fn not(self) -> &'static str {
         if self.since(Self::V2026_5_7) { "not" } else { "NOT" }
     }
 
-    /// The protocol spoken; a client must offer a range around it.
+    /// Returns the protocol version; a client must offer a range that includes it.
     pub(crate) fn protocol(self) -> u64 {
         if self.since(Self::V2026_5_20) { 4 } else { 3 }
     }
 
-    /// `server.version` of `hello-ok`; the old gateway does not know its own.
+    /// Returns `server.version` of `hello-ok`; the old gateway does not know its own.
     pub(crate) fn version(self) -> &'static str {
         if self.since(Self::V2026_3_13) { self.name() } else { "dev" }
     }
 
-    /// Largest frame accepted, in bytes; a larger one closes the connection with 1009.
+    /// Returns the maximum size of a frame in bytes; a larger one closes the connection with 1009.
     pub(crate) fn max_payload(self) -> usize {
         if self == Self::V2026_2_9 { 512 * 1024 } else { 25 * 1024 * 1024 }
     }
 
-    /// Largest session label, in characters.
+    /// Returns the maximum length of a session label, in characters.
     pub(crate) fn label_max(self) -> usize {
         if matches!(self, Self::V2026_2_9 | Self::V2026_3_13) { 64 } else { 512 }
     }
 
-    /// Calls of `config.patch` allowed per minute and device.
+    /// Returns the limit of `config.patch` calls per minute and device.
     pub(crate) fn patches_per_minute(self) -> Option<u32> {
         match self {
             Self::V2026_2_9 | Self::Scenario => None,
@@ -247,12 +248,12 @@ impl Profile {
         }
     }
 
-    /// Oldest and newest device signature accepted, in milliseconds around now.
+    /// Returns the maximum deviation of a device signature's time from now, in milliseconds.
     pub(crate) fn signature_skew_ms(self) -> u64 {
         if matches!(self, Self::V2026_2_9 | Self::Scenario) { 600_000 } else { 120_000 }
     }
 
-    /// Names that `agents.files.get` and `agents.files.set` accept.
+    /// Returns the names that `agents.files.get` and `agents.files.set` accept.
     pub(crate) fn accepted_files(self) -> &'static [&'static str] {
         match self {
             Self::Scenario => &TWELVE,
@@ -262,7 +263,7 @@ impl Profile {
         }
     }
 
-    /// Names that `agents.files.list` lists.
+    /// Returns the names that `agents.files.list` lists.
     pub(crate) fn listed_files(self) -> &'static [&'static str] {
         match self {
             Self::Scenario => &TWELVE,
@@ -272,7 +273,7 @@ impl Profile {
         }
     }
 
-    /// Names written into a new agent's workspace by `agents.create`.
+    /// Returns the names of the files that `agents.create` writes into a new workspace.
     pub(crate) fn seeded_files(self) -> &'static [&'static str] {
         match self {
             Self::Scenario => &[],

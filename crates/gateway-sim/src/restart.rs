@@ -1,4 +1,4 @@
-//! Restarts: when writes of the configuration cause them, and what they do to connections.
+//! Restarts: the writes that cause them, and their effect on connections.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,13 +13,13 @@ use crate::{
     world::{now_ms, random_id},
 };
 
-/// Least time between restarts that patches cause.
+/// The minimum time between restarts caused by patches.
 const COOLDOWN: Duration = Duration::from_secs(30);
 
 impl Shared {
-    /// Restarts: every connection is told and closed, new ones are refused for a while, or for good
-    /// if the gateway cannot start with its configuration. `by` is the method whose write has
-    /// caused it; somebody else has otherwise.
+    /// Restarts the gateway: every connection gets an event and is closed, and new ones are refused
+    /// for a while, or for good if the gateway cannot start with its configuration. `by` is the
+    /// method whose write caused the restart; `None` means a person.
     pub(crate) fn restart(&self, outage: Duration, by: Option<&str>) {
         let mut inner = self.lock();
         inner.down_until = Instant::now() + outage;
@@ -28,11 +28,11 @@ impl Shared {
         let how = if by.is_some() { Start::InPlace } else { Start::Process };
         inner.dead = inner.world.start(how).err();
         drop(inner);
-        // Nobody listening means nobody connected.
+        // Without receivers there are no connections.
         let _ = self.signals.send(Signal::Restart);
     }
 
-    /// A person edits the configuration file.
+    /// Edits the configuration file as a person would.
     pub(crate) fn edit(self: &Arc<Self>, inner: &mut Inner, patch: &Value) {
         inner.world.edit(patch);
         self.config_was_written(inner, None, &Value::Null);
@@ -41,8 +41,8 @@ impl Shared {
         }
     }
 
-    /// Does what follows a write of the configuration: sends an event, or on the old gateway a
-    /// restart, and one more after a patch.
+    /// Performs what follows a write of the configuration: an event, or on the old gateway a
+    /// restart, and another one after a patch.
     pub(crate) fn config_was_written(
         self: &Arc<Self>,
         inner: &mut Inner,
@@ -51,7 +51,7 @@ impl Shared {
     ) {
         let options = &inner.world.options;
         let outage = inner.outage();
-        // Edits by hand cause restarts too, which nobody who calls is to blame for.
+        // Edits by hand cause restarts too, for which no caller is responsible.
         let cause = by.unwrap_or("by hand").to_owned();
         match inner.world.profile {
             Profile::V2026_8_2 | Profile::V2026_9_6 => {
@@ -74,13 +74,13 @@ impl Shared {
                 let wanted = Instant::now() + Duration::from_millis(options.restart_after_patch_ms);
                 let at =
                     inner.latest_restart.map_or(wanted, |latest| wanted.max(latest + COOLDOWN));
-                // Later patches wait for the restart that is due already.
+                // Later patches share the restart that is already due.
                 if !std::mem::replace(&mut inner.restart_is_due, true) {
                     inner.latest_restart = Some(at);
                     self.restart_at(at, outage, true, cause);
                 }
             }
-            // It does not watch its file, and so is told.
+            // The gateway does not watch its file, so the patch has to restart it.
             _ if options.restarts && by == Some("config.patch") && !inner.world.reloads() => {
                 self.restart_in(options.restart_after_patch_ms, outage, false, cause);
             }
@@ -88,7 +88,7 @@ impl Shared {
         }
     }
 
-    /// Restarts later, unless the gateway is gone by then.
+    /// Restarts the gateway later, unless it has been dropped by then.
     fn restart_in(self: &Arc<Self>, delay_ms: u64, outage: Duration, for_write: bool, by: String) {
         self.restart_at(Instant::now() + Duration::from_millis(delay_ms), outage, for_write, by);
     }
@@ -108,12 +108,12 @@ impl Shared {
 }
 
 impl Inner {
-    /// The time that a restart takes.
+    /// Returns the duration of a restart.
     pub(crate) fn outage(&self) -> Duration {
         Duration::from_millis(self.world.options.restart_outage_ms)
     }
 
-    /// Tells if new connections are refused.
+    /// Returns whether new connections are refused.
     pub(crate) fn is_down(&self) -> bool {
         self.dead.is_some() || self.down_until > Instant::now()
     }

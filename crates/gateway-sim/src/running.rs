@@ -1,5 +1,5 @@
-//! The configuration that the gateway runs with, which is its file when it was last taken over, and
-//! how that happens.
+//! The configuration with which the gateway runs, which is the file as of its last reload, and the
+//! reloads themselves.
 
 use serde_json::Value;
 
@@ -11,18 +11,18 @@ use crate::{
     world::World,
 };
 
-/// The ways in which a gateway comes up again.
+/// The ways in which a gateway restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// By itself, in the same process, because its configuration was written.
+    /// The gateway restarts in the same process, because its configuration was written.
     InPlace,
-    /// As a new process: somebody has restarted it.
+    /// A person restarts the gateway as a new process.
     Process,
 }
 
 impl World {
-    /// The document that a patch changes: the file with its includes in their places, and on one
-    /// version with everything that it refers to.
+    /// Returns the document that a patch changes: the file with its includes in place, and on one
+    /// version with all references resolved.
     pub(crate) fn base(&self) -> Value {
         if self.profile.flattens() {
             self.host.resolved(&self.file)
@@ -31,13 +31,13 @@ impl World {
         }
     }
 
-    /// The document that calls on agents change. One version takes what it runs with, and writes
-    /// that over the file.
+    /// Returns the document that calls on agents change. One version uses its running configuration
+    /// and overwrites the file with it.
     pub(crate) fn base_of_calls(&self) -> Value {
         if self.profile.restarts_stale() { self.host.included(&self.taken) } else { self.base() }
     }
 
-    /// A call changes the configuration, or writes it again as it was.
+    /// Writes the configuration for a call, even if nothing changed.
     pub(crate) fn write(&mut self, by: &str, next: Value) -> Result<(), Refusal> {
         let folded = self.folded(by, next)?;
         let mut next = folded.file;
@@ -57,19 +57,19 @@ impl World {
         }
         self.deeds.writes.push(Write { by: by.to_owned(), paths });
         if self.adds_deleted() {
-            // It stays as it was in what the gateway runs with.
+            // The running configuration is unchanged.
             return Err(Refusal::new(
                 "UNAVAILABLE",
                 "config.patch persisted but was not applied to the active Gateway (failed); run \
-                    config.get, then use \
-                 config.apply to reapply the saved config or restart the Gateway",
+                    config.get, then use config.apply to reapply the saved config or restart the \
+                    Gateway",
             ));
         }
         self.file_changed(&before);
         Ok(())
     }
 
-    /// Some versions put the home folder in the place of `~` in agents' workspaces.
+    /// Replaces `~` by the home folder in agents' workspaces, as some versions do.
     fn expand_workspaces(&self, next: &mut Value) {
         for entry in
             next.pointer_mut("/agents/list").and_then(Value::as_array_mut).into_iter().flatten()
@@ -80,26 +80,26 @@ impl World {
         }
     }
 
-    /// Tells if there is an agent in the file that is recorded as deleted, and that it cannot run
-    /// for that?
+    /// Returns whether the file contains an agent that is recorded as deleted, with which the
+    /// gateway cannot run.
     fn adds_deleted(&self) -> bool {
         let resolved = self.host.resolved(&self.file);
         self.loses_sessions() && roster_ids(&resolved).iter().any(|id| self.deleted.contains(id))
     }
 
-    /// A person merges a patch into the file.
+    /// Merges a patch into the file, as a person would.
     pub(crate) fn edit(&mut self, patch: &Value) {
         let before = self.file.clone();
         merge(&mut self.file, patch);
         if !self.reloads() {
-            // Nobody looks at the file until somebody restarts the gateway, or a call writes.
+            // The file is not read until a person restarts the gateway or a call writes.
             return;
         }
         if self.profile.restarts_stale() { self.file_changed(&before) } else { self.take_over() }
     }
 
-    /// Takes the file over, or restarts for that if the section on channels differs from what the
-    /// gateway runs with: one version always, others when there was none.
+    /// Reloads the file, or requests a restart if the section on channels differs from the running
+    /// one. One version restarts for any difference, others only if there was no such section.
     fn file_changed(&mut self, before: &Value) {
         let known = if self.skips_channels() { before } else { &self.taken };
         let (old, new) = (known.get("channels"), self.file.get("channels"));
@@ -118,7 +118,7 @@ impl World {
         self.options.skips_channels && self.profile.restarts_stale()
     }
 
-    /// Tells if the gateway watches its file.
+    /// Returns whether the gateway watches its file.
     pub(crate) fn reloads(&self) -> bool {
         self.running["gateway"]["reload"]["mode"] != "off"
     }
@@ -131,7 +131,7 @@ impl World {
         }
     }
 
-    /// The part of the file that the gateway takes note of.
+    /// Returns the part of the file that the gateway uses.
     pub(crate) fn known_part(&self, file: &Value) -> Value {
         let mut known = file.clone();
         if let (true, Some(known)) = (self.skips_channels(), known.as_object_mut()) {
@@ -140,7 +140,7 @@ impl World {
         known
     }
 
-    /// The reason for which the gateway cannot start with the file as it is.
+    /// Returns the reason why the gateway cannot start with the current file.
     pub(crate) fn fatal(&self) -> Option<String> {
         let missing =
             if self.profile.needs_variables() { self.host.missing(&self.file) } else { Vec::new() };
@@ -151,7 +151,7 @@ impl World {
         ))
     }
 
-    /// Comes up again; the error is why it does not.
+    /// Starts the gateway again. The error is the reason why it does not start.
     pub(crate) fn start(&mut self, how: Start) -> Result<(), String> {
         self.must_restart = false;
         if how == Start::InPlace && self.profile.restarts_stale() {
@@ -167,13 +167,13 @@ impl World {
         if self.loses_sessions() { self.deleted.start(&roster_ids(&self.running)) } else { Ok(()) }
     }
 
-    /// Tells if the sessions of a deleted agent are lost until the gateway restarts.
+    /// Returns whether the sessions of a deleted agent are lost until the gateway restarts.
     pub(crate) fn loses_sessions(&self) -> bool {
         self.options.loses_sessions.unwrap_or(self.profile.loses_sessions())
     }
 }
 
-/// The ids of the agents that have entries.
+/// Returns the ids of the agents that have entries.
 fn roster_ids(resolved: &Value) -> Vec<String> {
     let entries = resolved["agents"]["entries"].as_object();
     entries.into_iter().flatten().map(|(id, _)| id.clone()).collect()

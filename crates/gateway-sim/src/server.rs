@@ -1,4 +1,4 @@
-//! The listener: takes connections, or refuses them while the gateway restarts.
+//! The listener: accepts connections, or refuses them while the gateway restarts.
 
 use std::sync::Arc;
 
@@ -6,18 +6,18 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{calls::Shared, connection};
 
-/// Serves until it is dropped, and every connection with it.
+/// Serves until the future is dropped, which also drops every connection.
 pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         while connections.try_join_next().is_some() {}
-        // The port stays ours during an outage; a client sees its connection cut before the
+        // The port stays bound during an outage; a client sees its connection cut before the
         // upgrade.
         if shared.lock().is_down() {
             continue;
         }
-        // Replies are small and each is waited for.
+        // Replies are small, and each is waited for.
         let _ = stream.set_nodelay(true);
         connections.spawn(connection::serve(Arc::clone(&shared), Box::new(stream)));
     }

@@ -1,4 +1,5 @@
-//! `sessions.list`, `sessions.patch`, `sessions.reset`, `sessions.delete`, `chat.send`.
+//! The methods `sessions.list`, `sessions.patch`, `sessions.reset`, `sessions.delete` and
+//! `chat.send`.
 
 use std::cmp::Reverse;
 
@@ -13,7 +14,7 @@ use crate::{
 
 impl World {
     pub(crate) fn list_sessions(&self, params: &Value) -> Value {
-        // The old gateway looks only where configured agents keep theirs.
+        // The old gateway lists only the sessions of configured agents.
         let everywhere = !self.profile.keeps_list();
         let wanted = params["agentId"].as_str().map(normalised_id);
         let of_wanted =
@@ -34,7 +35,9 @@ impl World {
             shown.into_iter().map(|(key, session)| self.listed_session(key, session)).collect();
         let mut defaults = self.model();
         defaults["contextTokens"] = 200_000.into();
-        let mut answer = json!({ "ts": now_ms(), "path": "(multiple)", "count": sessions.len(), "defaults": defaults });
+        let mut answer = json!({
+            "ts": now_ms(), "path": "(multiple)", "count": sessions.len(), "defaults": defaults,
+        });
         if self.profile.is_new() {
             answer["totalCount"] = sessions.len().into();
             answer["limitApplied"] = 100.into();
@@ -46,7 +49,7 @@ impl World {
         answer
     }
 
-    /// Also finds sessions that the old gateway does not list.
+    /// Finds a session, including those that the old gateway does not list.
     pub(crate) fn resolve_session(&self, params: &Value) -> Outcome {
         let key = full_key(text(params, "key"));
         if !self.sessions.contains_key(&key) {
@@ -79,7 +82,7 @@ impl World {
         listed
     }
 
-    /// The model every session would use.
+    /// Returns the model that every session uses.
     fn model(&self) -> Value {
         if self.profile.is_new() {
             json!({ "modelProvider": "openai", "model": "gpt-6-astra" })
@@ -88,7 +91,7 @@ impl World {
         }
     }
 
-    /// The file an agent's sessions are kept in.
+    /// Returns the file that holds an agent's sessions.
     pub(crate) fn session_store(&self, agent: &str) -> String {
         let file = if self.profile.is_new() {
             "agent/openclaw-agent.sqlite"
@@ -163,7 +166,8 @@ impl World {
         session.resets += 1;
         session.updated_at_ms = now;
         let mut entry = json!({
-            "sessionId": session.id, "updatedAt": session.updated_at_ms, "systemSent": false, "abortedLastRun": false,
+            "sessionId": session.id, "updatedAt": session.updated_at_ms, "systemSent": false,
+            "abortedLastRun": false,
             "inputTokens": 0, "outputTokens": 0, "totalTokens": 0,
         });
         if let Some(label) = &session.label {
@@ -196,7 +200,7 @@ impl World {
         let protected = if self.profile == Profile::Scenario {
             default_main && self.options.protect_main_session
         } else if self.profile.is_new() {
-            // Every agent's main session, also when the agent itself is gone.
+            // This covers every agent's main session, even if the agent itself is gone.
             session_agent(&key).is_some_and(|id| key == format!("agent:{id}:main"))
         } else {
             default_main
@@ -205,7 +209,7 @@ impl World {
             return Err(Refusal::invalid(format!("Cannot delete the main session ({key}).")));
         }
         if self.profile.is_new() {
-            // Measured on 2026.9.6: the store of an agent that was deleted cannot be opened.
+            // As measured on 2026.9.6: the store of a deleted agent cannot be opened.
             self.deleted.refuse_reset(&owner(&key))?;
         }
         let deleted = self.sessions.remove(&key).is_some();
@@ -230,12 +234,12 @@ impl World {
     }
 }
 
-/// The agent whose session it is.
+/// Returns the agent that owns a session.
 fn owner(key: &str) -> String {
     normalised_id(session_agent(key).unwrap_or("main"))
 }
 
-/// `main` is short for the main session of the agent `main`.
+/// Returns the full key; `main` is short for the main session of the agent `main`.
 fn full_key(key: &str) -> String {
     if key == "main" { "agent:main:main".into() } else { key.into() }
 }

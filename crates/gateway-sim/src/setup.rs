@@ -1,4 +1,4 @@
-//! What a simulated gateway is like at the start. Everything here can be read from JSON.
+//! The initial state of a simulated gateway. All of it can be read from JSON.
 
 use std::collections::BTreeMap;
 
@@ -7,60 +7,59 @@ use serde_json::Value;
 
 use crate::{answer::Refusal, fault::Fault, options::Options, profile::Profile};
 
-/// The start of a simulated gateway. Without anything said it is empty and accepts every token.
+/// The initial state of a simulated gateway. The default is empty and accepts every token.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Setup {
     /// The imitated version.
     pub profile: Profile,
-    /// Port to listen on, on 127.0.0.1; 0 takes a free one.
+    /// The port to listen on, on 127.0.0.1; 0 selects a free one.
     pub port: u16,
-    /// The token clients must show; `None` accepts any. `options.token` is used when this is
+    /// The token that clients must send; `None` accepts any. `options.token` is used if this is
     /// absent.
     pub token: Option<String>,
-    /// The registry of agents by id; only used when `options.link_agents_config` is false.
+    /// The registry of agents by id. It is used only if `options.link_agents_config` is false.
     pub agents: BTreeMap<String, Agent>,
-    /// The default agent's id in the scenario profile (`main` when absent); the others find it in
-    /// the configuration.
+    /// The id of the default agent in the scenario profile (`main` if absent). Other profiles read
+    /// it from the configuration.
     pub default_id: Option<String>,
-    /// The configuration file; `null` takes the smallest one the profile's gateway starts with. `~`
-    /// in its paths is the home folder, `${NAME}` in any text a variable, `$${NAME}` the text
-    /// `${NAME}`, `{"$include": NAME}` a file.
+    /// The configuration file; `null` selects the smallest one with which the profile's gateway
+    /// starts. In its paths `~` is the home folder, and in any text `${NAME}` is a variable and
+    /// `$${NAME}` the text `${NAME}`. `{"$include": NAME}` includes a file.
     pub config: Value,
-    /// The home folder of the gateway's user; when absent `/home/node`, and in the scenario profile
-    /// none, which leaves `~` alone.
+    /// The home folder of the gateway's user. The default is `/home/node`; the scenario profile has
+    /// none and leaves `~` alone.
     pub home: Option<String>,
     /// The gateway's environment, in which `HOME` is its home folder. `None` leaves `${NAME}`
-    /// alone, as no real gateway does: for those who resolve references between the simulator and
-    /// its client.
+    /// alone, as no real gateway does, for callers that resolve references between the simulator
+    /// and its client.
     pub env: Option<BTreeMap<String, String>>,
-    /// Files that the configuration includes, by the name it includes them by.
+    /// The files that the configuration includes, by the name used there.
     pub includes: BTreeMap<String, Value>,
-    /// Files by agent id, or by the path of a folder, and by file name.
+    /// The files by agent id or folder path, and then by file name.
     pub files: BTreeMap<String, BTreeMap<String, String>>,
-    /// Paths of plain files, below which no folder can be made.
+    /// The paths of plain files, below which no folder can be created.
     pub plain_files: Vec<String>,
-    /// Agents that no patch may change, with the error that a patch with one of them is answered
-    /// by.
+    /// The agents that no patch may change, with the error that answers such a patch.
     pub refused_agents: BTreeMap<String, ErrorAnswer>,
-    /// Agents whose workspaces have old setup state: from 2026.8 on they need `openclaw doctor
-    /// --fix`.
+    /// The agents whose workspaces have old setup state: from 2026.8 on they need
+    /// `openclaw doctor --fix`.
     pub unmigrated: Vec<String>,
-    /// Sessions by session key.
+    /// The sessions by session key.
     pub sessions: BTreeMap<String, Session>,
-    /// Names of files accepted and listed; `None` takes the profile's.
+    /// The names of the files that are accepted and listed; `None` uses the profile's.
     pub supported_files: Option<Vec<String>>,
-    /// Behaviour that differs from the profile's.
+    /// The behaviour that differs from the profile's.
     pub options: Options,
-    /// Answers given instead of executing calls; the first that matches is taken.
+    /// The answers that replace the execution of calls; the first match is used.
     pub canned: Vec<Canned>,
-    /// What goes wrong, and when.
+    /// The faults and their calls.
     pub faults: Vec<Fault>,
 }
 
 impl Setup {
-    /// An empty gateway of that version. A real one resolves references, and has no variables to do
-    /// so.
+    /// Creates an empty gateway with this version. Real profiles resolve references, with an empty
+    /// environment.
     #[must_use]
     pub fn new(profile: Profile) -> Self {
         let env = (profile != Profile::Scenario).then(BTreeMap::new);
@@ -72,9 +71,9 @@ impl Setup {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Agent {
-    /// Display name.
+    /// The display name of the agent.
     pub name: Option<String>,
-    /// Directory of its files, on the gateway.
+    /// The directory of its files on the gateway.
     pub workspace: Option<String>,
 }
 
@@ -82,45 +81,46 @@ pub struct Agent {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Session {
-    /// Label, if it has one.
+    /// The label, if the session has one.
     pub label: Option<String>,
-    /// How often it has been reset.
+    /// The number of resets so far.
     pub resets: u64,
 }
 
-/// An answer given instead of executing the call.
+/// An answer that replaces the execution of a call.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Canned {
-    /// The method it answers.
+    /// The method that is answered.
     pub method: String,
-    /// Parameters a call must have, with these values; `None` matches every call of the method.
+    /// The parameters that a call must have, with these values; `None` matches every call of the
+    /// method.
     #[serde(default, rename = "match")]
     pub matches: Option<serde_json::Map<String, Value>>,
-    /// The payload of a success; used when there is no `error`.
+    /// The payload of a success, used if there is no `error`.
     #[serde(default)]
     pub payload: Value,
-    /// The error.
+    /// The error to answer with.
     #[serde(default)]
     pub error: Option<ErrorAnswer>,
-    /// How many calls it answers; `None` for all.
+    /// The number of calls to answer; `None` for all.
     #[serde(default)]
     pub times: Option<u32>,
 }
 
-/// A canned error.
+/// The error of a canned answer.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorAnswer {
-    /// As `INVALID_REQUEST`.
+    /// The code, such as `INVALID_REQUEST`.
     pub code: String,
-    /// The text a client reads.
+    /// The message for people.
     pub message: String,
-    /// The part that a client's program reads, as `{"issues": […]}`.
+    /// The details for programs, such as `{"issues": […]}`.
     #[serde(default)]
     pub details: Option<Value>,
-    /// The time to wait before the next try, in ms, which is 0 on a hostile gateway; the error says
-    /// that it can be retried.
+    /// The time to wait before a retry, in ms, which is 0 on a hostile gateway. It marks the error
+    /// as retryable.
     #[serde(default, rename = "retryAfterMs")]
     pub retry_after_ms: Option<u64>,
 }
@@ -137,7 +137,7 @@ impl ErrorAnswer {
 }
 
 impl Canned {
-    /// Is this the answer to the call? Counts down.
+    /// Returns whether this answers the call, and counts down if it does.
     pub(crate) fn takes(&mut self, method: &str, params: &Value) -> bool {
         let fits = self.method == method
             && self.times != Some(0)

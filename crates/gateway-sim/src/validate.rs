@@ -1,11 +1,11 @@
-//! What the gateways check in a configuration before they write it: keys they do not know, and the
-//! roster rule. Only the parts that provisioning touches are checked.
+//! The checks of a configuration before it is written: unknown keys, and the roster rule. Only the
+//! parts that provisioning touches are checked.
 
 use serde_json::{Map, Value, json};
 
 use crate::{answer::Refusal, profile::Profile};
 
-/// Something that must not be in a configuration.
+/// A problem of a configuration.
 pub(crate) struct Issue {
     path: String,
     message: String,
@@ -83,7 +83,7 @@ const HEARTBEAT: &[&str] = &[
 
 const VISIBILITY: &[&str] = &["showOk", "showAlerts", "useIndicator"];
 
-/// Everything wrong with a configuration, in the order of its parts.
+/// Returns the problems of a configuration, in the order of its parts.
 pub(crate) fn issues(profile: Profile, config: &Value) -> Vec<Issue> {
     let mut found = Vec::new();
     if profile == Profile::Scenario {
@@ -162,18 +162,18 @@ fn unknown_keys(path: &str, value: &Value, known: &[&str], found: &mut Vec<Issue
     }
 }
 
-/// The answer to a configuration with issues.
+/// Returns the answer to a configuration with problems.
 pub(crate) fn refusal(profile: Profile, issues: &[Issue]) -> Refusal {
     let listed: Vec<Value> = issues
         .iter()
         .map(|issue| json!({ "path": issue.path, "message": issue.message }))
         .collect();
-    let told: Vec<String> =
+    let messages: Vec<String> =
         issues.iter().map(|issue| format!("{}: {}", issue.path, issue.message)).collect();
     let message = if profile == Profile::V2026_2_9 {
         "invalid config".to_owned()
     } else {
-        format!("invalid config: {}", told.join("; "))
+        format!("invalid config: {}", messages.join("; "))
     };
     Refusal::invalid(message).with_details(json!({ "issues": listed }))
 }

@@ -1,5 +1,4 @@
-//! The state of a gateway: the roster of agents, their files, the sessions and the configuration
-//! document.
+//! The state of a gateway: the roster of agents, their files, the sessions and the configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,10 +17,10 @@ use crate::{
     setup::{ErrorAnswer, Setup},
 };
 
-/// Where the gateway's files are, as its answers name them; nothing is ever written there.
+/// The folder of the gateway's files in its answers; nothing is ever written there.
 pub(crate) const BASE: &str = "/srv/openclaw";
 
-/// Everything a call can read or change.
+/// The state that a call can read or change.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) profile: Profile,
@@ -30,37 +29,37 @@ pub(crate) struct World {
     pub(crate) accepted: Vec<String>,
     pub(crate) listed: Vec<String>,
     pub(crate) host: Host,
-    /// The configuration file, as it is written.
+    /// The configuration file as it is written.
     pub(crate) file: Value,
-    /// The file when it was last taken over.
+    /// The file as of its last reload.
     pub(crate) taken: Value,
-    /// The configuration that was taken over, with what it stands for.
+    /// The configuration as of its last reload, with all references resolved.
     pub(crate) running: Value,
-    /// The file when the process started.
+    /// The file as of the process start.
     pub(crate) started_with: Value,
-    /// Set if it must restart at once, because of what was written.
+    /// `true` if a write requires an immediate restart.
     pub(crate) must_restart: bool,
-    /// The separate registry by agent id, if the agents are not the configuration's.
+    /// The separate registry by agent id, if the agents are not in the configuration.
     pub(crate) registry: Option<Map<String, Value>>,
     pub(crate) disk: Disk,
-    /// Files given for agents that are not there yet.
+    /// The files of agents that do not exist yet.
     waiting: BTreeMap<String, Files>,
-    /// Agents that no patch may change.
+    /// The agents that no patch may change.
     pub(crate) refused_agents: BTreeMap<String, ErrorAnswer>,
-    /// Agents whose workspaces have old setup state.
+    /// The agents whose workspaces have old setup state.
     pub(crate) unmigrated: BTreeSet<String>,
     pub(crate) sessions: BTreeMap<String, Session>,
-    /// Agents that have a folder of their own among the gateway's state.
+    /// The agents with a folder among the gateway's state.
     pub(crate) known: BTreeSet<String>,
     pub(crate) deleted: Deleted,
-    /// Idempotency keys of started chat runs.
+    /// The idempotency keys of the chat runs that were started.
     pub(crate) runs: BTreeSet<String>,
-    /// Time of the latest session update, in ms; no two have the same.
+    /// The time of the latest session update, in ms; no two updates have the same.
     latest_ms: u64,
     pub(crate) deeds: Deeds,
 }
 
-/// A session.
+/// The state of a session.
 #[derive(Clone)]
 pub(crate) struct Session {
     pub(crate) id: String,
@@ -85,18 +84,18 @@ impl Session {
     }
 }
 
-/// Milliseconds since 1970.
+/// Returns the current time in milliseconds since 1970.
 pub(crate) fn now_ms() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 
-/// An id nobody has seen before.
+/// Returns a new unique id.
 pub(crate) fn random_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 
-/// The id a gateway makes of a name: lower case, runs of other characters become `-`, at most 64
-/// characters. Empty if nothing is left.
+/// Returns the id that a gateway derives from a name: lower case, runs of other characters become
+/// `-`, at most 64 characters. The id is empty if nothing is left.
 pub(crate) fn normalised_id(name: &str) -> String {
     let mut id = String::new();
     let mut in_run = false;
@@ -173,7 +172,7 @@ impl World {
         world
     }
 
-    /// Puts the files that wait for an agent into its folder, once it is there.
+    /// Moves the files that wait for an agent into its folder once it exists.
     pub(crate) fn house_files(&mut self) {
         for (owner, files) in std::mem::take(&mut self.waiting) {
             let folder = if owner.starts_with(['/', '~']) {
@@ -214,14 +213,14 @@ impl World {
         }
     }
 
-    /// The time of a session update: now, but later than the one before, so that sessions have an
-    /// order.
+    /// Returns the time of a session update: now, but later than the previous one, so that sessions
+    /// are ordered.
     pub(crate) fn update_ms(&mut self) -> u64 {
         self.latest_ms = now_ms().max(self.latest_ms + 1);
         self.latest_ms
     }
 
-    /// Agents, configuration, files and sessions, as a person would describe them.
+    /// Returns the agents, the configuration, the files and the sessions in a readable form.
     pub(crate) fn snapshot(&self) -> Value {
         let agents = self.roster().into_iter().map(|(id, entry)| {
             let field = |name: &str| entry.get(name).cloned().unwrap_or_default();
@@ -239,22 +238,22 @@ impl World {
         })
     }
 
-    /// Shows what is in each folder, and in the trash.
+    /// Returns the content of each folder and of the trash.
     pub(crate) fn disk_snapshot(&self) -> Value {
         let folders = self.disk.folders().map(|(path, _, files)| (path.to_owned(), shown(files)));
         let trash = self.disk.trashed().iter().map(|(path, files)| (path.clone(), shown(files)));
         json!({ "folders": folders.collect::<Map<_, _>>(), "trash": trash.collect::<Map<_, _>>() })
     }
 
-    /// Does what `openclaw doctor --fix` does.
+    /// Performs the repairs of `openclaw doctor --fix`.
     pub(crate) fn repair(&mut self) {
         self.unmigrated.clear();
         self.deleted.clear();
         self.options.main_owns_logins = false;
     }
 
-    /// The files of each agent that has some. A folder that belongs to no agent any more counts as
-    /// that of the agent it was last written for.
+    /// Returns the files of each agent that has some. A folder without an agent counts as that of
+    /// the agent for which it was last written.
     fn files_by_agent(&self) -> Map<String, Value> {
         let mut by_agent = Map::new();
         let roster = self.roster();
@@ -274,7 +273,7 @@ impl World {
     }
 }
 
-/// The contents of files, by name.
+/// Returns the contents of files, by name.
 fn shown(files: &Files) -> Value {
     files
         .iter()
@@ -283,13 +282,16 @@ fn shown(files: &Files) -> Value {
         .into()
 }
 
-/// What a fresh gateway of that version has in its configuration file.
+/// Returns the smallest configuration file of a fresh gateway with this version.
 fn smallest_config(profile: Profile, port: u16) -> Value {
     if profile == Profile::Scenario {
         return json!({});
     }
     json!({
-        "gateway": { "mode": "local", "bind": "loopback", "port": port, "auth": { "mode": "token", "token": "…" } },
+        "gateway": {
+            "mode": "local", "bind": "loopback", "port": port,
+            "auth": { "mode": "token", "token": "…" },
+        },
         "agents": { "defaults": { "workspace": format!("{BASE}/workspace") } },
         "discovery": { "mdns": { "mode": "off" } },
         "logging": { "file": format!("{BASE}/openclaw.log") },

@@ -1,4 +1,4 @@
-//! A small client: connects with a device of its own, calls, and keeps the events it sees.
+//! A small client: connects with its own device, calls, and keeps the events it receives.
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use sha2::{Digest, Sha256};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
-/// How long a test waits for anything before it fails.
+/// The time for which a test waits for anything before it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How a client's wait for a frame can end without one.
+/// The ways in which a connection can end.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Gone {
-    /// Closed with a code.
+    /// The connection was closed with a code.
     Closed(u16),
-    /// Cut without a close frame.
+    /// The connection was cut without a close frame.
     Cut,
 }
 
 pub(crate) struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// Payload of `connect.challenge`.
+    /// The payload of `connect.challenge`.
     pub(crate) challenge: Value,
-    /// Payload of `hello-ok`.
+    /// The payload of `hello-ok`.
     pub(crate) hello: Value,
-    /// Events seen so far.
+    /// The events received so far.
     pub(crate) events: Vec<Value>,
     calls: u64,
 }
@@ -51,13 +51,13 @@ impl Client {
         client
     }
 
-    /// Opens a socket on which no challenge is awaited.
+    /// Opens a socket without waiting for a challenge.
     pub(crate) async fn open_silent(url: &str) -> Self {
         let (socket, _) = timeout(PATIENCE, connect_async(url)).await.unwrap().unwrap();
         Self { socket, challenge: Value::Null, hello: Value::Null, events: Vec::new(), calls: 0 }
     }
 
-    /// Opens a socket and connects with the recommended form.
+    /// Opens a socket and connects with the recommended parameters.
     pub(crate) async fn connected(url: &str, token: &str) -> Self {
         let mut client = Self::open(url).await;
         let params = signed_params(&client.challenge, token, 1);
@@ -65,7 +65,7 @@ impl Client {
         client
     }
 
-    /// Calls and waits for the answer: the payload, or the error.
+    /// Calls a method and waits for the answer: the payload, or the error.
     pub(crate) async fn call(
         &mut self,
         method: &str,
@@ -80,18 +80,18 @@ impl Client {
         })
     }
 
-    /// Calls and expects success.
+    /// Calls a method and expects success.
     pub(crate) async fn ok(&mut self, method: &str, params: Value) -> Value {
         self.call(method, params).await.unwrap().unwrap()
     }
 
-    /// Calls and expects an error, whose message is returned.
+    /// Calls a method, expects an error and returns its message.
     pub(crate) async fn refused(&mut self, method: &str, params: Value) -> String {
         let error = self.call(method, params).await.unwrap().unwrap_err();
         error["message"].as_str().unwrap().to_owned()
     }
 
-    /// Sends a call without waiting; returns its id.
+    /// Sends a call without waiting, and returns its id.
     pub(crate) async fn send(&mut self, method: &str, params: Value) -> String {
         self.calls += 1;
         let id = format!("call-{}", self.calls);
@@ -101,11 +101,11 @@ impl Client {
     }
 
     pub(crate) async fn send_text(&mut self, text: String) {
-        // A connection closed meanwhile shows when the answer is awaited.
+        // If the connection was closed meanwhile, waiting for the answer fails.
         let _ = self.socket.send(Message::text(text)).await;
     }
 
-    /// Waits for the answer to a call; events that come before it are kept.
+    /// Waits for the answer to a call; events that arrive before it are kept.
     pub(crate) async fn reply(&mut self, id: &str) -> Result<Value, Gone> {
         loop {
             let frame = self.frame().await?;
@@ -117,12 +117,12 @@ impl Client {
         }
     }
 
-    /// The next frame as JSON.
+    /// Returns the next frame as JSON.
     pub(crate) async fn frame(&mut self) -> Result<Value, Gone> {
         Ok(serde_json::from_str(&self.text().await?).unwrap())
     }
 
-    /// The next frame as text.
+    /// Returns the next frame as text.
     pub(crate) async fn text(&mut self) -> Result<String, Gone> {
         loop {
             match timeout(PATIENCE, self.socket.next())
@@ -139,7 +139,7 @@ impl Client {
         }
     }
 
-    /// Reads events until the connection ends; how it did.
+    /// Reads events until the connection ends, and returns how it ended.
     pub(crate) async fn end(&mut self) -> Gone {
         loop {
             match self.frame().await {
@@ -154,7 +154,7 @@ impl Client {
     }
 }
 
-/// Parameters of the recommended `connect`, signed by the device with that seed.
+/// Returns the recommended parameters of `connect`, signed by the device with this seed.
 pub(crate) fn signed_params(challenge: &Value, token: &str, seed: u8) -> Value {
     let key = SigningKey::from_bytes(&[seed; 32]);
     let public = key.verifying_key().to_bytes();
@@ -171,7 +171,9 @@ pub(crate) fn signed_params(challenge: &Value, token: &str, seed: u8) -> Value {
     );
     json!({
         "minProtocol": 3, "maxProtocol": 4,
-        "client": { "id": "gateway-client", "version": "1.0.0", "platform": "linux", "mode": "backend" },
+        "client": {
+            "id": "gateway-client", "version": "1.0.0", "platform": "linux", "mode": "backend",
+        },
         "role": "operator", "scopes": scopes, "auth": { "token": token },
         "device": {
             "id": id, "publicKey": URL_SAFE_NO_PAD.encode(public),
@@ -185,14 +187,14 @@ fn hex_digit(nibble: u8) -> char {
     char::from_digit(nibble.into(), 16).unwrap()
 }
 
-/// A gateway with that setup, and a client of it.
+/// Starts a gateway with this setup, and connects a client to it.
 pub(crate) async fn from_json(setup: Value) -> (Gateway, Client) {
     let gateway = Gateway::start(serde_json::from_value(setup).unwrap()).await.unwrap();
     let client = Client::connected(&gateway.url(), "").await;
     (gateway, client)
 }
 
-/// Patches the configuration as it is now: the payload, or the error.
+/// Patches the current configuration, and returns the payload or the error.
 pub(crate) async fn patch(client: &mut Client, patch: &Value) -> Result<Value, Value> {
     let hash = client.ok("config.get", json!({})).await["hash"].clone();
     client

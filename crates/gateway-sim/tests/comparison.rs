@@ -1,10 +1,12 @@
-//! Answers beside recorded ones: what must be equal, and what may differ.
+//! The comparison of answers with recorded ones: the parts that must be equal, and those that may
+//! differ.
 
 use std::mem::discriminant;
 
 use serde_json::Value;
 
-/// Fields whose values differ between two runs of the same gateway: only their types are compared.
+/// The fields whose values differ between two runs of the same gateway; only their types are
+/// compared.
 const VOLATILE: &[&str] = &[
     "appliedConfigHash",
     "bootId",
@@ -28,7 +30,8 @@ const VOLATILE: &[&str] = &[
     "uptimeMs",
 ];
 
-/// Fields that real gateways send and the simulator does not, and why nobody misses them.
+/// The fields that real gateways send and the simulator does not, and the reason why none is
+/// needed.
 const NOT_SENT: &[(&str, &[&str])] = &[
     (
         "models, run times and accounting: agents are never run",
@@ -61,7 +64,7 @@ const NOT_SENT: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "what the gateway's own screens show",
+        "shown only by the gateway's own screens",
         &[
             "activeRunIds",
             "allowedSessionVisibilities",
@@ -106,10 +109,10 @@ const NOT_SENT: &[(&str, &[&str])] = &[
         ],
     ),
     ("advice for people", &["doctorHint", "prompt"]),
-    ("delivery to chat channels, which there are none of", &["delivery"]),
+    ("delivery to chat channels, which the simulator lacks", &["delivery"]),
 ];
 
-/// An answer without the fields of objects that were not recorded; errors are as they are.
+/// Returns an answer without the object fields that were not recorded. Errors are unchanged.
 pub(crate) fn recorded_part(recorded: &Value, own: &Value) -> Value {
     match (recorded, own) {
         (Value::Object(real), Value::Object(mine)) if !real.contains_key("code") => {
@@ -125,8 +128,8 @@ pub(crate) fn recorded_part(recorded: &Value, own: &Value) -> Value {
     }
 }
 
-/// Compares an answer with the recorded one: same fields, same types, and the same values unless
-/// volatile.
+/// Compares an answer with the recorded one: the same fields, types and values, except for volatile
+/// values.
 pub(crate) fn compare(path: &str, recorded: &Value, own: &Value, report: &mut Vec<String>) {
     let name = path.rsplit(['.', ' ']).next().unwrap_or_default();
     match (recorded, own) {

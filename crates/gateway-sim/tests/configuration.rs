@@ -1,4 +1,4 @@
-//! The things that a configuration refers to: the home folder, variables, included files.
+//! Tests of the references in a configuration: the home folder, variables, included files.
 
 use mission_gateway_sim::{Gateway, Profile};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ const LISTS: [&str; 6] =
     ["2026.2.9", "2026.3.13", "2026.5.7", "2026.5.20", "2026.6.11", "2026.7.35"];
 const ENTRIES: [&str; 2] = ["2026.8.2", "2026.9.6"];
 
-/// A patch with those agents beside the default one, in the shape of the profile.
+/// Returns a patch with these agents beside the default one, in the profile's shape.
 fn roster(profile: &str, agents: &Value) -> Value {
     let agents = agents.as_object().unwrap();
     if ENTRIES.contains(&profile) {
@@ -26,7 +26,7 @@ fn roster(profile: &str, agents: &Value) -> Value {
     json!({ "agents": { "list": list } })
 }
 
-/// An agent's entry in a document that `config.get` shows.
+/// Returns an agent's entry in a document of `config.get`.
 fn entry<'a>(document: &'a Value, id: &str) -> &'a Value {
     let agents = &document["agents"];
     let in_list = || agents["list"].as_array()?.iter().find(|entry| entry["id"] == id);
@@ -41,12 +41,14 @@ async fn start(profile: &str, setup: &Value) -> (Gateway, Client) {
 }
 
 #[tokio::test]
-async fn the_file_keeps_what_was_written_and_the_gateway_runs_with_what_it_means() {
+async fn the_file_keeps_references_and_the_gateway_runs_with_their_values() {
     for profile in LISTS.into_iter().chain(ENTRIES) {
         let (_gateway, mut client) =
             start(profile, &json!({ "home": "/h", "env": { "KEY": "secret" } })).await;
         let prompt = "a ${KEY} b $${KEY} c $${lower}";
-        let ada = json!({ "name": "Ada", "workspace": "~/ada", "heartbeat": { "every": "1h", "prompt": prompt } });
+        let ada = json!({
+            "name": "Ada", "workspace": "~/ada", "heartbeat": { "every": "1h", "prompt": prompt },
+        });
         patch(&mut client, &roster(profile, &json!({ "ada": ada }))).await.unwrap();
         let seen = client.ok("config.get", json!({})).await;
 
@@ -72,7 +74,7 @@ async fn the_file_keeps_what_was_written_and_the_gateway_runs_with_what_it_means
 }
 
 #[tokio::test]
-async fn the_newest_takes_an_escaped_text_for_a_change_though_nothing_changes() {
+async fn the_newest_considers_an_unchanged_escaped_text_changed() {
     for (profile, is_noop) in [("2026.6.11", true), ("2026.9.6", false)] {
         let (gateway, mut client) = start(profile, &json!({ "env": {} })).await;
         let ada =
@@ -91,7 +93,7 @@ async fn the_newest_takes_an_escaped_text_for_a_change_though_nothing_changes() 
 }
 
 #[tokio::test]
-async fn the_oldest_writes_what_it_resolved_over_the_file() {
+async fn the_oldest_overwrites_the_file_with_resolved_values() {
     let config = json!({
         "messages": { "prefix": "p $${KEY} q", "ack": "${KEY}" },
         "agents": { "defaults": { "workspace": "~/own" } },
@@ -107,7 +109,7 @@ async fn the_oldest_writes_what_it_resolved_over_the_file() {
 }
 
 #[tokio::test]
-async fn a_variable_that_is_not_set_ends_the_oldest_and_no_other() {
+async fn an_unset_variable_stops_only_the_oldest() {
     let config = json!({ "agents": { "list": [{ "id": "main", "name": "${UNSET}" }] } });
     for profile in LISTS {
         let (gateway, mut client) = start(profile, &json!({ "env": {} })).await;
@@ -150,7 +152,8 @@ async fn without_an_environment_references_are_left_alone() {
     );
 }
 
-/// A setup in which that part is included: a section, one agent, the roster, or all about agents.
+/// Returns a setup in which this part is included: a section, one agent, the roster, or all of
+/// `agents`.
 fn included(profile: &str, what: &str) -> Value {
     let ops = json!({ "name": "Ops", "workspace": "/w/ops" });
     let mut agents = roster(profile, &json!({ "ops": ops }))["agents"].clone();
@@ -173,9 +176,9 @@ fn included(profile: &str, what: &str) -> Value {
 
 #[tokio::test]
 async fn includes_are_written_or_refused_as_each_version_does() {
-    // What comes of a patch with an agent, of creating one, and of deleting that: `kept` leaves the
-    // include as it is, `flat` puts its content in its place, `into` writes the included file, a
-    // place is what the refusal names.
+    // Each row has the results of a patch with an agent, of creating an agent, and of deleting it:
+    // `kept` leaves the include, `flat` replaces it by its content, `into` writes the included
+    // file, and a place is the one named in the refusal.
     let table: &[(&str, &str, [&str; 3])] = &[
         ("2026.2.9", "section", ["flat", "", ""]),
         ("2026.3.13", "entry", ["flat", "", ""]),
@@ -236,8 +239,7 @@ async fn includes_are_written_or_refused_as_each_version_does() {
                         if *profile == "2026.9.6" { ": code=CONFIG_INCLUDE_OWNERSHIP" } else { "" };
                     let message = format!(
                         "Error: Config write would flatten $include-owned config at {place}; edit \
-                            that include file \
-                         directly or remove the $include first.{code}"
+                            that include file directly or remove the $include first.{code}"
                     );
                     assert_eq!(
                         (&error["code"], &error["message"]),
@@ -249,14 +251,14 @@ async fn includes_are_written_or_refused_as_each_version_does() {
             }
         }
         let seen = client.ok("config.get", json!({})).await;
-        // The oldest takes the list that was sent for the whole one.
+        // The oldest version treats the list that was sent as the whole list.
         let ops = entry(&seen["config"], "ops");
         assert_eq!(ops["workspace"] == "/w/ops", *profile != "2026.2.9", "{case}");
     }
 }
 
 #[tokio::test]
-async fn beside_references_an_include_makes_a_patch_invalid() {
+async fn with_references_an_include_makes_a_patch_invalid() {
     let mut setup = included("2026.5.20", "section");
     setup["config"]["ui"] = json!({ "assistant": "${NAME}" });
     setup["env"] = json!({ "NAME": "A" });
@@ -270,7 +272,7 @@ async fn beside_references_an_include_makes_a_patch_invalid() {
 }
 
 #[tokio::test]
-async fn where_includes_come_from_is_told_by_the_newest() {
+async fn the_newest_reports_the_source_of_includes() {
     let (_gateway, mut client) = start("2026.9.6", &included("2026.9.6", "roster")).await;
     let seen = client.ok("config.get", json!({})).await;
     assert_eq!(seen["includedPaths"], json!(["/srv/openclaw/part.json5"]));
@@ -280,7 +282,7 @@ async fn where_includes_come_from_is_told_by_the_newest() {
 }
 
 #[tokio::test]
-async fn every_profile_has_a_name_and_seeds_of_its_own() {
+async fn every_profile_has_its_own_name_and_seeds() {
     for profile in Profile::ALL {
         assert_eq!(Profile::named(profile.name()), Some(profile));
         let read: Profile = serde_json::from_value(profile.name().into()).unwrap();

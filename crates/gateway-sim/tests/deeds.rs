@@ -1,4 +1,4 @@
-//! The deeds that a gateway tells of, and the ways in which it can be told to misbehave.
+//! Tests of the record of what was done to a gateway, and of the switches for misbehaviour.
 
 use mission_gateway_sim::{Deeds, Write};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, Gone, from_json, patch};
 
 #[tokio::test]
-async fn what_was_done_is_counted_over_connections_and_told_in_other_processes() {
+async fn the_record_covers_all_connections_and_is_readable_by_other_processes() {
     let (gateway, mut client) = from_json(json!({ "profile": "2026.9.6" })).await;
     client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
     let heartbeat =
@@ -24,22 +24,22 @@ async fn what_was_done_is_counted_over_connections_and_told_in_other_processes()
         paths: paths.iter().map(|path| (*path).to_owned()).collect(),
     };
     let calls = gateway.calls().len();
-    let told: Deeds =
+    let deeds: Deeds =
         serde_json::from_value(client.ok("simulator.deeds", json!({})).await).unwrap();
-    assert_eq!(told, gateway.deeds());
-    assert_eq!(gateway.calls().len(), calls, "it is not a call");
-    assert_eq!(told.writes[0].by, "agents.create");
-    assert_eq!(told.writes[1], write("config.patch", &["agents.entries.ada.heartbeat"]));
-    assert_eq!(told.writes[2], write("agents.delete", &["agents.entries.ada"]));
-    assert_eq!(told.writes.len(), 3);
-    assert_eq!((told.creates, told.deletes), (vec!["ada".to_owned()], vec!["ada".to_owned()]));
-    assert_eq!((told.resets, told.restarts), (vec!["agent:ada:main".to_owned()], vec![]));
-    assert_eq!(told.trashed, ["/w/ada"]);
+    assert_eq!(deeds, gateway.deeds());
+    assert_eq!(gateway.calls().len(), calls, "a control method is not a call");
+    assert_eq!(deeds.writes[0].by, "agents.create");
+    assert_eq!(deeds.writes[1], write("config.patch", &["agents.entries.ada.heartbeat"]));
+    assert_eq!(deeds.writes[2], write("agents.delete", &["agents.entries.ada"]));
+    assert_eq!(deeds.writes.len(), 3);
+    assert_eq!((deeds.creates, deeds.deletes), (vec!["ada".to_owned()], vec!["ada".to_owned()]));
+    assert_eq!((deeds.resets, deeds.restarts), (vec!["agent:ada:main".to_owned()], vec![]));
+    assert_eq!(deeds.trashed, ["/w/ada"]);
     assert_eq!(gateway.twin().deeds(), Deeds::default());
 }
 
 #[tokio::test]
-async fn other_processes_can_do_what_a_person_does() {
+async fn other_processes_can_act_like_a_person() {
     let (gateway, mut client) = from_json(json!({ "profile": "2026.9.6" })).await;
     client.ok("simulator.edit", json!({ "patch": { "ui": { "by": "hand" } } })).await;
     assert_eq!(client.ok("simulator.state", json!({})).await["config"]["ui"]["by"], "hand");
@@ -55,7 +55,7 @@ async fn other_processes_can_do_what_a_person_does() {
 }
 
 #[tokio::test]
-async fn an_agent_whose_workspace_cannot_be_needs_maintenance() {
+async fn an_agent_with_an_impossible_workspace_needs_maintenance() {
     let long = format!("/w/{}", "x".repeat(250));
     let setup =
         json!({ "profile": "2026.9.6", "plain_files": ["/srv/file"], "unmigrated": ["old"] });
@@ -66,10 +66,9 @@ async fn an_agent_whose_workspace_cannot_be_needs_maintenance() {
         let error = patch(&mut client, &wanted).await.unwrap_err();
         let whole = format!(
             "StartupMaintenanceRequiredError: Legacy workspace setup state requires migration for \
-                {workspace}; run \
-             openclaw doctor --fix.: code=gateway.maintenance_required"
+                {workspace}; run openclaw doctor --fix.: code=gateway.maintenance_required"
         );
-        // Of a long one the end is lost.
+        // The end of a long message is lost.
         let message = if id == "bob" { format!("{}...", &whole[..251]) } else { whole };
         assert_eq!((&error["code"], &error["message"]), (&json!("UNAVAILABLE"), &json!(message)));
         let create = json!({ "name": id, "workspace": workspace });
@@ -112,7 +111,8 @@ async fn earlier_versions_accept_the_patch_and_fail_at_the_file() {
 #[tokio::test]
 async fn labels_and_keys_can_be_dropped_and_sessions_hidden() {
     let options = json!({
-        "keeps_labels": false, "shows_session_ids": false, "dropped_heartbeat_keys": ["activeHours"],
+        "keeps_labels": false, "shows_session_ids": false,
+        "dropped_heartbeat_keys": ["activeHours"],
     });
     let (gateway, mut client) =
         from_json(json!({ "profile": "2026.9.6", "options": options })).await;
@@ -138,10 +138,14 @@ async fn labels_and_keys_can_be_dropped_and_sessions_hidden() {
 
 #[tokio::test]
 async fn canned_errors_can_have_details_and_ask_for_no_wait() {
-    let error = json!({ "code": "UNAVAILABLE", "message": "busy", "details": { "a": 1 }, "retryAfterMs": 0 });
+    let error = json!({
+        "code": "UNAVAILABLE", "message": "busy", "details": { "a": 1 }, "retryAfterMs": 0,
+    });
     let setup = json!({
         "canned": [{ "method": "health", "error": error }],
-        "faults": [{ "method": "status", "action": { "rate_limit": 0 } }, { "method": "status", "call": 2, "action": { "starting": 0 } }],
+        "faults": [{
+            "method": "status", "action": { "rate_limit": 0 },
+        }, { "method": "status", "call": 2, "action": { "starting": 0 } }],
     });
     let (_gateway, mut client) = from_json(setup).await;
     let answer = client.call("health", json!({})).await.unwrap().unwrap_err();
@@ -175,11 +179,15 @@ async fn heartbeats_of_channels_have_the_name_of_their_version() {
 }
 
 #[tokio::test]
-async fn one_agent_can_spoil_every_patch_that_it_is_in() {
+async fn one_agent_can_make_every_patch_with_it_fail() {
     let error = json!({ "code": "INVALID_REQUEST", "message": "no" });
     let setup = json!({ "profile": "2026.6.11", "refused_agents": { "bad": error } });
     let (gateway, mut client) = from_json(setup).await;
-    let list = |ids: &[&str]| json!({ "agents": { "list": ids.iter().map(|id| json!({ "id": id })).collect::<Vec<_>>() } });
+    let list = |ids: &[&str]| {
+        json!({
+            "agents": { "list": ids.iter().map(|id| json!({ "id": id })).collect::<Vec<_>>() },
+        })
+    };
     assert_eq!(patch(&mut client, &list(&["main", "ada", "bad"])).await.unwrap_err(), error);
     patch(&mut client, &list(&["main", "ada"])).await.unwrap();
     assert_eq!(gateway.deeds().writes.len(), 1);

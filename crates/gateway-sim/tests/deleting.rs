@@ -1,12 +1,11 @@
-//! The things that go with a deleted agent: folders, bindings, sessions.
+//! Tests of what is deleted with an agent: folders, bindings, sessions.
 
 use mission_gateway_sim::{Gateway, Profile};
 use serde_json::{Value, json};
 
 use crate::client::{Client, from_json, patch};
 
-/// A gateway with those agents beside each other, by workspace, and a file in each of their
-/// folders.
+/// Starts a gateway with these agents, by workspace, and a file in each of their folders.
 async fn with_workspaces(
     profile: &str,
     default: &str,
@@ -50,7 +49,7 @@ async fn folders_left(
 }
 
 #[tokio::test]
-async fn folders_are_trashed_whoever_is_in_them_and_later_versions_look_first() {
+async fn folders_are_trashed_with_others_files_except_on_later_versions() {
     let cases: &[(&str, &[(&str, &str)])] = &[
         ("the same folder", &[("ada", "/w/x"), ("bob", "/w/x")]),
         ("a slash at the end", &[("ada", "/w/x/"), ("bob", "/w/x")]),
@@ -110,7 +109,8 @@ async fn the_default_agent_can_be_deleted_from_2026_8_once_it_owns_no_logins() {
         let (gateway, mut client) =
             with_workspaces(profile, "/w/own", &[("main", "/w/own"), ("ada", "/w/a")]).await;
         gateway.edit_config(&json!({
-            "agents": { "defaults": { "systemAgent": { "agentId": "main" } } }, "bindings": [{ "agentId": "main" }],
+            "agents": { "defaults": { "systemAgent": { "agentId": "main" } } },
+            "bindings": [{ "agentId": "main" }],
         }));
         client.refused("agents.delete", json!({ "agentId": "main" })).await;
         gateway.doctor();
@@ -127,14 +127,14 @@ async fn the_default_agent_can_be_deleted_from_2026_8_once_it_owns_no_logins() {
     }
 }
 
-/// The sequences of creating, deleting and creating again, as they ended on a real one.
+/// The results of creating, deleting and recreating an agent, as measured on a real gateway.
 #[tokio::test]
 async fn one_version_loses_the_sessions_of_a_deleted_agent() {
     let wanted = json!({ "agents": { "ownership": "explicit", "entries": {
         "main": {}, "ada": { "name": "ada", "workspace": "/w/ada" },
     } } });
-    // Files deleted, session touched, created again by call, and then: is the session there, does
-    // it boot?
+    // Each row: files deleted, session touched, recreated by call; then the expected result: the
+    // session exists, the gateway boots.
     for (with_files, touched, by_call, has_session, boots) in [
         (true, true, false, false, true),
         (false, true, false, false, false),
@@ -161,7 +161,7 @@ async fn one_version_loses_the_sessions_of_a_deleted_agent() {
             assert!(message.starts_with("config.patch persisted but was not applied"), "{message}");
             assert!(gateway.state()["config"]["agents"]["entries"]["ada"].is_object());
             client.refused("agents.files.list", json!({ "agentId": "ada" })).await;
-            // A dead end: it is written and not known.
+            // This is a dead end: the agent is in the file but not in use.
             let exists = client
                 .refused("agents.create", json!({ "name": "ada", "workspace": "/w/ada" }))
                 .await;
@@ -187,7 +187,7 @@ async fn one_version_loses_the_sessions_of_a_deleted_agent() {
 }
 
 #[tokio::test]
-async fn what_does_not_boot_can_be_undone_before() {
+async fn a_state_that_does_not_boot_can_be_undone_before_the_restart() {
     let (gateway, mut client) = from_json(json!({ "profile": "2026.8.2" })).await;
     let (create, label) = (
         json!({ "name": "ada", "workspace": "/w" }),
@@ -207,16 +207,16 @@ async fn what_does_not_boot_can_be_undone_before() {
 }
 
 #[tokio::test]
-async fn a_restart_between_helps_and_so_does_the_mended_version() {
-    for mended in [false, true] {
-        let options = if mended { json!({ "loses_sessions": false }) } else { json!({}) };
+async fn a_restart_in_between_helps_and_so_does_the_fixed_version() {
+    for is_fixed in [false, true] {
+        let options = if is_fixed { json!({ "loses_sessions": false }) } else { json!({}) };
         let (gateway, mut client) =
             from_json(json!({ "profile": "2026.8.2", "options": options })).await;
         for _ in 0..2 {
             client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
             client.ok("sessions.patch", json!({ "key": "agent:ada:main", "label": "Ada" })).await;
             client.ok("agents.delete", json!({ "agentId": "ada" })).await;
-            if !mended {
+            if !is_fixed {
                 gateway.restart(std::time::Duration::ZERO);
                 client = Client::connected(&gateway.url(), "").await;
             }
@@ -226,7 +226,7 @@ async fn a_restart_between_helps_and_so_does_the_mended_version() {
 }
 
 #[tokio::test]
-async fn an_entry_cannot_be_patched_away_there() {
+async fn an_entry_cannot_be_removed_by_a_patch() {
     let (_gateway, mut client) = from_json(json!({ "profile": "2026.8.2" })).await;
     client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
     let error =

@@ -1,4 +1,4 @@
-//! Each fault does what it says, when it says.
+//! Tests that each fault has its effect at the chosen calls.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ async fn drop_before_leaves_the_state_alone() {
     assert_eq!(client.call("sessions.patch", label("two")).await, Err(Gone::Cut));
     assert!(is_labelled(&gateway, "one"));
     assert_eq!(gateway.calls().iter().map(|call| call.ok).collect::<Vec<_>>(), [true, false]);
-    // Once is once.
+    // The fault occurs only once.
     let mut client = Client::connected(&gateway.url(), "").await;
     client.ok("sessions.patch", label("three")).await;
     assert_eq!(gateway.calls().last().unwrap().connection, 2);
@@ -58,7 +58,7 @@ async fn delay_executes_at_once_and_answers_late() {
 }
 
 #[tokio::test]
-async fn silence_answers_nothing_but_lives_on() {
+async fn silence_answers_nothing_and_keeps_the_connection() {
     let (gateway, mut client) = gateway(vec![Fault::on("sessions.patch", Action::Silence)]).await;
     let silent = client.send("sessions.patch", label("one")).await;
     client.ok("health", json!({})).await;
@@ -69,13 +69,13 @@ async fn silence_answers_nothing_but_lives_on() {
 
 #[tokio::test]
 async fn restart_closes_every_connection_and_refuses_new_ones() {
-    for told in [false, true] {
-        let action = Action::Restart { outage_ms: 300, reply: told };
+    for replies in [false, true] {
+        let action = Action::Restart { outage_ms: 300, reply: replies };
         let (gateway, mut client) = gateway(vec![Fault::on("sessions.patch", action)]).await;
         let mut other = Client::connected(&gateway.url(), "").await;
         let answer = client.call("sessions.patch", label("one")).await;
-        let closed = if told { client.end().await } else { answer.clone().unwrap_err() };
-        assert_eq!((answer.is_ok(), closed), (told, Gone::Closed(1012)));
+        let closed = if replies { client.end().await } else { answer.clone().unwrap_err() };
+        assert_eq!((answer.is_ok(), closed), (replies, Gone::Closed(1012)));
         assert!(client.saw("shutdown"));
         assert_eq!(other.end().await, Gone::Closed(1012));
         assert!(is_labelled(&gateway, "one"));
@@ -136,7 +136,7 @@ async fn garbage_comes_instead_of_the_reply() {
 }
 
 #[tokio::test]
-async fn lose_write_says_done_and_changes_nothing() {
+async fn lose_write_reports_success_and_changes_nothing() {
     let (gateway, mut client) = gateway(vec![Fault::on("agents.create", Action::LoseWrite)]).await;
     let before = gateway.state();
     let params = json!({ "name": "a", "workspace": "/w/a" });
@@ -158,7 +158,7 @@ async fn an_edit_right_before_a_patch_makes_its_hash_stale() {
 }
 
 #[tokio::test]
-async fn faults_given_at_run_time_count_from_then_and_can_be_taken_back() {
+async fn faults_added_at_run_time_count_from_then_and_can_be_removed() {
     let (gateway, mut client) = gateway(Vec::new()).await;
     client.ok("health", json!({})).await;
     gateway.inject(Fault::at_call(2, Action::StaleHash).times(100));

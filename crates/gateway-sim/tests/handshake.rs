@@ -1,4 +1,4 @@
-//! Who is let in, and what those who are not are told.
+//! Tests of the handshake: accepted clients, and the errors for others.
 
 use mission_gateway_sim::{Gateway, Options, Profile, Setup};
 use serde_json::{Value, json};
@@ -7,14 +7,15 @@ use crate::client::{Client, Gone, signed_params};
 
 const PROFILES: [Profile; 3] = [Profile::V2026_2_9, Profile::V2026_9_6, Profile::Scenario];
 
-/// Spoils the parameters of a `connect`.
+/// A change that makes the parameters of a `connect` invalid.
 type Change = fn(&mut Value);
 
 fn with_token(profile: Profile) -> Setup {
     Setup { token: Some("right".into()), ..Setup::new(profile) }
 }
 
-/// Connects with parameters changed by `change`; the error and how the connection ended.
+/// Connects with parameters changed by `change`, and returns the error and the end of the
+/// connection.
 async fn rejected(setup: Setup, change: impl Fn(&mut Value)) -> (Value, Gone) {
     let gateway = Gateway::start(setup).await.unwrap();
     let mut client = Client::open(&gateway.url()).await;
@@ -25,7 +26,7 @@ async fn rejected(setup: Setup, change: impl Fn(&mut Value)) -> (Value, Gone) {
 }
 
 #[tokio::test]
-async fn the_recommended_form_is_let_in_everywhere() {
+async fn the_recommended_parameters_are_accepted_everywhere() {
     for (profile, protocol) in PROFILES.into_iter().zip([3, 4, 3]) {
         let gateway = Gateway::start(with_token(profile)).await.unwrap();
         let mut client = Client::connected(&gateway.url(), "right").await;
@@ -59,7 +60,7 @@ async fn a_wrong_token_is_refused_with_the_remedy() {
 }
 
 #[tokio::test]
-async fn a_missing_token_is_told_from_a_wrong_one() {
+async fn a_missing_token_is_distinguished_from_a_wrong_one() {
     let no_token = |params: &mut Value| {
         params.as_object_mut().unwrap().remove("auth");
         params.as_object_mut().unwrap().remove("device");
@@ -77,7 +78,7 @@ async fn a_missing_token_is_told_from_a_wrong_one() {
 }
 
 #[tokio::test]
-async fn a_signature_that_does_not_fit_is_refused() {
+async fn an_invalid_signature_is_refused() {
     let changes: [(Change, &str); 5] = [
         (|params| params["scopes"] = json!(["operator.admin"]), "device signature invalid"),
         (|params| params["device"]["signature"] = "AAAA".into(), "device signature invalid"),
@@ -149,7 +150,7 @@ async fn the_first_request_must_be_connect() {
 }
 
 #[tokio::test]
-async fn without_a_challenge_no_nonce_is_asked_for() {
+async fn without_a_challenge_no_nonce_is_required() {
     let options = Options { challenge_delay_ms: -1, ..Options::default() };
     let gateway = Gateway::start(Setup { options, ..Setup::default() }).await.unwrap();
     let mut client = Client::open_silent(&gateway.url()).await;

@@ -1,5 +1,5 @@
-//! Tests of the simulated gateway, through its sockets.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+//! Tests of the simulated gateway through its sockets.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod client;
 mod comparison;

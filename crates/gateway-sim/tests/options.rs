@@ -1,4 +1,4 @@
-//! Options, canned answers, limits, restarts, and what the handle tells.
+//! Tests of options, canned answers, limits, restarts and the handle.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn agents_are_the_configurations_list() {
             "sessions": { "agent:ada-l:main": { "label": "Ada", "resets": 1 } },
         })
     );
-    // A patch replaces the list; who is not in it is gone.
+    // A patch replaces the list, so an agent that is missing from it is removed.
     patch(&mut client, &json!({ "agents": { "list": [{ "id": "bob" }] } })).await.unwrap();
     assert_eq!(client.ok("agents.list", json!({})).await["agents"], json!([{ "id": "bob" }]));
     let methods: Vec<String> =
@@ -63,7 +63,7 @@ async fn a_separate_registry_ignores_the_configuration() {
 }
 
 #[tokio::test]
-async fn small_options_do_what_they_say() {
+async fn small_options_have_their_effect() {
     let (_gateway, mut client) = from_json(json!({
         "config": { "agents": { "list": [{ "id": "a" }, { "id": "zed" }] } },
         "default_id": "zed",
@@ -71,7 +71,8 @@ async fn small_options_do_what_they_say() {
         "sessions": { "agent:other:main": { "label": "Ada" } },
         "options": {
             "list_missing_files": false, "unique_labels": true, "protect_main_session": true,
-            "require_base_hash": false, "seed_files_on_create": { "USER.md": "u" }, "event_noise": 1.0,
+            "require_base_hash": false, "seed_files_on_create": { "USER.md": "u" },
+            "event_noise": 1.0,
             "latency_ms": 1, "shuffle_ms": 5,
         },
     }))
@@ -111,7 +112,10 @@ async fn canned_answers_match_and_run_out() {
     let (gateway, mut client) = from_json(json!({
         "canned": [
             { "method": "config.get", "payload": { "hash": "old" }, "times": 1 },
-            { "method": "sessions.patch", "match": { "label": "b" }, "error": { "code": "X", "message": "no" } },
+            {
+                "method": "sessions.patch", "match": { "label": "b" },
+                "error": { "code": "X", "message": "no" },
+            },
         ],
     }))
     .await;
@@ -135,7 +139,7 @@ async fn the_31st_patch_of_a_minute_is_refused() {
     for _ in 0..30 {
         assert!(client.refused("config.patch", bad.clone()).await.starts_with("SyntaxError"));
     }
-    // The same device on another connection is the same client.
+    // The same device on another connection counts as the same client.
     let mut client = Client::connected(&gateway.url(), "").await;
     let error = client.call("config.patch", bad).await.unwrap().unwrap_err();
     assert_eq!(error["details"], json!({ "method": "config.patch", "limit": "30 per 60s" }));
@@ -154,7 +158,7 @@ async fn only_one_of_two_patches_from_the_same_base_is_written() {
         client.send("config.patch", json!({ "raw": "{\"ui\":{\"b\":1}}", "baseHash": hash })).await;
     assert_eq!(client.reply(&first).await.unwrap()["ok"], true);
     assert_eq!(client.reply(&second).await.unwrap()["ok"], false);
-    // The event may come after the answers.
+    // The event may arrive after the answers.
     for _ in 0..100 {
         client.ok("health", json!({})).await;
     }
@@ -179,7 +183,7 @@ async fn a_roster_of_several_must_be_explicit_on_the_new_gateway() {
     let again = patch(&mut client, &explicit).await.unwrap();
     assert_eq!((&again["noop"], &again["changedPaths"]), (&json!(true), &json!([])));
     assert_eq!(gateway.config_writes(), 1);
-    // Writing a file makes the workspace of an agent that so far was only in the configuration.
+    // Writing a file creates the workspace of an agent that was only in the configuration.
     client
         .ok("agents.files.set", json!({ "agentId": "mc-a", "name": "SOUL.md", "content": "s" }))
         .await;
@@ -213,7 +217,7 @@ async fn a_frame_beyond_the_limit_closes_with_1009() {
 }
 
 #[tokio::test]
-async fn edits_by_hand_show_and_tokens_stay_out_of_the_log() {
+async fn edits_by_hand_are_visible_and_tokens_stay_out_of_the_log() {
     let (gateway, mut client) =
         from_json(json!({ "config": { "gateway": { "auth": { "token": "secret" } } } })).await;
     gateway.edit_config(&json!({ "ui": { "by": "hand" } }));

@@ -1,4 +1,4 @@
-//! The binary: says where it listens, and ends with its input.
+//! Tests of the program: it prints its URL, and ends with its input.
 
 use std::process::Stdio;
 
@@ -38,13 +38,13 @@ async fn serves_until_its_input_ends() {
 }
 
 #[tokio::test]
-async fn is_the_current_version_when_nothing_is_said() {
+async fn imitates_the_current_version_by_default() {
     let (_process, url) = start(&[]).await;
     assert_eq!(Client::connected(&url, "any").await.hello["server"]["version"], "2026.9.6");
 }
 
 #[tokio::test]
-async fn tells_other_processes_what_was_done_to_it() {
+async fn reports_what_was_done_to_other_processes() {
     let (_process, url) = start(&["--profile", "2026.8.2"]).await;
     let mut client = Client::connected(&url, "any").await;
     client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;

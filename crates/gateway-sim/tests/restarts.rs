@@ -1,4 +1,4 @@
-//! The configuration that a gateway runs with after writes and restarts.
+//! Tests of the configuration with which a gateway runs after writes and restarts.
 
 use std::time::Duration;
 
@@ -11,16 +11,18 @@ const VISIBILITY: &str = r#"{"channels":{"defaults":{"heartbeat":{"showOk":false
 
 fn two_agents() -> Value {
     json!({ "agents": { "list": [
-        { "id": "main" }, { "id": "ada", "workspace": "/w/ada" }, { "id": "bob", "workspace": "/w/bob" },
+        { "id": "main" }, {
+            "id": "ada", "workspace": "/w/ada",
+        }, { "id": "bob", "workspace": "/w/bob" },
     ] } })
 }
 
-/// 2026.5.7 with two agents, after a patch of `channels` that ended the connection.
+/// Starts 2026.5.7 with two agents, after a patch of `channels` that ended the connection.
 async fn stale() -> (Gateway, Client) {
     let (gateway, mut client) =
         from_json(json!({ "profile": "2026.5.7", "options": { "restart_outage_ms": 0 } })).await;
     patch(&mut client, &two_agents()).await.unwrap();
-    // Agents alone are taken over at once.
+    // A change of agents alone is applied at once.
     client.ok("agents.files.list", json!({ "agentId": "ada" })).await;
     let hash = client.ok("config.get", json!({})).await["hash"].clone();
     let cut = client.call("config.patch", json!({ "raw": VISIBILITY, "baseHash": hash })).await;
@@ -30,7 +32,7 @@ async fn stale() -> (Gateway, Client) {
 }
 
 #[tokio::test]
-async fn after_a_patch_of_channels_one_version_runs_with_what_it_started_with() {
+async fn after_a_patch_of_channels_one_version_runs_with_its_first_configuration() {
     let (gateway, mut client) = stale().await;
     let unknown = client.refused("agents.files.list", json!({ "agentId": "ada" })).await;
     assert_eq!(unknown, "unknown agent id");
@@ -42,7 +44,7 @@ async fn after_a_patch_of_channels_one_version_runs_with_what_it_started_with() 
     assert_eq!(seen["parsed"]["agents"]["list"].as_array().unwrap().len(), 3);
     assert_eq!(gateway.deeds().restarts, ["config.patch"]);
 
-    // The next call that writes puts that over the file.
+    // The next call that writes overwrites the file with the running configuration.
     client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
     let file = gateway.state()["config"].clone();
     let ids: Vec<&Value> =
@@ -52,7 +54,7 @@ async fn after_a_patch_of_channels_one_version_runs_with_what_it_started_with() 
 }
 
 #[tokio::test]
-async fn a_person_who_restarts_it_brings_back_what_the_file_says() {
+async fn a_restart_by_hand_applies_the_file() {
     let (gateway, _) = stale().await;
     gateway.restart(Duration::ZERO);
     let mut client = Client::connected(&gateway.url(), "").await;
@@ -62,7 +64,7 @@ async fn a_person_who_restarts_it_brings_back_what_the_file_says() {
 }
 
 #[tokio::test]
-async fn what_is_complete_already_is_one_write_and_no_restart() {
+async fn a_complete_configuration_is_one_write_and_no_restart() {
     let config = json!({ "channels": { "defaults": { "heartbeat": { "showOk": false } } } });
     let (gateway, mut client) = from_json(json!({ "profile": "2026.5.7", "config": config })).await;
     let mut wanted = two_agents();
@@ -75,7 +77,7 @@ async fn what_is_complete_already_is_one_write_and_no_restart() {
 }
 
 #[tokio::test]
-async fn without_its_channels_that_version_loses_them_with_the_first_deleted_agent() {
+async fn without_channels_that_version_drops_them_with_the_first_deleted_agent() {
     let mut config = two_agents();
     config["channels"] = json!({ "defaults": { "heartbeat": { "showOk": false } } });
     let options = json!({ "skips_channels": true, "restart_outage_ms": 0 });
@@ -98,7 +100,7 @@ async fn without_its_channels_that_version_loses_them_with_the_first_deleted_age
 }
 
 #[tokio::test]
-async fn a_gateway_that_does_not_watch_its_file_goes_on_as_it_was() {
+async fn a_gateway_that_does_not_watch_its_file_is_unchanged_by_an_edit() {
     let list = |ids: &[&str]| -> Value {
         let entries = ids.iter().map(|id| json!({ "id": id, "workspace": format!("/w/{id}") }));
         json!({ "agents": { "list": entries.collect::<Vec<_>>() } })
@@ -119,7 +121,7 @@ async fn a_gateway_that_does_not_watch_its_file_goes_on_as_it_was() {
     assert_eq!(client.end().await, Gone::Closed(1012));
     let mut client = Client::connected(&gateway.url(), "").await;
     client.ok("agents.files.list", json!({ "agentId": "ada" })).await;
-    // Calls are heard, and a patch restarts it.
+    // Calls are applied, and a patch restarts the gateway.
     client.ok("agents.delete", json!({ "agentId": "ada" })).await;
     patch(&mut client, &list(&["bob"])).await.unwrap();
     assert_eq!(client.end().await, Gone::Closed(1012));
@@ -127,8 +129,10 @@ async fn a_gateway_that_does_not_watch_its_file_goes_on_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_reference_that_cannot_be_resolved_ends_the_oldest_gateway_after_the_patch() {
-    let options = json!({ "restart_after_write_ms": 10, "restart_after_patch_ms": 20, "restart_outage_ms": 0 });
+async fn an_unresolvable_reference_stops_the_oldest_gateway_after_the_patch() {
+    let options = json!({
+        "restart_after_write_ms": 10, "restart_after_patch_ms": 20, "restart_outage_ms": 0,
+    });
     let setup = json!({ "profile": "2026.2.9", "env": {}, "options": options });
     let (gateway, mut client) = from_json(setup).await;
     patch(&mut client, &json!({ "agents": { "list": [{ "id": "main", "name": "${NO}" }] } }))

@@ -1,6 +1,6 @@
-//! Recorded requests of real gateways, sent again in their order: the answers must agree.
+//! Replays recorded requests of real gateways in their order, and compares the answers.
 //!
-//! A difference is allowed only where a table here or in `comparison` says so.
+//! A difference is allowed only if a table here or in `comparison` names it.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -12,13 +12,13 @@ use crate::{
     comparison::{compare, recorded_part},
 };
 
-/// Cases that are not compared, and why.
+/// The cases that are not compared, each with the reason.
 const NOT_COMPARED: &[(&str, &str, &str, &str)] = &[
     (
         "2026.9.6",
         "agents.list",
         "after",
-        "shows an agent's old name: the real one answers from a copy that lags",
+        "shows an agent's old name: the real gateway answers from a stale copy",
     ),
     ("2026.9.6", "agents.list", "after delete", "shows a deleted agent, for the same reason"),
     (
@@ -29,7 +29,7 @@ const NOT_COMPARED: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-/// The order of the recording: files and how many of their cases come next.
+/// The order of the recording: each file, and the number of its cases that come next.
 const ALL: usize = usize::MAX;
 const ORDER: &[(&str, usize)] = &[
     ("health", ALL),
@@ -69,16 +69,16 @@ async fn the_new_gateway() {
     replay(Profile::V2026_9_6, "2026.9.6").await;
 }
 
-/// Of these only what is their own was taken over: how they merge, refuse and limit patches.
+/// For these versions only the differences were recorded: merging, refusing and limiting patches.
 #[tokio::test]
 async fn the_gateways_between() {
     for (profile, version) in
         [(Profile::V2026_3_13, "2026.3.13"), (Profile::V2026_6_11, "2026.6.11")]
     {
         let patches = Traces::read(version).rest.remove("config.patch").unwrap();
-        assert!(patches.len() > 10, "the recordings of {version} are not there");
+        assert!(patches.len() > 10, "the recordings of {version} are missing");
         let mut setup = Setup::new(profile);
-        // The recording waited where the limit was in its way.
+        // The recording waited for the rate limit to pass.
         setup.options.patches_per_minute = Some(100);
         setup.options.restarts = profile == Profile::V2026_6_11;
         setup.options.restart_outage_ms = 0;
@@ -107,8 +107,8 @@ async fn the_gateways_between() {
     }
 }
 
-/// Of these one session was recorded, from the first call on a fresh gateway to the end of its
-/// agents, with those parts of the answers that provisioning reads.
+/// For these versions one session was recorded, from the first call on a fresh gateway to the
+/// deletion of its agents, with the parts of the answers that provisioning reads.
 #[tokio::test]
 async fn the_gateways_that_lose_something() {
     for (profile, version) in [(Profile::V2026_5_7, "2026.5.7"), (Profile::V2026_8_2, "2026.8.2")] {
@@ -124,10 +124,10 @@ async fn the_gateways_that_lose_something() {
         let mut setup =
             Setup { config: first("fresh config.get")["parsed"].clone(), ..Setup::new(profile) };
         setup.options.seed_files_on_create = Some(seeds.collect());
-        // The recording waited where the limit was in its way.
+        // The recording waited for the rate limit to pass.
         setup.options.patches_per_minute = Some(100);
         setup.options.restart_outage_ms = 0;
-        // After its answer, and the recording was connected again before it went on.
+        // The restart comes after the answer, and the recording reconnected before it continued.
         setup.options.restarts = profile == Profile::V2026_5_7;
         let mut session = Session::start(setup, version).await;
         for case in &cases {
@@ -139,7 +139,7 @@ async fn the_gateways_that_lose_something() {
 
 async fn replay(profile: Profile, version: &str) {
     let mut traces = Traces::read(version);
-    assert!(traces.rest.len() > 15, "the recordings of {version} are not there");
+    assert!(traces.rest.len() > 15, "the recordings of {version} are missing");
     let patches = traces.rest.remove("config.patch").unwrap();
     let connect = traces.rest.remove("connect").unwrap();
     let setup = traces.setup(profile);
@@ -198,7 +198,7 @@ impl Traces {
         &case["response"]["payload"]
     }
 
-    /// The gateway as it was before the recording: one agent that nobody configured, and templates
+    /// Returns the state of the gateway before the recording: one unconfigured agent, and templates
     /// for new ones.
     fn setup(&self, profile: Profile) -> Setup {
         let mut config = self.case("config.get", "ok")["parsed"].clone();
@@ -230,7 +230,7 @@ impl Traces {
     }
 }
 
-/// A simulated gateway being compared with a recorded one.
+/// A simulated gateway that is compared with a recorded one.
 struct Session {
     gateway: Gateway,
     client: Client,
@@ -279,7 +279,7 @@ impl Session {
         );
     }
 
-    /// Compares those parts of an answer that were recorded.
+    /// Compares the parts of an answer that were recorded.
     async fn replay_part(&mut self, case: &Value) {
         let mut params = case["request"]["params"].clone();
         if params["baseHash"].as_str().is_some_and(|hash| !hash.starts_with("0000")) {
@@ -303,8 +303,7 @@ impl Session {
         compare(&place, recorded, &recorded_part(recorded, &answer), &mut self.report);
     }
 
-    /// Compares how a patch was refused, or what the list of agents is then and what else was
-    /// answered.
+    /// Compares the refusal of a patch, or the resulting list of agents and the rest of the answer.
     async fn replay_patch(&mut self, case: &Value) {
         let mut params = case["request"]["params"].clone();
         if params["baseHash"].as_str().is_some_and(|hash| !hash.starts_with("0000")) {
@@ -347,7 +346,8 @@ impl Session {
     fn compare_hello(&mut self, case: &Value) {
         let mut recorded = case["response"]["payload"].clone();
         let mut hello = self.client.hello.clone();
-        // Far more than provisioning needs: the simulator has some of the real ones.
+        // These contain far more than provisioning needs, and the simulator has only some of the
+        // real ones.
         for list in ["methods", "events"] {
             let real = recorded["features"].as_object_mut().unwrap().remove(list).unwrap();
             let own = hello["features"].as_object_mut().unwrap().remove(list).unwrap();
@@ -357,7 +357,7 @@ impl Session {
                 "{list}: {own}"
             );
         }
-        // Who else is connected, and a client that asks for two scopes more.
+        // These parts depend on other connections, and on a client that requests two more scopes.
         for answer in [&mut recorded, &mut hello] {
             answer["snapshot"]
                 .as_object_mut()

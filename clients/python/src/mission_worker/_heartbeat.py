@@ -22,10 +22,10 @@ def problems(path: str, agent: dict[str, Any], token: str | None, allow_fast: bo
     found = []
     if not allow_fast and isinstance(every, str) and (seconds := interval(every)) is not None and seconds < SHORTEST:
         problem = f"shorter than {SHORTEST} seconds"
-        remedy = f"give {SHORTEST}s or more, or set `options.allow_fast_heartbeat`"
+        remedy = f"use {SHORTEST}s or more, or set `options.allow_fast_heartbeat`"
         found.append(Problem(f"{path}.heartbeat_config.every", problem, remedy))
     if token is not None and len(token) >= _MIN_TOKEN_CHARS and _holds(config, token):
-        problem = "the agent's `auth_token` is in it, and the gateway's config has other readers"
+        problem = "contains the agent's `auth_token`, and other people can read the gateway's config"
         remedy = "remove it; the agent finds its token in TOOLS.md or AGENTS.md"
         found.append(Problem(f"{path}.heartbeat_config", problem, remedy))
     return found

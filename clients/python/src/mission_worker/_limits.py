@@ -71,7 +71,7 @@ def check(document: dict[str, Any]) -> None:
     gateway = document.get("gateway")
     root = gateway.get("workspace_root") if isinstance(gateway, dict) else None
     if isinstance(root, str) and ".." in re.split(r"[/\\]", root):
-        raise Fault("gateway.workspace_root", "`..` in it", "give the folder's path as it is, without `..`")
+        raise Fault("gateway.workspace_root", "contains `..`", "use the folder's real path, without `..`")
     agents = document.get("agents")
     if not isinstance(agents, list):
         return
@@ -99,9 +99,9 @@ def _check_text(text: str, path: str, rule: _Rule, before: str = "") -> None:
     if rule.line:
         control, remedy = UNPRINTABLE.search(text), "remove them"
     elif rule.token:
-        control, remedy = _CONTROL.search(text.strip(WHITE_SPACE)), "give the token alone, as it was issued"
+        control, remedy = _CONTROL.search(text.strip(WHITE_SPACE)), "use only the token, as it was issued"
     if control:
-        raise Fault(path, f"control characters in it (U+{ord(control[0]):04X})", remedy)
+        raise Fault(path, f"contains control characters (U+{ord(control[0]):04X})", remedy)
 
 
 def _check_json(value: Any, path: str) -> None:

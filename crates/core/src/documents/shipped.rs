@@ -1,8 +1,8 @@
-//! The shipped texts: templates under `templates/agent/`, compiled in.
+//! The shipped texts: templates under `templates/agent/`, compiled into the program.
 //!
-//! Real gateways refuse some documents, and which ones depends on their version. So AGENTS is
-//! rendered knowing what is refused: it carries the essentials of that itself, and no text names a
-//! file that the gateway does not take.
+//! Real gateways refuse some documents, and the set depends on their version. AGENTS is therefore
+//! rendered with the list of refused documents and carries their essentials itself. No text names a
+//! file that the gateway does not accept.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +11,12 @@ use askama::Template;
 use super::Document;
 use crate::context::{Context, NO_BASE_URL};
 
-/// The shipped text of a document, trimmed at both ends.
+/// Renders the shipped text of a document, trimmed at both ends.
 ///
 /// `lead` chooses between the two kinds of board agents; a context without a board is that of a
-/// gateway's main agent. `refused` are the documents that this gateway does not take: AGENTS
-/// carries the essentials of those, and with TOOLS among them it holds the agent's token, which no
-/// other document but TOOLS ever does.
+/// gateway's main agent. `refused` lists the documents that this gateway does not accept. AGENTS
+/// carries the essentials of those. If TOOLS is among them, AGENTS also holds the agent's token,
+/// which is otherwise in TOOLS only.
 #[must_use]
 pub fn render_shipped(
     document: Document,
@@ -27,19 +27,20 @@ pub fn render_shipped(
     Shipped { text: Text::Document(document), context, lead, refused }.trimmed()
 }
 
-/// The heartbeat duties as a prompt for the config of a gateway that refuses HEARTBEAT; under 1,500
-/// characters.
+/// Renders the heartbeat duties as a prompt of under 1,500 characters for the config of a gateway
+/// that refuses HEARTBEAT.
 ///
-/// Depends on the kind of agent alone: it holds no secret, since a config has more readers than a
-/// workspace, and no change of a board makes a config write.
+/// The prompt depends only on the kind of agent. It holds no secret, since more people can read a
+/// config than a workspace, and a changed board causes no config write.
 #[must_use]
 pub fn heartbeat_prompt(context: &Context, lead: bool) -> String {
     let refused = BTreeSet::from([Document::Heartbeat, Document::Tools]);
     Shipped { text: Text::HeartbeatPrompt, context, lead, refused: &refused }.trimmed()
 }
 
-/// The message that makes an agent begin. `verb` says what was done with it, such as `provisioned`;
-/// `refused` are the documents that this gateway does not take. It holds no secret.
+/// Renders the message that starts an agent. `verb` is what was done with it, such as
+/// `provisioned`; `refused` lists the documents that this gateway does not accept. The message
+/// holds no secret.
 #[must_use]
 pub fn start_message(
     context: &Context,
@@ -50,17 +51,17 @@ pub fn start_message(
     Shipped { text: Text::Wake(verb), context, lead, refused }.trimmed()
 }
 
-/// Which text is wanted.
+/// The text to render.
 enum Text<'a> {
     Document(Document),
     HeartbeatPrompt,
     Wake(&'a str),
 }
 
-/// The most characters of a name within a sentence.
+/// The maximum length of a name within a sentence, in characters.
 const MAX_NAME: usize = 100;
 
-/// A name as a sentence can hold it.
+/// Shortens a name so that it fits into a sentence.
 fn shortened(name: &str) -> String {
     match name.char_indices().nth(MAX_NAME) {
         Some((end, _)) => format!("{}…", &name[..end]),
@@ -68,7 +69,7 @@ fn shortened(name: &str) -> String {
     }
 }
 
-/// Everything that the templates see.
+/// The values that the shipped templates use.
 #[derive(Template)]
 #[template(path = "agent/_document.md", escape = "none")]
 struct Shipped<'a> {
@@ -87,18 +88,18 @@ impl Shipped<'_> {
         !self.refused.contains(&document)
     }
 
-    /// The file that holds the token and the check-in.
+    /// Returns the file that holds the token and the check-in.
     fn credentials_file(&self) -> &'static str {
         if self.accepts(Document::Tools) { "TOOLS.md" } else { "AGENTS.md" }
     }
 
-    /// The file for what must not be forgotten. The folder of daily notes is the agent's own, so it
-    /// exists everywhere.
+    /// Returns the file for notes that must be kept. The agent owns the folder of daily notes, so
+    /// it exists on every gateway.
     fn memory_file(&self) -> &'static str {
         if self.accepts(Document::Memory) { "`MEMORY.md`" } else { "`memory/lasting.md`" }
     }
 
-    /// The agent's name; a name that is empty is replaced by something that can be told apart.
+    /// Returns the agent's name, or a distinguishable substitute if it is empty.
     fn name(&self) -> String {
         match self.context.agent_name.trim() {
             "" => format!("Agent {}", self.context.agent_id),
@@ -106,7 +107,7 @@ impl Shipped<'_> {
         }
     }
 
-    /// The name as a JSON string that also survives single quotes of a shell.
+    /// Returns the name as a JSON string that is also safe inside single quotes of a shell.
     fn name_for_shell(&self) -> String {
         let name = match self.context.agent_name.trim() {
             "" => self.name(),
@@ -115,7 +116,7 @@ impl Shipped<'_> {
         serde_json::Value::from(name).to_string().replace('\'', "\\u0027")
     }
 
-    /// How to speak of the person.
+    /// Returns the words that refer to the person.
     fn person(&self) -> String {
         [&self.context.user_preferred_name, &self.context.user_name]
             .into_iter()
@@ -123,7 +124,7 @@ impl Shipped<'_> {
             .map_or_else(|| "the person you work for".to_owned(), |name| shortened(name))
     }
 
-    /// What is known about the person in a word or two, labelled.
+    /// Returns the short facts about the person, each with a label.
     fn person_facts(&self) -> Vec<(&'static str, &str)> {
         let context = self.context;
         [
@@ -138,7 +139,7 @@ impl Shipped<'_> {
         .collect()
     }
 
-    /// Whom the agent asks before it goes further.
+    /// Returns the one whom the agent asks before it continues.
     fn asks(&self) -> String {
         if self.lead || self.context.board.is_none() {
             self.person()
@@ -147,7 +148,7 @@ impl Shipped<'_> {
         }
     }
 
-    /// The tag under which mission control lists the requests of this kind of agent.
+    /// Returns the tag under which mission control lists the requests of this kind of agent.
     fn role_tag(&self) -> &'static str {
         match (&self.context.board, self.lead) {
             (None, _) => "agent-main",
@@ -156,7 +157,8 @@ impl Shipped<'_> {
         }
     }
 
-    /// Whether a board of type `goal` still lacks an objective, success metrics or a person's word.
+    /// Returns whether a board of type `goal` still lacks an objective, success metrics or the
+    /// person's confirmation.
     fn goal_is_open(&self) -> bool {
         self.context.board.as_ref().is_some_and(|board| {
             let stated = !board.board_objective.is_empty() && board.board_success_metrics != "{}";

@@ -1,26 +1,25 @@
-//! The part of a document that a gateway shows its agent.
+//! The part of a document that a gateway shows to its agent.
 
 use super::Document;
 
-/// The characters of a file that a gateway shows an agent where its config says nothing: the fewest
-/// of all versions.
-pub const SHOWN: usize = 12_000;
-/// The same of USER on gateways since 2026.8, whatever their config says.
+/// The number of characters of a file that a gateway shows by default. It is the lowest default of
+/// all versions.
+const SHOWN: usize = 12_000;
+/// The same limit for USER on gateways since 2026.8, whatever their config says.
 const SHOWN_OF_USER: usize = 4_000;
 
 impl Document {
-    /// Returns whether gateways show the document to the agent at the beginning of each session.
-    /// Others are read on demand.
+    /// Returns whether gateways show the document to the agent at the start of each session. The
+    /// other documents are read on demand.
     #[must_use]
-    pub const fn is_shown(self) -> bool {
+    const fn is_shown(self) -> bool {
         !matches!(self, Self::Autonomy | Self::Boot | Self::SelfImage | Self::TaskSoul)
     }
 }
 
-/// Says that a gateway leaves out the middle of a text when it shows it to the agent; none if it
-/// shows all.
+/// Returns a message if a gateway leaves out the middle of a text when it shows it to the agent.
 ///
-/// `limit` is `agents.defaults.bootstrapMaxChars` of the gateway's config, where that is known.
+/// `limit` is `agents.defaults.bootstrapMaxChars` of the gateway's config, if it is known.
 #[must_use]
 pub fn too_long(document: Document, text: &str, limit: Option<usize>) -> Option<String> {
     let length = text.trim_end().encode_utf16().count();
@@ -30,15 +29,15 @@ pub fn too_long(document: Document, text: &str, limit: Option<usize>) -> Option<
     }
     if document == Document::User && length > SHOWN_OF_USER.min(limit) {
         return Some(format!(
-            "it has {length} characters, and gateways since 2026.8 show an agent {SHOWN_OF_USER} \
-                of them; shorten it"
+            "it has {length} characters, and gateways since 2026.8 show agents only \
+                {SHOWN_OF_USER} of them; shorten it"
         ));
     }
     (length > limit).then(|| {
         format!(
-            "it has {length} characters, and the gateway shows an agent the first and the last of \
-                {limit}; shorten it, \
-             or raise agents.defaults.bootstrapMaxChars in the gateway's config"
+            "it has {length} characters, and the gateway shows agents only the start and the end, \
+                {limit} in all; shorten it, or raise agents.defaults.bootstrapMaxChars in the \
+                gateway's config"
         )
     })
 }
@@ -48,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_longer_than_gateways_show_is_told() {
+    fn a_text_that_gateways_cut_is_reported() {
         let text = |length: usize| "\u{e9}".repeat(length) + "\n\n";
         assert_eq!(too_long(Document::Soul, &text(12_000), None), None);
         assert!(

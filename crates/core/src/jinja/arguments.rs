@@ -1,15 +1,15 @@
-//! The arguments of a filter or method, by the names that Jinja2 and Python give them.
+//! The arguments of a filter or method, with the names that Jinja2 and Python give them.
 
 use minijinja::value::Kwargs;
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::{invalid, text};
 
-/// The arguments of one call, in the order of their names; none for those that were not given.
+/// The arguments of one call, in the order of their names; `None` for those not given.
 pub(super) struct Arguments(Vec<Option<Value>>);
 
 impl Arguments {
-    /// Puts what was given by position and by name into the order of the names.
+    /// Sorts the arguments, given by position and by name, into the order of `names`.
     pub(super) fn of(names: &[&str], given: &[Value]) -> Result<Self, Error> {
         let (by_place, by_name) = split(given)?;
         if by_place.len() > names.len() {
@@ -33,17 +33,17 @@ impl Arguments {
         Ok(Self(values))
     }
 
-    /// Returns one argument; none if it was not given.
+    /// Returns one argument, or `None` if it was not given.
     pub(super) fn get(&self, index: usize) -> Option<&Value> {
         self.0[index].as_ref()
     }
 
-    /// Returns one argument; none if it was not given, or is `none`.
+    /// Returns one argument, or `None` if it was not given or is `none`.
     pub(super) fn some(&self, index: usize) -> Option<&Value> {
         self.get(index).filter(|value| !value.is_none())
     }
 
-    /// The argument that must be given.
+    /// Returns one argument, or an error if it was not given.
     pub(super) fn needed(&self, index: usize) -> Result<&Value, Error> {
         self.get(index).ok_or_else(|| Error::from(ErrorKind::MissingArgument))
     }
@@ -59,20 +59,20 @@ impl Arguments {
         }
     }
 
-    /// A size in characters: less than nothing is nothing.
+    /// Returns a size in characters; a negative one counts as 0.
     pub(super) fn size(&self, index: usize, default: usize) -> Result<usize, Error> {
         let number = self.number(index, i64::try_from(default).unwrap_or(i64::MAX))?;
         Ok(usize::try_from(number.max(0)).unwrap_or(usize::MAX))
     }
 
-    /// A text as it is given; what is no text is an error.
+    /// Returns a text unchanged; any other type is an error.
     pub(super) fn string(&self, index: usize) -> Result<Option<&str>, Error> {
         let is_text =
             |value: &Value| Err(invalid(format!("expected a string, got {}", value.kind())));
         self.some(index).map(|value| value.as_str().map_or_else(|| is_text(value), Ok)).transpose()
     }
 
-    /// Returns whatever is given, as text.
+    /// Returns any argument converted to text.
     pub(super) fn text(
         &self,
         state: &State<'_, '_>,
@@ -81,7 +81,8 @@ impl Arguments {
         self.some(index).map(|value| text(state, value)).transpose()
     }
 
-    /// Returns those that were given, under these names; `attribute` may be a number, as an index.
+    /// Returns the given arguments under these names. `attribute` may be a number, used as an
+    /// index.
     pub(super) fn named(&self, names: &[&'static str]) -> Kwargs {
         let given =
             names.iter().zip(&self.0).filter_map(|(name, value)| Some((*name, value.clone()?)));
@@ -95,7 +96,7 @@ impl Arguments {
     }
 }
 
-/// Separates what was given by position from what was given by name.
+/// Separates the arguments given by position from those given by name.
 pub(super) fn split(given: &[Value]) -> Result<(&[Value], Kwargs), Error> {
     minijinja::value::from_args(given)
 }

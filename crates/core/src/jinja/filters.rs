@@ -47,7 +47,7 @@ fn center(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
     Ok(like(value, centered))
 }
 
-/// A width in characters, if there is fuel for as much.
+/// Returns a width in characters if the fuel pays for it.
 pub(super) fn affordable(state: &State<'_, '_>, width: usize) -> Result<usize, Error> {
     afford(state, width)?;
     Ok(width)
@@ -98,7 +98,7 @@ fn file_size(given: Given) -> Result<String, Error> {
     Ok(format!("{size:.1} {}", units[unit]))
 }
 
-/// The filter `int` as Jinja2 has it: 0 for what is no number, unless the template gives a default.
+/// The filter `int` of Jinja2: returns 0, or the template's default, for anything but a number.
 fn int(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
     let arguments = Arguments::of(&["value", "default", "base"], &given.into_values())?;
     let default = arguments.get(1).cloned().unwrap_or_else(|| Value::from(0));
@@ -106,8 +106,7 @@ fn int(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
     filters::int(state, &plain_number(arguments.needed(0)?), Some(default), base, no_names())
 }
 
-/// The filter `float` as Jinja2 has it: 0.0 for what is no number, unless the template gives a
-/// default.
+/// The filter `float` of Jinja2: returns 0.0, or the template's default, for anything but a number.
 fn float(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
     let arguments = Arguments::of(&["value", "default"], &given.into_values())?;
     let default = arguments.get(1).cloned().unwrap_or_else(|| Value::from(0.0));
@@ -118,7 +117,7 @@ fn no_names() -> Kwargs {
     std::iter::empty::<(&str, Value)>().collect()
 }
 
-/// Python reads numbers with white space around them and underscores between their digits.
+/// Removes what Python accepts in a number: white space around it and underscores between digits.
 fn plain_number(value: &Value) -> Value {
     let Some(text) = value.as_str() else { return value.clone() };
     let text = python_format::strip(text);
@@ -164,7 +163,7 @@ fn replace(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
     replaced(state, &source, &old, &new, arguments.number(3, -1)?).map(Value::from)
 }
 
-/// `source.replace(old, new, count)`; a negative count replaces all.
+/// Computes `source.replace(old, new, count)`; a negative count replaces all.
 pub(super) fn replaced(
     state: &State<'_, '_>,
     source: &str,
@@ -186,14 +185,14 @@ fn string(state: &mut State<'_, '_>, value: &Value) -> Result<Value, Error> {
     }
 }
 
-/// JSON in ASCII, with sorted names, that is safe within HTML.
+/// Formats a value as ASCII JSON with sorted names, safe inside HTML.
 fn to_json(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
     let arguments = Arguments::of(&["value", "indent"], &given.into_values())?;
     let value = arguments.needed(0)?;
     if value.is_undefined() {
         return text(state, value).map(Value::from);
     }
-    // The engine knows how deep it may go.
+    // The engine limits the depth.
     let plain = filters::tojson(value, None, no_names())?;
     let read = serde_json::from_str::<serde_json::Value>(plain.as_str().unwrap_or_default());
     let mut json = read.map_err(|_| invalid("cannot write it as JSON"))?;

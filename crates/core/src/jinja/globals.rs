@@ -1,4 +1,4 @@
-//! Functions that templates call.
+//! The global functions of templates.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_function("dict", dict);
     environment.add_function("joiner", joiner);
     environment.add_function("namespace", namespace);
-    // It shows all variables, and Jinja2 has it as an extension only.
+    // It shows all variables, and in Jinja2 it is only an extension.
     environment.remove_global("debug");
 }
 
@@ -92,7 +92,7 @@ fn namespace(state: &mut State<'_, '_>, given: Rest<ValueOrKwargs>) -> Result<Va
     functions::namespace(Some(given.into()))
 }
 
-/// Reads what `dict` is called with: a dictionary or a list of pairs, and names.
+/// Reads the arguments of `dict`: a dictionary or a list of pairs, and named values.
 fn pairs(state: &State<'_, '_>, given: &[Value]) -> Result<Vec<(String, Value)>, Error> {
     let (positional, named) = split(given)?;
     let mut pairs = Vec::new();

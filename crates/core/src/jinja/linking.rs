@@ -9,19 +9,18 @@ use regex::Regex;
 use super::arguments::Arguments;
 use super::{afford, escaped, invalid, text};
 
-/// The form that Jinja2 takes for an address: with a scheme or `www.`, or of one of the oldest
-/// domains.
+/// The pattern by which Jinja2 recognizes an address: a scheme, `www.`, or one of the oldest
+/// top-level domains.
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
     let host = r"(?:https?://|www\.)(?:(?:[\w%-]+\.)+)?(?:[a-z]{2,63}|xn--[\w%]{2,59})";
     let plain = r"(?:[\w%-]{2,63}\.)+(?:com|net|int|edu|gov|org|info|mil)";
     let number =
         r"https?://(?:\d{1,3}(?:\.\d{1,3}){3}|\[(?:[\da-f]{0,4}:){2}(?:[\da-f]{0,4}:?){1,6}\])";
     let rest = r"(?::\d{1,5})?(?:[/?#]\S*)?";
-    Regex::new(&format!("(?i)^(?:{host}|{plain}|{number}){rest}$"))
-        .expect("it is fixed, and tested")
+    Regex::new(&format!("(?i)^(?:{host}|{plain}|{number}){rest}$")).expect("the pattern is valid")
 });
 static MAIL: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^\S+@\w[\w.-]*\.\w+$").expect("it is fixed, and tested"));
+    LazyLock::new(|| Regex::new(r"^\S+@\w[\w.-]*\.\w+$").expect("the pattern is valid"));
 
 pub(super) fn link(state: &mut State<'_, '_>, given: Rest<ValueOrKwargs>) -> Result<String, Error> {
     let names = ["value", "trim_url_limit", "nofollow", "target", "rel", "extra_schemes"];
@@ -78,7 +77,7 @@ impl Linker {
         let (middle, mut tail) =
             rest.split_at(trimmed_end(rest, &[")", ">", ".", ",", "&gt;"]).len());
         let mut middle = middle.to_owned();
-        // What closes a bracket of the address belongs to it.
+        // The closing mark of a bracket within the address belongs to the address.
         for (open, close) in [("(", ")"), ("<", ">"), ("&lt;", "&gt;")] {
             let opened = middle.matches(open).count();
             if opened <= middle.matches(close).count() {
@@ -147,7 +146,7 @@ fn trimmed_end<'a>(mut text: &'a str, parts: &[&str]) -> &'a str {
     text
 }
 
-/// A text for an address, or pairs as the query of one.
+/// Encodes a text for a URL, or pairs as the query of a URL.
 pub(super) fn encode(state: &mut State<'_, '_>, value: &Value) -> Result<String, Error> {
     let pairs: Vec<(Value, Value)> = match value.kind() {
         ValueKind::Map => {
@@ -180,7 +179,7 @@ fn quoted(text: &str, in_query: bool) -> String {
     for byte in text.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-' | b'~' => {
-                out.push(char::from(byte))
+                out.push(char::from(byte));
             }
             b'/' if !in_query => out.push('/'),
             b' ' if in_query => out.push('+'),

@@ -1,4 +1,4 @@
-//! Filters of lists and dictionaries, with their arguments by position and by name.
+//! Filters of lists and dictionaries, which accept arguments by position and by name.
 
 use minijinja::value::{Kwargs, Rest, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
@@ -24,7 +24,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("unique", unique);
 }
 
-/// The value to filter, and the other arguments by name.
+/// Returns the value to filter, and the other arguments by name.
 fn called(names: &[&'static str], given: Given) -> Result<(Value, Kwargs), Error> {
     let given = given.into_values();
     let (value, others) =
@@ -69,11 +69,10 @@ fn join(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
 }
 
 fn list(state: &mut State<'_, '_>, value: Value) -> Result<Value, Error> {
-    if value.is_none() { Err(invalid("none is no list")) } else { filters::list(state, value) }
+    if value.is_none() { Err(invalid("none is not a list")) } else { filters::list(state, value) }
 }
 
-/// With the name of a filter, that filter of each item with the other arguments; else an attribute
-/// of each.
+/// Applies the named filter with the other arguments to each item, or returns an attribute of each.
 fn map(state: &mut State<'_, '_>, given: Given) -> Result<Value, Error> {
     let given = given.into_values();
     let (positional, _) = split(&given)?;

@@ -1,5 +1,4 @@
-//! Methods of strings, lists and dictionaries that Python has. What is not here,
-//! `minijinja-contrib` has.
+//! Python's methods of strings, lists and dictionaries that `minijinja-contrib` lacks.
 
 use minijinja::value::{Tuple, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
@@ -10,7 +9,7 @@ use super::filters::{affordable, replaced};
 use super::{invalid, str_format, text};
 use crate::python_format;
 
-/// Calls a method that the engine itself does not know.
+/// Calls a method that the engine itself lacks.
 pub(super) fn call(
     state: &mut State<'_, '_>,
     value: &Value,
@@ -50,14 +49,14 @@ fn of_list(
             let found = value.try_iter()?.position(|item| item == *wanted);
             found
                 .map(|index| Some(Value::from(index)))
-                .ok_or_else(|| invalid("it is not in the list"))
+                .ok_or_else(|| invalid("the value is not in the list"))
         }
         _ => Ok(None),
     }
 }
 
-/// The part of a string between two places, as Python's methods take them, and how many characters
-/// stand before it.
+/// Returns the part of a string between two positions, given as in Python's methods, and the number
+/// of characters before it.
 fn part<'a>(source: &'a str, arguments: &Arguments) -> Result<(&'a str, usize), Error> {
     let length = source.chars().count();
     let place = |index: usize, default: usize| -> Result<usize, Error> {
@@ -69,7 +68,7 @@ fn part<'a>(source: &'a str, arguments: &Arguments) -> Result<(&'a str, usize), 
     let (start, end) = (place(1, 0)?, place(2, length)?.min(length));
     let byte =
         |place: usize| source.char_indices().nth(place).map_or(source.len(), |(byte, _)| byte);
-    // Behind the end there is nothing, not even an empty part.
+    // Past the end there is no part, not even an empty one.
     if start > length || start > end {
         return Ok(("", usize::MAX));
     }
@@ -88,22 +87,7 @@ fn of_string(
             Arguments::of(&[], given)?;
             plain(source, method)
         }
-        "center" | "ljust" | "rjust" => {
-            let arguments = Arguments::of(&["width", "fillchar"], given)?;
-            arguments.needed(0)?;
-            let width = affordable(state, arguments.size(0, 0)?)?;
-            let mut fill = arguments.string(1)?.unwrap_or(" ").chars();
-            let (Some(fill), None) = (fill.next(), fill.next()) else {
-                return Err(invalid("the character to fill with must be one character"));
-            };
-            let missing = width.saturating_sub(source.chars().count());
-            let padding = || fill.to_string().repeat(missing);
-            Some(Value::from(match method {
-                "center" => python_format::center(source, width, fill),
-                "ljust" => format!("{source}{}", padding()),
-                _ => format!("{}{source}", padding()),
-            }))
-        }
+        "center" | "ljust" | "rjust" => Some(Value::from(justified(state, source, method, given)?)),
         "zfill" => {
             let arguments = Arguments::of(&["width"], given)?;
             arguments.needed(0)?;
@@ -116,20 +100,7 @@ fn of_string(
         "startswith" | "endswith" => {
             Some(Value::from(begins_or_ends(source, method == "startswith", given)?))
         }
-        "partition" | "rpartition" => {
-            let arguments = Arguments::of(&["sep"], given)?;
-            let separator =
-                separator(&arguments)?.ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
-            let is_first = method == "partition";
-            let found =
-                if is_first { source.split_once(separator) } else { source.rsplit_once(separator) };
-            let parts = match found {
-                Some((head, tail)) => [head, separator, tail],
-                None if is_first => [source, "", ""],
-                None => ["", "", source],
-            };
-            Some(Value::from(Tuple::from(parts.map(Value::from))))
-        }
+        "partition" | "rpartition" => Some(partitioned(source, given, method == "partition")?),
         "removeprefix" | "removesuffix" => {
             let arguments = Arguments::of(&["part"], given)?;
             arguments.needed(0)?;
@@ -186,13 +157,47 @@ fn of_string(
     Ok(answer)
 }
 
-/// Methods without arguments.
+fn justified(
+    state: &State<'_, '_>,
+    source: &str,
+    method: &str,
+    given: &[Value],
+) -> Result<String, Error> {
+    let arguments = Arguments::of(&["width", "fillchar"], given)?;
+    arguments.needed(0)?;
+    let width = affordable(state, arguments.size(0, 0)?)?;
+    let mut fill = arguments.string(1)?.unwrap_or(" ").chars();
+    let (Some(fill), None) = (fill.next(), fill.next()) else {
+        return Err(invalid("the fill character must be exactly one character"));
+    };
+    let missing = width.saturating_sub(source.chars().count());
+    let padding = || fill.to_string().repeat(missing);
+    Ok(match method {
+        "center" => python_format::center(source, width, fill),
+        "ljust" => format!("{source}{}", padding()),
+        _ => format!("{}{source}", padding()),
+    })
+}
+
+fn partitioned(source: &str, given: &[Value], is_first: bool) -> Result<Value, Error> {
+    let arguments = Arguments::of(&["sep"], given)?;
+    let separator =
+        separator(&arguments)?.ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
+    let found = if is_first { source.split_once(separator) } else { source.rsplit_once(separator) };
+    let parts = match found {
+        Some((head, tail)) => [head, separator, tail],
+        None if is_first => [source, "", ""],
+        None => ["", "", source],
+    };
+    Ok(Value::from(Tuple::from(parts.map(Value::from))))
+}
+
+/// Calls a method that takes no arguments.
 fn plain(source: &str, method: &str) -> Option<Value> {
     let all = |is: fn(char) -> bool| Value::from(!source.is_empty() && source.chars().all(is));
     Some(match method {
         "capitalize" => Value::from(python_format::capitalize(source)),
-        // German's sharp s is the one letter of daily use of which the lower case is not the folded
-        // one.
+        // The sharp s of German is the only common letter whose folded form is not its lower case.
         "casefold" => Value::from(source.to_lowercase().replace('ß', "ss")),
         "lower" => Value::from(source.to_lowercase()),
         "upper" => Value::from(source.to_uppercase()),
@@ -246,7 +251,7 @@ fn sought(source: &str, method: &str, given: &[Value]) -> Result<Value, Error> {
     match found.filter(|_| is_within) {
         Some(byte) => Ok(Value::from(before + part[..byte].chars().count())),
         None if method.ends_with("find") => Ok(Value::from(-1)),
-        None => Err(invalid("the text to look for is not in the string")),
+        None => Err(invalid("the substring is not in the string")),
     }
 }
 
@@ -283,7 +288,8 @@ fn split(source: &str, separator: Option<&str>, most: usize, from_end: bool) -> 
     parts.into_iter().map(Value::from).collect()
 }
 
-/// The words of a text, from its end if that is wanted; the last of so many has the rest.
+/// Splits a text into words at white space, from its end if `from_end`. After `most` splits, the
+/// rest stays in one piece.
 fn at_spaces(source: &str, most: usize, from_end: bool) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = source;

@@ -1,11 +1,11 @@
-//! `%` between a text and its values. The engine takes it for numbers only and cannot be told
-//! otherwise, so each `a % b` of a template becomes `(a)|__mod__(b)` before the engine reads it.
-//! Lines stay where they are.
+//! The operator `%` between a text and its values. The engine supports it for numbers only, with no
+//! way to change that, so each `a % b` of a template is rewritten to `(a)|__mod__(b)` before the
+//! engine reads it. Line numbers stay the same.
 
 use std::borrow::Cow;
 
-/// The template with a filter in the place of each `%`; as it is, where it has none or is no
-/// template.
+/// Returns the template with each `%` replaced by a filter. A template without `%`, or with a
+/// syntax error, is returned unchanged.
 pub(crate) fn rewritten(source: &str) -> Cow<'_, str> {
     let mut out = String::new();
     let mut rest = source;
@@ -14,7 +14,7 @@ pub(crate) fn rewritten(source: &str) -> Cow<'_, str> {
         let (text, tag) = rest.split_at(start);
         out.push_str(text);
         let Some(end) = end_of(tag) else { return Cow::Borrowed(source) };
-        // The marks for white space belong to the tag.
+        // The white space marks are part of the tag.
         let start = 2 + usize::from(tag[2..end].starts_with(['-', '+']));
         let last = end - usize::from(end > start && tag[..end].ends_with(['-', '+']));
         let body = &tag[start..last];
@@ -44,7 +44,7 @@ fn next_tag(text: &str) -> Option<usize> {
     text.match_indices('{').map(|(at, _)| at).find(|at| text[at + 1..].starts_with(['{', '%', '#']))
 }
 
-/// The place where what ends a tag begins.
+/// Returns the position at which the end mark of a tag begins.
 fn end_of(tag: &str) -> Option<usize> {
     if let Some(comment) = tag.strip_prefix("{#") {
         return comment.find("#}").map(|at| at + 2);
@@ -68,7 +68,7 @@ fn end_of(tag: &str) -> Option<usize> {
     None
 }
 
-/// The bytes of the string that a text begins with, with both its quotes.
+/// Returns the length in bytes of the string literal at the start of a text, including both quotes.
 fn string(text: &str) -> Option<usize> {
     let quote = text.as_bytes()[0];
     let mut is_escaped = false;
@@ -126,14 +126,14 @@ fn tokens(mut text: &str) -> Option<Vec<Token<'_>>> {
     }
 }
 
-/// Nesting beyond this is left to the engine, which refuses it.
+/// The maximum nesting. Anything deeper is left to the engine, which refuses it.
 const MAX_DEPTH: usize = 100;
 
 fn without_percent(body: &str, is_block: bool) -> Option<String> {
     let tokens = tokens(body)?;
     let mut writer = Writer { tokens: &tokens, at: 0, out: String::new() };
     if is_block {
-        // The word that a block begins with.
+        // This is the keyword of a block.
         writer.copy();
     }
     writer.expressions(0)?;
@@ -158,7 +158,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes up to a closing bracket or the end. A chain of `*`, `/`, `//` and `%` is taken from
+    /// Copies up to a closing bracket or the end. A chain of `*`, `/`, `//` and `%` is grouped from
     /// the left.
     fn expressions(&mut self, depth: usize) -> Option<()> {
         let mut chain = self.out.len();
@@ -191,14 +191,14 @@ impl<'a> Writer<'a> {
         Some(())
     }
 
-    /// The right side of a `%`: signs, a value, and what belongs to the value.
+    /// Copies the right side of a `%`: signs, a value, and the suffixes of the value.
     fn operand(&mut self, depth: usize) -> Option<()> {
         let (mut after_value, mut in_test) = (false, false);
         while let Some(token) = self.peek() {
             match token {
                 ")" | "]" | "}" | "" | "*" | "/" | "//" | "%" => break,
                 "+" | "-" if after_value => break,
-                // The engine does not know this sign, which changes nothing.
+                // The engine lacks the unary plus, which has no effect.
                 "+" => {
                     self.at += 1;
                     continue;
@@ -214,7 +214,7 @@ impl<'a> Writer<'a> {
         Some(())
     }
 
-    /// Writes one token, or what stands in brackets. Returns whether a value ends there.
+    /// Copies one token or bracketed group. Returns whether a value ends there.
     fn step(&mut self, depth: usize) -> Option<bool> {
         let token = self.peek()?;
         self.copy();

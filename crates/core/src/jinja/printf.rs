@@ -1,4 +1,4 @@
-//! `"%s" % x` and the filter `format`, as Python formats.
+//! The expression `"%s" % x` and the filter `format`, with Python's formatting.
 
 use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Error, State, Value, filters};
@@ -8,8 +8,8 @@ use super::filters::affordable;
 use super::{invalid, repr, text};
 use crate::python_format;
 
-/// `left % right`, of a text or of numbers.
-#[expect(clippy::needless_pass_by_value, reason = "the engine hands values over")]
+/// Computes `left % right` of a text or of numbers.
+#[expect(clippy::needless_pass_by_value, reason = "the engine passes values by ownership")]
 pub(super) fn modulo(state: &mut State<'_, '_>, left: Value, right: Value) -> Result<Value, Error> {
     if left.as_str().is_some() {
         let values =
@@ -68,7 +68,7 @@ pub(super) fn filter(
     format(state, &template, Vec::new(), Some(&mapping))
 }
 
-/// The engine formats; what it does not know of a conversion is made here before.
+/// Formats with the engine. Conversions that the engine lacks are prepared here first.
 fn format(
     state: &mut State<'_, '_>,
     template: &Value,
@@ -129,7 +129,7 @@ fn format(
     filters::format(state, &super::like(template, out), Rest(used))
 }
 
-/// A width or precision, which may be one of the values.
+/// Reads a width or precision, which may be taken from the values.
 fn size<'a>(
     state: &State<'_, '_>,
     rest: &'a str,
@@ -161,7 +161,7 @@ fn converted(
         'd' | 'i' | 'u' => match super::float(&value) {
             #[expect(
                 clippy::cast_possible_truncation,
-                reason = "it is checked to be within the range"
+                reason = "the value was checked to be in range"
             )]
             Some(float) if float.abs() < 1e18 => (conversion, Value::from(float.trunc() as i64)),
             _ => (conversion, value),

@@ -1,4 +1,4 @@
-//! `"{}".format(x)`: the fields of a format. The engine formats each value.
+//! The method `"{}".format(x)`: parses the fields, and the engine formats each value.
 
 use minijinja::formatting::{FormatStyle, format as engine_format};
 use minijinja::value::Kwargs;
@@ -9,7 +9,7 @@ use super::filters::affordable;
 use super::{invalid, repr, text};
 use crate::python_format;
 
-/// `source.format(…)`.
+/// Computes `source.format(…)`.
 pub(super) fn format(
     state: &State<'_, '_>,
     source: &str,
@@ -20,7 +20,7 @@ pub(super) fn format(
     fields.fill(source, 0)
 }
 
-/// `source.format_map(mapping)`.
+/// Computes `source.format_map(mapping)`.
 pub(super) fn format_map(
     state: &State<'_, '_>,
     source: &str,
@@ -40,8 +40,8 @@ struct Fields<'a> {
     state: &'a State<'a, 'a>,
     positional: &'a [Value],
     named: Named<'a>,
-    /// The next field without a number; none before the first, and an error beside fields with
-    /// numbers.
+    /// The next field without a number; `None` before the first, and an error after a numbered
+    /// field.
     numbering: Option<Result<usize, ()>>,
 }
 
@@ -117,7 +117,7 @@ impl Fields<'_> {
             let (width, precision) =
                 size.split_at(size.find([',', '_', '.']).unwrap_or(size.len()));
             if align.is_empty() || align.ends_with('=') {
-                // The sign of percent takes one of the places.
+                // The percent sign takes one of the places.
                 let zero = if width.starts_with('0') { "0" } else { "" };
                 let width = width
                     .parse::<usize>()
@@ -137,7 +137,7 @@ impl Fields<'_> {
         }
     }
 
-    /// The value that a field names: a number or a name, then attributes and items of it.
+    /// Looks up the value of a field: a number or a name, followed by attributes and items.
     fn value(&mut self, path: &str) -> Result<Value, Error> {
         let (name, mut rest) = path.split_at(path.find(['.', '[']).unwrap_or(path.len()));
         let mixed = || invalid("the format has fields with numbers and fields without");
@@ -173,8 +173,7 @@ impl Fields<'_> {
     }
 }
 
-/// The bytes that say how a value stands in its width: a mark, which a character to fill with may
-/// precede.
+/// Returns the length in bytes of the alignment: a mark, optionally after a fill character.
 fn alignment(spec: &str) -> usize {
     let is_mark = |c: Option<char>| c.is_some_and(|c| "<>^=".contains(c));
     let mut chars = spec.chars();
@@ -183,7 +182,7 @@ fn alignment(spec: &str) -> usize {
     if is_mark(second) { fill + 1 } else { usize::from(is_mark(first)) }
 }
 
-/// Finds the end of a field's name; in brackets anything is a name.
+/// Returns the end of a field's name. Inside brackets, anything is part of the name.
 fn end_of_name(field: &str) -> usize {
     let mut in_brackets = false;
     for (at, c) in field.char_indices() {
@@ -197,7 +196,7 @@ fn end_of_name(field: &str) -> usize {
     field.len()
 }
 
-/// The place of the brace that closes a field, which may have fields within.
+/// Returns the position of the brace that closes a field, which may contain nested fields.
 fn end_of_field(text: &str) -> Option<usize> {
     let mut depth = 0_usize;
     for (at, c) in text.char_indices() {

@@ -1,4 +1,4 @@
-//! Tests, what stands behind `is`.
+//! The tests of Jinja2: the names after `is`.
 
 use minijinja::value::{ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, State, Value};
@@ -13,12 +13,13 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_test("upper", is_upper);
 }
 
-/// Functions, macros, joiners and loops; the engine tells them by their type only.
+/// Returns whether a value is a function, macro, joiner or loop. The engine distinguishes them only
+/// by their type.
 fn is_callable(value: &Value) -> bool {
     const CALLABLE: [&str; 4] = ["BoxedFunction", "Macro", "Joiner", "Loop"];
     let name =
         value.as_object().map(|object| object.type_name().rsplit("::").next().unwrap_or_default());
-    // An undefined one is so in Jinja2 as well: it is there to complain when it is called.
+    // In Jinja2 an undefined value is callable as well, because it reports its error when called.
     value.is_undefined() || name.is_some_and(|name| CALLABLE.contains(&name))
 }
 

@@ -1,5 +1,5 @@
-//! The filter `wordwrap`: Python's `textwrap`, which Jinja2 calls for each line. The crate of that
-//! name breaks lines at other places.
+//! The filter `wordwrap`: Python's `textwrap`, which Jinja2 calls for each line. The crate of the
+//! same name breaks lines at different places.
 
 use minijinja::value::{Rest, ValueOrKwargs};
 use minijinja::{Error, State, Value};
@@ -83,8 +83,8 @@ impl Wrapping {
         lines
     }
 
-    /// Finds where to cut a word that is too long: behind its last hyphen that fits, else where the
-    /// line ends.
+    /// Returns the position at which to cut a word that is too long: after the last hyphen that
+    /// fits, otherwise at the end of the line.
     fn end_of_part(&self, chunk: &[char], space: usize) -> usize {
         let hyphen = chunk[..space.min(chunk.len())].iter().rposition(|c| *c == '-');
         match hyphen {
@@ -97,7 +97,7 @@ impl Wrapping {
         }
     }
 
-    /// A line in parts between which it may be broken.
+    /// Splits a line into chunks between which it may be broken.
     fn chunks<'a>(&self, chars: &'a [char]) -> Vec<&'a [char]> {
         let mut chunks = Vec::new();
         let mut at = 0;
@@ -124,7 +124,7 @@ fn end_of(chars: &[char], at: usize, is: impl Fn(char) -> bool) -> usize {
     chars[at..].iter().position(|c| !is(*c)).map_or(chars.len(), |length| at + length)
 }
 
-/// The end of a word, of a part of one that ends with a hyphen, or of a dash between words.
+/// Returns the end of a word, of a word part that ends with a hyphen, or of a dash between words.
 fn end_of_word(chars: &[char], at: usize) -> usize {
     let is_letter = |index: Option<usize>| {
         index.and_then(|at| chars.get(at)).is_some_and(|c| c.is_alphabetic())
@@ -134,7 +134,7 @@ fn end_of_word(chars: &[char], at: usize) -> usize {
         index.and_then(|at| chars.get(at)).is_some_and(|c| is_word(*c) || "!\"'&.,?".contains(*c))
     };
     let before = |end: usize, back: usize| end.checked_sub(back);
-    // A dash of two hyphens or more between words.
+    // A dash consists of two or more hyphens between words.
     let dash = |at: usize| {
         let end = end_of(chars, at, |c| c == '-');
         (end >= at + 2 && is_of_word(before(at, 1)) && chars.get(end).is_some_and(|c| is_word(*c)))

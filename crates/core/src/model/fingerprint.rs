@@ -1,4 +1,4 @@
-//! The fingerprint of a certificate, by which a gateway's can be pinned.
+//! Certificate fingerprints, by which a gateway's certificate can be pinned.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,20 +6,20 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 
-/// The SHA-256 of a certificate in DER. Written as `sha256:` and 64 hex digits, with or without
-/// colons between bytes.
+/// The SHA-256 hash of a certificate in DER form. It is written as `sha256:` and 64 hex digits,
+/// with or without colons between the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// The fingerprint of a certificate in DER.
+    /// Computes the fingerprint of a certificate in DER form.
     #[must_use]
     pub fn of(certificate: &[u8]) -> Self {
         Self(Sha256::digest(certificate).into())
     }
 }
 
-/// The text is no fingerprint.
+/// The error for a text that is not a fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a fingerprint")]
 pub struct NotAFingerprint;

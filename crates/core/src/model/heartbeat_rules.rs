@@ -1,16 +1,16 @@
-//! The rules for the heartbeats that a job may ask for. `clients/python` has the same.
+//! The rules for the heartbeats that a job may request. `clients/python` has the same rules.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::Agent;
-use super::parse::Problem;
+use super::problem::Problem;
 use crate::heartbeat::{SHORTEST, interval};
 
-/// A token that is shorter is in too many words that have nothing to do with it.
+/// The shortest token that is looked for. A shorter one occurs in too many unrelated words.
 const MIN_TOKEN_CHARS: usize = 6;
 
-/// Returns what is wrong with the heartbeat of an agent at that path.
+/// Returns the problems with the heartbeat of the agent at `path`.
 pub(super) fn problems(
     path: &str,
     agent: &Agent,
@@ -23,7 +23,7 @@ pub(super) fn problems(
         problems.push(Problem::new(
             format!("{path}.heartbeat_config.every"),
             format!("shorter than {} seconds", SHORTEST.as_secs()),
-            format!("give {}s or more, or set `options.allow_fast_heartbeat`", SHORTEST.as_secs()),
+            format!("use {}s or more, or set `options.allow_fast_heartbeat`", SHORTEST.as_secs()),
         ));
     }
     let token = token
@@ -32,7 +32,7 @@ pub(super) fn problems(
     if token.is_some_and(|token| holds(&agent.heartbeat_config, token)) {
         problems.push(Problem::new(
             format!("{path}.heartbeat_config"),
-            "the agent's `auth_token` is in it, and the gateway's config has other readers",
+            "contains the agent's `auth_token`, and other people can read the gateway's config",
             "remove it; the agent finds its token in TOOLS.md or AGENTS.md",
         ));
     }

@@ -1,4 +1,4 @@
-//! Several heartbeat-syncs as one, and agents that one leaves out.
+//! Merging heartbeat-syncs, and leaving agents out of one.
 
 use std::collections::HashSet;
 
@@ -7,11 +7,11 @@ use uuid::Uuid;
 use super::HeartbeatSync;
 
 impl HeartbeatSync {
-    /// This sync and a newer one of the same gateway as one: the newer gateway section, and of each
-    /// agent what the newer one says of it.
+    /// Merges this sync with a newer one of the same gateway. The result has the newer gateway
+    /// section and, for each agent, the newer entry.
     ///
-    /// Agents that only the older one names come first. So the last entry is the newest one also of
-    /// two agents that share a name on the gateway, and last entries count.
+    /// Agents that only the older sync names come first. Two agents can share a name on the
+    /// gateway, and there the last entry counts; with this order the last entry is also the newest.
     #[must_use]
     pub fn merge(mut self, newer: Self) -> Self {
         let named: HashSet<Uuid> =
@@ -23,9 +23,9 @@ impl HeartbeatSync {
         Self { gateway: newer.gateway, ..self }
     }
 
-    /// Leaves out agents of these ids, which were cleaned up after this job was enqueued: their
-    /// entries would bring them back. Before [merging](Self::merge), because a newer job may name
-    /// them anew.
+    /// Leaves out the agents with these ids. They were cleaned up after this job was enqueued, and
+    /// their entries would recreate them. Call this before [merging](Self::merge), because a newer
+    /// job may name them again.
     pub fn leave_out(&mut self, cleaned_up: &HashSet<Uuid>) {
         let left_out = self.agents.extract_if(.., |agent| cleaned_up.contains(&agent.id));
         self.left_out.extend(left_out);
@@ -43,14 +43,17 @@ mod tests {
     const BO: Uuid = Uuid::from_u128(2);
     const CY: Uuid = Uuid::from_u128(3);
 
-    /// A sync that says `every` of these agents.
+    /// Returns a sync with the heartbeat interval `every` for these agents.
     fn sync(every: &str, agents: &[Uuid]) -> HeartbeatSync {
         let agent =
             |id: &Uuid| json!({ "id": id, "name": "x", "heartbeat_config": { "every": every } });
         let document = json!({
             "version": 1,
             "kind": "heartbeat-sync",
-            "gateway": { "id": Uuid::from_u128(9), "name": every, "url": "ws://localhost", "workspace_root": "/w" },
+            "gateway": {
+                "id": Uuid::from_u128(9), "name": every, "url": "ws://localhost",
+                "workspace_root": "/w",
+            },
             "agents": agents.iter().map(agent).collect::<Vec<_>>(),
         });
         match Job::from_value(document) {

@@ -1,22 +1,22 @@
-//! What a job takes over from jobs that it replaces.
+//! The options that a job takes over from the jobs that it replaces.
 
 use super::{Action, Job, Options};
 
-/// What was asked for once and must not be lost when a newer job for the same agent replaces the
-/// one that asked.
+/// The options that must not be lost when a newer job for the same agent replaces the job that
+/// requested them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Inherited {
-    /// Write BOOTSTRAP.md even in an update that would leave it out.
+    /// Writes BOOTSTRAP.md even in an update that would leave it out.
     pub force_bootstrap: bool,
-    /// Start the agent's session afresh at the end.
+    /// Resets the agent's session at the end of the run.
     pub reset_session: bool,
-    /// The agent is new: an update acts as a first provisioning.
+    /// Marks the agent as new: an update acts as a first provisioning.
     pub provision: bool,
 }
 
 impl Job {
-    /// What the job itself asks for of what can be inherited; nothing for the kinds that do not
-    /// provision.
+    /// Returns the inheritable options that the job itself requests. Kinds that do not provision
+    /// request none.
     #[must_use]
     pub fn flags(&self) -> Inherited {
         self.options().map_or_else(Inherited::default, |options| Inherited {
@@ -26,8 +26,8 @@ impl Job {
         })
     }
 
-    /// Adds what is inherited to what the job asks for itself; nothing is taken from it. No effect
-    /// on the kinds that do not provision.
+    /// Adds the inherited options to those of the job and removes none. Kinds that do not provision
+    /// are unaffected.
     pub fn inherit(&mut self, inherited: Inherited) {
         let Some(options) = self.options_mut() else { return };
         options.force_bootstrap |= inherited.force_bootstrap;

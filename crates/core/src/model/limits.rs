@@ -1,44 +1,44 @@
-//! How long the texts of a document may be, and how much there may be of anything. `clients/python`
-//! has the same.
+//! The limits on the length of a document's texts and on the number of its parts. `clients/python`
+//! has the same limits.
 //!
-//! The size of the document and its depth are limited before, see
+//! The size and the depth of the document are checked earlier, in
 //! [`Job::parse`](super::Job::parse).
 
 use serde_json::{Map, Value};
 
-use super::parse::Problem;
+use super::problem::Problem;
 use crate::overrides::MAX_SOURCE_BYTES;
 use crate::sanitize::is_unprintable;
 
-/// Most characters of a name, a url, a path or a key.
-pub const MAX_NAME: usize = 2_000;
-/// Most characters of a token.
-pub const MAX_TOKEN: usize = 8_000;
-/// Most characters of a free text.
-pub const MAX_TEXT: usize = 64_000;
-/// Most values, all levels counted, in what a document may hold any JSON in.
-pub const MAX_VALUES: usize = 1_000;
-/// Most agents of a heartbeat-sync.
-pub const MAX_AGENTS: usize = 5_000;
+/// The maximum length of a name, a URL, a path or a key, in characters.
+pub(crate) const MAX_NAME: usize = 2_000;
+/// The maximum length of a token, in characters.
+const MAX_TOKEN: usize = 8_000;
+/// The maximum length of a free text, in characters.
+pub(crate) const MAX_TEXT: usize = 64_000;
+/// The maximum number of values, over all levels, in a field that may hold any JSON.
+const MAX_VALUES: usize = 1_000;
+/// The maximum number of agents in a heartbeat-sync.
+const MAX_AGENTS: usize = 5_000;
 
-/// What may be in a field.
+/// The rule for the content of a field.
 #[derive(Clone, Copy)]
 enum Rule {
-    /// A text of so many characters.
+    /// A text with a maximum length in characters.
     Text(usize),
-    /// A text of so many characters that people are shown on a line, without any that would change
-    /// the line.
+    /// A text with a maximum length in characters that is shown to people on one line. Characters
+    /// that would change the line are refused.
     Line(usize),
-    /// A text of so many characters, without control characters but for blanks around it, which are
-    /// left away.
+    /// A text with a maximum length in characters and without control characters. Blanks around it
+    /// are allowed and removed.
     Token(usize),
-    /// A text of so many bytes.
+    /// A text with a maximum length in bytes.
     Bytes(usize),
-    /// Any JSON, with as many values and as long texts as a document may have.
+    /// Any JSON, within the limits on values and texts.
     Any,
 }
 
-/// A field's name and what may be in it.
+/// The name of a field and its rule.
 type Field = (&'static str, Rule);
 
 const DOCUMENT: [Field; 2] =
@@ -72,7 +72,7 @@ const USER: [Field; 6] = [
     ("context", Rule::Text(MAX_TEXT)),
 ];
 
-/// The first thing of which there is too much. What has a wrong type is not looked at.
+/// Reports the first part of the document that exceeds a limit. Values of a wrong type are skipped.
 pub(super) fn check(document: &Map<String, Value>) -> Result<(), Problem> {
     check_fields(document, "", &DOCUMENT)?;
     for (name, fields) in
@@ -87,8 +87,8 @@ pub(super) fn check(document: &Map<String, Value>) -> Result<(), Problem> {
         .and_then(|gateway| gateway.get("workspace_root"))
         .and_then(Value::as_str);
     if root.is_some_and(|root| root.split(['/', '\\']).any(|step| step == "..")) {
-        let remedy = "give the folder's path as it is, without `..`";
-        return Err(Problem::new("gateway.workspace_root", "`..` in it", remedy));
+        let remedy = "use the folder's real path, without `..`";
+        return Err(Problem::new("gateway.workspace_root", "contains `..`", remedy));
     }
     let agents = document.get("agents").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     if agents.len() > MAX_AGENTS {
@@ -131,11 +131,11 @@ fn fault_of_text(text: &str, rule: Rule) -> Option<(String, &'static str)> {
     let (control, remedy) = match rule {
         Rule::Line(_) => (text.chars().find(|c| is_unprintable(*c)), "remove them"),
         Rule::Token(_) => {
-            (text.trim().chars().find(|c| c.is_control()), "give the token alone, as it was issued")
+            (text.trim().chars().find(|c| c.is_control()), "use only the token, as it was issued")
         }
         _ => return None,
     };
-    control.map(|c| (format!("control characters in it (U+{:04X})", u32::from(c)), remedy))
+    control.map(|c| (format!("contains control characters (U+{:04X})", u32::from(c)), remedy))
 }
 
 fn fault_of_json(value: &Value) -> Option<(String, &'static str)> {

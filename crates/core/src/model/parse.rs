@@ -1,6 +1,4 @@
-//! From JSON to a [`Job`]: the border at which a document is checked, once.
-
-use std::fmt;
+//! Parsing of JSON into a [`Job`]. Documents are checked here and nowhere else.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -8,67 +6,17 @@ use serde_json::{Map, Value};
 use url::Url;
 use uuid::Uuid;
 
+use super::problem::{DocumentError, Problem, brief, shape_problem, shorten};
 use super::{
     Action, Agent, Board, Cleanup, Fingerprint, Gateway, HeartbeatSync, Job, Kind, Nothing,
     Options, Provision, ProvisionMain, User, heartbeat_rules, limits, null_is_default,
 };
-use crate::sanitize::one_line;
 
-/// Largest accepted job document in bytes. Templates of an agent may be long; a megabyte is far
-/// beyond any seen.
+/// The maximum size of a job document in bytes. The templates of an agent may be long, but a
+/// megabyte is far more than any seen so far.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
-/// Most characters of a path in a problem, and of what is said of it.
-const MAX_PATH: usize = 200;
-const MAX_WORDS: usize = 1000;
-
-/// One thing that is wrong with a document: where, what, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Path of the field, such as `agent.heartbeat_config`; `$` is the document itself.
-    pub path: String,
-    /// What is wrong there.
-    pub problem: String,
-    /// What to do.
-    pub remedy: String,
-}
-
-impl Problem {
-    pub(super) fn new(
-        path: impl Into<String>,
-        problem: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        // There are names in it that somebody made up.
-        Self {
-            path: one_line(&path.into(), MAX_PATH),
-            problem: one_line(&problem.into(), MAX_WORDS),
-            remedy: one_line(&remedy.into(), MAX_WORDS),
-        }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; {}", self.path, self.problem, self.remedy)
-    }
-}
-
-/// A job document that cannot be accepted. Never holds values of the document, which may be secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct DocumentError {
-    /// Everything found wrong; at least one.
-    pub problems: Vec<Problem>,
-}
-
-impl From<Problem> for DocumentError {
-    fn from(problem: Problem) -> Self {
-        Self { problems: vec![problem] }
-    }
-}
-
-/// The document as it stands on the wire, before the needs of its kind are checked.
+/// The document as it is on the wire, before the requirements of its kind are checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
@@ -128,7 +76,7 @@ impl Job {
         Self::from_value(value)
     }
 
-    /// Checks a job document that is JSON already.
+    /// Checks a job document that is already parsed as JSON.
     pub fn from_value(value: Value) -> Result<Self, DocumentError> {
         let Value::Object(object) = value else {
             return Err(Problem::new("$", "not an object", "send one JSON object").into());
@@ -148,7 +96,8 @@ impl Job {
 }
 
 impl Document {
-    fn into_job(self, kind: Kind) -> Result<Job, DocumentError> {
+    /// Returns the problems with `agent` and `agents`, of which each kind needs one.
+    fn agent_problems(&self, kind: Kind) -> Vec<Problem> {
         let mut problems = Vec::new();
         let (wanted, unwanted) =
             if kind == Kind::HeartbeatSync { ("agents", "agent") } else { ("agent", "agents") };
@@ -171,7 +120,11 @@ impl Document {
                 format!("use `{wanted}`"),
             ));
         }
+        problems
+    }
 
+    fn into_job(self, kind: Kind) -> Result<Job, DocumentError> {
+        let mut problems = self.agent_problems(kind);
         let url = self.gateway.url.as_deref().map(str::trim).filter(|url| !url.is_empty());
         if url.is_none() && kind != Kind::HeartbeatSync && problems.is_empty() {
             let agent_id = self.agent.as_ref().map_or_else(Uuid::nil, |agent| agent.id);
@@ -257,17 +210,18 @@ impl Document {
             }
             _ => None,
         };
-        Ok(job.expect("every need of the kind was checked above"))
+        Ok(job.expect("the parts that the kind needs were checked above"))
     }
 }
 
-/// A token without the blanks around it: a file that it was read from ends with a line break.
+/// Removes the blanks around a token. A token that was read from a file ends with a line break.
 fn trimmed(token: &SecretString) -> SecretString {
     SecretString::from(token.expose_secret().trim())
 }
 
-/// The paths of the tokens of a document that have blanks or line breaks around them.
-/// [`Job::parse`] leaves these away; whoever takes a document from a person tells them.
+/// Returns the paths of the document's tokens that have blanks or line breaks around them.
+/// [`Job::parse`] removes these silently, so commands that take a document from a person print a
+/// warning.
 #[must_use]
 pub fn padded_tokens(document: &[u8]) -> Vec<&'static str> {
     let document: Value = serde_json::from_slice(document).unwrap_or_default();
@@ -302,8 +256,8 @@ fn read_kind(object: &Map<String, Value>) -> Result<Kind, Problem> {
     }
 }
 
-/// Refuses what serde would take for an object: a list of its fields' values. Whoever masks secrets
-/// goes by their names.
+/// Refuses the values that serde accepts in place of an object, such as a list of the fields'
+/// values. The masking of secrets relies on field names.
 fn refuse_stand_ins(document: &Map<String, Value>) -> Result<(), Problem> {
     let list = |path: String| Problem::new(path, "wrong type (sequence)", "use an object");
     for name in ["gateway", "agent", "board", "user", "options"] {
@@ -319,7 +273,7 @@ fn refuse_stand_ins(document: &Map<String, Value>) -> Result<(), Problem> {
     if of_options("wake").is_some_and(Value::is_array) {
         return Err(list("options.wake".to_owned()));
     }
-    // For an enum it takes an object with the variant's name as well.
+    // For an enum, serde also accepts an object with the name of the variant.
     if of_options("action").is_some_and(Value::is_object) {
         return Err(Problem::new(
             "options.action",
@@ -330,7 +284,7 @@ fn refuse_stand_ins(document: &Map<String, Value>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// What speaks against pinning a certificate.
+/// Returns the problem that prevents pinning the certificate, if there is one.
 fn pin_problem(url: Option<&Url>, allow_insecure_tls: bool) -> Option<Problem> {
     let problem = |problem, remedy| Some(Problem::new("gateway.tls_fingerprint", problem, remedy));
     if allow_insecure_tls {
@@ -354,7 +308,7 @@ fn parse_url(url: Option<&str>, problems: &mut Vec<Problem>) -> Option<Url> {
         problems.push(Problem::new("gateway.url", "missing", remedy));
         return None;
     };
-    // The text of the url is not quoted: people put tokens into it.
+    // The URL is not quoted, because people put tokens into it.
     match Url::parse(url) {
         Ok(url) if matches!(url.scheme(), "ws" | "wss") && url.host_str().is_some() => Some(url),
         Ok(url) => {
@@ -370,72 +324,4 @@ fn parse_url(url: Option<&str>, problems: &mut Vec<Problem>) -> Option<Url> {
             None
         }
     }
-}
-
-/// Turns serde's message into a path, a problem and a remedy. Serde names the parent of a missing
-/// or unknown field. It says last what it expected; what stands before that may be a name or value
-/// that reads the same.
-fn shape_problem(path: &str, message: &str) -> Problem {
-    let parent = if path == "." { "" } else { path };
-    let quoted = message.split('`').nth(1).unwrap_or_default();
-    let join = |field: &str| match parent {
-        "" => field.to_owned(),
-        parent if parent == field || parent.ends_with(&format!(".{field}")) => parent.to_owned(),
-        parent => format!("{parent}.{field}"),
-    };
-    if message.starts_with("missing field") {
-        return Problem::new(join(quoted), "missing", "add it");
-    }
-    if message.starts_with("unknown field") {
-        let known = message.rsplit_once("`, expected ").map_or("", |(_, known)| known);
-        let remedy = if known.is_empty() {
-            "remove it".to_owned()
-        } else {
-            format!("remove it, or use {known}")
-        };
-        return Problem::new(join(quoted), "unknown field", remedy);
-    }
-    let path = if parent.is_empty() { "$" } else { parent };
-    let (problem, remedy) = message
-        .rsplit_once(", expected ")
-        .map_or((message, ""), |(problem, wanted)| (problem, wanted));
-    let problem = without_value(problem);
-    if remedy.is_empty() {
-        Problem::new(path, problem, "correct it")
-    } else {
-        Problem::new(path, problem, format!("use {remedy}"))
-    }
-}
-
-/// Serde quotes the offending value; it may be a secret, so only its type is kept.
-fn without_value(message: &str) -> String {
-    let type_of = |found: &str| found.split([' ', ':']).next().unwrap_or("value").to_owned();
-    if let Some(found) = message.strip_prefix("invalid type: ") {
-        return format!("wrong type ({})", type_of(found));
-    }
-    if let Some(found) = message.strip_prefix("invalid value: ") {
-        return format!("wrong value ({})", type_of(found));
-    }
-    for (said, kept) in
-        [("unknown variant", "unknown variant"), ("UUID parsing failed", "not a UUID")]
-    {
-        if message.starts_with(said) {
-            return kept.to_owned();
-        }
-    }
-    message.to_owned()
-}
-
-fn brief(value: &Value) -> String {
-    match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::String(text) => format!("\"{}\"", shorten(text)),
-        Value::Array(_) => "an array".to_owned(),
-        Value::Object(_) => "an object".to_owned(),
-    }
-}
-
-fn shorten(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(40).collect()
 }

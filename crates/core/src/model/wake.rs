@@ -1,20 +1,19 @@
-//! Waking an agent: the message that its session gets after everything else.
+//! The message that wakes an agent at the end of a run.
 
 use serde::{Deserialize, Deserializer};
 
-/// Longest verb, in characters.
+/// The maximum length of the verb, in characters.
 const MAX_VERB_CHARS: usize = 64;
 
-/// That the agent is to be woken when it is as wanted, and how.
+/// The settings of the wake message, which is sent once the agent is as requested.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wake {
-    /// Whether what the agent answers goes out to the channel that its session last used; default
-    /// true.
+    /// Sends the agent's answer to the channel that its session used last. The default is true.
     #[serde(default = "yes", deserialize_with = "null_is_yes")]
     pub deliver: bool,
-    /// What was done with its workspace, in a word or two of 64 printable characters at most; none
-    /// follows the action.
+    /// The verb for what was done with the workspace: one or two words of at most 64 printable
+    /// characters. By default it follows the action.
     #[serde(default, deserialize_with = "verb")]
     pub verb: Option<String>,
 }

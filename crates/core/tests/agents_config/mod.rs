@@ -1,4 +1,4 @@
-//! The difference between a gateway's config and what is wanted, in both shapes.
+//! Tests of the difference between a gateway's config and the desired one, in both shapes.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ fn patch(config: &Config, desired: &DesiredAgent) -> Option<Value> {
 }
 
 #[test]
-fn what_a_merge_patch_cannot_take_away_is_no_difference() {
+fn what_a_merge_patch_cannot_remove_is_no_difference() {
     let is_kept = |present: Value, desired: Value| {
         let entry = json!({ "name": "Ada", "workspace": "/srv/ada", "heartbeat": present });
         config(&json!({ "entries": { "ada": entry } })).is_as_desired(
@@ -44,7 +44,7 @@ fn what_a_merge_patch_cannot_take_away_is_no_difference() {
     };
     assert!(
         is_kept(json!({ "every": "1m" }), json!({ "every": "1m", "target": null })),
-        "null takes away"
+        "null removes a member"
     );
     assert!(!is_kept(json!({ "target": "x" }), json!({ "target": null })));
     assert!(is_kept(
@@ -60,20 +60,26 @@ fn what_a_merge_patch_cannot_take_away_is_no_difference() {
 }
 
 #[test]
-fn a_config_for_one_agent_is_made_one_for_many_first() {
+fn a_config_for_one_agent_is_first_converted_to_one_for_many() {
     let patch =
         patch(&config(&json!({ "entries": { "main": {} } })), &ada(&json!({ "every": "10m" })));
     let expected = json!({ "agents": {
         "ownership": "explicit",
         "defaults": { "systemAgent": { "agentId": "main" } },
-        "entries": { "ada": { "name": "Ada", "workspace": "/srv/ada", "heartbeat": { "every": "10m" } }, "main": {} },
+        "entries": {
+            "ada": { "name": "Ada", "workspace": "/srv/ada", "heartbeat": { "every": "10m" } },
+            "main": {},
+        },
     } });
     assert_eq!(patch, Some(expected));
 }
 
 #[test]
 fn only_what_differs_is_written() {
-    let entry = json!({ "name": "Ada", "workspace": "/srv/ada", "heartbeat": { "every": "10m", "n": 1, "theirs": true } });
+    let entry = json!({
+        "name": "Ada", "workspace": "/srv/ada",
+        "heartbeat": { "every": "10m", "n": 1, "theirs": true },
+    });
     let config =
         config(&json!({ "ownership": "explicit", "entries": { "main": {}, "ada": entry } }));
     assert_eq!(
@@ -131,7 +137,7 @@ fn refused_keys_are_left_out() {
 }
 
 #[test]
-fn a_config_that_cannot_be_worked_with_is_said_so() {
+fn an_unusable_config_is_reported() {
     for agents in [json!("x"), json!({ "list": "x" })] {
         let error = Config::read(json!({ "config": { "agents": agents } })).unwrap_err();
         assert!(
@@ -143,7 +149,7 @@ fn a_config_that_cannot_be_worked_with_is_said_so() {
 }
 
 #[test]
-fn turns_a_day_are_those_of_all_agents_with_a_heartbeat() {
+fn turns_a_day_count_all_agents_with_a_heartbeat() {
     let turns = |agents: Value| config(&agents).heartbeat_turns_per_day();
     let every = |every| json!({ "heartbeat": { "every": every } });
     assert_eq!(
@@ -151,7 +157,7 @@ fn turns_a_day_are_those_of_all_agents_with_a_heartbeat() {
         Some(144 + 24)
     );
     assert_eq!(turns(json!({ "entries": { "a": every("0m"), "b": every("7h") } })), Some(3), "3.4");
-    assert_eq!(turns(json!({ "list": [{ "id": "main" }] })), None, "nobody has one");
+    assert_eq!(turns(json!({ "list": [{ "id": "main" }] })), None, "no agent has a heartbeat");
     let defaults = json!({ "heartbeat": { "every": "2h" } });
     assert_eq!(
         turns(json!({ "list": [{ "id": "a", "heartbeat": {} }], "defaults": defaults })),

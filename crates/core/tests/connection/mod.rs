@@ -1,4 +1,5 @@
-//! The connection to a gateway: limits that the gateway states, silence, and the end of idle ones.
+//! Tests of the connection to a gateway: the gateway's stated limits, silence, and closing when
+//! idle.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use tokio::sync::oneshot;
 
 use crate::scripted::Scripted;
 
-/// A run's calls to a gateway at that port of loopback. It is not patient.
+/// Returns a run's calls to a gateway on this port of the loopback interface, with short time
+/// limits.
 pub(crate) fn call(port: u16, idle: Duration) -> Call {
     let limits = Limits { call: Duration::from_secs(10), patience: Duration::ZERO, idle };
     let url = format!("ws://localhost:{port}").parse().unwrap();
@@ -46,21 +48,21 @@ async fn a_frame_larger_than_the_gateway_takes_is_not_sent() {
         call.write(Method::FilesSet, json!({ "content": "x".repeat(1000) })).await.unwrap_err();
     assert!(matches!(error, GatewayError::TooLarge { limit: 1000, .. }), "{error:?}");
     assert_eq!(Outcome::from(error).name(), "permanent");
-    // The connection is as good as before.
+    // The connection still works.
     call.read(Method::ConfigGet, json!({})).await.unwrap();
     assert_eq!(gateway.await.unwrap(), "config.get");
 }
 
 #[tokio::test]
-async fn a_gateway_without_ticks_is_given_up() {
+async fn a_gateway_without_ticks_is_disconnected() {
     let (listener, port) = listen().await;
     tokio::spawn(async move {
         let policy = json!({ "policy": { "tickIntervalMs": 1000 } });
         let mut gateway = Scripted::open(accept(&listener).await, policy).await;
-        // It takes requests and never answers.
+        // The gateway reads requests and never answers.
         while gateway.request().await.is_some() {}
     });
-    // An unused connection would be closed sooner than a silent one.
+    // An unused connection would be closed earlier than a silent one.
     let call = call(port, Duration::from_millis(100));
     let error = call.write(Method::ConfigPatch, json!({})).await.unwrap_err();
     assert!(
@@ -71,7 +73,7 @@ async fn a_gateway_without_ticks_is_given_up() {
 }
 
 #[tokio::test]
-async fn an_unused_connection_is_closed_and_made_again_when_needed() {
+async fn an_unused_connection_is_closed_and_reopened_when_needed() {
     let (listener, port) = listen().await;
     let (closed, was_closed) = oneshot::channel();
     tokio::spawn(async move {
@@ -80,7 +82,7 @@ async fn an_unused_connection_is_closed_and_made_again_when_needed() {
             let mut gateway = Scripted::open(accept(&listener).await, json!({})).await;
             let request = gateway.request().await.unwrap();
             gateway.answer(&request, &json!({})).await;
-            assert_eq!(gateway.request().await, None, "the client hangs up");
+            assert_eq!(gateway.request().await, None, "the client closes the connection");
             closed.take().map(|closed| closed.send(()));
         }
     });
@@ -91,13 +93,14 @@ async fn an_unused_connection_is_closed_and_made_again_when_needed() {
 }
 
 #[tokio::test]
-async fn who_waits_for_approval_and_has_no_scope_is_told_which_request_to_approve() {
+async fn a_client_without_scopes_is_told_which_pairing_request_to_approve() {
     let (listener, port) = listen().await;
     tokio::spawn(async move {
         let pairing = json!({ "code": "NOT_PAIRED", "message": "pairing \
             required", "details": { "requestId": "r-1" } });
         Scripted::refuse(accept(&listener).await, pairing).await;
-        // Some gateways connect a client without a device, give it no scope, and do not say so.
+        // Some gateways accept a client without a device, grant it no scope, and do not report
+        // that.
         let mut gateway = Scripted::open(accept(&listener).await, json!({})).await;
         let request = gateway.request().await.unwrap();
         let error = json!({ "code": "INVALID_REQUEST", "message": "missing scope: operator.read" });
@@ -108,7 +111,7 @@ async fn who_waits_for_approval_and_has_no_scope_is_told_which_request_to_approv
     assert!(action.contains("openclaw devices approve r-1"), "{action}");
 }
 
-/// The error that comes of an answer of HTTP.
+/// Returns the error for an HTTP answer.
 async fn answered(status: &'static str) -> GatewayError {
     let (listener, port) = listen().await;
     tokio::spawn(async move {
@@ -125,13 +128,13 @@ async fn answered(status: &'static str) -> GatewayError {
 }
 
 #[tokio::test]
-async fn a_proxy_before_a_gateway_that_is_down_is_tried_again() {
+async fn a_proxy_in_front_of_a_stopped_gateway_is_retried() {
     let error = answered("502 Bad Gateway").await;
     assert!(matches!(error, GatewayError::Unreachable { .. }), "{error:?}");
 }
 
 #[tokio::test]
-async fn an_address_that_is_no_gateway_is_said_so() {
+async fn an_address_without_a_gateway_is_reported() {
     let error = answered("404 Not Found").await;
     assert_eq!(
         error.to_string(),
@@ -145,7 +148,7 @@ async fn an_address_that_is_no_gateway_is_said_so() {
 }
 
 #[tokio::test]
-async fn a_proxy_before_a_gateway_that_is_away_is_no_wrong_address() {
+async fn a_proxy_in_front_of_an_absent_gateway_is_no_wrong_address() {
     for (status, outcome, code) in [
         ("429 Too Many Requests", "busy", "gateway_starting"),
         ("502 Bad Gateway", "transient", "unreachable"),
@@ -171,7 +174,7 @@ async fn a_proxy_before_a_gateway_that_is_away_is_no_wrong_address() {
 }
 
 #[tokio::test]
-async fn a_session_without_rights_or_methods_is_refused_in_words() {
+async fn a_session_without_scopes_or_methods_is_refused_with_a_reason() {
     let cases = [
         (json!({ "auth": { "scopes": [] } }), "pairing_required"),
         (json!({ "features": { "methods": ["config.get", "sessions.patch"] } }), "gateway_too_old"),
@@ -204,7 +207,7 @@ async fn the_token_is_in_the_connect_frame_and_not_in_the_url() {
         tls_fingerprint: None,
     };
     let client = Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), Limits::default());
-    // The gateway hangs up after the first frame.
+    // The gateway closes the connection after the first frame.
     assert!(Call::new(Arc::new(client)).open().await.is_err());
     let (line, connect) = gateway.await.unwrap();
     assert_eq!(line, "GET /ws HTTP/1.1");

@@ -1,10 +1,9 @@
-//! Documents and what is made of them, the same for this parser and for the client in
-//! `clients/python`, whose tests read the same file: what one accepts the other accepts, and what
-//! one refuses the other refuses at the same path.
+//! The corpus of documents that this parser and the client in `clients/python` both run: what one
+//! accepts or refuses, the other accepts, or refuses at the same path.
 //!
 //! A case is a text, or one of the `documents` with members set and removed. A `fill` replaces a
-//! mark in its text by many of another. It is `accepted` as a kind, or `refused` with paths and how
-//! the problem there begins.
+//! mark in its text by many copies of another. The case is `accepted` as a kind, or `refused` with
+//! paths and the start of the problem at each.
 
 use std::collections::BTreeMap;
 
@@ -62,7 +61,7 @@ impl Case {
 }
 
 #[test]
-fn documents_are_judged_as_the_corpus_says() {
+fn documents_are_judged_as_in_the_corpus() {
     let corpus: Corpus = serde_json::from_str(include_str!("documents.json")).unwrap();
     let mut faults = Vec::new();
     for case in &corpus.cases {
@@ -88,7 +87,7 @@ fn documents_are_judged_as_the_corpus_says() {
 }
 
 #[test]
-fn a_name_that_reads_like_the_parsers_words_does_not_get_into_the_remedy() {
+fn a_name_that_looks_like_a_parser_message_stays_out_of_the_remedy() {
     let name = "x`, expected \u{1b}[2K";
     let mut document: Value = serde_json::from_str::<Corpus>(include_str!("documents.json"))
         .unwrap()

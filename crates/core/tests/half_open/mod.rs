@@ -1,5 +1,5 @@
-//! Gateways that are there and yet not: one that takes nothing more, and one that is heard and
-//! never answers.
+//! Tests of half-dead gateways: one that stops reading, and one that sends events but never
+//! answers.
 
 use std::io;
 use std::sync::Arc;
@@ -15,14 +15,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::scripted::Scripted;
 
-/// Bytes that fit between the two ends.
+/// The number of bytes that fit between the two ends.
 const PIPE: usize = 16 * 1024;
 
 fn client(call: Duration) -> (Arc<Client>, UnboundedReceiver<DuplexStream>) {
     client_over(PIPE, call)
 }
 
-/// A client, and the gateway's ends of its connections, with so many bytes between.
+/// Returns a client and the gateway's ends of its connections, with a pipe of this many bytes
+/// between them.
 pub(crate) fn client_over(
     pipe: usize,
     call: Duration,
@@ -52,12 +53,12 @@ fn client_with(pipe: usize, limits: Limits) -> (Arc<Client>, UnboundedReceiver<D
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gateway_that_takes_nothing_more_is_given_up() {
+async fn a_gateway_that_stops_reading_is_disconnected() {
     let (client, mut arrivals) = client(Duration::from_secs(60));
     tokio::spawn(async move {
         let hello = json!({ "policy": { "maxPayload": 10 * PIPE, "tickIntervalMs": 1000 } });
         let _gateway = Scripted::open(arrivals.recv().await.unwrap(), hello).await;
-        // It reads no more, and holds the connection open.
+        // The gateway stops reading and holds the connection open.
         std::future::pending::<()>().await;
     });
     let call = Call::new(client);
@@ -71,18 +72,19 @@ async fn a_gateway_that_takes_nothing_more_is_given_up() {
     );
     assert!(
         began.elapsed() < Duration::from_secs(60),
-        "told by its silence, not by the call's deadline"
+        "detected by its silence, not by the call's deadline"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_gateway_sends_is_read_while_it_takes_nothing() {
+async fn frames_are_read_while_the_gateway_reads_nothing() {
     let (client, mut arrivals) = client(Duration::from_secs(60));
     tokio::spawn(async move {
         let hello = json!({ "policy": { "maxPayload": 10 * PIPE } });
         let mut gateway = Scripted::open(arrivals.recv().await.unwrap(), hello).await;
         let first = gateway.request().await.unwrap();
-        // By now the second request fills the pipe; so does this answer. One of both must read.
+        // The second request has filled the pipe by now, and so does this answer. One side must
+        // read.
         gateway.answer(&first, &json!({ "content": "x".repeat(2 * PIPE) })).await;
         let second = gateway.request().await.unwrap();
         gateway.answer(&second, &json!({})).await;
@@ -103,7 +105,7 @@ async fn a_call_that_is_never_answered_costs_the_connection() {
         let mut deaf = Scripted::open(arrivals.recv().await.unwrap(), json!({})).await;
         deaf.request().await.unwrap();
         tokio::spawn(async move {
-            // It takes in nothing, and goes on telling that it lives.
+            // The gateway reads nothing and keeps sending ticks.
             loop {
                 sleep(Duration::from_secs(1)).await;
                 deaf.send(json!({ "type": "event", "event": "tick", "payload": {} }).to_string())
@@ -120,13 +122,13 @@ async fn a_call_that_is_never_answered_costs_the_connection() {
     assert_eq!(call.read(Method::ConfigGet, json!({})).await.unwrap(), json!({ "config": {} }));
 }
 
-/// A gateway's end that answers everything but what `is_swallowed` says, by method and how often it
-/// was asked.
+/// Plays a gateway that answers every request except those that `is_swallowed` selects, by method
+/// and number of requests so far.
 async fn swallows(mut gateway: Scripted<DuplexStream>, is_swallowed: impl Fn(&str, u32) -> bool) {
-    let mut asked = std::collections::HashMap::<String, u32>::new();
+    let mut requested = std::collections::HashMap::<String, u32>::new();
     while let Some(request) = gateway.request().await {
         let method = request["method"].as_str().unwrap().to_owned();
-        let times = asked.entry(method.clone()).or_default();
+        let times = requested.entry(method.clone()).or_default();
         *times += 1;
         if !is_swallowed(&method, *times) {
             gateway.answer(&request, &json!({ "config": {} })).await;
@@ -135,7 +137,7 @@ async fn swallows(mut gateway: Scripted<DuplexStream>, is_swallowed: impl Fn(&st
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_read_that_is_not_answered_is_asked_again_over_another_connection() {
+async fn an_unanswered_read_is_repeated_over_a_new_connection() {
     let (client, mut arrivals) = client(Duration::from_secs(120));
     tokio::spawn(async move {
         for connection in 0.. {
@@ -154,17 +156,18 @@ async fn a_read_that_is_not_answered_is_asked_again_over_another_connection() {
     assert_eq!(
         (report.rpc_count, report.connections),
         (7, 2),
-        "two connections, and one question twice"
+        "two connections, and one request twice"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gateway_that_is_busy_is_waited_for_though_it_takes_no_other_connection() {
+async fn a_busy_gateway_is_waited_for_although_it_accepts_no_connection() {
     let (client, mut arrivals) = client(Duration::from_secs(120));
     tokio::spawn(async move {
         let mut gateway = Scripted::open(arrivals.recv().await.unwrap(), json!({})).await;
         let (write, read) = (gateway.request().await.unwrap(), gateway.request().await.unwrap());
-        // A reload that takes a minute. Nothing else is answered, and nobody let in, meanwhile.
+        // A reload takes a minute. Meanwhile nothing else is answered, and no connection is
+        // accepted.
         sleep(Duration::from_secs(60)).await;
         for request in [write, read] {
             gateway.answer(&request, &json!({ "config": {} })).await;
@@ -181,7 +184,7 @@ async fn a_gateway_that_is_busy_is_waited_for_though_it_takes_no_other_connectio
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_is_given_up_when_the_gateway_answers_what_it_was_asked_later() {
+async fn a_write_is_given_up_when_the_gateway_answers_a_later_request() {
     for (method, most) in
         [(Method::ConfigPatch, 21), (Method::FilesSet, 21), (Method::AgentsDelete, 28)]
     {
@@ -202,22 +205,22 @@ async fn a_write_is_given_up_when_the_gateway_answers_what_it_was_asked_later() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_answered_before_a_cut_is_not_asked_again() {
+async fn answered_requests_are_not_repeated_after_a_disconnect() {
     let limits = Limits { patience: Duration::from_secs(2), ..Limits::default() };
     let (client, mut arrivals) = client_with(PIPE, limits);
     let gateway = tokio::spawn(async move {
-        let mut asked = Vec::new();
+        let mut requested = Vec::new();
         // Each connection lasts for two answers.
-        while asked.len() < 24 {
+        while requested.len() < 24 {
             let mut gateway = Scripted::open(arrivals.recv().await.unwrap(), json!({})).await;
             for _ in 0..2 {
                 let request = gateway.request().await.unwrap();
-                asked.push(request["params"]["name"].as_u64().unwrap());
+                requested.push(request["params"]["name"].as_u64().unwrap());
                 gateway.answer(&request, &json!({ "file": request["params"]["name"] })).await;
             }
             gateway.close().await;
         }
-        asked
+        requested
     });
     let questions = (0..24).map(|name| (Method::FilesGet, json!({ "name": name }))).collect();
     let answers = Call::new(client).read_all(questions).await.unwrap();

@@ -1,4 +1,4 @@
-//! Heartbeat sync of agents of which some have been cleaned up meanwhile.
+//! Tests of heartbeat-syncs of which some agents have been cleaned up meanwhile.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::scripted::Scripted;
 const ADA: Uuid = Uuid::from_u128(1);
 const BO: Uuid = Uuid::from_u128(2);
 
-/// Runs a sync of Ada and Bo on the gateway at that port, after these agents have been cleaned up.
+/// Runs a sync of Ada and Bo on the gateway at this port after these agents have been cleaned up.
 async fn sync(port: u16, cleaned_up: &[Uuid]) -> Report {
     synced(port, &json!([{ "id": ADA, "name": "Ada" }, { "id": BO, "name": "Bo" }]), cleaned_up)
         .await
@@ -28,7 +28,10 @@ async fn synced(port: u16, agents: &Value, cleaned_up: &[Uuid]) -> Report {
     let document = json!({
         "version": 1,
         "kind": "heartbeat-sync",
-        "gateway": { "id": Uuid::from_u128(9), "url": format!("ws://127.0.0.1:{port}"), "workspace_root": "/w" },
+        "gateway": {
+            "id": Uuid::from_u128(9), "url": format!("ws://127.0.0.1:{port}"),
+            "workspace_root": "/w",
+        },
         "agents": agents,
     });
     let mut job = Job::from_value(document).unwrap();
@@ -57,12 +60,14 @@ async fn an_agent_that_is_left_out_is_reported_and_not_written() {
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         let mut gateway = Scripted::open(listener.accept().await.unwrap().0, json!({})).await;
-        // Bo is as it should be. If Ada were wanted, a write would follow, and be no answer to
-        // this.
+        // Bo is as desired. If Ada were in the sync, a write would follow, which this gateway does
+        // not answer.
         let heartbeat = json!({ "every": "10m", "target": "none", "includeReasoning": false });
         let shown = json!({ "showOk": false, "showAlerts": true, "useIndicator": true });
         let config = json!({
-            "agents": { "list": [{ "id": "bo", "workspace": "/w/workspace-bo", "heartbeat": heartbeat }] },
+            "agents": {
+                "list": [{ "id": "bo", "workspace": "/w/workspace-bo", "heartbeat": heartbeat }],
+            },
             "channels": { "defaults": { "heartbeat": shown } },
         });
         while let Some(request) = gateway.request().await {
@@ -76,7 +81,7 @@ async fn an_agent_that_is_left_out_is_reported_and_not_written() {
         report.summary,
         "the heartbeats of 1 agents were as they should be; nothing was written"
     );
-    assert!(report.gateway.is_some(), "it was asked");
+    assert!(report.gateway.is_some(), "the gateway was asked");
 }
 
 #[tokio::test]
@@ -89,7 +94,9 @@ async fn a_key_that_may_be_misspelt_is_named_with_the_one_that_is_meant() {
             json!({ "every": "10m", "target": "none", "includeReasoning": false, "evry": "5m" });
         let shown = json!({ "showOk": false, "showAlerts": true, "useIndicator": true });
         let config = json!({
-            "agents": { "list": [{ "id": "bo", "workspace": "/w/workspace-bo", "heartbeat": heartbeat }] },
+            "agents": {
+                "list": [{ "id": "bo", "workspace": "/w/workspace-bo", "heartbeat": heartbeat }],
+            },
             "channels": { "defaults": { "heartbeat": shown } },
         });
         while let Some(request) = gateway.request().await {
@@ -103,7 +110,7 @@ async fn a_key_that_may_be_misspelt_is_named_with_the_one_that_is_meant() {
 }
 
 #[tokio::test]
-async fn a_sync_of_which_nothing_is_left_is_done_without_the_gateway() {
+async fn a_sync_without_agents_succeeds_without_the_gateway() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = closed.local_addr().unwrap().port();
     drop(closed);
@@ -111,5 +118,5 @@ async fn a_sync_of_which_nothing_is_left_is_done_without_the_gateway() {
     let why = "cleaned up after this job was enqueued";
     assert_eq!(skipped(&report), [("agent ada", why), ("agent bo", why)]);
     assert_eq!(report.summary, "no agents to sync; 2 were cleaned up after this job was enqueued");
-    assert_eq!((report.gateway, report.rpc_count), (None, 0), "it was not asked");
+    assert_eq!((report.gateway, report.rpc_count), (None, 0), "the gateway was not asked");
 }

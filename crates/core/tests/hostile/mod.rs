@@ -1,4 +1,4 @@
-//! Gateways that send what nobody wants: too much, too long, for ever.
+//! Tests of hostile gateways, which send too much, too long frames, or endless streams.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::scripted::Scripted;
 const MIB: usize = 1024 * 1024;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// An event of so many bytes.
+/// Returns an event of this many bytes.
 fn event(size: usize) -> String {
     let event = r#"{"type":"event","event":"chat","payload":[1,1]}"#.to_owned();
     event.replace("[1,1]", &format!("[1{}]", ",1".repeat(size.saturating_sub(event.len()) / 2)))
 }
 
-/// What the worker makes of a gateway that sends these before it answers the first request.
+/// Returns the result of a first request to a gateway that sends these messages before the answer.
 async fn after(messages: Vec<Message>) -> Result<Answer, GatewayError> {
     let (client, mut arrivals) = client_over(MIB, MINUTE);
     tokio::spawn(async move {
@@ -38,7 +38,7 @@ async fn after(messages: Vec<Message>) -> Result<Answer, GatewayError> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_that_nobody_asked_for_are_dropped_whatever_their_size() {
+async fn unrequested_events_of_any_size_are_dropped() {
     assert_eq!(after(vec![Message::text(event(31 * MIB))]).await.unwrap(), json!({ "agents": [] }));
     let deep = format!(
         r#"{{"type":"event","event":"x","payload":{}{}}}"#,
@@ -56,7 +56,7 @@ async fn events_that_nobody_asked_for_are_dropped_whatever_their_size() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_floods_is_hung_up_on() {
+async fn a_gateway_that_floods_is_disconnected() {
     let floods = [
         vec![Message::Ping("x".into()); 101],
         vec![Message::text(r#"{"type":"event","event":"x"}"#); 20_001],
@@ -82,7 +82,7 @@ async fn who_floods_is_hung_up_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_in_parts_is_as_long_as_all_of_them() {
+async fn the_length_of_a_message_in_parts_is_their_sum() {
     let text = json!({ "type": "event", "event": "x", "payload": "é".repeat(1000) })
         .to_string()
         .into_bytes();
@@ -93,7 +93,7 @@ async fn a_message_in_parts_is_as_long_as_all_of_them() {
         parts.into_iter().enumerate().map(frame).collect::<Vec<_>>()
     };
     let small = parts(text.chunks(7).map(<[u8]>::to_vec).collect());
-    assert!(after(small).await.is_ok(), "characters may be cut in the middle");
+    assert!(after(small).await.is_ok(), "characters may be split between parts");
     let error = after(parts(vec![vec![b' '; 256 * 1024]; 33])).await.unwrap_err();
     assert!(
         matches!(&error, GatewayError::Closed { reason, .. } if reason.contains("8650752 bytes, \
@@ -106,10 +106,10 @@ async fn a_message_in_parts_is_as_long_as_all_of_them() {
         "{error:?}"
     );
     let error = after(parts(vec![vec![0xff; 10]])).await.unwrap_err();
-    assert!(matches!(error, GatewayError::Closed { .. }), "what is no text: {error:?}");
+    assert!(matches!(error, GatewayError::Closed { .. }), "not text: {error:?}");
 }
 
-/// What the worker makes of this config; `PARTS` stands for 4 MiB of the value.
+/// Returns the result of reading this config; `PARTS` stands for 4 MiB of the value.
 async fn config(payload: &str, value: &str) -> Result<Answer, GatewayError> {
     let (listener, port) = listen().await;
     let payload = payload.replace("PARTS", &value.repeat(4 * MIB / value.len()));
@@ -125,13 +125,13 @@ async fn config(payload: &str, value: &str) -> Result<Answer, GatewayError> {
 }
 
 #[tokio::test]
-async fn an_answer_that_would_take_too_much_memory_is_left_aside() {
+async fn an_answer_that_would_take_too_much_memory_is_refused() {
     let kept =
         config(r#"{"hash":"h","raw":[PARTS 1],"config":{"agents":{}}}"#, "{},").await.unwrap();
     assert_eq!(
         kept,
         json!({ "hash": "h", "config": { "agents": {} } }),
-        "what is not needed is skipped"
+        "parts that are not needed are skipped"
     );
     for part in ["1,", "{},", r#"{"a":1},"#, r#"[[""]],"#] {
         let error = config(r#"{"hash":"h","config":{"agents":{"list":[PARTS 1]}}}"#, part)
@@ -147,7 +147,7 @@ async fn an_answer_that_would_take_too_much_memory_is_left_aside() {
 }
 
 #[tokio::test]
-async fn an_error_is_read_without_its_details_if_these_are_too_many() {
+async fn an_error_is_read_without_its_details_if_these_are_too_large() {
     let (listener, port) = listen().await;
     tokio::spawn(async move {
         let mut gateway = Scripted::open(accept(&listener).await, json!({})).await;
@@ -169,8 +169,8 @@ async fn an_error_is_read_without_its_details_if_these_are_too_many() {
 }
 
 #[tokio::test]
-async fn less_is_taken_from_who_has_not_let_the_worker_in() {
-    /// What comes of a gateway that says this first, and this to the request to be let in.
+async fn limits_are_lower_before_the_session_is_open() {
+    /// Returns the result of connecting to a gateway with a greeting and a hello of these sizes.
     async fn greeted(greeting: usize, hello: usize) -> Result<(), GatewayError> {
         let (listener, port) = listen().await;
         tokio::spawn(async move {
@@ -180,7 +180,9 @@ async fn less_is_taken_from_who_has_not_let_the_worker_in() {
             let challenge = json!({ "type": "event", "event": "connect.challenge", "payload": {} });
             gateway.pass(Message::text(challenge.to_string())).await;
             let Some(connect) = gateway.request().await else { return };
-            let hello = json!({ "type": "hello-ok", "protocol": 4, "snapshot": { "health": "x".repeat(hello) } });
+            let hello = json!({
+                "type": "hello-ok", "protocol": 4, "snapshot": { "health": "x".repeat(hello) },
+            });
             gateway.answer(&connect, &hello).await;
             gateway.request().await;
         });
@@ -197,12 +199,12 @@ async fn less_is_taken_from_who_has_not_let_the_worker_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_takes_nothing_is_left_however_alive_it_seems() {
+async fn a_gateway_that_reads_nothing_is_disconnected_despite_its_ticks() {
     let (client, mut arrivals) = client_over(16 * 1024, 10 * MINUTE);
     tokio::spawn(async move {
         let hello = json!({ "policy": { "maxPayload": 10 * MIB, "tickIntervalMs": 1000 } });
         let mut gateway = Scripted::open(arrivals.recv().await.unwrap(), hello).await;
-        // It ticks, and reads nothing.
+        // The gateway ticks and reads nothing.
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
             gateway.pass(Message::text(r#"{"type":"event","event":"tick"}"#)).await;
@@ -218,7 +220,7 @@ async fn who_takes_nothing_is_left_however_alive_it_seems() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_large_message_has_to_come_to_its_end() {
+async fn a_large_message_must_be_completed_in_time() {
     let (client, mut arrivals) = client_over(16 * 1024, 10 * MINUTE);
     tokio::spawn(async move {
         let hello = json!({ "policy": { "tickIntervalMs": 300_000 } });

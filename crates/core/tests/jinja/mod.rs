@@ -1,5 +1,5 @@
-//! Forms of Jinja2 as users write them in templates, and what Jinja2 3.1.6 makes of each;
-//! `record.py` asks it.
+//! Compares expressions of Jinja2, as users write them in templates, with the output of Jinja2
+//! 3.1.6, which `record.py` recorded.
 
 use mission_core::context::Context;
 use mission_core::overrides::{Overrides, TemplateError};
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::vectors::jobs;
 
-/// Forms that come out in another way here, and why. docs/templates.md tells it to those who write
-/// templates.
+/// The expressions whose output differs here, with the reason. docs/templates.md explains these to
+/// the authors of templates.
 const DIFFERENT: &[(&str, &[&str])] = &[
     (
         "lists and dictionaries do not change once they are made",
@@ -55,7 +55,7 @@ const DIFFERENT: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "text that was escaped is joined with other text as that stands",
+        "escaped text is joined with other text unchanged",
         &[
             "{{ ('<b>'|e) + '<i>' }}",
             "{{ '<i>' + ('<b>'|e) }}",
@@ -134,7 +134,7 @@ fn context() -> Context {
 }
 
 #[test]
-fn forms_come_out_as_in_jinja2() {
+fn expressions_render_as_in_jinja2() {
     let forms: Vec<(String, Option<String>)> =
         serde_json::from_str(include_str!("forms.json")).expect("a table");
     let (context, overrides) = (context(), Overrides::new(None));
@@ -149,13 +149,13 @@ fn forms_come_out_as_in_jinja2() {
         }
     }
     assert!(wrong.is_empty(), "{} of {}\n{}", wrong.len(), forms.len(), wrong.join("\n"));
-    assert_eq!(differing, different.len(), "what is listed is in the table");
+    assert_eq!(differing, different.len(), "every listed expression is in the table");
     assert!(forms.len() > 1_400, "the table has been cut");
 }
 
-/// A wide text costs as much fuel as it is wide, before it is made.
+/// A wide text costs fuel for its width before it is built.
 #[test]
-fn nothing_is_made_wider_than_fuel_allows() {
+fn no_text_is_built_wider_than_the_fuel_allows() {
     for wide in [
         "{{ 'x'|center(10**9) }}",
         "{{ 'x'|center(10**30) }}",
@@ -198,13 +198,13 @@ fn nothing_is_made_wider_than_fuel_allows() {
             matches!(error, TemplateError::OutOfFuel { .. } | TemplateError::Failed { .. });
         assert!(is_bounded && error.to_string().contains("line 1"), "{wide}: {error}");
     }
-    // A truncation to a billion characters is one of a text that is short.
+    // Truncating a short text to a billion characters costs nothing.
     let short = Overrides::new(None).render_str("short", "{{ 'x'|truncate(10**9) }}", &context());
     assert_eq!(short.as_deref(), Ok("x"));
 }
 
 #[test]
-fn a_line_stays_where_it_is_although_a_percent_is_rewritten() {
+fn line_numbers_are_kept_when_a_percent_is_rewritten() {
     let error =
         Overrides::new(None).render_str("t", "{{ '%s' %\n 1 }}\n\n{{ 5 % 'a' }}", &context());
     let TemplateError::Failed { place, reason } = error.expect_err("a number and a text") else {

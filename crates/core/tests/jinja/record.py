@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Write anew what Jinja2 makes of the forms in forms.json: `pip install jinja2==3.1.6`, then run this. null is an error.
+"""Record the output of Jinja2 for the templates in forms.json, where null stands for an error.
 
-A new form is added as ["TEMPLATE", null].
+Run this after `pip install jinja2==3.1.6`. Add a new template as ["TEMPLATE", null].
 """
 
 import json

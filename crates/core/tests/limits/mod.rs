@@ -1,4 +1,4 @@
-//! How much is taken from a gateway, at the edge: what is just allowed, and one more.
+//! Tests of the limits on a gateway's answers: the largest accepted size, and one more.
 
 use std::time::Duration;
 
@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use crate::connection::{accept, call, listen};
 use crate::scripted::Scripted;
 
-/// What the worker makes of one answer, with this payload in place of `PAYLOAD`, that has so many
-/// bytes in all.
+/// Returns the result of one answer of `size` bytes, in which the payload replaces `PAYLOAD`.
 async fn asked(method: Method, payload: &str, size: usize) -> Result<Value, GatewayError> {
     let (listener, port) = listen().await;
     let payload = payload.to_owned();
@@ -28,7 +27,7 @@ async fn asked(method: Method, payload: &str, size: usize) -> Result<Value, Gate
 }
 
 #[tokio::test]
-async fn an_answer_has_so_many_bytes() {
+async fn the_size_of_an_answer_is_limited() {
     const MIB: usize = 1024 * 1024;
     for (method, most) in [(Method::FilesGet, 4 * MIB), (Method::ConfigGet, 32 * MIB)] {
         assert_eq!(method.max_answer(), most);
@@ -45,14 +44,14 @@ async fn an_answer_has_so_many_bytes() {
 }
 
 #[tokio::test]
-async fn an_answer_is_so_deep() {
+async fn the_depth_of_an_answer_is_limited() {
     let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
     assert!(asked(Method::AgentsList, &nested(127), 0).await.is_ok());
     let error = asked(Method::AgentsList, &nested(128), 0).await.unwrap_err();
     assert!(matches!(error, GatewayError::Garbage { .. }), "{error:?}");
 }
 
-/// What the worker has of a gateway that says this of itself.
+/// Returns the calls to a gateway that describes itself like this in its hello.
 async fn met(hello: Value) -> Call {
     let (listener, port) = listen().await;
     tokio::spawn(
@@ -64,7 +63,7 @@ async fn met(hello: Value) -> Call {
 }
 
 #[tokio::test]
-async fn what_a_gateway_says_of_itself_is_cut() {
+async fn a_gateways_description_of_itself_is_cut() {
     let scopes: Vec<_> = (0..33)
         .map(|n| if n == 0 { "operator.admin".to_owned() } else { format!("s{n}\n") })
         .collect();
@@ -94,7 +93,7 @@ async fn what_a_gateway_says_of_itself_is_cut() {
 }
 
 #[test]
-fn what_a_failure_says_is_one_line_and_not_long() {
+fn a_failures_message_is_one_short_line() {
     let error = GatewayError::Unreachable {
         reason: format!("no\r\n2026 INFO all well\u{1b}[2J{}", "x".repeat(3000)),
     };

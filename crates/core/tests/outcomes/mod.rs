@@ -1,4 +1,4 @@
-//! The table from what a gateway says to what becomes of the job, with the words of real gateways.
+//! Tests of the mapping from gateways' answers to outcomes, with real gateways' error messages.
 
 use std::time::Duration;
 
@@ -154,7 +154,7 @@ fn an_invalid_config_is_the_jobs_fault_if_only_heartbeats_are_wrong() {
 }
 
 #[test]
-fn a_rate_limit_is_obeyed() {
+fn a_rate_limit_is_respected() {
     let message = "rate limit exceeded for config.patch; retry after 60s";
     let error = json!({ "code": "UNAVAILABLE", "message": message, "retryAfterMs": 59_989 });
     let Outcome::Busy { retry_after, .. } = answered(Method::ConfigPatch, error) else {
@@ -172,7 +172,7 @@ fn a_lost_connection_is_ambiguous_only_after_a_write_was_sent() {
         (Method::FilesSet, None, false, "transient", Gateway),
         (Method::ConfigGet, Some(1013), true, "busy", Gateway),
         (Method::ConfigGet, Some(1006), true, "transient", Gateway),
-        // Too large a frame.
+        // This closes the connection because the frame is too large.
         (Method::FilesSet, Some(1009), true, "ambiguous", Job),
         (Method::ConfigGet, Some(1009), true, "permanent", Job),
     ];
@@ -183,7 +183,7 @@ fn a_lost_connection_is_ambiguous_only_after_a_write_was_sent() {
 }
 
 #[test]
-fn a_request_without_a_good_answer_on_a_connection_that_holds_is_the_jobs_fault() {
+fn a_request_without_a_valid_answer_on_a_working_connection_is_the_jobs_fault() {
     for (method, outcome) in [(Method::ConfigPatch, "ambiguous"), (Method::ConfigGet, "transient")]
     {
         let late = GatewayError::Timeout { method, after: Duration::from_secs(90) }.into();
@@ -194,7 +194,7 @@ fn a_request_without_a_good_answer_on_a_connection_that_holds_is_the_jobs_fault(
 }
 
 #[test]
-fn everything_else_that_can_go_wrong() {
+fn all_other_errors() {
     let reason = String::new;
     let cases = [
         (GatewayError::Unreachable { reason: reason() }, "transient", "unreachable", Gateway),
@@ -262,7 +262,7 @@ fn a_failure_shows_its_scope() {
 }
 
 #[test]
-fn a_gateways_words_are_cut_and_escaped() {
+fn a_gateways_message_is_cut_and_escaped() {
     let error =
         answer(json!({ "code": "X", "message": format!("a\n\u{1b}[31mb{}", "c".repeat(10_000)) }));
     assert_eq!(error.quote().chars().count(), 401);
@@ -281,7 +281,8 @@ fn the_label_limit_is_read_from_the_refusal() {
             format!("invalid sessions.patch params: at /label: {words}; at /label: must be null");
         assert_eq!(answer(json!({ "message": message })).label_limit(), Some(limit));
     }
-    // Its lower case is two bytes shorter, and that of the second letter one longer.
+    // The lower case of the first letter is two bytes shorter, and that of the second one byte
+    // longer.
     let message = "\u{212a}\u{130} at /label: must NOT have more than 64 characters é";
     assert_eq!(answer(json!({ "message": message })).label_limit(), Some(64));
     assert_eq!(

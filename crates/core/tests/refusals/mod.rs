@@ -1,5 +1,4 @@
-//! What gateways say instead of letting a worker in, in their own words, and what a person is told
-//! to do.
+//! Tests of gateways' connect errors, in their own words, and of the actions that people are given.
 
 use std::time::Duration;
 
@@ -11,13 +10,14 @@ fn refused(error: Value) -> Outcome {
     GatewayError::Refused(Box::new(serde_json::from_value(error).unwrap())).into()
 }
 
-/// Code, message, `details.code` or nothing, code of the failure, part of the action.
+/// The code, the message, `details.code` or nothing, the code of the failure, and a part of the
+/// action.
 type Case = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
 const TOKEN: &str = "`gateway.auth.token` of the gateway's config";
 
-/// As recorded of 2026.2.9 to 2026.9.6 (`…` stands for what the recording cut), but for the last
-/// group.
+/// The connect errors recorded from 2026.2.9 to 2026.9.6, except for the last group. The recordings
+/// were cut at `…`.
 const BLOCKED: &[Case] = &[
     (
         "INVALID_REQUEST",
@@ -131,7 +131,7 @@ const BLOCKED: &[Case] = &[
         "protocol_mismatch",
         "speaks protocols 3 and 4",
     ),
-    // Reported by people.
+    // These were reported by users.
     (
         "INVALID_REQUEST",
         "unauthorized: device token mismatch (rotate/reissue device token)",
@@ -143,7 +143,7 @@ const BLOCKED: &[Case] = &[
 ];
 
 #[test]
-fn each_refusal_says_what_a_person_has_to_do() {
+fn each_refusal_has_an_action_for_a_person() {
     for (code, message, detail, expected, action) in BLOCKED {
         let details = if detail.is_empty() { Value::Null } else { json!({ "code": detail }) };
         let ended = refused(json!({ "code": code, "message": message, "details": details }));
@@ -201,7 +201,9 @@ fn a_locked_or_starting_gateway_is_left_alone_for_as_long_as_it_asks() {
         ("UNAVAILABLE", starting, json!(null), json!(null), "gateway_starting", None),
     ];
     for (code, message, details, retry_after_ms, expected, waits) in cases {
-        let error = json!({ "code": code, "message": message, "details": details, "retryAfterMs": retry_after_ms });
+        let error = json!({
+            "code": code, "message": message, "details": details, "retryAfterMs": retry_after_ms,
+        });
         let Outcome::Busy { retry_after, failure } = refused(error) else { panic!("{message}") };
         assert_eq!((failure.code.as_str(), failure.scope), (expected, Scope::Gateway), "{message}");
         assert_eq!(retry_after, waits.map(Duration::from_millis), "{message}");
@@ -213,7 +215,7 @@ fn a_locked_or_starting_gateway_is_left_alone_for_as_long_as_it_asks() {
 }
 
 #[test]
-fn of_two_that_speak_other_protocols_the_older_is_to_be_upgraded() {
+fn of_two_incompatible_protocols_the_older_side_is_to_be_upgraded() {
     for (expected, words) in
         [(2, "upgrade the gateway to 2026.2.9"), (5, "upgrade this worker"), (3, "upgrade the")]
     {
@@ -226,7 +228,7 @@ fn of_two_that_speak_other_protocols_the_older_is_to_be_upgraded() {
 }
 
 #[test]
-fn a_pairing_request_is_named_in_the_command_unless_it_is_no_id() {
+fn a_pairing_request_is_named_in_the_command_unless_it_is_not_an_id() {
     let action = |id: &str| {
         let error = json!({ "code": "NOT_PAIRED", "message": "pairing \
             required", "details": { "requestId": id } });

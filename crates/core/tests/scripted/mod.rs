@@ -1,5 +1,4 @@
-//! A gateway that follows a script: for what the simulated gateway, a program that behaves, does
-//! not do.
+//! A scripted gateway, for behaviour that the simulated gateway does not show.
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -7,25 +6,28 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-/// The gateway's end of a connection on which the session is open.
+/// The gateway's end of a connection with an open session.
 pub(crate) struct Scripted<S>(pub(crate) WebSocketStream<S>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Scripted<S> {
-    /// Takes the upgrade and the connect request, and hangs up. The request.
+    /// Accepts the upgrade, reads the connect request and closes the connection. Returns the
+    /// request.
     pub(crate) async fn connect_request(stream: S) -> Value {
         Self::challenge(stream).await.1
     }
 
     async fn challenge(stream: S) -> (Self, Value) {
         let mut gateway = Self(tokio_tungstenite::accept_async(stream).await.unwrap());
-        let challenge = json!({ "type": "event", "event": "connect.challenge", "payload": { "nonce": "n", "ts": 1 } });
+        let challenge = json!({
+            "type": "event", "event": "connect.challenge", "payload": { "nonce": "n", "ts": 1 },
+        });
         gateway.send(challenge.to_string()).await;
         let connect = gateway.request().await.unwrap();
         (gateway, connect)
     }
 
-    /// Takes the upgrade and the connect request, and says hello with these members besides the
-    /// usual ones.
+    /// Accepts the upgrade and the connect request, and answers with a hello that has these
+    /// additional members.
     pub(crate) async fn open(stream: S, more: Value) -> Self {
         let (mut gateway, connect) = Self::challenge(stream).await;
         let mut hello = json!({ "type": "hello-ok", "protocol": 4 });
@@ -34,7 +36,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Scripted<S> {
         gateway
     }
 
-    /// Takes the upgrade and the connect request, and refuses it.
+    /// Accepts the upgrade, reads the connect request and refuses it.
     pub(crate) async fn refuse(stream: S, error: Value) {
         let (mut gateway, connect) = Self::challenge(stream).await;
         gateway.answer_error(&connect, &error).await;
@@ -48,7 +50,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Scripted<S> {
         .await;
     }
 
-    /// The next request; none at the end of the connection.
+    /// Returns the next request, or `None` at the end of the connection.
     pub(crate) async fn request(&mut self) -> Option<Value> {
         loop {
             match self.0.next().await?.ok()? {
@@ -67,12 +69,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Scripted<S> {
         .await;
     }
 
-    /// Sends a frame as it is. That the client has hung up is no fault.
+    /// Sends a frame unchanged. A client that has closed the connection is no error.
     pub(crate) async fn send(&mut self, text: String) {
         let _ = self.0.send(Message::text(text)).await;
     }
 
-    /// Sends a message of any kind. That the client has hung up is no fault.
+    /// Sends a message of any kind. A client that has closed the connection is no error.
     pub(crate) async fn pass(&mut self, message: Message) {
         let _ = self.0.send(message).await;
     }

@@ -1,4 +1,4 @@
-//! Templates of users: where they come from, what they may do, and what their errors tell.
+//! Tests of users' templates: their sources, their limits and their errors.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -42,7 +42,7 @@ fn overrides(dir: &Path) -> Overrides {
     Overrides::new(Some(dir.to_owned()))
 }
 
-/// What a template in a directory with some neighbours comes to.
+/// Renders a template in a directory that contains these other files.
 fn run(source: &str, files: &[(&str, &str)]) -> Result<String, TemplateError> {
     overrides(dir(files).path()).render_str("agent.soul_template", source, &context())
 }
@@ -86,7 +86,7 @@ fn a_text_comes_from_the_agent_then_the_directory_then_the_shipped_ones() {
 }
 
 #[test]
-fn what_a_gateway_refuses_is_told_to_the_shipped_texts_alone() {
+fn only_the_shipped_texts_depend_on_refused_documents() {
     let (context, agent) = (context(), agent(&[]));
     let refused = BTreeSet::from([Document::Tools]);
     let reader = Reader { agent: &agent, context: &context, refused: &refused };
@@ -104,7 +104,7 @@ fn what_a_gateway_refuses_is_told_to_the_shipped_texts_alone() {
     );
 }
 
-/// A config has more readers than a workspace.
+/// More people can read a config than a workspace.
 #[test]
 fn a_heartbeat_prompt_never_has_the_token() {
     let (context, agent) = (context(), agent(&[]));
@@ -118,7 +118,7 @@ fn a_heartbeat_prompt_never_has_the_token() {
         let renderer = Renderer::new(TemplatesConfig { dir: Some(dir.path().to_owned()), shipped });
         renderer.heartbeat_prompt(reader).expect("a fine template")
     };
-    let pointer = "The credentials for this stand in AGENTS.md of your workspace.";
+    let pointer = "The credentials for this are in AGENTS.md of your workspace.";
     let clean = prompt("Look at {{ board_name }}.", true);
     assert_eq!((clean.text.as_deref(), clean.left_out), (Some("Look at Launch Board."), None));
     for token in [
@@ -172,7 +172,7 @@ fn work_is_bounded() {
 }
 
 #[test]
-fn what_the_engine_panics_at_is_an_error_of_the_template() {
+fn a_panic_of_the_engine_is_an_error_of_the_template() {
     let TemplateError::Failed { place, reason } = fault("{% import 'a.md' as b<c %}", &[]) else {
         panic!()
     };
@@ -251,7 +251,7 @@ fn links_may_not_lead_out_of_the_directory() {
 
     let outside = dir(&[("SECRET.md", "secret")]);
     let inside = dir(&[]);
-    // This is how configuration is mounted into containers.
+    // Configuration is mounted into containers like this.
     fs::create_dir(inside.path().join("..data")).expect("a writable folder");
     fs::write(inside.path().join("..data/SOUL.md"), "mounted").expect("a writable folder");
     symlink("..data/SOUL.md", inside.path().join("SOUL.md")).expect("a link");
@@ -267,17 +267,15 @@ fn links_may_not_lead_out_of_the_directory() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_read_is_not_taken_for_an_empty_one() {
+fn an_unreadable_directory_is_not_treated_as_empty() {
     let gone = dir(&[]).path().to_owned();
-    let error = overrides(&gone)
-        .render_file("SOUL.md", &context())
-        .expect_err("there is no such directory");
+    let error =
+        overrides(&gone).render_file("SOUL.md", &context()).expect_err("the directory is missing");
     assert!(matches!(error, TemplateError::Unreadable { .. }), "{error}");
 
     let binary = dir(&[]);
     fs::write(binary.path().join("SOUL.md"), [0xff, 0xfe]).expect("a writable folder");
-    let error =
-        overrides(binary.path()).render_file("SOUL.md", &context()).expect_err("this is no text");
+    let error = overrides(binary.path()).render_file("SOUL.md", &context()).expect_err("not text");
     assert!(matches!(error, TemplateError::Unreadable { .. }), "{error}");
 }
 
@@ -330,8 +328,8 @@ fn errors_and_debug_forms_hold_no_values() {
         "{% import auth_token as a %}",
     ] {
         let error = fault(leaky, &[]);
-        let told = format!("{error} {error:?}");
-        assert!(!told.contains(TOKEN), "{leaky}: {told}");
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains(TOKEN), "{leaky}: {shown}");
     }
     assert!(!format!("{:?}", context()).contains(TOKEN));
 }

@@ -1,4 +1,4 @@
-//! TLS with a gateway: whose certificates are accepted, and what is said of others.
+//! Tests of TLS with a gateway: accepted certificates, and the errors for others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::connection::{accept, listen};
 use crate::scripted::Scripted;
 
-/// The other reasons that are said in words: another name, another time, and what a gateway makes
-/// for itself.
+/// The other reasons with their own sentence: a wrong name, a wrong time, and a certificate that
+/// the gateway made itself.
 #[tokio::test]
-async fn why_a_certificate_is_not_trusted_is_said_in_words() {
+async fn the_reason_for_an_untrusted_certificate_is_a_sentence() {
     let named = |name: &str| CertificateParams::new([name.to_owned()]).unwrap();
     let mut expired = named("localhost");
     expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
@@ -44,7 +44,8 @@ async fn why_a_certificate_is_not_trusted_is_said_in_words() {
     }
 }
 
-/// An authority that no system knows, and a gateway's certificate for `localhost` from it.
+/// A certificate authority that no system knows, and a gateway's certificate for `localhost` that
+/// it signed.
 struct Certified {
     authority: String,
     certificate: CertificateDer<'static>,
@@ -75,7 +76,7 @@ impl Certified {
         Self { authority, certificate, acceptor: TlsAcceptor::from(Arc::new(config)) }
     }
 
-    /// What comes of one connection to a gateway that has this certificate.
+    /// Returns the result of one connection to a gateway with this certificate.
     async fn reached(
         &self,
         how: impl FnOnce(&mut Endpoint),
@@ -84,7 +85,7 @@ impl Certified {
         let (listener, port) = listen().await;
         let acceptor = self.acceptor.clone();
         let gateway = tokio::spawn(async move {
-            // A client that refuses the certificate hangs up during the handshake.
+            // A client that refuses the certificate closes the connection during the handshake.
             let Ok(stream) = acceptor.accept(accept(&listener).await).await else { return };
             let mut gateway = Scripted::open(stream, json!({})).await;
             if let Some(request) = gateway.request().await {
@@ -114,7 +115,7 @@ fn pem(certificate: &CertificateDer<'_>) -> String {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_vouches_for_is_refused_and_named() {
+async fn an_untrusted_certificate_is_refused_and_its_fingerprint_named() {
     let gateway = Certified::new();
     let error = gateway.reached(|_| {}, Trust::default()).await.unwrap_err();
     let GatewayError::Untrusted { fingerprint, port, .. } = &error else { panic!("{error:?}") };
@@ -156,7 +157,7 @@ async fn a_pinned_certificate_is_accepted_and_no_other() {
 }
 
 #[tokio::test]
-async fn an_authority_of_the_settings_vouches_for_its_gateways_only() {
+async fn a_configured_authority_is_trusted_for_its_own_certificates_only() {
     let (gateway, another) = (Certified::new(), Certified::new());
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("authorities.pem");
@@ -169,7 +170,7 @@ async fn an_authority_of_the_settings_vouches_for_its_gateways_only() {
     gateway.reached(|_| {}, both).await.unwrap();
     let error = gateway.reached(|_| {}, trust(&another.authority).unwrap()).await.unwrap_err();
     assert!(matches!(error, GatewayError::Untrusted { .. }), "{error:?}");
-    // A certificate that is pinned needs no authority, and one that an authority vouches for is not
+    // A pinned certificate needs no authority, and a certificate that an authority signed is not
     // the pinned one.
     let pinned = Some(Fingerprint::of(&another.certificate));
     let error = gateway
@@ -187,7 +188,7 @@ async fn an_authority_of_the_settings_vouches_for_its_gateways_only() {
 }
 
 #[tokio::test]
-async fn an_address_without_tls_is_no_matter_of_certificates() {
+async fn an_address_without_tls_ignores_certificates() {
     let (listener, port) = listen().await;
     tokio::spawn(async move {
         use tokio::io::AsyncWriteExt;

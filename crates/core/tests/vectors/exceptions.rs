@@ -1,24 +1,24 @@
-//! Where we differ from the Python code, on purpose or because we must. Nothing else may.
+//! The cases in which this crate differs from the Python code, on purpose or out of necessity.
 
-/// Families that are not run here: family and why.
+/// The families that are not run here, each with the reason.
 pub(crate) const FAMILIES_NOT_RUN: [(&str, &str); 8] = [
     ("extract_agent_id", NO_PROBE),
     ("list_supported_files", NO_PROBE),
     ("list_agent_files", NO_PROBE),
     (
         "agent_ids",
-        "whether an agent exists is read from the config, because lists show agents that only \
+        "the existence of an agent is read from the config, because lists show agents that only \
             have a folder",
     ),
     (
         "upsert_agent",
-        "agents are registered by one config write; the scenarios compare where that leads",
+        "agents are registered by one config write; the scenarios compare the results",
     ),
     (
         "set_agent_files",
-        "files are compared by content and written at once; the scenarios compare where that leads",
+        "files are compared by content and written at once; the scenarios compare the results",
     ),
-    ("gateway_url", "a token is never put into a url; no gateway reads it there"),
+    ("gateway_url", "a token is never put into a URL; no gateway reads it there"),
     (
         "connect_params",
         "the old form is refused by gateways since 2026.2.26; the simulator's handshake tests \
@@ -26,13 +26,12 @@ pub(crate) const FAMILIES_NOT_RUN: [(&str, &str); 8] = [
     ),
 ];
 
-const NO_PROBE: &str =
-    "which files a gateway keeps is asked of each file itself, with `agents.files.get`";
+const NO_PROBE: &str = "each file is checked with `agents.files.get`";
 
 const CONTROLS: &str =
-    "a name with control characters, which people's terminals would obey, is refused";
+    "a name with control characters, which terminals would interpret, is refused";
 
-/// Cases that differ: family, names of the cases, and why.
+/// The cases that differ: the family, the names of the cases, and the reason.
 pub(crate) const CASES: &[(&str, &[&str], &str)] = &[
     // Values.
     (
@@ -54,7 +53,7 @@ pub(crate) const CASES: &[(&str, &[&str], &str)] = &[
     ("workspace_path", &["name nul", "name bidi controls"], CONTROLS),
     ("build_context", &["name nul"], CONTROLS),
     ("build_main_context", &["name nul"], CONTROLS),
-    ("build_main_context", &["workspace_root empty"], "no job goes without a root"),
+    ("build_main_context", &["workspace_root empty"], "a job without a root is refused"),
     ("python_str", &["bigint"], "JSON numbers beyond 64 bits are read as floats"),
     (
         "build_context",
@@ -93,7 +92,7 @@ pub(crate) const CASES: &[(&str, &[&str], &str)] = &[
             "' update' force=False bootstrap missing",
             "' update' force=True bootstrap missing",
         ],
-        "a job with an unknown action is refused; Python took each for `provision`",
+        "a job with an unknown action is refused; Python treated each as `provision`",
     ),
     // Templates.
     (
@@ -121,13 +120,13 @@ pub(crate) const CASES: &[(&str, &[&str], &str)] = &[
     (
         "template_variables",
         &["HEARTBEAT_AGENT.md", "HEARTBEAT_LEAD.md", "MAIN_AGENTS.md", "MAIN_USER.md"],
-        "the token stands in TOOLS alone, or in AGENTS where a gateway does not take TOOLS",
+        "the token is in TOOLS only, or in AGENTS where a gateway refuses TOOLS",
     ),
     // The gateway's config and answers.
     (
         "updated_agent_list",
         &["padded id not matched", "case differs"],
-        "gateways normalise ids, so such entries are one agent, and a second entry would stand \
+        "gateways normalize ids, so such entries are one agent, and a second entry would stand \
             beside it for ever",
     ),
     (
@@ -136,7 +135,7 @@ pub(crate) const CASES: &[(&str, &[&str], &str)] = &[
         "keys that people added to a heartbeat stay on gateways with a list, as they do on those \
             with entries",
     ),
-    ("config_agent_list", &["hash empty"], "an empty hash is no hash, and is not sent"),
+    ("config_agent_list", &["hash empty"], "an empty hash is not sent"),
     (
         "config_patch_params",
         &[
@@ -175,14 +174,14 @@ pub(crate) const CASES: &[(&str, &[&str], &str)] = &[
     (
         "ensure_workspace_file",
         &["stale tmp replaced"],
-        "each write has a temporary name of its own, so that two writers never share one",
+        "each write has its own temporary name, so two writers never share one",
     ),
-    ("ensure_workspace_file", &["same name overwrites mixed"], "there is no overwriting"),
+    ("ensure_workspace_file", &["same name overwrites mixed"], "files are never overwritten"),
 ];
 
 const BLANK_NAME: &str = "a blank name counts as none; Python crashed";
 
-/// The names of a family's exceptions.
+/// Returns the names of a family's exceptions.
 pub(crate) fn of(family: &str) -> impl Iterator<Item = &'static str> {
     CASES
         .iter()

@@ -1,9 +1,9 @@
-//! Derived names, values and contexts.
+//! Cases of derived names, values and contexts.
 
 use mission_core::context::Context;
 use mission_core::keys::{self, AgentKeys};
 use mission_core::model::{DocumentError, Options};
-use mission_core::{heartbeat, identity, python_format, render};
+use mission_core::{heartbeat, render};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -19,8 +19,8 @@ pub(crate) fn slugify(case: &Case) -> Verdict {
 }
 
 pub(crate) fn clean_str(case: &Case) -> Verdict {
-    let text =
-        case.input("value").as_str().map(python_format::strip).filter(|text| !text.is_empty());
+    let value = case.input("value");
+    let text = value.is_string().then(|| purpose(value)).filter(|text| !text.is_empty());
     case.returns(text)
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn session_key(case: &Case) -> Verdict {
     case.returns(keys::session_key(&agent(case.input("agent"))))
 }
 
-/// Through a whole job, because it is the job document that refuses a missing root.
+/// Goes through a whole job, because the job document refuses a missing root.
 pub(crate) fn workspace_path(case: &Case) -> Verdict {
     let mut gateway = plain_gateway();
     gateway["workspace_root"] = case.input("workspace_root").clone();
@@ -60,11 +60,14 @@ pub(crate) fn gateway_ids(case: &Case) -> Verdict {
     }))
 }
 
-/// The order of the members counts, so their printed form is compared too.
+/// Compares the printed form too, because the order of the members matters.
 pub(crate) fn heartbeat_config(case: &Case) -> Verdict {
     let config = Value::Object(heartbeat::config(&agent(case.input("agent"))));
-    let printed = python_format::json_dumps(&config);
-    if case.0["expect_json"] != printed.as_str() {
+    let mut board = plain_board();
+    board["success_metrics"] = config.clone();
+    let job = provision(json!({ "board": board })).expect("a valid job");
+    let printed = &variables(&Context::for_board(&job, "", None))["board_success_metrics"];
+    if case.0["expect_json"] != *printed {
         return Err(format!("prints as {printed}"));
     }
     case.returns(config)
@@ -75,7 +78,15 @@ pub(crate) fn visibility_patch(case: &Case) -> Verdict {
 }
 
 pub(crate) fn python_str(case: &Case) -> Verdict {
-    case.returns(identity::text(&json!({"purpose": case.input("value")}), "purpose"))
+    case.returns(purpose(case.input("value")))
+}
+
+/// Returns the text that documents show for an agent's purpose with this value.
+fn purpose(value: &Value) -> String {
+    let mut agent = plain_agent();
+    agent["identity_profile"] = json!({ "purpose": value });
+    let job = provision_main(json!({ "agent": agent })).expect("a valid job");
+    Context::for_main(&job, "", None).identity_purpose
 }
 
 pub(crate) fn identity_profile(case: &Case) -> Verdict {
@@ -87,8 +98,7 @@ pub(crate) fn identity_profile(case: &Case) -> Verdict {
     case.returns(shown)
 }
 
-/// Python was asked for the context of an agent as it came, before a flow gave it its derived
-/// session key.
+/// Python computed the context before a flow gave the agent its derived session key.
 pub(crate) fn build_context(case: &Case) -> Verdict {
     match provision(parts(case)) {
         Ok(job) => {
@@ -109,8 +119,7 @@ pub(crate) fn build_main_context(case: &Case) -> Verdict {
     }
 }
 
-/// Dates are shown as they are given; what this pins down is that jobs accept all that Python
-/// prints.
+/// Tests that jobs accept every date that Python prints; dates are shown as given.
 pub(crate) fn target_date(case: &Case) -> Verdict {
     of_board(case, "target_date", "board_target_date")
 }
@@ -148,7 +157,7 @@ fn base_url(case: &Case) -> Option<&str> {
     case.input("settings")["base_url"].as_str()
 }
 
-/// Python raised `ValueError` for a missing root.
+/// Expects the `ValueError` that Python raised for a missing root.
 fn refused(case: &Case, error: &DocumentError) -> Verdict {
     let of_root = error.problems.iter().all(|problem| problem.path == "gateway.workspace_root");
     case.fails(error, if of_root { &["value"] } else { &[] })

@@ -1,4 +1,5 @@
-//! The config that a gateway shows, the patch that is sent, and answers among other frames.
+//! Cases of the config that a gateway returns, the patch that is sent, and answers among other
+//! frames.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use tokio::net::TcpListener;
 use super::{Case, Verdict};
 use crate::scripted::Scripted;
 
-/// All errors of Python that mean: this answer cannot be used.
+/// The errors of Python that mean that an answer cannot be used.
 const UNUSABLE: [&str; 4] = ["gateway", "python_type_crash", "value", "os"];
 
 fn entries(case: &Case) -> Vec<DesiredAgent> {
@@ -58,15 +59,15 @@ pub(super) fn patch(case: &Case) -> Verdict {
     if expected.get("baseHash") != config.hash.as_ref() {
         return Err(format!("sends the hash {:?}, Python {expected}", config.hash));
     }
-    // Both are merge patches, so the order of members does not matter; that of the list does, and
-    // is compared.
+    // Both are merge patches, so the order of members does not matter. The order of the list does,
+    // and it is compared.
     match sent {
         Some(sent) if sent == expected["raw_parsed"] => Ok(()),
         sent => Err(format!("sends {sent:?}, Python {}", expected["raw_parsed"])),
     }
 }
 
-/// Asks a gateway that answers with the frames of the case.
+/// Sends a request to a gateway that answers with the frames of the case.
 pub(super) fn answer(case: &Case) -> Verdict {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -84,7 +85,7 @@ pub(super) fn answer(case: &Case) -> Verdict {
         let endpoint =
             Endpoint { url, token: None, allow_insecure_tls: false, tls_fingerprint: None };
         let client = Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits);
-        // Of its answers everything is read.
+        // This method reads the whole answer.
         let answer = Call::new(Arc::new(client)).read(Method::AgentsList, json!({})).await;
         gateway.await.expect("the scripted gateway does not fail");
         match answer {
@@ -94,13 +95,13 @@ pub(super) fn answer(case: &Case) -> Verdict {
     })
 }
 
-/// Says hello, answers the first request with the frames, and closes.
+/// Sends a hello, answers the first request with the frames, and closes the connection.
 async fn serve(listener: TcpListener, frames: Vec<Value>) {
     let (stream, _) = listener.accept().await.expect("a connection");
     let mut gateway = Scripted::open(stream, json!({})).await;
     let question = gateway.request().await.expect("a request");
     for frame in frames {
-        // In the cases the request's id is R.
+        // The cases use R as the id of the request.
         let text = frame.as_str().map_or_else(|| frame.to_string(), str::to_owned);
         gateway.send(text.replace("\"R\"", &question["id"].to_string())).await;
     }

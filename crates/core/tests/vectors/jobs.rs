@@ -1,4 +1,4 @@
-//! Job documents made of the inputs of cases, so that cases go the way that jobs go.
+//! Job documents built from the inputs of cases, so that cases take the same path as jobs.
 
 use mission_core::context::Context;
 use mission_core::model::{Agent, DocumentError, Job, Provision, ProvisionMain};
@@ -6,28 +6,29 @@ use serde_json::{Map, Value, json};
 
 use super::Case;
 
-/// The agent of a case, read as the agent of a job is.
+/// Reads the agent of a case as the agent of a job.
 pub(crate) fn agent(value: &Value) -> Agent {
     serde_json::from_value(value.clone()).expect("agents of cases have the fields of a job's agent")
 }
 
-/// An agent without anything particular.
+/// Returns an agent without special properties.
 pub(crate) fn plain_agent() -> Value {
     json!({"id": "0a1b2c3d-0000-4000-8000-000000000001", "name": "Ada Lovelace"})
 }
 
-/// A gateway without anything particular.
+/// Returns a gateway without special properties.
 pub(crate) fn plain_gateway() -> Value {
     let id = "6a7e3a10-0000-4000-8000-000000000003";
-    json!({"id": id, "name": "Acme", "url": "ws://gateway.example/ws", "workspace_root": "/srv/openclaw"})
+    let url = "ws://gateway.example/ws";
+    json!({"id": id, "name": "Acme", "url": url, "workspace_root": "/srv/openclaw"})
 }
 
-/// A board without anything particular.
+/// Returns a board without special properties.
 pub(crate) fn plain_board() -> Value {
     json!({"id": "b0a2d000-0000-4000-8000-000000000002", "name": "Launch Board"})
 }
 
-/// A provisioning job of these parts, which stand in for those that a plain job has.
+/// Builds a provisioning job from these parts, which replace those of a plain job.
 pub(crate) fn provision(parts: Value) -> Result<Provision, DocumentError> {
     let Value::Object(mut parts) = parts else { panic!("the parts of a job are an object") };
     parts.entry("board").or_insert_with(plain_board);
@@ -41,7 +42,7 @@ pub(crate) fn provision(parts: Value) -> Result<Provision, DocumentError> {
     }
 }
 
-/// As [`provision`], for a main agent.
+/// Builds a job for a main agent, like [`provision`].
 pub(crate) fn provision_main(parts: Value) -> Result<ProvisionMain, DocumentError> {
     let Value::Object(parts) = parts else { panic!("the parts of a job are an object") };
     match parse("provision-main", parts)? {
@@ -50,7 +51,7 @@ pub(crate) fn provision_main(parts: Value) -> Result<ProvisionMain, DocumentErro
     }
 }
 
-/// The parts of a job that a case gives.
+/// Returns the parts of a job that a case gives.
 pub(crate) fn parts(case: &Case) -> Value {
     let keys = ["agent", "board", "gateway", "auth_token", "user"];
     let given = keys
@@ -59,7 +60,7 @@ pub(crate) fn parts(case: &Case) -> Value {
     Value::Object(given.collect())
 }
 
-/// The variables of a context as a JSON object.
+/// Returns the variables of a context as a JSON object.
 pub(crate) fn variables(context: &Context) -> Value {
     Value::Object(
         context
@@ -81,7 +82,7 @@ fn parse(kind: &str, parts: Map<String, Value>) -> Result<Job, DocumentError> {
     Job::parse(Value::Object(document).to_string().as_bytes())
 }
 
-/// A case gives a date by its parts; a job has it as Python's `isoformat` prints it.
+/// Converts a date of a case, given by its parts, to the output of Python's `isoformat`.
 fn iso_format(date: &Value) -> Value {
     if date.is_null() {
         return Value::Null;

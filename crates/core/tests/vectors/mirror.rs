@@ -1,4 +1,4 @@
-//! The local mirror.
+//! Cases of the local mirror.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ pub(crate) fn digest(case: &Case) -> Verdict {
     case.returns(Mirror::folder_name(case.text("workspace_path")))
 }
 
-/// A series of writes into a fresh folder, `{BASE}`, whose `home` is the home folder.
+/// Makes a series of writes into a fresh folder `{BASE}`, in which `home` is the home folder.
 pub(crate) fn write(case: &Case) -> Verdict {
     let base = tempfile::tempdir().expect("a temporary folder");
     let home = base.path().join("home");
@@ -44,7 +44,8 @@ pub(crate) fn write(case: &Case) -> Verdict {
     }
 }
 
-/// Calls that ask to overwrite do what every call does: there is no overwriting.
+/// Runs one call. Calls that ask to overwrite act like all others, because files are never
+/// overwritten.
 fn succeeds(mirror: &Mirror, call: &Value) -> bool {
     let text = |key: &str| call[key].as_str().expect("a string");
     mirror.write_missing(text("workspace_path"), text("name"), text("content")).is_ok()

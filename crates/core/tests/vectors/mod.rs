@@ -1,8 +1,8 @@
-//! Inputs and results taken from the Python code that this crate replaces, one file per function;
-//! `_index.json` says what each was given. They come from Python 3.12 and Jinja2 3.1.6.
+//! Inputs and results recorded from the Python code that this crate replaces, one file per
+//! function; `_index.json` lists the inputs. They come from Python 3.12 and Jinja2 3.1.6.
 //!
-//! Each family is run here or named in [`exceptions`], and each case agrees or is named there: a
-//! case that is named and agrees fails the test as well, so the list cannot hide a pass.
+//! Each family is run here or named in [`exceptions`], and each case agrees or is named there. A
+//! named case that agrees fails the test as well, so that the list cannot hide a pass.
 
 mod exceptions;
 mod families;
@@ -18,13 +18,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// One input and what Python made of it.
+/// One input and the result of Python.
 pub(crate) struct Case(Value);
 
-/// How a case came out: in agreement, or with a description of the difference.
+/// The result of a case: agreement, or a description of the difference.
 pub(crate) type Verdict = Result<(), String>;
 
-/// How the cases of a family are run.
+/// The function that runs one case of a family.
 type Run = fn(&Case) -> Verdict;
 
 /// The families that are run.
@@ -62,7 +62,7 @@ impl Case {
         self.0["name"].as_str().expect("a case has a name")
     }
 
-    /// One member of the input; null where there is none.
+    /// Returns one member of the input, or null if it is missing.
     fn input(&self, key: &str) -> &Value {
         &self.0["input"][key]
     }
@@ -71,20 +71,20 @@ impl Case {
         self.input(key).as_str().expect("this input is a string")
     }
 
-    /// What Python returned; where it escaped HTML by accident, what it would have returned
-    /// without.
+    /// Returns the result of Python. Where Python escaped HTML by accident, returns the result
+    /// without escaping.
     fn expected(&self) -> &Value {
         self.0.get("expect_no_autoescape").unwrap_or(&self.0["expect"])
     }
 
-    /// The kind of exception that Python raised, if it did.
+    /// Returns the kind of exception that Python raised, if it raised one.
     fn expected_error(&self) -> Option<&str> {
         self.0
             .get("error")
             .map(|error| error["category"].as_str().expect("an error has a category"))
     }
 
-    /// Compares what we return with what Python returned.
+    /// Compares our result with that of Python.
     fn returns(&self, actual: impl Into<Value>) -> Verdict {
         let actual = actual.into();
         match self.expected_error() {
@@ -94,7 +94,7 @@ impl Case {
         }
     }
 
-    /// Compares our error with Python's. `categories` are those that mean the same.
+    /// Compares our error with Python's. `categories` are the kinds with the same meaning.
     fn fails(&self, error: &dyn Debug, categories: &[&str]) -> Verdict {
         match self.expected_error() {
             Some(category) if categories.contains(&category) => Ok(()),
@@ -104,7 +104,7 @@ impl Case {
     }
 }
 
-/// Equality, where Python's random ids agree with any other 32 hex digits.
+/// Compares two values. A random id of Python's equals any other 32 hex digits.
 fn agree(expected: &Value, actual: &Value) -> bool {
     let is_id =
         |text: &str| text.len() == 32 && text.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'));
@@ -156,7 +156,7 @@ fn each_case_agrees_or_is_an_exception() {
                 listed.get(case.name()).inspect(|name| _ = seen.insert(**name)).is_some();
             match run(&case) {
                 Ok(()) if is_listed => {
-                    faults.push(format!("{family} / {}: agrees, unlist it", case.name()))
+                    faults.push(format!("{family} / {}: agrees, unlist it", case.name()));
                 }
                 Ok(()) => agreed += 1,
                 Err(_) if is_listed => differed += 1,

@@ -1,4 +1,4 @@
-//! Users' templates, and which files a workspace has.
+//! Cases of users' templates and of the files of a workspace.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::jobs::{agent, plain_agent, provision, provision_main, variables};
 use super::{Case, Verdict, load};
 
-/// One template as an agent's own, in place of SOUL.
+/// Renders one template as an agent's own, in place of SOUL.
 pub(crate) fn override_template(case: &Case) -> Verdict {
     let mut agent = agent(&plain_agent());
     agent.soul_template = Some(case.text("template").to_owned());
@@ -26,7 +26,8 @@ pub(crate) fn override_template(case: &Case) -> Verdict {
     }
 }
 
-/// A whole workspace. Files that Python left empty are never written, so we do not have them.
+/// Renders a whole workspace. The files that Python left empty are never written, so they are
+/// missing here.
 pub(crate) fn selection(case: &Case) -> Verdict {
     let names: BTreeSet<String> =
         serde_json::from_value(case.input("file_names").clone()).expect("names");
@@ -53,7 +54,8 @@ pub(crate) fn selection(case: &Case) -> Verdict {
     if agrees { Ok(()) } else { Err(format!("rendered {files}, Python {}", case.expected())) }
 }
 
-/// The directory of a case lives as long as the second value.
+/// Returns a renderer and the directory of a case, which is removed when the second value is
+/// dropped.
 fn renderer(case: &Case) -> (Renderer, TempDir) {
     let templates = case.input("templates");
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -65,7 +67,7 @@ fn renderer(case: &Case) -> (Renderer, TempDir) {
     (Renderer::new(TemplatesConfig { dir: Some(dir.path().to_owned()), shipped }), dir)
 }
 
-/// The contexts that cases refer to, made of jobs and compared with their record.
+/// Returns the context that cases refer to, built from a job and compared with the recorded one.
 fn context(is_main: bool) -> Context {
     let profile = json!({"role": "Builder", "purpose": "Ship \"it\"", "emoji": "🚀"});
     let agent = json!({"id": "0a1b2c3d-0000-4000-8000-000000000001", "name": "Ada <Dev> & 'Co'",
@@ -87,7 +89,7 @@ fn context(is_main: bool) -> Context {
     context
 }
 
-/// The kinds of Python exceptions that mean the same.
+/// Returns the kinds of Python exceptions with the same meaning.
 fn categories(error: &TemplateError) -> &'static [&'static str] {
     match error {
         TemplateError::Undefined { .. } => &["template_undefined"],

@@ -1,4 +1,4 @@
-//! The variables that the shipped documents must be able to show.
+//! Cases of the variables that the shipped documents must be able to show.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::{Case, Verdict};
 
-/// A document shows a variable if its value turns up in the text for one of these states of a
-/// board.
+/// The states of a board. A document shows a variable if its value appears in the text for one of
+/// these states.
 const STATES: [(&str, &str); 3] =
     [("goal", "true"), ("goal", "false"), ("⟦board_type⟧", "⟦board_goal_confirmed⟧")];
 
@@ -74,7 +74,7 @@ fn mark(name: &str) -> String {
     format!("⟦{name}⟧")
 }
 
-/// A context in which each variable has a value that can be told apart.
+/// Returns a context in which each variable has a distinguishable value.
 fn marked(board_type: &str, goal_confirmed: &str) -> Context {
     Context {
         agent_name: mark("agent_name"),

@@ -1,20 +1,21 @@
-//! Every document, for every kind of agent, on gateways that refuse nothing, some, or nearly
-//! everything.
+//! Tests of every document for every kind of agent, on gateways that refuse nothing, some documents
+//! or nearly all.
 
+mod heartbeats;
 mod longest;
 
 use std::collections::BTreeSet;
 
-use super::{heartbeat_prompt, render_shipped};
+use super::render_shipped;
 use crate::context::{BoardContext, Context, NO_BASE_URL};
 use crate::documents::Document::{
     self, Agents, Autonomy, Boot, Bootstrap, Heartbeat, Identity, Memory, SelfImage, Soul,
     TaskSoul, Tools, User,
 };
 
-/// What every measured gateway refuses.
+/// The documents that every measured gateway refuses.
 const REFUSED_ALWAYS: [Document; 4] = [Autonomy, Boot, SelfImage, TaskSoul];
-/// What gateways from 2026.8.1 on refuse.
+/// The documents that gateways from 2026.8.1 on refuse.
 const REFUSED_LATELY: [Document; 6] = [Autonomy, Boot, Heartbeat, SelfImage, TaskSoul, Tools];
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,7 +38,8 @@ impl Role {
     }
 }
 
-/// Every value is its own name, so that a text shows which ones it shows.
+/// Returns a context in which each value is its own name, so that a text shows which values it
+/// uses.
 fn main_context() -> Context {
     let named = |name: &str| format!("<{name}>");
     Context {
@@ -83,7 +85,7 @@ fn board() -> BoardContext {
     }
 }
 
-/// A context in which everything that may be unknown is.
+/// Returns a context in which every optional value is unknown.
 fn bare(role: Role) -> Context {
     let empty = String::new;
     Context {
@@ -115,7 +117,8 @@ fn set(documents: &[Document]) -> BTreeSet<Document> {
     documents.iter().copied().collect()
 }
 
-/// Refused sets: nothing, what real gateways refuse, each document alone, and all but AGENTS.
+/// Returns sets of refused documents: none, those of real gateways, each document alone, and all
+/// but AGENTS.
 fn refusals() -> Vec<BTreeSet<Document>> {
     let others: Vec<_> = Document::ALL.into_iter().filter(|document| *document != Agents).collect();
     let mut sets = vec![set(&[]), set(&REFUSED_ALWAYS), set(&REFUSED_LATELY), set(&others)];
@@ -123,7 +126,7 @@ fn refusals() -> Vec<BTreeSet<Document>> {
     sets
 }
 
-/// Every text that can be written: what, for whom, on which gateway.
+/// Returns every text that can be written, with its document, its role and the refused documents.
 fn all_texts() -> impl Iterator<Item = (Document, Role, BTreeSet<Document>)> {
     refusals().into_iter().flat_map(|refused| {
         Role::ALL.into_iter().flat_map(move |role| {
@@ -159,8 +162,8 @@ fn documents_show_their_variables() {
     ];
     let person = ["user_name", "user_notes", "user_preferred_name", "user_timezone"];
     let place = ["agent_id", "agent_name", "auth_token", "base_url", "workspace_root"];
-    // The token is left out of heartbeats, of USER and of MAIN_AGENTS beside a TOOLS, though it
-    // could be shown there.
+    // The token is left out of heartbeats, USER and MAIN_AGENTS beside TOOLS, although it could be
+    // shown.
     let expected: [(Role, Document, Vec<&str>); 15] = [
         (Role::Agent, Autonomy, manner.to_vec()),
         (Role::Main, Autonomy, manner.to_vec()),
@@ -250,7 +253,7 @@ fn the_token_is_in_tools_or_else_in_agents_and_nowhere_else() {
             "{document:?} for {role:?} with {refused:?} refused"
         );
         if belongs {
-            // Mission control finds the token again by this line.
+            // Mission control finds the token by this line.
             assert!(text.lines().any(|line| line == "AUTH_TOKEN=<auth_token>"));
         }
     }
@@ -293,38 +296,6 @@ fn agents_carries_what_is_refused_and_only_that() {
         let (_title, body) =
             autonomy.split_once("\n\n").expect("a document has a title and a body");
         assert!(role.render(Agents, &set(&[Autonomy])).contains(body));
-    }
-}
-
-#[test]
-fn heartbeats_differ_by_kind_of_agent() {
-    let duties = [
-        (Role::Lead, "you do not take tasks"),
-        (Role::Agent, "Read your tasks"),
-        (Role::Main, "Pass on what waits"),
-    ];
-    for (role, duty) in duties {
-        for other in Role::ALL {
-            let document = other.render(Heartbeat, &set(&[]));
-            let section = other.render(Agents, &set(&REFUSED_LATELY));
-            let prompt = heartbeat_prompt(&other.context(), other == Role::Lead);
-            for text in [document, section, prompt] {
-                assert_eq!(text.contains(duty), role == other, "{other:?}:\n{text}");
-            }
-        }
-    }
-}
-
-#[test]
-fn a_heartbeat_prompt_is_short_and_tells_nothing_about_the_agent() {
-    for role in Role::ALL {
-        let lead = role == Role::Lead;
-        let prompt = heartbeat_prompt(&role.context(), lead);
-        assert!(prompt.chars().count() <= 1500, "{} characters", prompt.chars().count());
-        assert!(prompt.contains("Check in as AGENTS.md says"));
-        assert!(prompt.ends_with("and leave that word out."), "{prompt}");
-        assert!(!prompt.contains('<'), "a value of the context in:\n{prompt}");
-        assert_eq!(prompt, heartbeat_prompt(&bare(role), lead));
     }
 }
 

@@ -1,11 +1,11 @@
-//! The shipped texts with the longest inputs that a job may have.
+//! Tests of the shipped texts with the longest inputs that a job may have.
 
 use super::*;
 use crate::model::{MAX_NAME, MAX_TEXT};
 
-/// Of a file that is longer than they show, gateways show an agent the beginning and the end. The
-/// least beginning of AGENTS by default: 9,000 characters of 20,000 on the newest, three quarters
-/// of 12,000 less a note on 2026.4.
+/// Gateways show an agent only the start and the end of a file that exceeds their limit. The start
+/// of AGENTS is 9,000 characters of 20,000 on the newest version, and three quarters of 12,000 less
+/// a note on 2026.4. This test uses slightly less.
 #[test]
 fn the_longest_inputs_leave_token_and_duties_in_what_gateways_show() {
     const SHOWN: usize = 8_800;
@@ -14,7 +14,7 @@ fn the_longest_inputs_leave_token_and_duties_in_what_gateways_show() {
         let context = Context {
             agent_name: long(MAX_NAME),
             base_url: format!("https://{}", long(1_000)),
-            // The longest that an update can keep.
+            // The longest token that an update can keep.
             auth_token: long(512),
             user_name: long(MAX_NAME),
             user_preferred_name: long(MAX_NAME),
