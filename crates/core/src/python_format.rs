@@ -23,7 +23,7 @@ pub(crate) fn first_word(text: &str) -> &str {
     text.split(is_space).find(|word| !word.is_empty()).unwrap_or_default()
 }
 
-/// Computes `text.center(width, fill)`.
+/// Computes `text.center(width, fill)` of Python.
 pub(crate) fn center(text: &str, width: usize, fill: char) -> String {
     let missing = width.saturating_sub(text.chars().count());
     let left = missing / 2 + (missing & width & 1);
@@ -31,7 +31,7 @@ pub(crate) fn center(text: &str, width: usize, fill: char) -> String {
     padding(left).chain(text.chars()).chain(padding(missing - left)).collect()
 }
 
-/// Computes `text.splitlines(keep_ends)`.
+/// Computes `text.splitlines(keep_ends)` of Python.
 pub(crate) fn split_lines(text: &str, keep_ends: bool) -> Vec<&str> {
     let is_end = |c: char| {
         let is_ascii = matches!(c, '\n'..='\r' | '\u{1c}'..='\u{1e}');

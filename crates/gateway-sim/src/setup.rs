@@ -11,7 +11,7 @@ use crate::{answer::Refusal, fault::Fault, options::Options, profile::Profile};
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Setup {
-    /// The imitated version.
+    /// The gateway version to imitate.
     pub profile: Profile,
     /// The port to listen on, on 127.0.0.1; 0 selects a free one.
     pub port: u16,

@@ -9,7 +9,7 @@ use super::filters::affordable;
 use super::{invalid, repr, text};
 use crate::python_format;
 
-/// Computes `source.format(…)`.
+/// Computes Python's `source.format(…)` of a text.
 pub(super) fn format(
     state: &State<'_, '_>,
     source: &str,
@@ -20,7 +20,7 @@ pub(super) fn format(
     fields.fill(source, 0)
 }
 
-/// Computes `source.format_map(mapping)`.
+/// Computes Python's `source.format_map(mapping)` of a text.
 pub(super) fn format_map(
     state: &State<'_, '_>,
     source: &str,
