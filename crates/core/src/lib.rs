@@ -5,9 +5,9 @@
 //!
 //! - Jobs: [`model`] parses the document, [`keys`] derives the agent's names from it, and
 //!   [`heartbeat`] its heartbeat.
-//! - Files: [`documents`] has the shipped texts and [`overrides`] those of users. [`render`] chooses
-//!   between them and fills in a [`context`]. [`mirror`] keeps local copies, and [`seeds`] knows the
-//!   files that gateways create themselves.
+//! - Files: [`documents`] has the shipped texts and [`overrides`] those of users. [`render`]
+//!   chooses between them and fills in a [`context`]. [`mirror`] keeps local copies, and [`seeds`]
+//!   knows the files that gateways create themselves.
 //! - Gateways: [`gateway`] speaks the protocol.
 //! - Runs: [`apply`] has the flows, [`journal`] the steps done so far, and [`outcome`] the results.
 //! - Helpers: [`private_file`], [`sanitize`] and [`single_flight`].

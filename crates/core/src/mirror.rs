@@ -49,7 +49,7 @@ pub enum MirrorError {
         root: String,
     },
     /// The agent's folder is not a real folder.
-    #[error("`{}` is a link or not a folder; remove it so that the mirror can create it", .path.display())]
+    #[error("`{}` is a link or not a folder; remove it so that it can be created", .path.display())]
     NotAFolder {
         /// The path of the agent's folder.
         path: PathBuf,
