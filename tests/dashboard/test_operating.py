@@ -75,7 +75,7 @@ def test_from_the_first_screen_to_the_job_and_on(site: Site, visit: Callable[...
     if not scripts:
         page.reload()
     expect(page.get_by_role("heading", level=1)).to_contain_text("done")
-    expect(page.get_by_role("heading", name="What was done on the gateway")).to_be_visible()
+    expect(page.get_by_role("heading", name="Changes on the gateway")).to_be_visible()
 
 
 def test_a_newcomer_gets_a_blocked_job_to_run_by_what_the_page_says(site: Site, visit: Callable[..., Page]) -> None:
@@ -87,13 +87,13 @@ def test_a_newcomer_gets_a_blocked_job_to_run_by_what_the_page_says(site: Site, 
         "Set the gateway's token in the main backend to gateway.auth.token of the gateway's config"
     )
     expect(card).to_contain_text("and send the job again from there: it replaces this one")
-    card.get_by_role("link", name="Look closer").click()
+    card.get_by_role("link", name="Details").click()
     # What the main backend does then.
     cedar = site.gateways[0]
     site.enqueue(provision(cedar.described(), "Ada"))
     # All of it shows without loading anything again.
     expect(page.get_by_role("heading", level=1)).to_contain_text("superseded")
-    page.get_by_text("It was replaced by").get_by_role("link").click()
+    page.get_by_text("Replaced by").get_by_role("link").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("done")
     page.get_by_role("link", name="Now").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Quiet.")
@@ -155,7 +155,7 @@ def test_120_jobs_are_found_and_discarded(site: Site, visit: Callable[..., Page]
 
     page.get_by_role("button", name="Discard all").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(f"Discard {MANY} jobs?")
-    page.get_by_label("Why").fill("they were a test")
+    page.get_by_label("Reason").fill("they were a test")
     page.get_by_label("Type the number").fill("12")
     page.get_by_role("button", name="Discard").click()
     expect(page.get_by_role("alert")).to_contain_text("Nothing was done")
@@ -166,7 +166,7 @@ def test_120_jobs_are_found_and_discarded(site: Site, visit: Callable[..., Page]
         expect(progress).to_have_text(f"Discard: {MANY} of {MANY} jobs, 0 left as they are.")
     else:
         while "so far" in progress.inner_text():
-            page.get_by_role("link", name="Look again").click()
+            page.get_by_role("link", name="Refresh").click()
         expect(progress).to_have_text(f"Discard: {MANY} of {MANY} jobs, 0 left as they are.")
     page.get_by_role("link", name="Back to the search").click()
     expect(page.get_by_text("No job is like that.")).to_be_visible()
@@ -184,7 +184,7 @@ def test_a_gateway_is_paused_and_everybody_sees_it(site: Site, visit: Callable[.
         expect(elsewhere.locator("#live")).to_have_attribute("data-open", "true")
     page = visit("/gateways", java_script_enabled=scripts)
     page.get_by_role("row").nth(1).get_by_role("link", name="Pause").click()
-    page.get_by_label("Why").fill("moving house")
+    page.get_by_label("Reason").fill("moving house")
     page.get_by_role("button", name="Pause this gateway").click()
     expect(page.get_by_role("status").first).to_contain_text("moving house")
     for path in ["/", "/jobs", f"/jobs/{job}", "/failures", "/gateways", "/workers", "/audit", "/api/docs"]:
@@ -205,12 +205,12 @@ def test_every_action_on_a_job(site: Site, visit: Callable[..., Page], scripts: 
     heading = page.get_by_role("heading", level=1)
     page.get_by_text("Snooze…").click()
     page.get_by_label("For").select_option("1h")
-    page.get_by_label("Why").locator("visible=true").fill("until the others are back")
+    page.get_by_label("Reason").locator("visible=true").fill("until the others are back")
     page.get_by_role("button", name="Snooze").click()
     expect(heading).to_contain_text("snoozed")
     expect(page.locator("#job")).to_contain_text("until the others are back")
     page.get_by_text("Cancel…").click()
-    page.get_by_label("Why").locator("visible=true").fill("gone")
+    page.get_by_label("Reason").locator("visible=true").fill("gone")
     page.get_by_role("button", name="Cancel this job").click()
     expect(heading).to_contain_text("cancelled")
     page.goto("/audit")
@@ -225,7 +225,7 @@ def test_workers_are_drained_and_back(site: Site, visit: Callable[..., Page]) ->
     page = visit("/workers", java_script_enabled=False)
     page.get_by_role("button", name="Drain").click()
     expect(page.get_by_role("row").nth(1)).to_contain_text("draining")
-    page.get_by_role("button", name="Take jobs again").click()
+    page.get_by_role("button", name="Undrain").click()
     expect(page.get_by_role("row").nth(1)).not_to_contain_text("draining")
 
 

@@ -1,10 +1,10 @@
-// What the pages do beyond working without it: live parts, times that tick, keys, copying, the choice of light or dark.
+// Optional additions to the pages: live updates, ticking times, keys, copy buttons, light and dark themes.
 "use strict";
 (() => {
   const every = (selector, what, within = document) => within.querySelectorAll(selector).forEach(what);
   const one = (selector) => document.querySelector(selector);
 
-  // The clock of the pages is Redis's; this one only counts on from it.
+  // Pages use the clock of Redis; this clock only advances from its time.
   const clock = { server: Number(document.body.dataset.now), here: Date.now() };
   const now = () => clock.server + (Date.now() - clock.here);
 
@@ -28,7 +28,7 @@
   };
   ready(document);
 
-  // Live: what an event changes is fetched anew, at most once a second, and not under somebody's hands.
+  // Live updates: changed parts are fetched again, at most once a second, except those in use.
   const live = one("#live");
   let paused = false, due = false, last = 0, timer = 0;
   const inside = (part, node) => Boolean(node) && part.contains(node);
@@ -81,15 +81,15 @@
     live.addEventListener("click", toggle);
     const events = new EventSource("/api/v1/events");
     for (const name of ["message", "reset", "job", "paused", "resumed", "action", "worker"]) events.addEventListener(name, changed);
-    // The first event is a reset: what happened between the page and the stream is fetched too.
+    // The first event is a reset, so changes between the page and the stream are fetched, too.
     events.onopen = () => { if (!paused) say("Live"); live.dataset.open = "true"; };
     events.onerror = () => { if (!paused) say("Reconnecting", true); };
     document.addEventListener("visibilitychange", () => { if (!document.hidden && due) changed(); });
-    // Where nothing happens, waits and ages change all the same.
+    // Waiting times and ages change even without events.
     setInterval(changed, 30000);
   }
 
-  // Light or dark: the cookie is what the server reads.
+  // The server reads the theme from the cookie.
   const theme = one("#theme button");
   theme?.addEventListener("click", (click) => {
     click.preventDefault();
@@ -107,7 +107,7 @@
   document.addEventListener("click", async (click) => {
     const copy = click.target.closest?.("[data-copy]");
     if (copy) {
-      // A page from elsewhere than the machine itself, without TLS, has no clipboard: then the text is selected.
+      // A page from another machine without TLS has no clipboard, so the text is selected instead.
       const text = copy.parentElement.querySelector("code");
       try {
         await navigator.clipboard.writeText(copy.dataset.copy);
@@ -117,7 +117,7 @@
       return;
     }
     every("details.pop[open]", (pop) => { if (!pop.contains(click.target)) pop.open = false; });
-    // A row leads where its link leads.
+    // A click on a row follows the link of the row.
     const row = click.target.closest?.("tr[data-href]");
     if (row && !click.target.closest("a, button, summary, input, details") && !String(getSelection())) {
       location.href = row.dataset.href;
