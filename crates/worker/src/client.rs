@@ -1,4 +1,4 @@
-//! The HTTP API of a worker, from the side of who asks.
+//! A client of the HTTP API of a worker, and of other HTTP servers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,91 +21,92 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
-/// How long an answer may take; a worker gives one within 30 s.
+/// Time limit of an answer; a worker answers within 30 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
-/// Largest answer: a page of 200 jobs has far less.
+/// Limit of an answer in bytes, far above a page of 200 jobs.
 const MAX_ANSWER: usize = 64 << 20;
 
-/// Why the API did not do what it was asked.
+/// The reason why a request to the API failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// Nobody answers there.
-    #[error("no worker answers at {place} ({reason}); check --api, and that it runs")]
+    /// No answer came from the address.
+    #[error("no worker answers at {place} ({reason}); check --api, and that the worker runs")]
     Unreachable {
-        /// Where it was looked for.
+        /// The address of the request.
         place: String,
-        /// What happened.
+        /// The error, or that the time is over.
         reason: String,
     },
-    /// It wants to know who asks, or that person may not.
+    /// The token is missing or wrong, or lacks the permission.
     #[error(
-        "{said}; set MISSION_API_TOKEN to a token that allows it, or --data-dir to that of a \
-            worker on this machine"
+        "{said}; set MISSION_API_TOKEN to a token with this permission, or --data-dir to the data \
+            directory of a worker on this machine"
     )]
     Forbidden {
-        /// In its words.
+        /// The detail that the worker gave.
         said: String,
     },
-    /// It cannot at the moment.
+    /// The worker cannot answer at the moment; a retry can help.
     #[error("{said}")]
     Unavailable {
-        /// In its words.
+        /// The detail that the worker gave.
         said: String,
     },
-    /// It does not, in its words.
+    /// The worker refused the request.
     #[error("{said}")]
     Refused {
-        /// In its words.
+        /// The detail that the worker gave.
         said: String,
     },
-    /// What answers is no worker of this version.
+    /// The answer is not that of a worker of this version.
     #[error(
-        "what answers at {place} is not the API of a worker of this version ({reason}); check --api"
+        "the answer from {place} is not from the API of a worker of this version ({reason}); check \
+            --api"
     )]
     Strange {
-        /// Where.
+        /// The address of the request.
         place: String,
-        /// What is strange.
+        /// The unexpected part of the answer.
         reason: String,
     },
 }
 
-/// The API of one worker.
+/// A client of the API of one worker.
 pub struct Client {
     base: Url,
     token: Option<SecretString>,
 }
 
-/// A server that is asked for one thing, over a connection of its own.
-pub struct Line {
+/// A request target, with a new connection for each request.
+pub struct Endpoint {
     url: Url,
     tls: Option<TlsConnector>,
 }
 
-/// What a worker says of a request that it does not carry out.
+/// The body of an answer to a refused request.
 #[derive(Deserialize)]
 struct Problem {
     detail: String,
 }
 
-/// A stream that a request can be sent over.
+/// A stream over which a request can be sent.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 impl Client {
-    /// Checks where the API is; asks nothing yet.
+    /// Checks the URL of the API, without sending anything.
     pub fn new(api: &str) -> anyhow::Result<Self> {
         let base = Url::parse(api)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let base = base.ok_or_else(|| {
-            anyhow::anyhow!("--api: `{api}` is no address; use one such as http://127.0.0.1:8787")
+            anyhow::anyhow!("--api: `{api}` is not a URL; use one such as http://127.0.0.1:8787")
         })?;
         Ok(Self { base, token: None })
     }
 
-    /// Whether it is on this machine, as far as its address says.
+    /// Returns whether the URL has a loopback address or `localhost`.
     pub fn is_of_this_machine(&self) -> bool {
         match self.base.host() {
             Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
@@ -115,13 +116,13 @@ impl Client {
         }
     }
 
-    /// Sends this token along.
+    /// Sends the token with each request.
     #[must_use]
     pub fn with_token(self, token: Option<SecretString>) -> Self {
         Self { token, ..self }
     }
 
-    /// Asks for something.
+    /// Sends a GET request below `/api/v1` and parses the answer.
     pub async fn get<T: DeserializeOwned>(
         &self,
         path: &[&str],
@@ -130,7 +131,7 @@ impl Client {
         self.call(Method::GET, path, query, None).await
     }
 
-    /// Has something done.
+    /// Sends a POST request below `/api/v1` and parses the answer.
     pub async fn post<T: DeserializeOwned>(
         &self,
         path: &[&str],
@@ -139,24 +140,24 @@ impl Client {
         self.call(Method::POST, path, &[], Some(body)).await
     }
 
-    /// The events as they come. The stream ends when the worker or the line does.
+    /// Returns the stream of events, which ends with the connection.
     pub async fn events(
         &self,
     ) -> Result<impl futures_util::Stream<Item = Value> + use<>, ClientError> {
         let answer = self.send(Method::GET, &self.url(&["events"], &[]), None).await?;
         if answer.status() != StatusCode::OK {
-            return Err(self.refusal(answer).await);
+            return Err(self.problem(answer).await);
         }
         let pieces = answer
             .into_body()
             .into_data_stream()
             .take_while(|piece| std::future::ready(piece.is_ok()))
             .filter_map(async |piece| piece.ok());
-        let told = pieces.scan(Vec::new(), |rest, piece| {
+        let events = pieces.scan(Vec::new(), |rest, piece| {
             rest.extend_from_slice(&piece);
             std::future::ready(Some(stream::iter(take_events(rest))))
         });
-        Ok(told.flatten().boxed())
+        Ok(events.flatten().boxed())
     }
 
     fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
@@ -182,7 +183,7 @@ impl Client {
         let answer = async {
             let answer = self.send(method, &self.url(path, query), body).await?;
             if !answer.status().is_success() {
-                return Err(self.refusal(answer).await);
+                return Err(self.problem(answer).await);
             }
             let text = to_bytes(answer.into_body(), MAX_ANSWER)
                 .await
@@ -191,7 +192,7 @@ impl Client {
         };
         timeout(ANSWER_WITHIN, answer)
             .await
-            .unwrap_or_else(|_| Err(self.away(&"it takes too long")))
+            .unwrap_or_else(|_| Err(self.away(&"the answer takes too long")))
     }
 
     async fn send(
@@ -200,9 +201,9 @@ impl Client {
         url: &Url,
         body: Option<&Value>,
     ) -> Result<Response<Body>, ClientError> {
-        let line = Line::new(url.clone()).map_err(|error| self.away(&error))?;
+        let endpoint = Endpoint::new(url.clone()).map_err(|error| self.away(&error))?;
         let mut request =
-            Request::builder().method(method).uri(line.path()).header(HOST, line.host());
+            Request::builder().method(method).uri(endpoint.path()).header(HOST, endpoint.host());
         request = request.header(ACCEPT, "application/json, application/problem+json");
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose_secret()));
@@ -214,13 +215,13 @@ impl Client {
         let request = request
             .body(text.unwrap_or_default())
             .map_err(|error| self.strange(error.to_string()))?;
-        let answer = timeout(ANSWER_WITHIN, line.send(request)).await;
+        let answer = timeout(ANSWER_WITHIN, endpoint.send(request)).await;
         answer
             .unwrap_or_else(|_| Err(anyhow::anyhow!("no answer")))
             .map_err(|error| self.away(&format!("{error:#}")))
     }
 
-    async fn refusal(&self, answer: Response<Body>) -> ClientError {
+    async fn problem(&self, answer: Response<Body>) -> ClientError {
         let status = answer.status();
         let text = to_bytes(answer.into_body(), MAX_ANSWER).await.unwrap_or_default();
         let Ok(Problem { detail: said }) = serde_json::from_slice(&text) else {
@@ -248,8 +249,8 @@ impl Client {
     }
 }
 
-impl Line {
-    /// Connects with the first request.
+impl Endpoint {
+    /// Creates a target; `send` opens the connection.
     pub fn new(url: Url) -> anyhow::Result<Self> {
         let tls = (url.scheme() == "https").then(connector).transpose()?;
         Ok(Self { url, tls })
@@ -263,18 +264,18 @@ impl Line {
         Ok(sender.send_request(request).await?.map(Body::new))
     }
 
-    /// What is asked for, as it stands in a request.
+    /// Returns the path and the query for the request line.
     pub fn path(&self) -> String {
         let query = self.url.query().map_or_else(String::new, |query| format!("?{query}"));
         format!("{}{query}", self.url.path())
     }
 
-    /// The server, as it stands in a request.
+    /// Returns the value of the `Host` header.
     pub fn host(&self) -> String {
         host(&self.url)
     }
 
-    /// Where it is, without anything secret.
+    /// Returns scheme, host and port, without anything secret.
     pub fn place(&self) -> String {
         place(&self.url)
     }
@@ -290,7 +291,7 @@ impl Line {
     }
 }
 
-/// The host, without the port that everybody expects.
+/// Returns the host, with the port unless it is the default of the scheme.
 fn host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
@@ -300,7 +301,7 @@ fn place(url: &Url) -> String {
     format!("{}://{}", url.scheme(), host(url))
 }
 
-/// Takes the whole lines off a stream of server-sent events, and reads the events in them.
+/// Removes the complete lines from a buffer of server-sent events, and returns their events.
 fn take_events(rest: &mut Vec<u8>) -> Vec<Value> {
     let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') else { return Vec::new() };
     let whole: Vec<u8> = rest.drain(..=end).collect();
@@ -308,7 +309,7 @@ fn take_events(rest: &mut Vec<u8>) -> Vec<Value> {
     lines.filter_map(|line| serde_json::from_slice(line.strip_prefix(b"data:")?).ok()).collect()
 }
 
-/// TLS that trusts whom the system trusts.
+/// Creates a TLS connector that trusts the certificates of the system.
 fn connector() -> anyhow::Result<TlsConnector> {
     let mut authorities = RootCertStore::empty();
     authorities.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -326,7 +327,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_read_however_they_are_cut() {
+    fn events_are_parsed_wherever_they_are_split() {
         let text = b"id: 1-0\nevent: job\ndata: {\"to\":\"ready\"}\n\n: alive\n\nevent: \
             reset\ndata: \n\ndata: {\"to\":\"done\"}\n\n";
         for cut in 0..text.len() {
@@ -343,24 +344,24 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_this_machine_does_not_leave_it() {
+    fn only_loopback_addresses_are_of_this_machine() {
         let here = |api| Client::new(api).unwrap().is_of_this_machine();
         assert!(
             ["http://127.0.0.1:8787", "http://[::1]:8787", "http://LOCALHOST", "http://127.1"]
                 .into_iter()
                 .all(here)
         );
-        let elsewhere = [
+        let remote = [
             "http://10.0.0.1",
             "http://localhost.example",
             "http://127.0.0.1.example",
             "http://0.0.0.0",
         ];
-        assert!(!elsewhere.into_iter().any(here));
+        assert!(!remote.into_iter().any(here));
     }
 
     #[test]
-    fn addresses_may_have_a_path_and_what_is_in_names_is_quoted() {
+    fn urls_keep_their_path_and_names_are_encoded() {
         let client = Client::new("https://ops.example/mission/").unwrap();
         let url = client.url(&["workers", "a/b c", "drain"], &[("q", "x y&z".to_owned())]);
         assert_eq!(

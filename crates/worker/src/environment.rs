@@ -1,65 +1,65 @@
-//! The names of all environment variables that the worker reads.
+//! Defines the names of all environment variables that the worker reads.
 
 /// Path of the configuration file.
 pub const CONFIG: &str = "MISSION_CONFIG";
-/// Where Redis is.
+/// URL of the Redis server.
 pub const REDIS_URL: &str = "MISSION_REDIS_URL";
-/// Certificates of the authorities that may vouch for Redis.
+/// File with the CA certificates that are accepted for Redis.
 pub const REDIS_CA_FILE: &str = "MISSION_REDIS_CA_FILE";
-/// The worker's certificate for Redis.
+/// File with the client certificate for Redis.
 pub const REDIS_CERT_FILE: &str = "MISSION_REDIS_CERT_FILE";
-/// Its key.
+/// File with the key of that certificate.
 pub const REDIS_KEY_FILE: &str = "MISSION_REDIS_KEY_FILE";
 /// Name of the queue.
 pub const QUEUE: &str = "MISSION_QUEUE";
 /// Address of the main backend's API.
 pub const BASE_URL: &str = "MISSION_BASE_URL";
-/// Folder of the local mirror.
+/// Directory of the local mirror.
 pub const LOCAL_WORKSPACE_ROOT: &str = "MISSION_LOCAL_WORKSPACE_ROOT";
-/// Folder of the operator's templates.
+/// Directory of the operator's templates.
 pub const TEMPLATES_DIR: &str = "MISSION_TEMPLATES_DIR";
-/// Folder for what the worker keeps.
+/// Directory for the device key, tokens and the private Redis.
 pub const DATA_DIR: &str = "MISSION_DATA_DIR";
-/// Where the worker listens for HTTP.
+/// Address on which the worker listens for HTTP.
 pub const HTTP_ADDR: &str = "MISSION_HTTP_ADDR";
-/// A token of the HTTP API for an admin.
+/// An admin token of the HTTP API.
 pub const API_TOKEN: &str = "MISSION_API_TOKEN";
-/// Who was given tokens of the dashboard and the HTTP API.
+/// Entries of the tokens for the dashboard and the HTTP API.
 pub const HTTP_TOKENS: &str = "MISSION_HTTP_TOKENS";
 /// Networks of reverse proxies that are trusted.
 pub const HTTP_PROXIES: &str = "MISSION_HTTP_PROXIES";
-/// The header in which they name the user.
+/// The header in which trusted proxies name the user.
 pub const HTTP_USER_HEADER: &str = "MISSION_HTTP_USER_HEADER";
-/// The header in which they name the user's roles.
+/// The header in which trusted proxies name the user's roles.
 pub const HTTP_ROLE_HEADER: &str = "MISSION_HTTP_ROLE_HEADER";
-/// Whether everybody may only look.
+/// Set to `true`, it limits everyone to read permissions.
 pub const HTTP_READ_ONLY: &str = "MISSION_HTTP_READ_ONLY";
-/// Keys that secrets are sealed with.
+/// Keys with which secrets are sealed.
 pub const SECRET_KEY: &str = "MISSION_SECRET_KEY";
-/// Certificates of the authorities that may vouch for gateways.
+/// File with the CA certificates that are accepted for gateways.
 pub const GATEWAY_CA_FILE: &str = "MISSION_GATEWAY_CA_FILE";
-/// What gateways themselves write into new workspaces.
+/// Digests of files that gateways themselves write into new workspaces.
 pub const GATEWAY_SEEDS: &str = "MISSION_GATEWAY_SEEDS";
-/// Where gateways may be.
+/// Addresses at which gateways are allowed.
 pub const GATEWAY_ALLOWED: &str = "MISSION_GATEWAY_ALLOWED";
-/// Where traces are sent, as OpenTelemetry has it: `/v1/traces` is put behind it. None are sent
-/// without.
+/// Base URL of the trace collector, to which `/v1/traces` is appended, as OpenTelemetry specifies.
+/// Without it, no traces are sent.
 pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-/// The whole address for traces; before the other.
+/// Full URL for traces; takes precedence over the base URL.
 pub const OTLP_TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-/// Headers for the collector, `name=value,…`. Secret.
+/// Headers for the collector as `name=value,…`. Secret.
 pub const OTLP_HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
-/// Those for traces; before the others.
+/// Headers for traces; takes precedence over the general headers. Secret.
 pub const OTLP_TRACES_HEADERS: &str = "OTEL_EXPORTER_OTLP_TRACES_HEADERS";
-/// The name of the service in traces.
+/// Name of the service in traces.
 pub const OTEL_SERVICE: &str = "OTEL_SERVICE_NAME";
-/// What else is said of it, `name=value,…`.
+/// Further attributes of the service as `name=value,…`.
 pub const OTEL_RESOURCE: &str = "OTEL_RESOURCE_ATTRIBUTES";
-/// `true` sends no traces whatever else is set.
+/// Set to `true`, it disables traces whatever else is set.
 pub const OTEL_DISABLED: &str = "OTEL_SDK_DISABLED";
-/// Set to anything, it asks programs not to use colours.
+/// Set to any text, it asks programs not to use colours.
 pub const NO_COLOR: &str = "NO_COLOR";
-/// Home folder; the data directory is below it by default.
+/// Home directory; the default data directory is below it.
 pub const HOME: &str = "HOME";
-/// The user's name, for the record of who did what.
+/// Name of the user, for the audit.
 pub const USER: &str = "USER";

@@ -1,10 +1,10 @@
-//! How a command ends: an exit status, and what is said on standard error.
+//! Defines the end of a command: its exit status, and the error on standard error.
 
 use std::process::ExitCode;
 
 use crate::output::say;
 
-/// An end other than success.
+/// The failure of a command.
 #[derive(Debug)]
 pub struct Exit {
     status: u8,
@@ -12,13 +12,13 @@ pub struct Exit {
 }
 
 impl Exit {
-    /// The job or check failed; what was wrong has been printed.
+    /// The job or check failed, and the reason has been printed: status 1.
     pub const FAILED: Self = Self { status: 1, error: None };
 
-    /// Redis or a gateway cannot be reached; what was wrong has been printed.
+    /// Redis or a gateway is unreachable, and the reason has been printed: status 3.
     pub const UNREACHABLE: Self = Self { status: 3, error: None };
 
-    /// Tells the error and gives the status.
+    /// Prints the error, if any, and returns the exit status.
     pub fn report(&self) -> ExitCode {
         if let Some(error) = &self.error {
             say(&format!("worker: {error:#}"));
@@ -27,13 +27,13 @@ impl Exit {
     }
 }
 
-/// Gives errors an exit status.
+/// Converts errors to exits with a status.
 pub trait OrExit<T> {
-    /// Usage or configuration: status 2.
+    /// Converts an error of usage or configuration: status 2.
     fn or_usage(self) -> Result<T, Exit>;
-    /// The job or check failed: status 1.
+    /// Converts a failed job or check: status 1.
     fn or_failed(self) -> Result<T, Exit>;
-    /// Redis or a gateway cannot be reached: status 3.
+    /// Converts an error because Redis or a gateway is unreachable: status 3.
     fn or_unreachable(self) -> Result<T, Exit>;
 }
 

@@ -1,6 +1,7 @@
-//! What commands print: JSON for programs, a few lines for people. All that people read goes
-//! through here, and is made fit for a terminal: names and messages come from elsewhere, and may
-//! have characters that a terminal obeys.
+//! Prints the output of commands: JSON for programs, a few lines for people.
+//!
+//! All output goes through this module, which escapes control characters: names and messages come
+//! from jobs and gateways and may contain sequences that a terminal would obey.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
@@ -8,37 +9,36 @@ use std::io::{self, IsTerminal, Write};
 use mission_core::sanitize::escaped;
 use serde::Serialize;
 
-/// How to print.
+/// The output format of a command.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     json: bool,
 }
 
 impl Output {
-    /// JSON if asked for, or if standard output is no terminal.
+    /// Selects JSON if `json` is set or standard output is not a terminal.
     pub fn new(json: bool) -> Self {
         Self { json: json || !io::stdout().is_terminal() }
     }
 
-    /// Prints one document. A reader that has gone away is no error.
+    /// Prints a value as one line of JSON, or the text of `people`. A closed pipe is not an error.
     pub fn print(self, value: &impl Serialize, people: impl FnOnce() -> String) {
         let text = if self.json {
-            serde_json::to_string(value).expect("what is printed is plain data")
+            serde_json::to_string(value).expect("output is plain data")
         } else {
             people()
         };
-        // JSON has its own escapes for some of these characters, and means the same with all of
-        // them escaped.
+        // Escapes inside of JSON strings do not change their meaning.
         let _ = writeln!(io::stdout().lock(), "{}", printable(text.trim_end()));
     }
 }
 
-/// Says something to people, on standard error.
+/// Prints a message for people to standard error.
 pub fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", printable(text));
 }
 
-/// The text without what a terminal would obey, but for line breaks and tabs.
+/// Escapes control characters, except line breaks and tabs.
 fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, |c| matches!(c, '\n' | '\t'))
 }

@@ -1,10 +1,11 @@
-//! A private Redis: when no `redis.url` is set, the worker starts a `redis-server` or
-//! `valkey-server` of its own.
+//! Runs a private Redis: without a `redis.url`, the worker starts its own `redis-server` or
+//! `valkey-server`.
 //!
-//! It listens on a unix socket that only the worker's user can open, keeps an append-only file in
-//! the data directory, is started again should it end by itself, and is stopped cleanly with the
-//! worker. Short commands use the one of a running worker, or start it for a moment. One that
-//! outlived its worker (killed, out of memory) is taken over by the next.
+//! The server listens on a unix socket that only the worker's user can open, and keeps an
+//! append-only file in the data directory. It is restarted if it ends unexpectedly, and stopped
+//! cleanly with the worker. Short commands use the server of a running worker, or start one for a
+//! moment. A server that outlived its worker (killed, out of memory) is taken over by the next
+//! worker.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -19,18 +20,18 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
 
-/// Servers that serve, best first.
+/// The supported servers, in order of preference.
 const SERVERS: [&str; 2] = ["redis-server", "valkey-server"];
-/// How long a server may take to read its append-only file.
+/// Time limit for a server to read its append-only file.
 const START_WITHIN: Duration = Duration::from_secs(60);
-/// How long a server may take to write its last data and end.
+/// Time limit for a server to write its last data and end.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
-/// How long after its end a server is started again.
+/// Delay before a server that ended is restarted.
 const RESTART_AFTER: Duration = Duration::from_millis(500);
-/// Longest path of a unix socket, less the end mark.
+/// Maximum length of the path of a unix socket in bytes, without the terminating zero.
 const MAX_SOCKET_PATH: usize = 107;
 
-/// Why there is no private Redis.
+/// The reason why there is no private Redis.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrivateRedisError {
@@ -42,67 +43,68 @@ pub enum PrivateRedisError {
     NotInstalled,
     /// Another worker uses the data directory.
     #[error(
-        "another worker runs a private Redis in {dir}; set MISSION_REDIS_URL to let workers share \
-            a Redis, or another data directory"
+        "another worker runs a private Redis in {dir}; to share a Redis between workers, set \
+            MISSION_REDIS_URL, or else set another data directory"
     )]
     InUse {
-        /// The directory.
+        /// The data directory of the private Redis.
         dir: PathBuf,
     },
-    /// The socket's path is too long for the system.
+    /// The path of the socket is too long for the system.
     #[error(
-        "{path} is too long for a socket ({MAX_SOCKET_PATH} bytes); set a shorter data directory"
+        "{path} is too long for a socket (limit {MAX_SOCKET_PATH} bytes); set a shorter data \
+            directory"
     )]
     PathTooLong {
-        /// The path.
+        /// The path of the socket.
         path: PathBuf,
     },
-    /// The server ended or never answered.
-    #[error("the private Redis does not start; see {log}")]
+    /// The server ended or did not answer in time.
+    #[error("the private Redis did not start; see {log}")]
     NotStarted {
-        /// Its log.
+        /// The log of the server.
         log: PathBuf,
     },
-    /// The directory cannot be used.
+    /// The directory is not accessible.
     #[error("private Redis in {dir}: {source}; give the worker's user access to it")]
     Io {
-        /// The directory.
+        /// The data directory of the private Redis.
         dir: PathBuf,
-        /// The cause.
+        /// The underlying I/O error.
         source: io::Error,
     },
 }
 
-/// Who asks for the Redis.
+/// The kind of process that opens the private Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RedisRole {
-    /// A worker: needs it for itself for as long as it runs.
+    /// A worker, which needs the Redis for itself while it runs.
     Worker,
-    /// A short command: that of a running worker will do.
+    /// A short command, which may use the Redis of a running worker.
     Command,
 }
 
-/// A private Redis in use.
+/// An open private Redis.
 #[derive(Debug)]
 pub struct PrivateRedis {
     socket: PathBuf,
-    /// What this process started or took over, and has to stop; none if it is another's.
+    /// The server if this process started it or took it over, and has to stop it.
     owned: Option<Owned>,
 }
 
 #[derive(Debug)]
 struct Owned {
-    /// Set to true to end `keeping`.
+    /// Set to `true`, it ends the task.
     closing: watch::Sender<bool>,
-    /// Starts the server again should it end by itself; ends when the server has been stopped.
+    /// The task that restarts the server, and ends when the server has been stopped.
     keeping: JoinHandle<()>,
-    /// Held for as long as the server is this process's.
+    /// Locked while this process owns the server.
     _lock: File,
 }
 
 impl PrivateRedis {
     /// Starts, takes over or finds the private Redis of a data directory.
-    pub async fn open(data_dir: &Path, purpose: RedisRole) -> Result<Self, PrivateRedisError> {
+    pub async fn open(data_dir: &Path, role: RedisRole) -> Result<Self, PrivateRedisError> {
         let dir = data_dir.join("redis");
         let io = |source| PrivateRedisError::Io { dir: dir.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(io)?;
@@ -125,11 +127,11 @@ impl PrivateRedis {
             match lock.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock)
-                    if purpose == RedisRole::Command && answers(&socket).await =>
+                    if role == RedisRole::Command && answers(&socket).await =>
                 {
                     return Ok(Self { socket, owned: None });
                 }
-                // Its owner is starting or stopping; a short command is soon done.
+                // The owner is starting or stopping, or is a short command.
                 Err(TryLockError::WouldBlock) if began.elapsed() < Duration::from_secs(5) => {
                     sleep(Duration::from_millis(50)).await;
                 }
@@ -140,7 +142,7 @@ impl PrivateRedis {
             }
         }
         let server = if answers(&socket).await {
-            warn!(dir = %dir.display(), "took over a private Redis that outlived its worker");
+            warn!(dir = %dir.display(), "private Redis taken over from an earlier worker");
             None
         } else {
             Some(start(&dir, &socket).await?)
@@ -150,23 +152,24 @@ impl PrivateRedis {
         Ok(Self { socket, owned: Some(Owned { closing, keeping, _lock: lock }) })
     }
 
-    /// Where it is, as a url.
+    /// Returns the URL of the server.
     pub fn url(&self) -> String {
         format!("unix://{}", self.socket.display())
     }
 
-    /// Stops the server if it is this process's; it writes all data first.
+    /// Stops the server if this process owns it. The server writes all data first.
     pub async fn close(self) {
         let Some(owned) = self.owned else { return };
         owned.closing.send_replace(true);
         if tokio::time::timeout(STOP_WITHIN, owned.keeping).await.is_err() {
-            warn!(socket = %self.socket.display(), "the private Redis does not stop; it is left \
-                running");
+            let socket = self.socket.display();
+            warn!(%socket, "private Redis did not stop in time, left running");
         }
     }
 }
 
-/// Keeps a server running until told to stop it. `server` is none if it was taken over.
+/// Keeps a server running until `closes` is true, then stops it. `server` is `None` for a server
+/// that was taken over.
 async fn keep(
     dir: PathBuf,
     socket: PathBuf,
@@ -175,8 +178,8 @@ async fn keep(
 ) {
     loop {
         let closing = tokio::select! {
-            // The sender is dropped with the process only.
-            told = closes.wait_for(|closing| *closing) => { drop(told); true }
+            // The sender is dropped only with the process.
+            seen = closes.wait_for(|closing| *closing) => { drop(seen); true }
             () = ended(server.as_mut(), &socket) => false,
         };
         if closing {
@@ -184,16 +187,16 @@ async fn keep(
             let _ = command(&socket, &["SHUTDOWN"]).await;
             return ended(server.as_mut(), &socket).await;
         }
-        warn!(socket = %socket.display(), "the private Redis ended by itself; starting it again");
+        warn!(socket = %socket.display(), "private Redis ended unexpectedly, restarting");
         sleep(RESTART_AFTER).await;
         match start(&dir, &socket).await {
             Ok(child) => server = Some(child),
-            Err(error) => error!(%error, "the private Redis is not back; trying again"),
+            Err(error) => error!(%error, "private Redis failed to restart, retrying"),
         }
     }
 }
 
-/// Waits for the end of a server.
+/// Waits until a server has ended.
 async fn ended(server: Option<&mut Child>, socket: &Path) {
     match server {
         Some(server) => drop(server.wait().await),
@@ -218,11 +221,11 @@ async fn start(dir: &Path, socket: &Path) -> Result<Child, PrivateRedisError> {
             "--maxmemory-policy",
             "noeviction",
         ]);
-        // Redis goes through short sorted sets from their beginning; that of running jobs grows at
-        // its end.
+        // Redis searches small sorted sets from their beginning, but that of running jobs grows at
+        // the end.
         command.args(["--zset-max-listpack-entries", "32"]);
         command.arg("--unixsocket").arg(socket).arg("--dir").arg(dir).arg("--logfile").arg(&log);
-        // A group of its own, so that Ctrl-C stops the worker first and the worker stops Redis.
+        // A separate process group: Ctrl-C stops the worker first, and the worker stops Redis.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let mut child = match command.spawn() {
             Ok(child) => child,
@@ -240,14 +243,14 @@ async fn start(dir: &Path, socket: &Path) -> Result<Child, PrivateRedisError> {
             }
             sleep(Duration::from_millis(10)).await;
         }
-        // It may have ended by itself.
+        // The process may have ended already.
         let _ = child.kill().await;
         return Err(PrivateRedisError::NotStarted { log });
     }
     Err(PrivateRedisError::NotInstalled)
 }
 
-/// Whether a server is there and has read its data.
+/// Returns whether a server runs and has loaded its data.
 async fn answers(socket: &Path) -> bool {
     command(socket, &["PING"]).await.is_ok()
 }

@@ -1,4 +1,4 @@
-//! The log: lines that read alone, for people on a terminal and as JSON elsewhere.
+//! Sets up the log: text for people on a terminal, and JSON otherwise.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal, Write};
@@ -11,8 +11,8 @@ use tracing_subscriber::EnvFilter;
 use crate::exit::{Exit, OrExit};
 use crate::settings::{Settings, Source};
 
-/// Starts logging to standard error. A command that tells a story of its own has a level of its
-/// own, unless asked for more.
+/// Starts logging to standard error. `own_level` is the level of a command with other output, and
+/// applies unless `log.level` is set.
 pub fn start(settings: &Settings, own_level: Option<&str>) -> Result<(), Exit> {
     let chosen = settings
         .values()
@@ -40,29 +40,29 @@ pub fn start(settings: &Settings, own_level: Option<&str>) -> Result<(), Exit> {
     } else {
         subscriber.with_target(false).init();
     }
-    // Without a log, the hook of the standard library says it.
+    // With the log off, the hook of the standard library prints panics.
     if level != "off" {
         panic::set_hook(Box::new(log_panic));
     }
     Ok(())
 }
 
-/// A panic is an event like others: one line, with nothing in it that could pass for another.
+/// Logs a panic as one event on one line.
 fn log_panic(panic: &PanicHookInfo) {
     let (text, string) =
         (panic.payload().downcast_ref::<&str>(), panic.payload().downcast_ref::<String>());
-    let words = text.copied().or(string.map(String::as_str)).unwrap_or("no words");
+    let words = text.copied().or(string.map(String::as_str)).unwrap_or("no message");
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     let trace = Backtrace::capture();
     let trace = (trace.status() == BacktraceStatus::Captured).then(|| trace.to_string());
-    tracing::error!(place, backtrace = trace, "a fault of this program: {words}");
+    tracing::error!(place, backtrace = trace, "panic: {words}");
 }
 
-/// Takes events, one in each write, and lets none of them look like two: gateways and jobs have
-/// their words in them.
+/// A writer that receives one event per call and writes it as one line. Line breaks inside are
+/// escaped, because events contain texts of gateways and jobs that could forge a second event.
 struct OneLine<W> {
     to: W,
-    /// Whether events come with the escape sequences of colours; these and no others are kept.
+    /// `true` if the escape sequences of colours are kept; all others are always escaped.
     colours: bool,
 }
 
@@ -83,7 +83,7 @@ impl<W: Write> Write for OneLine<W> {
 
 const ESCAPE: char = '\u{1b}';
 
-/// The line with the escape sequences that set colours, and no others: the subscriber escapes those
+/// Escapes all escape sequences except those that set colours. The subscriber itself escapes them
 /// in messages only.
 fn only_colours(line: &str) -> String {
     let mut parts = line.split(ESCAPE);
@@ -162,7 +162,7 @@ mod tests {
         let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
         let event: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((event["level"].as_str(), text.lines().count()), (Some("ERROR"), 1));
-        assert_eq!(event["message"], "a fault of this program: it is\nnot so");
+        assert_eq!(event["message"], "panic: it is\nnot so");
         assert!(event["place"].as_str().unwrap().contains("telemetry.rs"));
     }
 }

@@ -1,10 +1,10 @@
-//! Traces for OpenTelemetry: each job from its enqueueing through its runs to each request to its
-//! gateway.
+//! Sends traces to OpenTelemetry: each job from its enqueueing through its runs to each request to
+//! its gateway.
 //!
-//! They are sent as OTLP over HTTP, in JSON, if one of the standard variables says where to.
-//! Nothing has to be stored with a job for it: **the id of its trace is the id of the job**, and
-//! its first span, from enqueueing to the first run, has an id that follows from that. So all runs
-//! of a job are one trace, whichever workers have them and whoever enqueued it.
+//! Traces are sent as OTLP over HTTP, in JSON, if one of the standard variables contains an
+//! endpoint. Nothing has to be stored with a job: **the id of its trace is the id of the job**, and
+//! the id of its first span, from enqueueing to the first run, is derived from it. Therefore all
+//! runs of a job form one trace, whichever workers run it and whoever enqueued it.
 
 mod exporter;
 
@@ -21,33 +21,33 @@ use uuid::Uuid;
 
 pub use exporter::{Exporter, Target};
 
-/// Spans that may wait to be sent; more are left out.
+/// Limit of spans that wait to be sent; further spans are dropped.
 const AHEAD: usize = 4096;
-/// Kinds of spans in OTLP.
+/// The kinds of spans in OTLP.
 const INTERNAL: u8 = 1;
 const CLIENT: u8 = 3;
 const CONSUMER: u8 = 5;
 
 static SENDER: OnceLock<mpsc::Sender<Value>> = OnceLock::new();
 
-/// Begins to send traces there; once per process.
+/// Starts to send traces to `target`. It must be called at most once per process.
 pub fn start(target: Target) -> Exporter {
     let (sender, spans) = mpsc::channel(AHEAD);
-    // Fails only if there is one already, which is as good.
+    // Fails only if a sender exists already, which serves as well.
     let _ = SENDER.set(sender);
     Exporter::start(target, spans)
 }
 
-/// Tells of a run that has just ended. Does nothing unless traces are sent.
+/// Sends the spans of a run that has just ended, if traces are enabled.
 pub fn run_ended(job: &Claimed, outcome: &Outcome, steps: &[Step], took: Duration) {
     let Some(sender) = SENDER.get() else { return };
     for span in spans(job.id, &Ended { job, outcome, steps, took, at: SystemTime::now() }) {
-        // A collector that is away must not hold up jobs.
+        // An unreachable collector must not delay jobs.
         let _ = sender.try_send(span);
     }
 }
 
-/// A run that has ended.
+/// A run that has ended, and the time of its end.
 struct Ended<'a> {
     job: &'a Claimed,
     outcome: &'a Outcome,
@@ -56,7 +56,7 @@ struct Ended<'a> {
     at: SystemTime,
 }
 
-/// The spans of a run: with the first one that of the job, its own, and those of its requests.
+/// Returns the spans of a run: for a first run that of the job, then its own and one per request.
 fn spans(id: Uuid, run: &Ended<'_>) -> Vec<Value> {
     let (job, kind) = (run.job, run.job.job.kind().as_str());
     let end = nanos(run.at);
@@ -70,7 +70,7 @@ fn spans(id: Uuid, run: &Ended<'_>) -> Vec<Value> {
     let (enqueue, its_run) = (format!("enqueue {kind}"), format!("run {kind}"));
     let mut spans = Vec::new();
     if job.run == 1 {
-        // By Redis's clock, which may be ahead of this one.
+        // The clock of Redis may be ahead of the clock of this machine.
         let enqueued = start.min(u128::from(job.enqueued_at_ms) * 1_000_000);
         let span = Span {
             id: root,
@@ -114,7 +114,7 @@ fn spans(id: Uuid, run: &Ended<'_>) -> Vec<Value> {
     spans
 }
 
-/// A span, in nanoseconds since 1970.
+/// A span with times in nanoseconds since 1970.
 struct Span<'a> {
     id: u64,
     parent: Option<u64>,
@@ -126,13 +126,18 @@ struct Span<'a> {
 }
 
 impl Span<'_> {
-    /// As OTLP has it in JSON.
+    /// Returns the span in the JSON form of OTLP.
     fn json(&self, trace: Uuid, more: &[(&str, Value)]) -> Value {
+        let status = |error| json!({ "code": 2, "message": error });
         let mut span = json!({
-            "traceId": trace.simple().to_string(), "spanId": format!("{:016x}", self.id), "name": self.name,
-            "kind": self.kind, "startTimeUnixNano": self.start.to_string(), "endTimeUnixNano": self.end.to_string(),
+            "traceId": trace.simple().to_string(),
+            "spanId": format!("{:016x}", self.id),
+            "name": self.name,
+            "kind": self.kind,
+            "startTimeUnixNano": self.start.to_string(),
+            "endTimeUnixNano": self.end.to_string(),
             "attributes": attributes(more),
-            "status": self.error.map_or_else(|| json!({}), |error| json!({ "code": 2, "message": error })),
+            "status": self.error.map_or_else(|| json!({}), status),
         });
         if let Some(parent) = self.parent {
             span["parentSpanId"] = format!("{parent:016x}").into();
@@ -141,7 +146,7 @@ impl Span<'_> {
     }
 }
 
-/// Attributes as OTLP has them in JSON.
+/// Returns attributes in the JSON form of OTLP.
 fn attributes(attributes: &[(&str, Value)]) -> Vec<Value> {
     let value = |value: &Value| match value {
         Value::Number(number) => json!({ "intValue": number.to_string() }),
@@ -151,7 +156,7 @@ fn attributes(attributes: &[(&str, Value)]) -> Vec<Value> {
     attributes.iter().map(|(key, is)| json!({ "key": key, "value": value(is) })).collect()
 }
 
-/// The id of a job's span: run 0 is the job itself, request 0 the run itself.
+/// Derives the id of a span. Run 0 stands for the job itself, and request 0 for the run itself.
 fn span_id(job: Uuid, run: u32, request: u32) -> u64 {
     let digest = Sha256::new()
         .chain_update(job.as_bytes())

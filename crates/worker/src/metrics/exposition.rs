@@ -1,8 +1,8 @@
-//! The text form that Prometheus reads, for numbers that are there only while something else is.
+//! Writes gauges in the text format of Prometheus that exist only while Redis is reachable.
 
 use std::fmt::Write;
 
-/// Metrics as text.
+/// Builds the text of some gauges.
 #[derive(Debug, Default)]
 pub struct Exposition {
     text: String,
@@ -10,15 +10,15 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// Begins a gauge. Its samples follow.
+    /// Starts a gauge, to which the next samples belong.
     pub fn gauge(&mut self, name: &'static str, help: &str) -> &mut Self {
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} gauge");
         self.name = name;
         self
     }
 
-    /// A sample of the gauge begun last. Labels are words of ours or ids: nothing in them needs to
-    /// be escaped.
+    /// Adds a sample to the latest gauge. Label values are fixed words or ids, so they need no
+    /// escaping.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Value) -> &mut Self {
         let labels: Vec<String> =
             labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
@@ -28,15 +28,15 @@ impl Exposition {
         self
     }
 
-    /// All of it.
+    /// Returns the text of all gauges.
     pub fn into_text(self) -> String {
         self.text
     }
 }
 
-/// What a sample can be.
+/// A value of a sample.
 pub trait Value {
-    /// As Prometheus reads it.
+    /// Returns the value as text for Prometheus.
     fn text(self) -> String;
 }
 
@@ -58,7 +58,7 @@ impl Value for usize {
     }
 }
 
-/// Milliseconds, told in seconds.
+/// A number of milliseconds that is written in seconds.
 pub struct Millis(pub u64);
 
 impl Value for Millis {
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_what_prometheus_reads() {
+    fn gauges_have_the_text_format_of_prometheus() {
         let mut text = Exposition::default();
         text.gauge("a_seconds", "How long.").sample(&[], Millis(1_050));
         text.gauge("b", "How many.")

@@ -1,4 +1,4 @@
-//! Settings of who is let in over HTTP.
+//! Reads and checks the settings for access over HTTP.
 
 use std::net::IpAddr;
 
@@ -10,26 +10,26 @@ use super::Raw;
 use crate::http::proxy::Proxies;
 use crate::http::token::{self, Token};
 
-/// Shortest `http.api_token`: one that cannot be guessed.
+/// Minimum length of `http.api_token`, so that it cannot be guessed.
 const MIN_API_TOKEN: usize = 20;
 
-/// Who is let in.
+/// The settings for access over HTTP.
 #[derive(Debug, Clone)]
 pub struct AccessSettings {
-    /// Who was given a token.
+    /// Tokens by name and role.
     pub tokens: Vec<Token>,
-    /// One more token, of an admin.
+    /// One more token, with admin permissions.
     pub api_token: Option<SecretString>,
-    /// Proxies that are trusted.
+    /// Reverse proxies whose headers are trusted.
     pub proxies: Proxies,
-    /// Whether everybody may only look.
+    /// `true` if everyone is limited to read permissions.
     pub read_only: bool,
-    /// How many requests a second one address may send; 0 is without limit.
+    /// Limit of requests per second and client address; 0 means no limit.
     pub requests_per_second: u32,
 }
 
 impl AccessSettings {
-    /// From checked values.
+    /// Takes the settings from checked values.
     pub(super) fn read(raw: &Raw) -> Self {
         let header = |key| raw.text(key).and_then(|name| name.parse().ok());
         Self {
@@ -46,45 +46,45 @@ impl AccessSettings {
     }
 }
 
-/// What is wrong with `http.tokens`.
+/// Checks `http.tokens`; the error is the problem and the remedy, as for the other checks.
 pub fn check_tokens(text: &str) -> Result<(), String> {
     token::read(text).map(drop)
 }
 
-/// What is wrong with `http.api_token`.
+/// Checks the length and the characters of `http.api_token`.
 pub fn check_api_token(text: &str) -> Result<(), String> {
     if text.trim().chars().any(char::is_control) {
         return Err(
-            "there is a line break or another control character in it; give the token alone"
-                .to_owned(),
+            "it contains a line break or another control character; give only the token".to_owned()
         );
     }
     let fits = text.trim().is_empty() || text.trim().len() >= MIN_API_TOKEN;
-    fits.then_some(()).ok_or_else(|| {
-        format!("it is too short to be safe; use {MIN_API_TOKEN} characters or more")
-    })
+    fits.then_some(())
+        .ok_or_else(|| format!("it is too short; use at least {MIN_API_TOKEN} characters"))
 }
 
-/// What is wrong with `http.proxies`.
+/// Checks the addresses and networks of `http.proxies`.
 pub fn check_networks(text: &str) -> Result<(), String> {
     networks(text).map(drop)
 }
 
-/// What is wrong with the name of a header.
+/// Checks the name of a header.
 pub fn check_header(text: &str) -> Result<(), String> {
     let fits = text.trim().is_empty() || text.trim().parse::<HeaderName>().is_ok();
     fits.then_some(())
-        .ok_or_else(|| format!("`{text}` is no name of a header; use one such as X-Forwarded-User"))
+        .ok_or_else(|| format!("`{text}` is not a header name; use one such as X-Forwarded-User"))
 }
 
-/// Addresses and networks with white space or commas between them.
+/// Parses addresses and networks separated by white space or commas.
 fn networks(text: &str) -> Result<Vec<IpNet>, String> {
     let entries =
         text.split(|c: char| c.is_whitespace() || c == ',').filter(|entry| !entry.is_empty());
     let network = |entry: &str| {
         let network = entry.parse::<IpNet>().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from));
         network.map_err(|_| {
-            format!("`{entry}` is no address or network; use such as 10.0.0.5 or 10.0.0.0/8")
+            format!(
+                "`{entry}` is not an address or network; use one such as 10.0.0.5 or 10.0.0.0/8"
+            )
         })
     };
     entries.map(network).collect()

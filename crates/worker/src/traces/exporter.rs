@@ -1,4 +1,4 @@
-//! Sends spans to a collector, some at a time.
+//! Sends spans to a collector in batches.
 
 use std::time::Duration;
 
@@ -13,22 +13,22 @@ use tokio::time::{sleep, timeout};
 use url::Url;
 
 use super::attributes;
-use crate::client::Line;
+use crate::client::Endpoint;
 use crate::environment::{
     OTEL_DISABLED, OTEL_RESOURCE, OTEL_SERVICE, OTLP_ENDPOINT, OTLP_HEADERS, OTLP_TRACES_ENDPOINT,
     OTLP_TRACES_HEADERS,
 };
 
-/// Most spans of one request.
+/// Limit of spans in one request.
 const BATCH: usize = 512;
-/// How long spans are gathered before they are sent.
+/// Time for which spans are collected before they are sent.
 const GATHER: Duration = Duration::from_secs(2);
-/// How long a collector may take; OpenTelemetry's own default.
+/// Time limit of a request to the collector, which is the default of OpenTelemetry.
 const WITHIN: Duration = Duration::from_secs(10);
-/// How long the last spans may take when the worker stops.
+/// Time limit for the last spans when the worker stops.
 const AT_THE_END: Duration = Duration::from_secs(3);
 
-/// Where spans go, as the standard variables say.
+/// The destination of spans, as given by the standard variables.
 pub struct Target {
     url: Url,
     headers: Vec<(HeaderName, SecretString)>,
@@ -36,7 +36,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Reads the variables through `variable`; none if they do not say where to.
+    /// Reads the variables through `variable`. Returns `None` if traces are disabled.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<Self>> {
         let set = |name: &str| {
             variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
@@ -52,15 +52,15 @@ impl Target {
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let url = url.context(
-            "OTEL_EXPORTER_OTLP_ENDPOINT is no address; use one such as http://127.0.0.1:4318",
+            "OTEL_EXPORTER_OTLP_ENDPOINT is not a URL; use one such as http://127.0.0.1:4318",
         )?;
         let headers = set(OTLP_TRACES_HEADERS).or_else(|| set(OTLP_HEADERS)).unwrap_or_default();
         let headers = pairs(&headers).map(|(name, value)| {
             let name = name
                 .parse::<HeaderName>()
-                .context("OTEL_EXPORTER_OTLP_HEADERS: a name that no header has")?;
+                .context("OTEL_EXPORTER_OTLP_HEADERS contains an invalid header name")?;
             HeaderValue::from_str(&value)
-                .context("OTEL_EXPORTER_OTLP_HEADERS: a value that no header has")?;
+                .context("OTEL_EXPORTER_OTLP_HEADERS contains an invalid header value")?;
             Ok((name, SecretString::from(value)))
         });
         let mut resource: Vec<(String, Value)> = vec![
@@ -76,10 +76,10 @@ impl Target {
     }
 }
 
-/// `name=value,name=value`, with what is special in percents.
+/// Parses `name=value,name=value` with percent-encoded values.
 fn pairs(text: &str) -> impl Iterator<Item = (String, String)> {
     let plain = |text: &str| {
-        // What is read as a query has a plus for a space, which is no such thing here.
+        // The query parser decodes a plus as a space, but here it is a plus.
         let query = format!("x={}", text.trim().replace('+', "%2B"));
         url::form_urlencoded::parse(query.as_bytes())
             .next()
@@ -91,7 +91,7 @@ fn pairs(text: &str) -> impl Iterator<Item = (String, String)> {
         .map(move |(name, value)| (name.trim().to_owned(), plain(value)))
 }
 
-/// The task that sends.
+/// The handle of the task that sends spans.
 pub struct Exporter {
     ending: watch::Sender<bool>,
     sending: JoinHandle<()>,
@@ -103,10 +103,10 @@ impl Exporter {
         Self { ending, sending: tokio::spawn(send(target, spans, end)) }
     }
 
-    /// Sends what is still there, and ends.
+    /// Sends the remaining spans and ends the task.
     pub async fn close(self) {
         self.ending.send_replace(true);
-        // What is not sent by then is lost; the jobs are not.
+        // Spans that are not sent in time are lost; jobs are not affected.
         let _ = timeout(AT_THE_END, self.sending).await;
     }
 }
@@ -135,10 +135,10 @@ async fn send(target: Target, mut spans: mpsc::Receiver<Value>, mut end: watch::
             let error = sent.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer"))).err();
             match &error {
                 Some(error) if !failing => {
-                    tracing::warn!(%error, "traces cannot be sent; those of now are lost")
+                    tracing::warn!(%error, "trace export failed, spans are lost")
                 }
-                Some(error) => tracing::debug!(%error, "traces cannot be sent"),
-                None if failing => tracing::info!("traces are sent again"),
+                Some(error) => tracing::debug!(%error, "trace export failed"),
+                None if failing => tracing::info!("trace export recovered"),
                 None => {}
             }
             failing = error.is_some();
@@ -154,21 +154,22 @@ async fn post(target: &Target, spans: Vec<Value>) -> anyhow::Result<()> {
     let body = json!({ "resourceSpans": [{
         "resource": { "attributes": attributes(&resource) },
         "scopeSpans": [{
-            "scope": { "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") }, "spans": spans,
+            "scope": { "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") },
+            "spans": spans,
         }],
     }] });
-    let line = Line::new(target.url.clone())?;
+    let endpoint = Endpoint::new(target.url.clone())?;
     let mut request =
-        Request::builder().method(Method::POST).uri(line.path()).header(HOST, line.host());
+        Request::builder().method(Method::POST).uri(endpoint.path()).header(HOST, endpoint.host());
     request = request.header(CONTENT_TYPE, "application/json");
     for (name, value) in &target.headers {
         request = request.header(name, value.expose_secret());
     }
-    let answer = line.send(request.body(body.to_string())?).await?;
+    let answer = endpoint.send(request.body(body.to_string())?).await?;
     ensure!(
         answer.status().is_success(),
-        "the collector at {} answers {}",
-        line.place(),
+        "the collector at {} answered {}",
+        endpoint.place(),
         answer.status()
     );
     Ok(())
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_standard_variables_say_where_to() {
+    fn the_standard_variables_select_the_target() {
         assert!(read(&[]).unwrap().is_none());
         assert!(
             read(&[(OTLP_ENDPOINT, "http://a:4318"), (OTEL_DISABLED, "TRUE")]).unwrap().is_none()
