@@ -1,5 +1,4 @@
-//! The command line as scripts and people rely on it: exit statuses, what is printed, what is left
-//! alone.
+//! Tests of the command line: exit statuses, output, and the permissions of written files.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -39,7 +38,7 @@ async fn a_job_goes_through_the_private_redis() {
     );
     assert_eq!(enqueued.answer["superseded"], json!([]));
 
-    // The most talkative log of all.
+    // The most verbose level, at which no secret may be logged either.
     let config = write(&folder, "worker.toml", "[log]\nlevel = \"trace\"\n");
     let ran = worker(&folder, &["--config", text(&config), "run", "--until-idle"]).await;
     assert_eq!(ran.status, Some(0), "{}", ran.said);
@@ -49,15 +48,15 @@ async fn a_job_goes_through_the_private_redis() {
     assert_eq!(shown.answer["report"]["config_writes"], 1);
     assert_eq!(shown.answer["document"]["auth_token"], "***");
     assert_eq!(shown.answer["document"]["gateway"]["token"], "***");
-    let told = format!("{}{}{}{}", enqueued.said, ran.said, shown.said, shown.answer);
+    let output = format!("{}{}{}{}", enqueued.said, ran.said, shown.said, shown.answer);
     assert!(
-        !told.contains(GATEWAY_TOKEN) && !told.contains(AGENT_TOKEN),
-        "a secret is told: {told}"
+        !output.contains(GATEWAY_TOKEN) && !output.contains(AGENT_TOKEN),
+        "a secret is printed: {output}"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_bad_document_enqueues_nothing() {
+async fn one_invalid_document_prevents_enqueueing_all() {
     let folder = TempDir::new().unwrap();
     let good =
         write(&folder, "good.json", documents::cleanup("ws://127.0.0.1:9", "Ada").to_string());
@@ -80,7 +79,7 @@ async fn one_bad_document_enqueues_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_blocked_job_is_told_by_the_exit_status_and_can_be_retried() {
+async fn a_blocked_job_sets_the_exit_status_and_can_be_retried() {
     let (folder, gateway) = (TempDir::new().unwrap(), start(Profile::V2026_9_6, |_| {}).await);
     let mut document = documents::provision(&gateway.url(), "Ada");
     document["gateway"]["token"] = json!("wrong");
@@ -103,7 +102,7 @@ async fn a_blocked_job_is_told_by_the_exit_status_and_can_be_retried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_reached_is_status_3_and_wrong_settings_are_status_2() {
+async fn unreachable_servers_are_status_3_and_wrong_settings_are_status_2() {
     let folder = TempDir::new().unwrap();
     let file =
         write(&folder, "job.json", documents::cleanup("ws://127.0.0.1:9", "Ada").to_string());
@@ -148,7 +147,7 @@ async fn documents_can_be_explained_and_rendered_offline() {
 
     let out = folder.path().join("out");
     std::fs::create_dir(&out).unwrap();
-    write(&folder, "out/TOOLS.md", "of an earlier time");
+    write(&folder, "out/TOOLS.md", "an earlier version");
     std::fs::set_permissions(out.join("TOOLS.md"), std::fs::Permissions::from_mode(0o644)).unwrap();
     let rendered = worker(&folder, &["render", text(&file), "--out", text(&out)]).await;
     assert_eq!(rendered.status, Some(0), "{}", rendered.said);
@@ -168,7 +167,7 @@ async fn documents_can_be_explained_and_rendered_offline() {
     let file = write(&folder, "odd.json", odd.to_string());
     let explained = worker(&folder, &["explain", text(&file)]).await.answer["warnings"].to_string();
     assert!(
-        explained.contains("heartbeat.evry") && explained.contains("is `every` meant?"),
+        explained.contains("heartbeat.evry") && explained.contains("did you mean `every`?"),
         "{explained}"
     );
     let rendered =
@@ -179,7 +178,7 @@ async fn documents_can_be_explained_and_rendered_offline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_kept_is_its_owners_alone_whatever_the_umask() {
+async fn kept_files_are_readable_by_their_owner_only_under_any_umask() {
     let gateway = start(Profile::V2026_9_6, |_| {}).await;
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     for umask in ["000", "022"] {

@@ -1,4 +1,4 @@
-//! The commands of operators: the same over Redis and over the API of a worker.
+//! Tests that the commands of operators do the same over Redis and over the API of a worker.
 
 use mission_gateway_sim::{Gateway, Profile};
 use mission_jobs::{Envelope, State};
@@ -12,7 +12,7 @@ use crate::processes::{Ended, Started, Worker};
 use crate::redis_server::RedisServer;
 use crate::simulated::start;
 
-/// A worker whose queue holds a job that is blocked by a wrong token, and one that is done.
+/// A worker whose queue contains a done job and a job that is blocked by a wrong token.
 struct Scene {
     redis: RedisServer,
     data: TempDir,
@@ -22,7 +22,7 @@ struct Scene {
     _worker: Started,
 }
 
-/// A token of an admin, as long as one has to be.
+/// An admin token that is long enough to be accepted.
 const TOKEN: &str = "a-token-of-an-admin-of-this-test";
 
 impl Scene {
@@ -47,7 +47,7 @@ impl Scene {
         Self { redis, data, api, gateway, blocked: blocked.to_string(), _worker: worker }
     }
 
-    /// Runs a command on Redis.
+    /// Runs a command over Redis.
     async fn redis(&self, arguments: &[&str]) -> Ended {
         Worker::new(self.data.path())
             .env("MISSION_REDIS_URL", self.redis.url())
@@ -55,7 +55,7 @@ impl Scene {
             .await
     }
 
-    /// Runs a command on the API, where Redis cannot be reached.
+    /// Runs a command over the API, with an unreachable Redis in the settings.
     async fn api(&self, arguments: &[&str]) -> Ended {
         let worker = Worker::new(self.data.path())
             .env("MISSION_REDIS_URL", "unix:///nowhere")
@@ -63,7 +63,7 @@ impl Scene {
         worker.run(&[arguments, &["--api", &self.api]].concat()).await
     }
 
-    /// Runs a command that only looks, on both; they must say the same.
+    /// Runs a read-only command over both and compares the answers.
     async fn both(&self, arguments: &[&str]) -> Vec<Value> {
         let (redis, api) = (self.redis(arguments).await, self.api(arguments).await);
         assert_eq!(
@@ -79,7 +79,7 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_seen_is_the_same_in_redis_and_over_the_api() {
+async fn reads_are_the_same_over_redis_and_over_the_api() {
     let scene = Scene::set().await;
     let found = scene.both(&["jobs", "list", "state:blocked", "kind:provision"]).await;
     let ids: Vec<_> = found.iter().map(|job| job["id"].as_str().unwrap()).collect();
@@ -90,13 +90,13 @@ async fn what_is_seen_is_the_same_in_redis_and_over_the_api() {
     assert_eq!(shown[0]["failure"]["code"], "unauthorized");
     assert_eq!(shown[0]["document"]["gateway"]["token"], "***");
     assert_eq!(scene.both(&["gateways"]).await[0]["jobs"]["blocked"], 1);
-    for looks in [&["workers"][..], &["audit"], &["jobs", "failures"]] {
-        scene.both(looks).await;
+    for command in [&["workers"][..], &["audit"], &["jobs", "failures"]] {
+        scene.both(command).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_done_over_the_api_is_done_and_said() {
+async fn actions_over_the_api_take_effect_and_are_confirmed() {
     let scene = Scene::set().await;
     let queue = scene.redis.queue_named("mission");
     let snoozed =
@@ -133,7 +133,7 @@ async fn what_is_done_over_the_api_is_done_and_said() {
     assert_eq!(scene.api(&["resume", "--kind", "provision"]).await.answer["changed"], true);
     assert_eq!(scene.api(&["resume", "--kind", "provision"]).await.answer["changed"], false);
 
-    // What was mended is unblocked.
+    // A job whose cause is fixed is unblocked.
     scene.gateway.clear_faults();
     let document = documents::provision(&scene.gateway.url(), "Cy")
         .to_string()
@@ -150,7 +150,7 @@ async fn what_is_done_over_the_api_is_done_and_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn exit_statuses_tell_a_wrong_address_a_wrong_token_and_a_wrong_question_apart() {
+async fn wrong_addresses_tokens_and_arguments_have_different_exit_statuses() {
     let scene = Scene::set().await;
     let ask = async |token: &str, arguments: &[&str]| {
         Worker::new(scene.data.path()).env("MISSION_API_TOKEN", token).run(arguments).await

@@ -42,7 +42,7 @@ async fn gateways_are_called() {
     );
     assert!(says(answering).contains("2 agents in agents.entries"), "{answering}");
     assert!(
-        says(answering).contains("keeps no") && says(answering).contains("HEARTBEAT.md"),
+        says(answering).contains("does not store") && says(answering).contains("HEARTBEAT.md"),
         "{answering}"
     );
     let refusing = of_gateways.iter().find(|finding| finding["grade"] == "warning").unwrap();
@@ -50,5 +50,5 @@ async fn gateways_are_called() {
         says(refusing).contains("token mismatch") && refusing["remedy"].is_string(),
         "{refusing}"
     );
-    assert_eq!(open.mutating_calls().len(), calls, "a doctor writes nothing");
+    assert_eq!(open.mutating_calls().len(), calls, "doctor writes nothing");
 }

@@ -1,5 +1,4 @@
-//! What operators' commands show on a terminal of their own: a real one, with names that it must
-//! not obey.
+//! Tests the output of commands on a real terminal, with names that contain control sequences.
 
 use std::path::PathBuf;
 
@@ -16,11 +15,11 @@ use crate::processes::Worker;
 use crate::redis_server::RedisServer;
 use crate::simulated::start;
 
-/// Sets the title, moves back and overwrites the line, forges another one, turns the direction of
-/// writing.
+/// A name that sets the title of the terminal, overwrites the line, forges another line and reverses
+/// the direction of text.
 const EVIL: &str = "Al\u{1b}]0;title\u{7}\u{1b}[2K\r0000-forged\u{9b}31m\u{7f}\u{202e}\u{2066}\u{61c}\nforged line";
 
-/// What a terminal would obey, of what it got.
+/// Returns the characters of the output that a terminal would obey.
 fn obeyed(got: &str) -> Vec<char> {
     let is_bad = |c: &char| {
         (c.is_control() && !matches!(c, '\r' | '\n' | '\t'))
@@ -29,7 +28,7 @@ fn obeyed(got: &str) -> Vec<char> {
     got.chars().filter(is_bad).collect()
 }
 
-/// What the command itself printed: `script` writes a line before and one behind it.
+/// Removes the lines that `script` writes before and after the output of the command.
 fn printed(screen: &str) -> String {
     let lines = screen.lines().filter(|line| {
         !line.starts_with("Script started on") && !line.starts_with("Script done on")
@@ -37,14 +36,14 @@ fn printed(screen: &str) -> String {
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// Gives the gateway of a lane a name, as a worker of before did.
+/// Stores the name of a gateway, as an earlier version of the worker did.
 const NAME_GATEWAY: &str =
     "local known = cmsgpack.unpack(redis.call('HGET', KEYS[1], ARGV[1]) or cmsgpack.pack({}))
 known.about = ARGV[2]
 redis.call('HSET', KEYS[1], ARGV[1], cmsgpack.pack(known))";
 
-/// Puts the name into a job's document and into what is known of its gateway, where it got before
-/// such names were refused.
+/// Writes the name into the document of a job and into the record of its gateway, as was possible
+/// before such names were refused.
 async fn rename(redis: &RedisServer, queue: &Queue, id: Uuid) {
     let mut connection = redis.connect().await;
     let key = queue.keys().job(&id.to_string());
@@ -97,7 +96,7 @@ async fn names_of_old_documents_do_nothing_to_a_terminal() {
             !shown.lines().any(|line| line.starts_with("forged line")),
             "{command:?}: {shown:?}"
         );
-        // A carriage return before anything but the end of a line goes back over what stands there.
+        // A carriage return within a line would let the rest overwrite its beginning.
         assert!(!shown.trim_end().replace("\r\n", "\n").contains('\r'), "{command:?}: {shown:?}");
         if matches!(command, ["jobs", "list" | "show", ..] | ["gateways"])
             && !command.contains(&EVIL)
@@ -122,7 +121,7 @@ async fn what_a_document_and_a_gateway_say_does_nothing_to_a_terminal() {
     accepted["user"] = json!({ "name": EVIL });
     accepted["auth_token"] = format!("{AGENT_TOKEN}\r\n").into();
     accepted["gateway"]["token"] = format!(" {GATEWAY_TOKEN}\n").into();
-    // The log, which has a writer of its own, would have colours.
+    // The log has its own writer and would contain colours.
     let config = data.path().join("worker.toml");
     std::fs::write(&config, "[log]\nlevel = \"error\"\n").unwrap();
     for (name, document, says) in [
@@ -130,7 +129,7 @@ async fn what_a_document_and_a_gateway_say_does_nothing_to_a_terminal() {
         (
             "accepted.json",
             &accepted,
-            "gateway.token: the blanks or line breaks around the token are left away",
+            "gateway.token: removed the spaces or line breaks around the token",
         ),
     ] {
         let path = file(name, document);

@@ -1,4 +1,4 @@
-//! The command line.
+//! Defines the command line: commands, arguments, and the help text of each.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,35 +14,33 @@ use crate::settings::Sources;
 
 /// Provisions AI agents on OpenClaw gateways from jobs in Redis.
 ///
-/// Exit status: 0 ok; 1 the job or check failed; 2 usage or configuration; 3 Redis or a gateway not
-/// reachable.
+/// Exit status: 0 success; 1 the job or check failed; 2 wrong usage or configuration; 3 Redis or a
+/// gateway is unreachable.
 #[derive(Debug, Parser)]
 #[command(name = "worker", version, propagate_version = true)]
 pub struct Cli {
-    /// Settings that every command takes.
     #[command(flatten)]
     pub global: Global,
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// Settings that every command takes.
+/// Holds the options that every command accepts.
 #[derive(Debug, Args)]
 pub struct Global {
-    /// Configuration file.
+    /// Read settings from this configuration file.
     #[arg(long, global = true, value_name = "FILE", env = environment::CONFIG)]
     config: Option<PathBuf>,
-    /// Where Redis is; without any, a private one is started.
+    /// URL of Redis; without one, the worker starts a private Redis.
     #[arg(long, global = true, value_name = "URL")]
     redis_url: Option<String>,
     /// Name of the queue.
     #[arg(long, global = true, value_name = "NAME")]
     queue: Option<String>,
-    /// Folder for what the worker keeps.
+    /// Directory for the device key, tokens and the private Redis.
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<String>,
-    /// Where to listen for HTTP.
+    /// Listen for HTTP on this address.
     #[arg(long, global = true, value_name = "ADDR")]
     http_addr: Option<String>,
     /// Print JSON, even on a terminal.
@@ -51,7 +49,7 @@ pub struct Global {
 }
 
 impl Global {
-    /// All sources of settings.
+    /// Returns all sources of settings: the file, the environment and the options.
     pub fn sources(&self) -> Sources {
         let flags = [
             ("redis.url", &self.redis_url),
@@ -73,310 +71,288 @@ impl Global {
     }
 }
 
-/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Work on jobs; serve health and metrics.
+    /// Run jobs; serve the dashboard, the API, health checks and metrics.
     Run {
-        /// Stop when nothing is left to do; status 1 if something died or is blocked.
+        /// Stop when no job is left to run; status 1 if a job died or is blocked.
         #[arg(long)]
         until_idle: bool,
     },
-    /// Check job documents and put them on the queue; a bad one enqueues nothing.
+    /// Validate job documents and enqueue them; if one is invalid, nothing is enqueued.
     Enqueue {
-        /// Files with a JSON document, or one per line; `-` is standard input.
+        /// Files with one JSON document, or one document per line; `-` is standard input.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// How they are to be run.
         #[command(flatten)]
-        how: EnqueueOptions,
+        options: EnqueueOptions,
     },
     /// Run one job document now, without the queue.
     Apply {
         /// File with a JSON document; `-` is standard input.
         file: PathBuf,
     },
-    /// Show what running one job document now would change; reads the gateway and writes nothing.
+    /// Show what `apply` would change; reads from the gateway but writes nothing.
     Plan {
         /// File with a JSON document; `-` is standard input.
         file: PathBuf,
     },
-    /// Show what a job document means, offline.
+    /// Show the keys, values and files derived from a job document; works offline.
     Explain {
         /// File with a JSON document; `-` is standard input.
         file: PathBuf,
-        /// Show secrets.
+        /// Print secrets instead of masking them.
         #[arg(long)]
         reveal: bool,
     },
-    /// Write the files that a fresh provisioning would write, offline.
+    /// Write the files of a first provisioning to a local directory; works offline.
     Render {
         /// File with a JSON document; `-` is standard input.
         file: PathBuf,
-        /// Folder to write to; made if missing.
+        /// Write to this directory; it is created if missing.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
-    /// Look at jobs and act on them.
+    /// List jobs, show one, and retry, snooze, cancel or discard jobs.
     Jobs {
-        /// Where.
         #[command(flatten)]
         at: ApiTarget,
-        /// What to do.
         #[command(subcommand)]
         command: Jobs,
     },
-    /// Show the queue live: what is blocked and why, gateways, kinds of jobs, what happens.
+    /// Show blocked jobs, gateways, job kinds and events, updated live.
     Top {
-        /// Where.
         #[command(flatten)]
         at: ApiTarget,
     },
-    /// List the gateways that jobs came for: how their jobs fare, and what they said of themselves.
+    /// List known gateways with their job counts, reachability and version.
     Gateways {
-        /// Where.
         #[command(flatten)]
         at: ApiTarget,
     },
-    /// List the workers that have been heard of in the last hour.
+    /// List the workers that sent a heartbeat in the last hour.
     Workers {
-        /// Where.
         #[command(flatten)]
         at: ApiTarget,
     },
-    /// Have a worker take no more jobs; running ones go on.
+    /// Stop a worker from claiming jobs; running jobs continue.
     Drain {
-        /// Where.
         #[command(flatten)]
         at: ApiTarget,
-        /// The worker's name, as `worker workers` shows it.
+        /// Name of the worker, as shown by `worker workers`.
         name: String,
-        /// Why, for the record.
+        /// Reason, recorded in the audit.
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
     },
-    /// Have a drained worker take jobs again.
+    /// Let a drained worker claim jobs again.
     Undrain {
-        /// Where.
         #[command(flatten)]
         at: ApiTarget,
-        /// The worker's name, as `worker workers` shows it.
+        /// Name of the worker, as shown by `worker workers`.
         name: String,
-        /// Why, for the record.
+        /// Reason, recorded in the audit.
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
     },
-    /// Show what people did by hand, newest first.
+    /// List the actions of operators, newest first.
     Audit {
-        /// Where.
         #[command(flatten)]
         at: ApiTarget,
-        /// Most entries shown.
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        /// Show at most this many entries.
+        #[arg(long, default_value_t = 50,
+              value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
     },
-    /// Stop all workers from taking jobs: all, those of a kind, or those of a gateway. Running ones
-    /// go on.
+    /// Stop workers from claiming jobs, or jobs of one kind or gateway; running jobs continue.
     Pause {
-        /// Where.
         #[command(flatten)]
         at: ApiTarget,
-        /// Which jobs.
         #[command(flatten)]
-        what: PauseScope,
-        /// Why, for those who wonder.
+        scope: PauseScope,
+        /// Reason, shown to everyone while the pause lasts and recorded in the audit.
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    /// Let workers take jobs again that were paused.
+    /// Let workers claim paused jobs again.
     Resume {
-        /// Where.
         #[command(flatten)]
         at: ApiTarget,
-        /// Which jobs.
         #[command(flatten)]
-        what: PauseScope,
-        /// Why, for the record.
+        scope: PauseScope,
+        /// Reason, recorded in the audit.
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
     },
-    /// Keys that the secrets of jobs are sealed with.
+    /// Create a key for the secrets of jobs, or reseal all jobs with a new key.
     #[command(subcommand)]
     Key(Key),
-    /// Check configuration, Redis, queue and gateways, and say what to do.
+    /// Check the configuration, Redis, the queue and gateways, and suggest remedies.
     Doctor,
-    /// Ask the worker of these settings whether it takes jobs; for health checks.
+    /// Check whether the worker with these settings is ready; for container health checks.
     Health,
-    /// Make a token for the dashboard and the API, and its entry for `http.tokens`; or show that of
-    /// this machine.
+    /// Create a token for the dashboard and the API, or show the local admin token.
     Token(Token),
-    /// Show the settings in force and where each came from.
+    /// Show the effective settings and the source of each.
     Config,
-    /// Measure the queue on this machine, on a Redis of its own; all of it in small sizes unless
-    /// one thing is named.
+    /// Benchmark the queue on this machine with a separate Redis; without a subcommand, run all
+    /// benchmarks in small sizes.
     Bench {
-        /// What to measure.
         #[command(subcommand)]
         measure: Option<Measure>,
     },
-    /// Show all four kinds of job at work on simulated gateways.
+    /// Run all four kinds of job against simulated gateways.
     Demo {
-        /// Stop when all jobs are settled; status 0 if all went as intended.
+        /// Stop when all jobs have ended; status 0 if the demo succeeded.
         #[arg(long)]
         exit: bool,
     },
 }
 
-/// Where the queue is looked for.
+/// Selects between Redis and the HTTP API of a worker as the way to the queue.
 #[derive(Debug, Args)]
 pub struct ApiTarget {
-    /// Ask the worker that serves the API there instead of Redis, such as `http://127.0.0.1:8787`.
-    /// The token is that of the setting `http.api_token`; without one, and if the worker is on this
-    /// machine, that in the data directory.
+    /// Use the HTTP API of a worker instead of Redis, such as `http://127.0.0.1:8787`, with the
+    /// token of `http.api_token` or, on this machine, of the data directory.
     #[arg(long, global = true, value_name = "URL")]
     pub api: Option<String>,
 }
 
-/// How enqueued jobs are to be run.
+/// Holds the scheduling options of newly enqueued jobs.
 #[derive(Debug, Args)]
 pub struct EnqueueOptions {
-    /// Run them after this time at the earliest, such as 90s, 10m, 2h; 30 days at most.
+    /// Wait at least this long before the first run, such as 90s, 10m or 2h; at most 30 days.
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub delay: Option<Duration>,
-    /// Which jobs of a gateway come first: 0 comes first, 9 last.
+    /// Priority among the jobs of a gateway: 0 runs first, 9 last.
     #[arg(long, value_name = "NUMBER", default_value_t = PRIORITY_DEFAULT,
           value_parser = clap::value_parser!(u8).range(0..=i64::from(PRIORITY_LAST)))]
     pub priority: u8,
-    /// Give them up if they are not done after this time; 30 days at most.
+    /// Give up jobs that are not done within this time; at most 30 days.
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub expires_in: Option<Duration>,
-    /// Name of the request: within a day, the same name stores nothing and answers the first job's
-    /// id.
+    /// Unique name of this request: for 24 hours, a second request with the same key enqueues
+    /// nothing and returns the id of the first job.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
 }
 
-/// Which jobs to pause or resume; all, if it does not say.
+/// Selects the jobs to pause or resume; all jobs if neither option is given.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub struct PauseScope {
-    /// Those of a kind.
+    /// Only jobs of this kind.
     #[arg(long, value_name = "KIND")]
     pub kind: Option<String>,
-    /// Those of a gateway.
+    /// Only jobs of the gateway with this id.
     #[arg(long, value_name = "ID")]
     pub gateway: Option<String>,
 }
 
-/// Reads a time such as `90s` or `2h`.
+/// Parses a duration such as `90s` or `2h`, from 1 ms to [`MAX_TIME`].
 fn time(text: &str) -> Result<Duration, String> {
     let time =
         text.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
     let fits = time.filter(|time| *time >= Duration::from_millis(1) && *time <= MAX_TIME);
-    fits.ok_or_else(|| "use a time such as 90s, 10m or 2h, at most 720h".to_owned())
+    fits.ok_or_else(|| "use a duration such as 90s, 10m or 2h, at most 720h".to_owned())
 }
 
-/// A token to be made, or that of this machine.
+/// Holds the arguments of `worker token`, which either creates a token or runs a subcommand.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Token {
-    /// Whose it is, as the audit shows.
+    /// Name of the owner, as recorded in the audit.
     #[arg(required = true)]
     pub name: Option<String>,
-    /// What it allows: viewer, operator or admin.
+    /// Permissions of the token: viewer, operator or admin.
     #[arg(long, default_value_t = Role::Viewer)]
     pub role: Role,
-    /// What else can be done.
     #[command(subcommand)]
     pub command: Option<Show>,
 }
 
-/// What can be done with the token of this machine.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum Show {
-    /// Show the token of this machine, which lets an admin in over loopback; it is made if there is
-    /// none yet.
+    /// Show the local admin token, which is valid over loopback only; created if missing.
     Show,
 }
 
-/// What can be done with keys.
 #[derive(Debug, Subcommand)]
 pub enum Key {
-    /// Print a new key for secrets.key (`MISSION_SECRET_KEY`).
+    /// Print a new key for `secrets.key` (`MISSION_SECRET_KEY`).
     New,
-    /// Seal the secrets of all jobs with the first key: those that are not sealed, and those sealed
-    /// with another key.
+    /// Seal the secrets of all jobs with the first key, including those that are not sealed yet or
+    /// are sealed with another key.
     Reseal,
 }
 
-/// What can be done with jobs.
 #[derive(Debug, Subcommand)]
 pub enum Jobs {
-    /// List jobs: blocked ones first, ended ones last.
+    /// List jobs, blocked jobs first and ended jobs last.
     List {
-        /// What to look for: state:blocked,dead kind:KIND gateway:ID agent:ID board:ID error:CODE
-        /// id:ID, and words.
+        /// Search query: state:blocked,dead kind:KIND gateway:ID agent:ID board:ID error:CODE id:ID
+        /// and free words.
         #[arg(value_name = "QUERY")]
         query: Vec<String>,
         /// Only jobs in this state.
         #[arg(long)]
         state: Option<String>,
-        /// Most jobs shown.
+        /// Show at most this many jobs.
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
-    /// Show everything about one job; secrets are masked.
+    /// Show all details of a job; secrets are masked.
     Show {
-        /// The job's id.
+        /// Id of the job.
         id: String,
     },
     /// Run a dead, blocked or waiting job again now.
     Retry {
-        /// The job's id.
+        /// Id of the job.
         id: String,
-        /// Even if newer jobs of the same agent have come since, which it would undo.
+        /// Retry even if this would undo newer jobs of the same agent.
         #[arg(long)]
         force: bool,
-        /// Why, for the record.
+        /// Reason, recorded in the audit.
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
     },
-    /// Run a blocked job again now, when what blocked it is mended.
+    /// Run a blocked job again now, after its cause is fixed.
     Unblock {
-        /// The job's id.
+        /// Id of the job.
         id: String,
-        /// Why, for the record.
+        /// Reason, recorded in the audit.
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
     },
-    /// Let a job wait that is ready, or waits already.
+    /// Postpone a ready or waiting job.
     Snooze {
-        /// The job's id.
+        /// Id of the job.
         id: String,
-        /// For how long, such as 90s, 10m, 2h; 30 days at most.
+        /// Time to wait, such as 90s, 10m or 2h; at most 30 days.
         #[arg(long = "for", value_name = "TIME", value_parser = time)]
         time: Duration,
-        /// Why, for the record.
+        /// Reason, recorded in the audit.
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
     },
-    /// Show what goes wrong: jobs that failed in the same way count together.
+    /// List current failures, grouped by gateway, code and method.
     Failures,
-    /// End jobs that are not wanted any more. A running one is stopped within seconds.
+    /// Cancel jobs; a running job is stopped within seconds.
     Cancel {
-        /// The jobs' ids.
+        /// Ids of the jobs.
         #[arg(required = true, value_name = "ID")]
         ids: Vec<String>,
-        /// Why, for the record.
+        /// Reason, recorded in the audit.
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
     },
-    /// Take dead jobs off the list.
+    /// Discard dead jobs: they become cancelled and are never retried.
     Discard {
-        /// The jobs' ids.
+        /// Ids of the jobs.
         #[arg(required = true, value_name = "ID")]
         ids: Vec<String>,
-        /// Why, for the record.
+        /// Reason, recorded in the audit.
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
     },

@@ -1,4 +1,4 @@
-//! Things that happen and are told: each is one struct, and emitting it logs and counts in one
+//! Defines the events of the process, one struct each. Emitting an event logs and counts it in one
 //! place.
 
 use std::time::Duration;
@@ -12,23 +12,23 @@ use tracing::{info, warn};
 
 use crate::traces;
 
-/// A worker has begun to take jobs.
+/// The worker has started to claim jobs.
 pub struct WorkerStarted<'a> {
-    /// Its queue.
+    /// The name of its queue.
     pub queue: &'a str,
-    /// Jobs at once.
+    /// The limit of jobs that run at the same time.
     pub concurrency: usize,
-    /// Where it listens.
+    /// The address on which it listens for HTTP.
     pub http: String,
 }
 
 impl WorkerStarted<'_> {
-    /// Tells it.
+    /// Logs the start and creates the metrics with their first values.
     pub fn emit(self) {
         gauge!("mission_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
         gauge!("mission_run_slots").set(u32::try_from(self.concurrency).unwrap_or(u32::MAX));
         counter!("mission_config_writes_total").increment(0);
-        // A series that begins with its first event hides that one from `increase`.
+        // `increase` does not count the first event of a series unless the series starts at 0.
         for kind in Kind::ALL {
             for outcome in Outcome::NAMES {
                 counter!("mission_runs_total", "kind" => kind.as_str(), "outcome" => outcome)
@@ -45,11 +45,11 @@ impl WorkerStarted<'_> {
     }
 }
 
-/// A run of a job has begun; ended or stopped, it is dropped.
-pub struct RunBegan(());
+/// The start of a run. It is dropped when the run ends or is stopped.
+pub struct RunStarted(());
 
-impl RunBegan {
-    /// Tells it.
+impl RunStarted {
+    /// Records the waiting time, and counts the run as in progress until the value is dropped.
     #[must_use = "the run counts as ended when this is dropped"]
     pub fn emit(job: &Claimed) -> Self {
         histogram!("mission_job_wait_seconds", "kind" => job.job.kind().as_str())
@@ -59,28 +59,28 @@ impl RunBegan {
     }
 }
 
-impl Drop for RunBegan {
+impl Drop for RunStarted {
     fn drop(&mut self) {
         gauge!("mission_runs_in_progress").decrement(1);
     }
 }
 
-/// A run of a job has ended.
+/// The end of a run.
 pub struct RunEnded<'a> {
-    /// The job.
+    /// The claimed job.
     pub job: &'a Claimed,
-    /// Its kind.
+    /// The kind of the job.
     pub kind: Kind,
-    /// How it ended.
+    /// The outcome of the run.
     pub outcome: &'a Outcome,
-    /// Its first requests.
+    /// The first requests of the run.
     pub steps: &'a [Step],
-    /// How long it took.
+    /// The duration of the run.
     pub took: Duration,
 }
 
 impl RunEnded<'_> {
-    /// Tells it.
+    /// Logs and counts the run and its requests, and sends its trace.
     pub fn emit(self) {
         let (kind, outcome) = (self.kind.as_str(), self.outcome.name());
         counter!("mission_runs_total", "kind" => kind, "outcome" => outcome).increment(1);
@@ -91,7 +91,8 @@ impl RunEnded<'_> {
         let duration_ms = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
         match self.outcome {
             Outcome::Done(report) => {
-                info!(%job, kind, gateway, attempt, duration_ms, changed = report.changed, "{}", report.summary);
+                let (changed, summary) = (report.changed, &report.summary);
+                info!(%job, kind, gateway, attempt, duration_ms, changed, "{summary}");
             }
             other => {
                 let failure = other.failure();
@@ -117,16 +118,16 @@ fn count_request(step: &Step) {
     }
 }
 
-/// What the parts of this process have met that count for themselves.
-pub struct ProcessSeen {
-    /// At the queue.
+/// The counters that the parts of this process keep themselves.
+pub struct ProcessCounters {
+    /// The counters of the queue.
     pub queue: Met,
-    /// Gateways that restarted.
+    /// The number of gateway restarts.
     pub gateway_restarts: u64,
 }
 
-impl ProcessSeen {
-    /// Tells it.
+impl ProcessCounters {
+    /// Copies the counters into the metrics.
     pub fn emit(self) {
         let Self { queue, gateway_restarts } = self;
         counter!("mission_gateway_restarts_total").absolute(gateway_restarts);

@@ -41,9 +41,9 @@ fn start(cli: Cli) -> Result<(), Exit> {
     let settings = Settings::load(&cli.global.sources()).or_usage()?;
     let level = match cli.command {
         Command::Demo { .. } => Some("warn"),
-        // The screen is its own.
+        // The log would overwrite the screen.
         Command::Top { .. } => Some("off"),
-        // What a queue says that is driven to its limits is in the figures.
+        // A queue at its limits logs many warnings; the figures include them.
         Command::Bench { .. } => Some("error"),
         _ => None,
     };
@@ -68,14 +68,14 @@ async fn dispatch(cli: Cli, settings: &Settings) -> Result<(), Exit> {
             Ok(())
         }
         Command::Run { until_idle } => commands::run::run(settings, until_idle).await,
-        Command::Enqueue { files, how } => {
-            commands::enqueue::run(settings, output, &files, &how).await
+        Command::Enqueue { files, options } => {
+            commands::enqueue::run(settings, output, &files, &options).await
         }
-        Command::Pause { at, what, reason } => {
-            commands::pause::run(settings, output, &at, &what, &reason, true).await
+        Command::Pause { at, scope, reason } => {
+            commands::pause::run(settings, output, &at, &scope, &reason, true).await
         }
-        Command::Resume { at, what, reason } => {
-            commands::pause::run(settings, output, &at, &what, &reason, false).await
+        Command::Resume { at, scope, reason } => {
+            commands::pause::run(settings, output, &at, &scope, &reason, false).await
         }
         Command::Doctor => commands::doctor::run(settings, output).await,
         Command::Key(command) => commands::key::run(settings, output, &command).await,

@@ -1,9 +1,8 @@
-//! The numbers that Prometheus reads: what this process has counted, and how its queue stands at
-//! that moment.
+//! Renders the metrics for Prometheus: the counters of this process, and the state of its queue.
 //!
-//! What the process counts is told in [`crate::events`]. How the queue stands is asked of Redis
-//! with each scrape and is the same at every worker; while Redis is away those numbers are missing
-//! rather than old.
+//! [`crate::events`] updates the counters. The state of the queue is read from Redis at each scrape
+//! and is the same for every worker; while Redis is unreachable, these metrics are missing rather
+//! than outdated.
 
 mod exposition;
 mod queue;
@@ -18,15 +17,15 @@ use mission_core::apply::Applier;
 use mission_jobs::Queue;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::events::ProcessSeen;
+use crate::events::ProcessCounters;
 use crate::exit::{Exit, OrExit};
 
-/// How long Redis may take to answer a scrape.
+/// Time limit of the reads from Redis for a scrape.
 const REDIS_WITHIN: Duration = Duration::from_secs(2);
-/// How often times that nobody has scraped are put into their buckets.
+/// Interval at which recorded durations are sorted into buckets, even without a scrape.
 const UPKEEP: Duration = Duration::from_secs(30);
 
-/// Upper bounds of the buckets, in seconds.
+/// The upper bounds of the buckets, in seconds.
 const WAITS: &[f64] = &[
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0,
 ];
@@ -34,69 +33,82 @@ const RUNS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 12
 const REQUESTS: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 
-/// What the process counts: names, units and meaning.
+/// Registers the name, unit and help text of each metric of the process.
 fn describe() {
     use Unit::{Count, Seconds};
+    describe_gauge!("mission_build_info", "Always 1, with the version of the worker as a label.");
     describe_gauge!(
-        "mission_build_info",
-        "Always 1; the label says which version of the worker runs."
+        "mission_run_slots",
+        Count,
+        "Maximum number of jobs that this worker runs at the same time."
     );
-    describe_gauge!("mission_run_slots", Count, "Jobs that this worker may run at the same time.");
-    describe_gauge!("mission_runs_in_progress", Count, "Jobs that this worker runs now.");
+    describe_gauge!(
+        "mission_runs_in_progress",
+        Count,
+        "Number of jobs that this worker is running."
+    );
     describe_histogram!(
         "mission_job_wait_seconds",
         Seconds,
-        "How long jobs were ready before this worker took them."
+        "Time that jobs were ready before this worker claimed them, in seconds."
     );
-    describe_histogram!("mission_run_duration_seconds", Seconds, "How long runs of jobs took.");
-    describe_counter!("mission_runs_total", Count, "Runs of jobs by kind and outcome.");
+    describe_histogram!("mission_run_duration_seconds", Seconds, "Duration of runs in seconds.");
+    describe_counter!("mission_runs_total", Count, "Number of runs by job kind and outcome.");
     describe_counter!(
         "mission_run_failures_total",
         Count,
-        "Runs that failed, by the code of the failure."
+        "Number of failed runs by failure code."
     );
     describe_counter!(
         "mission_gateway_requests_total",
         Count,
-        "Requests to gateways by method and result."
+        "Number of requests to gateways by method and result."
     );
     describe_histogram!(
         "mission_gateway_request_duration_seconds",
         Seconds,
-        "How long gateways took to answer."
+        "Duration of requests to gateways in seconds."
     );
-    describe_counter!("mission_config_writes_total", Count, "Config writes sent to gateways.");
+    describe_counter!(
+        "mission_config_writes_total",
+        Count,
+        "Number of config writes sent to gateways."
+    );
     describe_counter!(
         "mission_gateway_restarts_total",
         Count,
-        "Restarts of gateways that this worker met."
+        "Number of gateway restarts that this worker observed."
     );
     describe_counter!(
         "mission_redis_errors_total",
         Count,
-        "Requests to Redis, and attempts to connect, that failed."
+        "Number of failed requests and connection attempts to Redis."
     );
-    describe_counter!("mission_redis_connections_total", Count, "Connections made to Redis.");
+    describe_counter!(
+        "mission_redis_connections_total",
+        Count,
+        "Number of connections opened to Redis."
+    );
     describe_counter!(
         "mission_leases_lost_total",
         Count,
-        "Runs stopped because their lease was lost or not renewed."
+        "Number of runs stopped because their lease was lost or not renewed."
     );
     describe_counter!(
         "mission_leases_recovered_total",
         Count,
-        "Jobs of vanished workers that this worker took back."
+        "Number of jobs with an expired lease that this worker recovered."
     );
 }
 
-/// The recorder of this process, and how to read it.
+/// The metrics recorder of this process.
 pub struct Metrics {
     handle: PrometheusHandle,
     applier: Arc<Applier>,
 }
 
 impl Metrics {
-    /// Begins to count; once per process.
+    /// Installs the recorder. It must be called at most once per process.
     pub fn install(applier: Arc<Applier>) -> Result<Self, Exit> {
         let builder = PrometheusBuilder::new();
         let buckets = |builder: PrometheusBuilder, name: &str, bounds| {
@@ -122,20 +134,20 @@ impl Metrics {
         Ok(Self { handle, applier })
     }
 
-    /// All numbers as Prometheus reads them. `stopping`: whether the worker has been told to take
-    /// no more jobs.
+    /// Returns all metrics in the text format of Prometheus. `stopping` is `true` once the worker
+    /// no longer claims jobs.
     pub async fn scrape(&self, queue: &Queue, stopping: bool) -> String {
-        let standing = timeout(REDIS_WITHIN, queue::standing(queue)).await;
-        ProcessSeen { queue: queue.met(), gateway_restarts: self.applier.clients.restarts() }
+        let state = timeout(REDIS_WITHIN, queue::read(queue)).await;
+        ProcessCounters { queue: queue.met(), gateway_restarts: self.applier.clients.restarts() }
             .emit();
         let mut text = self.handle.render();
-        let standing = standing.ok().and_then(Result::ok);
-        let is_ready = standing.is_some() && !stopping;
+        let state = state.ok().and_then(Result::ok);
+        let is_ready = state.is_some() && !stopping;
         let mut more = exposition::Exposition::default();
-        more.gauge("mission_ready", "1 if this worker takes jobs, which needs Redis; else 0.")
+        more.gauge("mission_ready", "1 if this worker claims jobs and reaches Redis, else 0.")
             .sample(&[], is_ready);
-        if let Some(standing) = standing {
-            standing.write(&mut more);
+        if let Some(state) = state {
+            state.write(&mut more);
         }
         text.push_str(&more.into_text());
         text

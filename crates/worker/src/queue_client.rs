@@ -1,66 +1,132 @@
-//! The queue as operators reach it: in Redis, or by the API of a worker.
+//! The queue as the operators' commands use it: one trait, implemented over Redis and over the
+//! HTTP API of a worker.
+
+mod api;
+mod redis;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use mission_jobs::queue::{
-    AuditEntry, Cursor, Found, GatewayRecord, Group, MAX_PAGE, Search, Summary, WorkerRecord,
+    AuditEntry, Cursor, Found, GatewayRecord, Group, Search, Summary, WorkerRecord,
 };
 use mission_jobs::{JobRecord, QueueError, Scope, State};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use crate::cli::ApiTarget;
 use crate::client::{Client, ClientError};
-use crate::commands::author;
 use crate::exit::{Exit, OrExit};
-use crate::http::api::series::{self, KindStatus, Range};
+use crate::http::api::series::KindStatus;
 use crate::http::own_token;
 use crate::open_queue::Store;
 use crate::private_redis::RedisRole;
 use crate::settings::Settings;
 
-/// How long Redis is asked to wait for an event.
-const EVENT_WAIT: Duration = Duration::from_secs(5);
-/// Pause before events are asked for again after a fault.
+/// Pause before the event stream is opened again after an error.
 const AFTER_FAULT: Duration = Duration::from_secs(2);
+/// Number of events buffered for a slow reader; further events are dropped.
+const EVENTS_AHEAD: usize = 100;
 
-/// The queue of the settings.
-pub enum Console {
-    /// In Redis.
-    Redis(Store),
-    /// By the API.
-    Api(Client),
+/// The answer of a client, boxed so that the trait can be used as an object.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, QueueClientError>>;
+
+/// Reads the queue and changes it on behalf of an operator.
+pub trait QueueClient: Send + Sync {
+    /// Returns the counts by state, the pauses, and the time of Redis.
+    fn summary(&self) -> Answer<'_, Summary>;
+
+    /// Returns the next page of at most `limit` jobs that match.
+    fn search<'a>(
+        &'a self,
+        search: &'a Search,
+        after: Option<&'a Cursor>,
+        limit: usize,
+    ) -> Answer<'a, Found>;
+
+    /// Returns all that is known of a job.
+    fn job(&self, id: Uuid) -> Answer<'_, JobRecord>;
+
+    /// Applies an action to a job. Returns the state that the job had before.
+    fn act<'a>(&'a self, id: Uuid, action: JobAction, reason: &'a str) -> Answer<'a, State>;
+
+    /// Stops all workers from claiming jobs of a scope, or lets them claim again. Returns whether
+    /// this changed anything; over Redis, a pause always counts as a change.
+    fn pause<'a>(&'a self, scope: &'a Scope, pause: bool, reason: &'a str) -> Answer<'a, bool>;
+
+    /// Stops a worker from claiming jobs, or lets it claim again. Returns whether this changed
+    /// anything.
+    fn drain<'a>(&'a self, worker: &'a str, drain: bool, reason: &'a str) -> Answer<'a, bool>;
+
+    /// Returns the groups of failures that jobs have not recovered from.
+    fn failures(&self) -> Answer<'_, Vec<Group>>;
+
+    /// Returns the gateways with the most recent jobs.
+    fn gateways(&self) -> Answer<'_, Vec<GatewayRecord>>;
+
+    /// Returns the figures of each kind of job for the last hour.
+    fn kinds(&self) -> Answer<'_, Vec<KindStatus>>;
+
+    /// Returns the workers with a heartbeat in the last hour.
+    fn workers(&self) -> Answer<'_, Vec<WorkerRecord>>;
+
+    /// Returns at most `limit` actions of operators that are older than `after`, newest first.
+    fn audit<'a>(&'a self, after: Option<&'a str>, limit: usize) -> Answer<'a, Vec<AuditEntry>>;
+
+    /// Sends events to `sender` as they happen, until its receiver is dropped or an error occurs.
+    /// An event that does not fit is dropped: it would be outdated when read.
+    fn forward_events<'a>(&'a self, sender: &'a mpsc::Sender<Value>) -> Answer<'a, ()>;
+
+    /// Stops a private Redis that was started for this client.
+    fn close(self: Arc<Self>) -> BoxFuture<'static, ()>;
 }
 
-/// Why something could not be shown or done.
+/// An action of an operator on one job.
+#[derive(Debug, Clone, Copy)]
+pub enum JobAction {
+    /// Runs a dead, blocked or waiting job again now.
+    Retry {
+        /// Retries even if that would undo newer jobs of the same agent.
+        force: bool,
+    },
+    /// Retries a job if it is blocked, and fails otherwise.
+    Unblock,
+    /// Postpones a job by this time.
+    Snooze(Duration),
+    /// Cancels a job; a running job is stopped within seconds.
+    Cancel,
+    /// Cancels a job if it is dead, and fails otherwise.
+    Discard,
+}
+
+/// The reason why a request to the queue failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ConsoleError {
-    /// The queue.
+pub enum QueueClientError {
+    /// The queue in Redis failed or refused the request.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The API.
+    /// The API failed or refused the request.
     #[error(transparent)]
     Api(#[from] ClientError),
-    /// What the API would say, were it asked.
+    /// A request to Redis failed with the problem that the API would report.
     #[error("{0}")]
     Problem(String),
-    /// The job is not in a state for that.
-    #[error("job {id} is {state}; only blocked jobs are unblocked, see worker jobs retry")]
+    /// The job is not blocked.
+    #[error("job {id} is {state} and not blocked; use `worker jobs retry {id}`")]
     NotBlocked {
-        /// The job.
+        /// The id of the job.
         id: Uuid,
-        /// The state that it is in.
+        /// The state of the job.
         state: State,
     },
 }
 
-impl ConsoleError {
-    /// Whether it is Redis, or the worker, that cannot be reached.
+impl QueueClientError {
+    /// Returns whether Redis or the worker is unreachable.
     pub const fn is_unavailable(&self) -> bool {
         match self {
             Self::Queue(error) => error.is_unavailable(),
@@ -71,7 +137,7 @@ impl ConsoleError {
         }
     }
 
-    /// Whether it says something of one job, and others may fare better.
+    /// Returns whether the error concerns one job, so that the same request may succeed for others.
     pub const fn is_of_one_job(&self) -> bool {
         !self.is_unavailable()
             && !matches!(
@@ -79,275 +145,58 @@ impl ConsoleError {
                 Self::Api(ClientError::Forbidden { .. } | ClientError::Strange { .. })
             )
     }
+}
 
-    /// The exit of a command that met it.
-    pub fn exit(self) -> Exit {
-        let (away, usage) =
-            (self.is_unavailable(), !self.is_unavailable() && !self.is_of_one_job());
-        let end: Result<(), Self> = Err(self);
-        let end = if usage {
-            end.or_usage()
-        } else if away {
-            end.or_unreachable()
-        } else {
-            end.or_failed()
+impl From<QueueClientError> for Exit {
+    fn from(error: QueueClientError) -> Self {
+        let (away, of_one_job) = (error.is_unavailable(), error.is_of_one_job());
+        let failed: Result<(), QueueClientError> = Err(error);
+        let failed = match (away, of_one_job) {
+            (true, _) => failed.or_unreachable(),
+            (false, true) => failed.or_failed(),
+            (false, false) => failed.or_usage(),
         };
-        end.expect_err("it is an error")
+        failed.expect_err("it is an error")
     }
 }
 
-type Answer<T> = Result<T, ConsoleError>;
-
-/// What the API says of an action on a job.
-#[derive(Deserialize)]
-struct Acted {
-    was: State,
+/// Runs a command with a client of the API in `at`, or of Redis if there is none, and closes the
+/// client afterwards.
+pub async fn with_client<T>(
+    settings: &Settings,
+    at: &ApiTarget,
+    command: impl AsyncFnOnce(&Arc<dyn QueueClient>) -> Result<T, Exit>,
+) -> Result<T, Exit> {
+    let client: Arc<dyn QueueClient> = match &at.api {
+        Some(api) => Arc::new(api_client(settings, api)?),
+        None => Arc::new(Store::open(settings, RedisRole::Command).await?),
+    };
+    let result = command(&client).await;
+    client.close().await;
+    result
 }
 
-/// What the API says of an action on something else.
-#[derive(Deserialize)]
-struct Changed {
-    changed: bool,
+fn api_client(settings: &Settings, api: &str) -> Result<Client, Exit> {
+    let client = Client::new(api).or_usage()?;
+    let token = match &settings.access.api_token {
+        None if client.is_of_this_machine() => own_token::load(&settings.data_dir).or_usage()?,
+        given => given.clone(),
+    };
+    Ok(client.with_token(token))
 }
 
-impl Console {
-    /// The API, if one is given; else the queue of the settings.
-    pub async fn open(settings: &Settings, api: Option<&str>) -> Result<Self, Exit> {
-        match api {
-            Some(api) => {
-                let client = Client::new(api).or_usage()?;
-                let token = match &settings.access.api_token {
-                    None if client.is_of_this_machine() => {
-                        own_token::load(&settings.data_dir).or_usage()?
-                    }
-                    given => given.clone(),
-                };
-                Ok(Self::Api(client.with_token(token)))
+/// Returns the events of the queue from now on. The stream is opened again after an error, and
+/// events of the time between are missing. It ends when the receiver is dropped.
+pub fn listen(client: &Arc<dyn QueueClient>) -> mpsc::Receiver<Value> {
+    let (sender, events) = mpsc::channel(EVENTS_AHEAD);
+    let client = Arc::clone(client);
+    tokio::spawn(async move {
+        while !sender.is_closed() {
+            if let Err(error) = client.forward_events(&sender).await {
+                tracing::debug!(%error, "event stream failed");
             }
-            None => Ok(Self::Redis(Store::open(settings, RedisRole::Command).await?)),
+            sleep(AFTER_FAULT).await;
         }
-    }
-
-    /// Lets go of it.
-    pub async fn close(self) {
-        if let Self::Redis(store) = self {
-            store.close().await;
-        }
-    }
-
-    /// The queue at a glance.
-    pub async fn summary(&self) -> Answer<Summary> {
-        match self {
-            Self::Redis(store) => Ok(store.queue.summary().await?),
-            Self::Api(api) => Ok(api.get(&["summary"], &[]).await?),
-        }
-    }
-
-    /// A page of jobs.
-    pub async fn search(
-        &self,
-        search: &Search,
-        after: Option<&Cursor>,
-        limit: usize,
-    ) -> Answer<Found> {
-        let limit = limit.clamp(1, MAX_PAGE);
-        match self {
-            Self::Redis(store) => Ok(store.queue.search(search, after, limit).await?),
-            Self::Api(api) => {
-                let mut query = vec![("q", search.to_string()), ("limit", limit.to_string())];
-                query.extend(after.map(|after| ("after", after.to_string())));
-                Ok(api.get(&["jobs"], &query).await?)
-            }
-        }
-    }
-
-    /// Everything about a job.
-    pub async fn job(&self, id: Uuid) -> Answer<JobRecord> {
-        match self {
-            Self::Redis(store) => {
-                Ok(store.queue.get(id).await?.ok_or(QueueError::Missing { id })?)
-            }
-            Self::Api(api) => Ok(api.get(&["jobs", &id.to_string()], &[]).await?),
-        }
-    }
-
-    /// Runs a dead, blocked or waiting job again now. Returns the state that it was in, as the
-    /// others do.
-    pub async fn retry(&self, id: Uuid, force: bool, why: &str) -> Answer<State> {
-        match self {
-            Self::Redis(store) => Ok(store.queue.retry(id, force, &author(), why).await?),
-            Self::Api(api) => {
-                act(api, id, "retry", &json!({ "force": force, "reason": why })).await
-            }
-        }
-    }
-
-    /// The same of a blocked job, and no other.
-    pub async fn unblock(&self, id: Uuid, why: &str) -> Answer<State> {
-        match self {
-            Self::Redis(_) => match self.job(id).await?.state {
-                State::Blocked => self.retry(id, false, why).await,
-                state => Err(ConsoleError::NotBlocked { id, state }),
-            },
-            Self::Api(api) => act(api, id, "unblock", &json!({ "reason": why })).await,
-        }
-    }
-
-    /// Lets a job wait for that long.
-    pub async fn snooze(&self, id: Uuid, time: Duration, why: &str) -> Answer<State> {
-        match self {
-            Self::Redis(store) => Ok(store.queue.snooze(id, time, &author(), why).await?),
-            Self::Api(api) => {
-                let seconds = time.as_secs().max(1);
-                act(api, id, "snooze", &json!({ "seconds": seconds, "reason": why })).await
-            }
-        }
-    }
-
-    /// Ends a job that is not wanted any more.
-    pub async fn cancel(&self, id: Uuid, why: &str) -> Answer<State> {
-        match self {
-            Self::Redis(store) => Ok(store.queue.cancel(id, &author(), why).await?),
-            Self::Api(api) => act(api, id, "cancel", &json!({ "reason": why })).await,
-        }
-    }
-
-    /// Takes a dead job off the list.
-    pub async fn discard(&self, id: Uuid, why: &str) -> Answer<State> {
-        match self {
-            Self::Redis(store) => {
-                store.queue.discard(id, &author(), why).await?;
-                Ok(State::Dead)
-            }
-            Self::Api(api) => act(api, id, "discard", &json!({ "reason": why })).await,
-        }
-    }
-
-    /// Stops all workers from taking such jobs, or lets them. Returns whether that is new, where
-    /// that can be told.
-    pub async fn pause(&self, scope: &Scope, pause: bool, why: &str) -> Answer<bool> {
-        match self {
-            Self::Redis(store) if pause => {
-                store.queue.pause(scope, &author(), why).await?;
-                Ok(true)
-            }
-            Self::Redis(store) => Ok(store.queue.resume(scope, &author(), why).await?),
-            Self::Api(api) => {
-                let action = if pause { "pause" } else { "resume" };
-                changed(api, &[action], &json!({ "scope": scope, "reason": why })).await
-            }
-        }
-    }
-
-    /// Has a worker take no more jobs, or take them again. Returns whether that is new.
-    pub async fn drain(&self, worker: &str, drain: bool, why: &str) -> Answer<bool> {
-        match self {
-            Self::Redis(store) => Ok(store.queue.drain(worker, drain, &author(), why).await?),
-            Self::Api(api) => {
-                let action = if drain { "drain" } else { "undrain" };
-                changed(api, &["workers", worker, action], &json!({ "reason": why })).await
-            }
-        }
-    }
-
-    /// Failures that jobs have not got past, in groups.
-    pub async fn failures(&self) -> Answer<Vec<Group>> {
-        match self {
-            Self::Redis(store) => Ok(store.queue.groups(MAX_PAGE).await?),
-            Self::Api(api) => Ok(api.get(&["failures"], &[]).await?),
-        }
-    }
-
-    /// The gateways that jobs came for latest.
-    pub async fn gateways(&self) -> Answer<Vec<GatewayRecord>> {
-        match self {
-            Self::Redis(store) => Ok(store.queue.gateways(MAX_PAGE).await?),
-            Self::Api(api) => Ok(api.get(&["gateways"], &[]).await?),
-        }
-    }
-
-    /// How each kind of job fared in the last hour.
-    pub async fn kinds(&self) -> Answer<Vec<KindStatus>> {
-        match self {
-            Self::Redis(store) => {
-                let kinds = series::read_kinds(&store.queue, Range::Hour).await;
-                kinds.map_err(|problem| ConsoleError::Problem(problem.detail))
-            }
-            Self::Api(api) => Ok(api.get(&["kinds"], &[]).await?),
-        }
-    }
-
-    /// The workers that have been heard of lately.
-    pub async fn workers(&self) -> Answer<Vec<WorkerRecord>> {
-        match self {
-            Self::Redis(store) => Ok(store.queue.workers().await?),
-            Self::Api(api) => Ok(api.get(&["workers"], &[]).await?),
-        }
-    }
-
-    /// What people did, newest first.
-    pub async fn audit(&self, after: Option<&str>, limit: usize) -> Answer<Vec<AuditEntry>> {
-        let limit = limit.clamp(1, MAX_PAGE);
-        match self {
-            Self::Redis(store) => Ok(store.queue.audit(after, limit).await?),
-            Self::Api(api) => {
-                let mut query = vec![("limit", limit.to_string())];
-                query.extend(after.map(|after| ("after", after.to_owned())));
-                Ok(api.get(&["audit"], &query).await?)
-            }
-        }
-    }
-}
-
-/// How many events may wait for whoever reads them; more are left out.
-const EVENTS_AHEAD: usize = 100;
-
-impl Console {
-    /// The events of the queue from now on, as they happen; ends when nobody takes them any more.
-    /// After a fault, what happened meanwhile may be missing.
-    pub fn listen(self: &Arc<Self>) -> mpsc::Receiver<Value> {
-        let (sender, events) = mpsc::channel(EVENTS_AHEAD);
-        let console = Arc::clone(self);
-        tokio::spawn(async move {
-            while !sender.is_closed() {
-                if let Err(error) = console.pass_on(&sender).await {
-                    tracing::debug!(%error, "events cannot be read");
-                }
-                sleep(AFTER_FAULT).await;
-            }
-        });
-        events
-    }
-
-    async fn pass_on(&self, sender: &mpsc::Sender<Value>) -> Answer<()> {
-        match self {
-            Self::Redis(store) => {
-                let mut after = store.queue.latest_event().await?;
-                while !sender.is_closed() {
-                    for (id, event) in store.queue.events(&after, EVENT_WAIT).await? {
-                        after = id;
-                        // One that does not fit is old by the time it is read.
-                        let _ = sender.try_send(event);
-                    }
-                }
-            }
-            Self::Api(api) => {
-                let mut events = std::pin::pin!(api.events().await?);
-                while let (Some(event), false) = (events.next().await, sender.is_closed()) {
-                    let _ = sender.try_send(event);
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-async fn act(api: &Client, id: Uuid, action: &str, body: &Value) -> Answer<State> {
-    let Acted { was } = api.post(&["jobs", &id.to_string(), action], body).await?;
-    Ok(was)
-}
-
-async fn changed(api: &Client, path: &[&str], body: &Value) -> Answer<bool> {
-    let Changed { changed } = api.post(path, body).await?;
-    Ok(changed)
+    });
+    events
 }

@@ -1,8 +1,8 @@
-//! Settings: `config/worker.toml`, then the environment, then flags; each value knows where it came
-//! from.
+//! Reads the settings from `config/worker.toml`, the environment and the command line. The last
+//! source wins, and each value knows its source.
 //!
-//! [`table`] is the one list of all settings. The shipped `config/worker.toml` is checked against
-//! it by a test.
+//! [`table`] is the only list of all settings. A test compares the shipped `config/worker.toml`
+//! with it.
 
 mod access;
 mod table;
@@ -24,58 +24,58 @@ use crate::environment;
 pub use access::AccessSettings;
 use table::{Form, Setting, TABLE};
 
-/// Why the settings cannot be used. Names the key, where its value came from, and the remedy; never
+/// An error in the settings. It names the key, the source of its value and the remedy, but never
 /// a secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
-    /// The file cannot be read.
+    /// The file is not readable.
     #[error("configuration file {path}: {source}; correct the path (--config or MISSION_CONFIG)")]
     Unreadable {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The cause.
+        /// The underlying I/O error.
         source: std::io::Error,
     },
     /// The file is not TOML.
     #[error("configuration file {path}: {reason}")]
     Syntax {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Line and reason.
+        /// The line and the reason, as the parser reports them.
         reason: String,
     },
-    /// The file has a key that is no setting.
+    /// The file contains a key that is not a setting.
     #[error("configuration file {path}: `{key}` is not a setting; `worker config` lists them")]
     Unknown {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The key.
+        /// The unknown key.
         key: String,
     },
-    /// A value is not what it may be.
+    /// A value has the wrong form or is out of range.
     #[error("{key} (from {origin}): {reason}")]
     Invalid {
-        /// The setting.
+        /// The key of the setting.
         key: &'static str,
-        /// Where the value came from.
+        /// The source of the value.
         origin: Source,
-        /// What is wrong and what to do.
+        /// The problem and the remedy.
         reason: String,
     },
 }
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
-    /// Nobody set it.
+    /// The built-in default.
     Default,
-    /// The configuration file.
+    /// A line of the configuration file.
     File,
     /// An environment variable, by name.
     Environment(String),
-    /// A flag of the command line.
+    /// An option on the command line.
     Flag,
 }
 
@@ -90,21 +90,21 @@ impl std::fmt::Display for Source {
     }
 }
 
-/// Where to look for values, besides the defaults.
+/// The sources of values besides the defaults.
 #[derive(Debug, Default)]
 pub struct Sources {
-    /// `--config` or `MISSION_CONFIG`.
+    /// The file given by `--config` or `MISSION_CONFIG`.
     pub file: Option<PathBuf>,
-    /// The process's environment.
+    /// The environment variables of the process.
     pub environment: BTreeMap<String, String>,
-    /// Flags, by key.
+    /// The options of the command line by key.
     pub flags: BTreeMap<&'static str, String>,
 }
 
-/// The settings in force.
+/// The effective settings.
 #[derive(Debug)]
 pub struct Settings {
-    /// Where Redis is; none starts a private one.
+    /// URL of Redis; `None` starts a private Redis.
     pub redis_url: Option<SecretString>,
     /// Files for TLS with Redis.
     pub redis_tls: Tls,
@@ -112,63 +112,63 @@ pub struct Settings {
     pub queue: String,
     /// Address of the main backend's API.
     pub base_url: Option<String>,
-    /// Folder of the local mirror; empty is off.
+    /// Directory of the local mirror; empty disables it.
     pub local_workspace_root: String,
-    /// Folder of the operator's templates.
+    /// Directory of the operator's templates.
     pub templates_dir: Option<PathBuf>,
-    /// Whether shipped texts serve for what that folder does not have.
+    /// `true` if shipped templates replace those missing in that directory.
     pub templates_shipped: bool,
-    /// Folder for what the worker keeps: the device key, the private Redis.
+    /// Directory for the device key, the local admin token and the private Redis.
     pub data_dir: PathBuf,
-    /// Where the worker listens for HTTP.
+    /// Address on which the worker listens for HTTP.
     pub http_addr: SocketAddr,
-    /// Whom it lets in there.
+    /// Rules of who may use the dashboard and the API.
     pub access: AccessSettings,
-    /// Keys that the secrets of jobs are sealed with.
+    /// Keys with which the secrets of jobs are sealed.
     pub keyring: Arc<Keyring>,
-    /// Jobs at once.
+    /// Limit of jobs that run at the same time.
     pub concurrency: usize,
-    /// Jobs of one gateway at once.
+    /// Limit of jobs of one gateway that run at the same time.
     pub lane_concurrency: usize,
-    /// What is kept of done, superseded and cancelled jobs.
+    /// Retention of done, superseded and cancelled jobs.
     pub keep_ended: Keep,
-    /// What is kept of dead jobs.
+    /// Retention of dead jobs.
     pub keep_dead: Keep,
-    /// How long a stopping worker lets running jobs finish.
+    /// Time for which a stopping worker lets running jobs finish.
     pub grace: Duration,
-    /// How long a job's lease lasts.
+    /// Duration of the lease of a job.
     pub lease: Duration,
-    /// How often leases are renewed.
+    /// Interval between renewals of a lease.
     pub renew: Duration,
-    /// How often lost leases are looked for.
+    /// Interval between sweeps, which recover lost leases.
     pub sweep: Duration,
     /// Upper bound of each request to a gateway.
     pub call_timeout: Duration,
-    /// How long a run waits for a gateway that restarts.
+    /// Time for which a run waits for a restarting gateway.
     pub patience: Duration,
-    /// After how long an unused connection is closed.
+    /// Time after which an unused connection is closed.
     pub idle: Duration,
-    /// Certificates of authorities that may vouch for gateways, besides those of the system.
+    /// File with CA certificates accepted for gateways, besides those of the system.
     pub gateway_ca_file: Option<PathBuf>,
-    /// Where gateways may be.
-    pub reach: Allowlist,
-    /// `gateway.seeds`: what gateways themselves write into new workspaces.
+    /// Addresses at which gateways are allowed.
+    pub allowlist: Allowlist,
+    /// Digests of files that gateways themselves write into new workspaces.
     pub seeds: Seeds,
-    /// Filter of the log, as `tracing` reads it.
+    /// Filter of the log in the syntax of `tracing`.
     pub log_level: String,
-    /// `auto`, `text` or `json`.
+    /// Format of the log: `auto`, `text` or `json`.
     pub log_format: String,
     values: Vec<InForce>,
 }
 
-/// What a setting is and where that came from.
+/// The effective value of a setting, and its source.
 #[derive(Debug, Clone, Serialize)]
 pub struct InForce {
-    /// `section.name`.
+    /// The key in the form `section.name`.
     pub key: &'static str,
-    /// The value; secrets as `***`.
+    /// The value, or `***` for a secret.
     pub value: String,
-    /// Where it came from.
+    /// The source of the value.
     pub source: Source,
 }
 
@@ -219,7 +219,7 @@ impl Settings {
             patience: raw.millis("gateway.patience_ms"),
             idle: raw.millis("gateway.idle_ms"),
             gateway_ca_file: raw.path("gateway.ca_file"),
-            reach: raw.parsed("gateway.allowed"),
+            allowlist: raw.parsed("gateway.allowed"),
             seeds: Seeds::default().and(raw.parsed("gateway.seeds")),
             log_level: raw.0["log.level"].clone(),
             log_format: raw.0["log.format"].clone(),
@@ -229,12 +229,12 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Every setting with its value and where it came from, in the order of [`TABLE`].
+    /// Returns every setting with its value and source, in the order of [`TABLE`].
     pub fn values(&self) -> &[InForce] {
         &self.values
     }
 
-    /// Rules that need more than one value.
+    /// Checks the rules that involve more than one value.
     fn check_together(&self) -> Result<(), SettingsError> {
         let invalid = |key, reason: &str| {
             let origin = self
@@ -247,20 +247,20 @@ impl Settings {
         if self.renew * 4 > self.lease {
             return invalid(
                 "worker.renew_ms",
-                "a lease must last four renewals; raise worker.lease_ms or lower this",
+                "must be at most a quarter of worker.lease_ms; lower it or raise worker.lease_ms",
             );
         }
         if self.sweep * 4 > self.lease {
             return invalid(
                 "worker.sweep_ms",
-                "a lease must last four sweeps; raise worker.lease_ms or lower this",
+                "must be at most a quarter of worker.lease_ms; lower it or raise worker.lease_ms",
             );
         }
         Ok(())
     }
 }
 
-/// Checked values by key.
+/// The checked values by key.
 struct Raw(BTreeMap<&'static str, String>);
 
 impl Raw {
@@ -310,7 +310,7 @@ fn check(setting: &Setting, value: &str, source: &Source) -> Result<(), Settings
         Form::Number(least, most) => {
             let fits = value.parse::<u64>().is_ok_and(|number| (least..=most).contains(&number));
             (!fits).then(|| {
-                format!("`{value}` does not fit; use a whole number from {least} to {most}")
+                format!("`{value}` is not valid; use a whole number from {least} to {most}")
             })
         }
         Form::Address => value
@@ -319,7 +319,7 @@ fn check(setting: &Setting, value: &str, source: &Source) -> Result<(), Settings
             .then(|| format!("`{value}` is not an address; use one such as {}", setting.default)),
         Form::Checked { check, .. } => check(value).err(),
         Form::Word(words) => (!words.contains(&value))
-            .then(|| format!("`{value}` is not known; use one of {}", words.join(", "))),
+            .then(|| format!("`{value}` is not valid; use one of {}", words.join(", "))),
     };
     match wrong {
         None => Ok(()),
@@ -329,7 +329,7 @@ fn check(setting: &Setting, value: &str, source: &Source) -> Result<(), Settings
     }
 }
 
-/// Reads a file into `section.name` → value.
+/// Reads a file into a map from `section.name` to the value.
 fn read_file(path: &PathBuf) -> Result<BTreeMap<String, String>, SettingsError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| SettingsError::Unreadable { path: path.clone(), source })?;
@@ -380,8 +380,8 @@ mod tests {
     fn the_shipped_file_has_every_setting_with_its_default() {
         let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/worker.toml"));
         let text = std::fs::read_to_string(&path).expect("the shipped file");
-        // Settings stand there commented out, as `# name = value`; with the marks removed it must
-        // be a whole file.
+        // The settings in the file are commented out as `# name = value`. Without these marks, the
+        // file must be valid.
         let uncommented: String = text
             .lines()
             .map(|line| match line.strip_prefix("# ") {

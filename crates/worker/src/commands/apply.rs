@@ -1,4 +1,4 @@
-//! `worker apply FILE`: one job document, now, without a queue.
+//! `worker apply FILE`: runs one job document now, without a queue.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::output::Output;
 use crate::settings::Settings;
 
-/// What is printed.
+/// The JSON output of the command.
 #[derive(Serialize)]
 struct Answer<'a> {
     outcome: &'static str,
@@ -22,17 +22,16 @@ struct Answer<'a> {
     error: Option<&'a Failure>,
 }
 
-/// Runs the command.
+/// Runs the job document in `file`.
 pub async fn run(settings: &Settings, output: Output, file: &Path) -> Result<(), Exit> {
     let text = read_input(file)?;
     let job = parse_job(file, &text)?;
     if settings.redis_url.is_some() {
         tracing::warn!(
-            "apply does not take the gateway's lease from the queue: no worker should work on it \
-                meanwhile"
+            "applying without the lease of the gateway; no worker should run its jobs meanwhile"
         );
     }
-    // There is no queue to name the job. A document that is applied again is the same job.
+    // No queue assigns an id, so the id is a hash: the same document is the same job.
     let id = Uuid::from_slice(&Sha256::digest(&text)[..16]).expect("a hash has more bytes");
     let run = applier(settings)?.apply(&id.to_string(), &job, &Arc::default()).await;
     let outcome = &run.outcome;
@@ -51,7 +50,7 @@ fn for_people(outcome: &Outcome) -> String {
             report
                 .skipped
                 .iter()
-                .map(|skipped| format!("  left out {}: {}", skipped.what, skipped.why)),
+                .map(|skipped| format!("  skipped  {}: {}", skipped.what, skipped.why)),
         );
     }
     if let Some(failure) = outcome.failure() {

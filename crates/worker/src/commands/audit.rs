@@ -1,4 +1,4 @@
-//! `worker audit`: what people did by hand.
+//! `worker audit`: lists the actions of operators.
 
 use mission_jobs::queue::{AuditEntry, MAX_PAGE};
 
@@ -6,36 +6,32 @@ use crate::cli::ApiTarget;
 use crate::exit::Exit;
 use crate::humanize::utc_time;
 use crate::output::Output;
-use crate::queue_client::{Console, ConsoleError};
+use crate::queue_client::with_client;
 use crate::settings::Settings;
 
-/// Shows that many entries, newest first.
+/// Prints at most `limit` entries, newest first.
 pub async fn run(
     settings: &Settings,
     output: Output,
     at: &ApiTarget,
     limit: usize,
 ) -> Result<(), Exit> {
-    let console = Console::open(settings, at.api.as_deref()).await?;
-    let done = show(&console, output, limit).await;
-    console.close().await;
-    done.map_err(ConsoleError::exit)
-}
-
-async fn show(console: &Console, output: Output, limit: usize) -> Result<(), ConsoleError> {
-    let (mut left, mut after) = (limit, None);
-    while left > 0 {
-        let page = console.audit(after.as_deref(), left.min(MAX_PAGE)).await?;
-        for entry in &page {
-            output.print(entry, || line(entry));
+    with_client(settings, at, async |client| {
+        let (mut left, mut after) = (limit, None);
+        while left > 0 {
+            let page = client.audit(after.as_deref(), left.min(MAX_PAGE)).await?;
+            for entry in &page {
+                output.print(entry, || line(entry));
+            }
+            left = left.saturating_sub(page.len());
+            after = page.last().map(|entry| entry.id.clone());
+            if after.is_none() {
+                break;
+            }
         }
-        left = left.saturating_sub(page.len());
-        after = page.last().map(|entry| entry.id.clone());
-        if after.is_none() {
-            break;
-        }
-    }
-    Ok(())
+        Ok(())
+    })
+    .await
 }
 
 fn line(entry: &AuditEntry) -> String {

@@ -1,19 +1,19 @@
-//! `worker config`: the settings in force and where each came from.
+//! `worker config`: shows the effective settings and the source of each.
 
 use std::collections::BTreeMap;
 
 use crate::output::Output;
 use crate::settings::{InForce, Settings};
 
-/// Runs the command.
+/// Prints every setting with its value and source.
 pub fn run(settings: &Settings, output: Output) {
     let values: BTreeMap<_, _> = settings.values().iter().map(|value| (value.key, value)).collect();
     output.print(&values, || {
         let line =
             |value: &InForce| format!("{:30} {:30} {}", value.key, value.value, value.source);
-        let mut lines = vec![format!("{:30} {:30} from", "setting", "value")];
+        let mut lines = vec![format!("{:30} {:30} source", "setting", "value")];
         lines.extend(settings.values().iter().map(line));
-        lines.push(format!("data directory in force: {}", settings.data_dir.display()));
+        lines.push(format!("effective data directory: {}", settings.data_dir.display()));
         lines.join("\n")
     });
 }

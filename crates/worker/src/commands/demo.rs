@@ -1,8 +1,8 @@
-//! `worker demo`: all four kinds of job at work on simulated gateways, one of which is down at
+//! `worker demo`: runs all four kinds of job against simulated gateways, one of which is down at
 //! first.
 //!
-//! The simulated gateways are processes of the separate program `gateway-sim`, which stands beside
-//! this one after a build of the workspace; an installed worker comes without it.
+//! The simulated gateways are processes of the program `gateway-sim`, which a build of the
+//! workspace puts beside this one. An installed worker comes without it.
 
 use std::collections::HashMap;
 use std::io;
@@ -27,46 +27,45 @@ use crate::output;
 use crate::private_redis::RedisRole;
 use crate::settings::Settings;
 
-/// The token that the simulated gateways want.
+/// The token that the simulated gateways accept.
 const TOKEN: &str = "demo-gateway-token";
-/// How long the jobs of the demo may take.
+/// Time limit of each step of the demo.
 const SETTLED_WITHIN: Duration = Duration::from_secs(120);
 
-/// A simulated gateway: it ends when its standard input does, so never after the demo.
+/// A simulated gateway. It ends when its standard input closes, so it cannot outlive the demo.
 struct Simulated {
     url: String,
     process: Child,
 }
 
-/// Runs the command.
+/// Runs the demo and a worker; ends with the demo if `exit` is set.
 pub async fn run(settings: &Settings, exit: bool) -> Result<(), Exit> {
     let (stop, stopping) = watch::channel(false);
     watch_signals(stop.clone())?;
     let store = Store::open(settings, RedisRole::Worker).await?;
     let queue = store.queue.clone();
-    let where_to_look = Looking { redis: store.private_url(), queue: settings.queue.clone() };
-    let telling = tokio::spawn(tell(queue.clone(), stop.clone(), exit));
-    let ended = work(settings, queue, stopping, |door| where_to_look.tell(door)).await;
-    telling.abort();
-    let told = telling.await;
+    let addresses = Addresses { redis: store.private_url(), queue: settings.queue.clone() };
+    let demo = tokio::spawn(narrate(queue.clone(), stop.clone(), exit));
+    let ended = work(settings, queue, stopping, |door| addresses.print(door)).await;
+    demo.abort();
+    let played = demo.await;
     store.close().await;
     ended?;
-    match told {
+    match played {
         Ok(result) => result,
         // Stopped by a signal before the end.
         Err(_) => Ok(()),
     }
 }
 
-/// Plays the demo, and tells what happens.
-async fn tell(queue: Queue, stop: watch::Sender<bool>, exit: bool) -> Result<(), Exit> {
+/// Plays the demo and prints its result.
+async fn narrate(queue: Queue, stop: watch::Sender<bool>, exit: bool) -> Result<(), Exit> {
     let played = play(&queue).await;
     match &played {
-        Ok(_) => say(
-            "All five jobs ended as they should: four at once, and the fifth after its gateway \
-                came back.",
-        ),
-        Err(_) => say("The demo did not go as intended."),
+        Ok(_) => {
+            say("All five jobs are done: four at once, and the fifth after its gateway came back.")
+        }
+        Err(_) => say("The demo failed."),
     }
     if exit {
         stop.send_replace(true);
@@ -76,8 +75,8 @@ async fn tell(queue: Queue, stop: watch::Sender<bool>, exit: bool) -> Result<(),
             &[("an agent on Birch, whose token has changed", locked_out(&gateways[1].url))],
         )
         .await?;
-        say("Of that one the dashboard says why it waits, and what helps.");
-        say("The worker and its gateways go on; stop them with Ctrl-C.");
+        say("The dashboard shows why the last job is blocked, and the remedy.");
+        say("The worker and its gateways keep running; stop them with Ctrl-C.");
         std::future::pending::<()>().await;
     }
     played.map(drop)
@@ -94,7 +93,7 @@ async fn play(queue: &Queue) -> Result<[Simulated; 3], Exit> {
     ));
     let (away_url, away_port) = (away.url.clone(), away.port()?);
     away.stop().await;
-    say(&format!("Gateway Cedar should be at {away_url}, and is down."));
+    say(&format!("Gateway Cedar belongs at {away_url}, but is down."));
 
     let first = enqueue(
         queue,
@@ -110,8 +109,8 @@ async fn play(queue: &Queue) -> Result<[Simulated; 3], Exit> {
         .find(|(_, what)| what.contains("Cedar"))
         .map(|(id, _)| *id)
         .expect("it was enqueued");
-    let mut told = HashMap::new();
-    wait(queue, &first, &mut told, |job| {
+    let mut shown = HashMap::new();
+    wait(queue, &first, &mut shown, |job| {
         job.state == State::Done || (job.id == down && job.state == State::Retrying)
     })
     .await?;
@@ -119,16 +118,16 @@ async fn play(queue: &Queue) -> Result<[Simulated; 3], Exit> {
     let cedar = Simulated::start("2026.9.6", away_port).await?;
     let second =
         enqueue(queue, &[("new heartbeats on Alder", heartbeats("Alder", &old.url))]).await?;
-    wait(queue, &second, &mut told, |job| job.state == State::Done).await?;
+    wait(queue, &second, &mut shown, |job| job.state == State::Done).await?;
     let third =
         enqueue(queue, &[("cleanup of the lead on Alder", cleanup("Alder", &old.url, "Ada"))])
             .await?;
     let all: Vec<_> = first.into_iter().chain(third).collect();
-    wait(queue, &all, &mut told, |job| job.state == State::Done).await?;
+    wait(queue, &all, &mut shown, |job| job.state == State::Done).await?;
     Ok([old, new, cedar])
 }
 
-/// Enqueues documents; the ids with what they are for.
+/// Enqueues documents. Returns the id and the description of each.
 async fn enqueue(
     queue: &Queue,
     jobs: &[(&'static str, Value)],
@@ -147,11 +146,11 @@ async fn enqueue(
     Ok(accepted.iter().zip(jobs).map(|(job, (what, _))| (job.id, *what)).collect())
 }
 
-/// Tells each new state of the jobs until all are where they should be.
+/// Prints each new state of the jobs until all of them satisfy `settled`.
 async fn wait(
     queue: &Queue,
     jobs: &[(Uuid, &'static str)],
-    told: &mut HashMap<Uuid, State>,
+    shown: &mut HashMap<Uuid, State>,
     settled: impl Fn(&JobRecord) -> bool,
 ) -> Result<(), Exit> {
     let began = Instant::now();
@@ -160,8 +159,8 @@ async fn wait(
         for (id, what) in jobs {
             let job = queue.get(*id).await.context("the demo's job").or_unreachable()?;
             let job = job.ok_or_else(|| anyhow!("job {id} is gone")).or_failed()?;
-            if told.insert(*id, job.state) != Some(job.state) {
-                tell_state(what, &job);
+            if shown.insert(*id, job.state) != Some(job.state) {
+                print_state(what, &job);
             }
             left -= usize::from(settled(&job));
             if matches!(job.state, State::Dead | State::Blocked) {
@@ -173,10 +172,10 @@ async fn wait(
         }
         sleep(Duration::from_millis(50)).await;
     }
-    Err(anyhow!("the jobs did not settle within {} s", SETTLED_WITHIN.as_secs())).or_failed()
+    Err(anyhow!("the jobs were not done within {} s", SETTLED_WITHIN.as_secs())).or_failed()
 }
 
-fn tell_state(what: &str, job: &JobRecord) {
+fn print_state(what: &str, job: &JobRecord) {
     let because = match job.state {
         State::Done => {
             job.report.as_ref().and_then(|report| report["summary"].as_str()).map(str::to_owned)
@@ -188,29 +187,33 @@ fn tell_state(what: &str, job: &JobRecord) {
     say(&format!("  {:9} {what}, attempt {}{because}", job.state.as_str(), job.attempts));
 }
 
-/// What the demo tells is for people, also beside a log.
+/// Prints a line of the demo to standard error, marked so that it stands out in a log.
 fn say(line: &str) {
     output::say(&format!("demo: {line}"));
 }
 
-/// Where to look.
-struct Looking {
+/// The addresses where the demo can be watched.
+struct Addresses {
     redis: Option<String>,
     queue: String,
 }
 
-impl Looking {
-    fn tell(&self, door: &Door) {
+impl Addresses {
+    fn print(&self, door: &Door) {
         let addr = door.addr;
         say(&format!(
             "The dashboard is at http://{addr}/, health at http://{addr}/readyz, metrics at \
                 http://{addr}/metrics."
         ));
-        say(&format!("To act there, sign in with this link, which works once: {}", door.link()));
+        say(&format!(
+            "To retry or pause jobs there, sign in with this link, which works once: {}",
+            door.link()
+        ));
         if let Some(url) = &self.redis {
             let program = std::env::args().next().unwrap_or_else(|| "worker".into());
             say(&format!(
-                "Jobs, in another terminal: {program} jobs list --queue {} --redis-url {url}",
+                "To list the jobs in another terminal: {program} jobs list --queue {} --redis-url \
+                    {url}",
                 self.queue
             ));
         }
@@ -237,11 +240,11 @@ impl Simulated {
 
     fn port(&self) -> Result<u16, Exit> {
         let port = self.url.rsplit(':').next().and_then(|port| port.parse().ok());
-        port.ok_or_else(|| anyhow!("gateway-sim says {}", self.url)).or_failed()
+        port.ok_or_else(|| anyhow!("unexpected output of gateway-sim: {}", self.url)).or_failed()
     }
 
     async fn stop(mut self) {
-        // It may have ended by itself.
+        // The process may have ended already.
         let _ = self.process.kill().await;
     }
 }
@@ -253,7 +256,7 @@ fn program() -> anyhow::Result<PathBuf> {
     }
     let missing = io::Error::new(
         io::ErrorKind::NotFound,
-        "the demo needs the program `gateway-sim` beside this one",
+        "the demo needs the program `gateway-sim` in the directory of this program",
     );
     Err(missing).context("run `make demo` in the source tree, which builds both")
 }
@@ -265,13 +268,17 @@ fn gateway(name: &str, url: &str) -> Value {
 
 fn agent(name: &str, lead: bool) -> Value {
     let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
-    json!({ "id": id, "name": name, "is_board_lead": lead, "identity_profile": { "role": if lead { "Lead" } else { "Builder" } } })
+    let role = if lead { "Lead" } else { "Builder" };
+    json!({
+        "id": id, "name": name, "is_board_lead": lead, "identity_profile": { "role": role },
+    })
 }
 
 fn provision(place: &str, url: &str, name: &str, lead: bool) -> Value {
     let board = Uuid::new_v5(&Uuid::NAMESPACE_OID, b"board");
     json!({
-        "version": 1, "kind": "provision", "gateway": gateway(place, url), "agent": agent(name, lead),
+        "version": 1, "kind": "provision",
+        "gateway": gateway(place, url), "agent": agent(name, lead),
         "board": { "id": board, "name": "Launch", "objective": "Show what the worker does" },
         "auth_token": "demo-agent-token",
     })
@@ -284,7 +291,7 @@ fn main_agent(place: &str, url: &str) -> Value {
     })
 }
 
-/// A job with a token that is not the gateway's.
+/// Returns a job with a token that the gateway refuses.
 fn locked_out(url: &str) -> Value {
     let mut job = provision("Birch", url, "Bea", false);
     job["gateway"]["token"] = json!("the-token-of-last-week");
@@ -294,9 +301,12 @@ fn locked_out(url: &str) -> Value {
 fn heartbeats(place: &str, url: &str) -> Value {
     let mut lead = agent("Ada", true);
     lead["heartbeat_config"] = json!({ "every": "30m" });
-    json!({ "version": 1, "kind": "heartbeat-sync", "gateway": gateway(place, url), "agents": [lead] })
+    json!({
+        "version": 1, "kind": "heartbeat-sync", "gateway": gateway(place, url), "agents": [lead],
+    })
 }
 
 fn cleanup(place: &str, url: &str, name: &str) -> Value {
-    json!({ "version": 1, "kind": "cleanup", "gateway": gateway(place, url), "agent": agent(name, true) })
+    let agent = agent(name, true);
+    json!({ "version": 1, "kind": "cleanup", "gateway": gateway(place, url), "agent": agent })
 }

@@ -1,4 +1,5 @@
-//! `worker doctor`: what is set up, what a crash can lose, what stands still and what to do.
+//! `worker doctor`: checks the setup, the durability, the queue and the gateways, and suggests
+//! remedies.
 
 mod gateways;
 
@@ -8,30 +9,31 @@ use serde::Serialize;
 
 use crate::commands::{pause, queue_error};
 use crate::exit::Exit;
+use crate::humanize::count;
 use crate::open_queue::Store;
 use crate::output::Output;
 use crate::private_redis::RedisRole;
 use crate::settings::Settings;
 
-/// How much a finding matters.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Grade {
-    /// As it should be.
+    /// The check passed.
     Ok,
-    /// Works, but somebody should know.
+    /// It works, but needs attention.
     Warning,
-    /// Has to be mended.
+    /// It has to be fixed.
     Failed,
 }
 
-/// Something that was looked at.
+/// The result of one check.
 #[derive(Debug, Serialize)]
 struct Finding {
     about: String,
     grade: Grade,
     says: String,
-    /// What a person can do.
+    /// The step that a person can take.
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
 }
@@ -47,21 +49,25 @@ impl Finding {
     }
 }
 
-/// Runs the command: status 1 if something has to be mended, 3 if Redis cannot be reached.
+/// Runs all checks; status 1 if one failed, 3 if Redis is unreachable.
 pub async fn run(settings: &Settings, output: Output) -> Result<(), Exit> {
     let store = Store::open(settings, RedisRole::Command).await?;
     let mut findings = vec![configuration(settings)];
-    let looked = look(settings, &store, &mut findings).await;
+    let checked = check(settings, &store, &mut findings).await;
     store.close().await;
     for finding in &findings {
         output.print(finding, || in_words(finding));
     }
-    looked?;
+    checked?;
     let failed = findings.iter().any(|finding| finding.grade == Grade::Failed);
     if failed { Err(Exit::FAILED) } else { Ok(()) }
 }
 
-async fn look(settings: &Settings, store: &Store, findings: &mut Vec<Finding>) -> Result<(), Exit> {
+async fn check(
+    settings: &Settings,
+    store: &Store,
+    findings: &mut Vec<Finding>,
+) -> Result<(), Exit> {
     let queue = &store.queue;
     let server = queue.server().await.map_err(queue_error)?;
     findings.push(redis(&server, store.private_url().is_some()));
@@ -73,7 +79,7 @@ async fn look(settings: &Settings, store: &Store, findings: &mut Vec<Finding>) -
     for paused in queue.paused().await.map_err(queue_error)? {
         findings.push(Finding::new("pause", Grade::Warning, pause::in_words(&paused)));
     }
-    findings.extend(gateways::look(settings, queue).await?);
+    findings.extend(gateways::check(settings, queue).await?);
     findings.extend(queue.workers().await.map_err(queue_error)?.iter().filter_map(drained));
     findings.push(worker(settings).await);
     Ok(())
@@ -81,7 +87,7 @@ async fn look(settings: &Settings, store: &Store, findings: &mut Vec<Finding>) -
 
 fn configuration(settings: &Settings) -> Finding {
     let says = format!(
-        "valid; {} jobs at once, {} of a gateway; leases of {} s; data in {}",
+        "valid; up to {} jobs at once, {} per gateway; leases of {} s; data in {}",
         settings.concurrency,
         settings.lane_concurrency,
         settings.lease.as_secs_f64(),
@@ -92,19 +98,19 @@ fn configuration(settings: &Settings) -> Finding {
         return finding;
     }
     let says = format!(
-        "{}; no agents.base_url, so agents are not told where the main backend is",
+        "{}; agents.base_url is not set, so agents do not know the address of the main backend",
         finding.says
     );
     Finding { grade: Grade::Warning, says, ..finding }.remedy("set MISSION_BASE_URL")
 }
 
 fn redis(server: &Server, private: bool) -> Finding {
-    let whose = if private { "the worker's own" } else { "yours" };
+    let whose = if private { "started by the worker" } else { "from redis.url" };
     let says = format!("{} {}, {}, {whose}", server.kind, server.version, server.mode);
     if server.is_new_enough() {
         return Finding::new("redis", Grade::Ok, says);
     }
-    Finding::new("redis", Grade::Failed, format!("{says}: too old for the queue's scripts"))
+    Finding::new("redis", Grade::Failed, format!("{says}: too old for the scripts of the queue"))
         .remedy(format!("upgrade it to {}.0 or newer", Server::LEAST))
 }
 
@@ -114,22 +120,26 @@ fn durability(server: &Server) -> Finding {
         return Finding::new("durability", Grade::Ok, says);
     }
     Finding::new("durability", Grade::Failed, says).remedy(
-        "on that Redis: CONFIG SET appendonly yes, and `appendonly yes` in its configuration file",
+        "on that Redis, run CONFIG SET appendonly yes and put `appendonly yes` into its \
+            configuration file",
     )
 }
 
 fn secrets(settings: &Settings, private: bool) -> Finding {
     let ids: Vec<&str> = settings.keyring.ids().collect();
     let Some((first, others)) = ids.split_first() else {
-        // Only the worker's own user gets at a private Redis, and would get at the key as well.
+        // Only the worker's own user can read a private Redis, and could read the key as well.
         let grade = if private { Grade::Warning } else { Grade::Failed };
-        let says = "no key: the tokens of jobs stand in Redis, and in its backups, as they came";
-        let remedy = "worker key new; give the key to all workers and producers as \
-            MISSION_SECRET_KEY, then worker key reseal";
+        let says = "no key: Redis and its backups contain the tokens of jobs in plain text";
+        let remedy = "create a key with `worker key new`, give it to all workers and producers as \
+            MISSION_SECRET_KEY, then run `worker key reseal`";
         return Finding::new("secrets", grade, says).remedy(remedy);
     };
-    let more =
-        if others.is_empty() { String::new() } else { format!("; {} open too", others.join(", ")) };
+    let more = if others.is_empty() {
+        String::new()
+    } else {
+        format!("; also opened with {}", others.join(", "))
+    };
     Finding::new("secrets", Grade::Ok, format!("sealed with key {first}{more}"))
 }
 
@@ -142,16 +152,16 @@ fn memory(server: &Server) -> Vec<Finding> {
             Finding::new(
                 "memory",
                 Grade::Failed,
-                format!("maxmemory-policy is {policy}: a full Redis drops jobs"),
+                format!("maxmemory-policy is {policy}: a full Redis evicts jobs"),
             )
-            .remedy("on that Redis: CONFIG SET maxmemory-policy noeviction"),
+            .remedy("on that Redis, run CONFIG SET maxmemory-policy noeviction"),
         );
     }
     if let Some(most) = server.max_memory
         && server.used_memory > most / 10 * 8
     {
         findings.push(
-            Finding::new("memory", Grade::Warning, "more than four fifths of maxmemory are in use")
+            Finding::new("memory", Grade::Warning, "more than 80 % of maxmemory is in use")
                 .remedy("raise maxmemory, or keep fewer ended jobs ([keep] in the configuration)"),
         );
     }
@@ -160,9 +170,9 @@ fn memory(server: &Server) -> Vec<Finding> {
 
 fn replicas(server: &Server) -> Option<Finding> {
     let says = format!(
-        "{} replicas follow; an answer does not wait for them, so a failover can lose what was \
-            acknowledged just before",
-        server.replicas
+        "{}; Redis does not wait for replicas before it answers, so a failover can lose jobs that \
+            were acknowledged just before",
+        count(server.replicas, "replica")
     );
     (server.replicas > 0).then(|| Finding::new("replicas", Grade::Ok, says))
 }
@@ -175,14 +185,18 @@ fn jobs(queue: &Queue, counts: &Counts) -> Vec<Finding> {
         .collect();
     let says = if numbers.is_empty() { "no jobs yet".to_owned() } else { numbers.join(", ") };
     let mut findings = vec![Finding::new("queue", Grade::Ok, format!("{}: {says}", queue.name()))];
-    for (state, what) in [(State::Blocked, "wait for a person"), (State::Dead, "were given up")] {
+    for (state, what) in [(State::Blocked, "blocked"), (State::Dead, "dead")] {
         if counts.of(state) > 0 {
             findings.push(
-                Finding::new("queue", Grade::Warning, format!("{} jobs {what}", counts.of(state)))
-                    .remedy(format!(
-                        "worker jobs list --state {state}; worker jobs show ID says \
-                        why and what to do"
-                    )),
+                Finding::new(
+                    "queue",
+                    Grade::Warning,
+                    format!("{} {what}", count(counts.of(state), "job")),
+                )
+                .remedy(format!(
+                    "`worker jobs list --state {state}` lists them; `worker jobs show ID` \
+                            shows the cause and the remedy"
+                )),
             );
         }
     }
@@ -190,26 +204,28 @@ fn jobs(queue: &Queue, counts: &Counts) -> Vec<Finding> {
 }
 
 fn drained(worker: &WorkerRecord) -> Option<Finding> {
-    let says = format!("{} on {} is drained: it takes no jobs", worker.name, worker.host);
-    let remedy = format!("worker undrain {}, if it shall take jobs again", worker.name);
+    let says = format!("{} on {} is draining: it claims no jobs", worker.name, worker.host);
+    let remedy = format!("`worker undrain {}` lets it claim jobs again", worker.name);
     (worker.draining && !worker.gone)
         .then(|| Finding::new("worker", Grade::Warning, says).remedy(remedy))
 }
 
 async fn worker(settings: &Settings) -> Finding {
     match super::health::ask_worker(settings).await {
-        Ok((true, _)) => {
-            Finding::new("worker", Grade::Ok, format!("one takes jobs at {}", settings.http_addr))
-        }
+        Ok((true, _)) => Finding::new(
+            "worker",
+            Grade::Ok,
+            format!("a worker at {} claims jobs", settings.http_addr),
+        ),
         Ok((false, said)) => {
             Finding::new("worker", Grade::Warning, format!("at {}: {said}", settings.http_addr))
         }
         Err(_) => Finding::new(
             "worker",
             Grade::Warning,
-            format!("none answers at {}", settings.http_addr),
+            format!("no worker answers at {}", settings.http_addr),
         )
-        .remedy("worker run; or look at http.addr, if one runs elsewhere"),
+        .remedy("start one with `worker run`, or correct http.addr if one runs at another address"),
     }
 }
 

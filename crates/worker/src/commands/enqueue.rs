@@ -1,4 +1,4 @@
-//! `worker enqueue FILE…`: check job documents and put them on the queue.
+//! `worker enqueue FILE…`: validates job documents and enqueues them.
 
 use std::path::{Path, PathBuf};
 
@@ -8,40 +8,44 @@ use mission_jobs::queue::MAX_ENQUEUE;
 use mission_jobs::{Enqueued, Envelope, IdempotencyKey, Queue, State};
 
 use crate::cli::EnqueueOptions;
-use crate::commands::{queue_error, read_input, tell_padded};
+use crate::commands::{queue_error, read_input, report_padded};
 use crate::exit::{Exit, OrExit};
 use crate::open_queue::Store;
 use crate::output::Output;
 use crate::private_redis::RedisRole;
 use crate::settings::Settings;
 
-/// Runs the command. All documents are read before any is enqueued.
+/// Enqueues the documents in `files`. All of them are read and checked before any is enqueued.
 pub async fn run(
     settings: &Settings,
     output: Output,
     files: &[PathBuf],
-    how: &EnqueueOptions,
+    options: &EnqueueOptions,
 ) -> Result<(), Exit> {
     let mut jobs = Vec::new();
     for file in files {
         read_jobs(file, &read_input(file)?, &mut jobs).or_usage()?;
     }
-    if how.idempotency_key.is_some() && jobs.len() != 1 {
+    if options.idempotency_key.is_some() && jobs.len() != 1 {
         return Err(anyhow!(
-            "--idempotency-key names one request, and there are {} jobs; enqueue them one by one",
+            "--idempotency-key applies to a single job, but there are {}; enqueue them one by one",
             jobs.len()
         ))
         .or_usage();
     }
-    if let (Some(delay), Some(expires_in)) = (how.delay, how.expires_in)
+    if let (Some(delay), Some(expires_in)) = (options.delay, options.expires_in)
         && expires_in <= delay
     {
-        let what = "--expires-in is not longer than --delay: the job would expire before it is \
-            due; give it more time";
-        return Err(anyhow!(what)).or_usage();
+        return Err(anyhow!(
+            "--expires-in must be longer than --delay, or the job expires before it is due"
+        ))
+        .or_usage();
     }
-    let jobs: Vec<Envelope> =
-        jobs.into_iter().map(|job| arranged(job, how)).collect::<Result<_, _>>().or_usage()?;
+    let jobs: Vec<Envelope> = jobs
+        .into_iter()
+        .map(|job| with_options(job, options))
+        .collect::<Result<_, _>>()
+        .or_usage()?;
     let store = Store::open(settings, RedisRole::Command).await?;
     let enqueued = enqueue(&store.queue, &jobs, output).await;
     store.close().await;
@@ -57,21 +61,21 @@ async fn enqueue(queue: &Queue, jobs: &[Envelope], output: Output) -> Result<(),
     Ok(())
 }
 
-fn arranged(mut job: Envelope, how: &EnqueueOptions) -> anyhow::Result<Envelope> {
-    job = job.with_priority(how.priority);
-    if let Some(delay) = how.delay {
+fn with_options(mut job: Envelope, options: &EnqueueOptions) -> anyhow::Result<Envelope> {
+    job = job.with_priority(options.priority);
+    if let Some(delay) = options.delay {
         job = job.with_delay(delay);
     }
-    if let Some(expires_in) = how.expires_in {
+    if let Some(expires_in) = options.expires_in {
         job = job.with_expiry(expires_in);
     }
-    if let Some(key) = &how.idempotency_key {
+    if let Some(key) = &options.idempotency_key {
         job = job.with_idempotency_key(IdempotencyKey::new(key.as_str())?);
     }
     Ok(job)
 }
 
-/// One document, or one per line.
+/// Reads one document, or one document per line, and appends the jobs.
 fn read_jobs(file: &Path, text: &[u8], jobs: &mut Vec<Envelope>) -> anyhow::Result<()> {
     let whole = Envelope::new(text);
     let lines: Vec<_> =
@@ -81,14 +85,14 @@ fn read_jobs(file: &Path, text: &[u8], jobs: &mut Vec<Envelope>) -> anyhow::Resu
         && filled.clone().all(|(_, line)| line.starts_with(b"{") && line.ends_with(b"}"));
     match whole {
         Ok(job) => {
-            tell_padded(&file.display().to_string(), text);
+            report_padded(&file.display().to_string(), text);
             jobs.push(job);
         }
         Err(_) if is_lines => {
             for (number, line) in filled {
                 let place = || format!("{} line {}", file.display(), number + 1);
                 jobs.push(Envelope::new(line).map_err(indented).with_context(place)?);
-                tell_padded(&place(), line);
+                report_padded(&place(), line);
             }
         }
         Err(error) => return Err(indented(error)).with_context(|| file.display().to_string()),
@@ -96,7 +100,7 @@ fn read_jobs(file: &Path, text: &[u8], jobs: &mut Vec<Envelope>) -> anyhow::Resu
     Ok(())
 }
 
-/// Several problems stand below each other.
+/// Puts each of several problems on an indented line of its own.
 fn indented(error: DocumentError) -> anyhow::Error {
     if error.problems.len() == 1 {
         error.into()
@@ -106,11 +110,11 @@ fn indented(error: DocumentError) -> anyhow::Error {
 }
 
 fn for_people(job: &Enqueued) -> String {
-    let state = job.state.map_or("removed since", State::as_str);
+    let state = job.state.map_or("already removed", State::as_str);
     let replaced =
         job.superseded.iter().fold(String::new(), |text, id| format!("{text}, replaces {id}"));
     let earlier = if job.duplicate {
-        ", an earlier job with this idempotency key; nothing was enqueued"
+        ", the earlier job with this idempotency key; nothing was enqueued"
     } else {
         ""
     };

@@ -1,4 +1,4 @@
-//! `worker explain FILE`: what a job document means, offline.
+//! `worker explain FILE`: shows the keys, files and values derived from a job document.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,21 +15,22 @@ use crate::exit::{Exit, OrExit};
 use crate::output::Output;
 use crate::settings::Settings;
 
-/// Runs the command.
+/// Explains the job document in `file`, without a gateway or Redis.
 pub fn run(settings: &Settings, output: Output, file: &Path, reveal: bool) -> Result<(), Exit> {
     let job = read_job(file)?;
     let answer = match &job {
         Job::Provision(_) | Job::ProvisionMain(_) => {
             let wanted =
-                Desired::of(&job, settings.base_url.as_deref()).expect("both kinds want an agent");
+                Desired::of(&job, settings.base_url.as_deref()).expect("both kinds have an agent");
             provisioning(&wanted, &renderer(settings), reveal)?
         }
         Job::Cleanup(job) => of_agent(&job.agent, &job.gateway),
         Job::HeartbeatSync(job) => {
-            json!({ "agents": job.agents.iter().map(|agent| of_agent(agent, &job.gateway)).collect::<Vec<_>>() })
+            let agents = job.agents.iter().map(|agent| of_agent(agent, &job.gateway));
+            json!({ "agents": agents.collect::<Vec<_>>() })
         }
         _ => {
-            json!({ "nothing": "the gateway has no url; the job succeeds without doing anything" })
+            json!({ "nothing": "the gateway has no url; the job succeeds without any change" })
         }
     };
     output.print(&answer, || serde_json::to_string_pretty(&answer).expect("plain data"));
@@ -67,7 +68,7 @@ fn of_keys(keys: &AgentKeys, agent: &Agent) -> Value {
     let heartbeat = heartbeat::config(agent);
     let misspelt = heartbeat::misspelt(&heartbeat).into_iter();
     let warning = |(key, meant)| {
-        format!("heartbeat.{key}: no gateway is known to have it; is `{meant}` meant?")
+        format!("heartbeat.{key}: no known gateway has this key; did you mean `{meant}`?")
     };
     json!({
         "agent_key": mission_core::keys::agent_key(agent),

@@ -1,4 +1,4 @@
-//! `worker gateways`: how the jobs of each gateway fare, and what it said of itself.
+//! `worker gateways`: lists gateways with their job counts, reachability and version.
 
 use std::fmt::Write as _;
 
@@ -7,24 +7,24 @@ use mission_jobs::queue::GatewayRecord;
 
 use crate::cli::ApiTarget;
 use crate::exit::Exit;
-use crate::humanize::span;
+use crate::humanize::{count, span};
 use crate::output::Output;
-use crate::queue_client::{Console, ConsoleError};
+use crate::queue_client::with_client;
 use crate::settings::Settings;
 
-/// Runs the command.
+/// Prints the gateways with the most recent jobs.
 pub async fn run(settings: &Settings, output: Output, at: &ApiTarget) -> Result<(), Exit> {
-    let console = Console::open(settings, at.api.as_deref()).await?;
-    let found = async { Ok((console.gateways().await?, console.summary().await?.at_ms)) }.await;
-    console.close().await;
-    let (gateways, now) = found.map_err(ConsoleError::exit)?;
+    let (gateways, now) = with_client(settings, at, async |client| {
+        Ok((client.gateways().await?, client.summary().await?.at_ms))
+    })
+    .await?;
     for gateway in &gateways {
         output.print(gateway, || in_words(gateway, now));
     }
     Ok(())
 }
 
-/// A gateway in a few lines.
+/// Describes a gateway in a few lines.
 fn in_words(gateway: &GatewayRecord, now_ms: u64) -> String {
     let mut text = gateway.id.to_string();
     for known in [&gateway.name, &gateway.url].into_iter().flatten() {
@@ -52,15 +52,15 @@ fn in_words(gateway: &GatewayRecord, now_ms: u64) -> String {
     text
 }
 
-/// Whether it can be reached, and what it said of itself then.
+/// Describes whether a gateway is reachable, its version and its limits.
 pub fn condition(gateway: &GatewayRecord, now_ms: u64) -> String {
     let ago = |at: u64| format!("{} ago", span(now_ms.saturating_sub(at)));
     let mut words = Vec::new();
     if gateway.is_unreachable() {
-        words.push(format!("not reached {} times in a row", gateway.failures));
+        words.push(format!("unreachable after {}", count(gateway.failures.into(), "attempt")));
     }
     if let Some(until) = gateway.held_until_ms.filter(|until| *until > now_ms) {
-        words.push(format!("left alone for {}", span(until - now_ms)));
+        words.push(format!("next attempt in {}", span(until - now_ms)));
     }
     words.push(
         gateway

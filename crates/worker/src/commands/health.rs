@@ -1,5 +1,5 @@
-//! `worker health`: asks the worker of these settings whether it takes jobs, as a container's
-//! health check does.
+//! `worker health`: checks whether the worker with these settings claims jobs, as the health check
+//! of a container.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,23 +15,23 @@ use crate::http::listener::reachable;
 use crate::output::Output;
 use crate::settings::Settings;
 
-/// How long the worker may take; it waits for Redis for two seconds itself.
+/// Timeout of the check; the worker itself waits up to two seconds for Redis.
 const WITHIN: Duration = Duration::from_secs(5);
-/// The answer is one line.
+/// Limit of the answer in bytes; the body is one line.
 const MAX_ANSWER: u64 = 4096;
 
-/// Runs the command.
+/// Prints the worker's answer; status 1 if it is not ready, 3 if there is none.
 pub async fn run(settings: &Settings, output: Output) -> Result<(), Exit> {
     let (ready, said) = ask_worker(settings).await.or_unreachable()?;
     output.print(&json!({ "ready": ready, "said": said }), || said.clone());
     if ready { Ok(()) } else { Err(Exit::FAILED) }
 }
 
-/// Whether the worker of these settings takes jobs, and its words.
+/// Returns whether the worker with these settings claims jobs, and its one-line answer.
 pub async fn ask_worker(settings: &Settings) -> anyhow::Result<(bool, String)> {
     let addr = reachable(settings.http_addr);
     let answer = timeout(WITHIN, ask(addr)).await.unwrap_or_else(|_| Err(anyhow!("no answer")));
-    let answer = answer.with_context(|| format!("no worker at {addr}"))?;
+    let answer = answer.with_context(|| format!("no worker answers at {addr}"))?;
     let ready = answer.split(' ').nth(1) == Some("200");
     Ok((ready, answer.rsplit("\r\n").next().unwrap_or_default().trim().to_owned()))
 }

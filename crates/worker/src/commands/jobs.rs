@@ -1,5 +1,5 @@
-//! `worker jobs list|show|retry|unblock|snooze|cancel|discard|failures`: look at jobs and act on
-//! them.
+//! `worker jobs`: lists jobs and failures, shows a job, and retries, unblocks, snoozes, cancels and
+//! discards jobs.
 
 pub mod shown;
 
@@ -17,38 +17,47 @@ use crate::commands::pause;
 use crate::exit::{Exit, OrExit};
 use crate::humanize::span;
 use crate::output::{Output, say};
-use crate::queue_client::{Console, ConsoleError};
+use crate::queue_client::{JobAction, QueueClient, QueueClientError, with_client};
 use crate::settings::Settings;
 
-/// Most characters quoted of what was given as an id.
+/// Number of characters quoted from an invalid id.
 const MAX_QUOTE: usize = 100;
 
-/// Runs the command.
+/// Runs one of the subcommands.
 pub async fn run(
     settings: &Settings,
     output: Output,
     at: &ApiTarget,
     command: &Jobs,
 ) -> Result<(), Exit> {
-    let console = Console::open(settings, at.api.as_deref()).await?;
-    let done = match command {
-        Jobs::List { query, state, limit } => {
-            list(&console, output, query, state.as_deref(), *limit as usize).await
+    with_client(settings, at, async |client| {
+        let client = &**client;
+        match command {
+            Jobs::List { query, state, limit } => {
+                list(client, output, query, state.as_deref(), *limit as usize).await
+            }
+            Jobs::Show { id } => show(client, output, id).await,
+            Jobs::Retry { id, force, reason } => {
+                retry(client, output, id, JobAction::Retry { force: *force }, reason).await
+            }
+            Jobs::Unblock { id, reason } => {
+                retry(client, output, id, JobAction::Unblock, reason).await
+            }
+            Jobs::Snooze { id, time, reason } => snooze(client, output, id, *time, reason).await,
+            Jobs::Cancel { ids, reason } => {
+                cancel(client, output, ids, JobAction::Cancel, reason).await
+            }
+            Jobs::Discard { ids, reason } => {
+                cancel(client, output, ids, JobAction::Discard, reason).await
+            }
+            Jobs::Failures => failures(client, output).await,
         }
-        Jobs::Show { id } => show(&console, output, id).await,
-        Jobs::Retry { id, force, reason } => retry(&console, output, id, *force, reason).await,
-        Jobs::Unblock { id, reason } => unblock(&console, output, id, reason).await,
-        Jobs::Snooze { id, time, reason } => snooze(&console, output, id, *time, reason).await,
-        Jobs::Cancel { ids, reason } => end(&console, output, ids, reason, false).await,
-        Jobs::Discard { ids, reason } => end(&console, output, ids, reason, true).await,
-        Jobs::Failures => failures(&console, output).await,
-    };
-    console.close().await;
-    done
+    })
+    .await
 }
 
 async fn list(
-    console: &Console,
+    client: &dyn QueueClient,
     output: Output,
     query: &[String],
     state: Option<&str>,
@@ -56,16 +65,12 @@ async fn list(
 ) -> Result<(), Exit> {
     let mut search: Search = query.join(" ").parse().or_usage()?;
     search.states.extend(state.map(known_state).transpose()?);
-    let summary = console.summary().await.map_err(ConsoleError::exit)?;
-    for paused in &summary.paused {
+    for paused in &client.summary().await?.paused {
         say(&format!("worker: {}", pause::in_words(paused)));
     }
     let (mut left, mut after) = (limit, None);
     while left > 0 {
-        let found = console
-            .search(&search, after.as_ref(), left.min(MAX_PAGE))
-            .await
-            .map_err(ConsoleError::exit)?;
+        let found = client.search(&search, after.as_ref(), left.min(MAX_PAGE)).await?;
         left = left.saturating_sub(found.jobs.len());
         for job in &found.jobs {
             output.print(job, || shown::line(job));
@@ -81,108 +86,99 @@ async fn list(
 fn known_state(name: &str) -> Result<State, Exit> {
     let names = || State::ALL.map(State::as_str).join(", ");
     State::from_name(name)
-        .ok_or_else(|| anyhow!("`{name}` is no state; use one of {}", names()))
+        .ok_or_else(|| anyhow!("`{name}` is not a state; use one of {}", names()))
         .or_usage()
 }
 
-async fn show(console: &Console, output: Output, id: &str) -> Result<(), Exit> {
-    let job = console.job(parse(id)?).await.map_err(ConsoleError::exit)?;
-    let now = console.summary().await.map_err(ConsoleError::exit)?.at_ms;
+async fn show(client: &dyn QueueClient, output: Output, id: &str) -> Result<(), Exit> {
+    let job = client.job(parse(id)?).await?;
+    let now = client.summary().await?.at_ms;
     output.print(&job, || shown::story(&job, now));
     Ok(())
 }
 
 async fn retry(
-    console: &Console,
+    client: &dyn QueueClient,
     output: Output,
     id: &str,
-    force: bool,
-    why: &str,
+    action: JobAction,
+    reason: &str,
 ) -> Result<(), Exit> {
     let id = parse(id)?;
-    let was = console.retry(id, force, why).await.map_err(|error| match error {
-        ConsoleError::Queue(error @ QueueError::Outdated { .. }) => {
-            let told: Result<(), _> = Err(anyhow!("{error}: worker jobs retry {id} --force"));
-            told.or_failed().expect_err("it is an error")
+    let was = match client.act(id, action, reason).await {
+        Err(QueueClientError::Queue(error @ QueueError::Outdated { .. })) => {
+            return Err(anyhow!("{error}: worker jobs retry {id} --force")).or_failed();
         }
-        error => error.exit(),
-    })?;
+        answer => answer?,
+    };
     output.print(&json!({ "id": id, "was": was, "state": State::Ready }), || {
-        format!("{id} is ready to run again")
-    });
-    Ok(())
-}
-
-async fn unblock(console: &Console, output: Output, id: &str, why: &str) -> Result<(), Exit> {
-    let id = parse(id)?;
-    let was = console.unblock(id, why).await.map_err(ConsoleError::exit)?;
-    output.print(&json!({ "id": id, "was": was, "state": State::Ready }), || {
-        format!("{id} is ready to run again")
+        format!("Job {id} was {was} and is now ready.")
     });
     Ok(())
 }
 
 async fn snooze(
-    console: &Console,
+    client: &dyn QueueClient,
     output: Output,
     id: &str,
     time: Duration,
-    why: &str,
+    reason: &str,
 ) -> Result<(), Exit> {
     let id = parse(id)?;
-    let was = console.snooze(id, time, why).await.map_err(ConsoleError::exit)?;
+    let was = client.act(id, JobAction::Snooze(time), reason).await?;
     let for_time = span(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     output.print(&json!({ "id": id, "was": was, "state": State::Snoozed }), || {
-        format!("{id} was {was} and waits for {for_time}; `worker jobs retry {id}` ends that")
+        format!(
+            "Job {id} was {was} and is snoozed for {for_time}. `worker jobs retry {id}` runs it \
+                earlier."
+        )
     });
     Ok(())
 }
 
-/// Cancels jobs, or discards dead ones. Goes on after one that cannot be, and fails at the end.
-async fn end(
-    console: &Console,
+/// Cancels or discards jobs. A job that refuses does not stop the others, but the command fails.
+async fn cancel(
+    client: &dyn QueueClient,
     output: Output,
     ids: &[String],
-    why: &str,
-    discard: bool,
+    action: JobAction,
+    reason: &str,
 ) -> Result<(), Exit> {
     let ids: Vec<Uuid> = ids.iter().map(|id| parse(id)).collect::<Result<_, _>>()?;
     let mut refused = Ok(());
     for id in ids {
-        let ended =
-            if discard { console.discard(id, why).await } else { console.cancel(id, why).await };
-        match ended {
+        match client.act(id, action, reason).await {
             Ok(was) => output.print(&json!({ "id": id, "was": was }), || match was {
                 State::Running => {
-                    format!("{id} runs; it is stopped when its worker next renews the lease")
+                    format!("Job {id} is running and stops when its worker next renews the lease.")
                 }
-                was => format!("{id} was {was} and is cancelled"),
+                was => format!("Job {id} was {was} and is now cancelled."),
             }),
             Err(error) if error.is_of_one_job() => {
                 say(&format!("worker: {error}"));
                 refused = Err(Exit::FAILED);
             }
-            Err(error) => return Err(error.exit()),
+            Err(error) => return Err(error.into()),
         }
     }
     refused
 }
 
-async fn failures(console: &Console, output: Output) -> Result<(), Exit> {
-    let groups = console.failures().await.map_err(ConsoleError::exit)?;
-    let now = console.summary().await.map_err(ConsoleError::exit)?.at_ms;
+async fn failures(client: &dyn QueueClient, output: Output) -> Result<(), Exit> {
+    let groups = client.failures().await?;
+    let now = client.summary().await?.at_ms;
     for group in &groups {
         output.print(group, || shown::group(group, now));
     }
     if groups.is_empty() {
-        say("worker: no job has a failure that it has not got past");
+        say("worker: no current failures");
     }
     Ok(())
 }
 
 fn parse(id: &str) -> Result<Uuid, Exit> {
     let wrong = |_| {
-        anyhow!("`{}` is not a job's id; `worker jobs list` shows them", one_line(id, MAX_QUOTE))
+        anyhow!("`{}` is not a job id; `worker jobs list` shows the ids", one_line(id, MAX_QUOTE))
     };
     id.parse().map_err(wrong).or_usage()
 }

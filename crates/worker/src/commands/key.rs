@@ -1,4 +1,5 @@
-//! `worker key new|reseal`: keys that the secrets of jobs are sealed with.
+//! `worker key new` and `worker key reseal`: create a key for the secrets of jobs, and seal the
+//! secrets of all jobs with it.
 
 use anyhow::anyhow;
 use mission_jobs::queue::{Filter, MAX_PAGE};
@@ -13,10 +14,10 @@ use crate::output::Output;
 use crate::private_redis::RedisRole;
 use crate::settings::Settings;
 
-/// How often all jobs are gone through: those that move meanwhile are met the next time.
+/// Limit of passes over all jobs. A job that moves during one pass is found by the next.
 const ROUNDS: usize = 5;
 
-/// Runs the command.
+/// Runs one of the subcommands; resealing fails if some jobs cannot be opened.
 pub async fn run(settings: &Settings, output: Output, command: &Key) -> Result<(), Exit> {
     match command {
         Key::New => {
@@ -26,10 +27,8 @@ pub async fn run(settings: &Settings, output: Output, command: &Key) -> Result<(
         }
         Key::Reseal => {
             if settings.keyring.is_empty() {
-                return Err(anyhow!(
-                    "there is no key to seal with; set secrets.key (MISSION_SECRET_KEY)"
-                ))
-                .or_usage();
+                return Err(anyhow!("no key is configured; set secrets.key (MISSION_SECRET_KEY)"))
+                    .or_usage();
             }
             let store = Store::open(settings, RedisRole::Command).await?;
             let resealed = reseal(&store.queue).await;
@@ -38,8 +37,8 @@ pub async fn run(settings: &Settings, output: Output, command: &Key) -> Result<(
             let first = settings.keyring.ids().next().unwrap_or_default();
             output.print(&json!({ "key": first, "resealed": resealed, "left": left }), || {
                 format!(
-                    "{resealed} jobs sealed anew with key {first}; {left} are sealed with \
-                    keys that are not here"
+                    "Resealed {resealed} jobs with key {first}; {left} jobs are sealed with keys \
+                    that are not configured."
                 )
             });
             if left == 0 { Ok(()) } else { Err(Exit::FAILED) }
@@ -47,7 +46,7 @@ pub async fn run(settings: &Settings, output: Output, command: &Key) -> Result<(
     }
 }
 
-/// How many jobs were sealed anew, and how many could not be opened.
+/// Reseals all jobs. Returns how many were resealed and how many could not be opened.
 async fn reseal(queue: &Queue) -> Result<(u64, u64), Exit> {
     let (mut resealed, mut left) = (0, 0);
     for _ in 0..ROUNDS {

@@ -1,4 +1,4 @@
-//! One file per command.
+//! Implements the commands, one file each, and holds what several of them share.
 
 pub mod apply;
 pub mod audit;
@@ -35,15 +35,13 @@ use mission_core::model::padded_tokens;
 use mission_core::outcome::Failure;
 use mission_core::render::{Renderer, TemplatesConfig};
 use mission_jobs::QueueError;
-use mission_jobs::queue::{Author, worker::workers::host};
 
-use crate::environment;
 use crate::exit::{Exit, OrExit};
 use crate::output::say;
 use crate::settings::Settings;
 
-/// Most bytes read of a file, or of standard input: many documents, and no disk or pipe without
-/// end.
+/// Limit in bytes of a file or of standard input: enough for many documents, but an endless pipe is
+/// refused.
 const MAX_INPUT: u64 = 256 * 1024 * 1024;
 
 /// Reads a file, or standard input for `-`.
@@ -71,29 +69,29 @@ fn read_within(input: impl Read, most: u64) -> anyhow::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Reads one job document; what is wrong with it is told with its path.
+/// Reads one job document. An error names the path and the field.
 pub fn read_job(path: &Path) -> Result<Job, Exit> {
     parse_job(path, &read_input(path)?)
 }
 
-/// The job that the text of a file says. What was left away of it is told.
+/// Parses the job document in the text of a file, and reports trimmed tokens on standard error.
 pub fn parse_job(path: &Path, text: &[u8]) -> Result<Job, Exit> {
     let job = Job::parse(text).with_context(|| path.display().to_string()).or_usage()?;
-    tell_padded(&path.display().to_string(), text);
+    report_padded(&path.display().to_string(), text);
     Ok(job)
 }
 
-/// Tells a person of tokens with blanks around them: what wrote the document may not expect these
-/// to be left away.
-pub fn tell_padded(place: &str, document: &[u8]) {
+/// Reports tokens with white space around them on standard error: the program that wrote the
+/// document may not expect the white space to be removed.
+pub fn report_padded(place: &str, document: &[u8]) {
     for path in padded_tokens(document) {
         say(&format!(
-            "worker: {place}: {path}: the blanks or line breaks around the token are left away"
+            "worker: {place}: {path}: removed the spaces or line breaks around the token"
         ));
     }
 }
 
-/// The exit of a failed call to the queue: unreachable, or a request that it refused.
+/// Returns the exit of a failed queue call: status 3 if Redis is unreachable, else 1.
 pub fn queue_error(error: QueueError) -> Exit {
     let away = error.is_unavailable();
     let end: Result<(), QueueError> = Err(error);
@@ -101,7 +99,7 @@ pub fn queue_error(error: QueueError) -> Exit {
     end.expect_err("it is an error")
 }
 
-/// The exit of a command that asked a gateway: how it failed, if it did.
+/// Returns the exit of a command that called a gateway: status 3 if it was unreachable, else 1.
 pub fn gateway_exit(failure: Option<&Failure>) -> Result<(), Exit> {
     match failure {
         None => Ok(()),
@@ -110,13 +108,7 @@ pub fn gateway_exit(failure: Option<&Failure>) -> Result<(), Exit> {
     }
 }
 
-/// Who uses the command line, for the events and the jobs' records.
-pub fn author() -> Author {
-    let name = std::env::var(environment::USER).ok().filter(|name| !name.is_empty());
-    Author::new(name.unwrap_or_else(|| "command line".to_owned()), format!("cli {}", host()))
-}
-
-/// The renderer that the settings ask for.
+/// Creates the renderer from the settings.
 pub fn renderer(settings: &Settings) -> Renderer {
     Renderer::new(TemplatesConfig {
         dir: settings.templates_dir.clone(),
@@ -124,12 +116,12 @@ pub fn renderer(settings: &Settings) -> Renderer {
     })
 }
 
-/// The names of all documents of a workspace.
+/// Returns the file names of all documents of a workspace.
 pub fn file_names() -> BTreeSet<String> {
     Document::ALL.map(|document| document.file_name().to_owned()).into()
 }
 
-/// Warns of texts of which gateways do not show an agent all.
+/// Returns warnings about texts that are too long for a gateway to show to an agent in full.
 pub fn long_files(texts: &BTreeMap<String, String>) -> Vec<String> {
     let of = |(name, text): (&String, &String)| {
         let why = documents::too_long(Document::from_file_name(name)?, text, None)?;
@@ -138,14 +130,14 @@ pub fn long_files(texts: &BTreeMap<String, String>) -> Vec<String> {
     texts.iter().filter_map(of).collect()
 }
 
-/// What runs of jobs share, as the settings ask for. Makes the device key on first use.
+/// Creates the shared state of all runs from the settings. Creates the device key on first use.
 pub fn applier(settings: &Settings) -> Result<Applier, Exit> {
     let limits =
         Limits { call: settings.call_timeout, patience: settings.patience, idle: settings.idle };
     applier_within(settings, limits)
 }
 
-/// The same, with other limits.
+/// Does the same as [`applier`], with other limits.
 pub fn applier_within(settings: &Settings, limits: Limits) -> Result<Applier, Exit> {
     let identity =
         DeviceIdentity::load_or_create(&settings.data_dir.join("device.key")).or_usage()?;
@@ -154,7 +146,7 @@ pub fn applier_within(settings: &Settings, limits: Limits) -> Result<Applier, Ex
     Ok(Applier {
         clients: Clients::new(Arc::new(identity), limits)
             .trusting(trust)
-            .dialling(Connector::within(settings.reach.clone())),
+            .dialling(Connector::within(settings.allowlist.clone())),
         renderer: renderer(settings),
         mirror: Mirror::new(&settings.local_workspace_root).or_usage()?,
         seeds: settings.seeds.clone(),
@@ -168,7 +160,7 @@ mod tests {
 
     #[test]
     fn input_without_end_is_not_read_to_its_end() {
-        assert_eq!(read_within(&b"12345"[..], 5).expect("as long as may be"), b"12345");
+        assert_eq!(read_within(&b"12345"[..], 5).expect("exactly the limit"), b"12345");
         let error = read_within(std::io::repeat(b'x'), 5).expect_err("too long");
         assert_eq!(error.to_string(), "more than 5 bytes; give the documents in several files");
     }

@@ -1,4 +1,4 @@
-//! `worker pause` and `worker resume`: stop all workers from taking some jobs, or let them go on.
+//! `worker pause` and `worker resume`: stop workers from claiming jobs, or let them claim again.
 
 use mission_jobs::queue::{Pause, Scope};
 use serde_json::json;
@@ -6,38 +6,39 @@ use serde_json::json;
 use crate::cli::{ApiTarget, PauseScope};
 use crate::exit::{Exit, OrExit};
 use crate::output::Output;
-use crate::queue_client::{Console, ConsoleError};
+use crate::queue_client::with_client;
 use crate::settings::Settings;
 
-/// Pauses, or resumes.
+/// Pauses a scope, or resumes it.
 pub async fn run(
     settings: &Settings,
     output: Output,
     at: &ApiTarget,
-    what: &PauseScope,
+    scope: &PauseScope,
     reason: &str,
     pause: bool,
 ) -> Result<(), Exit> {
-    let scope: Scope = match (&what.kind, &what.gateway) {
+    let scope: Scope = match (&scope.kind, &scope.gateway) {
         (Some(kind), _) => format!("kind:{kind}").parse().or_usage()?,
         (_, Some(gateway)) => format!("gateway:{gateway}").parse().or_usage()?,
         _ => Scope::All,
     };
-    let console = Console::open(settings, at.api.as_deref()).await?;
-    let done = console.pause(&scope, pause, reason).await;
-    console.close().await;
-    let changed = done.map_err(ConsoleError::exit)?;
+    let changed =
+        with_client(settings, at, async |client| Ok(client.pause(&scope, pause, reason).await?))
+            .await?;
     output.print(&json!({ "scope": scope, "paused": pause, "changed": changed }), || {
         match (pause, changed) {
-            (true, _) => format!("{scope} is paused: running jobs go on, no new ones are taken"),
-            (false, true) => format!("{scope} is resumed"),
-            (false, false) => format!("{scope} was not paused"),
+            (true, _) => {
+                format!("Paused {scope}. No new jobs are claimed; running jobs continue.")
+            }
+            (false, true) => format!("Resumed {scope}."),
+            (false, false) => format!("{scope} was not paused."),
         }
     });
     Ok(())
 }
 
-/// A pause in one line, with the command that ends it.
+/// Describes a pause in one line, with the command that ends it.
 pub fn in_words(pause: &Pause) -> String {
     let Pause { scope, by, reason, .. } = pause;
     let end = match scope {
@@ -45,5 +46,5 @@ pub fn in_words(pause: &Pause) -> String {
         Scope::Kind(kind) => format!("worker resume --kind {kind}"),
         Scope::Gateway(id) => format!("worker resume --gateway {id}"),
     };
-    format!("{scope} is paused by {by}: {reason}; `{end}` lets it go on")
+    format!("{scope} paused by {by}: {reason} (resume with `{end}`)")
 }

@@ -1,4 +1,4 @@
-//! `worker plan FILE`: what `worker apply` of the same document would change.
+//! `worker plan FILE`: shows what `worker apply` of the same document would change.
 
 use std::path::Path;
 
@@ -11,14 +11,14 @@ use crate::exit::Exit;
 use crate::output::Output;
 use crate::settings::Settings;
 
-/// What is printed.
+/// The JSON output of the command.
 #[derive(Serialize)]
 struct Answer<'a> {
     plan: Option<&'a Plan>,
     error: Option<&'a Failure>,
 }
 
-/// Runs the command.
+/// Plans the job document in `file`.
 pub async fn run(settings: &Settings, output: Output, file: &Path) -> Result<(), Exit> {
     let job = read_job(file)?;
     let planned = Box::pin(applier(settings)?.plan(&job)).await;
@@ -44,7 +44,7 @@ fn for_people(plan: &Plan) -> String {
         lines.extend(change.diff.lines().map(|line| format!("    {line}")));
     }
     lines.extend(
-        plan.skipped.iter().map(|skipped| format!("  leave out {}: {}", skipped.what, skipped.why)),
+        plan.skipped.iter().map(|skipped| format!("  skip     {}: {}", skipped.what, skipped.why)),
     );
     lines.join("\n")
 }

@@ -1,4 +1,4 @@
-//! `worker render FILE --out DIR`: the files that a fresh provisioning would write, offline.
+//! `worker render FILE --out DIR`: writes the files of a first provisioning to a local directory.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, Permissions};
@@ -17,7 +17,8 @@ use crate::exit::{Exit, OrExit};
 use crate::output::Output;
 use crate::settings::Settings;
 
-/// Runs the command. Files hold the agent's token, so only their owner can read them.
+/// Renders the job document in `file`. The files contain the agent's token, so only their owner can
+/// read them.
 pub fn run(settings: &Settings, output: Output, file: &Path, out: &Path) -> Result<(), Exit> {
     let job = read_job(file)?;
     let wanted = Desired::of(&job, settings.base_url.as_deref())
@@ -33,7 +34,7 @@ pub fn run(settings: &Settings, output: Output, file: &Path, out: &Path) -> Resu
         let path = out.join(name);
         let open =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
-        // One that was there keeps its mode otherwise.
+        // A file that already exists would keep its mode.
         let close = |file: &File| file.set_permissions(Permissions::from_mode(0o600));
         open.and_then(|mut file| close(&file).and_then(|()| file.write_all(text.as_bytes())))
             .with_context(|| path.display().to_string())

@@ -1,4 +1,4 @@
-//! `worker run`: take jobs and carry them out.
+//! `worker run`: claims jobs and runs them.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use crate::commands::applier;
-use crate::events::{RunBegan, RunEnded, WorkerStarted};
+use crate::events::{RunEnded, RunStarted, WorkerStarted};
 use crate::exit::{Exit, OrExit};
 use crate::http::{self, Door};
 use crate::metrics::Metrics;
@@ -25,10 +25,10 @@ use crate::private_redis::RedisRole;
 use crate::settings::Settings;
 use crate::traces;
 
-/// How often an idle end is looked for.
+/// Interval of the checks whether the queue is idle.
 const IDLE_CHECK: Duration = Duration::from_millis(200);
 
-/// Runs the command.
+/// Runs jobs until a signal, or until the queue is idle if `until_idle` is set.
 pub async fn run(settings: &Settings, until_idle: bool) -> Result<(), Exit> {
     let (stop, stopping) = watch::channel(false);
     watch_signals(stop.clone())?;
@@ -38,22 +38,25 @@ pub async fn run(settings: &Settings, until_idle: bool) -> Result<(), Exit> {
     if until_idle {
         tokio::spawn(stop_when_idle(queue.clone(), stop));
     }
-    let ended = work(settings, queue.clone(), stopping, tell_way_in).await;
+    let ended = work(settings, queue.clone(), stopping, print_sign_in_link).await;
     let failed = until_idle && has_failed(&queue, dead_before).await;
     store.close().await;
     ended?;
     if failed { Err(Exit::FAILED) } else { Ok(()) }
 }
 
-/// Tells a person who started the worker by hand how to get in. The log does not: who reads it may
-/// not do all.
-fn tell_way_in(door: &Door) {
+/// Prints a sign-in link for a person who started the worker by hand. The log does not contain the
+/// link, because its readers may not have admin permissions.
+fn print_sign_in_link(door: &Door) {
     if std::io::stderr().is_terminal() {
-        say(&format!("worker: this link signs your browser in, once: {}", door.link()));
+        say(&format!(
+            "worker: sign in to the dashboard with this link, which works once: {}",
+            door.link()
+        ));
     }
 }
 
-/// Serves HTTP and works on jobs until told to stop. `started` gets to know where.
+/// Serves HTTP and runs jobs until `stopping` is true. Calls `started` with the HTTP address.
 pub async fn work(
     settings: &Settings,
     queue: Queue,
@@ -63,8 +66,8 @@ pub async fn work(
     let applier = Arc::new(applier(settings)?);
     if settings.keyring.is_empty() {
         warn!(
-            "no secrets.key (MISSION_SECRET_KEY): the tokens of jobs stand in Redis as they came; \
-                see worker key new"
+            "no secrets.key (MISSION_SECRET_KEY): Redis contains tokens in plain text; create a \
+                key with `worker key new`"
         );
     }
     let metrics = Metrics::install(applier.clone())?;
@@ -89,22 +92,22 @@ pub async fn work(
         let mut stopping = stopping;
         // The sender lives as long as the process listens to signals.
         let _ = stopping.wait_for(|stop| *stop).await;
-        info!("stopping: running jobs finish, no new ones are taken");
+        info!("stopping: no new jobs are claimed, running jobs finish");
         Ok::<(), std::io::Error>(())
     };
     let ended = worker.run_until(stop).await;
     if let Some(traces) = traces {
         traces.close().await;
     }
-    ended.context("the worker ended").or_failed()?;
+    ended.context("the worker failed").or_failed()?;
     info!("worker stopped");
     Ok(())
 }
 
-/// Carries out one claimed job.
+/// Runs one claimed job.
 async fn handle(claimed: Claimed, applier: Data<Arc<Applier>>) -> RunResult {
     let began = Instant::now();
-    let _in_progress = RunBegan::emit(&claimed);
+    let _in_progress = RunStarted::emit(&claimed);
     let run = applier.apply(&claimed.id.to_string(), &claimed.job, &claimed.journal).await;
     let (kind, took) = (claimed.job.kind(), began.elapsed());
     RunEnded { job: &claimed, kind, outcome: &run.outcome, steps: &run.steps, took }.emit();
@@ -130,8 +133,8 @@ fn consumer_settings(settings: &Settings) -> mission_jobs::Settings {
     }
 }
 
-/// The first SIGTERM or SIGINT drains; a second one ends the process at once, as people expect of
-/// Ctrl-C.
+/// Sets `stop` at the first SIGTERM or SIGINT, which drains the worker. A second signal ends the
+/// process at once, as people expect from Ctrl-C.
 pub fn watch_signals(stop: watch::Sender<bool>) -> Result<(), Exit> {
     let mut term = signal(SignalKind::terminate()).or_failed()?;
     let mut int = signal(SignalKind::interrupt()).or_failed()?;
@@ -155,14 +158,14 @@ async fn stop_when_idle(queue: Queue, stop: watch::Sender<bool>) {
         match queue.is_idle().await {
             Ok(true) => break,
             Ok(false) => {}
-            Err(error) => debug!(%error, "cannot tell whether the queue is idle"),
+            Err(error) => debug!(%error, "idle check failed"),
         }
         sleep(IDLE_CHECK).await;
     }
     stop.send_replace(true);
 }
 
-/// How many jobs are dead. Waits for Redis, as the worker itself does.
+/// Returns the number of dead jobs. Waits for Redis, as the worker itself does.
 async fn dead(queue: &Queue, stopping: watch::Receiver<bool>) -> u64 {
     while !*stopping.borrow() {
         if let Ok(counts) = queue.counts().await {

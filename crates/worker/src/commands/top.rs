@@ -1,7 +1,7 @@
-//! `worker top`: the first screen of the dashboard on a terminal, live.
+//! `worker top`: the first page of the dashboard on a terminal, updated live.
 //!
-//! It looks at the queue each second, and at once when something happens. What cannot be reached is
-//! said on the screen and looked for again.
+//! The screen is refreshed each second, and soon after an event. If Redis or the worker is
+//! unreachable, the screen shows the error and keeps trying.
 
 mod screen;
 #[cfg(test)]
@@ -9,7 +9,6 @@ mod tests;
 mod view;
 
 use std::io::IsTerminal;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -23,67 +22,65 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use crate::cli::ApiTarget;
 use crate::environment;
 use crate::exit::{Exit, OrExit};
-use crate::queue_client::{Console, ConsoleError};
+use crate::queue_client::{JobAction, QueueClient, QueueClientError, listen, with_client};
 use crate::settings::Settings;
 use screen::Palette;
 use view::{Seen, View};
 
-/// How often the queue is looked at.
+/// Interval between refreshes.
 const EVERY: Duration = Duration::from_secs(1);
-/// How soon it is looked at after something has happened, so that much at once is looked at once.
+/// Delay of a refresh after an event, so that a burst of events causes one refresh.
 const SOON: Duration = Duration::from_millis(250);
-/// Jobs shown.
+/// Number of jobs on the screen.
 const JOBS: usize = 100;
-/// Reason that stands in the record of what is done here.
-const WHY: &str = "in worker top";
+/// Reason recorded in the audit for actions on this screen.
+const REASON: &str = "in worker top";
 
 /// Runs the command until `q` or Ctrl-C.
 pub async fn run(settings: &Settings, at: &ApiTarget) -> Result<(), Exit> {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-        let told: Result<(), _> =
-            Err(anyhow!("worker top wants a terminal; use worker jobs list, gateways, workers"));
-        return told.or_usage();
+        let failed: Result<(), _> = Err(anyhow!(
+            "`worker top` needs a terminal; use `worker jobs list`, `gateways` or `workers`"
+        ));
+        return failed.or_usage();
     }
-    let console = Arc::new(Console::open(settings, at.api.as_deref()).await?);
-    // What is wrong with the address or the token is said before the screen changes.
-    console.summary().await.map_err(ConsoleError::exit)?;
-    let palette =
-        Palette::new(std::env::var_os(environment::NO_COLOR).is_none_or(|value| value.is_empty()));
-    let events = console.listen();
-    // Restores the terminal when it is dropped, and when something panics.
-    let mut terminal = ratatui::try_init().or_failed()?;
-    let ended = watch(&console, &mut terminal, &palette, events).await;
-    ratatui::restore();
-    if let Ok(console) = Arc::try_unwrap(console) {
-        console.close().await;
-    }
-    ended
+    with_client(settings, at, async |client| {
+        // A wrong address or token is reported before the screen changes.
+        client.summary().await?;
+        // Restores the terminal after a panic, too.
+        let mut terminal = ratatui::try_init().or_failed()?;
+        let ended = watch(&**client, &mut terminal, listen(client)).await;
+        ratatui::restore();
+        ended
+    })
+    .await
 }
 
 async fn watch(
-    console: &Arc<Console>,
+    client: &dyn QueueClient,
     terminal: &mut ratatui::DefaultTerminal,
-    palette: &Palette,
     mut events: mpsc::Receiver<Value>,
 ) -> Result<(), Exit> {
+    let palette =
+        Palette::new(std::env::var_os(environment::NO_COLOR).is_none_or(|value| value.is_empty()));
     let mut keys = keys();
     let mut view = View::default();
-    refresh(console, &mut view).await;
+    refresh(client, &mut view).await;
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut soon: Option<Instant> = None;
     loop {
-        terminal.draw(|frame| screen::draw(frame, &mut view, palette)).or_failed()?;
+        terminal.draw(|frame| screen::draw(frame, &mut view, &palette)).or_failed()?;
         let at_once = soon.unwrap_or_else(|| Instant::now() + EVERY * 2);
         tokio::select! {
             key = keys.recv() => match key {
                 Some(Event::Key(key)) if key.kind != KeyEventKind::Release => {
-                    if press(console, &mut view, key).await {
+                    if press(client, &mut view, key).await {
                         return Ok(());
                     }
                     soon = Some(Instant::now());
                 }
-                // Anything else, such as another size of the window, wants it drawn anew.
+                // Other events, such as a resized window, need a redraw only.
                 Some(_) => {}
                 None => return Ok(()),
             },
@@ -93,14 +90,15 @@ async fn watch(
             }
             () = sleep_until(at_once), if soon.is_some() => {
                 soon = None;
-                refresh(console, &mut view).await;
+                refresh(client, &mut view).await;
             }
-            _ = ticks.tick() => refresh(console, &mut view).await,
+            _ = ticks.tick() => refresh(client, &mut view).await,
         }
     }
 }
 
-/// Keys are read by a thread, because nothing else can wait for them; it ends with the process.
+/// Reads keys in a thread of its own, because reading them blocks. The thread ends with the
+/// process.
 fn keys() -> mpsc::UnboundedReceiver<Event> {
     let (sender, keys) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
@@ -113,19 +111,19 @@ fn keys() -> mpsc::UnboundedReceiver<Event> {
     keys
 }
 
-/// Looks at everything that is on the screen.
-async fn refresh(console: &Console, view: &mut View) {
-    // On the heap: it asks for four things at once.
-    view.take(Box::pin(look(console)).await.map_err(|error| error.to_string()));
+/// Reads again everything on the screen.
+async fn refresh(client: &dyn QueueClient, view: &mut View) {
+    // On the heap, because the future of four joined requests is large.
+    view.take(Box::pin(look(client)).await.map_err(|error| error.to_string()));
     if let Some(id) = view.details.as_ref().map(|job| job.id)
-        && let Ok(job) = console.job(id).await
+        && let Ok(job) = client.job(id).await
     {
         view.details = Some(Box::new(job));
     }
 }
 
-/// All that is on the first screen.
-async fn look(console: &Console) -> Result<Seen, ConsoleError> {
+/// Reads the content of the first screen.
+async fn look(client: &dyn QueueClient) -> Result<Seen, QueueClientError> {
     let live = Search {
         states: [
             State::Blocked,
@@ -139,16 +137,16 @@ async fn look(console: &Console) -> Result<Seen, ConsoleError> {
         ..Search::default()
     };
     let (summary, found, gateways, kinds) = tokio::try_join!(
-        console.summary(),
-        console.search(&live, None, JOBS),
-        console.gateways(),
-        console.kinds()
+        client.summary(),
+        client.search(&live, None, JOBS),
+        client.gateways(),
+        client.kinds()
     )?;
     Ok(Seen { summary, jobs: found.jobs, gateways, kinds })
 }
 
-/// Does what a key asks for. Returns whether that is the end.
-async fn press(console: &Console, view: &mut View, key: KeyEvent) -> bool {
+/// Handles a key. Returns whether it ends the command.
+async fn press(client: &dyn QueueClient, view: &mut View, key: KeyEvent) -> bool {
     view.said = None;
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     match key.code {
@@ -159,7 +157,7 @@ async fn press(console: &Console, view: &mut View, key: KeyEvent) -> bool {
         KeyCode::Char('k') | KeyCode::Up => view.move_by(-1),
         KeyCode::Enter => {
             if let Some(id) = view.chosen().map(|job| job.id) {
-                match console.job(id).await {
+                match client.job(id).await {
                     Ok(job) => view.details = Some(Box::new(job)),
                     Err(error) => view.said = Some(error.to_string()),
                 }
@@ -167,19 +165,20 @@ async fn press(console: &Console, view: &mut View, key: KeyEvent) -> bool {
         }
         KeyCode::Char('r') => {
             if let Some(id) = view.target() {
-                view.said = Some(match console.retry(id, false, WHY).await {
-                    Ok(was) => format!("{id} was {was} and is ready to run again"),
-                    Err(error) => error.to_string(),
-                });
+                view.said =
+                    Some(match client.act(id, JobAction::Retry { force: false }, REASON).await {
+                        Ok(was) => format!("Job {id} was {was} and is now ready."),
+                        Err(error) => error.to_string(),
+                    });
             }
         }
         KeyCode::Char('p') => {
             let pause = !view.all_paused();
-            view.said = Some(match console.pause(&Scope::All, pause, WHY).await {
+            view.said = Some(match client.pause(&Scope::All, pause, REASON).await {
                 Ok(_) if pause => {
-                    "everything is paused: running jobs go on, no new ones are taken".to_owned()
+                    "Paused all jobs. No new jobs are claimed; running jobs continue.".to_owned()
                 }
-                Ok(_) => "everything is resumed".to_owned(),
+                Ok(_) => "Resumed all jobs.".to_owned(),
                 Err(error) => error.to_string(),
             });
         }

@@ -1,29 +1,29 @@
-//! How the queue stands.
+//! Reads the state of the queue for the metrics.
 
 use mission_jobs::queue::{GatewayRecord, MAX_PAGE, Scope, Summary};
 use mission_jobs::{Queue, QueueError, State};
 
 use super::exposition::{Exposition, Millis};
 
-/// How the queue stands, as Redis says.
-pub struct Standing {
+/// The state of the queue in Redis.
+pub struct QueueState {
     summary: Summary,
-    /// Those that jobs came for latest.
+    /// The gateways with the most recent jobs.
     gateways: Vec<GatewayRecord>,
 }
 
-/// Asks Redis.
-pub async fn standing(queue: &Queue) -> Result<Standing, QueueError> {
+/// Reads the state of the queue from Redis.
+pub async fn read(queue: &Queue) -> Result<QueueState, QueueError> {
     let (summary, gateways) = tokio::try_join!(queue.summary(), queue.gateways(MAX_PAGE))?;
-    Ok(Standing { summary, gateways })
+    Ok(QueueState { summary, gateways })
 }
 
-impl Standing {
-    /// Tells all of it. Gateways go by their id, and only those that cannot be reached are told one
-    /// by one.
+impl QueueState {
+    /// Writes all gauges. Only unreachable gateways have a series of their own, labelled with their
+    /// id.
     pub fn write(&self, text: &mut Exposition) {
         let summary = &self.summary;
-        text.gauge("mission_jobs", "Jobs in the queue by state.");
+        text.gauge("mission_jobs", "Number of jobs by state.");
         for state in State::ALL {
             text.sample(&[("state", state.as_str())], summary.counts.of(state));
         }
@@ -31,17 +31,17 @@ impl Standing {
             summary.oldest_ready_at_ms.map_or(0, |since| summary.at_ms.saturating_sub(since));
         text.gauge(
             "mission_oldest_ready_seconds",
-            "How long the oldest job has been ready that does not run; 0 if none.",
+            "Age of the oldest ready job in seconds; 0 if there is none.",
         )
         .sample(&[], Millis(oldest));
-        text.gauge("mission_workers", "Workers that the queue has heard of lately.")
+        text.gauge("mission_workers", "Number of workers with a recent heartbeat.")
             .sample(&[], summary.workers);
+        text.gauge("mission_workers_draining", "Number of workers that an operator is draining.")
+            .sample(&[], summary.draining);
         text.gauge(
-            "mission_workers_draining",
-            "Those of them that take no more jobs, because somebody wants that.",
-        )
-        .sample(&[], summary.draining);
-        text.gauge("mission_paused_scopes", "What is paused: everything, kinds of jobs, gateways.");
+            "mission_paused_scopes",
+            "Number of pauses by scope: all jobs, a kind, or a gateway.",
+        );
         for (name, of) in
             [("all", scope_name(&Scope::All)), ("kind", "kind"), ("gateway", "gateway")]
         {
@@ -52,18 +52,21 @@ impl Standing {
         let count = |test: fn(&GatewayRecord) -> bool| {
             self.gateways.iter().filter(|gateway| test(gateway)).count()
         };
-        text.gauge("mission_gateways", "Gateways that jobs came for, of the latest 200.")
+        text.gauge("mission_gateways", "Number of gateways with jobs, among the latest 200.")
             .sample(&[], count(|_| true));
         text.gauge(
             "mission_gateways_unreachable",
-            "Those of them that could not be reached when last tried.",
+            "Number of gateways that the latest attempt did not reach.",
         )
         .sample(&[], count(GatewayRecord::is_unreachable));
-        text.gauge("mission_lanes_held", "Those of them that are left alone for a while.")
-            .sample(&[], count(|gateway| gateway.held_until_ms.is_some()));
+        text.gauge(
+            "mission_lanes_held",
+            "Number of gateways whose lane is held until a later time.",
+        )
+        .sample(&[], count(|gateway| gateway.held_until_ms.is_some()));
         text.gauge(
             "mission_gateway_failures",
-            "How often in a row a gateway could not be reached; only such are told.",
+            "Number of consecutive failed attempts to reach an unreachable gateway.",
         );
         for gateway in self.gateways.iter().filter(|gateway| gateway.is_unreachable()) {
             text.sample(&[("gateway", &gateway.id.to_string())], u64::from(gateway.failures));

@@ -1,4 +1,4 @@
-//! The one list of all settings.
+//! Lists all settings.
 
 use mission_core::gateway::Allowlist;
 use mission_core::seeds::Seeds;
@@ -7,37 +7,37 @@ use mission_jobs::Keyring;
 use super::access;
 use crate::environment;
 
-/// One setting: its key in the file, its environment variable, its default, and what it may be.
+/// A setting: its key in the file, its environment variable, its default and the allowed values.
 pub struct Setting {
-    /// `section.name` in the file.
+    /// The key in the file, in the form `section.name`.
     pub key: &'static str,
-    /// Environment variable, if it has one.
+    /// The environment variable, if there is one.
     pub env: Option<&'static str>,
-    /// Value when nobody sets it.
+    /// The value if no source sets it.
     pub default: &'static str,
-    /// What it may be.
+    /// The form of allowed values.
     pub form: Form,
 }
 
-/// What a setting may be.
+/// The form of the values of a setting.
 #[derive(Clone, Copy)]
 pub enum Form {
     /// Any text; empty means not set.
     Text,
     /// A text that is never shown.
     Secret,
-    /// What that function takes; it says what is wrong with anything else. Perhaps never shown.
+    /// A text that the function accepts.
     Checked {
-        /// Says what is wrong.
+        /// Returns the problem and the remedy as its error.
         check: fn(&str) -> Result<(), String>,
-        /// Whether it is never shown.
+        /// `true` if the value is never shown.
         secret: bool,
     },
-    /// `true` or `false`.
+    /// Either `true` or `false`.
     Switch,
     /// A whole number within a range, both ends included.
     Number(u64, u64),
-    /// `host:port`.
+    /// An IP address with a port.
     Address,
     /// One of these words.
     Word(&'static [&'static str]),
@@ -58,7 +58,7 @@ fn check_keys(keys: &str) -> Result<(), String> {
     keys.parse::<Keyring>().map(drop).map_err(|error| error.to_string())
 }
 
-fn check_reach(places: &str) -> Result<(), String> {
+fn check_allowlist(places: &str) -> Result<(), String> {
     places.parse::<Allowlist>().map(drop).map_err(|error| error.to_string())
 }
 
@@ -66,7 +66,7 @@ fn check_seeds(digests: &str) -> Result<(), String> {
     digests.parse::<Seeds>().map(drop).map_err(|error| error.to_string())
 }
 
-/// All settings.
+/// All settings, in the order of `config/worker.toml`.
 pub const TABLE: &[Setting] = &[
     setting("redis.url", Some(environment::REDIS_URL), "", Form::Secret),
     setting("redis.ca_file", Some(environment::REDIS_CA_FILE), "", Form::Text),
@@ -124,7 +124,7 @@ pub const TABLE: &[Setting] = &[
         "gateway.allowed",
         Some(environment::GATEWAY_ALLOWED),
         "",
-        Form::Checked { check: check_reach, secret: false },
+        Form::Checked { check: check_allowlist, secret: false },
     ),
     setting(
         "gateway.seeds",

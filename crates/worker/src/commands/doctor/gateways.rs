@@ -1,4 +1,4 @@
-//! The gateways that the queue knows: how their jobs fare, and what each says of itself now.
+//! Checks the gateways known to the queue: the state of their jobs, and their answer to a call.
 
 use std::time::Duration;
 
@@ -13,13 +13,14 @@ use uuid::Uuid;
 use super::{Finding, Grade};
 use crate::commands::{applier_within, queue_error};
 use crate::exit::Exit;
+use crate::humanize::count;
 use crate::settings::Settings;
 
-/// How long a gateway may take for an answer. A doctor does not wait as long as a job.
+/// Upper bound of a call to a gateway, shorter than that of a job.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Where a job of a gateway is looked for, to learn how to reach it: those that tried it last come
-/// first.
-const LOOK_IN: [State; 9] = [
+/// States searched for a job of a gateway, which contains its address. Those of the most recent
+/// attempts come first.
+const SEARCHED: [State; 9] = [
     State::Running,
     State::Blocked,
     State::Retrying,
@@ -31,10 +32,10 @@ const LOOK_IN: [State; 9] = [
     State::Superseded,
 ];
 
-/// Looks at all gateways, and calls each of them at the same time.
-pub async fn look(settings: &Settings, queue: &Queue) -> Result<Vec<Finding>, Exit> {
+/// Checks the jobs of all gateways, and calls all gateways at the same time.
+pub async fn check(settings: &Settings, queue: &Queue) -> Result<Vec<Finding>, Exit> {
     let known = queue.gateways(MAX_PAGE).await.map_err(queue_error)?;
-    let mut findings: Vec<_> = known.iter().map(by_its_jobs).collect();
+    let mut findings: Vec<_> = known.iter().map(from_jobs).collect();
     let limits = Limits {
         call: PATIENCE.min(settings.call_timeout),
         patience: Duration::ZERO,
@@ -46,18 +47,18 @@ pub async fn look(settings: &Settings, queue: &Queue) -> Result<Vec<Finding>, Ex
         jobs.push((gateway.id, latest_job(queue, gateway.id).await?));
     }
     findings.extend(
-        join_all(jobs.iter().map(|(id, job)| by_calling(&applier, *id, job.as_ref()))).await,
+        join_all(jobs.iter().map(|(id, job)| from_call(&applier, *id, job.as_ref()))).await,
     );
     Ok(findings)
 }
 
-/// A job of the gateway, which says where it is.
+/// Returns a job of the gateway, which contains its address and token.
 async fn latest_job(queue: &Queue, lane: Uuid) -> Result<Option<Job>, Exit> {
-    for state in LOOK_IN {
+    for state in SEARCHED {
         let filter = Filter { lane: Some(lane), limit: 1, ..Filter::new(state) };
         for record in queue.list(&filter).await.map_err(queue_error)?.jobs {
             let document = match queue.document(record.id).await {
-                // A finding about the keys says so.
+                // The check of the keys reports this.
                 Err(QueueError::Sealed { .. }) => None,
                 document => document.map_err(queue_error)?,
             };
@@ -70,14 +71,10 @@ async fn latest_job(queue: &Queue, lane: Uuid) -> Result<Option<Job>, Exit> {
     Ok(None)
 }
 
-async fn by_calling(applier: &Applier, id: Uuid, job: Option<&Job>) -> Finding {
+async fn from_call(applier: &Applier, id: Uuid, job: Option<&Job>) -> Finding {
     let about = format!("gateway {id}");
     let Some(gateway) = job.and_then(Job::gateway) else {
-        return Finding::new(
-            about,
-            Grade::Ok,
-            "not called: none of its jobs is kept that says where it is",
-        );
+        return Finding::new(about, Grade::Ok, "not called: no stored job contains its address");
     };
     let about = if gateway.name.is_empty() { about } else { format!("{about} ({})", gateway.name) };
     match applier.inspect(gateway).await {
@@ -87,7 +84,7 @@ async fn by_calling(applier: &Applier, id: Uuid, job: Option<&Job>) -> Finding {
         Ok(inspection) => {
             let says = format!("{}; {}", in_words(&inspection), inspection.defects.join("; "));
             Finding::new(about, Grade::Warning, says)
-                .remedy("upgrade the gateway, or do what is said of its version")
+                .remedy("upgrade the gateway, or follow the advice for its version")
         }
         Err(outcome) => refused(about, &outcome),
     }
@@ -108,15 +105,15 @@ fn in_words(inspection: &Inspection) -> String {
     let scopes = inspection
         .scopes
         .as_ref()
-        .map_or_else(|| "scopes not told".to_owned(), |scopes| scopes.join(" "));
+        .map_or_else(|| "scopes unknown".to_owned(), |scopes| scopes.join(" "));
     let mut says = format!(
         "answers: version {version}, protocol {protocol}, {scopes}; {agents} agents in \
             agents.{roster}; frames up to {} KiB",
         max_frame / 1024
     );
     for (what, names) in [
-        ("keeps no", inspection.refused_files.join(" ")),
-        ("does not know", inspection.refused_keys.join(" ")),
+        ("does not store", inspection.refused_files.join(" ")),
+        ("does not support", inspection.refused_keys.join(" ")),
     ] {
         if !names.is_empty() {
             says = format!("{says}; {what} {names}");
@@ -125,14 +122,14 @@ fn in_words(inspection: &Inspection) -> String {
     if !inspection.silent_agents.is_empty() {
         let names = inspection.silent_agents.join(", ");
         says = format!(
-            "{says}; does not wake {names}: they have no `heartbeat` in its config, and other \
-                agents have"
+            "{says}; does not wake {names}, which have no `heartbeat` in its config while other \
+                agents do"
         );
     }
     says
 }
 
-fn by_its_jobs(gateway: &GatewayRecord) -> Finding {
+fn from_jobs(gateway: &GatewayRecord) -> Finding {
     let about = format!("gateway {}", gateway.id);
     let waiting: u64 = State::ALL
         .into_iter()
@@ -143,24 +140,28 @@ fn by_its_jobs(gateway: &GatewayRecord) -> Finding {
     let words = last.map_or("", |failure| failure.message.as_str());
     let mut finding = if gateway.is_unreachable() {
         let says = format!(
-            "not reached in {} attempts, {waiting} jobs wait; one of them tries again now and \
-                then: {words}",
-            gateway.failures
+            "unreachable after {}; {} waiting, of which one tries again from time to time: {words}",
+            count(gateway.failures.into(), "attempt"),
+            count(waiting, "job")
         );
         Finding::new(about, Grade::Warning, says)
     } else if gateway.jobs.of(State::Blocked) > 0 {
         Finding::new(
             about,
             Grade::Warning,
-            format!("{} jobs blocked: {words}", gateway.jobs.of(State::Blocked)),
+            format!("{} blocked: {words}", count(gateway.jobs.of(State::Blocked), "job")),
         )
     } else {
         let reached = if gateway.reached_at_ms.is_some() {
-            "reached by the last job"
+            "reached by the latest job"
         } else {
             "not tried yet"
         };
-        return Finding::new(about, Grade::Ok, format!("{reached}, {waiting} jobs wait"));
+        return Finding::new(
+            about,
+            Grade::Ok,
+            format!("{reached}, {} waiting", count(waiting, "job")),
+        );
     };
     finding.remedy = last.and_then(|failure| failure.action.clone());
     finding

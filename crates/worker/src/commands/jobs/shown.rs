@@ -1,4 +1,4 @@
-//! Jobs and their failures for people on a terminal.
+//! Describes jobs and failures for a terminal.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use mission_jobs::queue::views::job_view::Attempt;
 use crate::explain_job::{Reader, Story, brief};
 use crate::humanize::{count, span, utc_time};
 
-/// A job on a line.
+/// Describes a job in one line.
 pub fn line(job: &JobRecord) -> String {
     let (JobRecord { id, kind, attempts, max_attempts, .. }, state) = (job, job.state.as_str());
     let (who, why) = (job.names.agent.as_deref().unwrap_or_default(), brief(job));
@@ -17,11 +17,11 @@ pub fn line(job: &JobRecord) -> String {
     format!("{id} {state:10} {kind:14} {attempts:>2}/{max_attempts} {who}{between}{why}")
 }
 
-/// Everything about a job: first why it is where it is and what to do.
+/// Describes a job: first the reason for its state and the remedy, then all fields and runs.
 pub fn story(job: &JobRecord, now_ms: u64) -> String {
-    let told = Story::of(job, Reader::Terminal, now_ms);
-    let mut text = format!("{} {} {}\n  {}", job.id, job.kind, job.state, told.sentence);
-    if let Some(remedy) = &told.remedy {
+    let story = Story::of(job, Reader::Terminal, now_ms);
+    let mut text = format!("{} {} {}\n  {}", job.id, job.kind, job.state, story.sentence);
+    if let Some(remedy) = &story.remedy {
         let _ = write!(text, "\n  → {remedy}");
     }
     text.push('\n');
@@ -34,7 +34,7 @@ pub fn story(job: &JobRecord, now_ms: u64) -> String {
     text
 }
 
-/// What there is to know, in order.
+/// Returns the known fields of a job with their names, in order.
 fn facts(job: &JobRecord) -> Vec<(&'static str, String)> {
     let names = &job.names;
     let called = |name: &Option<String>, id: &str| {
@@ -59,19 +59,19 @@ fn facts(job: &JobRecord) -> Vec<(&'static str, String)> {
         ),
         ("last failure", failure),
         ("reason", job.reason.clone()),
-        ("to be stopped", job.cancel.clone()),
+        ("cancelling", job.cancel.clone()),
         ("replaced by", job.superseded_by.map(|id| id.to_string())),
         ("inherited", (!job.inherited.is_empty()).then(|| job.inherited.join(", "))),
         ("enqueued", time(Some(job.enqueued_at_ms))),
         ("started", time(job.started_at_ms)),
         ("ended", time(job.finished_at_ms)),
-        ("next try", time(job.next_at_ms)),
+        ("next run", time(job.next_at_ms)),
         ("expires", time(job.expires_at_ms.filter(|_| !job.state.is_terminal()))),
     ];
     facts.into_iter().filter_map(|(what, value)| Some((what, value?))).collect()
 }
 
-/// A run with its requests.
+/// Describes a run and its failed requests.
 fn run(run: &Attempt) -> String {
     let took = span(run.ended_at_ms.saturating_sub(run.started_at_ms));
     let message = run.result.message.as_deref().unwrap_or_default();
@@ -94,7 +94,7 @@ fn run(run: &Attempt) -> String {
     text
 }
 
-/// Jobs that failed in the same way, and how to get at them.
+/// Describes jobs with the same failure, and the command that lists them.
 pub fn group(group: &Group, now_ms: u64) -> String {
     let at = group.method.as_ref().map_or_else(String::new, |method| format!(" at {method}"));
     let (first, last) =

@@ -1,4 +1,4 @@
-//! Drawing: as much as the window has room for, what needs somebody first.
+//! Draws the screen: as much as the window has room for, with jobs that need action first.
 
 use mission_core::sanitize::is_unprintable;
 use mission_jobs::queue::{GatewayRecord, Summary};
@@ -17,22 +17,22 @@ use crate::explain_job::{Reader, Story, brief};
 use crate::http::api::series::KindStatus;
 use crate::humanize::span;
 
-/// Lines that gateways and kinds get, with their heading.
+/// Height of the gateways and of the kinds, with their heading.
 const PLACES: u16 = 7;
-/// Columns that kinds get.
+/// Width of the kinds of job.
 const KINDS: u16 = 54;
-/// Lines that events get at least, with their heading.
+/// Least height of the events, with their heading.
 const EVENTS: u16 = 6;
-/// Lines for what is to be said of the chosen job: in a small window, and in a larger one.
+/// Height of the explanation of the selected job, in a small window and in a larger one.
 const STORY: [u16; 2] = [4, 7];
 
-/// Styles, with or without colours.
+/// Holds the styles, with or without colours.
 pub struct Palette {
     colours: bool,
 }
 
 impl Palette {
-    /// Colours, or bold and reversed letters alone.
+    /// Creates a palette with colours, or with bold and reversed text only.
     pub const fn new(colours: bool) -> Self {
         Self { colours }
     }
@@ -58,7 +58,7 @@ impl Palette {
     }
 }
 
-/// Draws all of it, with nothing in it that a terminal would obey.
+/// Draws the screen. Control characters, which a terminal would obey, are replaced.
 pub fn draw(frame: &mut Frame, view: &mut View, palette: &Palette) {
     draw_parts(frame, view, palette);
     for cell in &mut frame.buffer_mut().content {
@@ -95,8 +95,8 @@ fn draw_parts(frame: &mut Frame, view: &mut View, palette: &Palette) {
     frame.render_widget(Paragraph::new(lines).block(titled(" Events ", palette)), events);
 }
 
-/// Where jobs, the story of one, gateways, kinds and events stand. A small window has the jobs, a
-/// larger one the rest as well; what few jobs leave free is for events.
+/// Returns the areas of the jobs, the explanation of one, the gateways, the kinds and the events.
+/// A small window has room for the jobs only. Events get the space that few jobs leave free.
 fn places(body: Rect, jobs: usize) -> [Rect; 5] {
     let wide = body.width >= 100;
     let sides = match body.height {
@@ -136,7 +136,7 @@ fn titled<'a>(title: &'a str, palette: &Palette) -> Block<'a> {
 fn draw_top(frame: &mut Frame, area: Rect, view: &View, palette: &Palette) {
     let mut lines = vec![match &view.seen {
         Some(seen) => Line::from(sentence(&seen.summary, palette)),
-        None => Line::raw("Looking …"),
+        None => Line::raw("Loading …"),
     }];
     if let Some(trouble) = &view.trouble {
         lines.push(Line::styled(trouble.as_str(), palette.of(State::Blocked)));
@@ -146,7 +146,7 @@ fn draw_top(frame: &mut Frame, area: Rect, view: &View, palette: &Palette) {
     frame.render_widget(Paragraph::new(lines), area);
 }
 
-/// Is anything stuck: in one sentence.
+/// Summarizes the queue in one sentence that shows whether anything is stuck.
 fn sentence(summary: &Summary, palette: &Palette) -> Vec<Span<'static>> {
     let live = [
         State::Blocked,
@@ -165,7 +165,11 @@ fn sentence(summary: &Summary, palette: &Palette) -> Vec<Span<'static>> {
     };
     for state in live {
         let count = summary.counts.of(state);
-        let need = if state == State::Blocked { " (need you)" } else { "" };
+        let need = match (state, count) {
+            (State::Blocked, 1) => " (needs you)",
+            (State::Blocked, _) => " (need you)",
+            _ => "",
+        };
         if count > 0 {
             add(format!("{count} {state}{need}"), palette.of(state));
         }
@@ -181,8 +185,11 @@ fn sentence(summary: &Summary, palette: &Palette) -> Vec<Span<'static>> {
         add(format!("oldest waiting {}", span(summary.at_ms.saturating_sub(since))), Style::new());
     }
     let style = if summary.workers == 0 { palette.of(State::Blocked) } else { Style::new() };
-    let draining =
-        if summary.draining > 0 { format!(", {} drain", summary.draining) } else { String::new() };
+    let draining = if summary.draining > 0 {
+        format!(", {} draining", summary.draining)
+    } else {
+        String::new()
+    };
     add(format!("workers: {}{draining}", summary.workers), style);
     words
 }
@@ -191,9 +198,9 @@ fn draw_bottom(frame: &mut Frame, area: Rect, view: &View, palette: &Palette) {
     let keys = if view.details.is_some() {
         "esc back · r retry · q quit"
     } else if view.all_paused() {
-        "j k choose · enter details · r retry · p resume all · q quit"
+        "j k select · enter details · r retry · p resume all · q quit"
     } else {
-        "j k choose · enter details · r retry · p pause all · q quit"
+        "j k select · enter details · r retry · p pause all · q quit"
     };
     let line = match &view.said {
         Some(said) => Line::from(vec![
@@ -218,7 +225,7 @@ fn draw_jobs(frame: &mut Frame, area: Rect, view: &View, palette: &Palette) {
     ];
     let table = Table::new(rows, widths)
         .header(
-            Row::new(["STATE", "KIND", "AGENT", "GATEWAY", "TRIED", "WHY"])
+            Row::new(["STATE", "KIND", "AGENT", "GATEWAY", "TRIES", "REASON"])
                 .style(palette.heading()),
         )
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
@@ -242,14 +249,13 @@ fn job_row<'a>(job: &'a JobRecord, palette: &Palette) -> Row<'a> {
     ])
 }
 
-/// Why the chosen job is where it is, and what to do.
+/// Draws the explanation of the selected job, and the remedy.
 fn draw_story(frame: &mut Frame, area: Rect, view: &View, seen: &Seen, palette: &Palette) {
     let Some(job) = view.chosen() else { return };
     let story = Story::of(job, Reader::Terminal, seen.summary.at_ms);
     let mut lines = vec![Line::raw(story.sentence)];
-    lines.extend(
-        story.remedy.map(|remedy| Line::styled(format!("→ {remedy}"), palette.of(State::Retrying))),
-    );
+    let style = palette.of(State::Retrying);
+    lines.extend(story.remedy.map(|remedy| Line::styled(format!("→ {remedy}"), style)));
     let block = Block::new().borders(Borders::TOP);
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: true }).block(block), area);
 }

@@ -1,4 +1,4 @@
-//! What stands on the screen, in windows of several sizes.
+//! Tests of the screen in windows of several sizes.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -14,10 +14,10 @@ const NOW: u64 = 1_763_859_600_000;
 
 fn job(number: u128, state: &str, failure: &Value) -> Value {
     json!({
-        "id": uuid::Uuid::from_u128(number), "state": state, "kind": "provision", "lane": "gateway", "priority": 5,
-        "subject": "gateway/agent", "attempts": 1, "max_attempts": 12, "runs": 1, "lost": 0, "enqueued_at_ms": NOW - 60_000,
-        "inherited": [], "names": { "agent": format!("Agent \
-            {number}"), "gateway": "Acme" }, "timeline": [],
+        "id": uuid::Uuid::from_u128(number), "state": state, "kind": "provision",
+        "lane": "gateway", "subject": "gateway/agent", "priority": 5,
+        "attempts": 1, "max_attempts": 12, "runs": 1, "lost": 0, "enqueued_at_ms": NOW - 60_000,
+        "inherited": [], "names": { "agent": format!("Agent {number}"), "gateway": "Acme" }, "timeline": [],
         "history": [], "failure": failure,
     })
 }
@@ -31,13 +31,15 @@ fn seen(paused: &Value) -> Seen {
         job(3, "running", &json!(null))
     ]);
     let summary = json!({
-        "at_ms": NOW, "counts": { "blocked": 1, "retrying": 1, "running": 1, "done": 7 }, "workers": 2, "draining": 0,
+        "at_ms": NOW, "counts": { "blocked": 1, "retrying": 1, "running": 1, "done": 7 },
+        "workers": 2, "draining": 0,
         "oldest_ready_at_ms": NOW - 12_000, "paused": paused,
     });
     let gateways = json!([{
-        "id": uuid::Uuid::from_u128(9), "name": "Acme", "insecure_tls": false, "restarts_on_write": false,
-        "jobs": { "blocked": 1, "running": 1 }, "failures": 3, "held_until_ms": NOW + 4000, "version": "2026.9.6",
-        "protocol": 4,
+        "id": uuid::Uuid::from_u128(9), "name": "Acme",
+        "insecure_tls": false, "restarts_on_write": false,
+        "jobs": { "blocked": 1, "running": 1 }, "failures": 3, "held_until_ms": NOW + 4000,
+        "version": "2026.9.6", "protocol": 4,
     }]);
     let kinds = json!([{
         "kind": "provision", "counts": { "done": 7 }, "failed_share": 0.25,
@@ -57,7 +59,7 @@ fn view() -> View {
     view
 }
 
-/// The lines of a window of that size.
+/// Draws a window of this size and returns its lines.
 fn lines(view: &mut View, width: u16, height: u16) -> Vec<String> {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| draw(frame, view, &Palette::new(true))).unwrap();
@@ -75,14 +77,14 @@ fn has(lines: &[String], text: &str) {
 #[test]
 fn the_first_screen_says_what_is_stuck_and_what_to_do() {
     let mut view = view();
-    view.note(
-        &json!({ "event": "job", "at_ms": NOW, "id": uuid::Uuid::from_u128(3), "kind": "provision", "from": "ready",
-        "to": "running" }),
-    );
+    view.note(&json!({
+        "event": "job", "at_ms": NOW, "id": uuid::Uuid::from_u128(3), "kind": "provision",
+        "from": "ready", "to": "running",
+    }));
     let lines = lines(&mut view, 150, 40);
     assert_eq!(
         lines[0],
-        "1 blocked (need you) · 1 retrying · 1 running · oldest waiting 12 s · workers: 2"
+        "1 blocked (needs you) · 1 retrying · 1 running · oldest waiting 12 s · workers: 2"
     );
     assert!(
         lines[3].starts_with("blocked    provision      Agent 1          Acme           1/12"),
@@ -97,15 +99,15 @@ fn the_first_screen_says_what_is_stuck_and_what_to_do() {
     );
     has(
         &lines,
-        "Acme             2     not reached 3 times in a row, left alone for 4.0 s, never reached",
+        "Acme             2     unreachable after 3 attempts, next attempt in 4.0 s, never reached",
     );
     has(&lines, "provision       7       25 %    16 ms      2.0 s");
     has(&lines, "Agent 3 provision  ready → running");
-    has(&lines, "j k choose · enter details · r retry · p pause all · q quit");
+    has(&lines, "j k select · enter details · r retry · p pause all · q quit");
 }
 
 #[test]
-fn nothing_that_a_terminal_obeys_is_drawn() {
+fn control_characters_are_not_drawn() {
     let evil = "A\u{1b}]0;t\u{7}\u{9b}2K\u{202e}\u{61c}\r\nz\u{2066}";
     let mut seen = seen(&json!([]));
     for job in &mut seen.jobs {
@@ -117,7 +119,8 @@ fn nothing_that_a_terminal_obeys_is_drawn() {
     let mut view = View::default();
     view.take(Ok(seen));
     (view.said, view.trouble) = (Some(evil.to_owned()), Some(evil.to_owned()));
-    view.note(&json!({ "event": "job", "at_ms": NOW, "id": uuid::Uuid::from_u128(3), "kind": evil, "to": evil }));
+    let id = uuid::Uuid::from_u128(3);
+    view.note(&json!({ "event": "job", "at_ms": NOW, "id": id, "kind": evil, "to": evil }));
     for details in [false, true] {
         view.details = view.chosen().filter(|_| details).cloned().map(Box::new);
         for line in lines(&mut view, 150, 40) {
@@ -137,7 +140,7 @@ fn small_windows_show_the_jobs_and_nothing_breaks() {
 }
 
 #[test]
-fn the_chosen_job_stays_chosen_wherever_it_moves() {
+fn the_selected_job_stays_selected_when_it_moves() {
     let mut view = view();
     view.move_by(1);
     let chosen = view.target();
@@ -145,7 +148,7 @@ fn the_chosen_job_stays_chosen_wherever_it_moves() {
     moved.jobs.swap(1, 2);
     view.take(Ok(moved));
     assert_eq!((view.target(), view.place()), (chosen, 2));
-    // When it is gone, its place is.
+    // When the job is gone, its position stays selected.
     let mut gone = seen(&json!([]));
     gone.jobs.truncate(1);
     view.take(Ok(gone));
@@ -156,13 +159,13 @@ fn the_chosen_job_stays_chosen_wherever_it_moves() {
 }
 
 #[test]
-fn details_pauses_and_troubles_are_shown() {
+fn details_pauses_and_errors_are_shown() {
     let mut view = view();
     view.take(Ok(seen(
         &json!([{ "scope": "all", "at_ms": NOW, "by": "sam", "reason": "upgrade" }]),
     )));
     let paused = lines(&mut view, 100, 30);
-    assert_eq!(paused[1], "all is paused by sam: upgrade; `worker resume` lets it go on");
+    assert_eq!(paused[1], "all paused by sam: upgrade (resume with `worker resume`)");
     has(&paused, "p resume all");
     view.take(Err("Redis cannot be used".to_owned()));
     let away = lines(&mut view, 100, 30);
@@ -176,9 +179,9 @@ fn details_pauses_and_troubles_are_shown() {
 }
 
 #[test]
-fn nothing_going_on_is_said() {
+fn a_queue_without_live_jobs_is_quiet() {
     let mut view = View::default();
-    assert_eq!(lines(&mut view, 60, 10)[0], "Looking …");
+    assert_eq!(lines(&mut view, 60, 10)[0], "Loading …");
     let mut quiet = seen(&json!([]));
     quiet.jobs.clear();
     quiet.summary = serde_json::from_value(
@@ -191,7 +194,7 @@ fn nothing_going_on_is_said() {
 }
 
 #[test]
-fn without_colours_there_are_none() {
+fn colours_can_be_switched_off() {
     for (colours, wanted) in [(true, true), (false, false)] {
         let mut terminal = Terminal::new(TestBackend::new(100, 30)).unwrap();
         terminal.draw(|frame| draw(frame, &mut view(), &Palette::new(colours))).unwrap();

@@ -1,4 +1,4 @@
-//! What is on the screen, and what is chosen on it.
+//! The content of the screen, and the selection on it.
 
 use std::collections::VecDeque;
 
@@ -10,42 +10,42 @@ use uuid::Uuid;
 use crate::http::api::series::KindStatus;
 use crate::humanize::utc;
 
-/// Events kept.
+/// Number of events kept.
 const EVENTS: usize = 50;
 
-/// What the queue showed.
+/// A snapshot of the queue.
 pub struct Seen {
-    /// ApiTarget a glance.
+    /// The counts by state, the pauses and the workers.
     pub summary: Summary,
-    /// Live and dead jobs, those first that need somebody.
+    /// Live and dead jobs; those that need action come first.
     pub jobs: Vec<JobRecord>,
-    /// Gateways that jobs came for latest.
+    /// The gateways with the most recent jobs.
     pub gateways: Vec<GatewayRecord>,
-    /// How each kind of job fares.
+    /// The figures of each kind of job for the last hour.
     pub kinds: Vec<KindStatus>,
 }
 
-/// The screen's content.
+/// Holds the content of the screen.
 #[derive(Default)]
 pub struct View {
-    /// What was seen last; none at first.
+    /// The latest snapshot; none before the first one.
     pub seen: Option<Seen>,
-    /// Why it could not be looked at anew.
+    /// The error of the latest refresh, if it failed.
     pub trouble: Option<String>,
-    /// What came of the last action.
+    /// The result of the latest action.
     pub said: Option<String>,
-    /// The job that is shown as a whole.
+    /// The job whose details are shown.
     pub details: Option<Box<JobRecord>>,
-    /// What happened, newest first.
+    /// The latest events, newest first.
     pub events: VecDeque<String>,
-    /// The chosen job.
+    /// The selected job.
     chosen: Option<Uuid>,
-    /// Its place, which stays chosen when that job leaves the list.
+    /// The position of that job, which stays selected when the job leaves the list.
     place: usize,
 }
 
 impl View {
-    /// Takes in what was seen, or why nothing was. The chosen job stays so wherever it is now.
+    /// Stores a snapshot, or the error of a failed refresh. The selection follows the selected job.
     pub fn take(&mut self, seen: Result<Seen, String>) {
         match seen {
             Ok(seen) => {
@@ -63,7 +63,7 @@ impl View {
         }
     }
 
-    /// Takes in an event.
+    /// Adds an event to the list.
     pub fn note(&mut self, event: &Value) {
         let id = event.get("id").and_then(Value::as_str).and_then(|id| id.parse::<Uuid>().ok());
         let job = id.and_then(|id| self.jobs().iter().find(|job| job.id == id));
@@ -73,34 +73,34 @@ impl View {
         }
     }
 
-    /// The jobs that are listed.
+    /// Returns the listed jobs.
     pub fn jobs(&self) -> &[JobRecord] {
         self.seen.as_ref().map_or(&[], |seen| &seen.jobs)
     }
 
-    /// The chosen job's place in the list.
+    /// Returns the position of the selected job in the list.
     pub const fn place(&self) -> usize {
         self.place
     }
 
-    /// The chosen job.
+    /// Returns the selected job, if any.
     pub fn chosen(&self) -> Option<&JobRecord> {
         self.jobs().get(self.place)
     }
 
-    /// The job that is shown as a whole, or is chosen.
+    /// Returns the job whose details are shown, or else the selected job.
     pub fn target(&self) -> Option<Uuid> {
         self.details.as_ref().map(|job| job.id).or(self.chosen)
     }
 
-    /// Chooses another job, that many places further.
+    /// Moves the selection down by this many places, or up if negative.
     pub fn move_by(&mut self, places: isize) {
         let last = self.jobs().len().saturating_sub(1);
         self.place = self.place.saturating_add_signed(places).min(last);
         self.chosen = self.chosen().map(|job| job.id);
     }
 
-    /// Whether everything is paused.
+    /// Returns whether all jobs are paused.
     pub fn all_paused(&self) -> bool {
         self.seen
             .as_ref()
@@ -108,8 +108,8 @@ impl View {
     }
 }
 
-/// An event on a line; none if it says nothing that can be read. A job that is listed goes by its
-/// agent, another by the end of its id: those of a day begin alike.
+/// Describes an event in one line; `None` if a field is missing. A listed job is shown by its
+/// agent, any other by the end of its id, because the ids of one day begin alike.
 fn in_words(event: &Value, job: Option<&JobRecord>) -> Option<String> {
     let text = |name: &str| event.get(name).and_then(Value::as_str);
     let at = utc(event.get("at_ms")?.as_u64()?, "%H:%M:%S");

@@ -1,0 +1,127 @@
+//! The queue in Redis.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use mission_jobs::queue::worker::workers::host;
+use mission_jobs::queue::{
+    AuditEntry, Author, Cursor, Found, GatewayRecord, Group, MAX_PAGE, Search, Summary,
+    WorkerRecord,
+};
+use mission_jobs::{JobRecord, QueueError, Scope, State};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::{Answer, JobAction, QueueClient, QueueClientError};
+use crate::environment;
+use crate::http::api::series::{self, KindStatus, Range};
+use crate::open_queue::Store;
+
+/// Time that Redis waits for an event before it returns none.
+const EVENT_WAIT: Duration = Duration::from_secs(5);
+
+impl QueueClient for Store {
+    fn summary(&self) -> Answer<'_, Summary> {
+        Box::pin(async { Ok(self.queue.summary().await?) })
+    }
+
+    fn search<'a>(
+        &'a self,
+        search: &'a Search,
+        after: Option<&'a Cursor>,
+        limit: usize,
+    ) -> Answer<'a, Found> {
+        let limit = limit.clamp(1, MAX_PAGE);
+        Box::pin(async move { Ok(self.queue.search(search, after, limit).await?) })
+    }
+
+    fn job(&self, id: Uuid) -> Answer<'_, JobRecord> {
+        Box::pin(async move { Ok(self.queue.get(id).await?.ok_or(QueueError::Missing { id })?) })
+    }
+
+    fn act<'a>(&'a self, id: Uuid, action: JobAction, reason: &'a str) -> Answer<'a, State> {
+        Box::pin(async move {
+            let (queue, by) = (&self.queue, author());
+            Ok(match action {
+                JobAction::Retry { force } => queue.retry(id, force, &by, reason).await?,
+                JobAction::Unblock => match self.job(id).await?.state {
+                    State::Blocked => queue.retry(id, false, &by, reason).await?,
+                    state => return Err(QueueClientError::NotBlocked { id, state }),
+                },
+                JobAction::Snooze(time) => queue.snooze(id, time, &by, reason).await?,
+                JobAction::Cancel => queue.cancel(id, &by, reason).await?,
+                JobAction::Discard => {
+                    queue.discard(id, &by, reason).await?;
+                    State::Dead
+                }
+            })
+        })
+    }
+
+    fn pause<'a>(&'a self, scope: &'a Scope, pause: bool, reason: &'a str) -> Answer<'a, bool> {
+        Box::pin(async move {
+            if !pause {
+                return Ok(self.queue.resume(scope, &author(), reason).await?);
+            }
+            self.queue.pause(scope, &author(), reason).await?;
+            Ok(true)
+        })
+    }
+
+    fn drain<'a>(&'a self, worker: &'a str, drain: bool, reason: &'a str) -> Answer<'a, bool> {
+        Box::pin(async move { Ok(self.queue.drain(worker, drain, &author(), reason).await?) })
+    }
+
+    fn failures(&self) -> Answer<'_, Vec<Group>> {
+        Box::pin(async { Ok(self.queue.groups(MAX_PAGE).await?) })
+    }
+
+    fn gateways(&self) -> Answer<'_, Vec<GatewayRecord>> {
+        Box::pin(async { Ok(self.queue.gateways(MAX_PAGE).await?) })
+    }
+
+    fn kinds(&self) -> Answer<'_, Vec<KindStatus>> {
+        Box::pin(async {
+            let kinds = series::read_kinds(&self.queue, Range::Hour).await;
+            kinds.map_err(|problem| QueueClientError::Problem(problem.detail))
+        })
+    }
+
+    fn workers(&self) -> Answer<'_, Vec<WorkerRecord>> {
+        Box::pin(async { Ok(self.queue.workers().await?) })
+    }
+
+    fn audit<'a>(&'a self, after: Option<&'a str>, limit: usize) -> Answer<'a, Vec<AuditEntry>> {
+        let limit = limit.clamp(1, MAX_PAGE);
+        Box::pin(async move { Ok(self.queue.audit(after, limit).await?) })
+    }
+
+    fn forward_events<'a>(&'a self, sender: &'a mpsc::Sender<Value>) -> Answer<'a, ()> {
+        Box::pin(async {
+            let mut after = self.queue.latest_event().await?;
+            while !sender.is_closed() {
+                for (id, event) in self.queue.events(&after, EVENT_WAIT).await? {
+                    after = id;
+                    let _ = sender.try_send(event);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn close(self: Arc<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async {
+            if let Some(store) = Arc::into_inner(self) {
+                store.close().await;
+            }
+        })
+    }
+}
+
+/// Returns the user of the command line, for the audit and the jobs' records.
+fn author() -> Author {
+    let name = std::env::var(environment::USER).ok().filter(|name| !name.is_empty());
+    Author::new(name.unwrap_or_else(|| "command line".to_owned()), format!("cli {}", host()))
+}
