@@ -63,7 +63,7 @@ async fn narrate(queue: Queue, stop: watch::Sender<bool>, exit: bool) -> Result<
     let played = play(&queue).await;
     match &played {
         Ok(_) => {
-            say("All five jobs are done: four at once, and the fifth after its gateway came back.")
+            say("All five jobs are done: four at once, and the fifth after its gateway came back.");
         }
         Err(_) => say("The demo failed."),
     }

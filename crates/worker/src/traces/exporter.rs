@@ -135,7 +135,7 @@ async fn send(target: Target, mut spans: mpsc::Receiver<Value>, mut end: watch::
             let error = sent.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer"))).err();
             match &error {
                 Some(error) if !failing => {
-                    tracing::warn!(%error, "trace export failed, spans are lost")
+                    tracing::warn!(%error, "trace export failed, spans are lost");
                 }
                 Some(error) => tracing::debug!(%error, "trace export failed"),
                 None if failing => tracing::info!("trace export recovered"),
