@@ -1,4 +1,4 @@
-"""A Redis, gateways, a worker and a browser of their own for each test."""
+"""Fixtures: each test has its own Redis, gateways, worker and browser."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_pla
 
 ROOT = Path(__file__).parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
-# How long anything may take before a test fails. Nothing needs a tenth of it.
+# Timeout in seconds of everything a test waits for; nothing needs a tenth of it.
 PATIENCE = 30.0
 
 Document = dict[str, Any]
 
 
 def wait_for(what: str, look: Callable[[], Any]) -> Any:
-    """Looks until there is something, and gives up after a while."""
+    """Polls until there is a value, and fails after the timeout."""
     until = time.monotonic() + PATIENCE
     while not (found := look()):
         assert time.monotonic() < until, f"{what} did not come within {PATIENCE} s"
@@ -35,12 +35,12 @@ def wait_for(what: str, look: Callable[[], Any]) -> Any:
 
 
 def identity(name: str) -> str:
-    """The same id for the same name, so that tests can be read."""
+    """Returns the same id for the same name, so that tests are readable."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
 
 
 class Gateway:
-    """A simulated gateway that wants a token."""
+    """A simulated gateway that requires a token."""
 
     def __init__(self, name: str, token: str, port: int = 0, profile: str = "2026.9.6") -> None:
         self.name, self.token = name, token
@@ -69,7 +69,7 @@ class Gateway:
 
 
 def provision(gateway: Document, agent: str, about: Document | None = None, **more: Any) -> Document:
-    """A job that makes an agent."""
+    """Returns a job that provisions an agent."""
     return {
         "version": 1,
         "kind": "provision",
@@ -154,14 +154,14 @@ class Site:
         wait_for(f"{job} in {states}", lambda: self.state(job) in states)
 
     def token(self, name: str, role: str) -> str:
-        """Gives somebody a token; before the worker is started."""
+        """Creates a token for a user; call this before the worker is started."""
         printed = json.loads(self.run("token", name, "--role", role))
         lines = self.settings.get("MISSION_HTTP_TOKENS", "")
         self.settings["MISSION_HTTP_TOKENS"] = f"{lines} {printed['entry']}".strip()
         return str(printed["token"])
 
     def own_token(self) -> str:
-        """The token of this machine."""
+        """Returns the local admin token."""
         return str(json.loads(self.run("token", "show"))["token"])
 
     def close(self) -> None:
@@ -173,7 +173,7 @@ class Site:
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    # Not pytest's own folder, whose path can be too long for a socket.
+    # Not the folder of pytest, because its path can be too long for a socket.
     folder = Path(tempfile.mkdtemp(prefix="mission-"))
     site = Site(folder)
     yield site
@@ -192,7 +192,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Visitor:
-    """Somebody with a browser. What goes wrong in the browser fails the test."""
+    """A user with a browser. An error in the browser fails the test."""
 
     def __init__(self, browser: Browser, site: Site, **how: Any) -> None:
         self.site = site
@@ -212,7 +212,7 @@ class Visitor:
         self.context.close()
         strangers = [url for url in self.requests if not url.startswith((self.site.origin + "/", "data:"))]
         assert not strangers, f"requests that leave the origin: {strangers}"
-        # Chromium tells of each answer that is not 2xx; those are looked at where they are provoked.
+        # Chromium reports each answer that is not 2xx; tests that provoke one check it themselves.
         broken = [said for said in self.complaints if "the server responded with a status of" not in said]
         assert not broken, broken
 
@@ -221,7 +221,7 @@ class Visitor:
 def visit(browser: Browser, site: Site) -> Iterator[Callable[..., Page]]:
     """Opens a page of the started site: `visit("/jobs", java_script_enabled=False)`.
 
-    If nobody was given a token, with that of this machine, unless as a stranger.
+    If no other token exists, the visitor has the local admin token, unless `stranger` is set.
     """
     visitors: list[Visitor] = []
 

@@ -1,4 +1,4 @@
-"""A queue with something of everything, for pictures of the pages and for a look at them as a whole."""
+"""A queue with jobs in every state, for screenshots and for tests of all pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PEOPLE = ["Ada", "Clive", "Edsger", "Grace", "Hedy", "Ida", "Jean", "Katherine",
 
 
 def past_hour(site: Site) -> None:
-    """Minutes that have not been: counters of an hour, for a chart to draw."""
+    """Invents the counters of an hour, so that the chart has bars."""
     chance = random.Random(7)
     with redis.Redis(unix_socket_path=str(site.folder / "redis.sock")) as connection:
         now = int(time.time()) // 60
@@ -32,7 +32,7 @@ def past_hour(site: Site) -> None:
 
 
 def fill(site: Site) -> dict[str, str]:
-    """Starts everything; the ids of the jobs that pages are about."""
+    """Starts everything, and returns the ids of the jobs that the pages show."""
     alder, birch = site.gateway("Alder"), site.gateway("Birch")
     cedar, dogwood = site.gateway("Cedar", token="the-right-token"), site.gateway("Dogwood")
     past_hour(site)

@@ -1,4 +1,4 @@
-"""Who may do what, by page and by forged request."""
+"""Tests of permissions, by page and by forged request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from conftest import Site
 from test_operating import blocked_job
 
-# Every form that changes something, and what it would send.
+# Every form that changes something, with its fields.
 FORMS = {
     "/jobs/{job}/retry": {},
     "/jobs/{job}/snooze": {"for": "1h"},
@@ -39,7 +39,7 @@ def test_a_viewer_looks_and_does_nothing(site: Site, visit: Callable[..., Page],
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         for name in ["Retry", "Pause", "Drain", "Cancel", "Discard", "Snooze"]:
             expect(page.get_by_role("button", name=name)).to_have_count(0)
-    # What is not shown is refused too: with the session, and with the token of its forms.
+    # Hidden actions are refused, too: with the session, and with the token of its forms.
     sent = {"csrf": csrf(page)}
     for path, fields in FORMS.items():
         answer = page.request.post(path.format(job=job, worker="any"), form=sent | fields, max_redirects=0)

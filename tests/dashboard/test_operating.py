@@ -1,4 +1,4 @@
-"""What operators do all day, in a real browser, with scripts and without."""
+"""Tests of the daily work of operators in a real browser, with and without scripts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from playwright.sync_api import Page, Route, expect
 from conftest import Site, provision, wait_for
 
 WITH_AND_WITHOUT = pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
-# Jobs that are given up before they run: enough to want a typed confirmation.
+# Number of jobs that expire before they run, enough to require a typed confirmation.
 MANY = 120
 
 
 def dead_jobs(site: Site, number: int) -> None:
-    """Jobs whose time is over before a worker comes."""
+    """Enqueues jobs that expire before a worker starts."""
     gateway = site.gateway("Birch").described()
     jobs = [provision(gateway, f"agent {at}") for at in range(number)]
     for first in range(0, number, 50):
@@ -26,7 +26,7 @@ def dead_jobs(site: Site, number: int) -> None:
 
 
 def blocked_job(site: Site) -> str:
-    """A job that shows its gateway a wrong token."""
+    """Enqueues a job with a wrong gateway token."""
     gateway = site.gateway("Cedar", token="the-right-token")
     job = site.enqueue(provision(gateway.described("a-wrong-token"), "Ada"))[0]
     site.settles(job, "blocked")
@@ -57,7 +57,7 @@ def test_from_the_first_screen_to_the_job_and_on(site: Site, visit: Callable[...
     expect(page.get_by_text("connect", exact=True)).to_be_visible()
     assert "a-wrong-token" not in page.content(), "a secret is shown"
 
-    # The gateway is put right, and the job runs again because somebody presses a button.
+    # The gateway is fixed, and the Retry button runs the job again.
     cedar = next(gateway for gateway in site.gateways if gateway.name == "Cedar")
     port = cedar.port
     cedar.stop()
@@ -69,7 +69,7 @@ def test_from_the_first_screen_to_the_job_and_on(site: Site, visit: Callable[...
         site.settles(job, "done", "blocked")
         if site.state(job) == "done":
             break
-        # A refused token is not shown again within seconds, however often it is pressed.
+        # A refused token is not sent again for some seconds, however often Retry is pressed.
         page.goto(f"/jobs/{job}")
         retry.click()
     if not scripts:
@@ -88,10 +88,10 @@ def test_a_newcomer_gets_a_blocked_job_to_run_by_what_the_page_says(site: Site, 
     )
     expect(card).to_contain_text("and send the job again from there: it replaces this one")
     card.get_by_role("link", name="Details").click()
-    # What the main backend does then.
+    # The main backend sends a new job.
     cedar = site.gateways[0]
     site.enqueue(provision(cedar.described(), "Ada"))
-    # All of it shows without loading anything again.
+    # The page shows all of it without a reload.
     expect(page.get_by_role("heading", level=1)).to_contain_text("superseded")
     page.get_by_text("Replaced by").get_by_role("link").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("done")
@@ -134,7 +134,7 @@ def test_live_updates_can_be_paused(site: Site, visit: Callable[..., Page]) -> N
     expect(live).to_have_text("Paused")
     with page.expect_response(lambda answer: answer.url.endswith(job)) as shown:
         site.run("jobs", "cancel", job)
-        # What came meanwhile is shown as soon as it goes on, and not before.
+        # Changes during the pause are shown when updates resume, and not before.
         expect(page.get_by_role("heading", level=1)).to_contain_text("blocked")
         live.click()
     assert shown.value.ok

@@ -1,4 +1,4 @@
-"""What holds for every page: accessible, strict, small, from here only, in both schemes, on a phone."""
+"""Checks of every page: accessibility, security headers, size, own origin only, both colour schemes, phone width."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pages(jobs: dict[str, str], stranger: bool) -> list[str]:
 def test_all_pages(site: Site, visit: Callable[..., Page]) -> None:
     jobs = fill(site)
     for scheme in ("light", "dark"):
-        # Who has not signed in sees a little more around each page.
+        # Users who are not signed in see a hint around each page.
         stranger = scheme == "dark"
         page = visit("/", color_scheme=scheme, viewport={"width": 1280, "height": 900}, stranger=stranger)
         for path in pages(jobs, stranger):

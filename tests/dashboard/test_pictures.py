@@ -1,4 +1,4 @@
-"""Pictures of the pages, at the width of a desk and of a phone, light and dark: `MISSION_PICTURES=FOLDER`."""
+"""Takes screenshots of the pages at desktop and phone width, light and dark: `MISSION_PICTURES=FOLDER`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from conftest import ROOT, Site
 from scene import fill
 
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
-# Pages are longer; who looks at a picture has seen enough.
+# Longer pages are cut at this height.
 HIGHEST = 1700
 MOST_BYTES = 150_000
 
@@ -35,7 +35,7 @@ def test_pictures(site: Site, visit: Callable[..., Page]) -> None:
 
 
 def save(picture: bytes, file: Path) -> None:
-    """Keeps the upper part of a picture, in as few colours as these pages have."""
+    """Keeps the upper part of a screenshot, and reduces its colours to those of the pages."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
     upper = image.crop((0, 0, image.width, min(image.height, HIGHEST)))
     upper.quantize(128, dither=Image.Dither.NONE).save(file, optimize=True)
