@@ -45,7 +45,7 @@ async fn a_worker_that_was_fenced_out_cannot_end_the_job() {
         ["lost", "done"]
     );
     assert_ne!(record.history[0].worker, record.history[1].worker);
-    assert_eq!(queue.met().leases_recovered, 1);
+    assert_eq!(queue.counters().leases_recovered, 1);
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn a_lost_lease_does_not_wait_for_a_backlog() {
         Settings { concurrency: 1, ..short_lease() },
         never_ends(&begun, &DropFlag::default()),
     );
-    eventually("the lease is taken back", async || other.met().leases_recovered > 0).await;
+    eventually("the lease is taken back", async || other.counters().leases_recovered > 0).await;
 
     let counts = queue.counts().await.unwrap();
     assert!(counts.of(State::Scheduled) > 0 && counts.of(State::Dead) < BACKLOG, "{counts:?}");
@@ -98,7 +98,7 @@ async fn a_handler_is_cancelled_when_its_lease_is_lost() {
     // As if somebody else had claimed it meanwhile.
     redis.change(&queue, job.id, "token", "0").await;
     eventually("the handler is dropped", async || cancelled.is_set()).await;
-    eventually("the lost lease is counted", async || queue.met().leases_lost == 1).await;
+    eventually("the lost lease is counted", async || queue.counters().leases_lost == 1).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use metrics::{counter, gauge, histogram};
 use mission_core::gateway::{Method, Step};
 use mission_core::{Kind, Outcome};
 use mission_jobs::Claimed;
-use mission_jobs::queue::Met;
+use mission_jobs::queue::CounterSnapshot;
 use tracing::{info, warn};
 
 use crate::traces;
@@ -121,7 +121,7 @@ fn count_request(step: &Step) {
 /// The counters that the parts of this process keep themselves.
 pub struct ProcessCounters {
     /// The counters of the queue.
-    pub queue: Met,
+    pub queue: CounterSnapshot,
     /// The number of gateway restarts.
     pub gateway_restarts: u64,
 }

@@ -138,8 +138,11 @@ impl Metrics {
     /// no longer claims jobs.
     pub async fn scrape(&self, queue: &Queue, stopping: bool) -> String {
         let state = timeout(REDIS_WITHIN, queue::read(queue)).await;
-        ProcessCounters { queue: queue.met(), gateway_restarts: self.applier.clients.restarts() }
-            .emit();
+        ProcessCounters {
+            queue: queue.counters(),
+            gateway_restarts: self.applier.clients.restarts(),
+        }
+        .emit();
         let mut text = self.handle.render();
         let state = state.ok().and_then(Result::ok);
         let is_ready = state.is_some() && !stopping;

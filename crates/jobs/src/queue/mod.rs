@@ -30,7 +30,7 @@ pub use admin::actor::Author;
 pub use admin::audit::AuditEntry;
 pub use admin::pause::{Pause, Scope};
 pub use error::QueueError;
-pub use redis::counters::Met;
+pub use redis::counters::CounterSnapshot;
 pub use redis::keys::Keys;
 pub use redis::scripts::enqueue_script;
 pub use redis::server::Server;
@@ -286,8 +286,8 @@ impl Queue {
 
     /// What this process has met at its end of the queue.
     #[must_use]
-    pub fn met(&self) -> Met {
-        self.scripts.tally().read()
+    pub fn counters(&self) -> CounterSnapshot {
+        self.scripts.counters().read()
     }
 
     /// A source of jobs for an apalis worker. Each one is a worker of its own to the queue.

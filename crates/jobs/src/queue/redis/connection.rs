@@ -20,7 +20,7 @@ use redis::{
 use tokio::sync::Mutex;
 
 use crate::queue::error::{QueueError, condition};
-use crate::queue::redis::counters::{Tally, count};
+use crate::queue::redis::counters::{Counters, count};
 use crate::queue::redis::tls::Tls;
 use address::{Address, is_tls};
 use live::Live;
@@ -36,7 +36,7 @@ const CLUSTER_PAUSE_MS: (u64, u64) = (50, 500);
 /// A connection shared by everybody who holds a reference; requests are pipelined.
 pub(crate) struct Connection {
     place: Arc<Place>,
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) counters: Arc<Counters>,
     response_timeout: Option<Duration>,
     current: Mutex<Slot>,
 }
@@ -54,21 +54,21 @@ impl Connection {
         // Fails only if there is one already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let place = Arc::new(Place::open(url, tls)?);
-        let (tally, current) = (Arc::default(), Mutex::default());
-        Ok(Self { place, tally, response_timeout: Some(RESPONSE_TIMEOUT), current })
+        let (counters, current) = (Arc::default(), Mutex::default());
+        Ok(Self { place, counters, response_timeout: Some(RESPONSE_TIMEOUT), current })
     }
 
     /// Another connection to the same place, for commands that block: its caller limits the time.
     pub(crate) fn for_blocking(&self) -> Self {
-        let (place, tally) = (self.place.clone(), self.tally.clone());
-        Self { place, tally, response_timeout: None, current: Mutex::default() }
+        let (place, counters) = (self.place.clone(), self.counters.clone());
+        Self { place, counters, response_timeout: None, current: Mutex::default() }
     }
 
     /// Passes on what a request on that connection came to, and drops the connection if it turned
     /// out to be broken.
     pub(crate) async fn check<T>(&self, number: u64, result: RedisResult<T>) -> RedisResult<T> {
         if let Err(error) = &result {
-            count(&self.tally.redis_errors, 1);
+            count(&self.counters.redis_errors, 1);
             if !is_answer(error) {
                 self.forget(number).await;
             }
@@ -93,11 +93,11 @@ impl Connection {
         let connection = match self.place.connect(self.response_timeout).await {
             Ok(connection) => connection,
             Err(error) => {
-                count(&self.tally.redis_errors, 1);
+                count(&self.counters.redis_errors, 1);
                 return Err(error);
             }
         };
-        count(&self.tally.redis_connections, 1);
+        count(&self.counters.redis_connections, 1);
         slot.number += 1;
         slot.connection = Some(connection.clone());
         Ok((slot.number, connection))

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts since the queue was opened, for all clones of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Met {
+pub struct CounterSnapshot {
     /// Requests to Redis, and attempts to connect, that failed.
     pub redis_errors: u64,
     /// Connections made to Redis; more than two mean that it was away or cut one.
@@ -15,19 +15,19 @@ pub struct Met {
     pub leases_recovered: u64,
 }
 
-/// The counters behind [`Met`].
+/// The counters behind [`CounterSnapshot`].
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct Counters {
     pub(crate) redis_errors: AtomicU64,
     pub(crate) redis_connections: AtomicU64,
     pub(crate) leases_lost: AtomicU64,
     pub(crate) leases_recovered: AtomicU64,
 }
 
-impl Tally {
-    pub(crate) fn read(&self) -> Met {
+impl Counters {
+    pub(crate) fn read(&self) -> CounterSnapshot {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Met {
+        CounterSnapshot {
             redis_errors: of(&self.redis_errors),
             redis_connections: of(&self.redis_connections),
             leases_lost: of(&self.leases_lost),

@@ -17,7 +17,7 @@ use crate::queue::error::QueueError;
 use crate::queue::redis::bundle::bundle;
 use crate::queue::redis::claim::{Batch, RawClaim};
 use crate::queue::redis::connection::{Connection, RESPONSE_TIMEOUT};
-use crate::queue::redis::counters::{Tally, count};
+use crate::queue::redis::counters::{Counters, count};
 use crate::queue::redis::keys::Keys;
 use crate::queue::states::State;
 use crate::queue::worker::settings::Settings;
@@ -221,7 +221,7 @@ impl Scripts {
             .run_once(&self.claim, &args)
             .await
             .map_err(|error| QueueError::from_redis("claim", &error))?;
-        count(&self.tally().leases_recovered, recovered);
+        count(&self.counters().leases_recovered, recovered);
         let jobs = jobs.into_iter().filter_map(RawClaim::from_values).collect();
         Ok(Batch { jobs, next_due: u64::try_from(wait).ok().map(Duration::from_millis) })
     }
@@ -355,14 +355,14 @@ impl Scripts {
         {
             return blocking.check(number, answer).await.map(drop).map_err(unavailable);
         }
-        count(&self.tally().redis_errors, 1);
+        count(&self.counters().redis_errors, 1);
         blocking.forget(number).await;
         Err(QueueError::Unavailable { reason: "no answer to BLPOP".to_owned() })
     }
 
     /// What has been met; shared with the connections that block.
-    pub(crate) fn tally(&self) -> &Tally {
-        &self.connection.tally
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.connection.counters
     }
 
     pub(crate) fn blocking_connection(&self) -> Connection {

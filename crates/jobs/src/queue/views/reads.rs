@@ -131,7 +131,7 @@ impl Queue {
         let first = (now / minutes).saturating_sub(count - 1);
         let keys: Vec<String> =
             (first..=now / minutes).map(|number| self.scripts.keys.span(minutes, number)).collect();
-        let counters = self.scripts.counters(&keys).await?;
+        let counters = self.scripts.stats_counters(&keys).await?;
         let mut found: Vec<StatsBucket> = (first..)
             .zip(&counters)
             .map(|(number, of)| StatsBucket::read(number * minutes * 60_000, of))
@@ -153,7 +153,7 @@ impl Queue {
     async fn minutes(&self, first: u64, last: u64) -> Result<Vec<StatsBucket>, QueueError> {
         let keys: Vec<String> =
             (first..=last).map(|minute| self.scripts.keys.minute(minute)).collect();
-        let counters = self.scripts.counters(&keys).await?;
+        let counters = self.scripts.stats_counters(&keys).await?;
         Ok((first..)
             .zip(&counters)
             .map(|(minute, counters)| StatsBucket::read(minute * 60_000, counters))

@@ -176,7 +176,7 @@ async fn stop(shared: &Arc<ConsumerContext>, token: u64, held: &[LeasedJob], why
         tracing::info!(job = lease.0, ?acked, "job cancelled while it ran");
     }
     if matches!(why, Stopped::Lost | Stopped::Unrenewed) {
-        count(&shared.scripts.tally().leases_lost, 1);
+        count(&shared.scripts.counters().leases_lost, 1);
     }
     let words = match why {
         Stopped::Lost => {

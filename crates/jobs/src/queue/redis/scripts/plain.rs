@@ -24,7 +24,7 @@ impl Scripts {
     }
 
     /// Counters, by key.
-    pub(crate) async fn counters(
+    pub(crate) async fn stats_counters(
         &self,
         keys: &[String],
     ) -> Result<Vec<HashMap<String, u64>>, QueueError> {
