@@ -64,7 +64,7 @@ pub enum Disposition {
     Dead(DeadReason),
 }
 
-/// What a run learnt of its gateway, which concerns all jobs of the lane.
+/// What a run signal of its gateway, which concerns all jobs of the lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GatewaySignal {
     /// Nothing for sure.
@@ -190,7 +190,7 @@ impl RetryPolicy {
 
     /// What becomes of a job after a run that ended so, and what that says of its gateway.
     #[must_use]
-    pub fn dispose(&self, outcome: &Outcome, spent: AttemptInfo) -> (Disposition, GatewaySignal) {
+    pub fn dispose(&self, outcome: &Outcome, info: AttemptInfo) -> (Disposition, GatewaySignal) {
         let of_gateway = outcome.failure().is_some_and(|failure| failure.scope == Scope::Gateway);
         match outcome {
             Outcome::Done(report) => (
@@ -205,24 +205,24 @@ impl RetryPolicy {
                 // A gateway that cannot be reached is tried again at the pace of its lane, by
                 // whichever job.
                 let delay =
-                    self.delay(if of_gateway { spent.lane_failures + 1 } else { spent.attempt });
-                let learnt = if of_gateway {
+                    self.delay(if of_gateway { info.lane_failures + 1 } else { info.attempt });
+                let signal = if of_gateway {
                     GatewaySignal::Unreachable(delay)
                 } else {
                     GatewaySignal::Nothing
                 };
-                let is_last = spent.attempt >= spent.max_attempts;
+                let is_last = info.attempt >= info.max_attempts;
                 (
                     if is_last {
                         Disposition::Dead(DeadReason::Attempts)
                     } else {
                         Disposition::Retry(delay)
                     },
-                    learnt,
+                    signal,
                 )
             }
             Outcome::Busy { retry_after, .. } => {
-                let delay = retry_after.unwrap_or(BUSY_DEFAULT).clamp(spent.busy_min(), BUSY_MAX);
+                let delay = retry_after.unwrap_or(BUSY_DEFAULT).clamp(info.busy_min(), BUSY_MAX);
                 (
                     Disposition::Snooze(delay),
                     if of_gateway { GatewaySignal::Busy(delay) } else { GatewaySignal::Nothing },
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn what_concerns_the_gateway_concerns_its_lane() {
         let policy = RetryPolicy { jitter: 0.0, ..RetryPolicy::default() };
-        let learnt = |outcome: Outcome, lane_failures| {
+        let signal = |outcome: Outcome, lane_failures| {
             policy
                 .dispose(
                     &outcome,
@@ -266,26 +266,26 @@ mod tests {
                 .1
         };
         let second = Duration::from_secs(1);
-        assert_eq!(learnt(Outcome::Transient(failure()), 3), GatewaySignal::Nothing);
+        assert_eq!(signal(Outcome::Transient(failure()), 3), GatewaySignal::Nothing);
         assert_eq!(
-            learnt(Outcome::Transient(failure().of_gateway()), 0),
+            signal(Outcome::Transient(failure().of_gateway()), 0),
             GatewaySignal::Unreachable(second)
         );
         assert_eq!(
-            learnt(Outcome::Ambiguous(failure().of_gateway()), 3),
+            signal(Outcome::Ambiguous(failure().of_gateway()), 3),
             GatewaySignal::Unreachable(second * 8)
         );
-        assert_eq!(learnt(Outcome::Blocked(failure().of_gateway()), 0), GatewaySignal::Blocked);
+        assert_eq!(signal(Outcome::Blocked(failure().of_gateway()), 0), GatewaySignal::Blocked);
         let busy = Outcome::Busy { retry_after: Some(second * 7), failure: failure().of_gateway() };
-        assert_eq!(learnt(busy, 0), GatewaySignal::Busy(second * 7));
-        assert_eq!(learnt(Outcome::Done(Box::default()), 0), GatewaySignal::Nothing);
+        assert_eq!(signal(busy, 0), GatewaySignal::Busy(second * 7));
+        assert_eq!(signal(Outcome::Done(Box::default()), 0), GatewaySignal::Nothing);
         let gateway = Some(GatewayFacts {
             version: "dev".to_owned(),
             protocol: 4,
             ..GatewayFacts::default()
         });
         assert_eq!(
-            learnt(Outcome::Done(Box::new(Report { gateway, ..Report::default() })), 0),
+            signal(Outcome::Done(Box::new(Report { gateway, ..Report::default() })), 0),
             GatewaySignal::Reached
         );
     }
@@ -363,9 +363,9 @@ mod tests {
                 retry_after: Some(Duration::ZERO),
                 failure: failure().of_gateway(),
             };
-            let spent = AttemptInfo { uncounted: runs, ..first_of_12(1) };
+            let info = AttemptInfo { uncounted: runs, ..first_of_12(1) };
             let (Disposition::Snooze(delay), GatewaySignal::Busy(alone)) =
-                RetryPolicy::default().dispose(&outcome, spent)
+                RetryPolicy::default().dispose(&outcome, info)
             else {
                 panic!("a busy gateway is left alone")
             };

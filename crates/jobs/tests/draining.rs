@@ -102,7 +102,12 @@ async fn a_drained_worker_finishes_what_it_runs_and_takes_no_more_until_it_may()
     gate.begun().await;
     gate.open();
     reaches(&queue, third.id, State::Done).await;
-    let actions: Vec<String> =
-        queue.audit(None, 100).await.unwrap().into_iter().map(|entry| entry.deed.action).collect();
+    let actions: Vec<String> = queue
+        .audit(None, 100)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|entry| entry.record.action)
+        .collect();
     assert_eq!(actions, ["undrain", "drain"]);
 }

@@ -182,7 +182,7 @@ async fn what_people_do_is_kept_with_who_where_and_why() {
     let told: Vec<_> = entries
         .iter()
         .map(|entry| {
-            let did = &entry.deed;
+            let did = &entry.record;
             let (before, after) = (did.before.as_deref().unwrap(), did.after.as_deref().unwrap());
             (
                 did.action.as_str(),
@@ -205,10 +205,10 @@ async fn what_people_do_is_kept_with_who_where_and_why() {
             ("retry", dead, "dead", "ready", "ada", "it is mended"),
         ]
     );
-    assert_eq!(entries[4].deed.from, "dashboard 203.0.113.9");
+    assert_eq!(entries[4].record.from, "dashboard 203.0.113.9");
     assert!(
-        entries.is_sorted_by(|newer, older| newer.deed.at_ms >= older.deed.at_ms)
-            && entries[4].deed.at_ms > 0
+        entries.is_sorted_by(|newer, older| newer.record.at_ms >= older.record.at_ms)
+            && entries[4].record.at_ms > 0
     );
     let before = queue.audit(Some(&entries[1].id), 2).await.unwrap();
     assert_eq!(before, entries[2..4]);
@@ -226,7 +226,7 @@ async fn the_audit_keeps_the_latest_deeds() {
     queue.pause(&Scope::All, &by("ada"), "").await.unwrap();
     let length: usize = redis.tell("XLEN {test}:audit").await;
     assert!((10_000..10_200).contains(&length), "{length}");
-    assert_eq!(audit(&queue).await[0].deed.action, "pause");
+    assert_eq!(audit(&queue).await[0].record.action, "pause");
 }
 
 fn facts() -> GatewayFacts {

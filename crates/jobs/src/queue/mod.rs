@@ -49,7 +49,7 @@ pub use worker::{Consumer, Keep, Settings};
 use crate::envelope::{Envelope, Payload, SEALED_VERSION};
 use crate::seal::Keyring;
 use redis::connection::Connection;
-use redis::scripts::{Listing, Scripts};
+use redis::scripts::{ListRequest, Scripts};
 
 /// Most jobs that one call may enqueue: its script holds Redis for some milliseconds.
 pub const MAX_ENQUEUE: usize = 50;
@@ -247,7 +247,7 @@ impl Queue {
     /// A page of jobs.
     pub async fn list(&self, filter: &Filter) -> Result<Page, QueueError> {
         let lane = filter.lane.map(|lane| lane.to_string()).unwrap_or_default();
-        let listing = Listing {
+        let listing = ListRequest {
             state: filter.state,
             kind: filter.kind.map_or("", Kind::as_str),
             lane: &lane,

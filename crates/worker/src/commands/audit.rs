@@ -35,7 +35,7 @@ pub async fn run(
 }
 
 fn line(entry: &AuditEntry) -> String {
-    let deed = &entry.deed;
+    let deed = &entry.record;
     let was = deed.before.as_ref().map_or_else(String::new, |before| format!(" ({before})"));
     let why = if deed.why.is_empty() { String::new() } else { format!(": {}", deed.why) };
     format!(

@@ -24,7 +24,7 @@ impl Author {
     }
 
     /// As the scripts get it.
-    pub(crate) fn words(&self) -> [String; 2] {
+    pub(crate) fn to_args(&self) -> [String; 2] {
         [plain(&self.name, LONGEST), plain(&self.from, LONGEST)]
     }
 }
@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn what_people_write_is_one_line_of_some_length() {
         let author = Author::new(" ada\u{1b}[2J\n", "x".repeat(1000));
-        assert_eq!(author.words(), ["ada [2J".to_owned(), "x".repeat(LONGEST)]);
+        assert_eq!(author.to_args(), ["ada [2J".to_owned(), "x".repeat(LONGEST)]);
         assert_eq!(reason("new\tdisk"), "new disk");
     }
 }

@@ -10,12 +10,12 @@ pub struct AuditEntry {
     pub id: String,
     /// What it says.
     #[serde(flatten)]
-    pub deed: AuditRecord,
+    pub record: AuditRecord,
 }
 
 impl AuditEntry {
     pub(crate) fn read(id: String, json: &str) -> Option<Self> {
-        Some(Self { id, deed: serde_json::from_str(json).ok()? })
+        Some(Self { id, record: serde_json::from_str(json).ok()? })
     }
 }
 

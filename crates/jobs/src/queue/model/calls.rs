@@ -119,12 +119,12 @@ impl Model {
         Some(self.job(id).state)
     }
 
-    /// What a run learnt concerns its lane.
+    /// What a run found concerns its lane.
     fn learn(&mut self, job: &Job, end: &End) {
         let until = self.now + end.leave_alone;
-        let number = if end.learnt == "unreachable" { self.number() } else { 0 };
+        let number = if end.signal == "unreachable" { self.number() } else { 0 };
         let lane = self.lane(job.lane);
-        match end.learnt {
+        match end.signal {
             "unreachable" => {
                 lane.failures = lane.failures.max(job.lane_failures + 1);
                 lane.held_until = lane.held_until.max(until);
@@ -140,7 +140,7 @@ impl Model {
     /// What follows for others from how a job's run ended.
     fn follow(&mut self, id: Uuid, end: &End) {
         let job = self.job(id);
-        job.freeable = job.state == State::Blocked && end.learnt == "blocked" && !job.freed;
+        job.freeable = job.state == State::Blocked && end.signal == "blocked" && !job.freed;
         let job = job.clone();
         if job.state != State::Done {
             return;
@@ -150,7 +150,7 @@ impl Model {
         {
             self.gone.insert((job.lane, agent.to_owned()), job.seq);
         }
-        if end.learnt == "reached" {
+        if end.signal == "reached" {
             let freeable =
                 self.jobs.values().filter(|other| other.lane == job.lane && other.freeable);
             for id in freeable.map(|job| job.id).collect::<Vec<_>>() {

@@ -292,7 +292,7 @@ impl<'a> Case<'a> {
         same(
             "ack",
             &answer,
-            &expected.map(|state| state.map_or(Acked::Lost, Acked::Settled)).collect(),
+            &expected.map(|state| state.map_or(Acked::Lost, Acked::Completed)).collect(),
         )?;
         for (lease, end) in acks {
             if end.whose == Whose::Own {
@@ -364,7 +364,7 @@ impl<'a> Case<'a> {
                     state: State::Done,
                     delay: 0,
                     counts: true,
-                    learnt: "reached",
+                    signal: "reached",
                     leave_alone: 0,
                     whose: Whose::Own,
                 };
@@ -424,7 +424,7 @@ fn ack(end: &End) -> Ack {
         result: r#"{"outcome":"acked"}"#.to_owned(),
         failure: failure.to_owned(),
         report: String::new(),
-        learnt: end.learnt,
+        signal: end.signal,
         leave_alone: Duration::from_millis(end.leave_alone),
         about: String::new(),
         facts: String::new(),

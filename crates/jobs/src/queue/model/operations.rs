@@ -105,7 +105,7 @@ pub(super) struct End {
     pub(super) state: State,
     pub(super) delay: u64,
     pub(super) counts: bool,
-    pub(super) learnt: &'static str,
+    pub(super) signal: &'static str,
     pub(super) leave_alone: u64,
     pub(super) whose: Whose,
 }
@@ -234,7 +234,7 @@ fn new(rng: &mut Rng, world: &World) -> New {
 /// Mostly as the workers end runs, now and then in a way that they have no use for.
 fn end(rng: &mut Rng, world: &World) -> End {
     let delay = among(rng, &DELAYS[1..]);
-    let (state, counts, learnt) =
+    let (state, counts, signal) =
         match if world.grim && rng.bool() { rng.u8(14..18) } else { rng.u8(..20) } {
             0..8 => (State::Done, true, "reached"),
             8..11 => (State::Retrying, true, "unreachable"),
@@ -270,7 +270,7 @@ fn end(rng: &mut Rng, world: &World) -> End {
         state,
         delay,
         counts,
-        learnt,
+        signal,
         leave_alone: among(rng, &DELAYS[1..]),
         whose,
     }

@@ -39,9 +39,9 @@ fn claim(wanted: u8) -> Operation {
 }
 
 /// The end of the worker's first run.
-fn end(state: State, delay: u64, learnt: &'static str) -> Operation {
+fn end(state: State, delay: u64, signal: &'static str) -> Operation {
     let counts = !matches!(state, State::Snoozed | State::Blocked);
-    let end = End { pick: 0, state, delay, counts, learnt, leave_alone: 500, whose: Whose::Own };
+    let end = End { pick: 0, state, delay, counts, signal, leave_alone: 500, whose: Whose::Own };
     Operation::Ack { worker: 0, ends: vec![end] }
 }
 

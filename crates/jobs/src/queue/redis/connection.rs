@@ -35,7 +35,7 @@ const CLUSTER_PAUSE_MS: (u64, u64) = (50, 500);
 
 /// A connection shared by everybody who holds a reference; requests are pipelined.
 pub(crate) struct Connection {
-    place: Arc<Place>,
+    target: Arc<RedisTarget>,
     pub(crate) counters: Arc<Counters>,
     response_timeout: Option<Duration>,
     current: Mutex<Slot>,
@@ -53,15 +53,15 @@ impl Connection {
     pub(crate) fn open(url: &str, tls: Tls) -> Result<Self, QueueError> {
         // Fails only if there is one already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let place = Arc::new(Place::open(url, tls)?);
+        let target = Arc::new(RedisTarget::open(url, tls)?);
         let (counters, current) = (Arc::default(), Mutex::default());
-        Ok(Self { place, counters, response_timeout: Some(RESPONSE_TIMEOUT), current })
+        Ok(Self { target, counters, response_timeout: Some(RESPONSE_TIMEOUT), current })
     }
 
-    /// Another connection to the same place, for commands that block: its caller limits the time.
+    /// Another connection to the same target, for commands that block: its caller limits the time.
     pub(crate) fn for_blocking(&self) -> Self {
-        let (place, counters) = (self.place.clone(), self.counters.clone());
-        Self { place, counters, response_timeout: None, current: Mutex::default() }
+        let (target, counters) = (self.target.clone(), self.counters.clone());
+        Self { target, counters, response_timeout: None, current: Mutex::default() }
     }
 
     /// Passes on what a request on that connection came to, and drops the connection if it turned
@@ -90,7 +90,7 @@ impl Connection {
         if let Some(connection) = &slot.connection {
             return Ok((slot.number, connection.clone()));
         }
-        let connection = match self.place.connect(self.response_timeout).await {
+        let connection = match self.target.connect(self.response_timeout).await {
             Ok(connection) => connection,
             Err(error) => {
                 count(&self.counters.redis_errors, 1);
@@ -105,7 +105,7 @@ impl Connection {
 }
 
 /// What is needed to connect.
-struct Place {
+struct RedisTarget {
     address: Address,
     tls: Tls,
 }
@@ -117,7 +117,7 @@ enum Connector {
     Cluster(ClusterClient),
 }
 
-impl Place {
+impl RedisTarget {
     fn open(url: &str, tls: Tls) -> Result<Self, QueueError> {
         let address = Address::parse(url).map_err(|reason| QueueError::Url { reason })?;
         if tls != Tls::default() && !address.is_tls() {
@@ -126,9 +126,9 @@ impl Place {
             });
         }
         tls.read().map_err(|error| QueueError::Tls { reason: error.to_string() })?;
-        let place = Self { address, tls };
-        place.connector(None).map_err(|error| QueueError::Tls { reason: error.to_string() })?;
-        Ok(place)
+        let target = Self { address, tls };
+        target.connector(None).map_err(|error| QueueError::Tls { reason: error.to_string() })?;
+        Ok(target)
     }
 
     async fn connect(&self, response_timeout: Option<Duration>) -> RedisResult<Live> {

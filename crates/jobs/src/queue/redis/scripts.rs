@@ -83,7 +83,7 @@ pub(crate) struct Ack {
     /// JSON, or empty.
     pub(crate) report: String,
     /// What it says of the gateway.
-    pub(crate) learnt: &'static str,
+    pub(crate) signal: &'static str,
     /// How long the gateway is left alone.
     pub(crate) leave_alone: Duration,
     /// What the document says of the gateway, JSON, or empty.
@@ -96,7 +96,7 @@ pub(crate) struct Ack {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Acked {
     /// The job is in this state now.
-    Settled(State),
+    Completed(State),
     /// The lease is another's by now; nothing was written.
     Lost,
 }
@@ -114,10 +114,10 @@ pub(crate) struct Renewed {
 pub(crate) type Stored = (HashMap<String, Vec<u8>>, Vec<Vec<u8>>);
 
 /// A page of jobs: where to go on (or -1), ids, and their fields and values.
-pub(crate) type Page = (i64, Vec<String>, Vec<HashMap<String, Vec<u8>>>);
+pub(crate) type ListAnswer = (i64, Vec<String>, Vec<HashMap<String, Vec<u8>>>);
 
 /// What to list, in the words of `list.lua`.
-pub(crate) struct Listing<'a> {
+pub(crate) struct ListRequest<'a> {
     pub(crate) state: State,
     pub(crate) kind: &'a str,
     pub(crate) lane: &'a str,
@@ -269,13 +269,13 @@ impl Scripts {
                 .add(&ack.result)
                 .add(&ack.failure)
                 .add(&ack.report)
-                .add(ack.learnt);
+                .add(ack.signal);
             args.add(millis(ack.leave_alone)).add(&ack.about).add(&ack.facts);
         }
         let states: Vec<String> = self.run(&self.ack, &args).await?;
         Ok(states
             .iter()
-            .map(|state| State::from_name(state).map_or(Acked::Lost, Acked::Settled))
+            .map(|state| State::from_name(state).map_or(Acked::Lost, Acked::Completed))
             .collect())
     }
 
@@ -307,7 +307,7 @@ impl Scripts {
         self.run(&self.get, Args::default().add(id.to_string())).await
     }
 
-    pub(crate) async fn list(&self, listing: &Listing<'_>) -> Result<Page, QueueError> {
+    pub(crate) async fn list(&self, listing: &ListRequest<'_>) -> Result<ListAnswer, QueueError> {
         let mut args = Args::default();
         args.add(listing.state.as_str())
             .add(u8::from(listing.state.is_terminal()))

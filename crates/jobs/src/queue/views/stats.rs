@@ -1,4 +1,4 @@
-//! What happened, by minute and by hour: counters and histograms that the scripts keep, so that
+//! What stats, by minute and by hour: counters and histograms that the scripts keep, so that
 //! nobody has to scan jobs.
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,11 +17,11 @@ const BUCKETS: usize = 32;
 pub struct StatsBucket {
     /// When it began, in milliseconds since 1970 by Redis's clock.
     pub at_ms: u64,
-    /// What happened, by kind of job; `other` is for kinds that this version does not know.
+    /// What stats, by kind of job; `other` is for kinds that this version does not know.
     pub kinds: BTreeMap<String, KindStats>,
 }
 
-/// What happened to the jobs of a kind.
+/// What stats to the jobs of a kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct KindStats {
     /// How often, by `enqueued`, `done`, `dead`, `retrying`, `snoozed`, `blocked`, `superseded`,
@@ -81,15 +81,15 @@ impl Histogram {
 }
 
 impl StatsBucket {
-    /// Adds what happened in another one.
+    /// Adds what stats in another one.
     pub fn add(&mut self, other: &Self) {
         for (kind, more) in &other.kinds {
-            let happened = self.kinds.entry(kind.clone()).or_default();
+            let stats = self.kinds.entry(kind.clone()).or_default();
             for (what, count) in &more.counts {
-                *happened.counts.entry(what.clone()).or_default() += count;
+                *stats.counts.entry(what.clone()).or_default() += count;
             }
-            happened.waited.add(&more.waited);
-            happened.ran.add(&more.ran);
+            stats.waited.add(&more.waited);
+            stats.ran.add(&more.ran);
         }
     }
 
@@ -99,15 +99,15 @@ impl StatsBucket {
         for (name, count) in counters {
             let mut parts = name.split('|');
             let (Some(kind), Some(what)) = (parts.next(), parts.next()) else { continue };
-            let happened = minute.kinds.entry(kind.to_owned()).or_default();
+            let stats = minute.kinds.entry(kind.to_owned()).or_default();
             let bucket = parts
                 .next()
                 .and_then(|bucket| bucket.parse::<usize>().ok())
                 .filter(|bucket| *bucket < BUCKETS);
             match (what, bucket) {
-                ("wait", Some(bucket)) => happened.waited.0[bucket] += count,
-                ("run", Some(bucket)) => happened.ran.0[bucket] += count,
-                _ => *happened.counts.entry(what.to_owned()).or_default() += count,
+                ("wait", Some(bucket)) => stats.waited.0[bucket] += count,
+                ("run", Some(bucket)) => stats.ran.0[bucket] += count,
+                _ => *stats.counts.entry(what.to_owned()).or_default() += count,
             }
         }
         minute

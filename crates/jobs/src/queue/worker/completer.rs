@@ -55,21 +55,21 @@ impl CompleterLayer {
 }
 
 impl<S> Layer<S> for CompleterLayer {
-    type Service = Settle<S>;
+    type Service = CompleterService<S>;
 
-    fn layer(&self, inner: S) -> Settle<S> {
-        Settle { shared: self.shared.clone(), inner }
+    fn layer(&self, inner: S) -> CompleterService<S> {
+        CompleterService { shared: self.shared.clone(), inner }
     }
 }
 
 /// See [`CompleterLayer`].
 #[derive(Clone)]
-pub struct Settle<S> {
+pub struct CompleterService<S> {
     shared: Arc<ConsumerContext>,
     inner: S,
 }
 
-impl<S> Service<Task<Claimed>> for Settle<S>
+impl<S> Service<Task<Claimed>> for CompleterService<S>
 where
     S: Service<Task<Claimed>, Response = RunResult>,
     S::Error: Into<BoxDynError>,
@@ -214,7 +214,7 @@ fn panicked(panic: &(dyn Any + Send)) -> Failure {
 /// gateway.
 async fn complete_all(shared: &ConsumerContext, held: &[LeasedJob], ran: &RunResult, about: &str) {
     join_all(held.iter().map(|held| {
-        let end = shared.settings.retry.dispose(&ran.outcome, held.spent);
+        let end = shared.settings.retry.dispose(&ran.outcome, held.attempt);
         complete(shared, &held.lease, ran, end, about)
     }))
     .await;
@@ -229,10 +229,9 @@ pub(crate) async fn complete(
     about: &str,
 ) {
     match shared.acks.end(lease.clone(), ack(ran, end, about)).await {
-        Some(Acked::Settled(state)) => {
+        Some(Acked::Completed(state)) => {
             let code = ran.outcome.failure().map(|failure| failure.code.as_str());
-            tracing::debug!(job = lease.0, outcome = ran.outcome.name(), %state, code, "job \
-                settled");
+            tracing::debug!(job = lease.0, outcome = ran.outcome.name(), %state, code, "job completed");
         }
         Some(Acked::Lost) => {
             tracing::warn!(job = lease.0, token = lease.1, "run ended after its lease was lost")
@@ -358,7 +357,7 @@ where
     None
 }
 
-fn ack(ran: &RunResult, (disposition, learnt): (Disposition, GatewaySignal), about: &str) -> Ack {
+fn ack(ran: &RunResult, (disposition, signal): (Disposition, GatewaySignal), about: &str) -> Ack {
     let (state, delay, counts, reason) = match disposition {
         Disposition::Done => (State::Done, Duration::ZERO, true, ""),
         Disposition::Retry(delay) => (State::Retrying, delay, true, ""),
@@ -388,8 +387,8 @@ fn ack(ran: &RunResult, (disposition, learnt): (Disposition, GatewaySignal), abo
         result: json!(result).to_string(),
         failure: failure.map(|failure| json!(failure).to_string()).unwrap_or_default(),
         report,
-        learnt: learnt.as_str(),
-        leave_alone: learnt.leave_alone(),
+        signal: signal.as_str(),
+        leave_alone: signal.leave_alone(),
         about: about.to_owned(),
         facts,
     }
@@ -410,7 +409,7 @@ fn cancel() -> Ack {
         result: json!(result).to_string(),
         failure: String::new(),
         report: String::new(),
-        learnt: GatewaySignal::Nothing.as_str(),
+        signal: GatewaySignal::Nothing.as_str(),
         leave_alone: Duration::ZERO,
         about: String::new(),
         facts: String::new(),
@@ -423,8 +422,8 @@ impl fmt::Debug for CompleterLayer {
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for Settle<S> {
+impl<S: fmt::Debug> fmt::Debug for CompleterService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settle").field("inner", &self.inner).finish_non_exhaustive()
+        f.debug_struct("CompleterService").field("inner", &self.inner).finish_non_exhaustive()
     }
 }

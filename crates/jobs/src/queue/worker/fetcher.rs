@@ -25,7 +25,7 @@ use crate::seal::Keyring;
 const MAX_CLAIM: usize = 32;
 
 /// How calmly a Redis that is away is called: often enough to go on within seconds of its return.
-pub(crate) fn calm() -> RetryPolicy {
+pub(crate) fn redis_backoff() -> RetryPolicy {
     RetryPolicy {
         initial: Duration::from_millis(100),
         cap: Duration::from_secs(2),
@@ -79,7 +79,7 @@ pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSend
                 tracing::error!(%error, faults, "cannot claim jobs; trying again");
             }
             select! {
-                () = sleep(calm().delay(faults)) => {}
+                () = sleep(redis_backoff().delay(faults)) => {}
                 () = shared.reaches(Phase::Drain) => return,
             }
         }
@@ -162,7 +162,7 @@ fn read(
         }
         leases.push(LeasedJob {
             lease,
-            spent: AttemptInfo { attempt, max_attempts, lane_failures, uncounted },
+            attempt: AttemptInfo { attempt, max_attempts, lane_failures, uncounted },
         });
     }
     (leases, one, spoilt)

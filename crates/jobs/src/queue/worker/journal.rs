@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::context::ConsumerContext;
 use crate::queue::redis::scripts::Lease;
-use crate::queue::worker::fetcher::calm;
+use crate::queue::worker::fetcher::redis_backoff;
 
 /// Writes it down for all jobs that share a run.
 pub(crate) struct LeasedJournal {
@@ -36,7 +36,7 @@ impl Store for LeasedJournal {
                     Err(error) => {
                         tracing::warn!(%error, faults, "cannot write down what a run is about to \
                             do; trying again");
-                        sleep(calm().delay(faults)).await;
+                        sleep(redis_backoff().delay(faults)).await;
                     }
                 }
             }

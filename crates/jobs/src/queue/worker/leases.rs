@@ -30,7 +30,7 @@ pub(crate) enum Stopped {
 #[derive(Debug, Clone)]
 pub(crate) struct LeasedJob {
     pub(crate) lease: Lease,
-    pub(crate) spent: AttemptInfo,
+    pub(crate) attempt: AttemptInfo,
 }
 
 /// All runs of one worker, by the token of their first lease.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::context::ConsumerContext;
-use crate::queue::redis::scripts::operators::Beat;
+use crate::queue::redis::scripts::operators::Heartbeat;
 
 /// After how long without a word a worker is taken for gone: some beats, and a lease.
 pub(crate) const GONE_AFTER: Duration = Duration::from_secs(30);
@@ -72,13 +72,13 @@ pub(crate) async fn heartbeat(shared: Arc<ConsumerContext>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let beat = Beat {
+        let beat = Heartbeat {
             worker: &shared.worker,
             host: &host,
             running: shared.leases.count(),
             concurrency: shared.settings.concurrency,
         };
-        match shared.scripts.beat(&beat).await {
+        match shared.scripts.heartbeat(&beat).await {
             Ok(drain) => {
                 if shared.drained.send_replace(drain) != drain {
                     tracing::info!(
@@ -96,9 +96,9 @@ pub(crate) async fn heartbeat(shared: Arc<ConsumerContext>) {
 
 /// Tells that it ends, so that nobody takes it for one that was killed.
 pub(crate) async fn deregister(shared: &ConsumerContext) {
-    let beat = Beat { worker: &shared.worker, host: "", running: 0, concurrency: 0 };
+    let beat = Heartbeat { worker: &shared.worker, host: "", running: 0, concurrency: 0 };
     // Nobody waits for a Redis that is away: then it is taken for gone soon.
-    if !matches!(timeout(LAST_WORD, shared.scripts.beat(&beat)).await, Ok(Ok(_))) {
+    if !matches!(timeout(LAST_WORD, shared.scripts.heartbeat(&beat)).await, Ok(Ok(_))) {
         tracing::debug!("cannot tell that this worker ends");
     }
 }

@@ -82,17 +82,17 @@ fn jobs_csv(jobs: &[JobRecord]) -> String {
 
 fn audit_csv(entries: &[AuditEntry]) -> String {
     let head = "at,by,from,action,target,before,after,why\n";
-    entries.iter().fold(head.to_owned(), |text, AuditEntry { deed, .. }| {
+    entries.iter().fold(head.to_owned(), |text, AuditEntry { record, .. }| {
         let state = |state: &Option<String>| state.clone().unwrap_or_default();
         let cells = [
-            time(Some(deed.at_ms)),
-            deed.by.clone(),
-            deed.from.clone(),
-            deed.action.clone(),
-            deed.target.clone(),
-            state(&deed.before),
-            state(&deed.after),
-            deed.why.clone(),
+            time(Some(record.at_ms)),
+            record.by.clone(),
+            record.from.clone(),
+            record.action.clone(),
+            record.target.clone(),
+            state(&record.before),
+            state(&record.after),
+            record.why.clone(),
         ];
         text + &row(&cells)
     })

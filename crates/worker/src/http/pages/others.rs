@@ -138,7 +138,7 @@ impl Entry {
     /// What is shown of an entry.
     #[must_use]
     pub fn of(entry: &AuditEntry, now_ms: u64) -> Self {
-        let deed = &entry.deed;
+        let deed = &entry.record;
         let link = if deed.target.parse::<Uuid>().is_ok() {
             Some(format!("/jobs/{}", deed.target))
         } else if let Ok(Scope::Gateway(id)) = deed.target.parse::<Scope>() {

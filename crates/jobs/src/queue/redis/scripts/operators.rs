@@ -20,7 +20,7 @@ pub(crate) struct Operators {
     chain: Named,
     groups: Named,
     summary: Named,
-    beat: Named,
+    heartbeat: Named,
     workers: Named,
 }
 
@@ -39,7 +39,7 @@ impl Operators {
             chain: named("chain", include_str!("../lua/chain.lua")),
             groups: named("groups", include_str!("../lua/groups.lua")),
             summary: named("summary", include_str!("../lua/summary.lua")),
-            beat: also_when_full("beat", include_str!("../lua/beat.lua")),
+            heartbeat: also_when_full("heartbeat", include_str!("../lua/heartbeat.lua")),
             workers: named("workers", include_str!("../lua/workers.lua")),
         }
     }
@@ -55,10 +55,10 @@ impl Operators {
             chain,
             groups,
             summary,
-            beat,
+            heartbeat,
             workers,
         } = self;
-        [retry, cancel, pause, snooze, drain, search, chain, groups, summary, beat, workers]
+        [retry, cancel, pause, snooze, drain, search, chain, groups, summary, heartbeat, workers]
     }
 }
 
@@ -77,7 +77,7 @@ pub(crate) enum Documents {
 
 /// What `search.lua` looks for, and where.
 #[derive(Debug, Default)]
-pub(crate) struct Looking<'a> {
+pub(crate) struct SearchRequest<'a> {
     pub(crate) to_find: usize,
     pub(crate) to_look: usize,
     /// A gateway's id, or empty.
@@ -94,14 +94,14 @@ pub(crate) struct Looking<'a> {
 
 /// Where `search.lua` stopped (the place of the list from 1, or 0 at the end; score; id), how many
 /// jobs it looked at, and what it found.
-pub(crate) type Looked = (usize, f64, String, u64, Vec<Fields>);
+pub(crate) type SearchAnswer = (usize, f64, String, u64, Vec<Fields>);
 
 /// What `summary.lua` tells: see there.
-pub(crate) type Glance =
+pub(crate) type SummaryAnswer =
     (u64, HashMap<String, i64>, i64, i64, i64, u64, u64, HashMap<String, String>);
 
 /// What a worker tells of itself.
-pub(crate) struct Beat<'a> {
+pub(crate) struct Heartbeat<'a> {
     pub(crate) worker: &'a str,
     /// Empty if it ends.
     pub(crate) host: &'a str,
@@ -110,12 +110,12 @@ pub(crate) struct Beat<'a> {
 }
 
 /// What came of an action, and the state that the job was in.
-type Came = (String, String);
+type ActionAnswer = (String, String);
 
 impl Args {
     /// Who, from where and why.
-    fn add_deed(&mut self, by: &Author, why: &str) -> &mut Self {
-        by.words().iter().fold(self, |args, word| args.add(word)).add(reason(why))
+    fn add_action(&mut self, by: &Author, why: &str) -> &mut Self {
+        by.to_args().iter().fold(self, |args, word| args.add(word)).add(reason(why))
     }
 }
 
@@ -126,11 +126,11 @@ impl Scripts {
         force: bool,
         by: &Author,
         why: &str,
-    ) -> Result<Came, QueueError> {
+    ) -> Result<ActionAnswer, QueueError> {
         let mut args = Args::default();
         self.run(
             &self.operators.retry,
-            args.add_deed(by, why).add(id.to_string()).add(u8::from(force)),
+            args.add_action(by, why).add(id.to_string()).add(u8::from(force)),
         )
         .await
     }
@@ -141,11 +141,11 @@ impl Scripts {
         wait: Duration,
         by: &Author,
         why: &str,
-    ) -> Result<Came, QueueError> {
+    ) -> Result<ActionAnswer, QueueError> {
         let mut args = Args::default();
         self.run(
             &self.operators.snooze,
-            args.add_deed(by, why).add(id.to_string()).add(millis(wait)),
+            args.add_action(by, why).add(id.to_string()).add(millis(wait)),
         )
         .await
     }
@@ -157,11 +157,11 @@ impl Scripts {
         dead_only: bool,
         by: &Author,
         why: &str,
-    ) -> Result<Came, QueueError> {
+    ) -> Result<ActionAnswer, QueueError> {
         let mut args = Args::default();
         self.run(
             &self.operators.cancel,
-            args.add_deed(by, why).add(id.to_string()).add(u8::from(dead_only)),
+            args.add_action(by, why).add(id.to_string()).add(u8::from(dead_only)),
         )
         .await
     }
@@ -177,7 +177,7 @@ impl Scripts {
         let mut args = Args::default();
         self.run(
             &self.operators.pause,
-            args.add_deed(by, why).add(if pause { "pause" } else { "resume" }).add(scope),
+            args.add_action(by, why).add(if pause { "pause" } else { "resume" }).add(scope),
         )
         .await
     }
@@ -191,23 +191,26 @@ impl Scripts {
         why: &str,
     ) -> Result<String, QueueError> {
         let mut args = Args::default();
-        self.run(&self.operators.drain, args.add_deed(by, why).add(worker).add(u8::from(drain)))
+        self.run(&self.operators.drain, args.add_action(by, why).add(worker).add(u8::from(drain)))
             .await
     }
 
-    pub(crate) async fn search(&self, looking: &Looking<'_>) -> Result<Looked, QueueError> {
+    pub(crate) async fn search(
+        &self,
+        request: &SearchRequest<'_>,
+    ) -> Result<SearchAnswer, QueueError> {
         let mut args = Args::default();
-        args.add(looking.to_find)
-            .add(looking.to_look)
-            .add(looking.lane)
-            .add(looking.documents as u8);
-        args.add(looking.prefix);
-        let (score, id) = looking
+        args.add(request.to_find)
+            .add(request.to_look)
+            .add(request.lane)
+            .add(request.documents as u8);
+        args.add(request.prefix);
+        let (score, id) = request
             .after
             .map(|(score, id)| (score.to_string(), id.to_string()))
             .unwrap_or_default();
-        args.add(score).add(id).add(looking.lists.len());
-        for text in looking.lists.iter().chain(looking.texts) {
+        args.add(score).add(id).add(request.lists.len());
+        for text in request.lists.iter().chain(request.texts) {
             args.add(text);
         }
         self.run(&self.operators.search, &args).await
@@ -245,15 +248,15 @@ impl Scripts {
         self.run(&self.operators.groups, &args).await
     }
 
-    pub(crate) async fn summary(&self, gone_after: Duration) -> Result<Glance, QueueError> {
+    pub(crate) async fn summary(&self, gone_after: Duration) -> Result<SummaryAnswer, QueueError> {
         self.run(&self.operators.summary, Args::default().add(millis(gone_after))).await
     }
 
     /// Returns whether the worker is to take no more jobs.
-    pub(crate) async fn beat(&self, beat: &Beat<'_>) -> Result<bool, QueueError> {
+    pub(crate) async fn heartbeat(&self, beat: &Heartbeat<'_>) -> Result<bool, QueueError> {
         let mut args = Args::default();
         args.add(beat.worker).add(beat.host).add(env!("CARGO_PKG_VERSION")).add(std::process::id());
-        self.run(&self.operators.beat, args.add(beat.running).add(beat.concurrency)).await
+        self.run(&self.operators.heartbeat, args.add(beat.running).add(beat.concurrency)).await
     }
 
     /// Redis's clock, and names and what is known of workers.

@@ -20,12 +20,12 @@ pub struct Cursor {
     /// The last one seen there.
     pub(crate) id: Uuid,
     /// Only jobs that were enqueued before that one are looked for any more.
-    pub(crate) until: Option<Came>,
+    pub(crate) until: Option<EnqueuedAt>,
 }
 
 /// When a job was enqueued, and its number among those of the same moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Came {
+pub(crate) struct EnqueuedAt {
     pub(crate) at_ms: u64,
     pub(crate) seq: u64,
 }
@@ -34,7 +34,7 @@ impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { list, score, id, until } = self;
         write!(f, "{list}~{score}~{id}")?;
-        until.map_or(Ok(()), |Came { at_ms, seq }| write!(f, "~{at_ms}~{seq}"))
+        until.map_or(Ok(()), |EnqueuedAt { at_ms, seq }| write!(f, "~{at_ms}~{seq}"))
     }
 }
 
@@ -50,7 +50,7 @@ impl FromStr for Cursor {
             let (score, id) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
             let until = match (parts.next(), parts.next()) {
                 (Some(at), Some(seq)) => {
-                    Some(Came { at_ms: at.parse().ok()?, seq: seq.parse().ok()? })
+                    Some(EnqueuedAt { at_ms: at.parse().ok()?, seq: seq.parse().ok()? })
                 }
                 (None, _) => None,
                 (Some(_), None) => return None,
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_again() {
-        for until in [None, Some(Came { at_ms: 1_763_859_600_001, seq: 7 })] {
+        for until in [None, Some(EnqueuedAt { at_ms: 1_763_859_600_001, seq: 7 })] {
             let cursor = Cursor {
                 list: "-state:dead".to_owned(),
                 score: 1_763_859_600_000,

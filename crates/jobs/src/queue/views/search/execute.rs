@@ -3,10 +3,10 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::cursor::Came;
+use super::cursor::EnqueuedAt;
 use super::{Cursor, Found, Search};
 use crate::queue::error::QueueError;
-use crate::queue::redis::scripts::operators::{Documents, Fields, Looking};
+use crate::queue::redis::scripts::operators::{Documents, Fields, SearchRequest};
 use crate::queue::states::State;
 use crate::queue::views::job_view::{JobRecord, Names};
 use crate::queue::{MAX_PAGE, Queue};
@@ -46,7 +46,7 @@ impl Queue {
         after: Option<&Cursor>,
         limit: usize,
     ) -> Result<Found, QueueError> {
-        let walk = Walk {
+        let execution = Execution {
             queue: self,
             search,
             limit: limit.clamp(1, MAX_PAGE),
@@ -56,9 +56,9 @@ impl Queue {
         if let Some(id) =
             search.id.as_ref().and_then(|id| if id.len() == 36 { id.parse().ok() } else { None })
         {
-            return walk.one(id).await;
+            return execution.one(id).await;
         }
-        walk.run(after.cloned()).await
+        execution.run(after.cloned()).await
     }
 
     /// The jobs of an agent, at most that many (1 to [`MAX_PAGE`]), the one that was enqueued last
@@ -85,7 +85,7 @@ fn read(mut fields: Fields) -> Option<(JobRecord, Value)> {
     Some((job, document))
 }
 
-struct Walk<'a> {
+struct Execution<'a> {
     queue: &'a Queue,
     search: &'a Search,
     limit: usize,
@@ -93,7 +93,7 @@ struct Walk<'a> {
     looked_at: u64,
 }
 
-impl Walk<'_> {
+impl Execution<'_> {
     async fn one(mut self, id: Uuid) -> Result<Found, QueueError> {
         let (fields, _) = self.queue.scripts.get(id).await?;
         self.take(vec![fields], None);
@@ -120,9 +120,10 @@ impl Walk<'_> {
     }
 
     /// Keeps those that are looked for, of those that came before `until`: the others were seen.
-    fn take(&mut self, rows: Vec<Fields>, until: Option<Came>) {
+    fn take(&mut self, rows: Vec<Fields>, until: Option<EnqueuedAt>) {
         for fields in rows {
-            let is_new = until.is_none_or(|until| came(&fields).is_some_and(|came| came < until));
+            let is_new =
+                until.is_none_or(|until| enqueued_at(&fields).is_some_and(|at| at < until));
             if let Some((job, document)) = read(fields).filter(|_| is_new)
                 && self.search.fits(&job, &document)
             {
@@ -151,7 +152,7 @@ impl Walk<'_> {
             *calls -= 1;
             for fields in rows {
                 self.looked_at += 1;
-                last = id(&fields).map(|id| (id, came(&fields))).or(last);
+                last = id(&fields).map(|id| (id, enqueued_at(&fields))).or(last);
                 self.take(vec![fields], None);
                 if self.found.len() == self.limit {
                     break;
@@ -213,7 +214,7 @@ impl Walk<'_> {
                 .take()
                 .filter(|place| some[0] == place.list)
                 .map(|place| (place.score, place.id));
-            let looking = Looking {
+            let request = SearchRequest {
                 to_find: self.limit - self.found.len(),
                 // Documents are as large as all the rest.
                 to_look: if self.search.documents() == Documents::Not { LOOK } else { LOOK / 2 },
@@ -225,7 +226,7 @@ impl Walk<'_> {
                 texts: &texts,
             };
             let (stopped_in, score, id, looked_at, rows) =
-                self.queue.scripts.search(&looking).await?;
+                self.queue.scripts.search(&request).await?;
             self.looked_at += looked_at;
             self.take(rows, until);
             #[expect(
@@ -272,8 +273,8 @@ fn number(fields: &Fields, name: &str) -> Option<u64> {
     std::str::from_utf8(fields.get(name)?).ok()?.parse().ok()
 }
 
-fn came(fields: &Fields) -> Option<Came> {
-    Some(Came { at_ms: number(fields, "enqueued_at")?, seq: number(fields, "seq")? })
+fn enqueued_at(fields: &Fields) -> Option<EnqueuedAt> {
+    Some(EnqueuedAt { at_ms: number(fields, "enqueued_at")?, seq: number(fields, "seq")? })
 }
 
 fn id(fields: &Fields) -> Option<Uuid> {
