@@ -1,4 +1,4 @@
--- Put together from the files in crates/jobs/src/queue/redis/lua and the tables beside them. Not to be edited.
+-- Bundled from crates/jobs/src/queue/redis/lua and generated tables. Do not edit.
 local K = {
   job = KEYS[1] .. ':job:',
   state = KEYS[1] .. ':state:',
@@ -52,13 +52,14 @@ local function now()
   local clock = redis.call('TIME')
   return clock[1] * 1000 + math.floor(clock[2] / 1000)
 end
--- What all scripts share. Before it stand the generated tables: K (keys), NEXT, RETRYABLE, WAITING, ENDED (states), KINDS,
--- REPLACES, MERGES (kinds), and `now` (Redis's clock in ms).
+-- The functions that all scripts share. The generated tables come before it: K (keys), NEXT, RETRYABLE,
+-- WAITING, ENDED (states), KINDS, REPLACES, MERGES (kinds), and `now` (Redis's clock in ms).
 --
--- A script checks before it writes, because Redis does not undo what a failing script has done. Jobs, lanes and numbers
--- are read once, changed in memory and written by `flush`, which runs at the end of every script, even a failing one.
--- Jobs and lanes are stored as MessagePack maps: a whole one costs Redis less than a few fields of a hash. What has no
--- value is left out of them, as are a lane's numbers that are 0.
+-- A script checks before it writes, because Redis does not undo what a failing script has done. Jobs,
+-- lanes and numbers are read once, changed in memory and written by `flush`, which runs at the end of
+-- every script, even a failing one. Jobs and lanes are stored as MessagePack maps, because a whole map
+-- costs Redis less than a few fields of a hash. Fields without a value are left out of them, as are the
+-- numbers of a lane that are 0.
 
 local call = redis.call
 local NOW = now()
@@ -346,7 +347,8 @@ local function emit_job(job, from, to, at, more)
     .. ',"attempts":' .. text(job.attempts) .. rest)
 end
 
--- What becomes of jobs: every script changes them through `go`, `arrive`, `wait_again` and `leave`. Stands behind prelude.lua.
+-- The transitions of jobs: every script changes jobs through `go`, `arrive`, `wait_again` and `leave`.
+-- Comes after prelude.lua.
 
 -- Transitions -----------------------------------------------------------------------------------------------------------
 
@@ -492,11 +494,13 @@ end
 local function main()
 -- Stores jobs, all or none. Python and other producers run this script too: docs/protocol.md.
 -- KEYS  1 the queue's prefix
--- ARGV  1 wire version, then per job: id, envelope version, kind, lane, subject, max attempts, delay in ms, priority,
---       ms until it expires or 0, idempotency key or empty, its life in ms, flags, payload
--- Returns per job {id, state or empty if it has ended and been removed, ids of the jobs it replaced}. A job whose id or
---   idempotency key is there already is left as it is.
--- Cost  about 8 commands per job, 3 for each that it replaces, at most 200 of its subject; the caller sends 50 jobs at most.
+-- ARGV  1 wire version, then per job: id, envelope version, kind, lane, subject, max attempts, delay
+--       in ms, priority, ms until it expires or 0, idempotency key or empty, its life in ms, flags,
+--       payload
+-- Returns per job {id, state or empty if it has ended and been removed, ids of the jobs that it
+--   replaced}. A job whose id or idempotency key already exists is left as it is.
+-- Cost  about 8 commands per job, 3 for each job that it replaces, at most 200 of its subject; the
+--   caller sends at most 50 jobs.
 
 -- A document has 1 MiB at most, and is longer once it is sealed.
 local WIRE, VALUES, MAX_PAYLOAD = '1', 13, 1088 * 1024

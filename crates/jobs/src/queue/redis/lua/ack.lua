@@ -1,12 +1,14 @@
--- Ends runs: writes how they ended and what becomes of the jobs.
+-- Acknowledges runs: writes how they ended and moves their jobs to the next state.
 -- KEYS  1 the queue's prefix
--- ARGV  1 worker  2 how long a job may be snoozed in a row, in ms, then per job: id, token, next state, delay in ms, whether
---       the run counts (1 or 0), reason of death, result for the history (JSON), failure (JSON), report (JSON), what the
---       run learnt of the gateway: reached, blocked, busy, unreachable or nothing, and how long to leave it alone, in ms;
---       what the document says of the gateway, and what it said of itself (JSON, or empty)
--- Returns per job its new state, `lost` if the lease is another's by now, or `refused`. Repeating an ack changes nothing.
--- Cost  about 6 commands per job, 4 more if it failed or had failed, and 6 per job that a gateway's recovery sets free, 40 at
---   most; the caller sends 32 jobs at most.
+-- ARGV  1 worker  2 the longest time that a job may be snoozed in a row, in ms, then per job: id,
+--       token, next state, delay in ms, whether the run counts (1 or 0), reason of death, result for
+--       the history (JSON), failure (JSON), report (JSON), the signal of the gateway: reached,
+--       blocked, busy, unreachable or nothing, and how long to leave it alone, in ms; the gateway as
+--       the document describes it, and its own description (JSON, or empty)
+-- Returns per job its new state, `lost` if the lease belongs to another worker now, or `refused`.
+--   Repeating an ack changes nothing.
+-- Cost  about 6 commands per job, 4 more if it failed or had failed, and 6 per job that a gateway's
+--   recovery sets free, at most 40 of these; the caller sends at most 32 jobs.
 
 local worker, snooze_limit, VALUES, TOMBSTONES, FREED = ARGV[1], tonumber(ARGV[2]), 13, 1000, 20
 local still_to_free = 40

@@ -1,7 +1,7 @@
--- Ends a job that is not wanted any more. A running one is marked: its worker learns of it when it renews the lease.
+-- Cancels a job. A running job is marked, and its worker learns of it when it renews the lease.
 -- KEYS  1 the queue's prefix
--- ARGV  1 by whom  2 from where  3 why  4 id  5 whether to discard, which is for dead ones only: 1 or 0
--- Returns {what came of it, the state it was in}: `ok`; `missing`; `refused`, because of its state.
+-- ARGV  1 author  2 origin  3 reason  4 id  5 whether to discard, which only dead jobs allow: 1 or 0
+-- Returns {result, the state that the job was in}: `ok`; `missing`; `refused`, because of its state.
 -- Cost  about 16 commands.
 
 local by, why, discard = ARGV[1], ARGV[3], ARGV[5] == '1'

@@ -1,10 +1,11 @@
--- Reads the jobs of an agent, the one that was enqueued last first.
+-- Reads the jobs of an agent, the latest enqueued first.
 -- KEYS  1 the queue's prefix
--- ARGV  1 how many  2 agent  3 gateway, or empty if it is not known  4 id of the last job seen, or empty
--- Returns {what stands behind them, fields and values per job, flat, with the document}: `more`, `end`, `lost` if the next
---   one is gone, or was enqueued by an old version, so that older ones are not to be had; `unknown` if there is no agent of
---   that id, or more than one gateway has one.
--- Cost  2 commands per job; without a gateway 1 for each of the latest 1000 that jobs came for.
+-- ARGV  1 how many  2 agent  3 gateway, or empty if it is not known  4 id of the last job seen, or
+--       empty
+-- Returns {what follows, fields and values per job, flat, with the document}. What follows is `more`,
+--   `end`, `lost` if the next job is gone or was enqueued by an old version, so that older ones cannot
+--   be read, or `unknown` if no agent has this id, or if agents of more than one gateway have it.
+-- Cost  2 commands per job; without a gateway 1 for each of the 1000 gateways with the latest jobs.
 
 local GATEWAYS = 1000
 local most, agent, lane, id = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]

@@ -1,13 +1,17 @@
--- Makes due jobs ready, ends what has expired, takes back lost leases, removes old jobs, and gives a worker up to n jobs.
+-- Makes due jobs ready, ends expired jobs, takes back lost leases, removes old jobs, and gives a
+-- worker up to n jobs.
 -- KEYS  1 the queue's prefix
 -- ARGV  1 worker  2 n, may be 0  3 lease in ms  4 most jobs of a lane at once
---       5, 6 how long in ms, and how many, done, superseded and cancelled jobs are kept  7, 8 the same for dead ones
--- Returns {jobs, ms until there may be more to do or -1, leases taken back}; a job is {id, token, version, kind, lane, attempt, max attempts,
---   run, enqueued at, payload, failures of the lane in a row, flags inherited, ms until it expires or -1, agents that were
---   cleaned up since (JSON, or empty), token of the job whose run this one shares or empty, ms that it was ready, what it
---   has done to its gateway so far (JSON, or empty), 1 if it lost the worker of its latest run}.
--- Cost  at most 48 jobs that are due or expired, and 24 of those that are lost, 24 lanes and 24 subjects that may go on, 64 old
---   jobs; n + 31 jobs taken and 100 candidates; about 5 commands each. Once a minute some hundred more, which add up what happened.
+--       5, 6 how long (in ms) and how many done, superseded and cancelled jobs are kept
+--       7, 8 the same for dead jobs
+-- Returns {jobs, ms until there may be more to do or -1, leases taken back}; a job is {id, token,
+--   version, kind, lane, attempt, max attempts, run, enqueued at, payload, failures of the lane in a
+--   row, flags inherited, ms until it expires or -1, agents that were cleaned up since (JSON, or
+--   empty), token of the job whose run this one shares or empty, ms that it was ready, its effects on
+--   its gateway so far (JSON, or empty), 1 if its latest run lost its worker}.
+-- Cost  at most 48 jobs that are due or expired, and 24 that are lost, 24 lanes and 24 subjects that
+--   may continue, 64 old jobs; n + 31 jobs taken and 100 candidates; about 5 commands each. Once a
+--   minute some hundred more, which add up the counters of minutes.
 
 local worker, wanted, lease, lane_limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local SPARE, POISON, GROUP, MAX_PAYLOAD = 100, 3, 32, 1088 * 1024

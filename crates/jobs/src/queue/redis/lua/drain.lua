@@ -1,7 +1,8 @@
--- Has a worker take no more jobs, or take them again. It learns of it with its next beat.
+-- Stops a worker from claiming jobs, or lets it claim them again. The worker learns of it with its
+-- next heartbeat.
 -- KEYS  1 the queue's prefix
--- ARGV  1 by whom  2 from where  3 why  4 the worker's name  5 drain: 1 or 0
--- Returns what came of it: `ok`; `same`, because it was so before; `missing`.
+-- ARGV  1 author  2 origin  3 reason  4 the worker's name  5 drain: 1 or 0
+-- Returns the result: `ok`; `same`, because nothing changed; `missing`.
 -- Cost  3 commands.
 
 local name, drain = ARGV[4], ARGV[5] == '1'

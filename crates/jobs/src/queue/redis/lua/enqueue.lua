@@ -1,10 +1,12 @@
 -- Stores jobs, all or none. Python and other producers run this script too: docs/protocol.md.
 -- KEYS  1 the queue's prefix
--- ARGV  1 wire version, then per job: id, envelope version, kind, lane, subject, max attempts, delay in ms, priority,
---       ms until it expires or 0, idempotency key or empty, its life in ms, flags, payload
--- Returns per job {id, state or empty if it has ended and been removed, ids of the jobs it replaced}. A job whose id or
---   idempotency key is there already is left as it is.
--- Cost  about 8 commands per job, 3 for each that it replaces, at most 200 of its subject; the caller sends 50 jobs at most.
+-- ARGV  1 wire version, then per job: id, envelope version, kind, lane, subject, max attempts, delay
+--       in ms, priority, ms until it expires or 0, idempotency key or empty, its life in ms, flags,
+--       payload
+-- Returns per job {id, state or empty if it has ended and been removed, ids of the jobs that it
+--   replaced}. A job whose id or idempotency key already exists is left as it is.
+-- Cost  about 8 commands per job, 3 for each job that it replaces, at most 200 of its subject; the
+--   caller sends at most 50 jobs.
 
 -- A document has 1 MiB at most, and is longer once it is sealed.
 local WIRE, VALUES, MAX_PAYLOAD = '1', 13, 1088 * 1024

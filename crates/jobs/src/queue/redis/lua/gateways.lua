@@ -1,8 +1,9 @@
--- Reads what is known of the gateways that jobs came for latest, or of one.
+-- Reads the gateways with the latest jobs, or one gateway.
 -- KEYS  1 the queue's prefix
 -- ARGV  1 how many at most  2 the only one, or empty
--- Returns per gateway {lane, fields and values, flat}; `waiting_since` is when the job got ready that comes next.
--- Cost  2 commands, and 2 per gateway; the caller asks for 200 at most.
+-- Returns per gateway {lane, fields and values, flat}; `waiting_since` is the time since which the job
+--   that comes next has been ready.
+-- Cost  2 commands, and 2 per gateway; the caller asks for at most 200.
 
 local names = ARGV[2] ~= '' and { ARGV[2] } or call('ZREVRANGE', K.gateways, 0, tonumber(ARGV[1]) - 1)
 local answer = {}

@@ -1,7 +1,7 @@
--- Reads one job with everything that is known of it.
+-- Reads one job with all its fields and runs.
 -- KEYS  1 the queue's prefix
 -- ARGV  1 id
--- Returns {fields and values, runs}, both flat; none if it is not there.
+-- Returns {fields and values, runs}, both flat; empty if the job does not exist.
 -- Cost  2 commands.
 
 local job = read(ARGV[1])

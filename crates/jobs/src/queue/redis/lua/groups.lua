@@ -1,8 +1,9 @@
--- Reads the groups of failures that jobs have not got past, the latest first.
+-- Reads the groups of failures that jobs have not overcome yet, the latest first.
 -- KEYS  1 the queue's prefix
--- ARGV  1 how many, or 0 for nothing but the keys of all  2 gateway or empty  3 code or empty  4 method or empty
--- Returns per group {its key, how many jobs are in it, fields and values, flat}, or its key.
--- Cost  2 commands, and 1 per group; keys of 10,000 at most.
+-- ARGV  1 how many, or 0 for only the keys of all  2 gateway or empty  3 code or empty  4 method or
+--       empty
+-- Returns per group {its key, the number of its jobs, fields and values, flat}, or its key.
+-- Cost  2 commands, and 1 per group; keys of at most 10,000 groups.
 
 local most, names = tonumber(ARGV[1]), {}
 for _, name in ipairs(call('ZREVRANGE', K.groups, 0, most == 0 and 9999 or most - 1)) do

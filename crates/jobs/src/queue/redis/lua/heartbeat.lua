@@ -1,8 +1,9 @@
--- A worker tells that it lives, or that it ends.
+-- Records the heartbeat of a worker, or that it ends.
 -- KEYS  1 the queue's prefix
--- ARGV  1 worker  2 host, or empty if it ends  3 version  4 process  5 jobs that it runs  6 how many it may run
--- Returns 1 if it is to take no more jobs, else 0.
--- Cost  4 commands, and 2 for workers that have not been heard of for an hour, 16 at most.
+-- ARGV  1 worker  2 host, or empty if it ends  3 version  4 process id  5 jobs that it runs  6 jobs
+--       that it may run at once
+-- Returns 1 if the worker must claim no more jobs, else 0.
+-- Cost  4 commands, and 2 for each worker without a heartbeat for an hour, at most 16 of these.
 
 local FORGOTTEN = 3600000
 local name, host = ARGV[1], ARGV[2]

@@ -1,8 +1,8 @@
--- Reads a page of the jobs in a state: ended ones latest first, the others soonest first.
+-- Reads a page of the jobs in a state: ended jobs latest first, the others soonest first.
 -- KEYS  1 the queue's prefix
 -- ARGV  1 state  2 latest first: 1 or 0  3 kind or empty  4 lane or empty  5 where to begin  6 how many
--- Returns {where to go on or -1, ids, fields and values per job, flat, without the document}.
--- Cost  at most 500 jobs looked at.
+-- Returns {where to continue or -1, ids, fields and values per job, flat, without the document}.
+-- Cost  at most 500 jobs are examined.
 
 local LOOK = 500
 local first, limit = tonumber(ARGV[5]), tonumber(ARGV[6])

@@ -1,8 +1,8 @@
--- Pauses or resumes all jobs, a kind or a gateway. Running jobs go on.
+-- Pauses or resumes all jobs, a kind or a gateway. Running jobs continue.
 -- KEYS  1 the queue's prefix
--- ARGV  1 by whom  2 from where  3 why  4 `pause` or `resume`  5 scope: all, kind:… or gateway:…
+-- ARGV  1 author  2 origin  3 reason  4 `pause` or `resume`  5 scope: all, kind:… or gateway:…
 -- Returns 1, or 0 if there was nothing to resume. Pausing again replaces author and reason.
--- Cost  about 9 commands, and one per running job, 1000 at most.
+-- Cost  about 9 commands, and one per running job, at most 1000 of these.
 
 local scope, by, why = ARGV[5], ARGV[1], ARGV[3]
 if ARGV[4] == 'pause' then

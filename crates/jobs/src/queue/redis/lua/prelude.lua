@@ -1,10 +1,11 @@
--- What all scripts share. Before it stand the generated tables: K (keys), NEXT, RETRYABLE, WAITING, ENDED (states), KINDS,
--- REPLACES, MERGES (kinds), and `now` (Redis's clock in ms).
+-- The functions that all scripts share. The generated tables come before it: K (keys), NEXT, RETRYABLE,
+-- WAITING, ENDED (states), KINDS, REPLACES, MERGES (kinds), and `now` (Redis's clock in ms).
 --
--- A script checks before it writes, because Redis does not undo what a failing script has done. Jobs, lanes and numbers
--- are read once, changed in memory and written by `flush`, which runs at the end of every script, even a failing one.
--- Jobs and lanes are stored as MessagePack maps: a whole one costs Redis less than a few fields of a hash. What has no
--- value is left out of them, as are a lane's numbers that are 0.
+-- A script checks before it writes, because Redis does not undo what a failing script has done. Jobs,
+-- lanes and numbers are read once, changed in memory and written by `flush`, which runs at the end of
+-- every script, even a failing one. Jobs and lanes are stored as MessagePack maps, because a whole map
+-- costs Redis less than a few fields of a hash. Fields without a value are left out of them, as are the
+-- numbers of a lane that are 0.
 
 local call = redis.call
 local NOW = now()

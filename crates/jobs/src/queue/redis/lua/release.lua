@@ -1,8 +1,8 @@
--- Hands jobs back unfinished: their runs do not count, and they are ready for anybody.
+-- Hands jobs back unfinished: their runs do not count, and any worker may take them.
 -- KEYS  1 the queue's prefix
--- ARGV  1 worker  2 why, for the history, then per job: id, token
--- Returns how many were still this worker's to hand back.
--- Cost  about 15 commands per job; the caller sends 32 at most.
+-- ARGV  1 worker  2 reason for the history, then per job: id, token
+-- Returns how many of the jobs this worker still held.
+-- Cost  about 15 commands per job; the caller sends at most 32.
 
 local worker, result, released = ARGV[1], cjson.encode({ outcome = 'released', message = ARGV[2] }), 0
 for i = 3, #ARGV, 2 do

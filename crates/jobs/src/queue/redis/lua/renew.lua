@@ -1,8 +1,8 @@
 -- Extends the leases that a worker holds.
 -- KEYS  1 the queue's prefix
 -- ARGV  1 worker  2 lease in ms, then per lease: id, token
--- Returns {tokens of the leases that are lost, tokens of the jobs that are to be cancelled}.
--- Cost  2 commands per lease; the caller sends 100 at most.
+-- Returns {tokens of lost leases, tokens of jobs that were cancelled}.
+-- Cost  2 commands per lease; the caller sends at most 100.
 
 local worker, until_when, held, lost, cancelled = ARGV[1], NOW + tonumber(ARGV[2]), {}, {}, {}
 for i = 3, #ARGV, 2 do

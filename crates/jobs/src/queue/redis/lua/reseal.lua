@@ -1,4 +1,4 @@
--- Replaces a job's document by the same one sealed with another key.
+-- Replaces a job's document by the same document sealed with another key.
 -- KEYS  1 the queue's prefix
 -- ARGV  1 id  2 the document as it was read  3 the new one  4 the version of the stored form
 -- Returns 1, or 0 if the job is gone or its document was replaced meanwhile.

@@ -1,9 +1,9 @@
--- Makes a job ready at once because somebody says so, with all its attempts before it again.
+-- Makes a job ready at once because a person asked for it, and gives it all its attempts again.
 -- KEYS  1 the queue's prefix
--- ARGV  1 by whom  2 from where  3 why  4 id  5 force: 1 or 0
--- Returns {what came of it, the state it was in}: `ok`; `missing`; `refused`, because of its state; `outdated`, unless
---   forced: it is dead and its subject has had a newer job.
--- Cost  about 16 commands, more where it replaces others.
+-- ARGV  1 author  2 origin  3 reason  4 id  5 force: 1 or 0
+-- Returns {result, the state that the job was in}: `ok`; `missing`; `refused`, because of its state;
+--   `outdated`, if it is dead, its subject has had a newer job and force is 0.
+-- Cost  about 16 commands, more if it replaces other jobs.
 
 local job = read(ARGV[4])
 if not job then return { 'missing', '' } end

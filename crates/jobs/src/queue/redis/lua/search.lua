@@ -1,14 +1,15 @@
--- Looks through lists of jobs, one after the other, for those whose stored form holds some texts. That may be more than
--- what is looked for, and the caller looks closer.
+-- Searches lists of jobs, one after the other, for those whose stored form contains some texts. These
+-- may be more than the search matches, so the caller checks them again.
 -- KEYS  1 the queue's prefix
--- ARGV  1 how many to find  2 how many to look at  3 a gateway or empty: states in which it has no jobs are passed over
---       4 whether documents are looked at too: 1, 2 for in lower case as well, or 0  5 how ids begin, or empty  6, 7 score and id of the last job seen in
---       the first list, or both empty  8 how many lists, then the lists: `+` for lowest scores first or `-`, and `state:…`
---       or `group:…`; then the texts
--- Returns {place of the list that it stopped in or 0 if it came to the end, score and id of the last job seen there, how
---   many were looked at, fields and values per job, flat, with the document}.
--- Cost  3 commands per list, and 1 per job looked at; 20 for the place to begin at, 1 per job found. It stops early when
---   the jobs are large.
+-- ARGV  1 how many to find  2 how many to examine  3 a gateway or empty: states in which it has no jobs
+--       are skipped  4 whether to search documents too: 0, 1, or 2 for in lower case as well  5 the
+--       prefix of ids, or empty  6, 7 score and id of the last job seen in the first list, or both
+--       empty  8 how many lists, then the lists: `+` for lowest scores first or `-`, and `state:…` or
+--       `group:…`; then the texts
+-- Returns {number of the list that it stopped in or 0 if it came to the end, score and id of the last
+--   job seen there, how many were examined, fields and values per job, flat, with the document}.
+-- Cost  3 commands per list, and 1 per job examined; 20 to find the position to begin at, 1 per job
+--   found. It stops early when the jobs are large.
 
 local CHUNK, BYTES, PASSED = 100, 2 * 1024 * 1024, 8
 local to_find, to_look, lane, with_documents, prefix = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4] ~= '0', ARGV[5]

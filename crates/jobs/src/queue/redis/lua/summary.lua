@@ -1,8 +1,8 @@
--- Tells the queue at a glance.
+-- Reads a summary of the queue.
 -- KEYS  1 the queue's prefix
--- ARGV  1 after how many ms a worker that is not heard of is gone
--- Returns {now, names of states and counts of jobs, oldest ready, next due, last ended (each a time, or -1), workers that are
---   heard of, how many of them drain, what is paused: scopes and JSON}.
+-- ARGV  1 the ms without a heartbeat after which a worker counts as gone
+-- Returns {now, names of states and counts of jobs, oldest ready, next due, last ended (each a time, or
+--   -1), workers with a recent heartbeat, how many of them drain, pauses: scopes and JSON}.
 -- Cost  24 commands, and 1 for all workers.
 
 local function first(key, command)

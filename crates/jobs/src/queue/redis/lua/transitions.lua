@@ -1,4 +1,5 @@
--- What becomes of jobs: every script changes them through `go`, `arrive`, `wait_again` and `leave`. Stands behind prelude.lua.
+-- The transitions of jobs: every script changes jobs through `go`, `arrive`, `wait_again` and `leave`.
+-- Comes after prelude.lua.
 
 -- Transitions -----------------------------------------------------------------------------------------------------------
 

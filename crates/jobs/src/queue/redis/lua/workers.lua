@@ -1,4 +1,4 @@
--- Reads the workers that have been heard of in the last hour, the latest first.
+-- Reads the workers with a heartbeat in the last hour, the latest first.
 -- KEYS  1 the queue's prefix
 -- ARGV  1 how many at most
 -- Returns {now, per worker {its name, fields and values, flat}}.
