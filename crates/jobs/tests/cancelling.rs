@@ -1,4 +1,4 @@
-//! Jobs that are not wanted any more.
+//! Cancelling waiting, running and dead jobs.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ async fn what_waits_behind_a_cancelled_job_goes_on() {
     let queue = redis.queue();
     let (first, second) = (cleanup(1, 1), update(1, 1));
     put(&queue, &first).await;
-    // Each time that it runs it waits for an hour again, with the other one behind it.
+    // After each run the job waits for an hour again, with the other one behind it.
     let end =
         |claimed: &Claimed| if claimed.job.kind() == Kind::Cleanup { transient() } else { done() };
     let _worker = Worker::start(&queue, patient(), Runs::default().handler(end));

@@ -1,7 +1,7 @@
-//! Clocks of workers and producers do not matter: every time in the queue is Redis's.
+//! The clocks of workers and producers do not matter, because every time in the queue is Redis's.
 //!
 //! A test cannot set the clock of its own process. So this looks for the ways in which a clock
-//! could come in: the arguments of commands, and reading it at all.
+//! could enter: the arguments of commands, and any code that reads it.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,8 +17,9 @@ use crate::worker::{
     unreachable,
 };
 
-/// Numbers in a line that could be the present time, in seconds, milliseconds, microseconds or
-/// nanoseconds. Ids of jobs hold the time at which they were made, but nobody reads it.
+/// Returns the numbers in a line that could be the present time, in seconds, milliseconds,
+/// microseconds or nanoseconds. Ids of jobs contain the time at which they were made, but no code
+/// reads it.
 fn times(line: &str) -> Vec<u128> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
     let day = 24 * 3600 * 1_000_000_000;

@@ -1,4 +1,4 @@
-//! The kinds of Redis that docs/redis.md names, each with jobs that are enqueued, run and done.
+//! Each kind of Redis in docs/redis.md, with jobs that are enqueued, run and done.
 
 mod cluster;
 mod sentinel;
@@ -17,12 +17,13 @@ use crate::worker::{
     HOUR, Worker, brisk, by, done, eventually, permanent, put, put_all, reaches, transient,
 };
 
-/// A server that listens on a port of loopback, too.
+/// Starts a server that also listens on a port of loopback.
 async fn on_a_port() -> RedisServer {
     RedisServer::start_with(|port| vec!["--port".to_owned(), port.to_string()]).await
 }
 
-/// A job fails once and is done then, with everything that a worker asks of Redis meanwhile.
+/// Runs a job that fails once and then succeeds, with everything that a worker asks of Redis
+/// meanwhile.
 async fn works(queue: &Queue) {
     let _worker = Worker::start(queue, brisk(), |claimed| async move {
         if claimed.run == 1 { transient() } else { done() }
@@ -91,7 +92,7 @@ async fn a_redis_that_is_full_refuses_jobs_and_works_off_those_it_has() {
     put(&queue, &second).await;
 }
 
-/// The line of docs/redis.md that makes a user, without `ACL`.
+/// Returns the line of docs/redis.md that makes a user, without `ACL`.
 fn documented_user() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/redis.md");
     let text = fs::read_to_string(path).unwrap();
@@ -115,7 +116,7 @@ async fn the_documented_user_may_do_all_that_is_needed() {
             redis::cmd("ACL").arg("LOG").query_async(admin).await.unwrap();
         log.into_iter().map(|entry| entry["object"].clone()).collect::<HashSet<_>>()
     };
-    // The client library introduces itself, and does not mind if it may not.
+    // The client library introduces itself, and continues if it may not.
     assert!(denied(&mut admin).await.is_subset(&HashSet::from(["client|setinfo".to_owned()])));
     let error = queue("other").counts().await.unwrap_err();
     assert!(error.to_string().contains("permissions"), "{error}");

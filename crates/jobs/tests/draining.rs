@@ -1,4 +1,4 @@
-//! Workers tell of themselves, and take no more jobs when somebody wants that.
+//! Heartbeats of workers, and draining them.
 
 use mission_jobs::{QueueError, Settings, State};
 
@@ -34,7 +34,7 @@ async fn a_worker_tells_that_it_lives_and_that_it_ends() {
     worker.ended().await;
     assert!(queue.workers().await.unwrap().is_empty());
 
-    // One that is killed is shown as gone, and forgotten after an hour.
+    // A killed worker is shown as gone, and forgotten after an hour.
     let seen = |ms: u64| {
         format!(
             "local w = cmsgpack.unpack(redis.call('HGET', '{{test}}:workers', KEYS[1])) w.seen_at \
@@ -79,7 +79,7 @@ async fn a_drained_worker_finishes_what_it_runs_and_takes_no_more_until_it_may()
     assert_eq!(queue.drain("nobody", true, &by("ada"), "").await, Err(nobody));
     assert!(queue.workers().await.unwrap()[0].draining);
     assert_eq!(queue.summary().await.unwrap().draining, 1);
-    // It learns of it with the first beat that begins after this one.
+    // The worker learns of it with the first heartbeat that begins after this one.
     let beats = async || queue.workers().await.unwrap()[0].seen_at_ms;
     for _ in 0..2 {
         let before = beats().await;

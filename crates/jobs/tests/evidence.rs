@@ -1,4 +1,4 @@
-//! What is known afterwards of what happened: of each job, as a stream, and in numbers.
+//! The evidence that remains: of each job, as a stream, and in numbers.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,7 +16,7 @@ use crate::worker::{
 
 type Entries = Vec<(String, HashMap<String, String>)>;
 
-/// All events, oldest first.
+/// Returns all events, oldest first.
 async fn events(redis: &RedisServer, queue: &Queue) -> Vec<Value> {
     let mut range = redis::cmd("XRANGE");
     range.arg(queue.keys().events()).arg("-").arg("+");
@@ -117,7 +117,7 @@ async fn every_transition_is_one_event() {
     assert_eq!(total, events.len());
 }
 
-/// An event without what differs from run to run, after a look at it.
+/// Returns an event without the values that differ from run to run, after checking them.
 fn settled(mut event: Value) -> Value {
     let members = event.as_object_mut().unwrap();
     assert!(members.remove("at_ms").is_some_and(|at| at.is_u64()));
@@ -274,7 +274,7 @@ async fn the_minutes_count_what_happened_by_kind() {
     let _worker = Worker::start(&queue, brisk(), Runs::default().handler(end));
     eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == 6).await;
 
-    // It may have begun in the minute before this one.
+    // The minute before this one may contain the start.
     let minutes = queue.stats(2).await.unwrap();
     assert!(minutes.len() == 2 && minutes.iter().all(|minute| minute.at_ms % 60_000 == 0));
     let count = |kind: &str, what: &str| -> u64 {

@@ -1,4 +1,4 @@
-//! Jobs that are of no use after some time.
+//! Jobs that expire.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn a_job_that_waits_for_too_long_is_dead() {
     let soon = Duration::from_millis(200);
     let (ready, scheduled) =
         (cleanup(1, 1).with_expiry(soon), cleanup(1, 2).with_delay(HOUR).with_expiry(soon));
-    // It sleeps until the first one expires, and nobody wakes it before.
+    // The worker sleeps until the first one expires, and nobody wakes it before.
     let _worker = Worker::start(&queue, never_looks(), |_| async { done() });
     queue.enqueue(&[ready.clone(), scheduled.clone()]).await.unwrap();
     for job in [&ready, &scheduled] {
@@ -112,7 +112,7 @@ async fn a_job_that_expired_before_it_was_due_replaces_nothing() {
     let newer =
         update(1, 1).with_delay(Duration::from_millis(2)).with_expiry(Duration::from_millis(1));
     queue.enqueue(&[older.clone(), newer.clone()]).await.unwrap();
-    // As if all workers had been away meanwhile: both times are over before anybody looks.
+    // All workers seem to have been away: both times have passed before any worker looks.
     let now = look(&queue, newer.id).await.enqueued_at_ms;
     eventually("due", async || {
         let (seconds, micros): (u64, u64) =

@@ -1,4 +1,4 @@
-//! Redis goes away, and comes back.
+//! Redis goes away and comes back.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A request that is made twice is one job.
+//! A request that is sent twice is one job.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a run learns of its gateway concerns all jobs of the lane.
+//! The signal of a run about its gateway applies to all jobs of the lane.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -36,7 +36,7 @@ async fn records(queue: &Queue, jobs: &[Envelope]) -> Vec<JobRecord> {
     records
 }
 
-/// When runs of these jobs began and ended, in that order.
+/// Returns the begin and end times of the runs of these jobs, in that order.
 async fn runs(queue: &Queue, jobs: &[Envelope]) -> Vec<(u64, u64)> {
     let records = records(queue, jobs).await;
     let mut runs: Vec<_> = records
@@ -72,7 +72,7 @@ async fn an_unreachable_gateway_gets_one_probe_per_interval_however_many_jobs_wa
 
     let runs = runs(&queue, &jobs).await;
     assert_eq!(runs.len(), 30 + 8);
-    // Three learn of it together, then one at a time.
+    // Three runs fail together, then one at a time.
     let waits: Vec<u64> =
         runs[2..9].windows(2).map(|pair| pair[1].0.saturating_sub(pair[0].1)).collect();
     assert!(
@@ -87,7 +87,7 @@ async fn probes_take_turns_among_the_jobs() {
     let queue = redis.queue();
     queue.enqueue(&[cleanup(1, 1), cleanup(1, 2), cleanup(1, 3)]).await.unwrap();
     let probes = Runs::default();
-    // One with a wrong address, say, must not be the only one that is tried.
+    // A job with a wrong address, for example, must not be the only probe.
     let end = |claimed: &Claimed| if agent(claimed) == 1 { unreachable() } else { reached() };
     let settings = Settings { lane_concurrency: 1, ..brisk() };
     let _worker = Worker::start(&queue, settings, probes.handler(end));
@@ -178,7 +178,8 @@ async fn success_frees_jobs_that_their_gateway_turned_away_but_each_only_once() 
     let idle = async || queue.is_idle().await.unwrap();
 
     reaches(&queue, turned_away.id, State::Blocked).await;
-    // Freed in the same step as the other job is done; when nothing is left to do, it has run.
+    // The job is freed in the same step in which the other job is done. When nothing is left to do,
+    // it has run.
     for (job, runs) in [(&good, 2), (&better, 2)] {
         put(&queue, job).await;
         eventually("idle", idle).await;

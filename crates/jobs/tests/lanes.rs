@@ -1,4 +1,4 @@
-//! Who may run beside whom: lanes, subjects, order and turns.
+//! Concurrency in lanes and subjects: order and turns.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -14,11 +14,11 @@ use crate::worker::{Gate, Runs, Worker, brisk, done, eventually, put, put_all};
 async fn jobs_of_a_subject_run_one_at_a_time_and_in_order() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
-    // Of a kind that is never replaced. Those that wait one behind the other share a run.
+    // The kind is never replaced. Jobs that wait one behind the other share a run.
     let jobs: Vec<_> = (0..90).map(|agent| heartbeat_sync(1, &[(agent % 3, "1m")])).collect();
     queue.enqueue(&jobs[..50]).await.unwrap();
 
-    // What is running, and what has run.
+    // The first is the number of running jobs, the second the finished ones.
     let seen = Arc::new(Mutex::new((0, Vec::new())));
     let workers: Vec<_> = (0..2)
         .map(|_| {
@@ -40,7 +40,7 @@ async fn jobs_of_a_subject_run_one_at_a_time_and_in_order() {
             })
         })
         .collect();
-    // Some come while others of their subject run.
+    // Some jobs arrive while others of their subject run.
     for job in &jobs[50..] {
         put(&queue, job).await;
     }
@@ -56,7 +56,7 @@ async fn a_lane_is_worked_by_one_worker_at_a_time() {
     let jobs: Vec<_> = (0..120).map(|agent| cleanup(agent % 3, agent)).collect();
     put_all(&queue, &jobs).await;
 
-    // Per lane: how many jobs each worker is running.
+    // Counts the jobs that each worker is running per lane.
     let running: Arc<Mutex<HashMap<(String, usize), u32>>> = Arc::default();
     let workers: Vec<_> = (0..3)
         .map(|me| {
@@ -161,7 +161,7 @@ async fn a_lane_runs_as_many_jobs_at_once_as_it_may() {
     for ended in 0..10 {
         let begun = 10.min(ended + 3);
         eventually("the places are taken", async || gate.runs() == begun).await;
-        // It has slots free, and sleeps all the same.
+        // The worker has free slots, and sleeps all the same.
         redis.has_idle(1).await;
         assert_eq!(queue.counts().await.unwrap().of(State::Running), u64::from(begun - ended));
         gate.open();

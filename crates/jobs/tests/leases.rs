@@ -1,4 +1,4 @@
-//! Who holds a job: leases, fences, and what happens when a worker goes away.
+//! Leases: fencing, and recovery when a worker goes away.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,8 @@ async fn a_worker_that_was_fenced_out_cannot_end_the_job() {
     let job = cleanup(1, 1);
     put(&queue, &job).await;
 
-    // One slot, and as if frozen: it neither renews its lease nor learns that it lost it.
+    // The worker has one slot and seems frozen: it neither renews its lease nor learns that it lost
+    // it.
     let lease = Duration::from_millis(200);
     let frozen = Settings { concurrency: 1, lease, renew: NEVER, sweep: NEVER, ..brisk() };
     let (slow, quick) = (Gate::default(), Gate::default());
@@ -62,8 +63,8 @@ async fn a_lost_lease_does_not_wait_for_a_backlog() {
     for some in due.chunks(CALL).chain(expired.chunks(CALL)) {
         queue.enqueue(some).await.unwrap();
     }
-    // Both have one slot, and those two jobs take it: only the looks for lost leases do anything
-    // about the backlog.
+    // Both workers have one slot, and those two jobs take it. Only the sweeps do anything about the
+    // backlog.
     let (begun, dropped) = (Arc::new(Notify::new()), DropFlag::default());
     let frozen = Settings { concurrency: 1, renew: NEVER, sweep: NEVER, ..short_lease() };
     let _frozen = Worker::start(&queue, frozen, never_ends(&begun, &dropped));
@@ -95,7 +96,7 @@ async fn a_handler_is_cancelled_when_its_lease_is_lost() {
     );
     begun.notified().await;
     assert!(!cancelled.is_set());
-    // As if somebody else had claimed it meanwhile.
+    // Another worker seems to have claimed it meanwhile.
     redis.change(&queue, job.id, "token", "0").await;
     eventually("the handler is dropped", async || cancelled.is_set()).await;
     eventually("the lost lease is counted", async || queue.counters().leases_lost == 1).await;
@@ -205,7 +206,7 @@ async fn a_run_takes_no_step_after_its_lease_even_before_anybody_noticed() {
     let job = cleanup(1, 1);
     put(&queue, &job).await;
 
-    // As if the process had been frozen: nothing is renewed, and nobody looks for what is overdue.
+    // The process seems frozen: nothing is renewed, and nobody looks for overdue leases.
     let lease = Duration::from_millis(200);
     let gate = Gate::default();
     let settings = Settings { lease, renew: NEVER, sweep: NEVER, ..brisk() };

@@ -1,4 +1,4 @@
-//! The queue against a real `redis-server`, and its workers under apalis.
+//! Tests of the queue against a real `redis-server`, and of its workers under apalis.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod cancelling;

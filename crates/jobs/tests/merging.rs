@@ -1,5 +1,5 @@
-//! Heartbeat-syncs of a gateway that wait share one run; what was cleaned up since is left out of
-//! them.
+//! Heartbeat-syncs of a gateway that wait share one run, which leaves out agents that were cleaned
+//! up since.
 
 use mission_core::{Job, Kind};
 use mission_jobs::queue::Scope;
@@ -14,7 +14,7 @@ use crate::worker::{
     permanent, put, quick_renewal, reached, reaches, short_lease,
 };
 
-/// The agents of a run with their heartbeats, and those that are left out of it.
+/// Returns the agents of a run with their heartbeats, and those that are left out of it.
 fn agents(claimed: &Claimed) -> (Vec<(u128, String)>, Vec<u128>) {
     let Job::HeartbeatSync(sync) = &claimed.job else { panic!("{claimed:?}") };
     let every = |agent: &mission_core::model::Agent| {
@@ -24,7 +24,7 @@ fn agents(claimed: &Claimed) -> (Vec<(u128, String)>, Vec<u128>) {
     (agents, sync.left_out.iter().map(|agent| agent.id.as_u128()).collect())
 }
 
-/// Who shared each run, oldest first.
+/// Returns the jobs that shared each run, oldest first.
 fn members(runs: &Runs) -> Vec<Vec<Uuid>> {
     runs.map(|claimed| [vec![claimed.id], claimed.shared_with.clone()].concat())
 }

@@ -1,4 +1,4 @@
-//! A great many jobs of all states, for measurements: copies of one, made without the queue.
+//! A great many jobs of all states for measurements: copies of one job, made without the queue.
 
 use mission_jobs::{Envelope, Queue};
 use redis::aio::MultiplexedConnection;
@@ -6,8 +6,8 @@ use redis::{AsyncConnectionConfig, Script};
 
 use crate::redis_server::RedisServer;
 
-/// Makes copies of a job. KEYS prefix; ARGV the job, state, first and last number, failure code or
-/// empty, agents of all.
+/// Makes copies of a job. KEYS: prefix. ARGV: the job, state, first and last number, failure code
+/// or empty, agents of all.
 const COPY: &str = "local p = KEYS[1]
 local now = tonumber(redis.call('TIME')[1]) * 1000
 local packed, payload = unpack(redis.call('HMGET', p .. ':job:' .. ARGV[1], 'job', 'payload'))
@@ -43,7 +43,7 @@ for lane, count in pairs(lanes) do
   redis.call('ZADD', p .. ':gateways', now, lane)
 end";
 
-/// So many ended jobs, and 50,000 live ones of 1000 gateways.
+/// Adds `ended` ended jobs, and 50,000 live ones of 1000 gateways.
 pub(crate) async fn fill(redis: &RedisServer, queue: &Queue, template: &Envelope, ended: u64) {
     queue.enqueue(std::slice::from_ref(template)).await.unwrap();
     let mut connection = patient(redis).await;
@@ -84,7 +84,7 @@ async fn patient(redis: &RedisServer) -> MultiplexedConnection {
     client.get_multiplexed_async_connection_with_config(&config).await.unwrap()
 }
 
-/// Each minute of a day and each hour of a week has happened a lot.
+/// Fills the counters of each minute of a day and each hour of a week.
 pub(crate) async fn fill_minutes(redis: &RedisServer) {
     let script = "local now = math.floor(redis.call('TIME')[1] / 60)
         local function fill(key)

@@ -1,5 +1,5 @@
-//! What operators see and do besides jobs: groups of failures, snoozing, the audit, gateways,
-//! hours.
+//! The views and actions of operators other than jobs: groups of failures, snoozing, the audit,
+//! gateways, hours.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,7 +75,7 @@ async fn failures_of_one_sort_are_one_group_until_their_jobs_get_past_it() {
     let found = queue.search(&first.search(), None, 50).await.unwrap();
     assert_eq!(found.jobs.len(), 2);
 
-    // Tried again in vain: the group stays as old as it is.
+    // A retry that fails does not change the age of the group.
     queue.retry(jobs[0].id, false, &by("ada"), "").await.unwrap();
     eventually("run again", async || look(&queue, jobs[0].id).await.runs == 2).await;
     reaches(&queue, jobs[0].id, State::Blocked).await;
@@ -307,7 +307,7 @@ async fn how_runs_ended_lately_is_known_of_each_gateway() {
     assert_eq!(at_ms % Recent::SPAN_MS, 0);
     assert!(look(&queue, jobs[2].id).await.finished_at_ms.unwrap() - at_ms < Recent::SPAN_MS);
 
-    // An hour and a bit later, as the record would be: what is too old goes when the next run ends.
+    // The record is aged by more than an hour; entries that are too old go when the next run ends.
     let age = "local key, lane = KEYS[1] .. ':gateway', ARGV[1]
         local known = cmsgpack.unpack(redis.call('HGET', key, lane))
         known.recent = (known.slot - 13) .. ' 7 7;' .. (known.slot - 3) .. ' 2 1;'

@@ -1,4 +1,4 @@
-//! What becomes of a job after each way in which a run can end.
+//! The state of a job after each outcome of a run.
 
 use std::time::Duration;
 

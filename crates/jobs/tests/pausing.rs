@@ -1,4 +1,4 @@
-//! What is paused is not taken by any worker, until somebody resumes it.
+//! Workers take no paused job until somebody resumes it.
 
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ async fn resume(queue: &Queue, scope: Scope) {
     assert!(queue.resume(&scope, &by("ada"), "").await.unwrap());
 }
 
-/// Returns after workers have looked for jobs: a delayed job of a paused gateway becomes ready only
-/// then.
+/// Returns after workers have looked for jobs, because a delayed job of a paused gateway becomes
+/// ready only then.
 async fn workers_looked(queue: &Queue) {
     for agent in 0..2 {
         let job = cleanup(99, agent).with_delay(Duration::from_millis(1));
@@ -127,7 +127,7 @@ async fn a_paused_kind_hinders_no_other_but_nothing_of_its_agent_overtakes_it() 
     pause(&queue, CLEANUPS).await;
     let (held, behind, other_agent) = (cleanup(1, 1), update(1, 1), update(1, 2));
     let same_gateway = heartbeat_sync(1, &[(3, "1m")]);
-    // Many that are put aside do not use up a worker's patience.
+    // Many jobs that are put aside do not use up the limits of a claim.
     put_all(&queue, &(100..400).map(|agent| cleanup(1, agent)).collect::<Vec<_>>()).await;
     queue
         .enqueue(&[held.clone(), behind.clone(), other_agent.clone(), same_gateway.clone()])

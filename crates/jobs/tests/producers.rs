@@ -1,4 +1,4 @@
-//! What those who put jobs in and look at them see.
+//! The queue as producers and observers see it.
 
 use std::collections::HashSet;
 use std::time::Duration;

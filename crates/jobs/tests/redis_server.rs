@@ -13,15 +13,15 @@ use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// Names another program to test with, a `valkey-server` for example.
+/// Names another program to test with, for example a `valkey-server`.
 const PROGRAM: &str = "MISSION_TEST_REDIS_SERVER";
 
-/// Changes one thing that the queue knows of a job.
+/// Changes one field of a job.
 const CHANGE: &str = "local job = cmsgpack.unpack(redis.call('HGET', KEYS[1], 'job'))
 job[ARGV[1]] = tonumber(ARGV[2]) or ARGV[2]
 redis.call('HSET', KEYS[1], 'job', cmsgpack.pack(job))";
 
-/// Runs on a unix socket in a directory of its own, and is killed when dropped.
+/// A server on a unix socket in a directory of its own, which is killed when it is dropped.
 pub(crate) struct RedisServer {
     directory: TempDir,
     options: Vec<String>,
@@ -34,10 +34,10 @@ impl RedisServer {
         Self::start_with(|_| Vec::new()).await
     }
 
-    /// With options that may use a free port of the loopback interface. It also stays on its
-    /// socket, without TLS.
+    /// Starts a server with options that may use a free port of the loopback interface. It also
+    /// listens on its socket, without TLS.
     pub(crate) async fn start_with(options: impl Fn(u16) -> Vec<String>) -> Self {
-        // Somebody else may take a port before the server does, which then ends.
+        // Another process may take the port before the server does, which then ends.
         for _ in 0..10 {
             let directory = TempDir::new().expect("a temporary directory");
             fs::write(directory.path().join("redis.conf"), "").expect("it can be written to");
@@ -52,13 +52,13 @@ impl RedisServer {
         panic!("redis-server did not become ready");
     }
 
-    /// `kill -9`.
+    /// Kills the server with SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("redis-server was running");
         self.child.wait().expect("redis-server is a child");
     }
 
-    /// On the same data, after [`Self::kill`].
+    /// Starts it on the same data, after [`Self::kill`].
     pub(crate) async fn restart(&mut self) {
         self.child = spawn(&self.directory, &self.options);
         assert!(self.becomes_ready().await, "redis-server did not become ready again");
@@ -77,12 +77,12 @@ impl RedisServer {
         client.get_multiplexed_async_connection().await.unwrap()
     }
 
-    /// Changes a job behind the back of its queue.
+    /// Changes a job without its queue.
     pub(crate) async fn change(&self, queue: &Queue, job: Uuid, field: &str, value: &str) {
         change(&mut self.connect().await, &queue.keys().job(&job.to_string()), field, value).await;
     }
 
-    /// Sends a command that is told in one line.
+    /// Sends a command that is written as one line.
     pub(crate) async fn tell<T: redis::FromRedisValue>(&self, line: &str) -> T {
         let mut words = line.split(' ');
         let mut command = redis::cmd(words.next().unwrap());
@@ -91,7 +91,7 @@ impl RedisServer {
         answer.unwrap_or_else(|error| panic!("{line}: {error}"))
     }
 
-    /// Waits until that many workers are idle, at most about 30 s: each blocks on its own
+    /// Waits, at most about 30 s, until this number of workers are idle: each blocks on its own
     /// connection.
     pub(crate) async fn has_idle(&self, workers: usize) {
         let blocked = format!("blocked_clients:{workers}\r\n");
@@ -107,7 +107,7 @@ impl RedisServer {
         panic!("not in time: {workers} idle workers");
     }
 
-    /// Begins to note every command that the server carries out.
+    /// Starts to record every command that the server executes.
     pub(crate) async fn monitor(&self) -> Monitor {
         let client = redis::Client::open(self.url()).unwrap();
         Monitor {
@@ -120,7 +120,7 @@ impl RedisServer {
         format!("unix://{}", self.socket().display())
     }
 
-    /// The port that its options were given.
+    /// Returns the port that its options were given.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
@@ -129,7 +129,7 @@ impl RedisServer {
         self.directory.path().join("redis.sock")
     }
 
-    /// False if it ended instead.
+    /// Waits until it is ready. Returns `false` if it ended instead.
     async fn becomes_ready(&mut self) -> bool {
         let client = redis::Client::open(self.url()).unwrap();
         for _ in 0..2000 {
@@ -147,14 +147,13 @@ impl RedisServer {
     }
 }
 
-/// See [`RedisServer::monitor`].
 pub(crate) struct Monitor {
     lines: redis::aio::Monitor,
     connection: redis::aio::MultiplexedConnection,
 }
 
 impl Monitor {
-    /// What was carried out until now, in order:
+    /// Returns the commands executed so far, in order:
     /// `<time> [0 <client, or lua>] "<command>" "<argument>" …`.
     pub(crate) async fn so_far(mut self) -> Vec<String> {
         redis::cmd("ECHO").arg("that is all").exec_async(&mut self.connection).await.unwrap();
@@ -165,19 +164,19 @@ impl Monitor {
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
-        // It may have been killed by the test.
+        // The test may have killed it.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A port that nobody listens on at the moment.
+/// Returns a port on which nobody listens at the moment.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("it is bound").port()
 }
 
-/// Changes a job, by its key.
+/// Changes a field of a job, by its key.
 pub(crate) async fn change(
     connection: &mut MultiplexedConnection,
     job: &str,

@@ -1,4 +1,4 @@
-//! A newer job takes the place of older ones of its agent that wait.
+//! A newer job replaces older waiting ones of its agent.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ async fn each_kind_replaces_what_it_makes_pointless() {
     for (agent, (newer, older)) in
         (0..).zip(kinds.iter().flat_map(|newer| kinds.iter().map(move |older| (newer, older))))
     {
-        // A gateway for each, because syncs of different agents share a subject.
+        // Each pair has its own gateway, because syncs of different agents share a subject.
         let (newer, older) = (newer(agent, 1), older(agent, 1));
         put(&queue, &older).await;
         let accepted = put(&queue, &newer).await;
@@ -309,7 +309,7 @@ async fn a_dead_job_that_would_undo_newer_ones_is_not_retried_unless_forced() {
     );
     assert_eq!(look(&queue, older.id).await.state, State::Dead);
     queue.retry(older.id, true, &by("test"), "").await.unwrap();
-    // It comes back as the newest request, so the one that waits has become the older one.
+    // The job comes back as the newest request, so the waiting one has become the older one.
     reaches(&queue, older.id, State::Done).await;
     is_superseded(&queue, &newer, &older).await;
 }

@@ -1,4 +1,4 @@
-//! Jobs that have ended are kept for a while, and then removed with all that is known of them.
+//! Jobs that have ended are kept for a while, and then removed completely.
 
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ async fn many_old_jobs_are_removed_in_small_steps() {
     let _worker =
         Worker::start(&queue, Settings { keep_ended: NOTHING, ..brisk() }, |_| async { done() });
     eventually("removed", async || queue.counts().await.unwrap().of(State::Done) == 0).await;
-    // What a script does comes right after its call.
+    // The commands of a script come right after its call.
     let (mut steps, mut removed) = (Vec::new(), 0);
     for line in monitor.so_far().await {
         if line.contains(" lua] ") {

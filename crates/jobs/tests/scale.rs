@@ -1,4 +1,4 @@
-//! How long looking takes when there is a lot to look at. Prints figures and judges none: run it
+//! Measures reads of a queue with very many jobs. Prints figures without judging them: run it
 //! alone, with `cargo test --release -p mission-jobs --test main scale -- --ignored --nocapture`.
 
 use std::time::Instant;
@@ -11,8 +11,8 @@ use crate::documents::update;
 use crate::million::{fill, fill_minutes};
 use crate::redis_server::RedisServer;
 
-/// Microseconds of CPU that Redis has used. By the clock it would be as long as the machine is busy
-/// with other things.
+/// Returns the microseconds of CPU that Redis has used. The elapsed time would depend on the other
+/// load of the machine.
 async fn cpu(redis: &RedisServer) -> f64 {
     let stats: String = redis.tell("INFO cpu").await;
     let seconds = |name: &str| -> f64 {

@@ -1,4 +1,4 @@
-//! The script that producers in other languages run is the one that this crate runs.
+//! Producers in other languages run the same script as this crate.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Secrets are sealed in Redis, and no key, wrong or gone, loses a job.
+//! Secrets are sealed in Redis, and no wrong or missing key loses a job.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::documents::provision_main;
 use crate::redis_server::RedisServer;
 use crate::worker::{Worker, brisk, by, done, look, put, reaches};
 
-/// The queue with a new key, and the key.
+/// Returns the queue with these keys.
 fn sealed(redis: &RedisServer, keys: &[&str]) -> Queue {
     redis.queue().with_keys(Arc::new(keys.join(",").parse::<Keyring>().unwrap()))
 }
 
-/// What Redis holds of a job.
+/// Returns a job's document as Redis holds it.
 async fn stored(redis: &RedisServer, queue: &Queue, id: Uuid) -> String {
     let mut connection = redis.connect().await;
     let document: Vec<u8> =
@@ -72,7 +72,8 @@ async fn a_sealed_secret_that_was_changed_buries_the_job_with_the_reason() {
     let (job, other) = (provision_main(1, 1), provision_main(2, 2));
     put(&queue, &job).await;
     put(&queue, &other).await;
-    // The document of one job in the place of another's: its tokens would go to the wrong gateway.
+    // With the document of one job in the place of another's, its tokens would go to the wrong
+    // gateway.
     let document = stored(&redis, &queue, job.id).await.replace("00000001\"", "00000002\"");
     let key = queue.keys().job(&other.id.to_string());
     let _: () = redis.connect().await.hset(key, "payload", document).await.unwrap();
@@ -111,7 +112,7 @@ async fn the_largest_document_can_be_sealed() {
     let queue = sealed(&redis, &[&Keyring::generate()]);
     let text = String::from_utf8(provision_main(1, 1).payload.expose().to_vec()).unwrap();
     let padded = format!("{text}{}", " ".repeat(MAX_DOCUMENT_BYTES - text.len()));
-    // White space goes when it is sealed, so a text that stays has to be that long as well.
+    // Sealing removes white space, so a text that stays must have that length as well.
     let mut document: serde_json::Value = serde_json::from_str(&text).unwrap();
     let entries = (0..250).map(|key| (format!("key {key}"), "x".repeat(4000).into()));
     document["agent"]["identity_profile"] = serde_json::Value::Object(entries.collect());

@@ -1,4 +1,4 @@
-//! Jobs are found by what is known of them.
+//! Jobs are found by their visible fields.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -22,7 +22,7 @@ async fn ids(queue: &Queue, text: &str) -> Vec<Uuid> {
     find(queue, text).await.jobs.iter().map(|job| job.id).collect()
 }
 
-/// All pages of a search.
+/// Returns all pages of a search.
 async fn all(queue: &Queue, search: &Search, limit: usize) -> Vec<Uuid> {
     let (mut found, mut after) = (Vec::new(), None);
     for _ in 0..10_000 {
@@ -39,7 +39,7 @@ fn agent(claimed: &Claimed) -> u128 {
     claimed.job.agent_id().map_or(0, |id| id.as_u128())
 }
 
-/// Agents 1 to 4 fail, each in its own way.
+/// Fails for agents 1 to 4, each in its own way.
 fn fails(claimed: &Claimed) -> RunResult {
     match agent(claimed) {
         1 => Outcome::Blocked(Failure::new("pairing_required", "Device ab12 is not paired")).into(),
@@ -92,7 +92,7 @@ async fn jobs_are_found_by_each_qualifier_and_by_words() {
         ("\"disk is full\"".to_owned(), vec![retrying]),
         ("\"Agent 3\"".to_owned(), vec![dead]),
         ("provision-main".to_owned(), vec![snoozed]),
-        // What stands in the document besides names is not looked at, least of all secrets.
+        // Other contents of the document than names are not searched, least of all secrets.
         ("secret".to_owned(), vec![]),
         ("auth_token".to_owned(), vec![]),
         ("workspace_root".to_owned(), vec![]),
@@ -111,7 +111,7 @@ async fn jobs_are_found_by_each_qualifier_and_by_words() {
 async fn a_word_of_another_alphabet_and_one_with_quotes_is_found() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
-    // As a producer writes it that escapes all but ASCII, and one that does not.
+    // One producer escapes everything but ASCII, and one does not.
     let document = |name: &str| {
         let text = format!(
             r#"{{"version": 1, "kind": "cleanup", "gateway": {{"id": "{}", "url": "ws://127.0.0.1:1",
@@ -133,7 +133,7 @@ async fn a_word_of_another_alphabet_and_one_with_quotes_is_found() {
 async fn pages_hold_every_job_once_whatever_comes_and_goes_meanwhile() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
-    // Many at the same moment, on few gateways.
+    // Many jobs arrive at the same moment, on few gateways.
     let jobs: Vec<_> = (0..400).map(|agent| cleanup(agent % 3, agent)).collect();
     put_all(&queue, &jobs).await;
     let search: Search = "state:ready".parse().unwrap();
@@ -144,7 +144,7 @@ async fn pages_hold_every_job_once_whatever_comes_and_goes_meanwhile() {
 
     let page = queue.search(&search, None, 100).await.unwrap();
     let (last, next) = (page.jobs[99].id, page.next.unwrap());
-    // The last one seen, one before it and one behind it go; one comes.
+    // The last job seen, one before it and one behind it go; one comes.
     for id in [last, page.jobs[10].id, found[200]] {
         queue.cancel(id, &by("test"), "").await.unwrap();
     }
@@ -153,7 +153,7 @@ async fn pages_hold_every_job_once_whatever_comes_and_goes_meanwhile() {
         found[100..].iter().copied().filter(|id| *id != found[200]).take(MAX_PAGE).collect();
     assert_eq!(rest.jobs.iter().map(|job| job.id).collect::<Vec<_>>(), expected);
 
-    // Ended ones come latest first.
+    // Ended jobs come latest first.
     let ended = all(&queue, &"state:cancelled".parse().unwrap(), 1).await;
     assert_eq!(ended.len(), 3);
     let mut times = Vec::new();
@@ -208,7 +208,7 @@ async fn the_jobs_of_an_agent_lead_to_each_other() {
     assert_eq!(superseded, newest[1..]);
     assert!(ids(&queue, &format!("agent:{}", Uuid::from_u128(77))).await.is_empty());
 
-    // One of them is gone: the older ones are found all the same.
+    // One job is gone, but the older ones are found all the same.
     redis.tell::<()>(&format!("DEL {}", queue.keys().job(&newest[2].to_string()))).await;
     assert_eq!(of_agent(50).await, newest[..2]);
     let found = all(&queue, &format!("agent:{agent} gateway:{gateway}").parse().unwrap(), 2).await;
@@ -242,7 +242,7 @@ async fn jobs_that_an_older_version_stored_are_found() {
     for job in &jobs {
         put(&queue, job).await;
     }
-    // It knew nothing of what was enqueued before.
+    // An old version kept no link to the job enqueued before.
     for job in &jobs {
         let script = "local j = cmsgpack.unpack(redis.call('HGET', KEYS[1], 'job')) j.before = nil
             redis.call('HSET', KEYS[1], 'job', cmsgpack.pack(j))";

@@ -1,5 +1,5 @@
-//! Idle workers start a job when there is one. Nobody looks by itself here: a lost wake-up would
-//! hang the test.
+//! Idle workers start a job as soon as it arrives. No worker looks by itself here: a lost wake-up
+//! would hang the test.
 
 use std::sync::Arc;
 use std::time::Duration;

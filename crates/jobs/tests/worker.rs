@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-/// Longer than any test takes.
+/// A time that is longer than any test.
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 /// A running worker. Dropping it kills it: nothing is drained, nothing handed back.
@@ -42,7 +42,7 @@ impl Worker {
         Self { context, task: tokio::spawn(worker.run()) }
     }
 
-    /// Tells it to stop; it must have begun.
+    /// Asks it to stop; it must have started.
     pub(crate) fn stop(&self) {
         self.context.stop().expect("the worker runs");
     }
@@ -60,7 +60,7 @@ impl Drop for Worker {
     }
 }
 
-/// Default settings with delays that a test can wait for.
+/// Returns the default settings with short delays.
 pub(crate) fn brisk() -> Settings {
     let retry = RetryPolicy {
         initial: Duration::from_millis(2),
@@ -70,23 +70,23 @@ pub(crate) fn brisk() -> Settings {
     Settings { sweep: Duration::from_millis(100), retry, ..Settings::default() }
 }
 
-/// [`brisk`] with retries that no test lives to see.
+/// Returns [`brisk`] with retries that come after the test.
 pub(crate) fn patient() -> Settings {
     let retry = RetryPolicy { initial: HOUR, cap: HOUR, ..brisk().retry };
     Settings { retry, ..brisk() }
 }
 
-/// [`brisk`], but an idle worker does not look by itself: without a wake-up it sleeps on.
+/// Returns [`brisk`] with workers that do not look by themselves: without a wake-up they sleep on.
 pub(crate) fn never_looks() -> Settings {
     Settings { sweep: HOUR, lease: 2 * HOUR, ..brisk() }
 }
 
-/// [`brisk`] with renewals that come soon.
+/// Returns [`brisk`] with renewals that come soon.
 pub(crate) fn quick_renewal() -> Settings {
     Settings { renew: Duration::from_millis(20), ..brisk() }
 }
 
-/// [`brisk`] with leases that a test can wait for to end.
+/// Returns [`brisk`] with leases that end soon.
 pub(crate) fn short_lease() -> Settings {
     let lease = Duration::from_millis(400);
     Settings { lease, renew: lease / 8, sweep: lease / 8, ..brisk() }
@@ -105,24 +105,23 @@ pub(crate) fn permanent() -> RunResult {
     Outcome::Permanent(Failure::new("template_error", "line 3")).into()
 }
 
-/// Done, by way of the gateway.
+/// Returns a success that reached the gateway.
 pub(crate) fn reached() -> RunResult {
     let gateway =
         GatewayFacts { version: "dev".to_owned(), protocol: 4, ..GatewayFacts::default() };
     Outcome::Done(Box::new(Report { gateway: Some(gateway), ..Report::default() })).into()
 }
 
-/// The gateway is away, for all of its jobs.
+/// Returns a failure to reach the gateway, which concerns all of its jobs.
 pub(crate) fn unreachable() -> RunResult {
     Outcome::Transient(Failure::new("refused", "connection refused").of_gateway()).into()
 }
 
-/// Somebody who acts.
 pub(crate) fn by(name: &str) -> Author {
     Author::new(name, "a test")
 }
 
-/// What is known of a job.
+/// Returns the record of a job.
 pub(crate) async fn look(queue: &Queue, id: Uuid) -> JobRecord {
     queue.get(id).await.unwrap().unwrap()
 }
@@ -134,7 +133,6 @@ pub(crate) async fn put_all(queue: &Queue, jobs: &[Envelope]) {
     }
 }
 
-/// Enqueues one job.
 pub(crate) async fn put(queue: &Queue, job: &Envelope) -> Enqueued {
     queue.enqueue(std::slice::from_ref(job)).await.unwrap().remove(0)
 }
@@ -166,7 +164,7 @@ pub(crate) async fn notified(notify: &Notify) {
         .expect("notified in time");
 }
 
-/// Says whether the future that owns it has been dropped.
+/// Reports whether the future that owns it has been dropped.
 #[derive(Clone, Default)]
 pub(crate) struct DropFlag(pub(crate) Arc<AtomicBool>);
 
@@ -176,7 +174,7 @@ impl DropFlag {
     }
 }
 
-/// Sets the flag when dropped.
+/// Sets the flag when it is dropped.
 struct SetOnDrop(DropFlag);
 
 impl Drop for SetOnDrop {
@@ -185,7 +183,7 @@ impl Drop for SetOnDrop {
     }
 }
 
-/// Where a handler stops until the test lets it go on.
+/// Holds back handlers until the test lets them continue.
 #[derive(Clone, Default)]
 pub(crate) struct Gate {
     begun: Arc<Notify>,
@@ -194,7 +192,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// A handler that stops there, and then ends like that.
+    /// Returns a handler that waits at the gate and then ends with this outcome.
     pub(crate) fn handler(
         &self,
         end: fn() -> RunResult,
@@ -216,18 +214,19 @@ impl Gate {
         notified(&self.begun).await;
     }
 
-    /// Lets one run go on.
+    /// Lets one run continue.
     pub(crate) fn open(&self) {
         self.go_on.notify_one();
     }
 
-    /// How many runs have begun.
+    /// Returns the number of runs that have begun.
     pub(crate) fn runs(&self) -> u32 {
         self.runs.load(Ordering::SeqCst)
     }
 }
 
-/// A handler that never ends by itself: says when it begins, and sets the flag when it is stopped.
+/// Returns a handler that never ends by itself. It reports its start, and sets the flag when it is
+/// stopped.
 pub(crate) fn never_ends(
     begun: &Arc<Notify>,
     stopped: &DropFlag,
@@ -243,12 +242,12 @@ pub(crate) fn never_ends(
     }
 }
 
-/// What handlers were given, in the order in which their runs began.
+/// The jobs that handlers received, in the order in which their runs began.
 #[derive(Clone, Default)]
 pub(crate) struct Runs(Arc<Mutex<Vec<Claimed>>>);
 
 impl Runs {
-    /// A handler that notes its run, and ends like that.
+    /// Returns a handler that records its run and ends with this outcome.
     pub(crate) fn handler(
         &self,
         end: impl Fn(&Claimed) -> RunResult + Clone + Send + 'static,
@@ -261,17 +260,17 @@ impl Runs {
         }
     }
 
-    /// Something of each run.
+    /// Maps each run to a value.
     pub(crate) fn map<T>(&self, of: impl Fn(&Claimed) -> T) -> Vec<T> {
         self.0.lock().unwrap().iter().map(of).collect()
     }
 
-    /// The jobs, by id.
+    /// Returns the ids of the jobs.
     pub(crate) fn ids(&self) -> Vec<Uuid> {
         self.map(|claimed| claimed.id)
     }
 
-    /// The agents that the jobs are about.
+    /// Returns the agents that the jobs are about.
     pub(crate) fn agents(&self) -> Vec<u128> {
         self.map(|claimed| claimed.job.agent_id().unwrap().as_u128())
     }

@@ -1,4 +1,4 @@
-//! Clusters. A queue lives in one slot, of one of the masters.
+//! Redis clusters. A queue lives in one slot of one master.
 
 use mission_jobs::{Queue, State};
 
@@ -19,13 +19,13 @@ async fn node() -> RedisServer {
     .await
 }
 
-/// Masters that share the slots evenly, and an entry that has none.
+/// Masters that share the slots evenly, and an entry node that has none.
 struct Cluster {
     masters: Vec<RedisServer>,
     entry: RedisServer,
     /// The slot of the queue `test`.
     slot: u16,
-    /// Which master has it.
+    /// The index of the master that owns the slot.
     owner: usize,
 }
 
@@ -64,13 +64,13 @@ impl Cluster {
         &self.masters[self.owner]
     }
 
-    /// Known by the one node that has nothing of it.
+    /// Opens the queue through the one node that holds nothing of it.
     fn queue(&self) -> Queue {
         Queue::open(&format!("redis+cluster://127.0.0.1:{}", self.entry.port()), "test").unwrap()
     }
 }
 
-/// Moves a slot with all that is in it, as the tools for clusters do.
+/// Moves a slot with everything in it, as the tools for clusters do.
 async fn move_slot(slot: u16, from: &RedisServer, to: &RedisServer) {
     let (source, target): (String, String) =
         (from.tell("CLUSTER MYID").await, to.tell("CLUSTER MYID").await);

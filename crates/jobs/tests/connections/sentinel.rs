@@ -13,7 +13,7 @@ async fn sentinel_of(master: &RedisServer) -> RedisServer {
     watch(RedisServer::start_with(options).await, master, 2).await
 }
 
-/// Has a Sentinel watch a master, and call it down when so many say so.
+/// Makes a Sentinel watch a master, which is down when `quorum` of them agree.
 pub(super) async fn watch(sentinel: RedisServer, master: &RedisServer, quorum: u8) -> RedisServer {
     sentinel
         .tell::<()>(&format!("SENTINEL MONITOR the-master 127.0.0.1 {} {quorum}", master.port()))
@@ -23,7 +23,7 @@ pub(super) async fn watch(sentinel: RedisServer, master: &RedisServer, quorum: u
     sentinel
 }
 
-/// A replica that has everything, as far as its master knows.
+/// Returns a replica that has received everything, as far as its master knows.
 async fn replica_of(master: &RedisServer) -> RedisServer {
     let replica = on_a_port().await;
     replica.tell::<()>(&format!("REPLICAOF 127.0.0.1 {}", master.port())).await;
@@ -76,7 +76,7 @@ async fn the_queue_goes_on_with_the_new_master() {
     assert!(replica.tell::<String>("INFO replication").await.contains("role:master"));
     assert!(queue.get(before.id).await.unwrap().is_some());
 
-    // The old master comes back as if nothing had happened. No new connection believes it.
+    // The old master comes back as if nothing had happened. No new connection uses it.
     master.restart().await;
     assert!(master.tell::<String>("INFO replication").await.contains("role:master"));
     let late = Queue::open(&url, "test").unwrap();

@@ -1,4 +1,4 @@
-//! TLS with an authority of one's own, and with certificates of clients.
+//! TLS with a private authority, and with certificates of clients.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use super::works;
 use crate::redis_server::{RedisServer, free_port};
 use crate::worker::eventually;
 
-/// An authority, and what it signed for the server and for the client.
+/// An authority, and the certificates that it signed for the server and for the client.
 struct Files(TempDir);
 
 impl Files {
@@ -23,7 +23,7 @@ impl Files {
     fn for_host(host: &str) -> Self {
         let files = Self(TempDir::new().unwrap());
         let mut params = CertificateParams::new(Vec::new()).unwrap();
-        // Else all have the same name, and are taken for signed by themselves.
+        // Otherwise all have the same name and count as self-signed.
         params.distinguished_name.push(DnType::CommonName, "authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -48,7 +48,7 @@ impl Files {
         self.0.path().join(name)
     }
 
-    /// `clients` is yes if they need a certificate.
+    /// Starts a server; `clients` is `yes` if clients need a certificate.
     async fn server(&self, clients: &str) -> RedisServer {
         self.server_with(&["--tls-auth-clients", clients]).await
     }

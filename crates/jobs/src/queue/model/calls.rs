@@ -1,4 +1,4 @@
-//! What the calls do, but for claim: see `claims.rs`.
+//! The calls of the model, except claim, which is in `claims.rs`.
 
 use uuid::Uuid;
 
@@ -9,7 +9,7 @@ use super::operations::{End, LEASE, New, SNOOZE_LIMIT};
 use crate::queue::State;
 
 impl Model {
-    /// Returns what the call answers: ids, states, replaced jobs.
+    /// Returns the answer of the call: ids, states, replaced jobs.
     pub(super) fn enqueue(&mut self, jobs: &[(Job, New)]) -> Vec<(Uuid, Option<State>, Vec<Uuid>)> {
         self.replaced.clear();
         let mut ids = Vec::new();
@@ -49,7 +49,7 @@ impl Model {
         }
     }
 
-    /// Whether this worker holds that lease.
+    /// Returns whether this worker holds the lease.
     fn holds(&self, worker: &str, (id, token): (Uuid, u64)) -> bool {
         self.jobs.get(&id).is_some_and(|job| {
             job.state == State::Running
@@ -58,7 +58,7 @@ impl Model {
         })
     }
 
-    /// Returns the tokens that are lost, and those of the jobs that are to be cancelled.
+    /// Returns the tokens of lost leases, and those of jobs that were cancelled.
     pub(super) fn renew(&mut self, worker: &str, leases: &[(Uuid, u64)]) -> (Vec<u64>, Vec<u64>) {
         let (mut lost, mut cancelled) = (Vec::new(), Vec::new());
         for lease in leases {
@@ -119,7 +119,7 @@ impl Model {
         Some(self.job(id).state)
     }
 
-    /// What a run found concerns its lane.
+    /// Applies the signal of a run to its lane.
     fn learn(&mut self, job: &Job, end: &End) {
         let until = self.now + end.leave_alone;
         let number = if end.signal == "unreachable" { self.number() } else { 0 };
@@ -128,7 +128,7 @@ impl Model {
             "unreachable" => {
                 lane.failures = lane.failures.max(job.lane_failures + 1);
                 lane.held_until = lane.held_until.max(until);
-                // Another job probes next.
+                // Another job is the next probe.
                 self.job(job.id).rank = (job.priority, number);
             }
             "busy" => lane.held_until = lane.held_until.max(until),
@@ -137,7 +137,7 @@ impl Model {
         }
     }
 
-    /// What follows for others from how a job's run ended.
+    /// Applies the consequences of a run's end for other jobs.
     fn follow(&mut self, id: Uuid, end: &End) {
         let job = self.job(id);
         job.freeable = job.state == State::Blocked && end.signal == "blocked" && !job.freed;
@@ -160,7 +160,7 @@ impl Model {
         }
     }
 
-    /// Returns how many were handed back.
+    /// Returns how many jobs were handed back.
     pub(super) fn release(&mut self, worker: &str, leases: &[(Uuid, u64)]) -> usize {
         let held: Vec<_> = leases.iter().filter(|lease| self.holds(worker, **lease)).collect();
         for (id, _) in &held {
@@ -174,7 +174,7 @@ impl Model {
         held.len()
     }
 
-    /// Returns what the call answers.
+    /// Returns the answer of the call.
     pub(super) fn snooze(
         &mut self,
         id: Uuid,
@@ -195,7 +195,7 @@ impl Model {
         ("ok", from.to_string())
     }
 
-    /// Returns what the call answers.
+    /// Returns the answer of the call.
     pub(super) fn cancel(
         &mut self,
         id: Uuid,
@@ -226,7 +226,7 @@ impl Model {
         ("ok", from.to_string())
     }
 
-    /// Returns what the call answers.
+    /// Returns the answer of the call.
     pub(super) fn retry(&mut self, id: Uuid, force: bool, by: &str) -> (&'static str, String) {
         if !self.jobs.contains_key(&id) {
             return ("missing", String::new());
@@ -275,7 +275,7 @@ impl Model {
 }
 
 impl Job {
-    /// As it is enqueued; what the queue adds is not there yet.
+    /// Returns the job as it is enqueued, without the values that the queue adds.
     pub(super) fn new(id: Uuid, lane: Uuid, subject: String, new: &New) -> Self {
         Self {
             id,

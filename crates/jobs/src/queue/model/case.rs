@@ -1,4 +1,4 @@
-//! One case: operations on a queue in Redis and on the model, compared after each.
+//! A case: operations on a queue in Redis and on the model, compared after each.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,17 +20,17 @@ use crate::queue::redis::scripts::{Ack, Acked, Lease, Scripts};
 use crate::queue::{Author, Scope, Settings, State};
 use crate::{IdempotencyKey, kinds};
 
-/// When every case begins.
+/// The time at which every case begins.
 const BEGIN: u64 = 1_763_859_600_000;
 const BY: &str = "somebody";
 const WHY: &str = "a test";
 
-/// What cases share: a Redis that is emptied for each.
+/// A Redis that is emptied for each case.
 pub(super) struct Bench {
     pub(super) scripts: Scripts,
     pub(super) connection: MultiplexedConnection,
     pub(super) shown: Script,
-    /// Something to make others of.
+    /// The envelope from which others are made.
     pub(super) envelope: Envelope,
 }
 
@@ -42,11 +42,11 @@ pub(super) struct Case<'a> {
     pub(super) shown: BTreeMap<String, String>,
     enqueued: Vec<(Envelope, Job, New)>,
     pub(super) ids: Vec<Uuid>,
-    /// Per worker: leases that it holds for all it knows, and others that it has held.
+    /// The leases that each worker believes it holds, and others that it has held.
     held: Vec<Vec<(Uuid, u64)>>,
     former: Vec<Vec<(Uuid, u64)>>,
     pub(super) sleepers: Sleepers,
-    /// The latest that the clock has ever been.
+    /// The latest time that the clock has ever shown.
     latest: u64,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Case<'a> {
         case
     }
 
-    /// All operations, and then all that is left to do.
+    /// Runs all operations, and then finishes everything that is left.
     pub(super) async fn run(mut self, operations: &[Operation]) -> Result<(), String> {
         for (i, operation) in operations.iter().enumerate() {
             let done = self.step(operation).await;
@@ -129,7 +129,7 @@ impl<'a> Case<'a> {
             }
             Operation::Pause { scope } => self.pause(true, *scope).await?,
             Operation::Resume { scope } => self.pause(false, *scope).await?,
-            // No script has run, so there is nothing to compare.
+            // No script has run, so nothing needs comparing.
             Operation::Advance { ms } => {
                 self.advance(*ms).await;
                 return Ok(());
@@ -168,7 +168,7 @@ impl<'a> Case<'a> {
             let merges = kinds::spec(new.kind).merges;
             let subject =
                 if merges { format!("{lane}/heartbeats") } else { format!("{lane}/{agent}") };
-            // Ids in no order that would mean anything.
+            // Ids must not be in a meaningful order.
             let number = self.enqueued.len() + self.ids.len();
             let id = Uuid::from_u128(
                 (number as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835),
@@ -206,7 +206,7 @@ impl<'a> Case<'a> {
             (id.to_string(), state, replaced.iter().map(Uuid::to_string).collect())
         });
         same("enqueue", &answer, &expected.collect())?;
-        // The kinds allow more attempts than a case has time for.
+        // A case is too short for the attempts that the kinds allow.
         let is_new = |job: &Job| !before.contains(&job.id) && self.model.jobs.contains_key(&job.id);
         for (job, _) in models.iter().filter(|(job, new)| new.max_attempts != 12 && is_new(job)) {
             let key = self.bench.scripts.keys.job(&job.id.to_string());
@@ -219,7 +219,7 @@ impl<'a> Case<'a> {
     async fn claim(&mut self, worker: u8, wanted: usize) -> Result<(), String> {
         let name = name(worker);
         if wanted > 0 && self.sleepers.sleeps(worker) {
-            // As BLPOP would.
+            // BLPOP would take the same token.
             let keys = &self.bench.scripts.keys;
             let mut pop = redis::cmd("LMPOP");
             pop.arg(2).arg(keys.wake_one(&name)).arg(keys.wake_any()).arg("LEFT");
@@ -346,10 +346,11 @@ impl<'a> Case<'a> {
         same("pause", &answer, &self.model.pause(pause, &scope, BY, WHY))
     }
 
-    /// Everything that is left gets done, in bounded time, and leaves nothing behind but what is
-    /// kept on purpose.
+    /// Finishes all jobs in bounded time, and checks that nothing remains but what is kept on
+    /// purpose.
     async fn finish(&mut self) -> Result<(), String> {
-        // A clock that was set back is set right, or everything would take longer by as much.
+        // A clock that was set back is corrected first, or everything would take longer by that
+        // time.
         self.sleepers.rouse_all();
         self.set_clock(self.latest).await;
         for scope in 0..SCOPES {
@@ -375,7 +376,7 @@ impl<'a> Case<'a> {
             }
             self.compare().await?;
             if self.model.jobs.values().all(|job| job.state.is_terminal()) {
-                // Until no lane is left alone any more.
+                // Time passes until no lane is left alone any more.
                 self.advance(3_600_000).await;
                 for worker in 0..WORKERS {
                     self.claim(worker, 1).await?;
@@ -384,7 +385,7 @@ impl<'a> Case<'a> {
                 self.compare().await?;
                 return self.check_nothing_is_left().await;
             }
-            // Small steps while something runs, so that leases are taken back.
+            // The steps are small while something runs, so that leases are taken back.
             let runs = self.model.jobs.values().any(|job| job.state == State::Running);
             let next = self.model.next().unwrap_or_default().max(self.model.now + 1);
             self.advance(if runs { LEASE / 4 } else { next - self.model.now }).await;

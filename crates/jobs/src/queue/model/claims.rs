@@ -1,4 +1,4 @@
-//! What a claim does by itself, and which jobs it may give.
+//! The claim of the model: its sweep, and the jobs that it may give.
 
 use uuid::Uuid;
 
@@ -8,13 +8,13 @@ use super::operations::LEASE;
 use crate::queue::State;
 use crate::queue::redis::claim::{Batch, RawClaim};
 
-/// Leases lost in a row that make a job poison.
+/// The number of leases lost in a row that makes a job poison.
 const POISON: u32 = 3;
-/// Most jobs that share a run.
+/// The most jobs that share a run.
 const GROUP: usize = 32;
 
 impl Model {
-    /// Ends what has expired, makes due jobs ready, takes back lost leases, removes old jobs.
+    /// Ends expired jobs, makes due jobs ready, takes back lost leases and removes old jobs.
     pub(super) fn look_around(&mut self) {
         self.kind_resumed = false;
         for id in self.due(|job| if job.waits() { job.expires_at } else { None }) {
@@ -26,7 +26,7 @@ impl Model {
         }
         for from in [State::Scheduled, State::Retrying, State::Snoozed, State::Blocked] {
             for id in self.due(|job| (job.state == from).then_some(job.at)) {
-                // One before it in this loop may have settled its fate.
+                // An earlier job of this loop may have replaced it.
                 if self.job(id).state == from {
                     self.go(id, State::Ready, More::default());
                     if from == State::Scheduled {
@@ -46,8 +46,8 @@ impl Model {
         }
     }
 
-    /// Jobs whose time of that sort has come, soonest first. Those of one time come by id, as they
-    /// do in Redis.
+    /// Returns the jobs whose time of this sort has come, soonest first, and by id if the times are
+    /// equal, as Redis does.
     fn due(&self, time: impl Fn(&Job) -> Option<u64>) -> Vec<Uuid> {
         let mut due: Vec<_> =
             self.jobs.values().filter_map(|job| Some((time(job)?, job.id))).collect();
@@ -64,7 +64,7 @@ impl Model {
         if quiet {
             self.calm_until = self.now + LEASE / 2;
         }
-        // Longer than that can only be a clock that was set back.
+        // A longer time can only come from a clock that was set back.
         if self.calm_until > self.now && self.calm_until <= self.now + LEASE {
             return;
         }
@@ -105,7 +105,7 @@ impl Model {
         inside.sort_unstable();
         let excess = inside.len().saturating_sub(usize::try_from(keep.count).unwrap_or(usize::MAX));
         let age = u64::try_from(keep.age.as_millis()).unwrap();
-        // What is too old besides is for the next time.
+        // Jobs that are too old as well are left for the next time.
         let old = if excess > 0 {
             excess
         } else {
@@ -117,7 +117,7 @@ impl Model {
         }
     }
 
-    /// The first jobs of their lines that this worker may be given now.
+    /// Returns the first jobs of their lines that this worker may be given now.
     pub(super) fn claimable(&self, worker: &str) -> Vec<&Job> {
         let heads = self.jobs.values().filter(|job| job.state == State::Ready).filter(|job| {
             let line = self.line(&job.subject);
@@ -141,7 +141,7 @@ impl Model {
             && self.running(lane).all(|job| job.worker.as_deref() == Some(worker))
     }
 
-    /// Checks what a claim gave, and takes it over. Returns how many runs that is.
+    /// Checks the answer of a claim and applies it. Returns the number of runs.
     pub(super) fn take(
         &mut self,
         worker: &str,
@@ -176,7 +176,7 @@ impl Model {
         Ok(runs)
     }
 
-    /// The first of its line, and the best of its lane.
+    /// Checks that the job is the first of its line and the best of its lane.
     fn take_first(&mut self, worker: &str, raw: &RawClaim) -> Result<(), String> {
         let claimable = self.claimable(worker);
         let Some(job) = claimable.iter().find(|job| job.id.to_string() == raw.id) else {
@@ -192,7 +192,7 @@ impl Model {
         self.take_one(worker, raw)
     }
 
-    /// Those right behind the claimed one that must share its run.
+    /// Returns the jobs right behind the claimed one that must share its run.
     fn group(&self, first: &RawClaim) -> Vec<Uuid> {
         let first = &self.jobs[&first.id.parse::<Uuid>().unwrap()];
         if first.kind != mission_core::Kind::HeartbeatSync || first.lost > 0 {
@@ -243,7 +243,7 @@ impl Model {
         if expected == got { Ok(()) } else { Err(format!("claimed {got:?}, not {expected:?}")) }
     }
 
-    /// When the next thing happens by itself.
+    /// Returns the time of the next change that needs no call.
     pub(super) fn next(&self) -> Option<u64> {
         let expiries =
             self.jobs.values().filter(|job| job.waits()).filter_map(|job| job.expires_at);
@@ -252,7 +252,8 @@ impl Model {
         expiries.chain(dues).chain(holds).min()
     }
 
-    /// A worker with a free place must not sleep past the time when there is something to do.
+    /// Checks that a worker with a free slot does not sleep past the time when there is something
+    /// to do.
     fn check_wait(&self, batch: &Batch) -> Result<(), String> {
         let Some(next) = self.next() else { return Ok(()) };
         let wait = next.saturating_sub(self.now);

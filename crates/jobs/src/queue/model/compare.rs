@@ -1,4 +1,4 @@
-//! What is compared after an operation, and at the end.
+//! The comparison after an operation, and at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -13,8 +13,8 @@ use super::sleepers::name;
 use crate::queue::State;
 
 impl Case<'_> {
-    /// Compares all that can be seen. Ended jobs that nothing should have happened to have their
-    /// turn at the end.
+    /// Compares everything that is visible. Ended jobs that nothing should have happened to are
+    /// compared at the end.
     pub(super) async fn compare(&mut self) -> Result<(), String> {
         let lanes: Vec<Uuid> = (0..GATEWAYS).map(gateway).collect();
         let mut call = self.bench.shown.prepare_invoke();
@@ -32,7 +32,7 @@ impl Case<'_> {
         self.shown.extend(changed.chunks(2).map(|part| (part[0].clone(), part[1].clone())));
 
         self.model.forget_groups();
-        // Those that have changed on either side.
+        // The jobs that have changed on either side are compared.
         let mut jobs = std::mem::take(&mut self.model.touched);
         let mut expected = if jobs.is_empty() && changed.is_empty() {
             BTreeMap::new()
@@ -64,7 +64,8 @@ impl Case<'_> {
             .check(&self.model, self.shown.get("wakes").map(String::as_str).unwrap_or_default())
     }
 
-    /// Jobs that expire are noted as long as they wait, and no longer than they live.
+    /// Checks that jobs with an expiry are noted as long as they wait, and no longer than they
+    /// live.
     fn check_expiry(&self) -> Result<(), String> {
         let noted: Vec<&str> = self
             .shown
@@ -86,7 +87,7 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// Nothing is in Redis but what is kept on purpose.
+    /// Checks that Redis holds nothing but what is kept on purpose.
     pub(super) async fn check_nothing_is_left(&mut self) -> Result<(), String> {
         let prefix = self.bench.scripts.keys.prefix().to_owned();
         let keys: Vec<String> =

@@ -1,4 +1,4 @@
-//! Events, as text that both sides can be turned into.
+//! Events as text, into which both sides can be turned.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::queue::State;
 
-/// A transition of a job, as told to those who listen.
+/// A transition of a job, as the stream of events reports it.
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) kind: String,
@@ -20,7 +20,7 @@ pub(super) struct Event {
     pub(super) worker: Option<String>,
     pub(super) next_at_ms: Option<u64>,
     pub(super) reason: Option<String>,
-    /// The code.
+    /// The code of the failure.
     pub(super) failure: Option<String>,
     pub(super) superseded_by: Option<String>,
     pub(super) by: Option<String>,
@@ -51,12 +51,12 @@ impl Event {
     }
 }
 
-/// A pause or its end.
+/// Describes a pause or its end.
 pub(super) fn pause_text(event: &str, at_ms: u64, scope: &str, by: &str, reason: &str) -> String {
     format!("{event} {scope} at {at_ms} by {by}: {reason}")
 }
 
-/// What an event of the stream is about, and the rest as text.
+/// Reads an event of the stream: the job's id (or nothing), and the rest as text.
 pub(super) fn read(json: &str) -> Result<(String, String), String> {
     let event: Value = serde_json::from_str(json).map_err(|error| format!("{error}: {json}"))?;
     let text = |name: &str| event.get(name).and_then(Value::as_str).map(str::to_owned);

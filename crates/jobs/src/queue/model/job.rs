@@ -1,4 +1,4 @@
-//! A job as the model knows it, and as text.
+//! A job of the model, and its form as text.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::queue::State;
 
-/// A time in ms, as the scripts' clock says it.
+/// A time in ms by the scripts' clock.
 pub(super) type Time = u64;
 
 #[derive(Debug, Clone)]
@@ -19,11 +19,11 @@ pub(super) struct Job {
     pub(super) lane: Uuid,
     pub(super) subject: String,
     pub(super) state: State,
-    /// When it is due, its lease ends, or it got where it is.
+    /// The time when it is due, when its lease ends, or when it reached its state.
     pub(super) at: Time,
-    /// Its place in the line of its subject.
+    /// The position in the line of its subject.
     pub(super) seq: u64,
-    /// Its place in its lane.
+    /// The position in its lane.
     pub(super) rank: (u8, u64),
     pub(super) priority: u8,
     pub(super) attempts: u32,
@@ -45,16 +45,16 @@ pub(super) struct Job {
     pub(super) before: Option<Uuid>,
     pub(super) reason: Option<String>,
     pub(super) superseded_by: Option<Uuid>,
-    /// The code.
+    /// The code of the failure.
     pub(super) failure: Option<String>,
     /// The group of failures that it belongs to.
     pub(super) group: Option<String>,
     pub(super) key: Option<String>,
-    /// Blocked for its gateway's sake, and not yet set free by the gateway's recovery.
+    /// `true` if its gateway blocked it and the gateway's recovery has not freed it yet.
     pub(super) freeable: bool,
-    /// It was set free like that since somebody last retried it.
+    /// `true` if a recovery has freed it since somebody last retried it.
     pub(super) freed: bool,
-    /// Failures of the lane when it was claimed.
+    /// The failures of the lane when it was claimed.
     pub(super) lane_failures: u32,
     pub(super) timeline: Vec<String>,
     pub(super) history: Vec<String>,
@@ -68,17 +68,17 @@ pub(super) struct Inherited {
 }
 
 impl Job {
-    /// It has been due and has not ended: it stands in the line of its subject.
+    /// Returns whether it stands in the line of its subject: it has been due and has not ended.
     pub(super) fn in_line(&self) -> bool {
         self.state != State::Scheduled && !self.state.is_terminal()
     }
 
-    /// Ready, or waiting for a time.
+    /// Returns whether it is ready, or waits for a time.
     pub(super) fn waits(&self) -> bool {
         self.state == State::Ready || self.state.is_waiting()
     }
 
-    /// Adds an entry; the timeline keeps its last 1200 bytes.
+    /// Adds an entry to the timeline, which keeps its last 1200 bytes.
     pub(super) fn enter(&mut self, now: Time) {
         self.timeline.push(format!("{} {now}", self.state));
         if self.timeline.join(";").len() > 1200 {
@@ -95,7 +95,7 @@ impl Job {
         }
     }
 
-    /// All that can be seen of it: `name=value`, one per line.
+    /// Returns everything visible of it: `name=value`, one per line.
     pub(super) fn text(&self) -> String {
         let mut text = format!(
             "state={}\nkind={}\nlane={}\nsubject={}\nattempts={}\nmax_attempts={}\nruns={}\n",

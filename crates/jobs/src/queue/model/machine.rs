@@ -1,5 +1,5 @@
-//! The model: what becomes of jobs, in plain Rust over plain maps. It shares nothing with the
-//! scripts but the table [`State::next`].
+//! The model: the life of jobs, in plain Rust over plain maps. It shares nothing with the scripts
+//! but the table [`State::next`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,30 +17,30 @@ pub(super) struct Model {
     pub(super) lanes: BTreeMap<Uuid, Lane>,
     pub(super) paused: BTreeSet<String>,
     pub(super) keys: BTreeMap<String, Uuid>,
-    /// Subject → its newest job.
+    /// The newest job of each subject.
     pub(super) latest: BTreeMap<String, u64>,
-    /// Groups of failures, and since when there have been any of each.
+    /// The groups of failures, and the time since which each has never been empty.
     pub(super) groups: BTreeMap<String, Time>,
-    /// Subject → the job that was enqueued last.
+    /// The job of each subject that was enqueued last.
     pub(super) newest: BTreeMap<String, Uuid>,
-    /// (gateway, agent) → its last cleanup.
+    /// The last cleanup of each (gateway, agent).
     pub(super) gone: BTreeMap<(Uuid, String), u64>,
     pub(super) last_token: u64,
-    /// When somebody last looked for lost leases.
+    /// The time when somebody last looked for lost leases.
     pub(super) looked_at: Option<Time>,
     pub(super) calm_until: Time,
-    /// Since the last comparison: what it is about (a job's id, or nothing), and the rest as text.
+    /// The events since the last comparison: the job's id (or nothing), and the rest as text.
     pub(super) events: Vec<(String, String)>,
-    /// What jobs replaced in this call.
+    /// The jobs that each job replaced in this call.
     pub(super) replaced: BTreeMap<Uuid, Vec<Uuid>>,
-    /// A kind was resumed, and nobody has looked since.
+    /// `true` if a kind was resumed and no worker has looked since.
     pub(super) kind_resumed: bool,
-    /// Jobs that may have changed since the last comparison.
+    /// The jobs that may have changed since the last comparison.
     pub(super) touched: BTreeSet<Uuid>,
     last_number: u64,
 }
 
-/// What does not change while a case runs.
+/// The limits of a case, which do not change while it runs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) lane_concurrency: usize,
@@ -53,7 +53,7 @@ pub(super) struct Lane {
     pub(super) held_until: Time,
 }
 
-/// What goes with a transition.
+/// The details of a transition.
 #[derive(Debug, Default)]
 pub(super) struct More {
     pub(super) at: Option<Time>,
@@ -69,7 +69,7 @@ impl More {
     }
 }
 
-/// Whether a newer job takes the place of an older one.
+/// Returns whether a newer job replaces an older one.
 fn replaces(newer: Kind, older: Kind) -> bool {
     match newer {
         Kind::Provision | Kind::ProvisionMain => {
@@ -104,7 +104,7 @@ impl Model {
         }
     }
 
-    /// Numbers for the order of jobs.
+    /// Returns the next number for the order of jobs.
     pub(super) fn number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
@@ -119,12 +119,12 @@ impl Model {
         self.lanes.entry(lane).or_default()
     }
 
-    /// The running jobs of a lane.
+    /// Returns the running jobs of a lane.
     pub(super) fn running(&self, lane: Uuid) -> impl Iterator<Item = &Job> {
         self.jobs.values().filter(move |job| job.lane == lane && job.state == State::Running)
     }
 
-    /// The jobs of a subject that have been due, oldest first.
+    /// Returns the jobs of a subject that have been due, oldest first.
     pub(super) fn line(&self, subject: &str) -> Vec<&Job> {
         let mut line: Vec<&Job> =
             self.jobs.values().filter(|job| job.subject == subject && job.in_line()).collect();
@@ -132,7 +132,7 @@ impl Model {
         line
     }
 
-    /// Takes a job to another state.
+    /// Changes the state of a job.
     pub(super) fn go(&mut self, id: Uuid, to: State, more: More) {
         let now = self.now;
         let job = self.job(id);
@@ -142,7 +142,7 @@ impl Model {
         self.entered(id, Some(from), now, more);
     }
 
-    /// What follows from a job's having got into its state.
+    /// Applies the consequences of a job's new state.
     pub(super) fn entered(&mut self, id: Uuid, from: Option<State>, now: Time, more: More) {
         let job = self.job(id);
         job.at = more.at.unwrap_or(now);
@@ -192,13 +192,13 @@ impl Model {
         }
     }
 
-    /// Groups that no job is in any more are forgotten when a call ends.
+    /// Forgets the groups that no job is in any more, when a call ends.
     pub(super) fn forget_groups(&mut self) {
         let jobs = &self.jobs;
         self.groups.retain(|group, _| jobs.values().any(|job| job.group.as_ref() == Some(group)));
     }
 
-    /// A newer job takes the place of an older one that does not run.
+    /// Replaces an older job that is not running by a newer one.
     pub(super) fn supersede(&mut self, older: Uuid, newer: Uuid) {
         let old = self.job(older).clone();
         let new = self.job(newer);
@@ -210,12 +210,13 @@ impl Model {
         self.go(older, State::Superseded, More { superseded_by: Some(newer), ..More::default() });
     }
 
-    /// A job is ready for the first time, or anew: what becomes of the older ones of its subject?
+    /// Applies the arrival of a job, ready for the first time or anew, to the older jobs of its
+    /// subject.
     pub(super) fn arrive(&mut self, id: Uuid) {
         let new = self.job(id).clone();
         let older = |job: &&Job| job.subject == new.subject && job.seq < new.seq && job.waits();
         let mut older: Vec<Job> = self.jobs.values().filter(older).cloned().collect();
-        // Those that have been due come first.
+        // Jobs that have been due come first.
         older.sort_by_key(|job| (job.state == State::Scheduled, job.seq));
         for old in older {
             if old.state == State::Scheduled {
@@ -230,8 +231,7 @@ impl Model {
         }
     }
 
-    /// A run is over, and its job has not ended: it waits in that state, unless something else has
-    /// become of it.
+    /// Returns a job to waiting after its run, unless it has been cancelled or replaced meanwhile.
     pub(super) fn wait_again(&mut self, id: Uuid, to: State, more: More) {
         let job = self.job(id).clone();
         let newer = self
@@ -254,7 +254,7 @@ impl Model {
         }
     }
 
-    /// What can be seen of the queue as a whole: parts and their texts.
+    /// Returns everything visible of the queue as a whole: parts and their texts.
     pub(super) fn shown(&self, lanes: &[Uuid]) -> BTreeMap<String, String> {
         let mut shown = BTreeMap::new();
         for state in State::ALL {

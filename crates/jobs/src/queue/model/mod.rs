@@ -1,9 +1,9 @@
-//! The queue's scripts on a real `redis-server` beside a model in plain Rust: random operations on
-//! both, compared after every step. The operations of a case come from a number, and pick jobs by
-//! position, so that a case is repeated by its number alone and made shorter by leaving operations
-//! out: that is all that a library for such tests would do here.
+//! Tests the queue's scripts on a real `redis-server` beside a model in plain Rust: random
+//! operations on both, compared after every step. The operations of a case follow from a number,
+//! and pick jobs by position. So the number alone repeats a case, and a case is shrunk by leaving
+//! operations out. A library for such tests would do no more here.
 //!
-//! `MISSION_MODEL_CASES` says how many cases, `MISSION_MODEL_SEED` which one to repeat.
+//! `MISSION_MODEL_CASES` sets the number of cases, `MISSION_MODEL_SEED` the one to repeat.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -36,9 +36,9 @@ use machine::Limits;
 use operations::Operation;
 use redis_server::RedisServer;
 
-/// How many cases are tried when nothing else is said: some 20 s.
+/// The number of cases by default, which take some 20 s.
 const CASES: u64 = 500;
-/// Time that goes on when the test says so.
+/// A clock that the test sets.
 const CLOCK: &str =
     "local function now() return tonumber(redis.call('GET', KEYS[1] .. ':test-clock')) end\n";
 const DOCUMENT: &str = r#"{"version": 1, "kind": "cleanup",
@@ -85,7 +85,7 @@ impl Harness {
             .block_on(async { Case::new(&mut self.bench, limits).await.run(operations).await })
     }
 
-    /// The same failure, or another one, with as few operations as can be.
+    /// Returns the same failure, or another one, with as few operations as possible.
     fn shrink(
         &mut self,
         limits: Limits,
@@ -130,7 +130,7 @@ impl Harness {
     }
 }
 
-/// A case by its number.
+/// Returns the limits and operations of a case.
 fn case(seed: u64) -> (Limits, Vec<Operation>) {
     let mut rng = Rng::with_seed(seed);
     let keep = if rng.u8(..3) == 0 {

@@ -1,66 +1,66 @@
-//! What can be done to a queue, as plain data. Jobs and leases are picked by position, so that a
-//! list of operations from which some were left out still means something.
+//! The operations on a queue, as plain data. Jobs and leases are picked by position, so that a list
+//! of operations still makes sense when some are left out.
 
 use fastrand::Rng;
 use mission_core::Kind;
 
 use crate::queue::State;
 
-/// Workers, gateways, and agents of each gateway.
+/// The number of workers, of gateways, and of agents of each gateway.
 pub(super) const WORKERS: u8 = 3;
 pub(super) const GATEWAYS: u8 = 3;
 const AGENTS: u8 = 3;
-/// Length of a lease.
+/// The length of a lease.
 pub(super) const LEASE: u64 = 20_000;
-/// How long a job may be snoozed in a row.
+/// The longest time that a job may be snoozed in a row.
 pub(super) const SNOOZE_LIMIT: u64 = 600_000;
 
-/// One operation. Times are in ms.
+/// An operation. Times are in ms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Operation {
-    /// New jobs, in one call.
+    /// Enqueues new jobs in one call.
     Enqueue(Vec<New>),
-    /// An envelope that was enqueued before.
+    /// Enqueues an envelope that was enqueued before.
     EnqueueAgain {
         pick: u8,
     },
-    /// 0 jobs is a sweep. A worker that is asleep takes a token that wakes it first, if there is
-    /// one.
+    /// Claims jobs; 0 jobs make it a sweep. A worker that sleeps first takes a token that wakes it,
+    /// if there is one.
     Claim {
         worker: u8,
         wanted: u8,
     },
-    /// All leases of a worker, or only the one picked; also ones that it lost.
+    /// Renews all leases of a worker, or only the one picked, which it may have lost.
     Renew {
         worker: u8,
         only: Option<u8>,
         stale: bool,
     },
-    /// Ends of runs of one worker, in one call.
+    /// Writes ends of runs of one worker in one call.
     Ack {
         worker: u8,
         ends: Vec<End>,
     },
-    /// A worker hands back the lease picked, or all.
+    /// Hands back the lease picked, or all leases of the worker.
     Release {
         worker: u8,
         only: Option<u8>,
     },
-    /// A worker forgets its leases.
+    /// Makes a worker forget its leases.
     Crash {
         worker: u8,
     },
-    /// A person does not want a job; or discards one, which must be dead.
+    /// Cancels a job, or discards one, which must be dead.
     Cancel {
         pick: u8,
         discard: bool,
     },
-    /// A person lets a job wait.
+    /// Snoozes a job.
     Snooze {
         pick: u8,
         ms: u64,
     },
-    /// A person wants a job at once. `fitting`: one whose state allows that.
+    /// Retries a job; with `fitting`, one whose state allows that.
     Retry {
         pick: u8,
         force: bool,
@@ -72,19 +72,19 @@ pub(super) enum Operation {
     Resume {
         scope: u8,
     },
-    /// Time goes on.
+    /// Lets time pass.
     Advance {
         ms: u64,
     },
-    /// Somebody sets the clock.
+    /// Sets the clock.
     Jump {
         ms: i64,
     },
-    /// The time of a lease, with sweeps all along.
+    /// Lets the time of a lease pass, with sweeps all along.
     Lapse,
 }
 
-/// A new job.
+/// A new job to enqueue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct New {
     pub(super) kind: Kind,
@@ -98,7 +98,7 @@ pub(super) struct New {
     pub(super) max_attempts: u32,
 }
 
-/// How a run ends.
+/// The end of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct End {
     pub(super) pick: u8,
@@ -110,25 +110,25 @@ pub(super) struct End {
     pub(super) whose: Whose,
 }
 
-/// Which lease an ack is about.
+/// Selects the lease of an ack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whose {
-    /// One of this worker's.
+    /// A lease that the worker holds.
     Own,
-    /// One that it held once.
+    /// A lease that it once held.
     Stale,
-    /// Another worker's.
+    /// A lease of another worker.
     Others,
 }
 
-/// What can be paused: everything, each kind, each gateway.
+/// The number of scopes that can be paused: everything, each kind, each gateway.
 #[expect(clippy::cast_possible_truncation, reason = "four kinds")]
 pub(super) const SCOPES: u8 = 1 + Kind::ALL.len() as u8 + GATEWAYS;
 
 const DELAYS: [u64; 6] = [0, 1, 500, 5_000, 60_000, 300_000];
 
 impl Operation {
-    /// Operations like this one with something left out.
+    /// Returns operations like this one with a part left out.
     pub(super) fn smaller(&self) -> Vec<Self> {
         match self {
             Self::Enqueue(jobs) => without_one(jobs)
@@ -152,7 +152,7 @@ fn without_one<T: Clone>(all: &[T]) -> impl Iterator<Item = Vec<T>> {
     })
 }
 
-/// The same jobs with one thing less that is special about one of them.
+/// Returns the same jobs with one special property less.
 fn plainer(jobs: &[New]) -> impl Iterator<Item = Vec<New>> {
     let plain: [fn(&mut New); 6] = [
         |new| new.delay = 0,
@@ -171,8 +171,8 @@ fn plainer(jobs: &[New]) -> impl Iterator<Item = Vec<New>> {
     changed.filter(move |changed| changed != jobs)
 }
 
-/// Random operations. What makes work is more frequent than what hinders it; the fewer gateways and
-/// agents, the more do jobs meet.
+/// Returns random operations. Those that make work are more frequent than those that hinder it. The
+/// fewer gateways and agents there are, the more jobs meet each other.
 pub(super) fn random(rng: &mut Rng) -> Vec<Operation> {
     let count = rng.usize(5..60);
     let world = World {
@@ -183,11 +183,11 @@ pub(super) fn random(rng: &mut Rng) -> Vec<Operation> {
     (0..count).map(|_| one(rng, &world)).collect()
 }
 
-/// What the operations of one case have in common.
+/// The common properties of the operations of one case.
 struct World {
     gateways: u8,
     agents: u8,
-    /// Most runs end badly.
+    /// `true` if most runs fail.
     grim: bool,
 }
 
@@ -231,7 +231,7 @@ fn new(rng: &mut Rng, world: &World) -> New {
     }
 }
 
-/// Mostly as the workers end runs, now and then in a way that they have no use for.
+/// Returns an end as workers write it, or occasionally one that they never write.
 fn end(rng: &mut Rng, world: &World) -> End {
     let delay = among(rng, &DELAYS[1..]);
     let (state, counts, signal) =
@@ -276,7 +276,7 @@ fn end(rng: &mut Rng, world: &World) -> End {
     }
 }
 
-/// 1 to 4, mostly 1.
+/// Returns 1 to 4, mostly 1.
 fn few(rng: &mut Rng) -> u8 {
     if rng.bool() { 1 } else { rng.u8(1..5) }
 }

@@ -1,5 +1,4 @@
-//! Cases that failed once, as short as they could be made, and some that random operations come
-//! upon too seldom.
+//! Cases that failed once, as short as possible, and some that random operations meet too seldom.
 
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ fn check(operations: &[Operation]) {
     Harness::start().run(Limits { lane_concurrency: 2, keep }, operations).unwrap();
 }
 
-/// Of agent 0 of gateway 0, at once, without anything special.
+/// Returns a job for agent 0 of gateway 0, due at once, without anything special.
 fn new(kind: Kind) -> New {
     New {
         kind,
@@ -38,7 +37,7 @@ fn claim(wanted: u8) -> Operation {
     Operation::Claim { worker: 0, wanted }
 }
 
-/// The end of the worker's first run.
+/// Returns the end of the worker's first run.
 fn end(state: State, delay: u64, signal: &'static str) -> Operation {
     let counts = !matches!(state, State::Snoozed | State::Blocked);
     let end = End { pick: 0, state, delay, counts, signal, leave_alone: 500, whose: Whose::Own };
@@ -110,7 +109,7 @@ fn a_heartbeat_sync_whose_part_of_a_run_is_over_waits_for_the_others_of_the_run(
     ]);
 }
 
-/// Its time was noted once, and the clock was set back after that.
+/// Checks a job whose expiry was noted before the clock was set back.
 #[test]
 fn a_job_expires_although_it_ran_when_its_time_came_for_the_first_time() {
     check(&[
@@ -192,7 +191,7 @@ fn a_retry_by_hand_lets_the_other_jobs_of_the_gateway_go_on() {
     ]);
 }
 
-/// Its token went with the old lease.
+/// Checks a job whose token changed together with its lease.
 #[test]
 fn a_job_that_is_lost_and_taken_in_one_call_can_be_ended() {
     let take = || [Operation::Advance { ms: 5000 }, claim(0)];

@@ -1,14 +1,14 @@
-//! Workers that sleep because there was nothing for them, and whether they would be woken.
+//! Workers that sleep because they found nothing to do, and the checks that they would be woken.
 
 use std::collections::BTreeMap;
 
 use super::machine::Model;
 use super::operations::WORKERS;
 
-/// Until when each worker sleeps at most, if it does, in ms that have really passed.
+/// The time until which each sleeping worker sleeps at most, in ms that have really passed.
 #[derive(Debug, Default)]
 pub(super) struct Sleepers {
-    /// What a clock would say that nobody sets.
+    /// The time of a clock that nobody sets.
     passed: u64,
     until: BTreeMap<u8, u64>,
 }
@@ -18,6 +18,7 @@ impl Sleepers {
         self.passed += ms;
     }
 
+    /// Notes that the worker found nothing more to do and sleeps at most for this time.
     pub(super) fn sleeps(&self, worker: u8) -> bool {
         self.until.contains_key(&worker)
     }
@@ -27,8 +28,8 @@ impl Sleepers {
         self.until.insert(worker, wait.map_or(u64::MAX, |wait| self.passed + wait));
     }
 
-    /// What they were told does not hold any more. They look again now and then whatever they were
-    /// told.
+    /// Forgets all sleepers, because the times that they were given are not valid any more. Workers
+    /// look again from time to time anyway.
     pub(super) fn rouse_all(&mut self) {
         self.until.clear();
     }
@@ -37,8 +38,9 @@ impl Sleepers {
         self.until.remove(&worker);
     }
 
-    /// Whatever a worker that sleeps could be given, it is woken for; a free lane's jobs by a token
-    /// for anybody, or by one for another that sleeps, because who is woken looks at everything.
+    /// Checks that a sleeping worker is woken for every job that it could be given. For the jobs of
+    /// a free lane, a token for anybody suffices, or one for another sleeper, because a woken
+    /// worker looks at everything.
     pub(super) fn check(&self, model: &Model, wakes: &str) -> Result<(), String> {
         let woken = |name: &str| wakes.split(' ').any(|wake| wake == name);
         let asleep = || {
@@ -50,10 +52,10 @@ impl Sleepers {
         for worker in asleep() {
             let name = name(worker);
             for job in model.claimable(&name) {
-                // Holds that are over come to light when somebody looks.
+                // The end of a hold is noticed only when a worker looks.
                 let held = model.lanes.get(&job.lane).is_some_and(|lane| lane.held_until > 0);
-                // Whoever looks first at jobs of a kind that is not paused any more wakes the owner
-                // of their lane.
+                // The first worker that looks at jobs of a resumed kind wakes the owner of their
+                // lane.
                 let owned = !model.kind_resumed && model.running(job.lane).next().is_some();
                 if !held && !(if owned { woken(&format!("wake:{name}")) } else { anybody }) {
                     return Err(format!(
@@ -66,7 +68,7 @@ impl Sleepers {
         self.check_due(model, anybody)
     }
 
-    /// If all sleep, one of them wakes up in time for the job that is due next.
+    /// Checks that if all workers sleep, one of them wakes up in time for the job that is due next.
     fn check_due(&self, model: &Model, anybody: bool) -> Result<(), String> {
         let waiting = model.jobs.values().filter(|job| job.state.is_waiting());
         let Some(next) = waiting.min_by_key(|job| job.at) else { return Ok(()) };
@@ -79,7 +81,7 @@ impl Sleepers {
     }
 }
 
-/// How a worker is called.
+/// Returns the name of a worker.
 pub(super) fn name(worker: u8) -> String {
     format!("worker-{worker}")
 }
