@@ -1,5 +1,5 @@
-//! What the queue stores of a job: the document as it came, and what the queue has to know to order
-//! and run it.
+//! The stored form of a job: its document byte for byte, and the values by which the queue orders
+//! and runs it.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,47 +12,49 @@ use uuid::Uuid;
 use crate::seal::Keyring;
 use crate::{flags, kinds};
 
-/// Version of the stored form of a job whose document stands there as it came.
+/// The version of the stored form of a job whose document is not sealed.
 pub const SCHEMA_VERSION: u32 = 1;
-/// The same of a job whose document has sealed secrets; see [`crate::seal`]. A worker that meets a
-/// version that it does not know buries the job.
+/// The version of the stored form of a job whose document has sealed secrets; see [`crate::seal`].
+/// A worker that finds an unknown version sets the job dead.
 pub const SEALED_VERSION: u32 = 2;
 
-/// Version of the arguments of `enqueue.lua`.
+/// The version of the arguments of `enqueue.lua`.
 pub(crate) const WIRE_VERSION: u32 = 1;
-/// The priority of a job that has no other.
+/// The priority of a job that sets none.
 pub const PRIORITY_DEFAULT: u8 = 5;
-/// The priority that comes last; 0 comes first.
+/// The lowest priority, which comes last; 0 comes first.
 pub const PRIORITY_LAST: u8 = 9;
-/// Longest idempotency key, in bytes.
+/// The longest idempotency key, in bytes.
 pub const MAX_KEY_BYTES: usize = 200;
-/// Longest life of an idempotency key, longest delay and longest time until a job expires: 30 days.
+/// The longest life of an idempotency key, the longest delay and the longest time until a job
+/// expires: 30 days.
 pub const MAX_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A valid job on its way into the queue.
 ///
-/// The time of its enqueueing is not part of it: Redis's clock says it when the job is stored.
+/// It does not contain the time of its enqueueing, which Redis's clock sets when the job is stored.
 #[derive(Debug, Clone)]
 pub struct Envelope {
     /// The job's id, a UUID v7 chosen here. Enqueueing the same envelope twice stores one job.
     pub id: Uuid,
-    /// [`SCHEMA_VERSION`] for a new one, [`SEALED_VERSION`] once it is sealed.
+    /// The version of the stored form: [`SCHEMA_VERSION`] for a new envelope, [`SEALED_VERSION`]
+    /// once it is sealed.
     pub version: u32,
     /// The kind of job.
     pub kind: Kind,
-    /// The unit of contention: the gateway's id.
+    /// The lane, which is the gateway's id. Jobs compete with each other per lane.
     pub lane: Uuid,
-    /// What the job is about; see [`kinds::KindSpec::subject`].
+    /// The subject that the job is about; see [`kinds::KindSpec::subject`].
     pub subject: String,
-    /// How long to wait before the first run; zero by default, [`MAX_TIME`] at most.
+    /// The time to wait before the first run: zero by default, at most [`MAX_TIME`].
     pub delay: Duration,
-    /// Which jobs of a gateway come first: 0 to [`PRIORITY_LAST`], 0 first.
+    /// The priority among the jobs of a gateway, from 0 (first) to [`PRIORITY_LAST`].
     pub priority: u8,
-    /// After how long the job is dead if it is not done by then; never by default.
+    /// The time after which the job is dead if it is not done by then; none by default.
     pub expires_in: Option<Duration>,
-    /// What makes another enqueueing of the same request the same job.
+    /// The key by which a repeated request is recognized as the same job.
     pub idempotency: Option<IdempotencyKey>,
-    /// What a job that replaces this one must inherit: letters as in `enqueue.lua`.
+    /// The flags that a job which replaces this one must inherit: letters as in `enqueue.lua`.
     pub(crate) flags: String,
     /// The document, byte for byte as it was given, until it is sealed.
     pub payload: Payload,
@@ -78,30 +80,30 @@ impl Envelope {
         })
     }
 
-    /// The same job, to be run after that time at the earliest.
+    /// Sets the earliest time of the first run, counted from the enqueueing.
     #[must_use]
     pub fn with_delay(mut self, delay: Duration) -> Self {
         self.delay = delay.min(MAX_TIME);
         self
     }
 
-    /// The same job with another priority; more than [`PRIORITY_LAST`] is that.
+    /// Sets the priority; values above [`PRIORITY_LAST`] are lowered to it.
     #[must_use]
     pub fn with_priority(mut self, priority: u8) -> Self {
         self.priority = priority.min(PRIORITY_LAST);
         self
     }
 
-    /// The same job, to be dead with reason `expired` if it is not done after that time: 1 ms to
-    /// [`MAX_TIME`].
+    /// Sets the time, from 1 ms to [`MAX_TIME`], after which a job that is not done is dead with
+    /// reason `expired`.
     #[must_use]
     pub fn with_expiry(mut self, expires_in: Duration) -> Self {
         self.expires_in = Some(expires_in.clamp(Duration::from_millis(1), MAX_TIME));
         self
     }
 
-    /// The same job with its secrets sealed, if there is a key to do so. [`crate::Queue::enqueue`]
-    /// does this.
+    /// Returns the same job with its secrets sealed, if there is a key. [`crate::Queue::enqueue`]
+    /// calls this.
     pub(crate) fn sealed(&self, keyring: &Keyring) -> Self {
         let mut sealed = self.clone();
         if let Some(document) = keyring.seal(self.id, self.payload.expose()) {
@@ -111,7 +113,7 @@ impl Envelope {
         sealed
     }
 
-    /// The same job under an idempotency key.
+    /// Sets the idempotency key.
     #[must_use]
     pub fn with_idempotency_key(mut self, key: IdempotencyKey) -> Self {
         self.idempotency = Some(key);
@@ -119,30 +121,30 @@ impl Envelope {
     }
 }
 
-/// Names a request. As long as it lives, enqueueing under the same key stores nothing and answers
-/// the first job's id.
+/// Names a request. During the life of the key, enqueueing under the same key stores nothing and
+/// returns the first job's id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
     key: String,
     life: Duration,
 }
 
-/// Why an idempotency key cannot be used.
+/// The error for an idempotency key that is empty or too long.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "an idempotency key has 1 to {MAX_KEY_BYTES} bytes, this one has {bytes}; shorten it, or hash \
-        what it is made of"
+    "an idempotency key must have 1 to {MAX_KEY_BYTES} bytes, but this one has {bytes}; shorten it, \
+     or use a hash"
 )]
 pub struct KeyError {
-    /// How many it has.
+    /// The length of the key, in bytes.
     pub bytes: usize,
 }
 
 impl IdempotencyKey {
-    /// How long a key lives that says nothing else: a day.
+    /// The default life of a key: one day.
     pub const LIFE: Duration = Duration::from_secs(24 * 3600);
 
-    /// A key of 1 to [`MAX_KEY_BYTES`] bytes that lives for [`Self::LIFE`].
+    /// Makes a key of 1 to [`MAX_KEY_BYTES`] bytes that lives for [`Self::LIFE`].
     pub fn new(key: impl Into<String>) -> Result<Self, KeyError> {
         let key = key.into();
         if key.is_empty() || key.len() > MAX_KEY_BYTES {
@@ -151,28 +153,28 @@ impl IdempotencyKey {
         Ok(Self { key, life: Self::LIFE })
     }
 
-    /// The same key with another life, 1 s to [`MAX_TIME`].
+    /// Sets the life of the key, from 1 s to [`MAX_TIME`].
     #[must_use]
     pub fn living(mut self, life: Duration) -> Self {
         self.life = life.clamp(Duration::from_secs(1), MAX_TIME);
         self
     }
 
-    /// The key.
+    /// Returns the text of the key.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// How long it lives.
+    /// Returns the life of the key.
     #[must_use]
     pub const fn life(&self) -> Duration {
         self.life
     }
 }
 
-/// A job document as text. It holds tokens, so it never shows itself, and is wiped when it is
-/// dropped.
+/// A job document as text. It holds tokens, so its `Debug` output never shows it, and it is wiped
+/// when it is dropped.
 #[derive(Clone)]
 pub struct Payload(Zeroizing<Vec<u8>>);
 
@@ -183,7 +185,7 @@ impl From<Vec<u8>> for Payload {
 }
 
 impl Payload {
-    /// The document. Secret.
+    /// Returns the document, which is secret.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0

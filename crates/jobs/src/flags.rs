@@ -1,9 +1,9 @@
-//! What a job that replaces another one inherits, as letters on the wire: `f` force the bootstrap,
-//! `r` reset the session, `p` provision rather than update.
+//! The flags that a job inherits from a job that it replaces, as letters on the wire: `f` forces
+//! the bootstrap, `r` resets the session, `p` provisions rather than updates.
 
 use mission_core::model::Inherited;
 
-/// The letters of those that are set.
+/// Returns the letters of the flags that are set.
 pub(crate) fn to_letters(inherited: Inherited) -> String {
     let letters = [
         (inherited.force_bootstrap, 'f'),
@@ -13,7 +13,7 @@ pub(crate) fn to_letters(inherited: Inherited) -> String {
     letters.into_iter().filter_map(|(is_set, letter)| is_set.then_some(letter)).collect()
 }
 
-/// What the letters say; unknown ones say nothing.
+/// Reads the flags from their letters and ignores unknown letters.
 pub(crate) fn from_letters(letters: &str) -> Inherited {
     Inherited {
         force_bootstrap: letters.contains('f'),
@@ -22,7 +22,7 @@ pub(crate) fn from_letters(letters: &str) -> Inherited {
     }
 }
 
-/// The names of those that the letters say.
+/// Returns the names of the flags that the letters stand for.
 pub(crate) fn names(letters: &str) -> Vec<String> {
     let names = [('f', "force_bootstrap"), ('r', "reset_session"), ('p', "provision")];
     names

@@ -1,8 +1,9 @@
-//! The four job kinds and the durable queue that holds them. No sockets to gateways.
+//! The four job kinds and the durable queue that holds them. This crate opens no connection to a
+//! gateway.
 //!
-//! A producer makes an [`Envelope`] of a job document and [enqueues](Queue::enqueue) it. A worker
-//! process takes a [`Consumer`] of the same queue and gives it to apalis with a handler; what the
-//! handler returns, [`RunResult`], decides what becomes of the job:
+//! A producer makes an [`Envelope`] from a job document and [enqueues](Queue::enqueue) it. A worker
+//! process takes a [`Consumer`] of the same queue and gives it to apalis with a handler. The
+//! handler returns a [`RunResult`], which decides what happens to the job:
 //!
 //! ```no_run
 //! use apalis_core::worker::builder::WorkerBuilder;
@@ -20,13 +21,14 @@
 //! let accepted = queue.enqueue(&[Envelope::new(document)?]).await?;
 //! println!("{} is {:?}", accepted[0].id, accepted[0].state);
 //!
-//! let worker = WorkerBuilder::new("worker-1").backend(queue.consumer(Settings::default())).build(handle);
+//! let consumer = queue.consumer(Settings::default());
+//! let worker = WorkerBuilder::new("worker-1").backend(consumer).build(handle);
 //! worker.run().await?;
 //! # Ok(())
 //! # }
 //! ```
 
-// The tests beside the code share things with those in `tests/`, which know the crate by this name.
+// The tests in this crate share helpers with those in `tests/`, which use the crate by this name.
 #[cfg(test)]
 extern crate self as mission_jobs;
 

@@ -1,8 +1,28 @@
-//! What becomes of a job after a run, and how long it waits.
+//! The retry policy: decides what happens to a job after a run, and how long it waits.
+//!
+//! A job that keeps failing goes through these steps:
+//!
+//! 1. A run that fails (`Transient`, or `Ambiguous` when nobody knows whether a write arrived)
+//!    counts as an attempt. The job waits 1 s, 2 s, 4 s, 8 s, 16 s, 32 s, 64 s, 128 s, 256 s, and
+//!    then 300 s each time, all ±20 %. After the 12th attempt, about 18 minutes of waiting, it is
+//!    dead with reason `attempts`.
+//! 2. If the gateway could not be reached, its whole lane waits by the same series, which then
+//!    counts the failures in a row of the lane. After each wait one job probes the gateway, until
+//!    one gets through.
+//! 3. If the gateway is busy, the run does not count. The job is snoozed for as long as the gateway
+//!    asks, at least 1 s (growing by half with each uncounted run up to 10 s) and at most 5 min; 2
+//!    s if the gateway gives no time. After 30 min of this in a row it is dead with reason
+//!    `snooze_deadline`.
+//! 4. If a person has to act (`Blocked`), the run does not count either. The job is tried again
+//!    every 10 min, and at once when a person retries it or another job gets through to the gateway
+//!    that refused it.
+//! 5. A dead job is kept for 30 days. A person can retry it with all its attempts, or discard it. A
+//!    `Permanent` failure makes a job dead at once, as does the third lease in a row that is lost
+//!    with its worker (reason `poison`).
 //!
 //! The delays come from the `backoff` crate. It is unmaintained (RUSTSEC-2025-0012) but small,
-//! finished and without known faults; this is the only file that names it, and [`RetryPolicy`] is
-//! all that the rest of the project sees, so that replacing it means changing one function.
+//! finished and without known faults. Only this file names it, and the rest of the project sees
+//! only [`RetryPolicy`], so replacing the crate means changing one function.
 
 use std::time::Duration;
 
@@ -10,29 +30,30 @@ use backoff::backoff::Backoff;
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 use mission_core::{Outcome, Scope};
 
-/// Shortest time to leave a busy gateway alone, whatever it asks for. It grows by half with each
-/// run of the job that did not count, up to [`BUSY_PATIENT`].
+/// The shortest time to leave a busy gateway alone, whatever it asks for. It grows by half with
+/// each run of the job that did not count, up to [`BUSY_PATIENT`].
 pub const BUSY_MIN: Duration = Duration::from_secs(1);
 /// The shortest time to leave a gateway alone that has been busy again and again.
 pub const BUSY_PATIENT: Duration = Duration::from_secs(10);
-/// Longest time to leave a busy gateway alone, whatever it asks for.
+/// The longest time to leave a busy gateway alone, whatever it asks for.
 pub const BUSY_MAX: Duration = Duration::from_secs(5 * 60);
-/// How long to leave a busy gateway alone that does not say.
+/// The time to leave a busy gateway alone that does not ask for one.
 pub const BUSY_DEFAULT: Duration = Duration::from_secs(2);
 
-/// How long jobs wait, and for how long at most. Set by the operator's configuration; the defaults
-/// suit production.
+/// Holds the delays between runs and their upper bounds. The operator's configuration sets them;
+/// the defaults suit production.
 #[derive(Debug, Clone)]
 pub struct RetryPolicy {
-    /// Delay after the first failed attempt; it doubles with each further one. Default 1 s.
+    /// The delay after the first failed attempt, which doubles with each further one. Default 1 s.
     pub initial: Duration,
-    /// The delay stops doubling here. Default 5 min.
+    /// The longest delay, at which the doubling stops. Default 5 min.
     pub cap: Duration,
-    /// Each delay is spread evenly by this share of itself, up and down. 0 to 1, default 0.2.
+    /// The share by which each delay is spread evenly, up and down. 0 to 1, default 0.2.
     pub jitter: f64,
-    /// How long a job may be put off by a busy gateway in a row before it is dead. Default 30 min.
+    /// The longest time that a busy gateway may put off a job in a row before the job is dead.
+    /// Default 30 min.
     pub snooze_limit: Duration,
-    /// How often a blocked job is tried again by itself. Default 10 min.
+    /// The interval at which a blocked job is tried again without a person. Default 10 min.
     pub reprobe: Duration,
 }
 
@@ -48,39 +69,40 @@ impl Default for RetryPolicy {
     }
 }
 
-/// What becomes of a job after a run.
+/// What happens to a job after a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
-    /// It is done.
+    /// The job is done.
     Done,
-    /// It is tried again after the delay; the run counts.
+    /// The job is tried again after the delay, and the run counts.
     Retry(Duration),
-    /// It is tried again after the delay; the run does not count, but [`RetryPolicy::snooze_limit`]
-    /// applies.
+    /// The job is tried again after the delay. The run does not count, but
+    /// [`RetryPolicy::snooze_limit`] applies.
     Snooze(Duration),
-    /// A person has to act; it is tried again after the delay all the same. The run does not count.
+    /// A person has to act, but the job is tried again after the delay all the same. The run does
+    /// not count.
     Block(Duration),
-    /// It is dead.
+    /// The job is dead.
     Dead(DeadReason),
 }
 
-/// What a run signal of its gateway, which concerns all jobs of the lane.
+/// The state of the gateway as a run found it, which concerns all jobs of the lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GatewaySignal {
-    /// Nothing for sure.
+    /// The run says nothing certain about the gateway.
     Nothing,
-    /// It serves this worker.
+    /// The gateway serves this worker.
     Reached,
-    /// It is there, and turns this worker away until a person has acted.
+    /// The gateway answers, but refuses this worker until a person has acted.
     Blocked,
-    /// It asks to be left alone for that long.
+    /// The gateway asks to be left alone for this time.
     Busy(Duration),
-    /// It cannot be reached; to be left alone for that long, and then tried with one job.
+    /// The gateway cannot be reached. It is left alone for this time, and then tried with one job.
     Unreachable(Duration),
 }
 
 impl GatewaySignal {
-    /// The name on the wire; empty for nothing.
+    /// Returns the name on the wire, which is empty for [`Self::Nothing`].
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -92,7 +114,7 @@ impl GatewaySignal {
         }
     }
 
-    /// How long to leave the gateway alone.
+    /// Returns the time to leave the gateway alone.
     #[must_use]
     pub const fn leave_alone(self) -> Duration {
         match self {
@@ -102,51 +124,51 @@ impl GatewaySignal {
     }
 }
 
-/// A run that ended, as the retry policy sees it.
+/// Holds the figures of a run that the retry policy uses.
 #[derive(Debug, Clone, Copy)]
 pub struct AttemptInfo {
-    /// Its number among those that count, from 1.
+    /// The number of the run among those that count, from 1.
     pub attempt: u32,
-    /// How many may count.
+    /// The number of runs that may count before the job is dead.
     pub max_attempts: u32,
-    /// How often in a row its gateway could not be reached before it began.
+    /// How many runs in a row could not reach the gateway before this run began.
     pub lane_failures: u32,
-    /// How many runs of the job did not count: most of them met a busy gateway.
+    /// The number of runs of the job that did not count. Most of them met a busy gateway.
     pub uncounted: u32,
 }
 
 impl AttemptInfo {
-    /// The shortest time to leave a gateway alone that is busy. Some ask to be left alone for no
-    /// time at all, and go on being busy.
+    /// Returns the shortest time to leave a busy gateway alone. Some gateways ask to be left alone
+    /// for no time at all and stay busy.
     fn busy_min(self) -> Duration {
-        // Six runs are enough for the longest.
+        // Six runs are enough to reach the longest time.
         BUSY_MIN
             .mul_f64(1.5_f64.powi(i32::try_from(self.uncounted.min(6)).unwrap_or(6)))
             .min(BUSY_PATIENT)
     }
 }
 
-/// Why a job is dead.
+/// The reason why a job is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeadReason {
-    /// The run said that it can never work.
+    /// The run reported a failure that no retry can fix.
     Permanent,
-    /// No attempts are left.
+    /// All attempts are used up.
     Attempts,
     /// The stored job cannot be read: malformed, or of an unknown kind or version.
     Invalid,
-    /// Three leases in a row were lost, as if the job killed its worker. Decided by the queue's
-    /// scripts.
+    /// Three leases in a row were lost, as if the job killed its worker. The queue's scripts decide
+    /// this.
     Poison,
-    /// The gateway was busy for longer than [`RetryPolicy::snooze_limit`]. Decided by the queue's
-    /// scripts.
+    /// The gateway was busy for longer than [`RetryPolicy::snooze_limit`]. The queue's scripts
+    /// decide this.
     SnoozeDeadline,
-    /// It was not done in time. Decided by the queue's scripts.
+    /// The job was not done before it expired. The queue's scripts decide this.
     Expired,
 }
 
 impl DeadReason {
-    /// The name on the wire, such as `poison`.
+    /// Returns the name on the wire, such as `poison`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -161,13 +183,15 @@ impl DeadReason {
 }
 
 impl RetryPolicy {
-    /// Delay after that many failed attempts (1 is the first), spread by the jitter.
+    /// Returns the delay after this number of failed attempts (1 is the first), spread by the
+    /// jitter.
     #[must_use]
     pub fn delay(&self, attempt: u32) -> Duration {
         self.nth(attempt, self.jitter)
     }
 
-    /// Delay after that many failed attempts without jitter: 1 s, 2 s, 4 s … 5 min by default.
+    /// Returns the delay after this number of failed attempts without jitter: 1 s, 2 s, 4 s … 5 min
+    /// by default.
     #[must_use]
     pub fn base(&self, attempt: u32) -> Duration {
         self.nth(attempt, 0.0)
@@ -181,14 +205,15 @@ impl RetryPolicy {
             .with_randomization_factor(jitter)
             .with_max_elapsed_time(None)
             .build();
-        // Past 64 doublings every delay is the cap.
+        // After 64 doublings every delay is the cap.
         for _ in 1..attempt.min(64) {
             let _ = backoff.next_backoff();
         }
         backoff.next_backoff().unwrap_or(self.cap)
     }
 
-    /// What becomes of a job after a run that ended so, and what that says of its gateway.
+    /// Decides what happens to a job after a run with this outcome, and what the outcome says about
+    /// its gateway.
     #[must_use]
     pub fn dispose(&self, outcome: &Outcome, info: AttemptInfo) -> (Disposition, GatewaySignal) {
         let of_gateway = outcome.failure().is_some_and(|failure| failure.scope == Scope::Gateway);
@@ -202,8 +227,8 @@ impl RetryPolicy {
                 },
             ),
             Outcome::Transient(_) | Outcome::Ambiguous(_) => {
-                // A gateway that cannot be reached is tried again at the pace of its lane, by
-                // whichever job.
+                // The lane sets the pace at which an unreachable gateway is tried again, whichever
+                // job does it.
                 let delay =
                     self.delay(if of_gateway { info.lane_failures + 1 } else { info.attempt });
                 let signal = if of_gateway {

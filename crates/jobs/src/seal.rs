@@ -1,13 +1,14 @@
 //! Sealing: the secrets of a job document are encrypted before they reach Redis.
 //!
-//! A sealed field is the text `sealed:<key id>:<base64>`; the base64 holds a nonce of 24 bytes and
-//! then the field's text encrypted with XChaCha20-Poly1305. The job's id, the field's name and
-//! where the secret goes (the gateway's url, and how its certificate is checked) are authenticated
-//! with it: who can write to Redis and has no key can neither move a sealed field to another job
-//! nor have it sent elsewhere. `docs/protocol.md` has the form for other producers.
+//! A sealed field is the text `sealed:<key id>:<base64>`. The base64 holds a nonce of 24 bytes,
+//! followed by the field's text encrypted with XChaCha20-Poly1305. The job's id, the field's name
+//! and the destination of the secret (the gateway's url, and how its certificate is checked) are
+//! authenticated with it. Therefore somebody who can write to Redis but has no key can neither move
+//! a sealed field to another job nor have it sent to another host. `docs/protocol.md` describes the
+//! form for other producers.
 //!
-//! A [`Keyring`] has any number of keys: the first seals, all open. So a key is changed in three
-//! steps: put a new one before it, seal everything anew, take the old one away.
+//! A [`Keyring`] has any number of keys: the first one seals, and all of them open. A key is
+//! rotated in three steps: put the new key first, reseal everything, remove the old key.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,19 +24,17 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// What every sealed field begins with.
+/// The prefix of every sealed field.
 const MARK: &str = "sealed:";
-/// Bytes of a key.
 const KEY_BYTES: usize = 32;
-/// Bytes of a nonce.
 const NONCE_BYTES: usize = 24;
 /// The secrets that are sent to the gateway.
 const TOKENS: [(&str, &str); 2] =
     [("/auth_token", "auth_token"), ("/gateway/token", "gateway.token")];
-/// A gateway's url is a secret only if it carries a password or a query.
+/// The gateway's url, which is a secret only if it carries a password or a query.
 const URL: (&str, &str) = ("/gateway/url", "gateway.url");
 
-/// The keys that secrets are sealed and opened with. Never shows them.
+/// The keys that seal and open secrets. Its `Debug` output shows their ids only.
 #[derive(Default)]
 pub struct Keyring {
     keys: Vec<Key>,
@@ -46,45 +45,48 @@ struct Key {
     cipher: XChaCha20Poly1305,
 }
 
-/// Why keys cannot be used. Never holds one.
+/// The error for a key that cannot be used. It never holds the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("key {number} is not base64 of {KEY_BYTES} bytes; `worker key new` makes one")]
 pub struct KeyringError {
-    /// Which of them, from 1.
+    /// The position of the key in the list, from 1.
     number: usize,
 }
 
-/// Why a sealed document cannot be opened.
+/// The reasons why a sealed document cannot be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// It was sealed with a key that is not here.
+    /// The field was sealed with a key that this process does not have.
     #[error("{field} is sealed with key {key}, which this worker does not have")]
     UnknownKey {
-        /// Which field.
+        /// The name of the field.
         field: &'static str,
-        /// The id of the key.
+        /// The id of the missing key.
         key: String,
     },
-    /// It is not what was sealed for this job and field.
+    /// The field's content is not what was sealed for this job and field.
     #[error("{field} cannot be opened: it was changed, cut short, or sealed for another job")]
     Corrupt {
-        /// Which field.
+        /// The name of the field.
         field: &'static str,
     },
 }
 
 impl OpenError {
-    /// The same for the record of a job, with what to do.
+    /// Returns the error as a failure for the job's record, with the remedy.
     #[must_use]
     pub fn failure(&self) -> Failure {
         match self {
-            Self::UnknownKey { key, .. } => Failure::new("unknown_key", self.to_string()).with_action(format!(
-                "add key {key} to secrets.key (MISSION_SECRET_KEY) of the workers, restart them, \
-                    and retry the job"
-            )),
+            Self::UnknownKey { key, .. } => {
+                let action = format!(
+                    "add key {key} to secrets.key (MISSION_SECRET_KEY) of the workers, restart \
+                     them, and retry the job"
+                );
+                Failure::new("unknown_key", self.to_string()).with_action(action)
+            }
             Self::Corrupt { .. } => Failure::new("sealed_corrupt", self.to_string())
-                .with_action("enqueue the job anew from where it is made"),
+                .with_action("enqueue the job again from its source"),
         }
     }
 }
@@ -92,8 +94,8 @@ impl OpenError {
 impl FromStr for Keyring {
     type Err = KeyringError;
 
-    /// Keys in base64 with commas or white space between them, the one that seals first. None is
-    /// allowed.
+    /// Reads keys in base64, separated by commas or white space; the first one seals. An empty text
+    /// gives an empty keyring.
     fn from_str(text: &str) -> Result<Self, KeyringError> {
         let texts = text.split([',', ' ', '\t', '\r', '\n']).filter(|text| !text.is_empty());
         let key = |(index, text): (usize, &str)| {
@@ -144,8 +146,8 @@ impl Key {
     }
 }
 
-/// What is authenticated besides a token: whose it is and where it goes. `document` has the url as
-/// it is when opened.
+/// Returns the text that is authenticated besides a token: the job, the field and the destination.
+/// The url in `document` must be open.
 fn token_context(job: Uuid, field: &str, document: &Value) -> String {
     let gateway = &document["gateway"];
     let text = |name: &str| gateway[name].as_str().unwrap_or_default();
@@ -157,43 +159,43 @@ fn token_context(job: Uuid, field: &str, document: &Value) -> String {
     )
 }
 
-/// The same of the url itself.
+/// Returns the text that is authenticated besides a gateway's url.
 fn url_context(job: Uuid) -> String {
     format!("mission-worker|{job}|{}", URL.1)
 }
 
-/// Whether a gateway's url carries a secret.
+/// Returns whether a gateway's url carries a secret.
 fn has_secret(url: &str) -> bool {
     url.contains('@') || url.contains('?')
 }
 
-/// Whether a field's value is sealed.
+/// Returns whether a field's value is sealed.
 pub(crate) fn is_sealed(value: &str) -> bool {
     value.starts_with(MARK)
 }
 
 impl Keyring {
-    /// A new key, in base64. Secret.
+    /// Makes a new key, in base64. The result is secret.
     #[must_use]
     pub fn generate() -> Zeroizing<String> {
         let bytes = Zeroizing::new(rand::random::<[u8; KEY_BYTES]>());
         Zeroizing::new(STANDARD.encode(*bytes))
     }
 
-    /// Whether there is no key: secrets stay as they are.
+    /// Returns whether the keyring has no key, so that secrets stay in plain text.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// The ids of the keys, the one that seals first. Not secret.
+    /// Returns the ids of the keys, which are not secret, with the sealing key first.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().map(|key| key.id.as_str())
     }
 
-    /// The document of that job with its secrets sealed; none if there is no key, or nothing to
-    /// seal that the first key has not sealed already. What is sealed with another key is opened
-    /// first, and left alone if it cannot be.
+    /// Seals the secrets of the job's document with the first key. Returns none if there is no key,
+    /// or if the first key has already sealed every secret. Fields that another key has sealed are
+    /// opened first; if that is not possible, the document is left alone.
     #[must_use]
     pub fn seal(&self, job: Uuid, document: &[u8]) -> Option<Vec<u8>> {
         let key = self.keys.first()?;
@@ -223,7 +225,7 @@ impl Keyring {
         Some(opened.to_string().into_bytes())
     }
 
-    /// The document of that job with its secrets as they were.
+    /// Returns the job's document with its secrets in plain text.
     pub fn open(&self, job: Uuid, document: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let as_it_is = || Ok(Zeroizing::new(document.to_vec()));
         let Ok(mut value) = serde_json::from_slice::<Value>(document) else { return as_it_is() };
@@ -235,7 +237,7 @@ impl Keyring {
         if any { Ok(Zeroizing::new(value.to_string().into_bytes())) } else { as_it_is() }
     }
 
-    /// Whether the field was sealed.
+    /// Opens a field in place and returns whether it was sealed.
     fn open_field(
         &self,
         document: &mut Value,
@@ -355,7 +357,8 @@ mod tests {
 
     #[test]
     fn other_producers_can_rely_on_the_form() {
-        // Also in the tests of the Python client: both must open what the other has sealed.
+        // The tests of the Python client hold the same values: each side must open what the other
+        // has sealed.
         let job = Uuid::from_u128(7);
         let gateway = json!({ "url": "wss://host/x", "allow_insecure_tls": true });
         let sealed = json!({ "auth_token": SEALED_BY_THE_CLIENT, "gateway": gateway });

@@ -1,4 +1,4 @@
-//! The four kinds of job, one file each, and what the queue has to know of a kind.
+//! The four kinds of job, one file each, and the properties of a kind that the queue uses.
 
 pub mod cleanup;
 pub mod heartbeat_sync;
@@ -9,26 +9,27 @@ use std::time::Duration;
 
 use mission_core::{Job, Kind};
 
-/// What the queue has to know of a kind of job.
+/// Holds the properties of a kind of job that the queue uses.
 #[derive(Debug)]
 pub struct KindSpec {
-    /// The kind; its wire name is [`Kind::as_str`].
+    /// The kind; [`Kind::as_str`] is its wire name.
     pub kind: Kind,
-    /// Runs that may fail before the job is dead. Runs that end busy, blocked or handed back do not
-    /// count.
+    /// The number of runs that may fail before the job is dead. Runs that end busy, blocked or
+    /// handed back do not count.
     pub max_attempts: u32,
-    /// How long one run may take before it is stopped and counted as failed.
+    /// The longest time that one run may take before it is stopped and counted as failed.
     pub deadline: Duration,
-    /// What a job is about: jobs of one subject run one after the other, in the order of their
-    /// enqueueing.
+    /// Returns what a job is about. Jobs of one subject run one after the other, in the order in
+    /// which they were enqueued.
     pub subject: fn(&Job) -> String,
-    /// Older kinds of job of the same subject whose place a newer one takes, unless they run.
+    /// The kinds of older jobs of the same subject that a newer job of this kind replaces, unless
+    /// they are running.
     pub replaces: &'static [Kind],
-    /// Whether jobs that wait one behind the other share a run.
+    /// `true` if jobs that wait one behind the other share a run.
     pub merges: bool,
 }
 
-/// The specification of a kind.
+/// Returns the specification of a kind.
 #[must_use]
 pub const fn spec(kind: Kind) -> &'static KindSpec {
     match kind {
@@ -39,14 +40,14 @@ pub const fn spec(kind: Kind) -> &'static KindSpec {
     }
 }
 
-/// The subject of a job about one agent: all such jobs of that agent, whatever their kind, share
-/// it.
+/// Returns the subject of a job about one agent. All such jobs of the agent share it, whatever
+/// their kind.
 fn agent_subject(job: &Job) -> String {
     let agent = job.agent_id().expect("every kind but heartbeat-sync is about one agent");
     format!("{}/{agent}", job.gateway_id())
 }
 
-/// The tables `KINDS`, `REPLACES` and `MERGES` of the queue's scripts.
+/// Returns the tables `KINDS`, `REPLACES` and `MERGES` for the queue's scripts.
 pub(crate) fn lua() -> String {
     let set = |kinds: &[Kind]| {
         kinds.iter().fold(String::new(), |set, kind| format!("{set}['{kind}'] = true, "))

@@ -1,11 +1,10 @@
-//! `provision-main`: the main agent of a gateway, which belongs to no board.
+//! `provision-main`: provisions the main agent of a gateway, which belongs to no board.
 //!
-//! 1. The agent `mc-gateway-<gateway id>` is registered in the gateway's config.
-//! 2. Its documents are written from the main agent's own texts, those that differ and that the
-//!    gateway takes.
-//! 3. Its session gets its label: the agent's name, or "Gateway Agent".
-//! 4. The session is reset, if the job asks for it.
-//! 5. Everything is read back and compared; only then is the job done.
+//! 1. The run registers the agent `mc-gateway-<gateway id>` in the gateway's config.
+//! 2. It writes the main agent's own documents, those that differ and that the gateway accepts.
+//! 3. It labels the session with the agent's name, or with "Gateway Agent".
+//! 4. It resets the session if the job asks for it.
+//! 5. It reads everything back and compares it. Only then is the job done.
 
 use std::time::Duration;
 
@@ -13,7 +12,8 @@ use mission_core::Kind;
 
 use super::{KindSpec, agent_subject};
 
-/// The same limits as for a board agent: the steps are the same.
+/// The specification of `provision-main`: the same limits as for a board agent, because the steps
+/// are the same.
 pub const SPEC: KindSpec = KindSpec {
     kind: Kind::ProvisionMain,
     max_attempts: 12,

@@ -1,4 +1,4 @@
-//! What can go wrong between this program and the queue.
+//! The errors between this program and the queue.
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use uuid::Uuid;
@@ -6,158 +6,154 @@ use uuid::Uuid;
 use super::states::State;
 use crate::seal::OpenError;
 
-/// Why the queue could not do what it was asked.
+/// The reasons why the queue could not do what it was asked to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueError {
-    /// The url cannot be used. Configuration.
+    /// The url cannot be used. This is an error in the configuration.
     #[error(
-        "the Redis url cannot be used: {reason}. Give redis://HOST:PORT, rediss://HOST:PORT, \
-            unix:///PATH, \
-         redis+sentinel://HOST:PORT,HOST:PORT/NAME or redis+cluster://HOST:PORT,HOST:PORT; a \
-         login is USER:PASSWORD@ \
-         before the first HOST"
+        "the Redis url cannot be used: {reason}. Use redis://HOST:PORT, rediss://HOST:PORT, \
+         unix:///PATH, redis+sentinel://HOST:PORT,HOST:PORT/NAME or \
+         redis+cluster://HOST:PORT,HOST:PORT; put a login as USER:PASSWORD@ before the first HOST"
     )]
     Url {
-        /// What is wrong with it; never a part of the url, which may hold a password.
+        /// Describes the fault, without any part of the url, which may hold a password.
         reason: String,
     },
-    /// The files for TLS cannot be used. Configuration.
+    /// The files for TLS cannot be used. This is an error in the configuration.
     #[error(
         "the files for TLS with Redis cannot be used: {reason}; correct redis.ca_file, \
-            redis.cert_file, redis.key_file"
+         redis.cert_file or redis.key_file"
     )]
     Tls {
-        /// Which file, and what is wrong with it.
+        /// Names the file and describes the fault.
         reason: String,
     },
-    /// The queue's name cannot be used. Configuration.
+    /// The queue's name cannot be used. This is an error in the configuration.
     #[error(
-        "the queue name {name:?} cannot be used; take letters, digits, `-`, `_` and `.`, at most 64"
+        "the queue name {name:?} cannot be used; use 1 to 64 letters, digits, `-`, `_` and `.`"
     )]
     Name {
-        /// The name as given.
+        /// The name as it was given.
         name: String,
     },
     /// Redis does not answer, or cannot work at the moment. Trying again later can help.
-    #[error(
-        "Redis cannot be used ({reason}); check that it runs, is reachable and may be written to"
-    )]
+    #[error("Redis is unavailable ({reason}); check that it runs, is reachable and accepts writes")]
     Unavailable {
-        /// What the connection or the server said.
+        /// The message of the connection or of the server.
         reason: String,
     },
     /// A script failed. Trying again does not help.
     #[error(
-        "script {script} failed ({reason}); something else writes to this queue's keys, or this \
-            is a fault to report"
+        "script {script} failed ({reason}); check that no other program writes to this queue's \
+         keys, else report this as a bug"
     )]
     Script {
-        /// The script's name.
+        /// The name of the script.
         script: &'static str,
-        /// What Redis said.
+        /// The message of Redis.
         reason: String,
     },
-    /// More jobs than one call may carry.
+    /// More jobs were given than one call may carry.
     #[error("{count} jobs are too many for one call; send {max} at most")]
     TooMany {
-        /// How many were given.
+        /// The number of jobs that were given.
         count: usize,
-        /// How many are allowed.
+        /// The number of jobs that are allowed.
         max: usize,
     },
-    /// There is no such job.
+    /// No job has this id.
     #[error("there is no job {id}; it may have ended and been removed")]
     Missing {
-        /// The id asked for.
+        /// The id that was asked for.
         id: Uuid,
     },
-    /// The job is not in a state in which it can be retried.
+    /// The job is in a state in which it cannot be retried.
     #[error(
-        "job {id} is {state} and cannot be retried; only dead, blocked, retrying and snoozed jobs \
-            can"
+        "job {id} is {state} and cannot be retried; only dead, blocked, retrying and snoozed \
+         jobs can"
     )]
     NotRetryable {
-        /// The id asked for.
+        /// The id that was asked for.
         id: Uuid,
-        /// The state that it is in.
+        /// The state of the job.
         state: State,
     },
     /// The job is dead, and newer jobs of the same agent have come since.
     #[error(
-        "job {id} is dead and newer jobs of the same agent have come since, which it would undo; \
-            force it to retry it all the same"
+        "job {id} is dead, and a retry would undo newer jobs of the same agent; set force to \
+         retry it anyway"
     )]
     Outdated {
-        /// The id asked for.
+        /// The id that was asked for.
         id: Uuid,
     },
-    /// The job is not in a state in which it can be snoozed.
+    /// The job is in a state in which it cannot be snoozed.
     #[error(
         "job {id} is {state} and cannot be snoozed; only ready, retrying, snoozed and blocked \
-            jobs can"
+         jobs can"
     )]
     NotSnoozable {
-        /// The id asked for.
+        /// The id that was asked for.
         id: Uuid,
-        /// The state that it is in.
+        /// The state of the job.
         state: State,
     },
     /// The job is not dead.
     #[error(
-        "job {id} is {state}, and only dead jobs are discarded; cancel it instead if it has not \
-            ended"
+        "job {id} is {state}, and only dead jobs can be discarded; cancel it instead if it has \
+         not ended"
     )]
     NotDiscardable {
-        /// The id asked for.
+        /// The id that was asked for.
         id: Uuid,
-        /// The state that it is in.
+        /// The state of the job.
         state: State,
     },
-    /// No such worker has been seen lately.
+    /// No worker of this name has been seen recently.
     #[error("there is no worker {name:?}; it may have ended")]
     NoWorker {
-        /// The name asked for.
+        /// The name that was asked for.
         name: String,
     },
-    /// A place in a stream is none.
-    #[error("{place:?} is no place among the entries; begin again without it")]
+    /// The text is not the id of an entry in a stream.
+    #[error("{place:?} is not the id of an entry; start again without it")]
     Place {
-        /// What was given.
+        /// The text as it was given.
         place: String,
     },
     /// The job has ended.
     #[error("job {id} is {state} and cannot be cancelled; it has ended")]
     NotCancellable {
-        /// The id asked for.
+        /// The id that was asked for.
         id: Uuid,
-        /// The state that it is in.
+        /// The state of the job.
         state: State,
     },
-    /// The queue's keys were written by a newer version.
+    /// A newer version wrote the queue's keys.
     #[error("this program is too old for the queue ({reason}); upgrade it")]
     Layout {
-        /// What the script said.
+        /// The message of the script.
         reason: String,
     },
-    /// The job's document is sealed, and cannot be opened here.
+    /// The job's document is sealed and cannot be opened here.
     #[error("the document of job {id} cannot be opened: {reason}")]
     Sealed {
-        /// The job.
+        /// The id of the job.
         id: Uuid,
-        /// Which field, and which key is missing.
+        /// Names the field, and the key that is missing.
         reason: OpenError,
     },
-    /// What is to be paused or resumed does not exist.
+    /// The scope of a pause does not exist.
     #[error("{scope:?} cannot be paused; use all, kind:KIND or gateway:ID")]
     Scope {
-        /// What was given.
+        /// The text as it was given.
         scope: String,
     },
 }
 
 impl QueueError {
-    /// Sorts what the client says: does trying again help?
+    /// Converts an error of the client library, and decides whether trying again can help.
     pub(super) fn from_redis(script: &'static str, error: &RedisError) -> Self {
         let reason = error.to_string();
         if condition(error).is_some() {
@@ -171,22 +167,22 @@ impl QueueError {
             ErrorKind::Server(kind) => {
                 matches!(kind, ServerErrorKind::ResponseError | ServerErrorKind::CrossSlot)
             }
-            // Other codes speak of the server's condition: LOADING, READONLY, OOM, MISCONF, NOAUTH,
+            // Other codes describe the server's condition: LOADING, READONLY, OOM, MISCONF, NOAUTH,
             // NOREPLICAS …
             _ => matches!(error.code(), Some("PROTOCOL" | "WRONGTYPE")),
         };
         if fault { Self::Script { script, reason } } else { Self::Unavailable { reason } }
     }
 
-    /// Whether trying again later can help.
+    /// Returns whether trying again later can help.
     #[must_use]
     pub const fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
 }
 
-/// The code by which a server speaks of its own condition, where something between puts `ERR`
-/// before it: proxies of hosted Redis servers do.
+/// Returns the code by which a server reports its own condition, if a proxy has put `ERR` before
+/// it, as those of hosted Redis servers do.
 pub(super) fn condition(error: &RedisError) -> Option<&str> {
     const CODES: [&str; 8] = [
         "READONLY",

@@ -1,13 +1,27 @@
-//! The durable queue: jobs in Redis, changed only by the scripts in `lua/`.
+//! The durable queue: jobs in Redis, which only the scripts in `redis/lua/` change.
 //!
-//! [`Queue`] is for those who put jobs in and look at them; [`Consumer`] runs them under apalis.
+//! [`Queue`] serves producers, operators and views; [`Consumer`] runs jobs under apalis. The
+//! modules stand by role: `redis` speaks to Redis, `worker` holds the tasks of a worker process,
+//! `admin` the actions of people, `views` the reads.
 //!
-//! [`State::next`] is the table of what may become of a job; ARCHITECTURE.md has it as a picture,
-//! and tells how jobs of one agent follow and replace each other.
+//! [`State::next`] is the table of allowed transitions. ARCHITECTURE.md shows it, and explains how
+//! the jobs of one agent follow and replace each other.
 //!
-//! A worker that is idle blocks on a list that every script pushes to when it makes something
-//! runnable, so a job starts within milliseconds and nobody polls. A token that dies with its
-//! worker costs others [`Settings::sweep`] at most.
+//! An idle worker blocks on a list, and every script that makes a job runnable pushes to this list.
+//! So a job starts within milliseconds, and no worker polls. If a wake-up is lost with the worker
+//! that took it, the other workers find the job within [`Settings::sweep`].
+//!
+//! These records are public, and each documents its fields:
+//!
+//! | Record | Describes |
+//! |---|---|
+//! | [`Enqueued`] | the result of enqueueing one job |
+//! | [`JobRecord`] | one job, with its runs, timeline and failure |
+//! | [`GatewayRecord`] | one gateway: health, jobs by state, how runs ended lately |
+//! | [`WorkerRecord`] | one worker process, by its heartbeat |
+//! | [`Group`] | the jobs that share a failure |
+//! | [`Pause`], [`AuditEntry`] | a pause in force, and an action of a person |
+//! | [`Summary`], [`StatsBucket`] | the queue as a whole, and its figures by minute |
 
 pub mod admin;
 pub mod error;
@@ -51,13 +65,13 @@ use crate::seal::Keyring;
 use redis::connection::Connection;
 use redis::scripts::{ListRequest, Scripts};
 
-/// Most jobs that one call may enqueue: its script holds Redis for some milliseconds.
+/// The most jobs that one call may enqueue, because its script holds Redis for some milliseconds.
 pub const MAX_ENQUEUE: usize = 50;
-/// Most jobs on one page of a list.
+/// The most jobs on one page of a list.
 pub const MAX_PAGE: usize = 200;
 
-/// A queue by name. Cheap to clone; clones share one connection, which is made with the first call
-/// and again whenever it breaks.
+/// A queue, identified by its name. It is cheap to clone. Clones share one connection, which is
+/// made by the first call and again whenever it breaks.
 #[derive(Clone)]
 pub struct Queue {
     name: Arc<str>,
@@ -65,68 +79,70 @@ pub struct Queue {
     keyring: Arc<Keyring>,
 }
 
-/// What became of an enqueued job.
+/// The result of enqueueing one job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Enqueued {
-    /// The job's id: of the first one, if its idempotency key was in use.
+    /// The id of the stored job: that of the first job if the idempotency key was in use, else the
+    /// envelope's.
     pub id: Uuid,
-    /// `ready` or `scheduled`; the present state if it had been enqueued before; none if it has
-    /// ended since and been removed.
+    /// The state of the job: `ready` or `scheduled` for a new one, the present state for one that
+    /// was enqueued before. None if it has ended since and been removed.
     pub state: Option<State>,
-    /// Older jobs that this one replaced.
+    /// The ids of older jobs that this one replaced.
     pub superseded: Vec<Uuid>,
-    /// Whether its idempotency key was in use, so that nothing was stored.
+    /// `true` if the idempotency key was in use, so that nothing was stored.
     pub duplicate: bool,
 }
 
-/// Which jobs to list.
+/// Selects the jobs of a list.
 #[derive(Debug, Clone)]
 pub struct Filter {
-    /// The state that they are in.
+    /// The state that the jobs are in.
     pub state: State,
-    /// Only this kind.
+    /// Limits the list to this kind.
     pub kind: Option<Kind>,
-    /// Only this lane: a gateway's id.
+    /// Limits the list to this lane, which is a gateway's id.
     pub lane: Option<Uuid>,
-    /// How many at most; 1 to [`MAX_PAGE`].
+    /// The most jobs of the page, 1 to [`MAX_PAGE`]. The default is 50.
     pub limit: usize,
-    /// Where the page before ended; 0 for the first.
+    /// The cursor from [`Page::next`] of the previous page; 0 for the first page.
     pub cursor: u64,
 }
 
 impl Filter {
-    /// The first page of 50 jobs in a state.
+    /// Selects the first 50 jobs in a state.
     #[must_use]
     pub const fn new(state: State) -> Self {
         Self { state, kind: None, lane: None, limit: 50, cursor: 0 }
     }
 }
 
-/// Some of the listed jobs: ended ones latest first, the others soonest first.
+/// A page of a list: ended jobs latest first, the others soonest first.
 #[derive(Debug, Clone, Serialize)]
 pub struct Page {
-    /// The jobs, without history and document. May be empty although there are more.
+    /// The jobs, without history and document. May be empty although more follow.
     pub jobs: Vec<JobRecord>,
-    /// Cursor of the next page; none after the last. Jobs that move meanwhile may be seen twice or
-    /// not at all.
+    /// The cursor of the next page; none after the last. Jobs that move meanwhile may appear twice
+    /// or not at all.
     pub next: Option<u64>,
 }
 
-/// How many jobs are in each state.
+/// The number of jobs in each state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Counts(HashMap<State, u64>);
 
 impl Counts {
-    /// How many are in that state.
+    /// Returns the number of jobs in this state.
     #[must_use]
     pub fn of(&self, state: State) -> u64 {
         self.0.get(&state).copied().unwrap_or_default()
     }
 
-    /// Whether nothing is left to do by itself: all jobs have ended or are blocked.
+    /// Returns whether all jobs have ended or are blocked, so that nothing is left to do without a
+    /// person.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         State::ALL
@@ -136,7 +152,8 @@ impl Counts {
 }
 
 impl Queue {
-    /// Checks url and name. Does not connect: a worker can start before its Redis does.
+    /// Opens a queue after checking url and name. It does not connect, so a worker can start before
+    /// its Redis does.
     ///
     /// `url` is `redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://` or
     /// `redis+cluster://`, as docs/redis.md shows; `name` distinguishes queues in one Redis.
@@ -144,7 +161,7 @@ impl Queue {
         Self::open_with(url, name, Tls::default())
     }
 
-    /// [`Self::open`] with files for TLS.
+    /// Opens a queue like [`Self::open`], with files for TLS.
     pub fn open_with(url: &str, name: &str, tls: Tls) -> Result<Self, QueueError> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
@@ -154,40 +171,40 @@ impl Queue {
         Ok(Self { name: name.into(), scripts, keyring: Arc::default() })
     }
 
-    /// The same queue with keys: secrets are sealed when jobs are enqueued, and opened when they
-    /// are claimed.
+    /// Sets the keys: secrets are sealed when jobs are enqueued, and opened when they are claimed.
     #[must_use]
     pub fn with_keys(mut self, keyring: Arc<Keyring>) -> Self {
         self.keyring = keyring;
         self
     }
 
-    /// The keys that it seals and opens secrets with.
+    /// Returns the keys that seal and open secrets.
     #[must_use]
     pub fn keyring(&self) -> &Keyring {
         &self.keyring
     }
 
-    /// The queue's name.
+    /// Returns the queue's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The queue's keys in Redis.
+    /// Returns the queue's keys in Redis.
     #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.scripts.keys
     }
 
-    /// The SHA-1 and name of each script, by which `SLOWLOG` and the like can be read.
+    /// Returns the SHA-1 and the name of each script, by which entries of `SLOWLOG` can be
+    /// identified.
     #[must_use]
     pub fn script_names(&self) -> Vec<(String, &'static str)> {
         self.scripts.names()
     }
 
-    /// Stores jobs, all or none, [`MAX_ENQUEUE`] at most. After an error the same envelopes can be
-    /// sent again: a job that is there already is left as it is.
+    /// Stores jobs, all or none, at most [`MAX_ENQUEUE`]. After an error the same envelopes can be
+    /// sent again, because a job that already exists is left as it is.
     pub async fn enqueue(&self, jobs: &[Envelope]) -> Result<Vec<Enqueued>, QueueError> {
         if jobs.len() > MAX_ENQUEUE {
             return Err(QueueError::TooMany { count: jobs.len(), max: MAX_ENQUEUE });
@@ -218,14 +235,14 @@ impl Queue {
             .collect()
     }
 
-    /// Everything that is known of a job; none if there is no such job.
+    /// Returns a job with everything that the queue knows about it; none if it does not exist.
     pub async fn get(&self, id: Uuid) -> Result<Option<JobRecord>, QueueError> {
         let (fields, history) = self.scripts.get(id).await?;
         Ok(JobRecord::read(id, &fields, &history))
     }
 
-    /// A job's document as it was enqueued, with its secrets; none if there is no such job. Fails
-    /// if it is sealed with a key that is not here.
+    /// Returns a job's document as it was enqueued, with its secrets; none if the job does not
+    /// exist. Fails if the document is sealed with a key that this process does not have.
     pub async fn document(&self, id: Uuid) -> Result<Option<Payload>, QueueError> {
         let (mut fields, _) = self.scripts.get(id).await?;
         let Some(document) = fields.remove("payload") else { return Ok(None) };
@@ -234,9 +251,9 @@ impl Queue {
         Ok(Some(Payload::from(opened.to_vec())))
     }
 
-    /// Seals a job's document with the first key, be it plain or sealed with another key that is
-    /// here. Returns whether that changed anything; a job whose key is missing, or that is gone, is
-    /// let be.
+    /// Seals a job's document with the first key, whether it was plain or sealed with another key
+    /// of the keyring. Returns whether this changed anything. A job whose key is missing, or that
+    /// is gone, is left alone.
     pub async fn reseal(&self, id: Uuid) -> Result<bool, QueueError> {
         let (fields, _) = self.scripts.get(id).await?;
         let Some(document) = fields.get("payload") else { return Ok(false) };
@@ -244,7 +261,7 @@ impl Queue {
         self.scripts.reseal(id, document, &sealed, SEALED_VERSION).await
     }
 
-    /// A page of jobs.
+    /// Returns a page of jobs.
     pub async fn list(&self, filter: &Filter) -> Result<Page, QueueError> {
         let lane = filter.lane.map(|lane| lane.to_string()).unwrap_or_default();
         let listing = ListRequest {
@@ -263,34 +280,36 @@ impl Queue {
         })
     }
 
-    /// What is paused, since when, by whom and why.
+    /// Returns the pauses in force, oldest first.
     pub async fn paused(&self) -> Result<Vec<Pause>, QueueError> {
         Ok(Pause::read_all(&self.scripts.paused().await?))
     }
 
-    /// What the Redis behind the queue says of itself.
+    /// Returns the version and the durability of the Redis behind the queue.
     pub async fn server(&self) -> Result<Server, QueueError> {
         let (info, config) = self.scripts.server().await?;
         Ok(Server::read(&info, config.as_ref()))
     }
 
-    /// How many jobs are in each state.
+    /// Returns the number of jobs in each state.
     pub async fn counts(&self) -> Result<Counts, QueueError> {
         Ok(Counts::read(self.scripts.counts().await?))
     }
 
-    /// Whether nothing is left to do by itself: all jobs have ended or are blocked.
+    /// Returns whether all jobs have ended or are blocked, so that nothing is left to do without a
+    /// person.
     pub async fn is_idle(&self) -> Result<bool, QueueError> {
         Ok(self.counts().await?.is_idle())
     }
 
-    /// What this process has met at its end of the queue.
+    /// Returns the counters of this process's end of the queue.
     #[must_use]
     pub fn counters(&self) -> CounterSnapshot {
         self.scripts.counters().read()
     }
 
-    /// A source of jobs for an apalis worker. Each one is a worker of its own to the queue.
+    /// Returns a source of jobs for an apalis worker. Each consumer is a worker of its own in the
+    /// queue.
     pub fn consumer(&self, settings: Settings) -> Consumer {
         Consumer::new(self.clone(), settings)
     }

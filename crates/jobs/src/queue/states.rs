@@ -1,4 +1,4 @@
-//! The states of a job, and the one table of which may follow which. The scripts refuse any other
+//! The states of a job, and the only table of allowed transitions. The scripts refuse any other
 //! transition.
 
 use std::fmt;
@@ -6,30 +6,30 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a job is.
+/// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Waiting for its first time.
+    /// The job waits for the time of its first run.
     Scheduled,
-    /// Could run now, as soon as a worker and its subject are free.
+    /// The job can run as soon as a worker and its subject are free.
     Ready,
-    /// LeasedJob by a worker.
+    /// A worker holds the lease of the job.
     Running,
-    /// Waiting to be tried again after a failure.
+    /// The job waits for its next attempt after a failure.
     Retrying,
-    /// Waiting because the gateway or a person asked for it.
+    /// The job waits because the gateway or a person asked for it.
     Snoozed,
-    /// Waiting for a person; tried again now and then all the same.
+    /// The job waits for a person to act, but is tried again from time to time all the same.
     Blocked,
-    /// Ended: the gateway is as it should be.
+    /// The job has ended: the gateway is as it should be.
     Done,
-    /// Ended: given up, with a reason. An operator can retry it.
+    /// The job has ended: it was given up for a reason. An operator can retry it.
     Dead,
-    /// Ended: a newer job took its place.
+    /// The job has ended: a newer job replaced it.
     Superseded,
-    /// Ended: an operator did not want it any more.
+    /// The job has ended: an operator cancelled it.
     Cancelled,
 }
 
@@ -42,57 +42,57 @@ impl State {
     pub const ALL: [Self; 10] =
         [Scheduled, Ready, Running, Retrying, Snoozed, Blocked, Done, Dead, Superseded, Cancelled];
 
-    /// The states that a job can be born in.
+    /// The states in which a job can be created.
     pub const BIRTH: [Self; 2] = [Scheduled, Ready];
 
-    /// The states that may follow this one.
+    /// Returns the states that may follow this one.
     #[must_use]
     pub const fn next(self) -> &'static [Self] {
         match self {
-            // Waiting jobs die when they expire.
+            // Waiting jobs are dead when they expire.
             Scheduled => &[Ready, Dead, Superseded, Cancelled],
-            // Snoozed by hand, once more or for the first time.
+            // A person can snooze a job, and snooze it again.
             Retrying | Snoozed | Blocked => &[Ready, Snoozed, Dead, Superseded, Cancelled],
             Ready => &[Running, Snoozed, Dead, Superseded, Cancelled],
-            // Back to ready: the lease was lost, or the job was handed back.
+            // A running job is ready again when its lease was lost, or when it was handed back.
             Running => &[Done, Dead, Retrying, Snoozed, Blocked, Ready, Superseded, Cancelled],
-            // By hand: tried again, or discarded.
+            // A person can retry a dead job, or discard it.
             Dead => &[Ready, Cancelled],
             Done | Superseded | Cancelled => &[],
         }
     }
 
-    /// Whether an operator may make a job in this state ready at once.
+    /// Returns whether an operator may make a job in this state ready at once.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         matches!(self, Dead | Blocked | Retrying | Snoozed)
     }
 
-    /// Whether an operator may let a job in this state wait.
+    /// Returns whether an operator may snooze a job in this state.
     #[must_use]
     pub const fn is_snoozable(self) -> bool {
         matches!(self, Ready | Retrying | Snoozed | Blocked)
     }
 
-    /// Whether a job in this state waits for a time to come.
+    /// Returns whether a job in this state waits for a point in time.
     #[must_use]
     pub const fn is_waiting(self) -> bool {
         matches!(self, Scheduled | Retrying | Snoozed | Blocked)
     }
 
-    /// Whether a job gets into this state by failing, if it has failed.
+    /// Returns whether a failure can bring a job into this state.
     #[must_use]
     pub const fn is_failing(self) -> bool {
         matches!(self, Retrying | Snoozed | Blocked | Dead)
     }
 
-    /// Whether a job in this state has ended.
+    /// Returns whether a job in this state has ended.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
         matches!(self, Done | Dead | Superseded | Cancelled)
     }
 
-    /// The name on the wire, such as `ready`.
+    /// Returns the name on the wire, such as `ready`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -109,7 +109,7 @@ impl State {
         }
     }
 
-    /// The state of that wire name, if there is one.
+    /// Returns the state with this wire name, if there is one.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == name)
@@ -122,8 +122,8 @@ impl fmt::Display for State {
     }
 }
 
-/// The tables `NEXT`, `RETRYABLE`, `SNOOZABLE`, `FAILING`, `WAITING` and `ENDED` of the scripts;
-/// `new` is a job that is not there yet.
+/// Returns the tables `NEXT`, `RETRYABLE`, `SNOOZABLE`, `FAILING`, `WAITING` and `ENDED` for the
+/// scripts. In `NEXT`, `new` stands for a job that does not exist yet.
 pub(super) fn lua() -> String {
     let set = |states: &[State]| {
         states.iter().fold(String::new(), |set, state| set + state.as_str() + " = true, ")
@@ -164,8 +164,8 @@ mod tests {
         }
     }
 
-    /// The table in ARCHITECTURE.md: a row per state or states, the third column says what they may
-    /// become.
+    /// Compares with the table in ARCHITECTURE.md: one row for one or more states, with the states
+    /// that may follow in the third column.
     #[test]
     fn the_documented_table_is_this_one() {
         let text = include_str!("../../../../ARCHITECTURE.md");

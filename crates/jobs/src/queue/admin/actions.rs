@@ -1,5 +1,5 @@
-//! What people and programs do to jobs by hand. Each deed stands in the queue's
-//! [audit](Queue::audit), written with it.
+//! The actions of people and programs on jobs. The script that carries out an action also records
+//! it in the queue's [audit](Queue::audit).
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use crate::queue::admin::pause::Scope;
 use crate::queue::error::QueueError;
 use crate::queue::states::State;
 
-/// The longest that a job can be snoozed.
+/// The longest time that a person can snooze a job: 30 days.
 pub const MAX_SNOOZE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl Queue {
-    /// Makes a dead, blocked, retrying or snoozed job ready at once, with all its attempts before
-    /// it again. Its gateway is tried at once too. Returns the state that it was in.
+    /// Makes a dead, blocked, retrying or snoozed job ready at once, and gives it all its attempts
+    /// again. Its gateway is tried at once too. Returns the state that the job was in.
     ///
-    /// A dead job comes back as the newest request of its agent. If there have been newer ones it
-    /// would undo them, and is refused as [`QueueError::Outdated`], unless `force` is set.
+    /// A dead job comes back as the newest request of its agent. If newer ones have come, it would
+    /// undo them, so it is refused with [`QueueError::Outdated`] unless `force` is set.
     pub async fn retry(
         &self,
         id: Uuid,
@@ -36,9 +36,9 @@ impl Queue {
         }
     }
 
-    /// Lets a ready, retrying, snoozed or blocked job wait for that long, at most [`MAX_SNOOZE`].
-    /// It counts neither as an attempt nor as patience with a busy gateway; a newer job of the
-    /// agent makes it due all the same. Returns the state that it was in.
+    /// Makes a ready, retrying, snoozed or blocked job wait for this time, at most [`MAX_SNOOZE`].
+    /// The wait counts neither as an attempt nor towards the limit for a busy gateway. A newer job
+    /// of the agent makes the job due all the same. Returns the state that the job was in.
     pub async fn snooze(
         &self,
         id: Uuid,
@@ -54,11 +54,11 @@ impl Queue {
         }
     }
 
-    /// Ends a job that is not wanted any more; also a dead one. Returns the state that it was in.
+    /// Ends a job, also a dead one. Returns the state that it was in.
     ///
     /// A running job is stopped when its worker next renews the lease, within
-    /// [`crate::queue::Settings::renew`], and may have changed its gateway in part. If it ends before
-    /// that, it has ended as it did.
+    /// [`crate::queue::Settings::renew`], and may have changed its gateway in part. If its run ends
+    /// before that, the result of the run stands.
     pub async fn cancel(&self, id: Uuid, by: &Author, why: &str) -> Result<State, QueueError> {
         let (came, state) = self.scripts.cancel(id, false, by, why).await?;
         match came.as_str() {
@@ -68,7 +68,7 @@ impl Queue {
         }
     }
 
-    /// Cancels a dead job, and no other: it will not be retried.
+    /// Cancels a dead job, so that it cannot be retried. Refuses any other job.
     pub async fn discard(&self, id: Uuid, by: &Author, why: &str) -> Result<(), QueueError> {
         let (came, state) = self.scripts.cancel(id, true, by, why).await?;
         match came.as_str() {
@@ -78,18 +78,20 @@ impl Queue {
         }
     }
 
-    /// Stops all workers from taking such jobs, until [resumed](Self::resume). Running ones go on.
+    /// Stops all workers from claiming jobs of this scope until it is [resumed](Self::resume).
+    /// Running jobs continue.
     pub async fn pause(&self, scope: &Scope, by: &Author, why: &str) -> Result<(), QueueError> {
         self.scripts.pause(true, &scope.to_string(), by, why).await.map(drop)
     }
 
-    /// Lets workers take such jobs again. Returns whether they had been paused.
+    /// Lets workers claim jobs of this scope again. Returns whether they had been paused.
     pub async fn resume(&self, scope: &Scope, by: &Author, why: &str) -> Result<bool, QueueError> {
         self.scripts.pause(false, &scope.to_string(), by, why).await
     }
 
-    /// Has a worker take no more jobs, or take them again. It learns of it within
-    /// [`crate::queue::Settings::renew`]; what it runs goes on. Returns whether that is new.
+    /// Stops a worker from claiming jobs, or lets it claim them again. The worker learns of it
+    /// within [`crate::queue::Settings::renew`], and its running jobs continue. Returns whether
+    /// this changed anything.
     pub async fn drain(
         &self,
         worker: &str,

@@ -1,40 +1,40 @@
-//! Who does something to the queue by hand.
+//! The author of an action on the queue.
 
 use serde::Serialize;
 
-/// Most letters of a name or a place that are kept.
+/// The most characters that are kept of a name or an origin.
 const LONGEST: usize = 100;
-/// Most letters of a reason that are kept.
+/// The most characters that are kept of a reason.
 const LONGEST_REASON: usize = 500;
 
-/// A person or program that acts, and from where. Both are kept with what was done, 100 letters of
-/// each.
+/// A person or program that acts, and where the action came from. Both are recorded with the
+/// action, up to 100 characters of each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Author {
-    /// Who, such as `ada`.
+    /// The name, such as `ada`.
     pub name: String,
-    /// From where, such as `cli host-1` or `dashboard 203.0.113.9`.
+    /// The origin, such as `cli host-1` or `dashboard 203.0.113.9`.
     pub from: String,
 }
 
 impl Author {
-    /// Somebody by name, and from where.
+    /// Makes an author from a name and an origin.
     pub fn new(name: impl Into<String>, from: impl Into<String>) -> Self {
         Self { name: name.into(), from: from.into() }
     }
 
-    /// As the scripts get it.
+    /// Returns name and origin as arguments for the scripts.
     pub(crate) fn to_args(&self) -> [String; 2] {
         [plain(&self.name, LONGEST), plain(&self.from, LONGEST)]
     }
 }
 
-/// A reason as the scripts get it.
+/// Returns a reason as an argument for the scripts.
 pub(crate) fn reason(why: &str) -> String {
     plain(why, LONGEST_REASON)
 }
 
-/// On one line and not too long, because it is shown in lists.
+/// Puts a text on one line and cuts it, because it is shown in lists.
 fn plain(text: &str, longest: usize) -> String {
     let spaced = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     spaced.take(longest).collect::<String>().trim().to_owned()

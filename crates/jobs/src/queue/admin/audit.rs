@@ -1,14 +1,14 @@
-//! What people did, newest first.
+//! The entries of the audit.
 
 use serde::{Deserialize, Serialize};
 
-/// Something that somebody did by hand.
+/// An entry of the audit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AuditEntry {
-    /// Where it stands among all; also the cursor of what was done before it.
+    /// The entry's id in the stream, which is also the cursor of the entries before it.
     pub id: String,
-    /// What it says.
+    /// The recorded action, whose fields stand beside `id` in JSON.
     #[serde(flatten)]
     pub record: AuditRecord,
 }
@@ -19,32 +19,32 @@ impl AuditEntry {
     }
 }
 
-/// What was done, to what, by whom and why.
+/// An action on the queue: what was done to which target, by whom and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AuditRecord {
-    /// When, in milliseconds since 1970 by Redis's clock.
+    /// The time of the action, in milliseconds since 1970 by Redis's clock.
     #[serde(deserialize_with = "whole")]
     pub at_ms: u64,
-    /// Who.
+    /// The name of the author.
     pub by: String,
-    /// From where.
+    /// The origin of the action, such as `cli host-1`.
     pub from: String,
-    /// `retry`, `cancel`, `discard`, `snooze`, `pause`, `resume`, `drain` or `undrain`.
+    /// The action: `retry`, `cancel`, `discard`, `snooze`, `pause`, `resume`, `drain` or `undrain`.
     pub action: String,
     /// The job's id, the scope or the worker's name.
     pub target: String,
-    /// What state it was in, where it has one.
+    /// The state of the target before the action, if it has one.
     #[serde(default)]
     pub before: Option<String>,
-    /// What state it was in afterwards.
+    /// The state of the target after the action, if it has one.
     #[serde(default)]
     pub after: Option<String>,
-    /// Why, in the words of who did it; may be empty.
+    /// The reason that the author gave; may be empty.
     pub why: String,
 }
 
-/// Lua writes some whole numbers with an exponent.
+/// Reads a whole number, which Lua may have written with an exponent.
 fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let number = f64::deserialize(deserializer)?;
     #[expect(

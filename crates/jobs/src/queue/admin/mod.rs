@@ -1,4 +1,4 @@
-//! What people do to the queue, and the record of it.
+//! The administration of the queue: the actions of people, and the record of them.
 
 pub mod actions;
 pub mod actor;

@@ -1,4 +1,4 @@
-//! What can be paused, and who paused it.
+//! The scopes that can be paused, and the record of a pause.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,14 +10,14 @@ use uuid::Uuid;
 
 use crate::queue::error::QueueError;
 
-/// Which jobs are meant.
+/// The jobs that a pause applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// All of the queue.
+    /// All jobs of the queue.
     All,
-    /// Those of a kind.
+    /// The jobs of one kind.
     Kind(Kind),
-    /// Those of a gateway.
+    /// The jobs of one gateway.
     Gateway(Uuid),
 }
 
@@ -57,23 +57,23 @@ impl<'de> Deserialize<'de> for Scope {
     }
 }
 
-/// Something that is paused.
+/// A pause that is in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Pause {
-    /// What.
+    /// The jobs that are paused.
     #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub scope: Scope,
-    /// Since when, in milliseconds since 1970 by Redis's clock.
+    /// The time since which they are paused, in milliseconds since 1970 by Redis's clock.
     pub at_ms: u64,
-    /// Who did it.
+    /// The name of the author.
     pub by: String,
-    /// Why.
+    /// The reason that the author gave; may be empty.
     pub reason: String,
 }
 
 impl Pause {
-    /// Oldest first; what is not understood is left out.
+    /// Reads all pauses, oldest first, and leaves out those that this version does not understand.
     pub(crate) fn read_all(paused: &HashMap<String, String>) -> Vec<Self> {
         let mut all: Vec<Self> = paused
             .iter()

@@ -1,13 +1,14 @@
-//! Puts scripts together from their own part, what all share, and the tables that Rust knows.
+//! Bundles a script from its own part, the shared functions, and the tables that Rust generates.
 
 use std::collections::HashSet;
 
 use crate::kinds;
 use crate::queue::{redis::keys, states};
 
-/// The whole text of a script. Of what all share it gets what it uses: a function that is only
-/// defined costs Redis some thousand instructions per call. Counters and fields that it changed are
-/// written even if it fails half-way, so that what it did until then is not half done.
+/// Returns the whole text of a script. It contains only the shared functions that the script uses,
+/// because even an unused definition costs Redis some thousand instructions per call. Counters and
+/// fields that the script has changed are written even if it fails half-way, so that everything it
+/// did until then is complete.
 pub(crate) fn bundle(clock: &str, body: &str) -> String {
     let (prelude, transitions) =
         (include_str!("lua/prelude.lua"), include_str!("lua/transitions.lua"));
@@ -33,13 +34,12 @@ return redis.error_reply(why:match('^%u+ ') and why or 'ERR ' .. why)
         text.split("K.").skip(1).filter_map(|rest| rest.split(is_no_letter).next()).collect();
     let keys = keys::lua(|name| named.contains(name));
     format!(
-        "-- Put together from the files in crates/jobs/src/queue/redis/lua and the tables beside them. \
-            Not to be edited.
+        "-- Bundled from crates/jobs/src/queue/redis/lua and generated tables. Do not edit.
 {keys}{text}"
     )
 }
 
-/// What stands before `own`, as far as that uses it.
+/// Returns `own` with those of the shared definitions before it that it uses.
 fn used(shared: &str, own: String) -> String {
     let (mut wanted, mut text) = (words(&own), own);
     for statement in statements(shared).iter().rev() {
@@ -51,8 +51,8 @@ fn used(shared: &str, own: String) -> String {
     text
 }
 
-/// The definitions at the outermost level, each with the comments before it. Only their lines begin
-/// with `local`.
+/// Splits a text into its definitions at the outermost level, each with the comments before it.
+/// Only the lines of such definitions begin with `local`.
 fn statements(text: &str) -> Vec<String> {
     let mut statements = vec![String::new()];
     let mut complete = false;
@@ -70,7 +70,7 @@ fn statements(text: &str) -> Vec<String> {
     statements
 }
 
-/// The names that a definition gives: of a function, or of variables.
+/// Returns the names that a definition introduces: of a function, or of variables.
 fn defines(statement: &str) -> Vec<String> {
     let line = statement.lines().find_map(|line| line.strip_prefix("local ")).unwrap_or_default();
     match line.strip_prefix("function ") {
@@ -85,7 +85,7 @@ fn defines(statement: &str) -> Vec<String> {
     }
 }
 
-/// All words of the text but for those in comments.
+/// Returns all words of a text, without those in comments.
 fn words(text: &str) -> HashSet<String> {
     let code = text.lines().filter(|line| !line.trim_start().starts_with("--"));
     code.flat_map(|line| line.split(is_no_letter)).map(str::to_owned).collect()

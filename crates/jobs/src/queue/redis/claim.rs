@@ -1,10 +1,10 @@
-//! What a claim brings, as `claim.lua` answers it.
+//! The answer of `claim.lua`.
 
 use std::time::Duration;
 
 use redis::{FromRedisValue, Value};
 
-/// A job as it was claimed, before anything of it is trusted.
+/// A claimed job as Redis returns it, before any of its values is trusted.
 #[derive(Debug, Clone)]
 pub(crate) struct RawClaim {
     pub(crate) id: String,
@@ -16,35 +16,36 @@ pub(crate) struct RawClaim {
     pub(crate) max_attempts: u32,
     pub(crate) run: u32,
     pub(crate) enqueued_at_ms: u64,
-    /// Empty if it is too large to be a document.
+    /// The document, or nothing if it is larger than a document may be.
     pub(crate) payload: Vec<u8>,
-    /// How often in a row the lane's gateway could not be reached.
+    /// How many runs in a row could not reach the lane's gateway.
     pub(crate) lane_failures: u32,
-    /// What it inherits from jobs that it replaced: letters as in `enqueue.lua`.
+    /// The flags inherited from jobs that it replaced: letters as in `enqueue.lua`.
     pub(crate) inherited: String,
-    /// How long until it expires, if it does.
+    /// The time until it expires, if it does.
     pub(crate) expires_in: Option<Duration>,
-    /// JSON list of the ids of agents that a newer job has cleaned up; or empty.
+    /// A JSON list of the ids of agents that a newer job has cleaned up, or empty.
     pub(crate) gone: String,
-    /// Token of the job whose run it shares, if it shares one; that job stands before it.
+    /// The token of the job whose run it shares, if it shares one. That job comes before it in the
+    /// batch.
     pub(crate) leader: Option<u64>,
-    /// How long it was ready before it was claimed.
+    /// The time that it was ready before it was claimed.
     pub(crate) waited: Duration,
-    /// What it has done to its gateway so far: JSON, or empty.
+    /// The effects of the job on its gateway so far: JSON, or empty.
     pub(crate) effects: String,
-    /// Whether it lost the worker of its latest run.
+    /// `true` if its latest run lost its worker.
     pub(crate) has_died: bool,
 }
 
-/// What a claim brought.
+/// The jobs that one claim returned.
 pub(crate) struct Batch {
     pub(crate) jobs: Vec<RawClaim>,
-    /// When there may be more to do, if anything waits.
+    /// The time until there may be more to do, if anything waits.
     pub(crate) next_due: Option<Duration>,
 }
 
 impl RawClaim {
-    /// Reads one row; none if it is not of the form that the script answers.
+    /// Reads one row. Returns none if it does not have the form that the script returns.
     pub(crate) fn from_values(values: Vec<Value>) -> Option<Self> {
         let [
             id,
@@ -85,7 +86,7 @@ impl RawClaim {
             payload: Vec::from_redis_value_ref(&payload).unwrap_or_default(),
             lane_failures: small(&lane_failures),
             inherited: text(&inherited),
-            // -1 is never.
+            // The script returns -1 if the job never expires.
             expires_in: number(&expires_in).map(Duration::from_millis),
             gone: text(&gone),
             leader: text(&leader).parse().ok(),

@@ -1,9 +1,9 @@
-//! One connection to Redis that makes itself anew.
+//! A connection to Redis that reconnects.
 //!
-//! The client library's own manager gives up for good after some kinds of refusal (a wrong password
-//! that is corrected later, say). Here every call that finds no connection tries to make one, and
-//! callers decide how calmly they call. Each attempt starts from the url: Sentinels are asked for
-//! the master, a cluster for its map, files are read again.
+//! The client library's own connection manager gives up for good after some kinds of refusal, such
+//! as a wrong password that is corrected later. Here every call that finds no connection tries to
+//! make one, and the callers decide how often they call. Each attempt starts from the url: it asks
+//! the Sentinels for the master or the cluster for its map, and reads the files again.
 
 mod address;
 mod live;
@@ -26,14 +26,15 @@ use address::{Address, is_tls};
 use live::Live;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A loaded Redis may take its time; a dead line must not hold a worker for ever.
+/// The longest time to wait for an answer. A loaded Redis may need some time, but a dead connection
+/// must not hold a worker for ever.
 pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
-/// How often one call follows a cluster that moves its slots or changes a master, and the pause
-/// between in ms.
+/// How often one call follows a cluster that moves its slots or changes a master, and the shortest
+/// and longest pause in between, in ms.
 const CLUSTER_RETRIES: u32 = 4;
 const CLUSTER_PAUSE_MS: (u64, u64) = (50, 500);
 
-/// A connection shared by everybody who holds a reference; requests are pipelined.
+/// A connection that all its users share; requests are pipelined.
 pub(crate) struct Connection {
     target: Arc<RedisTarget>,
     pub(crate) counters: Arc<Counters>,
@@ -49,23 +50,24 @@ struct Slot {
 }
 
 impl Connection {
-    /// Checks the url and the files; connects with the first call.
+    /// Checks the url and the files. The first call connects.
     pub(crate) fn open(url: &str, tls: Tls) -> Result<Self, QueueError> {
-        // Fails only if there is one already, which is as good.
+        // This fails only if a provider is already installed, which is just as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let target = Arc::new(RedisTarget::open(url, tls)?);
         let (counters, current) = (Arc::default(), Mutex::default());
         Ok(Self { target, counters, response_timeout: Some(RESPONSE_TIMEOUT), current })
     }
 
-    /// Another connection to the same target, for commands that block: its caller limits the time.
+    /// Returns another connection to the same Redis for commands that block; the caller limits the
+    /// time.
     pub(crate) fn for_blocking(&self) -> Self {
         let (target, counters) = (self.target.clone(), self.counters.clone());
         Self { target, counters, response_timeout: None, current: Mutex::default() }
     }
 
-    /// Passes on what a request on that connection came to, and drops the connection if it turned
-    /// out to be broken.
+    /// Passes on the result of a request on this connection, and drops the connection if it is
+    /// broken.
     pub(crate) async fn check<T>(&self, number: u64, result: RedisResult<T>) -> RedisResult<T> {
         if let Err(error) = &result {
             count(&self.counters.redis_errors, 1);
@@ -76,7 +78,7 @@ impl Connection {
         result
     }
 
-    /// Drops the current connection if it is still that one.
+    /// Drops the current connection if it still has this number.
     pub(crate) async fn forget(&self, number: u64) {
         let mut slot = self.current.lock().await;
         if slot.number == number {
@@ -84,7 +86,7 @@ impl Connection {
         }
     }
 
-    /// The connection and its number; makes one if there is none.
+    /// Returns the connection and its number; connects if there is none.
     pub(crate) async fn current(&self) -> RedisResult<(u64, Live)> {
         let mut slot = self.current.lock().await;
         if let Some(connection) = &slot.connection {
@@ -104,13 +106,13 @@ impl Connection {
     }
 }
 
-/// What is needed to connect.
+/// The address of Redis, and the files to connect with.
 struct RedisTarget {
     address: Address,
     tls: Tls,
 }
 
-/// What the library connects with.
+/// The client of the library for the kind of address.
 enum Connector {
     Server(Client),
     Sentinel(SentinelClient),
@@ -122,7 +124,7 @@ impl RedisTarget {
         let address = Address::parse(url).map_err(|reason| QueueError::Url { reason })?;
         if tls != Tls::default() && !address.is_tls() {
             return Err(QueueError::Tls {
-                reason: "they are for urls that begin with rediss".to_owned(),
+                reason: "they need a url that begins with rediss".to_owned(),
             });
         }
         tls.read().map_err(|error| QueueError::Tls { reason: error.to_string() })?;
@@ -214,9 +216,9 @@ fn cluster(
     builder.build()
 }
 
-/// Whether an error is an answer of a server that is still the one to ask, so that the line is
-/// good. One that has become a replica, or has lost its own, answers too, but it is time to look up
-/// the address again.
+/// Returns whether an error is an answer of the right server, so that the connection is good. A
+/// server that has become a replica, or has lost its own replicas, answers too, but then the
+/// address must be looked up again.
 fn is_answer(error: &RedisError) -> bool {
     condition(error)
         .or_else(|| error.code())

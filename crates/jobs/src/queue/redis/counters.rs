@@ -1,17 +1,17 @@
-//! What this process has met at its end of the queue, for its metrics.
+//! The counters of this process's end of the queue, for its metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts since the queue was opened, for all clones of it.
+/// The values of the counters since the queue was opened, shared by all its clones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CounterSnapshot {
-    /// Requests to Redis, and attempts to connect, that failed.
+    /// The requests to Redis and attempts to connect that failed.
     pub redis_errors: u64,
-    /// Connections made to Redis; more than two mean that it was away or cut one.
+    /// The connections made to Redis. More than two mean that Redis was away or cut one.
     pub redis_connections: u64,
-    /// Runs that this process stopped because their lease was lost or could not be renewed.
+    /// The runs that this process stopped because their lease was lost or could not be renewed.
     pub leases_lost: u64,
-    /// Jobs of workers that went away, found by this process and made ready or buried.
+    /// The jobs of workers that went away which this process found and made ready or dead.
     pub leases_recovered: u64,
 }
 

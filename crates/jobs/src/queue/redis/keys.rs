@@ -1,87 +1,88 @@
-//! The keys in Redis. This is the only place that spells them: the scripts get theirs from here as
-//! well.
+//! The keys in Redis. Only this file spells them; the scripts get theirs from here as well.
 //!
-//! All keys of a queue begin with `{<queue>}`, so that they live in one hash slot of a cluster and
-//! one script may touch any of them.
+//! All keys of a queue begin with `{<queue>}`, so that they share one hash slot of a cluster and
+//! one script may access any of them.
 
 use std::fmt::Write;
 
-/// What a script calls a key, and how it goes on after `{<queue>}:`. A name that ends in `:` needs
-/// something after it.
+/// The name of each key in the scripts, and its text after `{<queue>}:`. A name that ends in `:`
+/// needs a suffix.
 const NAMES: &[(&str, &str)] = &[
-    // HASH: one job. `job` is a MessagePack map of most that is known of it, `payload` its
-    // document, `report` JSON, `history` its last runs, a line of JSON each, oldest first; see
+    // HASH: one job. `job` is a MessagePack map of most of its fields, `payload` its document,
+    // `report` JSON, `history` its last runs, one line of JSON each, oldest first; see
     // docs/protocol.md.
     ("job", "job:"),
-    // ZSET per state: ids of the jobs in it. Score: when due (waiting states), when the lease ends
-    // (running), when it got there (the rest); milliseconds since 1970.
+    // ZSET per state: ids of the jobs in it. Score: the due time (waiting states), the end of the
+    // lease (running), the time of the transition (the rest); milliseconds since 1970.
     ("state", "state:"),
-    // STRING: version of this layout.
+    // STRING: the version of this layout.
     ("layout", "layout"),
-    // Counters: order of jobs, turns of lanes, lease tokens.
+    // Counters: the order of jobs, the turns of lanes, the lease tokens.
     ("seq", "seq"),
     ("turn", "turn"),
     ("token", "token"),
-    // ZSET per subject: its jobs that have been due and have not ended, by order; those that have
-    // not been due yet. STRING with expiry: the order of its newest job and, behind a space, the id
-    // of the one that was enqueued last, where the chain of `before` begins.
+    // ZSET per subject: its jobs that have been due and have not ended, by order; its jobs that
+    // have not been due yet. STRING with expiry: the order of its newest job and, after a space,
+    // the id of the job that was enqueued last, where the chain of `before` begins.
     ("subject", "subject:"),
     ("later", "later:"),
     ("latest", "latest:"),
-    // ZSET per lane: those of its jobs that can run now, which are the first of their subjects, as
-    // id and subject without anything between them; by rank.
+    // ZSET per lane: its jobs that can run now, which are the first of their subjects, by rank. A
+    // member is the id followed directly by the subject.
     ("lane", "lane:"),
-    // HASH: per lane a MessagePack map of what is known of the gateway: owner, merging (running
-    // jobs that merge), failures in a row, held_until, reached_at, failed_at, failure (JSON),
-    // restarted_at, about (JSON: what the document of the last run says of it), facts (JSON: what
-    // it said of itself), recent, slot, slot_done and slot_failed (how runs ended, see ack.lua),
-    // and by state how many jobs it has. ZSET: all lanes, by when a job last came for them.
+    // HASH: per lane a MessagePack map of the state of the gateway: owner, merging (running jobs
+    // that merge), failures in a row, held_until, reached_at, failed_at, failure (JSON),
+    // restarted_at, about (JSON: the gateway as the document of the last run describes it), facts
+    // (JSON: the gateway's own description), recent, slot, slot_done and slot_failed (how runs
+    // ended, see ack.lua), and the number of jobs by state. ZSET: all lanes, by the time of the
+    // last job for them.
     ("gateway", "gateway"),
     ("gateways", "gateways"),
     // ZSET: lanes without an owner that have something to run, by turn, which counts down. ZSET per
-    // worker: the same for lanes it owns. ZSET: lanes that are left alone, by until when.
+    // worker: the same for the lanes that it owns. ZSET: lanes that are left alone, by the end of
+    // that time.
     ("lanes", "lanes"),
     ("own", "own:"),
     ("held", "held"),
-    // ZSET per lane: jobs that its gateway turned away, by since when. ZSET per lane: agents that
-    // were cleaned up, by the order of the cleanup; with expiry.
+    // ZSET per lane: jobs that its gateway refused, by the time of the refusal. ZSET per lane with
+    // expiry: agents that were cleaned up, by the order of the cleanup.
     ("blocked", "blocked:"),
     ("gone", "gone:"),
-    // ZSET per group of failures (`<lane>|<code>|<method>`): the jobs that have not got past it, by
-    // when they failed so last. ZSET: these groups, by when a job failed so last. HASH: per group a
-    // MessagePack map: first_at, last_at, message, action, sample (a job's id).
+    // ZSET per group of failures (`<lane>|<code>|<method>`): the jobs that still have this failure,
+    // by the time when they last had it. ZSET: these groups, by the time of their last failure.
+    // HASH: per group a MessagePack map: first_at, last_at, message, action, sample (a job's id).
     ("group", "group:"),
     ("groups", "groups"),
     ("failures", "failures"),
     // ZSET with expiry: restarts of gateways that jobs met, as lane and time, by time.
     ("restarts", "restarts"),
-    // ZSET: jobs that expire, by when.
+    // ZSET: jobs that expire, by that time.
     ("expiry", "expiry"),
-    // HASH: what is paused (`all`, `kind:…`, `gateway:…`), and by whom and why as JSON. ZSET per
-    // kind: subjects put aside because their first job's kind is paused, by rank.
+    // HASH: the paused scopes (`all`, `kind:…`, `gateway:…`), with author and reason as JSON. ZSET
+    // per kind: subjects put aside because the kind of their first job is paused, by rank.
     ("paused", "paused"),
     ("parked", "parked:"),
     // STRING with expiry: the job of an idempotency key.
     ("idem", "idem:"),
-    // LIST of at most one token: something to look at for any worker, or with a worker's name for
-    // that one.
+    // LIST of at most one token, which wakes any worker, or with a worker's name that one.
     ("wake", "wake"),
-    // STRING: when a worker last looked for lost leases; until when no lease is taken back.
+    // STRING: the time when a worker last looked for lost leases; the time before which no lease is
+    // taken back.
     ("pulse", "pulse"),
     ("calm", "calm"),
-    // STREAM: every transition, see docs/protocol.md.
+    // STREAM: every transition; see docs/protocol.md.
     ("events", "events"),
-    // STREAM: what people did, capped; see docs/protocol.md.
+    // STREAM: the actions of people, capped; see docs/protocol.md.
     ("audit", "audit"),
-    // HASH: by name a MessagePack map of what each worker told of itself with its last beat, and
-    // whether it is draining.
+    // HASH: by name a MessagePack map of the values in each worker's last heartbeat, and whether it
+    // is draining.
     ("workers", "workers"),
-    // ZSET: workers, by when they were last heard of.
+    // ZSET: workers, by the time of their last heartbeat.
     ("beats", "beats"),
     // HASH per minute since 1970, with expiry: `<kind>|<what>` → how often.
     ("minute", "minute:"),
-    // HASH per quarter and per hour since 1970, with expiry: the same, of the minutes up to the one
-    // that `rolled` holds.
+    // HASH per quarter and per hour since 1970, with expiry: the sums of the minutes up to the one
+    // in `rolled`.
     ("quarter", "quarter:"),
     ("hour", "hour:"),
     ("rolled", "rolled"),
@@ -98,18 +99,19 @@ impl Keys {
         Self { prefix: format!("{{{queue}}}") }
     }
 
-    /// What all keys begin with, and the one key that is passed to each script.
+    /// Returns the prefix of all keys, which is also the only key that is passed to a script.
     pub(crate) fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// The hash of a job. For tools that look into Redis; use [`crate::queue::Queue`] for everything else.
+    /// Returns the key of a job's hash. It is for tools that inspect Redis; use
+    /// [`crate::queue::Queue`] for everything else.
     #[must_use]
     pub fn job(&self, id: &str) -> String {
         format!("{}:job:{id}", self.prefix)
     }
 
-    /// The stream of events.
+    /// Returns the key of the stream of events.
     #[must_use]
     pub fn events(&self) -> String {
         format!("{}:events", self.prefix)
@@ -119,18 +121,18 @@ impl Keys {
         format!("{}:paused", self.prefix)
     }
 
-    /// The counters of one minute since 1970.
+    /// Returns the key of the counters of one minute since 1970.
     pub(crate) fn minute(&self, minute: u64) -> String {
         format!("{}:minute:{minute}", self.prefix)
     }
 
-    /// The counters of some minutes that are kept as one: of a quarter, or of an hour.
+    /// Returns the key of the counters of a quarter (15 minutes) or an hour since 1970.
     pub(crate) fn span(&self, minutes: u64, number: u64) -> String {
         let name = if minutes == 15 { "quarter" } else { "hour" };
         format!("{}:{name}:{number}", self.prefix)
     }
 
-    /// Up to which minute they have been added up.
+    /// Returns the key of the minute up to which minutes have been added up.
     pub(crate) fn rolled(&self) -> String {
         format!("{}:rolled", self.prefix)
     }
@@ -143,18 +145,18 @@ impl Keys {
         format!("{}:restarts", self.prefix)
     }
 
-    /// Where any idle worker is woken.
+    /// Returns the key of the list that wakes any idle worker.
     pub(crate) fn wake_any(&self) -> String {
         format!("{}:wake", self.prefix)
     }
 
-    /// Where one idle worker is woken.
+    /// Returns the key of the list that wakes one idle worker.
     pub(crate) fn wake_one(&self, worker: &str) -> String {
         format!("{}:wake:{worker}", self.prefix)
     }
 }
 
-/// The table `K` of a script, with the keys whose names it uses.
+/// Returns the table `K` of a script, with the keys whose names it uses.
 pub(crate) fn lua(uses: impl Fn(&str) -> bool) -> String {
     let mut table = String::from("local K = {\n");
     for (name, rest) in NAMES.iter().filter(|(name, _)| uses(name)) {

@@ -1,4 +1,4 @@
-//! How the queue speaks to Redis: its keys, its connection, and its scripts.
+//! The link to Redis: keys, connection and scripts.
 
 pub(crate) mod bundle;
 pub(crate) mod claim;

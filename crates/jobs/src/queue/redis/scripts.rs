@@ -1,5 +1,4 @@
-//! The Lua scripts, each behind a typed call. Everything that happens to a stored job happens in
-//! one of them.
+//! The Lua scripts, each behind a typed call. Only scripts change a stored job.
 
 pub(crate) mod operators;
 mod plain;
@@ -27,7 +26,7 @@ use operators::Operators;
 pub(crate) struct Scripts {
     pub(crate) keys: Keys,
     connection: Connection,
-    /// For those who wait for events.
+    /// The connection on which readers of events block.
     listening: Connection,
     enqueue: Named,
     claim: Named,
@@ -48,18 +47,19 @@ struct Named {
     script: Script,
 }
 
-/// Redis's clock, for the scripts.
+/// Redis's clock as a function for the scripts.
 const CLOCK: &str = "local function now()
   local clock = redis.call('TIME')
   return clock[1] * 1000 + math.floor(clock[2] / 1000)
 end
 ";
 
-/// First line of scripts that write for jobs that are there already. A Redis that is full refuses
-/// new jobs and lets those it has go on: ending and removing them is what makes room again.
+/// The first line of scripts that write for jobs that exist already. A Redis that is full refuses
+/// new jobs but lets existing ones continue, because ending and removing them makes room again.
 const ALSO_WHEN_FULL: &str = "#!lua flags=allow-oom\n";
 
-/// The whole text of `enqueue.lua`, for producers in other languages; see `docs/protocol.md`.
+/// Returns the whole text of `enqueue.lua`, for producers in other languages; see
+/// `docs/protocol.md`.
 #[must_use]
 pub fn enqueue_script() -> String {
     bundle(CLOCK, include_str!("lua/enqueue.lua"))
@@ -68,55 +68,55 @@ pub fn enqueue_script() -> String {
 /// A job's id and the token of its lease.
 pub(crate) type Lease = (String, u64);
 
-/// How a run ended, in the words of `ack.lua`.
+/// The end of a run, as arguments of `ack.lua`.
 #[derive(Debug, Clone)]
 pub(crate) struct Ack {
     pub(crate) state: State,
     pub(crate) delay: Duration,
     pub(crate) counts: bool,
-    /// Empty unless dead.
+    /// The reason of death; empty unless dead.
     pub(crate) reason: &'static str,
-    /// JSON.
+    /// The entry of the history, as JSON.
     pub(crate) result: String,
-    /// JSON, or empty.
+    /// The failure as JSON, or empty.
     pub(crate) failure: String,
-    /// JSON, or empty.
+    /// The report as JSON, or empty.
     pub(crate) report: String,
-    /// What it says of the gateway.
+    /// The state of the gateway; see [`crate::retry::GatewaySignal::as_str`].
     pub(crate) signal: &'static str,
-    /// How long the gateway is left alone.
+    /// The time to leave the gateway alone.
     pub(crate) leave_alone: Duration,
-    /// What the document says of the gateway, JSON, or empty.
+    /// The gateway as the document describes it, JSON or empty.
     pub(crate) about: String,
-    /// What the gateway said of itself, JSON, or empty.
+    /// The gateway's own description, JSON or empty.
     pub(crate) facts: String,
 }
 
-/// What came of an ack.
+/// The result of an ack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Acked {
-    /// The job is in this state now.
+    /// The ack was written, and the job is in this state now.
     Completed(State),
-    /// The lease is another's by now; nothing was written.
+    /// The lease belongs to another worker now, and nothing was written.
     Lost,
 }
 
-/// What a renewal found.
+/// The result of a renewal.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Renewed {
-    /// Tokens of the leases that are lost.
+    /// The tokens of leases that are lost.
     pub(crate) lost: Vec<u64>,
-    /// Tokens of jobs that are not wanted any more.
+    /// The tokens of jobs that were cancelled.
     pub(crate) cancelled: Vec<u64>,
 }
 
-/// Fields and values of one job, and its history.
+/// The fields and values of one job, and its history.
 pub(crate) type Stored = (HashMap<String, Vec<u8>>, Vec<Vec<u8>>);
 
-/// A page of jobs: where to go on (or -1), ids, and their fields and values.
+/// A page of jobs: the position to continue from (or -1), the ids, and the jobs' fields and values.
 pub(crate) type ListAnswer = (i64, Vec<String>, Vec<HashMap<String, Vec<u8>>>);
 
-/// What to list, in the words of `list.lua`.
+/// The arguments of `list.lua`.
 pub(crate) struct ListRequest<'a> {
     pub(crate) state: State,
     pub(crate) kind: &'a str,
@@ -202,8 +202,8 @@ impl Scripts {
         self.run(&self.enqueue, &args).await
     }
 
-    /// Never repeated by itself: if the answer is lost, so are the leases in it, and they come back
-    /// by their end.
+    /// Claims jobs. This call is never repeated: if the answer is lost, so are the leases in it,
+    /// and their jobs come back when the leases end.
     pub(crate) async fn claim(
         &self,
         worker: &str,
@@ -238,7 +238,8 @@ impl Scripts {
         Ok(Renewed { lost, cancelled })
     }
 
-    /// Whether it was written down what these jobs have done; not if one of the leases is lost.
+    /// Records the effects of these jobs. Returns whether that was done; it is not if one of the
+    /// leases is lost.
     pub(crate) async fn journal(
         &self,
         worker: &str,
@@ -250,7 +251,7 @@ impl Scripts {
         self.run(&self.journal, &args).await
     }
 
-    /// One answer per ack, in their order.
+    /// Writes the ends of runs. Returns one answer per ack, in their order.
     pub(crate) async fn ack(
         &self,
         worker: &str,
@@ -279,7 +280,7 @@ impl Scripts {
             .collect())
     }
 
-    /// Returns how many of the leases were still held.
+    /// Hands jobs back. Returns how many of the leases were still held.
     pub(crate) async fn release(
         &self,
         worker: &str,
@@ -291,7 +292,7 @@ impl Scripts {
         self.run(&self.release, &args).await
     }
 
-    /// Whether the document was replaced.
+    /// Replaces a sealed document. Returns whether that was done.
     pub(crate) async fn reseal(
         &self,
         id: Uuid,
@@ -321,12 +322,12 @@ impl Scripts {
         self.run(&self.counts, &Args::default()).await
     }
 
-    /// What is paused: scopes, and JSON.
+    /// Returns the paused scopes, each with its pause as JSON.
     pub(crate) async fn paused(&self) -> Result<HashMap<String, String>, QueueError> {
         self.read("paused", cmd("HGETALL").arg(self.keys.paused())).await
     }
 
-    /// The lanes that jobs came for latest, or one, with what is known of them.
+    /// Returns the lanes with the latest jobs, or one lane, with their fields.
     pub(crate) async fn gateways(
         &self,
         limit: usize,
@@ -336,7 +337,7 @@ impl Scripts {
         self.run(&self.gateways, Args::default().add(limit).add(only)).await
     }
 
-    /// Waits until there may be something to claim, at most that long.
+    /// Waits until there may be something to claim, at most for this time.
     pub(crate) async fn wait(
         &self,
         blocking: &Connection,
@@ -346,7 +347,7 @@ impl Scripts {
         let unavailable = |error| QueueError::from_redis("wait", &error);
         let (number, mut connection) = blocking.current().await.map_err(unavailable)?;
         let mut pop = cmd("BLPOP");
-        // Redis takes 0 for ever, and this is often about the next millisecond.
+        // Redis takes 0 to mean for ever, and the wait is often only until the next millisecond.
         pop.arg(self.keys.wake_one(worker))
             .arg(self.keys.wake_any())
             .arg(at_most.as_secs_f64().max(0.001));
@@ -360,7 +361,7 @@ impl Scripts {
         Err(QueueError::Unavailable { reason: "no answer to BLPOP".to_owned() })
     }
 
-    /// What has been met; shared with the connections that block.
+    /// Returns the counters, which the blocking connections share.
     pub(crate) fn counters(&self) -> &Counters {
         &self.connection.counters
     }
@@ -369,8 +370,8 @@ impl Scripts {
         self.connection.for_blocking()
     }
 
-    /// Runs a script, and once more if the connection had died since it was last used. All but
-    /// `claim` may be repeated.
+    /// Runs a script, and runs it once more if the connection had died since its last use. All
+    /// scripts but `claim` may be repeated.
     async fn run<T: FromRedisValue>(&self, script: &Named, args: &Args) -> Result<T, QueueError> {
         let mut result = self.run_once(script, args).await;
         if result.as_ref().is_err_and(|error| error.is_connection_dropped() && !error.is_timeout())

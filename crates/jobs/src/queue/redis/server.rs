@@ -1,81 +1,78 @@
-//! What the Redis behind a queue says of itself: what it is, and what a crash of it can lose.
+//! The Redis server behind a queue: its version, and how much of the queue a crash of it can lose.
 
 use std::collections::HashMap;
 
 use serde::Serialize;
 
-/// A server, as far as this user may ask.
+/// A Redis server, as far as this user may ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Server {
-    /// `redis` or `valkey`.
+    /// The program: `redis` or `valkey`.
     pub kind: &'static str,
-    /// Its version.
+    /// The version of the program.
     pub version: String,
-    /// `standalone`, `sentinel` or `cluster`.
+    /// The mode: `standalone`, `sentinel` or `cluster`.
     pub mode: String,
-    /// How a crash is survived.
+    /// What the server writes to disk, and when.
     pub durability: Durability,
-    /// What it does when its memory is full; none if it does not say.
+    /// The policy for a full memory; none if the server does not report one.
     pub eviction: Option<String>,
-    /// How many replicas follow it.
+    /// The number of replicas that follow it.
     pub replicas: u64,
-    /// Memory in use, in bytes.
+    /// The memory in use, in bytes.
     pub used_memory: u64,
-    /// Memory that it may use, in bytes; none is as much as there is.
+    /// The limit of its memory, in bytes; none if there is no limit.
     pub max_memory: Option<u64>,
 }
 
-/// What is written to disk, and when.
+/// What a server writes to disk, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Durability {
-    /// Append-only file, synced before every answer.
+    /// An append-only file, synced before every answer.
     Always,
-    /// Append-only file, synced every second.
+    /// An append-only file, synced every second.
     EverySecond,
-    /// Append-only file, synced when the system likes.
+    /// An append-only file, synced when the operating system decides.
     Sometimes,
-    /// Append-only file; this user may not know when it is synced.
+    /// An append-only file. This user may not ask when it is synced.
     AppendOnly,
-    /// Snapshots now and then.
+    /// Snapshots from time to time.
     Snapshots,
-    /// Nothing.
+    /// Nothing is written to disk.
     Nothing,
 }
 
 impl Durability {
-    /// What a crash can lose, in words for an operator.
+    /// Describes for an operator how much a crash can lose.
     #[must_use]
     pub const fn in_words(self) -> &'static str {
         match self {
             Self::Always => {
                 "append-only file synced before every answer: no acknowledged job is lost in a \
-                    crash"
+                 crash"
             }
             Self::EverySecond => {
                 "append-only file synced every second: a crash of its machine, or of Redis while \
-                    the disk is slow, can \
-                 lose the jobs and results of the last second or two"
+                 the disk is slow, can lose the jobs and results of the last second or two"
             }
             Self::Sometimes => {
-                "append-only file synced when the system likes: a crash of its machine can lose \
-                    the jobs and results of \
-                 about the last 30 seconds"
+                "append-only file synced when the operating system decides: a crash of its machine \
+                 can lose the jobs and results of about the last 30 seconds"
             }
             Self::AppendOnly => {
-                "append-only file; when it is synced cannot be asked (CONFIG is not allowed): a \
-                    crash of its machine can \
-                 lose the last second or more"
+                "append-only file, sync policy unknown (CONFIG is not allowed): a crash of its \
+                 machine can lose the last second or more"
             }
             Self::Snapshots => {
                 "snapshots only: any crash or kill of Redis loses all jobs and results since the \
-                    last snapshot"
+                 last snapshot"
             }
             Self::Nothing => "nothing is written to disk: any end of Redis loses the whole queue",
         }
     }
 
-    /// Whether acknowledged jobs survive a crash of Redis itself.
+    /// Returns whether acknowledged jobs survive a crash of Redis itself.
     #[must_use]
     pub const fn survives_a_crash(self) -> bool {
         !matches!(self, Self::Snapshots | Self::Nothing)
@@ -83,17 +80,18 @@ impl Durability {
 }
 
 impl Server {
-    /// The first major version with all that the queue's scripts ask for; Valkey began with it.
+    /// The first major version with everything that the queue's scripts need; Valkey began with it.
     pub const LEAST: u32 = 7;
 
-    /// Whether it is new enough; what does not say its version is taken for new.
+    /// Returns whether the version is new enough. A server that does not report its version counts
+    /// as new.
     #[must_use]
     pub fn is_new_enough(&self) -> bool {
         let major = self.version.split('.').next().and_then(|major| major.parse().ok());
         major.is_none_or(|major: u32| major >= Self::LEAST)
     }
 
-    /// Reads what INFO says, and CONFIG GET where that is allowed.
+    /// Reads the answers of INFO, and of CONFIG GET where that is allowed.
     pub(crate) fn read(info: &str, config: Option<&HashMap<String, String>>) -> Self {
         let info: HashMap<&str, &str> =
             info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();

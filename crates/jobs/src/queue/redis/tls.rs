@@ -1,4 +1,4 @@
-//! Files for TLS with Redis.
+//! The files for TLS with Redis.
 
 use std::fs;
 use std::io::{Error, Result};
@@ -8,21 +8,21 @@ use redis::{ClientTlsConfig, TlsCertificates};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-/// Whom to trust and who to be on encrypted connections. All files are PEM. They are read with each
-/// connection, so that renewed ones are used without a restart.
+/// The PEM files of encrypted connections: whom to trust, and the client's own identity. They are
+/// read for each connection, so that renewed files are used without a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// Certificates of the authorities that may vouch for Redis. None: those that the system
-    /// trusts.
+    /// The certificates of the authorities that may vouch for Redis. If none, the system's
+    /// authorities are trusted.
     pub ca_file: Option<PathBuf>,
-    /// The client's certificate, then those between it and the authority. Needs `key_file`.
+    /// The client's certificate, followed by the intermediate ones. Needs `key_file`.
     pub cert_file: Option<PathBuf>,
     /// The key of that certificate. Needs `cert_file`.
     pub key_file: Option<PathBuf>,
 }
 
 impl Tls {
-    /// As the client library takes them; none if no file is named.
+    /// Reads the files for the client library; none if no file is named.
     pub(crate) fn read(&self) -> Result<Option<TlsCertificates>> {
         let client_tls = match (&self.cert_file, &self.key_file) {
             (None, None) => None,
@@ -31,7 +31,7 @@ impl Tls {
             }
             _ => {
                 return Err(Error::other(
-                    "a certificate and a key belong together, and one of them is not given",
+                    "a certificate and a key belong together, but one of them is missing",
                 ));
             }
         };
@@ -41,7 +41,8 @@ impl Tls {
     }
 }
 
-/// The library takes a file without any for one with none to trust.
+/// Reads a file and checks that it holds a certificate, because the library takes a file without
+/// any as one that trusts nobody.
 fn certificates(path: &Path) -> Result<Vec<u8>> {
     let text = read(path)?;
     match CertificateDer::pem_slice_iter(&text).next() {

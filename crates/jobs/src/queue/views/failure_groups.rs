@@ -1,4 +1,4 @@
-//! Failures that jobs have not got past, those of one sort together.
+//! The groups of failures that jobs have not overcome yet.
 
 use std::collections::HashMap;
 
@@ -7,31 +7,31 @@ use uuid::Uuid;
 
 use crate::queue::views::search::Search;
 
-/// Jobs of one gateway that failed with the same code, at the same request where that is known, and
-/// have not succeeded, been replaced or been cancelled since.
+/// The jobs of one gateway that failed with the same code, at the same request if that is known,
+/// and have not succeeded, been replaced or been cancelled since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Group {
-    /// What it is known by: gateway, code and method.
+    /// The key of the group: gateway, code and method.
     pub key: String,
-    /// The gateway.
+    /// The id of the gateway.
     pub gateway: Uuid,
-    /// Stable name for programs.
+    /// The stable name of the failure, for programs.
     pub code: String,
-    /// The request that failed, where that is known.
+    /// The request that failed, if it is known.
     pub method: Option<String>,
-    /// What happened last, in one sentence.
+    /// The message of the latest failure, in one sentence.
     pub message: String,
-    /// The next action of a person, where there is one.
+    /// The next action for a person, if there is one.
     pub action: Option<String>,
-    /// How many jobs.
+    /// The number of jobs in the group.
     pub count: u64,
-    /// Since when there have been such jobs without a break, in milliseconds since 1970 by Redis's
+    /// The time since which the group has never been empty, in milliseconds since 1970 by Redis's
     /// clock.
     pub first_at_ms: u64,
-    /// When one failed so last.
+    /// The time of the latest failure, likewise.
     pub last_at_ms: u64,
-    /// The job that failed so last.
+    /// The id of the job that failed last.
     pub sample: Uuid,
 }
 
@@ -54,7 +54,7 @@ impl Group {
         })
     }
 
-    /// What finds its jobs.
+    /// Returns the search that finds the jobs of the group.
     #[must_use]
     pub fn search(&self) -> Search {
         let error = self

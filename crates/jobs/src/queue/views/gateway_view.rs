@@ -1,4 +1,4 @@
-//! What the queue knows of each gateway, kept by the scripts.
+//! The state of each gateway, as the scripts keep it.
 
 use std::collections::HashMap;
 
@@ -13,78 +13,79 @@ use crate::queue::Counts;
 use crate::queue::states::State;
 use crate::queue::views::job_view::{LastFailure, MAX_NAME};
 
-/// A gateway that jobs have come for.
+/// A gateway for which jobs have been enqueued. Times are milliseconds since 1970 by Redis's clock.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct GatewayRecord {
-    /// Its id, which is the lane.
+    /// The gateway's id, which is the lane.
     pub id: Uuid,
-    /// What people call it, as the document of the last job that ran said.
+    /// The name from the document of the last job that ran.
     pub name: Option<String>,
-    /// Its url there, without secrets.
+    /// The url from the same document, without secrets.
     pub url: Option<String>,
-    /// Its certificate is not looked at.
+    /// `true` if the gateway's certificate is not checked.
     pub insecure_tls: bool,
-    /// What it said of itself when a job last reached it; see
-    /// [`mission_core::outcome::GatewayFacts`].
+    /// The version that the gateway reported when a job last reached it; see
+    /// [`mission_core::outcome::GatewayFacts`] for this and the next four.
     pub version: Option<String>,
-    /// See there.
+    /// The version of the protocol that was agreed with it.
     pub protocol: Option<u32>,
-    /// See there.
+    /// The way in which its config keeps agents: `list` or `entries`.
     pub roster: Option<String>,
-    /// See there.
+    /// The number of config writes that it allows, such as `3 per 60s`; none until it has refused
+    /// one.
     pub write_limit: Option<String>,
-    /// See there.
+    /// `true` if it was seen to restart after a config write.
     pub restarts_on_write: bool,
-    /// The scopes that it granted, where it says.
+    /// The scopes that it granted, if it reports them.
     pub scopes: Option<Vec<String>>,
-    /// How many turns a day its agents' heartbeats cost, where that is known.
+    /// The number of turns per day that its agents' heartbeats cost, if it is known.
     pub heartbeat_turns_per_day: Option<u64>,
-    /// When a job last met it restarting.
+    /// The time when a job last met it restarting.
     pub restarted_at_ms: Option<u64>,
-    /// Since when the job has been ready that comes next.
+    /// The time since which the job that comes next has been ready.
     pub waiting_since_ms: Option<u64>,
-    /// How many of its jobs are in each state.
+    /// The number of its jobs in each state.
     pub jobs: Counts,
-    /// How runs ended lately, oldest first: each five minutes in which any did, of the hour before
-    /// the last of them.
+    /// The ends of runs in the hour before the latest one, oldest first: one entry for each five
+    /// minutes in which any run ended.
     #[serde(default)]
     pub recent: Vec<Recent>,
-    /// The worker that runs jobs of it now.
+    /// The worker that runs its jobs now.
     pub owner: Option<String>,
-    /// How often in a row it could not be reached.
+    /// How many runs in a row could not reach it.
     pub failures: u32,
-    /// Until when it is left alone, in milliseconds since 1970 by Redis's clock.
+    /// The time until which it is left alone.
     pub held_until_ms: Option<u64>,
-    /// When a job last reached it.
+    /// The time when a job last reached it.
     pub reached_at_ms: Option<u64>,
-    /// When a job last met a failure that concerns all of its jobs, and which.
+    /// The time when a job last met a failure that concerns all jobs of the gateway.
     pub failed_at_ms: Option<u64>,
-    /// See there.
+    /// The failure that it met then.
     pub failure: Option<LastFailure>,
 }
 
-/// How runs ended within five minutes.
+/// The ends of runs within five minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Recent {
-    /// When the five minutes began, in milliseconds since 1970 by Redis's clock.
+    /// The start of the five minutes, in milliseconds since 1970 by Redis's clock.
     pub at_ms: u64,
-    /// Runs that did their job.
+    /// The number of runs that succeeded.
     pub done: u64,
-    /// Runs that failed, whatever became of the job.
+    /// The number of runs that failed, whatever happened to the job then.
     pub failed: u64,
 }
 
 impl Recent {
-    /// How long each is.
+    /// The length of each entry: five minutes, in milliseconds.
     pub const SPAN_MS: u64 = 300_000;
 
     fn of(slot: u64, done: u64, failed: u64) -> Option<Self> {
         Some(Self { at_ms: slot.checked_mul(Self::SPAN_MS)?, done, failed })
     }
 
-    /// Reads one that is over, as `ack.lua` writes it: numbers with spaces between.
+    /// Reads a past entry as `ack.lua` writes it: numbers separated by spaces.
     fn read(text: &str) -> Option<Self> {
         let mut numbers = text.split(' ').map(str::parse);
         let mut number = || numbers.next()?.ok();
@@ -139,14 +140,14 @@ impl GatewayRecord {
         })
     }
 
-    /// Whether it could not be reached when it was last tried.
+    /// Returns whether the last attempt to reach it failed.
     #[must_use]
     pub const fn is_unreachable(&self) -> bool {
         self.failures > 0
     }
 }
 
-/// What a document says of its gateway, as people may see it; JSON.
+/// Returns the gateway as its document describes it, fit to be shown, as JSON.
 pub(crate) fn about(gateway: &Gateway) -> String {
     let mut about = json!({ "name": gateway.name, "url": shown_url(gateway) });
     if gateway.allow_insecure_tls {
@@ -155,11 +156,11 @@ pub(crate) fn about(gateway: &Gateway) -> String {
     about.to_string()
 }
 
-/// Its url without what may be a secret: people put tokens into urls.
+/// Returns the gateway's url without possible secrets, because people put tokens into urls.
 pub(crate) fn shown_url(gateway: &Gateway) -> String {
     let mut url = gateway.url.clone();
     if url.password().is_some() {
-        // Fails only for urls without a host, and those are refused.
+        // This fails only for urls without a host, which are refused.
         let _ = url.set_password(Some("***"));
     }
     if url.query().is_some() {

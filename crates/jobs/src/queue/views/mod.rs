@@ -1,4 +1,4 @@
-//! What the queue shows: jobs, gateways, failures and figures. Nothing here changes a job.
+//! The views of the queue: jobs, gateways, failures and figures. Nothing here changes a job.
 
 pub mod failure_groups;
 pub mod gateway_view;

@@ -1,4 +1,4 @@
-//! What people and programs look at, besides jobs.
+//! The reads for people and programs, other than jobs.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,24 +16,24 @@ use crate::queue::{
     AuditEntry, Counts, GatewayRecord, Group, MAX_PAGE, Queue, StatsBucket, Summary, WorkerRecord,
 };
 
-/// Most events of one call.
+/// The most events of one call.
 const MAX_EVENTS: usize = 500;
-/// Most workers that are shown.
+/// The most workers that are shown.
 const MAX_WORKERS: usize = 1000;
 
-/// A job met a gateway that was restarting.
+/// A restart of a gateway that a job met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Restart {
-    /// The gateway.
+    /// The id of the gateway.
     pub gateway: Uuid,
-    /// When, in milliseconds since 1970 by Redis's clock.
+    /// The time of the restart, in milliseconds since 1970 by Redis's clock.
     pub at_ms: u64,
 }
 
 impl Queue {
-    /// Failures that jobs have not got past, the latest first, at most that many (1 to
-    /// [`MAX_PAGE`]).
+    /// Returns the failures that jobs have not overcome yet, the latest first, at most `limit` (1
+    /// to [`MAX_PAGE`]).
     pub async fn groups(&self, limit: usize) -> Result<Vec<Group>, QueueError> {
         let groups = self.scripts.groups(limit.clamp(1, MAX_PAGE)).await?;
         Ok(groups
@@ -42,15 +42,15 @@ impl Queue {
             .collect())
     }
 
-    /// What people did, newest first, at most that many (1 to [`MAX_PAGE`]): before that entry, or
-    /// last. The latest 10,000 deeds are kept.
+    /// Returns the actions of people, newest first, at most `limit` (1 to [`MAX_PAGE`]): those
+    /// before the entry `before`, or the latest. The latest 10,000 are kept.
     pub async fn audit(
         &self,
         before: Option<&str>,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, QueueError> {
         before.map_or(Ok(()), check_place)?;
-        // Redis takes what comes before the first of all places for an error.
+        // Redis reports an error for what comes before the first of all ids.
         if before.is_some_and(|before| before.bytes().all(|byte| matches!(byte, b'0' | b'-'))) {
             return Ok(Vec::new());
         }
@@ -61,13 +61,13 @@ impl Queue {
         Ok(entries.into_iter().filter_map(read).collect())
     }
 
-    /// The workers that have been heard of in the last hour, the latest first.
+    /// Returns the workers that sent a heartbeat in the last hour, the latest first.
     pub async fn workers(&self) -> Result<Vec<WorkerRecord>, QueueError> {
         let (now, found) = self.scripts.workers(MAX_WORKERS).await?;
         Ok(found.iter().map(|(name, known)| WorkerRecord::read(name, known, now)).collect())
     }
 
-    /// The queue at a glance.
+    /// Returns a summary of the queue.
     pub async fn summary(&self) -> Result<Summary, QueueError> {
         let (at_ms, counts, ready, due, ended, workers, draining, paused) =
             self.scripts.summary(workers::GONE_AFTER).await?;
@@ -84,20 +84,20 @@ impl Queue {
         })
     }
 
-    /// The gateways that jobs came for latest, at most that many (1 to [`MAX_PAGE`]).
+    /// Returns the gateways with the latest jobs, at most `limit` (1 to [`MAX_PAGE`]).
     pub async fn gateways(&self, limit: usize) -> Result<Vec<GatewayRecord>, QueueError> {
         let gateways = self.scripts.gateways(limit.clamp(1, MAX_PAGE), None).await?;
         Ok(gateways.iter().filter_map(|(id, fields)| GatewayRecord::read(id, fields)).collect())
     }
 
-    /// One gateway; none if no job has come for it.
+    /// Returns one gateway; none if no job has come for it.
     pub async fn gateway(&self, id: Uuid) -> Result<Option<GatewayRecord>, QueueError> {
         let gateways = self.scripts.gateways(1, Some(id)).await?;
         Ok(gateways.first().and_then(|(id, fields)| GatewayRecord::read(id, fields)))
     }
 
-    /// Restarts of gateways that jobs met in the last days, the latest first, at most that many (1
-    /// to [`MAX_PAGE`]). Of one gateway they count once a minute.
+    /// Returns the restarts of gateways that jobs met in the last days, the latest first, at most
+    /// `limit` (1 to [`MAX_PAGE`]). Restarts of one gateway count once a minute.
     pub async fn restarts(&self, limit: usize) -> Result<Vec<Restart>, QueueError> {
         let restarts = self.scripts.restarts(limit.clamp(1, MAX_PAGE)).await?;
         let read = |text: &String| {
@@ -107,25 +107,25 @@ impl Queue {
         Ok(restarts.iter().filter_map(read).collect())
     }
 
-    /// What happened in the last minutes, the present one included, oldest first.
+    /// Returns the figures of the last minutes, the present one included, oldest first.
     pub async fn stats(&self, minutes: u64) -> Result<Vec<StatsBucket>, QueueError> {
         let now = self.scripts.minute().await?;
         self.minutes(now.saturating_sub(minutes.clamp(1, stats::MAX_MINUTES) - 1), now).await
     }
 
-    /// What happened in the last hours, the present one included, oldest first;
-    /// [`stats::MAX_HOURS`] at most.
+    /// Returns the figures of the last hours, the present one included, oldest first; at most
+    /// [`stats::MAX_HOURS`].
     pub async fn hours(&self, hours: u64) -> Result<Vec<StatsBucket>, QueueError> {
         self.spans(60, hours.clamp(1, stats::MAX_HOURS)).await
     }
 
-    /// What happened in the last quarters of an hour, the present one included, oldest first; a day
-    /// at most.
+    /// Returns the figures of the last quarters of an hour, the present one included, oldest first;
+    /// at most a day.
     pub async fn quarters(&self, quarters: u64) -> Result<Vec<StatsBucket>, QueueError> {
         self.spans(15, quarters.clamp(1, stats::MAX_MINUTES / 15)).await
     }
 
-    /// Spans of so many minutes.
+    /// Returns the figures of `count` spans of `minutes` minutes each.
     async fn spans(&self, minutes: u64, count: u64) -> Result<Vec<StatsBucket>, QueueError> {
         let now = self.scripts.minute().await?;
         let first = (now / minutes).saturating_sub(count - 1);
@@ -136,8 +136,8 @@ impl Queue {
             .zip(&counters)
             .map(|(number, of)| StatsBucket::read(number * minutes * 60_000, of))
             .collect();
-        // What has not been added up yet; that is done every few seconds, as long as there is a
-        // worker.
+        // The minutes that have not been added up yet follow. A worker adds them up every few
+        // seconds.
         let rolled = self.scripts.rolled().await?.unwrap_or_default();
         let not_yet = (rolled + 1).max(first * minutes).max(now.saturating_sub(stats::MAX_MINUTES));
         for minute in self.minutes(not_yet, now).await? {
@@ -160,14 +160,15 @@ impl Queue {
             .collect())
     }
 
-    /// The id of the last event: what comes later comes after this.
+    /// Returns the id of the latest event, to be passed to [`Self::events`] for those that come
+    /// later.
     pub async fn latest_event(&self) -> Result<String, QueueError> {
         Ok(self.scripts.latest_event().await?.unwrap_or_else(|| "0-0".to_owned()))
     }
 
-    /// Ids of events and what they say: those after that one, some hundreds at most. If there are
-    /// none, waits so long for the first. Meant for one reader of a process: several that wait do
-    /// so one after the other.
+    /// Returns the ids and contents of the events after this one, at most some hundreds. If there
+    /// are none, waits up to `wait` for the first. A process should have one reader only: several
+    /// that wait do so one after the other.
     pub async fn events(
         &self,
         after: &str,
@@ -182,7 +183,7 @@ impl Queue {
     }
 }
 
-/// Ids of streams are two numbers.
+/// Checks that a text is the id of a stream entry, which is two numbers.
 fn check_place(place: &str) -> Result<(), QueueError> {
     let is_number =
         |text: &str| text.chars().all(|c| c.is_ascii_digit()) && text.parse::<u64>().is_ok();

@@ -1,4 +1,4 @@
-//! What people look for among jobs, as text and as a query:
+//! The search for jobs, as text and as a query:
 //! `state:blocked,dead gateway:… words of the failure`.
 
 mod cursor;
@@ -18,46 +18,47 @@ pub use parse::SearchError;
 use crate::queue::states::State;
 use crate::queue::views::job_view::JobRecord;
 
-/// Most letters of a search.
+/// The most characters of a search.
 pub const MAX_SEARCH: usize = 500;
 
-/// Which jobs are looked for. All that is given must hold.
+/// A search for jobs. A job must match everything that is given.
 ///
-/// As text, qualifiers and free words in any order:
-/// `kind:provision state:blocked,dead gateway:<uuid> agent:<uuid> board:<uuid> error:<code> id:<uuid, or its first 8 letters> words`.
-/// What holds a space or a colon stands in quotes.
+/// As text, qualifiers and free words stand in any order:
+/// `kind:provision state:blocked,dead gateway:<uuid> agent:<uuid> board:<uuid> error:<code>
+/// id:<uuid, or its first 8 letters> words`.
+/// A value with a space or a colon stands in quotes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Search {
-    /// The states that they may be in; none for all.
+    /// The states that the jobs may be in; empty for all.
     pub states: Vec<State>,
-    /// Their kind.
+    /// The kind of the jobs.
     pub kind: Option<Kind>,
-    /// Their gateway.
+    /// The gateway of the jobs.
     pub gateway: Option<Uuid>,
-    /// The agent that they are about. Heartbeat-syncs are about many, and not found by it.
+    /// The agent of the jobs. Heartbeat-syncs are about many agents, so this does not find them.
     pub agent: Option<Uuid>,
-    /// The board of their document.
+    /// The board in the jobs' documents.
     pub board: Option<Uuid>,
-    /// Code of the failure that they have not got past, alone or as `code/method`. Not of jobs that
-    /// are done by now.
+    /// The code of the failure that the jobs have not overcome yet, alone or as `code/method`. Jobs
+    /// that are done by now do not match.
     pub error: Option<String>,
-    /// Their id, or at least its first 8 letters; lower-case.
+    /// The id of the job, or at least its first 8 letters, in lower case.
     pub id: Option<String>,
-    /// Each must stand in the failure, an id, the kind, the worker, the reason, the idempotency key
-    /// or a name, in capitals or not.
+    /// Words, each of which must occur in the failure, an id, the kind, the worker, the reason, the
+    /// idempotency key or a name, in upper or lower case.
     pub words: Vec<String>,
 }
 
-/// Some of the jobs that were looked for.
+/// A page of the jobs that a search found.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Found {
-    /// The jobs, with names, without history and document. May be empty although there are more.
+    /// The jobs, with names, without history and document. May be empty although more follow.
     pub jobs: Vec<JobRecord>,
-    /// Where the next page begins; none after the last.
+    /// The cursor of the next page; none after the last.
     #[cfg_attr(feature = "schema", schema(value_type = Option<String>))]
     pub next: Option<Cursor>,
-    /// How many jobs were looked at for it.
+    /// The number of jobs that were examined for this page.
     pub looked_at: u64,
 }
 

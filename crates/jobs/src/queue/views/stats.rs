@@ -1,36 +1,36 @@
-//! What stats, by minute and by hour: counters and histograms that the scripts keep, so that
-//! nobody has to scan jobs.
+//! The figures of the queue by minute, quarter and hour: counters and histograms that the scripts
+//! keep, so that nobody has to scan jobs.
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-/// How far back the minutes go: a day.
+/// The number of minutes that are kept: a day.
 pub const MAX_MINUTES: u64 = 24 * 60;
-/// How far back the hours go: a week.
+/// The number of hours that are kept: a week.
 pub const MAX_HOURS: u64 = 7 * 24;
-/// Number of buckets of a histogram. The last one holds everything from about 12 days on.
+/// The number of buckets of a histogram. The last one holds everything from about 12 days on.
 const BUCKETS: usize = 32;
 
-/// One minute, a quarter or an hour.
+/// The figures of one minute, one quarter or one hour.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct StatsBucket {
-    /// When it began, in milliseconds since 1970 by Redis's clock.
+    /// The start of the span, in milliseconds since 1970 by Redis's clock.
     pub at_ms: u64,
-    /// What stats, by kind of job; `other` is for kinds that this version does not know.
+    /// The figures by kind of job; `other` is for kinds that this version does not know.
     pub kinds: BTreeMap<String, KindStats>,
 }
 
-/// What stats to the jobs of a kind.
+/// The figures of the jobs of one kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct KindStats {
-    /// How often, by `enqueued`, `done`, `dead`, `retrying`, `snoozed`, `blocked`, `superseded`,
+    /// Counts of `enqueued`, `done`, `dead`, `retrying`, `snoozed`, `blocked`, `superseded`,
     /// `cancelled`, `lost`, `released` and `restart` (a job met a gateway that was restarting; once
-    /// a minute of each gateway).
+    /// a minute for each gateway).
     pub counts: BTreeMap<String, u64>,
-    /// How long jobs were ready before they ran.
+    /// The times that jobs were ready before they ran.
     pub waited: Histogram,
-    /// How long runs took.
+    /// The durations of runs.
     pub ran: Histogram,
 }
 
@@ -46,14 +46,14 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// How many times it holds.
+    /// Returns the number of times in the histogram.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.0.iter().sum()
     }
 
-    /// The time, in milliseconds, below which that share of all times lies (0 to 1); exact to a
-    /// factor of two, upwards. None if there are none.
+    /// Returns the time, in milliseconds, below which this share (0 to 1) of all times lies,
+    /// rounded up by a factor of two at most. Returns none if the histogram is empty.
     #[must_use]
     pub fn quantile_ms(&self, share: f64) -> Option<u64> {
         let count = self.count();
@@ -74,14 +74,14 @@ impl Histogram {
             .map(|bucket| 1 << bucket)
     }
 
-    /// Adds what another one holds.
+    /// Adds another histogram to this one.
     pub fn add(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0).for_each(|(bucket, more)| *bucket += more);
     }
 }
 
 impl StatsBucket {
-    /// Adds what stats in another one.
+    /// Adds the figures of another span to this one.
     pub fn add(&mut self, other: &Self) {
         for (kind, more) in &other.kinds {
             let stats = self.kinds.entry(kind.clone()).or_default();
@@ -93,7 +93,7 @@ impl StatsBucket {
         }
     }
 
-    /// Reads `<kind>|<what>` and `<kind>|wait|<bucket>`.
+    /// Reads counters named `<kind>|<what>` and `<kind>|wait|<bucket>`.
     pub(crate) fn read(at_ms: u64, counters: &HashMap<String, u64>) -> Self {
         let mut minute = Self { at_ms, ..Self::default() };
         for (name, count) in counters {

@@ -1,28 +1,28 @@
-//! The queue at a glance.
+//! The summary of a queue.
 
 use serde::{Deserialize, Serialize};
 
 use crate::queue::Counts;
 use crate::queue::admin::pause::Pause;
 
-/// What the first screen says of a queue. Times are milliseconds since 1970 by Redis's clock.
+/// The values on the first screen of a queue. Times are milliseconds since 1970 by Redis's clock.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Summary {
-    /// When this was so.
+    /// The time of the summary.
     pub at_ms: u64,
-    /// How many jobs are in each state.
+    /// The number of jobs in each state.
     pub counts: Counts,
-    /// Since when the job has been ready that has been so the longest.
+    /// The time since which the oldest ready job has been ready.
     pub oldest_ready_at_ms: Option<u64>,
-    /// When the next waiting job is due.
+    /// The time when the next waiting job is due.
     pub next_due_at_ms: Option<u64>,
-    /// When a job last ended.
+    /// The time when a job last ended.
     pub last_ended_at_ms: Option<u64>,
-    /// How many workers have been heard of lately.
+    /// The number of workers with a heartbeat in the last 30 s.
     pub workers: u64,
-    /// How many of them take no more jobs.
+    /// The number of these workers that claim no more jobs.
     pub draining: u64,
-    /// What is paused, oldest first.
+    /// The pauses in force, oldest first.
     pub paused: Vec<Pause>,
 }

@@ -1,11 +1,11 @@
 //! The queue as an apalis backend.
 //!
-//! Six things run beside the handlers: `fetch` claims jobs for free slots and sleeps while there
-//! are none; `renew` keeps the leases; `beat` tells that the worker lives; `sweep` takes back those
-//! of workers that died; `stop` watches for the end; `settle` writes how runs ended, many in one
-//! call when many end, and a job's own future waits for that before it finishes. None of them ever
-//! gives apalis an error, because an error there ends the worker: a Redis that is away is waited
-//! for.
+//! Six tasks run beside the handlers: `fetch` claims jobs for free slots and sleeps while there are
+//! none; `renew` keeps the leases; `heartbeat` reports that the worker is alive; `sweep` takes back
+//! the leases of workers that died; `stop` waits for the shutdown; `write_acks` writes the ends of
+//! runs, many in one call when many runs end. The future of a job waits for its acknowledgement
+//! before it finishes. None of these tasks ever returns an error to apalis, because that would end
+//! the worker. They wait until Redis is back.
 //!
 //! Nothing is claimed before a slot is free for it, so a job that waits in Redis can be taken by
 //! any worker.
@@ -36,17 +36,17 @@ use super::{fetcher, workers};
 use crate::queue::Queue;
 use crate::run::Claimed;
 
-/// The source of jobs for one apalis worker: give it to `WorkerBuilder::backend`.
+/// The source of jobs for one apalis worker, to be passed to `WorkerBuilder::backend`.
 ///
-/// A handler takes a [`Claimed`] and returns a [`RunResult`](crate::RunResult). When the worker is told to
-/// stop, nothing more is claimed; running jobs get [`Settings::grace`] to finish and are then
-/// cancelled and handed back uncounted.
+/// A handler takes a [`Claimed`] and returns a [`RunResult`](crate::RunResult). When the worker is
+/// asked to stop, nothing more is claimed. Running jobs get [`Settings::grace`] to finish, and are
+/// then cancelled and handed back uncounted.
 #[must_use = "a consumer does nothing until an apalis worker runs it"]
 pub struct Consumer {
     queue: Queue,
     settings: Settings,
     shared: Option<Arc<ConsumerContext>>,
-    /// The ends of runs, for the task that writes them.
+    /// Receives the ends of runs; the completer takes it over when it starts.
     pending: Option<mpsc::UnboundedReceiver<Pending>>,
     running: Option<Running>,
     closing: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -54,7 +54,7 @@ pub struct Consumer {
 
 struct Running {
     claimed: mpsc::UnboundedReceiver<Task<Claimed>>,
-    /// Ended when the consumer is dropped.
+    /// The tasks, which are aborted when the consumer is dropped.
     _tasks: JoinSet<()>,
 }
 
@@ -67,7 +67,7 @@ impl Consumer {
         self.shared.clone().expect("apalis asks for the middleware before it polls")
     }
 
-    /// The tasks begin with the first poll, because only then there is surely a runtime.
+    /// Starts the tasks with the first poll, because only then a runtime is sure to exist.
     fn running(&mut self, context: &WorkerContext) -> &mut Running {
         let shared = self.shared();
         let pending = &mut self.pending;
@@ -88,8 +88,8 @@ impl Consumer {
     }
 }
 
-/// Begins the end when apalis does. It tells a backend only after the last handler has finished,
-/// and offers nothing to wait on; looking costs one load.
+/// Begins the shutdown when apalis does. apalis informs a backend only after the last handler has
+/// finished and offers nothing to wait on, so this polls; each poll costs one atomic load.
 async fn stop(shared: Arc<ConsumerContext>, context: WorkerContext) {
     let mut ticks = interval(Duration::from_millis(50));
     while !context.is_shutting_down() {
@@ -101,7 +101,8 @@ async fn stop(shared: Arc<ConsumerContext>, context: WorkerContext) {
     shared.leases.stop_all(Stopped::Shutdown);
 }
 
-/// After the last handler: waits for a claim on its way, and hands back what no handler got.
+/// Ends the backend after the last handler: waits for a claim that is on its way, and hands back
+/// the jobs that no handler received.
 async fn close(shared: Arc<ConsumerContext>, mut running: Running) {
     shared.proceed_to(Phase::Drain);
     while running.claimed.recv().await.is_some() {}

@@ -1,7 +1,20 @@
-//! The outermost layer around the handler: runs a job within its lease and writes how it ended.
+//! The completer: runs a job within its lease, and writes the end of the run to Redis.
 //!
-//! The future of a job finishes only when its end is in Redis, or when the lease is certainly lost;
-//! so apalis waits for that before it stops, and a slot is free only then.
+//! [`CompleterLayer`] is the outermost layer around the handler. The future of a job finishes only
+//! when the end of its run is in Redis, or when the lease is certainly lost. So apalis waits for
+//! that before it stops, and a slot becomes free only then.
+//!
+//! The ends of runs are batched. All handlers send them to one task, [`write_acks`], which takes
+//! everything that has arrived, at most 32 (`MAX_ACKS`), and writes it with one call of `ack.lua`.
+//! There is no timer: a single end is written at once, and while one call is on its way to Redis
+//! the next batch collects itself. Under load this saves most of the round trips, and it never
+//! delays an idle worker. The limit of 32 keeps one call of the script at a few milliseconds,
+//! during which Redis serves nobody else. Jobs that are handed back are batched in the same size.
+//!
+//! If the script fails for a whole batch, each end is written by itself, so that one that the
+//! script cannot take does not spoil the others. While Redis is away a call is repeated, after 50
+//! ms at first and at most 1 s, until the worker's grace time is over. What could not be written is
+//! left to its lease: when that ends, another worker runs the job again.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -36,13 +49,13 @@ use crate::queue::worker::leases::{LeasedJob, Stopped};
 use crate::retry::{Disposition, GatewaySignal, RetryPolicy};
 use crate::run::{Claimed, RunResult};
 
-/// How long Redis may take to answer once the grace time is over.
+/// The time that Redis gets to answer once the grace time is over.
 const LAST_CALL: Duration = Duration::from_secs(2);
-/// Most ends of runs, and most jobs handed back, in one call: its script holds Redis for a few
+/// The most ends of runs, or jobs handed back, in one call, whose script holds Redis for a few
 /// milliseconds.
 const MAX_ACKS: usize = 32;
 
-/// Wraps a worker's handler; apalis applies it by itself.
+/// Wraps a worker's handler. apalis applies it without being asked.
 #[derive(Clone)]
 pub struct CompleterLayer {
     shared: Arc<ConsumerContext>,
@@ -62,7 +75,7 @@ impl<S> Layer<S> for CompleterLayer {
     }
 }
 
-/// See [`CompleterLayer`].
+/// The service of [`CompleterLayer`] around a handler.
 #[derive(Clone)]
 pub struct CompleterService<S> {
     shared: Arc<ConsumerContext>,
@@ -80,7 +93,7 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<(), Infallible>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // A handler that is broken by its own account answers the next job with that error.
+        // A handler whose readiness fails reports the same error when it is called.
         self.inner.poll_ready(cx).map(|_| Ok(()))
     }
 
@@ -108,14 +121,14 @@ where
     }
 }
 
-/// How long a run may take.
+/// Returns the longest time that a run may take.
 fn deadline(claimed: &Claimed) -> Duration {
     let deadline = kinds::spec(claimed.job.kind()).deadline;
     claimed.expires_in.map_or(deadline, |expires_in| deadline.min(expires_in))
 }
 
-/// Runs a job until it ends, is stopped or is out of time, and tells Redis. A run that is stopped
-/// is dropped first.
+/// Runs a job until it ends, is stopped or exceeds its deadline, and reports that to Redis. A run
+/// that is stopped is dropped first.
 async fn supervise(
     shared: &Arc<ConsumerContext>,
     token: u64,
@@ -126,8 +139,12 @@ async fn supervise(
     let Some((held, mut stopped)) = shared.leases.watch(token) else { return };
     let ended = select! {
         biased;
-        why = stopped.wait_for(Option::is_some) => Err(why.ok().and_then(|why| *why).unwrap_or(Stopped::Lost)),
-        ran = timeout(deadline, while_leased(shared, token, run)) => ran.unwrap_or_else(|_| Ok(Ok(out_of_time(deadline)))),
+        why = stopped.wait_for(Option::is_some) => {
+            Err(why.ok().and_then(|why| *why).unwrap_or(Stopped::Lost))
+        }
+        ran = timeout(deadline, while_leased(shared, token, run)) => {
+            ran.unwrap_or_else(|_| Ok(Ok(out_of_time(deadline))))
+        }
     };
     match ended {
         Ok(Ok(ran)) => complete_all(shared, &held, &ran, about).await,
@@ -138,8 +155,8 @@ async fn supervise(
     }
 }
 
-/// Goes on with a run only as long as its lease lasts by this process's own clock: a process that
-/// was frozen must not do the next step before it has heard from Redis.
+/// Polls a run only as long as its lease lasts by this process's own clock. A process that was
+/// frozen must not take the next step before it has heard from Redis.
 async fn while_leased<T>(
     shared: &ConsumerContext,
     token: u64,
@@ -156,14 +173,12 @@ async fn while_leased<T>(
 }
 
 fn out_of_time(deadline: Duration) -> RunResult {
-    let message = format!(
-        "the run was stopped after {:.1} s, the most that it may take",
-        deadline.as_secs_f64()
-    );
+    let message =
+        format!("the run was stopped after {:.1} s, its deadline", deadline.as_secs_f64());
     RunResult::from(Outcome::Ambiguous(Failure::new("run_deadline", message)))
 }
 
-/// Ends a run that was stopped before its end.
+/// Completes a run that was stopped before its end.
 async fn stop(shared: &Arc<ConsumerContext>, token: u64, held: &[LeasedJob], why: Stopped) {
     let cancelled =
         if why == Stopped::Cancelled { shared.leases.cancelled(token) } else { Vec::new() };
@@ -180,21 +195,17 @@ async fn stop(shared: &Arc<ConsumerContext>, token: u64, held: &[LeasedJob], why
     }
     let words = match why {
         Stopped::Lost => {
-            tracing::warn!(job = held[0].lease.0, token, "lease lost; the run was stopped");
+            tracing::warn!(job = held[0].lease.0, token, "lease lost, run stopped");
             "another job of the run lost its lease"
         }
         Stopped::Unrenewed => {
-            tracing::warn!(
-                job = held[0].lease.0,
-                token,
-                "the lease is over and was not renewed; the run was stopped"
-            );
-            "Redis was away, or the worker stood still, for longer than a lease"
+            tracing::warn!(job = held[0].lease.0, token, "lease expired, run stopped");
+            "Redis was unreachable, or the worker was suspended, for longer than a lease"
         }
         Stopped::Cancelled => "another job of the run was cancelled",
         Stopped::Shutdown => "the worker stopped",
     };
-    // Of a lost lease nothing is left to hand back.
+    // A lost lease leaves nothing to hand back.
     if why != Stopped::Lost || others.len() > 1 {
         hand_back(shared, &others, words).await;
     }
@@ -207,11 +218,11 @@ fn panicked(panic: &(dyn Any + Send)) -> Failure {
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let words: String = words.unwrap_or("no message").chars().take(500).collect();
     Failure::new("panic", format!("the handler panicked: {words}"))
-        .with_action("report it with the worker's log; this is a fault of the worker")
+        .with_action("report this bug of the worker with the worker's log")
 }
 
-/// Writes how a run ended, for all jobs that shared it, and what their document says `about` the
-/// gateway.
+/// Writes the end of a run for all jobs that shared it. `about` is the gateway as their document
+/// describes it.
 async fn complete_all(shared: &ConsumerContext, held: &[LeasedJob], ran: &RunResult, about: &str) {
     join_all(held.iter().map(|held| {
         let end = shared.settings.retry.dispose(&ran.outcome, held.attempt);
@@ -220,7 +231,7 @@ async fn complete_all(shared: &ConsumerContext, held: &[LeasedJob], ran: &RunRes
     .await;
 }
 
-/// Writes how a run ended for one job.
+/// Writes the end of a run for one job.
 pub(crate) async fn complete(
     shared: &ConsumerContext,
     lease: &Lease,
@@ -231,7 +242,8 @@ pub(crate) async fn complete(
     match shared.acks.end(lease.clone(), ack(ran, end, about)).await {
         Some(Acked::Completed(state)) => {
             let code = ran.outcome.failure().map(|failure| failure.code.as_str());
-            tracing::debug!(job = lease.0, outcome = ran.outcome.name(), %state, code, "job completed");
+            let outcome = ran.outcome.name();
+            tracing::debug!(job = lease.0, outcome, %state, code, "job completed");
         }
         Some(Acked::Lost) => {
             tracing::warn!(job = lease.0, token = lease.1, "run ended after its lease was lost")
@@ -240,11 +252,10 @@ pub(crate) async fn complete(
     }
 }
 
-/// The ends of runs on their way to Redis. Those that come while others are being written are
-/// written together.
+/// Sends the ends of runs to [`write_acks`].
 pub(crate) struct Acks(mpsc::UnboundedSender<Pending>);
 
-/// The end of a run, and who waits until it is written.
+/// The end of a run, and the channel that reports when it is written.
 pub(crate) struct Pending {
     ack: (Lease, Ack),
     written: oneshot::Sender<Option<Acked>>,
@@ -256,7 +267,8 @@ impl Acks {
         (Self(acks), pending)
     }
 
-    /// Returns when it is written; none if it could not be, and then the lease ends by itself.
+    /// Sends the end of a run and waits until it is written. Returns none if that failed; the lease
+    /// then ends by itself.
     async fn end(&self, lease: Lease, ack: Ack) -> Option<Acked> {
         let (written, answer) = oneshot::channel();
         self.0.send(Pending { ack: (lease, ack), written }).ok()?;
@@ -264,7 +276,7 @@ impl Acks {
     }
 }
 
-/// Writes the ends of runs.
+/// Writes the ends of runs, those that have arrived meanwhile in one call.
 pub(crate) async fn write_acks(
     shared: Arc<ConsumerContext>,
     mut pending: mpsc::UnboundedReceiver<Pending>,
@@ -275,7 +287,7 @@ pub(crate) async fn write_acks(
             some.drain(..).map(|pending| (pending.ack, pending.written)).unzip();
         let mut written = write(&shared, &acks).await;
         if written.is_none() && acks.len() > 1 && *shared.phase.borrow() < Phase::End {
-            // One of them may be what the script cannot take.
+            // The script may have refused one of them.
             written = Some(Vec::new());
             for ack in &acks {
                 let one = write(&shared, std::slice::from_ref(ack)).await;
@@ -286,7 +298,7 @@ pub(crate) async fn write_acks(
             }
         }
         for (place, waiting) in waiting.into_iter().enumerate() {
-            // Nobody waits any more when the worker was dropped.
+            // The receiver is gone if the worker was dropped.
             let _ = waiting
                 .send(written.as_ref().and_then(|written| written.get(place).copied().flatten()));
         }
@@ -301,7 +313,7 @@ async fn write(shared: &ConsumerContext, acks: &[(Lease, Ack)]) -> Option<Vec<Op
     Some(written.into_iter().map(Some).collect())
 }
 
-/// Gives jobs back unfinished; their runs do not count.
+/// Hands back jobs that are not finished; their runs do not count.
 pub(crate) async fn hand_back(shared: &ConsumerContext, leases: &[Lease], why: &str) {
     for some in leases.chunks(MAX_ACKS) {
         if let Some(released) = retry_until_shutdown(shared, "release", || {
@@ -314,8 +326,8 @@ pub(crate) async fn hand_back(shared: &ConsumerContext, leases: &[Lease], why: &
     }
 }
 
-/// Calls Redis until it answers. Gives up on a fault that stays, and soon after the grace time when
-/// the worker stops; the leases then end by themselves.
+/// Calls Redis until it answers. Gives up on an error that retrying does not fix, and shortly after
+/// the grace time when the worker stops; the leases then end by themselves.
 async fn retry_until_shutdown<T, F>(
     shared: &ConsumerContext,
     what: &str,
@@ -335,7 +347,7 @@ where
             match call().await {
                 Err(error) if error.is_unavailable() => {
                     fault += 1;
-                    tracing::warn!(%error, what, fault, "cannot reach the queue; trying again");
+                    tracing::warn!(%error, what, fault, "queue unavailable, retrying");
                     sleep(patience.delay(fault)).await;
                 }
                 answer => return answer,
@@ -349,10 +361,9 @@ where
     select! {
         answer = answer => match answer {
             Ok(answer) => return Some(answer),
-            Err(error) => tracing::error!(%error, what, "given up; the lease will end by itself"),
+            Err(error) => tracing::error!(%error, what, "queue call failed, left to the lease"),
         },
-        () = over => tracing::error!(what, "Redis did not answer before the worker's end; the \
-            lease will end by itself"),
+        () = over => tracing::error!(what, "shutdown before Redis answered, left to the lease"),
     }
     None
 }
@@ -394,11 +405,13 @@ fn ack(ran: &RunResult, (disposition, signal): (Disposition, GatewaySignal), abo
     }
 }
 
-/// The end of a run that was stopped because its job is not wanted any more.
+/// Returns the end of a run that was stopped because its job was cancelled.
 fn cancel() -> Ack {
     let result = AttemptResult {
         outcome: "cancelled".to_owned(),
-        message: Some("stopped while it ran; the gateway may have been changed in part".to_owned()),
+        message: Some(
+            "stopped while running; the gateway may have been changed in part".to_owned(),
+        ),
         ..AttemptResult::default()
     };
     Ack {

@@ -10,19 +10,27 @@ use super::settings::Settings;
 use crate::queue::redis::scripts::Scripts;
 use crate::seal::Keyring;
 
-/// Holds what the tasks of one worker process share.
+/// Holds the state that the tasks of one worker process share. It is made with apalis's middleware
+/// and lives until the last task has ended.
 pub(crate) struct ConsumerContext {
+    /// The scripts and the connection to Redis, shared with the [`Queue`](crate::Queue).
     pub(crate) scripts: Arc<Scripts>,
+    /// The keys that open sealed documents.
     pub(crate) keyring: Arc<Keyring>,
-    /// This worker's name to the queue: apalis's name for it and a random part, because a name that
-    /// comes back after a restart must not own what the process before it had.
+    /// The worker's name in the queue: its apalis name and a random part, because a name that comes
+    /// back after a restart must not own what the process before it had.
     pub(crate) worker: String,
     pub(crate) settings: Settings,
+    /// The leases of the runs in progress. The fetcher adds them, `renew` extends them and the
+    /// completer removes them.
     pub(crate) leases: Leases,
+    /// The way from the handlers to the completer.
     pub(crate) acks: Acks,
+    /// One permit for each run that may be in progress. A lease holds the permit of its run.
     pub(crate) slots: Arc<Semaphore>,
+    /// The stage of the shutdown; tasks wait for it to change.
     pub(crate) phase: watch::Sender<Phase>,
-    /// Whether a person wants it to take no more jobs.
+    /// `true` if a person has asked this worker to claim no more jobs. The heartbeat sets it.
     pub(crate) drained: watch::Sender<bool>,
 }
 
@@ -31,16 +39,16 @@ pub(crate) struct ConsumerContext {
 pub(crate) enum Phase {
     /// Jobs are claimed and run.
     Work,
-    /// No more are claimed; running ones go on.
+    /// No more jobs are claimed; running jobs continue.
     Drain,
-    /// The grace time is over: nothing is waited for any more.
+    /// The grace time is over, and nothing is waited for any more.
     End,
 }
 
 impl ConsumerContext {
-    /// Waits until the worker is that far.
+    /// Waits until the worker has reached this phase.
     pub(crate) async fn reaches(&self, phase: Phase) {
-        // The sender is in `self`, so it is there.
+        // The sender lives in `self`, so this cannot fail.
         let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
     }
 

@@ -1,4 +1,4 @@
-//! Claims jobs for free slots, and sleeps while there are none.
+//! The fetcher: claims jobs for free slots, and sleeps while there are none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +21,11 @@ use crate::retry::{AttemptInfo, DeadReason, Disposition, GatewaySignal, RetryPol
 use crate::run::{Claimed, RunResult, Unreadable};
 use crate::seal::Keyring;
 
-/// Most jobs of one claim; its script holds Redis for a few milliseconds.
+/// The most jobs of one claim, whose script holds Redis for a few milliseconds.
 const MAX_CLAIM: usize = 32;
 
-/// How calmly a Redis that is away is called: often enough to go on within seconds of its return.
+/// Returns the back-off for calls while Redis is away: 100 ms doubled up to 2 s, which is often
+/// enough to continue within seconds of its return.
 pub(crate) fn redis_backoff() -> RetryPolicy {
     RetryPolicy {
         initial: Duration::from_millis(100),
@@ -33,8 +34,8 @@ pub(crate) fn redis_backoff() -> RetryPolicy {
     }
 }
 
-/// Ends when the worker stops. A claim on its way is waited for until the grace time is over; the
-/// jobs that it brings are handed back by `close`.
+/// Claims jobs until the worker stops. A claim that is on its way is awaited until the grace time
+/// is over; `close` hands back the jobs that it brings.
 pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSender<Task<Claimed>>) {
     let blocking = shared.scripts.blocking_connection();
     let mut faults = 0;
@@ -51,8 +52,9 @@ pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSend
             }
         }
         let asked = Instant::now();
+        let free = slots.num_permits();
         let batch = select! {
-            batch = shared.scripts.claim(&shared.worker, slots.num_permits(), &shared.settings) => batch,
+            batch = shared.scripts.claim(&shared.worker, free, &shared.settings) => batch,
             () = shared.reaches(Phase::End) => return,
         };
         let pause = match batch {
@@ -74,9 +76,9 @@ pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSend
         if let Err(error) = pause {
             faults += 1;
             if error.is_unavailable() {
-                tracing::warn!(%error, faults, "cannot claim jobs; trying again");
+                tracing::warn!(%error, faults, "claim failed, retrying");
             } else {
-                tracing::error!(%error, faults, "cannot claim jobs; trying again");
+                tracing::error!(%error, faults, "claim failed, retrying");
             }
             select! {
                 () = sleep(redis_backoff().delay(faults)) => {}
@@ -86,13 +88,13 @@ pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSend
     }
 }
 
-/// Until it may take jobs again.
+/// Waits until the worker may claim jobs again.
 async fn rest(shared: &ConsumerContext) {
-    // It may have been woken for a job that it does not take: this wakes another.
+    // The worker may have been woken for a job that it does not take. This wakes another worker.
     if let Err(error) = shared.scripts.claim(&shared.worker, 0, &shared.settings).await {
-        tracing::warn!(%error, "cannot leave the jobs to others");
+        tracing::warn!(%error, "waking another worker failed");
     }
-    // The sender is in `shared`, so it is there.
+    // The sender lives in `shared`, so this cannot fail.
     let _ = shared.drained.subscribe().wait_for(|drained| !drained).await;
 }
 
@@ -128,12 +130,12 @@ async fn hand_out(
                 shared: Arc::clone(shared),
                 leases: held,
             }));
-            // The token makes it unique: a job may be claimed again while its lost run is still
+            // The token makes the id unique: a job may be claimed again while its lost run is still
             // being stopped.
             let id = TaskId::from_string(format!("{}#{}", claimed.id, claimed.token));
             let before = usize::try_from(claimed.attempt.saturating_sub(1)).unwrap_or_default();
             shared.leases.insert(claimed.token, leases, valid_until, slot);
-            // The receiver outlives this task; if not, the lease ends by itself.
+            // The receiver outlives this task. If it does not, the lease ends by itself.
             let _ = out.send(TaskBuilder::new(claimed).task_id(id).attempt(before).build());
         }
         for (lease, unreadable) in &spoilt {
@@ -142,7 +144,8 @@ async fn hand_out(
     }
 }
 
-/// Jobs that share a run, as one: the leases, the job that can be read, and what cannot.
+/// Reads the jobs that share a run as one. Returns their leases, the merged job, and the jobs that
+/// cannot be read.
 fn read(
     run: Vec<RawClaim>,
     keyring: &Keyring,
@@ -168,7 +171,8 @@ fn read(
     (leases, one, spoilt)
 }
 
-/// A job that cannot be read does not run: it is dead, or waits for the key that it is sealed with.
+/// Completes a job that cannot be read without running it: it is dead, or waits for the key that it
+/// is sealed with.
 async fn put_aside(shared: &ConsumerContext, lease: &Lease, unreadable: &Unreadable) {
     let (outcome, disposition) = match unreadable {
         Unreadable::Invalid(failure) => {
@@ -176,7 +180,7 @@ async fn put_aside(shared: &ConsumerContext, lease: &Lease, unreadable: &Unreada
                 job = lease.0,
                 code = failure.code,
                 reason = failure.message,
-                "job buried"
+                "job unreadable"
             );
             (Outcome::Permanent(failure.clone()), Disposition::Dead(DeadReason::Invalid))
         }

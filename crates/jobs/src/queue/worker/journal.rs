@@ -1,4 +1,5 @@
-//! What runs do to gateways, written down in Redis before it is done.
+//! The journal of a run: records in Redis what the run is about to do to its gateway, before it
+//! does it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use super::context::ConsumerContext;
 use crate::queue::redis::scripts::Lease;
 use crate::queue::worker::fetcher::redis_backoff;
 
-/// Writes it down for all jobs that share a run.
+/// Records the effects of a run for all jobs that share it.
 pub(crate) struct LeasedJournal {
     pub(crate) shared: Arc<ConsumerContext>,
     pub(crate) leases: Vec<Lease>,
@@ -25,7 +26,8 @@ impl fmt::Debug for LeasedJournal {
 }
 
 impl Store for LeasedJournal {
-    /// While Redis is away the run waits here. It is stopped when its lease is over.
+    /// Saves the effects. While Redis is away the run waits here; it is stopped when its lease is
+    /// over.
     fn save(&self, effects: String) -> BoxFuture<'_, Result<(), NotSaved>> {
         async move {
             for faults in 1.. {
@@ -34,13 +36,12 @@ impl Store for LeasedJournal {
                     Ok(true) => return Ok(()),
                     Ok(false) => break,
                     Err(error) => {
-                        tracing::warn!(%error, faults, "cannot write down what a run is about to \
-                            do; trying again");
+                        tracing::warn!(%error, faults, "journal write failed, retrying");
                         sleep(redis_backoff().delay(faults)).await;
                     }
                 }
             }
-            Err(NotSaved("its lease was taken back".to_owned()))
+            Err(NotSaved("the lease was taken back".to_owned()))
         }
         .boxed()
     }

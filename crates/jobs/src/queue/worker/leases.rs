@@ -10,23 +10,23 @@ use super::context::ConsumerContext;
 use crate::queue::redis::scripts::{Lease, Renewed};
 use crate::retry::AttemptInfo;
 
-/// Most leases of one renewal: its script holds Redis for a few milliseconds.
+/// The most leases of one renewal, whose script holds Redis for a few milliseconds.
 const MAX_RENEWAL: usize = 100;
 
-/// Why a run is stopped before its end.
+/// The reason why a run is stopped before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stopped {
-    /// Redis says that the lease is another's by now.
+    /// Redis reports that the lease belongs to another worker now.
     Lost,
-    /// Redis has not been heard of for the length of a lease: somebody else may run the job by now.
+    /// Redis has not answered for the length of a lease, so another worker may already run the job.
     Unrenewed,
-    /// The job is not wanted any more.
+    /// The job was cancelled.
     Cancelled,
     /// The worker stops, and the grace time is over.
     Shutdown,
 }
 
-/// The leases of one run. Usually one; jobs that share a run have one each.
+/// The lease of one job of a run. A run has one of them for each job that shares it, usually one.
 #[derive(Debug, Clone)]
 pub(crate) struct LeasedJob {
     pub(crate) lease: Lease,
@@ -39,18 +39,18 @@ pub(crate) struct Leases(Mutex<HashMap<u64, Entry>>);
 
 struct Entry {
     held: Vec<LeasedJob>,
-    /// Those that are not wanted any more.
+    /// The tokens of the jobs that were cancelled.
     cancelled: Vec<u64>,
-    /// By this process's clock, reckoned from before the request was sent: Redis's own end is never
-    /// earlier.
+    /// The end of the leases by this process's clock. It is counted from before the request was
+    /// sent, so the end in Redis is never earlier.
     valid_until: Instant,
     stopped: watch::Sender<Option<Stopped>>,
-    /// Returned when the run ends, which lets the next job in.
+    /// The slot of the run, which is free again when the run ends.
     _slot: OwnedSemaphorePermit,
 }
 
 impl Leases {
-    /// Notes a run by its leases and the token of the first.
+    /// Adds a run by its leases and the token of the first.
     pub(crate) fn insert(
         &self,
         token: u64,
@@ -69,7 +69,8 @@ impl Leases {
         self.lock().remove(&token);
     }
 
-    /// The leases of a run, and when it has to stop, and why; none if it has ended already.
+    /// Returns the leases of a run, and a receiver of the reason when it has to stop. Returns none
+    /// if the run has ended already.
     pub(crate) fn watch(
         &self,
         token: u64,
@@ -77,7 +78,7 @@ impl Leases {
         self.lock().get(&token).map(|entry| (entry.held.clone(), entry.stopped.subscribe()))
     }
 
-    /// Which leases of a run are not wanted any more.
+    /// Returns the tokens of a run's jobs that were cancelled.
     pub(crate) fn cancelled(&self, token: u64) -> Vec<u64> {
         self.lock().get(&token).map(|entry| entry.cancelled.clone()).unwrap_or_default()
     }
@@ -89,7 +90,7 @@ impl Leases {
             .collect()
     }
 
-    /// How many there are.
+    /// Returns the number of leases.
     pub(crate) fn count(&self) -> usize {
         self.lock().values().map(|entry| entry.held.len()).sum()
     }
@@ -98,7 +99,7 @@ impl Leases {
         self.lock().values().for_each(|entry| entry.stop(why));
     }
 
-    /// Whether the leases of a run may have ended for want of renewal.
+    /// Returns whether the leases of a run may have ended because they were not renewed.
     pub(crate) fn is_overdue(&self, token: u64, now: Instant) -> bool {
         self.lock().get(&token).is_none_or(|entry| entry.valid_until <= now)
     }
@@ -110,7 +111,7 @@ impl Leases {
             .for_each(|entry| entry.stop(Stopped::Unrenewed));
     }
 
-    /// Notes what came of a renewal of these leases.
+    /// Applies the result of a renewal of these leases.
     fn renewed(&self, asked: &HashSet<u64>, renewed: &Renewed, valid_until: Instant) {
         let (lost, cancelled): (HashSet<_>, HashSet<_>) =
             (renewed.lost.iter().copied().collect(), renewed.cancelled.iter().copied().collect());
@@ -138,7 +139,8 @@ impl Leases {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
-        // Nothing is done under the lock that could leave the map half changed.
+        // No code panics under the lock half-way through a change, so a poisoned map is still
+        // consistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -150,8 +152,8 @@ impl Entry {
     }
 }
 
-/// Renews all leases every [`crate::queue::Settings::renew`], whatever handlers and the fetch loop are
-/// doing.
+/// Renews all leases every [`crate::queue::Settings::renew`], whatever the handlers and the fetcher
+/// are doing.
 pub(crate) async fn renew(shared: std::sync::Arc<ConsumerContext>) {
     let mut ticks = interval(shared.settings.renew);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -171,7 +173,7 @@ async fn renew_all(shared: &ConsumerContext, all: &[Lease]) {
     let mut found = Renewed::default();
     let mut answered = HashSet::new();
     for some in all.chunks(MAX_RENEWAL) {
-        // A reply later than this comes too late to be of use.
+        // A later reply would come too late to be of use.
         match timeout(lease / 2, shared.scripts.renew(&shared.worker, lease, some)).await {
             Ok(Ok(renewed)) => {
                 answered.extend(some.iter().map(|(_, token)| *token));
@@ -179,11 +181,11 @@ async fn renew_all(shared: &ConsumerContext, all: &[Lease]) {
                 found.cancelled.extend(renewed.cancelled);
             }
             Ok(Err(error)) => {
-                tracing::warn!(%error, leases = all.len(), "cannot renew leases");
+                tracing::warn!(%error, leases = all.len(), "lease renewal failed");
                 break;
             }
             Err(_) => {
-                tracing::warn!(leases = all.len(), "cannot renew leases: Redis does not answer");
+                tracing::warn!(leases = all.len(), "lease renewal timed out");
                 break;
             }
         }

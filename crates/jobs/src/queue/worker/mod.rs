@@ -1,5 +1,4 @@
-//! What a worker process does with the queue. Only [`backend`] and the layer of the completer know
-//! apalis.
+//! The tasks of a worker process. Only [`backend`] and the layer of the completer know apalis.
 //!
 //! | Module | Role |
 //! |---|---|
@@ -8,8 +7,9 @@
 //! | `leases` | renews the leases of running jobs |
 //! | `completer` | acknowledges runs that have ended, many in one call |
 //! | `sweeper` | takes back the jobs of workers that died |
-//! | `workers` | says that this process lives, and lists the others |
-//! | `context`, `settings` | what these tasks share |
+//! | `workers` | sends the heartbeat of this process, and lists the others |
+//! | `journal` | records what a run is about to do to its gateway |
+//! | `context`, `settings` | hold what these tasks share |
 
 pub(crate) mod backend;
 pub(crate) mod completer;

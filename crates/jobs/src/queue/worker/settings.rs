@@ -4,40 +4,41 @@ use std::time::Duration;
 
 use crate::retry::RetryPolicy;
 
-/// How a worker takes jobs. Set by the operator's configuration; the defaults suit production.
+/// Configures how a worker takes jobs. The operator's configuration sets it; the defaults suit
+/// production.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Jobs that run at the same time in this process. At least 1, default 256: they wait
-    /// for gateways nearly all of their time.
+    /// The number of jobs that run at the same time in this process. At least 1, default 256,
+    /// because jobs wait for gateways nearly all of their time.
     pub concurrency: usize,
-    /// Jobs of one gateway that run at the same time. At least 1, default 64: what they want of its
-    /// config is one write.
+    /// The number of jobs of one gateway that run at the same time. At least 1, default 64. They
+    /// share one write of the gateway's config.
     pub lane_concurrency: usize,
-    /// How long a job is this worker's without renewal. Default 20 s.
+    /// The time that a job stays leased to this worker without renewal. Default 20 s.
     pub lease: Duration,
-    /// How often leases are renewed. At most a quarter of `lease`, default 5 s.
+    /// The interval at which leases are renewed. At most a quarter of `lease`, default 5 s.
     pub renew: Duration,
-    /// How often lost leases are looked for, and the longest that an idle worker sleeps. At most a
-    /// quarter of `lease`, default 5 s.
+    /// The interval at which lost leases are taken back, and the longest sleep of an idle worker.
+    /// At most a quarter of `lease`, default 5 s.
     pub sweep: Duration,
-    /// How long running jobs may take to finish when the worker stops, before they are handed back.
+    /// The time that running jobs get to finish when the worker stops, before they are handed back.
     /// Default 25 s.
     pub grace: Duration,
-    /// How long jobs wait, and for how long at most.
+    /// The delays between runs and their upper bounds.
     pub retry: RetryPolicy,
-    /// How long, and how many, done, superseded and cancelled jobs are kept: each 7 days and 10,000
-    /// by default.
+    /// The retention of done, superseded and cancelled jobs: 7 days and 10,000 of each state by
+    /// default.
     pub keep_ended: Keep,
-    /// The same for dead jobs: 30 days and 10,000 by default.
+    /// The retention of dead jobs: 30 days and 10,000 by default.
     pub keep_dead: Keep,
 }
 
-/// What is kept of the jobs that have ended; the rest is removed, oldest first, in small steps.
+/// The retention of jobs that have ended. The rest is removed, oldest first, in small steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
-    /// For how long.
+    /// The longest time that a job is kept.
     pub age: Duration,
-    /// How many at most.
+    /// The most jobs that are kept.
     pub count: u64,
 }
 

@@ -6,7 +6,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::context::ConsumerContext;
 
-/// Takes back lost leases and makes due jobs ready, also while this worker has no slot free.
+/// Takes back lost leases and makes due jobs ready, even while this worker has no slot free.
 pub(crate) async fn sweep(shared: Arc<ConsumerContext>) {
     let mut ticks = interval(shared.settings.sweep);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

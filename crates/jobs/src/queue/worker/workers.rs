@@ -1,4 +1,4 @@
-//! The workers of a queue, as they tell of themselves.
+//! The workers of a queue, as their heartbeats describe them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,35 +10,35 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::context::ConsumerContext;
 use crate::queue::redis::scripts::operators::Heartbeat;
 
-/// After how long without a word a worker is taken for gone: some beats, and a lease.
+/// The time without a heartbeat after which a worker counts as gone: some heartbeats, and a lease.
 pub(crate) const GONE_AFTER: Duration = Duration::from_secs(30);
 
-/// How long a worker that ends tries to say so.
+/// The longest time that a worker tries to deregister when it ends.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
-/// A worker that has been seen in the last hour.
+/// A worker that has sent a heartbeat in the last hour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct WorkerRecord {
-    /// Its name to the queue.
+    /// The worker's name in the queue.
     pub name: String,
-    /// The machine that it runs on.
+    /// The name of the machine that it runs on.
     pub host: String,
-    /// Its version.
+    /// The version of its program.
     pub version: String,
-    /// Its process there.
+    /// The id of its process on that machine.
     pub pid: u32,
-    /// When it began, in milliseconds since 1970 by Redis's clock.
+    /// The time of its first heartbeat, in milliseconds since 1970 by Redis's clock.
     pub started_at_ms: u64,
-    /// When it was last heard of.
+    /// The time of its last heartbeat, likewise.
     pub seen_at_ms: u64,
-    /// It has not been heard of for so long that it must have ended, or have lost Redis.
+    /// `true` if its last heartbeat is more than 30 s old: it must have ended, or have lost Redis.
     pub gone: bool,
-    /// Jobs that it runs.
+    /// The number of jobs that it runs.
     pub running: u64,
-    /// How many it may run at once.
+    /// The number of jobs that it may run at once.
     pub concurrency: u64,
-    /// It takes no more jobs, because somebody wants that.
+    /// `true` if it claims no more jobs because a person asked for that.
     pub draining: bool,
 }
 
@@ -64,8 +64,8 @@ impl WorkerRecord {
     }
 }
 
-/// Tells every [`crate::queue::Settings::renew`] that this worker lives, and learns whether it is to take
-/// no more jobs.
+/// Sends a heartbeat every [`crate::queue::Settings::renew`], whose answer says whether this worker
+/// may claim jobs.
 pub(crate) async fn heartbeat(shared: Arc<ConsumerContext>) {
     let host = host();
     let mut ticks = interval(shared.settings.renew);
@@ -81,29 +81,25 @@ pub(crate) async fn heartbeat(shared: Arc<ConsumerContext>) {
         match shared.scripts.heartbeat(&beat).await {
             Ok(drain) => {
                 if shared.drained.send_replace(drain) != drain {
-                    tracing::info!(
-                        worker = shared.worker,
-                        drain,
-                        "a person decides whether this worker takes jobs"
-                    );
+                    tracing::info!(worker = shared.worker, drain, "draining changed");
                 }
             }
-            // Those who claim and renew say more about it.
-            Err(error) => tracing::debug!(%error, "cannot tell that this worker lives"),
+            // The tasks that claim and renew log this more loudly.
+            Err(error) => tracing::debug!(%error, "heartbeat failed"),
         }
     }
 }
 
-/// Tells that it ends, so that nobody takes it for one that was killed.
+/// Reports that this worker ends, so that nobody takes it for one that was killed.
 pub(crate) async fn deregister(shared: &ConsumerContext) {
     let beat = Heartbeat { worker: &shared.worker, host: "", running: 0, concurrency: 0 };
-    // Nobody waits for a Redis that is away: then it is taken for gone soon.
+    // A shutdown does not wait for a Redis that is away. The worker then counts as gone soon.
     if !matches!(timeout(LAST_WORD, shared.scripts.heartbeat(&beat)).await, Ok(Ok(_))) {
-        tracing::debug!("cannot tell that this worker ends");
+        tracing::debug!("deregistration failed");
     }
 }
 
-/// The name of this machine; `?` if it has none.
+/// Returns the name of this machine, or `?` if it has none.
 #[must_use]
 pub fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname")

@@ -1,38 +1,37 @@
-//! Where Redis is, as a url says it.
+//! Reads the address of Redis from a url.
 //!
-//! The client library reads urls of one server. Those of Sentinels and clusters name several, which
-//! no url syntax allows; each is read as a url of its own, so that names, ports and passwords are
-//! read alike everywhere.
+//! The client library reads urls of one server. Those of Sentinels and clusters name several
+//! servers, which no url syntax allows. Each of them is read as a url of its own, so that names,
+//! ports and passwords follow the same rules everywhere.
 
 use redis::{
     ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, parse_redis_url,
 };
 
 const SENTINEL_PORT: u16 = 26379;
-/// What mostly ails a url that has the right scheme.
-const ESCAPES: &str = "it has no host, or a port that is no number; write %40 for @, %3A for :, \
-    %2F for /, %3F for ?, \
-                       %23 for # and %25 for % in user names and passwords";
+/// The most common faults of a url with a valid scheme.
+const ESCAPES: &str = "it has no host, or a port that is not a number; write %40 for @, %3A for \
+    :, %2F for /, %3F for ?, %23 for # and %25 for % in user names and passwords";
 
-/// What to connect to.
+/// The server or servers to connect to.
 pub(crate) enum Address {
-    /// This server.
+    /// A single server.
     Server(ConnectionInfo),
-    /// Whichever server these Sentinels call the master of that name.
+    /// The server that these Sentinels call the master of this name.
     Sentinel {
-        /// All with the same login.
+        /// The Sentinels, all with the same login.
         sentinels: Vec<ConnectionInfo>,
         master: String,
-        /// Login and database at the master.
+        /// The login and database of the master.
         redis: RedisConnectionInfo,
     },
-    /// The cluster of which these are some nodes.
+    /// The cluster that contains these nodes.
     Cluster(Vec<ConnectionInfo>),
 }
 
 impl Address {
-    /// The error says what is wrong with the url. It never holds any part of it: each may be a
-    /// piece of a password.
+    /// Parses a url. The error describes the fault but never contains any part of the url, because
+    /// each may be a piece of a password.
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
         let (scheme, rest) = url.split_once("://").ok_or("it does not begin with a scheme")?;
         let address = match scheme {
@@ -46,7 +45,7 @@ impl Address {
         Ok(address)
     }
 
-    /// Whether the connections are encrypted.
+    /// Returns whether the connections are encrypted.
     pub(crate) fn is_tls(&self) -> bool {
         let info = match self {
             Self::Server(info) => Some(info),
@@ -56,7 +55,7 @@ impl Address {
     }
 }
 
-/// Whether connections to there are encrypted.
+/// Returns whether connections to this server are encrypted.
 pub(crate) fn is_tls(info: &ConnectionInfo) -> bool {
     matches!(info.addr(), ConnectionAddr::TcpTls { .. })
 }
@@ -66,7 +65,7 @@ fn sentinel(scheme: &str, rest: &str) -> Result<Address, String> {
     let (master, database) = path.split_once('/').unwrap_or((path, ""));
     if master.is_empty() {
         return Err(
-            "it does not end with /NAME, the master's name as the Sentinels have it".to_owned()
+            "it does not end with /NAME, the master's name as the Sentinels know it".to_owned()
         );
     }
     let sentinel_login = match query.map(|query| query.strip_prefix("sentinel=")) {
@@ -100,7 +99,7 @@ fn server(url: &str, default_port: Option<u16>) -> Result<ConnectionInfo, String
         url.set_port(default_port).map_err(|()| ESCAPES)?;
     }
     let info = url.into_connection_info().map_err(|error| match error.detail() {
-        // The detail may be a part of the url.
+        // The detail may contain a part of the url.
         Some(_) => "an option after ? is not known".to_owned(),
         None => error.to_string(),
     })?;
@@ -118,11 +117,11 @@ fn server(url: &str, default_port: Option<u16>) -> Result<ConnectionInfo, String
 
 /// `[user:password@]host,host[/path][?query]`
 struct Parts<'a> {
-    /// With its `@`, or empty.
+    /// The login with its `@`, or empty.
     login: &'a str,
-    /// At least one.
+    /// The hosts, at least one.
     hosts: Vec<&'a str>,
-    /// Without its `/`.
+    /// The path without its `/`.
     path: &'a str,
     query: Option<&'a str>,
 }

@@ -1,14 +1,14 @@
-//! A connection that stands, to one server or to a cluster.
+//! An open connection, to one server or to a cluster.
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::{Cmd, Pipeline, RedisFuture, Value};
 
-/// Cheap to clone; clones share the line.
+/// An open connection. It is cheap to clone, and clones share it.
 #[derive(Clone)]
 pub(crate) enum Live {
     Server(MultiplexedConnection),
-    /// Follows the cluster's redirections by itself.
+    /// A cluster client, which follows redirections by itself.
     Cluster(ClusterConnection),
 }
 

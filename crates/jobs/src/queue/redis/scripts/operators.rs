@@ -1,4 +1,4 @@
-//! The scripts for people who look and act.
+//! The scripts behind the actions and views of people.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::{Args, Named, Scripts, millis};
 use crate::queue::admin::actor::{Author, reason};
 use crate::queue::error::QueueError;
 
-/// These scripts.
+/// The scripts behind the actions and views of people.
 pub(crate) struct Operators {
     retry: Named,
     cancel: Named,
@@ -62,20 +62,20 @@ impl Operators {
     }
 }
 
-/// Fields and values of a job, a gateway, a group or a worker.
+/// The fields and values of a job, a gateway, a group or a worker.
 pub(crate) type Fields = HashMap<String, Vec<u8>>;
 
-/// Whether `search.lua` looks at documents.
+/// Selects how `search.lua` searches documents.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Documents {
     #[default]
     Not,
     AsTheyAre,
-    /// In lower case, and all the rest too.
+    /// Documents and all other texts are searched in lower case.
     Lower,
 }
 
-/// What `search.lua` looks for, and where.
+/// The arguments of `search.lua`.
 #[derive(Debug, Default)]
 pub(crate) struct SearchRequest<'a> {
     pub(crate) to_find: usize,
@@ -83,37 +83,37 @@ pub(crate) struct SearchRequest<'a> {
     /// A gateway's id, or empty.
     pub(crate) lane: &'a str,
     pub(crate) documents: Documents,
-    /// How ids begin, or empty.
+    /// The prefix of ids, or empty.
     pub(crate) prefix: &'a str,
-    /// Score and id of the last job seen in the first list.
+    /// The score and id of the last job seen in the first list.
     pub(crate) after: Option<(u64, Uuid)>,
     pub(crate) lists: &'a [String],
-    /// In lower case if the documents are.
+    /// The texts to find, in lower case if the documents are.
     pub(crate) texts: &'a [String],
 }
 
-/// Where `search.lua` stopped (the place of the list from 1, or 0 at the end; score; id), how many
-/// jobs it looked at, and what it found.
+/// The answer of `search.lua`: where it stopped (the number of the list from 1, or 0 at the end;
+/// score; id), how many jobs it looked at, and the jobs that it found.
 pub(crate) type SearchAnswer = (usize, f64, String, u64, Vec<Fields>);
 
-/// What `summary.lua` tells: see there.
+/// The answer of `summary.lua`, whose header explains the values.
 pub(crate) type SummaryAnswer =
     (u64, HashMap<String, i64>, i64, i64, i64, u64, u64, HashMap<String, String>);
 
-/// What a worker tells of itself.
+/// The values of a worker's heartbeat.
 pub(crate) struct Heartbeat<'a> {
     pub(crate) worker: &'a str,
-    /// Empty if it ends.
+    /// The machine's name; empty if the worker ends.
     pub(crate) host: &'a str,
     pub(crate) running: usize,
     pub(crate) concurrency: usize,
 }
 
-/// What came of an action, and the state that the job was in.
+/// The result of an action, and the state that the job was in.
 type ActionAnswer = (String, String);
 
 impl Args {
-    /// Who, from where and why.
+    /// Adds the author, the origin and the reason of an action.
     fn add_action(&mut self, by: &Author, why: &str) -> &mut Self {
         by.to_args().iter().fold(self, |args, word| args.add(word)).add(reason(why))
     }
@@ -150,7 +150,7 @@ impl Scripts {
         .await
     }
 
-    /// `dead_only`: no other job is.
+    /// Cancels a job. If `dead_only` is set, only a dead one is.
     pub(crate) async fn cancel(
         &self,
         id: Uuid,
@@ -166,7 +166,7 @@ impl Scripts {
         .await
     }
 
-    /// Returns whether anything changed.
+    /// Pauses or resumes a scope. Returns whether anything changed.
     pub(crate) async fn pause(
         &self,
         pause: bool,
@@ -182,7 +182,7 @@ impl Scripts {
         .await
     }
 
-    /// Returns what came of it.
+    /// Drains or undrains a worker. Returns `ok`, `same` or `missing`.
     pub(crate) async fn drain(
         &self,
         worker: &str,
@@ -216,7 +216,7 @@ impl Scripts {
         self.run(&self.operators.search, &args).await
     }
 
-    /// Returns what stands behind the last one, and the jobs.
+    /// Returns what follows the last job (`more`, `end`, `lost` or `unknown`), and the jobs.
     pub(crate) async fn chain(
         &self,
         limit: usize,
@@ -233,7 +233,7 @@ impl Scripts {
         .await
     }
 
-    /// Returns keys, counts and what is known of groups.
+    /// Returns the keys, counts and fields of groups.
     pub(crate) async fn groups(
         &self,
         limit: usize,
@@ -241,7 +241,7 @@ impl Scripts {
         self.run(&self.operators.groups, Args::default().add(limit).add("").add("").add("")).await
     }
 
-    /// Returns the keys of groups; those of a gateway, code and method, where these are not empty.
+    /// Returns the keys of the groups with this gateway, code and method, each unless it is empty.
     pub(crate) async fn group_keys(&self, of: [&str; 3]) -> Result<Vec<String>, QueueError> {
         let mut args = Args::default();
         of.iter().fold(args.add(0), |args, text| args.add(text));
@@ -252,14 +252,14 @@ impl Scripts {
         self.run(&self.operators.summary, Args::default().add(millis(gone_after))).await
     }
 
-    /// Returns whether the worker is to take no more jobs.
+    /// Records a heartbeat. Returns whether the worker must claim no more jobs.
     pub(crate) async fn heartbeat(&self, beat: &Heartbeat<'_>) -> Result<bool, QueueError> {
         let mut args = Args::default();
         args.add(beat.worker).add(beat.host).add(env!("CARGO_PKG_VERSION")).add(std::process::id());
         self.run(&self.operators.heartbeat, args.add(beat.running).add(beat.concurrency)).await
     }
 
-    /// Redis's clock, and names and what is known of workers.
+    /// Returns Redis's clock, and the names and fields of workers.
     pub(crate) async fn workers(
         &self,
         limit: usize,

@@ -1,4 +1,4 @@
-//! What is read without a script.
+//! The reads that need no script.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,20 +10,20 @@ use super::Scripts;
 use crate::queue::error::QueueError;
 use crate::queue::redis::connection::RESPONSE_TIMEOUT;
 
-/// Most hashes that are read at once: others want to get in between.
+/// The most hashes that one pipeline reads, so that other clients are served in between.
 const AT_ONCE: usize = 100;
 
-/// Entries of a stream: their ids, and their fields.
+/// The entries of a stream: their ids, and their fields.
 pub(crate) type Entries = Vec<(String, HashMap<String, String>)>;
 
 impl Scripts {
-    /// Redis's clock in minutes.
+    /// Returns Redis's clock in minutes.
     pub(crate) async fn minute(&self) -> Result<u64, QueueError> {
         let (seconds, _): (u64, u64) = self.read("time", &cmd("TIME")).await?;
         Ok(seconds / 60)
     }
 
-    /// Counters, by key.
+    /// Returns the counters under each of these keys.
     pub(crate) async fn stats_counters(
         &self,
         keys: &[String],
@@ -40,12 +40,12 @@ impl Scripts {
         Ok(found)
     }
 
-    /// Up to which minute hours have been added up; none if that has not begun.
+    /// Returns the minute up to which minutes have been added up; none if that has not begun.
     pub(crate) async fn rolled(&self) -> Result<Option<u64>, QueueError> {
         self.read("rolled", cmd("GET").arg(self.keys.rolled())).await
     }
 
-    /// What was done before that entry, or last, newest first.
+    /// Returns the entries of the audit before this one, or the latest, newest first.
     pub(crate) async fn audit(
         &self,
         before: Option<&str>,
@@ -59,7 +59,7 @@ impl Scripts {
         .await
     }
 
-    /// Restarts as lanes and times, the latest first.
+    /// Returns restarts as lanes and times, the latest first.
     pub(crate) async fn restarts(&self, limit: usize) -> Result<Vec<String>, QueueError> {
         self.read(
             "restarts",
@@ -68,7 +68,7 @@ impl Scripts {
         .await
     }
 
-    /// The id of the last event; none if there is none.
+    /// Returns the id of the last event, if there is any.
     pub(crate) async fn latest_event(&self) -> Result<Option<String>, QueueError> {
         let mut command = cmd("XREVRANGE");
         command.arg(self.keys.events()).arg("+").arg("-").arg("COUNT").arg(1);
@@ -76,7 +76,7 @@ impl Scripts {
         Ok(last.into_iter().next().map(|(id, _)| id))
     }
 
-    /// Events after that one; waits for the first if there are none.
+    /// Returns the events after this one; waits for the first if there are none.
     pub(crate) async fn events(
         &self,
         after: &str,
@@ -106,11 +106,12 @@ impl Scripts {
         Ok(streams.into_iter().flatten().flat_map(|(_, entries)| entries).collect())
     }
 
-    /// INFO, and the settings that matter; none if this user may not ask.
+    /// Returns INFO, and the relevant settings; none of these if this user may not ask.
     pub(crate) async fn server(
         &self,
     ) -> Result<(String, Option<HashMap<String, String>>), QueueError> {
-        // One by one, because a cluster's client would ask every node for more.
+        // The settings are read one by one, because a cluster's client would ask every node for
+        // more.
         let info: Value = self.read("info", &cmd("INFO")).await?;
         let mut config = HashMap::new();
         for name in ["appendfsync", "save"] {
@@ -155,7 +156,8 @@ impl Scripts {
     }
 }
 
-/// INFO of one node: a cluster's client answers with all of them, and all are of one kind.
+/// Returns INFO of one node. A cluster's client answers with that of all nodes, and all are of one
+/// kind.
 fn text(info: &Value) -> String {
     match info {
         Value::Map(nodes) => nodes.first().map(|(_, info)| text(info)).unwrap_or_default(),

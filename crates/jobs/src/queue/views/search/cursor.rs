@@ -1,4 +1,4 @@
-//! Where a page of found jobs ended.
+//! The cursor of a search, which marks the end of a page.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,22 +8,22 @@ use uuid::Uuid;
 
 use super::SearchError;
 
-/// Where a page ended, so that the next one goes on behind it whatever has come or gone meanwhile.
-/// A word for urls, and only of use with the search that it came from.
+/// Marks the end of a page, so that the next page continues behind it whatever has come or gone
+/// meanwhile. As text it fits into a url, and it is only valid for the search that returned it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
-    /// The list that was looked through, such as `state:dead`, a group of failures, or the jobs of
-    /// the agent.
+    /// The list that was searched, such as `state:dead`, a group of failures, or the jobs of the
+    /// agent.
     pub(crate) list: String,
-    /// The score of the last one seen there.
+    /// The score of the last job seen there.
     pub(crate) score: u64,
-    /// The last one seen there.
+    /// The id of the last job seen there.
     pub(crate) id: Uuid,
-    /// Only jobs that were enqueued before that one are looked for any more.
+    /// Limits the rest of the search to jobs that were enqueued before this.
     pub(crate) until: Option<EnqueuedAt>,
 }
 
-/// When a job was enqueued, and its number among those of the same moment.
+/// The time when a job was enqueued, and its number among those of the same moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct EnqueuedAt {
     pub(crate) at_ms: u64,

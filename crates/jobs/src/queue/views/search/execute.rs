@@ -1,4 +1,5 @@
-//! How jobs are found: the narrowest way first, a bounded number of them looked at in a call.
+//! The execution of a search: takes the narrowest way first, and examines a bounded number of jobs
+//! per call.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -11,15 +12,15 @@ use crate::queue::states::State;
 use crate::queue::views::job_view::{JobRecord, Names};
 use crate::queue::{MAX_PAGE, Queue};
 
-/// Most jobs that one script looks at, and most scripts of one search.
+/// The most jobs that one script examines, and the most scripts of one search.
 const LOOK: usize = 500;
 const CALLS: usize = 4;
-/// Most lists that one script is given.
+/// The most lists that one script receives.
 const LISTS: usize = 100;
-/// The list of the jobs of an agent.
+/// The name of the list of an agent's jobs.
 const AGENT: &str = "agent";
 
-/// States in the order in which people want to see them.
+/// The states in the order in which people want to see them.
 const BY_URGENCY: [State; 10] = [
     State::Blocked,
     State::Dead,
@@ -34,12 +35,12 @@ const BY_URGENCY: [State; 10] = [
 ];
 
 impl Queue {
-    /// The jobs that are looked for, at most that many (1 to [`MAX_PAGE`]): those that need
-    /// somebody first, then the other live ones, then the ended ones, latest first. Those of an
-    /// agent in the order of enqueueing, latest first.
+    /// Returns the jobs that match, at most `limit` (1 to [`MAX_PAGE`]): first those that need
+    /// somebody, then the other live ones, then the ended ones, the latest of these first. The jobs
+    /// of an agent come in the order of enqueueing, latest first.
     ///
-    /// One call looks at some thousand jobs. If it finds too few among them it says where the next
-    /// one goes on.
+    /// One call examines some thousand jobs. If it finds too few among them, the cursor tells the
+    /// next call where to continue.
     pub async fn search(
         &self,
         search: &Search,
@@ -61,8 +62,8 @@ impl Queue {
         execution.run(after.cloned()).await
     }
 
-    /// The jobs of an agent, at most that many (1 to [`MAX_PAGE`]), the one that was enqueued last
-    /// first. Ends where one has been removed.
+    /// Returns the jobs of an agent, at most `limit` (1 to [`MAX_PAGE`]), the latest enqueued
+    /// first. The list ends where a job has been removed.
     pub async fn agent_jobs(
         &self,
         gateway: Uuid,
@@ -75,7 +76,7 @@ impl Queue {
     }
 }
 
-/// A job with its names, and its document.
+/// Reads a job with its names, and its document.
 fn read(mut fields: Fields) -> Option<(JobRecord, Value)> {
     let document = fields.remove("payload").unwrap_or_default();
     let document: Value = serde_json::from_slice(&document).unwrap_or_default();
@@ -85,6 +86,7 @@ fn read(mut fields: Fields) -> Option<(JobRecord, Value)> {
     Some((job, document))
 }
 
+/// A search in progress.
 struct Execution<'a> {
     queue: &'a Queue,
     search: &'a Search,
@@ -119,7 +121,8 @@ impl Execution<'_> {
         Found { jobs: self.found, next, looked_at: self.looked_at }
     }
 
-    /// Keeps those that are looked for, of those that came before `until`: the others were seen.
+    /// Keeps the jobs that match, of those enqueued before `until`, because earlier pages have
+    /// shown the others.
     fn take(&mut self, rows: Vec<Fields>, until: Option<EnqueuedAt>) {
         for fields in rows {
             let is_new =
@@ -132,7 +135,8 @@ impl Execution<'_> {
         }
     }
 
-    /// The jobs of the agent, as long as each is there that leads to the next.
+    /// Follows the chain of an agent's jobs, each of which names the one before it, as far as it is
+    /// complete.
     async fn follow_chain(
         &mut self,
         after: Option<Cursor>,
@@ -142,7 +146,7 @@ impl Execution<'_> {
         let mut last = after.map(|after| (after.id, after.until));
         loop {
             let left = self.limit - self.found.len();
-            // One that was looked for may be among many that were not.
+            // A job that matches may be among many that do not.
             let most = if self.search.is_narrow() { MAX_PAGE } else { left };
             let (behind, rows) = self
                 .queue
@@ -171,7 +175,7 @@ impl Execution<'_> {
         }
     }
 
-    /// The lists that hold all that is looked for.
+    /// Returns the lists that hold all jobs that can match.
     async fn lists(&self) -> Result<Vec<String>, QueueError> {
         let Search { states, error, gateway, .. } = self.search;
         if let Some(error) = error {
@@ -192,7 +196,7 @@ impl Execution<'_> {
             .collect())
     }
 
-    /// Returns where the next page begins, if there may be more.
+    /// Searches the lists. Returns the cursor of the next page, if there may be more.
     async fn look_through(
         &mut self,
         lists: &[String],
@@ -204,7 +208,7 @@ impl Execution<'_> {
         let texts = self.search.needles();
         let lane = self.search.gateway.map(|id| id.to_string()).unwrap_or_default();
         for _ in 0..calls.max(1) {
-            // A list may be gone: then on with those behind it.
+            // A list may be gone; the search then continues with those behind it.
             let left = lists_from(lists, place.as_ref());
             let some = &left[..left.len().min(LISTS)];
             if some.is_empty() {
@@ -216,7 +220,7 @@ impl Execution<'_> {
                 .map(|place| (place.score, place.id));
             let request = SearchRequest {
                 to_find: self.limit - self.found.len(),
-                // Documents are as large as all the rest.
+                // Documents are as large as everything else together.
                 to_look: if self.search.documents() == Documents::Not { LOOK } else { LOOK / 2 },
                 lane: &lane,
                 documents: self.search.documents(),
@@ -245,7 +249,7 @@ impl Execution<'_> {
                 left.get(LISTS),
             ) {
                 (Some(list), _) => Some(cursor(list, score, id.parse().unwrap_or_default())),
-                // From the beginning of the next list.
+                // The next page begins at the start of the next list.
                 (None, Some(list)) => Some(cursor(list, LATEST, Uuid::max())),
                 (None, None) => return Ok(None),
             };
@@ -257,15 +261,15 @@ impl Execution<'_> {
     }
 }
 
-/// Later than any time that Redis can keep.
+/// A score that is later than any time that Redis can keep.
 const LATEST: f64 = 9_007_199_254_740_991.0;
 
-/// What follows the jobs that lead to each other.
+/// The way in which following a chain ended.
 enum Chain {
-    /// Nothing.
+    /// The chain is complete, and no job is left.
     End,
     More(Cursor),
-    /// It cannot be known like this; they were seen up to there.
+    /// The chain is broken; jobs up to this cursor were seen.
     Lost(Option<Cursor>),
 }
 
@@ -289,12 +293,12 @@ fn lists_from<'a>(lists: &'a [String], place: Option<&Cursor>) -> &'a [String] {
 }
 
 impl Search {
-    /// Whether it has more than an agent and a gateway.
+    /// Returns whether the search has more than an agent and a gateway.
     fn is_narrow(&self) -> bool {
         *self != Self { agent: self.agent, gateway: self.gateway, ..Self::default() }
     }
 
-    /// Whether what is looked for can stand in the document only, and how.
+    /// Returns whether the script must search documents, and in which case.
     fn documents(&self) -> Documents {
         match (self.words.is_empty(), self.board) {
             (false, _) => Documents::Lower,
@@ -303,12 +307,12 @@ impl Search {
         }
     }
 
-    /// Texts that what is stored of a job holds if it is looked for.
+    /// Returns texts that the stored form of every matching job contains.
     fn needles(&self) -> Vec<String> {
         let ids =
             [self.gateway, self.agent, self.board].into_iter().flatten().map(|id| id.to_string());
         let kind = self.kind.map(|kind| kind.as_str().to_owned());
-        // Code and method stand apart.
+        // Code and method are stored separately.
         let error = self.error.iter().flat_map(|error| error.split('/')).map(str::to_owned);
         let words = self.words.iter().map(|word| plain_part(word));
         let all = ids.chain(kind).chain(error).chain(words).filter(|text| !text.is_empty());
@@ -320,8 +324,8 @@ impl Search {
     }
 }
 
-/// The longest part of a word that is stored as it is: letters of other alphabets and some signs
-/// may be stored as escapes, and are not the same in capitals to Redis.
+/// Returns the longest part of a word that is stored unchanged. Letters of other alphabets and some
+/// signs may be stored as escapes, and Redis does not convert their case.
 fn plain_part(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_graphic() && !"\"\\/<>&'+".contains(c) || c == ' ';
     let parts = word.split(|c| !is_plain(c));

@@ -1,4 +1,4 @@
-//! Whether a job is one that is looked for.
+//! The exact match of a job with a search.
 
 use serde_json::Value;
 
@@ -7,8 +7,8 @@ use crate::queue::states::State;
 use crate::queue::views::job_view::JobRecord;
 
 impl Search {
-    /// Whether a job with that document is looked for. The secrets of a document are never looked
-    /// at, because what is found says what stands there.
+    /// Returns whether a job with this document matches. The secrets of a document are never
+    /// searched, because a match would reveal their content.
     pub(crate) fn fits(&self, job: &JobRecord, document: &Value) -> bool {
         let agent = || self.agent.is_none_or(|agent| job.subject.ends_with(&format!("/{agent}")));
         (self.states.is_empty() || self.states.contains(&job.state))
@@ -24,7 +24,7 @@ impl Search {
     }
 }
 
-/// Whether it has failed so and not got past it.
+/// Returns whether the job has this failure and has not overcome it yet.
 fn has_failed(job: &JobRecord, error: &str) -> bool {
     let (code, method) =
         error.split_once('/').map_or((error, None), |(code, method)| (code, Some(method)));
@@ -36,7 +36,7 @@ fn has_failed(job: &JobRecord, error: &str) -> bool {
         })
 }
 
-/// Whether a word, in lower case, stands in what people see of a job.
+/// Returns whether a word in lower case occurs in the visible fields of a job.
 fn says(job: &JobRecord, word: &str) -> bool {
     let failure = job.failure.as_ref();
     let id = job.id.to_string();

@@ -1,4 +1,4 @@
-//! Reads a search that a person wrote.
+//! The parser of searches that people write.
 
 use std::str::FromStr;
 
@@ -9,51 +9,51 @@ use uuid::Uuid;
 use super::{MAX_SEARCH, Search};
 use crate::queue::states::State;
 
-/// Most characters that an error repeats of a search.
+/// The most characters of a search that an error repeats.
 const MAX_QUOTE: usize = 100;
 
-/// Why a search is not understood.
+/// The reasons why a search is not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SearchError {
-    /// It is too long.
-    #[error("a search has {MAX_SEARCH} letters at most; leave some words out")]
+    /// The search is too long.
+    #[error("a search may have at most {MAX_SEARCH} characters; leave some words out")]
     TooLong,
-    /// A quote is not closed.
+    /// The search has a quote that is not closed.
     #[error("a quote is not closed; add one more \"")]
     Quote,
-    /// There is no such qualifier.
+    /// The qualifier does not exist.
     #[error(
         "there is no qualifier {name}:; use kind, state, gateway, agent, board, error or id, or \
-            put the text in quotes"
+         put the text in quotes"
     )]
     Unknown {
-        /// As it was given.
+        /// The name as it was given.
         name: String,
     },
-    /// A qualifier's value is not one.
+    /// The value of a qualifier is not valid.
     #[error("{name}:{value} is not understood; give {remedy}")]
     Value {
-        /// The qualifier.
+        /// The name of the qualifier.
         name: &'static str,
-        /// As it was given.
+        /// The value as it was given.
         value: String,
-        /// What would be understood.
+        /// Describes a valid value.
         remedy: String,
     },
-    /// A cursor is none that a search gave.
-    #[error("this is not the end of a page; begin again without it")]
+    /// The cursor does not come from a search.
+    #[error("the cursor is not valid; start again without it")]
     Cursor,
     /// A qualifier is given twice.
     #[error("{name}: is given twice; give it once")]
     Twice {
-        /// The qualifier.
+        /// The name of the qualifier.
         name: &'static str,
     },
 }
 
-/// A part between spaces: its text without quotes, and where its first colon outside of quotes
-/// stands.
+/// A part of a search between spaces: its text without quotes, and the position of its first colon
+/// outside of quotes.
 #[derive(Default)]
 struct Part {
     text: String,
@@ -83,7 +83,8 @@ fn parts(text: &str) -> Result<Vec<Part>, SearchError> {
     if in_quotes { Err(SearchError::Quote) } else { Ok(parts) }
 }
 
-/// As it is read again: in quotes where it would fall apart. A quote itself cannot be written.
+/// Returns a text as the parser reads it back: in quotes where it would be split. A quote itself
+/// cannot be written.
 pub(crate) fn quoted(text: &str) -> String {
     let text = text.replace('"', "");
     if text.chars().any(|c| c.is_whitespace() || c == ':') { format!("\"{text}\"") } else { text }
@@ -103,7 +104,7 @@ impl FromStr for Search {
                 None => search.words.push(part.text),
             }
         }
-        // As it is written it may be longer: ids are read without their dashes too.
+        // The canonical text may be longer, because ids are also read without their dashes.
         if search.to_string().chars().count() > MAX_SEARCH {
             Err(SearchError::TooLong)
         } else {
