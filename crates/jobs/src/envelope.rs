@@ -132,8 +132,8 @@ pub struct IdempotencyKey {
 /// The error for an idempotency key that is empty or too long.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "an idempotency key must have 1 to {MAX_KEY_BYTES} bytes, but this one has {bytes}; shorten it, \
-     or use a hash"
+    "an idempotency key must have 1 to {MAX_KEY_BYTES} bytes, but this one has {bytes}; shorten \
+     it, or use a hash"
 )]
 pub struct KeyError {
     /// The length of the key, in bytes.
@@ -204,12 +204,13 @@ mod tests {
     use super::*;
 
     const DOCUMENT: &str = r#"{ "version": 1, "kind": "cleanup",
-        "gateway": {"id": "00000000-0000-0000-0000-00000000000a", "url": "ws://host", "token": "hunter2",
+        "gateway": {"id": "00000000-0000-0000-0000-00000000000a", "url": "ws://host",
+                    "token": "hunter2",
                     "workspace_root": "/srv"},
         "agent": {"id": "00000000-0000-0000-0000-00000000000b", "name": "Alice"} }"#;
 
     #[test]
-    fn an_envelope_keeps_the_document_and_knows_its_place() {
+    fn an_envelope_keeps_the_document_and_knows_its_lane_and_subject() {
         let envelope = Envelope::new(DOCUMENT.as_bytes()).unwrap();
         assert_eq!(envelope.payload.expose(), DOCUMENT.as_bytes());
         assert_eq!(envelope.lane.as_u128(), 10);

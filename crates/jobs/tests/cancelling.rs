@@ -43,7 +43,7 @@ async fn a_job_that_waits_is_cancelled_at_once() {
 }
 
 #[tokio::test]
-async fn what_waits_behind_a_cancelled_job_goes_on() {
+async fn jobs_behind_a_cancelled_job_continue() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let (first, second) = (cleanup(1, 1), update(1, 1));
@@ -103,7 +103,7 @@ async fn a_running_job_is_stopped_and_the_next_of_its_agent_runs() {
 }
 
 #[tokio::test]
-async fn a_run_that_ends_before_it_is_stopped_has_ended_as_it_did() {
+async fn a_run_that_ends_before_it_is_stopped_keeps_its_result() {
     for (end, state) in
         [(done as fn() -> _, State::Done), (permanent, State::Dead), (transient, State::Cancelled)]
     {
@@ -168,7 +168,7 @@ async fn a_cancelled_job_whose_worker_dies_or_stops_does_not_run_again() {
 }
 
 #[tokio::test]
-async fn a_cancelled_job_that_takes_its_third_worker_along_is_cancelled() {
+async fn a_cancelled_job_that_loses_its_third_worker_is_cancelled() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let job = cleanup(1, 1);

@@ -48,7 +48,7 @@ async fn a_url_may_name_the_database() {
 }
 
 #[tokio::test]
-async fn a_password_that_becomes_right_later_is_enough() {
+async fn a_password_may_become_valid_later() {
     let redis = on_a_port().await;
     let url = format!("redis://:p%40ss@127.0.0.1:{}", redis.port());
     let queue = Queue::open(&url, "test").unwrap();
@@ -101,7 +101,7 @@ fn documented_user() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_documented_user_may_do_all_that_is_needed() {
+async fn the_documented_user_has_all_permissions_that_are_needed() {
     let redis = on_a_port().await;
     let mut admin = redis.connect().await;
     redis::cmd("ACL").arg(documented_user()).exec_async(&mut admin).await.unwrap();

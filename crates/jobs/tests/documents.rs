@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 fn gateway(number: u128) -> Value {
-    json!({"id": Uuid::from_u128(number), "url": "ws://127.0.0.1:1", "workspace_root": "/srv", "token": "secret-gateway"})
+    json!({"id": Uuid::from_u128(number), "url": "ws://127.0.0.1:1", "workspace_root": "/srv",
+        "token": "secret-gateway"})
 }
 
 fn agent(number: u128) -> Value {
@@ -32,7 +33,8 @@ pub(crate) fn provision_main(on: u128, of: u128) -> Envelope {
 /// A provisioning of that agent on that gateway with these options.
 pub(crate) fn provision(on: u128, of: u128, options: &Value) -> Envelope {
     envelope(&json!({"version": 1, "kind": "provision", "gateway": gateway(on), "agent": agent(of),
-        "board": {"id": Uuid::from_u128(1), "name": "Board"}, "auth_token": "secret-agent", "options": options}))
+        "board": {"id": Uuid::from_u128(1), "name": "Board"}, "auth_token": "secret-agent",
+        "options": options}))
 }
 
 /// A sync of the heartbeats of these agents on that gateway.

@@ -7,7 +7,7 @@ use crate::redis_server::RedisServer;
 use crate::worker::{Gate, Runs, Worker, brisk, by, done, eventually, put, quick_renewal, reaches};
 
 #[tokio::test]
-async fn a_worker_tells_that_it_lives_and_that_it_ends() {
+async fn a_worker_sends_heartbeats_and_deregisters() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     put(&queue, &cleanup(1, 1)).await;
@@ -64,7 +64,7 @@ async fn a_worker_tells_that_it_lives_and_that_it_ends() {
 }
 
 #[tokio::test]
-async fn a_drained_worker_finishes_what_it_runs_and_takes_no_more_until_it_may() {
+async fn a_drained_worker_finishes_its_runs_and_claims_no_more_until_it_is_undrained() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let first = cleanup(1, 1);

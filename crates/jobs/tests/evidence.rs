@@ -39,7 +39,7 @@ fn fails_first(claimed: &Claimed) -> RunResult {
 }
 
 #[tokio::test]
-async fn a_job_tells_its_states_and_its_runs_with_their_steps() {
+async fn a_job_shows_its_states_and_its_runs_with_their_steps() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let job = cleanup(1, 1);
@@ -128,7 +128,7 @@ fn settled(mut event: Value) -> Value {
 }
 
 #[tokio::test]
-async fn an_event_has_the_members_that_mean_something() {
+async fn an_event_has_only_members_with_a_meaning() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let job = cleanup(1, 2);
@@ -139,8 +139,10 @@ async fn an_event_has_the_members_that_mean_something() {
     let mut told: Vec<Value> = events(&redis, &queue).await.into_iter().map(settled).collect();
     let (gateway, agent) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let event = |from: Value, to: &str, run: u32, more: Value| {
-        let mut event = json!({"v": 1, "event": "job", "id": job.id, "kind": "cleanup", "gateway": gateway,
-            "subject": format!("{gateway}/{agent}"), "from": from, "to": to, "run": run, "attempts": run});
+        let mut event = json!({"v": 1, "event": "job", "id": job.id, "kind": "cleanup",
+            "gateway": gateway,
+            "subject": format!("{gateway}/{agent}"), "from": from, "to": to, "run": run,
+            "attempts": run});
         let Value::Object(more) = more else { panic!() };
         event.as_object_mut().unwrap().extend(more);
         event
@@ -165,7 +167,7 @@ async fn an_event_has_the_members_that_mean_something() {
 }
 
 #[tokio::test]
-async fn events_say_who_why_and_what_came_instead() {
+async fn events_name_author_reason_and_the_newer_job() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let (older, newer, dead) = (update(1, 1), update(1, 1), cleanup(1, 2));
@@ -261,7 +263,7 @@ async fn a_group_of_readers_gets_each_event_once() {
 }
 
 #[tokio::test]
-async fn the_minutes_count_what_happened_by_kind() {
+async fn the_minutes_count_transitions_by_kind() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let jobs: Vec<_> =

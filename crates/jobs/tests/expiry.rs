@@ -39,7 +39,7 @@ async fn a_job_that_waits_for_too_long_is_dead() {
 }
 
 #[tokio::test]
-async fn what_waits_behind_an_expired_job_goes_on() {
+async fn jobs_behind_an_expired_job_continue() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let (first, second) = (cleanup(1, 1).with_expiry(Duration::from_millis(300)), update(1, 1));
@@ -91,7 +91,7 @@ async fn a_job_that_is_done_in_time_is_done() {
 }
 
 #[tokio::test]
-async fn an_expired_job_that_is_retried_by_hand_expires_no_more() {
+async fn an_expired_job_that_is_retried_does_not_expire_again() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let job = cleanup(1, 1).with_expiry(Duration::from_millis(1));

@@ -18,7 +18,7 @@ fn named(job: Envelope, name: &str) -> Envelope {
 }
 
 #[tokio::test]
-async fn the_same_key_is_the_same_job_whatever_comes_with_it() {
+async fn the_same_key_is_the_same_job_whatever_the_document() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let first = named(cleanup(1, 1), "request 7");
@@ -65,7 +65,7 @@ async fn keys_hold_within_one_call_and_other_keys_are_other_jobs() {
 }
 
 #[tokio::test]
-async fn a_key_can_be_used_anew_after_its_life() {
+async fn a_key_can_be_used_again_after_its_life() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let brief = |agent| cleanup(1, agent).with_idempotency_key(key("a").living(Duration::ZERO));

@@ -96,7 +96,7 @@ async fn probes_take_turns_among_the_jobs() {
 }
 
 #[tokio::test]
-async fn other_lanes_go_on_while_one_is_left_alone() {
+async fn other_lanes_continue_while_one_is_left_alone() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let away: Vec<_> = (0..20).map(|agent| cleanup(1, agent)).collect();
@@ -166,7 +166,7 @@ async fn a_retry_by_hand_tries_the_gateway_at_once_and_its_success_frees_the_lan
 }
 
 #[tokio::test]
-async fn success_frees_jobs_that_their_gateway_turned_away_but_each_only_once() {
+async fn success_frees_jobs_that_their_gateway_refused_but_each_only_once() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let [turned_away, good, better, best] = [1, 2, 3, 4].map(|agent| cleanup(1, agent));
@@ -194,7 +194,7 @@ async fn success_frees_jobs_that_their_gateway_turned_away_but_each_only_once() 
 }
 
 #[tokio::test]
-async fn jobs_that_are_blocked_by_themselves_are_not_freed_by_others() {
+async fn jobs_that_are_blocked_by_their_own_failure_are_not_freed() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let (own_fault, good) = (cleanup(1, 1), cleanup(1, 2));
@@ -214,7 +214,7 @@ async fn jobs_that_are_blocked_by_themselves_are_not_freed_by_others() {
 }
 
 #[tokio::test]
-async fn a_lane_is_tried_again_in_time_although_the_job_that_failed_is_gone() {
+async fn a_lane_is_probed_in_time_although_the_failed_job_is_gone() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let (older, newer) = (update(1, 1), update(1, 1));

@@ -136,9 +136,9 @@ async fn priority_does_not_disturb_the_order_of_an_agent_nor_the_turns_of_lanes(
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let [first, urgent] = [cleanup(1, 1), update(1, 1).with_priority(0)];
-    let elsewhere = cleanup(2, 9).with_priority(9);
+    let other_lane = cleanup(2, 9).with_priority(9);
     queue
-        .enqueue(&[first.clone(), urgent.clone(), cleanup(1, 2), elsewhere.clone()])
+        .enqueue(&[first.clone(), urgent.clone(), cleanup(1, 2), other_lane.clone()])
         .await
         .unwrap();
     let runs = Runs::default();
@@ -146,12 +146,12 @@ async fn priority_does_not_disturb_the_order_of_an_agent_nor_the_turns_of_lanes(
         Worker::start(&queue, Settings { concurrency: 1, ..brisk() }, runs.handler(|_| done()));
     eventually("all done", async || queue.counts().await.unwrap().of(State::Done) == 4).await;
     let ids = runs.ids();
-    assert_eq!(ids[..2], [first.id, elsewhere.id]);
+    assert_eq!(ids[..2], [first.id, other_lane.id]);
     assert!(ids.contains(&urgent.id));
 }
 
 #[tokio::test]
-async fn a_lane_runs_as_many_jobs_at_once_as_it_may() {
+async fn a_lane_runs_as_many_jobs_at_once_as_its_limit_allows() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     queue.enqueue(&(0..10).map(|agent| cleanup(1, agent)).collect::<Vec<_>>()).await.unwrap();

@@ -42,13 +42,13 @@ async fn syncs_that_wait_share_a_run_and_the_newest_entry_of_each_agent_counts()
         heartbeat_sync(1, &[(2, "2m"), (3, "2m")]),
         heartbeat_sync(1, &[(1, "3m")]),
     ];
-    let elsewhere = heartbeat_sync(2, &[(1, "9m")]);
+    let other_lane = heartbeat_sync(2, &[(1, "9m")]);
     queue.enqueue(&jobs).await.unwrap();
-    put(&queue, &elsewhere).await;
+    put(&queue, &other_lane).await;
     let runs = Runs::default();
     let _worker = Worker::start(&queue, brisk(), runs.handler(|_| done()));
     all_done(&queue, 4).await;
-    assert_eq!(members(&runs), [jobs.iter().map(|job| job.id).collect(), vec![elsewhere.id]]);
+    assert_eq!(members(&runs), [jobs.iter().map(|job| job.id).collect(), vec![other_lane.id]]);
     let (merged, _) = &runs.map(agents)[0];
     assert_eq!(*merged, [(2, "2m".to_owned()), (3, "2m".to_owned()), (1, "3m".to_owned())]);
     for job in &jobs {
@@ -133,7 +133,7 @@ async fn one_that_cannot_be_read_dies_alone() {
 }
 
 #[tokio::test]
-async fn cancelling_one_of_them_stops_the_run_and_the_others_run_again() {
+async fn cancelling_one_sync_stops_the_run_and_the_others_run_again() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let jobs: Vec<_> = (0..3).map(|agent| heartbeat_sync(1, &[(agent, "1m")])).collect();
@@ -195,7 +195,7 @@ async fn an_agent_that_was_cleaned_up_since_is_left_out() {
 }
 
 #[tokio::test]
-async fn a_newer_sync_that_names_a_cleaned_up_agent_means_it() {
+async fn a_newer_sync_includes_an_agent_that_was_cleaned_up_before() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     cleaned_up_meanwhile(&queue).await;
@@ -205,13 +205,13 @@ async fn a_newer_sync_that_names_a_cleaned_up_agent_means_it() {
 }
 
 #[tokio::test]
-async fn a_cleanup_on_another_gateway_or_one_that_is_not_done_leaves_nobody_out() {
+async fn a_cleanup_of_another_gateway_or_an_unfinished_one_leaves_out_no_agent() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     queue.pause(&Scope::Kind(Kind::HeartbeatSync), &by("test"), "").await.unwrap();
-    let (sync, dead, elsewhere) = (heartbeat_sync(1, &[(1, "1m")]), cleanup(1, 1), cleanup(2, 1));
+    let (sync, dead, other_lane) = (heartbeat_sync(1, &[(1, "1m")]), cleanup(1, 1), cleanup(2, 1));
     let later = cleanup(1, 1).with_delay(HOUR);
-    queue.enqueue(&[sync, dead.clone(), elsewhere.clone(), later]).await.unwrap();
+    queue.enqueue(&[sync, dead.clone(), other_lane.clone(), later]).await.unwrap();
     let (fails, worker) = (dead.id, Runs::default());
     let worker = Worker::start(
         &queue,
@@ -219,7 +219,7 @@ async fn a_cleanup_on_another_gateway_or_one_that_is_not_done_leaves_nobody_out(
         worker.handler(move |claimed| if claimed.id == fails { permanent() } else { done() }),
     );
     reaches(&queue, dead.id, State::Dead).await;
-    reaches(&queue, elsewhere.id, State::Done).await;
+    reaches(&queue, other_lane.id, State::Done).await;
     drop(worker);
     let runs = runs_of_syncs(&queue, 2).await;
     assert_eq!(runs.map(agents), [(vec![(1, "1m".to_owned())], vec![])]);

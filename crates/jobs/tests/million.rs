@@ -17,19 +17,21 @@ for i = tonumber(ARGV[3]), tonumber(ARGV[4]) do
   local id = string.format('%08x-0000-7000-8000-%012x', i, i)
   job.id, job.state, job.seq = id, ARGV[2], i
   job.lane = string.format('00000000-0000-0000-0000-%012x', i % 1000)
-  job.subject = job.lane .. '/' .. string.format('00000000-0000-0000-0001-%012x', i % tonumber(ARGV[6]))
-  job.enqueued_at, job.timeline = now - 5000000 + i, 'ready 1700000000000;running 1700000000001;' .. ARGV[2] .. ' 1700000000002'
+  job.subject = job.lane .. '/'
+    .. string.format('00000000-0000-0000-0001-%012x', i % tonumber(ARGV[6]))
+  job.enqueued_at = now - 5000000 + i
+  job.timeline = 'ready 1700000000000;running 1700000000001;' .. ARGV[2] .. ' 1700000000002'
   local latest = p .. ':latest:' .. job.subject
   local last = redis.call('GET', latest)
   job.before = last and last:match(' (.*)$') or ''
   redis.call('SET', latest, string.format('%.0f', i) .. ' ' .. id)
   if ARGV[5] ~= '' then
-    job.failure = cjson.encode({ code = ARGV[5], message = 'it is not as it should be, ' .. i, scope = 'job' })
+    job.failure = cjson.encode({ code = ARGV[5], message = 'wrong state, ' .. i, scope = 'job' })
     job.group = job.lane .. '|' .. ARGV[5] .. '|'
     redis.call('ZADD', p .. ':group:' .. job.group, now, id)
     redis.call('ZADD', p .. ':groups', now, job.group)
     redis.call('HSET', p .. ':failures', job.group,
-      cmsgpack.pack({ first_at = now, last_at = now, message = 'it is not as it should be', sample = id }))
+      cmsgpack.pack({ first_at = now, last_at = now, message = 'wrong state', sample = id }))
   end
   redis.call('HSET', p .. ':job:' .. id, 'job', cmsgpack.pack(job), 'payload', payload)
   redis.call('ZADD', p .. ':state:' .. ARGV[2], now - 5000000 + i, id)
@@ -92,7 +94,8 @@ pub(crate) async fn fill_minutes(redis: &RedisServer) {
             for bucket = 0, 15 do
               redis.call('HSET', key, kind .. '|wait|' .. bucket, 7, kind .. '|run|' .. bucket, 7)
             end
-            redis.call('HSET', key, kind .. '|done', 100, kind .. '|enqueued', 100, kind .. '|retrying', 5)
+            redis.call('HSET', key, kind .. '|done', 100, kind .. '|enqueued', 100,
+              kind .. '|retrying', 5)
           end
         end
         for i = 0, 1439 do fill(KEYS[1] .. ':minute:' .. (now - i)) end

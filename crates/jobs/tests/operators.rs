@@ -33,7 +33,7 @@ async fn audit(queue: &Queue) -> Vec<AuditEntry> {
 }
 
 #[tokio::test]
-async fn failures_of_one_sort_are_one_group_until_their_jobs_get_past_it() {
+async fn equal_failures_are_one_group_until_their_jobs_overcome_them() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let jobs = [cleanup(1, 1), cleanup(1, 2), cleanup(2, 3), cleanup(2, 4)];
@@ -113,7 +113,7 @@ async fn a_job_that_fails_in_another_way_changes_its_group_and_a_removed_one_lea
 }
 
 #[tokio::test]
-async fn a_snoozed_job_waits_as_long_as_somebody_wants() {
+async fn a_snoozed_job_waits_for_the_requested_time() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let [ready, waits, ended] = [update(1, 1), update(1, 2), update(1, 3)];
@@ -147,7 +147,7 @@ async fn a_snoozed_job_waits_as_long_as_somebody_wants() {
 }
 
 #[tokio::test]
-async fn only_dead_jobs_are_discarded() {
+async fn only_dead_jobs_can_be_discarded() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let [dead, waits] = [cleanup(1, 1), cleanup(1, 2).with_delay(HOUR)];
@@ -161,7 +161,7 @@ async fn only_dead_jobs_are_discarded() {
 }
 
 #[tokio::test]
-async fn what_people_do_is_kept_with_who_where_and_why() {
+async fn actions_are_recorded_with_author_origin_and_reason() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let [dead, waits] = [cleanup(1, 1), cleanup(1, 2).with_delay(HOUR)];
@@ -170,7 +170,7 @@ async fn what_people_do_is_kept_with_who_where_and_why() {
     reaches(&queue, dead.id, State::Dead).await;
     drop(worker);
     let author = mission_jobs::queue::Author::new("ada", "dashboard 203.0.113.9");
-    queue.retry(dead.id, false, &author, "it is mended").await.unwrap();
+    queue.retry(dead.id, false, &author, "the disk is replaced").await.unwrap();
     queue.snooze(dead.id, HOUR, &by("bo"), "").await.unwrap();
     queue.cancel(waits.id, &by("bo"), "not\nneeded").await.unwrap();
     assert!(queue.cancel(waits.id, &by("bo"), "again").await.is_err());
@@ -202,7 +202,7 @@ async fn what_people_do_is_kept_with_who_where_and_why() {
             ("pause", "all".to_owned(), "active", "paused", "cy", "new disk"),
             ("cancel", waits, "scheduled", "cancelled", "bo", "not needed"),
             ("snooze", dead.clone(), "ready", "snoozed", "bo", ""),
-            ("retry", dead, "dead", "ready", "ada", "it is mended"),
+            ("retry", dead, "dead", "ready", "ada", "the disk is replaced"),
         ]
     );
     assert_eq!(entries[4].record.from, "dashboard 203.0.113.9");
@@ -217,7 +217,7 @@ async fn what_people_do_is_kept_with_who_where_and_why() {
 }
 
 #[tokio::test]
-async fn the_audit_keeps_the_latest_deeds() {
+async fn the_audit_keeps_the_latest_actions() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let fill = "for i = 1, 12000 do redis.call('XADD', KEYS[1], '*', 'entry', '{}') end";
@@ -242,7 +242,7 @@ fn facts() -> GatewayFacts {
 }
 
 #[tokio::test]
-async fn a_gateway_is_known_by_name_and_by_what_it_said_even_when_its_jobs_are_gone() {
+async fn a_gateways_name_and_facts_outlive_its_jobs() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let job = cleanup(1, 1);
@@ -285,7 +285,7 @@ async fn a_gateway_is_known_by_name_and_by_what_it_said_even_when_its_jobs_are_g
 }
 
 #[tokio::test]
-async fn how_runs_ended_lately_is_known_of_each_gateway() {
+async fn each_gateway_shows_how_its_latest_runs_ended() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let jobs = [cleanup(1, 1), cleanup(1, 2), cleanup(2, 1)];
@@ -335,7 +335,7 @@ async fn how_runs_ended_lately_is_known_of_each_gateway() {
 }
 
 #[tokio::test]
-async fn a_gateways_restart_is_noted_once_for_all_who_meet_it() {
+async fn a_gateways_restart_is_recorded_once_for_all_jobs_that_meet_it() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let jobs: Vec<_> = (0..5).map(|agent| cleanup(1, agent)).chain([cleanup(2, 9)]).collect();
@@ -416,7 +416,7 @@ async fn hours_add_up_the_minutes_and_outlive_them() {
 }
 
 #[tokio::test]
-async fn the_summary_says_what_waits_and_since_when() {
+async fn the_summary_shows_the_oldest_ready_and_the_next_due_job() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let empty = queue.summary().await.unwrap();
@@ -441,7 +441,7 @@ async fn the_summary_says_what_waits_and_since_when() {
 }
 
 #[tokio::test]
-async fn events_are_read_from_where_one_was() {
+async fn events_are_read_from_a_position() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     assert_eq!(queue.latest_event().await.unwrap(), "0-0");
@@ -467,7 +467,7 @@ async fn events_are_read_from_where_one_was() {
 }
 
 #[tokio::test]
-async fn an_unreachable_gateways_failures_are_one_group_of_it() {
+async fn failures_to_reach_a_gateway_are_one_group() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     queue.enqueue(&[cleanup(1, 1), cleanup(2, 2)]).await.unwrap();

@@ -156,7 +156,7 @@ async fn a_permanent_failure_is_the_end_until_an_operator_retries() {
 }
 
 #[tokio::test]
-async fn a_panic_is_a_failed_attempt_and_the_worker_goes_on() {
+async fn a_panic_is_a_failed_attempt_and_the_worker_continues() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let job = cleanup(1, 1);

@@ -38,7 +38,7 @@ async fn workers_looked(queue: &Queue) {
 }
 
 #[tokio::test]
-async fn a_pause_says_what_since_when_by_whom_and_why() {
+async fn a_pause_records_scope_time_author_and_reason() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     assert!(queue.paused().await.unwrap().is_empty());
@@ -66,7 +66,7 @@ async fn a_pause_says_what_since_when_by_whom_and_why() {
 }
 
 #[tokio::test]
-async fn nothing_of_what_is_paused_begins_until_it_is_resumed() {
+async fn paused_jobs_do_not_start_until_they_are_resumed() {
     for scope in [Scope::All, CLEANUPS, gateway(1)] {
         let redis = RedisServer::start().await;
         let queue = redis.queue();
@@ -90,7 +90,7 @@ async fn nothing_of_what_is_paused_begins_until_it_is_resumed() {
 }
 
 #[tokio::test]
-async fn running_jobs_go_on() {
+async fn running_jobs_continue() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let job = cleanup(1, 1);
@@ -106,7 +106,7 @@ async fn running_jobs_go_on() {
 }
 
 #[tokio::test]
-async fn a_paused_gateway_does_not_hinder_others() {
+async fn a_paused_gateway_does_not_affect_others() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     pause(&queue, gateway(1)).await;
@@ -121,7 +121,7 @@ async fn a_paused_gateway_does_not_hinder_others() {
 }
 
 #[tokio::test]
-async fn a_paused_kind_hinders_no_other_but_nothing_of_its_agent_overtakes_it() {
+async fn a_paused_kind_affects_no_other_but_no_job_of_its_agent_overtakes_it() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     pause(&queue, CLEANUPS).await;

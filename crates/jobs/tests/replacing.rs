@@ -224,7 +224,7 @@ async fn a_job_that_is_handed_back_or_lost_is_replaced_by_a_newer_one_that_waits
 }
 
 #[tokio::test]
-async fn what_was_asked_for_once_is_inherited_along_the_chain() {
+async fn flags_are_inherited_along_the_chain() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let jobs = [
@@ -246,7 +246,7 @@ async fn what_was_asked_for_once_is_inherited_along_the_chain() {
 }
 
 #[tokio::test]
-async fn an_update_acts_as_the_provisioning_that_it_replaces_also_when_that_has_run_in_vain() {
+async fn an_update_acts_as_the_provisioning_that_it_replaces_even_after_that_has_failed() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let options = json!({"action": "provision", "reset_session": true});
@@ -266,7 +266,7 @@ async fn an_update_acts_as_the_provisioning_that_it_replaces_also_when_that_has_
 }
 
 #[tokio::test]
-async fn the_place_in_the_lane_is_inherited() {
+async fn the_position_in_the_lane_is_inherited() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let jobs = [

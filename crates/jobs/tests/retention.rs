@@ -37,7 +37,7 @@ async fn remain(queue: &Queue, jobs: &[Envelope]) -> Vec<bool> {
 }
 
 #[tokio::test]
-async fn the_newest_are_kept_and_nothing_remains_of_the_others() {
+async fn the_newest_jobs_are_kept_and_nothing_remains_of_the_others() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let jobs: Vec<_> = (0..12).map(|agent| cleanup(1, agent)).collect();
@@ -57,7 +57,7 @@ async fn the_newest_are_kept_and_nothing_remains_of_the_others() {
 }
 
 #[tokio::test]
-async fn what_is_older_than_its_time_is_removed() {
+async fn jobs_that_are_too_old_are_removed() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let (older, newer) = (cleanup(1, 1), cleanup(1, 2));

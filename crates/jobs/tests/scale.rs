@@ -61,7 +61,7 @@ async fn search(redis: &RedisServer, queue: &Queue, text: &str) {
 
 #[tokio::test]
 #[ignore = "a gigabyte and some minutes"]
-async fn looking_at_a_million_jobs() {
+async fn reading_a_million_jobs() {
     let redis = RedisServer::start_with(|_| vec!["--appendonly".to_owned(), "no".to_owned()]).await;
     let queue = redis.queue();
     let ended =

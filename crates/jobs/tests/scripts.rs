@@ -13,6 +13,6 @@ fn the_python_client_ships_this_script() {
     let shipped = std::fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(
         shipped, text,
-        "write it anew: MISSION_WRITE_SCRIPTS=1 cargo test -p mission-jobs --test main scripts"
+        "regenerate it with MISSION_WRITE_SCRIPTS=1 cargo test -p mission-jobs --test main scripts"
     );
 }

@@ -66,7 +66,7 @@ async fn a_job_sealed_with_a_missing_key_waits_for_it() {
 }
 
 #[tokio::test]
-async fn a_sealed_secret_that_was_changed_buries_the_job_with_the_reason() {
+async fn a_job_with_a_changed_sealed_secret_is_dead_with_a_reason() {
     let redis = RedisServer::start().await;
     let queue = sealed(&redis, &[&Keyring::generate()]);
     let (job, other) = (provision_main(1, 1), provision_main(2, 2));
@@ -87,7 +87,7 @@ async fn a_sealed_secret_that_was_changed_buries_the_job_with_the_reason() {
 }
 
 #[tokio::test]
-async fn jobs_are_sealed_anew_while_they_wait() {
+async fn waiting_jobs_can_be_resealed() {
     let redis = RedisServer::start().await;
     let (old, new) = (Keyring::generate(), Keyring::generate());
     let (plain, sealed_once) = (provision_main(1, 1), provision_main(2, 2));

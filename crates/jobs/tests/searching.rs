@@ -114,8 +114,9 @@ async fn a_word_of_another_alphabet_and_one_with_quotes_is_found() {
     // One producer escapes everything but ASCII, and one does not.
     let document = |name: &str| {
         let text = format!(
-            r#"{{"version": 1, "kind": "cleanup", "gateway": {{"id": "{}", "url": "ws://127.0.0.1:1",
-                "workspace_root": "/srv"}}, "agent": {{"id": "{}", "name": "{name}"}}}}"#,
+            r#"{{"version": 1, "kind": "cleanup",
+                "gateway": {{"id": "{}", "url": "ws://127.0.0.1:1", "workspace_root": "/srv"}},
+                "agent": {{"id": "{}", "name": "{name}"}}}}"#,
             Uuid::from_u128(1),
             Uuid::now_v7()
         );

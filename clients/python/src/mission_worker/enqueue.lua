@@ -489,7 +489,8 @@ end
 
 local layout = redis.call('GET', K.layout)
 if layout and layout ~= LAYOUT then
-  return redis.error_reply('LAYOUT the queue is of layout ' .. layout .. ', this program knows ' .. LAYOUT)
+  return redis.error_reply('LAYOUT the queue is of layout ' .. layout
+    .. ', this program knows ' .. LAYOUT)
 end
 local function main()
 -- Stores jobs, all or none. Python and other producers run this script too: docs/protocol.md.

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_condition_is_worth_waiting_for() {
+    fn a_condition_of_the_server_is_worth_waiting_for() {
         for code in ["OOM", "MISCONF", "NOAUTH", "NOREPLICAS"] {
             assert!(sorted(code).is_unavailable(), "{code}");
         }
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_of_the_script_is_not() {
+    fn a_fault_of_the_script_is_not_worth_waiting_for() {
         for code in ["PROTOCOL", "WRONGTYPE"] {
             assert!(!sorted(code).is_unavailable(), "{code}");
         }

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_operator_may_retry_can_become_ready() {
+    fn retryable_states_can_become_ready() {
         assert!(
             State::ALL
                 .into_iter()

@@ -46,7 +46,7 @@ async fn agree(sentinels: &[RedisServer]) {
 }
 
 #[tokio::test]
-async fn the_queue_goes_on_with_the_new_master() {
+async fn the_queue_continues_with_the_new_master() {
     let mut master = on_a_port().await;
     let replica = replica_of(&master).await;
     let mut sentinels = Vec::new();

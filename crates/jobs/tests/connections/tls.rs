@@ -86,7 +86,7 @@ fn open(redis: &RedisServer, host: &str, tls: Tls) -> Queue {
 }
 
 #[tokio::test]
-async fn an_authority_of_ones_own_is_trusted_when_named() {
+async fn a_private_authority_is_trusted_when_it_is_named() {
     let files = Files::new();
     let redis = files.server("no").await;
     works(&open(&redis, "localhost", files.authority())).await;
@@ -123,7 +123,7 @@ async fn renewed_files_are_used_by_the_next_connection() {
 }
 
 #[tokio::test]
-async fn a_sentinel_and_its_master_may_both_want_tls() {
+async fn a_sentinel_and_its_master_may_both_require_tls() {
     let files = Files::for_host("127.0.0.1");
     let master = files.server("yes").await;
     let sentinel = files.server_with(&["--sentinel", "--tls-replication", "yes"]).await;
@@ -133,7 +133,7 @@ async fn a_sentinel_and_its_master_may_both_want_tls() {
 }
 
 #[tokio::test]
-async fn a_cluster_may_want_tls() {
+async fn a_cluster_may_require_tls() {
     let files = Files::for_host("127.0.0.1");
     let bus = free_port().to_string();
     let node = files

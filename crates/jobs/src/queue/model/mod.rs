@@ -42,7 +42,8 @@ const CASES: u64 = 500;
 const CLOCK: &str =
     "local function now() return tonumber(redis.call('GET', KEYS[1] .. ':test-clock')) end\n";
 const DOCUMENT: &str = r#"{"version": 1, "kind": "cleanup",
-    "gateway": {"id": "00000000-0000-0000-0000-000000000001", "url": "ws://127.0.0.1:1", "workspace_root": "/srv"},
+    "gateway": {"id": "00000000-0000-0000-0000-000000000001", "url": "ws://127.0.0.1:1",
+                "workspace_root": "/srv"},
     "agent": {"id": "00000000-0000-0000-0000-000000000002", "name": "Agent"}}"#;
 
 struct Harness {

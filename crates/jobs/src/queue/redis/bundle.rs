@@ -16,7 +16,8 @@ pub(crate) fn bundle(clock: &str, body: &str) -> String {
     let own = format!(
         "local layout = redis.call('GET', K.layout)
 if layout and layout ~= LAYOUT then
-  return redis.error_reply('LAYOUT the queue is of layout ' .. layout .. ', this program knows ' .. LAYOUT)
+  return redis.error_reply('LAYOUT the queue is of layout ' .. layout
+    .. ', this program knows ' .. LAYOUT)
 end
 local function main()
 {body}
@@ -100,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_carries_what_it_uses() {
+    fn a_bundle_contains_only_used_definitions() {
         let text = bundle(
             "local function now() return 1 end\n",
             "return read(ARGV[1]) and call('GET', K.pulse)",

@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_cannot_be_the_master_is_asked_no_more() {
+    fn a_server_that_cannot_be_the_master_is_dropped() {
         let answered = |code: &str| is_answer(&make_extension_error(code.to_owned(), None));
         for code in ["NOREPLICAS", "UNBLOCKED"] {
             assert!(!answered(code), "{code}");

@@ -128,7 +128,8 @@ mod tests {
 
     fn read(aof: &str, config: &[(&str, &str)]) -> Server {
         let info = format!(
-            "# Server\r\nredis_version:7.2.4\r\nredis_mode:standalone\r\naof_enabled:{aof}\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\nconnected_slaves:2\r\n"
+            "# Server\r\nredis_version:7.2.4\r\nredis_mode:standalone\r\naof_enabled:{aof}\r\n\
+             maxmemory:0\r\nmaxmemory_policy:noeviction\r\nconnected_slaves:2\r\n"
         );
         let config: HashMap<_, _> =
             config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_says_what_it_is() {
+    fn a_server_reports_its_kind_and_version() {
         let server = read("1", &[]);
         assert_eq!(
             (server.kind, server.version.as_str(), server.replicas, server.max_memory),

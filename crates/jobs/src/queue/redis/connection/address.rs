@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_any_part_of_the_url() {
+    fn errors_contain_no_part_of_the_url() {
         for (url, said) in [
             ("hunter2", "scheme"),
             ("http://:hunter2@host", "scheme"),

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_read_again() {
+    fn a_cursor_survives_writing_and_parsing() {
         for until in [None, Some(EnqueuedAt { at_ms: 1_763_859_600_001, seq: 7 })] {
             let cursor = Cursor {
                 list: "-state:dead".to_owned(),

@@ -188,7 +188,7 @@ mod tests {
     const ID: &str = "7c9d5c1e-55a1-4d0e-9f0b-1d2f8a5b6c01";
 
     #[test]
-    fn a_search_is_read_and_written_again() {
+    fn a_search_survives_writing_and_parsing() {
         let text = format!(
             "quota  state:dead,blocked,dead gateway:{ID} \"disk full\" kind:cleanup \
                 error:timeout/config.get"
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_a_qualifier_is_a_word_in_quotes() {
+    fn a_quoted_qualifier_is_a_word() {
         let search: Search =
             "\"ws://host:1\" id:7C9D5C1E agent:\"\"7c9d5c1e-55a1-4d0e-9f0b-1d2f8a5b6c01"
                 .parse()
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_what_to_do() {
+    fn errors_name_the_fault_and_the_remedy() {
         for (text, part) in [
             ("gatway:7", "no qualifier gatway:; use kind, state"),
             ("ws://host", "put the text in quotes"),
