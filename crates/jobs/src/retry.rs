@@ -69,7 +69,7 @@ impl Default for RetryPolicy {
     }
 }
 
-/// What happens to a job after a run.
+/// The decision about a job after a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
     /// The job is done.
@@ -131,7 +131,7 @@ pub struct AttemptInfo {
     pub attempt: u32,
     /// The number of runs that may count before the job is dead.
     pub max_attempts: u32,
-    /// How many runs in a row could not reach the gateway before this run began.
+    /// The number of runs in a row that could not reach the gateway before this run began.
     pub lane_failures: u32,
     /// The number of runs of the job that did not count. Most of them met a busy gateway.
     pub uncounted: u32,

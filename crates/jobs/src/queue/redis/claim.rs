@@ -18,7 +18,7 @@ pub(crate) struct RawClaim {
     pub(crate) enqueued_at_ms: u64,
     /// The document, or nothing if it is larger than a document may be.
     pub(crate) payload: Vec<u8>,
-    /// How many runs in a row could not reach the lane's gateway.
+    /// The number of runs in a row that could not reach the lane's gateway.
     pub(crate) lane_failures: u32,
     /// The flags inherited from jobs that it replaced: letters as in `enqueue.lua`.
     pub(crate) inherited: String,

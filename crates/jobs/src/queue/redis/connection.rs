@@ -29,8 +29,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest time to wait for an answer. A loaded Redis may need some time, but a dead connection
 /// must not hold a worker for ever.
 pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
-/// How often one call follows a cluster that moves its slots or changes a master, and the shortest
-/// and longest pause in between, in ms.
+/// The number of times that one call follows a cluster which moves its slots or changes a master,
+/// and the shortest and longest pause in between, in ms.
 const CLUSTER_RETRIES: u32 = 4;
 const CLUSTER_PAUSE_MS: (u64, u64) = (50, 500);
 

@@ -13,7 +13,7 @@ pub struct Server {
     pub version: String,
     /// The mode: `standalone`, `sentinel` or `cluster`.
     pub mode: String,
-    /// What the server writes to disk, and when.
+    /// The writes to disk that protect the queue from a crash.
     pub durability: Durability,
     /// The policy for a full memory; none if the server does not report one.
     pub eviction: Option<String>,
@@ -25,7 +25,7 @@ pub struct Server {
     pub max_memory: Option<u64>,
 }
 
-/// What a server writes to disk, and when.
+/// The ways in which a server writes to disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Durability {

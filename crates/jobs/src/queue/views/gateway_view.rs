@@ -53,7 +53,7 @@ pub struct GatewayRecord {
     pub recent: Vec<Recent>,
     /// The worker that runs its jobs now.
     pub owner: Option<String>,
-    /// How many runs in a row could not reach it.
+    /// The number of runs in a row that could not reach it.
     pub failures: u32,
     /// The time until which it is left alone.
     pub held_until_ms: Option<u64>,

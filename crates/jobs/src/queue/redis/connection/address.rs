@@ -15,7 +15,7 @@ const ESCAPES: &str = "it has no host, or a port that is not a number; write %40
 
 /// The server or servers to connect to.
 pub(crate) enum Address {
-    /// A single server.
+    /// The address of a single server.
     Server(ConnectionInfo),
     /// The server that these Sentinels call the master of this name.
     Sentinel {
