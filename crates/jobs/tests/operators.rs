@@ -212,7 +212,7 @@ async fn actions_are_recorded_with_author_origin_and_reason() {
     );
     let before = queue.audit(Some(&entries[1].id), 2).await.unwrap();
     assert_eq!(before, entries[2..4]);
-    let wrong = QueueError::Place { place: "+ x".to_owned() };
+    let wrong = QueueError::EntryId { id: "+ x".to_owned() };
     assert_eq!(queue.audit(Some("+ x"), 2).await, Err(wrong));
 }
 

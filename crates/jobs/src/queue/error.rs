@@ -117,10 +117,10 @@ pub enum QueueError {
         name: String,
     },
     /// The text is not the id of an entry in a stream.
-    #[error("{place:?} is not the id of an entry; start again without it")]
-    Place {
+    #[error("{id:?} is not the id of an entry; start again without it")]
+    EntryId {
         /// The text as it was given.
-        place: String,
+        id: String,
     },
     /// The job has ended.
     #[error("job {id} is {state} and cannot be cancelled; it has ended")]

@@ -106,7 +106,7 @@ pub struct Filter {
     pub lane: Option<Uuid>,
     /// The most jobs of the page, 1 to [`MAX_PAGE`]. The default is 50.
     pub limit: usize,
-    /// The cursor from [`Page::next`] of the previous page; 0 for the first page.
+    /// The cursor from [`JobPage::next`] of the previous page; 0 for the first page.
     pub cursor: u64,
 }
 
@@ -120,7 +120,7 @@ impl Filter {
 
 /// A page of a list: ended jobs latest first, the others soonest first.
 #[derive(Debug, Clone, Serialize)]
-pub struct Page {
+pub struct JobPage {
     /// The jobs, without history and document. May be empty although more follow.
     pub jobs: Vec<JobRecord>,
     /// The cursor of the next page; none after the last. Jobs that move meanwhile may appear twice
@@ -262,7 +262,7 @@ impl Queue {
     }
 
     /// Returns a page of jobs.
-    pub async fn list(&self, filter: &Filter) -> Result<Page, QueueError> {
+    pub async fn list(&self, filter: &Filter) -> Result<JobPage, QueueError> {
         let lane = filter.lane.map(|lane| lane.to_string()).unwrap_or_default();
         let listing = ListRequest {
             state: filter.state,
@@ -274,7 +274,7 @@ impl Queue {
         let (next, ids, rows) = self.scripts.list(&listing).await?;
         let record =
             |(id, fields): (String, HashMap<_, _>)| JobRecord::read(id.parse().ok()?, &fields, &[]);
-        Ok(Page {
+        Ok(JobPage {
             jobs: ids.into_iter().zip(rows).filter_map(record).collect(),
             next: u64::try_from(next).ok(),
         })

@@ -49,7 +49,7 @@ impl Queue {
         before: Option<&str>,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, QueueError> {
-        before.map_or(Ok(()), check_place)?;
+        before.map_or(Ok(()), check_entry_id)?;
         // Redis reports an error for what comes before the first of all ids.
         if before.is_some_and(|before| before.bytes().all(|byte| matches!(byte, b'0' | b'-'))) {
             return Ok(Vec::new());
@@ -174,7 +174,7 @@ impl Queue {
         after: &str,
         wait: Duration,
     ) -> Result<Vec<(String, Value)>, QueueError> {
-        check_place(after)?;
+        check_entry_id(after)?;
         let events = self.scripts.events(after, wait, MAX_EVENTS).await?;
         let read = |(id, fields): (String, HashMap<String, String>)| {
             Some((id, serde_json::from_str(fields.get("event")?).ok()?))
@@ -184,14 +184,14 @@ impl Queue {
 }
 
 /// Checks that a text is the id of a stream entry, which is two numbers.
-fn check_place(place: &str) -> Result<(), QueueError> {
+fn check_entry_id(id: &str) -> Result<(), QueueError> {
     let is_number =
         |text: &str| text.chars().all(|c| c.is_ascii_digit()) && text.parse::<u64>().is_ok();
-    let (time, number) = place.split_once('-').unwrap_or((place, "0"));
+    let (time, number) = id.split_once('-').unwrap_or((id, "0"));
     if is_number(time) && is_number(number) {
         Ok(())
     } else {
-        Err(QueueError::Place { place: place.to_owned() })
+        Err(QueueError::EntryId { id: id.to_owned() })
     }
 }
 

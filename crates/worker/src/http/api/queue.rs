@@ -132,7 +132,7 @@ pub async fn audit(
             return Err(no_entry());
         }
         let page = app.queue.audit(after, query.limit).await.map_err(|error| match error {
-            QueueError::Place { .. } => no_entry(),
+            QueueError::EntryId { .. } => no_entry(),
             error => error.into(),
         });
         return Ok(Json(page?).into_response());
