@@ -1,4 +1,4 @@
-//! The border between the queue and a handler: what it is given, [`Claimed`], and what it answers,
+//! The border between the queue and a handler: a handler receives a [`Claimed`] and returns a
 //! [`RunResult`].
 
 use std::fmt;
@@ -18,33 +18,34 @@ use crate::flags;
 use crate::queue::redis::claim::RawClaim;
 use crate::seal::{Keyring, OpenError};
 
-/// A job that this worker holds the lease of, read and checked.
+/// A job that this worker holds the lease of, parsed and checked.
 pub struct Claimed {
-    /// The job's id.
+    /// The id of the job.
     pub id: Uuid,
-    /// The document.
+    /// The document of the job.
     pub job: Job,
-    /// The lane it is worked in: the gateway's id, as the queue knows it.
+    /// The lane of the job: the gateway's id, as the queue knows it.
     pub lane: String,
-    /// Which counted attempt this is, from 1.
+    /// The number of this attempt among those that count, from 1.
     pub attempt: u32,
-    /// How many attempts the job may have.
+    /// The number of attempts that the job may have.
     pub max_attempts: u32,
-    /// Which run this is, from 1, uncounted ones included; the number in the job's history.
+    /// The number of this run among all runs, from 1, which is also its number in the job's
+    /// history.
     pub run: u32,
-    /// When the job was enqueued, in milliseconds since 1970 by Redis's clock.
+    /// The time when the job was enqueued, in milliseconds since 1970 by Redis's clock.
     pub enqueued_at_ms: u64,
-    /// How long it was ready before it was claimed.
+    /// The time that the job was ready before it was claimed.
     pub waited: Duration,
-    /// How often in a row its gateway could not be reached before this run.
+    /// The number of runs in a row before this one that could not reach the gateway.
     pub lane_failures: u32,
-    /// After how long the job expires, if it does, counted from the claim.
+    /// The time after which the job expires, counted from the claim, if it does.
     pub expires_in: Option<Duration>,
-    /// Other jobs that share this run: they end as it does. `job` is all of them in one.
+    /// The other jobs that share this run and end as it does. `job` merges all of them.
     pub shared_with: Vec<Uuid>,
-    /// What the job has done to its gateway so far, and where the run writes down what it does.
+    /// The effects of the job on its gateway so far; the run records its own effects here.
     pub journal: Arc<Journal>,
-    /// The lease: higher for each claim of the queue.
+    /// The token of the lease, which is higher for each claim of the queue.
     pub(crate) token: u64,
 }
 
@@ -60,12 +61,12 @@ impl fmt::Debug for Claimed {
     }
 }
 
-/// Why a claimed job cannot be run.
+/// The reasons why a claimed job cannot be run.
 #[derive(Debug)]
 pub(crate) enum Unreadable {
-    /// It never can be.
+    /// The job can never be run.
     Invalid(Failure),
-    /// It can be once a person has done something.
+    /// The job can be run once a person has acted.
     Locked(Failure),
 }
 
@@ -85,7 +86,7 @@ impl From<OpenError> for Unreadable {
 }
 
 impl Claimed {
-    /// Reads what Redis holds. Anything can be there, so nothing is taken for granted.
+    /// Reads a job from Redis. Its fields may contain anything, so all of them are checked.
     pub(crate) fn read(raw: &RawClaim, keyring: &Keyring) -> Result<Self, Unreadable> {
         let invalid = |what: String| {
             Failure::new("invalid_job", what)
@@ -149,18 +150,19 @@ impl Claimed {
             lane_failures: raw.lane_failures,
             expires_in: raw.expires_in,
             shared_with: Vec::new(),
-            // What cannot be read is as if nothing was done: somebody has spoilt it.
+            // Effects that cannot be read count as none, because some other program has changed
+            // them.
             journal: Arc::new(Journal::of(effects.before_next_attempt(raw.has_died))),
             token: raw.token,
         })
     }
 
-    /// Has the run write down in a store what it does.
+    /// Makes the run record its effects in a store.
     pub(crate) fn keep_journal_in(&mut self, store: Box<dyn Store>) {
         self.journal = Arc::new(Journal::new(self.journal.effects(), store));
     }
 
-    /// Takes a newer job of the same subject into this run.
+    /// Merges a newer job of the same subject into this run.
     pub(crate) fn share_with(&mut self, newer: Self) {
         self.shared_with.push(newer.id);
         self.journal = Arc::new(Journal::of(self.journal.effects().and(newer.journal.effects())));
@@ -170,24 +172,24 @@ impl Claimed {
             (Job::HeartbeatSync(older), Job::HeartbeatSync(merged)) => {
                 **merged = older.merge((**merged).clone())
             }
-            // One of the two has nothing to do.
+            // One of the two jobs has nothing to do.
             (older, newer @ Job::Nothing(_)) => *newer = older,
             _ => {}
         }
     }
 }
 
-/// How a run ended, and the steps that it took: what a handler returns.
+/// The result that a handler returns: how a run ended, and the steps that it took.
 #[derive(Debug)]
 pub struct RunResult {
-    /// One of the six ways in which a run can end.
+    /// The outcome, one of the six ways in which a run can end.
     pub outcome: Outcome,
-    /// What was done, in order; may be empty. Kept in the job's history.
+    /// The steps of the run, in order; may be empty. They are kept in the job's history.
     pub steps: Vec<Step>,
 }
 
 impl RunResult {
-    /// The same end with the steps that led to it.
+    /// Adds the steps that led to the result.
     #[must_use]
     pub fn with_steps(mut self, steps: Vec<Step>) -> Self {
         self.steps = steps;
@@ -201,8 +203,8 @@ impl From<Outcome> for RunResult {
     }
 }
 
-/// Lets a handler return it directly: every end of a run is an answer, so apalis never sees an
-/// error.
+/// Allows a handler to return a result directly. Every end of a run is a response, so apalis never
+/// sees an error.
 impl IntoResponse for RunResult {
     type Output = Self;
 
@@ -211,21 +213,21 @@ impl IntoResponse for RunResult {
     }
 }
 
-/// One step of a run. Never holds a secret.
+/// A step of a run. It never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Step {
-    /// What was done, such as `config.patch`.
+    /// The name of the step, such as `config.patch`.
     pub name: String,
-    /// How long it took, in milliseconds.
+    /// The duration of the step, in milliseconds.
     pub duration_ms: u64,
-    /// What came of it, where that is worth telling.
+    /// The result of the step, if it is worth a note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
 impl Step {
-    /// A step without a note.
+    /// Makes a step without a note.
     #[must_use]
     pub fn new(name: impl Into<String>, duration_ms: u64) -> Self {
         Self { name: name.into(), duration_ms, note: None }

@@ -1,5 +1,4 @@
-//! A stored job as it is shown to people and programs: everything that is known of it, without its
-//! secrets.
+//! A stored job as people and programs see it, without its secrets.
 
 use std::collections::HashMap;
 
@@ -14,88 +13,91 @@ use crate::queue::views::gateway_view::shown_url;
 use crate::run::Step;
 use crate::{flags, seal};
 
-/// A job as the queue knows it. Times are milliseconds since 1970 by Redis's clock.
+/// A job with everything that the queue knows about it. Times are milliseconds since 1970 by
+/// Redis's clock.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct JobRecord {
-    /// The job's id.
+    /// The job's id, a UUID v7 that the producer chose.
     pub id: Uuid,
-    /// Where it is.
+    /// The state of the job.
     pub state: State,
-    /// The kind's wire name, as stored; a foreign producer may have stored anything.
+    /// The wire name of the kind, as stored; a foreign producer may have stored anything.
     pub kind: String,
-    /// The gateway's id.
+    /// The lane, which is the gateway's id.
     pub lane: String,
-    /// What it is about.
+    /// The subject that the job is about, usually `<gateway>/<agent>`. Jobs of one subject run one
+    /// after the other.
     pub subject: String,
-    /// Runs that counted, the current one included.
+    /// The number of runs that counted, the current one included.
     pub attempts: u32,
-    /// How many may count before it is dead.
+    /// The number of runs that may count before the job is dead.
     pub max_attempts: u32,
-    /// All runs, the uncounted ones included.
+    /// The number of all runs, those that did not count included.
     pub runs: u32,
-    /// Leases lost in a row; at three the job is poison.
+    /// The number of leases lost in a row; at three the job is dead with reason `poison`.
     pub lost: u32,
-    /// When it was enqueued.
+    /// The time when the job was enqueued.
     pub enqueued_at_ms: u64,
-    /// When it is due, while it waits.
+    /// The time when the job is due, while it waits.
     pub next_at_ms: Option<u64>,
-    /// When the last run began.
+    /// The time when the latest run began.
     pub started_at_ms: Option<u64>,
-    /// When it ended.
+    /// The time when the job ended.
     pub finished_at_ms: Option<u64>,
-    /// Since when its gateway has been busy, while it is snoozed in a row.
+    /// The time since which its gateway has been busy, while the job is snoozed in a row.
     pub snoozed_since_ms: Option<u64>,
-    /// The worker that runs it now.
+    /// The worker that runs the job now.
     pub worker: Option<String>,
-    /// Why it is dead, such as `poison`; see [`crate::retry::DeadReason`].
+    /// The reason why the job is dead, such as `poison`; see [`crate::retry::DeadReason`].
     pub reason: Option<String>,
-    /// The newer job that took its place.
+    /// The newer job that replaced it.
     pub superseded_by: Option<Uuid>,
-    /// Where it stands among the jobs of its gateway: 0 to 9, 0 first.
+    /// The priority among the jobs of its gateway: 0 to 9, 0 first.
     pub priority: u8,
-    /// When it is dead unless it is done.
+    /// The time when the job is dead if it is not done by then.
     pub expires_at_ms: Option<u64>,
-    /// What it inherited from jobs that it replaced: `force_bootstrap`, `reset_session`,
+    /// The flags inherited from jobs that it replaced: `force_bootstrap`, `reset_session`,
     /// `provision`.
     pub inherited: Vec<String>,
-    /// Who snoozed it and why, while it is.
+    /// The author and the reason of a snooze, while it lasts.
     pub snoozed_by: Option<String>,
-    /// The job that was enqueued before it for the same subject; it may be gone.
+    /// The job that was enqueued before it for the same subject; it may have been removed.
     pub before: Option<Uuid>,
-    /// What people call its gateway, agent and board. None in lists, but in what a search found.
+    /// The names of its gateway, agent and board. Empty in lists, but not in the results of a
+    /// search.
     pub names: Names,
-    /// Who wants a running job to be cancelled, and why.
+    /// The author and the reason of a cancellation, while the job still runs.
     pub cancel: Option<String>,
-    /// The name of the request that it was enqueued for.
+    /// The idempotency key under which it was enqueued.
     pub idempotency_key: Option<String>,
-    /// The states that it has been in, oldest first; the last about 40. Empty in lists.
+    /// The states that it has been in, oldest first, about the latest 40. Empty in lists.
     pub timeline: Vec<Entered>,
-    /// What went wrong last, if anything ever did.
+    /// The latest failure, if any run has failed.
     pub failure: Option<LastFailure>,
-    /// What the successful run found and did.
+    /// The report of the successful run.
     pub report: Option<Value>,
-    /// The last 20 runs that ended, oldest first. Empty in lists.
+    /// The latest 20 runs that ended, oldest first. Empty in lists.
     pub history: Vec<Attempt>,
-    /// The document with its secrets masked. None in lists, and if it is not a valid document.
+    /// The document with its secrets masked. None in lists, and if the document is not valid.
     pub document: Option<Value>,
 }
 
-/// Names as a document gives them.
+/// The names in a job's document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Names {
-    /// Of the gateway.
+    /// The name of the gateway.
     pub gateway: Option<String>,
-    /// Of the agent.
+    /// The name of the agent.
     pub agent: Option<String>,
-    /// Of the board.
+    /// The name of the board.
     pub board: Option<String>,
 }
 
 impl Names {
-    /// On one line each: documents of before names were refused that would change the text around
-    /// them are shown too.
+    /// Reads the names, each on one line. Documents may be older than the rule that refuses names
+    /// which would change the text around them.
     pub(crate) fn of(document: &Value) -> Self {
         let name =
             |of: &str| document.get(of)?.get("name")?.as_str().map(|name| one_line(name, MAX_NAME));
@@ -103,29 +105,29 @@ impl Names {
     }
 }
 
-/// What went wrong last; see [`mission_core::Failure`].
+/// The latest failure of a job or a gateway; see [`mission_core::Failure`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LastFailure {
-    /// Stable name for programs.
+    /// The stable name of the failure, for programs.
     pub code: String,
-    /// One sentence.
+    /// The description of the failure, in one sentence.
     pub message: String,
-    /// The next action of a person, where there is one.
+    /// The next action for a person, if there is one.
     #[serde(default)]
     pub action: Option<String>,
-    /// The request that failed, where that is known.
+    /// The request that failed, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
 }
 
-/// When a job got into a state.
+/// An entry of the timeline: the time when a job reached a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Entered {
-    /// The state.
+    /// The state that it reached.
     pub state: State,
-    /// When.
+    /// The time of the transition.
     pub at_ms: u64,
 }
 
@@ -137,40 +139,41 @@ pub struct Attempt {
     pub number: u32,
     /// The worker that ran it.
     pub worker: String,
-    /// When it began.
+    /// The time when it began.
     pub started_at_ms: u64,
-    /// When it ended, or was found to have been lost.
+    /// The time when it ended, or was found to have been lost.
     pub ended_at_ms: u64,
-    /// How it ended.
+    /// The result of the run.
     pub result: AttemptResult,
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AttemptResult {
     /// One of the six outcomes, or `lost` (lease lost), `released` (handed back unfinished) or
     /// `cancelled`.
     pub outcome: String,
-    /// Code of the failure, if it failed.
+    /// The code of the failure, if the run failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// What happened.
+    /// The description of the failure, or the reason why the run was stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The next action of a person, where there is one.
+    /// The next action for a person, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
-    /// The request that failed, where that is known.
+    /// The request that failed, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// What was done, in order.
+    /// The steps of the run, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
 }
 
 impl JobRecord {
-    /// Reads what Redis holds; none if there is no such job. What cannot be read is left out.
+    /// Reads a job from its fields in Redis; none if it does not exist. Fields that cannot be read
+    /// are left out.
     pub(crate) fn read(
         id: Uuid,
         fields: &HashMap<String, Vec<u8>>,
@@ -220,13 +223,13 @@ impl JobRecord {
     }
 }
 
-/// Most characters shown of a name, escaped; documents have fewer.
+/// The most characters that are shown of a name, escaped. Names in documents are shorter.
 pub(crate) const MAX_NAME: usize = 12_000;
 
-/// Stands for a gateway's url that is sealed.
+/// A url that stands in for a sealed one while the document is parsed.
 const SOME_URL: &str = "wss://sealed.invalid";
 
-/// Reads `ready 1763859600000;running 1763859600004`.
+/// Reads a timeline such as `ready 1763859600000;running 1763859600004`.
 fn timeline(text: &str) -> Vec<Entered> {
     let entered = |entry: &str| {
         let (state, at) = entry.split_once(' ')?;
@@ -235,8 +238,8 @@ fn timeline(text: &str) -> Vec<Entered> {
     text.split(';').filter_map(entered).collect()
 }
 
-/// The document without its secrets; none if it is not valid, because then nobody knows where its
-/// secrets are.
+/// Returns the document without its secrets. Returns none if it is not valid, because the position
+/// of its secrets is unknown then.
 fn masked(document: &[u8]) -> Option<Value> {
     let mut value: Value = serde_json::from_slice(document).ok()?;
     let sealed_url =
