@@ -170,7 +170,7 @@ impl Claimed {
         let older = std::mem::replace(&mut self.job, newer.job);
         match (older, &mut self.job) {
             (Job::HeartbeatSync(older), Job::HeartbeatSync(merged)) => {
-                **merged = older.merge((**merged).clone())
+                **merged = older.merge((**merged).clone());
             }
             // One of the two jobs has nothing to do.
             (older, newer @ Job::Nothing(_)) => *newer = older,

@@ -95,7 +95,7 @@ impl<'a> Case<'a> {
                 }
             }
             Operation::Claim { worker, wanted } => {
-                self.claim(*worker, usize::from(*wanted)).await?
+                self.claim(*worker, usize::from(*wanted)).await?;
             }
             Operation::Renew { worker, only, stale } => self.renew(*worker, *only, *stale).await?,
             Operation::Ack { worker, ends } => self.ack(*worker, ends).await?,
@@ -125,7 +125,7 @@ impl<'a> Case<'a> {
                 }
             }
             Operation::Retry { pick, force, fitting } => {
-                self.retry(*pick, *force, *fitting).await?
+                self.retry(*pick, *force, *fitting).await?;
             }
             Operation::Pause { scope } => self.pause(true, *scope).await?,
             Operation::Resume { scope } => self.pause(false, *scope).await?,

@@ -149,7 +149,7 @@ async fn supervise(
     match ended {
         Ok(Ok(ran)) => complete_all(shared, &held, &ran, about).await,
         Ok(Err(failure)) => {
-            complete_all(shared, &held, &RunResult::from(Outcome::Transient(failure)), about).await
+            complete_all(shared, &held, &RunResult::from(Outcome::Transient(failure)), about).await;
         }
         Err(why) => stop(shared, token, &held, why).await,
     }
@@ -246,7 +246,7 @@ pub(crate) async fn complete(
             tracing::debug!(job = lease.0, outcome, %state, code, "job completed");
         }
         Some(Acked::Lost) => {
-            tracing::warn!(job = lease.0, token = lease.1, "run ended after its lease was lost")
+            tracing::warn!(job = lease.0, token = lease.1, "run ended after its lease was lost");
         }
         None => {}
     }
