@@ -1,4 +1,4 @@
-//! The tasks of a worker process. Only [`backend`] and the layer of the completer know apalis.
+//! The tasks of a worker process. Only `backend` and the layer of the completer know apalis.
 //!
 //! | Module | Role |
 //! |---|---|
