@@ -19,22 +19,29 @@ const VISIBLE_WITHIN: Duration = Duration::from_secs(15);
 /// Which documents this gateway refuses, found out with its default agent before anything is
 /// written; empty if it cannot be told. Remembered for the gateway.
 pub(super) async fn refused(call: &Call) -> Result<BTreeSet<Document>, GatewayError> {
-    if let Some(refused) = call.client().capabilities().refused_files {
+    if let Some(refused) = known_refused(call) {
         return Ok(refused);
     }
-    // One asks for all.
+    // One run asks for all of them.
     let _asking = call.client().asking.lock().await;
-    if let Some(refused) = call.client().capabilities().refused_files {
+    if let Some(refused) = known_refused(call) {
         return Ok(refused);
     }
     let agent = call.default_agent().to_owned();
     match read(call, &agent, &Document::ALL).await? {
         Some(workspace) => {
-            call.client().learn(|known| known.refused_files = Some(workspace.refused.clone()));
+            let names = workspace.refused.iter().map(|document| document.file_name().to_owned());
+            call.client().learn(|known| known.refused_files = Some(names.collect()));
             Ok(workspace.refused)
         }
         None => Ok(BTreeSet::new()),
     }
+}
+
+/// Returns the documents that the gateway is known to refuse; `None` until it was asked.
+pub(super) fn known_refused(call: &Call) -> Option<BTreeSet<Document>> {
+    let names = call.client().capabilities().refused_files?;
+    Some(names.iter().filter_map(|name| Document::from_file_name(name)).collect())
 }
 
 /// Makes the agent's files as wanted: missing ones and changed ones are written, then read back. An

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::redact::MASK;
-use super::{Applier, Desired};
+use super::{Applier, Desired, agent_files};
 use crate::documents::Document;
 use crate::gateway::Call;
 use crate::outcome::Change;
@@ -22,7 +22,7 @@ const HIDDEN: &str =
 /// Takes the agent's token out of all changes: the one to be, whatever a template has made of it,
 /// and any that a line for it holds now.
 pub(super) fn mask(changes: &mut [Change], applier: &Applier, call: &Call, wanted: &Desired) {
-    let refused = call.client().capabilities().refused_files.unwrap_or_default();
+    let refused = agent_files::known_refused(call).unwrap_or_default();
     let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
     mask_files(changes, &applier.renderer, reader);
     mask_as_it_stands(changes, &wanted.context.auth_token);

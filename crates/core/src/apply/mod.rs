@@ -11,6 +11,7 @@ mod config;
 mod config_writer;
 mod desired;
 mod effective_config;
+mod endpoint;
 mod escapes;
 mod existing_token;
 mod heartbeats;
@@ -117,7 +118,7 @@ impl Applier {
                 steps: Vec::new(),
             };
         };
-        let call = Call::of_job(self.clients.get(&Endpoint::of(gateway)), Arc::clone(journal));
+        let call = Call::of_job(self.clients.get(&Endpoint::from(gateway)), Arc::clone(journal));
         let mut report = Report::default();
         let flow = match job {
             Job::Provision(_) | Job::ProvisionMain(_) => {

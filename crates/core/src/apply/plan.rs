@@ -56,7 +56,7 @@ impl Applier {
                 ..Plan::default()
             });
         };
-        let call = Call::new(self.clients.get(&Endpoint::of(gateway)));
+        let call = Call::new(self.clients.get(&Endpoint::from(gateway)));
         let mut report = Report::default();
         let changes = match job {
             Job::Provision(_) | Job::ProvisionMain(_) => {

@@ -39,7 +39,7 @@ impl Applier {
     /// Asks a gateway what it is and can do; nothing is written. The error is how a job would end
     /// that gets as far.
     pub async fn inspect(&self, gateway: &Gateway) -> Result<Inspection, Outcome> {
-        let call = Call::new(self.clients.get(&Endpoint::of(gateway)));
+        let call = Call::new(self.clients.get(&Endpoint::from(gateway)));
         inspect(&call).await.map_err(|error| {
             let mut outcome = Outcome::from(error);
             Secrets::of_gateway(gateway).hide_in(&mut outcome);

@@ -166,11 +166,8 @@ pub(super) fn warn_of_shadowed_heartbeats(
 /// replaced: it was kept by an older version, and nothing but its removal on the gateway's machine
 /// helps.
 fn report_token_left_behind(call: &Call, wanted: &Desired, report: &mut Report) {
-    let refuses_tools = call
-        .client()
-        .capabilities()
-        .refused_files
-        .is_some_and(|files| files.contains(&Document::Tools));
+    let refuses_tools =
+        agent_files::known_refused(call).is_some_and(|refused| refused.contains(&Document::Tools));
     let agents = format!("file {}", Document::Agents.file_name());
     if refuses_tools && report.written.contains(&agents) {
         let tools = format!("{}/{}", wanted.keys.workspace_path, Document::Tools.file_name());

@@ -9,7 +9,7 @@ use tokio::time::{Duration, Instant, sleep};
 use tracing::debug;
 use uuid::Uuid;
 
-use super::{Desired, MAX_WRITES, session as sessions, settling};
+use super::{Desired, MAX_WRITES, agent_files, session as sessions, settling};
 use crate::documents::start_message;
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::model::Action;
@@ -36,7 +36,7 @@ pub(super) async fn send(
         Action::Provision => "provisioned",
         Action::Update => "updated",
     });
-    let refused = call.client().capabilities().refused_files.unwrap_or_default();
+    let refused = agent_files::known_refused(call).unwrap_or_default();
     let params = json!({
         "sessionKey": session,
         "message": start_message(&wanted.context, wanted.agent.is_board_lead, verb.trim(), &refused),

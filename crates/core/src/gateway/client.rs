@@ -1,167 +1,33 @@
 //! One gateway as this process knows it: where it is, the connection to it, and what it has shown
 //! it can do.
 
-use std::collections::{BTreeSet, HashMap};
-use std::fmt;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
 
 use rustls::ClientConfig;
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
 use tracing::{debug, info};
-use url::Url;
 
 use super::answer::Answer;
+use super::capabilities::Capabilities;
 use super::connect_errors::counts_against_address;
 use super::connection::{Connection, Shared};
 use super::connector::Connector;
 use super::device::DeviceIdentity;
+use super::endpoint::Endpoint;
 use super::error::GatewayError;
 use super::group_commit::GroupCommit;
 use super::handshake::Line;
+use super::limits::Limits;
 use super::memory::Memory;
 use super::protocol::{Method, SCOPES};
 use super::rpc_error::RpcError;
 use super::slot::Slot;
 use super::tls::Trust;
-use crate::documents::Document;
-use crate::model;
-use crate::sanitize::one_line;
-
-/// Where a gateway is and how to get in.
-#[derive(Clone)]
-pub struct Endpoint {
-    /// `ws://` or `wss://`. The token is never put into it.
-    pub url: Url,
-    /// Sent in the connect frame only.
-    pub token: Option<SecretString>,
-    /// Accept a certificate that cannot be verified.
-    pub allow_insecure_tls: bool,
-    /// Accept exactly the certificate with this fingerprint.
-    pub tls_fingerprint: Option<model::Fingerprint>,
-}
-
-impl fmt::Debug for Endpoint {
-    /// Of the url only the host: people put tokens into the rest.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint").field("host", &self.url.host_str()).finish_non_exhaustive()
-    }
-}
-
-impl Endpoint {
-    /// The endpoint of a job's gateway.
-    #[must_use]
-    pub fn of(gateway: &model::Gateway) -> Self {
-        let token = gateway.token.clone().filter(|token| !token.expose_secret().is_empty());
-        Self {
-            url: gateway.url.clone(),
-            token,
-            allow_insecure_tls: gateway.allow_insecure_tls,
-            tls_fingerprint: gateway.tls_fingerprint,
-        }
-    }
-
-    /// Tells endpoints apart without keeping a token as a key.
-    fn fingerprint(&self) -> [u8; 32] {
-        let token = self.token.as_ref().map_or("", ExposeSecret::expose_secret);
-        Sha256::new()
-            .chain_update(self.url.as_str())
-            .chain_update([0, u8::from(self.allow_insecure_tls)])
-            .chain_update(self.tls_fingerprint.map(|pinned| pinned.to_string()).unwrap_or_default())
-            .chain_update([0])
-            .chain_update(token)
-            .finalize()
-            .into()
-    }
-}
-
-/// How long to wait for a gateway.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Upper bound of every method's own deadline (20 s to connect, 120 s to create or delete, else
-    /// 90 s). See also [`Method::overdue`].
-    pub call: Duration,
-    /// How long a run waits for a gateway that it has reached before: restarts, reloads, lost
-    /// connections.
-    pub patience: Duration,
-    /// A connection that nobody has used for this long is closed.
-    pub idle: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            call: Duration::from_secs(120),
-            patience: Duration::from_secs(30),
-            idle: Duration::from_secs(60),
-        }
-    }
-}
-
-impl Limits {
-    pub(super) fn deadline(&self, method: Method) -> Duration {
-        method.deadline().min(self.call)
-    }
-}
-
-/// What a gateway has shown by its answers. Forgotten with the process; a wrong memory costs one
-/// refused call.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Capabilities {
-    /// Documents that it does not keep; none until it was asked.
-    pub(crate) refused_files: Option<BTreeSet<Document>>,
-    /// Config keys of ours that it does not know, as `heartbeat.NAME` or
-    /// `channels.defaults.heartbeat`.
-    pub(crate) refused_keys: BTreeSet<String>,
-    /// Whether it replaces a list of agents rather than merging it: those refuse null in it.
-    pub(crate) replaces_lists: bool,
-    /// Longest session label, in characters.
-    pub(crate) label_limit: Option<usize>,
-    /// How many config writes it allows, in its own words.
-    pub(crate) write_limit: Option<String>,
-    /// Whether it has restarted right after a config write.
-    pub(crate) restarts_on_write: bool,
-    /// How many turns a day the heartbeats in its config make.
-    pub(crate) heartbeat_turns: Option<u64>,
-    /// The characters of a file that it shows its agents; none where its config leaves it open.
-    pub(crate) shown_chars: Option<usize>,
-    /// When its config was written last.
-    wrote_at: Option<Instant>,
-    /// What it said of itself, to notice when it was upgraded.
-    of: Option<(String, u32, usize)>,
-}
-
-/// A restart so soon after a config write comes from it.
-const RESTARTS_WITHIN: Duration = Duration::from_secs(5);
-
-impl Capabilities {
-    /// Learns from an answer.
-    fn take_note(&mut self, method: Method, answer: Result<&Answer, &GatewayError>) {
-        match answer {
-            Ok(_) if method == Method::ConfigPatch => self.wrote_at = Some(Instant::now()),
-            Err(GatewayError::Closed { code: Some(1012), .. }) => {
-                self.restarts_on_write |=
-                    self.wrote_at.is_some_and(|at| at.elapsed() < RESTARTS_WITHIN);
-            }
-            Err(GatewayError::Rpc { method: Method::ConfigPatch, error })
-                if error.is_rate_limited() =>
-            {
-                self.write_limit = error
-                    .details
-                    .get("limit")
-                    .and_then(Value::as_str)
-                    .map(|limit| one_line(limit, 100));
-            }
-            _ => {}
-        }
-    }
-}
+use crate::single_flight;
 
 /// One gateway of this process.
 #[derive(Debug)]
@@ -178,7 +44,7 @@ pub struct Client {
     /// Held while a connection is made in the place of one that does not answer.
     renewing: AsyncMutex<()>,
     /// Whether it answers at all; asked by many at once.
-    pub(super) pulse: crate::single_flight::Shared<()>,
+    pub(super) pulse: single_flight::Shared<()>,
     capabilities: Mutex<Capabilities>,
     /// Restarts of gateways that were met; all clients of a process count together.
     restarts: Arc<AtomicU64>,
@@ -202,7 +68,7 @@ impl Client {
             memory: Memory::default(),
             connection: AsyncMutex::default(),
             renewing: AsyncMutex::default(),
-            pulse: crate::single_flight::Shared::default(),
+            pulse: single_flight::Shared::default(),
             capabilities: Mutex::new(Capabilities::default()),
             restarts: Arc::default(),
             asking: AsyncMutex::new(()),

@@ -19,11 +19,11 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::{debug, trace};
 
 use super::answer::{Answer, Raw};
-use super::client::Limits;
 use super::device::DeviceIdentity;
 use super::error::GatewayError;
 use super::handshake::{Line, Session, Socket, open};
 use super::keep::Keep;
+use super::limits::Limits;
 use super::memory::Memory;
 use super::meter::Gauge;
 use super::protocol::{Frame, Hello, Method, Request};

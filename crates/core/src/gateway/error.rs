@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::allowlist::OutOfReach;
 use super::connect_errors::{pairing, refused};
+use super::fingerprint::Fingerprint;
 use super::protocol::Method;
 use super::rpc_error::{Need, RpcError};
 use crate::journal::NotSaved;
-use crate::model::Fingerprint;
 use crate::outcome::{Failure, Outcome};
 
 /// A call that did not succeed.

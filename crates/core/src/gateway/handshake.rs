@@ -21,10 +21,10 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::allowlist::OutOfReach;
 use super::answer::Raw;
-use super::client::Endpoint;
 use super::connection::{answered, encode};
 use super::connector::{Connector, Stream};
 use super::device::DeviceIdentity;
+use super::endpoint::Endpoint;
 use super::error::GatewayError;
 use super::memory::Memory;
 use super::meter::{Gauge, Metered};

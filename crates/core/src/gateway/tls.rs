@@ -15,8 +15,8 @@ use rustls::{
     SignatureScheme,
 };
 
-use super::client::Endpoint;
-use crate::model::Fingerprint;
+use super::endpoint::Endpoint;
+use super::fingerprint::Fingerprint;
 
 /// Why authorities cannot be trusted.
 #[derive(Debug, thiserror::Error)]
