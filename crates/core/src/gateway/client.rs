@@ -13,7 +13,7 @@ use tracing::{debug, info};
 
 use super::answer::Answer;
 use super::capabilities::Capabilities;
-use super::connect_errors::counts_against_address;
+use super::connect_error::ConnectError;
 use super::connection::{Connection, Shared};
 use super::connector::Connector;
 use super::device::DeviceIdentity;
@@ -118,7 +118,9 @@ impl Client {
         }
         let opened = Box::pin(self.open()).await;
         slot.refused = match &opened {
-            Err(GatewayError::Refused(error)) if counts_against_address(error) => {
+            Err(GatewayError::Refused(error))
+                if ConnectError::of(error).counts_against_address() =>
+            {
                 Some(slot.refuse(Instant::now(), error))
             }
             _ => None,

@@ -12,7 +12,7 @@ use super::keep::Keep;
 use crate::sanitize::{is_unprintable, one_line};
 
 /// Protocol versions offered; every gateway with the agent methods takes one of them.
-pub(super) const PROTOCOLS: (u32, u32) = (3, 4);
+pub(crate) const PROTOCOLS: (u32, u32) = (3, 4);
 
 /// Scopes asked for. They stay constant: old gateways want a new approval for each other set.
 pub(super) const SCOPES: [&str; 3] = ["operator.read", "operator.write", "operator.admin"];

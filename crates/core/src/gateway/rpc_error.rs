@@ -195,7 +195,7 @@ impl RpcError {
 
     /// Returns whether all that is wrong with a config is in heartbeats of single agents, which
     /// jobs write.
-    pub(super) fn is_about_heartbeats(&self) -> bool {
+    pub(crate) fn is_about_heartbeats(&self) -> bool {
         let paths = self.issue_paths();
         let of_agent =
             |path: &str| path.starts_with("agents.list.") || path.starts_with("agents.entries.");
@@ -237,7 +237,7 @@ impl RpcError {
         self.details.get("issues").and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn detail(&self, key: &str) -> Option<&str> {
+    pub(crate) fn detail(&self, key: &str) -> Option<&str> {
         self.details.get(key).and_then(Value::as_str)
     }
 
