@@ -12,7 +12,7 @@ use crate::gateway::agents_config::{
 };
 use crate::gateway::{Answer, Awaited, Call, Defect, GatewayError, Method};
 use crate::heartbeat;
-use crate::outcome::Report;
+use crate::outcome::{self, Report};
 
 /// Makes every agent's entry as desired, with as few writes as possible, and reads back. Runs that
 /// want something of the same gateway's config at the same time share their writes; `coming` has
@@ -41,7 +41,9 @@ pub(super) async fn converge(
             answer = &mut granted => match answer {
                 Ok(granted) => {
                     let granted = granted?;
-                    granted.written.into_iter().for_each(|change| report.note(change));
+                    for part in &granted.written {
+                        report.note(outcome::Change::of_config(part));
+                    }
                     report_refused(call, granted.shape, &desired, report);
                     return Ok((granted.shape, granted.is_new));
                 }

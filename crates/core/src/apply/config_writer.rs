@@ -320,7 +320,7 @@ fn note(batch: &mut [PendingChange], change: &Change) {
         for (_, wish) in
             wishes.filter(|(at, wish)| if part.agent.is_some() { wants(wish) } else { *at == 0 })
         {
-            wish.written.push(outcome::Change::of_config(part));
+            wish.written.push(part.clone());
             wish.is_new |= part.agent.is_some() && part.before.is_empty();
         }
     }

@@ -37,7 +37,7 @@ use crate::gateway::{Call, Clients, Endpoint, GatewayError, Step};
 use crate::journal::Journal;
 use crate::mirror::Mirror;
 use crate::model::Job;
-use crate::outcome::{Change, Failure, MAX_MESSAGE, Outcome, Report, Skipped};
+use crate::outcome::{Change, Failure, GatewayFacts, MAX_MESSAGE, Outcome, Report, Skipped};
 use crate::overrides::TemplateError;
 use crate::render::Renderer;
 use crate::sanitize::one_line;
@@ -140,7 +140,7 @@ impl Applier {
             Ok(roster) => {
                 report.changed = !report.written.is_empty();
                 change::shorten(&mut report.changes);
-                call.account(&mut report, roster);
+                report.account(&call, roster);
                 Outcome::Done(Box::new(report))
             }
             Err(error) => error.into(),
@@ -153,6 +153,25 @@ impl Applier {
 }
 
 impl Report {
+    /// Fills in the cost of the run, and the gateway as it presented itself.
+    fn account(&mut self, call: &Call, roster: Option<&'static str>) {
+        let cost = call.cost();
+        self.rpc_count = cost.rpcs;
+        self.round_trips = cost.round_trips;
+        self.connections = cost.connections;
+        self.config_writes = cost.config_writes;
+        let known = call.client().capabilities();
+        self.gateway = call.met().map(|met| GatewayFacts {
+            version: met.version.clone(),
+            protocol: met.protocol,
+            scopes: met.scopes.clone(),
+            roster,
+            write_limit: known.write_limit,
+            restarts_on_write: known.restarts_on_write,
+            heartbeat_turns_per_day: known.heartbeat_turns,
+        });
+    }
+
     /// Notes something that was written; what is written again counts as it was before the first
     /// time.
     fn note(&mut self, change: Change) {

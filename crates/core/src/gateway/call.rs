@@ -19,11 +19,12 @@ use super::defects::Defect;
 use super::error::GatewayError;
 use super::protocol::Method;
 use crate::journal::Journal;
-use crate::outcome::{GatewayFacts, MAX_MESSAGE, Report};
 use crate::sanitize::one_line;
 
-/// Most steps kept of one run.
+/// The most steps kept of one run.
 const MAX_STEPS: usize = 64;
+/// The longest error text kept of one step, in characters.
+const MAX_ERROR_TEXT: usize = 2_000;
 /// Waits between attempts to reach a gateway that was there before: doubled from the first to the
 /// last.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -54,6 +55,19 @@ pub struct Met {
     pub scopes: Option<Vec<String>>,
     default_agent: String,
     has_ownership: bool,
+}
+
+/// The cost of a run, as counts since it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// Requests sent, `connect` included.
+    pub rpcs: u32,
+    /// Requests that waited for the one before.
+    pub round_trips: u32,
+    /// Connections opened.
+    pub connections: u32,
+    /// Config writes sent, including refused ones.
+    pub config_writes: u32,
 }
 
 /// A run's calls to one gateway.
@@ -141,22 +155,15 @@ impl Call {
         self.steps.lock().expect("no panic happens under this lock").clone()
     }
 
-    /// Fills in what the run has cost and whom it has spoken to.
-    pub fn account(&self, report: &mut Report, roster: Option<&'static str>) {
-        report.rpc_count = self.rpcs.load(Ordering::Relaxed);
-        report.round_trips = self.round_trips.load(Ordering::Relaxed);
-        report.connections = self.connections.load(Ordering::Relaxed);
-        report.config_writes = self.config_writes.load(Ordering::Relaxed);
-        let known = self.client.capabilities();
-        report.gateway = self.met.get().map(|met| GatewayFacts {
-            version: met.version.clone(),
-            protocol: met.protocol,
-            scopes: met.scopes.clone(),
-            roster,
-            write_limit: known.write_limit,
-            restarts_on_write: known.restarts_on_write,
-            heartbeat_turns_per_day: known.heartbeat_turns,
-        });
+    /// Returns the cost of the run so far.
+    #[must_use]
+    pub fn cost(&self) -> Cost {
+        Cost {
+            rpcs: self.rpcs.load(Ordering::Relaxed),
+            round_trips: self.round_trips.load(Ordering::Relaxed),
+            connections: self.connections.load(Ordering::Relaxed),
+            config_writes: self.config_writes.load(Ordering::Relaxed),
+        }
     }
 
     /// Connects, if there is no connection yet.
@@ -389,7 +396,7 @@ impl Call {
                 method: method.as_str(),
                 at_ms: millis(began.duration_since(self.began)),
                 took_ms: millis(began.elapsed()),
-                error: error.map(|error| one_line(&error.to_string(), MAX_MESSAGE)),
+                error: error.map(|error| one_line(&error.to_string(), MAX_ERROR_TEXT)),
             });
         }
     }

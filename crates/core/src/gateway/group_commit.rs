@@ -14,13 +14,12 @@ use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::agents_config::{Config, DesiredAgent, Shape};
+use super::agents_config::{Config, DesiredAgent, Part, Shape};
 use super::answer::Kept;
 use super::error::GatewayError;
 use super::suspects::Suspects;
 use super::write_lock::WriteLock;
 use crate::journal::Journal;
-use crate::outcome::Change;
 use crate::single_flight::Shared;
 
 /// How long a writer waits for runs that are on their way to the group_commit. On a slow gateway they come
@@ -81,7 +80,7 @@ pub(crate) struct PendingChange {
     /// The agents of it that cannot be written, and why. The others are written all the same.
     pub(crate) faults: BTreeMap<String, GatewayError>,
     /// What was written for it so far, for its report.
-    pub(crate) written: Vec<Change>,
+    pub(crate) written: Vec<Part>,
     /// Whether an agent of it was not there before.
     pub(crate) is_new: bool,
     answer: oneshot::Sender<CommitResult>,
@@ -96,7 +95,7 @@ pub(crate) struct Commit {
     /// The shape of the config.
     pub(crate) shape: Shape,
     /// What was written for the wish.
-    pub(crate) written: Vec<Change>,
+    pub(crate) written: Vec<Part>,
     /// Whether an agent of it was not there before.
     pub(crate) is_new: bool,
 }

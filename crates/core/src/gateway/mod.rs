@@ -33,7 +33,7 @@ mod write_lock;
 
 pub use allowlist::{Allowlist, AllowlistError, OutOfReach};
 pub use answer::Answer;
-pub use call::{Call, Met, Step};
+pub use call::{Call, Cost, Met, Step};
 pub use client::{Client, Clients};
 pub(crate) use connect_error::ConnectError;
 pub use connector::{Connector, Stream};

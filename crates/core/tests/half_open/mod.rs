@@ -151,13 +151,8 @@ async fn an_unanswered_read_is_repeated_over_a_new_connection() {
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     call.read(Method::ConfigGet, json!({})).await.unwrap();
-    let mut report = mission_core::Report::default();
-    call.account(&mut report, None);
-    assert_eq!(
-        (report.rpc_count, report.connections),
-        (7, 2),
-        "two connections, and one request twice"
-    );
+    let cost = call.cost();
+    assert_eq!((cost.rpcs, cost.connections), (7, 2), "two connections, and one question twice");
 }
 
 #[tokio::test(start_paused = true)]

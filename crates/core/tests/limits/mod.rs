@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mission_core::gateway::{Answer, Call, GatewayError, Method};
-use mission_core::outcome::{Failure, MAX_MESSAGE, Report};
+use mission_core::outcome::{Failure, MAX_MESSAGE};
 use mission_core::{Outcome, sanitize};
 use serde_json::{Value, json};
 
@@ -80,9 +80,7 @@ async fn a_gateways_description_of_itself_is_cut() {
         ("v".repeat(64).as_str(), 64)
     );
     assert_eq!((long.default_agent(), long.met().unwrap().version.chars().count()), ("main", 65));
-    let mut report = Report::default();
-    long.account(&mut report, None);
-    let scopes = report.gateway.unwrap().scopes.unwrap();
+    let scopes = long.met().unwrap().scopes.as_ref().unwrap();
     assert_eq!((scopes.len(), scopes[1].as_str()), (32, r"s1\u000a"));
     assert_eq!(
         met(json!({ "snapshot": { "sessionDefaults": { "defaultAgentId": "a\nb" } } }))
