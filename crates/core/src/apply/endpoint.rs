@@ -1,4 +1,4 @@
-//! The endpoint of a job's gateway.
+//! The conversion of a job's gateway to an endpoint.
 
 use secrecy::ExposeSecret;
 
@@ -6,7 +6,7 @@ use crate::gateway::Endpoint;
 use crate::model::Gateway;
 
 impl From<&Gateway> for Endpoint {
-    /// Takes the address over from a job document. An empty token counts as none.
+    /// Takes the endpoint from a job document. An empty token counts as none.
     fn from(gateway: &Gateway) -> Self {
         let token = gateway.token.clone().filter(|token| !token.expose_secret().is_empty());
         Self {

@@ -1,4 +1,4 @@
-//! What a gateway can do, as far as it has shown it.
+//! The capabilities of a gateway, as its answers have shown them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,39 +11,42 @@ use super::error::GatewayError;
 use super::protocol::Method;
 use crate::sanitize::one_line;
 
-/// What a gateway has shown by its answers. Forgotten with the process; a wrong memory costs one
-/// refused call.
+/// The capabilities that a gateway has shown by its answers. They are forgotten with the process; a
+/// wrong one costs one refused request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Capabilities {
-    /// The names of the files that it does not keep; none until it was asked.
+    /// The names of the files that the gateway does not keep; `None` until it was asked.
     pub(crate) refused_files: Option<BTreeSet<String>>,
-    /// Config keys of ours that it does not know, as `heartbeat.NAME` or
+    /// The config keys that the gateway does not know, as `heartbeat.NAME` or
     /// `channels.defaults.heartbeat`.
     pub(crate) refused_keys: BTreeSet<String>,
-    /// Whether it replaces a list of agents rather than merging it: those refuse null in it.
+    /// Set if the gateway replaces a list of agents instead of merging it; it then refuses null in
+    /// the list.
     pub(crate) replaces_lists: bool,
-    /// Longest session label, in characters.
+    /// The longest session label, in characters.
     pub(crate) label_limit: Option<usize>,
-    /// How many config writes it allows, in its own words.
+    /// The number of config writes that the gateway allows, in its own words.
     pub(crate) write_limit: Option<String>,
-    /// Whether it has restarted right after a config write.
+    /// Set if the gateway has restarted right after a config write.
     pub(crate) restarts_on_write: bool,
-    /// How many turns a day the heartbeats in its config make.
+    /// The number of turns a day that the heartbeats in its config cause.
     pub(crate) heartbeat_turns: Option<u64>,
-    /// The characters of a file that it shows its agents; none where its config leaves it open.
+    /// The number of characters of a file that the gateway shows its agents; `None` if its config
+    /// sets no limit.
     pub(crate) shown_chars: Option<usize>,
-    /// When its config was written last.
+    /// The time of the latest config write.
     pub(super) wrote_at: Option<Instant>,
-    /// What it said of itself, to notice when it was upgraded.
-    pub(super) of: Option<(String, u32, usize)>,
+    /// The version, protocol and number of methods that the gateway announced, to notice an
+    /// upgrade.
+    pub(super) announced: Option<(String, u32, usize)>,
 }
 
-/// A restart so soon after a config write comes from it.
+/// A restart within this time after a config write is attributed to the write.
 const RESTARTS_WITHIN: Duration = Duration::from_secs(5);
 
 impl Capabilities {
-    /// Learns from an answer.
-    pub(super) fn take_note(&mut self, method: Method, answer: Result<&Answer, &GatewayError>) {
+    /// Updates the capabilities from an answer.
+    pub(super) fn observe(&mut self, method: Method, answer: Result<&Answer, &GatewayError>) {
         match answer {
             Ok(_) if method == Method::ConfigPatch => self.wrote_at = Some(Instant::now()),
             Err(GatewayError::Closed { code: Some(1012), .. }) => {

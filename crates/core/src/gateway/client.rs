@@ -1,5 +1,4 @@
-//! One gateway as this process knows it: where it is, the connection to it, and what it has shown
-//! it can do.
+//! One gateway: its endpoint, its connection, and the capabilities it has shown.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +19,7 @@ use super::device::DeviceIdentity;
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
 use super::group_commit::GroupCommit;
-use super::handshake::Line;
+use super::handshake::Target;
 use super::limits::Limits;
 use super::memory::Memory;
 use super::protocol::{Method, SCOPES};
@@ -29,33 +28,33 @@ use super::slot::Slot;
 use super::tls::Trust;
 use crate::single_flight;
 
-/// One gateway of this process.
+/// The client of one gateway.
 #[derive(Debug)]
 pub struct Client {
     endpoint: Endpoint,
     identity: Arc<DeviceIdentity>,
     limits: Limits,
     trust: Arc<Trust>,
-    /// How to speak TLS with it; made when it is first needed.
+    /// The TLS settings for it, made when they are first needed.
     tls: OnceLock<Arc<ClientConfig>>,
-    dial: Connector,
+    connector: Connector,
     memory: Memory,
     connection: AsyncMutex<Slot>,
-    /// Held while a connection is made in the place of one that does not answer.
+    /// Held while a connection that does not answer is replaced.
     renewing: AsyncMutex<()>,
-    /// Whether it answers at all; asked by many at once.
-    pub(super) pulse: single_flight::Shared<()>,
+    /// Checks whether the gateway answers at all; runs share one check.
+    pub(super) liveness: single_flight::Shared<()>,
     capabilities: Mutex<Capabilities>,
-    /// Restarts of gateways that were met; all clients of a process count together.
+    /// The restarts that were noticed; all clients of a process share the counter.
     restarts: Arc<AtomicU64>,
-    /// Held while its capabilities are asked for.
-    pub(crate) asking: AsyncMutex<()>,
-    /// What all runs share of its config.
+    /// Held while its capabilities are probed.
+    pub(crate) probing: AsyncMutex<()>,
+    /// The config reads and writes that all its runs share.
     pub(crate) group_commit: GroupCommit,
 }
 
 impl Client {
-    /// A client that connects when it is first used.
+    /// Creates a client that connects on first use.
     #[must_use]
     pub fn new(endpoint: Endpoint, identity: Arc<DeviceIdentity>, limits: Limits) -> Self {
         Self {
@@ -64,28 +63,28 @@ impl Client {
             limits,
             trust: Arc::default(),
             tls: OnceLock::new(),
-            dial: Connector::default(),
+            connector: Connector::default(),
             memory: Memory::default(),
             connection: AsyncMutex::default(),
             renewing: AsyncMutex::default(),
-            pulse: single_flight::Shared::default(),
+            liveness: single_flight::Shared::default(),
             capabilities: Mutex::new(Capabilities::default()),
             restarts: Arc::default(),
-            asking: AsyncMutex::new(()),
+            probing: AsyncMutex::new(()),
             group_commit: GroupCommit::new(),
         }
     }
 
-    /// The same, with these authorities to vouch for the gateway.
+    /// Returns the client with other trusted authorities.
     #[must_use]
-    pub fn trusting(self, trust: Arc<Trust>) -> Self {
+    pub fn with_trust(self, trust: Arc<Trust>) -> Self {
         Self { trust, ..self }
     }
 
-    /// The same client, reaching its gateway in another way than TCP.
+    /// Returns the client with another connector than TCP.
     #[must_use]
-    pub fn dialling(self, dial: Connector) -> Self {
-        Self { dial, ..self }
+    pub fn with_connector(self, connector: Connector) -> Self {
+        Self { connector, ..self }
     }
 
     pub(super) const fn limits(&self) -> &Limits {
@@ -96,15 +95,16 @@ impl Client {
         self.capabilities.lock().expect("no panic happens under this lock").clone()
     }
 
-    pub(super) fn take_note(&self, method: Method, answer: Result<&Answer, &GatewayError>) {
-        self.learn(|known| known.take_note(method, answer));
+    pub(super) fn observe(&self, method: Method, answer: Result<&Answer, &GatewayError>) {
+        self.learn(|known| known.observe(method, answer));
     }
 
-    pub(crate) fn learn(&self, lesson: impl FnOnce(&mut Capabilities)) {
-        lesson(&mut self.capabilities.lock().expect("no panic happens under this lock"));
+    pub(crate) fn learn(&self, update: impl FnOnce(&mut Capabilities)) {
+        update(&mut self.capabilities.lock().expect("no panic happens under this lock"));
     }
 
-    /// The open connection, or a new one; whether it is new. Several callers wait for one attempt.
+    /// Returns the open connection or a new one, and whether it is new. Concurrent callers share
+    /// one attempt.
     pub(super) async fn connection(&self) -> Result<(Shared, bool), GatewayError> {
         let mut slot = self.connection.lock().await;
         if let Some(connection) = slot.open.as_ref().filter(|connection| !connection.is_closed()) {
@@ -125,25 +125,26 @@ impl Client {
             }
             _ => None,
         };
-        let opened = slot.believe(opened, Instant::now());
+        let opened = slot.confirm(opened, Instant::now());
         let connection = Arc::new(opened?);
         let hello = connection.hello();
-        let of = Some((hello.version.clone(), hello.protocol, hello.methods.len()));
+        let announced = Some((hello.version.clone(), hello.protocol, hello.methods.len()));
         self.learn(|known| {
-            if known.of != of {
-                // Another version, which can do other things.
-                *known = Capabilities { of, ..Capabilities::default() };
+            if known.announced != announced {
+                // The version has changed, and with it the capabilities.
+                *known = Capabilities { announced, ..Capabilities::default() };
             }
         });
         slot.open = Some(Arc::clone(&connection));
         Ok((connection, true))
     }
 
-    /// A connection in the place of one that does not answer, and whether it is new. That one
-    /// serves all others until then: the gateway may be busy and take no new one.
-    pub(super) async fn another(&self, than: &Shared) -> Result<(Shared, bool), GatewayError> {
+    /// Replaces a connection that does not answer, and returns whether the new one was opened by
+    /// this call. The old one serves all other callers until then: the gateway may be too busy to
+    /// accept a new one.
+    pub(super) async fn reconnect(&self, old: &Shared) -> Result<(Shared, bool), GatewayError> {
         let _renewing = self.renewing.lock().await;
-        let is_newer = |open: &&Shared| !open.is_closed() && !Arc::ptr_eq(open, than);
+        let is_newer = |open: &&Shared| !open.is_closed() && !Arc::ptr_eq(open, old);
         if let Some(newer) = self.connection.lock().await.open.as_ref().filter(is_newer) {
             return Ok((Arc::clone(newer), false));
         }
@@ -152,7 +153,7 @@ impl Client {
         Ok((opened, true))
     }
 
-    fn line(&self) -> Result<Line<'_>, GatewayError> {
+    fn target(&self) -> Result<Target<'_>, GatewayError> {
         let tls = if self.endpoint.url.scheme() != "wss" {
             None
         } else if let Some(config) = self.tls.get() {
@@ -162,19 +163,24 @@ impl Client {
             let made = made.map_err(|error| GatewayError::Tls { reason: error.to_string() })?;
             Some(self.tls.get_or_init(|| made))
         };
-        Ok(Line { endpoint: &self.endpoint, tls, dial: &self.dial, memory: &self.memory })
+        Ok(Target {
+            endpoint: &self.endpoint,
+            tls,
+            connector: &self.connector,
+            memory: &self.memory,
+        })
     }
 
     async fn open(&self) -> Result<Connection, GatewayError> {
-        let line = self.line()?;
-        let first = Connection::open(line, Some(&self.identity), self.limits).await;
+        let target = self.target()?;
+        let first = Connection::open(target, Some(&self.identity), self.limits).await;
         let (connection, request) = match first {
             Err(GatewayError::Refused(error)) if error.code == "NOT_PAIRED" => {
                 let request =
                     error.details.get("requestId").and_then(|id| id.as_str()).map(str::to_owned);
-                // Old gateways let a backend in without a device; newer ones connect it without any
+                // Old gateways accept a backend without a device; newer ones connect it without any
                 // scope.
-                match Connection::open(line, None, self.limits).await {
+                match Connection::open(target, None, self.limits).await {
                     Ok(connection) if may_read(&connection).await => (connection, request),
                     Ok(_) => return Err(GatewayError::MissingScope { request }),
                     Err(_) => return Err(GatewayError::Refused(error)),
@@ -206,79 +212,79 @@ impl Client {
     }
 }
 
-/// Whether anything may be asked over a connection. Some gateways do not say that they have given
-/// it no scope.
+/// Returns whether reads are allowed over a connection. Some gateways do not announce that they
+/// have granted no scope.
 async fn may_read(connection: &Connection) -> bool {
     let answer = connection.call(Method::AgentsList, &json!({})).await;
     !answer.is_err_and(|error| error.rpc().is_some_and(RpcError::is_scope_missing))
 }
 
-/// The gateways of this process, one client each.
+/// The clients of this process, one for each gateway.
 #[derive(Debug)]
 pub struct Clients {
     identity: Arc<DeviceIdentity>,
     limits: Limits,
     trust: Arc<Trust>,
-    dial: Connector,
-    /// What all gateways may take of this process's memory.
+    connector: Connector,
+    /// The memory that all gateways may use together.
     memory: Memory,
     restarts: Arc<AtomicU64>,
     known: Mutex<HashMap<[u8; 32], Arc<Client>>>,
 }
 
 impl Clients {
-    /// No clients yet; they are made when a job needs one.
+    /// Creates an empty set; clients are created when a job needs one.
     #[must_use]
     pub fn new(identity: Arc<DeviceIdentity>, limits: Limits) -> Self {
         Self {
             identity,
             limits,
             trust: Arc::default(),
-            dial: Connector::default(),
+            connector: Connector::default(),
             memory: Memory::default(),
             restarts: Arc::default(),
             known: Mutex::new(HashMap::new()),
         }
     }
 
-    /// The same, with other authorities to vouch for gateways than those of the system alone.
+    /// Returns the set with other trusted authorities than those of the system.
     #[must_use]
-    pub fn trusting(self, trust: Trust) -> Self {
+    pub fn with_trust(self, trust: Trust) -> Self {
         Self { trust: Arc::new(trust), ..self }
     }
 
-    /// The same clients, reaching their gateways in another way than TCP.
+    /// Returns the set with another connector than TCP.
     #[must_use]
-    pub fn dialling(self, dial: Connector) -> Self {
-        Self { dial, ..self }
+    pub fn with_connector(self, connector: Connector) -> Self {
+        Self { connector, ..self }
     }
 
-    /// How many restarts of gateways this process has met: connections closed for that and made
-    /// again.
+    /// Returns the number of gateway restarts that this process has noticed: connections closed for
+    /// a restart and opened again.
     #[must_use]
     pub fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::Relaxed)
     }
 
-    /// The client of a gateway. A changed url or token is another client; clients that nobody holds
-    /// are dropped.
+    /// Returns the client of a gateway. A changed url or token results in another client; clients
+    /// without users are dropped.
     #[must_use]
     pub fn get(&self, endpoint: &Endpoint) -> Arc<Client> {
-        /// Beyond this many, clients without a running job are forgotten, and so are their
-        /// capabilities.
+        /// The number of clients beyond which those without a running job are dropped, together
+        /// with their capabilities.
         const KEEP: usize = 1000;
         let mut clients = self.known.lock().expect("no panic happens under this lock");
         let key = endpoint.fingerprint();
         if clients.len() >= KEEP && !clients.contains_key(&key) {
             clients.retain(|_, client| Arc::strong_count(client) > 1);
-            debug!(kept = clients.len(), "forgot unused gateways");
+            debug!(kept = clients.len(), "dropped unused gateway clients");
         }
         let client = clients.entry(key).or_insert_with(|| {
             let (identity, trust) = (Arc::clone(&self.identity), Arc::clone(&self.trust));
             let mut client = Client::new(endpoint.clone(), identity, self.limits);
             client.restarts = Arc::clone(&self.restarts);
             client.memory = self.memory.clone();
-            Arc::new(client.trusting(trust).dialling(self.dial.clone()))
+            Arc::new(client.with_trust(trust).with_connector(self.connector.clone()))
         });
         Arc::clone(client)
     }

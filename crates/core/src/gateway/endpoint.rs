@@ -8,28 +8,28 @@ use url::Url;
 
 use super::fingerprint::Fingerprint;
 
-/// Where a gateway is and how to get in.
+/// The address and the credentials of a gateway.
 #[derive(Clone)]
 pub struct Endpoint {
-    /// `ws://` or `wss://`. The token is never put into it.
+    /// The `ws://` or `wss://` url. The token is never put into it.
     pub url: Url,
-    /// Sent in the connect frame only.
+    /// The token, sent only in the connect frame.
     pub token: Option<SecretString>,
-    /// Accept a certificate that cannot be verified.
+    /// Accepts a certificate that cannot be verified.
     pub allow_insecure_tls: bool,
-    /// Accept exactly the certificate with this fingerprint.
+    /// Accepts only the certificate with this fingerprint.
     pub tls_fingerprint: Option<Fingerprint>,
 }
 
 impl fmt::Debug for Endpoint {
-    /// Of the url only the host: people put tokens into the rest.
+    /// Shows only the host of the url, because people put tokens into the rest.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint").field("host", &self.url.host_str()).finish_non_exhaustive()
     }
 }
 
 impl Endpoint {
-    /// Tells endpoints apart without keeping a token as a key.
+    /// Returns a hash that identifies the endpoint, so that no token is used as a key.
     pub(super) fn fingerprint(&self) -> [u8; 32] {
         let token = self.token.as_ref().map_or("", ExposeSecret::expose_secret);
         Sha256::new()

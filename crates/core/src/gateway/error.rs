@@ -10,31 +10,31 @@ use super::protocol::Method;
 use super::rpc_error::RpcError;
 use crate::journal::NotSaved;
 
-/// A call that did not succeed.
+/// The error of a call that did not succeed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum GatewayError {
-    /// No connection could be made.
+    /// No connection could be opened.
     #[error("cannot reach the gateway: {reason}")]
     Unreachable {
-        /// The operating system's or HTTP's words.
+        /// The text of the operating system or of HTTP.
         reason: String,
     },
-    /// The gateway is where this worker may not call.
+    /// The gateway is outside the allowlist.
     #[error("{0}")]
     OutOfReach(OutOfReach),
     /// The address answers, but not as a gateway.
     #[error("{reason}; check the gateway's url")]
     NotAGateway {
-        /// What it answered.
+        /// The answer, in short.
         reason: String,
     },
     /// The gateway's certificate is not trusted.
     #[error("the gateway's certificate with fingerprint {fingerprint} is not trusted: {reason}")]
     Untrusted {
-        /// Why, in the TLS library's words.
+        /// The reason, in the TLS library's words.
         reason: String,
-        /// The certificate that it presented.
+        /// The fingerprint of the presented certificate.
         fingerprint: Fingerprint,
         /// The port of the gateway's url.
         port: u16,
@@ -42,107 +42,106 @@ pub enum GatewayError {
     /// TLS failed for another reason than the certificate.
     #[error("TLS failed: {reason}")]
     Tls {
-        /// The TLS library's words.
+        /// The text of the TLS library.
         reason: String,
     },
     /// The gateway is starting or restarting.
     #[error("the gateway is starting: {reason}")]
     Starting {
-        /// How it showed.
+        /// The sign by which it was recognised.
         reason: String,
-        /// How long it asked to wait.
+        /// The time that the gateway asked to wait.
         retry_after: Option<Duration>,
     },
     /// The gateway refused to open a session.
     #[error("the gateway refused the connection: {}", .0.quote())]
     Refused(Box<RpcError>),
-    /// The session has not the rights that provisioning needs.
+    /// The session lacks the scope that provisioning needs.
     #[error("the gateway gives this worker no operator.admin scope")]
     MissingScope {
-        /// Id of the pairing request waiting for approval, if the gateway named one.
+        /// The id of the pairing request that waits for approval, if the gateway named one.
         request: Option<String>,
     },
-    /// The gateway lacks methods.
+    /// The gateway lacks required methods.
     #[error("the gateway has no {method}; it is older than 2026.2.9")]
     TooOld {
-        /// The first method missing.
+        /// The first missing method.
         method: &'static str,
     },
     /// The gateway answered a request with an error.
     #[error("{}: {}", .method.as_str(), .error.quote())]
     Rpc {
-        /// The request's method.
+        /// The method of the request.
         method: Method,
-        /// The answer.
+        /// The error answer.
         error: Box<RpcError>,
     },
-    /// The connection ended before the answer.
+    /// The connection ended before the answer arrived.
     #[error("connection closed during {} ({reason})", .method.as_str())]
     Closed {
-        /// The request's method.
+        /// The method of the request.
         method: Method,
-        /// WebSocket close code, if there was a close frame.
+        /// The WebSocket close code, if there was a close frame.
         code: Option<u16>,
-        /// The close frame's or the system's words.
+        /// The text of the close frame or of the operating system.
         reason: String,
-        /// Whether the request had been handed to the connection: then it may have been carried
-        /// out.
+        /// Set if the request had been handed to the connection: then it may have been carried out.
         sent: bool,
     },
-    /// No answer within the method's deadline. The request may have been carried out.
+    /// No answer came within the method's deadline. The request may have been carried out.
     #[error("no answer to {} within {} s", .method.as_str(), .after.as_secs())]
     Timeout {
-        /// The request's method.
+        /// The method of the request.
         method: Method,
-        /// The deadline.
+        /// The deadline of the method.
         after: Duration,
     },
-    /// No answer, while the gateway answered what it was asked later. The request may have been
+    /// No answer came, although the gateway answered later requests. The request may have been
     /// carried out.
     #[error("no answer to {} within {} s, though the gateway \
         answers", .method.as_str(), .after.as_secs())]
     Unanswered {
-        /// The request's method.
+        /// The method of the request.
         method: Method,
-        /// How long was waited.
+        /// The time waited.
         after: Duration,
     },
     /// The gateway sent something that is not an answer.
     #[error("the gateway's answer to {} is not understood: {reason}", .method.as_str())]
     Garbage {
-        /// The request's method.
+        /// The method of the request.
         method: Method,
-        /// What is wrong with it.
+        /// The fault of the answer.
         reason: String,
     },
-    /// The request is larger than the gateway takes; sending it would close the connection.
-    #[error("{} needs a frame of {size} bytes, and the gateway takes {limit}", .method.as_str())]
+    /// The request is larger than the gateway accepts; sending it would close the connection.
+    #[error("{} needs a frame of {size} bytes; the gateway accepts {limit}", .method.as_str())]
     TooLarge {
-        /// The request's method.
+        /// The method of the request.
         method: Method,
-        /// Bytes of the frame.
+        /// The size of the frame in bytes.
         size: usize,
-        /// Bytes that the gateway takes.
+        /// The largest frame that the gateway accepts, in bytes.
         limit: usize,
     },
-    /// The gateway's own config cannot be worked with.
+    /// The gateway's own config is invalid.
     #[error("the gateway's config is invalid: {reason}")]
     ConfigInvalid {
-        /// The gateway's words, or what is wrong.
+        /// The gateway's words, or the fault.
         reason: String,
     },
-    /// A document is a link, or no plain file, and the gateway neither reads nor writes such.
-    #[error("the gateway does not use {path}, because it is a link or no plain file")]
+    /// A document is a link or not a regular file, which the gateway neither reads nor writes.
+    #[error("the gateway does not use {path}, because it is a link or not a regular file")]
     UnsafeFile {
-        /// Its path on the gateway's machine.
+        /// The path on the gateway's machine.
         path: String,
     },
-    /// The gateway has an agent of that id which is not the job's.
+    /// The gateway has an agent of that id that is not the job's.
     #[error("the gateway has an agent {agent} that is not this job's: {reason}")]
     NotOurs {
-        /// Its id on the gateway.
+        /// The agent's id on the gateway.
         agent: String,
-        /// What shows it.
+        /// The evidence for this.
         reason: String,
     },
     /// The files of the agent name another agent of the main backend.
@@ -151,31 +150,31 @@ pub enum GatewayError {
             name that id"
     )]
     IdTaken {
-        /// Its id on the gateway.
+        /// The agent's id on the gateway.
         agent: String,
         /// The id of the other agent in the main backend.
         owner: Uuid,
     },
-    /// The agent that is to be deleted is the one that the gateway falls back on.
+    /// The agent to delete is the gateway's default agent.
     #[error(
         "{agent} is the default agent of the gateway, which its bindings and its own work fall \
             back on"
     )]
     DefaultAgent {
-        /// Its id on the gateway.
+        /// The agent's id on the gateway.
         agent: String,
     },
-    /// The agent lives in another folder than the job's.
+    /// The agent's folder differs from the job's.
     #[error(
         "the agent {agent} lives in {present}, and this job wants it in {desired}; its memory \
             would stay behind"
     )]
     WorkspaceMoves {
-        /// Its id on the gateway.
+        /// The agent's id on the gateway.
         agent: String,
-        /// The folder that it has.
+        /// The present folder of the agent.
         present: String,
-        /// The folder that it would have.
+        /// The folder that the job wants.
         desired: String,
     },
     /// Another agent of the gateway lives in the folder that a new agent would get.
@@ -186,31 +185,31 @@ pub enum GatewayError {
     WorkspaceTaken {
         /// The new agent's id on the gateway.
         agent: String,
-        /// The folder.
+        /// The folder of both agents.
         folder: String,
         /// The agent that lives there.
         other: String,
     },
-    /// The job has done this as often as it may, and it does not last.
+    /// The job has done this as often as it may, and the effect does not last.
     #[error("{what} does not last: it was done {times} and the gateway shows it undone{shows}")]
     Undone {
-        /// What was done.
+        /// The step that was taken.
         what: String,
-        /// How often, in words.
+        /// The number of times, in words.
         times: &'static str,
-        /// What the gateway shows instead, after a colon; or nothing.
+        /// The state that the gateway shows instead, after a colon; may be empty.
         shows: String,
     },
-    /// What is to be done could not be written down first.
+    /// A step could not be recorded before it was taken.
     #[error("{0}")]
     NotSaved(NotSaved),
-    /// The gateway cannot keep sessions of an agent that was deleted since it was started.
+    /// The gateway cannot keep sessions of an agent that was deleted since the gateway started.
     #[error(
         "the gateway has deleted an agent {agent} before and cannot open its sessions again until \
             it is restarted"
     )]
     SessionsLost {
-        /// Its id on the gateway.
+        /// The agent's id on the gateway.
         agent: String,
     },
     /// The gateway's config has an agent that the gateway itself does not know.
@@ -219,15 +218,15 @@ pub enum GatewayError {
             and does not know it"
     )]
     NotTakenIn {
-        /// Its id on the gateway.
+        /// The agent's id on the gateway.
         agent: String,
     },
-    /// The gateway finds fault with one agent of a write.
+    /// The gateway rejects one agent of a write.
     #[error("agent {agent}: {error}")]
     OfAgent {
-        /// Its id on the gateway.
+        /// The agent's id on the gateway.
         agent: String,
-        /// What it says.
+        /// The error for this agent.
         error: Box<GatewayError>,
     },
     /// The gateway does not write into files that its config includes.
@@ -235,21 +234,21 @@ pub enum GatewayError {
     Included {
         /// The files, as the config names them.
         file: String,
-        /// The gateway's answer.
+        /// The gateway's error answer.
         error: Box<RpcError>,
     },
-    /// The gateway says that it did what was asked, but reading back shows otherwise.
+    /// The gateway acknowledged a write, but reading back does not show it.
     #[error("{what} is not as written after {rounds} tries")]
     NotKept {
-        /// What was written.
+        /// The thing that was written.
         what: String,
-        /// How often it was tried.
+        /// The number of attempts.
         rounds: u32,
     },
 }
 
 impl GatewayError {
-    /// The request that it is about; none if there was no session to send one over.
+    /// Returns the method of the request; `None` if there was no session to send one.
     #[must_use]
     pub fn method(&self) -> Option<Method> {
         match self {
@@ -266,7 +265,7 @@ impl GatewayError {
         }
     }
 
-    /// The error answer behind it, if it is one.
+    /// Returns the error answer behind the error, if there is one.
     #[must_use]
     pub const fn rpc(&self) -> Option<&RpcError> {
         match self {
@@ -275,8 +274,7 @@ impl GatewayError {
         }
     }
 
-    /// Whether the connection is gone or never was, or the answer is lost, so that asking anew may
-    /// help.
+    /// Returns whether the connection or the answer was lost, so that asking again may help.
     #[must_use]
     pub fn is_connection_lost(&self) -> bool {
         match self {
@@ -290,7 +288,7 @@ impl GatewayError {
         }
     }
 
-    /// Whether the gateway may have carried out a mutating request without the answer having
+    /// Returns whether the gateway may have carried out a mutating request although no answer
     /// arrived.
     #[must_use]
     pub fn may_have_been_carried_out(&self) -> bool {

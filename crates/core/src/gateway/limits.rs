@@ -1,19 +1,19 @@
-//! How long a gateway is waited for.
+//! The limits on waiting for a gateway.
 
 use std::time::Duration;
 
 use super::protocol::Method;
 
-/// How long to wait for a gateway.
+/// The limits on waiting for a gateway.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Upper bound of every method's own deadline (20 s to connect, 120 s to create or delete, else
-    /// 90 s). See also [`Method::overdue`].
+    /// The upper bound of every method's own deadline (20 s to connect, 120 s to create or delete,
+    /// otherwise 90 s). See also [`Method::overdue`].
     pub call: Duration,
-    /// How long a run waits for a gateway that it has reached before: restarts, reloads, lost
-    /// connections.
+    /// The time for which a run waits for a gateway that it has reached before, through restarts,
+    /// reloads and lost connections.
     pub patience: Duration,
-    /// A connection that nobody has used for this long is closed.
+    /// The time after which an unused connection is closed.
     pub idle: Duration,
 }
 

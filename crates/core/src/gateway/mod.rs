@@ -1,8 +1,9 @@
-//! The gateway's protocol: only this module speaks it.
+//! The client of the gateway's protocol. No other module speaks it.
 //!
-//! [`Client`] is one gateway: it keeps one multiplexed connection, reconnects, and remembers what
-//! the gateway can do. [`Call`] is one run's view of it: it counts, retries reads and never repeats
-//! a write.
+//! [`Client`] represents one gateway: it keeps one multiplexed connection, reconnects, and
+//! remembers the gateway's capabilities. [`Call`] is one run's use of it: it counts requests,
+//! retries reads, and never repeats a write. The module is a layer of its own: it knows nothing of
+//! jobs, documents, outcomes and reports.
 
 pub mod agents_config;
 mod allowlist;
@@ -33,7 +34,7 @@ mod write_lock;
 
 pub use allowlist::{Allowlist, AllowlistError, OutOfReach};
 pub use answer::Answer;
-pub use call::{Call, Cost, Met, Step};
+pub use call::{Call, Cost, ServerInfo, Step};
 pub use client::{Client, Clients};
 pub(crate) use connect_error::ConnectError;
 pub use connector::{Connector, Stream};
@@ -42,7 +43,7 @@ pub use device::{DeviceError, DeviceIdentity};
 pub use endpoint::Endpoint;
 pub use error::GatewayError;
 pub use fingerprint::{Fingerprint, NotAFingerprint};
-pub(crate) use group_commit::{Awaited, PendingChange, Sessions};
+pub(crate) use group_commit::{Announcement, PendingChange, Sessions};
 pub use keep::Keep;
 pub use limits::Limits;
 pub use protocol::Method;

@@ -33,7 +33,7 @@ pub(crate) fn client_over(
 
 fn client_with(pipe: usize, limits: Limits) -> (Arc<Client>, UnboundedReceiver<DuplexStream>) {
     let (arrive, arrivals) = unbounded_channel();
-    let dial = Connector::by(move |_, _| {
+    let dial = Connector::from_fn(move |_, _| {
         let (here, there) = tokio::io::duplex(pipe);
         let arrived = arrive.send(there).map_err(io::Error::other);
         async move { arrived.map(|()| here) }
@@ -46,7 +46,8 @@ fn client_with(pipe: usize, limits: Limits) -> (Arc<Client>, UnboundedReceiver<D
     };
     (
         Arc::new(
-            Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits).dialling(dial),
+            Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits)
+                .with_connector(dial),
         ),
         arrivals,
     )
