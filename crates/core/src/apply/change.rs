@@ -106,9 +106,9 @@ mod tests {
             agent: Some("ada".into()),
             what: String::new(),
             before: map(serde_json::json!({ "heartbeat": { "every": "10m", "target": "none" } })),
-            after: map(
-                serde_json::json!({ "name": "Ada", "heartbeat": { "every": "2h", "target": "none" } }),
-            ),
+            after: map(serde_json::json!({
+                "name": "Ada", "heartbeat": { "every": "2h", "target": "none" },
+            })),
         };
         assert_eq!(
             Change::of_config(&part).diff,

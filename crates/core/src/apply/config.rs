@@ -48,7 +48,10 @@ pub(super) async fn converge(
                     return Ok((committed.shape, committed.is_new));
                 }
                 // The run that was writing this change was stopped.
-                Err(_) => commit = group_commit.submit(Arc::clone(&desired), Arc::clone(call.journal())),
+                Err(_) => {
+                    let journal = Arc::clone(call.journal());
+                    commit = group_commit.submit(Arc::clone(&desired), journal);
+                }
             },
             _writing = group_commit.write_lock.lock() => {
                 group_commit.gather().await;

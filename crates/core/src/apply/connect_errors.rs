@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::gateway::{ConnectError, PROTOCOLS, RpcError};
 use crate::outcome::{Failure, Outcome};
 
-/// How long to leave a gateway alone that has locked this address and does not say for how long;
+/// The time to leave a gateway alone that has locked this address and does not say for how long;
 /// measured: 300 s.
 const LOCKED_FOR: Duration = Duration::from_secs(300);
 

@@ -179,7 +179,8 @@ mod tests {
     #[test]
     fn whatever_a_template_makes_of_the_token_is_masked() {
         let document = br#"{"version": 1, "kind": "provision-main", "auth_token": "aB3-xyz9-Qr7",
-            "gateway": {"id": "00000000-0000-0000-0000-00000000000a", "url": "ws://host", "workspace_root": "/srv"},
+            "gateway": {"id": "00000000-0000-0000-0000-00000000000a", "url": "ws://host",
+                        "workspace_root": "/srv"},
             "agent": {"id": "00000000-0000-0000-0000-00000000000b", "name": "Alice"}}"#;
         let wanted = Desired::of(&Job::parse(document).expect("a valid document"), None)
             .expect("it wants an agent");

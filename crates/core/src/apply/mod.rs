@@ -18,6 +18,7 @@ mod escapes;
 mod existing_token;
 mod failure;
 mod heartbeats;
+mod label;
 mod mask;
 mod ownership;
 mod plan;

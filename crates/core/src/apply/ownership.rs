@@ -201,7 +201,7 @@ pub(super) fn reason_not_to_write(
 /// The owner that the files of an agent name.
 #[derive(Debug, PartialEq, Eq)]
 enum Named {
-    /// The job's agent.
+    /// The agent of the job.
     TheAgent,
     /// Another agent of the main backend.
     Another(Uuid),

@@ -92,7 +92,7 @@ pub(super) struct Prepared {
     pub(super) wanted: Desired,
     /// The desired entry in the config.
     pub(super) entry: DesiredAgent,
-    /// The present config.
+    /// The config before any write.
     pub(super) config: Arc<Config>,
     /// Set if the agent exists, and its files contain another token or none, as far as the gateway
     /// shows them.

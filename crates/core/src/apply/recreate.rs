@@ -57,7 +57,11 @@ pub(super) async fn create(
         }
     }
     // An agent is created with its id as its name; the name for people is set afterwards.
-    let params = json!({ "agentId": entry.id, "name": entry.name.as_deref().map(escaped), "workspace": escaped(&entry.workspace) });
+    let params = json!({
+        "agentId": entry.id,
+        "name": entry.name.as_deref().map(escaped),
+        "workspace": escaped(&entry.workspace),
+    });
     match call.write(Method::AgentsUpdate, params).await {
         // A gateway that has not yet loaded the agent takes its name from the config.
         Err(error)

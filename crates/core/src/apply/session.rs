@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use tracing::debug;
 
+use super::label::cut;
 use super::{Desired, MAX_WRITES, settling};
 use crate::gateway::{Call, GatewayError, Method, Sessions};
 use crate::journal::{Reset, SessionState};
@@ -388,19 +389,4 @@ fn among(sessions: &[Value], key: &str) -> Option<Session> {
         id: text(session, "sessionId"),
         updated_at: session.get("updatedAt").and_then(Value::as_u64),
     })
-}
-
-fn cut(label: &str, limit: Option<usize>) -> String {
-    match limit {
-        // Gateways count in UTF-16 units, as JavaScript does.
-        Some(limit) => {
-            let mut units = 0;
-            let fits = |c: &char| {
-                units += c.len_utf16();
-                units <= limit
-            };
-            label.chars().take_while(fits).collect::<String>().trim_end().to_owned()
-        }
-        None => label.to_owned(),
-    }
 }

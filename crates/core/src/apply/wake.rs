@@ -38,9 +38,11 @@ pub(super) async fn send(
         Action::Update => "updated",
     });
     let refused = agent_files::known_refused(call).unwrap_or_default();
+    let is_lead = wanted.agent.is_board_lead;
+    let message = start_message(&wanted.context, is_lead, verb.trim(), &refused);
     let params = json!({
         "sessionKey": session,
-        "message": start_message(&wanted.context, wanted.agent.is_board_lead, verb.trim(), &refused),
+        "message": message,
         "deliver": wake.deliver,
         "idempotencyKey": key(id),
     });
@@ -108,7 +110,8 @@ mod tests {
     fn wanted(kind: &str, session: &Value) -> Desired {
         let id = Uuid::from_u128(7);
         let document = json!({
-            "version": 1, "kind": kind, "gateway": { "id": id, "url": "ws://localhost", "workspace_root": "/w" },
+            "version": 1, "kind": kind,
+            "gateway": { "id": id, "url": "ws://localhost", "workspace_root": "/w" },
             "agent": { "id": id, "name": "Ada", "openclaw_session_id": session }, "auth_token": "t",
             "board": { "id": id, "name": "Launch" },
         });

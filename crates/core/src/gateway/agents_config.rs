@@ -5,6 +5,7 @@
 //! `agents.entries`, an object by id, from 2026.8. A write uses the shape that the config has. Old
 //! gateways replace arrays and newer ones merge them by id, so a list is always written as a whole.
 
+mod change;
 mod config_text;
 mod diff;
 mod folder;
@@ -22,19 +23,18 @@ use crate::keys;
 use crate::python_format::is_truthy;
 use crate::sanitize::one_line;
 
+pub use change::{Change, Part};
 pub use config_text::escaped;
-pub use diff::{
-    Change, DesiredAgent, Part, VISIBILITY, droppable, known_refusals, latest, updated_list,
-};
+pub use diff::{DesiredAgent, VISIBILITY, droppable, known_refusals, latest, updated_list};
 pub use folder::{may_overlap, same_folder};
 pub use stored::same;
 
 /// The shape in which a config keeps its agents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// An array, `agents.list`.
+    /// An array named `agents.list`.
     List,
-    /// An object by id, `agents.entries`.
+    /// An object named `agents.entries`, by id.
     Entries,
 }
 

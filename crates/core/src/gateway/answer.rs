@@ -26,7 +26,7 @@ pub struct Answer {
 /// The memory reserved for a large answer; see [`Answer::reserved`].
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Reserved {
-    /// Released on drop.
+    /// The reservation, released on drop.
     _reservation: Option<Arc<Reservation>>,
 }
 
@@ -79,7 +79,7 @@ impl PartialEq<Value> for Answer {
 /// An answer that has not been parsed.
 #[derive(Debug)]
 pub(super) struct Raw {
-    /// The frame.
+    /// The text of the frame.
     text: Utf8Bytes,
     /// The position of the payload in the frame; `None` if there is none.
     payload: Option<Range<usize>>,

@@ -10,14 +10,15 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
-use tracing::debug;
 
 use super::answer::Answer;
 use super::client::Client;
 use super::connection::Shared;
 use super::defects::Defect;
 use super::error::GatewayError;
+use super::patience::{Patience, RECONNECT};
 use super::protocol::Method;
+use super::server_info::ServerInfo;
 use crate::journal::Journal;
 use crate::sanitize::one_line;
 
@@ -25,9 +26,6 @@ use crate::sanitize::one_line;
 const MAX_STEPS: usize = 64;
 /// The longest error text kept of one step, in characters.
 const MAX_ERROR_TEXT: usize = 2_000;
-/// The first and the longest wait between attempts to reach a gateway again; each wait is twice the
-/// one before.
-const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// One request of a run, kept for the record.
 #[derive(Debug, Clone, Serialize)]
@@ -42,31 +40,16 @@ pub struct Step {
     pub error: Option<String>,
 }
 
-/// The gateway as it presented itself to the run.
-#[derive(Debug, Clone)]
-pub struct ServerInfo {
-    /// The version; old gateways report only `dev`.
-    pub version: String,
-    /// The protocol version that was agreed on.
-    pub protocol: u32,
-    /// The largest frame that the gateway accepts, in bytes.
-    pub max_frame: usize,
-    /// The scopes that the gateway grants; `None` if it does not say.
-    pub scopes: Option<Vec<String>>,
-    default_agent: String,
-    has_ownership: bool,
-}
-
 /// The cost of a run, as counts since it began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
-    /// Requests sent, `connect` included.
+    /// The number of requests sent, `connect` included.
     pub rpcs: u32,
-    /// Requests that waited for the one before.
+    /// The number of requests that waited for the one before.
     pub round_trips: u32,
-    /// Connections opened.
+    /// The number of connections opened.
     pub connections: u32,
-    /// Config writes sent, including refused ones.
+    /// The number of config writes sent, refused ones included.
     pub config_writes: u32,
 }
 
@@ -190,7 +173,7 @@ impl Call {
             "a write is never repeated"
         );
         let bound = self.client.limits().patience;
-        let mut patience = Patience { open: questions.len(), ..Patience::new(bound) };
+        let mut patience = Patience::new(bound, questions.len());
         let mut answers = self.exchange(&questions.iter().collect::<Vec<_>>()).await?;
         loop {
             // Requests answered before the connection was lost are not repeated.
@@ -201,7 +184,7 @@ impl Call {
             let Some(Err(error)) = open.first().map(|at| &answers[*at]) else { return Ok(answers) };
             // A connection that was lost only after a long silence is not progress.
             if open.len() < patience.open && Instant::now() < patience.until {
-                patience = Patience { open: open.len(), ..Patience::new(bound) };
+                patience = Patience::new(bound, open.len());
             }
             if !patience.wait(error).await {
                 return Ok(answers);
@@ -257,12 +240,13 @@ impl Call {
         if !method.is_mutating() {
             return self.ask_again(connection, method, params).await;
         }
+        let may_be_late = overdue < self.client.limits().deadline(method);
         let began = Instant::now();
         let answer = pin!(self.timed(connection, method, params));
         tokio::select! {
             biased;
             answer = answer => answer,
-            () = self.proven_alive(connection, overdue), if overdue < self.client.limits().deadline(method) => {
+            () = self.proven_alive(connection, overdue), if may_be_late => {
                 let error = GatewayError::Unanswered { method, after: overdue };
                 self.client.observe(method, Err(&error));
                 self.record(method, began, Some(&error));
@@ -302,7 +286,8 @@ impl Call {
                 // A busy gateway accepts no other connection, but answers eventually.
                 Err(error) if error.rpc().is_none() => first.await,
                 answer => {
-                    self.record(method, began, Some(&GatewayError::Unanswered { method, after: overdue }));
+                    let error = GatewayError::Unanswered { method, after: overdue };
+                    self.record(method, began, Some(&error));
                     answer
                 }
             },
@@ -350,7 +335,7 @@ impl Call {
     /// Returns the connection. Waits for a gateway that this run has reached before, because it is
     /// then restarting.
     async fn connect(&self) -> Result<Shared, GatewayError> {
-        let mut patience = Patience::new(self.client.limits().patience);
+        let mut patience = Patience::new(self.client.limits().patience, 1);
         loop {
             let began = Instant::now();
             match self.client.connection().await {
@@ -359,17 +344,7 @@ impl Call {
                         self.note_connection(began);
                     }
                     self.reached.store(true, Ordering::Relaxed);
-                    self.server_info.get_or_init(|| {
-                        let hello = connection.hello().clone();
-                        ServerInfo {
-                            version: hello.version,
-                            protocol: hello.protocol,
-                            max_frame: hello.max_payload,
-                            scopes: hello.scopes,
-                            default_agent: hello.default_agent,
-                            has_ownership: hello.has_ownership,
-                        }
-                    });
+                    self.server_info.get_or_init(|| connection.hello().into());
                     return Ok(connection);
                 }
                 Err(error) => {
@@ -404,31 +379,6 @@ impl Call {
     }
 }
 
-/// Waits that double, up to a limit in total.
-struct Patience {
-    next: Duration,
-    until: Instant,
-    /// The number of unanswered questions when the waiting began.
-    open: usize,
-}
-
-impl Patience {
-    fn new(bound: Duration) -> Self {
-        Self { next: RECONNECT.0, until: Instant::now() + bound, open: usize::MAX }
-    }
-
-    /// Waits once; returns `false` if the limit is reached.
-    async fn wait(&mut self, error: &GatewayError) -> bool {
-        if Instant::now() + self.next > self.until {
-            return false;
-        }
-        debug!(method = ?error.method(), wait_ms = millis(self.next), "waiting for the gateway");
-        sleep(self.next).await;
-        self.next = (self.next * 2).min(RECONNECT.1);
-        true
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -73,7 +73,7 @@ pub enum GatewayError {
     Rpc {
         /// The method of the request.
         method: Method,
-        /// The error answer.
+        /// The gateway's error answer to the request.
         error: Box<RpcError>,
     },
     /// The connection ended before the answer arrived.
@@ -103,7 +103,7 @@ pub enum GatewayError {
     Unanswered {
         /// The method of the request.
         method: Method,
-        /// The time waited.
+        /// The time that was waited.
         after: Duration,
     },
     /// The gateway sent something that is not an answer.

@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn the_whole_value_is_parsed() {
-        let text = r#"{"a":[1,-2,3.5,1e300,null,true,"é\u0041"],"b":{"c":{}},"n":18446744073709551615,"z":[]}"#;
+        let text = r#"{"a":[1,-2,3.5,1e300,null,true,"é\u0041"],"b":{"c":{}},
+            "n":18446744073709551615,"z":[]}"#;
         let read =
             Keep::All.read(text, &mut Memory::default().for_answer(MIB)).expect("it is JSON");
         assert_eq!(read, serde_json::from_str::<Value>(text).expect("it is JSON"));
@@ -180,7 +181,8 @@ mod tests {
         };
         let large = format!("[{}1]", "[{\"a\":1}],".repeat(10_000));
         let text = format!(
-            r#"{{"raw":{large},"agents":[{{"id":"a","more":{large}}},7,[{large}]],"hash":{{"x":1}}}}"#
+            r#"{{"raw":{large},"agents":[{{"id":"a","more":{large}}},7,[{large}]],
+                "hash":{{"x":1}}}}"#
         );
         assert_eq!(read(&text), json!({ "agents": [{ "id": "a" }, 7, []], "hash": { "x": 1 } }));
         assert_eq!(read(&large), json!([]), "a list in the place of an object");

@@ -5,6 +5,8 @@
 //! and answers every ping. So this module reads the headers first: a frame that is too long is
 //! refused, a large one waits until the process has memory for it, and a flood ends the connection.
 
+mod header;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +17,8 @@ use std::time::Duration;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use header::Header;
 
 use super::memory::{FREE_FRAME, Memory, Reservation};
 
@@ -159,55 +163,6 @@ enum Phase {
 impl std::fmt::Debug for Phase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Phase")
-    }
-}
-
-/// The header of a WebSocket frame.
-#[derive(Clone, Copy)]
-struct Header {
-    bytes: [u8; Self::MAX],
-    size: usize,
-    length: usize,
-}
-
-impl Header {
-    const MAX: usize = 14;
-
-    /// Returns the size of a header from its first two bytes; 2 until both have arrived.
-    const fn size(bytes: [u8; Self::MAX], have: usize) -> usize {
-        if have < 2 {
-            return 2;
-        }
-        let length = match bytes[1] & 0x7f {
-            126 => 2,
-            127 => 8,
-            _ => 0,
-        };
-        2 + length + if bytes[1] & 0x80 == 0 { 0 } else { 4 }
-    }
-
-    fn read(bytes: [u8; Self::MAX]) -> Self {
-        let number =
-            |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-        let length = match bytes[1] & 0x7f {
-            126 => number(&bytes[2..4]),
-            127 => number(&bytes[2..10]),
-            short => u64::from(short),
-        };
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        Self { bytes, size: Self::size(bytes, 2), length }
-    }
-
-    const fn is_final(&self) -> bool {
-        self.bytes[0] & 0x80 != 0
-    }
-
-    const fn is_control(&self) -> bool {
-        self.bytes[0] & 0x08 != 0
-    }
-
-    const fn is_ping(&self) -> bool {
-        self.bytes[0] & 0x0f == 0x09
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) const ROLE: &str = "operator";
 /// The methods that the worker calls, with their properties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// Opens the session.
+    /// Opens a session with the gateway.
     Connect,
     /// Reads the config and its hash.
     ConfigGet,
@@ -49,7 +49,7 @@ pub enum Method {
     Status,
     /// Lists agents; old gateways add agents that exist only on disk.
     AgentsList,
-    /// Creates an agent.
+    /// Creates an agent by call.
     AgentsCreate,
     /// Renames or moves an agent.
     AgentsUpdate,
@@ -61,7 +61,7 @@ pub enum Method {
     FilesGet,
     /// Writes one file of a workspace.
     FilesSet,
-    /// Lists the sessions.
+    /// Lists sessions with their labels.
     SessionsList,
     /// Returns whether a session exists.
     SessionsResolve,
@@ -69,7 +69,7 @@ pub enum Method {
     SessionsPatch,
     /// Starts a session afresh.
     SessionsReset,
-    /// Deletes a session.
+    /// Deletes a session of an agent.
     SessionsDelete,
     /// Sends a message to a session, which starts a turn of its agent; a repeated key starts no
     /// second turn.
@@ -210,7 +210,6 @@ impl Method {
     }
 }
 
-/// A request frame.
 #[derive(Serialize)]
 pub(super) struct Request<'a> {
     #[serde(rename = "type")]

@@ -24,7 +24,8 @@ use super::fingerprint::Fingerprint;
 pub enum TrustError {
     /// The file cannot be read, or is not PEM.
     #[error(
-        "certificate file {path}: {reason}; correct the path, or give the worker's user access to it"
+        "certificate file {path}: {reason}; correct the path, or give the worker's user access \
+            to it"
     )]
     Unreadable {
         /// The path of the file.
@@ -129,7 +130,7 @@ enum Rule {
     Signed(Option<Arc<WebPkiServerVerifier>>),
     /// Accepts only this certificate, whatever it contains.
     Pinned(Fingerprint),
-    /// Accepts any certificate.
+    /// Accepts every certificate without verification.
     Anything,
 }
 
