@@ -214,7 +214,7 @@ async fn read_when_known(
     let group_commit = &call.client().group_commit;
     let began = Instant::now();
     for reading in 0_u32.. {
-        let lookups = group_commit.lookups();
+        let before = group_commit.known_agents();
         // A list costs less than the files while the agent is unknown.
         if let Some(listing) = list(call, agent).await? {
             let is_missing = |document: Document| {
@@ -223,15 +223,14 @@ async fn read_when_known(
             let asked_for: Vec<_> =
                 documents.iter().copied().filter(|document| !is_missing(*document)).collect();
             if let Some(workspace) = read_safe(call, wanted, &asked_for).await? {
-                group_commit.note_lookup(true);
+                group_commit.note_known_agent();
                 return Ok(workspace);
             }
         }
-        group_commit.note_lookup(false);
         if began.elapsed() > VISIBLE_WITHIN {
             break;
         }
-        group_commit.wait_turn(lookups, settling(reading)).await;
+        group_commit.wait_turn(before, settling(reading)).await;
     }
     // Creating the agent would overwrite the config that has it with the one that the gateway uses.
     Err(GatewayError::NotTakenIn { agent: agent.clone() })

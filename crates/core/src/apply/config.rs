@@ -38,21 +38,20 @@ pub(super) async fn converge(
     loop {
         tokio::select! {
             biased;
-            answer = &mut commit => match answer {
-                Ok(result) => {
-                    let committed = result?;
-                    for part in &committed.written {
-                        report.note(outcome::Change::of_config(part));
-                    }
-                    report_refused(call, committed.shape, &desired, report);
-                    return Ok((committed.shape, committed.is_new));
-                }
-                // The run that was writing this change was stopped.
-                Err(_) => {
+            answer = &mut commit => {
+                let Ok(result) = answer else {
+                    // The run that was writing this change was stopped.
                     let journal = Arc::clone(call.journal());
                     commit = group_commit.submit(Arc::clone(&desired), journal);
+                    continue;
+                };
+                let committed = result?;
+                for part in &committed.written {
+                    report.note(outcome::Change::of_config(part));
                 }
-            },
+                report_refused(call, committed.shape, &desired, report);
+                return Ok((committed.shape, committed.is_new));
+            }
             _writing = group_commit.write_lock.lock() => {
                 group_commit.gather().await;
                 Writer::new(call).run().await;

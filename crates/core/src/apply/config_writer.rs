@@ -30,7 +30,7 @@ pub(super) struct Writer<'a> {
     call: &'a Call,
     /// The pending changes without a result.
     batch: Vec<PendingChange>,
-    /// The number of refused writes that may be retried.
+    /// The number of writes that were refused and retried.
     refusals: u32,
     /// The number of readings since the latest write that did not show it.
     unseen: u32,

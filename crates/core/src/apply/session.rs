@@ -182,7 +182,7 @@ pub(super) async fn may_be_created(call: &Call, agent: &str) -> Result<bool, Gat
     for round in 0..=MAX_WRITES {
         match write(call, Method::SessionsDelete, params.clone()).await {
             Err(error) if error.is_connection_lost() && round < MAX_WRITES => {
-                sleep(settling(round)).await
+                sleep(settling(round)).await;
             }
             Err(error)
                 if error.rpc().is_some_and(|rpc| {

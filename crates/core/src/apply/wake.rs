@@ -61,7 +61,7 @@ pub(super) async fn send(
             }
             Err(error) => match error.rpc() {
                 Some(rpc) if rpc.is_agent_unknown() && began.elapsed() < KNOWN_WITHIN => {
-                    sleep(settling(round)).await
+                    sleep(settling(round)).await;
                 }
                 Some(rpc) if is_refusal(rpc) => {
                     report.skip(format!("wake of {session}"), rpc.quote());

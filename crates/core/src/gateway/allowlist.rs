@@ -31,8 +31,10 @@ pub struct AllowlistError(String);
 
 /// The error for a gateway outside the allowlist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("gateways may not be at {host}{}", .address.map(|address| format!(" \
-    ({address})")).unwrap_or_default())]
+#[error(
+    "the gateway's host is not allowed: {host}{}",
+    .address.map(|address| format!(" ({address})")).unwrap_or_default()
+)]
 pub struct OutOfReach {
     /// The host of the gateway's url.
     pub host: String,
@@ -151,10 +153,13 @@ mod tests {
         );
         assert_eq!(allows(allowlist, "gw", &["::ffff:10.0.0.1"]), Ok(1));
         let refused = allows(allowlist, "10.evil.example", &["127.0.0.1"]).unwrap_err();
-        assert_eq!(refused.to_string(), "gateways may not be at 10.evil.example (127.0.0.1)");
+        assert_eq!(
+            refused.to_string(),
+            "the gateway's host is not allowed: 10.evil.example (127.0.0.1)"
+        );
         assert_eq!(
             allows(allowlist, "::1", &["::1"]).unwrap_err().to_string(),
-            "gateways may not be at ::1"
+            "the gateway's host is not allowed: ::1"
         );
     }
 

@@ -57,7 +57,7 @@ pub enum GatewayError {
     #[error("the gateway refused the connection: {}", .0.quote())]
     Refused(Box<RpcError>),
     /// The session lacks the scope that provisioning needs.
-    #[error("the gateway gives this worker no operator.admin scope")]
+    #[error("the gateway grants this worker no operator.admin scope")]
     MissingScope {
         /// The id of the pairing request that waits for approval, if the gateway named one.
         request: Option<String>,
@@ -98,8 +98,8 @@ pub enum GatewayError {
     },
     /// No answer came, although the gateway answered later requests. The request may have been
     /// carried out.
-    #[error("no answer to {} within {} s, though the gateway \
-        answers", .method.as_str(), .after.as_secs())]
+    #[error("no answer to {} within {} s, although the gateway \
+        answers other requests", .method.as_str(), .after.as_secs())]
     Unanswered {
         /// The method of the request.
         method: Method,
@@ -107,7 +107,7 @@ pub enum GatewayError {
         after: Duration,
     },
     /// The gateway sent something that is not an answer.
-    #[error("the gateway's answer to {} is not understood: {reason}", .method.as_str())]
+    #[error("the gateway's answer to {} is invalid: {reason}", .method.as_str())]
     Garbage {
         /// The method of the request.
         method: Method,
@@ -137,7 +137,7 @@ pub enum GatewayError {
         path: String,
     },
     /// The gateway has an agent of that id that is not the job's.
-    #[error("the gateway has an agent {agent} that is not this job's: {reason}")]
+    #[error("the gateway's agent {agent} does not belong to this job: {reason}")]
     NotOurs {
         /// The agent's id on the gateway.
         agent: String,
@@ -156,17 +156,14 @@ pub enum GatewayError {
         owner: Uuid,
     },
     /// The agent to delete is the gateway's default agent.
-    #[error(
-        "{agent} is the default agent of the gateway, which its bindings and its own work fall \
-            back on"
-    )]
+    #[error("{agent} is the gateway's default agent, which its bindings and its own work use")]
     DefaultAgent {
         /// The agent's id on the gateway.
         agent: String,
     },
     /// The agent's folder differs from the job's.
     #[error(
-        "the agent {agent} lives in {present}, and this job wants it in {desired}; its memory \
+        "the agent {agent} lives in {present}, but this job wants it in {desired}; its memory \
             would stay behind"
     )]
     WorkspaceMoves {
@@ -191,7 +188,7 @@ pub enum GatewayError {
         other: String,
     },
     /// The job has done this as often as it may, and the effect does not last.
-    #[error("{what} does not last: it was done {times} and the gateway shows it undone{shows}")]
+    #[error("{what} does not last: it was done {times}, but the gateway does not show it{shows}")]
     Undone {
         /// The step that was taken.
         what: String,
@@ -205,8 +202,8 @@ pub enum GatewayError {
     NotSaved(NotSaved),
     /// The gateway cannot keep sessions of an agent that was deleted since the gateway started.
     #[error(
-        "the gateway has deleted an agent {agent} before and cannot open its sessions again until \
-            it is restarted"
+        "the gateway has deleted an agent {agent} before, and cannot open its sessions until it \
+            is restarted"
     )]
     SessionsLost {
         /// The agent's id on the gateway.
@@ -214,8 +211,8 @@ pub enum GatewayError {
     },
     /// The gateway's config has an agent that the gateway itself does not know.
     #[error(
-        "the gateway's config has the agent {agent}, but the gateway works with an older config \
-            and does not know it"
+        "the gateway's config has the agent {agent}, but the gateway uses an older config \
+            without it"
     )]
     NotTakenIn {
         /// The agent's id on the gateway.
@@ -238,7 +235,7 @@ pub enum GatewayError {
         error: Box<RpcError>,
     },
     /// The gateway acknowledged a write, but reading back does not show it.
-    #[error("{what} is not as written after {rounds} tries")]
+    #[error("{what} is not as written after {rounds} attempts")]
     NotKept {
         /// The thing that was written.
         what: String,

@@ -47,17 +47,8 @@ pub(crate) struct GroupCommit {
     session_writes: watch::Sender<usize>,
     /// Held by the run whose turn it is to wait and then ask whether the gateway knows its agent.
     lookup_turn: AsyncMutex<()>,
-    /// The answers to that question so far.
-    lookups: watch::Sender<Lookups>,
-}
-
-/// The answers to the question whether a gateway knows an agent that was written into its config.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Lookups {
-    /// The number of answers "unknown".
-    unknown: u32,
-    /// The number of answers "known".
-    known: u32,
+    /// The number of runs that have found their agent known.
+    known_agents: watch::Sender<u32>,
 }
 
 /// Sessions as a gateway lists them.
@@ -137,7 +128,7 @@ impl GroupCommit {
             sessions: Shared::default(),
             session_writes: watch::Sender::new(0),
             lookup_turn: AsyncMutex::new(()),
-            lookups: watch::Sender::new(Lookups::default()),
+            known_agents: watch::Sender::new(0),
         }
     }
 
@@ -222,31 +213,30 @@ impl GroupCommit {
         wait_until_zero(&self.announced, GATHERING).await;
     }
 
-    /// Returns the answers so far to the question whether the gateway knows an agent.
-    pub(crate) fn lookups(&self) -> Lookups {
-        *self.lookups.borrow()
+    /// Returns the number of runs so far that have found an agent known that was new to the
+    /// gateway.
+    pub(crate) fn known_agents(&self) -> u32 {
+        *self.known_agents.borrow()
     }
 
-    /// Informs the other runs whether the gateway knew an agent that was new to it.
-    pub(crate) fn note_lookup(&self, is_known: bool) {
-        self.lookups.send_modify(
-            |lookups| if is_known { lookups.known += 1 } else { lookups.unknown += 1 },
-        );
+    /// Informs the other runs that the gateway knows an agent that was new to it.
+    pub(crate) fn note_known_agent(&self) {
+        self.known_agents.send_modify(|count| *count += 1);
     }
 
     /// Waits until it is worth asking whether the gateway knows an agent: either another run has
-    /// found its agent known since `since`, or it is this run's turn and `pause` is over. Many runs
-    /// therefore ask one after the other, and often as a group; a single run asks less and less
-    /// often.
-    pub(crate) async fn wait_turn(&self, since: Lookups, pause: Duration) {
-        let mut lookups = self.lookups.subscribe();
+    /// found its agent known since the count was `before`, or it is this run's turn and `pause` is
+    /// over. Many runs therefore ask one after the other, and often as a group; a single run asks
+    /// less and less often.
+    pub(crate) async fn wait_turn(&self, before: u32, pause: Duration) {
+        let mut known = self.known_agents.subscribe();
         let turn = async {
             let _turn = self.lookup_turn.lock().await;
             sleep(pause).await;
         };
         tokio::select! {
             biased;
-            _ = lookups.wait_for(|lookups| lookups.known > since.known) => {}
+            _ = known.wait_for(|count| *count > before) => {}
             () = turn => {}
         }
     }

@@ -67,7 +67,7 @@ pub enum Method {
     SessionsResolve,
     /// Creates a session or changes its label.
     SessionsPatch,
-    /// Starts a session afresh.
+    /// Resets a session, so that it starts empty.
     SessionsReset,
     /// Deletes a session of an agent.
     SessionsDelete,
