@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_is_there_as_long_as_the_config_shows_it() {
+    fn an_agent_exists_while_the_config_shows_it() {
         let config = config(&json!([{ "id": "a" }, { "id": "b" }]));
         let reading = Reading {
             began: Instant::now(),

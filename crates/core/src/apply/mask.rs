@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_token_is_masked_in_new_old_and_other_lines() {
+    fn a_transformed_token_is_masked_in_all_lines() {
         let is = seen("# S\nsay OLD-1 now\n", "# S\nsay NEW-2 now\n", &[(1, "NEW-2")], "new-2");
         assert_eq!(is, " # S|-say *** now|+say *** now");
         let is = seen("# S\nOLD-1\n", "# S\nNEW-2\n", &[(1, "NEW-2")], "new-2");
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_template_makes_of_the_token_is_masked() {
+    fn every_form_of_the_token_from_a_template_is_masked() {
         let document = br#"{"version": 1, "kind": "provision-main", "auth_token": "aB3-xyz9-Qr7",
             "gateway": {"id": "00000000-0000-0000-0000-00000000000a", "url": "ws://host",
                         "workspace_root": "/srv"},
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_is_hidden() {
+    fn unclear_lines_are_hidden() {
         let diff = Change::of_file(Document::Soul, Some("old\n"), "new\n").diff;
         for (text, taint) in [("new\n", Taint::Whole), ("another\n", Taint::Lines(Vec::new()))] {
             assert_eq!(

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_the_same_however_it_is_spelt() {
+    fn equal_folders_are_recognised_in_any_spelling() {
         for (one, two, expected) in [
             ("/srv/w", "/srv/w/", true),
             ("/srv//w", "/srv/./w", true),
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_inside_overlaps() {
+    fn a_folder_overlaps_its_subfolders() {
         for (one, two, expected) in [
             ("/srv/w", "/srv/w/", true),
             ("/srv/w", "/srv/w/personal", true),
