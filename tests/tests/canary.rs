@@ -333,7 +333,7 @@ async fn i14_no_secret_is_told_anywhere() {
         let (text, wanted) = (document.to_string(), Job::from_value(document.clone()).unwrap());
         let envelope = Envelope::new(text.as_bytes()).unwrap();
         told.note("Debug", &format!("{wanted:?} {:?} {envelope:?}", Desired::of(&wanted, None)));
-        told.note("Debug", &format!("{:?}", wanted.gateway().map(Endpoint::of)));
+        told.note("Debug", &format!("{:?}", wanted.gateway().map(Endpoint::from)));
     }
     told.note("Debug", &format!("{:?}", key.parse::<Keyring>().unwrap()));
 

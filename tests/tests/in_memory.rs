@@ -33,7 +33,7 @@ impl Network {
 
     fn dial(&self) -> Connector {
         let network = self.clone();
-        Connector::by(move |host, _| {
+        Connector::from_fn(move |host, _| {
             let gateway = network.0.get(&host).cloned();
             async move {
                 let gateway = gateway.ok_or_else(|| io::Error::other("no such host"))?;
@@ -47,7 +47,7 @@ impl Network {
     /// What a worker process has in memory when it starts.
     pub fn worker(&self, limits: Limits) -> Applier {
         Applier {
-            clients: Clients::new(identity(), limits).dialling(self.dial()),
+            clients: Clients::new(identity(), limits).with_connector(self.dial()),
             renderer: Renderer::new(TemplatesConfig::default()),
             mirror: Mirror::new("").unwrap(),
             seeds: seeds(),

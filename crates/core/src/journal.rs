@@ -1,12 +1,13 @@
-//! The brake: what a job has done to its gateway, counted over all of its attempts.
+//! The journal of a job: the effects it has had on its gateway, counted over all of its attempts,
+//! and the limits on them.
 //!
-//! Each flow repeats until the gateway is as it should be, and so does the queue. Where something
-//! undoes what is written, or where a gateway does something else than it says, both together would
-//! write for ever. So each step that can hurt is written down before it is taken: a worker that
-//! dies right after it has spent it, and whoever takes the job over knows.
+//! Each flow repeats until the gateway is as desired, and so does the queue. If something undoes
+//! the writes, or if a gateway does something other than it reports, both together would write
+//! forever. So each step that can do harm is recorded before it is taken: if the worker dies right
+//! after that, the step counts as taken, and the next worker knows about it.
 //!
-//! A write that was written down and never came to be is given back: the gateway's config has the
-//! same hash as before it then.
+//! A recorded write that never happened is refunded: the gateway's config then has the same hash as
+//! before.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,37 +18,37 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Most config writes of one job for the same part of a gateway's config: the first, and one more
-/// for the case that somebody else wrote at the same time.
+/// The most config writes of one job for the same part of a gateway's config: the first, and one
+/// more in case somebody else wrote at the same time.
 pub const CONFIG_WRITES: u32 = 2;
-/// Most times that one job has an agent deleted.
+/// The most times that one job deletes an agent.
 pub const DELETIONS: u32 = 2;
-/// Most times that one job is given a step back that never came to be: on a bad line requests are
-/// lost, but what has to be sent again and again does harm too.
-pub const FORGIVEN: u32 = 40;
-/// Most times that one job creates an agent by call, or deletes and creates it anew.
+/// The most refunds of one job for steps that never happened: requests are lost on a bad line, but
+/// sending them again and again does harm too.
+pub const REFUNDS: u32 = 40;
+/// The most times that one job creates an agent by call, or deletes and creates it again.
 pub const CREATIONS: u32 = 1;
 
-/// What a job has done to its gateway so far.
+/// The effects of a job on its gateway so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Effects {
-    /// Config writes by what they wrote: the id of an agent, or `channels`.
+    /// The number of config writes by part: the id of an agent, or `channels`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     config: BTreeMap<String, u32>,
-    /// Deletions of the job's agent, but for those that go with a creation.
+    /// The number of deletions of the job's agent, except those that precede a creation.
     #[serde(skip_serializing_if = "is_zero")]
     deletions: u32,
-    /// Creations of the job's agent by call.
+    /// The number of creations of the job's agent by call.
     #[serde(skip_serializing_if = "is_zero")]
     creations: u32,
-    /// The session before it was started afresh, if that was sent.
+    /// The latest session reset, if one was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     reset: Option<Reset>,
-    /// How often a step that never came to be was given back, [`FORGIVEN`] times at most.
+    /// The number of refunds, at most [`REFUNDS`].
     #[serde(skip_serializing_if = "is_zero")]
     forgiven: u32,
-    /// The latest step that changes the config, until its answer has come.
+    /// The latest steps that change the config, until they are answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<Pending>,
 }
@@ -57,30 +58,31 @@ const fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
-/// A session that was to be started afresh.
+/// A session reset that was sent or is about to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reset {
-    /// The session before.
+    /// The session before the reset.
     pub before: SessionState,
-    /// Whether the gateway has said that it did so.
+    /// Set if the gateway has acknowledged the reset.
     #[serde(default)]
     pub is_acknowledged: bool,
-    /// How often it was sent.
+    /// The number of times it was sent.
     #[serde(default)]
     pub sent: u32,
 }
 
-/// What shows whether a session was started afresh.
+/// The state of a session that shows whether it was reset.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionState {
-    /// Its id, where the gateway shows one.
+    /// The session's id, if the gateway returns one.
     pub id: Option<String>,
-    /// When it changed last, by the gateway's clock in ms, where the gateway shows it.
+    /// The time of its last change in milliseconds, by the gateway's clock, if the gateway returns
+    /// it.
     pub updated_at: Option<u64>,
 }
 
 impl SessionState {
-    /// Returns whether anything of it can be seen.
+    /// Returns whether the gateway returns any of it.
     #[must_use]
     pub const fn is_visible(&self) -> bool {
         self.id.is_some() || self.updated_at.is_some()
@@ -89,7 +91,7 @@ impl SessionState {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Pending {
-    /// The hash of the config before the step, if the gateway shows one.
+    /// The hash of the config before the steps, if the gateway returns one.
     hash: Option<Value>,
     steps: Vec<Step>,
 }
@@ -98,7 +100,7 @@ struct Pending {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// A part of it is written: the id of an agent, or `channels`.
+    /// A part is written: the id of an agent, or `channels`.
     Write(String),
     /// The job's agent is deleted.
     Delete,
@@ -107,39 +109,39 @@ pub enum Step {
 }
 
 impl Effects {
-    /// What was done so far, by an attempt that ended or by one whose worker died in the middle. A
-    /// step whose answer nobody waited for is given back: that it has to be taken again does not
-    /// show that something undoes it.
+    /// Returns the effects for the next attempt, after an attempt that ended or whose worker died.
+    /// If the worker died, steps without an answer are refunded: that they must be repeated does
+    /// not show that something undoes them.
     #[must_use]
     pub fn before_next_attempt(mut self, has_died: bool) -> Self {
         match self.pending.take() {
-            Some(pending) if has_died => self.forgive(&pending.steps),
+            Some(pending) if has_died => self.refund_pending(&pending.steps),
             _ => {}
         }
         self
     }
 
-    fn forgive(&mut self, steps: &[Step]) {
-        if self.forgiven < FORGIVEN {
+    fn refund_pending(&mut self, steps: &[Step]) {
+        if self.forgiven < REFUNDS {
             self.forgiven += 1;
-            self.take_back(steps);
+            self.decrement(steps);
         }
     }
 
-    /// How often the job has had its agent created.
+    /// Returns the number of times that the job has created its agent.
     #[must_use]
     pub const fn creations(&self) -> u32 {
         self.creations
     }
 
-    /// How often the job has had its agent deleted.
+    /// Returns the number of times that the job has deleted its agent.
     #[must_use]
     pub const fn deletions(&self) -> u32 {
         self.deletions
     }
 
-    /// What two jobs have done that share a run from now on: of each step as often as the one that
-    /// took it more often.
+    /// Returns the joint effects of two jobs that share a run from now on: for each step, the
+    /// higher count.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         for (part, count) in other.config {
@@ -153,7 +155,7 @@ impl Effects {
         self
     }
 
-    fn take_back(&mut self, steps: &[Step]) {
+    fn decrement(&mut self, steps: &[Step]) {
         for step in steps {
             let (count, _) = self.count(step);
             *count = count.saturating_sub(1);
@@ -169,57 +171,57 @@ impl Effects {
     }
 }
 
-/// Keeps [`Effects`] beyond the life of a process.
+/// Stores [`Effects`] beyond the life of a process.
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Saves what a job has done, as JSON. Comes back when that is certain, or with an error when
-    /// the job is not this worker's any more.
+    /// Saves the effects of a job, as JSON. Returns once they are durable, or with an error if the
+    /// job no longer belongs to this worker.
     fn save(&self, effects: String) -> BoxFuture<'_, Result<(), NotSaved>>;
 }
 
-/// What a job has done could not be written down, so it must not be done.
+/// The error for effects that could not be saved, so that the step must not be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the job is not this worker's any more: {0}")]
+#[error("the job no longer belongs to this worker: {0}")]
 pub struct NotSaved(pub String);
 
-/// Why a step must not be taken.
+/// The reason why a step must not be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// The job has done this as often as it may.
+    /// The job has taken this step as often as it may.
     Spent(Step),
-    /// See [`NotSaved`].
+    /// The step could not be saved; see [`NotSaved`].
     NotSaved(NotSaved),
 }
 
-/// The effects of one job, and where they are kept.
+/// The effects of one job, and the store that keeps them.
 #[derive(Debug, Default)]
 pub struct Journal {
     effects: Mutex<Effects>,
-    /// Whether steps were given back since the effects were saved.
+    /// Set if steps were refunded since the effects were saved.
     is_unsaved: AtomicBool,
     store: Option<Box<dyn Store>>,
 }
 
 impl Journal {
-    /// A journal that is kept nowhere else and goes on from what was done before.
+    /// Creates a journal without a store that continues from earlier effects.
     #[must_use]
     pub fn of(effects: Effects) -> Self {
         Self { effects: Mutex::new(effects), ..Self::default() }
     }
 
-    /// A journal that goes on from what earlier attempts did, see [`Self::of`].
+    /// Creates a journal with a store that continues from earlier effects.
     #[must_use]
     pub fn new(effects: Effects, store: Box<dyn Store>) -> Self {
         Self { store: Some(store), ..Self::of(effects) }
     }
 
-    /// What was done so far.
+    /// Returns the effects so far.
     #[must_use]
     pub fn effects(&self) -> Effects {
         self.lock().clone()
     }
 
-    /// Writes down steps that are about to be taken together, with the hash of the config before
-    /// them. Nothing is written down, and nothing may be done, if one of them was done too often.
+    /// Records steps that are about to be taken together, with the hash of the config before them.
+    /// Records none of them, and none may be taken, if one has reached its limit.
     pub(crate) async fn spend(
         &self,
         steps: Vec<Step>,
@@ -242,34 +244,34 @@ impl Journal {
         self.save(&saved).await.map_err(Refused::NotSaved)
     }
 
-    /// Notes that the latest steps were answered. Those of a refused request are given back.
+    /// Records that the latest steps were answered. Steps of a refused request are refunded.
     pub(crate) fn answered(&self, is_done: bool, steps: &[Step]) {
         let mut effects = self.lock();
         effects.pending = None;
         if !is_done {
-            effects.take_back(steps);
+            effects.decrement(steps);
             self.is_unsaved.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Gives steps back that never came to be: their answer did not come, and the config is as it
-    /// was before them.
-    pub(crate) fn give_back(&self, hash: Option<&Value>) {
+    /// Refunds steps that never happened: no answer came, and the config has the same hash as
+    /// before.
+    pub(crate) fn refund(&self, hash: Option<&Value>) {
         let mut effects = self.lock();
         if let Some(pending) =
             effects.pending.take_if(|pending| pending.hash.as_ref() == hash && hash.is_some())
         {
-            effects.forgive(&pending.steps);
+            effects.refund_pending(&pending.steps);
             self.is_unsaved.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Saves what was given back since the last step, when a run ends. The next attempt would count
-    /// those steps otherwise.
+    /// Saves refunds that were made since the last step, when a run ends. Otherwise the next
+    /// attempt would count those steps.
     ///
     /// # Errors
     ///
-    /// The job is not this worker's any more.
+    /// The job no longer belongs to this worker.
     pub async fn flush(&self) -> Result<(), NotSaved> {
         if self.is_unsaved.load(Ordering::Relaxed) {
             let effects = self.effects();
@@ -278,13 +280,12 @@ impl Journal {
         Ok(())
     }
 
-    /// What this job has done to start its session afresh; none if nothing.
+    /// Returns the latest session reset of this job; `None` if there was none.
     pub(crate) fn reset(&self) -> Option<Reset> {
         self.lock().reset.clone()
     }
 
-    /// Writes down that a session is about to be started afresh, or that the gateway says it has
-    /// done so.
+    /// Records that a session is about to be reset, or that the gateway has acknowledged the reset.
     pub(crate) async fn note_reset(&self, reset: Reset) -> Result<(), NotSaved> {
         let saved = {
             let mut effects = self.lock();
@@ -319,15 +320,18 @@ mod tests {
     }
 
     fn spend(journal: &Journal, hash: &str) -> Result<(), Refused> {
-        journal.spend(write(), Some(&json!(hash))).now_or_never().expect("nothing is waited for")
+        journal
+            .spend(write(), Some(&json!(hash)))
+            .now_or_never()
+            .expect("there is nothing to wait for")
     }
 
     #[test]
-    fn the_same_part_is_written_twice_at_most() {
+    fn the_same_part_is_written_at_most_twice() {
         let journal = Journal::default();
         assert_eq!(spend(&journal, "a"), Ok(()));
         journal.answered(true, &write());
-        journal.give_back(Some(&json!("a")));
+        journal.refund(Some(&json!("a")));
         assert_eq!(spend(&journal, "a"), Ok(()), "it was acknowledged, and counts");
         assert_eq!(spend(&journal, "a"), Err(Refused::Spent(write()[0].clone())));
         let other = journal.spend(vec![Step::Write("bob".into())], None).now_or_never();
@@ -335,23 +339,23 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_or_never_came_to_be_is_given_back() {
+    fn steps_that_were_refused_or_never_happened_are_refunded() {
         let journal = Journal::default();
         for _ in 0..5 {
             assert_eq!(spend(&journal, "a"), Ok(()));
             journal.answered(false, &write());
         }
         assert_eq!(spend(&journal, "a"), Ok(()));
-        journal.give_back(Some(&json!("a")));
+        journal.refund(Some(&json!("a")));
         assert_eq!(journal.effects().config["ada"], 0, "the config is as before");
-        for _ in 1..FORGIVEN + CONFIG_WRITES {
+        for _ in 1..REFUNDS + CONFIG_WRITES {
             assert_eq!(spend(&journal, "a"), Ok(()));
-            journal.give_back(Some(&json!("a")));
+            journal.refund(Some(&json!("a")));
         }
-        assert!(spend(&journal, "a").is_err(), "not for ever");
+        assert!(spend(&journal, "a").is_err(), "refunds are limited");
     }
 
-    /// Keeps what was saved last.
+    /// Keeps the effects that were saved last.
     #[derive(Debug, Default, Clone)]
     struct Saved(Arc<Mutex<Effects>>);
 
@@ -363,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_attempt_does_not_count_what_was_refused() {
+    fn the_next_attempt_does_not_count_refused_steps() {
         let saved = Saved::default();
         let journal = Journal::new(Effects::default(), Box::new(saved.clone()));
         assert_eq!(spend(&journal, "a"), Ok(()));
@@ -373,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_after_a_death_goes_on_from_what_was_saved() {
+    fn an_attempt_after_a_crash_continues_from_the_saved_effects() {
         let journal = Journal::default();
         let again = |journal: &Journal| {
             let saved = serde_json::to_string(&journal.effects()).expect("it is JSON");

@@ -4,7 +4,6 @@
 //! object is used on the queue, on the command line and in test data. Parsing is strict: an unknown
 //! field, a wrong type or a missing key is refused with the path of the field and a remedy.
 
-mod fingerprint;
 mod heartbeat_rules;
 mod heartbeat_sync;
 mod inherited;
@@ -21,7 +20,7 @@ use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
-pub use fingerprint::{Fingerprint, NotAFingerprint};
+pub use crate::gateway::{Fingerprint, NotAFingerprint};
 pub use inherited::Inherited;
 #[cfg(test)]
 pub(crate) use limits::{MAX_NAME, MAX_TEXT};

@@ -1,9 +1,9 @@
 //! The texts that gateways themselves write into a new workspace.
 //!
-//! What belongs to an agent is written once and never again. A gateway that has made the workspace
-//! has written a USER.md of its own there, which tells the agent nothing; it may be replaced. Only
-//! the text itself proves that: in a workspace that was restored from a backup all files have one
-//! time, also those that a person has written into.
+//! A document that belongs to the agent is written once and never again. But a gateway that creates
+//! a workspace writes a USER.md of its own, which tells the agent nothing and may be replaced. Only
+//! the text itself identifies it: in a workspace restored from a backup, all files have the same
+//! time, including those that a person has edited.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::documents::Document;
 
 /// The SHA-256 of each USER.md that gateways from 2026.2.9 to 2026.9.6 write. They write no other
-/// document that is the agent's own.
+/// document that belongs to the agent.
 const KNOWN: [&str; 4] = [
     "178a5807bd2e6ace25b80a366f0f7d8d3f354a47f577c4ab0092397456b8738f",
     "e418ca9a680553b3ad8f54aecb0d403330810bb77826ab5251cc1dc13368fe16",
@@ -22,7 +22,7 @@ const KNOWN: [&str; 4] = [
     "46e0d8c937df7b104de97a23c58537292672654194879ca9f76b02075e022555",
 ];
 
-/// Texts of gateways, by their SHA-256.
+/// Texts that gateways write, identified by their SHA-256.
 #[derive(Debug, Clone)]
 pub struct Seeds(BTreeSet<String>);
 
@@ -33,21 +33,21 @@ impl Default for Seeds {
 }
 
 impl Seeds {
-    /// The same texts and these.
+    /// Returns these texts together with others.
     #[must_use]
     pub fn and(mut self, others: Self) -> Self {
         self.0.extend(others.0);
         self
     }
 
-    /// Whether a file of the agent's own holds what the gateway wrote into it.
+    /// Returns whether a document of the agent still contains the gateway's own text.
     #[must_use]
     pub fn has(&self, document: Document, text: &str) -> bool {
         document == Document::User && self.0.contains(&digest(text))
     }
 }
 
-/// What is wrong with a list of digests.
+/// The error for a text that is not a list of digests.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a SHA-256 of 64 hex digits")]
 pub struct NotADigest(String);
@@ -55,7 +55,7 @@ pub struct NotADigest(String);
 impl FromStr for Seeds {
     type Err = NotADigest;
 
-    /// Reads digests with commas between them; none in an empty text.
+    /// Parses comma-separated digests; an empty text gives none.
     fn from_str(text: &str) -> Result<Self, NotADigest> {
         let digests = text.split(',').map(str::trim).filter(|digest| !digest.is_empty());
         let digest = |digest: &str| {

@@ -9,6 +9,7 @@ mod half_open;
 mod heartbeats;
 mod hostile;
 mod jinja;
+mod layers;
 mod limits;
 mod outcomes;
 mod refusals;

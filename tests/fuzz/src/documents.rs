@@ -25,7 +25,7 @@ pub fn run(text: &[u8]) {
     assert_eq!((envelope.kind, envelope.lane), (job.kind(), job.gateway_id()));
     assert!(envelope.subject.len() < 100);
     let Some(gateway) = job.gateway() else { return };
-    let _ = format!("{job:?} {:?}", Endpoint::of(gateway));
+    let _ = format!("{job:?} {:?}", Endpoint::from(gateway));
     match &job {
         Job::Cleanup(cleanup) => drop(AgentKeys::of_board_agent(&cleanup.agent, gateway)),
         Job::HeartbeatSync(sync) => {

@@ -77,13 +77,13 @@ pub fn run(input: &[u8]) {
 }
 
 async fn play(choice: u8, script: Arc<Mutex<Script>>) {
-    let dial = Connector::by(move |_, _| {
+    let dial = Connector::from_fn(move |_, _| {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         tokio::spawn(serve(theirs, Arc::clone(&script)));
         async move { Ok(ours) }
     });
     let applier = Applier {
-        clients: Clients::new(Arc::clone(&IDENTITY), LIMITS).dialling(dial),
+        clients: Clients::new(Arc::clone(&IDENTITY), LIMITS).with_connector(dial),
         renderer: Renderer::new(TemplatesConfig::default()),
         mirror: Mirror::new("").expect("there is none"),
         seeds: Seeds::default(),

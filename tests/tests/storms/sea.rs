@@ -189,9 +189,10 @@ impl Log {
 }
 
 fn worker() -> Applier {
-    let dial = Connector::by(|host, port| async move { TcpStream::connect((host, port)).await });
+    let dial =
+        Connector::from_fn(|host, port| async move { TcpStream::connect((host, port)).await });
     Applier {
-        clients: Clients::new(identity(), Limits::default()).dialling(dial),
+        clients: Clients::new(identity(), Limits::default()).with_connector(dial),
         ..Network::default().worker(Limits::default())
     }
 }

@@ -1,4 +1,4 @@
-//! The files stage: an agent's documents are made as wanted.
+//! The files stage: writes an agent's documents as wanted.
 
 use std::collections::BTreeSet;
 
@@ -13,32 +13,39 @@ use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::outcome::{Change, Report};
 use crate::render::{Reader, should_include_bootstrap};
 
-/// How long an agent may stay unknown after its entry was written and read back. Reloads took up to
-/// 5 s.
+/// The time for which an agent may stay unknown after its entry was written and read back. Reloads
+/// took up to 5 s.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(15);
-/// Which documents this gateway refuses, found out with its default agent before anything is
-/// written; empty if it cannot be told. Remembered for the gateway.
+/// Returns the documents that this gateway refuses, probed with its default agent before anything
+/// is written; empty if that is not possible. The result is remembered for the gateway.
 pub(super) async fn refused(call: &Call) -> Result<BTreeSet<Document>, GatewayError> {
-    if let Some(refused) = call.client().capabilities().refused_files {
+    if let Some(refused) = known_refused(call) {
         return Ok(refused);
     }
-    // One asks for all.
-    let _asking = call.client().asking.lock().await;
-    if let Some(refused) = call.client().capabilities().refused_files {
+    // One run probes on behalf of all.
+    let _probing = call.client().probing.lock().await;
+    if let Some(refused) = known_refused(call) {
         return Ok(refused);
     }
     let agent = call.default_agent().to_owned();
     match read(call, &agent, &Document::ALL).await? {
         Some(workspace) => {
-            call.client().learn(|known| known.refused_files = Some(workspace.refused.clone()));
+            let names = workspace.refused.iter().map(|document| document.file_name().to_owned());
+            call.client().learn(|known| known.refused_files = Some(names.collect()));
             Ok(workspace.refused)
         }
         None => Ok(BTreeSet::new()),
     }
 }
 
-/// Makes the agent's files as wanted: missing ones and changed ones are written, then read back. An
-/// agent that was just registered usually has none, so a list comes first.
+/// Returns the documents that the gateway is known to refuse; `None` until it was asked.
+pub(super) fn known_refused(call: &Call) -> Option<BTreeSet<Document>> {
+    let names = call.client().capabilities().refused_files?;
+    Some(names.iter().filter_map(|name| Document::from_file_name(name)).collect())
+}
+
+/// Writes missing and changed files, then reads them back. A new agent usually has no files, so its
+/// files are listed first.
 pub(super) async fn converge(
     applier: &Applier,
     call: &Call,
@@ -48,9 +55,9 @@ pub(super) async fn converge(
 ) -> Result<(), FlowError> {
     let mut found = Workspace::of(call).await?;
     let kept = found.kept();
-    // Gateways with entries list some of the files only.
+    // Gateways with entries list only some of the files.
     let by_list = !call.has_ownership();
-    found.take_in(&kept, look(call, wanted, &kept, is_new && by_list).await?);
+    found.merge(&kept, read_when_known(call, wanted, &kept, is_new && by_list).await?);
     let bootstrap = wants_bootstrap(wanted, &found);
     let (mut round, mut missing_before) = (0, usize::MAX);
     loop {
@@ -64,7 +71,7 @@ pub(super) async fn converge(
         if missing.is_empty() {
             return Ok(());
         }
-        // A round that helped does not count: some connections are cut after every few requests.
+        // A round with progress does not count: some connections are cut after every few requests.
         if missing.len() < missing_before {
             round = round.min(1);
         }
@@ -78,7 +85,7 @@ pub(super) async fn converge(
             return Err(GatewayError::NotKept { what, rounds: round }.into());
         }
         if round > 1 {
-            // All were lost together: one may fit where they do not.
+            // All writes were lost together; a single one may get through.
             missing.truncate(1);
         }
         let documents: Vec<_> = missing.iter().map(|(document, _)| *document).collect();
@@ -86,8 +93,8 @@ pub(super) async fn converge(
             sleep(settling(round)).await;
         }
         let refused_on_write = match found.write(call, wanted, &missing, report).await {
-            // What cannot be read either is found so by the reading. A link that leads nowhere
-            // looks like no file.
+            // A file that cannot be read either is found by the next reading. A dangling link looks
+            // like a missing file.
             Err(error) if round < 2 && error.rpc().is_some_and(RpcError::is_file_unsafe) => {
                 Vec::new()
             }
@@ -110,20 +117,21 @@ pub(super) async fn converge(
             .copied()
             .filter(|document| !new.present.contains_key(document))
             .collect();
-        found.take_in(&documents, new);
+        found.merge(&documents, new);
         if !rest.is_empty() {
-            found.take_in(&rest, look(call, wanted, &rest, false).await?);
+            found.merge(&rest, read_when_known(call, wanted, &rest, false).await?);
         }
         for document in refused_on_write {
             found.refused.insert(document);
-            report.skip(format!("file {}", document.file_name()), "this gateway does not take it");
+            report
+                .skip(format!("file {}", document.file_name()), "this gateway does not accept it");
         }
         round += 1;
     }
 }
 
-/// What [`converge`] would write: each file with what is there now, if anything. A gateway shows the
-/// files of agents that it knows only.
+/// Returns what [`converge`] would write: each file with its present text, if any. A gateway shows
+/// the files only of agents that it knows.
 pub(super) async fn plan(
     applier: &Applier,
     call: &Call,
@@ -134,7 +142,7 @@ pub(super) async fn plan(
     let mut found = Workspace::of(call).await?;
     let kept = found.kept();
     if is_known && let Some(workspace) = read_safe(call, wanted, &kept).await? {
-        found.take_in(&kept, workspace);
+        found.merge(&kept, workspace);
     }
     found.report_refused(report);
     let texts = render(applier, wanted, &found.refused, wants_bootstrap(wanted, &found))?;
@@ -156,7 +164,7 @@ fn wants_bootstrap(wanted: &Desired, found: &Workspace) -> bool {
     should_include_bootstrap(&wanted.options, &listed.collect())
 }
 
-/// The texts of the documents that the gateway keeps, and of the agent's own for the mirror.
+/// Renders the documents that the gateway keeps, and the agent's own for the mirror.
 pub(super) fn render(
     applier: &Applier,
     wanted: &Desired,
@@ -179,7 +187,7 @@ pub(super) fn render(
     Ok(texts)
 }
 
-/// Local copies are a convenience: what goes wrong with them is told, and never fails a job.
+/// Writes local copies. They are a convenience, so an error is logged and never fails a job.
 fn mirror(applier: &Applier, wanted: &Desired, texts: &[(Document, String)]) {
     for (document, text) in texts.iter().filter(|(document, _)| document.is_agents_own()) {
         if let Err(error) =
@@ -190,10 +198,10 @@ fn mirror(applier: &Applier, wanted: &Desired, texts: &[(Document, String)]) {
     }
 }
 
-/// Reads these documents, waiting until the gateway knows the agent. Of a new agent, those that a
-/// list says are missing are not asked for, but for the agent's own: no list is believed that would
-/// have these overwritten.
-async fn look(
+/// Reads these documents, and waits until the gateway knows the agent. For a new agent, documents
+/// that a list reports as missing are not requested, except the agent's own: a wrong list must not
+/// cause those to be overwritten.
+async fn read_when_known(
     call: &Call,
     wanted: &Desired,
     documents: &[Document],
@@ -206,8 +214,8 @@ async fn look(
     let group_commit = &call.client().group_commit;
     let began = Instant::now();
     for reading in 0_u32.. {
-        let looks = group_commit.looks();
-        // A list costs less than the files while the agent is not known.
+        let before = group_commit.known_agents();
+        // A list costs less than the files while the agent is unknown.
         if let Some(listing) = list(call, agent).await? {
             let is_missing = |document: Document| {
                 is_new && !document.is_agents_own() && listing.get(&document) == Some(&None)
@@ -215,23 +223,21 @@ async fn look(
             let asked_for: Vec<_> =
                 documents.iter().copied().filter(|document| !is_missing(*document)).collect();
             if let Some(workspace) = read_safe(call, wanted, &asked_for).await? {
-                group_commit.tell(true);
+                group_commit.note_known_agent();
                 return Ok(workspace);
             }
         }
-        group_commit.tell(false);
         if began.elapsed() > VISIBLE_WITHIN {
             break;
         }
-        group_commit.wait_turn(looks, settling(reading)).await;
+        group_commit.wait_turn(before, settling(reading)).await;
     }
-    // To have it created would write the config that the gateway works with over the one that has
-    // the agent.
+    // Creating the agent would overwrite the config that has it with the one that the gateway uses.
     Err(GatewayError::NotTakenIn { agent: agent.clone() })
 }
 
-/// Reads these documents, and again for a while as long as the gateway holds one of them for
-/// unsafe: one that comes or goes while it looks at it will be there or gone, a link stays one.
+/// Reads these documents, and repeats that for a while if the gateway considers one of them unsafe:
+/// a file that appears or disappears meanwhile settles, a link remains.
 async fn read_safe(
     call: &Call,
     wanted: &Desired,
@@ -257,7 +263,7 @@ fn unsafe_file(wanted: &Desired, document: Document) -> GatewayError {
 }
 
 impl Workspace {
-    /// An unread one of this gateway.
+    /// Creates a workspace of this gateway, with no files read yet.
     async fn of(call: &Call) -> Result<Self, GatewayError> {
         Ok(Self { refused: refused(call).await?, ..Self::default() })
     }
@@ -268,8 +274,8 @@ impl Workspace {
         }
     }
 
-    /// Reports files of which the gateway does not show the agent all. What the agent has made its
-    /// own is its to shorten.
+    /// Reports files that the gateway shows its agent only in part. Files that the agent has made
+    /// its own are left to the agent.
     fn report_long(&self, call: &Call, texts: &[(Document, String)], report: &mut Report) {
         let limit = call.client().capabilities().shown_chars;
         for (document, text) in texts {
@@ -281,7 +287,7 @@ impl Workspace {
         }
     }
 
-    /// Writes files at once; returns those that the gateway refused by name.
+    /// Writes the files at once; returns those that the gateway refused by name.
     async fn write(
         &self,
         call: &Call,
@@ -304,7 +310,7 @@ impl Workspace {
                     refused.push(*document);
                     continue;
                 }
-                // The next reading tells what was written.
+                // The next reading shows what was written.
                 Err(error) if error.is_connection_lost() => {
                     debug!(method = ?error.method(), "reading back after an unanswered file write");
                 }
@@ -318,8 +324,8 @@ impl Workspace {
         Ok(refused)
     }
 
-    /// The files that were missing and are there now, each in its size: then what was written is in
-    /// them. One list tells of all.
+    /// Returns the new files that a list shows with the written size, which proves their content.
+    /// One list covers all files.
     async fn confirm(
         &self,
         call: &Call,

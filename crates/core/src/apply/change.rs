@@ -1,5 +1,4 @@
-//! How what is written differs from what was there, for people: a plan shows it, and so does the
-//! report of a run.
+//! The differences between what is written and what was there, in plans and in reports.
 
 use serde_json::{Map, Value};
 use similar::TextDiff;
@@ -8,9 +7,9 @@ use crate::documents::Document;
 use crate::gateway::agents_config::Part;
 use crate::outcome::Change;
 
-/// Most lines that a report keeps of one diff.
+/// The most lines that a report keeps of one diff.
 const MAX_LINES: usize = 200;
-/// Most bytes that a report keeps of all diffs.
+/// The most bytes that a report keeps of all diffs.
 const MAX_BYTES: usize = 64 * 1024;
 
 impl Change {
@@ -18,7 +17,7 @@ impl Change {
         Self { what: what.into(), diff: diff.into() }
     }
 
-    /// A file that is written, with the text that it had before.
+    /// Returns the change of a file, with the diff to its former text.
     pub(super) fn of_file(document: Document, present: Option<&str>, text: &str) -> Self {
         let name = document.file_name();
         let before = if present.is_some() { format!("a/{name}") } else { "/dev/null".to_owned() };
@@ -28,14 +27,14 @@ impl Change {
         Self::new(format!("file {name}"), diff)
     }
 
-    /// A part of the config: a line for each value that changes.
+    /// Returns the change of a part of the config, with a line for each changed value.
     pub(super) fn of_config(part: &Part) -> Self {
         let mut lines = Vec::new();
         compare("", Some(&part.before), &part.after, &mut lines);
         Self::new(part.what.clone(), lines.join("\n"))
     }
 
-    /// An agent that is deleted, with the folder that goes with it.
+    /// Returns the change for a deleted agent, and for the folder deleted with it.
     pub(super) fn of_deletion(agent: &str, folder: Option<&str>) -> Self {
         Self::new(
             format!("agent {agent} deleted"),
@@ -43,7 +42,7 @@ impl Change {
         )
     }
 
-    /// A session with its label before and after.
+    /// Returns the change of a session, with its label before and after.
     pub(super) fn of_session(key: &str, before: Option<String>, after: Option<String>) -> Self {
         let diff = after.map(|label| {
             difference("label", before.map(Value::String).as_ref(), &Value::String(label))
@@ -76,7 +75,7 @@ fn difference(path: &str, before: Option<&Value>, after: &Value) -> String {
     }
 }
 
-/// Cuts long ones to what a report keeps, and says so in them.
+/// Cuts long diffs to the limits of a report, and marks the cuts.
 pub(super) fn shorten(changes: &mut [Change]) {
     let mut left = MAX_BYTES;
     for change in changes {
@@ -101,15 +100,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_is_compared_value_by_value() {
+    fn the_diff_of_an_entry_lists_each_changed_value() {
         let map = |value: Value| value.as_object().cloned().unwrap_or_default();
         let part = Part {
             agent: Some("ada".into()),
             what: String::new(),
             before: map(serde_json::json!({ "heartbeat": { "every": "10m", "target": "none" } })),
-            after: map(
-                serde_json::json!({ "name": "Ada", "heartbeat": { "every": "2h", "target": "none" } }),
-            ),
+            after: map(serde_json::json!({
+                "name": "Ada", "heartbeat": { "every": "2h", "target": "none" },
+            })),
         };
         assert_eq!(
             Change::of_config(&part).diff,
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_change_is_cut_and_says_so() {
+    fn a_long_diff_is_cut_with_a_note() {
         let mut changes =
             vec![Change::new("a", "line\n".repeat(MAX_LINES + 7)), Change::new("b", "x\ny\n")];
         shorten(&mut changes);

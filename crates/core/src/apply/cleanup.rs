@@ -1,4 +1,5 @@
-//! Cleanup: the agent with its files, then its session. What is gone already is success.
+//! The cleanup flow: deletes the agent with its files, then its session. An agent that is already
+//! gone counts as success.
 
 use std::sync::Arc;
 
@@ -16,28 +17,28 @@ use crate::model::Cleanup;
 use crate::outcome::{Change, Report};
 use crate::sanitize::one_line;
 
-/// Most paths reported that a gateway removed, and that it could not remove.
+/// The most paths reported as removed, and the most reported as not removable.
 const MAX_PATHS: usize = 20;
 
-/// The agent that gateways have when their config names none.
+/// The agent that gateways have if their config names none.
 const MAIN: &str = "main";
-/// What an entry has that only says where an agent's folder is.
+/// The keys of an entry that has nothing but the location of its folder.
 const BARE: [&str; 2] = ["id", "workspace"];
 
-/// What there is to clean up.
+/// The things to clean up.
 pub(super) struct Found {
-    /// What the agent is called.
+    /// The agent's names on the gateway.
     pub(super) keys: AgentKeys,
-    /// Whether the gateway knows the agent.
+    /// Set if the gateway knows the agent.
     pub(super) is_there: bool,
-    /// The folder of its files, where its entry names one.
+    /// The folder of the agent's files, if its entry names one.
     pub(super) workspace: Option<String>,
-    /// Why its files stay, if they do.
+    /// The reason why the files must stay, if they must.
     pub(super) files_stay: Option<String>,
 }
 
-/// Looks what there is to clean up.
-pub(super) async fn look(call: &Call, job: &Cleanup) -> Result<Found, GatewayError> {
+/// Returns what there is to clean up, without changing anything.
+pub(super) async fn inspect(call: &Call, job: &Cleanup) -> Result<Found, GatewayError> {
     let keys = keys_of(job);
     let view = effective_config::read(call).await?;
     may_be_deleted(call, job, &keys, &view).await?;
@@ -57,7 +58,7 @@ pub(super) async fn run(
 ) -> Result<Option<&'static str>, FlowError> {
     let keys = keys_of(job);
     let agent = &keys.agent_id;
-    // Deleting writes the config.
+    // A deletion writes the config.
     let (mut writing, left) = call.client().group_commit.write_lock.lock_after_reading().await;
     let mut view = match left {
         Some(reading) => View::new(call, reading),
@@ -67,7 +68,7 @@ pub(super) async fn run(
     let mut round = 0;
     while view.has(agent) {
         may_be_deleted(call, job, &keys, &view).await?;
-        call.journal().give_back(view.config().hash.as_ref());
+        call.journal().refund(view.config().hash.as_ref());
         match call.journal().spend(vec![Step::Delete], view.config().hash.as_ref()).await {
             Ok(()) => {}
             Err(Refused::NotSaved(error)) => return Err(GatewayError::NotSaved(error).into()),
@@ -95,15 +96,15 @@ pub(super) async fn run(
     ownership::forget(call, agent);
     session::delete(call, &keys.session_key, report).await?;
     report.summary = if report.written.is_empty() {
-        format!("agent {agent} was gone already; nothing was written")
+        format!("agent {agent} was already gone; nothing was written")
     } else {
         format!("agent {agent} is gone")
     };
     Ok(Some(shape.as_str()))
 }
 
-/// Fails if the agent is somebody else's, or if the gateway would write an older config over the
-/// one that it shows.
+/// Checks that the agent is the job's, and that the gateway would not overwrite the config with an
+/// older one.
 async fn may_be_deleted(
     call: &Call,
     job: &Cleanup,
@@ -117,8 +118,8 @@ async fn may_be_deleted(
     if is_default_agent(view.config(), agent) {
         return Err(GatewayError::DefaultAgent { agent: agent.clone() });
     }
-    // What has neither a name nor settings nor a folder of its own is nobody's: nothing is lost
-    // with its entry.
+    // An entry without a name, settings or a folder of its own belongs to nobody, so deleting it
+    // loses nothing.
     let is_bare = view
         .config()
         .agent(agent)
@@ -132,8 +133,8 @@ async fn may_be_deleted(
     }
 }
 
-/// Whether the config says that the agent is the one to fall back on. One that is it only because
-/// it comes first is not.
+/// Returns whether the config declares the agent its default. An agent that is the default only
+/// because it comes first is not protected.
 fn is_default_agent(config: &Config, agent: &str) -> bool {
     let is_flagged =
         config.agent(agent).and_then(|entry| entry.get("default")).and_then(Value::as_bool);
@@ -144,8 +145,8 @@ fn is_default_agent(config: &Config, agent: &str) -> bool {
     named.is_some_and(|named| keys::normalise_agent_id(named) == agent)
 }
 
-/// A cleanup does not say whether its agent is a main agent; the session key that only main agents
-/// have does.
+/// Returns the agent's names. A cleanup does not say whether its agent is a main agent, but only
+/// main agents have a main session key.
 fn keys_of(job: &Cleanup) -> AgentKeys {
     if job
         .agent
@@ -159,7 +160,7 @@ fn keys_of(job: &Cleanup) -> AgentKeys {
     }
 }
 
-/// Deletes the agent; false if the gateway says that there is none.
+/// Deletes the agent; returns `false` if the gateway does not know it.
 async fn delete(
     call: &Call,
     agent: &str,
@@ -197,7 +198,7 @@ async fn delete(
     }
 }
 
-/// The first paths of a list in the answer, but for those that were not there.
+/// Returns the first paths of a list in the answer, except those that did not exist.
 fn paths_in(answer: &Value, list: &str) -> Vec<String> {
     let listed = answer.get(list).and_then(Value::as_array).into_iter().flatten();
     let there =
@@ -211,8 +212,8 @@ fn workspace_of<'a>(config: &'a Config, agent: &str) -> Option<&'a str> {
     config.agent(agent)?.get("workspace")?.as_str()
 }
 
-/// Why the files of an agent must stay when it is deleted; none if they may go. Old gateways do not
-/// look whose folder they remove.
+/// Returns the reason why an agent's files must stay when it is deleted; `None` if they may be
+/// deleted. Old gateways do not check whether another agent uses the folder.
 fn why_files_stay(call: &Call, config: &Config, agent: &str) -> Option<String> {
     let own = workspace_of(config, agent)?;
     let is_own = |id: &str| keys::normalise_agent_id(id) == agent;
@@ -221,7 +222,7 @@ fn why_files_stay(call: &Call, config: &Config, agent: &str) -> Option<String> {
         |entry: &serde_json::Map<String, Value>| Some(entry.get("workspace")?.as_str()?.to_owned());
     let mut folders: Vec<(String, String)> =
         others.filter_map(|(id, entry)| Some((format!("agent {id}"), folder_of(entry)?))).collect();
-    // Agents without a folder of their own live in this one, the default agent above all.
+    // Agents without a folder of their own live in this one, in particular the default agent.
     if let Some(usual) = config.data.pointer("/agents/defaults/workspace").and_then(Value::as_str) {
         folders.push((
             format!("agent {} and others without a folder of their own", call.default_agent()),

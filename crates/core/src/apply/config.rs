@@ -1,4 +1,4 @@
-//! The config stage: agents' entries, and what channels show of heartbeats.
+//! The config stage: writes the agents' entries and the visibility of heartbeats in channels.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,20 +10,20 @@ use super::config_writer::Writer;
 use crate::gateway::agents_config::{
     Change, Config, DesiredAgent, Shape, VISIBILITY, known_refusals,
 };
-use crate::gateway::{Answer, Awaited, Call, Defect, GatewayError, Method};
+use crate::gateway::{Announcement, Answer, Call, Defect, GatewayError, Method};
 use crate::heartbeat;
-use crate::outcome::Report;
+use crate::outcome::{self, Report};
 
-/// Makes every agent's entry as desired, with as few writes as possible, and reads back. Runs that
-/// want something of the same gateway's config at the same time share their writes; `coming` has
-/// announced this one. The shape of the config, and whether one of the agents is new in it.
+/// Makes every agent's entry as desired with as few writes as possible, and reads back. Runs that
+/// change the config of one gateway at the same time share their writes; `announcement` has
+/// announced this run. Returns the shape of the config, and whether one of the agents is new in it.
 ///
-/// Nothing is read where `known`, a config that this run has just read, is as desired already.
+/// Nothing is read if `known`, a config that this run has just read, is already as desired.
 pub(super) async fn converge(
     call: &Call,
     desired: &[DesiredAgent],
     known: Option<&Config>,
-    coming: Option<Awaited>,
+    announcement: Option<Announcement>,
     report: &mut Report,
 ) -> Result<(Shape, bool), GatewayError> {
     if let Some(config) = known.filter(|config| is_settled(call, config, desired)) {
@@ -33,21 +33,25 @@ pub(super) async fn converge(
     }
     let group_commit = &call.client().group_commit;
     let desired: Arc<[DesiredAgent]> = desired.into();
-    let mut granted = group_commit.put(Arc::clone(&desired), Arc::clone(call.journal()));
-    drop(coming);
+    let mut commit = group_commit.submit(Arc::clone(&desired), Arc::clone(call.journal()));
+    drop(announcement);
     loop {
         tokio::select! {
             biased;
-            answer = &mut granted => match answer {
-                Ok(granted) => {
-                    let granted = granted?;
-                    granted.written.into_iter().for_each(|change| report.note(change));
-                    report_refused(call, granted.shape, &desired, report);
-                    return Ok((granted.shape, granted.is_new));
+            answer = &mut commit => {
+                let Ok(result) = answer else {
+                    // The run that was writing this change was stopped.
+                    let journal = Arc::clone(call.journal());
+                    commit = group_commit.submit(Arc::clone(&desired), journal);
+                    continue;
+                };
+                let committed = result?;
+                for part in &committed.written {
+                    report.note(outcome::Change::of_config(part));
                 }
-                // The run that wrote for this one was stopped.
-                Err(_) => granted = group_commit.put(Arc::clone(&desired), Arc::clone(call.journal())),
-            },
+                report_refused(call, committed.shape, &desired, report);
+                return Ok((committed.shape, committed.is_new));
+            }
             _writing = group_commit.write_lock.lock() => {
                 group_commit.gather().await;
                 Writer::new(call).run().await;
@@ -56,13 +60,13 @@ pub(super) async fn converge(
     }
 }
 
-/// Reads the config, together with others that do so now.
+/// Reads the config; concurrent callers share one reading.
 pub(super) async fn read(call: &Call) -> Result<Arc<Config>, GatewayError> {
     let read = async |_| take(call, call.read(Method::ConfigGet, json!({})).await?);
     call.client().group_commit.config.read(read).await
 }
 
-/// The config in an answer; what it says of the gateway is remembered.
+/// Parses the config in an answer, and remembers what it shows about the gateway.
 pub(super) fn take(call: &Call, answer: Answer) -> Result<Config, GatewayError> {
     let config = Config::read(answer)?;
     call.client().learn(|known| {
@@ -72,13 +76,14 @@ pub(super) fn take(call: &Call, answer: Answer) -> Result<Config, GatewayError> 
     Ok(config)
 }
 
-/// The shape to write: the one shown; else the one that fits what the gateway says of itself.
+/// Returns the shape to write: the one that the config has, otherwise the one that fits what the
+/// gateway announced.
 pub(super) fn shape_of(call: &Call, config: &Config) -> Shape {
     let guess = if call.has_ownership() { Shape::Entries } else { Shape::List };
     config.shape.unwrap_or(guess)
 }
 
-/// Whether the config is as desired, as far as this gateway can keep it.
+/// Returns whether the config is as desired, except for keys that the gateway refuses.
 pub(super) fn is_settled(call: &Call, config: &Config, desired: &[DesiredAgent]) -> bool {
     let shape = shape_of(call, config);
     config.is_as_desired(shape, desired, &refused_keys(call, shape))
@@ -93,7 +98,7 @@ pub(super) fn refused_keys(call: &Call, shape: Shape) -> BTreeSet<String> {
     refused
 }
 
-/// What [`converge`] would write now, and the config that it was compared with.
+/// Returns what [`converge`] would write now, and the config that it was compared with.
 pub(super) async fn plan(
     call: &Call,
     desired: &[DesiredAgent],
@@ -106,7 +111,7 @@ pub(super) async fn plan(
     Ok((config, change))
 }
 
-/// Reports what the gateway does not know of what is desired.
+/// Reports the desired keys that the gateway does not know.
 fn report_refused(call: &Call, shape: Shape, desired: &[DesiredAgent], report: &mut Report) {
     for key in refused_keys(call, shape) {
         if key == VISIBILITY {
@@ -123,7 +128,7 @@ fn report_refused(call: &Call, shape: Shape, desired: &[DesiredAgent], report: &
             report.skip(format!("config {key}"), UNKNOWN_KEY);
         }
     }
-    // Known before a gateway refuses them, or drops them without a word.
+    // These keys are reported before a gateway refuses or silently drops them.
     for (key, meant) in desired.iter().flat_map(|agent| heartbeat::misspelt(&agent.heartbeat)) {
         report.skip(
             format!("config heartbeat.{key}"),
@@ -134,8 +139,8 @@ fn report_refused(call: &Call, shape: Shape, desired: &[DesiredAgent], report: &
 
 const UNKNOWN_KEY: &str = "this gateway does not know it";
 
-/// Why what channels show of heartbeats is left alone; none if it may be written. Some versions
-/// restart for it and do harm by that.
+/// Returns the reason why the visibility of heartbeats in channels is left alone; `None` if it may
+/// be written. Some versions restart because of it and do harm.
 fn channels_restart(call: &Call) -> Option<&'static str> {
     if call.has_defect(Defect::StaleRestart) {
         return Some(Defect::StaleRestart.sentence());
@@ -145,7 +150,7 @@ fn channels_restart(call: &Call) -> Option<&'static str> {
 }
 
 /// Sends a merge patch. Success means that it was, or may have been, carried out; the next reading
-/// tells.
+/// shows which.
 ///
 /// Returns whether it was acknowledged.
 pub(super) async fn patch(
@@ -161,11 +166,11 @@ pub(super) async fn patch(
         Ok(_) => Ok(true),
         Err(error) if error.may_have_been_carried_out() && error.is_connection_lost() => {
             debug!(method = ?error.method(), "reading back after an unanswered config write");
-            // Only what was lost with its connection may not have come to be.
+            // Only a request that was lost with its connection may not have been carried out.
             Ok(!matches!(error, GatewayError::Closed { .. }))
         }
-        // The gateway has written the file, and restarts because it could not take in all of it
-        // while running.
+        // The gateway has written the file, and restarts because it could not apply all of it while
+        // running.
         Err(error)
             if error.rpc().is_some_and(|rpc| {
                 rpc.is_form(&[

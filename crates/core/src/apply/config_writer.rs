@@ -1,5 +1,5 @@
-//! The one writer of a gateway's config: writes what all runs want of it, reads back, and answers
-//! them.
+//! The single writer of a gateway's config: writes the pending changes of all runs, reads back, and
+//! sends the results.
 
 use std::collections::BTreeSet;
 
@@ -14,35 +14,34 @@ use crate::gateway::{Call, GatewayError, Need, PendingChange, RpcError};
 use crate::journal::{Refused, Step};
 use crate::outcome;
 
-/// How often the config is read before a write that was acknowledged counts as lost. Some gateways
-/// go on showing the old config for seconds; the waits between add up to about eight.
+/// The number of readings before an acknowledged write counts as lost. Some gateways return the old
+/// config for seconds; the waits between the readings add up to about eight.
 const READINGS: u32 = 12;
-/// How often a write may be refused because the config has changed. Some gateways go on giving an
-/// old hash for a while; the waits between add up to about seven seconds.
+/// The number of times that a write may be refused because the config has changed. Some gateways
+/// return an old hash for a while; the waits in between add up to about seven seconds.
 const MAX_REFUSALS: u32 = 10;
-/// The name in the journal of what channels show of heartbeats.
+/// The journal's name for the visibility of heartbeats in channels.
 const CHANNELS: &str = "channels";
-/// Most keys remembered that a gateway does not know, before it is asked anew.
+/// The most unknown keys that are remembered before the gateway is asked again.
 const MAX_REFUSED_KEYS: usize = 256;
 
-/// Writes what all wishes on the desk want, reads back, and answers them. Only who holds the pen
-/// does this.
+/// Commits the pending changes of all runs. Used only while the write lock is held.
 pub(super) struct Writer<'a> {
     call: &'a Call,
-    /// The wishes that are not answered yet.
+    /// The pending changes without a result.
     batch: Vec<PendingChange>,
-    /// How many writes were refused that may be tried again.
+    /// The number of writes that were refused and retried.
     refusals: u32,
-    /// How often the config was read since the latest write without showing it.
+    /// The number of readings since the latest write that did not show it.
     unseen: u32,
-    /// How many writes had no answer.
+    /// The number of writes without an answer.
     unanswered: u32,
-    /// What was written last.
+    /// The latest change that was written.
     written: Option<Change>,
 }
 
 impl<'a> Writer<'a> {
-    /// The writer of this call's gateway; its caller holds the pen.
+    /// Creates the writer for this call's gateway; the caller holds the write lock.
     pub(super) const fn new(call: &'a Call) -> Self {
         Self {
             call,
@@ -54,8 +53,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Goes on until all wishes are answered. One that comes after the first write waits for the
-    /// next one.
+    /// Writes until all pending changes have a result. A change that arrives after the first
+    /// reading waits for the next writer.
     pub(super) async fn run(mut self) {
         let mut is_first = true;
         loop {
@@ -67,11 +66,11 @@ impl<'a> Writer<'a> {
                 Ok(config) => config,
                 Err(error) => return self.fail(&error),
             };
-            for wish in &self.batch {
-                wish.journal.give_back(config.hash.as_ref());
+            for pending in &self.batch {
+                pending.journal.refund(config.hash.as_ref());
             }
-            self.answer_those_that_are_done(&config);
-            self.find_foreign(&config);
+            self.complete_done(&config);
+            self.reject_foreign(&config);
             let Some(change) = self.next_change(&config) else {
                 if self.batch.is_empty() {
                     return;
@@ -79,7 +78,7 @@ impl<'a> Writer<'a> {
                 continue;
             };
             if self.unseen < READINGS && self.has_written(&change) {
-                // Written, and not to be seen yet.
+                // Written, but not visible yet.
                 self.unseen += 1;
                 sleep(settling(self.unseen)).await;
                 continue;
@@ -91,46 +90,47 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Whether something of a change is what was written last.
+    /// Returns whether part of a change was in the latest write.
     fn has_written(&self, change: &Change) -> bool {
         let written = self.written.iter().flat_map(|written| &written.parts);
         written.into_iter().any(|part| change.parts.iter().any(|other| other.agent == part.agent))
     }
 
-    fn answer_those_that_are_done(&mut self, config: &Config) {
+    fn complete_done(&mut self, config: &Config) {
         let shape = shape_of(self.call, config);
         let refused = refused_keys(self.call, shape);
-        let is_done = |wish: &mut PendingChange| {
-            let left: Vec<DesiredAgent> = wish.faultless().cloned().collect();
-            (left.is_empty() && !wish.faults.is_empty())
+        let is_done = |pending: &mut PendingChange| {
+            let left: Vec<DesiredAgent> = pending.writable().cloned().collect();
+            (left.is_empty() && !pending.faults.is_empty())
                 || config.is_as_desired(shape, &left, &refused)
         };
         let done: Vec<PendingChange> = self.batch.extract_if(.., is_done).collect();
         let mut suspects = self.call.client().group_commit.suspects();
-        for wish in done {
-            suspects.clear(&wish.faultless().map(|agent| agent.id.clone()).collect());
-            wish.answer(Ok(shape));
+        for pending in done {
+            suspects.clear(&pending.writable().map(|agent| agent.id.clone()).collect());
+            pending.complete(Ok(shape));
         }
     }
 
     /// Finds the agents whose entries are not the job's, see [`ownership`](super::ownership). This
-    /// is where an entry is looked at last before it is written.
-    fn find_foreign(&mut self, config: &Config) {
-        for wish in &mut self.batch {
-            let foreign = wish.faultless().filter_map(|agent| {
+    /// is the last check of an entry before it is written.
+    fn reject_foreign(&mut self, config: &Config) {
+        for pending in &mut self.batch {
+            let foreign = pending.writable().filter_map(|agent| {
                 let reason = ownership::reason_not_to_write(self.call, config, agent)?;
                 Some((agent.id.clone(), GatewayError::NotOurs { agent: agent.id.clone(), reason }))
             });
             let foreign: Vec<_> = foreign.collect();
-            wish.faults.extend(foreign);
+            pending.faults.extend(foreign);
         }
     }
 
-    /// What to write next; none if nothing is left, or if a wish has to be answered first.
+    /// Returns the next change to write; `None` if nothing is left, or if a pending change must be
+    /// completed first.
     fn next_change(&self, config: &Config) -> Option<Change> {
         let shape = shape_of(self.call, config);
         let refused = refused_keys(self.call, shape);
-        let left = latest(self.batch.iter().flat_map(PendingChange::faultless).cloned().collect());
+        let left = latest(self.batch.iter().flat_map(PendingChange::writable).cloned().collect());
         let left: Vec<_> = left
             .into_iter()
             .filter(|agent| !config.has_agent_as_desired(agent, &refused))
@@ -148,8 +148,8 @@ impl<'a> Writer<'a> {
         Some(change).filter(|_| !self.batch.is_empty())
     }
 
-    /// Remembers the members of heartbeats that were written and are not there: the gateway drops
-    /// what it does not know without a word. Returns whether there are any.
+    /// Remembers heartbeat members that were written but are not there, because the gateway
+    /// silently drops members that it does not know. Returns whether there are any.
     fn learn_dropped(&mut self, config: &Config) -> bool {
         let Some(written) = self.written.take() else { return false };
         let dropped = written.dropped_keys(config);
@@ -160,19 +160,19 @@ impl<'a> Writer<'a> {
         true
     }
 
-    /// Writes down in the journal of each job what is about to be written for it. Returns whether
-    /// it may be; a wish whose job has written as much as it may gets a fault.
+    /// Records in each job's journal what is about to be written for it. Returns whether the write
+    /// may happen; a pending change whose job has reached its limit gets a fault.
     async fn spend(&mut self, config: &Config, change: &Change) -> bool {
         for at in 0..self.batch.len() {
             let steps = steps(&self.batch, at, change);
             if steps.is_empty() {
                 continue;
             }
-            let wish = &mut self.batch[at];
-            match wish.journal.spend(steps, config.hash.as_ref()).await {
+            let pending = &mut self.batch[at];
+            match pending.journal.spend(steps, config.hash.as_ref()).await {
                 Ok(()) => {}
                 Err(refused) => {
-                    self.take_back(change, at);
+                    self.refund(change, at);
                     self.note_refused(at, change, &refused);
                     return false;
                 }
@@ -181,19 +181,20 @@ impl<'a> Writer<'a> {
         true
     }
 
-    /// Gives back what the first wishes have spent for a write that does not happen.
-    fn take_back(&self, change: &Change, wishes: usize) {
-        for at in 0..wishes {
+    /// Refunds the steps of the first `count` pending changes for a write that does not happen.
+    fn refund(&self, change: &Change, count: usize) {
+        for at in 0..count {
             self.batch[at].journal.answered(false, &steps(&self.batch, at, change));
         }
     }
 
     fn note_refused(&mut self, at: usize, change: &Change, refused: &Refused) {
-        let wish = &mut self.batch[at];
+        let pending = &mut self.batch[at];
         let spent = match refused {
             Refused::NotSaved(error) => {
-                let ids: Vec<_> = wish.desired.iter().map(|agent| agent.id.clone()).collect();
-                wish.faults
+                let ids: Vec<_> = pending.desired.iter().map(|agent| agent.id.clone()).collect();
+                pending
+                    .faults
                     .extend(ids.into_iter().map(|id| (id, GatewayError::NotSaved(error.clone()))));
                 return;
             }
@@ -203,9 +204,9 @@ impl<'a> Writer<'a> {
         let is_it = |part: &&Part| part.agent.as_deref().unwrap_or(CHANNELS) == spent;
         let Some(part) = change.parts.iter().find(is_it) else { return };
         if part.agent.is_some() {
-            wish.faults.insert(spent, undone(part));
+            pending.faults.insert(spent, undone(part));
         } else {
-            // What channels show of heartbeats is not worth a job.
+            // The visibility of heartbeats is not worth failing a job.
             self.call.client().learn(|known| known.refused_keys.extend([VISIBILITY.to_owned()]));
         }
     }
@@ -220,8 +221,8 @@ impl<'a> Writer<'a> {
                 if is_acknowledged {
                     self.answered(&change, true);
                 } else {
-                    // Where connections are cut after a fixed number of requests, another number of
-                    // readings has the next write come at another place.
+                    // If connections are cut after a fixed number of requests, a different number
+                    // of readings moves the next write to a different position.
                     self.unanswered += 1;
                     self.unseen = self.unanswered % 2;
                 }
@@ -242,7 +243,7 @@ impl<'a> Writer<'a> {
                 if error.rpc().is_some() {
                     self.answered(&change, false);
                 }
-                self.blame(config, &change, &ids, &error);
+                self.assign_fault(config, &change, &ids, &error);
             }
         }
     }
@@ -253,9 +254,9 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Finds whom a refused write is to be held against: the agents that the gateway finds fault
-    /// with; if it does not say which, one half of them after the other is tried; else all.
-    fn blame(
+    /// Assigns a refused write to the agents that the gateway rejects. If it names none, halves of
+    /// the agents are tried in turn; if the error is not about agents, all pending changes fail.
+    fn assign_fault(
         &mut self,
         config: &Config,
         change: &Change,
@@ -278,55 +279,54 @@ impl<'a> Writer<'a> {
             Some(culprits) => culprits,
             None => self.call.client().group_commit.suspects().refused(ids).into_iter().collect(),
         };
-        for wish in &mut self.batch {
-            let of_wish: Vec<_> =
-                culprits.iter().filter(|agent| wish.wants(agent)).cloned().collect();
+        for pending in &mut self.batch {
+            let own: Vec<_> =
+                culprits.iter().filter(|agent| pending.contains(agent)).cloned().collect();
             let fault = |agent: String| {
                 let error =
                     GatewayError::OfAgent { agent: agent.clone(), error: Box::new(error.clone()) };
                 (agent, error)
             };
-            wish.faults.extend(of_wish.into_iter().map(fault));
+            pending.faults.extend(own.into_iter().map(fault));
         }
     }
 
-    /// Ends all wishes with an error.
+    /// Completes all pending changes with an error.
     fn fail(&mut self, error: &GatewayError) {
-        for wish in self.batch.drain(..) {
-            wish.answer(Err(error.clone()));
+        for pending in self.batch.drain(..) {
+            pending.complete(Err(error.clone()));
         }
     }
 }
 
-/// The steps that a change takes for a wish: of each agent those that want it, the rest for the
-/// first.
+/// Returns the steps of a write that a pending change is charged for: those of its agents, and for
+/// the first change also the rest.
 fn steps(batch: &[PendingChange], at: usize, change: &Change) -> Vec<Step> {
-    let of_wish = change.parts.iter().filter(|part| match &part.agent {
-        Some(agent) => batch[at].wants(agent),
+    let own = change.parts.iter().filter(|part| match &part.agent {
+        Some(agent) => batch[at].contains(agent),
         None => at == 0,
     });
-    of_wish
-        .map(|part| Step::Write(part.agent.clone().unwrap_or_else(|| CHANNELS.to_owned())))
-        .collect()
+    own.map(|part| Step::Write(part.agent.clone().unwrap_or_else(|| CHANNELS.to_owned()))).collect()
 }
 
-/// Notes what was written, for the reports: of each agent in those that want it, the rest in the
-/// first.
+/// Notes what was written, for the reports: each agent in the changes that contain it, and the rest
+/// in the first change.
 fn note(batch: &mut [PendingChange], change: &Change) {
     for part in &change.parts {
-        let wants =
-            |wish: &PendingChange| part.agent.as_deref().is_some_and(|agent| wish.wants(agent));
-        let wishes = batch.iter_mut().enumerate();
-        for (_, wish) in
-            wishes.filter(|(at, wish)| if part.agent.is_some() { wants(wish) } else { *at == 0 })
+        let contains = |pending: &PendingChange| {
+            part.agent.as_deref().is_some_and(|agent| pending.contains(agent))
+        };
+        let entries = batch.iter_mut().enumerate();
+        for (_, pending) in entries
+            .filter(|(at, pending)| if part.agent.is_some() { contains(pending) } else { *at == 0 })
         {
-            wish.written.push(outcome::Change::of_config(part));
-            wish.is_new |= part.agent.is_some() && part.before.is_empty();
+            pending.written.push(part.clone());
+            pending.is_new |= part.agent.is_some() && part.before.is_empty();
         }
     }
 }
 
-/// Says what was written, and what the gateway shows instead.
+/// Returns the error that says what was written, and what the gateway shows instead.
 fn undone(part: &Part) -> GatewayError {
     let shows = outcome::Change::of_config(part).diff.replace('\n', ", ");
     GatewayError::Undone {
@@ -337,7 +337,7 @@ fn undone(part: &Part) -> GatewayError {
 }
 
 /// Returns whether a refused write may be the fault of one of its agents, so that it is worth
-/// finding out which.
+/// finding that agent.
 fn may_be_about_one_agent(rpc: &RpcError) -> bool {
     let is_about_the_client = rpc.is_scope_missing()
         || rpc.code == "FORBIDDEN"
@@ -349,8 +349,8 @@ fn may_be_about_one_agent(rpc: &RpcError) -> bool {
     !is_about_the_client && !is_about_the_moment && !rpc.is_form(&["config write rejected: *"])
 }
 
-/// Whether a refused write may be taken after reading again: the config had changed, or keys were
-/// refused that can be left out, which is remembered.
+/// Returns whether a refused write may be retried after reading again: because the config had
+/// changed, or because it contained keys that can be omitted, which are then remembered.
 fn may_be_tried_again(call: &Call, change: &Change, error: &GatewayError) -> bool {
     let Some(rpc) = error.rpc() else { return false };
     if change.has_nulls_in_list()
@@ -362,7 +362,8 @@ fn may_be_tried_again(call: &Call, change: &Change, error: &GatewayError) -> boo
     }
     if let Some(keys) = droppable(&rpc.unrecognized_keys()) {
         call.client().learn(|known| {
-            // To ask again costs a write; to remember all that a gateway makes up costs memory.
+            // Asking again costs a write, but remembering every key that a gateway invents costs
+            // memory.
             if known.refused_keys.len() > MAX_REFUSED_KEYS {
                 known.refused_keys.clear();
             }

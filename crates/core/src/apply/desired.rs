@@ -1,4 +1,5 @@
-//! What a provisioning job wants, in the gateway's terms: keys, config entry, documents, session.
+//! The desired state of a provisioning job in the gateway's terms: keys, config entry, documents,
+//! session.
 
 use serde_json::{Map, Value};
 
@@ -8,31 +9,31 @@ use crate::heartbeat;
 use crate::keys::AgentKeys;
 use crate::model::{Agent, Job, Options};
 
-/// Label of a main agent's session when the agent has no name.
+/// The label of a main agent's session if the agent has no name.
 const MAIN_LABEL: &str = "Gateway Agent";
 
-/// What a provisioning job wants.
+/// The desired state of a provisioning job.
 #[derive(Debug, Clone)]
 pub struct Desired {
-    /// What the agent is called on the gateway.
+    /// The agent's names on the gateway.
     pub keys: AgentKeys,
-    /// The agent as the job has it.
+    /// The agent from the job document.
     pub agent: Agent,
-    /// Its heartbeat settings.
+    /// The heartbeat settings of the agent.
     pub heartbeat: Map<String, Value>,
-    /// What its documents can show. Holds its token.
+    /// The values that its documents can show, including its token.
     pub context: Context,
-    /// What kind of run is wanted.
+    /// The options of the run.
     pub options: Options,
-    /// Label of its session; none leaves the label alone.
+    /// The label of its session; `None` leaves the label alone.
     pub label: Option<String>,
-    /// Whether the job leaves the agent's token out, so that the one in its files is kept.
+    /// Set if the job omits the agent's token, so that the one in its files is kept.
     pub keeps_token: bool,
 }
 
 impl Desired {
-    /// What a job of either kind of provisioning wants; none for the other kinds. `base_url` comes
-    /// from the settings.
+    /// Returns the desired state of a job of either kind of provisioning; `None` for other kinds.
+    /// `base_url` comes from the settings.
     #[must_use]
     pub fn of(job: &Job, base_url: Option<&str>) -> Option<Self> {
         match job {
@@ -82,7 +83,7 @@ impl Desired {
         self
     }
 
-    /// The config entry. `prompt` is what the heartbeat says where the job itself says nothing,
+    /// Returns the config entry. `prompt` is the heartbeat prompt for a job that sets none; for
     /// `takes_over` see [`DesiredAgent`].
     #[must_use]
     pub fn entry(&self, prompt: Option<String>, takes_over: Option<String>) -> DesiredAgent {

@@ -1,12 +1,11 @@
-//! Keeps the texts of other agents whole when an agent is deleted on a gateway that forgets how
-//! they are spelt.
+//! Preserves the texts of other agents when an agent is deleted on a gateway that drops escapes.
 //!
-//! Gateways of early 2026 write the config that they work with over the file when they delete an
-//! agent: a text that the file spells `$${NAME}` becomes `${NAME}`, a reference, and a reference
-//! becomes the value of its variable. If a variable is not set, the gateway does not start again.
-//! Later gateways with a list compare each text with the one that stood at the same place before,
-//! so they do this to the agents that come after the deleted one. Such texts are therefore spelt
-//! once more before the deletion, and put back where the gateway has left them so.
+//! When they delete an agent, gateways of early 2026 write the config that they use over the file:
+//! a text that the file spells `$${NAME}` becomes `${NAME}`, a reference, and a reference becomes
+//! the value of its variable. If a variable is not set, the gateway no longer starts. Later
+//! gateways with a list compare each text with the one that was at the same position before, so
+//! they do this to the agents after the deleted one. Such texts are therefore escaped once more
+//! before the deletion, and restored afterwards if the gateway has kept the extra escape.
 
 use serde_json::{Value, json};
 
@@ -14,11 +13,11 @@ use super::config;
 use crate::gateway::agents_config::{Config, Shape};
 use crate::gateway::{Call, GatewayError};
 
-/// The version that gateways give which do not tell theirs: those of early 2026.
-const UNTOLD: &str = "dev";
+/// The version that gateways report which do not know their own: those of early 2026.
+const UNKNOWN_VERSION: &str = "dev";
 
-/// The list of agents as the file has to have it when the agent is gone; none if nothing has to be
-/// guarded.
+/// Escapes texts once more where needed. Returns the list of agents that the file must have after
+/// the deletion; `None` if nothing needs to be preserved.
 pub(super) async fn guard(
     call: &Call,
     config: &Config,
@@ -27,9 +26,9 @@ pub(super) async fn guard(
     if config.shape != Some(Shape::List) {
         return Ok(None);
     }
-    let is_old = call.met().is_none_or(|met| met.version == UNTOLD);
-    let first = if is_old { 0 } else { config.place_of(agent) };
-    let (raised, others) = (config.list_spelt_once_more(first), config.list_without(agent));
+    let is_old = call.server_info().is_none_or(|server| server.version == UNKNOWN_VERSION);
+    let first = if is_old { 0 } else { config.position_of(agent) };
+    let (raised, others) = (config.list_escaped_again(first), config.list_without(agent));
     if raised == config.list_as_written() {
         return Ok(None);
     }
@@ -37,7 +36,7 @@ pub(super) async fn guard(
     Ok(Some(others))
 }
 
-/// Writes the guarded list if the gateway has left it otherwise.
+/// Writes the preserved list if the gateway has left another one.
 pub(super) async fn put_back(
     call: &Call,
     config: &Config,

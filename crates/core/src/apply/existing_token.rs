@@ -1,7 +1,8 @@
-//! The token that an agent has already, for an update that leaves it out.
+//! The token that an agent already has, for an update that omits it.
 //!
-//! Shipped documents, those of the old system and operators' own write it as a line `AUTH_TOKEN=…`.
-//! It is read from the agent's files before anything is written, so that no file can lose it.
+//! Shipped documents, those of the old system and operators' own contain it as a line
+//! `AUTH_TOKEN=…`. It is read from the agent's files before anything is written, so that no write
+//! can lose it.
 
 use super::workspace::{self, Workspace};
 use super::{Desired, FlowError};
@@ -10,26 +11,27 @@ use crate::documents::Document;
 use crate::gateway::Call;
 use crate::outcome::Failure;
 
-/// Where the token is looked for, in this order; the first file with such a line decides. Files
-/// that are the agent's own are not asked: they say what the agent has noted.
+/// The files that are searched for the token, in this order; the first one with such a line
+/// decides. Files that belong to the agent are not searched, because they contain whatever the
+/// agent has noted.
 const FILES: [Document; 5] =
     [Document::Tools, Document::Agents, Document::Bootstrap, Document::Heartbeat, Document::Boot];
-/// How the line begins.
+/// The beginning of the line.
 const MARK: &str = "AUTH_TOKEN=";
-/// Longest token, in bytes.
+/// The longest token, in bytes.
 const MAX_TOKEN: usize = 512;
 
-/// Why there is no token to keep.
+/// The reason why there is no token to keep.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoToken {
-    /// No file has the line.
+    /// No file has such a line.
     #[error("the job has no auth_token, and no file of the agent on the gateway holds one")]
     Missing,
-    /// The line holds something else, such as a placeholder.
+    /// The line contains something else, such as a placeholder.
     #[error("the job has no auth_token, and the line AUTH_TOKEN= of the agent's {} holds no \
         token", .0.file_name())]
     Unreadable(Document),
-    /// Several lines differ.
+    /// Several such lines differ.
     #[error("the job has no auth_token, and the agent's {} holds more than one", .0.file_name())]
     Ambiguous(Document),
 }
@@ -46,8 +48,8 @@ impl From<NoToken> for Failure {
     }
 }
 
-/// What is wanted, with the token that the agent's files hold if the job leaves it out. `known` are
-/// files that were read already.
+/// Returns the desired state with the token from the agent's files, if the job omits it. `known`
+/// are files that were already read.
 pub(super) async fn find(
     call: &Call,
     wanted: &Desired,
@@ -65,12 +67,12 @@ async fn read(call: &Call, agent: &str, known: Option<Workspace>) -> Result<Stri
     if let Some(token) = token_of(&files)? {
         return Ok(token);
     }
-    // Where the gateway does not know the agent there are no files. What it holds for unsafe is
-    // told by reading the files afterwards.
+    // If the gateway does not know the agent, there are no files. Unsafe files are reported when
+    // the files are read later.
     let unread: Vec<_> =
         FILES.into_iter().filter(|document| !files.present.contains_key(document)).collect();
     let more = workspace::read(call, agent, &unread).await?.unwrap_or_default();
-    files.take_in(&unread, more);
+    files.merge(&unread, more);
     token_of(&files)?.ok_or_else(|| NoToken::Missing.into())
 }
 
@@ -84,7 +86,7 @@ fn token_of(files: &Workspace) -> Result<Option<String>, NoToken> {
     Ok(None)
 }
 
-/// The token of a text; none if it has no such line.
+/// Returns the token of a text; `None` if it has no such line.
 fn token_in(document: Document, text: &str) -> Result<Option<String>, NoToken> {
     let mut found: Option<&str> = None;
     for value in text.lines().filter_map(value) {
@@ -98,8 +100,7 @@ fn token_in(document: Document, text: &str) -> Result<Option<String>, NoToken> {
     Ok(found.map(str::to_owned))
 }
 
-/// What follows the mark in a line that begins with it: as it stands, in a list, as code or
-/// exported.
+/// Returns the value of a token line: plain, in a list, as code, or exported.
 fn value(line: &str) -> Option<&str> {
     let line = line.trim();
     let line =
@@ -110,12 +111,12 @@ fn value(line: &str) -> Option<&str> {
     Some(quoted('"').or_else(|| quoted('\'')).unwrap_or(value))
 }
 
-/// Visible characters only, and no stand-in for a token.
+/// Returns whether a value consists of visible characters and is not a placeholder.
 fn is_token(value: &str) -> bool {
-    let stands_in = value.starts_with(['$', '<', '{']) || value == KEPT_TOKEN;
+    let is_placeholder = value.starts_with(['$', '<', '{']) || value == KEPT_TOKEN;
     (1..=MAX_TOKEN).contains(&value.len())
         && value.bytes().all(|byte| byte.is_ascii_graphic())
-        && !stands_in
+        && !is_placeholder
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Heartbeat sync: the heartbeats of many agents in one config write.
+//! The heartbeat-sync flow: writes the heartbeats of many agents in one config write.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use crate::keys::{self, AgentKeys};
 use crate::model::HeartbeatSync;
 use crate::outcome::Report;
 
-/// Makes the heartbeats of all agents as wanted. Where an agent comes twice, its last entry counts.
-/// Where none is left to write, the gateway is not asked.
+/// Makes the heartbeats of all agents as wanted. If an agent occurs twice, its last entry counts.
+/// If no agent is left, the gateway is not asked.
 pub(super) async fn run(
     call: &Call,
     job: &HeartbeatSync,
@@ -31,13 +31,13 @@ pub(super) async fn run(
         };
         return Ok(None);
     }
-    let coming = call.client().group_commit.announce();
+    let announcement = call.client().group_commit.announce();
     let (desired, foreign) = desired(call, job).await?;
-    // What is right is written all the same.
+    // The other agents are written all the same.
     let settled = if desired.is_empty() {
         None
     } else {
-        Some(config::converge(call, &desired, None, Some(coming), report).await)
+        Some(config::converge(call, &desired, None, Some(announcement), report).await)
     };
     if let Some(error) = foreign {
         return Err(error.into());
@@ -57,8 +57,9 @@ pub(super) async fn run(
     Ok(Some(shape.as_str()))
 }
 
-/// What the config must say of each agent that is the job's, and what is wrong with the first that
-/// is not. The name of an agent is left as it is, and so is the folder of one that lives elsewhere.
+/// Returns the desired entry of each agent that is the job's, and the error of the first one that
+/// is not. An agent's name is left unchanged, and so is the folder of an agent that lives in
+/// another folder.
 pub(super) async fn desired(
     call: &Call,
     job: &HeartbeatSync,
@@ -76,7 +77,7 @@ pub(super) async fn desired(
             heartbeat: heartbeat::config(agent),
             takes_over: None,
         };
-        // Only of one that looks like somebody else's are the files asked.
+        // The files are read only if the entry seems to belong to somebody else.
         if ownership::reason_not_to_write(call, &config, &entry).is_some() {
             let subject = Subject { id: agent.id, keys: &keys, adopt: false, move_workspace: true };
             match ownership::check(call, Arc::clone(&config), subject).await {

@@ -1,28 +1,28 @@
-//! Takes agents' tokens out of what is shown of a run's changes.
+//! Removes agents' tokens from the reported changes of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::redact::MASK;
-use super::{Applier, Desired};
+use super::{Applier, Desired, agent_files};
 use crate::documents::Document;
 use crate::gateway::Call;
 use crate::outcome::Change;
 use crate::render::{Reader, Renderer};
 use crate::taint::Taint;
 
-/// The beginning of a line of a document that holds an agent's token.
+/// The beginning of a line of a document that contains an agent's token.
 const TOKEN_LINE: &str = "AUTH_TOKEN=";
-/// Shorter parts of a line are in too many others by chance.
+/// Shorter parts of a line occur in too many others by chance.
 const MIN_BYTES: usize = 4;
-/// Stands for the lines of a diff that cannot be shown.
+/// The replacement for diff lines that cannot be shown.
 const HIDDEN: &str =
-    "… the template changes the agent's token, so that it cannot be told which lines show it\n";
+    "… the template transforms the agent's token, so these lines cannot be shown safely\n";
 
-/// Takes the agent's token out of all changes: the one to be, whatever a template has made of it,
-/// and any that a line for it holds now.
+/// Removes the agent's token from all changes: the new one, in any form that a template has given
+/// it, and any that a token line contains now.
 pub(super) fn mask(changes: &mut [Change], applier: &Applier, call: &Call, wanted: &Desired) {
-    let refused = call.client().capabilities().refused_files.unwrap_or_default();
+    let refused = agent_files::known_refused(call).unwrap_or_default();
     let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
     mask_files(changes, &applier.renderer, reader);
     mask_as_it_stands(changes, &wanted.context.auth_token);
@@ -40,13 +40,13 @@ fn mask_files(changes: &mut [Change], renderer: &Renderer, reader: Reader<'_>) {
     }
 }
 
-/// A diff of which nothing shows the token. `text` is what was written, as it is rendered again.
+/// Returns a diff that does not show the token. `text` is the written text, rendered again.
 fn shown(diff: &str, text: &str, taint: &Taint, token: &str) -> String {
     let lines: Vec<&str> = text.split('\n').collect();
     let (head, body) = diff.split_at(diff.find("@@").unwrap_or(0));
     let body: Vec<&str> = body.split_inclusive('\n').collect();
     let known: BTreeSet<&str> = lines.iter().copied().collect();
-    // A template that was changed meanwhile, or refused files: what was written is another text.
+    // The template or the refused files have changed meanwhile, so another text was written.
     let is_of_text = |line: &&&str| !line.starts_with('+') || known.contains(content(line));
     let Taint::Lines(shaped) = taint else { return head.to_owned() + HIDDEN };
     if body.iter().filter(|line| line.starts_with('+')).any(|line| !is_of_text(&line)) {
@@ -76,7 +76,7 @@ fn shown(diff: &str, text: &str, taint: &Taint, token: &str) -> String {
     out
 }
 
-/// A line of a diff without its mark and its end.
+/// Returns a line of a diff without its marker and its line end.
 fn content(line: &str) -> &str {
     line.get(1..).unwrap_or_default().trim_end_matches('\n')
 }
@@ -85,8 +85,8 @@ fn is_change(line: &str) -> bool {
     line.starts_with(['+', '-'])
 }
 
-/// A line that goes. In the place of one that shows a changed token stood one that may show an
-/// older token, changed alike.
+/// Returns a removed line. If it was replaced by a line with a transformed token, it may contain an
+/// older token, transformed alike.
 fn old(line: &str, shaped: &BTreeMap<&str, Range<usize>>, hides: bool) -> String {
     for (with, range) in shaped {
         let (before, after) = (&with[..range.start], &with[range.end..]);
@@ -108,7 +108,7 @@ fn old(line: &str, shaped: &BTreeMap<&str, Range<usize>>, hides: bool) -> String
     parts.fold(line.to_owned(), |line, part| line.replace(part, MASK))
 }
 
-/// Takes the agent's token out of all of them, the one to be and any that a line for it holds now.
+/// Removes the agent's token from all changes: the new one, and any that a token line contains now.
 fn mask_as_it_stands(changes: &mut [Change], token: &str) {
     let in_lines = |change: &Change| {
         let rests = change.diff.split(TOKEN_LINE).skip(1);
@@ -121,7 +121,7 @@ fn mask_as_it_stands(changes: &mut [Change], token: &str) {
     let mut secrets: BTreeSet<String> = changes.iter().flat_map::<Vec<_>, _>(in_lines).collect();
     secrets.insert(token.to_owned());
     secrets.remove("");
-    // The longest first: one may begin with another.
+    // The longest comes first, because one may begin with another.
     let mut secrets: Vec<_> = secrets.into_iter().collect();
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     for change in changes {
@@ -149,7 +149,7 @@ mod tests {
         assert!(!shown.contains("old-one") && !shown.contains("new\n"), "{shown}");
     }
 
-    /// Returns the lines of the diff that is shown, without its heads.
+    /// Returns the lines of the shown diff, without its headers.
     fn seen(before: &str, after: &str, shaped: &[(usize, &str)], token: &str) -> String {
         let range = |(number, part): &(usize, &str)| {
             let at = after
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_token_is_masked_in_new_old_and_other_lines() {
+    fn a_transformed_token_is_masked_in_all_lines() {
         let is = seen("# S\nsay OLD-1 now\n", "# S\nsay NEW-2 now\n", &[(1, "NEW-2")], "new-2");
         assert_eq!(is, " # S|-say *** now|+say *** now");
         let is = seen("# S\nOLD-1\n", "# S\nNEW-2\n", &[(1, "NEW-2")], "new-2");
@@ -177,9 +177,10 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_template_makes_of_the_token_is_masked() {
+    fn every_form_of_the_token_from_a_template_is_masked() {
         let document = br#"{"version": 1, "kind": "provision-main", "auth_token": "aB3-xyz9-Qr7",
-            "gateway": {"id": "00000000-0000-0000-0000-00000000000a", "url": "ws://host", "workspace_root": "/srv"},
+            "gateway": {"id": "00000000-0000-0000-0000-00000000000a", "url": "ws://host",
+                        "workspace_root": "/srv"},
             "agent": {"id": "00000000-0000-0000-0000-00000000000b", "name": "Alice"}}"#;
         let wanted = Desired::of(&Job::parse(document).expect("a valid document"), None)
             .expect("it wants an agent");
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_is_hidden() {
+    fn unclear_lines_are_hidden() {
         let diff = Change::of_file(Document::Soul, Some("old\n"), "new\n").diff;
         for (text, taint) in [("new\n", Taint::Whole), ("another\n", Taint::Lines(Vec::new()))] {
             assert_eq!(

@@ -1,19 +1,24 @@
-//! Makes a gateway as a job wants it: read first, write only what differs, read back.
+//! Brings a gateway into the state that a job wants: reads first, writes only the difference, and
+//! reads back.
 //!
-//! Each stage of a flow is a loop of reading, comparing and writing that ends when nothing differs
-//! any more. So a lost connection, a stale hash, a silently lost write and a job that was killed
-//! half-way are all dealt with by the same thing: the next reading.
+//! Each stage of a flow is a loop of reading, comparing and writing that ends when nothing differs.
+//! So one mechanism handles a lost connection, a stale hash, a silently lost write and a job that
+//! was killed half-way: the next reading.
 
 mod agent_files;
 mod change;
 mod cleanup;
 mod config;
 mod config_writer;
+mod connect_errors;
 mod desired;
 mod effective_config;
+mod endpoint;
 mod escapes;
 mod existing_token;
+mod failure;
 mod heartbeats;
+mod label;
 mod mask;
 mod ownership;
 mod plan;
@@ -34,7 +39,7 @@ use crate::gateway::{Call, Clients, Endpoint, GatewayError, Step};
 use crate::journal::Journal;
 use crate::mirror::Mirror;
 use crate::model::Job;
-use crate::outcome::{Change, Failure, MAX_MESSAGE, Outcome, Report, Skipped};
+use crate::outcome::{Change, Failure, GatewayFacts, MAX_MESSAGE, Outcome, Report, Skipped};
 use crate::overrides::TemplateError;
 use crate::render::Renderer;
 use crate::sanitize::one_line;
@@ -46,37 +51,37 @@ pub use plan::Plan;
 pub use probe::Inspection;
 use redact::Secrets;
 
-/// Everything that runs of jobs share: connections, templates, settings.
+/// The resources that all runs share: connections, templates, settings.
 #[derive(Debug)]
 pub struct Applier {
-    /// Connections to gateways.
+    /// The connections to gateways.
     pub clients: Clients,
-    /// Texts of the documents.
+    /// The renderer of the documents.
     pub renderer: Renderer,
-    /// Local copies of the agents' own files.
+    /// The local copies of the agents' own files.
     pub mirror: Mirror,
-    /// What gateways themselves write into new workspaces.
+    /// The texts that gateways themselves write into new workspaces.
     pub seeds: Seeds,
-    /// Address of the main backend's API, shown to agents; none shows a placeholder.
+    /// The address of the main backend's API, shown to agents; `None` shows a placeholder.
     pub base_url: Option<String>,
 }
 
-/// How a run ended, and its first requests.
+/// The outcome of a run, and its first requests.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// How it ended.
+    /// The outcome of the run.
     pub outcome: Outcome,
-    /// Its first requests, for the record; empty if no gateway was asked.
+    /// The first requests, for the record; empty if no gateway was asked.
     pub steps: Vec<Step>,
 }
 
-/// Why a flow stopped.
+/// The reason why a flow stopped.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FlowError {
-    /// The gateway, see [`GatewayError`].
+    /// An error of the gateway, see [`GatewayError`].
     #[error(transparent)]
     Gateway(#[from] GatewayError),
-    /// A template of an operator or of the agent.
+    /// An error in a template of an operator or of the agent.
     #[error(transparent)]
     Template(#[from] TemplateError),
     /// The agent's token is neither in the job nor in the agent's files.
@@ -105,11 +110,11 @@ impl From<FlowError> for Outcome {
 }
 
 impl Applier {
-    /// Carries out one job. Always returns; running it again, or after it was killed anywhere, ends
-    /// the same. `id` tells the job from others, and is the same in each of its runs. So is the
-    /// journal: it says what earlier runs did.
+    /// Carries out one job and always returns. Running it again, or after it was killed at any
+    /// point, has the same result. `id` identifies the job and is the same in each of its runs;
+    /// `journal` contains what earlier runs did.
     pub async fn apply(&self, id: &str, job: &Job, journal: &Arc<Journal>) -> Run {
-        debug!(id, kind = %job.kind(), "a run begins");
+        debug!(id, kind = %job.kind(), "run started");
         let Some(gateway) = job.gateway() else {
             let summary = "nothing to do: the gateway has no url".to_owned();
             return Run {
@@ -117,27 +122,27 @@ impl Applier {
                 steps: Vec::new(),
             };
         };
-        let call = Call::of_job(self.clients.get(&Endpoint::of(gateway)), Arc::clone(journal));
+        let call = Call::of_job(self.clients.get(&Endpoint::from(gateway)), Arc::clone(journal));
         let mut report = Report::default();
         let flow = match job {
             Job::Provision(_) | Job::ProvisionMain(_) => {
                 let wanted = Desired::of(job, self.base_url.as_deref())
                     .expect("both kinds of provisioning want an agent");
-                // On the heap: it is by far the largest.
+                // This future is by far the largest, so it is on the heap.
                 Box::pin(provision::run(self, &call, id, &wanted, &mut report)).await
             }
             Job::Cleanup(job) => cleanup::run(&call, job, &mut report).await,
             Job::HeartbeatSync(job) => heartbeats::run(&call, job, &mut report).await,
             Job::Nothing(_) => unreachable!("a job without a gateway was answered above"),
         };
-        // If this fails, the job is another worker's, and what it has done counts there.
+        // If this fails, the job belongs to another worker, and the steps count there.
         let _ = journal.flush().await;
         let mut steps = call.steps();
         let mut outcome = match flow {
             Ok(roster) => {
                 report.changed = !report.written.is_empty();
                 change::shorten(&mut report.changes);
-                call.account(&mut report, roster);
+                report.account(&call, roster);
                 Outcome::Done(Box::new(report))
             }
             Err(error) => error.into(),
@@ -150,8 +155,26 @@ impl Applier {
 }
 
 impl Report {
-    /// Notes something that was written; what is written again counts as it was before the first
-    /// time.
+    /// Fills in the cost of the run, and the gateway as it presented itself.
+    fn account(&mut self, call: &Call, roster: Option<&'static str>) {
+        let cost = call.cost();
+        self.rpc_count = cost.rpcs;
+        self.round_trips = cost.round_trips;
+        self.connections = cost.connections;
+        self.config_writes = cost.config_writes;
+        let known = call.client().capabilities();
+        self.gateway = call.server_info().map(|met| GatewayFacts {
+            version: met.version.clone(),
+            protocol: met.protocol,
+            scopes: met.scopes.clone(),
+            roster,
+            write_limit: known.write_limit,
+            restarts_on_write: known.restarts_on_write,
+            heartbeat_turns_per_day: known.heartbeat_turns,
+        });
+    }
+
+    /// Notes a written change. If the same thing is written again, its first change remains.
     fn note(&mut self, change: Change) {
         if !self.written.contains(&change.what) {
             self.written.push(change.what.clone());
@@ -168,10 +191,11 @@ impl Report {
     }
 }
 
-/// How often a stage may write before it gives up: then something else undoes what it writes.
+/// The number of writes after which a stage gives up, because something else undoes them.
 const MAX_WRITES: u32 = 4;
 
-/// Waits between readings while a gateway takes in what was written: 50 ms, doubled up to 1 s.
+/// Returns the wait before the next reading while a gateway applies a write: 50 ms, doubled up to 1
+/// s.
 fn settling(reading: u32) -> Duration {
     Duration::from_millis(50 << reading.min(5)).min(Duration::from_secs(1))
 }

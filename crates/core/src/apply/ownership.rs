@@ -1,4 +1,4 @@
-//! The first rule: only what is ours is touched.
+//! The ownership rule: only agents that belong to a job are changed.
 //!
 //! A gateway has agents that people made, and a default agent that its own work falls back on. An
 //! agent's id comes from a name that people choose, so a job may well derive the id of one of
@@ -7,8 +7,8 @@
 //! - its files name the agent's id in the main backend, or
 //! - it lives in the folder that the job derives for its agent, and its files name no other agent.
 //!
-//! Every flow comes here before it writes anything; [`reason_not_to_write`] is asked once more with
-//! the config that a write is made from.
+//! Every flow checks this before it writes anything; [`reason_not_to_write`] checks it again with
+//! the config that a write is based on.
 
 use std::sync::Arc;
 
@@ -21,25 +21,25 @@ use crate::gateway::agents_config::{Config, DesiredAgent, same_folder};
 use crate::gateway::{Call, GatewayError};
 use crate::keys::{self, AgentKeys};
 
-/// How a line of a document begins that names the agent that it was written for.
+/// The beginning of a document line that names the agent for which the document was written.
 const ID_LINE: &str = "AGENT_ID=";
-/// The documents that name an agent's id: where it is told how to reach the main backend.
+/// The documents that name an agent's id, because they explain how to reach the main backend.
 const FILES: [Document; 3] = [Document::Agents, Document::Tools, Document::Identity];
 
-/// Whom a job is about, and what it may do besides.
+/// The agent of a job, and what the job may do.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Subject<'a> {
     /// The agent's id in the main backend.
     pub(super) id: Uuid,
-    /// What the agent is called on the gateway.
+    /// The agent's names on the gateway.
     pub(super) keys: &'a AgentKeys,
-    /// Whether an agent of somebody else is taken over on purpose.
+    /// Set if the job may take over an agent of somebody else.
     pub(super) adopt: bool,
-    /// Whether an agent may be moved to another folder, without its memory.
+    /// Set if the agent may be moved to another folder, without its memory.
     pub(super) move_workspace: bool,
 }
 
-/// Shows that a run of this process works on an agent, until it is dropped.
+/// A claim on an agent by a run of this process, released on drop.
 #[derive(Debug)]
 pub(super) struct Claim<'a> {
     call: &'a Call,
@@ -48,13 +48,13 @@ pub(super) struct Claim<'a> {
 }
 
 impl Claim<'_> {
-    /// Remembers whose agent it is also after the run: its files may not say so.
+    /// Keeps the claim after the run, because the agent's files may not name its owner.
     pub(super) fn keep(mut self) {
         self.is_kept = true;
     }
 }
 
-/// Forgets whose agent it was, when it is gone.
+/// Removes the claim on an agent that is gone.
 pub(super) fn forget(call: &Call, agent: &str) {
     call.client().group_commit.owners().remove(agent);
 }
@@ -67,8 +67,8 @@ impl Drop for Claim<'_> {
     }
 }
 
-/// Claims the agent's id on the gateway for this run: two agents with one name may be provisioned
-/// at the same time, when neither has files yet.
+/// Claims the agent's id on the gateway for this run: two agents with the same name may be
+/// provisioned at the same time, before either has files.
 pub(super) fn claim<'a>(call: &'a Call, subject: Subject<'_>) -> Result<Claim<'a>, GatewayError> {
     let agent = subject.keys.agent_id.clone();
     let mut owners = call.client().group_commit.owners();
@@ -84,18 +84,18 @@ pub(super) fn claim<'a>(call: &'a Call, subject: Subject<'_>) -> Result<Claim<'a
     }
 }
 
-/// What is known of an agent's entry that may be written.
+/// An agent's entry that the job may write.
 #[derive(Debug)]
 pub(super) struct Ours {
-    /// The config that it was looked for in.
+    /// The config that was searched for the entry.
     pub(super) config: Arc<Config>,
-    /// The folder that the entry has, where it is another than the job's.
+    /// The folder of the entry, if it differs from the job's.
     pub(super) takes_over: Option<String>,
-    /// The files that were read for it; none if there is no entry.
+    /// The files that were read for the check; `None` if there is no entry.
     pub(super) files: Option<Workspace>,
 }
 
-/// Finds out whether the agent's entry, if there is one, is the job's. Nothing is written.
+/// Checks that the agent's entry, if there is one, is the job's. Writes nothing.
 pub(super) async fn check(
     call: &Call,
     config: Arc<Config>,
@@ -152,7 +152,7 @@ pub(super) async fn check(
 }
 
 /// Returns another agent of the config that lives in a folder. The documents of a new agent would
-/// replace those of that one.
+/// replace those of that agent.
 fn lives_there(config: &Config, agent: &str, folder: &str) -> Option<String> {
     let lives_there = |entry: &serde_json::Map<String, serde_json::Value>| {
         entry
@@ -164,13 +164,14 @@ fn lives_there(config: &Config, agent: &str, folder: &str) -> Option<String> {
     others.find(|(_, entry)| lives_there(entry)).map(|(id, _)| id.to_owned())
 }
 
-/// The agent that a session's key names. A single word such as `main` stands for a session of the
-/// default agent. A key such as `hook:x:y` is a session of its own, which is nobody else's.
+/// Returns the agent that a session key names. A single word such as `main` stands for a session of
+/// the default agent. A key such as `hook:x:y` is a session of its own, which belongs to nobody
+/// else.
 fn agent_of_session(key: &str, default: &str) -> Option<String> {
     session::agent_of(key).or_else(|| (!key.contains(':')).then(|| default.to_owned()))
 }
 
-const DEFAULT: &str = "it is the agent that the gateway falls back on";
+const DEFAULT: &str = "it is the gateway's default agent";
 
 fn lives_in(folder: &str) -> String {
     if folder.is_empty() {
@@ -180,7 +181,8 @@ fn lives_in(folder: &str) -> String {
     }
 }
 
-/// Returns why an entry of the config must not be written for a desired agent; none if it may.
+/// Returns the reason why an entry must not be written for a desired agent; `None` if it may be
+/// written.
 pub(super) fn reason_not_to_write(
     call: &Call,
     config: &Config,
@@ -196,10 +198,10 @@ pub(super) fn reason_not_to_write(
     (!may).then(|| lives_in(present))
 }
 
-/// Whom the files of an agent name.
+/// The owner that the files of an agent name.
 #[derive(Debug, PartialEq, Eq)]
 enum Named {
-    /// The job's agent.
+    /// The agent of the job.
     TheAgent,
     /// Another agent of the main backend.
     Another(Uuid),
@@ -217,9 +219,9 @@ fn named_in(files: &Workspace, id: Uuid) -> Named {
     another.map_or(Named::Nobody, Named::Another)
 }
 
-/// The id in a line that names an agent; none if it is no such line.
+/// Returns the id in a line that names an agent; `None` if the line names none.
 fn id_in(line: &str) -> Option<Uuid> {
-    // As the shipped documents have it in a sentence.
+    // The shipped documents name the agent in a sentence.
     if let Some((before, id)) = line.split_once("id `").or_else(|| line.split_once("id: `"))
         && (before.starts_with("You are **") || before.starts_with("- Agent"))
     {

@@ -1,5 +1,5 @@
-//! What a job would change on a gateway: the same reading and comparing as when it is carried out,
-//! and no write.
+//! The plan of a job: reads and compares as the job would when it is carried out, and writes
+//! nothing.
 
 use serde::Serialize;
 
@@ -13,23 +13,23 @@ use crate::gateway::{Call, Endpoint};
 use crate::model::{Cleanup, Job};
 use crate::outcome::{Change, Outcome, Report, Skipped};
 
-/// What a job would change. Holds no secret.
+/// The changes that a job would make. Contains no secret.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Plan {
-    /// One sentence for people.
+    /// A sentence for people.
     pub summary: String,
-    /// What would be written, in order; empty if the gateway is as it should be.
+    /// The changes that would be written, in order; empty if the gateway is as it should be.
     pub changes: Vec<Change>,
-    /// What would be left out, as far as the gateway has said so before.
+    /// The things that would be left out, as far as the gateway has refused them before.
     pub skipped: Vec<Skipped>,
 }
 
 impl Applier {
-    /// What [`Applier::apply`] would write now. The error is an outcome that is not `Done`: what it
-    /// would end with.
+    /// Returns what [`Applier::apply`] would write now. The error is the outcome, other than
+    /// `Done`, with which the job would end.
     ///
-    /// What a gateway refuses only when it is written (a key that it does not know, a label that is
-    /// taken) is not foreseen, nor files that already stand where a new agent's workspace will be.
+    /// A plan does not foresee what a gateway refuses only during a write (an unknown key, a label
+    /// in use), nor files that already exist in a new agent's folder.
     pub async fn plan(&self, job: &Job) -> Result<Plan, Outcome> {
         let secrets = Secrets::of(job);
         match self.look(job).await {
@@ -56,7 +56,7 @@ impl Applier {
                 ..Plan::default()
             });
         };
-        let call = Call::new(self.clients.get(&Endpoint::of(gateway)));
+        let call = Call::new(self.clients.get(&Endpoint::from(gateway)));
         let mut report = Report::default();
         let changes = match job {
             Job::Provision(_) | Job::ProvisionMain(_) => {
@@ -112,7 +112,7 @@ impl Applier {
     }
 }
 
-/// What would change in the config, and whether it has all these agents.
+/// Returns the changes of the config, and whether it has all these agents.
 async fn plan_config(
     call: &Call,
     desired: &[DesiredAgent],
@@ -133,7 +133,7 @@ async fn plan_cleanup(
     job: &Cleanup,
     report: &mut Report,
 ) -> Result<Vec<Change>, FlowError> {
-    let found = cleanup::look(call, job).await?;
+    let found = cleanup::inspect(call, job).await?;
     let keys = &found.keys;
     let mut changes = Vec::new();
     if found.is_there {

@@ -1,4 +1,4 @@
-//! What a gateway is and can do, as far as it shows without being written to.
+//! The probe of a gateway: its version and capabilities, as far as they show without a write.
 
 use serde::Serialize;
 
@@ -9,37 +9,36 @@ use crate::gateway::{Call, Defect, Endpoint, GatewayError};
 use crate::model::Gateway;
 use crate::outcome::Outcome;
 
-/// What a gateway is and can do.
+/// The version and the capabilities of a gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Inspection {
-    /// Its version; old ones say only `dev`.
+    /// The version; old gateways report only `dev`.
     pub version: String,
-    /// The protocol agreed on.
+    /// The protocol version that was agreed on.
     pub protocol: u32,
-    /// The scopes that it gives; none if it does not say, which old ones do.
+    /// The scopes that the gateway grants; `None` if it does not say, as with old ones.
     pub scopes: Option<Vec<String>>,
-    /// How its config keeps agents: `list` or `entries`.
+    /// The shape of the agents in its config: `list` or `entries`.
     pub roster: &'static str,
-    /// How many agents its config has.
+    /// The number of agents in its config.
     pub agents: usize,
-    /// Documents that it does not keep as files.
+    /// The documents that it does not keep as files.
     pub refused_files: Vec<&'static str>,
-    /// Config keys of ours that it does not know.
+    /// The config keys that it does not know.
     pub refused_keys: Vec<String>,
-    /// Largest frame that it takes, in bytes.
+    /// The largest frame that it accepts, in bytes.
     pub max_frame: usize,
-    /// Known defects of its version, each as one sentence.
+    /// The known defects of its version, each as a sentence.
     pub defects: Vec<&'static str>,
-    /// Agents that it does not wake, because others have a heartbeat of their own and they have
-    /// none; the first few.
+    /// The first few agents that it does not wake, because others have a heartbeat of their own and
+    /// they do not.
     pub silent_agents: Vec<String>,
 }
 
 impl Applier {
-    /// Asks a gateway what it is and can do; nothing is written. The error is how a job would end
-    /// that gets as far.
+    /// Probes a gateway without writing. The error is the outcome of a job that gets this far.
     pub async fn inspect(&self, gateway: &Gateway) -> Result<Inspection, Outcome> {
-        let call = Call::new(self.clients.get(&Endpoint::of(gateway)));
+        let call = Call::new(self.clients.get(&Endpoint::from(gateway)));
         inspect(&call).await.map_err(|error| {
             let mut outcome = Outcome::from(error);
             Secrets::of_gateway(gateway).hide_in(&mut outcome);
@@ -53,7 +52,7 @@ async fn inspect(call: &Call) -> Result<Inspection, GatewayError> {
     let config = config::read(call).await?;
     let shape = config::shape_of(call, &config);
     let refused_files = agent_files::refused(call).await?;
-    let met = call.met().expect("it was reached").clone();
+    let met = call.server_info().expect("it was reached").clone();
     let defects = Defect::of(&met.version).map(Defect::sentence).collect();
     Ok(Inspection {
         version: met.version,
@@ -69,11 +68,10 @@ async fn inspect(call: &Call) -> Result<Inspection, GatewayError> {
     })
 }
 
-/// Most agents that are named.
+/// The most agents that are named.
 const MAX_NAMED: usize = 5;
 
-/// As soon as one agent has a heartbeat of its own, gateways wake those that have one and no
-/// others.
+/// As soon as one agent has a heartbeat of its own, gateways wake only those that have one.
 fn silent_agents(config: &Config) -> Vec<String> {
     let (awake, silent): (Vec<_>, Vec<_>) =
         config.agents().partition(|(_, entry)| entry.contains_key("heartbeat"));

@@ -1,5 +1,5 @@
-//! Provisioning: the agent registered in the gateway's config, its files, its session; then
-//! everything read back. On the newest gateways a new agent's session comes first.
+//! The provisioning flow: registers the agent in the gateway's config, writes its files and its
+//! session, then reads everything back. On the newest gateways, a new agent's session comes first.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,10 +17,11 @@ use crate::gateway::{Call, Defect, GatewayError};
 use crate::outcome::Report;
 use crate::render::Reader;
 
-/// Most agents that are named in one line of a report.
+/// The most agents that are named in one line of a report.
 const MAX_NAMED: usize = 5;
 
-/// Makes an agent as wanted. `id` is the job's. The name of the roster's shape, for the report.
+/// Makes an agent as wanted. `id` is the job's. Returns the name of the config's shape, for the
+/// report.
 pub(super) async fn run(
     applier: &Applier,
     call: &Call,
@@ -28,7 +29,7 @@ pub(super) async fn run(
     wanted: &Desired,
     report: &mut Report,
 ) -> Result<Option<&'static str>, FlowError> {
-    let mut coming = Some(call.client().group_commit.announce());
+    let mut announcement = Some(call.client().group_commit.announce());
     let prepared = prepare(applier, call, wanted, report).await?;
     let claim = ownership::claim(call, subject(wanted))?;
     let (wanted, mut known) = (&prepared.wanted, Some(prepared.config));
@@ -40,7 +41,7 @@ pub(super) async fn run(
     if let Some(folder) = prepared.entry.takes_over.as_deref().filter(|folder| !folder.is_empty()) {
         report.skip(
             format!("files in {folder}"),
-            "the agent moves to another folder, and what it has there stays",
+            "the agent moves to another folder; its present files stay behind",
         );
     }
     // A config that this version has not migrated is refused with a remedy when it is patched;
@@ -49,7 +50,8 @@ pub(super) async fn run(
     make_sure_of_sessions(call, wanted, is_new && is_migrated, report).await?;
     for round in 0..MAX_WRITES {
         let (shape, is_new) =
-            config::converge(call, desired, known.take().as_deref(), coming.take(), report).await?;
+            config::converge(call, desired, known.take().as_deref(), announcement.take(), report)
+                .await?;
         agent_files::converge(applier, call, wanted, is_new, report).await?;
         let label = match session::converge(call, wanted, is_new, report).await {
             Err(error) if is_held_deleted(call, wanted, &error).await? => {
@@ -60,7 +62,7 @@ pub(super) async fn run(
             label => label?,
         };
         // Another writer may have undone the entry meanwhile; some gateways lose a write seconds
-        // after it.
+        // later.
         if report.written.is_empty()
             || is_kept(call, wanted, desired, (label.as_deref(), round), report).await?
         {
@@ -84,27 +86,27 @@ pub(super) async fn run(
     .into())
 }
 
-/// A job that may be carried out, and what was read for it.
+/// A job that may be carried out, with everything that was read for it.
 pub(super) struct Prepared {
-    /// What is wanted on this gateway.
+    /// The desired state on this gateway.
     pub(super) wanted: Desired,
-    /// The entry in its config.
+    /// The desired entry in the config.
     pub(super) entry: DesiredAgent,
-    /// The config as it is.
+    /// The config before any write.
     pub(super) config: Arc<Config>,
-    /// Whether the agent is there and its files, as far as the gateway shows them, hold another
-    /// token or none.
+    /// Set if the agent exists, and its files contain another token or none, as far as the gateway
+    /// shows them.
     is_token_new: bool,
 }
 
-/// What is wanted on this gateway, and the entry in its config. Nothing is written.
+/// Returns the desired state on this gateway, with the entry in its config. Writes nothing.
 pub(super) async fn prepare(
     applier: &Applier,
     call: &Call,
     wanted: &Desired,
     report: &mut Report,
 ) -> Result<Prepared, FlowError> {
-    // A template that cannot be rendered fails before anything is written.
+    // A template that cannot be rendered fails the job before anything is written.
     agent_files::render(applier, wanted, &BTreeSet::new(), true)?;
     call.open().await?;
     let (config, refused) = tokio::try_join!(config::read(call), agent_files::refused(call))?;
@@ -138,8 +140,8 @@ fn subject(wanted: &Desired) -> Subject<'_> {
     }
 }
 
-/// Says that agents without a heartbeat of their own stop waking up: gateways do so as soon as one
-/// has.
+/// Reports that agents without a heartbeat of their own are no longer woken: gateways stop that as
+/// soon as one agent has a heartbeat.
 pub(super) fn warn_of_shadowed_heartbeats(
     call: &Call,
     config: &Config,
@@ -158,19 +160,15 @@ pub(super) fn warn_of_shadowed_heartbeats(
         format!("heartbeats of {}", silent.join(", ")),
         "this is the first agent with a heartbeat of its own: the gateway does not wake agents \
             without one any more; \
-         give them a `heartbeat` in its config if they shall go on",
+         give them a `heartbeat` in its config to keep them awake",
     );
 }
 
-/// Says that a file which the gateway does not show any more may hold a token that has been
-/// replaced: it was kept by an older version, and nothing but its removal on the gateway's machine
-/// helps.
+/// Reports that a file which the gateway no longer shows may contain a replaced token: an older
+/// version kept it, and it can only be removed on the gateway's machine.
 fn report_token_left_behind(call: &Call, wanted: &Desired, report: &mut Report) {
-    let refuses_tools = call
-        .client()
-        .capabilities()
-        .refused_files
-        .is_some_and(|files| files.contains(&Document::Tools));
+    let refuses_tools =
+        agent_files::known_refused(call).is_some_and(|refused| refused.contains(&Document::Tools));
     let agents = format!("file {}", Document::Agents.file_name());
     if refuses_tools && report.written.contains(&agents) {
         let tools = format!("{}/{}", wanted.keys.workspace_path, Document::Tools.file_name());
@@ -182,11 +180,11 @@ fn report_token_left_behind(call: &Call, wanted: &Desired, report: &mut Report) 
     }
 }
 
-/// Makes sure that the gateway will let an agent that is new to its config have sessions.
+/// Makes sure that the gateway accepts sessions of an agent that is new to its config.
 ///
-/// Gateways with entries keep a record of deleted agents and refuse them their sessions until an
-/// agent of that id is created by call; an entry in the config does not count, and makes some
-/// restart as a whole and others unable to start.
+/// Gateways with entries keep a record of deleted agents and refuse their sessions until an agent
+/// of that id is created by call. An entry in the config does not count; it makes some gateways
+/// restart, and keeps others from starting.
 async fn make_sure_of_sessions(
     call: &Call,
     wanted: &Desired,
@@ -197,33 +195,33 @@ async fn make_sure_of_sessions(
     if !call.has_ownership() || !is_new {
         return Ok(());
     }
-    // Where only a call helps, it is not asked: the answer would not tell.
-    if !call.has_defect(Defect::SessionsLost) && session::may_be_made(call, agent).await? {
+    // If only a call helps, probing is pointless: the answer would show nothing.
+    if !call.has_defect(Defect::SessionsLost) && session::may_be_created(call, agent).await? {
         return Ok(());
     }
     let _writer = call.client().group_commit.write_lock.lock().await;
     recreate::create(call, wanted, report).await
 }
 
-/// Whether a session was refused in the way of a gateway that keeps a record of its agent's
+/// Returns whether a session was refused in the way of a gateway that has a record of the agent's
 /// deletion.
-fn says_held_deleted(call: &Call, error: &GatewayError) -> bool {
+fn looks_held_deleted(call: &Call, error: &GatewayError) -> bool {
     call.has_ownership()
         && error.rpc().is_some_and(|rpc| rpc.is_form(&["session patch failed unexpectedly*"]))
 }
 
-/// Whether a session was refused because the gateway keeps a record of its agent's deletion. It
-/// does not say so; but then it has no session either.
+/// Returns whether a session was refused because the gateway has a record of the agent's deletion.
+/// The error does not say so, but then no session exists either.
 async fn is_held_deleted(
     call: &Call,
     wanted: &Desired,
     error: &GatewayError,
 ) -> Result<bool, GatewayError> {
-    Ok(says_held_deleted(call, error) && !session::exists(call, &wanted.keys.session_key).await?)
+    Ok(looks_held_deleted(call, error) && !session::exists(call, &wanted.keys.session_key).await?)
 }
 
-/// Makes the agent anew. Where this job has created it already, that does not help: it is deleted
-/// again, because the gateway would not start with it.
+/// Recreates the agent. If this job has already created it, that does not help: the agent is
+/// deleted again, because the gateway would not start with it.
 async fn renew(call: &Call, wanted: &Desired, report: &mut Report) -> Result<(), GatewayError> {
     if call.journal().effects().creations() > 0 && call.has_defect(Defect::SessionsLost) {
         recreate::undo_creation(call, wanted, report).await?;
@@ -232,8 +230,8 @@ async fn renew(call: &Call, wanted: &Desired, report: &mut Report) -> Result<(),
     recreate::renew(call, wanted, report).await
 }
 
-/// Reads config and session once more, at the same time. A label that has not stayed for the second
-/// time is reported.
+/// Reads the config and the session once more, at the same time. Reports a label that is missing
+/// for the second time.
 async fn is_kept(
     call: &Call,
     wanted: &Desired,
@@ -243,11 +241,11 @@ async fn is_kept(
 ) -> Result<bool, GatewayError> {
     let (config, session) =
         tokio::try_join!(config::read(call), session::look(call, wanted, label))?;
-    if session == session::Kept::WithoutLabel && round > 0 {
-        report.skip("session label", "the gateway takes it and does not keep it");
+    if session == session::Presence::WithoutLabel && round > 0 {
+        report.skip("session label", "the gateway accepts it but does not keep it");
     }
-    let has_session =
-        session == session::Kept::Whole || (session == session::Kept::WithoutLabel && round > 0);
+    let has_session = session == session::Presence::Whole
+        || (session == session::Presence::WithoutLabel && round > 0);
     Ok(config::is_settled(call, &config, desired) && has_session)
 }
 

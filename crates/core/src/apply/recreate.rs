@@ -1,21 +1,21 @@
-//! Creating and deleting an agent by call, where its entry in the config is not enough.
+//! Creates and deletes an agent by call, for cases in which its entry in the config is not enough.
 //!
-//! Both write the config, so the caller holds its writer.
+//! Both write the config, so the caller holds the write lock.
 
 use serde_json::{Map, Value, json};
 
 use tokio::time::sleep;
 
 use super::{Desired, MAX_WRITES, config, settling};
-use crate::gateway::agents_config::{Config, spelt};
+use crate::gateway::agents_config::{Config, escaped};
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::journal::{CREATIONS, Refused, Step};
 use crate::outcome::{Change, Report};
 
-/// Most times that a prompt is halved; enough for one of 65,535 characters.
+/// The most times that a prompt is halved; enough for one of 65,535 characters.
 const MAX_HALVINGS: usize = 17;
 
-/// Creates the agent by call, unless its job has done so before. Its files then may be the
+/// Creates the agent by call, unless its job has already done so. The files may then be the
 /// gateway's own.
 pub(super) async fn create(
     call: &Call,
@@ -24,7 +24,7 @@ pub(super) async fn create(
 ) -> Result<(), GatewayError> {
     spend_creation(call, wanted).await?;
     let entry = wanted.entry(None, None);
-    let params = json!({ "name": entry.id, "workspace": spelt(&entry.workspace) });
+    let params = json!({ "name": entry.id, "workspace": escaped(&entry.workspace) });
     match call.write(Method::AgentsCreate, params).await {
         Ok(_) => {
             if !is_there_soon(call, &entry.id).await? {
@@ -41,10 +41,11 @@ pub(super) async fn create(
             call.journal().answered(false, &[Step::Create]);
             return Ok(());
         }
-        // Its entry must not be written without it, so whether it is there has to be known.
+        // The entry must not be written for an agent that was not created, so its existence must be
+        // known.
         Err(error) if error.is_connection_lost() => {
             let config = config::read(call).await?;
-            call.journal().give_back(config.hash.as_ref());
+            call.journal().refund(config.hash.as_ref());
             if config.agent(&entry.id).is_some() {
                 return Ok(());
             }
@@ -55,8 +56,12 @@ pub(super) async fn create(
             return Err(error);
         }
     }
-    // An agent is created under its id; its name for people comes after.
-    let params = json!({ "agentId": entry.id, "name": entry.name.as_deref().map(spelt), "workspace": spelt(&entry.workspace) });
+    // An agent is created with its id as its name; the name for people is set afterwards.
+    let params = json!({
+        "agentId": entry.id,
+        "name": entry.name.as_deref().map(escaped),
+        "workspace": escaped(&entry.workspace),
+    });
     match call.write(Method::AgentsUpdate, params).await {
         // A gateway that has not yet loaded the agent takes its name from the config.
         Err(error)
@@ -69,12 +74,12 @@ pub(super) async fn create(
     }
 }
 
-/// Writes down that the agent is about to be created. A job that has done so before has seen that
-/// it does not help.
+/// Records that the agent is about to be created. A job that has already done so has seen that it
+/// does not help.
 async fn spend_creation(call: &Call, wanted: &Desired) -> Result<(), GatewayError> {
     let agent = &wanted.keys.agent_id;
     let config = config::read(call).await?;
-    call.journal().give_back(config.hash.as_ref());
+    call.journal().refund(config.hash.as_ref());
     call.journal().spend(vec![Step::Create], config.hash.as_ref()).await.map_err(|refused| {
         match refused {
             Refused::NotSaved(error) => GatewayError::NotSaved(error),
@@ -83,9 +88,9 @@ async fn spend_creation(call: &Call, wanted: &Desired) -> Result<(), GatewayErro
     })
 }
 
-/// Deletes an agent and creates it anew, with its files and what people wrote into its entry. A
-/// gateway that keeps a record of an agent's deletion keeps it also when a person puts the entry
-/// back, and drops it only for this.
+/// Deletes an agent and creates it again, with its files and with what people wrote into its entry.
+/// A gateway that has a record of an agent's deletion keeps the record even if a person restores
+/// the entry, and drops it only for this.
 pub(super) async fn renew(
     call: &Call,
     wanted: &Desired,
@@ -99,8 +104,8 @@ pub(super) async fn renew(
     let entry = config::read(call).await?.as_written(agent).cloned().unwrap_or_default();
     match delete(call, agent, false, report).await {
         Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => {}
-        // It may be carried out later than the next request, and then take along what that has
-        // created.
+        // The deletion may be carried out after the next request, and would then delete what that
+        // has created.
         Ok(None) => wait_until_gone(call, agent).await?,
         answer => drop(answer?),
     }
@@ -112,7 +117,7 @@ pub(super) async fn renew(
     for key in hidden.keys() {
         report.skip(
             format!("config agents.entries.{agent}.{key}"),
-            "it has a secret, which the gateway does not show",
+            "it contains a secret that the gateway does not return",
         );
     }
     let patch = json!({ "agents": { "entries": { agent: shown } } });
@@ -146,8 +151,8 @@ async fn wait_until_gone(call: &Call, agent: &str) -> Result<(), GatewayError> {
     Err(GatewayError::NotKept { what: format!("deletion of {agent}"), rounds: 1 })
 }
 
-/// Deletes an agent that this job has just created, so that the gateway can be started again: one
-/// that has an agent whose sessions it cannot open does not start.
+/// Deletes an agent that this job has just created. A gateway with an agent whose sessions it
+/// cannot open would not start again.
 pub(super) async fn undo_creation(
     call: &Call,
     wanted: &Desired,
@@ -161,7 +166,7 @@ pub(super) async fn undo_creation(
     Ok(())
 }
 
-/// Whether something in it is a secret that is not shown.
+/// Returns whether a value contains a secret that the gateway does not return.
 fn has_secret(value: &Value) -> bool {
     match value {
         Value::String(text) => text == "__OPENCLAW_REDACTED__",
@@ -171,11 +176,11 @@ fn has_secret(value: &Value) -> bool {
     }
 }
 
-/// Deletes an agent. What the gateway answered; none if the answer was lost. Bindings that went
-/// with it are reported.
+/// Deletes an agent. Returns the gateway's answer; `None` if the answer was lost. Reports bindings
+/// that were deleted with it.
 ///
-/// A gateway refuses to write a config of less than half the size at once. The longest part of an
-/// entry is the prompt of its heartbeat; it is halved until the agent can go.
+/// A gateway refuses to shrink its config to less than half at once. The longest part of an entry
+/// is its heartbeat prompt, so that is halved until the agent can be deleted.
 pub(super) async fn delete(
     call: &Call,
     agent: &str,
@@ -223,7 +228,8 @@ fn report_bindings(answer: &Value, agent: &str, report: &mut Report) {
     }
 }
 
-/// The first half of the agent's prompt; null after the last character, none if there is no prompt.
+/// Returns the first half of the agent's prompt; null after the last character, `None` if there is
+/// no prompt.
 fn half_the_prompt(config: &Config, agent: &str) -> Option<Value> {
     let prompt = config.agent(agent)?.get("heartbeat")?.get("prompt")?.as_str()?;
     let half: String = prompt.chars().take(prompt.chars().count() / 2).collect();

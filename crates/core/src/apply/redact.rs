@@ -1,5 +1,6 @@
-//! Takes a job's secrets out of what is told of a run. Gateways quote what they were sent, and a
-//! template fails on a value that it names; neither may carry a token into records, logs and pages.
+//! Removes a job's secrets from everything that is reported about a run. Gateways quote what they
+//! were sent, and template errors quote values; neither may carry a token into records, logs and
+//! pages.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -7,12 +8,13 @@ use crate::gateway::Step;
 use crate::model::{Gateway, Job};
 use crate::outcome::{Outcome, Report};
 
-/// What stands for a secret.
+/// The replacement for a secret.
 pub(super) const MASK: &str = "***";
-/// A shorter one is in too many words that have nothing to do with it, and keeps nobody out.
+/// The shortest text that is treated as a secret. A shorter one occurs in too many unrelated words,
+/// and protects nothing.
 const MIN_CHARS: usize = 6;
 
-/// The secrets of one job, the longest first: one may begin with another.
+/// The secrets of one job, the longest first, because one may begin with another.
 pub(super) struct Secrets(Vec<SecretString>);
 
 impl Secrets {
@@ -85,7 +87,7 @@ impl Secrets {
     }
 }
 
-/// A gateway's token, and what people put into urls.
+/// Returns a gateway's token, and the secrets that people put into urls.
 fn sent_to(gateway: &Gateway) -> Vec<String> {
     let token = gateway.token.as_ref().map(|token| token.expose_secret().to_owned());
     let password = gateway.url.password().map(str::to_owned);

@@ -1,35 +1,38 @@
-//! The session stage: the agent's session with its label, and starting it afresh when asked.
+//! The session stage: creates the agent's session with its label, and resets it on request.
 
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use tracing::debug;
 
+use super::label::cut;
 use super::{Desired, MAX_WRITES, settling};
 use crate::gateway::{Call, GatewayError, Method, Sessions};
 use crate::journal::{Reset, SessionState};
 use crate::keys;
 use crate::outcome::{Change, Report};
 
-/// Most sessions asked for; an agent's main session is among its most recent ones.
+/// The most sessions requested; an agent's main session is among its most recent ones.
 const LIST_LIMIT: u32 = 1000;
 
-/// How often a reset is sent over all attempts that a gateway refuses or does not answer.
+/// The number of times that a reset is sent over all attempts, if the gateway refuses it or does
+/// not answer.
 const RESETS: u32 = 2;
-/// How often a session is looked at before a reset without an answer is sent again; the waits
-/// between add up to about five seconds.
+/// The number of readings before an unanswered reset is sent again; the waits in between add up to
+/// about five seconds.
 const LATE_READINGS: u32 = 9;
 
 /// A session as the gateway shows it.
 #[derive(Debug, PartialEq)]
 enum Session {
-    /// In its list.
+    /// The session is in the gateway's list.
     Listed { label: Option<String>, id: Option<String>, updated_at: Option<u64> },
-    /// It exists, and nothing else can be read of it.
+    /// The session exists, but the gateway shows nothing else of it.
     Unlisted,
 }
 
 impl Session {
-    /// Whether it carries the label, as far as can be told. No label wanted is always so.
+    /// Returns whether the session has the label, as far as can be determined. No wanted label
+    /// always matches.
     fn carries(&self, wanted: Option<&str>) -> bool {
         match self {
             Self::Listed { label, .. } => wanted.is_none() || label.as_deref() == wanted,
@@ -37,7 +40,7 @@ impl Session {
         }
     }
 
-    /// What shows whether it was started afresh.
+    /// Returns the state that shows whether the session was reset.
     fn state(&self) -> SessionState {
         match self {
             Self::Listed { id, updated_at, .. } => {
@@ -55,8 +58,8 @@ impl Session {
     }
 }
 
-/// Makes the session exist and carry its label. The label that it carries now, for [`is_kept`].
-/// That of a new agent is not looked for first.
+/// Creates the session and sets its label. Returns the label that it has now. The session of a new
+/// agent is not read first.
 pub(super) async fn converge(
     call: &Call,
     wanted: &Desired,
@@ -81,13 +84,13 @@ pub(super) async fn converge(
                 report.note(written);
                 return Ok(label);
             }
-            // The next reading tells.
+            // The next reading shows what was done.
             Err(error) if error.is_connection_lost() => {
                 debug!(method = ?error.method(), "reading back after an unanswered call");
                 report.note(written);
             }
             Err(error) => match error.rpc() {
-                // The store of an agent that was deleted a moment ago takes a while to open again.
+                // The store of a recently deleted agent needs a while to open again.
                 Some(rpc)
                     if rpc.code == "UNAVAILABLE"
                         && rpc.retry_after_ms.is_none()
@@ -112,8 +115,8 @@ pub(super) async fn converge(
     Err(GatewayError::NotKept { what: format!("session {key}"), rounds: MAX_WRITES })
 }
 
-/// What [`converge`] would do: the label there is now, if the session is there, and the label there
-/// will be; none if nothing.
+/// Returns what [`converge`] would do: the present label, if the session exists, and the new label;
+/// `None` if nothing differs.
 pub(super) async fn plan(
     call: &Call,
     wanted: &Desired,
@@ -121,7 +124,7 @@ pub(super) async fn plan(
     let label =
         wanted.label.as_deref().map(|label| cut(label, call.client().capabilities().label_limit));
     let present = match find(call, &wanted.keys.session_key).await {
-        // A gateway may refuse to speak of the sessions of an agent that it has not or had.
+        // A gateway may refuse to list the sessions of an agent that it does not have.
         Err(error) if error.rpc().is_some() && !error.is_connection_lost() => None,
         present => present?,
     };
@@ -132,8 +135,8 @@ pub(super) async fn plan(
     })
 }
 
-/// Whether a session's key names that agent. A main agent's key names another than the one that it
-/// is made for.
+/// Returns whether a session key names that agent. The key of a main agent names another agent than
+/// the one it was created for.
 pub(super) fn is_of(key: &str, agent: &str) -> bool {
     agent_of(key).as_deref() == Some(agent)
 }
@@ -142,44 +145,44 @@ pub(super) fn agent_of(key: &str) -> Option<String> {
     key.strip_prefix("agent:").and_then(|rest| rest.split(':').next()).map(keys::normalise_agent_id)
 }
 
-/// Whether the session is there.
+/// Returns whether the session exists.
 pub(super) async fn exists(call: &Call, key: &str) -> Result<bool, GatewayError> {
     Ok(find(call, key).await?.is_some())
 }
 
-/// What is left of a session that was made.
+/// The state of a session that was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kept {
-    /// It is there, with its label as far as can be told.
+pub(super) enum Presence {
+    /// The session exists, with its label as far as can be determined.
     Whole,
-    /// It is there, and has another label or none.
+    /// The session exists, but has another label or none.
     WithoutLabel,
-    /// It is not there.
+    /// The session does not exist.
     Missing,
 }
 
-/// Looks whether the session is there with that label.
+/// Reads whether the session exists with that label.
 pub(super) async fn look(
     call: &Call,
     wanted: &Desired,
     label: Option<&str>,
-) -> Result<Kept, GatewayError> {
+) -> Result<Presence, GatewayError> {
     Ok(match find(call, &wanted.keys.session_key).await? {
-        Some(session) if session.carries(label) => Kept::Whole,
-        Some(_) => Kept::WithoutLabel,
-        None => Kept::Missing,
+        Some(session) if session.carries(label) => Presence::Whole,
+        Some(_) => Presence::WithoutLabel,
+        None => Presence::Missing,
     })
 }
 
-/// Whether the gateway will let an agent have sessions. It answers a deletion of one that was never
-/// there with an error if it keeps a record of the agent's own deletion; nothing is left behind by
-/// asking.
-pub(super) async fn may_be_made(call: &Call, agent: &str) -> Result<bool, GatewayError> {
+/// Returns whether the gateway accepts sessions of an agent. A gateway that has a record of the
+/// agent's deletion answers the deletion of a nonexistent session with an error; the request leaves
+/// nothing behind.
+pub(super) async fn may_be_created(call: &Call, agent: &str) -> Result<bool, GatewayError> {
     let params = json!({ "key": format!("agent:{agent}:mission-worker-probe") });
     for round in 0..=MAX_WRITES {
         match write(call, Method::SessionsDelete, params.clone()).await {
             Err(error) if error.is_connection_lost() && round < MAX_WRITES => {
-                sleep(settling(round)).await
+                sleep(settling(round)).await;
             }
             Err(error)
                 if error.rpc().is_some_and(|rpc| {
@@ -188,7 +191,7 @@ pub(super) async fn may_be_made(call: &Call, agent: &str) -> Result<bool, Gatewa
             {
                 return Ok(false);
             }
-            // A gateway that does not know the question cannot tell.
+            // A gateway that does not know the method cannot answer.
             Err(error) if error.rpc().is_some_and(|rpc| rpc.code == "INVALID_REQUEST") => {
                 return Ok(true);
             }
@@ -198,10 +201,10 @@ pub(super) async fn may_be_made(call: &Call, agent: &str) -> Result<bool, Gatewa
     unreachable!("the last round returns")
 }
 
-/// Starts the session afresh, once: that shows in its id on older gateways, in its time on all. It
-/// is written down before it is sent, with the session as it was. It is sent again only where its
-/// answer did not come and that session is to be seen unchanged; what cannot be seen is believed,
-/// and reported.
+/// Resets the session, once. A reset changes the session's id on older gateways, and its time on
+/// all. It is recorded in the journal before it is sent, together with the state of the session. It
+/// is sent again only if no answer came and the session is visibly unchanged; a reset that cannot
+/// be seen is assumed to have happened, and reported.
 pub(super) async fn reset(
     call: &Call,
     wanted: &Desired,
@@ -240,7 +243,7 @@ pub(super) async fn reset(
     Ok(())
 }
 
-/// Sends it until it is answered, or until the session is not as before.
+/// Sends the reset until it is answered, or until the session has changed.
 async fn send_reset(
     call: &Call,
     key: &str,
@@ -275,13 +278,13 @@ async fn state_of(call: &Call, key: &str) -> Result<SessionState, GatewayError> 
     Ok(find(call, key).await?.as_ref().map(Session::state).unwrap_or_default())
 }
 
-/// Whether a session can be seen and is as it was.
+/// Returns whether a session is visible and unchanged.
 fn is_unchanged(before: &SessionState, now: &SessionState) -> bool {
     before == now && now.is_visible()
 }
 
-/// Deletes a session. A gateway that will not is reported, not an error: on some the session goes
-/// with the agent, on others an agent's main session cannot be deleted.
+/// Deletes a session. A refusal is reported and is not an error: on some gateways the session is
+/// deleted with the agent, on others an agent's main session cannot be deleted.
 pub(super) async fn delete(
     call: &Call,
     key: &str,
@@ -307,24 +310,25 @@ pub(super) async fn delete(
             },
         }
     }
-    report.skip(format!("session {key}"), "the gateway deletes it and goes on listing it");
+    report
+        .skip(format!("session {key}"), "the gateway acknowledges the deletion but still lists it");
     Ok(())
 }
 
 async fn write(call: &Call, method: Method, params: Value) -> Result<Value, GatewayError> {
-    let _writes = call.client().group_commit.writes_session();
+    let _writes = call.client().group_commit.announce_session_write();
     call.write(method, params).await
 }
 
-/// Looks for a session. Its key names the agent that it belongs to, which for a main agent is not
-/// the one that it is made for; a key that names none belongs to the default agent, under a longer
-/// name.
+/// Finds a session by its key. The key names the agent that it belongs to, which for a main agent
+/// is not the one it was created for; a key that names none belongs to the default agent, under a
+/// longer name.
 ///
-/// Old gateways list only sessions of agents that are in their config. Another question tells
-/// whether a session that is not listed exists all the same.
+/// Old gateways list only sessions of agents that are in their config. Another request shows
+/// whether an unlisted session exists.
 async fn find(call: &Call, key: &str) -> Result<Option<Session>, GatewayError> {
     let agent = agent_of(key).filter(|agent| !agent.is_empty());
-    // For many runs one list of all sessions costs less than one for each.
+    // For many runs, one list of all sessions costs less than a list for each.
     let read = async |many: bool| list(call, agent.as_deref().filter(|_| !many)).await;
     let listed = call.client().group_commit.sessions(read).await?;
     if let Some(session) = among(&listed.list, key) {
@@ -342,14 +346,14 @@ async fn find(call: &Call, key: &str) -> Result<Option<Session>, GatewayError> {
     }
     match resolved {
         Ok(answer) => Ok(answer.get("key").map(|_| Session::Unlisted)),
-        // A gateway that does not know the question, or the session, says so. No answer says
-        // nothing.
+        // A gateway that does not know the method or the session answers so. A missing answer
+        // proves nothing.
         Err(error) if error.rpc().is_some() && !error.is_connection_lost() => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// The sessions of an agent, or of all.
+/// Lists the sessions of an agent, or of all agents.
 async fn list(call: &Call, agent: Option<&str>) -> Result<Sessions, GatewayError> {
     let mut params = json!({ "limit": LIST_LIMIT });
     if let Some(agent) = agent {
@@ -357,7 +361,7 @@ async fn list(call: &Call, agent: Option<&str>) -> Result<Sessions, GatewayError
     }
     let garbage = || GatewayError::Garbage {
         method: Method::SessionsList,
-        reason: "no sessions in it".into(),
+        reason: "it has no sessions".into(),
     };
     let mut answer = call.read(Method::SessionsList, params).await?;
     let list = answer
@@ -365,7 +369,7 @@ async fn list(call: &Call, agent: Option<&str>) -> Result<Sessions, GatewayError
         .and_then(Value::as_array_mut)
         .map(std::mem::take)
         .ok_or_else(garbage)?;
-    Ok(Sessions { of: agent.map(str::to_owned), list, _kept: answer.kept() })
+    Ok(Sessions { of: agent.map(str::to_owned), list, _reserved: answer.reserved() })
 }
 
 fn among(sessions: &[Value], key: &str) -> Option<Session> {
@@ -385,19 +389,4 @@ fn among(sessions: &[Value], key: &str) -> Option<Session> {
         id: text(session, "sessionId"),
         updated_at: session.get("updatedAt").and_then(Value::as_u64),
     })
-}
-
-fn cut(label: &str, limit: Option<usize>) -> String {
-    match limit {
-        // Gateways count as JavaScript does, in UTF-16 units.
-        Some(limit) => {
-            let mut units = 0;
-            let fits = |c: &char| {
-                units += c.len_utf16();
-                units <= limit
-            };
-            label.chars().take_while(fits).collect::<String>().trim_end().to_owned()
-        }
-        None => label.to_owned(),
-    }
 }

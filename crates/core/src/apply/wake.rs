@@ -1,7 +1,8 @@
-//! Waking the agent: one message to its session after everything else, which makes it begin.
+//! The wake stage: sends one message to the agent's session after everything else, which makes it
+//! start.
 //!
-//! A message cannot be read back. So it carries a key that is the job's: a gateway answers the same
-//! key with the same turn, and it is sent again only where no answer came.
+//! A message cannot be read back. So it carries a key derived from the job: a gateway answers the
+//! same key with the same turn, and the message is sent again only if no answer came.
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -9,21 +10,21 @@ use tokio::time::{Duration, Instant, sleep};
 use tracing::debug;
 use uuid::Uuid;
 
-use super::{Desired, MAX_WRITES, session as sessions, settling};
+use super::{Desired, MAX_WRITES, agent_files, session as sessions, settling};
 use crate::documents::start_message;
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::model::Action;
 use crate::outcome::{Change, Report};
 
-/// How long a gateway may say that it does not know an agent which is in its config. Reloads took
-/// up to 5 s.
+/// The time for which a gateway may not know an agent that is in its config. Reloads took up to 5
+/// s.
 const KNOWN_WITHIN: Duration = Duration::from_secs(15);
 
 /// Sends the message if the job wants it. `id` is the job's.
 ///
-/// A gateway that will not take it is reported, not an error: the agent is as it should be, and its
-/// heartbeat starts it as well. What the agent makes of it, or that it has no model to think with,
-/// shows in its session only.
+/// A refusal is reported and is not an error: the agent is as it should be, and its heartbeat
+/// starts it as well. What the agent does with the message, or that it has no model, shows only in
+/// its session.
 pub(super) async fn send(
     call: &Call,
     id: &str,
@@ -36,10 +37,12 @@ pub(super) async fn send(
         Action::Provision => "provisioned",
         Action::Update => "updated",
     });
-    let refused = call.client().capabilities().refused_files.unwrap_or_default();
+    let refused = agent_files::known_refused(call).unwrap_or_default();
+    let is_lead = wanted.agent.is_board_lead;
+    let message = start_message(&wanted.context, is_lead, verb.trim(), &refused);
     let params = json!({
         "sessionKey": session,
-        "message": start_message(&wanted.context, wanted.agent.is_board_lead, verb.trim(), &refused),
+        "message": message,
         "deliver": wake.deliver,
         "idempotencyKey": key(id),
     });
@@ -58,7 +61,7 @@ pub(super) async fn send(
             }
             Err(error) => match error.rpc() {
                 Some(rpc) if rpc.is_agent_unknown() && began.elapsed() < KNOWN_WITHIN => {
-                    sleep(settling(round)).await
+                    sleep(settling(round)).await;
                 }
                 Some(rpc) if is_refusal(rpc) => {
                     report.skip(format!("wake of {session}"), rpc.quote());
@@ -71,26 +74,28 @@ pub(super) async fn send(
     Ok(())
 }
 
-/// What [`send`] would report, if the job wants it.
+/// Returns what [`send`] would report, if the job wants a wake.
 pub(super) fn plan(wanted: &Desired) -> Option<String> {
     wanted.options.wake.as_ref().map(|_| format!("wake sent to {}", session(wanted)))
 }
 
-/// The session that reaches the agent: its own, unless the key that it was given belongs to another
-/// agent. That of a gateway's main agent usually does, and nobody would read the agent's files
+/// Returns the session that reaches the agent: its own, unless the given key belongs to another
+/// agent. The key of a gateway's main agent usually does, and nobody would read the agent's files
 /// there.
 fn session(wanted: &Desired) -> String {
     let (agent, key) = (&wanted.keys.agent_id, &wanted.keys.session_key);
     if sessions::is_of(key, agent) { key.clone() } else { format!("agent:{agent}:main") }
 }
 
-/// The same for each run of a job, and for no other message.
+/// Returns the key of a job's message: the same in each run of the job, and different for every
+/// other message.
 fn key(id: &str) -> Uuid {
     let hash = Sha256::new().chain_update(id).chain_update(b"/wake").finalize();
     Uuid::from_slice(&hash[..16]).expect("a hash has more bytes")
 }
 
-/// The gateway understood and will not, as opposed to being busy or letting nobody.
+/// Returns whether the gateway understood the request and refuses it, rather than being busy or
+/// refusing every request.
 fn is_refusal(error: &RpcError) -> bool {
     error.code == "INVALID_REQUEST" && !error.is_agent_unknown() && !error.is_scope_missing()
 }
@@ -105,7 +110,8 @@ mod tests {
     fn wanted(kind: &str, session: &Value) -> Desired {
         let id = Uuid::from_u128(7);
         let document = json!({
-            "version": 1, "kind": kind, "gateway": { "id": id, "url": "ws://localhost", "workspace_root": "/w" },
+            "version": 1, "kind": kind,
+            "gateway": { "id": id, "url": "ws://localhost", "workspace_root": "/w" },
             "agent": { "id": id, "name": "Ada", "openclaw_session_id": session }, "auth_token": "t",
             "board": { "id": id, "name": "Launch" },
         });

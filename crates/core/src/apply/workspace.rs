@@ -1,7 +1,7 @@
-//! An agent's documents as they stand in its workspace.
+//! The documents in an agent's workspace.
 //!
-//! Asking for a file tells three things at once: whether the gateway keeps files of that name,
-//! whether there is one, and what is in it. So one round trip is the whole reading.
+//! One request for a file shows three things at once: whether the gateway keeps files of that name,
+//! whether the file exists, and its content. So a workspace is read in one round trip.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,28 +11,28 @@ use crate::documents::Document;
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::seeds::Seeds;
 
-/// A file that is there.
+/// A file that exists.
 #[derive(Debug)]
 pub(super) struct Present {
     pub(super) content: String,
 }
 
-/// What a gateway lists of a workspace: a document's size in bytes, or that it is missing.
+/// A gateway's list of a workspace: the size of each document in bytes, or `None` if it is missing.
 pub(super) type Listing = BTreeMap<Document, Option<u64>>;
 
-/// What was found in a workspace.
+/// The state of a workspace.
 #[derive(Debug, Default)]
 pub(super) struct Workspace {
-    /// The files that are there.
+    /// The files that exist.
     pub(super) present: BTreeMap<Document, Present>,
-    /// Documents that the gateway does not keep.
+    /// The documents that the gateway does not keep.
     pub(super) refused: BTreeSet<Document>,
-    /// Documents that the gateway holds for unsafe: links, and files that come or go while it looks
-    /// at them.
+    /// The documents that the gateway considers unsafe: links, and files that appear or disappear
+    /// while it reads them.
     pub(super) unsafe_ones: BTreeSet<Document>,
 }
 
-/// The files that a gateway lists; none if it does not know the agent.
+/// Lists the files of a workspace; returns `None` if the gateway does not know the agent.
 pub(super) async fn list(call: &Call, agent: &str) -> Result<Option<Listing>, GatewayError> {
     let answer = match call.read(Method::FilesList, json!({ "agentId": agent })).await {
         Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => return Ok(None),
@@ -47,7 +47,7 @@ pub(super) async fn list(call: &Call, agent: &str) -> Result<Option<Listing>, Ga
     Ok(Some(listed.collect()))
 }
 
-/// One reading of these documents; none if the gateway does not know the agent.
+/// Reads these documents once; returns `None` if the gateway does not know the agent.
 pub(super) async fn read(
     call: &Call,
     agent: &str,
@@ -84,19 +84,19 @@ pub(super) async fn read(
 }
 
 impl Workspace {
-    /// The documents that the gateway keeps.
+    /// Returns the documents that the gateway keeps.
     pub(super) fn kept(&self) -> Vec<Document> {
         Document::ALL.into_iter().filter(|document| !self.refused.contains(document)).collect()
     }
 
-    /// Takes in a later reading of these documents.
-    pub(super) fn take_in(&mut self, documents: &[Document], later: Self) {
+    /// Merges a later reading of these documents.
+    pub(super) fn merge(&mut self, documents: &[Document], later: Self) {
         self.present.retain(|document, _| !documents.contains(document));
         self.present.extend(later.present);
         self.refused.extend(later.refused);
     }
 
-    /// The texts that have to be written: those that differ and are not the agent's own.
+    /// Returns the texts that must be written: those that differ and do not belong to the agent.
     pub(super) fn differing(
         &self,
         texts: Vec<(Document, String)>,
@@ -104,8 +104,8 @@ impl Workspace {
     ) -> Vec<(Document, String)> {
         let has_to_be_written = |(document, text): &(Document, String)| {
             let present = self.present.get(document);
-            // A gateway that was stopped while it wrote leaves an empty file. There is nothing of
-            // the agent's in it.
+            // A gateway that was stopped during a write leaves an empty file, which contains
+            // nothing of the agent's.
             let is_theirs = |file: &Present| {
                 document.is_agents_own()
                     && !seeds.has(*document, &file.content)

@@ -1,21 +1,21 @@
-//! The part of a gateway's config that the worker looks after: agents, and what channels show of
-//! heartbeats.
+//! The part of a gateway's config that the worker manages: the agents, and the visibility of
+//! heartbeats in channels.
 //!
 //! Gateways keep agents in one of two shapes: `agents.list`, an array, up to 2026.7;
-//! `agents.entries`, an object by id, from 2026.8. The shape that a config shows is the shape that
-//! is written. Old gateways replace arrays and newer ones merge them by id, so a list is always
-//! written whole.
+//! `agents.entries`, an object by id, from 2026.8. A write uses the shape that the config has. Old
+//! gateways replace arrays and newer ones merge them by id, so a list is always written as a whole.
 
+mod change;
 mod config_text;
 mod diff;
 mod folder;
-mod kept;
+mod stored;
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, Kept};
+use super::answer::{Answer, Reserved};
 use super::error::GatewayError;
 use super::protocol::Method;
 use crate::heartbeat;
@@ -23,24 +23,23 @@ use crate::keys;
 use crate::python_format::is_truthy;
 use crate::sanitize::one_line;
 
-pub use config_text::spelt;
-pub use diff::{
-    Change, DesiredAgent, Part, VISIBILITY, droppable, known_refusals, latest, updated_list,
-};
+pub use change::{Change, Part};
+pub use config_text::escaped;
+pub use diff::{DesiredAgent, VISIBILITY, droppable, known_refusals, latest, updated_list};
 pub use folder::{may_overlap, same_folder};
-pub use kept::same;
+pub use stored::same;
 
-/// How a config keeps its agents.
+/// The shape in which a config keeps its agents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// `agents.list`.
+    /// An array named `agents.list`.
     List,
-    /// `agents.entries`.
+    /// An object named `agents.entries`, by id.
     Entries,
 }
 
 impl Shape {
-    /// The key under `channels.defaults` of what channels show of heartbeats.
+    /// Returns the key under `channels.defaults` that holds the visibility of heartbeats.
     #[must_use]
     pub const fn visibility_key(self) -> &'static str {
         match self {
@@ -49,7 +48,7 @@ impl Shape {
         }
     }
 
-    /// The name used in reports.
+    /// Returns the name of the shape in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -59,29 +58,29 @@ impl Shape {
     }
 }
 
-/// A config as it was read.
+/// A config as the gateway returned it.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// What a write has to name to be refused when somebody else was faster; some gateways give
-    /// none.
+    /// The hash that a write must name, so that the gateway refuses it if the config has changed
+    /// since; some gateways return none.
     pub hash: Option<Value>,
-    /// The config as the gateway takes it: `~` and environment variables replaced, included files
-    /// put in, with the gateway's defaults.
+    /// The config as the gateway uses it: `~` and environment variables replaced, included files
+    /// inserted, and the gateway's defaults added.
     pub data: Value,
-    /// The agents' part of the file as it stands, where the gateway shows it (`parsed`; what newer
-    /// gateways call `resolved` and `sourceConfig` has the variables replaced already).
+    /// The agents' part of the file as written, where the gateway returns it (`parsed`; in
+    /// `resolved` and `sourceConfig` of newer gateways, variables are already replaced).
     written: Value,
     /// The files that the config includes, where the gateway lists them.
     includes: Vec<String>,
-    /// How agents are kept; none when there are none and nothing shows.
+    /// The shape of the agents; `None` if the config has no agents and nothing indicates a shape.
     pub shape: Option<Shape>,
-    /// Where each agent stands, by its id as gateways write ids.
+    /// The position of each agent, by its normalised id.
     places: HashMap<String, Place>,
-    /// The memory that it counts for.
-    _kept: Kept,
+    /// The memory reserved for this config.
+    _reserved: Reserved,
 }
 
-/// Where an agent stands in a config.
+/// The position of an agent in a config.
 #[derive(Debug, Clone)]
 enum Place {
     Listed(usize),
@@ -89,14 +88,14 @@ enum Place {
 }
 
 impl Config {
-    /// Reads the answer of `config.get`.
+    /// Parses the answer to `config.get`.
     pub fn read(answer: impl Into<Answer>) -> Result<Self, GatewayError> {
         let garbage = |reason: &str| GatewayError::Garbage {
             method: Method::ConfigGet,
             reason: reason.to_owned(),
         };
         let answer = answer.into();
-        let kept = answer.kept();
+        let reserved = answer.reserved();
         let Value::Object(mut answer) = answer.into_value() else {
             return Err(garbage("not an object"));
         };
@@ -105,10 +104,11 @@ impl Config {
                 .get("issues")
                 .filter(|issues| is_truthy(issues))
                 .map_or_else(String::new, Value::to_string);
-            let reason = if issues.is_empty() { "the gateway says so".to_owned() } else { issues };
+            let reason =
+                if issues.is_empty() { "the gateway names no issues".to_owned() } else { issues };
             return Err(GatewayError::ConfigInvalid { reason: reason.chars().take(400).collect() });
         }
-        // A config may be large, so nothing of it is copied but what stands in for it.
+        // A config may be large, so its parts are moved out and only a fallback is copied.
         let mut take = |key| answer.get_mut(key).map(Value::take);
         let (hash, data, mut source) =
             (take("hash").filter(is_truthy), take("config"), take("parsed"));
@@ -144,10 +144,10 @@ impl Config {
         let includes = answer.get("includedPaths").and_then(Value::as_array).into_iter().flatten();
         let includes =
             includes.filter_map(|path| path.as_str().map(str::to_owned)).take(MAX_FILES).collect();
-        Ok(Self { hash, data, written, includes, shape, places, _kept: kept })
+        Ok(Self { hash, data, written, includes, shape, places, _reserved: reserved })
     }
 
-    /// The list of agents; empty in the other shape.
+    /// Returns the list of agents; empty in the other shape.
     #[must_use]
     pub fn list(&self) -> &[Value] {
         let list =
@@ -155,13 +155,13 @@ impl Config {
         list.map_or(&[], Vec::as_slice)
     }
 
-    /// The entry of an agent, in either shape.
+    /// Returns the entry of an agent, in either shape.
     #[must_use]
     pub fn agent(&self, id: &str) -> Option<&Map<String, Value>> {
         self.find(id).map(|(_, entry)| entry)
     }
 
-    /// An agent as the config writes its id, and its entry.
+    /// Returns an agent's id as the config spells it, and its entry.
     fn find(&self, id: &str) -> Option<(&str, &Map<String, Value>)> {
         match self.places.get(&key_of(id))? {
             Place::Listed(at) => {
@@ -172,8 +172,8 @@ impl Config {
         }
     }
 
-    /// The entry of an agent as the file has it; none where the gateway does not show the file, or
-    /// where the entry stands in a file that this one includes.
+    /// Returns the entry of an agent as the file spells it; `None` if the gateway does not return
+    /// the file, or if the entry is in an included file.
     #[must_use]
     pub fn as_written(&self, id: &str) -> Option<&Map<String, Value>> {
         match self.places.get(&key_of(id))? {
@@ -183,7 +183,8 @@ impl Config {
         .filter(|entry| !entry.contains_key(INCLUDE))
     }
 
-    /// The entry at that place of the list as the file has it; none where it stands elsewhere.
+    /// Returns the list entry at an index as the file spells it; `None` if the entry is in an
+    /// included file.
     fn listed_as_written(&self, at: usize) -> Option<&Value> {
         let written = self.written.get("list")?.as_array()?;
         let id = self.list()[at].get("id").and_then(Value::as_str);
@@ -194,39 +195,39 @@ impl Config {
                 .iter()
                 .find(|entry| id.is_some() && entry.get("id").and_then(Value::as_str) == id)
         };
-        // An entry that is included has its id in the other file.
+        // An included entry has its id in the other file.
         entry.filter(|entry| !entry.is_object() || entry.get("id").is_some())
     }
 
-    /// The list as it has to be sent to leave the file as it is. What stands in an included file is
-    /// taken from the config: a write of the list puts it into this one.
+    /// Returns the list to send so that the file stays unchanged. Entries from an included file are
+    /// taken from the config: writing the list copies them into the main file.
     #[must_use]
     pub fn list_as_written(&self) -> Vec<Value> {
         let entry = |at: usize| self.listed_as_written(at).unwrap_or(&self.list()[at]).clone();
         (0..self.list().len()).map(entry).collect()
     }
 
-    /// The list with one more `$` before each text that has a reference or is spelt as a text, from
-    /// the place `first` on, so that a gateway which resolves them leaves them as they are now.
+    /// Returns the list with one more `$` before each reference and each escaped text, from the
+    /// position `first` on, so that a gateway that expands them leaves them as they are now.
     #[must_use]
-    pub fn list_spelt_once_more(&self, first: usize) -> Vec<Value> {
+    pub fn list_escaped_again(&self, first: usize) -> Vec<Value> {
         let mut list = self.list_as_written();
         for entry in list.iter_mut().skip(first) {
-            *entry = config_text::spelt_value(entry);
+            *entry = config_text::escaped_value(entry);
         }
         list
     }
 
-    /// The place of an agent in the list; the length of the list if it is not there.
+    /// Returns the position of an agent in the list; the length of the list if it is not there.
     #[must_use]
-    pub fn place_of(&self, id: &str) -> usize {
+    pub fn position_of(&self, id: &str) -> usize {
         let list = self.list();
         let is_it =
             |entry: &Value| entry.get("id").and_then(Value::as_str).map(key_of) == Some(key_of(id));
         list.iter().position(is_it).unwrap_or(list.len())
     }
 
-    /// The list as it has to be sent, without an agent.
+    /// Returns the list to send to remove an agent.
     #[must_use]
     pub fn list_without(&self, id: &str) -> Vec<Value> {
         let is_other =
@@ -234,7 +235,8 @@ impl Config {
         self.list_as_written().into_iter().filter(is_other).collect()
     }
 
-    /// Names the files that the config takes agents from, for people; as the config names them.
+    /// Returns the files from which the config includes agents, as the config names them, in one
+    /// line for people.
     #[must_use]
     pub fn included_files(&self) -> String {
         let entries = self.written.get("entries").and_then(Value::as_object).into_iter().flatten();
@@ -251,17 +253,17 @@ impl Config {
         }
     }
 
-    /// Returns how many characters of a file the gateway shows its agents; none where the config
-    /// leaves that open.
+    /// Returns the number of characters of a file that the gateway shows its agents; `None` if the
+    /// config does not set a limit.
     #[must_use]
     pub fn shown_chars(&self) -> Option<usize> {
         let chars = self.data.pointer("/agents/defaults/bootstrapMaxChars").and_then(Value::as_u64);
         chars.and_then(|chars| usize::try_from(chars).ok()).filter(|chars| *chars > 0)
     }
 
-    /// How many turns a day the heartbeats of all agents make; none if no agent has one. As soon as
-    /// one has, the gateway wakes those that have one and no others; what an agent leaves out is
-    /// the default's.
+    /// Returns the number of turns a day that the heartbeats of all agents cause; `None` if no
+    /// agent has a heartbeat. As soon as one agent has one, the gateway wakes only agents that have
+    /// one. Settings that an agent omits come from the defaults.
     #[must_use]
     pub fn heartbeat_turns_per_day(&self) -> Option<u64> {
         let usual = self.data.pointer("/agents/defaults/heartbeat/every").and_then(Value::as_str);
@@ -276,7 +278,7 @@ impl Config {
         thousandths.reduce(u64::saturating_add).map(|thousandths| (thousandths + 500) / 1000)
     }
 
-    /// All agents with their ids, in either shape.
+    /// Returns all agents with their ids, in either shape.
     pub fn agents(&self) -> impl Iterator<Item = (&str, &Map<String, Value>)> {
         let listed = self.list().iter().filter_map(|entry| {
             let entry = entry.as_object()?;
@@ -288,13 +290,13 @@ impl Config {
     }
 }
 
-/// Most included files that are named.
+/// The most included files that are named.
 const MAX_FILES: usize = 5;
-/// The key that stands for the content of another file.
+/// The key that includes another file.
 const INCLUDE: &str = "$include";
 
-/// Gateways normalise ids, so entries that differ only in that are one agent: what they have in
-/// common.
+/// Returns the normalised form of an id. Gateways normalise ids, so entries whose ids differ only
+/// in spelling are one agent.
 fn key_of(id: &str) -> String {
     let normalised = keys::normalise_agent_id(id);
     if normalised.is_empty() { id.to_owned() } else { normalised }
@@ -304,7 +306,7 @@ fn entries(data: &Value) -> Option<&Map<String, Value>> {
     data.get("agents")?.get("entries")?.as_object()
 }
 
-/// The first place of each agent.
+/// Returns the first position of each agent.
 fn places(list: &[Value], entries: Option<&Map<String, Value>>) -> HashMap<String, Place> {
     let listed = list.iter().enumerate().filter(|(_, entry)| entry.is_object());
     let listed =

@@ -1,5 +1,5 @@
-//! Where gateways may be. Jobs name addresses, and whoever can enqueue one must not make the worker
-//! knock at any door.
+//! The hosts and networks that may be called as gateways. Jobs name addresses, and a producer must
+//! not be able to make the worker connect to arbitrary hosts.
 
 use std::fmt;
 use std::io;
@@ -8,20 +8,20 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
-/// The hosts and networks in which gateways may be; all, unless some are named.
+/// The hosts and networks that may be called as gateways; all, unless some are named.
 ///
-/// As text: networks (`10.0.0.0/8`), addresses, host names (`gw.example.com`) and names of whole
-/// domains (`*.example.com`), with commas or white space between them. A host that is allowed by
-/// name may have any address; any other is allowed if the addresses that its name stands for are,
-/// and only those are called.
+/// As text: networks (`10.0.0.0/8`), addresses, host names (`gw.example.com`) and domains
+/// (`*.example.com`), separated by commas or white space. A host that is allowed by name may have
+/// any address; any other host is allowed if the addresses of its name are, and only those are
+/// called.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allowlist {
     networks: Vec<IpNet>,
-    /// In lower case; those that begin with a dot are domains.
+    /// The names in lower case; those that begin with a dot are domains.
     names: Vec<String>,
 }
 
-/// Why a text does not say where gateways may be.
+/// The reason why a text is not an allowlist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is neither a network such as 10.0.0.0/8, an address, a host name, nor a domain such as \
@@ -29,14 +29,16 @@ pub struct Allowlist {
 )]
 pub struct AllowlistError(String);
 
-/// Says that a gateway is where none may be.
+/// The error for a gateway outside the allowlist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("gateways may not be at {host}{}", .address.map(|address| format!(" \
-    ({address})")).unwrap_or_default())]
+#[error(
+    "the gateway's host is not allowed: {host}{}",
+    .address.map(|address| format!(" ({address})")).unwrap_or_default()
+)]
 pub struct OutOfReach {
     /// The host of the gateway's url.
     pub host: String,
-    /// What its name stands for, if it is one.
+    /// The first address of the host, if the host is a name.
     pub address: Option<IpAddr>,
 }
 
@@ -47,7 +49,7 @@ impl From<OutOfReach> for io::Error {
 }
 
 impl OutOfReach {
-    /// The cause of an error of [`super::Connector`], if it is this one.
+    /// Returns this error if it is the cause of an error of [`super::Connector`].
     pub(super) fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref().and_then(|cause| cause.downcast_ref())
     }
@@ -57,25 +59,25 @@ impl FromStr for Allowlist {
     type Err = AllowlistError;
 
     fn from_str(text: &str) -> Result<Self, AllowlistError> {
-        let mut reach = Self::default();
+        let mut allowlist = Self::default();
         for entry in text.split([',', ' ', '\t', '\r', '\n']).filter(|entry| !entry.is_empty()) {
             if let Ok(network) =
                 entry.parse::<IpNet>().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from))
             {
-                reach.networks.push(network.trunc());
+                allowlist.networks.push(network.trunc());
                 continue;
             }
             let name =
                 entry.strip_prefix('*').filter(|domain| domain.starts_with('.')).unwrap_or(entry);
             let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-            // What looks like a number is an address or network with a mistake in it.
+            // A name that looks like a number is a mistyped address or network.
             let all_digits = name.chars().all(|c| c.is_ascii_digit() || c == '.');
             if all_digits || !name.chars().all(is_name) || entry == "." {
                 return Err(AllowlistError(entry.to_owned()));
             }
-            reach.names.push(name.to_ascii_lowercase());
+            allowlist.names.push(name.to_ascii_lowercase());
         }
-        Ok(reach)
+        Ok(allowlist)
     }
 }
 
@@ -92,7 +94,7 @@ impl fmt::Display for Allowlist {
 }
 
 impl Allowlist {
-    /// Of the addresses that a host stands for, those that may be called; at least one.
+    /// Returns the addresses of a host that may be called; at least one.
     pub(super) fn allowed(
         &self,
         host: &str,
@@ -103,7 +105,7 @@ impl Allowlist {
             return Ok(found);
         }
         let refused = found.first().map(SocketAddr::ip).filter(|ip| host.parse() != Ok(*ip));
-        // An IPv4 address in the dress of IPv6 is the same door.
+        // An IPv4 address mapped to IPv6 is the same address.
         let allowed: Vec<_> =
             found.into_iter().filter(|at| self.has(at.ip().to_canonical())).collect();
         if allowed.is_empty() {
@@ -130,44 +132,47 @@ impl Allowlist {
 mod tests {
     use super::*;
 
-    fn allows(reach: &str, host: &str, addresses: &[&str]) -> Result<usize, OutOfReach> {
+    fn allows(allowlist: &str, host: &str, addresses: &[&str]) -> Result<usize, OutOfReach> {
         let found = addresses.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 1)).collect();
-        reach.parse::<Allowlist>().unwrap().allowed(host, found).map(|left| left.len())
+        allowlist.parse::<Allowlist>().unwrap().allowed(host, found).map(|left| left.len())
     }
 
     #[test]
-    fn nothing_named_is_anywhere() {
+    fn an_empty_allowlist_allows_every_address() {
         assert_eq!(allows("", "169.254.169.254", &["169.254.169.254"]), Ok(1));
     }
 
     #[test]
-    fn addresses_count_and_not_what_a_name_says() {
-        let reach = "10.0.0.0/8, fd00::/8 192.0.2.7";
-        assert_eq!(allows(reach, "10.1.2.3", &["10.1.2.3"]), Ok(1));
+    fn addresses_count_and_not_the_text_of_a_name() {
+        let allowlist = "10.0.0.0/8, fd00::/8 192.0.2.7";
+        assert_eq!(allows(allowlist, "10.1.2.3", &["10.1.2.3"]), Ok(1));
         assert_eq!(
-            allows(reach, "gw", &["192.0.2.7", "192.0.2.8", "fd00::1"]),
+            allows(allowlist, "gw", &["192.0.2.7", "192.0.2.8", "fd00::1"]),
             Ok(2),
             "only those that may be called"
         );
-        assert_eq!(allows(reach, "gw", &["::ffff:10.0.0.1"]), Ok(1));
-        let refused = allows(reach, "10.evil.example", &["127.0.0.1"]).unwrap_err();
-        assert_eq!(refused.to_string(), "gateways may not be at 10.evil.example (127.0.0.1)");
+        assert_eq!(allows(allowlist, "gw", &["::ffff:10.0.0.1"]), Ok(1));
+        let refused = allows(allowlist, "10.evil.example", &["127.0.0.1"]).unwrap_err();
         assert_eq!(
-            allows(reach, "::1", &["::1"]).unwrap_err().to_string(),
-            "gateways may not be at ::1"
+            refused.to_string(),
+            "the gateway's host is not allowed: 10.evil.example (127.0.0.1)"
+        );
+        assert_eq!(
+            allows(allowlist, "::1", &["::1"]).unwrap_err().to_string(),
+            "the gateway's host is not allowed: ::1"
         );
     }
 
     #[test]
     fn hosts_and_domains_count_by_name() {
-        let reach = "gw.example.com *.Gateways.example";
+        let allowlist = "gw.example.com *.Gateways.example";
         for host in
             ["GW.example.com", "gw.example.com.", "a.gateways.example", "b.a.gateways.example"]
         {
-            assert_eq!(allows(reach, host, &["127.0.0.1"]), Ok(1), "{host}");
+            assert_eq!(allows(allowlist, host, &["127.0.0.1"]), Ok(1), "{host}");
         }
         for host in ["x.gw.example.com", "gateways.example", "evilgateways.example", "127.0.0.1"] {
-            assert!(allows(reach, host, &["127.0.0.1"]).is_err(), "{host}");
+            assert!(allows(allowlist, host, &["127.0.0.1"]).is_err(), "{host}");
         }
     }
 

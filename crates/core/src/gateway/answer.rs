@@ -1,4 +1,4 @@
-//! An answer of a gateway: as it came, and the part of it that is read.
+//! The answer to a request: the raw frame, and the part of it that is parsed.
 
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
@@ -9,45 +9,44 @@ use tokio::task::spawn_blocking;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::error::GatewayError;
-use super::memory::{Held, Memory, NoRoom};
+use super::memory::{Memory, OverBudget, Reservation};
 use super::protocol::Method;
 
-/// Answers of so many bytes are read beside what else the process does.
+/// Answers of at least this many bytes are parsed on a blocking thread.
 const LARGE: usize = 256 * 1024;
 
-/// What a gateway answered, as far as the [method](Method::keep) makes use of it. A large one
-/// counts against what the process may take of such answers for as long as it, or what was made of
-/// it, is there.
+/// The part of an answer that the [method](Method::keep) uses. A large answer counts against the
+/// process's memory limit for as long as it, or something made from it, exists.
 #[derive(Debug, Clone, Default)]
 pub struct Answer {
     value: Value,
-    held: Kept,
+    reserved: Reserved,
 }
 
-/// The memory that a large answer counts for; see [`Answer::kept`].
+/// The memory reserved for a large answer; see [`Answer::reserved`].
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Kept {
-    /// Given back when it is dropped.
-    _held: Option<Arc<Held>>,
+pub(crate) struct Reserved {
+    /// The reservation, released on drop.
+    _reservation: Option<Arc<Reservation>>,
 }
 
 impl Answer {
-    /// Gives up the answer for its value. Who keeps much of that keeps its share of the pool with
-    /// it.
+    /// Returns the value and releases the reservation. A caller that keeps much of the value keeps
+    /// [`Self::reserved`] with it.
     #[must_use]
     pub fn into_value(self) -> Value {
         self.value
     }
 
-    /// The memory that it counts for.
-    pub(crate) fn kept(&self) -> Kept {
-        self.held.clone()
+    /// Returns the memory reserved for the answer.
+    pub(crate) fn reserved(&self) -> Reserved {
+        self.reserved.clone()
     }
 }
 
 impl From<Value> for Answer {
     fn from(value: Value) -> Self {
-        Self { value, held: Kept::default() }
+        Self { value, reserved: Reserved::default() }
     }
 }
 
@@ -77,33 +76,33 @@ impl PartialEq<Value> for Answer {
     }
 }
 
-/// An answer that nobody has read yet.
+/// An answer that has not been parsed.
 #[derive(Debug)]
 pub(super) struct Raw {
-    /// The frame.
+    /// The text of the frame.
     text: Utf8Bytes,
-    /// Where in it the payload stands; none if there is none.
+    /// The position of the payload in the frame; `None` if there is none.
     payload: Option<Range<usize>>,
-    /// The memory that the frame counts for.
-    _held: Option<Arc<Held>>,
+    /// The memory reserved for the frame.
+    _reservation: Option<Arc<Reservation>>,
 }
 
 impl Raw {
-    /// The payload, which stands in the frame.
+    /// Creates an answer from a payload that points into the frame.
     pub(super) fn new(
         text: &Utf8Bytes,
         payload: Option<&RawValue>,
-        held: Option<Arc<Held>>,
+        reservation: Option<Arc<Reservation>>,
     ) -> Self {
         let payload = payload.map(|payload| {
             let start = payload.get().as_ptr().addr() - text.as_str().as_ptr().addr();
             start..start + payload.get().len()
         });
-        Self { text: text.clone(), payload, _held: held }
+        Self { text: text.clone(), payload, _reservation: reservation }
     }
 
-    /// Reads what the method makes use of. Waits for a while if others have all the memory that
-    /// there is for answers.
+    /// Parses the part that the method uses. Waits for a limited time if other answers take up all
+    /// the memory.
     pub(super) async fn read(
         self,
         method: Method,
@@ -117,41 +116,44 @@ impl Raw {
             let read = if raw.text.len() < LARGE {
                 raw.try_read(method, memory)
             } else {
-                // It takes a while, in which others want to be served.
+                // Parsing takes long enough to delay other tasks.
                 let (raw, memory) = (Arc::clone(&raw), memory.clone());
                 let reading = spawn_blocking(move || raw.try_read(method, &memory));
                 reading.await.expect("reading an answer does not panic, and nobody cancels it")
             };
             let reason = match read {
                 Ok(answer) => return Ok(answer),
-                Err(Unread::NoRoom(NoRoom::Crowded(bytes))) if memory.wait_for(bytes).await => {
+                Err(Unread::Memory(OverBudget::Crowded(bytes))) if memory.wait_for(bytes).await => {
                     continue;
                 }
-                Err(Unread::NoRoom(NoRoom::Crowded(_))) => {
-                    "other answers take all memory that there is for them".to_owned()
+                Err(Unread::Memory(OverBudget::Crowded(_))) => {
+                    "other answers take up all the memory for answers".to_owned()
                 }
-                Err(Unread::NoRoom(NoRoom::TooLarge(limit))) => {
+                Err(Unread::Memory(OverBudget::TooLarge(limit))) => {
                     format!("it would take more than {limit} bytes of memory")
                 }
-                Err(Unread::NoJson(reason)) => format!("its payload cannot be read, {reason}"),
+                Err(Unread::Json(reason)) => format!("its payload cannot be read, {reason}"),
             };
             return Err(GatewayError::Garbage { method, reason });
         }
     }
 
     fn try_read(&self, method: Method, memory: &Memory) -> Result<Answer, Unread> {
-        let mut room = memory.for_answer(method.max_memory());
+        let mut budget = memory.for_answer(method.max_memory());
         let payload = &self.text[self.payload.clone().unwrap_or_default()];
-        match (method.keep().read(payload, &mut room), room.refusal()) {
-            (Ok(value), _) => Ok(Answer { value, held: Kept { _held: room.held().map(Arc::new) } }),
-            (Err(_), Some(refusal)) => Err(Unread::NoRoom(refusal)),
-            (Err(error), None) => Err(Unread::NoJson(error.to_string())),
+        match (method.keep().read(payload, &mut budget), budget.refusal()) {
+            (Ok(value), _) => Ok(Answer {
+                value,
+                reserved: Reserved { _reservation: budget.reservation().map(Arc::new) },
+            }),
+            (Err(_), Some(refusal)) => Err(Unread::Memory(refusal)),
+            (Err(error), None) => Err(Unread::Json(error.to_string())),
         }
     }
 }
 
-/// Why an answer was not read.
+/// The reason why an answer was not parsed.
 enum Unread {
-    NoRoom(NoRoom),
-    NoJson(String),
+    Memory(OverBudget),
+    Json(String),
 }

@@ -1,4 +1,4 @@
-//! One run's view of a gateway: it counts what it costs, repeats reads when a connection is lost,
+//! One run's calls to a gateway: counts their cost, repeats reads when a connection is lost, and
 //! never repeats a write.
 
 use std::pin::pin;
@@ -10,50 +10,47 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
-use tracing::debug;
 
 use super::answer::Answer;
 use super::client::Client;
 use super::connection::Shared;
 use super::defects::Defect;
 use super::error::GatewayError;
+use super::patience::{Patience, RECONNECT};
 use super::protocol::Method;
+use super::server_info::ServerInfo;
 use crate::journal::Journal;
-use crate::outcome::{GatewayFacts, MAX_MESSAGE, Report};
 use crate::sanitize::one_line;
 
-/// Most steps kept of one run.
+/// The most steps kept of one run.
 const MAX_STEPS: usize = 64;
-/// Waits between attempts to reach a gateway that was there before: doubled from the first to the
-/// last.
-const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// The longest error text kept of one step, in characters.
+const MAX_ERROR_TEXT: usize = 2_000;
 
-/// One request of a run, for the record.
+/// One request of a run, kept for the record.
 #[derive(Debug, Clone, Serialize)]
 pub struct Step {
     /// The method's name on the wire.
     pub method: &'static str,
-    /// Milliseconds since the run began.
+    /// The start, in milliseconds since the run began.
     pub at_ms: u64,
-    /// Milliseconds that it took.
+    /// The duration in milliseconds.
     pub took_ms: u64,
-    /// What went wrong, if anything.
+    /// The error, if there was one.
     pub error: Option<String>,
 }
 
-/// What a gateway said of itself when the run met it.
-#[derive(Debug, Clone)]
-pub struct Met {
-    /// Its version; old ones say only `dev`.
-    pub version: String,
-    /// The protocol agreed on.
-    pub protocol: u32,
-    /// Largest frame that it takes, in bytes.
-    pub max_frame: usize,
-    /// The scopes that it gives; none if it does not say.
-    pub scopes: Option<Vec<String>>,
-    default_agent: String,
-    has_ownership: bool,
+/// The cost of a run, as counts since it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// The number of requests sent, `connect` included.
+    pub rpcs: u32,
+    /// The number of requests that waited for the one before.
+    pub round_trips: u32,
+    /// The number of connections opened.
+    pub connections: u32,
+    /// The number of config writes sent, refused ones included.
+    pub config_writes: u32,
 }
 
 /// A run's calls to one gateway.
@@ -64,23 +61,24 @@ pub struct Call {
     began: Instant,
     rpcs: AtomicU32,
     round_trips: AtomicU32,
-    /// Exchanges that wait for answers; those that begin meanwhile are no round trips of their own.
+    /// The exchanges in flight; those that begin meanwhile do not count as round trips of their
+    /// own.
     exchanges: AtomicU32,
     connections: AtomicU32,
     config_writes: AtomicU32,
     reached: AtomicBool,
-    met: OnceLock<Met>,
+    server_info: OnceLock<ServerInfo>,
     steps: Mutex<Vec<Step>>,
 }
 
 impl Call {
-    /// A run that has not called yet, of a job that has done nothing.
+    /// Creates the calls of a run whose job has done nothing yet.
     #[must_use]
     pub fn new(client: Arc<Client>) -> Self {
         Self::of_job(client, Arc::default())
     }
 
-    /// A run that has not called yet, of a job that has done what the journal says.
+    /// Creates the calls of a run whose job has done what the journal says.
     #[must_use]
     pub fn of_job(client: Arc<Client>, journal: Arc<Journal>) -> Self {
         Self {
@@ -93,85 +91,79 @@ impl Call {
             connections: AtomicU32::new(0),
             config_writes: AtomicU32::new(0),
             reached: AtomicBool::new(false),
-            met: OnceLock::new(),
+            server_info: OnceLock::new(),
             steps: Mutex::new(Vec::new()),
         }
     }
 
-    /// The gateway.
+    /// Returns the client of the gateway.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// What the run's job has done to the gateway.
+    /// Returns the journal of the run's job.
     #[must_use]
     pub(crate) fn journal(&self) -> &Arc<Journal> {
         &self.journal
     }
 
-    /// The agent that the gateway uses when none is named; known once it was reached.
+    /// Returns the agent that the gateway uses when none is named; known once the gateway was
+    /// reached.
     #[must_use]
     pub fn default_agent(&self) -> &str {
-        self.met.get().map_or("main", |met| &met.default_agent)
+        self.server_info.get().map_or("main", |met| &met.default_agent)
     }
 
-    /// Whether the gateway spoke of roster ownership when it was reached: those keep agents under
-    /// `agents.entries`.
+    /// Returns whether the gateway announced agent ownership when it was reached; such gateways
+    /// keep agents under `agents.entries`.
     #[must_use]
     pub fn has_ownership(&self) -> bool {
-        self.met.get().is_some_and(|met| met.has_ownership)
+        self.server_info.get().is_some_and(|met| met.has_ownership)
     }
 
-    /// Whether the gateway is of a version that has that defect; known once it was reached.
+    /// Returns whether the gateway's version has a defect; known once the gateway was reached.
     #[must_use]
     pub fn has_defect(&self, defect: Defect) -> bool {
-        self.met.get().is_some_and(|met| defect.is_in(&met.version))
+        self.server_info.get().is_some_and(|met| defect.is_in(&met.version))
     }
 
-    /// What the gateway said of itself; none until it was reached.
+    /// Returns the gateway as it presented itself; `None` until it was reached.
     #[must_use]
-    pub fn met(&self) -> Option<&Met> {
-        self.met.get()
+    pub fn server_info(&self) -> Option<&ServerInfo> {
+        self.server_info.get()
     }
 
-    /// The first requests of the run, in order.
+    /// Returns the first requests of the run, in order.
     #[must_use]
     pub fn steps(&self) -> Vec<Step> {
         self.steps.lock().expect("no panic happens under this lock").clone()
     }
 
-    /// Fills in what the run has cost and whom it has spoken to.
-    pub fn account(&self, report: &mut Report, roster: Option<&'static str>) {
-        report.rpc_count = self.rpcs.load(Ordering::Relaxed);
-        report.round_trips = self.round_trips.load(Ordering::Relaxed);
-        report.connections = self.connections.load(Ordering::Relaxed);
-        report.config_writes = self.config_writes.load(Ordering::Relaxed);
-        let known = self.client.capabilities();
-        report.gateway = self.met.get().map(|met| GatewayFacts {
-            version: met.version.clone(),
-            protocol: met.protocol,
-            scopes: met.scopes.clone(),
-            roster,
-            write_limit: known.write_limit,
-            restarts_on_write: known.restarts_on_write,
-            heartbeat_turns_per_day: known.heartbeat_turns,
-        });
+    /// Returns the cost of the run so far.
+    #[must_use]
+    pub fn cost(&self) -> Cost {
+        Cost {
+            rpcs: self.rpcs.load(Ordering::Relaxed),
+            round_trips: self.round_trips.load(Ordering::Relaxed),
+            connections: self.connections.load(Ordering::Relaxed),
+            config_writes: self.config_writes.load(Ordering::Relaxed),
+        }
     }
 
-    /// Connects, if there is no connection yet.
+    /// Connects if there is no connection yet.
     pub async fn open(&self) -> Result<(), GatewayError> {
         self.connect().await.map(|_| ())
     }
 
-    /// Asks one thing; asks again over a new connection when one is lost.
+    /// Sends one read request, and repeats it over a new connection when one is lost.
     pub async fn read(&self, method: Method, params: Value) -> Result<Answer, GatewayError> {
         let mut answers = self.read_all(vec![(method, params)]).await?;
         answers.pop().expect("one question has one answer")
     }
 
-    /// Asks many things at once. The outer error is one that no connection can be had; each answer
-    /// stands alone.
+    /// Sends many read requests at once, and repeats those whose answer was lost. Each answer is
+    /// independent of the others.
     pub async fn read_all(
         &self,
         questions: Vec<(Method, Value)>,
@@ -181,18 +173,18 @@ impl Call {
             "a write is never repeated"
         );
         let bound = self.client.limits().patience;
-        let mut patience = Patience { open: questions.len(), ..Patience::new(bound) };
+        let mut patience = Patience::new(bound, questions.len());
         let mut answers = self.exchange(&questions.iter().collect::<Vec<_>>()).await?;
         loop {
-            // What was answered before a connection was lost stays answered.
+            // Requests answered before the connection was lost are not repeated.
             let is_lost = |answer: &Result<_, GatewayError>| {
                 answer.as_ref().is_err_and(GatewayError::is_connection_lost)
             };
             let open: Vec<_> = (0..answers.len()).filter(|at| is_lost(&answers[*at])).collect();
             let Some(Err(error)) = open.first().map(|at| &answers[*at]) else { return Ok(answers) };
-            // A connection that was lost only after long silence is no progress.
+            // A connection that was lost only after a long silence is not progress.
             if open.len() < patience.open && Instant::now() < patience.until {
-                patience = Patience { open: open.len(), ..Patience::new(bound) };
+                patience = Patience::new(bound, open.len());
             }
             if !patience.wait(error).await {
                 return Ok(answers);
@@ -223,7 +215,7 @@ impl Call {
         Ok(answers.into_iter().map(|answer| answer.map(Answer::into_value)).collect())
     }
 
-    /// One round trip: all requests at once over one connection.
+    /// Sends all requests at once over one connection, as one round trip.
     async fn exchange(
         &self,
         requests: &[&(Method, Value)],
@@ -237,8 +229,7 @@ impl Call {
         Ok(answers)
     }
 
-    /// Sends a request, and does something about it when the answer is late, see
-    /// [`Method::overdue`].
+    /// Sends a request, and handles a late answer as [`Method::overdue`] describes.
     async fn ask(
         &self,
         connection: &Shared,
@@ -249,21 +240,23 @@ impl Call {
         if !method.is_mutating() {
             return self.ask_again(connection, method, params).await;
         }
+        let may_be_late = overdue < self.client.limits().deadline(method);
         let began = Instant::now();
         let answer = pin!(self.timed(connection, method, params));
         tokio::select! {
             biased;
             answer = answer => answer,
-            () = self.overtaken(connection, overdue), if overdue < self.client.limits().deadline(method) => {
+            () = self.proven_alive(connection, overdue), if may_be_late => {
                 let error = GatewayError::Unanswered { method, after: overdue };
-                self.client.take_note(method, Err(&error));
+                self.client.observe(method, Err(&error));
                 self.record(method, began, Some(&error));
                 Err(error)
             }
         }
     }
 
-    /// Asks, and once more over another connection if the answer is late. The first answer counts.
+    /// Sends a read request, and again over another connection if the answer is late. The first
+    /// answer counts.
     async fn ask_again(
         &self,
         connection: &Shared,
@@ -281,7 +274,7 @@ impl Call {
         }
         let again = async {
             let connecting = Instant::now();
-            let (another, is_new) = self.client.another(connection).await?;
+            let (another, is_new) = self.client.reconnect(connection).await?;
             if is_new {
                 self.note_connection(connecting);
             }
@@ -290,22 +283,23 @@ impl Call {
         tokio::select! {
             answer = &mut first => answer,
             answer = again => match answer {
-                // A gateway that is busy takes no other connection, and answers in the end.
+                // A busy gateway accepts no other connection, but answers eventually.
                 Err(error) if error.rpc().is_none() => first.await,
                 answer => {
-                    self.record(method, began, Some(&GatewayError::Unanswered { method, after: overdue }));
+                    let error = GatewayError::Unanswered { method, after: overdue };
+                    self.record(method, began, Some(&error));
                     answer
                 }
             },
         }
     }
 
-    /// Returns when so much time has passed and the gateway has answered something that it was
-    /// asked after that.
-    async fn overtaken(&self, connection: &Shared, overdue: Duration) {
+    /// Returns once the answer is overdue and the gateway has answered a question that was asked
+    /// after that.
+    async fn proven_alive(&self, connection: &Shared, overdue: Duration) {
         sleep(overdue).await;
         let question = async |_| {
-            // Any answer will do, and this question costs little.
+            // Any answer proves it, and this question is cheap.
             match self
                 .ask_again(
                     connection,
@@ -318,10 +312,10 @@ impl Call {
                 _ => Ok(()),
             }
         };
-        while self.client.pulse.read(question).await.is_err() {
+        while self.client.liveness.read(question).await.is_err() {
             sleep(RECONNECT.1).await;
         }
-        // Answers that are on their way have time to arrive.
+        // Leaves time for answers that are already on their way.
         sleep(RECONNECT.1).await;
     }
 
@@ -333,15 +327,15 @@ impl Call {
     ) -> Result<Answer, GatewayError> {
         let began = Instant::now();
         let answer = connection.call(method, params).await;
-        self.client.take_note(method, answer.as_ref());
+        self.client.observe(method, answer.as_ref());
         self.record(method, began, answer.as_ref().err());
         answer
     }
 
-    /// The connection, patient with a gateway that this run has reached before: then it is
-    /// restarting.
+    /// Returns the connection. Waits for a gateway that this run has reached before, because it is
+    /// then restarting.
     async fn connect(&self) -> Result<Shared, GatewayError> {
-        let mut patience = Patience::new(self.client.limits().patience);
+        let mut patience = Patience::new(self.client.limits().patience, 1);
         loop {
             let began = Instant::now();
             match self.client.connection().await {
@@ -350,17 +344,7 @@ impl Call {
                         self.note_connection(began);
                     }
                     self.reached.store(true, Ordering::Relaxed);
-                    self.met.get_or_init(|| {
-                        let hello = connection.hello().clone();
-                        Met {
-                            version: hello.version,
-                            protocol: hello.protocol,
-                            max_frame: hello.max_payload,
-                            scopes: hello.scopes,
-                            default_agent: hello.default_agent,
-                            has_ownership: hello.has_ownership,
-                        }
-                    });
+                    self.server_info.get_or_init(|| connection.hello().into());
                     return Ok(connection);
                 }
                 Err(error) => {
@@ -389,37 +373,12 @@ impl Call {
                 method: method.as_str(),
                 at_ms: millis(began.duration_since(self.began)),
                 took_ms: millis(began.elapsed()),
-                error: error.map(|error| one_line(&error.to_string(), MAX_MESSAGE)),
+                error: error.map(|error| one_line(&error.to_string(), MAX_ERROR_TEXT)),
             });
         }
     }
 }
 
-/// Waits that double, within a bound in all.
-struct Patience {
-    next: Duration,
-    until: Instant,
-    /// How many questions were open when it began.
-    open: usize,
-}
-
-impl Patience {
-    fn new(bound: Duration) -> Self {
-        Self { next: RECONNECT.0, until: Instant::now() + bound, open: usize::MAX }
-    }
-
-    /// Waits a while; false when patience is at its end.
-    async fn wait(&mut self, error: &GatewayError) -> bool {
-        if Instant::now() + self.next > self.until {
-            return false;
-        }
-        debug!(method = ?error.method(), wait_ms = millis(self.next), "waiting for the gateway");
-        sleep(self.next).await;
-        self.next = (self.next * 2).min(RECONNECT.1);
-        true
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

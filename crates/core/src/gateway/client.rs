@@ -1,195 +1,60 @@
-//! One gateway as this process knows it: where it is, the connection to it, and what it has shown
-//! it can do.
+//! One gateway: its endpoint, its connection, and the capabilities it has shown.
 
-use std::collections::{BTreeSet, HashMap};
-use std::fmt;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
 
 use rustls::ClientConfig;
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
 use tracing::{debug, info};
-use url::Url;
 
 use super::answer::Answer;
-use super::connect_errors::counts_against_address;
+use super::capabilities::Capabilities;
+use super::connect_error::ConnectError;
 use super::connection::{Connection, Shared};
 use super::connector::Connector;
 use super::device::DeviceIdentity;
+use super::endpoint::Endpoint;
 use super::error::GatewayError;
 use super::group_commit::GroupCommit;
-use super::handshake::Line;
+use super::handshake::Target;
+use super::limits::Limits;
 use super::memory::Memory;
 use super::protocol::{Method, SCOPES};
 use super::rpc_error::RpcError;
 use super::slot::Slot;
 use super::tls::Trust;
-use crate::documents::Document;
-use crate::model;
-use crate::sanitize::one_line;
+use crate::single_flight;
 
-/// Where a gateway is and how to get in.
-#[derive(Clone)]
-pub struct Endpoint {
-    /// `ws://` or `wss://`. The token is never put into it.
-    pub url: Url,
-    /// Sent in the connect frame only.
-    pub token: Option<SecretString>,
-    /// Accept a certificate that cannot be verified.
-    pub allow_insecure_tls: bool,
-    /// Accept exactly the certificate with this fingerprint.
-    pub tls_fingerprint: Option<model::Fingerprint>,
-}
-
-impl fmt::Debug for Endpoint {
-    /// Of the url only the host: people put tokens into the rest.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint").field("host", &self.url.host_str()).finish_non_exhaustive()
-    }
-}
-
-impl Endpoint {
-    /// The endpoint of a job's gateway.
-    #[must_use]
-    pub fn of(gateway: &model::Gateway) -> Self {
-        let token = gateway.token.clone().filter(|token| !token.expose_secret().is_empty());
-        Self {
-            url: gateway.url.clone(),
-            token,
-            allow_insecure_tls: gateway.allow_insecure_tls,
-            tls_fingerprint: gateway.tls_fingerprint,
-        }
-    }
-
-    /// Tells endpoints apart without keeping a token as a key.
-    fn fingerprint(&self) -> [u8; 32] {
-        let token = self.token.as_ref().map_or("", ExposeSecret::expose_secret);
-        Sha256::new()
-            .chain_update(self.url.as_str())
-            .chain_update([0, u8::from(self.allow_insecure_tls)])
-            .chain_update(self.tls_fingerprint.map(|pinned| pinned.to_string()).unwrap_or_default())
-            .chain_update([0])
-            .chain_update(token)
-            .finalize()
-            .into()
-    }
-}
-
-/// How long to wait for a gateway.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Upper bound of every method's own deadline (20 s to connect, 120 s to create or delete, else
-    /// 90 s). See also [`Method::overdue`].
-    pub call: Duration,
-    /// How long a run waits for a gateway that it has reached before: restarts, reloads, lost
-    /// connections.
-    pub patience: Duration,
-    /// A connection that nobody has used for this long is closed.
-    pub idle: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            call: Duration::from_secs(120),
-            patience: Duration::from_secs(30),
-            idle: Duration::from_secs(60),
-        }
-    }
-}
-
-impl Limits {
-    pub(super) fn deadline(&self, method: Method) -> Duration {
-        method.deadline().min(self.call)
-    }
-}
-
-/// What a gateway has shown by its answers. Forgotten with the process; a wrong memory costs one
-/// refused call.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Capabilities {
-    /// Documents that it does not keep; none until it was asked.
-    pub(crate) refused_files: Option<BTreeSet<Document>>,
-    /// Config keys of ours that it does not know, as `heartbeat.NAME` or
-    /// `channels.defaults.heartbeat`.
-    pub(crate) refused_keys: BTreeSet<String>,
-    /// Whether it replaces a list of agents rather than merging it: those refuse null in it.
-    pub(crate) replaces_lists: bool,
-    /// Longest session label, in characters.
-    pub(crate) label_limit: Option<usize>,
-    /// How many config writes it allows, in its own words.
-    pub(crate) write_limit: Option<String>,
-    /// Whether it has restarted right after a config write.
-    pub(crate) restarts_on_write: bool,
-    /// How many turns a day the heartbeats in its config make.
-    pub(crate) heartbeat_turns: Option<u64>,
-    /// The characters of a file that it shows its agents; none where its config leaves it open.
-    pub(crate) shown_chars: Option<usize>,
-    /// When its config was written last.
-    wrote_at: Option<Instant>,
-    /// What it said of itself, to notice when it was upgraded.
-    of: Option<(String, u32, usize)>,
-}
-
-/// A restart so soon after a config write comes from it.
-const RESTARTS_WITHIN: Duration = Duration::from_secs(5);
-
-impl Capabilities {
-    /// Learns from an answer.
-    fn take_note(&mut self, method: Method, answer: Result<&Answer, &GatewayError>) {
-        match answer {
-            Ok(_) if method == Method::ConfigPatch => self.wrote_at = Some(Instant::now()),
-            Err(GatewayError::Closed { code: Some(1012), .. }) => {
-                self.restarts_on_write |=
-                    self.wrote_at.is_some_and(|at| at.elapsed() < RESTARTS_WITHIN);
-            }
-            Err(GatewayError::Rpc { method: Method::ConfigPatch, error })
-                if error.is_rate_limited() =>
-            {
-                self.write_limit = error
-                    .details
-                    .get("limit")
-                    .and_then(Value::as_str)
-                    .map(|limit| one_line(limit, 100));
-            }
-            _ => {}
-        }
-    }
-}
-
-/// One gateway of this process.
+/// The client of one gateway.
 #[derive(Debug)]
 pub struct Client {
     endpoint: Endpoint,
     identity: Arc<DeviceIdentity>,
     limits: Limits,
     trust: Arc<Trust>,
-    /// How to speak TLS with it; made when it is first needed.
+    /// The TLS settings for it, made when they are first needed.
     tls: OnceLock<Arc<ClientConfig>>,
-    dial: Connector,
+    connector: Connector,
     memory: Memory,
     connection: AsyncMutex<Slot>,
-    /// Held while a connection is made in the place of one that does not answer.
+    /// Held while a connection that does not answer is replaced.
     renewing: AsyncMutex<()>,
-    /// Whether it answers at all; asked by many at once.
-    pub(super) pulse: crate::single_flight::Shared<()>,
+    /// Checks whether the gateway answers at all; runs share one check.
+    pub(super) liveness: single_flight::Shared<()>,
     capabilities: Mutex<Capabilities>,
-    /// Restarts of gateways that were met; all clients of a process count together.
+    /// The restarts that were noticed; all clients of a process share the counter.
     restarts: Arc<AtomicU64>,
-    /// Held while its capabilities are asked for.
-    pub(crate) asking: AsyncMutex<()>,
-    /// What all runs share of its config.
+    /// Held while its capabilities are probed.
+    pub(crate) probing: AsyncMutex<()>,
+    /// The config reads and writes that all its runs share.
     pub(crate) group_commit: GroupCommit,
 }
 
 impl Client {
-    /// A client that connects when it is first used.
+    /// Creates a client that connects on first use.
     #[must_use]
     pub fn new(endpoint: Endpoint, identity: Arc<DeviceIdentity>, limits: Limits) -> Self {
         Self {
@@ -198,28 +63,28 @@ impl Client {
             limits,
             trust: Arc::default(),
             tls: OnceLock::new(),
-            dial: Connector::default(),
+            connector: Connector::default(),
             memory: Memory::default(),
             connection: AsyncMutex::default(),
             renewing: AsyncMutex::default(),
-            pulse: crate::single_flight::Shared::default(),
+            liveness: single_flight::Shared::default(),
             capabilities: Mutex::new(Capabilities::default()),
             restarts: Arc::default(),
-            asking: AsyncMutex::new(()),
+            probing: AsyncMutex::new(()),
             group_commit: GroupCommit::new(),
         }
     }
 
-    /// The same, with these authorities to vouch for the gateway.
+    /// Returns the client with other trusted authorities.
     #[must_use]
-    pub fn trusting(self, trust: Arc<Trust>) -> Self {
+    pub fn with_trust(self, trust: Arc<Trust>) -> Self {
         Self { trust, ..self }
     }
 
-    /// The same client, reaching its gateway in another way than TCP.
+    /// Returns the client with another connector than TCP.
     #[must_use]
-    pub fn dialling(self, dial: Connector) -> Self {
-        Self { dial, ..self }
+    pub fn with_connector(self, connector: Connector) -> Self {
+        Self { connector, ..self }
     }
 
     pub(super) const fn limits(&self) -> &Limits {
@@ -230,15 +95,16 @@ impl Client {
         self.capabilities.lock().expect("no panic happens under this lock").clone()
     }
 
-    pub(super) fn take_note(&self, method: Method, answer: Result<&Answer, &GatewayError>) {
-        self.learn(|known| known.take_note(method, answer));
+    pub(super) fn observe(&self, method: Method, answer: Result<&Answer, &GatewayError>) {
+        self.learn(|known| known.observe(method, answer));
     }
 
-    pub(crate) fn learn(&self, lesson: impl FnOnce(&mut Capabilities)) {
-        lesson(&mut self.capabilities.lock().expect("no panic happens under this lock"));
+    pub(crate) fn learn(&self, update: impl FnOnce(&mut Capabilities)) {
+        update(&mut self.capabilities.lock().expect("no panic happens under this lock"));
     }
 
-    /// The open connection, or a new one; whether it is new. Several callers wait for one attempt.
+    /// Returns the open connection or a new one, and whether it is new. Concurrent callers share
+    /// one attempt.
     pub(super) async fn connection(&self) -> Result<(Shared, bool), GatewayError> {
         let mut slot = self.connection.lock().await;
         if let Some(connection) = slot.open.as_ref().filter(|connection| !connection.is_closed()) {
@@ -252,30 +118,33 @@ impl Client {
         }
         let opened = Box::pin(self.open()).await;
         slot.refused = match &opened {
-            Err(GatewayError::Refused(error)) if counts_against_address(error) => {
+            Err(GatewayError::Refused(error))
+                if ConnectError::of(error).counts_against_address() =>
+            {
                 Some(slot.refuse(Instant::now(), error))
             }
             _ => None,
         };
-        let opened = slot.believe(opened, Instant::now());
+        let opened = slot.confirm(opened, Instant::now());
         let connection = Arc::new(opened?);
         let hello = connection.hello();
-        let of = Some((hello.version.clone(), hello.protocol, hello.methods.len()));
+        let announced = Some((hello.version.clone(), hello.protocol, hello.methods.len()));
         self.learn(|known| {
-            if known.of != of {
-                // Another version, which can do other things.
-                *known = Capabilities { of, ..Capabilities::default() };
+            if known.announced != announced {
+                // The version has changed, and with it the capabilities.
+                *known = Capabilities { announced, ..Capabilities::default() };
             }
         });
         slot.open = Some(Arc::clone(&connection));
         Ok((connection, true))
     }
 
-    /// A connection in the place of one that does not answer, and whether it is new. That one
-    /// serves all others until then: the gateway may be busy and take no new one.
-    pub(super) async fn another(&self, than: &Shared) -> Result<(Shared, bool), GatewayError> {
+    /// Replaces a connection that does not answer, and returns whether the new one was opened by
+    /// this call. The old one serves all other callers until then: the gateway may be too busy to
+    /// accept a new one.
+    pub(super) async fn reconnect(&self, old: &Shared) -> Result<(Shared, bool), GatewayError> {
         let _renewing = self.renewing.lock().await;
-        let is_newer = |open: &&Shared| !open.is_closed() && !Arc::ptr_eq(open, than);
+        let is_newer = |open: &&Shared| !open.is_closed() && !Arc::ptr_eq(open, old);
         if let Some(newer) = self.connection.lock().await.open.as_ref().filter(is_newer) {
             return Ok((Arc::clone(newer), false));
         }
@@ -284,7 +153,7 @@ impl Client {
         Ok((opened, true))
     }
 
-    fn line(&self) -> Result<Line<'_>, GatewayError> {
+    fn target(&self) -> Result<Target<'_>, GatewayError> {
         let tls = if self.endpoint.url.scheme() != "wss" {
             None
         } else if let Some(config) = self.tls.get() {
@@ -294,19 +163,24 @@ impl Client {
             let made = made.map_err(|error| GatewayError::Tls { reason: error.to_string() })?;
             Some(self.tls.get_or_init(|| made))
         };
-        Ok(Line { endpoint: &self.endpoint, tls, dial: &self.dial, memory: &self.memory })
+        Ok(Target {
+            endpoint: &self.endpoint,
+            tls,
+            connector: &self.connector,
+            memory: &self.memory,
+        })
     }
 
     async fn open(&self) -> Result<Connection, GatewayError> {
-        let line = self.line()?;
-        let first = Connection::open(line, Some(&self.identity), self.limits).await;
+        let target = self.target()?;
+        let first = Connection::open(target, Some(&self.identity), self.limits).await;
         let (connection, request) = match first {
             Err(GatewayError::Refused(error)) if error.code == "NOT_PAIRED" => {
                 let request =
                     error.details.get("requestId").and_then(|id| id.as_str()).map(str::to_owned);
-                // Old gateways let a backend in without a device; newer ones connect it without any
+                // Old gateways accept a backend without a device; newer ones connect it without any
                 // scope.
-                match Connection::open(line, None, self.limits).await {
+                match Connection::open(target, None, self.limits).await {
                     Ok(connection) if may_read(&connection).await => (connection, request),
                     Ok(_) => return Err(GatewayError::MissingScope { request }),
                     Err(_) => return Err(GatewayError::Refused(error)),
@@ -338,79 +212,79 @@ impl Client {
     }
 }
 
-/// Whether anything may be asked over a connection. Some gateways do not say that they have given
-/// it no scope.
+/// Returns whether reads are allowed over a connection. Some gateways do not announce that they
+/// have granted no scope.
 async fn may_read(connection: &Connection) -> bool {
     let answer = connection.call(Method::AgentsList, &json!({})).await;
     !answer.is_err_and(|error| error.rpc().is_some_and(RpcError::is_scope_missing))
 }
 
-/// The gateways of this process, one client each.
+/// The clients of this process, one for each gateway.
 #[derive(Debug)]
 pub struct Clients {
     identity: Arc<DeviceIdentity>,
     limits: Limits,
     trust: Arc<Trust>,
-    dial: Connector,
-    /// What all gateways may take of this process's memory.
+    connector: Connector,
+    /// The memory that all gateways may use together.
     memory: Memory,
     restarts: Arc<AtomicU64>,
     known: Mutex<HashMap<[u8; 32], Arc<Client>>>,
 }
 
 impl Clients {
-    /// No clients yet; they are made when a job needs one.
+    /// Creates an empty set; clients are created when a job needs one.
     #[must_use]
     pub fn new(identity: Arc<DeviceIdentity>, limits: Limits) -> Self {
         Self {
             identity,
             limits,
             trust: Arc::default(),
-            dial: Connector::default(),
+            connector: Connector::default(),
             memory: Memory::default(),
             restarts: Arc::default(),
             known: Mutex::new(HashMap::new()),
         }
     }
 
-    /// The same, with other authorities to vouch for gateways than those of the system alone.
+    /// Returns the set with other trusted authorities than those of the system.
     #[must_use]
-    pub fn trusting(self, trust: Trust) -> Self {
+    pub fn with_trust(self, trust: Trust) -> Self {
         Self { trust: Arc::new(trust), ..self }
     }
 
-    /// The same clients, reaching their gateways in another way than TCP.
+    /// Returns the set with another connector than TCP.
     #[must_use]
-    pub fn dialling(self, dial: Connector) -> Self {
-        Self { dial, ..self }
+    pub fn with_connector(self, connector: Connector) -> Self {
+        Self { connector, ..self }
     }
 
-    /// How many restarts of gateways this process has met: connections closed for that and made
-    /// again.
+    /// Returns the number of gateway restarts that this process has noticed: connections closed for
+    /// a restart and opened again.
     #[must_use]
     pub fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::Relaxed)
     }
 
-    /// The client of a gateway. A changed url or token is another client; clients that nobody holds
-    /// are dropped.
+    /// Returns the client of a gateway. A changed url or token results in another client; clients
+    /// without users are dropped.
     #[must_use]
     pub fn get(&self, endpoint: &Endpoint) -> Arc<Client> {
-        /// Beyond this many, clients without a running job are forgotten, and so are their
-        /// capabilities.
+        /// The number of clients beyond which those without a running job are dropped, together
+        /// with their capabilities.
         const KEEP: usize = 1000;
         let mut clients = self.known.lock().expect("no panic happens under this lock");
         let key = endpoint.fingerprint();
         if clients.len() >= KEEP && !clients.contains_key(&key) {
             clients.retain(|_, client| Arc::strong_count(client) > 1);
-            debug!(kept = clients.len(), "forgot unused gateways");
+            debug!(kept = clients.len(), "dropped unused gateway clients");
         }
         let client = clients.entry(key).or_insert_with(|| {
             let (identity, trust) = (Arc::clone(&self.identity), Arc::clone(&self.trust));
             let mut client = Client::new(endpoint.clone(), identity, self.limits);
             client.restarts = Arc::clone(&self.restarts);
             client.memory = self.memory.clone();
-            Arc::new(client.trusting(trust).dialling(self.dial.clone()))
+            Arc::new(client.with_trust(trust).with_connector(self.connector.clone()))
         });
         Arc::clone(client)
     }

@@ -1,8 +1,8 @@
 //! One multiplexed WebSocket connection: requests are pipelined and matched to answers by id.
 //!
-//! A task of its own owns the socket. It answers pings, ignores events but for what they say about
-//! the end, and ends when the socket does, when the gateway falls silent for two and a half ticks,
-//! or when nobody has used it for a while.
+//! A task of its own owns the socket. It answers pings and ignores events. It ends when the socket
+//! is closed, when the gateway is silent for two and a half ticks, or when the connection has been
+//! unused for a while.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,30 +19,30 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::{debug, trace};
 
 use super::answer::{Answer, Raw};
-use super::client::Limits;
 use super::device::DeviceIdentity;
 use super::error::GatewayError;
-use super::handshake::{Line, Session, Socket, open};
+use super::handshake::{Session, Socket, Target, open};
 use super::keep::Keep;
+use super::limits::Limits;
 use super::memory::Memory;
-use super::meter::Gauge;
+use super::meter::Meter;
 use super::protocol::{Frame, Hello, Method, Request};
 use crate::sanitize::one_line;
 
-/// Requests in flight at once; the newest gateways refuse some of several hundred.
+/// The most requests in flight at once; the newest gateways refuse some of several hundred.
 const MAX_IN_FLIGHT: usize = 64;
-/// The close code of a gateway that restarts.
+/// The close code of a restarting gateway.
 const SERVICE_RESTART: u16 = 1012;
 
-/// How long the other end may take nothing of what is sent to it. Gateways that are busy with a
-/// large config were seen to stand still for a minute.
-const TAKES_WITHIN: Duration = Duration::from_secs(75);
-/// Largest error of a gateway that is read, in bytes of memory.
+/// The time for which the gateway may accept no data. Busy gateways with a large config were seen
+/// to stop for a minute.
+const ACCEPTS_WITHIN: Duration = Duration::from_secs(75);
+/// The largest error of a gateway that is parsed, in bytes of memory.
 const MAX_ERROR: usize = 4 * 1024 * 1024;
 
 type Reply = Result<Raw, GatewayError>;
 
-/// An open session with a gateway.
+/// An open connection to a gateway.
 #[derive(Debug)]
 pub(super) struct Connection {
     hello: Hello,
@@ -51,14 +51,14 @@ pub(super) struct Connection {
     next_id: AtomicU64,
     limits: Limits,
     memory: Memory,
-    /// A call was never answered. What else is under way may be, but nothing new is sent here: the
-    /// gateway may get nothing of what is sent, and still be heard.
+    /// Set once a call has timed out. Requests in flight may still be answered, but no new ones are
+    /// sent here: the gateway may receive nothing although its own data arrives.
     stale: AtomicBool,
-    /// The gateway closed it in order to restart.
+    /// Set if the gateway closed the connection in order to restart.
     restarted: Arc<AtomicBool>,
 }
 
-/// A request on its way to the socket's task.
+/// A request on its way to the task of the socket.
 #[derive(Debug)]
 struct Pending {
     id: String,
@@ -68,9 +68,9 @@ struct Pending {
 }
 
 impl Connection {
-    /// Connects, answers the challenge and checks what the gateway grants.
+    /// Connects, answers the challenge, and checks what the gateway grants.
     pub(super) async fn open(
-        line: Line<'_>,
+        target: Target<'_>,
         identity: Option<&DeviceIdentity>,
         limits: Limits,
     ) -> Result<Self, GatewayError> {
@@ -78,7 +78,7 @@ impl Connection {
         let late = || GatewayError::Unreachable {
             reason: format!("no connection within {} s", connecting.as_secs()),
         };
-        let session = timeout(connecting, open(line, identity)).await.map_err(|_| late())??;
+        let session = timeout(connecting, open(target, identity)).await.map_err(|_| late())??;
         let hello = session.hello.clone();
         let (requests, queue) = mpsc::unbounded_channel();
         let task = Task::new(session, queue, limits.idle);
@@ -86,7 +86,7 @@ impl Connection {
         tokio::spawn(task.run());
         let slots = Semaphore::new(MAX_IN_FLIGHT);
         let stale = AtomicBool::new(false);
-        let memory = line.memory.clone();
+        let memory = target.memory.clone();
         Ok(Self {
             hello,
             requests,
@@ -103,12 +103,12 @@ impl Connection {
         &self.hello
     }
 
-    /// Whether the next call needs another connection.
+    /// Returns whether the next call needs another connection.
     pub(super) fn is_closed(&self) -> bool {
         self.requests.is_closed() || self.stale.load(Ordering::Relaxed)
     }
 
-    /// Whether the gateway closed it in order to restart.
+    /// Returns whether the gateway closed the connection in order to restart.
     pub(super) fn has_restarted(&self) -> bool {
         self.restarted.load(Ordering::Relaxed)
     }
@@ -136,7 +136,7 @@ impl Connection {
             let _slot = self.slots.acquire().await.map_err(|_| unsent())?;
             let (reply, answer) = oneshot::channel();
             self.requests.send(Pending { id, method, text, reply }).map_err(|_| unsent())?;
-            // A task that ends drops what it has not sent.
+            // A task that ends drops the requests it has not sent.
             answer.await.unwrap_or_else(|_| Err(unsent()))
         };
         let answer = timeout(after, exchange).await.unwrap_or_else(|_| {
@@ -147,22 +147,22 @@ impl Connection {
     }
 }
 
-/// The task that owns the socket. It reads while it writes: a gateway that takes nothing more is
-/// heard, or its silence.
+/// The task that owns the socket. It reads while it writes, so that a gateway that accepts no more
+/// data can still be heard, or found silent.
 struct Task {
     sink: SplitSink<Socket, Message>,
     stream: SplitStream<Socket>,
-    gauge: Arc<Gauge>,
+    meter: Arc<Meter>,
     queue: mpsc::UnboundedReceiver<Pending>,
     waiting: HashMap<String, (Method, oneshot::Sender<Reply>)>,
-    /// No frame for this long means that the other end is gone.
+    /// The time without a frame after which the other end counts as gone.
     silence: Duration,
-    /// No request for this long means that the connection is not needed.
+    /// The time without a request after which the connection is closed.
     idle: Duration,
     restarted: Arc<AtomicBool>,
 }
 
-/// Why a connection ended.
+/// The reason why a connection ended.
 struct End {
     code: Option<u16>,
     reason: String,
@@ -171,12 +171,12 @@ struct End {
 
 impl Task {
     fn new(session: Session, queue: mpsc::UnboundedReceiver<Pending>, idle: Duration) -> Self {
-        let Session { socket, gauge, hello } = session;
+        let Session { socket, meter, hello } = session;
         let (sink, stream) = socket.split();
         Self {
             sink,
             stream,
-            gauge,
+            meter,
             queue,
             waiting: HashMap::new(),
             silence: hello.tick * 5 / 2,
@@ -188,7 +188,7 @@ impl Task {
     async fn run(mut self) {
         let end = self.serve().await;
         debug!(code = end.code, unanswered = self.waiting.len(), "gateway connection ended");
-        // Before anybody can see that it is closed.
+        // Set before other tasks can see that the connection is closed.
         self.restarted.store(end.code == Some(SERVICE_RESTART), Ordering::Relaxed);
         self.queue.close();
         for (_, (method, reply)) in self.waiting.drain() {
@@ -202,10 +202,10 @@ impl Task {
                     sent: true,
                 }
             };
-            // A caller that has given up does not listen any more.
+            // A caller that has given up no longer listens.
             let _ = reply.send(Err(error));
         }
-        // The other end may be gone already.
+        // The other end may already be gone.
         let _ = timeout(Duration::from_secs(1), self.sink.close()).await;
     }
 
@@ -215,7 +215,7 @@ impl Task {
         let mut is_sending = false;
         let mut sending_since = heard;
         loop {
-            // Who has given up does not keep the connection.
+            // A caller that has given up does not keep the connection open.
             self.waiting.retain(|_, (_, reply)| !reply.is_closed());
             let quiet = if self.waiting.is_empty() {
                 heard + self.silence
@@ -224,14 +224,14 @@ impl Task {
             };
             let deadline =
                 if self.waiting.is_empty() { quiet.min(used + self.idle) } else { quiet };
-            let stuck = self.gauge.wrote_at().max(sending_since) + TAKES_WITHIN;
+            let stuck = self.meter.last_write().max(sending_since) + ACCEPTS_WITHIN;
             let until = if is_sending { deadline.min(stuck) } else { deadline };
             tokio::select! {
                 request = self.queue.recv(), if !is_sending => {
                     let Some(request) = request else { return End::of("no longer needed") };
                     used = Instant::now();
                     self.waiting.insert(request.id, (request.method, request.reply));
-                    // Everything before is sent, so this one is only put into the buffer.
+                    // All earlier data is sent, so this request only goes into the buffer.
                     if let Err(error) = self.sink.feed(Message::text(request.text)).await {
                         return End::of(error.to_string());
                     }
@@ -249,16 +249,16 @@ impl Task {
                     }
                 }
                 () = sleep_until(until) => match until {
-                    // It may have taken something meanwhile.
-                    _ if until < deadline && self.gauge.wrote_at() + TAKES_WITHIN > until => {}
-                    _ if until < deadline => return End::of("it takes nothing"),
+                    // The gateway may have accepted data meanwhile.
+                    _ if until < deadline && self.meter.last_write() + ACCEPTS_WITHIN > until => {}
+                    _ if until < deadline => return End::of("the gateway accepts no data"),
                     _ => return End::of(if deadline == quiet { "silent" } else { "idle" }),
                 },
             }
         }
     }
 
-    /// Deals with what the socket gave; the end of the connection, if it is that.
+    /// Handles the next item of the socket; returns the end of the connection, if it is that.
     fn take(&mut self, message: Option<Result<Message, WsError>>) -> Option<End> {
         let text = match message {
             Some(Ok(Message::Text(text))) => text,
@@ -276,11 +276,11 @@ impl Task {
             Some(Err(error)) => return Some(End::of(error.to_string())),
             None => return Some(End::of("closed without a close frame")),
         };
-        let held = self.gauge.held_by(&text);
+        let held = self.meter.reservation_of(&text);
         match Frame::read(&text) {
             Some(Frame::Res { id, ok, payload, error }) => {
                 if let Some((method, reply)) = self.waiting.remove(&*id) {
-                    self.gauge.forgive(text.len());
+                    self.meter.exclude(text.len());
                     let answer = match (text.len(), method.max_answer()) {
                         (size, limit) if size > limit => Err(too_long(method, size, limit)),
                         _ if ok => Ok(Raw::new(&text, payload, held)),
@@ -310,8 +310,7 @@ impl End {
     }
 }
 
-/// The error of an answer that says it is none. What it says in detail is left out if that is too
-/// much.
+/// Returns the error of an error answer. Leaves out the details if they are too large.
 pub(super) fn answered(method: Method, error: Option<&RawValue>) -> GatewayError {
     const IN_SHORT: Keep =
         Keep::Members(&[("code", Keep::All), ("message", Keep::All), ("retryAfterMs", Keep::All)]);
@@ -335,5 +334,5 @@ pub(super) fn encode(id: &str, method: Method, params: &Value) -> String {
     serde_json::to_string(&request).expect("JSON values always serialise")
 }
 
-/// Shared so that calls in flight keep their connection while a new one is made.
+/// A shared connection, so that calls in flight keep theirs while a new one is made.
 pub(super) type Shared = Arc<Connection>;

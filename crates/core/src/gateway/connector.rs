@@ -1,4 +1,4 @@
-//! How bytes get to a gateway: over TCP, unless the clients were given another way.
+//! Opens byte streams to gateways: over TCP, unless the clients were given another connector.
 
 use std::fmt::{self, Debug, Formatter};
 use std::future::Future;
@@ -11,20 +11,20 @@ use tokio::net::{TcpStream, lookup_host};
 
 use super::allowlist::Allowlist;
 
-/// Bytes in both directions.
+/// A byte stream in both directions.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 type Opened = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>>;
 
-/// Opens streams to a host, by name or address, and a port. TLS comes above it.
+/// Opens streams to a host, by name or address, and a port. TLS is added on top.
 #[derive(Clone)]
 pub struct Connector(Arc<dyn Fn(String, u16) -> Opened + Send + Sync>);
 
 impl Connector {
-    /// Another way than TCP: a network that exists only in this process, for one.
-    pub fn by<F, S>(open: impl Fn(String, u16) -> F + Send + Sync + 'static) -> Self
+    /// Creates a connector from a function, such as a network that exists only in this process.
+    pub fn from_fn<F, S>(open: impl Fn(String, u16) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = io::Result<S>> + Send + 'static,
         S: Stream + 'static,
@@ -41,17 +41,18 @@ impl Connector {
 }
 
 impl Connector {
-    /// TCP, to where gateways may be. Addresses are looked up once and then called, so that a name
-    /// cannot stand for another one after it was checked.
+    /// Creates a TCP connector to the hosts of an allowlist. A name is resolved once and the
+    /// checked addresses are called, so that it cannot resolve to another address after the check.
     #[must_use]
-    pub fn within(reach: Allowlist) -> Self {
-        let reach = Arc::new(reach);
-        Self::by(move |host, port| {
-            let reach = Arc::clone(&reach);
+    pub fn within(allowlist: Allowlist) -> Self {
+        let allowlist = Arc::new(allowlist);
+        Self::from_fn(move |host, port| {
+            let allowlist = Arc::clone(&allowlist);
             async move {
                 let found = lookup_host((host.as_str(), port)).await?.collect();
-                let stream = TcpStream::connect(reach.allowed(&host, found)?.as_slice()).await?;
-                // Requests are small and each is waited for.
+                let stream =
+                    TcpStream::connect(allowlist.allowed(&host, found)?.as_slice()).await?;
+                // Requests are small, and each is waited for.
                 stream.set_nodelay(true)?;
                 Ok(stream)
             }

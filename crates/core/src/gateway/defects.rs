@@ -1,17 +1,17 @@
-//! Defects of single gateway versions that hurt, and that nothing but the version shows beforehand.
+//! Harmful defects of single gateway versions that only the version number reveals in advance.
 //!
-//! Everything else about a gateway is found out by asking it. This table is only for what would
-//! have done harm by then. Measured on real gateways; the versions between those that were tried
-//! are taken to behave as their neighbours do.
+//! All other capabilities are probed. This table is only for defects that would have done harm
+//! before a probe shows them. Measured on real gateways; the versions between the tested ones are
+//! assumed to behave like their neighbours.
 
-/// A defect that the worker works around, and tells people of.
+/// A defect that the worker works around and reports to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Defect {
-    /// A change of `channels` restarts the gateway with the config of its process start, and every
-    /// later write of the config does so again. Agents that were written since are unknown to it
-    /// until its process is started anew.
+    /// A change of `channels` restarts the gateway with the config that its process started with,
+    /// and every later config write does so again. The gateway does not know agents written since
+    /// until its process is restarted.
     StaleRestart,
-    /// An agent that is deleted and made again has no sessions until the gateway is restarted in
+    /// An agent that is deleted and created again has no sessions until the gateway is restarted in
     /// between.
     SessionsLost,
 }
@@ -19,14 +19,14 @@ pub enum Defect {
 /// A version as year, month and number.
 type Version = (u32, u32, u32);
 
-/// The first and the last version that has a defect.
+/// The first and the last version that has each defect.
 const TABLE: [(Defect, Version, Version); 2] = [
     (Defect::StaleRestart, (2026, 5, 2), (2026, 5, 11)),
     (Defect::SessionsLost, (2026, 8, 1), (2026, 9, 1)),
 ];
 
 impl Defect {
-    /// Returns whether a gateway of that version has the defect. Old gateways call themselves
+    /// Returns whether a gateway of that version has the defect. Old gateways report the version
     /// `dev`; they have none of these.
     #[must_use]
     pub fn is_in(self, version: &str) -> bool {
@@ -41,7 +41,7 @@ impl Defect {
         TABLE.iter().map(|(defect, ..)| *defect).filter(move |defect| defect.is_in(version))
     }
 
-    /// Says what people have to know of it, as one sentence.
+    /// Returns a sentence for people with the effect and the remedy.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {

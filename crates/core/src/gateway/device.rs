@@ -1,9 +1,9 @@
-//! The worker's device identity: an Ed25519 key that gateways know it by.
+//! The worker's device identity: an Ed25519 key by which gateways recognise it.
 //!
-//! A gateway that is not on the same machine wants a person to approve this key once. So it is kept
-//! in a file that only the worker's user can read, shared by all workers of an installation, and
-//! never replaced silently: a file that cannot be used is an error, because a new key would mean a
-//! new approval on every gateway.
+//! A gateway on another machine requires a person to approve this key once. So the key is kept in a
+//! file that only the worker's user can read, shared by all workers of an installation, and never
+//! replaced silently: an unusable file is an error, because a new key would require a new approval
+//! on every gateway.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -20,43 +20,43 @@ use sha2::{Digest, Sha256};
 use super::protocol::{CLIENT_ID, CLIENT_MODE, ROLE, SCOPES};
 use crate::private_file;
 
-/// Why there is no identity.
+/// The reason why there is no identity.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
-    /// The file cannot be read or made.
+    /// The file cannot be read or created.
     #[error(
         "device key {path}: {source}; give the worker's user access to it, or set another data \
             directory"
     )]
     Io {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The cause.
+        /// The cause of the failure.
         source: io::Error,
     },
-    /// The file does not hold a key.
+    /// The file does not contain a key.
     #[error(
         "device key {path} is not a key ({reason}); restore it from a backup, or delete it and \
             approve the new key on each gateway"
     )]
     Corrupt {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault of the content.
         reason: &'static str,
     },
-    /// Others could read the key.
+    /// Other users can read the key.
     #[error("device key {path} can be read by others (mode {mode:o}); run `chmod 600 {path}`")]
     Exposed {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Its mode bits.
+        /// The mode bits of the file.
         mode: u32,
     },
 }
 
-/// An Ed25519 key and the id that gateways know it by.
+/// An Ed25519 key and its id on gateways.
 pub struct DeviceIdentity {
     key: SigningKey,
     id: String,
@@ -69,13 +69,13 @@ impl std::fmt::Debug for DeviceIdentity {
 }
 
 impl DeviceIdentity {
-    /// A key that lives as long as the process; for tests and for gateways on loopback.
+    /// Creates a key that lives as long as the process; for tests and for gateways on loopback.
     #[must_use]
     pub fn ephemeral() -> Self {
         Self::from_seed(rand::random())
     }
 
-    /// Reads the key of `path`; makes it, with mode 0600, if there is no such file.
+    /// Reads the key from `path`; creates it with mode 0600 if there is no such file.
     pub fn load_or_create(path: &Path) -> Result<Self, DeviceError> {
         let io = |source| DeviceError::Io { path: path.to_owned(), source };
         match fs::read_to_string(path) {
@@ -85,7 +85,7 @@ impl DeviceIdentity {
                 let seed = URL_SAFE_NO_PAD.encode(identity.key.to_bytes());
                 match private_file::create(path, seed.as_bytes()) {
                     Ok(()) => Ok(identity),
-                    // Another worker of this installation was faster: its key is the one.
+                    // Another worker of this installation was faster, and its key is used.
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                         Self::read(path, &fs::read_to_string(path).map_err(io)?)
                     }
@@ -96,14 +96,14 @@ impl DeviceIdentity {
         }
     }
 
-    /// What gateways know the key by: hex SHA-256 of the public key.
+    /// Returns the id of the key on gateways: the SHA-256 of the public key in hex.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The `device` member of the connect frame: a signature (version 2) over who connects, when,
-    /// and the challenge.
+    /// Returns the `device` member of the connect frame: a signature (version 2) over the client,
+    /// the time and the challenge.
     pub(super) fn sign(&self, nonce: &str, signed_at: u64, token: Option<&SecretString>) -> Value {
         let token = token.map_or("", ExposeSecret::expose_secret);
         let scopes = SCOPES.join(",");

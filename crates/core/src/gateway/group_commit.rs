@@ -1,9 +1,10 @@
-//! What the runs on one gateway share: one reader of its config, one writer, and one write for all
-//! of them; one reader of its sessions; and one who asks whether it has taken in what was written.
+//! The work that the runs on one gateway share: one reader of its config, one writer with one write
+//! for all of them, one reader of its sessions, and one run that asks whether a config write has
+//! taken effect.
 //!
-//! Gateways take few config writes, may restart after each, and most versions lose concurrent ones
-//! without a word. So runs put their wishes on the desk, and the one that gets the write lock
-//! writes for all whose wishes lie there.
+//! Gateways accept few config writes, may restart after each, and most versions silently lose
+//! concurrent ones. So runs submit their pending changes here, and the run that gets the write lock
+//! writes all of them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,145 +15,137 @@ use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::agents_config::{Config, DesiredAgent, Shape};
-use super::answer::Kept;
+use super::agents_config::{Config, DesiredAgent, Part, Shape};
+use super::answer::Reserved;
 use super::error::GatewayError;
 use super::suspects::Suspects;
 use super::write_lock::WriteLock;
 use crate::journal::Journal;
-use crate::outcome::Change;
 use crate::single_flight::Shared;
 
-/// How long a writer waits for runs that are on their way to the group_commit. On a slow gateway they come
-/// seconds apart, and each write that is saved saves more.
+/// The time for which a writer waits for announced runs. On a slow gateway they arrive seconds
+/// apart, and each write that is saved outweighs the wait.
 const GATHERING: Duration = Duration::from_secs(3);
-/// How long a list of sessions waits for those that are being written. A gateway that took 65 ms to
-/// write each took 3 s for a list; it is busy with them all that time anyway.
+/// The time for which a list of sessions waits for session writes in flight. A gateway that took 65
+/// ms for each write took 3 s for a list; it is busy with the writes all that time anyway.
 const WRITING: Duration = Duration::from_secs(10);
 
-/// See the module.
+/// The shared state of one gateway; see the module.
 #[derive(Debug)]
 pub(crate) struct GroupCommit {
     /// Held while the config is written, from reading it to reading it back.
     pub(crate) write_lock: WriteLock,
-    wishes: Mutex<Vec<PendingChange>>,
+    pending: Mutex<Vec<PendingChange>>,
     suspects: Mutex<Suspects>,
-    /// The hash of the config that the gateway was seen to work with.
-    taken_in: Mutex<Option<Value>>,
+    /// The hash of the config that the gateway was last seen to use.
+    effective_hash: Mutex<Option<Value>>,
     owners: Mutex<HashMap<String, Uuid>>,
-    coming: watch::Sender<usize>,
-    /// Its config.
+    announced: watch::Sender<usize>,
+    /// The shared reading of the config.
     pub(crate) config: Shared<Config>,
     sessions: Shared<Sessions>,
     session_writes: watch::Sender<usize>,
-    /// Held by the one who waits a little before it asks whether the gateway knows its agent now.
-    lookout: AsyncMutex<()>,
-    /// How often the gateway was asked that, and whether it knew the agent when it was asked last.
-    looks: watch::Sender<Looks>,
-}
-
-/// Questions whether a gateway knows an agent that was written into its config.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Looks {
-    /// Answered with no.
-    vain: u32,
-    /// Answered with yes.
-    found: u32,
+    /// Held by the run whose turn it is to wait and then ask whether the gateway knows its agent.
+    lookup_turn: AsyncMutex<()>,
+    /// The number of runs that have found their agent known.
+    known_agents: watch::Sender<u32>,
 }
 
 /// Sessions as a gateway lists them.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    /// The agent that was asked for; none if all were.
+    /// The agent whose sessions were requested; `None` for all sessions.
     pub(crate) of: Option<String>,
-    /// The list.
+    /// The list of sessions.
     pub(crate) list: Vec<Value>,
-    /// The memory that it counts for.
-    pub(crate) _kept: Kept,
+    /// The memory reserved for the list.
+    pub(crate) _reserved: Reserved,
 }
 
-/// What a run wants of the config.
+/// A change of the config that a run has submitted.
 #[derive(Debug)]
 pub(crate) struct PendingChange {
-    /// The agents that it wants, each once.
+    /// The desired agents, each once.
     pub(crate) desired: Arc<[DesiredAgent]>,
-    /// What its job has done so far.
+    /// The journal of the run's job.
     pub(crate) journal: Arc<Journal>,
-    /// The agents of it that cannot be written, and why. The others are written all the same.
+    /// The agents that cannot be written, with the reasons. The others are written all the same.
     pub(crate) faults: BTreeMap<String, GatewayError>,
-    /// What was written for it so far, for its report.
-    pub(crate) written: Vec<Change>,
-    /// Whether an agent of it was not there before.
+    /// The parts written for it so far, for the report.
+    pub(crate) written: Vec<Part>,
+    /// Set if one of the agents was not there before.
     pub(crate) is_new: bool,
     answer: oneshot::Sender<CommitResult>,
 }
 
-/// What became of a wish.
+/// The result of a pending change.
 pub(crate) type CommitResult = Result<Commit, GatewayError>;
 
-/// A wish that the config has.
+/// A pending change that has been committed.
 #[derive(Debug)]
 pub(crate) struct Commit {
     /// The shape of the config.
     pub(crate) shape: Shape,
-    /// What was written for the wish.
-    pub(crate) written: Vec<Change>,
-    /// Whether an agent of it was not there before.
+    /// The parts that were written for the change.
+    pub(crate) written: Vec<Part>,
+    /// Set if one of the agents was not there before.
     pub(crate) is_new: bool,
 }
 
-/// One that others wait a little for, until it is dropped.
+/// An announcement of work that others wait for, withdrawn on drop.
 #[derive(Debug)]
-pub(crate) struct Awaited(watch::Sender<usize>);
+pub(crate) struct Announcement(watch::Sender<usize>);
 
-impl Awaited {
+impl Announcement {
     fn among(count: &watch::Sender<usize>) -> Self {
         count.send_modify(|count| *count += 1);
         Self(count.clone())
     }
 }
 
-impl Drop for Awaited {
+impl Drop for Announcement {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count -= 1);
     }
 }
 
-/// Waits until there are none, or for long enough: too late is as good as none coming.
-async fn none_of(count: &watch::Sender<usize>, most: Duration) {
-    let _ = timeout(most, count.subscribe().wait_for(|count| *count == 0)).await;
+/// Waits until the count is zero, but no longer than `limit`: work that comes too late counts as
+/// none.
+async fn wait_until_zero(count: &watch::Sender<usize>, limit: Duration) {
+    let _ = timeout(limit, count.subscribe().wait_for(|count| *count == 0)).await;
 }
 
 impl GroupCommit {
     pub(super) fn new() -> Self {
         Self {
             write_lock: WriteLock::default(),
-            wishes: Mutex::new(Vec::new()),
+            pending: Mutex::new(Vec::new()),
             suspects: Mutex::new(Suspects::default()),
-            taken_in: Mutex::new(None),
+            effective_hash: Mutex::new(None),
             owners: Mutex::new(HashMap::new()),
-            coming: watch::Sender::new(0),
+            announced: watch::Sender::new(0),
             config: Shared::default(),
             sessions: Shared::default(),
             session_writes: watch::Sender::new(0),
-            lookout: AsyncMutex::new(()),
-            looks: watch::Sender::new(Looks::default()),
+            lookup_turn: AsyncMutex::new(()),
+            known_agents: watch::Sender::new(0),
         }
     }
 
-    /// Announces a wish; dropped when it lies on the desk, or when there will be none.
-    pub(crate) fn announce(&self) -> Awaited {
-        Awaited::among(&self.coming)
+    /// Announces a pending change; drop the announcement once the change is submitted or turns out
+    /// unnecessary.
+    pub(crate) fn announce(&self) -> Announcement {
+        Announcement::among(&self.announced)
     }
 
-    /// Says that a session is being written; dropped when it is.
-    pub(crate) fn writes_session(&self) -> Awaited {
-        Awaited::among(&self.session_writes)
+    /// Announces a session write; drop the announcement once the write is done.
+    pub(crate) fn announce_session_write(&self) -> Announcement {
+        Announcement::among(&self.session_writes)
     }
 
-    /// The sessions as they are after this call, see [`Shared::read`]. Listed when none is being
-    /// written: some gateways read every session anew when one has changed, which takes seconds and
-    /// keeps all others waiting.
+    /// Returns the sessions as they are after this call, see [`Shared::read`]. They are listed
+    /// while none is being written: some gateways read every session again when one has changed,
+    /// which takes seconds and blocks everybody else.
     pub(crate) async fn sessions<F>(
         &self,
         read: impl FnOnce(bool) -> F,
@@ -160,17 +153,17 @@ impl GroupCommit {
     where
         F: Future<Output = Result<Sessions, GatewayError>>,
     {
-        self.sessions.read_when(none_of(&self.session_writes, WRITING), read).await
+        self.sessions.read_when(wait_until_zero(&self.session_writes, WRITING), read).await
     }
 
-    /// Puts a wish on the group_commit. Its answer comes from whoever writes; if that run ends before, the
-    /// answer is an error of the channel, and the wish has to be put there again.
-    pub(crate) fn put(
+    /// Submits a pending change. The run that writes sends the result; if that run ends first, the
+    /// channel is closed, and the change must be submitted again.
+    pub(crate) fn submit(
         &self,
         desired: Arc<[DesiredAgent]>,
         journal: Arc<Journal>,
     ) -> oneshot::Receiver<CommitResult> {
-        let (answer, granted) = oneshot::channel();
+        let (answer, result) = oneshot::channel();
         let (faults, written) = (BTreeMap::new(), Vec::new());
         self.lock().push(PendingChange {
             desired,
@@ -180,98 +173,100 @@ impl GroupCommit {
             is_new: false,
             answer,
         });
-        granted
+        result
     }
 
-    /// The groups of agents one of which the gateway finds fault with, without saying with which.
+    /// Returns the groups of agents of which the gateway has rejected one without naming it.
     pub(crate) fn suspects(&self) -> MutexGuard<'_, Suspects> {
         self.suspects.lock().expect("no panic happens under this lock")
     }
 
-    /// The hash of the config that the gateway was last seen to work with, if it shows hashes.
-    pub(crate) fn taken_in(&self) -> Option<Value> {
-        self.taken_in.lock().expect("no panic happens under this lock").clone()
+    /// Returns the hash of the config that the gateway was last seen to use, if it returns hashes.
+    pub(crate) fn effective_hash(&self) -> Option<Value> {
+        self.effective_hash.lock().expect("no panic happens under this lock").clone()
     }
 
-    /// Notes that the gateway works with the config of that hash.
-    pub(crate) fn note_taken_in(&self, hash: Option<Value>) {
-        *self.taken_in.lock().expect("no panic happens under this lock") = hash;
+    /// Records that the gateway uses the config with that hash.
+    pub(crate) fn note_effective_hash(&self, hash: Option<Value>) {
+        *self.effective_hash.lock().expect("no panic happens under this lock") = hash;
     }
 
-    /// The agent of the main backend that a run of this process works on under each id.
+    /// Returns the agent of the main backend that a run of this process works on under each id.
     pub(crate) fn owners(&self) -> MutexGuard<'_, HashMap<String, Uuid>> {
         self.owners.lock().expect("no panic happens under this lock")
     }
 
-    /// Takes the wishes that lie there into the batch, but for those at odds with one in it.
+    /// Moves the pending changes into the batch, except those that conflict with one in it.
     pub(crate) fn take_into(&self, batch: &mut Vec<PendingChange>) {
-        let mut wishes = self.lock();
-        for wish in std::mem::take(&mut *wishes) {
-            if batch.iter().any(|other| other.is_at_odds_with(&wish)) {
-                wishes.push(wish);
-            } else if !wish.answer.is_closed() {
-                batch.push(wish);
+        let mut pending = self.lock();
+        for change in std::mem::take(&mut *pending) {
+            if batch.iter().any(|other| other.conflicts_with(&change)) {
+                pending.push(change);
+            } else if !change.answer.is_closed() {
+                batch.push(change);
             }
         }
     }
 
-    /// Waits until all that were announced lie there, or for long enough.
+    /// Waits, for a limited time, until all announced changes have been submitted.
     pub(crate) async fn gather(&self) {
-        none_of(&self.coming, GATHERING).await;
+        wait_until_zero(&self.announced, GATHERING).await;
     }
 
-    /// What was asked so far whether the gateway knows agents.
-    pub(crate) fn looks(&self) -> Looks {
-        *self.looks.borrow()
+    /// Returns the number of runs so far that have found an agent known that was new to the
+    /// gateway.
+    pub(crate) fn known_agents(&self) -> u32 {
+        *self.known_agents.borrow()
     }
 
-    /// Tells the others whether the gateway knew an agent that was new to it.
-    pub(crate) fn tell(&self, is_known: bool) {
-        self.looks.send_modify(|looks| if is_known { looks.found += 1 } else { looks.vain += 1 });
+    /// Informs the other runs that the gateway knows an agent that was new to it.
+    pub(crate) fn note_known_agent(&self) {
+        self.known_agents.send_modify(|count| *count += 1);
     }
 
-    /// Waits until it is worth asking whether the gateway knows an agent: another run has found its
-    /// own known since the given looks, or it is this run's turn and `pause` is over. So many runs
-    /// ask one after the other, and often together; a run that is alone asks less and less.
-    pub(crate) async fn wait_turn(&self, since: Looks, pause: Duration) {
-        let mut looks = self.looks.subscribe();
+    /// Waits until it is worth asking whether the gateway knows an agent: either another run has
+    /// found its agent known since the count was `before`, or it is this run's turn and `pause` is
+    /// over. Many runs therefore ask one after the other, and often as a group; a single run asks
+    /// less and less often.
+    pub(crate) async fn wait_turn(&self, before: u32, pause: Duration) {
+        let mut known = self.known_agents.subscribe();
         let turn = async {
-            let _turn = self.lookout.lock().await;
+            let _turn = self.lookup_turn.lock().await;
             sleep(pause).await;
         };
         tokio::select! {
             biased;
-            _ = looks.wait_for(|looks| looks.found > since.found) => {}
+            _ = known.wait_for(|count| *count > before) => {}
             () = turn => {}
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<PendingChange>> {
-        self.wishes.lock().expect("no panic happens under this lock")
+        self.pending.lock().expect("no panic happens under this lock")
     }
 }
 
 impl PendingChange {
-    /// Ends the wish. A run that has gone away meanwhile does not hear it. One that has faults ends
-    /// with the first of them.
-    pub(crate) fn answer(self, granted: Result<Shape, GatewayError>) {
+    /// Sends the result. A run that has been stopped meanwhile does not receive it. A change with
+    /// faults ends with the first of them.
+    pub(crate) fn complete(self, result: Result<Shape, GatewayError>) {
         let Self { faults, written, is_new, answer, .. } = self;
-        let granted = faults.into_values().next().map_or(granted, Err);
-        let _ = answer.send(granted.map(|shape| Commit { shape, written, is_new }));
+        let result = faults.into_values().next().map_or(result, Err);
+        let _ = answer.send(result.map(|shape| Commit { shape, written, is_new }));
     }
 
-    /// The agents that it wants and that have no fault.
-    pub(crate) fn faultless(&self) -> impl Iterator<Item = &DesiredAgent> {
+    /// Returns the desired agents without a fault.
+    pub(crate) fn writable(&self) -> impl Iterator<Item = &DesiredAgent> {
         self.desired.iter().filter(|agent| !self.faults.contains_key(&agent.id))
     }
 
-    /// Returns whether it wants that agent.
-    pub(crate) fn wants(&self, agent: &str) -> bool {
+    /// Returns whether the change contains that agent.
+    pub(crate) fn contains(&self, agent: &str) -> bool {
         self.desired.iter().any(|desired| desired.id == agent)
     }
 
-    /// Whether both want the same agent, and not the same of it.
-    fn is_at_odds_with(&self, other: &Self) -> bool {
+    /// Returns whether both changes contain the same agent with different content.
+    fn conflicts_with(&self, other: &Self) -> bool {
         let differ =
             |one: &DesiredAgent| other.desired.iter().any(|two| one.id == two.id && one != two);
         self.desired.iter().any(differ)

@@ -1,4 +1,4 @@
-//! From an address to an open session: the upgrade, the challenge, `connect` and `hello-ok`.
+//! Opens a session: the WebSocket upgrade, the challenge, `connect` and `hello-ok`.
 
 use std::io;
 use std::sync::Arc;
@@ -21,73 +21,73 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::allowlist::OutOfReach;
 use super::answer::Raw;
-use super::client::Endpoint;
 use super::connection::{answered, encode};
 use super::connector::{Connector, Stream};
 use super::device::DeviceIdentity;
+use super::endpoint::Endpoint;
 use super::error::GatewayError;
 use super::memory::Memory;
-use super::meter::{Gauge, Metered};
+use super::meter::{Meter, Metered};
 use super::protocol::{
     CLIENT_ID, CLIENT_MODE, Frame, Hello, MAX_FRAME, MAX_GREETING, MAX_HELLO, Method, PROTOCOLS,
     ROLE, SCOPES,
 };
 use super::tls::Untrusted;
 
-/// The challenge comes within a millisecond of the upgrade on every version; one that sends none is
-/// asked without.
+/// The time to wait for the challenge. Every version sends it within a millisecond of the upgrade;
+/// a gateway that sends none is asked without.
 const CHALLENGE_WAIT: Duration = Duration::from_millis(2500);
-/// Bytes that a WebSocket reads or writes at once.
+/// The bytes that a WebSocket reads or writes at once.
 const BUFFER: usize = 16 * 1024;
 
 pub(super) type Socket = WebSocketStream<Metered<Box<dyn Stream>>>;
 
-/// The way to a gateway.
+/// The gateway to connect to, and the means to do so.
 #[derive(Clone, Copy)]
-pub(super) struct Line<'a> {
+pub(super) struct Target<'a> {
     pub(super) endpoint: &'a Endpoint,
-    /// How to speak TLS with it; none if its url says that it speaks none.
+    /// The TLS settings; `None` for a `ws://` url.
     pub(super) tls: Option<&'a Arc<ClientConfig>>,
-    pub(super) dial: &'a Connector,
+    pub(super) connector: &'a Connector,
     pub(super) memory: &'a Memory,
 }
 
-/// An open session.
+/// An open session with a gateway.
 pub(super) struct Session {
     pub(super) socket: Socket,
-    pub(super) gauge: Arc<Gauge>,
+    pub(super) meter: Arc<Meter>,
     pub(super) hello: Hello,
 }
 
 /// Opens a session with the gateway.
 pub(super) async fn open(
-    line: Line<'_>,
+    target: Target<'_>,
     identity: Option<&DeviceIdentity>,
 ) -> Result<Session, GatewayError> {
-    let gauge = Gauge::new(line.memory.clone(), MAX_GREETING);
-    let mut socket = upgrade(line, &gauge).await?;
+    let meter = Meter::new(target.memory.clone(), MAX_GREETING);
+    let mut socket = upgrade(target, &meter).await?;
     let challenge = read_challenge(&mut socket).await?;
-    let params = connect_params(line.endpoint.token.as_ref(), identity, challenge);
-    gauge.allow(MAX_HELLO);
+    let params = connect_params(target.endpoint.token.as_ref(), identity, challenge);
+    meter.set_limit(MAX_HELLO);
     let text = encode("0", Method::Connect, &params);
     socket.send(Message::text(text)).await.map_err(|error| ended(&error))?;
-    let hello = read_hello(&mut socket, &gauge, line.memory).await?;
-    gauge.allow(MAX_FRAME);
-    Ok(Session { socket, gauge, hello })
+    let hello = read_hello(&mut socket, &meter, target.memory).await?;
+    meter.set_limit(MAX_FRAME);
+    Ok(Session { socket, meter, hello })
 }
 
 /// Opens a socket to the gateway.
-async fn upgrade(line: Line<'_>, gauge: &Arc<Gauge>) -> Result<Socket, GatewayError> {
+async fn upgrade(target: Target<'_>, meter: &Arc<Meter>) -> Result<Socket, GatewayError> {
     let unreachable = |error: io::Error| match OutOfReach::of(&error) {
         Some(refused) => GatewayError::OutOfReach(refused.clone()),
         None => GatewayError::Unreachable { reason: error.to_string() },
     };
-    let url = &line.endpoint.url;
+    let url = &target.endpoint.url;
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or(80);
-    let stream = line.dial.open(host, port).await.map_err(unreachable)?;
+    let stream = target.connector.open(host, port).await.map_err(unreachable)?;
     let refused = |error: WsError| refused_upgrade(&error, port);
-    let stream: Box<dyn Stream> = match line.tls {
+    let stream: Box<dyn Stream> = match target.tls {
         None => stream,
         Some(config) => {
             let name = ServerName::try_from(host.to_owned());
@@ -102,9 +102,9 @@ async fn upgrade(line: Line<'_>, gauge: &Arc<Gauge>) -> Result<Socket, GatewayEr
         .max_frame_size(Some(MAX_FRAME))
         .read_buffer_size(BUFFER)
         .write_buffer_size(BUFFER)
-        // The largest request, and what is said besides.
+        // The largest request, plus small frames.
         .max_write_buffer_size(MAX_FRAME + BUFFER);
-    let stream = Metered::new(stream, Arc::clone(gauge));
+    let stream = Metered::new(stream, Arc::clone(meter));
     let (socket, _) =
         client_async_with_config(request, stream, Some(config)).await.map_err(refused)?;
     Ok(socket)
@@ -112,15 +112,14 @@ async fn upgrade(line: Line<'_>, gauge: &Arc<Gauge>) -> Result<Socket, GatewayEr
 
 fn refused_upgrade(error: &WsError, port: u16) -> GatewayError {
     match error {
-        // A gateway that starts, or has too many who knock; or one behind a proxy that is not
-        // there.
+        // A gateway that is starting or has too many connections, or a proxy without its gateway.
         WsError::Http(response) if matches!(response.status().as_u16(), 429 | 503) => {
             GatewayError::Starting {
                 reason: format!("HTTP {}", response.status().as_u16()),
                 retry_after: None,
             }
         }
-        // A proxy's words for a gateway that is down or restarting.
+        // A proxy in front of a gateway that is down or restarting.
         WsError::Http(response) if matches!(response.status().as_u16(), 502 | 504) => {
             GatewayError::Unreachable {
                 reason: format!("a proxy answers HTTP {}", response.status().as_u16()),
@@ -144,7 +143,7 @@ fn refused_upgrade(error: &WsError, port: u16) -> GatewayError {
                 None => GatewayError::Tls { reason: error.to_string() },
             }
         }
-        // Cut in the middle: what a restarting gateway does.
+        // A restarting gateway cuts the connection in the middle.
         WsError::Protocol(
             ProtocolError::HandshakeIncomplete | ProtocolError::ResetWithoutClosingHandshake,
         ) => GatewayError::Unreachable { reason: "closed during the upgrade".into() },
@@ -153,12 +152,12 @@ fn refused_upgrade(error: &WsError, port: u16) -> GatewayError {
     }
 }
 
-/// The error of a socket that ended during the handshake.
+/// Returns the error for a socket that was closed during the handshake.
 fn ended(error: &WsError) -> GatewayError {
     GatewayError::Unreachable { reason: format!("closed during the handshake ({error})") }
 }
 
-/// The challenge's nonce and time; none from a gateway that sends no challenge.
+/// Returns the challenge's nonce and time; `None` if the gateway sends no challenge.
 async fn read_challenge(socket: &mut Socket) -> Result<Option<(String, u64)>, GatewayError> {
     #[derive(Deserialize)]
     struct Challenge {
@@ -180,7 +179,7 @@ async fn read_challenge(socket: &mut Socket) -> Result<Option<(String, u64)>, Ga
     timeout(CHALLENGE_WAIT, challenge).await.unwrap_or(Ok(None))
 }
 
-/// Params of the connect request: who connects, with which rights, and the proof of the device's
+/// Returns the params of the connect request: the client, its scopes, and the proof of the device
 /// key.
 fn connect_params(
     token: Option<&SecretString>,
@@ -210,12 +209,12 @@ fn connect_params(
 
 async fn read_hello(
     socket: &mut Socket,
-    gauge: &Gauge,
+    meter: &Meter,
     memory: &Memory,
 ) -> Result<Hello, GatewayError> {
     let answer = loop {
         let text = next_text(socket).await?;
-        let held = gauge.held_by(&text);
+        let held = meter.reservation_of(&text);
         match frame_in(&text)? {
             Frame::Res { id, ok: true, payload, .. } if id == "0" => {
                 break Raw::new(&text, payload, held);
@@ -240,7 +239,7 @@ fn frame_in(text: &str) -> Result<Frame<'_>, GatewayError> {
     })
 }
 
-/// Reads until a text comes.
+/// Reads until a text frame arrives.
 async fn next_text(socket: &mut Socket) -> Result<Utf8Bytes, GatewayError> {
     loop {
         match socket.next().await {

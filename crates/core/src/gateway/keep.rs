@@ -1,4 +1,4 @@
-//! What is read of an answer. The rest is skipped unparsed: it may be large, and a tree of values
+//! The part of an answer that is parsed. The rest is skipped: it may be large, and a tree of values
 //! takes up to fifty times as much memory as its text.
 
 use std::fmt;
@@ -6,40 +6,43 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::memory::{NoRoom, Room};
+use super::memory::{Budget, OverBudget};
 
-/// Bytes that a value takes in a list, by estimate: lists grow by doubling.
+/// The estimated bytes of a value in a list: lists grow by doubling.
 const SLOT: usize = 64;
-/// Bytes that a list or an object takes besides what is in it.
+/// The bytes of a list or an object without its content.
 const CONTAINER: usize = 64;
-/// Bytes that a member takes besides its name and what its value holds.
+/// The bytes of a member without its name and the content of its value.
 const MEMBER: usize = 192;
-/// Bytes that a text takes besides its own.
+/// The bytes of a text without its characters.
 const TEXT: usize = 32;
 
-/// The part of a JSON value that is read.
+/// The part of a JSON value that is parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// Everything.
+    /// The whole value is parsed.
     All,
-    /// Of an object, these members and this of each. A list that stands in its place is read as an
-    /// empty one.
+    /// These members of an object, and this part of each. A list in its place is read as an empty
+    /// list.
     Members(&'static [(&'static str, Keep)]),
-    /// Of a list, this of each of its values. An object that stands in its place is read as an
-    /// empty one.
+    /// This part of each value of a list. An object in its place is read as an empty object.
     Each(&'static Keep),
 }
 
 impl Keep {
-    /// Reads this part of a text. An error that is about memory can be seen in `room`.
-    pub(super) fn read(self, text: &str, room: &mut Room<'_>) -> Result<Value, serde_json::Error> {
+    /// Parses this part of a text. If memory is the cause of an error, `budget` holds the reason.
+    pub(super) fn read(
+        self,
+        text: &str,
+        budget: &mut Budget<'_>,
+    ) -> Result<Value, serde_json::Error> {
         let mut parser = serde_json::Deserializer::from_str(text);
-        let value = Part { keep: self, room }.deserialize(&mut parser)?;
+        let value = Part { keep: self, budget }.deserialize(&mut parser)?;
         parser.end()?;
         Ok(value)
     }
 
-    /// What is kept of a member; none if it is skipped.
+    /// Returns the part of a member that is kept; `None` if it is skipped.
     fn of_member(self, name: &str) -> Option<Self> {
         match self {
             Self::All => Some(Self::All),
@@ -50,7 +53,7 @@ impl Keep {
         }
     }
 
-    /// What is kept of each value of a list; none if all are skipped.
+    /// Returns the part of each list value that is kept; `None` if all are skipped.
     const fn of_each(self) -> Option<Self> {
         match self {
             Self::All => Some(Self::All),
@@ -60,15 +63,15 @@ impl Keep {
     }
 }
 
-/// A part that is being read, and the memory that it may take.
+/// A part that is being parsed, and its memory budget.
 struct Part<'r, 'm> {
     keep: Keep,
-    room: &'r mut Room<'m>,
+    budget: &'r mut Budget<'m>,
 }
 
 impl Part<'_, '_> {
     fn take<E: Error>(&mut self, bytes: usize) -> Result<(), E> {
-        self.room.take(bytes).map_err(|_: NoRoom| E::custom("no room for it"))
+        self.budget.take(bytes).map_err(|_: OverBudget| E::custom("memory limit reached"))
     }
 }
 
@@ -119,7 +122,9 @@ impl<'de> Visitor<'de> for Part<'_, '_> {
             while values.next_element::<IgnoredAny>()?.is_some() {}
             return Ok(Value::Array(list));
         };
-        while let Some(value) = values.next_element_seed(Part { keep, room: &mut *self.room })? {
+        while let Some(value) =
+            values.next_element_seed(Part { keep, budget: &mut *self.budget })?
+        {
             self.take(SLOT)?;
             list.push(value);
         }
@@ -135,7 +140,7 @@ impl<'de> Visitor<'de> for Part<'_, '_> {
                 continue;
             };
             self.take(MEMBER + name.len())?;
-            let value = members.next_value_seed(Part { keep, room: &mut *self.room })?;
+            let value = members.next_value_seed(Part { keep, budget: &mut *self.budget })?;
             object.insert(name, value);
         }
         Ok(Value::Object(object))
@@ -152,8 +157,9 @@ mod tests {
     const MIB: usize = 1024 * 1024;
 
     #[test]
-    fn everything_is_read_as_it_stands() {
-        let text = r#"{"a":[1,-2,3.5,1e300,null,true,"é\u0041"],"b":{"c":{}},"n":18446744073709551615,"z":[]}"#;
+    fn the_whole_value_is_parsed() {
+        let text = r#"{"a":[1,-2,3.5,1e300,null,true,"é\u0041"],"b":{"c":{}},
+            "n":18446744073709551615,"z":[]}"#;
         let read =
             Keep::All.read(text, &mut Memory::default().for_answer(MIB)).expect("it is JSON");
         assert_eq!(read, serde_json::from_str::<Value>(text).expect("it is JSON"));
@@ -166,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_wanted_is_skipped_and_costs_nothing() {
+    fn unused_parts_are_skipped_and_cost_nothing() {
         const ID: Keep = Keep::Members(&[("id", Keep::All)]);
         const KEEP: Keep = Keep::Members(&[("agents", Keep::Each(&ID)), ("hash", Keep::All)]);
         let memory = Memory::default();
@@ -175,7 +181,8 @@ mod tests {
         };
         let large = format!("[{}1]", "[{\"a\":1}],".repeat(10_000));
         let text = format!(
-            r#"{{"raw":{large},"agents":[{{"id":"a","more":{large}}},7,[{large}]],"hash":{{"x":1}}}}"#
+            r#"{{"raw":{large},"agents":[{{"id":"a","more":{large}}},7,[{large}]],
+                "hash":{{"x":1}}}}"#
         );
         assert_eq!(read(&text), json!({ "agents": [{ "id": "a" }, 7, []], "hash": { "x": 1 } }));
         assert_eq!(read(&large), json!([]), "a list in the place of an object");
@@ -186,25 +193,25 @@ mod tests {
         );
         assert_eq!(read("7"), json!(7));
         let deep = format!(r#"{{"raw":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(read(&deep), json!({}), "however deep it is");
+        assert_eq!(read(&deep), json!({}), "at any depth");
     }
 
     #[test]
-    fn an_answer_takes_so_much_memory() {
+    fn the_memory_of_an_answer_is_limited() {
         let memory = Memory::default();
         let refused = |text: &str| {
-            let mut room = memory.for_answer(8 * MIB);
-            assert!(Keep::All.read(text, &mut room).is_err());
-            room.refusal()
+            let mut budget = memory.for_answer(8 * MIB);
+            assert!(Keep::All.read(text, &mut budget).is_err());
+            budget.refusal()
         };
         for small in ["1,", "{},", "[],", "\"\",", "{\"a\":1},"] {
             let text = format!("[{}1]", small.repeat(8 * MIB / SLOT));
-            assert_eq!(refused(&text), Some(NoRoom::TooLarge(8 * MIB)), "{small}");
+            assert_eq!(refused(&text), Some(OverBudget::TooLarge(8 * MIB)), "{small}");
         }
         assert_eq!(
             refused(&format!("\"{}\"", "x".repeat(8 * MIB))),
-            Some(NoRoom::TooLarge(8 * MIB))
+            Some(OverBudget::TooLarge(8 * MIB))
         );
-        assert_eq!(refused("[1"), None, "what is no JSON is no question of memory");
+        assert_eq!(refused("[1"), None, "invalid JSON is not a memory error");
     }
 }

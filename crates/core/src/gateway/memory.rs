@@ -1,6 +1,6 @@
-//! How much memory all gateways of a process may take together with what they send.
+//! The memory that all gateways of a process may use together for the data they send.
 //!
-//! Small frames and small answers are free, so that nobody waits for them whatever the others do.
+//! Small frames and small answers are free, so they never have to wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use tokio::time::timeout;
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// Bytes of frames that are received or wait to be read: one of the largest, and some others.
+/// The bytes of frames that are being received or wait to be parsed: one of the largest, and some
+/// others.
 const RECEIVED: usize = 40 * MIB;
-/// Bytes, by estimate, of answers that runs work with.
+/// The estimated bytes of answers that runs work with.
 const KEPT: usize = 128 * MIB;
-/// Frames of so many bytes are free.
+/// Frames up to this many bytes are free.
 pub(super) const FREE_FRAME: usize = 64 * KIB;
-/// Answers that take so many bytes, by estimate, are free. Also the steps in which larger ones are
-/// counted.
+/// Answers up to this many estimated bytes are free. Larger ones are counted in steps of this size.
 const STEP: usize = MIB;
-/// How long an answer waits until others have let go of theirs. No run waits for ever for what
-/// another one holds that itself waits.
-const ROOM_WITHIN: Duration = Duration::from_secs(10);
+/// The time for which an answer waits for memory. The limit prevents runs from waiting for each
+/// other forever.
+const MEMORY_WITHIN: Duration = Duration::from_secs(10);
 
-/// Memory that was set aside; given back when it is dropped.
-pub(super) type Held = OwnedSemaphorePermit;
+/// A reservation of memory, released on drop.
+pub(super) type Reservation = OwnedSemaphorePermit;
 
-/// The memory of one process.
+/// The memory budget of one process.
 #[derive(Debug, Clone)]
 pub(super) struct Memory {
     received: Arc<Semaphore>,
@@ -42,84 +42,84 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Sets so many bytes aside for a frame, at most all that there are; waits until others have
-    /// given back enough.
+    /// Reserves memory for a frame, at most the whole pool; waits until enough has been released.
     pub(super) fn for_frame(
         &self,
         bytes: usize,
-    ) -> impl Future<Output = Option<Held>> + Send + use<> {
+    ) -> impl Future<Output = Option<Reservation>> + Send + use<> {
         let pool = Arc::clone(&self.received);
         async move { pool.acquire_many_owned(in_kib(bytes.min(RECEIVED))).await.ok() }
     }
 
-    /// Begins to count an answer that may take so many bytes.
-    pub(super) fn for_answer(&self, limit: usize) -> Room<'_> {
-        Room {
+    /// Creates the budget of an answer that may take up to `limit` bytes.
+    pub(super) fn for_answer(&self, limit: usize) -> Budget<'_> {
+        Budget {
             memory: self,
             limit: limit.min(KEPT),
             used: 0,
             granted: STEP,
-            held: None,
+            reservation: None,
             refusal: None,
         }
     }
 
-    /// Waits until there is room for so many bytes, for a while; false if there was none.
+    /// Waits for a limited time until that many bytes are available; returns `false` if they were
+    /// not.
     pub(super) async fn wait_for(&self, bytes: usize) -> bool {
-        timeout(ROOM_WITHIN, self.kept.acquire_many(in_kib(bytes.min(KEPT)))).await.is_ok()
+        timeout(MEMORY_WITHIN, self.kept.acquire_many(in_kib(bytes.min(KEPT)))).await.is_ok()
     }
 }
 
-/// The memory that an answer takes while it is made.
+/// The budget of an answer while it is parsed.
 #[derive(Debug)]
-pub(super) struct Room<'a> {
+pub(super) struct Budget<'a> {
     memory: &'a Memory,
     limit: usize,
     used: usize,
     granted: usize,
-    held: Option<Held>,
-    refusal: Option<NoRoom>,
+    reservation: Option<Reservation>,
+    refusal: Option<OverBudget>,
 }
 
-/// Why an answer gets no more memory.
+/// The reason why an answer gets no more memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoRoom {
-    /// It would take more than so many bytes.
+pub(super) enum OverBudget {
+    /// The answer would take more than this many bytes.
     TooLarge(usize),
-    /// Others have so much that the next of so many bytes cannot be had now.
+    /// Other answers hold so much that this many bytes are not available now.
     Crowded(usize),
 }
 
-impl Room<'_> {
-    /// Counts so many bytes more.
-    pub(super) fn take(&mut self, bytes: usize) -> Result<(), NoRoom> {
+impl Budget<'_> {
+    /// Adds bytes to the amount in use.
+    pub(super) fn take(&mut self, bytes: usize) -> Result<(), OverBudget> {
         self.used = self.used.saturating_add(bytes);
         if self.used > self.limit {
-            return Err(*self.refusal.insert(NoRoom::TooLarge(self.limit)));
+            return Err(*self.refusal.insert(OverBudget::TooLarge(self.limit)));
         }
         if self.used > self.granted {
             let more = (self.used - self.granted).next_multiple_of(STEP);
             let Ok(held) = Arc::clone(&self.memory.kept).try_acquire_many_owned(in_kib(more))
             else {
-                return Err(*self.refusal.insert(NoRoom::Crowded(self.granted + more)));
+                return Err(*self.refusal.insert(OverBudget::Crowded(self.granted + more)));
             };
             self.granted += more;
-            match &mut self.held {
+            match &mut self.reservation {
                 Some(all) => all.merge(held),
-                None => self.held = Some(held),
+                None => self.reservation = Some(held),
             }
         }
         Ok(())
     }
 
-    /// Why it got no more, if that happened.
-    pub(super) const fn refusal(&self) -> Option<NoRoom> {
+    /// Returns the reason for the last refusal, if there was one.
+    pub(super) const fn refusal(&self) -> Option<OverBudget> {
         self.refusal
     }
 
-    /// What it holds; none if it is free.
-    pub(super) fn held(self) -> Option<Held> {
-        self.held
+    /// Returns the reservation; `None` if the answer is free.
+    pub(super) fn reservation(self) -> Option<Reservation> {
+        self.reservation
     }
 }
 
@@ -132,27 +132,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_small_is_free_and_all_else_is_shared() {
+    fn small_answers_are_free_and_larger_ones_share_the_memory() {
         let memory = Memory::default();
         let mut first = memory.for_answer(KEPT);
         assert_eq!(first.take(KEPT - MIB), Ok(()));
         let mut second = memory.for_answer(KEPT);
         assert_eq!(second.take(MIB), Ok(()), "the first MiB of each is free");
         assert_eq!(second.take(2 * MIB), Ok(()), "what the first left");
-        assert_eq!(second.take(1), Err(NoRoom::Crowded(4 * MIB)));
-        assert_eq!(second.refusal(), Some(NoRoom::Crowded(4 * MIB)));
+        assert_eq!(second.take(1), Err(OverBudget::Crowded(4 * MIB)));
+        assert_eq!(second.refusal(), Some(OverBudget::Crowded(4 * MIB)));
         drop(first);
-        assert_eq!(memory.for_answer(2 * MIB).take(2 * MIB + 1), Err(NoRoom::TooLarge(2 * MIB)));
+        assert_eq!(
+            memory.for_answer(2 * MIB).take(2 * MIB + 1),
+            Err(OverBudget::TooLarge(2 * MIB))
+        );
         let mut third = memory.for_answer(KEPT);
         assert_eq!(third.take(KEPT - 2 * MIB), Ok(()), "it was given back");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_ever_for_room() {
+    async fn waiting_for_memory_is_limited() {
         let memory = Memory::default();
         let mut all = memory.for_answer(KEPT);
         assert_eq!(all.take(KEPT), Ok(()));
-        let held = all.held();
+        let held = all.reservation();
         assert!(!memory.wait_for(2 * MIB).await);
         drop(held);
         assert!(memory.wait_for(KEPT).await);

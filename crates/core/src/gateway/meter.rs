@@ -1,9 +1,11 @@
-//! What a gateway sends, measured before it is taken in: how long its messages are, and how much
-//! comes at once.
+//! Measures and limits the traffic from a gateway before it is buffered: the size of its messages,
+//! and the rate at which they arrive.
 //!
-//! A WebSocket library sets the memory of a frame aside as soon as its header says how long it is,
-//! and answers each ping. So the headers are looked at first: a frame that is too long is not
-//! begun, a large one waits until the process has memory for it, and a flood ends the connection.
+//! A WebSocket library allocates the memory of a frame as soon as its header announces the length,
+//! and answers every ping. So this module reads the headers first: a frame that is too long is
+//! refused, a large one waits until the process has memory for it, and a flood ends the connection.
+
+mod header;
 
 use std::io;
 use std::pin::Pin;
@@ -16,63 +18,66 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::memory::{FREE_FRAME, Held, Memory};
+use header::Header;
 
-/// Bytes read at once from the network.
+use super::memory::{FREE_FRAME, Memory, Reservation};
+
+/// The bytes read at once from the network.
 const BUFFER: usize = 16 * 1024;
-/// How long a large message may take, from its header to its end: 32 MiB at 4.5 Mbit/s.
+/// The time within which a large message must be complete: 32 MiB at 4.5 Mbit/s.
 const FRAME_WITHIN: Duration = Duration::from_secs(60);
-/// Most bytes of a message that comes in parts. Gateways send none; something between may cut them.
-const MAX_IN_PARTS: usize = 8 * 1024 * 1024;
-/// Most bytes of such a part: the buffer of the largest is kept for the life of the connection.
-const MAX_PART: usize = 256 * 1024;
-/// Floods are measured over so long.
+/// The most bytes of a fragmented message. Gateways send none, but a proxy may fragment them.
+const MAX_FRAGMENTED: usize = 8 * 1024 * 1024;
+/// The most bytes of a fragment: the buffer of the largest is kept for the life of the connection.
+const MAX_FRAGMENT: usize = 256 * 1024;
+/// The time over which floods are measured.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Most frames within that time besides answers. A hundred agents at work make some thousands.
+/// The most frames within that time, answers excluded. A hundred working agents cause some
+/// thousands.
 const MAX_FRAMES: u32 = 20_000;
-/// Most bytes within that time besides answers.
+/// The most bytes within that time, answers excluded.
 const MAX_BYTES: usize = 128 * 1024 * 1024;
-/// Most pings within that time. Each has to be answered, and gateways send one in half a minute.
+/// The most pings within that time. Each must be answered; gateways send one every half minute.
 const MAX_PINGS: u32 = 100;
 
-/// What is known of the traffic on a connection, and what is allowed.
+/// The traffic on a connection, and its limits.
 #[derive(Debug)]
-pub(super) struct Gauge {
+pub(super) struct Meter {
     memory: Memory,
-    /// Most bytes of a message.
+    /// The most bytes of a message.
     limit: AtomicUsize,
     traffic: Mutex<Traffic>,
 }
 
 #[derive(Debug)]
 struct Traffic {
-    /// The memory of the message that is being received, or that came last.
-    held: Option<Held>,
-    /// A large message, until the next one is looked for. As long as it is there, that is read into
-    /// another buffer than its own; else this one would be kept for the life of the connection.
+    /// The memory reserved for the message that is being received, or that arrived last.
+    held: Option<Reservation>,
+    /// A large message, kept until the next header is read. While it exists, the next message is
+    /// read into another buffer; otherwise this one would be kept for the life of the connection.
     last: Option<Large>,
-    wrote_at: Instant,
+    last_write: Instant,
     since: Instant,
     frames: u32,
     bytes: usize,
     pings: u32,
 }
 
-/// A message that counts for memory.
+/// A message with its memory reservation.
 #[derive(Debug)]
 struct Large {
     _message: Utf8Bytes,
-    _held: Arc<Held>,
+    _reservation: Arc<Reservation>,
 }
 
-impl Gauge {
-    /// Begins to measure; messages may have so many bytes.
+impl Meter {
+    /// Creates a meter that allows messages of up to `limit` bytes.
     pub(super) fn new(memory: Memory, limit: usize) -> Arc<Self> {
         let now = Instant::now();
         let traffic = Traffic {
             held: None,
             last: None,
-            wrote_at: now,
+            last_write: now,
             since: now,
             frames: 0,
             bytes: 0,
@@ -81,26 +86,27 @@ impl Gauge {
         Arc::new(Self { memory, limit: limit.into(), traffic: Mutex::new(traffic) })
     }
 
-    /// Messages may have so many bytes from now on.
-    pub(super) fn allow(&self, limit: usize) {
+    /// Sets the most bytes of a message from now on.
+    pub(super) fn set_limit(&self, limit: usize) {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// The memory of the message that came last, which is this one; none if it is free.
-    pub(super) fn held_by(&self, message: &Utf8Bytes) -> Option<Arc<Held>> {
+    /// Returns the memory reserved for `message`, which must be the latest one; `None` if it is
+    /// free.
+    pub(super) fn reservation_of(&self, message: &Utf8Bytes) -> Option<Arc<Reservation>> {
         let mut traffic = self.lock();
         let held = traffic.held.take().map(Arc::new)?;
-        traffic.last = Some(Large { _message: message.clone(), _held: Arc::clone(&held) });
+        traffic.last = Some(Large { _message: message.clone(), _reservation: Arc::clone(&held) });
         Some(held)
     }
 
-    /// When the other end took something last.
-    pub(super) fn wrote_at(&self) -> Instant {
-        self.lock().wrote_at
+    /// Returns the time at which the other end last accepted data.
+    pub(super) fn last_write(&self) -> Instant {
+        self.lock().last_write
     }
 
-    /// A message of so many bytes was asked for, and is no part of a flood.
-    pub(super) fn forgive(&self, bytes: usize) {
+    /// Excludes a message from the flood limits, because it answers a request.
+    pub(super) fn exclude(&self, bytes: usize) {
         let mut traffic = self.lock();
         traffic.frames = traffic.frames.saturating_sub(1);
         traffic.bytes = traffic.bytes.saturating_sub(bytes);
@@ -116,7 +122,7 @@ impl Gauge {
         traffic.bytes = traffic.bytes.saturating_add(header.length);
         traffic.pings += u32::from(header.is_ping());
         if traffic.frames > MAX_FRAMES || traffic.bytes > MAX_BYTES || traffic.pings > MAX_PINGS {
-            return Err(io::Error::other("the gateway floods this worker"));
+            return Err(io::Error::other("the gateway sends too much at once"));
         }
         Ok(())
     }
@@ -126,31 +132,31 @@ impl Gauge {
     }
 }
 
-/// A stream whose frames are measured.
+/// A stream with metered frames.
 #[derive(Debug)]
 pub(super) struct Metered<S> {
     inner: BufReader<S>,
-    gauge: Arc<Gauge>,
+    meter: Arc<Meter>,
     phase: Phase,
-    /// Bytes so far of a message that comes in parts; 0 once its last part has begun.
+    /// The bytes so far of a fragmented message; 0 once its last fragment has begun.
     message: usize,
-    /// When the large message that is being received has to be there.
+    /// The time by which the large message that is being received must be complete.
     due: Option<Pin<Box<Sleep>>>,
 }
 
-type Acquired = Pin<Box<dyn Future<Output = Option<Held>> + Send>>;
+type Acquired = Pin<Box<dyn Future<Output = Option<Reservation>> + Send>>;
 
-/// What comes next.
+/// The next thing to read from the stream.
 enum Phase {
-    /// The answer to the upgrade; whether its current line is empty so far.
+    /// The answer to the upgrade, and whether its current line is empty so far.
     Upgrade { at_start: bool },
-    /// A header, of which so many bytes are there.
+    /// A header, of which `have` bytes have arrived.
     Header { bytes: [u8; Header::MAX], have: usize },
-    /// Memory for the frame.
+    /// A wait for the memory of the frame.
     Waiting { header: Header, memory: Acquired },
-    /// The header as it came, of which so many bytes were passed on.
+    /// The header, of which `passed` bytes were passed on.
     Passing { header: Header, passed: usize },
-    /// So many bytes of a payload.
+    /// The remaining bytes of a payload.
     Payload(usize),
 }
 
@@ -160,82 +166,33 @@ impl std::fmt::Debug for Phase {
     }
 }
 
-/// The header of a frame.
-#[derive(Clone, Copy)]
-struct Header {
-    bytes: [u8; Self::MAX],
-    size: usize,
-    length: usize,
-}
-
-impl Header {
-    const MAX: usize = 14;
-
-    /// How many bytes a header has that begins so; two tell.
-    const fn size(bytes: [u8; Self::MAX], have: usize) -> usize {
-        if have < 2 {
-            return 2;
-        }
-        let length = match bytes[1] & 0x7f {
-            126 => 2,
-            127 => 8,
-            _ => 0,
-        };
-        2 + length + if bytes[1] & 0x80 == 0 { 0 } else { 4 }
-    }
-
-    fn read(bytes: [u8; Self::MAX]) -> Self {
-        let number =
-            |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-        let length = match bytes[1] & 0x7f {
-            126 => number(&bytes[2..4]),
-            127 => number(&bytes[2..10]),
-            short => u64::from(short),
-        };
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        Self { bytes, size: Self::size(bytes, 2), length }
-    }
-
-    const fn is_final(&self) -> bool {
-        self.bytes[0] & 0x80 != 0
-    }
-
-    const fn is_control(&self) -> bool {
-        self.bytes[0] & 0x08 != 0
-    }
-
-    const fn is_ping(&self) -> bool {
-        self.bytes[0] & 0x0f == 0x09
-    }
-}
-
 impl<S: AsyncRead> Metered<S> {
-    /// A stream on which the answer to an upgrade comes first.
-    pub(super) fn new(stream: S, gauge: Arc<Gauge>) -> Self {
+    /// Wraps a stream on which the answer to an upgrade comes first.
+    pub(super) fn new(stream: S, meter: Arc<Meter>) -> Self {
         let inner = BufReader::with_capacity(BUFFER, stream);
-        Self { inner, gauge, phase: Phase::Upgrade { at_start: true }, message: 0, due: None }
+        Self { inner, meter, phase: Phase::Upgrade { at_start: true }, message: 0, due: None }
     }
 
     /// Decides about a frame by its header.
     fn admit(&mut self, header: Header) -> io::Result<Phase> {
-        self.gauge.count(&header)?;
+        self.meter.count(&header)?;
         if header.is_control() {
             return Ok(Phase::Passing { header, passed: 0 });
         }
         let is_whole = header.is_final() && self.message == 0;
         let before = self.message;
         self.message = before.saturating_add(header.length);
-        let limit = self.gauge.limit.load(Ordering::Relaxed);
+        let limit = self.meter.limit.load(Ordering::Relaxed);
         let (message, limit) =
-            (self.message, if is_whole { limit } else { limit.min(MAX_IN_PARTS) });
+            (self.message, if is_whole { limit } else { limit.min(MAX_FRAGMENTED) });
         if message > limit {
             return Err(io::Error::other(format!(
-                "a message of {message} bytes, more than {limit}"
+                "a message has {message} bytes; the limit is {limit}"
             )));
         }
-        if !is_whole && header.length > MAX_PART {
+        if !is_whole && header.length > MAX_FRAGMENT {
             return Err(io::Error::other(format!(
-                "a part of {} bytes, more than {MAX_PART}",
+                "a fragment has {} bytes; the limit is {MAX_FRAGMENT}",
                 header.length
             )));
         }
@@ -245,21 +202,22 @@ impl<S: AsyncRead> Metered<S> {
         if message <= FREE_FRAME || before > FREE_FRAME {
             return Ok(Phase::Passing { header, passed: 0 });
         }
-        // Parts are put together in a text that grows by doubling. Memory for all that may come is
-        // taken at once, so that no two wait for each other.
+        // Fragments are joined in a text that grows by doubling. The memory for the largest message
+        // is reserved at once, so that no two wait for each other.
         let bytes = if is_whole { message } else { 3 * limit };
         self.due = Some(Box::pin(sleep(FRAME_WITHIN)));
-        Ok(Phase::Waiting { header, memory: Box::pin(self.gauge.memory.for_frame(bytes)) })
+        Ok(Phase::Waiting { header, memory: Box::pin(self.meter.memory.for_frame(bytes)) })
     }
 }
 
 impl<S: AsyncRead + Unpin> Metered<S> {
-    /// Whether the large message that is being received takes too long.
+    /// Returns whether the large message that is being received takes too long.
     fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
         self.due.as_mut().is_some_and(|due| due.as_mut().poll(cx).is_ready())
     }
 
-    /// Passes on what `wanted` takes of the bytes that are there; none at the end of the stream.
+    /// Passes on as many of the available bytes as `wanted` says; returns 0 at the end of the
+    /// stream.
     fn poll_pass(
         &mut self,
         cx: &mut Context<'_>,
@@ -287,7 +245,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
             match &mut this.phase {
                 Phase::Upgrade { at_start } => {
                     let (mut start, mut ended) = (*at_start, false);
-                    // An empty line ends it, and a line ends with a line feed.
+                    // An empty line ends the answer, and a line feed ends a line.
                     let head = |there: &[u8]| {
                         let end = there.iter().take(room).position(|byte| {
                             ended = *byte == b'\n' && start;
@@ -306,7 +264,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
                     if this.is_overdue(cx) {
                         return Poll::Ready(Err(overdue()));
                     }
-                    this.gauge.lock().last = None;
+                    this.meter.lock().last = None;
                     let size = Header::size(bytes, have);
                     if have < size {
                         let missing = size - have;
@@ -332,7 +290,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
                             Poll::Pending
                         };
                     };
-                    let mut traffic = this.gauge.lock();
+                    let mut traffic = this.meter.lock();
                     match (&mut traffic.held, held) {
                         (Some(all), Some(held)) => all.merge(held),
                         (all, held) => *all = held,
@@ -350,7 +308,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
                     return Poll::Ready(Ok(()));
                 }
                 Phase::Payload(0) => {
-                    // Between the parts of a message there may be pings.
+                    // Pings may arrive between the fragments of a message.
                     if this.message == 0 {
                         this.due = None;
                     }
@@ -376,7 +334,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
 
 fn overdue() -> io::Error {
     io::Error::other(format!(
-        "a message of more than {FREE_FRAME} bytes that takes more than {} s",
+        "a message of more than {FREE_FRAME} bytes took more than {} s",
         FRAME_WITHIN.as_secs()
     ))
 }
@@ -395,7 +353,7 @@ impl<S: AsyncWrite + AsyncRead + Unpin> AsyncWrite for Metered<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.inner).poll_write(cx, bytes))?;
-        this.gauge.lock().wrote_at = Instant::now();
+        this.meter.lock().last_write = Instant::now();
         Poll::Ready(Ok(written))
     }
 

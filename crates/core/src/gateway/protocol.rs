@@ -11,70 +11,73 @@ use serde_json::value::RawValue;
 use super::keep::Keep;
 use crate::sanitize::{is_unprintable, one_line};
 
-/// Protocol versions offered; every gateway with the agent methods takes one of them.
-pub(super) const PROTOCOLS: (u32, u32) = (3, 4);
+/// The protocol versions offered; every gateway with the agent methods accepts one of them.
+pub(crate) const PROTOCOLS: (u32, u32) = (3, 4);
 
-/// Scopes asked for. They stay constant: old gateways want a new approval for each other set.
+/// The scopes requested. They are constant, because old gateways want a new approval for each other
+/// set.
 pub(super) const SCOPES: [&str; 3] = ["operator.read", "operator.write", "operator.admin"];
 
-/// Largest frame taken from a gateway, in bytes: its own limit of 25 MiB and some room.
+/// The largest frame accepted from a gateway, in bytes: its own limit of 25 MiB plus some margin.
 pub(super) const MAX_FRAME: usize = 32 * 1024 * 1024;
-/// Largest frame taken from a gateway before it is asked to let this worker in, in bytes.
+/// The largest frame accepted before `connect` is sent, in bytes.
 pub(super) const MAX_GREETING: usize = 64 * 1024;
-/// Largest frame taken until it has done so, in bytes: a hello tells how many agents are.
+/// The largest frame accepted until the gateway has answered `connect`, in bytes: a hello lists the
+/// agents.
 pub(super) const MAX_HELLO: usize = 4 * 1024 * 1024;
-/// Most characters of a name that a gateway gives anything, itself included.
+/// The most characters of a name from a gateway, its version included.
 const MAX_NAME: usize = 64;
-/// Most scopes that are kept of what a gateway gives.
+/// The most scopes that are kept of a gateway's hello.
 const MAX_SCOPES: usize = 32;
 
-/// How the worker names itself; the one form that every tested gateway accepts.
+/// The client id of the worker; with the mode and the role, the one form that every tested gateway
+/// accepts.
 pub(super) const CLIENT_ID: &str = "gateway-client";
 pub(super) const CLIENT_MODE: &str = "backend";
 pub(super) const ROLE: &str = "operator";
 
-/// The methods that the worker calls, with what is to be known about each.
+/// The methods that the worker calls, with their properties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// Opens the session.
+    /// Opens a session with the gateway.
     Connect,
     /// Reads the config and its hash.
     ConfigGet,
     /// Merges a patch into the config.
     ConfigPatch,
-    /// What goes on; among it each agent's heartbeat, as the gateway works with it.
+    /// Reads the state of the gateway, including each agent's heartbeat as the gateway uses it.
     Status,
     /// Lists agents; old gateways add agents that exist only on disk.
     AgentsList,
-    /// Creates an agent.
+    /// Creates an agent by call.
     AgentsCreate,
     /// Renames or moves an agent.
     AgentsUpdate,
-    /// Deletes an agent, with its files if asked.
+    /// Deletes an agent, with its files on request.
     AgentsDelete,
-    /// Lists the files of a workspace, with their sizes; newer gateways leave some out.
+    /// Lists the files of a workspace with their sizes; newer gateways omit some.
     FilesList,
-    /// Reads one file of a workspace; also tells whether the gateway supports it.
+    /// Reads one file of a workspace; the answer also shows whether the gateway supports the file.
     FilesGet,
     /// Writes one file of a workspace.
     FilesSet,
-    /// Lists sessions.
+    /// Lists sessions with their labels.
     SessionsList,
-    /// Tells whether a session exists.
+    /// Returns whether a session exists.
     SessionsResolve,
     /// Creates a session or changes its label.
     SessionsPatch,
-    /// Starts a session afresh.
+    /// Resets a session, so that it starts empty.
     SessionsReset,
-    /// Deletes a session.
+    /// Deletes a session of an agent.
     SessionsDelete,
-    /// Sends a message to a session, which starts a turn of its agent; the same key starts only
-    /// one.
+    /// Sends a message to a session, which starts a turn of its agent; a repeated key starts no
+    /// second turn.
     ChatSend,
 }
 
 impl Method {
-    /// The methods without which nothing can be provisioned; gateways before 2026.2.9 lack some.
+    /// The methods that provisioning needs; gateways before 2026.2.9 lack some.
     pub(super) const REQUIRED: [Self; 6] = [
         Self::ConfigGet,
         Self::ConfigPatch,
@@ -84,7 +87,7 @@ impl Method {
         Self::SessionsPatch,
     ];
 
-    /// The name on the wire.
+    /// Returns the method's name on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -108,7 +111,7 @@ impl Method {
         }
     }
 
-    /// Whether the gateway may have changed once the request was sent.
+    /// Returns whether the request may change the gateway.
     #[must_use]
     pub const fn is_mutating(self) -> bool {
         !matches!(
@@ -124,8 +127,8 @@ impl Method {
         )
     }
 
-    /// Largest answer that is taken, in bytes. Many may be held at once, so only what tells of
-    /// everything may be as large as a frame.
+    /// Returns the largest accepted answer, in bytes. Many may be held at once, so only answers
+    /// about everything may be as large as a frame.
     #[must_use]
     pub const fn max_answer(self) -> usize {
         match self {
@@ -134,9 +137,9 @@ impl Method {
         }
     }
 
-    /// Most memory that is taken for what is read of an answer, in bytes, by an estimate that is
-    /// rather too high. Two copies of a config with 5,000 agents of ten members each are estimated
-    /// at 30 MiB without their prompts.
+    /// Returns the most memory for the parsed part of an answer, in bytes. The estimate is rather
+    /// too high: two copies of a config with 5,000 agents of ten members each are estimated at 30
+    /// MiB without their prompts.
     pub(super) const fn max_memory(self) -> usize {
         const MIB: usize = 1024 * 1024;
         match self {
@@ -146,12 +149,12 @@ impl Method {
         }
     }
 
-    /// What is read of an answer; the rest is skipped unparsed. What a flow looks at has to be
-    /// named here.
+    /// Returns the part of an answer that is parsed; the rest is skipped. A member that a flow uses
+    /// must be named here.
     #[must_use]
     pub const fn keep(self) -> Keep {
         use Keep::{All, Each, Members};
-        // Newer gateways give the config six times, and the file's text.
+        // Newer gateways return the config six times, and the file's text.
         const CONFIG: Keep = Members(&[
             ("hash", All),
             ("valid", All),
@@ -164,8 +167,7 @@ impl Method {
         const SESSION: Keep =
             Members(&[("key", All), ("label", All), ("sessionId", All), ("updatedAt", All)]);
         const SESSIONS: Keep = Members(&[("ts", All), ("sessions", Each(&SESSION))]);
-        // Besides these there is what the gateway thinks of its own health, which grows with its
-        // agents.
+        // The rest is the gateway's view of its own health, which grows with its agents.
         const HELLO: Keep = Members(&[
             ("protocol", All),
             ("server", All),
@@ -183,8 +185,8 @@ impl Method {
         }
     }
 
-    /// How long an answer may take. Big fleets need it: at 237 agents a config reload blocked a
-    /// gateway for a minute.
+    /// Returns the time within which an answer must arrive. Large fleets need it: at 237 agents, a
+    /// config reload blocked a gateway for a minute.
     #[must_use]
     pub const fn deadline(self) -> Duration {
         match self {
@@ -194,10 +196,10 @@ impl Method {
         }
     }
 
-    /// When an answer is late: it may be lost, or the gateway is busy. Then reads are asked again
-    /// over another connection, and the first answer counts. A write is given up, and read back, if
-    /// the gateway answers other questions meanwhile; one that is busy answers nothing. Gateways
-    /// took 6 s for `status`, and 15 s to create an agent.
+    /// Returns the time after which an answer counts as late: it may be lost, or the gateway is
+    /// busy. A late read is then repeated over another connection, and the first answer counts. A
+    /// late write is given up and read back if the gateway answers other requests meanwhile; a busy
+    /// gateway answers nothing. Gateways took 6 s for `status`, and 15 s to create an agent.
     #[must_use]
     pub const fn overdue(self) -> Duration {
         match self {
@@ -208,7 +210,6 @@ impl Method {
     }
 }
 
-/// A request frame.
 #[derive(Serialize)]
 pub(super) struct Request<'a> {
     #[serde(rename = "type")]
@@ -218,8 +219,8 @@ pub(super) struct Request<'a> {
     pub(super) params: &'a Value,
 }
 
-/// A frame from the gateway, with the parts that may be large as they came. Unknown members and
-/// unknown types are ignored.
+/// A frame from the gateway, whose large parts are left unparsed. Unknown members and types are
+/// ignored.
 pub(super) enum Frame<'a> {
     Event { event: Cow<'a, str>, payload: Option<&'a RawValue> },
     Res { id: Cow<'a, str>, ok: bool, payload: Option<&'a RawValue>, error: Option<&'a RawValue> },
@@ -227,10 +228,9 @@ pub(super) enum Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Looks at a frame; none if it is not a gateway's.
+    /// Parses a frame; returns `None` if it is not a gateway's.
     pub(super) fn read(text: &'a str) -> Option<Self> {
-        /// The members of all frames. Nothing of them is taken in before it is known which frame it
-        /// is.
+        /// The members of all frames, left unparsed until the type of the frame is known.
         #[derive(Deserialize)]
         struct Members<'a> {
             #[serde(borrow, rename = "type")]
@@ -264,7 +264,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// What `hello-ok` says that matters here. Everything in it is optional on some version.
+/// The parts of `hello-ok` that matter here. Each is optional in some version.
 #[derive(Debug, Clone)]
 pub(super) struct Hello {
     pub(super) protocol: u32,
@@ -272,15 +272,15 @@ pub(super) struct Hello {
     pub(super) max_payload: usize,
     pub(super) tick: Duration,
     pub(super) default_agent: String,
-    /// Whether the gateway speaks of roster ownership, which those with `agents.entries` do.
+    /// Set if the gateway announces agent ownership, as those with `agents.entries` do.
     pub(super) has_ownership: bool,
-    /// None when the gateway does not say.
+    /// The granted scopes; `None` if the gateway does not say.
     pub(super) scopes: Option<Vec<String>>,
     pub(super) methods: HashSet<String>,
 }
 
 impl Hello {
-    /// Reads `hello-ok`; none if it is not one.
+    /// Parses `hello-ok`; returns `None` if the payload is not one.
     pub(super) fn read(payload: &Value) -> Option<Self> {
         let protocol = payload.get("protocol")?.as_u64()?;
         let text =
@@ -295,7 +295,7 @@ impl Hello {
         Some(Self {
             protocol: u32::try_from(protocol).ok()?,
             version: text("/server/version").map_or_else(|| "unknown".to_owned(), name),
-            // The smallest limit of any version, for one that does not say.
+            // The smallest limit of any version, for gateways that announce none.
             max_payload: number("/policy/maxPayload")
                 .and_then(|n| usize::try_from(n).ok())
                 .map_or(512 * 1024, |most| most.min(MAX_FRAME)),

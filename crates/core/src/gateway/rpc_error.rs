@@ -1,48 +1,48 @@
-//! What a gateway says when it refuses a request, and what its words mean.
+//! The error answers of a gateway, and their meaning.
 //!
-//! A gateway's codes count where it gives them. Versions tell most refusals apart by their words
-//! only; so those are compared as a whole with the sentences that gateways were seen to say, never
-//! searched for a word: they quote names and paths, in which any word may stand.
+//! A gateway's codes decide where it sends them. But most refusals differ only by their message, so
+//! messages are compared as a whole with the sentences that gateways were seen to send, and never
+//! searched for a word: they quote names and paths, in which any word may occur.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::sanitize::one_line;
 
-/// Longest piece of a gateway's own words that is kept, in characters.
+/// The longest quotation of a gateway that is kept, in characters.
 const MAX_QUOTE: usize = 400;
-/// Most faults of a config that are named.
+/// The most config issues that are quoted.
 const MAX_ISSUES: usize = 5;
 
 /// An error answer, in the gateway's own words.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct RpcError {
-    /// `INVALID_REQUEST` for nearly everything; `UNAVAILABLE`, `NOT_PAIRED`, `FORBIDDEN` for the
-    /// rest.
+    /// The code: `INVALID_REQUEST` for nearly everything; `UNAVAILABLE`, `NOT_PAIRED`, `FORBIDDEN`
+    /// for the rest.
     #[serde(default)]
     pub code: String,
-    /// Often the only thing that tells errors apart.
+    /// The message, often the only thing that tells errors apart.
     #[serde(default)]
     pub message: String,
-    /// Machine-readable parts, on newer gateways.
+    /// The machine-readable details, on newer gateways.
     #[serde(default)]
     pub details: Value,
-    /// How long to wait, in milliseconds.
+    /// The time to wait, in milliseconds.
     #[serde(default, rename = "retryAfterMs")]
     pub retry_after_ms: Option<u64>,
 }
 
 impl RpcError {
-    /// Returns whether the message has one of these forms as a whole, in any case. A `*` stands for
-    /// any text: what a gateway quotes, such as an agent's id or a path, must not decide what it
-    /// means.
+    /// Returns whether the message as a whole has one of these forms, ignoring case. A `*` stands
+    /// for any text, so that quoted text such as an agent's id or a path does not decide the
+    /// meaning.
     #[must_use]
     pub fn is_form(&self, forms: &[&str]) -> bool {
         let message = self.cause().text.to_lowercase();
         forms.iter().any(|form| fits(&message, form))
     }
 
-    /// The parts of a message that newer gateways build from an error of their program:
+    /// Returns the parts of a message that newer gateways build from an error of their program:
     /// `NameError: text: code=CODE`.
     #[must_use]
     pub fn cause(&self) -> Cause<'_> {
@@ -61,7 +61,8 @@ impl RpcError {
         Cause { name, text, code: self.detail("code").unwrap_or(code) }
     }
 
-    /// No agent of that id: never there, deleted, or not yet loaded after a config write.
+    /// Returns whether there is no agent of that id: it never existed, was deleted, or is not yet
+    /// loaded after a config write.
     #[must_use]
     pub fn is_agent_unknown(&self) -> bool {
         self.is_form(&[
@@ -71,51 +72,51 @@ impl RpcError {
         ])
     }
 
-    /// An agent of that id is there already.
+    /// Returns whether an agent of that id exists already.
     #[must_use]
     pub fn is_agent_known(&self) -> bool {
         self.is_form(&["agent \"*\" already exists*"])
     }
 
-    /// The gateway does not keep a file of that name.
+    /// Returns whether the gateway does not keep files of that name.
     #[must_use]
     pub fn is_file_unsupported(&self) -> bool {
         self.is_form(&["unsupported file*"])
     }
 
-    /// The file is a link or no plain file, or one that came or went while the gateway looked at
+    /// Returns whether the file is a link or not a regular file, or changed while the gateway read
     /// it.
     #[must_use]
     pub fn is_file_unsafe(&self) -> bool {
         self.is_form(&["unsafe workspace file \"*\""])
     }
 
-    /// Somebody else changed the config since it was read.
+    /// Returns whether somebody else changed the config since it was read.
     #[must_use]
     pub fn is_config_stale(&self) -> bool {
         self.is_form(&["config changed since last load*"])
     }
 
-    /// Another session of the agent has that label.
+    /// Returns whether another session of the agent has that label.
     #[must_use]
     pub fn is_label_taken(&self) -> bool {
         self.is_form(&["label already in use: *"])
     }
 
-    /// The gateway has had as many requests of that kind as it takes for now.
+    /// Returns whether the gateway's rate limit for this kind of request is used up.
     #[must_use]
     pub fn is_rate_limited(&self) -> bool {
         self.code == "UNAVAILABLE" && self.is_form(&["rate limit exceeded*"])
     }
 
-    /// The session has not the rights for that request.
+    /// Returns whether the session lacks the scope for that request.
     #[must_use]
     pub fn is_scope_missing(&self) -> bool {
         self.detail("code") == Some("MISSING_SCOPE") || self.is_form(&["missing scope: *"])
     }
 
-    /// The gateway is starting, restarting or has too much to do, as opposed to refusing the
-    /// request itself. It says so in one of few sentences, or by when to come again.
+    /// Returns whether the gateway is starting, restarting or overloaded, rather than refusing the
+    /// request itself. It says so in one of a few sentences or reasons.
     #[must_use]
     pub fn is_starting(&self) -> bool {
         const FORMS: [&str; 9] = [
@@ -127,7 +128,7 @@ impl RpcError {
             "the server is busy*",
             "session * is still active; try again in a moment.",
             "plugin was reloaded or disabled*",
-            // Of an agent that is being deleted.
+            // Sent for an agent that is being deleted.
             "session history database read was revoked",
         ];
         self.code == "UNAVAILABLE"
@@ -136,8 +137,8 @@ impl RpcError {
                 || self.is_form(&FORMS))
     }
 
-    /// What a person has to do on the gateway before it takes this request; none if the gateway
-    /// does not say that there is such a thing.
+    /// Returns what a person must do on the gateway before it accepts this request; `None` if it
+    /// does not ask for anything.
     #[must_use]
     pub fn needs_a_person(&self) -> Option<Need> {
         let cause = self.cause();
@@ -156,19 +157,19 @@ impl RpcError {
         }
     }
 
-    /// The gateway finds fault with the config that would result, or with the one that it has.
+    /// Returns whether the gateway rejects the resulting config, or the present one, as invalid.
     #[must_use]
     pub fn is_config_invalid(&self) -> bool {
         self.is_form(&["invalid config*", "config validation failed*"])
     }
 
-    /// The gateway protects its config against a write that makes it much smaller.
+    /// Returns whether the gateway refuses a write because it makes the config much smaller.
     #[must_use]
     pub fn is_size_drop(&self) -> bool {
         self.is_form(&["config write rejected: *(size-drop:*"])
     }
 
-    /// The longest label that the gateway takes, when the one sent was too long.
+    /// Returns the longest label that the gateway accepts, if the one sent was too long.
     #[must_use]
     pub fn label_limit(&self) -> Option<usize> {
         let message = self.message.to_lowercase();
@@ -179,7 +180,7 @@ impl RpcError {
         limit.split_whitespace().find_map(|word| word.parse().ok())
     }
 
-    /// The config keys that the gateway does not know, as dotted paths.
+    /// Returns the config keys that the gateway does not know, as dotted paths.
     #[must_use]
     pub fn unrecognized_keys(&self) -> Vec<String> {
         self.issues()
@@ -193,16 +194,15 @@ impl RpcError {
             .collect()
     }
 
-    /// Returns whether all that is wrong with a config is in heartbeats of single agents, which
-    /// jobs write.
-    pub(super) fn is_about_heartbeats(&self) -> bool {
+    /// Returns whether every config issue is in the heartbeat of an agent, which jobs write.
+    pub(crate) fn is_about_heartbeats(&self) -> bool {
         let paths = self.issue_paths();
         let of_agent =
             |path: &str| path.starts_with("agents.list.") || path.starts_with("agents.entries.");
         !paths.is_empty() && paths.iter().all(|path| of_agent(path) && path.contains(".heartbeat"))
     }
 
-    /// Where the gateway finds fault with a config, as dotted paths; empty if it does not say.
+    /// Returns the dotted paths of the config issues; empty if the gateway names none.
     #[must_use]
     pub fn issue_paths(&self) -> Vec<&str> {
         let issues = self.issues();
@@ -212,15 +212,15 @@ impl RpcError {
                 .map(|issue| issue.get("path").and_then(Value::as_str).unwrap_or_default())
                 .collect();
         }
-        // Some gateways say it in their words only:
-        // `Config validation failed: PATH: what is wrong`.
+        // Some gateways report it only in the message: `Config validation failed: PATH: what is
+        // wrong`.
         let text = self.cause().text;
         let path =
             text.split_once(" validation failed: ").and_then(|(_, rest)| rest.split_once(": "));
         path.map(|(path, _)| path).filter(|_| self.is_config_invalid()).into_iter().collect()
     }
 
-    /// What the gateway finds fault with, each as `path: what is wrong`, the first few.
+    /// Returns the first few config issues, each as `path: message`.
     #[must_use]
     pub fn issues_in_words(&self) -> Vec<String> {
         let text = |issue: &Value, key| {
@@ -237,12 +237,12 @@ impl RpcError {
         self.details.get("issues").and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn detail(&self, key: &str) -> Option<&str> {
+    pub(crate) fn detail(&self, key: &str) -> Option<&str> {
         self.details.get(key).and_then(Value::as_str)
     }
 
-    /// The gateway's words with all that it finds fault with, cut to 400 characters and with
-    /// control characters escaped: fit for a log line, a report, a page.
+    /// Returns the message with the config issues, cut to 400 characters and with control
+    /// characters escaped, so that it is safe in a log line, a report or a page.
     #[must_use]
     pub fn quote(&self) -> String {
         let mut words =
@@ -259,26 +259,26 @@ impl RpcError {
 /// The parts of an error of the gateway's program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cause<'a> {
-    /// The name of its class, such as `StartupMaintenanceRequiredError`; empty if it has none.
+    /// The class name, such as `StartupMaintenanceRequiredError`; empty if there is none.
     pub name: &'a str,
-    /// Its text.
+    /// The text of the error.
     pub text: &'a str,
-    /// Its code, such as `gateway.maintenance_required`; empty if it has none.
+    /// The code, such as `gateway.maintenance_required`; empty if there is none.
     pub code: &'a str,
 }
 
-/// Versions that do not write into included files say so in two ways.
+/// The two forms in which gateways refuse to write into included files.
 const INCLUDED: [&str; 2] = [
     "config write would flatten $include-owned config*",
     "config validation failed: *: unrecognized key: \"$include\"*",
 ];
 
-/// What a person has to do on a gateway.
+/// An action that a gateway needs from a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// Let the gateway mend what an older version left.
+    /// Let the gateway repair what an older version left behind.
     Maintenance,
-    /// Change what stands in a file that the config includes.
+    /// Change a file that the config includes.
     Include,
 }
 
@@ -286,8 +286,7 @@ const fn is_of_code(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
-/// Returns whether a text has a form, both in lower case but for the form. A `*` stands for any
-/// text.
+/// Returns whether a lower-case text has a form. A `*` in the form stands for any text.
 fn fits(text: &str, form: &str) -> bool {
     let form = form.to_lowercase();
     let mut parts = form.split('*');
@@ -323,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_the_whole_message() {
+    fn a_form_matches_the_whole_message() {
         for (text, form, expected) in [
             ("unknown agent id", "unknown agent id", true),
             ("unknown agent id \"x\"", "unknown agent id", false),
@@ -340,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_gateway_quotes_does_not_decide() {
+    fn quoted_text_does_not_decide_the_meaning() {
         let named = error("label already in use: gateway starting; missing scope: x");
         assert!(named.is_label_taken() && !named.is_starting() && !named.is_scope_missing());
         assert!(

@@ -1,5 +1,4 @@
-//! Where the connection to a gateway is kept, and what is remembered of those that could not be
-//! made.
+//! The slot of a gateway's connection, and the memory of failed attempts to connect.
 
 use std::time::Duration;
 
@@ -9,71 +8,72 @@ use super::connection::Shared;
 use super::error::GatewayError;
 use super::rpc_error::RpcError;
 
-/// How long a refused token is not shown again. Gateways lock out an address that shows ten within
-/// a minute, and all jobs of a gateway show the same.
-const REFUSAL_STANDS: Duration = Duration::from_secs(15);
-/// The same for one that comes alone, so that who puts the gateway right and tries again is not
-/// answered from memory.
-const FIRST_REFUSAL_STANDS: Duration = Duration::from_secs(2);
-/// How far back another refusal must lie for one to come alone.
-const REFUSALS_WITHIN: Duration = Duration::from_secs(60);
+/// The time for which a refused token is not shown again. Gateways lock out an address that shows
+/// ten wrong tokens within a minute, and all jobs of a gateway show the same token.
+const REFUSAL_KEPT: Duration = Duration::from_secs(15);
+/// The same time for an isolated refusal, so that a person who corrects the token and retries at
+/// once reaches the gateway.
+const FIRST_REFUSAL_KEPT: Duration = Duration::from_secs(2);
+/// The time since the previous refusal after which a refusal counts as isolated.
+const ISOLATED_AFTER: Duration = Duration::from_secs(60);
 
-/// How long an address has to answer as something else than a gateway until it is believed to be
-/// none. What stands before a gateway that restarts or moves may say anything for a moment.
-const STRANGE_FOR: Duration = Duration::from_secs(3);
+/// The time for which an address must answer as something other than a gateway before the error
+/// counts as permanent. A proxy in front of a gateway that restarts or moves may briefly answer
+/// anything.
+const FOREIGN_FOR: Duration = Duration::from_secs(3);
 
-/// The connection to a gateway, or why there was none a moment ago.
+/// The connection to a gateway, or the reason why there was none a moment ago.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
     pub(super) open: Option<Shared>,
     pub(super) refused: Option<Refusal>,
-    /// Since when the address has answered as something else than a gateway, each time it was
-    /// tried.
-    strange_since: Option<Instant>,
+    /// The time since which every attempt has been answered by something other than a gateway.
+    foreign_since: Option<Instant>,
 }
 
-/// A token was refused.
+/// A refused token, remembered for a while.
 #[derive(Debug)]
 pub(super) struct Refusal {
     at: Instant,
-    stands: Duration,
+    kept_for: Duration,
     error: Box<RpcError>,
 }
 
 impl Slot {
-    /// The refusal that stands.
+    /// Returns the refusal that is still remembered.
     pub(super) fn refusal(&self, now: Instant) -> Option<GatewayError> {
         let refused = self.refused.as_ref()?;
-        (now.duration_since(refused.at) < refused.stands)
+        (now.duration_since(refused.at) < refused.kept_for)
             .then(|| GatewayError::Refused(refused.error.clone()))
     }
 
-    /// What came of connecting, but that what is strange for the first time may pass.
-    pub(super) fn believe<T>(
+    /// Returns the result of connecting, but reports a first answer of something other than a
+    /// gateway as unreachable, because it may pass.
+    pub(super) fn confirm<T>(
         &mut self,
         opened: Result<T, GatewayError>,
         now: Instant,
     ) -> Result<T, GatewayError> {
         let Err(GatewayError::NotAGateway { reason }) = opened else {
-            self.strange_since = None;
+            self.foreign_since = None;
             return opened;
         };
-        let since = *self.strange_since.get_or_insert(now);
-        if now.duration_since(since) >= STRANGE_FOR {
+        let since = *self.foreign_since.get_or_insert(now);
+        if now.duration_since(since) >= FOREIGN_FOR {
             Err(GatewayError::NotAGateway { reason })
         } else {
             Err(GatewayError::Unreachable { reason })
         }
     }
 
-    /// Remembers a refusal.
+    /// Returns the refusal to remember.
     pub(super) fn refuse(&self, now: Instant, error: &RpcError) -> Refusal {
         let again = self
             .refused
             .as_ref()
-            .is_some_and(|before| now.duration_since(before.at) < REFUSALS_WITHIN);
-        let stands = if again { REFUSAL_STANDS } else { FIRST_REFUSAL_STANDS };
-        Refusal { at: now, stands, error: Box::new(error.clone()) }
+            .is_some_and(|before| now.duration_since(before.at) < ISOLATED_AFTER);
+        let kept_for = if again { REFUSAL_KEPT } else { FIRST_REFUSAL_KEPT };
+        Refusal { at: now, kept_for, error: Box::new(error.clone()) }
     }
 }
 
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_stands_for_a_while_and_not_for_ever() {
+    fn a_refusal_is_remembered_for_a_limited_time() {
         let error = RpcError {
             code: "X".into(),
             message: String::new(),
@@ -98,37 +98,34 @@ mod tests {
         let first = refused(&Slot::default(), now);
         assert!(first.refusal(now).is_some());
         assert!(
-            first.refusal(now + FIRST_REFUSAL_STANDS).is_none(),
-            "a person who has mended it need not wait"
+            first.refusal(now + FIRST_REFUSAL_KEPT).is_none(),
+            "a person who has corrected the token need not wait"
         );
-        let second = refused(&first, now + FIRST_REFUSAL_STANDS);
+        let second = refused(&first, now + FIRST_REFUSAL_KEPT);
+        assert!(second.refusal(now + REFUSAL_KEPT).is_some(), "gateways lock out who tries often");
+        assert!(second.refusal(now + FIRST_REFUSAL_KEPT + REFUSAL_KEPT).is_none());
+        let later = now + FIRST_REFUSAL_KEPT + ISOLATED_AFTER;
         assert!(
-            second.refusal(now + REFUSAL_STANDS).is_some(),
-            "gateways lock out who tries often"
-        );
-        assert!(second.refusal(now + FIRST_REFUSAL_STANDS + REFUSAL_STANDS).is_none());
-        let later = now + FIRST_REFUSAL_STANDS + REFUSALS_WITHIN;
-        assert!(
-            refused(&second, later).refusal(later + FIRST_REFUSAL_STANDS).is_none(),
+            refused(&second, later).refusal(later + FIRST_REFUSAL_KEPT).is_none(),
             "forgotten by then"
         );
     }
 
     #[test]
-    fn what_is_strange_is_believed_when_it_lasts() {
+    fn a_foreign_answer_is_permanent_once_it_lasts() {
         let (mut slot, now) = (Slot::default(), Instant::now());
-        let strange = || Err::<(), _>(GatewayError::NotAGateway { reason: "HTTP 301".into() });
-        let mut is_believed = |opened, after| {
+        let foreign = || Err::<(), _>(GatewayError::NotAGateway { reason: "HTTP 301".into() });
+        let mut is_permanent = |opened, after| {
             matches!(
-                slot.believe(opened, now + Duration::from_secs(after)),
+                slot.confirm(opened, now + Duration::from_secs(after)),
                 Err(GatewayError::NotAGateway { .. })
             )
         };
-        assert!(!is_believed(strange(), 0));
-        assert!(!is_believed(strange(), 2));
-        assert!(is_believed(strange(), 3));
-        assert!(is_believed(strange(), 600));
-        assert!(!is_believed(Ok(()), 601));
-        assert!(!is_believed(strange(), 602), "in a row");
+        assert!(!is_permanent(foreign(), 0));
+        assert!(!is_permanent(foreign(), 2));
+        assert!(is_permanent(foreign(), 3));
+        assert!(is_permanent(foreign(), 600));
+        assert!(!is_permanent(Ok(()), 601));
+        assert!(!is_permanent(foreign(), 602), "in a row");
     }
 }

@@ -1,24 +1,24 @@
-//! Agents that a gateway may find fault with, where it does not say with which of a write.
+//! The agents that a gateway may have rejected, if it does not name the rejected agent of a write.
 //!
-//! Such a write is cut in halves until the agent is found that is at fault. Gateways take few
-//! writes a minute, so what was learnt is kept: the next write leaves out the half that the fault
-//! is in, and what is right is written although the fault is not found yet.
+//! Such a write is halved until the faulty agent is found. Gateways accept few writes a minute, so
+//! the knowledge is kept: the next write leaves out the half with the fault, and the other agents
+//! are written before the fault is found.
 
 use std::collections::BTreeSet;
 
-/// Most groups that are remembered; the oldest are forgotten first, which costs refused writes.
+/// The most groups that are remembered; the oldest are forgotten first, which costs refused writes.
 const MAX_GROUPS: usize = 64;
 
-/// Groups of agents, by their ids on the gateway. Each has an agent at fault in it, as far as is
-/// known.
+/// Groups of agents, by their ids on the gateway. As far as is known, each group contains a faulty
+/// agent.
 #[derive(Debug, Default)]
 pub(crate) struct Suspects {
     groups: Vec<BTreeSet<String>>,
 }
 
 impl Suspects {
-    /// Picks what to write next: the agents that are not under suspicion, else the first group that
-    /// has some of these agents.
+    /// Returns the agents to write next: those not under suspicion, otherwise the first group that
+    /// contains some of the given agents.
     pub(crate) fn pick(&self, agents: &BTreeSet<String>) -> BTreeSet<String> {
         let trusted: BTreeSet<_> =
             agents.iter().filter(|agent| !self.has(agent)).cloned().collect();
@@ -29,8 +29,8 @@ impl Suspects {
         groups.into_iter().find(|group| !group.is_empty()).unwrap_or_default()
     }
 
-    /// Remembers that a write of these agents was refused. Returns the agent that is at fault, if
-    /// it was the only one; else they are in two groups from now on.
+    /// Records that a write of these agents was refused. Returns the faulty agent if it was the
+    /// only one; otherwise splits the agents into two groups.
     pub(crate) fn refused(&mut self, agents: &BTreeSet<String>) -> Option<String> {
         self.clear(agents);
         if let (1, Some(agent)) = (agents.len(), agents.first()) {
@@ -47,7 +47,7 @@ impl Suspects {
         None
     }
 
-    /// Remembers that a write of these agents was taken, or that they are as they should be.
+    /// Records that a write of these agents succeeded, or that they are as desired.
     pub(crate) fn clear(&mut self, agents: &BTreeSet<String>) {
         for group in &mut self.groups {
             group.retain(|agent| !agents.contains(agent));
@@ -75,7 +75,8 @@ mod tests {
         agents.iter().map(|agent| (*agent).to_owned()).collect()
     }
 
-    /// Writes all agents, some of them at fault, and returns how many writes that took.
+    /// Writes all agents, some of them faulty, and returns the number of writes and the agents
+    /// found.
     fn write_all(
         agents: &BTreeSet<String>,
         faulty: &BTreeSet<String>,
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn halving_finds_each_agent_at_fault() {
+    fn halving_finds_each_faulty_agent() {
         let names: Vec<String> = (0..50).map(|n| format!("agent-{n:02}")).collect();
         let all: BTreeSet<_> = names.iter().cloned().collect();
         for faulty in
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_under_suspicion_is_written_last() {
+    fn agents_under_suspicion_are_written_last() {
         let mut suspects = Suspects::default();
         assert_eq!(suspects.refused(&set(&["a", "b", "c", "d"])), None);
         assert_eq!(suspects.pick(&set(&["a", "c", "e"])), set(&["e"]));

@@ -1,5 +1,5 @@
-//! TLS for `wss://`: whose certificates are trusted. Those that an authority vouches for, unless
-//! the job pins its gateway's or says that it cannot be verified.
+//! TLS for `wss://`. A certificate is trusted if an authority has signed it, unless the job pins
+//! its gateway's certificate or declares that it cannot be verified.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,37 +15,37 @@ use rustls::{
     SignatureScheme,
 };
 
-use super::client::Endpoint;
-use crate::model::Fingerprint;
+use super::endpoint::Endpoint;
+use super::fingerprint::Fingerprint;
 
-/// Why authorities cannot be trusted.
+/// The reason why the file of authorities cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrustError {
     /// The file cannot be read, or is not PEM.
     #[error(
-        "file of certificates {path}: {reason}; correct the path, or give the worker's user \
-            access to it"
+        "certificate file {path}: {reason}; correct the path, or give the worker's user access \
+            to it"
     )]
     Unreadable {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The cause.
+        /// The cause of the failure.
         reason: pem::Error,
     },
-    /// Nothing in it can be trusted.
+    /// The file contains no usable certificate.
     #[error(
-        "file of certificates {path} holds none that can be trusted; give certificates of \
-            authorities in PEM form"
+        "certificate file {path} contains no usable certificate; give certificates of authorities \
+            in PEM form"
     )]
     Empty {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
 }
 
-/// The authorities that may vouch for gateways. Those of the system are read when they are first
-/// needed.
+/// The authorities that are trusted to sign gateways' certificates. Those of the system are read
+/// when they are first needed.
 #[derive(Debug, Default)]
 pub struct Trust {
     named: Option<RootCertStore>,
@@ -53,7 +53,7 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// The system's authorities, and those of a file (PEM).
+    /// Trusts the system's authorities and those of a PEM file.
     pub fn with_file(path: &Path) -> Result<Self, TrustError> {
         let unreadable = |reason| TrustError::Unreadable { path: path.to_owned(), reason };
         let certificates = CertificateDer::pem_file_iter(path).map_err(unreadable)?;
@@ -73,13 +73,13 @@ impl Trust {
     fn authorities(&self) -> Arc<RootCertStore> {
         Arc::clone(self.all.get_or_init(|| {
             let mut all = self.named.clone().unwrap_or_else(RootCertStore::empty);
-            // Some certificates of a system may be unreadable; the rest serve.
+            // Some certificates of a system may be unreadable; the others are used.
             all.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             Arc::new(all)
         }))
     }
 
-    /// How to speak TLS with an endpoint.
+    /// Returns the TLS settings for an endpoint.
     pub(super) fn config(&self, endpoint: &Endpoint) -> Result<Arc<ClientConfig>, Error> {
         let provider = Arc::new(ring::default_provider());
         let rule = match endpoint.tls_fingerprint {
@@ -90,8 +90,8 @@ impl Trust {
                     self.authorities(),
                     Arc::clone(&provider),
                 );
-                // The only reason for none is that there are no authorities.
-                Rule::Vouched(verifier.build().ok())
+                // Building fails only if there are no authorities.
+                Rule::Signed(verifier.build().ok())
             }
         };
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -112,7 +112,7 @@ pub(super) struct Untrusted {
 }
 
 impl Untrusted {
-    /// What the verifier said, if that is why the handshake failed.
+    /// Returns the verifier's refusal, if it is the cause of a failed handshake.
     pub(super) fn of(error: &io::Error) -> Option<&Self> {
         match error.get_ref()?.downcast_ref()? {
             Error::InvalidCertificate(CertificateError::Other(OtherError(refusal))) => {
@@ -123,19 +123,19 @@ impl Untrusted {
     }
 }
 
-/// Which certificates are accepted.
+/// The rule by which certificates are accepted.
 #[derive(Debug)]
 enum Rule {
-    /// Those that an authority vouches for; none where no authority is trusted.
-    Vouched(Option<Arc<WebPkiServerVerifier>>),
-    /// This one, whatever it says.
+    /// Accepts certificates signed by an authority; with `None`, no authority is trusted.
+    Signed(Option<Arc<WebPkiServerVerifier>>),
+    /// Accepts only this certificate, whatever it contains.
     Pinned(Fingerprint),
-    /// Any.
+    /// Accepts every certificate without verification.
     Anything,
 }
 
-/// Accepts certificates by a rule. That the peer holds the certificate's key is checked in any
-/// case.
+/// Accepts certificates by a rule. The proof that the peer holds the certificate's key is always
+/// checked.
 #[derive(Debug)]
 struct Verifier {
     rule: Rule,
@@ -149,7 +149,7 @@ fn in_words(error: &CertificateError) -> String {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "it is for another name than that of the gateway's url"
         }
-        // What gateways make for themselves.
+        // The certificates that gateways generate themselves.
         CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
             "it has signed itself"
         }
@@ -174,8 +174,8 @@ impl ServerCertVerifier for Verifier {
                 return Ok(ServerCertVerified::assertion());
             }
             Rule::Pinned(_) => "it is not the one that tls_fingerprint names".to_owned(),
-            Rule::Vouched(None) => "this machine trusts no authority".to_owned(),
-            Rule::Vouched(Some(verifier)) => {
+            Rule::Signed(None) => "this machine trusts no authority".to_owned(),
+            Rule::Signed(Some(verifier)) => {
                 match verifier.verify_server_cert(
                     end_entity,
                     intermediates,

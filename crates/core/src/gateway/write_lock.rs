@@ -1,9 +1,9 @@
-//! The lock that a run holds while it changes a gateway's config, and the reading that one deletion
-//! leaves to the next.
+//! The lock that a run holds while it changes a gateway's config, and the reading that one cleanup
+//! leaves for the next.
 //!
-//! A cleanup reads the config before it deletes an agent and after it. When many cleanups of one
-//! gateway wait for each other, the reading after a deletion began when the next cleanup was
-//! already waiting, so it is as fresh as one that the next would make itself.
+//! A cleanup reads the config before and after it deletes an agent. If many cleanups of one gateway
+//! queue up, the reading after a deletion begins when the next cleanup is already waiting, so it is
+//! as fresh as one that the next cleanup would make itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,22 +14,22 @@ use tokio::time::Instant;
 
 use super::agents_config::Config;
 
-/// The config of a gateway and the agents that it lists, read together.
+/// The config of a gateway and its list of agents, read together.
 #[derive(Debug, Clone)]
 pub(crate) struct Reading {
-    /// When the reading began.
+    /// The time at which the reading began.
     pub(crate) began: Instant,
-    /// The config that the gateway shows.
+    /// The config that the gateway returned.
     pub(crate) config: Arc<Config>,
-    /// The agents that it lists.
+    /// The agents that the gateway listed.
     pub(crate) listed: Vec<Value>,
 }
 
-/// Lets one run at a time change the config of a gateway.
+/// Allows one run at a time to change the config of a gateway.
 #[derive(Debug, Default)]
 pub(crate) struct WriteLock {
     left: Mutex<Option<Reading>>,
-    /// Runs that wait for the lock and could use a reading.
+    /// The number of runs that wait for the lock and could use a reading.
     readers: AtomicUsize,
 }
 
@@ -41,15 +41,15 @@ pub(crate) struct Writing<'a> {
 }
 
 impl WriteLock {
-    /// Waits for the lock. A reading that was left is dropped, because a write follows.
+    /// Waits for the lock. Drops a reading that was left, because a write follows.
     pub(crate) async fn lock(&self) -> Writing<'_> {
         let mut left = self.left.lock().await;
         *left = None;
         Writing { left, readers: &self.readers }
     }
 
-    /// Waits for the lock, and takes the reading of the one who held it before if that reading
-    /// began after this call.
+    /// Waits for the lock, and takes the reading of the previous holder if that reading began after
+    /// this call.
     pub(crate) async fn lock_after_reading(&self) -> (Writing<'_>, Option<Reading>) {
         let asked = Instant::now();
         let reader = Reader::of(self);
@@ -61,8 +61,8 @@ impl WriteLock {
 }
 
 impl Writing<'_> {
-    /// Leaves a reading to the next run that waits for one. It is made only where there is such a
-    /// run, because a config takes its share of the memory for answers as long as it is kept.
+    /// Leaves a reading for the next run that waits for one. The reading is made only if there is
+    /// such a run, because a config occupies the memory for answers as long as it is kept.
     pub(crate) fn leave(&mut self, reading: impl FnOnce() -> Option<Reading>) {
         if self.readers.load(Ordering::Relaxed) > 0 {
             *self.left = reading();
@@ -70,7 +70,7 @@ impl Writing<'_> {
     }
 }
 
-/// A run that waits for the lock.
+/// A run that waits for the lock, counted while it does.
 struct Reader<'a>(&'a WriteLock);
 
 impl<'a> Reader<'a> {
@@ -82,8 +82,7 @@ impl<'a> Reader<'a> {
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        // The last one may have been stopped while it waited, and then nobody comes for the
-        // reading.
+        // The last waiting run may have been stopped, and then nobody takes the reading.
         if self.0.readers.fetch_sub(1, Ordering::Relaxed) == 1
             && let Ok(mut left) = self.0.left.try_lock()
         {
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reading_is_left_only_to_those_who_had_asked_before_it() {
+    async fn a_reading_is_left_only_to_runs_that_asked_before_it_began() {
         let lock = WriteLock::default();
         let mut first = lock.lock().await;
         let mut second = pin!(lock.lock_after_reading());
@@ -120,17 +119,17 @@ mod tests {
         drop(first);
         let (mut second, left) = second.await;
         assert!(left.is_some());
-        // The third asked after this reading had begun.
+        // The third run asked after this reading had begun.
         second.leave(|| Some(old));
         drop(second);
         let (mut third, left) = third.await;
         assert!(left.is_none());
-        // Nobody waits, so nothing is kept.
+        // Nobody waits, so no reading is made.
         third.leave(|| unreachable!("nobody waits for it"));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_between_and_a_run_that_is_stopped_drop_the_reading() {
+    async fn a_write_or_a_stopped_run_drops_the_reading() {
         let lock = WriteLock::default();
         let mut first = lock.lock().await;
         let mut writer = Box::pin(lock.lock());

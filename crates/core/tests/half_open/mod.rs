@@ -33,7 +33,7 @@ pub(crate) fn client_over(
 
 fn client_with(pipe: usize, limits: Limits) -> (Arc<Client>, UnboundedReceiver<DuplexStream>) {
     let (arrive, arrivals) = unbounded_channel();
-    let dial = Connector::by(move |_, _| {
+    let dial = Connector::from_fn(move |_, _| {
         let (here, there) = tokio::io::duplex(pipe);
         let arrived = arrive.send(there).map_err(io::Error::other);
         async move { arrived.map(|()| here) }
@@ -46,7 +46,8 @@ fn client_with(pipe: usize, limits: Limits) -> (Arc<Client>, UnboundedReceiver<D
     };
     (
         Arc::new(
-            Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits).dialling(dial),
+            Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits)
+                .with_connector(dial),
         ),
         arrivals,
     )
@@ -151,13 +152,8 @@ async fn an_unanswered_read_is_repeated_over_a_new_connection() {
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     call.read(Method::ConfigGet, json!({})).await.unwrap();
-    let mut report = mission_core::Report::default();
-    call.account(&mut report, None);
-    assert_eq!(
-        (report.rpc_count, report.connections),
-        (7, 2),
-        "two connections, and one request twice"
-    );
+    let cost = call.cost();
+    assert_eq!((cost.rpcs, cost.connections), (7, 2), "two connections, and one question twice");
 }
 
 #[tokio::test(start_paused = true)]

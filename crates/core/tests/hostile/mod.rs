@@ -73,7 +73,7 @@ async fn a_gateway_that_floods_is_disconnected() {
         let kind = flood[0].to_string().chars().take(40).collect::<String>();
         let error = after(flood).await.unwrap_err();
         assert!(
-            matches!(&error, GatewayError::Closed { reason, .. } if reason.contains("floods")),
+            matches!(&error, GatewayError::Closed { reason, .. } if reason.contains("too much at once")),
             "{kind}: {error:?}"
         );
         assert_eq!(Outcome::from(error).name(), "transient");
@@ -96,8 +96,8 @@ async fn the_length_of_a_message_in_parts_is_their_sum() {
     assert!(after(small).await.is_ok(), "characters may be split between parts");
     let error = after(parts(vec![vec![b' '; 256 * 1024]; 33])).await.unwrap_err();
     assert!(
-        matches!(&error, GatewayError::Closed { reason, .. } if reason.contains("8650752 bytes, \
-            more than 8388608")),
+        matches!(&error, GatewayError::Closed { reason, .. } if reason.contains("8650752 bytes; \
+            the limit is 8388608")),
         "{error:?}"
     );
     let error = after(parts(vec![vec![b' '; 256 * 1024 + 1]; 2])).await.unwrap_err();
@@ -192,7 +192,7 @@ async fn limits_are_lower_before_the_session_is_open() {
     for (greeting, hello) in [(65 * 1024, 0), (0, 4 * MIB)] {
         let error = greeted(greeting, hello).await.unwrap_err();
         assert!(
-            matches!(&error, GatewayError::Unreachable { reason } if reason.contains("more than")),
+            matches!(&error, GatewayError::Unreachable { reason } if reason.contains("the limit is")),
             "{error:?}"
         );
     }
@@ -214,7 +214,7 @@ async fn a_gateway_that_reads_nothing_is_disconnected_despite_its_ticks() {
     let error =
         call.write(Method::FilesSet, json!({ "content": "x".repeat(MIB) })).await.unwrap_err();
     assert!(
-        matches!(&error, GatewayError::Closed { reason, .. } if reason == "it takes nothing"),
+        matches!(&error, GatewayError::Closed { reason, .. } if reason == "the gateway accepts no data"),
         "{error:?}"
     );
 }
@@ -238,7 +238,7 @@ async fn a_large_message_must_be_completed_in_time() {
     let call = Call::new(client);
     let error = call.read(Method::AgentsList, json!({})).await.unwrap_err();
     assert!(
-        matches!(&error, GatewayError::Closed { reason, .. } if reason.contains("takes more than \
+        matches!(&error, GatewayError::Closed { reason, .. } if reason.contains("took more than \
             60 s")),
         "{error:?}"
     );

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mission_core::gateway::{Answer, Call, GatewayError, Method};
-use mission_core::outcome::{Failure, MAX_MESSAGE, Report};
+use mission_core::outcome::{Failure, MAX_MESSAGE};
 use mission_core::{Outcome, sanitize};
 use serde_json::{Value, json};
 
@@ -76,13 +76,14 @@ async fn a_gateways_description_of_itself_is_cut() {
     };
     let (fits, long) = (met(hello(64)).await, met(hello(65)).await);
     assert_eq!(
-        (fits.default_agent(), fits.met().unwrap().version.len()),
+        (fits.default_agent(), fits.server_info().unwrap().version.len()),
         ("v".repeat(64).as_str(), 64)
     );
-    assert_eq!((long.default_agent(), long.met().unwrap().version.chars().count()), ("main", 65));
-    let mut report = Report::default();
-    long.account(&mut report, None);
-    let scopes = report.gateway.unwrap().scopes.unwrap();
+    assert_eq!(
+        (long.default_agent(), long.server_info().unwrap().version.chars().count()),
+        ("main", 65)
+    );
+    let scopes = long.server_info().unwrap().scopes.as_ref().unwrap();
     assert_eq!((scopes.len(), scopes[1].as_str()), (32, r"s1\u000a"));
     assert_eq!(
         met(json!({ "snapshot": { "sessionDefaults": { "defaultAgentId": "a\nb" } } }))

@@ -102,7 +102,7 @@ impl Certified {
             idle: Duration::from_secs(60),
         };
         let client = Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits)
-            .trusting(Arc::new(trust));
+            .with_trust(Arc::new(trust));
         let answer = Call::new(Arc::new(client)).read(Method::ConfigGet, json!({})).await;
         gateway.await.unwrap();
         answer.map(drop)

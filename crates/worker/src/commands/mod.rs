@@ -145,8 +145,8 @@ pub fn applier_within(settings: &Settings, limits: Limits) -> Result<Applier, Ex
     let trust = trust.context("gateway.ca_file").or_usage()?.unwrap_or_default();
     Ok(Applier {
         clients: Clients::new(Arc::new(identity), limits)
-            .trusting(trust)
-            .dialling(Connector::within(settings.allowlist.clone())),
+            .with_trust(trust)
+            .with_connector(Connector::within(settings.allowlist.clone())),
         renderer: renderer(settings),
         mirror: Mirror::new(&settings.local_workspace_root).or_usage()?,
         seeds: settings.seeds.clone(),

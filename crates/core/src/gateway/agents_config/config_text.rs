@@ -1,39 +1,39 @@
-//! Text as a config file has to spell it.
+//! Text in the spelling of a config file.
 //!
-//! Gateways replace `${NAME}` in every string of their config by the environment variable of that
-//! name, and `$${NAME}` by the text `${NAME}`. A name is an upper-case letter or an underscore,
-//! followed by such or digits; everything else with a dollar sign stands for itself. A variable
-//! that is not set keeps 2026.2.9 from starting, and one that is set would show an agent what the
-//! gateway's environment holds. So what a job says is always spelt as text.
+//! Gateways replace `${NAME}` in every string of their config with the environment variable of that
+//! name, and `$${NAME}` with the text `${NAME}`. A name is an upper-case letter or an underscore,
+//! followed by more of these or digits; any other dollar sign stands for itself. An unset variable
+//! keeps 2026.2.9 from starting, and a set one would reveal the gateway's environment to an agent.
+//! So all text from a job is escaped.
 
 use serde_json::Value;
 
-/// Spells a text so that a gateway reads it as it is: one more `$` before each `${NAME}`.
+/// Escapes a text so that a gateway reads it unchanged: adds one `$` before each `${NAME}`.
 #[must_use]
-pub fn spelt(text: &str) -> String {
-    let mut spelt = String::with_capacity(text.len());
+pub fn escaped(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("${") {
         let (before, reference) = rest.split_at(at);
-        spelt.push_str(before);
+        result.push_str(before);
         if is_reference(reference) {
-            spelt.push('$');
+            result.push('$');
         }
-        spelt.push_str("${");
+        result.push_str("${");
         rest = &reference[2..];
     }
-    spelt + rest
+    result + rest
 }
 
-/// Spells every string in a value, see [`spelt`]. The names of members are left alone, as gateways
-/// do.
+/// Escapes every string in a value, see [`escaped`]. Member names are left alone, because gateways
+/// do not expand them.
 #[must_use]
-pub fn spelt_value(value: &Value) -> Value {
+pub fn escaped_value(value: &Value) -> Value {
     match value {
-        Value::String(text) => Value::String(spelt(text)),
-        Value::Array(values) => values.iter().map(spelt_value).collect(),
+        Value::String(text) => Value::String(escaped(text)),
+        Value::Array(values) => values.iter().map(escaped_value).collect(),
         Value::Object(members) => Value::Object(
-            members.iter().map(|(key, value)| (key.clone(), spelt_value(value))).collect(),
+            members.iter().map(|(key, value)| (key.clone(), escaped_value(value))).collect(),
         ),
         other => other.clone(),
     }
@@ -52,7 +52,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads a text as gateways do, with a variable `A` that is set.
+    /// Expands a text as gateways do, with a variable `A` that is set.
     fn read(text: &str) -> String {
         let mut read = String::new();
         let mut at = 0;
@@ -85,10 +85,10 @@ mod tests {
             ("ü${Ü}${A}ü", "ü${Ü}$${A}ü"),
             ("", ""),
         ] {
-            assert_eq!(spelt(text), expected, "{text}");
+            assert_eq!(escaped(text), expected, "{text}");
             assert_eq!(read(expected), text, "{text}");
         }
         let value = json!({ "${A}": ["${A}", 1, null, { "b": "${A}" }] });
-        assert_eq!(spelt_value(&value), json!({ "${A}": ["$${A}", 1, null, { "b": "$${A}" }] }));
+        assert_eq!(escaped_value(&value), json!({ "${A}": ["$${A}", 1, null, { "b": "$${A}" }] }));
     }
 }

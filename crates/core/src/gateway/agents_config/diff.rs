@@ -1,128 +1,39 @@
-//! How a config differs from what is wanted of it, and the fewest writes that make it so.
+//! The difference between a config and its desired state, and the smallest write that removes it.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 
-use super::config_text::{spelt, spelt_value};
-use super::kept::{Kept, same};
+use super::change::{Change, Part};
+use super::config_text::{escaped, escaped_value};
+use super::stored::Stored;
 use super::{Config, Shape, key_of};
-use crate::gateway::RpcError;
 use crate::heartbeat;
 
-/// The name in [refused keys](Change) of what channels show of heartbeats, whichever key it has.
+/// The name in [refused keys](Change) of the visibility of heartbeats in channels, whichever key it
+/// has.
 pub const VISIBILITY: &str = "channels.defaults.heartbeat";
 
-/// What the config must say of one agent.
+/// The desired entry of one agent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DesiredAgent {
-    /// Id on the gateway, already as the gateway writes ids.
+    /// The id on the gateway, already normalised.
     pub id: String,
-    /// Name for people; none leaves the present one.
+    /// The name for people; `None` leaves the present one.
     pub name: Option<String>,
-    /// Folder on the gateway's machine.
+    /// The folder on the gateway's machine.
     pub workspace: String,
-    /// Heartbeat settings. A member that is null is taken away.
+    /// The heartbeat settings. A member that is null is removed.
     pub heartbeat: Map<String, Value>,
-    /// The folder of an entry that may be written although it is another than `workspace`; an empty
-    /// one for whatever entry there is. None lets only an entry be written that has this workspace.
+    /// The folder of an entry that may be written although it differs from `workspace`; an empty
+    /// one allows any entry. With `None`, only an entry with this workspace may be written.
     pub takes_over: Option<String>,
 }
 
-/// The fewest writes that make a config as desired.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Change {
-    /// The merge patch.
-    pub patch: Value,
-    /// What it writes.
-    pub parts: Vec<Part>,
-}
-
-/// One thing that a [`Change`] writes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Part {
-    /// The agent whose entry it is; none if it is no agent's.
-    pub agent: Option<String>,
-    /// What it is, for the report.
-    pub what: String,
-    /// Its members as they are; empty if the entry is new.
-    pub before: Map<String, Value>,
-    /// Its members as they will be.
-    pub after: Map<String, Value>,
-}
-
-impl Change {
-    /// The same change for a gateway that replaces lists, see [`Self::has_nulls_in_list`].
-    #[must_use]
-    pub fn without_nulls_in_list(mut self) -> Self {
-        if let Some(list) = self.patch.pointer_mut("/agents/list") {
-            drop_nulls(list);
-        }
-        self
-    }
-
-    /// Whether it has a null in a list of agents. Gateways that merge the entries of a list by
-    /// their ids take that member away; those that replace the list refuse it, and are sent the
-    /// list without the member.
-    #[must_use]
-    pub fn has_nulls_in_list(&self) -> bool {
-        self.patch.pointer("/agents/list").is_some_and(has_null)
-    }
-
-    /// The names in `refused` of heartbeat members that it writes and that a later config does not
-    /// have, in entries that are as written otherwise. An agent can do without them, but not
-    /// without `every`.
-    #[must_use]
-    pub fn dropped_keys(&self, later: &Config) -> BTreeSet<String> {
-        let of_part = |part: &Part| {
-            let present =
-                later.agent(part.agent.as_deref()?)?.get("heartbeat")?.as_object()?.clone();
-            let written = part.after.get("heartbeat")?.as_object()?;
-            let (there, missing): (Vec<_>, Vec<_>) = written
-                .iter()
-                .filter(|(_, value)| !value.is_null())
-                .partition(|(key, _)| present.contains_key(*key));
-            let is_kept = there
-                .iter()
-                .all(|(key, value)| present.get(*key).is_some_and(|there| same(there, value)));
-            Some(
-                missing
-                    .into_iter()
-                    .map(|(key, _)| key.clone())
-                    .filter(|key| is_kept && key != "every")
-                    .collect(),
-            )
-        };
-        let keys: Vec<Vec<String>> = self.parts.iter().filter_map(of_part).collect();
-        keys.into_iter().flatten().map(|key| format!("heartbeat.{key}")).collect()
-    }
-
-    /// The agents whose entries an error answer to the patch finds fault with; none if it finds
-    /// fault with anything else.
-    #[must_use]
-    pub fn culprits(&self, error: &RpcError) -> Option<BTreeSet<String>> {
-        let list = self.patch.pointer("/agents/list").and_then(Value::as_array);
-        let culprit = |path: &str| {
-            let mut steps = path.strip_prefix("agents.")?.split('.');
-            let (shape, agent) = (steps.next()?, steps.next()?);
-            let id = match shape {
-                "list" => list?.get(agent.parse::<usize>().ok()?)?.get("id")?.as_str()?,
-                "entries" => agent,
-                _ => return None,
-            };
-            let is_ours = |part: &&Part| {
-                part.agent.as_deref().is_some_and(|agent| key_of(agent) == key_of(id))
-            };
-            self.parts.iter().find(is_ours)?.agent.clone()
-        };
-        let paths = error.issue_paths();
-        if paths.is_empty() { None } else { paths.into_iter().map(culprit).collect() }
-    }
-}
-
 impl Config {
-    /// Whether every agent is as desired, as far as the gateway takes it. See [`Self::change`].
+    /// Returns whether every agent is as desired, except for keys that the gateway refuses. See
+    /// [`Self::change`].
     #[must_use]
     pub fn is_as_desired(
         &self,
@@ -136,14 +47,15 @@ impl Config {
         visible && desired.iter().all(|agent| self.differing(&without(agent, refused)).is_empty())
     }
 
-    /// Whether one agent is as desired, as far as the gateway takes it.
+    /// Returns whether one agent is as desired, except for keys that the gateway refuses.
     #[must_use]
     pub fn has_agent_as_desired(&self, agent: &DesiredAgent, refused: &BTreeSet<String>) -> bool {
         self.differing(&without(agent, refused)).is_empty()
     }
 
-    /// The fewest writes that make every agent as desired; none when it is. `refused` names keys
-    /// that this gateway does not know, `default_agent` the agent that must stay its default.
+    /// Returns the smallest write that makes every agent as desired; `None` if nothing differs.
+    /// `refused` names keys that this gateway does not know; `default_agent` is the agent that must
+    /// stay the default.
     #[must_use]
     pub fn change(
         &self,
@@ -183,13 +95,13 @@ impl Config {
         (!patch.is_empty()).then(|| Change { patch: Value::Object(patch), parts })
     }
 
-    /// The members of an agent's entry that have to be written, as they are meant. Keys that people
+    /// Returns the members of an agent's entry that must be written, unescaped. Keys that people
     /// added to a heartbeat do not count as a difference.
     fn differing(&self, agent: &DesiredAgent) -> Map<String, Value> {
         let mut fields = Map::new();
         write_into(&mut fields, agent);
         let Some(present) = self.agent(&agent.id) else { return fields };
-        // What a merge patch shall take away is a difference.
+        // A member that the merge patch removes is a difference.
         fields.insert("heartbeat".into(), Value::Object(agent.heartbeat.clone()));
         let written = self.as_written(&agent.id);
         if let Some(name) = agent.name.as_ref().filter(|_| is_called_by_its_id(present, agent)) {
@@ -197,25 +109,25 @@ impl Config {
         }
         fields.retain(|key, value| {
             let written = written.map(|written| written.get(key).unwrap_or(&Value::Null));
-            let kept = Kept { present: present.get(key), written };
-            !if key == "workspace" { kept.is_folder(&agent.workspace) } else { kept.is(value) }
+            let stored = Stored { present: present.get(key), written };
+            !if key == "workspace" { stored.is_folder(&agent.workspace) } else { stored.is(value) }
         });
         fields
     }
 
-    /// The agent as it has to be spelt in the file. A folder that is the right one keeps its
+    /// Returns the agent in the spelling of the file. A folder that is already right keeps its
     /// spelling.
     fn to_be_written(&self, agent: &DesiredAgent) -> DesiredAgent {
-        let heartbeat = spelt_value(&Value::Object(agent.heartbeat.clone()));
+        let heartbeat = escaped_value(&Value::Object(agent.heartbeat.clone()));
         let as_before = self.as_written(&agent.id).or_else(|| self.agent(&agent.id));
         let as_before = as_before.and_then(|entry| entry.get("workspace")?.as_str());
         let is_right = !self.differing(agent).contains_key("workspace");
         DesiredAgent {
             id: agent.id.clone(),
-            name: agent.name.as_deref().map(spelt),
+            name: agent.name.as_deref().map(escaped),
             workspace: as_before
                 .filter(|_| is_right)
-                .map_or_else(|| spelt(&agent.workspace), str::to_owned),
+                .map_or_else(|| escaped(&agent.workspace), str::to_owned),
             heartbeat: heartbeat.as_object().cloned().unwrap_or_default(),
             takes_over: None,
         }
@@ -242,8 +154,8 @@ impl Config {
         if parts.is_empty() {
             return None;
         }
-        // What the file says is written back, not what it resolves to: environment variables stay
-        // variables.
+        // The list is written as the file spells it, not as the gateway resolves it, so that
+        // environment variables stay variables.
         let mut list = self.list_as_written();
         let is_empty = list.is_empty();
         list = updated_list(
@@ -251,7 +163,7 @@ impl Config {
             &desired.iter().map(|agent| self.to_be_written(agent)).collect::<Vec<_>>(),
         );
         if is_empty && !desired.iter().any(|agent| key_of(&agent.id) == key_of(default)) {
-            // In an empty list the first entry would become the default agent.
+            // In an empty list, the first entry would become the default agent.
             list.insert(0, json!({ "id": default, "default": true }));
         }
         Some(json!({ "list": list }))
@@ -271,8 +183,10 @@ impl Config {
             if !fields.is_empty() {
                 let what = format!("config agents.entries.{}", agent.id);
                 parts.push(Part::of(agent, &what, present.map(|(_, entry)| entry), fields.clone()));
-                let fields =
-                    fields.iter().map(|(name, value)| (name.clone(), spelt_value(value))).collect();
+                let fields = fields
+                    .iter()
+                    .map(|(name, value)| (name.clone(), escaped_value(value)))
+                    .collect();
                 grows |= present.is_none();
                 let key = present.map_or(agent.id.as_str(), |(key, _)| key);
                 entries.insert(key.to_owned(), Value::Object(fields));
@@ -286,7 +200,7 @@ impl Config {
         let explicit = present.and_then(|agents| agents.get("ownership")).and_then(Value::as_str)
             == Some("explicit");
         if grows && !explicit {
-            // A config for one agent only has to say so before it takes a second.
+            // A config with a single agent must declare this before it accepts a second one.
             agents.insert("ownership".into(), json!("explicit"));
             entries.entry(default).or_insert_with(|| json!({}));
             if present.and_then(|agents| agents.pointer("/defaults/systemAgent")).is_none() {
@@ -298,7 +212,7 @@ impl Config {
     }
 }
 
-/// One desired entry per agent, in order of first mention; the last mention counts.
+/// Returns one desired entry per agent, in order of first mention; the last mention wins.
 #[must_use]
 pub fn latest(desired: Vec<DesiredAgent>) -> Vec<DesiredAgent> {
     let mut places = HashMap::with_capacity(desired.len());
@@ -315,8 +229,8 @@ pub fn latest(desired: Vec<DesiredAgent>) -> Vec<DesiredAgent> {
     agents
 }
 
-/// The list with the desired agents in it: entries keep their order and their other members,
-/// entries that are not objects stay as they are, missing agents are appended.
+/// Returns the list with the desired agents in it: entries keep their order and their other
+/// members, entries that are not objects stay unchanged, and missing agents are appended.
 #[must_use]
 pub fn updated_list(present: &[Value], desired: &[DesiredAgent]) -> Vec<Value> {
     let mut list = present.to_vec();
@@ -341,12 +255,12 @@ pub fn updated_list(present: &[Value], desired: &[DesiredAgent]) -> Vec<Value> {
     list
 }
 
-/// Most keys that a gateway may say at once that it does not know, and most bytes of one.
+/// The most unknown keys that a gateway may report at once, and the most bytes of one.
 const MAX_DROPPED: usize = 64;
 const MAX_KEY_BYTES: usize = 100;
 
-/// The names in `refused` for config paths that a gateway did not recognise; none if one of them is
-/// not ours to drop.
+/// Returns the names in `refused` for config paths that a gateway did not recognise; `None` if one
+/// of them may not be dropped.
 #[must_use]
 pub fn droppable(paths: &[String]) -> Option<BTreeSet<String>> {
     let name = |path: &String| {
@@ -361,7 +275,7 @@ pub fn droppable(paths: &[String]) -> Option<BTreeSet<String>> {
     names.filter(|names| (1..=MAX_DROPPED).contains(&names.len()))
 }
 
-/// Keys that a shape is known to come without; saves a write that would be refused.
+/// Returns the keys that gateways with this shape are known to refuse, which saves a refused write.
 #[must_use]
 pub fn known_refusals(shape: Shape) -> BTreeSet<String> {
     match shape {
@@ -370,27 +284,8 @@ pub fn known_refusals(shape: Shape) -> BTreeSet<String> {
     }
 }
 
-fn drop_nulls(value: &mut Value) {
-    match value {
-        Value::Array(values) => values.iter_mut().for_each(drop_nulls),
-        Value::Object(members) => {
-            members.retain(|_, member| !member.is_null());
-            members.values_mut().for_each(drop_nulls);
-        }
-        _ => {}
-    }
-}
-
-fn has_null(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Array(values) => values.iter().any(has_null),
-        Value::Object(members) => members.values().any(has_null),
-        _ => false,
-    }
-}
-
-/// Gateways call an agent that was created by call by its id, until they are told its name.
+/// Returns whether the gateway shows the agent's id as its name, as it does for an agent created by
+/// call until it is given a name.
 fn is_called_by_its_id(entry: &Map<String, Value>, agent: &DesiredAgent) -> bool {
     entry.get("identity").and_then(|identity| identity.get("name")?.as_str())
         == Some(agent.id.as_str())
@@ -411,14 +306,14 @@ fn write_into(entry: &mut Map<String, Value>, agent: &DesiredAgent) {
     merge(heartbeat.as_object_mut().expect("it was made an object"), &agent.heartbeat);
 }
 
-/// Merges a patch into an object, except that members that the patch takes away become null:
-/// gateways that merge entries of a list by their ids take them away, see [`DesiredAgent`].
+/// Merges a patch into an object, but keeps removed members as null: gateways that merge list
+/// entries by id remove them, see [`DesiredAgent`].
 fn merge(present: &mut Map<String, Value>, patch: &Map<String, Value>) {
     for (key, value) in patch {
         match (present.get_mut(key), value) {
             (Some(Value::Object(present)), Value::Object(patch)) => merge(present, patch),
             (None, Value::Null) => {}
-            // A gateway that replaces lists has taken it as it stands.
+            // A gateway that replaces lists has stored the null.
             (Some(Value::Null), Value::Null) => drop(present.shift_remove(key)),
             (None, Value::Object(patch)) => {
                 let mut member = Map::new();
@@ -434,20 +329,4 @@ fn without(agent: &DesiredAgent, refused: &BTreeSet<String>) -> DesiredAgent {
     let mut agent = agent.clone();
     agent.heartbeat.retain(|key, _| !refused.contains(&format!("heartbeat.{key}")));
     agent
-}
-
-impl Part {
-    /// What is written of an agent.
-    fn of(
-        agent: &DesiredAgent,
-        entry: &str,
-        present: Option<&Map<String, Value>>,
-        after: Map<String, Value>,
-    ) -> Self {
-        let names: Vec<_> = after.keys().map(String::as_str).collect();
-        let what = format!("{entry}: {}", names.join(", "));
-        let present = present.into_iter().flatten().filter(|(key, _)| after.contains_key(*key));
-        let before = present.map(|(key, value)| (key.clone(), value.clone())).collect();
-        Self { agent: Some(agent.id.clone()), what, before, after }
-    }
 }

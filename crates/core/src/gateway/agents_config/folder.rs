@@ -1,13 +1,13 @@
-//! Folders on a gateway's machine, compared as the gateway takes them.
+//! Folders on a gateway's machine, compared as the gateway compares them.
 //!
-//! Gateways replace a leading `~` by the home folder of their user, which nobody else knows: some
-//! when they read the config, some when they write it. So a path with `~` and one without are held
-//! for the same where the one ends as the other goes on after its `~`.
+//! Gateways replace a leading `~` with the home folder of their user, which nobody else knows: some
+//! when they read the config, some when they write it. So a path with `~` and one without are
+//! considered equal if the absolute path ends with the part after the `~`.
 
-/// A path in its parts.
+/// A path, split into its parts.
 #[derive(Debug, PartialEq, Eq)]
 struct Folder<'a> {
-    /// Whether it begins with `~`.
+    /// Set if the path begins with `~`.
     of_home: bool,
     /// The names of the folders, without `.`, `..` and empty ones.
     steps: Vec<&'a str>,
@@ -16,7 +16,7 @@ struct Folder<'a> {
 impl<'a> Folder<'a> {
     fn of(path: &'a str) -> Self {
         let path = path.trim();
-        // Windows takes both slashes; elsewhere a backslash is a part of a name.
+        // Windows accepts both slashes; on other systems a backslash is part of a name.
         let of_windows = path.as_bytes().get(1) == Some(&b':') || path.starts_with("\\\\");
         let is_separator = |c: char| c == '/' || (of_windows && c == '\\');
         let mut steps = Vec::new();
@@ -33,7 +33,7 @@ impl<'a> Folder<'a> {
     }
 }
 
-/// Returns whether both paths are the same folder, as far as can be told.
+/// Returns whether both paths name the same folder, as far as can be determined.
 #[must_use]
 pub fn same_folder(one: &str, two: &str) -> bool {
     let (one, two) = (Folder::of(one), Folder::of(two));
@@ -46,8 +46,8 @@ pub fn same_folder(one: &str, two: &str) -> bool {
         && other.steps.ends_with(&of_home.steps)
 }
 
-/// Returns whether one folder is the other, or is somewhere inside it, or whether that cannot be
-/// ruled out: what is deleted with the one may be the other's.
+/// Returns whether one folder is or contains the other, or whether that cannot be ruled out:
+/// deleting one may then delete files of the other.
 #[must_use]
 pub fn may_overlap(one: &str, two: &str) -> bool {
     let (one, two) = (Folder::of(one), Folder::of(two));
@@ -55,8 +55,7 @@ pub fn may_overlap(one: &str, two: &str) -> bool {
         return one.steps.starts_with(&two.steps) || two.steps.starts_with(&one.steps);
     }
     let (of_home, other) = if one.of_home { (one, two) } else { (two, one) };
-    // The home folder may be any folder above: wherever the rest of the one goes on as the other
-    // does.
+    // The home folder may be any parent folder, so every possible remainder is compared.
     (1..other.steps.len()).any(|home| {
         let rest = &other.steps[home..];
         rest.starts_with(&of_home.steps) || of_home.steps.starts_with(rest)
@@ -68,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_the_same_however_it_is_spelt() {
+    fn equal_folders_are_recognised_in_any_spelling() {
         for (one, two, expected) in [
             ("/srv/w", "/srv/w/", true),
             ("/srv//w", "/srv/./w", true),
@@ -90,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_inside_overlaps() {
+    fn a_folder_overlaps_its_subfolders() {
         for (one, two, expected) in [
             ("/srv/w", "/srv/w/", true),
             ("/srv/w", "/srv/w/personal", true),

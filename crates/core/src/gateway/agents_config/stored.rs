@@ -1,11 +1,12 @@
-//! Values as a gateway keeps them, compared with what they are meant to be.
+//! Values as a gateway stores them, compared with the desired ones.
 
 use serde_json::Value;
 
-use super::config_text::spelt;
+use super::config_text::escaped;
 use super::folder::same_folder;
 
-/// Whether two values mean the same: numbers by value, so that 1 is 1.0, as JavaScript has it.
+/// Returns whether two values mean the same. Numbers are compared by value, so 1 equals 1.0, as in
+/// JavaScript.
 #[must_use]
 pub fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
@@ -20,18 +21,19 @@ pub fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// A value as a gateway keeps it.
+/// A value as a gateway stores it.
 #[derive(Clone, Copy)]
-pub(super) struct Kept<'a> {
-    /// As the gateway takes it.
+pub(super) struct Stored<'a> {
+    /// The value as the gateway uses it.
     pub(super) present: Option<&'a Value>,
-    /// As the file has it, null if it has none; none where the file is not shown.
+    /// The value as the file spells it, null if the file lacks it; `None` if the gateway does not
+    /// return the file.
     pub(super) written: Option<&'a Value>,
 }
 
-impl<'a> Kept<'a> {
-    /// Returns whether it is as meant, on all levels: a merge patch can do no more. A member that
-    /// is to be null may be missing instead, because a merge patch takes it away.
+impl<'a> Stored<'a> {
+    /// Returns whether the value is as desired, at every level, since a merge patch can do no more.
+    /// A member desired as null may be missing instead, because a merge patch removes it.
     pub(super) fn is(self, meant: &Value) -> bool {
         match (self.present, meant) {
             (Some(Value::Object(_)), Value::Object(meant)) => {
@@ -46,40 +48,39 @@ impl<'a> Kept<'a> {
             // not set.
             (Some(present), meant) => {
                 same(present, meant)
-                    && self.written.is_none_or(|written| !is_misspelt(written, meant))
+                    && self.written.is_none_or(|written| !is_unescaped(written, meant))
             }
         }
     }
 
-    /// Returns whether it is the folder that is meant. Some gateways replace `~` when they write.
+    /// Returns whether the value is the desired folder. Some gateways replace `~` when they write.
     pub(super) fn is_folder(self, meant: &str) -> bool {
-        let is = |kept: Option<&Value>, meant: &str| {
-            kept.and_then(Value::as_str).is_some_and(|kept| same_folder(kept, meant))
+        let is = |stored: Option<&Value>, meant: &str| {
+            stored.and_then(Value::as_str).is_some_and(|stored| same_folder(stored, meant))
         };
-        is(self.present, meant) || is(self.written, &spelt(meant))
+        is(self.present, meant) || is(self.written, &escaped(meant))
     }
 
-    fn member(self, key: &str) -> Kept<'a> {
+    fn member(self, key: &str) -> Stored<'a> {
         let member = |value: &'a Value| value.get(key);
-        Kept {
+        Stored {
             present: self.present.and_then(member),
             written: self.written.map(|written| member(written).unwrap_or(&Value::Null)),
         }
     }
 }
 
-/// Returns whether a text has to be spelt in another way than it means, and the file does not do
-/// so.
-fn is_misspelt(written: &Value, meant: &Value) -> bool {
+/// Returns whether a text must be escaped and the file does not escape it.
+fn is_unescaped(written: &Value, meant: &Value) -> bool {
     match (written, meant) {
         (Value::String(written), Value::String(meant)) => {
-            *written == *meant && spelt(meant) != *meant
+            *written == *meant && escaped(meant) != *meant
         }
         (Value::Array(written), Value::Array(meant)) => {
-            written.iter().zip(meant).any(|(written, meant)| is_misspelt(written, meant))
+            written.iter().zip(meant).any(|(written, meant)| is_unescaped(written, meant))
         }
         (Value::Object(written), Value::Object(meant)) => meant.iter().any(|(key, meant)| {
-            written.get(key).is_some_and(|written| is_misspelt(written, meant))
+            written.get(key).is_some_and(|written| is_unescaped(written, meant))
         }),
         _ => false,
     }
