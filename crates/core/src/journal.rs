@@ -361,7 +361,7 @@ mod tests {
 
     impl Store for Saved {
         fn save(&self, effects: String) -> BoxFuture<'_, Result<(), NotSaved>> {
-            *self.0.lock().unwrap() = serde_json::from_str(&effects).unwrap();
+            *self.0.lock().expect("no panic") = serde_json::from_str(&effects).expect("it is JSON");
             std::future::ready(Ok(())).boxed()
         }
     }
@@ -373,7 +373,7 @@ mod tests {
         assert_eq!(spend(&journal, "a"), Ok(()));
         journal.answered(false, &write());
         assert_eq!(journal.flush().now_or_never(), Some(Ok(())));
-        assert_eq!(saved.0.lock().unwrap().config["ada"], 0);
+        assert_eq!(saved.0.lock().expect("no panic").config["ada"], 0);
     }
 
     #[test]
