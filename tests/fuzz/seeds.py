@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the inputs that fuzzing begins with, made from what the tests have: seeds.py FOLDER makes FOLDER/TARGET/…"""
+"""Writes the seeds for fuzzing, made from the data of the tests: `seeds.py FOLDER` writes FOLDER/TARGET/…"""
 
 import hashlib
 import json
@@ -51,7 +51,7 @@ def documents():
 
 def templates():
     forms = [form for form, text in load(ROOT / "crates/core/tests/jinja/forms.json") if text is not None]
-    # Those that belong together stand together: one input for some of them.
+    # Neighbouring forms are related, so each input has eight of them.
     yield from ("\n".join(forms[at : at + 8]) for at in range(0, len(forms), 8))
     yield "{{ 'x'|center(10**9) }}{{ 'x'.zfill(10**9) }}{{ '%1000000000d' % 1 }}{{ '{:1000000000}'.format(1) }}"
     yield "{{ 'a b'|wordwrap(1, true, 'x' * 9999) }}{{ '%*.*f' % (10**9, 10**9, 1.5) }}{{ 'x' * 10**9 }}"
@@ -99,7 +99,7 @@ def members(response):
 
 
 def frames():
-    """For each gateway that was recorded, and each thing that is run, a session with its answers."""
+    """Yields a session for each recorded gateway and each flow, with the answers of that gateway."""
     for folder in sorted(TRACES.glob("*")):
         if not (folder / "connect.json").exists():
             continue

@@ -1,5 +1,5 @@
-//! The targets of `tests/fuzz`, each with the inputs that fuzzing begins with and some changes of
-//! each. `make fuzz` looks for more, guided by what code an input reaches.
+//! The targets of `tests/fuzz`, run on the seeds of the fuzzing corpus and on some mutations of
+//! each. `make fuzz` searches for more inputs, guided by code coverage.
 
 use std::fs;
 use std::panic::catch_unwind;
@@ -9,10 +9,11 @@ use std::process::Command;
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
 
-/// Changes that are tried of each input.
+/// The number of mutations of each input.
 const CHANGES: u64 = 3;
 
-/// A changed input: bytes flipped, a part of it left out, repeated, or taken from another.
+/// Returns a mutated input: bytes are flipped, or a part is removed, repeated, or taken from
+/// another input.
 fn changed(input: &[u8], other: &[u8], random: &mut u64) -> Vec<u8> {
     let mut next = |below: usize| {
         *random =
@@ -36,14 +37,14 @@ fn changed(input: &[u8], other: &[u8], random: &mut u64) -> Vec<u8> {
     input
 }
 
-fn tried(name: &str, run: fn(&[u8])) {
+fn run_on_corpus(name: &str, run: fn(&[u8])) {
     let corpus = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds.py");
     assert!(Command::new("python3").arg(script).arg(corpus.path()).status().unwrap().success());
     let mut files: Vec<_> =
         fs::read_dir(corpus.path().join(name)).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
-    assert!(files.len() > 3, "the corpus of {name} has been cut");
+    assert!(files.len() > 3, "the corpus of {name} has too few files");
     let inputs: Vec<_> = files.iter().map(|file| fs::read(file).unwrap()).collect();
     let mut random =
         std::env::var("MISSION_FUZZ_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
@@ -59,30 +60,30 @@ fn tried(name: &str, run: fn(&[u8])) {
 
 #[test]
 fn documents() {
-    tried("documents", targets::documents::run);
+    run_on_corpus("documents", targets::documents::run);
 }
 
 #[test]
 fn frames() {
-    tried("frames", targets::frames::run);
+    run_on_corpus("frames", targets::frames::run);
 }
 
 #[test]
 fn configs() {
-    tried("configs", targets::configs::run);
+    run_on_corpus("configs", targets::configs::run);
 }
 
 #[test]
 fn templates() {
-    tried("templates", targets::templates::run);
+    run_on_corpus("templates", targets::templates::run);
 }
 
 #[test]
 fn searches() {
-    tried("searches", targets::searches::run);
+    run_on_corpus("searches", targets::searches::run);
 }
 
 #[test]
 fn sealed() {
-    tried("sealed", targets::sealed::run);
+    run_on_corpus("sealed", targets::sealed::run);
 }

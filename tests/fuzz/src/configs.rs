@@ -1,5 +1,5 @@
-//! Configs of gateways in whatever shape, and how they differ from what is wanted of them: a
-//! difference that is written is none when the config is read again.
+//! Gateway configs of any shape, and their differences from the desired agents. Once a difference
+//! has been written, reading the config again shows no difference.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use mission_core::model::Agent;
 use mission_core::{heartbeat, keys};
 use serde_json::{Map, Value, json};
 
-/// Tries one input.
+/// Runs the target on one input.
 pub fn run(input: &[u8]) {
     let Ok(Value::Object(input)) = serde_json::from_slice(input) else { return };
     let get = |name: &str| input.get(name).unwrap_or(&Value::Null);
@@ -30,8 +30,14 @@ pub fn run(input: &[u8]) {
         let refused = known_refusals(shape);
         let Some(change) = config.change(shape, &desired, &refused, &default) else { continue };
         let _ = (change.has_nulls_in_list(), error.as_ref().map(|error| change.culprits(error)));
-        if config.shape.is_none_or(|shown| shown == shape) && plain_enough(&config.data) {
-            settles(&config, shape, &change.without_nulls_in_list().patch, &desired, &refused);
+        if config.shape.is_none_or(|shown| shown == shape) && has_one_shape(&config.data) {
+            check_applied(
+                &config,
+                shape,
+                &change.without_nulls_in_list().patch,
+                &desired,
+                &refused,
+            );
         }
     }
 }
@@ -43,13 +49,14 @@ fn desired(agent: &Value) -> Option<DesiredAgent> {
     Some(DesiredAgent { id, name: Some(agent.name), workspace, heartbeat, takes_over: None })
 }
 
-/// Gateways whose config has two lists in one cannot be told apart by what they do with a patch.
-fn plain_enough(config: &Value) -> bool {
+/// Rejects configs that hold both lists of agents: how a gateway applies a patch does not show
+/// which of the two it uses.
+fn has_one_shape(config: &Value) -> bool {
     let has = |key: &str| config.pointer(key).is_some();
     !(has("/agents/list") && has("/agents/entries"))
 }
 
-fn settles(
+fn check_applied(
     config: &Config,
     shape: Shape,
     patch: &Value,
@@ -58,11 +65,11 @@ fn settles(
 ) {
     let mut data = config.data.clone();
     merge(&mut data, patch);
-    let again = Config::read(json!({ "config": data })).expect("a patch leaves a config");
-    assert!(again.is_as_desired(shape, desired, refused), "{patch}\nmakes {data}");
+    let again = Config::read(json!({ "config": data })).expect("a patched config can be read");
+    assert!(again.is_as_desired(shape, desired, refused), "{patch}\nresults in {data}");
 }
 
-/// A merge patch as gateways take it: lists are replaced.
+/// Applies a merge patch as gateways do: lists are replaced.
 fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();
@@ -71,7 +78,7 @@ fn merge(target: &mut Value, patch: &Value) {
     if !target.is_object() {
         *target = Value::Object(Map::new());
     }
-    let members = target.as_object_mut().expect("it was made one");
+    let members = target.as_object_mut().expect("it was just made an object");
     for (key, value) in patch {
         if value.is_null() {
             members.shift_remove(key);

@@ -1,4 +1,4 @@
-//! Job documents: parsing, what follows from them, and the texts that they make.
+//! Job documents: parsing them, the values derived from them, and the texts rendered from them.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -15,13 +15,13 @@ use super::plain;
 
 static RENDERER: LazyLock<Renderer> = LazyLock::new(|| Renderer::new(TemplatesConfig::default()));
 
-/// Tries one input.
+/// Runs the target on one input.
 pub fn run(text: &[u8]) {
     let job = match Job::parse(text) {
         Ok(job) => job,
         Err(error) => return plain(&error.to_string().replace('\n', " "), 64 * 1024),
     };
-    let envelope = Envelope::new(text).expect("it was parsed before");
+    let envelope = Envelope::new(text).expect("it was parsed above");
     assert_eq!((envelope.kind, envelope.lane), (job.kind(), job.gateway_id()));
     assert!(envelope.subject.len() < 100);
     let Some(gateway) = job.gateway() else { return };
@@ -38,7 +38,7 @@ pub fn run(text: &[u8]) {
 }
 
 fn render(job: &Job) {
-    let wanted = Desired::of(job, None).expect("both kinds of provisioning want an agent");
+    let wanted = Desired::of(job, None).expect("both kinds of provisioning define an agent");
     assert!(wanted.keys.agent_id.len() <= 64 && !wanted.keys.agent_id.is_empty());
     for refused in
         [BTreeSet::new(), BTreeSet::from([Document::Tools, Document::Heartbeat, Document::Memory])]
@@ -49,8 +49,8 @@ fn render(job: &Job) {
                 plain(&error.to_string(), 2048);
             }
         }
-        let _ =
-            wanted.entry(RENDERER.heartbeat_prompt(reader).expect("no user wrote it").text, None);
+        let _ = wanted
+            .entry(RENDERER.heartbeat_prompt(reader).expect("it is a shipped template").text, None);
         let _ = start_message(&wanted.context, wanted.agent.is_board_lead, "provisioned", &refused);
     }
 }

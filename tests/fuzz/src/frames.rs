@@ -1,9 +1,10 @@
-//! What a gateway answers: whole runs of jobs, plans and inspections against one that says what the
-//! input says.
+//! Answers of a gateway: whole runs of jobs, plans and probes against a gateway that answers as the
+//! input dictates.
 //!
-//! The first byte chooses what runs. Then come lines, `METHOD MEMBERS`: the members of the next
-//! answer to that method, such as `"ok":true,"payload":{}`; the last one is repeated. `! TEXT` is a
-//! frame that comes before the next answer, and `close CODE` ends the connection instead of one.
+//! The first byte selects what runs. The lines after it have the form `METHOD MEMBERS`: the members
+//! of the next answer to that method, such as `"ok":true,"payload":{}`. The last answer to a method
+//! is repeated. `! TEXT` is a frame that is sent before the next answer, and `close CODE` closes
+//! the connection instead of answering.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -23,10 +24,10 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::{job, plain};
 
-/// More requests than any run makes, however much is repeated.
+/// The upper bound of requests per run. No run makes this many, however often it retries.
 const MOST_REQUESTS: u32 = 5_000;
 
-/// Little patience: what is tried again and again costs time and shows nothing new.
+/// Keeps waits and retries short: repeated attempts cost time and reveal nothing new.
 const LIMITS: Limits = Limits {
     call: Duration::from_secs(10),
     patience: Duration::from_millis(500),
@@ -63,16 +64,16 @@ impl Script {
     }
 }
 
-/// Tries one input.
+/// Runs the target on one input.
 pub fn run(input: &[u8]) {
     let Some((choice, script)) = input.split_first() else { return };
     let script = Arc::new(Mutex::new(Script::read(&String::from_utf8_lossy(script))));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(async {
-        // Longer than any job may take. The clock jumps, so nobody waits.
+        // Longer than any job may take. The clock is simulated, so nobody really waits.
         let run = tokio::time::timeout(Duration::from_secs(3600), play(*choice, script));
-        run.await.expect("a run ends");
+        run.await.expect("the run ends");
     });
 }
 
@@ -85,7 +86,7 @@ async fn play(choice: u8, script: Arc<Mutex<Script>>) {
     let applier = Applier {
         clients: Clients::new(Arc::clone(&IDENTITY), LIMITS).with_connector(dial),
         renderer: Renderer::new(TemplatesConfig::default()),
-        mirror: Mirror::new("").expect("there is none"),
+        mirror: Mirror::new("").expect("mirroring is off"),
         seeds: Seeds::default(),
         base_url: None,
     };
@@ -108,7 +109,7 @@ async fn play(choice: u8, script: Arc<Mutex<Script>>) {
             Ok(plan) => sound(&serde_json::to_value(plan).expect("plain data"), 4 * 1024 * 1024),
             Err(outcome) => failed(&outcome),
         },
-        _ => match applier.inspect(job.gateway().expect("it has one")).await {
+        _ => match applier.inspect(job.gateway().expect("every document names a gateway")).await {
             Ok(inspection) => {
                 sound(&serde_json::to_value(inspection).expect("plain data"), 64 * 1024)
             }
@@ -118,12 +119,12 @@ async fn play(choice: u8, script: Arc<Mutex<Script>>) {
 }
 
 fn failed(outcome: &Outcome) {
-    let failure = outcome.failure().expect("it is not done");
+    let failure = outcome.failure().expect("the job is not done");
     plain(&failure.message, 4096);
     plain(failure.action.as_deref().unwrap_or_default(), 4096);
 }
 
-/// A report is bounded, and its short texts are plain. Diffs have lines.
+/// Checks that a report is bounded and that its short texts are plain. Diffs may have line breaks.
 fn sound(report: &Value, limit: usize) {
     assert!(report.to_string().len() <= limit, "{} bytes", report.to_string().len());
     let mut values = vec![report];
@@ -154,7 +155,7 @@ async fn serve(stream: DuplexStream, script: Arc<Mutex<Script>>) {
         let (before, close, answer) = {
             let mut script = script.lock().expect("no panic");
             script.requests += 1;
-            assert!(script.requests < MOST_REQUESTS, "no end of requests");
+            assert!(script.requests < MOST_REQUESTS, "the run does not stop sending requests");
             let close = if method == "connect" { None } else { script.closes.pop_front() };
             (script.before.pop_front(), close, script.answer(method))
         };

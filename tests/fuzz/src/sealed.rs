@@ -1,5 +1,5 @@
-//! Stored documents with sealed secrets: whatever stands there is opened or refused, and what is
-//! sealed opens as it was.
+//! Stored documents with sealed secrets: any document is either opened or refused, and sealing a
+//! document and opening it again restores it.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::plain;
 
-/// Two keys: what is new is sealed with the first, seeds are with either.
+/// Holds two keys: new secrets are sealed with the first, and seeds may be sealed with either.
 static KEYS: LazyLock<Keyring> = LazyLock::new(|| {
     "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8= AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
         .parse()
@@ -17,7 +17,7 @@ static KEYS: LazyLock<Keyring> = LazyLock::new(|| {
 });
 const JOB: Uuid = Uuid::from_u128(7);
 
-/// Tries one input.
+/// Runs the target on one input.
 pub fn run(document: &[u8]) {
     let read = |text: &[u8]| serde_json::from_slice::<Value>(text);
     let opened = KEYS.open(JOB, document);
@@ -26,11 +26,11 @@ pub fn run(document: &[u8]) {
         plain(error.failure().action.as_deref().unwrap_or_default(), 256);
     }
     if let Some(sealed) = KEYS.seal(JOB, document) {
-        let as_before = opened.expect("what cannot be opened is not sealed");
+        let as_before = opened.expect("a document that is sealed can be opened");
         let again = KEYS.open(JOB, &sealed).expect("it was just sealed");
         assert_eq!(read(&again).expect("JSON"), read(&as_before).expect("JSON"));
         assert_eq!(KEYS.seal(JOB, &sealed), None, "it is sealed already");
-        assert!(KEYS.open(Uuid::from_u128(8), &sealed).is_err(), "another job's");
+        assert!(KEYS.open(Uuid::from_u128(8), &sealed).is_err(), "it opens for another job");
     }
     let text = String::from_utf8_lossy(document);
     if let Err(error) = text.parse::<Keyring>() {

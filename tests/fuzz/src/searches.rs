@@ -1,12 +1,12 @@
-//! Searches and page ends that people and browsers send: what is understood is written as something
-//! that means the same.
+//! Searches and page cursors that people and browsers send: a search that is understood is
+//! formatted as text with the same meaning.
 
 use mission_jobs::queue::Search;
 use mission_jobs::queue::views::search::Cursor;
 
 use super::plain;
 
-/// Tries one input.
+/// Runs the target on one input.
 pub fn run(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     match text.parse::<Search>() {
