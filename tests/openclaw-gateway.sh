@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs and runs real OpenClaw gateways on loopback, with no channel enabled and without models, for `make interop`.
+# Installs and runs real OpenClaw gateways on loopback, without channels and models, for `make interop`.
 #
-#   openclaw-gateway.sh install VERSION     installs the gateway, and the Node that it needs, from npm; once
+#   openclaw-gateway.sh install VERSION     installs the gateway, and the Node that it needs, once from npm
 #   openclaw-gateway.sh start VERSION DIR   prints "URL PID" once the gateway answers; its token is in DIR/token
 #   openclaw-gateway.sh stop DIR            stops that gateway; its data stays in DIR
 #   openclaw-gateway.sh remove VERSION      removes that installation, which uses up to 1.3 GB of disk
@@ -105,7 +105,7 @@ runs() {
   kill -0 "$1" 2> /dev/null && ! grep -qs ') Z ' "/proc/$1/stat"
 }
 
-# run_gateway DIR PORT: starts the process; its id is in $pid.
+# run_gateway DIR PORT: starts the process and sets $pid.
 run_gateway() {
   # Restarts stay in the process, so its id remains valid. The gateway sees no settings of the local user.
   # Channels are not skipped: 2026.5.7 would forget that section of its config, and restart on every write.
@@ -120,12 +120,12 @@ run_gateway() {
   echo "$pid" > "$1/pid"
 }
 
-# prepare DIR: config and token of a new gateway.
+# prepare DIR: writes config and token of a new gateway.
 prepare() {
   mkdir -p "$1/home" "$1/state"
   if [ -s "$1/openclaw.json" ]; then return; fi
   (umask 077 && "$node" -p 'require("crypto").randomBytes(24).toString("hex")' > "$1/token")
-  # Who forwards from 127.0.0.2 is believed where it comes from; see tests/interop/stranger.rs.
+  # A proxy on 127.0.0.2 is trusted to report client addresses; see tests/interop/stranger.rs.
   cat > "$1/openclaw.json" << JSON
 {
   "gateway": {
@@ -145,7 +145,7 @@ start() {
   install "$version"
   mkdir -p "$dir"
   dir=$(cd "$dir" && pwd)
-  if [ -e "$dir/pid" ] && runs "$(cat "$dir/pid")"; then die "a gateway runs in $dir; stop it first"; fi
+  if [ -e "$dir/pid" ] && runs "$(cat "$dir/pid")"; then die "a gateway already runs in $dir; stop it first"; fi
   prepare "$dir"
   local port
   for _ in 1 2 3 4 5; do
