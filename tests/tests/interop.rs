@@ -1,33 +1,34 @@
-//! Real gateways: every kind of job is carried out twice on each version, and the gateway itself is
-//! asked for the result.
+//! Real gateways: each version carries out every kind of job twice, and the test then asks the
+//! gateway itself for the result.
 //!
-//! `make interop` runs this; plain `make test` does not, because it installs gateways from npm and
-//! takes long. Each version gets an installation of its own: a gateway started by
+//! `make interop` runs this test. `make test` does not, because the test installs gateways from npm
+//! and takes long. Each version gets an installation of its own: a gateway started by
 //! `openclaw-gateway.sh`, and a worker with its private Redis. A case enqueues documents, lets
-//! `worker run --until-idle` carry them out, and reads the jobs' records. What was made is proved
-//! by a client that shares no code with the product.
+//! `worker run --until-idle` carry them out, and reads the records of the jobs. The result is
+//! checked by a client that shares no code with the product.
 //!
-//! `MISSION_INTEROP` chooses versions: names with commas between them, or `ci`. Each is installed,
-//! tried and removed before the next; those of `ci` stay installed. What was found of each is kept
-//! beside what is built; when all were tried, it must be the table of README.md, or is written
-//! there with `MISSION_WRITE_README`.
+//! `MISSION_INTEROP` selects versions: their names, separated by commas, or `ci`. Each is
+//! installed, tested and removed before the next one; those of `ci` stay installed. The findings
+//! for each version are kept in the target directory. When all versions have been tested, the
+//! findings must match the table in README.md, or are written there if `MISSION_WRITE_README` is
+//! set.
 //!
-//! | File | What is in it |
+//! | File | Contents |
 //! |---|---|
-//! | `gateway` | a gateway's process |
-//! | `client` | questions to a gateway |
-//! | `person` | somebody who edits its config |
-//! | `owner` | somebody whose config it had before |
-//! | `stranger` | a way to it from elsewhere |
-//! | `queue` | the worker's processes |
+//! | `gateway` | the process of a gateway |
+//! | `client` | requests to a gateway |
+//! | `person` | a person who edits its config |
+//! | `owner` | an owner with an earlier config of their own |
+//! | `stranger` | a route to it that looks remote |
+//! | `queue` | the processes of the worker |
 //! | `documents` | the agents and their job documents |
-//! | `version` | what each version cannot take |
-//! | `flows` | each kind of job by itself, and twice |
-//! | `trouble` | gateways that refuse, restart, or are edited meanwhile |
-//! | `measure` | what many agents at once cost |
-//! | `proof` | what the gateway must answer |
-//! | `table` | what is printed at the end, and what it means for README.md |
-//! | `marked` | tables in documents |
+//! | `version` | the limitations of each version |
+//! | `flows` | each kind of job alone, carried out twice |
+//! | `trouble` | gateways that refuse, restart, or are edited at the same time |
+//! | `measure` | the cost of many agents at once |
+//! | `proof` | the answers that the gateway must give |
+//! | `table` | the printed result, and the table in README.md |
+//! | `marked` | generated tables in documents |
 
 mod client;
 mod documents;
@@ -64,10 +65,12 @@ use version::{Trait, Version};
 async fn interop() {
     let mut failed = Vec::new();
     let chosen = version::chosen();
-    // One after the other: a gateway needs up to 2 GB of memory, its installation 1.3 GB of disk.
+    // Versions run in sequence: a gateway needs up to 2 GB of memory, and its installation 1.3 GB
+    // of disk.
     for version in chosen.iter().copied() {
         let began = Instant::now();
-        // A task of its own, so that a version that fails does not keep the next from being tried.
+        // Each version runs in a task, so that a failure does not prevent the next version from
+        // being tested.
         if tokio::spawn(Installation::play(version)).await.is_err() {
             failed.push(version.name);
         }
@@ -94,7 +97,7 @@ async fn measure_many_agents_at_once() {
     measure::tell(&all);
 }
 
-/// A gateway, a worker and its Redis. When a case fails, their last words are printed.
+/// A gateway, a worker and its Redis. When a case fails, the ends of their logs are printed.
 struct Installation {
     version: &'static Version,
     gateway: Gateway,
@@ -102,7 +105,7 @@ struct Installation {
     queue: Queue,
     documents: Documents,
     findings: Mutex<Findings>,
-    /// Deleted after all that use it.
+    /// The folder is deleted after all that use it have ended.
     folder: TempDir,
 }
 
@@ -111,7 +114,7 @@ impl Installation {
         Self::start_in(tempfile::tempdir().unwrap(), version).await
     }
 
-    /// One whose gateway finds a config of its owner.
+    /// Starts an installation whose gateway finds a config of its owner.
     async fn start_owned(version: &'static Version) -> (Self, Owner) {
         let folder = tempfile::tempdir().unwrap();
         let owner = Owner::of(version, &folder.path().join("gateway"));
@@ -154,7 +157,7 @@ impl Installation {
         self.beside_a_person().await;
     }
 
-    /// Carries out jobs together; all must be done.
+    /// Carries out jobs together and asserts that all of them are done.
     async fn all_done(&self, case: &'static str, documents: &[Value]) -> Vec<Row> {
         let records = self.queue.carry_out(documents).await;
         records.iter().map(|record| self.done(case, "", record)).collect()
@@ -168,7 +171,7 @@ impl Installation {
         row
     }
 
-    /// Notes that a case went well, with figures for people.
+    /// Records that a case succeeded, with figures for the table.
     fn note(&self, case: &'static str, figures: String) {
         println!("{}: {case}: {figures}", self.version.name);
         self.findings.lock().unwrap().ok(case, figures);

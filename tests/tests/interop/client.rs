@@ -1,5 +1,5 @@
-//! Questions to a gateway. A small client of its own: what the product's client gets wrong, this
-//! one must not repeat.
+//! Requests to a gateway by a small client of its own, so that the test does not repeat an error of
+//! the product's client.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,23 +19,22 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::gateway::Gateway;
 
-/// How often a question is asked before the gateway counts as gone. Old versions restart 0.5 s and
-/// 2 s after a write.
+/// The number of times a request is sent before the gateway counts as gone. Old versions restart
+/// 0.5 s and 2 s after a write.
 const ATTEMPTS: u32 = 120;
-/// The wait between them. A restarting gateway gives nothing to wait for.
+/// The pause between attempts. A restarting gateway offers nothing to wait for.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How long an answer may take.
+/// The maximum time for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
-/// What a person who looks after the gateway may do.
+/// The rights of a person who administers the gateway.
 const SCOPES: [&str; 4] = ["operator.read", "operator.write", "operator.admin", "operator.pairing"];
 
-/// Most requests sent before their answers.
+/// The maximum number of requests that are sent before their answers.
 const IN_FLIGHT: usize = 64;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Asks a gateway; each question over a connection of its own. To the gateway it is the device of a
-/// person.
+/// A client that uses a new connection for each request. To the gateway it is a person's device.
 pub struct Client {
     url: String,
     token: String,
@@ -43,13 +42,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of that gateway.
+    /// Returns a client of that gateway.
     pub fn new(gateway: &Gateway) -> Self {
         let key = SigningKey::from_bytes(&rand::random());
         Self { url: gateway.url.clone(), token: gateway.token.clone(), key }
     }
 
-    /// The answer, or the gateway's words of refusal.
+    /// Returns the answer, or the message with which the gateway refuses.
     pub async fn ask(&self, method: &str, params: Value) -> Result<Value, String> {
         let mut lost = String::new();
         for _ in 0..ATTEMPTS {
@@ -69,12 +68,12 @@ impl Client {
         panic!("the gateway does not come back for {method}: {lost}");
     }
 
-    /// The config as its file has it.
+    /// Returns the config as it stands in its file.
     pub async fn config(&self) -> Value {
         self.ask("config.get", json!({})).await.unwrap()["parsed"].take()
     }
 
-    /// What changes with every write of the config.
+    /// Returns the hash of the config, which changes with every write.
     pub async fn config_hash(&self) -> Value {
         self.ask("config.get", json!({})).await.unwrap()["hash"].take()
     }
@@ -87,22 +86,24 @@ impl Client {
         call(&mut socket, method, params).await
     }
 
-    /// A connection with an open session, or the gateway's refusal.
+    /// Returns a connection after the handshake, or the gateway's refusal.
     async fn connect(&self) -> Result<Result<Socket, Value>, Error> {
         let (mut socket, _) = connect_async(&self.url).await?;
         let challenge = next(&mut socket, |frame| frame["event"] == "connect.challenge").await?;
-        let client = json!({ "id": "gateway-client", "version": "1", "platform": "linux", "mode": "backend" });
+        let client = json!({
+            "id": "gateway-client", "version": "1", "platform": "linux", "mode": "backend"
+        });
         let hello = json!({
-            "minProtocol": 3, "maxProtocol": 4, "client": client, "role": "operator", "scopes": SCOPES,
+            "minProtocol": 3, "maxProtocol": 4, "client": client,
+            "role": "operator", "scopes": SCOPES,
             "auth": { "token": self.token }, "device": self.device(&challenge["payload"]),
         });
         let hello = call(&mut socket, "connect", &hello).await?;
         Ok(if hello["ok"] == true { Ok(socket) } else { Err(hello) })
     }
 
-    /// Asks many things over one connection, without waiting for answers in between. What was not
-    /// answered well, because the gateway restarts or has not yet taken in its config, is asked
-    /// again.
+    /// Sends many requests over one connection, without waiting for answers in between. A request
+    /// that fails, because the gateway restarts or has not loaded its config yet, is repeated.
     pub async fn ask_all(&self, mut requests: Vec<(&'static str, Value)>) {
         for _ in 0..ATTEMPTS {
             if let Ok(Ok(mut socket)) = self.connect().await {
@@ -117,11 +118,11 @@ impl Client {
             }
             sleep(PAUSE / 5).await;
         }
-        panic!("{} requests are not answered well, the first is {}", requests.len(), requests[0].0);
+        panic!("{} requests fail, the first is {}", requests.len(), requests[0].0);
     }
 
-    /// Counts how often the gateway closes a connection that is kept open, for as long as the
-    /// handle lives.
+    /// Counts how often the gateway closes a connection that is kept open, until the handle is
+    /// dropped.
     pub fn watch(gateway: &Gateway) -> Watch {
         let client = Self::new(gateway);
         let closed = Arc::new(AtomicUsize::new(0));
@@ -138,7 +139,8 @@ impl Client {
         Watch { closed, task }
     }
 
-    /// Who asks. Some versions give nobody a right who does not sign.
+    /// Returns the signed identity of the device. Some versions grant no rights without a
+    /// signature.
     fn device(&self, challenge: &Value) -> Value {
         let public = self.key.verifying_key().to_bytes();
         let id =
@@ -154,14 +156,13 @@ impl Client {
     }
 }
 
-/// How often a gateway has restarted.
+/// Counts the restarts of a gateway.
 pub struct Watch {
     closed: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
 impl Watch {
-    /// Restarts so far.
     pub fn restarts(&self) -> usize {
         self.closed.load(Ordering::Relaxed)
     }
@@ -173,15 +174,17 @@ impl Drop for Watch {
     }
 }
 
-/// Which of the requests were answered well. Some gateways turn away what is beyond a few hundred
-/// at once.
+/// Returns which of the requests succeeded. Some gateways refuse requests beyond a few hundred at
+/// once.
 async fn pipeline(socket: &mut Socket, requests: &[(&'static str, Value)]) -> Vec<bool> {
     let mut well = vec![false; requests.len()];
     let (mut sent, mut answered) = (0, 0);
     while answered < requests.len() {
         while sent < requests.len() && sent - answered < IN_FLIGHT {
             let (method, params) = &requests[sent];
-            let request = json!({ "type": "req", "id": sent.to_string(), "method": method, "params": params });
+            let request = json!({
+                "type": "req", "id": sent.to_string(), "method": method, "params": params
+            });
             if socket.send(Message::text(request.to_string())).await.is_err() {
                 return well;
             }

@@ -1,38 +1,36 @@
-//! The agents of this test, and their job documents.
+//! The agents of the interop tests, and their job documents.
 
 use serde_json::{Value, json};
 
 use super::gateway::Gateway;
 
-/// The main backend's id of the gateway; the main agent's names follow from it.
+/// The main backend's id of the gateway, from which the names of the main agent are derived.
 const GATEWAY_ID: &str = "5f0c2c1e-7a55-4a0b-9a4e-0d6f3b9f1c11";
 
-/// An agent, and what it must be called on the gateway.
+/// An agent, and its names on the gateway.
 #[derive(Clone)]
 pub struct Agent {
-    /// The main backend's id.
     uuid: String,
-    /// Name for people, and the label of its session.
+    /// The display name, which is also the label of its session.
     pub name: String,
-    /// Heartbeat interval.
     pub every: &'static str,
-    /// Its token for the main backend.
+    /// The agent's token for the main backend.
     pub token: String,
-    /// Id in the gateway's config.
+    /// The id in the gateway's config.
     pub id: String,
-    /// Name of its folder.
+    /// The name of its workspace folder.
     pub folder: String,
-    /// Key of its session.
+    /// The key of its session.
     pub session: String,
     is_lead: bool,
-    /// Whether the main backend gives the session key, or leaves it to be derived from the name.
+    /// `true` if the main backend gives the session key, `false` if it is derived from the name.
     gives_session: bool,
 }
 
-/// A lead that goes by its name.
+/// Returns a lead whose id is derived from its name.
 pub fn lead() -> Agent {
     Agent {
-        // A heartbeat that came due meanwhile would have the gateway run the agent, which changes its files.
+        // A heartbeat that came due during the test would run the agent, which changes its files.
         every: "10h",
         is_lead: true,
         gives_session: false,
@@ -40,12 +38,12 @@ pub fn lead() -> Agent {
     }
 }
 
-/// A worker that goes by its session key, so it can be renamed.
+/// Returns a worker whose id is derived from its session key, so it can be renamed.
 pub fn worker() -> Agent {
     of_board(2, "Otto", "otto-7")
 }
 
-/// The gateway's main agent.
+/// Returns the main agent of the gateway.
 pub fn main() -> Agent {
     Agent {
         every: "30h",
@@ -56,7 +54,7 @@ pub fn main() -> Agent {
     }
 }
 
-/// Many workers, numbered from `first`.
+/// Returns `count` workers, numbered from `first`.
 pub fn fleet(first: usize, count: usize) -> Vec<Agent> {
     (first..first + count)
         .map(|number| {
@@ -65,7 +63,7 @@ pub fn fleet(first: usize, count: usize) -> Vec<Agent> {
         .collect()
 }
 
-/// The same, and none of them begins a turn by itself while it is looked at.
+/// Returns `count` workers that do not start a turn by themselves during a measurement.
 pub fn quiet_fleet(count: usize) -> Vec<Agent> {
     fleet(0, count).into_iter().map(|agent| Agent { every: "12h", ..agent }).collect()
 }
@@ -94,46 +92,49 @@ impl Agent {
     }
 }
 
-/// Makes job documents for one gateway.
+/// The job documents for one gateway.
 pub struct Documents {
     gateway: Value,
 }
 
 impl Documents {
-    /// Documents for that gateway.
+    /// Returns documents for that gateway.
     pub fn new(gateway: &Gateway) -> Self {
         Self::by(gateway, &gateway.url, &gateway.token)
     }
 
-    /// Documents for that gateway by way of another url, with another token.
+    /// Returns documents for that gateway with another url and another token.
     pub fn by(gateway: &Gateway, url: &str, token: &str) -> Self {
         let root = gateway.workspaces.to_str().expect("a temporary folder's name is text");
         Self {
-            gateway: json!({ "id": GATEWAY_ID, "name": "Real", "url": url, "token": token, "workspace_root": root }),
+            gateway: json!({
+                "id": GATEWAY_ID, "name": "Real", "url": url, "token": token,
+                "workspace_root": root
+            }),
         }
     }
 
-    /// Makes an agent of a board.
+    /// Returns a job that creates an agent of a board.
     pub fn provision(&self, agent: &Agent) -> Value {
         let mut document = self.job("provision", agent);
         document["auth_token"] = json!(agent.token);
         document["board"] = json!({
-            "id": "0b0e9e2e-6a0c-4b5a-9f3e-1a2b3c4d5eb0", "name": "Launch", "objective": "Show \
-                that it works",
+            "id": "0b0e9e2e-6a0c-4b5a-9f3e-1a2b3c4d5eb0", "name": "Launch",
+            "objective": "Show that it works",
             "goal_confirmed": true,
         });
         document["user"] = json!({ "name": "Ada Lovelace", "timezone": "Europe/London" });
         document
     }
 
-    /// Changes an agent of a board.
+    /// Returns a job that updates an agent of a board.
     pub fn update(&self, agent: &Agent) -> Value {
         let mut document = self.provision(agent);
         document["options"] = json!({ "action": "update", "reset_session": false });
         document
     }
 
-    /// Says nothing new of an agent of a board, not even its token, and has it woken.
+    /// Returns an update that changes nothing, omits the token, and wakes the agent.
     pub fn wake(&self, agent: &Agent, verb: &str) -> Value {
         let mut document = self.update(agent);
         document.as_object_mut().expect("a document is an object").remove("auth_token");
@@ -141,20 +142,20 @@ impl Documents {
         document
     }
 
-    /// Makes the gateway's main agent.
+    /// Returns a job that creates the gateway's main agent.
     pub fn provision_main(&self, agent: &Agent) -> Value {
         let mut document = self.job("provision-main", agent);
         document["auth_token"] = json!(agent.token);
         document
     }
 
-    /// Sets the heartbeats of many agents.
+    /// Returns a job that sets the heartbeats of these agents.
     pub fn sync(&self, agents: &[&Agent]) -> Value {
         let agents: Vec<_> = agents.iter().map(|agent| agent.document()).collect();
         json!({ "version": 1, "kind": "heartbeat-sync", "gateway": self.gateway, "agents": agents })
     }
 
-    /// Removes an agent.
+    /// Returns a job that removes an agent.
     pub fn cleanup(&self, agent: &Agent) -> Value {
         self.job("cleanup", agent)
     }

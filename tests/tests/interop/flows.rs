@@ -1,5 +1,5 @@
-//! Each kind of job by itself: carried out, proved, and carried out again, when nothing may be
-//! written.
+//! Each kind of job alone: it is carried out, checked, and carried out again, which must write
+//! nothing.
 
 use serde_json::{Value, json};
 
@@ -9,19 +9,18 @@ use super::proof::Proof;
 use super::table::Row;
 use super::version::{LeftOut, Trait};
 
-/// How a report says that the gateway's own agent has no heartbeats any more.
+/// The entry by which a report says that the gateway's own agent no longer has heartbeats.
 const NO_MORE_HEARTBEATS: &str = "heartbeats of main";
 
-/// What a case is to bring about.
+/// The goal of a case.
 enum Goal<'a> {
     /// These agents are as described.
     Stand(&'a [&'a Agent]),
-    /// This agent is gone.
     Gone(&'a Agent),
 }
 
 impl Installation {
-    /// All kinds of jobs.
+    /// Carries out all kinds of jobs.
     pub(super) async fn flows(&self) {
         let mut lead = documents::lead();
         let mut worker = documents::worker();
@@ -68,7 +67,7 @@ impl Installation {
         self.comes_back(&documents::worker()).await;
     }
 
-    /// An agent that was removed is made again.
+    /// Checks that an agent that was removed can be created again.
     async fn comes_back(&self, worker: &Agent) {
         let case = "provision again after cleanup";
         let (document, goal) = (self.documents.provision(worker), Goal::Stand(&[worker]));
@@ -83,7 +82,7 @@ impl Installation {
             "{case}: {}",
             record["failure"]
         );
-        // The same gateway must start again, and then the same job is carried out.
+        // The gateway must be able to restart, and the same job must succeed after that.
         self.gateway.restart().await;
         let id = record["id"].as_str().unwrap().to_owned();
         self.queue.retry(&id).await;
@@ -94,7 +93,7 @@ impl Installation {
         self.findings.lock().unwrap().blocked(case, &record);
     }
 
-    /// An update that does not know the token leaves it, and wakes the agent once.
+    /// Checks that an update without a token keeps the current one, and wakes the agent once.
     async fn wakes(&self, worker: &Agent) {
         let case = "update without token, wake";
         let verb = "greeted";
@@ -102,11 +101,11 @@ impl Installation {
         assert_eq!(row.written, [format!("wake sent to {}", worker.session)], "{case}");
         let woken = Proof { is_awake: true, ..self.proof(case, worker) };
         woken.stands().await;
-        // What the agent does with its files from now on is its own business.
+        // The woken agent may change its files from now on.
         let after = self.carry_out(case, "after", &self.documents.update(worker)).await;
         assert!(!after.changed, "{case}, after: wrote {:?}", after.written);
         woken.stands().await;
-        // Some versions keep no message that no model has answered.
+        // Some versions do not keep a message that no model has answered.
         let question = json!({ "sessionKey": worker.session, "limit": 20 });
         let history = self.client.ask("chat.history", question).await.unwrap();
         let messages = history["messages"]
@@ -120,11 +119,11 @@ impl Installation {
         self.note(case, format!("{}, {arrived} message in the session", row.seconds()));
     }
 
-    /// Carries out a job, proves its goal, and shows that the same job again writes nothing.
+    /// Carries out a job, checks its goal, and checks that the same job then writes nothing.
     async fn twice(&self, case: &'static str, document: Value, goal: Goal<'_>, left_out: &LeftOut) {
         let left_out_first = self.left_out_now(&goal, left_out).await;
         let first = self.carry_out(case, "first", &document).await;
-        // A report is that of the last run: one before it may have written, and then been
+        // The report is that of the last run. An earlier run may have written and then been
         // disturbed.
         assert!(first.changed || first.was_disturbed(), "{case}: nothing was written");
         assert_eq!(first.left_out, left_out_first, "{case}: left out");
@@ -144,8 +143,8 @@ impl Installation {
         self.note(case, format!("{}, again {}", first.seconds(), again.seconds()));
     }
 
-    /// What the next report names as left out. The first agent with heartbeats of its own ends
-    /// those of all that have none of their own, on all versions.
+    /// Returns what the next report must list as left out. On all versions, the first agent with
+    /// heartbeats of its own turns off the heartbeats of all agents that have none.
     async fn left_out_now(&self, goal: &Goal<'_>, left_out: &LeftOut) -> LeftOut {
         let config = self.client.config().await;
         let agents = &config["agents"];

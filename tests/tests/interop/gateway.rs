@@ -1,4 +1,4 @@
-//! A real gateway's process, started and ended by the project's own script.
+//! The process of a real gateway, started and stopped by the project's own script.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,36 +11,34 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-/// The script.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openclaw-gateway.sh");
-/// Lines of its log that are printed when a case fails.
+/// The number of log lines that are printed when a case fails.
 const LAST_LINES: usize = 60;
 
-/// How soon a process that died is noticed.
+/// The interval at which the test checks whether the process is alive.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// A running gateway; ended when dropped.
+/// A running gateway, which is stopped when dropped.
 ///
-/// It is started again when it dies, as the service managers of real ones do: 2026.2.9 ends itself
-/// with "shutdown timed out" if it is told to restart while it restarts, which a few config writes
-/// within two seconds do.
+/// It is started again when it dies, as service managers do: 2026.2.9 ends itself with "shutdown
+/// timed out" if it is told to restart during a restart, which a few config writes within two
+/// seconds cause.
 pub struct Gateway {
     process: Arc<Process>,
     supervisor: JoinHandle<()>,
-    /// `ws://127.0.0.1:PORT`.
     pub url: String,
-    /// Its token.
     pub token: String,
-    /// Folder for the workspaces of agents.
+    /// The folder for the workspaces of agents.
     pub workspaces: PathBuf,
 }
 
 impl Gateway {
-    /// Installs the version if need be, and starts it.
+    /// Installs the version if necessary, and starts it.
     pub async fn start(version: &'static str, folder: &Path) -> Self {
         let process =
             Arc::new(Process { version, folder: folder.to_owned(), changing: Mutex::default() });
-        // Made first, so that a gateway that does not get ready is ended as well.
+        // The value exists before the gateway is ready, so that a failed start stops the process as
+        // well.
         let mut gateway = Self {
             supervisor: tokio::spawn(Arc::clone(&process).supervise()),
             process,
@@ -55,15 +53,15 @@ impl Gateway {
         gateway
     }
 
-    /// Ends the process and starts another that continues it, at the same address.
+    /// Stops the process and starts another one on the same folder and address.
     pub async fn restart(&self) {
         let _changing = self.process.changing.lock().await;
         let stopped = Command::new(SCRIPT).arg("stop").arg(&self.process.folder).status().await;
         assert!(stopped.is_ok_and(|status| status.success()), "the gateway does not stop");
-        assert_eq!(self.process.start().await, self.url, "another address");
+        assert_eq!(self.process.start().await, self.url, "the address has changed");
     }
 
-    /// The config's file as it is now.
+    /// Returns the current text of the config's file.
     pub fn config_file(&self) -> String {
         fs::read_to_string(self.process.folder.join("openclaw.json")).unwrap_or_default()
     }
@@ -74,7 +72,7 @@ impl Gateway {
     }
 }
 
-/// Removes what is installed of a version.
+/// Removes the installation of a version.
 pub async fn remove(version: &str) {
     let removed = Command::new(SCRIPT).arg("remove").arg(version).status().await;
     assert!(
@@ -94,11 +92,11 @@ impl Drop for Gateway {
     }
 }
 
-/// The process of a gateway, whichever it is at the moment.
+/// The current process of a gateway.
 struct Process {
     version: &'static str,
     folder: PathBuf,
-    /// Held while it is started or ended.
+    /// The lock is held while the process is started or stopped.
     changing: Mutex<()>,
 }
 
@@ -131,7 +129,7 @@ impl Process {
         }
     }
 
-    /// Whether there is a process that should run and does not.
+    /// Returns whether there is a process that should run and does not.
     fn is_dead(&self) -> bool {
         let Ok(pid) = fs::read_to_string(self.folder.join("pid")) else { return false };
         let state = fs::read_to_string(format!("/proc/{}/stat", pid.trim()));

@@ -1,9 +1,9 @@
-//! Tables in documents of this repository, between marks.
+//! Generated tables between marks in documents of this repository.
 
 use std::fs;
 use std::path::Path;
 
-/// Writes tables instead of comparing them.
+/// The variable that makes tests write tables instead of comparing them.
 const WRITE: &str = "MISSION_WRITE_README";
 
 /// Returns whether the environment asks for tables to be written.
@@ -11,16 +11,16 @@ pub fn is_writing() -> bool {
     std::env::var_os(WRITE).is_some()
 }
 
-/// A place in a document.
+/// A marked place in a document.
 pub struct Marked {
-    /// The document, from the repository's root.
+    /// The path of the document from the repository's root.
     pub document: &'static str,
-    /// What its marks are called.
+    /// The name in its marks.
     pub name: &'static str,
 }
 
 impl Marked {
-    /// Writes the text there, if asked to by the environment; whether it was.
+    /// Writes the text if the environment asks for it, and returns whether it did.
     pub fn write(&self, text: &str) -> bool {
         if is_writing() {
             fs::write(self.path(), self.with(text)).unwrap();
@@ -28,12 +28,12 @@ impl Marked {
         is_writing()
     }
 
-    /// Fails if another text stands there.
+    /// Fails if the document has another text there.
     pub fn compare(&self, text: &str) {
         let same = fs::read_to_string(self.path()).unwrap() == self.with(text);
         assert!(
             same,
-            "{} has another table, {WRITE}=1 writes this one there:\n{text}",
+            "the table in {} is out of date; {WRITE}=1 replaces it with this one:\n{text}",
             self.document
         );
     }
@@ -42,9 +42,8 @@ impl Marked {
         let now = fs::read_to_string(self.path()).unwrap();
         let [begin, end] =
             ["begin", "end"].map(|which| format!("<!-- {}:{which} -->\n", self.name));
-        let (before, rest) =
-            now.split_once(&begin).expect("the document has a place for the table");
-        let (_, after) = rest.split_once(&end).expect("the document has a place for the table");
+        let (before, rest) = now.split_once(&begin).expect("the document has the opening mark");
+        let (_, after) = rest.split_once(&end).expect("the document has the closing mark");
         format!("{before}{begin}{text}{end}{after}")
     }
 

@@ -1,9 +1,9 @@
-//! What many agents at once cost through the worker, and what they cost at least.
+//! The cost of many agents at once through the worker, and the minimum cost.
 //!
-//! The least is one config write for all of them, then their files and sessions without waiting for
-//! answers in between, by a program that reads nothing back. Both begin with a gateway of their own
-//! that has been started afresh and has one agent, so neither finds the other's; both have to
-//! connect, and their programs run already.
+//! The minimum is one config write for all of them, and then their files and sessions without
+//! waiting for answers in between, by a program that reads nothing back. Both measurements begin
+//! with a freshly started gateway that has one agent, so neither finds the agents of the other.
+//! Both have to connect, and both programs are already running.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,11 +19,11 @@ use super::documents::{self, Agent};
 use super::marked::Marked;
 use super::version::{Roster, Version};
 
-/// Where the result stands.
+/// The place of the result.
 const PERFORMANCE: Marked = Marked { document: "docs/performance.md", name: "interop-bench" };
-/// How many agents at once.
+/// The numbers of agents at once.
 const SIZES: [usize; 2] = [20, 50];
-/// A gateway that was written to may restart a while later; it is left alone until then.
+/// The pause before each measurement. A gateway that was written to may restart some seconds later.
 const REST: Duration = Duration::from_secs(5);
 
 /// One line of the result.
@@ -32,7 +32,7 @@ pub struct Measured {
     agents: usize,
     least: Duration,
     worker: Duration,
-    /// Their cleanups: by the worker, and by one `agents.delete` after the other.
+    /// The times of the cleanups: by the worker, and by one `agents.delete` after the other.
     cleanups: (Duration, Duration),
     restarts: usize,
     runs: usize,
@@ -40,7 +40,7 @@ pub struct Measured {
     rpcs: u64,
 }
 
-/// Measures a version.
+/// Measures one version of the gateway.
 pub async fn version(version: &'static Version) -> Vec<Measured> {
     let mut all = Vec::new();
     for agents in SIZES {
@@ -57,7 +57,8 @@ pub async fn version(version: &'static Version) -> Vec<Measured> {
     all
 }
 
-/// Prints the table of all lines, and writes it into docs/performance.md if asked to.
+/// Prints the table of all lines, and writes it into docs/performance.md if the environment asks
+/// for it.
 pub fn tell(all: &[Measured]) {
     let table = table(all);
     println!("\n{table}");
@@ -89,7 +90,7 @@ fn row(of: &Measured) -> String {
     )
 }
 
-/// The time from the begin of the first run to the end of the last; all jobs must be done.
+/// Returns the time from the start of the first run to the end of the last. All jobs must be done.
 fn span(records: &[Value]) -> Duration {
     let number = |value: &Value| value.as_u64().unwrap();
     for record in records {
@@ -101,7 +102,8 @@ fn span(records: &[Value]) -> Duration {
     Duration::from_millis(ended - began)
 }
 
-/// The steps of a job's last run, those of one name in a row in one line with the longest.
+/// Formats the steps of a job's last run. Consecutive steps of one name share a line, with their
+/// maximum.
 fn steps(record: &Value) -> String {
     let last = record["history"]
         .as_array()
@@ -118,7 +120,7 @@ fn steps(record: &Value) -> String {
     text
 }
 
-/// How often each method was called, by all runs together.
+/// Formats the number of calls of each method, by all runs together.
 fn calls(records: &[Value]) -> String {
     let runs = records.iter().flat_map(|record| record["history"].as_array().unwrap());
     let mut calls = BTreeMap::new();
@@ -128,7 +130,7 @@ fn calls(records: &[Value]) -> String {
     calls.iter().map(|(method, count)| format!("{count} x {method}")).collect::<Vec<_>>().join(", ")
 }
 
-/// A gateway that has an agent, and has rested.
+/// Starts a gateway, creates one agent on it, and waits for [`REST`].
 async fn warm(version: &'static Version) -> (Installation, Watch) {
     let installation = Installation::start(version).await;
     let first = documents::lead();
@@ -152,15 +154,15 @@ impl Installation {
         let restarts = watch.restarts();
         let worker = span(&records);
         let runs = records.iter().flat_map(|record| record["history"].as_array().unwrap());
-        println!("what one of them did, in ms:\n{}", steps(&records[0]));
-        println!("what all of them asked: {}", calls(&records));
-        // Each by what stands on the disk; a few by all that the gateway can be asked, which takes
-        // it long.
+        println!("steps of one job, in ms:\n{}", steps(&records[0]));
+        println!("calls of all jobs: {}", calls(&records));
+        // Each agent is checked by its files on the disk, and a few by everything that the gateway
+        // answers, which takes long.
         for agent in agents {
             for (name, content) in self.kept_files(agent).await {
                 let path = self.gateway.workspaces.join(&agent.folder).join(&name);
                 let found = fs::read_to_string(path).unwrap_or_default();
-                // What a gateway does not keep is told to the agent there.
+                // A text that a gateway does not keep is added to another file of the agent.
                 let is_as_rendered = found == content
                     || found == content.replace("TOOLS.md", "AGENTS.md")
                     || name == "AGENTS.md" && found.contains(&agent.name);
@@ -188,7 +190,7 @@ impl Installation {
         }
     }
 
-    /// Makes the agents with the fewest requests.
+    /// Creates the agents with the fewest requests.
     async fn at_least(&self, agents: &[Agent]) -> Duration {
         let mut files = Vec::new();
         for agent in agents {
@@ -225,7 +227,7 @@ impl Installation {
         began.elapsed()
     }
 
-    /// The texts of an agent that the gateway keeps, by the names of their files.
+    /// Returns the texts of an agent that the gateway keeps, by file name.
     async fn kept_files(&self, agent: &Agent) -> Vec<(String, String)> {
         let left_out = self.version.left_out_of_provisioning();
         let texts = self.queue.render(&self.documents.provision(agent)).await;
@@ -235,7 +237,7 @@ impl Installation {
             .collect()
     }
 
-    /// The patch that registers agents as the one that is there.
+    /// Returns the patch that registers these agents beside the present one.
     fn registers(&self, agents: &[Agent], present: &Value) -> Value {
         let workspace = |agent: &Agent| self.gateway.workspaces.join(&agent.folder);
         let agents = match self.version.roster {
@@ -246,7 +248,10 @@ impl Installation {
                     list.last().expect("the first agent is there")["heartbeat"].clone();
                 list.extend(agents.iter().map(|agent| {
                     heartbeat["every"] = agent.every.into();
-                    json!({ "id": agent.id, "name": agent.name, "workspace": workspace(agent), "heartbeat": heartbeat })
+                    json!({
+                        "id": agent.id, "name": agent.name, "workspace": workspace(agent),
+                        "heartbeat": heartbeat
+                    })
                 }));
                 json!({ "list": list })
             }
@@ -254,7 +259,9 @@ impl Installation {
                 let mut heartbeat = present["entries"][documents::lead().id]["heartbeat"].clone();
                 let entry = |agent: &Agent| {
                     heartbeat["every"] = agent.every.into();
-                    let entry = json!({ "name": agent.name, "workspace": workspace(agent), "heartbeat": heartbeat });
+                    let entry = json!({
+                        "name": agent.name, "workspace": workspace(agent), "heartbeat": heartbeat
+                    });
                     (agent.id.clone(), entry)
                 };
                 json!({ "entries": agents.iter().map(entry).collect::<serde_json::Map<_, _>>() })

@@ -1,7 +1,7 @@
-//! A gateway that has an owner: comments, references to the environment, an included file, agents
-//! with tools and a sandbox, bindings, channels, hooks. The worker adds to it and takes away, and
-//! nothing of the owner's may change but what this version changes with any write, the owner's as
-//! well.
+//! A gateway whose owner has a config with comments, references to the environment, an included
+//! file, agents with tools and a sandbox, bindings, channels and hooks. The worker adds agents and
+//! removes them. Nothing of the owner's may change, except what any write changes on this version,
+//! including the owner's own.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,32 +12,32 @@ use serde_json::{Value, json};
 
 use super::version::{Roster, Version};
 
-/// The environment of the gateway, from the file `.env` in its state.
+/// The environment of the gateway, from the file `.env` in its state folder.
 const VARIABLES: [(&str, &str); 4] = [
     ("OWNER_TELEGRAM_TOKEN", "123456:telegram-secret"),
     ("OWNER_MODEL_KEY", "model-secret"),
     ("OWNER_HOOK_TOKEN", "hook-secret-1234567890"),
     ("OWNER_TEAM", "Operations"),
 ];
-/// What stands in the included file.
+/// The text of the included file.
 const INCLUDED: &str = "// Included.\n{ ackReaction: \"👀\" }\n";
 
-/// What a version's own writes change in a config file.
+/// A change that a version's own writes make in a config file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Loss {
-    /// Comments are gone.
+    /// All comments are removed.
     Comments,
-    /// A path that began with `~` is written in full.
+    /// A path that began with `~` is expanded.
     Home,
-    /// The text of an included file stands instead of its `$include`.
+    /// The text of an included file replaces its `$include`.
     Include,
-    /// A value stands instead of the `${NAME}` that named it.
+    /// A value replaces the `${NAME}` that named it.
     Variable,
 }
 
 impl Loss {
-    /// What the version does, for people.
-    pub fn words(self) -> &'static str {
+    /// Describes what the version does.
+    pub fn description(self) -> &'static str {
         match self {
             Self::Comments => "drops comments",
             Self::Home => "writes `~` out in full",
@@ -47,7 +47,7 @@ impl Loss {
     }
 }
 
-/// The owner's config, before anybody else wrote it.
+/// The owner's config before anybody else wrote it.
 pub struct Owner {
     folder: PathBuf,
     config: Value,
@@ -64,7 +64,7 @@ impl Owner {
             .unwrap();
         fs::write(folder.join("messages.json5"), INCLUDED).unwrap();
         let owner = Self { folder: folder.to_owned(), config: config(version, folder) };
-        // JSON with comments is what gateways read.
+        // Gateways read JSON with comments.
         let text = serde_json::to_string_pretty(&owner.config).unwrap();
         let text = text.replace(
             "  \"agents\": {",
@@ -74,8 +74,8 @@ impl Owner {
         owner
     }
 
-    /// What of the config has changed so far. Fails if that is more than versions change by
-    /// themselves.
+    /// Returns how the config has changed so far. Fails if it changed in other ways than versions
+    /// change it by themselves.
     pub fn losses(&self, case: &str) -> BTreeSet<Loss> {
         let text = fs::read_to_string(self.file()).unwrap();
         let mut compared = Comparison { owner: self, case, losses: BTreeSet::new() };
@@ -92,9 +92,8 @@ impl Owner {
         compared.losses
     }
 
-    /// Puts the included file's text in place of its `$include`, as the owner would do when asked
-    /// to.
-    pub fn gives_up_includes(&mut self) {
+    /// Replaces the `$include` by the text of the included file, as the owner does when asked to.
+    pub fn inline_includes(&mut self) {
         self.config["messages"] = included();
         let text = fs::read_to_string(self.file()).unwrap();
         let include = "{\n    \"$include\": \"./messages.json5\"\n  }";
@@ -111,7 +110,7 @@ impl Owner {
     }
 }
 
-/// Compares what the owner wrote with what is there.
+/// A comparison of what the owner wrote with the current config.
 struct Comparison<'a> {
     owner: &'a Owner,
     case: &'a str,
@@ -119,8 +118,8 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// All of `then` is in `now`. Gateways add keys of their own, so `now` may have more, but not
-    /// in an agent's entry.
+    /// Compares two objects. Gateways add keys of their own, so `now` may have more keys than
+    /// `then`, except in an agent's entry.
     fn object(&mut self, path: &str, then: &Value, now: &Value) {
         let then = then.as_object().unwrap();
         let is_of_agent = path.starts_with(".agents.list.") || path.starts_with(".agents.entries.");
@@ -167,7 +166,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// The owner's agents, among others.
+    /// Finds the owner's agents among others.
     fn roster(&mut self, path: &str, then: &[Value], now: &Value) {
         for then in then {
             let is_same = |now: &&Value| now["id"] == then["id"];
@@ -192,9 +191,11 @@ fn included() -> Value {
     json!({ "ackReaction": "👀" })
 }
 
-/// A config as people have it.
+/// Returns a config with the features that people use.
 fn config(version: &Version, folder: &Path) -> Value {
-    let main = json!({ "workspace": folder.join("owner/main"), "identity": { "name": "Clawd", "emoji": "🦞" } });
+    let main = json!({
+        "workspace": folder.join("owner/main"), "identity": { "name": "Clawd", "emoji": "🦞" }
+    });
     let ops = json!({
         "name": "${OWNER_TEAM}", "workspace": "~/owner/ops",
         "model": { "primary": "anthropic/claude-sonnet-4-5", "fallbacks": ["openrouter/auto"] },

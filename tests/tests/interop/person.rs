@@ -6,23 +6,23 @@ use super::client::Client;
 use super::gateway::Gateway;
 use super::version::Roster;
 
-/// The person's own agent.
+/// The id of the person's own agent.
 const AGENT: &str = "pia";
-/// How often an edit is tried before the test fails.
+/// The number of attempts of an edit before the test fails.
 const TRIES: u32 = 20;
 
-/// Someone with an agent of their own, who changes its heartbeat and a colour.
+/// A person with an agent of their own, who changes its heartbeat and a colour.
 pub struct Person<'a> {
     gateway: &'a Gateway,
     roster: Roster,
-    /// Edits that were acknowledged and then not in the config.
+    /// The number of edits that were acknowledged and then missing from the config.
     pub lost: u32,
-    /// Edits that were refused because the config had changed.
+    /// The number of edits that were refused because the config had changed.
     pub refused: u32,
 }
 
 impl<'a> Person<'a> {
-    /// Someone who has made an agent.
+    /// Creates the person's agent.
     pub async fn with_agent(gateway: &'a Gateway, roster: Roster) -> Self {
         let workspace = gateway.workspaces.join(AGENT);
         let made = Client::new(gateway)
@@ -34,11 +34,11 @@ impl<'a> Person<'a> {
         person
     }
 
-    /// Sets heartbeat and colour, until both are to be seen.
+    /// Sets heartbeat and colour, and repeats that until the config has both.
     pub async fn edit(&mut self, number: u32) {
         for _ in 0..TRIES {
-            // Gateways count the writes of each device; a new one each time keeps this test from
-            // waiting.
+            // Gateways limit the writes of each device. A new device for each edit keeps the test
+            // from waiting.
             let client = Client::new(self.gateway);
             let shown = client.ask("config.get", json!({})).await.unwrap();
             let patch = self.patch(&shown["parsed"], number).to_string();
@@ -48,7 +48,7 @@ impl<'a> Person<'a> {
             {
                 Ok(_) if self.is_kept(number).await => return,
                 Ok(_) => self.lost += 1,
-                // Its answer may have been lost, and the write sent again.
+                // The answer may have been lost after the write succeeded.
                 Err(words) if words.contains("config changed") && self.is_kept(number).await => {
                     return;
                 }
@@ -59,7 +59,7 @@ impl<'a> Person<'a> {
         panic!("the person's edit {number} was not kept");
     }
 
-    /// Whether the config has that edit.
+    /// Returns whether the config has that edit.
     pub async fn is_kept(&self, number: u32) -> bool {
         let config = Client::new(self.gateway).config().await;
         self.entry(&config)["heartbeat"]["every"] == every(number)
@@ -69,7 +69,7 @@ impl<'a> Person<'a> {
     fn patch(&self, config: &Value, number: u32) -> Value {
         let heartbeat = json!({ "every": every(number), "target": "none" });
         let agents = match self.roster {
-            // Old versions replace lists, so all of it is sent.
+            // Old versions replace lists, so the patch has the whole list.
             Roster::List => {
                 let mut list = config["agents"]["list"]
                     .as_array()

@@ -1,4 +1,4 @@
-//! What the gateway itself must answer when a job was done.
+//! The answers that the gateway itself must give when a job is done.
 
 use std::fs;
 use std::path::Path;
@@ -23,32 +23,29 @@ const FILES: [&str; 8] = [
     "USER.md",
 ];
 
-/// How soon the gateway must list what its config says of an agent.
+/// The time within which the gateway must list an agent of its config.
 const LISTED_WITHIN: Duration = Duration::from_secs(10);
-/// The wait between questions.
+/// The pause between requests.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Whom to ask about which agent.
+/// Checks one agent on one gateway.
 pub struct Proof<'a> {
-    /// The gateway.
     pub client: &'a Client,
-    /// Its version.
     pub version: &'a Version,
-    /// Folder of all workspaces.
+    /// The folder of all workspaces.
     pub workspaces: &'a Path,
-    /// The agent.
     pub agent: &'a Agent,
-    /// Whether the gateway's owner wants to see each heartbeat.
+    /// `true` if the gateway's owner wants every heartbeat to be shown.
     pub shows_ok: bool,
-    /// Whether it may have begun to work: then it may have ended its first day, and removed what it
-    /// needs for that.
+    /// `true` if the agent may have started to work. Then it may have ended its first day, and
+    /// removed the file for it.
     pub is_awake: bool,
-    /// Begins what is said when something is not as it must be.
+    /// The name of the case, with which each message begins.
     pub case: &'a str,
 }
 
 impl Proof<'_> {
-    /// The agent is known, and its entry, its files and its session are as they must be.
+    /// Checks that the agent is known, and that its entry, files and session are correct.
     pub async fn stands(&self) {
         let (agent, case) = (self.agent, self.case);
         self.is_listed().await;
@@ -65,7 +62,8 @@ impl Proof<'_> {
         self.session_stands().await;
     }
 
-    /// Some versions take in what their config says within a second.
+    /// Waits until the agent is listed. Some versions apply their config with a delay of up to a
+    /// second.
     async fn is_listed(&self) {
         let mut listed = None;
         for _ in 0..LISTED_WITHIN.as_millis() / PAUSE.as_millis() {
@@ -98,7 +96,7 @@ impl Proof<'_> {
             }
             None => assert_eq!(*channels, Value::Null, "{case}"),
         }
-        // Without a file for them, the heartbeat's duties stand in its prompt.
+        // Without HEARTBEAT.md, the prompt must contain the agent's duties.
         let has_prompt =
             heartbeat["prompt"].as_str().is_some_and(|prompt| !prompt.trim().is_empty());
         assert_eq!(has_prompt, self.left_out("HEARTBEAT.md"), "{case}: {heartbeat}");
@@ -119,7 +117,7 @@ impl Proof<'_> {
             };
             assert!(
                 !self.left_out(name),
-                "{case}: the gateway keeps {name}, and the report says that it does not"
+                "{case}: the gateway keeps {name}, but the report says that it does not"
             );
             // The gateway deletes it when the agent has run, at any time.
             if name == "BOOTSTRAP.md" && self.is_awake {
@@ -151,8 +149,8 @@ impl Proof<'_> {
         }
     }
 
-    /// Nothing of the agent is left, on the gateway or in the folder of its workspace, but what the
-    /// report names.
+    /// Checks that nothing of the agent is left, on the gateway or in its workspace folder, except
+    /// what the report lists.
     pub async fn is_gone(&self, left_out: &LeftOut) {
         let (agent, case) = (self.agent, self.case);
         assert_eq!(self.listed().await, None, "{case}: agents.list");
@@ -172,7 +170,7 @@ impl Proof<'_> {
         assert!(resolved.is_err(), "{case}: sessions.resolve: {resolved:?}");
     }
 
-    /// Whether the report must say that the gateway does not keep that file.
+    /// Returns whether the report must say that the gateway does not keep that file.
     fn left_out(&self, file: &str) -> bool {
         self.version.left_out_of_provisioning().contains(&format!("file {file}").into())
     }

@@ -1,4 +1,4 @@
-//! The worker's processes, on its private Redis.
+//! The processes of the worker, on its private Redis.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::gateway::print_end;
 use crate::processes::binary;
 
-/// How long a command of the worker may take. Some gateways take three writes a minute.
+/// The maximum time for a command of the worker. Some gateways allow three writes a minute.
 const PATIENCE: Duration = Duration::from_secs(900);
 
 /// A queue whose worker runs only while there is something to do.
@@ -25,21 +25,21 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// A new queue that keeps its things in `folder`.
+    /// Returns a new queue whose data directory is in `folder`.
     pub fn new(folder: &Path) -> Self {
         let data = folder.join("worker");
         fs::create_dir_all(&data).unwrap();
         Self { data, documents: folder.join("jobs.json"), log: folder.join("worker.log") }
     }
 
-    /// Enqueues documents, works until nothing is left to do, and returns the jobs' records.
+    /// Enqueues documents, runs the worker until it is idle, and returns the records of the jobs.
     pub async fn carry_out(&self, documents: &[Value]) -> Vec<Value> {
         let ids = self.enqueue(documents).await;
         self.work().await;
         self.records(&ids).await
     }
 
-    /// Enqueues documents; the jobs' ids.
+    /// Enqueues documents and returns the ids of the jobs.
     pub async fn enqueue(&self, documents: &[Value]) -> Vec<String> {
         let lines: Vec<_> = documents.iter().map(Value::to_string).collect();
         fs::write(&self.documents, lines.join("\n")).unwrap();
@@ -50,12 +50,12 @@ impl Queue {
             .collect()
     }
 
-    /// Works until nothing is left to do.
+    /// Runs the worker until it is idle.
     pub async fn work(&self) {
         self.worker(&["run", "--until-idle"]).await;
     }
 
-    /// The texts that a document's agent gets, by the names of their files.
+    /// Returns the rendered texts of a document's agent, by file name.
     pub async fn render(&self, document: &Value) -> Vec<(String, String)> {
         fs::write(&self.documents, document.to_string()).unwrap();
         let out = tempfile::tempdir().unwrap();
@@ -73,12 +73,12 @@ impl Queue {
         files.map(text).collect()
     }
 
-    /// Makes a job that waits ready again.
+    /// Makes a waiting job ready again.
     pub async fn retry(&self, id: &str) {
         self.worker(&["jobs", "retry", id]).await;
     }
 
-    /// The records of jobs.
+    /// Returns the records of jobs.
     pub async fn records(&self, ids: &[String]) -> Vec<Value> {
         let mut records = Vec::new();
         for id in ids {
@@ -87,7 +87,7 @@ impl Queue {
         records
     }
 
-    /// Runs a command; what it prints.
+    /// Runs a command and returns what it prints.
     async fn worker(&self, arguments: &[&str]) -> Vec<Value> {
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
         let mut command = Command::new(binary("worker"));
@@ -104,7 +104,7 @@ impl Queue {
         let output = output
             .unwrap_or_else(|_| panic!("{arguments:?} takes more than {PATIENCE:?}"))
             .unwrap();
-        // `run` says by its status that a job failed; the record says more about it.
+        // `run` reports a failed job by its exit status; the record has the details.
         let is_run = arguments[0] == "run" && output.status.code() == Some(1);
         assert!(output.status.success() || is_run, "{arguments:?} ended with {}", output.status);
         Deserializer::from_slice(&output.stdout)
@@ -121,7 +121,7 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        // A worker stops its Redis itself; one that was killed could not.
+        // A worker stops its Redis when it ends, but not if it was killed.
         if let Ok(mut redis) = UnixStream::connect(self.data.join("redis/redis.sock")) {
             let _ = redis.write_all(b"SHUTDOWN NOSAVE\r\n");
             let _ = redis.read_to_end(&mut Vec::new());

@@ -1,8 +1,8 @@
-//! A way to a gateway that makes those who come by it look like strangers: a proxy that names an
-//! address from afar.
+//! A route to a gateway that makes its clients look like remote ones: a proxy that reports a remote
+//! address.
 //!
-//! A gateway lets every device in that comes from its own machine. For one that is forwarded from
-//! elsewhere it wants the approval of a person, and this needs no second machine.
+//! A gateway admits every device on its own machine, and requires a person's approval for a device
+//! that is forwarded from another one. The proxy tests that without a second machine.
 
 use std::net::Ipv4Addr;
 
@@ -12,15 +12,15 @@ use tokio::task::JoinHandle;
 
 use super::gateway::Gateway;
 
-/// The proxy; ends when dropped.
+/// The proxy, which ends when dropped.
 pub struct Stranger {
-    /// What to connect to.
+    /// The url to connect to.
     pub url: String,
     task: JoinHandle<()>,
 }
 
 impl Stranger {
-    /// A way to that gateway.
+    /// Starts a proxy in front of that gateway.
     pub async fn at(gateway: &Gateway) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
@@ -29,7 +29,7 @@ impl Stranger {
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let gateway = gateway.clone();
-                // Either end may go away at any time.
+                // Both ends may disconnect at any time.
                 tokio::spawn(async move { forward(client, &gateway).await.ok() });
             }
         });
@@ -50,7 +50,7 @@ async fn forward(mut client: TcpStream, gateway: &str) -> std::io::Result<()> {
     }
     let end = request.len() - b"\r\n".len();
     request.splice(end..end, *b"X-Forwarded-For: 203.0.113.7\r\n");
-    // The gateway is set up to believe this address.
+    // The gateway is configured to trust this address as a proxy.
     let socket = TcpSocket::new_v4()?;
     socket.bind((Ipv4Addr::new(127, 0, 0, 2), 0).into())?;
     let mut gateway = socket.connect(gateway.parse().expect("an address")).await?;

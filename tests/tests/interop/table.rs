@@ -1,4 +1,4 @@
-//! What each case cost, for people; and which version can do what, for README.md.
+//! The cost of each case, for people, and the table of versions for README.md.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
@@ -11,37 +11,36 @@ use serde_json::Value;
 use super::marked::Marked;
 use super::owner::Loss;
 
-/// Where the table of versions stands.
+/// The place of the table of versions.
 const README: Marked = Marked { document: "README.md", name: "interop" };
-/// Where findings are kept, beside what is built.
+/// The folder that keeps the findings, in the target directory.
 const KEPT: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/interop");
 
-/// One job.
+/// The result of one job.
 #[derive(Clone)]
 pub struct Row {
     version: &'static str,
     case: &'static str,
     time: &'static str,
-    /// Whether the gateway was changed.
+    /// `true` if the gateway was changed.
     pub changed: bool,
-    /// What was written.
     pub written: Vec<String>,
-    /// What was left out, sorted.
+    /// The entries that were left out, sorted.
     pub left_out: Vec<String>,
-    /// Config writes sent.
+    /// The number of config writes that were sent.
     pub config_writes: u64,
-    /// From the first run's begin to the last one's end.
+    /// The time from the start of the first run to the end of the last.
     took_ms: u64,
     runs: usize,
     rpcs: u64,
-    /// How the runs before the last one ended.
+    /// Describes how the runs before the last one ended.
     before: Vec<String>,
     protocol: u64,
     roster: String,
 }
 
 impl Row {
-    /// Whether a run before the last one ended otherwise than it should.
+    /// Returns whether a run before the last one ended abnormally.
     pub fn was_disturbed(&self) -> bool {
         !self.before.is_empty()
     }
@@ -76,7 +75,6 @@ impl Row {
         }
     }
 
-    /// How long it took, for people.
     pub fn seconds(&self) -> String {
         #[expect(clippy::cast_precision_loss, reason = "no job takes that long")]
         let seconds = self.took_ms as f64 / 1000.0;
@@ -118,39 +116,40 @@ impl fmt::Display for Row {
     }
 }
 
-/// How a case went on a version.
+/// The result of a case on a version.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 enum Ended {
-    /// Well; with figures.
+    /// It succeeded, with these figures.
     Ok(String),
-    /// The job was `blocked`, with these words, and done when a person had done what they say.
+    /// The job was `blocked` with this message, and done after a person had followed it.
     Blocked(String),
-    /// It cannot be tried, for this reason.
+    /// It cannot be tested, for this reason.
     NotApplicable(String),
 }
 
-/// What was found of a version.
+/// The findings for a version.
 #[derive(Default, Serialize, Deserialize)]
 pub struct Findings {
     name: String,
     protocol: u64,
     roster: String,
-    /// What a provisioning leaves out.
+    /// The entries that a provisioning leaves out.
     left_out: Vec<String>,
-    /// What jobs are told on a version that is too old.
+    /// The error of jobs on a version that is too old.
     refusal: Option<String>,
-    /// What any write of its config does to a person's file.
+    /// The changes that any config write makes to a person's file.
     losses: BTreeSet<Loss>,
     cases: Vec<(String, Ended)>,
 }
 
 impl Findings {
-    /// Nothing yet.
+    /// Returns empty findings for a version.
     pub fn of(version: &str) -> Self {
         Self { name: version.to_owned(), ..Self::default() }
     }
 
-    /// Adds a job. The one that leaves most out says most of the gateway: a provisioning.
+    /// Adds a job. The one that leaves out most is kept, because a provisioning says most about the
+    /// gateway.
     pub fn add(&mut self, row: &Row) {
         if row.left_out.len() > self.left_out.len() {
             (self.protocol, self.roster) = (row.protocol, row.roster.clone());
@@ -158,39 +157,39 @@ impl Findings {
         }
     }
 
-    /// Notes that a case went well.
+    /// Records that a case succeeded.
     pub fn ok(&mut self, case: &str, figures: String) {
         self.cases.push((case.to_owned(), Ended::Ok(figures)));
     }
 
-    /// Notes that a case needs a person, and the record of the job that said for what.
+    /// Records that a case requires a person, with the job whose error says for what.
     pub fn blocked(&mut self, case: &str, record: &Value) {
         self.cases.push((case.to_owned(), Ended::Blocked(words(record))));
     }
 
-    /// Notes what any write of its config does to a person's file.
+    /// Records the changes that any config write makes to a person's file.
     pub fn lose(&mut self, losses: BTreeSet<Loss>) {
         self.losses = losses;
     }
 
-    /// Notes that a case cannot be tried.
+    /// Records that a case cannot be tested.
     pub fn not_applicable(&mut self, case: &str, reason: &str) {
         self.cases.push((case.to_owned(), Ended::NotApplicable(reason.to_owned())));
     }
 
-    /// Notes that the version is too old, and the record of the job that was told so.
+    /// Records that the version is too old, with the job whose error says so.
     pub fn refused(&mut self, record: &Value) {
         self.refusal = Some(words(record));
     }
 
-    /// Prints them, and keeps them for the table of all versions.
+    /// Prints the findings, and keeps them for the table of all versions.
     pub fn keep(&self) {
         println!("{self}");
         fs::create_dir_all(KEPT).unwrap();
         fs::write(file(&self.name), serde_json::to_string_pretty(self).unwrap()).unwrap();
     }
 
-    /// How many cases went well, of those that can be tried.
+    /// Formats how many of the applicable cases succeeded.
     fn count(&self) -> String {
         let tried =
             self.cases.iter().filter(|(_, ended)| !matches!(ended, Ended::NotApplicable(_)));
@@ -198,7 +197,7 @@ impl Findings {
         format!("{} of {}", ok.count(), tried.count())
     }
 
-    /// What is different on this version, in sentences.
+    /// Lists in sentences how this version differs from the others.
     fn differences(&self, common: &Common<'_>) -> Vec<String> {
         let mut all: Vec<_> =
             self.refusal.iter().map(|words| format!("The job is `blocked`: “{words}”.")).collect();
@@ -227,7 +226,7 @@ impl Findings {
     }
 }
 
-/// The message and the remedy of a job that needs a person.
+/// Returns the message and the remedy of a job that requires a person.
 fn words(record: &Value) -> String {
     ["message", "action"]
         .map(|part| record["failure"][part].as_str().unwrap_or_default())
@@ -238,17 +237,18 @@ fn file(version: &str) -> PathBuf {
     Path::new(KEPT).join(format!("{version}.json"))
 }
 
-/// The findings of all versions, each of the last run that went well on it.
+/// The findings of all versions, each from its last successful run.
 pub struct Table(Vec<Findings>);
 
 impl Table {
-    /// Reads what was kept of those versions; none if one was never played to its end.
+    /// Reads the findings of those versions; none if one of them has no complete run.
     pub fn kept<'a>(versions: impl Iterator<Item = &'a str>) -> Option<Self> {
         let kept = |version| serde_json::from_str(&fs::read_to_string(file(version)).ok()?).ok();
         versions.map(kept).collect::<Option<_>>().map(Self)
     }
 
-    /// Writes the table into README.md if asked to; else fails if another one is there.
+    /// Writes the table into README.md if the environment asks for it; otherwise fails if another
+    /// one is there.
     pub fn compare_with_readme(&self) {
         let text = self.for_readme();
         if !README.write(&text) {
@@ -256,7 +256,7 @@ impl Table {
         }
     }
 
-    /// The cases, in the order in which they are played.
+    /// Returns the cases in the order in which they run.
     fn cases(&self) -> Vec<&str> {
         let mut cases: Vec<&str> = Vec::new();
         for (case, _) in self.0.iter().flat_map(|findings| &findings.cases) {
@@ -267,7 +267,7 @@ impl Table {
         cases
     }
 
-    /// What is so on all that can be provisioned.
+    /// Returns the findings that all versions which can be provisioned share.
     fn common(&self) -> Common<'_> {
         let usable = || self.0.iter().filter(|findings| findings.refusal.is_none());
         let Some(first) = usable().next() else { return Common::default() };
@@ -304,16 +304,16 @@ impl Table {
     }
 }
 
-/// What is so on all versions that can be provisioned.
+/// The findings that all versions which can be provisioned share.
 #[derive(Default)]
 struct Common<'a> {
     left_out: Vec<&'a String>,
     losses: Vec<&'a Loss>,
 }
 
-/// What a write does, as the end of a sentence.
+/// Formats changes as the end of a sentence.
 fn sentence<'a>(losses: impl Iterator<Item = &'a Loss>) -> String {
-    losses.map(|loss| loss.words()).collect::<Vec<_>>().join(", and ")
+    losses.map(|loss| loss.description()).collect::<Vec<_>>().join(", and ")
 }
 
 fn names<'a>(what: impl Iterator<Item = &'a String>) -> String {

@@ -1,4 +1,4 @@
-//! Gateways that refuse, restart, or are edited meanwhile.
+//! Gateways that refuse, restart, or are edited while the worker writes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,19 +16,20 @@ use super::queue::Queue;
 use super::stranger::Stranger;
 use super::version::{LeftOut, Trait};
 
-/// Agents that are being made when the gateway is restarted.
+/// The number of agents that are being created when the gateway is restarted.
 const IN_THE_MIDDLE: usize = 5;
-/// Agents that are made at once.
+/// The number of agents that are created at once.
 const FLEET: usize = 20;
-/// How often a person edits the config meanwhile.
+/// The number of edits that a person makes meanwhile.
 const EDITS: u32 = 3;
-/// How long the first of some agents may take to appear in the config.
+/// The maximum time until the first of some agents appears in the config.
 const APPEARS_WITHIN: Duration = Duration::from_secs(240);
-/// The wait between looks at the config's file.
+/// The interval at which the config's file is read.
 const LOOK: Duration = Duration::from_millis(2);
 
 impl Installation {
-    /// A gateway without the agent methods: the job waits for a person and says for what.
+    /// Checks a gateway without the agent methods: the job is blocked, and its error says what is
+    /// missing.
     pub(super) async fn is_refused(&self) {
         let lead = documents::lead();
         let record = self.blocked(&self.queue, &self.documents.provision(&lead)).await;
@@ -41,7 +42,8 @@ impl Installation {
         self.findings.lock().unwrap().refused(&record);
     }
 
-    /// A wrong token is said to be wrong; the same job with the right one is carried out.
+    /// Checks that a wrong token is reported, and that the same job with the right one is carried
+    /// out.
     pub(super) async fn wrong_token(&self) {
         let case = "wrong token";
         let wrong = Documents::by(&self.gateway, &self.gateway.url, "not-the-token");
@@ -62,11 +64,12 @@ impl Installation {
         self.note(case, "blocked, then done".into());
     }
 
-    /// A worker from elsewhere waits until a person lets it in, and names the command for that.
+    /// Checks that a remote worker waits until a person approves it, and that its error names the
+    /// command for that.
     pub(super) async fn stranger(&self) {
         let case = "device not approved";
         let stranger = Stranger::at(&self.gateway).await;
-        // Another worker, with a key that this gateway has never seen.
+        // Another worker, with a key that this gateway does not know.
         let queue = Queue::new(&self.folder.path().join("stranger"));
         let document = Documents::by(&self.gateway, &stranger.url, &self.gateway.token)
             .cleanup(&documents::lead());
@@ -92,7 +95,7 @@ impl Installation {
         self.note(case, "blocked, then done".into());
     }
 
-    /// The gateway is ended and started again while agents are being made.
+    /// Stops and starts the gateway while agents are being created.
     pub(super) async fn restarted_midway(&self) {
         let case = "gateway restarted midway";
         let agents = documents::fleet(0, IN_THE_MIDDLE);
@@ -118,7 +121,7 @@ impl Installation {
         self.note(case, format!("{runs} runs of {IN_THE_MIDDLE} jobs"));
     }
 
-    /// Many agents are made at once while a person edits the config.
+    /// Creates many agents at once while a person edits the config.
     pub(super) async fn beside_a_person(&self) {
         let case = "20 agents at once, config edited";
         let agents = documents::fleet(100, FLEET);
@@ -148,14 +151,15 @@ impl Installation {
         self.note(
             case,
             format!(
-                "{:.1} s, {writes} writes, {restarts} restarts; person refused {refused}, lost \
-                    {lost}",
+                "{:.1} s, {writes} writes, {restarts} restarts; edits of the person: {refused} \
+                 refused, {lost} lost",
                 took.as_secs_f32()
             ),
         );
     }
 
-    /// Agents come and go beside those of the gateway's owner, and what is the owner's stays.
+    /// Creates and removes agents beside those of the gateway's owner, and checks that the owner's
+    /// config stays.
     pub(super) async fn beside_the_owner(&self, owner: &mut Owner) {
         let case = "a gateway with an owner";
         let (lead, mut worker) = (documents::lead(), documents::worker());
@@ -168,7 +172,7 @@ impl Installation {
             let names_it =
                 failure["message"].as_str().is_some_and(|words| words.contains("messages"));
             assert!(names_it, "{case}: {failure}");
-            owner.gives_up_includes();
+            owner.inline_includes();
             self.gateway.restart().await;
             refused = Some(record);
         }
@@ -179,7 +183,7 @@ impl Installation {
             Proof { shows_ok: true, is_awake: true, ..self.proof(case, agent) }.stands().await;
         }
         self.all_done(case, &[self.documents.cleanup(&lead)]).await;
-        // What was written must be what the next process begins with.
+        // After a restart the gateway must work with what was written.
         self.gateway.restart().await;
         self.proof(case, &lead).is_gone(&LeftOut::new()).await;
         Proof { shows_ok: true, is_awake: true, ..self.proof(case, &worker) }.stands().await;
@@ -194,8 +198,8 @@ impl Installation {
         }
     }
 
-    /// The agents are as described, and may be at work: some gateways start one of many before the
-    /// last is made.
+    /// Checks that the agents are as described, even if they have started to work: some gateways
+    /// start one of many before the last one is created.
     pub(super) async fn work(&self, case: &str, agents: &[Agent]) {
         for agent in agents {
             let case = format!("{case}, {}", agent.id);
@@ -207,7 +211,7 @@ impl Installation {
         agents.iter().map(|agent| self.documents.provision(agent)).collect()
     }
 
-    /// Carries out a job that has to wait for a person; its record.
+    /// Carries out a job that requires a person, and returns its record.
     pub(super) async fn blocked(&self, queue: &Queue, document: &Value) -> Value {
         let record = queue.carry_out(std::slice::from_ref(document)).await.remove(0);
         assert_eq!(record["state"], "blocked", "{record:#}");

@@ -1,4 +1,4 @@
-//! The versions that are tried, and what each cannot do.
+//! The tested versions, and the limitations of each.
 
 use std::borrow::Cow;
 
@@ -8,31 +8,31 @@ use Trait::{
     RefusesIncludes, RestartsWithOldConfig, TooOld,
 };
 
-/// How a version's config keeps agents.
+/// The way in which a version's config keeps agents.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Roster {
-    /// `agents.list`, an array.
+    /// The array `agents.list`.
     List,
-    /// `agents.entries`, an object.
+    /// The object `agents.entries`.
     Entries,
 }
 
-/// What not every version does.
+/// A behaviour that only some versions have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Trait {
-    /// It lacks what provisioning needs.
+    /// It lacks methods that provisioning requires.
     TooOld,
-    /// It lists sessions whose key names an agent that is not in its config, as a main agent's key
-    /// does.
+    /// It lists sessions whose key names an agent that is not in its config, as the key of a main
+    /// agent does.
     ListsForeignSessions,
-    /// It gives a backend that has the token all rights, wherever it comes from and whoever it is.
+    /// It gives a backend with the token all rights, from any address and with any device.
     LetsStrangersIn,
-    /// It refuses a config write whose base has changed also if the two come at the same time.
+    /// It refuses a config write with an outdated base even if two writes arrive at the same time.
     ComparesHashes,
-    /// After a change of `channels` it restarts with the config of its process's start, so that
-    /// section is left alone.
+    /// After a change of `channels` it restarts with the config of its process's start, so the
+    /// worker does not write that section.
     RestartsWithOldConfig,
-    /// It cannot open the sessions of an agent that it has deleted, until it is restarted.
+    /// It cannot open the sessions of an agent that it has deleted until it is restarted.
     ForgetsSessionsOfDeleted,
     /// It refuses every config write while its file has an `$include` anywhere but in a list.
     RefusesIncludes,
@@ -40,31 +40,31 @@ pub enum Trait {
 
 /// A version of OpenClaw.
 pub struct Version {
-    /// As npm has it.
+    /// The version's name on npm.
     pub name: &'static str,
-    /// What it does that not every version does.
+    /// The behaviours of this version that not every version has.
     traits: &'static [Trait],
-    /// How its config keeps agents.
     pub roster: Roster,
-    /// What of a person's config file any write of this version changes, the person's own as well.
+    /// The changes that any write of this version makes to a person's config file, including the
+    /// person's own writes.
     pub losses: &'static [Loss],
 }
 
-/// What a version does not keep, as reports of jobs name it, sorted.
+/// The entries that a version does not keep, as reports of jobs name them, sorted.
 pub type LeftOut = Vec<Cow<'static, str>>;
 
 impl Version {
-    /// Whether it does that.
+    /// Returns whether the version has that behaviour.
     pub fn is(&self, one: Trait) -> bool {
         self.traits.contains(&one)
     }
 
-    /// Whether `.ci/run` tries it, and its installation stays.
+    /// Returns whether `.ci/run` tests it, so that its installation stays.
     pub fn is_in_ci(&self) -> bool {
         IN_CI.contains(&self.name)
     }
 
-    /// The file that must show an agent's token.
+    /// Returns the file that must contain an agent's token.
     pub fn token_file(&self) -> &'static str {
         match self.roster {
             Roster::List => "TOOLS.md",
@@ -72,8 +72,8 @@ impl Version {
         }
     }
 
-    /// The key in `channels.defaults` that says which heartbeats are shown; none if it must be left
-    /// alone.
+    /// Returns the key in `channels.defaults` that says which heartbeats are shown; none if the
+    /// worker must not write it.
     pub fn visibility(&self) -> Option<&'static str> {
         match self.roster {
             _ if self.is(Trait::RestartsWithOldConfig)
@@ -86,7 +86,7 @@ impl Version {
         }
     }
 
-    /// What a report of provisioning must name as left out.
+    /// Returns the entries that a report of provisioning must list as left out.
     pub fn left_out_of_provisioning(&self) -> LeftOut {
         let mut all = self.left_out_of_sync();
         all.extend(NEVER_KEPT.map(Cow::from));
@@ -97,7 +97,7 @@ impl Version {
         all
     }
 
-    /// What a report of a heartbeat sync must name as left out.
+    /// Returns the entries that a report of a heartbeat sync must list as left out.
     pub fn left_out_of_sync(&self) -> LeftOut {
         let visibility = self.visibility().is_none().then_some(match self.roster {
             Roster::List => "config channels.defaults.heartbeat",
@@ -108,21 +108,21 @@ impl Version {
         visibility.into_iter().chain(reasoning).map(Cow::from).collect()
     }
 
-    /// What a report of the cleanup of a main agent with that session must name as left out.
+    /// Returns the entries that a report of the cleanup of a main agent with that session must list
+    /// as left out.
     pub fn left_out_of_main_cleanup(&self, session: &str) -> LeftOut {
-        // It deletes an agent's main session with the agent only, and this session's agent was
-        // never there.
+        // The gateway deletes an agent's main session only with the agent, and the agent of this
+        // session was never there.
         let kept = self.roster == Roster::Entries;
         kept.then(|| format!("session {session}").into()).into_iter().collect()
     }
 }
 
-/// Files that no version keeps.
+/// The files that no version keeps.
 const NEVER_KEPT: [&str; 4] =
     ["file AUTONOMY.md", "file BOOT.md", "file SELF.md", "file TASK_SOUL.md"];
 
-/// The versions of `MISSION_INTEROP=ci`: the oldest, the newest, and two that have faults of their
-/// own.
+/// The versions of `MISSION_INTEROP=ci`: the oldest, the newest, and two with defects of their own.
 const IN_CI: [&str; 4] = ["2026.2.9", "2026.5.7", "2026.8.2", "2026.9.6"];
 
 const fn list(name: &'static str, traits: &'static [Trait], losses: &'static [Loss]) -> Version {
@@ -133,7 +133,7 @@ const fn entries(name: &'static str, traits: &'static [Trait], losses: &'static 
     Version { name, traits, roster: Roster::Entries, losses }
 }
 
-/// From the newest version that cannot be provisioned to the newest of all.
+/// The versions from the newest one that cannot be provisioned to the newest of all.
 pub static ALL: [Version; 18] = [
     list("2026.1.30", &[TooOld], &[]),
     list("2026.2.9", &[LetsStrangersIn], &[Comments, Home, Include, Variable]),
@@ -163,8 +163,8 @@ pub static ALL: [Version; 18] = [
     entries("2026.9.6", &[ListsForeignSessions, ComparesHashes], &[Comments]),
 ];
 
-/// The versions that `MISSION_INTEROP` names, with commas between them; all if it does not say.
-/// `ci` names the oldest, the newest, and two that have faults of their own.
+/// Returns the versions that `MISSION_INTEROP` names, separated by commas, or all if it is not set.
+/// The name `ci` selects those of [`IN_CI`].
 pub fn chosen() -> Vec<&'static Version> {
     let chosen = std::env::var("MISSION_INTEROP").unwrap_or_default();
     let is_chosen = |version: &&Version| match &chosen[..] {
