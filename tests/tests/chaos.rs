@@ -1,27 +1,27 @@
-//! Workers and Redis are killed and frozen at random while jobs come in, and everything ends as it
-//! should.
+//! Workers and Redis are killed and frozen at random while jobs arrive, and every job and every
+//! agent must still end as it should.
 //!
-//! Three worker processes with default settings, a Redis that writes each change to disk, fifty
-//! simulated gateways and a stream of jobs, several for each agent. When the trouble ends, all must
-//! be settled within [`SETTLE`], and then:
+//! The test runs three worker processes with default settings, a Redis that syncs each change to
+//! disk, fifty simulated gateways, and a stream of jobs, several for each agent. When the trouble
+//! is over, all jobs must end within [`SETTLE`], and then:
 //!
-//! * no acknowledged job is lost: each is done, or a newer one of its subject took its place;
-//! * runs of a subject never overlapped, a lane had one worker at a time, and each lost lease has a
-//!   cause;
-//! * done jobs of a subject were done in the order of their enqueueing;
-//! * each agent is on its gateway as its newest job alone would have made it.
+//! * No acknowledged job is lost: each is done, or was superseded by a newer one of its subject.
+//! * Runs of a subject never overlapped, a lane had one worker at a time, and each lost lease has
+//!   a cause.
+//! * Done jobs of a subject were done in the order in which they were enqueued.
+//! * Each agent on its gateway is as its newest job alone would have made it.
 //!
 //! The seed is printed; `MISSION_CHAOS_SEED` sets it. The same seed gives the same jobs and the
-//! same strikes, but not the same moments. `MISSION_CHAOS_SECONDS` sets how long the trouble lasts
-//! (60 by default); the number of jobs follows.
+//! same strikes, but at different moments. `MISSION_CHAOS_SECONDS` sets the length of the trouble
+//! (60 by default) and with it the number of jobs.
 //!
-//! | File | What is in it |
+//! | File | Contents |
 //! |---|---|
-//! | `plan` | the jobs that follow from a seed |
-//! | `fleet` | the worker processes, and what was done to them |
+//! | `plan` | the jobs, generated from a seed |
+//! | `fleet` | the worker processes, and the record of what was done to them |
 //! | `trouble` | the strikes |
-//! | `ledger` | what the queue says at the end, and whether that is as promised |
-//! | `gateways` | the gateways, and how their agents must be at the end |
+//! | `ledger` | the final state of the queue, checked against the promises |
+//! | `gateways` | the gateways, and the expected state of their agents |
 
 mod fleet;
 mod gateways;
@@ -41,21 +41,21 @@ use uuid::Uuid;
 use fleet::{Fleet, Life};
 use gateways::Seen;
 use ledger::Ledger;
-use plan::{Agent, Wish};
+use plan::{Agent, PlannedJob};
 use trouble::{Count, Trouble};
 
 use crate::scenarios::differences::differences;
 
 const WORKERS: usize = 3;
-/// Jobs for each minute of trouble.
+/// The number of jobs per minute of trouble.
 const JOBS_PER_MINUTE: u64 = 2000;
-/// Jobs that are enqueued in one call, at most.
+/// The maximum number of jobs that are enqueued in one call.
 const MAX_BATCH: usize = 20;
-/// A lease of 20 s, looked for every 5 s, and time to run what waited for it.
+/// The time for a lease of 20 s to expire, a sweep every 5 s to find it, and the jobs to run again.
 const SETTLE: Duration = Duration::from_secs(35);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_or_doubled_in_chaos() {
+async fn no_job_is_lost_or_done_twice_in_chaos() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
     let seed = number("MISSION_CHAOS_SEED").unwrap_or_else(rand::random);
     let length = Duration::from_secs(number("MISSION_CHAOS_SECONDS").unwrap_or(60).max(1));
@@ -75,7 +75,8 @@ async fn nothing_is_lost_or_doubled_in_chaos() {
 
     let ended = Instant::now();
     let ids = timeout(SETTLE, producer).await.expect("Redis takes jobs again").unwrap();
-    let settled = timeout(SETTLE.saturating_sub(ended.elapsed()), settle(&queue, ids.len())).await;
+    let settled =
+        timeout(SETTLE.saturating_sub(ended.elapsed()), wait_for_end(&queue, ids.len())).await;
     let settle_time = ended.elapsed();
     let lives = fleet.end().await;
     let records = records(&queue, &ids).await;
@@ -85,7 +86,7 @@ async fn nothing_is_lost_or_doubled_in_chaos() {
     let mut faults = ledger.faults();
     faults.extend(lives.iter().flat_map(Life::errors));
     if settled.is_err() {
-        faults.push(format!("not settled within {} s", SETTLE.as_secs()));
+        faults.push(format!("jobs were left after {} s", SETTLE.as_secs()));
     }
     let mut late = 0;
     for (number, gateway) in gateways.iter().enumerate() {
@@ -96,29 +97,32 @@ async fn nothing_is_lost_or_doubled_in_chaos() {
         );
     }
     let compared = compare(&jobs, &records, &gateways, &expected, &mut faults);
-    tell(&ledger, &count);
+    print_summary(&ledger, &count);
     println!("settled {:.1} s after the trouble", settle_time.as_secs_f64());
-    println!(
-        "{compared} agents compared; {late} writes of workers that were frozen past their lease"
-    );
+    println!("{compared} agents compared; {late} writes by workers frozen past their lease");
     println!("whole test {:.1} s", began.elapsed().as_secs_f64());
     if !faults.is_empty() {
-        println!("what the workers said is in {}", folder.keep().display());
+        println!("the logs of the workers are in {}", folder.keep().display());
     }
     assert!(faults.is_empty(), "{} faults with seed {seed}:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// Enqueues all jobs, evenly over three quarters of the time; each again until it is acknowledged.
-/// Their ids.
-async fn produce(queue: Queue, jobs: Vec<Wish>, urls: Vec<String>, length: Duration) -> Vec<Uuid> {
+/// Enqueues all jobs evenly over three quarters of the time, and repeats each call until it is
+/// acknowledged. Returns their ids.
+async fn produce(
+    queue: Queue,
+    jobs: Vec<PlannedJob>,
+    urls: Vec<String>,
+    length: Duration,
+) -> Vec<Uuid> {
     let (began, step) = (Instant::now(), length.mul_f64(0.75) / u32::try_from(jobs.len()).unwrap());
-    let envelope = |wish: &Wish| {
-        Envelope::new(wish.document(&urls[wish.gateway]).to_string().as_bytes()).unwrap()
+    let envelope = |job: &PlannedJob| {
+        Envelope::new(job.document(&urls[job.gateway]).to_string().as_bytes()).unwrap()
     };
     let mut ids = Vec::with_capacity(jobs.len());
     while ids.len() < jobs.len() {
         sleep_until(began + step * u32::try_from(ids.len()).unwrap()).await;
-        // All that are due, which are many when Redis was away.
+        // All jobs that are due: many, after Redis was away.
         let due = usize::try_from(began.elapsed().as_nanos() / step.as_nanos()).unwrap() + 1;
         let batch = ids.len()..due.clamp(ids.len() + 1, ids.len() + MAX_BATCH).min(jobs.len());
         let batch: Vec<Envelope> = jobs[batch].iter().map(envelope).collect();
@@ -131,8 +135,8 @@ async fn produce(queue: Queue, jobs: Vec<Wish>, urls: Vec<String>, length: Durat
     ids
 }
 
-/// Waits until all those jobs have ended.
-async fn settle(queue: &Queue, jobs: usize) {
+/// Waits until all jobs have ended.
+async fn wait_for_end(queue: &Queue, jobs: usize) {
     let ended = [State::Done, State::Superseded, State::Dead, State::Cancelled];
     let all = u64::try_from(jobs).unwrap();
     while !queue
@@ -147,15 +151,15 @@ async fn settle(queue: &Queue, jobs: usize) {
 async fn records(queue: &Queue, ids: &[Uuid]) -> Vec<JobRecord> {
     let mut records = Vec::with_capacity(ids.len());
     for id in ids {
-        records.push(queue.get(*id).await.unwrap().expect("an acknowledged job is there"));
+        records.push(queue.get(*id).await.unwrap().expect("an acknowledged job exists"));
     }
     records
 }
 
-/// Compares each agent with what its newest job wants. How many; those whose newest job died cannot
-/// be told.
+/// Compares each agent with what its newest job requires, and returns the number of agents
+/// compared. Agents whose newest job is dead are not compared.
 fn compare(
-    jobs: &[Wish],
+    jobs: &[PlannedJob],
     records: &[JobRecord],
     gateways: &[Gateway],
     expected: &BTreeMap<(usize, Agent), Seen>,
@@ -163,15 +167,15 @@ fn compare(
 ) -> usize {
     let states: Vec<_> = gateways.iter().map(Gateway::state).collect();
     let newest = plan::newest(jobs);
-    let told = newest.iter().filter(|(_, place)| records[**place].state == State::Done);
+    let comparable = newest.iter().filter(|(_, place)| records[**place].state == State::Done);
     let mut compared = 0;
-    for ((gateway, agent), place) in told {
+    for ((gateway, agent), place) in comparable {
         compared += 1;
         let (found, wanted) =
             (gateways::seen(&states[*gateway], *gateway, *agent), &expected[&(*gateway, *agent)]);
-        // The newest gateways keep the session of a provisioning that was killed before it
-        // registered its agent: they delete no agent's main session. What a cleanup leaves it has
-        // to report.
+        // The newest gateways refuse to delete an agent's main session, so they keep the session of
+        // a provisioning that was killed before it registered its agent. The cleanup must report
+        // what it leaves.
         let left = reported_as_left(
             &records[*place],
             &format!("session agent:{}:main", agent.id(*gateway)),
@@ -194,7 +198,7 @@ fn reported_as_left(job: &JobRecord, what: &str) -> bool {
     skipped.is_some_and(|skipped| skipped.iter().any(|skipped| skipped["what"] == what))
 }
 
-fn tell(ledger: &Ledger, count: &Count) {
+fn print_summary(ledger: &Ledger, count: &Count) {
     let mut states: BTreeMap<State, usize> = BTreeMap::new();
     for job in ledger.jobs {
         *states.entry(job.state).or_default() += 1;
@@ -219,7 +223,7 @@ fn tell(ledger: &Ledger, count: &Count) {
     );
 }
 
-/// Half and all of ascending times.
+/// Formats half and all of ascending times.
 fn spread(times_ms: &[u64]) -> String {
     let seconds = |place: usize| {
         times_ms.get(place).map_or(f64::NAN, |ms| Duration::from_millis(*ms).as_secs_f64())

@@ -1,13 +1,13 @@
-//! Every flow, disturbed at each of its calls in each way there is: the gateway must end as after
-//! an undisturbed run, no run may say `done` before it is so, and once it is so nothing more is
-//! written.
+//! Every flow, disturbed at each of its calls in each possible way. The gateway must end in the
+//! same state as after an undisturbed run, no run may report `done` too early, and after that
+//! nothing more may be written.
 //!
-//! | File | What is in it |
+//! | File | Contents |
 //! |---|---|
-//! | `flows` | what is carried out, and on what |
-//! | `trouble` | what goes wrong |
-//! | `case` | one flow with one trouble at one call |
-//! | `table` | what came out, flow by trouble |
+//! | `flows` | the jobs, and the gateways that run them |
+//! | `trouble` | the ways in which a call is disturbed |
+//! | `case` | one flow, disturbed in one way at one call |
+//! | `table` | the results, flow by trouble |
 
 pub mod case;
 pub mod flows;
@@ -22,16 +22,16 @@ use case::{Case, Stage};
 use flows::{FLOWS, Flow, PROFILES};
 use table::Table;
 use trouble::TROUBLES;
-/// Of so many cases one is played, another one each time: all take minutes.
+/// One of this many cases is played, another one each time, because all of them take minutes.
 const SHARE: usize = 20;
 
-/// `MISSION_KILLMATRIX_SHARE=1` plays all.
+/// Returns the share; `MISSION_KILLMATRIX_SHARE=1` plays all cases.
 fn share() -> usize {
     std::env::var("MISSION_KILLMATRIX_SHARE").map_or(SHARE, |share| share.parse().unwrap())
 }
 
 #[test]
-fn whatever_happens_at_whichever_call_the_end_is_the_same() {
+fn a_disturbance_at_any_call_does_not_change_the_final_state() {
     let mut stages = Vec::new();
     let only = std::env::var("MISSION_KILLMATRIX_FLOW");
     for profile in PROFILES {
@@ -47,7 +47,7 @@ fn whatever_happens_at_whichever_call_the_end_is_the_same() {
     let mut cases = Vec::new();
     for stage in &stages {
         for trouble in TROUBLES {
-            // Call 0 is the connecting.
+            // Call 0 is the handshake.
             let first = usize::from(!trouble.can_strike_connecting());
             cases.extend((first..=stage.calls.len()).map(|at| Case {
                 stage: Arc::clone(stage),
@@ -60,7 +60,7 @@ fn whatever_happens_at_whichever_call_the_end_is_the_same() {
     let (all, share) = (cases.len(), share());
     let first = rand::random_range(0..share);
     cases = cases.into_iter().skip(first).step_by(share).collect();
-    println!("{} of {all} cases, each {share}th from the {first}th", cases.len());
+    println!("{} of {all} cases, every {share}th from number {first} on", cases.len());
 
     let (next, table) = (AtomicUsize::new(0), Mutex::new(Table::new(&stages)));
     let work = || {

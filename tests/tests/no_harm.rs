@@ -1,4 +1,4 @@
-//! What the worker must not do to gateways that people use: the three rules, each on gateways that
+//! Rules that keep the worker from harming gateways that people use, each tested on gateways that
 //! behave as real ones do.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use crate::in_memory::{Network, play};
 use crate::killmatrix::flows::{HOST, PROFILES, document, provision};
 
-/// Profiles that keep agents in a list, and one that keeps them as entries.
+/// Three profiles that keep agents in a list, and one that keeps them as entries.
 const SHAPES: [Profile; 4] =
     [Profile::V2026_2_9, Profile::V2026_5_7, Profile::V2026_7_35, Profile::V2026_9_6];
 
@@ -26,7 +26,7 @@ fn gateway(profile: Profile, change: impl FnOnce(&mut Setup)) -> Arc<Gateway> {
     Arc::new(Gateway::detached(setup))
 }
 
-/// One run of a job that remembers what it has done.
+/// Runs a job once, with its journal.
 async fn attempt(gateway: &Arc<Gateway>, document: Value, journal: &Arc<Journal>) -> Run {
     let worker = Network::of([(HOST.to_owned(), Arc::clone(gateway))]).worker(Limits::default());
     worker.apply("job", &Job::from_value(document).unwrap(), journal).await
@@ -41,7 +41,7 @@ async fn done(gateway: &Arc<Gateway>, document: Value) -> mission_core::Report {
     for _ in 0..5 {
         match attempt(gateway, document.clone(), &journal).await.outcome {
             Outcome::Done(report) => return *report,
-            // Three writes a minute are all that some take, and a restart takes its time.
+            // Some gateways allow only three writes a minute, and a restart takes time.
             Outcome::Busy { retry_after: Some(wait), .. } => sleep(wait).await,
             Outcome::Transient(failure) if failure.code == "unreachable" => {
                 sleep(Duration::from_secs(5)).await
@@ -49,7 +49,7 @@ async fn done(gateway: &Arc<Gateway>, document: Value) -> mission_core::Report {
             outcome => panic!("{:?}: {outcome:?}", gateway.profile()),
         }
     }
-    panic!("{:?}: it is not done", gateway.profile());
+    panic!("{:?}: the job is not done", gateway.profile());
 }
 
 fn blocked(outcome: &Outcome, code: &str) -> Failure {
@@ -60,18 +60,20 @@ fn blocked(outcome: &Outcome, code: &str) -> Failure {
     failure.clone()
 }
 
-/// An agent's entry as the gateway works with it.
+/// Returns an agent's entry in the gateway's effective config.
 fn entry(gateway: &Gateway, id: &str) -> Option<Value> {
     let agents = &gateway.state()["config"]["agents"];
     let listed = agents["list"].as_array().into_iter().flatten().find(|entry| entry["id"] == id);
     agents["entries"].get(id).or(listed).cloned()
 }
 
-/// A config with these agents, in the shape of that profile.
+/// Returns a config with these agents, in the shape of that profile.
 fn config(profile: Profile, agents: &Value) -> Value {
     let defaults = json!({ "workspace": "/srv/owner" });
     if matches!(profile, Profile::V2026_8_2 | Profile::V2026_9_6) {
-        return json!({ "agents": { "ownership": "explicit", "entries": agents, "defaults": defaults } });
+        return json!({
+            "agents": { "ownership": "explicit", "entries": agents, "defaults": defaults }
+        });
     }
     let with_id = |(id, entry): (&String, &Value)| {
         let mut entry = entry.clone();
@@ -187,10 +189,12 @@ fn a_write_that_is_kept_and_answered_with_an_error_is_reported() {
 }
 
 #[test]
-fn an_agent_of_the_owner_is_left_alone_until_it_is_taken_over_on_purpose() {
+fn an_agent_of_the_owner_is_left_alone_until_it_is_taken_over_explicitly() {
     for profile in SHAPES {
         play(async move {
-            let ops = json!({ "name": "Operations", "workspace": "/srv/ops", "heartbeat": { "every": "45m" } });
+            let ops = json!({
+                "name": "Operations", "workspace": "/srv/ops", "heartbeat": { "every": "45m" }
+            });
             let agents = json!({ "main": { "workspace": "/srv/owner" }, "ada-1": ops });
             let gateway = gateway(profile, |setup| setup.config = config(profile, &agents));
             let before = gateway.state();
@@ -204,7 +208,7 @@ fn an_agent_of_the_owner_is_left_alone_until_it_is_taken_over_on_purpose() {
 
             let mut adopted = provision("Ada", "10m");
             adopted["options"] = json!({ "adopt": true });
-            // It has its memory in another folder, which it would leave.
+            // The agent would leave its memory, which is in another folder.
             blocked(&apply(&gateway, adopted.clone()).await, "workspace_moves");
             assert_eq!(gateway.state(), before, "{profile:?}");
             adopted["options"]["move_workspace"] = json!(true);
@@ -216,7 +220,7 @@ fn an_agent_of_the_owner_is_left_alone_until_it_is_taken_over_on_purpose() {
 }
 
 #[test]
-fn the_default_agent_is_nobodys_by_its_name() {
+fn the_default_agent_is_not_adopted_by_its_name() {
     for profile in SHAPES {
         play(async move {
             for config in
@@ -233,13 +237,13 @@ fn the_default_agent_is_nobodys_by_its_name() {
                     cleanup.as_object_mut().unwrap().remove(key);
                 }
                 done(&gateway, cleanup.clone()).await;
-                // Named on purpose it is refused.
+                // A job that names the default agent explicitly is refused.
                 for mut job in [job, cleanup] {
                     job["agent"]["openclaw_session_id"] = json!("agent:main:main");
                     let outcome = apply(&gateway, job).await;
                     let code =
                         outcome.failure().map(|failure| failure.code.clone()).unwrap_or_default();
-                    // What is not in the config cannot be deleted there either.
+                    // An agent that is not in the config cannot be deleted from it either.
                     let expected = ["agent_not_ours", "agent_is_default"];
                     assert!(expected.contains(&code.as_str()), "{profile:?}: {outcome:?}");
                 }
@@ -295,7 +299,9 @@ fn two_agents_of_one_name_do_not_take_each_other_over() {
 fn a_session_of_another_agent_is_left_alone() {
     for profile in SHAPES {
         play(async move {
-            let agents = json!({ "main": { "workspace": "/srv/owner" }, "ops": { "workspace": "/srv/ops" } });
+            let agents = json!({
+                "main": { "workspace": "/srv/owner" }, "ops": { "workspace": "/srv/ops" }
+            });
             let gateway = gateway(profile, |setup| setup.config = config(profile, &agents));
             for key in ["agent:main:main", "agent:ops:main", "main"] {
                 let mut job = provision("Greta", "10m");
@@ -334,7 +340,7 @@ fn an_agent_is_not_moved_away_from_its_memory() {
 }
 
 #[test]
-fn folders_that_others_use_stay() {
+fn folders_that_others_use_are_kept() {
     let ours = "/srv/openclaw/workspace-ada-1";
     for (other, usual) in [
         (ours, "/srv/owner"),
@@ -345,7 +351,9 @@ fn folders_that_others_use_stay() {
     ] {
         for profile in [Profile::V2026_2_9, Profile::V2026_9_6] {
             play(async move {
-                let agents = json!({ "main": {}, "ada-1": { "workspace": ours }, "bo": { "workspace": other } });
+                let agents = json!({
+                    "main": {}, "ada-1": { "workspace": ours }, "bo": { "workspace": other }
+                });
                 let mut config = config(profile, &agents);
                 config["agents"]["defaults"]["workspace"] = json!(usual);
                 let gateway = gateway(profile, |setup| setup.config = config);
@@ -366,7 +374,7 @@ fn folders_that_others_use_stay() {
 }
 
 #[test]
-fn a_gateway_that_does_not_keep_what_is_written_is_written_to_twice() {
+fn a_gateway_that_loses_writes_is_written_to_twice() {
     for profile in SHAPES {
         play(async move {
             let gateway = gateway(profile, |_| {});
@@ -375,7 +383,10 @@ fn a_gateway_that_does_not_keep_what_is_written_is_written_to_twice() {
             for _ in 0..6 {
                 let outcome = attempt(&gateway, provision("Ada", "10m"), &journal).await.outcome;
                 let failure = blocked(&outcome, "not_kept");
-                assert!(failure.message.contains("heartbeat.every"), "it says what: {failure:?}");
+                assert!(
+                    failure.message.contains("heartbeat.every"),
+                    "the error names the field: {failure:?}"
+                );
             }
             let patches =
                 gateway.calls().iter().filter(|call| call.method == "config.patch").count();
@@ -385,7 +396,7 @@ fn a_gateway_that_does_not_keep_what_is_written_is_written_to_twice() {
 }
 
 #[test]
-fn what_old_versions_restart_for_is_not_written_and_cleanups_are_honest() {
+fn sections_that_restart_old_versions_are_not_written_and_cleanups_are_honest() {
     play(async {
         let gateway = gateway(Profile::V2026_5_7, |_| {});
         let names: Vec<String> = (0..20).map(|n| format!("Agent{n}")).collect();
@@ -399,8 +410,7 @@ fn what_old_versions_restart_for_is_not_written_and_cleanups_are_honest() {
             assert!(is_gone || outcome.name() != "done", "{name}: {outcome:?}");
         }
     });
-    // A gateway that works with an older config than its file has is not told to delete or to
-    // create anything.
+    // A gateway whose effective config is older than its file must not delete or create anything.
     play(async {
         let gateway = gateway(Profile::V2026_5_7, |setup| setup.options.skips_channels = true);
         gateway.edit_config(
@@ -419,7 +429,7 @@ fn what_old_versions_restart_for_is_not_written_and_cleanups_are_honest() {
 }
 
 #[test]
-fn an_agent_that_comes_back_where_sessions_are_lost_waits_for_a_restart() {
+fn an_agent_that_is_recreated_where_sessions_are_lost_waits_for_a_restart() {
     play(async {
         let gateway = gateway(Profile::V2026_8_2, |_| {});
         let binding = json!({ "agentId": "main", "match": { "channel": "telegram" } });
@@ -432,16 +442,16 @@ fn an_agent_that_comes_back_where_sessions_are_lost_waits_for_a_restart() {
             blocked(&outcome, "gateway_restart_needed");
         }
         let created = gateway.deeds().creates.len();
-        assert!(created <= 2, "once for each job: {:?}", gateway.deeds().creates);
+        assert!(created <= 2, "at most once for each job: {:?}", gateway.deeds().creates);
         gateway.restart(Duration::from_secs(1));
-        assert_eq!(gateway.dead(), None, "it can be started again");
+        assert_eq!(gateway.dead(), None, "the gateway can be started again");
         done(&gateway, provision("Ada", "10m")).await;
         assert_eq!(gateway.state()["config"]["bindings"], json!([binding]));
     });
 }
 
 #[test]
-fn one_agent_at_fault_does_not_keep_the_others_from_being_written() {
+fn one_agent_at_fault_does_not_block_the_others() {
     for profile in [Profile::V2026_6_11, Profile::V2026_9_6] {
         play(async move {
             let refused = json!({ "code": "UNAVAILABLE", "message": "Error: something is wrong" });
@@ -457,7 +467,7 @@ fn one_agent_at_fault_does_not_keep_the_others_from_being_written() {
             sync["agents"] = json!(agents);
             let journal = Arc::default();
             let mut outcome = attempt(&gateway, sync.clone(), &journal).await.outcome;
-            // Gateways take three writes a minute; what was found is remembered.
+            // Gateways allow three writes a minute, and the worker remembers the agent at fault.
             for _ in 0..20 {
                 let Outcome::Busy { retry_after, .. } = &outcome else { break };
                 sleep(retry_after.unwrap_or_default()).await;
@@ -476,7 +486,7 @@ fn one_agent_at_fault_does_not_keep_the_others_from_being_written() {
 }
 
 #[test]
-fn a_label_or_a_key_that_does_not_stay_is_reported() {
+fn a_label_or_a_key_that_is_not_kept_is_reported() {
     for profile in PROFILES {
         play(async move {
             let gateway = gateway(profile, |setup| {
@@ -493,7 +503,7 @@ fn a_label_or_a_key_that_does_not_stay_is_reported() {
 }
 
 #[test]
-fn a_session_that_shows_nothing_is_started_afresh_once() {
+fn a_session_without_visible_state_is_reset_once() {
     for profile in PROFILES {
         play(async move {
             let gateway = gateway(profile, |setup| setup.options.shows_session_ids = false);
@@ -516,7 +526,7 @@ fn a_session_that_shows_nothing_is_started_afresh_once() {
 }
 
 #[test]
-fn null_takes_a_key_away_in_both_shapes() {
+fn null_removes_a_key_in_both_shapes() {
     for profile in SHAPES {
         play(async move {
             let gateway = gateway(profile, |_| {});
@@ -540,7 +550,7 @@ fn null_takes_a_key_away_in_both_shapes() {
 }
 
 #[test]
-fn cleanups_that_wait_for_each_other_read_the_config_once_for_each() {
+fn queued_cleanups_read_the_config_once_each() {
     play(async {
         for profile in [Profile::V2026_5_20, Profile::V2026_9_6] {
             let gateway = gateway(profile, |setup| setup.options.latency_ms = 20);
@@ -559,15 +569,15 @@ fn cleanups_that_wait_for_each_other_read_the_config_once_for_each() {
             assert!(runs.iter().all(|outcome| outcome.name() == "done"), "{runs:?}");
             let read =
                 gateway.calls()[before..].iter().filter(|call| call.method == "config.get").count();
-            // One before the first deletion, one after each.
-            assert!(read <= 21, "{profile:?}: {read} readings");
+            // One read before the first deletion, and one after each.
+            assert!(read <= 21, "{profile:?}: {read} reads");
             assert!(names.iter().all(|name| entry(&gateway, &name.to_lowercase()).is_none()));
         }
     });
 }
 
 #[test]
-fn many_cleanups_ask_for_the_status_once() {
+fn many_cleanups_request_the_status_once() {
     play(async {
         let gateway = gateway(Profile::V2026_5_20, |_| {});
         let names: Vec<String> = (0..20).map(|n| format!("Agent{n}")).collect();

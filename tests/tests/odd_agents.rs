@@ -1,4 +1,5 @@
-//! Agents that are not as the worker left them: what it mends, and what it leaves to a person.
+//! Agents that were changed since the worker wrote them: what the worker repairs, and what it
+//! leaves to a person.
 
 use std::sync::Arc;
 
@@ -17,13 +18,16 @@ async fn apply(gateway: &Arc<Gateway>, document: Value) -> Run {
 }
 
 #[test]
-fn an_agent_that_a_person_puts_back_after_its_cleanup_keeps_what_they_wrote() {
+fn an_agent_that_a_person_restores_after_its_cleanup_keeps_their_settings() {
     play(async {
         let gateway = Arc::new(Gateway::detached(Setup::new(Profile::V2026_9_6)));
         for job in [provision("Ada", "10m"), document("cleanup", "Ada", "10m")] {
             assert_eq!(apply(&gateway, job).await.outcome.name(), "done");
         }
-        let theirs = json!({ "workspace": "/srv/openclaw/workspace-ada-1", "groupChat": { "mentionPatterns": ["@ada"] } });
+        let theirs = json!({
+            "workspace": "/srv/openclaw/workspace-ada-1",
+            "groupChat": { "mentionPatterns": ["@ada"] }
+        });
         gateway.edit_config(&json!({ "agents": { "entries": { "ada-1": theirs } } }));
         let run = apply(&gateway, provision("Ada", "10m")).await;
         assert_eq!(run.outcome.name(), "done", "{:?}", run.outcome);
@@ -38,8 +42,8 @@ fn an_agent_that_a_person_puts_back_after_its_cleanup_keeps_what_they_wrote() {
     });
 }
 
-/// A gateway that holds an agent's document for unsafe, that many times at most, when it is asked
-/// for by these methods.
+/// Returns a gateway that refuses an agent's document as unsafe in these methods, at most `times`
+/// times.
 fn with_link(profile: Profile, methods: &[&str], times: Option<u32>) -> Arc<Gateway> {
     let mut setup = Setup::new(profile);
     setup.canned = methods.iter().map(|method| link(method, times)).collect();
@@ -58,7 +62,7 @@ fn link(method: &str, times: Option<u32>) -> Canned {
 
 #[test]
 fn a_document_that_is_a_link_waits_for_a_person() {
-    // One that leads nowhere is read as if it were not there.
+    // A gateway reads a dangling link as a missing file.
     for methods in [&["agents.files.get", "agents.files.set"][..], &["agents.files.set"]] {
         for profile in [Profile::V2026_3_13, Profile::V2026_6_11] {
             play(async move {
@@ -86,7 +90,7 @@ fn a_document_that_is_a_link_waits_for_a_person() {
 }
 
 #[test]
-fn a_document_that_comes_or_goes_while_it_is_looked_at_is_looked_at_again() {
+fn a_document_that_changes_during_a_read_is_read_again() {
     for profile in [Profile::V2026_3_13, Profile::V2026_6_11] {
         play(async move {
             let gateway = with_link(profile, &["agents.files.get", "agents.files.set"], Some(2));
@@ -98,7 +102,7 @@ fn a_document_that_comes_or_goes_while_it_is_looked_at_is_looked_at_again() {
 }
 
 #[test]
-fn a_reset_that_is_acknowledged_and_not_done_is_never_told_as_done() {
+fn a_reset_that_is_acknowledged_but_not_made_is_never_reported_as_done() {
     for profile in crate::killmatrix::flows::PROFILES {
         play(async move {
             let gateway = Arc::new(Gateway::detached(Setup::new(profile)));
@@ -119,7 +123,7 @@ fn a_reset_that_is_acknowledged_and_not_done_is_never_told_as_done() {
 }
 
 #[test]
-fn an_agent_that_the_gateway_has_not_taken_in_is_not_created() {
+fn an_agent_that_the_gateway_has_not_loaded_is_not_created() {
     for profile in [Profile::V2026_6_11, Profile::V2026_9_6] {
         play(async move {
             let gateway = Arc::new(Gateway::detached(Setup::new(profile)));
@@ -127,18 +131,24 @@ fn an_agent_that_the_gateway_has_not_taken_in_is_not_created() {
             let mut mine = gateway.state();
             mine["files"]["ada-1"]["MEMORY.md"] = json!("mine");
             // The same gateway after a restart with an older config: it does not know the agent
-            // that its config has.
+            // that is in its file.
             let after = |canned: Value| {
                 let mut setup = Setup::new(profile);
                 setup.files = serde_json::from_value(mine["files"].clone()).unwrap();
-                setup.config = json!({ "agents": mine["config"]["agents"], "channels": mine["config"]["channels"] });
+                setup.config = json!({
+                    "agents": mine["config"]["agents"], "channels": mine["config"]["channels"]
+                });
                 setup.canned = serde_json::from_value(canned).unwrap();
                 Arc::new(Gateway::detached(setup))
             };
             let unknown =
                 json!({ "code": "INVALID_REQUEST", "message": "agent \"ada-1\" not found" });
-            let canned = ["agents.files.get", "agents.files.list", "agents.files.set"]
-                .map(|method| json!({ "method": method, "match": { "agentId": "ada-1" }, "error": unknown }));
+            let canned =
+                ["agents.files.get", "agents.files.list", "agents.files.set"].map(|method| {
+                    json!({
+                        "method": method, "match": { "agentId": "ada-1" }, "error": unknown
+                    })
+                });
             let forgetful = after(json!(canned));
             let run = apply(&forgetful, provision("Ada", "10m")).await;
             let failure = run.outcome.failure().expect("it is blocked");
@@ -147,7 +157,7 @@ fn an_agent_that_the_gateway_has_not_taken_in_is_not_created() {
                 ("blocked", "gateway_restart_needed"),
                 "{failure:?}"
             );
-            // To create the agent would write the older config over this one.
+            // To create the agent would write the older config over the current one.
             let called: Vec<_> =
                 forgetful.mutating_calls().iter().map(|call| call.method.clone()).collect();
             assert_eq!(called, Vec::<String>::new(), "{profile:?}");

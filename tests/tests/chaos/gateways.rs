@@ -1,5 +1,5 @@
-//! The simulated gateways, and how their agents must be at the end: as on a gateway that saw the
-//! newest job only.
+//! The simulated gateways, and the expected state of their agents: the state on a gateway that saw
+//! only the newest job of each agent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use mission_gateway_sim::{Gateway, Profile};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::plan::{Agent, GATEWAYS, Wish, newest, profile};
+use super::plan::{Agent, GATEWAYS, PlannedJob, newest, profile};
 use crate::faults::applier;
 use crate::simulated;
 
-/// Answers take this long, so that a job takes a while and strikes meet it half-way.
+/// Delays each answer, so that jobs take a while and strikes hit them half-way.
 const LATENCY_MS: u64 = 15;
 
-/// An agent as its gateway has it; all parts are null or empty when there is none.
+/// An agent in its gateway's state. All parts are null or empty when there is none.
 pub type Seen = Value;
 
-/// Starts all gateways. Writing is not limited: a limit would only slow the jobs down.
+/// Starts all gateways. They do not limit writes, because a limit would only slow the jobs down.
 pub async fn start() -> Vec<Gateway> {
     let mut gateways = Vec::with_capacity(GATEWAYS);
     for gateway in 0..GATEWAYS {
@@ -39,32 +39,33 @@ async fn one(profile: Profile, latency_ms: u64) -> Gateway {
     simulated::start(profile, change).await
 }
 
-/// How each agent must be when its newest job is done, as carried out in this process and without
-/// disturbance.
-pub async fn expected(jobs: &[Wish]) -> BTreeMap<(usize, Agent), Seen> {
+/// Returns the expected state of each agent after its newest job, by running that job in this
+/// process without disturbance.
+pub async fn expected(jobs: &[PlannedJob]) -> BTreeMap<(usize, Agent), Seen> {
     let newest = newest(jobs);
     let mut gateways = JoinSet::new();
     for gateway in 0..GATEWAYS {
         let here = newest.range((gateway, Agent::Unit(0))..(gateway + 1, Agent::Unit(0)));
         let agents: Vec<Agent> = here.clone().map(|((_, agent), _)| *agent).collect();
-        // In the order of enqueueing: a heartbeat-sync can be the newest of one agent, and old for
-        // another.
-        let wishes: BTreeSet<usize> = here.map(|(_, place)| *place).collect();
-        let wishes: Vec<Wish> = wishes.into_iter().map(|place| jobs[place].clone()).collect();
+        // In the order of enqueueing: a heartbeat-sync can be the newest job of one agent and an
+        // older one of another.
+        let planned_jobs: BTreeSet<usize> = here.map(|(_, place)| *place).collect();
+        let planned_jobs: Vec<PlannedJob> =
+            planned_jobs.into_iter().map(|place| jobs[place].clone()).collect();
         gateways.spawn(async move {
             let reference = one(profile(gateway), 0).await;
-            // All gateways at once are slow.
+            // All gateways run at once and are slow, so the default limits apply.
             let clients = Clients::new(Arc::new(DeviceIdentity::ephemeral()), Limits::default());
             let applier = Applier { clients, ..applier() };
-            for wish in wishes.iter().filter(|wish| wish.kind != Kind::Cleanup) {
+            for planned in planned_jobs.iter().filter(|planned| planned.kind != Kind::Cleanup) {
                 // An update leaves out what the provisioning before it has written.
-                let mut document = wish.document(&reference.url());
+                let mut document = planned.document(&reference.url());
                 if let Some(options) = document.get_mut("options") {
                     options["action"] = "provision".into();
                 }
                 let job = Job::from_value(document).unwrap();
                 let run = applier.apply("reference", &job, &Arc::default()).await;
-                assert_eq!(run.outcome.name(), "done", "{wish:?}: {:?}", run.outcome);
+                assert_eq!(run.outcome.name(), "done", "{planned:?}: {:?}", run.outcome);
             }
             let state = reference.state();
             agents
@@ -76,8 +77,8 @@ pub async fn expected(jobs: &[Wish]) -> BTreeMap<(usize, Agent), Seen> {
     gateways.join_all().await.into_iter().flatten().collect()
 }
 
-/// An agent in a gateway's state. Documents that are the agent's own, or written once, say what an
-/// older job said.
+/// Returns an agent in a gateway's state. Documents that belong to the agent or are written only
+/// once become `(any)`, because they still have the text of an older job.
 pub fn seen(state: &Value, gateway: usize, agent: Agent) -> Seen {
     let id = agent.id(gateway);
     let config = &state["config"]["agents"];
@@ -91,11 +92,11 @@ pub fn seen(state: &Value, gateway: usize, agent: Agent) -> Seen {
             .into_iter()
             .filter(|document| document.is_agents_own() || *document == Document::Bootstrap)
             .any(|document| document.file_name() == name);
-        // By line, so that differences are told by line.
+        // Texts are split into lines, so that differences are reported by line.
         let lines: Vec<&str> = text.as_str().into_iter().flat_map(str::lines).collect();
         (name.clone(), if written_once { "(any)".into() } else { lines.into() })
     });
-    // A main agent's session bears another name, under which the old gateway does not show its
+    // The session of a main agent has another name, under which the old gateway does not show its
     // label.
     let session = if agent == Agent::Main { id.replace("mc-", "") } else { id.clone() };
     let mut session = state["sessions"][format!("agent:{session}:main")].clone();

@@ -1,4 +1,4 @@
-//! What the queue says about the jobs at the end, and whether that is as promised.
+//! The final state of the jobs in the queue, checked against the promises.
 
 use std::collections::BTreeMap;
 
@@ -8,20 +8,21 @@ use mission_jobs::{JobRecord, State};
 
 use super::fleet::{Life, Span};
 
-/// The longest that Redis takes from a claim to its answer; if it is killed meanwhile, the claimed
-/// jobs are lost.
+/// The maximum time from a claim in Redis to its answer. If Redis is killed meanwhile, the leases
+/// of the claimed jobs are lost.
 const ANSWER_MS: u64 = 2000;
-/// How soon a worker that was frozen past its lease stops what it was at: with the next renewal.
+/// The time within which a worker that was frozen past its lease stops its run: at the next
+/// renewal.
 const FENCED_WITHIN_MS: u64 = 5000;
 
-/// All jobs in the order of their enqueueing, and what was done to workers and Redis.
+/// Holds all jobs in the order of their enqueueing, and what was done to workers and Redis.
 pub struct Ledger<'a> {
     pub jobs: &'a [JobRecord],
     pub lives: &'a [Life],
     pub redis_kills: &'a [u64],
 }
 
-/// A run, and the place of its job.
+/// A run, with the position of its job.
 #[derive(Clone, Copy)]
 struct Run<'a> {
     place: usize,
@@ -41,7 +42,7 @@ impl Run<'_> {
 }
 
 impl<'a> Ledger<'a> {
-    /// All that is not as promised.
+    /// Returns every violation of the promises.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         for (place, job) in self.jobs.iter().enumerate() {
@@ -62,7 +63,7 @@ impl<'a> Ledger<'a> {
         })
     }
 
-    /// Runs by a name, in the order of their beginning.
+    /// Returns the runs by a name, in the order in which they started.
     fn runs_by(&self, name: impl Fn(&JobRecord) -> &str) -> BTreeMap<String, Vec<Run<'a>>> {
         let mut runs: BTreeMap<String, Vec<Run>> = BTreeMap::new();
         for run in self.runs() {
@@ -74,8 +75,8 @@ impl<'a> Ledger<'a> {
         runs
     }
 
-    /// Nothing is lost: the job is done, or a newer one of its subject took its place. Or it is
-    /// poison, rightly.
+    /// Checks that the job is not lost: it is done, or superseded by a newer one of its subject, or
+    /// rightly a poison job.
     fn ended(&self, place: usize, job: &JobRecord, faults: &mut Vec<String>) {
         match job.state {
             State::Done => {}
@@ -98,8 +99,8 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Each run has ended once, in order, and nothing came after the last; each lost lease has a
-    /// cause.
+    /// Checks that the runs ended once and in order, that nothing followed the last one, and that
+    /// each lost lease has a cause.
     fn runs_are_whole(&self, place: usize, job: &JobRecord, faults: &mut Vec<String>) {
         let numbers: Vec<u32> = job.history.iter().map(|run| run.number).collect();
         if !numbers.iter().copied().eq(1..=job.runs) {
@@ -124,7 +125,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// What took a lease from its worker, and when.
+    /// Returns what took a lease from its worker, and when.
     fn cause(&self, lost: &Attempt) -> Option<(Cause, u64)> {
         let run = Span { from_ms: lost.started_at_ms, to_ms: lost.ended_at_ms };
         let life = self.lives.iter().find(|life| life.is(&lost.worker))?;
@@ -140,7 +141,8 @@ impl<'a> Ledger<'a> {
         killed.or(frozen).or(redis.map(|at| (Cause::Redis, *at)))
     }
 
-    /// Runs of a subject do not overlap, but for heartbeat-syncs that were claimed together.
+    /// Checks that runs of a subject do not overlap, except heartbeat-syncs that were claimed
+    /// together.
     fn subjects_ran_one_at_a_time(&self, faults: &mut Vec<String>) {
         for (subject, runs) in self.runs_by(|job| &job.subject) {
             let mut before: Option<Run> = None;
@@ -163,7 +165,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Runs of a lane that overlap are the same worker's.
+    /// Checks that overlapping runs of a lane belong to the same worker.
     fn lanes_had_one_worker_at_a_time(&self, faults: &mut Vec<String>) {
         for (lane, runs) in self.runs_by(|job| &job.lane) {
             let mut until: BTreeMap<&str, Run> = BTreeMap::new();
@@ -186,7 +188,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Done jobs of a subject were done in the order of their enqueueing.
+    /// Checks that done jobs of a subject were done in the order of their enqueueing.
     fn order_was_kept(&self, faults: &mut Vec<String>) {
         let mut before: BTreeMap<&str, Run> = BTreeMap::new();
         for run in self.runs().filter(|run| run.attempt.result.outcome == "done") {
@@ -199,9 +201,9 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// A worker that went on with a run although the lease was lost was told so. Only its log
-    /// knows: the queue would take an ack that it should have refused for one of the worker that
-    /// has the job now.
+    /// Checks that a worker that continued a run after losing its lease had its ack refused. Only
+    /// the worker's log shows that: in the queue, a stale ack that was accepted would look like one
+    /// of the worker that holds the job now.
     fn stale_workers_ended_nothing(&self, faults: &mut Vec<String>) {
         for run in self.runs().filter(|run| run.attempt.result.outcome == "lost") {
             let Some(life) = self.lives.iter().find(|life| life.is(&run.attempt.worker)) else {
@@ -229,7 +231,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// How many leases were lost, by cause.
+    /// Returns the number of lost leases, by cause.
     pub fn lost(&self) -> BTreeMap<Cause, usize> {
         let lost = self.runs().filter(|run| run.attempt.result.outcome == "lost");
         lost.filter_map(|run| self.cause(run.attempt)).fold(
@@ -241,9 +243,9 @@ impl<'a> Ledger<'a> {
         )
     }
 
-    /// From a worker's kill until its lease was taken back, and until the job ran again or ended;
-    /// ascending, in ms. The second can be much longer, because the lane may have been another
-    /// victim's meanwhile.
+    /// Returns the times from a worker's kill until a lease was taken back, and until the job ran
+    /// again or ended, ascending and in ms. The second can be much longer, because another worker
+    /// that was killed may have owned the lane meanwhile.
     pub fn recoveries(&self) -> (Vec<u64>, Vec<u64>) {
         let (mut taken_back, mut gone_on) = (Vec::new(), Vec::new());
         for job in self.jobs {
@@ -262,22 +264,22 @@ impl<'a> Ledger<'a> {
         (taken_back, gone_on)
     }
 
-    /// Whether it has a job of the lane in hand still.
+    /// Returns whether the worker still runs a job of the lane.
     fn is_at_work(&self, lane: &str, life: &Life) -> bool {
         self.jobs.iter().any(|job| {
             job.lane == lane && job.worker.as_ref().is_some_and(|worker| life.is(worker))
         })
     }
 
-    /// Writes to a lane's gateway by workers that had no job of the lane in hand. There may be some
-    /// just after a worker was thawed that had been frozen past its lease; the others are faults.
-    /// The number of the allowed ones.
+    /// Counts the writes to a lane's gateway by workers that ran no job of the lane at that time.
+    /// They are allowed for a short time after the thaw of a worker that was frozen past its lease;
+    /// all others are faults.
     pub fn late_writes(&self, lane: &str, writes: &[Call], faults: &mut Vec<String>) -> usize {
         let runs: Vec<Run> = self.runs().filter(|run| run.job.lane == lane).collect();
         let mut allowed = 0;
         for write in writes.iter().filter(|write| write.ok) {
             let Some(life) = self.lives.iter().find(|life| life.device == write.device) else {
-                faults.push(format!("{} on {lane} by a stranger", write.method));
+                faults.push(format!("{} on {lane} by an unknown device", write.method));
                 continue;
             };
             let at = write.at_ms;
@@ -291,7 +293,7 @@ impl<'a> Ledger<'a> {
             match life.frozen.iter().rfind(|span| span.to_ms <= at).map(|span| at - span.to_ms) {
                 Some(after) if after <= FENCED_WITHIN_MS => allowed += 1,
                 after => faults.push(format!(
-                    "{} on {lane} at {at} by worker {}, which had no job there, thawed before \
+                    "{} on {lane} at {at} by worker {}, which ran no job there, last thawed \
                         {after:?} ms",
                     write.method, life.pid
                 )),
@@ -301,30 +303,30 @@ impl<'a> Ledger<'a> {
     }
 }
 
-/// Why a lease was lost.
+/// The cause of a lost lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     Kill,
     Freeze,
-    /// The answer to a claim died with Redis.
+    /// Redis died before it answered the claim.
     Redis,
 }
 
-/// Whether it died as a job does that takes three workers in a row along.
+/// Returns whether the job is dead because three workers in a row died while they ran it.
 pub fn is_poison(job: &JobRecord) -> bool {
     let last: Vec<&str> =
         job.history.iter().rev().take(3).map(|run| run.result.outcome.as_str()).collect();
     job.state == State::Dead && job.reason.as_deref() == Some("poison") && last == ["lost"; 3]
 }
 
-/// Whether the newer job makes the older one needless.
+/// Returns whether the newer job supersedes the older one.
 fn replaces(newer: &JobRecord, older: &JobRecord) -> bool {
     let provisions = |job: &JobRecord| job.kind.starts_with("provision");
     newer.subject == older.subject
         && (provisions(older) || (older.kind == "cleanup" && newer.kind == "cleanup"))
 }
 
-/// Heartbeat-syncs may be claimed together and are then one run.
+/// Returns whether both runs are heartbeat-syncs that were claimed together, which run as one.
 fn are_together(one: &Run, other: &Run) -> bool {
     let start = |run: &Run| (run.attempt.started_at_ms, run.attempt.worker.clone());
     one.job.kind == "heartbeat-sync"

@@ -1,5 +1,4 @@
-//! What is asked of the gateways: a stream of jobs that follows from a seed, and the agents that it
-//! is about.
+//! The plan of a chaos test: a stream of jobs that follows from a seed, and their agents.
 
 use std::collections::BTreeMap;
 
@@ -12,58 +11,56 @@ use uuid::Uuid;
 
 use crate::documents::GATEWAY_TOKEN;
 
-/// Gateways, of both profiles in turn.
+/// The number of gateways, which alternate between two profiles.
 pub const GATEWAYS: usize = 50;
-/// Agents with a board, on each gateway.
+/// The number of agents with a board on each gateway.
 const AGENTS: usize = 6;
-/// Agents that only heartbeat-syncs are about, on each gateway: which of two kinds of job would win
-/// is not promised.
+/// The number of agents on each gateway that only heartbeat-syncs touch, because the order between
+/// two kinds of job is not promised.
 const PULSES: usize = 3;
 
-/// An agent of the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Agent {
-    /// Provisioned and cleaned up.
+    /// An agent of a board that is provisioned and cleaned up.
     Unit(usize),
     /// The gateway's main agent.
     Main,
-    /// Its heartbeat is synced.
+    /// An agent of which only the heartbeat is synced.
     Pulse(usize),
 }
 
 /// A job of the plan.
 #[derive(Debug, Clone)]
-pub struct Wish {
-    /// Number of the gateway.
+pub struct PlannedJob {
     pub gateway: usize,
-    /// The kind of job.
     pub kind: Kind,
-    /// The agents it is about; more than one in a heartbeat-sync only.
+    /// The agents of the job; only a heartbeat-sync has more than one.
     pub agents: Vec<Agent>,
-    /// No two jobs have the same. Name, role, heartbeat and token of the agents follow from it.
+    /// A number that no two jobs share. Name, role, heartbeat and token of the agents follow from
+    /// it.
     pub revision: usize,
-    /// Whether a provisioning is an update.
+    /// `true` if a provisioning is an update.
     update: bool,
 }
 
-/// The gateway's imitated version.
+/// Returns the version that a gateway imitates.
 pub const fn profile(gateway: usize) -> Profile {
     if gateway.is_multiple_of(2) { Profile::V2026_2_9 } else { Profile::V2026_9_6 }
 }
 
-/// The gateway's id: the lane of its jobs.
+/// Returns the id of a gateway, which is the lane of its jobs.
 pub fn gateway_id(gateway: usize) -> Uuid {
     id(&format!("gateway {gateway}"))
 }
 
-/// That many jobs; the same for the same seed.
-pub fn jobs(seed: u64, count: usize) -> Vec<Wish> {
+/// Returns `count` jobs, always the same for the same seed.
+pub fn jobs(seed: u64, count: usize) -> Vec<PlannedJob> {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut jobs: Vec<Wish> = Vec::with_capacity(count);
-    // Whether the newest job of an agent provisions it.
+    let mut jobs: Vec<PlannedJob> = Vec::with_capacity(count);
+    // `true` for agents whose newest job provisions them.
     let mut present = BTreeMap::new();
     for revision in 0..count {
-        // Often the same agent twice in a row, so that its jobs meet each other.
+        // The same agent often comes twice in a row, so that its jobs meet.
         let (gateway, agent) = match jobs.last() {
             Some(last) if random.random_bool(0.3) => (last.gateway, last.agents[0]),
             _ => (random.random_range(0..GATEWAYS), any_agent(&mut random)),
@@ -85,7 +82,7 @@ pub fn jobs(seed: u64, count: usize) -> Vec<Wish> {
                 if provision { Kind::Provision } else { Kind::Cleanup }
             }
         };
-        jobs.push(Wish { gateway, kind, agents, revision, update });
+        jobs.push(PlannedJob { gateway, kind, agents, revision, update });
     }
     jobs
 }
@@ -98,18 +95,16 @@ fn any_agent(random: &mut StdRng) -> Agent {
     }
 }
 
-/// The newest job of each agent, by gateway and agent, with its place among the jobs.
-pub fn newest(jobs: &[Wish]) -> BTreeMap<(usize, Agent), usize> {
+/// Returns the position of each agent's newest job, by gateway and agent.
+pub fn newest(jobs: &[PlannedJob]) -> BTreeMap<(usize, Agent), usize> {
     let places = jobs.iter().enumerate();
     places
-        .flat_map(|(place, wish)| {
-            wish.agents.iter().map(move |agent| ((wish.gateway, *agent), place))
-        })
+        .flat_map(|(place, job)| job.agents.iter().map(move |agent| ((job.gateway, *agent), place)))
         .collect()
 }
 
 impl Agent {
-    /// Its id on the gateway.
+    /// Returns the agent's id on the gateway.
     pub fn id(self, gateway: usize) -> String {
         match self {
             Self::Unit(number) => format!("unit-{number}"),
@@ -119,14 +114,16 @@ impl Agent {
     }
 }
 
-impl Wish {
-    /// The job document, for the gateway at that url.
+impl PlannedJob {
+    /// Returns the job document, for the gateway at that url.
     pub fn document(&self, url: &str) -> Value {
         let mut document = json!({
             "version": 1,
             "kind": self.kind.as_str(),
-            "gateway": { "id": gateway_id(self.gateway), "name": "Acme", "url": url, "token": GATEWAY_TOKEN,
-                         "workspace_root": "/srv/openclaw" },
+            "gateway": {
+                "id": gateway_id(self.gateway), "name": "Acme", "url": url,
+                "token": GATEWAY_TOKEN, "workspace_root": "/srv/openclaw"
+            },
         });
         let agents: Vec<Value> = self.agents.iter().map(|agent| self.agent(*agent)).collect();
         if self.kind == Kind::HeartbeatSync {

@@ -1,4 +1,4 @@
-//! What is done to the workers and to Redis while they work.
+//! The strikes against workers and Redis while they work.
 
 use std::time::Duration;
 
@@ -15,66 +15,65 @@ use crate::redis_server::RedisServer;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Strike {
-    /// SIGKILL a worker and start another.
+    /// SIGKILL a worker and start another one.
     Kill,
     /// SIGSTOP a worker for less than its lease.
     Freeze,
-    /// SIGSTOP a worker until one of its jobs runs elsewhere: the worst moment to go on.
+    /// SIGSTOP a worker until another worker runs one of its jobs: the worst moment to continue.
     FreezeLong,
     /// SIGKILL Redis and restart it on the same data.
     Redis,
 }
 
-/// Strikes come in this proportion.
+/// Strikes are drawn from this deck, which sets their proportions.
 const DECK: [Strike; 12] = {
     use Strike::{Freeze, FreezeLong, Kill, Redis};
     [Kill, Kill, Kill, Kill, Freeze, Freeze, Freeze, Freeze, FreezeLong, Redis, Redis, Redis]
 };
 
-/// How often it is looked whether a job has been taken over.
+/// The interval at which the test checks whether a job has been taken over.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// For how long a worker that was frozen past its lease is left alone.
+/// The time for which a worker that was frozen past its lease is spared.
 const SPARED: Duration = Duration::from_secs(4);
 
 #[derive(Clone, Copy)]
-enum Mend {
+enum Repair {
     Thaw(usize),
     Redis,
 }
 
-/// How often each was done.
+/// Counts the strikes of each kind.
 #[derive(Debug, Default)]
 pub struct Count {
     pub kills: usize,
     pub freezes: usize,
     pub long_freezes: usize,
-    /// When Redis was killed, in ms since 1970.
+    /// The times at which Redis was killed, in ms since 1970.
     pub redis_kills: Vec<u64>,
 }
 
-/// Strikes at the fleet and at Redis, and mends what it did.
+/// Strikes at the fleet and at Redis, and repairs the damage.
 pub struct Trouble<'a> {
     random: StdRng,
     fleet: &'a mut Fleet,
     redis: &'a mut RedisServer,
     redis_is_up: bool,
     queue: Queue,
-    /// The worker that is frozen past its lease, and the jobs that it had; it is not killed before
-    /// it has seen that.
+    /// The worker that is frozen past its lease, and its jobs. It is not killed before it has
+    /// noticed the loss.
     frozen_long: Option<(usize, Vec<Uuid>)>,
-    /// The worker that was frozen past its lease before, and when it went on.
+    /// The worker that was last frozen past its lease, and when it was thawed.
     thawed: Option<(usize, Instant)>,
-    /// What has to be mended, and when.
-    mends: Vec<(Instant, Mend)>,
+    /// The pending repairs, and when they are due.
+    repairs: Vec<(Instant, Repair)>,
     count: Count,
 }
 
 impl<'a> Trouble<'a> {
-    /// Nothing has happened yet.
     pub fn new(seed: u64, fleet: &'a mut Fleet, redis: &'a mut RedisServer) -> Self {
         let random = StdRng::seed_from_u64(seed);
-        let (mends, count) = (Vec::new(), Count::default());
+        let (repairs, count) = (Vec::new(), Count::default());
         let queue = redis.queue_named("mission");
         Self {
             random,
@@ -84,32 +83,32 @@ impl<'a> Trouble<'a> {
             queue,
             frozen_long: None,
             thawed: None,
-            mends,
+            repairs,
             count,
         }
     }
 
-    /// Strikes about every second for that long. At the end Redis and all workers run.
+    /// Strikes about every second for `length`. At the end, Redis and all workers run.
     pub async fn make(mut self, length: Duration) -> Count {
         let end = Instant::now() + length;
         let (mut deck, mut strike_at) = (Vec::new(), Instant::now() + Duration::from_secs(1));
         loop {
-            self.mends.sort_by_key(|(at, _)| *at);
+            self.repairs.sort_by_key(|(at, _)| *at);
             let look_at = Instant::now() + if self.frozen_long.is_some() { LOOK } else { length };
-            let mend_at = self.mends.first().map_or(end, |(at, _)| *at);
-            sleep_until(strike_at.min(mend_at).min(look_at).min(end)).await;
+            let repair_at = self.repairs.first().map_or(end, |(at, _)| *at);
+            sleep_until(strike_at.min(repair_at).min(look_at).min(end)).await;
             let now = Instant::now();
             if now >= end {
                 break;
             }
             if self.is_taken_over().await {
-                let (slot, _) = self.frozen_long.take().expect("it is frozen");
+                let (slot, _) = self.frozen_long.take().expect("a worker is frozen");
                 self.fleet.thaw(slot).await;
                 self.thawed = Some((slot, now));
             }
-            if now >= mend_at {
-                let (_, mend) = self.mends.remove(0);
-                self.mend(mend).await;
+            if now >= repair_at {
+                let (_, repair) = self.repairs.remove(0);
+                self.repair(repair).await;
             }
             if now < strike_at {
                 continue;
@@ -124,24 +123,24 @@ impl<'a> Trouble<'a> {
             }
             strike_at = Instant::now() + Duration::from_millis(self.random.random_range(600..1400));
         }
-        let frozen = self.frozen_long.take().map(|(slot, _)| (end, Mend::Thaw(slot)));
-        for (_, mend) in std::mem::take(&mut self.mends).into_iter().chain(frozen) {
-            self.mend(mend).await;
+        let frozen = self.frozen_long.take().map(|(slot, _)| (end, Repair::Thaw(slot)));
+        for (_, repair) in std::mem::take(&mut self.repairs).into_iter().chain(frozen) {
+            self.repair(repair).await;
         }
         self.count
     }
 
-    async fn mend(&mut self, mend: Mend) {
-        match mend {
-            Mend::Thaw(slot) => self.fleet.thaw(slot).await,
-            Mend::Redis => {
+    async fn repair(&mut self, repair: Repair) {
+        match repair {
+            Repair::Thaw(slot) => self.fleet.thaw(slot).await,
+            Repair::Redis => {
                 self.redis.restart().await;
                 self.redis_is_up = true;
             }
         }
     }
 
-    /// False if it has to wait for a better moment.
+    /// Carries out a strike. Returns false if it has to wait for a better moment.
     async fn strike(&mut self, strike: Strike) -> bool {
         let is_awake = |slot: &usize| !self.fleet.is_frozen(*slot) && !self.is_spared(*slot);
         let awake: Vec<usize> = (0..self.fleet.size()).filter(is_awake).collect();
@@ -150,9 +149,9 @@ impl<'a> Trouble<'a> {
                 self.count.redis_kills.push(now_ms());
                 self.redis.kill();
                 self.redis_is_up = false;
-                self.mend_within(50..1500, Mend::Redis);
+                self.repair_within(50..1500, Repair::Redis);
             }
-            // One worker at least goes on.
+            // At least one worker must stay awake.
             Strike::FreezeLong if awake.len() > 1 && self.frozen_long.is_none() => {
                 let Some((slot, jobs)) = self.busiest(&awake).await else { return false };
                 self.fleet.freeze(slot).await;
@@ -160,17 +159,18 @@ impl<'a> Trouble<'a> {
                 self.frozen_long = Some((slot, jobs));
             }
             Strike::Freeze if awake.len() > 1 => {
-                let slot = *awake.choose(&mut self.random).expect("there are some");
+                let slot = *awake.choose(&mut self.random).expect("two or more are awake");
                 self.fleet.freeze(slot).await;
                 self.count.freezes += 1;
-                self.mend_within(300..5000, Mend::Thaw(slot));
+                self.repair_within(300..5000, Repair::Thaw(slot));
             }
             _ => {
                 let victims: Vec<_> =
                     (0..self.fleet.size()).filter(|slot| !self.is_spared(*slot)).collect();
                 let slot = *victims.choose(&mut self.random).expect("two at most are spared");
-                self.mends
-                    .retain(|(_, mend)| !matches!(mend, Mend::Thaw(frozen) if *frozen == slot));
+                self.repairs.retain(
+                    |(_, repair)| !matches!(repair, Repair::Thaw(frozen) if *frozen == slot),
+                );
                 self.fleet.replace(slot).await;
                 self.count.kills += 1;
             }
@@ -178,13 +178,14 @@ impl<'a> Trouble<'a> {
         true
     }
 
-    /// Whether it is to see what came of its being frozen.
+    /// Returns whether the worker must live to notice that it was frozen past its lease.
     fn is_spared(&self, slot: usize) -> bool {
         self.frozen_long.as_ref().is_some_and(|(frozen, _)| *frozen == slot)
             || self.thawed.is_some_and(|(thawed, at)| thawed == slot && at.elapsed() < SPARED)
     }
 
-    /// The worker that runs the most jobs, and these; none if nobody runs any, or Redis is away.
+    /// Returns the worker that runs the most jobs, and those jobs; none if no job is running or
+    /// Redis is away.
     async fn busiest(&self, slots: &[usize]) -> Option<(usize, Vec<Uuid>)> {
         let page = self
             .queue
@@ -199,8 +200,8 @@ impl<'a> Trouble<'a> {
         busiest.filter(|(_, jobs)| !jobs.is_empty())
     }
 
-    /// Whether a job of the worker that is frozen for long was taken from it, or it has none any
-    /// more.
+    /// Returns whether the worker that is frozen past its lease has lost a job to another one, or
+    /// has none left.
     async fn is_taken_over(&self) -> bool {
         let Some((slot, jobs)) = &self.frozen_long else { return false };
         let mut left = 0;
@@ -217,8 +218,8 @@ impl<'a> Trouble<'a> {
         left == 0
     }
 
-    fn mend_within(&mut self, range_ms: std::ops::Range<u64>, mend: Mend) {
+    fn repair_within(&mut self, range_ms: std::ops::Range<u64>, repair: Repair) {
         let after = Duration::from_millis(self.random.random_range(range_ms));
-        self.mends.push((Instant::now() + after, mend));
+        self.repairs.push((Instant::now() + after, repair));
     }
 }

@@ -1,4 +1,4 @@
-//! One flow with one trouble at one call.
+//! One flow, disturbed in one way at one call.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,20 +16,20 @@ use crate::in_memory::{Network, play};
 use crate::scenarios::differences::differences;
 use crate::simulated::state;
 
-/// A case takes no longer, by its own clock.
+/// The maximum time of a case, by the simulated clock.
 const PATIENCE: Duration = Duration::from_secs(1800);
-/// After this, nothing more happens on a gateway by itself.
+/// The time after which nothing more happens on a gateway by itself.
 const AFTERMATH: Duration = Duration::from_secs(60);
-/// The job's id, the same in all of its runs.
+/// The id of the job, the same in all of its runs.
 const ID: &str = "0192f0c1-0000-7000-8000-000000000001";
-/// Most runs of one job.
+/// The maximum number of runs of one job.
 const MAX_RUNS: usize = 8;
 
-/// A flow on a gateway, before it begins, and how it ends when nothing happens.
+/// A flow on a gateway before it begins, with the state after an undisturbed run.
 pub struct Stage {
     pub profile: Profile,
     pub flow: Flow,
-    /// Methods called by the undisturbed run, connecting aside.
+    /// The methods that the undisturbed run calls, without the handshake.
     pub calls: Vec<String>,
     pub latency_ms: u64,
     gateway: Gateway,
@@ -37,7 +37,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Carries out what comes before the flow, and the flow itself on a twin.
+    /// Carries out the jobs before the flow, and the flow itself on a twin of the gateway.
     pub fn new(profile: Profile, flow: Flow, latency_ms: u64) -> Self {
         play(async {
             let mut setup = Setup::new(profile);
@@ -74,29 +74,29 @@ fn worker(gateway: &Arc<Gateway>, trouble: Trouble) -> Applier {
     Network::of([(HOST.to_owned(), Arc::clone(gateway))]).worker(trouble.limits())
 }
 
-/// One case.
+/// A flow with one trouble at one call.
 pub struct Case {
     pub stage: Arc<Stage>,
     pub trouble: Trouble,
-    /// The call that it strikes, counted from 1; 0 is the connecting.
+    /// The disturbed call, counted from 1; 0 is the handshake.
     pub at: usize,
 }
 
-/// How a case ended.
+/// The result of a case.
 pub struct End {
-    /// What came of each run; a run that was killed is `killed`.
+    /// The outcome of each run, or `killed`.
     pub runs: Vec<&'static str>,
-    /// What is wrong; empty if all is well.
+    /// The errors that were found; empty if the case is correct.
     pub faults: Vec<String>,
 }
 
 impl Case {
-    /// Plays it to its end.
+    /// Plays the case to its end.
     pub fn play(&self) -> End {
         play(async {
             let mut end = End { runs: Vec::new(), faults: Vec::new() };
             if timeout(PATIENCE, self.run(&mut end)).await.is_err() {
-                end.faults.push("it does not end".into());
+                end.faults.push("the case does not end".into());
             }
             end
         })
@@ -110,7 +110,7 @@ impl Case {
         let mut before = gateway.deeds();
         let job = Job::from_value((self.stage.flow.job)()).unwrap();
         let mut process = worker(&gateway, self.trouble);
-        // As Redis keeps it.
+        // Redis keeps the journal across runs.
         let mut journal = Arc::default();
         let mut killed = !self.trouble.kills();
         loop {
@@ -133,8 +133,8 @@ impl Case {
             if matches!(run.outcome, Outcome::Done(_)) {
                 break;
             }
-            // A reset is made once. Where the gateway shows it undone, a person decides, and
-            // retries the job.
+            // A reset is made once. If the gateway then shows that it did not happen, a person
+            // decides and retries the job.
             if self.loses_reset() && end.runs.len() == 1 {
                 if run.outcome.failure().is_none_or(|failure| failure.code != "not_kept") {
                     end.faults.push(format!("a reset was lost: {:?}", run.outcome));
@@ -143,8 +143,8 @@ impl Case {
                 (journal, before) = (Arc::default(), gateway.deeds());
                 continue;
             }
-            // A gateway that talks nonsense from the first word on waits for a person, and is tried
-            // again all the same.
+            // A gateway that sends garbage from the first frame on blocks the job, which is retried
+            // all the same.
             let is_no_gateway =
                 self.at == 0 && self.trouble == Trouble::Garbage && end.runs.len() == 1;
             let is_given_up = matches!(run.outcome, Outcome::Blocked(_) | Outcome::Permanent(_))
@@ -163,13 +163,13 @@ impl Case {
         }
     }
 
-    /// Returns whether the gateway says that it has reset the session, and has not.
+    /// Returns whether the gateway reports a reset of the session that it has not made.
     fn loses_reset(&self) -> bool {
         let method = self.at.checked_sub(1).and_then(|at| self.stage.calls.get(at));
         self.trouble == Trouble::Lie && method.is_some_and(|method| method == "sessions.reset")
     }
 
-    /// Once more by a process that knows nothing: nothing is written.
+    /// Runs the job once more in a process without memory, which must write nothing.
     async fn repeat(&self, gateway: &Arc<Gateway>, job: &Job, end: &mut End) {
         let before = gateway.mutating_calls().len();
         let run = worker(gateway, self.trouble).apply(ID, job, &Arc::default()).await;
@@ -184,12 +184,12 @@ impl Case {
     fn check(&self, when: &str, gateway: &Gateway, end: &mut End) {
         let (mut expected, mut found) = (self.stage.expected.clone(), state(gateway));
         if self.trouble.kills() || self.trouble == Trouble::CutThenExecuted || end.runs.len() > 1 {
-            // How often it was started afresh nobody can know then; at least once, if it was to be.
+            // The number of resets is unknown then; it is at least one if there was to be a reset.
             forget_resets(&mut expected);
             forget_resets(&mut found);
         }
-        let told = differences(&expected, &found);
-        end.faults.extend(told.into_iter().map(|difference| format!("{when}: {difference}")));
+        let lines = differences(&expected, &found);
+        end.faults.extend(lines.into_iter().map(|difference| format!("{when}: {difference}")));
     }
 }
 
@@ -199,7 +199,7 @@ fn forget_resets(state: &mut Value) {
     }
 }
 
-/// What one job has done to a gateway more often than it may, over all its runs.
+/// Lists what one job did to a gateway more often than it may, over all its runs.
 pub fn too_much(before: &Deeds, after: &Deeds) -> Vec<String> {
     let mut counts = BTreeMap::<String, usize>::new();
     let writes =
@@ -218,7 +218,7 @@ pub fn too_much(before: &Deeds, after: &Deeds) -> Vec<String> {
     often
 }
 
-/// How long the queue waits before the next run.
+/// Returns the time that the queue waits before the next run.
 fn wait(outcome: &Outcome, run: usize) -> Duration {
     match outcome {
         Outcome::Busy { retry_after: Some(wait), .. } => *wait,
@@ -226,7 +226,7 @@ fn wait(outcome: &Outcome, run: usize) -> Duration {
     }
 }
 
-/// Until that many calls have been made.
+/// Waits until that many calls have been made.
 async fn called(gateway: &Gateway, calls: usize) {
     while !gateway.wait_for(|seen| seen.len() >= calls).await {}
 }

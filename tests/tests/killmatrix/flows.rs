@@ -1,27 +1,27 @@
-//! What is carried out, and on what.
+//! The disturbed jobs, and the gateways that run them.
 
 use mission_gateway_sim::Profile;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// The gateways.
+/// The gateway versions to imitate.
 pub const PROFILES: [Profile; 4] =
     [Profile::V2026_2_9, Profile::V2026_3_13, Profile::V2026_6_11, Profile::V2026_9_6];
 
-/// A flow: jobs that were done before, and the one that is disturbed.
+/// A flow: the jobs that were done before, and the job that is disturbed.
 #[derive(Clone, Copy)]
 pub struct Flow {
-    /// Its name in the table.
+    /// The name in the table.
     pub name: &'static str,
-    /// What was done before.
+    /// The jobs that were done before.
     pub before: fn() -> Vec<Value>,
-    /// What is done now.
+    /// The job that is disturbed.
     pub job: fn() -> Value,
-    /// What a person then changes in the config.
+    /// The change that a person makes to the config after the earlier jobs.
     pub by_hand: Option<fn() -> Value>,
-    /// Whether it starts a session afresh, so that doing it again does something.
+    /// `true` if it starts a session afresh, so that repeating it has an effect.
     pub resets: bool,
-    /// Whether it is something on that gateway.
+    /// Returns whether the flow makes sense on that gateway.
     pub is_of: fn(Profile) -> bool,
 }
 
@@ -36,7 +36,6 @@ impl Flow {
     };
 }
 
-/// All flows.
 pub const FLOWS: [Flow; 8] = [
     Flow { name: "provision", before: Vec::new, job: || provision("Ada", "10m"), ..Flow::PLAIN },
     Flow { name: "provision-main", before: Vec::new, job: provision_main, ..Flow::PLAIN },
@@ -69,20 +68,26 @@ pub const FLOWS: [Flow; 8] = [
     Flow {
         name: "put back by hand",
         before: || vec![provision("Ada", "10m"), document("cleanup", "Ada", "10m")],
-        by_hand: Some(
-            || json!({ "agents": { "entries": { "ada-1": { "name": "Ada", "workspace": "/srv/openclaw/workspace-ada-1" } } } }),
-        ),
+        by_hand: Some(|| {
+            json!({
+                "agents": {
+                    "entries": {
+                        "ada-1": { "name": "Ada", "workspace": "/srv/openclaw/workspace-ada-1" }
+                    }
+                }
+            })
+        }),
         job: || provision("Ada", "10m"),
         is_of: |profile| profile == Profile::V2026_9_6,
         ..Flow::PLAIN
     },
 ];
 
-/// Host of the gateway.
+/// The host of the gateway.
 pub const HOST: &str = "gateway";
 
-/// Jobs of all kinds, one after another.
-pub fn voyage() -> Vec<Value> {
+/// Returns jobs of all kinds, one after another.
+pub fn jobs_of_all_kinds() -> Vec<Value> {
     vec![
         provision("Ada", "10m"),
         provision_main(),
@@ -97,23 +102,29 @@ pub fn voyage() -> Vec<Value> {
 
 fn agent(name: &str, every: &str) -> Value {
     let session = format!("agent:{}-1:main", name.to_lowercase());
-    json!({ "id": id(name), "name": name, "openclaw_session_id": session, "heartbeat_config": { "every": every } })
+    json!({
+        "id": id(name), "name": name, "openclaw_session_id": session,
+        "heartbeat_config": { "every": every }
+    })
 }
 
-/// Job documents of that kind for an agent of that name.
+/// Returns a job document of that kind for an agent of that name.
 pub fn document(kind: &str, name: &str, every: &str) -> Value {
     json!({ "version": 1, "kind": kind, "gateway": gateway(), "agent": agent(name, every) })
 }
 
 fn gateway() -> Value {
-    json!({ "id": id("gateway"), "name": "Acme", "url": format!("ws://{HOST}:18789"), "workspace_root": "/srv/openclaw" })
+    json!({
+        "id": id("gateway"), "name": "Acme", "url": format!("ws://{HOST}:18789"),
+        "workspace_root": "/srv/openclaw"
+    })
 }
 
 fn id(name: &str) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
 }
 
-/// Makes an agent of a board.
+/// Returns a job that creates an agent of a board.
 pub fn provision(name: &str, every: &str) -> Value {
     let mut document = document("provision", name, every);
     document["board"] = json!({ "id": id("board"), "name": "Launch" });
@@ -121,7 +132,7 @@ pub fn provision(name: &str, every: &str) -> Value {
     document
 }
 
-/// Makes an agent of a board on that gateway.
+/// Returns a job that creates an agent of a board on that gateway.
 pub fn provision_on(host: &str, name: &str) -> Value {
     let mut document = provision(name, "10m");
     document["agent"]["openclaw_session_id"] = Value::Null;
@@ -137,7 +148,7 @@ fn provision_main() -> Value {
     document
 }
 
-/// Another name, another rhythm, another token.
+/// Returns an update with another name, interval and token.
 fn update() -> Value {
     let mut document = provision("Ada", "20m");
     document["agent"]["name"] = "Ada Lovelace".into();

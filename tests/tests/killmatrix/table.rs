@@ -1,4 +1,4 @@
-//! What came out, flow by trouble.
+//! The results, flow by trouble.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -7,18 +7,18 @@ use std::sync::Arc;
 use super::case::{Case, End, Stage};
 use super::trouble::{TROUBLES, Trouble};
 
-/// Most faults told in full.
-const TOLD: usize = 40;
+/// The maximum number of faults that are printed in full.
+const MAX_SHOWN: usize = 40;
 
 /// The cases of one flow with one trouble.
 #[derive(Default)]
 struct Cell {
     cases: usize,
-    /// How many cases ended that way: the names of their runs.
+    /// The number of cases by the outcomes of their runs.
     ends: BTreeMap<String, usize>,
 }
 
-/// Everything that was played.
+/// The results of all cases.
 pub struct Table {
     stages: Vec<Arc<Stage>>,
     cells: BTreeMap<(&'static str, usize), Cell>,
@@ -26,17 +26,17 @@ pub struct Table {
 }
 
 impl Table {
-    /// An empty one for these flows.
+    /// Returns an empty table for these flows.
     pub fn new(stages: &[Arc<Stage>]) -> Self {
         Self { stages: stages.to_vec(), cells: BTreeMap::new(), faults: Vec::new() }
     }
 
-    /// Enters a case.
+    /// Adds the result of a case.
     pub fn enter(&mut self, case: &Case, end: &End) {
         let row = TROUBLES
             .iter()
             .position(|trouble| *trouble == case.trouble)
-            .expect("it is one of them");
+            .expect("the stage is in the table");
         let cell = self.cells.entry((case.stage.flow.name, row)).or_default();
         cell.cases += 1;
         *cell.ends.entry(end.runs.join(" → ")).or_default() += 1;
@@ -51,12 +51,12 @@ impl Table {
         }
     }
 
-    /// The cases that did not end well, the first of them in full.
+    /// Lists the cases with errors, the first of them in full.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = self.faults.clone();
         faults.sort();
-        let more = faults.len().saturating_sub(TOLD);
-        faults.truncate(TOLD);
+        let more = faults.len().saturating_sub(MAX_SHOWN);
+        faults.truncate(MAX_SHOWN);
         if more > 0 {
             faults.push(format!("and {more} more"));
         }

@@ -1,41 +1,42 @@
-//! What goes wrong.
+//! The ways in which a call is disturbed.
 
 use std::time::Duration;
 
 use mission_core::gateway::Limits;
 use mission_gateway_sim::{Action, Fault};
 
-/// One thing that goes wrong at one call.
+/// A disturbance of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// The connection is cut, the call is not executed.
+    /// The connection is cut before the call is executed.
     CutBefore,
-    /// The call is executed, the connection is cut.
+    /// The connection is cut after the call was executed.
     CutAfter,
-    /// The connection is cut; what was on its way is executed seconds later.
+    /// The connection is cut, and the request in flight is executed seconds later.
     CutThenExecuted,
-    /// Executed, then the gateway restarts without a reply.
+    /// The call is executed, and the gateway restarts without a reply.
     Restart,
-    /// Executed and answered, then the gateway restarts.
+    /// The call is executed and answered, and the gateway restarts.
     RestartAfterReply,
-    /// Not executed and never answered; the gateway says nothing more.
+    /// The call is neither executed nor answered, and the gateway sends nothing more.
     Deaf,
-    /// Executed and never answered; the worker gives the call up.
+    /// The call is executed but never answered, and the worker times out.
     Mute,
-    /// Executed; what comes instead of the reply is not a frame.
+    /// The call is executed, and garbage is sent instead of the reply.
     Garbage,
-    /// Refused by a gateway that is starting.
+    /// The call is refused because the gateway is starting.
     Starting,
-    /// Answered as done, and not done.
+    /// The call is answered as done but not executed.
     Lie,
-    /// The worker is killed when the call was executed, and nothing that it had sent is taken any
-    /// more.
+    /// The worker is killed when the call was executed, and the gateway discards what the worker
+    /// had sent.
     Killed,
-    /// The worker is killed when the call was executed; what it had sent is still executed.
+    /// The worker is killed when the call was executed, and the gateway still executes what the
+    /// worker had sent.
     KilledInFlight,
 }
 
-/// All of them.
+/// Every kind of trouble.
 pub const TROUBLES: [Trouble; 12] = [
     Trouble::CutBefore,
     Trouble::CutAfter,
@@ -52,17 +53,17 @@ pub const TROUBLES: [Trouble; 12] = [
 ];
 
 impl Trouble {
-    /// Whether the worker dies of it.
+    /// Returns whether it kills the worker.
     pub const fn kills(self) -> bool {
         matches!(self, Self::Killed | Self::KilledInFlight)
     }
 
-    /// Whether it means something when a connection is being made.
+    /// Returns whether it can occur during the handshake.
     pub const fn can_strike_connecting(self) -> bool {
         matches!(self, Self::CutBefore | Self::Deaf | Self::Garbage | Self::Starting)
     }
 
-    /// The fault of the gateway; none if the gateway does nothing wrong.
+    /// Returns the fault to inject; none if the gateway itself behaves correctly.
     pub fn fault(self, at: usize) -> Option<Fault> {
         let action = match self {
             Self::CutBefore => Action::DropBefore,
@@ -80,8 +81,8 @@ impl Trouble {
         Some(if at == 0 { Fault::on("connect", action) } else { Fault::at_call(at as u64, action) })
     }
 
-    /// How long the worker waits. A gateway that is deaf is told by its silence, before any call is
-    /// late.
+    /// Returns the limits of the worker. A deaf gateway is detected by its silence before any call
+    /// times out.
     pub fn limits(self) -> Limits {
         let call = if self == Self::Mute { Duration::from_secs(5) } else { Limits::default().call };
         Limits { call, ..Limits::default() }

@@ -1,4 +1,4 @@
-//! What befalls a worker and a gateway, and when.
+//! The disturbances of a worker and a gateway, and when they occur.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
@@ -7,35 +7,35 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use turmoil::Sim;
 
-use super::sea::{GATEWAY, WORKER};
+use super::network::{GATEWAY, WORKER};
 
-/// One thing that happens to them.
+/// A disturbance of the network or of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blow {
-    /// Nothing comes through; what was sent meanwhile is lost.
+pub enum Disturbance {
+    /// Nothing is delivered; what is sent meanwhile is lost.
     Partition,
-    /// The worker does not hear the gateway.
+    /// Messages from the gateway to the worker are lost.
     GatewayUnheard,
-    /// The gateway does not hear the worker.
+    /// Messages from the worker to the gateway are lost.
     WorkerUnheard,
-    /// What is sent waits, and then comes all at once.
+    /// Messages are held back and then delivered all at once.
     Hold,
-    /// The gateway's machine is gone, and comes back with what it knew.
+    /// The gateway's machine goes down, and comes back with its state.
     GatewayDown,
-    /// The worker is killed, and started again.
+    /// The worker is killed and started again.
     WorkerDown,
 }
 
-const BLOWS: [Blow; 6] = [
-    Blow::Partition,
-    Blow::GatewayUnheard,
-    Blow::WorkerUnheard,
-    Blow::Hold,
-    Blow::GatewayDown,
-    Blow::WorkerDown,
+const DISTURBANCES: [Disturbance; 6] = [
+    Disturbance::Partition,
+    Disturbance::GatewayUnheard,
+    Disturbance::WorkerUnheard,
+    Disturbance::Hold,
+    Disturbance::GatewayDown,
+    Disturbance::WorkerDown,
 ];
 
-impl Blow {
+impl Disturbance {
     pub fn begin(self, sim: &mut Sim<'_>) {
         match self {
             Self::Partition => sim.partition(WORKER, GATEWAY),
@@ -59,50 +59,57 @@ impl Blow {
     }
 }
 
-/// Blows, one after another: when each begins, and how long it lasts.
+/// A sequence of disturbances, each with its start and its duration.
 pub struct Weather {
-    pub blows: Vec<(Duration, Blow, Duration)>,
-    /// Most time that a message takes.
+    pub disturbances: Vec<(Duration, Disturbance, Duration)>,
+    /// The maximum latency of a message.
     pub latency: Duration,
 }
 
 impl Weather {
-    /// Those blows, on a network that is fast otherwise.
-    pub fn of(blows: impl IntoIterator<Item = (Duration, Blow, Duration)>) -> Self {
-        Self { blows: blows.into_iter().collect(), latency: Duration::from_millis(20) }
+    /// Returns these disturbances on an otherwise fast network.
+    pub fn of(disturbances: impl IntoIterator<Item = (Duration, Disturbance, Duration)>) -> Self {
+        Self {
+            disturbances: disturbances.into_iter().collect(),
+            latency: Duration::from_millis(20),
+        }
     }
 
-    /// No blows.
+    /// Returns a network without disturbances.
     pub fn fair() -> Self {
         Self::of([])
     }
 
-    /// One to five blows within the first jobs, on a fast or a slow network.
+    /// Returns one to five disturbances during the first jobs, on a fast or a slow network.
     pub fn random(seed: u64) -> Self {
         let mut chance = StdRng::seed_from_u64(seed);
-        let (mut at, mut blows) = (0, Vec::new());
+        let (mut at, mut disturbances) = (0, Vec::new());
         for _ in 0..chance.random_range(1..=5) {
             at += chance.random_range(20..1500);
-            // Short ones, and some that last longer than any patience.
+            // Most disturbances are short, and some outlast every timeout.
             let lasts = if chance.random_bool(0.8) {
                 chance.random_range(50..3_000)
             } else {
                 chance.random_range(20_000..120_000)
             };
-            let blow = BLOWS[chance.random_range(0..BLOWS.len())];
-            blows.push((Duration::from_millis(at), blow, Duration::from_millis(lasts)));
+            let disturbance = DISTURBANCES[chance.random_range(0..DISTURBANCES.len())];
+            disturbances.push((
+                Duration::from_millis(at),
+                disturbance,
+                Duration::from_millis(lasts),
+            ));
             at += lasts;
         }
         let latency = Duration::from_millis(if chance.random_bool(0.5) { 20 } else { 400 });
-        Self { blows, latency }
+        Self { disturbances, latency }
     }
 }
 
 impl Display for Weather {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "up to {} ms", self.latency.as_millis())?;
-        for (at, blow, lasts) in &self.blows {
-            write!(f, ", {blow:?} {}+{} ms", at.as_millis(), lasts.as_millis())?;
+        for (at, disturbance, lasts) in &self.disturbances {
+            write!(f, ", {disturbance:?} {}+{} ms", at.as_millis(), lasts.as_millis())?;
         }
         Ok(())
     }

@@ -15,63 +15,61 @@ use tokio::time::sleep;
 use turmoil::net::{TcpListener, TcpStream};
 use turmoil::{Builder, Sim};
 
-use super::weather::{Blow, Weather};
+use super::weather::{Disturbance, Weather};
 use crate::in_memory::{Network, identity};
 use crate::killmatrix::case::too_much;
-use crate::killmatrix::flows::{HOST, voyage};
+use crate::killmatrix::flows::{HOST, jobs_of_all_kinds};
 use crate::scenarios::differences::differences;
 use crate::simulated::state;
 
 pub const WORKER: &str = "worker";
 pub const GATEWAY: &str = HOST;
 const PORT: u16 = 18789;
-/// How fine the simulated clock is.
+/// The resolution of the simulated clock.
 const TICK: Duration = Duration::from_millis(10);
-/// All jobs are done by then, by that clock.
+/// The maximum time until all jobs are done, by that clock.
 const PATIENCE: Duration = Duration::from_secs(2 * 3600);
 
-/// What a worker has on its queue, which outlives it.
+/// The queue of a worker, which outlives the worker.
 #[derive(Default)]
 struct Log {
-    /// How many jobs are done.
     done: usize,
-    /// What was done to the gateway when the latest job was done.
+    /// The changes to the gateway up to the latest job that was done.
     deeds: Deeds,
-    /// What each job has done to the gateway.
+    /// The journal of each job.
     journals: HashMap<usize, Arc<Journal>>,
-    /// What came of each run.
+    /// The outcome of each run.
     runs: Vec<&'static str>,
-    /// When the first run ended.
+    /// The time at which the first run ended.
     first_run: Option<Duration>,
-    /// The gateway when a job was done, with what that job's number is.
+    /// The state of the gateway after each job that was done, with the number of the job.
     seen: Vec<(usize, Value)>,
     fault: Option<String>,
 }
 
-/// How it ended.
+/// The result of all jobs.
 pub struct End {
     pub took: Duration,
     pub runs: Vec<&'static str>,
-    /// When the first run ended.
+    /// The time at which the first run ended.
     pub first_run: Option<Duration>,
     seen: Vec<(usize, Value)>,
     fault: Option<String>,
 }
 
-/// A network with both on it.
-pub struct Sea {
+/// A simulated network with a worker and a gateway.
+pub struct Storm {
     gateway: Arc<Gateway>,
     seed: u64,
 }
 
-impl Sea {
-    /// Nobody has sailed yet.
+impl Storm {
     pub fn new(profile: Profile, seed: u64) -> Self {
         Self { gateway: Arc::new(Gateway::detached(Setup::new(profile))), seed }
     }
 
-    /// All jobs, through that weather.
-    pub fn sail(&self, weather: &Weather) -> End {
+    /// Runs all jobs through that weather.
+    pub fn run(&self, weather: &Weather) -> End {
         let log = Arc::new(Mutex::new(Log::default()));
         let mut builder = Builder::new();
         builder
@@ -81,23 +79,23 @@ impl Sea {
             .tcp_capacity(1 << 16);
         builder.min_message_latency(Duration::from_millis(1)).max_message_latency(weather.latency);
         let mut sim = builder.build();
-        self.launch(&mut sim, &log);
-        let mut begin = weather.blows.iter().peekable();
+        self.add_hosts(&mut sim, &log);
+        let mut begin = weather.disturbances.iter().peekable();
         let mut over = None;
-        let jobs = voyage().len();
+        let jobs = jobs_of_all_kinds().len();
         while sim.elapsed() < PATIENCE {
             let now = sim.elapsed();
-            if let Some((blow, until)) = over
+            if let Some((disturbance, until)) = over
                 && now >= until
             {
-                Blow::end(blow, &mut sim);
+                Disturbance::end(disturbance, &mut sim);
                 over = None;
             }
             if over.is_none()
-                && let Some((_, blow, lasts)) = begin.next_if(|(at, ..)| *at <= now)
+                && let Some((_, disturbance, lasts)) = begin.next_if(|(at, ..)| *at <= now)
             {
-                blow.begin(&mut sim);
-                over = Some((*blow, now + *lasts));
+                disturbance.begin(&mut sim);
+                over = Some((*disturbance, now + *lasts));
             }
             sim.step().unwrap();
             let log = log.lock().unwrap();
@@ -118,7 +116,7 @@ impl Sea {
         }
     }
 
-    fn launch(&self, sim: &mut Sim<'_>, log: &Arc<Mutex<Log>>) {
+    fn add_hosts(&self, sim: &mut Sim<'_>, log: &Arc<Mutex<Log>>) {
         let gateway = Arc::clone(&self.gateway);
         sim.host(GATEWAY, move || {
             let gateway = Arc::clone(&gateway);
@@ -141,15 +139,15 @@ impl Sea {
     }
 }
 
-/// What a worker process does: the jobs in their order, each until it is done.
+/// Works as a worker process does: carries out the jobs in their order, each until it is done.
 async fn work(gateway: &Gateway, log: &Mutex<Log>) {
     let worker = worker();
-    let jobs = voyage();
+    let jobs = jobs_of_all_kinds();
     let mut failures = 0;
     loop {
         let at = log.lock().unwrap().done;
         let Some(job) = jobs.get(at) else { return };
-        // As Redis keeps it: it outlives the worker.
+        // Redis keeps the journal, which outlives the worker.
         let journal = Arc::clone(log.lock().unwrap().journals.entry(at).or_default());
         let run = worker
             .apply(&format!("job {at}"), &Job::from_value(job.clone()).unwrap(), &journal)
@@ -198,7 +196,7 @@ fn worker() -> Applier {
 }
 
 impl End {
-    /// Whether each job left the gateway as it does in fair weather.
+    /// Checks that each job left the gateway in the same state as in fair weather.
     pub fn check(&self, expected: &[Value], what: &str) {
         assert!(self.fault.is_none(), "{what}: {:?} after {:?}", self.fault, self.runs);
         for (job, seen) in &self.seen {
@@ -208,9 +206,9 @@ impl End {
     }
 }
 
-/// The gateway after each job in fair weather.
+/// Returns the state of the gateway after each job in fair weather.
 pub fn undisturbed(profile: Profile) -> Vec<Value> {
-    let end = Sea::new(profile, 0).sail(&Weather::fair());
+    let end = Storm::new(profile, 0).run(&Weather::fair());
     assert!(
         end.fault.is_none() && end.runs.iter().all(|run| *run == "done"),
         "{:?} {:?}",
