@@ -1,6 +1,6 @@
-//! What crowds and floods do to others: they cost what they cost, and nobody else notices.
+//! Floods of jobs and crowds of users: they are served, and nobody else is slowed down.
 //!
-//! Counts are asserted, and memory where it could grow without end; times are printed only.
+//! Counts are asserted, and memory where it could grow without bound. Times are only printed.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -19,12 +19,12 @@ use crate::documents;
 use crate::simulated::start;
 
 const PATIENCE: Duration = Duration::from_secs(240);
-/// Most memory that a worker may take, in KiB.
+/// The maximum memory of a worker, in KiB.
 const MAX_MEMORY: u64 = 256 << 10;
-/// How many people look at the dashboard.
+/// The number of people who watch the dashboard.
 const PEOPLE: usize = 200;
 
-/// Jobs of the flood; figures of docs/performance.md are with 100,000.
+/// The number of jobs in the flood. The figures in docs/performance.md are for 100,000 jobs.
 fn flood() -> usize {
     std::env::var("MISSION_FLOOD").map_or(3000, |text| text.parse().unwrap())
 }
@@ -33,8 +33,8 @@ fn envelope(document: &Value) -> Envelope {
     Envelope::new(document.to_string().as_bytes()).unwrap()
 }
 
-/// The same for another gateway.
-fn elsewhere(mut document: Value) -> Value {
+/// Moves the document to another gateway.
+fn on_another_gateway(mut document: Value) -> Value {
     document["gateway"]["id"] = json!(Uuid::from_u128(7));
     document
 }
@@ -45,13 +45,13 @@ async fn reaches(queue: &Queue, id: Uuid, state: State) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(PATIENCE, reached).await.expect("the job gets there in time");
+    timeout(PATIENCE, reached).await.expect("the job reaches the state in time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_for_one_gateway_delays_no_other() {
     let flood = flood();
-    // One that answers slowly, so that its jobs fill its lane all the time.
+    // The gateway answers slowly, so its lane is always full.
     let flooded = start(Profile::V2026_9_6, |setup| setup.options.latency_ms = 20).await;
     let calm = start(Profile::V2026_9_6, |_| {}).await;
     let server = Server::start(&[]).await;
@@ -65,25 +65,28 @@ async fn a_flood_for_one_gateway_delays_no_other() {
     }
     let ended = async || queue.counts().await.unwrap().of(State::Done);
     let (mut most, began, done_before) = (0, Instant::now(), ended().await);
-    // Ten that come one after the other while the flood is worked off.
+    // Ten jobs come one after the other while the worker processes the flood.
     for name in 0..10 {
-        let job = envelope(&elsewhere(documents::provision(&calm.url(), &format!("Calm {name}"))));
+        let job = envelope(&on_another_gateway(documents::provision(
+            &calm.url(),
+            &format!("Calm {name}"),
+        )));
         queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
         reaches(queue, job.id, State::Done).await;
         most = most.max(server.memory());
     }
     let (took, passed) = (began.elapsed(), ended().await - done_before - 10);
     println!(
-        "{flood} jobs for one gateway, waiting; ten for another, one by one, took {took:?} while \
-            {passed} of the flood \
-         were done; memory of the worker {before} KiB before, {most} KiB at most"
+        "flood of {flood} jobs for one gateway; ten jobs in sequence for another took {took:?}, \
+         while {passed} jobs of the flood were done; memory of the worker: {before} KiB before, \
+         {most} KiB at most"
     );
-    assert!(passed < flood as u64 / 2, "they came after {passed} of the flood");
+    assert!(passed < flood as u64 / 2, "the ten jobs waited for {passed} jobs of the flood");
     assert!(most < MAX_MEMORY, "{most} KiB");
     assert_eq!(flooded.connections(), 1);
 }
 
-/// Somebody who looks at the dashboard, from an address of their own.
+/// A person who watches the dashboard, from a client address of their own.
 struct Person {
     address: Ipv4Addr,
     stream: TcpStream,
@@ -97,7 +100,7 @@ impl Person {
         socket.connect(server.addr).await.unwrap()
     }
 
-    /// Listens as the pages do.
+    /// Subscribes to events as the pages do.
     async fn listen(server: &Server, number: usize) -> Self {
         let address = Ipv4Addr::new(127, 0, 1, u8::try_from(number + 1).unwrap());
         let mut stream = Self::connect(server, address).await;
@@ -113,14 +116,14 @@ impl Person {
         while !self.heard.contains(words) {
             let read = timeout(PATIENCE, self.stream.read(&mut buffer))
                 .await
-                .expect("news in time")
+                .expect("an event in time")
                 .unwrap();
             assert!(read > 0, "the stream ended: {}", self.heard);
             self.heard.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
         }
     }
 
-    /// Looks at the first screen, and says how long it took.
+    /// Loads the first screen and returns how long that took.
     async fn looks(&self, server: &Server) -> Duration {
         let began = Instant::now();
         let mut stream = Self::connect(server, self.address).await;
@@ -149,16 +152,16 @@ async fn two_hundred_people_look_at_the_dashboard() {
         server.queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
         let words = format!("\"id\":\"{}\",", job.id);
         join_all(people.iter_mut().map(|person| person.hears(&words))).await;
-        // All pages come back for more at once, while the job is at work.
+        // Everybody reloads at once while the job is running.
         times.extend(join_all(people.iter().map(|person| person.looks(&server))).await);
         reaches(&server.queue, job.id, State::Done).await;
         most = most.max(server.memory());
     }
     times.sort();
     println!(
-        "{PEOPLE} people: memory of the worker {before} KiB before, {listening} KiB when all \
-            listen, {most} KiB at most; \
-         all pages at once: half within {:?}, the last {:?}; CPU of the worker {:.2} s",
+        "{PEOPLE} people: memory of the worker: {before} KiB before, {listening} KiB when all are \
+         subscribed, {most} KiB at most; all pages at once: half within {:?}, the last {:?}; \
+         CPU of the worker: {:.2} s",
         times[times.len() / 2],
         times[times.len() - 1],
         server.cpu()

@@ -1,5 +1,5 @@
-//! What lets an agent and the worker in: the token that an update keeps, the message that wakes an
-//! agent, and a device's own token.
+//! Credentials of agents and of the worker: the token that an update keeps, the message that wakes
+//! an agent, and a device's own token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,7 @@ async fn done(applier: &Applier, id: &str, document: Value) -> Report {
     }
 }
 
-/// What `chat.send` was asked, and whether it was carried out.
+/// Returns the parameters of each `chat.send` and whether the gateway executed it.
 fn messages(gateway: &Gateway) -> Vec<(Value, bool)> {
     let calls = gateway.calls().into_iter().filter(|call| call.method == "chat.send");
     calls.map(|call| (call.params, call.ok)).collect()
@@ -58,7 +58,7 @@ async fn an_update_without_a_token_keeps_the_one_in_the_agents_files() {
         assert_eq!(report.written, Vec::<String>::new(), "{profile:?}");
         assert_eq!(state(&gateway)["files"], before["files"], "{profile:?}");
 
-        // What else has changed is written, with the token in it.
+        // Other changes are still written, and the file contains the kept token.
         let mut moved = update(&gateway);
         moved["board"]["objective"] = "Ship".into();
         let report = done(&applier, "third", moved).await;
@@ -74,7 +74,7 @@ async fn an_update_without_a_token_keeps_the_one_in_the_agents_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_without_a_token_to_keep_writes_nothing_and_says_so() {
+async fn an_update_without_a_token_to_keep_writes_nothing_and_is_reported() {
     for profile in PROFILES {
         let gateway = start(profile, |_| {}).await;
         let outcome = run(&applier(), "job", update(&gateway)).await;
@@ -115,7 +115,7 @@ async fn an_agent_is_woken_once_everything_else_is_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wake_says_what_the_job_says_and_keeps_its_key_in_each_run() {
+async fn a_wake_carries_the_texts_of_its_job_and_keeps_its_key_across_runs() {
     let gateway = start(Profile::V2026_9_6, |_| {}).await;
     let applier = applier();
     let wake = json!({ "deliver": false, "verb": "moved here" });
@@ -153,7 +153,7 @@ async fn a_wake_without_an_answer_is_sent_again_with_the_same_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_will_not_wake_is_reported() {
+async fn a_refused_wake_is_reported() {
     let refusals = [
         ("INVALID_REQUEST", "unknown method: chat.send"),
         ("INVALID_REQUEST", "Send policy denies this session"),
@@ -174,7 +174,7 @@ async fn a_gateway_that_will_not_wake_is_reported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_has_not_loaded_the_agent_yet_is_waited_for() {
+async fn a_wake_waits_until_the_gateway_has_loaded_the_agent() {
     let gateway = start(Profile::V2026_9_6, |setup| {
         let message = "Agent \"ada\" no longer exists in configuration";
         let error = json!({ "code": "INVALID_REQUEST", "message": message });
@@ -202,7 +202,7 @@ async fn a_main_agent_is_woken_in_its_own_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_token_is_not_shown_again_and_again() {
+async fn a_refused_token_is_not_sent_repeatedly() {
     let gateway = start(Profile::V2026_9_6, |setup| setup.token = Some("another".into())).await;
     let applier = applier();
     let document = documents::provision(&gateway.url(), "Ada");
@@ -210,15 +210,15 @@ async fn a_refused_token_is_not_shown_again_and_again() {
         let outcome = run(&applier, "job", document.clone()).await;
         assert_eq!(outcome.failure().unwrap().code, "unauthorized");
     }
-    assert_eq!(gateway.connections(), 1, "the gateway would have locked out this address");
-    // The right token is shown at once.
+    assert_eq!(gateway.connections(), 1, "repeated attempts would lock this address out");
+    // The corrected token is tried at once.
     let mut corrected = document;
     corrected["gateway"]["token"] = "another".into();
     done(&applier, "job", corrected).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_devices_own_token_serves_as_the_gateways() {
+async fn a_device_token_works_in_place_of_the_gateway_token() {
     for profile in PROFILES {
         let gateway = start(profile, |_| {}).await;
         let identity = DeviceIdentity::ephemeral();
@@ -231,7 +231,7 @@ async fn a_devices_own_token_serves_as_the_gateways() {
         assert_eq!(
             outcome.failure().unwrap().code,
             "unauthorized",
-            "{profile:?}: it is that device's alone"
+            "{profile:?}: the token works for its device only"
         );
     }
 }

@@ -1,4 +1,5 @@
-//! Where gateways may be: a job with another address is blocked, and nobody is called.
+//! The allowlist of gateway addresses: a job for any other address is blocked, and nothing connects
+//! to it.
 
 use std::fs;
 
@@ -17,7 +18,7 @@ async fn apply(allowed: &str, url: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_gateway_elsewhere_is_not_called() {
+async fn a_gateway_outside_the_allowlist_is_not_contacted() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     for url in [
@@ -37,11 +38,11 @@ async fn a_gateway_elsewhere_is_not_called() {
         std::task::Poll::Ready(listener.poll_accept(context).is_ready())
     })
     .await;
-    assert!(!called, "somebody called");
+    assert!(!called, "something connected");
 }
 
 #[tokio::test]
-async fn one_in_an_allowed_network_is() {
+async fn a_gateway_in_an_allowed_network_is_contacted() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let closing = async {

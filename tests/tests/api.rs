@@ -1,4 +1,4 @@
-//! The HTTP side of a worker: a real process, a real Redis.
+//! The HTTP side of a worker: a real worker process with a real Redis.
 
 mod access;
 mod forgery;
@@ -14,21 +14,21 @@ use uuid::Uuid;
 
 use crate::documents;
 
-/// Nothing listens there.
+/// An address at which nothing listens.
 const NOWHERE: &str = "ws://127.0.0.1:9";
 
-/// Stops workers from taking jobs, so that they stay where a test puts them.
+/// Pauses the queue, so that jobs stay in the state in which a test puts them.
 async fn hold(queue: &Queue) {
     let by = mission_jobs::queue::Author::new("test", "test");
-    queue.pause(&Scope::All, &by, "the test looks at jobs that wait").await.unwrap();
+    queue.pause(&Scope::All, &by, "the test inspects waiting jobs").await.unwrap();
 }
 
-/// A document that could be run if there were a gateway.
+/// Returns a valid document for a gateway that does not exist.
 fn document(name: &str) -> Value {
     documents::provision(NOWHERE, name)
 }
 
-/// Puts a job on the queue that waits.
+/// Enqueues a job that stays ready.
 async fn waiting(queue: &Queue, name: &str) -> Uuid {
     let envelope = Envelope::new(document(name).to_string().as_bytes()).unwrap();
     queue.enqueue(&[envelope]).await.unwrap()[0].id

@@ -1,15 +1,15 @@
-//! `worker bench` in the smallest sizes: it measures something, elsewhere than on the configured
-//! queue, and cleans up. How fast anything was is no test's business.
+//! `worker bench` in its smallest sizes: it measures something, does not touch the configured
+//! queue, and cleans up. No test judges the speed.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::processes::Worker;
 
-/// The result of one measurement.
+/// Runs one measurement and returns its result.
 async fn measure(arguments: &[&str]) -> Value {
     let (data, temporary) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-    // Nothing is there; whoever used it would fail.
+    // Nothing listens there, so a measurement that used the configured queue would fail.
     let worker = Worker::new(data.path()).env("MISSION_REDIS_URL", "unix:///nowhere/redis.sock");
     let ended = worker.env("TMPDIR", temporary.path()).run(&[&["bench"], arguments].concat()).await;
     assert_eq!(ended.status, Some(0), "{}", ended.said);
@@ -65,7 +65,7 @@ async fn latency_is_measured_for_each_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scale_is_measured_with_jobs_that_wait_and_jobs_that_run() {
+async fn scale_is_measured_with_waiting_and_running_jobs() {
     let jobs = ["scale", "--jobs", "40", "--gateways", "3", "--concurrency", "4"];
     let result = measure(&[&jobs[..], &["--in-flight", "20", "--hold", "0"]].concat()).await;
     assert_eq!(result["backlogs"][0]["state"], "ready");
@@ -83,7 +83,7 @@ async fn scale_is_measured_with_jobs_that_wait_and_jobs_that_run() {
 async fn an_idle_worker_is_measured_with_redis_and_without() {
     let result = measure(&["idle", "--seconds", "1"]).await;
     assert!(positive(&result["resident_mib"]), "{result}");
-    // A core is 100; a worker that spins would take one.
+    // The unit is percent of a core; a worker in a busy loop would use 100.
     assert!(result["cpu_percent_without_redis"].as_f64().unwrap() < 90.0, "{result}");
 }
 

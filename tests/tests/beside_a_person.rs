@@ -1,6 +1,6 @@
-//! A person edits the config while agents are being provisioned: in the middle between reading and
-//! writing, between writing and reading back, and later. Nothing of theirs is lost, and all agents
-//! are there.
+//! A person edits the config while agents are being provisioned: between the worker's read and its
+//! write, between its write and its check, and later. None of the person's edits is lost, and all
+//! agents are present.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use serde_json::{Map, Value, json};
 use crate::in_memory::{Network, play};
 use crate::killmatrix::flows::{HOST, provision_on};
 
-/// Agents provisioned at once.
+/// The number of agents that are provisioned at once.
 const AGENTS: usize = 5;
 
-/// When the person edits: after that call of that method, while its answer is on its way.
+/// A moment of an edit: just after the n-th call of that method, while its answer is on its way.
 type Moment = (&'static str, usize);
 
-/// When they edit, one list for each story.
+/// Lists the moments of the edits, one list for each story.
 const STORIES: [&[Moment]; 6] = [
     &[("config.get", 1)],
     &[("config.get", 2)],
@@ -40,12 +40,12 @@ const STORIES: [&[Moment]; 6] = [
 fn nothing_that_a_person_writes_meanwhile_is_lost() {
     for profile in crate::killmatrix::flows::PROFILES {
         for story in STORIES {
-            play(tell(profile, story));
+            play(play_story(profile, story));
         }
     }
 }
 
-async fn tell(profile: Profile, story: &'static [Moment]) {
+async fn play_story(profile: Profile, story: &'static [Moment]) {
     let mut setup = Setup::new(profile);
     setup.options.latency_ms = 20;
     let gateway = Arc::new(Gateway::detached(setup));
@@ -65,35 +65,35 @@ async fn tell(profile: Profile, story: &'static [Moment]) {
         }
     }))
     .await;
-    let told = || format!("{profile:?}, edits after {story:?}");
+    let label = || format!("{profile:?}, edits after {story:?}");
     for outcome in runs {
-        assert_eq!(outcome.name(), "done", "{}: {outcome:?}", told());
+        assert_eq!(outcome.name(), "done", "{}: {outcome:?}", label());
     }
     let edits = person.await.unwrap();
-    assert_eq!(edits, story.len(), "{}: all edits were made", told());
+    assert_eq!(edits, story.len(), "{}: number of edits", label());
     tokio::time::sleep(Duration::from_secs(60)).await;
 
     let config = &gateway.state()["config"];
     let agents = entries(config);
-    assert_eq!(config["ui"]["seamColor"], color(edits), "{}", told());
+    assert_eq!(config["ui"]["seamColor"], color(edits), "{}", label());
     for edit in 1..=edits {
         let found = agents.get(&format!("theirs-{edit}"));
-        assert_eq!(found, Some(&theirs(edit)), "{}: an agent of theirs", told());
+        assert_eq!(found, Some(&theirs(edit)), "{}: the person's agent", label());
     }
     for agent in 0..AGENTS {
         let ours = &agents[&format!("agent-{agent}")];
-        assert_eq!(ours["name"], format!("Agent {agent}"), "{}", told());
-        assert_eq!(ours["heartbeat"]["every"], "10m", "{}", told());
+        assert_eq!(ours["name"], format!("Agent {agent}"), "{}", label());
+        assert_eq!(ours["heartbeat"]["every"], "10m", "{}", label());
     }
-    assert!(agents.contains_key("main"), "{}: the agent that was there before", told());
+    assert!(agents.contains_key("main"), "{}: the agent that existed before", label());
     let annotated = agents.values().filter(|agent| agent["groupChat"] == note()).count();
     let had_ours = story.iter().any(|(method, _)| !matches!(*method, "config.get"));
     assert!(
         annotated >= usize::from(had_ours),
-        "{}: what they wrote into an agent of ours",
-        told()
+        "{}: the person's edit of a provisioned agent",
+        label()
     );
-    // And once more: all of this is as it should be.
+    // A second run must find nothing to change.
     let before = gateway.mutating_calls().len();
     for agent in 0..AGENTS {
         let job = Job::from_value(provision_on(HOST, &format!("Agent {agent}"))).unwrap();
@@ -101,13 +101,13 @@ async fn tell(profile: Profile, story: &'static [Moment]) {
             worker.apply("again", &job, &Arc::default()).await.outcome.name(),
             "done",
             "{}",
-            told()
+            label()
         );
     }
-    assert_eq!(gateway.mutating_calls().len(), before, "{}: nothing is left to write", told());
+    assert_eq!(gateway.mutating_calls().len(), before, "{}: nothing is left to write", label());
 }
 
-/// Edits the config at each of those moments; how often.
+/// Edits the config at each of those moments and returns the number of edits.
 async fn edit_at(gateway: Arc<Gateway>, story: &'static [Moment]) -> usize {
     for (at, (method, nth)) in story.iter().enumerate() {
         let called = gateway
@@ -119,8 +119,8 @@ async fn edit_at(gateway: Arc<Gateway>, story: &'static [Moment]) -> usize {
     story.len()
 }
 
-/// A setting, a new agent, and a note in the last agent that is there, as a person with an editor
-/// does it: they see the whole file, and change what they mean to.
+/// Edits the config as a person with an editor does, who sees the whole file and changes some of
+/// it: a setting, a new agent, and a note in the last agent of the list.
 fn edit(gateway: &Gateway, edit: usize) {
     let config = &gateway.state()["config"];
     let mut agents = entries(config);
@@ -133,7 +133,10 @@ fn edit(gateway: &Gateway, edit: usize) {
     agents.insert(format!("theirs-{edit}"), theirs(edit));
     let agents = if is_new(gateway) {
         agents["main"].as_object_mut().unwrap().remove("default");
-        json!({ "ownership": "explicit", "defaults": { "systemAgent": { "agentId": "main" } }, "entries": agents })
+        json!({
+            "ownership": "explicit", "defaults": { "systemAgent": { "agentId": "main" } },
+            "entries": agents
+        })
     } else {
         let with_id = |(id, mut entry): (String, Value)| {
             entry["id"] = id.into();
@@ -148,7 +151,7 @@ fn is_new(gateway: &Gateway) -> bool {
     gateway.profile() == Profile::V2026_9_6
 }
 
-/// The agents of either shape, by id.
+/// Returns the agents by id, for either shape of the config.
 fn entries(config: &Value) -> Map<String, Value> {
     let list = config["agents"]["list"].as_array().into_iter().flatten().map(|entry| {
         let mut entry = entry.clone();
@@ -159,7 +162,10 @@ fn entries(config: &Value) -> Map<String, Value> {
 }
 
 fn theirs(edit: usize) -> Value {
-    json!({ "name": format!("Theirs {edit}"), "workspace": "/home/grace/agent", "params": { "edit": edit } })
+    json!({
+        "name": format!("Theirs {edit}"), "workspace": "/home/grace/agent",
+        "params": { "edit": edit }
+    })
 }
 
 fn color(edit: usize) -> String {

@@ -1,5 +1,5 @@
-//! Promise I14: known secrets go through everything that can happen to a job, and are then looked
-//! for wherever the worker tells anything. They may be on the gateway, and nowhere else.
+//! Promise I14: known secrets pass through every fate of a job, and the test then searches for them
+//! in everything that the worker writes or sends. They may be on the gateway and nowhere else.
 
 mod echo;
 
@@ -31,18 +31,18 @@ const PASSWORD: &str = "canary-password-7788";
 const QUERY: &str = "canary-query-e0f1";
 const API: &str = "canary-api-token-that-is-long-enough-4b4b4b4b";
 
-/// What was told, by where.
+/// The texts that the worker put out, by place.
 #[derive(Default)]
-struct Told(BTreeMap<String, String>);
+struct Output(BTreeMap<String, String>);
 
-impl Told {
+impl Output {
     fn note(&mut self, place: impl Into<String>, text: &str) {
         self.0.entry(place.into()).or_default().push_str(text);
     }
 
-    /// Places that tell a secret, with the words around it.
+    /// Returns the places that reveal a secret, with the words around it.
     fn leaks(&self, key: &str) -> Vec<String> {
-        // As text, and as a list of bytes.
+        // Secrets are searched for as text and as a list of bytes.
         let plain = [GATEWAY, WRONG, AGENT, PASSWORD, QUERY, API, key].map(str::to_owned);
         let bytes = plain
             .each_ref()
@@ -62,7 +62,7 @@ impl Told {
     }
 }
 
-/// A job for an agent of that name, on a gateway of its own.
+/// Returns a provision job for an agent of that name, on a gateway of its own.
 fn provision(url: &str, name: &str, token: &str) -> Value {
     let mut document = documents::provision(url, name);
     document["gateway"]["id"] = json!(Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()));
@@ -71,7 +71,7 @@ fn provision(url: &str, name: &str, token: &str) -> Value {
     document
 }
 
-/// Jobs that end in every way, with the state that each comes to.
+/// Returns jobs that end in every way, with the state that each of them reaches.
 fn jobs(gateway: &Gateway, echo: &str, closing: &str) -> Vec<(Value, State)> {
     let url =
         gateway.url().replace("ws://", &format!("ws://me:{PASSWORD}@")) + &format!("/?t={QUERY}");
@@ -94,10 +94,15 @@ fn jobs(gateway: &Gateway, echo: &str, closing: &str) -> Vec<(Value, State)> {
 
 const BY_TOKEN: &str = "authorization: Bearer canary-api-token-that-is-long-enough-4b4b4b4b";
 
-/// Enqueues over HTTP, and waits until the job is where it should be.
-async fn carried_out(server: &Server, document: &Value, state: State, told: &mut Told) -> Uuid {
+/// Enqueues a document over HTTP, and waits until its job is in that state.
+async fn enqueue_and_wait(
+    server: &Server,
+    document: &Value,
+    state: State,
+    output: &mut Output,
+) -> Uuid {
     let answer = server.post("/api/v1/jobs", &[BY_TOKEN], document).await;
-    told.note("POST /api/v1/jobs", &answer.body);
+    output.note("POST /api/v1/jobs", &answer.body);
     assert_eq!(answer.status, 202, "{}", answer.body);
     let enqueued = answer.json();
     let id: Uuid = enqueued
@@ -123,11 +128,11 @@ async fn reaches(server: &Server, id: Uuid, state: State) {
     };
     timeout(Duration::from_secs(60), reached)
         .await
-        .unwrap_or_else(|_| panic!("{id} does not get {state}"));
+        .unwrap_or_else(|_| panic!("{id} does not become {state}"));
 }
 
-/// Documents that are refused, with a secret in what is wrong.
-async fn refused(server: &Server, told: &mut Told) {
+/// Sends documents that are refused, with a secret in the invalid part.
+async fn refused(server: &Server, output: &mut Output) {
     let good = provision("ws://127.0.0.1:9", "Gil", GATEWAY);
     let changed = |change: &dyn Fn(&mut Value)| {
         let mut document = good.clone();
@@ -150,17 +155,17 @@ async fn refused(server: &Server, told: &mut Told) {
     ] {
         let answer = server.post("/api/v1/jobs", &[BY_TOKEN], &document).await;
         assert!((400..500).contains(&answer.status), "{document} {}", answer.body);
-        told.note("POST /api/v1/jobs, refused", &answer.body);
+        output.note("POST /api/v1/jobs, refused", &answer.body);
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("bad.json");
         fs::write(&file, document.to_string()).unwrap();
         let ended = Worker::new(folder.path()).run(&["enqueue", file.to_str().unwrap()]).await;
-        told.note("worker enqueue, refused", &format!("{} {}", ended.said, ended.answer));
+        output.note("worker enqueue, refused", &format!("{} {}", ended.said, ended.answer));
     }
 }
 
-/// Everything that can be read over HTTP.
-async fn read(server: &Server, ids: &[Uuid], told: &mut Told) {
+/// Reads everything that is available over HTTP.
+async fn read(server: &Server, ids: &[Uuid], output: &mut Output) {
     let mut paths: Vec<String> = [
         "/",
         "/jobs",
@@ -201,13 +206,13 @@ async fn read(server: &Server, ids: &[Uuid], told: &mut Told) {
         for accept in ["accept: text/html", "accept: application/json"] {
             let answer = server.get(&path, &[BY_TOKEN, accept]).await;
             assert!(answer.status < 500, "{path}: {}", answer.body);
-            told.note(format!("GET {path}"), &format!("{}{}", answer.head, answer.body));
+            output.note(format!("GET {path}"), &format!("{}{}", answer.head, answer.body));
         }
     }
 }
 
-/// What Redis holds, every key of it.
-async fn stored(server: &Server, told: &mut Told) {
+/// Reads every key in Redis.
+async fn stored(server: &Server, output: &mut Output) {
     let mut redis = server.redis.connect().await;
     let keys: Vec<String> = redis.keys("*").await.unwrap();
     for key in keys {
@@ -226,7 +231,8 @@ async fn stored(server: &Server, told: &mut Told) {
         .unwrap();
         let mut text = String::new();
         flatten(&content, &mut text);
-        told.note(format!("Redis {}", key.split(':').take(2).collect::<Vec<_>>().join(":")), &text);
+        output
+            .note(format!("Redis {}", key.split(':').take(2).collect::<Vec<_>>().join(":")), &text);
     }
 }
 
@@ -245,14 +251,14 @@ fn flatten(reply: &Reply, text: &mut String) {
     }
 }
 
-/// What the command line says of the jobs.
+/// Runs the commands that show the jobs.
 async fn commands(
     server: &Server,
     config: &Path,
     key: &str,
     ids: &[Uuid],
     documents: &[Value],
-    told: &mut Told,
+    output: &mut Output,
 ) {
     let folder = TempDir::new().unwrap();
     let worker = || {
@@ -287,7 +293,7 @@ async fn commands(
         let arguments: Vec<&str> = command.iter().map(String::as_str).collect();
         let ended = worker().run(&arguments).await;
         let answers: String = ended.answers.iter().map(ToString::to_string).collect();
-        told.note(
+        output.note(
             format!("worker {}", command[..command.len().min(2)].join(" ")),
             &format!("{} {answers} {}", ended.said, ended.answer),
         );
@@ -295,7 +301,7 @@ async fn commands(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn i14_no_secret_is_told_anywhere() {
+async fn i14_no_secret_is_revealed_anywhere() {
     let key = Keyring::generate();
     let gateway = start(Profile::V2026_9_6, |setup| setup.token = Some(GATEWAY.into())).await;
     let (echo, closing) = (echo::refusing().await, echo::closing().await);
@@ -309,45 +315,45 @@ async fn i14_no_secret_is_told_anywhere() {
         ("MISSION_CONFIG", talkative),
     ];
     let server = Server::start(&variables).await;
-    let mut told = Told::default();
+    let mut output = Output::default();
 
     let jobs = jobs(&gateway, &echo, &closing);
     let mut ids = Vec::new();
     for (document, state) in &jobs {
-        ids.push(carried_out(&server, document, *state, &mut told).await);
+        ids.push(enqueue_and_wait(&server, document, *state, &mut output).await);
     }
-    refused(&server, &mut told).await;
+    refused(&server, &mut output).await;
     for deed in ["retry", "snooze", "cancel"] {
         let body = json!({ "why": "to see", "reason": "to see", "seconds": 60, "for_seconds": 60 });
         let answer =
             server.post(&format!("/api/v1/jobs/{}/{deed}", ids[2]), &[BY_TOKEN], &body).await;
-        told.note(format!("POST {deed}"), &answer.body);
+        output.note(format!("POST {deed}"), &answer.body);
     }
-    read(&server, &ids, &mut told).await;
-    stored(&server, &mut told).await;
+    read(&server, &ids, &mut output).await;
+    stored(&server, &mut output).await;
     let documents: Vec<Value> = jobs.into_iter().map(|(document, _)| document).collect();
-    commands(&server, &config, &key, &ids, &documents, &mut told).await;
-    told.note("log", &server.log());
-    // What a panic or a log line would show of them.
+    commands(&server, &config, &key, &ids, &documents, &mut output).await;
+    output.note("log", &server.log());
+    // The `Debug` form is what a panic or a log line would show.
     for document in &documents {
         let (text, wanted) = (document.to_string(), Job::from_value(document.clone()).unwrap());
         let envelope = Envelope::new(text.as_bytes()).unwrap();
-        told.note("Debug", &format!("{wanted:?} {:?} {envelope:?}", Desired::of(&wanted, None)));
-        told.note("Debug", &format!("{:?}", wanted.gateway().map(Endpoint::from)));
+        output.note("Debug", &format!("{wanted:?} {:?} {envelope:?}", Desired::of(&wanted, None)));
+        output.note("Debug", &format!("{:?}", wanted.gateway().map(Endpoint::from)));
     }
-    told.note("Debug", &format!("{:?}", key.parse::<Keyring>().unwrap()));
+    output.note("Debug", &format!("{:?}", key.parse::<Keyring>().unwrap()));
 
     let on_gateway = gateway.state().to_string();
     assert!(on_gateway.contains(AGENT), "the agent's token is where it belongs");
     assert!(
-        told.0.len() > 50 && told.0["log"].contains("\"level\":\"TRACE\""),
+        output.0.len() > 50 && output.0["log"].contains("\"level\":\"TRACE\""),
         "{:?}",
-        told.0.keys()
+        output.0.keys()
     );
-    let leaks = told.leaks(&key);
+    let leaks = output.leaks(&key);
     assert!(leaks.is_empty(), "{}", leaks.join("\n"));
     let own = server.bearer().rsplit_once(' ').unwrap().1.to_owned();
     let places: Vec<_> =
-        told.0.iter().filter(|(_, text)| text.contains(&own)).map(|(place, _)| place).collect();
-    assert!(places.is_empty(), "the token of the machine is told in {places:?}");
+        output.0.iter().filter(|(_, text)| text.contains(&own)).map(|(place, _)| place).collect();
+    assert!(places.is_empty(), "the machine token is revealed in {places:?}");
 }

@@ -1,5 +1,5 @@
-//! `kill -9` of a worker in the middle of a job: another one finishes it, and nothing is lost or
-//! doubled.
+//! `kill -9` of a worker in the middle of a job: another worker finishes the job, and nothing is
+//! lost or done twice.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,11 +14,12 @@ use crate::processes::Worker;
 use crate::redis_server::RedisServer;
 use crate::simulated::{start, state};
 
-/// Calls of a provisioning in whose middle the worker is killed: each is held back until it is.
+/// The calls of a provisioning during which the worker is killed. The answer to each is delayed
+/// until then.
 const PLACES: [&str; 5] =
     ["config.get", "config.patch", "agents.files.get", "agents.files.set", "sessions.patch"];
 
-/// A worker with leases that a test can wait for.
+/// Returns a worker whose leases are short enough for a test.
 fn worker(data: &Path, redis: &RedisServer) -> Worker {
     let config = data.join("worker.toml");
     std::fs::write(&config, "[worker]\nlease_ms = 1200\nrenew_ms = 300\nsweep_ms = 300\n").unwrap();
@@ -27,7 +28,7 @@ fn worker(data: &Path, redis: &RedisServer) -> Worker {
     worker.env("MISSION_HTTP_ADDR", "127.0.0.1:0")
 }
 
-/// The gateway after an undisturbed run.
+/// Returns the state of the gateway after an undisturbed run.
 async fn undisturbed(profile: Profile) -> Value {
     let (gateway, data) = (start(profile, |_| {}).await, TempDir::new().unwrap());
     let file = data.path().join("job.json");
@@ -54,7 +55,7 @@ async fn killed_at(profile: Profile, place: &str, expected: &Value) {
     let document = documents::provision(&gateway.url(), "Ada").to_string();
     let job = queue.enqueue(&[Envelope::new(document.as_bytes()).unwrap()]).await.unwrap()[0].id;
 
-    // Executed, and the answer held back: the worst moment to die.
+    // The call is executed and its answer is delayed: the worst moment to die.
     gateway.inject(Fault::on(place, Action::Delay(600_000)));
     let mut first = worker(data.path(), &redis).spawn(&["run"]);
     assert!(
@@ -109,7 +110,7 @@ async fn redis_may_die_under_a_running_job() {
     redis.kill();
     redis.restart().await;
     let settled = async {
-        // The counter comes back with the append-only file, which may be a second old.
+        // The counter is restored from the append-only file, which may be a second behind.
         while queue.get(job).await.ok().flatten().is_none_or(|job| job.state != State::Done) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -150,8 +151,8 @@ async fn a_private_redis_that_dies_is_started_again() {
     })
     .await;
     process.kill().await.unwrap();
-    // Killed like this, the worker leaves its Redis running: the next one takes it over, and stops
-    // it.
+    // A worker that is killed leaves its private Redis running. The next worker takes it over and
+    // stops it at its end.
     let next = Worker::new(data.path())
         .env("MISSION_HTTP_ADDR", "127.0.0.1:0")
         .run(&["run", "--until-idle"])
@@ -164,7 +165,7 @@ async fn a_private_redis_that_dies_is_started_again() {
     );
 }
 
-/// Asks until there is an answer, for a minute at most.
+/// Repeats `ask` until there is an answer, for a minute at most.
 async fn until_some<T>(ask: impl AsyncFn() -> Option<T>) -> T {
     let asking = async {
         loop {

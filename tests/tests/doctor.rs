@@ -1,5 +1,5 @@
-//! `worker doctor` calls the gateways that the queue knows, and says what they are or what keeps it
-//! out.
+//! `worker doctor` connects to the gateways that the queue knows, and reports their version or the
+//! error.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use crate::processes::Worker;
 use crate::simulated;
 
 #[tokio::test]
-async fn gateways_are_called() {
+async fn doctor_reports_on_each_gateway() {
     let open = simulated::start(Profile::V2026_9_6, |_| {}).await;
     let shut =
         simulated::start(Profile::V2026_2_9, |setup| setup.token = Some("another".into())).await;

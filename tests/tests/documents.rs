@@ -1,14 +1,14 @@
-//! Job documents for tests, for one gateway, one board and agents by name.
+//! Job documents for tests, with one gateway, one board and agents by name.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// The token that the documents carry for the gateway.
+/// The gateway's token in these documents.
 pub const GATEWAY_TOKEN: &str = "gateway-secret-4f1c";
-/// The token that the documents carry for the agent.
+/// The agent's token in these documents.
 pub const AGENT_TOKEN: &str = "agent-secret-9b2e";
 
-/// A document that provisions an agent of that name.
+/// Returns a document that provisions an agent of that name.
 pub fn provision(url: &str, name: &str) -> Value {
     json!({
         "version": 1, "kind": "provision", "gateway": gateway(url), "agent": agent(name),
@@ -16,13 +16,16 @@ pub fn provision(url: &str, name: &str) -> Value {
     })
 }
 
-/// A document that removes the agent of that name.
+/// Returns a document that removes the agent of that name.
 pub fn cleanup(url: &str, name: &str) -> Value {
     json!({ "version": 1, "kind": "cleanup", "gateway": gateway(url), "agent": agent(name) })
 }
 
 fn gateway(url: &str) -> Value {
-    json!({ "id": id("gateway"), "name": "Acme", "url": url, "token": GATEWAY_TOKEN, "workspace_root": "/srv/openclaw" })
+    json!({
+        "id": id("gateway"), "name": "Acme", "url": url, "token": GATEWAY_TOKEN,
+        "workspace_root": "/srv/openclaw"
+    })
 }
 
 fn agent(name: &str) -> Value {

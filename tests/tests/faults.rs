@@ -1,5 +1,4 @@
-//! What becomes of a provisioning when the gateway misbehaves: each fault, and how the run must
-//! end.
+//! Provisioning on a gateway that misbehaves: each fault, and how the run must end.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use crate::documents;
 use crate::in_memory::{Network, play};
 use crate::simulated::{seeds, start, state};
 
-/// What runs jobs in this process, with deadlines that a test can wait for.
+/// Returns an `Applier` for this process, with deadlines that a test can wait for.
 pub fn applier() -> Applier {
     let limits = Limits {
         call: Duration::from_secs(2),
@@ -43,7 +42,7 @@ fn code(outcome: &Outcome) -> (&str, &str) {
     (outcome.name(), outcome.failure().map_or("", |failure| &failure.code))
 }
 
-/// Faults that a run gets over by itself, and how many config writes it takes then.
+/// Lists the faults that a run overcomes by itself, with the number of config writes it then takes.
 fn overcome() -> Vec<(Fault, u64)> {
     let on = Fault::on;
     vec![
@@ -68,13 +67,13 @@ fn overcome() -> Vec<(Fault, u64)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_gets_over_what_passes_and_leaves_the_same_state() {
+async fn a_run_overcomes_transient_faults_and_leaves_the_same_state() {
     let mut runs = tokio::task::JoinSet::new();
     for profile in [Profile::V2026_2_9, Profile::V2026_9_6] {
         let calm = start(profile, |_| {}).await;
         assert_eq!(provision(&calm).await.outcome.name(), "done");
         for (fault, writes) in overcome() {
-            runs.spawn(gets_over(profile, fault, writes, state(&calm)));
+            runs.spawn(overcomes(profile, fault, writes, state(&calm)));
         }
     }
     while let Some(run) = runs.join_next().await {
@@ -82,7 +81,7 @@ async fn a_run_gets_over_what_passes_and_leaves_the_same_state() {
     }
 }
 
-async fn gets_over(profile: Profile, fault: Fault, writes: u64, expected: Value) {
+async fn overcomes(profile: Profile, fault: Fault, writes: u64, expected: Value) {
     let gateway = start(profile, |setup| setup.faults = vec![fault.clone()]).await;
     let run = provision(&gateway).await;
     assert_eq!(code(&run.outcome), ("done", ""), "{profile:?} {fault:?}: {:?}", run.outcome);
@@ -100,7 +99,7 @@ async fn gets_over(profile: Profile, fault: Fault, writes: u64, expected: Value)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_pass_ends_the_run_in_words() {
+async fn permanent_faults_end_the_run_with_a_clear_error() {
     let always = |method, action| Fault::on(method, action).times(1000);
     let cases = [
         (always("config.patch", Action::RateLimit(1500)), "busy", "rate_limited"),
@@ -126,7 +125,7 @@ async fn what_does_not_pass_ends_the_run_in_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rate_limit_says_how_long_to_wait() {
+async fn a_rate_limit_sets_the_time_to_wait() {
     let gateway = start(Profile::V2026_9_6, |setup| {
         setup.faults = vec![Fault::on("config.patch", Action::RateLimit(41_000))];
     })
@@ -138,7 +137,7 @@ async fn a_rate_limit_says_how_long_to_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_person_has_to_do_is_said() {
+async fn the_error_names_what_a_person_has_to_do() {
     let wrong_token = start(Profile::V2026_9_6, |setup| setup.token = Some("another".into())).await;
     let run = provision(&wrong_token).await;
     assert_eq!(code(&run.outcome), ("blocked", "unauthorized"));
@@ -156,7 +155,7 @@ async fn what_a_person_has_to_do_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_approved_device_gets_in() {
+async fn an_approved_device_is_admitted() {
     let gateway = start(Profile::V2026_9_6, |setup| setup.options.require_pairing = true).await;
     let applier = applier();
     let job = Job::from_value(documents::provision(&gateway.url(), "Ada")).unwrap();
@@ -166,14 +165,14 @@ async fn an_approved_device_gets_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_agent_can_come_back() {
-    // What an agent finds after the gateway has created it: the gateway's own texts.
+async fn a_deleted_agent_can_be_created_again() {
+    // The files of an agent that the gateway created itself have the gateway's own texts.
     let seeds = json!({ "AGENTS.md": "theirs", "USER.md": "theirs" });
     let gateway = start(Profile::V2026_9_6, |setup| {
         setup.options.seed_files_on_create = serde_json::from_value(seeds).unwrap();
     })
     .await;
-    // Of the text `theirs`.
+    // The SHA-256 of the text `theirs`.
     let own = "4c55a8552a2c7261f61f798c2265e6f13358f326ae5b934096ff16bd15e62c33";
     let applier = Applier { seeds: own.parse().unwrap(), ..applier() };
     let provision = Job::from_value(documents::provision(&gateway.url(), "Ada")).unwrap();
@@ -206,8 +205,8 @@ async fn a_deleted_agent_can_come_back() {
     assert_eq!(report.written, Vec::<String>::new());
 }
 
-/// Runs these jobs one after the other, each until it is done; how long it took in all and how many
-/// runs it were.
+/// Runs these jobs one after the other, each until it is done. Returns the total time and the
+/// number of runs.
 async fn done(worker: &Applier, documents: &[Value]) -> (Duration, u32) {
     let (began, mut runs) = (Instant::now(), 0);
     for document in documents {
@@ -226,8 +225,8 @@ async fn done(worker: &Applier, documents: &[Value]) -> (Duration, u32) {
     (began.elapsed(), runs)
 }
 
-/// A gateway in this process with these faults, a worker that knows it, and the jobs of an agent's
-/// life.
+/// Returns a gateway in this process with these faults, a worker that knows it, and jobs for the
+/// whole life of an agent.
 fn life(profile: Profile, faults: Vec<Fault>) -> (Arc<Gateway>, Applier, [Value; 3]) {
     let setup =
         Setup { token: Some(documents::GATEWAY_TOKEN.into()), faults, ..Setup::new(profile) };
@@ -241,7 +240,7 @@ fn life(profile: Profile, faults: Vec<Fault>) -> (Arc<Gateway>, Applier, [Value;
 }
 
 #[test]
-fn one_request_that_is_swallowed_delays_a_job_and_no_more() {
+fn one_lost_request_only_delays_a_job() {
     for profile in [Profile::V2026_2_9, Profile::V2026_9_6] {
         let (calm, worker, jobs) = life(profile, vec![]);
         let (usual, _) = play(done(&worker, &jobs));
@@ -258,7 +257,7 @@ fn one_request_that_is_swallowed_delays_a_job_and_no_more() {
 }
 
 #[test]
-fn connections_that_are_cut_after_every_few_requests_are_enough() {
+fn jobs_finish_on_connections_that_are_cut_after_a_few_requests() {
     for profile in [Profile::V2026_2_9, Profile::V2026_9_6] {
         for requests in 1..=7 {
             let cuts = (1..200)

@@ -1,8 +1,8 @@
-//! Many agents at once: what they cost a gateway, and that all arrive.
+//! Many agents at once: their cost for a gateway, and that all of them are provisioned.
 //!
-//! In memory, on a clock of its own: what is counted are calls, bytes and round trips, and how long
-//! it takes follows from these alone. Wall time and memory are printed, and nothing is asserted of
-//! them.
+//! The gateways are in memory, on a simulated clock. Calls, bytes and round trips are counted, and
+//! the time by that clock follows from these alone. Wall time and memory are printed and not
+//! asserted.
 
 mod process;
 
@@ -20,31 +20,31 @@ use serde_json::Value;
 use crate::in_memory::{Network, play};
 use crate::killmatrix::flows::{HOST, provision_on};
 
-/// Most config writes for a fleet that comes at once.
+/// The maximum number of config writes for a fleet that arrives at once.
 const MAX_WRITES: u64 = 3;
-/// How long the system that this worker replaces takes for one agent, on a gateway that answers
+/// The time that the system replaced by this worker takes for one agent, on a gateway that answers
 /// after 10 ms.
 const BEFORE: Duration = Duration::from_millis(333);
-/// How many times faster a fleet must be.
+/// The factor by which a fleet must be faster.
 const FASTER: u32 = 50;
 
-/// How the fleet came to be.
+/// The measurements of a provisioned fleet.
 struct Fleet {
     agents: usize,
     gateways: Vec<Arc<Gateway>>,
-    /// By the clock of the simulation.
+    /// The time by the simulated clock.
     took: Duration,
     wall: Duration,
-    /// How each run ended that did not end well.
+    /// The outcomes of the runs that were not done.
     failures: Vec<String>,
-    /// When each was done, in order.
+    /// The times at which the agents were done, in order.
     done_at: Vec<Duration>,
-    /// Memory of this process that the fleet has added, in KiB.
+    /// The memory that the fleet has added to this process, in KiB.
     grown: u64,
 }
 
-/// Provisions so many agents, spread over gateways that take so long to answer, all at once by one
-/// process.
+/// Provisions `agents` agents at once by one process, spread over gateways that take `latency_ms`
+/// to answer.
 fn raise(profile: Profile, agents: usize, gateways: usize, latency_ms: u64) -> Fleet {
     let before = resident();
     play(async move {
@@ -88,7 +88,7 @@ fn raise(profile: Profile, agents: usize, gateways: usize, latency_ms: u64) -> F
     })
 }
 
-/// Memory of this process, in KiB.
+/// Returns the memory of this process, in KiB.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
@@ -96,7 +96,7 @@ fn resident() -> u64 {
 }
 
 impl Fleet {
-    /// Calls of each method, on all gateways.
+    /// Returns the number of calls of each method, on all gateways.
     fn calls(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for call in self.gateways.iter().flat_map(|gateway| gateway.calls()) {
@@ -109,14 +109,14 @@ impl Fleet {
         self.calls().values().sum::<usize>() / self.agents
     }
 
-    /// Bytes of answers to a method, per agent.
+    /// Returns the bytes of answers to a method, per agent.
     fn bytes_per_agent(&self, method: &str) -> usize {
         let calls = self.gateways.iter().flat_map(|gateway| gateway.calls());
         calls.filter(|call| call.method == method).map(|call| call.answer_bytes).sum::<usize>()
             / self.agents
     }
 
-    /// All are there, and were written together.
+    /// Checks that all agents exist and were written together.
     fn check(&self) {
         assert!(
             self.failures.is_empty(),
@@ -166,7 +166,7 @@ impl Display for Fleet {
             f,
             "{} agents on {} gateways: {} config writes at most, {} calls each ({} of config.get), \
              {} and {} bytes each of config.get and agents.list and {} of sessions.list; \
-             done at {}, {} and {} ms (half, most, all), {} ms by the wall, {} KiB more memory",
+             done at {}, {} and {} ms (half, most, all), {} ms of wall time, {} KiB more memory",
             self.agents,
             self.gateways.len(),
             most,
@@ -187,13 +187,13 @@ impl Display for Fleet {
 const PROFILES: [Profile; 2] = [Profile::V2026_2_9, Profile::V2026_9_6];
 
 #[test]
-fn fifty_agents_at_once_and_a_gateway_that_takes_its_time() {
+fn fifty_agents_at_once_on_a_slow_gateway() {
     for profile in crate::killmatrix::flows::PROFILES {
         let fleet = raise(profile, 50, 1, 10);
         println!("{profile:?}, 10 ms: {fleet}");
         fleet.check();
-        // By the simulated clock, so these are round trips in sequence and not the speed of this
-        // machine.
+        // By the simulated clock, so this limits the round trips in sequence and not the speed of
+        // this machine.
         let most = BEFORE * 50 / FASTER;
         assert!(
             fleet.took <= most,

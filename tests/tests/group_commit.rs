@@ -1,5 +1,5 @@
-//! Jobs of one gateway share its config: one connection, one write for all that want something of
-//! it.
+//! Jobs of one gateway share its config: they use one connection, and one write for all pending
+//! changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +44,7 @@ fn jobs(gateway: &Gateway, count: usize) -> Vec<Job> {
         .collect()
 }
 
-/// Carries out all at once.
+/// Applies all jobs at once.
 async fn apply(applier: &Applier, jobs: &[Job]) -> Vec<Outcome> {
     let runs =
         join_all(jobs.iter().map(async |job| applier.apply("1", job, &Arc::default()).await));
@@ -94,7 +94,7 @@ async fn fifty_agents_at_once_need_one_connection_and_one_write() {
 }
 
 #[tokio::test]
-async fn who_asks_for_nonsense_is_refused_alone() {
+async fn a_run_with_an_invalid_change_is_refused_alone() {
     for profile in ["2026.2.9", "2026.9.6"] {
         let gateway = gateway(profile, json!({ "restarts": false })).await;
         let mut jobs = jobs(&gateway, 4);
@@ -116,7 +116,7 @@ async fn who_asks_for_nonsense_is_refused_alone() {
 }
 
 #[tokio::test]
-async fn the_wishes_of_a_run_that_is_stopped_are_put_again() {
+async fn the_changes_of_a_run_that_is_stopped_are_written_again() {
     let gateway = gateway("2026.2.9", json!({ "restarts": false })).await;
     let applier = Arc::new(applier());
     // The first write hangs, and the run that sent it is stopped.
@@ -130,7 +130,7 @@ async fn the_wishes_of_a_run_that_is_stopped_are_put_again() {
         })
         .collect();
     assert!(gateway.wait_for(|calls| calls.iter().any(|call| call.method == "config.patch")).await);
-    // The first has come first and writes for all; the others wait for its write.
+    // The first run is the leader and writes for all; the others wait for its write.
     let mut runs = runs.into_iter();
     runs.next().unwrap().abort();
     for run in runs {
@@ -140,13 +140,15 @@ async fn the_wishes_of_a_run_that_is_stopped_are_put_again() {
 }
 
 #[tokio::test]
-async fn two_who_want_different_things_of_an_agent_take_turns() {
+async fn two_runs_with_different_changes_of_an_agent_take_turns() {
     let gateway = gateway("2026.2.9", json!({ "restarts": false })).await;
     let mut other = documents::provision(&gateway.url(), "Ada");
     other["kind"] = json!("heartbeat-sync");
     let mut agent = other["agent"].take();
     agent["heartbeat_config"] = json!({ "every": "2h" });
-    let sync = json!({ "version": 1, "kind": "heartbeat-sync", "gateway": other["gateway"], "agents": [agent] });
+    let sync = json!({
+        "version": 1, "kind": "heartbeat-sync", "gateway": other["gateway"], "agents": [agent]
+    });
     let applier = applier();
     apply(&applier, &[job(&documents::provision(&gateway.url(), "Ada"))])
         .await

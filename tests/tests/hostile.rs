@@ -1,5 +1,5 @@
-//! Gateways that attack the worker with what they send: it stays small, and the jobs of others are
-//! done.
+//! Gateways that attack the worker with what they send: its memory stays bounded, and the jobs of
+//! other gateways are done.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,36 +23,35 @@ use crate::simulated::start;
 
 const PATIENCE: Duration = Duration::from_secs(240);
 const MIB: usize = 1024 * 1024;
-/// Most memory that a worker may take, in KiB, whatever one gateway sends.
+/// The maximum memory of a worker, in KiB, whatever one gateway sends.
 const MAX_MEMORY: u64 = 200 << 10;
-/// Address space of a worker that many attack, in KiB.
+/// The address space of a worker that many gateways attack, in KiB.
 const ADDRESS_SPACE: u64 = 512 << 10;
 
-/// What a gateway does to who connects.
+/// The way in which a gateway attacks its clients.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Attack {
-    /// Its challenge is 31 MiB long.
+    /// The challenge is 31 MiB long.
     Challenge,
-    /// Its hello is 31 MiB long.
+    /// The hello is 31 MiB long.
     Hello,
-    /// Before each answer comes an event of 31 MiB.
+    /// An event of 31 MiB precedes each answer.
     Events,
-    /// Each answer is 31 MiB long, of many small values.
+    /// Each answer is 31 MiB of many small values.
     Answers,
-    /// Each answer is 31 MiB long, of many small objects, and looks like a config.
+    /// Each answer is 31 MiB of many small objects, and has the form of a config.
     Configs,
     /// Each answer is an error of 31 MiB.
     Errors,
-    /// It sends events without end.
+    /// Events are sent without end.
     Flood,
-    /// It pings without end, and never reads the answers.
+    /// Pings are sent without end, and their answers are never read.
     Pings,
 }
 
-/// A gateway that attacks.
 struct Hostile {
     url: String,
-    /// How often it was connected to.
+    /// The number of connections so far.
     connections: Arc<AtomicU64>,
 }
 
@@ -80,13 +79,15 @@ impl Hostile {
     }
 }
 
-/// The end of a connection that attacks.
+/// The server's end of a connection, which attacks.
 struct Connection(WebSocketStream<TcpStream>);
 
 impl Connection {
     async fn serve(mut self, attack: Attack) -> Result<(), Error> {
         let nonce = if attack == Attack::Challenge { "x".repeat(31 * MIB) } else { "n".to_owned() };
-        let challenge = json!({ "type": "event", "event": "connect.challenge", "payload": { "nonce": nonce, "ts": 1 } });
+        let challenge = json!({
+            "type": "event", "event": "connect.challenge", "payload": { "nonce": nonce, "ts": 1 }
+        });
         self.send(challenge.to_string()).await?;
         let connect = self.request().await?;
         let more = if attack == Attack::Hello { large("1,") } else { "[]".to_owned() };
@@ -152,7 +153,7 @@ impl Connection {
         .await
     }
 
-    /// Sends a text. Large ones go past the library, which takes minutes for them.
+    /// Sends a text. Large ones bypass the library, which takes minutes for them.
     async fn send(&mut self, text: String) -> Result<(), Error> {
         self.0.flush().await?;
         let mut frame = vec![0x81, 127];
@@ -163,12 +164,12 @@ impl Connection {
     }
 }
 
-/// A list of nearly 31 MiB of this value.
+/// Returns a list of nearly 31 MiB that repeats this value.
 fn large(value: &str) -> String {
     format!("[{}1]", value.repeat((31 * MIB - 1024) / value.len()))
 }
 
-/// A job of an agent on the gateway of that number.
+/// Returns a job of an agent on the gateway of that number.
 fn job(url: &str, gateway: u128, name: &str) -> Envelope {
     let mut document = documents::provision(url, name);
     document["gateway"]["id"] = json!(Uuid::from_u128(gateway));
@@ -181,15 +182,15 @@ async fn reaches(queue: &Queue, id: Uuid, is_there: impl Fn(State) -> bool) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(PATIENCE, reached).await.expect("the job gets there in time");
+    timeout(PATIENCE, reached).await.expect("the job reaches the state in time");
 }
 
-/// How long the attack goes on: until each job has been tried, or so many seconds.
+/// Returns the length of the attack. Zero lasts until each job has been tried.
 fn siege() -> Duration {
     Duration::from_secs(std::env::var("MISSION_SIEGE").map_or(0, |text| text.parse().unwrap()))
 }
 
-/// Gives each of the attackers a job and, while they are at it, jobs to a gateway that behaves.
+/// Gives each attacker a job and, during the attack, gives jobs to a gateway that behaves.
 async fn attacked(server: &Server, attacks: &[Attack]) {
     let queue = &server.queue;
     let calm = start(Profile::V2026_9_6, |_| {}).await;
@@ -209,11 +210,11 @@ async fn attacked(server: &Server, attacks: &[Attack]) {
         reaches(queue, good.id, |state| state == State::Done).await;
         slowest = slowest.max(enqueued.elapsed());
         if !siege().is_zero() {
-            // The gateway takes thirty config writes a minute.
+            // The gateway allows thirty config writes a minute.
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
         for (_, victim) in attackers.iter().filter(|_| !siege().is_zero()) {
-            // One that runs needs none.
+            // A running job refuses the retry and needs none.
             let _ = queue.retry(*victim, false, &Author::new("test", "here"), "").await;
         }
     }
@@ -234,7 +235,7 @@ async fn attacked(server: &Server, attacks: &[Attack]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_frames_and_pings_do_not_fill_the_memory() {
-    // As the image has it, see the Dockerfile.
+    // The setting of the image; see the Dockerfile.
     let server = Server::start(&[("MALLOC_MMAP_THRESHOLD_", "1048576")]).await;
     attacked(&server, &[Attack::Configs, Attack::Pings]).await;
     let most = server.most_memory();

@@ -1,6 +1,6 @@
-//! Gateways and workers in one thread, without a network and on a clock of their own: it jumps to
-//! the next thing that is waited for when nobody has anything to do. So a wait of a minute costs
-//! nothing, and how long something takes is the same in each run.
+//! Gateways and workers in one thread, without a network and on a simulated clock. When every task
+//! is idle, the clock jumps to the next timer, so a wait of a minute costs nothing and times are
+//! the same in each run.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,19 +14,20 @@ use mission_gateway_sim::Gateway;
 
 use crate::simulated::seeds;
 
-/// Bytes on their way in one direction; enough for a pipeline of files and their answers.
+/// The number of bytes in flight in one direction, enough for a pipeline of files and their
+/// answers.
 const BUFFER: usize = 4 * 1024 * 1024;
 
-/// The key of all workers: a worker that is started again finds it on its disk.
+/// The key of all workers: a worker that is restarted loads the same key from its disk.
 static IDENTITY: LazyLock<Arc<DeviceIdentity>> =
     LazyLock::new(|| Arc::new(DeviceIdentity::ephemeral()));
 
-/// The gateways that there are, by the host of their url.
+/// The reachable gateways, by the host of their url.
 #[derive(Clone, Default)]
 pub struct Network(Arc<BTreeMap<String, Arc<Gateway>>>);
 
 impl Network {
-    /// These gateways and no others.
+    /// Returns a network of these gateways only.
     pub fn of(gateways: impl IntoIterator<Item = (String, Arc<Gateway>)>) -> Self {
         Self(Arc::new(gateways.into_iter().collect()))
     }
@@ -44,7 +45,7 @@ impl Network {
         })
     }
 
-    /// What a worker process has in memory when it starts.
+    /// Returns the state that a worker process has in memory when it starts.
     pub fn worker(&self, limits: Limits) -> Applier {
         Applier {
             clients: Clients::new(identity(), limits).with_connector(self.dial()),
@@ -56,12 +57,11 @@ impl Network {
     }
 }
 
-/// The key of all workers.
 pub fn identity() -> Arc<DeviceIdentity> {
     Arc::clone(&IDENTITY)
 }
 
-/// Plays a story to its end, on a clock of its own.
+/// Plays a story to its end on a simulated clock.
 pub fn play<T>(story: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true).build().unwrap().block_on(story)

@@ -1,4 +1,5 @@
-//! What Prometheus reads of a worker at work, and that what is built on it speaks of nothing else.
+//! The metrics of a worker at work. Alerts, dashboard and documentation must use existing metrics
+//! only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
@@ -20,7 +21,7 @@ use crate::processes::Worker;
 use crate::redis_server::RedisServer;
 use crate::simulated::start;
 
-/// Names and types of all metrics, and their samples as they stand in the text.
+/// Names and types of all metrics, and their samples.
 struct Scrape {
     types: BTreeMap<String, String>,
     samples: BTreeMap<String, f64>,
@@ -42,7 +43,7 @@ impl Scrape {
         *self.samples.get(series).unwrap_or_else(|| panic!("no {series} in\n{}", self.text))
     }
 
-    /// Whether a series of that name is there: a metric, or a part of a histogram.
+    /// Returns whether there is a series with that name: a metric, or a part of a histogram.
     fn has(&self, name: &str) -> bool {
         let mut parts =
             ["_bucket", "_sum", "_count"].iter().filter_map(|part| name.strip_suffix(part));
@@ -51,7 +52,7 @@ impl Scrape {
     }
 }
 
-/// Asks for a page and gives its body.
+/// Requests a page and returns its body.
 async fn get(addr: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream
@@ -63,7 +64,7 @@ async fn get(addr: &str, path: &str) -> String {
     answer.split_once("\r\n\r\n").unwrap().1.to_owned()
 }
 
-/// Waits for a line of the log with a member of that name.
+/// Waits for a log line that has a field with that name, and returns the field.
 pub async fn logged(log: &std::path::Path, member: &str) -> String {
     let found = async {
         loop {
@@ -76,15 +77,14 @@ pub async fn logged(log: &std::path::Path, member: &str) -> String {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(Duration::from_secs(30), found).await.expect("the log says it in time")
+    timeout(Duration::from_secs(30), found).await.expect("the line is logged in time")
 }
 
-/// Enqueues a document.
+/// Enqueues a document and returns the id of its job.
 pub async fn put(queue: &Queue, document: &Value) -> Uuid {
     queue.enqueue(&[Envelope::new(document.to_string().as_bytes()).unwrap()]).await.unwrap()[0].id
 }
 
-/// Waits until a job is in that state.
 pub async fn reaches(queue: &Queue, id: Uuid, state: State) {
     let reached = async {
         while queue.get(id).await.unwrap().unwrap().state != state {
@@ -93,11 +93,12 @@ pub async fn reaches(queue: &Queue, id: Uuid, state: State) {
     };
     timeout(Duration::from_secs(30), reached)
         .await
-        .unwrap_or_else(|_| panic!("{id} does not get {state}"));
+        .unwrap_or_else(|_| panic!("{id} does not become {state}"));
 }
 
-/// A worker that has done one job over one restart of its gateway, failed with a second one as the
-/// token is wrong, and does not reach the gateway of a third; all else is paused.
+/// Scrapes a worker that has done one job across one restart of its gateway, failed with a second
+/// one because of a wrong token, and cannot reach the gateway of a third. Everything else is
+/// paused.
 async fn scrape_of_a_worker_at_work() -> Scrape {
     let (redis, data) = (RedisServer::start().await, TempDir::new().unwrap());
     let queue = redis.queue_named("mission");
@@ -126,16 +127,16 @@ async fn scrape_of_a_worker_at_work() -> Scrape {
     Scrape::read(text)
 }
 
-/// The metrics that a text speaks of.
+/// Returns the names of the metrics in a text.
 fn named_in(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     words.filter(|word| word.starts_with("mission_") && *word != "mission_").collect()
 }
 
-/// Alerts, dashboard and documentation name metrics that a worker tells, and the documentation
-/// names all of them.
+/// Checks that alerts, dashboard and documentation use existing metrics, and that the documentation
+/// lists all of them.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_built_on_the_metrics_names_those_that_exist() {
+async fn alerts_dashboard_and_docs_use_existing_metrics() {
     let scrape = scrape_of_a_worker_at_work().await;
     let read = |path: &str| {
         std::fs::read_to_string(format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -147,14 +148,14 @@ async fn what_is_built_on_the_metrics_names_those_that_exist() {
     );
     for text in [&alerts, &read("config/alerts.test.yml"), &dashboard, &docs] {
         let unknown: Vec<_> = named_in(text).into_iter().filter(|name| !scrape.has(name)).collect();
-        assert!(unknown.is_empty(), "no worker tells {unknown:?}");
+        assert!(unknown.is_empty(), "no worker exports {unknown:?}");
     }
     let known = named_in(&docs);
-    let untold: Vec<_> =
+    let undocumented: Vec<_> =
         scrape.types.keys().filter(|name| !known.contains(name.as_str())).collect();
-    assert!(untold.is_empty(), "docs/operations.md does not name {untold:?}");
+    assert!(undocumented.is_empty(), "docs/operations.md does not name {undocumented:?}");
 
-    // Each alert leads to a heading that is there.
+    // Each alert refers to an existing heading.
     for runbook in
         alerts.lines().filter_map(|line| line.trim().strip_prefix("runbook: docs/operations.md#"))
     {
@@ -168,11 +169,11 @@ async fn what_is_built_on_the_metrics_names_those_that_exist() {
             "docs/operations.md has no heading for {runbook}"
         );
     }
-    dashboard_can_be_asked(&dashboard).await;
+    check_dashboard_queries(&dashboard).await;
 }
 
-/// Has promtool read the dashboard's queries, as rules: it has no other use for them.
-async fn dashboard_can_be_asked(dashboard: &str) {
+/// Lets promtool check the dashboard's queries. It only reads rules, so they are given as rules.
+async fn check_dashboard_queries(dashboard: &str) {
     let dashboard: Value = serde_json::from_str(dashboard).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
     let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
@@ -185,7 +186,7 @@ async fn dashboard_can_be_asked(dashboard: &str) {
     let rules: Vec<Value> = expressions.iter().enumerate().map(rule).collect();
     let rules =
         serde_json::json!({ "groups": [{ "name": "dashboard", "rules": rules }] }).to_string();
-    // A file of rules is YAML, and JSON is.
+    // Rules are YAML, of which JSON is a part.
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("rules.yml");
     std::fs::write(&file, rules).unwrap();
@@ -193,7 +194,7 @@ async fn dashboard_can_be_asked(dashboard: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_tells_prometheus_what_it_does_and_how_its_queue_stands() {
+async fn a_worker_exports_its_work_and_the_state_of_its_queue() {
     let scrape = scrape_of_a_worker_at_work().await;
     for (series, value) in [
         ("mission_ready", 1.0),
@@ -227,19 +228,19 @@ async fn a_worker_tells_prometheus_what_it_does_and_how_its_queue_stands() {
         );
     }
     assert!(scrape.sample("mission_redis_connections_total") >= 1.0);
-    let told: BTreeSet<_> =
+    let unprefixed: BTreeSet<_> =
         scrape.types.keys().filter(|name| !name.starts_with("mission_")).collect();
-    assert!(told.is_empty(), "names without the prefix: {told:?}");
+    assert!(unprefixed.is_empty(), "names without the prefix: {unprefixed:?}");
     for secret in [GATEWAY_TOKEN, AGENT_TOKEN, "ws://", "127.0.0.1", "wrong", "Acme"] {
-        assert!(!scrape.text.contains(secret), "{secret} is told");
+        assert!(!scrape.text.contains(secret), "{secret} is revealed");
     }
-    conventional(&scrape);
+    check_conventions(&scrape);
     promtool(&["check", "metrics"], Some(&scrape.text)).await;
 }
 
-/// What holds of all names: counters end in `_total`, and nothing else does; times are in seconds;
+/// Checks the naming conventions: exactly the counters end in `_total`, times are in seconds, and
 /// histograms have buckets.
-fn conventional(scrape: &Scrape) {
+fn check_conventions(scrape: &Scrape) {
     for (name, kind) in &scrape.types {
         assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
         assert!(!name.ends_with("_ms") && kind != "summary", "{name} is a {kind}");
@@ -252,7 +253,7 @@ fn conventional(scrape: &Scrape) {
     }
 }
 
-/// Runs promtool, if this machine has it.
+/// Runs promtool if it is installed.
 async fn promtool(arguments: &[&str], input: Option<&str>) {
     let mut command = Command::new("promtool");
     command
@@ -262,7 +263,7 @@ async fn promtool(arguments: &[&str], input: Option<&str>) {
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     let Ok(mut child) = command.spawn() else {
-        println!("promtool is not installed: {arguments:?} left out");
+        println!("promtool is not installed: skipped {arguments:?}");
         return;
     };
     let mut stdin = child.stdin.take().unwrap();

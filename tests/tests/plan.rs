@@ -1,4 +1,4 @@
-//! `worker plan` says what `worker apply` of the same document does, and writes nothing.
+//! `worker plan` announces what `worker apply` does with the same document, and writes nothing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,7 +31,7 @@ fn by_what(changes: &Value) -> BTreeMap<&str, &Value> {
 }
 
 #[tokio::test]
-async fn a_plan_is_what_is_done() {
+async fn a_plan_matches_what_is_applied() {
     for profile in [Profile::V2026_2_9, Profile::V2026_9_6] {
         let gateway = simulated::start(profile, |_| {}).await;
         let folder = tempfile::tempdir().unwrap();

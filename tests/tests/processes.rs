@@ -1,4 +1,4 @@
-//! Finding the binaries of this workspace and running them, each in an environment of its own.
+//! Runs the binaries of this workspace, each in an environment of its own.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// How long a command may take before the test fails. No command of the tests needs a tenth of it.
+/// The maximum time of a command. No command of the tests takes a tenth of it.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Path of a binary of this workspace: two folders above the test executable,
+/// Returns the path of a binary of this workspace: two folders above the test executable,
 /// `target/<profile>/NAME`.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
@@ -21,29 +21,29 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// One `worker` to run: its settings are those given here and no others.
+/// A `worker` to run, with the given settings and no others.
 pub struct Worker {
     command: Command,
 }
 
-/// How a `worker` ended.
+/// The result of a `worker` command.
 pub struct Ended {
-    /// Exit status; none if a signal ended it.
+    /// The exit status; none if a signal ended the process.
     pub status: Option<i32>,
     /// The document on standard output; null if there is none.
     pub answer: Value,
-    /// The documents on standard output, if each is a line.
+    /// The documents on standard output, if each is on a line of its own.
     pub answers: Vec<Value>,
-    /// What was said on standard error.
+    /// The text on standard error.
     pub said: String,
 }
 
 impl Ended {
-    /// Where the document is wrong, when it was refused: one path for each problem told on standard
+    /// Returns the invalid paths of a document that was refused, one for each problem on standard
     /// error.
     pub fn refused_at(&self) -> String {
-        let told = self.said.strip_prefix("worker: ").and_then(|said| said.split_once(": "));
-        let (_file, problems) = told.unwrap_or_default();
+        let split = self.said.strip_prefix("worker: ").and_then(|said| said.split_once(": "));
+        let (_file, problems) = split.unwrap_or_default();
         problems
             .lines()
             .filter_map(|line| Some(line.split_once(": ")?.0))
@@ -53,7 +53,7 @@ impl Ended {
 }
 
 impl Worker {
-    /// A worker that keeps its own things in `data`.
+    /// Returns a worker with `data` as its data directory.
     pub fn new(data: &Path) -> Self {
         Self::by(Command::new(binary("worker")), data)
     }
@@ -64,7 +64,7 @@ impl Worker {
         Self { command }
     }
 
-    /// The same, with so many KiB of address space at most.
+    /// Returns a worker with at most `memory` KiB of address space.
     pub fn within(data: &Path, memory: u64) -> Self {
         let mut command = Command::new("sh");
         command
@@ -73,13 +73,13 @@ impl Worker {
         Self::by(command, data)
     }
 
-    /// Sets a variable of its environment.
+    /// Sets an environment variable of the worker.
     pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
-    /// Has it run under a umask of its own, such as `022`.
+    /// Runs the worker under a umask, such as `022`.
     pub fn with_umask(mut self, umask: &str) -> Self {
         let worker = self.command.as_std();
         let mut command = Command::new("sh");
@@ -95,12 +95,11 @@ impl Worker {
         self
     }
 
-    /// Runs `worker apply FILE`.
     pub async fn apply(self, file: &Path) -> Ended {
         self.run(&["apply", file.to_str().unwrap()]).await
     }
 
-    /// Runs any command to its end.
+    /// Runs a command to its end.
     pub async fn run(mut self, arguments: &[&str]) -> Ended {
         let output = timeout(PATIENCE, self.command.args(arguments).output())
             .await
@@ -108,23 +107,23 @@ impl Worker {
         Ended::of(output.expect("the command can be started"))
     }
 
-    /// Starts a command that goes on until it is killed; what it says goes to a file, which has
-    /// room for more than a pipe.
+    /// Starts a command that runs until it is killed. Its output goes to a file, which has room for
+    /// more than a pipe.
     pub fn spawn_into(mut self, arguments: &[&str], log: File) -> Started {
         let command = self.command.args(arguments).stdout(Stdio::null()).stderr(log);
         Started(command.spawn().expect("the command can be started"))
     }
 
-    /// Starts a command on a terminal of its own, by `script` of util-linux; a file keeps what the
-    /// terminal got.
+    /// Starts a command on a terminal of its own, by `script` of util-linux. A file keeps what the
+    /// terminal received.
     pub fn spawn_on_terminal(mut self, arguments: &[&str], screen: &Path) -> Started {
         let command =
             self.on_terminal(arguments, screen).stdout(Stdio::null()).stderr(Stdio::null());
         Started(command.spawn().expect("script can be started"))
     }
 
-    /// Runs a command to its end on a terminal of its own. Returns what the terminal got, byte for
-    /// byte.
+    /// Runs a command to its end on a terminal of its own. Returns what the terminal received, byte
+    /// for byte.
     pub async fn run_on_terminal(mut self, arguments: &[&str]) -> String {
         let folder = tempfile::TempDir::new().unwrap();
         let screen = folder.path().join("screen");
@@ -152,34 +151,39 @@ impl Worker {
         self.command.env("TERM", "xterm").stdin(Stdio::null()).kill_on_drop(true)
     }
 
-    /// Starts a command that goes on until it is killed or told to stop.
+    /// Starts a command that runs until it is killed or terminated.
     pub fn spawn(mut self, arguments: &[&str]) -> Started {
         let command = self.command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         Started(command.spawn().expect("the command can be started"))
     }
 }
 
-/// A `worker` that runs; killed when dropped.
+/// A running `worker`, which is killed when dropped.
 pub struct Started(Child);
 
 impl Started {
-    /// `kill -9`.
+    /// Kills the process with SIGKILL.
     pub async fn kill(&mut self) -> std::io::Result<()> {
         self.0.kill().await
     }
 
-    /// Its process id; none if it has ended by itself.
+    /// Returns the process id; none if the process has ended by itself.
     pub fn pid(&mut self) -> Option<u32> {
-        self.0.try_wait().expect("it is a child").is_none().then(|| self.0.id()).flatten()
+        self.0
+            .try_wait()
+            .expect("the process is a child of this one")
+            .is_none()
+            .then(|| self.0.id())
+            .flatten()
     }
 
     /// Sends a signal by name, such as `STOP`.
     pub async fn signal(&self, name: &str) {
-        let pid = self.0.id().expect("it runs").to_string();
+        let pid = self.0.id().expect("the process runs").to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().await.unwrap().success());
     }
 
-    /// SIGTERM, and waits for the end.
+    /// Sends SIGTERM and waits for the end.
     pub async fn terminate(self) -> Ended {
         self.signal("TERM").await;
         let output =
@@ -202,12 +206,12 @@ impl Ended {
     }
 }
 
-/// Memory of a process, in KiB; 0 if it is gone.
+/// Returns the memory of a process, in KiB; 0 if it is gone.
 pub fn resident(pid: u32) -> u64 {
     in_status(pid, "VmRSS:")
 }
 
-/// Most memory that a process has had, in KiB; 0 if it is gone.
+/// Returns the peak memory of a process, in KiB; 0 if it is gone.
 pub fn most_resident(pid: u32) -> u64 {
     in_status(pid, "VmHWM:")
 }

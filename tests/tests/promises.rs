@@ -1,4 +1,4 @@
-//! Promises about the whole process that no other test keeps: how it stops, and how it waits for
+//! Promises about the whole process that no other test covers: its shutdown, and its wait for
 //! Redis.
 
 use std::path::Path;
@@ -16,11 +16,11 @@ use crate::processes::Worker;
 use crate::redis_server::RedisServer;
 use crate::simulated::start;
 
-/// How much of a processor a worker may use while Redis is away, in hundredths.
+/// The maximum CPU time of a worker while Redis is away, in percent.
 const CPU_PERCENT: u64 = 1;
-/// For how long that is looked at.
+/// The time over which the CPU time is measured.
 const WINDOW: Duration = Duration::from_secs(6);
-/// How soon work goes on after the return of Redis.
+/// The time within which work continues after Redis has returned.
 const RESUMES_WITHIN: Duration = Duration::from_secs(5);
 
 fn worker(data: &Path, redis: &RedisServer) -> Worker {
@@ -35,14 +35,14 @@ async fn put(queue: &Queue, document: &Value) -> Uuid {
     queue.enqueue(&[Envelope::new(document.to_string().as_bytes()).unwrap()]).await.unwrap()[0].id
 }
 
-/// Of two running jobs one can finish in time and the other cannot; a third has not begun.
+/// Of two running jobs, one can finish in time and the other cannot; a third has not started.
 #[tokio::test(flavor = "multi_thread")]
 async fn i7_sigterm_lets_jobs_finish_or_hands_them_back_and_is_no_error() {
     let (redis, data) = (RedisServer::start().await, TempDir::new().unwrap());
     let queue = redis.queue_named("mission");
     let gateway = start(Profile::V2026_9_6, |_| {}).await;
-    // The answer to the first job's write comes while the worker stops; that to the second one's
-    // question never does.
+    // The answer to the first job's write arrives during the shutdown. The answer to the second
+    // job's read never does.
     gateway.inject(Fault::on("config.patch", Action::Delay(600)));
     gateway.inject(Fault::on("agents.list", Action::Silence));
     let process = worker(data.path(), &redis).spawn(&["run"]);
@@ -75,7 +75,7 @@ async fn i7_sigterm_lets_jobs_finish_or_hands_them_back_and_is_no_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn i8_without_redis_a_worker_waits_calmly_and_goes_on_at_once() {
+async fn i8_without_redis_a_worker_idles_and_then_continues_at_once() {
     let (mut redis, data) = (RedisServer::start().await, TempDir::new().unwrap());
     let queue = redis.queue_named("mission");
     let gateway = start(Profile::V2026_9_6, |_| {}).await;
@@ -85,7 +85,7 @@ async fn i8_without_redis_a_worker_waits_calmly_and_goes_on_at_once() {
     done(&queue, before).await;
 
     redis.kill();
-    let pid = process.pid().expect("it runs");
+    let pid = process.pid().expect("the worker runs");
     let used = cpu_ms(pid);
     sleep(WINDOW).await;
     let used = cpu_ms(pid) - used;
@@ -101,22 +101,21 @@ async fn i8_without_redis_a_worker_waits_calmly_and_goes_on_at_once() {
     redis.restart().await;
     let back = Instant::now();
     let after = put(&queue, &documents::cleanup(&gateway.url(), "Ada")).await;
-    timeout(RESUMES_WITHIN, done(&queue, after)).await.expect("work goes on in time");
-    println!("went on {:.1} s after the return of Redis", back.elapsed().as_secs_f64());
+    timeout(RESUMES_WITHIN, done(&queue, after)).await.expect("work continues in time");
+    println!("continued {:.1} s after Redis returned", back.elapsed().as_secs_f64());
 }
 
-/// Waits until a job is done.
 async fn done(queue: &Queue, job: Uuid) {
     while queue.get(job).await.ok().flatten().is_none_or(|job| job.state != State::Done) {
         sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Processor time that a process has used, from Linux, which counts in hundredths of a second.
+/// Returns the CPU time of a process. Linux counts it in hundredths of a second.
 fn cpu_ms(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // The name in parentheses can hold anything; after it come state, ten numbers, user and system
-    // time.
+    // The name in parentheses may contain anything. It is followed by the state, ten numbers, and
+    // user and system time.
     let (_, fields) = stat.rsplit_once(')').unwrap();
     let ticks =
         fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap());

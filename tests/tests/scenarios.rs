@@ -1,16 +1,16 @@
-//! Recorded flows of the system that this worker replaces, played again with the real binary: one
-//! `worker apply` per job, on a simulated gateway that begins as recorded. Every step must succeed
-//! or fail as recorded, and the gateway and the local files must end as recorded. What we do
-//! otherwise on purpose stands in [`quirks`], with what must happen instead.
+//! Recorded flows of the system that this worker replaces, replayed with the real binary: one
+//! `worker apply` per job, on a simulated gateway that begins in the recorded state. Every step
+//! must succeed or fail as recorded, and the gateway and the local files must end as recorded.
+//! Intended differences are listed in [`quirks`], with what must happen instead.
 //!
-//! | File | What is in it |
+//! | File | Contents |
 //! |---|---|
 //! | `record` | a recorded scenario: reading it, its placeholders, its steps as job documents |
-//! | `play` | one scenario with the binary, then once more, when nothing may be written |
+//! | `play` | runs one scenario with the binary, and once more, which must write nothing |
 //! | `quirks` | the table of intended differences |
-//! | `differences` | where two JSON documents differ |
-//! | `cost` | what a provisioning costs on the imitated versions |
-//! | `refusals` | job documents that are not accepted |
+//! | `differences` | the differences between two JSON documents |
+//! | `cost` | the cost of a provisioning on the imitated versions |
+//! | `refusals` | job documents that are refused |
 
 mod cost;
 pub mod differences;
@@ -28,7 +28,7 @@ use tokio::task::JoinSet;
 
 use record::Scenario;
 
-/// Scenarios at once.
+/// The number of scenarios that run at once.
 const AT_ONCE: usize = 4;
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn every_scenario_ends_as_recorded_or_as_listed() {
     assert!(!names.is_empty(), "there are no scenarios");
     quirks::check_names(&names);
 
-    // The longest first, so that none of them is left for the end.
+    // The longest scenarios start first, so that none of them runs alone at the end.
     scenarios.sort_by_key(Scenario::job_count);
     let turns = Arc::new(Semaphore::new(AT_ONCE));
     let mut playing = JoinSet::new();

@@ -1,9 +1,9 @@
-//! docs/security.md: its table of limits names tests that there are.
+//! The table of limits in docs/security.md must name existing tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// All source files below a folder.
+/// Collects all source files below a folder.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let path = entry.path();
@@ -15,7 +15,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Whether that file is the module of that name.
+/// Returns whether that file is the module of that name.
 fn is_module(path: &Path, module: &str) -> bool {
     let folder = path.parent().and_then(Path::file_name);
     path.file_stem().is_some_and(|stem| {
@@ -37,7 +37,7 @@ fn each_limit_has_a_test() {
     assert!(rows.len() > 25, "the table has been cut");
     for row in rows {
         let cells: Vec<_> = row.trim_matches('|').split('|').collect();
-        let [_, _, _, tests] = cells[..] else { panic!("four cells: {row}") };
+        let [_, _, _, tests] = cells[..] else { panic!("a row must have four cells: {row}") };
         let names: Vec<_> = tests.split('`').skip(1).step_by(2).collect();
         assert!(!names.is_empty(), "no test: {row}");
         for name in names {

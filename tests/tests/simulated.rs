@@ -1,4 +1,4 @@
-//! Simulated gateways for tests, without the restarts that would only add noise.
+//! Simulated gateways for tests, without the restarts that would only disturb them.
 
 use mission_core::seeds::Seeds;
 use mission_gateway_sim::{Gateway, Profile, Setup};
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::documents::GATEWAY_TOKEN;
 
-/// A gateway that wants the token of the test documents, after a change to its setup.
+/// Starts a gateway that requires the token of the test documents, after a change to its setup.
 pub async fn start(profile: Profile, change: impl FnOnce(&mut Setup)) -> Gateway {
     let mut setup = Setup { token: Some(GATEWAY_TOKEN.into()), ..Setup::new(profile) };
     setup.options.restarts = false;
@@ -14,7 +14,7 @@ pub async fn start(profile: Profile, change: impl FnOnce(&mut Setup)) -> Gateway
     Gateway::start(setup).await.unwrap()
 }
 
-/// What is on a gateway, but for its port and for when it was last written.
+/// Returns the state of a gateway without its port and the time of its last write.
 pub fn state(gateway: &Gateway) -> Value {
     let mut state = gateway.state();
     state["config"]["gateway"].as_object_mut().unwrap().remove("port");
@@ -22,7 +22,8 @@ pub fn state(gateway: &Gateway) -> Value {
     state
 }
 
-/// What simulated gateways write into new workspaces, besides what real ones do.
+/// Returns the texts that simulated gateways write into new workspaces, in addition to those of
+/// real ones.
 pub fn seeds() -> Seeds {
     let profiles =
         [Profile::V2026_2_9, Profile::V2026_3_13, Profile::V2026_6_11, Profile::V2026_9_6];

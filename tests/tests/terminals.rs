@@ -23,7 +23,8 @@ const EVIL: &str = "Al\u{1b}]0;title\u{7}\u{1b}[2K\r0000-forged\u{9b}31m\u{7f}\u
 fn obeyed(got: &str) -> Vec<char> {
     let is_bad = |c: &char| {
         (c.is_control() && !matches!(c, '\r' | '\n' | '\t'))
-            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}')
+            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     got.chars().filter(is_bad).collect()
 }
@@ -50,11 +51,11 @@ async fn rename(redis: &RedisServer, queue: &Queue, id: Uuid) {
     let text: String = connection.hget(&key, "payload").await.unwrap();
     let mut document: Value = serde_json::from_str(&text).unwrap();
     for name in ["/gateway/name", "/agent/name", "/board/name"] {
-        *document.pointer_mut(name).unwrap() = EVIL.into();
+        *document.pointer_mut(name).unwrap() = HOSTILE_NAME.into();
     }
     let lane = document["gateway"]["id"].as_str().unwrap().to_owned();
     let _: () = connection.hset(&key, "payload", document.to_string()).await.unwrap();
-    let about = json!({ "name": EVIL, "url": "ws://127.0.0.1:9" }).to_string();
+    let about = json!({ "name": HOSTILE_NAME, "url": "ws://127.0.0.1:9" }).to_string();
     let key = format!("{{{}}}:gateway", queue.name());
     redis::Script::new(NAME_GATEWAY)
         .key(key)
@@ -73,9 +74,12 @@ async fn names_of_old_documents_do_nothing_to_a_terminal() {
     let id = queue.enqueue(&[Envelope::new(document.as_bytes()).unwrap()]).await.unwrap()[0]
         .id
         .to_string();
-    let by = Author::new(EVIL, EVIL);
-    queue.pause(&Scope::All, &by, EVIL).await.unwrap();
-    queue.snooze(id.parse().unwrap(), std::time::Duration::from_secs(60), &by, EVIL).await.unwrap();
+    let by = Author::new(HOSTILE_NAME, HOSTILE_NAME);
+    queue.pause(&Scope::All, &by, HOSTILE_NAME).await.unwrap();
+    queue
+        .snooze(id.parse().unwrap(), std::time::Duration::from_secs(60), &by, HOSTILE_NAME)
+        .await
+        .unwrap();
     rename(&redis, &queue, id.parse().unwrap()).await;
     for command in [
         &["jobs", "list"][..],
@@ -86,8 +90,8 @@ async fn names_of_old_documents_do_nothing_to_a_terminal() {
         &["doctor"],
         &["audit"],
         &["jobs", "failures"],
-        &["jobs", "cancel", EVIL],
-        &["jobs", "list", EVIL],
+        &["jobs", "cancel", HOSTILE_NAME],
+        &["jobs", "list", HOSTILE_NAME],
     ] {
         let worker = Worker::new(data.path()).env("MISSION_REDIS_URL", redis.url());
         let shown = printed(&worker.run_on_terminal(command).await);
@@ -99,7 +103,7 @@ async fn names_of_old_documents_do_nothing_to_a_terminal() {
         // A carriage return within a line would let the rest overwrite its beginning.
         assert!(!shown.trim_end().replace("\r\n", "\n").contains('\r'), "{command:?}: {shown:?}");
         if matches!(command, ["jobs", "list" | "show", ..] | ["gateways"])
-            && !command.contains(&EVIL)
+            && !command.contains(&HOSTILE_NAME)
         {
             assert!(shown.contains("0000-forged"), "the name is shown: {command:?}: {shown:?}");
         }
@@ -115,10 +119,10 @@ async fn what_a_document_and_a_gateway_say_does_nothing_to_a_terminal() {
         path
     };
     let mut refused = documents::provision(&gateway.url(), "Ada");
-    refused["agent"]["name"] = EVIL.into();
+    refused["agent"]["name"] = HOSTILE_NAME.into();
     let mut accepted = documents::provision(&gateway.url(), "Ada");
-    accepted["board"]["objective"] = EVIL.into();
-    accepted["user"] = json!({ "name": EVIL });
+    accepted["board"]["objective"] = HOSTILE_NAME.into();
+    accepted["user"] = json!({ "name": HOSTILE_NAME });
     accepted["auth_token"] = format!("{AGENT_TOKEN}\r\n").into();
     accepted["gateway"]["token"] = format!(" {GATEWAY_TOKEN}\n").into();
     // The log has its own writer and would contain colours.
@@ -143,6 +147,6 @@ async fn what_a_document_and_a_gateway_say_does_nothing_to_a_terminal() {
     let state = gateway.state();
     assert!(
         state.to_string().contains(&format!("AUTH_TOKEN={AGENT_TOKEN}\\n")),
-        "the token is written alone"
+        "the token is the only output"
     );
 }

@@ -1,4 +1,4 @@
-//! What a collector of OpenTelemetry is told of a job.
+//! The OpenTelemetry traces of a job, as a collector receives them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,7 +18,8 @@ use crate::processes::Worker;
 use crate::redis_server::RedisServer;
 use crate::simulated::start;
 
-/// A collector that takes everything: head and body of each request.
+/// Starts a collector that accepts everything, and returns its url and the head and body of each
+/// request.
 async fn collector() -> (String, mpsc::UnboundedReceiver<(String, Value)>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -47,7 +48,8 @@ async fn collector() -> (String, mpsc::UnboundedReceiver<(String, Value)>) {
     (format!("http://{addr}"), requests)
 }
 
-/// One job, which fails once because its gateway is closed and then succeeds, is one trace.
+/// Checks that one job, which fails once because its gateway is closed and then succeeds, makes one
+/// trace.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_a_trace_of_its_runs_and_their_requests() {
     let (redis, data) = (RedisServer::start().await, TempDir::new().unwrap());
@@ -66,7 +68,7 @@ async fn a_job_is_a_trace_of_its_runs_and_their_requests() {
     logged(&log, "http").await;
     let id = put(&queue, &documents::provision(&gateway.url(), "Ada")).await;
     reaches(&queue, id, State::Done).await;
-    // What has not been sent by now is sent at the end.
+    // The spans that have not been sent yet are sent at the end.
     assert_eq!(worker.terminate().await.status, Some(0));
 
     let mut spans = Vec::new();
@@ -105,7 +107,7 @@ async fn a_job_is_a_trace_of_its_runs_and_their_requests() {
     }
 }
 
-/// A collector that is not there costs the traces, and nothing else.
+/// Checks that without a collector only the traces are lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_do_not_wait_for_a_collector() {
     let (redis, data) = (RedisServer::start().await, TempDir::new().unwrap());

@@ -1,4 +1,4 @@
-//! Who is let in, and who may do what.
+//! Authentication and permissions: who is admitted, and which role may do what.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use super::{document, hold, waiting};
 use crate::metrics::logged;
 use crate::processes::{Worker, binary};
 
-/// A token and its entry, as `worker token` makes them.
+/// Returns a token and its entry for the settings, as `worker token` prints them.
 pub fn token(name: &str, role: &str) -> (String, String) {
     let output =
         Command::new(binary("worker")).args(["token", name, "--role", role]).output().unwrap();
@@ -34,7 +34,8 @@ const READS: [&str; 14] = [
     "/jobs?format=json",
 ];
 
-/// Each action with the role that it needs, what is sent, and what is answered to who may.
+/// Lists each action with the role that it requires, the body to send, and the status when
+/// permitted.
 fn actions() -> Vec<(&'static str, &'static str, Value, u16)> {
     let because = json!({ "reason": "test" });
     vec![
@@ -59,7 +60,7 @@ fn actions() -> Vec<(&'static str, &'static str, Value, u16)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_role_can_do_what_it_may_and_nothing_else() {
+async fn each_role_can_do_what_it_is_permitted_and_nothing_else() {
     let roles = ["viewer", "operator", "admin"];
     let tokens = roles.map(|role| token(role, role));
     let entries = tokens.iter().map(|(_, entry)| entry.as_str()).collect::<Vec<_>>().join(" ");
@@ -93,7 +94,7 @@ async fn each_role_can_do_what_it_may_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_let_in_from_elsewhere_until_somebody_is_named() {
+async fn remote_clients_are_refused_until_a_token_is_configured() {
     let server = Server::start_at("0.0.0.0:0", &[]).await;
     assert_eq!(server.get("/readyz", &[]).await.status, 200);
     for path in ["/api/v1/jobs", "/api/v1/openapi.json", "/api/docs", "/login"] {
@@ -107,7 +108,7 @@ async fn nobody_is_let_in_from_elsewhere_until_somebody_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_on_this_machine_is_let_in_by_its_own_names_only() {
+async fn local_clients_are_admitted_under_local_host_names_only() {
     let server = Server::start(&[]).await;
     let port = server.addr.port();
     let asked = async |host: &str, more: &str| {
@@ -132,7 +133,8 @@ async fn who_is_on_this_machine_is_let_in_by_its_own_names_only() {
         let status = asked(&format!("localhost:{port}"), passed_on).await;
         assert_eq!(status, if passed_on.starts_with("host") { 421 } else { 401 }, "{passed_on}");
     }
-    // As nginx sends it by itself; as a proxy is asked; and without any host.
+    // The request as nginx sends it by default, as a client sends it to a forward proxy, and
+    // without a host.
     let host = format!("127.0.0.1:{port}");
     for raw in [
         format!("GET /api/v1/summary HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
@@ -149,7 +151,7 @@ async fn who_is_on_this_machine_is_let_in_by_its_own_names_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_this_machine_everybody_looks_and_a_token_is_needed_to_act() {
+async fn local_clients_can_read_without_a_token_but_not_act() {
     let server = Server::start(&[]).await;
     hold(&server.queue).await;
     let id = waiting(&server.queue, "Ada").await.to_string();
@@ -178,7 +180,7 @@ async fn on_this_machine_everybody_looks_and_a_token_is_needed_to_act() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_token_of_a_machine_outlives_its_worker_and_is_shown_to_its_owner() {
+async fn the_machine_token_outlives_its_worker_and_is_shown_to_its_owner() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let server = Server::start(&[]).await;
@@ -187,7 +189,7 @@ async fn the_token_of_a_machine_outlives_its_worker_and_is_shown_to_its_owner() 
     let shown = Worker::new(server.folder()).run(&["token", "show"]).await;
     let token = shown.answer["token"].as_str().unwrap();
     assert_eq!(server.bearer(), format!("authorization: Bearer {token}"), "{}", shown.said);
-    // Another worker on the same data directory takes the same one.
+    // Another worker on the same data directory uses the same token.
     let (log, redis) = (server.folder().join("second"), server.redis.url());
     let second = Worker::new(server.folder())
         .env("MISSION_REDIS_URL", redis)
@@ -206,7 +208,7 @@ async fn the_token_of_a_machine_outlives_its_worker_and_is_shown_to_its_owner() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trusted_proxy_says_who_it_is_and_nobody_else_does() {
+async fn only_a_trusted_proxy_can_name_the_user() {
     let headers = [
         ("MISSION_HTTP_PROXIES", "127.0.0.0/8"),
         ("MISSION_HTTP_USER_HEADER", "X-User"),
@@ -218,18 +220,18 @@ async fn a_trusted_proxy_says_who_it_is_and_nobody_else_does() {
     assert_eq!(server.get("/api/v1/summary", &user).await.status, 200);
     assert_eq!(server.get("/api/v1/summary", &["x-user: sam", "x-roles: staff"]).await.status, 403);
     assert_eq!(server.get("/api/v1/summary", &["x-roles: admin"]).await.status, 401);
-    // A browser brings the proxy's cookie along by itself, so more is wanted of what changes
-    // something.
+    // A browser attaches the proxy's cookie by itself, so requests that change something must also
+    // show that they come from the same origin.
     assert_eq!(server.post("/api/v1/pause", &user, &pause).await.status, 403);
 
     let (_, entry) = token("ci", "viewer");
-    let elsewhere = [
+    let other_proxies = [
         headers[1],
         headers[2],
         ("MISSION_HTTP_TOKENS", &entry),
         ("MISSION_HTTP_PROXIES", "192.0.2.0/24"),
     ];
-    let server = Server::start(&elsewhere).await;
+    let server = Server::start(&other_proxies).await;
     assert_eq!(server.get("/api/v1/summary", &user).await.status, 401);
 }
 

@@ -1,4 +1,4 @@
-//! Browsers: signing in, and requests that somebody else's page made them send.
+//! Browsers: signing in, and requests forged by another site.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::redis_server::RedisServer;
 
 const FORM: &str = "content-type: application/x-www-form-urlencoded";
 
-/// The cookie that an answer sets.
+/// Returns the cookie that an answer sets.
 fn cookie(answer: &Answer) -> String {
     let set = answer.header("set-cookie").unwrap_or_else(|| panic!("no cookie in {answer:?}"));
     format!("cookie: {}", set.split(';').next().unwrap())
@@ -24,7 +24,7 @@ async fn signed_in(server: &Server, secret: &str) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_signs_in_is_known_and_signs_out() {
+async fn a_browser_signs_in_and_out() {
     let (secret, entry) = token("sam", "operator");
     let server = Server::start(&[("MISSION_HTTP_TOKENS", &entry)]).await;
     let away = server.get("/api/docs?a=1", &["accept: text/html"]).await;
@@ -43,14 +43,14 @@ async fn a_browser_signs_in_is_known_and_signs_out() {
     let cookie = cookie(&answer);
     assert_eq!(server.get("/api/docs", &[&cookie]).await.status, 200);
 
-    // To leave wants the session's own token, as everything does that changes something.
+    // Signing out requires the session's CSRF token, as every change does.
     assert_eq!(server.send("POST /logout", &[&cookie, FORM], "").await.status, 403);
     assert_eq!(server.get("/api/v1/jobs", &[&cookie]).await.status, 200);
     assert_eq!(server.get("/api/v1/jobs", &["cookie: mission_session=made-up"]).await.status, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_another_site_makes_a_browser_send_does_nothing() {
+async fn requests_forged_by_another_site_do_nothing() {
     let (secret, entry) = token("sam", "admin");
     let signed = Server::start(&[("MISSION_HTTP_TOKENS", &entry)]).await;
     let open = Server::start(&[]).await;
@@ -74,7 +74,7 @@ async fn what_another_site_makes_a_browser_send_does_nothing() {
         }
         assert!(server.queue.paused().await.unwrap().is_empty());
     }
-    // A program on this machine is no browser, and needs the machine's token all the same.
+    // A program on this machine is not a browser, but needs the machine token as well.
     let answer = open.post("/api/v1/pause", &[], &body).await;
     assert_eq!(
         (answer.status, answer.header("www-authenticate")),
@@ -88,13 +88,13 @@ async fn what_another_site_makes_a_browser_send_does_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_signs_in_with_the_token_of_the_machine_and_with_a_link_that_works_once() {
+async fn a_browser_signs_in_with_the_machine_token_and_with_a_link_that_works_once() {
     let data = TempDir::new().unwrap();
     let redis = RedisServer::start().await;
     let worker = Worker::new(data.path())
         .env("MISSION_REDIS_URL", redis.url())
         .env("MISSION_HTTP_ADDR", "127.0.0.1:0");
-    // As a person starts it, on a terminal, whose output this file keeps.
+    // The worker runs on a terminal, as when a person starts it. This file records the output.
     let screen = data.path().join("screen");
     let _worker = worker.spawn_on_terminal(&["run"], &screen);
     let link = timeout(Duration::from_secs(60), async {
@@ -114,7 +114,7 @@ async fn a_browser_signs_in_with_the_token_of_the_machine_and_with_a_link_that_w
         let head = format!("{request} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n{more}\r\n");
         super::server::raw(addr.parse().unwrap(), &head).await
     };
-    // A preview, and another site, do not use it up.
+    // Link previews and requests from another site do not use the link up.
     assert_eq!(ask(&format!("HEAD /{path}"), "").await.header("set-cookie"), None);
     assert_eq!(ask(&format!("GET /{path}"), "sec-fetch-site: cross-site\r\n").await.status, 403);
     let answer = ask(&format!("GET /{path}"), "sec-fetch-site: none\r\n").await;
@@ -130,7 +130,7 @@ async fn a_browser_signs_in_with_the_token_of_the_machine_and_with_a_link_that_w
     assert!(again.body.contains("worker token show"), "{again:?}");
 
     let server = Server::start(&[]).await;
-    // Guesses of others, such as a proxy passes on, do not keep the owner of the machine out.
+    // Guesses by others, whose addresses a proxy passes on, do not lock the machine's owner out.
     for _ in 0..6 {
         signed_in(&server, "guessed").await;
     }
@@ -150,16 +150,16 @@ async fn guesses_are_slowed_down() {
     assert_eq!(answer.status, 429, "{answer:?}");
     assert!(answer.header("retry-after").is_some_and(|after| after.parse::<u64>().unwrap() > 0));
     assert!(!server.log().contains("guessed"));
-    // Who has a token to send is not held up by somebody else's guesses.
+    // Clients with a valid token are not slowed down by the guesses of others.
     let bearer = format!("authorization: Bearer {secret}");
     assert_eq!(server.get("/api/v1/jobs", &[&bearer]).await.status, 200);
-    let elsewhere =
+    let refused =
         server.send("POST /login", &[FORM, "origin: https://evil.example"], "token=x").await;
-    assert_eq!(elsewhere.status, 403);
+    assert_eq!(refused.status, 403);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_keeps_browsers_strict() {
+async fn every_answer_has_strict_security_headers() {
     let server = Server::start(&[]).await;
     for path in ["/healthz", "/login", "/api/v1/jobs", "/nothing", "/api/docs"] {
         let answer = server.get(path, &[]).await;

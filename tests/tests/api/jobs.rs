@@ -1,4 +1,4 @@
-//! Jobs by HTTP: enqueued, acted on, many at once, and heard of.
+//! Jobs over HTTP: enqueueing, single and bulk actions, and events.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ async fn a_job_is_enqueued_once_under_a_key_and_shown_without_secrets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_are_enqueued_or_none_and_what_is_wrong_has_a_path() {
+async fn a_batch_is_enqueued_whole_or_not_at_all_and_each_error_has_a_path() {
     let server = Server::start(&[]).await;
     hold(&server.queue).await;
     let bearer = server.bearer();
@@ -71,7 +71,7 @@ async fn many_are_enqueued_or_none_and_what_is_wrong_has_a_path() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_done_to_a_job_is_in_the_audit_with_who_and_why() {
+async fn actions_on_a_job_are_audited_with_actor_and_reason() {
     let server = Server::start(&[]).await;
     hold(&server.queue).await;
     let id = waiting(&server.queue, "Ada").await;
@@ -102,7 +102,7 @@ async fn what_is_done_to_a_job_is_in_the_audit_with_who_and_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_of_a_search_have_each_job_once() {
+async fn pages_of_a_search_list_each_job_once() {
     let server = Server::start(&[]).await;
     hold(&server.queue).await;
     for number in 0..7 {
@@ -123,7 +123,7 @@ async fn pages_of_a_search_have_each_job_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_jobs_at_once_want_their_number() {
+async fn bulk_actions_require_the_number_of_jobs() {
     let server = Server::start(&[]).await;
     hold(&server.queue).await;
     for number in 0..60 {
@@ -155,58 +155,59 @@ async fn many_jobs_at_once_want_their_number() {
             sleep(Duration::from_millis(20)).await;
         }
     });
-    let progress = finished.await.expect("it ends in time");
+    let progress = finished.await.expect("the bulk action ends in time");
     assert_eq!((&progress["done"], &progress["refused"]), (&json!(60), &json!(0)), "{progress}");
     assert_eq!(server.queue.counts().await.unwrap().of(State::Cancelled), 60);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_listens_hears_what_happens_and_what_was_missed() {
+async fn a_subscriber_gets_new_events_and_those_it_missed() {
     let server = Server::start(&[]).await;
     hold(&server.queue).await;
-    let mut ears = Ears::open(&server, "").await;
-    assert_eq!(ears.hear("reset").await, (String::new(), "{}".to_owned()));
+    let mut subscriber = Subscriber::open(&server, "").await;
+    assert_eq!(subscriber.hear("reset").await, (String::new(), "{}".to_owned()));
     listens(&server).await;
     let first = waiting(&server.queue, "Ada").await.to_string();
-    let (event, data) = ears.hear("job").await;
+    let (event, data) = subscriber.hear("job").await;
     assert!(data.contains(&first) && data.contains("\"to\":\"ready\""), "{data}");
 
     let next = waiting(&server.queue, "Bea").await.to_string();
-    assert!(ears.hear("job").await.1.contains(&next));
-    let mut again = Ears::open(&server, &format!("last-event-id: {event}\r\n")).await;
-    assert!(again.hear("job").await.1.contains(&next), "what was missed comes first");
-    let mut other = Ears::open(&server, "last-event-id: 1-1\r\n").await;
+    assert!(subscriber.hear("job").await.1.contains(&next));
+    let mut again = Subscriber::open(&server, &format!("last-event-id: {event}\r\n")).await;
+    assert!(again.hear("job").await.1.contains(&next), "missed events come first");
+    let mut other = Subscriber::open(&server, "last-event-id: 1-1\r\n").await;
     other.hear("reset").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_who_listen_are_one_reader_of_redis() {
+async fn many_subscribers_share_one_reader_of_redis() {
     let server = Server::start(&[]).await;
     hold(&server.queue).await;
     let mut all = Vec::new();
     for _ in 0..50 {
-        all.push(Ears::open(&server, "").await);
+        all.push(Subscriber::open(&server, "").await);
     }
-    for ears in &mut all {
-        ears.hear("reset").await;
+    for subscriber in &mut all {
+        subscriber.hear("reset").await;
     }
     listens(&server).await;
     let job = waiting(&server.queue, "Ada").await.to_string();
-    for ears in &mut all {
-        assert!(ears.hear("job").await.1.contains(&job));
+    for subscriber in &mut all {
+        assert!(subscriber.hear("job").await.1.contains(&job));
     }
     listens(&server).await;
 }
 
-/// Until Redis has two who wait: the worker for jobs, and its one reader for events.
+/// Waits until Redis has two blocked clients: the worker waiting for jobs, and its one reader of
+/// events.
 async fn listens(server: &Server) {
     server.redis.has_idle(2).await;
 }
 
-/// Somebody who listens.
-struct Ears(BufReader<TcpStream>);
+/// A subscriber to the event stream.
+struct Subscriber(BufReader<TcpStream>);
 
-impl Ears {
+impl Subscriber {
     async fn open(server: &Server, more: &str) -> Self {
         let mut stream = TcpStream::connect(server.addr).await.unwrap();
         let head = format!("GET /api/v1/events HTTP/1.1\r\nhost: {}\r\n{more}\r\n", server.addr);
@@ -214,7 +215,7 @@ impl Ears {
         Self(BufReader::new(stream))
     }
 
-    /// Id and content of the next event of that name.
+    /// Returns id and content of the next event with that name.
     async fn hear(&mut self, name: &str) -> (String, String) {
         timeout(Duration::from_secs(60), self.listen(name)).await.expect("an event in time")
     }

@@ -1,4 +1,4 @@
-//! What is too much, too long, or nothing that is understood.
+//! Requests that are too many, too long or malformed.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::server::Server;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_wrong_is_said_in_one_form() {
+async fn every_error_has_the_same_form() {
     let server = Server::start(&[]).await;
     let long = "x".repeat((1 << 20) + 1);
     let json = "content-type: application/json";
@@ -65,7 +65,7 @@ async fn whatever_is_wrong_is_said_in_one_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_sends_too_much_is_asked_to_wait_and_health_still_answers() {
+async fn a_client_that_sends_too_much_is_told_to_wait_and_health_still_answers() {
     let folder = tempfile::TempDir::new().unwrap();
     let config = folder.path().join("worker.toml");
     std::fs::write(&config, "[http]\nrequests_per_second = 1\n").unwrap();
@@ -87,7 +87,7 @@ async fn who_sends_too_much_is_asked_to_wait_and_health_still_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_never_says_what_is_wanted_is_hung_up_on() {
+async fn a_client_that_never_completes_its_request_is_disconnected() {
     let server = Server::start(&[]).await;
     let mut slow = TcpStream::connect(server.addr).await.unwrap();
     slow.write_all(b"GET /api/v1/jobs HTTP/1.1\r\nhost: ").await.unwrap();

@@ -1,5 +1,5 @@
-//! Behind an nginx that somebody set up with nothing but `proxy_pass`: whoever reaches it is nobody
-//! in particular.
+//! A worker behind an nginx that is configured with nothing but `proxy_pass`: every client that
+//! comes through it is anonymous.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::server::{Answer, Server, raw};
 use super::{hold, waiting};
 
-/// An nginx of its own, in front of a worker.
+/// An nginx process in front of a worker.
 struct Nginx {
     addr: SocketAddr,
     _folder: TempDir,
@@ -24,9 +24,10 @@ struct Nginx {
 }
 
 impl Nginx {
-    /// Starts one that passes everything on, with these lines besides.
+    /// Starts an nginx that forwards everything, with additional lines in its configuration.
     async fn start(worker: SocketAddr, more: &str) -> Self {
-        // nginx takes no port 0. Another test may take this one in between, so a few are tried.
+        // nginx cannot pick a free port. Another process may take the chosen one first, so ten
+        // attempts are made.
         for _ in 0..10 {
             let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             let folder = TempDir::new().unwrap();
@@ -61,7 +62,7 @@ impl Nginx {
     }
 }
 
-/// Debian puts it where only root looks for programs.
+/// Returns the program's path, which on Debian is on root's `PATH` only.
 fn program() -> &'static str {
     if Path::new("/usr/sbin/nginx").exists() { "/usr/sbin/nginx" } else { "nginx" }
 }
@@ -83,7 +84,7 @@ const FORM: &str = "content-type: application/x-www-form-urlencoded";
 const JSON: &str = "content-type: application/json";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_comes_through_a_bare_proxy_changes_and_sees_nothing_without_a_token() {
+async fn a_client_behind_a_bare_proxy_sees_and_changes_nothing_without_a_token() {
     let server = Server::start(&[]).await;
     hold(&server.queue).await;
     let id = waiting(&server.queue, "Ada").await;
@@ -105,7 +106,7 @@ async fn who_comes_through_a_bare_proxy_changes_and_sees_nothing_without_a_token
     for (path, kind, body) in changes {
         let answer = nginx.ask(&format!("POST {path}"), &[kind], body).await;
         assert_eq!(answer.status, 401, "{path}: {answer:?}");
-        // What a browser would send along, had it got a page.
+        // The headers that a browser would send if it had loaded a page.
         let same = [
             "origin: http://mission.example",
             "sec-fetch-site: same-origin",
@@ -133,7 +134,7 @@ async fn who_comes_through_a_bare_proxy_changes_and_sees_nothing_without_a_token
         (303, Some("/login?next=%2Fjobs")),
         "{person:?}"
     );
-    assert_eq!(server.queue.audit(None, 100).await.unwrap().len(), before, "nothing was done");
+    assert_eq!(server.queue.audit(None, 100).await.unwrap().len(), before, "nothing was changed");
 
     let bearer = server.bearer();
     assert_eq!(nginx.ask("GET /api/v1/jobs", &[&bearer], "").await.status, 200);
@@ -142,7 +143,7 @@ async fn who_comes_through_a_bare_proxy_changes_and_sees_nothing_without_a_token
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_sign_in_through_a_proxy_that_says_what_it_is() {
+async fn people_sign_in_through_a_proxy_that_sends_forwarding_headers() {
     let server = Server::start(&[]).await;
     let more = "proxy_http_version 1.1; proxy_set_header Host $http_host; proxy_set_header \
         X-Forwarded-For $remote_addr;";

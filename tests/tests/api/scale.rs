@@ -1,5 +1,6 @@
-//! How long pages and lists take with a million jobs. Prints figures and judges none: run it alone,
-//! with `cargo test --release -p mission-tests --test main api::scale -- --ignored --nocapture`.
+//! The response times of pages and lists with a million jobs. The test prints figures and asserts
+//! none. Run it alone, with
+//! `cargo test --release -p mission-tests --test main api::scale -- --ignored --nocapture`.
 
 use std::time::Instant;
 
@@ -9,12 +10,12 @@ use super::server::Server;
 use super::{document, hold};
 use crate::million::{fill, fill_minutes};
 
-/// Requests of each, one after the other.
+/// The number of sequential requests per path.
 const TIMES: u32 = 50;
-/// Nothing is too old or too much.
-const SETTINGS: &str = "[http]\nrequests_per_second = 0\n[keep]\nended_days = 3650\nended_count = \
-    10000000\n\
-                        dead_days = 3650\ndead_count = 10000000\n";
+/// Settings under which no job is removed and no request is refused.
+const SETTINGS: &str = "[http]\nrequests_per_second = 0\n\
+    [keep]\nended_days = 3650\nended_count = 10000000\n\
+    dead_days = 3650\ndead_count = 10000000\n";
 const PATHS: [&str; 23] = [
     "/",
     "/jobs",
@@ -42,7 +43,7 @@ const PATHS: [&str; 23] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a gigabyte and some minutes"]
+#[ignore = "takes a gigabyte and some minutes"]
 async fn pages_of_a_million_jobs() {
     let config = tempfile::TempDir::new().unwrap();
     let file = config.path().join("worker.toml");
@@ -56,8 +57,8 @@ async fn pages_of_a_million_jobs() {
     fill_minutes(&server.redis).await;
     println!("{}", server.get("/api/v1/summary", &[]).await.body);
     println!(
-        "CPU of the worker and of Redis for each, and how long it took on a machine that may be \
-            busy with other things"
+        "CPU time of worker and Redis per request, and response times, on a machine that may be \
+         busy with other work"
     );
     for path in PATHS {
         let path = path.replace("JOB", "000f0000-0000-7000-8000-0000000f0000");
@@ -85,7 +86,7 @@ async fn pages_of_a_million_jobs() {
     }
 }
 
-/// Seconds of CPU that Redis has used.
+/// Returns the CPU time that Redis has used, in seconds.
 async fn redis_cpu(server: &Server) -> f64 {
     let stats: String = server.redis.tell("INFO cpu").await;
     let seconds = |name: &str| -> f64 {

@@ -1,5 +1,5 @@
-//! A worker that serves HTTP, with a Redis of its own, and a client that says exactly what it is
-//! told to.
+//! A worker that serves HTTP, with a Redis of its own, and a client that sends exactly the given
+//! requests.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -17,32 +17,29 @@ use crate::redis_server::RedisServer;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A worker that serves.
+/// A worker that serves HTTP.
 pub struct Server {
-    /// Where.
+    /// The address at which the worker listens.
     pub addr: SocketAddr,
-    /// Its queue.
+    /// The queue of the worker.
     pub queue: Queue,
-    /// The Redis behind it.
     pub redis: RedisServer,
     folder: TempDir,
     pid: u32,
     _worker: Started,
 }
 
-/// What was answered.
+/// The answer to a request.
 #[derive(Debug)]
 pub struct Answer {
-    /// The status.
     pub status: u16,
-    /// The head, with names in lower case.
+    /// The head, with header names in lower case.
     pub head: String,
-    /// The body.
     pub body: String,
 }
 
 impl Answer {
-    /// A header's value.
+    /// Returns the value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head
             .lines()
@@ -51,25 +48,25 @@ impl Answer {
             .map(|(_, value)| value)
     }
 
-    /// The body as JSON; null if it is something else.
+    /// Returns the body as JSON, or null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 }
 
 impl Server {
-    /// On loopback, with these variables.
+    /// Starts a worker on loopback with these environment variables.
     pub async fn start(variables: &[(&str, &str)]) -> Self {
         Self::start_at("127.0.0.1:0", variables).await
     }
 
-    /// Listens there; asked by loopback in any case.
+    /// Starts a worker that listens at `addr`. Requests go to its loopback address in any case.
     pub async fn start_at(addr: &str, variables: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().unwrap();
         Self::start_as(Worker::new(folder.path()), folder, addr, variables).await
     }
 
-    /// On loopback, with so many KiB of address space at most.
+    /// Starts a worker on loopback with at most `memory` KiB of address space.
     pub async fn start_within(memory: u64, variables: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().unwrap();
         Self::start_as(Worker::within(folder.path(), memory), folder, "127.0.0.1:0", variables)
@@ -101,18 +98,18 @@ impl Server {
         }
     }
 
-    /// The header with the token of this machine, which the worker has made.
+    /// Returns the header with the machine token, which the worker has created.
     pub fn bearer(&self) -> String {
         let token = std::fs::read_to_string(self.folder.path().join("http.token")).unwrap();
         format!("authorization: Bearer {token}")
     }
 
-    /// The folder that the worker keeps its things in.
+    /// Returns the data directory of the worker.
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
 
-    /// Seconds of CPU that the worker has used.
+    /// Returns the CPU time that the worker has used, in seconds.
     pub fn cpu(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap();
         let after_name = stat.rsplit_once(") ").unwrap().1;
@@ -122,27 +119,27 @@ impl Server {
             .take(2)
             .map(|ticks| ticks.parse::<f64>().unwrap())
             .sum::<f64>();
-        // The kernel counts in hundredths of a second for programs, on all common machines.
+        // On all common machines the kernel reports CPU time in hundredths of a second.
         ticks / 100.0
     }
 
-    /// Memory of the worker, in KiB.
+    /// Returns the memory of the worker, in KiB.
     pub fn memory(&self) -> u64 {
         resident(self.pid)
     }
 
-    /// Most memory that the worker has had, in KiB.
+    /// Returns the peak memory of the worker, in KiB.
     pub fn most_memory(&self) -> u64 {
         most_resident(self.pid)
     }
 
-    /// What the worker has said so far.
+    /// Returns the log of the worker so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    /// Sends a request and reads the answer to its end. The headers are lines; a host is among them
-    /// unless given.
+    /// Sends a request and reads the answer to its end. The headers are lines; a host is added
+    /// unless one is given.
     pub async fn send(&self, request: &str, headers: &[&str], body: &str) -> Answer {
         let host = format!("host: {}", self.addr);
         let host = if headers.iter().any(|line| line.starts_with("host:")) {
@@ -162,24 +159,24 @@ impl Server {
         self.send_raw(&(head + body)).await
     }
 
-    /// The same for a request that is written out.
+    /// Sends a request verbatim and reads the answer to its end.
     pub async fn send_raw(&self, request: &str) -> Answer {
         raw(self.addr, request).await
     }
 
-    /// Gets a path.
+    /// Gets a path with these headers.
     pub async fn get(&self, path: &str, headers: &[&str]) -> Answer {
         self.send(&format!("GET {path}"), headers, "").await
     }
 
-    /// Posts JSON.
+    /// Posts a JSON body to a path.
     pub async fn post(&self, path: &str, headers: &[&str], body: &Value) -> Answer {
         let headers = [headers, &["content-type: application/json"]].concat();
         self.send(&format!("POST {path}"), &headers, &body.to_string()).await
     }
 }
 
-/// Sends what is written out, which ends the connection, and reads the answer to its end.
+/// Sends a request verbatim, which must end the connection, and reads the answer to its end.
 pub async fn raw(addr: SocketAddr, request: &str) -> Answer {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -197,7 +194,7 @@ fn read(answer: &str) -> Answer {
     Answer { status, head: head.lines().filter_map(lower).collect(), body: body.to_owned() }
 }
 
-/// The port that the worker says it listens on.
+/// Waits for the port that the worker reports.
 async fn port(folder: &TempDir) -> u16 {
     loop {
         let log = std::fs::read_to_string(folder.path().join("log")).unwrap();

@@ -1,4 +1,4 @@
-//! Gateways that repeat what they are sent, wherever they can.
+//! Gateways that repeat whatever they are sent, wherever they can.
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -10,11 +10,14 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 type Socket = WebSocketStream<TcpStream>;
 
-/// Answers `connect` with an error that quotes the whole request.
+/// Starts a gateway that answers `connect` with an error that quotes the whole request.
 pub async fn refusing() -> String {
     serve(|mut socket, request| async move {
         let words = format!("unauthorized: {}", request["params"]);
-        let error = json!({ "code": "INVALID_REQUEST", "message": words, "details": { "code": "AUTH_TOKEN_MISMATCH", "requestId": words } });
+        let error = json!({
+            "code": "INVALID_REQUEST", "message": words,
+            "details": { "code": "AUTH_TOKEN_MISMATCH", "requestId": words }
+        });
         let answer = json!({ "type": "res", "id": request["id"], "ok": false, "error": error });
         let _ = socket.send(Message::text(answer.to_string())).await;
         let _ = socket.close(None).await;
@@ -22,7 +25,7 @@ pub async fn refusing() -> String {
     .await
 }
 
-/// Closes the connection with the token as its reason.
+/// Starts a gateway that closes the connection with the token as the reason.
 pub async fn closing() -> String {
     serve(|mut socket, request| async move {
         let reason = format!("not {}", request["params"]["auth"]["token"]);
@@ -32,7 +35,7 @@ pub async fn closing() -> String {
     .await
 }
 
-/// Takes connections for as long as the test runs; `answer` gets the first request of each.
+/// Accepts connections for as long as the test runs; `answer` gets the first request of each.
 async fn serve<F: Future<Output = ()> + Send + 'static>(
     answer: impl Fn(Socket, Value) -> F + Send + Sync + 'static,
 ) -> String {
@@ -41,7 +44,9 @@ async fn serve<F: Future<Output = ()> + Send + 'static>(
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { continue };
-            let challenge = json!({ "type": "event", "event": "connect.challenge", "payload": { "nonce": "n", "ts": 0 } });
+            let challenge = json!({
+                "type": "event", "event": "connect.challenge", "payload": { "nonce": "n", "ts": 0 }
+            });
             let _ = socket.send(Message::text(challenge.to_string())).await;
             if let Some(Ok(Message::Text(text))) = socket.next().await {
                 answer(socket, serde_json::from_str(&text).unwrap_or_default()).await;

@@ -1,4 +1,4 @@
-//! A fleet through the queue, with a real worker process and real sockets.
+//! A fleet that goes through the queue, with a real worker process and real sockets.
 
 use std::time::{Duration, Instant};
 
@@ -40,8 +40,8 @@ async fn raise(profile: Profile) {
         .env("MISSION_REDIS_URL", redis.url())
         .env("MISSION_HTTP_ADDR", "127.0.0.1:0");
     let mut worker = worker.spawn(&["run"]);
-    let pid = worker.pid().expect("it runs");
-    // What can be seen from outside while it works.
+    let pid = worker.pid().expect("the worker runs");
+    // Progress and memory, as seen from outside while the worker runs.
     let (mut progress, mut memory) = (Vec::new(), 0);
     let all = async {
         loop {
@@ -61,8 +61,12 @@ async fn raise(profile: Profile) {
     for id in &ids {
         let record = queue.get(*id).await.unwrap().unwrap();
         let states: Vec<_> = record.timeline.iter().map(|entered| entered.state).collect();
-        assert_eq!(states, [State::Ready, State::Running, State::Done], "each job shows its way");
-        assert!(!record.history[0].result.steps.is_empty(), "and what it asked of the gateway");
+        assert_eq!(
+            states,
+            [State::Ready, State::Running, State::Done],
+            "each job records its states"
+        );
+        assert!(!record.history[0].result.steps.is_empty(), "each run records its calls");
     }
     let state = gateway.state();
     let (agents, files) =
@@ -72,13 +76,13 @@ async fn raise(profile: Profile) {
     assert_eq!(gateway.connections(), 1);
     println!(
         "{profile:?}: {AGENTS} agents through the queue: {} config writes, {} calls each, {} ms \
-            by the wall, \
-         {memory} KiB at most, done as seen from outside: {progress:?}",
+         of wall time, {memory} KiB at most, done jobs over time: {progress:?}",
         gateway.config_writes(),
         gateway.calls().len() / AGENTS,
         wall.as_millis(),
     );
-    // As many at once as the lane allows, 64, and a few for those that come one by one at the ends.
+    // As many runs at once as a lane allows, 64, and a few more for the jobs that run singly at
+    // both ends.
     let batches = AGENTS.div_ceil(64) as u64;
     assert!(
         gateway.config_writes() <= batches * MAX_WRITES,

@@ -1,4 +1,4 @@
-//! What a provisioning costs on the imitated versions: connections, round trips and config writes.
+//! The cost of a provisioning on the imitated versions: connections, round trips and config writes.
 
 use std::fs;
 
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use crate::documents;
 use crate::processes::Worker;
 
-/// Most round trips of a fresh provisioning, the handshake included.
+/// The maximum number of round trips of a first provisioning, including the handshake.
 const ROUND_TRIPS: u64 = 12;
-/// Most round trips of a provisioning that finds nothing to write.
-const ROUND_TRIPS_IN_VAIN: u64 = 6;
+/// The maximum number of round trips of a provisioning that finds nothing to write.
+const ROUND_TRIPS_UNCHANGED: u64 = 6;
 
 async fn costs_little_once_and_nothing_twice(profile: &str) {
     let setup = json!({ "profile": profile, "options": { "restarts": false } });
@@ -36,8 +36,8 @@ async fn costs_little_once_and_nothing_twice(profile: &str) {
 
     let calls = gateway.mutating_calls().len();
     let second = provision().await;
-    println!("{profile}: {} round trips when nothing differs", second["round_trips"]);
-    assert!(second["round_trips"].as_u64().unwrap() <= ROUND_TRIPS_IN_VAIN, "{second}");
+    println!("{profile}: {} round trips without a difference", second["round_trips"]);
+    assert!(second["round_trips"].as_u64().unwrap() <= ROUND_TRIPS_UNCHANGED, "{second}");
     assert_eq!(
         (&second["changed"], &second["written"]),
         (&json!(false), &Value::Array(Vec::new())),

@@ -1,9 +1,9 @@
-//! Where two JSON documents differ.
+//! The differences between two JSON documents.
 
 use serde_json::{Value, json};
 
-/// Differences as lines, each with its path. Where something is only expected to be there, any text
-/// but an empty one will do.
+/// Returns the differences as lines, each with its path. Where the expected value is
+/// `{ "present": true, "nonempty": true }`, any text that is not empty matches.
 pub fn differences(expected: &Value, found: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     compare("", Some(expected), Some(found), &mut lines);
@@ -43,7 +43,10 @@ fn shown(value: Option<&Value>) -> String {
 
 #[test]
 fn every_kind_of_difference_is_found() {
-    let expected = json!({ "same": [1, { "a": null }], "gone": 1, "list": [1, 2], "text": { "present": true, "nonempty": true } });
+    let expected = json!({
+        "same": [1, { "a": null }], "gone": 1, "list": [1, 2],
+        "text": { "present": true, "nonempty": true }
+    });
     let found = json!({ "same": [1, { "a": null }], "new": 1, "list": [1, 3, 4], "text": "" });
     let lines = differences(&expected, &found);
     assert_eq!(

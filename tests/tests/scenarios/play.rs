@@ -1,4 +1,4 @@
-//! One scenario with the binary, then once more, when nothing may be written.
+//! Runs one scenario with the binary, and once more, which must write nothing.
 
 use std::fs;
 use std::path::Path;
@@ -12,14 +12,14 @@ use super::quirks::{self, State};
 use super::record::{Scenario, Templates};
 use crate::processes::{Ended, Worker};
 
-/// A scenario being played: its gateway and its folders.
+/// A scenario that is being played, with its gateway and its folders.
 struct Stage {
     scenario: Scenario,
     gateway: Gateway,
     folder: TempDir,
 }
 
-/// Plays a scenario. What was not as it should be, a line each.
+/// Plays a scenario and returns its faults, one line each.
 pub async fn play(scenario: Scenario) -> Vec<String> {
     let quirk = quirks::TABLE.iter().find(|quirk| quirk.scenario == scenario.name);
     let stage = Stage::new(scenario).await;
@@ -73,8 +73,9 @@ impl Stage {
         Self { scenario, gateway, folder }
     }
 
-    /// Runs all steps. Jobs that were provisioned at the same time run one after another: several
-    /// processes at once would be several writers on one gateway, which a lane's lease rules out.
+    /// Runs all steps. Jobs that were provisioned concurrently run one after another: several
+    /// processes at once would be several writers on one gateway, which the lease of a lane rules
+    /// out.
     async fn run(&self) -> Vec<(String, String)> {
         let mut ends = Vec::new();
         for documents in self.scenario.documents(&self.gateway.url()) {
@@ -125,7 +126,7 @@ impl Stage {
         };
         let mut faults = differences(&expected, &found);
         if is_as_recorded && !matches!(wanted, State::AsRecorded) {
-            faults.push("the state is as recorded; strike the difference from the table".into());
+            faults.push("the state is as recorded; remove the difference from the table".into());
         }
         faults
     }
@@ -147,8 +148,8 @@ impl Stage {
         lines.into_iter().map(|line| format!("local files: {line}")).collect()
     }
 
-    /// Everything again: the steps succeed, nothing changes, and no call is made that could change
-    /// anything.
+    /// Runs everything again: the steps must succeed, nothing may change, and no call may be made
+    /// that could change anything.
     async fn repeat_faults(&self) -> Vec<String> {
         let (state, calls) = (self.gateway.state(), self.gateway.mutating_calls().len());
         let ends = self.run().await;
@@ -169,7 +170,7 @@ impl Stage {
     }
 }
 
-/// How a job ended: `done`, `OUTCOME CODE`, or `refused PATH` when the document was not accepted.
+/// Returns the end of a job: `done`, `OUTCOME CODE`, or `refused PATH` if the document was refused.
 fn how_it_ended(ended: &Ended) -> String {
     let text = |path| ended.answer.pointer(path).and_then(Value::as_str).unwrap_or_default();
     match ended.status {

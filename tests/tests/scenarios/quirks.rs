@@ -1,40 +1,37 @@
-//! The table of intended differences: what happens instead of what was recorded, and how exactly a
-//! failing scenario fails. Nothing in it is skipped; all of it is asserted.
+//! The table of intended differences: the result that replaces the recorded one, and the exact
+//! failure of a scenario that fails. Every entry is asserted; none is skipped.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-/// A scenario that ends otherwise than recorded, or that fails.
+/// A scenario that ends differently from the recording, or that fails.
 pub struct Quirk {
-    /// The scenario's name.
     pub scenario: &'static str,
-    /// What we do, and why.
+    /// The intended behaviour, and the reason for it.
     pub why: &'static str,
-    /// How each step ends: `done`, `OUTCOME CODE`, or `refused PATH` for a document that is not
-    /// accepted.
+    /// The end of each step: `done`, `OUTCOME CODE`, or `refused PATH` for a document that is
+    /// refused.
     pub ends: &'static [&'static str],
-    /// What the gateway is like at the end.
     pub state: State,
 }
 
-/// What a gateway is like at the end.
+/// The expected state of a gateway at the end.
 pub enum State {
-    /// As recorded.
+    /// The recorded state.
     AsRecorded,
-    /// As it was at the start: nothing was written.
+    /// The state at the start, because nothing was written.
     AsBefore,
-    /// As recorded, after this edit.
+    /// The recorded state after this edit.
     Edited(fn(&mut Value)),
 }
 
-/// A scenario whose second run makes calls of methods that can change something.
+/// A scenario whose second run calls methods that can change something.
 pub struct Repeated {
-    /// The scenario's name.
     pub scenario: &'static str,
-    /// Why they are made, though nothing changes.
+    /// The reason for the calls, although nothing changes.
     pub why: &'static str,
-    /// Their methods, in order.
+    /// The called methods, in order.
     pub calls: &'static [&'static str],
 }
 
@@ -50,34 +47,38 @@ const fn quirk(
 }
 
 const NOT_OURS: &str =
-    "nothing shows that the entry is this agent's: it names no folder, and no file names the agent";
-const KEYS_STAY: &str = "keys that people added to a heartbeat stay";
-const NOT_TAKEN_IN: &str = "to create an agent that the config has would write an older config \
-    over it; no real gateway \
-                            keeps its agents elsewhere";
+    "nothing shows that the entry is this agent's: it has no folder, and no file names the agent";
+const KEYS_STAY: &str = "keys that people added to a heartbeat are kept";
+const NOT_LOADED: &str = "creating an agent that the config has would write an older config over \
+    it; every real gateway keeps its agents in the config";
 
-/// The gateway does not know an agent of its config.
-fn not_taken_in(state: &mut Value, agent: &str) {
+/// Removes an agent of the config from the state, because the gateway has not loaded it.
+fn not_loaded(state: &mut Value, agent: &str) {
     remove(&mut state["agents"], agent);
     remove(&mut state["files"], agent);
     remove(&mut state["sessions"], &format!("agent:{agent}:main"));
 }
 
-/// All intended differences.
+/// All differences that are intended.
 pub const TABLE: &[Quirk] = &[
-    // Cleanup.
+    // Cleanups.
     quirk(
         "c08_cleanup_random_name",
         &["done"],
         AsRecorded,
-        "the id is a stable one, and what is gone is success",
+        "the id is stable, and the cleanup of an absent agent succeeds",
     ),
-    quirk("m05_cleanup_twice", &["done", "done"], AsRecorded, "what is gone already is success"),
-    // Whose agents they are.
+    quirk(
+        "m05_cleanup_twice",
+        &["done", "done"],
+        AsRecorded,
+        "the cleanup of an absent agent succeeds",
+    ),
+    // Ownership of agents.
     quirk("c10_cleanup_session_delete_forbidden", &["blocked agent_not_ours"], AsBefore, NOT_OURS),
     quirk("c15_cleanup_separate_registry", &["blocked agent_not_ours"], AsBefore, NOT_OURS),
     quirk("h17_sync_mixed_entries", &["blocked agent_not_ours"], AsBefore, NOT_OURS),
-    // What people added.
+    // Additions by people.
     quirk(
         "h02_sync_many_append",
         &["done"],
@@ -114,7 +115,7 @@ pub const TABLE: &[Quirk] = &[
         Edited(|state| list(state)[1]["heartbeat"]["x"] = json!(1)),
         KEYS_STAY,
     ),
-    // Documents that are wrong fail before anything is written.
+    // Invalid documents fail before anything is written.
     quirk(
         "h04_sync_missing_root",
         &["refused gateway.workspace_root"],
@@ -137,32 +138,32 @@ pub const TABLE: &[Quirk] = &[
         "p94_override_undefined",
         &["permanent template"],
         AsBefore,
-        "templates are tried before anything is written",
+        "templates are rendered before anything is written",
     ),
     quirk(
         "p95_override_syntax_error",
         &["permanent template"],
         AsBefore,
-        "templates are tried before anything is written",
+        "templates are rendered before anything is written",
     ),
     quirk(
         "p97_preferred_name_blank_crash",
         &["done"],
         Edited(|state| state["files"]["ada-lovelace"] = shipped_texts()),
-        "a blank preferred name is none",
+        "a blank preferred name counts as absent",
     ),
-    // What the gateway answers.
+    // Answers of the gateway.
     quirk(
         "p106_token_missing",
         &["blocked unauthorized"],
         AsRecorded,
-        "the main backend has to be given the token",
+        "the main backend needs the token",
     ),
     quirk(
         "p74_config_agents_string_crash",
         &["blocked gateway_config_invalid"],
         AsBefore,
-        "the config is read first, and not written to when it makes no sense",
+        "the config is read first, and is not written if it is invalid",
     ),
     quirk(
         "p77_config_get_parsed_only",
@@ -173,13 +174,13 @@ pub const TABLE: &[Quirk] = &[
             state["files"] = json!({});
             remove(&mut state["sessions"], "agent:ada-lovelace:main");
         }),
-        "the config is read back after a write; here it never shows what was written",
+        "the config is read back after a write; here it never shows the change",
     ),
     quirk(
         "p78_config_no_hash_rejected",
         &["blocked no_config_hash"],
         AsBefore,
-        "the config comes first, so that a refusal leaves nothing half done",
+        "the config is written first, so a refusal leaves nothing half done",
     ),
     quirk(
         "p79_config_stale_hash",
@@ -189,7 +190,7 @@ pub const TABLE: &[Quirk] = &[
             quieten(state);
             state["files"]["ada-lovelace"] = texts("ada-lovelace", "Ada Lovelace");
         }),
-        "a stale hash is solved within the run: read again, write again",
+        "a stale hash is handled within the run, by another read and write",
     ),
     quirk(
         "h16_sync_stale",
@@ -199,7 +200,7 @@ pub const TABLE: &[Quirk] = &[
                 json!({ "x": 1, "every": "2m", "target": "none", "includeReasoning": false });
             quieten(state);
         }),
-        "a stale hash is solved within the run: read again, write again",
+        "a stale hash is handled within the run, by another read and write",
     ),
     quirk(
         "p102_session_patch_error",
@@ -210,15 +211,15 @@ pub const TABLE: &[Quirk] = &[
             quieten(state);
             state["files"]["ada-lovelace"] = texts("ada-lovelace", "Ada Lovelace");
         }),
-        "the session comes last, so agent and files are there for the retry",
+        "the session is written last, so the retry finds agent and files",
     ),
     quirk(
         "p62_default_id_unknown_agent",
         &["done"],
         Edited(|state| state["files"]["ada-lovelace"] = texts("ada-lovelace", "Ada Lovelace")),
-        "which files a gateway keeps is told by the agent itself when the default agent is unknown",
+        "if the default agent is unknown, the agent itself shows which files a gateway keeps",
     ),
-    // Labels.
+    // Session labels.
     quirk(
         "p40_unique_label_conflict",
         &["done"],
@@ -229,7 +230,7 @@ pub const TABLE: &[Quirk] = &[
             state["files"]["ada-lovelace"] = shipped_texts();
             state["sessions"]["agent:ada-lovelace:main"] = json!({ "label": null, "resets": 0 });
         }),
-        "a label that is taken is left out and reported",
+        "a label that is in use is left out and reported",
     ),
     quirk(
         "m11_same_label_two_boards",
@@ -243,9 +244,9 @@ pub const TABLE: &[Quirk] = &[
             state["files"]["lead-2"] = serde_json::from_str(&second).unwrap();
             state["sessions"]["agent:lead-2:main"] = json!({ "label": null, "resets": 0 });
         }),
-        "a label that is taken is left out and reported",
+        "a label that is in use is left out and reported",
     ),
-    // Ids: an agent is written under the id that the gateway makes of it, so there is one entry.
+    // Ids: an agent is written under the id that the gateway derives, so there is one entry.
     quirk(
         "m09_long_name_reprovision",
         &["done", "done"],
@@ -259,8 +260,8 @@ pub const TABLE: &[Quirk] = &[
                 session["label"] = json!(session["label"].as_str().unwrap().trim());
             }
         }),
-        "one entry under the id cut as the gateway cuts it; the label is trimmed; a second run \
-            finds all as it should be",
+        "one entry under the id as the gateway truncates it; the label is trimmed; a second run \
+            finds nothing to change",
     ),
     quirk(
         "p32_session_key_with_spaces",
@@ -282,16 +283,16 @@ pub const TABLE: &[Quirk] = &[
                     texts("ada-lovelace", "Ada Lovelace")[name].clone();
             }
         }),
-        "an agent registered in the config is not seeded by the gateway, so its own files are ours",
+        "the gateway does not seed agents of the config, so the worker writes their own files",
     ),
     quirk(
         "p88_separate_registry",
         &["blocked gateway_restart_needed"],
         Edited(|state| {
             list(state)[1]["name"] = json!("Ada Lovelace");
-            not_taken_in(state, "ada-lovelace");
+            not_loaded(state, "ada-lovelace");
         }),
-        NOT_TAKEN_IN,
+        NOT_LOADED,
     ),
     quirk(
         "x08_many_separate_registry",
@@ -303,34 +304,34 @@ pub const TABLE: &[Quirk] = &[
                     agent["name"] = json!(format!("Agent {number}"));
                 }
             }
-            (0..20).for_each(|number| not_taken_in(state, &format!("agent-{number}")));
+            (0..20).for_each(|number| not_loaded(state, &format!("agent-{number}")));
         }),
-        NOT_TAKEN_IN,
+        NOT_LOADED,
     ),
     quirk(
         "p72_config_list_empty_dict_ok",
         &["blocked gateway_restart_needed"],
         Edited(|state| {
             main_stays_default(state);
-            not_taken_in(state, "ada-lovelace");
+            not_loaded(state, "ada-lovelace");
         }),
-        NOT_TAKEN_IN,
+        NOT_LOADED,
     ),
     quirk(
         "p75_config_empty",
         &["blocked gateway_restart_needed"],
         Edited(|state| {
             main_stays_default(state);
-            not_taken_in(state, "ada-lovelace");
+            not_loaded(state, "ada-lovelace");
         }),
-        NOT_TAKEN_IN,
+        NOT_LOADED,
     ),
     // Files.
     quirk(
         "p51_supported_single",
         &["done"],
         Edited(|state| list(state)[1]["heartbeat"]["prompt"] = present()),
-        "where HEARTBEAT.md is not kept, its duties go into the heartbeat's prompt",
+        "if HEARTBEAT.md is not kept, its duties go into the heartbeat's prompt",
     ),
     quirk(
         "p53_supported_template_internal",
@@ -339,33 +340,33 @@ pub const TABLE: &[Quirk] = &[
             list(state)[1]["heartbeat"]["prompt"] = present();
             remove(&mut state["files"]["ada-lovelace"], "HEARTBEAT_LEAD.md");
         }),
-        "only documents are written, whatever other names a gateway keeps; and HEARTBEAT.md is \
+        "only documents are written, whatever other names a gateway supports; HEARTBEAT.md is \
             not kept, as above",
     ),
 ];
 
-/// All second runs that are not silent.
+/// All second runs that make calls which can change something.
 pub const REPEATED: &[Repeated] = &[
     Repeated {
         scenario: "m11_same_label_two_boards",
-        why: "the second session still has no label; whether it is free now can only be found out \
-            by asking",
+        why: "the second session still has no label; only a call shows whether it \
+            is free now",
         calls: &["sessions.patch"],
     },
     Repeated {
         scenario: "p40_unique_label_conflict",
-        why: "the session still has no label; whether it is free now can only be found out by \
-            asking",
+        why: "the session still has no label; only a call shows whether it is \
+            free now",
         calls: &["sessions.patch"],
     },
     Repeated {
         scenario: "p99_file_set_unsupported_variant",
-        why: "reading does not tell that the gateway refuses to write this file",
+        why: "a read does not show that the gateway refuses to write this file",
         calls: &["agents.files.set"],
     },
 ];
 
-/// Every name in the tables is a scenario's, once, and has a reason.
+/// Checks that every name in the tables is that of a scenario, occurs once, and has a reason.
 pub fn check_names(scenarios: &BTreeSet<String>) {
     let differing = TABLE.iter().map(|quirk| (quirk.scenario, quirk.why));
     let repeated = REPEATED.iter().map(|repeated| (repeated.scenario, repeated.why));
@@ -373,7 +374,7 @@ pub fn check_names(scenarios: &BTreeSet<String>) {
         let names: BTreeSet<_> = table.iter().map(|(name, _)| *name).collect();
         assert_eq!(names.len(), table.len(), "a scenario is listed twice");
         for (name, why) in table {
-            assert!(scenarios.contains(name), "{name} is no scenario");
+            assert!(scenarios.contains(name), "there is no scenario {name}");
             assert!(!why.is_empty(), "{name} has no reason");
         }
     }
@@ -401,7 +402,7 @@ fn agent(id: &str, name: &str) -> Value {
     json!({ "id": id, "name": name, "workspace": format!("/srv/openclaw/workspace-{id}") })
 }
 
-/// A config entry.
+/// Returns a config entry with a heartbeat.
 fn entry(id: &str, name: &str) -> Value {
     let mut entry = agent(id, name);
     entry["heartbeat"] = heartbeat();
@@ -418,19 +419,19 @@ fn main_stays_default(state: &mut Value) {
     list(state).insert(0, json!({ "id": "main", "default": true }));
 }
 
-/// Any text but an empty one.
+/// Returns a mark for any text that is not empty.
 fn present() -> Value {
     json!({ "present": true, "nonempty": true })
 }
 
-/// The shipped documents, whatever they say.
+/// Returns marks for the shipped documents, whatever their text.
 fn shipped_texts() -> Value {
     let texts =
         texts("", "").as_object().unwrap().keys().map(|name| (name.clone(), present())).collect();
     Value::Object(texts)
 }
 
-/// What most scenarios' templates say to an agent that leads no board.
+/// Returns the texts of most scenarios' templates for an agent that does not lead a board.
 fn texts(id: &str, name: &str) -> Value {
     json!({
         "AGENTS.md": format!("# AGENTS for {name}\nboard=Launch Board"),
@@ -444,7 +445,8 @@ fn texts(id: &str, name: &str) -> Value {
         "SOUL.md": "# SOUL\nGeneralist / direct, concise, practical / :gear:",
         "TASK_SOUL.md": "# TASK SOUL",
         "TOOLS.md": format!(
-            "BASE_URL=https://mc.example\nAUTH_TOKEN=tok-agent-1\nWORKSPACE_PATH=/srv/openclaw/workspace-{id}\n\
+            "BASE_URL=https://mc.example\nAUTH_TOKEN=tok-agent-1\n\
+             WORKSPACE_PATH=/srv/openclaw/workspace-{id}\n\
              SESSION=agent:{id}:main\nMAIN=agent:gateway-6a7e3a10-0000-4000-8000-000000000003:main"
         ),
         "USER.md": "user= call= tz=\nobjective=\nmetrics={}\ndate=\nconfirmed=false",

@@ -1,4 +1,4 @@
-//! A recorded scenario: reading it, its placeholders, its steps as job documents.
+//! A recorded scenario: its file, its placeholders, and its steps as job documents.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// A scenario as it stands in `tests/scenarios/NAME.json`.
+/// A scenario in the form of `tests/scenarios/NAME.json`.
 #[derive(Deserialize)]
 pub struct Scenario {
     pub name: String,
@@ -20,36 +20,35 @@ pub struct Scenario {
     pub steps: Vec<Value>,
     pub settings: Settings,
     pub templates: Templates,
-    /// The gateway at the start, as the simulator reads it.
+    /// The initial gateway, in the format of the simulator.
     pub gateway: Value,
-    /// Options of the simulator that are set for us only.
+    /// Options of the simulator that are set for this worker only.
     #[serde(default)]
     pub check_options: serde_json::Map<String, Value>,
-    /// Local files at the start, by path.
+    /// The initial local files, by path.
     pub local_pre: BTreeMap<String, String>,
     pub expect: Expected,
 }
 
-/// The settings of the worker.
 #[derive(Deserialize)]
 pub struct Settings {
-    /// Empty for none.
+    /// The base url; empty for none.
     pub base_url: String,
-    /// Empty for none.
+    /// The root of the local workspaces; empty for none.
     pub local_agent_workspace_root: String,
 }
 
-/// Where texts come from.
+/// The source of the texts.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase", tag = "mode")]
 pub enum Templates {
-    /// The shipped texts; what they say is not compared.
+    /// The shipped texts, which are not compared.
     Shipped,
-    /// These files, and nothing else.
+    /// These files and no others.
     Inline { files: BTreeMap<String, String> },
 }
 
-/// How it ended when it was recorded.
+/// The recorded result.
 #[derive(Deserialize)]
 pub struct Expected {
     pub steps: Vec<ExpectedStep>,
@@ -57,13 +56,13 @@ pub struct Expected {
     pub local_files: Value,
 }
 
-/// How a step ended when it was recorded.
+/// The recorded result of a step.
 #[derive(Deserialize)]
 pub struct ExpectedStep {
     pub ok: bool,
 }
 
-/// All scenarios.
+/// Returns all scenarios.
 pub fn all() -> Vec<Scenario> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -81,8 +80,8 @@ fn read(path: &Path) -> Scenario {
     scenario
 }
 
-/// Where the recorded system made up an id, ours is derived from the agent's. No scenario has two
-/// such agents.
+/// Replaces ids that the recorded system invented: ours are derived from the agent's id. No
+/// scenario has two such agents.
 fn with_stable_ids(text: &str) -> String {
     if !text.contains("{RANDOM_HEX32_") {
         return text.to_owned();
@@ -101,7 +100,7 @@ fn with_digests(text: &str) -> String {
     })
 }
 
-/// Replaces every `{MARK…}` by what its inner part stands for.
+/// Replaces every `{MARK…}` by the value of the text inside it.
 fn replaced(text: &str, mark: &str, value: impl Fn(&str) -> String) -> String {
     let mut parts = text.split(mark);
     let mut out = parts.next().unwrap_or_default().to_owned();
@@ -114,7 +113,7 @@ fn replaced(text: &str, mark: &str, value: impl Fn(&str) -> String) -> String {
 }
 
 impl Scenario {
-    /// The job documents of each step.
+    /// Returns the job documents of each step.
     pub fn documents(&self, gateway_url: &str) -> Vec<Vec<Value>> {
         let jobs = |step: &Value| match step["kind"].as_str() {
             Some("provision_many") => step["jobs"].as_array().unwrap().clone(),
@@ -125,25 +124,25 @@ impl Scenario {
         self.steps.iter().map(documents).collect()
     }
 
-    /// How many jobs there are.
+    /// Returns the number of jobs.
     pub fn job_count(&self) -> usize {
         self.steps.iter().map(|step| step["jobs"].as_array().map_or(1, Vec::len)).sum()
     }
 
-    /// The simulated gateway to start.
+    /// Returns the setup of the simulated gateway.
     pub fn setup(&self) -> Setup {
         let mut gateway = self.gateway.clone();
         gateway["options"].as_object_mut().unwrap().extend(self.check_options.clone());
         serde_json::from_value(gateway).unwrap()
     }
 
-    /// Is the order of agents in the gateway's list left open?
+    /// Returns whether the order of agents in the gateway's list is free.
     pub fn is_order_free(&self) -> bool {
         self.tags.iter().any(|tag| tag == "concurrent")
     }
 }
 
-/// A recorded job as a job document. The fields have the same names; kinds have dashes.
+/// Converts a recorded job to a job document. The fields have the same names; kinds have dashes.
 fn document(mut job: Value, gateway_url: &str) -> Value {
     let kind = job["kind"].as_str().unwrap().replace('_', "-");
     job["version"] = json!(1);

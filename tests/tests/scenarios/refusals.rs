@@ -1,5 +1,5 @@
-//! Job documents that are not accepted: each is refused with the path of what is wrong and what to
-//! do, before a gateway is spoken to, and without a word of what is in it.
+//! Job documents that are refused, each with the path of the error and the remedy, before any
+//! connection to a gateway, and without quoting the document.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::documents::{self, AGENT_TOKEN, GATEWAY_TOKEN};
 use crate::processes::Worker;
 
-/// A broken document: its text, the paths of what is wrong, and words of the remedy.
+/// A broken document: its text, the paths of its errors, and words of the remedy.
 type Broken = (String, &'static str, &'static str);
 
 fn broken_documents(url: &str) -> Vec<Broken> {
@@ -33,7 +33,9 @@ fn broken_documents(url: &str) -> Vec<Broken> {
         document["agents"] = agents;
         document.to_string()
     };
-    let nicknamed = json!([good["agent"], { "id": good["agent"]["id"], "name": "Bob", "nickname": AGENT_TOKEN }]);
+    let nicknamed = json!([
+        good["agent"], { "id": good["agent"]["id"], "name": "Bob", "nickname": AGENT_TOKEN }
+    ]);
     vec![
         (format!("auth_token: {AGENT_TOKEN}"), "$", "send one JSON object"),
         (good.to_string().trim_end_matches('}').to_owned(), "$", "send one JSON object"),
