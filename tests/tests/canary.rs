@@ -143,10 +143,10 @@ async fn refused(server: &Server, output: &mut Output) {
         changed(&|document| document["auth_token"] = json!([AGENT])),
         changed(&|document| document["gateway"]["token"] = json!({ "secret": GATEWAY })),
         changed(&|document| {
-            document["gateway"]["url"] = json!(format!("http://me:{PASSWORD}@host/?t={QUERY}"))
+            document["gateway"]["url"] = json!(format!("http://me:{PASSWORD}@host/?t={QUERY}"));
         }),
         changed(&|document| {
-            document["gateway"]["url"] = json!(format!("ws://me:{PASSWORD}@ bad host"))
+            document["gateway"]["url"] = json!(format!("ws://me:{PASSWORD}@ bad host"));
         }),
         changed(&|document| document["kind"] = json!("nonsense")),
         changed(&|document| document["tokken"] = json!(AGENT)),
@@ -245,7 +245,7 @@ fn flatten(reply: &Reply, text: &mut String) {
         Reply::SimpleString(line) => *text += line,
         Reply::Array(all) | Reply::Set(all) => all.iter().for_each(|one| flatten(one, text)),
         Reply::Map(pairs) => {
-            pairs.iter().flat_map(|(key, value)| [key, value]).for_each(|one| flatten(one, text))
+            pairs.iter().flat_map(|(key, value)| [key, value]).for_each(|one| flatten(one, text));
         }
         _ => {}
     }

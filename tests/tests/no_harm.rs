@@ -44,7 +44,7 @@ async fn done(gateway: &Arc<Gateway>, document: Value) -> mission_core::Report {
             // Some gateways allow only three writes a minute, and a restart takes time.
             Outcome::Busy { retry_after: Some(wait), .. } => sleep(wait).await,
             Outcome::Transient(failure) if failure.code == "unreachable" => {
-                sleep(Duration::from_secs(5)).await
+                sleep(Duration::from_secs(5)).await;
             }
             outcome => panic!("{:?}: {outcome:?}", gateway.profile()),
         }

@@ -100,7 +100,7 @@ async fn play(choice: u8, script: Arc<Mutex<Script>>) {
                 .for_each(|error| plain(error, 2048));
             match &run.outcome {
                 Outcome::Done(report) => {
-                    sound(&serde_json::to_value(report).expect("plain data"), 512 * 1024)
+                    sound(&serde_json::to_value(report).expect("plain data"), 512 * 1024);
                 }
                 outcome => failed(outcome),
             }
@@ -111,7 +111,7 @@ async fn play(choice: u8, script: Arc<Mutex<Script>>) {
         },
         _ => match applier.inspect(job.gateway().expect("every document names a gateway")).await {
             Ok(inspection) => {
-                sound(&serde_json::to_value(inspection).expect("plain data"), 64 * 1024)
+                sound(&serde_json::to_value(inspection).expect("plain data"), 64 * 1024);
             }
             Err(outcome) => failed(&outcome),
         },

@@ -11,7 +11,7 @@ pub fn run(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     match text.parse::<Search>() {
         Ok(search) => {
-            assert_eq!(search.to_string().parse::<Search>().as_ref(), Ok(&search), "{search}")
+            assert_eq!(search.to_string().parse::<Search>().as_ref(), Ok(&search), "{search}");
         }
         Err(error) => plain(&error.to_string(), 4096),
     }

@@ -205,7 +205,7 @@ impl Findings {
             match ended {
                 Ended::Ok(_) => {}
                 Ended::Blocked(words) => {
-                    all.push(format!("“{case}”: the job is `blocked` first: “{words}”."))
+                    all.push(format!("“{case}”: the job is `blocked` first: “{words}”."));
                 }
                 Ended::NotApplicable(reason) => {
                     all.push(format!("“{case}” cannot happen, because it {reason}."));

@@ -32,7 +32,7 @@ fn compare(path: &str, expected: Option<&Value>, found: Option<&Value>, lines: &
         }
         (expected, found) if expected == found => {}
         (expected, found) => {
-            lines.push(format!("{path}: expected {}, found {}", shown(expected), shown(found)))
+            lines.push(format!("{path}: expected {}, found {}", shown(expected), shown(found)));
         }
     }
 }

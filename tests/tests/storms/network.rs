@@ -179,7 +179,7 @@ impl Log {
                 self.seen.push((at, state(gateway)));
             }
             Outcome::Blocked(_) | Outcome::Permanent(_) => {
-                self.fault = Some(format!("job {at}: {outcome:?}"))
+                self.fault = Some(format!("job {at}: {outcome:?}"));
             }
             _ => {}
         }
