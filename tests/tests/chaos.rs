@@ -98,7 +98,7 @@ async fn no_job_is_lost_or_done_twice_in_chaos() {
     }
     let compared = compare(&jobs, &records, &gateways, &expected, &mut faults);
     print_summary(&ledger, &count);
-    println!("settled {:.1} s after the trouble", settle_time.as_secs_f64());
+    println!("all jobs ended {:.1} s after the trouble", settle_time.as_secs_f64());
     println!("{compared} agents compared; {late} writes by workers frozen past their lease");
     println!("whole test {:.1} s", began.elapsed().as_secs_f64());
     if !faults.is_empty() {

@@ -1,6 +1,6 @@
 //! The end-to-end tests: real processes of `worker` on simulated gateways.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 mod abuse;
 mod access;

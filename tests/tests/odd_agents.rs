@@ -151,7 +151,7 @@ fn an_agent_that_the_gateway_has_not_loaded_is_not_created() {
                 });
             let forgetful = after(json!(canned));
             let run = apply(&forgetful, provision("Ada", "10m")).await;
-            let failure = run.outcome.failure().expect("it is blocked");
+            let failure = run.outcome.failure().expect("the run is blocked");
             assert_eq!(
                 (run.outcome.name(), failure.code.as_str()),
                 ("blocked", "gateway_restart_needed"),

@@ -8,6 +8,7 @@
 //! | `record` | a recorded scenario: reading it, its placeholders, its steps as job documents |
 //! | `play` | runs one scenario with the binary, and once more, which must write nothing |
 //! | `quirks` | the table of intended differences |
+//! | `states` | parts of expected gateway states for that table |
 //! | `differences` | the differences between two JSON documents |
 //! | `cost` | the cost of a provisioning on the imitated versions |
 //! | `refusals` | job documents that are refused |
@@ -18,6 +19,7 @@ mod play;
 mod quirks;
 mod record;
 mod refusals;
+mod states;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

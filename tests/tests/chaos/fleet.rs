@@ -147,7 +147,7 @@ impl Fleet {
         if self.is_frozen(slot) {
             let (process, life) = &mut self.slots[slot];
             process.signal("CONT").await;
-            life.frozen.last_mut().expect("it is frozen").to_ms = now_ms();
+            life.frozen.last_mut().expect("the worker is frozen").to_ms = now_ms();
         }
     }
 

@@ -117,7 +117,7 @@ impl<'a> Trouble<'a> {
                 deck = DECK.to_vec();
                 deck.shuffle(&mut self.random);
             }
-            let strike = deck.pop().expect("it was filled");
+            let strike = deck.pop().expect("the deck was refilled");
             if !self.strike(strike).await {
                 deck.insert(0, strike);
             }

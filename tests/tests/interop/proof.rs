@@ -119,7 +119,7 @@ impl Proof<'_> {
                 !self.left_out(name),
                 "{case}: the gateway keeps {name}, but the report says that it does not"
             );
-            // The gateway deletes it when the agent has run, at any time.
+            // The gateway deletes this file at any time after the agent has run.
             if name == "BOOTSTRAP.md" && self.is_awake {
                 continue;
             }

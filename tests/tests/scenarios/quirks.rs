@@ -5,6 +5,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::states::{
+    agent, entry, heartbeat, list, main_stays_default, present, quieten, remove, shipped_texts,
+    texts,
+};
+
 /// A scenario that ends differently from the recording, or that fails.
 pub struct Quirk {
     pub scenario: &'static str,
@@ -378,77 +383,4 @@ pub fn check_names(scenarios: &BTreeSet<String>) {
             assert!(!why.is_empty(), "{name} has no reason");
         }
     }
-}
-
-fn list(state: &mut Value) -> &mut Vec<Value> {
-    state
-        .pointer_mut("/config/agents/list")
-        .and_then(Value::as_array_mut)
-        .expect("a list of agents")
-}
-
-fn remove(object: &mut Value, name: &str) {
-    object
-        .as_object_mut()
-        .and_then(|object| object.shift_remove(name))
-        .expect("something to take away");
-}
-
-fn heartbeat() -> Value {
-    json!({ "every": "10m", "target": "none", "includeReasoning": false })
-}
-
-fn agent(id: &str, name: &str) -> Value {
-    json!({ "id": id, "name": name, "workspace": format!("/srv/openclaw/workspace-{id}") })
-}
-
-/// Returns a config entry with a heartbeat.
-fn entry(id: &str, name: &str) -> Value {
-    let mut entry = agent(id, name);
-    entry["heartbeat"] = heartbeat();
-    entry
-}
-
-fn quieten(state: &mut Value) {
-    let quiet = json!({ "showOk": false, "showAlerts": true, "useIndicator": true });
-    state["config"]["channels"]["defaults"]["heartbeat"] = quiet;
-}
-
-fn main_stays_default(state: &mut Value) {
-    list(state)[0]["name"] = json!("Ada Lovelace");
-    list(state).insert(0, json!({ "id": "main", "default": true }));
-}
-
-/// Returns a mark for any text that is not empty.
-fn present() -> Value {
-    json!({ "present": true, "nonempty": true })
-}
-
-/// Returns marks for the shipped documents, whatever their text.
-fn shipped_texts() -> Value {
-    let texts =
-        texts("", "").as_object().unwrap().keys().map(|name| (name.clone(), present())).collect();
-    Value::Object(texts)
-}
-
-/// Returns the texts of most scenarios' templates for an agent that does not lead a board.
-fn texts(id: &str, name: &str) -> Value {
-    json!({
-        "AGENTS.md": format!("# AGENTS for {name}\nboard=Launch Board"),
-        "AUTONOMY.md": "autonomy balanced",
-        "BOOT.md": "boot https://mc.example",
-        "BOOTSTRAP.md": "bootstrap",
-        "HEARTBEAT.md": "AGENT heartbeat lead=false",
-        "IDENTITY.md": format!("Name: {name}\nID: 0a1b2c3d-0000-4000-8000-000000000001\nPurpose:"),
-        "MEMORY.md": format!("# MEMORY of {name}"),
-        "SELF.md": format!("# SELF {name} on b0a2d000-0000-4000-8000-000000000002\nautonomy=n/a"),
-        "SOUL.md": "# SOUL\nGeneralist / direct, concise, practical / :gear:",
-        "TASK_SOUL.md": "# TASK SOUL",
-        "TOOLS.md": format!(
-            "BASE_URL=https://mc.example\nAUTH_TOKEN=tok-agent-1\n\
-             WORKSPACE_PATH=/srv/openclaw/workspace-{id}\n\
-             SESSION=agent:{id}:main\nMAIN=agent:gateway-6a7e3a10-0000-4000-8000-000000000003:main"
-        ),
-        "USER.md": "user= call= tz=\nobjective=\nmetrics={}\ndate=\nconfirmed=false",
-    })
 }

@@ -102,7 +102,7 @@ async fn broken_documents_are_refused_with_path_and_remedy() {
             "{paths}: {said}"
         );
         assert!(!said.contains(AGENT_TOKEN) && !said.contains(GATEWAY_TOKEN), "{paths}: {said}");
-        assert_eq!(ended.answer, Value::Null, "nothing is printed for programs");
+        assert_eq!(ended.answer, Value::Null, "standard output stays empty");
     }
     assert_eq!(gateway.connections(), 0);
 }
