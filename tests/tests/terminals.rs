@@ -15,8 +15,8 @@ use crate::processes::Worker;
 use crate::redis_server::RedisServer;
 use crate::simulated::start;
 
-/// A name that sets the title of the terminal, overwrites the line, forges another line and reverses
-/// the direction of text.
+/// A name that sets the title of the terminal, overwrites the line, forges another line and
+/// reverses the direction of text.
 const HOSTILE_NAME: &str = "Al\u{1b}]0;title\u{7}\u{1b}[2K\r0000-forged\u{9b}31m\
     \u{7f}\u{202e}\u{2066}\u{61c}\nforged line";
 
