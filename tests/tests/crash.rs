@@ -158,7 +158,7 @@ async fn a_private_redis_that_dies_is_started_again() {
         .run(&["run", "--until-idle"])
         .await;
     assert_eq!(next.status, Some(0), "{}", next.said);
-    assert!(next.said.contains("took over a private Redis"), "{}", next.said);
+    assert!(next.said.contains("private Redis taken over"), "{}", next.said);
     assert!(
         client.get_multiplexed_async_connection().await.is_err(),
         "the private Redis is stopped"
