@@ -8,7 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::http::api::series::KindStatus;
-use crate::humanize::utc;
+use mission_core::humanize::utc;
 
 /// Number of events kept.
 const EVENTS: usize = 50;

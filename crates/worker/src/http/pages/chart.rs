@@ -2,7 +2,7 @@
 
 use mission_jobs::queue::StatsBucket;
 
-use crate::humanize::{count, number, utc};
+use mission_core::humanize::{count, number, utc};
 
 /// Width of a chart in its own units; it is stretched to the page.
 const WIDTH: f64 = 960.0;

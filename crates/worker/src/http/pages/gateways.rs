@@ -10,7 +10,7 @@ use super::job_row::{Line, short};
 use super::layout::{Frame, Paused};
 use super::query;
 use super::sparkline::Spark;
-use crate::humanize::{count, number, span, utc};
+use mission_core::humanize::{count, number, span, utc};
 
 /// The page of all.
 #[derive(Template)]
@@ -170,9 +170,10 @@ fn reach(gateway: &GatewayRecord, now_ms: u64) -> (&'static str, String) {
         return ("refused", "busy".to_owned());
     }
     match gateway.reached_at_ms {
-        Some(at) => {
-            ("yes", format!("reached {} ago", crate::humanize::rough(now_ms.saturating_sub(at))))
-        }
+        Some(at) => (
+            "yes",
+            format!("reached {} ago", mission_core::humanize::rough(now_ms.saturating_sub(at))),
+        ),
         None => ("unknown", "not tried yet".to_owned()),
     }
 }

@@ -7,7 +7,7 @@ use super::html::{Prose, When};
 use super::job_row::{Place, short};
 use super::layout::Frame;
 use super::query;
-use crate::humanize::{count, number};
+use mission_core::humanize::{count, number};
 
 /// The page.
 #[derive(Template)]

@@ -11,8 +11,8 @@ use super::chart::Chart;
 use super::html::{Prose, When};
 use super::layout::Frame;
 use super::{gateways, groups, job_row, kinds, query};
-use crate::explain_job::{Reader, Story};
-use crate::humanize::{number, rough, span};
+use mission_core::humanize::{number, rough, span};
+use mission_jobs::queue::views::explain::{Reader, Story};
 
 /// Most cards of jobs that need somebody.
 const MOST_CARDS: usize = 6;

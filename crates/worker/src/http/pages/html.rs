@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter, Write};
 
 use askama::filters::HtmlSafe;
 
-use crate::humanize::{rough, utc};
+use mission_core::humanize::{rough, utc};
 
 /// A point in time: in words, with the time in UTC on hover. A script lets the words tick.
 #[derive(Debug, Clone, Copy)]

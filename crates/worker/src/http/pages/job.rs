@@ -12,8 +12,8 @@ use super::html::{Prose, When};
 use super::job_row::{self, Line, Place};
 use super::layout::Frame;
 use super::report::Report;
-use crate::explain_job::{Reader, Story};
-use crate::humanize::{count, number, span};
+use mission_core::humanize::{count, number, span};
+use mission_jobs::queue::views::explain::{Reader, Story};
 
 /// For how long jobs can be snoozed, as values and words.
 pub const SNOOZES: [(&str, &str); 6] = [
@@ -241,7 +241,7 @@ fn timeline(job: &JobRecord, now_ms: u64) -> Vec<Entered> {
 
 fn facts(job: &JobRecord, now_ms: u64) -> Vec<Fact> {
     let when = |at_ms: Option<u64>| {
-        at_ms.map(|at_ms| crate::humanize::utc(at_ms, "%Y-%m-%d %H:%M:%S.%3f UTC"))
+        at_ms.map(|at_ms| mission_core::humanize::utc(at_ms, "%Y-%m-%d %H:%M:%S.%3f UTC"))
     };
     let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let code = |text: String| format!("`{text}`");

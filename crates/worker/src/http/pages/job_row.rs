@@ -5,7 +5,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::html::{Prose, When};
-use crate::explain_job;
+use mission_jobs::queue::views::explain;
 
 /// A gateway that is linked to.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ impl Line {
             kind: job.kind.clone(),
             about: about(job),
             gateway: place(job),
-            sentence: Prose(explain_job::brief(job)),
+            sentence: Prose(explain::brief(job)),
             attempts: format!("{}/{}", job.attempts, job.max_attempts),
             since: When { at_ms: at_ms.unwrap_or(job.enqueued_at_ms), now_ms },
         }

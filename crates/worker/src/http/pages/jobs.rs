@@ -5,7 +5,7 @@ use askama::Template;
 use super::gateways::StateCount;
 use super::job_row::Line;
 use super::layout::Frame;
-use crate::humanize::count;
+use mission_core::humanize::count;
 
 /// The page of a search.
 #[derive(Template)]

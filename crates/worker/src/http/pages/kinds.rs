@@ -6,7 +6,7 @@ use mission_jobs::queue::StatsBucket;
 use mission_jobs::queue::views::stats::{Histogram, KindStats};
 
 use super::chart::Range;
-use crate::humanize::{number, rough, span};
+use mission_core::humanize::{number, rough, span};
 
 /// What is shown of a kind.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ use crate::http::App;
 use crate::http::access::Caller;
 use crate::http::bulk::{self, BulkAction, Order, UNCONFIRMED};
 use crate::http::problem::Problem;
-use crate::humanize::count;
+use mission_core::humanize::count;
 
 /// How many of the jobs are shown before anything is done.
 const SAMPLE: usize = 10;

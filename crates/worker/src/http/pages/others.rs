@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::html::When;
 use super::layout::Frame;
-use crate::humanize::{count, rough};
+use mission_core::humanize::{count, rough};
 
 /// The page of workers.
 #[derive(Template)]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::html::Prose;
-use crate::humanize::count;
+use mission_core::humanize::count;
 
 /// A report.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 use mission_jobs::queue::Recent;
 
 use super::chart::{Bar, real, round};
-use crate::humanize::number;
+use mission_core::humanize::number;
 
 /// A chart as small as a word: how runs of a gateway ended in the last hour.
 #[derive(Debug)]

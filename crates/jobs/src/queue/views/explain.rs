@@ -1,9 +1,9 @@
 //! A job in sentences: where it stands, why, and what a person can do about it. The same on a page
 //! and on a terminal.
 
-use mission_jobs::{JobRecord, State};
+use mission_core::humanize::span;
 
-use crate::humanize::span;
+use crate::queue::{JobRecord, State};
 
 /// Who reads it: what is pressed on a page is a command on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,7 +226,7 @@ fn stop(text: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use mission_jobs::queue::views::job_view::{LastFailure, Names};
+    use crate::queue::views::job_view::{LastFailure, Names};
     use serde_json::json;
     use uuid::Uuid;
 
