@@ -35,6 +35,7 @@ extern crate self as mission_jobs;
 pub mod envelope;
 mod flags;
 pub mod kinds;
+pub mod private_redis;
 pub mod queue;
 pub mod retry;
 pub mod run;
