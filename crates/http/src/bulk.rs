@@ -1,4 +1,4 @@
-//! One action on all jobs that a search finds, in the background of this process.
+//! Bulk actions: one action on all jobs that a search finds, in the background of this process.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,103 +13,101 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::access::Caller;
-use super::permissions::Action;
+use super::auth::{Action, Caller};
 use super::problem::Problem;
 use super::{App, actions};
 
-/// Most jobs that one bulk acts on.
-pub const MAX_JOBS: usize = 10_000;
-/// With more than so many, whoever asks says how many.
-pub const UNCONFIRMED: usize = 50;
-/// Most bulks at once, and how many are remembered.
+/// The most jobs that one bulk action acts on.
+pub(crate) const MAX_JOBS: usize = 10_000;
+/// The most jobs that need no confirmation.
+pub(crate) const UNCONFIRMED: usize = 50;
+/// The most bulk actions at once, and the number that is remembered.
 const AT_ONCE: usize = 4;
 const REMEMBERED: usize = 100;
-/// How many jobs a bulk acts on at the same time: few, so that Redis has time for others.
+/// The number of jobs that a bulk action acts on at the same time: few, so that Redis has time for
+/// others.
 const ABREAST: usize = 4;
-/// Most errors that are kept.
+/// The most errors that are kept.
 const ERRORS: usize = 20;
 
-/// What is done to each job.
+/// The action on each job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = BulkAction)]
-pub enum BulkAction {
-    /// Runs it again now, unless it would undo newer ones.
+pub(crate) enum BulkAction {
+    /// Runs the job again now, unless that would undo newer jobs.
     Retry,
-    /// Lets it wait.
+    /// Delays the job.
     Snooze,
-    /// Ends it.
+    /// Ends the job.
     Cancel,
-    /// Takes it off the list; dead ones only.
+    /// Discards the job if it is dead.
     Discard,
-    /// Runs it again now; blocked ones only.
+    /// Runs the job again now if it is blocked.
     Unblock,
 }
 
-/// A bulk that somebody asks for.
+/// A request for a bulk action.
 #[derive(Debug, Clone)]
-pub struct Order {
-    /// Which jobs.
+pub(crate) struct BulkRequest {
     pub search: Search,
-    /// What is done to them.
-    pub deed: BulkAction,
-    /// For how long they are snoozed.
+    pub action: BulkAction,
+    /// The time for which jobs are snoozed.
     pub wait: Duration,
-    /// Why, for the audit.
+    /// The reason, for the audit.
     pub why: String,
 }
 
-/// How far a bulk has come.
+/// The progress of a bulk action.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct Progress {
-    /// Its id.
+pub(crate) struct Progress {
+    /// The id of the bulk action.
     pub id: Uuid,
-    /// What is done.
+    /// The action on each job.
     pub action: BulkAction,
-    /// What was looked for.
+    /// The search for the jobs.
     pub q: String,
-    /// Who asked for it.
+    /// The name of the caller.
     pub by: String,
-    /// How many jobs were found.
+    /// The number of jobs that were found.
     pub matched: usize,
-    /// To how many it has been done.
+    /// The number of jobs on which the action succeeded.
     pub done: usize,
-    /// How many refused it, such as because they have got elsewhere meanwhile.
+    /// The number of jobs that refused the action, such as because their state has changed.
     pub refused: usize,
-    /// Whether it has ended.
+    /// Whether the bulk action has ended.
     pub finished: bool,
-    /// What was wrong with the first of those that refused.
+    /// The errors of the first jobs that refused the action.
     pub errors: Vec<Refused>,
 }
 
-/// A job that an action was refused on.
+/// A job that refused an action.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct Refused {
-    /// The job.
+pub(crate) struct Refused {
+    /// The id of the job.
     pub id: Uuid,
-    /// Why.
+    /// The reason for the refusal.
     pub message: String,
 }
 
-type Shared = Arc<Mutex<Progress>>;
+type SharedProgress = Arc<Mutex<Progress>>;
 
-/// The bulks of this process, the newest last.
+/// The bulk actions of this process, newest last.
 #[derive(Default)]
-pub struct Bulks(Mutex<VecDeque<Shared>>);
+pub(crate) struct Bulks(Mutex<VecDeque<SharedProgress>>);
 
 impl Bulks {
-    /// How far that one has come; none if this process does not know it.
-    pub fn get(&self, id: Uuid) -> Option<Progress> {
+    /// Returns the progress of a bulk action of this process.
+    pub(crate) fn get(&self, id: Uuid) -> Option<Progress> {
         let bulks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         bulks.iter().map(now).find(|bulk| bulk.id == id)
     }
 
-    /// Makes room and remembers it.
-    fn begin(&self, progress: Progress) -> Result<Shared, Problem> {
+    /// Remembers a bulk action. Fails with 429 if too many are running.
+    fn begin(&self, progress: Progress) -> Result<SharedProgress, Problem> {
         let mut bulks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if bulks.iter().filter(|bulk| !now(bulk).finished).count() >= AT_ONCE {
-            let detail = format!("{AT_ONCE} such actions are running already; wait for one to end");
+            let detail = format!("{AT_ONCE} bulk actions are running; wait until one has ended");
             return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).for_seconds(5));
         }
         if bulks.len() >= REMEMBERED
@@ -123,32 +121,32 @@ impl Bulks {
     }
 }
 
-/// How many jobs are found, [`MAX_JOBS`] at most.
-pub async fn count(app: &App, caller: &Caller, search: &Search) -> Result<usize, Problem> {
+/// Counts the jobs that a search finds, [`MAX_JOBS`] at most.
+pub(crate) async fn count(app: &App, caller: &Caller, search: &Search) -> Result<usize, Problem> {
     caller.may(Action::Bulk)?;
     Ok(find(app, search).await?.len())
 }
 
-/// Begins one. More than [`UNCONFIRMED`] jobs want a number that is not smaller than theirs, typed
-/// by a person who has seen how many there are.
-pub async fn begin(
+/// Begins a bulk action. With more than [`UNCONFIRMED`] jobs, `confirm` must not be less than their
+/// number: a person who has seen the number types it.
+pub(crate) async fn begin(
     app: &Arc<App>,
     caller: &Caller,
-    order: Order,
+    request: BulkRequest,
     confirm: Option<usize>,
 ) -> Result<Progress, Problem> {
     caller.may(Action::Bulk)?;
-    caller.may(order.deed.action())?;
-    let ids = find(app, &order.search).await?;
+    caller.may(request.action.action())?;
+    let ids = find(app, &request.search).await?;
     if ids.len() > UNCONFIRMED && confirm.is_none_or(|confirmed| confirmed < ids.len()) {
         let detail =
-            format!("this concerns {} jobs; send that number as `confirm` to go on", ids.len());
+            format!("this affects {} jobs; send that number as `confirm` to continue", ids.len());
         return Err(Problem::new(StatusCode::CONFLICT, detail).named("/api/docs#confirm"));
     }
     let progress = Progress {
         id: Uuid::now_v7(),
-        action: order.deed,
-        q: order.search.to_string(),
+        action: request.action,
+        q: request.search.to_string(),
         by: caller.name.clone(),
         matched: ids.len(),
         done: 0,
@@ -157,16 +155,22 @@ pub async fn begin(
         errors: Vec::new(),
     };
     let bulk = app.bulks.begin(progress.clone())?;
-    tokio::spawn(run(app.clone(), caller.clone(), order, ids, bulk));
+    tokio::spawn(run(app.clone(), caller.clone(), request, ids, bulk));
     Ok(progress)
 }
 
-async fn run(app: Arc<App>, caller: Caller, order: Order, ids: Vec<Uuid>, bulk: Shared) {
+async fn run(
+    app: Arc<App>,
+    caller: Caller,
+    request: BulkRequest,
+    ids: Vec<Uuid>,
+    bulk: SharedProgress,
+) {
     let id = now(&bulk).id;
-    let why = format!("{} (bulk {id})", order.why);
-    let (app, caller, order, why) = (&app, &caller, &order, why.trim());
+    let why = format!("{} (bulk {id})", request.why);
+    let (app, caller, request, why) = (&app, &caller, &request, why.trim());
     let each = iter(ids)
-        .map(|id| async move { (id, order.deed.to(app, caller, id, order.wait, why).await) });
+        .map(|id| async move { (id, request.action.to(app, caller, id, request.wait, why).await) });
     let mut each = std::pin::pin!(each.buffer_unordered(ABREAST));
     while let Some((id, done)) = each.next().await {
         let mut progress = bulk.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,7 +187,7 @@ async fn run(app: Arc<App>, caller: Caller, order: Order, ids: Vec<Uuid>, bulk: 
     bulk.lock().unwrap_or_else(PoisonError::into_inner).finished = true;
 }
 
-/// The jobs, all of them before anything is done, so that none is met twice because it has moved.
+/// Finds all jobs before any action, so that no job is met twice because it has moved.
 async fn find(app: &App, search: &Search) -> Result<Vec<Uuid>, Problem> {
     let found = app.scans.find(&app.queue, search, MAX_JOBS).await?;
     Ok(found.jobs.into_iter().map(|job| job.id).collect())
@@ -218,6 +222,6 @@ impl BulkAction {
     }
 }
 
-fn now(bulk: &Shared) -> Progress {
+fn now(bulk: &SharedProgress) -> Progress {
     bulk.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }

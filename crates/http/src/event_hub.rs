@@ -1,5 +1,5 @@
-//! What happens, told as it happens: one reader of the queue's events for all who listen to this
-//! process.
+//! The events of the queue as they happen. One task reads them from Redis for all subscribers of
+//! this process.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,45 +10,46 @@ use serde_json::Value;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::sleep;
 
-/// How many events are kept for those who come back; also how far somebody may lag behind.
+/// The number of events that are kept for subscribers who come back, and the most that a subscriber
+/// may lag behind.
 const KEPT: usize = 1024;
-/// How long one question to Redis waits.
+/// The time that one read waits for an event.
 const WAIT: Duration = Duration::from_secs(10);
-/// Pause when Redis is away.
+/// The pause after a failed read.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// An event of the queue.
 #[derive(Debug)]
-pub struct Event {
-    /// Its place in the stream.
+pub(crate) struct Event {
+    /// The id in the stream.
     pub id: String,
-    /// What it says.
+    /// The content as JSON.
     pub value: Value,
 }
 
-/// An event, or none where some were not heard: then whoever shows something reads it anew.
-pub type News = Option<Arc<Event>>;
+/// An event, or none in place of lost events: then the subscriber must read the queue again.
+pub(crate) type EventOrGap = Option<Arc<Event>>;
 
-/// Those who listen.
-pub struct Live {
-    sender: broadcast::Sender<News>,
-    /// The latest events, oldest first; none while the stream is not being read.
-    /// Locked while one is sent, so that who joins misses none and gets none twice.
+/// The subscribers and the latest events.
+pub(crate) struct EventHub {
+    sender: broadcast::Sender<EventOrGap>,
+    /// The latest events, oldest first, or none while nobody reads the stream. The lock is held
+    /// while an event is sent, so that a new subscriber neither misses an event nor gets one twice.
     latest: Mutex<Option<VecDeque<Arc<Event>>>>,
     joined: Notify,
 }
 
-/// What somebody hears who has joined.
-pub struct Subscription {
-    /// What happened since the event that they knew last.
-    pub missed: VecDeque<News>,
-    /// What happens from now on.
-    pub next: broadcast::Receiver<News>,
+/// The events for one subscriber.
+pub(crate) struct Subscription {
+    /// The events since the last one that the subscriber knows.
+    pub missed: VecDeque<EventOrGap>,
+    /// The events from now on.
+    pub next: broadcast::Receiver<EventOrGap>,
 }
 
-impl Live {
-    /// Nobody listens yet.
-    pub fn new() -> Self {
+impl EventHub {
+    /// Makes a hub without subscribers.
+    pub(crate) fn new() -> Self {
         Self {
             sender: broadcast::Sender::new(KEPT),
             latest: Mutex::default(),
@@ -56,16 +57,16 @@ impl Live {
         }
     }
 
-    /// How many listen.
-    pub fn listeners(&self) -> usize {
+    /// Returns the number of subscribers.
+    pub(crate) fn subscribers(&self) -> usize {
         self.sender.receiver_count()
     }
 
-    /// Listens from now on, and hears what happened since that event.
-    pub fn join(&self, since: Option<&str>) -> Subscription {
+    /// Subscribes, beginning after the event `since` if it is still known.
+    pub(crate) fn subscribe(&self, since: Option<&str>) -> Subscription {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let missed = match &*latest {
-            // Whoever begins to read tells all that they know nothing.
+            // The reader sends a gap to all subscribers when it begins.
             None => VecDeque::new(),
             Some(latest) => {
                 match since.and_then(|since| latest.iter().position(|event| event.id == since)) {
@@ -78,42 +79,42 @@ impl Live {
         Subscription { missed, next: self.sender.subscribe() }
     }
 
-    /// Reads the queue's events while somebody listens, for ever.
-    pub async fn read(&self, queue: &Queue) {
+    /// Reads events from Redis while there are subscribers. Never returns.
+    pub(crate) async fn read(&self, queue: &Queue) {
         loop {
-            if self.listeners() == 0 {
+            if self.subscribers() == 0 {
                 self.joined.notified().await;
                 continue;
             }
-            if let Err(error) = self.read_while_heard(queue).await {
-                tracing::debug!(%error, "events cannot be read");
+            if let Err(error) = self.read_while_subscribed(queue).await {
+                tracing::debug!(%error, "reading events failed");
                 sleep(AFTER_ERROR).await;
             }
             *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
 
-    async fn read_while_heard(&self, queue: &Queue) -> Result<(), QueueError> {
+    async fn read_while_subscribed(&self, queue: &Queue) -> Result<(), QueueError> {
         let mut last = queue.latest_event().await?;
         self.begin();
-        while self.listeners() > 0 {
+        while self.subscribers() > 0 {
             for (id, value) in queue.events(&last, WAIT).await? {
                 last.clone_from(&id);
-                self.tell(Event { id, value });
+                self.send(Event { id, value });
             }
         }
         Ok(())
     }
 
-    /// From here on every event is heard; what was before is not known.
+    /// Begins to keep events, and tells all subscribers that earlier ones may be lost.
     fn begin(&self) {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         *latest = Some(VecDeque::new());
-        // Nobody may be there any more.
+        // All subscribers may be gone.
         let _ = self.sender.send(None);
     }
 
-    fn tell(&self, event: Event) {
+    fn send(&self, event: Event) {
         let event = Arc::new(event);
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(latest) = &mut *latest else { return };
@@ -129,44 +130,44 @@ impl Live {
 mod tests {
     use super::*;
 
-    fn tell(live: &Live, id: usize) {
-        live.tell(Event { id: id.to_string(), value: Value::Null });
+    fn tell(live: &EventHub, id: usize) {
+        live.send(Event { id: id.to_string(), value: Value::Null });
     }
 
-    /// The ids that were missed, "?" where it is not known.
+    /// Returns the ids that were missed, with "?" for a gap.
     fn missed(heard: &Subscription) -> Vec<&str> {
         heard.missed.iter().map(|news| news.as_ref().map_or("?", |event| &event.id)).collect()
     }
 
     #[test]
-    fn who_comes_back_hears_what_was_missed_and_then_what_comes() {
-        let live = Live::new();
+    fn a_subscriber_who_comes_back_gets_the_missed_events_first() {
+        let live = EventHub::new();
         live.begin();
         (0..3).for_each(|id| tell(&live, id));
-        let mut heard = live.join(Some("0"));
+        let mut heard = live.subscribe(Some("0"));
         tell(&live, 3);
         assert_eq!(missed(&heard), ["1", "2"]);
         assert_eq!(
             heard.next.try_recv().ok().flatten().map(|event| event.id.clone()).as_deref(),
             Some("3")
         );
-        assert_eq!(live.listeners(), 1);
+        assert_eq!(live.subscribers(), 1);
     }
 
     #[test]
-    fn who_was_away_too_long_learns_of_it() {
-        let live = Live::new();
+    fn a_subscriber_who_was_away_too_long_gets_a_gap() {
+        let live = EventHub::new();
         live.begin();
         (0..=KEPT).for_each(|id| tell(&live, id));
-        assert_eq!(missed(&live.join(Some("0"))), ["?"]);
-        assert_eq!(missed(&live.join(None)), ["?"]);
-        assert_eq!(missed(&live.join(Some("1"))).len(), KEPT - 1);
+        assert_eq!(missed(&live.subscribe(Some("0"))), ["?"]);
+        assert_eq!(missed(&live.subscribe(None)), ["?"]);
+        assert_eq!(missed(&live.subscribe(Some("1"))).len(), KEPT - 1);
     }
 
     #[test]
-    fn who_comes_before_the_stream_is_read_learns_when_it_is() {
-        let live = Live::new();
-        let mut heard = live.join(Some("0"));
+    fn a_subscriber_before_the_first_read_gets_a_gap_when_it_begins() {
+        let live = EventHub::new();
+        let mut heard = live.subscribe(Some("0"));
         assert_eq!(missed(&heard), [""; 0]);
         live.begin();
         assert!(matches!(heard.next.try_recv(), Ok(None)));

@@ -1,5 +1,5 @@
-//! `/readyz`: the worker takes jobs, which needs Redis. `/metrics`: for Prometheus. Both are open
-//! to everybody.
+//! `/readyz`, which reports whether the worker claims jobs, and `/metrics` for Prometheus. Both need
+//! no authentication.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use tokio::time::timeout;
 
 use super::App;
 
-/// How long Redis may take to answer before the worker counts as not ready.
+/// The time within which Redis must answer for the worker to be ready.
 const REDIS_WITHIN: Duration = Duration::from_secs(2);
 
-/// `/readyz`.
-pub async fn ready(State(app): State<Arc<App>>) -> Response {
+/// Handles `/readyz`: 200 if the worker claims jobs, 503 with the reason if not.
+pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
     if *app.stopping.borrow() {
         return (
             StatusCode::SERVICE_UNAVAILABLE,
-            "stopping: running jobs finish, no new ones are taken\n",
+            "stopping: running jobs finish, no new jobs are claimed\n",
         )
             .into_response();
     }
@@ -30,14 +30,14 @@ pub async fn ready(State(app): State<Arc<App>>) -> Response {
         }
         Err(_) => {
             let reason =
-                format!("not ready: Redis does not answer within {} s\n", REDIS_WITHIN.as_secs());
+                format!("not ready: Redis did not answer within {} s\n", REDIS_WITHIN.as_secs());
             (StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
         }
     }
 }
 
-/// `/metrics`.
-pub async fn metrics(State(app): State<Arc<App>>) -> String {
+/// Handles `/metrics`: the metrics in the text format of Prometheus.
+pub(crate) async fn metrics(State(app): State<Arc<App>>) -> String {
     let stopping = *app.stopping.borrow();
     super::metrics::scrape(&app, stopping).await
 }

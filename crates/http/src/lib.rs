@@ -1,33 +1,26 @@
-//! What the worker serves over HTTP: health and metrics, the API at `/api/v1`, and the pages of the
+//! The HTTP server of a worker: health and metrics, the API at `/api/v1`, and the pages of the
 //! dashboard.
 //!
-//! A request passes, in this order: [`guard`] (headers, the rate of a client, time), [`access`]
-//! (who asks, and whether a browser was tricked into asking), then its handler, which asks [`act`]
-//! for whatever changes something.
+//! A request passes, in this order: the security headers, the time limit, the rate limit of its
+//! client, authentication (`auth::access`, which also refuses forged requests), and its handler.
+//! Handlers change the queue through `actions` only, which checks the caller's permission.
 
-pub mod access;
-pub mod actions;
+mod actions;
 pub mod api;
 mod assets;
-pub mod bulk;
-mod csrf;
+mod auth;
+mod bulk;
 mod event_hub;
 mod health;
-mod link;
 pub mod listener;
-mod login_throttle;
 mod metrics;
-pub mod own_token;
 mod pages;
-pub mod permissions;
-pub mod problem;
-pub mod proxy;
+mod problem;
 mod rate_limit;
 mod scan;
 mod security_headers;
-mod session;
 mod settings;
-pub mod token;
+mod stats_range;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,48 +32,43 @@ use axum::routing::get;
 use mission_jobs::Queue;
 use tokio::sync::watch;
 
-use access::Access;
+use auth::{Access, access};
+pub use auth::{own_token, permissions, proxy, token};
 use bulk::Bulks;
-use event_hub::Live;
-use metrics::ProcessMetrics;
+use event_hub::EventHub;
+pub use metrics::ProcessMetrics;
 use own_token::OwnTokenError;
 use pages::SharedReads;
-use problem::Problem;
+pub use problem::Problem;
 use scan::Scans;
 pub use settings::{AccessSettings, ServerSettings};
 
-/// Largest body of a request, in bytes: a job document is not larger.
-pub const MAX_BODY: usize = 1 << 20;
+/// The largest body of a request in bytes. No job document is larger.
+const MAX_BODY: usize = 1 << 20;
 
-/// What all handlers share.
-pub struct App {
-    /// The queue.
-    pub queue: Queue,
-    /// Who may do what.
-    pub access: Access,
-    /// Actions on many jobs that are under way.
-    pub bulks: Bulks,
-    /// Those who look for everything.
-    pub scans: Scans,
-    /// Those who listen to what happens.
-    pub live: Live,
-    /// Those who look at pages.
-    pub crowd: SharedReads,
-    /// The numbers for Prometheus.
-    pub process_metrics: ProcessMetrics,
-    /// True once the worker stops taking jobs.
-    pub stopping: watch::Receiver<bool>,
+/// The state that all handlers share.
+pub(crate) struct App {
+    queue: Queue,
+    access: Access,
+    bulks: Bulks,
+    scans: Scans,
+    events: EventHub,
+    shared_reads: SharedReads,
+    process_metrics: ProcessMetrics,
+    /// True once the worker has stopped claiming jobs.
+    stopping: watch::Receiver<bool>,
 }
 
-/// Where a worker serves, and who can get in there at once.
+/// A server that listens.
 pub struct Door {
-    /// The address, whose port may have been chosen by the system.
+    /// The address. The system may have chosen its port.
     pub addr: SocketAddr,
     app: Arc<App>,
 }
 
 impl Door {
-    /// A link that signs a browser on this machine in, once.
+    /// Returns a link that signs a browser on this machine in, once.
+    #[must_use]
     pub fn link(&self) -> String {
         format!(
             "http://{}/login?once={}",
@@ -90,16 +78,16 @@ impl Door {
     }
 }
 
-/// Why the server cannot start.
+/// The reason why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
     /// The address cannot be listened on.
     #[error("cannot listen on {addr}; set another http.addr (MISSION_HTTP_ADDR)")]
     Listen {
-        /// The address.
+        /// The configured address.
         addr: SocketAddr,
-        /// The cause.
+        /// The underlying error.
         source: std::io::Error,
     },
     /// The token of this machine cannot be read or made.
@@ -107,7 +95,7 @@ pub enum ServeError {
     OwnToken(#[from] OwnTokenError),
 }
 
-/// Begins to listen; serves until the process ends.
+/// Begins to listen. The server runs until the process ends.
 pub async fn serve(
     settings: &ServerSettings,
     queue: Queue,
@@ -118,33 +106,31 @@ pub async fn serve(
     let own = own_token::load_or_create(&settings.data_dir)?;
     let access = Access::new(&settings.access, addr.ip(), &own);
     if let Some(why) = access.closed() {
-        tracing::info!(http = %addr, "the dashboard and the API are closed: {why}");
+        tracing::info!(http = %addr, "dashboard and API are closed: {why}");
     }
     let app = Arc::new(App {
         queue,
         access,
         bulks: Bulks::default(),
         scans: Scans::default(),
-        live: Live::new(),
-        crowd: SharedReads::default(),
+        events: EventHub::new(),
+        shared_reads: SharedReads::default(),
         process_metrics,
         stopping,
     });
-    let reading = app.clone();
-    tokio::spawn(async move { reading.live.read(&reading.queue).await });
+    let reader = app.clone();
+    tokio::spawn(async move { reader.events.read(&reader.queue).await });
     tokio::spawn(listener::accept(listener, router(&app)));
     Ok(Door { addr, app })
 }
 
 fn router(app: &Arc<App>) -> Router {
-    let known = Router::new()
+    let authenticated = Router::new()
         .merge(api::router())
         .merge(pages::router())
-        .merge(session::router())
         .layer(from_fn_with_state(app.clone(), access::admit));
     Router::new()
-        .merge(known)
-        .merge(session::open())
+        .merge(authenticated)
         .merge(pages::open())
         .fallback(|| async { Problem::no_page() })
         .method_not_allowed_fallback(|| async { Problem::no_method() })
@@ -153,6 +139,8 @@ fn router(app: &Arc<App>) -> Router {
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
-        .layer(from_fn(security_headers::guard))
+        .layer(from_fn(security_headers::limit_time))
+        .layer(from_fn(pages::show_problems))
+        .layer(from_fn(security_headers::add))
         .with_state(app.clone())
 }

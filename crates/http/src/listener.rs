@@ -1,4 +1,4 @@
-//! Connections: how many there may be, and how long a client may take to say what it wants.
+//! The listener: it limits the number of connections and the time that a client may take.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -19,31 +19,32 @@ use tower::ServiceExt;
 
 use super::ServeError;
 
-/// Connections at once, and those of one address: a few hundred dashboards behind one router are in
-/// order.
+/// The most connections at once, and from one address: a few hundred dashboards behind one router
+/// are normal.
 const MOST: usize = 1024;
 const MOST_OF_ONE: usize = 512;
-/// How long a client may take for the head of a request; also how long an unused connection stays.
+/// The time that a client may take for the head of a request, and that an idle connection stays.
 const HEAD_WITHIN: Duration = Duration::from_secs(20);
-/// Largest head of a request, in bytes.
+/// The largest head of a request in bytes.
 const MAX_HEAD: usize = 32 * 1024;
-/// Pause after a connection that could not be accepted, such as for want of file descriptors.
+/// The pause after a connection could not be accepted, such as for lack of file descriptors.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 
-/// Who is at the other end of the connection.
+/// The address of the other end of a connection.
 #[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
+pub(crate) struct Peer(pub IpAddr);
 
-/// Takes the address. Returns it too, since its port may have been chosen by the system.
-pub async fn bind(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+/// Binds the address. Also returns it, because the system may have chosen its port.
+pub(crate) async fn bind(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
     let failed = |source| ServeError::Listen { addr, source };
     let listener = TcpListener::bind(addr).await.map_err(failed)?;
     let addr = listener.local_addr().map_err(failed)?;
     Ok((listener, addr))
 }
 
-/// Where who is on this machine finds a worker that listens there: one that listens everywhere, on
-/// loopback.
+/// Returns the address at which programs on this machine reach a worker: the loopback address if
+/// the worker listens on all addresses.
+#[must_use]
 pub fn reachable(addr: SocketAddr) -> SocketAddr {
     match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, addr.port()).into(),
@@ -52,28 +53,28 @@ pub fn reachable(addr: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Serves all connections, for ever.
-pub async fn accept(listener: TcpListener, router: Router) {
-    let crowd = ConnectionLimiter::default();
+/// Accepts and serves connections. Never returns.
+pub(crate) async fn accept(listener: TcpListener, router: Router) {
+    let connections = ConnectionLimiter::default();
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                // A connection too many is closed: whoever sent it tries again, and the others are
+                // A connection over the limit is closed: its client tries again, and the others are
                 // served.
-                if let Some(place) = crowd.enter(peer.ip().to_canonical()) {
-                    tokio::spawn(serve(stream, place, router.clone()));
+                if let Some(slot) = connections.enter(peer.ip().to_canonical()) {
+                    tokio::spawn(serve(stream, slot, router.clone()));
                 }
             }
             Err(error) => {
-                tracing::debug!(%error, "a connection could not be accepted");
+                tracing::debug!(%error, "accepting a connection failed");
                 sleep(AFTER_ERROR).await;
             }
         }
     }
 }
 
-async fn serve(stream: TcpStream, place: Place, router: Router) {
-    let peer = Peer(place.address);
+async fn serve(stream: TcpStream, slot: ConnectionSlot, router: Router) {
+    let peer = Peer(slot.address);
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
@@ -84,29 +85,29 @@ async fn serve(stream: TcpStream, place: Place, router: Router) {
             )
         }
     });
-    // Ends with the client, or when it is too slow; either is its business.
+    // The connection ends with its client, or because the client is too slow. Neither is an error.
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service)
         .await;
-    drop(place);
+    drop(slot);
 }
 
-/// Who is connected.
+/// The number of connections of each address.
 #[derive(Default, Clone)]
 struct ConnectionLimiter(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
-/// One connection of an address.
-struct Place {
+/// A connection in the count. It leaves the count when dropped.
+struct ConnectionSlot {
     address: IpAddr,
-    crowd: ConnectionLimiter,
+    connections: ConnectionLimiter,
 }
 
 impl ConnectionLimiter {
-    /// A place, if there is one left.
-    fn enter(&self, address: IpAddr) -> Option<Place> {
+    /// Counts a connection, or returns none if the limit is reached.
+    fn enter(&self, address: IpAddr) -> Option<ConnectionSlot> {
         let mut present = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if present.values().sum::<usize>() >= MOST
             || present.get(&address).is_some_and(|own| *own >= MOST_OF_ONE)
@@ -114,13 +115,13 @@ impl ConnectionLimiter {
             return None;
         }
         *present.entry(address).or_default() += 1;
-        Some(Place { address, crowd: self.clone() })
+        Some(ConnectionSlot { address, connections: self.clone() })
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut present = self.crowd.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut present = self.connections.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = present.get_mut(&self.address) {
             *own -= 1;
             if *own == 0 {
@@ -135,15 +136,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_address_cannot_take_all_places() {
-        let crowd = ConnectionLimiter::default();
+    fn one_address_cannot_take_all_connections() {
+        let connections = ConnectionLimiter::default();
         let one: IpAddr = [192, 0, 2, 1].into();
-        let taken: Vec<_> = std::iter::from_fn(|| crowd.enter(one)).collect();
+        let taken: Vec<_> = std::iter::from_fn(|| connections.enter(one)).collect();
         assert_eq!(taken.len(), MOST_OF_ONE);
-        let another = crowd.enter([192, 0, 2, 2].into());
+        let another = connections.enter([192, 0, 2, 2].into());
         assert!(another.is_some());
         drop(taken);
-        assert!(crowd.enter(one).is_some());
-        assert_eq!(crowd.0.lock().map(|present| present.len()).unwrap_or_default(), 1);
+        assert!(connections.enter(one).is_some());
+        assert_eq!(connections.0.lock().map(|present| present.len()).unwrap_or_default(), 1);
     }
 }

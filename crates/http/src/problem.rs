@@ -1,4 +1,4 @@
-//! What is wrong, as `application/problem+json` (RFC 9457).
+//! Errors as `application/problem+json` (RFC 9457).
 
 use axum::Json;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -9,35 +9,35 @@ use mission_jobs::QueueError;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-/// What is wrong with a request, or with what it needs. The answer also carries it as an extension,
-/// for pages to show.
+/// An error in a request, or in something that the request needs.
+// The response also carries it as an extension, for the page that shows it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Problem {
-    /// Which problem it is, for programs: `about:blank` if the status says all.
+    /// The kind of problem, for programs. It is `about:blank` if the status says everything.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// The name of the status.
+    /// The name of the HTTP status.
     pub title: &'static str,
-    /// The HTTP status.
+    /// The HTTP status as a number.
     #[serde(serialize_with = "as_number")]
     #[schema(value_type = u16)]
     pub status: StatusCode,
-    /// What is wrong and what to do, in one or two sentences.
+    /// The cause and the remedy, in one or two sentences.
     pub detail: String,
-    /// What of the request is wrong, by path.
+    /// The errors in the request, by path.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Wrong>,
-    /// After how many seconds it can be tried again.
+    /// The seconds after which the request can be tried again.
     #[serde(skip)]
     pub retry_after: Option<u64>,
 }
 
-/// One thing of the request that is wrong.
+/// An error in one part of the request.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Wrong {
-    /// Where, such as `jobs[0].gateway.url` or `limit`.
+    /// The path of the part, such as `jobs[0].gateway.url` or `limit`.
     pub path: String,
-    /// What, and the remedy.
+    /// The cause and the remedy.
     pub message: String,
 }
 
@@ -47,8 +47,8 @@ fn as_number<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok,
 }
 
 impl Problem {
-    /// A problem that its status names.
-    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    /// Makes a problem that its status names.
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Problem");
         Self {
             kind: "about:blank",
@@ -60,37 +60,40 @@ impl Problem {
         }
     }
 
-    /// The request cannot be understood at that path.
-    pub fn wrong(path: impl Into<String>, message: impl Into<String>) -> Self {
+    /// Makes the problem of an invalid value at a path of the request.
+    pub(crate) fn wrong(path: impl Into<String>, message: impl Into<String>) -> Self {
         let (path, message) = (path.into(), message.into());
         let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{path}: {message}"));
         problem.errors.push(Wrong { path, message });
         problem
     }
 
-    /// There is nothing at this path.
-    pub fn no_page() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "there is nothing here; /api/docs lists what there is")
-    }
-
-    /// The path does not take this method.
-    pub fn no_method() -> Self {
+    /// Makes the problem of a path that does not exist.
+    pub(crate) fn no_page() -> Self {
         Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "this path does not take this method; /api/docs lists what it takes",
+            StatusCode::NOT_FOUND,
+            "this path does not exist; /api/docs lists the paths of the API",
         )
     }
 
-    /// The same problem under a name for programs.
+    /// Makes the problem of a method that the path does not support.
+    pub(crate) fn no_method() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this path does not support this method; /api/docs lists the methods",
+        )
+    }
+
+    /// Sets the kind of the problem, for programs.
     #[must_use]
-    pub fn named(mut self, kind: &'static str) -> Self {
+    pub(crate) fn named(mut self, kind: &'static str) -> Self {
         self.kind = kind;
         self
     }
 
-    /// The same problem, which is over after that many seconds.
+    /// Sets the seconds after which the request can be tried again.
     #[must_use]
-    pub fn for_seconds(mut self, seconds: u64) -> Self {
+    pub(crate) fn for_seconds(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds.max(1));
         self
     }

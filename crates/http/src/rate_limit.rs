@@ -1,4 +1,4 @@
-//! How many requests an address may send.
+//! The rate limit on the requests of an address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,17 +11,17 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::App;
-use super::access::client;
-use super::login_throttle::network;
+use super::auth::access::client;
+use super::auth::network;
 use super::problem::Problem;
 
-/// What an address may send at once, in seconds of its rate.
-pub const BURST_SECONDS: u32 = 4;
-/// Most addresses remembered; when there are more, those that rest are forgotten, or all.
+/// The burst that an address may send at once, in seconds of its rate.
+const BURST_SECONDS: u32 = 4;
+/// The most addresses that are remembered. Beyond it, idle ones are forgotten, or all.
 const MOST: usize = 10_000;
 
-/// What each address has left.
-pub struct Rate {
+/// The requests that each address has left.
+pub(crate) struct RateLimiter {
     per_second: u32,
     left: Mutex<HashMap<IpAddr, Left>>,
 }
@@ -31,13 +31,13 @@ struct Left {
     since: Instant,
 }
 
-impl Rate {
-    /// So many requests a second of each address; 0 is without limit.
-    pub fn new(per_second: u32) -> Self {
+impl RateLimiter {
+    /// Limits each address to a number of requests per second. 0 sets no limit.
+    pub(crate) fn new(per_second: u32) -> Self {
         Self { per_second, left: Mutex::default() }
     }
 
-    /// Takes one request off what the address has left; false if nothing is.
+    /// Counts a request of an address. Returns false if the address has none left.
     fn take(&self, address: IpAddr) -> bool {
         if self.per_second == 0 {
             return true;
@@ -63,15 +63,15 @@ impl Rate {
     }
 }
 
-/// Refuses what an address sends too much.
-pub async fn limit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Refuses requests over the limit with 429.
+pub(crate) async fn limit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let from = client(&app.access, &request);
     if app.access.rate.take(from) {
         return next.run(request).await;
     }
     let rate = app.access.rate.per_second;
     let detail = format!(
-        "more than {rate} requests a second came from {from}; wait, or raise \
+        "more than {rate} requests per second from {from}; wait, or raise \
             http.requests_per_second"
     );
     Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).for_seconds(1).into_response()
@@ -82,12 +82,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_a_burst_and_others_have_their_own() {
-        let rate = Rate::new(1);
+    fn each_address_has_a_burst_of_its_own() {
+        let rate = RateLimiter::new(1);
         let [one, another] = [IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2])];
         let taken = (0..100).filter(|_| rate.take(one)).count();
         assert!((4..100).contains(&taken), "{taken}");
         assert!(rate.take(another));
-        assert!((0..100).all(|_| Rate::new(0).take(one)));
+        assert!((0..100).all(|_| RateLimiter::new(0).take(one)));
     }
 }

@@ -1,4 +1,4 @@
-//! All that a search finds: many questions to Redis, so only few do it at once.
+//! Searches that collect all matches. They take many reads of Redis, so only few run at once.
 
 use axum::http::StatusCode;
 use mission_jobs::Queue;
@@ -7,11 +7,11 @@ use tokio::sync::Semaphore;
 
 use super::problem::Problem;
 
-/// How many may look for everything at the same time.
+/// The most such searches at once.
 const AT_ONCE: usize = 2;
 
-/// Who looks for everything.
-pub struct Scans(Semaphore);
+/// The limit on searches that collect all matches.
+pub(crate) struct Scans(Semaphore);
 
 impl Default for Scans {
     fn default() -> Self {
@@ -20,17 +20,17 @@ impl Default for Scans {
 }
 
 impl Scans {
-    /// All jobs that are found, so many at most; what there is beyond begins at `next`.
-    pub async fn find(
+    /// Returns the jobs that a search finds, `most` at most. Further ones begin at `next`.
+    pub(crate) async fn find(
         &self,
         queue: &Queue,
         search: &Search,
         most: usize,
     ) -> Result<Found, Problem> {
-        let _place = self.0.try_acquire().map_err(|_| {
+        let _permit = self.0.try_acquire().map_err(|_| {
             let detail = format!(
-                "{AT_ONCE} others are collecting all that a search finds; try again when \
-                    they are done"
+                "{AT_ONCE} other exports or bulk actions are searching; try again when they have \
+                    ended"
             );
             Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).for_seconds(5)
         })?;

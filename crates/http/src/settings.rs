@@ -1,35 +1,35 @@
-//! The settings of the server.
+//! The settings of the HTTP server.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
 
-use crate::proxy::Proxies;
-use crate::token::Token;
+use crate::auth::proxy::Proxies;
+use crate::auth::token::Token;
 
-/// Where a worker serves HTTP, and whom it lets in there.
+/// The address of the server, and its access rules.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
     /// The address to listen on; port 0 lets the system choose one.
     pub addr: SocketAddr,
     /// The folder in which the token of this machine is kept.
     pub data_dir: PathBuf,
-    /// Who is let in.
+    /// The access rules.
     pub access: AccessSettings,
 }
 
-/// Who is let in.
+/// The rules for access over HTTP.
 #[derive(Debug, Clone)]
 pub struct AccessSettings {
-    /// Who was given a token.
+    /// The tokens that were given out.
     pub tokens: Vec<Token>,
-    /// One more token, of an admin.
+    /// A further token, of an admin.
     pub api_token: Option<SecretString>,
-    /// Proxies that are trusted.
+    /// The trusted reverse proxies.
     pub proxies: Proxies,
-    /// Whether everybody may only look.
+    /// Whether every caller may only read.
     pub read_only: bool,
-    /// How many requests a second one address may send; 0 is without limit.
+    /// The requests per second that an address may send. 0 sets no limit.
     pub requests_per_second: u32,
 }

@@ -1,4 +1,4 @@
-//! One action on all jobs that a search finds.
+//! Bulk actions: one action on all jobs that a search finds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,27 +13,28 @@ use utoipa::ToSchema;
 use super::input::{Body, Id, Whole, reason};
 use super::jobs::{search, time};
 use crate::App;
-use crate::access::Caller;
-use crate::bulk::{self, BulkAction, MAX_JOBS, Order, Progress};
+use crate::auth::Caller;
+use crate::bulk::{self, BulkAction, BulkRequest, MAX_JOBS, Progress};
 use crate::problem::Problem;
 
-/// What to do to which jobs.
+/// A bulk action and the search for its jobs.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Bulk {
-    /// Which jobs: a search as in a list.
+pub(crate) struct Bulk {
+    /// The search for the jobs, as in a list.
     #[schema(max_length = 500)]
     q: String,
-    /// What is done to them.
+    /// The action on each job.
     action: BulkAction,
-    /// Only count them.
+    /// Whether only to count the jobs.
     #[serde(default)]
     #[schema(required = false)]
     preview: bool,
-    /// For how long to snooze.
+    /// The seconds for which to snooze the jobs.
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 2_592_000)]
     seconds: Option<Whole>,
-    /// How many jobs you expect; needed for more than 50, and not less than there are.
+    /// The number of jobs that you expect. It is needed for more than 50 jobs, and must not be less
+    /// than their number.
     #[schema(value_type = Option<u64>)]
     confirm: Option<Whole>,
     /// The reason, for the audit.
@@ -42,21 +43,21 @@ pub struct Bulk {
     reason: String,
 }
 
-/// What it would do.
+/// The number of jobs that the action would affect.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Preview {
-    /// How many jobs are found.
+pub(crate) struct Preview {
+    /// The number of jobs that are found.
     matched: usize,
-    /// There are more; it acts on the first 10,000.
+    /// Whether there are more: the action affects the first 10,000.
     more: bool,
 }
 
-/// Does one thing to all jobs that a search finds, in the background; or counts them.
+/// Takes an action on all jobs that a search finds, in the background, or counts the jobs.
 #[utoipa::path(post, path = "/bulk", tag = "jobs", request_body = Bulk, responses(
-    (status = 200, description = "With `preview`: how many there are", body = Preview),
-    (status = 202, description = "It has begun", body = Progress),
+    (status = 200, description = "The number of jobs, with `preview`", body = Preview),
+    (status = 202, description = "The action has begun", body = Progress),
 ))]
-pub async fn begin(
+pub(crate) async fn begin(
     State(app): State<Arc<App>>,
     caller: Caller,
     Body(bulk): Body<Bulk>,
@@ -68,25 +69,29 @@ pub async fn begin(
     }
     let wait = match (bulk.action, bulk.seconds) {
         (BulkAction::Snooze, None) => {
-            return Err(Problem::wrong("seconds", "say for how long to snooze"));
+            return Err(Problem::wrong("seconds", "set the seconds for which to snooze"));
         }
         (_, None) => Duration::ZERO,
         (_, Some(seconds)) => time("seconds", seconds.0)?,
     };
     let confirm = bulk.confirm.map(|Whole(confirm)| usize::try_from(confirm).unwrap_or(usize::MAX));
-    let order = Order { search, deed: bulk.action, wait, why: bulk.reason };
-    let progress = bulk::begin(&app, &caller, order, confirm).await?;
+    let request = BulkRequest { search, action: bulk.action, wait, why: bulk.reason };
+    let progress = bulk::begin(&app, &caller, request, confirm).await?;
     Ok((StatusCode::ACCEPTED, Json(progress)).into_response())
 }
 
-/// How far it has come. The worker that began it knows.
-#[utoipa::path(get, path = "/bulk/{id}", tag = "jobs", params(("id" = Uuid, Path, description = "Its id")),
-    responses((status = 200, description = "So far", body = Progress)))]
-pub async fn progress(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<Progress>, Problem> {
+/// Returns the progress of a bulk action. Ask the worker that began it.
+#[utoipa::path(get, path = "/bulk/{id}", tag = "jobs",
+    params(("id" = Uuid, Path, description = "The id of the bulk action")),
+    responses((status = 200, description = "The progress", body = Progress)))]
+pub(crate) async fn progress(
+    State(app): State<Arc<App>>,
+    Id(id): Id,
+) -> Result<Json<Progress>, Problem> {
     let missing = || {
         Problem::new(
             StatusCode::NOT_FOUND,
-            "this worker knows no such action; it may have been started anew",
+            "this worker has no such bulk action; it may have restarted since",
         )
     };
     app.bulks.get(id).map(Json).ok_or_else(missing)

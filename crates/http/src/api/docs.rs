@@ -1,5 +1,4 @@
-//! The API's description: the document of it, made from the code, and a page of it that needs
-//! nothing else.
+//! The OpenAPI document, generated from the code.
 
 use axum::Json;
 use serde_json::{Value, json};
@@ -9,13 +8,13 @@ use utoipa::{Modify, OpenApi as _};
 
 use super::Api;
 
-/// `/api/v1/openapi.json`.
-pub async fn document() -> Json<OpenApi> {
+/// Handles `/api/v1/openapi.json`.
+pub(crate) async fn document() -> Json<OpenApi> {
     Json(Api::openapi())
 }
 
-/// What all operations have in common.
-pub struct Common;
+/// The additions to all operations: the security scheme and the error responses.
+pub(crate) struct Common;
 
 impl Modify for Common {
     fn modify(&self, document: &mut OpenApi) {
@@ -23,8 +22,14 @@ impl Modify for Common {
             let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
             components.add_security_scheme("token", SecurityScheme::Http(bearer));
         }
-        let problem = json!({ "description": "What is wrong, and what to do",
-            "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
+        let problem = json!({
+            "description": "The cause and the remedy",
+            "content": {
+                "application/problem+json": {
+                    "schema": { "$ref": "#/components/schemas/Problem" },
+                },
+            },
+        });
         for path in document.paths.paths.values_mut() {
             for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
                 for status in ["4XX", "5XX"] {
@@ -37,7 +42,7 @@ impl Modify for Common {
     }
 }
 
-/// The same as a value, for the page that shows it.
-pub fn value() -> Value {
+/// Returns the document as a value, for the page that shows it.
+pub(crate) fn value() -> Value {
     serde_json::to_value(Api::openapi()).unwrap_or_default()
 }

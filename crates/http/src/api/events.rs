@@ -19,70 +19,72 @@ use uuid::Uuid;
 
 use super::input::Query;
 use crate::App;
-use crate::event_hub::{Event, News, Subscription};
+use crate::event_hub::{Event, EventOrGap, Subscription};
 use crate::problem::Problem;
 
-/// Most who listen to one process.
+/// The most subscribers of one process.
 const MOST: usize = 400;
-/// How often a sign of life is sent.
+/// The interval of keep-alive comments.
 const ALIVE: Duration = Duration::from_secs(15);
-/// After how long a stream ends, so that whoever listens shows again who they are; browsers come
-/// back by themselves.
+/// The time after which a stream ends, so that its caller authenticates again. Browsers reconnect
+/// by themselves.
 const LIFE: Duration = Duration::from_secs(3600);
 
-/// Which events.
+/// The events to send.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct EventsQuery {
-    /// Only of this job.
+pub(crate) struct EventsQuery {
+    /// Only events of this job.
     job: Option<Uuid>,
-    /// Only of jobs of this gateway, and what is paused or resumed.
+    /// Only events of this gateway's jobs, and pauses.
     gateway: Option<Uuid>,
 }
 
-/// What happens, as it happens.
+/// Streams events as they happen.
 ///
-/// Each event is named as its member `event`: `job`, `paused`, `resumed`; docs/protocol.md says
-/// what is in them. `reset` says: what happened before is not known, so read anew what you show.
+/// The name of an event is its member `event`: `job`, `paused` or `resumed`; docs/protocol.md
+/// describes them. The event `reset` means that earlier events may be lost, so read the queue again.
 /// The first event is `reset`, unless `Last-Event-ID` names one that is still known.
 #[utoipa::path(get, path = "/events", tag = "queue", params(EventsQuery,
-    ("last-event-id" = Option<String>, Header, description = "The id of the last event that you \
-        know")),
-    responses((status = 200, description = "A stream without an \
-        end", content_type = "text/event-stream", body = String)))]
-pub async fn events(
+    ("last-event-id" = Option<String>, Header,
+        description = "The id of the last event that you know")),
+    responses((status = 200, description = "An endless stream",
+        content_type = "text/event-stream", body = String)))]
+pub(crate) async fn events(
     State(app): State<Arc<App>>,
     Query(query): Query<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    if app.live.listeners() >= MOST {
-        let detail = format!("{MOST} others are listening; ask another worker, or try again later");
+    if app.events.subscribers() >= MOST {
+        let detail =
+            format!("{MOST} others are subscribed; use another worker, or try again later");
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).for_seconds(30));
     }
     let since = headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let stream = told(app.live.join(since))
+    let stream = stream_of(app.events.subscribe(since))
         .filter(move |event| std::future::ready(query.wants(event.as_deref())));
-    let stream =
-        stream.map(|event| Ok::<_, Infallible>(sent(event.as_deref()))).take_until(sleep(LIFE));
+    let stream = stream
+        .map(|event| Ok::<_, Infallible>(sse_event(event.as_deref())))
+        .take_until(sleep(LIFE));
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(ALIVE)).into_response())
 }
 
-fn told(heard: Subscription) -> impl Stream<Item = News> {
-    unfold((heard.missed, heard.next), |(mut missed, mut next)| async move {
-        if let Some(news) = missed.pop_front() {
-            return Some((news, (missed, next)));
+fn stream_of(subscription: Subscription) -> impl Stream<Item = EventOrGap> {
+    unfold((subscription.missed, subscription.next), |(mut missed, mut next)| async move {
+        if let Some(event) = missed.pop_front() {
+            return Some((event, (missed, next)));
         }
         match next.recv().await {
-            Ok(news) => Some((news, (missed, next))),
+            Ok(event) => Some((event, (missed, next))),
             Err(RecvError::Lagged(_)) => Some((None, (missed, next))),
             Err(RecvError::Closed) => None,
         }
     })
 }
 
-fn sent(event: Option<&Event>) -> sse::Event {
-    // Browsers pass over an event without content.
+fn sse_event(event: Option<&Event>) -> sse::Event {
+    // Browsers ignore an event without data.
     let Some(event) = event else { return sse::Event::default().event("reset").data("{}") };
     let name = event.value.get("event").and_then(Value::as_str).unwrap_or("other");
     sse::Event::default().id(&event.id).event(name).data(event.value.to_string())
@@ -104,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_asks_for_a_job_hears_of_it_and_of_pauses() {
+    fn a_subscriber_to_a_job_gets_its_events_and_pauses() {
         let [one, other] = [Uuid::from_u128(1), Uuid::from_u128(2)];
         let query = EventsQuery { job: Some(one), gateway: None };
         let wants = |value: Value| query.wants(Some(&Event { id: "1-1".to_owned(), value }));

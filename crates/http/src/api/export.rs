@@ -1,4 +1,4 @@
-//! All that a search finds, as a file.
+//! Exports: all matches of a search, or the audit, as a file.
 
 use std::fmt::Write as _;
 
@@ -15,21 +15,21 @@ use utoipa::ToSchema;
 use crate::App;
 use crate::problem::Problem;
 
-/// Most rows of a file.
-pub const MAX_ROWS: usize = 10_000;
+/// The most rows of a file.
+pub(crate) const MAX_ROWS: usize = 10_000;
 
-/// The form of a file.
+/// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// Comma-separated values, with a line of names.
+pub(crate) enum Format {
+    /// Comma-separated values with a header.
     Csv,
-    /// A list.
+    /// A JSON list.
     Json,
 }
 
-/// The jobs that are found.
-pub async fn jobs(app: &App, search: &Search, format: Format) -> Result<Response, Problem> {
+/// Returns the file of the jobs that a search finds.
+pub(crate) async fn jobs(app: &App, search: &Search, format: Format) -> Result<Response, Problem> {
     let all = app.scans.find(&app.queue, search, MAX_ROWS).await?;
     Ok(match format {
         Format::Json => named(Json(all).into_response(), "attachment; filename=\"jobs.json\""),
@@ -37,8 +37,8 @@ pub async fn jobs(app: &App, search: &Search, format: Format) -> Result<Response
     })
 }
 
-/// What people did.
-pub fn audit(entries: Vec<AuditEntry>, format: Format) -> Response {
+/// Returns the file of audit entries.
+pub(crate) fn audit(entries: Vec<AuditEntry>, format: Format) -> Response {
     match format {
         Format::Json => named(Json(entries).into_response(), "attachment; filename=\"audit.json\""),
         Format::Csv => csv(&audit_csv(&entries), "attachment; filename=\"audit.csv\""),
@@ -59,7 +59,8 @@ fn named(mut response: Response, name: &'static str) -> Response {
 }
 
 fn jobs_csv(jobs: &[JobRecord]) -> String {
-    let head = "id,state,kind,gateway,gateway_name,agent_name,attempts,enqueued_at,ended_at,next_at,code,message\n";
+    let head = "id,state,kind,gateway,gateway_name,agent_name,attempts,enqueued_at,ended_at,\
+        next_at,code,message\n";
     jobs.iter().fold(head.to_owned(), |text, job| {
         let failure = job.failure.as_ref();
         let cells = [
@@ -102,7 +103,7 @@ fn row(cells: &[String]) -> String {
     let mut row = String::new();
     for (at, cell) in cells.iter().enumerate() {
         let comma = if at > 0 { "," } else { "" };
-        // A spreadsheet would take such a cell for a formula, and anybody may have written it.
+        // A spreadsheet would run such a cell as a formula, and anybody may have written it.
         let quote = if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
         let _ = write!(row, "{comma}\"{quote}{}\"", cell.replace('"', "\"\""));
     }
@@ -119,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_is_never_a_formula_nor_two_cells() {
+    fn a_cell_is_quoted_and_never_a_formula() {
         let cells = ["=HYPERLINK(1)", "a \"b\", c", "two\nlines"].map(str::to_owned);
         assert_eq!(row(&cells), "\"'=HYPERLINK(1)\",\"a \"\"b\"\", c\",\"two\nlines\"\n");
         assert_eq!((time(Some(0)).as_str(), time(None).as_str()), ("1970-01-01T00:00:00.000Z", ""));

@@ -1,4 +1,4 @@
-//! What a request says, read with the path of whatever is wrong.
+//! Extractors that report the path of an invalid value.
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -14,20 +14,20 @@ use uuid::Uuid;
 use crate::MAX_BODY;
 use crate::problem::Problem;
 
-/// Most letters of a reason; the queue keeps no more.
+/// The most characters of a reason. The queue keeps no more.
 const MAX_REASON: usize = 500;
 
-/// Above this, numbers of JSON are not exact: 2^53.
+/// The number above which JSON numbers are not exact: 2^53.
 const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// The query of the url.
-pub struct Query<T>(pub T);
+/// The query of the address.
+pub(crate) struct Query<T>(pub T);
 
-/// The body, JSON; one that is empty or `null` is `{}`.
-pub struct Body<T>(pub T);
+/// The JSON body. An empty body and `null` count as `{}`.
+pub(crate) struct Body<T>(pub T);
 
-/// The job's or gateway's id in the path.
-pub struct Id(pub Uuid);
+/// The id in the path, of a job, gateway or bulk action.
+pub(crate) struct Id(pub Uuid);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
@@ -73,64 +73,61 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
         id.map(Self).ok_or_else(|| {
             Problem::wrong(
                 "id",
-                "this is no id; use one such as 7c9d5c1e-55a1-4d0e-9f0b-1d2f8a5b6c01",
+                "this is not an id; use one such as 7c9d5c1e-55a1-4d0e-9f0b-1d2f8a5b6c01",
             )
         })
     }
 }
 
-/// The bytes of the body, if there are not too many.
-pub async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+/// Reads the body. Fails with 413 if it is too large.
+pub(crate) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| {
         match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => {
-                let detail = format!("the body has more than {MAX_BODY} bytes; send less at once");
+                let detail = format!("the body is larger than {MAX_BODY} bytes; send less at once");
                 Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
             }
-            _ => Problem::new(
-                StatusCode::BAD_REQUEST,
-                "the body ended before it was whole; send it again",
-            ),
+            _ => Problem::new(StatusCode::BAD_REQUEST, "the body is incomplete; send it again"),
         }
     })
 }
 
-/// Reads why somebody does something.
-pub fn reason<'de, D: Deserializer<'de>>(reason: D) -> Result<String, D::Error> {
+/// Deserializes the reason for an action.
+pub(crate) fn reason<'de, D: Deserializer<'de>>(reason: D) -> Result<String, D::Error> {
     let reason = String::deserialize(reason)?;
     if reason.chars().count() > MAX_REASON {
-        return Err(D::Error::custom(format!("a reason has {MAX_REASON} letters at most")));
+        return Err(D::Error::custom(format!("a reason may have {MAX_REASON} characters")));
     }
     Ok(reason)
 }
 
-/// A whole number, as JSON may write it: 7 or 7.0.
+/// A whole number, which JSON may write as 7 or 7.0.
 #[derive(Debug, Clone, Copy)]
-pub struct Whole(pub u64);
+pub(crate) struct Whole(pub u64);
 
 impl<'de> Deserialize<'de> for Whole {
     fn deserialize<D: Deserializer<'de>>(number: D) -> Result<Self, D::Error> {
         let number = f64::deserialize(number)?;
         if number.fract() != 0.0 || !(0.0..MOST_EXACT).contains(&number) {
-            return Err(D::Error::custom("use a whole number that is not below 0"));
+            return Err(D::Error::custom("use a whole number of 0 or more"));
         }
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "it was looked at"
+            reason = "it was checked"
         )]
         Ok(Self(number as u64))
     }
 }
 
-/// Whether that content type is JSON.
-pub fn is_json(kind: &[u8]) -> bool {
+/// Returns whether a content type is JSON.
+pub(crate) fn is_json(kind: &[u8]) -> bool {
     let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     kind.eq_ignore_ascii_case(b"application/json")
 }
 
-/// The body is something else.
-pub fn no_json() -> Problem {
+/// Makes the problem of a body that is not JSON.
+pub(crate) fn no_json() -> Problem {
     Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "the body must be JSON; send `content-type: application/json`",
@@ -139,7 +136,7 @@ pub fn no_json() -> Problem {
 
 fn wrong(path: &str, whole: &str, error: &dyn std::fmt::Display) -> Problem {
     if path == "." {
-        Problem::wrong("$", format!("{whole} is not understood: {error}"))
+        Problem::wrong("$", format!("{whole} is invalid: {error}"))
     } else {
         Problem::wrong(path, error.to_string())
     }

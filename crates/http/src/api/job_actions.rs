@@ -1,4 +1,4 @@
-//! What can be done to one job.
+//! The actions on one job.
 
 use std::sync::Arc;
 
@@ -11,25 +11,25 @@ use uuid::Uuid;
 
 use super::input::{Body, Id, Whole, reason};
 use super::jobs::time;
-use crate::access::Caller;
+use crate::auth::Caller;
 use crate::problem::Problem;
 use crate::{App, actions};
 
-/// Why something is done.
+/// The reason for an action.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Why {
+pub(crate) struct Why {
     /// The reason, for the audit.
     #[serde(default, deserialize_with = "reason")]
     #[schema(required = false, max_length = 500)]
     pub reason: String,
 }
 
-/// How to retry.
+/// The options of a retry.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Retry {
-    /// Even if newer jobs of the same agent have come since, which it would undo.
+pub(crate) struct Retry {
+    /// Whether to retry even if that undoes newer jobs of the same agent.
     #[serde(default)]
     #[schema(required = false)]
     force: bool,
@@ -39,11 +39,11 @@ pub struct Retry {
     reason: String,
 }
 
-/// How long to snooze.
+/// The options of a snooze.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Snooze {
-    /// For so many seconds.
+pub(crate) struct Snooze {
+    /// The seconds to wait.
     #[schema(value_type = u64, minimum = 1, maximum = 2_592_000)]
     seconds: Whole,
     /// The reason, for the audit.
@@ -52,20 +52,21 @@ pub struct Snooze {
     reason: String,
 }
 
-/// What was done to which job.
+/// The result of an action.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Acted {
-    /// The job.
+pub(crate) struct Acted {
+    /// The id of the job.
     id: Uuid,
-    /// The state that it was in.
+    /// The state of the job before.
     was: JobState,
 }
 
 /// Runs a dead, blocked or waiting job again now.
-#[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs", params(("id" = Uuid, Path, description = "The job's id")),
-    request_body = inline(Option<Retry>), responses((status = 200, description = "It is \
-        ready", body = Acted)))]
-pub async fn retry(
+#[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs",
+    params(("id" = Uuid, Path, description = "The id of the job")),
+    request_body = inline(Option<Retry>), responses((status = 200, description = "The job is ready",
+        body = Acted)))]
+pub(crate) async fn retry(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(id): Id,
@@ -75,10 +76,11 @@ pub async fn retry(
     Ok(Json(Acted { id, was }))
 }
 
-/// Lets a job wait for a time.
-#[utoipa::path(post, path = "/jobs/{id}/snooze", tag = "jobs", params(("id" = Uuid, Path, description = "The job's id")),
-    request_body = Snooze, responses((status = 200, description = "It is snoozed", body = Acted)))]
-pub async fn snooze(
+/// Delays a job.
+#[utoipa::path(post, path = "/jobs/{id}/snooze", tag = "jobs",
+    params(("id" = Uuid, Path, description = "The id of the job")),
+    request_body = Snooze, responses((status = 200, description = "The job is snoozed", body = Acted)))]
+pub(crate) async fn snooze(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(id): Id,
@@ -89,13 +91,14 @@ pub async fn snooze(
     Ok(Json(Acted { id, was }))
 }
 
-/// Ends a job that is not wanted any more.
+/// Ends a job.
 ///
-/// A running one is stopped within seconds, and its gateway may have been changed in part.
-#[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", params(("id" = Uuid, Path, description = "The job's id")),
-    request_body = inline(Option<Why>), responses((status = 200, description = "It is cancelled, \
-        or will be", body = Acted)))]
-pub async fn cancel(
+/// A running job stops within seconds, and may have changed its gateway in part.
+#[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs",
+    params(("id" = Uuid, Path, description = "The id of the job")),
+    request_body = inline(Option<Why>), responses((status = 200,
+        description = "The job is cancelled, or will be", body = Acted)))]
+pub(crate) async fn cancel(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(id): Id,
@@ -105,11 +108,12 @@ pub async fn cancel(
     Ok(Json(Acted { id, was }))
 }
 
-/// Takes a dead job off the list.
-#[utoipa::path(post, path = "/jobs/{id}/discard", tag = "jobs", params(("id" = Uuid, Path, description = "The job's id")),
-    request_body = inline(Option<Why>), responses((status = 200, description = "It is \
-        cancelled", body = Acted)))]
-pub async fn discard(
+/// Discards a dead job.
+#[utoipa::path(post, path = "/jobs/{id}/discard", tag = "jobs",
+    params(("id" = Uuid, Path, description = "The id of the job")),
+    request_body = inline(Option<Why>), responses((status = 200,
+        description = "The job is cancelled", body = Acted)))]
+pub(crate) async fn discard(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(id): Id,
@@ -119,11 +123,12 @@ pub async fn discard(
     Ok(Json(Acted { id, was }))
 }
 
-/// Runs a blocked job again now, because what it waited for has been done.
-#[utoipa::path(post, path = "/jobs/{id}/unblock", tag = "jobs", params(("id" = Uuid, Path, description = "The job's id")),
-    request_body = inline(Option<Why>), responses((status = 200, description = "It is \
-        ready", body = Acted)))]
-pub async fn unblock(
+/// Runs a blocked job again now, after its cause was removed.
+#[utoipa::path(post, path = "/jobs/{id}/unblock", tag = "jobs",
+    params(("id" = Uuid, Path, description = "The id of the job")),
+    request_body = inline(Option<Why>), responses((status = 200, description = "The job is ready",
+        body = Acted)))]
+pub(crate) async fn unblock(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(id): Id,

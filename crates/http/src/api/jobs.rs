@@ -1,4 +1,4 @@
-//! Jobs: enqueued, found, shown.
+//! Jobs: the search, single jobs and enqueueing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,33 +20,33 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::export::{self, Format};
 use super::input::{self, Id, Query};
-use crate::access::Caller;
+use crate::auth::{Action, Caller};
 use crate::problem::Problem;
 use crate::{App, actions};
 
-/// Jobs on a page unless asked otherwise.
+/// The number of jobs on a page by default.
 const PAGE: usize = 50;
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// Which jobs to find.
+/// The search and its page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct ListQuery {
-    /// What to look for: `kind:` `state:` `gateway:` `agent:` `board:` `error:` `id:` and free
-    /// words, such as `state:blocked,dead gateway:7c9d5c1e-55a1-4d0e-9f0b-1d2f8a5b6c01 quota`. All
-    /// jobs if left out.
+pub(crate) struct ListQuery {
+    /// The search: `kind:` `state:` `gateway:` `agent:` `board:` `error:` `id:` and free words,
+    /// such as `state:blocked,dead gateway:7c9d5c1e-55a1-4d0e-9f0b-1d2f8a5b6c01 quota`. Without it,
+    /// all jobs are found.
     #[serde(default)]
     #[param(required = false, max_length = 500)]
     q: String,
-    /// `next` of the page before.
+    /// The member `next` of the previous page.
     #[param(max_length = 500)]
     after: Option<String>,
-    /// Jobs on a page at most.
+    /// The most jobs on a page.
     #[serde(default = "page")]
     #[param(required = false, minimum = 1, maximum = 200, default = 50)]
     limit: usize,
-    /// All that are found, at most 10,000, as a file; instead of a page.
+    /// The format of a file with all jobs found, 10,000 at most, instead of a page.
     #[param(inline)]
     format: Option<Format>,
 }
@@ -57,12 +57,11 @@ const fn page() -> usize {
 
 /// Finds jobs.
 #[utoipa::path(get, path = "/jobs", tag = "jobs", params(ListQuery), responses(
-    (status = 200, description = "A page: those that need somebody first, ended ones last, latest \
-        first", content(
-        (Found = "application/json"), (String = "text/csv")
-    ))
+    (status = 200,
+        description = "A page: jobs that need somebody first, ended jobs last, newest first",
+        content((Found = "application/json"), (String = "text/csv")))
 ))]
-pub async fn list(
+pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Query(query): Query<ListQuery>,
 ) -> Result<Response, Problem> {
@@ -77,82 +76,90 @@ pub async fn list(
     Ok(Json(app.queue.search(&search, after.as_ref(), query.limit).await?).into_response())
 }
 
-/// Reads a search.
-pub fn search(q: &str) -> Result<Search, Problem> {
+/// Parses a search.
+pub(super) fn search(q: &str) -> Result<Search, Problem> {
     q.parse()
         .map_err(|error: mission_jobs::queue::SearchError| Problem::wrong("q", error.to_string()))
 }
 
-/// Reads the end of a page.
-pub fn cursor(after: &str) -> Result<Cursor, Problem> {
+/// Parses the cursor of a page.
+fn cursor(after: &str) -> Result<Cursor, Problem> {
     after.parse().map_err(|error: mission_jobs::queue::SearchError| {
         Problem::wrong("after", error.to_string())
     })
 }
 
-/// Everything about a job. Secrets are masked.
-#[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", params(("id" = Uuid, Path, description = "The job's id")),
+/// Returns everything about a job. Secrets are masked.
+#[utoipa::path(get, path = "/jobs/{id}", tag = "jobs",
+    params(("id" = Uuid, Path, description = "The id of the job")),
     responses((status = 200, description = "The job", body = JobRecord)))]
-pub async fn show(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<JobRecord>, Problem> {
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    Id(id): Id,
+) -> Result<Json<JobRecord>, Problem> {
     Ok(Json(actions::job(&app, id).await?))
 }
 
-/// The runs of a job.
+/// The runs of a job, with their limits.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Runs {
-    /// Runs that counted, the current one included.
+pub(crate) struct Runs {
+    /// The number of counted attempts, the current one included.
     attempts: u32,
-    /// How many may count before it is dead.
+    /// The number of attempts after which the job is dead.
     max_attempts: u32,
-    /// The last 20 runs that ended, oldest first.
+    /// The last 20 ended runs, oldest first.
     history: Vec<Attempt>,
 }
 
-/// The runs of a job, with their steps.
-#[utoipa::path(get, path = "/jobs/{id}/attempts", tag = "jobs", params(("id" = Uuid, Path, description = "The job's id")),
-    responses((status = 200, description = "Its runs", body = Runs)))]
-pub async fn attempts(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<Runs>, Problem> {
+/// Returns the runs of a job with their steps.
+#[utoipa::path(get, path = "/jobs/{id}/attempts", tag = "jobs",
+    params(("id" = Uuid, Path, description = "The id of the job")),
+    responses((status = 200, description = "The runs", body = Runs)))]
+pub(crate) async fn attempts(
+    State(app): State<Arc<App>>,
+    Id(id): Id,
+) -> Result<Json<Runs>, Problem> {
     let JobRecord { attempts, max_attempts, history, .. } = actions::job(&app, id).await?;
     Ok(Json(Runs { attempts, max_attempts, history }))
 }
 
-/// How enqueued jobs are to be run.
+/// The options of enqueued jobs.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct EnqueueQuery {
-    /// Run them after so many seconds at the earliest.
+pub(crate) struct EnqueueQuery {
+    /// The seconds before the first run.
     #[param(minimum = 1, maximum = 2_592_000)]
     delay: Option<u64>,
-    /// Which jobs of a gateway come first: 0 comes first, 9 last; 5 if left out.
+    /// The priority among the jobs of a gateway: 0 is first, 9 is last. The default is 5.
     #[param(minimum = 0, maximum = 9)]
     priority: Option<u8>,
-    /// Give them up if they are not done after so many seconds.
+    /// The seconds after which the jobs expire unless they are done.
     #[param(minimum = 1, maximum = 2_592_000)]
     expires_in: Option<u64>,
 }
 
-/// Puts jobs on the queue.
+/// Enqueues jobs.
 ///
-/// The body is a job document, or a list of at most 50; all are accepted or none. The same
-/// `Idempotency-Key` within a day stores nothing and answers the first job's id; it goes with a
-/// single document.
+/// The body is a job document, or a list of at most 50. All are accepted, or none. A request with
+/// the same `Idempotency-Key` within a day stores nothing and returns the id of the first job. The
+/// key needs a single document.
 #[utoipa::path(post, path = "/jobs", tag = "jobs",
-    params(EnqueueQuery, ("idempotency-key" = Option<String>, Header, description = "Names the \
-        request, in at most 200 bytes",
+    params(EnqueueQuery, ("idempotency-key" = Option<String>, Header,
+        description = "The name of the request, of 200 bytes at most",
         min_length = 1, max_length = 200)),
-    request_body(content = Documents, description = "A job document, or a list of them; \
-        docs/protocol.md says what is in one"),
-    responses((status = 202, description = "Stored: what became of it, or a list of \
-        that", body = Accepted)))]
-pub async fn enqueue(
+    request_body(content = Documents,
+        description = "A job document, or a list of them; docs/protocol.md describes it"),
+    responses((status = 202, description = "The stored job, or the list of stored jobs",
+        body = Accepted)))]
+pub(crate) async fn enqueue(
     State(app): State<Arc<App>>,
     caller: Caller,
     Query(how): Query<EnqueueQuery>,
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    caller.may(crate::permissions::Action::Enqueue)?;
+    caller.may(Action::Enqueue)?;
     if !headers.get(CONTENT_TYPE).is_some_and(|kind| input::is_json(kind.as_bytes())) {
         return Err(input::no_json());
     }
@@ -189,7 +196,7 @@ pub async fn enqueue(
         if jobs.len() != 1 {
             return Err(Problem::wrong(
                 IDEMPOTENCY_KEY,
-                "it names one request; send the documents one by one",
+                "the key needs a single document; send the documents one by one",
             ));
         }
         jobs = jobs.into_iter().map(|job| job.with_idempotency_key(key.clone())).collect();
@@ -203,7 +210,7 @@ pub async fn enqueue(
     Ok((StatusCode::ACCEPTED, place, Json(Accepted::One(stored))).into_response())
 }
 
-/// What is enqueued: one document, or 1 to 50.
+/// The body of an enqueue request: one document, or a list of 1 to 50.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "it describes what `Envelope::new` reads")]
@@ -212,20 +219,20 @@ enum Documents {
     Many(Vec<HashMap<String, Value>>),
 }
 
-/// What became of enqueued jobs.
+/// The enqueued jobs.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
-pub enum Accepted {
-    /// Of one.
+pub(crate) enum Accepted {
+    /// The job of a single document.
     One(Enqueued),
-    /// Of each, in their order.
+    /// The jobs of a list, in its order.
     Many(Vec<Enqueued>),
 }
 
-/// The documents of a list, as they came.
+/// Splits a list into its documents, byte for byte.
 fn documents(body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
     let documents: Vec<&RawValue> = serde_json::from_slice(body)
-        .map_err(|error| Problem::wrong("$", format!("the list is no JSON: {error}")))?;
+        .map_err(|error| Problem::wrong("$", format!("the list is not valid JSON: {error}")))?;
     if documents.is_empty() || documents.len() > MAX_ENQUEUE {
         return Err(Problem::wrong(
             "$",
@@ -252,8 +259,8 @@ impl EnqueueQuery {
     }
 }
 
-/// A time that jobs can wait.
-pub fn time(path: &str, seconds: u64) -> Result<Duration, Problem> {
+/// Checks a time that jobs can wait.
+pub(super) fn time(path: &str, seconds: u64) -> Result<Duration, Problem> {
     let most = MAX_TIME.as_secs();
     if (1..=most).contains(&seconds) {
         return Ok(Duration::from_secs(seconds));

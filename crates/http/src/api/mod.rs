@@ -1,15 +1,16 @@
-//! The API at `/api/v1`. Its description is made from what stands at each handler.
+//! The API at `/api/v1`. Its OpenAPI document is generated from the attributes of the handlers.
 
-pub mod bulk;
-pub mod docs;
+mod bulk;
+pub(crate) mod docs;
 mod events;
 mod export;
-pub mod input;
-pub mod job_actions;
-pub mod jobs;
-mod places;
+mod gateways;
+mod input;
+mod job_actions;
+mod jobs;
 mod queue;
 pub mod series;
+mod workers;
 
 use std::sync::Arc;
 
@@ -21,23 +22,20 @@ use super::App;
 use super::problem::Problem;
 use docs::Common;
 
-/// Where it begins.
-pub const BASE: &str = "/api/v1";
+/// The path prefix of the API.
+const BASE: &str = "/api/v1";
 
-/// The description of all of it.
+/// The OpenAPI document.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "mission-worker",
         description = "Jobs, gateways and workers of a queue. Send a token as `Authorization: \
-            Bearer TOKEN`; `worker token` \
-            makes one. A body has 1 MiB at most; one address may send 50 requests a second, 200 \
-            at once, unless \
-            http.requests_per_second says otherwise, and gets 429 with Retry-After beyond that; \
-            an answer begins within 30 s. \
-            Lists come in pages: send `next` as `after`. What is wrong is said as \
-            application/problem+json. Times are \
-            milliseconds since 1970 by Redis's clock."
+            Bearer TOKEN`; `worker token` makes one. A body may have 1 MiB. An address may send 50 \
+            requests per second, and 200 at once, unless http.requests_per_second sets another \
+            limit; beyond it, the response is 429 with Retry-After. A response begins within \
+            30 s. Lists have pages: send `next` as `after`. Errors are application/problem+json. \
+            Times are milliseconds since 1970 by Redis's clock."
     ),
     servers((url = "/api/v1")),
     security(("token" = [])),
@@ -45,18 +43,20 @@ pub const BASE: &str = "/api/v1";
     modifiers(&Common),
     paths(
         jobs::list, jobs::enqueue, jobs::show, jobs::attempts,
-        job_actions::retry, job_actions::snooze, job_actions::cancel, job_actions::discard, job_actions::unblock,
+        job_actions::retry, job_actions::snooze, job_actions::cancel, job_actions::discard,
+        job_actions::unblock,
         bulk::begin, bulk::progress,
         queue::summary, queue::failures, queue::pauses, queue::pause, queue::resume, queue::audit,
         series::series, series::kinds,
-        places::gateways, places::gateway, places::workers, places::drain, places::undrain,
+        gateways::list, gateways::show,
+        workers::list, workers::drain, workers::undrain,
         events::events,
     )
 )]
 struct Api;
 
-/// All of it.
-pub fn router() -> Router<Arc<App>> {
+/// Returns the routes of the API.
+pub(crate) fn router() -> Router<Arc<App>> {
     let api = Router::new()
         .route("/jobs", get(jobs::list).post(jobs::enqueue))
         .route("/jobs/{id}", get(jobs::show))
@@ -76,11 +76,11 @@ pub fn router() -> Router<Arc<App>> {
         .route("/audit", get(queue::audit))
         .route("/series", get(series::series))
         .route("/kinds", get(series::kinds))
-        .route("/gateways", get(places::gateways))
-        .route("/gateways/{id}", get(places::gateway))
-        .route("/workers", get(places::workers))
-        .route("/workers/{name}/drain", post(places::drain))
-        .route("/workers/{name}/undrain", post(places::undrain))
+        .route("/gateways", get(gateways::list))
+        .route("/gateways/{id}", get(gateways::show))
+        .route("/workers", get(workers::list))
+        .route("/workers/{name}/drain", post(workers::drain))
+        .route("/workers/{name}/undrain", post(workers::undrain))
         .route("/events", get(events::events))
         .route("/openapi.json", get(docs::document));
     Router::new().nest(BASE, api)

@@ -1,4 +1,4 @@
-//! The queue as a whole: at a glance, what fails, what is paused, what people did.
+//! The queue as a whole: summary, failures, pauses and audit.
 
 use std::sync::Arc;
 
@@ -12,54 +12,53 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::export::{self, Format, MAX_ROWS};
 use super::input::{Body, Query, reason};
-use crate::access::Caller;
-use crate::permissions::Action;
+use crate::auth::{Action, Caller};
 use crate::problem::Problem;
 use crate::{App, actions};
 
-/// The queue at a glance.
+/// Returns the queue at a glance.
 #[utoipa::path(get, path = "/summary", tag = "queue",
-    responses((status = 200, description = "Counts, what waits longest, what is \
-        paused", body = Summary)))]
-pub async fn summary(State(app): State<Arc<App>>) -> Result<Json<Summary>, Problem> {
+    responses((status = 200, description = "Counts, the oldest ready job and the pauses",
+        body = Summary)))]
+pub(crate) async fn summary(State(app): State<Arc<App>>) -> Result<Json<Summary>, Problem> {
     Ok(Json(app.queue.summary().await?))
 }
 
-/// Failures that jobs have not got past, those of one sort together.
+/// Lists the failures of jobs that have not succeeded since, grouped by cause.
 #[utoipa::path(get, path = "/failures", tag = "queue",
-    responses((status = 200, description = "At most 200 sorts, the latest \
-        first", body = Vec<Group>)))]
-pub async fn failures(State(app): State<Arc<App>>) -> Result<Json<Vec<Group>>, Problem> {
+    responses((status = 200, description = "At most 200 groups, latest failure first",
+        body = Vec<Group>)))]
+pub(crate) async fn failures(State(app): State<Arc<App>>) -> Result<Json<Vec<Group>>, Problem> {
     Ok(Json(app.queue.groups(MAX_PAGE).await?))
 }
 
-/// What is paused.
+/// Lists the pauses.
 #[utoipa::path(get, path = "/pauses", tag = "queue",
-    responses((status = 200, description = "Each with who did it and why, oldest \
-        first", body = Vec<Pause>)))]
-pub async fn pauses(State(app): State<Arc<App>>) -> Result<Json<Vec<Pause>>, Problem> {
+    responses((status = 200, description = "The pauses with actor and reason, oldest first",
+        body = Vec<Pause>)))]
+pub(crate) async fn pauses(State(app): State<Arc<App>>) -> Result<Json<Vec<Pause>>, Problem> {
     Ok(Json(app.queue.paused().await?))
 }
 
-/// Which jobs, and why.
+/// The scope of a pause, and the reason.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Which {
+pub(crate) struct Which {
     /// `all`, `kind:KIND` or `gateway:ID`.
     #[schema(
         pattern = r"^(all|kind:(provision|provision-main|cleanup|heartbeat-sync)|gateway:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
     )]
     scope: String,
-    /// The reason, for the audit and for those who wonder.
+    /// The reason, for the audit and for the banner of the dashboard.
     #[serde(default, deserialize_with = "reason")]
     #[schema(required = false, max_length = 500)]
     reason: String,
 }
 
-/// What has changed.
+/// The effect of an action.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Changed {
-    /// Whether it was not so before.
+pub(crate) struct Changed {
+    /// Whether the action changed anything.
     pub changed: bool,
 }
 
@@ -69,10 +68,10 @@ impl Which {
     }
 }
 
-/// Stops all workers from taking such jobs. Running ones go on.
+/// Stops all workers from claiming the jobs of a scope. Running jobs continue.
 #[utoipa::path(post, path = "/pause", tag = "queue", request_body = Which,
-    responses((status = 200, description = "It is paused", body = Changed)))]
-pub async fn pause(
+    responses((status = 200, description = "The scope is paused", body = Changed)))]
+pub(crate) async fn pause(
     State(app): State<Arc<App>>,
     caller: Caller,
     Body(which): Body<Which>,
@@ -81,10 +80,10 @@ pub async fn pause(
     Ok(Json(Changed { changed: true }))
 }
 
-/// Lets workers take such jobs again.
+/// Lets workers claim the jobs of a scope again.
 #[utoipa::path(post, path = "/resume", tag = "queue", request_body = Which,
-    responses((status = 200, description = "It is not paused", body = Changed)))]
-pub async fn resume(
+    responses((status = 200, description = "The scope is not paused", body = Changed)))]
+pub(crate) async fn resume(
     State(app): State<Arc<App>>,
     caller: Caller,
     Body(which): Body<Which>,
@@ -93,19 +92,19 @@ pub async fn resume(
     Ok(Json(Changed { changed }))
 }
 
-/// Which entries of the audit.
+/// The page of the audit.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct AuditQuery {
-    /// `id` of the last entry of the page before.
+pub(crate) struct AuditQuery {
+    /// The `id` of the last entry of the previous page.
     #[param(pattern = r"^[0-9]{1,15}-[0-9]{1,9}$")]
     after: Option<String>,
-    /// Entries on a page at most.
+    /// The most entries on a page.
     #[serde(default = "page")]
     #[param(required = false, minimum = 1, maximum = 200, default = 50)]
     limit: usize,
-    /// The newest 10,000 as a file; for admins.
+    /// The format of a file with the newest 10,000 entries, for admins.
     #[param(inline)]
     format: Option<Format>,
 }
@@ -114,11 +113,12 @@ const fn page() -> usize {
     50
 }
 
-/// What people did: who, when, from where, to what, and why. Newest first.
+/// Lists the actions of people, newest first: actor, time, origin, target and reason.
 #[utoipa::path(get, path = "/audit", tag = "queue", params(AuditQuery), responses(
-    (status = 200, description = "A page", content((Vec<AuditEntry> = "application/json"), (String = "text/csv")))
+    (status = 200, description = "A page of entries",
+        content((Vec<AuditEntry> = "application/json"), (String = "text/csv")))
 ))]
-pub async fn audit(
+pub(crate) async fn audit(
     State(app): State<Arc<App>>,
     caller: Caller,
     Query(query): Query<AuditQuery>,

@@ -1,4 +1,4 @@
-//! What happened over time: charts, and how each kind of job fares.
+//! Statistics over time, in total and by kind of job.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,8 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use mission_core::Kind;
 use mission_jobs::queue::views::stats::{Histogram, KindStats};
-
-use mission_jobs::queue::{MAX_PAGE, Restart, Search, StatsBucket};
+use mission_jobs::queue::{MAX_PAGE, Restart, Search};
 use mission_jobs::{Queue, State as JobState};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -16,137 +15,118 @@ use utoipa::{IntoParams, ToSchema};
 use super::input::Query;
 use crate::App;
 use crate::problem::Problem;
+pub use crate::stats_range::Range;
 
-/// How far back.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
-pub enum Range {
-    /// An hour, by minutes.
-    #[default]
-    #[serde(rename = "1h")]
-    Hour,
-    /// A day, by quarters of an hour.
-    #[serde(rename = "24h")]
-    Day,
-    /// A week, by hours.
-    #[serde(rename = "7d")]
-    Week,
-}
-
-/// How far back.
+/// The range of statistics.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct RangeQuery {
-    /// `1h` by minutes, `24h` by quarters of an hour, `7d` by hours.
+pub(crate) struct RangeQuery {
+    /// The range: `1h` by minutes, `24h` by quarters of an hour, `7d` by hours.
     #[serde(default)]
     #[param(required = false, inline)]
     range: Range,
 }
 
-/// What happened, oldest first.
+/// Statistics over time.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Series {
-    /// How far back.
+pub(crate) struct Series {
+    /// The range of the statistics.
     pub range: Range,
-    /// How long each bucket lasts.
+    /// The length of a bucket in milliseconds.
     pub step_ms: u64,
-    /// The buckets, the present one included.
+    /// The buckets, oldest first, the present one included.
     pub buckets: Vec<Bucket>,
-    /// Restarts of gateways that jobs met, the latest first; 200 at most.
+    /// The restarts of gateways that jobs noticed, latest first, 200 at most.
     pub restarts: Vec<Restart>,
 }
 
-/// What happened in a minute, ten or an hour.
+/// The statistics of a bucket of time.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Bucket {
-    /// When it began, in milliseconds since 1970 by Redis's clock.
+pub(crate) struct Bucket {
+    /// The beginning of the bucket in milliseconds since 1970 by Redis's clock.
     pub at_ms: u64,
-    /// How often, by `enqueued`, `done`, `dead`, `retrying`, `snoozed`, `blocked`, `superseded`,
+    /// The number of transitions by name: `enqueued`, `done`, `dead`, `retrying`, `snoozed`, `blocked`, `superseded`,
     /// `cancelled`, `lost`, `released`.
     pub counts: BTreeMap<String, u64>,
-    /// How long jobs were ready before they ran.
+    /// The time for which jobs were ready before they ran.
     pub waited: Times,
-    /// How long runs took.
+    /// The duration of runs.
     pub ran: Times,
 }
 
-/// Times, exact to a factor of two, upwards; none if there are none.
+/// Quantiles of times. They are upper bounds, exact to a factor of two, and none without data.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
-#[expect(clippy::struct_field_names, reason = "each says its unit, as all times do")]
+#[expect(clippy::struct_field_names, reason = "each has its unit, as all times do")]
 pub struct Times {
-    /// Half of them are below this, in milliseconds.
+    /// The median in milliseconds.
     pub p50_ms: Option<u64>,
-    /// 95 of 100 are.
+    /// The 95th percentile in milliseconds.
     pub p95_ms: Option<u64>,
-    /// 99 of 100 are.
+    /// The 99th percentile in milliseconds.
     pub p99_ms: Option<u64>,
 }
 
-/// How a kind of job fares.
+/// The statistics of a kind of job.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct KindStatus {
-    /// The kind.
+    /// The name of the kind.
     pub kind: String,
-    /// How often things happened, as in a series.
+    /// The number of transitions by name, as in a series.
     pub counts: BTreeMap<String, u64>,
-    /// Runs that failed, of all that ended, from 0 to 1; none if none ended.
+    /// The share of ended runs that failed, from 0 to 1, or none if no run ended.
     pub failed_share: Option<f64>,
-    /// How long its jobs were ready before they ran.
+    /// The time for which jobs were ready before they ran.
     pub waited: Times,
-    /// How long its runs took.
+    /// The duration of runs.
     pub ran: Times,
-    /// When the job of it was enqueued that is ready and comes next.
+    /// The time at which the ready job that comes next was enqueued.
     pub oldest_ready_at_ms: Option<u64>,
 }
 
-/// What happened over time.
+/// Returns statistics over time.
 #[utoipa::path(get, path = "/series", tag = "queue", params(RangeQuery),
-    responses((status = 200, description = "Buckets, oldest first", body = Series)))]
-pub async fn series(
+    responses((status = 200, description = "The statistics", body = Series)))]
+pub(crate) async fn series(
     State(app): State<Arc<App>>,
     Query(query): Query<RangeQuery>,
 ) -> Result<Json<Series>, Problem> {
     Ok(Json(read(&app.queue, query.range).await?))
 }
 
-/// How each kind of job fares.
+/// Returns the statistics of each kind of job.
 #[utoipa::path(get, path = "/kinds", tag = "queue", params(RangeQuery),
     responses((status = 200, description = "The four kinds", body = Vec<KindStatus>)))]
-pub async fn kinds(
+pub(crate) async fn kinds(
     State(app): State<Arc<App>>,
     Query(query): Query<RangeQuery>,
 ) -> Result<Json<Vec<KindStatus>>, Problem> {
     Ok(Json(read_kinds(&app.queue, query.range).await?))
 }
 
-/// What happened over time.
-pub async fn read(queue: &Queue, range: Range) -> Result<Series, Problem> {
-    let buckets = minutes(queue, range).await?.into_iter().map(|minute| {
-        let all = together(minute.kinds.values());
+/// Reads statistics over time.
+async fn read(queue: &Queue, range: Range) -> Result<Series, Problem> {
+    let buckets = range.read(queue).await?.into_iter().map(|bucket| {
+        let all = together(bucket.kinds.values());
         Bucket {
-            at_ms: minute.at_ms,
+            at_ms: bucket.at_ms,
             waited: Times::of(&all.waited),
             ran: Times::of(&all.ran),
             counts: all.counts,
         }
     });
-    let step_ms = match range {
-        Range::Hour => 60_000,
-        Range::Day => 900_000,
-        Range::Week => 3_600_000,
-    };
     let buckets: Vec<Bucket> = buckets.collect();
     let mut restarts = queue.restarts(MAX_PAGE).await?;
     restarts.retain(|restart| buckets.first().is_some_and(|first| restart.at_ms >= first.at_ms));
-    Ok(Series { range, step_ms, buckets, restarts })
+    Ok(Series { range, step_ms: range.bucket_ms(), buckets, restarts })
 }
 
-/// How each kind of job fares.
+/// Reads the statistics of each kind of job.
 pub async fn read_kinds(queue: &Queue, range: Range) -> Result<Vec<KindStatus>, Problem> {
-    let minutes = minutes(queue, range).await?;
+    let buckets = range.read(queue).await?;
     let mut kinds = Vec::new();
     for kind in Kind::ALL {
-        let all = together(minutes.iter().filter_map(|minute| minute.kinds.get(kind.as_str())));
+        let all = together(buckets.iter().filter_map(|bucket| bucket.kinds.get(kind.as_str())));
         let ready = Search { states: vec![JobState::Ready], kind: Some(kind), ..Search::default() };
         let next = queue.search(&ready, None, 1).await?.jobs.pop();
         kinds.push(KindStatus {
@@ -159,14 +139,6 @@ pub async fn read_kinds(queue: &Queue, range: Range) -> Result<Vec<KindStatus>, 
         });
     }
     Ok(kinds)
-}
-
-async fn minutes(queue: &Queue, range: Range) -> Result<Vec<StatsBucket>, Problem> {
-    Ok(match range {
-        Range::Hour => queue.stats(60).await?,
-        Range::Day => queue.quarters(24 * 4).await?,
-        Range::Week => queue.hours(7 * 24).await?,
-    })
 }
 
 fn together<'a>(all: impl Iterator<Item = &'a KindStats>) -> KindStats {
@@ -199,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_share_of_failures_is_that_of_runs_that_ended() {
+    fn only_ended_runs_count_for_the_share_of_failures() {
         let counts = |pairs: &[(&str, u64)]| {
             pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
         };

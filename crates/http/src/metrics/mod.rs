@@ -1,7 +1,7 @@
-//! `/metrics`: what this process has counted, and how its queue stands at that moment.
+//! The metrics of `/metrics`: those of this process, and the present state of its queue.
 //!
-//! How the queue stands is asked of Redis with each scrape and is the same at every worker; while
-//! Redis is away those numbers are missing rather than old.
+//! The state of the queue is read from Redis with each scrape and is the same at every worker. While
+//! Redis is unavailable, these metrics are missing rather than old.
 
 mod exposition;
 mod queue;
@@ -12,10 +12,10 @@ use tokio::time::timeout;
 
 use super::App;
 
-/// How long Redis may take to answer a scrape.
+/// The time within which Redis must answer a scrape.
 const REDIS_WITHIN: Duration = Duration::from_secs(2);
 
-/// Returns what this process has counted, as Prometheus reads it.
+/// Returns the metrics of this process in the text format of Prometheus.
 pub type ProcessMetrics = Box<dyn Fn() -> String + Send + Sync>;
 
 /// Returns all metrics in the text format of Prometheus. `stopping` is whether the worker was told

@@ -1,85 +1,17 @@
-//! Charts as SVG, drawn here: what went well above the line, what did not below it.
+//! Charts of activity as SVG: done jobs above the line, failures below it.
 
+use mission_core::humanize::{number, utc};
 use mission_jobs::queue::StatsBucket;
 
-use mission_core::humanize::{count, number, utc};
+use crate::stats_range::Range;
 
-/// Width of a chart in its own units; it is stretched to the page.
+/// The width of a chart in its own units. The browser stretches it to the page.
 const WIDTH: f64 = 960.0;
-/// Height above the line, and below it.
+/// The heights above the line and below it.
 const ABOVE: f64 = 72.0;
-/// See there.
 const BELOW: f64 = 36.0;
 
-/// How far back a chart looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Range {
-    /// An hour, by the minute.
-    Hour,
-    /// A day, by quarters of an hour.
-    Day,
-    /// A week, by the hour.
-    Week,
-}
-
-impl Range {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Week];
-
-    /// Its name in an address.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Hour => "1h",
-            Self::Day => "24h",
-            Self::Week => "7d",
-        }
-    }
-
-    /// The range of that name; an hour if there is none.
-    #[must_use]
-    pub fn named(name: &str) -> Self {
-        Self::ALL.into_iter().find(|range| range.name() == name).unwrap_or(Self::Hour)
-    }
-
-    /// In words.
-    #[must_use]
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Hour => "the last hour",
-            Self::Day => "the last 24 hours",
-            Self::Week => "the last 7 days",
-        }
-    }
-
-    /// How many hours it spans.
-    #[must_use]
-    pub const fn hours(self) -> u64 {
-        match self {
-            Self::Hour => 1,
-            Self::Day => 24,
-            Self::Week => 168,
-        }
-    }
-
-    const fn bucket_ms(self) -> u64 {
-        match self {
-            Self::Hour => 60_000,
-            Self::Day => 15 * 60_000,
-            Self::Week => 60 * 60_000,
-        }
-    }
-
-    const fn buckets(self) -> u64 {
-        match self {
-            Self::Hour => 60,
-            Self::Day => 96,
-            Self::Week => 168,
-        }
-    }
-}
-
-/// What happened in a bucket of time.
+/// The counts of a bucket of time.
 #[derive(Debug, Clone, Copy, Default)]
 struct Bucket {
     done: u64,
@@ -89,64 +21,52 @@ struct Bucket {
 
 /// One bar of a chart.
 #[derive(Debug)]
-pub struct Bar {
-    /// What colour it has.
+pub(super) struct Bar {
+    /// The style class.
     pub class: &'static str,
-    /// Where it begins.
     pub x: f64,
-    /// See there.
     pub y: f64,
-    /// How wide it is.
     pub width: f64,
-    /// How high it is.
     pub height: f64,
 }
 
-/// A bucket, for who points at it.
+/// A bucket as an area to point at.
 #[derive(Debug)]
-pub struct Column {
-    /// Where it begins.
+pub(super) struct Column {
     pub x: f64,
-    /// How wide it is.
     pub width: f64,
-    /// What happened in it.
+    /// The counts of the bucket in words.
     pub says: String,
 }
 
 /// A restart of a gateway.
 #[derive(Debug)]
-pub struct Mark {
-    /// Where.
+pub(super) struct Mark {
     pub x: f64,
-    /// Of which, and when.
+    /// The name of the gateway and the time.
     pub says: String,
 }
 
-/// A chart.
+/// A chart of activity.
 #[derive(Debug)]
-pub struct Chart {
-    /// How far back it looks.
+pub(super) struct Chart {
     pub range: Range,
-    /// What it shows, in a sentence.
+    /// The chart in a sentence.
     pub says: String,
-    /// The bars.
     pub bars: Vec<Bar>,
-    /// The buckets.
     pub columns: Vec<Column>,
-    /// Restarts of gateways.
     pub marks: Vec<Mark>,
-    /// Times along the line.
+    /// The times along the line.
     pub ticks: Vec<String>,
-    /// The value at its top.
+    /// The value at the top.
     pub top: u64,
-    /// The value at its bottom.
+    /// The value at the bottom.
     pub bottom: u64,
 }
 
 impl Chart {
-    /// Draws what happened until now. `restarts` are names of gateways with times.
-    #[must_use]
-    pub fn draw(
+    /// Draws the activity until now. `restarts` are names of gateways with times.
+    pub(super) fn draw(
         range: Range,
         slices: &[StatsBucket],
         restarts: &[(String, u64)],
@@ -203,9 +123,8 @@ impl Chart {
         }
     }
 
-    /// Whether nothing happened.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    /// Returns whether the chart has no bars.
+    pub(super) fn is_empty(&self) -> bool {
         self.bars.is_empty()
     }
 }
@@ -214,7 +133,7 @@ fn tick_at(range: Range, at_ms: u64) -> String {
     utc(at_ms, if range == Range::Week { "%a %d" } else { "%H:%M" })
 }
 
-/// The bars of a bucket: those that it has anything to show for.
+/// Returns the bars of a bucket that have a height.
 fn bars(bucket: &Bucket, x: f64, width: f64, top: u64, bottom: u64) -> Vec<Bar> {
     let up = real(bucket.done) / real(top.max(1)) * ABOVE;
     let again = real(bucket.tried_again) / real(bottom.max(1)) * BELOW;
@@ -237,7 +156,7 @@ fn bars(bucket: &Bucket, x: f64, width: f64, top: u64, bottom: u64) -> Vec<Bar> 
 fn column(bucket: &Bucket, at_ms: u64, x: f64, width: f64) -> Column {
     let Bucket { done, dead, tried_again } = *bucket;
     let says = format!(
-        "{} UTC: {done} done, {dead} given up, {tried_again} put off or tried again",
+        "{} UTC: {done} done, {dead} dead, {tried_again} delayed or retried",
         utc(at_ms, "%d %b %H:%M")
     );
     Column { x: round(x), width: round(width), says }
@@ -247,7 +166,7 @@ fn says(range: Range, buckets: &[Bucket], at: impl Fn(usize) -> u64) -> String {
     let sum = |of: fn(&Bucket) -> u64| buckets.iter().map(of).sum::<u64>();
     let (done, dead, again) = (sum(|b| b.done), sum(|b| b.dead), sum(|b| b.tried_again));
     if done + dead + again == 0 {
-        return format!("Nothing happened in {}.", range.words());
+        return format!("No activity in {}.", range.words());
     }
     let worst =
         buckets.iter().enumerate().max_by_key(|(_, bucket)| (bucket.dead, bucket.tried_again));
@@ -255,21 +174,21 @@ fn says(range: Range, buckets: &[Bucket], at: impl Fn(usize) -> u64) -> String {
         String::new,
         |(index, _)| {
             format!(
-                "; most trouble at {} UTC",
+                "; most failures at {} UTC",
                 utc(at(index), if range == Range::Week { "%a %d, %H:%M" } else { "%H:%M" })
             )
         },
     );
     format!(
-        "In {}: {} done, {} given up, {} put off or tried again{worst}.",
+        "In {}: {} done, {} dead, {} delayed or retried{worst}.",
         range.words(),
         number(done),
         number(dead),
-        count(again, "time")
+        number(again)
     )
 }
 
-/// The next of 1, 2, 3, 5, 10, 20, 30 …
+/// Returns the least of 1, 2, 3, 5, 10, 20, 30 … that is not below the value.
 fn round_up(value: u64) -> u64 {
     let mut scale = 1;
     loop {
@@ -282,12 +201,12 @@ fn round_up(value: u64) -> u64 {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "what is drawn need not be exact")]
+#[expect(clippy::cast_precision_loss, reason = "a drawing need not be exact")]
 pub(super) fn real(value: u64) -> f64 {
     value as f64
 }
 
-/// To a tenth: nobody sees more, and pages are shorter.
+/// Rounds to a tenth: nobody sees more, and pages are shorter.
 pub(super) fn round(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }

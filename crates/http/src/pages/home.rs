@@ -1,94 +1,167 @@
-//! The first screen: is anything stuck, why, and what to press.
+//! The first page: the jobs that need somebody, their causes and remedies, and recent activity.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use askama::Template;
-use mission_jobs::queue::Summary;
-use mission_jobs::{JobRecord, State};
+use axum::Router;
+use axum::extract::Query;
+use axum::response::Html;
+use axum::routing::get;
+use mission_core::humanize::{number, rough, span};
+use mission_jobs::queue::views::explain::{Reader, Story};
+use mission_jobs::queue::{Filter, Group, Restart, Search, StatsBucket, Summary};
+use mission_jobs::{JobRecord, Queue, Scope, State};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::chart::Chart;
+use super::failures::FailureRow;
+use super::gateways::GatewayRow;
 use super::html::{Prose, When};
+use super::kinds::KindRow;
 use super::layout::Frame;
-use super::{gateways, groups, job_row, kinds, query};
-use mission_core::humanize::{number, rough, span};
-use mission_jobs::queue::views::explain::{Reader, Story};
+use super::page_context::PageContext;
+use super::{address, gateways, job_row, kinds, written};
+use crate::App;
+use crate::problem::Problem;
+use crate::stats_range::Range;
 
-/// Most cards of jobs that need somebody.
+/// The most cards of jobs that need somebody.
 const MOST_CARDS: usize = 6;
+/// The number of blocked jobs, and of dead ones, from which the cards are made.
+const LOOK_AT: usize = 50;
+const MOST_GATEWAYS: usize = 12;
+const MOST_CAUSES: usize = 6;
+/// The most ready jobs, and the most restarts, that are read.
+const MANY: usize = 200;
+
+/// Returns the route of the page.
+pub(super) fn router() -> Router<Arc<App>> {
+    Router::new().route("/", get(show))
+}
 
 /// The page.
 #[derive(Template)]
 #[template(path = "dashboard/home.html")]
-pub struct Page {
-    /// What is around it.
-    pub frame: Frame,
-    /// What is on it.
-    pub home: Home,
+struct HomePage {
+    frame: Frame,
+    home: Home,
 }
 
-/// What is on the first screen.
-pub struct Home {
+/// The content of the page.
+struct Home {
     /// The queue in a sentence, in parts.
-    pub headline: Vec<Part>,
-    /// What else is worth a word.
-    pub beneath: String,
-    /// Jobs that need somebody.
-    pub cards: Vec<Card>,
-    /// Failures by cause.
-    pub groups: Vec<groups::Row>,
-    /// What happened.
-    pub chart: Chart,
-    /// The gateways.
-    pub gateways: Vec<gateways::Row>,
-    /// The kinds of job.
-    pub kinds: Vec<kinds::Row>,
+    headline: Vec<HeadlinePart>,
+    /// The line below the headline.
+    beneath: String,
+    cards: Vec<Card>,
+    groups: Vec<FailureRow>,
+    chart: Chart,
+    gateways: Vec<GatewayRow>,
+    kinds: Vec<KindRow>,
 }
 
 /// A part of the headline.
 #[derive(Debug)]
-pub struct Part {
-    /// Its colour.
-    pub class: &'static str,
-    /// What it says.
-    pub words: String,
-    /// Where that is.
-    pub link: Option<String>,
+struct HeadlinePart {
+    /// The style class.
+    class: &'static str,
+    words: String,
+    /// The address of the jobs that it counts.
+    link: Option<String>,
 }
 
 /// Jobs that need somebody for the same reason.
 #[derive(Debug)]
-pub struct Card {
-    /// The first of them.
-    pub job: Uuid,
-    /// Where it is.
-    pub state: State,
-    /// What it is called.
-    pub title: String,
-    /// Since when.
-    pub since: When,
-    /// Why.
-    pub sentence: Prose,
-    /// What a person can do.
-    pub remedy: Option<Prose>,
-    /// Commands of that.
-    pub commands: Vec<String>,
-    /// How many more there are.
-    pub others: usize,
-    /// Where all of them are.
-    pub all: String,
-    /// Where all of them can be retried.
-    pub retry_all: String,
+struct Card {
+    /// The first of these jobs.
+    job: Uuid,
+    state: State,
+    title: String,
+    since: When,
+    sentence: Prose,
+    remedy: Option<Prose>,
+    /// The commands in the remedy, to be copied.
+    commands: Vec<String>,
+    /// The number of further jobs.
+    others: usize,
+    /// The address of the search that finds all of them.
+    all: String,
+    /// The address of the form that retries all of them.
+    retry_all: String,
 }
 
-/// The queue in a sentence: `2 blocked (need you) · 3 retrying · 5 running · oldest waiting 12 s`.
-#[must_use]
-pub fn headline(summary: &Summary) -> Vec<Part> {
+/// The data of the page besides the queue at a glance.
+pub(super) struct HomeReads {
+    /// Jobs that need somebody.
+    needing: Vec<JobRecord>,
+    groups: Vec<Group>,
+    slices: Vec<StatsBucket>,
+    restarts: Vec<Restart>,
+    /// Ready jobs in the order in which they are claimed.
+    ready: Vec<JobRecord>,
+}
+
+#[derive(Deserialize)]
+struct HomeQuery {
+    #[serde(default)]
+    range: String,
+}
+
+async fn show(
+    context: PageContext,
+    Query(query): Query<HomeQuery>,
+) -> Result<Html<String>, Problem> {
+    let range = Range::named(&query.range);
+    let glance = context.glance().await?;
+    let now = context.app.shared_reads.home[range as usize]
+        .read(|_| Box::pin(read(&context.app.queue, range)))
+        .await?;
+    let now_ms = glance.now_ms();
+    let named =
+        |restart: &Restart| (glance.name(restart.gateway).unwrap_or_default(), restart.at_ms);
+    let restarts: Vec<_> = now.restarts.iter().map(named).collect();
+    let is_paused = |kind| glance.pause_of(&Scope::Kind(kind)).is_some();
+    let home = Home {
+        headline: headline(&glance.summary),
+        beneath: beneath(&glance.summary),
+        cards: cards(&now.needing, now_ms),
+        groups: now
+            .groups
+            .iter()
+            .map(|group| FailureRow::of(group, glance.name(group.gateway).as_deref(), now_ms))
+            .collect(),
+        chart: Chart::draw(range, &now.slices, &restarts, now_ms),
+        gateways: gateways::rows(&glance, MOST_GATEWAYS),
+        kinds: kinds::rows(range, &now.slices, &now.ready, is_paused, now_ms),
+    };
+    Ok(written(&HomePage { frame: context.frame("Now", &glance), home }))
+}
+
+async fn read(queue: &Queue, range: Range) -> Result<HomeReads, Problem> {
+    let needing = |state: State| Search { states: vec![state], ..Search::default() };
+    let (blocked, dead) = (needing(State::Blocked), needing(State::Dead));
+    let oldest = Filter { limit: MANY, ..Filter::new(State::Ready) };
+    let (blocked, dead, groups, slices, restarts, ready) = tokio::try_join!(
+        queue.search(&blocked, None, LOOK_AT),
+        queue.search(&dead, None, LOOK_AT),
+        queue.groups(MOST_CAUSES),
+        range.read(queue),
+        queue.restarts(MANY),
+        queue.list(&oldest)
+    )?;
+    let needing = blocked.jobs.into_iter().chain(dead.jobs).collect();
+    Ok(HomeReads { needing, groups, slices, restarts, ready: ready.jobs })
+}
+
+/// Returns the queue in a sentence: `2 blocked (need you) · 3 retrying · 5 running · oldest waiting 12 s`.
+fn headline(summary: &Summary) -> Vec<HeadlinePart> {
     let of = |state: State| summary.counts.of(state);
-    let part = |state: State, words: String| Part {
+    let part = |state: State, words: String| HeadlinePart {
         class: state.as_str(),
         words,
-        link: Some(query::to("/jobs", &[("q", &format!("state:{state}"))])),
+        link: Some(address::to("/jobs", &[("q", &format!("state:{state}"))])),
     };
     let mut parts = Vec::new();
     match of(State::Blocked) {
@@ -113,40 +186,38 @@ pub fn headline(summary: &Summary) -> Vec<Part> {
     }
     if let Some(since) = summary.oldest_ready_at_ms {
         let words = format!("oldest waiting {}", rough(summary.at_ms.saturating_sub(since)));
-        parts.push(Part { class: "", words, link: None });
+        parts.push(HeadlinePart { class: "", words, link: None });
     }
     if parts.iter().all(|part| part.class == State::Scheduled.as_str()) {
         let words = match summary.last_ended_at_ms {
             Some(at) => format!("Quiet. Last job {} ago.", rough(summary.at_ms.saturating_sub(at))),
-            None => "Quiet. No job has come yet.".to_owned(),
+            None => "Quiet. No jobs yet.".to_owned(),
         };
-        parts.insert(0, Part { class: "", words, link: None });
+        parts.insert(0, HeadlinePart { class: "", words, link: None });
     }
     parts
 }
 
-/// What else is worth a word: workers, what is due, what is done.
-#[must_use]
-pub fn beneath(summary: &Summary) -> String {
+/// Returns the line below the headline: workers, the next due job, the last ended one.
+fn beneath(summary: &Summary) -> String {
     let workers = match (summary.workers, summary.draining) {
         (0, _) => "No worker takes jobs: start one with worker run".to_owned(),
         (1, 0) => "1 worker takes jobs".to_owned(),
         (all, 0) => format!("{all} workers take jobs"),
         (all, draining) => format!("{} of {all} workers take jobs", all.saturating_sub(draining)),
     };
-    let due =
-        summary.next_due_at_ms.filter(|at| *at > summary.at_ms).map_or_else(String::new, |at| {
-            format!(" · the next waiting job is due in {}", rough(at - summary.at_ms))
-        });
+    let due = summary
+        .next_due_at_ms
+        .filter(|at| *at > summary.at_ms)
+        .map_or_else(String::new, |at| format!(" · next job due in {}", rough(at - summary.at_ms)));
     let ended = summary.last_ended_at_ms.map_or_else(String::new, |at| {
-        format!(" · the last one ended {} ago", span(summary.at_ms.saturating_sub(at)))
+        format!(" · last job ended {} ago", span(summary.at_ms.saturating_sub(at)))
     });
-    format!("{workers}{due}{ended} · {} done are kept", number(summary.counts.of(State::Done)))
+    format!("{workers}{due}{ended} · {} done jobs kept", number(summary.counts.of(State::Done)))
 }
 
-/// Cards for jobs that need somebody, those of one gateway and cause together. Blocked ones first.
-#[must_use]
-pub fn cards(jobs: &[JobRecord], now_ms: u64) -> Vec<Card> {
+/// Returns a card for each gateway and cause of jobs that need somebody, blocked jobs first.
+fn cards(jobs: &[JobRecord], now_ms: u64) -> Vec<Card> {
     let mut alike: BTreeMap<(bool, String, String), Vec<&JobRecord>> = BTreeMap::new();
     for job in jobs {
         let code = job.failure.as_ref().map_or_else(String::new, |failure| failure.code.clone());
@@ -170,7 +241,7 @@ fn card(job: &JobRecord, lane: &str, code: &str, others: usize, now_ms: u64) -> 
         sentence: Prose(story.sentence),
         remedy: story.remedy.map(Prose),
         others,
-        retry_all: query::to("/bulk", &[("q", &search), ("action", "retry")]),
-        all: query::to("/jobs", &[("q", &search)]),
+        retry_all: address::to("/bulk", &[("q", &search), ("action", "retry")]),
+        all: address::to("/jobs", &[("q", &search)]),
     }
 }

@@ -1,17 +1,16 @@
-//! Pieces of HTML that templates put in as they are: they escape what they hold.
+//! Pieces of HTML that templates insert without escaping: they escape their own content.
 
 use std::fmt::{self, Display, Formatter, Write};
 
 use askama::filters::HtmlSafe;
-
 use mission_core::humanize::{rough, utc};
 
-/// A point in time: in words, with the time in UTC on hover. A script lets the words tick.
+/// A point in time in words, with the time in UTC on hover. A script keeps the words up to date.
 #[derive(Debug, Clone, Copy)]
-pub struct When {
-    /// The time.
+pub(super) struct When {
+    /// The time in milliseconds since 1970.
     pub at_ms: u64,
-    /// What time it is now, by the same clock.
+    /// The present time by the same clock.
     pub now_ms: u64,
 }
 
@@ -31,13 +30,13 @@ impl Display for When {
 
 impl HtmlSafe for When {}
 
-/// A sentence in which pieces between backticks are to be typed or read literally.
+/// Text in which the pieces between backticks are shown as code.
 #[derive(Debug, Clone, Default)]
-pub struct Prose(pub String);
+pub(super) struct Prose(pub String);
 
 impl Display for Prose {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        // What has no partner is a letter like any other.
+        // A backtick without a partner is a character like any other.
         let pairs = self.0.matches('`').count() / 2 * 2;
         for (at, piece) in self.0.splitn(pairs + 1, '`').enumerate() {
             if at % 2 == 1 {
@@ -54,7 +53,7 @@ impl Display for Prose {
 
 impl HtmlSafe for Prose {}
 
-/// Writes text so that nothing in it is markup.
+/// Writes text with its markup characters escaped.
 fn escape(f: &mut Formatter<'_>, text: &str) -> fmt::Result {
     for letter in text.chars() {
         match letter {
@@ -74,13 +73,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_between_backticks_is_code_and_nothing_is_markup() {
+    fn text_between_backticks_is_code_and_markup_is_escaped() {
         let prose = Prose("run `openclaw <b>` & look; a ` stays".to_owned());
         assert_eq!(prose.to_string(), "run <code>openclaw &lt;b&gt;</code> &amp; look; a ` stays");
     }
 
     #[test]
-    fn a_time_says_how_far_away_it_is() {
+    fn a_time_is_shown_relative_to_now() {
         let at = |at_ms| When { at_ms, now_ms: 1_700_000_000_000 }.to_string();
         assert!(at(1_700_000_000_000 - 192_000).ends_with(">3 min ago</time>"));
         assert!(at(1_700_000_000_000 + 12_000).ends_with(">in 12 s</time>"));

@@ -1,22 +1,36 @@
-//! The page of a job: everything about it, the sentence that says where it stands first.
+//! The page of a job.
+
+mod forms;
+mod runs;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use askama::Template;
-use mission_jobs::queue::views::job_view::Attempt;
+use axum::Router;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Html;
+use axum::routing::get;
+use mission_core::humanize::{number, span, utc};
+use mission_jobs::queue::views::explain::{Reader, Story};
 use mission_jobs::{JobRecord, State};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::html::{Prose, When};
-use super::job_row::{self, Line, Place};
+use super::job_row::{self, GatewayLink, JobRow};
 use super::layout::Frame;
-use super::report::Report;
-use mission_core::humanize::{count, number, span};
-use mission_jobs::queue::views::explain::{Reader, Story};
+use super::page_context::PageContext;
+use super::report::ReportView;
+use super::written;
+use crate::App;
+use crate::problem::Problem;
+pub(super) use forms::parse_span;
+use runs::{RunView, StateEntry, timeline};
 
-/// For how long jobs can be snoozed, as values and words.
-pub const SNOOZES: [(&str, &str); 6] = [
+/// The times for which jobs can be snoozed, by value and label.
+pub(super) const SNOOZES: [(&str, &str); 6] = [
     ("10m", "10 minutes"),
     ("1h", "an hour"),
     ("4h", "4 hours"),
@@ -25,132 +39,91 @@ pub const SNOOZES: [(&str, &str); 6] = [
     ("168h", "a week"),
 ];
 
+/// The most other jobs of the same agent on the page.
+const MOST_SIBLINGS: usize = 10;
+
+/// Returns the routes of the page and of its forms.
+pub(super) fn router() -> Router<Arc<App>> {
+    forms::router().route("/jobs/{id}", get(show))
+}
+
 /// The page.
 #[derive(Template)]
 #[template(path = "dashboard/job.html")]
-pub struct Page {
-    /// What is around it.
-    pub frame: Frame,
-    /// The job.
-    pub job: View,
+struct JobPage {
+    frame: Frame,
+    job: JobView,
 }
 
-/// What is shown of a job.
+/// The content of the page.
 #[expect(clippy::struct_excessive_bools, reason = "each is a button")]
 #[derive(Debug)]
-pub struct View {
-    /// Its id.
-    pub id: Uuid,
-    /// Where it is.
-    pub state: State,
-    /// What it is called.
-    pub title: String,
-    /// Where it stands and why.
-    pub sentence: Prose,
-    /// What a person can do.
-    pub remedy: Option<Prose>,
-    /// Commands of that, to be copied.
-    pub commands: Vec<String>,
-    /// When it is due, if it waits.
-    pub next: Option<When>,
-    /// The job that took its place.
-    pub superseded_by: Option<Uuid>,
-    /// What can be done with it.
-    pub can_retry: bool,
-    /// See there.
-    pub can_snooze: bool,
-    /// See there.
-    pub can_cancel: bool,
-    /// See there.
-    pub can_discard: bool,
-    /// See there.
-    pub can_force: bool,
-    /// The states that it was in.
-    pub timeline: Vec<Entered>,
-    /// Attempts used, of how many.
-    pub attempts: String,
-    /// Its runs, the last one first.
-    pub runs: Vec<Run>,
-    /// What the run that succeeded found and did.
-    pub report: Option<Report>,
-    /// Its gateway.
-    pub gateway: Option<Place>,
-    /// What else is known.
-    pub facts: Vec<Fact>,
-    /// Other jobs of the same agent, the newest first.
-    pub siblings: Vec<Line>,
-    /// Its document, indented and sorted, without secrets.
-    pub document: Option<String>,
-    /// How to ask the API for it.
-    pub curl: String,
+struct JobView {
+    id: Uuid,
+    state: State,
+    title: String,
+    /// The state and its cause.
+    sentence: Prose,
+    remedy: Option<Prose>,
+    /// The commands in the remedy, to be copied.
+    commands: Vec<String>,
+    /// The time at which the job is due, if it waits.
+    next: Option<When>,
+    superseded_by: Option<Uuid>,
+    can_retry: bool,
+    can_snooze: bool,
+    can_cancel: bool,
+    can_discard: bool,
+    can_force: bool,
+    timeline: Vec<StateEntry>,
+    /// The number of attempts used, and the limit.
+    attempts: String,
+    /// The runs, last one first.
+    runs: Vec<RunView>,
+    /// The report of the run that succeeded.
+    report: Option<ReportView>,
+    gateway: Option<GatewayLink>,
+    facts: Vec<Fact>,
+    /// Other jobs of the same agent, newest first.
+    siblings: Vec<JobRow>,
+    /// The document, indented and sorted, without secrets.
+    document: Option<String>,
+    /// The command that asks the API for the job.
+    curl: String,
 }
 
-/// Something that is known.
+/// A named value in a list of facts.
 #[derive(Debug)]
-pub struct Fact {
-    /// What.
+pub(super) struct Fact {
     pub name: &'static str,
-    /// What it is: text, or a time.
     pub value: Prose,
 }
 
-/// A state that it was in.
-#[derive(Debug)]
-pub struct Entered {
-    /// Which.
-    pub state: State,
-    /// Since when.
-    pub at: When,
-    /// For how long, if it has left it.
-    pub stayed: Option<String>,
+async fn show(context: PageContext, Path(id): Path<String>) -> Result<Html<String>, Problem> {
+    let missing = || {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            format!("there is no job {id}; it may have been removed after it ended"),
+        )
+    };
+    let id: Uuid = id.parse().map_err(|_| missing())?;
+    let glance = context.glance().await?;
+    let record = context.app.queue.get(id).await?.ok_or_else(missing)?;
+    let ids = record
+        .subject
+        .split_once('/')
+        .and_then(|(lane, agent)| Some((lane.parse().ok()?, agent.parse().ok()?)));
+    let siblings = match ids {
+        Some((lane, agent)) => context.app.queue.agent_jobs(lane, agent, MOST_SIBLINGS + 1).await?,
+        None => Vec::new(),
+    };
+    let job = JobView::of(&record, &siblings, &context.origin, glance.now_ms());
+    Ok(written(&JobPage { frame: context.frame(&job.title, &glance), job }))
 }
 
-/// A run that ended.
-#[derive(Debug)]
-pub struct Run {
-    /// Its number.
-    pub number: u32,
-    /// How it ended.
-    pub outcome: String,
-    /// The colour of that.
-    pub class: String,
-    /// Code of the failure, and the request that met it.
-    pub code: Option<String>,
-    /// What happened.
-    pub message: Prose,
-    /// When it began.
-    pub began: When,
-    /// How long it took.
-    pub took: String,
-    /// The worker that ran it.
-    pub worker: String,
-    /// How many requests it sent.
-    pub requests: String,
-    /// Its requests.
-    pub steps: Vec<Step>,
-}
-
-/// A request of a run.
-#[derive(Debug)]
-pub struct Step {
-    /// The method.
-    pub name: String,
-    /// How long it took.
-    pub took: String,
-    /// Where in the run it lies, in thousandths.
-    pub x: u64,
-    /// How wide that is.
-    pub width: u64,
-    /// Its colour.
-    pub class: &'static str,
-    /// What came of it.
-    pub note: String,
-}
-
-impl View {
-    /// What is shown of a job. `origin` is where the API is, for commands.
-    #[must_use]
-    pub fn of(job: &JobRecord, siblings: &[JobRecord], origin: &str, now_ms: u64) -> Self {
+impl JobView {
+    /// Makes the view of a job. `origin` is the scheme and host of the API.
+    fn of(job: &JobRecord, siblings: &[JobRecord], origin: &str, now_ms: u64) -> Self {
         let story = Story::of(job, Reader::Page, now_ms);
         let commands = story.commands().into_iter().map(str::to_owned).collect();
         let state = job.state;
@@ -170,14 +143,14 @@ impl View {
             can_force: state == State::Dead,
             timeline: timeline(job, now_ms),
             attempts: format!("{} of {} attempts used", job.attempts, job.max_attempts),
-            runs: job.history.iter().rev().map(|run| Run::of(run, now_ms)).collect(),
-            report: job.report.as_ref().filter(|_| state == State::Done).map(Report::of),
-            gateway: job_row::place(job),
+            runs: job.history.iter().rev().map(|run| RunView::of(run, now_ms)).collect(),
+            report: job.report.as_ref().filter(|_| state == State::Done).map(ReportView::of),
+            gateway: job_row::gateway_link(job),
             facts: facts(job, now_ms),
             siblings: siblings
                 .iter()
                 .filter(|other| other.id != job.id)
-                .map(|job| Line::of(job, now_ms))
+                .map(|job| JobRow::of(job, now_ms))
                 .collect(),
             document: job.document.as_ref().map(|document| pretty(&sorted(document))),
             curl: format!(
@@ -188,94 +161,41 @@ impl View {
     }
 }
 
-impl Run {
-    fn of(run: &Attempt, now_ms: u64) -> Self {
-        let result = &run.result;
-        let took = run.ended_at_ms.saturating_sub(run.started_at_ms);
-        Self {
-            number: run.number,
-            outcome: result.outcome.clone(),
-            class: result.outcome.clone(),
-            code: result.code.as_ref().map(|code| match &result.method {
-                Some(method) => format!("{code} {method}"),
-                None => code.clone(),
-            }),
-            message: Prose(result.message.clone().unwrap_or_default()),
-            began: When { at_ms: run.started_at_ms, now_ms },
-            took: span(took),
-            worker: run.worker.clone(),
-            requests: count(u64::try_from(result.steps.len()).unwrap_or_default(), "request"),
-            steps: steps(&result.steps, took),
-        }
-    }
-}
-
-/// The requests of a run, one after the other over its length.
-fn steps(steps: &[mission_jobs::Step], took: u64) -> Vec<Step> {
-    let whole = steps.iter().map(|step| step.duration_ms).sum::<u64>().max(took).max(1);
-    let mut begun = 0;
-    let drawn = |step: &mission_jobs::Step| {
-        let x = begun * 1000 / whole;
-        begun += step.duration_ms;
-        Step {
-            name: step.name.clone(),
-            took: span(step.duration_ms),
-            x: x.min(996),
-            width: (step.duration_ms * 1000 / whole).max(4),
-            class: if step.note.is_some() { "again" } else { "done" },
-            note: step.note.clone().unwrap_or_else(|| "ok".to_owned()),
-        }
-    };
-    steps.iter().map(drawn).collect()
-}
-
-fn timeline(job: &JobRecord, now_ms: u64) -> Vec<Entered> {
-    let next = job.timeline.iter().skip(1).map(|entered| Some(entered.at_ms)).chain([None]);
-    let entered = job.timeline.iter().zip(next).map(|(entered, left)| Entered {
-        state: entered.state,
-        at: When { at_ms: entered.at_ms, now_ms },
-        stayed: left.map(|left| span(left.saturating_sub(entered.at_ms))),
-    });
-    entered.collect()
-}
-
 fn facts(job: &JobRecord, now_ms: u64) -> Vec<Fact> {
-    let when = |at_ms: Option<u64>| {
-        at_ms.map(|at_ms| mission_core::humanize::utc(at_ms, "%Y-%m-%d %H:%M:%S.%3f UTC"))
-    };
+    let when = |at_ms: Option<u64>| at_ms.map(|at_ms| utc(at_ms, "%Y-%m-%d %H:%M:%S.%3f UTC"));
     let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let code = |text: String| format!("`{text}`");
     let agent = job.subject.split_once('/').map(|(_, agent)| agent.to_owned());
     let total = job.finished_at_ms.map(|ended| span(ended.saturating_sub(job.enqueued_at_ms)));
     let all = [
-        ("It said", job.report.as_ref().and_then(|report| gateway_facts(report.get("gateway")?))),
+        (
+            "Gateway reported",
+            job.report.as_ref().and_then(|report| gateway_facts(report.get("gateway")?)),
+        ),
         ("Kind", Some(job.kind.clone())),
         ("Agent", job.names.agent.clone()),
-        ("Agent's id", agent.filter(|agent| agent != "heartbeats").map(code)),
+        ("Agent id", agent.filter(|agent| agent != "heartbeats").map(code)),
         ("Board", job.names.board.clone()),
         ("Enqueued", when(Some(job.enqueued_at_ms))),
         ("Last run began", when(job.started_at_ms)),
         ("Ended", when(job.finished_at_ms)),
-        ("Took in all", total),
+        ("Total time", total),
         ("Expires", when(job.expires_at_ms.filter(|_| !job.state.is_terminal()))),
         ("Busy since", when(job.snoozed_since_ms)),
         (
             "Waiting for",
             (!job.state.is_terminal()).then(|| span(now_ms.saturating_sub(job.enqueued_at_ms))),
         ),
-        ("Priority", Some(format!("{} (0 comes first, 9 last)", job.priority))),
+        ("Priority", Some(format!("{} (0 is first, 9 is last)", job.priority))),
         (
             "Runs",
-            Some(format!("{}, {} of them counted", number(u64::from(job.runs)), job.attempts)),
+            Some(format!("{}, {} counted as attempts", number(u64::from(job.runs)), job.attempts)),
         ),
-        (
-            "Lost its worker",
-            (job.lost > 0).then(|| format!("{} times in a row; at 3 it is given up", job.lost)),
-        ),
+        ("Workers lost", (job.lost > 0).then(|| format!("{} in a row; given up at 3", job.lost))),
         ("Inherited", (!job.inherited.is_empty()).then(|| job.inherited.join(", "))),
         ("Request", text(&job.idempotency_key).map(code)),
         ("Reason", text(&job.reason).map(code)),
-        ("To be stopped", text(&job.cancel)),
+        ("Being cancelled", text(&job.cancel)),
     ];
     all.into_iter().filter_map(|(name, value)| Some(Fact { name, value: Prose(value?) })).collect()
 }
@@ -290,7 +210,7 @@ fn gateway_facts(facts: &Value) -> Option<String> {
     Some(text)
 }
 
-/// The same value with the members of all objects in order.
+/// Returns the value with the members of all objects sorted by name.
 fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(members) => {

@@ -1,46 +1,40 @@
-//! A job as a line of a list, and what it is called.
+//! A job as a row of a list, and its title.
 
+use mission_jobs::queue::views::explain;
 use mission_jobs::{JobRecord, State};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::html::{Prose, When};
-use mission_jobs::queue::views::explain;
 
-/// A gateway that is linked to.
+/// A link to a gateway.
 #[derive(Debug, Clone)]
-pub struct Place {
-    /// Its id.
+pub(super) struct GatewayLink {
     pub id: String,
-    /// What it is called, or the beginning of its id.
+    /// The name, or the beginning of the id.
     pub name: String,
 }
 
 /// A job in a list.
 #[derive(Debug, Clone)]
-pub struct Line {
-    /// Its id.
+pub(super) struct JobRow {
     pub id: Uuid,
-    /// Where it is.
     pub state: State,
-    /// Its kind.
     pub kind: String,
-    /// Whom it is about.
+    /// The agent or agents that the job is about.
     pub about: String,
-    /// Its gateway, unless what is stored is not one.
-    pub gateway: Option<Place>,
-    /// Where it stands.
+    /// The gateway, unless the stored lane is not an id.
+    pub gateway: Option<GatewayLink>,
     pub sentence: Prose,
-    /// Attempts used, of how many.
+    /// The number of attempts used, and the limit.
     pub attempts: String,
-    /// When it is due, ended, or began to run.
+    /// The time at which the job is due, began to run or ended, as its state has it.
     pub since: When,
 }
 
-impl Line {
-    /// The line of a job.
-    #[must_use]
-    pub fn of(job: &JobRecord, now_ms: u64) -> Self {
+impl JobRow {
+    /// Makes the row of a job.
+    pub(super) fn of(job: &JobRecord, now_ms: u64) -> Self {
         let at_ms = match job.state {
             state if state.is_terminal() => job.finished_at_ms,
             State::Running => job.started_at_ms,
@@ -52,7 +46,7 @@ impl Line {
             state: job.state,
             kind: job.kind.clone(),
             about: about(job),
-            gateway: place(job),
+            gateway: gateway_link(job),
             sentence: Prose(explain::brief(job)),
             attempts: format!("{}/{}", job.attempts, job.max_attempts),
             since: When { at_ms: at_ms.unwrap_or(job.enqueued_at_ms), now_ms },
@@ -60,23 +54,24 @@ impl Line {
     }
 }
 
-/// A name of the job's document; none if it has none, or where the document is not at hand.
+/// Returns a name from the job's document, if the document is at hand and has that name.
 fn named<'a>(job: &'a JobRecord, pointer: &str) -> Option<&'a str> {
     let name = job.document.as_ref()?.pointer(pointer)?.as_str()?;
     (!name.is_empty()).then_some(name)
 }
 
-/// The job's gateway.
-#[must_use]
-pub fn place(job: &JobRecord) -> Option<Place> {
+/// Returns the link to the job's gateway.
+pub(super) fn gateway_link(job: &JobRecord) -> Option<GatewayLink> {
     job.lane.parse::<Uuid>().ok()?;
     let name = job.names.gateway.as_deref().or_else(|| named(job, "/gateway/name"));
-    Some(Place { id: job.lane.clone(), name: name.map_or_else(|| short(&job.lane), str::to_owned) })
+    Some(GatewayLink {
+        id: job.lane.clone(),
+        name: name.map_or_else(|| short(&job.lane), str::to_owned),
+    })
 }
 
-/// Whom the job is about: its agent, or how many agents.
-#[must_use]
-pub fn about(job: &JobRecord) -> String {
+/// Returns the agent that the job is about, or the number of agents.
+fn about(job: &JobRecord) -> String {
     if let Some(name) = job.names.agent.as_deref().or_else(|| named(job, "/agent/name")) {
         return name.to_owned();
     }
@@ -91,11 +86,10 @@ pub fn about(job: &JobRecord) -> String {
     }
 }
 
-/// What the job is called in a heading.
-#[must_use]
-pub fn title(job: &JobRecord) -> String {
+/// Returns the title of the job.
+pub(super) fn title(job: &JobRecord) -> String {
     let about = about(job);
-    let on = place(job).map_or_else(String::new, |place| format!(" on {}", place.name));
+    let on = gateway_link(job).map_or_else(String::new, |link| format!(" on {}", link.name));
     let board = job.names.board.as_deref().or_else(|| named(job, "/board/name"));
     let board = board.map_or_else(String::new, |board| format!(" for the board {board}"));
     let update =
@@ -111,8 +105,7 @@ pub fn title(job: &JobRecord) -> String {
     }
 }
 
-/// The beginning of an id, by which people tell ids apart.
-#[must_use]
-pub fn short(id: &str) -> String {
+/// Returns the first eight characters of an id, by which people tell ids apart.
+pub(super) fn short(id: &str) -> String {
     id.chars().take(8).collect()
 }

@@ -1,186 +1,151 @@
-//! The search for jobs, and what can be done with all that it finds.
+//! The search for jobs, and the forms for all jobs that it finds.
+
+use std::sync::Arc;
 
 use askama::Template;
+use axum::Router;
+use axum::extract::Query;
+use axum::http::StatusCode;
+use axum::response::Html;
+use axum::routing::get;
+use mission_jobs::JobRecord;
+use mission_jobs::queue::{Cursor, Search};
+use serde::Deserialize;
 
-use super::gateways::StateCount;
-use super::job_row::Line;
+use super::job_row::JobRow;
 use super::layout::Frame;
-use mission_core::humanize::count;
+use super::page_context::PageContext;
+use super::state_counts::{StateCount, counted};
+use super::{address, sentence, written};
+use crate::App;
+use crate::problem::Problem;
 
-/// The page of a search.
-#[derive(Template)]
-#[template(path = "dashboard/jobs.html")]
-pub struct Page {
-    /// What is around it.
-    pub frame: Frame,
-    /// What is on it.
-    pub jobs: Jobs,
-}
+/// The number of jobs on a page.
+pub(super) const PAGE: usize = 50;
 
-/// What a search found.
-#[derive(Debug, Default)]
-pub struct Jobs {
-    /// The search as it was typed.
-    pub q: String,
-    /// What is wrong with it.
-    pub error: Option<String>,
-    /// What is said if nothing is found.
-    pub empty: &'static str,
-    /// How many jobs are in each state.
-    pub counts: Vec<StateCount>,
-    /// The jobs.
-    pub rows: Vec<Line>,
-    /// How many a page has.
-    pub limit: usize,
-    /// The next page.
-    pub next: Option<String>,
-    /// Whether this is not the first.
-    pub later: bool,
-    /// The first page.
-    pub first: String,
-    /// All that is found, for programs.
-    pub export_json: String,
-    /// The same for tables.
-    pub export_csv: String,
-    /// How to ask the API for it.
-    pub curl: String,
-}
-
-/// What can be done with all that are found.
-pub const BUTTONS: [(&str, &str); 4] = [
+/// The actions on all jobs that are found, by value and label.
+pub(super) const BUTTONS: [(&str, &str); 4] = [
     ("retry", "Retry all"),
     ("snooze", "Snooze all"),
     ("cancel", "Cancel all"),
     ("discard", "Discard all"),
 ];
 
-/// The page that asks whether all that are found are meant.
+/// Returns the route of the page.
+pub(super) fn router() -> Router<Arc<App>> {
+    Router::new().route("/jobs", get(search))
+}
+
+/// The page.
 #[derive(Template)]
-#[template(path = "dashboard/bulk.html")]
-pub struct BulkPage {
-    /// What is around it.
-    pub frame: Frame,
-    /// What is asked.
-    pub bulk: Bulk,
+#[template(path = "dashboard/jobs.html")]
+struct JobsPage {
+    frame: Frame,
+    jobs: FoundJobs,
 }
 
-/// What would be done to how many.
-#[derive(Debug)]
-pub struct Bulk {
-    /// The search.
-    pub q: String,
-    /// `retry`, `snooze`, `cancel` or `discard`.
-    pub action: &'static str,
-    /// How many are found.
-    pub count: u64,
-    /// The same with its noun.
-    pub words: String,
-    /// Whether the number is to be typed.
-    pub typed: bool,
-    /// What was wrong with what was sent before.
-    pub error: Option<String>,
-    /// Why, as it was typed then.
-    pub why: String,
-    /// The first of them.
-    pub sample: Vec<Line>,
-    /// The search, as an address.
-    pub back: String,
-    /// What has been done to a job, in a word.
-    pub done: &'static str,
-    /// What comes of it.
-    pub consequence: &'static str,
+/// The result of a search.
+#[derive(Debug, Default)]
+struct FoundJobs {
+    /// The search as it was typed.
+    q: String,
+    /// The error in the search.
+    error: Option<String>,
+    /// The text that stands in place of an empty list.
+    empty: &'static str,
+    counts: Vec<StateCount>,
+    rows: Vec<JobRow>,
+    /// The number of jobs on a page.
+    limit: usize,
+    /// The address of the next page.
+    next: Option<String>,
+    /// Whether this page is not the first.
+    later: bool,
+    /// The address of the first page.
+    first: String,
+    /// The address of all jobs found, as JSON.
+    export_json: String,
+    /// The address of all jobs found, as CSV.
+    export_csv: String,
+    /// The command that asks the API for the same jobs.
+    curl: String,
 }
 
-/// What can be done to many: its name, what has been done then, and what comes of it.
-const ACTIONS: [(&str, &str, &str); 4] = [
-    (
-        "retry",
-        "retried",
-        "They run again now, with all their attempts; dead ones that newer jobs have overtaken \
-            are left.",
-    ),
-    ("snooze", "snoozed", "They wait until then, and count no attempt."),
-    (
-        "cancel",
-        "cancelled",
-        "They end and do not run any more; running ones are stopped within seconds.",
-    ),
-    ("discard", "discarded", "Dead ones leave the list of the dead; no other is touched."),
-];
+#[derive(Deserialize)]
+struct JobsQuery {
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    after: String,
+}
 
-impl Bulk {
-    /// What is asked; none if there is no such action.
-    #[must_use]
-    pub fn new(
-        action: &str,
-        q: &str,
-        matched: usize,
-        most_untyped: usize,
-        sample: Vec<Line>,
-    ) -> Option<Self> {
-        let (action, done, consequence) = ACTIONS.into_iter().find(|(name, ..)| *name == action)?;
-        Some(Self {
-            q: q.to_owned(),
-            action,
-            count: u64::try_from(matched).unwrap_or_default(),
-            words: count(u64::try_from(matched).unwrap_or_default(), "job"),
-            typed: matched > most_untyped,
-            error: None,
-            why: String::new(),
-            sample,
-            back: super::query::to("/jobs", &[("q", q)]),
-            done,
-            consequence,
-        })
-    }
-
-    /// What is done, to begin a sentence with.
-    #[must_use]
-    pub fn verb(&self) -> &'static str {
-        match self.action {
-            "retry" => "Retry",
-            "snooze" => "Snooze",
-            "cancel" => "Cancel",
-            _ => "Discard",
+async fn search(
+    context: PageContext,
+    Query(query): Query<JobsQuery>,
+) -> Result<(StatusCode, Html<String>), Problem> {
+    let glance = context.glance().await?;
+    let q = query.q.trim();
+    let mut page = FoundJobs {
+        q: q.to_owned(),
+        limit: PAGE,
+        later: !query.after.is_empty(),
+        first: address::to("/jobs", &[("q", q)]),
+        export_json: address::to("/api/v1/jobs", &[("format", "json"), ("q", q)]),
+        export_csv: address::to("/api/v1/jobs", &[("format", "csv"), ("q", q)]),
+        ..FoundJobs::default()
+    };
+    page.curl = format!(
+        "curl -H \"Authorization: Bearer $TOKEN\" '{}{}'",
+        context.origin,
+        address::to("/api/v1/jobs", &[("q", q)])
+    );
+    let status = match find(&context, q, &query.after).await? {
+        Ok((search, rows, next)) => {
+            page.counts = counted(&glance.summary.counts, None, true, &search.states);
+            page.empty =
+                if search == Search::default() { "No jobs yet." } else { "No matching jobs." };
+            if rows.is_empty() && next.is_some() {
+                page.empty = "No matches so far. The search continues on the next page.";
+            }
+            page.rows = rows.iter().map(|job| JobRow::of(job, glance.now_ms())).collect();
+            page.next =
+                next.map(|next| address::to("/jobs", &[("q", q), ("after", &next.to_string())]));
+            StatusCode::OK
         }
-    }
-
-    /// Whether it ends jobs.
-    #[must_use]
-    pub fn is_danger(&self) -> bool {
-        matches!(self.action, "cancel" | "discard")
-    }
+        Err(error) => {
+            page.counts = counted(&glance.summary.counts, None, true, &[]);
+            page.error = Some(sentence(&error));
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+    };
+    Ok((status, written(&JobsPage { frame: context.frame("Jobs", &glance), jobs: page })))
 }
 
-/// The page of how far it is.
-#[derive(Template)]
-#[template(path = "dashboard/bulk_progress.html")]
-pub struct ProgressPage {
-    /// What is around it.
-    pub frame: Frame,
-    /// How far it is.
-    pub bulk: Progress,
-}
+/// The search, its jobs, and the cursor of the next page.
+type Rows = (Search, Vec<JobRecord>, Option<Cursor>);
 
-/// How far an action on many is.
-#[derive(Debug)]
-pub struct Progress {
-    /// What is done.
-    pub action: String,
-    /// Where it stands.
-    pub sentence: String,
-    /// How many there are.
-    pub total: u64,
-    /// How many are behind it.
-    pub passed: u64,
-    /// To how many it was done.
-    pub done: u64,
-    /// How many were left.
-    pub refused: u64,
-    /// Why, of the first.
-    pub errors: Vec<String>,
-    /// Whether it has ended.
-    pub finished: bool,
-    /// The search, as an address.
-    pub back: String,
+/// Reads a page of the search. An error in the search itself is the inner `Err`.
+async fn find(
+    context: &PageContext,
+    q: &str,
+    after: &str,
+) -> Result<Result<Rows, String>, Problem> {
+    let search: Search = match q.parse() {
+        Ok(search) => search,
+        Err(error) => return Ok(Err(format!("{error}"))),
+    };
+    let after = match after {
+        "" => None,
+        text => match text.parse::<Cursor>() {
+            Ok(cursor) => Some(cursor),
+            Err(_) => {
+                return Ok(Err(
+                    "this page of the search no longer exists; start from the first page"
+                        .to_owned(),
+                ));
+            }
+        },
+    };
+    let found = context.app.queue.search(&search, after.as_ref(), PAGE).await?;
+    Ok(Ok((search, found.jobs, found.next)))
 }

@@ -1,46 +1,42 @@
-//! The kinds of job: how much each does, how often it fails, how long it takes.
+//! The table of job kinds on the first page: throughput, failures and times.
 
 use mission_core::Kind;
+use mission_core::humanize::{number, rough, span};
 use mission_jobs::JobRecord;
 use mission_jobs::queue::StatsBucket;
 use mission_jobs::queue::views::stats::{Histogram, KindStats};
 
-use super::chart::Range;
-use mission_core::humanize::{number, rough, span};
+use crate::stats_range::Range;
 
-/// What is shown of a kind.
+/// A kind in the table.
 #[derive(Debug)]
-pub struct Row {
-    /// Its name.
+pub(super) struct KindRow {
     pub name: &'static str,
-    /// Jobs done.
+    /// The number of jobs done.
     pub done: String,
-    /// Jobs done in an hour.
+    /// The number of jobs done per hour.
     pub rate: String,
-    /// How many runs failed, of how many.
+    /// The number of failed runs, and of all runs.
     pub errors: String,
-    /// Whether any did.
     pub has_errors: bool,
-    /// How long jobs waited: p50, p95, p99.
+    /// The p50, p95 and p99 of the time that jobs were ready before a run.
     pub waited: [String; 3],
-    /// How long runs took.
+    /// The p50, p95 and p99 of the duration of runs.
     pub ran: [String; 3],
-    /// For how long the oldest has been waiting to run.
+    /// The age of the oldest ready job.
     pub oldest: String,
-    /// Whether the kind is paused.
     pub paused: bool,
 }
 
-/// The rows of all kinds, for what happened in those slices of time. `ready` are the jobs that have
-/// waited the longest.
-#[must_use]
-pub fn rows(
+/// Returns the rows of all kinds from the statistics of a range. `ready` are the jobs that have
+/// waited longest.
+pub(super) fn rows(
     range: Range,
     slices: &[StatsBucket],
     ready: &[JobRecord],
     paused: impl Fn(Kind) -> bool,
     now_ms: u64,
-) -> Vec<Row> {
+) -> Vec<KindRow> {
     let row = |kind: Kind| {
         let mut sum = KindStats::default();
         for happened in slices.iter().filter_map(|slice| slice.kinds.get(kind.as_str())) {
@@ -52,12 +48,12 @@ pub fn rows(
         }
         let waiting = ready.iter().filter(|job| job.kind == kind.as_str());
         let oldest = waiting.map(|job| now_ms.saturating_sub(job.enqueued_at_ms)).max();
-        Row::of(kind, range, &sum, oldest, paused(kind))
+        KindRow::of(kind, range, &sum, oldest, paused(kind))
     };
     Kind::ALL.into_iter().map(row).collect()
 }
 
-impl Row {
+impl KindRow {
     fn of(kind: Kind, range: Range, sum: &KindStats, oldest: Option<u64>, paused: bool) -> Self {
         let of = |what: &str| sum.counts.get(what).copied().unwrap_or_default();
         let failed = of("retrying") + of("blocked") + of("dead") + of("lost");

@@ -1,15 +1,14 @@
-//! What every page has around its content: who looks, where one is, what is paused.
+//! The frame around the content of every page: navigation, caller, pauses and notices.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::address;
 use super::html::When;
-use super::query;
-use crate::access::{Caller, How};
 use crate::assets;
-use crate::permissions::Action;
+use crate::auth::{Action, AuthMethod, Caller};
 
-/// The pages, by path and name.
-pub const PAGES: [(&str, &str); 7] = [
+/// The pages in the navigation, by path and name.
+pub(super) const PAGES: [(&str, &str); 7] = [
     ("/", "Now"),
     ("/jobs", "Jobs"),
     ("/failures", "Failures"),
@@ -19,84 +18,75 @@ pub const PAGES: [(&str, &str); 7] = [
     ("/api/docs", "API"),
 ];
 
-/// What every page has.
+/// The data of the frame.
 #[expect(clippy::struct_excessive_bools, reason = "each decides on another part of the page")]
 #[derive(Debug, Clone)]
-pub struct Frame {
-    /// The title.
+pub(super) struct Frame {
     pub title: String,
-    /// The path and search of the page.
+    /// The path and query of the page.
     pub path: String,
-    /// The queue's name.
+    /// The name of the queue.
     pub queue: String,
-    /// Who looks.
+    /// The name of the caller.
     pub who: String,
-    /// As what.
     pub role: &'static str,
-    /// Whether somebody is known at all.
+    /// Whether the caller is known.
     pub signed_in: bool,
     /// Whether there is a session to end.
     pub can_sign_out: bool,
-    /// Where to sign in, for who only looks because they are on this machine.
+    /// The address of the login form, for callers who may read only because they are on this
+    /// machine.
     pub sign_in: Option<String>,
-    /// Whether this one may act on jobs.
+    /// Whether the caller may act on jobs.
     pub may_operate: bool,
-    /// Whether this one may act on workers, and take the audit away.
+    /// Whether the caller may act on workers and export the audit.
     pub may_admin: bool,
-    /// What forms bring along, so that no other site can send them.
+    /// The CSRF token that forms send along.
     pub csrf: String,
-    /// `light` or `dark`, if that was chosen.
+    /// `light` or `dark`, if the caller chose one.
     pub theme: Option<&'static str>,
-    /// What is paused.
     pub paused: Vec<Paused>,
-    /// What has just been done.
+    /// The result of the action that the caller has just taken.
     pub notice: Option<&'static str>,
-    /// What time it is.
+    /// The present time in milliseconds since 1970.
     pub now_ms: u64,
-    /// Distinguishes the assets of this build from those of others.
+    /// A tag that changes with the assets, for their addresses.
     pub build: &'static str,
     /// The version of the program.
     pub version: &'static str,
 }
 
-/// Something that is paused.
+/// A pause in the banner.
 #[derive(Debug, Clone)]
-pub struct Paused {
-    /// What, in words.
+pub(super) struct Paused {
+    /// The scope as the beginning of a sentence.
     pub what: String,
-    /// The same for programs.
+    /// The scope as the API reads it.
     pub scope: String,
-    /// Since when.
     pub at: When,
-    /// Who did it.
     pub by: String,
-    /// Why.
     pub reason: String,
 }
 
 impl Frame {
-    /// Whether this page is that one, or below it.
-    #[must_use]
+    /// Returns whether this page is the given one, or below it.
     pub fn is_here(&self, path: &str) -> bool {
         let here = self.path.split('?').next().unwrap_or_default();
         here == path
             || (path != "/" && here.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')))
     }
 
-    /// What the button for light and dark chooses, if nothing is known of the system's choice.
-    #[must_use]
+    /// Returns the theme that the button switches to. Without a choice, the page counts as light.
     pub fn other_theme(&self) -> &'static str {
         if self.theme == Some("dark") { "light" } else { "dark" }
     }
 
-    /// What stands on that button.
-    #[must_use]
+    /// Returns the label of that button.
     pub fn other_theme_words(&self) -> &'static str {
         if self.theme == Some("dark") { "Light" } else { "Dark" }
     }
 
-    /// What is around a page for who is not known.
-    #[must_use]
+    /// Returns the frame for a caller who is not known.
     pub fn stranger(title: &str, path: &str) -> Self {
         Self {
             title: title.to_owned(),
@@ -119,15 +109,15 @@ impl Frame {
         }
     }
 
-    /// The same for somebody.
-    #[must_use]
+    /// Returns the frame for a known caller.
     pub fn of(title: &str, path: &str, caller: &Caller) -> Self {
         Self {
             who: caller.name.clone(),
             role: caller.role.as_str(),
             signed_in: true,
-            can_sign_out: caller.how == How::Session,
-            sign_in: (caller.how == How::Local).then(|| query::to("/login", &[("next", path)])),
+            can_sign_out: caller.method == AuthMethod::Session,
+            sign_in: (caller.method == AuthMethod::Local)
+                .then(|| address::to("/login", &[("next", path)])),
             may_operate: caller.can(Action::Retry),
             may_admin: caller.can(Action::Drain),
             csrf: caller.csrf().to_owned(),
@@ -136,7 +126,7 @@ impl Frame {
     }
 }
 
-/// What time it is by this machine's clock, where Redis's is not known.
+/// Returns the time of this machine's clock, for pages that do not know that of Redis.
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or_default()

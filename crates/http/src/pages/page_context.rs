@@ -1,6 +1,5 @@
-//! What every page is made from: who looks at which address, and the queue at a glance.
+//! The context of a page: the caller, the address, and the queue at a glance.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -13,34 +12,31 @@ use uuid::Uuid;
 use super::gateways;
 use super::html::When;
 use super::layout::{Frame, Paused};
+use super::theme::known_theme;
 use crate::App;
-use crate::access::Caller;
-use crate::permissions::Action;
+use crate::auth::{Action, Caller};
 use crate::problem::Problem;
 
-/// A look at a page.
-pub struct Visit {
-    /// What all pages share.
+/// The context in which a page is rendered. Handlers take it as an argument.
+pub(super) struct PageContext {
     pub app: Arc<App>,
-    /// Who looks.
     pub caller: Caller,
-    /// At what, with its query.
+    /// The path and query of the page.
     pub path: String,
-    /// Where the API is, for commands.
+    /// The scheme and host of the API, for the commands that pages show.
     pub origin: String,
     theme: Option<&'static str>,
     notice: Option<&'static str>,
 }
 
 /// The queue at a glance.
-pub struct Glance {
-    /// All of it.
+pub(super) struct Glance {
     pub summary: Summary,
-    /// The gateways, those that jobs came for latest.
+    /// The gateways, most recently used first.
     pub gateways: Vec<GatewayRecord>,
 }
 
-impl FromRequestParts<Arc<App>> for Visit {
+impl FromRequestParts<Arc<App>> for PageContext {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
@@ -49,7 +45,7 @@ impl FromRequestParts<Arc<App>> for Visit {
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let host =
             parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost:8787");
-        // A proxy that is trusted says so; without one there is no TLS here.
+        // A trusted proxy sends this header; without a proxy there is no TLS here.
         let secure = parts.headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
         let origin = format!("{}://{host}", if secure { "https" } else { "http" });
         let cookies =
@@ -64,18 +60,18 @@ impl FromRequestParts<Arc<App>> for Visit {
     }
 }
 
-impl Visit {
-    /// Looks at the queue.
+impl PageContext {
+    /// Reads the queue at a glance, together with others who do so at the same time.
     pub async fn glance(&self) -> Result<Arc<Glance>, Problem> {
         let read = |_| async {
             let (summary, gateways) =
                 tokio::try_join!(self.app.queue.summary(), self.app.queue.gateways(MAX_PAGE))?;
             Ok(Glance { summary, gateways })
         };
-        self.app.crowd.glance.read(read).await
+        self.app.shared_reads.glance.read(read).await
     }
 
-    /// What is around the page.
+    /// Returns the frame of the page.
     pub fn frame(&self, title: &str, glance: &Glance) -> Frame {
         let now_ms = glance.summary.at_ms;
         let paused = glance.summary.paused.iter().map(|pause| glance.paused(pause)).collect();
@@ -91,17 +87,17 @@ impl Visit {
 }
 
 impl Glance {
-    /// What time it is, by Redis's clock.
+    /// Returns the time of the glance by Redis's clock.
     pub const fn now_ms(&self) -> u64 {
         self.summary.at_ms
     }
 
-    /// What a gateway is called.
+    /// Returns the name of a gateway, if the gateway is known.
     pub fn name(&self, id: Uuid) -> Option<String> {
         self.gateways.iter().find(|gateway| gateway.id == id).map(gateways::name)
     }
 
-    /// How that is paused, if it is.
+    /// Returns the pause of exactly that scope, if there is one.
     pub fn pause_of(&self, scope: &Scope) -> Option<Paused> {
         self.summary
             .paused
@@ -129,23 +125,17 @@ impl Glance {
     }
 }
 
-/// A theme by its name.
-pub fn known_theme(name: &str) -> Option<&'static str> {
-    ["light", "dark"].into_iter().find(|theme| *theme == name)
-}
-
-/// What has just been done, by the word that the address has for it.
+/// Returns the notice for the parameter `did`, which names the action that has just been taken.
 fn notice(query: &str) -> Option<&'static str> {
-    let said = HashMap::from([
-        ("retry", "It runs again now."),
-        ("snooze", "It waits until then."),
-        ("cancel", "It is cancelled, or will be within seconds if it runs."),
-        ("discard", "It has left the list of the dead."),
-        ("pause", "Paused: no more such jobs are taken, running ones go on."),
-        ("resume", "Such jobs are taken again."),
-        ("drain", "It finishes what it runs and takes nothing more."),
-        ("undrain", "It takes jobs again."),
-    ]);
-    let did = query.split('&').find_map(|pair| pair.strip_prefix("did="))?;
-    said.get(did).copied()
+    match query.split('&').find_map(|pair| pair.strip_prefix("did="))? {
+        "retry" => Some("Job retried: it runs again now."),
+        "snooze" => Some("Job snoozed."),
+        "cancel" => Some("Job cancelled. A running job stops within seconds."),
+        "discard" => Some("Job discarded."),
+        "pause" => Some("Paused. Running jobs continue."),
+        "resume" => Some("Resumed."),
+        "drain" => Some("Worker draining. Running jobs continue."),
+        "undrain" => Some("Worker takes jobs again."),
+        _ => None,
+    }
 }

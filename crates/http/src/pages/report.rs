@@ -1,65 +1,57 @@
-//! What a run that succeeded found and did, as it is shown.
+//! The report of a successful run, on the page of its job.
 
+use mission_core::humanize::count;
 use serde_json::Value;
 
 use super::html::Prose;
-use mission_core::humanize::count;
 
-/// A report.
+/// The report of a run.
 #[derive(Debug, Default)]
-pub struct Report {
-    /// What it cost the gateway.
+pub(super) struct ReportView {
+    /// The load on the gateway: requests, connections, config writes.
     pub cost: String,
-    /// What was changed, with how it differs.
     pub changes: Vec<Change>,
-    /// What was written and read back, where no difference tells it.
+    /// The names of what was written and read back, if there is no diff of it.
     pub written: Vec<String>,
-    /// What the gateway says it removed.
+    /// The names of what the gateway reported as removed.
     pub removed: Vec<String>,
-    /// What was left out.
     pub skipped: Vec<Skipped>,
 }
 
-/// Something that was changed.
+/// A change and its diff.
 #[derive(Debug)]
-pub struct Change {
-    /// What.
+pub(super) struct Change {
     pub what: String,
-    /// How it differs.
     pub lines: Vec<DiffLine>,
 }
 
-/// A line of a difference.
+/// A line of a diff.
 #[derive(Debug)]
-pub struct DiffLine {
+pub(super) struct DiffLine {
     /// `plus`, `minus`, `hunk`, or nothing.
     pub class: &'static str,
-    /// The line.
     pub text: String,
 }
 
-/// Something that was left out.
+/// A step that the run skipped on purpose.
 #[derive(Debug)]
-pub struct Skipped {
-    /// What.
+pub(super) struct Skipped {
     pub what: String,
-    /// Why.
     pub why: Prose,
 }
 
-impl Report {
-    /// What is shown of a stored report. What cannot be read is left out.
-    #[must_use]
-    pub fn of(report: &Value) -> Self {
+impl ReportView {
+    /// Makes the view of a stored report. Parts that cannot be read are left out.
+    pub(super) fn of(report: &Value) -> Self {
         let number = |name: &str| report.get(name).and_then(Value::as_u64).unwrap_or_default();
         let changes: Vec<Change> = objects(report, "changes").filter_map(Change::of).collect();
         let told = |what: &String| changes.iter().any(|change| change.what == *what);
         let written = texts(report, "written").into_iter().filter(|what| !told(what)).collect();
         Self {
             cost: format!(
-                "{}, {} waited for, {}, {}.",
+                "{}, {} in sequence, {}, {}.",
                 count(number("rpc_count"), "request"),
-                count(number("round_trips"), "answer"),
+                count(number("round_trips"), "round trip"),
                 count(number("connections"), "connection"),
                 count(number("config_writes"), "config write")
             ),
@@ -87,7 +79,7 @@ impl Change {
     }
 }
 
-/// Whether the line of a difference only says which file it is of.
+/// Returns whether a line of a diff only names the file.
 fn names_file(line: &str) -> bool {
     line.starts_with("--- ") || line.starts_with("+++ ")
 }

@@ -1,32 +1,31 @@
-//! How runs of a gateway ended in the last hour, as a chart no larger than a word.
+//! A chart no larger than a word: the results of a gateway's runs in the last hour.
 
+use mission_core::humanize::number;
 use mission_jobs::queue::Recent;
 
 use super::chart::{Bar, real, round};
-use mission_core::humanize::number;
 
-/// A chart as small as a word: how runs of a gateway ended in the last hour.
+/// The chart.
 #[derive(Debug)]
-pub struct Spark {
-    /// The same in words.
+pub(super) struct Sparkline {
+    /// The chart in words.
     pub says: String,
-    /// Bars of what failed, with what was done on top.
+    /// Bars of failed runs, each with a bar of successful runs on top.
     pub bars: Vec<Bar>,
 }
 
-/// Its size in its own units, and for how many bars.
+/// The size of the chart in its own units, and its number of slots.
 const WIDTH: f64 = 60.0;
 const HEIGHT: f64 = 20.0;
 const SLOTS: u64 = 12;
-/// The least height of a bar: one failure among thousands is seen, too.
+/// The least height of a bar, so that one failure among thousands is visible.
 const LEAST: f64 = 2.0;
 
-impl Spark {
-    /// Draws it; none if nothing ran in that hour.
-    #[must_use]
-    pub fn draw(recent: &[Recent], now_ms: u64) -> Option<Self> {
+impl Sparkline {
+    /// Draws the chart. Returns none if nothing ran in that hour.
+    pub(super) fn draw(recent: &[Recent], now_ms: u64) -> Option<Self> {
         let slot = |at_ms: u64| at_ms / Recent::SPAN_MS;
-        // Where in the hour; what lies ahead is by another clock.
+        // The slot within the hour. A time in the future is from another clock.
         let place = |one: &Recent| {
             (slot(one.at_ms) + SLOTS).checked_sub(slot(now_ms) + 1).filter(|at| *at < SLOTS)
         };
@@ -64,16 +63,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spark_shows_the_last_hour_only_and_no_failure_is_too_small_to_see() {
+    fn a_sparkline_shows_the_last_hour_and_a_single_failure_is_visible() {
         let now_ms = 100 * Recent::SPAN_MS + 7;
         let at = |slot: u64, done, failed| Recent { at_ms: slot * Recent::SPAN_MS, done, failed };
-        assert!(Spark::draw(&[], now_ms).is_none());
+        assert!(Sparkline::draw(&[], now_ms).is_none());
         assert!(
-            Spark::draw(&[at(88, 5, 0), at(101, 5, 0)], now_ms).is_none(),
+            Sparkline::draw(&[at(88, 5, 0), at(101, 5, 0)], now_ms).is_none(),
             "too old, and by another clock"
         );
-        let spark =
-            Spark::draw(&[at(88, 9, 9), at(89, 0, 1), at(100, 999, 1)], now_ms).expect("a spark");
+        let spark = Sparkline::draw(&[at(88, 9, 9), at(89, 0, 1), at(100, 999, 1)], now_ms)
+            .expect("a spark");
         assert_eq!(spark.says, "last hour: 999 done, 2 failed");
         let bars: Vec<_> = spark.bars.iter().map(|bar| (bar.class, bar.x.to_string())).collect();
         assert_eq!(

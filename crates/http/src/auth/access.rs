@@ -1,8 +1,9 @@
-//! Who asks, and what they may do.
+//! The caller of a request, and the middleware that finds it.
 //!
-//! A caller is known by a token, by a session that was begun with one, or by a trusted reverse
-//! proxy. Who is on this machine may look without any of these, if nothing of the kind is set up
-//! and the worker listens on loopback; to change something takes the token of this machine.
+//! A caller is known by a token, by a session that began with a token, or by a trusted reverse
+//! proxy. Callers on this machine may read without any of these if no token and no proxy is
+//! configured and the worker listens on loopback. To change anything, they need the token of this
+//! machine.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,74 +16,69 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::link::Links;
-use super::listener::Peer;
-use super::login_throttle::Throttle;
+use super::csrf;
+use super::login_link::LoginLinks;
+use super::login_throttle::LoginThrottle;
 use super::permissions::{Action, Role};
-use super::problem::Problem;
 use super::proxy::{self, Proxies};
-use super::rate_limit::Rate;
 use super::session::{self, Sessions};
-use super::settings::AccessSettings;
 use super::token::{self, Token, hash, hex};
-use super::{App, csrf, security_headers};
+use crate::listener::Peer;
+use crate::problem::Problem;
+use crate::rate_limit::RateLimiter;
+use crate::settings::AccessSettings;
+use crate::{App, security_headers};
 
-/// Whose token `http.api_token` is.
+/// The name of the holder of `http.api_token`.
 const API: &str = "api";
-/// Whose token that of this machine is, and what who looks without any is called.
+/// The name of the holder of this machine's token, and of callers who read without any token.
 const LOCAL: &str = "local";
-/// What lets somebody in who comes from this machine, and from another.
+/// The remedy for callers on this machine who have no token.
 const HOW_TO_GET_IN: &str = "`worker token show` on the worker's machine prints a token; send it \
-    as \
-                             `Authorization: Bearer TOKEN`, or sign in with it at /login";
+    as `Authorization: Bearer TOKEN`, or sign in with it at /login";
+/// The remedy for callers on another machine.
+const HOW_TO_GET_IN_REMOTELY: &str = "send one as `Authorization: Bearer TOKEN`, or sign in with \
+    it at /login; an admin makes one with `worker token NAME`";
 
-const HOW_TO_GET_IN_FROM_ELSEWHERE: &str = "send one as `Authorization: Bearer TOKEN`, or sign in \
-    with it at /login; \
-                                            an admin makes one with `worker token NAME`";
-
-/// How the caller is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum How {
-    /// By a token sent along, which no browser does by itself.
+/// The method by which a caller was authenticated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AuthMethod {
+    /// A token in the request, which no browser sends by itself.
     Token,
-    /// By a session.
     Session,
-    /// By a trusted proxy.
+    /// A header of a trusted proxy.
     Proxy,
-    /// Not at all: they are on this machine, and look.
+    /// None: the caller is on this machine and may only read.
     Local,
 }
 
-/// Who sent the request. Handlers take it as an argument.
+/// The sender of a request. Handlers take it as an argument.
 #[derive(Debug, Clone)]
-pub struct Caller {
-    /// Their name.
+pub(crate) struct Caller {
     pub name: String,
-    /// From where, such as `dashboard 192.0.2.1`.
+    /// The channel and the address, such as `dashboard 192.0.2.1`.
     pub from: String,
-    /// What they may do.
     pub role: Role,
-    /// How they are known.
-    pub how: How,
+    pub method: AuthMethod,
     csrf: String,
 }
 
 impl Caller {
-    /// Whether they may do that.
-    pub fn can(&self, action: Action) -> bool {
+    /// Returns whether the caller may take an action.
+    pub(crate) fn can(&self, action: Action) -> bool {
         self.role >= action.needs()
     }
 
-    /// Refuses what they may not do.
-    pub fn may(&self, action: Action) -> Result<(), Problem> {
+    /// Fails with 401 or 403 if the caller may not take an action.
+    pub(crate) fn may(&self, action: Action) -> Result<(), Problem> {
         if self.can(action) {
             return Ok(());
         }
-        if self.how == How::Local {
+        if self.method == AuthMethod::Local {
             return Err(needs_token(action.in_words()));
         }
         let detail = format!(
-            "{} is {} here and cannot {}; ask somebody who is {}",
+            "{} is {} and cannot {}; this needs the role {}",
             self.name,
             self.role,
             action.in_words(),
@@ -91,45 +87,46 @@ impl Caller {
         Err(Problem::new(StatusCode::FORBIDDEN, detail))
     }
 
-    /// What forms carry as `csrf`, and scripts as the header `x-csrf-token`.
-    pub fn csrf(&self) -> &str {
+    /// Returns the CSRF token, which forms send as `csrf` and scripts as the header `x-csrf-token`.
+    pub(crate) fn csrf(&self) -> &str {
         &self.csrf
     }
 }
 
-/// What is said to who only looks and wants more.
+/// Returns the problem of a caller who may only read.
 fn needs_token(what: &str) -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, format!("to {what} takes a token: {HOW_TO_GET_IN}"))
+    Problem::new(StatusCode::UNAUTHORIZED, format!("a token is needed to {what}: {HOW_TO_GET_IN}"))
 }
 
-/// What would let in who connects from there: the token of this machine is not for others.
-pub(super) const fn way_in(peer: IpAddr) -> &'static str {
-    if peer.is_loopback() { HOW_TO_GET_IN } else { HOW_TO_GET_IN_FROM_ELSEWHERE }
+/// Returns the remedy for a caller without a token. The token of this machine works over loopback
+/// only.
+pub(crate) const fn way_in(peer: IpAddr) -> &'static str {
+    if peer.is_loopback() { HOW_TO_GET_IN } else { HOW_TO_GET_IN_REMOTELY }
 }
 
-/// Who is let in.
-pub struct Access {
-    /// Who was given a token.
+/// The callers that are let in, and the state of their sessions and limits.
+pub(crate) struct Access {
+    /// The tokens that were given out.
     tokens: Vec<Token>,
     /// The token of this machine.
     own: Token,
-    pub(super) proxies: Proxies,
-    pub(super) sessions: Sessions,
-    pub(super) links: Links,
-    pub(super) throttle: Throttle,
-    pub(super) rate: Rate,
-    /// Everybody is a viewer.
+    pub proxies: Proxies,
+    pub sessions: Sessions,
+    pub links: LoginLinks,
+    pub throttle: LoginThrottle,
+    pub rate: RateLimiter,
+    /// Whether every caller is a viewer.
     read_only: bool,
-    /// Everybody on this machine may look.
+    /// Whether callers on this machine may read without a token.
     open_locally: bool,
-    /// What CSRF tokens are made from.
+    /// The secret from which CSRF tokens are made.
     key: String,
 }
 
 impl Access {
-    /// As the settings say, for a worker that listens on that address, on a machine with that
-    /// token.
-    pub fn new(settings: &AccessSettings, listens_on: IpAddr, own: &SecretString) -> Self {
+    /// Applies the settings, for a worker that listens on an address of a machine with the token
+    /// `own`.
+    pub(crate) fn new(settings: &AccessSettings, listens_on: IpAddr, own: &SecretString) -> Self {
         let mut tokens = settings.tokens.clone();
         let api = settings.api_token.as_ref();
         tokens
@@ -145,38 +142,37 @@ impl Access {
             },
             proxies: settings.proxies.clone(),
             sessions: Sessions::default(),
-            links: Links::default(),
-            throttle: Throttle::default(),
-            rate: Rate::new(settings.requests_per_second),
+            links: LoginLinks::default(),
+            throttle: LoginThrottle::default(),
+            rate: RateLimiter::new(settings.requests_per_second),
             read_only: settings.read_only,
             key: token::random(),
         }
     }
 
-    /// Why nobody is let in, if so.
-    pub fn closed(&self) -> Option<&'static str> {
+    /// Returns the reason if nobody can be let in from another machine, nor without a token.
+    pub(crate) fn closed(&self) -> Option<&'static str> {
         let closed =
             self.tokens.is_empty() && self.proxies.networks.is_empty() && !self.open_locally;
         closed.then_some(
-            "nobody is let in from other machines until http.tokens is set (`worker token NAME \
-                --role ROLE` makes one), \
-             or MISSION_API_TOKEN, or http.proxies with http.user_header",
+            "access from other machines needs http.tokens (`worker token NAME --role ROLE` makes \
+                a token), MISSION_API_TOKEN, or http.proxies with http.user_header",
         )
     }
 
-    /// Whose token that is. The token of this machine is none for who connects from another.
-    pub(super) fn holder(&self, peer: IpAddr, secret: &str) -> Option<&Token> {
+    /// Returns the entry of a token. The token of this machine counts over loopback only.
+    pub(crate) fn holder(&self, peer: IpAddr, secret: &str) -> Option<&Token> {
         let own = Some(&self.own).filter(|_| peer.is_loopback());
         self.tokens.iter().chain(own).find(|token| token.is(secret))
     }
 
-    /// Whether that is the token of this machine, or stands for it.
-    pub(super) fn is_own(&self, token: &Token) -> bool {
+    /// Returns whether that is the entry of this machine's token.
+    pub(crate) fn is_own(&self, token: &Token) -> bool {
         std::ptr::eq(token, &raw const self.own)
     }
 
-    /// Whose session a one-time link begins, if it is one that nobody has used.
-    pub(super) fn holder_of_link(&self, peer: IpAddr, secret: &str) -> Option<&Token> {
+    /// Uses up a one-time link. Returns the holder of its session if the link was still valid.
+    pub(crate) fn holder_of_link(&self, peer: IpAddr, secret: &str) -> Option<&Token> {
         (peer.is_loopback() && self.links.take(secret)).then_some(&self.own)
     }
 
@@ -189,7 +185,7 @@ impl Access {
                 std::str::from_utf8(secret).ok().and_then(|secret| self.holder(peer, secret));
             let token = token.ok_or_else(|| {
                 let detail = format!(
-                    "this is no token of this worker; see http.tokens, or: {}",
+                    "the token is not known to this worker; see http.tokens, or: {}",
                     way_in(peer)
                 );
                 Problem::new(StatusCode::UNAUTHORIZED, detail)
@@ -197,7 +193,7 @@ impl Access {
             return Ok(self.known(
                 &token.name,
                 token.role,
-                How::Token,
+                AuthMethod::Token,
                 format!("api {address}"),
                 &token.name,
             ));
@@ -206,52 +202,59 @@ impl Access {
         if let Some((name, role)) = self.proxies.user(peer, headers) {
             let role = role.ok_or_else(|| {
                 let detail = format!(
-                    "the proxy gives {name} no role; name viewer, operator or admin in \
+                    "the proxy sends no role for {name}; send viewer, operator or admin in \
                         http.role_header"
                 );
                 Problem::new(StatusCode::FORBIDDEN, detail)
             })?;
-            return Ok(self.known(&name, role, How::Proxy, from, &name));
+            return Ok(self.known(&name, role, AuthMethod::Proxy, from, &name));
         }
         if let Some((id, token)) =
             session::cookie(headers).and_then(|id| Some((id, self.sessions.holder(id)?)))
         {
-            return Ok(self.known(&token.name, token.role, How::Session, from, id));
+            return Ok(self.known(&token.name, token.role, AuthMethod::Session, from, id));
         }
         if self.open_locally {
             is_local(peer, request)?;
-            return Ok(self.known(LOCAL, Role::Viewer, How::Local, from, ""));
+            return Ok(self.known(LOCAL, Role::Viewer, AuthMethod::Local, from, ""));
         }
         match self.closed() {
             Some(why) => Err(Problem::new(StatusCode::FORBIDDEN, why)),
             None => Err(Problem::new(
                 StatusCode::UNAUTHORIZED,
-                format!("nobody is let in without a token: {}", way_in(peer)),
+                format!("a token is needed: {}", way_in(peer)),
             )),
         }
     }
 
-    fn known(&self, name: &str, role: Role, how: How, from: String, identity: &str) -> Caller {
+    fn known(
+        &self,
+        name: &str,
+        role: Role,
+        method: AuthMethod,
+        from: String,
+        identity: &str,
+    ) -> Caller {
         let role = if self.read_only { Role::Viewer } else { role };
-        let csrf = hex(&hash(&format!("{}\n{how:?}\n{identity}", self.key)));
-        Caller { name: name.to_owned(), from, role, how, csrf }
+        let csrf = hex(&hash(&format!("{}\n{method:?}\n{identity}", self.key)));
+        Caller { name: name.to_owned(), from, role, method, csrf }
     }
 }
 
-/// The token in a header `Authorization: Bearer TOKEN`. None if it has another scheme, which is not
-/// for the worker.
+/// Returns the token in a header `Authorization: Bearer TOKEN`, or none if the scheme is another
+/// one, which is not for the worker.
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) =
         value.split_at(value.iter().position(|byte| *byte == b' ').unwrap_or(value.len()));
     scheme.eq_ignore_ascii_case(b"bearer").then(|| token.trim_ascii())
 }
 
-/// Whether the request comes from this machine itself: not passed on, and not by a name that
-/// somebody else's name server made this machine's.
+/// Fails unless the request comes from this machine itself: not through a proxy, and not under a
+/// name that a foreign name server resolves to this machine (DNS rebinding).
 fn is_local(peer: IpAddr, request: &Request) -> Result<(), Problem> {
     if !peer.is_loopback() || is_passed_on(request) {
         let detail = format!(
-            "a proxy passed this request on, so a token is needed to look, too: {}",
+            "a proxy forwarded this request, so a token is needed even to read: {}",
             way_in(peer)
         );
         return Err(Problem::new(StatusCode::UNAUTHORIZED, detail));
@@ -269,14 +272,14 @@ fn is_local(peer: IpAddr, request: &Request) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = format!(
-        "without a token this worker answers who asks for it as localhost or 127.0.0.1; for \
+        "without a token, this worker answers under the names localhost and 127.0.0.1 only; for \
             another name: {HOW_TO_GET_IN}"
     );
     Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail))
 }
 
-/// Whether the request shows that a proxy passed it on. Some add nothing, but speak HTTP/1.0 as
-/// nginx does, name the whole address, or leave their own users' `Authorization` in.
+/// Returns whether a request shows that a proxy forwarded it. Some proxies add no header, but speak
+/// HTTP/1.0 as nginx does, send the whole address, or keep their own users' `Authorization`.
 fn is_passed_on(request: &Request) -> bool {
     request.version() < Version::HTTP_11
         || request.uri().authority().is_some()
@@ -284,18 +287,18 @@ fn is_passed_on(request: &Request) -> bool {
         || proxy::is_forwarded(request.headers())
 }
 
-/// The address that a request came from.
-pub fn client(access: &Access, request: &Request) -> IpAddr {
+/// Returns the address of the client that sent a request.
+pub(crate) fn client(access: &Access, request: &Request) -> IpAddr {
     access.proxies.client(peer(request.extensions()), request.headers())
 }
 
-/// The address of the connection.
-pub fn peer(extensions: &axum::http::Extensions) -> IpAddr {
+/// Returns the address of the connection's other end.
+fn peer(extensions: &axum::http::Extensions) -> IpAddr {
     extensions.get::<Peer>().expect("each connection has its peer").0
 }
 
-/// Finds out who asks, and refuses what a browser was tricked into asking.
-pub async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Finds the caller of a request, and refuses forged requests.
+pub(crate) async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let peer = peer(request.extensions());
     let caller = match app.access.caller(peer, &request) {
         Ok(caller) => caller,
@@ -309,8 +312,8 @@ pub async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) ->
     };
     let allowed = match caller.may(Action::Read) {
         Ok(()) => csrf::checked(&app.access, &caller, peer, request).await.and_then(|request| {
-            // Whatever the handler would ask for, and before it reads what was sent.
-            let changes = !request.method().is_safe() && caller.how == How::Local;
+            // Refused before the handler reads the body, whatever the handler would check.
+            let changes = !request.method().is_safe() && caller.method == AuthMethod::Local;
             if changes { Err(needs_token("change something")) } else { Ok(request) }
         }),
         Err(problem) => Err(problem),
@@ -332,10 +335,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let caller = parts.extensions.get::<Self>().cloned();
         caller.ok_or_else(|| {
-            Problem::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "a handler stands outside `access::admit`",
-            )
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "a handler is outside `access::admit`")
         })
     }
 }

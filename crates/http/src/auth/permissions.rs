@@ -1,27 +1,28 @@
-//! Who may do what: three roles, all actions, and the one table that joins them.
+//! Roles, actions, and the one table that says which role an action needs.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
 
-/// What somebody may do. Each one may do all that those before it may.
+/// The role of a caller. Each role may do everything that the roles before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Looks.
+    /// May read everything.
     Viewer,
-    /// Acts on jobs.
+    /// May also act on jobs.
     Operator,
-    /// Acts on workers, and takes the audit away.
+    /// May also act on workers and export the audit.
     Admin,
 }
 
 impl Role {
-    /// All roles, the least first.
+    /// All roles, least privileged first.
     pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
 
-    /// Its name.
+    /// Returns the name of the role.
+    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
@@ -42,38 +43,38 @@ impl FromStr for Role {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let role = Self::ALL.into_iter().find(|role| role.as_str() == name);
-        role.ok_or_else(|| format!("`{name}` is no role; use viewer, operator or admin"))
+        role.ok_or_else(|| format!("`{name}` is not a role; use viewer, operator or admin"))
     }
 }
 
-/// What can be done.
+/// An action of a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Look at jobs, gateways, workers, the audit.
+pub(crate) enum Action {
+    /// Read jobs, gateways, workers and the audit.
     Read,
-    /// Put jobs on the queue.
+    /// Enqueue jobs.
     Enqueue,
-    /// Run a job again now; also one that is blocked.
+    /// Run a job again now, a blocked job included.
     Retry,
-    /// Let a job wait until a time.
+    /// Delay a job.
     Snooze,
-    /// End a job that is not wanted any more.
+    /// End a job.
     Cancel,
-    /// Take a dead job off the list.
+    /// Discard a dead job.
     Discard,
-    /// Do one of these to all jobs that a search finds.
+    /// Take one of these actions on all jobs that a search finds.
     Bulk,
-    /// Stop all workers from taking some jobs, and let them again.
+    /// Stop all workers from claiming some jobs, and resume.
     Pause,
-    /// Stop one worker from taking jobs, and let it again.
+    /// Stop one worker from claiming jobs, and resume.
     Drain,
-    /// Take the whole audit away.
+    /// Export the whole audit.
     ExportAudit,
 }
 
 impl Action {
-    /// The least role that may do it.
-    pub const fn needs(self) -> Role {
+    /// Returns the least role that may take the action.
+    pub(crate) const fn needs(self) -> Role {
         match self {
             Self::Read => Role::Viewer,
             Self::Enqueue
@@ -87,11 +88,11 @@ impl Action {
         }
     }
 
-    /// What it is, as in “viewers cannot …”.
-    pub const fn in_words(self) -> &'static str {
+    /// Returns the action in words, as in “viewers cannot …”.
+    pub(crate) const fn in_words(self) -> &'static str {
         match self {
-            Self::Read => "look at this",
-            Self::Enqueue => "put jobs on the queue",
+            Self::Read => "read this",
+            Self::Enqueue => "enqueue jobs",
             Self::Retry => "retry jobs",
             Self::Snooze => "snooze jobs",
             Self::Cancel => "cancel jobs",

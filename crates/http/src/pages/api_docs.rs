@@ -1,74 +1,79 @@
-//! The page of the API: its `OpenAPI` document, as people read it.
+//! The page of the API: its `OpenAPI` document for people.
+
+use std::sync::Arc;
 
 use askama::Template;
+use axum::Router;
+use axum::response::Html;
+use axum::routing::get;
 use serde_json::Value;
 
 use super::html::Prose;
 use super::layout::Frame;
+use super::page_context::PageContext;
+use super::written;
+use crate::problem::Problem;
+use crate::{App, api};
+
+/// Returns the route of the page.
+pub(super) fn router() -> Router<Arc<App>> {
+    Router::new().route("/api/docs", get(show))
+}
 
 /// The page.
 #[derive(Template)]
 #[template(path = "dashboard/docs.html")]
-pub struct Page {
-    /// What is around it.
-    pub frame: Frame,
-    /// What the API is.
-    pub about: Prose,
-    /// What can be asked.
-    pub operations: Vec<Operation>,
-    /// What is sent and answered.
-    pub schemas: Vec<Schema>,
+struct ApiDocsPage {
+    frame: Frame,
+    /// The description of the API.
+    about: Prose,
+    operations: Vec<Operation>,
+    schemas: Vec<Schema>,
 }
 
-/// Something that can be asked.
+/// An operation of the API.
 #[derive(Debug)]
-pub struct Operation {
-    /// The method.
-    pub method: String,
-    /// The path.
-    pub path: String,
-    /// What it does.
-    pub summary: Prose,
-    /// More of it.
-    pub description: Prose,
-    /// What is said with it, and what is answered.
-    pub parts: Vec<Member>,
+struct Operation {
+    method: String,
+    path: String,
+    summary: Prose,
+    description: Prose,
+    /// Its parameters, bodies and responses.
+    parts: Vec<Member>,
 }
 
-/// Something that is sent or answered.
+/// A schema of bodies and responses.
 #[derive(Debug)]
-pub struct Schema {
-    /// Its name.
-    pub name: String,
-    /// What it is.
-    pub description: Prose,
-    /// What it has.
-    pub members: Vec<Member>,
+struct Schema {
+    name: String,
+    description: Prose,
+    members: Vec<Member>,
 }
 
-/// A part of one of these.
+/// A part of an operation or a schema.
 #[derive(Debug)]
-pub struct Member {
-    /// Its name.
-    pub name: String,
-    /// What it is, in a word or two.
-    pub kind: Kind,
-    /// What it says.
-    pub description: Prose,
+struct Member {
+    name: String,
+    kind: MemberType,
+    description: Prose,
 }
 
-/// What something is: words, and perhaps a schema.
+/// The type of a member.
 #[derive(Debug, Default)]
-pub struct Kind {
-    /// Words before the name of the schema, or all there is.
-    pub words: String,
-    /// The schema.
-    pub schema: Option<String>,
+struct MemberType {
+    /// Words before the name of the schema, or alone.
+    words: String,
+    /// The name of the schema.
+    schema: Option<String>,
 }
 
-impl Page {
-    /// The page of a document.
-    pub fn of(frame: Frame, document: &Value) -> Self {
+async fn show(context: PageContext) -> Result<Html<String>, Problem> {
+    let glance = context.glance().await?;
+    Ok(written(&ApiDocsPage::of(context.frame("API", &glance), &api::docs::value())))
+}
+
+impl ApiDocsPage {
+    fn of(frame: Frame, document: &Value) -> Self {
         let operations = members(&document["paths"]).flat_map(|(path, methods)| {
             members(methods).map(move |(method, operation)| Operation::of(path, method, operation))
         });
@@ -87,19 +92,21 @@ impl Operation {
     fn of(path: &str, method: &str, operation: &Value) -> Self {
         let parameters = list(&operation["parameters"]).map(|parameter| Member {
             name: text(&parameter["name"]),
-            kind: Kind::of(&parameter["schema"]),
+            kind: MemberType::of(&parameter["schema"]),
             description: prose(&parameter["description"]),
         });
         let bodies = members(&operation["requestBody"]["content"]).map(|(kind, content)| Member {
             name: "body".to_owned(),
-            kind: Kind::of(&content["schema"]),
+            kind: MemberType::of(&content["schema"]),
             description: Prose(kind.to_owned()),
         });
         let answers = members(&operation["responses"]).map(|(status, answer)| Member {
             name: status.to_owned(),
             kind: members(&answer["content"])
                 .next()
-                .map_or_else(Kind::default, |(_, content)| Kind::of(&content["schema"])),
+                .map_or_else(MemberType::default, |(_, content)| {
+                    MemberType::of(&content["schema"])
+                }),
             description: prose(&answer["description"]),
         });
         Self {
@@ -116,7 +123,7 @@ impl Schema {
     fn of(name: &str, schema: &Value) -> Self {
         let member = |(name, member): (&str, &Value)| Member {
             name: name.to_owned(),
-            kind: Kind::of(member),
+            kind: MemberType::of(member),
             description: prose(&member["description"]),
         };
         Self {
@@ -127,7 +134,7 @@ impl Schema {
     }
 }
 
-impl Kind {
+impl MemberType {
     fn of(schema: &Value) -> Self {
         if let Some(name) =
             schema["$ref"].as_str().and_then(|reference| reference.rsplit('/').next())

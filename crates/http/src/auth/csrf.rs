@@ -1,9 +1,11 @@
-//! Requests that a browser was tricked into sending: refused before they reach a handler.
+//! Protection against cross-site request forgery: forged requests are refused before they reach a
+//! handler.
 //!
-//! A request that changes something must come from this origin, as far as the browser says where it
-//! comes from, and carry the caller's token: in the form's field `csrf`, or in the header
-//! `x-csrf-token`. Callers who send a bearer token are nobody's victims; nor are programs on this
-//! machine that are no browsers, who are told that they need one.
+//! A request that changes something must come from this origin, as far as the browser reports an
+//! origin, and carry the caller's CSRF token in the form field `csrf` or in the header
+//! `x-csrf-token`. Requests with a bearer token cannot be forged, because no browser sends one by
+//! itself. Nor can those of programs on this machine that are no browsers; these learn later that
+//! they need a token.
 
 use std::net::IpAddr;
 
@@ -14,28 +16,28 @@ use axum::http::{HeaderMap, StatusCode};
 use subtle::ConstantTimeEq;
 use url::form_urlencoded;
 
-use super::MAX_BODY;
-use super::access::{Access, Caller, How};
-use super::problem::Problem;
+use super::access::{Access, AuthMethod, Caller};
+use crate::MAX_BODY;
+use crate::problem::Problem;
 
-/// The header with the caller's token.
+/// The header with the CSRF token.
 const TOKEN: &str = "x-csrf-token";
-/// Where the browser says that the request comes from.
+/// The header in which browsers report the site that caused a request.
 const FETCH_SITE: &str = "sec-fetch-site";
 
-/// The request, if it is the caller's own.
-pub async fn checked(
+/// Returns the request if it is the caller's own, and fails with 403 if it may be forged.
+pub(crate) async fn checked(
     access: &Access,
     caller: &Caller,
     peer: IpAddr,
     request: Request,
 ) -> Result<Request, Problem> {
-    if request.method().is_safe() || caller.how == How::Token {
+    if request.method().is_safe() || caller.method == AuthMethod::Token {
         return Ok(request);
     }
     same_origin(access, peer, request.headers())?;
     let headers = request.headers();
-    if caller.how == How::Local && !is_browser(headers) {
+    if caller.method == AuthMethod::Local && !is_browser(headers) {
         return Ok(request);
     }
     if let Some(token) = headers.get(TOKEN) {
@@ -51,7 +53,7 @@ pub async fn checked(
     let body = to_bytes(body, MAX_BODY).await.map_err(|_| {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the form has more than {MAX_BODY} bytes"),
+            format!("the form is larger than {MAX_BODY} bytes"),
         )
     })?;
     if form_urlencoded::parse(&body)
@@ -62,15 +64,19 @@ pub async fn checked(
     Err(forged())
 }
 
-/// Refuses what a browser says that another site made it send.
-pub fn same_origin(access: &Access, peer: IpAddr, headers: &HeaderMap) -> Result<(), Problem> {
+/// Fails with 403 if the browser reports that another site caused the request.
+pub(crate) fn same_origin(
+    access: &Access,
+    peer: IpAddr,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
     let foreign = || {
-        let detail = "another site made your browser send this, or a proxy hides the host that \
-            you asked for, which it \
-                      must pass on (nginx: proxy_set_header Host $http_host); nothing was done";
+        let detail = "the request was refused because another site caused it, or because a proxy \
+            does not forward the host name; a proxy must (nginx: proxy_set_header Host \
+            $http_host)";
         Problem::new(StatusCode::FORBIDDEN, detail)
     };
-    // `none` is a person's own doing, such as a bookmark.
+    // `none` is a person's own action, such as a bookmark.
     if headers
         .get(FETCH_SITE)
         .is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"))
@@ -95,8 +101,7 @@ fn is_own(caller: &Caller, token: &[u8]) -> bool {
 }
 
 fn forged() -> Problem {
-    let detail = "the request does not carry your session's token, perhaps because the worker was \
-        started anew; load the \
-                  page again, and send the form from there";
+    let detail = "the request lacks the CSRF token of your session, perhaps because the worker \
+        restarted; reload the page and send the form again";
     Problem::new(StatusCode::FORBIDDEN, detail)
 }

@@ -1,4 +1,4 @@
-//! Reverse proxies that are trusted to say who a user is, and whose requests they pass on.
+//! Reverse proxies that are trusted to name the user and the client of a request.
 
 use std::net::IpAddr;
 
@@ -8,8 +8,8 @@ use ipnet::IpNet;
 
 use super::permissions::Role;
 
-/// Headers in which proxies tell of the client or of themselves; from one that is not trusted they
-/// are a sign that somebody else sent the request.
+/// Headers in which proxies name the client or themselves. From a proxy that is not trusted, they
+/// show that somebody else sent the request.
 const FORWARDED: [&str; 7] = [
     "via",
     "forwarded",
@@ -19,16 +19,16 @@ const FORWARDED: [&str; 7] = [
     "cf-connecting-ip",
     "cdn-loop",
 ];
-/// What more such headers begin with.
+/// The prefix of further such headers.
 const FORWARDED_PREFIX: &str = "x-forwarded-";
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_HOST: &str = "x-forwarded-host";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
-/// Which proxies are trusted, and what they say where.
+/// The trusted proxies, and the headers in which they name users.
 #[derive(Debug, Clone, Default)]
 pub struct Proxies {
-    /// Their networks.
+    /// The networks of the proxies.
     pub networks: Vec<IpNet>,
     /// The header with the user's name.
     pub user: Option<HeaderName>,
@@ -37,21 +37,20 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// Whether that is a trusted proxy.
-    pub fn trusts(&self, peer: IpAddr) -> bool {
+    /// Returns whether an address is that of a trusted proxy.
+    pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(&peer))
     }
 
-    /// Who sent the request at first, as far as trusted proxies say.
-    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    /// Returns the address of the original client, as far as trusted proxies name it.
+    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         if !self.trusts(peer) {
             return peer;
         }
         let hops: Vec<&str> =
             headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
         let hops = hops.join(",");
-        // The last one was added by our proxy; what stands before an address that is not ours may
-        // be made up.
+        // Our proxy added the last address. Those before an address that is not ours may be forged.
         let addresses = hops.rsplit(',').map_while(|hop| hop.trim().parse().ok());
         let mut client = peer;
         for address in addresses.map(|address: IpAddr| address.to_canonical()) {
@@ -63,8 +62,8 @@ impl Proxies {
         client
     }
 
-    /// The user that a trusted proxy names, and the highest of the roles that it names.
-    pub fn user(&self, peer: IpAddr, headers: &HeaderMap) -> Option<(String, Option<Role>)> {
+    /// Returns the user that a trusted proxy names, and the highest of the roles that it names.
+    pub(crate) fn user(&self, peer: IpAddr, headers: &HeaderMap) -> Option<(String, Option<Role>)> {
         let name = headers.get(self.user.as_ref().filter(|_| self.trusts(peer))?)?;
         let name =
             String::from_utf8_lossy(name.as_bytes()).trim().chars().take(128).collect::<String>();
@@ -81,34 +80,36 @@ impl Proxies {
         (!name.is_empty()).then_some((name, role))
     }
 
-    /// The host that the client asked for.
-    pub fn host<'a>(&self, peer: IpAddr, headers: &'a HeaderMap) -> Option<&'a str> {
+    /// Returns the host that the client requested.
+    pub(crate) fn host<'a>(&self, peer: IpAddr, headers: &'a HeaderMap) -> Option<&'a str> {
         let forwarded = headers.get(FORWARDED_HOST).filter(|_| self.trusts(peer));
         forwarded.or_else(|| headers.get("host"))?.to_str().ok()
     }
 
-    /// Whether the client came by HTTPS.
-    pub fn is_secure(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+    /// Returns whether the client used HTTPS.
+    pub(crate) fn is_secure(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
         self.trusts(peer)
             && headers.get(FORWARDED_PROTO).is_some_and(|scheme| scheme.as_bytes() == b"https")
     }
 }
 
-/// Addresses and networks with white space or commas between them.
+/// Parses `http.proxies`: addresses and networks with white space or commas between them.
 pub fn networks(text: &str) -> Result<Vec<IpNet>, String> {
     let entries =
         text.split(|c: char| c.is_whitespace() || c == ',').filter(|entry| !entry.is_empty());
     let network = |entry: &str| {
         let network = entry.parse::<IpNet>().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from));
         network.map_err(|_| {
-            format!("`{entry}` is no address or network; use such as 10.0.0.5 or 10.0.0.0/8")
+            format!(
+                "`{entry}` is not an address or network; use one such as 10.0.0.5 or 10.0.0.0/8"
+            )
         })
     };
     entries.map(network).collect()
 }
 
-/// Whether some proxy has passed the request on.
-pub fn is_forwarded(headers: &HeaderMap) -> bool {
+/// Returns whether some proxy forwarded the request.
+pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| {
         FORWARDED.contains(&name.as_str()) || name.as_str().starts_with(FORWARDED_PREFIX)
     })
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_was_passed_on_is_known_by_its_headers() {
+    fn a_forwarded_request_is_known_by_its_headers() {
         for name in
             ["via", "forwarded", "x-forwarded-for", "x-forwarded-server", "x-real-ip", "cdn-loop"]
         {
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_cannot_choose_its_address() {
+    fn a_client_cannot_forge_its_address() {
         let client = |hops| {
             proxies().client(OURS.into(), &headers(&[("x-forwarded-for", hops)])).to_string()
         };

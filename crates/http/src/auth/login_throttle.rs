@@ -1,21 +1,22 @@
-//! How often an address may try to sign in.
+//! The limit on failed logins of an address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Failures that are forgiven, and for how long they are remembered.
+/// The number of failures without a wait, and the time for which failures are remembered.
 const FORGIVEN: u32 = 5;
 const MEMORY: Duration = Duration::from_secs(15 * 60);
-/// What the first failure too many costs; each further one doubles it, up to the memory.
+/// The wait after the first further failure. Each one doubles it, up to [`MEMORY`].
 const FIRST: Duration = Duration::from_secs(2);
-/// Most addresses remembered. When there are more, those that need not wait are forgotten, or all.
+/// The most addresses that are remembered. Beyond it, those that need not wait are forgotten, or
+/// all.
 const MOST: usize = 10_000;
 
-/// Who has failed lately.
+/// The addresses that failed lately.
 #[derive(Default)]
-pub struct Throttle(Mutex<HashMap<IpAddr, Failures>>);
+pub(crate) struct LoginThrottle(Mutex<HashMap<IpAddr, Failures>>);
 
 struct Failures {
     count: u32,
@@ -30,15 +31,15 @@ impl Failures {
     }
 }
 
-impl Throttle {
-    /// How long this address has to wait before it may try.
-    pub fn wait(&self, address: IpAddr) -> Option<Duration> {
+impl LoginThrottle {
+    /// Returns the time that an address has to wait before it may try, if it has to.
+    pub(crate) fn wait(&self, address: IpAddr) -> Option<Duration> {
         let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         failures.get(&network(address)).map(Failures::wait).filter(|wait| !wait.is_zero())
     }
 
-    /// It has failed.
-    pub fn failed(&self, address: IpAddr) {
+    /// Counts a failure of an address.
+    pub(crate) fn failed(&self, address: IpAddr) {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         failures.retain(|_, failures| failures.last.elapsed() < MEMORY);
         if failures.len() >= MOST {
@@ -53,14 +54,14 @@ impl Throttle {
         own.last = Instant::now();
     }
 
-    /// It has succeeded.
-    pub fn succeeded(&self, address: IpAddr) {
+    /// Forgets the failures of an address.
+    pub(crate) fn succeeded(&self, address: IpAddr) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&network(address));
     }
 }
 
-/// Who has one IPv6 address has 2^64 of them.
-pub fn network(address: IpAddr) -> IpAddr {
+/// Returns the network that counts as one address: an IPv6 client has a /64, 2^64 addresses.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
@@ -75,8 +76,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn some_failures_are_forgiven_and_then_each_costs_more() {
-        let throttle = Throttle::default();
+    fn each_failure_beyond_the_first_few_waits_longer() {
+        let throttle = LoginThrottle::default();
         let [one, another] = [IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2])];
         for _ in 1..FORGIVEN {
             throttle.failed(one);
@@ -93,7 +94,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_network_share_their_failures() {
-        let throttle = Throttle::default();
+        let throttle = LoginThrottle::default();
         let address = |last| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, last]);
         (0..FORGIVEN).for_each(|_| throttle.failed(address(1)));
         assert!(throttle.wait(address(2)).is_some());

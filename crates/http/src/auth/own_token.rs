@@ -1,9 +1,9 @@
-//! The token of this machine: made when a worker first starts, kept in the data directory, and
-//! shown by `worker token show`. It lets whoever can read that directory act as the admin `local`,
-//! over loopback only.
+//! The token of this machine. A worker makes it at its first start and keeps it in the data
+//! directory; `worker token show` prints it. Whoever can read that directory can act as the admin
+//! `local`, over loopback only.
 //!
-//! To be on this machine is not enough to change anything, because a reverse proxy on it passes on
-//! the requests of others, and they look like requests of its own.
+//! A connection over loopback alone does not suffice to change anything, because a reverse proxy on
+//! this machine forwards the requests of others over loopback too.
 
 use std::fs;
 use std::io;
@@ -14,54 +14,55 @@ use secrecy::SecretString;
 
 use super::token::random;
 
-/// The file's name in the data directory.
+/// The name of the file in the data directory.
 const FILE: &str = "http.token";
-/// Shortest token that is taken, in characters: an operator may put one of their own into the file.
+/// The least length of a token in characters: an operator may put another token into the file.
 const SHORTEST: usize = 20;
 
-/// Why there is no such token.
+/// The reason why there is no such token.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OwnTokenError {
-    /// The file cannot be read or made.
+    /// The file cannot be read or created.
     #[error(
         "the token of this machine, {path}: {source}; give the worker's user access to it, or set \
             another data directory"
     )]
     Io {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The cause.
+        /// The underlying error.
         source: io::Error,
     },
-    /// Others could read it.
+    /// Other users can read the file.
     #[error(
-        "the token of this machine, {path}, can be read by others (mode {mode:o}); run `chmod 600 \
-            {path}`"
+        "the token of this machine, {path}, can be read by other users (mode {mode:o}); run \
+            `chmod 600 {path}`"
     )]
     Exposed {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Its mode bits.
+        /// The mode bits of the file.
         mode: u32,
     },
     /// The file does not hold a token.
     #[error(
-        "{path} holds no token of {SHORTEST} or more printable ASCII characters; delete it, and \
-            the next start makes one"
+        "{path} does not hold a token of {SHORTEST} or more printable ASCII characters; delete \
+            it, and the next start makes a new one"
     )]
     Unusable {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
 }
 
-/// Where it is kept.
+/// Returns the path of the file.
+#[must_use]
 pub fn path(data_dir: &Path) -> PathBuf {
     data_dir.join(FILE)
 }
 
-/// Reads the token, and makes it if there is none. Workers that share a data directory share it.
+/// Reads the token, and makes one if there is none. Workers that share a data directory share it.
 pub fn load_or_create(data_dir: &Path) -> Result<SecretString, OwnTokenError> {
     if let Some(token) = load(data_dir)? {
         return Ok(token);
@@ -69,7 +70,7 @@ pub fn load_or_create(data_dir: &Path) -> Result<SecretString, OwnTokenError> {
     let path = path(data_dir);
     match private_file::create(&path, random().as_bytes()) {
         Ok(()) => {}
-        // Another worker was faster: its token is the one.
+        // Another worker was faster. Its token counts.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(source) => return Err(OwnTokenError::Io { path, source }),
     }
@@ -77,7 +78,7 @@ pub fn load_or_create(data_dir: &Path) -> Result<SecretString, OwnTokenError> {
         .ok_or_else(|| OwnTokenError::Io { path, source: io::ErrorKind::NotFound.into() })
 }
 
-/// Reads the token; none if no worker has made one yet.
+/// Reads the token. Returns none if no worker has made one yet.
 pub fn load(data_dir: &Path) -> Result<Option<SecretString>, OwnTokenError> {
     let path = path(data_dir);
     let text = match fs::read_to_string(&path) {
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_can_read_or_that_holds_no_token_is_refused() {
+    fn a_file_that_others_can_read_or_without_a_token_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         load_or_create(dir.path()).unwrap();
         let path = path(dir.path());

@@ -1,5 +1,5 @@
-//! Tokens that let somebody in. The settings hold their SHA-256; a token itself is shown once, when
-//! it is made.
+//! Tokens of callers. The settings hold their SHA-256; the token itself is shown once, when it is
+//! made.
 
 use std::str::FromStr;
 
@@ -10,41 +10,41 @@ use subtle::ConstantTimeEq;
 
 use super::permissions::Role;
 
-/// Bytes of randomness in a token.
+/// The number of random bytes in a token.
 const BYTES: usize = 32;
-/// Longest name of a token's holder.
+/// The greatest length of a holder's name.
 const MAX_NAME: usize = 64;
 
-/// A token that was given out.
+/// The entry of a token that was given out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
-    /// Whose it is, as the audit shows.
+    /// The name of the holder, which the audit shows.
     pub name: String,
-    /// What it allows.
+    /// The role of the holder.
     pub role: Role,
-    /// SHA-256 of it.
+    /// The SHA-256 of the token.
     pub hash: [u8; 32],
 }
 
 impl Token {
-    /// The entry of a token.
+    /// Makes the entry of a token. Fails if the name cannot be used.
     pub fn of(name: &str, role: Role, secret: &str) -> Result<Self, String> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
         if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(plain) {
             return Err(format!(
-                "the name {name:?} cannot be used; take letters, digits, - _ . @, at most \
-                    {MAX_NAME}"
+                "the name {name:?} is not valid; use at most {MAX_NAME} letters, digits, - _ . @"
             ));
         }
         Ok(Self { name: name.to_owned(), role, hash: hash(secret) })
     }
 
-    /// Whether this is it. Takes as long if it is not.
-    pub fn is(&self, secret: &str) -> bool {
+    /// Compares a secret with the token, in constant time.
+    pub(crate) fn is(&self, secret: &str) -> bool {
         self.hash.ct_eq(&hash(secret)).into()
     }
 
-    /// The entry for `http.tokens`.
+    /// Returns the entry as it stands in `http.tokens`.
+    #[must_use]
     pub fn entry(&self) -> String {
         format!("{}:{}:{}", self.name, self.role, hex(&self.hash))
     }
@@ -65,30 +65,31 @@ impl FromStr for Token {
     }
 }
 
-/// Reads `http.tokens`: entries with white space or commas between them.
+/// Parses `http.tokens`: entries with white space or commas between them.
 pub fn read(text: &str) -> Result<Vec<Token>, String> {
     let entries =
         text.split(|c: char| c.is_whitespace() || c == ',').filter(|entry| !entry.is_empty());
-    // An entry may be a token by mistake, so it is counted and not shown.
+    // An entry may be a token by mistake, so the error gives its number and not its text.
     entries
         .enumerate()
         .map(|(at, entry)| entry.parse().map_err(|error| format!("entry {}: {error}", at + 1)))
         .collect()
 }
 
-/// A new secret of 256 random bits.
+/// Returns a new secret of 256 random bits.
+#[must_use]
 pub fn random() -> String {
     let bytes: [u8; BYTES] = rand::random();
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// SHA-256.
-pub fn hash(secret: &str) -> [u8; 32] {
+/// Returns the SHA-256 of a secret.
+pub(crate) fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret).into()
 }
 
-/// Lower-case hex digits.
-pub fn hex(bytes: &[u8]) -> String {
+/// Returns bytes as lower-case hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -113,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_knows_its_token_and_no_other() {
+    fn an_entry_matches_its_token_only() {
         let secret = random();
         let token = Token::of("ci", Role::Operator, &secret).unwrap();
         let read = read(&format!(" {},\n{} ", token.entry(), token.entry())).unwrap();
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_entry_is_named_by_its_place_and_not_shown() {
+    fn a_wrong_entry_is_named_by_its_number_and_not_shown() {
         let good = Token::of("ci", Role::Admin, "x").unwrap().entry();
         for wrong in ["hunter2", "ci:king:00", "ci:viewer:hunter2", ":viewer:00", "a/b:viewer:00"] {
             let error = read(&format!("{good} {wrong}")).unwrap_err();
