@@ -58,7 +58,7 @@ pub(crate) async fn unblock(
     retry(app, caller, id, false, why).await
 }
 
-/// Delays a job.
+/// Delays a job for a time.
 pub(crate) async fn snooze(
     app: &App,
     caller: &Caller,

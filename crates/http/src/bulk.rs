@@ -75,7 +75,7 @@ pub(crate) struct Progress {
     pub done: usize,
     /// The number of jobs that refused the action, such as because their state has changed.
     pub refused: usize,
-    /// Whether the bulk action has ended.
+    /// `true` if the bulk action has ended.
     pub finished: bool,
     /// The errors of the first jobs that refused the action.
     pub errors: Vec<Refused>,

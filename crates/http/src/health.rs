@@ -1,5 +1,5 @@
-//! `/readyz`, which reports whether the worker claims jobs, and `/metrics` for Prometheus. Both need
-//! no authentication.
+//! `/readyz`, which reports whether the worker claims jobs, and `/metrics` for Prometheus. Both
+//! need no authentication.
 
 use std::sync::Arc;
 use std::time::Duration;

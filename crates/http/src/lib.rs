@@ -85,9 +85,9 @@ pub enum ServeError {
     /// The address cannot be listened on.
     #[error("cannot listen on {addr}; set another http.addr (MISSION_HTTP_ADDR)")]
     Listen {
-        /// The configured address.
+        /// The address of the settings.
         addr: SocketAddr,
-        /// The underlying error.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The token of this machine cannot be read or made.

@@ -37,7 +37,7 @@ pub(crate) async fn limit_time(request: Request, next: Next) -> Response {
     })
 }
 
-/// Adds the headers.
+/// Adds the headers to a response.
 pub(crate) async fn add(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();

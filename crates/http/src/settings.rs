@@ -15,7 +15,7 @@ pub struct ServerSettings {
     pub addr: SocketAddr,
     /// The folder in which the token of this machine is kept.
     pub data_dir: PathBuf,
-    /// The access rules.
+    /// The rules for access.
     pub access: AccessSettings,
 }
 
@@ -28,7 +28,7 @@ pub struct AccessSettings {
     pub api_token: Option<SecretString>,
     /// The trusted reverse proxies.
     pub proxies: Proxies,
-    /// Whether every caller may only read.
+    /// `true` if every caller may only read.
     pub read_only: bool,
     /// The requests per second that an address may send. 0 sets no limit.
     pub requests_per_second: u32,

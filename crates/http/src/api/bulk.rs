@@ -26,7 +26,7 @@ pub(crate) struct Bulk {
     q: String,
     /// The action on each job.
     action: BulkAction,
-    /// Whether only to count the jobs.
+    /// `true` to count the jobs and do nothing.
     #[serde(default)]
     #[schema(required = false)]
     preview: bool,
@@ -48,7 +48,7 @@ pub(crate) struct Bulk {
 pub(crate) struct Preview {
     /// The number of jobs that are found.
     matched: usize,
-    /// Whether there are more: the action affects the first 10,000.
+    /// `true` if there are more: the action affects the first 10,000.
     more: bool,
 }
 

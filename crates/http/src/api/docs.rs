@@ -1,4 +1,4 @@
-//! The OpenAPI document, generated from the code.
+//! The `OpenAPI` document, generated from the code.
 
 use axum::Json;
 use serde_json::{Value, json};

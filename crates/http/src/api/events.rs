@@ -44,8 +44,8 @@ pub(crate) struct EventsQuery {
 /// Streams events as they happen.
 ///
 /// The name of an event is its member `event`: `job`, `paused` or `resumed`; docs/protocol.md
-/// describes them. The event `reset` means that earlier events may be lost, so read the queue again.
-/// The first event is `reset`, unless `Last-Event-ID` names one that is still known.
+/// describes them. The event `reset` means that earlier events may be lost, so read the queue
+/// again. The first event is `reset`, unless `Last-Event-ID` names one that is still known.
 #[utoipa::path(get, path = "/events", tag = "queue", params(EventsQuery,
     ("last-event-id" = Option<String>, Header,
         description = "The id of the last event that you know")),

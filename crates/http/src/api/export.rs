@@ -24,7 +24,7 @@ pub(crate) const MAX_ROWS: usize = 10_000;
 pub(crate) enum Format {
     /// Comma-separated values with a header.
     Csv,
-    /// A JSON list.
+    /// A list of JSON objects.
     Json,
 }
 

@@ -19,7 +19,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<Gateway
     Ok(Json(app.queue.gateways(MAX_PAGE).await?))
 }
 
-/// Returns one gateway.
+/// Returns a gateway by its id.
 #[utoipa::path(get, path = "/gateways/{id}", tag = "gateways",
     params(("id" = Uuid, Path, description = "The id of the gateway")),
     responses((status = 200, description = "The gateway", body = GatewayRecord)))]

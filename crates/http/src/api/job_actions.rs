@@ -29,7 +29,7 @@ pub(crate) struct Why {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Retry {
-    /// Whether to retry even if that undoes newer jobs of the same agent.
+    /// `true` to retry even if that undoes newer jobs of the same agent.
     #[serde(default)]
     #[schema(required = false)]
     force: bool,
@@ -76,10 +76,11 @@ pub(crate) async fn retry(
     Ok(Json(Acted { id, was }))
 }
 
-/// Delays a job.
+/// Delays a job for a time.
 #[utoipa::path(post, path = "/jobs/{id}/snooze", tag = "jobs",
     params(("id" = Uuid, Path, description = "The id of the job")),
-    request_body = Snooze, responses((status = 200, description = "The job is snoozed", body = Acted)))]
+    request_body = Snooze,
+    responses((status = 200, description = "The job is snoozed", body = Acted)))]
 pub(crate) async fn snooze(
     State(app): State<Arc<App>>,
     caller: Caller,

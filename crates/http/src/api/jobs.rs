@@ -55,7 +55,7 @@ const fn page() -> usize {
     PAGE
 }
 
-/// Finds jobs.
+/// Finds jobs, a page at a time.
 #[utoipa::path(get, path = "/jobs", tag = "jobs", params(ListQuery), responses(
     (status = 200,
         description = "A page: jobs that need somebody first, ended jobs last, newest first",

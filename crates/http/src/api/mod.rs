@@ -1,4 +1,4 @@
-//! The API at `/api/v1`. Its OpenAPI document is generated from the attributes of the handlers.
+//! The API at `/api/v1`. Its `OpenAPI` document is generated from the attributes of the handlers.
 
 mod bulk;
 pub(crate) mod docs;
@@ -25,7 +25,7 @@ use docs::Common;
 /// The path prefix of the API.
 const BASE: &str = "/api/v1";
 
-/// The OpenAPI document.
+/// The `OpenAPI` document of all operations.
 #[derive(OpenApi)]
 #[openapi(
     info(

@@ -32,7 +32,7 @@ pub(crate) async fn failures(State(app): State<Arc<App>>) -> Result<Json<Vec<Gro
     Ok(Json(app.queue.groups(MAX_PAGE).await?))
 }
 
-/// Lists the pauses.
+/// Lists all present pauses.
 #[utoipa::path(get, path = "/pauses", tag = "queue",
     responses((status = 200, description = "The pauses with actor and reason, oldest first",
         body = Vec<Pause>)))]
@@ -58,7 +58,7 @@ pub(crate) struct Which {
 /// The effect of an action.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Changed {
-    /// Whether the action changed anything.
+    /// `true` if the action changed anything.
     pub changed: bool,
 }
 

@@ -46,8 +46,8 @@ pub(crate) struct Series {
 pub(crate) struct Bucket {
     /// The beginning of the bucket in milliseconds since 1970 by Redis's clock.
     pub at_ms: u64,
-    /// The number of transitions by name: `enqueued`, `done`, `dead`, `retrying`, `snoozed`, `blocked`, `superseded`,
-    /// `cancelled`, `lost`, `released`.
+    /// The number of transitions by name: `enqueued`, `done`, `dead`, `retrying`, `snoozed`,
+    /// `blocked`, `superseded`, `cancelled`, `lost`, `released`.
     pub counts: BTreeMap<String, u64>,
     /// The time for which jobs were ready before they ran.
     pub waited: Times,
@@ -57,7 +57,6 @@ pub(crate) struct Bucket {
 
 /// Quantiles of times. They are upper bounds, exact to a factor of two, and none without data.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
-#[expect(clippy::struct_field_names, reason = "each has its unit, as all times do")]
 pub struct Times {
     /// The median in milliseconds.
     pub p50_ms: Option<u64>,

@@ -115,9 +115,9 @@ pub(crate) struct Access {
     pub links: LoginLinks,
     pub throttle: LoginThrottle,
     pub rate: RateLimiter,
-    /// Whether every caller is a viewer.
+    /// `true` if every caller is a viewer.
     read_only: bool,
-    /// Whether callers on this machine may read without a token.
+    /// `true` if callers on this machine may read without a token.
     open_locally: bool,
     /// The secret from which CSRF tokens are made.
     key: String,

@@ -31,7 +31,7 @@ pub enum OwnTokenError {
     Io {
         /// The path of the file.
         path: PathBuf,
-        /// The underlying error.
+        /// The error of the system.
         source: io::Error,
     },
     /// Other users can read the file.

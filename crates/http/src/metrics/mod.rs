@@ -1,7 +1,7 @@
 //! The metrics of `/metrics`: those of this process, and the present state of its queue.
 //!
-//! The state of the queue is read from Redis with each scrape and is the same at every worker. While
-//! Redis is unavailable, these metrics are missing rather than old.
+//! The state of the queue is read from Redis with each scrape and is the same at every worker.
+//! While Redis is unavailable, these metrics are missing rather than old.
 
 mod exposition;
 mod queue;

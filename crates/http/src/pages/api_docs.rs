@@ -20,7 +20,6 @@ pub(super) fn router() -> Router<Arc<App>> {
     Router::new().route("/api/docs", get(show))
 }
 
-/// The page.
 #[derive(Template)]
 #[template(path = "dashboard/docs.html")]
 struct ApiDocsPage {
@@ -38,7 +37,7 @@ struct Operation {
     path: String,
     summary: Prose,
     description: Prose,
-    /// Its parameters, bodies and responses.
+    /// The parameters, bodies and responses.
     parts: Vec<Member>,
 }
 

@@ -27,7 +27,6 @@ pub(super) fn router() -> Router<Arc<App>> {
     Router::new().route("/audit", get(show))
 }
 
-/// The page.
 #[derive(Template)]
 #[template(path = "dashboard/audit.html")]
 struct AuditPage {

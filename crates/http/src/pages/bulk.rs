@@ -58,7 +58,6 @@ struct BulkPage {
 /// The question whether all jobs found are meant.
 #[derive(Debug)]
 struct BulkQuestion {
-    /// The search.
     q: String,
     /// `retry`, `snooze`, `cancel` or `discard`.
     action: &'static str,
@@ -66,7 +65,7 @@ struct BulkQuestion {
     count: u64,
     /// The number with its noun.
     words: String,
-    /// Whether the number must be typed to confirm.
+    /// `true` if the number must be typed to confirm.
     typed: bool,
     /// The error of the previous attempt.
     error: Option<String>,

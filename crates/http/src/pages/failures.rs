@@ -25,12 +25,10 @@ pub(super) fn router() -> Router<Arc<App>> {
     Router::new().route("/failures", get(show))
 }
 
-/// The page.
 #[derive(Template)]
 #[template(path = "dashboard/failures.html")]
 struct FailuresPage {
     frame: Frame,
-    /// The heading.
     sentence: String,
     /// The text that stands in place of an empty list.
     empty: &'static str,
@@ -42,9 +40,7 @@ struct FailuresPage {
 pub(super) struct FailureRow {
     /// The code, and the method of the request that failed.
     pub code: String,
-    /// The latest message.
     pub message: Prose,
-    /// The remedy.
     pub action: Option<Prose>,
     pub gateway: Option<GatewayLink>,
     /// The number of jobs.

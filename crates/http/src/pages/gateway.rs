@@ -30,7 +30,6 @@ pub(super) fn router() -> Router<Arc<App>> {
     Router::new().route("/gateways/{id}", get(show))
 }
 
-/// The page.
 #[derive(Template)]
 #[template(path = "dashboard/gateway.html")]
 struct GatewayPage {
@@ -53,7 +52,7 @@ struct GatewayView {
     facts: Vec<Fact>,
     counts: Vec<StateCount>,
     pause: Option<Paused>,
-    /// Its jobs that have not ended, or are dead.
+    /// The jobs that have not ended, or are dead.
     jobs: Vec<JobRow>,
 }
 

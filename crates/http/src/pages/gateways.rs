@@ -25,12 +25,10 @@ pub(super) fn router() -> Router<Arc<App>> {
     Router::new().route("/gateways", get(show))
 }
 
-/// The page.
 #[derive(Template)]
 #[template(path = "dashboard/gateways.html")]
 struct GatewaysPage {
     frame: Frame,
-    /// The heading.
     sentence: String,
     gateways: Vec<GatewayRow>,
 }
@@ -47,11 +45,11 @@ pub(super) struct GatewayRow {
     pub reach_words: String,
     /// The time of the next try, if its jobs wait for that.
     pub held_until: Option<When>,
-    /// Whether its certificate is not checked.
+    /// `true` if its certificate is not checked.
     pub insecure: bool,
     pub version: String,
     pub protocol: Option<u32>,
-    /// Its limit for config writes.
+    /// The gateway's limit for config writes.
     pub writes: String,
     /// The time of its last known restart.
     pub restarted: Option<When>,

@@ -41,7 +41,6 @@ pub(super) fn router() -> Router<Arc<App>> {
     Router::new().route("/", get(show))
 }
 
-/// The page.
 #[derive(Template)]
 #[template(path = "dashboard/home.html")]
 struct HomePage {
@@ -155,7 +154,8 @@ async fn read(queue: &Queue, range: Range) -> Result<HomeReads, Problem> {
     Ok(HomeReads { needing, groups, slices, restarts, ready: ready.jobs })
 }
 
-/// Returns the queue in a sentence: `2 blocked (need you) · 3 retrying · 5 running · oldest waiting 12 s`.
+/// Returns the queue in a sentence:
+/// `2 blocked (need you) · 3 retrying · 5 running · oldest waiting 12 s`.
 fn headline(summary: &Summary) -> Vec<HeadlinePart> {
     let of = |state: State| summary.counts.of(state);
     let part = |state: State, words: String| HeadlinePart {
@@ -168,7 +168,7 @@ fn headline(summary: &Summary) -> Vec<HeadlinePart> {
         0 => {}
         1 => parts.push(part(State::Blocked, "1 blocked (needs you)".to_owned())),
         blocked => {
-            parts.push(part(State::Blocked, format!("{} blocked (need you)", number(blocked))))
+            parts.push(part(State::Blocked, format!("{} blocked (need you)", number(blocked))));
         }
     }
     for state in [

@@ -47,7 +47,6 @@ pub(super) fn router() -> Router<Arc<App>> {
     forms::router().route("/jobs/{id}", get(show))
 }
 
-/// The page.
 #[derive(Template)]
 #[template(path = "dashboard/job.html")]
 struct JobPage {

@@ -36,7 +36,6 @@ pub(super) fn router() -> Router<Arc<App>> {
     Router::new().route("/jobs", get(search))
 }
 
-/// The page.
 #[derive(Template)]
 #[template(path = "dashboard/jobs.html")]
 struct JobsPage {
@@ -59,7 +58,7 @@ struct FoundJobs {
     limit: usize,
     /// The address of the next page.
     next: Option<String>,
-    /// Whether this page is not the first.
+    /// `true` if this page is not the first.
     later: bool,
     /// The address of the first page.
     first: String,

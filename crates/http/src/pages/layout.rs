@@ -30,16 +30,16 @@ pub(super) struct Frame {
     /// The name of the caller.
     pub who: String,
     pub role: &'static str,
-    /// Whether the caller is known.
+    /// `true` if the caller is known.
     pub signed_in: bool,
-    /// Whether there is a session to end.
+    /// `true` if there is a session to end.
     pub can_sign_out: bool,
     /// The address of the login form, for callers who may read only because they are on this
     /// machine.
     pub sign_in: Option<String>,
-    /// Whether the caller may act on jobs.
+    /// `true` if the caller may act on jobs.
     pub may_operate: bool,
-    /// Whether the caller may act on workers and export the audit.
+    /// `true` if the caller may act on workers and export the audit.
     pub may_admin: bool,
     /// The CSRF token that forms send along.
     pub csrf: String,

@@ -33,7 +33,6 @@ pub(super) fn router() -> Router<Arc<App>> {
     Router::new().route("/logout", post(sign_out))
 }
 
-/// The page.
 #[derive(Template)]
 #[template(path = "dashboard/login.html")]
 struct LoginPage {
@@ -42,7 +41,7 @@ struct LoginPage {
     next: String,
     /// The error of the previous attempt.
     error: Option<String>,
-    /// Whether the token of this machine would be accepted.
+    /// `true` if the token of this machine would be accepted.
     local: bool,
 }
 

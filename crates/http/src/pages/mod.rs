@@ -61,7 +61,6 @@ pub(crate) fn open() -> Router<Arc<App>> {
     assets::router().merge(theme::router()).merge(login::open())
 }
 
-/// Renders a page.
 fn written(page: &impl Template) -> Html<String> {
     Html(page.render().expect("writing to a string does not fail"))
 }

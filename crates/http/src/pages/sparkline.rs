@@ -5,7 +5,6 @@ use mission_jobs::queue::Recent;
 
 use super::chart::{Bar, real, round};
 
-/// The chart.
 #[derive(Debug)]
 pub(super) struct Sparkline {
     /// The chart in words.

@@ -13,7 +13,7 @@ pub(super) struct StateCount {
     pub number: String,
     /// The address of the search that finds them.
     pub search: String,
-    /// Whether the page shows exactly this state.
+    /// `true` if the page shows exactly this state.
     pub is_here: bool,
 }
 

@@ -26,12 +26,10 @@ pub(super) fn router() -> Router<Arc<App>> {
         .route("/workers/{name}/undrain", post(undrain))
 }
 
-/// The page.
 #[derive(Template)]
 #[template(path = "dashboard/workers.html")]
 struct WorkersPage {
     frame: Frame,
-    /// The heading.
     sentence: String,
     workers: Vec<WorkerRow>,
 }

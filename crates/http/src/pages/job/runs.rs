@@ -37,7 +37,6 @@ pub(super) struct RunView {
 /// A request of a run, drawn as a bar.
 #[derive(Debug)]
 pub(super) struct RequestBar {
-    /// The method.
     pub name: String,
     pub took: String,
     /// The start within the run, in thousandths of its length.
