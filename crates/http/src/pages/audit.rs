@@ -52,7 +52,7 @@ struct AuditRow {
 }
 
 #[derive(Deserialize)]
-struct AuditQuery {
+struct AuditPageQuery {
     /// The id of the last entry of the previous page.
     #[serde(default)]
     after: String,
@@ -60,7 +60,7 @@ struct AuditQuery {
 
 async fn show(
     context: PageContext,
-    Query(query): Query<AuditQuery>,
+    Query(query): Query<AuditPageQuery>,
 ) -> Result<Html<String>, Problem> {
     let glance = context.glance().await?;
     let after = Some(query.after.as_str()).filter(|after| !after.is_empty());

@@ -13,7 +13,7 @@ const BELOW: f64 = 36.0;
 
 /// The counts of a bucket of time.
 #[derive(Debug, Clone, Copy, Default)]
-struct Bucket {
+struct ChartBucket {
     done: u64,
     dead: u64,
     tried_again: u64,
@@ -75,7 +75,7 @@ impl Chart {
         let step = range.bucket_ms();
         let first = (now_ms / step + 1).saturating_sub(range.buckets()) * step;
         let mut buckets =
-            vec![Bucket::default(); usize::try_from(range.buckets()).unwrap_or_default()];
+            vec![ChartBucket::default(); usize::try_from(range.buckets()).unwrap_or_default()];
         for slice in slices.iter().filter(|slice| slice.at_ms >= first) {
             let at = usize::try_from((slice.at_ms - first) / step).unwrap_or(usize::MAX);
             let Some(bucket) = buckets.get_mut(at) else { continue };
@@ -134,7 +134,7 @@ fn tick_at(range: Range, at_ms: u64) -> String {
 }
 
 /// Returns the bars of a bucket that have a height.
-fn bars(bucket: &Bucket, x: f64, width: f64, top: u64, bottom: u64) -> Vec<Bar> {
+fn bars(bucket: &ChartBucket, x: f64, width: f64, top: u64, bottom: u64) -> Vec<Bar> {
     let up = real(bucket.done) / real(top.max(1)) * ABOVE;
     let again = real(bucket.tried_again) / real(bottom.max(1)) * BELOW;
     let dead = real(bucket.dead) / real(bottom.max(1)) * BELOW;
@@ -153,8 +153,8 @@ fn bars(bucket: &Bucket, x: f64, width: f64, top: u64, bottom: u64) -> Vec<Bar> 
     all.into_iter().filter(|bar| bar.height > 0.0).collect()
 }
 
-fn column(bucket: &Bucket, at_ms: u64, x: f64, width: f64) -> Column {
-    let Bucket { done, dead, tried_again } = *bucket;
+fn column(bucket: &ChartBucket, at_ms: u64, x: f64, width: f64) -> Column {
+    let ChartBucket { done, dead, tried_again } = *bucket;
     let says = format!(
         "{} UTC: {done} done, {dead} dead, {tried_again} delayed or retried",
         utc(at_ms, "%d %b %H:%M")
@@ -162,8 +162,8 @@ fn column(bucket: &Bucket, at_ms: u64, x: f64, width: f64) -> Column {
     Column { x: round(x), width: round(width), says }
 }
 
-fn says(range: Range, buckets: &[Bucket], at: impl Fn(usize) -> u64) -> String {
-    let sum = |of: fn(&Bucket) -> u64| buckets.iter().map(of).sum::<u64>();
+fn says(range: Range, buckets: &[ChartBucket], at: impl Fn(usize) -> u64) -> String {
+    let sum = |of: fn(&ChartBucket) -> u64| buckets.iter().map(of).sum::<u64>();
     let (done, dead, again) = (sum(|b| b.done), sum(|b| b.dead), sum(|b| b.tried_again));
     if done + dead + again == 0 {
         return format!("No activity in {}.", range.words());
