@@ -64,7 +64,7 @@ def test_from_the_first_screen_to_the_job_and_on(site: Site, visit: Callable[...
     site.gateway("Cedar", token="a-wrong-token", port=port)
     retry = page.get_by_role("button", name="Retry", exact=True)
     retry.click()
-    expect(page.get_by_role("status")).to_contain_text("It runs again now.")
+    expect(page.get_by_role("status")).to_contain_text("Job retried")
     while True:
         site.settles(job, "done", "blocked")
         if site.state(job) == "done":
@@ -163,13 +163,13 @@ def test_120_jobs_are_found_and_discarded(site: Site, visit: Callable[..., Page]
     page.get_by_role("button", name="Discard").click()
     progress = page.get_by_role("heading", level=1)
     if scripts:
-        expect(progress).to_have_text(f"Discard: {MANY} of {MANY} jobs, 0 left as they are.")
+        expect(progress).to_have_text(f"Discard: {MANY} of {MANY} jobs, 0 skipped.")
     else:
         while "so far" in progress.inner_text():
             page.get_by_role("link", name="Refresh").click()
-        expect(progress).to_have_text(f"Discard: {MANY} of {MANY} jobs, 0 left as they are.")
+        expect(progress).to_have_text(f"Discard: {MANY} of {MANY} jobs, 0 skipped.")
     page.get_by_role("link", name="Back to the search").click()
-    expect(page.get_by_text("No job is like that.")).to_be_visible()
+    expect(page.get_by_text("No matching jobs.")).to_be_visible()
     page.goto("/audit")
     expect(page.get_by_text("they were a test").first).to_be_visible()
     expect(page.get_by_role("row").nth(1)).to_contain_text("discard")
@@ -244,15 +244,15 @@ def test_keys(site: Site, visit: Callable[..., Page]) -> None:
     expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
     page.keyboard.press("r")
-    expect(page.get_by_role("status")).to_contain_text("It runs again now.")
+    expect(page.get_by_role("status")).to_contain_text("Job retried")
 
 
 def test_quiet(site: Site, visit: Callable[..., Page]) -> None:
     site.start()
     page = visit("/")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("Quiet. No job has come yet.")
-    expect(page.get_by_text("Nothing happened in the last hour.")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Quiet. No jobs yet.")
+    expect(page.get_by_text("No activity in the last hour.")).to_be_visible()
     page.goto("/jobs?q=colour:red")
     expect(page.get_by_role("alert")).to_contain_text("colour")
     page.goto("/jobs/00000000-0000-0000-0000-000000000001")
-    expect(page.get_by_role("heading", level=1)).to_have_text("There is no such thing here")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Not found")

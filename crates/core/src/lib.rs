@@ -17,6 +17,7 @@ pub mod context;
 pub mod documents;
 pub mod gateway;
 pub mod heartbeat;
+pub mod humanize;
 mod identity;
 mod jinja;
 pub mod journal;

@@ -28,13 +28,10 @@
 //! # }
 //! ```
 
-// The tests in this crate share helpers with those in `tests/`, which use the crate by this name.
-#[cfg(test)]
-extern crate self as mission_jobs;
-
 pub mod envelope;
 mod flags;
 pub mod kinds;
+pub mod private_redis;
 pub mod queue;
 pub mod retry;
 pub mod run;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use mission_jobs::envelope::{MAX_TIME, PRIORITY_DEFAULT, PRIORITY_LAST};
 
-use crate::commands::bench::Measure;
 use crate::environment;
-use crate::http::permissions::Role;
 use crate::settings::Sources;
+use mission_bench::Measure;
+use mission_http::permissions::Role;
 
 /// Provisions AI agents on OpenClaw gateways from jobs in Redis.
 ///

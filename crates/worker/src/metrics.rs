@@ -1,11 +1,5 @@
-//! Renders the metrics for Prometheus: the counters of this process, and the state of its queue.
-//!
-//! [`crate::events`] updates the counters. The state of the queue is read from Redis at each scrape
-//! and is the same for every worker; while Redis is unreachable, these metrics are missing rather
-//! than outdated.
-
-mod exposition;
-mod queue;
+//! Renders the metrics of this process for Prometheus. [`crate::events`] updates the counters;
+//! `mission_http` adds the state of the queue.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +9,11 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use mission_core::apply::Applier;
 use mission_jobs::Queue;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::events::ProcessCounters;
 use crate::exit::{Exit, OrExit};
 
-/// Time limit of the reads from Redis for a scrape.
-const REDIS_WITHIN: Duration = Duration::from_secs(2);
 /// Interval at which recorded durations are sorted into buckets, even without a scrape.
 const UPKEEP: Duration = Duration::from_secs(30);
 
@@ -134,25 +126,13 @@ impl Metrics {
         Ok(Self { handle, applier })
     }
 
-    /// Returns all metrics in the text format of Prometheus. `stopping` is `true` once the worker
-    /// no longer claims jobs.
-    pub async fn scrape(&self, queue: &Queue, stopping: bool) -> String {
-        let state = timeout(REDIS_WITHIN, queue::read(queue)).await;
+    /// Returns the metrics of this process in the text format of Prometheus.
+    pub fn render(&self, queue: &Queue) -> String {
         ProcessCounters {
             queue: queue.counters(),
             gateway_restarts: self.applier.clients.restarts(),
         }
         .emit();
-        let mut text = self.handle.render();
-        let state = state.ok().and_then(Result::ok);
-        let is_ready = state.is_some() && !stopping;
-        let mut more = exposition::Exposition::default();
-        more.gauge("mission_ready", "1 if this worker claims jobs and reaches Redis, else 0.")
-            .sample(&[], is_ready);
-        if let Some(state) = state {
-            state.write(&mut more);
-        }
-        text.push_str(&more.into_text());
-        text
+        self.handle.render()
     }
 }

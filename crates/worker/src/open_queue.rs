@@ -4,8 +4,8 @@ use mission_jobs::Queue;
 use secrecy::ExposeSecret;
 
 use crate::exit::{Exit, OrExit};
-use crate::private_redis::{PrivateRedis, RedisRole};
 use crate::settings::Settings;
+use mission_jobs::private_redis::{PrivateRedis, RedisRole};
 
 /// An open queue, and its private Redis if it has one.
 pub struct Store {

@@ -8,6 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use mission_http::api::series::KindStatus;
+use mission_http::own_token;
+use mission_jobs::private_redis::RedisRole;
 use mission_jobs::queue::{
     AuditEntry, Cursor, Found, GatewayRecord, Group, Search, Summary, WorkerRecord,
 };
@@ -20,10 +23,7 @@ use uuid::Uuid;
 use crate::cli::ApiTarget;
 use crate::client::{Client, ClientError};
 use crate::exit::{Exit, OrExit};
-use crate::http::api::series::KindStatus;
-use crate::http::own_token;
 use crate::open_queue::Store;
-use crate::private_redis::RedisRole;
 use crate::settings::Settings;
 
 /// Pause before the event stream is opened again after an error.

@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use mission_core::gateway::Allowlist;
 use mission_core::seeds::Seeds;
+use mission_http::AccessSettings;
 use mission_jobs::{Keep, Keyring, Tls};
 use secrecy::SecretString;
 use serde::Serialize;
 
 use crate::environment;
-pub use access::AccessSettings;
 use table::{Form, Setting, TABLE};
 
 /// An error in the settings. It names the key, the source of its value and the remedy, but never
@@ -205,7 +205,7 @@ impl Settings {
             templates_shipped: raw.parsed("templates.shipped"),
             data_dir,
             http_addr: raw.parsed("http.addr"),
-            access: AccessSettings::read(&raw),
+            access: access::read(&raw),
             keyring: Arc::new(raw.parsed("secrets.key")),
             concurrency: raw.parsed("worker.concurrency"),
             lane_concurrency: raw.parsed("worker.lane_concurrency"),

@@ -4,10 +4,10 @@ use mission_jobs::queue::{AuditEntry, MAX_PAGE};
 
 use crate::cli::ApiTarget;
 use crate::exit::Exit;
-use crate::humanize::utc_time;
 use crate::output::Output;
 use crate::queue_client::with_client;
 use crate::settings::Settings;
+use mission_core::humanize::utc_time;
 
 /// Prints at most `limit` entries, newest first.
 pub async fn run(

@@ -21,11 +21,11 @@ use uuid::Uuid;
 
 use crate::commands::run::{watch_signals, work};
 use crate::exit::{Exit, OrExit};
-use crate::http::Door;
 use crate::open_queue::Store;
 use crate::output;
-use crate::private_redis::RedisRole;
 use crate::settings::Settings;
+use mission_http::Door;
+use mission_jobs::private_redis::RedisRole;
 
 /// The token that the simulated gateways accept.
 const TOKEN: &str = "demo-gateway-token";

@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use crate::commands::{pause, queue_error};
 use crate::exit::Exit;
-use crate::humanize::count;
 use crate::open_queue::Store;
 use crate::output::Output;
-use crate::private_redis::RedisRole;
 use crate::settings::Settings;
+use mission_core::humanize::count;
+use mission_jobs::private_redis::RedisRole;
 
 /// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -12,8 +12,8 @@ use crate::commands::{queue_error, read_input, report_padded};
 use crate::exit::{Exit, OrExit};
 use crate::open_queue::Store;
 use crate::output::Output;
-use crate::private_redis::RedisRole;
 use crate::settings::Settings;
+use mission_jobs::private_redis::RedisRole;
 
 /// Enqueues the documents in `files`. All of them are read and checked before any is enqueued.
 pub async fn run(

@@ -7,10 +7,10 @@ use mission_jobs::queue::GatewayRecord;
 
 use crate::cli::ApiTarget;
 use crate::exit::Exit;
-use crate::humanize::{count, span};
 use crate::output::Output;
 use crate::queue_client::with_client;
 use crate::settings::Settings;
+use mission_core::humanize::{count, span};
 
 /// Prints the gateways with the most recent jobs.
 pub async fn run(settings: &Settings, output: Output, at: &ApiTarget) -> Result<(), Exit> {

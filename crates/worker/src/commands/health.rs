@@ -11,9 +11,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::exit::{Exit, OrExit};
-use crate::http::listener::reachable;
 use crate::output::Output;
 use crate::settings::Settings;
+use mission_http::listener::reachable;
 
 /// Timeout of the check; the worker itself waits up to two seconds for Redis.
 const WITHIN: Duration = Duration::from_secs(5);

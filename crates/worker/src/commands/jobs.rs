@@ -15,10 +15,10 @@ use uuid::Uuid;
 use crate::cli::{ApiTarget, Jobs};
 use crate::commands::pause;
 use crate::exit::{Exit, OrExit};
-use crate::humanize::span;
 use crate::output::{Output, say};
 use crate::queue_client::{JobAction, QueueClient, QueueClientError, with_client};
 use crate::settings::Settings;
+use mission_core::humanize::span;
 
 /// Number of characters quoted from an invalid id.
 const MAX_QUOTE: usize = 100;

@@ -11,8 +11,8 @@ use crate::commands::queue_error;
 use crate::exit::{Exit, OrExit};
 use crate::open_queue::Store;
 use crate::output::Output;
-use crate::private_redis::RedisRole;
 use crate::settings::Settings;
+use mission_jobs::private_redis::RedisRole;
 
 /// Limit of passes over all jobs. A job that moves during one pass is found by the next.
 const ROUNDS: usize = 5;

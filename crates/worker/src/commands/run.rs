@@ -8,6 +8,7 @@ use anyhow::Context;
 use apalis::layers::WorkerBuilderExt;
 use apalis::prelude::{Data, WorkerBuilder};
 use mission_core::apply::Applier;
+use mission_http::{Door, ServerSettings};
 use mission_jobs::{Claimed, Queue, RunResult, State, Step};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -17,13 +18,12 @@ use tracing::{debug, info, warn};
 use crate::commands::applier;
 use crate::events::{RunEnded, RunStarted, WorkerStarted};
 use crate::exit::{Exit, OrExit};
-use crate::http::{self, Door};
 use crate::metrics::Metrics;
 use crate::open_queue::Store;
 use crate::output::say;
-use crate::private_redis::RedisRole;
 use crate::settings::Settings;
 use crate::traces;
+use mission_jobs::private_redis::RedisRole;
 
 /// Interval of the checks whether the queue is idle.
 const IDLE_CHECK: Duration = Duration::from_millis(200);
@@ -73,7 +73,15 @@ pub async fn work(
     let metrics = Metrics::install(applier.clone())?;
     let traces =
         traces::Target::read(|name| std::env::var(name).ok()).or_usage()?.map(traces::start);
-    let door = http::serve(settings, queue.clone(), metrics, stopping.clone()).await?;
+    let server = ServerSettings {
+        addr: settings.http_addr,
+        data_dir: settings.data_dir.clone(),
+        access: settings.access.clone(),
+    };
+    let counted = queue.clone();
+    let process_metrics = Box::new(move || metrics.render(&counted));
+    let door = mission_http::serve(&server, queue.clone(), process_metrics, stopping.clone());
+    let door = door.await.or_usage()?;
     WorkerStarted {
         queue: queue.name(),
         concurrency: settings.concurrency,

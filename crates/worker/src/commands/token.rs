@@ -7,12 +7,12 @@ use serde_json::json;
 
 use crate::cli::Token as Asked;
 use crate::exit::{Exit, OrExit};
-use crate::http::listener::reachable;
-use crate::http::own_token;
-use crate::http::permissions::Role;
-use crate::http::token::{Token, random};
 use crate::output::Output;
 use crate::settings::Settings;
+use mission_http::listener::reachable;
+use mission_http::own_token;
+use mission_http::permissions::Role;
+use mission_http::token::{Token, random};
 
 /// Creates a token if a name is given; otherwise shows the local admin token.
 pub fn run(settings: &Settings, output: Output, asked: &Asked) -> Result<(), Exit> {

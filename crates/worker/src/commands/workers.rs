@@ -6,10 +6,10 @@ use serde_json::json;
 
 use crate::cli::ApiTarget;
 use crate::exit::Exit;
-use crate::humanize::span;
 use crate::output::{Output, say};
 use crate::queue_client::with_client;
 use crate::settings::Settings;
+use mission_core::humanize::span;
 
 /// Prints the workers with a heartbeat in the last hour.
 pub async fn list(settings: &Settings, output: Output, at: &ApiTarget) -> Result<(), Exit> {

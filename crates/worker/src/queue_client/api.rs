@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{Answer, JobAction, QueueClient};
 use crate::client::Client;
-use crate::http::api::series::KindStatus;
+use mission_http::api::series::KindStatus;
 
 /// The answer to an action on a job.
 #[derive(Deserialize)]

@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use super::{Answer, JobAction, QueueClient, QueueClientError};
 use crate::environment;
-use crate::http::api::series::{self, KindStatus, Range};
 use crate::open_queue::Store;
+use mission_http::api::series::{self, KindStatus, Range};
 
 /// Time that Redis waits for an event before it returns none.
 const EVENT_WAIT: Duration = Duration::from_secs(5);

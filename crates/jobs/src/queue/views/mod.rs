@@ -1,5 +1,6 @@
 //! The views of the queue: jobs, gateways, failures and figures. Nothing here changes a job.
 
+pub mod explain;
 pub mod failure_groups;
 pub mod gateway_view;
 pub mod job_view;

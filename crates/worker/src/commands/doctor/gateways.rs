@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::{Finding, Grade};
 use crate::commands::{applier_within, queue_error};
 use crate::exit::Exit;
-use crate::humanize::count;
 use crate::settings::Settings;
+use mission_core::humanize::count;
 
 /// Upper bound of a call to a gateway, shorter than that of a job.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -6,8 +6,8 @@ use mission_jobs::JobRecord;
 use mission_jobs::queue::Group;
 use mission_jobs::queue::views::job_view::Attempt;
 
-use crate::explain_job::{Reader, Story, brief};
-use crate::humanize::{count, span, utc_time};
+use mission_core::humanize::{count, span, utc_time};
+use mission_jobs::queue::views::explain::{Reader, Story, brief};
 
 /// Describes a job in one line.
 pub fn line(job: &JobRecord) -> String {

@@ -13,9 +13,9 @@ use super::view::{Seen, View};
 use crate::commands::gateways::condition;
 use crate::commands::jobs::shown;
 use crate::commands::pause;
-use crate::explain_job::{Reader, Story, brief};
-use crate::http::api::series::KindStatus;
-use crate::humanize::span;
+use mission_core::humanize::span;
+use mission_http::api::series::KindStatus;
+use mission_jobs::queue::views::explain::{Reader, Story, brief};
 
 /// Height of the gateways and of the kinds, with their heading.
 const PLACES: u16 = 7;

@@ -7,8 +7,8 @@ use mission_jobs::{JobRecord, Scope};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::http::api::series::KindStatus;
-use crate::humanize::utc;
+use mission_core::humanize::utc;
+use mission_http::api::series::KindStatus;
 
 /// Number of events kept.
 const EVENTS: usize = 50;

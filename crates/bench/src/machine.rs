@@ -1,0 +1,90 @@
+//! The machine and the versions that figures were measured with.
+
+use std::fs::read_to_string;
+
+use serde::Serialize;
+
+use super::arena::Arena;
+use super::load;
+use crate::error::BenchError;
+
+/// The machine, the versions and the settings of a run.
+#[derive(Debug, Serialize)]
+pub struct Machine {
+    cores: usize,
+    cpu: String,
+    memory_mib: u64,
+    kernel: String,
+    load: String,
+    worker: &'static str,
+    build: &'static str,
+    redis: String,
+    directory: String,
+    document_bytes: usize,
+}
+
+impl Machine {
+    /// Reads the description of this machine.
+    pub async fn look(arena: &Arena) -> Result<Self, BenchError> {
+        let server = arena.info("server").await?;
+        let version = |name: &str| server.get(name).cloned();
+        let redis = version("valkey_version").map(|version| format!("Valkey {version}"));
+        Ok(Self {
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cpu: line_of("/proc/cpuinfo", "model name"),
+            memory_mib: line_of("/proc/meminfo", "MemTotal")
+                .trim_end_matches(" kB")
+                .parse()
+                .unwrap_or(0)
+                / 1024,
+            kernel: format!(
+                "{} {}",
+                whole("/proc/sys/kernel/ostype"),
+                whole("/proc/sys/kernel/osrelease")
+            ),
+            load: whole("/proc/loadavg").split(' ').take(3).collect::<Vec<_>>().join(" "),
+            worker: env!("CARGO_PKG_VERSION"),
+            build: if cfg!(debug_assertions) { "debug" } else { "release" },
+            redis: redis.unwrap_or_else(|| {
+                format!("Redis {}", version("redis_version").unwrap_or_default())
+            }),
+            directory: std::env::temp_dir().display().to_string(),
+            document_bytes: load::document(0, 1, None).len(),
+        })
+    }
+
+    /// Formats the result for people.
+    pub fn table(&self) -> String {
+        let Self {
+            cores,
+            cpu,
+            memory_mib,
+            kernel,
+            load,
+            worker,
+            build,
+            redis,
+            directory,
+            document_bytes,
+        } = self;
+        format!(
+            "machine   {cores} cores, {cpu}, {memory_mib} MiB, {kernel}; load before {load}\n\
+             versions  worker {worker} ({build} build), {redis}\n\
+             settings  Redis on a unix socket, append-only file in {directory} synced every \
+             second; lease 20 s, renewed \
+             and looked for every 5 s\n\
+             jobs      `provision` documents of {document_bytes} bytes, each for an agent of its \
+             own"
+        )
+    }
+}
+
+fn whole(path: &str) -> String {
+    read_to_string(path).unwrap_or_default().trim().to_owned()
+}
+
+fn line_of(path: &str, name: &str) -> String {
+    let text = read_to_string(path).unwrap_or_default();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.split_once(':'));
+    value.map_or_else(|| "unknown".to_owned(), |(_, value)| value.trim().to_owned())
+}

@@ -1,0 +1,106 @@
+//! Roles, actions, and the one table that says which role an action needs.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+/// The role of a caller. Each role may do everything that the roles before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// May read everything.
+    Viewer,
+    /// May also act on jobs.
+    Operator,
+    /// May also act on workers and export the audit.
+    Admin,
+}
+
+impl Role {
+    /// All roles, least privileged first.
+    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
+
+    /// Returns the name of the role.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let role = Self::ALL.into_iter().find(|role| role.as_str() == name);
+        role.ok_or_else(|| format!("`{name}` is not a role; use viewer, operator or admin"))
+    }
+}
+
+/// An action of a caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Read jobs, gateways, workers and the audit.
+    Read,
+    /// Enqueue jobs.
+    Enqueue,
+    /// Run a job again now, a blocked job included.
+    Retry,
+    /// Delay a job.
+    Snooze,
+    /// End a job.
+    Cancel,
+    /// Discard a dead job.
+    Discard,
+    /// Take one of these actions on all jobs that a search finds.
+    Bulk,
+    /// Stop all workers from claiming some jobs, and resume.
+    Pause,
+    /// Stop one worker from claiming jobs, and resume.
+    Drain,
+    /// Export the whole audit.
+    ExportAudit,
+}
+
+impl Action {
+    /// Returns the least role that may take the action.
+    pub(crate) const fn needs(self) -> Role {
+        match self {
+            Self::Read => Role::Viewer,
+            Self::Enqueue
+            | Self::Retry
+            | Self::Snooze
+            | Self::Cancel
+            | Self::Discard
+            | Self::Bulk
+            | Self::Pause => Role::Operator,
+            Self::Drain | Self::ExportAudit => Role::Admin,
+        }
+    }
+
+    /// Returns the action in words, as in “viewers cannot …”.
+    pub(crate) const fn in_words(self) -> &'static str {
+        match self {
+            Self::Read => "read this",
+            Self::Enqueue => "enqueue jobs",
+            Self::Retry => "retry jobs",
+            Self::Snooze => "snooze jobs",
+            Self::Cancel => "cancel jobs",
+            Self::Discard => "discard jobs",
+            Self::Bulk => "act on many jobs at once",
+            Self::Pause => "pause or resume jobs",
+            Self::Drain => "drain workers",
+            Self::ExportAudit => "export the audit",
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! A job as a row of a list, and its title.
+
+use mission_jobs::queue::views::explain;
+use mission_jobs::{JobRecord, State};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::html::{Prose, When};
+
+/// A link to a gateway.
+#[derive(Debug, Clone)]
+pub(super) struct GatewayLink {
+    pub id: String,
+    /// The name, or the beginning of the id.
+    pub name: String,
+}
+
+/// A job in a list.
+#[derive(Debug, Clone)]
+pub(super) struct JobRow {
+    pub id: Uuid,
+    pub state: State,
+    pub kind: String,
+    /// The agent or agents that the job is about.
+    pub about: String,
+    /// The gateway, unless the stored lane is not an id.
+    pub gateway: Option<GatewayLink>,
+    pub sentence: Prose,
+    /// The number of attempts used, and the limit.
+    pub attempts: String,
+    /// The time at which the job is due, began to run or ended, as its state has it.
+    pub since: When,
+}
+
+impl JobRow {
+    /// Makes the row of a job.
+    pub(super) fn of(job: &JobRecord, now_ms: u64) -> Self {
+        let at_ms = match job.state {
+            state if state.is_terminal() => job.finished_at_ms,
+            State::Running => job.started_at_ms,
+            state if state.is_waiting() => job.next_at_ms,
+            _ => None,
+        };
+        Self {
+            id: job.id,
+            state: job.state,
+            kind: job.kind.clone(),
+            about: about(job),
+            gateway: gateway_link(job),
+            sentence: Prose(explain::brief(job)),
+            attempts: format!("{}/{}", job.attempts, job.max_attempts),
+            since: When { at_ms: at_ms.unwrap_or(job.enqueued_at_ms), now_ms },
+        }
+    }
+}
+
+/// Returns a name from the job's document, if the document is at hand and has that name.
+fn named<'a>(job: &'a JobRecord, pointer: &str) -> Option<&'a str> {
+    let name = job.document.as_ref()?.pointer(pointer)?.as_str()?;
+    (!name.is_empty()).then_some(name)
+}
+
+/// Returns the link to the job's gateway.
+pub(super) fn gateway_link(job: &JobRecord) -> Option<GatewayLink> {
+    job.lane.parse::<Uuid>().ok()?;
+    let name = job.names.gateway.as_deref().or_else(|| named(job, "/gateway/name"));
+    Some(GatewayLink {
+        id: job.lane.clone(),
+        name: name.map_or_else(|| short(&job.lane), str::to_owned),
+    })
+}
+
+/// Returns the agent that the job is about, or the number of agents.
+fn about(job: &JobRecord) -> String {
+    if let Some(name) = job.names.agent.as_deref().or_else(|| named(job, "/agent/name")) {
+        return name.to_owned();
+    }
+    let agents =
+        job.document.as_ref().and_then(|document| document.get("agents")).and_then(Value::as_array);
+    match (agents.map(Vec::len), job.subject.split_once('/')) {
+        (Some(1), _) => "1 agent".to_owned(),
+        (Some(count), _) => format!("{count} agents"),
+        (None, Some((_, "heartbeats"))) => "heartbeats".to_owned(),
+        (None, Some((_, agent))) => format!("agent {}", short(agent)),
+        (None, None) => short(&job.subject),
+    }
+}
+
+/// Returns the title of the job.
+pub(super) fn title(job: &JobRecord) -> String {
+    let about = about(job);
+    let on = gateway_link(job).map_or_else(String::new, |link| format!(" on {}", link.name));
+    let board = job.names.board.as_deref().or_else(|| named(job, "/board/name"));
+    let board = board.map_or_else(String::new, |board| format!(" for the board {board}"));
+    let update =
+        job.document.as_ref().and_then(|document| document.pointer("/options/action")?.as_str())
+            == Some("update");
+    match (job.kind.as_str(), update) {
+        ("provision", false) => format!("Provision {about}{board}{on}"),
+        ("provision", true) => format!("Update {about}{board}{on}"),
+        ("provision-main", _) => format!("Provision the main agent {about}{on}"),
+        ("cleanup", _) => format!("Remove {about}{on}"),
+        ("heartbeat-sync", _) => format!("Set heartbeats of {about}{on}"),
+        (kind, _) => format!("{kind}: {about}{on}"),
+    }
+}
+
+/// Returns the first eight characters of an id, by which people tell ids apart.
+pub(super) fn short(id: &str) -> String {
+    id.chars().take(8).collect()
+}

@@ -1,0 +1,141 @@
+//! The context of a page: the caller, the address, and the queue at a glance.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::{COOKIE, HOST};
+use axum::http::request::Parts;
+use mission_jobs::Scope;
+use mission_jobs::queue::{GatewayRecord, MAX_PAGE, Pause, Summary};
+use uuid::Uuid;
+
+use super::gateways;
+use super::html::When;
+use super::layout::{Frame, Paused};
+use super::theme::known_theme;
+use crate::App;
+use crate::auth::{Action, Caller};
+use crate::problem::Problem;
+
+/// The context in which a page is rendered. Handlers take it as an argument.
+pub(super) struct PageContext {
+    pub app: Arc<App>,
+    pub caller: Caller,
+    /// The path and query of the page.
+    pub path: String,
+    /// The scheme and host of the API, for the commands that pages show.
+    pub origin: String,
+    theme: Option<&'static str>,
+    notice: Option<&'static str>,
+}
+
+/// The queue at a glance.
+pub(super) struct Glance {
+    pub summary: Summary,
+    /// The gateways, most recently used first.
+    pub gateways: Vec<GatewayRecord>,
+}
+
+impl FromRequestParts<Arc<App>> for PageContext {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let caller = <Caller as FromRequestParts<Arc<App>>>::from_request_parts(parts, app).await?;
+        caller.may(Action::Read)?;
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        let host =
+            parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost:8787");
+        // A trusted proxy sends this header; without a proxy there is no TLS here.
+        let secure = parts.headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+        let origin = format!("{}://{host}", if secure { "https" } else { "http" });
+        let cookies =
+            parts.headers.get_all(COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
+        let mut pairs = cookies
+            .flat_map(|cookie| cookie.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='));
+        let theme =
+            pairs.find(|(name, _)| *name == "theme").and_then(|(_, theme)| known_theme(theme));
+        let notice = parts.uri.query().and_then(notice);
+        Ok(Self { app: app.clone(), caller, path, origin, theme, notice })
+    }
+}
+
+impl PageContext {
+    /// Reads the queue at a glance, together with others who do so at the same time.
+    pub async fn glance(&self) -> Result<Arc<Glance>, Problem> {
+        let read = |_| async {
+            let (summary, gateways) =
+                tokio::try_join!(self.app.queue.summary(), self.app.queue.gateways(MAX_PAGE))?;
+            Ok(Glance { summary, gateways })
+        };
+        self.app.shared_reads.glance.read(read).await
+    }
+
+    /// Returns the frame of the page.
+    pub fn frame(&self, title: &str, glance: &Glance) -> Frame {
+        let now_ms = glance.summary.at_ms;
+        let paused = glance.summary.paused.iter().map(|pause| glance.paused(pause)).collect();
+        Frame {
+            queue: self.app.queue.name().to_owned(),
+            theme: self.theme,
+            notice: self.notice,
+            paused,
+            now_ms,
+            ..Frame::of(title, &self.path, &self.caller)
+        }
+    }
+}
+
+impl Glance {
+    /// Returns the time of the glance by Redis's clock.
+    pub const fn now_ms(&self) -> u64 {
+        self.summary.at_ms
+    }
+
+    /// Returns the name of a gateway, if the gateway is known.
+    pub fn name(&self, id: Uuid) -> Option<String> {
+        self.gateways.iter().find(|gateway| gateway.id == id).map(gateways::name)
+    }
+
+    /// Returns the pause of exactly that scope, if there is one.
+    pub fn pause_of(&self, scope: &Scope) -> Option<Paused> {
+        self.summary
+            .paused
+            .iter()
+            .find(|pause| pause.scope == *scope)
+            .map(|pause| self.paused(pause))
+    }
+
+    fn paused(&self, pause: &Pause) -> Paused {
+        let what = match pause.scope {
+            Scope::All => "All jobs are paused,".to_owned(),
+            Scope::Kind(kind) => format!("All {kind} jobs are paused,"),
+            Scope::Gateway(id) => {
+                let name = self.name(id).unwrap_or_else(|| id.to_string());
+                format!("Gateway {name} is paused,")
+            }
+        };
+        Paused {
+            what,
+            scope: pause.scope.to_string(),
+            at: When { at_ms: pause.at_ms, now_ms: self.now_ms() },
+            by: pause.by.clone(),
+            reason: pause.reason.clone(),
+        }
+    }
+}
+
+/// Returns the notice for the parameter `did`, which names the action that has just been taken.
+fn notice(query: &str) -> Option<&'static str> {
+    match query.split('&').find_map(|pair| pair.strip_prefix("did="))? {
+        "retry" => Some("Job retried: it runs again now."),
+        "snooze" => Some("Job snoozed."),
+        "cancel" => Some("Job cancelled. A running job stops within seconds."),
+        "discard" => Some("Job discarded."),
+        "pause" => Some("Paused. Running jobs continue."),
+        "resume" => Some("Resumed."),
+        "drain" => Some("Worker draining. Running jobs continue."),
+        "undrain" => Some("Worker takes jobs again."),
+        _ => None,
+    }
+}
