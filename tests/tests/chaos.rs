@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use mission_gateway_sim::Gateway;
 use mission_jobs::{Envelope, JobRecord, Queue, State};
+use mission_test_support::RedisServer;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use uuid::Uuid;
@@ -63,10 +64,8 @@ async fn no_job_is_lost_or_done_twice_in_chaos() {
     println!("seed {seed}: {} jobs, {} s of trouble", jobs.len(), length.as_secs());
     let began = Instant::now();
     let (gateways, folder) = (gateways::start().await, TempDir::new().unwrap());
-    let mut redis = crate::redis_server::RedisServer::start_with(|_| {
-        vec!["--appendfsync".to_owned(), "always".to_owned()]
-    })
-    .await;
+    let mut redis =
+        RedisServer::start_with(|_| vec!["--appendfsync".to_owned(), "always".to_owned()]).await;
     let queue = redis.queue_named("mission");
     let mut fleet = Fleet::start(folder.path(), redis.url(), WORKERS);
     let urls: Vec<String> = gateways.iter().map(Gateway::url).collect();

@@ -2,6 +2,7 @@
 
 use mission_gateway_sim::{Gateway, Profile};
 use mission_jobs::{Envelope, State};
+use mission_test_support::RedisServer;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -9,7 +10,6 @@ use uuid::Uuid;
 use crate::documents::{self, GATEWAY_TOKEN};
 use crate::metrics::{logged, put, reaches};
 use crate::processes::{Ended, Started, Worker};
-use crate::redis_server::RedisServer;
 use crate::simulated::start;
 
 /// A worker whose queue contains a done job and a job that is blocked by a wrong token.

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use mission_gateway_sim::{Action, Fault, Profile};
 use mission_jobs::{Envelope, State};
+use mission_test_support::RedisServer;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::documents;
 use crate::processes::Worker;
-use crate::redis_server::RedisServer;
 use crate::simulated::{start, state};
 
 /// The calls of a provisioning during which the worker is killed. The answer to each is delayed

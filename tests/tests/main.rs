@@ -24,16 +24,11 @@ mod in_memory;
 mod interop;
 mod killmatrix;
 mod metrics;
-#[path = "../../crates/jobs/tests/million.rs"]
-mod million;
 mod no_harm;
 mod odd_agents;
 mod plan;
 mod processes;
 mod promises;
-#[path = "../../crates/jobs/tests/redis_server.rs"]
-#[expect(dead_code, reason = "shared with the tests of the queue, which use all of it")]
-mod redis_server;
 mod scenarios;
 mod security;
 mod simulated;

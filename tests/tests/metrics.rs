@@ -8,6 +8,7 @@ use std::time::Duration;
 use mission_gateway_sim::{Action, Fault, Profile};
 use mission_jobs::queue::Author;
 use mission_jobs::{Envelope, Queue, Scope, State};
+use mission_test_support::RedisServer;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,7 +19,6 @@ use uuid::Uuid;
 
 use crate::documents::{self, AGENT_TOKEN, GATEWAY_TOKEN};
 use crate::processes::Worker;
-use crate::redis_server::RedisServer;
 use crate::simulated::start;
 
 /// Names and types of all metrics, and their samples.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mission_gateway_sim::{Action, Fault, Profile};
 use mission_jobs::{Envelope, Queue, State};
+use mission_test_support::RedisServer;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
@@ -13,7 +14,6 @@ use uuid::Uuid;
 
 use crate::documents;
 use crate::processes::Worker;
-use crate::redis_server::RedisServer;
 use crate::simulated::start;
 
 /// The maximum CPU time of a worker while Redis is away, in percent.

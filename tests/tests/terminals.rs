@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use mission_gateway_sim::Profile;
 use mission_jobs::queue::Author;
 use mission_jobs::{Envelope, Queue, Scope};
+use mission_test_support::RedisServer;
 use redis::AsyncCommands;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -12,7 +13,6 @@ use uuid::Uuid;
 
 use crate::documents::{self, AGENT_TOKEN, GATEWAY_TOKEN};
 use crate::processes::Worker;
-use crate::redis_server::RedisServer;
 use crate::simulated::start;
 
 /// A name that sets the title of the terminal, overwrites the line, forges another line and

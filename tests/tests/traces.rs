@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mission_gateway_sim::{Action, Fault, Profile};
 use mission_jobs::State;
+use mission_test_support::RedisServer;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -15,7 +16,6 @@ use tokio::time::timeout;
 use crate::documents::{self, AGENT_TOKEN, GATEWAY_TOKEN};
 use crate::metrics::{logged, put, reaches};
 use crate::processes::Worker;
-use crate::redis_server::RedisServer;
 use crate::simulated::start;
 
 /// Starts a collector that accepts everything, and returns its url and the head and body of each

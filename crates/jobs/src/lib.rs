@@ -28,10 +28,6 @@
 //! # }
 //! ```
 
-// The tests in this crate share helpers with those in `tests/`, which use the crate by this name.
-#[cfg(test)]
-extern crate self as mission_jobs;
-
 pub mod envelope;
 mod flags;
 pub mod kinds;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use mission_core::Kind;
 use mission_jobs::{Claimed, QueueError, Settings, State};
+use mission_test_support::RedisServer;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::documents::{cleanup, update};
-use crate::redis_server::RedisServer;
 use crate::worker::{
     DropFlag, Gate, HOUR, Runs, Worker, brisk, by, done, eventually, look, never_ends, notified,
     patient, permanent, put, quick_renewal, reaches, short_lease, transient,

@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mission_core::{Failure, Outcome};
 use mission_jobs::queue::Scope;
 use mission_jobs::{Claimed, IdempotencyKey, RetryPolicy, Settings, State};
+use mission_test_support::RedisServer;
 
 use crate::documents::{cleanup, heartbeat_sync, update};
-use crate::redis_server::RedisServer;
 use crate::worker::{
     Runs, Worker, by, done, eventually, permanent, put, quick_renewal, reached, reaches,
     unreachable,

@@ -10,9 +10,9 @@ use std::path::Path;
 
 use mission_jobs::queue::Filter;
 use mission_jobs::{Keep, Queue, Scope, Settings, State};
+use mission_test_support::RedisServer;
 
 use crate::documents::cleanup;
-use crate::redis_server::RedisServer;
 use crate::worker::{
     HOUR, Worker, brisk, by, done, eventually, permanent, put, put_all, reaches, transient,
 };

@@ -1,9 +1,9 @@
 //! Heartbeats of workers, and draining them.
 
 use mission_jobs::{QueueError, Settings, State};
+use mission_test_support::RedisServer;
 
 use crate::documents::cleanup;
-use crate::redis_server::RedisServer;
 use crate::worker::{Gate, Runs, Worker, brisk, by, done, eventually, put, quick_renewal, reaches};
 
 #[tokio::test]

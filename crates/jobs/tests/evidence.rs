@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use mission_core::{Failure, Outcome};
 use mission_jobs::queue::Scope;
 use mission_jobs::{Claimed, Queue, RunResult, State, Step};
+use mission_test_support::RedisServer;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::documents::{cleanup, heartbeat_sync, update};
-use crate::redis_server::RedisServer;
 use crate::worker::{
     HOUR, Runs, Worker, brisk, by, done, eventually, look, permanent, put, reaches, transient,
 };

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use mission_jobs::queue::Scope;
 use mission_jobs::{Envelope, JobRecord, Queue, State};
+use mission_test_support::RedisServer;
 use tokio::sync::Notify;
 
 use crate::documents::{cleanup, update};
-use crate::redis_server::RedisServer;
 use crate::worker::{
     DropFlag, HOUR, Worker, brisk, by, done, eventually, look, never_ends, never_looks, notified,
     patient, put, reaches, transient,

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use mission_jobs::queue::Keep;
 use mission_jobs::{Envelope, IdempotencyKey, Settings, State};
+use mission_test_support::RedisServer;
 
 use crate::documents::{cleanup, update};
-use crate::redis_server::RedisServer;
 use crate::worker::{Runs, Worker, brisk, done, eventually, look, put, reaches};
 
 fn key(name: &str) -> IdempotencyKey {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use mission_core::{Failure, Outcome};
 use mission_jobs::{Claimed, Envelope, JobRecord, Queue, RetryPolicy, RunResult, Settings, State};
+use mission_test_support::RedisServer;
 
 use crate::documents::{cleanup, update};
-use crate::redis_server::RedisServer;
 use crate::worker::{
     Gate, HOUR, Runs, Worker, brisk, by, done, eventually, look, never_looks, patient, put,
     reached, reaches, transient, unreachable,

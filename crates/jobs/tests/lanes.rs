@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mission_jobs::{Settings, State};
+use mission_test_support::RedisServer;
 
 use crate::documents::{cleanup, heartbeat_sync, update};
-use crate::redis_server::RedisServer;
 use crate::worker::{Gate, Runs, Worker, brisk, done, eventually, put, put_all};
 
 #[tokio::test]

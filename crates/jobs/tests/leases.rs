@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use mission_core::{Failure, Outcome};
 use mission_jobs::{Settings, State};
+use mission_test_support::RedisServer;
 use tokio::sync::Notify;
 
 use crate::documents::cleanup;
-use crate::redis_server::RedisServer;
 use crate::worker::{
     DropFlag, Gate, Worker, brisk, done, eventually, never_ends, put, put_all, reaches, short_lease,
 };

@@ -4,11 +4,11 @@
 use mission_core::{Job, Kind};
 use mission_jobs::queue::Scope;
 use mission_jobs::{Claimed, Queue, State};
+use mission_test_support::RedisServer;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::documents::{cleanup, heartbeat_sync};
-use crate::redis_server::RedisServer;
 use crate::worker::{
     DropFlag, HOUR, Runs, Worker, brisk, by, done, eventually, look, never_ends, notified,
     permanent, put, quick_renewal, reached, reaches, short_lease,

@@ -9,11 +9,11 @@ use mission_core::outcome::GatewayFacts;
 use mission_core::{Failure, Outcome, Report};
 use mission_jobs::queue::{AuditEntry, Group, Recent};
 use mission_jobs::{Claimed, Queue, QueueError, RunResult, Scope, Settings, State};
+use mission_test_support::RedisServer;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::documents::{cleanup, update};
-use crate::redis_server::RedisServer;
 use crate::worker::{
     HOUR, Runs, Worker, brisk, by, done, eventually, look, patient, permanent, put, put_all,
     reached, reaches, transient, unreachable,

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use mission_core::{Failure, Outcome};
 use mission_jobs::{RetryPolicy, RunResult, Settings, State, Step};
+use mission_test_support::RedisServer;
 
 use crate::documents::{cleanup, provision_main};
-use crate::redis_server::RedisServer;
 use crate::worker::{Worker, brisk, by, done, put, reaches, transient};
 
 #[tokio::test]

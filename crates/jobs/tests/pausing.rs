@@ -5,10 +5,10 @@ use std::time::Duration;
 use mission_core::Kind;
 use mission_jobs::queue::Scope;
 use mission_jobs::{Claimed, Envelope, Queue, Settings, State};
+use mission_test_support::RedisServer;
 use uuid::Uuid;
 
 use crate::documents::{cleanup, heartbeat_sync, update};
-use crate::redis_server::RedisServer;
 use crate::worker::{
     Gate, Runs, Worker, brisk, by, done, eventually, look, never_looks, put, put_all, reaches,
 };

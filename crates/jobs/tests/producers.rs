@@ -6,10 +6,10 @@ use std::time::Duration;
 use mission_core::Kind;
 use mission_jobs::queue::{Filter, MAX_ENQUEUE};
 use mission_jobs::{Queue, QueueError, Settings, State};
+use mission_test_support::RedisServer;
 use uuid::Uuid;
 
 use crate::documents::{cleanup, provision_main};
-use crate::redis_server::RedisServer;
 use crate::worker::{Worker, brisk, by, done, eventually, put, reaches};
 
 #[tokio::test]

@@ -5,11 +5,11 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use mission_core::Kind;
 use mission_jobs::{Claimed, Envelope, Queue, QueueError, Settings, State};
+use mission_test_support::RedisServer;
 use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::documents::{cleanup, heartbeat_sync, provision, provision_main, update};
-use crate::redis_server::RedisServer;
 use crate::worker::{
     DropFlag, Gate, HOUR, Runs, Worker, brisk, by, done, eventually, look, never_ends, notified,
     patient, permanent, put, reaches, short_lease, transient,

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use mission_jobs::queue::Keep;
 use mission_jobs::{Claimed, Envelope, Queue, Settings, State};
+use mission_test_support::RedisServer;
 
 use crate::documents::{cleanup, update};
-use crate::redis_server::RedisServer;
 use crate::worker::{
     HOUR, Runs, Worker, brisk, by, done, eventually, permanent, put, put_all, reaches,
 };

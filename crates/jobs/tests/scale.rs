@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use mission_jobs::queue::{Cursor, MAX_PAGE, Search};
 use mission_jobs::{Queue, State};
+use mission_test_support::RedisServer;
+use mission_test_support::million::{fill, fill_minutes};
 use uuid::Uuid;
 
 use crate::documents::update;
-use crate::million::{fill, fill_minutes};
-use crate::redis_server::RedisServer;
 
 /// Returns the microseconds of CPU that Redis has used. The elapsed time would depend on the other
 /// load of the machine.

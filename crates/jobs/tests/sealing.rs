@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use mission_core::model::MAX_DOCUMENT_BYTES;
 use mission_jobs::{Envelope, Keyring, Queue, State};
+use mission_test_support::RedisServer;
 use redis::AsyncCommands;
 use uuid::Uuid;
 
 use crate::documents::provision_main;
-use crate::redis_server::RedisServer;
 use crate::worker::{Worker, brisk, by, done, look, put, reaches};
 
 /// Returns the queue with these keys.

@@ -6,10 +6,10 @@ use std::time::Duration;
 use mission_core::{Failure, Outcome};
 use mission_jobs::queue::{Found, MAX_PAGE, Search};
 use mission_jobs::{Claimed, Envelope, Queue, RunResult, State};
+use mission_test_support::RedisServer;
 use uuid::Uuid;
 
 use crate::documents::{cleanup, heartbeat_sync, provision_main, update};
-use crate::redis_server::RedisServer;
 use crate::worker::{
     HOUR, Runs, Worker, by, done, eventually, look, patient, put, put_all, reaches,
 };

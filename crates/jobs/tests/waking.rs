@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mission_jobs::{Settings, State};
+use mission_test_support::RedisServer;
 use tokio::sync::{Barrier, Notify};
 
 use crate::documents::cleanup;
-use crate::redis_server::RedisServer;
 use crate::worker::{Worker, done, never_looks, put, reaches, transient};
 
 #[tokio::test]

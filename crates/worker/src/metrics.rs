@@ -128,8 +128,11 @@ impl Metrics {
 
     /// Returns the metrics of this process in the text format of Prometheus.
     pub fn render(&self, queue: &Queue) -> String {
-        ProcessCounters { queue: queue.counters(), gateway_restarts: self.applier.clients.restarts() }
-            .emit();
+        ProcessCounters {
+            queue: queue.counters(),
+            gateway_restarts: self.applier.clients.restarts(),
+        }
+        .emit();
         self.handle.render()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mission_test_support::RedisServer;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
@@ -9,7 +10,6 @@ use tokio::time::{sleep, timeout};
 use super::access::token;
 use super::server::{Answer, Server};
 use crate::processes::Worker;
-use crate::redis_server::RedisServer;
 
 const FORM: &str = "content-type: application/x-www-form-urlencoded";
 

@@ -5,10 +5,10 @@
 use std::time::Instant;
 
 use mission_jobs::Envelope;
+use mission_test_support::million::{fill, fill_minutes};
 
 use super::server::Server;
 use super::{document, hold};
-use crate::million::{fill, fill_minutes};
 
 /// The number of sequential requests per path.
 const TIMES: u32 = 50;

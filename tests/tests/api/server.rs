@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mission_jobs::Queue;
+use mission_test_support::RedisServer;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,7 +14,6 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use crate::processes::{Started, Worker, most_resident, resident};
-use crate::redis_server::RedisServer;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mission_jobs::queue::{Filter, MAX_PAGE};
 use mission_jobs::{Queue, State};
+use mission_test_support::RedisServer;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
@@ -11,7 +12,6 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::fleet::{Fleet, now_ms};
-use crate::redis_server::RedisServer;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Strike {

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use mission_gateway_sim::Profile;
 use mission_jobs::{Envelope, State};
+use mission_test_support::RedisServer;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::MAX_WRITES;
 use crate::documents;
 use crate::processes::{Worker, resident};
-use crate::redis_server::RedisServer;
 use crate::simulated::start;
 
 const AGENTS: usize = 200;

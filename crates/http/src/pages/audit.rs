@@ -75,28 +75,28 @@ async fn show(
 
 impl AuditRow {
     fn of(entry: &AuditEntry, now_ms: u64) -> Self {
-        let deed = &entry.record;
-        let link = if deed.target.parse::<Uuid>().is_ok() {
-            Some(format!("/jobs/{}", deed.target))
-        } else if let Ok(Scope::Gateway(id)) = deed.target.parse::<Scope>() {
+        let record = &entry.record;
+        let link = if record.target.parse::<Uuid>().is_ok() {
+            Some(format!("/jobs/{}", record.target))
+        } else if let Ok(Scope::Gateway(id)) = record.target.parse::<Scope>() {
             Some(format!("/gateways/{id}"))
         } else {
             None
         };
-        let change = match (&deed.before, &deed.after) {
+        let change = match (&record.before, &record.after) {
             (Some(before), Some(after)) => format!("{before} → {after}"),
             (None, Some(state)) | (Some(state), None) => state.clone(),
             (None, None) => String::new(),
         };
         Self {
-            at: When { at_ms: deed.at_ms, now_ms },
-            by: deed.by.clone(),
-            from: deed.from.clone(),
-            action: deed.action.clone(),
-            target: deed.target.clone(),
+            at: When { at_ms: record.at_ms, now_ms },
+            by: record.by.clone(),
+            from: record.from.clone(),
+            action: record.action.clone(),
+            target: record.target.clone(),
             link,
             change,
-            why: deed.why.clone(),
+            why: record.why.clone(),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Redis clusters. A queue lives in one slot of one master.
 
 use mission_jobs::{Queue, State};
+use mission_test_support::{RedisServer, free_port};
 
 use crate::documents::cleanup;
-use crate::redis_server::{RedisServer, free_port};
 use crate::worker::{Worker, brisk, done, eventually, put, reaches};
 
 async fn node() -> RedisServer {

@@ -1,10 +1,10 @@
 //! Three Sentinels watch a master and its replica.
 
 use mission_jobs::{Queue, State};
+use mission_test_support::RedisServer;
 
 use super::on_a_port;
 use crate::documents::cleanup;
-use crate::redis_server::RedisServer;
 use crate::worker::{Worker, brisk, done, eventually, put, reaches};
 
 async fn sentinel_of(master: &RedisServer) -> RedisServer {

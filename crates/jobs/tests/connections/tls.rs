@@ -4,12 +4,12 @@ use std::fs;
 use std::path::PathBuf;
 
 use mission_jobs::{Queue, QueueError, Tls};
+use mission_test_support::{RedisServer, free_port};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
 use super::sentinel::watch;
 use super::works;
-use crate::redis_server::{RedisServer, free_port};
 use crate::worker::eventually;
 
 /// An authority, and the certificates that it signed for the server and for the client.

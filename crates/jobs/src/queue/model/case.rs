@@ -13,12 +13,12 @@ use super::machine::{Limits, Model};
 use super::operations::{
     End, GATEWAYS, LEASE, New, Operation, SCOPES, SNOOZE_LIMIT, WORKERS, Whose,
 };
-use super::redis_server::change;
 use super::sleepers::{Sleepers, name};
 use crate::envelope::Envelope;
 use crate::queue::redis::scripts::{Ack, Acked, Lease, Scripts};
 use crate::queue::{Author, Scope, Settings, State};
 use crate::{IdempotencyKey, kinds};
+use mission_test_support::change;
 
 /// The time at which every case begins.
 const BEGIN: u64 = 1_763_859_600_000;

@@ -15,15 +15,13 @@ mod events;
 mod job;
 mod machine;
 mod operations;
-#[path = "../../../tests/redis_server.rs"]
-#[expect(dead_code, reason = "the tests of the whole queue need more of it")]
-mod redis_server;
 mod regressions;
 mod sleepers;
 
 use std::time::Duration;
 
 use fastrand::Rng;
+use mission_test_support::RedisServer;
 use redis::Script;
 use tokio::runtime::{Builder, Runtime};
 
@@ -34,7 +32,6 @@ use crate::envelope::Envelope;
 use case::{Bench, Case};
 use machine::Limits;
 use operations::Operation;
-use redis_server::RedisServer;
 
 /// The number of cases by default, which take some 20 s.
 const CASES: u64 = 500;

@@ -4,7 +4,7 @@ use mission_jobs::{Envelope, Queue};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Script};
 
-use crate::redis_server::RedisServer;
+use super::RedisServer;
 
 /// Makes copies of a job. KEYS: prefix. ARGV: the job, state, first and last number, failure code
 /// or empty, agents of all.
@@ -46,7 +46,7 @@ for lane, count in pairs(lanes) do
 end";
 
 /// Adds `ended` ended jobs, and 50,000 live ones of 1000 gateways.
-pub(crate) async fn fill(redis: &RedisServer, queue: &Queue, template: &Envelope, ended: u64) {
+pub async fn fill(redis: &RedisServer, queue: &Queue, template: &Envelope, ended: u64) {
     queue.enqueue(std::slice::from_ref(template)).await.unwrap();
     let mut connection = patient(redis).await;
     let script = Script::new(COPY);
@@ -87,7 +87,7 @@ async fn patient(redis: &RedisServer) -> MultiplexedConnection {
 }
 
 /// Fills the counters of each minute of a day and each hour of a week.
-pub(crate) async fn fill_minutes(redis: &RedisServer) {
+pub async fn fill_minutes(redis: &RedisServer) {
     let script = "local now = math.floor(redis.call('TIME')[1] / 60)
         local function fill(key)
           for _, kind in ipairs({ 'provision', 'cleanup', 'heartbeat-sync', 'provision-main' }) do

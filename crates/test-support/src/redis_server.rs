@@ -22,7 +22,7 @@ job[ARGV[1]] = tonumber(ARGV[2]) or ARGV[2]
 redis.call('HSET', KEYS[1], 'job', cmsgpack.pack(job))";
 
 /// A server on a unix socket in a directory of its own, which is killed when it is dropped.
-pub(crate) struct RedisServer {
+pub struct RedisServer {
     directory: TempDir,
     options: Vec<String>,
     port: u16,
@@ -30,13 +30,14 @@ pub(crate) struct RedisServer {
 }
 
 impl RedisServer {
-    pub(crate) async fn start() -> Self {
+    /// Starts a server, and waits until it answers.
+    pub async fn start() -> Self {
         Self::start_with(|_| Vec::new()).await
     }
 
     /// Starts a server with options that may use a free port of the loopback interface. It also
     /// listens on its socket, without TLS.
-    pub(crate) async fn start_with(options: impl Fn(u16) -> Vec<String>) -> Self {
+    pub async fn start_with(options: impl Fn(u16) -> Vec<String>) -> Self {
         // Another process may take the port before the server does, which then ends.
         for _ in 0..10 {
             let directory = TempDir::new().expect("a temporary directory");
@@ -53,37 +54,40 @@ impl RedisServer {
     }
 
     /// Kills the server with SIGKILL.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().expect("redis-server was running");
         self.child.wait().expect("redis-server is a child");
     }
 
     /// Starts it on the same data, after [`Self::kill`].
-    pub(crate) async fn restart(&mut self) {
+    pub async fn restart(&mut self) {
         self.child = spawn(&self.directory, &self.options);
         assert!(self.becomes_ready().await, "redis-server did not become ready again");
     }
 
-    pub(crate) fn queue(&self) -> Queue {
+    /// Opens the queue `test` on the server.
+    pub fn queue(&self) -> Queue {
         self.queue_named("test")
     }
 
-    pub(crate) fn queue_named(&self, name: &str) -> Queue {
+    /// Opens a queue on the server.
+    pub fn queue_named(&self, name: &str) -> Queue {
         Queue::open(&self.url(), name).unwrap()
     }
 
-    pub(crate) async fn connect(&self) -> MultiplexedConnection {
+    /// Connects to the server.
+    pub async fn connect(&self) -> MultiplexedConnection {
         let client = redis::Client::open(self.url()).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
     }
 
     /// Changes a job without its queue.
-    pub(crate) async fn change(&self, queue: &Queue, job: Uuid, field: &str, value: &str) {
+    pub async fn change(&self, queue: &Queue, job: Uuid, field: &str, value: &str) {
         change(&mut self.connect().await, &queue.keys().job(&job.to_string()), field, value).await;
     }
 
     /// Sends a command that is written as one line.
-    pub(crate) async fn tell<T: redis::FromRedisValue>(&self, line: &str) -> T {
+    pub async fn tell<T: redis::FromRedisValue>(&self, line: &str) -> T {
         let mut words = line.split(' ');
         let mut command = redis::cmd(words.next().unwrap());
         let answer =
@@ -93,7 +97,7 @@ impl RedisServer {
 
     /// Waits, at most about 30 s, until this number of workers are idle: each blocks on its own
     /// connection.
-    pub(crate) async fn has_idle(&self, workers: usize) {
+    pub async fn has_idle(&self, workers: usize) {
         let blocked = format!("blocked_clients:{workers}\r\n");
         let mut connection = self.connect().await;
         for _ in 0..6000 {
@@ -108,7 +112,7 @@ impl RedisServer {
     }
 
     /// Starts to record every command that the server executes.
-    pub(crate) async fn monitor(&self) -> Monitor {
+    pub async fn monitor(&self) -> Monitor {
         let client = redis::Client::open(self.url()).unwrap();
         Monitor {
             lines: client.get_async_monitor().await.unwrap(),
@@ -116,12 +120,13 @@ impl RedisServer {
         }
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// Returns the url of the server's socket.
+    pub fn url(&self) -> String {
         format!("unix://{}", self.socket().display())
     }
 
     /// Returns the port that its options were given.
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 
@@ -147,7 +152,8 @@ impl RedisServer {
     }
 }
 
-pub(crate) struct Monitor {
+/// The commands that a server executes, see [`RedisServer::monitor`].
+pub struct Monitor {
     lines: redis::aio::Monitor,
     connection: redis::aio::MultiplexedConnection,
 }
@@ -155,7 +161,7 @@ pub(crate) struct Monitor {
 impl Monitor {
     /// Returns the commands executed so far, in order:
     /// `<time> [0 <client, or lua>] "<command>" "<argument>" …`.
-    pub(crate) async fn so_far(mut self) -> Vec<String> {
+    pub async fn so_far(mut self) -> Vec<String> {
         redis::cmd("ECHO").arg("that is all").exec_async(&mut self.connection).await.unwrap();
         let is_more = |line: &String| ready(!line.contains("that is all"));
         self.lines.into_on_message::<String>().take_while(is_more).collect().await
@@ -171,18 +177,13 @@ impl Drop for RedisServer {
 }
 
 /// Returns a port on which nobody listens at the moment.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("it is bound").port()
 }
 
 /// Changes a field of a job, by its key.
-pub(crate) async fn change(
-    connection: &mut MultiplexedConnection,
-    job: &str,
-    field: &str,
-    value: &str,
-) {
+pub async fn change(connection: &mut MultiplexedConnection, job: &str, field: &str, value: &str) {
     redis::Script::new(CHANGE)
         .key(job)
         .arg(field)

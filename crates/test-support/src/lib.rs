@@ -1,0 +1,10 @@
+//! What the tests of several crates share: a private `redis-server`, and a large queue.
+//!
+//! This crate is a dev-dependency only. Everything in it panics on failure, as tests do.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+pub mod million;
+mod redis_server;
+
+pub use redis_server::{Monitor, RedisServer, change, free_port};
