@@ -1,4 +1,4 @@
-//! Where a measurement takes place: a private Redis in a temporary directory, gone afterwards.
+//! The arena of a measurement: a private Redis in a temporary directory that is deleted afterwards.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,30 +16,31 @@ use super::{Bench, process};
 use crate::error::{BenchError, OrFail};
 use mission_jobs::private_redis::{PrivateRedis, RedisRole};
 
-/// A Redis of its own.
+/// A private Redis for one measurement.
 pub struct Arena {
     dir: TempDir,
     launch: Launch,
     url: String,
     redis: Option<PrivateRedis>,
     connection: MultiplexedConnection,
-    /// The queue, empty at first.
+    /// The queue, which is empty at first.
     pub queue: Queue,
 }
 
-/// What has been used of a Redis and of this process since they began.
+/// The resources that a Redis and this process have used since they started.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
-    /// CPU of Redis, in microseconds.
+    /// The CPU time of Redis in microseconds.
     pub redis_us: f64,
-    /// CPU of this process, in microseconds.
+    /// The CPU time of this process in microseconds.
     pub own_us: f64,
-    /// Scripts called.
+    /// The number of script calls.
     pub scripts: f64,
 }
 
 impl Arena {
-    /// Measures in an arena, which is taken down whatever comes of it, also when the user stops it.
+    /// Measures in an arena, and removes it also after an error and when the user stops the
+    /// program.
     pub async fn with<T>(
         bench: &Bench,
         measure: impl AsyncFnOnce(&mut Self) -> Result<T, BenchError>,
@@ -71,12 +72,12 @@ impl Arena {
         Ok(Self { dir, launch, url, redis: Some(redis), connection, queue })
     }
 
-    /// Where its Redis is.
+    /// Returns the url of the Redis.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Its directory.
+    /// Returns the temporary directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -86,19 +87,19 @@ impl Arena {
         (self.launch)(process)
     }
 
-    /// Stops its Redis, for good.
+    /// Stops the Redis for good.
     pub async fn stop_redis(&mut self) {
         if let Some(redis) = self.redis.take() {
             redis.close().await;
         }
     }
 
-    /// Removes all jobs.
+    /// Removes all jobs from the Redis.
     pub async fn clear(&self) -> Result<(), BenchError> {
         self.command(&["FLUSHALL", "SYNC"]).await
     }
 
-    /// Calls Redis.
+    /// Sends a command to the Redis.
     pub async fn command<T: FromRedisValue>(&self, words: &[&str]) -> Result<T, BenchError> {
         let mut command = cmd(words[0]);
         command.arg(&words[1..]);
@@ -109,19 +110,19 @@ impl Arena {
             .or_unreachable()
     }
 
-    /// A section of what Redis tells of itself.
+    /// Returns a section of `INFO`.
     pub async fn info(&self, section: &str) -> Result<HashMap<String, String>, BenchError> {
         let text: String = self.command(&["INFO", section]).await?;
         let pairs = text.lines().filter_map(|line| line.trim().split_once(':'));
         Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
-    /// Bytes that its Redis uses for data.
+    /// Returns the memory that the Redis uses for data, in bytes.
     pub async fn memory(&self) -> Result<f64, BenchError> {
         Ok(number(&self.info("memory").await?, "used_memory"))
     }
 
-    /// What has been used so far.
+    /// Returns the resources that were used so far.
     pub async fn usage(&self) -> Result<Usage, BenchError> {
         let cpu = self.info("cpu").await?;
         let seconds = number(&cpu, "used_cpu_user") + number(&cpu, "used_cpu_sys");

@@ -1,4 +1,4 @@
-//! `worker run` as a process of its own, on the arena's Redis.
+//! `worker run` as a separate process on the Redis of the arena.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::arena::Arena;
 use crate::error::{BenchError, OrFail};
 
-/// How long one may take to start, with many others beside it.
+/// The time within which a process must start, with many others beside it.
 const START_WITHIN: Duration = Duration::from_secs(60);
 
 /// Makes the command that starts a worker process.
@@ -34,12 +34,12 @@ pub struct WorkerProcess<'a> {
 /// A worker process with default settings. Killed when dropped.
 pub struct Child {
     process: Process,
-    /// Its process id.
+    /// The process id.
     pub pid: u32,
 }
 
 impl Child {
-    /// Starts one, and waits until it takes jobs.
+    /// Starts a process, and waits until it claims jobs.
     pub async fn start(
         arena: &Arena,
         number: usize,
@@ -75,7 +75,7 @@ impl Child {
         Ok(Self { process, pid })
     }
 
-    /// `kill -9`.
+    /// Kills the process with `kill -9`.
     pub async fn kill(&mut self) -> Result<(), BenchError> {
         self.process.kill().await.context("kill a worker").or_failed()
     }

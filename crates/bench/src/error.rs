@@ -1,6 +1,6 @@
-//! Why a measurement could not be taken.
+//! The errors of measurements.
 
-/// The kinds of failure that the command gives different exit statuses.
+/// An error of a measurement. `worker bench` has an exit status for each kind.
 #[derive(Debug, thiserror::Error)]
 
 pub enum BenchError {
@@ -15,7 +15,7 @@ pub enum BenchError {
     Unreachable(anyhow::Error),
 }
 
-/// Gives errors their kind.
+/// Wraps errors by kind.
 pub(crate) trait OrFail<T> {
     fn or_setup(self) -> Result<T, BenchError>;
     fn or_failed(self) -> Result<T, BenchError>;

@@ -1,31 +1,30 @@
-//! Figures and how they are shown.
+//! Statistics of measured values, and their formatting.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// Several values of one quantity, in order of size: the nearest value that was measured, nothing
-/// in between.
+/// The quantiles of the values of one quantity. Each is a measured value, not an interpolation.
 #[derive(Debug, Clone, Serialize)]
 pub struct Spread {
-    /// How many values there are.
+    /// The number of values.
     pub count: usize,
-    /// The least.
+    /// The least value.
     pub min: f64,
-    /// The median.
+    /// The median value.
     pub p50: f64,
-    /// Nine of ten are not above it.
+    /// The 90th percentile.
     pub p90: f64,
-    /// 95 of 100 are not above it.
+    /// The 95th percentile.
     pub p95: f64,
-    /// 99 of 100 are not above it.
+    /// The 99th percentile.
     pub p99: f64,
-    /// The greatest.
+    /// The greatest value.
     pub max: f64,
 }
 
 impl Spread {
-    /// Of at least one value.
+    /// Computes the quantiles of at least one value.
     pub fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let at = |percent: usize| values[(values.len() * percent).div_ceil(100).saturating_sub(1)];
@@ -40,35 +39,35 @@ impl Spread {
         }
     }
 
-    /// Median, least and greatest, as whole numbers.
+    /// Formats median, least and greatest value as whole numbers.
     pub fn whole(&self) -> String {
         format!("{} ({} to {})", grouped(self.p50), grouped(self.min), grouped(self.max))
     }
 }
 
-/// Reads a count from the command line.
+/// Parses a count on the command line.
 pub fn count(text: &str) -> Result<usize, String> {
     let count = text.parse().ok().filter(|count| (1..=10_000_000).contains(count));
     count.ok_or_else(|| "use a whole number from 1 to 10000000".to_owned())
 }
 
-/// So many in that time, per second.
+/// Returns the rate per second.
 pub fn per_second(count: usize, took: Duration) -> f64 {
     float(count) / took.as_secs_f64()
 }
 
-/// A count as a number to reckon with.
+/// Converts a count to a float.
 #[expect(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]
 pub fn float(count: usize) -> f64 {
     count as f64
 }
 
-/// Milliseconds.
+/// Converts a duration to milliseconds.
 pub fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// A number without its fraction, its digits in groups of three.
+/// Formats a number without its fraction, with its digits in groups of three.
 pub fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! A worker that holds the leases of a great many jobs, which run until they are told to end.
+//! A worker that holds the leases of a great many jobs, all of which run until they are released.
 
 use std::time::{Duration, Instant};
 
@@ -15,25 +15,25 @@ use super::slow::Slow;
 use super::workers::{Tally, Worker, done};
 use crate::error::{BenchError, OrFail};
 
-/// Jobs for one gateway, few enough that a limit on the jobs of a gateway does not matter.
+/// The jobs per gateway: few enough to stay below the limit of a lane.
 const PER_GATEWAY: usize = 8;
-/// How long the jobs may take to begin, and to end, at the least and per job.
+/// The time within which all jobs must begin, and end: a minimum, and an addition per job.
 const WITHIN: (Duration, Duration) = (Duration::from_secs(60), Duration::from_millis(5));
 
-/// What was measured.
+/// The result of the measurement.
 #[derive(Debug, Serialize)]
 pub struct Held {
     jobs: usize,
-    /// How many have begun; if fewer than all, the rest did not in reasonable time.
+    /// The jobs that began. The others did not begin in reasonable time.
     begun: usize,
     hold_seconds: f64,
     begun_per_second: f64,
     ended_per_second: f64,
-    /// Runs more than jobs: leases that were lost although the worker was there.
+    /// The runs beyond one per job: leases that were lost although the worker was alive.
     begun_again: usize,
-    /// Calls that had no answer in time while all jobs ended at once.
+    /// The calls that timed out while all jobs ended at once.
     unanswered: usize,
-    /// CPU while holding, in percent of a core.
+    /// The CPU usage while all jobs ran, in percent of a core.
     redis_cpu_percent: f64,
     worker_cpu_percent: f64,
     slow_while_beginning: Slow,
@@ -41,7 +41,7 @@ pub struct Held {
     slow_while_ending: Slow,
 }
 
-/// Measures.
+/// Takes the measurement.
 pub async fn measure(jobs: usize, hold: Duration, arena: &Arena) -> Result<Held, BenchError> {
     arena.clear().await?;
     load::fill(&arena.queue, jobs, jobs.div_ceil(PER_GATEWAY), Duration::ZERO).await?;
@@ -98,7 +98,7 @@ pub async fn measure(jobs: usize, hold: Duration, arena: &Arena) -> Result<Held,
     })
 }
 
-/// Waits until all jobs have ended; how many times Redis was too busy to tell.
+/// Waits until all jobs have ended. Returns how often Redis was too busy to answer.
 async fn idle(queue: &Queue) -> usize {
     let mut unanswered = 0;
     loop {
@@ -112,7 +112,7 @@ async fn idle(queue: &Queue) -> usize {
 }
 
 impl Held {
-    /// For people.
+    /// Formats the result for people.
     pub fn table(&self) -> String {
         format!(
             "scale, {} of {} jobs in flight in one worker, held for {:.0} s\n\

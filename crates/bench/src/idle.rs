@@ -1,4 +1,4 @@
-//! What a worker costs while there is nothing to do, with Redis up and with Redis down.
+//! The cost of a worker without jobs, with Redis up and with Redis down.
 
 use std::time::{Duration, Instant};
 
@@ -11,30 +11,30 @@ use super::children::Child;
 use super::process;
 use crate::error::{BenchError, OrFail};
 
-/// Starting, and noticing that Redis is gone, are not measured.
+/// The time before each measurement, in which a worker starts or notices that Redis is down.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
-/// How much to measure.
+/// The options of the measurement.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// How long, for each of the two.
+    /// The seconds for each of the two measurements.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub seconds: u64,
 }
 
-/// What was measured of one `worker run`.
+/// The cost of one `worker run`.
 #[derive(Debug, Serialize)]
 pub struct Idle {
     seconds: u64,
-    /// CPU in percent of a core; the kernel counts in steps of 10 ms.
+    /// The CPU usage in percent of a core. The kernel counts in steps of 10 ms.
     cpu_percent: f64,
     cpu_percent_without_redis: f64,
-    /// CPU of the Redis meanwhile.
+    /// The CPU usage of the Redis at the same time.
     redis_cpu_percent: f64,
     resident_mib: f64,
 }
 
-/// Measures.
+/// Takes the measurement.
 pub async fn measure(options: &Options, arena: &mut Arena) -> Result<Idle, BenchError> {
     let span = Duration::from_secs(options.seconds);
     let mut child = Child::start(arena, 0, 16).await?;
@@ -64,7 +64,7 @@ async fn cpu_percent(pid: u32, span: Duration) -> Result<f64, BenchError> {
 }
 
 impl Idle {
-    /// For people.
+    /// Formats the result for people.
     pub fn table(&self) -> String {
         let Self {
             seconds,

@@ -1,4 +1,4 @@
-//! How soon an idle worker begins a job that is enqueued.
+//! The time until an idle worker begins an enqueued job.
 
 use std::time::{Duration, Instant};
 
@@ -14,26 +14,26 @@ use super::load;
 use super::workers::{Worker, done};
 use crate::error::{BenchError, OrFail};
 
-/// After that long without a job a worker is idle.
+/// The time without jobs after which a worker counts as idle.
 const UNTIL_IDLE: Duration = Duration::from_millis(10);
-/// Jobs at once, as by default.
+/// The default concurrency of a worker.
 const CONCURRENCY: usize = 16;
 
-/// How much to measure.
+/// The options of the measurement.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Jobs, one after another.
+    /// The number of jobs, which are enqueued one after another.
     #[arg(long, value_parser = count, default_value_t = 300)]
     pub jobs: usize,
 }
 
-/// What was measured: milliseconds from before the call to enqueue until the handler is called.
+/// The result: milliseconds from before the call to enqueue until the handler is called.
 #[derive(Debug, Serialize)]
 pub struct Latency {
     milliseconds: Spread,
 }
 
-/// Measures.
+/// Takes the measurement.
 pub async fn measure(options: &Options, arena: &Arena) -> Result<Latency, BenchError> {
     let (begins, mut runs) = mpsc::unbounded_channel();
     let worker = Worker::start(&arena.queue, CONCURRENCY, move |_| {
@@ -58,7 +58,7 @@ pub async fn measure(options: &Options, arena: &Arena) -> Result<Latency, BenchE
 }
 
 impl Latency {
-    /// For people.
+    /// Formats the result for people.
     pub fn table(&self) -> String {
         let Spread { count, p50, p95, p99, max, .. } = self.milliseconds;
         format!(

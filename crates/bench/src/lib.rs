@@ -1,5 +1,5 @@
-//! How fast the queue is on this machine, how large it can be, and how soon it gets over lost
-//! workers: what `worker bench` measures.
+//! The measurements of `worker bench`: the speed and the size of the queue on this machine, and
+//! the time to recover from lost workers.
 //!
 //! Each measurement has a private Redis of its own in a temporary directory, so it never touches
 //! the configured queue. Gateways take no part: handlers do nothing, or what they call never
@@ -32,7 +32,7 @@ pub use error::BenchError;
 use error::OrFail as _;
 use machine::Machine;
 
-/// What can be measured.
+/// The measurements.
 #[derive(Debug, Subcommand)]
 pub enum Measure {
     /// Jobs enqueued and worked per second, with a handler that does nothing.
@@ -48,7 +48,7 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// Everything, in sizes that take less than three minutes together.
+    /// Returns all measurements, in sizes that take less than three minutes together.
     #[must_use]
     pub fn all() -> [Self; 5] {
         [
@@ -71,7 +71,7 @@ impl Measure {
         ]
     }
 
-    /// Takes the measurement.
+    /// Takes the measurement in an arena of its own.
     pub async fn run(&self, bench: &Bench) -> Result<Measured, BenchError> {
         match self {
             Self::Throughput(options) => {
@@ -106,7 +106,7 @@ impl Measure {
     }
 }
 
-/// What measurements need of the program that takes them.
+/// The parts of the calling program that measurements need.
 pub struct Bench {
     /// True once the user stops the program.
     pub stopping: watch::Receiver<bool>,
@@ -115,7 +115,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Describes the machine.
+    /// Describes the machine and the versions.
     pub async fn machine(&self) -> Result<Measured, BenchError> {
         let machine = Arena::with(self, async |arena| Machine::look(arena).await).await?;
         Measured::new("machine", &machine, machine.table())

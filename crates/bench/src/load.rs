@@ -1,4 +1,4 @@
-//! Jobs to measure with.
+//! The jobs of the measurements.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::error::{BenchError, OrFail};
 
-/// A document as a backend would send it; each number is an agent of its own, the gateways take
-/// turns.
+/// Returns a document as a backend would send it. Each number is another agent, and the gateways
+/// take turns.
 pub fn document(number: usize, gateways: usize, url: Option<&str>) -> String {
     let gateway = number % gateways;
     json!({
@@ -38,7 +38,7 @@ pub fn document(number: usize, gateways: usize, url: Option<&str>) -> String {
     .to_string()
 }
 
-/// Many jobs, ready to be enqueued.
+/// Makes the envelopes of many jobs.
 pub fn envelopes(
     jobs: usize,
     gateways: usize,
@@ -49,14 +49,14 @@ pub fn envelopes(
         .collect()
 }
 
-/// One job.
+/// Makes the envelope of one job.
 pub fn envelope(number: usize, gateways: usize, url: Option<&str>) -> Result<Envelope, BenchError> {
     Envelope::new(document(number, gateways, url).as_bytes())
         .context("the measurement's own document")
         .or_failed()
 }
 
-/// Enqueues jobs in as few calls as may be; how long the calls took.
+/// Enqueues jobs in as few calls as possible. Returns the duration of the calls.
 pub async fn enqueue(queue: &Queue, jobs: &[Envelope]) -> Result<Duration, BenchError> {
     let began = Instant::now();
     for jobs in jobs.chunks(MAX_ENQUEUE) {
@@ -65,7 +65,8 @@ pub async fn enqueue(queue: &Queue, jobs: &[Envelope]) -> Result<Duration, Bench
     Ok(began.elapsed())
 }
 
-/// Makes and enqueues jobs, a call's worth in memory at a time; how long the calls took.
+/// Makes and enqueues jobs, with those of one call in memory at a time. Returns the duration of the
+/// calls.
 pub async fn fill(
     queue: &Queue,
     jobs: usize,

@@ -1,4 +1,4 @@
-//! What the figures were measured on, and with.
+//! The machine and the versions that figures were measured with.
 
 use std::fs::read_to_string;
 
@@ -24,7 +24,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Looks around.
+    /// Reads the description of this machine.
     pub async fn look(arena: &Arena) -> Result<Self, BenchError> {
         let server = arena.info("server").await?;
         let version = |name: &str| server.get(name).cloned();
@@ -53,7 +53,7 @@ impl Machine {
         })
     }
 
-    /// For people.
+    /// Formats the result for people.
     pub fn table(&self) -> String {
         let Self {
             cores,

@@ -1,13 +1,13 @@
-//! What Linux knows of a process: CPU and memory.
+//! The CPU time and the memory of a process, from `/proc`.
 
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
-/// Ticks a second in `/proc`: fixed by the kernel for programs, whatever it uses itself.
+/// The ticks per second in `/proc`. The kernel fixes them, whatever it uses itself.
 const TICKS: u64 = 100;
 
-/// CPU time of a process so far, in user and kernel mode, to 10 ms.
+/// Returns the CPU time of a process in user and kernel mode, exact to 10 ms.
 pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
     let path = format!("/proc/{pid}/stat");
     let text = std::fs::read_to_string(&path)
@@ -23,7 +23,7 @@ pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_millis(ticks * 1000 / TICKS))
 }
 
-/// Memory of a process that is in RAM, in bytes.
+/// Returns the resident memory of a process in bytes.
 pub fn resident(pid: u32) -> anyhow::Result<u64> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).with_context(|| path.clone())?;

@@ -1,10 +1,10 @@
-//! How long a job is stuck when its worker is killed.
+//! The time for which a job is stuck after its worker was killed.
 //!
-//! Each of K worker processes runs one job, for a gateway that accepts connections and never says
-//! anything. One worker in this process takes no part until all are running; then the processes are
-//! killed with `kill -9`, each at a random moment, and it is timed when each job begins again.
-//! Processes of their own make the phases of renewing and killing independent of each other, and
-//! one survivor makes this the worst case: it alone looks for lost leases.
+//! Each of K worker processes runs one job, for a gateway that accepts connections and never
+//! answers. When all run, a worker in this process starts, the processes are killed with `kill -9`,
+//! each at a random moment, and the time until each job begins again is measured. Separate
+//! processes make the phases of renewing and killing independent of each other. A single survivor
+//! is the worst case, because it alone sweeps lost leases.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -26,30 +26,30 @@ use super::load;
 use super::workers::{Worker, done};
 use crate::error::{BenchError, OrFail};
 
-/// When a process is killed, counted from when all run. A run gives up after 20 s without an
-/// answer, so it is sooner.
+/// The time at which a process is killed, from when all run. A run gives up after 20 s without an
+/// answer, so all kills come before that.
 const KILLED_AFTER_MS: std::ops::Range<u64> = 500..17_000;
-/// How long the jobs may take to begin.
+/// The time within which all jobs must begin.
 const BEGUN_WITHIN: Duration = Duration::from_secs(10);
-/// How long to wait for the last job to begin again, after the last kill.
+/// The time within which the last job must begin again, after the last kill.
 const AGAIN_WITHIN: Duration = Duration::from_secs(120);
 
-/// How much to measure.
+/// The options of the measurement.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Worker processes to kill; each runs one job.
+    /// The number of worker processes to kill. Each runs one job.
     #[arg(long, value_parser = count, default_value_t = 50)]
     pub workers: usize,
 }
 
-/// What was measured: seconds from the kill until the job's next run began.
+/// The result: seconds from the kill until the job's next run began.
 #[derive(Debug, Serialize)]
 pub struct Recovery {
     workers: usize,
     seconds: Spread,
 }
 
-/// Measures.
+/// Takes the measurement.
 pub async fn measure(options: &Options, arena: &Arena) -> Result<Recovery, BenchError> {
     let mut children = HashMap::new();
     for number in 0..options.workers {
@@ -101,7 +101,7 @@ async fn all_running(arena: &Arena, jobs: usize) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// Kills all processes, each at a moment of its own; the jobs that they ran, with when that was.
+/// Kills all processes, each at a random moment. Returns their jobs with the times of the kills.
 async fn kill_all(
     arena: &Arena,
     jobs: &[Envelope],
@@ -124,13 +124,13 @@ async fn kill_all(
     kills.join_all().await.into_iter().collect()
 }
 
-/// The process of a worker: `worker run` names it `worker-PID`, and the queue adds `-` and a random
-/// part.
+/// Returns the process id in a worker's name: `worker run` names it `worker-PID`, and the queue
+/// adds `-` and a random part.
 fn pid(worker: &str) -> Option<u32> {
     worker.strip_prefix("worker-")?.split('-').next()?.parse().ok()
 }
 
-/// Makes sure that the job was lost with its worker and not settled by it.
+/// Fails unless the job was lost with its worker and then done by another.
 async fn check_lost(arena: &Arena, id: Uuid) -> Result<(), BenchError> {
     let record = arena.queue.get(id).await.or_unreachable()?;
     let outcomes = record
@@ -144,7 +144,7 @@ async fn check_lost(arena: &Arena, id: Uuid) -> Result<(), BenchError> {
     }
 }
 
-/// Accepts connections, keeps them open and says nothing.
+/// Accepts connections, keeps them open and never answers.
 async fn never_answer(listener: TcpListener) {
     let mut open = Vec::new();
     while let Ok((stream, _)) = listener.accept().await {
@@ -153,7 +153,7 @@ async fn never_answer(listener: TcpListener) {
 }
 
 impl Recovery {
-    /// For people.
+    /// Formats the result for people.
     pub fn table(&self) -> String {
         let Spread { count, min, p50, p90, max, .. } = self.seconds;
         format!(

@@ -12,43 +12,43 @@ use super::slow::Slow;
 use super::{load, workers};
 use crate::error::BenchError;
 
-/// Long enough to be scheduled, and over when the worker starts.
+/// A delay that makes jobs scheduled, and is over when the worker starts.
 const SCHEDULED: Duration = Duration::from_millis(1);
 
-/// How much to measure.
+/// The options of the measurement.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Jobs that are due at once; 0 to leave this out.
+    /// The number of jobs that are due at once. 0 skips this part.
     #[arg(long, default_value_t = 100_000)]
     pub jobs: usize,
-    /// Gateways that they are for.
+    /// The number of gateways of these jobs.
     #[arg(long, value_parser = count, default_value_t = 1000)]
     pub gateways: usize,
-    /// Jobs at once.
+    /// The concurrency of the worker.
     #[arg(long, value_parser = count, default_value_t = 100)]
     pub concurrency: usize,
-    /// Jobs that run at the same time in one worker; 0 to leave this out.
+    /// The number of jobs that run at the same time in one worker. 0 skips this part.
     #[arg(long, default_value_t = 100_000)]
     pub in_flight: usize,
-    /// How long they run, in seconds.
+    /// The seconds for which they run.
     #[arg(long, default_value_t = 30)]
     pub hold: u64,
 }
 
-/// What was measured.
+/// The result of the measurement.
 #[derive(Debug, Serialize)]
 pub struct Scale {
     backlogs: Vec<Backlog>,
     held: Option<Held>,
 }
 
-/// Jobs that were there before the worker.
+/// A backlog that existed before the worker started.
 #[derive(Debug, Serialize)]
 struct Backlog {
     jobs: usize,
     gateways: usize,
     concurrency: usize,
-    /// What they were at first: ready, or scheduled and then due all at once.
+    /// The first state of the jobs: ready, or scheduled and then due all at once.
     state: &'static str,
     enqueued_per_second: f64,
     drained_per_second: f64,
@@ -57,7 +57,7 @@ struct Backlog {
     slow: Slow,
 }
 
-/// Measures.
+/// Takes the measurement.
 pub async fn measure(options: &Options, arena: &Arena) -> Result<Scale, BenchError> {
     let mut backlogs = Vec::new();
     if options.jobs > 0 {
@@ -102,7 +102,7 @@ async fn backlog(
 }
 
 impl Scale {
-    /// For people.
+    /// Formats the result for people.
     pub fn table(&self) -> String {
         let backlogs = self.backlogs.iter().map(Backlog::table);
         backlogs.chain(self.held.as_ref().map(Held::table)).collect::<Vec<_>>().join("\n")

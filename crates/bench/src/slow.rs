@@ -1,5 +1,5 @@
-//! How long scripts hold Redis, from its slow log. Others wait meanwhile, so this bounds
-//! everybody's latency.
+//! The time for which scripts hold Redis, from its slow log. All other clients wait meanwhile, so
+//! it bounds their latency.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -10,10 +10,10 @@ use super::arena::Arena;
 use super::figures::{float, grouped};
 use crate::error::BenchError;
 
-/// Shortest call that is noted, in microseconds.
+/// The shortest call in the slow log, in microseconds.
 const NOTED_US: i64 = 1000;
 
-/// Calls of one script that took longer than 1 ms.
+/// The calls of one script that took longer than 1 ms.
 #[derive(Debug, Default, Serialize)]
 #[expect(clippy::struct_field_names, reason = "the unit belongs to the number")]
 struct Calls {
@@ -22,16 +22,16 @@ struct Calls {
     longest_ms: f64,
 }
 
-/// All scripts that took longer than 1 ms, by name.
+/// The scripts with calls longer than 1 ms, by name.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub struct Slow(BTreeMap<&'static str, Calls>);
 
-/// Of an entry: number, time, microseconds, words, address and name of the client.
+/// An entry: number, time, microseconds, words, address and name of the client.
 type Entry = (i64, i64, i64, Vec<Vec<u8>>, String, String);
 
 impl Slow {
-    /// Begins to note slow calls.
+    /// Begins to record slow calls.
     pub async fn begin(arena: &Arena) -> Result<(), BenchError> {
         let _: String = arena
             .command(&["CONFIG", "SET", "slowlog-log-slower-than", &NOTED_US.to_string()])
@@ -40,7 +40,7 @@ impl Slow {
         arena.command(&["SLOWLOG", "RESET"]).await
     }
 
-    /// What has been noted since.
+    /// Returns the calls that were recorded since.
     pub async fn end(arena: &Arena) -> Result<Self, BenchError> {
         let entries: Vec<Entry> = arena.command(&["SLOWLOG", "GET", "-1"]).await?;
         let scripts: HashMap<_, _> = arena.queue.script_names().into_iter().collect();
@@ -63,7 +63,7 @@ impl Slow {
         Ok(Self(calls))
     }
 
-    /// For people.
+    /// Formats the result for people.
     pub fn line(&self) -> String {
         let over_10: usize = self.0.values().map(|calls| calls.over_10_ms).sum();
         let mut text = format!("longest scripts: {} took over 10 ms", grouped(float(over_10)));

@@ -13,27 +13,27 @@ use super::figures::{Spread, count, float, grouped, per_second};
 use super::{load, workers};
 use crate::error::{BenchError, OrFail};
 
-/// Most jobs that are enqueued one at a time.
+/// The most jobs that are enqueued one at a time.
 const SINGLES: usize = 2000;
 
-/// How much to measure.
+/// The options of the measurement.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Jobs per round.
+    /// The number of jobs per round.
     #[arg(long, value_parser = count, default_value_t = 20_000)]
     pub jobs: usize,
-    /// Gateways that they are for.
+    /// The number of gateways of these jobs.
     #[arg(long, value_parser = count, default_value_t = 50)]
     pub gateways: usize,
-    /// Jobs at once; several values, separated by commas, are measured in turn.
+    /// The concurrency of the worker. Several values, separated by commas, are measured in turn.
     #[arg(long, value_parser = count, value_delimiter = ',', default_values_t = [10, 100])]
     pub concurrency: Vec<usize>,
-    /// How often all of it is measured.
+    /// The number of rounds.
     #[arg(long, value_parser = count, default_value_t = 3)]
     pub rounds: usize,
 }
 
-/// What was measured.
+/// The result of the measurement.
 #[derive(Debug, Serialize)]
 pub struct Throughput {
     jobs: usize,
@@ -42,7 +42,7 @@ pub struct Throughput {
     phases: Vec<Phase>,
 }
 
-/// One way of moving jobs.
+/// The figures of one way of moving jobs.
 #[derive(Debug, Serialize)]
 struct Phase {
     name: String,
@@ -50,7 +50,7 @@ struct Phase {
     per_job: PerJob,
 }
 
-/// What a job cost; medians.
+/// The cost of a job, as medians.
 #[derive(Debug, Serialize)]
 struct PerJob {
     redis_cpu_us: f64,
@@ -58,13 +58,13 @@ struct PerJob {
     scripts: f64,
 }
 
-/// One phase of one round.
+/// The figures of one phase of one round.
 struct Sample {
     per_second: f64,
     cost: [f64; 3],
 }
 
-/// Measures.
+/// Takes the measurement.
 pub async fn measure(options: &Options, arena: &Arena) -> Result<Throughput, BenchError> {
     let &Options { jobs, gateways, rounds, .. } = options;
     let mut names = vec!["enqueue, one at a time".to_owned(), "enqueue, 50 at a time".to_owned()];
@@ -103,7 +103,7 @@ async fn one_at_a_time(arena: &Arena, jobs: &[Envelope]) -> Result<(), BenchErro
     Ok(())
 }
 
-/// Does something with so many jobs, and sees what that took.
+/// Measures the cost of an operation on a number of jobs.
 async fn sample<T, F>(
     arena: &Arena,
     jobs: usize,
@@ -139,7 +139,7 @@ impl Phase {
 }
 
 impl Throughput {
-    /// For people.
+    /// Formats the result for people.
     pub fn table(&self) -> String {
         let Self { jobs, gateways, rounds, .. } = self;
         let mut text = format!(

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use crate::error::{BenchError, OrFail};
 
-/// How often it is looked whether all jobs have ended, once the last has begun.
+/// The interval of checks whether all jobs have ended, once the last has begun.
 const LOOK: Duration = Duration::from_millis(1);
 
 /// A running worker with default settings. Dropping it ends it as `kill -9` would.
@@ -24,7 +24,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts it.
+    /// Starts a worker in this process.
     pub fn start<F>(
         queue: &Queue,
         concurrency: usize,
@@ -39,7 +39,7 @@ impl Worker {
         Self { context, task: tokio::spawn(worker.run()) }
     }
 
-    /// Stops it and waits for its end.
+    /// Stops the worker and waits for its end.
     pub async fn stop(mut self) -> Result<(), BenchError> {
         // It fails only if the worker has ended, which the task tells better.
         let _ = self.context.stop();
@@ -53,7 +53,7 @@ impl Drop for Worker {
     }
 }
 
-/// How a job ends that did nothing.
+/// Returns the result of a job that did nothing.
 pub fn done() -> RunResult {
     Outcome::Done(Box::new(Report { summary: "nothing to change".to_owned(), ..Report::default() }))
         .into()
@@ -64,30 +64,30 @@ pub fn done() -> RunResult {
 pub struct Tally(Arc<(AtomicUsize, usize, Notify)>);
 
 impl Tally {
-    /// Waits for so many.
+    /// Makes a counter that waits for a number of runs.
     pub fn of(expected: usize) -> Self {
         Self(Arc::new((AtomicUsize::new(0), expected, Notify::new())))
     }
 
-    /// One more has begun.
+    /// Counts a run that has begun.
     pub fn count(&self) {
         if self.0.0.fetch_add(1, Ordering::Relaxed) + 1 == self.0.1 {
             self.0.2.notify_one();
         }
     }
 
-    /// How many have begun.
+    /// Returns the number of runs that have begun.
     pub fn begun(&self) -> usize {
         self.0.0.load(Ordering::Relaxed)
     }
 
-    /// Waits until all have begun.
+    /// Waits until all runs have begun.
     pub async fn all(&self) {
         self.0.2.notified().await;
     }
 }
 
-/// Works off so many jobs with a handler that does nothing, until Redis knows the end of each.
+/// Works a number of jobs off with a handler that does nothing, until Redis has the end of each.
 pub async fn drain(queue: &Queue, jobs: usize, concurrency: usize) -> Result<(), BenchError> {
     let tally = Tally::of(jobs);
     let counting = tally.clone();
