@@ -1,5 +1,5 @@
-//! A job in sentences: where it stands, why, and what a person can do about it. The same on a page
-//! and on a terminal.
+//! The explanation of a job in sentences: its state, the reason, and the remedy. Pages and the
+//! terminal show the same sentences.
 
 use mission_core::Remedy;
 use mission_core::humanize::span;
@@ -7,12 +7,12 @@ use mission_core::humanize::span;
 use crate::queue::{JobRecord, State};
 use crate::retry::DeadReason;
 
-/// Who reads it: what is pressed on a page is a command on a terminal.
+/// The reader of an explanation. A button of a page is a command on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reader {
-    /// Somebody with the dashboard.
+    /// A person who uses the dashboard.
     Page,
-    /// Somebody with a terminal.
+    /// A person who uses a terminal.
     Terminal,
 }
 
@@ -35,10 +35,9 @@ impl Reader {
 /// The explanation of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Story {
-    /// One sentence that says where the job stands and why. A piece between backticks is to be
-    /// typed or read literally.
+    /// The state of the job and the reason, in one sentence. Text between backticks is literal.
     pub sentence: String,
-    /// One or two sentences that say what a person can do, if there is anything.
+    /// The remedy in one or two sentences, if a person can act.
     pub remedy: Option<String>,
     /// The command of the remedy that can be run as it is.
     pub command: Option<Command>,
@@ -80,7 +79,7 @@ fn sentence(job: &JobRecord, now_ms: u64) -> String {
         _ => "at once".to_owned(),
     };
     match job.state {
-        State::Scheduled => format!("It is to run for the first time {}.", until(job.next_at_ms)),
+        State::Scheduled => format!("It runs for the first time {}.", until(job.next_at_ms)),
         State::Ready => {
             format!(
                 "It waits for a free worker, or for its turn among the jobs of its gateway{}.",
@@ -96,10 +95,10 @@ fn sentence(job: &JobRecord, now_ms: u64) -> String {
             why(job)
         ),
         State::Snoozed => snoozed(job, &until(job.next_at_ms)),
-        State::Blocked => format!("It waits for a person: {}", why(job)),
+        State::Blocked => format!("Needs action: {}", why(job)),
         State::Done => done(job),
         State::Dead => dead(job),
-        State::Superseded => "A newer job of the same agent took its place.".to_owned(),
+        State::Superseded => "A newer job of the same agent replaced it.".to_owned(),
         State::Cancelled => match job.reason.as_deref().filter(|reason| !reason.is_empty()) {
             Some(reason) => stop(format!("It was cancelled: {reason}")),
             None => "It was cancelled.".to_owned(),
@@ -107,28 +106,28 @@ fn sentence(job: &JobRecord, now_ms: u64) -> String {
     }
 }
 
-/// Where a job stands, for a line of a list that names the state already.
+/// Returns the explanation for a row of a list that shows the state already.
 #[must_use]
 pub fn brief(job: &JobRecord) -> String {
     let failure = job.failure.as_ref().map(|failure| failure.message.clone());
     let text = match job.state {
         State::Done => job.report.as_ref().map(|report| report.summary.clone()),
-        State::Superseded => Some("a newer job took its place".to_owned()),
+        State::Superseded => Some("replaced by a newer job".to_owned()),
         State::Cancelled => job.reason.clone(),
-        State::Running if job.cancel.is_some() => Some("it is being stopped".to_owned()),
+        State::Running if job.cancel.is_some() => Some("being stopped".to_owned()),
         State::Running => job.worker.as_ref().map(|worker| format!("runs on {worker}")),
         State::Snoozed if job.snoozed_by.is_some() => {
-            job.snoozed_by.as_ref().map(|by| format!("put off by hand: {by}"))
+            job.snoozed_by.as_ref().map(|by| format!("snoozed by hand: {by}"))
         }
         _ => failure,
     };
     text.unwrap_or_default()
 }
 
-/// What a job that is ready has behind it.
+/// Describes the last run of a job that is ready again.
 fn again(job: &JobRecord) -> String {
     match (&job.failure, job.runs) {
-        (Some(failure), 1..) => format!("; when it ran last: {}", failure.message),
+        (Some(failure), 1..) => format!("; its last run failed: {}", failure.message),
         _ => String::new(),
     }
 }
@@ -153,11 +152,11 @@ fn done(job: &JobRecord) -> String {
 
 fn snoozed(job: &JobRecord, until: &str) -> String {
     match (&job.snoozed_by, &job.failure) {
-        (Some(by), _) => stop(format!("It was put off by hand and goes on {until}: {by}")),
+        (Some(by), _) => stop(format!("It was snoozed by hand and continues {until}: {by}")),
         (None, Some(_)) => {
-            format!("It goes on {until}, because its gateway asked for patience: {}", why(job))
+            format!("It continues {until}, because its gateway asked to wait: {}", why(job))
         }
-        (None, None) => format!("It goes on {until}."),
+        (None, None) => format!("It continues {until}."),
     }
 }
 
@@ -170,9 +169,9 @@ fn dead(job: &JobRecord) -> String {
         Some(DeadReason::SnoozeDeadline) => {
             "It was given up because its gateway was busy for 30 minutes".to_owned()
         }
-        Some(DeadReason::Expired) => "It was given up because its time was over".to_owned(),
-        Some(DeadReason::Invalid) => "It cannot be carried out as it stands".to_owned(),
-        Some(DeadReason::Permanent) => "It cannot succeed as it stands".to_owned(),
+        Some(DeadReason::Expired) => "It was given up because it expired".to_owned(),
+        Some(DeadReason::Invalid) => "It is not a valid job".to_owned(),
+        Some(DeadReason::Permanent) => "It cannot succeed without a change".to_owned(),
         None => "It was given up".to_owned(),
     };
     if job.failure.is_some() { format!("{given_up}: {}", why(job)) } else { format!("{given_up}.") }
@@ -182,7 +181,7 @@ fn why(job: &JobRecord) -> String {
     stop(
         job.failure
             .as_ref()
-            .map_or_else(|| "no reason was told".to_owned(), |failure| failure.message.clone()),
+            .map_or_else(|| "no reason is known".to_owned(), |failure| failure.message.clone()),
     )
 }
 
@@ -204,12 +203,12 @@ fn remedy(job: &JobRecord, reader: Reader) -> Option<String> {
             Some(format!("{text}, then {retry}."))
         }
         (State::Blocked, Some(text)) => {
-            Some(format!("{} If it was put right on the gateway, {retry}.", anew(&text)))
+            Some(format!("{} If it was fixed on the gateway, {retry}.", anew(&text)))
         }
         (State::Dead, Some(text)) => Some(anew(&text)),
         (State::Blocked, None) => Some(format!("See the gateway's log, then {retry}.")),
         (State::Dead, None) => Some(format!(
-            "When the cause is gone, {retry}; if the job is not wanted any more, {}.",
+            "When the cause is fixed, {retry}; if the job is no longer needed, {}.",
             reader.discard(job)
         )),
         (State::Retrying | State::Snoozed, Some(text)) => Some(stop(text)),
@@ -217,13 +216,13 @@ fn remedy(job: &JobRecord, reader: Reader) -> Option<String> {
     }
 }
 
-/// The text with a capital letter to begin with.
+/// Returns the text with a capital first letter.
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// The text with a full stop at its end.
+/// Returns the text with a full stop at its end.
 fn stop(text: String) -> String {
     if text.ends_with(['.', '!', '?', '…']) { text } else { text + "." }
 }
@@ -287,7 +286,7 @@ mod tests {
         for state in State::ALL {
             let (sentence, _) = told(&job(state));
             assert!(
-                sentence.starts_with("It ") || sentence.starts_with("A newer"),
+                ["It ", "A newer", "Needs "].iter().any(|begin| sentence.starts_with(begin)),
                 "{state}: {sentence}"
             );
             assert!(sentence.ends_with('.'), "{state}: {sentence}");
