@@ -299,7 +299,7 @@ mod tests {
         let remedy = Remedy::gateway_host("approve the device").with_command(line);
         let failure = Failure::new("pairing_required", "pairing required").with_remedy(remedy);
         let story = Story::of(&failed(State::Blocked, failure.clone()), Reader::Page, NOW);
-        assert_eq!(story.sentence, "It waits for a person: pairing required.");
+        assert_eq!(story.sentence, "Needs action: pairing required.");
         assert_eq!(story.remedy.as_deref(), Some("Approve the device, then press Retry."));
         let command = Command { line: line.to_owned(), place: "on the gateway's machine" };
         assert_eq!(story.command, Some(command));
