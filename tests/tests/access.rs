@@ -84,7 +84,7 @@ async fn an_update_without_a_token_to_keep_writes_nothing_and_is_reported() {
             ("blocked", "auth_token_unknown"),
             "{profile:?}"
         );
-        assert!(failure.action.as_ref().unwrap().contains("auth_token"), "{failure:?}");
+        assert!(failure.remedy.text.contains("auth_token"), "{failure:?}");
         assert!(gateway.mutating_calls().is_empty(), "{profile:?}");
     }
 }

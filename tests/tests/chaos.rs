@@ -193,8 +193,8 @@ fn compare(
 }
 
 fn reported_as_left(job: &JobRecord, what: &str) -> bool {
-    let skipped = job.report.as_ref().and_then(|report| report["skipped"].as_array());
-    skipped.is_some_and(|skipped| skipped.iter().any(|skipped| skipped["what"] == what))
+    let report = job.report.as_ref();
+    report.is_some_and(|report| report.skipped.iter().any(|skipped| skipped.what == what))
 }
 
 fn print_summary(ledger: &Ledger, count: &Count) {

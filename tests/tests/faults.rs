@@ -145,9 +145,12 @@ async fn the_error_names_what_a_person_has_to_do() {
     let unpaired = start(Profile::V2026_9_6, |setup| setup.options.require_pairing = true).await;
     let run = provision(&unpaired).await;
     assert_eq!(code(&run.outcome), ("blocked", "pairing_required"));
-    let action = run.outcome.failure().and_then(|failure| failure.action.clone()).unwrap();
+    let command = run.outcome.failure().and_then(|failure| failure.remedy.command.clone());
     let pending = unpaired.pending_devices();
-    assert!(action.contains("openclaw devices approve "), "{action}; waiting: {pending:?}");
+    assert!(
+        command.as_ref().is_some_and(|command| command.starts_with("openclaw devices approve ")),
+        "{command:?}; waiting: {pending:?}"
+    );
 
     let no_scopes = start(Profile::V2026_9_6, |setup| setup.options.no_scopes = true).await;
     let run = provision(&no_scopes).await;

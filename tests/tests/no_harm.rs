@@ -58,7 +58,7 @@ fn blocked(outcome: &Outcome, code: &str) -> Failure {
     let failure =
         outcome.failure().unwrap_or_else(|| panic!("it should be blocked by {code}: {outcome:?}"));
     assert_eq!((outcome.name(), failure.code.as_str()), ("blocked", code), "{failure:?}");
-    assert!(failure.action.is_some(), "{failure:?}");
+    assert!(failure.remedy.text().is_some(), "{failure:?}");
     failure.clone()
 }
 

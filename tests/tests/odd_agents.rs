@@ -77,11 +77,7 @@ fn a_document_that_is_a_link_waits_for_a_person() {
                 let failure = run.outcome.failure().unwrap();
                 assert_eq!(failure.code, "unsafe_file", "{failure:?}");
                 assert!(
-                    failure
-                        .action
-                        .as_ref()
-                        .unwrap()
-                        .contains("/srv/openclaw/workspace-ada-1/SOUL.md"),
+                    failure.remedy.text.contains("/srv/openclaw/workspace-ada-1/SOUL.md"),
                     "{failure:?}"
                 );
             });

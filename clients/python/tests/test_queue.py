@@ -28,6 +28,7 @@ from mission_worker import (
     ProtocolMismatch,
     QueueError,
     QueueUnavailable,
+    Remedy,
     State,
 )
 
@@ -174,7 +175,8 @@ def test_a_document_that_nobody_can_read_is_not_shown(client: Any, connection: r
 
 def test_what_ended_runs_left_is_read(client: Any, connection: redis.Redis) -> None:
     enqueued = client.enqueue(corpus.document("cleanup"))
-    failure = {"code": "unauthorized", "message": "refused", "action": "approve it"}
+    remedy = {"actor": "gateway_host", "command": "openclaw devices list", "retry_helps": False}
+    failure = {"code": "unauthorized", "message": "refused", "action": "approve it", "remedy": remedy}
     run = {
         "number": 1,
         "worker": "w",
@@ -186,6 +188,7 @@ def test_what_ended_runs_left_is_read(client: Any, connection: redis.Redis) -> N
     change(connection, enqueued.id, failure=json.dumps(failure), state="thinking", history=history)
     job = client.get(enqueued.id)
     assert (job.failure.code, job.failure.action, job.state) == ("unauthorized", "approve it", "thinking")
+    assert job.failure.remedy == Remedy(**remedy)
     assert [(run.number, run.outcome, run.failure) for run in job.history] == [(1, "blocked", job.failure)]
 
 

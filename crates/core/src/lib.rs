@@ -35,4 +35,4 @@ pub mod single_flight;
 mod taint;
 
 pub use model::{Job, Kind};
-pub use outcome::{Failure, Outcome, Report, Scope};
+pub use outcome::{Failure, Outcome, Remedy, Report, Scope};

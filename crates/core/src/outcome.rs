@@ -3,11 +3,16 @@
 //! Which error becomes which outcome is decided in one place, [`crate::gateway::error`]; what the
 //! queue does with an outcome is decided in `mission-jobs`.
 
+mod failure;
+
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::documents::Document;
 use crate::sanitize::one_line;
+
+pub use failure::{Actor, Failure, Remedy, RemedyParts, Scope};
 
 /// Most characters of what a failure says, and of what to do: what others said in it may be long.
 pub const MAX_MESSAGE: usize = 2_000;
@@ -28,7 +33,7 @@ pub enum Outcome {
         /// What it said.
         failure: Failure,
     },
-    /// A person has to do something first; [`Failure::action`] says what.
+    /// A person has to do something first; [`Failure::remedy`] says what.
     Blocked(Failure),
     /// It can never work with this document: dead at once.
     Permanent(Failure),
@@ -77,7 +82,7 @@ impl Outcome {
     /// The same outcome, with the request that its failure is about.
     #[must_use]
     pub(crate) fn during(self, method: Option<&'static str>) -> Self {
-        self.with(|failure| failure.method = method)
+        self.with(|failure| failure.method = method.map(str::to_owned))
     }
 
     /// The same outcome after a change of its failure, if it has one.
@@ -94,60 +99,10 @@ impl Outcome {
     }
 }
 
-/// Why a run did not succeed, in words for an operator. Never holds a secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Failure {
-    /// Stable name for programs, such as `rate_limited` or `pairing_required`.
-    pub code: String,
-    /// One sentence: what happened, with the gateway's own words where it spoke.
-    pub message: String,
-    /// The next action of a person, where there is one; a command if possible.
-    pub action: Option<String>,
-    /// Whom it concerns besides this job.
-    pub scope: Scope,
-    /// The request to the gateway that failed, such as `config.patch`, if it was one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub method: Option<&'static str>,
-}
-
-/// Whether other jobs of the same gateway would fail the same way now. Decided beside each error;
-/// where it cannot be told, it is the job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// They would not, as far as can be told: it is about this job's agent, document or request.
-    #[default]
-    Job,
-    /// They would: the gateway is away, busy, or lets nobody in.
-    Gateway,
-}
-
-impl Failure {
-    /// A failure of this job alone, without an action. What others said in the message is escaped
-    /// and cut.
-    #[must_use]
-    pub fn new(code: &str, message: impl Into<String>) -> Self {
-        let message = one_line(&message.into(), MAX_MESSAGE);
-        Self { code: code.to_owned(), message, action: None, scope: Scope::Job, method: None }
-    }
-
-    /// The same failure, as one that all jobs of the gateway share.
-    #[must_use]
-    pub const fn of_gateway(mut self) -> Self {
-        self.scope = Scope::Gateway;
-        self
-    }
-
-    /// The same failure with the next action of a person.
-    #[must_use]
-    pub fn with_action(mut self, action: impl Into<String>) -> Self {
-        self.action = Some(one_line(&action.into(), MAX_MESSAGE));
-        self
-    }
-}
-
 /// What a successful run found and did.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(default)]
 pub struct Report {
     /// One sentence for people.
     pub summary: String,
@@ -179,17 +134,24 @@ pub struct Report {
 }
 
 /// One thing that is written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(default)]
 pub struct Change {
     /// What, in the words of [`Report::written`].
     pub what: String,
     /// How it differs: a unified diff of a file, `path: before → after` of a config; empty where
     /// there is nothing to show.
     pub diff: String,
+    /// The document that is written, if it is one; known only while the run is in memory.
+    #[serde(skip)]
+    pub document: Option<Document>,
 }
 
 /// Something that was left out on purpose.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(default)]
 pub struct Skipped {
     /// What: a file, a config key, a label.
     pub what: String,
@@ -198,7 +160,9 @@ pub struct Skipped {
 }
 
 /// What a gateway said of itself when the connection was made.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(default)]
 pub struct GatewayFacts {
     /// Its version; old ones say only `dev`.
     pub version: String,
@@ -208,7 +172,7 @@ pub struct GatewayFacts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
     /// How its config keeps agents: `list` or `entries`; none until the config was read.
-    pub roster: Option<&'static str>,
+    pub roster: Option<String>,
     /// How many config writes it allows, in its own words such as `3 per 60s`; none until it has
     /// refused one.
     #[serde(skip_serializing_if = "Option::is_none")]

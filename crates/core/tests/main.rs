@@ -13,6 +13,7 @@ mod layers;
 mod limits;
 mod outcomes;
 mod refusals;
+mod remedies;
 mod scripted;
 mod templates;
 mod tls;

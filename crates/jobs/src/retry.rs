@@ -97,6 +97,8 @@ pub enum GatewaySignal {
     Blocked,
     /// The gateway asks to be left alone for this time.
     Busy(Duration),
+    /// The gateway is restarting. It is left alone for this time.
+    Restarting(Duration),
     /// The gateway cannot be reached. It is left alone for this time, and then tried with one job.
     Unreachable(Duration),
 }
@@ -110,6 +112,7 @@ impl GatewaySignal {
             Self::Reached => "reached",
             Self::Blocked => "blocked",
             Self::Busy(_) => "busy",
+            Self::Restarting(_) => "restarting",
             Self::Unreachable(_) => "unreachable",
         }
     }
@@ -119,7 +122,7 @@ impl GatewaySignal {
     pub const fn leave_alone(self) -> Duration {
         match self {
             Self::Nothing | Self::Reached | Self::Blocked => Duration::ZERO,
-            Self::Busy(delay) | Self::Unreachable(delay) => delay,
+            Self::Busy(delay) | Self::Restarting(delay) | Self::Unreachable(delay) => delay,
         }
     }
 }
@@ -168,6 +171,22 @@ pub enum DeadReason {
 }
 
 impl DeadReason {
+    /// All reasons.
+    pub const ALL: [Self; 6] = [
+        Self::Permanent,
+        Self::Attempts,
+        Self::Invalid,
+        Self::Poison,
+        Self::SnoozeDeadline,
+        Self::Expired,
+    ];
+
+    /// Returns the reason of that name on the wire, if there is one.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+
     /// Returns the name on the wire, such as `poison`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -246,12 +265,14 @@ impl RetryPolicy {
                     signal,
                 )
             }
-            Outcome::Busy { retry_after, .. } => {
+            Outcome::Busy { retry_after, failure } => {
                 let delay = retry_after.unwrap_or(BUSY_DEFAULT).clamp(info.busy_min(), BUSY_MAX);
-                (
-                    Disposition::Snooze(delay),
-                    if of_gateway { GatewaySignal::Busy(delay) } else { GatewaySignal::Nothing },
-                )
+                let signal = match failure.code.as_str() {
+                    _ if !of_gateway => GatewaySignal::Nothing,
+                    "gateway_restarting" | "gateway_starting" => GatewaySignal::Restarting(delay),
+                    _ => GatewaySignal::Busy(delay),
+                };
+                (Disposition::Snooze(delay), signal)
             }
             Outcome::Blocked(_) => (
                 Disposition::Block(self.reprobe),
@@ -303,6 +324,11 @@ mod tests {
         assert_eq!(signal(Outcome::Blocked(failure().of_gateway()), 0), GatewaySignal::Blocked);
         let busy = Outcome::Busy { retry_after: Some(second * 7), failure: failure().of_gateway() };
         assert_eq!(signal(busy, 0), GatewaySignal::Busy(second * 7));
+        for code in ["gateway_restarting", "gateway_starting"] {
+            let failure = Failure::new(code, "restarting").of_gateway();
+            let busy = Outcome::Busy { retry_after: Some(second), failure };
+            assert_eq!(signal(busy, 0), GatewaySignal::Restarting(second));
+        }
         assert_eq!(signal(Outcome::Done(Box::default()), 0), GatewaySignal::Nothing);
         let gateway = Some(GatewayFacts {
             version: "dev".to_owned(),

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use apalis_core::error::BoxDynError;
 use apalis_core::task::into_response::IntoResponse;
+pub use mission_core::gateway::Step;
 use mission_core::journal::{Effects, Journal, Store};
 use mission_core::model::MAX_DOCUMENT_BYTES;
-use mission_core::{Failure, Job, Kind, Outcome};
-use serde::{Deserialize, Serialize};
+use mission_core::{Failure, Job, Kind, Outcome, Remedy};
 use uuid::Uuid;
 
 use crate::envelope::{SCHEMA_VERSION, SEALED_VERSION};
@@ -65,22 +65,22 @@ impl fmt::Debug for Claimed {
 #[derive(Debug)]
 pub(crate) enum Unreadable {
     /// The job can never be run.
-    Invalid(Failure),
+    Invalid(Box<Failure>),
     /// The job can be run once a person has acted.
-    Locked(Failure),
+    Locked(Box<Failure>),
 }
 
 impl From<Failure> for Unreadable {
     fn from(failure: Failure) -> Self {
-        Self::Invalid(failure)
+        Self::Invalid(Box::new(failure))
     }
 }
 
 impl From<OpenError> for Unreadable {
     fn from(error: OpenError) -> Self {
         match error {
-            OpenError::UnknownKey { .. } => Self::Locked(error.failure()),
-            OpenError::Corrupt { .. } => Self::Invalid(error.failure()),
+            OpenError::UnknownKey { .. } => Self::Locked(Box::new(error.failure())),
+            OpenError::Corrupt { .. } => Self::Invalid(Box::new(error.failure())),
         }
     }
 }
@@ -90,7 +90,7 @@ impl Claimed {
     pub(crate) fn read(raw: &RawClaim, keyring: &Keyring) -> Result<Self, Unreadable> {
         let invalid = |what: String| {
             Failure::new("invalid_job", what)
-                .with_action("correct the document where it is made, and enqueue it anew")
+                .with_remedy(Remedy::backend("correct the document in the main backend"))
         };
         let id = Uuid::parse_str(&raw.id)
             .map_err(|_| invalid("the job's id is not a UUID".to_owned()))?;
@@ -104,7 +104,7 @@ impl Claimed {
                 raw.version
             );
             return Err(Failure::new("unknown_version", what)
-                .with_action("upgrade the workers, then retry the job")
+                .with_remedy(Remedy::worker("upgrade the workers"))
                 .into());
         }
         let kind = Kind::from_name(&raw.kind).ok_or_else(|| {
@@ -112,7 +112,7 @@ impl Claimed {
                 "unknown_kind",
                 format!("this worker does not know jobs of kind {:?}", raw.kind),
             )
-            .with_action("upgrade the workers, then retry the job")
+            .with_remedy(Remedy::worker("upgrade the workers"))
         })?;
         if raw.payload.is_empty() {
             let what =
@@ -210,26 +210,5 @@ impl IntoResponse for RunResult {
 
     fn into_response(self) -> Result<Self, BoxDynError> {
         Ok(self)
-    }
-}
-
-/// A step of a run. It never holds a secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub struct Step {
-    /// The name of the step, such as `config.patch`.
-    pub name: String,
-    /// The duration of the step, in milliseconds.
-    pub duration_ms: u64,
-    /// The result of the step, if it is worth a note.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-}
-
-impl Step {
-    /// Makes a step without a note.
-    #[must_use]
-    pub fn new(name: impl Into<String>, duration_ms: u64) -> Self {
-        Self { name: name.into(), duration_ms, note: None }
     }
 }

@@ -17,8 +17,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, Payload as Sealing};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
-use mission_core::Failure;
 use mission_core::sanitize::one_line;
+use mission_core::{Failure, Remedy};
 use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -78,15 +78,13 @@ impl OpenError {
     #[must_use]
     pub fn failure(&self) -> Failure {
         match self {
-            Self::UnknownKey { key, .. } => {
-                let action = format!(
-                    "add key {key} to secrets.key (MISSION_SECRET_KEY) of the workers, restart \
-                     them, and retry the job"
-                );
-                Failure::new("unknown_key", self.to_string()).with_action(action)
-            }
+            Self::UnknownKey { key, .. } => Failure::new("unknown_key", self.to_string())
+                .with_remedy(Remedy::worker(format!(
+                    "add key {key} to secrets.key (MISSION_SECRET_KEY) of the workers, and restart \
+                        them"
+                ))),
             Self::Corrupt { .. } => Failure::new("sealed_corrupt", self.to_string())
-                .with_action("enqueue the job again from its source"),
+                .with_remedy(Remedy::backend("make the document again in the main backend")),
         }
     }
 }

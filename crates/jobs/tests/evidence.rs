@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use mission_core::{Failure, Outcome};
+use mission_core::{Failure, Outcome, Remedy};
 use mission_jobs::queue::Scope;
 use mission_jobs::{Claimed, Queue, RunResult, State, Step};
 use mission_test_support::RedisServer;
@@ -34,7 +34,8 @@ fn fails_first(claimed: &Claimed) -> RunResult {
     if claimed.run > 1 {
         return done().with_steps(vec![Step::new("compare", 3), Step::new("write", 4)]);
     }
-    let failure = Failure::new("refused", "connection refused").with_action("start the gateway");
+    let failure = Failure::new("refused", "connection refused")
+        .with_remedy(Remedy::gateway_host("start the gateway"));
     RunResult::from(Outcome::Transient(failure)).with_steps(vec![Step::new("connect", 2)])
 }
 
@@ -60,13 +61,14 @@ async fn a_job_shows_its_states_and_its_runs_with_their_steps() {
     assert_eq!((first.number, first.started_at_ms), (1, record.timeline[1].at_ms));
     assert_eq!(first.ended_at_ms, record.timeline[2].at_ms);
     assert_eq!(
-        (first.result.outcome.as_str(), first.result.code.as_deref()),
+        (first.result.outcome.as_str(), first.result.code()),
         ("transient", Some("refused"))
     );
-    assert_eq!(first.result.message.as_deref(), Some("connection refused"));
-    assert_eq!(first.result.action.as_deref(), Some("start the gateway"));
+    let failure = first.result.failure.as_ref().unwrap();
+    assert_eq!(failure.message, "connection refused");
+    assert_eq!(failure.remedy, Remedy::gateway_host("start the gateway"));
     assert_eq!(first.result.steps, [Step::new("connect", 2)]);
-    assert_eq!((second.result.outcome.as_str(), second.result.code.as_deref()), ("done", None));
+    assert_eq!((second.result.outcome.as_str(), second.result.code()), ("done", None));
     assert_eq!(second.result.steps, [Step::new("compare", 3), Step::new("write", 4)]);
     assert!(first.worker.starts_with("test-") && first.worker == second.worker);
 }
@@ -164,6 +166,7 @@ async fn an_event_has_only_members_with_a_meaning() {
         (&json!("refused"), &json!("connection refused"))
     );
     assert_eq!(failure["action"], "start the gateway");
+    assert_eq!(failure["remedy"], json!({"actor": "gateway_host", "retry_helps": true}));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mission_core::outcome::Actor;
 use mission_jobs::queue::Scope;
 use mission_jobs::{Envelope, JobRecord, Queue, State};
 use mission_test_support::RedisServer;
@@ -33,7 +34,9 @@ async fn a_job_that_waits_for_too_long_is_dead() {
     queue.enqueue(&[ready.clone(), scheduled.clone()]).await.unwrap();
     for job in [&ready, &scheduled] {
         let record = expires(&queue, job).await;
-        assert_eq!((record.runs, record.failure.unwrap().code.as_str()), (0, "expired"));
+        let failure = record.failure.unwrap();
+        assert_eq!((record.runs, failure.code.as_str()), (0, "expired"));
+        assert!(failure.remedy.actor == Actor::Backend && !failure.remedy.retry_helps);
         assert_eq!(record.expires_at_ms, Some(record.enqueued_at_ms + 200));
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mission_core::outcome::Actor;
 use mission_core::{Failure, Outcome};
 use mission_jobs::{Settings, State};
 use mission_test_support::RedisServer;
@@ -129,7 +130,8 @@ async fn a_job_that_takes_three_workers_along_is_poison() {
     let _worker = Worker::start(&queue, short_lease(), |_| async { done() });
     let record = reaches(&queue, poison.id, State::Dead).await;
     assert_eq!((record.reason.as_deref(), record.lost, record.attempts), (Some("poison"), 3, 3));
-    assert_eq!(record.failure.unwrap().code, "poison");
+    let failure = record.failure.unwrap();
+    assert_eq!((failure.code.as_str(), failure.remedy.actor), ("poison", Actor::Worker));
     reaches(&queue, good.id, State::Done).await;
 }
 

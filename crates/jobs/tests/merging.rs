@@ -54,7 +54,7 @@ async fn syncs_that_wait_share_a_run_and_the_newest_entry_of_each_agent_counts()
     for job in &jobs {
         let record = look(&queue, job.id).await;
         assert_eq!((record.runs, record.attempts, record.history.len()), (1, 1, 1));
-        assert_eq!(record.report.unwrap()["summary"], "as it should be");
+        assert_eq!(record.report.unwrap().summary, "as it should be");
     }
 }
 

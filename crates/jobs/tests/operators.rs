@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mission_core::outcome::GatewayFacts;
-use mission_core::{Failure, Outcome, Report};
+use mission_core::{Failure, Outcome, Remedy, Report};
 use mission_jobs::queue::{AuditEntry, Group, Recent};
 use mission_jobs::{Claimed, Queue, QueueError, RunResult, Scope, Settings, State};
 use mission_test_support::RedisServer;
@@ -20,8 +20,11 @@ use crate::worker::{
 };
 
 fn blocked(code: &str) -> RunResult {
-    Outcome::Blocked(Failure::new(code, "the device is not paired").with_action("approve it"))
-        .into()
+    Outcome::Blocked(
+        Failure::new(code, "the device is not paired")
+            .with_remedy(Remedy::gateway_host("approve it")),
+    )
+    .into()
 }
 
 async fn group(queue: &Queue, code: &str) -> Option<Group> {
@@ -67,8 +70,8 @@ async fn equal_failures_are_one_group_until_their_jobs_overcome_them() {
     );
     let first = groups.remove(0);
     assert_eq!(
-        (first.message.as_str(), first.action.as_deref()),
-        ("the device is not paired", Some("approve it"))
+        (first.message.as_str(), first.remedy()),
+        ("the device is not paired", Remedy::gateway_host("approve it"))
     );
     assert!(first.first_at_ms <= first.last_at_ms && first.last_at_ms > 0);
     assert!(jobs[..2].iter().any(|job| job.id == first.sample));
@@ -233,7 +236,7 @@ fn facts() -> GatewayFacts {
     GatewayFacts {
         version: "2026.9.6".to_owned(),
         protocol: 4,
-        roster: Some("entries"),
+        roster: Some("entries".to_owned()),
         write_limit: Some("3 per 60s".to_owned()),
         restarts_on_write: true,
         scopes: Some(vec!["operator.admin".to_owned()]),

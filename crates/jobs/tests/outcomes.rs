@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use mission_core::{Failure, Outcome};
+use mission_core::outcome::Actor;
+use mission_core::{Failure, Outcome, Remedy};
 use mission_jobs::{RetryPolicy, RunResult, Settings, State, Step};
 use mission_test_support::RedisServer;
 
@@ -23,7 +24,7 @@ async fn a_job_is_done_with_its_report_steps_and_no_secret() {
     });
     let record = reaches(&queue, job.id, State::Done).await;
     assert_eq!((record.attempts, record.runs, record.worker.as_deref()), (1, 1, None));
-    assert_eq!(record.report.as_ref().unwrap()["summary"], "as it should be");
+    assert_eq!(record.report.as_ref().unwrap().summary, "as it should be");
     assert_eq!(record.history.len(), 1);
     assert_eq!(record.history[0].result.outcome, "done");
     assert_eq!(record.history[0].result.steps, [Step::new("compare", 3)]);
@@ -50,7 +51,7 @@ async fn transient_failures_are_retried_until_the_attempts_run_out() {
     assert_eq!(record.failure.unwrap().code, "refused");
     let numbers: Vec<u32> = record.history.iter().map(|attempt| attempt.number).collect();
     assert_eq!(numbers, (1..=12).collect::<Vec<u32>>());
-    assert!(record.history.iter().all(|attempt| attempt.result.code.as_deref() == Some("refused")));
+    assert!(record.history.iter().all(|attempt| attempt.result.code() == Some("refused")));
 
     // The history keeps the last twenty.
     queue.retry(job.id, false, &by("test"), "").await.unwrap();
@@ -108,8 +109,9 @@ async fn a_blocked_job_waits_for_a_person_and_is_probed_again() {
 
     let answer = |claimed: mission_jobs::Claimed| async move {
         if claimed.run == 1 {
-            let failure = Failure::new("pairing_required", "not paired")
-                .with_action("openclaw devices approve 7");
+            let failure = Failure::new("pairing_required", "not paired").with_remedy(
+                Remedy::gateway_host("approve it").with_command("openclaw devices approve 7"),
+            );
             return Outcome::Blocked(failure).into();
         }
         done()
@@ -117,7 +119,9 @@ async fn a_blocked_job_waits_for_a_person_and_is_probed_again() {
     let worker = Worker::start(&queue, brisk(), answer);
     let record = reaches(&queue, job.id, State::Blocked).await;
     assert_eq!(record.attempts, 0);
-    assert_eq!(record.failure.unwrap().action.as_deref(), Some("openclaw devices approve 7"));
+    let remedy = record.failure.unwrap().remedy;
+    assert_eq!(remedy.command.as_deref(), Some("openclaw devices approve 7"));
+    assert!(remedy.actor == Actor::GatewayHost && remedy.retry_helps);
     assert!(queue.is_idle().await.unwrap(), "nothing happens by itself for ten minutes");
     queue.retry(job.id, false, &by("test"), "").await.unwrap();
     reaches(&queue, job.id, State::Done).await;
@@ -172,8 +176,8 @@ async fn a_panic_is_a_failed_attempt_and_the_worker_continues() {
     let record = reaches(&queue, job.id, State::Done).await;
     assert_eq!((record.attempts, record.runs), (3, 3));
     for (attempt, words) in record.history.iter().zip(["in the future", "before the future"]) {
-        assert_eq!(attempt.result.code.as_deref(), Some("panic"));
-        assert!(attempt.result.message.as_ref().unwrap().contains(words), "{attempt:?}");
+        assert_eq!(attempt.result.code(), Some("panic"));
+        assert!(attempt.result.message().unwrap().contains(words), "{attempt:?}");
     }
 }
 

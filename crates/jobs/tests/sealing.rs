@@ -57,7 +57,7 @@ async fn a_job_sealed_with_a_missing_key_waits_for_it() {
         worker.ended().await;
         let failure = record.failure.unwrap();
         assert_eq!((failure.code.as_str(), record.attempts), ("unknown_key", 0));
-        assert!(failure.action.unwrap().contains("MISSION_SECRET_KEY"));
+        assert!(failure.remedy.text.contains("MISSION_SECRET_KEY"));
         queue.retry(job.id, false, &by("test"), "").await.unwrap();
     }
     let queue = sealed(&redis, &[&new, &old]);

@@ -99,7 +99,7 @@ impl RunEnded<'_> {
                 let (code, message) =
                     failure.map_or(("", ""), |failure| (&failure.code, &failure.message));
                 counter!("mission_run_failures_total", "code" => code.to_owned()).increment(1);
-                let action = failure.and_then(|failure| failure.action.as_deref());
+                let action = failure.and_then(|failure| failure.remedy.text());
                 warn!(%job, kind, gateway, attempt, duration_ms, outcome, code, action, "run \
                     failed: {message}");
             }
@@ -108,12 +108,13 @@ impl RunEnded<'_> {
 }
 
 fn count_request(step: &Step) {
-    let result = if step.error.is_none() { "ok" } else { "error" };
-    let took = Duration::from_millis(step.took_ms);
-    counter!("mission_gateway_requests_total", "method" => step.method, "result" => result)
+    let result = if step.note.is_none() { "ok" } else { "error" };
+    let took = Duration::from_millis(step.duration_ms);
+    counter!("mission_gateway_requests_total", "method" => step.name.clone(), "result" => result)
         .increment(1);
-    histogram!("mission_gateway_request_duration_seconds", "method" => step.method).record(took);
-    if step.method == Method::ConfigPatch.as_str() {
+    histogram!("mission_gateway_request_duration_seconds", "method" => step.name.clone())
+        .record(took);
+    if step.name == Method::ConfigPatch.as_str() {
         counter!("mission_config_writes_total").increment(1);
     }
 }

@@ -95,12 +95,12 @@ fn spans(id: Uuid, run: &Ended<'_>) -> Vec<Value> {
     spans.push(span.json(id, &attributes));
     for (number, step) in (1..).zip(run.steps) {
         let start = start + u128::from(step.at_ms) * 1_000_000;
-        let end = start + u128::from(step.took_ms) * 1_000_000;
-        let (request, error) = (span_id(id, job.run, number), step.error.as_deref());
+        let end = start + u128::from(step.duration_ms) * 1_000_000;
+        let (request, error) = (span_id(id, job.run, number), step.note.as_deref());
         let span = Span {
             id: request,
             parent: Some(own),
-            name: step.method,
+            name: &step.name,
             kind: CLIENT,
             start,
             end,
@@ -108,7 +108,7 @@ fn spans(id: Uuid, run: &Ended<'_>) -> Vec<Value> {
         };
         spans.push(span.json(
             id,
-            &[("rpc.method", json!(step.method)), ("mission.gateway.id", json!(job.lane))],
+            &[("rpc.method", json!(step.name)), ("mission.gateway.id", json!(job.lane))],
         ));
     }
     spans

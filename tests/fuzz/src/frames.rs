@@ -96,7 +96,7 @@ async fn play(choice: u8, script: Arc<Mutex<Script>>) {
             let run = applier.apply("1", &job, &Arc::default()).await;
             run.steps
                 .iter()
-                .filter_map(|step| step.error.as_deref())
+                .filter_map(|step| step.note.as_deref())
                 .for_each(|error| plain(error, 2048));
             match &run.outcome {
                 Outcome::Done(report) => {
@@ -121,7 +121,7 @@ async fn play(choice: u8, script: Arc<Mutex<Script>>) {
 fn failed(outcome: &Outcome) {
     let failure = outcome.failure().expect("the job is not done");
     plain(&failure.message, 4096);
-    plain(failure.action.as_deref().unwrap_or_default(), 4096);
+    plain(&failure.remedy.text, 4096);
 }
 
 /// Checks that a report is bounded and that its short texts are plain. Diffs may have line breaks.

@@ -23,7 +23,7 @@ pub fn run(document: &[u8]) {
     let opened = KEYS.open(JOB, document);
     if let Err(error) = &opened {
         plain(&error.to_string(), 256);
-        plain(error.failure().action.as_deref().unwrap_or_default(), 256);
+        plain(&error.failure().remedy.text, 256);
     }
     if let Some(sealed) = KEYS.seal(JOB, document) {
         let as_before = opened.expect("a document that is sealed can be opened");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mission_gateway_sim::Call;
-use mission_jobs::queue::views::job_view::Attempt;
+use mission_jobs::queue::views::attempt::Attempt;
 use mission_jobs::{JobRecord, State};
 
 use super::fleet::{Life, Span};

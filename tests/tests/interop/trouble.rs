@@ -82,11 +82,9 @@ impl Installation {
         let record = self.blocked(&queue, &document).await;
         let failure = &record["failure"];
         assert_eq!(failure["code"], "pairing_required", "{failure}");
-        let action = failure["action"].as_str().unwrap_or_default();
-        let request = action
-            .split_once("openclaw devices approve ")
-            .and_then(|(_, rest)| rest.split('`').next());
-        let request = request.unwrap_or_else(|| panic!("no command in {action:?}"));
+        let command = failure["remedy"]["command"].as_str().unwrap_or_default();
+        let request = command.strip_prefix("openclaw devices approve ");
+        let request = request.unwrap_or_else(|| panic!("another command: {failure}"));
         self.client.ask("device.pair.approve", json!({ "requestId": request })).await.unwrap();
         let id = record["id"].as_str().unwrap().to_owned();
         queue.retry(&id).await;

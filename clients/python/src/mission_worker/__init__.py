@@ -33,7 +33,7 @@ from .job import (
     User,
     Wake,
 )
-from .record import ENDED, Enqueued, Failure, JobRecord, Run, State
+from .record import ENDED, Enqueued, Failure, JobRecord, Remedy, Run, State
 
 __all__ = [
     "ENDED",
@@ -63,6 +63,7 @@ __all__ = [
     "ProvisionMain",
     "QueueError",
     "QueueUnavailable",
+    "Remedy",
     "Run",
     "State",
     "User",

@@ -59,6 +59,30 @@ class Enqueued:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Remedy:
+    """The way out of a failure, as data; `Failure.action` is its text."""
+
+    actor: str
+    """The place where somebody has to act: `backend`, `gateway_host`, `worker`, `nobody`, or one of a newer worker."""
+    command: str | None = None
+    """The command to run there, if there is one that can be run as it is."""
+    retry_helps: bool = True
+    """True if the same job can succeed after the action; false if a new job is needed."""
+
+    @classmethod
+    def read(cls, value: object) -> Remedy | None:
+        """Read the JSON form."""
+        if not isinstance(value, Mapping) or "actor" not in value:
+            return None
+        command = value.get("command")
+        return cls(
+            actor=str(value["actor"]),
+            command=None if command is None else str(command),
+            retry_helps=value.get("retry_helps") is not False,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Failure:
     """A failure of a job."""
 
@@ -70,6 +94,8 @@ class Failure:
     """The remedy, if a person can act."""
     method: str | None = None
     """The failed request to the gateway, if known."""
+    remedy: Remedy | None = None
+    """The remedy as data; none if the failure passes by itself."""
 
     @classmethod
     def read(cls, value: object) -> Failure | None:
@@ -82,6 +108,7 @@ class Failure:
             message=str(value.get("message", "")),
             action=None if action is None else str(action),
             method=None if method is None else str(method),
+            remedy=Remedy.read(value.get("remedy")),
         )
 
 

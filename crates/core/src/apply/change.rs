@@ -14,7 +14,7 @@ const MAX_BYTES: usize = 64 * 1024;
 
 impl Change {
     pub(super) fn new(what: impl Into<String>, diff: impl Into<String>) -> Self {
-        Self { what: what.into(), diff: diff.into() }
+        Self { what: what.into(), diff: diff.into(), document: None }
     }
 
     /// Returns the change of a file, with the diff to its former text.
@@ -24,7 +24,7 @@ impl Change {
         let diff = TextDiff::from_lines(present.unwrap_or_default(), text);
         let diff =
             diff.unified_diff().context_radius(3).header(&before, &format!("b/{name}")).to_string();
-        Self::new(format!("file {name}"), diff)
+        Self { document: Some(document), ..Self::new(format!("file {name}"), diff) }
     }
 
     /// Returns the change of a part of the config, with a line for each changed value.

@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
+use super::failure::maintenance;
 use crate::gateway::{ConnectError, PROTOCOLS, RpcError};
-use crate::outcome::{Failure, Outcome};
+use crate::outcome::{Actor, Failure, Outcome, Remedy};
 
 /// The time to leave a gateway alone that has locked this address and does not say for how long;
 /// measured: 300 s.
@@ -16,14 +17,17 @@ const LOCKED_FOR: Duration = Duration::from_secs(300);
 pub(super) fn refused(error: &RpcError) -> Outcome {
     let text = format!("the gateway refused the connection: {}", error.quote());
     let retry_after = error.retry_after_ms.map(Duration::from_millis);
-    let (name, action) = match ConnectError::of(error) {
+    let meaning = match ConnectError::of(error) {
         ConnectError::Pairing => {
             return Outcome::Blocked(pairing(text, error.detail("requestId")));
         }
         ConnectError::AddressLocked => {
-            let action =
-                format!("{}; the gateway has locked this address after wrong ones", TOKEN.1);
-            let failure = Failure::new("auth_rate_limited", text).of_gateway().with_action(action);
+            let token = TOKEN.remedy();
+            let locked =
+                format!("{}; the gateway has locked this address after wrong ones", token.text);
+            let failure = Failure::new("auth_rate_limited", text)
+                .of_gateway()
+                .with_remedy(Remedy { text: locked, ..token });
             return Outcome::Busy { retry_after: Some(retry_after.unwrap_or(LOCKED_FOR)), failure };
         }
         ConnectError::Starting => {
@@ -32,114 +36,149 @@ pub(super) fn refused(error: &RpcError) -> Outcome {
                 failure: Failure::new("gateway_starting", text).of_gateway(),
             };
         }
-        ConnectError::Protocol => ("protocol_mismatch", protocol_action(error)),
-        ConnectError::Maintenance => ("maintenance_required", MAINTENANCE.to_owned()),
-        ConnectError::Token => (TOKEN.0, TOKEN.1.to_owned()),
-        ConnectError::NoToken => (NO_TOKEN.0, NO_TOKEN.1.to_owned()),
-        ConnectError::Password => (PASSWORD.0, PASSWORD.1.to_owned()),
-        ConnectError::DeviceToken => (DEVICE_TOKEN.0, DEVICE_TOKEN.1.to_owned()),
-        ConnectError::Clocks => (CLOCKS.0, CLOCKS.1.to_owned()),
-        ConnectError::Proof => (PROOF.0, PROOF.1.to_owned()),
-        ConnectError::Device => (DEVICE.0, DEVICE.1.to_owned()),
-        ConnectError::Origin => (ORIGIN.0, ORIGIN.1.to_owned()),
-        ConnectError::ControlUi => (CONTROL_UI.0, CONTROL_UI.1.to_owned()),
-        ConnectError::Params => (PARAMS.0, PARAMS.1.to_owned()),
-        ConnectError::Other => (OTHER.0, OTHER.1.to_owned()),
+        ConnectError::Protocol => {
+            let failure = Failure::new("protocol_mismatch", text).of_gateway();
+            return Outcome::Blocked(failure.with_remedy(other_protocol(error)));
+        }
+        ConnectError::Maintenance => {
+            let failure = Failure::new("maintenance_required", text).of_gateway();
+            return Outcome::Blocked(failure.with_remedy(maintenance()));
+        }
+        ConnectError::Token => TOKEN,
+        ConnectError::NoToken => NO_TOKEN,
+        ConnectError::Password => PASSWORD,
+        ConnectError::DeviceToken => DEVICE_TOKEN,
+        ConnectError::Clocks => CLOCKS,
+        ConnectError::Proof => PROOF,
+        ConnectError::Device => DEVICE,
+        ConnectError::Origin => ORIGIN,
+        ConnectError::ControlUi => CONTROL_UI,
+        ConnectError::Params => PARAMS,
+        ConnectError::Other => OTHER,
     };
-    Outcome::Blocked(Failure::new(name, text).of_gateway().with_action(action))
+    Outcome::Blocked(Failure::new(meaning.code, text).of_gateway().with_remedy(meaning.remedy()))
 }
 
-/// What is wrong, by the code of the failure and by what to do about it.
-type Meaning = (&'static str, &'static str);
+/// The meaning of a refusal: the failure's code, and the remedy.
+#[derive(Clone, Copy)]
+struct Meaning {
+    code: &'static str,
+    actor: Actor,
+    retry_helps: bool,
+    command: Option<&'static str>,
+    text: &'static str,
+}
 
-const TOKEN: Meaning = (
+impl Meaning {
+    /// A remedy on the gateway's machine.
+    const fn on_the_gateway(code: &'static str, text: &'static str) -> Self {
+        Self { code, actor: Actor::GatewayHost, retry_helps: true, command: None, text }
+    }
+
+    /// A remedy that changes the job's document: the gateway's url or token.
+    const fn in_the_backend(code: &'static str, text: &'static str) -> Self {
+        Self { code, actor: Actor::Backend, retry_helps: false, command: None, text }
+    }
+
+    const fn with_command(self, command: &'static str) -> Self {
+        Self { command: Some(command), ..self }
+    }
+
+    fn remedy(self) -> Remedy {
+        let Self { actor, retry_helps, command, text, .. } = self;
+        let command = command.map(str::to_owned);
+        Remedy { command, retry_helps, ..Remedy::new(actor, text) }
+    }
+}
+
+const TOKEN: Meaning = Meaning::in_the_backend(
     "unauthorized",
     // No command of the gateway shows it: newer ones mask it.
     "set the gateway's token in the main backend to `gateway.auth.token` of the gateway's config, \
-        which is \
-     ~/.openclaw/openclaw.json unless `openclaw config file` says otherwise",
+        which is ~/.openclaw/openclaw.json unless `openclaw config file` says otherwise",
 );
-const NO_TOKEN: Meaning = (
-    "unauthorized",
-    "set a token on the gateway with `openclaw config set gateway.auth.token TOKEN`, and the same \
-        one in the main backend",
-);
-const PASSWORD: Meaning = (
+// The document changes as well.
+const NO_TOKEN: Meaning = Meaning {
+    retry_helps: false,
+    ..Meaning::on_the_gateway(
+        "unauthorized",
+        "set a token on the gateway with `openclaw config set gateway.auth.token TOKEN`, and the \
+            same one in the main backend",
+    )
+};
+const PASSWORD: Meaning = Meaning::on_the_gateway(
     "unauthorized",
     "run `openclaw config set gateway.auth.mode token` on the gateway: this worker shows a token, \
         never a password",
-);
-const DEVICE_TOKEN: Meaning = (
+)
+.with_command("openclaw config set gateway.auth.mode token");
+const DEVICE_TOKEN: Meaning = Meaning::in_the_backend(
     "unauthorized",
     "set the gateway's own token in the main backend (`gateway.auth.token` of its config), or give \
-     this worker's device a new one there with `openclaw devices rotate --device ID --role \
-     operator`",
+        this worker's device a new one on the gateway with `openclaw devices rotate --device ID \
+        --role operator`",
 );
-const CLOCKS: Meaning = (
+const CLOCKS: Meaning = Meaning::on_the_gateway(
     "device_refused",
     "set the clocks of the gateway and of this machine by NTP: signatures are accepted for 2 \
         minutes",
 );
-const PROOF: Meaning = (
+const PROOF: Meaning = Meaning::in_the_backend(
     "device_refused",
     "connect to the gateway directly: what stands between it and this worker changes or mixes up \
         connections",
 );
-const DEVICE: Meaning = (
+const DEVICE: Meaning = Meaning::on_the_gateway(
     "device_refused",
     "run `openclaw devices list` on the gateway, remove this worker's device there, and approve \
         it anew",
-);
-const ORIGIN: Meaning = (
+)
+.with_command("openclaw devices list");
+const ORIGIN: Meaning = Meaning::in_the_backend(
     "origin_refused",
-    "connect to the gateway directly, not through what adds an Origin; or allow that one in \
-     `gateway.controlUi.allowedOrigins` on the gateway",
+    "connect to the gateway directly, not through something that adds an Origin; or allow that \
+        origin in `gateway.controlUi.allowedOrigins` on the gateway",
 );
-const CONTROL_UI: Meaning = (
+const CONTROL_UI: Meaning = Meaning::in_the_backend(
     "refused",
     "connect to the gateway directly: what stands between makes it take this worker for a browser",
 );
-const PARAMS: Meaning = (
+const PARAMS: Meaning = Meaning::on_the_gateway(
     "connect_not_understood",
     "upgrade the gateway, or this worker: they do not know the same form of `connect`",
 );
-const OTHER: Meaning =
-    ("refused", "see the gateway's log; this worker connects as `gateway-client`");
+const OTHER: Meaning = Meaning::on_the_gateway(
+    "refused",
+    "see the gateway's log; this worker connects as `gateway-client`",
+);
 
-const MAINTENANCE: &str =
-    "run `openclaw doctor --fix` on the gateway's machine and do what it says, then retry";
-
-/// Which of the two is too old, from what the gateway expects.
-fn protocol_action(error: &RpcError) -> String {
+/// Returns the remedy for a gateway that speaks other protocols: the older of the two is to be
+/// upgraded.
+fn other_protocol(error: &RpcError) -> Remedy {
     let (oldest, newest) = PROTOCOLS;
     match error.details.get("expectedProtocol").and_then(serde_json::Value::as_u64) {
-        Some(expected) if expected < oldest.into() => {
-            format!(
-                "upgrade the gateway to 2026.2.9 or newer: it speaks protocol {expected}, this \
-                    worker {oldest} and {newest}"
-            )
-        }
-        Some(expected) if expected > newest.into() => {
-            format!(
-                "upgrade this worker: it speaks protocols {oldest} and {newest}, the gateway \
-                    {expected}"
-            )
-        }
-        _ => format!(
-            "this worker speaks protocols {oldest} and {newest}; upgrade the gateway or the worker"
-        ),
+        Some(expected) if expected > newest.into() => Remedy::worker(format!(
+            "upgrade this worker: it speaks protocols {oldest} and {newest}, the gateway {expected}"
+        )),
+        Some(expected) if expected < oldest.into() => Remedy::gateway_host(format!(
+            "upgrade the gateway to 2026.2.9 or newer: it speaks protocol {expected}, this worker \
+                {oldest} and {newest}"
+        )),
+        _ => Remedy::gateway_host(format!(
+            "upgrade the gateway or this worker: the worker speaks protocols {oldest} and {newest}"
+        )),
     }
 }
 
-/// A device that waits for approval, or has not the rights it needs.
+/// Returns the failure of a device that waits for approval, or lacks the scopes that it needs.
 pub(super) fn pairing(text: String, request: Option<&str>) -> Failure {
     let known =
         request.filter(|id| id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'));
-    let command = match known {
-        Some(id) => format!("run `openclaw devices approve {id}` on the gateway"),
-        None => {
-            "run `openclaw devices list` on the gateway and approve this worker's device".to_owned()
-        }
+    let (command, rest) = match known {
+        Some(id) => (format!("openclaw devices approve {id}"), ""),
+        None => ("openclaw devices list".to_owned(), " and approve this worker's device"),
     };
-    Failure::new("pairing_required", text).of_gateway().with_action(command)
+    let remedy =
+        Remedy::gateway_host(format!("run `{command}` on the gateway{rest}")).with_command(command);
+    Failure::new("pairing_required", text).of_gateway().with_remedy(remedy)
 }

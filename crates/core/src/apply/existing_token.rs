@@ -9,7 +9,7 @@ use super::{Desired, FlowError};
 use crate::context::KEPT_TOKEN;
 use crate::documents::Document;
 use crate::gateway::Call;
-use crate::outcome::Failure;
+use crate::outcome::{Failure, Remedy};
 
 /// The files that are searched for the token, in this order; the first one with such a line
 /// decides. Files that belong to the agent are not searched, because they contain whatever the
@@ -40,11 +40,11 @@ impl From<NoToken> for Failure {
     /// Nothing was written, and a line in a file mends it as well as another job: somebody has to
     /// do one of them.
     fn from(error: NoToken) -> Self {
-        Self::new("auth_token_unknown", error.to_string()).with_action(
-            "enqueue the job anew with auth_token, or correct the line AUTH_TOKEN=… in TOOLS.md \
-                of the agent's \
-             workspace (AGENTS.md where the gateway keeps no TOOLS.md)",
-        )
+        let remedy = Remedy::backend(
+            "give the job its auth_token in the main backend, or correct the line AUTH_TOKEN=… in \
+                TOOLS.md of the agent's workspace (AGENTS.md where the gateway keeps no TOOLS.md)",
+        );
+        Self::new("auth_token_unknown", error.to_string()).with_remedy(remedy)
     }
 }
 
@@ -181,6 +181,6 @@ mod tests {
             !format!("{failure:?}").contains("one\n") && !format!("{failure:?}").contains("two"),
             "{failure:?}"
         );
-        assert!(failure.action.is_some_and(|action| action.contains("auth_token")));
+        assert!(failure.remedy.text.contains("auth_token"));
     }
 }

@@ -4,11 +4,21 @@ use std::time::Duration;
 
 use super::connect_errors::{pairing, refused};
 use crate::gateway::{Fingerprint, GatewayError, Method, Need, RpcError};
-use crate::outcome::{Failure, Outcome};
+use crate::outcome::{Failure, Outcome, Remedy};
 
-const INCLUDED: &str = "the gateway does not write into files that its config includes: make the \
-    change in the file \
-                        that it names, or take the $include out of its config, then retry";
+/// Returns the remedy for a write into a file that the gateway's config includes.
+fn included() -> Remedy {
+    Remedy::gateway_host(
+        "make the change in the file that the gateway names, or take the $include out of its \
+            config: the gateway does not write into included files",
+    )
+}
+
+/// Returns the remedy for a gateway that has to be maintained first.
+pub(super) fn maintenance() -> Remedy {
+    Remedy::gateway_host("run `openclaw doctor --fix` on the gateway's machine and do what it says")
+        .with_command("openclaw doctor --fix")
+}
 
 /// The table: which error ends a run in which outcome, and whether it is the gateway's or the
 /// job's.
@@ -17,38 +27,28 @@ impl From<GatewayError> for Outcome {
         let method = error.method().map(Method::as_str);
         let text = error.to_string();
         let ambiguous = error.may_have_been_carried_out();
+        let remedy = remedy(&error);
+        let failure = |code| Failure::new(code, text.clone()).with_remedy(remedy.clone());
+        let of_gateway = |code| failure(code).of_gateway();
         let outcome = match error {
-            GatewayError::Unreachable { .. } => Self::Transient(Failure::new("unreachable", text).of_gateway()),
-            GatewayError::OutOfReach(_) => Self::Blocked(Failure::new("gateway_not_allowed", text).with_action(
-                "correct the gateway's url in the main backend, or add its host or network to \
-                    gateway.allowed of the workers",
-            )),
-            // New gateways refuse what a proxy forwards unless they know the proxy.
-            GatewayError::NotAGateway { .. } => {
-                Self::Blocked(Failure::new("not_a_gateway", text).of_gateway().with_action(
-                    "correct the gateway's url in the main backend; if a proxy stands before the \
-                        gateway, name it in \
-                     `gateway.trustedProxies` of the gateway's config",
-                ))
-            }
-            GatewayError::Untrusted { fingerprint, port, .. } => Self::Blocked(untrusted(text, fingerprint, port)),
-            GatewayError::Tls { .. } => {
-                Self::Blocked(Failure::new("tls", text).of_gateway().with_action(
-                    "give ws:// as the gateway's url in the main backend if it has no TLS; else \
-                        see its log",
-                ))
-            }
+            GatewayError::Unreachable { .. } => Self::Transient(of_gateway("unreachable")),
+            GatewayError::OutOfReach(_) => Self::Blocked(failure("gateway_not_allowed")),
+            GatewayError::NotAGateway { .. } => Self::Blocked(of_gateway("not_a_gateway")),
+            GatewayError::Untrusted { .. } => Self::Blocked(of_gateway("untrusted_certificate")),
+            GatewayError::Tls { .. } => Self::Blocked(of_gateway("tls")),
             GatewayError::Starting { retry_after, .. } => {
-                Self::Busy { retry_after, failure: Failure::new("gateway_starting", text).of_gateway() }
+                Self::Busy { retry_after, failure: of_gateway("gateway_starting") }
             }
             GatewayError::Refused(error) => refused(&error),
-            GatewayError::MissingScope { request } => Self::Blocked(pairing(text, request.as_deref())),
-            GatewayError::TooOld { .. } => Self::Blocked(too_old(text)),
+            GatewayError::MissingScope { request } => {
+                Self::Blocked(pairing(text, request.as_deref()))
+            }
+            GatewayError::TooOld { .. } => Self::Blocked(of_gateway("gateway_too_old")),
             GatewayError::Rpc { method, error } => answered(method, &error),
             // All runs share one connection: when it is lost, it is lost for all. But a frame that
             // is too large (1009) is the fault of the one that sent it.
             GatewayError::Closed { code, .. } if ambiguous && code != Some(1009) => {
-                Self::Ambiguous(Failure::new("unknown_effect", text).of_gateway())
+                Self::Ambiguous(of_gateway("unknown_effect"))
             }
             // The rest is the job's, here and below: a gateway that falls silent is `Closed` and
             // one that takes too long to connect is `Unreachable`. So this one lives, and only this
@@ -59,74 +59,108 @@ impl From<GatewayError> for Outcome {
             | GatewayError::Garbage { .. }
                 if ambiguous =>
             {
-                Self::Ambiguous(Failure::new("unknown_effect", text))
+                Self::Ambiguous(failure("unknown_effect"))
             }
             GatewayError::Closed { code: Some(1012 | 1013), .. } => {
-                Self::Busy { retry_after: None, failure: Failure::new("gateway_restarting", text).of_gateway() }
+                Self::Busy { retry_after: None, failure: of_gateway("gateway_restarting") }
             }
-            GatewayError::TooLarge { .. } | GatewayError::Closed { code: Some(1009), .. } => Self::Permanent(
-                Failure::new("too_large", text).with_action("shorten the templates or texts of \
-                    this agent"),
-            ),
-            GatewayError::Closed { .. } => Self::Transient(Failure::new("connection_closed", text).of_gateway()),
+            GatewayError::TooLarge { .. } | GatewayError::Closed { code: Some(1009), .. } => {
+                Self::Permanent(failure("too_large"))
+            }
+            GatewayError::Closed { .. } => Self::Transient(of_gateway("connection_closed")),
             GatewayError::Timeout { .. } | GatewayError::Unanswered { .. } => {
-                Self::Transient(Failure::new("timeout", text))
+                Self::Transient(failure("timeout"))
             }
             GatewayError::Garbage { method: Method::Connect, .. } => {
-                Self::Transient(Failure::new("garbage", text).of_gateway())
+                Self::Transient(of_gateway("garbage"))
             }
-            GatewayError::Garbage { .. } => Self::Transient(Failure::new("garbage", text)),
-            GatewayError::ConfigInvalid { .. } => Self::Blocked(
-                Failure::new("gateway_config_invalid", text)
-                    .of_gateway()
-                    .with_action("run `openclaw doctor` on the gateway and correct its config"),
-            ),
-            GatewayError::UnsafeFile { path } => Self::Blocked(
-                Failure::new("unsafe_file", text)
-                    .with_action(format!("put a plain file in the place of {path} on the \
-                        gateway's machine, or remove it")),
-            ),
-            GatewayError::NotKept { .. } => Self::Transient(Failure::new("not_kept", text)),
-            GatewayError::NotOurs { .. } => Self::Blocked(Failure::new("agent_not_ours", text).with_action(
-                "give the agent another name or `openclaw_session_id` in the main backend; to \
-                 take the gateway's agent over on purpose, enqueue the job with `options.adopt`, \
-                 and with `options.move_workspace` as well if it lives in another folder: what it \
-                 has there stays behind",
-            )),
-            GatewayError::IdTaken { owner, .. } => Self::Blocked(Failure::new("agent_id_taken", text).with_action(format!(
-                "give one of the two agents another name or `openclaw_session_id` in the main \
-                    backend; if agent {owner} is \
-                 no more, clean it up first, or enqueue this job with `options.adopt`",
-            ))),
-            GatewayError::DefaultAgent { .. } => Self::Blocked(Failure::new("agent_is_default", text).with_action(
-                "make another agent the default one in the gateway's config, then retry",
-            )),
-            GatewayError::WorkspaceMoves { .. } => Self::Blocked(Failure::new("workspace_moves", text).with_action(
-                "set the gateway's workspace_root or the agent's name in the main backend back to \
-                    what they were; to move \
-                 the agent without its memory, enqueue the job with `options.move_workspace`",
-            )),
-            GatewayError::WorkspaceTaken { .. } => Self::Blocked(
-                Failure::new("workspace_taken", text).with_action(
-                    "give the agent another name or `openclaw_session_id` in the main backend, or \
-                    the other agent another folder on the gateway, then retry; to share the folder, \
-                    enqueue the job with `options.adopt`",
-                ),
-            ),
-            GatewayError::Undone { .. } => Self::Blocked(Failure::new("not_kept", text).with_action(
-                "find out what writes to the gateway's config besides this worker, or why the \
-                    gateway does not keep it, \
-                 then retry the job",
-            )),
+            GatewayError::Garbage { .. } => Self::Transient(failure("garbage")),
+            GatewayError::ConfigInvalid { .. } => {
+                Self::Blocked(of_gateway("gateway_config_invalid"))
+            }
+            GatewayError::UnsafeFile { .. } => Self::Blocked(failure("unsafe_file")),
+            GatewayError::NotKept { .. } => Self::Transient(failure("not_kept")),
+            GatewayError::NotOurs { .. } => Self::Blocked(failure("agent_not_ours")),
+            GatewayError::IdTaken { .. } => Self::Blocked(failure("agent_id_taken")),
+            GatewayError::DefaultAgent { .. } => Self::Blocked(failure("agent_is_default")),
+            GatewayError::WorkspaceMoves { .. } => Self::Blocked(failure("workspace_moves")),
+            GatewayError::WorkspaceTaken { .. } => Self::Blocked(failure("workspace_taken")),
+            GatewayError::Undone { .. } => Self::Blocked(failure("not_kept")),
             GatewayError::OfAgent { error, .. } => return Self::from(*error).saying(text),
-            GatewayError::NotSaved(_) => Self::Transient(Failure::new("lease_lost", text)),
-            GatewayError::SessionsLost { .. } | GatewayError::NotTakenIn { .. } => Self::Blocked(
-                Failure::new("gateway_restart_needed", text).with_action("restart the gateway's \
-                    process, then retry the job"),
-            ),
-            GatewayError::Included { .. } => Self::Blocked(Failure::new("config_included", text).with_action(INCLUDED)),
+            GatewayError::NotSaved(_) => Self::Transient(failure("lease_lost")),
+            GatewayError::SessionsLost { .. } | GatewayError::NotTakenIn { .. } => {
+                Self::Blocked(failure("gateway_restart_needed"))
+            }
+            GatewayError::Included { .. } => Self::Blocked(failure("config_included")),
         };
         outcome.during(method)
+    }
+}
+
+/// Returns the remedy for an error that is not an answer of the gateway; an empty one if the
+/// failure passes by itself.
+fn remedy(error: &GatewayError) -> Remedy {
+    match error {
+        GatewayError::OutOfReach(_) => Remedy::backend(
+            "correct the gateway's url in the main backend, or add its host or network to \
+                gateway.allowed of the workers",
+        ),
+        // New gateways refuse what a proxy forwards unless they know the proxy.
+        GatewayError::NotAGateway { .. } => Remedy::backend(
+            "correct the gateway's url in the main backend; if a proxy stands before the gateway, \
+                name it in `gateway.trustedProxies` of the gateway's config",
+        ),
+        GatewayError::Untrusted { fingerprint, port, .. } => trust(*fingerprint, *port),
+        GatewayError::Tls { .. } => Remedy::backend(
+            "give ws:// as the gateway's url in the main backend if the gateway has no TLS; \
+                otherwise see its log",
+        ),
+        GatewayError::TooOld { .. } => upgrade(),
+        GatewayError::TooLarge { .. } | GatewayError::Closed { code: Some(1009), .. }
+            if !error.may_have_been_carried_out() =>
+        {
+            Remedy::backend("shorten the templates or texts of this agent in the main backend")
+        }
+        GatewayError::ConfigInvalid { .. } => {
+            Remedy::gateway_host("run `openclaw doctor` on the gateway and correct its config")
+                .with_command("openclaw doctor")
+        }
+        GatewayError::UnsafeFile { path } => Remedy::gateway_host(format!(
+            "put a plain file in the place of {path} on the gateway's machine, or remove it"
+        )),
+        GatewayError::NotOurs { .. } => Remedy::backend(
+            "give the agent another name or `openclaw_session_id` in the main backend; to take the \
+                gateway's agent over on purpose, enqueue the job with `options.adopt`, and with \
+                `options.move_workspace` as well if it lives in another folder: what it has there \
+                stays behind",
+        ),
+        GatewayError::IdTaken { owner, .. } => Remedy::backend(format!(
+            "give one of the two agents another name or `openclaw_session_id` in the main backend; \
+                if agent {owner} no longer exists, clean it up first, or enqueue this job with \
+                `options.adopt`"
+        )),
+        GatewayError::DefaultAgent { .. } => {
+            Remedy::gateway_host("make another agent the default one in the gateway's config")
+        }
+        GatewayError::WorkspaceMoves { .. } => Remedy::backend(
+            "set the gateway's workspace_root or the agent's name in the main backend back to what \
+                they were; to move the agent without its memory, enqueue the job with \
+                `options.move_workspace`",
+        ),
+        GatewayError::WorkspaceTaken { .. } => Remedy::backend(
+            "give the agent another name or `openclaw_session_id` in the main backend, or the \
+                other agent another folder on the gateway; to share the folder, enqueue the job \
+                with `options.adopt`",
+        ),
+        GatewayError::Undone { .. } => Remedy::gateway_host(
+            "find out what writes to the gateway's config besides this worker, or why the gateway \
+                does not keep it",
+        ),
+        GatewayError::SessionsLost { .. } | GatewayError::NotTakenIn { .. } => {
+            Remedy::gateway_host("restart the gateway's process")
+        }
+        GatewayError::Included { .. } => included(),
+        _ => Remedy::default(),
     }
 }
 
@@ -143,37 +177,39 @@ fn answered(method: Method, error: &RpcError) -> Outcome {
         };
     }
     if error.is_form(&["config base hash required*"]) {
-        let action = "the gateway shows no hash of its config; see its log, and upgrade it";
+        let remedy = Remedy::gateway_host(
+            "see the gateway's log, and upgrade the gateway: it shows no hash of its config",
+        );
         return Outcome::Blocked(
-            Failure::new("no_config_hash", text).of_gateway().with_action(action),
+            Failure::new("no_config_hash", text).of_gateway().with_remedy(remedy),
         );
     }
     if error.is_form(&["config write rejected: *"]) {
-        let action = "the gateway protects its config against large changes; make this one on the \
-            gateway, then retry";
-        return Outcome::Blocked(Failure::new("config_write_rejected", text).with_action(action));
+        let remedy = Remedy::gateway_host(
+            "make this change on the gateway: it protects its config against large changes",
+        );
+        return Outcome::Blocked(Failure::new("config_write_rejected", text).with_remedy(remedy));
     }
     match error.needs_a_person() {
         Some(Need::Maintenance) => {
-            let action = "run `openclaw doctor --fix` on the gateway's machine and do what it \
-                says, then retry";
-            return Outcome::Blocked(
-                Failure::new("maintenance_required", text).with_action(action),
-            );
+            let failure = Failure::new("maintenance_required", text);
+            return Outcome::Blocked(failure.with_remedy(maintenance()));
         }
         Some(Need::Include) => {
-            return Outcome::Blocked(Failure::new("config_included", text).with_action(INCLUDED));
+            return Outcome::Blocked(Failure::new("config_included", text).with_remedy(included()));
         }
         None => {}
     }
     if error.is_config_invalid() {
-        let failure = Failure::new("gateway_config_invalid", text).with_action(
-            "correct what the gateway names in its config, or in the agent's heartbeat_config",
-        );
+        let failure = Failure::new("gateway_config_invalid", text);
         return Outcome::Blocked(if error.is_about_heartbeats() {
-            failure
+            failure.with_remedy(Remedy::backend(
+                "correct what the gateway names in the agent's heartbeat_config",
+            ))
         } else {
-            failure.of_gateway()
+            failure.of_gateway().with_remedy(Remedy::gateway_host(
+                "correct what the gateway names in its config, or in the agent's heartbeat_config",
+            ))
         });
     }
     if error.code == "UNAVAILABLE" {
@@ -189,7 +225,8 @@ fn answered(method: Method, error: &RpcError) -> Outcome {
         return Outcome::Blocked(pairing(text, None));
     }
     if error.is_form(&["unknown method: *"]) {
-        return Outcome::Blocked(too_old(text));
+        let failure = Failure::new("gateway_too_old", text).of_gateway();
+        return Outcome::Blocked(failure.with_remedy(upgrade()));
     }
     // The last is what some gateways say of a file that comes or goes while they look at it: their
     // agent removes its BOOTSTRAP.md when it has begun to work.
@@ -199,21 +236,23 @@ fn answered(method: Method, error: &RpcError) -> Outcome {
     Outcome::Permanent(Failure::new("refused", text))
 }
 
-/// Trusting a certificate is a decision; it is made with what the gateway's own machine shows.
-fn untrusted(text: String, fingerprint: Fingerprint, port: u16) -> Failure {
-    let action = format!(
-        "run `openssl s_client -connect 127.0.0.1:{port} </dev/null | openssl x509 -noout \
-            -fingerprint -sha256` on the \
-         gateway's machine; if it prints the same fingerprint, set the gateway's tls_fingerprint \
-         to {fingerprint} in \
-         the main backend; or, if an authority signed it, name that one's certificate in \
-         gateway.ca_file of the worker"
+/// Returns the remedy for a certificate that is not trusted. Trusting it is a decision, which is
+/// made with what the gateway's own machine shows.
+fn trust(fingerprint: Fingerprint, port: u16) -> Remedy {
+    let command = format!(
+        "openssl s_client -connect 127.0.0.1:{port} </dev/null | openssl x509 -noout -fingerprint \
+            -sha256"
     );
-    Failure::new("untrusted_certificate", text).of_gateway().with_action(action)
+    let remedy = Remedy::gateway_host(format!(
+        "run `{command}` on the gateway's machine; if it prints the same fingerprint, set the \
+            gateway's tls_fingerprint to {fingerprint} in the main backend; or, if an authority \
+            signed the certificate, name the authority's certificate in gateway.ca_file of the \
+            worker"
+    ));
+    // The fingerprint is part of the document.
+    Remedy { retry_helps: false, ..remedy.with_command(command) }
 }
 
-fn too_old(text: String) -> Failure {
-    Failure::new("gateway_too_old", text)
-        .of_gateway()
-        .with_action("upgrade the gateway to 2026.2.9 or newer")
+fn upgrade() -> Remedy {
+    Remedy::gateway_host("upgrade the gateway to 2026.2.9 or newer")
 }

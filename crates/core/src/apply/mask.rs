@@ -5,7 +5,6 @@ use std::ops::Range;
 
 use super::redact::MASK;
 use super::{Applier, Desired, agent_files};
-use crate::documents::Document;
 use crate::gateway::Call;
 use crate::outcome::Change;
 use crate::render::{Reader, Renderer};
@@ -30,10 +29,7 @@ pub(super) fn mask(changes: &mut [Change], applier: &Applier, call: &Call, wante
 
 fn mask_files(changes: &mut [Change], renderer: &Renderer, reader: Reader<'_>) {
     for change in changes {
-        let Some(document) = change.what.strip_prefix("file ").and_then(Document::from_file_name)
-        else {
-            continue;
-        };
+        let Some(document) = change.document else { continue };
         let text = renderer.render(document, reader).ok().flatten().unwrap_or_default();
         let taint = renderer.taint(document, reader, &text);
         change.diff = shown(&change.diff, &text, &taint, &reader.context.auth_token);
@@ -135,6 +131,7 @@ fn mask_as_it_stands(changes: &mut [Change], token: &str) {
 mod tests {
     use super::*;
     use crate::Job;
+    use crate::documents::Document;
 
     #[test]
     fn tokens_of_today_and_of_yesterday_are_masked() {

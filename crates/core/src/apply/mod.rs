@@ -39,7 +39,9 @@ use crate::gateway::{Call, Clients, Endpoint, GatewayError, Step};
 use crate::journal::Journal;
 use crate::mirror::Mirror;
 use crate::model::Job;
-use crate::outcome::{Change, Failure, GatewayFacts, MAX_MESSAGE, Outcome, Report, Skipped};
+use crate::outcome::{
+    Change, Failure, GatewayFacts, MAX_MESSAGE, Outcome, Remedy, Report, Skipped,
+};
 use crate::overrides::TemplateError;
 use crate::render::Renderer;
 use crate::sanitize::one_line;
@@ -94,15 +96,17 @@ impl From<FlowError> for Outcome {
         match error {
             FlowError::Gateway(error) => error.into(),
             FlowError::Template(error @ TemplateError::Unreadable { .. }) => {
-                let action = "let the worker's user read templates.dir, or correct the setting";
+                let remedy = Remedy::worker(
+                    "let the worker's user read templates.dir, or correct the setting",
+                );
                 Self::Blocked(
-                    Failure::new("templates_unreadable", error.to_string()).with_action(action),
+                    Failure::new("templates_unreadable", error.to_string()).with_remedy(remedy),
                 )
             }
             FlowError::Template(error) => {
-                let action =
-                    "correct the template in the main backend or in templates.dir, then retry";
-                Self::Permanent(Failure::new("template", error.to_string()).with_action(action))
+                let remedy =
+                    Remedy::backend("correct the template in the main backend or in templates.dir");
+                Self::Permanent(Failure::new("template", error.to_string()).with_remedy(remedy))
             }
             FlowError::NoToken(error) => Self::Blocked(error.into()),
         }
@@ -167,7 +171,7 @@ impl Report {
             version: met.version.clone(),
             protocol: met.protocol,
             scopes: met.scopes.clone(),
-            roster,
+            roster: roster.map(str::to_owned),
             write_limit: known.write_limit,
             restarts_on_write: known.restarts_on_write,
             heartbeat_turns_per_day: known.heartbeat_turns,

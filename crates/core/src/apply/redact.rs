@@ -48,7 +48,7 @@ impl Secrets {
     }
 
     pub(super) fn hide_in_steps(&self, steps: &mut [Step]) {
-        steps.iter_mut().filter_map(|step| step.error.as_mut()).for_each(|error| self.hide(error));
+        steps.iter_mut().filter_map(|step| step.note.as_mut()).for_each(|note| self.hide(note));
     }
 
     pub(super) fn hide_in(&self, outcome: &mut Outcome) {
@@ -60,7 +60,8 @@ impl Secrets {
             | Outcome::Permanent(failure)
             | Outcome::Ambiguous(failure) => {
                 self.hide(&mut failure.message);
-                failure.action.iter_mut().for_each(|action| self.hide(action));
+                self.hide(&mut failure.remedy.text);
+                failure.remedy.command.iter_mut().for_each(|command| self.hide(command));
             }
         }
     }
@@ -104,7 +105,7 @@ fn sent_to(gateway: &Gateway) -> Vec<String> {
 #[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
-    use crate::outcome::{Failure, Skipped};
+    use crate::outcome::{Failure, Remedy, Skipped};
 
     fn secrets() -> Secrets {
         let document = br#"{"version": 1, "kind": "provision-main", "auth_token": "agent-token-1",
@@ -117,15 +118,18 @@ mod tests {
     #[test]
     fn a_gateway_that_quotes_what_it_was_sent_tells_nobody() {
         let words = "agent-token and agent-token-1, pass-word, in-the-query";
-        let mut outcome = Outcome::Blocked(Failure::new("refused", words).with_action(words));
+        let mut outcome = Outcome::Blocked(
+            Failure::new("refused", words)
+                .with_remedy(Remedy::worker(words).with_command("x agent-token")),
+        );
         secrets().hide_in(&mut outcome);
         let failure = outcome.failure().unwrap();
         assert_eq!(failure.message, "*** and ***, ***, ***");
-        assert_eq!(failure.action.as_ref().unwrap(), "*** and ***, ***, ***");
-        let mut steps =
-            [Step { method: "connect", at_ms: 0, took_ms: 0, error: Some(words.to_owned()) }];
+        assert_eq!(failure.remedy.text, "*** and ***, ***, ***");
+        assert_eq!(failure.remedy.command.as_ref().unwrap(), "x ***");
+        let mut steps = [Step { note: Some(words.to_owned()), ..Step::new("connect", 0) }];
         secrets().hide_in_steps(&mut steps);
-        assert_eq!(steps[0].error.as_ref().unwrap(), "*** and ***, ***, ***");
+        assert_eq!(steps[0].note.as_ref().unwrap(), "*** and ***, ***, ***");
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -19,6 +18,7 @@ use super::error::GatewayError;
 use super::patience::{Patience, RECONNECT};
 use super::protocol::Method;
 use super::server_info::ServerInfo;
+use super::step::Step;
 use crate::journal::Journal;
 use crate::sanitize::one_line;
 
@@ -26,19 +26,6 @@ use crate::sanitize::one_line;
 const MAX_STEPS: usize = 64;
 /// The longest error text kept of one step, in characters.
 const MAX_ERROR_TEXT: usize = 2_000;
-
-/// One request of a run, kept for the record.
-#[derive(Debug, Clone, Serialize)]
-pub struct Step {
-    /// The method's name on the wire.
-    pub method: &'static str,
-    /// The start, in milliseconds since the run began.
-    pub at_ms: u64,
-    /// The duration in milliseconds.
-    pub took_ms: u64,
-    /// The error, if there was one.
-    pub error: Option<String>,
-}
 
 /// The cost of a run, as counts since it began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -370,10 +357,10 @@ impl Call {
         let mut steps = self.steps.lock().expect("no panic happens under this lock");
         if steps.len() < MAX_STEPS {
             steps.push(Step {
-                method: method.as_str(),
+                name: method.as_str().to_owned(),
                 at_ms: millis(began.duration_since(self.began)),
-                took_ms: millis(began.elapsed()),
-                error: error.map(|error| one_line(&error.to_string(), MAX_ERROR_TEXT)),
+                duration_ms: millis(began.elapsed()),
+                note: error.map(|error| one_line(&error.to_string(), MAX_ERROR_TEXT)),
             });
         }
     }

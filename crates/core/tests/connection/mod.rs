@@ -107,8 +107,8 @@ async fn a_client_without_scopes_is_told_which_pairing_request_to_approve() {
         gateway.answer_error(&request, &error).await;
     });
     let outcome = Outcome::from(call(port, MINUTE).open().await.unwrap_err());
-    let action = outcome.failure().and_then(|failure| failure.action.clone()).unwrap();
-    assert!(action.contains("openclaw devices approve r-1"), "{action}");
+    let command = outcome.failure().and_then(|failure| failure.remedy.command.clone());
+    assert_eq!(command.as_deref(), Some("openclaw devices approve r-1"));
 }
 
 /// Returns the error for an HTTP answer.

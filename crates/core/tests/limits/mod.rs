@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mission_core::gateway::{Answer, Call, GatewayError, Method};
-use mission_core::outcome::{Failure, MAX_MESSAGE};
+use mission_core::outcome::{Failure, MAX_MESSAGE, Remedy};
 use mission_core::{Outcome, sanitize};
 use serde_json::{Value, json};
 
@@ -107,7 +107,7 @@ fn a_failures_message_is_one_short_line() {
     );
     assert_eq!(failure.message.chars().count(), MAX_MESSAGE + 1);
     let fits = "é".repeat(MAX_MESSAGE);
-    let failure = Failure::new("x", &fits).with_action("a\nb");
-    assert_eq!((failure.message, failure.action.as_deref()), (fits, Some(r"a\u000ab")));
+    let failure = Failure::new("x", &fits).with_remedy(Remedy::worker("a\nb"));
+    assert_eq!((failure.message, failure.remedy.text()), (fits, Some(r"a\u000ab")));
     assert!("\u{202e}\u{2028}".chars().all(sanitize::is_unprintable));
 }

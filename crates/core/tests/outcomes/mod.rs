@@ -127,7 +127,7 @@ fn an_error_answer() {
     for (method, code, message, outcome, scope) in cases {
         let ended = answered(method, json!({ "code": code, "message": message }));
         assert_eq!(name_and_scope(&ended), (outcome, scope), "{message}");
-        assert_eq!(ended.failure().unwrap().method, Some(method.as_str()), "{message}");
+        assert_eq!(ended.failure().unwrap().method.as_deref(), Some(method.as_str()), "{message}");
     }
 }
 

@@ -11,7 +11,7 @@ fn refused(error: Value) -> Outcome {
 }
 
 /// The code, the message, `details.code` or nothing, the code of the failure, and a part of the
-/// action.
+/// remedy's text.
 type Case = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
 const TOKEN: &str = "`gateway.auth.token` of the gateway's config";
@@ -155,10 +155,7 @@ fn each_refusal_has_an_action_for_a_person() {
         );
         assert_eq!(failure.scope, Scope::Gateway, "{message}: all jobs connect the same way");
         assert!(failure.message.contains(message), "{failure:?}");
-        assert!(
-            failure.action.as_ref().unwrap().contains(action),
-            "{message} {detail}: {failure:?}"
-        );
+        assert!(failure.remedy.text.contains(action), "{message} {detail}: {failure:?}");
     }
 }
 
@@ -184,7 +181,7 @@ fn a_newer_gateways_code_is_enough() {
         );
         let failure = ended.failure().unwrap();
         assert_eq!((ended.name(), failure.code.as_str()), ("blocked", expected), "{detail}");
-        assert!(failure.action.as_ref().unwrap().contains(action), "{detail}: {failure:?}");
+        assert!(failure.remedy.text.contains(action), "{detail}: {failure:?}");
     }
 }
 
@@ -207,10 +204,7 @@ fn a_locked_or_starting_gateway_is_left_alone_for_as_long_as_it_asks() {
         let Outcome::Busy { retry_after, failure } = refused(error) else { panic!("{message}") };
         assert_eq!((failure.code.as_str(), failure.scope), (expected, Scope::Gateway), "{message}");
         assert_eq!(retry_after, waits.map(Duration::from_millis), "{message}");
-        assert_eq!(
-            failure.action.is_some_and(|action| action.contains(TOKEN)),
-            expected == "auth_rate_limited"
-        );
+        assert_eq!(failure.remedy.text.contains(TOKEN), expected == "auth_rate_limited");
     }
 }
 
@@ -222,18 +216,22 @@ fn of_two_incompatible_protocols_the_older_side_is_to_be_upgraded() {
         let details = json!({ "expectedProtocol": expected });
         let ended = refused(json!({ "code": "INVALID_REQUEST", "message": "protocol \
                 mismatch", "details": details }));
-        let action = ended.failure().unwrap().action.as_ref().unwrap();
+        let action = &ended.failure().unwrap().remedy.text;
         assert!(action.contains(words), "{expected}: {action}");
     }
 }
 
 #[test]
 fn a_pairing_request_is_named_in_the_command_unless_it_is_not_an_id() {
-    let action = |id: &str| {
+    let remedy = |id: &str| {
         let error = json!({ "code": "NOT_PAIRED", "message": "pairing \
             required", "details": { "requestId": id } });
-        refused(error).failure().unwrap().action.clone().unwrap()
+        refused(error).failure().unwrap().remedy.clone()
     };
-    assert_eq!(action("ab-12"), "run `openclaw devices approve ab-12` on the gateway");
-    assert!(!action("x; rm -rf /").contains("rm -rf"));
+    let known = remedy("ab-12");
+    assert_eq!(known.text, "run `openclaw devices approve ab-12` on the gateway");
+    assert_eq!(known.command.as_deref(), Some("openclaw devices approve ab-12"));
+    let odd = remedy("x; rm -rf /");
+    assert!(!odd.text.contains("rm -rf"));
+    assert_eq!(odd.command.as_deref(), Some("openclaw devices list"));
 }

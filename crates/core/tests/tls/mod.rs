@@ -128,7 +128,7 @@ async fn an_untrusted_certificate_is_refused_and_its_fingerprint_named() {
         failure.message.contains(&fingerprint) && failure.message.contains("no authority"),
         "{failure:?}"
     );
-    let action = failure.action.as_ref().unwrap();
+    let action = &failure.remedy.text;
     for part in [fingerprint.as_str(), &port, "openssl", "tls_fingerprint", "gateway.ca_file"] {
         assert!(action.contains(part), "{part}: {action}");
     }
@@ -200,5 +200,5 @@ async fn an_address_without_tls_ignores_certificates() {
     let client = Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), Limits::default());
     let error = Call::new(Arc::new(client)).open().await.unwrap_err();
     assert!(matches!(error, GatewayError::Tls { .. }), "{error:?}");
-    assert!(Outcome::from(error).failure().unwrap().action.as_ref().unwrap().contains("ws://"));
+    assert!(Outcome::from(error).failure().unwrap().remedy.text.contains("ws://"));
 }

@@ -46,3 +46,37 @@ impl Modify for Common {
 pub(crate) fn value() -> Value {
     serde_json::to_value(Api::openapi()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_and_runs_are_described_as_they_are_in_json() {
+        let document = value();
+        let members = |schema: &str| -> Vec<String> {
+            let members = document.pointer(&format!("/components/schemas/{schema}/properties"));
+            let members = members.and_then(Value::as_object).expect("it is described");
+            let mut members: Vec<String> = members.keys().cloned().collect();
+            members.sort();
+            members
+        };
+        assert_eq!(members("Failure"), ["action", "code", "message", "method", "remedy", "scope"]);
+        assert_eq!(members("Remedy"), ["actor", "command", "retry_helps"]);
+        assert_eq!(members("Step"), ["duration_ms", "name", "note"]);
+        assert_eq!(members("Change"), ["diff", "what"]);
+        let result = members("AttemptResult");
+        assert_eq!(
+            result,
+            ["action", "code", "message", "method", "outcome", "remedy", "scope", "steps"]
+        );
+        assert!(members("Report").contains(&"gateway".to_owned()));
+        // Each reference has its schema.
+        let text = document.to_string();
+        for reference in text.split("\"#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap_or_default();
+            let schema = document.pointer(&format!("/components/schemas/{name}"));
+            assert!(schema.is_some(), "{name} is not described");
+        }
+    }
+}

@@ -10,8 +10,8 @@ use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
 use futures_util::{Stream, StreamExt};
+use mission_jobs::queue::QueueEvent;
 use serde::Deserialize;
-use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::sleep;
 use utoipa::IntoParams;
@@ -86,23 +86,26 @@ fn stream_of(subscription: Subscription) -> impl Stream<Item = EventOrGap> {
 fn sse_event(event: Option<&Event>) -> sse::Event {
     // Browsers ignore an event without data.
     let Some(event) = event else { return sse::Event::default().event("reset").data("{}") };
-    let name = event.value.get("event").and_then(Value::as_str).unwrap_or("other");
+    let name = Some(QueueEvent::of(&event.value).event).filter(|name| !name.is_empty());
+    let name = name.unwrap_or_else(|| "other".to_owned());
     sse::Event::default().id(&event.id).event(name).data(event.value.to_string())
 }
 
 impl EventsQuery {
     fn wants(&self, event: Option<&Event>) -> bool {
         let Some(event) = event else { return true };
-        let is = |member: &str, wanted: Option<Uuid>| {
-            let id = event.value.get(member).and_then(Value::as_str).and_then(|id| id.parse().ok());
-            wanted.is_none_or(|wanted| id.is_none_or(|id: Uuid| id == wanted))
+        let event = QueueEvent::of(&event.value);
+        let is = |id: Option<Uuid>, wanted: Option<Uuid>| {
+            wanted.is_none_or(|wanted| id.is_none_or(|id| id == wanted))
         };
-        is("id", self.job) && is("gateway", self.gateway)
+        is(event.job(), self.job) && is(event.gateway(), self.gateway)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]

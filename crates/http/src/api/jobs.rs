@@ -10,7 +10,7 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use mission_jobs::envelope::{MAX_TIME, PRIORITY_DEFAULT, PRIORITY_LAST};
-use mission_jobs::queue::views::job_view::Attempt;
+use mission_jobs::queue::views::attempt::Attempt;
 use mission_jobs::queue::{Cursor, Found, MAX_ENQUEUE, MAX_PAGE, Search};
 use mission_jobs::{Enqueued, Envelope, IdempotencyKey, JobRecord};
 use serde::{Deserialize, Serialize};

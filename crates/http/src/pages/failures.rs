@@ -76,7 +76,7 @@ impl FailureRow {
                 .as_ref()
                 .map_or_else(|| group.code.clone(), |method| format!("{} {method}", group.code)),
             message: Prose(group.message.clone()),
-            action: group.action.as_deref().map(|action| Prose(sentence(action))),
+            action: group.remedy().text().map(|text| Prose(sentence(text))),
             gateway: Some(GatewayLink { id, name }),
             count: number(group.count),
             first: When { at_ms: group.first_at_ms, now_ms },

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::Html;
 use axum::routing::get;
 use mission_core::humanize::{count, span, utc};
+use mission_jobs::queue::views::explain::Command;
 use mission_jobs::queue::{GatewayRecord, Search};
 use mission_jobs::{Scope, State};
 use uuid::Uuid;
@@ -49,6 +50,8 @@ struct GatewayView {
     /// The state of the gateway.
     sentence: Prose,
     remedy: Option<Prose>,
+    /// The command of the remedy, to be copied.
+    command: Option<Command>,
     facts: Vec<Fact>,
     counts: Vec<StateCount>,
     pause: Option<Paused>,
@@ -85,8 +88,9 @@ impl GatewayView {
             reach_words,
             sentence: Prose(sentence(gateway, now_ms)),
             remedy: failure
-                .and_then(|failure| failure.action.as_deref())
-                .map(|action| Prose(super::sentence(action))),
+                .and_then(|failure| failure.remedy.text())
+                .map(|text| Prose(super::sentence(text))),
+            command: failure.and_then(|failure| Command::of(&failure.remedy)),
             facts: facts(gateway, now_ms),
             counts: counted(&gateway.jobs, Some(&id), true, &[]),
             pause,

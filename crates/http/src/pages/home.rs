@@ -9,7 +9,7 @@ use axum::extract::Query;
 use axum::response::Html;
 use axum::routing::get;
 use mission_core::humanize::{number, rough, span};
-use mission_jobs::queue::views::explain::{Reader, Story};
+use mission_jobs::queue::views::explain::{Command, Reader, Story};
 use mission_jobs::queue::{Filter, Group, Restart, Search, StatsBucket, Summary};
 use mission_jobs::{JobRecord, Queue, Scope, State};
 use serde::Deserialize;
@@ -81,8 +81,8 @@ struct Card {
     since: When,
     sentence: Prose,
     remedy: Option<Prose>,
-    /// The commands in the remedy, to be copied.
-    commands: Vec<String>,
+    /// The command of the remedy, to be copied.
+    command: Option<Command>,
     /// The number of further jobs.
     others: usize,
     /// The address of the search that finds all of them.
@@ -237,7 +237,7 @@ fn card(job: &JobRecord, lane: &str, code: &str, others: usize, now_ms: u64) -> 
         state: job.state,
         title: job_row::title(job),
         since: When { at_ms, now_ms },
-        commands: story.commands().into_iter().map(str::to_owned).collect(),
+        command: story.command,
         sentence: Prose(story.sentence),
         remedy: story.remedy.map(Prose),
         others,

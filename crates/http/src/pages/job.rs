@@ -13,7 +13,8 @@ use axum::http::StatusCode;
 use axum::response::Html;
 use axum::routing::get;
 use mission_core::humanize::{number, span, utc};
-use mission_jobs::queue::views::explain::{Reader, Story};
+use mission_core::outcome::GatewayFacts;
+use mission_jobs::queue::views::explain::{Command, Reader, Story};
 use mission_jobs::{JobRecord, State};
 use serde_json::Value;
 use uuid::Uuid;
@@ -64,8 +65,8 @@ struct JobView {
     /// The state and its cause.
     sentence: Prose,
     remedy: Option<Prose>,
-    /// The commands in the remedy, to be copied.
-    commands: Vec<String>,
+    /// The command of the remedy, to be copied.
+    command: Option<Command>,
     /// The time at which the job is due, if it waits.
     next: Option<When>,
     superseded_by: Option<Uuid>,
@@ -124,7 +125,6 @@ impl JobView {
     /// Makes the view of a job. `origin` is the scheme and host of the API.
     fn of(job: &JobRecord, siblings: &[JobRecord], origin: &str, now_ms: u64) -> Self {
         let story = Story::of(job, Reader::Page, now_ms);
-        let commands = story.commands().into_iter().map(str::to_owned).collect();
         let state = job.state;
         Self {
             id: job.id,
@@ -132,7 +132,7 @@ impl JobView {
             title: job_row::title(job),
             sentence: Prose(story.sentence),
             remedy: story.remedy.map(Prose),
-            commands,
+            command: story.command,
             next: job.next_at_ms.filter(|_| state.is_waiting()).map(|at_ms| When { at_ms, now_ms }),
             superseded_by: job.superseded_by,
             can_retry: state.is_retryable(),
@@ -169,7 +169,7 @@ fn facts(job: &JobRecord, now_ms: u64) -> Vec<Fact> {
     let all = [
         (
             "Gateway reported",
-            job.report.as_ref().and_then(|report| gateway_facts(report.get("gateway")?)),
+            job.report.as_ref().and_then(|report| report.gateway.as_ref()).map(gateway_facts),
         ),
         ("Kind", Some(job.kind.clone())),
         ("Agent", job.names.agent.clone()),
@@ -199,14 +199,12 @@ fn facts(job: &JobRecord, now_ms: u64) -> Vec<Fact> {
     all.into_iter().filter_map(|(name, value)| Some(Fact { name, value: Prose(value?) })).collect()
 }
 
-fn gateway_facts(facts: &Value) -> Option<String> {
-    let version = facts.get("version")?.as_str()?;
-    let protocol = facts.get("protocol")?.as_u64()?;
-    let mut text = format!("version {version}, protocol {protocol}");
-    if let Some(limit) = facts.get("write_limit").and_then(Value::as_str) {
+fn gateway_facts(facts: &GatewayFacts) -> String {
+    let mut text = format!("version {}, protocol {}", facts.version, facts.protocol);
+    if let Some(limit) = &facts.write_limit {
         let _ = write!(text, ", config writes {limit}");
     }
-    Some(text)
+    text
 }
 
 /// Returns the value with the members of all objects sorted by name.

@@ -1,8 +1,10 @@
 //! A job as a row of a list, and its title.
 
+use mission_core::model::Action;
 use mission_jobs::queue::views::explain;
 use mission_jobs::{JobRecord, State};
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use super::html::{Prose, When};
@@ -54,30 +56,46 @@ impl JobRow {
     }
 }
 
-/// Returns a name from the job's document, if the document is at hand and has that name.
-fn named<'a>(job: &'a JobRecord, pointer: &str) -> Option<&'a str> {
-    let name = job.document.as_ref()?.pointer(pointer)?.as_str()?;
-    (!name.is_empty()).then_some(name)
+/// The parts of a document that say what its job does.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Content {
+    agents: Option<Vec<IgnoredAny>>,
+    options: Option<Options>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Options {
+    action: Option<Action>,
+}
+
+impl Content {
+    fn of(job: &JobRecord) -> Self {
+        let document = job.document.as_ref();
+        document.and_then(|document| Self::deserialize(document).ok()).unwrap_or_default()
+    }
+}
+
+/// Returns a name that is not empty.
+fn named(name: Option<&str>) -> Option<&str> {
+    name.filter(|name| !name.is_empty())
 }
 
 /// Returns the link to the job's gateway.
 pub(super) fn gateway_link(job: &JobRecord) -> Option<GatewayLink> {
     job.lane.parse::<Uuid>().ok()?;
-    let name = job.names.gateway.as_deref().or_else(|| named(job, "/gateway/name"));
-    Some(GatewayLink {
-        id: job.lane.clone(),
-        name: name.map_or_else(|| short(&job.lane), str::to_owned),
-    })
+    let name = named(job.names.gateway.as_deref()).map_or_else(|| short(&job.lane), str::to_owned);
+    Some(GatewayLink { id: job.lane.clone(), name })
 }
 
 /// Returns the agent that the job is about, or the number of agents.
 fn about(job: &JobRecord) -> String {
-    if let Some(name) = job.names.agent.as_deref().or_else(|| named(job, "/agent/name")) {
+    if let Some(name) = named(job.names.agent.as_deref()) {
         return name.to_owned();
     }
-    let agents =
-        job.document.as_ref().and_then(|document| document.get("agents")).and_then(Value::as_array);
-    match (agents.map(Vec::len), job.subject.split_once('/')) {
+    let agents = Content::of(job).agents.map(|agents| agents.len());
+    match (agents, job.subject.split_once('/')) {
         (Some(1), _) => "1 agent".to_owned(),
         (Some(count), _) => format!("{count} agents"),
         (None, Some((_, "heartbeats"))) => "heartbeats".to_owned(),
@@ -90,11 +108,10 @@ fn about(job: &JobRecord) -> String {
 pub(super) fn title(job: &JobRecord) -> String {
     let about = about(job);
     let on = gateway_link(job).map_or_else(String::new, |link| format!(" on {}", link.name));
-    let board = job.names.board.as_deref().or_else(|| named(job, "/board/name"));
+    let board = named(job.names.board.as_deref());
     let board = board.map_or_else(String::new, |board| format!(" for the board {board}"));
-    let update =
-        job.document.as_ref().and_then(|document| document.pointer("/options/action")?.as_str())
-            == Some("update");
+    let action = Content::of(job).options.and_then(|options| options.action);
+    let update = action == Some(Action::Update);
     match (job.kind.as_str(), update) {
         ("provision", false) => format!("Provision {about}{board}{on}"),
         ("provision", true) => format!("Update {about}{board}{on}"),

@@ -1,7 +1,8 @@
 //! The report of a successful run, on the page of its job.
 
+use mission_core::Report;
 use mission_core::humanize::count;
-use serde_json::Value;
+use mission_core::outcome::{Change, Skipped};
 
 use super::html::Prose;
 
@@ -10,17 +11,17 @@ use super::html::Prose;
 pub(super) struct ReportView {
     /// The load on the gateway: requests, connections, config writes.
     pub cost: String,
-    pub changes: Vec<Change>,
+    pub changes: Vec<ChangeView>,
     /// The names of what was written and read back, if there is no diff of it.
     pub written: Vec<String>,
     /// The names of what the gateway reported as removed.
     pub removed: Vec<String>,
-    pub skipped: Vec<Skipped>,
+    pub skipped: Vec<SkippedView>,
 }
 
 /// A change and its diff.
 #[derive(Debug)]
-pub(super) struct Change {
+pub(super) struct ChangeView {
     pub what: String,
     pub lines: Vec<DiffLine>,
 }
@@ -35,47 +36,42 @@ pub(super) struct DiffLine {
 
 /// A step that the run skipped on purpose.
 #[derive(Debug)]
-pub(super) struct Skipped {
+pub(super) struct SkippedView {
     pub what: String,
     pub why: Prose,
 }
 
 impl ReportView {
-    /// Makes the view of a stored report. Parts that cannot be read are left out.
-    pub(super) fn of(report: &Value) -> Self {
-        let number = |name: &str| report.get(name).and_then(Value::as_u64).unwrap_or_default();
-        let changes: Vec<Change> = objects(report, "changes").filter_map(Change::of).collect();
-        let told = |what: &String| changes.iter().any(|change| change.what == *what);
-        let written = texts(report, "written").into_iter().filter(|what| !told(what)).collect();
+    /// Makes the view of a report.
+    pub(super) fn of(report: &Report) -> Self {
+        let has_diff = |what: &String| report.changes.iter().any(|change| change.what == *what);
+        let number = |number: u32| u64::from(number);
         Self {
             cost: format!(
                 "{}, {} in sequence, {}, {}.",
-                count(number("rpc_count"), "request"),
-                count(number("round_trips"), "round trip"),
-                count(number("connections"), "connection"),
-                count(number("config_writes"), "config write")
+                count(number(report.rpc_count), "request"),
+                count(number(report.round_trips), "round trip"),
+                count(number(report.connections), "connection"),
+                count(number(report.config_writes), "config write")
             ),
-            changes,
-            written,
-            removed: texts(report, "removed"),
-            skipped: objects(report, "skipped")
-                .map(|skipped| Skipped {
-                    what: text(skipped, "what"),
-                    why: Prose(text(skipped, "why")),
-                })
-                .collect(),
+            changes: report.changes.iter().map(ChangeView::of).collect(),
+            written: report.written.iter().filter(|what| !has_diff(what)).cloned().collect(),
+            removed: report.removed.clone(),
+            skipped: report.skipped.iter().map(SkippedView::of).collect(),
         }
     }
 }
 
-impl Change {
-    fn of(change: &Value) -> Option<Self> {
-        let what = change.get("what")?.as_str()?.to_owned();
-        let diff = change.get("diff").and_then(Value::as_str).unwrap_or_default();
-        Some(Self {
-            what,
-            lines: diff.lines().filter(|line| !names_file(line)).map(DiffLine::of).collect(),
-        })
+impl ChangeView {
+    fn of(change: &Change) -> Self {
+        let lines = change.diff.lines().filter(|line| !names_file(line));
+        Self { what: change.what.clone(), lines: lines.map(DiffLine::of).collect() }
+    }
+}
+
+impl SkippedView {
+    fn of(skipped: &Skipped) -> Self {
+        Self { what: skipped.what.clone(), why: Prose(skipped.why.clone()) }
     }
 }
 
@@ -94,16 +90,4 @@ impl DiffLine {
         };
         Self { class, text: line.to_owned() }
     }
-}
-
-fn text(value: &Value, name: &str) -> String {
-    value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-fn objects<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
-    value.get(name).and_then(Value::as_array).into_iter().flatten()
-}
-
-fn texts(value: &Value, name: &str) -> Vec<String> {
-    objects(value, name).filter_map(|text| text.as_str().map(str::to_owned)).collect()
 }

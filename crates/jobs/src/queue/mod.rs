@@ -50,6 +50,7 @@ pub use redis::scripts::enqueue_script;
 pub use redis::server::Server;
 pub use redis::tls::Tls;
 pub use states::State;
+pub use views::event::QueueEvent;
 pub use views::failure_groups::Group;
 pub use views::gateway_view::{GatewayRecord, Recent};
 pub use views::job_view::JobRecord;

@@ -55,7 +55,7 @@ fn for_people(outcome: &Outcome) -> String {
     }
     if let Some(failure) = outcome.failure() {
         lines.push(format!("{}: {}", outcome.name(), failure.message));
-        lines.extend(failure.action.iter().map(|action| format!("  next: {action}")));
+        lines.extend(failure.remedy.text().map(|remedy| format!("  next: {remedy}")));
     }
     lines.join("\n")
 }

@@ -29,6 +29,8 @@ use mission_jobs::private_redis::RedisRole;
 
 /// The token that the simulated gateways accept.
 const TOKEN: &str = "demo-gateway-token";
+/// The purpose of the job whose gateway is down at first.
+const ON_CEDAR: &str = "an agent on Cedar, which is down";
 /// Time limit of each step of the demo.
 const SETTLED_WITHIN: Duration = Duration::from_secs(120);
 
@@ -99,14 +101,14 @@ async fn play(queue: &Queue) -> Result<[Simulated; 3], Exit> {
         queue,
         &[
             ("a lead on Alder", provision("Alder", &old.url, "Ada", true)),
-            ("an agent on Cedar, which is down", provision("Cedar", &away_url, "Clive", false)),
+            (ON_CEDAR, provision("Cedar", &away_url, "Clive", false)),
             ("the main agent of Birch", main_agent("Birch", &new.url)),
         ],
     )
     .await?;
     let down = first
         .iter()
-        .find(|(_, what)| what.contains("Cedar"))
+        .find(|(_, what)| *what == ON_CEDAR)
         .map(|(id, _)| *id)
         .expect("it was enqueued");
     let mut shown = HashMap::new();
@@ -177,9 +179,7 @@ async fn wait(
 
 fn print_state(what: &str, job: &JobRecord) {
     let because = match job.state {
-        State::Done => {
-            job.report.as_ref().and_then(|report| report["summary"].as_str()).map(str::to_owned)
-        }
+        State::Done => job.report.as_ref().map(|report| report.summary.clone()),
         State::Running | State::Ready => None,
         _ => job.failure.as_ref().map(|failure| failure.message.clone()),
     };

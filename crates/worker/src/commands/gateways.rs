@@ -45,8 +45,8 @@ fn in_words(gateway: &GatewayRecord, now_ms: u64) -> String {
         gateway.failure.as_ref().filter(|_| gateway.failed_at_ms > gateway.reached_at_ms)
     {
         let _ = write!(text, "\n  {}: {}", failure.code, failure.message);
-        if let Some(action) = &failure.action {
-            let _ = write!(text, "\n  → {action}");
+        if let Some(remedy) = failure.remedy.text() {
+            let _ = write!(text, "\n  → {remedy}");
         }
     }
     text

@@ -29,10 +29,10 @@ pub async fn run(settings: &Settings, output: Output, file: &Path) -> Result<(),
     output.print(&Answer { plan, error }, || match (plan, error) {
         (Some(plan), _) => for_people(plan),
         (None, None) => String::new(),
-        (None, Some(Failure { message, action: Some(action), .. })) => {
-            format!("{message}\n  next: {action}")
-        }
-        (None, Some(failure)) => failure.message.clone(),
+        (None, Some(failure)) => match failure.remedy.text() {
+            Some(remedy) => format!("{}\n  next: {remedy}", failure.message),
+            None => failure.message.clone(),
+        },
     });
     gateway_exit(error)
 }

@@ -9,7 +9,7 @@ use apalis::layers::WorkerBuilderExt;
 use apalis::prelude::{Data, WorkerBuilder};
 use mission_core::apply::Applier;
 use mission_http::{Door, ServerSettings};
-use mission_jobs::{Claimed, Queue, RunResult, State, Step};
+use mission_jobs::{Claimed, Queue, RunResult, State};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -119,12 +119,7 @@ async fn handle(claimed: Claimed, applier: Data<Arc<Applier>>) -> RunResult {
     let run = applier.apply(&claimed.id.to_string(), &claimed.job, &claimed.journal).await;
     let (kind, took) = (claimed.job.kind(), began.elapsed());
     RunEnded { job: &claimed, kind, outcome: &run.outcome, steps: &run.steps, took }.emit();
-    let steps = run.steps.into_iter().map(|step| Step {
-        name: step.method.to_owned(),
-        duration_ms: step.took_ms,
-        note: step.error,
-    });
-    RunResult::from(run.outcome).with_steps(steps.collect())
+    RunResult::from(run.outcome).with_steps(run.steps)
 }
 
 fn consumer_settings(settings: &Settings) -> mission_jobs::Settings {

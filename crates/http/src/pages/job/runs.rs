@@ -1,8 +1,8 @@
 //! The runs of a job and its timeline, on its page.
 
 use mission_core::humanize::{count, span};
-use mission_jobs::queue::views::job_view::Attempt;
-use mission_jobs::{JobRecord, State};
+use mission_jobs::queue::views::attempt::Attempt;
+use mission_jobs::{JobRecord, State, Step};
 
 use crate::pages::html::{Prose, When};
 
@@ -58,11 +58,11 @@ impl RunView {
             number: run.number,
             outcome: result.outcome.clone(),
             class: result.outcome.clone(),
-            code: result.code.as_ref().map(|code| match &result.method {
-                Some(method) => format!("{code} {method}"),
-                None => code.clone(),
+            code: result.failure.as_ref().map(|failure| match &failure.method {
+                Some(method) => format!("{} {method}", failure.code),
+                None => failure.code.clone(),
             }),
-            message: Prose(result.message.clone().unwrap_or_default()),
+            message: Prose(result.message().unwrap_or_default().to_owned()),
             began: When { at_ms: run.started_at_ms, now_ms },
             took: span(took),
             worker: run.worker.clone(),
@@ -73,10 +73,10 @@ impl RunView {
 }
 
 /// Lays the requests of a run out one after the other over its length.
-fn steps(steps: &[mission_jobs::Step], took: u64) -> Vec<RequestBar> {
+fn steps(steps: &[Step], took: u64) -> Vec<RequestBar> {
     let whole = steps.iter().map(|step| step.duration_ms).sum::<u64>().max(took).max(1);
     let mut begun = 0;
-    let drawn = |step: &mission_jobs::Step| {
+    let drawn = |step: &Step| {
         let x = begun * 1000 / whole;
         begun += step.duration_ms;
         RequestBar {

@@ -131,7 +131,7 @@ impl Model {
                 // Another job is the next probe.
                 self.job(job.id).rank = (job.priority, number);
             }
-            "busy" => lane.held_until = lane.held_until.max(until),
+            "busy" | "restarting" => lane.held_until = lane.held_until.max(until),
             "" => {}
             _ => (lane.failures, lane.held_until) = (0, 0),
         }

@@ -116,6 +116,7 @@ impl Case<'_> {
             "hour:",
             "rolled",
             "group",
+            "restarts",
             "failures",
             "test-",
         ];

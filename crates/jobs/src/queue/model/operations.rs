@@ -255,7 +255,7 @@ fn end(rng: &mut Rng, world: &World) -> End {
                 (
                     among(rng, &states),
                     rng.bool(),
-                    among(rng, &["reached", "blocked", "busy", "unreachable", ""]),
+                    among(rng, &["reached", "blocked", "busy", "restarting", "unreachable", ""]),
                 )
             }
         };

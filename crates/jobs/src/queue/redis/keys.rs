@@ -50,7 +50,8 @@ const NAMES: &[(&str, &str)] = &[
     ("gone", "gone:"),
     // ZSET per group of failures (`<lane>|<code>|<method>`): the jobs that still have this failure,
     // by the time when they last had it. ZSET: these groups, by the time of their last failure.
-    // HASH: per group a MessagePack map: first_at, last_at, message, action, sample (a job's id).
+    // HASH: per group a MessagePack map: first_at, last_at, message, action, remedy (JSON), sample
+    // (a job's id).
     ("group", "group:"),
     ("groups", "groups"),
     ("failures", "failures"),

@@ -1,16 +1,18 @@
-//! A job in sentences: where it stands, why, and what a person can do about it. The same on a page
-//! and on a terminal.
+//! The explanation of a job in sentences: its state, the reason, and the remedy. Pages and the
+//! terminal show the same sentences.
 
+use mission_core::Remedy;
 use mission_core::humanize::span;
 
 use crate::queue::{JobRecord, State};
+use crate::retry::DeadReason;
 
-/// Who reads it: what is pressed on a page is a command on a terminal.
+/// The reader of an explanation. A button of a page is a command on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reader {
-    /// Somebody with the dashboard.
+    /// A person who uses the dashboard.
     Page,
-    /// Somebody with a terminal.
+    /// A person who uses a terminal.
     Terminal,
 }
 
@@ -30,28 +32,43 @@ impl Reader {
     }
 }
 
-/// What is to be said of a job.
+/// The explanation of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Story {
-    /// One sentence: where it stands and why. A piece between backticks is to be typed or read
-    /// literally.
+    /// The state of the job and the reason, in one sentence. Text between backticks is literal.
     pub sentence: String,
-    /// What a person can do, if there is anything: one sentence, as above.
+    /// The remedy in one or two sentences, if a person can act.
     pub remedy: Option<String>,
+    /// The command of the remedy that can be run as it is.
+    pub command: Option<Command>,
+}
+
+/// A command of a remedy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The command line.
+    pub line: String,
+    /// The place where to run it, such as `on the gateway's machine`; empty if it is not known.
+    pub place: &'static str,
 }
 
 impl Story {
-    /// Tells it, at a time of Redis's clock.
+    /// Explains a job at a time of Redis's clock.
     #[must_use]
     pub fn of(job: &JobRecord, reader: Reader, now_ms: u64) -> Self {
-        Self { sentence: sentence(job, now_ms), remedy: remedy(job, reader) }
+        let remedy = remedy(job, reader);
+        let failure = job.failure.as_ref().filter(|_| remedy.is_some());
+        let command = failure.and_then(|failure| Command::of(&failure.remedy));
+        Self { sentence: sentence(job, now_ms), remedy, command }
     }
+}
 
-    /// The commands in the remedy that are to be run on the gateway.
+impl Command {
+    /// Returns the command of a remedy, if it has one.
     #[must_use]
-    pub fn commands(&self) -> Vec<&str> {
-        let quoted = self.remedy.iter().flat_map(|remedy| remedy.split('`').skip(1).step_by(2));
-        quoted.filter(|text| text.starts_with("openclaw ")).collect()
+    pub fn of(remedy: &Remedy) -> Option<Self> {
+        let place = remedy.actor.place().unwrap_or_default();
+        remedy.command.clone().map(|line| Self { line, place })
     }
 }
 
@@ -62,7 +79,7 @@ fn sentence(job: &JobRecord, now_ms: u64) -> String {
         _ => "at once".to_owned(),
     };
     match job.state {
-        State::Scheduled => format!("It is to run for the first time {}.", until(job.next_at_ms)),
+        State::Scheduled => format!("It runs for the first time {}.", until(job.next_at_ms)),
         State::Ready => {
             format!(
                 "It waits for a free worker, or for its turn among the jobs of its gateway{}.",
@@ -78,10 +95,10 @@ fn sentence(job: &JobRecord, now_ms: u64) -> String {
             why(job)
         ),
         State::Snoozed => snoozed(job, &until(job.next_at_ms)),
-        State::Blocked => format!("It waits for a person: {}", why(job)),
+        State::Blocked => format!("Needs action: {}", why(job)),
         State::Done => done(job),
         State::Dead => dead(job),
-        State::Superseded => "A newer job of the same agent took its place.".to_owned(),
+        State::Superseded => "A newer job of the same agent replaced it.".to_owned(),
         State::Cancelled => match job.reason.as_deref().filter(|reason| !reason.is_empty()) {
             Some(reason) => stop(format!("It was cancelled: {reason}")),
             None => "It was cancelled.".to_owned(),
@@ -89,32 +106,28 @@ fn sentence(job: &JobRecord, now_ms: u64) -> String {
     }
 }
 
-/// Where a job stands, for a line of a list that names the state already.
+/// Returns the explanation for a row of a list that shows the state already.
 #[must_use]
 pub fn brief(job: &JobRecord) -> String {
     let failure = job.failure.as_ref().map(|failure| failure.message.clone());
     let text = match job.state {
-        State::Done => job
-            .report
-            .as_ref()
-            .and_then(|report| report.get("summary")?.as_str())
-            .map(str::to_owned),
-        State::Superseded => Some("a newer job took its place".to_owned()),
+        State::Done => job.report.as_ref().map(|report| report.summary.clone()),
+        State::Superseded => Some("replaced by a newer job".to_owned()),
         State::Cancelled => job.reason.clone(),
-        State::Running if job.cancel.is_some() => Some("it is being stopped".to_owned()),
+        State::Running if job.cancel.is_some() => Some("being stopped".to_owned()),
         State::Running => job.worker.as_ref().map(|worker| format!("runs on {worker}")),
         State::Snoozed if job.snoozed_by.is_some() => {
-            job.snoozed_by.as_ref().map(|by| format!("put off by hand: {by}"))
+            job.snoozed_by.as_ref().map(|by| format!("snoozed by hand: {by}"))
         }
         _ => failure,
     };
     text.unwrap_or_default()
 }
 
-/// What a job that is ready has behind it.
+/// Describes the last run of a job that is ready again.
 fn again(job: &JobRecord) -> String {
     match (&job.failure, job.runs) {
-        (Some(failure), 1..) => format!("; when it ran last: {}", failure.message),
+        (Some(failure), 1..) => format!("; its last run failed: {}", failure.message),
         _ => String::new(),
     }
 }
@@ -129,37 +142,37 @@ fn running(job: &JobRecord, since: &str) -> String {
 }
 
 fn done(job: &JobRecord) -> String {
-    let said = job
-        .report
-        .as_ref()
-        .and_then(|report| report.get("summary"))
-        .and_then(|summary| summary.as_str());
-    said.map_or_else(|| "It is done.".to_owned(), |summary| stop(format!("It is done: {summary}")))
+    let summary = job.report.as_ref().map_or("", |report| &report.summary);
+    if summary.is_empty() {
+        "It is done.".to_owned()
+    } else {
+        stop(format!("It is done: {summary}"))
+    }
 }
 
 fn snoozed(job: &JobRecord, until: &str) -> String {
     match (&job.snoozed_by, &job.failure) {
-        (Some(by), _) => stop(format!("It was put off by hand and goes on {until}: {by}")),
+        (Some(by), _) => stop(format!("It was snoozed by hand and continues {until}: {by}")),
         (None, Some(_)) => {
-            format!("It goes on {until}, because its gateway asked for patience: {}", why(job))
+            format!("It continues {until}, because its gateway asked to wait: {}", why(job))
         }
-        (None, None) => format!("It goes on {until}."),
+        (None, None) => format!("It continues {until}."),
     }
 }
 
 fn dead(job: &JobRecord) -> String {
-    let given_up = match job.reason.as_deref() {
-        Some("attempts") => format!("It was given up after {} attempts", job.attempts),
-        Some("poison") => {
+    let given_up = match dead_reason(job) {
+        Some(DeadReason::Attempts) => format!("It was given up after {} attempts", job.attempts),
+        Some(DeadReason::Poison) => {
             "It was given up because it lost its worker three times in a row".to_owned()
         }
-        Some("snooze_deadline") => {
+        Some(DeadReason::SnoozeDeadline) => {
             "It was given up because its gateway was busy for 30 minutes".to_owned()
         }
-        Some("expired") => "It was given up because its time was over".to_owned(),
-        Some("invalid") => "It cannot be carried out as it stands".to_owned(),
-        Some("permanent") => "It cannot succeed as it stands".to_owned(),
-        _ => "It was given up".to_owned(),
+        Some(DeadReason::Expired) => "It was given up because it expired".to_owned(),
+        Some(DeadReason::Invalid) => "It is not a valid job".to_owned(),
+        Some(DeadReason::Permanent) => "It cannot succeed without a change".to_owned(),
+        None => "It was given up".to_owned(),
     };
     if job.failure.is_some() { format!("{given_up}: {}", why(job)) } else { format!("{given_up}.") }
 }
@@ -168,66 +181,56 @@ fn why(job: &JobRecord) -> String {
     stop(
         job.failure
             .as_ref()
-            .map_or_else(|| "no reason was told".to_owned(), |failure| failure.message.clone()),
+            .map_or_else(|| "no reason is known".to_owned(), |failure| failure.message.clone()),
     )
 }
 
+fn dead_reason(job: &JobRecord) -> Option<DeadReason> {
+    DeadReason::from_name(job.reason.as_deref()?)
+}
+
 fn remedy(job: &JobRecord, reader: Reader) -> Option<String> {
-    let action = job.failure.as_ref().and_then(|failure| failure.action.as_deref()).map(capital);
+    let remedy = job.failure.as_ref().map(|failure| &failure.remedy);
+    let text = remedy.and_then(Remedy::text).map(capital);
+    // A job whose document is wrong fails again if it is only retried.
+    let retry_helps = remedy.is_none_or(|remedy| remedy.retry_helps);
     let retry = reader.retry(job);
-    let then = |action: &str| {
-        format!(
-            "{}, then {retry}.",
-            action
-                .trim_end_matches('.')
-                .trim_end_matches(" the job")
-                .trim_end_matches(", then retry")
-        )
+    let anew = |text: &str| {
+        format!("{text}, and send the job again from the main backend: it replaces this one.")
     };
-    // What stands in the job's own document is not made right by running it again.
-    let from_backend =
-        action.as_deref().is_some_and(|action| action.contains("in the main backend"));
-    let again = |action: &str| {
-        let action = action.trim_end_matches('.');
-        format!(
-            "{action}, and send the job again from there: it replaces this one. If it was put \
-                right on the gateway, {retry}."
-        )
-    };
-    match (job.state, action) {
-        (State::Blocked, Some(action)) if from_backend => Some(again(&action)),
-        (State::Blocked, None) => Some(then("See the gateway's log")),
-        (State::Dead, Some(action)) if job.reason.as_deref() == Some("invalid") => {
-            Some(stop(action))
+    match (job.state, text) {
+        (State::Blocked | State::Dead, Some(text)) if retry_helps => {
+            Some(format!("{text}, then {retry}."))
         }
-        (State::Blocked | State::Dead, Some(action)) => Some(then(&action)),
-        (State::Dead, None) if job.reason.as_deref() == Some("expired") => {
-            Some(format!("Enqueue it anew if it is still wanted, or {}.", reader.discard(job)))
+        (State::Blocked, Some(text)) => {
+            Some(format!("{} If it was fixed on the gateway, {retry}.", anew(&text)))
         }
+        (State::Dead, Some(text)) => Some(anew(&text)),
+        (State::Blocked, None) => Some(format!("See the gateway's log, then {retry}.")),
         (State::Dead, None) => Some(format!(
-            "When the cause is gone, {retry}; if it is not wanted any more, {}.",
+            "When the cause is fixed, {retry}; if the job is no longer needed, {}.",
             reader.discard(job)
         )),
-        (State::Retrying | State::Snoozed, Some(action)) => Some(stop(action)),
+        (State::Retrying | State::Snoozed, Some(text)) => Some(stop(text)),
         _ => None,
     }
 }
 
-/// The text with a capital letter to begin with.
+/// Returns the text with a capital first letter.
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// The text with a full stop at its end.
+/// Returns the text with a full stop at its end.
 fn stop(text: String) -> String {
     if text.ends_with(['.', '!', '?', '…']) { text } else { text + "." }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::queue::views::job_view::{LastFailure, Names};
-    use serde_json::json;
+    use crate::queue::views::job_view::Names;
+    use mission_core::{Failure, Report};
     use uuid::Uuid;
 
     use super::*;
@@ -269,17 +272,12 @@ mod tests {
         }
     }
 
-    fn failed(state: State, code: &str, message: &str, action: Option<&str>) -> JobRecord {
-        let (code, message, action) =
-            (code.to_owned(), message.to_owned(), action.map(str::to_owned));
-        JobRecord {
-            failure: Some(LastFailure { code, message, action, method: None }),
-            ..job(state)
-        }
+    fn failed(state: State, failure: Failure) -> JobRecord {
+        JobRecord { failure: Some(failure), ..job(state) }
     }
 
     fn told(job: &JobRecord) -> (String, Option<String>) {
-        let Story { sentence, remedy } = Story::of(job, Reader::Page, NOW);
+        let Story { sentence, remedy, .. } = Story::of(job, Reader::Page, NOW);
         (sentence, remedy)
     }
 
@@ -288,7 +286,7 @@ mod tests {
         for state in State::ALL {
             let (sentence, _) = told(&job(state));
             assert!(
-                sentence.starts_with("It ") || sentence.starts_with("A newer"),
+                ["It ", "A newer", "Needs "].iter().any(|begin| sentence.starts_with(begin)),
                 "{state}: {sentence}"
             );
             assert!(sentence.ends_with('.'), "{state}: {sentence}");
@@ -296,31 +294,47 @@ mod tests {
     }
 
     #[test]
-    fn a_command_for_the_gateway_is_found_in_the_remedy() {
-        let action = "run `openclaw devices approve ab12` on the gateway";
-        let story = Story::of(
-            &failed(State::Blocked, "pairing_required", "pairing required", Some(action)),
-            Reader::Page,
-            NOW,
-        );
-        assert_eq!(story.sentence, "It waits for a person: pairing required.");
-        let remedy = "Run `openclaw devices approve ab12` on the gateway, then press Retry.";
-        assert_eq!(story.remedy.as_deref(), Some(remedy));
-        assert_eq!(story.commands(), ["openclaw devices approve ab12"]);
+    fn the_command_of_the_remedy_is_shown_with_its_place() {
+        let line = "openclaw devices approve ab12";
+        let remedy = Remedy::gateway_host("approve the device").with_command(line);
+        let failure = Failure::new("pairing_required", "pairing required").with_remedy(remedy);
+        let story = Story::of(&failed(State::Blocked, failure.clone()), Reader::Page, NOW);
+        assert_eq!(story.sentence, "Needs action: pairing required.");
+        assert_eq!(story.remedy.as_deref(), Some("Approve the device, then press Retry."));
+        let command = Command { line: line.to_owned(), place: "on the gateway's machine" };
+        assert_eq!(story.command, Some(command));
+        let done = Story::of(&failed(State::Done, failure), Reader::Page, NOW);
+        assert_eq!((done.remedy, done.command), (None, None));
     }
 
+    /// The words of a remedy are shown and never looked at.
     #[test]
-    fn what_stands_in_the_document_is_not_made_right_by_a_retry() {
-        let action = "set the gateway's token in the main backend";
-        let (_, remedy) = told(&failed(State::Blocked, "unauthorized", "refused", Some(action)));
-        let remedy = remedy.unwrap_or_default();
-        assert!(remedy.contains("send the job again from there"), "{remedy}");
+    fn whether_a_retry_helps_is_not_read_from_the_text() {
+        let text = "do it in the main backend, with `openclaw doctor`, then retry the job";
+        let shown = |state, remedy: Remedy| {
+            let failure = Failure::new("x", "refused").with_remedy(remedy);
+            let story = Story::of(&failed(state, failure), Reader::Page, NOW);
+            assert_eq!(story.command, None);
+            story.remedy.unwrap_or_default()
+        };
+        let text_shown = "Do it in the main backend, with `openclaw doctor`, then retry the job";
+        for state in [State::Blocked, State::Dead] {
+            let again = shown(state, Remedy::gateway_host(text));
+            assert_eq!(again, format!("{text_shown}, then press Retry."));
+            let anew = shown(state, Remedy::backend(text));
+            let expected = format!("{text_shown}, and send the job again from the main backend: ");
+            assert!(anew.starts_with(&expected), "{anew}");
+            assert_eq!(anew.contains("press Retry"), state == State::Blocked, "{anew}");
+        }
     }
 
     #[test]
     fn on_a_terminal_what_is_pressed_is_a_command() {
-        let story =
-            Story::of(&failed(State::Dead, "timeout", "no answer", None), Reader::Terminal, NOW);
+        let story = Story::of(
+            &failed(State::Dead, Failure::new("timeout", "no answer")),
+            Reader::Terminal,
+            NOW,
+        );
         let remedy = story.remedy.unwrap_or_default();
         assert!(
             remedy.contains("`worker jobs retry 00000000-0000-0000-0000-000000000001`"),
@@ -331,16 +345,15 @@ mod tests {
 
     #[test]
     fn a_wait_says_how_long_and_which_attempt_comes() {
-        let (sentence, _) = told(&failed(State::Retrying, "unreachable", "cannot reach it", None));
+        let (sentence, _) =
+            told(&failed(State::Retrying, Failure::new("unreachable", "cannot reach it")));
         assert_eq!(sentence, "It is tried again in 12 s, attempt 4 of 12: cannot reach it.");
     }
 
     #[test]
     fn a_job_that_is_done_says_what_was_done() {
-        let done = JobRecord {
-            report: Some(json!({ "summary": "nothing to change" })),
-            ..job(State::Done)
-        };
+        let report = Report { summary: "nothing to change".to_owned(), ..Report::default() };
+        let done = JobRecord { report: Some(report), ..job(State::Done) };
         assert_eq!(told(&done), ("It is done: nothing to change.".to_owned(), None));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use mission_core::Remedy;
+use mission_core::outcome::RemedyParts;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -22,8 +24,11 @@ pub struct Group {
     pub method: Option<String>,
     /// The message of the latest failure, in one sentence.
     pub message: String,
-    /// The next action for a person, if there is one.
+    /// The text of the remedy: the next action, if there is one.
     pub action: Option<String>,
+    /// The rest of the remedy; absent if the failure passes by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<RemedyParts>,
     /// The number of jobs in the group.
     pub count: u64,
     /// The time since which the group has never been empty, in milliseconds since 1970 by Redis's
@@ -47,11 +52,18 @@ impl Group {
             method: Some(method.to_owned()).filter(|method| !method.is_empty()),
             message: known.get("message").cloned().unwrap_or_default(),
             action: known.get("action").cloned(),
+            remedy: known.get("remedy").and_then(|json| serde_json::from_str(json).ok()),
             count,
             first_at_ms: time("first_at")?,
             last_at_ms: time("last_at")?,
             sample: known.get("sample")?.parse().ok()?,
         })
+    }
+
+    /// Returns the remedy of the failure.
+    #[must_use]
+    pub fn remedy(&self) -> Remedy {
+        Remedy::from_parts(self.action.clone(), self.remedy.clone())
     }
 
     /// Returns the search that finds the jobs of the group.

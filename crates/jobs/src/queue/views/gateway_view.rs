@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use uuid::Uuid;
 
+use mission_core::Failure;
 use mission_core::model::Gateway;
+use mission_core::outcome::GatewayFacts;
 use mission_core::sanitize::one_line;
 
 use crate::queue::Counts;
 use crate::queue::states::State;
-use crate::queue::views::job_view::{LastFailure, MAX_NAME};
+use crate::queue::views::job_view::MAX_NAME;
 
 /// A gateway for which jobs have been enqueued. Times are milliseconds since 1970 by Redis's clock.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -62,7 +64,7 @@ pub struct GatewayRecord {
     /// The time when a job last met a failure that concerns all jobs of the gateway.
     pub failed_at_ms: Option<u64>,
     /// The failure that it met then.
-    pub failure: Option<LastFailure>,
+    pub failure: Option<Failure>,
 }
 
 /// The ends of runs within five minutes.
@@ -97,12 +99,10 @@ impl GatewayRecord {
     pub(crate) fn read(id: &str, fields: &HashMap<String, String>) -> Option<Self> {
         let number = |name: &str| fields.get(name).and_then(|text| text.parse::<u64>().ok());
         let count = |state: State| Some((state, number(state.as_str())?));
-        let json = |name: &str| -> Value {
-            fields.get(name).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
-        };
-        let (about, facts) = (json("about"), json("facts"));
-        let word = |value: &Value| value.as_str().map(str::to_owned);
-        let text = |of: &Value, name: &str| of.get(name).and_then(word);
+        let about: About = decode(fields, "about").unwrap_or_default();
+        let facts: Option<GatewayFacts> = decode(fields, "facts");
+        let known = facts.is_some();
+        let facts = facts.unwrap_or_default();
         let counted = |name: &str| number(name).unwrap_or_default();
         let past = fields
             .get("recent")
@@ -113,18 +113,16 @@ impl GatewayRecord {
             .and_then(|slot| Recent::of(slot, counted("slot_done"), counted("slot_failed")));
         Some(Self {
             id: id.parse().ok()?,
-            name: about["name"].as_str().map(|name| one_line(name, MAX_NAME)),
-            url: text(&about, "url"),
-            insecure_tls: about["insecure_tls"] == true,
-            version: text(&facts, "version"),
-            protocol: facts["protocol"].as_u64().and_then(|protocol| u32::try_from(protocol).ok()),
-            roster: text(&facts, "roster"),
-            write_limit: text(&facts, "write_limit"),
-            restarts_on_write: facts["restarts_on_write"] == true,
-            scopes: facts["scopes"]
-                .as_array()
-                .map(|scopes| scopes.iter().filter_map(word).collect()),
-            heartbeat_turns_per_day: facts["heartbeat_turns_per_day"].as_u64(),
+            name: about.name.map(|name| one_line(&name, MAX_NAME)),
+            url: about.url,
+            insecure_tls: about.insecure_tls,
+            version: known.then_some(facts.version),
+            protocol: known.then_some(facts.protocol),
+            roster: facts.roster,
+            write_limit: facts.write_limit,
+            restarts_on_write: facts.restarts_on_write,
+            scopes: facts.scopes,
+            heartbeat_turns_per_day: facts.heartbeat_turns_per_day,
             restarted_at_ms: number("restarted_at"),
             waiting_since_ms: number("waiting_since"),
             jobs: Counts(State::ALL.into_iter().filter_map(count).collect()),
@@ -136,7 +134,7 @@ impl GatewayRecord {
             held_until_ms: number("held_until"),
             reached_at_ms: number("reached_at"),
             failed_at_ms: number("failed_at"),
-            failure: fields.get("failure").and_then(|json| serde_json::from_str(json).ok()),
+            failure: decode(fields, "failure"),
         })
     }
 
@@ -147,13 +145,29 @@ impl GatewayRecord {
     }
 }
 
+/// Decodes a field that holds JSON; `None` if it is absent or cannot be read.
+fn decode<T: DeserializeOwned>(fields: &HashMap<String, String>, name: &str) -> Option<T> {
+    serde_json::from_str(fields.get(name)?).ok()
+}
+
+/// The part of a document that describes its gateway, as people may see it.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct About {
+    name: Option<String>,
+    url: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    insecure_tls: bool,
+}
+
 /// Returns the gateway as its document describes it, fit to be shown, as JSON.
 pub(crate) fn about(gateway: &Gateway) -> String {
-    let mut about = json!({ "name": gateway.name, "url": shown_url(gateway) });
-    if gateway.allow_insecure_tls {
-        about["insecure_tls"] = Value::from(true);
-    }
-    about.to_string()
+    let about = About {
+        name: Some(gateway.name.clone()),
+        url: Some(shown_url(gateway)),
+        insecure_tls: gateway.allow_insecure_tls,
+    };
+    serde_json::to_string(&about).unwrap_or_default()
 }
 
 /// Returns the gateway's url without possible secrets, because people put tokens into urls.

@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 
-use mission_core::Job;
 use mission_core::sanitize::one_line;
+use mission_core::{Failure, Job, Report};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::queue::states::State;
+use crate::queue::views::attempt::Attempt;
 use crate::queue::views::gateway_view::shown_url;
-use crate::run::Step;
 use crate::{flags, seal};
 
 /// A job with everything that the queue knows about it. Times are milliseconds since 1970 by
@@ -74,9 +74,9 @@ pub struct JobRecord {
     /// The states that it has been in, oldest first, about the latest 40. Empty in lists.
     pub timeline: Vec<Entered>,
     /// The latest failure, if any run has failed.
-    pub failure: Option<LastFailure>,
+    pub failure: Option<Failure>,
     /// The report of the successful run.
-    pub report: Option<Value>,
+    pub report: Option<Report>,
     /// The latest 20 runs that ended, oldest first. Empty in lists.
     pub history: Vec<Attempt>,
     /// The document with its secrets masked. None in lists, and if the document is not valid.
@@ -105,22 +105,6 @@ impl Names {
     }
 }
 
-/// The latest failure of a job or a gateway; see [`mission_core::Failure`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub struct LastFailure {
-    /// The stable name of the failure, for programs.
-    pub code: String,
-    /// The description of the failure, in one sentence.
-    pub message: String,
-    /// The next action for a person, if there is one.
-    #[serde(default)]
-    pub action: Option<String>,
-    /// The request that failed, if it is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub method: Option<String>,
-}
-
 /// An entry of the timeline: the time when a job reached a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -129,46 +113,6 @@ pub struct Entered {
     pub state: State,
     /// The time of the transition.
     pub at_ms: u64,
-}
-
-/// A run that ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub struct Attempt {
-    /// The number of the run, from 1.
-    pub number: u32,
-    /// The worker that ran it.
-    pub worker: String,
-    /// The time when it began.
-    pub started_at_ms: u64,
-    /// The time when it ended, or was found to have been lost.
-    pub ended_at_ms: u64,
-    /// The result of the run.
-    pub result: AttemptResult,
-}
-
-/// The result of a run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub struct AttemptResult {
-    /// One of the six outcomes, or `lost` (lease lost), `released` (handed back unfinished) or
-    /// `cancelled`.
-    pub outcome: String,
-    /// The code of the failure, if the run failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-    /// The description of the failure, or the reason why the run was stopped.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// The next action for a person, if there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub action: Option<String>,
-    /// The request that failed, if it is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub method: Option<String>,
-    /// The steps of the run, in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<Step>,
 }
 
 impl JobRecord {

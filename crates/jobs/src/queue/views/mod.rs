@@ -1,5 +1,7 @@
 //! The views of the queue: jobs, gateways, failures and figures. Nothing here changes a job.
 
+pub mod attempt;
+pub mod event;
 pub mod explain;
 pub mod failure_groups;
 pub mod gateway_view;

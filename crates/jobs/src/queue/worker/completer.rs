@@ -30,7 +30,7 @@ use apalis_core::error::BoxDynError;
 use apalis_core::task::Task;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use mission_core::{Failure, Outcome};
+use mission_core::{Failure, Outcome, Remedy};
 use serde_json::json;
 use tokio::select;
 use tokio::sync::{mpsc, oneshot};
@@ -43,8 +43,8 @@ use crate::queue::error::QueueError;
 use crate::queue::redis::counters::count;
 use crate::queue::redis::scripts::{Ack, Acked, Lease};
 use crate::queue::states::State;
+use crate::queue::views::attempt::AttemptResult;
 use crate::queue::views::gateway_view;
-use crate::queue::views::job_view::AttemptResult;
 use crate::queue::worker::leases::{LeasedJob, Stopped};
 use crate::retry::{Disposition, GatewaySignal, RetryPolicy};
 use crate::run::{Claimed, RunResult};
@@ -218,7 +218,7 @@ fn panicked(panic: &(dyn Any + Send)) -> Failure {
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let words: String = words.unwrap_or("no message").chars().take(500).collect();
     Failure::new("panic", format!("the handler panicked: {words}"))
-        .with_action("report this bug of the worker with the worker's log")
+        .with_remedy(Remedy::worker("report this bug of the worker with the worker's log"))
 }
 
 /// Writes the end of a run for all jobs that shared it. `about` is the gateway as their document
@@ -379,10 +379,8 @@ fn ack(ran: &RunResult, (disposition, signal): (Disposition, GatewaySignal), abo
     let failure = ran.outcome.failure();
     let result = AttemptResult {
         outcome: ran.outcome.name().to_owned(),
-        code: failure.map(|failure| failure.code.clone()),
-        message: failure.map(|failure| failure.message.clone()),
-        action: failure.and_then(|failure| failure.action.clone()),
-        method: failure.and_then(|failure| failure.method).map(str::to_owned),
+        failure: failure.cloned(),
+        stopped: None,
         steps: ran.steps.clone(),
     };
     let (mut report, mut facts) = (String::new(), String::new());
@@ -409,7 +407,7 @@ fn ack(ran: &RunResult, (disposition, signal): (Disposition, GatewaySignal), abo
 fn cancel() -> Ack {
     let result = AttemptResult {
         outcome: "cancelled".to_owned(),
-        message: Some(
+        stopped: Some(
             "stopped while running; the gateway may have been changed in part".to_owned(),
         ),
         ..AttemptResult::default()

@@ -182,7 +182,7 @@ async fn put_aside(shared: &ConsumerContext, lease: &Lease, unreadable: &Unreada
                 reason = failure.message,
                 "job unreadable"
             );
-            (Outcome::Permanent(failure.clone()), Disposition::Dead(DeadReason::Invalid))
+            (Outcome::Permanent((**failure).clone()), Disposition::Dead(DeadReason::Invalid))
         }
         Unreadable::Locked(failure) => {
             tracing::error!(
@@ -191,7 +191,10 @@ async fn put_aside(shared: &ConsumerContext, lease: &Lease, unreadable: &Unreada
                 reason = failure.message,
                 "job blocked"
             );
-            (Outcome::Blocked(failure.clone()), Disposition::Block(shared.settings.retry.reprobe))
+            (
+                Outcome::Blocked((**failure).clone()),
+                Disposition::Block(shared.settings.retry.reprobe),
+            )
         }
     };
     completer::complete(

@@ -94,8 +94,8 @@ fn refused(about: String, outcome: &Outcome) -> Finding {
     let failure = outcome.failure();
     let says = failure.map_or_else(|| outcome.name().to_owned(), |failure| failure.message.clone());
     let finding = Finding::new(about, Grade::Warning, says);
-    match failure.and_then(|failure| failure.action.as_deref()) {
-        Some(action) => finding.remedy(action),
+    match failure.and_then(|failure| failure.remedy.text()) {
+        Some(remedy) => finding.remedy(remedy),
         None => finding,
     }
 }
@@ -163,6 +163,6 @@ fn from_jobs(gateway: &GatewayRecord) -> Finding {
             format!("{reached}, {} waiting", count(waiting, "job")),
         );
     };
-    finding.remedy = last.and_then(|failure| failure.action.clone());
+    finding.remedy = last.and_then(|failure| failure.remedy.text()).map(str::to_owned);
     finding
 }

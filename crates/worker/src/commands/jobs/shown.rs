@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use mission_jobs::JobRecord;
 use mission_jobs::queue::Group;
-use mission_jobs::queue::views::job_view::Attempt;
+use mission_jobs::queue::views::attempt::Attempt;
 
 use mission_core::humanize::{count, span, utc_time};
 use mission_jobs::queue::views::explain::{Reader, Story, brief};
@@ -74,7 +74,7 @@ fn facts(job: &JobRecord) -> Vec<(&'static str, String)> {
 /// Describes a run and its failed requests.
 fn run(run: &Attempt) -> String {
     let took = span(run.ended_at_ms.saturating_sub(run.started_at_ms));
-    let message = run.result.message.as_deref().unwrap_or_default();
+    let message = run.result.message().unwrap_or_default();
     let mut text = format!(
         "\n  run {:<3} {} {took:>8} {:10} {} {message}",
         run.number,
@@ -108,8 +108,8 @@ pub fn group(group: &Group, now_ms: u64) -> String {
         span(last),
         group.message
     );
-    if let Some(action) = &group.action {
-        let _ = write!(text, "\n  → {action}");
+    if let Some(remedy) = group.remedy().text() {
+        let _ = write!(text, "\n  → {remedy}");
     }
     let _ = write!(text, "\n  worker jobs list {}", group.search());
     text

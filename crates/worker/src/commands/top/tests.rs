@@ -91,7 +91,7 @@ fn the_first_screen_says_what_is_stuck_and_what_to_do() {
         "{}",
         lines[3]
     );
-    has(&lines, "It waits for a person: the gateway refuses the token.");
+    has(&lines, "Needs action: the gateway refuses the token.");
     has(
         &lines,
         "→ Correct gateway.token, then run `worker jobs retry \
@@ -173,7 +173,7 @@ fn details_pauses_and_errors_are_shown() {
     has(&away, "blocked    provision");
     view.details = view.chosen().cloned().map(Box::new);
     let details = lines(&mut view, 100, 30);
-    has(&details, "It waits for a person: the gateway refuses the token.");
+    has(&details, "Needs action: the gateway refuses the token.");
     has(&details, "attempts       1 of 12, 1 run");
     has(&details, "esc back");
 }

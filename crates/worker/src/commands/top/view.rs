@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use mission_jobs::queue::{GatewayRecord, Summary};
+use mission_jobs::queue::{GatewayRecord, QueueEvent, Summary};
 use mission_jobs::{JobRecord, Scope};
 use serde_json::Value;
 use uuid::Uuid;
@@ -65,9 +65,9 @@ impl View {
 
     /// Adds an event to the list.
     pub fn note(&mut self, event: &Value) {
-        let id = event.get("id").and_then(Value::as_str).and_then(|id| id.parse::<Uuid>().ok());
-        let job = id.and_then(|id| self.jobs().iter().find(|job| job.id == id));
-        if let Some(line) = in_words(event, job) {
+        let event = QueueEvent::of(event);
+        let job = event.job().and_then(|id| self.jobs().iter().find(|job| job.id == id));
+        if let Some(line) = in_words(&event, job) {
             self.events.push_front(line);
             self.events.truncate(EVENTS);
         }
@@ -110,18 +110,21 @@ impl View {
 
 /// Describes an event in one line; `None` if a field is missing. A listed job is shown by its
 /// agent, any other by the end of its id, because the ids of one day begin alike.
-fn in_words(event: &Value, job: Option<&JobRecord>) -> Option<String> {
-    let text = |name: &str| event.get(name).and_then(Value::as_str);
-    let at = utc(event.get("at_ms")?.as_u64()?, "%H:%M:%S");
-    let by = text("by").map_or_else(String::new, |by| format!(" by {by}"));
-    if text("event")? != "job" {
-        let scope = text("scope").unwrap_or_default();
-        return Some(format!("{at}  {} {scope}{by}", text("event")?));
+fn in_words(event: &QueueEvent, job: Option<&JobRecord>) -> Option<String> {
+    let at = utc(event.at_ms, "%H:%M:%S");
+    let by = event.by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
+    if event.event.is_empty() {
+        return None;
     }
-    let why = event.get("failure").and_then(|failure| failure.get("message")?.as_str());
-    let why = why.or_else(|| text("reason")).map_or_else(String::new, |why| format!(": {why}"));
+    if event.event != "job" {
+        let scope = event.scope.as_deref().unwrap_or_default();
+        return Some(format!("{at}  {} {scope}{by}", event.event));
+    }
+    let why = event.failure.as_ref().map(|failure| &failure.message).or(event.reason.as_ref());
+    let why = why.map_or_else(String::new, |why| format!(": {why}"));
     let agent = job.and_then(|job| job.names.agent.as_deref());
-    let who = agent.or_else(|| text("id")?.get(24..))?;
-    let from = text("from").unwrap_or("new");
-    Some(format!("{at}  {who} {}  {from} → {}{by}{why}", text("kind")?, text("to")?))
+    let who = agent.or_else(|| event.id.as_deref()?.get(24..))?;
+    let from = event.from.as_deref().unwrap_or("new");
+    let (kind, to) = (event.kind.as_deref()?, event.to.as_deref()?);
+    Some(format!("{at}  {who} {kind}  {from} → {to}{by}{why}"))
 }

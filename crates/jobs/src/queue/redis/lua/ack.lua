@@ -3,8 +3,8 @@
 -- ARGV  1 worker  2 the longest time that a job may be snoozed in a row, in ms, then per job: id,
 --       token, next state, delay in ms, whether the run counts (1 or 0), reason of death, result for
 --       the history (JSON), failure (JSON), report (JSON), the signal of the gateway: reached,
---       blocked, busy, unreachable or nothing, and how long to leave it alone, in ms; the gateway as
---       the document describes it, and its own description (JSON, or empty)
+--       blocked, busy, restarting, unreachable or nothing, and how long to leave it alone, in ms;
+--       the gateway as the document describes it, and its own description (JSON, or empty)
 -- Returns per job its new state, `lost` if the lease belongs to another worker now, or `refused`.
 --   Repeating an ack changes nothing.
 -- Cost  about 6 commands per job, 4 more if it failed or had failed, and 6 per job that a gateway's
@@ -31,11 +31,9 @@ local function learn(job, learnt, alone, failure)
     job.rank = job.priority * RANKS + next_of(K.seq)
     known.failures = math.max(known.failures or 0, (job.lane_failures or 0) + 1)
     hold(job.lane, alone)
-  elseif learnt == 'busy' then
+  elseif learnt == 'busy' or learnt == 'restarting' then
     hold(job.lane, alone)
-    local restarts = failure and (failure:find('"code":"gateway_restarting"', 1, true)
-      or failure:find('"code":"gateway_starting"', 1, true))
-    if restarts then note_restart(job, known) end
+    if learnt == 'restarting' then note_restart(job, known) end
   else
     unhold(job.lane)
   end

@@ -64,7 +64,8 @@ local function expire()
     -- A running one is stopped by its worker, or does not wait again.
     if job and (job.state == 'ready' or WAITING[job.state]) then
       go(job, 'dead', NOW, { reason = 'expired', failure = cjson.encode({ code = 'expired',
-        message = 'The job was not done before it expired.', action = 'Enqueue it anew if it is still wanted.' }) })
+        message = 'The job was not done before it expired.', action = 'check whether the job is still wanted',
+        remedy = { actor = 'backend', retry_helps = false } }) })
       offer(job.subject)
     end
   end
@@ -80,7 +81,7 @@ local function lose(job)
   if lost >= POISON then
     last = 'poison'
     failure = { code = 'poison', message = 'The job lost its worker ' .. POISON .. ' times in a row.',
-      action = 'Look in the workers\' logs for why they ended, then retry the job.' }
+      action = 'look in the workers\' logs for why they ended', remedy = { actor = 'worker', retry_helps = true } }
   elseif job.attempts >= job.max_attempts then
     last = 'attempts'
   end

@@ -130,6 +130,7 @@ local function join_group(job)
   end
   local group = groups[key]
   group.message, group.action, group.last_at, group.sample = said('message'), said('action'), NOW, job.id
+  group.remedy = type(failure.remedy) == 'table' and cjson.encode(failure.remedy) or nil
   call('ZADD', K.group .. key, NOW, job.id)
 end
 

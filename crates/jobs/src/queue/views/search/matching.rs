@@ -43,7 +43,7 @@ fn says(job: &JobRecord, word: &str) -> bool {
     let optional = [
         failure.map(|failure| &failure.code),
         failure.map(|failure| &failure.message),
-        failure.and_then(|failure| failure.action.as_ref()),
+        failure.map(|failure| &failure.remedy.text),
         job.worker.as_ref(),
         job.reason.as_ref(),
         job.snoozed_by.as_ref(),
