@@ -370,7 +370,7 @@ def test_a_queue_of_another_layout_is_left_alone(client: Any, connection: redis.
 def test_a_user_with_the_documented_rights_is_enough(open_client: Open, connection: redis.Redis) -> None:
     text = (ROOT / "docs/redis.md").read_text()
     user = re.search(r"^ACL SETUSER (.*)$", text, re.MULTILINE)
-    more = re.search(r"Programs that read the events need\s+`(.*?)`", text)
+    more = re.search(r"Programs that\s+read the events need\s+`(.*?)`", text)
     assert user is not None
     assert more is not None
     connection.execute_command("ACL", "SETUSER", *user[1].split(), *more[1].split())  # type: ignore[no-untyped-call]

@@ -153,6 +153,7 @@ impl PrivateRedis {
     }
 
     /// Returns the URL of the server.
+    #[must_use]
     pub fn url(&self) -> String {
         format!("unix://{}", self.socket.display())
     }

@@ -1,6 +1,6 @@
 //! Preserves the texts of other agents when an agent is deleted on a gateway that drops escapes.
 //!
-//! When they delete an agent, gateways of early 2026 write the config that they use over the file:
+//! When it deletes an agent, 2026.2.9 writes the config that it uses over the file:
 //! a text that the file spells `$${NAME}` becomes `${NAME}`, a reference, and a reference becomes
 //! the value of its variable. If a variable is not set, the gateway no longer starts. Later
 //! gateways with a list compare each text with the one that was at the same position before, so
@@ -13,9 +13,6 @@ use super::config;
 use crate::gateway::agents_config::{Config, Shape};
 use crate::gateway::{Call, GatewayError};
 
-/// The version that gateways report which do not know their own: those of early 2026.
-const UNKNOWN_VERSION: &str = "dev";
-
 /// Escapes texts once more where needed. Returns the list of agents that the file must have after
 /// the deletion; `None` if nothing needs to be preserved.
 pub(super) async fn guard(
@@ -26,8 +23,8 @@ pub(super) async fn guard(
     if config.shape != Some(Shape::List) {
         return Ok(None);
     }
-    let is_old = call.server_info().is_none_or(|server| server.version == UNKNOWN_VERSION);
-    let first = if is_old { 0 } else { config.position_of(agent) };
+    let writes_values = call.server_info().is_some_and(|server| server.writes_values);
+    let first = if writes_values { 0 } else { config.position_of(agent) };
     let (raised, others) = (config.list_escaped_again(first), config.list_without(agent));
     if raised == config.list_as_written() {
         return Ok(None);

@@ -32,7 +32,7 @@ pub(crate) struct Reserved {
 
 impl Answer {
     /// Returns the value and releases the reservation. A caller that keeps much of the value keeps
-    /// [`Self::reserved`] with it.
+    /// `reserved` with it.
     #[must_use]
     pub fn into_value(self) -> Value {
         self.value

@@ -15,12 +15,21 @@ pub struct ServerInfo {
     pub scopes: Option<Vec<String>>,
     pub(super) default_agent: String,
     pub(super) has_ownership: bool,
+    /// Set if the gateway writes the values of all references into the config file when it deletes
+    /// an agent. 2026.2.9 does; 2026.2.17 does not. Neither reports its version, and `talk.config`
+    /// is a method that only the later one has.
+    pub(crate) writes_values: bool,
 }
+
+/// The version that gateways report which do not know their own: those of early 2026.
+const UNKNOWN_VERSION: &str = "dev";
 
 impl From<&Hello> for ServerInfo {
     fn from(hello: &Hello) -> Self {
         let hello = hello.clone();
         Self {
+            writes_values: hello.version == UNKNOWN_VERSION
+                && !hello.methods.contains("talk.config"),
             version: hello.version,
             protocol: hello.protocol,
             max_frame: hello.max_payload,
