@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use mission_core::gateway::Limits;
-use mission_core::{Job, Outcome};
+use mission_core::{Job, Outcome, Report};
 use mission_gateway_sim::{Action, Fault, Gateway, Profile};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -26,6 +26,28 @@ fn a_root_in_the_home_folder_takes_one_write() {
             assert_eq!(done(&gateway, job).await.written, Vec::<String>::new(), "{profile:?}");
         });
     }
+}
+
+#[test]
+fn a_token_that_an_older_version_kept_elsewhere_is_reported() {
+    play(async {
+        for (profile, is_reported) in [(Profile::V2026_9_6, true), (Profile::V2026_3_13, false)] {
+            let gateway = gateway(profile, |_| {});
+            let mut job = provision("Ada", "10m");
+            let old = |report: &Report| {
+                report.skipped.iter().any(|skipped| {
+                    skipped.what.ends_with("TOOLS.md") && skipped.what.starts_with("an old ")
+                })
+            };
+            assert!(
+                !old(&done(&gateway, job.clone()).await),
+                "{profile:?}: there is no older token"
+            );
+            job["auth_token"] = json!("the-token-after-a-rotation");
+            assert_eq!(old(&done(&gateway, job.clone()).await), is_reported, "{profile:?}");
+            assert!(!old(&done(&gateway, job).await), "{profile:?}: it is reported once");
+        }
+    });
 }
 
 #[test]

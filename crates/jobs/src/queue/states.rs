@@ -21,7 +21,7 @@ pub enum State {
     Retrying,
     /// The job waits because the gateway or a person asked for it.
     Snoozed,
-    /// The job waits for a person to act, but is tried again from time to time all the same.
+    /// The job needs action by a person. It is tried again from time to time all the same.
     Blocked,
     /// The job has ended: the gateway is as it should be.
     Done,
