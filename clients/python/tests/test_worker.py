@@ -84,7 +84,7 @@ def test_a_job_that_a_gateway_refuses_says_why(server: RedisServer, worker: Work
         ({"version": "3"}, "unknown_version", "upgrade the workers"),
         ({"kind": "paint"}, "unknown_kind", "upgrade the workers"),
         ({"payload": '{"version": 2, "kind": "cleanup"}'}, "invalid_job", "upgrade the worker"),
-        ({"payload": "hunter2"}, "invalid_job", "enqueue it anew"),
+        ({"payload": "hunter2"}, "invalid_job", "correct the document"),
     ],
 )
 def test_what_a_worker_cannot_read_is_buried_with_a_hint(
