@@ -188,7 +188,7 @@ def test_what_ended_runs_left_is_read(client: Any, connection: redis.Redis) -> N
     change(connection, enqueued.id, failure=json.dumps(failure), state="thinking", history=history)
     job = client.get(enqueued.id)
     assert (job.failure.code, job.failure.action, job.state) == ("unauthorized", "approve it", "thinking")
-    assert job.failure.remedy == Remedy(**remedy)
+    assert job.failure.remedy == Remedy(actor="gateway_host", command="openclaw devices list", retry_helps=False)
     assert [(run.number, run.outcome, run.failure) for run in job.history] == [(1, "blocked", job.failure)]
 
 
