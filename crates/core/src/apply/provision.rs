@@ -12,7 +12,7 @@ use super::{
     session, wake,
 };
 use crate::documents::Document;
-use crate::gateway::agents_config::{Config, DesiredAgent, Shape};
+use crate::gateway::agents_config::{Config, DesiredAgent};
 use crate::gateway::{Call, Defect, GatewayError};
 use crate::outcome::Report;
 use crate::render::Reader;
@@ -44,10 +44,7 @@ pub(super) async fn run(
             "the agent moves to another folder; its present files stay behind",
         );
     }
-    // A config that this version has not migrated is refused with a remedy when it is patched;
-    // creating an agent would migrate it, and write out what its references stand for.
-    let is_migrated = known.as_ref().is_none_or(|config| config.shape != Some(Shape::List));
-    make_sure_of_sessions(call, wanted, is_new && is_migrated, report).await?;
+    make_sure_of_sessions(call, wanted, is_new, report).await?;
     for round in 0..MAX_WRITES {
         let (shape, is_new) =
             config::converge(call, desired, known.take().as_deref(), announcement.take(), report)
