@@ -48,6 +48,9 @@ pub struct Effects {
     /// The number of refunds, at most [`REFUNDS`].
     #[serde(skip_serializing_if = "is_zero")]
     forgiven: u32,
+    /// The digest of the list of agents whose texts were escaped for a deletion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    escaped: Option<String>,
     /// The latest steps that change the config, until they are answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<Pending>,
@@ -151,6 +154,7 @@ impl Effects {
         self.deletions = self.deletions.max(other.deletions);
         self.creations = self.creations.max(other.creations);
         self.reset = self.reset.or(other.reset);
+        self.escaped = self.escaped.or(other.escaped);
         self.pending = self.pending.or(other.pending);
         self
     }
@@ -290,6 +294,21 @@ impl Journal {
         let saved = {
             let mut effects = self.lock();
             effects.reset = Some(reset);
+            effects.clone()
+        };
+        self.save(&saved).await
+    }
+
+    /// Returns the digest of the list of agents whose texts this job has escaped for a deletion.
+    pub(crate) fn escaped(&self) -> Option<String> {
+        self.lock().escaped.clone()
+    }
+
+    /// Records that the texts of a list of agents are about to be escaped.
+    pub(crate) async fn note_escaped(&self, digest: String) -> Result<(), NotSaved> {
+        let saved = {
+            let mut effects = self.lock();
+            effects.escaped = Some(digest);
             effects.clone()
         };
         self.save(&saved).await

@@ -71,7 +71,8 @@ impl FromStr for Seeds {
     }
 }
 
-fn digest(text: &str) -> String {
+/// Returns the SHA-256 digest of a text in hexadecimal digits.
+pub(crate) fn digest(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex

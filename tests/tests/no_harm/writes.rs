@@ -106,6 +106,27 @@ fn texts_of_agents_after_a_deleted_one_are_not_rewritten() {
 }
 
 #[test]
+fn a_deletion_in_two_attempts_escapes_the_texts_of_others_once() {
+    for profile in SHAPES {
+        play(async move {
+            let gateway = gateway(profile, |setup| {
+                setup.env = Some([("KEY".to_owned(), "secret".to_owned())].into());
+            });
+            done(&gateway, provision("Bo", "10m")).await;
+            let mut job = provision("Ada", "10m");
+            job["agent"]["heartbeat_config"]["prompt"] =
+                json!("use ${KEY}, $${KEY} and ${NOT_SET}");
+            done(&gateway, job.clone()).await;
+            gateway.inject(Fault::on("agents.delete", Action::Starting(100)));
+            done(&gateway, document("cleanup", "Bo", "10m")).await;
+            let after = gateway.state()["config"]["agents"].to_string();
+            let prompt = "use $${KEY}, $$${KEY} and $${NOT_SET}";
+            assert!(after.contains(prompt), "{profile:?}: {after}");
+        });
+    }
+}
+
+#[test]
 fn a_write_that_is_kept_and_answered_with_an_error_is_reported() {
     play(async {
         let gateway = gateway(Profile::V2026_9_6, |_| {});

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::config;
 use crate::gateway::agents_config::{Config, Shape};
 use crate::gateway::{Call, GatewayError};
+use crate::{keys, seeds};
 
 /// Escapes texts once more where needed. Returns the list of agents that the file must have after
 /// the deletion; `None` if nothing needs to be preserved.
@@ -25,12 +26,27 @@ pub(super) async fn guard(
     }
     let writes_values = call.server_info().is_some_and(|server| server.writes_values);
     let first = if writes_values { 0 } else { config.position_of(agent) };
-    let (raised, others) = (config.list_escaped_again(first), config.list_without(agent));
-    if raised == config.list_as_written() {
+    let written = config.list_as_written();
+    let is_other = |entry: &Value| {
+        let id = entry.get("id").and_then(Value::as_str).map(keys::normalise_agent_id);
+        id.as_deref() != Some(agent)
+    };
+    // An earlier attempt of this job may have escaped them and died before the deletion.
+    if call.journal().escaped().is_some_and(|digest| digest == digest_of(&written)) {
+        return Ok(Some(config.list_unescaped(first).into_iter().filter(is_other).collect()));
+    }
+    let escaped = config.list_escaped_again(first);
+    if escaped == written {
         return Ok(None);
     }
-    config::patch(call, &json!({ "agents": { "list": raised } }), config.hash.clone()).await?;
-    Ok(Some(others))
+    call.journal().note_escaped(digest_of(&escaped)).await.map_err(GatewayError::NotSaved)?;
+    config::patch(call, &json!({ "agents": { "list": escaped } }), config.hash.clone()).await?;
+    Ok(Some(written.into_iter().filter(is_other).collect()))
+}
+
+/// Returns a digest that tells lists of agents apart.
+fn digest_of(list: &[Value]) -> String {
+    seeds::digest(&serde_json::to_string(list).expect("a list of JSON values is JSON"))
 }
 
 /// Writes the preserved list if the gateway has left another one.

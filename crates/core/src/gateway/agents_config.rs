@@ -218,6 +218,16 @@ impl Config {
         list
     }
 
+    /// Returns the list without the `$` that [`Self::list_escaped_again`] has added.
+    #[must_use]
+    pub fn list_unescaped(&self, first: usize) -> Vec<Value> {
+        let mut list = self.list_as_written();
+        for entry in list.iter_mut().skip(first) {
+            *entry = config_text::unescaped_value(entry);
+        }
+        list
+    }
+
     /// Returns the position of an agent in the list; the length of the list if it is not there.
     #[must_use]
     pub fn position_of(&self, id: &str) -> usize {
@@ -225,14 +235,6 @@ impl Config {
         let is_it =
             |entry: &Value| entry.get("id").and_then(Value::as_str).map(key_of) == Some(key_of(id));
         list.iter().position(is_it).unwrap_or(list.len())
-    }
-
-    /// Returns the list to send to remove an agent.
-    #[must_use]
-    pub fn list_without(&self, id: &str) -> Vec<Value> {
-        let is_other =
-            |entry: &Value| entry.get("id").and_then(Value::as_str).map(key_of) != Some(key_of(id));
-        self.list_as_written().into_iter().filter(is_other).collect()
     }
 
     /// Returns the files from which the config includes agents, as the config names them, in one

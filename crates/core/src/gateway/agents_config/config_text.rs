@@ -25,15 +25,40 @@ pub fn escaped(text: &str) -> String {
     result + rest
 }
 
-/// Escapes every string in a value, see [`escaped`]. Member names are left alone, because gateways
-/// do not expand them.
+/// Undoes [`escaped`]: removes one `$` before each `${NAME}` that has one.
+#[must_use]
+pub fn unescaped(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("$${") {
+        let (before, reference) = rest.split_at(at);
+        result.push_str(before);
+        result.push_str(if is_reference(&reference[1..]) { "${" } else { "$${" });
+        rest = &reference[3..];
+    }
+    result + rest
+}
+
+/// Escapes every string in a value, see [`escaped`].
 #[must_use]
 pub fn escaped_value(value: &Value) -> Value {
+    map_strings(value, &escaped)
+}
+
+/// Undoes [`escaped_value`].
+#[must_use]
+pub fn unescaped_value(value: &Value) -> Value {
+    map_strings(value, &unescaped)
+}
+
+/// Changes every string in a value. Member names are left alone, because gateways do not expand
+/// them.
+fn map_strings(value: &Value, change: &impl Fn(&str) -> String) -> Value {
     match value {
-        Value::String(text) => Value::String(escaped(text)),
-        Value::Array(values) => values.iter().map(escaped_value).collect(),
+        Value::String(text) => Value::String(change(text)),
+        Value::Array(values) => values.iter().map(|value| map_strings(value, change)).collect(),
         Value::Object(members) => Value::Object(
-            members.iter().map(|(key, value)| (key.clone(), escaped_value(value))).collect(),
+            members.iter().map(|(key, value)| (key.clone(), map_strings(value, change))).collect(),
         ),
         other => other.clone(),
     }
@@ -87,6 +112,7 @@ mod tests {
         ] {
             assert_eq!(escaped(text), expected, "{text}");
             assert_eq!(read(expected), text, "{text}");
+            assert_eq!(unescaped(expected), text, "{text}");
         }
         let value = json!({ "${A}": ["${A}", 1, null, { "b": "${A}" }] });
         assert_eq!(escaped_value(&value), json!({ "${A}": ["$${A}", 1, null, { "b": "$${A}" }] }));
