@@ -1,4 +1,4 @@
-//! How a run of a job ended: the only six outcomes, and what is told about each.
+//! The outcome of a run: one of six, each with the facts that are reported about it.
 //!
 //! Which error becomes which outcome is decided in one place, [`crate::gateway::error`]; what the
 //! queue does with an outcome is decided in `mission-jobs`.
@@ -28,9 +28,9 @@ pub enum Outcome {
     /// The gateway asks for patience (rate limit, restart): tried again later; does not count as an
     /// attempt.
     Busy {
-        /// How long the gateway asked to wait, where it said so.
+        /// The time that the gateway asked to wait, where it named one.
         retry_after: Option<Duration>,
-        /// What it said.
+        /// The failure that it answered with.
         failure: Failure,
     },
     /// A person has to do something first; [`Failure::remedy`] says what.
@@ -59,7 +59,7 @@ impl Outcome {
         }
     }
 
-    /// What went wrong; none when the run is done.
+    /// Returns the failure; `None` when the run is done.
     #[must_use]
     pub const fn failure(&self) -> Option<&Failure> {
         match self {
@@ -99,22 +99,23 @@ impl Outcome {
     }
 }
 
-/// What a successful run found and did.
+/// The findings and changes of a successful run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Report {
     /// One sentence for people.
     pub summary: String,
-    /// Whether anything was written to the gateway.
+    /// Set if anything was written to the gateway.
     pub changed: bool,
-    /// What was written, such as `config agents.entries.alice` or `file SOUL.md`, in order.
+    /// The names of the things that were written, such as `config agents.entries.alice` or
+    /// `file SOUL.md`, in order.
     pub written: Vec<String>,
-    /// How what was written differs from what was there, as far as this run wrote it; a run before
-    /// it may have written the rest. Without secrets, and cut where it is long.
+    /// The difference between the written and the earlier content, as far as this run wrote it; a
+    /// run before it may have written the rest. Without secrets, and cut where it is long.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
-    /// What was left out on purpose, and why.
+    /// The things that were left out on purpose, each with the reason.
     pub skipped: Vec<Skipped>,
     /// Paths that the gateway says it removed, the first 20.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -138,9 +139,9 @@ pub struct Report {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Change {
-    /// What, in the words of [`Report::written`].
+    /// The name of the changed thing, as in [`Report::written`].
     pub what: String,
-    /// How it differs: a unified diff of a file, `path: before → after` of a config; empty where
+    /// The difference: a unified diff of a file, `path: before → after` of a config; empty where
     /// there is nothing to show.
     pub diff: String,
     /// The document that is written, if it is one; known only while the run is in memory.
@@ -153,35 +154,36 @@ pub struct Change {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Skipped {
-    /// What: a file, a config key, a label.
+    /// The thing that was left out: a file, a config key, a label.
     pub what: String,
     /// Why, with the gateway's own words where it spoke.
     pub why: String,
 }
 
-/// What a gateway said of itself when the connection was made.
+/// The facts that a gateway gave about itself when the connection was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct GatewayFacts {
-    /// Its version; old ones say only `dev`.
+    /// The gateway's version; old ones say only `dev`.
     pub version: String,
     /// The protocol agreed on.
     pub protocol: u32,
     /// The scopes that it gives the worker; none if it does not say, which old ones do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
-    /// How its config keeps agents: `list` or `entries`; none until the config was read.
+    /// The form in which its config keeps agents: `list` or `entries`; none until the config was
+    /// read.
     pub roster: Option<String>,
-    /// How many config writes it allows, in its own words such as `3 per 60s`; none until it has
-    /// refused one.
+    /// The number of config writes that it allows, in its own words such as `3 per 60s`; none until
+    /// it has refused one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub write_limit: Option<String>,
-    /// Whether it was seen to restart after a config write.
+    /// Set if it was seen to restart after a config write.
     pub restarts_on_write: bool,
-    /// How many turns a day the heartbeats of all its agents make, those of others included, if
-    /// they wake around the clock; none until the config was read, or if it says nothing of
-    /// heartbeats.
+    /// The number of turns a day that the heartbeats of all its agents make, those of others
+    /// included, if they wake around the clock; none until the config was read, or if it says
+    /// nothing of heartbeats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeat_turns_per_day: Option<u64>,
 }

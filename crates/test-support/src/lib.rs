@@ -1,4 +1,4 @@
-//! What the tests of several crates share: a private `redis-server`, and a large queue.
+//! Support shared by the tests of several crates: a private `redis-server`, and a large queue.
 //!
 //! This crate is a dev-dependency only. Everything in it panics on failure, as tests do.
 

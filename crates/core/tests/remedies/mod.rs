@@ -1,4 +1,5 @@
-//! Who has to act after a failure, what they run, and whether a retry helps then.
+//! Tests of remedies: who has to act after a failure, with which command, and whether a retry
+//! helps.
 
 use mission_core::Outcome;
 use mission_core::gateway::{Fingerprint, GatewayError, Method, RpcError};
