@@ -1,21 +1,22 @@
 //! Bulk actions: one action on all jobs that a search finds, in the background of this process.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use futures_util::StreamExt;
 use futures_util::stream::iter;
-use mission_jobs::State;
 use mission_jobs::queue::Search;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::auth::{Action, Caller};
-use super::problem::Problem;
-use super::{App, actions};
+use super::App;
+use super::actions::{Actions, JobAction};
+use super::auth::Action;
+use super::problem::{Answer, Problem};
 
 /// The most jobs that one bulk action acts on.
 pub(crate) const MAX_JOBS: usize = 10_000;
@@ -98,13 +99,15 @@ pub(crate) struct Bulks(Mutex<VecDeque<SharedProgress>>);
 
 impl Bulks {
     /// Returns the progress of a bulk action of this process.
-    pub(crate) fn get(&self, id: Uuid) -> Option<Progress> {
+    pub(crate) fn get(&self, id: Uuid) -> Answer<Progress> {
         let bulks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        bulks.iter().map(now).find(|bulk| bulk.id == id)
+        bulks.iter().map(now).find(|bulk| bulk.id == id).ok_or_else(|| {
+            Problem::missing("this worker has no such bulk action; it may have restarted since")
+        })
     }
 
     /// Remembers a bulk action. Fails with 429 if too many are running.
-    fn begin(&self, progress: Progress) -> Result<SharedProgress, Problem> {
+    fn begin(&self, progress: Progress) -> Answer<SharedProgress> {
         let mut bulks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if bulks.iter().filter(|bulk| !now(bulk).finished).count() >= AT_ONCE {
             let detail = format!("{AT_ONCE} bulk actions are running; wait until one has ended");
@@ -122,21 +125,21 @@ impl Bulks {
 }
 
 /// Counts the jobs that a search finds, [`MAX_JOBS`] at most.
-pub(crate) async fn count(app: &App, caller: &Caller, search: &Search) -> Result<usize, Problem> {
-    caller.may(Action::Bulk)?;
-    Ok(find(app, search).await?.len())
+pub(crate) async fn count(actions: &Actions, search: &Search) -> Answer<usize> {
+    actions.caller.may(Action::Bulk)?;
+    Ok(find(&actions.app, search).await?.len())
 }
 
 /// Begins a bulk action. With more than [`UNCONFIRMED`] jobs, `confirm` must not be less than their
 /// number: a person who has seen the number types it.
 pub(crate) async fn begin(
-    app: &Arc<App>,
-    caller: &Caller,
+    actions: &Actions,
     request: BulkRequest,
     confirm: Option<usize>,
-) -> Result<Progress, Problem> {
+) -> Answer<Progress> {
+    let Actions { app, caller } = actions;
     caller.may(Action::Bulk)?;
-    caller.may(request.action.action())?;
+    caller.may(request.action.on_each(request.wait).permission())?;
     let ids = find(app, &request.search).await?;
     if ids.len() > UNCONFIRMED && confirm.is_none_or(|confirmed| confirmed < ids.len()) {
         let detail =
@@ -155,27 +158,20 @@ pub(crate) async fn begin(
         errors: Vec::new(),
     };
     let bulk = app.bulks.begin(progress.clone())?;
-    tokio::spawn(run(app.clone(), caller.clone(), request, ids, bulk));
+    tokio::spawn(run(actions.clone(), request, ids, bulk));
     Ok(progress)
 }
 
-async fn run(
-    app: Arc<App>,
-    caller: Caller,
-    request: BulkRequest,
-    ids: Vec<Uuid>,
-    bulk: SharedProgress,
-) {
-    let id = now(&bulk).id;
-    let why = format!("{} (bulk {id})", request.why);
-    let (app, caller, request, why) = (&app, &caller, &request, why.trim());
-    let each = iter(ids)
-        .map(|id| async move { (id, request.action.to(app, caller, id, request.wait, why).await) });
+async fn run(actions: Actions, request: BulkRequest, ids: Vec<Uuid>, bulk: SharedProgress) {
+    let why = format!("{} (bulk {})", request.why, now(&bulk).id);
+    let (actions, action) = (&actions, request.action.on_each(request.wait));
+    let why = why.trim();
+    let each = iter(ids).map(|id| async move { (id, actions.act(id, action, why).await) });
     let mut each = std::pin::pin!(each.buffer_unordered(ABREAST));
     while let Some((id, done)) = each.next().await {
         let mut progress = bulk.lock().unwrap_or_else(PoisonError::into_inner);
         match done {
-            Ok(()) => progress.done += 1,
+            Ok(_) => progress.done += 1,
             Err(problem) => {
                 progress.refused += 1;
                 if progress.errors.len() < ERRORS {
@@ -188,37 +184,27 @@ async fn run(
 }
 
 /// Finds all jobs before any action, so that no job is met twice because it has moved.
-async fn find(app: &App, search: &Search) -> Result<Vec<Uuid>, Problem> {
+async fn find(app: &App, search: &Search) -> Answer<Vec<Uuid>> {
     let found = app.scans.find(&app.queue, search, MAX_JOBS).await?;
     Ok(found.jobs.into_iter().map(|job| job.id).collect())
 }
 
 impl BulkAction {
-    const fn action(self) -> Action {
+    /// Returns the action on each job. `wait` is the time for which jobs are snoozed.
+    const fn on_each(self, wait: Duration) -> JobAction {
         match self {
-            Self::Retry | Self::Unblock => Action::Retry,
-            Self::Snooze => Action::Snooze,
-            Self::Cancel => Action::Cancel,
-            Self::Discard => Action::Discard,
+            Self::Retry => JobAction::Retry { force: false },
+            Self::Snooze => JobAction::Snooze(wait),
+            Self::Cancel => JobAction::Cancel,
+            Self::Discard => JobAction::Discard,
+            Self::Unblock => JobAction::Unblock,
         }
     }
+}
 
-    async fn to(
-        self,
-        app: &App,
-        caller: &Caller,
-        id: Uuid,
-        wait: Duration,
-        why: &str,
-    ) -> Result<(), Problem> {
-        let was: Result<State, Problem> = match self {
-            Self::Retry => actions::retry(app, caller, id, false, why).await,
-            Self::Snooze => actions::snooze(app, caller, id, wait, why).await,
-            Self::Cancel => actions::cancel(app, caller, id, why).await,
-            Self::Discard => actions::discard(app, caller, id, why).await,
-            Self::Unblock => actions::unblock(app, caller, id, why).await,
-        };
-        was.map(drop)
+impl fmt::Display for BulkAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
 use super::App;
@@ -15,23 +14,18 @@ use super::App;
 const REDIS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Handles `/readyz`: 200 if the worker claims jobs, 503 with the reason if not.
-pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
+pub(crate) async fn ready(
+    State(app): State<Arc<App>>,
+) -> Result<&'static str, (StatusCode, String)> {
+    let not = |reason: String| Err((StatusCode::SERVICE_UNAVAILABLE, reason + "\n"));
     if *app.stopping.borrow() {
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "stopping: running jobs finish, no new jobs are claimed\n",
-        )
-            .into_response();
+        return not("stopping: running jobs finish, no new jobs are claimed".to_owned());
     }
     match timeout(REDIS_WITHIN, app.queue.counts()).await {
-        Ok(Ok(_)) => "ready\n".into_response(),
-        Ok(Err(error)) => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {error}\n")).into_response()
-        }
+        Ok(Ok(_)) => Ok("ready\n"),
+        Ok(Err(error)) => not(format!("not ready: {error}")),
         Err(_) => {
-            let reason =
-                format!("not ready: Redis did not answer within {} s\n", REDIS_WITHIN.as_secs());
-            (StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
+            not(format!("not ready: Redis did not answer within {} s", REDIS_WITHIN.as_secs()))
         }
     }
 }

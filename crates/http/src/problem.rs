@@ -1,5 +1,8 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use axum::Json;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
@@ -8,6 +11,9 @@ use mission_core::model::DocumentError;
 use mission_jobs::QueueError;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
+
+/// The result of a handler and of its parts.
+pub type Answer<T> = Result<T, Problem>;
 
 /// An error in a request, or in something that the request needs.
 // The response also carries it as an extension, for the page that shows it.
@@ -68,12 +74,24 @@ impl Problem {
         problem
     }
 
+    /// Parses a value at a path of the request.
+    pub(crate) fn parse<T: FromStr<Err: Display>>(path: &str, text: &str) -> Answer<T> {
+        text.parse().map_err(|error: T::Err| Self::wrong(path, error.to_string()))
+    }
+
+    /// Makes the problem of something that does not exist.
+    pub(crate) fn missing(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// Makes the problem of a request that needs a token.
+    pub(crate) fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, detail)
+    }
+
     /// Makes the problem of a path that does not exist.
     pub(crate) fn no_page() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "this path does not exist; /api/docs lists the paths of the API",
-        )
+        Self::missing("this path does not exist; /api/docs lists the paths of the API")
     }
 
     /// Makes the problem of a method that the path does not support.
@@ -132,7 +150,7 @@ impl From<QueueError> for Problem {
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let problem = Self::new(status, error.to_string());
-        match &error {
+        match error {
             QueueError::Outdated { .. } => problem.named("/api/docs#outdated"),
             QueueError::Unavailable { .. } => problem.for_seconds(5),
             _ => problem,

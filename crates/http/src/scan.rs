@@ -5,7 +5,7 @@ use mission_jobs::Queue;
 use mission_jobs::queue::{Found, MAX_PAGE, Search};
 use tokio::sync::Semaphore;
 
-use super::problem::Problem;
+use super::problem::{Answer, Problem};
 
 /// The most such searches at once.
 const AT_ONCE: usize = 2;
@@ -21,12 +21,7 @@ impl Default for Scans {
 
 impl Scans {
     /// Returns the jobs that a search finds, `most` at most. Further ones begin at `next`.
-    pub(crate) async fn find(
-        &self,
-        queue: &Queue,
-        search: &Search,
-        most: usize,
-    ) -> Result<Found, Problem> {
+    pub(crate) async fn find(&self, queue: &Queue, search: &Search, most: usize) -> Answer<Found> {
         let _permit = self.0.try_acquire().map_err(|_| {
             let detail = format!(
                 "{AT_ONCE} other exports or bulk actions are searching; try again when they have \

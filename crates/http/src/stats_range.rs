@@ -24,13 +24,19 @@ impl Range {
     /// All ranges, shortest first.
     pub(crate) const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Week];
 
+    /// Returns the name in addresses, the range in words, its length in hours, and the length of a
+    /// bucket in minutes.
+    const fn parts(self) -> (&'static str, &'static str, u64, u64) {
+        match self {
+            Self::Hour => ("1h", "the last hour", 1, 1),
+            Self::Day => ("24h", "the last 24 hours", 24, 15),
+            Self::Week => ("7d", "the last 7 days", 168, 60),
+        }
+    }
+
     /// Returns the name in addresses.
     pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Hour => "1h",
-            Self::Day => "24h",
-            Self::Week => "7d",
-        }
+        self.parts().0
     }
 
     /// Returns the range of that name, or an hour if there is none.
@@ -40,29 +46,17 @@ impl Range {
 
     /// Returns the range in words.
     pub(crate) const fn words(self) -> &'static str {
-        match self {
-            Self::Hour => "the last hour",
-            Self::Day => "the last 24 hours",
-            Self::Week => "the last 7 days",
-        }
+        self.parts().1
     }
 
     /// Returns the length in hours.
     pub(crate) const fn hours(self) -> u64 {
-        match self {
-            Self::Hour => 1,
-            Self::Day => 24,
-            Self::Week => 168,
-        }
+        self.parts().2
     }
 
     /// Returns the length of a bucket in milliseconds.
     pub(crate) const fn bucket_ms(self) -> u64 {
-        match self {
-            Self::Hour => 60_000,
-            Self::Day => 15 * 60_000,
-            Self::Week => 60 * 60_000,
-        }
+        self.parts().3 * 60_000
     }
 
     /// Returns the number of buckets.

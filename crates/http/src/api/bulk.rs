@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::input::{Body, Id, Whole, reason};
-use super::jobs::{search, time};
+use super::jobs::time;
 use crate::App;
-use crate::auth::Caller;
+use crate::actions::Actions;
 use crate::bulk::{self, BulkAction, BulkRequest, MAX_JOBS, Progress};
-use crate::problem::Problem;
+use crate::problem::{Answer, Problem};
 
 /// A bulk action and the search for its jobs.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -57,14 +57,10 @@ pub(crate) struct Preview {
     (status = 200, description = "The number of jobs, with `preview`", body = Preview),
     (status = 202, description = "The action has begun", body = Progress),
 ))]
-pub(crate) async fn begin(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Body(bulk): Body<Bulk>,
-) -> Result<Response, Problem> {
-    let search = search(&bulk.q)?;
+pub(crate) async fn begin(actions: Actions, Body(bulk): Body<Bulk>) -> Answer<Response> {
+    let search = Problem::parse("q", &bulk.q)?;
     if bulk.preview {
-        let matched = bulk::count(&app, &caller, &search).await?;
+        let matched = bulk::count(&actions, &search).await?;
         return Ok(Json(Preview { matched, more: matched == MAX_JOBS }).into_response());
     }
     let wait = match (bulk.action, bulk.seconds) {
@@ -76,7 +72,7 @@ pub(crate) async fn begin(
     };
     let confirm = bulk.confirm.map(|Whole(confirm)| usize::try_from(confirm).unwrap_or(usize::MAX));
     let request = BulkRequest { search, action: bulk.action, wait, why: bulk.reason };
-    let progress = bulk::begin(&app, &caller, request, confirm).await?;
+    let progress = bulk::begin(&actions, request, confirm).await?;
     Ok((StatusCode::ACCEPTED, Json(progress)).into_response())
 }
 
@@ -84,15 +80,6 @@ pub(crate) async fn begin(
 #[utoipa::path(get, path = "/bulk/{id}", tag = "jobs",
     params(("id" = Uuid, Path, description = "The id of the bulk action")),
     responses((status = 200, description = "The progress", body = Progress)))]
-pub(crate) async fn progress(
-    State(app): State<Arc<App>>,
-    Id(id): Id,
-) -> Result<Json<Progress>, Problem> {
-    let missing = || {
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            "this worker has no such bulk action; it may have restarted since",
-        )
-    };
-    app.bulks.get(id).map(Json).ok_or_else(missing)
+pub(crate) async fn progress(State(app): State<Arc<App>>, Id(id): Id) -> Answer<Json<Progress>> {
+    app.bulks.get(id).map(Json)
 }

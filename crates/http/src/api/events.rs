@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::input::Query;
 use crate::App;
 use crate::event_hub::{Event, EventOrGap, Subscription};
-use crate::problem::Problem;
+use crate::problem::{Answer, Problem};
 
 /// The most subscribers of one process.
 const MOST: usize = 400;
@@ -55,7 +55,7 @@ pub(crate) async fn events(
     State(app): State<Arc<App>>,
     Query(query): Query<EventsQuery>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Answer<Response> {
     if app.events.subscribers() >= MOST {
         let detail =
             format!("{MOST} others are subscribed; use another worker, or try again later");

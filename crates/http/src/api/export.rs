@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use axum::Json;
-use axum::http::HeaderValue;
+use axum::http::HeaderName;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::App;
-use crate::problem::Problem;
+use crate::problem::Answer;
 
 /// The most rows of a file.
 pub(crate) const MAX_ROWS: usize = 10_000;
@@ -29,33 +29,27 @@ pub(crate) enum Format {
 }
 
 /// Returns the file of the jobs that a search finds.
-pub(crate) async fn jobs(app: &App, search: &Search, format: Format) -> Result<Response, Problem> {
+pub(crate) async fn jobs(app: &App, search: &Search, format: Format) -> Answer<Response> {
     let all = app.scans.find(&app.queue, search, MAX_ROWS).await?;
     Ok(match format {
-        Format::Json => named(Json(all).into_response(), "attachment; filename=\"jobs.json\""),
-        Format::Csv => csv(&jobs_csv(&all.jobs), "attachment; filename=\"jobs.csv\""),
+        Format::Json => (named("jobs.json"), Json(all)).into_response(),
+        Format::Csv => (named("jobs.csv"), CSV, jobs_csv(&all.jobs)).into_response(),
     })
 }
 
 /// Returns the file of audit entries.
 pub(crate) fn audit(entries: Vec<AuditEntry>, format: Format) -> Response {
     match format {
-        Format::Json => named(Json(entries).into_response(), "attachment; filename=\"audit.json\""),
-        Format::Csv => csv(&audit_csv(&entries), "attachment; filename=\"audit.csv\""),
+        Format::Json => (named("audit.json"), Json(entries)).into_response(),
+        Format::Csv => (named("audit.csv"), CSV, audit_csv(&entries)).into_response(),
     }
 }
 
-fn csv(text: &str, name: &'static str) -> Response {
-    let mut response = named(text.to_owned().into_response(), name);
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
-    response
-}
+/// The header of a CSV file.
+const CSV: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "text/csv; charset=utf-8")];
 
-fn named(mut response: Response, name: &'static str) -> Response {
-    response.headers_mut().insert(CONTENT_DISPOSITION, HeaderValue::from_static(name));
-    response
+fn named(file: &str) -> [(HeaderName, String); 1] {
+    [(CONTENT_DISPOSITION, format!("attachment; filename=\"{file}\""))]
 }
 
 fn jobs_csv(jobs: &[JobRecord]) -> String {
@@ -74,8 +68,8 @@ fn jobs_csv(jobs: &[JobRecord]) -> String {
             time(Some(job.enqueued_at_ms)),
             time(job.finished_at_ms),
             time(job.next_at_ms),
-            failure.map(|failure| failure.code.clone()).unwrap_or_default(),
-            failure.map(|failure| failure.message.clone()).unwrap_or_default(),
+            failure.map_or_else(String::new, |failure| failure.code.clone()),
+            failure.map_or_else(String::new, |failure| failure.message.clone()),
         ];
         text + &row(&cells)
     })
@@ -84,15 +78,14 @@ fn jobs_csv(jobs: &[JobRecord]) -> String {
 fn audit_csv(entries: &[AuditEntry]) -> String {
     let head = "at,by,from,action,target,before,after,why\n";
     entries.iter().fold(head.to_owned(), |text, AuditEntry { record, .. }| {
-        let state = |state: &Option<String>| state.clone().unwrap_or_default();
         let cells = [
             time(Some(record.at_ms)),
             record.by.clone(),
             record.from.clone(),
             record.action.clone(),
             record.target.clone(),
-            state(&record.before),
-            state(&record.after),
+            record.before.clone().unwrap_or_default(),
+            record.after.clone().unwrap_or_default(),
             record.why.clone(),
         ];
         text + &row(&cells)

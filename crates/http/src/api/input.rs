@@ -6,13 +6,14 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use mission_jobs::queue::MAX_PAGE;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use url::form_urlencoded;
 use uuid::Uuid;
 
 use crate::MAX_BODY;
-use crate::problem::Problem;
+use crate::problem::{Answer, Problem};
 
 /// The most characters of a reason. The queue keeps no more.
 const MAX_REASON: usize = 500;
@@ -32,7 +33,7 @@ pub(crate) struct Id(pub Uuid);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
         let query = parts.uri.query().unwrap_or_default();
         let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
         let read = serde_path_to_error::deserialize(pairs);
@@ -43,7 +44,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &S) -> Answer<Self> {
         let kind = request.headers().get(CONTENT_TYPE).cloned();
         let bytes = read(request, state).await?;
         if matches!(bytes.trim_ascii(), b"" | b"null") {
@@ -65,7 +66,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
         let id = Path::<String>::from_request_parts(parts, state)
             .await
             .ok()
@@ -80,7 +81,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 }
 
 /// Reads the body. Fails with 413 if it is too large.
-pub(crate) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+pub(crate) async fn read<S: Send + Sync>(request: Request, state: &S) -> Answer<Bytes> {
     Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| {
         match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => {
@@ -99,6 +100,20 @@ pub(crate) fn reason<'de, D: Deserializer<'de>>(reason: D) -> Result<String, D::
         return Err(D::Error::custom(format!("a reason may have {MAX_REASON} characters")));
     }
     Ok(reason)
+}
+
+/// Returns the number of entries on a page by default.
+pub(crate) const fn page() -> usize {
+    50
+}
+
+/// Deserializes the number of entries on a page.
+pub(crate) fn limit<'de, D: Deserializer<'de>>(limit: D) -> Result<usize, D::Error> {
+    let limit = usize::deserialize(limit)?;
+    if (1..=MAX_PAGE).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(D::Error::custom(format!("use 1 to {MAX_PAGE}")))
 }
 
 /// A whole number, which JSON may write as 7 or 7.0.

@@ -1,9 +1,6 @@
 //! The actions on one job.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::State;
 use mission_jobs::State as JobState;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -11,9 +8,8 @@ use uuid::Uuid;
 
 use super::input::{Body, Id, Whole, reason};
 use super::jobs::time;
-use crate::auth::Caller;
-use crate::problem::Problem;
-use crate::{App, actions};
+use crate::actions::{Actions, JobAction};
+use crate::problem::Answer;
 
 /// The reason for an action.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -61,19 +57,21 @@ pub(crate) struct Acted {
     was: JobState,
 }
 
+async fn acted(actions: &Actions, id: Uuid, action: JobAction, why: &str) -> Answer<Json<Acted>> {
+    Ok(Json(Acted { id, was: actions.act(id, action, why).await? }))
+}
+
 /// Runs a dead, blocked or waiting job again now.
 #[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs",
     params(("id" = Uuid, Path, description = "The id of the job")),
     request_body = inline(Option<Retry>), responses((status = 200, description = "The job is ready",
         body = Acted)))]
 pub(crate) async fn retry(
-    State(app): State<Arc<App>>,
-    caller: Caller,
+    actions: Actions,
     Id(id): Id,
     Body(how): Body<Retry>,
-) -> Result<Json<Acted>, Problem> {
-    let was = actions::retry(&app, &caller, id, how.force, &how.reason).await?;
-    Ok(Json(Acted { id, was }))
+) -> Answer<Json<Acted>> {
+    acted(&actions, id, JobAction::Retry { force: how.force }, &how.reason).await
 }
 
 /// Delays a job for a time.
@@ -82,14 +80,11 @@ pub(crate) async fn retry(
     request_body = Snooze,
     responses((status = 200, description = "The job is snoozed", body = Acted)))]
 pub(crate) async fn snooze(
-    State(app): State<Arc<App>>,
-    caller: Caller,
+    actions: Actions,
     Id(id): Id,
     Body(how): Body<Snooze>,
-) -> Result<Json<Acted>, Problem> {
-    let was =
-        actions::snooze(&app, &caller, id, time("seconds", how.seconds.0)?, &how.reason).await?;
-    Ok(Json(Acted { id, was }))
+) -> Answer<Json<Acted>> {
+    acted(&actions, id, JobAction::Snooze(time("seconds", how.seconds.0)?), &how.reason).await
 }
 
 /// Ends a job.
@@ -100,13 +95,11 @@ pub(crate) async fn snooze(
     request_body = inline(Option<Why>), responses((status = 200,
         description = "The job is cancelled, or will be", body = Acted)))]
 pub(crate) async fn cancel(
-    State(app): State<Arc<App>>,
-    caller: Caller,
+    actions: Actions,
     Id(id): Id,
     Body(why): Body<Why>,
-) -> Result<Json<Acted>, Problem> {
-    let was = actions::cancel(&app, &caller, id, &why.reason).await?;
-    Ok(Json(Acted { id, was }))
+) -> Answer<Json<Acted>> {
+    acted(&actions, id, JobAction::Cancel, &why.reason).await
 }
 
 /// Discards a dead job.
@@ -115,13 +108,11 @@ pub(crate) async fn cancel(
     request_body = inline(Option<Why>), responses((status = 200,
         description = "The job is cancelled", body = Acted)))]
 pub(crate) async fn discard(
-    State(app): State<Arc<App>>,
-    caller: Caller,
+    actions: Actions,
     Id(id): Id,
     Body(why): Body<Why>,
-) -> Result<Json<Acted>, Problem> {
-    let was = actions::discard(&app, &caller, id, &why.reason).await?;
-    Ok(Json(Acted { id, was }))
+) -> Answer<Json<Acted>> {
+    acted(&actions, id, JobAction::Discard, &why.reason).await
 }
 
 /// Runs a blocked job again now, after its cause was removed.
@@ -130,11 +121,9 @@ pub(crate) async fn discard(
     request_body = inline(Option<Why>), responses((status = 200, description = "The job is ready",
         body = Acted)))]
 pub(crate) async fn unblock(
-    State(app): State<Arc<App>>,
-    caller: Caller,
+    actions: Actions,
     Id(id): Id,
     Body(why): Body<Why>,
-) -> Result<Json<Acted>, Problem> {
-    let was = actions::unblock(&app, &caller, id, &why.reason).await?;
-    Ok(Json(Acted { id, was }))
+) -> Answer<Json<Acted>> {
+    acted(&actions, id, JobAction::Unblock, &why.reason).await
 }

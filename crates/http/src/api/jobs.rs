@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use mission_jobs::envelope::{MAX_TIME, PRIORITY_DEFAULT, PRIORITY_LAST};
 use mission_jobs::queue::views::attempt::Attempt;
-use mission_jobs::queue::{Cursor, Found, MAX_ENQUEUE, MAX_PAGE, Search};
+use mission_jobs::queue::{Cursor, Found, MAX_ENQUEUE, Search};
 use mission_jobs::{Enqueued, Envelope, IdempotencyKey, JobRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,13 +19,13 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use super::export::{self, Format};
-use super::input::{self, Id, Query};
-use crate::auth::{Action, Caller};
-use crate::problem::Problem;
-use crate::{App, actions};
+use super::input::{self, Id, Query, limit, page};
+use crate::App;
+use crate::actions::{self, Actions};
+use crate::auth::Action;
+use crate::problem::{Answer, Problem};
 
-/// The number of jobs on a page by default.
-const PAGE: usize = 50;
+/// The header with the name of a request.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// The search and its page.
@@ -43,16 +43,12 @@ pub(crate) struct ListQuery {
     #[param(max_length = 500)]
     after: Option<String>,
     /// The most jobs on a page.
-    #[serde(default = "page")]
+    #[serde(default = "page", deserialize_with = "limit")]
     #[param(required = false, minimum = 1, maximum = 200, default = 50)]
     limit: usize,
     /// The format of a file with all jobs found, 10,000 at most, instead of a page.
     #[param(inline)]
     format: Option<Format>,
-}
-
-const fn page() -> usize {
-    PAGE
 }
 
 /// Finds jobs, a page at a time.
@@ -64,39 +60,21 @@ const fn page() -> usize {
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Query(query): Query<ListQuery>,
-) -> Result<Response, Problem> {
-    let search = search(&query.q)?;
-    let after = query.after.as_deref().map(cursor).transpose()?;
-    if !(1..=MAX_PAGE).contains(&query.limit) {
-        return Err(Problem::wrong("limit", format!("use 1 to {MAX_PAGE}")));
-    }
+) -> Answer<Response> {
+    let search: Search = Problem::parse("q", &query.q)?;
+    let after: Option<Cursor> =
+        query.after.as_deref().map(|after| Problem::parse("after", after)).transpose()?;
     if let Some(format) = query.format {
         return export::jobs(&app, &search, format).await;
     }
     Ok(Json(app.queue.search(&search, after.as_ref(), query.limit).await?).into_response())
 }
 
-/// Parses a search.
-pub(super) fn search(q: &str) -> Result<Search, Problem> {
-    q.parse()
-        .map_err(|error: mission_jobs::queue::SearchError| Problem::wrong("q", error.to_string()))
-}
-
-/// Parses the cursor of a page.
-fn cursor(after: &str) -> Result<Cursor, Problem> {
-    after.parse().map_err(|error: mission_jobs::queue::SearchError| {
-        Problem::wrong("after", error.to_string())
-    })
-}
-
 /// Returns everything about a job. Secrets are masked.
 #[utoipa::path(get, path = "/jobs/{id}", tag = "jobs",
     params(("id" = Uuid, Path, description = "The id of the job")),
     responses((status = 200, description = "The job", body = JobRecord)))]
-pub(crate) async fn show(
-    State(app): State<Arc<App>>,
-    Id(id): Id,
-) -> Result<Json<JobRecord>, Problem> {
+pub(crate) async fn show(State(app): State<Arc<App>>, Id(id): Id) -> Answer<Json<JobRecord>> {
     Ok(Json(actions::job(&app, id).await?))
 }
 
@@ -115,10 +93,7 @@ pub(crate) struct Runs {
 #[utoipa::path(get, path = "/jobs/{id}/attempts", tag = "jobs",
     params(("id" = Uuid, Path, description = "The id of the job")),
     responses((status = 200, description = "The runs", body = Runs)))]
-pub(crate) async fn attempts(
-    State(app): State<Arc<App>>,
-    Id(id): Id,
-) -> Result<Json<Runs>, Problem> {
+pub(crate) async fn attempts(State(app): State<Arc<App>>, Id(id): Id) -> Answer<Json<Runs>> {
     let JobRecord { attempts, max_attempts, history, .. } = actions::job(&app, id).await?;
     Ok(Json(Runs { attempts, max_attempts, history }))
 }
@@ -153,13 +128,12 @@ pub(crate) struct EnqueueQuery {
     responses((status = 202, description = "The stored job, or the list of stored jobs",
         body = Accepted)))]
 pub(crate) async fn enqueue(
-    State(app): State<Arc<App>>,
-    caller: Caller,
+    actions: Actions,
     Query(how): Query<EnqueueQuery>,
     headers: HeaderMap,
     request: Request,
-) -> Result<Response, Problem> {
-    caller.may(Action::Enqueue)?;
+) -> Answer<Response> {
+    actions.caller.may(Action::Enqueue)?;
     if !headers.get(CONTENT_TYPE).is_some_and(|kind| input::is_json(kind.as_bytes())) {
         return Err(input::no_json());
     }
@@ -201,7 +175,7 @@ pub(crate) async fn enqueue(
         }
         jobs = jobs.into_iter().map(|job| job.with_idempotency_key(key.clone())).collect();
     }
-    let mut stored = actions::enqueue(&app, &caller, &jobs).await?;
+    let mut stored = actions.enqueue(&jobs).await?;
     if is_list {
         return Ok((StatusCode::ACCEPTED, Json(Accepted::Many(stored))).into_response());
     }
@@ -230,7 +204,7 @@ pub(crate) enum Accepted {
 }
 
 /// Splits a list into its documents, byte for byte.
-fn documents(body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
+fn documents(body: &[u8]) -> Answer<Vec<&[u8]>> {
     let documents: Vec<&RawValue> = serde_json::from_slice(body)
         .map_err(|error| Problem::wrong("$", format!("the list is not valid JSON: {error}")))?;
     if documents.is_empty() || documents.len() > MAX_ENQUEUE {
@@ -243,7 +217,7 @@ fn documents(body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
 }
 
 impl EnqueueQuery {
-    fn arrange(&self, mut job: Envelope) -> Result<Envelope, Problem> {
+    fn arrange(&self, mut job: Envelope) -> Answer<Envelope> {
         let priority = self.priority.unwrap_or(PRIORITY_DEFAULT);
         if priority > PRIORITY_LAST {
             return Err(Problem::wrong("priority", format!("use 0 to {PRIORITY_LAST}")));
@@ -260,7 +234,7 @@ impl EnqueueQuery {
 }
 
 /// Checks a time that jobs can wait.
-pub(super) fn time(path: &str, seconds: u64) -> Result<Duration, Problem> {
+pub(super) fn time(path: &str, seconds: u64) -> Answer<Duration> {
     let most = MAX_TIME.as_secs();
     if (1..=most).contains(&seconds) {
         return Ok(Duration::from_secs(seconds));

@@ -5,22 +5,23 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use mission_jobs::QueueError;
 use mission_jobs::queue::{AuditEntry, Group, MAX_PAGE, Pause, Summary};
-use mission_jobs::{QueueError, Scope};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::export::{self, Format, MAX_ROWS};
-use super::input::{Body, Query, reason};
+use super::input::{Body, Query, limit, page, reason};
+use crate::App;
+use crate::actions::Actions;
 use crate::auth::{Action, Caller};
-use crate::problem::Problem;
-use crate::{App, actions};
+use crate::problem::{Answer, Problem};
 
 /// Returns the queue at a glance.
 #[utoipa::path(get, path = "/summary", tag = "queue",
     responses((status = 200, description = "Counts, the oldest ready job and the pauses",
         body = Summary)))]
-pub(crate) async fn summary(State(app): State<Arc<App>>) -> Result<Json<Summary>, Problem> {
+pub(crate) async fn summary(State(app): State<Arc<App>>) -> Answer<Json<Summary>> {
     Ok(Json(app.queue.summary().await?))
 }
 
@@ -28,7 +29,7 @@ pub(crate) async fn summary(State(app): State<Arc<App>>) -> Result<Json<Summary>
 #[utoipa::path(get, path = "/failures", tag = "queue",
     responses((status = 200, description = "At most 200 groups, latest failure first",
         body = Vec<Group>)))]
-pub(crate) async fn failures(State(app): State<Arc<App>>) -> Result<Json<Vec<Group>>, Problem> {
+pub(crate) async fn failures(State(app): State<Arc<App>>) -> Answer<Json<Vec<Group>>> {
     Ok(Json(app.queue.groups(MAX_PAGE).await?))
 }
 
@@ -36,7 +37,7 @@ pub(crate) async fn failures(State(app): State<Arc<App>>) -> Result<Json<Vec<Gro
 #[utoipa::path(get, path = "/pauses", tag = "queue",
     responses((status = 200, description = "The pauses with actor and reason, oldest first",
         body = Vec<Pause>)))]
-pub(crate) async fn pauses(State(app): State<Arc<App>>) -> Result<Json<Vec<Pause>>, Problem> {
+pub(crate) async fn pauses(State(app): State<Arc<App>>) -> Answer<Json<Vec<Pause>>> {
     Ok(Json(app.queue.paused().await?))
 }
 
@@ -62,34 +63,20 @@ pub(crate) struct Changed {
     pub changed: bool,
 }
 
-impl Which {
-    fn scope(&self) -> Result<Scope, Problem> {
-        self.scope.parse().map_err(|error: QueueError| Problem::wrong("scope", error.to_string()))
-    }
-}
-
 /// Stops all workers from claiming the jobs of a scope. Running jobs continue.
 #[utoipa::path(post, path = "/pause", tag = "queue", request_body = Which,
     responses((status = 200, description = "The scope is paused", body = Changed)))]
-pub(crate) async fn pause(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Body(which): Body<Which>,
-) -> Result<Json<Changed>, Problem> {
-    actions::pause(&app, &caller, &which.scope()?, &which.reason).await?;
+pub(crate) async fn pause(actions: Actions, Body(which): Body<Which>) -> Answer<Json<Changed>> {
+    actions.pause(&Problem::parse("scope", &which.scope)?, &which.reason).await?;
     Ok(Json(Changed { changed: true }))
 }
 
 /// Lets workers claim the jobs of a scope again.
 #[utoipa::path(post, path = "/resume", tag = "queue", request_body = Which,
     responses((status = 200, description = "The scope is not paused", body = Changed)))]
-pub(crate) async fn resume(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Body(which): Body<Which>,
-) -> Result<Json<Changed>, Problem> {
-    let changed = actions::resume(&app, &caller, &which.scope()?, &which.reason).await?;
-    Ok(Json(Changed { changed }))
+pub(crate) async fn resume(actions: Actions, Body(which): Body<Which>) -> Answer<Json<Changed>> {
+    let scope = Problem::parse("scope", &which.scope)?;
+    Ok(Json(Changed { changed: actions.resume(&scope, &which.reason).await? }))
 }
 
 /// The page of the audit.
@@ -101,16 +88,12 @@ pub(crate) struct AuditQuery {
     #[param(pattern = r"^[0-9]{1,15}-[0-9]{1,9}$")]
     after: Option<String>,
     /// The most entries on a page.
-    #[serde(default = "page")]
+    #[serde(default = "page", deserialize_with = "limit")]
     #[param(required = false, minimum = 1, maximum = 200, default = 50)]
     limit: usize,
     /// The format of a file with the newest 10,000 entries, for admins.
     #[param(inline)]
     format: Option<Format>,
-}
-
-const fn page() -> usize {
-    50
 }
 
 /// Lists the actions of people, newest first: actor, time, origin, target and reason.
@@ -122,10 +105,7 @@ pub(crate) async fn audit(
     State(app): State<Arc<App>>,
     caller: Caller,
     Query(query): Query<AuditQuery>,
-) -> Result<Response, Problem> {
-    if !(1..=MAX_PAGE).contains(&query.limit) {
-        return Err(Problem::wrong("limit", format!("use 1 to {MAX_PAGE}")));
-    }
+) -> Answer<Response> {
     let Some(format) = query.format else {
         let after = query.after.as_deref();
         if after.is_some_and(|after| !after.contains('-')) {

@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::input::Query;
 use crate::App;
-use crate::problem::Problem;
+use crate::problem::Answer;
 pub use crate::stats_range::Range;
 
 /// The range of statistics.
@@ -89,7 +89,7 @@ pub struct KindStatus {
 pub(crate) async fn series(
     State(app): State<Arc<App>>,
     Query(query): Query<RangeQuery>,
-) -> Result<Json<Series>, Problem> {
+) -> Answer<Json<Series>> {
     Ok(Json(read(&app.queue, query.range).await?))
 }
 
@@ -99,14 +99,14 @@ pub(crate) async fn series(
 pub(crate) async fn kinds(
     State(app): State<Arc<App>>,
     Query(query): Query<RangeQuery>,
-) -> Result<Json<Vec<KindStatus>>, Problem> {
+) -> Answer<Json<Vec<KindStatus>>> {
     Ok(Json(read_kinds(&app.queue, query.range).await?))
 }
 
 /// Reads statistics over time.
-async fn read(queue: &Queue, range: Range) -> Result<Series, Problem> {
+async fn read(queue: &Queue, range: Range) -> Answer<Series> {
     let buckets = range.read(queue).await?.into_iter().map(|bucket| {
-        let all = together(bucket.kinds.values());
+        let all: KindStats = bucket.kinds.values().sum();
         Bucket {
             at_ms: bucket.at_ms,
             waited: Times::of(&all.waited),
@@ -121,11 +121,12 @@ async fn read(queue: &Queue, range: Range) -> Result<Series, Problem> {
 }
 
 /// Reads the statistics of each kind of job.
-pub async fn read_kinds(queue: &Queue, range: Range) -> Result<Vec<KindStatus>, Problem> {
+pub async fn read_kinds(queue: &Queue, range: Range) -> Answer<Vec<KindStatus>> {
     let buckets = range.read(queue).await?;
     let mut kinds = Vec::new();
     for kind in Kind::ALL {
-        let all = together(buckets.iter().filter_map(|bucket| bucket.kinds.get(kind.as_str())));
+        let all: KindStats =
+            buckets.iter().filter_map(|bucket| bucket.kinds.get(kind.as_str())).sum();
         let ready = Search { states: vec![JobState::Ready], kind: Some(kind), ..Search::default() };
         let next = queue.search(&ready, None, 1).await?.jobs.pop();
         kinds.push(KindStatus {
@@ -138,17 +139,6 @@ pub async fn read_kinds(queue: &Queue, range: Range) -> Result<Vec<KindStatus>, 
         });
     }
     Ok(kinds)
-}
-
-fn together<'a>(all: impl Iterator<Item = &'a KindStats>) -> KindStats {
-    all.fold(KindStats::default(), |mut sum, happened| {
-        for (what, count) in &happened.counts {
-            *sum.counts.entry(what.clone()).or_default() += count;
-        }
-        sum.waited.add(&happened.waited);
-        sum.ran.add(&happened.ran);
-        sum
-    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are small")]

@@ -9,14 +9,14 @@ use mission_jobs::queue::WorkerRecord;
 use super::input::Body;
 use super::job_actions::Why;
 use super::queue::Changed;
-use crate::auth::Caller;
-use crate::problem::Problem;
-use crate::{App, actions};
+use crate::App;
+use crate::actions::Actions;
+use crate::problem::Answer;
 
 /// Lists the workers that sent a heartbeat in the last hour.
 #[utoipa::path(get, path = "/workers", tag = "workers",
     responses((status = 200, description = "The workers", body = Vec<WorkerRecord>)))]
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<WorkerRecord>>, Problem> {
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Answer<Json<Vec<WorkerRecord>>> {
     Ok(Json(app.queue.workers().await?))
 }
 
@@ -26,13 +26,11 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<WorkerR
     request_body = inline(Option<Why>),
     responses((status = 200, description = "The worker is draining", body = Changed)))]
 pub(crate) async fn drain(
-    State(app): State<Arc<App>>,
-    caller: Caller,
+    actions: Actions,
     Path(name): Path<String>,
     Body(why): Body<Why>,
-) -> Result<Json<Changed>, Problem> {
-    let changed = actions::drain(&app, &caller, &name, true, &why.reason).await?;
-    Ok(Json(Changed { changed }))
+) -> Answer<Json<Changed>> {
+    Ok(Json(Changed { changed: actions.drain(&name, true, &why.reason).await? }))
 }
 
 /// Lets a drained worker claim jobs again.
@@ -41,11 +39,9 @@ pub(crate) async fn drain(
     request_body = inline(Option<Why>),
     responses((status = 200, description = "The worker claims jobs", body = Changed)))]
 pub(crate) async fn undrain(
-    State(app): State<Arc<App>>,
-    caller: Caller,
+    actions: Actions,
     Path(name): Path<String>,
     Body(why): Body<Why>,
-) -> Result<Json<Changed>, Problem> {
-    let changed = actions::drain(&app, &caller, &name, false, &why.reason).await?;
-    Ok(Json(Changed { changed }))
+) -> Answer<Json<Changed>> {
+    Ok(Json(Changed { changed: actions.drain(&name, false, &why.reason).await? }))
 }

@@ -21,10 +21,10 @@ use super::login_link::LoginLinks;
 use super::login_throttle::LoginThrottle;
 use super::permissions::{Action, Role};
 use super::proxy::{self, Proxies};
-use super::session::{self, Sessions};
+use super::session::{self, COOKIE_NAME, Sessions};
 use super::token::{self, Token, hash, hex};
 use crate::listener::Peer;
-use crate::problem::Problem;
+use crate::problem::{Answer, Problem};
 use crate::rate_limit::RateLimiter;
 use crate::settings::AccessSettings;
 use crate::{App, security_headers};
@@ -70,7 +70,7 @@ impl Caller {
     }
 
     /// Fails with 401 or 403 if the caller may not take an action.
-    pub(crate) fn may(&self, action: Action) -> Result<(), Problem> {
+    pub(crate) fn may(&self, action: Action) -> Answer<()> {
         if self.can(action) {
             return Ok(());
         }
@@ -95,7 +95,7 @@ impl Caller {
 
 /// Returns the problem of a caller who may only read.
 fn needs_token(what: &str) -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, format!("a token is needed to {what}: {HOW_TO_GET_IN}"))
+    Problem::unauthorized(format!("a token is needed to {what}: {HOW_TO_GET_IN}"))
 }
 
 /// Returns the remedy for a caller without a token. The token of this machine works over loopback
@@ -176,27 +176,20 @@ impl Access {
         (peer.is_loopback() && self.links.take(secret)).then_some(&self.own)
     }
 
-    fn caller(&self, peer: IpAddr, request: &Request) -> Result<Caller, Problem> {
+    fn caller(&self, peer: IpAddr, request: &Request) -> Answer<Caller> {
         let headers = request.headers();
         let address = self.proxies.client(peer, headers);
-        if let Some(secret) = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()))
-        {
-            let token =
-                std::str::from_utf8(secret).ok().and_then(|secret| self.holder(peer, secret));
-            let token = token.ok_or_else(|| {
-                let detail = format!(
+        let value =
+            headers.get(AUTHORIZATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        if let Some(secret) = value.as_deref().and_then(bearer) {
+            let Token { name, role, .. } = self.holder(peer, secret).ok_or_else(|| {
+                Problem::unauthorized(format!(
                     "the token is not known to this worker; see http.tokens, or: {}",
                     way_in(peer)
-                );
-                Problem::new(StatusCode::UNAUTHORIZED, detail)
+                ))
             })?;
-            return Ok(self.known(
-                &token.name,
-                token.role,
-                AuthMethod::Token,
-                format!("api {address}"),
-                &token.name,
-            ));
+            let from = format!("api {address}");
+            return Ok(self.known(name, *role, AuthMethod::Token, from, name));
         }
         let from = format!("dashboard {address}");
         if let Some((name, role)) = self.proxies.user(peer, headers) {
@@ -209,8 +202,8 @@ impl Access {
             })?;
             return Ok(self.known(&name, role, AuthMethod::Proxy, from, &name));
         }
-        if let Some((id, token)) =
-            session::cookie(headers).and_then(|id| Some((id, self.sessions.holder(id)?)))
+        if let Some((id, token)) = session::cookie(headers, COOKIE_NAME)
+            .and_then(|id| Some((id, self.sessions.holder(id)?)))
         {
             return Ok(self.known(&token.name, token.role, AuthMethod::Session, from, id));
         }
@@ -220,10 +213,7 @@ impl Access {
         }
         match self.closed() {
             Some(why) => Err(Problem::new(StatusCode::FORBIDDEN, why)),
-            None => Err(Problem::new(
-                StatusCode::UNAUTHORIZED,
-                format!("a token is needed: {}", way_in(peer)),
-            )),
+            None => Err(Problem::unauthorized(format!("a token is needed: {}", way_in(peer)))),
         }
     }
 
@@ -243,21 +233,19 @@ impl Access {
 
 /// Returns the token in a header `Authorization: Bearer TOKEN`, or none if the scheme is another
 /// one, which is not for the worker.
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) =
-        value.split_at(value.iter().position(|byte| *byte == b' ').unwrap_or(value.len()));
-    scheme.eq_ignore_ascii_case(b"bearer").then(|| token.trim_ascii())
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_ascii())
 }
 
 /// Fails unless the request comes from this machine itself: not through a proxy, and not under a
 /// name that a foreign name server resolves to this machine (DNS rebinding).
-fn is_local(peer: IpAddr, request: &Request) -> Result<(), Problem> {
+fn is_local(peer: IpAddr, request: &Request) -> Answer<()> {
     if !peer.is_loopback() || is_passed_on(request) {
-        let detail = format!(
+        return Err(Problem::unauthorized(format!(
             "a proxy forwarded this request, so a token is needed even to read: {}",
             way_in(peer)
-        );
-        return Err(Problem::new(StatusCode::UNAUTHORIZED, detail));
+        )));
     }
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = hosts.next().filter(|_| hosts.next().is_none());
@@ -310,15 +298,7 @@ pub(crate) async fn admit(State(app): State<Arc<App>>, request: Request, next: N
         }
         Err(problem) => return problem.into_response(),
     };
-    let allowed = match caller.may(Action::Read) {
-        Ok(()) => csrf::checked(&app.access, &caller, peer, request).await.and_then(|request| {
-            // Refused before the handler reads the body, whatever the handler would check.
-            let changes = !request.method().is_safe() && caller.method == AuthMethod::Local;
-            if changes { Err(needs_token("change something")) } else { Ok(request) }
-        }),
-        Err(problem) => Err(problem),
-    };
-    let mut response = match allowed {
+    let mut response = match checked(&app.access, &caller, peer, request).await {
         Ok(mut request) => {
             request.extensions_mut().insert(caller.clone());
             next.run(request).await
@@ -329,10 +309,26 @@ pub(crate) async fn admit(State(app): State<Arc<App>>, request: Request, next: N
     response
 }
 
+/// Returns the request if the caller may send it. A refused request is refused before a handler
+/// reads its body, whatever the handler would check.
+async fn checked(
+    access: &Access,
+    caller: &Caller,
+    peer: IpAddr,
+    request: Request,
+) -> Answer<Request> {
+    caller.may(Action::Read)?;
+    let request = csrf::checked(access, caller, peer, request).await?;
+    if !request.method().is_safe() && caller.method == AuthMethod::Local {
+        return Err(needs_token("change something"));
+    }
+    Ok(request)
+}
+
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
         let caller = parts.extensions.get::<Self>().cloned();
         caller.ok_or_else(|| {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "a handler is outside `access::admit`")

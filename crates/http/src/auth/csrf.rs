@@ -18,7 +18,7 @@ use url::form_urlencoded;
 
 use super::access::{Access, AuthMethod, Caller};
 use crate::MAX_BODY;
-use crate::problem::Problem;
+use crate::problem::{Answer, Problem};
 
 /// The header with the CSRF token.
 const TOKEN: &str = "x-csrf-token";
@@ -31,7 +31,7 @@ pub(crate) async fn checked(
     caller: &Caller,
     peer: IpAddr,
     request: Request,
-) -> Result<Request, Problem> {
+) -> Answer<Request> {
     if request.method().is_safe() || caller.method == AuthMethod::Token {
         return Ok(request);
     }
@@ -65,11 +65,7 @@ pub(crate) async fn checked(
 }
 
 /// Fails with 403 if the browser reports that another site caused the request.
-pub(crate) fn same_origin(
-    access: &Access,
-    peer: IpAddr,
-    headers: &HeaderMap,
-) -> Result<(), Problem> {
+pub(crate) fn same_origin(access: &Access, peer: IpAddr, headers: &HeaderMap) -> Answer<()> {
     let foreign = || {
         let detail = "the request was refused because another site caused it, or because a proxy \
             does not forward the host name; a proxy must (nginx: proxy_set_header Host \

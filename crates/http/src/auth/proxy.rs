@@ -7,6 +7,7 @@ pub use axum::http::HeaderName;
 use ipnet::IpNet;
 
 use super::permissions::Role;
+use super::token::entries;
 
 /// Headers in which proxies name the client or themselves. From a proxy that is not trusted, they
 /// show that somebody else sent the request.
@@ -95,8 +96,6 @@ impl Proxies {
 
 /// Parses `http.proxies`: addresses and networks with white space or commas between them.
 pub fn networks(text: &str) -> Result<Vec<IpNet>, String> {
-    let entries =
-        text.split(|c: char| c.is_whitespace() || c == ',').filter(|entry| !entry.is_empty());
     let network = |entry: &str| {
         let network = entry.parse::<IpNet>().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from));
         network.map_err(|_| {
@@ -105,7 +104,7 @@ pub fn networks(text: &str) -> Result<Vec<IpNet>, String> {
             )
         })
     };
-    entries.map(network).collect()
+    entries(text).map(network).collect()
 }
 
 /// Returns whether some proxy forwarded the request.

@@ -16,7 +16,8 @@ use super::access::Access;
 use super::permissions::Role;
 use super::token::{hash, random};
 
-const COOKIE_NAME: &str = "mission_session";
+/// The cookie with the id of the session.
+pub(crate) const COOKIE_NAME: &str = "mission_session";
 /// The time after which a session ends.
 const LIFE: Duration = Duration::from_secs(12 * 3600);
 /// The most sessions at once. One more ends the oldest.
@@ -68,13 +69,13 @@ impl Sessions {
     }
 }
 
-/// Returns the id of the session that the browser sends.
-pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// Returns the value of a cookie that the browser sends.
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
-    let pairs = cookies
+    let mut pairs = cookies
         .flat_map(|cookies| cookies.split(';'))
         .filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value).next()
+    pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
 }
 
 /// Returns the value of `Set-Cookie` that begins a session, or ends it if `id` is none.

@@ -67,13 +67,16 @@ impl FromStr for Token {
 
 /// Parses `http.tokens`: entries with white space or commas between them.
 pub fn read(text: &str) -> Result<Vec<Token>, String> {
-    let entries =
-        text.split(|c: char| c.is_whitespace() || c == ',').filter(|entry| !entry.is_empty());
     // An entry may be a token by mistake, so the error gives its number and not its text.
-    entries
+    entries(text)
         .enumerate()
         .map(|(at, entry)| entry.parse().map_err(|error| format!("entry {}: {error}", at + 1)))
         .collect()
+}
+
+/// Splits a list of the settings at white space and commas.
+pub(super) fn entries(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c.is_whitespace() || c == ',').filter(|entry| !entry.is_empty())
 }
 
 /// Returns a new secret of 256 random bits.

@@ -1,6 +1,6 @@
 //! Writes gauges in the text format of Prometheus that exist only while Redis is reachable.
 
-use std::fmt::Write;
+use std::fmt::{self, Display, Formatter, Write};
 
 /// Builds the text of some gauges.
 #[derive(Debug, Default)]
@@ -19,12 +19,12 @@ impl Exposition {
 
     /// Adds a sample to the latest gauge. Label values are fixed words or ids, so they need no
     /// escaping.
-    pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Value) -> &mut Self {
+    pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) -> &mut Self {
         let labels: Vec<String> =
             labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
         let labels =
             if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        let _ = writeln!(self.text, "{}{labels} {}", self.name, value.text());
+        let _ = writeln!(self.text, "{}{labels} {value}", self.name);
         self
     }
 
@@ -34,36 +34,12 @@ impl Exposition {
     }
 }
 
-/// A value of a sample.
-pub trait Value {
-    /// Returns the value as text for Prometheus.
-    fn text(self) -> String;
-}
-
-impl Value for bool {
-    fn text(self) -> String {
-        u8::from(self).to_string()
-    }
-}
-
-impl Value for u64 {
-    fn text(self) -> String {
-        self.to_string()
-    }
-}
-
-impl Value for usize {
-    fn text(self) -> String {
-        self.to_string()
-    }
-}
-
 /// A number of milliseconds that is written in seconds.
 pub struct Millis(pub u64);
 
-impl Value for Millis {
-    fn text(self) -> String {
-        format!("{}.{:03}", self.0 / 1000, self.0 % 1000)
+impl Display for Millis {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}", self.0 / 1000, self.0 % 1000)
     }
 }
 
@@ -77,7 +53,7 @@ mod tests {
         text.gauge("a_seconds", "How long.").sample(&[], Millis(1_050));
         text.gauge("b", "How many.")
             .sample(&[("state", "ready"), ("kind", "x")], 3_u64)
-            .sample(&[], true);
+            .sample(&[], u8::from(true));
         let wanted = "# HELP a_seconds How long.\n# TYPE a_seconds gauge\na_seconds 1.050\n\
                       # HELP b How many.\n# TYPE b gauge\nb{state=\"ready\",kind=\"x\"} 3\nb 1\n";
         assert_eq!(text.into_text(), wanted);

@@ -27,7 +27,7 @@ pub(crate) async fn scrape(app: &App, stopping: bool) -> String {
     let is_ready = state.is_some() && !stopping;
     let mut more = exposition::Exposition::default();
     more.gauge("mission_ready", "1 if this worker claims jobs and reaches Redis, else 0.")
-        .sample(&[], is_ready);
+        .sample(&[], u8::from(is_ready));
     if let Some(state) = state {
         state.write(&mut more);
     }

@@ -42,11 +42,9 @@ impl QueueState {
             "mission_paused_scopes",
             "Number of pauses by scope: all jobs, a kind, or a gateway.",
         );
-        for (name, of) in
-            [("all", scope_name(&Scope::All)), ("kind", "kind"), ("gateway", "gateway")]
-        {
+        for name in ["all", "kind", "gateway"] {
             let count =
-                summary.paused.iter().filter(|pause| scope_name(&pause.scope) == of).count();
+                summary.paused.iter().filter(|pause| scope_name(&pause.scope) == name).count();
             text.sample(&[("scope", name)], count);
         }
         let count = |test: fn(&GatewayRecord) -> bool| {
@@ -69,7 +67,7 @@ impl QueueState {
             "Number of consecutive failed attempts to reach an unreachable gateway.",
         );
         for gateway in self.gateways.iter().filter(|gateway| gateway.is_unreachable()) {
-            text.sample(&[("gateway", &gateway.id.to_string())], u64::from(gateway.failures));
+            text.sample(&[("gateway", &gateway.id.to_string())], gateway.failures);
         }
     }
 }

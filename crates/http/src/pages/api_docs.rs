@@ -1,163 +1,129 @@
 //! The page of the API: its `OpenAPI` document for people.
 
-use std::sync::Arc;
-
 use askama::Template;
-use axum::Router;
 use axum::response::Html;
-use axum::routing::get;
 use serde_json::Value;
 
 use super::html::Prose;
 use super::layout::Frame;
 use super::page_context::PageContext;
 use super::written;
-use crate::problem::Problem;
-use crate::{App, api};
-
-/// Returns the route of the page.
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new().route("/api/docs", get(show))
-}
+use crate::api;
+use crate::problem::Answer;
 
 #[derive(Template)]
 #[template(path = "dashboard/docs.html")]
-struct ApiDocsPage {
+struct ApiDocsPage<'a> {
     frame: Frame,
     /// The description of the API.
-    about: Prose,
-    operations: Vec<Operation>,
-    schemas: Vec<Schema>,
+    about: &'a str,
+    operations: Vec<Operation<'a>>,
+    schemas: Vec<Schema<'a>>,
 }
 
 /// An operation of the API.
-#[derive(Debug)]
-struct Operation {
-    method: String,
-    path: String,
-    summary: Prose,
-    description: Prose,
+struct Operation<'a> {
+    method: &'a str,
+    path: &'a str,
+    summary: &'a str,
+    description: &'a str,
     /// The parameters, bodies and responses.
-    parts: Vec<Member>,
+    parts: Vec<Member<'a>>,
 }
 
 /// A schema of bodies and responses.
-#[derive(Debug)]
-struct Schema {
-    name: String,
-    description: Prose,
-    members: Vec<Member>,
+struct Schema<'a> {
+    name: &'a str,
+    description: &'a str,
+    members: Vec<Member<'a>>,
 }
 
 /// A part of an operation or a schema.
-#[derive(Debug)]
-struct Member {
-    name: String,
-    kind: MemberType,
-    description: Prose,
+struct Member<'a> {
+    name: &'a str,
+    kind: MemberType<'a>,
+    description: &'a str,
 }
 
-/// The type of a member.
-#[derive(Debug, Default)]
-struct MemberType {
-    /// Words before the name of the schema, or alone.
-    words: String,
-    /// The name of the schema.
-    schema: Option<String>,
-}
+/// The type of a member: words, and the name of the schema after them, if there is one.
+type MemberType<'a> = (String, Option<&'a str>);
 
-async fn show(context: PageContext) -> Result<Html<String>, Problem> {
+pub(super) async fn show(context: PageContext) -> Answer<Html<String>> {
     let glance = context.glance().await?;
-    Ok(written(&ApiDocsPage::of(context.frame("API", &glance), &api::docs::value())))
+    let document = api::docs::value();
+    let operations = members(&document["paths"]).flat_map(|(path, methods)| {
+        members(methods).map(move |(method, operation)| Operation::of(path, method, operation))
+    });
+    let schemas = members(&document["components"]["schemas"]).map(|(name, schema)| Schema {
+        name,
+        description: text(&schema["description"]),
+        members: members(&schema["properties"])
+            .map(|(name, member)| Member {
+                name,
+                kind: type_of(member),
+                description: text(&member["description"]),
+            })
+            .collect(),
+    });
+    Ok(written(&ApiDocsPage {
+        frame: context.frame("API", &glance),
+        about: text(&document["info"]["description"]),
+        operations: operations.collect(),
+        schemas: schemas.collect(),
+    }))
 }
 
-impl ApiDocsPage {
-    fn of(frame: Frame, document: &Value) -> Self {
-        let operations = members(&document["paths"]).flat_map(|(path, methods)| {
-            members(methods).map(move |(method, operation)| Operation::of(path, method, operation))
-        });
-        let schemas = members(&document["components"]["schemas"])
-            .map(|(name, schema)| Schema::of(name, schema));
-        Self {
-            about: prose(&document["info"]["description"]),
-            operations: operations.collect(),
-            schemas: schemas.collect(),
-            frame,
-        }
-    }
-}
-
-impl Operation {
-    fn of(path: &str, method: &str, operation: &Value) -> Self {
+impl<'a> Operation<'a> {
+    fn of(path: &'a str, method: &'a str, operation: &'a Value) -> Self {
         let parameters = list(&operation["parameters"]).map(|parameter| Member {
             name: text(&parameter["name"]),
-            kind: MemberType::of(&parameter["schema"]),
-            description: prose(&parameter["description"]),
+            kind: type_of(&parameter["schema"]),
+            description: text(&parameter["description"]),
         });
         let bodies = members(&operation["requestBody"]["content"]).map(|(kind, content)| Member {
-            name: "body".to_owned(),
-            kind: MemberType::of(&content["schema"]),
-            description: Prose(kind.to_owned()),
+            name: "body",
+            kind: type_of(&content["schema"]),
+            description: kind,
         });
-        let answers = members(&operation["responses"]).map(|(status, answer)| Member {
-            name: status.to_owned(),
-            kind: members(&answer["content"])
-                .next()
-                .map_or_else(MemberType::default, |(_, content)| {
-                    MemberType::of(&content["schema"])
-                }),
-            description: prose(&answer["description"]),
+        let answers = members(&operation["responses"]).map(|(status, answer)| {
+            let mut contents = members(&answer["content"]);
+            let content = contents.next().map(|(_, content)| type_of(&content["schema"]));
+            Member {
+                name: status,
+                kind: content.unwrap_or_default(),
+                description: text(&answer["description"]),
+            }
         });
         Self {
-            method: method.to_uppercase(),
-            path: path.to_owned(),
-            summary: prose(&operation["summary"]),
-            description: prose(&operation["description"]),
+            method,
+            path,
+            summary: text(&operation["summary"]),
+            description: text(&operation["description"]),
             parts: parameters.chain(bodies).chain(answers).collect(),
         }
     }
 }
 
-impl Schema {
-    fn of(name: &str, schema: &Value) -> Self {
-        let member = |(name, member): (&str, &Value)| Member {
-            name: name.to_owned(),
-            kind: MemberType::of(member),
-            description: prose(&member["description"]),
-        };
-        Self {
-            name: name.to_owned(),
-            description: prose(&schema["description"]),
-            members: members(&schema["properties"]).map(member).collect(),
-        }
+fn type_of(schema: &Value) -> MemberType<'_> {
+    let reference = schema["$ref"].as_str();
+    if let Some(name) = reference.and_then(|reference| reference.rsplit('/').next()) {
+        return (String::new(), Some(name));
     }
-}
-
-impl MemberType {
-    fn of(schema: &Value) -> Self {
-        if let Some(name) =
-            schema["$ref"].as_str().and_then(|reference| reference.rsplit('/').next())
-        {
-            return Self { words: String::new(), schema: Some(name.to_owned()) };
-        }
-        if let Some(choice) = list(&schema["oneOf"]).find(|choice| choice["type"] != "null") {
-            return Self::of(choice);
-        }
-        if schema["items"].is_object() {
-            let Self { words, schema } = Self::of(&schema["items"]);
-            return Self { words: format!("list of {words}").trim_end().to_owned(), schema };
-        }
-        let words = match &schema["type"] {
-            Value::Array(kinds) => kinds
-                .iter()
-                .filter(|kind| **kind != "null")
-                .map(text)
-                .collect::<Vec<_>>()
-                .join(" or "),
-            kind => text(kind),
-        };
-        Self { words, schema: None }
+    if let Some(choice) = list(&schema["oneOf"]).find(|choice| choice["type"] != "null") {
+        return type_of(choice);
     }
+    if schema["items"].is_object() {
+        let (words, schema) = type_of(&schema["items"]);
+        return (format!("list of {words}").trim_end().to_owned(), schema);
+    }
+    let words = match &schema["type"] {
+        Value::Array(kinds) => {
+            let kinds = kinds.iter().filter(|kind| **kind != "null").map(text);
+            kinds.collect::<Vec<_>>().join(" or ")
+        }
+        kind => text(kind).to_owned(),
+    };
+    (words, None)
 }
 
 fn members(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
@@ -168,10 +134,6 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-fn prose(value: &Value) -> Prose {
-    Prose(text(value))
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }

@@ -1,78 +1,68 @@
 //! One action on all jobs that a search finds: a page that asks for confirmation, and one that
 //! shows the progress.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
-use axum::Router;
-use axum::extract::{Form, Path, Query, State};
+use axum::extract::{Form, Path, Query};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use axum::routing::get;
 use mission_core::humanize::count;
+use mission_jobs::JobRecord;
 use mission_jobs::queue::Search;
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::IntoDeserializer;
+use serde::de::value::Error;
 use uuid::Uuid;
 
+use super::html::Prose;
 use super::job::parse_span;
-use super::job_row::JobRow;
 use super::layout::Frame;
 use super::page_context::PageContext;
 use super::{address, sentence, written};
-use crate::App;
-use crate::auth::Caller;
-use crate::bulk::{self, BulkAction, BulkRequest, UNCONFIRMED};
-use crate::problem::Problem;
+use crate::bulk::{self, BulkAction, BulkRequest, Progress, UNCONFIRMED};
+use crate::problem::{Answer, Problem};
 
 /// The number of jobs that are shown before anything is done.
 const SAMPLE: usize = 10;
 
-/// The actions: name, past participle, and consequence.
-const ACTIONS: [(&str, &str, &str); 4] = [
+/// The actions: name, verb, past participle, and consequence.
+pub(super) const ACTIONS: [(&str, &str, &str, &str); 4] = [
     (
         "retry",
+        "Retry",
         "retried",
         "They run again now, with all their attempts. Dead jobs that newer jobs have overtaken are \
             skipped.",
     ),
-    ("snooze", "snoozed", "They wait until then. This does not count as an attempt."),
-    ("cancel", "cancelled", "They end and do not run again. Running jobs stop within seconds."),
-    ("discard", "discarded", "Only dead jobs are discarded."),
+    ("snooze", "Snooze", "snoozed", "They wait until then. This does not count as an attempt."),
+    (
+        "cancel",
+        "Cancel",
+        "cancelled",
+        "They end and do not run again. Running jobs stop within seconds.",
+    ),
+    ("discard", "Discard", "discarded", "Only dead jobs are discarded."),
 ];
-
-/// Returns the routes of both pages.
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new().route("/bulk", get(ask).post(begin)).route("/bulk/{id}", get(progress))
-}
 
 /// The page that asks for confirmation.
 #[derive(Template)]
 #[template(path = "dashboard/bulk.html")]
-struct BulkPage {
+struct BulkPage<'a> {
     frame: Frame,
-    bulk: BulkQuestion,
-}
-
-/// The question whether all jobs found are meant.
-#[derive(Debug)]
-struct BulkQuestion {
-    q: String,
+    q: &'a str,
     /// `retry`, `snooze`, `cancel` or `discard`.
-    action: &'static str,
+    action: &'a str,
     /// The number of jobs found.
     count: u64,
     /// The number with its noun.
     words: String,
-    /// `true` if the number must be typed to confirm.
-    typed: bool,
     /// The error of the previous attempt.
-    error: Option<String>,
+    error: Option<&'a str>,
     /// The reason that was typed then.
-    why: String,
+    why: &'a str,
     /// The first of the jobs.
-    sample: Vec<JobRow>,
+    jobs: Vec<JobRecord>,
     /// The address of the search.
     back: String,
     /// The past participle of the action.
@@ -85,77 +75,29 @@ struct BulkQuestion {
 #[template(path = "dashboard/bulk_progress.html")]
 struct BulkProgressPage {
     frame: Frame,
-    bulk: BulkProgressView,
-}
-
-/// The progress of a bulk action.
-#[derive(Debug)]
-struct BulkProgressView {
-    action: String,
+    bulk: Progress,
     sentence: String,
-    /// The number of jobs, 1 at least.
-    total: u64,
-    /// The number of jobs that were tried.
-    passed: u64,
-    done: u64,
-    refused: u64,
-    /// The errors of the first jobs that refused.
-    errors: Vec<String>,
-    finished: bool,
     /// The address of the search.
     back: String,
 }
 
-impl BulkQuestion {
-    /// Makes the question. Returns none if there is no such action.
-    fn new(
-        action: &str,
-        q: &str,
-        matched: usize,
-        most_untyped: usize,
-        sample: Vec<JobRow>,
-    ) -> Option<Self> {
-        let (action, done, consequence) = ACTIONS.into_iter().find(|(name, ..)| *name == action)?;
-        Some(Self {
-            q: q.to_owned(),
-            action,
-            count: u64::try_from(matched).unwrap_or_default(),
-            words: count(u64::try_from(matched).unwrap_or_default(), "job"),
-            typed: matched > most_untyped,
-            error: None,
-            why: String::new(),
-            sample,
-            back: address::to("/jobs", &[("q", q)]),
-            done,
-            consequence,
-        })
-    }
-
-    /// Returns the action with a capital letter.
-    fn verb(&self) -> &'static str {
-        match self.action {
-            "retry" => "Retry",
-            "snooze" => "Snooze",
-            "cancel" => "Cancel",
-            _ => "Discard",
-        }
-    }
-
-    /// Returns whether the action ends jobs.
-    fn is_danger(&self) -> bool {
-        matches!(self.action, "cancel" | "discard")
-    }
+/// Makes the problem of an action that does not exist.
+fn unknown() -> Problem {
+    Problem::wrong("action", "use retry, snooze, cancel or discard")
 }
 
 #[derive(Deserialize)]
-struct BulkQuery {
+pub(super) struct BulkQuery {
     #[serde(default)]
     q: String,
     action: String,
 }
 
-async fn ask(context: PageContext, Query(query): Query<BulkQuery>) -> Result<Response, Problem> {
-    confirm(&context, &query.q, &query.action, None, String::new()).await
+pub(super) async fn ask(
+    context: PageContext,
+    Query(query): Query<BulkQuery>,
+) -> Answer<Html<String>> {
+    confirm(&context, &query.q, &query.action, None, "").await
 }
 
 /// Returns the page that asks for confirmation, with the error of an earlier attempt if there is
@@ -164,26 +106,32 @@ async fn confirm(
     context: &PageContext,
     q: &str,
     action: &str,
-    error: Option<String>,
-    why: String,
-) -> Result<Response, Problem> {
-    let search: Search = q.parse().map_err(|error| Problem::wrong("q", format!("{error}")))?;
+    error: Option<&str>,
+    why: &str,
+) -> Answer<Html<String>> {
+    let search: Search = Problem::parse("q", q)?;
     let glance = context.glance().await?;
-    let matched = bulk::count(&context.app, &context.caller, &search).await?;
-    let found = context.app.queue.search(&search, None, SAMPLE).await?;
-    let sample = found.jobs.iter().map(|job| JobRow::of(job, glance.now_ms())).collect();
-    let unknown = || Problem::wrong("action", "use retry, snooze, cancel or discard");
-    let mut bulk =
-        BulkQuestion::new(action, q, matched, UNCONFIRMED, sample).ok_or_else(unknown)?;
-    let status = if error.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
-    bulk.error = error;
-    bulk.why = why;
-    Ok((status, written(&BulkPage { frame: context.frame(bulk.verb(), &glance), bulk }))
-        .into_response())
+    let matched = bulk::count(&context.actions, &search).await? as u64;
+    let found = context.actions.app.queue.search(&search, None, SAMPLE).await?;
+    let (action, verb, done, consequence) =
+        ACTIONS.into_iter().find(|(name, ..)| *name == action).ok_or_else(unknown)?;
+    Ok(written(&BulkPage {
+        frame: context.frame(verb, &glance),
+        q,
+        action,
+        count: matched,
+        words: count(matched, "job"),
+        error,
+        why,
+        jobs: found.jobs,
+        back: address::to("/jobs", &[("q", q)]),
+        done,
+        consequence,
+    }))
 }
 
 #[derive(Deserialize)]
-struct BulkForm {
+pub(super) struct BulkForm {
     #[serde(default)]
     q: String,
     action: String,
@@ -195,61 +143,39 @@ struct BulkForm {
     typed: String,
 }
 
-async fn begin(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    context: PageContext,
-    Form(form): Form<BulkForm>,
-) -> Result<Response, Problem> {
-    let unknown = |_| Problem::wrong("action", "use retry, snooze, cancel or discard");
-    let action: BulkAction =
-        serde_json::from_value(Value::from(form.action.as_str())).map_err(unknown)?;
-    let search: Search = form.q.parse().map_err(|error| Problem::wrong("q", format!("{error}")))?;
+pub(super) async fn begin(context: PageContext, Form(form): Form<BulkForm>) -> Answer<Response> {
+    let action = BulkAction::deserialize(form.action.as_str().into_deserializer())
+        .map_err(|_: Error| unknown())?;
+    let search = Problem::parse("q", &form.q)?;
     let wait = if action == BulkAction::Snooze { parse_span(&form.wait)? } else { Duration::ZERO };
     let request = BulkRequest { search, action, wait, why: form.why.clone() };
     let typed = form.typed.trim().parse().ok();
-    match bulk::begin(&app, &caller, request, typed).await {
+    match bulk::begin(&context.actions, request, typed).await {
         Ok(progress) => Ok(Redirect::to(&format!("/bulk/{}", progress.id)).into_response()),
         Err(problem) if problem.status == StatusCode::CONFLICT => {
             let error =
-                "Nothing was done: the number does not match. It may have grown since.".to_owned();
-            confirm(&context, &form.q, &form.action, Some(error), form.why).await
+                Some("Nothing was done: the number does not match. It may have grown since.");
+            let page = confirm(&context, &form.q, &form.action, error, &form.why).await?;
+            Ok((StatusCode::CONFLICT, page).into_response())
         }
         Err(problem) => Err(problem),
     }
 }
 
-async fn progress(context: PageContext, Path(id): Path<Uuid>) -> Result<Html<String>, Problem> {
-    let missing = || {
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            "this worker has no such bulk action; it may have restarted since",
-        )
-    };
+pub(super) async fn progress(context: PageContext, Path(id): Path<Uuid>) -> Answer<Html<String>> {
     let glance = context.glance().await?;
-    let bulk = context.app.bulks.get(id).ok_or_else(missing)?;
-    let action = serde_json::to_value(bulk.action)
-        .ok()
-        .and_then(|action| action.as_str().map(str::to_owned))
-        .unwrap_or_default();
-    let whole = |number: usize| u64::try_from(number).unwrap_or_default();
-    let passed = whole(bulk.done + bulk.refused);
-    let jobs = count(whole(bulk.matched), "job");
-    let sentence = if bulk.finished {
-        sentence(&format!("{action}: {} of {jobs}, {} skipped", bulk.done, bulk.refused))
+    let bulk = context.actions.app.bulks.get(id)?;
+    let Progress { action, done, refused, .. } = bulk;
+    let jobs = count(bulk.matched as u64, "job");
+    let words = if bulk.finished {
+        format!("{action}: {done} of {jobs}, {refused} skipped")
     } else {
-        sentence(&format!("{action}: {passed} of {jobs} so far"))
+        format!("{action}: {} of {jobs} so far", done + refused)
     };
-    let page = BulkProgressView {
-        action,
-        sentence,
-        total: whole(bulk.matched).max(1),
-        passed,
-        done: whole(bulk.done),
-        refused: whole(bulk.refused),
-        errors: bulk.errors.into_iter().map(|refused| refused.message).collect(),
-        finished: bulk.finished,
+    Ok(written(&BulkProgressPage {
+        frame: context.frame("Progress", &glance),
+        sentence: sentence(&words),
         back: address::to("/jobs", &[("q", &bulk.q)]),
-    };
-    Ok(written(&BulkProgressPage { frame: context.frame("Progress", &glance), bulk: page }))
+        bulk,
+    }))
 }

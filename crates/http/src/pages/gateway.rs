@@ -1,109 +1,75 @@
 //! The page of a gateway.
 
-use std::sync::Arc;
-
 use askama::Template;
-use axum::Router;
 use axum::extract::Path;
-use axum::http::StatusCode;
 use axum::response::Html;
-use axum::routing::get;
 use mission_core::humanize::{count, span, utc};
 use mission_jobs::queue::views::explain::Command;
-use mission_jobs::queue::{GatewayRecord, Search};
-use mission_jobs::{Scope, State};
+use mission_jobs::queue::{GatewayRecord, Pause, Search};
+use mission_jobs::{JobRecord, Scope, State};
 use uuid::Uuid;
 
-use super::gateways::{is_failing, name, reach};
+use super::gateways::{held_until, is_failing, name, reach};
 use super::html::Prose;
-use super::job::Fact;
-use super::job_row::JobRow;
 use super::jobs::PAGE;
-use super::layout::{Frame, Paused};
+use super::layout::Frame;
 use super::page_context::PageContext;
 use super::state_counts::{StateCount, counted};
-use super::written;
-use crate::App;
-use crate::problem::Problem;
-
-/// Returns the route of the page.
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new().route("/gateways/{id}", get(show))
-}
+use super::{Facts, known_facts, sentence, written};
+use crate::problem::{Answer, Problem};
 
 #[derive(Template)]
 #[template(path = "dashboard/gateway.html")]
-struct GatewayPage {
+struct GatewayPage<'a> {
     frame: Frame,
-    gateway: GatewayView,
-}
-
-/// The content of the page.
-#[derive(Debug)]
-struct GatewayView {
-    id: String,
-    name: String,
+    id: Uuid,
     /// `yes`, `no`, `refused` or `unknown`.
     reach: &'static str,
     /// The same in words.
     reach_words: String,
     /// The state of the gateway.
-    sentence: Prose,
-    remedy: Option<Prose>,
+    sentence: String,
+    remedy: Option<String>,
     /// The command of the remedy, to be copied.
     command: Option<Command>,
-    facts: Vec<Fact>,
+    facts: Facts,
     counts: Vec<StateCount>,
-    pause: Option<Paused>,
+    pause: Option<&'a Pause>,
     /// The jobs that have not ended, or are dead.
-    jobs: Vec<JobRow>,
+    jobs: Vec<JobRecord>,
 }
 
-async fn show(context: PageContext, Path(id): Path<String>) -> Result<Html<String>, Problem> {
-    let missing =
-        || Problem::new(StatusCode::NOT_FOUND, format!("no job was enqueued for gateway {id}"));
+pub(super) async fn show(context: PageContext, Path(id): Path<String>) -> Answer<Html<String>> {
+    let missing = || Problem::missing(format!("no job was enqueued for gateway {id}"));
     let id: Uuid = id.parse().map_err(|_| missing())?;
     let glance = context.glance().await?;
-    let record = glance.gateways.iter().find(|gateway| gateway.id == id).ok_or_else(missing)?;
-    let live = State::ALL
-        .into_iter()
-        .filter(|state| !state.is_terminal() || *state == State::Dead)
-        .collect();
-    let search = Search { gateway: Some(id), states: live, ..Search::default() };
-    let found = context.app.queue.search(&search, None, PAGE).await?;
-    let jobs = found.jobs.iter().map(|job| JobRow::of(job, glance.now_ms())).collect();
-    let gateway =
-        GatewayView::of(record, glance.pause_of(&Scope::Gateway(id)), jobs, glance.now_ms());
-    Ok(written(&GatewayPage { frame: context.frame(&gateway.name, &glance), gateway }))
+    let gateway = glance.gateways.iter().find(|gateway| gateway.id == id).ok_or_else(missing)?;
+    let live = State::ALL.into_iter().filter(|state| !state.is_terminal() || *state == State::Dead);
+    let search = Search { gateway: Some(id), states: live.collect(), ..Search::default() };
+    let found = context.actions.app.queue.search(&search, None, PAGE).await?;
+    let now_ms = glance.now_ms();
+    let (reach, reach_words) = reach(gateway, now_ms);
+    let failure = gateway.failure.as_ref().filter(|_| reach == "no" || is_failing(gateway));
+    let remedy = failure.map(|failure| &failure.remedy);
+    Ok(written(&GatewayPage {
+        frame: context.frame(&name(gateway), &glance),
+        id,
+        reach,
+        reach_words,
+        sentence: state(gateway, now_ms),
+        remedy: remedy.and_then(|remedy| remedy.text()).map(sentence),
+        command: remedy.and_then(Command::of),
+        facts: facts(gateway, now_ms),
+        counts: counted(&gateway.jobs, Some(id), true, &[]),
+        pause: glance.pause_of(&Scope::Gateway(id)),
+        jobs: found.jobs,
+    }))
 }
 
-impl GatewayView {
-    fn of(gateway: &GatewayRecord, pause: Option<Paused>, jobs: Vec<JobRow>, now_ms: u64) -> Self {
-        let (reach, reach_words) = reach(gateway, now_ms);
-        let id = gateway.id.to_string();
-        let failure = gateway.failure.as_ref().filter(|_| reach == "no" || is_failing(gateway));
-        Self {
-            name: name(gateway),
-            reach,
-            reach_words,
-            sentence: Prose(sentence(gateway, now_ms)),
-            remedy: failure
-                .and_then(|failure| failure.remedy.text())
-                .map(|text| Prose(super::sentence(text))),
-            command: failure.and_then(|failure| Command::of(&failure.remedy)),
-            facts: facts(gateway, now_ms),
-            counts: counted(&gateway.jobs, Some(&id), true, &[]),
-            pause,
-            jobs,
-            id,
-        }
-    }
-}
-
-fn sentence(gateway: &GatewayRecord, now_ms: u64) -> String {
+/// Returns the state of a gateway in a sentence.
+fn state(gateway: &GatewayRecord, now_ms: u64) -> String {
     let words = gateway.failure.as_ref().map_or("", |failure| failure.message.as_str());
-    let again = gateway.held_until_ms.filter(|until| *until > now_ms);
-    let again = again.map_or_else(String::new, |until| {
+    let again = held_until(gateway, now_ms).map_or_else(String::new, |until| {
         format!(" Its jobs wait; one job tries again in {}.", span(until - now_ms))
     });
     if gateway.is_unreachable() {
@@ -121,15 +87,14 @@ fn sentence(gateway: &GatewayRecord, now_ms: u64) -> String {
     }
 }
 
-fn facts(gateway: &GatewayRecord, now_ms: u64) -> Vec<Fact> {
+fn facts(gateway: &GatewayRecord, now_ms: u64) -> Facts {
     let when = |at: Option<u64>| at.map(|at| utc(at, "%Y-%m-%d %H:%M:%S UTC"));
-    let held = gateway.held_until_ms.filter(|until| *until > now_ms);
     let waiting = gateway.waiting_since_ms.map(|since| span(now_ms.saturating_sub(since)));
     let after_writes = gateway
         .version
         .is_some()
         .then(|| if gateway.restarts_on_write { "yes" } else { "not seen" }.to_owned());
-    let all = [
+    known_facts([
         ("Address", gateway.url.clone().map(|url| format!("`{url}`"))),
         ("Version", gateway.version.clone()),
         ("Protocol", gateway.protocol.map(|protocol| protocol.to_string())),
@@ -141,7 +106,7 @@ fn facts(gateway: &GatewayRecord, now_ms: u64) -> Vec<Fact> {
         ("TLS", gateway.insecure_tls.then(|| "certificate not checked".to_owned())),
         ("Reached", when(gateway.reached_at_ms)),
         ("Failed", when(gateway.failed_at_ms)),
-        ("Next try", when(held)),
+        ("Next try", when(held_until(gateway, now_ms))),
         ("Oldest job waits", waiting),
         (
             "Heartbeats",
@@ -150,6 +115,5 @@ fn facts(gateway: &GatewayRecord, now_ms: u64) -> Vec<Fact> {
                 .map(|turns| format!("{} per day", count(turns, "turn"))),
         ),
         ("Worker", gateway.owner.clone()),
-    ];
-    all.into_iter().filter_map(|(name, value)| Some(Fact { name, value: Prose(value?) })).collect()
+    ])
 }

@@ -1,30 +1,25 @@
 //! The first page: the jobs that need somebody, their causes and remedies, and recent activity.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use askama::Template;
-use axum::Router;
 use axum::extract::Query;
 use axum::response::Html;
-use axum::routing::get;
 use mission_core::humanize::{number, rough, span};
-use mission_jobs::queue::views::explain::{Command, Reader, Story};
-use mission_jobs::queue::{Filter, Group, Restart, Search, StatsBucket, Summary};
+use mission_jobs::queue::views::explain::{Reader, Story};
+use mission_jobs::queue::{Filter, Group, MAX_PAGE, Restart, Search, StatsBucket, Summary};
 use mission_jobs::{JobRecord, Queue, Scope, State};
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::chart::Chart;
 use super::failures::FailureRow;
 use super::gateways::GatewayRow;
-use super::html::{Prose, When};
+use super::html::Prose;
 use super::kinds::KindRow;
 use super::layout::Frame;
 use super::page_context::PageContext;
-use super::{address, gateways, job_row, kinds, written};
-use crate::App;
-use crate::problem::Problem;
+use super::{address, gateways, kinds, written};
+use crate::problem::Answer;
 use crate::stats_range::Range;
 
 /// The most cards of jobs that need somebody.
@@ -33,31 +28,19 @@ const MOST_CARDS: usize = 6;
 const LOOK_AT: usize = 50;
 const MOST_GATEWAYS: usize = 12;
 const MOST_CAUSES: usize = 6;
-/// The most ready jobs, and the most restarts, that are read.
-const MANY: usize = 200;
-
-/// Returns the route of the page.
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new().route("/", get(show))
-}
 
 #[derive(Template)]
 #[template(path = "dashboard/home.html")]
-struct HomePage {
+struct HomePage<'a> {
     frame: Frame,
-    home: Home,
-}
-
-/// The content of the page.
-struct Home {
     /// The queue in a sentence, in parts.
     headline: Vec<HeadlinePart>,
     /// The line below the headline.
     beneath: String,
-    cards: Vec<Card>,
-    groups: Vec<FailureRow>,
+    cards: Vec<Card<'a>>,
+    groups: Vec<FailureRow<'a>>,
     chart: Chart,
-    gateways: Vec<GatewayRow>,
+    gateways: Vec<GatewayRow<'a>>,
     kinds: Vec<KindRow>,
 }
 
@@ -72,17 +55,12 @@ struct HeadlinePart {
 }
 
 /// Jobs that need somebody for the same reason.
-#[derive(Debug)]
-struct Card {
+struct Card<'a> {
     /// The first of these jobs.
-    job: Uuid,
-    state: State,
-    title: String,
-    since: When,
-    sentence: Prose,
-    remedy: Option<Prose>,
-    /// The command of the remedy, to be copied.
-    command: Option<Command>,
+    job: &'a JobRecord,
+    story: Story,
+    /// The time when it ended, or began to run.
+    since_ms: u64,
     /// The number of further jobs.
     others: usize,
     /// The address of the search that finds all of them.
@@ -103,51 +81,47 @@ pub(super) struct HomeReads {
 }
 
 #[derive(Deserialize)]
-struct HomeQuery {
+pub(super) struct HomeQuery {
     #[serde(default)]
     range: String,
 }
 
-async fn show(
+pub(super) async fn show(
     context: PageContext,
     Query(query): Query<HomeQuery>,
-) -> Result<Html<String>, Problem> {
+) -> Answer<Html<String>> {
     let range = Range::named(&query.range);
     let glance = context.glance().await?;
-    let now = context.app.shared_reads.home[range as usize]
-        .read(|_| Box::pin(read(&context.app.queue, range)))
-        .await?;
+    let app = &context.actions.app;
+    let now =
+        app.shared_reads.home[range as usize].read(|_| Box::pin(read(&app.queue, range))).await?;
     let now_ms = glance.now_ms();
     let named =
         |restart: &Restart| (glance.name(restart.gateway).unwrap_or_default(), restart.at_ms);
     let restarts: Vec<_> = now.restarts.iter().map(named).collect();
     let is_paused = |kind| glance.pause_of(&Scope::Kind(kind)).is_some();
-    let home = Home {
+    Ok(written(&HomePage {
+        frame: context.frame("Now", &glance),
         headline: headline(&glance.summary),
         beneath: beneath(&glance.summary),
         cards: cards(&now.needing, now_ms),
-        groups: now
-            .groups
-            .iter()
-            .map(|group| FailureRow::of(group, glance.name(group.gateway).as_deref(), now_ms))
-            .collect(),
+        groups: now.groups.iter().map(|group| FailureRow::of(group, &glance)).collect(),
         chart: Chart::draw(range, &now.slices, &restarts, now_ms),
         gateways: gateways::rows(&glance, MOST_GATEWAYS),
         kinds: kinds::rows(range, &now.slices, &now.ready, is_paused, now_ms),
-    };
-    Ok(written(&HomePage { frame: context.frame("Now", &glance), home }))
+    }))
 }
 
-async fn read(queue: &Queue, range: Range) -> Result<HomeReads, Problem> {
+async fn read(queue: &Queue, range: Range) -> Answer<HomeReads> {
     let needing = |state: State| Search { states: vec![state], ..Search::default() };
     let (blocked, dead) = (needing(State::Blocked), needing(State::Dead));
-    let oldest = Filter { limit: MANY, ..Filter::new(State::Ready) };
+    let oldest = Filter { limit: MAX_PAGE, ..Filter::new(State::Ready) };
     let (blocked, dead, groups, slices, restarts, ready) = tokio::try_join!(
         queue.search(&blocked, None, LOOK_AT),
         queue.search(&dead, None, LOOK_AT),
         queue.groups(MOST_CAUSES),
         range.read(queue),
-        queue.restarts(MANY),
+        queue.restarts(MAX_PAGE),
         queue.list(&oldest)
     )?;
     let needing = blocked.jobs.into_iter().chain(dead.jobs).collect();
@@ -217,7 +191,7 @@ fn beneath(summary: &Summary) -> String {
 }
 
 /// Returns a card for each gateway and cause of jobs that need somebody, blocked jobs first.
-fn cards(jobs: &[JobRecord], now_ms: u64) -> Vec<Card> {
+fn cards(jobs: &[JobRecord], now_ms: u64) -> Vec<Card<'_>> {
     let mut alike: BTreeMap<(bool, String, String), Vec<&JobRecord>> = BTreeMap::new();
     for job in jobs {
         let code = job.failure.as_ref().map_or_else(String::new, |failure| failure.code.clone());
@@ -227,19 +201,13 @@ fn cards(jobs: &[JobRecord], now_ms: u64) -> Vec<Card> {
     alike.map(|((_, lane, code), jobs)| card(jobs[0], lane, code, jobs.len() - 1, now_ms)).collect()
 }
 
-fn card(job: &JobRecord, lane: &str, code: &str, others: usize, now_ms: u64) -> Card {
-    let story = Story::of(job, Reader::Page, now_ms);
+fn card<'a>(job: &'a JobRecord, lane: &str, code: &str, others: usize, now_ms: u64) -> Card<'a> {
     let error = if code.is_empty() { String::new() } else { format!(" error:{code}") };
     let search = format!("state:{} gateway:{lane}{error}", job.state);
-    let at_ms = job.finished_at_ms.or(job.started_at_ms).unwrap_or(job.enqueued_at_ms);
     Card {
-        job: job.id,
-        state: job.state,
-        title: job_row::title(job),
-        since: When { at_ms, now_ms },
-        command: story.command,
-        sentence: Prose(story.sentence),
-        remedy: story.remedy.map(Prose),
+        job,
+        story: Story::of(job, Reader::Page, now_ms),
+        since_ms: job.finished_at_ms.or(job.started_at_ms).unwrap_or(job.enqueued_at_ms),
         others,
         retry_all: address::to("/bulk", &[("q", &search), ("action", "retry")]),
         all: address::to("/jobs", &[("q", &search)]),

@@ -1,8 +1,8 @@
 //! Pieces of HTML that templates insert without escaping: they escape their own content.
 
-use std::fmt::{self, Display, Formatter, Write};
+use std::fmt::{self, Display, Formatter};
 
-use askama::filters::HtmlSafe;
+use askama::filters::{Escaper, Html, HtmlSafe};
 use mission_core::humanize::{rough, utc};
 
 /// A point in time in words, with the time in UTC on hover. A script keeps the words up to date.
@@ -31,42 +31,24 @@ impl Display for When {
 impl HtmlSafe for When {}
 
 /// Text in which the pieces between backticks are shown as code.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Prose(pub String);
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Prose<'a>(pub &'a str);
 
-impl Display for Prose {
+impl Display for Prose<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         // A backtick without a partner is a character like any other.
         let pairs = self.0.matches('`').count() / 2 * 2;
         for (at, piece) in self.0.splitn(pairs + 1, '`').enumerate() {
-            if at % 2 == 1 {
-                f.write_str("<code>")?;
-                escape(f, piece)?;
-                f.write_str("</code>")?;
-            } else {
-                escape(f, piece)?;
-            }
+            let (before, after) = if at % 2 == 1 { ("<code>", "</code>") } else { ("", "") };
+            f.write_str(before)?;
+            Html.write_escaped_str(&mut *f, piece)?;
+            f.write_str(after)?;
         }
         Ok(())
     }
 }
 
-impl HtmlSafe for Prose {}
-
-/// Writes text with its markup characters escaped.
-fn escape(f: &mut Formatter<'_>, text: &str) -> fmt::Result {
-    for letter in text.chars() {
-        match letter {
-            '&' => f.write_str("&amp;")?,
-            '<' => f.write_str("&lt;")?,
-            '>' => f.write_str("&gt;")?,
-            '"' => f.write_str("&quot;")?,
-            '\'' => f.write_str("&#39;")?,
-            other => f.write_char(other)?,
-        }
-    }
-    Ok(())
-}
+impl HtmlSafe for Prose<'_> {}
 
 #[cfg(test)]
 mod tests {
@@ -74,8 +56,9 @@ mod tests {
 
     #[test]
     fn text_between_backticks_is_code_and_markup_is_escaped() {
-        let prose = Prose("run `openclaw <b>` & look; a ` stays".to_owned());
-        assert_eq!(prose.to_string(), "run <code>openclaw &lt;b&gt;</code> &amp; look; a ` stays");
+        let prose = Prose("run `openclaw <b>` & look; a ` stays");
+        let html = "run <code>openclaw &#60;b&#62;</code> &#38; look; a ` stays";
+        assert_eq!(prose.to_string(), html);
     }
 
     #[test]

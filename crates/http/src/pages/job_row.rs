@@ -1,13 +1,10 @@
 //! A job as a row of a list, and its title.
 
 use mission_core::model::Action;
-use mission_jobs::queue::views::explain;
 use mission_jobs::{JobRecord, State};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use uuid::Uuid;
-
-use super::html::{Prose, When};
 
 /// A link to a gateway.
 #[derive(Debug, Clone)]
@@ -17,43 +14,15 @@ pub(super) struct GatewayLink {
     pub name: String,
 }
 
-/// A job in a list.
-#[derive(Debug, Clone)]
-pub(super) struct JobRow {
-    pub id: Uuid,
-    pub state: State,
-    pub kind: String,
-    /// The agent or agents that the job is about.
-    pub about: String,
-    /// The gateway, unless the stored lane is not an id.
-    pub gateway: Option<GatewayLink>,
-    pub sentence: Prose,
-    /// The number of attempts used, and the limit.
-    pub attempts: String,
-    /// The time at which the job is due, began to run or ended, as its state has it.
-    pub since: When,
-}
-
-impl JobRow {
-    /// Makes the row of a job.
-    pub(super) fn of(job: &JobRecord, now_ms: u64) -> Self {
-        let at_ms = match job.state {
-            state if state.is_terminal() => job.finished_at_ms,
-            State::Running => job.started_at_ms,
-            state if state.is_waiting() => job.next_at_ms,
-            _ => None,
-        };
-        Self {
-            id: job.id,
-            state: job.state,
-            kind: job.kind.clone(),
-            about: about(job),
-            gateway: gateway_link(job),
-            sentence: Prose(explain::brief(job)),
-            attempts: format!("{}/{}", job.attempts, job.max_attempts),
-            since: When { at_ms: at_ms.unwrap_or(job.enqueued_at_ms), now_ms },
-        }
-    }
+/// Returns the time at which the job is due, began to run or ended, as its state has it.
+pub(super) fn since_ms(job: &JobRecord) -> u64 {
+    let at_ms = match job.state {
+        state if state.is_terminal() => job.finished_at_ms,
+        State::Running => job.started_at_ms,
+        state if state.is_waiting() => job.next_at_ms,
+        _ => None,
+    };
+    at_ms.unwrap_or(job.enqueued_at_ms)
 }
 
 /// The parts of a document that say what its job does.
@@ -90,7 +59,7 @@ pub(super) fn gateway_link(job: &JobRecord) -> Option<GatewayLink> {
 }
 
 /// Returns the agent that the job is about, or the number of agents.
-fn about(job: &JobRecord) -> String {
+pub(super) fn about(job: &JobRecord) -> String {
     if let Some(name) = named(job.names.agent.as_deref()) {
         return name.to_owned();
     }

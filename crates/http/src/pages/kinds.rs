@@ -38,14 +38,7 @@ pub(super) fn rows(
     now_ms: u64,
 ) -> Vec<KindRow> {
     let row = |kind: Kind| {
-        let mut sum = KindStats::default();
-        for happened in slices.iter().filter_map(|slice| slice.kinds.get(kind.as_str())) {
-            for (what, count) in &happened.counts {
-                *sum.counts.entry(what.clone()).or_default() += count;
-            }
-            sum.waited.add(&happened.waited);
-            sum.ran.add(&happened.ran);
-        }
+        let sum = slices.iter().filter_map(|slice| slice.kinds.get(kind.as_str())).sum();
         let waiting = ready.iter().filter(|job| job.kind == kind.as_str());
         let oldest = waiting.map(|job| now_ms.saturating_sub(job.enqueued_at_ms)).max();
         KindRow::of(kind, range, &sum, oldest, paused(kind))

@@ -18,11 +18,8 @@ use crate::security_headers::is_for_people;
 #[template(path = "dashboard/message.html")]
 struct MessagePage {
     frame: Frame,
-    heading: String,
     /// The cause, and what to do.
     detail: String,
-    /// The path of the link back.
-    back: String,
 }
 
 /// Replaces a problem document by a page if a browser shows the response to a person.
@@ -50,13 +47,7 @@ pub(super) fn problem_page(problem: &Problem, caller: Option<&Caller>) -> Respon
         status if status.is_server_error() => "Internal error",
         _ => problem.title,
     };
-    let frame = caller
-        .map_or_else(|| Frame::stranger(heading, "/"), |caller| Frame::of(heading, "/", caller));
-    let page = MessagePage {
-        frame,
-        heading: heading.to_owned(),
-        detail: sentence(&problem.detail),
-        back: "/".to_owned(),
-    };
+    let detail = sentence(&problem.detail);
+    let page = MessagePage { frame: Frame::of(heading, "/", caller), detail };
     (problem.status, written(&page)).into_response()
 }

@@ -3,24 +3,23 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::header::{COOKIE, HOST};
+use axum::http::header::HOST;
 use axum::http::request::Parts;
 use mission_jobs::Scope;
 use mission_jobs::queue::{GatewayRecord, MAX_PAGE, Pause, Summary};
 use uuid::Uuid;
 
 use super::gateways;
-use super::html::When;
-use super::layout::{Frame, Paused};
+use super::layout::Frame;
 use super::theme::known_theme;
 use crate::App;
-use crate::auth::{Action, Caller};
-use crate::problem::Problem;
+use crate::actions::Actions;
+use crate::auth::{Action, session};
+use crate::problem::{Answer, Problem};
 
 /// The context in which a page is rendered. Handlers take it as an argument.
 pub(super) struct PageContext {
-    pub app: Arc<App>,
-    pub caller: Caller,
+    pub actions: Actions,
     /// The path and query of the page.
     pub path: String,
     /// The scheme and host of the API, for the commands that pages show.
@@ -39,49 +38,43 @@ pub(super) struct Glance {
 impl FromRequestParts<Arc<App>> for PageContext {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let caller = <Caller as FromRequestParts<Arc<App>>>::from_request_parts(parts, app).await?;
-        caller.may(Action::Read)?;
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Answer<Self> {
+        let actions = Actions::from_request_parts(parts, app).await?;
+        actions.caller.may(Action::Read)?;
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let host =
             parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost:8787");
         // A trusted proxy sends this header; without a proxy there is no TLS here.
         let secure = parts.headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
         let origin = format!("{}://{host}", if secure { "https" } else { "http" });
-        let cookies =
-            parts.headers.get_all(COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
-        let mut pairs = cookies
-            .flat_map(|cookie| cookie.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='));
-        let theme =
-            pairs.find(|(name, _)| *name == "theme").and_then(|(_, theme)| known_theme(theme));
+        let theme = session::cookie(&parts.headers, "theme").and_then(known_theme);
         let notice = parts.uri.query().and_then(notice);
-        Ok(Self { app: app.clone(), caller, path, origin, theme, notice })
+        Ok(Self { actions, path, origin, theme, notice })
     }
 }
 
 impl PageContext {
     /// Reads the queue at a glance, together with others who do so at the same time.
-    pub async fn glance(&self) -> Result<Arc<Glance>, Problem> {
+    pub async fn glance(&self) -> Answer<Arc<Glance>> {
+        let app = &self.actions.app;
         let read = |_| async {
             let (summary, gateways) =
-                tokio::try_join!(self.app.queue.summary(), self.app.queue.gateways(MAX_PAGE))?;
+                tokio::try_join!(app.queue.summary(), app.queue.gateways(MAX_PAGE))?;
             Ok(Glance { summary, gateways })
         };
-        self.app.shared_reads.glance.read(read).await
+        app.shared_reads.glance.read(read).await
     }
 
     /// Returns the frame of the page.
     pub fn frame(&self, title: &str, glance: &Glance) -> Frame {
-        let now_ms = glance.summary.at_ms;
-        let paused = glance.summary.paused.iter().map(|pause| glance.paused(pause)).collect();
+        let paused = glance.summary.paused.iter();
         Frame {
-            queue: self.app.queue.name().to_owned(),
+            queue: self.actions.app.queue.name().to_owned(),
             theme: self.theme,
             notice: self.notice,
-            paused,
-            now_ms,
-            ..Frame::of(title, &self.path, &self.caller)
+            paused: paused.map(|pause| (glance.paused(pause), pause.clone())).collect(),
+            now_ms: glance.now_ms(),
+            ..Frame::of(title, &self.path, Some(&self.actions.caller))
         }
     }
 }
@@ -98,29 +91,19 @@ impl Glance {
     }
 
     /// Returns the pause of exactly that scope, if there is one.
-    pub fn pause_of(&self, scope: &Scope) -> Option<Paused> {
-        self.summary
-            .paused
-            .iter()
-            .find(|pause| pause.scope == *scope)
-            .map(|pause| self.paused(pause))
+    pub fn pause_of(&self, scope: &Scope) -> Option<&Pause> {
+        self.summary.paused.iter().find(|pause| pause.scope == *scope)
     }
 
-    fn paused(&self, pause: &Pause) -> Paused {
-        let what = match pause.scope {
+    /// Returns the scope of a pause as the beginning of a sentence.
+    fn paused(&self, pause: &Pause) -> String {
+        match pause.scope {
             Scope::All => "All jobs are paused,".to_owned(),
             Scope::Kind(kind) => format!("All {kind} jobs are paused,"),
             Scope::Gateway(id) => {
                 let name = self.name(id).unwrap_or_else(|| id.to_string());
                 format!("Gateway {name} is paused,")
             }
-        };
-        Paused {
-            what,
-            scope: pause.scope.to_string(),
-            at: When { at_ms: pause.at_ms, now_ms: self.now_ms() },
-            by: pause.by.clone(),
-            reason: pause.reason.clone(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use mission_core::humanize::number;
 use mission_jobs::State;
 use mission_jobs::queue::Counts;
+use uuid::Uuid;
 
 use super::address;
 
@@ -21,7 +22,7 @@ pub(super) struct StateCount {
 /// than `dead` are left out unless `ended` is set; `here` are the states that the page shows.
 pub(super) fn counted(
     counts: &Counts,
-    gateway: Option<&str>,
+    gateway: Option<Uuid>,
     ended: bool,
     here: &[State],
 ) -> Vec<StateCount> {

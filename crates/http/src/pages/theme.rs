@@ -1,21 +1,11 @@
 //! The choice between the light and the dark theme, kept in a cookie.
 
-use std::sync::Arc;
-
-use axum::Router;
 use axum::extract::Form;
 use axum::http::header::SET_COOKIE;
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
-use axum::routing::post;
 use serde::Deserialize;
 
 use super::address::own_path;
-use crate::App;
-
-/// Returns the route of the form.
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new().route("/theme", post(choose))
-}
 
 /// Returns the theme of that name, if there is one.
 pub(super) fn known_theme(name: &str) -> Option<&'static str> {
@@ -23,13 +13,13 @@ pub(super) fn known_theme(name: &str) -> Option<&'static str> {
 }
 
 #[derive(Deserialize)]
-struct ThemeForm {
+pub(super) struct ThemeForm {
     theme: String,
     #[serde(default)]
     back: String,
 }
 
-async fn choose(Form(form): Form<ThemeForm>) -> Response {
+pub(super) async fn choose(Form(form): Form<ThemeForm>) -> Response {
     let back = Redirect::to(own_path(&form.back));
     match known_theme(&form.theme) {
         Some(theme) => {

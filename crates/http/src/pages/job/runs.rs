@@ -2,102 +2,60 @@
 
 use mission_core::humanize::{count, span};
 use mission_jobs::queue::views::attempt::Attempt;
-use mission_jobs::{JobRecord, State, Step};
-
-use crate::pages::html::{Prose, When};
-
-/// An entry of the timeline.
-#[derive(Debug)]
-pub(super) struct StateEntry {
-    pub state: State,
-    /// The time at which the job entered the state.
-    pub at: When,
-    /// The time it stayed there, if it has left the state.
-    pub stayed: Option<String>,
-}
-
-/// A run that ended.
-#[derive(Debug)]
-pub(super) struct RunView {
-    pub number: u32,
-    pub outcome: String,
-    /// The style class of the outcome.
-    pub class: String,
-    /// The code of the failure, and the method of the request that failed.
-    pub code: Option<String>,
-    pub message: Prose,
-    pub began: When,
-    pub took: String,
-    pub worker: String,
-    /// The number of requests with its noun.
-    pub requests: String,
-    pub steps: Vec<RequestBar>,
-}
+use mission_jobs::queue::views::job_view::Entered;
+use mission_jobs::{JobRecord, Step};
 
 /// A request of a run, drawn as a bar.
 #[derive(Debug)]
-pub(super) struct RequestBar {
-    pub name: String,
+pub(super) struct RequestBar<'a> {
+    pub step: &'a Step,
     pub took: String,
     /// The start within the run, in thousandths of its length.
     pub x: u64,
     /// The length, in the same unit.
     pub width: u64,
-    /// The style class.
-    pub class: &'static str,
-    /// The error, or `ok`.
-    pub note: String,
 }
 
-impl RunView {
-    /// Makes the view of a run.
-    pub(super) fn of(run: &Attempt, now_ms: u64) -> Self {
-        let result = &run.result;
-        let took = run.ended_at_ms.saturating_sub(run.started_at_ms);
-        Self {
-            number: run.number,
-            outcome: result.outcome.clone(),
-            class: result.outcome.clone(),
-            code: result.failure.as_ref().map(|failure| match &failure.method {
-                Some(method) => format!("{} {method}", failure.code),
-                None => failure.code.clone(),
-            }),
-            message: Prose(result.message().unwrap_or_default().to_owned()),
-            began: When { at_ms: run.started_at_ms, now_ms },
-            took: span(took),
-            worker: run.worker.clone(),
-            requests: count(u64::try_from(result.steps.len()).unwrap_or_default(), "request"),
-            steps: steps(&result.steps, took),
-        }
-    }
+fn length_ms(run: &Attempt) -> u64 {
+    run.ended_at_ms.saturating_sub(run.started_at_ms)
+}
+
+/// Returns the length of a run in words.
+pub(super) fn took(run: &Attempt) -> String {
+    span(length_ms(run))
+}
+
+/// Returns the number of requests of a run with its noun.
+pub(super) fn requests(run: &Attempt) -> String {
+    count(run.result.steps.len() as u64, "request")
 }
 
 /// Lays the requests of a run out one after the other over its length.
-fn steps(steps: &[Step], took: u64) -> Vec<RequestBar> {
-    let whole = steps.iter().map(|step| step.duration_ms).sum::<u64>().max(took).max(1);
+pub(super) fn bars<'a>(run: &'a Attempt) -> Vec<RequestBar<'a>> {
+    let steps = &run.result.steps;
+    let whole = steps.iter().map(|step| step.duration_ms).sum::<u64>().max(length_ms(run)).max(1);
     let mut begun = 0;
-    let drawn = |step: &Step| {
+    let drawn = |step: &'a Step| {
+        let duration_ms = step.duration_ms;
         let x = begun * 1000 / whole;
-        begun += step.duration_ms;
+        begun += duration_ms;
         RequestBar {
-            name: step.name.clone(),
-            took: span(step.duration_ms),
+            step,
+            took: span(duration_ms),
             x: x.min(996),
-            width: (step.duration_ms * 1000 / whole).max(4),
-            class: if step.note.is_some() { "again" } else { "done" },
-            note: step.note.clone().unwrap_or_else(|| "ok".to_owned()),
+            width: (duration_ms * 1000 / whole).max(4),
         }
     };
     steps.iter().map(drawn).collect()
 }
 
-/// Returns the states that a job was in, oldest first.
-pub(super) fn timeline(job: &JobRecord, now_ms: u64) -> Vec<StateEntry> {
+/// Returns the states that a job was in, oldest first, each with the time that the job stayed there
+/// if it has left the state.
+pub(super) fn timeline(job: &JobRecord) -> Vec<(Entered, Option<String>)> {
     let next = job.timeline.iter().skip(1).map(|entered| Some(entered.at_ms)).chain([None]);
-    let entered = job.timeline.iter().zip(next).map(|(entered, left)| StateEntry {
-        state: entered.state,
-        at: When { at_ms: entered.at_ms, now_ms },
-        stayed: left.map(|left| span(left.saturating_sub(entered.at_ms))),
+    let entered = job.timeline.iter().zip(next).map(|(entered, left)| {
+        let stayed = left.map(|left| span(left.saturating_sub(entered.at_ms)));
+        (*entered, stayed)
     });
     entered.collect()
 }

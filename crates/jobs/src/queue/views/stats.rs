@@ -2,6 +2,7 @@
 //! keep, so that nobody has to scan jobs.
 
 use std::collections::{BTreeMap, HashMap};
+use std::iter::Sum;
 
 use serde::Serialize;
 
@@ -75,8 +76,28 @@ impl Histogram {
     }
 
     /// Adds another histogram to this one.
-    pub fn add(&mut self, other: &Self) {
+    fn add(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0).for_each(|(bucket, more)| *bucket += more);
+    }
+}
+
+impl KindStats {
+    /// Adds the figures of another span to these.
+    fn add(&mut self, other: &Self) {
+        for (what, count) in &other.counts {
+            *self.counts.entry(what.clone()).or_default() += count;
+        }
+        self.waited.add(&other.waited);
+        self.ran.add(&other.ran);
+    }
+}
+
+impl<'a> Sum<&'a Self> for KindStats {
+    fn sum<I: Iterator<Item = &'a Self>>(all: I) -> Self {
+        all.fold(Self::default(), |mut sum, stats| {
+            sum.add(stats);
+            sum
+        })
     }
 }
 
@@ -84,12 +105,7 @@ impl StatsBucket {
     /// Adds the figures of another span to this one.
     pub fn add(&mut self, other: &Self) {
         for (kind, more) in &other.kinds {
-            let stats = self.kinds.entry(kind.clone()).or_default();
-            for (what, count) in &more.counts {
-                *stats.counts.entry(what.clone()).or_default() += count;
-            }
-            stats.waited.add(&more.waited);
-            stats.ran.add(&more.ran);
+            self.kinds.entry(kind.clone()).or_default().add(more);
         }
     }
 
