@@ -12,13 +12,11 @@ use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::auth::access::client;
-use super::auth::network;
+use super::auth::{make_room, network};
 use super::problem::Problem;
 
 /// The burst that an address may send at once, in seconds of its rate.
 const BURST_SECONDS: u32 = 4;
-/// The most addresses that are remembered. Beyond it, idle ones are forgotten, or all.
-const MOST: usize = 10_000;
 
 /// The requests that each address has left.
 pub(crate) struct RateLimiter {
@@ -44,12 +42,7 @@ impl RateLimiter {
         }
         let (rate, most) = (f64::from(self.per_second), f64::from(self.per_second * BURST_SECONDS));
         let mut all = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MOST {
-            all.retain(|_, left| left.since.elapsed().as_secs_f64() < f64::from(BURST_SECONDS));
-            if all.len() >= MOST {
-                all.clear();
-            }
-        }
+        make_room(&mut all, |left| left.since.elapsed().as_secs() < BURST_SECONDS.into());
         let own = all
             .entry(network(address))
             .or_insert_with(|| Left { requests: most, since: Instant::now() });

@@ -47,15 +47,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Answer<Self> {
         let kind = request.headers().get(CONTENT_TYPE).cloned();
         let bytes = read(request, state).await?;
-        if matches!(bytes.trim_ascii(), b"" | b"null") {
-            return serde_json::from_str("{}")
-                .map(Self)
-                .map_err(|error| wrong(".", "the body", &error));
-        }
-        if !kind.is_some_and(|kind| is_json(kind.as_bytes())) {
+        let is_empty = matches!(bytes.trim_ascii(), b"" | b"null");
+        if !is_empty && !kind.is_some_and(|kind| is_json(kind.as_bytes())) {
             return Err(no_json());
         }
-        let mut json = serde_json::Deserializer::from_slice(&bytes);
+        let json = if is_empty { b"{}" } else { &bytes[..] };
+        let mut json = serde_json::Deserializer::from_slice(json);
         let value = serde_path_to_error::deserialize(&mut json)
             .map_err(|error| wrong(&error.path().to_string(), "the body", error.inner()))?;
         json.end().map_err(|error| wrong(".", "the body", &error))?;

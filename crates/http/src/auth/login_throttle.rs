@@ -10,8 +10,7 @@ const FORGIVEN: u32 = 5;
 const MEMORY: Duration = Duration::from_secs(15 * 60);
 /// The wait after the first further failure. Each one doubles it, up to [`MEMORY`].
 const FIRST: Duration = Duration::from_secs(2);
-/// The most addresses that are remembered. Beyond it, those that need not wait are forgotten, or
-/// all.
+/// The most addresses that are remembered.
 const MOST: usize = 10_000;
 
 /// The addresses that failed lately.
@@ -42,12 +41,7 @@ impl LoginThrottle {
     pub(crate) fn failed(&self, address: IpAddr) {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         failures.retain(|_, failures| failures.last.elapsed() < MEMORY);
-        if failures.len() >= MOST {
-            failures.retain(|_, failures| !failures.wait().is_zero());
-            if failures.len() >= MOST {
-                failures.clear();
-            }
-        }
+        make_room(&mut failures, |failures| !failures.wait().is_zero());
         let own =
             failures.entry(network(address)).or_insert(Failures { count: 0, last: Instant::now() });
         own.count += 1;
@@ -57,6 +51,16 @@ impl LoginThrottle {
     /// Forgets the failures of an address.
     pub(crate) fn succeeded(&self, address: IpAddr) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&network(address));
+    }
+}
+
+/// Forgets addresses if too many are remembered: those that `keep` gives up, or all.
+pub(crate) fn make_room<T>(all: &mut HashMap<IpAddr, T>, keep: impl Fn(&T) -> bool) {
+    if all.len() >= MOST {
+        all.retain(|_, one| keep(one));
+    }
+    if all.len() >= MOST {
+        all.clear();
     }
 }
 

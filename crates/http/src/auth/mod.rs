@@ -11,5 +11,5 @@ pub(crate) mod session;
 pub mod token;
 
 pub(crate) use access::{Access, AuthMethod, Caller};
-pub(crate) use login_throttle::network;
+pub(crate) use login_throttle::{make_room, network};
 pub(crate) use permissions::Action;

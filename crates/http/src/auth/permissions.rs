@@ -3,10 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::Error;
+use serde::{Deserialize, Serialize};
 
 /// The role of a caller. Each role may do everything that the roles before it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// May read everything.
@@ -17,24 +19,9 @@ pub enum Role {
     Admin,
 }
 
-impl Role {
-    /// All roles, least privileged first.
-    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
-
-    /// Returns the name of the role.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Operator => "operator",
-            Self::Admin => "admin",
-        }
-    }
-}
-
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.serialize(f)
     }
 }
 
@@ -42,8 +29,8 @@ impl FromStr for Role {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let role = Self::ALL.into_iter().find(|role| role.as_str() == name);
-        role.ok_or_else(|| format!("`{name}` is not a role; use viewer, operator or admin"))
+        Self::deserialize(name.into_deserializer())
+            .map_err(|_: Error| format!("`{name}` is not a role; use viewer, operator or admin"))
     }
 }
 

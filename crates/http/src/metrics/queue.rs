@@ -5,70 +5,52 @@ use mission_jobs::{Queue, QueueError, State};
 
 use super::exposition::{Exposition, Millis};
 
-/// The state of the queue in Redis.
-pub struct QueueState {
-    summary: Summary,
-    /// The gateways with the most recent jobs.
-    gateways: Vec<GatewayRecord>,
+/// Reads the summary of the queue and the gateways with the most recent jobs.
+pub async fn read(queue: &Queue) -> Result<(Summary, Vec<GatewayRecord>), QueueError> {
+    tokio::try_join!(queue.summary(), queue.gateways(MAX_PAGE))
 }
 
-/// Reads the state of the queue from Redis.
-pub async fn read(queue: &Queue) -> Result<QueueState, QueueError> {
-    let (summary, gateways) = tokio::try_join!(queue.summary(), queue.gateways(MAX_PAGE))?;
-    Ok(QueueState { summary, gateways })
-}
-
-impl QueueState {
-    /// Writes all gauges. Only unreachable gateways have a series of their own, labelled with their
-    /// id.
-    pub fn write(&self, text: &mut Exposition) {
-        let summary = &self.summary;
-        text.gauge("mission_jobs", "Number of jobs by state.");
-        for state in State::ALL {
-            text.sample(&[("state", state.as_str())], summary.counts.of(state));
-        }
-        let oldest =
-            summary.oldest_ready_at_ms.map_or(0, |since| summary.at_ms.saturating_sub(since));
-        text.gauge(
-            "mission_oldest_ready_seconds",
-            "Age of the oldest ready job in seconds; 0 if there is none.",
-        )
-        .sample(&[], Millis(oldest));
-        text.gauge("mission_workers", "Number of workers with a recent heartbeat.")
-            .sample(&[], summary.workers);
-        text.gauge("mission_workers_draining", "Number of workers that an operator is draining.")
-            .sample(&[], summary.draining);
-        text.gauge(
-            "mission_paused_scopes",
-            "Number of pauses by scope: all jobs, a kind, or a gateway.",
-        );
-        for name in ["all", "kind", "gateway"] {
-            let count =
-                summary.paused.iter().filter(|pause| scope_name(&pause.scope) == name).count();
-            text.sample(&[("scope", name)], count);
-        }
-        let count = |test: fn(&GatewayRecord) -> bool| {
-            self.gateways.iter().filter(|gateway| test(gateway)).count()
-        };
-        text.gauge("mission_gateways", "Number of gateways with jobs, among the latest 200.")
-            .sample(&[], count(|_| true));
-        text.gauge(
-            "mission_gateways_unreachable",
-            "Number of gateways that the latest attempt did not reach.",
-        )
-        .sample(&[], count(GatewayRecord::is_unreachable));
-        text.gauge(
-            "mission_lanes_held",
-            "Number of gateways whose lane is held until a later time.",
-        )
+/// Writes all gauges. Only unreachable gateways have a series of their own, labelled with their id.
+pub fn write(text: &mut Exposition, summary: &Summary, gateways: &[GatewayRecord]) {
+    text.gauge("mission_jobs", "Number of jobs by state.");
+    for state in State::ALL {
+        text.sample(&[("state", state.as_str())], summary.counts.of(state));
+    }
+    let oldest = summary.oldest_ready_at_ms.map_or(0, |since| summary.at_ms.saturating_sub(since));
+    text.gauge(
+        "mission_oldest_ready_seconds",
+        "Age of the oldest ready job in seconds; 0 if there is none.",
+    )
+    .sample(&[], Millis(oldest));
+    text.gauge("mission_workers", "Number of workers with a recent heartbeat.")
+        .sample(&[], summary.workers);
+    text.gauge("mission_workers_draining", "Number of workers that an operator is draining.")
+        .sample(&[], summary.draining);
+    text.gauge(
+        "mission_paused_scopes",
+        "Number of pauses by scope: all jobs, a kind, or a gateway.",
+    );
+    for name in ["all", "kind", "gateway"] {
+        let count = summary.paused.iter().filter(|pause| scope_name(&pause.scope) == name).count();
+        text.sample(&[("scope", name)], count);
+    }
+    let count =
+        |test: fn(&GatewayRecord) -> bool| gateways.iter().filter(|gateway| test(gateway)).count();
+    text.gauge("mission_gateways", "Number of gateways with jobs, among the latest 200.")
+        .sample(&[], count(|_| true));
+    text.gauge(
+        "mission_gateways_unreachable",
+        "Number of gateways that the latest attempt did not reach.",
+    )
+    .sample(&[], count(GatewayRecord::is_unreachable));
+    text.gauge("mission_lanes_held", "Number of gateways whose lane is held until a later time.")
         .sample(&[], count(|gateway| gateway.held_until_ms.is_some()));
-        text.gauge(
-            "mission_gateway_failures",
-            "Number of consecutive failed attempts to reach an unreachable gateway.",
-        );
-        for gateway in self.gateways.iter().filter(|gateway| gateway.is_unreachable()) {
-            text.sample(&[("gateway", &gateway.id.to_string())], gateway.failures);
-        }
+    text.gauge(
+        "mission_gateway_failures",
+        "Number of consecutive failed attempts to reach an unreachable gateway.",
+    );
+    for gateway in gateways.iter().filter(|gateway| gateway.is_unreachable()) {
+        text.sample(&[("gateway", &gateway.id.to_string())], gateway.failures);
     }
 }
 
