@@ -1,6 +1,7 @@
 //! The queue's events, as server-sent events.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::unfold;
+use futures_util::stream::{iter, unfold};
 use futures_util::{Stream, StreamExt};
 use mission_jobs::queue::QueueEvent;
 use serde::Deserialize;
@@ -63,24 +64,21 @@ pub(crate) async fn events(
     }
     let since = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let stream = stream_of(app.events.subscribe(since))
-        .filter(move |event| std::future::ready(query.wants(event.as_deref())));
-    let stream = stream
+        .filter(move |event| ready(query.wants(event.as_deref())))
         .map(|event| Ok::<_, Infallible>(sse_event(event.as_deref())))
         .take_until(sleep(LIFE));
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(ALIVE)).into_response())
 }
 
-fn stream_of(subscription: Subscription) -> impl Stream<Item = EventOrGap> {
-    unfold((subscription.missed, subscription.next), |(mut missed, mut next)| async move {
-        if let Some(event) = missed.pop_front() {
-            return Some((event, (missed, next)));
-        }
+fn stream_of(Subscription { missed, next }: Subscription) -> impl Stream<Item = EventOrGap> {
+    let later = unfold(next, |mut next| async move {
         match next.recv().await {
-            Ok(event) => Some((event, (missed, next))),
-            Err(RecvError::Lagged(_)) => Some((None, (missed, next))),
+            Ok(event) => Some((event, next)),
+            Err(RecvError::Lagged(_)) => Some((None, next)),
             Err(RecvError::Closed) => None,
         }
-    })
+    });
+    iter(missed).chain(later)
 }
 
 fn sse_event(event: Option<&Event>) -> sse::Event {

@@ -1,6 +1,10 @@
 //! The actions on one job.
 
+use std::sync::Arc;
+
 use axum::Json;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use mission_jobs::State as JobState;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -8,8 +12,9 @@ use uuid::Uuid;
 
 use super::input::{Body, Id, Whole, reason};
 use super::jobs::time;
+use crate::App;
 use crate::actions::{Actions, JobAction};
-use crate::problem::Answer;
+use crate::problem::{Answer, Problem};
 
 /// The reason for an action.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -57,8 +62,25 @@ pub(crate) struct Acted {
     was: JobState,
 }
 
-async fn acted(actions: &Actions, id: Uuid, action: JobAction, why: &str) -> Answer<Json<Acted>> {
-    Ok(Json(Acted { id, was: actions.act(id, action, why).await? }))
+/// The job in the path, and the actions of the caller.
+pub(crate) struct OnJob {
+    id: Uuid,
+    actions: Actions,
+}
+
+impl FromRequestParts<Arc<App>> for OnJob {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Answer<Self> {
+        let actions = Actions::from_request_parts(parts, app).await?;
+        Ok(Self { id: Id::from_request_parts(parts, app).await?.0, actions })
+    }
+}
+
+impl OnJob {
+    async fn act(&self, action: JobAction, why: &str) -> Answer<Json<Acted>> {
+        Ok(Json(Acted { id: self.id, was: self.actions.act(self.id, action, why).await? }))
+    }
 }
 
 /// Runs a dead, blocked or waiting job again now.
@@ -66,12 +88,8 @@ async fn acted(actions: &Actions, id: Uuid, action: JobAction, why: &str) -> Ans
     params(("id" = Uuid, Path, description = "The id of the job")),
     request_body = inline(Option<Retry>), responses((status = 200, description = "The job is ready",
         body = Acted)))]
-pub(crate) async fn retry(
-    actions: Actions,
-    Id(id): Id,
-    Body(how): Body<Retry>,
-) -> Answer<Json<Acted>> {
-    acted(&actions, id, JobAction::Retry { force: how.force }, &how.reason).await
+pub(crate) async fn retry(job: OnJob, Body(how): Body<Retry>) -> Answer<Json<Acted>> {
+    job.act(JobAction::Retry { force: how.force }, &how.reason).await
 }
 
 /// Delays a job for a time.
@@ -79,12 +97,8 @@ pub(crate) async fn retry(
     params(("id" = Uuid, Path, description = "The id of the job")),
     request_body = Snooze,
     responses((status = 200, description = "The job is snoozed", body = Acted)))]
-pub(crate) async fn snooze(
-    actions: Actions,
-    Id(id): Id,
-    Body(how): Body<Snooze>,
-) -> Answer<Json<Acted>> {
-    acted(&actions, id, JobAction::Snooze(time("seconds", how.seconds.0)?), &how.reason).await
+pub(crate) async fn snooze(job: OnJob, Body(how): Body<Snooze>) -> Answer<Json<Acted>> {
+    job.act(JobAction::Snooze(time("seconds", how.seconds.0)?), &how.reason).await
 }
 
 /// Ends a job.
@@ -94,12 +108,8 @@ pub(crate) async fn snooze(
     params(("id" = Uuid, Path, description = "The id of the job")),
     request_body = inline(Option<Why>), responses((status = 200,
         description = "The job is cancelled, or will be", body = Acted)))]
-pub(crate) async fn cancel(
-    actions: Actions,
-    Id(id): Id,
-    Body(why): Body<Why>,
-) -> Answer<Json<Acted>> {
-    acted(&actions, id, JobAction::Cancel, &why.reason).await
+pub(crate) async fn cancel(job: OnJob, Body(why): Body<Why>) -> Answer<Json<Acted>> {
+    job.act(JobAction::Cancel, &why.reason).await
 }
 
 /// Discards a dead job.
@@ -107,12 +117,8 @@ pub(crate) async fn cancel(
     params(("id" = Uuid, Path, description = "The id of the job")),
     request_body = inline(Option<Why>), responses((status = 200,
         description = "The job is cancelled", body = Acted)))]
-pub(crate) async fn discard(
-    actions: Actions,
-    Id(id): Id,
-    Body(why): Body<Why>,
-) -> Answer<Json<Acted>> {
-    acted(&actions, id, JobAction::Discard, &why.reason).await
+pub(crate) async fn discard(job: OnJob, Body(why): Body<Why>) -> Answer<Json<Acted>> {
+    job.act(JobAction::Discard, &why.reason).await
 }
 
 /// Runs a blocked job again now, after its cause was removed.
@@ -120,10 +126,6 @@ pub(crate) async fn discard(
     params(("id" = Uuid, Path, description = "The id of the job")),
     request_body = inline(Option<Why>), responses((status = 200, description = "The job is ready",
         body = Acted)))]
-pub(crate) async fn unblock(
-    actions: Actions,
-    Id(id): Id,
-    Body(why): Body<Why>,
-) -> Answer<Json<Acted>> {
-    acted(&actions, id, JobAction::Unblock, &why.reason).await
+pub(crate) async fn unblock(job: OnJob, Body(why): Body<Why>) -> Answer<Json<Acted>> {
+    job.act(JobAction::Unblock, &why.reason).await
 }

@@ -81,15 +81,13 @@ pub fn load_or_create(data_dir: &Path) -> Result<SecretString, OwnTokenError> {
 /// Reads the token. Returns none if no worker has made one yet.
 pub fn load(data_dir: &Path) -> Result<Option<SecretString>, OwnTokenError> {
     let path = path(data_dir);
+    let io = |source| OwnTokenError::Io { path: path.clone(), source };
     let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(OwnTokenError::Io { path, source }),
+        text => text.map_err(io)?,
     };
-    match private_file::exposed(&path) {
-        Ok(None) => {}
-        Ok(Some(mode)) => return Err(OwnTokenError::Exposed { path, mode }),
-        Err(source) => return Err(OwnTokenError::Io { path, source }),
+    if let Some(mode) = private_file::exposed(&path).map_err(io)? {
+        return Err(OwnTokenError::Exposed { path, mode });
     }
     let token = text.trim();
     if token.len() < SHORTEST || !token.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -2,6 +2,7 @@
 
 use mission_core::humanize::{number, utc};
 use mission_jobs::queue::StatsBucket;
+use mission_jobs::queue::views::stats::KindStats;
 
 use crate::stats_range::Range;
 
@@ -12,8 +13,8 @@ const ABOVE: f64 = 72.0;
 const BELOW: f64 = 36.0;
 
 /// The counts of a bucket of time.
-#[derive(Debug, Clone, Copy, Default)]
 struct ChartBucket {
+    at_ms: u64,
     done: u64,
     dead: u64,
     tried_again: u64,
@@ -74,18 +75,20 @@ impl Chart {
     ) -> Self {
         let step = range.bucket_ms();
         let first = (now_ms / step + 1).saturating_sub(range.buckets()) * step;
-        let mut buckets =
-            vec![ChartBucket::default(); usize::try_from(range.buckets()).unwrap_or_default()];
-        for slice in slices.iter().filter(|slice| slice.at_ms >= first) {
-            let at = usize::try_from((slice.at_ms - first) / step).unwrap_or(usize::MAX);
-            let Some(bucket) = buckets.get_mut(at) else { continue };
-            for happened in slice.kinds.values() {
-                let of = |what: &str| happened.counts.get(what).copied().unwrap_or_default();
-                bucket.done += of("done");
-                bucket.dead += of("dead");
-                bucket.tried_again += of("retrying") + of("snoozed") + of("blocked") + of("lost");
+        let bucket = |index| {
+            let at_ms = first + step * index;
+            let within = |slice: &&StatsBucket| (at_ms..at_ms + step).contains(&slice.at_ms);
+            let kinds: KindStats =
+                slices.iter().filter(within).flat_map(|slice| slice.kinds.values()).sum();
+            let of = |what: &str| kinds.counts.get(what).copied().unwrap_or_default();
+            ChartBucket {
+                at_ms,
+                done: of("done"),
+                dead: of("dead"),
+                tried_again: of("retrying") + of("snoozed") + of("blocked") + of("lost"),
             }
-        }
+        };
+        let buckets: Vec<_> = (0..range.buckets()).map(bucket).collect();
         let top = round_up(buckets.iter().map(|bucket| bucket.done).max().unwrap_or_default());
         let bottom = round_up(
             buckets.iter().map(|bucket| bucket.dead + bucket.tried_again).max().unwrap_or_default(),
@@ -93,20 +96,14 @@ impl Chart {
         let width = WIDTH / real(range.buckets());
         let x =
             |at_ms: u64| WIDTH * real(at_ms.saturating_sub(first)) / real(step * range.buckets());
-        let at = |index: usize| first + step * u64::try_from(index).unwrap_or_default();
         Self {
             range,
-            says: says(range, &buckets, at),
+            says: says(range, &buckets),
             bars: buckets
                 .iter()
-                .enumerate()
-                .flat_map(|(i, bucket)| bars(bucket, x(at(i)), width, top, bottom))
+                .flat_map(|bucket| bars(bucket, x(bucket.at_ms), width, top, bottom))
                 .collect(),
-            columns: buckets
-                .iter()
-                .enumerate()
-                .map(|(i, bucket)| column(bucket, at(i), x(at(i)), width))
-                .collect(),
+            columns: buckets.iter().map(|bucket| column(bucket, x(bucket.at_ms), width)).collect(),
             marks: restarts
                 .iter()
                 .filter(|(_, at_ms)| (first..=now_ms).contains(at_ms))
@@ -153,8 +150,8 @@ fn bars(bucket: &ChartBucket, x: f64, width: f64, top: u64, bottom: u64) -> Vec<
     all.into_iter().filter(|bar| bar.height > 0.0).collect()
 }
 
-fn column(bucket: &ChartBucket, at_ms: u64, x: f64, width: f64) -> Column {
-    let ChartBucket { done, dead, tried_again } = *bucket;
+fn column(bucket: &ChartBucket, x: f64, width: f64) -> Column {
+    let ChartBucket { at_ms, done, dead, tried_again } = *bucket;
     let says = format!(
         "{} UTC: {done} done, {dead} dead, {tried_again} delayed or retried",
         utc(at_ms, "%d %b %H:%M")
@@ -162,23 +159,20 @@ fn column(bucket: &ChartBucket, at_ms: u64, x: f64, width: f64) -> Column {
     Column { x: round(x), width: round(width), says }
 }
 
-fn says(range: Range, buckets: &[ChartBucket], at: impl Fn(usize) -> u64) -> String {
+fn says(range: Range, buckets: &[ChartBucket]) -> String {
     let sum = |of: fn(&ChartBucket) -> u64| buckets.iter().map(of).sum::<u64>();
     let (done, dead, again) = (sum(|b| b.done), sum(|b| b.dead), sum(|b| b.tried_again));
     if done + dead + again == 0 {
         return format!("No activity in {}.", range.words());
     }
-    let worst =
-        buckets.iter().enumerate().max_by_key(|(_, bucket)| (bucket.dead, bucket.tried_again));
-    let worst = worst.filter(|(_, bucket)| bucket.dead + bucket.tried_again > 0).map_or_else(
-        String::new,
-        |(index, _)| {
-            format!(
-                "; most failures at {} UTC",
-                utc(at(index), if range == Range::Week { "%a %d, %H:%M" } else { "%H:%M" })
-            )
-        },
-    );
+    let worst = buckets
+        .iter()
+        .max_by_key(|bucket| (bucket.dead, bucket.tried_again))
+        .filter(|bucket| bucket.dead + bucket.tried_again > 0);
+    let worst = worst.map_or_else(String::new, |bucket| {
+        let pattern = if range == Range::Week { "%a %d, %H:%M" } else { "%H:%M" };
+        format!("; most failures at {} UTC", utc(bucket.at_ms, pattern))
+    });
     format!(
         "In {}: {} done, {} dead, {} delayed or retried{worst}.",
         range.words(),

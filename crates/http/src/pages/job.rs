@@ -3,8 +3,6 @@
 mod forms;
 mod runs;
 
-use std::fmt::Write as _;
-
 use askama::Template;
 use axum::extract::Path;
 use axum::response::Html;
@@ -76,7 +74,7 @@ pub(super) async fn show(context: PageContext, Path(id): Path<String>) -> Answer
         timeline: runs::timeline(&job),
         facts: facts(&job, glance.now_ms()),
         siblings,
-        document: job.document.as_ref().map(|document| pretty(&sorted(document))),
+        document: job.document.as_ref().map(pretty),
         curl: format!(
             "curl -H \"Authorization: Bearer $TOKEN\" {}/api/v1/jobs/{id}",
             context.origin
@@ -124,27 +122,15 @@ fn facts(job: &JobRecord, now_ms: u64) -> Facts {
 }
 
 fn gateway_facts(facts: &GatewayFacts) -> String {
-    let mut text = format!("version {}, protocol {}", facts.version, facts.protocol);
-    if let Some(limit) = &facts.write_limit {
-        let _ = write!(text, ", config writes {limit}");
-    }
-    text
+    let GatewayFacts { version, protocol, write_limit, .. } = facts;
+    let writes =
+        write_limit.as_ref().map_or_else(String::new, |limit| format!(", config writes {limit}"));
+    format!("version {version}, protocol {protocol}{writes}")
 }
 
-/// Returns the value with the members of all objects sorted by name.
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Object(members) => {
-            let mut members: Vec<_> =
-                members.iter().map(|(name, value)| (name.clone(), sorted(value))).collect();
-            members.sort_by(|(one, _), (other, _)| one.cmp(other));
-            Value::Object(members.into_iter().collect())
-        }
-        Value::Array(values) => Value::Array(values.iter().map(sorted).collect()),
-        other => other.clone(),
-    }
-}
-
-fn pretty(value: &Value) -> String {
-    serde_json::to_string_pretty(value).expect("what was read can be written")
+/// Returns a document with its members sorted by name.
+fn pretty(document: &Value) -> String {
+    let mut document = document.clone();
+    document.sort_all_objects();
+    serde_json::to_string_pretty(&document).expect("what was read can be written")
 }
