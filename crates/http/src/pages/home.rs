@@ -192,24 +192,23 @@ fn beneath(summary: &Summary) -> String {
 
 /// Returns a card for each gateway and cause of jobs that need somebody, blocked jobs first.
 fn cards(jobs: &[JobRecord], now_ms: u64) -> Vec<Card<'_>> {
-    let mut alike: BTreeMap<(bool, String, String), Vec<&JobRecord>> = BTreeMap::new();
+    let mut alike: BTreeMap<(bool, &str, &str), Vec<&JobRecord>> = BTreeMap::new();
     for job in jobs {
-        let code = job.failure.as_ref().map_or_else(String::new, |failure| failure.code.clone());
-        alike.entry((job.state != State::Blocked, job.lane.clone(), code)).or_default().push(job);
+        let code = job.failure.as_ref().map_or("", |failure| &failure.code);
+        alike.entry((job.state != State::Blocked, &job.lane, code)).or_default().push(job);
     }
-    let alike = alike.iter().take(MOST_CARDS);
-    alike.map(|((_, lane, code), jobs)| card(jobs[0], lane, code, jobs.len() - 1, now_ms)).collect()
-}
-
-fn card<'a>(job: &'a JobRecord, lane: &str, code: &str, others: usize, now_ms: u64) -> Card<'a> {
-    let error = if code.is_empty() { String::new() } else { format!(" error:{code}") };
-    let search = format!("state:{} gateway:{lane}{error}", job.state);
-    Card {
-        job,
-        story: Story::of(job, Reader::Page, now_ms),
-        since_ms: job.finished_at_ms.or(job.started_at_ms).unwrap_or(job.enqueued_at_ms),
-        others,
-        retry_all: address::to("/bulk", &[("q", &search), ("action", "retry")]),
-        all: address::to("/jobs", &[("q", &search)]),
-    }
+    let cards = alike.into_iter().take(MOST_CARDS).map(|((_, lane, code), jobs)| {
+        let job = jobs[0];
+        let error = if code.is_empty() { String::new() } else { format!(" error:{code}") };
+        let search = format!("state:{} gateway:{lane}{error}", job.state);
+        Card {
+            job,
+            story: Story::of(job, Reader::Page, now_ms),
+            since_ms: job.finished_at_ms.or(job.started_at_ms).unwrap_or(job.enqueued_at_ms),
+            others: jobs.len() - 1,
+            retry_all: address::to("/bulk", &[("q", &search), ("action", "retry")]),
+            all: address::to("/jobs", &[("q", &search)]),
+        }
+    });
+    cards.collect()
 }
