@@ -62,7 +62,7 @@ const fn is_zero(count: &u32) -> bool {
 }
 
 /// A session reset that was sent or is about to be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reset {
     /// The session before the reset.
     pub before: SessionState,
@@ -137,12 +137,6 @@ impl Effects {
         self.creations
     }
 
-    /// Returns the number of times that the job has deleted its agent.
-    #[must_use]
-    pub const fn deletions(&self) -> u32 {
-        self.deletions
-    }
-
     /// Returns the joint effects of two jobs that share a run from now on: for each step, the
     /// higher count.
     #[must_use]
@@ -157,6 +151,22 @@ impl Effects {
         self.escaped = self.escaped.or(other.escaped);
         self.pending = self.pending.or(other.pending);
         self
+    }
+
+    /// Counts steps that are about to be taken; none of them if one has reached its limit, which is
+    /// the error.
+    fn spend(&mut self, steps: Vec<Step>, hash: Option<&Value>) -> Result<(), Step> {
+        let mut next = self.clone();
+        for step in &steps {
+            let (count, most) = next.count(step);
+            if *count >= most {
+                return Err(step.clone());
+            }
+            *count += 1;
+        }
+        next.pending = Some(Pending { hash: hash.cloned(), steps });
+        *self = next;
+        Ok(())
     }
 
     fn decrement(&mut self, steps: &[Step]) {
@@ -231,29 +241,17 @@ impl Journal {
         steps: Vec<Step>,
         hash: Option<&Value>,
     ) -> Result<(), Refused> {
-        let saved = {
-            let mut effects = self.lock();
-            let mut next = effects.clone();
-            for step in &steps {
-                let (count, most) = next.count(step);
-                if *count >= most {
-                    return Err(Refused::Spent(step.clone()));
-                }
-                *count += 1;
-            }
-            next.pending = Some(Pending { hash: hash.cloned(), steps });
-            effects.clone_from(&next);
-            next
-        };
-        self.save(&saved).await.map_err(Refused::NotSaved)
+        self.lock().spend(steps, hash).map_err(Refused::Spent)?;
+        self.save().await.map_err(Refused::NotSaved)
     }
 
     /// Records that the latest steps were answered. Steps of a refused request are refunded.
-    pub(crate) fn answered(&self, is_done: bool, steps: &[Step]) {
+    pub(crate) fn answered(&self, is_done: bool) {
         let mut effects = self.lock();
-        effects.pending = None;
-        if !is_done {
-            effects.decrement(steps);
+        if let Some(pending) = effects.pending.take()
+            && !is_done
+        {
+            effects.decrement(&pending.steps);
             self.is_unsaved.store(true, Ordering::Relaxed);
         }
     }
@@ -262,9 +260,8 @@ impl Journal {
     /// before.
     pub(crate) fn refund(&self, hash: Option<&Value>) {
         let mut effects = self.lock();
-        if let Some(pending) =
-            effects.pending.take_if(|pending| pending.hash.as_ref() == hash && hash.is_some())
-        {
+        let is_as_before = |pending: &mut Pending| hash.is_some() && pending.hash.as_ref() == hash;
+        if let Some(pending) = effects.pending.take_if(is_as_before) {
             effects.refund_pending(&pending.steps);
             self.is_unsaved.store(true, Ordering::Relaxed);
         }
@@ -278,8 +275,7 @@ impl Journal {
     /// The job no longer belongs to this worker.
     pub async fn flush(&self) -> Result<(), NotSaved> {
         if self.is_unsaved.load(Ordering::Relaxed) {
-            let effects = self.effects();
-            self.save(&effects).await?;
+            self.save().await?;
         }
         Ok(())
     }
@@ -291,12 +287,8 @@ impl Journal {
 
     /// Records that a session is about to be reset, or that the gateway has acknowledged the reset.
     pub(crate) async fn note_reset(&self, reset: Reset) -> Result<(), NotSaved> {
-        let saved = {
-            let mut effects = self.lock();
-            effects.reset = Some(reset);
-            effects.clone()
-        };
-        self.save(&saved).await
+        self.lock().reset = Some(reset);
+        self.save().await
     }
 
     /// Returns the digest of the list of agents whose texts this job has escaped for a deletion.
@@ -306,18 +298,15 @@ impl Journal {
 
     /// Records that the texts of a list of agents are about to be escaped.
     pub(crate) async fn note_escaped(&self, digest: String) -> Result<(), NotSaved> {
-        let saved = {
-            let mut effects = self.lock();
-            effects.escaped = Some(digest);
-            effects.clone()
-        };
-        self.save(&saved).await
+        self.lock().escaped = Some(digest);
+        self.save().await
     }
 
-    async fn save(&self, effects: &Effects) -> Result<(), NotSaved> {
+    async fn save(&self) -> Result<(), NotSaved> {
         self.is_unsaved.store(false, Ordering::Relaxed);
         let Some(store) = &self.store else { return Ok(()) };
-        store.save(serde_json::to_string(effects).expect("numbers and texts are JSON")).await
+        let effects = serde_json::to_string(&*self.lock()).expect("numbers and texts are JSON");
+        store.save(effects).await
     }
 
     fn lock(&self) -> MutexGuard<'_, Effects> {
@@ -349,7 +338,7 @@ mod tests {
     fn the_same_part_is_written_at_most_twice() {
         let journal = Journal::default();
         assert_eq!(spend(&journal, "a"), Ok(()));
-        journal.answered(true, &write());
+        journal.answered(true);
         journal.refund(Some(&json!("a")));
         assert_eq!(spend(&journal, "a"), Ok(()), "it was acknowledged, and counts");
         assert_eq!(spend(&journal, "a"), Err(Refused::Spent(write()[0].clone())));
@@ -362,7 +351,7 @@ mod tests {
         let journal = Journal::default();
         for _ in 0..5 {
             assert_eq!(spend(&journal, "a"), Ok(()));
-            journal.answered(false, &write());
+            journal.answered(false);
         }
         assert_eq!(spend(&journal, "a"), Ok(()));
         journal.refund(Some(&json!("a")));
@@ -390,7 +379,7 @@ mod tests {
         let saved = Saved::default();
         let journal = Journal::new(Effects::default(), Box::new(saved.clone()));
         assert_eq!(spend(&journal, "a"), Ok(()));
-        journal.answered(false, &write());
+        journal.answered(false);
         assert_eq!(journal.flush().now_or_never(), Some(Ok(())));
         assert_eq!(saved.0.lock().expect("no panic").config["ada"], 0);
     }
@@ -405,7 +394,7 @@ mod tests {
             Journal::of(effects.before_next_attempt(true))
         };
         assert_eq!(spend(&journal, "a"), Ok(()));
-        journal.answered(true, &write());
+        journal.answered(true);
         assert_eq!(again(&journal).effects().config["ada"], 1);
         assert_eq!(spend(&journal, "b"), Ok(()));
         assert_eq!(again(&journal).effects().config["ada"], 1, "the worker died before the answer");

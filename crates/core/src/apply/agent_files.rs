@@ -6,16 +6,17 @@ use serde_json::json;
 use tokio::time::{Duration, Instant, sleep};
 use tracing::{debug, warn};
 
-use super::workspace::{Listing, Present, Workspace, list, read};
-use super::{Applier, Desired, FlowError, MAX_WRITES, settling};
+use super::workspace::{Workspace, list, read};
+use super::{Applier, Desired, Flow, FlowError, MAX_WRITES, settling};
 use crate::documents::{self, Document};
 use crate::gateway::{Call, GatewayError, Method, RpcError};
-use crate::outcome::{Change, Report};
-use crate::render::{Reader, should_include_bootstrap};
+use crate::outcome::Change;
+use crate::render::should_include_bootstrap;
 
 /// The time for which an agent may stay unknown after its entry was written and read back. Reloads
 /// took up to 5 s.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(15);
+
 /// Returns the documents that this gateway refuses, probed with its default agent before anything
 /// is written; empty if that is not possible. The result is remembered for the gateway.
 pub(super) async fn refused(call: &Call) -> Result<BTreeSet<Document>, GatewayError> {
@@ -47,12 +48,11 @@ pub(super) fn known_refused(call: &Call) -> Option<BTreeSet<Document>> {
 /// Writes missing and changed files, then reads them back. A new agent usually has no files, so its
 /// files are listed first.
 pub(super) async fn converge(
-    applier: &Applier,
-    call: &Call,
+    flow: &mut Flow<'_>,
     wanted: &Desired,
     is_new: bool,
-    report: &mut Report,
 ) -> Result<(), FlowError> {
+    let Flow { applier, call, .. } = *flow;
     let mut found = Workspace::of(call).await?;
     let kept = found.kept();
     // Gateways with entries list only some of the files.
@@ -64,8 +64,8 @@ pub(super) async fn converge(
         let texts = render(applier, wanted, &found.refused, bootstrap)?;
         if round == 0 {
             mirror(applier, wanted, &texts);
-            found.report_refused(report);
-            found.report_long(call, &texts, report);
+            found.report_refused(flow);
+            found.report_long(flow, &texts);
         }
         let mut missing = found.differing(texts, &applier.seeds);
         if missing.is_empty() {
@@ -77,89 +77,69 @@ pub(super) async fn converge(
         }
         missing_before = missing.len();
         if round == MAX_WRITES {
-            let what = missing
-                .iter()
-                .map(|(document, _)| document.file_name())
-                .collect::<Vec<_>>()
-                .join(", ");
-            return Err(GatewayError::NotKept { what, rounds: round }.into());
+            let names: Vec<_> = missing.iter().map(|(document, _)| document.file_name()).collect();
+            return Err(GatewayError::NotKept { what: names.join(", "), rounds: round }.into());
         }
         if round > 1 {
             // All writes were lost together; a single one may get through.
             missing.truncate(1);
         }
-        let documents: Vec<_> = missing.iter().map(|(document, _)| *document).collect();
         if round > 0 {
             sleep(settling(round)).await;
         }
-        let refused_on_write = match found.write(call, wanted, &missing, report).await {
-            // A file that cannot be read either is found by the next reading. A dangling link looks
-            // like a missing file.
-            Err(error) if round < 2 && error.rpc().is_some_and(RpcError::is_file_unsafe) => {
-                Vec::new()
-            }
+        let refused_on_write = match found.write(flow, wanted, &missing).await {
             Err(error) if error.rpc().is_some_and(RpcError::is_file_unsafe) => {
-                let is_meant = |document: &&Document| {
-                    error.rpc().is_some_and(|rpc| rpc.message.contains(document.file_name()))
-                };
-                let document = documents.iter().find(is_meant).unwrap_or(&documents[0]);
-                return Err(unsafe_file(wanted, *document).into());
+                if round > 1 {
+                    return Err(unsafe_among(wanted, &missing, &error).into());
+                }
+                // A file that cannot be read either is found by the next reading. A dangling link
+                // looks like a missing file.
+                Vec::new()
             }
             answer => answer?,
         };
-        let new = if by_list {
-            found.confirm(call, wanted, &missing).await?
-        } else {
-            Workspace::default()
-        };
-        let rest: Vec<_> = documents
-            .iter()
-            .copied()
-            .filter(|document| !new.present.contains_key(document))
-            .collect();
-        found.merge(&documents, new);
-        if !rest.is_empty() {
-            found.merge(&rest, read_when_known(call, wanted, &rest, false).await?);
+        let mut unread: Vec<_> = missing.iter().map(|(document, _)| *document).collect();
+        if by_list {
+            let new = found.confirm(call, wanted, &missing).await?;
+            let (shown, rest): (Vec<_>, Vec<_>) =
+                unread.into_iter().partition(|document| new.present.contains_key(document));
+            found.merge(&shown, new);
+            unread = rest;
+        }
+        if !unread.is_empty() {
+            found.merge(&unread, read_when_known(call, wanted, &unread, false).await?);
         }
         for document in refused_on_write {
             found.refused.insert(document);
-            report
-                .skip(format!("file {}", document.file_name()), "this gateway does not accept it");
+            flow.skip(format!("file {}", document.file_name()), "this gateway does not accept it");
         }
         round += 1;
     }
 }
 
-/// Returns what [`converge`] would write: each file with its present text, if any. A gateway shows
-/// the files only of agents that it knows.
+/// Returns what [`converge`] would write. A gateway shows the files only of agents that it knows.
 pub(super) async fn plan(
-    applier: &Applier,
-    call: &Call,
+    flow: &mut Flow<'_>,
     wanted: &Desired,
     is_known: bool,
-    report: &mut Report,
-) -> Result<Vec<(Document, Option<String>, String)>, FlowError> {
+) -> Result<Vec<Change>, FlowError> {
+    let Flow { applier, call, .. } = *flow;
     let mut found = Workspace::of(call).await?;
     let kept = found.kept();
     if is_known && let Some(workspace) = read_safe(call, wanted, &kept).await? {
         found.merge(&kept, workspace);
     }
-    found.report_refused(report);
+    found.report_refused(flow);
     let texts = render(applier, wanted, &found.refused, wants_bootstrap(wanted, &found))?;
-    found.report_long(call, &texts, report);
-    let with_present = |(document, text)| {
-        (document, found.present.get(&document).map(|file| file.content.clone()), text)
-    };
-    Ok(found.differing(texts, &applier.seeds).into_iter().map(with_present).collect())
+    found.report_long(flow, &texts);
+    let missing = found.differing(texts, &applier.seeds);
+    Ok(missing.iter().map(|(document, text)| found.change(*document, text)).collect())
 }
 
 fn wants_bootstrap(wanted: &Desired, found: &Workspace) -> bool {
-    let kept = Document::ALL.into_iter().filter(|document| !found.refused.contains(document));
-    let listed = kept.map(|document| {
-        (
-            document.file_name().to_owned(),
-            json!({ "missing": !found.present.contains_key(&document) }),
-        )
+    let listed = found.kept().into_iter().map(|document| {
+        let is_missing = !found.present.contains_key(&document);
+        (document.file_name().to_owned(), json!({ "missing": is_missing }))
     });
     should_include_bootstrap(&wanted.options, &listed.collect())
 }
@@ -171,7 +151,7 @@ pub(super) fn render(
     refused: &BTreeSet<Document>,
     bootstrap: bool,
 ) -> Result<Vec<(Document, String)>, FlowError> {
-    let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused };
+    let reader = wanted.reader(refused);
     let mut texts = Vec::new();
     for document in Document::ALL {
         let always = matches!(document, Document::User | Document::SelfImage | Document::Autonomy);
@@ -257,9 +237,22 @@ async fn read_safe(
 }
 
 fn unsafe_file(wanted: &Desired, document: Document) -> GatewayError {
-    GatewayError::UnsafeFile {
-        path: format!("{}/{}", wanted.keys.workspace_path, document.file_name()),
-    }
+    let path = format!("{}/{}", wanted.keys.workspace_path, document.file_name());
+    GatewayError::UnsafeFile { path }
+}
+
+/// Returns the error for the file that the gateway names as unsafe; if it names none, for the first
+/// one.
+fn unsafe_among(
+    wanted: &Desired,
+    files: &[(Document, String)],
+    error: &GatewayError,
+) -> GatewayError {
+    let is_meant = |(document, _): &&(Document, String)| {
+        error.rpc().is_some_and(|rpc| rpc.message.contains(document.file_name()))
+    };
+    let (document, _) = files.iter().find(is_meant).unwrap_or(&files[0]);
+    unsafe_file(wanted, *document)
 }
 
 impl Workspace {
@@ -268,41 +261,42 @@ impl Workspace {
         Ok(Self { refused: refused(call).await?, ..Self::default() })
     }
 
-    fn report_refused(&self, report: &mut Report) {
+    fn report_refused(&self, flow: &mut Flow<'_>) {
         for document in Document::ALL.iter().filter(|document| self.refused.contains(document)) {
-            report.skip(format!("file {}", document.file_name()), "this gateway does not keep it");
+            flow.skip(format!("file {}", document.file_name()), "this gateway does not keep it");
         }
     }
 
     /// Reports files that the gateway shows its agent only in part. Files that the agent has made
     /// its own are left to the agent.
-    fn report_long(&self, call: &Call, texts: &[(Document, String)], report: &mut Report) {
-        let limit = call.client().capabilities().shown_chars;
+    fn report_long(&self, flow: &mut Flow<'_>, texts: &[(Document, String)]) {
+        let limit = flow.call.client().capabilities().shown_chars;
         for (document, text) in texts {
             let is_its_own = document.is_agents_own() && self.present.contains_key(document);
             let is_written = !is_its_own && !self.refused.contains(document);
             if let Some(why) = documents::too_long(*document, text, limit).filter(|_| is_written) {
-                report.skip(format!("middle of {}", document.file_name()), why);
+                flow.skip(format!("middle of {}", document.file_name()), why);
             }
         }
+    }
+
+    /// Returns the change of a file to this text.
+    fn change(&self, document: Document, text: &str) -> Change {
+        Change::of_file(document, self.present.get(&document).map(String::as_str), text)
     }
 
     /// Writes the files at once; returns those that the gateway refused by name.
     async fn write(
         &self,
-        call: &Call,
+        flow: &mut Flow<'_>,
         wanted: &Desired,
         files: &[(Document, String)],
-        report: &mut Report,
     ) -> Result<Vec<Document>, GatewayError> {
-        let agent = &wanted.keys.agent_id;
         let request = |(document, text): &(Document, String)| {
-            (
-                Method::FilesSet,
-                json!({ "agentId": agent, "name": document.file_name(), "content": text }),
-            )
+            let (agent, name) = (&wanted.keys.agent_id, document.file_name());
+            (Method::FilesSet, json!({ "agentId": agent, "name": name, "content": text }))
         };
-        let answers = call.write_all(files.iter().map(request).collect()).await?;
+        let answers = flow.call.write_all(files.iter().map(request).collect()).await?;
         let mut refused = Vec::new();
         for ((document, text), answer) in files.iter().zip(answers) {
             match answer {
@@ -315,11 +309,9 @@ impl Workspace {
                     debug!(method = ?error.method(), "reading back after an unanswered file write");
                 }
                 Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => {}
-                Err(error) => return Err(error),
-                Ok(_) => {}
+                answer => drop(answer?),
             }
-            let before = self.present.get(document).map(|file| file.content.as_str());
-            report.note(Change::of_file(*document, before, text));
+            flow.note(self.change(*document, text));
         }
         Ok(refused)
     }
@@ -332,18 +324,13 @@ impl Workspace {
         wanted: &Desired,
         written: &[(Document, String)],
     ) -> Result<Self, GatewayError> {
-        let new: Vec<_> =
-            written.iter().filter(|(document, _)| !self.present.contains_key(document)).collect();
-        let listing = match new.len() {
-            0 | 1 => Listing::new(),
-            _ => list(call, &wanted.keys.agent_id).await?.unwrap_or_default(),
-        };
-        let is_there = |(document, text): &&&(Document, String)| {
-            listing.get(document) == Some(&Some(text.len() as u64))
-        };
-        let there = new.iter().filter(is_there);
-        let file =
-            |(document, text): &&(Document, String)| (*document, Present { content: text.clone() });
-        Ok(Self { present: there.map(file).collect(), ..Self::default() })
+        let mut new = written.to_vec();
+        new.retain(|(document, _)| !self.present.contains_key(document));
+        if new.len() < 2 {
+            return Ok(Self::default());
+        }
+        let listing = list(call, &wanted.keys.agent_id).await?.unwrap_or_default();
+        new.retain(|(document, text)| listing.get(document) == Some(&Some(text.len() as u64)));
+        Ok(Self { present: new.into_iter().collect(), ..Self::default() })
     }
 }

@@ -13,8 +13,13 @@ const MAX_LINES: usize = 200;
 const MAX_BYTES: usize = 64 * 1024;
 
 impl Change {
-    pub(super) fn new(what: impl Into<String>, diff: impl Into<String>) -> Self {
+    fn new(what: impl Into<String>, diff: impl Into<String>) -> Self {
         Self { what: what.into(), diff: diff.into(), document: None }
+    }
+
+    /// Returns a change of which there is nothing to show but its name.
+    pub(super) fn plain(what: String) -> Self {
+        Self::new(what, "")
     }
 
     /// Returns the change of a file, with the diff to its former text.

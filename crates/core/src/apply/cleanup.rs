@@ -8,13 +8,13 @@ use tokio::time::sleep;
 
 use super::effective_config::View;
 use super::ownership::{self, Subject};
-use super::{FlowError, config, effective_config, escapes, recreate, session, settling};
+use super::{Flow, FlowError, config, effective_config, escapes, recreate, session, settling};
 use crate::gateway::agents_config::{Config, may_overlap, same_folder};
-use crate::gateway::{Call, GatewayError, RpcError};
-use crate::journal::{Refused, Step};
+use crate::gateway::{Call, GatewayError};
+use crate::journal::Step;
 use crate::keys::{self, AgentKeys};
 use crate::model::Cleanup;
-use crate::outcome::{Change, Report};
+use crate::outcome::Change;
 use crate::sanitize::one_line;
 
 /// The most paths reported as removed, and the most reported as not removable.
@@ -25,38 +25,28 @@ const MAIN: &str = "main";
 /// The keys of an entry that has nothing but the location of its folder.
 const BARE: [&str; 2] = ["id", "workspace"];
 
-/// The things to clean up.
-pub(super) struct Found {
-    /// The agent's names on the gateway.
-    pub(super) keys: AgentKeys,
-    /// Set if the gateway knows the agent.
-    pub(super) is_there: bool,
-    /// The folder of the agent's files, if its entry names one.
-    pub(super) workspace: Option<String>,
-    /// The reason why the files must stay, if they must.
-    pub(super) files_stay: Option<String>,
-}
-
-/// Returns what there is to clean up, without changing anything.
-pub(super) async fn inspect(call: &Call, job: &Cleanup) -> Result<Found, GatewayError> {
-    let keys = keys_of(job);
+/// Returns the changes that [`run`] would make. Writes nothing.
+pub(super) async fn plan(flow: &mut Flow<'_>, job: &Cleanup) -> Result<Vec<Change>, GatewayError> {
+    let (call, keys) = (flow.call, keys_of(job));
+    let AgentKeys { agent_id: agent, session_key: session, .. } = &keys;
     let view = effective_config::read(call).await?;
     may_be_deleted(call, job, &keys, &view).await?;
-    Ok(Found {
-        is_there: view.has(&keys.agent_id),
-        workspace: workspace_of(view.config(), &keys.agent_id).map(str::to_owned),
-        files_stay: why_files_stay(call, view.config(), &keys.agent_id),
-        keys,
-    })
+    let mut changes = Vec::new();
+    let is_there = view.has(agent);
+    if is_there {
+        changes.push(deletion(flow, view.config(), agent).0);
+    }
+    // Gateways that keep agents as entries delete an agent's sessions with it.
+    let goes_along = is_there && call.has_ownership() && session::is_of(session, agent);
+    if !goes_along && session::exists(call, session).await? {
+        changes.push(Change::plain(format!("session {session} deleted")));
+    }
+    Ok(changes)
 }
 
 /// Removes an agent and verifies that it is gone.
-pub(super) async fn run(
-    call: &Call,
-    job: &Cleanup,
-    report: &mut Report,
-) -> Result<Option<&'static str>, FlowError> {
-    let keys = keys_of(job);
+pub(super) async fn run(flow: &mut Flow<'_>, job: &Cleanup) -> Result<(), FlowError> {
+    let (call, keys) = (flow.call, keys_of(job));
     let agent = &keys.agent_id;
     // A deletion writes the config.
     let (mut writing, left) = call.client().group_commit.write_lock.lock_after_reading().await;
@@ -64,23 +54,15 @@ pub(super) async fn run(
         Some(reading) => View::new(call, reading),
         None => effective_config::read(call).await?,
     };
-    let shape = config::shape_of(call, view.config());
+    flow.shape = Some(config::shape_of(call, view.config()));
     let mut round = 0;
     while view.has(agent) {
         may_be_deleted(call, job, &keys, &view).await?;
-        call.journal().refund(view.config().hash.as_ref());
-        match call.journal().spend(vec![Step::Delete], view.config().hash.as_ref()).await {
-            Ok(()) => {}
-            Err(Refused::NotSaved(error)) => return Err(GatewayError::NotSaved(error).into()),
-            Err(Refused::Spent(_)) => {
-                let what = format!("the deletion of agent {agent}");
-                return Err(
-                    GatewayError::Undone { what, times: "twice", shows: String::new() }.into()
-                );
-            }
-        }
+        let what = format!("the deletion of agent {agent}");
+        let spent = GatewayError::Undone { what, times: "twice", shows: String::new() };
+        recreate::spend(call, Step::Delete, view.config(), spent).await?;
         let guarded = escapes::guard(call, view.config(), agent).await?;
-        let is_known = delete(call, agent, view.config(), report).await?;
+        let is_known = delete(flow, view.config(), agent).await?;
         if round > 0 {
             sleep(settling(round)).await;
         }
@@ -94,13 +76,13 @@ pub(super) async fn run(
     writing.leave(|| view.current(call));
     drop(writing);
     ownership::forget(call, agent);
-    session::delete(call, &keys.session_key, report).await?;
-    report.summary = if report.written.is_empty() {
+    session::delete(flow, &keys.session_key).await?;
+    flow.report.summary = if flow.report.written.is_empty() {
         format!("agent {agent} was already gone; nothing was written")
     } else {
         format!("agent {agent} is gone")
     };
-    Ok(Some(shape.as_str()))
+    Ok(())
 }
 
 /// Checks that the agent is the job's, and that the gateway would not overwrite the config with an
@@ -160,40 +142,40 @@ fn keys_of(job: &Cleanup) -> AgentKeys {
     }
 }
 
-/// Deletes the agent; returns `false` if the gateway does not know it.
-async fn delete(
-    call: &Call,
-    agent: &str,
-    config: &Config,
-    report: &mut Report,
-) -> Result<bool, GatewayError> {
-    let files_stay = why_files_stay(call, config, agent);
-    if let Some(why) = &files_stay {
-        report.skip(format!("files of {agent}"), why);
+/// Returns the change for the deletion of an agent, and whether its files are deleted with it. If
+/// they stay, that is reported.
+fn deletion(flow: &mut Flow<'_>, config: &Config, agent: &str) -> (Change, bool) {
+    let files_stay = why_files_stay(flow.call, config, agent);
+    let with_files = files_stay.is_none();
+    if let Some(why) = files_stay {
+        flow.skip(format!("files of {agent}"), why);
     }
-    match recreate::delete(call, agent, files_stay.is_none(), report).await {
+    let folder = config.agent(agent).and_then(ownership::folder_of).filter(|_| with_files);
+    (Change::of_deletion(agent, folder), with_files)
+}
+
+/// Deletes the agent; returns `false` if the gateway does not know it.
+async fn delete(flow: &mut Flow<'_>, config: &Config, agent: &str) -> Result<bool, GatewayError> {
+    let journal = flow.call.journal();
+    let (change, with_files) = deletion(flow, config, agent);
+    match recreate::delete(flow, agent, with_files).await {
         Ok(answer) => {
             if answer.is_some() {
-                call.journal().answered(true, &[Step::Delete]);
+                journal.answered(true);
             }
-            let folder = workspace_of(config, agent).filter(|_| files_stay.is_none());
-            report.note(Change::of_deletion(agent, folder));
+            flow.note(change);
             let answer = answer.unwrap_or_default();
-            report.removed.extend(paths_in(&answer, "removed"));
+            flow.report.removed.extend(paths_in(&answer, "removed"));
             for path in paths_in(&answer, "failed") {
-                report.skip(format!("path {path}"), "the gateway could not remove it");
+                flow.skip(format!("path {path}"), "the gateway could not remove it");
             }
             Ok(true)
         }
-        Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => {
-            call.journal().answered(false, &[Step::Delete]);
-            Ok(false)
-        }
         Err(error) => {
             if error.rpc().is_some() {
-                call.journal().answered(false, &[Step::Delete]);
+                journal.answered(false);
             }
-            Err(error)
+            if recreate::is_agent_unknown(&error) { Ok(false) } else { Err(error) }
         }
     }
 }
@@ -208,29 +190,20 @@ fn paths_in(answer: &Value, list: &str) -> Vec<String> {
     paths.map(|path| one_line(path, 400)).collect()
 }
 
-fn workspace_of<'a>(config: &'a Config, agent: &str) -> Option<&'a str> {
-    config.agent(agent)?.get("workspace")?.as_str()
-}
-
 /// Returns the reason why an agent's files must stay when it is deleted; `None` if they may be
 /// deleted. Old gateways do not check whether another agent uses the folder.
 fn why_files_stay(call: &Call, config: &Config, agent: &str) -> Option<String> {
-    let own = workspace_of(config, agent)?;
-    let is_own = |id: &str| keys::normalise_agent_id(id) == agent;
-    let others = config.agents().filter(|(id, _)| !is_own(id));
-    let folder_of =
-        |entry: &serde_json::Map<String, Value>| Some(entry.get("workspace")?.as_str()?.to_owned());
-    let mut folders: Vec<(String, String)> =
-        others.filter_map(|(id, entry)| Some((format!("agent {id}"), folder_of(entry)?))).collect();
+    let own = ownership::folder_of(config.agent(agent)?)?;
+    let others = ownership::folders_of_others(config, agent);
+    let others = others.map(|(id, folder)| (format!("agent {id}"), folder));
     // Agents without a folder of their own live in this one, in particular the default agent.
-    if let Some(usual) = config.data.pointer("/agents/defaults/workspace").and_then(Value::as_str) {
-        folders.push((
-            format!("agent {} and others without a folder of their own", call.default_agent()),
-            usual.to_owned(),
-        ));
-    }
-    let (who, folder) = folders.into_iter().find(|(_, folder)| may_overlap(own, folder))?;
-    let how = if same_folder(own, &folder) {
+    let usual = config.data.pointer("/agents/defaults/workspace").and_then(Value::as_str);
+    let default = call.default_agent();
+    let usual = usual.map(|folder| {
+        (format!("agent {default} and others without a folder of their own"), folder)
+    });
+    let (who, folder) = others.chain(usual).find(|(_, folder)| may_overlap(own, folder))?;
+    let how = if same_folder(own, folder) {
         "uses the same folder"
     } else {
         "has a folder above or below it"

@@ -6,58 +6,53 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tracing::debug;
 
+use super::Flow;
 use super::config_writer::Writer;
-use crate::gateway::agents_config::{
-    Change, Config, DesiredAgent, Shape, VISIBILITY, known_refusals,
-};
+use crate::gateway::agents_config::{Config, DesiredAgent, Shape, VISIBILITY, known_refusals};
 use crate::gateway::{Announcement, Answer, Call, Defect, GatewayError, Method};
 use crate::heartbeat;
-use crate::outcome::{self, Report};
+use crate::outcome;
 
 /// Makes every agent's entry as desired with as few writes as possible, and reads back. Runs that
 /// change the config of one gateway at the same time share their writes; `announcement` has
-/// announced this run. Returns the shape of the config, and whether one of the agents is new in it.
+/// announced this run. Returns whether one of the agents is new in the config.
 ///
 /// Nothing is read if `known`, a config that this run has just read, is already as desired.
 pub(super) async fn converge(
-    call: &Call,
+    flow: &mut Flow<'_>,
     desired: &[DesiredAgent],
     known: Option<&Config>,
     announcement: Option<Announcement>,
-    report: &mut Report,
-) -> Result<(Shape, bool), GatewayError> {
+) -> Result<bool, GatewayError> {
+    let call = flow.call;
     if let Some(config) = known.filter(|config| is_settled(call, config, desired)) {
-        let shape = shape_of(call, config);
-        report_refused(call, shape, desired, report);
-        return Ok((shape, false));
+        report_refused(flow, shape_of(call, config), desired);
+        return Ok(false);
     }
     let group_commit = &call.client().group_commit;
-    let desired: Arc<[DesiredAgent]> = desired.into();
-    let mut commit = group_commit.submit(Arc::clone(&desired), Arc::clone(call.journal()));
+    let shared: Arc<[DesiredAgent]> = desired.into();
+    let submit = || group_commit.submit(Arc::clone(&shared), Arc::clone(call.journal()));
+    let mut commit = submit();
     drop(announcement);
-    loop {
+    let committed = loop {
         tokio::select! {
             biased;
-            answer = &mut commit => {
-                let Ok(result) = answer else {
-                    // The run that was writing this change was stopped.
-                    let journal = Arc::clone(call.journal());
-                    commit = group_commit.submit(Arc::clone(&desired), journal);
-                    continue;
-                };
-                let committed = result?;
-                for part in &committed.written {
-                    report.note(outcome::Change::of_config(part));
-                }
-                report_refused(call, committed.shape, &desired, report);
-                return Ok((committed.shape, committed.is_new));
-            }
+            answer = &mut commit => match answer {
+                Ok(result) => break result?,
+                // The run that was writing this change was stopped.
+                Err(_) => commit = submit(),
+            },
             _writing = group_commit.write_lock.lock() => {
                 group_commit.gather().await;
                 Writer::new(call).run().await;
             }
         }
+    };
+    for part in &committed.written {
+        flow.note(outcome::Change::of_config(part));
     }
+    report_refused(flow, committed.shape, desired);
+    Ok(committed.is_new)
 }
 
 /// Reads the config; concurrent callers share one reading.
@@ -98,39 +93,44 @@ pub(super) fn refused_keys(call: &Call, shape: Shape) -> BTreeSet<String> {
     refused
 }
 
-/// Returns what [`converge`] would write now, and the config that it was compared with.
+/// Returns what [`converge`] would write now, and whether the config has all these agents.
 pub(super) async fn plan(
-    call: &Call,
+    flow: &mut Flow<'_>,
     desired: &[DesiredAgent],
-    report: &mut Report,
-) -> Result<(Arc<Config>, Option<Change>), GatewayError> {
+) -> Result<(Vec<outcome::Change>, bool), GatewayError> {
+    let call = flow.call;
     let config = read(call).await?;
     let shape = shape_of(call, &config);
-    report_refused(call, shape, desired, report);
+    report_refused(flow, shape, desired);
     let change = config.change(shape, desired, &refused_keys(call, shape), call.default_agent());
-    Ok((config, change))
+    let parts = change.into_iter().flat_map(|change| change.parts);
+    let are_known = desired.iter().all(|agent| config.agent(&agent.id).is_some());
+    Ok((parts.map(|part| outcome::Change::of_config(&part)).collect(), are_known))
 }
 
-/// Reports the desired keys that the gateway does not know.
-fn report_refused(call: &Call, shape: Shape, desired: &[DesiredAgent], report: &mut Report) {
-    for key in refused_keys(call, shape) {
+/// Notes the shape of the config, and reports the desired keys that the gateway does not know.
+fn report_refused(flow: &mut Flow<'_>, shape: Shape, desired: &[DesiredAgent]) {
+    flow.shape = Some(shape);
+    for key in refused_keys(flow.call, shape) {
         if key == VISIBILITY {
-            let why = channels_restart(call).unwrap_or(UNKNOWN_KEY);
-            report.skip(format!("config channels.defaults.{}", shape.visibility_key()), why);
+            let why = channels_restart(flow.call).unwrap_or(UNKNOWN_KEY);
+            flow.skip(format!("config channels.defaults.{}", shape.visibility_key()), why);
             continue;
         }
-        let of_agents = key.strip_prefix("heartbeat.");
-        if of_agents.is_some_and(|key| heartbeat::meant(key).is_some()) {
-            continue;
-        }
-        if of_agents.is_none_or(|key| desired.iter().any(|agent| agent.heartbeat.contains_key(key)))
-        {
-            report.skip(format!("config {key}"), UNKNOWN_KEY);
+        let is_reported = match key.strip_prefix("heartbeat.") {
+            Some(key) => {
+                heartbeat::meant(key).is_none()
+                    && desired.iter().any(|agent| agent.heartbeat.contains_key(key))
+            }
+            None => true,
+        };
+        if is_reported {
+            flow.skip(format!("config {key}"), UNKNOWN_KEY);
         }
     }
     // These keys are reported before a gateway refuses or silently drops them.
     for (key, meant) in desired.iter().flat_map(|agent| heartbeat::misspelt(&agent.heartbeat)) {
-        report.skip(
+        flow.skip(
             format!("config heartbeat.{key}"),
             format!("no gateway is known to have it; is `{meant}` meant?"),
         );

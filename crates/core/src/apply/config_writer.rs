@@ -104,10 +104,9 @@ impl<'a> Writer<'a> {
             (left.is_empty() && !pending.faults.is_empty())
                 || config.is_as_desired(shape, &left, &refused)
         };
-        let done: Vec<PendingChange> = self.batch.extract_if(.., is_done).collect();
         let mut suspects = self.call.client().group_commit.suspects();
-        for pending in done {
-            suspects.clear(&pending.writable().map(|agent| agent.id.clone()).collect());
+        for pending in self.batch.extract_if(.., is_done) {
+            suspects.clear(&ids(pending.writable()));
             pending.complete(Ok(shape));
         }
     }
@@ -118,7 +117,8 @@ impl<'a> Writer<'a> {
         for pending in &mut self.batch {
             let foreign = pending.writable().filter_map(|agent| {
                 let reason = ownership::reason_not_to_write(self.call, config, agent)?;
-                Some((agent.id.clone(), GatewayError::NotOurs { agent: agent.id.clone(), reason }))
+                let id = agent.id.clone();
+                Some((id.clone(), GatewayError::NotOurs { agent: id, reason }))
             });
             let foreign: Vec<_> = foreign.collect();
             pending.faults.extend(foreign);
@@ -128,22 +128,16 @@ impl<'a> Writer<'a> {
     /// Returns the next change to write; `None` if nothing is left, or if a pending change must be
     /// completed first.
     fn next_change(&self, config: &Config) -> Option<Change> {
+        let client = self.call.client();
         let shape = shape_of(self.call, config);
         let refused = refused_keys(self.call, shape);
-        let left = latest(self.batch.iter().flat_map(PendingChange::writable).cloned().collect());
-        let left: Vec<_> = left
-            .into_iter()
-            .filter(|agent| !config.has_agent_as_desired(agent, &refused))
-            .collect();
-        let picked = self
-            .call
-            .client()
-            .group_commit
-            .suspects()
-            .pick(&left.iter().map(|agent| agent.id.clone()).collect());
-        let next: Vec<_> = left.into_iter().filter(|agent| picked.contains(&agent.id)).collect();
+        let mut next =
+            latest(self.batch.iter().flat_map(PendingChange::writable).cloned().collect());
+        next.retain(|agent| !config.has_agent_as_desired(agent, &refused));
+        let picked = client.group_commit.suspects().pick(&ids(&next));
+        next.retain(|agent| picked.contains(&agent.id));
         let change = config.change(shape, &next, &refused, self.call.default_agent())?;
-        let replaces_lists = self.call.client().capabilities().replaces_lists;
+        let replaces_lists = client.capabilities().replaces_lists;
         let change = if replaces_lists { change.without_nulls_in_list() } else { change };
         Some(change).filter(|_| !self.batch.is_empty())
     }
@@ -164,47 +158,33 @@ impl<'a> Writer<'a> {
     /// may happen; a pending change whose job has reached its limit gets a fault.
     async fn spend(&mut self, config: &Config, change: &Change) -> bool {
         for at in 0..self.batch.len() {
-            let steps = steps(&self.batch, at, change);
+            let steps: Vec<_> = parts(change, &self.batch[at], at).map(step).collect();
             if steps.is_empty() {
                 continue;
             }
-            let pending = &mut self.batch[at];
-            match pending.journal.spend(steps, config.hash.as_ref()).await {
-                Ok(()) => {}
-                Err(refused) => {
-                    self.refund(change, at);
-                    self.note_refused(at, change, &refused);
-                    return false;
-                }
+            let recorded = self.batch[at].journal.spend(steps, config.hash.as_ref()).await;
+            if let Err(refused) = recorded {
+                answered(&self.batch[..at], change, false);
+                self.note_refused(at, change, refused);
+                return false;
             }
         }
         true
     }
 
-    /// Refunds the steps of the first `count` pending changes for a write that does not happen.
-    fn refund(&self, change: &Change, count: usize) {
-        for at in 0..count {
-            self.batch[at].journal.answered(false, &steps(&self.batch, at, change));
-        }
-    }
-
-    fn note_refused(&mut self, at: usize, change: &Change, refused: &Refused) {
+    fn note_refused(&mut self, at: usize, change: &Change, refused: Refused) {
         let pending = &mut self.batch[at];
         let spent = match refused {
             Refused::NotSaved(error) => {
-                let ids: Vec<_> = pending.desired.iter().map(|agent| agent.id.clone()).collect();
-                pending
-                    .faults
-                    .extend(ids.into_iter().map(|id| (id, GatewayError::NotSaved(error.clone()))));
-                return;
+                let ids = ids(&*pending.desired).into_iter();
+                let fault = |id| (id, GatewayError::NotSaved(error.clone()));
+                return pending.faults.extend(ids.map(fault));
             }
-            Refused::Spent(Step::Write(part)) => part.clone(),
-            Refused::Spent(_) => return,
+            Refused::Spent(spent) => spent,
         };
-        let is_it = |part: &&Part| part.agent.as_deref().unwrap_or(CHANNELS) == spent;
-        let Some(part) = change.parts.iter().find(is_it) else { return };
-        if part.agent.is_some() {
-            pending.faults.insert(spent, undone(part));
+        let Some(part) = change.parts.iter().find(|part| step(part) == spent) else { return };
+        if let Some(agent) = &part.agent {
+            pending.faults.insert(agent.clone(), undone(part));
         } else {
             // The visibility of heartbeats is not worth failing a job.
             self.call.client().learn(|known| known.refused_keys.extend([VISIBILITY.to_owned()]));
@@ -212,14 +192,11 @@ impl<'a> Writer<'a> {
     }
 
     async fn write(&mut self, config: &Config, change: Change) {
-        let answer = patch(self.call, &change.patch, config.hash.clone()).await;
-        let ids: BTreeSet<String> =
-            change.parts.iter().filter_map(|part| part.agent.clone()).collect();
-        match answer {
+        match patch(self.call, &change.patch, config.hash.clone()).await {
             Ok(is_acknowledged) => {
                 self.unseen = 0;
                 if is_acknowledged {
-                    self.answered(&change, true);
+                    answered(&self.batch, &change, true);
                 } else {
                     // If connections are cut after a fixed number of requests, a different number
                     // of readings moves the next write to a different position.
@@ -233,7 +210,7 @@ impl<'a> Writer<'a> {
                 if self.refusals < MAX_REFUSALS
                     && may_be_tried_again(self.call, &change, &error) =>
             {
-                self.answered(&change, false);
+                answered(&self.batch, &change, false);
                 self.refusals += 1;
                 if error.rpc().is_some_and(RpcError::is_config_stale) {
                     sleep(settling(self.refusals)).await;
@@ -241,53 +218,36 @@ impl<'a> Writer<'a> {
             }
             Err(error) => {
                 if error.rpc().is_some() {
-                    self.answered(&change, false);
+                    answered(&self.batch, &change, false);
                 }
-                self.assign_fault(config, &change, &ids, &error);
+                self.assign_fault(config, &change, &error);
             }
-        }
-    }
-
-    fn answered(&self, change: &Change, is_done: bool) {
-        for at in 0..self.batch.len() {
-            self.batch[at].journal.answered(is_done, &steps(&self.batch, at, change));
         }
     }
 
     /// Assigns a refused write to the agents that the gateway rejects. If it names none, halves of
     /// the agents are tried in turn; if the error is not about agents, all pending changes fail.
-    fn assign_fault(
-        &mut self,
-        config: &Config,
-        change: &Change,
-        ids: &BTreeSet<String>,
-        error: &GatewayError,
-    ) {
+    fn assign_fault(&mut self, config: &Config, change: &Change, error: &GatewayError) {
         let Some(rpc) = error.rpc() else { return self.fail(error) };
         if rpc.needs_a_person() == Some(Need::Include) {
-            let error = GatewayError::Included {
-                file: config.included_files(),
-                error: Box::new(rpc.clone()),
-            };
-            return self.fail(&error);
+            let (file, error) = (config.included_files(), Box::new(rpc.clone()));
+            return self.fail(&GatewayError::Included { file, error });
         }
         let named = change.culprits(rpc);
         if named.is_none() && !rpc.issue_paths().is_empty() || !may_be_about_one_agent(rpc) {
             return self.fail(error);
         }
-        let culprits = match named {
-            Some(culprits) => culprits,
-            None => self.call.client().group_commit.suspects().refused(ids).into_iter().collect(),
-        };
-        for pending in &mut self.batch {
-            let own: Vec<_> =
-                culprits.iter().filter(|agent| pending.contains(agent)).cloned().collect();
-            let fault = |agent: String| {
-                let error =
-                    GatewayError::OfAgent { agent: agent.clone(), error: Box::new(error.clone()) };
-                (agent, error)
-            };
-            pending.faults.extend(own.into_iter().map(fault));
+        let culprits = named.unwrap_or_else(|| {
+            let written = change.parts.iter().filter_map(|part| part.agent.clone()).collect();
+            let mut suspects = self.call.client().group_commit.suspects();
+            suspects.refused(&written).into_iter().collect()
+        });
+        for agent in culprits {
+            let fault =
+                GatewayError::OfAgent { agent: agent.clone(), error: Box::new(error.clone()) };
+            for pending in self.batch.iter_mut().filter(|pending| pending.contains(&agent)) {
+                pending.faults.insert(agent.clone(), fault.clone());
+            }
         }
     }
 
@@ -299,41 +259,51 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Returns the steps of a write that a pending change is charged for: those of its agents, and for
-/// the first change also the rest.
-fn steps(batch: &[PendingChange], at: usize, change: &Change) -> Vec<Step> {
-    let own = change.parts.iter().filter(|part| match &part.agent {
-        Some(agent) => batch[at].contains(agent),
-        None => at == 0,
-    });
-    own.map(|part| Step::Write(part.agent.clone().unwrap_or_else(|| CHANNELS.to_owned()))).collect()
+fn ids<'a>(agents: impl IntoIterator<Item = &'a DesiredAgent>) -> BTreeSet<String> {
+    agents.into_iter().map(|agent| agent.id.clone()).collect()
 }
 
-/// Notes what was written, for the reports: each agent in the changes that contain it, and the rest
-/// in the first change.
-fn note(batch: &mut [PendingChange], change: &Change) {
-    for part in &change.parts {
-        let contains = |pending: &PendingChange| {
-            part.agent.as_deref().is_some_and(|agent| pending.contains(agent))
-        };
-        let entries = batch.iter_mut().enumerate();
-        for (_, pending) in entries
-            .filter(|(at, pending)| if part.agent.is_some() { contains(pending) } else { *at == 0 })
-        {
-            pending.written.push(part.clone());
-            pending.is_new |= part.agent.is_some() && part.before.is_empty();
+/// Returns the parts of a write that concern a pending change: those of its agents, and for the
+/// first change in the batch also the rest.
+fn parts<'a>(
+    change: &'a Change,
+    pending: &'a PendingChange,
+    at: usize,
+) -> impl Iterator<Item = &'a Part> {
+    change.parts.iter().filter(move |part| match &part.agent {
+        Some(agent) => pending.contains(agent),
+        None => at == 0,
+    })
+}
+
+/// Returns the step that a job is charged for a part.
+fn step(part: &Part) -> Step {
+    Step::Write(part.agent.clone().unwrap_or_else(|| CHANNELS.to_owned()))
+}
+
+/// Tells the journals of the pending changes that a write concerns whether it was done.
+fn answered(batch: &[PendingChange], change: &Change, is_done: bool) {
+    for (at, pending) in batch.iter().enumerate() {
+        if parts(change, pending, at).next().is_some() {
+            pending.journal.answered(is_done);
         }
+    }
+}
+
+/// Notes what was written in each pending change that it concerns, for the reports.
+fn note(batch: &mut [PendingChange], change: &Change) {
+    for (at, pending) in batch.iter_mut().enumerate() {
+        let written: Vec<_> = parts(change, pending, at).cloned().collect();
+        pending.is_new |= written.iter().any(|part| part.agent.is_some() && part.before.is_empty());
+        pending.written.extend(written);
     }
 }
 
 /// Returns the error that says what was written, and what the gateway shows instead.
 fn undone(part: &Part) -> GatewayError {
-    let shows = outcome::Change::of_config(part).diff.replace('\n', ", ");
-    GatewayError::Undone {
-        what: part.what.clone(),
-        times: "twice",
-        shows: format!(" (shown → written): {shows}"),
-    }
+    let diff = outcome::Change::of_config(part).diff.replace('\n', ", ");
+    let shows = format!(" (shown → written): {diff}");
+    GatewayError::Undone { what: part.what.clone(), times: "twice", shows }
 }
 
 /// Returns whether a refused write may be the fault of one of its agents, so that it is worth

@@ -1,13 +1,17 @@
 //! The desired state of a provisioning job in the gateway's terms: keys, config entry, documents,
 //! session.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use crate::context::Context;
+use crate::documents::Document;
 use crate::gateway::agents_config::DesiredAgent;
 use crate::heartbeat;
 use crate::keys::AgentKeys;
 use crate::model::{Agent, Job, Options};
+use crate::render::Reader;
 
 /// The label of a main agent's session if the agent has no name.
 const MAIN_LABEL: &str = "Gateway Agent";
@@ -40,17 +44,16 @@ impl Desired {
             Job::Provision(job) => {
                 let keys = AgentKeys::of_board_agent(&job.agent, &job.gateway);
                 let context = Context::for_board(job, &keys.shown_session_key, base_url);
-                Some(
-                    Self::new(keys, &job.agent, context, &job.options, None)
-                        .keeping_token(job.auth_token.is_none()),
-                )
+                let keeps_token = job.auth_token.is_none();
+                Some(Self::new(keys, context, &job.agent, &job.options, keeps_token))
             }
             Job::ProvisionMain(job) => {
-                let keys =
-                    AgentKeys::of_main_agent(&job.agent, &job.gateway, job.session_key.as_deref());
+                let given = job.session_key.as_deref();
+                let keys = AgentKeys::of_main_agent(&job.agent, &job.gateway, given);
                 let context = Context::for_main(job, &keys.shown_session_key, base_url);
-                let wanted = Self::new(keys, &job.agent, context, &job.options, Some(MAIN_LABEL));
-                Some(wanted.keeping_token(job.auth_token.is_none()))
+                let keeps_token = job.auth_token.is_none();
+                let wanted = Self::new(keys, context, &job.agent, &job.options, keeps_token);
+                Some(Self { label: wanted.label.or(Some(MAIN_LABEL.to_owned())), ..wanted })
             }
             _ => None,
         }
@@ -58,29 +61,26 @@ impl Desired {
 
     fn new(
         keys: AgentKeys,
-        agent: &Agent,
         context: Context,
+        agent: &Agent,
         options: &Options,
-        fallback: Option<&str>,
+        keeps_token: bool,
     ) -> Self {
-        let label = [Some(agent.name.trim()), fallback]
-            .into_iter()
-            .flatten()
-            .find(|label| !label.is_empty());
+        let name = agent.name.trim();
         Self {
             heartbeat: heartbeat::config(agent),
-            label: label.map(str::to_owned),
+            label: (!name.is_empty()).then(|| name.to_owned()),
             keys,
             agent: agent.clone(),
             context,
             options: options.clone(),
-            keeps_token: false,
+            keeps_token,
         }
     }
 
-    const fn keeping_token(mut self, keeps_token: bool) -> Self {
-        self.keeps_token = keeps_token;
-        self
+    /// Returns the reader of the documents on a gateway that refuses some of them.
+    pub(super) const fn reader<'a>(&'a self, refused: &'a BTreeSet<Document>) -> Reader<'a> {
+        Reader { agent: &self.agent, context: &self.context, refused }
     }
 
     /// Returns the config entry. `prompt` is the heartbeat prompt for a job that sets none; for

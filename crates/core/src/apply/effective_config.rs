@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
@@ -63,10 +63,8 @@ impl View {
     }
 
     fn lists(&self, agent: &str) -> bool {
-        self.reading
-            .listed
-            .iter()
-            .any(|listed| listed.get("id").and_then(Value::as_str) == Some(agent))
+        let mut ids = self.reading.listed.iter().map(|listed| listed.get("id"));
+        ids.any(|id| id.and_then(Value::as_str) == Some(agent))
     }
 }
 
@@ -168,33 +166,31 @@ fn agents_in(answer: &Answer, pointer: &str) -> Vec<Value> {
 /// Returns whether the gateway lists the agents of that config, with their names. If the config has
 /// no agents, it lists those that it finds in other places.
 fn lists_agents_of(config: &Config, listed: &[Value]) -> bool {
+    if config.agents().next().is_none() {
+        return true;
+    }
     let named = by_id(listed, "id");
-    let has_agents = config.agents().next().is_some();
-    let no_extra_agents = listed
-        .iter()
-        .filter_map(|agent| agent.get("id")?.as_str())
-        .all(|id| config.agent(id).is_some());
-    let all_listed = config.agents().all(|(id, entry)| {
-        named.get(&keys::normalise_agent_id(id)).is_some_and(|listed| {
-            entry
-                .get("name")
-                .is_none_or(|name| listed.get("name").is_some_and(|listed| listed == name))
-        })
-    });
-    !has_agents || (no_extra_agents && all_listed)
+    let mut ids = listed.iter().filter_map(|agent| agent.get("id")?.as_str());
+    let no_extra_agents = ids.all(|id| config.agent(id).is_some());
+    let is_listed = |(id, entry): (&str, &Map<String, Value>)| {
+        let listed = named.get(&keys::normalise_agent_id(id));
+        let has_name = |name| listed.is_some_and(|listed| listed.get("name") == Some(name));
+        listed.is_some() && entry.get("name").is_none_or(has_name)
+    };
+    no_extra_agents && config.agents().all(is_listed)
 }
 
 fn wakes_as_configured(config: &Config, heartbeats: &[Value]) -> bool {
     let waking = by_id(heartbeats, "agentId");
-    config.agents().all(|(id, entry)| {
-        waking.get(&keys::normalise_agent_id(id)).is_none_or(|heartbeat| {
-            entry.get("heartbeat").and_then(|wanted| wanted.get("every")).is_none_or(|every| {
-                // A heartbeat that never wakes is shown as a word.
-                heartbeat.get("every") == Some(every)
-                    || every.as_str().is_some_and(|every| every.starts_with('0'))
-            })
-        })
-    })
+    let is_as_configured = |(id, entry): (&str, &Map<String, Value>)| {
+        let every = entry.get("heartbeat").and_then(|wanted| wanted.get("every"));
+        let heartbeat = waking.get(&keys::normalise_agent_id(id));
+        let (Some(every), Some(heartbeat)) = (every, heartbeat) else { return true };
+        // A heartbeat that never wakes is shown as a word.
+        heartbeat.get("every") == Some(every)
+            || every.as_str().is_some_and(|every| every.starts_with('0'))
+    };
+    config.agents().all(is_as_configured)
 }
 
 /// Returns the listed items by normalised agent id.

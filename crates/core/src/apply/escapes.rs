@@ -40,7 +40,7 @@ pub(super) async fn guard(
         return Ok(None);
     }
     call.journal().note_escaped(digest_of(&escaped)).await.map_err(GatewayError::NotSaved)?;
-    config::patch(call, &json!({ "agents": { "list": escaped } }), config.hash.clone()).await?;
+    write(call, config, &escaped).await?;
     Ok(Some(written.into_iter().filter(is_other).collect()))
 }
 
@@ -55,12 +55,12 @@ pub(super) async fn put_back(
     config: &Config,
     guarded: Option<Vec<Value>>,
 ) -> Result<(), GatewayError> {
-    match guarded {
-        Some(list) if config.list_as_written() != list => {
-            config::patch(call, &json!({ "agents": { "list": list } }), config.hash.clone())
-                .await
-                .map(drop)
-        }
-        _ => Ok(()),
+    if let Some(list) = guarded.filter(|list| config.list_as_written() != *list) {
+        write(call, config, &list).await?;
     }
+    Ok(())
+}
+
+async fn write(call: &Call, config: &Config, list: &[Value]) -> Result<bool, GatewayError> {
+    config::patch(call, &json!({ "agents": { "list": list } }), config.hash.clone()).await
 }

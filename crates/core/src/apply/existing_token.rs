@@ -78,8 +78,8 @@ async fn read(call: &Call, agent: &str, known: Option<Workspace>) -> Result<Stri
 
 fn token_of(files: &Workspace) -> Result<Option<String>, NoToken> {
     for document in FILES {
-        let Some(file) = files.present.get(&document) else { continue };
-        if let Some(token) = token_in(document, &file.content)? {
+        let Some(text) = files.present.get(&document) else { continue };
+        if let Some(token) = token_in(document, text)? {
             return Ok(Some(token));
         }
     }

@@ -3,58 +3,48 @@
 use std::sync::Arc;
 
 use super::ownership::{self, Subject};
-use super::{FlowError, config};
+use super::{Flow, FlowError, config};
 use crate::gateway::agents_config::{self, DesiredAgent};
 use crate::gateway::{Call, GatewayError};
 use crate::heartbeat;
 use crate::keys::{self, AgentKeys};
 use crate::model::HeartbeatSync;
-use crate::outcome::Report;
 
 /// Makes the heartbeats of all agents as wanted. If an agent occurs twice, its last entry counts.
 /// If no agent is left, the gateway is not asked.
-pub(super) async fn run(
-    call: &Call,
-    job: &HeartbeatSync,
-    report: &mut Report,
-) -> Result<Option<&'static str>, FlowError> {
+pub(super) async fn run(flow: &mut Flow<'_>, job: &HeartbeatSync) -> Result<(), FlowError> {
     for agent in &job.left_out {
         let agent = keys::openclaw_agent_id(agent);
-        report.skip(format!("agent {agent}"), "cleaned up after this job was enqueued");
+        flow.skip(format!("agent {agent}"), "cleaned up after this job was enqueued");
     }
     if job.agents.is_empty() {
-        report.summary = match report.skipped.len() {
+        flow.report.summary = match flow.report.skipped.len() {
             0 => "no agents to sync".into(),
             gone => {
                 format!("no agents to sync; {gone} were cleaned up after this job was enqueued")
             }
         };
-        return Ok(None);
+        return Ok(());
     }
-    let announcement = call.client().group_commit.announce();
-    let (desired, foreign) = desired(call, job).await?;
+    let announcement = flow.call.client().group_commit.announce();
+    let (desired, foreign) = desired(flow.call, job).await?;
     // The other agents are written all the same.
-    let settled = if desired.is_empty() {
-        None
-    } else {
-        Some(config::converge(call, &desired, None, Some(announcement), report).await)
-    };
-    if let Some(error) = foreign {
-        return Err(error.into());
+    let mut converged = Ok(false);
+    if !desired.is_empty() {
+        converged = config::converge(flow, &desired, None, Some(announcement)).await;
     }
-    let (shape, _) = settled.expect("agents that are not somebody else's are desired")?;
-    let changed = report.written.len();
-    report.summary = match changed {
-        0 => format!(
-            "the heartbeats of {} agents were as they should be; nothing was written",
-            desired.len()
-        ),
-        _ => format!(
-            "the heartbeats of {} agents are as they should be; one config write changed {changed}",
-            desired.len()
+    foreign.map_or(converged, Err)?;
+    let count = desired.len();
+    flow.report.summary = match flow.report.written.len() {
+        0 => {
+            format!("the heartbeats of {count} agents were as they should be; nothing was written")
+        }
+        changed => format!(
+            "the heartbeats of {count} agents are as they should be; one config write changed \
+                {changed}"
         ),
     };
-    Ok(Some(shape.as_str()))
+    Ok(())
 }
 
 /// Returns the desired entry of each agent that is the job's, and the error of the first one that

@@ -22,8 +22,7 @@ const HIDDEN: &str =
 /// it, and any that a token line contains now.
 pub(super) fn mask(changes: &mut [Change], applier: &Applier, call: &Call, wanted: &Desired) {
     let refused = agent_files::known_refused(call).unwrap_or_default();
-    let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
-    mask_files(changes, &applier.renderer, reader);
+    mask_files(changes, &applier.renderer, wanted.reader(&refused));
     mask_as_it_stands(changes, &wanted.context.auth_token);
 }
 
@@ -200,11 +199,8 @@ mod tests {
         ] {
             let mut wanted = wanted.clone();
             wanted.agent.soul_template = Some(template.to_owned());
-            let reader = Reader {
-                agent: &wanted.agent,
-                context: &wanted.context,
-                refused: &BTreeSet::new(),
-            };
+            let refused = BTreeSet::new();
+            let reader = wanted.reader(&refused);
             let renderer = Renderer::new(crate::render::TemplatesConfig::default());
             let text = renderer
                 .render(Document::Soul, reader)

@@ -18,7 +18,6 @@ mod escapes;
 mod existing_token;
 mod failure;
 mod heartbeats;
-mod label;
 mod mask;
 mod ownership;
 mod plan;
@@ -35,6 +34,7 @@ use std::time::Duration;
 
 use tracing::debug;
 
+use crate::gateway::agents_config::Shape;
 use crate::gateway::{Call, Clients, Endpoint, GatewayError, Step};
 use crate::journal::Journal;
 use crate::mirror::Mirror;
@@ -120,77 +120,96 @@ impl Applier {
     pub async fn apply(&self, id: &str, job: &Job, journal: &Arc<Journal>) -> Run {
         debug!(id, kind = %job.kind(), "run started");
         let Some(gateway) = job.gateway() else {
-            let summary = "nothing to do: the gateway has no url".to_owned();
-            return Run {
-                outcome: Outcome::Done(Box::new(Report { summary, ..Report::default() })),
-                steps: Vec::new(),
-            };
+            let report = Report { summary: NO_URL.to_owned(), ..Report::default() };
+            return Run { outcome: Outcome::Done(Box::new(report)), steps: Vec::new() };
         };
         let call = Call::of_job(self.clients.get(&Endpoint::from(gateway)), Arc::clone(journal));
-        let mut report = Report::default();
-        let flow = match job {
+        let mut flow = Flow::new(self, &call);
+        let result = match job {
             Job::Provision(_) | Job::ProvisionMain(_) => {
-                let wanted = Desired::of(job, self.base_url.as_deref())
-                    .expect("both kinds of provisioning want an agent");
                 // This future is by far the largest, so it is on the heap.
-                Box::pin(provision::run(self, &call, id, &wanted, &mut report)).await
+                Box::pin(provision::run(&mut flow, id, &self.desired(job))).await
             }
-            Job::Cleanup(job) => cleanup::run(&call, job, &mut report).await,
-            Job::HeartbeatSync(job) => heartbeats::run(&call, job, &mut report).await,
+            Job::Cleanup(job) => cleanup::run(&mut flow, job).await,
+            Job::HeartbeatSync(job) => heartbeats::run(&mut flow, job).await,
             Job::Nothing(_) => unreachable!("a job without a gateway was answered above"),
         };
         // If this fails, the job belongs to another worker, and the steps count there.
         let _ = journal.flush().await;
-        let mut steps = call.steps();
-        let mut outcome = match flow {
-            Ok(roster) => {
-                report.changed = !report.written.is_empty();
-                change::shorten(&mut report.changes);
-                report.account(&call, roster);
-                Outcome::Done(Box::new(report))
-            }
+        let mut outcome = match result {
+            Ok(()) => Outcome::Done(Box::new(flow.finish())),
             Err(error) => error.into(),
         };
+        let mut steps = call.steps();
         let secrets = Secrets::of(job);
         secrets.hide_in(&mut outcome);
         secrets.hide_in_steps(&mut steps);
         Run { outcome, steps }
     }
+
+    fn desired(&self, job: &Job) -> Desired {
+        Desired::of(job, self.base_url.as_deref())
+            .expect("both kinds of provisioning want an agent")
+    }
 }
 
-impl Report {
-    /// Fills in the cost of the run, and the gateway as it presented itself.
-    fn account(&mut self, call: &Call, roster: Option<&'static str>) {
-        let cost = call.cost();
-        self.rpc_count = cost.rpcs;
-        self.round_trips = cost.round_trips;
-        self.connections = cost.connections;
-        self.config_writes = cost.config_writes;
-        let known = call.client().capabilities();
-        self.gateway = call.server_info().map(|met| GatewayFacts {
-            version: met.version.clone(),
-            protocol: met.protocol,
-            scopes: met.scopes.clone(),
-            roster: roster.map(str::to_owned),
-            write_limit: known.write_limit,
-            restarts_on_write: known.restarts_on_write,
-            heartbeat_turns_per_day: known.heartbeat_turns,
-        });
+/// The summary of a job without a gateway.
+const NO_URL: &str = "nothing to do: the gateway has no url";
+
+/// A flow that is being carried out or planned.
+struct Flow<'a> {
+    applier: &'a Applier,
+    call: &'a Call,
+    /// The shape of the gateway's config, once a stage has converged it.
+    shape: Option<Shape>,
+    report: Report,
+}
+
+impl<'a> Flow<'a> {
+    fn new(applier: &'a Applier, call: &'a Call) -> Self {
+        Self { applier, call, shape: None, report: Report::default() }
+    }
+
+    /// Returns the report, with the cost of the run, and the gateway as it presented itself.
+    fn finish(self) -> Report {
+        let Self { call, shape, mut report, .. } = self;
+        change::shorten(&mut report.changes);
+        let (cost, known) = (call.cost(), call.client().capabilities());
+        Report {
+            changed: !report.written.is_empty(),
+            rpc_count: cost.rpcs,
+            round_trips: cost.round_trips,
+            connections: cost.connections,
+            config_writes: cost.config_writes,
+            gateway: call.server_info().map(|met| GatewayFacts {
+                version: met.version.clone(),
+                protocol: met.protocol,
+                scopes: met.scopes.clone(),
+                roster: shape.map(|shape| shape.as_str().to_owned()),
+                write_limit: known.write_limit,
+                restarts_on_write: known.restarts_on_write,
+                heartbeat_turns_per_day: known.heartbeat_turns,
+            }),
+            ..report
+        }
     }
 
     /// Notes a written change. If the same thing is written again, its first change remains.
     fn note(&mut self, change: Change) {
-        if !self.written.contains(&change.what) {
-            self.written.push(change.what.clone());
-            self.changes.push(change);
+        if !self.report.written.contains(&change.what) {
+            self.report.written.push(change.what.clone());
+            self.report.changes.push(change);
         }
     }
 
+    /// Notes something that was left out, with the reason.
     fn skip(&mut self, what: impl Into<String>, why: impl Into<String>) {
-        let (what, why) = (one_line(&what.into(), MAX_MESSAGE), one_line(&why.into(), MAX_MESSAGE));
-        let skipped = Skipped { what, why };
-        if !self.skipped.contains(&skipped) {
-            self.skipped.push(skipped);
+        let skipped = Skipped {
+            what: one_line(&what.into(), MAX_MESSAGE),
+            why: one_line(&why.into(), MAX_MESSAGE),
+        };
+        if !self.report.skipped.contains(&skipped) {
+            self.report.skipped.push(skipped);
         }
     }
 }

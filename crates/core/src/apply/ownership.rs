@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::session;
@@ -62,7 +63,7 @@ pub(super) fn forget(call: &Call, agent: &str) {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         if !self.is_kept {
-            self.call.client().group_commit.owners().remove(&self.agent);
+            forget(self.call, &self.agent);
         }
     }
 }
@@ -72,16 +73,14 @@ impl Drop for Claim<'_> {
 pub(super) fn claim<'a>(call: &'a Call, subject: Subject<'_>) -> Result<Claim<'a>, GatewayError> {
     let agent = subject.keys.agent_id.clone();
     let mut owners = call.client().group_commit.owners();
-    match owners.get(&agent) {
-        Some(owner) if *owner != subject.id && !subject.adopt => {
-            Err(GatewayError::IdTaken { agent, owner: *owner })
-        }
-        _ => {
-            owners.insert(agent.clone(), subject.id);
-            drop(owners);
-            Ok(Claim { call, agent, is_kept: false })
-        }
+    if let Some(&owner) = owners.get(&agent)
+        && owner != subject.id
+        && !subject.adopt
+    {
+        return Err(GatewayError::IdTaken { agent, owner });
     }
+    owners.insert(agent.clone(), subject.id);
+    Ok(Claim { call, agent, is_kept: false })
 }
 
 /// An agent's entry that the job may write.
@@ -101,67 +100,70 @@ pub(super) async fn check(
     config: Arc<Config>,
     subject: Subject<'_>,
 ) -> Result<Ours, GatewayError> {
-    let agent = &subject.keys.agent_id;
-    let session = &subject.keys.session_key;
-    let of_session = agent_of_session(session, call.default_agent());
-    let is_of_another = |owner: &String| {
-        owner != agent && (owner == call.default_agent() || config.agent(owner).is_some())
+    let (agent, own) = (&subject.keys.agent_id, &subject.keys.workspace_path);
+    let refuse = |agent: &String, reason: String| {
+        Err(GatewayError::NotOurs { agent: agent.clone(), reason })
     };
-    if let Some(of_session) = of_session.filter(is_of_another).filter(|_| !subject.adopt) {
+    let is_default = |agent: &String| agent == call.default_agent();
+    let session = &subject.keys.session_key;
+    if let Some(of_session) = agent_of_session(session, call.default_agent())
+        && of_session != *agent
+        && (is_default(&of_session) || config.agent(&of_session).is_some())
+        && !subject.adopt
+    {
         let reason = format!("the session {session} of this job is one of that agent's");
-        return Err(GatewayError::NotOurs { agent: of_session, reason });
+        return refuse(&of_session, reason);
     }
     let Some(entry) = config.agent(agent) else {
-        if agent == call.default_agent() && !subject.adopt {
-            return Err(GatewayError::NotOurs { agent: agent.clone(), reason: DEFAULT.to_owned() });
+        if subject.adopt {
+            return Ok(Ours { config, takes_over: Some(String::new()), files: None });
         }
-        if let Some(other) = lives_there(&config, agent, &subject.keys.workspace_path)
-            && !subject.adopt
-        {
-            return Err(GatewayError::WorkspaceTaken {
-                agent: agent.clone(),
-                folder: subject.keys.workspace_path.clone(),
-                other,
-            });
+        if is_default(agent) {
+            return refuse(agent, DEFAULT.to_owned());
         }
-        let takes_over = subject.adopt.then(String::new);
-        return Ok(Ours { config, takes_over, files: None });
+        // The documents of a new agent would replace those of another one in its folder.
+        let mut others = folders_of_others(&config, agent);
+        if let Some((other, _)) = others.find(|(_, folder)| same_folder(folder, own)) {
+            let (agent, folder, other) = (agent.clone(), own.clone(), other.to_owned());
+            return Err(GatewayError::WorkspaceTaken { agent, folder, other });
+        }
+        drop(others);
+        return Ok(Ours { config, takes_over: None, files: None });
     };
-    let present =
-        entry.get("workspace").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-    let is_there = same_folder(&present, &subject.keys.workspace_path);
+    let present = folder_of(entry).unwrap_or_default().to_owned();
+    let is_there = same_folder(&present, own);
     let files = workspace::read(call, agent, &FILES).await?;
     let mut named = files.as_ref().map_or(Named::Nobody, |files| named_in(files, subject.id));
     if let (Named::Nobody, Some(owner)) = (&named, call.client().group_commit.owners().get(agent)) {
         named = if *owner == subject.id { Named::TheAgent } else { Named::Another(*owner) };
     }
     match named {
-        Named::Another(owner) if !subject.adopt => {
+        _ if subject.adopt => {}
+        Named::Another(owner) => {
             return Err(GatewayError::IdTaken { agent: agent.clone(), owner });
         }
-        Named::Nobody if !is_there && !subject.adopt => {
-            return Err(GatewayError::NotOurs { agent: agent.clone(), reason: lives_in(&present) });
-        }
+        Named::Nobody if !is_there => return refuse(agent, lives_in(&present)),
         _ => {}
     }
     if !is_there && !subject.move_workspace {
-        let desired = subject.keys.workspace_path.clone();
-        return Err(GatewayError::WorkspaceMoves { agent: agent.clone(), present, desired });
+        let (agent, desired) = (agent.clone(), own.clone());
+        return Err(GatewayError::WorkspaceMoves { agent, present, desired });
     }
     Ok(Ours { config, takes_over: (!is_there).then_some(present), files })
 }
 
-/// Returns another agent of the config that lives in a folder. The documents of a new agent would
-/// replace those of that agent.
-fn lives_there(config: &Config, agent: &str, folder: &str) -> Option<String> {
-    let lives_there = |entry: &serde_json::Map<String, serde_json::Value>| {
-        entry
-            .get("workspace")
-            .and_then(serde_json::Value::as_str)
-            .is_some_and(|own| same_folder(own, folder))
-    };
-    let mut others = config.agents().filter(|(id, _)| keys::normalise_agent_id(id) != agent);
-    others.find(|(_, entry)| lives_there(entry)).map(|(id, _)| id.to_owned())
+/// Returns the folder that an entry names.
+pub(super) fn folder_of(entry: &Map<String, Value>) -> Option<&str> {
+    entry.get("workspace")?.as_str()
+}
+
+/// Returns the ids and folders of the other agents in a config whose entries name a folder.
+pub(super) fn folders_of_others<'a>(
+    config: &'a Config,
+    agent: &str,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let others = config.agents().filter(move |(id, _)| keys::normalise_agent_id(id) != agent);
+    others.filter_map(|(id, entry)| Some((id, folder_of(entry)?)))
 }
 
 /// Returns the agent that a session key names. A single word such as `main` stands for a session of
@@ -192,7 +194,7 @@ pub(super) fn reason_not_to_write(
         let is_default = agent.id == call.default_agent() && agent.takes_over.is_none();
         return is_default.then(|| DEFAULT.to_owned());
     };
-    let present = entry.get("workspace").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let present = folder_of(entry).unwrap_or_default();
     let may = same_folder(present, &agent.workspace)
         || agent.takes_over.as_deref().is_some_and(|folder| folder == present || folder.is_empty());
     (!may).then(|| lives_in(present))
@@ -210,7 +212,7 @@ enum Named {
 }
 
 fn named_in(files: &Workspace, id: Uuid) -> Named {
-    let texts = || files.present.values().map(|file| file.content.as_str());
+    let texts = || files.present.values().map(String::as_str);
     let id_text = id.to_string();
     if texts().any(|text| text.to_lowercase().contains(&id_text)) {
         return Named::TheAgent;
@@ -234,16 +236,7 @@ fn id_in(line: &str) -> Option<Uuid> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::workspace::Present;
     use super::*;
-
-    fn files(texts: &[&str]) -> Workspace {
-        let mut files = Workspace::default();
-        for (document, text) in FILES.into_iter().zip(texts) {
-            files.present.insert(document, Present { content: (*text).to_owned() });
-        }
-        files
-    }
 
     #[test]
     fn files_name_the_agent_another_or_nobody() {
@@ -262,8 +255,9 @@ mod tests {
             (vec![format!("- Agent id: `{bob}`")], Named::Another(bob)),
             (vec![], Named::Nobody),
         ] {
-            let texts: Vec<_> = texts.iter().map(String::as_str).collect();
-            assert_eq!(named_in(&files(&texts), ada), expected, "{texts:?}");
+            let present = FILES.into_iter().zip(texts).collect();
+            let files = Workspace { present, ..Workspace::default() };
+            assert_eq!(named_in(&files, ada), expected, "{files:?}");
         }
     }
 }

@@ -6,81 +6,70 @@ use std::sync::Arc;
 
 use super::mask::mask;
 use super::ownership::{self, Subject};
+use super::session::Presence;
 use super::workspace::Workspace;
 use super::{
-    Applier, Desired, FlowError, MAX_WRITES, agent_files, config, existing_token, recreate,
-    session, wake,
+    Desired, Flow, FlowError, MAX_WRITES, agent_files, config, existing_token, recreate, session,
+    wake,
 };
 use crate::documents::Document;
 use crate::gateway::agents_config::{Config, DesiredAgent};
 use crate::gateway::{Call, Defect, GatewayError};
 use crate::outcome::Report;
-use crate::render::Reader;
 
 /// The most agents that are named in one line of a report.
 const MAX_NAMED: usize = 5;
 
-/// Makes an agent as wanted. `id` is the job's. Returns the name of the config's shape, for the
-/// report.
-pub(super) async fn run(
-    applier: &Applier,
-    call: &Call,
-    id: &str,
-    wanted: &Desired,
-    report: &mut Report,
-) -> Result<Option<&'static str>, FlowError> {
+/// Makes an agent as wanted. `id` is the job's.
+pub(super) async fn run(flow: &mut Flow<'_>, id: &str, wanted: &Desired) -> Result<(), FlowError> {
+    let call = flow.call;
     let mut announcement = Some(call.client().group_commit.announce());
-    let prepared = prepare(applier, call, wanted, report).await?;
+    let Prepared { wanted, entry, config, is_token_new } = prepare(flow, wanted).await?;
+    let wanted = &wanted;
     let claim = ownership::claim(call, subject(wanted))?;
-    let (wanted, mut known) = (&prepared.wanted, Some(prepared.config));
-    let desired = std::slice::from_ref(&prepared.entry);
-    if let Some(config) = &known {
-        warn_of_shadowed_heartbeats(call, config, wanted, report);
-    }
-    let is_new = known.as_ref().is_some_and(|config| config.agent(&wanted.keys.agent_id).is_none());
-    if let Some(folder) = prepared.entry.takes_over.as_deref().filter(|folder| !folder.is_empty()) {
-        report.skip(
+    warn_of_shadowed_heartbeats(flow, &config, wanted);
+    if let Some(folder) = entry.takes_over.as_deref().filter(|folder| !folder.is_empty()) {
+        flow.skip(
             format!("files in {folder}"),
             "the agent moves to another folder; its present files stay behind",
         );
     }
-    make_sure_of_sessions(call, wanted, is_new, report).await?;
+    if config.agent(&wanted.keys.agent_id).is_none() {
+        make_sure_of_sessions(flow, wanted).await?;
+    }
+    let (desired, mut known) = (std::slice::from_ref(&entry), Some(config));
     for round in 0..MAX_WRITES {
-        let (shape, is_new) =
-            config::converge(call, desired, known.take().as_deref(), announcement.take(), report)
-                .await?;
-        agent_files::converge(applier, call, wanted, is_new, report).await?;
-        let label = match session::converge(call, wanted, is_new, report).await {
+        let announced = announcement.take();
+        let is_new = config::converge(flow, desired, known.take().as_deref(), announced).await?;
+        agent_files::converge(flow, wanted, is_new).await?;
+        let label = match session::converge(flow, wanted, is_new).await {
             Err(error) if is_held_deleted(call, wanted, &error).await? => {
                 let _writer = call.client().group_commit.write_lock.lock().await;
-                renew(call, wanted, report).await?;
+                renew(flow, wanted).await?;
                 continue;
             }
             label => label?,
         };
         // Another writer may have undone the entry meanwhile; some gateways lose a write seconds
         // later.
-        if report.written.is_empty()
-            || is_kept(call, wanted, desired, (label.as_deref(), round), report).await?
+        if flow.report.written.is_empty()
+            || is_kept(flow, wanted, desired, label.as_deref(), round > 0).await?
         {
-            if prepared.is_token_new {
-                report_token_left_behind(call, wanted, report);
+            if is_token_new {
+                report_token_left_behind(flow, wanted);
             }
             if wanted.options.reset_session {
-                session::reset(call, wanted, report).await?;
+                session::reset(flow, wanted).await?;
             }
-            wake::send(call, id, wanted, report).await?;
-            mask(&mut report.changes, applier, call, wanted);
+            wake::send(flow, id, wanted).await?;
+            mask(&mut flow.report.changes, flow.applier, call, wanted);
             claim.keep();
-            report.summary = summary(wanted, report);
-            return Ok(Some(shape.as_str()));
+            flow.report.summary = summary(wanted, &flow.report);
+            return Ok(());
         }
     }
-    Err(GatewayError::NotKept {
-        what: format!("config of {}", wanted.keys.agent_id),
-        rounds: MAX_WRITES,
-    }
-    .into())
+    let what = format!("config of {}", wanted.keys.agent_id);
+    Err(GatewayError::NotKept { what, rounds: MAX_WRITES }.into())
 }
 
 /// A job that may be carried out, with everything that was read for it.
@@ -97,33 +86,27 @@ pub(super) struct Prepared {
 }
 
 /// Returns the desired state on this gateway, with the entry in its config. Writes nothing.
-pub(super) async fn prepare(
-    applier: &Applier,
-    call: &Call,
-    wanted: &Desired,
-    report: &mut Report,
-) -> Result<Prepared, FlowError> {
+pub(super) async fn prepare(flow: &mut Flow<'_>, wanted: &Desired) -> Result<Prepared, FlowError> {
+    let Flow { applier, call, .. } = *flow;
     // A template that cannot be rendered fails the job before anything is written.
     agent_files::render(applier, wanted, &BTreeSet::new(), true)?;
     call.open().await?;
     let (config, refused) = tokio::try_join!(config::read(call), agent_files::refused(call))?;
     let ours = ownership::check(call, config, subject(wanted)).await?;
-    let shows = |files: &Workspace, token: &str| {
-        files.present.values().any(|file| file.content.contains(token))
+    let shows_token = |files: &Workspace| {
+        files.present.values().any(|text| text.contains(&wanted.context.auth_token))
     };
-    let is_token_new = !wanted.keeps_token
-        && ours.files.as_ref().is_some_and(|files| !shows(files, &wanted.context.auth_token));
+    let is_token_new =
+        !wanted.keeps_token && ours.files.as_ref().is_some_and(|files| !shows_token(files));
     let wanted = existing_token::find(call, wanted, ours.files).await?;
-    let prompt = if refused.contains(&Document::Heartbeat) {
-        let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
-        let prompt = applier.renderer.heartbeat_prompt(reader)?;
-        if let Some(why) = prompt.left_out.filter(|_| !wanted.heartbeat.contains_key("prompt")) {
-            report.skip("heartbeat prompt", why);
+    let mut prompt = None;
+    if refused.contains(&Document::Heartbeat) {
+        let found = applier.renderer.heartbeat_prompt(wanted.reader(&refused))?;
+        if let Some(why) = found.left_out.filter(|_| !wanted.heartbeat.contains_key("prompt")) {
+            flow.skip("heartbeat prompt", why);
         }
-        prompt.text
-    } else {
-        None
-    };
+        prompt = found.text;
+    }
     let entry = wanted.entry(prompt, ours.takes_over);
     Ok(Prepared { wanted, entry, config: ours.config, is_token_new })
 }
@@ -139,21 +122,16 @@ fn subject(wanted: &Desired) -> Subject<'_> {
 
 /// Reports that agents without a heartbeat of their own are no longer woken: gateways stop that as
 /// soon as one agent has a heartbeat.
-pub(super) fn warn_of_shadowed_heartbeats(
-    call: &Call,
-    config: &Config,
-    wanted: &Desired,
-    report: &mut Report,
-) {
+pub(super) fn warn_of_shadowed_heartbeats(flow: &mut Flow<'_>, config: &Config, wanted: &Desired) {
     if config.agents().any(|(_, entry)| entry.contains_key("heartbeat")) {
         return;
     }
     let others = config.agents().map(|(id, _)| id).filter(|id| *id != wanted.keys.agent_id);
     let mut silent: Vec<_> = others.take(MAX_NAMED).collect();
     if silent.is_empty() {
-        silent.push(call.default_agent());
+        silent.push(flow.call.default_agent());
     }
-    report.skip(
+    flow.skip(
         format!("heartbeats of {}", silent.join(", ")),
         "this is the first agent with a heartbeat of its own: the gateway does not wake agents \
             without one any more; \
@@ -163,13 +141,12 @@ pub(super) fn warn_of_shadowed_heartbeats(
 
 /// Reports that a file which the gateway no longer shows may contain a replaced token: an older
 /// version kept it, and it can only be removed on the gateway's machine.
-fn report_token_left_behind(call: &Call, wanted: &Desired, report: &mut Report) {
-    let refuses_tools =
-        agent_files::known_refused(call).is_some_and(|refused| refused.contains(&Document::Tools));
+fn report_token_left_behind(flow: &mut Flow<'_>, wanted: &Desired) {
+    let refused = agent_files::known_refused(flow.call).unwrap_or_default();
     let agents = format!("file {}", Document::Agents.file_name());
-    if refuses_tools && report.written.contains(&agents) {
+    if refused.contains(&Document::Tools) && flow.report.written.contains(&agents) {
         let tools = format!("{}/{}", wanted.keys.workspace_path, Document::Tools.file_name());
-        report.skip(
+        flow.skip(
             format!("an old {tools}"),
             "if an older version of the gateway has kept this file, it may hold the agent's \
                 earlier token: remove it there",
@@ -182,29 +159,19 @@ fn report_token_left_behind(call: &Call, wanted: &Desired, report: &mut Report) 
 /// Gateways with entries keep a record of deleted agents and refuse their sessions until an agent
 /// of that id is created by call. An entry in the config does not count; it makes some gateways
 /// restart, and keeps others from starting.
-async fn make_sure_of_sessions(
-    call: &Call,
-    wanted: &Desired,
-    is_new: bool,
-    report: &mut Report,
-) -> Result<(), GatewayError> {
-    let agent = &wanted.keys.agent_id;
-    if !call.has_ownership() || !is_new {
+async fn make_sure_of_sessions(flow: &mut Flow<'_>, wanted: &Desired) -> Result<(), GatewayError> {
+    let call = flow.call;
+    if !call.has_ownership() {
         return Ok(());
     }
     // If only a call helps, probing is pointless: the answer would show nothing.
-    if !call.has_defect(Defect::SessionsLost) && session::may_be_created(call, agent).await? {
+    if !call.has_defect(Defect::SessionsLost)
+        && session::may_be_created(call, &wanted.keys.agent_id).await?
+    {
         return Ok(());
     }
     let _writer = call.client().group_commit.write_lock.lock().await;
-    recreate::create(call, wanted, report).await
-}
-
-/// Returns whether a session was refused in the way of a gateway that has a record of the agent's
-/// deletion.
-fn looks_held_deleted(call: &Call, error: &GatewayError) -> bool {
-    call.has_ownership()
-        && error.rpc().is_some_and(|rpc| rpc.is_form(&["session patch failed unexpectedly*"]))
+    recreate::create(flow, wanted).await
 }
 
 /// Returns whether a session was refused because the gateway has a record of the agent's deletion.
@@ -214,35 +181,42 @@ async fn is_held_deleted(
     wanted: &Desired,
     error: &GatewayError,
 ) -> Result<bool, GatewayError> {
-    Ok(looks_held_deleted(call, error) && !session::exists(call, &wanted.keys.session_key).await?)
+    let looks_so = call.has_ownership()
+        && error.rpc().is_some_and(|rpc| rpc.is_form(&["session patch failed unexpectedly*"]));
+    Ok(looks_so && !session::exists(call, &wanted.keys.session_key).await?)
 }
 
 /// Recreates the agent. If this job has already created it, that does not help: the agent is
 /// deleted again, because the gateway would not start with it.
-async fn renew(call: &Call, wanted: &Desired, report: &mut Report) -> Result<(), GatewayError> {
+async fn renew(flow: &mut Flow<'_>, wanted: &Desired) -> Result<(), GatewayError> {
+    let call = flow.call;
     if call.journal().effects().creations() > 0 && call.has_defect(Defect::SessionsLost) {
-        recreate::undo_creation(call, wanted, report).await?;
+        recreate::undo_creation(flow, wanted).await?;
         return Err(GatewayError::SessionsLost { agent: wanted.keys.agent_id.clone() });
     }
-    recreate::renew(call, wanted, report).await
+    recreate::renew(flow, wanted).await
 }
 
-/// Reads the config and the session once more, at the same time. Reports a label that is missing
-/// for the second time.
+/// Reads the config and the session once more, at the same time. With `is_again`, a label that is
+/// missing for the second time is reported.
 async fn is_kept(
-    call: &Call,
+    flow: &mut Flow<'_>,
     wanted: &Desired,
     desired: &[DesiredAgent],
-    (label, round): (Option<&str>, u32),
-    report: &mut Report,
+    label: Option<&str>,
+    is_again: bool,
 ) -> Result<bool, GatewayError> {
+    let call = flow.call;
     let (config, session) =
         tokio::try_join!(config::read(call), session::look(call, wanted, label))?;
-    if session == session::Presence::WithoutLabel && round > 0 {
-        report.skip("session label", "the gateway accepts it but does not keep it");
+    let has_session = match session {
+        Presence::Whole => true,
+        Presence::WithoutLabel => is_again,
+        Presence::Missing => false,
+    };
+    if session == Presence::WithoutLabel && is_again {
+        flow.skip("session label", "the gateway accepts it but does not keep it");
     }
-    let has_session = session == session::Presence::Whole
-        || (session == session::Presence::WithoutLabel && round > 0);
     Ok(config::is_settled(call, &config, desired) && has_session)
 }
 

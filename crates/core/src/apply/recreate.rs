@@ -3,42 +3,52 @@
 //! Both write the config, so the caller holds the write lock.
 
 use serde_json::{Map, Value, json};
-
 use tokio::time::sleep;
 
-use super::{Desired, MAX_WRITES, config, settling};
+use super::{Desired, Flow, MAX_WRITES, config, settling};
 use crate::gateway::agents_config::{Config, escaped};
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::journal::{CREATIONS, Refused, Step};
-use crate::outcome::{Change, Report};
+use crate::outcome::Change;
 
 /// The most times that a prompt is halved; enough for one of 65,535 characters.
 const MAX_HALVINGS: usize = 17;
 
-/// Creates the agent by call, unless its job has already done so. The files may then be the
-/// gateway's own.
-pub(super) async fn create(
+/// Records a step in the job's journal before it is taken. `spent` is the error for a job that has
+/// taken it as often as it may.
+pub(super) async fn spend(
     call: &Call,
-    wanted: &Desired,
-    report: &mut Report,
+    step: Step,
+    config: &Config,
+    spent: GatewayError,
 ) -> Result<(), GatewayError> {
-    spend_creation(call, wanted).await?;
-    let entry = wanted.entry(None, None);
+    let hash = config.hash.as_ref();
+    call.journal().refund(hash);
+    call.journal().spend(vec![step], hash).await.map_err(|refused| match refused {
+        Refused::NotSaved(error) => GatewayError::NotSaved(error),
+        Refused::Spent(_) => spent,
+    })
+}
+
+/// Creates the agent by call, unless its job has already done so and has seen that it does not
+/// help. The files may then be the gateway's own.
+pub(super) async fn create(flow: &mut Flow<'_>, wanted: &Desired) -> Result<(), GatewayError> {
+    let (call, entry) = (flow.call, wanted.entry(None, None));
+    let spent = GatewayError::SessionsLost { agent: entry.id.clone() };
+    spend(call, Step::Create, &*config::read(call).await?, spent).await?;
     let params = json!({ "name": entry.id, "workspace": escaped(&entry.workspace) });
     match call.write(Method::AgentsCreate, params).await {
         Ok(_) => {
-            if !is_there_soon(call, &entry.id).await? {
-                call.journal().answered(false, &[Step::Create]);
-                return Err(GatewayError::NotKept {
-                    what: format!("creation of {}", entry.id),
-                    rounds: 1,
-                });
+            let is_there = comes_to_be(call, &entry.id, true).await?;
+            call.journal().answered(is_there);
+            if !is_there {
+                let what = format!("creation of {}", entry.id);
+                return Err(GatewayError::NotKept { what, rounds: 1 });
             }
-            call.journal().answered(true, &[Step::Create]);
-            report.note(Change::new(format!("agent {}", entry.id), ""));
+            flow.note(Change::plain(format!("agent {}", entry.id)));
         }
         Err(error) if error.rpc().is_some_and(RpcError::is_agent_known) => {
-            call.journal().answered(false, &[Step::Create]);
+            call.journal().answered(false);
             return Ok(());
         }
         // The entry must not be written for an agent that was not created, so its existence must be
@@ -46,13 +56,10 @@ pub(super) async fn create(
         Err(error) if error.is_connection_lost() => {
             let config = config::read(call).await?;
             call.journal().refund(config.hash.as_ref());
-            if config.agent(&entry.id).is_some() {
-                return Ok(());
-            }
-            return Err(error);
+            return if config.agent(&entry.id).is_some() { Ok(()) } else { Err(error) };
         }
         Err(error) => {
-            call.journal().answered(error.rpc().is_none(), &[Step::Create]);
+            call.journal().answered(error.rpc().is_none());
             return Err(error);
         }
     }
@@ -64,58 +71,37 @@ pub(super) async fn create(
     });
     match call.write(Method::AgentsUpdate, params).await {
         // A gateway that has not yet loaded the agent takes its name from the config.
-        Err(error)
-            if error.rpc().is_some_and(RpcError::is_agent_unknown)
-                || error.is_connection_lost() =>
-        {
-            Ok(())
-        }
+        Err(error) if is_agent_unknown(&error) || error.is_connection_lost() => Ok(()),
         answer => answer.map(drop),
     }
-}
-
-/// Records that the agent is about to be created. A job that has already done so has seen that it
-/// does not help.
-async fn spend_creation(call: &Call, wanted: &Desired) -> Result<(), GatewayError> {
-    let agent = &wanted.keys.agent_id;
-    let config = config::read(call).await?;
-    call.journal().refund(config.hash.as_ref());
-    call.journal().spend(vec![Step::Create], config.hash.as_ref()).await.map_err(|refused| {
-        match refused {
-            Refused::NotSaved(error) => GatewayError::NotSaved(error),
-            Refused::Spent(_) => GatewayError::SessionsLost { agent: agent.clone() },
-        }
-    })
 }
 
 /// Deletes an agent and creates it again, with its files and with what people wrote into its entry.
 /// A gateway that has a record of an agent's deletion keeps the record even if a person restores
 /// the entry, and drops it only for this.
-pub(super) async fn renew(
-    call: &Call,
-    wanted: &Desired,
-    report: &mut Report,
-) -> Result<(), GatewayError> {
-    let agent = &wanted.keys.agent_id;
-    let effects = call.journal().effects();
-    if effects.creations() >= CREATIONS {
+pub(super) async fn renew(flow: &mut Flow<'_>, wanted: &Desired) -> Result<(), GatewayError> {
+    let (call, agent) = (flow.call, &wanted.keys.agent_id);
+    if call.journal().effects().creations() >= CREATIONS {
         return Err(GatewayError::SessionsLost { agent: agent.clone() });
     }
     let entry = config::read(call).await?.as_written(agent).cloned().unwrap_or_default();
-    match delete(call, agent, false, report).await {
-        Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => {}
+    match delete(flow, agent, false).await {
+        Err(error) if is_agent_unknown(&error) => {}
         // The deletion may be carried out after the next request, and would then delete what that
         // has created.
-        Ok(None) => wait_until_gone(call, agent).await?,
+        Ok(None) if !comes_to_be(call, agent, false).await? => {
+            let what = format!("deletion of {agent}");
+            return Err(GatewayError::NotKept { what, rounds: 1 });
+        }
         answer => drop(answer?),
     }
-    create(call, wanted, report).await?;
+    create(flow, wanted).await?;
     let (shown, hidden): (Map<_, _>, Map<_, _>) = entry
         .into_iter()
         .filter(|(key, _)| key != "agentDir")
         .partition(|(_, value)| !has_secret(value));
     for key in hidden.keys() {
-        report.skip(
+        flow.skip(
             format!("config agents.entries.{agent}.{key}"),
             "it contains a secret that the gateway does not return",
         );
@@ -131,9 +117,10 @@ pub(super) async fn renew(
     Err(GatewayError::NotKept { what: format!("config of {agent}"), rounds: MAX_WRITES })
 }
 
-async fn is_there_soon(call: &Call, agent: &str) -> Result<bool, GatewayError> {
+/// Reads the config until it has the agent, or until it lacks it. Returns whether it came so.
+async fn comes_to_be(call: &Call, agent: &str, is_there: bool) -> Result<bool, GatewayError> {
     for reading in 0..=MAX_WRITES {
-        if config::read(call).await?.agent(agent).is_some() {
+        if config::read(call).await?.agent(agent).is_some() == is_there {
             return Ok(true);
         }
         sleep(settling(reading)).await;
@@ -141,29 +128,20 @@ async fn is_there_soon(call: &Call, agent: &str) -> Result<bool, GatewayError> {
     Ok(false)
 }
 
-async fn wait_until_gone(call: &Call, agent: &str) -> Result<(), GatewayError> {
-    for reading in 0..=MAX_WRITES {
-        if config::read(call).await?.agent(agent).is_none() {
-            return Ok(());
-        }
-        sleep(settling(reading)).await;
-    }
-    Err(GatewayError::NotKept { what: format!("deletion of {agent}"), rounds: 1 })
-}
-
 /// Deletes an agent that this job has just created. A gateway with an agent whose sessions it
 /// cannot open would not start again.
 pub(super) async fn undo_creation(
-    call: &Call,
+    flow: &mut Flow<'_>,
     wanted: &Desired,
-    report: &mut Report,
 ) -> Result<(), GatewayError> {
-    let agent = &wanted.keys.agent_id;
-    match delete(call, agent, true, report).await {
-        Err(error) if error.rpc().is_some_and(RpcError::is_agent_unknown) => {}
-        answer => drop(answer?),
+    match delete(flow, &wanted.keys.agent_id, true).await {
+        Err(error) if is_agent_unknown(&error) => Ok(()),
+        answer => answer.map(drop),
     }
-    Ok(())
+}
+
+pub(super) fn is_agent_unknown(error: &GatewayError) -> bool {
+    error.rpc().is_some_and(RpcError::is_agent_unknown)
 }
 
 /// Returns whether a value contains a secret that the gateway does not return.
@@ -182,46 +160,43 @@ fn has_secret(value: &Value) -> bool {
 /// A gateway refuses to shrink its config to less than half at once. The longest part of an entry
 /// is its heartbeat prompt, so that is halved until the agent can be deleted.
 pub(super) async fn delete(
-    call: &Call,
+    flow: &mut Flow<'_>,
     agent: &str,
     files: bool,
-    report: &mut Report,
 ) -> Result<Option<Value>, GatewayError> {
+    let call = flow.call;
     let params = json!({ "agentId": agent, "deleteFiles": files });
     let mut halvings = 0;
     loop {
-        let error = match call.write(Method::AgentsDelete, params.clone()).await {
+        match call.write(Method::AgentsDelete, params.clone()).await {
             Ok(answer) => {
-                report_bindings(&answer, agent, report);
+                report_bindings(flow, &answer, agent);
                 return Ok(Some(answer));
             }
             Err(error) if error.is_connection_lost() => return Ok(None),
             Err(error)
                 if halvings < MAX_HALVINGS && error.rpc().is_some_and(RpcError::is_size_drop) =>
             {
-                error
+                halvings += 1;
+                let config = config::read(call).await?;
+                let Some(shorter) = half_the_prompt(&config, agent) else { return Err(error) };
+                let entry = json!({ "heartbeat": { "prompt": shorter } });
+                let patch = json!({ "agents": { "entries": { agent: entry } } });
+                config::patch(call, &patch, config.hash.clone()).await?;
             }
             Err(error) => return Err(error),
-        };
-        halvings += 1;
-        let config = config::read(call).await?;
-        let Some(shorter) = half_the_prompt(&config, agent) else { return Err(error) };
-        let patch =
-            json!({ "agents": { "entries": { agent: { "heartbeat": { "prompt": shorter } } } } });
-        config::patch(call, &patch, config.hash.clone()).await?;
+        }
     }
 }
 
 /// Some gateways count the bindings, others list them.
-fn report_bindings(answer: &Value, agent: &str, report: &mut Report) {
-    let removed = answer.get("removedBindings");
-    let count = removed.and_then(Value::as_u64).unwrap_or_else(|| {
-        removed
-            .and_then(Value::as_array)
-            .map_or(0, |list| u64::try_from(list.len()).unwrap_or(u64::MAX))
-    });
+fn report_bindings(flow: &mut Flow<'_>, answer: &Value, agent: &str) {
+    let count = match answer.get("removedBindings") {
+        Some(Value::Array(list)) => list.len() as u64,
+        count => count.and_then(Value::as_u64).unwrap_or_default(),
+    };
     if count > 0 {
-        report.skip(
+        flow.skip(
             format!("{count} bindings of {agent}"),
             "the gateway removed them together with the agent",
         );

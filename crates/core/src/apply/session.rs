@@ -4,12 +4,11 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use tracing::debug;
 
-use super::label::cut;
-use super::{Desired, MAX_WRITES, settling};
-use crate::gateway::{Call, GatewayError, Method, Sessions};
+use super::{Desired, Flow, MAX_WRITES, settling};
+use crate::gateway::{Call, GatewayError, Method, RpcError, Sessions};
 use crate::journal::{Reset, SessionState};
 use crate::keys;
-use crate::outcome::{Change, Report};
+use crate::outcome::Change;
 
 /// The most sessions requested; an agent's main session is among its most recent ones.
 const LIST_LIMIT: u32 = 1000;
@@ -21,92 +20,68 @@ const RESETS: u32 = 2;
 /// about five seconds.
 const LATE_READINGS: u32 = 9;
 
-/// A session as the gateway shows it.
-#[derive(Debug, PartialEq)]
-enum Session {
-    /// The session is in the gateway's list.
-    Listed { label: Option<String>, id: Option<String>, updated_at: Option<u64> },
-    /// The session exists, but the gateway shows nothing else of it.
-    Unlisted,
+/// A session as the gateway shows it. Of a session that is not in its list, a gateway shows nothing
+/// but that it exists.
+#[derive(Debug, Default)]
+struct Session {
+    is_listed: bool,
+    label: Option<String>,
+    /// The state that shows whether the session was reset.
+    state: SessionState,
 }
 
 impl Session {
     /// Returns whether the session has the label, as far as can be determined. No wanted label
     /// always matches.
     fn carries(&self, wanted: Option<&str>) -> bool {
-        match self {
-            Self::Listed { label, .. } => wanted.is_none() || label.as_deref() == wanted,
-            Self::Unlisted => true,
-        }
-    }
-
-    /// Returns the state that shows whether the session was reset.
-    fn state(&self) -> SessionState {
-        match self {
-            Self::Listed { id, updated_at, .. } => {
-                SessionState { id: id.clone(), updated_at: *updated_at }
-            }
-            Self::Unlisted => SessionState::default(),
-        }
-    }
-
-    fn label(self) -> Option<String> {
-        match self {
-            Self::Listed { label, .. } => label,
-            Self::Unlisted => None,
-        }
+        !self.is_listed || wanted.is_none() || self.label.as_deref() == wanted
     }
 }
 
 /// Creates the session and sets its label. Returns the label that it has now. The session of a new
 /// agent is not read first.
 pub(super) async fn converge(
-    call: &Call,
+    flow: &mut Flow<'_>,
     wanted: &Desired,
     is_new: bool,
-    report: &mut Report,
 ) -> Result<Option<String>, GatewayError> {
-    let key = &wanted.keys.session_key;
-    let limit = call.client().capabilities().label_limit;
-    let mut label = wanted.label.as_deref().map(|label| cut(label, limit));
+    let (call, key) = (flow.call, &wanted.keys.session_key);
+    let mut label = label(call, wanted);
     for round in 0..=MAX_WRITES {
         let present = if is_new && round == 0 { None } else { find(call, key).await? };
         if present.as_ref().is_some_and(|session| session.carries(label.as_deref())) {
             return Ok(label);
         }
-        let written = Change::of_session(key, present.and_then(Session::label), label.clone());
+        let before = present.and_then(|session| session.label);
+        let written = Change::of_session(key, before, label.clone());
         let mut params = json!({ "key": key });
         if let Some(label) = &label {
             params["label"] = json!(label);
         }
         match write(call, Method::SessionsPatch, params).await {
             Ok(_) => {
-                report.note(written);
+                flow.note(written);
                 return Ok(label);
             }
             // The next reading shows what was done.
             Err(error) if error.is_connection_lost() => {
                 debug!(method = ?error.method(), "reading back after an unanswered call");
-                report.note(written);
+                flow.note(written);
             }
             Err(error) => match error.rpc() {
                 // The store of a recently deleted agent needs a while to open again.
-                Some(rpc)
-                    if rpc.code == "UNAVAILABLE"
-                        && rpc.retry_after_ms.is_none()
-                        && round < MAX_WRITES =>
-                {
+                Some(rpc) if is_store_closed(rpc) && round < MAX_WRITES => {
                     sleep(settling(round + 2)).await;
                 }
                 Some(rpc) if rpc.is_label_taken() && label.is_some() => {
-                    report.skip("session label", rpc.quote());
+                    flow.skip("session label", rpc.quote());
                     label = None;
                 }
                 Some(rpc) if rpc.label_limit().is_some() && label.is_some() => {
                     let limit = rpc.label_limit();
                     call.client().learn(|known| known.label_limit = limit);
                     label = label.map(|label| cut(&label, limit));
-                    report.skip("end of the session label", rpc.quote());
+                    flow.skip("end of the session label", rpc.quote());
                 }
                 _ => return Err(error),
             },
@@ -115,24 +90,46 @@ pub(super) async fn converge(
     Err(GatewayError::NotKept { what: format!("session {key}"), rounds: MAX_WRITES })
 }
 
-/// Returns what [`converge`] would do: the present label, if the session exists, and the new label;
-/// `None` if nothing differs.
-pub(super) async fn plan(
-    call: &Call,
-    wanted: &Desired,
-) -> Result<Option<(Option<String>, Option<String>)>, GatewayError> {
-    let label =
-        wanted.label.as_deref().map(|label| cut(label, call.client().capabilities().label_limit));
-    let present = match find(call, &wanted.keys.session_key).await {
+/// Returns what [`converge`] would do; `None` if nothing differs.
+pub(super) async fn plan(call: &Call, wanted: &Desired) -> Result<Option<Change>, GatewayError> {
+    let (key, label) = (&wanted.keys.session_key, label(call, wanted));
+    let present = match find(call, key).await {
         // A gateway may refuse to list the sessions of an agent that it does not have.
-        Err(error) if error.rpc().is_some() && !error.is_connection_lost() => None,
+        Err(error) if is_answer(&error) => None,
         present => present?,
     };
     Ok(match present {
         Some(session) if session.carries(label.as_deref()) => None,
-        Some(Session::Listed { label: present, .. }) => Some((present, label)),
-        _ => Some((None, label)),
+        present => Some(Change::of_session(key, present.and_then(|session| session.label), label)),
     })
+}
+
+/// Returns the wanted label, within the limit of the gateway as far as it is known.
+fn label(call: &Call, wanted: &Desired) -> Option<String> {
+    let limit = call.client().capabilities().label_limit;
+    wanted.label.as_deref().map(|label| cut(label, limit))
+}
+
+/// Cuts a label to the most characters that the gateway accepts. Gateways count in UTF-16 units, as
+/// JavaScript does.
+fn cut(label: &str, limit: Option<usize>) -> String {
+    let Some(limit) = limit else { return label.to_owned() };
+    let mut units = 0;
+    let fits = |c: &char| {
+        units += c.len_utf16();
+        units <= limit
+    };
+    label.chars().take_while(fits).collect::<String>().trim_end().to_owned()
+}
+
+/// Returns whether a gateway could not open the store of an agent's sessions.
+fn is_store_closed(error: &RpcError) -> bool {
+    error.code == "UNAVAILABLE" && error.retry_after_ms.is_none()
+}
+
+/// Returns whether the gateway has answered with an error, so that it is not about to restart.
+fn is_answer(error: &GatewayError) -> bool {
+    error.rpc().is_some() && !error.is_connection_lost()
 }
 
 /// Returns whether a session key names that agent. The key of a main agent names another agent than
@@ -184,13 +181,7 @@ pub(super) async fn may_be_created(call: &Call, agent: &str) -> Result<bool, Gat
             Err(error) if error.is_connection_lost() && round < MAX_WRITES => {
                 sleep(settling(round)).await;
             }
-            Err(error)
-                if error.rpc().is_some_and(|rpc| {
-                    rpc.code == "UNAVAILABLE" && rpc.retry_after_ms.is_none()
-                }) =>
-            {
-                return Ok(false);
-            }
+            Err(error) if error.rpc().is_some_and(is_store_closed) => return Ok(false),
             // A gateway that does not know the method cannot answer.
             Err(error) if error.rpc().is_some_and(|rpc| rpc.code == "INVALID_REQUEST") => {
                 return Ok(true);
@@ -205,41 +196,29 @@ pub(super) async fn may_be_created(call: &Call, agent: &str) -> Result<bool, Gat
 /// all. It is recorded in the journal before it is sent, together with the state of the session. It
 /// is sent again only if no answer came and the session is visibly unchanged; a reset that cannot
 /// be seen is assumed to have happened, and reported.
-pub(super) async fn reset(
-    call: &Call,
-    wanted: &Desired,
-    report: &mut Report,
-) -> Result<(), GatewayError> {
-    let key = &wanted.keys.session_key;
+pub(super) async fn reset(flow: &mut Flow<'_>, wanted: &Desired) -> Result<(), GatewayError> {
+    let (call, key) = (flow.call, &wanted.keys.session_key);
     let now = state_of(call, key).await?;
     let earlier = call.journal().reset();
     let is_sent = earlier
         .as_ref()
         .is_some_and(|reset| reset.is_acknowledged || !is_unchanged(&reset.before, &now));
-    let sent = earlier.as_ref().map_or(0, |reset| reset.sent);
-    let before = earlier.map_or_else(|| now.clone(), |reset| reset.before);
+    let Reset { before, sent, .. } =
+        earlier.unwrap_or_else(|| Reset { before: now, ..Reset::default() });
     if !is_sent && sent < RESETS {
         send_reset(call, key, &before, sent + 1).await?;
     }
-    let mut after = state_of(call, key).await?;
-    for reading in 0..MAX_WRITES {
-        if !is_unchanged(&before, &after) {
-            break;
-        }
-        sleep(settling(reading)).await;
-        after = state_of(call, key).await?;
-    }
-    if is_unchanged(&before, &after) {
+    let Some(after) = changed_state(call, key, &before, MAX_WRITES + 1).await? else {
         let what = format!("the reset of session {key}");
         return Err(GatewayError::Undone { what, times: "once", shows: String::new() });
-    }
+    };
     if !after.is_visible() {
-        report.skip(
+        flow.skip(
             format!("proof of the reset of {key}"),
             "the gateway shows neither id nor time of that session",
         );
     }
-    report.note(Change::new(format!("session {key} reset"), ""));
+    flow.note(Change::plain(format!("session {key} reset")));
     Ok(())
 }
 
@@ -261,11 +240,8 @@ async fn send_reset(
             Err(error) if error.is_connection_lost() && round < MAX_WRITES => {
                 debug!(method = ?error.method(), "reading back after an unanswered reset");
                 // A gateway may carry it out seconds later.
-                for reading in 0..LATE_READINGS {
-                    if !is_unchanged(before, &state_of(call, key).await?) {
-                        return Ok(());
-                    }
-                    sleep(settling(reading)).await;
+                if changed_state(call, key, before, LATE_READINGS).await?.is_some() {
+                    return Ok(());
                 }
             }
             Err(error) => return Err(error),
@@ -274,8 +250,26 @@ async fn send_reset(
     unreachable!("the last round returns")
 }
 
+/// Reads the state of a session, at most so many times, until it has changed or is not visible;
+/// `None` if it stays unchanged.
+async fn changed_state(
+    call: &Call,
+    key: &str,
+    before: &SessionState,
+    readings: u32,
+) -> Result<Option<SessionState>, GatewayError> {
+    for reading in 0..readings {
+        let now = state_of(call, key).await?;
+        if !is_unchanged(before, &now) {
+            return Ok(Some(now));
+        }
+        sleep(settling(reading)).await;
+    }
+    Ok(None)
+}
+
 async fn state_of(call: &Call, key: &str) -> Result<SessionState, GatewayError> {
-    Ok(find(call, key).await?.as_ref().map(Session::state).unwrap_or_default())
+    Ok(find(call, key).await?.unwrap_or_default().state)
 }
 
 /// Returns whether a session is visible and unchanged.
@@ -285,33 +279,26 @@ fn is_unchanged(before: &SessionState, now: &SessionState) -> bool {
 
 /// Deletes a session. A refusal is reported and is not an error: on some gateways the session is
 /// deleted with the agent, on others an agent's main session cannot be deleted.
-pub(super) async fn delete(
-    call: &Call,
-    key: &str,
-    report: &mut Report,
-) -> Result<(), GatewayError> {
+pub(super) async fn delete(flow: &mut Flow<'_>, key: &str) -> Result<(), GatewayError> {
     for _ in 0..MAX_WRITES {
-        match find(call, key).await {
+        match find(flow.call, key).await {
             Ok(None) => return Ok(()),
             Ok(Some(_)) => {}
             // A gateway that has just deleted the agent may be unable to read its sessions.
             Err(error) if error.rpc().is_some() => {}
             Err(error) => return Err(error),
         }
-        match write(call, Method::SessionsDelete, json!({ "key": key })).await {
-            Ok(_) => report.note(Change::new(format!("session {key} deleted"), "")),
+        match write(flow.call, Method::SessionsDelete, json!({ "key": key })).await {
+            Ok(_) => flow.note(Change::plain(format!("session {key} deleted"))),
             Err(error) if error.is_connection_lost() => {}
-            Err(error) => match error.rpc() {
-                Some(rpc) => {
-                    report.skip(format!("session {key}"), rpc.quote());
-                    return Ok(());
-                }
-                None => return Err(error),
-            },
+            Err(error) => {
+                let Some(rpc) = error.rpc() else { return Err(error) };
+                flow.skip(format!("session {key}"), rpc.quote());
+                return Ok(());
+            }
         }
     }
-    report
-        .skip(format!("session {key}"), "the gateway acknowledges the deletion but still lists it");
+    flow.skip(format!("session {key}"), "the gateway acknowledges the deletion but still lists it");
     Ok(())
 }
 
@@ -345,10 +332,10 @@ async fn find(call: &Call, key: &str) -> Result<Option<Session>, GatewayError> {
         return Ok(Some(session));
     }
     match resolved {
-        Ok(answer) => Ok(answer.get("key").map(|_| Session::Unlisted)),
+        Ok(answer) => Ok(answer.get("key").map(|_| Session::default())),
         // A gateway that does not know the method or the session answers so. A missing answer
         // proves nothing.
-        Err(error) if error.rpc().is_some() && !error.is_connection_lost() => Ok(None),
+        Err(error) if is_answer(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -359,34 +346,31 @@ async fn list(call: &Call, agent: Option<&str>) -> Result<Sessions, GatewayError
     if let Some(agent) = agent {
         params["agentId"] = json!(agent);
     }
-    let garbage = || GatewayError::Garbage {
+    let mut answer = call.read(Method::SessionsList, params).await?;
+    let list = answer.get_mut("sessions").and_then(Value::as_array_mut).map(std::mem::take);
+    let list = list.ok_or_else(|| GatewayError::Garbage {
         method: Method::SessionsList,
         reason: "it has no sessions".into(),
-    };
-    let mut answer = call.read(Method::SessionsList, params).await?;
-    let list = answer
-        .get_mut("sessions")
-        .and_then(Value::as_array_mut)
-        .map(std::mem::take)
-        .ok_or_else(garbage)?;
+    })?;
     Ok(Sessions { of: agent.map(str::to_owned), list, _reserved: answer.reserved() })
 }
 
 fn among(sessions: &[Value], key: &str) -> Option<Session> {
     let wanted = key.to_lowercase();
-    let is_wanted = |listed: &str| {
+    let text = |session: &Value, name| session.get(name).and_then(Value::as_str).map(str::to_owned);
+    let is_wanted = |session: &&Value| {
+        let listed = text(session, "key").unwrap_or_default().to_lowercase();
         listed == wanted
             || (!wanted.starts_with("agent:")
                 && listed.starts_with("agent:")
                 && listed.ends_with(&format!(":{wanted}")))
     };
-    let key_of = |session: &Value| {
-        session.get("key").and_then(Value::as_str).unwrap_or_default().to_lowercase()
-    };
-    let text = |session: &Value, name| session.get(name).and_then(Value::as_str).map(str::to_owned);
-    sessions.iter().find(|session| is_wanted(&key_of(session))).map(|session| Session::Listed {
+    sessions.iter().find(is_wanted).map(|session| Session {
+        is_listed: true,
         label: text(session, "label"),
-        id: text(session, "sessionId"),
-        updated_at: session.get("updatedAt").and_then(Value::as_u64),
+        state: SessionState {
+            id: text(session, "sessionId"),
+            updated_at: session.get("updatedAt").and_then(Value::as_u64),
+        },
     })
 }

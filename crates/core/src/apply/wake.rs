@@ -10,11 +10,11 @@ use tokio::time::{Duration, Instant, sleep};
 use tracing::debug;
 use uuid::Uuid;
 
-use super::{Desired, MAX_WRITES, agent_files, session as sessions, settling};
+use super::{Desired, Flow, MAX_WRITES, agent_files, session as sessions, settling};
 use crate::documents::start_message;
-use crate::gateway::{Call, GatewayError, Method, RpcError};
+use crate::gateway::{GatewayError, Method, RpcError};
 use crate::model::Action;
-use crate::outcome::{Change, Report};
+use crate::outcome::Change;
 
 /// The time for which a gateway may not know an agent that is in its config. Reloads took up to 5
 /// s.
@@ -26,10 +26,9 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(15);
 /// starts it as well. What the agent does with the message, or that it has no model, shows only in
 /// its session.
 pub(super) async fn send(
-    call: &Call,
+    flow: &mut Flow<'_>,
     id: &str,
     wanted: &Desired,
-    report: &mut Report,
 ) -> Result<(), GatewayError> {
     let Some(wake) = &wanted.options.wake else { return Ok(()) };
     let session = session(wanted);
@@ -37,7 +36,7 @@ pub(super) async fn send(
         Action::Provision => "provisioned",
         Action::Update => "updated",
     });
-    let refused = agent_files::known_refused(call).unwrap_or_default();
+    let refused = agent_files::known_refused(flow.call).unwrap_or_default();
     let is_lead = wanted.agent.is_board_lead;
     let message = start_message(&wanted.context, is_lead, verb.trim(), &refused);
     let params = json!({
@@ -49,9 +48,9 @@ pub(super) async fn send(
     let began = Instant::now();
     let mut lost = 0;
     for round in 0_u32.. {
-        match call.write(Method::ChatSend, params.clone()).await {
+        match flow.call.write(Method::ChatSend, params.clone()).await {
             Ok(_) => {
-                report.note(Change::new(format!("wake sent to {session}"), ""));
+                flow.note(Change::plain(format!("wake sent to {session}")));
                 break;
             }
             Err(error) if error.is_connection_lost() && lost < MAX_WRITES => {
@@ -64,7 +63,7 @@ pub(super) async fn send(
                     sleep(settling(round)).await;
                 }
                 Some(rpc) if is_refusal(rpc) => {
-                    report.skip(format!("wake of {session}"), rpc.quote());
+                    flow.skip(format!("wake of {session}"), rpc.quote());
                     break;
                 }
                 _ => return Err(error),
@@ -74,9 +73,10 @@ pub(super) async fn send(
     Ok(())
 }
 
-/// Returns what [`send`] would report, if the job wants a wake.
-pub(super) fn plan(wanted: &Desired) -> Option<String> {
-    wanted.options.wake.as_ref().map(|_| format!("wake sent to {}", session(wanted)))
+/// Returns the change that [`send`] makes, if the job wants a wake.
+pub(super) fn plan(wanted: &Desired) -> Option<Change> {
+    let wants_wake = wanted.options.wake.is_some();
+    wants_wake.then(|| Change::plain(format!("wake sent to {}", session(wanted))))
 }
 
 /// Returns the session that reaches the agent: its own, unless the given key belongs to another

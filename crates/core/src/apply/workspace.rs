@@ -11,20 +11,14 @@ use crate::documents::Document;
 use crate::gateway::{Call, GatewayError, Method, RpcError};
 use crate::seeds::Seeds;
 
-/// A file that exists.
-#[derive(Debug)]
-pub(super) struct Present {
-    pub(super) content: String,
-}
-
 /// A gateway's list of a workspace: the size of each document in bytes, or `None` if it is missing.
 pub(super) type Listing = BTreeMap<Document, Option<u64>>;
 
 /// The state of a workspace.
 #[derive(Debug, Default)]
 pub(super) struct Workspace {
-    /// The files that exist.
-    pub(super) present: BTreeMap<Document, Present>,
+    /// The texts of the files that exist.
+    pub(super) present: BTreeMap<Document, String>,
     /// The documents that the gateway does not keep.
     pub(super) refused: BTreeSet<Document>,
     /// The documents that the gateway considers unsafe: links, and files that appear or disappear
@@ -63,18 +57,10 @@ pub(super) async fn read(
     let mut workspace = Workspace::default();
     for (document, answer) in documents.iter().copied().zip(answers) {
         match answer {
-            Ok(answer) => {
-                if let Some(file) = present(&answer)? {
-                    workspace.present.insert(document, file);
-                }
-            }
+            Ok(answer) => workspace.present.extend(text_in(&answer)?.map(|text| (document, text))),
             Err(error) => match error.rpc() {
-                Some(rpc) if rpc.is_file_unsupported() => {
-                    workspace.refused.insert(document);
-                }
-                Some(rpc) if rpc.is_file_unsafe() => {
-                    workspace.unsafe_ones.insert(document);
-                }
+                Some(rpc) if rpc.is_file_unsupported() => workspace.refused.extend([document]),
+                Some(rpc) if rpc.is_file_unsafe() => workspace.unsafe_ones.extend([document]),
                 Some(rpc) if rpc.is_agent_unknown() => return Ok(None),
                 _ => return Err(error),
             },
@@ -106,20 +92,21 @@ impl Workspace {
             let present = self.present.get(document);
             // A gateway that was stopped during a write leaves an empty file, which contains
             // nothing of the agent's.
-            let is_theirs = |file: &Present| {
+            let is_theirs = |present: &String| {
                 document.is_agents_own()
-                    && !seeds.has(*document, &file.content)
-                    && !file.content.trim().is_empty()
+                    && !seeds.has(*document, present)
+                    && !present.trim().is_empty()
             };
-            let is_theirs = present.is_some_and(is_theirs);
-            let differs = present.is_none_or(|file| file.content != *text);
-            differs && !is_theirs && !self.refused.contains(document)
+            present != Some(text)
+                && !present.is_some_and(is_theirs)
+                && !self.refused.contains(document)
         };
         texts.into_iter().filter(has_to_be_written).collect()
     }
 }
 
-fn present(answer: &Value) -> Result<Option<Present>, GatewayError> {
+/// Returns the text of the file in an answer; `None` if there is no such file.
+fn text_in(answer: &Value) -> Result<Option<String>, GatewayError> {
     let garbage = |reason: &str| GatewayError::Garbage {
         method: Method::FilesGet,
         reason: reason.to_owned(),
@@ -128,9 +115,6 @@ fn present(answer: &Value) -> Result<Option<Present>, GatewayError> {
     if file.get("missing").and_then(Value::as_bool) == Some(true) {
         return Ok(None);
     }
-    let content = file
-        .get("content")
-        .and_then(Value::as_str)
-        .ok_or_else(|| garbage("a file without content"))?;
-    Ok(Some(Present { content: content.to_owned() }))
+    let text = file.get("content").and_then(Value::as_str);
+    text.map(|text| Some(text.to_owned())).ok_or_else(|| garbage("a file without content"))
 }
