@@ -10,7 +10,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::documents::Document;
-use crate::sanitize::one_line;
 
 pub use failure::{Actor, Failure, Remedy, RemedyParts, Scope};
 
@@ -72,30 +71,16 @@ impl Outcome {
         }
     }
 
-    /// The same outcome, with another message.
-    #[must_use]
-    pub(crate) fn saying(self, message: impl Into<String>) -> Self {
-        let message = one_line(&message.into(), MAX_MESSAGE);
-        self.with(|failure| failure.message = message)
-    }
-
-    /// The same outcome, with the request that its failure is about.
-    #[must_use]
-    pub(crate) fn during(self, method: Option<&'static str>) -> Self {
-        self.with(|failure| failure.method = method.map(str::to_owned))
-    }
-
-    /// The same outcome after a change of its failure, if it has one.
-    fn with(mut self, change: impl FnOnce(&mut Failure)) -> Self {
-        match &mut self {
-            Self::Done(_) => {}
+    /// Returns the failure, to change it; `None` when the run is done.
+    pub(crate) const fn failure_mut(&mut self) -> Option<&mut Failure> {
+        match self {
+            Self::Done(_) => None,
             Self::Transient(failure)
             | Self::Busy { failure, .. }
             | Self::Blocked(failure)
             | Self::Permanent(failure)
-            | Self::Ambiguous(failure) => change(failure),
+            | Self::Ambiguous(failure) => Some(failure),
         }
-        self
     }
 }
 

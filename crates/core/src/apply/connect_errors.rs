@@ -7,150 +7,118 @@ use std::time::Duration;
 
 use super::failure::maintenance;
 use crate::gateway::{ConnectError, PROTOCOLS, RpcError};
-use crate::outcome::{Actor, Failure, Outcome, Remedy};
+use crate::outcome::{Failure, Outcome, Remedy};
 
 /// The time to leave a gateway alone that has locked this address and does not say for how long;
 /// measured: 300 s.
 const LOCKED_FOR: Duration = Duration::from_secs(300);
 
 /// Returns the outcome of a run whose connection was refused.
-pub(super) fn refused(error: &RpcError) -> Outcome {
-    let text = format!("the gateway refused the connection: {}", error.quote());
+pub(super) fn refused(error: &RpcError, text: &str) -> Outcome {
+    let kind = ConnectError::of(error);
+    let failure = failure(kind, error, text);
     let retry_after = error.retry_after_ms.map(Duration::from_millis);
-    let meaning = match ConnectError::of(error) {
-        ConnectError::Pairing => {
-            return Outcome::Blocked(pairing(text, error.detail("requestId")));
-        }
+    match kind {
+        ConnectError::Starting => Outcome::Busy { retry_after, failure },
         ConnectError::AddressLocked => {
-            let token = TOKEN.remedy();
-            let locked =
-                format!("{}; the gateway has locked this address after wrong ones", token.text);
-            let failure = Failure::new("auth_rate_limited", text)
-                .of_gateway()
-                .with_remedy(Remedy { text: locked, ..token });
-            return Outcome::Busy { retry_after: Some(retry_after.unwrap_or(LOCKED_FOR)), failure };
+            Outcome::Busy { retry_after: retry_after.or(Some(LOCKED_FOR)), failure }
         }
-        ConnectError::Starting => {
-            return Outcome::Busy {
-                retry_after,
-                failure: Failure::new("gateway_starting", text).of_gateway(),
-            };
+        _ => Outcome::Blocked(failure),
+    }
+}
+
+/// The table: which refusal has which code and remedy.
+fn failure(kind: ConnectError, error: &RpcError, text: &str) -> Failure {
+    let (code, remedy) = match kind {
+        ConnectError::Pairing => return pairing(text, error.detail("requestId")),
+        ConnectError::AddressLocked => (
+            "auth_rate_limited",
+            Remedy::backend(format!(
+                "{SET_TOKEN}; the gateway has locked this address after wrong ones"
+            )),
+        ),
+        ConnectError::Starting => ("gateway_starting", Remedy::default()),
+        ConnectError::Protocol => ("protocol_mismatch", other_protocol(error)),
+        ConnectError::Maintenance => ("maintenance_required", maintenance()),
+        ConnectError::Token => ("unauthorized", Remedy::backend(SET_TOKEN)),
+        ConnectError::NoToken => {
+            let remedy = Remedy::gateway_host(
+                "set a token on the gateway with `openclaw config set gateway.auth.token TOKEN`, \
+                    and the same one in the main backend",
+            );
+            // The document changes as well.
+            ("unauthorized", Remedy { retry_helps: false, ..remedy })
         }
-        ConnectError::Protocol => {
-            let failure = Failure::new("protocol_mismatch", text).of_gateway();
-            return Outcome::Blocked(failure.with_remedy(other_protocol(error)));
-        }
-        ConnectError::Maintenance => {
-            let failure = Failure::new("maintenance_required", text).of_gateway();
-            return Outcome::Blocked(failure.with_remedy(maintenance()));
-        }
-        ConnectError::Token => TOKEN,
-        ConnectError::NoToken => NO_TOKEN,
-        ConnectError::Password => PASSWORD,
-        ConnectError::DeviceToken => DEVICE_TOKEN,
-        ConnectError::Clocks => CLOCKS,
-        ConnectError::Proof => PROOF,
-        ConnectError::Device => DEVICE,
-        ConnectError::Origin => ORIGIN,
-        ConnectError::ControlUi => CONTROL_UI,
-        ConnectError::Params => PARAMS,
-        ConnectError::Other => OTHER,
+        ConnectError::Password => (
+            "unauthorized",
+            Remedy::gateway_host(
+                "run `openclaw config set gateway.auth.mode token` on the gateway: this worker \
+                    shows a token, never a password",
+            )
+            .with_command("openclaw config set gateway.auth.mode token"),
+        ),
+        ConnectError::DeviceToken => (
+            "unauthorized",
+            Remedy::backend(
+                "set the gateway's own token in the main backend (`gateway.auth.token` of its \
+                    config), or give this worker's device a new one on the gateway with `openclaw \
+                    devices rotate --device ID --role operator`",
+            ),
+        ),
+        ConnectError::Clocks => (
+            "device_refused",
+            Remedy::gateway_host(
+                "set the clocks of the gateway and of this machine by NTP: signatures are accepted \
+                    for 2 minutes",
+            ),
+        ),
+        ConnectError::Proof => (
+            "device_refused",
+            Remedy::backend(
+                "connect to the gateway directly: what stands between it and this worker changes \
+                    or mixes up connections",
+            ),
+        ),
+        ConnectError::Device => (
+            "device_refused",
+            Remedy::gateway_host(
+                "run `openclaw devices list` on the gateway, remove this worker's device there, \
+                    and approve it anew",
+            )
+            .with_command("openclaw devices list"),
+        ),
+        ConnectError::Origin => (
+            "origin_refused",
+            Remedy::backend(
+                "connect to the gateway directly, not through something that adds an Origin; or \
+                    allow that origin in `gateway.controlUi.allowedOrigins` on the gateway",
+            ),
+        ),
+        ConnectError::ControlUi => (
+            "refused",
+            Remedy::backend(
+                "connect to the gateway directly: what stands between makes it take this worker \
+                    for a browser",
+            ),
+        ),
+        ConnectError::Params => (
+            "connect_not_understood",
+            Remedy::gateway_host(
+                "upgrade the gateway, or this worker: they do not know the same form of `connect`",
+            ),
+        ),
+        ConnectError::Other => (
+            "refused",
+            Remedy::gateway_host("see the gateway's log; this worker connects as `gateway-client`"),
+        ),
     };
-    Outcome::Blocked(Failure::new(meaning.code, text).of_gateway().with_remedy(meaning.remedy()))
+    Failure::new(code, text).of_gateway().with_remedy(remedy)
 }
 
-/// The meaning of a refusal: the failure's code, and the remedy.
-#[derive(Clone, Copy)]
-struct Meaning {
-    code: &'static str,
-    actor: Actor,
-    retry_helps: bool,
-    command: Option<&'static str>,
-    text: &'static str,
-}
-
-impl Meaning {
-    /// A remedy on the gateway's machine.
-    const fn on_the_gateway(code: &'static str, text: &'static str) -> Self {
-        Self { code, actor: Actor::GatewayHost, retry_helps: true, command: None, text }
-    }
-
-    /// A remedy that changes the job's document: the gateway's url or token.
-    const fn in_the_backend(code: &'static str, text: &'static str) -> Self {
-        Self { code, actor: Actor::Backend, retry_helps: false, command: None, text }
-    }
-
-    const fn with_command(self, command: &'static str) -> Self {
-        Self { command: Some(command), ..self }
-    }
-
-    fn remedy(self) -> Remedy {
-        let Self { actor, retry_helps, command, text, .. } = self;
-        let command = command.map(str::to_owned);
-        Remedy { command, retry_helps, ..Remedy::new(actor, text) }
-    }
-}
-
-const TOKEN: Meaning = Meaning::in_the_backend(
-    "unauthorized",
-    // No command of the gateway shows it: newer ones mask it.
-    "set the gateway's token in the main backend to `gateway.auth.token` of the gateway's config, \
-        which is ~/.openclaw/openclaw.json unless `openclaw config file` says otherwise",
-);
-// The document changes as well.
-const NO_TOKEN: Meaning = Meaning {
-    retry_helps: false,
-    ..Meaning::on_the_gateway(
-        "unauthorized",
-        "set a token on the gateway with `openclaw config set gateway.auth.token TOKEN`, and the \
-            same one in the main backend",
-    )
-};
-const PASSWORD: Meaning = Meaning::on_the_gateway(
-    "unauthorized",
-    "run `openclaw config set gateway.auth.mode token` on the gateway: this worker shows a token, \
-        never a password",
-)
-.with_command("openclaw config set gateway.auth.mode token");
-const DEVICE_TOKEN: Meaning = Meaning::in_the_backend(
-    "unauthorized",
-    "set the gateway's own token in the main backend (`gateway.auth.token` of its config), or give \
-        this worker's device a new one on the gateway with `openclaw devices rotate --device ID \
-        --role operator`",
-);
-const CLOCKS: Meaning = Meaning::on_the_gateway(
-    "device_refused",
-    "set the clocks of the gateway and of this machine by NTP: signatures are accepted for 2 \
-        minutes",
-);
-const PROOF: Meaning = Meaning::in_the_backend(
-    "device_refused",
-    "connect to the gateway directly: what stands between it and this worker changes or mixes up \
-        connections",
-);
-const DEVICE: Meaning = Meaning::on_the_gateway(
-    "device_refused",
-    "run `openclaw devices list` on the gateway, remove this worker's device there, and approve \
-        it anew",
-)
-.with_command("openclaw devices list");
-const ORIGIN: Meaning = Meaning::in_the_backend(
-    "origin_refused",
-    "connect to the gateway directly, not through something that adds an Origin; or allow that \
-        origin in `gateway.controlUi.allowedOrigins` on the gateway",
-);
-const CONTROL_UI: Meaning = Meaning::in_the_backend(
-    "refused",
-    "connect to the gateway directly: what stands between makes it take this worker for a browser",
-);
-const PARAMS: Meaning = Meaning::on_the_gateway(
-    "connect_not_understood",
-    "upgrade the gateway, or this worker: they do not know the same form of `connect`",
-);
-const OTHER: Meaning = Meaning::on_the_gateway(
-    "refused",
-    "see the gateway's log; this worker connects as `gateway-client`",
-);
+/// The remedy for a wrong token. No command of the gateway shows the token: newer ones mask it.
+const SET_TOKEN: &str = "set the gateway's token in the main backend to `gateway.auth.token` of \
+    the gateway's config, which is ~/.openclaw/openclaw.json unless `openclaw config file` says \
+    otherwise";
 
 /// Returns the remedy for a gateway that speaks other protocols: the older of the two is to be
 /// upgraded.
@@ -171,7 +139,7 @@ fn other_protocol(error: &RpcError) -> Remedy {
 }
 
 /// Returns the failure of a device that waits for approval, or lacks the scopes that it needs.
-pub(super) fn pairing(text: String, request: Option<&str>) -> Failure {
+pub(super) fn pairing(text: &str, request: Option<&str>) -> Failure {
     let known =
         request.filter(|id| id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'));
     let (command, rest) = match known {

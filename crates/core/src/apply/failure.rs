@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::connect_errors::{pairing, refused};
 use crate::gateway::{Fingerprint, GatewayError, Method, Need, RpcError};
-use crate::outcome::{Failure, Outcome, Remedy};
+use crate::outcome::{Failure, MAX_MESSAGE, Outcome, Remedy};
+use crate::sanitize::one_line;
 
 /// Returns the remedy for a write into a file that the gateway's config includes.
 fn included() -> Remedy {
@@ -24,13 +25,13 @@ pub(super) fn maintenance() -> Remedy {
 /// job's.
 impl From<GatewayError> for Outcome {
     fn from(error: GatewayError) -> Self {
-        let method = error.method().map(Method::as_str);
+        let method = error.method();
         let text = error.to_string();
         let ambiguous = error.may_have_been_carried_out();
         let remedy = remedy(&error);
         let failure = |code| Failure::new(code, text.clone()).with_remedy(remedy.clone());
         let of_gateway = |code| failure(code).of_gateway();
-        let outcome = match error {
+        let mut outcome = match error {
             GatewayError::Unreachable { .. } => Self::Transient(of_gateway("unreachable")),
             GatewayError::OutOfReach(_) => Self::Blocked(failure("gateway_not_allowed")),
             GatewayError::NotAGateway { .. } => Self::Blocked(of_gateway("not_a_gateway")),
@@ -39,12 +40,12 @@ impl From<GatewayError> for Outcome {
             GatewayError::Starting { retry_after, .. } => {
                 Self::Busy { retry_after, failure: of_gateway("gateway_starting") }
             }
-            GatewayError::Refused(error) => refused(&error),
+            GatewayError::Refused(error) => refused(&error, &text),
             GatewayError::MissingScope { request } => {
-                Self::Blocked(pairing(text, request.as_deref()))
+                Self::Blocked(pairing(&text, request.as_deref()))
             }
             GatewayError::TooOld { .. } => Self::Blocked(of_gateway("gateway_too_old")),
-            GatewayError::Rpc { method, error } => answered(method, &error),
+            GatewayError::Rpc { error, .. } => answered(&error, &text),
             // All runs share one connection: when it is lost, it is lost for all. But a frame that
             // is too large (1009) is the fault of the one that sent it.
             GatewayError::Closed { code, .. } if ambiguous && code != Some(1009) => {
@@ -86,14 +87,19 @@ impl From<GatewayError> for Outcome {
             GatewayError::WorkspaceMoves { .. } => Self::Blocked(failure("workspace_moves")),
             GatewayError::WorkspaceTaken { .. } => Self::Blocked(failure("workspace_taken")),
             GatewayError::Undone { .. } => Self::Blocked(failure("not_kept")),
-            GatewayError::OfAgent { error, .. } => return Self::from(*error).saying(text),
+            GatewayError::OfAgent { error, .. } => Self::from(*error),
             GatewayError::NotSaved(_) => Self::Transient(failure("lease_lost")),
             GatewayError::SessionsLost { .. } | GatewayError::NotTakenIn { .. } => {
                 Self::Blocked(failure("gateway_restart_needed"))
             }
             GatewayError::Included { .. } => Self::Blocked(failure("config_included")),
         };
-        outcome.during(method)
+        if let Some(failure) = outcome.failure_mut() {
+            // Unlike the error of an agent, the text names the agent.
+            failure.message = one_line(&text, MAX_MESSAGE);
+            failure.method = method.map(|method| method.as_str().to_owned());
+        }
+        outcome
     }
 }
 
@@ -165,75 +171,65 @@ fn remedy(error: &GatewayError) -> Remedy {
 }
 
 /// An error answer to any other method, after the flows have dealt with those that they expect.
-fn answered(method: Method, error: &RpcError) -> Outcome {
-    let text = format!("{}: {}", method.as_str(), error.quote());
+fn answered(error: &RpcError, text: &str) -> Outcome {
+    let failure = |code| Failure::new(code, text);
+    let blocked = |code, remedy| Outcome::Blocked(failure(code).with_remedy(remedy));
+    let asked = error.retry_after_ms.map(Duration::from_millis);
     if error.is_rate_limited() {
-        let retry_after =
-            Some(error.retry_after_ms.map_or(Duration::from_secs(60), Duration::from_millis));
         // Gateways count by client, and to them all jobs are one.
-        return Outcome::Busy {
-            retry_after,
-            failure: Failure::new("rate_limited", text).of_gateway(),
-        };
+        let retry_after = asked.or(Some(Duration::from_secs(60)));
+        return Outcome::Busy { retry_after, failure: failure("rate_limited").of_gateway() };
     }
     if error.is_form(&["config base hash required*"]) {
         let remedy = Remedy::gateway_host(
             "see the gateway's log, and upgrade the gateway: it shows no hash of its config",
         );
-        return Outcome::Blocked(
-            Failure::new("no_config_hash", text).of_gateway().with_remedy(remedy),
-        );
+        return Outcome::Blocked(failure("no_config_hash").of_gateway().with_remedy(remedy));
     }
     if error.is_form(&["config write rejected: *"]) {
         let remedy = Remedy::gateway_host(
             "make this change on the gateway: it protects its config against large changes",
         );
-        return Outcome::Blocked(Failure::new("config_write_rejected", text).with_remedy(remedy));
+        return blocked("config_write_rejected", remedy);
     }
     match error.needs_a_person() {
-        Some(Need::Maintenance) => {
-            let failure = Failure::new("maintenance_required", text);
-            return Outcome::Blocked(failure.with_remedy(maintenance()));
-        }
-        Some(Need::Include) => {
-            return Outcome::Blocked(Failure::new("config_included", text).with_remedy(included()));
-        }
+        Some(Need::Maintenance) => return blocked("maintenance_required", maintenance()),
+        Some(Need::Include) => return blocked("config_included", included()),
         None => {}
     }
+    if error.is_config_invalid() && error.is_about_heartbeats() {
+        let remedy =
+            Remedy::backend("correct what the gateway names in the agent's heartbeat_config");
+        return blocked("gateway_config_invalid", remedy);
+    }
     if error.is_config_invalid() {
-        let failure = Failure::new("gateway_config_invalid", text);
-        return Outcome::Blocked(if error.is_about_heartbeats() {
-            failure.with_remedy(Remedy::backend(
-                "correct what the gateway names in the agent's heartbeat_config",
-            ))
-        } else {
-            failure.of_gateway().with_remedy(Remedy::gateway_host(
-                "correct what the gateway names in its config, or in the agent's heartbeat_config",
-            ))
-        });
+        let remedy = Remedy::gateway_host(
+            "correct what the gateway names in its config, or in the agent's heartbeat_config",
+        );
+        let failure = failure("gateway_config_invalid").of_gateway();
+        return Outcome::Blocked(failure.with_remedy(remedy));
     }
     if error.code == "UNAVAILABLE" {
-        let retry_after = error.retry_after_ms.map(Duration::from_millis);
-        return if error.is_starting() || retry_after.is_some() {
-            Outcome::Busy { retry_after, failure: Failure::new("gateway_busy", text).of_gateway() }
+        return if error.is_starting() || asked.is_some() {
+            Outcome::Busy { retry_after: asked, failure: failure("gateway_busy").of_gateway() }
         } else {
             // The gateway tried and failed: a full disk, a locked store. It may pass.
-            Outcome::Transient(Failure::new("gateway_failed", text))
+            Outcome::Transient(failure("gateway_failed"))
         };
     }
     if error.is_scope_missing() || error.code == "FORBIDDEN" {
         return Outcome::Blocked(pairing(text, None));
     }
     if error.is_form(&["unknown method: *"]) {
-        let failure = Failure::new("gateway_too_old", text).of_gateway();
+        let failure = failure("gateway_too_old").of_gateway();
         return Outcome::Blocked(failure.with_remedy(upgrade()));
     }
     // The last is what some gateways say of a file that comes or goes while they look at it: their
     // agent removes its BOOTSTRAP.md when it has begun to work.
     if error.is_config_stale() || error.is_agent_unknown() || error.is_file_unsafe() {
-        return Outcome::Transient(Failure::new("conflict", text));
+        return Outcome::Transient(failure("conflict"));
     }
-    Outcome::Permanent(Failure::new("refused", text))
+    Outcome::Permanent(failure("refused"))
 }
 
 /// Returns the remedy for a certificate that is not trusted. Trusting it is a decision, which is

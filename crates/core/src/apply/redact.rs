@@ -47,43 +47,37 @@ impl Secrets {
         }
     }
 
+    fn hide_all<'t>(&self, texts: impl IntoIterator<Item = &'t mut String>) {
+        texts.into_iter().for_each(|text| self.hide(text));
+    }
+
     pub(super) fn hide_in_steps(&self, steps: &mut [Step]) {
-        steps.iter_mut().filter_map(|step| step.note.as_mut()).for_each(|note| self.hide(note));
+        self.hide_all(steps.iter_mut().filter_map(|step| step.note.as_mut()));
     }
 
     pub(super) fn hide_in(&self, outcome: &mut Outcome) {
-        match outcome {
-            Outcome::Done(report) => self.hide_in_report(report),
-            Outcome::Transient(failure)
-            | Outcome::Busy { failure, .. }
-            | Outcome::Blocked(failure)
-            | Outcome::Permanent(failure)
-            | Outcome::Ambiguous(failure) => {
-                self.hide(&mut failure.message);
-                self.hide(&mut failure.remedy.text);
-                failure.remedy.command.iter_mut().for_each(|command| self.hide(command));
-            }
+        if let Outcome::Done(report) = outcome {
+            self.hide_in_report(report);
+        } else if let Some(failure) = outcome.failure_mut() {
+            let remedy = &mut failure.remedy;
+            self.hide_all([&mut failure.message, &mut remedy.text]);
+            self.hide_all(&mut remedy.command);
         }
     }
 
     pub(super) fn hide_in_report(&self, report: &mut Report) {
         self.hide(&mut report.summary);
-        report.written.iter_mut().chain(&mut report.removed).for_each(|text| self.hide(text));
+        self.hide_all(report.written.iter_mut().chain(&mut report.removed));
         for skipped in &mut report.skipped {
-            self.hide(&mut skipped.what);
-            self.hide(&mut skipped.why);
+            self.hide_all([&mut skipped.what, &mut skipped.why]);
         }
         for change in &mut report.changes {
-            self.hide(&mut change.what);
-            self.hide(&mut change.diff);
+            self.hide_all([&mut change.what, &mut change.diff]);
         }
         if let Some(gateway) = &mut report.gateway {
             self.hide(&mut gateway.version);
-            gateway
-                .write_limit
-                .iter_mut()
-                .chain(gateway.scopes.iter_mut().flatten())
-                .for_each(|text| self.hide(text));
+            self.hide_all(&mut gateway.write_limit);
+            self.hide_all(gateway.scopes.iter_mut().flatten());
         }
     }
 }
@@ -91,14 +85,9 @@ impl Secrets {
 /// Returns a gateway's token, and the secrets that people put into urls.
 fn sent_to(gateway: &Gateway) -> Vec<String> {
     let token = gateway.token.as_ref().map(|token| token.expose_secret().to_owned());
-    let password = gateway.url.password().map(str::to_owned);
+    let parts = [gateway.url.password(), gateway.url.query()].into_iter().flatten();
     let values = gateway.url.query_pairs().map(|(_, value)| value.into_owned());
-    token
-        .into_iter()
-        .chain(password)
-        .chain(gateway.url.query().map(str::to_owned))
-        .chain(values)
-        .collect()
+    token.into_iter().chain(parts.map(str::to_owned)).chain(values).collect()
 }
 
 #[cfg(test)]

@@ -211,13 +211,12 @@ impl Remedy {
     #[must_use]
     pub fn from_parts(action: Option<String>, parts: Option<RemedyParts>) -> Self {
         let text = action.unwrap_or_default();
-        let rest = Self { text, ..Self::default() };
-        parts.map_or(rest.clone(), |RemedyParts { actor, command, retry_helps }| Self {
-            actor,
-            command,
-            retry_helps,
-            ..rest
-        })
+        match parts {
+            Some(RemedyParts { actor, command, retry_helps }) => {
+                Self { actor, text, command, retry_helps }
+            }
+            None => Self { text, ..Self::default() },
+        }
     }
 }
 
