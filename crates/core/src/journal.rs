@@ -273,10 +273,7 @@ impl Journal {
     ///
     /// The job no longer belongs to this worker.
     pub async fn flush(&self) -> Result<(), NotSaved> {
-        if self.is_unsaved.load(Ordering::Relaxed) {
-            self.save().await?;
-        }
-        Ok(())
+        if self.is_unsaved.load(Ordering::Relaxed) { self.save().await } else { Ok(()) }
     }
 
     /// Returns the latest session reset of this job; `None` if there was none.

@@ -28,15 +28,13 @@ pub(super) async fn refused(call: &Call) -> Result<BTreeSet<Document>, GatewayEr
     if let Some(refused) = known_refused(call) {
         return Ok(refused);
     }
-    let agent = call.default_agent().to_owned();
-    match read(call, &agent, &Document::ALL).await? {
-        Some(workspace) => {
-            let names = workspace.refused.iter().map(|document| document.file_name().to_owned());
-            call.client().learn(|known| known.refused_files = Some(names.collect()));
-            Ok(workspace.refused)
-        }
-        None => Ok(BTreeSet::new()),
-    }
+    let Some(Workspace { refused, .. }) = read(call, call.default_agent(), &Document::ALL).await?
+    else {
+        return Ok(BTreeSet::new());
+    };
+    let names = refused.iter().map(|document| document.file_name().to_owned()).collect();
+    call.client().learn(|known| known.refused_files = Some(names));
+    Ok(refused)
 }
 
 /// Returns the documents that the gateway is known to refuse; `None` until it was asked.

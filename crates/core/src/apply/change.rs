@@ -85,13 +85,13 @@ pub(super) fn shorten(changes: &mut [Change]) {
     let mut left = MAX_BYTES;
     for change in changes {
         let lines = change.diff.lines().count();
-        let kept: Vec<_> = change.diff.split_inclusive('\n').take(MAX_LINES).collect();
         let mut bytes = 0;
-        let fits = |line: &&&str| {
+        let fits = |line: &&str| {
             bytes += line.len();
             bytes <= left
         };
-        let kept: Vec<&str> = kept.iter().take_while(fits).copied().collect();
+        let shown = change.diff.split_inclusive('\n').take(MAX_LINES);
+        let kept: Vec<&str> = shown.take_while(fits).collect();
         let cut = lines - kept.len();
         let kept = kept.concat();
         left -= kept.len();

@@ -130,12 +130,8 @@ fn is_default_agent(config: &Config, agent: &str) -> bool {
 /// Returns the agent's names. A cleanup does not say whether its agent is a main agent, but only
 /// main agents have a main session key.
 fn keys_of(job: &Cleanup) -> AgentKeys {
-    if job
-        .agent
-        .openclaw_session_id
-        .as_deref()
-        .is_some_and(|key| keys::is_main_session_key(key, job.gateway.id))
-    {
+    let is_main = |key: &str| keys::is_main_session_key(key, job.gateway.id);
+    if job.agent.openclaw_session_id.as_deref().is_some_and(is_main) {
         AgentKeys::of_main_agent(&job.agent, &job.gateway, None)
     } else {
         AgentKeys::of_board_agent(&job.agent, &job.gateway)

@@ -56,37 +56,34 @@ impl<'a> Writer<'a> {
     /// Writes until all pending changes have a result. A change that arrives after the first
     /// reading waits for the next writer.
     pub(super) async fn run(mut self) {
-        let mut is_first = true;
+        let mut config = read(self.call).await;
+        self.call.client().group_commit.take_into(&mut self.batch);
         loop {
-            let config = read(self.call).await;
-            if std::mem::take(&mut is_first) {
-                self.call.client().group_commit.take_into(&mut self.batch);
+            match config {
+                Ok(config) => self.advance(&config).await,
+                Err(error) => self.fail(&error),
             }
-            let config = match config {
-                Ok(config) => config,
-                Err(error) => return self.fail(&error),
-            };
-            for pending in &self.batch {
-                pending.journal.refund(config.hash.as_ref());
+            if self.batch.is_empty() {
+                return;
             }
-            self.complete_done(&config);
-            self.reject_foreign(&config);
-            let Some(change) = self.next_change(&config) else {
-                if self.batch.is_empty() {
-                    return;
-                }
-                continue;
-            };
-            if self.unseen < READINGS && self.has_written(&change) {
-                // Written, but not visible yet.
-                self.unseen += 1;
-                sleep(settling(self.unseen)).await;
-                continue;
-            }
-            if self.learn_dropped(&config) || !self.spend(&config, &change).await {
-                continue;
-            }
-            self.write(&config, change).await;
+            config = read(self.call).await;
+        }
+    }
+
+    /// Completes the changes that a config shows, and writes the next one.
+    async fn advance(&mut self, config: &Config) {
+        for pending in &self.batch {
+            pending.journal.refund(config.hash.as_ref());
+        }
+        self.complete_done(config);
+        self.reject_foreign(config);
+        let Some(change) = self.next_change(config) else { return };
+        if self.unseen < READINGS && self.has_written(&change) {
+            // Written, but not visible yet.
+            self.unseen += 1;
+            sleep(settling(self.unseen)).await;
+        } else if !self.learn_dropped(config) && self.spend(config, &change).await {
+            self.write(config, change).await;
         }
     }
 

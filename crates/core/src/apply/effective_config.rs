@@ -45,9 +45,8 @@ impl View {
     /// config.
     pub(super) fn current(&self, call: &Call) -> Option<Reading> {
         let Reading { config, listed, .. } = &self.reading;
-        let is_seen =
-            || config.hash.is_some() && call.client().group_commit.effective_hash() == config.hash;
-        let is_current = uses_file(call, config) || (lists_agents_of(config, listed) && is_seen());
+        let is_current = uses_file(call, config)
+            || (lists_agents_of(config, listed) && is_known_effective(call, config));
         is_current.then(|| self.reading.clone())
     }
 
@@ -143,8 +142,7 @@ fn unknown_in(reading: &Reading) -> Vec<String> {
 /// seconds on some gateways, so each config is checked only once; a gateway that does not show it
 /// is not waited for.
 async fn has_heartbeats(call: &Call, config: &Config) -> Result<bool, GatewayError> {
-    let group_commit = &call.client().group_commit;
-    if config.hash.is_some() && group_commit.effective_hash() == config.hash {
+    if is_known_effective(call, config) {
         return Ok(true);
     }
     let heartbeats = match call.read(Method::Status, json!({})).await {
@@ -154,9 +152,14 @@ async fn has_heartbeats(call: &Call, config: &Config) -> Result<bool, GatewayErr
     };
     let is_so = wakes_as_configured(config, &heartbeats);
     if is_so {
-        group_commit.note_effective_hash(config.hash.clone());
+        call.client().group_commit.note_effective_hash(config.hash.clone());
     }
     Ok(is_so)
+}
+
+/// Returns whether the gateway was last seen to use this config.
+fn is_known_effective(call: &Call, config: &Config) -> bool {
+    config.hash.is_some() && call.client().group_commit.effective_hash() == config.hash
 }
 
 fn agents_in(answer: &Answer, pointer: &str) -> Vec<Value> {

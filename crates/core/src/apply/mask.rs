@@ -105,24 +105,16 @@ fn old(line: &str, shaped: &BTreeMap<&str, Range<usize>>, hides: bool) -> String
 
 /// Removes the agent's token from all changes: the new one, and any that a token line contains now.
 fn mask_as_it_stands(changes: &mut [Change], token: &str) {
-    let in_lines = |change: &Change| {
-        let rests = change.diff.split(TOKEN_LINE).skip(1);
-        rests
-            .filter_map(|rest| {
-                rest.split(['\n', '\\', '"']).next().map(|secret| secret.trim().to_owned())
-            })
-            .collect()
-    };
-    let mut secrets: BTreeSet<String> = changes.iter().flat_map::<Vec<_>, _>(in_lines).collect();
-    secrets.insert(token.to_owned());
-    secrets.remove("");
+    let in_line = |rest: &str| rest.split(['\n', '\\', '"']).next().map(|it| it.trim().to_owned());
+    let lines = changes.iter().flat_map(|change| change.diff.split(TOKEN_LINE).skip(1));
+    let mut secrets: Vec<_> = lines.filter_map(in_line).chain([token.to_owned()]).collect();
+    secrets.retain(|secret| !secret.is_empty());
     // The longest comes first, because one may begin with another.
-    let mut secrets: Vec<_> = secrets.into_iter().collect();
-    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    secrets.dedup();
     for change in changes {
-        change.diff = secrets
-            .iter()
-            .fold(std::mem::take(&mut change.diff), |text, secret| text.replace(secret, MASK));
+        let diff = std::mem::take(&mut change.diff);
+        change.diff = secrets.iter().fold(diff, |text, secret| text.replace(secret, MASK));
     }
 }
 

@@ -214,6 +214,9 @@ impl<'a> Flow<'a> {
     }
 }
 
+/// The most agents that are named in one line of a report.
+const MAX_NAMED: usize = 5;
+
 /// The number of writes after which a stage gives up, because something else undoes them.
 const MAX_WRITES: u32 = 4;
 

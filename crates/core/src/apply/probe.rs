@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::redact::Secrets;
-use super::{Applier, agent_files, config};
+use super::{Applier, MAX_NAMED, agent_files, config};
 use crate::gateway::agents_config::Config;
 use crate::gateway::{Call, Defect, Endpoint, GatewayError};
 use crate::model::Gateway;
@@ -67,9 +67,6 @@ async fn inspect(call: &Call) -> Result<Inspection, GatewayError> {
         silent_agents: silent_agents(&config),
     })
 }
-
-/// The most agents that are named.
-const MAX_NAMED: usize = 5;
 
 /// As soon as one agent has a heartbeat of its own, gateways wake only those that have one.
 fn silent_agents(config: &Config) -> Vec<String> {

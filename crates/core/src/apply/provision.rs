@@ -9,16 +9,13 @@ use super::ownership::{self, Subject};
 use super::session::Presence;
 use super::workspace::Workspace;
 use super::{
-    Desired, Flow, FlowError, MAX_WRITES, agent_files, config, existing_token, recreate, session,
-    wake,
+    Desired, Flow, FlowError, MAX_NAMED, MAX_WRITES, agent_files, config, existing_token, recreate,
+    session, wake,
 };
 use crate::documents::Document;
 use crate::gateway::agents_config::{Config, DesiredAgent};
 use crate::gateway::{Call, Defect, GatewayError};
 use crate::outcome::Report;
-
-/// The most agents that are named in one line of a report.
-const MAX_NAMED: usize = 5;
 
 /// Makes an agent as wanted. `id` is the job's.
 pub(super) async fn run(flow: &mut Flow<'_>, id: &str, wanted: &Desired) -> Result<(), FlowError> {

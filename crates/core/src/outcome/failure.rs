@@ -138,9 +138,6 @@ impl Remedy {
 }
 
 impl Actor {
-    /// All actors.
-    pub const ALL: [Self; 4] = [Self::Backend, Self::GatewayHost, Self::Worker, Self::Nobody];
-
     /// Returns the place in words, such as `on the gateway's machine`; `None` for nobody.
     #[must_use]
     pub const fn place(self) -> Option<&'static str> {
