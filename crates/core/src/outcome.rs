@@ -1,7 +1,7 @@
 //! The outcome of a run: one of six, each with the facts that are reported about it.
 //!
-//! Which error becomes which outcome is decided in one place, [`crate::gateway::error`]; what the
-//! queue does with an outcome is decided in `mission-jobs`.
+//! Which error becomes which outcome is decided in one place, [`crate::apply`]; what the queue does
+//! with an outcome is decided in `mission-jobs`.
 
 mod failure;
 

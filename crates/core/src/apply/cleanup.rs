@@ -38,7 +38,7 @@ pub(super) async fn plan(flow: &mut Flow<'_>, job: &Cleanup) -> Result<Vec<Chang
     }
     // Gateways that keep agents as entries delete an agent's sessions with it.
     let goes_along = is_there && call.has_ownership() && session::is_of(session, agent);
-    if !goes_along && session::exists(call, session).await? {
+    if !goes_along && session::find(call, session).await?.is_some() {
         changes.push(Change::plain(format!("session {session} deleted")));
     }
     Ok(changes)

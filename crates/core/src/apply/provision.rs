@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::mask::mask;
 use super::ownership::{self, Subject};
-use super::session::Presence;
 use super::workspace::Workspace;
 use super::{
     Desired, Flow, FlowError, MAX_NAMED, MAX_WRITES, agent_files, config, existing_token, recreate,
@@ -14,16 +13,15 @@ use super::{
 };
 use crate::documents::Document;
 use crate::gateway::agents_config::{Config, DesiredAgent};
-use crate::gateway::{Call, Defect, GatewayError};
+use crate::gateway::{Announcement, Call, Defect, GatewayError};
 use crate::outcome::Report;
 
 /// Makes an agent as wanted. `id` is the job's.
 pub(super) async fn run(flow: &mut Flow<'_>, id: &str, wanted: &Desired) -> Result<(), FlowError> {
-    let call = flow.call;
-    let mut announcement = Some(call.client().group_commit.announce());
+    let announcement = flow.call.client().group_commit.announce();
     let Prepared { wanted, entry, config, is_token_new } = prepare(flow, wanted).await?;
     let wanted = &wanted;
-    let claim = ownership::claim(call, subject(wanted))?;
+    let claim = ownership::claim(flow.call, subject(wanted))?;
     warn_of_shadowed_heartbeats(flow, &config, wanted);
     if let Some(folder) = entry.takes_over.as_deref().filter(|folder| !folder.is_empty()) {
         flow.skip(
@@ -34,14 +32,38 @@ pub(super) async fn run(flow: &mut Flow<'_>, id: &str, wanted: &Desired) -> Resu
     if config.agent(&wanted.keys.agent_id).is_none() {
         make_sure_of_sessions(flow, wanted).await?;
     }
-    let (desired, mut known) = (std::slice::from_ref(&entry), Some(config));
+    converge(flow, wanted, &entry, config, announcement).await?;
+    if is_token_new {
+        report_token_left_behind(flow, wanted);
+    }
+    if wanted.options.reset_session {
+        session::reset(flow, wanted).await?;
+    }
+    wake::send(flow, id, wanted).await?;
+    mask(&mut flow.report.changes, flow.applier, flow.call, wanted);
+    claim.keep();
+    flow.report.summary = summary(wanted, &flow.report);
+    Ok(())
+}
+
+/// Repeats the stages until the gateway keeps what they have written. `known` is the config that
+/// was read before.
+async fn converge(
+    flow: &mut Flow<'_>,
+    wanted: &Desired,
+    entry: &DesiredAgent,
+    known: Arc<Config>,
+    announcement: Announcement,
+) -> Result<(), FlowError> {
+    let desired = std::slice::from_ref(entry);
+    let (mut known, mut announcement) = (Some(known), Some(announcement));
     for round in 0..MAX_WRITES {
         let announced = announcement.take();
         let is_new = config::converge(flow, desired, known.take().as_deref(), announced).await?;
         agent_files::converge(flow, wanted, is_new).await?;
         let label = match session::converge(flow, wanted, is_new).await {
-            Err(error) if is_held_deleted(call, wanted, &error).await? => {
-                let _writer = call.client().group_commit.write_lock.lock().await;
+            Err(error) if is_held_deleted(flow.call, wanted, &error).await? => {
+                let _writer = flow.call.client().group_commit.write_lock.lock().await;
                 renew(flow, wanted).await?;
                 continue;
             }
@@ -52,16 +74,6 @@ pub(super) async fn run(flow: &mut Flow<'_>, id: &str, wanted: &Desired) -> Resu
         if flow.report.written.is_empty()
             || is_kept(flow, wanted, desired, label.as_deref(), round > 0).await?
         {
-            if is_token_new {
-                report_token_left_behind(flow, wanted);
-            }
-            if wanted.options.reset_session {
-                session::reset(flow, wanted).await?;
-            }
-            wake::send(flow, id, wanted).await?;
-            mask(&mut flow.report.changes, flow.applier, call, wanted);
-            claim.keep();
-            flow.report.summary = summary(wanted, &flow.report);
             return Ok(());
         }
     }
@@ -180,7 +192,7 @@ async fn is_held_deleted(
 ) -> Result<bool, GatewayError> {
     let looks_so = call.has_ownership()
         && error.rpc().is_some_and(|rpc| rpc.is_form(&["session patch failed unexpectedly*"]));
-    Ok(looks_so && !session::exists(call, &wanted.keys.session_key).await?)
+    Ok(looks_so && session::find(call, &wanted.keys.session_key).await?.is_none())
 }
 
 /// Recreates the agent. If this job has already created it, that does not help: the agent is
@@ -203,18 +215,14 @@ async fn is_kept(
     label: Option<&str>,
     is_again: bool,
 ) -> Result<bool, GatewayError> {
-    let call = flow.call;
-    let (config, session) =
-        tokio::try_join!(config::read(call), session::look(call, wanted, label))?;
-    let has_session = match session {
-        Presence::Whole => true,
-        Presence::WithoutLabel => is_again,
-        Presence::Missing => false,
-    };
-    if session == Presence::WithoutLabel && is_again {
+    let (call, key) = (flow.call, &wanted.keys.session_key);
+    let (config, session) = tokio::try_join!(config::read(call), session::find(call, key))?;
+    let Some(session) = session else { return Ok(false) };
+    let has_label = session.carries(label);
+    if !has_label && is_again {
         flow.skip("session label", "the gateway accepts it but does not keep it");
     }
-    Ok(config::is_settled(call, &config, desired) && has_session)
+    Ok(config::is_settled(call, &config, desired) && (has_label || is_again))
 }
 
 fn summary(wanted: &Desired, report: &Report) -> String {

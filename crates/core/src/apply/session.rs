@@ -23,7 +23,7 @@ const LATE_READINGS: u32 = 9;
 /// A session as the gateway shows it. Of a session that is not in its list, a gateway shows nothing
 /// but that it exists.
 #[derive(Debug, Default)]
-struct Session {
+pub(super) struct Session {
     is_listed: bool,
     label: Option<String>,
     /// The state that shows whether the session was reset.
@@ -33,7 +33,7 @@ struct Session {
 impl Session {
     /// Returns whether the session has the label, as far as can be determined. No wanted label
     /// always matches.
-    fn carries(&self, wanted: Option<&str>) -> bool {
+    pub(super) fn carries(&self, wanted: Option<&str>) -> bool {
         !self.is_listed || wanted.is_none() || self.label.as_deref() == wanted
     }
 }
@@ -140,35 +140,6 @@ pub(super) fn is_of(key: &str, agent: &str) -> bool {
 
 pub(super) fn agent_of(key: &str) -> Option<String> {
     key.strip_prefix("agent:").and_then(|rest| rest.split(':').next()).map(keys::normalise_agent_id)
-}
-
-/// Returns whether the session exists.
-pub(super) async fn exists(call: &Call, key: &str) -> Result<bool, GatewayError> {
-    Ok(find(call, key).await?.is_some())
-}
-
-/// The state of a session that was created.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Presence {
-    /// The session exists, with its label as far as can be determined.
-    Whole,
-    /// The session exists, but has another label or none.
-    WithoutLabel,
-    /// The session does not exist.
-    Missing,
-}
-
-/// Reads whether the session exists with that label.
-pub(super) async fn look(
-    call: &Call,
-    wanted: &Desired,
-    label: Option<&str>,
-) -> Result<Presence, GatewayError> {
-    Ok(match find(call, &wanted.keys.session_key).await? {
-        Some(session) if session.carries(label) => Presence::Whole,
-        Some(_) => Presence::WithoutLabel,
-        None => Presence::Missing,
-    })
 }
 
 /// Returns whether the gateway accepts sessions of an agent. A gateway that has a record of the
@@ -313,7 +284,7 @@ async fn write(call: &Call, method: Method, params: Value) -> Result<Value, Gate
 ///
 /// Old gateways list only sessions of agents that are in their config. Another request shows
 /// whether an unlisted session exists.
-async fn find(call: &Call, key: &str) -> Result<Option<Session>, GatewayError> {
+pub(super) async fn find(call: &Call, key: &str) -> Result<Option<Session>, GatewayError> {
     let agent = agent_of(key).filter(|agent| !agent.is_empty());
     // For many runs, one list of all sessions costs less than a list for each.
     let read = async |many: bool| list(call, agent.as_deref().filter(|_| !many)).await;
