@@ -39,7 +39,7 @@ pub(super) async fn create(flow: &mut Flow<'_>, wanted: &Desired) -> Result<(), 
     let params = json!({ "name": entry.id, "workspace": escaped(&entry.workspace) });
     match call.write(Method::AgentsCreate, params).await {
         Ok(_) => {
-            let is_there = comes_to_be(call, &entry.id, true).await?;
+            let is_there = settles(call, &entry.id, true).await?;
             call.journal().answered(is_there);
             if !is_there {
                 let what = format!("creation of {}", entry.id);
@@ -89,7 +89,7 @@ pub(super) async fn renew(flow: &mut Flow<'_>, wanted: &Desired) -> Result<(), G
         Err(error) if is_agent_unknown(&error) => {}
         // The deletion may be carried out after the next request, and would then delete what that
         // has created.
-        Ok(None) if !comes_to_be(call, agent, false).await? => {
+        Ok(None) if !settles(call, agent, false).await? => {
             let what = format!("deletion of {agent}");
             return Err(GatewayError::NotKept { what, rounds: 1 });
         }
@@ -117,8 +117,9 @@ pub(super) async fn renew(flow: &mut Flow<'_>, wanted: &Desired) -> Result<(), G
     Err(GatewayError::NotKept { what: format!("config of {agent}"), rounds: MAX_WRITES })
 }
 
-/// Reads the config until it has the agent, or until it lacks it. Returns whether it came so.
-async fn comes_to_be(call: &Call, agent: &str, is_there: bool) -> Result<bool, GatewayError> {
+/// Reads the config until it has the agent or, unless `is_there`, no longer has it. Returns `false`
+/// if that does not happen in time.
+async fn settles(call: &Call, agent: &str, is_there: bool) -> Result<bool, GatewayError> {
     for reading in 0..=MAX_WRITES {
         if config::read(call).await?.agent(agent).is_some() == is_there {
             return Ok(true);
