@@ -221,7 +221,7 @@ async fn send_reset(
     unreachable!("the last round returns")
 }
 
-/// Reads the state of a session until it has changed or is not visible; `None` if it stays unchanged
+/// Reads the state of a session until it has changed or is not visible; `None` if it is unchanged
 /// in this number of readings.
 async fn changed_state(
     call: &Call,
