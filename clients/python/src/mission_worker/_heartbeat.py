@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
-from ._limits import WHITE_SPACE
+from ._schema import WHITE_SPACE, nested
 from .errors import Problem
 
 SHORTEST = 30
@@ -24,7 +25,7 @@ def problems(path: str, agent: dict[str, Any], token: str | None, allow_fast: bo
         problem = f"shorter than {SHORTEST} seconds"
         remedy = f"use {SHORTEST}s or more, or set `options.allow_fast_heartbeat`"
         found.append(Problem(f"{path}.heartbeat_config.every", problem, remedy))
-    if token is not None and len(token) >= _MIN_TOKEN_CHARS and _holds(config, token):
+    if token is not None and len(token) >= _MIN_TOKEN_CHARS and any(token in text for text in _texts(config)):
         problem = "contains the agent's `auth_token`, and other people can read the gateway's config"
         remedy = "remove it; the agent finds its token in TOOLS.md or AGENTS.md"
         found.append(Problem(f"{path}.heartbeat_config", problem, remedy))
@@ -50,11 +51,10 @@ def interval(text: str) -> float | None:
     return nanoseconds / 1e9 if nanoseconds else None
 
 
-def _holds(value: Any, token: str) -> bool:
-    if isinstance(value, str):
-        return token in value
-    if isinstance(value, list):
-        return any(_holds(item, token) for item in value)
-    if isinstance(value, dict):
-        return any(token in key or _holds(item, token) for key, item in value.items())
-    return False
+def _texts(config: Any) -> Iterator[str]:
+    """Yield all texts in a config: those of its values, and the names of members."""
+    for value in nested(config):
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            yield from value

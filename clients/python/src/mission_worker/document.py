@@ -11,13 +11,12 @@ import re
 import warnings
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from . import _heartbeat, _shape, _urls
-from ._limits import WHITE_SPACE
-from ._shape import is_blank
-from .errors import InvalidJob, Problem
+from . import _heartbeat, _schema, _urls
+from ._schema import WHITE_SPACE
+from .errors import UNPRINTABLE, InvalidJob, Problem
 from .job import (
     Action,
     Agent,
@@ -40,7 +39,15 @@ MAX_DOCUMENT_BYTES = 1024 * 1024
 
 _MAX_DEPTH = 127
 
-_Made = TypeVar("_Made", Gateway, Agent, Board, User, Options, Wake)
+_JOBS: dict[str, type[Any]] = {job.kind: job for job in (Provision, ProvisionMain, Cleanup, HeartbeatSync)}
+_PARTS: dict[str, type[Any]] = {
+    "gateway": Gateway,
+    "agent": Agent,
+    "board": Board,
+    "user": User,
+    "options": Options,
+    "wake": Wake,
+}
 
 
 def parse_job(document: Mapping[str, Any] | str | bytes) -> Job:
@@ -49,34 +56,32 @@ def parse_job(document: Mapping[str, Any] | str | bytes) -> Job:
     A document for a gateway without a URL becomes `Nothing`, because it may lack fields that other jobs need.
     """
     _, value = read(document)
-    kind = Kind(value["kind"])
-    gateway = _make(Gateway, value["gateway"])
-    if gateway.token is not None:
-        gateway = dataclasses.replace(gateway, token=gateway.token.strip(WHITE_SPACE))
-    if kind is Kind.HEARTBEAT_SYNC:
-        agents = [_make(Agent, agent) for agent in value["agents"]]
-        return HeartbeatSync(gateway=gateway, agents=agents, options=_make(Options, value.get("options") or {}))
-    agent = _make(Agent, value["agent"])
-    if is_blank(gateway.url):
-        return Nothing(kind=kind, gateway=gateway, agent=agent)
-    if kind is Kind.CLEANUP:
-        return Cleanup(gateway=gateway, agent=agent, options=_make(Options, value.get("options") or {}))
-    user = None if value.get("user") is None else _make(User, value["user"])
-    options = _make(Options, value.get("options") or {})
-    auth_token = value.get("auth_token")
-    if auth_token is not None:
-        auth_token = auth_token.strip(WHITE_SPACE)
-    if kind is Kind.PROVISION:
-        board = _make(Board, value["board"])
-        return Provision(gateway=gateway, agent=agent, board=board, user=user, auth_token=auth_token, options=options)
-    return ProvisionMain(
-        gateway=gateway,
-        agent=agent,
-        user=user,
-        auth_token=auth_token,
-        session_key=value.get("session_key"),
-        options=options,
-    )
+    is_nothing = value["kind"] != Kind.HEARTBEAT_SYNC and is_blank(value["gateway"].get("url"))
+    job: Job = _made(Nothing if is_nothing else _JOBS[value["kind"]], value)
+    return job
+
+
+def _made(made: type[Any], value: dict[str, Any]) -> Any:
+    """Build a job, or a part of one, from the members of a checked object that it has."""
+    names = [field.name for field in dataclasses.fields(made)]
+    return made(**{name: _member(name, value[name]) for name in names if value.get(name) is not None})
+
+
+def _member(name: str, value: Any) -> Any:
+    if name in _PARTS:
+        return _made(_PARTS[name], value)
+    match name:
+        case "agents":
+            return [_made(Agent, agent) for agent in value]
+        case "id" | "board_id":
+            return UUID(value)
+        case "token" | "auth_token":
+            return value.strip(WHITE_SPACE)
+        case "kind":
+            return Kind(value)
+        case "action":
+            return Action(value)
+    return value
 
 
 def to_document(job: Job) -> dict[str, Any]:
@@ -109,7 +114,7 @@ def _checked(job: Job | Mapping[str, Any] | str | bytes) -> tuple[bytes, dict[st
         problem = f"the document has {len(text)} bytes, more than {MAX_DOCUMENT_BYTES}"
         raise InvalidJob([Problem("$", problem, "shorten the templates or texts in it")])
     value = _loaded(text)
-    problems = _shape.problems(value) or _needs(value)
+    problems = _head_problems(value) or _schema.problems(value) or _needs(value)
     if problems:
         raise InvalidJob(problems)
     return text, value
@@ -137,6 +142,33 @@ def masked(text: bytes) -> dict[str, Any] | None:
     if not is_blank(url := value["gateway"].get("url")):
         value["gateway"]["url"] = "***" if url == _SOME_URL else _urls.masked(url)
     return value
+
+
+def _head_problems(value: Any) -> list[Problem]:
+    """Return the fault of the version or the kind, by which the rest is read."""
+    if not isinstance(value, dict):
+        return [Problem("$", "not an object", "send one JSON object")]
+    version, kind, kinds = value.get("version"), value.get("kind"), f"use one of {', '.join(Kind)}"
+    if "version" not in value:
+        return [Problem("version", "missing", 'add `"version": 1`')]
+    if type(version) is not int or version != 1:
+        remedy = "send version 1; this version of mission-worker-client knows no other"
+        return [Problem("version", f"{_brief(version)} is not a known version", remedy)]
+    if "kind" not in value:
+        return [Problem("kind", "missing", kinds)]
+    if not isinstance(kind, str):
+        return [Problem("kind", f"{_brief(kind)} is not a string", kinds)]
+    return [] if kind in _JOBS else [Problem("kind", f"`{_shorten(kind)}` is not a known kind", kinds)]
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, (list, dict)):
+        return "an array" if isinstance(value, list) else "an object"
+    return f'"{_shorten(value)}"' if isinstance(value, str) else json.dumps(value)
+
+
+def _shorten(text: str) -> str:
+    return UNPRINTABLE.sub("", text)[:40]
 
 
 def _needs(value: dict[str, Any]) -> list[Problem]:
@@ -276,14 +308,6 @@ def _jsonable(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def _make(made: type[_Made], value: dict[str, Any]) -> _Made:
-    """Build a part of a job from an object of checked shape."""
-    members = {name: item for name, item in value.items() if item is not None}
-    for name in ("id", "board_id"):
-        if name in members:
-            members[name] = UUID(members[name])
-    if "action" in members:
-        members["action"] = Action(members["action"])
-    if "wake" in members:
-        members["wake"] = _make(Wake, members["wake"])
-    return made(**members)
+def is_blank(text: str | None) -> bool:
+    """Return whether a text is blank."""
+    return not (text or "").strip(WHITE_SPACE)

@@ -6,56 +6,80 @@ use serde_json::{Map, Value};
 use url::Url;
 use uuid::Uuid;
 
-use super::problem::{DocumentError, Problem, brief, shape_problem, shorten};
+use super::problem::{DocumentError, Problem, brief, shorten};
 use super::{
     Action, Agent, Board, Cleanup, Fingerprint, Gateway, HeartbeatSync, Job, Kind, Nothing,
-    Options, Provision, ProvisionMain, User, heartbeat_rules, limits, null_is_default,
+    Options, Provision, ProvisionMain, User, heartbeat_rules, null_is_default, rules, shape,
 };
 
 /// The maximum size of a job document in bytes. The templates of an agent may be long, but a
 /// megabyte is far more than any seen so far.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
-/// The document as it is on the wire, before the requirements of its kind are checked.
+/// A job document of mission-worker, version 1, before the requirements of its kind are checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Document {
+    /// The version of the document.
     #[serde(rename = "version")]
     _version: Value,
+    /// The kind of job.
     #[serde(rename = "kind")]
     _kind: Value,
+    /// The gateway on which the agents live.
     gateway: RawGateway,
+    /// The agent of a job of any kind except heartbeat-sync.
     #[serde(default)]
     agent: Option<Agent>,
+    /// The agents of a heartbeat-sync; may be empty.
     #[serde(default)]
     agents: Option<Vec<Agent>>,
+    /// The board that the agent works on; required in a provision.
     #[serde(default)]
     board: Option<Board>,
+    /// The person that the agent works for.
     #[serde(default)]
     user: Option<User>,
+    /// The agent's own token for the main backend's API. Only an update can omit it.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     auth_token: Option<SecretString>,
+    /// The session key of a main agent, instead of the one derived from the gateway's id.
     #[serde(default)]
     session_key: Option<String>,
+    /// The options of the run.
     #[serde(default, deserialize_with = "null_is_default")]
     options: Options,
 }
 
+/// A gateway, which can still lack its URL.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename = "Gateway", deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct RawGateway {
+    /// The gateway's id in the main backend.
     id: Uuid,
+    /// The gateway's name, for people.
     #[serde(default, deserialize_with = "null_is_default")]
     name: String,
+    /// The gateway's address, `ws://` or `wss://`. Without it, every job except a heartbeat-sync
+    /// succeeds without doing anything.
     #[serde(default)]
     url: Option<String>,
+    /// The gateway's token.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     token: Option<SecretString>,
+    /// The folder on the gateway's machine under which workspaces are created; required with a URL.
     #[serde(default)]
     workspace_root: Option<String>,
+    /// Accepts a certificate that cannot be verified.
     #[serde(default, deserialize_with = "null_is_default")]
     allow_insecure_tls: bool,
+    /// Accepts exactly the certificate with this SHA-256.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     tls_fingerprint: Option<Fingerprint>,
 }
 
@@ -78,20 +102,13 @@ impl Job {
 
     /// Checks a job document that is already parsed as JSON.
     pub fn from_value(value: Value) -> Result<Self, DocumentError> {
-        let Value::Object(object) = value else {
+        let Value::Object(object) = &value else {
             return Err(Problem::new("$", "not an object", "send one JSON object").into());
         };
-        check_version(&object)?;
-        let kind = read_kind(&object)?;
-        refuse_stand_ins(&object)?;
-        limits::check(&object)?;
-        let mut track = serde_path_to_error::Track::new();
-        let document = Document::deserialize(serde_path_to_error::Deserializer::new(
-            Value::Object(object),
-            &mut track,
-        ))
-        .map_err(|error| shape_problem(&track.path().to_string(), &error.to_string()))?;
-        document.into_job(kind)
+        check_version(object)?;
+        let kind = read_kind(object)?;
+        rules::check(&value)?;
+        shape::read::<Document>(value)?.into_job(kind)
     }
 }
 
@@ -254,34 +271,6 @@ fn read_kind(object: &Map<String, Value>) -> Result<Kind, Problem> {
             Err(Problem::new("kind", format!("{} is not a string", brief(other)), remedy))
         }
     }
-}
-
-/// Refuses the values that serde accepts in place of an object, such as a list of the fields'
-/// values. The masking of secrets relies on field names.
-fn refuse_stand_ins(document: &Map<String, Value>) -> Result<(), Problem> {
-    let list = |path: String| Problem::new(path, "wrong type (sequence)", "use an object");
-    for name in ["gateway", "agent", "board", "user", "options"] {
-        if document.get(name).is_some_and(Value::is_array) {
-            return Err(list(name.to_owned()));
-        }
-    }
-    let agents = document.get("agents").and_then(Value::as_array);
-    if let Some(index) = agents.and_then(|agents| agents.iter().position(Value::is_array)) {
-        return Err(list(format!("agents[{index}]")));
-    }
-    let of_options = |name: &str| document.get("options").and_then(|options| options.get(name));
-    if of_options("wake").is_some_and(Value::is_array) {
-        return Err(list("options.wake".to_owned()));
-    }
-    // For an enum, serde also accepts an object with the name of the variant.
-    if of_options("action").is_some_and(Value::is_object) {
-        return Err(Problem::new(
-            "options.action",
-            "wrong type (map)",
-            "use `provision` or `update`",
-        ));
-    }
-    Ok(())
 }
 
 /// Returns the problem that prevents pinning the certificate, if there is one.
