@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from importlib import resources
 from typing import Any, NamedTuple
@@ -26,10 +26,20 @@ _DATE = re.compile(
 _FIRST, _LAST = (-9999, 1, 2, 1, 59, 59), (9999, 12, 30, 22, 0, 0)
 
 
+def is_blank(text: str | None) -> bool:
+    """Return whether a text is absent or blank."""
+    return not (text or "").strip(WHITE_SPACE)
+
+
+def items(value: Any) -> Iterable[Any]:
+    """Return the values in a list or an object."""
+    return value if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
+
+
 def nested(value: Any) -> Iterator[Any]:
     """Yield a JSON value and all values in it."""
     yield value
-    for item in value if isinstance(value, list) else value.values() if isinstance(value, dict) else ():
+    for item in items(value):
         yield from nested(item)
 
 

@@ -14,8 +14,8 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from . import _heartbeat, _schema, _urls
-from ._schema import WHITE_SPACE
+from . import _rules, _schema, _urls
+from ._schema import WHITE_SPACE, is_blank, items
 from .errors import UNPRINTABLE, InvalidJob, Problem
 from .job import (
     Action,
@@ -114,7 +114,7 @@ def _checked(job: Job | Mapping[str, Any] | str | bytes) -> tuple[bytes, dict[st
         problem = f"the document has {len(text)} bytes, more than {MAX_DOCUMENT_BYTES}"
         raise InvalidJob([Problem("$", problem, "shorten the templates or texts in it")])
     value = _loaded(text)
-    problems = _head_problems(value) or _schema.problems(value) or _needs(value)
+    problems = _head_problems(value) or _schema.problems(value) or _rules.problems(value)
     if problems:
         raise InvalidJob(problems)
     return text, value
@@ -171,56 +171,6 @@ def _shorten(text: str) -> str:
     return UNPRINTABLE.sub("", text)[:40]
 
 
-def _needs(value: dict[str, Any]) -> list[Problem]:
-    """Return the fields that a document of the right shape lacks for its kind."""
-    kind, gateway, problems = value["kind"], value["gateway"], list[Problem]()
-    sync = kind == Kind.HEARTBEAT_SYNC
-    wanted, unwanted = ("agents", "agent") if sync else ("agent", "agents")
-    if value.get(wanted) is None:
-        problems.append(Problem(wanted, "missing", f"add it; a {kind} job needs it"))
-    if value.get(unwanted) is not None:
-        problems.append(Problem(unwanted, f"not part of a {kind} job", f"use `{wanted}`"))
-    url = (gateway.get("url") or "").strip(WHITE_SPACE)
-    if not url and not sync and not problems:
-        return []
-    if (fault := _urls.fault(url) if url else "missing") is not None:
-        problems.append(Problem("gateway.url", fault, "give its address, such as ws://host:18789 or wss://host"))
-    if is_blank(gateway.get("workspace_root")):
-        remedy = "set the folder on the gateway's machine under which workspaces are made"
-        problems.append(Problem("gateway.workspace_root", "missing", remedy))
-    if gateway.get("tls_fingerprint") is not None:
-        problems += _pin_problems(gateway, url)
-    update = (value.get("options") or {}).get("action") == Action.UPDATE
-    if kind in (Kind.PROVISION, Kind.PROVISION_MAIN) and not update and value.get("auth_token") is None:
-        remedy = "add the agent's token for the main backend's API; only an update can keep the one it has"
-        problems.append(Problem("auth_token", "missing", remedy))
-    if kind == Kind.PROVISION and value.get("board") is None:
-        problems.append(Problem("board", "missing", "add the board, or use kind `provision-main`"))
-    if kind != Kind.CLEANUP:
-        problems += _heartbeat_problems(value)
-    return problems
-
-
-def _heartbeat_problems(value: dict[str, Any]) -> list[Problem]:
-    allow_fast = bool((value.get("options") or {}).get("allow_fast_heartbeat"))
-    agents = [("agent", agent)] if (agent := value.get("agent")) is not None else []
-    agents += [(f"agents[{index}]", agent) for index, agent in enumerate(value.get("agents") or [])]
-    token = value.get("auth_token")
-    return [problem for path, agent in agents for problem in _heartbeat.problems(path, agent, token, allow_fast)]
-
-
-def _pin_problems(gateway: dict[str, Any], url: str) -> list[Problem]:
-    """Return the fault of a pinned certificate."""
-    path = "gateway.tls_fingerprint"
-    if gateway.get("allow_insecure_tls"):
-        problem = "`gateway.allow_insecure_tls` accepts any certificate"
-        return [Problem(path, problem, "remove one of the two")]
-    if _urls.fault(url) is None and not _urls.is_secure(url):
-        problem = "`gateway.url` is not wss, so there is no certificate"
-        return [Problem(path, problem, "use wss://, or remove it")]
-    return []
-
-
 def _encoded(text: str) -> bytes:
     try:
         return text.encode()
@@ -228,7 +178,7 @@ def _encoded(text: str) -> bytes:
         raise _not_json("half a surrogate pair") from None
 
 
-def _dumped(document: dict[str, Any]) -> str:
+def _dumped(document: Any) -> str:
     try:
         return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_plain)
     except (TypeError, ValueError, RecursionError) as error:
@@ -244,46 +194,29 @@ def _plain(value: object) -> str:
 
 
 def _loaded(text: bytes) -> Any:
-    """Parse JSON like `json.loads`, but as strictly as the workers' reader."""
-
-    def refuse(_: str) -> Any:
-        raise ValueError("a number that JSON does not have")
-
-    def number(digits: str) -> float:
-        if (value := float(digits)) in (float("inf"), float("-inf")):
-            raise ValueError("number out of range")
-        return value
-
-    def integer(digits: str) -> int | float:
-        approximate = number(digits)
-        value = int(digits)
-        return value if -(2**63) <= value < 2**64 else approximate
-
+    """Parse JSON as strictly as the workers' reader."""
     try:
-        value = json.loads(text.decode(), parse_constant=refuse, parse_float=number, parse_int=integer)
-        _check(value, _MAX_DEPTH)
+        value = json.loads(text.decode(), parse_int=_number)
     except UnicodeError:
-        raise _not_json("not UTF-8, or half a surrogate pair") from None
+        raise _not_json("not UTF-8") from None
+    except RecursionError:
+        raise _not_json("nested too deeply") from None
     except json.JSONDecodeError as error:
         # Its text gives the position, but not the content.
         raise _not_json(str(error)) from None
-    except (ValueError, RecursionError) as error:
-        raise _not_json("nested too deeply" if isinstance(error, RecursionError) else str(error)) from None
+    # Only this refuses half surrogate pairs, and numbers that are out of range or that JSON does not have.
+    _encoded(_dumped(value))
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [item for outer in level for item in items(outer)]
+    if any(isinstance(item, (list, dict)) for item in level):
+        raise _not_json("nested too deeply")
     return value
 
 
-def _check(value: Any, depth: int) -> None:
-    """Refuse deep nesting and half surrogate pairs, which Python accepts and workers do not."""
-    if isinstance(value, str):
-        value.encode()
-    elif isinstance(value, (dict, list)):
-        if depth == 0:
-            raise RecursionError
-        for item in value:
-            _check(item, depth - 1)
-        if isinstance(value, dict):
-            for item in value.values():
-                _check(item, depth - 1)
+def _number(digits: str) -> int | float:
+    value = int(digits) if len(digits) <= len(str(2**64)) else 2**64
+    return value if -(2**63) <= value < 2**64 else float(digits)
 
 
 def _not_json(why: str) -> InvalidJob:
@@ -306,8 +239,3 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_jsonable(item) for item in value]
     return dict(value) if isinstance(value, Mapping) else value
-
-
-def is_blank(text: str | None) -> bool:
-    """Return whether a text is blank."""
-    return not (text or "").strip(WHITE_SPACE)
