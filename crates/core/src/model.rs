@@ -12,7 +12,6 @@ mod problem;
 mod rules;
 #[cfg(test)]
 mod schema;
-mod shape;
 mod wake;
 
 use std::fmt;

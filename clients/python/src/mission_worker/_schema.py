@@ -18,10 +18,15 @@ WHITE_SPACE = "\t\n\v\f\r \u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000" + ""
 
 _SCHEMA: dict[str, Any] = json.loads(resources.files(__package__).joinpath("job.schema.json").read_bytes())
 _TYPES = {bool: "boolean", int: "integer", float: "floating", str: "string", list: "sequence", dict: "map"}
+# RFC 3339, and the calendar dates of ISO 8601, as workers read them.
 _DATE = re.compile(
-    r"([+-][0-9]{6}|[0-9]{4})-?([0-9]{2})-?([0-9]{2})"
-    r"(?:.([0-9]{2}):?([0-9]{2})?:?([0-9]{2})?(?:[.,][0-9]+)?([zZ])?)?"
+    r"(?!-000000)([0-9]{4}|[+-]00[0-9]{4})(-?)(0[1-9]|1[0-2])\2([0-3][0-9])"
+    r"(?:[ Tt]([01][0-9]|2[0-3])(?:(:?)([0-5][0-9])(?:\6([0-5][0-9]|60)(?:[.,][0-9]{1,9})?)?)?"
+    r"(?:([zZ])|[+-](?:[01][0-9]|2[0-5])(?:(:?)[0-5][0-9](?:\10[0-5][0-9](?:[.,][0-9]{1,9})?)?)?)?)?"
+    r"(?:\[!?[A-Za-z._][A-Za-z0-9._+/-]*\])?"
 )
+# The places of an object's own faults, before those of its fields.
+_UNKNOWN, _MISSING = -2, -1
 # The instants that a worker can represent; only a time with `Z` must be one of them.
 _FIRST, _LAST = (-9999, 1, 2, 1, 59, 59), (9999, 12, 30, 22, 0, 0)
 
@@ -58,17 +63,17 @@ def _text_fault(value: Any, limit: int) -> str | None:
 
 
 def _date_fault(value: Any, _: Any) -> str | None:
-    """Check what the pattern of dates leaves open: that the day exists, and that a worker can represent the instant."""
-    match = _DATE.match(value) if isinstance(value, str) else None
-    if match is None:
+    if not isinstance(value, str) or not value:
         return None
-    year, month, day, *clock = (int(part or 0) for part in match.groups()[:6])
+    if (match := _DATE.fullmatch(value)) is None:
+        return "not a date"
+    year, month, day, *clock = (int(part or 0) for part in match.group(1, 3, 4, 5, 7, 8))
     try:
         # The calendar repeats after 400 years, and Python does not know the years before 1.
         date(2000 + year % 400, month, day)
     except ValueError:
         return "not a date"
-    return "not a date" if match[7] and not _FIRST <= (year, month, day, *clock) <= _LAST else None
+    return "not a date" if match[9] and not _FIRST <= (year, month, day, *clock) <= _LAST else None
 
 
 def _keyword(fault: Callable[[Any, Any], str | None]) -> type:
@@ -95,7 +100,7 @@ _VALIDATOR = validator_for(_SCHEMA, keywords=_KEYWORDS)
 
 
 class _Fault(NamedTuple):
-    rank: tuple[int, list[int], int]
+    rank: tuple[bool, list[int], int]
     path: list[str | int]
     value: Any
     schema: dict[str, Any]
@@ -105,8 +110,8 @@ class _Fault(NamedTuple):
 def problems(document: dict[str, Any]) -> list[Problem]:
     """Return the first fault of a document, if it has one.
 
-    As for workers, lists in the place of objects come first, then faults of content, then those of shape. Those of one
-    sort are in the order of the document.
+    As for workers, faults of content come first (also lists in the place of objects), then those of shape, each in the
+    order of the document.
     """
     faults = [_located(document, error) for error in _VALIDATOR.iter_errors(document)]
     if not faults:
@@ -127,16 +132,13 @@ def _located(document: dict[str, Any], error: ValidationError) -> _Fault:
         schema = schema[step]
     path, keyword = error.instance_path, error.kind.name
     match error.kind:
-        case ValidationErrorKind.Required(name):
-            path, places = [*path, name], [*places, len(value)]
         case ValidationErrorKind.AdditionalProperties(unknown):
-            place, name = next((place, name) for place, name in enumerate(value) if name in unknown)
-            path, places = [*path, name], [*places, place]
-    if keyword == "type" and isinstance(value, list) and "object" in schema["type"]:
-        sort = 0
-    else:
-        sort = 2 if keyword in ("type", "enum", "required", "additionalProperties") else 1
-    return _Fault((sort, places, list(schema).index(keyword)), path, value, schema, error)
+            path, places = [*path, next(name for name in value if name in unknown)], [*places, _UNKNOWN]
+        case ValidationErrorKind.Required(name):
+            path, places = [*path, name], [*places, _MISSING]
+    is_list_for_object = isinstance(value, list) and keyword == "type" and "object" in schema["type"]
+    is_of_shape = keyword in ("type", "enum", "required", "additionalProperties") and not is_list_for_object
+    return _Fault((is_of_shape, places, list(schema).index(keyword)), path, value, schema, error)
 
 
 def _words(fault: _Fault) -> tuple[str, str]:

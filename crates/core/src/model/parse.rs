@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::problem::{DocumentError, Problem, brief, shorten};
 use super::{
     Action, Agent, Board, Cleanup, Fingerprint, Gateway, HeartbeatSync, Job, Kind, Nothing,
-    Options, Provision, ProvisionMain, User, heartbeat_rules, null_is_default, rules, shape,
+    Options, Provision, ProvisionMain, User, heartbeat_rules, null_is_default, rules,
 };
 
 /// The maximum size of a job document in bytes. The templates of an agent may be long, but a
@@ -108,34 +108,28 @@ impl Job {
         check_version(object)?;
         let kind = read_kind(object)?;
         rules::check(&value)?;
-        shape::read::<Document>(value)?.into_job(kind)
+        // The rules cover what the types require. This message drops the text, which may hold a
+        // value.
+        let document: Document = serde_json::from_value(value)
+            .map_err(|_| Problem::new("$", "not a job document", "correct it"))?;
+        document.into_job(kind)
     }
 }
 
 impl Document {
     /// Returns the problems with `agent` and `agents`, of which each kind needs one.
     fn agent_problems(&self, kind: Kind) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        let (agent, agents) = (("agent", self.agent.is_some()), ("agents", self.agents.is_some()));
         let (wanted, unwanted) =
-            if kind == Kind::HeartbeatSync { ("agents", "agent") } else { ("agent", "agents") };
-        let (has_wanted, has_unwanted) = if kind == Kind::HeartbeatSync {
-            (self.agents.is_some(), self.agent.is_some())
-        } else {
-            (self.agent.is_some(), self.agents.is_some())
-        };
-        if !has_wanted {
-            problems.push(Problem::new(
-                wanted,
-                "missing",
-                format!("add it; a {kind} job needs it"),
-            ));
+            if kind == Kind::HeartbeatSync { (agents, agent) } else { (agent, agents) };
+        let mut problems = Vec::new();
+        if !wanted.1 {
+            let remedy = format!("add it; a {kind} job needs it");
+            problems.push(Problem::new(wanted.0, "missing", remedy));
         }
-        if has_unwanted {
-            problems.push(Problem::new(
-                unwanted,
-                format!("not part of a {kind} job"),
-                format!("use `{wanted}`"),
-            ));
+        if unwanted.1 {
+            let problem = format!("not part of a {kind} job");
+            problems.push(Problem::new(unwanted.0, problem, format!("use `{}`", wanted.0)));
         }
         problems
     }
@@ -147,14 +141,11 @@ impl Document {
             let agent_id = self.agent.as_ref().map_or_else(Uuid::nil, |agent| agent.id);
             return Ok(Job::Nothing(Nothing { kind, gateway_id: self.gateway.id, agent_id }));
         }
-        let url = parse_url(url, &mut problems);
+        let url = parse_url(url).map_err(|problem| problems.push(problem)).ok();
         let workspace_root = self.gateway.workspace_root.filter(|root| !root.trim().is_empty());
         if workspace_root.is_none() {
-            problems.push(Problem::new(
-                "gateway.workspace_root",
-                "missing",
-                "set the folder on the gateway's machine under which workspaces are made",
-            ));
+            let remedy = "set the folder on the gateway's machine under which workspaces are made";
+            problems.push(Problem::new("gateway.workspace_root", "missing", remedy));
         }
         if self.gateway.tls_fingerprint.is_some() {
             problems.extend(pin_problem(url.as_ref(), self.gateway.allow_insecure_tls));
@@ -167,11 +158,8 @@ impl Document {
             problems.push(Problem::new("auth_token", "missing", remedy));
         }
         if kind == Kind::Provision && self.board.is_none() {
-            problems.push(Problem::new(
-                "board",
-                "missing",
-                "add the board, or use kind `provision-main`",
-            ));
+            let remedy = "add the board, or use kind `provision-main`";
+            problems.push(Problem::new("board", "missing", remedy));
         }
         if kind != Kind::Cleanup {
             let (token, allow_fast) = (self.auth_token.as_ref(), self.options.allow_fast_heartbeat);
@@ -198,36 +186,26 @@ impl Document {
         };
         let (user, options) = (self.user, self.options);
         let auth_token = self.auth_token.map(|token| trimmed(&token));
-        let job = match (kind, self.agent, self.agents, self.board) {
+        Ok(match (kind, self.agent, self.agents, self.board) {
             (Kind::Provision, Some(agent), _, Some(board)) => {
-                Some(Job::Provision(Box::new(Provision {
-                    gateway,
-                    agent,
-                    board,
-                    user,
-                    auth_token,
-                    options,
-                })))
+                let job = Provision { gateway, agent, board, user, auth_token, options };
+                Job::Provision(Box::new(job))
             }
             (Kind::ProvisionMain, Some(agent), ..) => {
                 let session_key =
                     self.session_key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
                 let job = ProvisionMain { gateway, agent, user, auth_token, session_key, options };
-                Some(Job::ProvisionMain(Box::new(job)))
+                Job::ProvisionMain(Box::new(job))
             }
             (Kind::Cleanup, Some(agent), ..) => {
-                Some(Job::Cleanup(Box::new(Cleanup { gateway, agent, adopt: options.adopt })))
+                Job::Cleanup(Box::new(Cleanup { gateway, agent, adopt: options.adopt }))
             }
             (Kind::HeartbeatSync, _, Some(agents), ..) => {
-                Some(Job::HeartbeatSync(Box::new(HeartbeatSync {
-                    gateway,
-                    agents,
-                    left_out: Vec::new(),
-                })))
+                let left_out = Vec::new();
+                Job::HeartbeatSync(Box::new(HeartbeatSync { gateway, agents, left_out }))
             }
-            _ => None,
-        };
-        Ok(job.expect("the parts that the kind needs were checked above"))
+            _ => unreachable!("the parts that the kind needs were checked above"),
+        })
     }
 }
 
@@ -275,42 +253,26 @@ fn read_kind(object: &Map<String, Value>) -> Result<Kind, Problem> {
 
 /// Returns the problem that prevents pinning the certificate, if there is one.
 fn pin_problem(url: Option<&Url>, allow_insecure_tls: bool) -> Option<Problem> {
-    let problem = |problem, remedy| Some(Problem::new("gateway.tls_fingerprint", problem, remedy));
-    if allow_insecure_tls {
-        return problem(
-            "`gateway.allow_insecure_tls` accepts any certificate",
-            "remove one of the two",
-        );
-    }
-    if url.is_some_and(|url| url.scheme() != "wss") {
-        return problem(
-            "`gateway.url` is not wss, so there is no certificate",
-            "use wss://, or remove it",
-        );
-    }
-    None
-}
-
-fn parse_url(url: Option<&str>, problems: &mut Vec<Problem>) -> Option<Url> {
-    let remedy = "give the gateway's address, such as ws://host:18789 or wss://host";
-    let Some(url) = url else {
-        problems.push(Problem::new("gateway.url", "missing", remedy));
+    let (problem, remedy) = if allow_insecure_tls {
+        ("`gateway.allow_insecure_tls` accepts any certificate", "remove one of the two")
+    } else if url.is_some_and(|url| url.scheme() != "wss") {
+        ("`gateway.url` is not wss, so there is no certificate", "use wss://, or remove it")
+    } else {
         return None;
     };
-    // The URL is not quoted, because people put tokens into it.
-    match Url::parse(url) {
-        Ok(url) if matches!(url.scheme(), "ws" | "wss") && url.host_str().is_some() => Some(url),
-        Ok(url) => {
-            problems.push(Problem::new(
-                "gateway.url",
-                format!("scheme `{}` is not ws or wss", url.scheme()),
-                remedy,
-            ));
-            None
+    Some(Problem::new("gateway.tls_fingerprint", problem, remedy))
+}
+
+/// Reads the gateway's URL. The problem does not quote it, because people put tokens into it.
+fn parse_url(url: Option<&str>) -> Result<Url, Problem> {
+    let problem = match url.map(Url::parse) {
+        Some(Ok(url)) if matches!(url.scheme(), "ws" | "wss") && url.host_str().is_some() => {
+            return Ok(url);
         }
-        Err(error) => {
-            problems.push(Problem::new("gateway.url", format!("not a url ({error})"), remedy));
-            None
-        }
-    }
+        Some(Ok(url)) => format!("scheme `{}` is not ws or wss", url.scheme()),
+        Some(Err(error)) => format!("not a url ({error})"),
+        None => "missing".to_owned(),
+    };
+    let remedy = "give the gateway's address, such as ws://host:18789 or wss://host";
+    Err(Problem::new("gateway.url", problem, remedy))
 }
