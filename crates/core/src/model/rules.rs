@@ -30,14 +30,14 @@ pub(super) const MAX_AGENTS: usize = 5_000;
 /// The fields of an object, in the order of its type.
 pub(super) type Fields = &'static [(&'static str, Need, Rule)];
 
-/// What may stand in place of a value.
+/// The need for a field.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Need {
-    /// Nothing.
+    /// The field is required.
     Must,
-    /// Null, or nothing at all.
+    /// The field may be null or left out.
     May,
-    /// Nothing at all, but not null.
+    /// The field may be left out, but is never null.
     NotNull,
 }
 
@@ -48,7 +48,7 @@ pub(super) enum Rule {
     /// A list of at most [`MAX_AGENTS`] agents.
     Agents,
     Switch,
-    /// One of these names.
+    /// A text that is one of these names.
     Choice(&'static [&'static str]),
     /// A text with a maximum length in characters and a form.
     Text(usize, Form),

@@ -47,7 +47,8 @@ fn clients_have_the_schema_of_these_types_and_rules() {
 /// too.
 fn part(fields: Fields, described: &Value, types: &Value) -> Value {
     let names: Vec<_> = fields.iter().map(|(name, ..)| *name).collect();
-    let of_type: Vec<_> = described["properties"].as_object().unwrap().keys().collect();
+    let of_type = described["properties"].as_object().expect("the fields of a type");
+    let of_type: Vec<_> = of_type.keys().collect();
     assert_eq!(names, of_type, "the fields in the rules and in the type");
     let required = fields.iter().filter(|(_, need, _)| *need == Need::Must);
     let required: Vec<Value> = required.map(|(name, ..)| json!(name)).collect();
