@@ -6,6 +6,7 @@ import dataclasses
 import json
 import warnings
 from datetime import datetime, timezone
+from importlib import resources
 from typing import Any
 from uuid import UUID
 
@@ -61,6 +62,21 @@ def test_a_job_becomes_the_document_that_it_came_from(kind: str) -> None:
     job = parse_job(document)
     assert json.loads(json.dumps(to_document(job), default=str)) == document
     assert parse_job(to_document(job)) == job
+
+
+def test_jobs_have_the_fields_of_the_schema_and_each_text_has_a_limit() -> None:
+    schema = json.loads((resources.files("mission_worker") / "job.schema.json").read_bytes())
+    jobs = {
+        field.name for job in (Provision, ProvisionMain, Cleanup, HeartbeatSync) for field in dataclasses.fields(job)
+    }
+    assert jobs | {"version", "kind"} == set(schema["properties"])
+    options = schema["properties"]["options"]["properties"]
+    parts = [*((part, schema["properties"][part.__name__.lower()]) for part in (Gateway, Agent, Board, User, Options))]
+    for part, described in [*parts, (Wake, options["wake"])]:
+        assert {field.name for field in dataclasses.fields(part)} == set(described["properties"])
+        for name, field in described["properties"].items():
+            limits = {"maxLength", "x-maxBytes", "x-maxValues", "enum"} & set(field)
+            assert limits or "boolean" in field["type"] or "object" in field["type"], f"{part.__name__}.{name}"
 
 
 def test_accepted_documents_survive_the_way_through_a_job() -> None:

@@ -20,14 +20,15 @@ CLIENT = ROOT / "clients/python"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", (CLIENT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
 
 
-def test_a_wheel_has_types_and_scripts(folder: Path) -> None:
+def test_a_wheel_has_types_scripts_and_the_schema(folder: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "wheel", "--no-deps"]
     subprocess.run([*pip, "--no-build-isolation", "--wheel-dir", str(folder), str(CLIENT)], check=True)
     (wheel,) = folder.glob("mission_worker_client-*.whl")
     with zipfile.ZipFile(wheel) as files:
         names = set(files.namelist())
         enqueue = files.read("mission_worker/enqueue.lua")
-    assert {"mission_worker/py.typed", "mission_worker/get.lua", "mission_worker/client.py"} <= names
+    expected = {"py.typed", "get.lua", "job.schema.json", "client.py"}
+    assert {f"mission_worker/{name}" for name in expected} <= names
     assert enqueue == (CLIENT / "src/mission_worker/enqueue.lua").read_bytes()
     assert not any(name.startswith("tests") for name in names)
 

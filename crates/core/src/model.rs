@@ -7,9 +7,11 @@
 mod heartbeat_rules;
 mod heartbeat_sync;
 mod inherited;
-mod limits;
 mod parse;
 mod problem;
+mod rules;
+#[cfg(test)]
+mod schema;
 mod wake;
 
 use std::fmt;
@@ -22,10 +24,10 @@ use uuid::Uuid;
 
 pub use crate::gateway::{Fingerprint, NotAFingerprint};
 pub use inherited::Inherited;
-#[cfg(test)]
-pub(crate) use limits::{MAX_NAME, MAX_TEXT};
 pub use parse::{MAX_DOCUMENT_BYTES, padded_tokens};
 pub use problem::{DocumentError, Problem};
+#[cfg(test)]
+pub(crate) use rules::{MAX_NAME, MAX_TEXT};
 pub use wake::Wake;
 
 /// The four kinds of job, with the names that they have on the wire.
@@ -191,7 +193,8 @@ impl fmt::Debug for Gateway {
 
 /// An agent as the main backend knows it.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Agent {
     /// The agent's id in the main backend.
     pub id: Uuid,
@@ -222,7 +225,8 @@ pub struct Agent {
 
 /// The board that an agent works on.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Board {
     /// The board's id in the main backend.
     pub id: Uuid,
@@ -238,7 +242,7 @@ pub struct Board {
     #[serde(default)]
     pub success_metrics: Value,
     /// The target date, an ISO 8601 date or date-time, shown as given.
-    #[serde(default, deserialize_with = "iso_8601")]
+    #[serde(default, deserialize_with = "not_empty")]
     pub target_date: Option<String>,
     /// `true` if a person has confirmed the goal.
     #[serde(default, deserialize_with = "null_is_default")]
@@ -247,7 +251,8 @@ pub struct Board {
 
 /// The person that an agent works for. Every part may be unknown.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct User {
     /// The person's full name.
     #[serde(default)]
@@ -272,7 +277,8 @@ pub struct User {
 /// The options of a provisioning run.
 #[expect(clippy::struct_excessive_bools, reason = "each bool is a field of the document")]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Options {
     /// A first provisioning or a later update.
     #[serde(default, deserialize_with = "null_is_default")]
@@ -303,6 +309,7 @@ pub struct Options {
 /// A first provisioning or a later update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Action {
     /// The agent is new, or is treated as if it were.
     #[default]
@@ -369,20 +376,8 @@ where
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-fn iso_8601<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let Some(text) = Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty())
-    else {
-        return Ok(None);
-    };
-    let known =
-        text.parse::<jiff::civil::DateTime>().is_ok() || text.parse::<jiff::Timestamp>().is_ok();
-    if known {
-        Ok(Some(text))
-    } else {
-        Err(serde::de::Error::custom(
-            "not a date, expected ISO 8601 such as 2026-03-01T09:00:00+00:00",
-        ))
-    }
+fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::<String>::deserialize(deserializer).map(|text| text.filter(|text| !text.is_empty()))
 }
 
 fn default_board_type() -> String {

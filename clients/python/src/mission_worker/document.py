@@ -11,13 +11,12 @@ import re
 import warnings
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from . import _heartbeat, _shape, _urls
-from ._limits import WHITE_SPACE
-from ._shape import is_blank
-from .errors import InvalidJob, Problem
+from . import _rules, _schema, _urls
+from ._schema import WHITE_SPACE, is_blank, items
+from .errors import UNPRINTABLE, InvalidJob, Problem
 from .job import (
     Action,
     Agent,
@@ -40,7 +39,15 @@ MAX_DOCUMENT_BYTES = 1024 * 1024
 
 _MAX_DEPTH = 127
 
-_Made = TypeVar("_Made", Gateway, Agent, Board, User, Options, Wake)
+_JOBS: dict[str, type[Any]] = {job.kind: job for job in (Provision, ProvisionMain, Cleanup, HeartbeatSync)}
+_PARTS: dict[str, type[Any]] = {
+    "gateway": Gateway,
+    "agent": Agent,
+    "board": Board,
+    "user": User,
+    "options": Options,
+    "wake": Wake,
+}
 
 
 def parse_job(document: Mapping[str, Any] | str | bytes) -> Job:
@@ -49,34 +56,32 @@ def parse_job(document: Mapping[str, Any] | str | bytes) -> Job:
     A document for a gateway without a URL becomes `Nothing`, because it may lack fields that other jobs need.
     """
     _, value = read(document)
-    kind = Kind(value["kind"])
-    gateway = _make(Gateway, value["gateway"])
-    if gateway.token is not None:
-        gateway = dataclasses.replace(gateway, token=gateway.token.strip(WHITE_SPACE))
-    if kind is Kind.HEARTBEAT_SYNC:
-        agents = [_make(Agent, agent) for agent in value["agents"]]
-        return HeartbeatSync(gateway=gateway, agents=agents, options=_make(Options, value.get("options") or {}))
-    agent = _make(Agent, value["agent"])
-    if is_blank(gateway.url):
-        return Nothing(kind=kind, gateway=gateway, agent=agent)
-    if kind is Kind.CLEANUP:
-        return Cleanup(gateway=gateway, agent=agent, options=_make(Options, value.get("options") or {}))
-    user = None if value.get("user") is None else _make(User, value["user"])
-    options = _make(Options, value.get("options") or {})
-    auth_token = value.get("auth_token")
-    if auth_token is not None:
-        auth_token = auth_token.strip(WHITE_SPACE)
-    if kind is Kind.PROVISION:
-        board = _make(Board, value["board"])
-        return Provision(gateway=gateway, agent=agent, board=board, user=user, auth_token=auth_token, options=options)
-    return ProvisionMain(
-        gateway=gateway,
-        agent=agent,
-        user=user,
-        auth_token=auth_token,
-        session_key=value.get("session_key"),
-        options=options,
-    )
+    is_nothing = value["kind"] != Kind.HEARTBEAT_SYNC and is_blank(value["gateway"].get("url"))
+    job: Job = _made(Nothing if is_nothing else _JOBS[value["kind"]], value)
+    return job
+
+
+def _made(made: type[Any], value: dict[str, Any]) -> Any:
+    """Build a job, or a part of one, from the members of a checked object that it has."""
+    names = [field.name for field in dataclasses.fields(made)]
+    return made(**{name: _member(name, value[name]) for name in names if value.get(name) is not None})
+
+
+def _member(name: str, value: Any) -> Any:
+    if name in _PARTS:
+        return _made(_PARTS[name], value)
+    match name:
+        case "agents":
+            return [_made(Agent, agent) for agent in value]
+        case "id" | "board_id":
+            return UUID(value)
+        case "token" | "auth_token":
+            return value.strip(WHITE_SPACE)
+        case "kind":
+            return Kind(value)
+        case "action":
+            return Action(value)
+    return value
 
 
 def to_document(job: Job) -> dict[str, Any]:
@@ -109,7 +114,7 @@ def _checked(job: Job | Mapping[str, Any] | str | bytes) -> tuple[bytes, dict[st
         problem = f"the document has {len(text)} bytes, more than {MAX_DOCUMENT_BYTES}"
         raise InvalidJob([Problem("$", problem, "shorten the templates or texts in it")])
     value = _loaded(text)
-    problems = _shape.problems(value) or _needs(value)
+    problems = _head_problems(value) or _schema.problems(value) or _rules.problems(value)
     if problems:
         raise InvalidJob(problems)
     return text, value
@@ -139,54 +144,31 @@ def masked(text: bytes) -> dict[str, Any] | None:
     return value
 
 
-def _needs(value: dict[str, Any]) -> list[Problem]:
-    """Return the fields that a document of the right shape lacks for its kind."""
-    kind, gateway, problems = value["kind"], value["gateway"], list[Problem]()
-    sync = kind == Kind.HEARTBEAT_SYNC
-    wanted, unwanted = ("agents", "agent") if sync else ("agent", "agents")
-    if value.get(wanted) is None:
-        problems.append(Problem(wanted, "missing", f"add it; a {kind} job needs it"))
-    if value.get(unwanted) is not None:
-        problems.append(Problem(unwanted, f"not part of a {kind} job", f"use `{wanted}`"))
-    url = (gateway.get("url") or "").strip(WHITE_SPACE)
-    if not url and not sync and not problems:
-        return []
-    if (fault := _urls.fault(url) if url else "missing") is not None:
-        problems.append(Problem("gateway.url", fault, "give its address, such as ws://host:18789 or wss://host"))
-    if is_blank(gateway.get("workspace_root")):
-        remedy = "set the folder on the gateway's machine under which workspaces are made"
-        problems.append(Problem("gateway.workspace_root", "missing", remedy))
-    if gateway.get("tls_fingerprint") is not None:
-        problems += _pin_problems(gateway, url)
-    update = (value.get("options") or {}).get("action") == Action.UPDATE
-    if kind in (Kind.PROVISION, Kind.PROVISION_MAIN) and not update and value.get("auth_token") is None:
-        remedy = "add the agent's token for the main backend's API; only an update can keep the one it has"
-        problems.append(Problem("auth_token", "missing", remedy))
-    if kind == Kind.PROVISION and value.get("board") is None:
-        problems.append(Problem("board", "missing", "add the board, or use kind `provision-main`"))
-    if kind != Kind.CLEANUP:
-        problems += _heartbeat_problems(value)
-    return problems
+def _head_problems(value: Any) -> list[Problem]:
+    """Return the fault of the version or the kind, by which the rest is read."""
+    if not isinstance(value, dict):
+        return [Problem("$", "not an object", "send one JSON object")]
+    version, kind, kinds = value.get("version"), value.get("kind"), f"use one of {', '.join(Kind)}"
+    if "version" not in value:
+        return [Problem("version", "missing", 'add `"version": 1`')]
+    if type(version) is not int or version != 1:
+        remedy = "send version 1; this version of mission-worker-client knows no other"
+        return [Problem("version", f"{_brief(version)} is not a known version", remedy)]
+    if "kind" not in value:
+        return [Problem("kind", "missing", kinds)]
+    if not isinstance(kind, str):
+        return [Problem("kind", f"{_brief(kind)} is not a string", kinds)]
+    return [] if kind in _JOBS else [Problem("kind", f"`{_shorten(kind)}` is not a known kind", kinds)]
 
 
-def _heartbeat_problems(value: dict[str, Any]) -> list[Problem]:
-    allow_fast = bool((value.get("options") or {}).get("allow_fast_heartbeat"))
-    agents = [("agent", agent)] if (agent := value.get("agent")) is not None else []
-    agents += [(f"agents[{index}]", agent) for index, agent in enumerate(value.get("agents") or [])]
-    token = value.get("auth_token")
-    return [problem for path, agent in agents for problem in _heartbeat.problems(path, agent, token, allow_fast)]
+def _brief(value: Any) -> str:
+    if isinstance(value, (list, dict)):
+        return "an array" if isinstance(value, list) else "an object"
+    return f'"{_shorten(value)}"' if isinstance(value, str) else json.dumps(value)
 
 
-def _pin_problems(gateway: dict[str, Any], url: str) -> list[Problem]:
-    """Return the fault of a pinned certificate."""
-    path = "gateway.tls_fingerprint"
-    if gateway.get("allow_insecure_tls"):
-        problem = "`gateway.allow_insecure_tls` accepts any certificate"
-        return [Problem(path, problem, "remove one of the two")]
-    if _urls.fault(url) is None and not _urls.is_secure(url):
-        problem = "`gateway.url` is not wss, so there is no certificate"
-        return [Problem(path, problem, "use wss://, or remove it")]
-    return []
+def _shorten(text: str) -> str:
+    return UNPRINTABLE.sub("", text)[:40]
 
 
 def _encoded(text: str) -> bytes:
@@ -196,7 +178,7 @@ def _encoded(text: str) -> bytes:
         raise _not_json("half a surrogate pair") from None
 
 
-def _dumped(document: dict[str, Any]) -> str:
+def _dumped(document: Any) -> str:
     try:
         return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_plain)
     except (TypeError, ValueError, RecursionError) as error:
@@ -212,46 +194,29 @@ def _plain(value: object) -> str:
 
 
 def _loaded(text: bytes) -> Any:
-    """Parse JSON like `json.loads`, but as strictly as the workers' reader."""
-
-    def refuse(_: str) -> Any:
-        raise ValueError("a number that JSON does not have")
-
-    def number(digits: str) -> float:
-        if (value := float(digits)) in (float("inf"), float("-inf")):
-            raise ValueError("number out of range")
-        return value
-
-    def integer(digits: str) -> int | float:
-        approximate = number(digits)
-        value = int(digits)
-        return value if -(2**63) <= value < 2**64 else approximate
-
+    """Parse JSON as strictly as the workers' reader."""
     try:
-        value = json.loads(text.decode(), parse_constant=refuse, parse_float=number, parse_int=integer)
-        _check(value, _MAX_DEPTH)
+        value = json.loads(text.decode(), parse_int=_number)
     except UnicodeError:
-        raise _not_json("not UTF-8, or half a surrogate pair") from None
+        raise _not_json("not UTF-8") from None
+    except RecursionError:
+        raise _not_json("nested too deeply") from None
     except json.JSONDecodeError as error:
         # Its text gives the position, but not the content.
         raise _not_json(str(error)) from None
-    except (ValueError, RecursionError) as error:
-        raise _not_json("nested too deeply" if isinstance(error, RecursionError) else str(error)) from None
+    # Only this refuses half surrogate pairs, and numbers that are out of range or that JSON does not have.
+    _encoded(_dumped(value))
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [item for outer in level for item in items(outer)]
+    if any(isinstance(item, (list, dict)) for item in level):
+        raise _not_json("nested too deeply")
     return value
 
 
-def _check(value: Any, depth: int) -> None:
-    """Refuse deep nesting and half surrogate pairs, which Python accepts and workers do not."""
-    if isinstance(value, str):
-        value.encode()
-    elif isinstance(value, (dict, list)):
-        if depth == 0:
-            raise RecursionError
-        for item in value:
-            _check(item, depth - 1)
-        if isinstance(value, dict):
-            for item in value.values():
-                _check(item, depth - 1)
+def _number(digits: str) -> int | float:
+    value = int(digits) if len(digits) <= len(str(2**64)) else 2**64
+    return value if -(2**63) <= value < 2**64 else float(digits)
 
 
 def _not_json(why: str) -> InvalidJob:
@@ -274,16 +239,3 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_jsonable(item) for item in value]
     return dict(value) if isinstance(value, Mapping) else value
-
-
-def _make(made: type[_Made], value: dict[str, Any]) -> _Made:
-    """Build a part of a job from an object of checked shape."""
-    members = {name: item for name, item in value.items() if item is not None}
-    for name in ("id", "board_id"):
-        if name in members:
-            members[name] = UUID(members[name])
-    if "action" in members:
-        members["action"] = Action(members["action"])
-    if "wake" in members:
-        members["wake"] = _make(Wake, members["wake"])
-    return made(**members)

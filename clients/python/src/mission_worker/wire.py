@@ -13,7 +13,8 @@ from importlib import resources
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from . import _shape, document
+from . import document
+from ._schema import is_blank
 from .errors import InvalidJob, QueueError
 from .job import Action, Job, Kind
 from .record import Enqueued
@@ -178,7 +179,7 @@ def _place(content: Mapping[str, Any]) -> tuple[str, str, str]:
     if kind == Kind.HEARTBEAT_SYNC:
         return lane, f"{lane}/heartbeats", ""
     subject = f"{lane}/{UUID(content['agent']['id'])}"
-    if kind == Kind.CLEANUP or _shape.is_blank(content["gateway"].get("url")):
+    if kind == Kind.CLEANUP or is_blank(content["gateway"].get("url")):
         return lane, subject, ""
     options = content.get("options") or {}
     marks = {

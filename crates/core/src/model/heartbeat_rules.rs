@@ -1,4 +1,4 @@
-//! The rules for the heartbeats that a job may request. `clients/python` has the same rules.
+//! The rules for the heartbeats that a job may request. The Python client has the same rules.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;

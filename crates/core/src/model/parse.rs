@@ -6,56 +6,80 @@ use serde_json::{Map, Value};
 use url::Url;
 use uuid::Uuid;
 
-use super::problem::{DocumentError, Problem, brief, shape_problem, shorten};
+use super::problem::{DocumentError, Problem, brief, shorten};
 use super::{
     Action, Agent, Board, Cleanup, Fingerprint, Gateway, HeartbeatSync, Job, Kind, Nothing,
-    Options, Provision, ProvisionMain, User, heartbeat_rules, limits, null_is_default,
+    Options, Provision, ProvisionMain, User, heartbeat_rules, null_is_default, rules,
 };
 
 /// The maximum size of a job document in bytes. The templates of an agent may be long, but a
 /// megabyte is far more than any seen so far.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
-/// The document as it is on the wire, before the requirements of its kind are checked.
+/// A job document of mission-worker, version 1, before the requirements of its kind are checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Document {
+    /// The version of the document.
     #[serde(rename = "version")]
     _version: Value,
+    /// The kind of job.
     #[serde(rename = "kind")]
     _kind: Value,
+    /// The gateway on which the agents live.
     gateway: RawGateway,
+    /// The agent of a job of any kind except heartbeat-sync.
     #[serde(default)]
     agent: Option<Agent>,
+    /// The agents of a heartbeat-sync; may be empty.
     #[serde(default)]
     agents: Option<Vec<Agent>>,
+    /// The board that the agent works on; required in a provision.
     #[serde(default)]
     board: Option<Board>,
+    /// The person that the agent works for.
     #[serde(default)]
     user: Option<User>,
+    /// The agent's own token for the main backend's API. Only an update can omit it.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     auth_token: Option<SecretString>,
+    /// The session key of a main agent, instead of the one derived from the gateway's id.
     #[serde(default)]
     session_key: Option<String>,
+    /// The options of the run.
     #[serde(default, deserialize_with = "null_is_default")]
     options: Options,
 }
 
+/// A gateway, which can still lack its URL.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename = "Gateway", deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct RawGateway {
+    /// The gateway's id in the main backend.
     id: Uuid,
+    /// The gateway's name, for people.
     #[serde(default, deserialize_with = "null_is_default")]
     name: String,
+    /// The gateway's address, `ws://` or `wss://`. Without it, every job except a heartbeat-sync
+    /// succeeds without doing anything.
     #[serde(default)]
     url: Option<String>,
+    /// The gateway's token.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     token: Option<SecretString>,
+    /// The folder on the gateway's machine under which workspaces are created; required with a URL.
     #[serde(default)]
     workspace_root: Option<String>,
+    /// Accepts a certificate that cannot be verified.
     #[serde(default, deserialize_with = "null_is_default")]
     allow_insecure_tls: bool,
+    /// Accepts exactly the certificate with this SHA-256.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     tls_fingerprint: Option<Fingerprint>,
 }
 
@@ -78,19 +102,16 @@ impl Job {
 
     /// Checks a job document that is already parsed as JSON.
     pub fn from_value(value: Value) -> Result<Self, DocumentError> {
-        let Value::Object(object) = value else {
+        let Value::Object(object) = &value else {
             return Err(Problem::new("$", "not an object", "send one JSON object").into());
         };
-        check_version(&object)?;
-        let kind = read_kind(&object)?;
-        refuse_stand_ins(&object)?;
-        limits::check(&object)?;
-        let mut track = serde_path_to_error::Track::new();
-        let document = Document::deserialize(serde_path_to_error::Deserializer::new(
-            Value::Object(object),
-            &mut track,
-        ))
-        .map_err(|error| shape_problem(&track.path().to_string(), &error.to_string()))?;
+        check_version(object)?;
+        let kind = read_kind(object)?;
+        rules::check(&value)?;
+        // The rules cover what the types require. This message drops the text, which may hold a
+        // value.
+        let document: Document = serde_json::from_value(value)
+            .map_err(|_| Problem::new("$", "not a job document", "correct it"))?;
         document.into_job(kind)
     }
 }
@@ -98,27 +119,17 @@ impl Job {
 impl Document {
     /// Returns the problems with `agent` and `agents`, of which each kind needs one.
     fn agent_problems(&self, kind: Kind) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        let (agent, agents) = (("agent", self.agent.is_some()), ("agents", self.agents.is_some()));
         let (wanted, unwanted) =
-            if kind == Kind::HeartbeatSync { ("agents", "agent") } else { ("agent", "agents") };
-        let (has_wanted, has_unwanted) = if kind == Kind::HeartbeatSync {
-            (self.agents.is_some(), self.agent.is_some())
-        } else {
-            (self.agent.is_some(), self.agents.is_some())
-        };
-        if !has_wanted {
-            problems.push(Problem::new(
-                wanted,
-                "missing",
-                format!("add it; a {kind} job needs it"),
-            ));
+            if kind == Kind::HeartbeatSync { (agents, agent) } else { (agent, agents) };
+        let mut problems = Vec::new();
+        if !wanted.1 {
+            let remedy = format!("add it; a {kind} job needs it");
+            problems.push(Problem::new(wanted.0, "missing", remedy));
         }
-        if has_unwanted {
-            problems.push(Problem::new(
-                unwanted,
-                format!("not part of a {kind} job"),
-                format!("use `{wanted}`"),
-            ));
+        if unwanted.1 {
+            let problem = format!("not part of a {kind} job");
+            problems.push(Problem::new(unwanted.0, problem, format!("use `{}`", wanted.0)));
         }
         problems
     }
@@ -130,14 +141,11 @@ impl Document {
             let agent_id = self.agent.as_ref().map_or_else(Uuid::nil, |agent| agent.id);
             return Ok(Job::Nothing(Nothing { kind, gateway_id: self.gateway.id, agent_id }));
         }
-        let url = parse_url(url, &mut problems);
+        let url = parse_url(url).map_err(|problem| problems.push(problem)).ok();
         let workspace_root = self.gateway.workspace_root.filter(|root| !root.trim().is_empty());
         if workspace_root.is_none() {
-            problems.push(Problem::new(
-                "gateway.workspace_root",
-                "missing",
-                "set the folder on the gateway's machine under which workspaces are made",
-            ));
+            let remedy = "set the folder on the gateway's machine under which workspaces are made";
+            problems.push(Problem::new("gateway.workspace_root", "missing", remedy));
         }
         if self.gateway.tls_fingerprint.is_some() {
             problems.extend(pin_problem(url.as_ref(), self.gateway.allow_insecure_tls));
@@ -150,11 +158,8 @@ impl Document {
             problems.push(Problem::new("auth_token", "missing", remedy));
         }
         if kind == Kind::Provision && self.board.is_none() {
-            problems.push(Problem::new(
-                "board",
-                "missing",
-                "add the board, or use kind `provision-main`",
-            ));
+            let remedy = "add the board, or use kind `provision-main`";
+            problems.push(Problem::new("board", "missing", remedy));
         }
         if kind != Kind::Cleanup {
             let (token, allow_fast) = (self.auth_token.as_ref(), self.options.allow_fast_heartbeat);
@@ -181,36 +186,26 @@ impl Document {
         };
         let (user, options) = (self.user, self.options);
         let auth_token = self.auth_token.map(|token| trimmed(&token));
-        let job = match (kind, self.agent, self.agents, self.board) {
+        Ok(match (kind, self.agent, self.agents, self.board) {
             (Kind::Provision, Some(agent), _, Some(board)) => {
-                Some(Job::Provision(Box::new(Provision {
-                    gateway,
-                    agent,
-                    board,
-                    user,
-                    auth_token,
-                    options,
-                })))
+                let job = Provision { gateway, agent, board, user, auth_token, options };
+                Job::Provision(Box::new(job))
             }
             (Kind::ProvisionMain, Some(agent), ..) => {
                 let session_key =
                     self.session_key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
                 let job = ProvisionMain { gateway, agent, user, auth_token, session_key, options };
-                Some(Job::ProvisionMain(Box::new(job)))
+                Job::ProvisionMain(Box::new(job))
             }
             (Kind::Cleanup, Some(agent), ..) => {
-                Some(Job::Cleanup(Box::new(Cleanup { gateway, agent, adopt: options.adopt })))
+                Job::Cleanup(Box::new(Cleanup { gateway, agent, adopt: options.adopt }))
             }
             (Kind::HeartbeatSync, _, Some(agents), ..) => {
-                Some(Job::HeartbeatSync(Box::new(HeartbeatSync {
-                    gateway,
-                    agents,
-                    left_out: Vec::new(),
-                })))
+                let left_out = Vec::new();
+                Job::HeartbeatSync(Box::new(HeartbeatSync { gateway, agents, left_out }))
             }
-            _ => None,
-        };
-        Ok(job.expect("the parts that the kind needs were checked above"))
+            _ => unreachable!("the parts that the kind needs were checked above"),
+        })
     }
 }
 
@@ -256,72 +251,28 @@ fn read_kind(object: &Map<String, Value>) -> Result<Kind, Problem> {
     }
 }
 
-/// Refuses the values that serde accepts in place of an object, such as a list of the fields'
-/// values. The masking of secrets relies on field names.
-fn refuse_stand_ins(document: &Map<String, Value>) -> Result<(), Problem> {
-    let list = |path: String| Problem::new(path, "wrong type (sequence)", "use an object");
-    for name in ["gateway", "agent", "board", "user", "options"] {
-        if document.get(name).is_some_and(Value::is_array) {
-            return Err(list(name.to_owned()));
-        }
-    }
-    let agents = document.get("agents").and_then(Value::as_array);
-    if let Some(index) = agents.and_then(|agents| agents.iter().position(Value::is_array)) {
-        return Err(list(format!("agents[{index}]")));
-    }
-    let of_options = |name: &str| document.get("options").and_then(|options| options.get(name));
-    if of_options("wake").is_some_and(Value::is_array) {
-        return Err(list("options.wake".to_owned()));
-    }
-    // For an enum, serde also accepts an object with the name of the variant.
-    if of_options("action").is_some_and(Value::is_object) {
-        return Err(Problem::new(
-            "options.action",
-            "wrong type (map)",
-            "use `provision` or `update`",
-        ));
-    }
-    Ok(())
-}
-
 /// Returns the problem that prevents pinning the certificate, if there is one.
 fn pin_problem(url: Option<&Url>, allow_insecure_tls: bool) -> Option<Problem> {
-    let problem = |problem, remedy| Some(Problem::new("gateway.tls_fingerprint", problem, remedy));
-    if allow_insecure_tls {
-        return problem(
-            "`gateway.allow_insecure_tls` accepts any certificate",
-            "remove one of the two",
-        );
-    }
-    if url.is_some_and(|url| url.scheme() != "wss") {
-        return problem(
-            "`gateway.url` is not wss, so there is no certificate",
-            "use wss://, or remove it",
-        );
-    }
-    None
-}
-
-fn parse_url(url: Option<&str>, problems: &mut Vec<Problem>) -> Option<Url> {
-    let remedy = "give the gateway's address, such as ws://host:18789 or wss://host";
-    let Some(url) = url else {
-        problems.push(Problem::new("gateway.url", "missing", remedy));
+    let (problem, remedy) = if allow_insecure_tls {
+        ("`gateway.allow_insecure_tls` accepts any certificate", "remove one of the two")
+    } else if url.is_some_and(|url| url.scheme() != "wss") {
+        ("`gateway.url` is not wss, so there is no certificate", "use wss://, or remove it")
+    } else {
         return None;
     };
-    // The URL is not quoted, because people put tokens into it.
-    match Url::parse(url) {
-        Ok(url) if matches!(url.scheme(), "ws" | "wss") && url.host_str().is_some() => Some(url),
-        Ok(url) => {
-            problems.push(Problem::new(
-                "gateway.url",
-                format!("scheme `{}` is not ws or wss", url.scheme()),
-                remedy,
-            ));
-            None
+    Some(Problem::new("gateway.tls_fingerprint", problem, remedy))
+}
+
+/// Reads the gateway's URL. The problem does not quote it, because people put tokens into it.
+fn parse_url(url: Option<&str>) -> Result<Url, Problem> {
+    let problem = match url.map(Url::parse) {
+        Some(Ok(url)) if matches!(url.scheme(), "ws" | "wss") && url.host_str().is_some() => {
+            return Ok(url);
         }
-        Err(error) => {
-            problems.push(Problem::new("gateway.url", format!("not a url ({error})"), remedy));
-            None
-        }
-    }
+        Some(Ok(url)) => format!("scheme `{}` is not ws or wss", url.scheme()),
+        Some(Err(error)) => format!("not a url ({error})"),
+        None => "missing".to_owned(),
+    };
+    let remedy = "give the gateway's address, such as ws://host:18789 or wss://host";
+    Err(Problem::new("gateway.url", problem, remedy))
 }

@@ -1,4 +1,4 @@
-//! The problems of a document, with the conversion of serde's messages.
+//! The problems of a document.
 
 use std::fmt;
 
@@ -55,60 +55,6 @@ impl From<Problem> for DocumentError {
     fn from(problem: Problem) -> Self {
         Self { problems: vec![problem] }
     }
-}
-
-/// Converts serde's message into a path, a problem and a remedy. Serde names the parent of a
-/// missing or unknown field. The expected values come last in the message; the text before them may
-/// contain a name or value that looks the same.
-pub(super) fn shape_problem(path: &str, message: &str) -> Problem {
-    let parent = if path == "." { "" } else { path };
-    let quoted = message.split('`').nth(1).unwrap_or_default();
-    let join = |field: &str| match parent {
-        "" => field.to_owned(),
-        parent if parent == field || parent.ends_with(&format!(".{field}")) => parent.to_owned(),
-        parent => format!("{parent}.{field}"),
-    };
-    if message.starts_with("missing field") {
-        return Problem::new(join(quoted), "missing", "add it");
-    }
-    if message.starts_with("unknown field") {
-        let known = message.rsplit_once("`, expected ").map_or("", |(_, known)| known);
-        let remedy = if known.is_empty() {
-            "remove it".to_owned()
-        } else {
-            format!("remove it, or use {known}")
-        };
-        return Problem::new(join(quoted), "unknown field", remedy);
-    }
-    let path = if parent.is_empty() { "$" } else { parent };
-    let (problem, remedy) = message
-        .rsplit_once(", expected ")
-        .map_or((message, ""), |(problem, wanted)| (problem, wanted));
-    let problem = without_value(problem);
-    if remedy.is_empty() {
-        Problem::new(path, problem, "correct it")
-    } else {
-        Problem::new(path, problem, format!("use {remedy}"))
-    }
-}
-
-/// Removes the offending value from serde's message. It may be a secret, so only its type is kept.
-fn without_value(message: &str) -> String {
-    let type_of = |found: &str| found.split([' ', ':']).next().unwrap_or("value").to_owned();
-    if let Some(found) = message.strip_prefix("invalid type: ") {
-        return format!("wrong type ({})", type_of(found));
-    }
-    if let Some(found) = message.strip_prefix("invalid value: ") {
-        return format!("wrong value ({})", type_of(found));
-    }
-    for (said, kept) in
-        [("unknown variant", "unknown variant"), ("UUID parsing failed", "not a UUID")]
-    {
-        if message.starts_with(said) {
-            return kept.to_owned();
-        }
-    }
-    message.to_owned()
 }
 
 /// Returns a short text for a value in a message.
