@@ -1,6 +1,5 @@
 //! Defines the command line: commands, arguments, and the help text of each.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use mission_jobs::envelope::{MAX_TIME, PRIORITY_DEFAULT, PRIORITY_LAST};
 
 use crate::environment;
-use crate::settings::Sources;
+use crate::settings::{Flags, Sources};
 use mission_bench::Measure;
 use mission_http::permissions::Role;
 
@@ -31,18 +30,8 @@ pub struct Global {
     /// Read settings from this configuration file.
     #[arg(long, global = true, value_name = "FILE", env = environment::CONFIG)]
     config: Option<PathBuf>,
-    /// URL of Redis; without one, the worker starts a private Redis.
-    #[arg(long, global = true, value_name = "URL")]
-    redis_url: Option<String>,
-    /// Name of the queue.
-    #[arg(long, global = true, value_name = "NAME")]
-    queue: Option<String>,
-    /// Directory for the device key, tokens and the private Redis.
-    #[arg(long, global = true, value_name = "DIR")]
-    data_dir: Option<String>,
-    /// Listen for HTTP on this address.
-    #[arg(long, global = true, value_name = "ADDR")]
-    http_addr: Option<String>,
+    #[command(flatten)]
+    flags: Flags,
     /// Print JSON, even on a terminal.
     #[arg(long, global = true)]
     pub json: bool,
@@ -51,14 +40,6 @@ pub struct Global {
 impl Global {
     /// Returns all sources of settings: the file, the environment and the options.
     pub fn sources(&self) -> Sources {
-        let flags = [
-            ("redis.url", &self.redis_url),
-            ("redis.queue", &self.queue),
-            ("data.dir", &self.data_dir),
-            ("http.addr", &self.http_addr),
-        ];
-        let flags: BTreeMap<_, _> =
-            flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect();
         // A variable that is not text cannot be one of ours.
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -66,7 +47,7 @@ impl Global {
         Sources {
             file: self.config.clone(),
             environment: std::env::vars_os().filter_map(text).collect(),
-            flags,
+            flags: self.flags.by_key(),
         }
     }
 }

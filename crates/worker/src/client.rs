@@ -1,24 +1,18 @@
-//! A client of the HTTP API of a worker, and of other HTTP servers.
+//! A client of the HTTP API of a worker, and the means to call other HTTP servers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
-use futures_util::{StreamExt, stream};
-use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use anyhow::{anyhow, ensure};
+use reqwest::header::ACCEPT;
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
 /// Time limit of an answer; a worker answers within 30 s.
@@ -74,14 +68,9 @@ pub enum ClientError {
 
 /// A client of the API of one worker.
 pub struct Client {
+    http: reqwest::Client,
     base: Url,
     token: Option<SecretString>,
-}
-
-/// A request target, with a new connection for each request.
-pub struct Endpoint {
-    url: Url,
-    tls: Option<TlsConnector>,
 }
 
 /// The body of an answer to a refused request.
@@ -90,20 +79,13 @@ struct Problem {
     detail: String,
 }
 
-/// A stream over which a request can be sent.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
 impl Client {
     /// Checks the URL of the API, without sending anything.
     pub fn new(api: &str) -> anyhow::Result<Self> {
-        let base = Url::parse(api)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        let base = base.ok_or_else(|| {
-            anyhow::anyhow!("--api: `{api}` is not a URL; use one such as http://127.0.0.1:8787")
+        let base = http_url(api).ok_or_else(|| {
+            anyhow!("--api: `{api}` is not a URL; use one such as http://127.0.0.1:8787")
         })?;
-        Ok(Self { base, token: None })
+        Ok(Self { http: http_client(&base)?, base, token: None })
     }
 
     /// Returns whether the URL has a loopback address or `localhost`.
@@ -122,45 +104,24 @@ impl Client {
         Self { token, ..self }
     }
 
-    /// Sends a GET request below `/api/v1` and parses the answer.
-    pub async fn get<T: DeserializeOwned>(
-        &self,
-        path: &[&str],
-        query: &[(&str, String)],
-    ) -> Result<T, ClientError> {
-        self.call(Method::GET, path, query, None).await
-    }
-
-    /// Sends a POST request below `/api/v1` and parses the answer.
-    pub async fn post<T: DeserializeOwned>(
-        &self,
-        path: &[&str],
-        body: &Value,
-    ) -> Result<T, ClientError> {
-        self.call(Method::POST, path, &[], Some(body)).await
-    }
-
-    /// Returns the stream of events, which ends with the connection.
-    pub async fn events(
-        &self,
-    ) -> Result<impl futures_util::Stream<Item = Value> + use<>, ClientError> {
-        let answer = self.send(Method::GET, &self.url(&["events"], &[]), None).await?;
+    /// Sends events to `sender` until the connection ends.
+    pub async fn send_events(&self, sender: &mpsc::Sender<Value>) -> Result<(), ClientError> {
+        let mut answer = self.send(Method::GET, self.url(&["events"], &[]), None).await?;
         if answer.status() != StatusCode::OK {
             return Err(self.problem(answer).await);
         }
-        let pieces = answer
-            .into_body()
-            .into_data_stream()
-            .take_while(|piece| std::future::ready(piece.is_ok()))
-            .filter_map(async |piece| piece.ok());
-        let events = pieces.scan(Vec::new(), |rest, piece| {
+        let mut rest = Vec::new();
+        while let Ok(Some(piece)) = answer.chunk().await {
             rest.extend_from_slice(&piece);
-            std::future::ready(Some(stream::iter(take_events(rest))))
-        });
-        Ok(events.flatten().boxed())
+            for event in take_events(&mut rest) {
+                let _ = sender.try_send(event);
+            }
+        }
+        Ok(())
     }
 
-    fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
+    /// Returns the URL of a path below `/api/v1`.
+    pub fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
         let mut url = self.base.clone();
         url.path_segments_mut()
             .expect("an address with a host")
@@ -173,21 +134,19 @@ impl Client {
         url
     }
 
-    async fn call<T: DeserializeOwned>(
+    /// Sends a request and parses the answer.
+    pub async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
-        path: &[&str],
-        query: &[(&str, String)],
-        body: Option<&Value>,
+        url: Url,
+        body: Option<Value>,
     ) -> Result<T, ClientError> {
         let answer = async {
-            let answer = self.send(method, &self.url(path, query), body).await?;
+            let answer = self.send(method, url, body).await?;
             if !answer.status().is_success() {
                 return Err(self.problem(answer).await);
             }
-            let text = to_bytes(answer.into_body(), MAX_ANSWER)
-                .await
-                .map_err(|error| self.away(&error))?;
+            let text = read(answer).await.map_err(|error| self.away(&error))?;
             serde_json::from_slice(&text).map_err(|error| self.strange(error.to_string()))
         };
         timeout(ANSWER_WITHIN, answer)
@@ -198,32 +157,24 @@ impl Client {
     async fn send(
         &self,
         method: Method,
-        url: &Url,
-        body: Option<&Value>,
-    ) -> Result<Response<Body>, ClientError> {
-        let endpoint = Endpoint::new(url.clone()).map_err(|error| self.away(&error))?;
-        let mut request =
-            Request::builder().method(method).uri(endpoint.path()).header(HOST, endpoint.host());
+        url: Url,
+        body: Option<Value>,
+    ) -> Result<Response, ClientError> {
+        let mut request = self.http.request(method, url);
         request = request.header(ACCEPT, "application/json, application/problem+json");
         if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose_secret()));
+            request = request.bearer_auth(token.expose_secret());
         }
-        let text = body.map(Value::to_string);
-        if text.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
+        if let Some(body) = body {
+            request = request.json(&body);
         }
-        let request = request
-            .body(text.unwrap_or_default())
-            .map_err(|error| self.strange(error.to_string()))?;
-        let answer = timeout(ANSWER_WITHIN, endpoint.send(request)).await;
-        answer
-            .unwrap_or_else(|_| Err(anyhow::anyhow!("no answer")))
-            .map_err(|error| self.away(&format!("{error:#}")))
+        let answer = timeout(ANSWER_WITHIN, send(request)).await;
+        answer.unwrap_or_else(|_| Err(anyhow!("no answer"))).map_err(|error| self.away(&error))
     }
 
-    async fn problem(&self, answer: Response<Body>) -> ClientError {
+    async fn problem(&self, answer: Response) -> ClientError {
         let status = answer.status();
-        let text = to_bytes(answer.into_body(), MAX_ANSWER).await.unwrap_or_default();
+        let text = read(answer).await.unwrap_or_default();
         let Ok(Problem { detail: said }) = serde_json::from_slice(&text) else {
             return self.strange(format!("it answers {status}"));
         };
@@ -236,69 +187,60 @@ impl Client {
         }
     }
 
-    fn place(&self) -> String {
-        place(&self.base)
-    }
-
     fn away(&self, reason: &dyn ToString) -> ClientError {
-        ClientError::Unreachable { place: self.place(), reason: reason.to_string() }
+        ClientError::Unreachable { place: place(&self.base), reason: reason.to_string() }
     }
 
     fn strange(&self, reason: String) -> ClientError {
-        ClientError::Strange { place: self.place(), reason }
+        ClientError::Strange { place: place(&self.base), reason }
     }
 }
 
-impl Endpoint {
-    /// Creates a target; `send` opens the connection.
-    pub fn new(url: Url) -> anyhow::Result<Self> {
-        let tls = (url.scheme() == "https").then(connector).transpose()?;
-        Ok(Self { url, tls })
-    }
-
-    /// Sends a request and waits for the head of the answer.
-    pub async fn send(&self, request: Request<String>) -> anyhow::Result<Response<Body>> {
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(self.connect().await?)).await?;
-        tokio::spawn(connection);
-        Ok(sender.send_request(request).await?.map(Body::new))
-    }
-
-    /// Returns the path and the query for the request line.
-    pub fn path(&self) -> String {
-        let query = self.url.query().map_or_else(String::new, |query| format!("?{query}"));
-        format!("{}{query}", self.url.path())
-    }
-
-    /// Returns the value of the `Host` header.
-    pub fn host(&self) -> String {
-        host(&self.url)
-    }
-
-    /// Returns scheme, host and port, without anything secret.
-    pub fn place(&self) -> String {
-        place(&self.url)
-    }
-
-    async fn connect(&self) -> anyhow::Result<Box<dyn Stream>> {
-        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let stream =
-            TcpStream::connect((host, self.url.port_or_known_default().unwrap_or_default()))
-                .await?;
-        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
-        let name = ServerName::try_from(host.to_owned())?;
-        Ok(Box::new(tls.connect(name, stream).await?))
-    }
+/// Parses the URL of an HTTP server. A user or a password in it is removed.
+pub fn http_url(text: &str) -> Option<Url> {
+    let mut url = Url::parse(text).ok()?;
+    let is_http = matches!(url.scheme(), "http" | "https") && url.has_host();
+    (is_http && url.set_username("").is_ok() && url.set_password(None).is_ok()).then_some(url)
 }
 
-/// Returns the host, with the port unless it is the default of the scheme.
-fn host(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+/// Returns scheme, host and port, without anything secret.
+pub fn place(url: &Url) -> String {
+    url.origin().ascii_serialization()
 }
 
-fn place(url: &Url) -> String {
-    format!("{}://{}", url.scheme(), host(url))
+/// Creates a client for the server of a URL. It opens a connection for each request, and follows
+/// neither redirects nor the proxies of the environment.
+pub fn http_client(url: &Url) -> anyhow::Result<reqwest::Client> {
+    let mut authorities = RootCertStore::empty();
+    if url.scheme() == "https" {
+        authorities.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls.with_root_certificates(authorities).with_no_client_auth())
+        .http1_only()
+        .pool_max_idle_per_host(0)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy();
+    Ok(client.build()?)
+}
+
+/// Sends a request and waits for the head of the answer. The error is the cause alone, because the
+/// others contain the URL.
+pub async fn send(request: RequestBuilder) -> anyhow::Result<Response> {
+    request.send().await.map_err(|error| anyhow!("{}", anyhow::Error::from(error).root_cause()))
+}
+
+/// Reads the body of an answer of at most [`MAX_ANSWER`] bytes.
+async fn read(mut answer: Response) -> anyhow::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    while let Some(piece) = answer.chunk().await? {
+        ensure!(text.len() + piece.len() <= MAX_ANSWER, "length limit exceeded");
+        text.extend_from_slice(&piece);
+    }
+    Ok(text)
 }
 
 /// Removes the complete lines from a buffer of server-sent events, and returns their events.
@@ -307,18 +249,6 @@ fn take_events(rest: &mut Vec<u8>) -> Vec<Value> {
     let whole: Vec<u8> = rest.drain(..=end).collect();
     let lines = whole.split(|byte| *byte == b'\n');
     lines.filter_map(|line| serde_json::from_slice(line.strip_prefix(b"data:")?).ok()).collect()
-}
-
-/// Creates a TLS connector that trusts the certificates of the system.
-fn connector() -> anyhow::Result<TlsConnector> {
-    let mut authorities = RootCertStore::empty();
-    authorities.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(TlsConnector::from(Arc::new(
-        config.with_root_certificates(authorities).with_no_client_auth(),
-    )))
 }
 
 #[cfg(test)]
@@ -368,8 +298,8 @@ mod tests {
             url.as_str(),
             "https://ops.example/mission/api/v1/workers/a%2Fb%20c/drain?q=x+y%26z"
         );
-        assert_eq!(client.place(), "https://ops.example");
-        assert_eq!(Client::new("http://[::1]:8787").unwrap().place(), "http://[::1]:8787");
+        assert_eq!(place(&client.base), "https://ops.example");
+        assert_eq!(place(&Client::new("http://[::1]:8787").unwrap().base), "http://[::1]:8787");
         for wrong in ["127.0.0.1:8787", "ftp://host", "worker"] {
             assert!(Client::new(wrong).is_err(), "{wrong}");
         }

@@ -4,7 +4,6 @@
 mod api;
 mod redis;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -23,13 +22,11 @@ use uuid::Uuid;
 use crate::cli::ApiTarget;
 use crate::client::{Client, ClientError};
 use crate::exit::{Exit, OrExit};
-use crate::open_queue::Store;
+use crate::open_queue::with_store;
 use crate::settings::Settings;
 
 /// Pause before the event stream is opened again after an error.
 const AFTER_FAULT: Duration = Duration::from_secs(2);
-/// Number of events buffered for a slow reader; further events are dropped.
-const EVENTS_AHEAD: usize = 100;
 
 /// The answer of a client, boxed so that the trait can be used as an object.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, QueueClientError>>;
@@ -76,12 +73,9 @@ pub trait QueueClient: Send + Sync {
     /// Returns at most `limit` actions of operators that are older than `after`, newest first.
     fn audit<'a>(&'a self, after: Option<&'a str>, limit: usize) -> Answer<'a, Vec<AuditEntry>>;
 
-    /// Sends events to `sender` as they happen, until its receiver is dropped or an error occurs.
-    /// An event that does not fit is dropped: it would be outdated when read.
+    /// Sends events to `sender` as they happen, until an error occurs or the connection ends. An
+    /// event that does not fit is dropped: it would be outdated when read.
     fn forward_events<'a>(&'a self, sender: &'a mpsc::Sender<Value>) -> Answer<'a, ()>;
-
-    /// Stops a private Redis that was started for this client.
-    fn close(self: Arc<Self>) -> BoxFuture<'static, ()>;
 }
 
 /// An action of an operator on one job.
@@ -149,54 +143,44 @@ impl QueueClientError {
 
 impl From<QueueClientError> for Exit {
     fn from(error: QueueClientError) -> Self {
-        let (away, of_one_job) = (error.is_unavailable(), error.is_of_one_job());
-        let failed: Result<(), QueueClientError> = Err(error);
-        let failed = match (away, of_one_job) {
-            (true, _) => failed.or_unreachable(),
-            (false, true) => failed.or_failed(),
-            (false, false) => failed.or_usage(),
-        };
-        failed.expect_err("it is an error")
+        if error.is_unavailable() {
+            Self::unreachable(error)
+        } else if error.is_of_one_job() {
+            Self::failed(error)
+        } else {
+            Self::usage(error)
+        }
     }
 }
 
-/// Runs a command with a client of the API in `at`, or of Redis if there is none, and closes the
-/// client afterwards.
+/// Runs a command with a client of the API in `at`, or of Redis if there is none.
 pub async fn with_client<T>(
     settings: &Settings,
     at: &ApiTarget,
-    command: impl AsyncFnOnce(&Arc<dyn QueueClient>) -> Result<T, Exit>,
+    command: impl AsyncFnOnce(&dyn QueueClient) -> Result<T, Exit>,
 ) -> Result<T, Exit> {
-    let client: Arc<dyn QueueClient> = match &at.api {
-        Some(api) => Arc::new(api_client(settings, api)?),
-        None => Arc::new(Store::open(settings, RedisRole::Command).await?),
-    };
-    let result = command(&client).await;
-    client.close().await;
-    result
+    match &at.api {
+        Some(api) => command(&api_client(settings, api)?).await,
+        None => with_store(settings, RedisRole::Command, async |store| command(store).await).await,
+    }
 }
 
 fn api_client(settings: &Settings, api: &str) -> Result<Client, Exit> {
     let client = Client::new(api).or_usage()?;
-    let token = match &settings.access.api_token {
+    let token = match &settings.api_token {
         None if client.is_of_this_machine() => own_token::load(&settings.data_dir).or_usage()?,
         given => given.clone(),
     };
     Ok(client.with_token(token))
 }
 
-/// Returns the events of the queue from now on. The stream is opened again after an error, and
-/// events of the time between are missing. It ends when the receiver is dropped.
-pub fn listen(client: &Arc<dyn QueueClient>) -> mpsc::Receiver<Value> {
-    let (sender, events) = mpsc::channel(EVENTS_AHEAD);
-    let client = Arc::clone(client);
-    tokio::spawn(async move {
-        while !sender.is_closed() {
-            if let Err(error) = client.forward_events(&sender).await {
-                tracing::debug!(%error, "event stream failed");
-            }
-            sleep(AFTER_FAULT).await;
+/// Sends the events of the queue from now on. The stream is opened again after an error, and
+/// events of the time between are missing.
+pub async fn listen(client: &dyn QueueClient, sender: &mpsc::Sender<Value>) -> ! {
+    loop {
+        if let Err(error) = client.forward_events(sender).await {
+            tracing::debug!(%error, "event stream failed");
         }
-    });
-    events
+        sleep(AFTER_FAULT).await;
+    }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use axum::http::HeaderMap;
 pub use axum::http::HeaderName;
-use ipnet::IpNet;
+pub use ipnet::IpNet;
 
 use super::permissions::Role;
 use super::token::entries;

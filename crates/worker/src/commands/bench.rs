@@ -44,9 +44,9 @@ fn worker(process: &WorkerProcess<'_>) -> std::io::Result<Command> {
     command.arg("run").env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     command
         .env(environment::CONFIG, process.config)
-        .env(environment::DATA_DIR, process.data_dir)
-        .env(environment::QUEUE, process.queue)
-        .env(environment::REDIS_URL, process.redis_url)
-        .env(environment::HTTP_ADDR, "127.0.0.1:0");
+        .env("MISSION_DATA_DIR", process.data_dir)
+        .env("MISSION_QUEUE", process.queue)
+        .env("MISSION_REDIS_URL", process.redis_url)
+        .env("MISSION_HTTP_ADDR", "127.0.0.1:0");
     Ok(command)
 }

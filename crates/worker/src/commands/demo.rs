@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::commands::run::{watch_signals, work};
 use crate::exit::{Exit, OrExit};
-use crate::open_queue::Store;
+use crate::open_queue::{Store, with_store};
 use crate::output;
 use crate::settings::Settings;
 use mission_http::Door;
@@ -44,20 +44,17 @@ struct Simulated {
 pub async fn run(settings: &Settings, exit: bool) -> Result<(), Exit> {
     let (stop, stopping) = watch::channel(false);
     watch_signals(stop.clone())?;
-    let store = Store::open(settings, RedisRole::Worker).await?;
-    let queue = store.queue.clone();
-    let addresses = Addresses { redis: store.private_url(), queue: settings.queue.clone() };
-    let demo = tokio::spawn(narrate(queue.clone(), stop.clone(), exit));
-    let ended = work(settings, queue, stopping, |door| addresses.print(door)).await;
-    demo.abort();
-    let played = demo.await;
-    store.close().await;
-    ended?;
-    match played {
-        Ok(result) => result,
-        // Stopped by a signal before the end.
-        Err(_) => Ok(()),
-    }
+    with_store(settings, RedisRole::Worker, async |Store { queue, private_url }| {
+        let demo = tokio::spawn(narrate(queue.clone(), stop.clone(), exit));
+        let started = |door: &Door| print_addresses(door, private_url.as_deref(), &settings.queue);
+        let ended = work(settings, queue.clone(), stopping, started).await;
+        demo.abort();
+        let played = demo.await;
+        ended?;
+        // An error means that a signal stopped the demo before its end.
+        played.unwrap_or(Ok(()))
+    })
+    .await
 }
 
 /// Plays the demo and prints its result.
@@ -192,31 +189,23 @@ fn say(line: &str) {
     output::say(&format!("demo: {line}"));
 }
 
-/// The addresses where the demo can be watched.
-struct Addresses {
-    redis: Option<String>,
-    queue: String,
-}
-
-impl Addresses {
-    fn print(&self, door: &Door) {
-        let addr = door.addr;
+/// Prints the addresses where the demo can be watched.
+fn print_addresses(door: &Door, private_url: Option<&str>, queue: &str) {
+    let addr = door.addr;
+    say(&format!(
+        "The dashboard is at http://{addr}/, health at http://{addr}/readyz, metrics at \
+            http://{addr}/metrics."
+    ));
+    say(&format!(
+        "To retry or pause jobs there, sign in with this link, which works once: {}",
+        door.link()
+    ));
+    if let Some(url) = private_url {
+        let program = std::env::args().next().unwrap_or_else(|| "worker".into());
         say(&format!(
-            "The dashboard is at http://{addr}/, health at http://{addr}/readyz, metrics at \
-                http://{addr}/metrics."
+            "To list the jobs in another terminal: {program} jobs list --queue {queue} \
+                --redis-url {url}"
         ));
-        say(&format!(
-            "To retry or pause jobs there, sign in with this link, which works once: {}",
-            door.link()
-        ));
-        if let Some(url) = &self.redis {
-            let program = std::env::args().next().unwrap_or_else(|| "worker".into());
-            say(&format!(
-                "To list the jobs in another terminal: {program} jobs list --queue {} --redis-url \
-                    {url}",
-                self.queue
-            ));
-        }
     }
 }
 

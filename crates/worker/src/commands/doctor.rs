@@ -7,9 +7,9 @@ use mission_jobs::queue::{Counts, Server, WorkerRecord};
 use mission_jobs::{Queue, State};
 use serde::Serialize;
 
-use crate::commands::{pause, queue_error};
+use crate::commands::pause;
 use crate::exit::Exit;
-use crate::open_queue::Store;
+use crate::open_queue::{Store, with_store};
 use crate::output::Output;
 use crate::settings::Settings;
 use mission_core::humanize::count;
@@ -51,16 +51,17 @@ impl Finding {
 
 /// Runs all checks; status 1 if one failed, 3 if Redis is unreachable.
 pub async fn run(settings: &Settings, output: Output) -> Result<(), Exit> {
-    let store = Store::open(settings, RedisRole::Command).await?;
-    let mut findings = vec![configuration(settings)];
-    let checked = check(settings, &store, &mut findings).await;
-    store.close().await;
-    for finding in &findings {
-        output.print(finding, || in_words(finding));
-    }
-    checked?;
-    let failed = findings.iter().any(|finding| finding.grade == Grade::Failed);
-    if failed { Err(Exit::FAILED) } else { Ok(()) }
+    with_store(settings, RedisRole::Command, async |store| {
+        let mut findings = vec![configuration(settings)];
+        let checked = check(settings, store, &mut findings).await;
+        for finding in &findings {
+            output.print(finding, || in_words(finding));
+        }
+        checked?;
+        let failed = findings.iter().any(|finding| finding.grade == Grade::Failed);
+        if failed { Err(Exit::FAILED) } else { Ok(()) }
+    })
+    .await
 }
 
 async fn check(
@@ -69,18 +70,17 @@ async fn check(
     findings: &mut Vec<Finding>,
 ) -> Result<(), Exit> {
     let queue = &store.queue;
-    let server = queue.server().await.map_err(queue_error)?;
-    findings.push(redis(&server, store.private_url().is_some()));
-    findings.push(durability(&server));
-    findings.push(secrets(settings, store.private_url().is_some()));
+    let server = queue.server().await?;
+    let private = store.private_url.is_some();
+    findings.extend([redis(&server, private), durability(&server), secrets(settings, private)]);
     findings.extend(memory(&server));
     findings.extend(replicas(&server));
-    findings.extend(jobs(queue, &queue.counts().await.map_err(queue_error)?));
-    for paused in queue.paused().await.map_err(queue_error)? {
+    findings.extend(jobs(queue, &queue.counts().await?));
+    for paused in queue.paused().await? {
         findings.push(Finding::new("pause", Grade::Warning, pause::in_words(&paused)));
     }
     findings.extend(gateways::check(settings, queue).await?);
-    findings.extend(queue.workers().await.map_err(queue_error)?.iter().filter_map(drained));
+    findings.extend(queue.workers().await?.iter().filter_map(drained));
     findings.push(worker(settings).await);
     Ok(())
 }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use mission_core::model::DocumentError;
 use mission_jobs::queue::MAX_ENQUEUE;
-use mission_jobs::{Enqueued, Envelope, IdempotencyKey, Queue, State};
+use mission_jobs::{Enqueued, Envelope, IdempotencyKey, State};
 
 use crate::cli::EnqueueOptions;
-use crate::commands::{queue_error, read_input, report_padded};
+use crate::commands::{read_input, report_padded};
 use crate::exit::{Exit, OrExit};
-use crate::open_queue::Store;
+use crate::open_queue::with_store;
 use crate::output::Output;
 use crate::settings::Settings;
 use mission_jobs::private_redis::RedisRole;
@@ -27,38 +27,32 @@ pub async fn run(
         read_jobs(file, &read_input(file)?, &mut jobs).or_usage()?;
     }
     if options.idempotency_key.is_some() && jobs.len() != 1 {
-        return Err(anyhow!(
+        return Err(Exit::usage(anyhow!(
             "--idempotency-key applies to a single job, but there are {}; enqueue them one by one",
             jobs.len()
-        ))
-        .or_usage();
+        )));
     }
     if let (Some(delay), Some(expires_in)) = (options.delay, options.expires_in)
         && expires_in <= delay
     {
-        return Err(anyhow!(
+        return Err(Exit::usage(anyhow!(
             "--expires-in must be longer than --delay, or the job expires before it is due"
-        ))
-        .or_usage();
+        )));
     }
     let jobs: Vec<Envelope> = jobs
         .into_iter()
         .map(|job| with_options(job, options))
         .collect::<Result<_, _>>()
         .or_usage()?;
-    let store = Store::open(settings, RedisRole::Command).await?;
-    let enqueued = enqueue(&store.queue, &jobs, output).await;
-    store.close().await;
-    enqueued
-}
-
-async fn enqueue(queue: &Queue, jobs: &[Envelope], output: Output) -> Result<(), Exit> {
-    for jobs in jobs.chunks(MAX_ENQUEUE) {
-        for job in queue.enqueue(jobs).await.map_err(queue_error)? {
-            output.print(&job, || for_people(&job));
+    with_store(settings, RedisRole::Command, async |store| {
+        for jobs in jobs.chunks(MAX_ENQUEUE) {
+            for job in store.queue.enqueue(jobs).await? {
+                output.print(&job, || for_people(&job));
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
+    .await
 }
 
 fn with_options(mut job: Envelope, options: &EnqueueOptions) -> anyhow::Result<Envelope> {

@@ -30,28 +30,23 @@ pub async fn run(
     at: &ApiTarget,
     command: &Jobs,
 ) -> Result<(), Exit> {
-    with_client(settings, at, async |client| {
-        let client = &**client;
-        match command {
-            Jobs::List { query, state, limit } => {
-                list(client, output, query, state.as_deref(), *limit as usize).await
-            }
-            Jobs::Show { id } => show(client, output, id).await,
-            Jobs::Retry { id, force, reason } => {
-                retry(client, output, id, JobAction::Retry { force: *force }, reason).await
-            }
-            Jobs::Unblock { id, reason } => {
-                retry(client, output, id, JobAction::Unblock, reason).await
-            }
-            Jobs::Snooze { id, time, reason } => snooze(client, output, id, *time, reason).await,
-            Jobs::Cancel { ids, reason } => {
-                cancel(client, output, ids, JobAction::Cancel, reason).await
-            }
-            Jobs::Discard { ids, reason } => {
-                cancel(client, output, ids, JobAction::Discard, reason).await
-            }
-            Jobs::Failures => failures(client, output).await,
+    with_client(settings, at, async |client| match command {
+        Jobs::List { query, state, limit } => {
+            list(client, output, query, state.as_deref(), *limit as usize).await
         }
+        Jobs::Show { id } => show(client, output, id).await,
+        Jobs::Retry { id, force, reason } => {
+            retry(client, output, id, JobAction::Retry { force: *force }, reason).await
+        }
+        Jobs::Unblock { id, reason } => retry(client, output, id, JobAction::Unblock, reason).await,
+        Jobs::Snooze { id, time, reason } => snooze(client, output, id, *time, reason).await,
+        Jobs::Cancel { ids, reason } => {
+            cancel(client, output, ids, JobAction::Cancel, reason).await
+        }
+        Jobs::Discard { ids, reason } => {
+            cancel(client, output, ids, JobAction::Discard, reason).await
+        }
+        Jobs::Failures => failures(client, output).await,
     })
     .await
 }

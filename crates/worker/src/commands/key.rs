@@ -7,9 +7,8 @@ use mission_jobs::{Keyring, Queue, State};
 use serde_json::json;
 
 use crate::cli::Key;
-use crate::commands::queue_error;
-use crate::exit::{Exit, OrExit};
-use crate::open_queue::Store;
+use crate::exit::Exit;
+use crate::open_queue::with_store;
 use crate::output::Output;
 use crate::settings::Settings;
 use mission_jobs::private_redis::RedisRole;
@@ -26,15 +25,12 @@ pub async fn run(settings: &Settings, output: Output, command: &Key) -> Result<(
             Ok(())
         }
         Key::Reseal => {
-            if settings.keyring.is_empty() {
-                return Err(anyhow!("no key is configured; set secrets.key (MISSION_SECRET_KEY)"))
-                    .or_usage();
-            }
-            let store = Store::open(settings, RedisRole::Command).await?;
-            let resealed = reseal(&store.queue).await;
-            store.close().await;
-            let (resealed, left) = resealed?;
-            let first = settings.keyring.ids().next().unwrap_or_default();
+            let first = settings.keyring.ids().next().ok_or_else(|| {
+                Exit::usage(anyhow!("no key is configured; set secrets.key (MISSION_SECRET_KEY)"))
+            })?;
+            let role = RedisRole::Command;
+            let (resealed, left) =
+                with_store(settings, role, async |store| reseal(&store.queue).await).await?;
             output.print(&json!({ "key": first, "resealed": resealed, "left": left }), || {
                 format!(
                     "Resealed {resealed} jobs with key {first}; {left} jobs are sealed with keys \
@@ -55,12 +51,10 @@ async fn reseal(queue: &Queue) -> Result<(u64, u64), Exit> {
         for state in State::ALL {
             let mut cursor = Some(0);
             while let Some(from) = cursor {
-                let page = queue
-                    .list(&Filter { cursor: from, limit: MAX_PAGE, ..Filter::new(state) })
-                    .await;
-                let page = page.map_err(queue_error)?;
+                let filter = Filter { cursor: from, limit: MAX_PAGE, ..Filter::new(state) };
+                let page = queue.list(&filter).await?;
                 for job in &page.jobs {
-                    resealed += u64::from(queue.reseal(job.id).await.map_err(queue_error)?);
+                    resealed += u64::from(queue.reseal(job.id).await?);
                     left += u64::from(queue.document(job.id).await.is_err());
                 }
                 cursor = page.next;

@@ -34,7 +34,6 @@ use mission_core::mirror::Mirror;
 use mission_core::model::padded_tokens;
 use mission_core::outcome::Failure;
 use mission_core::render::{Renderer, TemplatesConfig};
-use mission_jobs::QueueError;
 
 use crate::exit::{Exit, OrExit};
 use crate::output::say;
@@ -89,14 +88,6 @@ pub fn report_padded(place: &str, document: &[u8]) {
             "worker: {place}: {path}: removed the spaces or line breaks around the token"
         ));
     }
-}
-
-/// Returns the exit of a failed queue call: status 3 if Redis is unreachable, else 1.
-pub fn queue_error(error: QueueError) -> Exit {
-    let away = error.is_unavailable();
-    let end: Result<(), QueueError> = Err(error);
-    let end = if away { end.or_unreachable() } else { end.or_failed() };
-    end.expect_err("it is an error")
 }
 
 /// Returns the exit of a command that called a gateway: status 3 if it was unreachable, else 1.

@@ -8,8 +8,9 @@ use anyhow::Context;
 use apalis::layers::WorkerBuilderExt;
 use apalis::prelude::{Data, WorkerBuilder};
 use mission_core::apply::Applier;
-use mission_http::{Door, ServerSettings};
-use mission_jobs::{Claimed, Queue, RunResult, State};
+use mission_http::proxy::Proxies;
+use mission_http::{AccessSettings, Door, ServerSettings};
+use mission_jobs::{Claimed, Keep, Queue, RunResult, State};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -19,7 +20,7 @@ use crate::commands::applier;
 use crate::events::{RunEnded, RunStarted, WorkerStarted};
 use crate::exit::{Exit, OrExit};
 use crate::metrics::Metrics;
-use crate::open_queue::Store;
+use crate::open_queue::{Store, with_store};
 use crate::output::say;
 use crate::settings::Settings;
 use crate::traces;
@@ -32,17 +33,16 @@ const IDLE_CHECK: Duration = Duration::from_millis(200);
 pub async fn run(settings: &Settings, until_idle: bool) -> Result<(), Exit> {
     let (stop, stopping) = watch::channel(false);
     watch_signals(stop.clone())?;
-    let store = Store::open(settings, RedisRole::Worker).await?;
-    let queue = store.queue.clone();
-    let dead_before = if until_idle { dead(&queue, stopping.clone()).await } else { 0 };
-    if until_idle {
-        tokio::spawn(stop_when_idle(queue.clone(), stop));
-    }
-    let ended = work(settings, queue.clone(), stopping, print_sign_in_link).await;
-    let failed = until_idle && has_failed(&queue, dead_before).await;
-    store.close().await;
-    ended?;
-    if failed { Err(Exit::FAILED) } else { Ok(()) }
+    with_store(settings, RedisRole::Worker, async |Store { queue, .. }| {
+        let dead_before = if until_idle { dead(queue, stopping.clone()).await } else { 0 };
+        if until_idle {
+            tokio::spawn(stop_when_idle(queue.clone(), stop));
+        }
+        work(settings, queue.clone(), stopping, print_sign_in_link).await?;
+        let failed = until_idle && has_failed(queue, dead_before).await;
+        if failed { Err(Exit::FAILED) } else { Ok(()) }
+    })
+    .await
 }
 
 /// Prints a sign-in link for a person who started the worker by hand. The log does not contain the
@@ -76,7 +76,7 @@ pub async fn work(
     let server = ServerSettings {
         addr: settings.http_addr,
         data_dir: settings.data_dir.clone(),
-        access: settings.access.clone(),
+        access: access(settings),
     };
     let counted = queue.clone();
     let process_metrics = Box::new(move || metrics.render(&counted));
@@ -122,6 +122,20 @@ async fn handle(claimed: Claimed, applier: Data<Arc<Applier>>) -> RunResult {
     RunResult::from(run.outcome).with_steps(run.steps)
 }
 
+fn access(settings: &Settings) -> AccessSettings {
+    AccessSettings {
+        tokens: settings.tokens.clone(),
+        api_token: settings.api_token.clone(),
+        proxies: Proxies {
+            networks: settings.proxies.clone(),
+            user: settings.user_header.clone(),
+            role: settings.role_header.clone(),
+        },
+        read_only: settings.read_only,
+        requests_per_second: settings.requests_per_second,
+    }
+}
+
 fn consumer_settings(settings: &Settings) -> mission_jobs::Settings {
     mission_jobs::Settings {
         concurrency: settings.concurrency,
@@ -130,8 +144,8 @@ fn consumer_settings(settings: &Settings) -> mission_jobs::Settings {
         renew: settings.renew,
         sweep: settings.sweep,
         grace: settings.grace,
-        keep_ended: settings.keep_ended,
-        keep_dead: settings.keep_dead,
+        keep_ended: Keep { age: settings.keep_ended_for, count: settings.keep_ended },
+        keep_dead: Keep { age: settings.keep_dead_for, count: settings.keep_dead },
         ..mission_jobs::Settings::default()
     }
 }

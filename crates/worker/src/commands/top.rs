@@ -31,6 +31,8 @@ use view::{Seen, View};
 const EVERY: Duration = Duration::from_secs(1);
 /// Delay of a refresh after an event, so that a burst of events causes one refresh.
 const SOON: Duration = Duration::from_millis(250);
+/// Number of events buffered for the screen; further events are dropped.
+const EVENTS_AHEAD: usize = 100;
 /// Number of jobs on the screen.
 const JOBS: usize = 100;
 /// Reason recorded in the audit for actions on this screen.
@@ -39,17 +41,20 @@ const REASON: &str = "in worker top";
 /// Runs the command until `q` or Ctrl-C.
 pub async fn run(settings: &Settings, at: &ApiTarget) -> Result<(), Exit> {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-        let failed: Result<(), _> = Err(anyhow!(
+        return Err(Exit::usage(anyhow!(
             "`worker top` needs a terminal; use `worker jobs list`, `gateways` or `workers`"
-        ));
-        return failed.or_usage();
+        )));
     }
     with_client(settings, at, async |client| {
         // A wrong address or token is reported before the screen changes.
         client.summary().await?;
         // Restores the terminal after a panic, too.
         let mut terminal = ratatui::try_init().or_failed()?;
-        let ended = watch(&**client, &mut terminal, listen(client)).await;
+        let (sender, events) = mpsc::channel(EVENTS_AHEAD);
+        let ended = tokio::select! {
+            ended = watch(client, &mut terminal, events) => ended,
+            never = listen(client, &sender) => never,
+        };
         ratatui::restore();
         ended
     })

@@ -1,14 +1,13 @@
 //! The queue over the HTTP API of a worker.
 
-use std::sync::Arc;
-
-use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
+use futures_util::TryFutureExt;
 use mission_jobs::queue::{
     AuditEntry, Cursor, Found, GatewayRecord, Group, MAX_PAGE, Search, Summary, WorkerRecord,
 };
 use mission_jobs::{JobRecord, Scope, State};
+use reqwest::Method;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -29,9 +28,30 @@ struct Changed {
     changed: bool,
 }
 
+impl Client {
+    fn get<'a, T: DeserializeOwned + Send + 'a>(
+        &'a self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Answer<'a, T> {
+        Box::pin(self.call(Method::GET, self.url(path, query), None).err_into())
+    }
+
+    /// Sends a POST request and takes the result from its answer.
+    fn post<'a, T: DeserializeOwned + Send + 'a, R: 'a>(
+        &'a self,
+        path: &[&str],
+        body: Value,
+        result: fn(T) -> R,
+    ) -> Answer<'a, R> {
+        let answer = self.call(Method::POST, self.url(path, &[]), Some(body));
+        Box::pin(answer.map_ok(result).err_into())
+    }
+}
+
 impl QueueClient for Client {
     fn summary(&self) -> Answer<'_, Summary> {
-        Box::pin(async { Ok(self.get(&["summary"], &[]).await?) })
+        self.get(&["summary"], &[])
     }
 
     fn search<'a>(
@@ -43,11 +63,11 @@ impl QueueClient for Client {
         let limit = limit.clamp(1, MAX_PAGE).to_string();
         let mut query = vec![("q", search.to_string()), ("limit", limit)];
         query.extend(after.map(|after| ("after", after.to_string())));
-        Box::pin(async move { Ok(self.get(&["jobs"], &query).await?) })
+        self.get(&["jobs"], &query)
     }
 
     fn job(&self, id: Uuid) -> Answer<'_, JobRecord> {
-        Box::pin(async move { Ok(self.get(&["jobs", &id.to_string()], &[]).await?) })
+        self.get(&["jobs", &id.to_string()], &[])
     }
 
     fn act<'a>(&'a self, id: Uuid, action: JobAction, reason: &'a str) -> Answer<'a, State> {
@@ -60,63 +80,44 @@ impl QueueClient for Client {
             JobAction::Cancel => ("cancel", json!({ "reason": reason })),
             JobAction::Discard => ("discard", json!({ "reason": reason })),
         };
-        Box::pin(async move {
-            let Acted { was } = self.post(&["jobs", &id.to_string(), name], &body).await?;
-            Ok(was)
-        })
+        self.post(&["jobs", &id.to_string(), name], body, |Acted { was }| was)
     }
 
     fn pause<'a>(&'a self, scope: &'a Scope, pause: bool, reason: &'a str) -> Answer<'a, bool> {
         let action = if pause { "pause" } else { "resume" };
         let body = json!({ "scope": scope, "reason": reason });
-        Box::pin(async move {
-            let Changed { changed } = self.post(&[action], &body).await?;
-            Ok(changed)
-        })
+        self.post(&[action], body, |Changed { changed }| changed)
     }
 
     fn drain<'a>(&'a self, worker: &'a str, drain: bool, reason: &'a str) -> Answer<'a, bool> {
         let action = if drain { "drain" } else { "undrain" };
         let body = json!({ "reason": reason });
-        Box::pin(async move {
-            let Changed { changed } = self.post(&["workers", worker, action], &body).await?;
-            Ok(changed)
-        })
+        self.post(&["workers", worker, action], body, |Changed { changed }| changed)
     }
 
     fn failures(&self) -> Answer<'_, Vec<Group>> {
-        Box::pin(async { Ok(self.get(&["failures"], &[]).await?) })
+        self.get(&["failures"], &[])
     }
 
     fn gateways(&self) -> Answer<'_, Vec<GatewayRecord>> {
-        Box::pin(async { Ok(self.get(&["gateways"], &[]).await?) })
+        self.get(&["gateways"], &[])
     }
 
     fn kinds(&self) -> Answer<'_, Vec<KindStatus>> {
-        Box::pin(async { Ok(self.get(&["kinds"], &[]).await?) })
+        self.get(&["kinds"], &[])
     }
 
     fn workers(&self) -> Answer<'_, Vec<WorkerRecord>> {
-        Box::pin(async { Ok(self.get(&["workers"], &[]).await?) })
+        self.get(&["workers"], &[])
     }
 
     fn audit<'a>(&'a self, after: Option<&'a str>, limit: usize) -> Answer<'a, Vec<AuditEntry>> {
         let mut query = vec![("limit", limit.clamp(1, MAX_PAGE).to_string())];
         query.extend(after.map(|after| ("after", after.to_owned())));
-        Box::pin(async move { Ok(self.get(&["audit"], &query).await?) })
+        self.get(&["audit"], &query)
     }
 
     fn forward_events<'a>(&'a self, sender: &'a mpsc::Sender<Value>) -> Answer<'a, ()> {
-        Box::pin(async {
-            let mut events = std::pin::pin!(self.events().await?);
-            while let (Some(event), false) = (events.next().await, sender.is_closed()) {
-                let _ = sender.try_send(event);
-            }
-            Ok(())
-        })
-    }
-
-    fn close(self: Arc<Self>) -> BoxFuture<'static, ()> {
-        Box::pin(async {})
+        Box::pin(self.send_events(sender).err_into())
     }
 }

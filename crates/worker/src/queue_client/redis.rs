@@ -1,9 +1,8 @@
 //! The queue in Redis.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::TryFutureExt;
 use mission_jobs::queue::worker::workers::host;
 use mission_jobs::queue::{
     AuditEntry, Author, Cursor, Found, GatewayRecord, Group, MAX_PAGE, Search, Summary,
@@ -24,7 +23,7 @@ const EVENT_WAIT: Duration = Duration::from_secs(5);
 
 impl QueueClient for Store {
     fn summary(&self) -> Answer<'_, Summary> {
-        Box::pin(async { Ok(self.queue.summary().await?) })
+        Box::pin(self.queue.summary().err_into())
     }
 
     fn search<'a>(
@@ -33,8 +32,7 @@ impl QueueClient for Store {
         after: Option<&'a Cursor>,
         limit: usize,
     ) -> Answer<'a, Found> {
-        let limit = limit.clamp(1, MAX_PAGE);
-        Box::pin(async move { Ok(self.queue.search(search, after, limit).await?) })
+        Box::pin(self.queue.search(search, after, limit.clamp(1, MAX_PAGE)).err_into())
     }
 
     fn job(&self, id: Uuid) -> Answer<'_, JobRecord> {
@@ -75,46 +73,34 @@ impl QueueClient for Store {
     }
 
     fn failures(&self) -> Answer<'_, Vec<Group>> {
-        Box::pin(async { Ok(self.queue.groups(MAX_PAGE).await?) })
+        Box::pin(self.queue.groups(MAX_PAGE).err_into())
     }
 
     fn gateways(&self) -> Answer<'_, Vec<GatewayRecord>> {
-        Box::pin(async { Ok(self.queue.gateways(MAX_PAGE).await?) })
+        Box::pin(self.queue.gateways(MAX_PAGE).err_into())
     }
 
     fn kinds(&self) -> Answer<'_, Vec<KindStatus>> {
-        Box::pin(async {
-            let kinds = series::read_kinds(&self.queue, Range::Hour).await;
-            kinds.map_err(|problem| QueueClientError::Problem(problem.detail))
-        })
+        let kinds = series::read_kinds(&self.queue, Range::Hour);
+        Box::pin(kinds.map_err(|problem| QueueClientError::Problem(problem.detail)))
     }
 
     fn workers(&self) -> Answer<'_, Vec<WorkerRecord>> {
-        Box::pin(async { Ok(self.queue.workers().await?) })
+        Box::pin(self.queue.workers().err_into())
     }
 
     fn audit<'a>(&'a self, after: Option<&'a str>, limit: usize) -> Answer<'a, Vec<AuditEntry>> {
-        let limit = limit.clamp(1, MAX_PAGE);
-        Box::pin(async move { Ok(self.queue.audit(after, limit).await?) })
+        Box::pin(self.queue.audit(after, limit.clamp(1, MAX_PAGE)).err_into())
     }
 
     fn forward_events<'a>(&'a self, sender: &'a mpsc::Sender<Value>) -> Answer<'a, ()> {
         Box::pin(async {
             let mut after = self.queue.latest_event().await?;
-            while !sender.is_closed() {
+            loop {
                 for (id, event) in self.queue.events(&after, EVENT_WAIT).await? {
                     after = id;
                     let _ = sender.try_send(event);
                 }
-            }
-            Ok(())
-        })
-    }
-
-    fn close(self: Arc<Self>) -> BoxFuture<'static, ()> {
-        Box::pin(async {
-            if let Some(store) = Arc::into_inner(self) {
-                store.close().await;
             }
         })
     }

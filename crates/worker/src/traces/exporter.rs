@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
-use hyper::{Method, Request};
-use secrecy::{ExposeSecret, SecretString};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -13,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use url::Url;
 
 use super::attributes;
-use crate::client::Endpoint;
+use crate::client::{self, http_client, http_url};
 use crate::environment::{
     OTEL_DISABLED, OTEL_RESOURCE, OTEL_SERVICE, OTLP_ENDPOINT, OTLP_HEADERS, OTLP_TRACES_ENDPOINT,
     OTLP_TRACES_HEADERS,
@@ -30,8 +28,9 @@ const AT_THE_END: Duration = Duration::from_secs(3);
 
 /// The destination of spans, as given by the standard variables.
 pub struct Target {
+    http: reqwest::Client,
     url: Url,
-    headers: Vec<(HeaderName, SecretString)>,
+    headers: HeaderMap,
     resource: Vec<(String, Value)>,
 }
 
@@ -48,10 +47,7 @@ impl Target {
         let of_all =
             set(OTLP_ENDPOINT).map(|url| format!("{}/v1/traces", url.trim_end_matches('/')));
         let Some(url) = of_traces.or(of_all) else { return Ok(None) };
-        let url = Url::parse(&url)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        let url = url.context(
+        let url = http_url(&url).context(
             "OTEL_EXPORTER_OTLP_ENDPOINT is not a URL; use one such as http://127.0.0.1:4318",
         )?;
         let headers = set(OTLP_TRACES_HEADERS).or_else(|| set(OTLP_HEADERS)).unwrap_or_default();
@@ -59,10 +55,12 @@ impl Target {
             let name = name
                 .parse::<HeaderName>()
                 .context("OTEL_EXPORTER_OTLP_HEADERS contains an invalid header name")?;
-            HeaderValue::from_str(&value)
+            let mut value = HeaderValue::from_str(&value)
                 .context("OTEL_EXPORTER_OTLP_HEADERS contains an invalid header value")?;
-            Ok((name, SecretString::from(value)))
+            value.set_sensitive(true);
+            Ok((name, value))
         });
+        let headers = headers.collect::<anyhow::Result<_>>()?;
         let mut resource: Vec<(String, Value)> = vec![
             (
                 "service.name".to_owned(),
@@ -72,7 +70,7 @@ impl Target {
         ];
         let more = set(OTEL_RESOURCE).unwrap_or_default();
         resource.extend(pairs(&more).map(|(name, value)| (name, value.into())));
-        Ok(Some(Self { url, headers: headers.collect::<anyhow::Result<_>>()?, resource }))
+        Ok(Some(Self { http: http_client(&url)?, url, headers, resource }))
     }
 }
 
@@ -158,19 +156,12 @@ async fn post(target: &Target, spans: Vec<Value>) -> anyhow::Result<()> {
             "spans": spans,
         }],
     }] });
-    let endpoint = Endpoint::new(target.url.clone())?;
-    let mut request =
-        Request::builder().method(Method::POST).uri(endpoint.path()).header(HOST, endpoint.host());
-    request = request.header(CONTENT_TYPE, "application/json");
-    for (name, value) in &target.headers {
-        request = request.header(name, value.expose_secret());
-    }
-    let answer = endpoint.send(request.body(body.to_string())?).await?;
+    let request = target.http.post(target.url.clone()).json(&body).headers(target.headers.clone());
+    let status = client::send(request).await?.status();
     ensure!(
-        answer.status().is_success(),
-        "the collector at {} answered {}",
-        endpoint.place(),
-        answer.status()
+        status.is_success(),
+        "the collector at {} answered {status}",
+        client::place(&target.url)
     );
     Ok(())
 }
@@ -203,7 +194,7 @@ mod tests {
         let headers: Vec<_> = target
             .headers
             .iter()
-            .map(|(name, value)| (name.as_str(), value.expose_secret()))
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
             .collect();
         assert_eq!(headers, [("api-key", "a b+c"), ("x", "y")]);
         assert!(target.resource.contains(&("service.name".to_owned(), "mission-worker".into())));

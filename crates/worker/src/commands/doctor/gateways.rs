@@ -11,7 +11,7 @@ use mission_jobs::{Queue, QueueError, State};
 use uuid::Uuid;
 
 use super::{Finding, Grade};
-use crate::commands::{applier_within, queue_error};
+use crate::commands::applier_within;
 use crate::exit::Exit;
 use crate::settings::Settings;
 use mission_core::humanize::count;
@@ -34,7 +34,7 @@ const SEARCHED: [State; 9] = [
 
 /// Checks the jobs of all gateways, and calls all gateways at the same time.
 pub async fn check(settings: &Settings, queue: &Queue) -> Result<Vec<Finding>, Exit> {
-    let known = queue.gateways(MAX_PAGE).await.map_err(queue_error)?;
+    let known = queue.gateways(MAX_PAGE).await?;
     let mut findings: Vec<_> = known.iter().map(from_jobs).collect();
     let limits = Limits {
         call: PATIENCE.min(settings.call_timeout),
@@ -56,11 +56,11 @@ pub async fn check(settings: &Settings, queue: &Queue) -> Result<Vec<Finding>, E
 async fn latest_job(queue: &Queue, lane: Uuid) -> Result<Option<Job>, Exit> {
     for state in SEARCHED {
         let filter = Filter { lane: Some(lane), limit: 1, ..Filter::new(state) };
-        for record in queue.list(&filter).await.map_err(queue_error)?.jobs {
+        for record in queue.list(&filter).await?.jobs {
             let document = match queue.document(record.id).await {
                 // The check of the keys reports this.
                 Err(QueueError::Sealed { .. }) => None,
-                document => document.map_err(queue_error)?,
+                document => document?,
             };
             let job = document.and_then(|document| Job::parse(document.expose()).ok());
             if let Some(job) = job.filter(|job| job.gateway().is_some()) {
