@@ -102,40 +102,15 @@ pub enum Command {
         command: Jobs,
     },
     /// Show blocked jobs, gateways, job kinds and events, updated live.
-    Top {
-        #[command(flatten)]
-        at: ApiTarget,
-    },
+    Top(ApiTarget),
     /// List known gateways with their job counts, reachability and version.
-    Gateways {
-        #[command(flatten)]
-        at: ApiTarget,
-    },
+    Gateways(ApiTarget),
     /// List the workers that sent a heartbeat in the last hour.
-    Workers {
-        #[command(flatten)]
-        at: ApiTarget,
-    },
+    Workers(ApiTarget),
     /// Stop a worker from claiming jobs; running jobs continue.
-    Drain {
-        #[command(flatten)]
-        at: ApiTarget,
-        /// Name of the worker, as shown by `worker workers`.
-        name: String,
-        /// Reason, recorded in the audit.
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        reason: String,
-    },
+    Drain(OneWorker),
     /// Let a drained worker claim jobs again.
-    Undrain {
-        #[command(flatten)]
-        at: ApiTarget,
-        /// Name of the worker, as shown by `worker workers`.
-        name: String,
-        /// Reason, recorded in the audit.
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        reason: String,
-    },
+    Undrain(OneWorker),
     /// List the actions of operators, newest first.
     Audit {
         #[command(flatten)]
@@ -161,9 +136,8 @@ pub enum Command {
         at: ApiTarget,
         #[command(flatten)]
         scope: PauseScope,
-        /// Reason, recorded in the audit.
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        reason: String,
+        #[command(flatten)]
+        why: Reason,
     },
     /// Create a key for the secrets of jobs, or reseal all jobs with a new key.
     #[command(subcommand)]
@@ -197,6 +171,35 @@ pub struct ApiTarget {
     /// token of `http.api_token` or, on this machine, of the data directory.
     #[arg(long, global = true, value_name = "URL")]
     pub api: Option<String>,
+}
+
+/// Holds the reason for an action.
+#[derive(Debug, Args)]
+pub struct Reason {
+    /// Reason, recorded in the audit.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub reason: String,
+}
+
+/// Selects a worker to drain or undrain.
+#[derive(Debug, Args)]
+pub struct OneWorker {
+    #[command(flatten)]
+    pub at: ApiTarget,
+    /// Name of the worker, as shown by `worker workers`.
+    pub name: String,
+    #[command(flatten)]
+    pub why: Reason,
+}
+
+/// Selects the jobs to cancel or discard.
+#[derive(Debug, Args)]
+pub struct SeveralJobs {
+    /// Ids of the jobs.
+    #[arg(required = true, value_name = "ID")]
+    pub ids: Vec<String>,
+    #[command(flatten)]
+    pub why: Reason,
 }
 
 /// Holds the scheduling options of newly enqueued jobs.
@@ -294,17 +297,15 @@ pub enum Jobs {
         /// Retry even if this would undo newer jobs of the same agent.
         #[arg(long)]
         force: bool,
-        /// Reason, recorded in the audit.
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        reason: String,
+        #[command(flatten)]
+        why: Reason,
     },
     /// Run a blocked job again now, after its cause is fixed.
     Unblock {
         /// Id of the job.
         id: String,
-        /// Reason, recorded in the audit.
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        reason: String,
+        #[command(flatten)]
+        why: Reason,
     },
     /// Postpone a ready or waiting job.
     Snooze {
@@ -313,28 +314,13 @@ pub enum Jobs {
         /// Time to wait, such as 90s, 10m or 2h; at most 30 days.
         #[arg(long = "for", value_name = "TIME", value_parser = time)]
         time: Duration,
-        /// Reason, recorded in the audit.
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        reason: String,
+        #[command(flatten)]
+        why: Reason,
     },
     /// List current failures, grouped by gateway, code and method.
     Failures,
     /// Cancel jobs; a running job is stopped within seconds.
-    Cancel {
-        /// Ids of the jobs.
-        #[arg(required = true, value_name = "ID")]
-        ids: Vec<String>,
-        /// Reason, recorded in the audit.
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        reason: String,
-    },
+    Cancel(SeveralJobs),
     /// Discard dead jobs: they become cancelled and are never retried.
-    Discard {
-        /// Ids of the jobs.
-        #[arg(required = true, value_name = "ID")]
-        ids: Vec<String>,
-        /// Reason, recorded in the audit.
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        reason: String,
-    },
+    Discard(SeveralJobs),
 }

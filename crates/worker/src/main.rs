@@ -70,20 +70,18 @@ async fn dispatch(cli: Cli, settings: &Settings) -> Result<(), Exit> {
         Command::Pause { at, scope, reason } => {
             commands::pause::run(settings, output, &at, &scope, &reason, true).await
         }
-        Command::Resume { at, scope, reason } => {
-            commands::pause::run(settings, output, &at, &scope, &reason, false).await
+        Command::Resume { at, scope, why } => {
+            commands::pause::run(settings, output, &at, &scope, &why.reason, false).await
         }
         Command::Doctor => commands::doctor::run(settings, output).await,
         Command::Key(command) => commands::key::run(settings, output, &command).await,
         Command::Jobs { at, command } => commands::jobs::run(settings, output, &at, &command).await,
-        Command::Top { at } => commands::top::run(settings, &at).await,
-        Command::Gateways { at } => commands::gateways::run(settings, output, &at).await,
-        Command::Workers { at } => commands::workers::list(settings, output, &at).await,
-        Command::Drain { at, name, reason } => {
-            commands::workers::drain(settings, output, &at, &name, &reason, true).await
-        }
-        Command::Undrain { at, name, reason } => {
-            commands::workers::drain(settings, output, &at, &name, &reason, false).await
+        Command::Top(at) => commands::top::run(settings, &at).await,
+        Command::Gateways(at) => commands::gateways::run(settings, output, &at).await,
+        Command::Workers(at) => commands::workers::list(settings, output, &at).await,
+        Command::Drain(worker) => commands::workers::drain(settings, output, &worker, true).await,
+        Command::Undrain(worker) => {
+            commands::workers::drain(settings, output, &worker, false).await
         }
         Command::Audit { at, limit } => {
             commands::audit::run(settings, output, &at, limit as usize).await

@@ -31,6 +31,13 @@ impl Output {
         // Escapes inside of JSON strings do not change their meaning.
         let _ = writeln!(io::stdout().lock(), "{}", printable(text.trim_end()));
     }
+
+    /// Prints each of several values.
+    pub fn print_all<T: Serialize>(self, values: &[T], people: impl Fn(&T) -> String) {
+        for value in values {
+            self.print(value, || people(value));
+        }
+    }
 }
 
 /// Prints a message for people to standard error.

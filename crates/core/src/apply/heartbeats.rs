@@ -7,6 +7,7 @@ use super::{Flow, FlowError, config};
 use crate::gateway::agents_config::{self, DesiredAgent};
 use crate::gateway::{Call, GatewayError};
 use crate::heartbeat;
+use crate::humanize::count;
 use crate::keys::{self, AgentKeys};
 use crate::model::HeartbeatSync;
 
@@ -34,14 +35,11 @@ pub(super) async fn run(flow: &mut Flow<'_>, job: &HeartbeatSync) -> Result<(), 
         converged = config::converge(flow, &desired, None, Some(announcement)).await;
     }
     foreign.map_or(converged, Err)?;
-    let count = desired.len();
+    let agents = count(desired.len() as u64, "agent");
     flow.report.summary = match flow.report.written.len() {
-        0 => {
-            format!("the heartbeats of {count} agents were as they should be; nothing was written")
-        }
+        0 => format!("the heartbeats of {agents} were as they should be; nothing was written"),
         changed => format!(
-            "the heartbeats of {count} agents are as they should be; one config write changed \
-                {changed}"
+            "the heartbeats of {agents} are as they should be; one config write changed {changed}"
         ),
     };
     Ok(())

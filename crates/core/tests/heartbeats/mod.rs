@@ -79,7 +79,7 @@ async fn an_agent_that_is_left_out_is_reported_and_not_written() {
     assert_eq!(skipped(&report), [("agent ada", "cleaned up after this job was enqueued")]);
     assert_eq!(
         report.summary,
-        "the heartbeats of 1 agents were as they should be; nothing was written"
+        "the heartbeats of 1 agent were as they should be; nothing was written"
     );
     assert!(report.gateway.is_some(), "the gateway was asked");
 }

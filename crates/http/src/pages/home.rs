@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::extract::Query;
 use axum::response::Html;
-use mission_core::humanize::{number, rough, span};
+use mission_core::humanize::{count, number, rough, span};
 use mission_jobs::queue::views::explain::{Reader, Story};
 use mission_jobs::queue::{Filter, Group, MAX_PAGE, Restart, Search, StatsBucket, Summary};
 use mission_jobs::{JobRecord, Queue, Scope, State};
@@ -187,7 +187,7 @@ fn beneath(summary: &Summary) -> String {
     let ended = summary.last_ended_at_ms.map_or_else(String::new, |at| {
         format!(" · last job ended {} ago", span(summary.at_ms.saturating_sub(at)))
     });
-    format!("{workers}{due}{ended} · {} done jobs kept", number(summary.counts.of(State::Done)))
+    format!("{workers}{due}{ended} · {} kept", count(summary.counts.of(State::Done), "done job"))
 }
 
 /// Returns a card for each gateway and cause of jobs that need somebody, blocked jobs first.

@@ -1,5 +1,6 @@
 //! A job as a row of a list, and its title.
 
+use mission_core::humanize::count;
 use mission_core::model::Action;
 use mission_jobs::{JobRecord, State};
 use serde::Deserialize;
@@ -65,8 +66,7 @@ pub(super) fn about(job: &JobRecord) -> String {
     }
     let agents = Content::of(job).agents.map(|agents| agents.len());
     match (agents, job.subject.split_once('/')) {
-        (Some(1), _) => "1 agent".to_owned(),
-        (Some(count), _) => format!("{count} agents"),
+        (Some(agents), _) => count(agents as u64, "agent"),
         (None, Some((_, "heartbeats"))) => "heartbeats".to_owned(),
         (None, Some((_, agent))) => format!("agent {}", short(agent)),
         (None, None) => short(&job.subject),

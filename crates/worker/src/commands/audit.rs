@@ -20,9 +20,7 @@ pub async fn run(
         let (mut left, mut after) = (limit, None);
         while left > 0 {
             let page = client.audit(after.as_deref(), left.min(MAX_PAGE)).await?;
-            for entry in &page {
-                output.print(entry, || line(entry));
-            }
+            output.print_all(&page, line);
             left = left.saturating_sub(page.len());
             after = page.last().map(|entry| entry.id.clone());
             if after.is_none() {

@@ -7,7 +7,7 @@ use mission_jobs::queue::{Counts, Server, WorkerRecord};
 use mission_jobs::{Queue, State};
 use serde::Serialize;
 
-use crate::commands::pause;
+use crate::commands::{by_state, pause};
 use crate::exit::Exit;
 use crate::open_queue::{Store, with_store};
 use crate::output::Output;
@@ -54,9 +54,7 @@ pub async fn run(settings: &Settings, output: Output) -> Result<(), Exit> {
     with_store(settings, RedisRole::Command, async |store| {
         let mut findings = vec![configuration(settings)];
         let checked = check(settings, store, &mut findings).await;
-        for finding in &findings {
-            output.print(finding, || in_words(finding));
-        }
+        output.print_all(&findings, in_words);
         checked?;
         let failed = findings.iter().any(|finding| finding.grade == Grade::Failed);
         if failed { Err(Exit::FAILED) } else { Ok(()) }
@@ -87,21 +85,19 @@ async fn check(
 
 fn configuration(settings: &Settings) -> Finding {
     let says = format!(
-        "valid; up to {} jobs at once, {} per gateway; leases of {} s; data in {}",
-        settings.concurrency,
+        "valid; up to {} at once, {} per gateway; leases of {} s; data in {}",
+        count(settings.concurrency as u64, "job"),
         settings.lane_concurrency,
         settings.lease.as_secs_f64(),
         settings.data_dir.display()
     );
-    let finding = Finding::new("configuration", Grade::Ok, says);
     if settings.base_url.is_some() {
-        return finding;
+        return Finding::new("configuration", Grade::Ok, says);
     }
     let says = format!(
-        "{}; agents.base_url is not set, so agents do not know the address of the main backend",
-        finding.says
+        "{says}; agents.base_url is not set, so agents do not know the address of the main backend"
     );
-    Finding { grade: Grade::Warning, says, ..finding }.remedy("set MISSION_BASE_URL")
+    Finding::new("configuration", Grade::Warning, says).remedy("set MISSION_BASE_URL")
 }
 
 fn redis(server: &Server, private: bool) -> Finding {
@@ -144,28 +140,18 @@ fn secrets(settings: &Settings, private: bool) -> Finding {
 }
 
 fn memory(server: &Server) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let evicts = server.eviction.as_deref().is_some_and(|policy| policy != "noeviction");
-    if evicts && server.max_memory.is_some() {
-        let policy = server.eviction.as_deref().unwrap_or_default();
-        findings.push(
-            Finding::new(
-                "memory",
-                Grade::Failed,
-                format!("maxmemory-policy is {policy}: a full Redis evicts jobs"),
-            )
-            .remedy("on that Redis, run CONFIG SET maxmemory-policy noeviction"),
-        );
-    }
-    if let Some(most) = server.max_memory
-        && server.used_memory > most / 10 * 8
-    {
-        findings.push(
-            Finding::new("memory", Grade::Warning, "more than 80 % of maxmemory is in use")
-                .remedy("raise maxmemory, or keep fewer ended jobs ([keep] in the configuration)"),
-        );
-    }
-    findings
+    let Some(most) = server.max_memory else { return Vec::new() };
+    let policy = server.eviction.as_deref().filter(|policy| *policy != "noeviction");
+    let evicts = policy.map(|policy| {
+        let says = format!("maxmemory-policy is {policy}: a full Redis evicts jobs");
+        Finding::new("memory", Grade::Failed, says)
+            .remedy("on that Redis, run CONFIG SET maxmemory-policy noeviction")
+    });
+    let full = (server.used_memory > most / 10 * 8).then(|| {
+        Finding::new("memory", Grade::Warning, "more than 80 % of maxmemory is in use")
+            .remedy("raise maxmemory, or keep fewer ended jobs ([keep] in the configuration)")
+    });
+    evicts.into_iter().chain(full).collect()
 }
 
 fn replicas(server: &Server) -> Option<Finding> {
@@ -178,26 +164,17 @@ fn replicas(server: &Server) -> Option<Finding> {
 }
 
 fn jobs(queue: &Queue, counts: &Counts) -> Vec<Finding> {
-    let numbers: Vec<String> = State::ALL
-        .into_iter()
-        .filter(|state| counts.of(*state) > 0)
-        .map(|state| format!("{} {state}", counts.of(state)))
-        .collect();
-    let says = if numbers.is_empty() { "no jobs yet".to_owned() } else { numbers.join(", ") };
-    let mut findings = vec![Finding::new("queue", Grade::Ok, format!("{}: {says}", queue.name()))];
-    for (state, what) in [(State::Blocked, "blocked"), (State::Dead, "dead")] {
-        if counts.of(state) > 0 {
-            findings.push(
-                Finding::new(
-                    "queue",
-                    Grade::Warning,
-                    format!("{} {what}", count(counts.of(state), "job")),
-                )
-                .remedy(format!(
-                    "`worker jobs list --state {state}` lists them; `worker jobs show ID` \
-                            shows the cause and the remedy"
-                )),
+    let says = format!("{}: {}", queue.name(), by_state(counts, "no jobs yet"));
+    let mut findings = vec![Finding::new("queue", Grade::Ok, says)];
+    for state in [State::Blocked, State::Dead] {
+        let stuck = counts.of(state);
+        if stuck > 0 {
+            let says = format!("{} {state}", count(stuck, "job"));
+            let remedy = format!(
+                "`worker jobs list --state {state}` lists them; `worker jobs show ID` shows the \
+                    cause and the remedy"
             );
+            findings.push(Finding::new("queue", Grade::Warning, says).remedy(remedy));
         }
     }
     findings
@@ -211,22 +188,18 @@ fn drained(worker: &WorkerRecord) -> Option<Finding> {
 }
 
 async fn worker(settings: &Settings) -> Finding {
-    match super::health::ask_worker(settings).await {
-        Ok((true, _)) => Finding::new(
-            "worker",
-            Grade::Ok,
-            format!("a worker at {} claims jobs", settings.http_addr),
-        ),
-        Ok((false, said)) => {
-            Finding::new("worker", Grade::Warning, format!("at {}: {said}", settings.http_addr))
+    let addr = settings.http_addr;
+    let (grade, says) = match super::health::ask_worker(settings).await {
+        Ok((true, _)) => (Grade::Ok, format!("a worker at {addr} claims jobs")),
+        Ok((false, said)) => (Grade::Warning, format!("at {addr}: {said}")),
+        Err(_) => {
+            let says = format!("no worker answers at {addr}");
+            return Finding::new("worker", Grade::Warning, says).remedy(
+                "start one with `worker run`, or correct http.addr if one runs at another address",
+            );
         }
-        Err(_) => Finding::new(
-            "worker",
-            Grade::Warning,
-            format!("no worker answers at {}", settings.http_addr),
-        )
-        .remedy("start one with `worker run`, or correct http.addr if one runs at another address"),
-    }
+    };
+    Finding::new("worker", grade, says)
 }
 
 fn in_words(finding: &Finding) -> String {

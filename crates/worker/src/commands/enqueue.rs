@@ -46,9 +46,7 @@ pub async fn run(
         .or_usage()?;
     with_store(settings, RedisRole::Command, async |store| {
         for jobs in jobs.chunks(MAX_ENQUEUE) {
-            for job in store.queue.enqueue(jobs).await? {
-                output.print(&job, || for_people(&job));
-            }
+            output.print_all(&store.queue.enqueue(jobs).await?, for_people);
         }
         Ok(())
     })

@@ -6,6 +6,7 @@ use mission_jobs::State;
 use mission_jobs::queue::GatewayRecord;
 
 use crate::cli::ApiTarget;
+use crate::commands::by_state;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::queue_client::with_client;
@@ -18,9 +19,7 @@ pub async fn run(settings: &Settings, output: Output, at: &ApiTarget) -> Result<
         Ok((client.gateways().await?, client.summary().await?.at_ms))
     })
     .await?;
-    for gateway in &gateways {
-        output.print(gateway, || in_words(gateway, now));
-    }
+    output.print_all(&gateways, |gateway| in_words(gateway, now));
     Ok(())
 }
 
@@ -31,16 +30,7 @@ fn in_words(gateway: &GatewayRecord, now_ms: u64) -> String {
         let _ = write!(text, " {known}");
     }
     let _ = write!(text, "\n  {}", condition(gateway, now_ms));
-    let jobs: Vec<String> = State::ALL
-        .into_iter()
-        .filter(|state| gateway.jobs.of(*state) > 0)
-        .map(|state| format!("{} {state}", gateway.jobs.of(state)))
-        .collect();
-    let _ = write!(
-        text,
-        "\n  jobs: {}",
-        if jobs.is_empty() { "none".to_owned() } else { jobs.join(", ") }
-    );
+    let _ = write!(text, "\n  jobs: {}", by_state(&gateway.jobs, "none"));
     if let Some(failure) =
         gateway.failure.as_ref().filter(|_| gateway.failed_at_ms > gateway.reached_at_ms)
     {
@@ -50,6 +40,12 @@ fn in_words(gateway: &GatewayRecord, now_ms: u64) -> String {
         }
     }
     text
+}
+
+/// Returns the number of jobs of a gateway that have not ended.
+pub fn live(gateway: &GatewayRecord) -> u64 {
+    let live = State::ALL.into_iter().filter(|state| !state.is_terminal());
+    live.map(|state| gateway.jobs.of(state)).sum()
 }
 
 /// Describes whether a gateway is reachable, its version and its limits.

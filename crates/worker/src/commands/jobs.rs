@@ -3,8 +3,6 @@
 
 pub mod shown;
 
-use std::time::Duration;
-
 use anyhow::anyhow;
 use mission_core::sanitize::one_line;
 use mission_jobs::queue::{MAX_PAGE, Search};
@@ -12,7 +10,7 @@ use mission_jobs::{QueueError, State};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::cli::{ApiTarget, Jobs};
+use crate::cli::{ApiTarget, Jobs, Reason, SeveralJobs};
 use crate::commands::pause;
 use crate::exit::{Exit, OrExit};
 use crate::output::{Output, say};
@@ -35,17 +33,15 @@ pub async fn run(
             list(client, output, query, state.as_deref(), *limit as usize).await
         }
         Jobs::Show { id } => show(client, output, id).await,
-        Jobs::Retry { id, force, reason } => {
-            retry(client, output, id, JobAction::Retry { force: *force }, reason).await
+        Jobs::Retry { id, force, why } => {
+            act(client, output, id, JobAction::Retry { force: *force }, why).await
         }
-        Jobs::Unblock { id, reason } => retry(client, output, id, JobAction::Unblock, reason).await,
-        Jobs::Snooze { id, time, reason } => snooze(client, output, id, *time, reason).await,
-        Jobs::Cancel { ids, reason } => {
-            cancel(client, output, ids, JobAction::Cancel, reason).await
+        Jobs::Unblock { id, why } => act(client, output, id, JobAction::Unblock, why).await,
+        Jobs::Snooze { id, time, why } => {
+            act(client, output, id, JobAction::Snooze(*time), why).await
         }
-        Jobs::Discard { ids, reason } => {
-            cancel(client, output, ids, JobAction::Discard, reason).await
-        }
+        Jobs::Cancel(jobs) => cancel(client, output, jobs, JobAction::Cancel).await,
+        Jobs::Discard(jobs) => cancel(client, output, jobs, JobAction::Discard).await,
         Jobs::Failures => failures(client, output).await,
     })
     .await
@@ -67,9 +63,7 @@ async fn list(
     while left > 0 {
         let found = client.search(&search, after.as_ref(), left.min(MAX_PAGE)).await?;
         left = left.saturating_sub(found.jobs.len());
-        for job in &found.jobs {
-            output.print(job, || shown::line(job));
-        }
+        output.print_all(&found.jobs, shown::line);
         after = found.next;
         if after.is_none() {
             break;
@@ -92,41 +86,31 @@ async fn show(client: &dyn QueueClient, output: Output, id: &str) -> Result<(), 
     Ok(())
 }
 
-async fn retry(
+/// Retries, unblocks or snoozes a job.
+async fn act(
     client: &dyn QueueClient,
     output: Output,
     id: &str,
     action: JobAction,
-    reason: &str,
+    Reason { reason }: &Reason,
 ) -> Result<(), Exit> {
     let id = parse(id)?;
     let was = match client.act(id, action, reason).await {
         Err(QueueClientError::Queue(error @ QueueError::Outdated { .. })) => {
-            return Err(anyhow!("{error}: worker jobs retry {id} --force")).or_failed();
+            return Err(Exit::failed(anyhow!("{error}: worker jobs retry {id} --force")));
         }
         answer => answer?,
     };
-    output.print(&json!({ "id": id, "was": was, "state": State::Ready }), || {
-        format!("Job {id} was {was} and is now ready.")
-    });
-    Ok(())
-}
-
-async fn snooze(
-    client: &dyn QueueClient,
-    output: Output,
-    id: &str,
-    time: Duration,
-    reason: &str,
-) -> Result<(), Exit> {
-    let id = parse(id)?;
-    let was = client.act(id, JobAction::Snooze(time), reason).await?;
-    let for_time = span(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-    output.print(&json!({ "id": id, "was": was, "state": State::Snoozed }), || {
-        format!(
-            "Job {id} was {was} and is snoozed for {for_time}. `worker jobs retry {id}` runs it \
-                earlier."
-        )
+    let (state, now) = match action {
+        JobAction::Snooze(time) => {
+            let time = span(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+            let now = format!("snoozed for {time}. `worker jobs retry {id}` runs it earlier.");
+            (State::Snoozed, now)
+        }
+        _ => (State::Ready, "now ready.".to_owned()),
+    };
+    output.print(&json!({ "id": id, "was": was, "state": state }), || {
+        format!("Job {id} was {was} and is {now}")
     });
     Ok(())
 }
@@ -135,14 +119,13 @@ async fn snooze(
 async fn cancel(
     client: &dyn QueueClient,
     output: Output,
-    ids: &[String],
+    SeveralJobs { ids, why }: &SeveralJobs,
     action: JobAction,
-    reason: &str,
 ) -> Result<(), Exit> {
     let ids: Vec<Uuid> = ids.iter().map(|id| parse(id)).collect::<Result<_, _>>()?;
     let mut refused = Ok(());
     for id in ids {
-        match client.act(id, action, reason).await {
+        match client.act(id, action, &why.reason).await {
             Ok(was) => output.print(&json!({ "id": id, "was": was }), || match was {
                 State::Running => {
                     format!("Job {id} is running and stops when its worker next renews the lease.")
@@ -162,9 +145,7 @@ async fn cancel(
 async fn failures(client: &dyn QueueClient, output: Output) -> Result<(), Exit> {
     let groups = client.failures().await?;
     let now = client.summary().await?.at_ms;
-    for group in &groups {
-        output.print(group, || shown::group(group, now));
-    }
+    output.print_all(&groups, |group| shown::group(group, now));
     if groups.is_empty() {
         say("worker: no current failures");
     }

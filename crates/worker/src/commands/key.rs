@@ -2,6 +2,7 @@
 //! secrets of all jobs with it.
 
 use anyhow::anyhow;
+use mission_core::humanize::count;
 use mission_jobs::queue::{Filter, MAX_PAGE};
 use mission_jobs::{Keyring, Queue, State};
 use serde_json::json;
@@ -33,8 +34,13 @@ pub async fn run(settings: &Settings, output: Output, command: &Key) -> Result<(
                 with_store(settings, role, async |store| reseal(&store.queue).await).await?;
             output.print(&json!({ "key": first, "resealed": resealed, "left": left }), || {
                 format!(
-                    "Resealed {resealed} jobs with key {first}; {left} jobs are sealed with keys \
-                    that are not configured."
+                    "Resealed {} with key {first}; {} sealed with keys that are not configured.",
+                    count(resealed, "job"),
+                    if left == 1 {
+                        "1 job is".to_owned()
+                    } else {
+                        format!("{} are", count(left, "job"))
+                    }
                 )
             });
             if left == 0 { Ok(()) } else { Err(Exit::FAILED) }

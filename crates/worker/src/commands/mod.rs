@@ -34,6 +34,8 @@ use mission_core::mirror::Mirror;
 use mission_core::model::padded_tokens;
 use mission_core::outcome::Failure;
 use mission_core::render::{Renderer, TemplatesConfig};
+use mission_jobs::State;
+use mission_jobs::queue::Counts;
 
 use crate::exit::{Exit, OrExit};
 use crate::output::say;
@@ -97,6 +99,13 @@ pub fn gateway_exit(failure: Option<&Failure>) -> Result<(), Exit> {
         Some(failure) if failure.code == "unreachable" => Err(Exit::UNREACHABLE),
         Some(_) => Err(Exit::FAILED),
     }
+}
+
+/// Returns the numbers of jobs in each state that has some, or `none`.
+pub fn by_state(counts: &Counts, none: &str) -> String {
+    let some = State::ALL.into_iter().filter(|state| counts.of(*state) > 0);
+    let numbers: Vec<_> = some.map(|state| format!("{} {state}", counts.of(state))).collect();
+    if numbers.is_empty() { none.to_owned() } else { numbers.join(", ") }
 }
 
 /// Creates the renderer from the settings.

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use mission_core::apply::Desired;
+use mission_core::humanize::count;
 use mission_core::private_file::create_folder;
 use mission_core::render::Reader;
 use serde_json::json;
@@ -44,12 +45,10 @@ pub fn run(settings: &Settings, output: Output, file: &Path, out: &Path) -> Resu
     let warnings = long_files(&texts);
     let answer = json!({ "out": out, "files": names, "warnings": warnings });
     output.print(&answer, || {
-        let wrote =
-            format!("wrote {} files to {}: {}", names.len(), out.display(), names.join(", "));
-        std::iter::once(wrote)
-            .chain(warnings.iter().map(|warning| format!("warning: {warning}")))
-            .collect::<Vec<_>>()
-            .join("\n")
+        let files = count(names.len() as u64, "file");
+        let mut lines = vec![format!("wrote {files} to {}: {}", out.display(), names.join(", "))];
+        lines.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
+        lines.join("\n")
     });
     Ok(())
 }

@@ -4,7 +4,7 @@
 use mission_jobs::queue::WorkerRecord;
 use serde_json::json;
 
-use crate::cli::ApiTarget;
+use crate::cli::{ApiTarget, OneWorker};
 use crate::exit::Exit;
 use crate::output::{Output, say};
 use crate::queue_client::with_client;
@@ -17,9 +17,7 @@ pub async fn list(settings: &Settings, output: Output, at: &ApiTarget) -> Result
         Ok((client.workers().await?, client.summary().await?.at_ms))
     })
     .await?;
-    for worker in &workers {
-        output.print(worker, || in_words(worker, now));
-    }
+    output.print_all(&workers, |worker| in_words(worker, now));
     if workers.is_empty() {
         say("worker: no worker sent a heartbeat in the last hour");
     }
@@ -30,14 +28,13 @@ pub async fn list(settings: &Settings, output: Output, at: &ApiTarget) -> Result
 pub async fn drain(
     settings: &Settings,
     output: Output,
-    at: &ApiTarget,
-    name: &str,
-    reason: &str,
+    OneWorker { at, name, why }: &OneWorker,
     drain: bool,
 ) -> Result<(), Exit> {
-    let changed =
-        with_client(settings, at, async |client| Ok(client.drain(name, drain, reason).await?))
-            .await?;
+    let changed = with_client(settings, at, async |client| {
+        Ok(client.drain(name, drain, &why.reason).await?)
+    })
+    .await?;
     output.print(&json!({ "worker": name, "draining": drain, "changed": changed }), || {
         match (drain, changed) {
             (true, _) => {

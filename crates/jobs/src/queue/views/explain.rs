@@ -2,7 +2,7 @@
 //! terminal show the same sentences.
 
 use mission_core::Remedy;
-use mission_core::humanize::span;
+use mission_core::humanize::{count, span};
 
 use crate::queue::{JobRecord, State};
 use crate::retry::DeadReason;
@@ -162,7 +162,9 @@ fn snoozed(job: &JobRecord, until: &str) -> String {
 
 fn dead(job: &JobRecord) -> String {
     let given_up = match dead_reason(job) {
-        Some(DeadReason::Attempts) => format!("It was given up after {} attempts", job.attempts),
+        Some(DeadReason::Attempts) => {
+            format!("It was given up after {}", count(job.attempts.into(), "attempt"))
+        }
         Some(DeadReason::Poison) => {
             "It was given up because it lost its worker three times in a row".to_owned()
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use mission_core::apply::{Applier, Inspection};
 use mission_core::gateway::Limits;
+use mission_core::outcome::Failure;
 use mission_core::{Job, Outcome};
 use mission_jobs::queue::{Filter, GatewayRecord, MAX_PAGE};
 use mission_jobs::{Queue, QueueError, State};
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 use super::{Finding, Grade};
 use crate::commands::applier_within;
+use crate::commands::gateways::live;
 use crate::exit::Exit;
 use crate::settings::Settings;
 use mission_core::humanize::count;
@@ -93,11 +95,11 @@ async fn from_call(applier: &Applier, id: Uuid, job: Option<&Job>) -> Finding {
 fn refused(about: String, outcome: &Outcome) -> Finding {
     let failure = outcome.failure();
     let says = failure.map_or_else(|| outcome.name().to_owned(), |failure| failure.message.clone());
-    let finding = Finding::new(about, Grade::Warning, says);
-    match failure.and_then(|failure| failure.remedy.text()) {
-        Some(remedy) => finding.remedy(remedy),
-        None => finding,
-    }
+    Finding { remedy: remedy(failure), ..Finding::new(about, Grade::Warning, says) }
+}
+
+fn remedy(failure: Option<&Failure>) -> Option<String> {
+    failure?.remedy.text().map(str::to_owned)
 }
 
 fn in_words(inspection: &Inspection) -> String {
@@ -107,8 +109,9 @@ fn in_words(inspection: &Inspection) -> String {
         .as_ref()
         .map_or_else(|| "scopes unknown".to_owned(), |scopes| scopes.join(" "));
     let mut says = format!(
-        "answers: version {version}, protocol {protocol}, {scopes}; {agents} agents in \
-            agents.{roster}; frames up to {} KiB",
+        "answers: version {version}, protocol {protocol}, {scopes}; {} in agents.{roster}; frames \
+            up to {} KiB",
+        count(*agents as u64, "agent"),
         max_frame / 1024
     );
     for (what, names) in [
@@ -131,38 +134,24 @@ fn in_words(inspection: &Inspection) -> String {
 
 fn from_jobs(gateway: &GatewayRecord) -> Finding {
     let about = format!("gateway {}", gateway.id);
-    let waiting: u64 = State::ALL
-        .into_iter()
-        .filter(|state| !state.is_terminal() && *state != State::Running)
-        .map(|state| gateway.jobs.of(state))
-        .sum();
-    let last = gateway.failure.as_ref();
-    let words = last.map_or("", |failure| failure.message.as_str());
-    let mut finding = if gateway.is_unreachable() {
-        let says = format!(
-            "unreachable after {}; {} waiting, of which one tries again from time to time: {words}",
-            count(gateway.failures.into(), "attempt"),
-            count(waiting, "job")
-        );
-        Finding::new(about, Grade::Warning, says)
-    } else if gateway.jobs.of(State::Blocked) > 0 {
-        Finding::new(
-            about,
-            Grade::Warning,
-            format!("{} blocked: {words}", count(gateway.jobs.of(State::Blocked), "job")),
+    let waiting = count(live(gateway) - gateway.jobs.of(State::Running), "job");
+    let blocked = gateway.jobs.of(State::Blocked);
+    let failure = gateway.failure.as_ref();
+    let words = failure.map_or("", |failure| failure.message.as_str());
+    let says = if gateway.is_unreachable() {
+        format!(
+            "unreachable after {}; {waiting} waiting, of which one tries again from time to time: \
+                {words}",
+            count(gateway.failures.into(), "attempt")
         )
+    } else if blocked > 0 {
+        format!("{} blocked: {words}", count(blocked, "job"))
     } else {
-        let reached = if gateway.reached_at_ms.is_some() {
-            "reached by the latest job"
-        } else {
-            "not tried yet"
+        let reached = match gateway.reached_at_ms {
+            Some(_) => "reached by the latest job",
+            None => "not tried yet",
         };
-        return Finding::new(
-            about,
-            Grade::Ok,
-            format!("{reached}, {} waiting", count(waiting, "job")),
-        );
+        return Finding::new(about, Grade::Ok, format!("{reached}, {waiting} waiting"));
     };
-    finding.remedy = last.and_then(|failure| failure.remedy.text()).map(str::to_owned);
-    finding
+    Finding { remedy: remedy(failure), ..Finding::new(about, Grade::Warning, says) }
 }

@@ -10,7 +10,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Paragraph, Row, Table, TableState, Wrap};
 
 use super::view::{Seen, View};
-use crate::commands::gateways::condition;
+use crate::commands::gateways::{condition, live};
 use crate::commands::jobs::shown;
 use crate::commands::pause;
 use mission_core::humanize::span;
@@ -268,21 +268,13 @@ fn draw_gateways(frame: &mut Frame, area: Rect, seen: &Seen, palette: &Palette) 
         let style = if gateway.is_unreachable() { palette.of(State::Dead) } else { Style::new() };
         let id = gateway.id.to_string();
         let name = gateway.name.clone().unwrap_or_else(|| id[..8].to_owned());
-        Row::new([name, live_of(gateway).to_string(), condition(gateway, seen.summary.at_ms)])
+        Row::new([name, live(gateway).to_string(), condition(gateway, seen.summary.at_ms)])
             .style(style)
     });
     let widths = [Constraint::Length(16), Constraint::Length(5), Constraint::Fill(1)];
     let header = Row::new(["GATEWAY", "LIVE", ""]).style(palette.heading());
     let block = Block::new().borders(Borders::TOP);
     frame.render_widget(Table::new(rows, widths).header(header).block(block), area);
-}
-
-fn live_of(gateway: &GatewayRecord) -> u64 {
-    State::ALL
-        .into_iter()
-        .filter(|state| !state.is_terminal())
-        .map(|state| gateway.jobs.of(state))
-        .sum()
 }
 
 fn draw_kinds(frame: &mut Frame, area: Rect, kinds: &[KindStatus], palette: &Palette) {
