@@ -7,7 +7,6 @@ use metrics::{counter, gauge, histogram};
 use mission_core::gateway::{Method, Step};
 use mission_core::{Kind, Outcome};
 use mission_jobs::Claimed;
-use mission_jobs::queue::CounterSnapshot;
 use tracing::{info, warn};
 
 use crate::traces;
@@ -69,8 +68,6 @@ impl Drop for RunStarted {
 pub struct RunEnded<'a> {
     /// The claimed job.
     pub job: &'a Claimed,
-    /// The kind of the job.
-    pub kind: Kind,
     /// The outcome of the run.
     pub outcome: &'a Outcome,
     /// The first requests of the run.
@@ -82,11 +79,11 @@ pub struct RunEnded<'a> {
 impl RunEnded<'_> {
     /// Logs and counts the run and its requests, and sends its trace.
     pub fn emit(self) {
-        let (kind, outcome) = (self.kind.as_str(), self.outcome.name());
+        let (kind, outcome) = (self.job.job.kind().as_str(), self.outcome.name());
         counter!("mission_runs_total", "kind" => kind, "outcome" => outcome).increment(1);
         histogram!("mission_run_duration_seconds", "kind" => kind).record(self.took);
         self.steps.iter().for_each(count_request);
-        traces::run_ended(self.job, self.outcome, self.steps, self.took);
+        traces::run_ended(&self);
         let (job, gateway, attempt) = (self.job.id, &self.job.lane, self.job.attempt);
         let duration_ms = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
         match self.outcome {
@@ -116,25 +113,5 @@ fn count_request(step: &Step) {
         .record(took);
     if step.name == Method::ConfigPatch.as_str() {
         counter!("mission_config_writes_total").increment(1);
-    }
-}
-
-/// The counters that the parts of this process keep themselves.
-pub struct ProcessCounters {
-    /// The counters of the queue.
-    pub queue: CounterSnapshot,
-    /// The number of gateway restarts.
-    pub gateway_restarts: u64,
-}
-
-impl ProcessCounters {
-    /// Copies the counters into the metrics.
-    pub fn emit(self) {
-        let Self { queue, gateway_restarts } = self;
-        counter!("mission_gateway_restarts_total").absolute(gateway_restarts);
-        counter!("mission_redis_errors_total").absolute(queue.redis_errors);
-        counter!("mission_redis_connections_total").absolute(queue.redis_connections);
-        counter!("mission_leases_lost_total").absolute(queue.leases_lost);
-        counter!("mission_leases_recovered_total").absolute(queue.leases_recovered);
     }
 }

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use mission_core::apply::Applier;
 use mission_jobs::Queue;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::events::ProcessCounters;
 use crate::exit::{Exit, OrExit};
 
 /// Interval at which recorded durations are sorted into buckets, even without a scrape.
@@ -25,72 +24,56 @@ const RUNS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 12
 const REQUESTS: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 
+/// The gauges that count something, with their help texts.
+const GAUGES: [(&str, &str); 2] = [
+    ("mission_run_slots", "Maximum number of jobs that this worker runs at the same time."),
+    ("mission_runs_in_progress", "Number of jobs that this worker is running."),
+];
+/// The counters, with their help texts.
+const COUNTERS: [(&str, &str); 9] = [
+    ("mission_runs_total", "Number of runs by job kind and outcome."),
+    ("mission_run_failures_total", "Number of failed runs by failure code."),
+    ("mission_gateway_requests_total", "Number of requests to gateways by method and result."),
+    ("mission_config_writes_total", "Number of config writes sent to gateways."),
+    ("mission_gateway_restarts_total", "Number of gateway restarts that this worker observed."),
+    ("mission_redis_errors_total", "Number of failed requests and connection attempts to Redis."),
+    ("mission_redis_connections_total", "Number of connections opened to Redis."),
+    (
+        "mission_leases_lost_total",
+        "Number of runs stopped because their lease was lost or not renewed.",
+    ),
+    (
+        "mission_leases_recovered_total",
+        "Number of jobs with an expired lease that this worker recovered.",
+    ),
+];
+/// The histograms of seconds, with the bounds of their buckets and their help texts.
+const HISTOGRAMS: [(&str, &[f64], &str); 3] = [
+    (
+        "mission_job_wait_seconds",
+        WAITS,
+        "Time that jobs were ready before this worker claimed them, in seconds.",
+    ),
+    ("mission_run_duration_seconds", RUNS, "Duration of runs in seconds."),
+    (
+        "mission_gateway_request_duration_seconds",
+        REQUESTS,
+        "Duration of requests to gateways in seconds.",
+    ),
+];
+
 /// Registers the name, unit and help text of each metric of the process.
 fn describe() {
-    use Unit::{Count, Seconds};
     describe_gauge!("mission_build_info", "Always 1, with the version of the worker as a label.");
-    describe_gauge!(
-        "mission_run_slots",
-        Count,
-        "Maximum number of jobs that this worker runs at the same time."
-    );
-    describe_gauge!(
-        "mission_runs_in_progress",
-        Count,
-        "Number of jobs that this worker is running."
-    );
-    describe_histogram!(
-        "mission_job_wait_seconds",
-        Seconds,
-        "Time that jobs were ready before this worker claimed them, in seconds."
-    );
-    describe_histogram!("mission_run_duration_seconds", Seconds, "Duration of runs in seconds.");
-    describe_counter!("mission_runs_total", Count, "Number of runs by job kind and outcome.");
-    describe_counter!(
-        "mission_run_failures_total",
-        Count,
-        "Number of failed runs by failure code."
-    );
-    describe_counter!(
-        "mission_gateway_requests_total",
-        Count,
-        "Number of requests to gateways by method and result."
-    );
-    describe_histogram!(
-        "mission_gateway_request_duration_seconds",
-        Seconds,
-        "Duration of requests to gateways in seconds."
-    );
-    describe_counter!(
-        "mission_config_writes_total",
-        Count,
-        "Number of config writes sent to gateways."
-    );
-    describe_counter!(
-        "mission_gateway_restarts_total",
-        Count,
-        "Number of gateway restarts that this worker observed."
-    );
-    describe_counter!(
-        "mission_redis_errors_total",
-        Count,
-        "Number of failed requests and connection attempts to Redis."
-    );
-    describe_counter!(
-        "mission_redis_connections_total",
-        Count,
-        "Number of connections opened to Redis."
-    );
-    describe_counter!(
-        "mission_leases_lost_total",
-        Count,
-        "Number of runs stopped because their lease was lost or not renewed."
-    );
-    describe_counter!(
-        "mission_leases_recovered_total",
-        Count,
-        "Number of jobs with an expired lease that this worker recovered."
-    );
+    for (name, help) in GAUGES {
+        describe_gauge!(name, Unit::Count, help);
+    }
+    for (name, help) in COUNTERS {
+        describe_counter!(name, Unit::Count, help);
+    }
+    for (name, _, help) in HISTOGRAMS {
+        describe_histogram!(name, Unit::Seconds, help);
+    }
 }
 
 /// The metrics recorder of this process.
@@ -102,16 +85,12 @@ pub struct Metrics {
 impl Metrics {
     /// Installs the recorder. It must be called at most once per process.
     pub fn install(applier: Arc<Applier>) -> Result<Self, Exit> {
-        let builder = PrometheusBuilder::new();
-        let buckets = |builder: PrometheusBuilder, name: &str, bounds| {
-            builder
-                .set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds)
-                .context("metrics")
-                .or_failed()
-        };
-        let builder = buckets(builder, "mission_job_wait_seconds", WAITS)?;
-        let builder = buckets(builder, "mission_run_duration_seconds", RUNS)?;
-        let builder = buckets(builder, "mission_gateway_request_duration_seconds", REQUESTS)?;
+        let mut builder = PrometheusBuilder::new();
+        for (name, bounds, _) in HISTOGRAMS {
+            let metric = Matcher::Full(name.to_owned());
+            builder =
+                builder.set_buckets_for_metric(metric, bounds).context("metrics").or_failed()?;
+        }
         let handle = builder.install_recorder().context("metrics").or_failed()?;
         describe();
         let upkeep = handle.clone();
@@ -128,11 +107,16 @@ impl Metrics {
 
     /// Returns the metrics of this process in the text format of Prometheus.
     pub fn render(&self, queue: &Queue) -> String {
-        ProcessCounters {
-            queue: queue.counters(),
-            gateway_restarts: self.applier.clients.restarts(),
+        let counters = queue.counters();
+        for (name, value) in [
+            ("mission_gateway_restarts_total", self.applier.clients.restarts()),
+            ("mission_redis_errors_total", counters.redis_errors),
+            ("mission_redis_connections_total", counters.redis_connections),
+            ("mission_leases_lost_total", counters.leases_lost),
+            ("mission_leases_recovered_total", counters.leases_recovered),
+        ] {
+            counter!(name).absolute(value);
         }
-        .emit();
         self.handle.render()
     }
 }

@@ -8,17 +8,16 @@
 
 mod exporter;
 
+use std::ops::Range;
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use mission_core::Outcome;
-use mission_core::gateway::Step;
-use mission_jobs::Claimed;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::events::RunEnded;
 pub use exporter::{Exporter, Target};
 
 /// Limit of spans that wait to be sent; further spans are dropped.
@@ -39,49 +38,31 @@ pub fn start(target: Target) -> Exporter {
 }
 
 /// Sends the spans of a run that has just ended, if traces are enabled.
-pub fn run_ended(job: &Claimed, outcome: &Outcome, steps: &[Step], took: Duration) {
+pub fn run_ended(run: &RunEnded<'_>) {
     let Some(sender) = SENDER.get() else { return };
-    for span in spans(job.id, &Ended { job, outcome, steps, took, at: SystemTime::now() }) {
+    for span in spans(run, nanos(SystemTime::now())) {
         // An unreachable collector must not delay jobs.
         let _ = sender.try_send(span);
     }
 }
 
-/// A run that has ended, and the time of its end.
-struct Ended<'a> {
-    job: &'a Claimed,
-    outcome: &'a Outcome,
-    steps: &'a [Step],
-    took: Duration,
-    at: SystemTime,
-}
-
 /// Returns the spans of a run: for a first run that of the job, then its own and one per request.
-fn spans(id: Uuid, run: &Ended<'_>) -> Vec<Value> {
+fn spans(run: &RunEnded<'_>, end: u128) -> Vec<Value> {
     let (job, kind) = (run.job, run.job.job.kind().as_str());
-    let end = nanos(run.at);
     let start = end.saturating_sub(run.took.as_nanos());
-    let (root, own) = (span_id(id, 0, 0), span_id(id, job.run, 0));
+    let (root, own) = (span_id(job.id, 0, 0), span_id(job.id, job.run, 0));
     let common = [
-        ("mission.job.id", json!(id)),
+        ("mission.job.id", json!(job.id)),
         ("mission.job.kind", json!(kind)),
         ("mission.gateway.id", json!(job.lane)),
     ];
-    let (enqueue, its_run) = (format!("enqueue {kind}"), format!("run {kind}"));
     let mut spans = Vec::new();
     if job.run == 1 {
         // The clock of Redis may be ahead of the clock of this machine.
         let enqueued = start.min(u128::from(job.enqueued_at_ms) * 1_000_000);
-        let span = Span {
-            id: root,
-            parent: None,
-            name: &enqueue,
-            kind: INTERNAL,
-            start: enqueued,
-            end: start,
-            error: None,
-        };
-        spans.push(span.json(id, &common));
+        let (name, time) = (&format!("enqueue {kind}"), enqueued..start);
+        let span = Span { id: root, parent: None, name, kind: INTERNAL, time, error: None };
+        spans.push(span.json(job.id, &common));
     }
     let failure = run.outcome.failure();
     let mut attributes = common.to_vec();
@@ -89,39 +70,30 @@ fn spans(id: Uuid, run: &Ended<'_>) -> Vec<Value> {
     attributes.push(("mission.run.attempt", json!(job.attempt)));
     attributes.push(("mission.run.outcome", json!(run.outcome.name())));
     attributes.extend(failure.map(|failure| ("error.type", json!(failure.code))));
-    let error = failure.map(|failure| failure.message.as_str());
-    let span =
-        Span { id: own, parent: Some(root), name: &its_run, kind: CONSUMER, start, end, error };
-    spans.push(span.json(id, &attributes));
+    let (name, error) = (&format!("run {kind}"), failure.map(|failure| failure.message.as_str()));
+    let (parent, time) = (Some(root), start..end);
+    let span = Span { id: own, parent, name, kind: CONSUMER, time, error };
+    spans.push(span.json(job.id, &attributes));
     for (number, step) in (1..).zip(run.steps) {
         let start = start + u128::from(step.at_ms) * 1_000_000;
-        let end = start + u128::from(step.duration_ms) * 1_000_000;
-        let (request, error) = (span_id(id, job.run, number), step.note.as_deref());
-        let span = Span {
-            id: request,
-            parent: Some(own),
-            name: &step.name,
-            kind: CLIENT,
-            start,
-            end,
-            error,
-        };
-        spans.push(span.json(
-            id,
-            &[("rpc.method", json!(step.name)), ("mission.gateway.id", json!(job.lane))],
-        ));
+        let time = start..start + u128::from(step.duration_ms) * 1_000_000;
+        let (id, name, error) =
+            (span_id(job.id, job.run, number), &step.name, step.note.as_deref());
+        let span = Span { id, parent: Some(own), name, kind: CLIENT, time, error };
+        let attributes =
+            [("rpc.method", json!(step.name)), ("mission.gateway.id", json!(job.lane))];
+        spans.push(span.json(job.id, &attributes));
     }
     spans
 }
 
-/// A span with times in nanoseconds since 1970.
+/// A span. Its times are in nanoseconds since 1970.
 struct Span<'a> {
     id: u64,
     parent: Option<u64>,
     name: &'a str,
     kind: u8,
-    start: u128,
-    end: u128,
+    time: Range<u128>,
     error: Option<&'a str>,
 }
 
@@ -134,8 +106,8 @@ impl Span<'_> {
             "spanId": format!("{:016x}", self.id),
             "name": self.name,
             "kind": self.kind,
-            "startTimeUnixNano": self.start.to_string(),
-            "endTimeUnixNano": self.end.to_string(),
+            "startTimeUnixNano": self.time.start.to_string(),
+            "endTimeUnixNano": self.time.end.to_string(),
             "attributes": attributes(more),
             "status": self.error.map_or_else(|| json!({}), status),
         });

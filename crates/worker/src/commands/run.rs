@@ -117,8 +117,8 @@ async fn handle(claimed: Claimed, applier: Data<Arc<Applier>>) -> RunResult {
     let began = Instant::now();
     let _in_progress = RunStarted::emit(&claimed);
     let run = applier.apply(&claimed.id.to_string(), &claimed.job, &claimed.journal).await;
-    let (kind, took) = (claimed.job.kind(), began.elapsed());
-    RunEnded { job: &claimed, kind, outcome: &run.outcome, steps: &run.steps, took }.emit();
+    let took = began.elapsed();
+    RunEnded { job: &claimed, outcome: &run.outcome, steps: &run.steps, took }.emit();
     RunResult::from(run.outcome).with_steps(run.steps)
 }
 

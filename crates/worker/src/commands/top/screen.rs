@@ -25,6 +25,9 @@ const KINDS: u16 = 54;
 const EVENTS: u16 = 6;
 /// Height of the explanation of the selected job, in a small window and in a larger one.
 const STORY: [u16; 2] = [4, 7];
+/// The columns of the jobs.
+const JOB_COLUMNS: [(&str, u16); 6] =
+    [("STATE", 10), ("KIND", 14), ("AGENT", 16), ("GATEWAY", 14), ("TRIES", 6), ("REASON", 0)];
 
 /// Holds the styles, with or without colours.
 pub struct Palette {
@@ -80,11 +83,9 @@ fn draw_parts(frame: &mut Frame, view: &mut View, palette: &Palette) {
     };
     if let Some(job) = &view.details {
         let text = shown::story(job, seen.summary.at_ms);
-        let block =
-            Block::new().borders(Borders::TOP).title(Span::styled(" Job ", palette.heading()));
+        let text = Paragraph::new(text).wrap(Wrap { trim: false });
         frame.render_widget(Clear, body);
-        return frame
-            .render_widget(Paragraph::new(text).wrap(Wrap { trim: false }).block(block), body);
+        return frame.render_widget(text.block(titled(" Job ", palette)), body);
     }
     let [jobs, story, gateways, kinds, events] = places(body, view.jobs().len());
     draw_jobs(frame, jobs, view, palette);
@@ -130,7 +131,7 @@ fn places(body: Rect, jobs: usize) -> [Rect; 5] {
 }
 
 fn titled<'a>(title: &'a str, palette: &Palette) -> Block<'a> {
-    Block::new().borders(Borders::TOP).title(Span::styled(title, palette.heading()))
+    ruled().title(Span::styled(title, palette.heading()))
 }
 
 fn draw_top(frame: &mut Frame, area: Rect, view: &View, palette: &Palette) {
@@ -213,21 +214,28 @@ fn draw_bottom(frame: &mut Frame, area: Rect, view: &View, palette: &Palette) {
     frame.render_widget(Paragraph::new(line), area);
 }
 
+/// Creates a table of columns with these headings and widths; a width of 0 takes the rest.
+fn table<'a, const N: usize>(
+    columns: [(&'static str, u16); N],
+    rows: impl Iterator<Item = Row<'a>>,
+    palette: &Palette,
+) -> Table<'a> {
+    let widths = columns.map(|(_, width)| match width {
+        0 => Constraint::Fill(1),
+        width => Constraint::Length(width),
+    });
+    let headings = Row::new(columns.map(|(heading, _)| heading));
+    Table::new(rows, widths).header(headings.style(palette.heading()))
+}
+
+/// Creates a block with a line above it.
+fn ruled<'a>() -> Block<'a> {
+    Block::new().borders(Borders::TOP)
+}
+
 fn draw_jobs(frame: &mut Frame, area: Rect, view: &View, palette: &Palette) {
     let rows = view.jobs().iter().map(|job| job_row(job, palette));
-    let widths = [
-        Constraint::Length(10),
-        Constraint::Length(14),
-        Constraint::Length(16),
-        Constraint::Length(14),
-        Constraint::Length(6),
-        Constraint::Fill(1),
-    ];
-    let table = Table::new(rows, widths)
-        .header(
-            Row::new(["STATE", "KIND", "AGENT", "GATEWAY", "TRIES", "REASON"])
-                .style(palette.heading()),
-        )
+    let table = table(JOB_COLUMNS, rows, palette)
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
     let mut chosen =
         TableState::new().with_selected(Some(view.place()).filter(|_| !view.jobs().is_empty()));
@@ -256,8 +264,7 @@ fn draw_story(frame: &mut Frame, area: Rect, view: &View, seen: &Seen, palette: 
     let mut lines = vec![Line::raw(story.sentence)];
     let style = palette.of(State::Retrying);
     lines.extend(story.remedy.map(|remedy| Line::styled(format!("→ {remedy}"), style)));
-    let block = Block::new().borders(Borders::TOP);
-    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: true }).block(block), area);
+    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: true }).block(ruled()), area);
 }
 
 fn draw_gateways(frame: &mut Frame, area: Rect, seen: &Seen, palette: &Palette) {
@@ -271,32 +278,24 @@ fn draw_gateways(frame: &mut Frame, area: Rect, seen: &Seen, palette: &Palette) 
         Row::new([name, live(gateway).to_string(), condition(gateway, seen.summary.at_ms)])
             .style(style)
     });
-    let widths = [Constraint::Length(16), Constraint::Length(5), Constraint::Fill(1)];
-    let header = Row::new(["GATEWAY", "LIVE", ""]).style(palette.heading());
-    let block = Block::new().borders(Borders::TOP);
-    frame.render_widget(Table::new(rows, widths).header(header).block(block), area);
+    let table = table([("GATEWAY", 16), ("LIVE", 5), ("", 0)], rows, palette);
+    frame.render_widget(table.block(ruled()), area);
 }
 
 fn draw_kinds(frame: &mut Frame, area: Rect, kinds: &[KindStatus], palette: &Palette) {
     let time = |ms: Option<u64>| ms.map_or_else(|| "–".to_owned(), span);
     let rows = kinds.iter().map(|kind| {
-        let count = |what: &str| kind.counts.get(what).copied().unwrap_or_default().to_string();
-        let failed = kind
-            .failed_share
-            .map_or_else(|| "–".to_owned(), |share| format!("{:.0} %", share * 100.0));
+        let done = kind.counts.get("done").copied().unwrap_or_default();
+        let failed = kind.failed_share.map(|share| format!("{:.0} %", share * 100.0));
         Row::new([
             kind.kind.clone(),
-            count("done"),
-            failed,
+            done.to_string(),
+            failed.unwrap_or_else(|| "–".to_owned()),
             time(kind.waited.p95_ms),
             time(kind.ran.p95_ms),
         ])
     });
-    let widths = [15, 7, 7, 10, 10].map(Constraint::Length);
-    let header =
-        Row::new(["LAST HOUR", "DONE", "FAILED", "WAIT p95", "RUN p95"]).style(palette.heading());
-    frame.render_widget(
-        Table::new(rows, widths).header(header).block(Block::new().borders(Borders::TOP)),
-        area,
-    );
+    let columns =
+        [("LAST HOUR", 15), ("DONE", 7), ("FAILED", 7), ("WAIT p95", 10), ("RUN p95", 10)];
+    frame.render_widget(table(columns, rows, palette).block(ruled()), area);
 }
