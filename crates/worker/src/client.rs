@@ -32,27 +32,19 @@ pub enum ClientError {
         /// The error, or that the time is over.
         reason: String,
     },
-    /// The token is missing or wrong, or lacks the permission.
+    /// The token is missing or wrong, or lacks the permission. This and the next two hold the detail
+    /// that the worker gave.
     #[error(
-        "{said}; set MISSION_API_TOKEN to a token with this permission, or --data-dir to the data \
+        "{0}; set MISSION_API_TOKEN to a token with this permission, or --data-dir to the data \
             directory of a worker on this machine"
     )]
-    Forbidden {
-        /// The detail that the worker gave.
-        said: String,
-    },
+    Forbidden(String),
     /// The worker cannot answer at the moment; a retry can help.
-    #[error("{said}")]
-    Unavailable {
-        /// The detail that the worker gave.
-        said: String,
-    },
+    #[error("{0}")]
+    Unavailable(String),
     /// The worker refused the request.
-    #[error("{said}")]
-    Refused {
-        /// The detail that the worker gave.
-        said: String,
-    },
+    #[error("{0}")]
+    Refused(String),
     /// The answer is not that of a worker of this version.
     #[error(
         "the answer from {place} is not from the API of a worker of this version ({reason}); check \
@@ -179,11 +171,11 @@ impl Client {
             return self.strange(format!("it answers {status}"));
         };
         match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ClientError::Forbidden { said },
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ClientError::Forbidden(said),
             StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::GATEWAY_TIMEOUT => ClientError::Unavailable { said },
-            _ => ClientError::Refused { said },
+            | StatusCode::GATEWAY_TIMEOUT => ClientError::Unavailable(said),
+            _ => ClientError::Refused(said),
         }
     }
 

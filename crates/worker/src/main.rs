@@ -21,6 +21,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use cli::{Cli, Command};
+use commands::{
+    apply, audit, bench, config, demo, doctor, enqueue, explain, gateways, health, jobs, key,
+    pause, plan, render, run, token, top, workers,
+};
 use exit::{Exit, OrExit};
 use output::Output;
 use settings::Settings;
@@ -51,42 +55,36 @@ fn start(cli: Cli) -> Result<(), Exit> {
 async fn dispatch(cli: Cli, settings: &Settings) -> Result<(), Exit> {
     let output = Output::new(cli.global.json);
     match cli.command {
-        Command::Apply { file } => commands::apply::run(settings, output, &file).await,
-        Command::Plan { file } => commands::plan::run(settings, output, &file).await,
-        Command::Explain { file, reveal } => {
-            commands::explain::run(settings, output, &file, reveal)
-        }
-        Command::Render { file, out } => commands::render::run(settings, output, &file, &out),
-        Command::Health => commands::health::run(settings, output).await,
-        Command::Token(asked) => commands::token::run(settings, output, &asked),
+        Command::Apply { file } => apply::run(settings, output, &file).await,
+        Command::Plan { file } => plan::run(settings, output, &file).await,
+        Command::Explain { file, reveal } => explain::run(settings, output, &file, reveal),
+        Command::Render { file, out } => render::run(settings, output, &file, &out),
+        Command::Health => health::run(settings, output).await,
+        Command::Token(asked) => token::run(settings, output, &asked),
         Command::Config => {
-            commands::config::run(settings, output);
+            config::run(settings, output);
             Ok(())
         }
-        Command::Run { until_idle } => commands::run::run(settings, until_idle).await,
+        Command::Run { until_idle } => run::run(settings, until_idle).await,
         Command::Enqueue { files, options } => {
-            commands::enqueue::run(settings, output, &files, &options).await
+            enqueue::run(settings, output, &files, &options).await
         }
         Command::Pause { at, scope, reason } => {
-            commands::pause::run(settings, output, &at, &scope, &reason, true).await
+            pause::run(settings, output, &at, &scope, &reason, true).await
         }
         Command::Resume { at, scope, why } => {
-            commands::pause::run(settings, output, &at, &scope, &why.reason, false).await
+            pause::run(settings, output, &at, &scope, &why.reason, false).await
         }
-        Command::Doctor => commands::doctor::run(settings, output).await,
-        Command::Key(command) => commands::key::run(settings, output, &command).await,
-        Command::Jobs { at, command } => commands::jobs::run(settings, output, &at, &command).await,
-        Command::Top(at) => commands::top::run(settings, &at).await,
-        Command::Gateways(at) => commands::gateways::run(settings, output, &at).await,
-        Command::Workers(at) => commands::workers::list(settings, output, &at).await,
-        Command::Drain(worker) => commands::workers::drain(settings, output, &worker, true).await,
-        Command::Undrain(worker) => {
-            commands::workers::drain(settings, output, &worker, false).await
-        }
-        Command::Audit { at, limit } => {
-            commands::audit::run(settings, output, &at, limit as usize).await
-        }
-        Command::Bench { measure } => commands::bench::run(output, measure).await,
-        Command::Demo { exit } => commands::demo::run(settings, exit).await,
+        Command::Doctor => doctor::run(settings, output).await,
+        Command::Key(command) => key::run(settings, output, &command).await,
+        Command::Jobs { at, command } => jobs::run(settings, output, &at, &command).await,
+        Command::Top(at) => top::run(settings, &at).await,
+        Command::Gateways(at) => gateways::run(settings, output, &at).await,
+        Command::Workers(at) => workers::list(settings, output, &at).await,
+        Command::Drain(worker) => workers::drain(settings, output, &worker, true).await,
+        Command::Undrain(worker) => workers::drain(settings, output, &worker, false).await,
+        Command::Audit { at, limit } => audit::run(settings, output, &at, limit as usize).await,
+        Command::Bench { measure } => bench::run(output, measure).await,
+        Command::Demo { exit } => demo::run(settings, exit).await,
     }
 }

@@ -125,7 +125,7 @@ impl QueueClientError {
         match self {
             Self::Queue(error) => error.is_unavailable(),
             Self::Api(error) => {
-                matches!(error, ClientError::Unreachable { .. } | ClientError::Unavailable { .. })
+                matches!(error, ClientError::Unreachable { .. } | ClientError::Unavailable(_))
             }
             Self::NotBlocked { .. } | Self::Problem(_) => false,
         }
@@ -134,10 +134,7 @@ impl QueueClientError {
     /// Returns whether the error concerns one job, so that the same request may succeed for others.
     pub const fn is_of_one_job(&self) -> bool {
         !self.is_unavailable()
-            && !matches!(
-                self,
-                Self::Api(ClientError::Forbidden { .. } | ClientError::Strange { .. })
-            )
+            && !matches!(self, Self::Api(ClientError::Forbidden(_) | ClientError::Strange { .. }))
     }
 }
 

@@ -122,21 +122,26 @@ mod tests {
         }
     }
 
+    /// Returns what is logged, in this format.
+    fn logged(json: bool, colours: bool, log: impl FnOnce()) -> String {
+        let kept = Kept::default();
+        let to = kept.clone();
+        let builder = tracing_subscriber::fmt().with_ansi(colours);
+        let builder = builder.with_writer(move || OneLine { to: to.clone(), colours });
+        if json {
+            tracing::subscriber::with_default(builder.json().flatten_event(true).finish(), log);
+        } else {
+            tracing::subscriber::with_default(builder.finish(), log);
+        }
+        String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+    }
+
     #[test]
     fn words_of_others_cannot_forge_a_line_of_the_log() {
         let forged = "no\n2026-11-23T08:00:00Z ERROR forged\r\u{1b}[2J\u{9b}2J\u{202e}";
         for (json, colours) in [(false, false), (false, true), (true, false)] {
-            let kept = Kept::default();
-            let to = kept.clone();
-            let builder = tracing_subscriber::fmt().with_ansi(colours);
-            let builder = builder.with_writer(move || OneLine { to: to.clone(), colours });
             let log = || tracing::warn!(error = %forged, quoted = ?forged, "{forged}");
-            if json {
-                tracing::subscriber::with_default(builder.json().flatten_event(true).finish(), log);
-            } else {
-                tracing::subscriber::with_default(builder.finish(), log);
-            }
-            let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+            let text = logged(json, colours, log);
             let line = text.strip_suffix('\n').unwrap();
             let is_foreign =
                 |c: char| c.is_control() && !(colours && c == '\u{1b}') || c == '\u{202e}';
@@ -147,19 +152,12 @@ mod tests {
 
     #[test]
     fn a_panic_is_one_event() {
-        let kept = Kept::default();
-        let to = kept.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(move || OneLine { to: to.clone(), colours: false });
         let before = panic::take_hook();
         panic::set_hook(Box::new(log_panic));
-        let caught = tracing::subscriber::with_default(
-            subscriber.json().flatten_event(true).finish(),
-            || panic::catch_unwind(|| panic!("it is\nnot {}", "so")),
-        );
+        let text = logged(true, false, || {
+            assert!(panic::catch_unwind(|| panic!("it is\nnot {}", "so")).is_err());
+        });
         panic::set_hook(before);
-        assert!(caught.is_err());
-        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
         let event: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((event["level"].as_str(), text.lines().count()), (Some("ERROR"), 1));
         assert_eq!(event["message"], "panic: it is\nnot so");

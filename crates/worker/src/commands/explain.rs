@@ -1,17 +1,15 @@
 //! `worker explain FILE`: shows the keys, files and values derived from a job document.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use mission_core::apply::Desired;
 use mission_core::keys::AgentKeys;
 use mission_core::model::{Agent, Gateway};
-use mission_core::render::{Reader, Renderer};
 use mission_core::{Job, heartbeat};
 use serde_json::{Map, Value, json};
 
-use crate::commands::{file_names, long_files, read_job, renderer};
-use crate::exit::{Exit, OrExit};
+use crate::commands::{long_files, read_job, render_all};
+use crate::exit::Exit;
 use crate::output::Output;
 use crate::settings::Settings;
 
@@ -22,7 +20,7 @@ pub fn run(settings: &Settings, output: Output, file: &Path, reveal: bool) -> Re
         Job::Provision(_) | Job::ProvisionMain(_) => {
             let wanted =
                 Desired::of(&job, settings.base_url.as_deref()).expect("both kinds have an agent");
-            provisioning(&wanted, &renderer(settings), reveal)?
+            provisioning(settings, &wanted, reveal)?
         }
         Job::Cleanup(job) => of_agent(&job.agent, &job.gateway),
         Job::HeartbeatSync(job) => {
@@ -37,10 +35,8 @@ pub fn run(settings: &Settings, output: Output, file: &Path, reveal: bool) -> Re
     Ok(())
 }
 
-fn provisioning(wanted: &Desired, renderer: &Renderer, reveal: bool) -> Result<Value, Exit> {
-    let refused = BTreeSet::new();
-    let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
-    let texts = renderer.render_all(&file_names(), reader, true).or_failed()?;
+fn provisioning(settings: &Settings, wanted: &Desired, reveal: bool) -> Result<Value, Exit> {
+    let texts = render_all(settings, wanted)?;
     let show = |name: &str, value: &str| {
         let hidden = name == "auth_token" && !value.is_empty() && !reveal;
         Value::from(if hidden { "***" } else { value })

@@ -27,13 +27,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use mission_core::Job;
-use mission_core::apply::Applier;
+use mission_core::apply::{Applier, Desired};
 use mission_core::documents::{self, Document};
 use mission_core::gateway::{Clients, Connector, DeviceIdentity, Limits, Trust};
 use mission_core::mirror::Mirror;
 use mission_core::model::padded_tokens;
 use mission_core::outcome::Failure;
-use mission_core::render::{Renderer, TemplatesConfig};
+use mission_core::render::{Reader, Renderer, TemplatesConfig};
 use mission_jobs::State;
 use mission_jobs::queue::Counts;
 
@@ -109,16 +109,19 @@ pub fn by_state(counts: &Counts, none: &str) -> String {
 }
 
 /// Creates the renderer from the settings.
-pub fn renderer(settings: &Settings) -> Renderer {
+fn renderer(settings: &Settings) -> Renderer {
     Renderer::new(TemplatesConfig {
         dir: settings.templates_dir.clone(),
         shipped: settings.templates_shipped,
     })
 }
 
-/// Returns the file names of all documents of a workspace.
-pub fn file_names() -> BTreeSet<String> {
-    Document::ALL.map(|document| document.file_name().to_owned()).into()
+/// Renders all documents of a workspace by file name, as a first provisioning writes them.
+pub fn render_all(settings: &Settings, of: &Desired) -> Result<BTreeMap<String, String>, Exit> {
+    let names = Document::ALL.map(|document| document.file_name().to_owned()).into();
+    let refused = BTreeSet::new();
+    let reader = Reader { agent: &of.agent, context: &of.context, refused: &refused };
+    renderer(settings).render_all(&names, reader, true).or_failed()
 }
 
 /// Returns warnings about texts that are too long for a gateway to show to an agent in full.

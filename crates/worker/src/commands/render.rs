@@ -1,6 +1,5 @@
 //! `worker render FILE --out DIR`: writes the files of a first provisioning to a local directory.
 
-use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -10,10 +9,9 @@ use anyhow::{Context, anyhow};
 use mission_core::apply::Desired;
 use mission_core::humanize::count;
 use mission_core::private_file::create_folder;
-use mission_core::render::Reader;
 use serde_json::json;
 
-use crate::commands::{file_names, long_files, read_job, renderer};
+use crate::commands::{long_files, read_job, render_all};
 use crate::exit::{Exit, OrExit};
 use crate::output::Output;
 use crate::settings::Settings;
@@ -27,9 +25,7 @@ pub fn run(settings: &Settings, output: Output, file: &Path, out: &Path) -> Resu
             anyhow!("a {} job writes no files; give a provision or provision-main job", job.kind())
         })
         .or_usage()?;
-    let (renderer, refused) = (renderer(settings), BTreeSet::new());
-    let reader = Reader { agent: &wanted.agent, context: &wanted.context, refused: &refused };
-    let texts = renderer.render_all(&file_names(), reader, true).or_failed()?;
+    let texts = render_all(settings, &wanted)?;
     create_folder(out).with_context(|| out.display().to_string()).or_usage()?;
     for (name, text) in &texts {
         let path = out.join(name);
