@@ -219,20 +219,24 @@ pub fn http_client(url: &Url) -> anyhow::Result<reqwest::Client> {
     Ok(client.build()?)
 }
 
-/// Sends a request and waits for the head of the answer. The error is the cause alone, because the
-/// others contain the URL.
+/// Sends a request and waits for the head of the answer.
 pub async fn send(request: RequestBuilder) -> anyhow::Result<Response> {
-    request.send().await.map_err(|error| anyhow!("{}", anyhow::Error::from(error).root_cause()))
+    request.send().await.map_err(cause)
 }
 
 /// Reads the body of an answer of at most [`MAX_ANSWER`] bytes.
-async fn read(mut answer: Response) -> anyhow::Result<Vec<u8>> {
+pub async fn read(mut answer: Response) -> anyhow::Result<Vec<u8>> {
     let mut text = Vec::new();
-    while let Some(piece) = answer.chunk().await? {
+    while let Some(piece) = answer.chunk().await.map_err(cause)? {
         ensure!(text.len() + piece.len() <= MAX_ANSWER, "length limit exceeded");
         text.extend_from_slice(&piece);
     }
     Ok(text)
+}
+
+/// Returns the cause of an error alone, because the others contain the URL.
+fn cause(error: reqwest::Error) -> anyhow::Error {
+    anyhow!("{}", anyhow::Error::from(error).root_cause())
 }
 
 /// Removes the complete lines from a buffer of server-sent events, and returns their events.

@@ -36,7 +36,7 @@ pub trait QueueClient: Send + Sync {
     /// Returns the counts by state, the pauses, and the time of Redis.
     fn summary(&self) -> Answer<'_, Summary>;
 
-    /// Returns the next page of at most `limit` jobs that match.
+    /// Returns the next jobs that match: at most `limit`, and no more than fit on a page.
     fn search<'a>(
         &'a self,
         search: &'a Search,
@@ -70,7 +70,8 @@ pub trait QueueClient: Send + Sync {
     /// Returns the workers with a heartbeat in the last hour.
     fn workers(&self) -> Answer<'_, Vec<WorkerRecord>>;
 
-    /// Returns at most `limit` actions of operators that are older than `after`, newest first.
+    /// Returns the newest actions of operators that are older than `after`: at most `limit`, and no
+    /// more than fit on a page.
     fn audit<'a>(&'a self, after: Option<&'a str>, limit: usize) -> Answer<'a, Vec<AuditEntry>>;
 
     /// Sends events to `sender` as they happen, until an error occurs or the connection ends. An

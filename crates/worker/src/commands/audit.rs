@@ -1,6 +1,6 @@
 //! `worker audit`: lists the actions of operators.
 
-use mission_jobs::queue::{AuditEntry, MAX_PAGE};
+use mission_jobs::queue::AuditEntry;
 
 use crate::cli::ApiTarget;
 use crate::exit::Exit;
@@ -19,13 +19,11 @@ pub async fn run(
     with_client(settings, at, async |client| {
         let (mut left, mut after) = (limit, None);
         while left > 0 {
-            let page = client.audit(after.as_deref(), left.min(MAX_PAGE)).await?;
+            let page = client.audit(after.as_deref(), left).await?;
             output.print_all(&page, line);
             left = left.saturating_sub(page.len());
-            after = page.last().map(|entry| entry.id.clone());
-            if after.is_none() {
-                break;
-            }
+            let Some(last) = page.last() else { break };
+            after = Some(last.id.clone());
         }
         Ok(())
     })

@@ -29,8 +29,6 @@ use mission_jobs::private_redis::RedisRole;
 
 /// The token that the simulated gateways accept.
 const TOKEN: &str = "demo-gateway-token";
-/// The purpose of the job whose gateway is down at first.
-const ON_CEDAR: &str = "an agent on Cedar, which is down";
 /// Time limit of each step of the demo.
 const SETTLED_WITHIN: Duration = Duration::from_secs(120);
 
@@ -60,20 +58,15 @@ pub async fn run(settings: &Settings, exit: bool) -> Result<(), Exit> {
 /// Plays the demo and prints its result.
 async fn narrate(queue: Queue, stop: watch::Sender<bool>, exit: bool) -> Result<(), Exit> {
     let played = play(&queue).await;
-    match &played {
-        Ok(_) => {
-            say("All five jobs are done: four at once, and the fifth after its gateway came back.");
-        }
-        Err(_) => say("The demo failed."),
-    }
+    say(match &played {
+        Ok(_) => "All five jobs are done: four at once, and the fifth after its gateway came back.",
+        Err(_) => "The demo failed.",
+    });
     if exit {
         stop.send_replace(true);
     } else if let Ok(gateways) = &played {
-        enqueue(
-            &queue,
-            &[("an agent on Birch, whose token has changed", locked_out(&gateways[1].url))],
-        )
-        .await?;
+        let job = ("an agent on Birch, whose token has changed", locked_out(&gateways[1].url));
+        enqueue(&queue, &[job]).await?;
         say("The dashboard shows why the last job is blocked, and the remedy.");
         say("The worker and its gateways keep running; stop them with Ctrl-C.");
         std::future::pending::<()>().await;
@@ -94,20 +87,13 @@ async fn play(queue: &Queue) -> Result<[Simulated; 3], Exit> {
     away.stop().await;
     say(&format!("Gateway Cedar belongs at {away_url}, but is down."));
 
-    let first = enqueue(
-        queue,
-        &[
-            ("a lead on Alder", provision("Alder", &old.url, "Ada", true)),
-            (ON_CEDAR, provision("Cedar", &away_url, "Clive", false)),
-            ("the main agent of Birch", main_agent("Birch", &new.url)),
-        ],
-    )
-    .await?;
-    let down = first
-        .iter()
-        .find(|(_, what)| *what == ON_CEDAR)
-        .map(|(id, _)| *id)
-        .expect("it was enqueued");
+    let first = [
+        ("a lead on Alder", provision("Alder", &old.url, "Ada", true)),
+        ("an agent on Cedar, which is down", provision("Cedar", &away_url, "Clive", false)),
+        ("the main agent of Birch", main_agent("Birch", &new.url)),
+    ];
+    let first = enqueue(queue, &first).await?;
+    let (down, _) = first[1];
     let mut shown = HashMap::new();
     wait(queue, &first, &mut shown, |job| {
         job.state == State::Done || (job.id == down && job.state == State::Retrying)
@@ -115,12 +101,11 @@ async fn play(queue: &Queue) -> Result<[Simulated; 3], Exit> {
     .await?;
     say("Gateway Cedar comes back.");
     let cedar = Simulated::start("2026.9.6", away_port).await?;
-    let second =
-        enqueue(queue, &[("new heartbeats on Alder", heartbeats("Alder", &old.url))]).await?;
+    let second = ("new heartbeats on Alder", heartbeats("Alder", &old.url));
+    let second = enqueue(queue, &[second]).await?;
     wait(queue, &second, &mut shown, |job| job.state == State::Done).await?;
-    let third =
-        enqueue(queue, &[("cleanup of the lead on Alder", cleanup("Alder", &old.url, "Ada"))])
-            .await?;
+    let third = ("cleanup of the lead on Alder", cleanup("Alder", &old.url, "Ada"));
+    let third = enqueue(queue, &[third]).await?;
     let all: Vec<_> = first.into_iter().chain(third).collect();
     wait(queue, &all, &mut shown, |job| job.state == State::Done).await?;
     Ok([old, new, cedar])

@@ -39,11 +39,8 @@ pub async fn run(
             "--expires-in must be longer than --delay, or the job expires before it is due"
         )));
     }
-    let jobs: Vec<Envelope> = jobs
-        .into_iter()
-        .map(|job| with_options(job, options))
-        .collect::<Result<_, _>>()
-        .or_usage()?;
+    let jobs = jobs.into_iter().map(|job| with_options(job, options));
+    let jobs = jobs.collect::<Result<Vec<_>, _>>().or_usage()?;
     with_store(settings, RedisRole::Command, async |store| {
         for jobs in jobs.chunks(MAX_ENQUEUE) {
             output.print_all(&store.queue.enqueue(jobs).await?, for_people);
@@ -70,11 +67,10 @@ fn with_options(mut job: Envelope, options: &EnqueueOptions) -> anyhow::Result<E
 /// Reads one document, or one document per line, and appends the jobs.
 fn read_jobs(file: &Path, text: &[u8], jobs: &mut Vec<Envelope>) -> anyhow::Result<()> {
     let whole = Envelope::new(text);
-    let lines: Vec<_> =
-        text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).enumerate().collect();
-    let filled = lines.iter().filter(|(_, line)| !line.is_empty());
-    let is_lines = filled.clone().count() > 1
-        && filled.clone().all(|(_, line)| line.starts_with(b"{") && line.ends_with(b"}"));
+    let lines = (1..).zip(text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii));
+    let filled: Vec<_> = lines.filter(|(_, line)| !line.is_empty()).collect();
+    let is_lines = filled.len() > 1
+        && filled.iter().all(|(_, line)| line.starts_with(b"{") && line.ends_with(b"}"));
     match whole {
         Ok(job) => {
             report_padded(&file.display().to_string(), text);
@@ -82,7 +78,7 @@ fn read_jobs(file: &Path, text: &[u8], jobs: &mut Vec<Envelope>) -> anyhow::Resu
         }
         Err(_) if is_lines => {
             for (number, line) in filled {
-                let place = || format!("{} line {}", file.display(), number + 1);
+                let place = || format!("{} line {number}", file.display());
                 jobs.push(Envelope::new(line).map_err(indented).with_context(place)?);
                 report_padded(&place(), line);
             }

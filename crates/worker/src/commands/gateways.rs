@@ -7,6 +7,7 @@ use mission_jobs::queue::GatewayRecord;
 
 use crate::cli::ApiTarget;
 use crate::commands::by_state;
+use crate::commands::jobs::shown::remedy;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::queue_client::with_client;
@@ -34,10 +35,8 @@ fn in_words(gateway: &GatewayRecord, now_ms: u64) -> String {
     if let Some(failure) =
         gateway.failure.as_ref().filter(|_| gateway.failed_at_ms > gateway.reached_at_ms)
     {
-        let _ = write!(text, "\n  {}: {}", failure.code, failure.message);
-        if let Some(remedy) = failure.remedy.text() {
-            let _ = write!(text, "\n  → {remedy}");
-        }
+        let remedy = remedy(failure.remedy.text());
+        let _ = write!(text, "\n  {}: {}{remedy}", failure.code, failure.message);
     }
     text
 }

@@ -5,7 +5,7 @@ pub mod shown;
 
 use anyhow::anyhow;
 use mission_core::sanitize::one_line;
-use mission_jobs::queue::{MAX_PAGE, Search};
+use mission_jobs::queue::Search;
 use mission_jobs::{QueueError, State};
 use serde_json::json;
 use uuid::Uuid;
@@ -61,7 +61,7 @@ async fn list(
     }
     let (mut left, mut after) = (limit, None);
     while left > 0 {
-        let found = client.search(&search, after.as_ref(), left.min(MAX_PAGE)).await?;
+        let found = client.search(&search, after.as_ref(), left).await?;
         left = left.saturating_sub(found.jobs.len());
         output.print_all(&found.jobs, shown::line);
         after = found.next;

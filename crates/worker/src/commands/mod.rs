@@ -47,17 +47,12 @@ const MAX_INPUT: u64 = 256 * 1024 * 1024;
 
 /// Reads a file, or standard input for `-`.
 pub fn read_input(path: &Path) -> Result<Vec<u8>, Exit> {
-    let (name, text) = if path == Path::new("-") {
-        ("standard input".to_owned(), read_within(std::io::stdin(), MAX_INPUT))
-    } else {
-        (
-            path.display().to_string(),
-            std::fs::File::open(path)
-                .map_err(Into::into)
-                .and_then(|file| read_within(file, MAX_INPUT)),
-        )
-    };
-    text.context(name).or_usage()
+    if path == Path::new("-") {
+        return read_within(std::io::stdin(), MAX_INPUT).context("standard input").or_usage();
+    }
+    let file = std::fs::File::open(path).map_err(Into::into);
+    let text = file.and_then(|file| read_within(file, MAX_INPUT));
+    text.with_context(|| path.display().to_string()).or_usage()
 }
 
 fn read_within(input: impl Read, most: u64) -> anyhow::Result<Vec<u8>> {

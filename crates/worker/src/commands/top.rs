@@ -170,11 +170,9 @@ async fn press(client: &dyn QueueClient, view: &mut View, key: KeyEvent) -> bool
         }
         KeyCode::Char('r') => {
             if let Some(id) = view.target() {
-                view.said =
-                    Some(match client.act(id, JobAction::Retry { force: false }, REASON).await {
-                        Ok(was) => format!("Job {id} was {was} and is now ready."),
-                        Err(error) => error.to_string(),
-                    });
+                let was = client.act(id, JobAction::Retry { force: false }, REASON).await;
+                let said = was.map(|was| format!("Job {id} was {was} and is now ready."));
+                view.said = Some(said.unwrap_or_else(|error| error.to_string()));
             }
         }
         KeyCode::Char('p') => {

@@ -1,5 +1,7 @@
 //! The parsers of the settings. An error is the problem with the text and the remedy.
 
+#![expect(clippy::unnecessary_wraps, reason = "every parser returns a result")]
+
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,10 +21,6 @@ use super::Setting;
 const MIN_API_TOKEN: usize = 20;
 
 type Parsed<T> = Result<T, String>;
-
-pub(super) fn text(_: &Setting, text: &str) -> Parsed<String> {
-    Ok(text.to_owned())
-}
 
 /// Reads a text that is optional: an empty one means that it is not set.
 pub(super) fn optional<T: From<String>>(_: &Setting, text: &str) -> Parsed<Option<T>> {

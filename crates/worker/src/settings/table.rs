@@ -17,7 +17,7 @@ use secrecy::SecretString;
 
 use super::parsers::{
     address, api_token, days, folder, header, keys, log_format, millis, networks, number, optional,
-    parsed, seconds, seeds, switch, text, tokens,
+    parsed, seconds, seeds, switch, tokens,
 };
 use super::{InForce, Reader, SettingsError};
 
@@ -120,12 +120,12 @@ settings! {
     "redis.key_file" | "MISSION_REDIS_KEY_FILE" => redis_key_file: Option<PathBuf> = optional("");
     /// Name of the queue.
     "redis.queue" | "MISSION_QUEUE" | flag queue("NAME", "Name of the queue.")
-        => queue: String = text("mission");
+        => queue: String = parsed("mission");
     /// Address of the main backend's API.
     "agents.base_url" | "MISSION_BASE_URL" => base_url: Option<String> = optional("");
     /// Directory of the local mirror; empty disables it.
     "agents.local_workspace_root" | "MISSION_LOCAL_WORKSPACE_ROOT"
-        => local_workspace_root: String = text("");
+        => local_workspace_root: String = parsed("");
     /// Directory of the operator's templates.
     "templates.dir" | "MISSION_TEMPLATES_DIR" => templates_dir: Option<PathBuf> = optional("");
     /// `true` if shipped templates replace those missing in that directory.
@@ -188,7 +188,7 @@ settings! {
     /// File with CA certificates accepted for gateways, besides those of the system.
     "gateway.ca_file" | "MISSION_GATEWAY_CA_FILE" => gateway_ca_file: Option<PathBuf> = optional("");
     /// Filter of the log in the syntax of `tracing`.
-    "log.level" => log_level: String = text("info");
+    "log.level" => log_level: String = parsed("info");
     /// Format of the log: `auto`, `text` or `json`.
     "log.format" => log_format: String = log_format("auto");
 }

@@ -31,7 +31,7 @@ pub struct Target {
     http: reqwest::Client,
     url: Url,
     headers: HeaderMap,
-    resource: Vec<(String, Value)>,
+    resource: Vec<(String, String)>,
 }
 
 impl Target {
@@ -61,15 +61,11 @@ impl Target {
             Ok((name, value))
         });
         let headers = headers.collect::<anyhow::Result<_>>()?;
-        let mut resource: Vec<(String, Value)> = vec![
-            (
-                "service.name".to_owned(),
-                set(OTEL_SERVICE).unwrap_or_else(|| "mission-worker".to_owned()).into(),
-            ),
-            ("service.version".to_owned(), env!("CARGO_PKG_VERSION").into()),
-        ];
+        let service = set(OTEL_SERVICE).unwrap_or_else(|| "mission-worker".to_owned());
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let own = [("service.name".to_owned(), service), ("service.version".to_owned(), version)];
         let more = set(OTEL_RESOURCE).unwrap_or_default();
-        resource.extend(pairs(&more).map(|(name, value)| (name, value.into())));
+        let resource = own.into_iter().chain(pairs(&more)).collect();
         Ok(Some(Self { http: http_client(&url)?, url, headers, resource }))
     }
 }
@@ -147,8 +143,8 @@ async fn send(target: Target, mut spans: mpsc::Receiver<Value>, mut end: watch::
 }
 
 async fn post(target: &Target, spans: Vec<Value>) -> anyhow::Result<()> {
-    let resource: Vec<(&str, Value)> =
-        target.resource.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let resource = target.resource.iter().map(|(name, value)| (name.as_str(), json!(value)));
+    let resource: Vec<_> = resource.collect();
     let body = json!({ "resourceSpans": [{
         "resource": { "attributes": attributes(&resource) },
         "scopeSpans": [{

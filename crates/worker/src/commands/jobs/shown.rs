@@ -21,10 +21,7 @@ pub fn line(job: &JobRecord) -> String {
 pub fn story(job: &JobRecord, now_ms: u64) -> String {
     let story = Story::of(job, Reader::Terminal, now_ms);
     let mut text = format!("{} {} {}\n  {}", job.id, job.kind, job.state, story.sentence);
-    if let Some(remedy) = &story.remedy {
-        let _ = write!(text, "\n  → {remedy}");
-    }
-    text.push('\n');
+    text = format!("{text}{}\n", remedy(story.remedy.as_deref()));
     for (what, value) in facts(job) {
         let _ = write!(text, "\n  {what:14} {value}");
     }
@@ -32,6 +29,11 @@ pub fn story(job: &JobRecord, now_ms: u64) -> String {
         text.push_str(&self::run(run));
     }
     text
+}
+
+/// Returns a line with the remedy, if there is one, to follow a text.
+pub fn remedy(remedy: Option<&str>) -> String {
+    remedy.map_or_else(String::new, |remedy| format!("\n  → {remedy}"))
 }
 
 /// Returns the known fields of a job with their names, in order.
@@ -44,19 +46,13 @@ fn facts(job: &JobRecord) -> Vec<(&'static str, String)> {
     let time = |at: Option<u64>| at.map(utc_time);
     let failure =
         job.failure.as_ref().map(|failure| format!("{}: {}", failure.code, failure.message));
+    let runs = count(job.runs.into(), "run");
+    let attempts = format!("{} of {}, {runs}", job.attempts, job.max_attempts);
     let facts = [
         ("gateway", Some(called(&names.gateway, &job.lane))),
         ("agent", Some(called(&names.agent, agent))),
         ("board", names.board.clone()),
-        (
-            "attempts",
-            Some(format!(
-                "{} of {}, {}",
-                job.attempts,
-                job.max_attempts,
-                count(job.runs.into(), "run")
-            )),
-        ),
+        ("attempts", Some(attempts)),
         ("last failure", failure),
         ("reason", job.reason.clone()),
         ("cancelling", job.cancel.clone()),
@@ -82,14 +78,11 @@ fn run(run: &Attempt) -> String {
         run.result.outcome,
         run.worker
     );
-    for step in run.result.steps.iter().filter(|step| step.note.is_some()) {
-        let _ = write!(
-            text,
-            "\n          {} {}: {}",
-            step.name,
-            span(step.duration_ms),
-            step.note.as_deref().unwrap_or_default()
-        );
+    for step in &run.result.steps {
+        if let Some(note) = &step.note {
+            let took = span(step.duration_ms);
+            let _ = write!(text, "\n          {} {took}: {note}", step.name);
+        }
     }
     text
 }
@@ -97,20 +90,16 @@ fn run(run: &Attempt) -> String {
 /// Describes jobs with the same failure, and the command that lists them.
 pub fn group(group: &Group, now_ms: u64) -> String {
     let at = group.method.as_ref().map_or_else(String::new, |method| format!(" at {method}"));
-    let (first, last) =
-        (now_ms.saturating_sub(group.first_at_ms), now_ms.saturating_sub(group.last_at_ms));
-    let mut text = format!(
+    let ago = |at: u64| span(now_ms.saturating_sub(at));
+    let text = format!(
         "{} {}{at}, gateway {}, first {} ago, last {} ago\n  {}",
         count(group.count, "job"),
         group.code,
         group.gateway,
-        span(first),
-        span(last),
+        ago(group.first_at_ms),
+        ago(group.last_at_ms),
         group.message
     );
-    if let Some(remedy) = group.remedy().text() {
-        let _ = write!(text, "\n  → {remedy}");
-    }
-    let _ = write!(text, "\n  worker jobs list {}", group.search());
-    text
+    let remedy = remedy(group.remedy().text());
+    format!("{text}{remedy}\n  worker jobs list {}", group.search())
 }
