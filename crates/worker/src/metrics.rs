@@ -16,14 +16,6 @@ use crate::exit::{Exit, OrExit};
 /// Interval at which recorded durations are sorted into buckets, even without a scrape.
 const UPKEEP: Duration = Duration::from_secs(30);
 
-/// The upper bounds of the buckets, in seconds.
-const WAITS: &[f64] = &[
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0,
-];
-const RUNS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
-const REQUESTS: &[f64] =
-    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
-
 /// The gauges that count something, with their help texts.
 const GAUGES: [(&str, &str); 2] = [
     ("mission_run_slots", "Maximum number of jobs that this worker runs at the same time."),
@@ -51,13 +43,20 @@ const COUNTERS: [(&str, &str); 9] = [
 const HISTOGRAMS: [(&str, &[f64], &str); 3] = [
     (
         "mission_job_wait_seconds",
-        WAITS,
+        &[
+            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+            900.0, 3600.0,
+        ],
         "Time that jobs were ready before this worker claimed them, in seconds.",
     ),
-    ("mission_run_duration_seconds", RUNS, "Duration of runs in seconds."),
+    (
+        "mission_run_duration_seconds",
+        &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0],
+        "Duration of runs in seconds.",
+    ),
     (
         "mission_gateway_request_duration_seconds",
-        REQUESTS,
+        &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0],
         "Duration of requests to gateways in seconds.",
     ),
 ];

@@ -116,11 +116,6 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Returns every setting with its value and source, in the order of [`TABLE`].
-    pub fn values(&self) -> &[InForce] {
-        &self.values
-    }
-
     /// Checks the rules that involve more than one value.
     fn check_together(&self) -> Result<(), SettingsError> {
         for (key, time) in [("worker.renew_ms", self.renew), ("worker.sweep_ms", self.sweep)] {
@@ -276,9 +271,8 @@ mod tests {
             load(None, &[("MISSION_QUEUE", "other"), ("MISSION_REDIS_URL", "redis://:pw@h")])
                 .expect("valid");
         assert_eq!(settings.queue, "other");
-        let shown = |key| {
-            settings.values().iter().find(|value| value.key == key).expect("a setting").clone()
-        };
+        let shown =
+            |key| settings.values.iter().find(|value| value.key == key).expect("a setting").clone();
         assert_eq!(shown("redis.queue").source, Source::Environment("MISSION_QUEUE".into()));
         assert_eq!(shown("redis.url").value, "***");
         assert_eq!(shown("worker.concurrency").source, Source::Default);

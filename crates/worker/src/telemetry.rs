@@ -15,7 +15,7 @@ use crate::settings::{Settings, Source};
 /// applies unless `log.level` is set.
 pub fn start(settings: &Settings, own_level: Option<&str>) -> Result<(), Exit> {
     let chosen = settings
-        .values()
+        .values
         .iter()
         .any(|value| value.key == "log.level" && value.source != Source::Default);
     let level = own_level.filter(|_| !chosen).unwrap_or(&settings.log_level);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::commands::{applier, gateway_exit, parse_job, read_input};
+use crate::commands::{applier, gateway_exit, next, parse_job, read_input};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::settings::Settings;
@@ -54,8 +54,7 @@ fn for_people(outcome: &Outcome) -> String {
         );
     }
     if let Some(failure) = outcome.failure() {
-        lines.push(format!("{}: {}", outcome.name(), failure.message));
-        lines.extend(failure.remedy.text().map(|remedy| format!("  next: {remedy}")));
+        lines.push(format!("{}: {}{}", outcome.name(), failure.message, next(failure)));
     }
     lines.join("\n")
 }

@@ -96,6 +96,11 @@ pub fn gateway_exit(failure: Option<&Failure>) -> Result<(), Exit> {
     }
 }
 
+/// Returns a line with the remedy of a failure, if it has one, to follow the message.
+pub fn next(failure: &Failure) -> String {
+    failure.remedy.text().map_or_else(String::new, |remedy| format!("\n  next: {remedy}"))
+}
+
 /// Returns the numbers of jobs in each state that has some, or `none`.
 pub fn by_state(counts: &Counts, none: &str) -> String {
     let some = State::ALL.into_iter().filter(|state| counts.of(*state) > 0);

@@ -6,7 +6,7 @@ use mission_core::apply::Plan;
 use mission_core::outcome::Failure;
 use serde::Serialize;
 
-use crate::commands::{applier, gateway_exit, read_job};
+use crate::commands::{applier, gateway_exit, next, read_job};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::settings::Settings;
@@ -29,10 +29,7 @@ pub async fn run(settings: &Settings, output: Output, file: &Path) -> Result<(),
     output.print(&Answer { plan, error }, || match (plan, error) {
         (Some(plan), _) => for_people(plan),
         (None, None) => String::new(),
-        (None, Some(failure)) => match failure.remedy.text() {
-            Some(remedy) => format!("{}\n  next: {remedy}", failure.message),
-            None => failure.message.clone(),
-        },
+        (None, Some(failure)) => format!("{}{}", failure.message, next(failure)),
     });
     gateway_exit(error)
 }

@@ -65,7 +65,8 @@ macro_rules! settings {
         #[derive(Debug)]
         pub struct Settings {
             $($(#[$doc])* pub $field: $type,)*
-            pub(super) values: Vec<InForce>,
+            /// Every setting with its value and source, in the order of [`TABLE`].
+            pub values: Vec<InForce>,
         }
 
         /// All settings, in the order of `config/worker.toml`.

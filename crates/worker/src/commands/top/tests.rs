@@ -4,6 +4,7 @@
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
 use ratatui::style::Color;
 use serde_json::{Value, json};
 
@@ -59,11 +60,16 @@ fn view() -> View {
     view
 }
 
+/// Draws a window of this size.
+fn drawn(view: &mut View, width: u16, height: u16, colours: bool) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| draw(frame, view, &Palette::new(colours))).unwrap();
+    terminal.backend().buffer().clone()
+}
+
 /// Draws a window of this size and returns its lines.
 fn lines(view: &mut View, width: u16, height: u16) -> Vec<String> {
-    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    terminal.draw(|frame| draw(frame, view, &Palette::new(true))).unwrap();
-    let buffer = terminal.backend().buffer().clone();
+    let buffer = drawn(view, width, height, true);
     let line =
         |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned();
     (0..height).map(line).collect()
@@ -195,12 +201,9 @@ fn a_queue_without_live_jobs_is_quiet() {
 
 #[test]
 fn colours_can_be_switched_off() {
-    for (colours, wanted) in [(true, true), (false, false)] {
-        let mut terminal = Terminal::new(TestBackend::new(100, 30)).unwrap();
-        terminal.draw(|frame| draw(frame, &mut view(), &Palette::new(colours))).unwrap();
-        let buffer = terminal.backend().buffer();
-        let coloured =
-            buffer.content().iter().any(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset);
-        assert_eq!(coloured, wanted);
+    for colours in [true, false] {
+        let cells = drawn(&mut view(), 100, 30, colours).content;
+        let coloured = cells.iter().any(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset);
+        assert_eq!(coloured, colours);
     }
 }
