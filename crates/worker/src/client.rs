@@ -62,7 +62,8 @@ pub enum ClientError {
 pub struct Client {
     http: reqwest::Client,
     base: Url,
-    token: Option<SecretString>,
+    /// The token that is sent with each request.
+    pub token: Option<SecretString>,
 }
 
 /// The body of an answer to a refused request.
@@ -88,12 +89,6 @@ impl Client {
             Some(Host::Ipv6(address)) => address.is_loopback(),
             None => false,
         }
-    }
-
-    /// Sends the token with each request.
-    #[must_use]
-    pub fn with_token(self, token: Option<SecretString>) -> Self {
-        Self { token, ..self }
     }
 
     /// Sends events to `sender` until the connection ends.

@@ -164,12 +164,12 @@ pub async fn with_client<T>(
 }
 
 fn api_client(settings: &Settings, api: &str) -> Result<Client, Exit> {
-    let client = Client::new(api).or_usage()?;
-    let token = match &settings.api_token {
+    let mut client = Client::new(api).or_usage()?;
+    client.token = match &settings.api_token {
         None if client.is_of_this_machine() => own_token::load(&settings.data_dir).or_usage()?,
         given => given.clone(),
     };
-    Ok(client.with_token(token))
+    Ok(client)
 }
 
 /// Sends the events of the queue from now on. The stream is opened again after an error, and

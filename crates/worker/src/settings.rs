@@ -235,17 +235,11 @@ mod tests {
         let text = std::fs::read_to_string(&path).expect("the shipped file");
         // The settings in the file are commented out as `# name = value`. Without these marks, the
         // file must be valid.
-        let uncommented: String = text
-            .lines()
-            .map(|line| match line.strip_prefix("# ") {
-                Some(rest)
-                    if rest.split_once(" = ").is_some_and(|(name, _)| !name.contains(' ')) =>
-                {
-                    format!("{rest}\n")
-                }
-                _ => format!("{line}\n"),
-            })
-            .collect();
+        let is_setting =
+            |rest: &&str| rest.split_once(" = ").is_some_and(|(name, _)| !name.contains(' '));
+        let lines =
+            text.lines().map(|line| line.strip_prefix("# ").filter(is_setting).unwrap_or(line));
+        let uncommented = lines.collect::<Vec<_>>().join("\n");
         let dir = tempfile::tempdir().expect("a temporary directory");
         let whole = dir.path().join("worker.toml");
         std::fs::write(&whole, &uncommented).expect("written");

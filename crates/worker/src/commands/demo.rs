@@ -121,11 +121,8 @@ async fn enqueue(
         envelopes.collect::<Result<Vec<_>, _>>().context("the demo's own documents").or_failed()?;
     let accepted = queue.enqueue(&envelopes).await.context("enqueue").or_unreachable()?;
     for ((what, document), job) in jobs.iter().zip(&accepted) {
-        say(&format!(
-            "Enqueued {} ({what}): {}",
-            document["kind"].as_str().unwrap_or_default(),
-            job.id
-        ));
+        let kind = document["kind"].as_str().unwrap_or_default();
+        say(&format!("Enqueued {kind} ({what}): {}", job.id));
     }
     Ok(accepted.iter().zip(jobs).map(|(job, (what, _))| (job.id, *what)).collect())
 }

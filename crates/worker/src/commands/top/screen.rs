@@ -177,19 +177,16 @@ fn sentence(summary: &Summary, palette: &Palette) -> Vec<Span<'static>> {
     }
     if live.iter().all(|state| summary.counts.of(*state) == 0) {
         let ended = summary.last_ended_at_ms.map(|at| span(summary.at_ms.saturating_sub(at)));
-        add(
-            ended.map_or_else(|| "Quiet".to_owned(), |ago| format!("Quiet. Last job {ago} ago")),
-            Style::new(),
-        );
+        let last = ended.map_or_else(String::new, |ago| format!(". Last job {ago} ago"));
+        add(format!("Quiet{last}"), Style::new());
     }
     if let Some(since) = summary.oldest_ready_at_ms {
         add(format!("oldest waiting {}", span(summary.at_ms.saturating_sub(since))), Style::new());
     }
     let style = if summary.workers == 0 { palette.of(State::Blocked) } else { Style::new() };
-    let draining = if summary.draining > 0 {
-        format!(", {} draining", summary.draining)
-    } else {
-        String::new()
+    let draining = match summary.draining {
+        0 => String::new(),
+        some => format!(", {some} draining"),
     };
     add(format!("workers: {}{draining}", summary.workers), style);
     words
