@@ -5,6 +5,7 @@ use similar::TextDiff;
 
 use crate::documents::Document;
 use crate::gateway::agents_config::Part;
+use crate::humanize::count;
 use crate::outcome::Change;
 
 /// The most lines that a report keeps of one diff.
@@ -95,8 +96,10 @@ pub(super) fn shorten(changes: &mut [Change]) {
         let cut = lines - kept.len();
         let kept = kept.concat();
         left -= kept.len();
-        change.diff =
-            if cut > 0 { format!("{kept}… {cut} more lines are not kept") } else { kept };
+        change.diff = match cut {
+            0 => kept,
+            _ => format!("{kept}… {} not kept", count(cut as u64, "more line")),
+        };
     }
 }
 
@@ -127,7 +130,7 @@ mod tests {
             vec![Change::new("a", "line\n".repeat(MAX_LINES + 7)), Change::new("b", "x\ny\n")];
         shorten(&mut changes);
         assert_eq!(changes[0].diff.lines().count(), MAX_LINES + 1);
-        assert!(changes[0].diff.ends_with("… 7 more lines are not kept"), "{}", changes[0].diff);
+        assert!(changes[0].diff.ends_with("… 7 more lines not kept"), "{}", changes[0].diff);
         assert_eq!(changes[1].diff, "x\ny\n");
 
         let mut changes = vec![Change::new("a", "ö".repeat(1000) + "\n"); 100];
@@ -135,6 +138,6 @@ mod tests {
         shorten(&mut changes);
         let kept: usize = changes.iter().map(|change| change.diff.len()).sum();
         assert!(kept < MAX_BYTES + 100 * 40, "{kept}");
-        assert_eq!(changes[99].diff, "… 1 more lines are not kept");
+        assert_eq!(changes[99].diff, "… 1 more line not kept");
     }
 }

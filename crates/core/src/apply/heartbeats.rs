@@ -22,7 +22,8 @@ pub(super) async fn run(flow: &mut Flow<'_>, job: &HeartbeatSync) -> Result<(), 
         flow.report.summary = match flow.report.skipped.len() {
             0 => "no agents to sync".into(),
             gone => {
-                format!("no agents to sync; {gone} were cleaned up after this job was enqueued")
+                let gone = count(gone as u64, "agent");
+                format!("no agents to sync; {gone} cleaned up after this job was enqueued")
             }
         };
         return Ok(());

@@ -117,6 +117,9 @@ async fn a_sync_without_agents_succeeds_without_the_gateway() {
     let report = sync(port, &[ADA, BO]).await;
     let why = "cleaned up after this job was enqueued";
     assert_eq!(skipped(&report), [("agent ada", why), ("agent bo", why)]);
-    assert_eq!(report.summary, "no agents to sync; 2 were cleaned up after this job was enqueued");
+    assert_eq!(
+        report.summary,
+        "no agents to sync; 2 agents cleaned up after this job was enqueued"
+    );
     assert_eq!((report.gateway, report.rpc_count), (None, 0), "the gateway was not asked");
 }

@@ -44,7 +44,7 @@ macro_rules! option {
     };
 }
 
-/// Declares all settings in the order of `config/worker.toml`, each as
+/// Declares all settings in the order of `worker config`, each as
 ///
 /// ```text
 /// /// Meaning of the field.
@@ -69,7 +69,7 @@ macro_rules! settings {
             pub values: Vec<InForce>,
         }
 
-        /// All settings, in the order of `config/worker.toml`.
+        /// All settings, in the order of `worker config`.
         pub(super) const TABLE: &[Setting] = &[$(Setting {
             key: $key,
             variable: option!($($variable)?),
@@ -116,7 +116,8 @@ settings! {
     /// File with the CA certificates that are accepted for Redis.
     "redis.ca_file" | "MISSION_REDIS_CA_FILE" => redis_ca_file: Option<PathBuf> = optional("");
     /// File with the client certificate for Redis.
-    "redis.cert_file" | "MISSION_REDIS_CERT_FILE" => redis_cert_file: Option<PathBuf> = optional("");
+    "redis.cert_file" | "MISSION_REDIS_CERT_FILE"
+        => redis_cert_file: Option<PathBuf> = optional("");
     /// File with the key of that certificate.
     "redis.key_file" | "MISSION_REDIS_KEY_FILE" => redis_key_file: Option<PathBuf> = optional("");
     /// Name of the queue.
@@ -187,7 +188,8 @@ settings! {
     /// Digests of files that gateways themselves write into new workspaces.
     "gateway.seeds" | "MISSION_GATEWAY_SEEDS" => seeds: Seeds = seeds("");
     /// File with CA certificates accepted for gateways, besides those of the system.
-    "gateway.ca_file" | "MISSION_GATEWAY_CA_FILE" => gateway_ca_file: Option<PathBuf> = optional("");
+    "gateway.ca_file" | "MISSION_GATEWAY_CA_FILE"
+        => gateway_ca_file: Option<PathBuf> = optional("");
     /// Filter of the log in the syntax of `tracing`.
     "log.level" => log_level: String = parsed("info");
     /// Format of the log: `auto`, `text` or `json`.
