@@ -32,8 +32,8 @@ pub enum ClientError {
         /// The error, or that the time is over.
         reason: String,
     },
-    /// The token is missing or wrong, or lacks the permission. This and the next two hold the detail
-    /// that the worker gave.
+    /// The token is missing or wrong, or lacks the permission. This and the next two hold the
+    /// detail that the worker gave.
     #[error(
         "{0}; set MISSION_API_TOKEN to a token with this permission, or --data-dir to the data \
             directory of a worker on this machine"
