@@ -52,14 +52,15 @@ local function now()
   local clock = redis.call('TIME')
   return clock[1] * 1000 + math.floor(clock[2] / 1000)
 end
--- The functions that all scripts share. The generated tables come before it: K (keys), NEXT, RETRYABLE,
--- WAITING, ENDED (states), KINDS, REPLACES, MERGES (kinds), and `now` (Redis's clock in ms).
+-- The functions that all scripts share. The generated tables come before it: K (keys), NEXT,
+-- RETRYABLE, WAITING, ENDED (states), KINDS, REPLACES, MERGES (kinds), and `now` (Redis's clock in
+-- ms).
 --
--- A script checks before it writes, because Redis does not undo what a failing script has done. Jobs,
--- lanes and numbers are read once, changed in memory and written by `flush`, which runs at the end of
--- every script, even a failing one. Jobs and lanes are stored as MessagePack maps, because a whole map
--- costs Redis less than a few fields of a hash. Fields without a value are left out of them, as are the
--- numbers of a lane that are 0.
+-- A script checks before it writes, because Redis does not undo what a failing script has done.
+-- Jobs, lanes and numbers are read once, changed in memory and written by `flush`, which runs at
+-- the end of every script, even a failing one. Jobs and lanes are stored as MessagePack maps,
+-- because a whole map costs Redis less than a few fields of a hash. Fields without a value are left
+-- out of them, as are the numbers of a lane that are 0.
 
 local call = redis.call
 local NOW = now()
@@ -81,10 +82,11 @@ local function text(number)
 end
 local NOW_TEXT = text(NOW)
 
--- Jobs ------------------------------------------------------------------------------------------------------------------
+-- Jobs --------------------------------------------------------------------------------------------
 
--- By id: jobs as they are now, their documents if they were read, the states that Redis lists them in, what has to be
--- written of them (fields and values, of which `job` and its value are the first), and new places in the lists of states.
+-- By id: jobs as they are now, their documents if they were read, the states that Redis lists them
+-- in, what has to be written of them (fields and values, of which `job` and its value are the
+-- first), and new places in the lists of states.
 local jobs, payloads, listed, unsaved, moved = {}, {}, {}, {}, {}
 
 -- A job's fields by name, as docs/protocol.md has them; nil if it is not there.
@@ -103,22 +105,27 @@ local function read(id, with_payload)
   return job
 end
 
--- Has a job written that was changed in another way than by `go`, or with another field of its hash besides.
+-- Has a job written that was changed in another way than by `go`, or with another field of its hash
+-- besides.
 local function save(job, field, value)
   local fields = unsaved[job.id]
   if not fields then
     fields = { 'job', false }
     unsaved[job.id] = fields
   end
-  if field then fields[#fields + 1], fields[#fields + 2] = field, value end
+  if field then
+    fields[#fields + 1], fields[#fields + 2] = field, value
+  end
 end
 
--- Lanes -----------------------------------------------------------------------------------------------------------------
+-- Lanes -------------------------------------------------------------------------------------------
 
--- What the queue knows of gateways, for those that were asked for; and records that were read but not looked at yet.
+-- What the queue knows of gateways, for those that were asked for; and records that were read but
+-- not looked at yet.
 local lanes, packed_lanes = {}, {}
 
--- What the queue knows of a gateway, and by state how many jobs it has; see keys.rs. What is changed of it is written.
+-- What the queue knows of a gateway, and by state how many jobs it has; see keys.rs. What is
+-- changed of it is written.
 local function gateway(lane)
   local known = lanes[lane]
   if known then return known end
@@ -129,7 +136,8 @@ local function gateway(lane)
   return known
 end
 
--- Sets a field of a job or lane to something or nil. Lua makes room even for a nil where nothing was.
+-- Sets a field of a job or lane to something or nil. Lua makes room even for a nil where nothing
+-- was.
 local function put(map, name, value)
   if value ~= nil or map[name] ~= nil then map[name] = value end
 end
@@ -137,13 +145,13 @@ end
 -- A lane's number after one has gone.
 local function less(number) return number and number > 1 and number - 1 or nil end
 
--- Failures --------------------------------------------------------------------------------------------------------------
+-- Failures ----------------------------------------------------------------------------------------
 
 -- By key: what is known of groups of failures, and the groups that jobs have left.
 local groups, left_groups = {}, {}
 
--- A job failed: it belongs to the group of its gateway, its failure's code and, if that is known, the method, until it is
--- done, replaced or cancelled, or fails in another way.
+-- A job failed: it belongs to the group of its gateway, its failure's code and, if that is known,
+-- the method, until it is done, replaced or cancelled, or fails in another way.
 local function join_group(job)
   local ok, failure = pcall(cjson.decode, job.failure)
   if not ok or type(failure) ~= 'table' then failure = {} end
@@ -162,7 +170,8 @@ local function join_group(job)
     groups[key] = packed and cmsgpack.unpack(packed) or { first_at = NOW }
   end
   local group = groups[key]
-  group.message, group.action, group.last_at, group.sample = said('message'), said('action'), NOW, job.id
+  group.message, group.action, group.last_at, group.sample =
+    said('message'), said('action'), NOW, job.id
   group.remedy = type(failure.remedy) == 'table' and cjson.encode(failure.remedy) or nil
   call('ZADD', K.group .. key, NOW, job.id)
 end
@@ -187,7 +196,7 @@ local function write_groups()
   end
 end
 
--- Numbers ---------------------------------------------------------------------------------------------------------------
+-- Numbers -----------------------------------------------------------------------------------------
 
 local numbers, metered = {}, {}
 
@@ -208,7 +217,7 @@ local function meter(job, what)
   of_kind[what] = (of_kind[what] or 0) + 1
 end
 
--- Wakes -----------------------------------------------------------------------------------------------------------------
+-- Wakes -------------------------------------------------------------------------------------------
 
 local wakes, MYSELF = {}, nil
 
@@ -218,10 +227,11 @@ local function wake(worker)
   wakes[worker and K.wake .. ':' .. worker or K.wake] = true
 end
 
--- Rotations -------------------------------------------------------------------------------------------------------------
+-- Rotations ---------------------------------------------------------------------------------------
 
--- By rotation: lanes that leave it, how many at its head do, and lanes that come to it, with their turns. Turns count down,
--- because Redis adds at the front of a short sorted set, not at its end, without going through it.
+-- By rotation: lanes that leave it, how many at its head do, and lanes that come to it, with their
+-- turns. Turns count down, because Redis adds at the front of a short sorted set, not at its end,
+-- without going through it.
 local left, served, offered = {}, {}, {}
 
 local function join_rotation(key, lane)
@@ -229,12 +239,14 @@ local function join_rotation(key, lane)
   offered[key][lane] = offered[key][lane] or -next_of(K.turn)
 end
 
--- The end of every script -----------------------------------------------------------------------------------------------
+-- The end of every script -------------------------------------------------------------------------
 
 -- Calls a command with a list of any length: Lua passes some thousand values at most.
 local PART = 1000
 local function in_parts(command, key, list)
-  for first = 1, #list, PART do call(command, key, unpack(list, first, math.min(first + PART - 1, #list))) end
+  for first = 1, #list, PART do
+    call(command, key, unpack(list, first, math.min(first + PART - 1, #list)))
+  end
 end
 
 -- Lists jobs by their new states. To be called before anything reads those lists.
@@ -251,21 +263,31 @@ local function write_states()
     listed[id] = to
   end
   moved = {}
-  for state, ids in pairs(gone) do in_parts('ZREM', K.state .. state, ids) end
-  for state, list in pairs(come) do in_parts('ZADD', K.state .. state, list) end
+  for state, ids in pairs(gone) do
+    in_parts('ZREM', K.state .. state, ids)
+  end
+  for state, list in pairs(come) do
+    in_parts('ZADD', K.state .. state, list)
+  end
 end
 
 -- Puts lanes into rotations and takes them out. To be called before anything reads those.
 local function write_rotations()
   for key, set in pairs(left) do
     local names = {}
-    for lane in pairs(set) do names[#names + 1] = lane end
+    for lane in pairs(set) do
+      names[#names + 1] = lane
+    end
     call('ZREM', key, unpack(names))
   end
-  for key, count in pairs(served) do call('ZREMRANGEBYRANK', key, -count, -1) end
+  for key, count in pairs(served) do
+    call('ZREMRANGEBYRANK', key, -count, -1)
+  end
   for key, set in pairs(offered) do
     local list = {}
-    for lane, turn in pairs(set) do list[#list + 1], list[#list + 2] = turn, lane end
+    for lane, turn in pairs(set) do
+      list[#list + 1], list[#list + 2] = turn, lane
+    end
     if #list > 0 then call('ZADD', key, 'NX', unpack(list)) end
   end
   left, served, offered = {}, {}, {}
@@ -280,7 +302,9 @@ end
 
 local function write_lanes()
   local list = {}
-  for lane, known in pairs(lanes) do list[#list + 1], list[#list + 2] = lane, cmsgpack.pack(known) end
+  for lane, known in pairs(lanes) do
+    list[#list + 1], list[#list + 2] = lane, cmsgpack.pack(known)
+  end
   if #list > 0 then call('HSET', K.gateway, unpack(list)) end
 end
 
@@ -288,7 +312,9 @@ local function write_meters()
   if not next(metered) then return end
   local key = K.minute .. math.floor(NOW / 60000)
   for kind, happened in pairs(metered) do
-    for what, times in pairs(happened) do call('HINCRBY', key, kind .. '|' .. what, times) end
+    for what, times in pairs(happened) do
+      call('HINCRBY', key, kind .. '|' .. what, times)
+    end
   end
   call('PEXPIRE', key, MINUTES_KEPT)
 end
@@ -303,7 +329,9 @@ local function flush()
   write_lanes()
   write_meters()
   if emitted then call('XTRIM', K.events, 'MAXLEN', '~', EVENTS) end
-  for key, number in pairs(numbers) do call('SET', key, number) end
+  for key, number in pairs(numbers) do
+    call('SET', key, number)
+  end
   for key in pairs(wakes) do
     if call('LLEN', key) == 0 then
       call('RPUSH', key, '1')
@@ -312,7 +340,7 @@ local function flush()
   end
 end
 
--- Events ----------------------------------------------------------------------------------------------------------------
+-- Events ------------------------------------------------------------------------------------------
 
 local function emit(json)
   emitted = true
@@ -331,7 +359,8 @@ end
 
 local NOTHING, NOW_JSON = {}, '{"v":1,"event":"job","at_ms":' .. NOW_TEXT .. ',"id":"'
 
--- A job went from one state, or none, to another. Ids, kinds and states are words; the rest may hold anything.
+-- A job went from one state, or none, to another. Ids, kinds and states are words; the rest may
+-- hold anything.
 local function emit_job(job, from, to, at, more)
   local rest = '}'
   if to == 'running' then
@@ -340,18 +369,35 @@ local function emit_job(job, from, to, at, more)
     rest = ',"next_at_ms":' .. text(at) .. '}'
   end
   if more ~= NOTHING then
-    rest = member('reason', quoted(more.reason)) .. member('superseded_by', quoted(more.superseded_by))
-      .. member('by', quoted(more.by)) .. member('failure', more.failure) .. rest
+    rest = member('reason', quoted(more.reason))
+      .. member('superseded_by', quoted(more.superseded_by))
+      .. member('by', quoted(more.by))
+      .. member('failure', more.failure)
+      .. rest
   end
-  emit(NOW_JSON .. job.id .. '","kind":"' .. job.kind .. '","gateway":"' .. job.lane .. '","subject":"' .. job.subject
-    .. (from and '","from":"' .. from .. '","to":"' or '","from":null,"to":"') .. to .. '","run":' .. text(job.runs)
-    .. ',"attempts":' .. text(job.attempts) .. rest)
+  emit(
+    NOW_JSON
+      .. job.id
+      .. '","kind":"'
+      .. job.kind
+      .. '","gateway":"'
+      .. job.lane
+      .. '","subject":"'
+      .. job.subject
+      .. (from and '","from":"' .. from .. '","to":"' or '","from":null,"to":"')
+      .. to
+      .. '","run":'
+      .. text(job.runs)
+      .. ',"attempts":'
+      .. text(job.attempts)
+      .. rest
+  )
 end
 
--- The transitions of jobs: every script changes jobs through `go`, `arrive`, `wait_again` and `leave`.
--- Comes after prelude.lua.
+-- The transitions of jobs: every script changes jobs through `go`, `arrive`, `wait_again` and
+-- `leave`. Comes after prelude.lua.
 
--- Transitions -----------------------------------------------------------------------------------------------------------
+-- Transitions -------------------------------------------------------------------------------------
 
 local function allowed(from, to) return (NEXT[from] or {})[to] == true end
 
@@ -364,11 +410,14 @@ local function offered_as(job) return job.id .. job.subject end
 -- Offers a job no more that could have run.
 local function withdraw(job) call('ZREM', K.lane .. job.lane, offered_as(job)) end
 
--- Takes a job to another state, which it is in `at` some time: when it is due, or until when it is leased; NOW otherwise.
--- `more`, all optional: reason, failure (JSON), superseded_by, by (who did it).
+-- Takes a job to another state, which it is in `at` some time: when it is due, or until when it is
+-- leased; NOW otherwise. `more`, all optional: reason, failure (JSON), superseded_by, by (who did
+-- it).
 local function go(job, to, at, more)
   local from, id, known = job.state, job.id, gateway(job.lane)
-  if not allowed(from or 'new', to) then error('unchecked transition from ' .. (from or 'new') .. ' to ' .. to) end
+  if not allowed(from or 'new', to) then
+    error('unchecked transition from ' .. (from or 'new') .. ' to ' .. to)
+  end
   at, more = at or NOW, more or NOTHING
   if from then known[from] = less(known[from]) end
   known[to] = (known[to] or 0) + 1
@@ -398,15 +447,15 @@ local function go(job, to, at, more)
   emit_job(job, from, to, at, more)
 end
 
--- What `latest` holds of a subject: the number of its newest job, and the id of the one that was enqueued last; empty if
--- there is none, nil if it is not known.
+-- What `latest` holds of a subject: the number of its newest job, and the id of the one that was
+-- enqueued last; empty if there is none, nil if it is not known.
 local function newest_of(value)
   if not value then return 0, '' end
   local seq, id = value:match('^(%d+) ?(.*)$')
   return tonumber(seq), id ~= '' and id or nil
 end
 
--- The order of jobs -----------------------------------------------------------------------------------------------------
+-- The order of jobs -------------------------------------------------------------------------------
 
 -- Puts a lane that has something to run at the end of the rotation, of its owner or of everybody.
 local function offer_lane(lane)
@@ -419,7 +468,8 @@ end
 
 -- Offers a job to its lane if it can run. It is the first of the line of its subject.
 local function offer_job(job)
-  -- Of jobs that merge, an older one can become ready, or be so again, while newer ones run: it waits for them.
+  -- Of jobs that merge, an older one can become ready, or be so again, while newer ones run: it
+  -- waits for them.
   local waits = MERGES[job.kind] and gateway(job.lane).merging
   if job.state == 'ready' and not waits then
     call('ZADD', K.lane .. job.lane, rank(job), offered_as(job))
@@ -453,7 +503,8 @@ end
 
 local function replaces(newer, older) return (REPLACES[newer.kind] or {})[older.kind] == true end
 
--- A job is due for the first time: it joins the line of its subject, and settles what becomes of older ones there.
+-- A job is due for the first time: it joins the line of its subject, and settles what becomes of
+-- older ones there.
 local to_look_at = 500
 local function arrive(job)
   -- The lines of jobs that merge can be long; those of others never are.
@@ -485,7 +536,11 @@ local function arrive(job)
   call('ZADD', K.subject .. job.subject, job.seq, job.id)
   local first = line[1] and read(line[1])
   if first and first.seq > job.seq then withdraw(first) end
-  if #line == 0 then offer_job(job) else offer(job.subject) end
+  if #line == 0 then
+    offer_job(job)
+  else
+    offer(job.subject)
+  end
 end
 
 local layout = redis.call('GET', K.layout)
@@ -496,9 +551,9 @@ end
 local function main()
 -- Stores jobs, all or none. Python and other producers run this script too: docs/protocol.md.
 -- KEYS  1 the queue's prefix
--- ARGV  1 wire version, then per job: id, envelope version, kind, lane, subject, max attempts, delay
---       in ms, priority, ms until it expires or 0, idempotency key or empty, its life in ms, flags,
---       payload
+-- ARGV  1 wire version, then per job: id, envelope version, kind, lane, subject, max attempts,
+--       delay in ms, priority, ms until it expires or 0, idempotency key or empty, its life in ms,
+--       flags, payload
 -- Returns per job {id, state or empty if it has ended and been removed, ids of the jobs that it
 --   replaced}. A job whose id or idempotency key already exists is left as it is.
 -- Cost  about 8 commands per job, 3 for each job that it replaces, at most 200 of its subject; the
@@ -512,7 +567,9 @@ if (#ARGV - 1) % VALUES ~= 0 then return wrong('each job takes ' .. VALUES .. ' 
 -- Which values are whole numbers, and which are words, with their greatest lengths.
 local NUMBERS, WORDS = { 5, 6, 7, 8, 10 }, { 20, 100, 100, 200 }
 local function unfit(i)
-  if #ARGV[i] ~= 36 or not ARGV[i]:find('^%x+%-%x+%-%x+%-%x+%-%x+$') then return 'the id is no UUID' end
+  if #ARGV[i] ~= 36 or not ARGV[i]:find('^%x+%-%x+%-%x+%-%x+%-%x+$') then
+    return 'the id is no UUID'
+  end
   for place, longest in ipairs(WORDS) do
     local word = ARGV[i + place]
     if word == '' or #word > longest or word:find('[^%w%-_./:]') then
@@ -521,13 +578,19 @@ local function unfit(i)
   end
   for _, place in ipairs(NUMBERS) do
     local number = ARGV[i + place]
-    if number == '' or #number > 13 or number:find('%D') then return 'value ' .. (place + 1) .. ' is no whole number' end
+    if number == '' or #number > 13 or number:find('%D') then
+      return 'value ' .. (place + 1) .. ' is no whole number'
+    end
   end
   if #ARGV[i + 7] > 1 then return 'the priority is not 0 to 9' end
   if #ARGV[i + 9] > 200 then return 'the idempotency key is longer than 200 bytes' end
-  if ARGV[i + 9] ~= '' and tonumber(ARGV[i + 10]) < 1 then return 'the idempotency key has no life' end
+  if ARGV[i + 9] ~= '' and tonumber(ARGV[i + 10]) < 1 then
+    return 'the idempotency key has no life'
+  end
   if #ARGV[i + 11] > 20 then return 'there are too many flags' end
-  if #ARGV[i + 12] > MAX_PAYLOAD then return 'the payload is larger than ' .. MAX_PAYLOAD .. ' bytes' end
+  if #ARGV[i + 12] > MAX_PAYLOAD then
+    return 'the payload is larger than ' .. MAX_PAYLOAD .. ' bytes'
+  end
 end
 for i = 2, #ARGV, VALUES do
   local why = unfit(i)
@@ -540,12 +603,26 @@ local function store(i)
   local function arg(n) return ARGV[i + n] end
   local delay, expiry, seq = tonumber(arg(6)), tonumber(arg(8)), next_of(K.seq)
   local function optional(value) return value ~= '' and value or nil end
-  local job = { id = arg(0), version = arg(1) ~= '1' and arg(1) or nil, kind = arg(2), lane = arg(3), subject = arg(4),
-    max_attempts = tonumber(arg(5)), priority = tonumber(arg(7)), seq = seq, attempts = 0, runs = 0, enqueued_at = NOW,
-    flags = optional(arg(11)), idempotency_key = optional(arg(9)) }
+  local job = {
+    id = arg(0),
+    version = arg(1) ~= '1' and arg(1) or nil,
+    kind = arg(2),
+    lane = arg(3),
+    subject = arg(4),
+    max_attempts = tonumber(arg(5)),
+    priority = tonumber(arg(7)),
+    seq = seq,
+    attempts = 0,
+    runs = 0,
+    enqueued_at = NOW,
+    flags = optional(arg(11)),
+    idempotency_key = optional(arg(9)),
+  }
   jobs[job.id] = job
   save(job, 'payload', arg(12))
-  local _, before = newest_of(call('SET', K.latest .. job.subject, text(seq) .. ' ' .. job.id, 'PX', REMEMBERED, 'GET'))
+  local _, before = newest_of(
+    call('SET', K.latest .. job.subject, text(seq) .. ' ' .. job.id, 'PX', REMEMBERED, 'GET')
+  )
   job.before = before
   came[job.lane] = true
   if expiry > 0 then
@@ -575,7 +652,9 @@ for i = 2, #ARGV, VALUES do
   ids[#ids + 1] = id
   if fresh and not read(id) then store(i) end
 end
-for lane in pairs(came) do call('ZADD', K.gateways, NOW, lane) end
+for lane in pairs(came) do
+  call('ZADD', K.gateways, NOW, lane)
+end
 local answer = {}
 for i, id in ipairs(ids) do
   local job = read(id)

@@ -14,10 +14,16 @@ if not job then return { {}, {} } end
 local fields, runs = {}, {}
 local function show(name, value)
   if type(value) == 'number' then value = string.format('%.0f', value) end
-  if value then fields[#fields + 1], fields[#fields + 2] = name, value end
+  if value then
+    fields[#fields + 1], fields[#fields + 2] = name, value
+  end
 end
-for name, value in pairs(cmsgpack.unpack(job)) do show(name, value) end
+for name, value in pairs(cmsgpack.unpack(job)) do
+  show(name, value)
+end
 show('payload', payload)
 show('report', report)
-for run in (history or ''):gmatch('[^\n]+') do runs[#runs + 1] = run end
+for run in (history or ''):gmatch('[^\n]+') do
+  runs[#runs + 1] = run
+end
 return { fields, runs }

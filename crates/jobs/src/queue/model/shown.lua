@@ -1,6 +1,6 @@
--- What of a queue has changed since this was last asked. KEYS 1 prefix; ARGV states, '', lanes, '', keys that wake, '', ids
--- of jobs.
--- Returns names and texts of the changed parts, flat, then the events since then.
+-- What of a queue has changed since this was last asked. KEYS 1 prefix; ARGV states, '', lanes, '',
+-- keys that wake, '', ids of jobs. Returns names and texts of the changed parts, flat, then the
+-- events since then.
 local changed = {}
 local function show(part, text, rest)
   if redis.call('HGET', KEYS[1] .. ':test-shown', part) == text then return end
@@ -9,13 +9,20 @@ local function show(part, text, rest)
   changed[#changed + 1] = text .. (rest and rest() or '')
 end
 
-local function text(value) return type(value) == 'number' and string.format('%.0f', value) or value end
+local function text(value)
+  if type(value) == 'number' then return string.format('%.0f', value) end
+  return value
+end
 
 local now = redis.call('GET', KEYS[1] .. ':test-clock')
 local lists = { {}, {}, {}, {} }
 local list = 1
 for _, arg in ipairs(ARGV) do
-  if arg == '' then list = list + 1 else table.insert(lists[list], arg) end
+  if arg == '' then
+    list = list + 1
+  else
+    table.insert(lists[list], arg)
+  end
 end
 local states, lanes, names, ids = unpack(lists)
 
@@ -24,7 +31,9 @@ for _, state in ipairs(states) do
   show('state ' .. state, table.concat(jobs, ' '))
 end
 local of_lane = { 'owner', 'failures', 'held_until' }
-for _, state in ipairs(states) do of_lane[#of_lane + 1] = state end
+for _, state in ipairs(states) do
+  of_lane[#of_lane + 1] = state
+end
 for _, lane in ipairs(lanes) do
   local parts = {}
   local packed = redis.call('HGET', KEYS[1] .. ':gateway', lane)
@@ -45,7 +54,12 @@ local groups = redis.call('ZRANGE', KEYS[1] .. ':groups', 0, -1)
 table.sort(groups)
 for i, group in ipairs(groups) do
   local known = cmsgpack.unpack(redis.call('HGET', KEYS[1] .. ':failures', group))
-  groups[i] = string.format('%s %.0f since %.0f', group, redis.call('ZCARD', KEYS[1] .. ':group:' .. group), known.first_at)
+  groups[i] = string.format(
+    '%s %.0f since %.0f',
+    group,
+    redis.call('ZCARD', KEYS[1] .. ':group:' .. group),
+    known.first_at
+  )
 end
 show('groups', table.concat(groups, '\n'))
 
@@ -56,9 +70,34 @@ for _, name in ipairs(names) do
 end
 show('wakes', table.concat(wakes, ' '))
 
-local FIELDS = { 'state', 'kind', 'lane', 'subject', 'attempts', 'max_attempts', 'runs', 'lost', 'enqueued_at', 'next_at',
-  'started_at', 'finished_at', 'snoozed_since', 'worker', 'reason', 'superseded_by', 'priority', 'expires_at', 'inherited',
-  'cancel', 'snoozed_by', 'before', 'idempotency_key', 'timeline', 'failure', 'group' }
+local FIELDS = {
+  'state',
+  'kind',
+  'lane',
+  'subject',
+  'attempts',
+  'max_attempts',
+  'runs',
+  'lost',
+  'enqueued_at',
+  'next_at',
+  'started_at',
+  'finished_at',
+  'snoozed_since',
+  'worker',
+  'reason',
+  'superseded_by',
+  'priority',
+  'expires_at',
+  'inherited',
+  'cancel',
+  'snoozed_by',
+  'before',
+  'idempotency_key',
+  'timeline',
+  'failure',
+  'group',
+}
 for _, id in ipairs(ids) do
   local packed, history = unpack(redis.call('HMGET', KEYS[1] .. ':job:' .. id, 'job', 'history'))
   local job, lines = packed and cmsgpack.unpack(packed) or {}, {}
@@ -71,14 +110,22 @@ for _, id in ipairs(ids) do
     local runs = {}
     for json in (history or ''):gmatch('[^\n]+') do
       local run = cjson.decode(json)
-      runs[#runs + 1] = string.format('run %.0f %s %.0f %.0f %s\n', run.number, run.worker, run.started_at_ms,
-        run.ended_at_ms, run.result.outcome)
+      runs[#runs + 1] = string.format(
+        'run %.0f %s %.0f %.0f %s\n',
+        run.number,
+        run.worker,
+        run.started_at_ms,
+        run.ended_at_ms,
+        run.result.outcome
+      )
     end
     return table.concat(runs)
   end)
 end
 
 local events = {}
-for _, entry in ipairs(redis.call('XRANGE', KEYS[1] .. ':events', '-', '+')) do events[#events + 1] = entry[2][2] end
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1] .. ':events', '-', '+')) do
+  events[#events + 1] = entry[2][2]
+end
 redis.call('XTRIM', KEYS[1] .. ':events', 'MAXLEN', 0)
 return { changed, events }

@@ -1,8 +1,8 @@
 -- Acknowledges runs: writes how they ended and moves their jobs to the next state.
 -- KEYS  1 the queue's prefix
 -- ARGV  1 worker  2 the longest time that a job may be snoozed in a row, in ms, then per job: id,
---       token, next state, delay in ms, whether the run counts (1 or 0), reason of death, result for
---       the history (JSON), failure (JSON), report (JSON), the signal of the gateway: reached,
+--       token, next state, delay in ms, whether the run counts (1 or 0), reason of death, result
+--       for the history (JSON), failure (JSON), report (JSON), the signal of the gateway: reached,
 --       blocked, busy, restarting, unreachable or nothing, and how long to leave it alone, in ms;
 --       the gateway as the document describes it, and its own description (JSON, or empty)
 -- Returns per job its new state, `lost` if the lease belongs to another worker now, or `refused`.
@@ -27,7 +27,8 @@ end
 local function learn(job, learnt, alone, failure)
   local known = gateway(job.lane)
   if learnt == 'unreachable' then
-    -- The next probe is another job's: one with an old address must not keep the others from a gateway that is there.
+    -- The next probe is another job's: one with an old address must not keep the others from a
+    -- gateway that is there.
     job.rank = job.priority * RANKS + next_of(K.seq)
     known.failures = math.max(known.failures or 0, (job.lane_failures or 0) + 1)
     hold(job.lane, alone)
@@ -38,7 +39,9 @@ local function learn(job, learnt, alone, failure)
     unhold(job.lane)
   end
   if learnt == 'reached' then known.reached_at = NOW end
-  if failure then known.failure, known.failed_at = failure, NOW end
+  if failure then
+    known.failure, known.failed_at = failure, NOW
+  end
 end
 
 -- A gateway that serves one job may serve those that it turned away; each is tried once for that.
@@ -58,15 +61,25 @@ local function free_blocked(lane)
   end
 end
 
--- How runs ended, in the gateway's record: `slot_done` and `slot_failed` of these five minutes (`slot`); in `recent` the same
--- of those before in which any ended, as `slot done failed;`, of an hour.
+-- How runs ended, in the gateway's record: `slot_done` and `slot_failed` of these five minutes
+-- (`slot`); in `recent` the same of those before in which any ended, as `slot done failed;`, of an
+-- hour.
 local SLOT, SLOTS = 300000, 12
 local function note_end(known, to)
   local at = math.floor(NOW / SLOT)
   if known.slot ~= at then
     if known.slot then
-      local recent = (known.recent or '') .. known.slot .. ' ' .. (known.slot_done or 0) .. ' ' .. (known.slot_failed or 0) .. ';'
-      known.recent = recent:gsub('(%d+) [^;]*;', function(slot) return tonumber(slot) <= at - SLOTS and '' or nil end)
+      local recent = (known.recent or '')
+        .. known.slot
+        .. ' '
+        .. (known.slot_done or 0)
+        .. ' '
+        .. (known.slot_failed or 0)
+        .. ';'
+      known.recent = recent:gsub(
+        '(%d+) [^;]*;',
+        function(slot) return tonumber(slot) <= at - SLOTS and '' or nil end
+      )
     end
     known.slot, known.slot_done, known.slot_failed = at, nil, nil
   end
@@ -85,9 +98,10 @@ local function bury(job)
 end
 
 local function settle(i)
-  local id, token, to, delay, counts, reason = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], tonumber(ARGV[i + 3]),
-    ARGV[i + 4], ARGV[i + 5]
-  local result, failure, report, learnt, alone = ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], ARGV[i + 9], ARGV[i + 10]
+  local id, token, to, delay, counts, reason =
+    ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 5]
+  local result, failure, report, learnt, alone =
+    ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], ARGV[i + 9], ARGV[i + 10]
   if failure == '' then failure = nil end
   local job = read(id)
   if not job or job.token ~= token then return 'lost' end
@@ -98,7 +112,9 @@ local function settle(i)
   if to == 'snoozed' then
     job.snoozed_since = job.snoozed_since or NOW
     local too_long = NOW + delay - job.snoozed_since > snooze_limit
-    if too_long and not job.cancel then to, reason = 'dead', 'snooze_deadline' end
+    if too_long and not job.cancel then
+      to, reason = 'dead', 'snooze_deadline'
+    end
   else
     put(job, 'snoozed_since', nil)
   end
@@ -116,8 +132,10 @@ local function settle(i)
   if WAITING[to] then
     wait_again(job, to, NOW + delay, failure)
   else
-    go(job, to, NOW, { failure = failure,
-      reason = to == 'dead' and reason or to == 'cancelled' and (job.cancel or 'cancelled') or nil })
+    go(job, to, NOW, {
+      failure = failure,
+      reason = to == 'dead' and reason or to == 'cancelled' and (job.cancel or 'cancelled') or nil,
+    })
   end
   if job.state == 'blocked' and learnt == 'blocked' and not job.reprobed then
     call('ZADD', K.blocked .. job.lane, NOW, id)
@@ -136,5 +154,7 @@ for i = 3, #ARGV, VALUES do
   if job then their_lanes[#their_lanes + 1] = job.lane end
 end
 read_lanes(their_lanes)
-for i = 3, #ARGV, VALUES do answer[#answer + 1] = settle(i) end
+for i = 3, #ARGV, VALUES do
+  answer[#answer + 1] = settle(i)
+end
 return answer

@@ -1,7 +1,9 @@
 -- Cancels a job. A running job is marked, and its worker learns of it when it renews the lease.
 -- KEYS  1 the queue's prefix
--- ARGV  1 author  2 origin  3 reason  4 id  5 whether to discard, which only dead jobs allow: 1 or 0
--- Returns {result, the state that the job was in}: `ok`; `missing`; `refused`, because of its state.
+-- ARGV  1 author  2 origin  3 reason  4 id  5 whether to discard, which only dead jobs allow: 1 or
+--       0
+-- Returns {result, the state that the job was in}: `ok`; `missing`; `refused`, because of its
+--   state.
 -- Cost  about 16 commands.
 
 local by, why, discard = ARGV[1], ARGV[3], ARGV[5] == '1'

@@ -2,9 +2,10 @@
 -- KEYS  1 the queue's prefix
 -- ARGV  1 how many  2 agent  3 gateway, or empty if it is not known  4 id of the last job seen, or
 --       empty
--- Returns {what follows, fields and values per job, flat, with the document}. What follows is `more`,
---   `end`, `lost` if the next job is gone or was enqueued by an old version, so that older ones cannot
---   be read, or `unknown` if no agent has this id, or if agents of more than one gateway have it.
+-- Returns {what follows, fields and values per job, flat, with the document}. What follows is
+--   `more`, `end`, `lost` if the next job is gone or was enqueued by an old version, so that older
+--   ones cannot be read, or `unknown` if no agent has this id, or if agents of more than one
+--   gateway have it.
 -- Cost  2 commands per job; without a gateway 1 for each of the 1000 gateways with the latest jobs.
 
 local GATEWAYS = 1000

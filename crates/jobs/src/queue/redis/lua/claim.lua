@@ -5,22 +5,23 @@
 --       5, 6 how long (in ms) and how many done, superseded and cancelled jobs are kept
 --       7, 8 the same for dead jobs
 -- Returns {jobs, ms until there may be more to do or -1, leases taken back}; a job is {id, token,
---   version, kind, lane, attempt, max attempts, run, enqueued at, payload, failures of the lane in a
---   row, flags inherited, ms until it expires or -1, agents that were cleaned up since (JSON, or
---   empty), token of the job whose run this one shares or empty, ms that it was ready, its effects on
---   its gateway so far (JSON, or empty), 1 if its latest run lost its worker}.
--- Cost  at most 48 jobs that are due or expired, and 24 that are lost, 24 lanes and 24 subjects that
---   may continue, 64 old jobs; n + 31 jobs taken and 100 candidates; about 5 commands each. Once a
---   minute some hundred more, which add up the counters of minutes.
+--   version, kind, lane, attempt, max attempts, run, enqueued at, payload, failures of the lane in
+--   a row, flags inherited, ms until it expires or -1, agents that were cleaned up since (JSON, or
+--   empty), token of the job whose run this one shares or empty, ms that it was ready, its effects
+--   on its gateway so far (JSON, or empty), 1 if its latest run lost its worker}.
+-- Cost  at most 48 jobs that are due or expired, and 24 that are lost, 24 lanes and 24 subjects
+--   that may continue, 64 old jobs; n + 31 jobs taken and 100 candidates; about 5 commands each.
+--   Once a minute some hundred more, which add up the counters of minutes.
 
-local worker, wanted, lease, lane_limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local worker, wanted, lease, lane_limit =
+  ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local SPARE, POISON, GROUP, MAX_PAYLOAD = 100, 3, 32, 1088 * 1024
 local HOURS_KEPT = 8 * 86400000
 local more_to_do = false
 if wanted > 0 then MYSELF = worker end
 
--- How much a call does of one thing, and how much it leaves to each of those that come `after` it and share with it, so
--- that none of them waits for a backlog of another.
+-- How much a call does of one thing, and how much it leaves to each of those that come `after` it
+-- and share with it, so that none of them waits for a backlog of another.
 local STEP, RESERVED = 24, 4
 local function share(left, step, after) return math.min(step, left - RESERVED * after) end
 
@@ -63,25 +64,40 @@ local function expire()
     call('ZREM', K.expiry, id)
     -- A running one is stopped by its worker, or does not wait again.
     if job and (job.state == 'ready' or WAITING[job.state]) then
-      go(job, 'dead', NOW, { reason = 'expired', failure = cjson.encode({ code = 'expired',
-        message = 'The job was not done before it expired.', action = 'check whether the job is still wanted',
-        remedy = { actor = 'backend', retry_helps = false } }) })
+      go(job, 'dead', NOW, {
+        reason = 'expired',
+        failure = cjson.encode({
+          code = 'expired',
+          message = 'The job was not done before it expired.',
+          action = 'check whether the job is still wanted',
+          remedy = { actor = 'backend', retry_helps = false },
+        }),
+      })
       offer(job.subject)
     end
   end
 end
 
--- The worker went away. The run counts, and a job that takes three workers along in a row is poison.
+-- The worker went away. The run counts, and a job that takes three workers along in a row is
+-- poison.
 local recovered = 0
 local function lose(job)
   recovered = recovered + 1
   local lost, last = (job.lost or 0) + 1, nil
-  local failure = { code = 'lease_lost',
-    message = 'Worker ' .. (job.worker or '?') .. ' stopped renewing its lease: it was killed, froze or lost Redis.' }
+  local failure = {
+    code = 'lease_lost',
+    message = 'Worker '
+      .. (job.worker or '?')
+      .. ' stopped renewing its lease: it was killed, froze or lost Redis.',
+  }
   if lost >= POISON then
     last = 'poison'
-    failure = { code = 'poison', message = 'The job lost its worker ' .. POISON .. ' times in a row.',
-      action = 'look in the workers\' logs for why they ended', remedy = { actor = 'worker', retry_helps = true } }
+    failure = {
+      code = 'poison',
+      message = 'The job lost its worker ' .. POISON .. ' times in a row.',
+      action = "look in the workers' logs for why they ended",
+      remedy = { actor = 'worker', retry_helps = true },
+    }
   elseif job.attempts >= job.max_attempts then
     last = 'attempts'
   end
@@ -122,8 +138,8 @@ local function add_up(rolled)
   call('SET', K.rolled, minute)
 end
 
--- When nobody has looked for half a lease, Redis was away or all workers were. Those that are still there get time to
--- renew before their leases are taken back.
+-- When nobody has looked for half a lease, Redis was away or all workers were. Those that are still
+-- there get time to renew before their leases are taken back.
 local function sweep()
   local pulse, calm, rolled = unpack(call('MGET', K.pulse, K.calm, K.rolled))
   call('SET', K.pulse, NOW)
@@ -137,7 +153,11 @@ local function sweep()
   if calm > NOW and calm <= NOW + lease then return end
   for _, id in ipairs(due(K.state .. 'running', STEP)) do
     local job = read(id)
-    if job and job.state == 'running' then lose(job) else call('ZREM', K.state .. 'running', id) end
+    if job and job.state == 'running' then
+      lose(job)
+    else
+      call('ZREM', K.state .. 'running', id)
+    end
   end
 end
 
@@ -178,7 +198,9 @@ end
 
 -- What is paused: scopes as keys.
 local paused = {}
-for _, scope in ipairs(call('HKEYS', K.paused)) do paused[scope] = true end
+for _, scope in ipairs(call('HKEYS', K.paused)) do
+  paused[scope] = true
+end
 
 -- Subjects that were put aside because their kind was paused, and is not any more.
 local function unpark()
@@ -186,13 +208,15 @@ local function unpark()
     if not paused['kind:' .. kind] then
       local aside = call('ZPOPMIN', K.parked .. kind, STEP / 4)
       if #aside > 0 then more_to_do = true end
-      for i = 1, #aside, 2 do offer(aside[i]) end
+      for i = 1, #aside, 2 do
+        offer(aside[i])
+      end
     end
   end
 end
 
--- The lane whose turn it is, and which rotation it stands in. Looked up in batches: what is offered meanwhile has a later
--- turn.
+-- The lane whose turn it is, and which rotation it stands in. Looked up in batches: what is offered
+-- meanwhile has a later turn.
 local turns, rotations, turn = {}, {}, 0
 local function look_up(most)
   write_rotations()
@@ -234,15 +258,33 @@ local function take(job, leader)
   if MERGES[job.kind] then known.merging = (known.merging or 0) + 1 end
   local payload = payloads[job.id] or call('HGET', K.job .. job.id, 'payload') or ''
   local gone = MERGES[job.kind]
-    and call('ZRANGEBYSCORE', K.gone .. job.lane, '(' .. text(job.seq), '+inf', 'LIMIT', 0, 1000) or {}
-  taken[#taken + 1] = { job.id, token, job.version or '1', job.kind, job.lane, job.attempts, job.max_attempts, job.runs,
-    job.enqueued_at, #payload <= MAX_PAYLOAD and payload or '', known.failures or 0, job.inherited or '',
-    job.expires_at and math.max(job.expires_at - NOW, 0) or -1, #gone > 0 and cjson.encode(gone) or '', leader or '',
-    waited, job.effects or '', job.lost and 1 or 0 }
+      and call('ZRANGEBYSCORE', K.gone .. job.lane, '(' .. text(job.seq), '+inf', 'LIMIT', 0, 1000)
+    or {}
+  taken[#taken + 1] = {
+    job.id,
+    token,
+    job.version or '1',
+    job.kind,
+    job.lane,
+    job.attempts,
+    job.max_attempts,
+    job.runs,
+    job.enqueued_at,
+    #payload <= MAX_PAYLOAD and payload or '',
+    known.failures or 0,
+    job.inherited or '',
+    job.expires_at and math.max(job.expires_at - NOW, 0) or -1,
+    #gone > 0 and cjson.encode(gone) or '',
+    leader or '',
+    waited,
+    job.effects or '',
+    job.lost and 1 or 0,
+  }
   return token
 end
 
--- Jobs right behind one that can share its run. A run that lost its worker is not shared: it may be what killed it.
+-- Jobs right behind one that can share its run. A run that lost its worker is not shared: it may be
+-- what killed it.
 local function take_group(job, token)
   if not MERGES[job.kind] or job.lost then return end
   for _, id in ipairs(call('ZRANGE', K.subject .. job.subject, 1, GROUP - 1)) do
@@ -252,7 +294,8 @@ local function take_group(job, token)
   end
 end
 
--- Takes the first job that the lane offers, if it may run now. Returns whether it did, and whether there may be more.
+-- Takes the first job that the lane offers, if it may run now. Returns whether it did, and whether
+-- there may be more.
 local function take_from(lane)
   local first = call('ZPOPMIN', K.lane .. lane)[1]
   if not first then return false, false end
@@ -274,7 +317,9 @@ end
 
 -- First, so that a job that is due and has expired by now does not replace others.
 expire()
-for i, state in ipairs(WAITS) do promote(state, #WAITS - i) end
+for i, state in ipairs(WAITS) do
+  promote(state, #WAITS - i)
+end
 sweep()
 release_lanes()
 unpark()
@@ -291,10 +336,14 @@ for _ = 1, places > 0 and places + SPARE or 0 do
   if not lane then break end
   served[rotation] = (served[rotation] or 0) + 1
   local known = gateway(lane)
-  -- One that has failed gives one job at a time, until one has reached the gateway. A lane that may give none is dropped
-  -- from the rotation: what changes that offers it again.
+  -- One that has failed gives one job at a time, until one has reached the gateway. A lane that may
+  -- give none is dropped from the rotation: what changes that offers it again.
   local limit = known.failures and 1 or lane_limit
-  if not paused['gateway:' .. lane] and (known.held_until or 0) <= NOW and (known.running or 0) < limit then
+  if
+    not paused['gateway:' .. lane]
+    and (known.held_until or 0) <= NOW
+    and (known.running or 0) < limit
+  then
     local took, more = take_from(lane)
     if took then places = places - 1 end
     if more and (known.running or 0) < limit then offer_lane(lane) end
@@ -314,7 +363,9 @@ local function nap()
   end
   until_first(K.held)
   until_first(K.expiry)
-  for _, state in ipairs(WAITS) do until_first(K.state .. state) end
+  for _, state in ipairs(WAITS) do
+    until_first(K.state .. state)
+  end
   return wait
 end
 

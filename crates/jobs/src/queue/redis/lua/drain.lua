@@ -12,5 +12,10 @@ local worker = cmsgpack.unpack(packed)
 if (worker.draining ~= nil) == drain then return 'same' end
 worker.draining = drain and 1 or nil
 call('HSET', K.workers, name, cmsgpack.pack(worker))
-audit(drain and 'drain' or 'undrain', name, drain and 'working' or 'draining', drain and 'draining' or 'working')
+audit(
+  drain and 'drain' or 'undrain',
+  name,
+  drain and 'working' or 'draining',
+  drain and 'draining' or 'working'
+)
 return 'ok'

@@ -1,8 +1,8 @@
 -- Stores jobs, all or none. Python and other producers run this script too: docs/protocol.md.
 -- KEYS  1 the queue's prefix
--- ARGV  1 wire version, then per job: id, envelope version, kind, lane, subject, max attempts, delay
---       in ms, priority, ms until it expires or 0, idempotency key or empty, its life in ms, flags,
---       payload
+-- ARGV  1 wire version, then per job: id, envelope version, kind, lane, subject, max attempts,
+--       delay in ms, priority, ms until it expires or 0, idempotency key or empty, its life in ms,
+--       flags, payload
 -- Returns per job {id, state or empty if it has ended and been removed, ids of the jobs that it
 --   replaced}. A job whose id or idempotency key already exists is left as it is.
 -- Cost  about 8 commands per job, 3 for each job that it replaces, at most 200 of its subject; the
@@ -16,7 +16,9 @@ if (#ARGV - 1) % VALUES ~= 0 then return wrong('each job takes ' .. VALUES .. ' 
 -- Which values are whole numbers, and which are words, with their greatest lengths.
 local NUMBERS, WORDS = { 5, 6, 7, 8, 10 }, { 20, 100, 100, 200 }
 local function unfit(i)
-  if #ARGV[i] ~= 36 or not ARGV[i]:find('^%x+%-%x+%-%x+%-%x+%-%x+$') then return 'the id is no UUID' end
+  if #ARGV[i] ~= 36 or not ARGV[i]:find('^%x+%-%x+%-%x+%-%x+%-%x+$') then
+    return 'the id is no UUID'
+  end
   for place, longest in ipairs(WORDS) do
     local word = ARGV[i + place]
     if word == '' or #word > longest or word:find('[^%w%-_./:]') then
@@ -25,13 +27,19 @@ local function unfit(i)
   end
   for _, place in ipairs(NUMBERS) do
     local number = ARGV[i + place]
-    if number == '' or #number > 13 or number:find('%D') then return 'value ' .. (place + 1) .. ' is no whole number' end
+    if number == '' or #number > 13 or number:find('%D') then
+      return 'value ' .. (place + 1) .. ' is no whole number'
+    end
   end
   if #ARGV[i + 7] > 1 then return 'the priority is not 0 to 9' end
   if #ARGV[i + 9] > 200 then return 'the idempotency key is longer than 200 bytes' end
-  if ARGV[i + 9] ~= '' and tonumber(ARGV[i + 10]) < 1 then return 'the idempotency key has no life' end
+  if ARGV[i + 9] ~= '' and tonumber(ARGV[i + 10]) < 1 then
+    return 'the idempotency key has no life'
+  end
   if #ARGV[i + 11] > 20 then return 'there are too many flags' end
-  if #ARGV[i + 12] > MAX_PAYLOAD then return 'the payload is larger than ' .. MAX_PAYLOAD .. ' bytes' end
+  if #ARGV[i + 12] > MAX_PAYLOAD then
+    return 'the payload is larger than ' .. MAX_PAYLOAD .. ' bytes'
+  end
 end
 for i = 2, #ARGV, VALUES do
   local why = unfit(i)
@@ -44,12 +52,26 @@ local function store(i)
   local function arg(n) return ARGV[i + n] end
   local delay, expiry, seq = tonumber(arg(6)), tonumber(arg(8)), next_of(K.seq)
   local function optional(value) return value ~= '' and value or nil end
-  local job = { id = arg(0), version = arg(1) ~= '1' and arg(1) or nil, kind = arg(2), lane = arg(3), subject = arg(4),
-    max_attempts = tonumber(arg(5)), priority = tonumber(arg(7)), seq = seq, attempts = 0, runs = 0, enqueued_at = NOW,
-    flags = optional(arg(11)), idempotency_key = optional(arg(9)) }
+  local job = {
+    id = arg(0),
+    version = arg(1) ~= '1' and arg(1) or nil,
+    kind = arg(2),
+    lane = arg(3),
+    subject = arg(4),
+    max_attempts = tonumber(arg(5)),
+    priority = tonumber(arg(7)),
+    seq = seq,
+    attempts = 0,
+    runs = 0,
+    enqueued_at = NOW,
+    flags = optional(arg(11)),
+    idempotency_key = optional(arg(9)),
+  }
   jobs[job.id] = job
   save(job, 'payload', arg(12))
-  local _, before = newest_of(call('SET', K.latest .. job.subject, text(seq) .. ' ' .. job.id, 'PX', REMEMBERED, 'GET'))
+  local _, before = newest_of(
+    call('SET', K.latest .. job.subject, text(seq) .. ' ' .. job.id, 'PX', REMEMBERED, 'GET')
+  )
   job.before = before
   came[job.lane] = true
   if expiry > 0 then
@@ -79,7 +101,9 @@ for i = 2, #ARGV, VALUES do
   ids[#ids + 1] = id
   if fresh and not read(id) then store(i) end
 end
-for lane in pairs(came) do call('ZADD', K.gateways, NOW, lane) end
+for lane in pairs(came) do
+  call('ZADD', K.gateways, NOW, lane)
+end
 local answer = {}
 for i, id in ipairs(ids) do
   local job = read(id)

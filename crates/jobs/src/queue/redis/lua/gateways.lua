@@ -1,11 +1,12 @@
 -- Reads the gateways with the latest jobs, or one gateway.
 -- KEYS  1 the queue's prefix
 -- ARGV  1 how many at most  2 the only one, or empty
--- Returns per gateway {lane, fields and values, flat}; `waiting_since` is the time since which the job
---   that comes next has been ready.
+-- Returns per gateway {lane, fields and values, flat}; `waiting_since` is the time since which the
+--   job that comes next has been ready.
 -- Cost  2 commands, and 2 per gateway; the caller asks for at most 200.
 
-local names = ARGV[2] ~= '' and { ARGV[2] } or call('ZREVRANGE', K.gateways, 0, tonumber(ARGV[1]) - 1)
+local names = ARGV[2] ~= '' and { ARGV[2] }
+  or call('ZREVRANGE', K.gateways, 0, tonumber(ARGV[1]) - 1)
 local answer = {}
 for i, packed in ipairs(#names > 0 and call('HMGET', K.gateway, unpack(names)) or {}) do
   local known = packed and cmsgpack.unpack(packed) or {}

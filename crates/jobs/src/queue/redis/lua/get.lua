@@ -7,9 +7,14 @@
 local job = read(ARGV[1])
 if not job then return { {}, {} } end
 local fields, runs = shown(job), {}
-local payload, report, history = unpack(call('HMGET', K.job .. ARGV[1], 'payload', 'report', 'history'))
+local payload, report, history =
+  unpack(call('HMGET', K.job .. ARGV[1], 'payload', 'report', 'history'))
 for name, value in pairs({ payload = payload, report = report }) do
-  if value then fields[#fields + 1], fields[#fields + 2] = name, value end
+  if value then
+    fields[#fields + 1], fields[#fields + 2] = name, value
+  end
 end
-for run in (history or ''):gmatch('[^\n]+') do runs[#runs + 1] = run end
+for run in (history or ''):gmatch('[^\n]+') do
+  runs[#runs + 1] = run
+end
 return { fields, runs }

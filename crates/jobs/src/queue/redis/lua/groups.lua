@@ -15,6 +15,7 @@ if most == 0 then return names end
 local answer = {}
 local packed = #names > 0 and call('HMGET', K.failures, unpack(names)) or {}
 for i, name in ipairs(names) do
-  answer[i] = { name, call('ZCARD', K.group .. name), shown(packed[i] and cmsgpack.unpack(packed[i]) or {}) }
+  answer[i] =
+    { name, call('ZCARD', K.group .. name), shown(packed[i] and cmsgpack.unpack(packed[i]) or {}) }
 end
 return answer

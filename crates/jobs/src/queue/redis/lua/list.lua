@@ -1,6 +1,7 @@
 -- Reads a page of the jobs in a state: ended jobs latest first, the others soonest first.
 -- KEYS  1 the queue's prefix
--- ARGV  1 state  2 latest first: 1 or 0  3 kind or empty  4 lane or empty  5 where to begin  6 how many
+-- ARGV  1 state  2 latest first: 1 or 0  3 kind or empty  4 lane or empty  5 where to begin  6 how
+--       many
 -- Returns {where to continue or -1, ids, fields and values per job, flat, without the document}.
 -- Cost  at most 500 jobs are examined.
 
@@ -16,7 +17,9 @@ for _, id in ipairs(found) do
   if job and (ARGV[3] == '' or ARGV[3] == job.kind) and (ARGV[4] == '' or ARGV[4] == job.lane) then
     local fields = shown(job)
     local report = call('HGET', K.job .. id, 'report')
-    if report then fields[#fields + 1], fields[#fields + 2] = 'report', report end
+    if report then
+      fields[#fields + 1], fields[#fields + 2] = 'report', report
+    end
     ids[#ids + 1], found_jobs[#found_jobs + 1] = id, fields
   end
 end

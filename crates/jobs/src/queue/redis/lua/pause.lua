@@ -18,7 +18,8 @@ audit('resume', scope, 'paused', 'active')
 local lane = scope:match('^gateway:(.*)$')
 if lane and call('EXISTS', K.lane .. lane) == 1 then offer_lane(lane) end
 wake()
--- Of a lane that has running jobs only the worker that runs them can take more, and it may have slots free.
+-- Of a lane that has running jobs only the worker that runs them can take more, and it may have
+-- slots free.
 for _, id in ipairs(call('ZRANGE', K.state .. 'running', 0, 999)) do
   local job = read(id)
   if job and job.worker then wake(job.worker) end

@@ -1,11 +1,12 @@
--- The functions that all scripts share. The generated tables come before it: K (keys), NEXT, RETRYABLE,
--- WAITING, ENDED (states), KINDS, REPLACES, MERGES (kinds), and `now` (Redis's clock in ms).
+-- The functions that all scripts share. The generated tables come before it: K (keys), NEXT,
+-- RETRYABLE, WAITING, ENDED (states), KINDS, REPLACES, MERGES (kinds), and `now` (Redis's clock in
+-- ms).
 --
--- A script checks before it writes, because Redis does not undo what a failing script has done. Jobs,
--- lanes and numbers are read once, changed in memory and written by `flush`, which runs at the end of
--- every script, even a failing one. Jobs and lanes are stored as MessagePack maps, because a whole map
--- costs Redis less than a few fields of a hash. Fields without a value are left out of them, as are the
--- numbers of a lane that are 0.
+-- A script checks before it writes, because Redis does not undo what a failing script has done.
+-- Jobs, lanes and numbers are read once, changed in memory and written by `flush`, which runs at
+-- the end of every script, even a failing one. Jobs and lanes are stored as MessagePack maps,
+-- because a whole map costs Redis less than a few fields of a hash. Fields without a value are left
+-- out of them, as are the numbers of a lane that are 0.
 
 local call = redis.call
 local NOW = now()
@@ -28,10 +29,11 @@ local function text(number)
 end
 local NOW_TEXT = text(NOW)
 
--- Jobs ------------------------------------------------------------------------------------------------------------------
+-- Jobs --------------------------------------------------------------------------------------------
 
--- By id: jobs as they are now, their documents if they were read, the states that Redis lists them in, what has to be
--- written of them (fields and values, of which `job` and its value are the first), and new places in the lists of states.
+-- By id: jobs as they are now, their documents if they were read, the states that Redis lists them
+-- in, what has to be written of them (fields and values, of which `job` and its value are the
+-- first), and new places in the lists of states.
 local jobs, payloads, listed, unsaved, moved = {}, {}, {}, {}, {}
 
 -- A job's fields by name, as docs/protocol.md has them; nil if it is not there.
@@ -50,22 +52,27 @@ local function read(id, with_payload)
   return job
 end
 
--- Has a job written that was changed in another way than by `go`, or with another field of its hash besides.
+-- Has a job written that was changed in another way than by `go`, or with another field of its hash
+-- besides.
 local function save(job, field, value)
   local fields = unsaved[job.id]
   if not fields then
     fields = { 'job', false }
     unsaved[job.id] = fields
   end
-  if field then fields[#fields + 1], fields[#fields + 2] = field, value end
+  if field then
+    fields[#fields + 1], fields[#fields + 2] = field, value
+  end
 end
 
--- Lanes -----------------------------------------------------------------------------------------------------------------
+-- Lanes -------------------------------------------------------------------------------------------
 
--- What the queue knows of gateways, for those that were asked for; and records that were read but not looked at yet.
+-- What the queue knows of gateways, for those that were asked for; and records that were read but
+-- not looked at yet.
 local lanes, packed_lanes = {}, {}
 
--- What the queue knows of a gateway, and by state how many jobs it has; see keys.rs. What is changed of it is written.
+-- What the queue knows of a gateway, and by state how many jobs it has; see keys.rs. What is
+-- changed of it is written.
 local function gateway(lane)
   local known = lanes[lane]
   if known then return known end
@@ -76,7 +83,8 @@ local function gateway(lane)
   return known
 end
 
--- Sets a field of a job or lane to something or nil. Lua makes room even for a nil where nothing was.
+-- Sets a field of a job or lane to something or nil. Lua makes room even for a nil where nothing
+-- was.
 local function put(map, name, value)
   if value ~= nil or map[name] ~= nil then map[name] = value end
 end
@@ -88,11 +96,15 @@ local function less(number) return number and number > 1 and number - 1 or nil e
 local function read_lanes(some)
   local unread = {}
   for _, lane in ipairs(some) do
-    if not lanes[lane] and packed_lanes[lane] == nil then unread[#unread + 1], packed_lanes[lane] = lane, false end
+    if not lanes[lane] and packed_lanes[lane] == nil then
+      unread[#unread + 1], packed_lanes[lane] = lane, false
+    end
   end
   if #unread == 0 then return end
   local packed = call('HMGET', K.gateway, unpack(unread))
-  for i, lane in ipairs(unread) do packed_lanes[lane] = packed[i] end
+  for i, lane in ipairs(unread) do
+    packed_lanes[lane] = packed[i]
+  end
 end
 
 -- A job's or a gateway's fields and values, flat, as those who read them want them.
@@ -104,13 +116,13 @@ local function shown(map)
   return flat
 end
 
--- Failures --------------------------------------------------------------------------------------------------------------
+-- Failures ----------------------------------------------------------------------------------------
 
 -- By key: what is known of groups of failures, and the groups that jobs have left.
 local groups, left_groups = {}, {}
 
--- A job failed: it belongs to the group of its gateway, its failure's code and, if that is known, the method, until it is
--- done, replaced or cancelled, or fails in another way.
+-- A job failed: it belongs to the group of its gateway, its failure's code and, if that is known,
+-- the method, until it is done, replaced or cancelled, or fails in another way.
 local function join_group(job)
   local ok, failure = pcall(cjson.decode, job.failure)
   if not ok or type(failure) ~= 'table' then failure = {} end
@@ -129,7 +141,8 @@ local function join_group(job)
     groups[key] = packed and cmsgpack.unpack(packed) or { first_at = NOW }
   end
   local group = groups[key]
-  group.message, group.action, group.last_at, group.sample = said('message'), said('action'), NOW, job.id
+  group.message, group.action, group.last_at, group.sample =
+    said('message'), said('action'), NOW, job.id
   group.remedy = type(failure.remedy) == 'table' and cjson.encode(failure.remedy) or nil
   call('ZADD', K.group .. key, NOW, job.id)
 end
@@ -154,7 +167,7 @@ local function write_groups()
   end
 end
 
--- Numbers ---------------------------------------------------------------------------------------------------------------
+-- Numbers -----------------------------------------------------------------------------------------
 
 local numbers, metered = {}, {}
 
@@ -175,13 +188,14 @@ local function meter(job, what)
   of_kind[what] = (of_kind[what] or 0) + 1
 end
 
--- Counts a time in a histogram: bucket n holds times from 2^(n-1) ms to less than 2^n ms, bucket 0 those below 1 ms.
+-- Counts a time in a histogram: bucket n holds times from 2^(n-1) ms to less than 2^n ms, bucket 0
+-- those below 1 ms.
 local function meter_time(job, what, ms)
   local _, power = math.frexp(ms)
   meter(job, what .. text(math.max(0, math.min(power, 31))))
 end
 
--- Wakes -----------------------------------------------------------------------------------------------------------------
+-- Wakes -------------------------------------------------------------------------------------------
 
 local wakes, MYSELF = {}, nil
 
@@ -191,10 +205,11 @@ local function wake(worker)
   wakes[worker and K.wake .. ':' .. worker or K.wake] = true
 end
 
--- Rotations -------------------------------------------------------------------------------------------------------------
+-- Rotations ---------------------------------------------------------------------------------------
 
--- By rotation: lanes that leave it, how many at its head do, and lanes that come to it, with their turns. Turns count down,
--- because Redis adds at the front of a short sorted set, not at its end, without going through it.
+-- By rotation: lanes that leave it, how many at its head do, and lanes that come to it, with their
+-- turns. Turns count down, because Redis adds at the front of a short sorted set, not at its end,
+-- without going through it.
 local left, served, offered = {}, {}, {}
 
 local function leave_rotation(key, lane)
@@ -208,12 +223,14 @@ local function join_rotation(key, lane)
   offered[key][lane] = offered[key][lane] or -next_of(K.turn)
 end
 
--- The end of every script -----------------------------------------------------------------------------------------------
+-- The end of every script -------------------------------------------------------------------------
 
 -- Calls a command with a list of any length: Lua passes some thousand values at most.
 local PART = 1000
 local function in_parts(command, key, list)
-  for first = 1, #list, PART do call(command, key, unpack(list, first, math.min(first + PART - 1, #list))) end
+  for first = 1, #list, PART do
+    call(command, key, unpack(list, first, math.min(first + PART - 1, #list)))
+  end
 end
 
 -- Lists jobs by their new states. To be called before anything reads those lists.
@@ -230,21 +247,31 @@ local function write_states()
     listed[id] = to
   end
   moved = {}
-  for state, ids in pairs(gone) do in_parts('ZREM', K.state .. state, ids) end
-  for state, list in pairs(come) do in_parts('ZADD', K.state .. state, list) end
+  for state, ids in pairs(gone) do
+    in_parts('ZREM', K.state .. state, ids)
+  end
+  for state, list in pairs(come) do
+    in_parts('ZADD', K.state .. state, list)
+  end
 end
 
 -- Puts lanes into rotations and takes them out. To be called before anything reads those.
 local function write_rotations()
   for key, set in pairs(left) do
     local names = {}
-    for lane in pairs(set) do names[#names + 1] = lane end
+    for lane in pairs(set) do
+      names[#names + 1] = lane
+    end
     call('ZREM', key, unpack(names))
   end
-  for key, count in pairs(served) do call('ZREMRANGEBYRANK', key, -count, -1) end
+  for key, count in pairs(served) do
+    call('ZREMRANGEBYRANK', key, -count, -1)
+  end
   for key, set in pairs(offered) do
     local list = {}
-    for lane, turn in pairs(set) do list[#list + 1], list[#list + 2] = turn, lane end
+    for lane, turn in pairs(set) do
+      list[#list + 1], list[#list + 2] = turn, lane
+    end
     if #list > 0 then call('ZADD', key, 'NX', unpack(list)) end
   end
   left, served, offered = {}, {}, {}
@@ -259,7 +286,9 @@ end
 
 local function write_lanes()
   local list = {}
-  for lane, known in pairs(lanes) do list[#list + 1], list[#list + 2] = lane, cmsgpack.pack(known) end
+  for lane, known in pairs(lanes) do
+    list[#list + 1], list[#list + 2] = lane, cmsgpack.pack(known)
+  end
   if #list > 0 then call('HSET', K.gateway, unpack(list)) end
 end
 
@@ -267,7 +296,9 @@ local function write_meters()
   if not next(metered) then return end
   local key = K.minute .. math.floor(NOW / 60000)
   for kind, happened in pairs(metered) do
-    for what, times in pairs(happened) do call('HINCRBY', key, kind .. '|' .. what, times) end
+    for what, times in pairs(happened) do
+      call('HINCRBY', key, kind .. '|' .. what, times)
+    end
   end
   call('PEXPIRE', key, MINUTES_KEPT)
 end
@@ -282,7 +313,9 @@ local function flush()
   write_lanes()
   write_meters()
   if emitted then call('XTRIM', K.events, 'MAXLEN', '~', EVENTS) end
-  for key, number in pairs(numbers) do call('SET', key, number) end
+  for key, number in pairs(numbers) do
+    call('SET', key, number)
+  end
   for key in pairs(wakes) do
     if call('LLEN', key) == 0 then
       call('RPUSH', key, '1')
@@ -291,7 +324,7 @@ local function flush()
   end
 end
 
--- Events ----------------------------------------------------------------------------------------------------------------
+-- Events ------------------------------------------------------------------------------------------
 
 local function emit(json)
   emitted = true
@@ -310,7 +343,8 @@ end
 
 local NOTHING, NOW_JSON = {}, '{"v":1,"event":"job","at_ms":' .. NOW_TEXT .. ',"id":"'
 
--- A job went from one state, or none, to another. Ids, kinds and states are words; the rest may hold anything.
+-- A job went from one state, or none, to another. Ids, kinds and states are words; the rest may
+-- hold anything.
 local function emit_job(job, from, to, at, more)
   local rest = '}'
   if to == 'running' then
@@ -319,12 +353,29 @@ local function emit_job(job, from, to, at, more)
     rest = ',"next_at_ms":' .. text(at) .. '}'
   end
   if more ~= NOTHING then
-    rest = member('reason', quoted(more.reason)) .. member('superseded_by', quoted(more.superseded_by))
-      .. member('by', quoted(more.by)) .. member('failure', more.failure) .. rest
+    rest = member('reason', quoted(more.reason))
+      .. member('superseded_by', quoted(more.superseded_by))
+      .. member('by', quoted(more.by))
+      .. member('failure', more.failure)
+      .. rest
   end
-  emit(NOW_JSON .. job.id .. '","kind":"' .. job.kind .. '","gateway":"' .. job.lane .. '","subject":"' .. job.subject
-    .. (from and '","from":"' .. from .. '","to":"' or '","from":null,"to":"') .. to .. '","run":' .. text(job.runs)
-    .. ',"attempts":' .. text(job.attempts) .. rest)
+  emit(
+    NOW_JSON
+      .. job.id
+      .. '","kind":"'
+      .. job.kind
+      .. '","gateway":"'
+      .. job.lane
+      .. '","subject":"'
+      .. job.subject
+      .. (from and '","from":"' .. from .. '","to":"' or '","from":null,"to":"')
+      .. to
+      .. '","run":'
+      .. text(job.runs)
+      .. ',"attempts":'
+      .. text(job.attempts)
+      .. rest
+  )
 end
 
 -- Something happened to the queue.
@@ -333,9 +384,27 @@ local function emit_queue(event)
   emit(cjson.encode(event))
 end
 
--- Somebody did something by hand; scripts for that have as ARGV 1 to 3 who, from where and why. `before` and `after` are
--- states.
+-- Somebody did something by hand; scripts for that have as ARGV 1 to 3 who, from where and why.
+-- `before` and `after` are states.
 local function audit(action, target, before, after)
-  call('XADD', K.audit, 'MAXLEN', '~', AUDITED, '*', 'entry', cjson.encode({ v = 1, at_ms = NOW, by = ARGV[1],
-    from = ARGV[2], action = action, target = target, before = before, after = after, why = ARGV[3] }))
+  call(
+    'XADD',
+    K.audit,
+    'MAXLEN',
+    '~',
+    AUDITED,
+    '*',
+    'entry',
+    cjson.encode({
+      v = 1,
+      at_ms = NOW,
+      by = ARGV[1],
+      from = ARGV[2],
+      action = action,
+      target = target,
+      before = before,
+      after = after,
+      why = ARGV[3],
+    })
+  )
 end

@@ -4,7 +4,8 @@
 -- Returns how many of the jobs this worker still held.
 -- Cost  about 15 commands per job; the caller sends at most 32.
 
-local worker, result, released = ARGV[1], cjson.encode({ outcome = 'released', message = ARGV[2] }), 0
+local worker, result, released =
+  ARGV[1], cjson.encode({ outcome = 'released', message = ARGV[2] }), 0
 for i = 3, #ARGV, 2 do
   local job = read(ARGV[i])
   if holds(job, worker, tonumber(ARGV[i + 1])) then

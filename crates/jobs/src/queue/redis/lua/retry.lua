@@ -1,8 +1,8 @@
 -- Makes a job ready at once because a person asked for it, and gives it all its attempts again.
 -- KEYS  1 the queue's prefix
 -- ARGV  1 author  2 origin  3 reason  4 id  5 force: 1 or 0
--- Returns {result, the state that the job was in}: `ok`; `missing`; `refused`, because of its state;
---   `outdated`, if it is dead, its subject has had a newer job and force is 0.
+-- Returns {result, the state that the job was in}: `ok`; `missing`; `refused`, because of its
+--   state; `outdated`, if it is dead, its subject has had a newer job and force is 0.
 -- Cost  about 16 commands, more if it replaces other jobs.
 
 local job = read(ARGV[4])
@@ -10,17 +10,32 @@ if not job then return { 'missing', '' } end
 local from, by = job.state, ARGV[1]
 if not (RETRYABLE[from] and allowed(from, 'ready')) then return { 'refused', from } end
 local latest, newest = newest_of(call('GET', K.latest .. job.subject))
-if from == 'dead' and latest > job.seq and ARGV[5] ~= '1' then
-  return { 'outdated', from }
+if from == 'dead' and latest > job.seq and ARGV[5] ~= '1' then return { 'outdated', from } end
+for _, field in ipairs({
+  'snoozed_since',
+  'reason',
+  'finished_at',
+  'reprobed',
+  'cancel',
+  'lost',
+  'effects',
+}) do
+  job[field] = nil
 end
-for _, field in ipairs({ 'snoozed_since', 'reason', 'finished_at', 'reprobed', 'cancel', 'lost', 'effects' }) do job[field] = nil end
 job.attempts = 0
 unhold(job.lane)
 if from == 'dead' then
-  -- It was not in the line any more: it joins it as the newest. Among the jobs ever enqueued it stays where it was.
+  -- It was not in the line any more: it joins it as the newest. Among the jobs ever enqueued it
+  -- stays where it was.
   local seq = next_of(K.seq)
   job.seq, job.rank, job.expires_at = seq, nil, nil
-  call('SET', K.latest .. job.subject, text(seq) .. (newest and ' ' .. (newest == '' and job.id or newest) or ''), 'PX', REMEMBERED)
+  call(
+    'SET',
+    K.latest .. job.subject,
+    text(seq) .. (newest and ' ' .. (newest == '' and job.id or newest) or ''),
+    'PX',
+    REMEMBERED
+  )
   go(job, 'ready', NOW, { by = by })
   arrive(job)
 else

@@ -1,18 +1,20 @@
--- Searches lists of jobs, one after the other, for those whose stored form contains some texts. These
--- may be more than the search matches, so the caller checks them again.
+-- Searches lists of jobs, one after the other, for those whose stored form contains some texts.
+-- These may be more than the search matches, so the caller checks them again.
 -- KEYS  1 the queue's prefix
--- ARGV  1 how many to find  2 how many to examine  3 a gateway or empty: states in which it has no jobs
---       are skipped  4 whether to search documents too: 0, 1, or 2 for in lower case as well  5 the
---       prefix of ids, or empty  6, 7 score and id of the last job seen in the first list, or both
---       empty  8 how many lists, then the lists: `+` for lowest scores first or `-`, and `state:…` or
---       `group:…`; then the texts
--- Returns {number of the list that it stopped in or 0 if it came to the end, score and id of the last
---   job seen there, how many were examined, fields and values per job, flat, with the document}.
+-- ARGV  1 how many to find  2 how many to examine  3 a gateway or empty: states in which it has no
+--       jobs are skipped  4 whether to search documents too: 0, 1, or 2 for in lower case as well
+--       5 the prefix of ids, or empty  6, 7 score and id of the last job seen in the first list, or
+--       both empty  8 how many lists, then the lists: `+` for lowest scores first or `-`, and
+--       `state:…` or `group:…`; then the texts
+-- Returns {number of the list that it stopped in or 0 if it came to the end, score and id of the
+--   last job seen there, how many were examined, fields and values per job, flat, with the
+--   document}.
 -- Cost  3 commands per list, and 1 per job examined; 20 to find the position to begin at, 1 per job
 --   found. It stops early when the jobs are large.
 
 local CHUNK, BYTES, PASSED = 100, 2 * 1024 * 1024, 8
-local to_find, to_look, lane, with_documents, prefix = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4] ~= '0', ARGV[5]
+local to_find, to_look, lane, with_documents, prefix =
+  tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4] ~= '0', ARGV[5]
 local LISTS = tonumber(ARGV[8])
 local NEEDLES = #ARGV - 8 - LISTS
 local looked, passed, bytes, found = 0, 0, 0, {}
@@ -28,7 +30,11 @@ local function before(key, score, id, inclusive)
   while low < high do
     local middle = math.floor((low + high) / 2)
     local there = call('ZRANGE', key, middle, middle)[1]
-    if there < id or inclusive and there == id then low = middle + 1 else high = middle end
+    if there < id or inclusive and there == id then
+      low = middle + 1
+    else
+      high = middle
+    end
   end
   return low
 end
@@ -66,13 +72,16 @@ local function look_at(id)
   found[#found + 1] = fields
 end
 
-local function is_enough() return #found >= to_find or looked + passed / PASSED >= to_look or bytes >= BYTES end
+local function is_enough()
+  return #found >= to_find or looked + passed / PASSED >= to_look or bytes >= BYTES
+end
 
 -- The next jobs of a list, with scores: those from that place on, or those before it.
 local function chunk(key, down, place)
   if not down then return call('ZRANGE', key, place, place + CHUNK - 1, 'WITHSCORES') end
   local first = math.max(place - CHUNK, 0)
-  local upwards, downwards = place > 0 and call('ZRANGE', key, first, place - 1, 'WITHSCORES') or {}, {}
+  local upwards, downwards =
+    place > 0 and call('ZRANGE', key, first, place - 1, 'WITHSCORES') or {}, {}
   for i = #upwards - 1, 1, -2 do
     downwards[#downwards + 1], downwards[#downwards + 2] = upwards[i], upwards[i + 1]
   end

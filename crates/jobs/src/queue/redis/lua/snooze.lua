@@ -1,8 +1,9 @@
--- Makes a job wait because a person asked for it. This changes neither its attempts nor the time that
--- counts towards the limit for a busy gateway.
+-- Makes a job wait because a person asked for it. This changes neither its attempts nor the time
+-- that counts towards the limit for a busy gateway.
 -- KEYS  1 the queue's prefix
 -- ARGV  1 author  2 origin  3 reason  4 id  5 for how long in ms
--- Returns {result, the state that the job was in}: `ok`; `missing`; `refused`, because of its state.
+-- Returns {result, the state that the job was in}: `ok`; `missing`; `refused`, because of its
+--   state.
 -- Cost  about 16 commands.
 
 local by, why = ARGV[1], ARGV[3]

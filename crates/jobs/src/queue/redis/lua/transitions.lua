@@ -1,7 +1,7 @@
--- The transitions of jobs: every script changes jobs through `go`, `arrive`, `wait_again` and `leave`.
--- Comes after prelude.lua.
+-- The transitions of jobs: every script changes jobs through `go`, `arrive`, `wait_again` and
+-- `leave`. Comes after prelude.lua.
 
--- Transitions -----------------------------------------------------------------------------------------------------------
+-- Transitions -------------------------------------------------------------------------------------
 
 local function allowed(from, to) return (NEXT[from] or {})[to] == true end
 
@@ -14,11 +14,14 @@ local function offered_as(job) return job.id .. job.subject end
 -- Offers a job no more that could have run.
 local function withdraw(job) call('ZREM', K.lane .. job.lane, offered_as(job)) end
 
--- Takes a job to another state, which it is in `at` some time: when it is due, or until when it is leased; NOW otherwise.
--- `more`, all optional: reason, failure (JSON), superseded_by, by (who did it).
+-- Takes a job to another state, which it is in `at` some time: when it is due, or until when it is
+-- leased; NOW otherwise. `more`, all optional: reason, failure (JSON), superseded_by, by (who did
+-- it).
 local function go(job, to, at, more)
   local from, id, known = job.state, job.id, gateway(job.lane)
-  if not allowed(from or 'new', to) then error('unchecked transition from ' .. (from or 'new') .. ' to ' .. to) end
+  if not allowed(from or 'new', to) then
+    error('unchecked transition from ' .. (from or 'new') .. ' to ' .. to)
+  end
   at, more = at or NOW, more or NOTHING
   if from then known[from] = less(known[from]) end
   known[to] = (known[to] or 0) + 1
@@ -48,15 +51,15 @@ local function go(job, to, at, more)
   emit_job(job, from, to, at, more)
 end
 
--- What `latest` holds of a subject: the number of its newest job, and the id of the one that was enqueued last; empty if
--- there is none, nil if it is not known.
+-- What `latest` holds of a subject: the number of its newest job, and the id of the one that was
+-- enqueued last; empty if there is none, nil if it is not known.
 local function newest_of(value)
   if not value then return 0, '' end
   local seq, id = value:match('^(%d+) ?(.*)$')
   return tonumber(seq), id ~= '' and id or nil
 end
 
--- The order of jobs -----------------------------------------------------------------------------------------------------
+-- The order of jobs -------------------------------------------------------------------------------
 
 -- Puts a lane that has something to run at the end of the rotation, of its owner or of everybody.
 local function offer_lane(lane)
@@ -69,7 +72,8 @@ end
 
 -- Offers a job to its lane if it can run. It is the first of the line of its subject.
 local function offer_job(job)
-  -- Of jobs that merge, an older one can become ready, or be so again, while newer ones run: it waits for them.
+  -- Of jobs that merge, an older one can become ready, or be so again, while newer ones run: it
+  -- waits for them.
   local waits = MERGES[job.kind] and gateway(job.lane).merging
   if job.state == 'ready' and not waits then
     call('ZADD', K.lane .. job.lane, rank(job), offered_as(job))
@@ -113,7 +117,8 @@ local function successor(job)
   end
 end
 
--- A job is due for the first time: it joins the line of its subject, and settles what becomes of older ones there.
+-- A job is due for the first time: it joins the line of its subject, and settles what becomes of
+-- older ones there.
 local to_look_at = 500
 local function arrive(job)
   -- The lines of jobs that merge can be long; those of others never are.
@@ -145,10 +150,15 @@ local function arrive(job)
   call('ZADD', K.subject .. job.subject, job.seq, job.id)
   local first = line[1] and read(line[1])
   if first and first.seq > job.seq then withdraw(first) end
-  if #line == 0 then offer_job(job) else offer(job.subject) end
+  if #line == 0 then
+    offer_job(job)
+  else
+    offer(job.subject)
+  end
 end
 
--- A run is over without an end of the job: it waits in that state, unless something else has become of it meanwhile.
+-- A run is over without an end of the job: it waits in that state, unless something else has become
+-- of it meanwhile.
 local function wait_again(job, to, at, failure)
   local newer = successor(job)
   if failure then job.failure = failure end
@@ -199,8 +209,17 @@ end
 
 -- Notes a run that ended. `result` is JSON: outcome, code, message, action, steps.
 local function note(job, result)
-  local run = '{"number":' .. text(job.runs) .. ',"worker":' .. quoted(job.worker or '') .. ',"started_at_ms":'
-    .. text(job.started_at or 0) .. ',"ended_at_ms":' .. NOW_TEXT .. ',"result":' .. result .. '}'
+  local run = '{"number":'
+    .. text(job.runs)
+    .. ',"worker":'
+    .. quoted(job.worker or '')
+    .. ',"started_at_ms":'
+    .. text(job.started_at or 0)
+    .. ',"ended_at_ms":'
+    .. NOW_TEXT
+    .. ',"result":'
+    .. result
+    .. '}'
   local before = job.runs > 1 and call('HGET', K.job .. job.id, 'history')
   local history = before and before .. '\n' .. run or run
   if before and job.runs > HISTORY then history = history:sub(history:find('\n', 1, true) + 1) end
