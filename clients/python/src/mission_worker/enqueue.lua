@@ -340,7 +340,7 @@ local function flush()
   end
 end
 
--- Events ------------------------------------------------------------------------------------------
+-- The events of the stream and the records of the audit. Comes after prelude.lua.
 
 local function emit(json)
   emitted = true
@@ -395,7 +395,7 @@ local function emit_job(job, from, to, at, more)
 end
 
 -- The transitions of jobs: every script changes jobs through `go`, `arrive`, `wait_again` and
--- `leave`. Comes after prelude.lua.
+-- `leave`. Comes after events.lua.
 
 -- Transitions -------------------------------------------------------------------------------------
 

@@ -5,14 +5,21 @@ use std::collections::HashSet;
 use crate::kinds;
 use crate::queue::{redis::keys, states};
 
+/// The functions that all scripts share, in the order in which they use each other.
+const SHARED: &str = concat!(
+    include_str!("lua/prelude.lua"),
+    "\n",
+    include_str!("lua/events.lua"),
+    "\n",
+    include_str!("lua/transitions.lua"),
+);
+
 /// Returns the whole text of a script. It contains only the shared functions that the script uses,
 /// because even an unused definition costs Redis some thousand instructions per call. Counters and
 /// fields that the script has changed are written even if it fails half-way, so that everything it
 /// did until then is complete.
 pub(crate) fn bundle(clock: &str, body: &str) -> String {
-    let (prelude, transitions) =
-        (include_str!("lua/prelude.lua"), include_str!("lua/transitions.lua"));
-    let shared = states::lua() + &kinds::lua() + clock + prelude + "\n" + transitions;
+    let shared = states::lua() + &kinds::lua() + clock + SHARED;
     let own = format!(
         "local layout = redis.call('GET', K.layout)
 if layout and layout ~= LAYOUT then

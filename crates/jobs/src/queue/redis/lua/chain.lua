@@ -13,10 +13,10 @@ local most, agent, lane, id = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 
 local function only_gateway()
   local one
-  for _, lane in ipairs(call('ZREVRANGE', K.gateways, 0, GATEWAYS - 1)) do
-    if call('EXISTS', K.latest .. lane .. '/' .. agent) == 1 then
+  for _, candidate in ipairs(call('ZREVRANGE', K.gateways, 0, GATEWAYS - 1)) do
+    if call('EXISTS', K.latest .. candidate .. '/' .. agent) == 1 then
       if one then return end
-      one = lane
+      one = candidate
     end
   end
   return one

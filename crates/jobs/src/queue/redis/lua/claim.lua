@@ -23,7 +23,7 @@ if wanted > 0 then MYSELF = worker end
 -- How much a call does of one thing, and how much it leaves to each of those that come `after` it
 -- and share with it, so that none of them waits for a backlog of another.
 local STEP, RESERVED = 24, 4
-local function share(left, step, after) return math.min(step, left - RESERVED * after) end
+local function share(budget, step, after) return math.min(step, budget - RESERVED * after) end
 
 -- The first members of a sorted set up to NOW.
 local function due(key, most)

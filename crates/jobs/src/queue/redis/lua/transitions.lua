@@ -1,5 +1,5 @@
 -- The transitions of jobs: every script changes jobs through `go`, `arrive`, `wait_again` and
--- `leave`. Comes after prelude.lua.
+-- `leave`. Comes after events.lua.
 
 -- Transitions -------------------------------------------------------------------------------------
 
