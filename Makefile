@@ -4,7 +4,10 @@
 .PHONY: help build demo test python dashboard fuzz interop interop-bench lint fmt tools bench release image
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-SCRIPTS := .ci/run scripts/advisories scripts/release scripts/setup scripts/words tests/fuzz/run tests/openclaw-gateway.sh
+SCRIPTS := .ci/run scripts/advisories scripts/lua scripts/release scripts/setup scripts/words tests/fuzz/run tests/openclaw-gateway.sh
+# The Lua that people write; enqueue.lua of the client is generated.
+LUA = crates/jobs/src/queue/redis/lua crates/jobs/src/queue/model clients/python/src/mission_worker/get.lua
+STYLUA = stylua --config-path crates/jobs/src/queue/redis/lua/stylua.toml
 # Python with the client's dependencies, in the client's folder.
 PYTHON = cd clients/python && PYTHONDONTWRITEBYTECODE=1 $(abspath $(TARGET))/python/bin/python
 DASHBOARD = $(abspath tests/dashboard)
@@ -66,7 +69,7 @@ interop-bench: ## Measure many agents at once on real gateways
 	cargo build --release --workspace --all-targets
 	cargo test --release $(INTEROP) interop::measure_many_agents_at_once
 
-lint: ## Check format, code, documentation, wording, scripts, alerts; dependencies and spelling after `make tools`
+lint: ## Check format, code, documentation, wording, scripts, alerts; Lua, dependencies, spelling after `make tools`
 	@scripts/setup lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -80,6 +83,8 @@ lint: ## Check format, code, documentation, wording, scripts, alerts; dependenci
 	$(PYTHON) -m mypy --cache-dir $(abspath $(TARGET))/python/mypy
 	$(PYTHON) -m ruff check --no-cache $(DASHBOARD)
 	$(PYTHON) -m ruff format --no-cache --check $(DASHBOARD)
+	@$(call optional,stylua,$(STYLUA) --check $(LUA))
+	@$(call optional,selene,scripts/lua)
 	@$(call optional,cargo-machete,cargo machete)
 	@$(call optional,typos,typos)
 	@$(call optional,cargo-deny,cargo deny --workspace check bans licenses sources)
@@ -91,8 +96,9 @@ fmt: ## Format the code
 	@scripts/setup lint
 	cargo fmt --all
 	$(PYTHON) -m ruff format --no-cache . $(DASHBOARD)
+	@$(call optional,stylua,$(STYLUA) $(LUA))
 
-tools: ## Install cargo-deny, cargo-machete and typos for `make lint` (some minutes, once)
+tools: ## Install cargo-deny, cargo-machete, typos, stylua and selene for `make lint` (some minutes, once)
 	@scripts/setup tools
 
 bench: ## Measure the queue on this machine, in less than three minutes
