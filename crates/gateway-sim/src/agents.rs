@@ -106,7 +106,7 @@ impl World {
         self.deleted.forget(&id);
         self.put_agent("agents.create", draft, &id, entry.clone())?;
         self.known.insert(id.clone());
-        self.deeds.creates.push(id.clone());
+        self.effects.creates.push(id.clone());
         self.seed_files(&id, &entry);
         if self.profile.keeps_list() {
             self.name_identity(&id, &entry, name);
@@ -242,12 +242,12 @@ impl World {
         }
         if trashes {
             let gone = self.disk.trash(&folder);
-            self.deeds.trashed.extend(gone);
+            self.effects.trashed.extend(gone);
         }
         if with_files && self.profile.is_new() {
             self.sessions.retain(|key, _| session_agent(key) != Some(&id));
         }
-        self.deeds.deletes.push(id);
+        self.effects.deletes.push(id);
         Ok(answer)
     }
 
@@ -259,7 +259,7 @@ impl World {
         // These are the files of an open database, and a folder that only `agents.create` creates.
         let log = if self.profile == Profile::V2026_8_2 { "trash" } else { "missing" };
         let sessions =
-            if self.deeds.creates.iter().any(|own| own == id) { "trash" } else { "missing" };
+            if self.effects.creates.iter().any(|own| own == id) { "trash" } else { "missing" };
         let mut items = vec![
             item(store.clone(), "trash"),
             item(format!("{store}-journal"), "missing"),

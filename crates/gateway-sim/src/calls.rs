@@ -18,7 +18,7 @@ use tokio::{
 use crate::{
     answer::{Outcome, Refusal, event, response},
     control,
-    deeds::Deeds,
+    effects::Effects,
     fault::{Action, Fault, strike},
     handshake::Client,
     method,
@@ -119,7 +119,7 @@ impl Shared {
     pub(crate) fn twin(&self) -> Self {
         let inner = self.lock();
         let mut world = inner.world.clone();
-        world.deeds = Deeds::default();
+        world.effects = Effects::default();
         Self::with(world, inner.token.clone(), Vec::new(), inner.canned.clone())
     }
 
@@ -174,9 +174,9 @@ impl Shared {
             );
             return Step { frames: Vec::new(), delay: Duration::ZERO, then: Then::Drop };
         }
-        let writes = inner.world.deeds.writes.len();
+        let writes = inner.world.effects.writes.len();
         let outcome = inner.outcome(client, name, params, action.as_ref());
-        let wrote = inner.world.deeds.writes.len() > writes;
+        let wrote = inner.world.effects.writes.len() > writes;
         if wrote || matches!(action, Some(Action::Edit(_))) {
             self.config_was_written(&mut inner, if wrote { Some(name) } else { None }, params);
         }

@@ -16,7 +16,7 @@ pub(crate) fn answer(shared: &Arc<Shared>, name: &str, params: &Value) -> Option
     let method = name.strip_prefix("simulator.")?;
     let mut inner = shared.lock();
     let answer = match method {
-        "deeds" => serde_json::to_value(&inner.world.deeds).unwrap_or_default(),
+        "effects" => serde_json::to_value(&inner.world.effects).unwrap_or_default(),
         "state" => inner.world.snapshot(),
         "disk" => inner.world.disk_snapshot(),
         "seeds" => json!(inner.world.profile.seed_hashes()),

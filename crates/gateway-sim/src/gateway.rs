@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, task::AbortHandle, time::timeout};
 use crate::{
     calls::{Call, Shared},
     connection::{self, Stream},
-    deeds::Deeds,
+    effects::Effects,
     fault::Fault,
     handshake,
     profile::Profile,
@@ -121,13 +121,13 @@ impl Gateway {
     /// without a change do not count.
     #[must_use]
     pub fn config_writes(&self) -> u64 {
-        self.shared.lock().world.deeds.writes.len() as u64
+        self.shared.lock().world.effects.writes.len() as u64
     }
 
     /// Returns what was done to this gateway since it was created, from its own point of view.
     #[must_use]
-    pub fn deeds(&self) -> Deeds {
-        self.shared.lock().world.deeds.clone()
+    pub fn effects(&self) -> Effects {
+        self.shared.lock().world.effects.clone()
     }
 
     /// Returns the content of the disk:

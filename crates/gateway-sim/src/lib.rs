@@ -25,7 +25,7 @@
 //! | `calls` | the log of calls, and the state shared by all connections |
 //! | `method`, `answer` | the table of methods with their parameters, and error answers |
 //! | `world`, `agents_config`, `disk`, `host` | agents, folders, sessions and the configuration |
-//! | `running`, `deleted`, `deeds` | configuration in use, deleted agents, record of writes |
+//! | `running`, `deleted`, `effects` | configuration in use, deleted agents, record of writes |
 //! | `restart` | the restarts that writes of the configuration cause |
 //! | `agents`, `files`, `sessions`, `config`, `merge`, `health` | the methods themselves |
 //! | `validate`, `includes`, `obstacles` | the reasons to refuse a write |
@@ -38,9 +38,9 @@ mod calls;
 mod config;
 mod connection;
 mod control;
-mod deeds;
 mod deleted;
 mod disk;
+mod effects;
 mod fault;
 mod files;
 mod gateway;
@@ -63,7 +63,7 @@ mod world;
 
 pub use calls::Call;
 pub use connection::Stream;
-pub use deeds::{Deeds, Write};
+pub use effects::{Effects, Write};
 pub use fault::{Action, Fault};
 pub use gateway::Gateway;
 pub use options::Options;

@@ -24,7 +24,7 @@ impl Shared {
         let mut inner = self.lock();
         inner.down_until = Instant::now() + outage;
         inner.boot_id = random_id();
-        inner.world.deeds.restarts.extend(by.map(str::to_owned));
+        inner.world.effects.restarts.extend(by.map(str::to_owned));
         let how = if by.is_some() { Start::InPlace } else { Start::Process };
         inner.dead = inner.world.start(how).err();
         drop(inner);

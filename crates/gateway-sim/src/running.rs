@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     answer::Refusal,
-    deeds::Write,
+    effects::Write,
     merge::{differences, merge},
     profile::Profile,
     world::World,
@@ -55,7 +55,7 @@ impl World {
         for (name, part) in folded.parts {
             self.host.write_part(name, part);
         }
-        self.deeds.writes.push(Write { by: by.to_owned(), paths });
+        self.effects.writes.push(Write { by: by.to_owned(), paths });
         if self.adds_deleted() {
             // The running configuration is unchanged.
             return Err(Refusal::new(

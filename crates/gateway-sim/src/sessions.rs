@@ -189,7 +189,7 @@ impl World {
                 .expect("made an object above")
                 .retain(|name, _| !hidden.contains(&name.as_str()));
         }
-        self.deeds.resets.push(key);
+        self.effects.resets.push(key);
         answer["entry"] = entry;
         Ok(answer)
     }

@@ -8,9 +8,9 @@ use crate::{
     agents::session_agent,
     answer::{Outcome, Refusal},
     config::config_path,
-    deeds::Deeds,
     deleted::Deleted,
     disk::{Disk, File, Files},
+    effects::Effects,
     host::Host,
     options::Options,
     profile::Profile,
@@ -56,7 +56,7 @@ pub(crate) struct World {
     pub(crate) runs: BTreeSet<String>,
     /// The time of the latest session update, in ms; no two updates have the same.
     latest_ms: u64,
-    pub(crate) deeds: Deeds,
+    pub(crate) effects: Effects,
 }
 
 /// The state of a session.
@@ -163,7 +163,7 @@ impl World {
             deleted: Deleted::default(),
             runs: BTreeSet::new(),
             latest_ms: 0,
-            deeds: Deeds::default(),
+            effects: Effects::default(),
             options: setup.options.clone(),
         };
         world.taken = world.known_part(&world.file);

@@ -83,7 +83,7 @@ async fn the_newest_considers_an_unchanged_escaped_text_changed() {
         patch(&mut client, &wanted).await.unwrap();
         let again = patch(&mut client, &wanted).await.unwrap();
         assert_eq!(again.get("noop").is_some(), is_noop, "{profile}");
-        let writes = gateway.deeds().writes;
+        let writes = gateway.effects().writes;
         assert_eq!(writes.len(), if is_noop { 1 } else { 2 });
         if !is_noop {
             assert_eq!(again["changedPaths"], json!(["agents.entries.ada.heartbeat.prompt"]));

@@ -67,7 +67,7 @@ async fn folders_are_trashed_with_others_files_except_on_later_versions() {
             let left = folders_left(&gateway, &mut client, "ada", true).await;
             let protects = ["2026.5.7", "2026.6.11", "2026.9.6"].contains(&profile);
             assert_eq!(left.contains(&folder), protects, "{profile} {what}: {left:?}");
-            assert_eq!(gateway.deeds().trashed.is_empty(), protects, "{profile} {what}");
+            assert_eq!(gateway.effects().trashed.is_empty(), protects, "{profile} {what}");
             if !protects {
                 assert!(gateway.disk()["trash"][&folder].is_object(), "{profile} {what}");
             }
@@ -85,7 +85,7 @@ async fn a_folder_inside_goes_alone_and_files_can_be_kept() {
             ["/w/own", "/w/x/ada", "/w/y"]
         );
         assert_eq!(folders_left(&gateway, &mut client, "ada", true).await, ["/w/own", "/w/y"]);
-        assert_eq!(gateway.deeds().deletes, ["bob", "ada"]);
+        assert_eq!(gateway.effects().deletes, ["bob", "ada"]);
     }
 }
 

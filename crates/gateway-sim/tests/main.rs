@@ -4,8 +4,8 @@
 mod client;
 mod comparison;
 mod configuration;
-mod deeds;
 mod deleting;
+mod effects;
 mod faults;
 mod handshake;
 mod options;

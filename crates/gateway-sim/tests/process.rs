@@ -48,9 +48,9 @@ async fn reports_what_was_done_to_other_processes() {
     let (_process, url) = start(&["--profile", "2026.8.2"]).await;
     let mut client = Client::connected(&url, "any").await;
     client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
-    let deeds = Client::connected(&url, "any").await.ok("simulator.deeds", json!({})).await;
+    let effects = Client::connected(&url, "any").await.ok("simulator.effects", json!({})).await;
     assert_eq!(
-        (&deeds["creates"], &deeds["writes"][0]["by"]),
+        (&effects["creates"], &effects["writes"][0]["by"]),
         (&json!(["ada"]), &json!("agents.create"))
     );
 }

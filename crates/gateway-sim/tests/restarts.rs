@@ -42,7 +42,7 @@ async fn after_a_patch_of_channels_one_version_runs_with_its_first_configuration
     );
     let seen = client.ok("config.get", json!({})).await;
     assert_eq!(seen["parsed"]["agents"]["list"].as_array().unwrap().len(), 3);
-    assert_eq!(gateway.deeds().restarts, ["config.patch"]);
+    assert_eq!(gateway.effects().restarts, ["config.patch"]);
 
     // The next call that writes overwrites the file with the running configuration.
     client.ok("agents.create", json!({ "name": "ada", "workspace": "/w/ada" })).await;
@@ -71,9 +71,9 @@ async fn a_complete_configuration_is_one_write_and_no_restart() {
     wanted["channels"] = config["channels"].clone();
     patch(&mut client, &wanted).await.unwrap();
     client.ok("agents.files.list", json!({ "agentId": "ada" })).await;
-    let deeds = gateway.deeds();
-    assert_eq!((deeds.writes.len(), deeds.restarts.len()), (1, 0));
-    assert_eq!(deeds.writes[0].paths, ["agents"]);
+    let effects = gateway.effects();
+    assert_eq!((effects.writes.len(), effects.restarts.len()), (1, 0));
+    assert_eq!(effects.writes[0].paths, ["agents"]);
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn a_gateway_that_does_not_watch_its_file_is_unchanged_by_an_edit() {
     client.ok("agents.delete", json!({ "agentId": "ada" })).await;
     patch(&mut client, &list(&["bob"])).await.unwrap();
     assert_eq!(client.end().await, Gone::Closed(1012));
-    assert_eq!(gateway.deeds().restarts, ["config.patch"]);
+    assert_eq!(gateway.effects().restarts, ["config.patch"]);
 }
 
 #[tokio::test]

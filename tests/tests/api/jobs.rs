@@ -88,12 +88,12 @@ async fn actions_on_a_job_are_audited_with_actor_and_reason() {
     assert_eq!(act("cancel", json!({})).await.status, 409);
 
     let audit = server.get("/api/v1/audit", &[]).await.json();
-    let deeds: Vec<_> =
-        audit.as_array().unwrap().iter().map(|deed| (&deed["action"], &deed["why"])).collect();
+    let acted: Vec<_> =
+        audit.as_array().unwrap().iter().map(|entry| (&entry["action"], &entry["why"])).collect();
     let expected = [("cancel", "not wanted"), ("retry", "done early"), ("snooze", "maintenance")]
         .map(|(a, w)| (json!(a), json!(w)));
     let expected: Vec<_> = expected.iter().map(|(action, why)| (action, why)).collect();
-    assert_eq!(deeds[..3], expected[..], "{audit}");
+    assert_eq!(acted[..3], expected[..], "{audit}");
     assert_eq!(
         (&audit[0]["by"], &audit[0]["from"]),
         (&json!("local"), &json!("api 127.0.0.1")),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mission_core::apply::Applier;
 use mission_core::{Job, Outcome};
-use mission_gateway_sim::{Deeds, Gateway, Profile, Setup};
+use mission_gateway_sim::{Effects, Gateway, Profile, Setup};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
@@ -107,7 +107,7 @@ impl Case {
         if let Some(fault) = self.trouble.fault(self.at) {
             gateway.inject(fault);
         }
-        let mut before = gateway.deeds();
+        let mut before = gateway.effects();
         let job = Job::from_value((self.stage.flow.job)()).unwrap();
         let mut process = worker(&gateway, self.trouble);
         // Redis keeps the journal across runs.
@@ -139,8 +139,8 @@ impl Case {
                 if run.outcome.failure().is_none_or(|failure| failure.code != "not_kept") {
                     end.faults.push(format!("a reset was lost: {:?}", run.outcome));
                 }
-                end.faults.extend(too_much(&before, &gateway.deeds()));
-                (journal, before) = (Arc::default(), gateway.deeds());
+                end.faults.extend(too_much(&before, &gateway.effects()));
+                (journal, before) = (Arc::default(), gateway.effects());
                 continue;
             }
             // A gateway that sends garbage from the first frame on blocks the job, which is retried
@@ -154,7 +154,7 @@ impl Case {
             }
             sleep(wait(&run.outcome, end.runs.len())).await;
         }
-        end.faults.extend(too_much(&before, &gateway.deeds()));
+        end.faults.extend(too_much(&before, &gateway.effects()));
         self.check("when it was done", &gateway, end);
         sleep(AFTERMATH).await;
         self.check("a minute later", &gateway, end);
@@ -200,7 +200,7 @@ fn forget_resets(state: &mut Value) {
 }
 
 /// Lists what one job did to a gateway more often than it may, over all its runs.
-pub fn too_much(before: &Deeds, after: &Deeds) -> Vec<String> {
+pub fn too_much(before: &Effects, after: &Effects) -> Vec<String> {
     let mut counts = BTreeMap::<String, usize>::new();
     let writes =
         after.writes[before.writes.len()..].iter().filter(|write| write.by == "config.patch");

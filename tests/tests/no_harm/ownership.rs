@@ -155,8 +155,11 @@ fn a_session_of_another_agent_is_left_alone() {
                 job["options"] = json!({ "reset_session": true });
                 blocked(&apply(&gateway, job).await, "agent_not_ours");
             }
-            let deeds = gateway.deeds();
-            assert!(deeds.resets.is_empty() && deeds.writes.is_empty(), "{profile:?}: {deeds:?}");
+            let effects = gateway.effects();
+            assert!(
+                effects.resets.is_empty() && effects.writes.is_empty(),
+                "{profile:?}: {effects:?}"
+            );
         });
     }
 }
@@ -202,7 +205,7 @@ fn folders_that_others_use_are_kept() {
                 let gateway = gateway(profile, |setup| setup.config = config);
                 let report = done(&gateway, document("cleanup", "Ada", "10m")).await;
                 assert_eq!(
-                    gateway.deeds().trashed,
+                    gateway.effects().trashed,
                     Vec::<String>::new(),
                     "{profile:?} {other} {usual}"
                 );

@@ -135,7 +135,7 @@ fn a_write_that_is_kept_and_answered_with_an_error_is_reported() {
         let written = report.written.iter().filter(|what| what.starts_with("config ")).count();
         assert!(written > 0, "{report:?}");
         assert_eq!(
-            gateway.deeds().writes.iter().filter(|write| write.by == "config.patch").count(),
+            gateway.effects().writes.iter().filter(|write| write.by == "config.patch").count(),
             1
         );
     });
@@ -171,7 +171,7 @@ fn sections_that_restart_old_versions_are_not_written_and_cleanups_are_honest() 
         for name in &names {
             done(&gateway, provision(name, "10m")).await;
         }
-        assert_eq!(gateway.deeds().restarts, Vec::<String>::new());
+        assert_eq!(gateway.effects().restarts, Vec::<String>::new());
         for name in &names {
             let outcome = apply(&gateway, document("cleanup", name, "10m")).await;
             let is_gone = entry(&gateway, &format!("{}-1", name.to_lowercase())).is_none();
@@ -187,12 +187,16 @@ fn sections_that_restart_old_versions_are_not_written_and_cleanups_are_honest() 
         for name in ["Ada", "Bo"] {
             let _ = apply(&gateway, provision(name, "10m")).await;
         }
-        let before = gateway.deeds();
+        let before = gateway.effects();
         for _ in 0..3 {
             let outcome = apply(&gateway, document("cleanup", "Ada", "10m")).await;
             assert!(entry(&gateway, "ada-1").is_none() || outcome.name() != "done", "{outcome:?}");
         }
-        assert!(gateway.deeds().deletes.len() <= before.deletes.len() + 1, "{:?}", gateway.deeds());
+        assert!(
+            gateway.effects().deletes.len() <= before.deletes.len() + 1,
+            "{:?}",
+            gateway.effects()
+        );
     });
 }
 
@@ -209,8 +213,8 @@ fn an_agent_that_is_recreated_where_sessions_are_lost_waits_for_a_restart() {
             let outcome = attempt(&gateway, provision("Ada", "10m"), &journal).await.outcome;
             blocked(&outcome, "gateway_restart_needed");
         }
-        let created = gateway.deeds().creates.len();
-        assert!(created <= 2, "at most once for each job: {:?}", gateway.deeds().creates);
+        let created = gateway.effects().creates.len();
+        assert!(created <= 2, "at most once for each job: {:?}", gateway.effects().creates);
         gateway.restart(Duration::from_secs(1));
         assert_eq!(gateway.dead(), None, "the gateway can be started again");
         done(&gateway, provision("Ada", "10m")).await;
@@ -288,7 +292,7 @@ fn a_session_without_visible_state_is_reset_once() {
                         .any(|skipped| skipped.what.starts_with("proof of the reset"))
                 );
             }
-            assert_eq!(gateway.deeds().resets.len(), 1, "{profile:?}");
+            assert_eq!(gateway.effects().resets.len(), 1, "{profile:?}");
         });
     }
 }

@@ -9,7 +9,7 @@ use mission_core::apply::Applier;
 use mission_core::gateway::{Clients, Connector, Limits};
 use mission_core::journal::Journal;
 use mission_core::{Job, Outcome};
-use mission_gateway_sim::{Deeds, Gateway, Profile, Setup};
+use mission_gateway_sim::{Effects, Gateway, Profile, Setup};
 use serde_json::Value;
 use tokio::time::sleep;
 use turmoil::net::{TcpListener, TcpStream};
@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(2 * 3600);
 struct Log {
     done: usize,
     /// The changes to the gateway up to the latest job that was done.
-    deeds: Deeds,
+    effects: Effects,
     /// The journal of each job.
     journals: HashMap<usize, Arc<Journal>>,
     /// The outcome of each run.
@@ -169,12 +169,12 @@ impl Log {
         self.runs.push(outcome.name());
         match outcome {
             Outcome::Done(_) => {
-                let deeds = gateway.deeds();
-                let often = too_much(&self.deeds, &deeds);
+                let effects = gateway.effects();
+                let often = too_much(&self.effects, &effects);
                 if !often.is_empty() {
                     self.fault = Some(format!("job {at}: {}", often.join(", ")));
                 }
-                self.deeds = deeds;
+                self.effects = effects;
                 self.done += 1;
                 self.seen.push((at, state(gateway)));
             }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The record of what was done, over all connections and restarts. It excludes calls that were
 /// refused, and calls that changed nothing because of a fault.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deeds {
+pub struct Effects {
     /// The writes of the configuration file by calls, in order. Edits by hand are not included.
     pub writes: Vec<Write>,
     /// The ids of the agents that `agents.create` created.

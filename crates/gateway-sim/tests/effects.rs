@@ -1,6 +1,6 @@
 //! Tests of the record of what was done to a gateway, and of the switches for misbehaviour.
 
-use mission_gateway_sim::{Deeds, Write};
+use mission_gateway_sim::{Effects, Write};
 use serde_json::{Value, json};
 
 use crate::client::{Client, Gone, from_json, patch};
@@ -24,18 +24,21 @@ async fn the_record_covers_all_connections_and_is_readable_by_other_processes() 
         paths: paths.iter().map(|path| (*path).to_owned()).collect(),
     };
     let calls = gateway.calls().len();
-    let deeds: Deeds =
-        serde_json::from_value(client.ok("simulator.deeds", json!({})).await).unwrap();
-    assert_eq!(deeds, gateway.deeds());
+    let effects: Effects =
+        serde_json::from_value(client.ok("simulator.effects", json!({})).await).unwrap();
+    assert_eq!(effects, gateway.effects());
     assert_eq!(gateway.calls().len(), calls, "a control method is not a call");
-    assert_eq!(deeds.writes[0].by, "agents.create");
-    assert_eq!(deeds.writes[1], write("config.patch", &["agents.entries.ada.heartbeat"]));
-    assert_eq!(deeds.writes[2], write("agents.delete", &["agents.entries.ada"]));
-    assert_eq!(deeds.writes.len(), 3);
-    assert_eq!((deeds.creates, deeds.deletes), (vec!["ada".to_owned()], vec!["ada".to_owned()]));
-    assert_eq!((deeds.resets, deeds.restarts), (vec!["agent:ada:main".to_owned()], vec![]));
-    assert_eq!(deeds.trashed, ["/w/ada"]);
-    assert_eq!(gateway.twin().deeds(), Deeds::default());
+    assert_eq!(effects.writes[0].by, "agents.create");
+    assert_eq!(effects.writes[1], write("config.patch", &["agents.entries.ada.heartbeat"]));
+    assert_eq!(effects.writes[2], write("agents.delete", &["agents.entries.ada"]));
+    assert_eq!(effects.writes.len(), 3);
+    assert_eq!(
+        (effects.creates, effects.deletes),
+        (vec!["ada".to_owned()], vec!["ada".to_owned()])
+    );
+    assert_eq!((effects.resets, effects.restarts), (vec!["agent:ada:main".to_owned()], vec![]));
+    assert_eq!(effects.trashed, ["/w/ada"]);
+    assert_eq!(gateway.twin().effects(), Effects::default());
 }
 
 #[tokio::test]
@@ -51,7 +54,7 @@ async fn other_processes_can_act_like_a_person() {
         client.refused("simulator.nonsense", json!({})).await,
         "unknown method: simulator.nonsense"
     );
-    assert!(gateway.calls().is_empty() && gateway.deeds() == Deeds::default());
+    assert!(gateway.calls().is_empty() && gateway.effects() == Effects::default());
 }
 
 #[tokio::test]
@@ -126,7 +129,7 @@ async fn labels_and_keys_can_be_dropped_and_sessions_hidden() {
             assert_eq!(shown.get(field), None, "{field} in {shown}");
         }
     }
-    assert_eq!(gateway.deeds().resets.len(), 1);
+    assert_eq!(gateway.effects().resets.len(), 1);
     let heartbeat = json!({ "every": "1h", "activeHours": { "start": "08:00", "end": "20:00" } });
     let main = json!({ "agents": { "entries": { "main": { "heartbeat": heartbeat } } } });
     patch(&mut client, &main).await.unwrap();
@@ -190,7 +193,7 @@ async fn one_agent_can_make_every_patch_with_it_fail() {
     };
     assert_eq!(patch(&mut client, &list(&["main", "ada", "bad"])).await.unwrap_err(), error);
     patch(&mut client, &list(&["main", "ada"])).await.unwrap();
-    assert_eq!(gateway.deeds().writes.len(), 1);
+    assert_eq!(gateway.effects().writes.len(), 1);
 }
 
 #[tokio::test]
