@@ -15,7 +15,7 @@ pub(crate) fn text<'a>(params: &'a Value, name: &str) -> &'a str {
     params[name].as_str().unwrap_or_default()
 }
 
-fn not_found(id: &str) -> Refusal {
+pub(crate) fn not_found(id: &str) -> Refusal {
     Refusal::invalid(format!("agent \"{id}\" not found"))
 }
 
@@ -96,7 +96,7 @@ impl World {
         if self.profile != Profile::Scenario {
             entry["agentDir"] = format!("{BASE}/state/agents/{id}/agent").into();
         }
-        if self.profile.names_identities() {
+        if self.profile >= Profile::V2026_5_7 {
             entry["identity"] = json!({ "name": name });
             if let Some(emoji) = params.get("emoji") {
                 entry["identity"]["emoji"] = emoji.clone();
@@ -188,7 +188,9 @@ impl World {
             let given = params.get(field).filter(|value| *value != "");
             fields.extend(given.map(|value| (field.to_owned(), value.clone())));
         }
-        if let (true, Some(name)) = (self.profile.names_identities(), params.get("name")) {
+        if let Some(name) = params.get("name")
+            && self.profile >= Profile::V2026_5_7
+        {
             let mut identity =
                 entry.get("identity").and_then(Value::as_object).cloned().unwrap_or_default();
             identity.insert("name".into(), name.clone());
@@ -205,8 +207,8 @@ impl World {
         let entry = self.agent(&id).ok_or_else(|| not_found(&id))?;
         let with_files = params["deleteFiles"].as_bool().unwrap_or(true);
         let folder = self.folder(&id, &entry);
-        let trashes =
-            with_files && (self.profile.trashes_blindly() || !self.is_shared(&id, &folder));
+        let looks = !self.profile.keeps_list() || self.profile >= Profile::V2026_5_7;
+        let trashes = with_files && !(looks && self.is_shared(&id, &folder));
         let mut draft = Draft::new(self.profile, self.base_of_calls());
         self.make_roster_explicit(&mut draft);
         let removed_bindings = draft.unbind(&id);
@@ -281,7 +283,7 @@ impl World {
         if !self.profile.is_new() {
             return Err(Refusal::invalid("\"main\" cannot be deleted"));
         }
-        if self.options.main_owns_logins {
+        if self.main_owns_logins {
             return Err(Refusal::invalid(
                 "Agent \"main\" owns the legacy shared auth store and cannot be deleted. Run \
                     openclaw doctor --fix to migrate shared auth, then retry.",

@@ -1,6 +1,6 @@
 //! The roster of agents, wherever the profile keeps it.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -11,56 +11,43 @@ use crate::{
 };
 
 impl World {
-    /// Returns the registered agents in the gateway's order, with their entries.
-    pub(crate) fn roster(&self) -> Vec<(String, Map<String, Value>)> {
-        let entry = |value: &Value| value.as_object().cloned();
+    /// Returns the entries of the registered agents in the gateway's order. Of two entries for one
+    /// agent, the first counts.
+    fn entries(&self) -> impl Iterator<Item = (Cow<'_, str>, &Map<String, Value>)> {
         let agents = &self.running["agents"];
-        let roster: Vec<_> = if let Some(registry) = &self.registry {
-            registry.iter().filter_map(|(id, value)| Some((id.clone(), entry(value)?))).collect()
-        } else if self.profile.is_new() {
-            let entries = agents["entries"].as_object();
-            entries
-                .into_iter()
-                .flatten()
-                .filter_map(|(id, value)| Some((id.clone(), entry(value)?)))
-                .collect()
-        } else {
-            let list = agents["list"].as_array();
-            let id = |value: &Value| value["id"].as_str().map(normalised_id);
-            // Of two entries for one agent, the first counts.
-            let mut seen = BTreeSet::new();
-            let entries =
-                list.into_iter().flatten().filter_map(|value| Some((id(value)?, entry(value)?)));
-            entries.filter(|(id, _)| seen.insert(id.clone())).collect()
+        let (named, list) = match &self.registry {
+            Some(registry) => (Some(registry), None),
+            None if self.profile.is_new() => (agents["entries"].as_object(), None),
+            None => (None, agents["list"].as_array()),
         };
-        // A gateway without configured agents still has one.
-        if roster.is_empty() && self.profile != Profile::Scenario {
-            vec![("main".into(), Map::new())]
-        } else {
-            roster
-        }
+        let named = named.into_iter().flatten().map(|(id, entry)| (id.into(), entry));
+        let listed = list
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some((normalised_id(entry["id"].as_str()?).into(), entry)));
+        named.chain(listed).filter_map(|(id, entry)| Some((id, entry.as_object()?)))
     }
 
-    /// Returns the entry of an agent.
-    pub(crate) fn agent(&self, id: &str) -> Option<Map<String, Value>> {
-        let agents = &self.running["agents"];
-        // Tests with many agents call this for each file, so only the requested entry is copied.
-        let entry = if let Some(registry) = &self.registry {
-            registry.get(id)
-        } else if self.profile.is_new() {
-            agents["entries"].get(id)
-        } else {
-            let same =
-                |value: &&Value| value["id"].as_str().is_some_and(|own| normalised_id(own) == id);
-            agents["list"].as_array().and_then(|list| list.iter().find(same))
-        };
-        match entry.and_then(Value::as_object) {
-            Some(entry) => Some(entry.clone()),
-            None if id == "main" => {
-                self.roster().into_iter().find_map(|(own, entry)| (own == id).then_some(entry))
-            }
-            None => None,
+    /// Returns the registered agents in the gateway's order, with their entries.
+    pub(crate) fn roster(&self) -> Vec<(String, Map<String, Value>)> {
+        let mut seen = BTreeSet::new();
+        let own = self.entries().filter(|(id, _)| seen.insert(id.clone()));
+        let roster: Vec<_> = own.map(|(id, entry)| (id.into_owned(), entry.clone())).collect();
+        if roster.is_empty() && self.profile != Profile::Scenario {
+            // A gateway without configured agents still has one.
+            return vec![("main".into(), Map::new())];
         }
+        roster
+    }
+
+    /// Returns the entry of an agent. Tests with many agents call this for each file, so only the
+    /// requested entry is copied.
+    pub(crate) fn agent(&self, id: &str) -> Option<Map<String, Value>> {
+        let mut entries = self.entries().peekable();
+        if entries.peek().is_none() && self.profile != Profile::Scenario {
+            return (id == "main").then(Map::new);
+        }
+        entries.find_map(|(own, entry)| (own == id).then(|| entry.clone()))
     }
 
     /// Returns whether the roster is part of the configuration, so that changing one changes the
@@ -75,13 +62,10 @@ impl World {
             return self.default_id.clone();
         }
         let roster = self.roster();
-        let marked =
-            roster.iter().find(|(_, entry)| entry.get("default") == Some(&Value::Bool(true)));
-        let main = || roster.iter().find(|(id, _)| id == "main");
-        marked
-            .or_else(|| if self.profile.is_new() { main() } else { None })
-            .or(roster.first())
-            .map_or_else(String::new, |(id, _)| id.clone())
+        let is_marked = |entry: &Map<String, Value>| entry.get("default") == Some(&true.into());
+        let marked = roster.iter().find(|(_, entry)| is_marked(entry));
+        let main = || roster.iter().find(|(id, _)| id == "main" && self.profile.is_new());
+        marked.or_else(main).or(roster.first()).map(|(id, _)| id.clone()).unwrap_or_default()
     }
 
     /// Returns the directory of an agent's files.
@@ -128,7 +112,7 @@ impl Draft {
                 *list = json!([]);
             }
             let list = list.as_array_mut().expect("made an array above");
-            let at = list.iter().position(|value| is(value, id)).unwrap_or_else(|| {
+            let at = list.iter().position(|value| names(&value["id"], id)).unwrap_or_else(|| {
                 list.push(json!({ "id": id }));
                 list.len() - 1
             });
@@ -148,8 +132,8 @@ impl Draft {
             return None;
         }
         let list = self.config.pointer_mut("/agents/list").and_then(Value::as_array_mut)?;
-        let place = list.iter().position(|value| is(value, id));
-        list.retain(|value| !is(value, id));
+        let place = list.iter().position(|value| names(&value["id"], id));
+        list.retain(|value| !names(&value["id"], id));
         place
     }
 
@@ -165,10 +149,7 @@ impl Draft {
     /// Removes `ownership` when only one agent is left, because it is implicit then.
     pub(crate) fn settle(&mut self) {
         if let Some(agents) = self.config.get_mut("agents").and_then(Value::as_object_mut)
-            && agents
-                .get("entries")
-                .and_then(Value::as_object)
-                .is_some_and(|entries| entries.len() == 1)
+            && agents.get("entries").and_then(Value::as_object).is_some_and(|all| all.len() == 1)
         {
             agents.shift_remove("ownership");
         }
@@ -180,14 +161,12 @@ impl Draft {
             return 0;
         };
         let before = bindings.len();
-        bindings.retain(|binding| {
-            binding["agentId"].as_str().is_none_or(|own| normalised_id(own) != id)
-        });
+        bindings.retain(|binding| !names(&binding["agentId"], id));
         before - bindings.len()
     }
 }
 
-/// Returns whether this is the entry of the agent.
-fn is(entry: &Value, id: &str) -> bool {
-    entry["id"].as_str().is_some_and(|own| normalised_id(own) == id)
+/// Returns whether the value is a spelling of the agent's id.
+fn names(value: &Value, id: &str) -> bool {
+    value.as_str().is_some_and(|own| normalised_id(own) == id)
 }

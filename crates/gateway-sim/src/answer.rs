@@ -1,18 +1,26 @@
 //! Error answers, and the frames that carry answers and events.
 
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 /// An error with which a call is answered.
-#[derive(Clone, Debug)]
-pub(crate) struct Refusal {
-    pub(crate) code: String,
-    pub(crate) message: String,
-    /// The details, boxed to keep results small.
-    details: Option<Box<Value>>,
-    /// `true` if a retry can succeed.
-    retryable: bool,
-    /// The time to wait before a retry, in ms.
-    retry_after_ms: Option<u64>,
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// The code, such as `INVALID_REQUEST`.
+    pub code: String,
+    /// The message for people.
+    pub message: String,
+    /// The details for programs, such as `{"issues": […]}`, boxed to keep results small.
+    #[serde(default)]
+    pub details: Option<Box<Value>>,
+    /// `true` if a retry can succeed without a time to wait.
+    #[serde(skip)]
+    pub(crate) retryable: bool,
+    /// The time to wait before a retry, in ms, which is 0 on a hostile gateway. It marks the error
+    /// as retryable.
+    #[serde(default, rename = "retryAfterMs")]
+    pub retry_after_ms: Option<u64>,
 }
 
 /// The result of a call.
@@ -20,13 +28,12 @@ pub(crate) type Outcome = Result<Value, Refusal>;
 
 impl Refusal {
     pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
-        Self {
-            code: code.to_owned(),
-            message: message.into(),
-            details: None,
-            retryable: false,
-            retry_after_ms: None,
-        }
+        let (code, message) = (code.to_owned(), message.into());
+        Self { code, message, details: None, retryable: false, retry_after_ms: None }
+    }
+
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new("UNAVAILABLE", message)
     }
 
     /// Returns an error with the code that nearly every error has; clients distinguish these by the
@@ -36,41 +43,24 @@ impl Refusal {
     }
 
     pub(crate) fn starting(retry_after_ms: u64) -> Self {
-        Self {
-            details: Some(Box::new(json!({ "reason": "startup-sidecars" }))),
-            retryable: true,
-            retry_after_ms: Some(retry_after_ms),
-            ..Self::new("UNAVAILABLE", "gateway starting; retry shortly")
-        }
+        Self::unavailable("gateway starting; retry shortly")
+            .retried_after(retry_after_ms)
+            .with_details(json!({ "reason": "startup-sidecars" }))
     }
 
     pub(crate) fn rate_limited(method: &str, limit: u32, retry_after_ms: u64) -> Self {
         let seconds = retry_after_ms.div_ceil(1000);
-        Self {
-            details: Some(Box::new(
-                json!({ "method": method, "limit": format!("{limit} per 60s") }),
-            )),
-            retryable: true,
-            retry_after_ms: Some(retry_after_ms),
-            ..Self::new(
-                "UNAVAILABLE",
-                format!("rate limit exceeded for {method}; retry after {seconds}s"),
-            )
-        }
+        Self::unavailable(format!("rate limit exceeded for {method}; retry after {seconds}s"))
+            .retried_after(retry_after_ms)
+            .with_details(json!({ "method": method, "limit": format!("{limit} per 60s") }))
     }
 
     pub(crate) fn stale_hash() -> Self {
         Self::invalid("config changed since last load; re-run config.get and retry")
     }
 
-    /// Returns the error marked as retryable.
-    pub(crate) fn retryable(self) -> Self {
-        Self { retryable: true, ..self }
-    }
-
-    /// Returns the error, marked as retryable after `ms` milliseconds if that is given.
-    pub(crate) fn retried_after(self, ms: Option<u64>) -> Self {
-        Self { retryable: ms.is_some(), retry_after_ms: ms, ..self }
+    fn retried_after(self, ms: u64) -> Self {
+        Self { retry_after_ms: Some(ms), ..self }
     }
 
     pub(crate) fn with_details(self, details: Value) -> Self {
@@ -78,19 +68,17 @@ impl Refusal {
     }
 
     fn to_json(&self) -> Value {
-        let mut error = Map::new();
-        error.insert("code".into(), self.code.clone().into());
-        error.insert("message".into(), self.message.clone().into());
-        if self.retryable {
-            error.insert("retryable".into(), true.into());
+        let mut error = json!({ "code": self.code, "message": self.message });
+        if self.retryable || self.retry_after_ms.is_some() {
+            error["retryable"] = true.into();
         }
         if let Some(ms) = self.retry_after_ms {
-            error.insert("retryAfterMs".into(), ms.into());
+            error["retryAfterMs"] = ms.into();
         }
         if let Some(details) = &self.details {
-            error.insert("details".into(), details.as_ref().clone());
+            error["details"] = (**details).clone();
         }
-        error.into()
+        error
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     effects::Effects,
     fault::{Action, Fault, strike},
     handshake::Client,
+    merge::map_members,
     method,
     profile::Profile,
     setup::{Canned, Setup},
@@ -48,14 +49,6 @@ pub struct Call {
     pub answer_bytes: usize,
 }
 
-impl Call {
-    /// Returns whether the method can change the gateway, regardless of what this call did.
-    #[must_use]
-    pub fn mutates(&self) -> bool {
-        method::find(&self.method).is_some_and(|method| method.mutates)
-    }
-}
-
 /// A signal to all connections.
 #[derive(Clone)]
 pub(crate) enum Signal {
@@ -64,13 +57,16 @@ pub(crate) enum Signal {
 }
 
 /// The reaction of a connection to a call: the frames to send, possibly delayed, and what follows.
+#[derive(Default)]
 pub(crate) struct Step {
     pub(crate) frames: Vec<String>,
     pub(crate) delay: Duration,
     pub(crate) then: Then,
 }
 
+#[derive(Default)]
 pub(crate) enum Then {
+    #[default]
     Stay,
     Drop,
     /// The outage, and the method whose write caused the restart, if one did.
@@ -78,6 +74,7 @@ pub(crate) enum Then {
 }
 
 /// The state behind the lock.
+#[derive(Default)]
 pub(crate) struct Inner {
     pub(crate) world: World,
     pub(crate) token: Option<String>,
@@ -91,7 +88,7 @@ pub(crate) struct Inner {
     /// The devices that wait for approval, with their request ids.
     pub(crate) pending: BTreeMap<String, String>,
     /// The time until which new connections are refused.
-    pub(crate) down_until: Instant,
+    pub(crate) down_until: Option<Instant>,
     /// The reason why the gateway does not start again.
     pub(crate) dead: Option<String>,
     /// The start and the number of patches of each client's current minute.
@@ -111,8 +108,13 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(setup: Setup, port: u16) -> Self {
-        let world = World::new(&setup, port);
-        Self::with(world, setup.token.or(setup.options.token), setup.faults, setup.canned)
+        Self::with(Inner {
+            world: World::new(&setup, port),
+            token: setup.token.or(setup.options.token),
+            faults: setup.faults,
+            canned: setup.canned,
+            ..Inner::default()
+        })
     }
 
     /// Returns a gateway with the same state and an empty log.
@@ -120,28 +122,17 @@ impl Shared {
         let inner = self.lock();
         let mut world = inner.world.clone();
         world.effects = Effects::default();
-        Self::with(world, inner.token.clone(), Vec::new(), inner.canned.clone())
+        Self::with(Inner {
+            world,
+            token: inner.token.clone(),
+            canned: inner.canned.clone(),
+            ..Inner::default()
+        })
     }
 
-    fn with(world: World, token: Option<String>, faults: Vec<Fault>, canned: Vec<Canned>) -> Self {
-        let inner = Inner {
-            world,
-            token,
-            faults,
-            canned,
-            calls: Vec::new(),
-            connections: 0,
-            boot_id: random_id(),
-            approved: BTreeSet::new(),
-            pending: BTreeMap::new(),
-            down_until: Instant::now(),
-            dead: None,
-            patches: BTreeMap::new(),
-            restart_is_due: false,
-            latest_restart: None,
-        };
+    fn with(inner: Inner) -> Self {
         Self {
-            inner: Mutex::new(inner),
+            inner: Mutex::new(Inner { boot_id: random_id(), ..inner }),
             signals: broadcast::Sender::new(256),
             seen: watch::Sender::new(0),
         }
@@ -160,29 +151,38 @@ impl Shared {
         params: &Value,
     ) -> Step {
         if let Some(outcome) = control::answer(self, name, params) {
-            let frames = vec![response(id, &outcome).to_string()];
-            return Step { frames, delay: Duration::ZERO, then: Then::Stay };
+            return Step::answer(id, &outcome);
         }
         let mut inner = self.lock();
         let action = strike(&mut inner.faults, name);
         if let Some(Action::Late(ms)) = action {
-            self.call_in(
-                Duration::from_millis(ms),
-                client.clone(),
-                name.to_owned(),
-                params.clone(),
-            );
-            return Step { frames: Vec::new(), delay: Duration::ZERO, then: Then::Drop };
+            // The call is executed when its sender no longer waits for the answer.
+            let (gateway, client) = (Arc::clone(self), client.clone());
+            let (name, params) = (name.to_owned(), params.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                gateway.call(&client, &Value::Null, &name, &params);
+            });
+            return Step { then: Then::Drop, ..Step::default() };
         }
         let writes = inner.world.effects.writes.len();
         let outcome = inner.outcome(client, name, params, action.as_ref());
         let wrote = inner.world.effects.writes.len() > writes;
         if wrote || matches!(action, Some(Action::Edit(_))) {
-            self.config_was_written(&mut inner, if wrote { Some(name) } else { None }, params);
+            self.config_was_written(&mut inner, wrote.then_some(name), params);
         }
         let reply = response(id, &outcome).to_string();
-        let number = inner.log(client, name, params, &outcome, reply.len());
-        let mut step = inner.step(number, reply, action.as_ref());
+        inner.calls.push(Call {
+            connection: client.number,
+            device: client.bucket.clone(),
+            at_ms: now_ms(),
+            method: name.to_owned(),
+            params: without_secrets(params),
+            ok: outcome.is_ok(),
+            error: outcome.err().map(|refusal| refusal.message),
+            answer_bytes: reply.len(),
+        });
+        let mut step = inner.step(reply, action.as_ref());
         if inner.world.must_restart {
             // Only 2026.8.2 sends its answer before it restarts.
             if inner.world.profile != Profile::V2026_8_2 {
@@ -194,14 +194,12 @@ impl Shared {
         self.seen.send_modify(|calls| *calls += 1);
         step
     }
+}
 
-    /// Executes a call later, when its sender no longer waits for the answer.
-    fn call_in(self: &Arc<Self>, delay: Duration, client: Client, name: String, params: Value) {
-        let gateway = Arc::clone(self);
-        tokio::spawn(async move {
-            tokio::time::sleep(delay).await;
-            gateway.call(&client, &Value::Null, &name, &params);
-        });
+impl Step {
+    /// Answers at once.
+    pub(crate) fn answer(id: &Value, outcome: &Outcome) -> Self {
+        Self { frames: vec![response(id, outcome).to_string()], ..Self::default() }
     }
 }
 
@@ -229,13 +227,8 @@ impl Inner {
             Some(Action::Edit(edit)) => self.world.edit(edit),
             _ => {}
         }
-        if let Some(canned) =
-            self.canned.iter_mut().find_map(|canned| canned.takes(name, params).then_some(&*canned))
-        {
-            return match &canned.error {
-                Some(error) => Err(error.refusal()),
-                None => Ok(canned.payload.clone()),
-            };
+        if let Some(canned) = self.canned.iter_mut().find(|canned| canned.fits(name, params)) {
+            return canned.answer();
         }
         let method = method::find(name)
             .ok_or_else(|| Refusal::invalid(format!("unknown method: {name}")))?;
@@ -250,7 +243,7 @@ impl Inner {
         }
         let answer = self.world.execute(name, params)?;
         if action == Some(&Action::Persisted) {
-            return Err(Refusal::new("UNAVAILABLE", PERSISTED));
+            return Err(Refusal::unavailable(PERSISTED));
         }
         Ok(answer)
     }
@@ -274,68 +267,39 @@ impl Inner {
             return Ok(());
         }
         let left = WINDOW.saturating_sub(now.duration_since(window.0));
-        Err(Refusal::rate_limited(
-            "config.patch",
-            limit,
-            u64::try_from(left.as_millis()).unwrap_or(60_000),
-        ))
+        let left_ms = u64::try_from(left.as_millis()).expect("a minute at most");
+        Err(Refusal::rate_limited("config.patch", limit, left_ms))
     }
 
-    fn log(
-        &mut self,
-        client: &Client,
-        name: &str,
-        params: &Value,
-        outcome: &Outcome,
-        answer_bytes: usize,
-    ) -> u64 {
-        self.calls.push(Call {
-            connection: client.number,
-            device: client.bucket.clone(),
-            at_ms: now_ms(),
-            method: name.to_owned(),
-            params: without_secrets(params),
-            ok: outcome.is_ok(),
-            error: outcome.as_ref().err().map(|refusal| refusal.message.clone()),
-            answer_bytes,
-        });
-        self.calls.len() as u64
-    }
-
-    fn step(&self, number: u64, reply: String, action: Option<&Action>) -> Step {
-        let options = &self.world.options;
-        let shuffle_ms = jitter(number, options.shuffle_ms + 1);
-        let mut step = Step {
-            frames: Vec::new(),
-            delay: Duration::from_millis(options.latency_ms + shuffle_ms),
-            then: Then::Stay,
-        };
+    /// Returns the reaction to the latest call.
+    fn step(&self, reply: String, action: Option<&Action>) -> Step {
+        let (options, number) = (&self.world.options, self.calls.len() as u64);
+        let delay_ms = options.latency_ms + jitter(number, options.shuffle_ms + 1);
+        let mut step = Step { delay: Duration::from_millis(delay_ms), ..Step::default() };
         #[expect(clippy::cast_precision_loss, reason = "thousandths need no precision")]
         let noisy = (jitter(number + 7, 1000) as f64) < options.event_noise * 1000.0;
         if noisy {
             step.frames.push(event("tick", &json!({ "ts": now_ms() })).to_string());
             step.frames.push(event("presence", &json!({ "presence": [] })).to_string());
         }
+        let is_garbage = action == Some(&Action::Garbage);
+        step.frames.push(if is_garbage { "}{ this is not JSON".to_owned() } else { reply });
+        let restart = |ms| Then::Restart(Duration::from_millis(ms), None);
         match action {
             Some(Action::Silence) => step.frames.clear(),
             Some(Action::DropBefore | Action::DropAfter) => {
                 step.frames.clear();
                 step.then = Then::Drop;
             }
-            Some(Action::Garbage) => step.frames.push("}{ this is not JSON".to_owned()),
-            Some(Action::Restart { outage_ms, reply: replies }) => {
-                step.frames.extend(replies.then_some(reply));
-                step.then = Then::Restart(Duration::from_millis(*outage_ms), None);
+            Some(Action::Restart { outage_ms, reply }) => {
+                if !*reply {
+                    step.frames.pop();
+                }
+                step.then = restart(*outage_ms);
             }
-            Some(Action::Persisted) => {
-                step.frames.push(reply);
-                step.then = Then::Restart(Duration::from_millis(700), None);
-            }
-            Some(Action::Delay(ms)) => {
-                step.frames.push(reply);
-                step.delay += Duration::from_millis(*ms);
-            }
-            _ => step.frames.push(reply),
+            Some(Action::Persisted) => step.then = restart(700),
+            Some(Action::Delay(ms)) => step.delay += Duration::from_millis(*ms),
+            _ => {}
         }
         step
     }
@@ -347,15 +311,8 @@ fn jitter(number: u64, range: u64) -> u64 {
 }
 
 fn without_secrets(params: &Value) -> Value {
-    match params {
-        Value::Object(fields) => {
-            let shown = fields.iter().map(|(name, value)| match name.as_str() {
-                "token" | "password" => (name.clone(), "(left out)".into()),
-                _ => (name.clone(), without_secrets(value)),
-            });
-            Value::Object(shown.collect())
-        }
-        Value::Array(items) => items.iter().map(without_secrets).collect(),
-        other => other.clone(),
-    }
+    map_members(params, |name, value| match name {
+        "token" | "password" => "(left out)".into(),
+        _ => without_secrets(value),
+    })
 }

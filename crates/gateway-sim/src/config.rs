@@ -39,10 +39,10 @@ impl World {
             "legacyIssues": [],
         });
         let source = redacted(self.host.source(&self.file));
-        if self.profile.since(Profile::V2026_3_13) {
+        if self.profile >= Profile::V2026_3_13 {
             answer["resolved"] = source.clone();
         }
-        if self.profile.since(Profile::V2026_5_7) {
+        if self.profile >= Profile::V2026_5_7 {
             answer["runtimeConfig"] = answer["config"].clone();
             answer["sourceConfig"] = source;
         }
@@ -57,7 +57,7 @@ impl World {
                     |(place, _): &(Vec<String>, String)| is_first(place) && place.len() <= deepest;
                 provenance.iter().any(is_owned)
             };
-            let is_newest = self.profile.since(Profile::V2026_9_6);
+            let is_newest = self.profile >= Profile::V2026_9_6;
             let item = |(place, path): &(Vec<String>, String)| {
                 let mut item = json!({
                     "path": place, "kind": "single", "hasSiblingOverrides": false,
@@ -93,7 +93,7 @@ impl World {
     }
 
     fn warnings(&self) -> Vec<Value> {
-        if self.profile == Profile::Scenario || self.profile.needs_variables() {
+        if self.profile < Profile::V2026_3_13 {
             return Vec::new();
         }
         let warning = |missing: Missing| {
@@ -139,7 +139,7 @@ impl World {
     }
 
     fn merge_into(&self, target: &mut Value, patch: &Value) {
-        if self.profile.merges_lists() {
+        if self.profile.keeps_list() && self.profile != Profile::V2026_2_9 {
             merge_by_id(target, patch);
         } else {
             merge(target, patch);
@@ -159,14 +159,14 @@ impl World {
             "Error: Config write would drop agent roster entries without an explicit deletion: \
                 {dropped}."
         );
-        Err(Refusal::new("UNAVAILABLE", message))
+        Err(Refusal::unavailable(message))
     }
 
     /// Lists the paths that the gateway considers changed. The newest compares a patch with the
     /// configuration in which `$${NAME}` has already become `${NAME}`, so an unchanged text counts
     /// as changed.
     fn seen_as_changed(&self, patch: &Value, merged: &Value) -> Vec<String> {
-        if !self.profile.since(Profile::V2026_9_6) {
+        if self.profile < Profile::V2026_9_6 {
             return changed_paths(&self.base(), merged);
         }
         let source = self.host.source(&self.file);
@@ -251,7 +251,7 @@ impl World {
     /// configuration.
     pub(crate) fn hash(&self) -> String {
         let raw = pretty(&self.file);
-        if self.profile.since(Profile::V2026_7_35) {
+        if self.profile >= Profile::V2026_7_35 {
             format!("hmac-sha256:v1:{}", URL_SAFE_NO_PAD.encode(Sha256::digest(raw.as_bytes())))
         } else {
             sha256_hex(raw.as_bytes())

@@ -211,9 +211,7 @@ fn request(shared: &Arc<Shared>, client: &Client, text: &str) -> Option<Step> {
     let id = frame.get("id").cloned().unwrap_or_default();
     let Some(name) = frame["method"].as_str().filter(|_| frame["type"] == "req" && id.is_string())
     else {
-        let refusal = Refusal::invalid("invalid request frame");
-        let frames = vec![response(&id, &Err(refusal)).to_string()];
-        return Some(Step { frames, delay: Duration::ZERO, then: Then::Stay });
+        return Some(Step::answer(&id, &Err(Refusal::invalid("invalid request frame"))));
     };
     Some(shared.call(client, &id, name, &frame["params"]))
 }

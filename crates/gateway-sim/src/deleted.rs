@@ -43,9 +43,8 @@ impl Deleted {
         if !self.contains(id) && !self.lost.contains(id) {
             return Ok(());
         }
-        let refusal =
-            Refusal::new("UNAVAILABLE", "Session patch failed unexpectedly. Retry the request.");
-        Err(refusal.retryable())
+        let message = "Session patch failed unexpectedly. Retry the request.";
+        Err(Refusal { retryable: true, ..Refusal::unavailable(message) })
     }
 
     pub(crate) fn refuse_reset(&self, id: &str) -> Result<(), Refusal> {
@@ -56,7 +55,7 @@ impl Deleted {
         } else {
             return Ok(());
         };
-        Err(Refusal::new("UNAVAILABLE", message))
+        Err(Refusal::unavailable(message))
     }
 
     /// Starts a new process with this roster. The error is the reason why it does not start.

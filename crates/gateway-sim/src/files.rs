@@ -1,10 +1,10 @@
 //! The methods `agents.files.list`, `agents.files.get` and `agents.files.set`.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    agents::text,
+    agents::{not_found, text},
     answer::{Outcome, Refusal},
     disk::File,
     profile::Profile,
@@ -13,11 +13,8 @@ use crate::{
 
 /// Returns the SHA-256 hash in lower-case hex digits.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
-        hex
-    })
+    let digits: Vec<_> = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
 }
 
 /// The agent that owns files.
@@ -33,7 +30,7 @@ impl World {
         let present = |name: &str| self.disk.file(&owner.folder, name).is_some();
         let shown =
             self.listed.iter().filter(|name| self.options.list_missing_files || present(name));
-        let files: Vec<Value> = shown.map(|name| self.described(&owner, name).into()).collect();
+        let files: Vec<Value> = shown.map(|name| self.described(&owner, name)).collect();
         Ok(json!({ "agentId": owner.id, "workspace": owner.workspace, "files": files }))
     }
 
@@ -57,55 +54,50 @@ impl World {
     fn file_owner(&self, params: &Value) -> Result<Owner, Refusal> {
         let id = normalised_id(text(params, "agentId"));
         let Some(entry) = self.agent(&id) else {
-            let new = self.profile.is_new();
-            return Err(Refusal::invalid(if new {
-                format!("agent \"{id}\" not found")
-            } else {
-                "unknown agent id".into()
-            }));
+            let unknown = || Refusal::invalid("unknown agent id");
+            return Err(if self.profile.is_new() { not_found(&id) } else { unknown() });
         };
         Ok(Owner { workspace: self.workspace(&id, &entry), folder: self.folder(&id, &entry), id })
     }
 
     fn file_name<'a>(&self, params: &'a Value) -> Result<&'a str, Refusal> {
         let name = text(params, "name");
-        let accepted = self.accepted.iter().any(|accepted| accepted == name);
-        accepted
-            .then_some(name)
-            .ok_or_else(|| Refusal::invalid(format!("unsupported file \"{name}\"")))
+        if self.accepted.iter().any(|accepted| accepted == name) {
+            Ok(name)
+        } else {
+            Err(Refusal::invalid(format!("unsupported file \"{name}\"")))
+        }
     }
 
     /// Returns a file with its content.
     fn read(&self, owner: &Owner, name: &str) -> Value {
         let mut described = self.described(owner, name);
         if let Some(file) = self.disk.file(&owner.folder, name) {
-            if self.profile.since(Profile::V2026_9_6) {
-                described.insert("hash".into(), sha256_hex(file.content.as_bytes()).into());
+            if self.profile >= Profile::V2026_9_6 {
+                described["hash"] = sha256_hex(file.content.as_bytes()).into();
             }
-            described.insert("content".into(), file.content.clone().into());
+            described["content"] = file.content.clone().into();
         }
-        described.into()
+        described
     }
 
     /// Returns the description of a file, without its content.
-    fn described(&self, owner: &Owner, name: &str) -> Map<String, Value> {
+    fn described(&self, owner: &Owner, name: &str) -> Value {
         let file = self.disk.file(&owner.folder, name);
-        let mut described = Map::new();
-        described.insert("name".into(), name.into());
-        described.insert("path".into(), format!("{}/{name}", owner.workspace).into());
-        described.insert("missing".into(), file.is_none().into());
+        let path = format!("{}/{name}", owner.workspace);
+        let mut described = json!({ "name": name, "path": path, "missing": file.is_none() });
         match file {
             Some(file) => {
-                described.insert("size".into(), file.content.len().into());
-                described.insert("updatedAtMs".into(), file.updated_at_ms.into());
+                described["size"] = file.content.len().into();
+                described["updatedAtMs"] = file.updated_at_ms.into();
             }
             // These files exist without ever being written.
             None if self.profile == Profile::V2026_8_2 => {
                 let optional = ["SOUL.md", "USER.md", "MEMORY.md"].contains(&name);
-                described.insert("expectedAbsent".into(), optional.into());
+                described["expectedAbsent"] = optional.into();
             }
             None if self.profile.is_new() && name == "MEMORY.md" => {
-                described.insert("expectedAbsent".into(), true.into());
+                described["expectedAbsent"] = true.into();
             }
             None => {}
         }

@@ -10,7 +10,7 @@ use crate::{
     connection::{self, Stream},
     effects::Effects,
     fault::Fault,
-    handshake,
+    handshake, method,
     profile::Profile,
     server,
     setup::Setup,
@@ -108,7 +108,13 @@ impl Gateway {
     /// Returns the calls of methods that can change something.
     #[must_use]
     pub fn mutating_calls(&self) -> Vec<Call> {
-        self.shared.lock().calls.iter().filter(|call| call.mutates()).cloned().collect()
+        self.shared
+            .lock()
+            .calls
+            .iter()
+            .filter(|call| method::mutates(&call.method))
+            .cloned()
+            .collect()
     }
 
     /// Returns the number of connections opened so far, including refused ones.

@@ -3,7 +3,7 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signature, VerifyingKey};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{
     answer::Refusal,
@@ -11,7 +11,7 @@ use crate::{
     config::config_path,
     connection::TICK,
     files::sha256_hex,
-    method::{METHODS, Method},
+    method::{METHODS, Method, properties, refuse_params},
     profile::Profile,
     world::{BASE, now_ms, random_id},
 };
@@ -68,10 +68,8 @@ pub(crate) fn admit(
     let profile = inner.world.profile;
     check_shape(profile, nonce.is_some(), params)?;
     check_protocol(profile, params)?;
-    let device = params
-        .get("device")
-        .map(|device| verify_device(profile, nonce, params, device))
-        .transpose()?;
+    let device = params.get("device").map(|device| verify_device(profile, nonce, params, device));
+    let device = device.transpose()?;
     check_token(inner, params, device.as_deref())?;
     if let (true, Some(id)) = (inner.world.options.require_pairing, &device)
         && !inner.approved.contains(id)
@@ -87,100 +85,51 @@ pub(crate) fn admit(
     Ok((Client { number, scopes, bucket }, hello))
 }
 
-const CLIENT_IDS: [&str; 12] = [
-    "webchat-ui",
-    "openclaw-control-ui",
-    "webchat",
-    "cli",
-    "gateway-client",
-    "openclaw-macos",
-    "openclaw-ios",
-    "openclaw-android",
-    "node-host",
-    "test",
-    "fingerprint",
-    "openclaw-probe",
-];
-const CLIENT_MODES: [&str; 7] = ["webchat", "cli", "ui", "backend", "node", "probe", "test"];
+const CLIENT_IDS: &str = "webchat-ui openclaw-control-ui webchat cli gateway-client openclaw-macos \
+    openclaw-ios openclaw-android node-host test fingerprint openclaw-probe";
+const CLIENT_MODES: &str = "webchat cli ui backend node probe test";
 
 /// Checks every property as strictly as real gateways do.
 fn check_shape(profile: Profile, challenged: bool, params: &Value) -> Result<(), Refusal> {
-    let mut found = Vec::new();
-    fields(
-        "",
-        params,
-        &["minProtocol", "maxProtocol", "client"],
-        &[
-            "caps",
-            "commands",
-            "permissions",
-            "pathEnv",
-            "role",
-            "scopes",
-            "device",
-            "auth",
-            "locale",
-            "userAgent",
-        ],
-        &mut found,
-    );
+    let fields = |path, value, required: &str, optional: &str| {
+        let known = format!("{required} {optional}");
+        properties(path, value, required.split_whitespace(), &known, |_, _| Vec::new())
+    };
+    let optional = "caps commands permissions pathEnv role scopes device auth locale userAgent";
+    let mut found = fields("", params, "minProtocol maxProtocol client", optional);
     let client = &params["client"];
-    let optional = ["displayName", "deviceFamily", "modelIdentifier", "instanceId"];
-    fields("/client", client, &["id", "version", "platform", "mode"], &optional, &mut found);
-    one_of(profile, "/client/id", &client["id"], &CLIENT_IDS, &mut found);
-    one_of(profile, "/client/mode", &client["mode"], &CLIENT_MODES, &mut found);
-    for name in ["version", "platform"] {
-        if client[name] == "" {
-            let not = profile.not();
-            found.push(format!("at /client/{name}: must {not} have fewer than 1 characters"));
-        }
+    let optional = "displayName deviceFamily modelIdentifier instanceId";
+    found.extend(fields("/client", client, "id version platform mode", optional));
+    found.extend(one_of(profile, "/client/id", &client["id"], CLIENT_IDS));
+    found.extend(one_of(profile, "/client/mode", &client["mode"], CLIENT_MODES));
+    for name in ["version", "platform"].into_iter().filter(|name| client[name] == "") {
+        let not = profile.not();
+        found.push(format!("at /client/{name}: must {not} have fewer than 1 characters"));
     }
     if let Some(device) = params.get("device") {
-        let required = ["id", "publicKey", "signature", "signedAt", "nonce"];
-        let needed = if profile.is_new() && challenged { 5 } else { 4 };
-        fields("/device", device, &required[..needed], &required[needed..], &mut found);
+        let (required, optional) = if profile.is_new() && challenged {
+            ("id publicKey signature signedAt nonce", "")
+        } else {
+            ("id publicKey signature signedAt", "nonce")
+        };
+        found.extend(fields("/device", device, required, optional));
     }
     if let Some(auth) = params.get("auth") {
-        fields("/auth", auth, &[], &["token", "password", "deviceToken"], &mut found);
+        found.extend(fields("/auth", auth, "", "token password deviceToken"));
     }
-    if found.is_empty() {
-        return Ok(());
-    }
-    Err(Refusal::invalid(format!("invalid connect params: {}", found.join("; "))))
+    refuse_params("connect", &found)
 }
 
-fn fields(
-    path: &str,
-    value: &Value,
-    required: &[&str],
-    optional: &[&str],
-    found: &mut Vec<String>,
-) {
-    let nothing = Map::new();
-    let value = value.as_object().unwrap_or(&nothing);
-    for name in required.iter().filter(|name| !value.contains_key(**name)) {
-        let at = if path.is_empty() { String::new() } else { format!("at {path}: ") };
-        found.push(format!("{at}must have required property '{name}'"));
-    }
-    for name in value
-        .keys()
-        .filter(|name| !required.contains(&name.as_str()) && !optional.contains(&name.as_str()))
-    {
-        let at = if path.is_empty() { "root" } else { path };
-        found.push(format!("at {at}: unexpected property '{name}'"));
-    }
-}
-
-fn one_of(profile: Profile, path: &str, value: &Value, allowed: &[&str], found: &mut Vec<String>) {
-    if value.is_null() || allowed.iter().any(|allowed| value == allowed) {
-        return;
+fn one_of(profile: Profile, path: &str, value: &Value, allowed: &str) -> Vec<String> {
+    let allowed = || allowed.split_whitespace();
+    if value.is_null() || allowed().any(|allowed| value == allowed) {
+        return Vec::new();
     }
     if profile.is_new() {
-        found.push(format!("at {path}: must be equal to one of the allowed values"));
-    } else {
-        found.extend(allowed.iter().map(|_| format!("at {path}: must be equal to constant")));
-        found.push(format!("at {path}: must match a schema in anyOf"));
+        return vec![format!("at {path}: must be equal to one of the allowed values")];
     }
+    let constants = allowed().map(|_| format!("at {path}: must be equal to constant"));
+    constants.chain([format!("at {path}: must match a schema in anyOf")]).collect()
 }
 
 fn check_protocol(profile: Profile, params: &Value) -> Result<(), Rejection> {
@@ -204,12 +153,7 @@ fn verify_device(
     device: &Value,
 ) -> Result<String, Refusal> {
     let invalid = |what: &str, code: &str| {
-        let refusal = Refusal::invalid(format!("device {what}"));
-        if profile.is_new() {
-            refusal.with_details(json!({ "code": format!("DEVICE_AUTH_{code}") }))
-        } else {
-            refusal
-        }
+        coded(profile, Refusal::invalid(format!("device {what}")), &format!("DEVICE_AUTH_{code}"))
     };
     let text = |name: &str| device[name].as_str().unwrap_or_default();
     let key = URL_SAFE_NO_PAD.decode(text("publicKey")).unwrap_or_default();
@@ -217,7 +161,8 @@ fn verify_device(
         return Err(invalid("identity mismatch", "DEVICE_ID_MISMATCH"));
     }
     let signed_at = device["signedAt"].as_u64().unwrap_or_default();
-    if now_ms().abs_diff(signed_at) > profile.signature_skew_ms() {
+    let skew_ms = if profile <= Profile::V2026_2_9 { 600_000 } else { 120_000 };
+    if now_ms().abs_diff(signed_at) > skew_ms {
         return Err(invalid("signature expired", "SIGNATURE_EXPIRED"));
     }
     if let (Some(sent), Some(echoed)) = (nonce, device["nonce"].as_str())
@@ -240,20 +185,19 @@ fn verify_device(
 
 /// Returns the text that a device signs: version 2 with a nonce, version 1 without.
 fn signed_text(params: &Value, device: &Value) -> String {
-    let scopes: Vec<&str> =
-        params["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let scopes = scopes.join(",");
+    let scopes = requested_scopes(params).join(",");
     let token = params["auth"]["token"].as_str().unwrap_or_default();
     let role = params["role"].as_str().unwrap_or("operator");
     let client = |name: &str| params["client"][name].as_str().unwrap_or_default();
     let (id, mode, signed_at) = (client("id"), client("mode"), &device["signedAt"]);
     let device_id = device["id"].as_str().unwrap_or_default();
-    match device["nonce"].as_str() {
-        Some(nonce) => {
-            format!("v2|{device_id}|{id}|{mode}|{role}|{scopes}|{signed_at}|{token}|{nonce}")
-        }
-        None => format!("v1|{device_id}|{id}|{mode}|{role}|{scopes}|{signed_at}|{token}"),
-    }
+    let text = format!("{device_id}|{id}|{mode}|{role}|{scopes}|{signed_at}|{token}");
+    device["nonce"].as_str().map_or(format!("v1|{text}"), |nonce| format!("v2|{text}|{nonce}"))
+}
+
+fn requested_scopes(params: &Value) -> Vec<String> {
+    let scopes = params["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    scopes.map(str::to_owned).collect()
 }
 
 fn check_token(inner: &Inner, params: &Value, device: Option<&str>) -> Result<(), Refusal> {
@@ -273,7 +217,12 @@ fn check_token(inner: &Inner, params: &Value, device: Option<&str>) -> Result<()
     } else {
         ("AUTH_TOKEN_MISSING", unauthorised(profile, params, "missing"))
     };
-    Err(if profile.is_new() { refusal.with_details(json!({ "code": code })) } else { refusal })
+    Err(coded(profile, refusal, code))
+}
+
+/// Adds the code that only new gateways have.
+fn coded(profile: Profile, refusal: Refusal, code: &str) -> Refusal {
+    if profile.is_new() { refusal.with_details(json!({ "code": code })) } else { refusal }
 }
 
 fn unauthorised(profile: Profile, params: &Value, what: &str) -> Refusal {
@@ -293,13 +242,7 @@ pub(crate) fn device_token(token: &str, device: &str) -> String {
 /// Returns the scopes of the client. Only the gateway of the scenarios has none.
 fn granted(inner: &Inner, params: &Value, has_device: bool) -> Option<Vec<String>> {
     let options = &inner.world.options;
-    let requested = params["scopes"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(str::to_owned);
-    let requested: Vec<String> = requested.collect();
+    let requested = requested_scopes(params);
     let local = matches!(params["client"]["mode"].as_str(), Some("backend" | "cli"))
         && !options.require_pairing;
     match inner.world.profile {

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 
-use crate::{merge::merge, profile::Profile, setup::Setup};
+use crate::{
+    merge::{map_members, merge},
+    profile::Profile,
+    setup::Setup,
+};
 
 /// The home folder, the environment and the included files.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Host {
     /// The home folder; `None` leaves `~` alone.
     home: Option<String>,
@@ -69,52 +73,37 @@ impl Host {
     /// Returns the configuration with the included files in place. The members beside an `$include`
     /// win, and an include without a given file stays.
     pub(crate) fn included(&self, value: &Value) -> Value {
-        match value {
-            Value::Object(fields) => {
-                let parts: Option<Vec<&Value>> = names(fields.get("$include"))
-                    .into_iter()
-                    .map(|name| self.includes.get(name))
-                    .collect();
-                let is_known = parts.as_ref().is_some_and(|parts| !parts.is_empty());
-                let own = fields.iter().filter(|(name, _)| !is_known || *name != "$include");
-                let own: Map<_, _> =
-                    own.map(|(name, value)| (name.clone(), self.included(value))).collect();
-                let mut whole = Value::Object(Map::new());
-                for part in parts.filter(|_| is_known).into_iter().flatten() {
+        let names = names(value.get("$include"));
+        let parts: Option<Vec<_>> = names.iter().map(|name| self.includes.get(*name)).collect();
+        match (value, parts) {
+            (Value::Object(fields), Some(parts)) if !parts.is_empty() => {
+                let mut whole = json!({});
+                for part in parts {
                     merge(&mut whole, &self.included(part));
                 }
-                if !is_known {
-                    return own.into();
-                }
+                let mut own = fields.clone();
+                own.shift_remove("$include");
                 if !own.is_empty() {
-                    merge(&mut whole, &own.into());
+                    merge(&mut whole, &self.included(&own.into()));
                 }
                 whole
             }
-            Value::Array(items) => items.iter().map(|item| self.included(item)).collect(),
-            other => other.clone(),
+            _ => map_members(value, |_, member| self.included(member)),
         }
     }
 
     fn substituted(&self, value: &Value, path: &str, missing: &mut Vec<Missing>) -> Value {
-        match value {
-            Value::String(text) => self.substituted_text(text, path, missing).into(),
-            Value::Array(items) => {
-                let items = items.iter().enumerate();
-                items
-                    .map(|(at, item)| self.substituted(item, &format!("{path}[{at}]"), missing))
-                    .collect()
-            }
-            Value::Object(fields) => {
-                let field = |(name, value): (&String, &Value)| {
-                    let below =
-                        if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                    (name.clone(), self.substituted(value, &below, missing))
-                };
-                fields.iter().map(field).collect::<Map<_, _>>().into()
-            }
-            other => other.clone(),
+        if let Value::String(text) = value {
+            return self.substituted_text(text, path, missing).into();
         }
+        map_members(value, |name, member| {
+            let below = match path {
+                _ if value.is_array() => format!("{path}[{name}]"),
+                "" => name.to_owned(),
+                path => format!("{path}.{name}"),
+            };
+            self.substituted(member, &below, missing)
+        })
     }
 
     /// Replaces `${NAME}` by the variable, unless it is unset or empty, and `$${NAME}` by
@@ -149,13 +138,9 @@ impl Host {
     pub(crate) fn expanded(&self, value: &Value, name: &str) -> Value {
         match value {
             Value::String(text) if is_path(name) => self.expanded_path(text).into(),
+            // An item has the name of its list.
             Value::Array(items) => items.iter().map(|item| self.expanded(item, name)).collect(),
-            Value::Object(fields) => {
-                let fields =
-                    fields.iter().map(|(name, value)| (name.clone(), self.expanded(value, name)));
-                fields.collect::<Map<_, _>>().into()
-            }
-            other => other.clone(),
+            _ => map_members(value, |name, member| self.expanded(member, name)),
         }
     }
 
@@ -237,8 +222,6 @@ fn is_path(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn host() -> Host {

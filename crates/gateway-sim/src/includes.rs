@@ -47,7 +47,7 @@ impl World {
                 let message = format!(
                     "Error: Config validation failed: {name}: Unrecognized key: \"$include\""
                 );
-                return Err(Refusal::new("UNAVAILABLE", message));
+                return Err(Refusal::unavailable(message));
             }
             return Err(self.would_flatten(name));
         }
@@ -72,8 +72,8 @@ impl World {
     /// file.
     fn writes_through(&self, by: &str, place: &str) -> bool {
         match place {
-            "agents" if by != "config.patch" => self.profile.since(Profile::V2026_5_20),
-            "agents" | "agents.entries" => self.profile.since(Profile::V2026_9_6),
+            "agents" if by != "config.patch" => self.profile >= Profile::V2026_5_20,
+            "agents" | "agents.entries" => self.profile >= Profile::V2026_9_6,
             _ => false,
         }
     }
@@ -86,16 +86,13 @@ impl World {
     }
 
     fn would_flatten(&self, place: &str) -> Refusal {
-        let code = if self.profile.since(Profile::V2026_9_6) {
-            ": code=CONFIG_INCLUDE_OWNERSHIP"
-        } else {
-            ""
-        };
+        let code =
+            if self.profile >= Profile::V2026_9_6 { ": code=CONFIG_INCLUDE_OWNERSHIP" } else { "" };
         let message = format!(
             "Error: Config write would flatten $include-owned config at {place}; edit that include \
                 file directly or remove the $include first.{code}"
         );
-        Refusal::new("UNAVAILABLE", message)
+        Refusal::unavailable(message)
     }
 }
 

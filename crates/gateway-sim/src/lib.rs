@@ -61,6 +61,7 @@ mod setup;
 mod validate;
 mod world;
 
+pub use answer::Refusal;
 pub use calls::Call;
 pub use connection::Stream;
 pub use effects::{Effects, Write};
@@ -68,4 +69,4 @@ pub use fault::{Action, Fault};
 pub use gateway::Gateway;
 pub use options::Options;
 pub use profile::Profile;
-pub use setup::{Agent, Canned, ErrorAnswer, Session, Setup};
+pub use setup::{Agent, Canned, Session, Setup};

@@ -104,18 +104,22 @@ pub(crate) fn differences(before: &Value, after: &Value) -> Vec<String> {
 }
 
 fn by_id(value: &Value) -> Value {
+    let with_id = |item: &Value| Some((item["id"].as_str()?.to_owned(), by_id(item)));
+    let items = value.as_array().filter(|items| !items.is_empty());
+    match items.and_then(|items| items.iter().map(with_id).collect::<Option<Map<_, _>>>()) {
+        Some(items) => items.into(),
+        None => map_members(value, |_, member| by_id(member)),
+    }
+}
+
+/// Returns the value with each of its members or items replaced, by name or index.
+pub(crate) fn map_members(value: &Value, mut f: impl FnMut(&str, &Value) -> Value) -> Value {
     match value {
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(name, value)| (name.clone(), by_id(value)))
-            .collect::<Map<_, _>>()
-            .into(),
-        Value::Array(items)
-            if !items.is_empty() && items.iter().all(|item| item["id"].is_string()) =>
-        {
-            let item =
-                |item: &Value| (item["id"].as_str().unwrap_or_default().to_owned(), by_id(item));
-            items.iter().map(item).collect::<Map<_, _>>().into()
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (name.clone(), f(name, value))).collect()
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().map(|(at, item)| f(&at.to_string(), item)).collect()
         }
         other => other.clone(),
     }

@@ -13,7 +13,7 @@ impl World {
     /// Refuses a configuration with an agent whose workspace the new gateway cannot create or must
     /// migrate first.
     pub(crate) fn refuse_unready(&self, config: &Value) -> Result<(), Refusal> {
-        if !self.profile.since(Profile::V2026_9_6) {
+        if self.profile < Profile::V2026_9_6 {
             return Ok(());
         }
         let resolved = self.host.resolved(config);
@@ -27,7 +27,7 @@ impl World {
     pub(crate) fn refuse_agents(&self, config: &Value) -> Result<(), Refusal> {
         let refused =
             self.refused_agents.iter().find(|(id, _)| entry(&self.file, id) != entry(config, id));
-        refused.map_or(Ok(()), |(_, error)| Err(error.refusal()))
+        refused.map_or(Ok(()), |(_, error)| Err(error.clone()))
     }
 
     /// Refuses an agent whose workspace cannot be created or must be migrated first. `by` is the
@@ -46,7 +46,7 @@ impl World {
         );
         let message = match obstacle {
             None if !waits => return Ok(()),
-            _ if self.profile.since(Profile::V2026_9_6) => {
+            _ if self.profile >= Profile::V2026_9_6 => {
                 format!(
                     "StartupMaintenanceRequiredError: {legacy}: code=gateway.maintenance_required"
                 )
@@ -57,7 +57,7 @@ impl World {
                 format!("Error: {code}: {words}, mkdir '{workspace}': code={code}")
             }
         };
-        Err(Refusal::new("UNAVAILABLE", cut(message)))
+        Err(Refusal::unavailable(cut(message)))
     }
 }
 

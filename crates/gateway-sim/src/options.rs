@@ -61,9 +61,6 @@ pub struct Options {
     /// Loses the sessions of a deleted agent until the gateway restarts; `None` uses the profile's
     /// behaviour.
     pub loses_sessions: Option<bool>,
-    /// Lets `main` own the shared logins of an older version, so that it cannot be deleted; from
-    /// 2026.8.
-    pub main_owns_logins: bool,
     /// The heartbeat keys that are acknowledged and not written.
     pub dropped_heartbeat_keys: Vec<String>,
     /// Runs 2026.5.7 without channels, as with `OPENCLAW_SKIP_CHANNELS=1`. It drops them from its
@@ -99,7 +96,6 @@ impl Default for Options {
             keeps_labels: true,
             shows_session_ids: true,
             loses_sessions: None,
-            main_owns_logins: true,
             dropped_heartbeat_keys: Vec::new(),
             skips_channels: false,
             calls_per_connection: None,

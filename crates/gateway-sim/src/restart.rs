@@ -22,7 +22,7 @@ impl Shared {
     /// method whose write caused the restart; `None` means a person.
     pub(crate) fn restart(&self, outage: Duration, by: Option<&str>) {
         let mut inner = self.lock();
-        inner.down_until = Instant::now() + outage;
+        inner.down_until = Some(Instant::now() + outage);
         inner.boot_id = random_id();
         inner.world.effects.restarts.extend(by.map(str::to_owned));
         let how = if by.is_some() { Start::InPlace } else { Start::Process };
@@ -37,7 +37,7 @@ impl Shared {
         inner.world.edit(patch);
         self.config_was_written(inner, None, &Value::Null);
         if inner.world.must_restart {
-            self.restart_in(0, inner.outage(), false, "by hand".to_owned());
+            self.restart_in(Duration::ZERO, false, "by hand".to_owned());
         }
     }
 
@@ -50,7 +50,7 @@ impl Shared {
         params: &Value,
     ) {
         let options = &inner.world.options;
-        let outage = inner.outage();
+        let patch_delay = Duration::from_millis(options.restart_after_patch_ms);
         // Edits by hand cause restarts too, for which no caller is responsible.
         let cause = by.unwrap_or("by hand").to_owned();
         match inner.world.profile {
@@ -60,49 +60,46 @@ impl Shared {
                 let _ = self.signals.send(Signal::Event("config.changed", payload));
             }
             Profile::V2026_2_9 if options.restarts => {
-                let (write_ms, patch_ms) =
-                    (options.restart_after_write_ms, options.restart_after_patch_ms);
+                let write_delay = Duration::from_millis(options.restart_after_write_ms);
                 if !std::mem::replace(&mut inner.restart_is_due, true) {
-                    self.restart_in(write_ms, outage, true, cause.clone());
+                    self.restart_in(write_delay, true, cause.clone());
                 }
                 if by == Some("config.patch") {
-                    let patch_ms = params["restartDelayMs"].as_u64().unwrap_or(patch_ms);
-                    self.restart_in(patch_ms, outage, false, cause);
+                    let asked = params["restartDelayMs"].as_u64().map(Duration::from_millis);
+                    self.restart_in(asked.unwrap_or(patch_delay), false, cause);
                 }
             }
             Profile::V2026_3_13 if options.restarts && by == Some("config.patch") => {
-                let wanted = Instant::now() + Duration::from_millis(options.restart_after_patch_ms);
+                let now = Instant::now();
+                let wanted = now + patch_delay;
                 let at =
                     inner.latest_restart.map_or(wanted, |latest| wanted.max(latest + COOLDOWN));
                 // Later patches share the restart that is already due.
                 if !std::mem::replace(&mut inner.restart_is_due, true) {
                     inner.latest_restart = Some(at);
-                    self.restart_at(at, outage, true, cause);
+                    self.restart_in(at - now, true, cause);
                 }
             }
             // The gateway does not watch its file, so the patch has to restart it.
             _ if options.restarts && by == Some("config.patch") && !inner.world.reloads() => {
-                self.restart_in(options.restart_after_patch_ms, outage, false, cause);
+                self.restart_in(patch_delay, false, cause);
             }
             _ => {}
         }
     }
 
     /// Restarts the gateway later, unless it has been dropped by then.
-    fn restart_in(self: &Arc<Self>, delay_ms: u64, outage: Duration, for_write: bool, by: String) {
-        self.restart_at(Instant::now() + Duration::from_millis(delay_ms), outage, for_write, by);
-    }
-
-    fn restart_at(self: &Arc<Self>, at: Instant, outage: Duration, for_write: bool, by: String) {
+    fn restart_in(self: &Arc<Self>, delay: Duration, for_write: bool, by: String) {
         let gateway = Arc::downgrade(self);
         tokio::spawn(async move {
-            tokio::time::sleep_until(at).await;
-            if let Some(gateway) = gateway.upgrade() {
-                if for_write {
-                    gateway.lock().restart_is_due = false;
-                }
-                gateway.restart(outage, Some(&by));
-            }
+            tokio::time::sleep(delay).await;
+            let Some(gateway) = gateway.upgrade() else { return };
+            let outage = {
+                let mut inner = gateway.lock();
+                inner.restart_is_due &= !for_write;
+                inner.outage()
+            };
+            gateway.restart(outage, Some(&by));
         });
     }
 }
@@ -115,6 +112,6 @@ impl Inner {
 
     /// Returns whether new connections are refused.
     pub(crate) fn is_down(&self) -> bool {
-        self.dead.is_some() || self.down_until > Instant::now()
+        self.dead.is_some() || self.down_until.is_some_and(|until| until > Instant::now())
     }
 }

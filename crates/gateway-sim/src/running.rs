@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::{
     answer::Refusal,
     effects::Write,
+    host::Missing,
     merge::{differences, merge},
     profile::Profile,
     world::World,
@@ -24,7 +25,7 @@ impl World {
     /// Returns the document that a patch changes: the file with its includes in place, and on one
     /// version with all references resolved.
     pub(crate) fn base(&self) -> Value {
-        if self.profile.flattens() {
+        if self.profile == Profile::V2026_2_9 {
             self.host.resolved(&self.file)
         } else {
             self.host.included(&self.file)
@@ -41,8 +42,13 @@ impl World {
     pub(crate) fn write(&mut self, by: &str, next: Value) -> Result<(), Refusal> {
         let folded = self.folded(by, next)?;
         let mut next = folded.file;
-        if self.profile.writes_expanded(by) {
-            self.expand_workspaces(&mut next);
+        match self.profile {
+            Profile::V2026_3_13 if by == "config.patch" => {}
+            Profile::V2026_3_13
+            | Profile::V2026_5_7
+            | Profile::V2026_5_20
+            | Profile::V2026_6_11 => self.expand_workspaces(&mut next),
+            _ => {}
         }
         let paths = differences(&self.file, &next);
         if self.profile != Profile::Scenario {
@@ -58,8 +64,7 @@ impl World {
         self.effects.writes.push(Write { by: by.to_owned(), paths });
         if self.adds_deleted() {
             // The running configuration is unchanged.
-            return Err(Refusal::new(
-                "UNAVAILABLE",
+            return Err(Refusal::unavailable(
                 "config.patch persisted but was not applied to the active Gateway (failed); run \
                     config.get, then use config.apply to reapply the saved config or restart the \
                     Gateway",
@@ -103,9 +108,8 @@ impl World {
     fn file_changed(&mut self, before: &Value) {
         let known = if self.skips_channels() { before } else { &self.taken };
         let (old, new) = (known.get("channels"), self.file.get("channels"));
-        let restarts = self.options.restarts
-            && self.profile.sees_noops()
-            && !self.profile.since(Profile::V2026_9_6);
+        let restarts =
+            self.options.restarts && self.profile.sees_noops() && self.profile < Profile::V2026_9_6;
         let is_for_restart = old != new && (self.profile.restarts_stale() || old.is_none());
         if self.reloads() && restarts && is_for_restart {
             self.must_restart = true;
@@ -142,13 +146,11 @@ impl World {
 
     /// Returns the reason why the gateway cannot start with the current file.
     pub(crate) fn fatal(&self) -> Option<String> {
-        let missing =
-            if self.profile.needs_variables() { self.host.missing(&self.file) } else { Vec::new() };
-        let first = missing.first()?;
-        Some(format!(
-            "Missing env var \"{}\" referenced at config path: {}",
-            first.name, first.path
-        ))
+        if self.profile != Profile::V2026_2_9 {
+            return None;
+        }
+        let Missing { name, path } = self.host.missing(&self.file).into_iter().next()?;
+        Some(format!("Missing env var \"{name}\" referenced at config path: {path}"))
     }
 
     /// Starts the gateway again. The error is the reason why it does not start.
@@ -169,7 +171,7 @@ impl World {
 
     /// Returns whether the sessions of a deleted agent are lost until the gateway restarts.
     pub(crate) fn loses_sessions(&self) -> bool {
-        self.options.loses_sessions.unwrap_or(self.profile.loses_sessions())
+        self.options.loses_sessions.unwrap_or(self.profile == Profile::V2026_8_2)
     }
 }
 

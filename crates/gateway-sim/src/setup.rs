@@ -5,7 +5,12 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{answer::Refusal, fault::Fault, options::Options, profile::Profile};
+use crate::{
+    answer::{Outcome, Refusal},
+    fault::Fault,
+    options::Options,
+    profile::Profile,
+};
 
 /// The initial state of a simulated gateway. The default is empty and accepts every token.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -41,7 +46,7 @@ pub struct Setup {
     /// The paths of plain files, below which no folder can be created.
     pub plain_files: Vec<String>,
     /// The agents that no patch may change, with the error that answers such a patch.
-    pub refused_agents: BTreeMap<String, ErrorAnswer>,
+    pub refused_agents: BTreeMap<String, Refusal>,
     /// The agents whose workspaces have old setup state: from 2026.8 on they need
     /// `openclaw doctor --fix`.
     pub unmigrated: Vec<String>,
@@ -102,49 +107,23 @@ pub struct Canned {
     pub payload: Value,
     /// The error to answer with.
     #[serde(default)]
-    pub error: Option<ErrorAnswer>,
+    pub error: Option<Refusal>,
     /// The number of calls to answer; `None` for all.
     #[serde(default)]
     pub times: Option<u32>,
 }
 
-/// The error of a canned answer.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ErrorAnswer {
-    /// The code, such as `INVALID_REQUEST`.
-    pub code: String,
-    /// The message for people.
-    pub message: String,
-    /// The details for programs, such as `{"issues": […]}`.
-    #[serde(default)]
-    pub details: Option<Value>,
-    /// The time to wait before a retry, in ms, which is 0 on a hostile gateway. It marks the error
-    /// as retryable.
-    #[serde(default, rename = "retryAfterMs")]
-    pub retry_after_ms: Option<u64>,
-}
-
-impl ErrorAnswer {
-    pub(crate) fn refusal(&self) -> Refusal {
-        let refusal =
-            Refusal::new(&self.code, self.message.clone()).retried_after(self.retry_after_ms);
-        match &self.details {
-            Some(details) => refusal.with_details(details.clone()),
-            None => refusal,
-        }
-    }
-}
-
 impl Canned {
-    /// Returns whether this answers the call, and counts down if it does.
-    pub(crate) fn takes(&mut self, method: &str, params: &Value) -> bool {
-        let fits = self.method == method
+    /// Returns whether this answers the call.
+    pub(crate) fn fits(&self, method: &str, params: &Value) -> bool {
+        self.method == method
             && self.times != Some(0)
-            && self.matches.iter().flatten().all(|(name, value)| params.get(name) == Some(value));
-        if let (true, Some(times)) = (fits, &mut self.times) {
-            *times -= 1;
-        }
-        fits
+            && self.matches.iter().flatten().all(|(name, value)| params.get(name) == Some(value))
+    }
+
+    /// Returns the answer, and counts it.
+    pub(crate) fn answer(&mut self) -> Outcome {
+        self.times = self.times.map(|times| times - 1);
+        self.error.clone().map_or_else(|| Ok(self.payload.clone()), Err)
     }
 }

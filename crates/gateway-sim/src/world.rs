@@ -14,14 +14,14 @@ use crate::{
     host::Host,
     options::Options,
     profile::Profile,
-    setup::{ErrorAnswer, Setup},
+    setup::Setup,
 };
 
 /// The folder of the gateway's files in its answers; nothing is ever written there.
 pub(crate) const BASE: &str = "/srv/openclaw";
 
 /// The state that a call can read or change.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct World {
     pub(crate) profile: Profile,
     pub(crate) options: Options,
@@ -45,13 +45,15 @@ pub(crate) struct World {
     /// The files of agents that do not exist yet.
     waiting: BTreeMap<String, Files>,
     /// The agents that no patch may change.
-    pub(crate) refused_agents: BTreeMap<String, ErrorAnswer>,
+    pub(crate) refused_agents: BTreeMap<String, Refusal>,
     /// The agents whose workspaces have old setup state.
     pub(crate) unmigrated: BTreeSet<String>,
     pub(crate) sessions: BTreeMap<String, Session>,
     /// The agents with a folder among the gateway's state.
     pub(crate) known: BTreeSet<String>,
     pub(crate) deleted: Deleted,
+    /// `true` until a repair, so that `main` cannot be deleted; from 2026.8.
+    pub(crate) main_owns_logins: bool,
     /// The idempotency keys of the chat runs that were started.
     pub(crate) runs: BTreeSet<String>,
     /// The time of the latest session update, in ms; no two updates have the same.
@@ -97,74 +99,54 @@ pub(crate) fn random_id() -> String {
 /// Returns the id that a gateway derives from a name: lower case, runs of other characters become
 /// `-`, at most 64 characters. The id is empty if nothing is left.
 pub(crate) fn normalised_id(name: &str) -> String {
-    let mut id = String::new();
-    let mut in_run = false;
-    for c in name.to_lowercase().chars() {
-        let valid = c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
-        if valid {
-            id.push(c);
-        } else if !in_run {
-            id.push('-');
-        }
-        in_run = !valid;
-    }
-    id.trim_matches('-').chars().take(64).collect()
+    let is_valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    let lower = name.to_lowercase();
+    let runs: Vec<&str> = lower.split(|c| !is_valid(c)).filter(|run| !run.is_empty()).collect();
+    runs.join("-").trim_matches('-').chars().take(64).collect()
 }
 
 impl World {
     pub(crate) fn new(setup: &Setup, port: u16) -> Self {
         let profile = setup.profile;
-        let named =
-            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let registry = setup.agents.iter().map(|(id, agent)| {
-            let mut entry = Map::new();
-            entry.extend(agent.name.clone().map(|name| ("name".to_owned(), name.into())));
-            entry.extend(agent.workspace.clone().map(|path| ("workspace".to_owned(), path.into())));
-            (id.clone(), entry.into())
-        });
-        let files = setup.files.iter().map(|(id, files)| {
-            (id.clone(), files.iter().map(|(name, text)| (name.clone(), File::new(text))).collect())
-        });
         let file = if setup.config.is_null() {
             smallest_config(profile, port)
         } else {
             setup.config.clone()
         };
-        let host = Host::new(setup, config_path());
+        let names = |own: String| -> Vec<String> {
+            let own = || own.split_whitespace().map(str::to_owned).collect();
+            setup.supported_files.clone().unwrap_or_else(own)
+        };
+        let registry = setup.agents.iter().map(|(id, agent)| {
+            let fields = [("name", &agent.name), ("workspace", &agent.workspace)];
+            let given = fields.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
+            (id.clone(), given.collect())
+        });
+        let files = setup.files.iter().map(|(id, files)| {
+            (id.clone(), files.iter().map(|(name, text)| (name.clone(), File::new(text))).collect())
+        });
         let sessions = setup.sessions.iter().map(|(key, session)| {
             (key.clone(), Session { resets: session.resets, ..Session::new(session.label.clone()) })
         });
+        let keys = setup.sessions.keys();
+        let host = Host::new(setup, config_path());
         let mut world = Self {
             profile,
             default_id: setup.default_id.clone().unwrap_or_else(|| "main".into()),
-            accepted: setup
-                .supported_files
-                .clone()
-                .unwrap_or_else(|| named(profile.accepted_files())),
-            listed: setup.supported_files.clone().unwrap_or_else(|| named(profile.listed_files())),
-            taken: file.clone(),
+            accepted: names(profile.accepted_files()),
+            listed: names(profile.listed_files()),
             running: host.resolved(&file),
-            started_with: file.clone(),
-            must_restart: false,
             file,
             host,
             registry: (!setup.options.link_agents_config).then(|| registry.collect()),
-            disk: Disk::default(),
             waiting: files.collect(),
             refused_agents: setup.refused_agents.clone(),
             unmigrated: setup.unmigrated.iter().cloned().collect(),
-            known: setup
-                .sessions
-                .keys()
-                .filter_map(|key| session_agent(key))
-                .map(str::to_owned)
-                .collect(),
+            known: keys.filter_map(|key| session_agent(key)).map(str::to_owned).collect(),
             sessions: sessions.collect(),
-            deleted: Deleted::default(),
-            runs: BTreeSet::new(),
-            latest_ms: 0,
-            effects: Effects::default(),
+            main_owns_logins: true,
             options: setup.options.clone(),
+            ..Self::default()
         };
         world.taken = world.known_part(&world.file);
         world.started_with = world.taken.clone();
@@ -223,33 +205,32 @@ impl World {
     /// Returns the agents, the configuration, the files and the sessions in a readable form.
     pub(crate) fn snapshot(&self) -> Value {
         let agents = self.roster().into_iter().map(|(id, entry)| {
-            let field = |name: &str| entry.get(name).cloned().unwrap_or_default();
-            let agent = json!({ "id": id, "name": field("name"), "workspace": field("workspace") });
-            (id, agent)
+            let (name, workspace) = (entry.get("name"), entry.get("workspace"));
+            (id.clone(), json!({ "id": id, "name": name, "workspace": workspace }))
         });
         let sessions = self.sessions.iter().map(|(key, session)| {
-            (key.clone(), json!({ "label": session.label, "resets": session.resets }))
+            (key, json!({ "label": session.label, "resets": session.resets }))
         });
         json!({
-            "agents": agents.collect::<Map<_, _>>(),
+            "agents": agents.collect::<Value>(),
             "config": self.file,
             "files": self.files_by_agent(),
-            "sessions": sessions.collect::<Map<_, _>>(),
+            "sessions": sessions.collect::<Value>(),
         })
     }
 
     /// Returns the content of each folder and of the trash.
     pub(crate) fn disk_snapshot(&self) -> Value {
-        let folders = self.disk.folders().map(|(path, _, files)| (path.to_owned(), shown(files)));
-        let trash = self.disk.trashed().iter().map(|(path, files)| (path.clone(), shown(files)));
-        json!({ "folders": folders.collect::<Map<_, _>>(), "trash": trash.collect::<Map<_, _>>() })
+        let folders = self.disk.folders().map(|(path, _, files)| (path, shown(files)));
+        let trash = self.disk.trashed().iter().map(|(path, files)| (path, shown(files)));
+        json!({ "folders": folders.collect::<Value>(), "trash": trash.collect::<Value>() })
     }
 
     /// Performs the repairs of `openclaw doctor --fix`.
     pub(crate) fn repair(&mut self) {
         self.unmigrated.clear();
         self.deleted.clear();
-        self.options.main_owns_logins = false;
+        self.main_owns_logins = false;
     }
 
     /// Returns the files of each agent that has some. A folder without an agent counts as that of
@@ -275,11 +256,7 @@ impl World {
 
 /// Returns the contents of files, by name.
 fn shown(files: &Files) -> Value {
-    files
-        .iter()
-        .map(|(name, file)| (name.clone(), file.content.clone().into()))
-        .collect::<Map<_, _>>()
-        .into()
+    files.iter().map(|(name, file)| (name, file.content.as_str())).collect()
 }
 
 /// Returns the smallest configuration file of a fresh gateway with this version.
