@@ -140,8 +140,7 @@ impl Draft {
     /// Writes what the references of the agents from a place on stand for. A gateway gives texts
     /// back as they were by comparing them with those at the same place, and these have moved up.
     pub(crate) fn resolve_from(&mut self, place: usize, host: &Host) {
-        let list = self.config.pointer_mut("/agents/list").and_then(Value::as_array_mut);
-        for entry in list.into_iter().flatten().skip(place) {
+        for entry in entries_mut(&mut self.config).into_iter().skip(place) {
             *entry = host.source(entry);
         }
     }
@@ -164,6 +163,20 @@ impl Draft {
         bindings.retain(|binding| !names(&binding["agentId"], id));
         before - bindings.len()
     }
+}
+
+/// Returns the entries of the agents in a configuration, listed or by id.
+pub(crate) fn entries_mut(config: &mut Value) -> Vec<&mut Value> {
+    let mut found = Vec::new();
+    let agents = config.get_mut("agents").and_then(Value::as_object_mut);
+    for (name, place) in agents.into_iter().flatten() {
+        match (name.as_str(), place) {
+            ("list", Value::Array(items)) => found.extend(items),
+            ("entries", Value::Object(fields)) => found.extend(fields.values_mut()),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// Returns whether the value is a spelling of the agent's id.

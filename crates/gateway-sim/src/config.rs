@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     agents::text,
+    agents_config::entries_mut,
     answer::{Outcome, Refusal},
     files::sha256_hex,
     host::Missing,
@@ -51,11 +52,10 @@ impl World {
             let hash = answer["hash"].clone();
             let provenance = self.provenance();
             let owned = |section: &str, deepest: usize| {
-                let is_first =
-                    |place: &[String]| place.first().is_some_and(|first| first == section);
-                let is_owned =
-                    |(place, _): &(Vec<String>, String)| is_first(place) && place.len() <= deepest;
-                provenance.iter().any(is_owned)
+                let mut places = provenance.iter().map(|(place, _)| place);
+                places.any(|place| {
+                    place.len() <= deepest && place.first().is_some_and(|first| first == section)
+                })
             };
             let is_newest = self.profile >= Profile::V2026_9_6;
             let item = |(place, path): &(Vec<String>, String)| {
@@ -178,41 +178,28 @@ impl World {
 
     /// Removes the heartbeat keys that this gateway drops.
     fn drop_keys(&self, config: &mut Value) {
-        let list = config.pointer_mut("/agents/list").and_then(Value::as_array_mut);
-        for entry in list.into_iter().flatten() {
-            self.drop_keys_of(entry);
-        }
-        let entries = config.pointer_mut("/agents/entries").and_then(Value::as_object_mut);
-        for (_, entry) in entries.into_iter().flatten() {
-            self.drop_keys_of(entry);
-        }
-    }
-
-    fn drop_keys_of(&self, entry: &mut Value) {
-        if let Some(heartbeat) = entry.get_mut("heartbeat").and_then(Value::as_object_mut) {
-            heartbeat.retain(|key, _| !self.options.dropped_heartbeat_keys.contains(key));
+        for entry in entries_mut(config) {
+            if let Some(heartbeat) = entry.get_mut("heartbeat").and_then(Value::as_object_mut) {
+                heartbeat.retain(|key, _| !self.options.dropped_heartbeat_keys.contains(key));
+            }
         }
     }
 
     fn check_base_hash(&self, base: Option<&str>, patch: &Value) -> Result<(), Refusal> {
         match base {
-            Some(hash) if hash != self.hash() => Err(Refusal::stale_hash()),
-            Some(_) => Ok(()),
-            None if !self.options.require_base_hash => Ok(()),
-            None if !self.profile.is_new() => {
-                Err(Refusal::invalid("config base hash required; re-run config.get and retry"))
-            }
-            None => {
-                let paths = leaf_paths(patch);
-                if paths.is_empty() {
-                    return Ok(());
-                }
-                let paths = paths.join(", ");
-                Err(Refusal::invalid(format!(
-                    "config base hash required for {paths}; re-run config.get and retry with \
-                        baseHash"
-                )))
-            }
+            Some(hash) if hash != self.hash() => return Err(Refusal::stale_hash()),
+            None if self.options.require_base_hash => {}
+            _ => return Ok(()),
+        }
+        let paths = leaf_paths(patch).join(", ");
+        if !self.profile.is_new() {
+            Err(Refusal::invalid("config base hash required; re-run config.get and retry"))
+        } else if paths.is_empty() {
+            Ok(())
+        } else {
+            Err(Refusal::invalid(format!(
+                "config base hash required for {paths}; re-run config.get and retry with baseHash"
+            )))
         }
     }
 

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use crate::{
+    agents_config::entries_mut,
     answer::Refusal,
     effects::Write,
     host::Missing,
@@ -76,9 +77,7 @@ impl World {
 
     /// Replaces `~` by the home folder in agents' workspaces, as some versions do.
     fn expand_workspaces(&self, next: &mut Value) {
-        for entry in
-            next.pointer_mut("/agents/list").and_then(Value::as_array_mut).into_iter().flatten()
-        {
+        for entry in entries_mut(next) {
             if let Some(workspace) = entry.get_mut("workspace") {
                 *workspace = self.host.expanded(workspace, "workspace");
             }

@@ -14,23 +14,17 @@ use crate::{
 
 impl World {
     pub(crate) fn list_sessions(&self, params: &Value) -> Value {
-        // The old gateway lists only the sessions of configured agents.
-        let everywhere = !self.profile.keeps_list();
         let wanted = params["agentId"].as_str().map(normalised_id);
-        let of_wanted =
-            |key: &str| wanted.is_none() || session_agent(key).map(normalised_id) == wanted;
-        let shown = self.sessions.iter().filter(|(key, _)| of_wanted(key)).filter(|(key, _)| {
-            everywhere
-                || session_agent(key).is_some_and(|id| self.agent(&normalised_id(id)).is_some())
-        });
-        let mut shown: Vec<_> = shown.collect();
+        // The old gateway lists only the sessions of configured agents.
+        let is_shown = |key: &str| {
+            let owner = session_agent(key).map(normalised_id);
+            let is_known = || owner.as_ref().is_some_and(|id| self.agent(id).is_some());
+            (wanted.is_none() || owner == wanted) && (!self.profile.keeps_list() || is_known())
+        };
+        let mut shown: Vec<_> = self.sessions.iter().filter(|(key, _)| is_shown(key)).collect();
         shown.sort_by_key(|(_, session)| Reverse(session.updated_at_ms));
-        shown.truncate(
-            params["limit"]
-                .as_u64()
-                .and_then(|limit| usize::try_from(limit).ok())
-                .unwrap_or(usize::MAX),
-        );
+        let limit = params["limit"].as_u64().and_then(|limit| usize::try_from(limit).ok());
+        shown.truncate(limit.unwrap_or(usize::MAX));
         let sessions: Vec<Value> =
             shown.into_iter().map(|(key, session)| self.listed_session(key, session)).collect();
         let mut defaults = self.model();
@@ -109,33 +103,47 @@ impl World {
             return Err(Refusal::invalid(format!("label already in use: {label}")));
         }
         self.deleted.refuse_patch(&owner(&key))?;
-        let now = self.update_ms();
-        self.known.extend(session_agent(&key).map(str::to_owned));
-        let session = self.sessions.entry(key.clone()).or_insert_with(|| Session::new(None));
-        session.updated_at_ms = now;
-        if let Some(label) = params.get("label").filter(|_| self.options.keeps_labels) {
+        let label = params.get("label").filter(|_| self.options.keeps_labels);
+        let session = self.updated(&key);
+        if let Some(label) = label {
             session.label = label.as_str().map(str::to_owned);
         }
-        let mut entry = json!({});
+        let mut resolved = self.model();
+        if self.profile.is_new() {
+            resolved["agentRuntime"] = json!({ "id": "codex", "source": "implicit" });
+            resolved["runtimeSelectionLocked"] = false.into();
+        }
+        let entry = self.entry(&self.sessions[&key], json!({}));
+        let path = self.session_store(session_agent(&key).unwrap_or("main"));
+        Ok(json!({ "ok": true, "path": path, "key": key, "entry": entry, "resolved": resolved }))
+    }
+
+    /// Returns a session that is updated now; it is new if there is none.
+    fn updated(&mut self, key: &str) -> &mut Session {
+        let now = self.update_ms();
+        self.known.extend(session_agent(key).map(str::to_owned));
+        let session = self.sessions.entry(key.to_owned()).or_insert_with(|| Session::new(None));
+        session.updated_at_ms = now;
+        session
+    }
+
+    /// Adds the fields of a session to those that only one method answers with.
+    fn entry(&self, session: &Session, mut entry: Value) -> Value {
         if self.options.shows_session_ids {
-            entry = json!({ "sessionId": session.id, "updatedAt": session.updated_at_ms });
+            entry["sessionId"] = session.id.clone().into();
+            entry["updatedAt"] = session.updated_at_ms.into();
         }
         if let Some(label) = &session.label {
             entry["label"] = label.clone().into();
         }
-        let mut resolved = self.model();
         if self.profile.is_new() {
-            let session = &self.sessions[&key];
             entry["lifecycleRevision"] = session.revision.clone().into();
             entry["createdVia"] = "operator".into();
             if self.options.shows_session_ids {
                 entry["createdAt"] = session.created_at_ms.into();
             }
-            resolved["agentRuntime"] = json!({ "id": "codex", "source": "implicit" });
-            resolved["runtimeSelectionLocked"] = false.into();
         }
-        let path = self.session_store(session_agent(&key).unwrap_or("main"));
-        Ok(json!({ "ok": true, "path": path, "key": key, "entry": entry, "resolved": resolved }))
+        entry
     }
 
     fn label_is_taken(&self, key: &str, label: &str) -> bool {
@@ -154,43 +162,27 @@ impl World {
         if self.loses_sessions() {
             self.deleted.refuse_reset(&owner(&key))?;
         }
-        let existed = self.sessions.contains_key(&key);
-        let keeps_id = self.profile.is_new();
-        let now = self.update_ms();
-        self.known.extend(session_agent(&key).map(str::to_owned));
-        let session = self.sessions.entry(key.clone()).or_insert_with(|| Session::new(None));
-        if existed && !keeps_id {
+        let gets_id = self.sessions.contains_key(&key) && !self.profile.is_new();
+        let session = self.updated(&key);
+        if gets_id {
             session.id = random_id();
         }
         session.revision = random_id();
         session.resets += 1;
-        session.updated_at_ms = now;
+        let session = &self.sessions[&key];
         let mut entry = json!({
-            "sessionId": session.id, "updatedAt": session.updated_at_ms, "systemSent": false,
-            "abortedLastRun": false,
+            "systemSent": false, "abortedLastRun": false,
             "inputTokens": 0, "outputTokens": 0, "totalTokens": 0,
         });
-        if let Some(label) = &session.label {
-            entry["label"] = label.clone().into();
-        }
         let mut answer = json!({ "ok": true, "key": key });
         if self.profile.is_new() {
-            let session = &self.sessions[&key];
-            entry["lifecycleRevision"] = session.revision.clone().into();
-            entry["sessionStartedAt"] = session.updated_at_ms.into();
-            entry["createdVia"] = "operator".into();
-            entry["createdAt"] = session.created_at_ms.into();
             answer["resolved"] = self.model();
+            if self.options.shows_session_ids {
+                entry["sessionStartedAt"] = session.updated_at_ms.into();
+            }
         }
-        if !self.options.shows_session_ids {
-            let hidden = ["sessionId", "updatedAt", "sessionStartedAt", "createdAt"];
-            entry
-                .as_object_mut()
-                .expect("made an object above")
-                .retain(|name, _| !hidden.contains(&name.as_str()));
-        }
+        answer["entry"] = self.entry(session, entry);
         self.effects.resets.push(key);
-        answer["entry"] = entry;
         Ok(answer)
     }
 
@@ -218,19 +210,13 @@ impl World {
 
     pub(crate) fn send_chat(&mut self, params: &Value) -> Outcome {
         let run = text(params, "idempotencyKey").to_owned();
-        let agent =
-            normalised_id(session_agent(&full_key(text(params, "sessionKey"))).unwrap_or("main"));
+        let agent = owner(&full_key(text(params, "sessionKey")));
         if self.profile.is_new() && self.agent(&agent).is_none() {
-            return Err(Refusal::invalid(format!(
-                "Agent \"{agent}\" no longer exists in configuration"
-            )));
+            let message = format!("Agent \"{agent}\" no longer exists in configuration");
+            return Err(Refusal::invalid(message));
         }
-        let status = if self.runs.insert(run.clone()) || !self.profile.is_new() {
-            "started"
-        } else {
-            "in_flight"
-        };
-        Ok(json!({ "runId": run, "status": status }))
+        let starts = self.runs.insert(run.clone()) || !self.profile.is_new();
+        Ok(json!({ "runId": run, "status": if starts { "started" } else { "in_flight" } }))
     }
 }
 
