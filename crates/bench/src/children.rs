@@ -4,13 +4,12 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, bail};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child as Process, ChildStderr, Command};
 use tokio::time::timeout;
 
 use super::arena::Arena;
-use crate::error::{BenchError, OrFail};
 
 /// The time within which a process must start, with many others beside it.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -40,44 +39,36 @@ pub struct Child {
 
 impl Child {
     /// Starts a process, and waits until it claims jobs.
-    pub async fn start(
-        arena: &Arena,
-        number: usize,
-        concurrency: usize,
-    ) -> Result<Self, BenchError> {
-        let dir = arena.dir().join(format!("worker-{number}"));
-        std::fs::create_dir_all(&dir).or_failed()?;
+    pub async fn start(arena: &Arena, number: usize, concurrency: usize) -> anyhow::Result<Self> {
+        let dir = arena.dir.path().join(format!("worker-{number}"));
+        std::fs::create_dir_all(&dir)?;
         let config = dir.join("worker.toml");
         let settings = format!("[worker]\nconcurrency = {concurrency}\n[log]\nformat = \"json\"\n");
-        std::fs::write(&config, settings).or_failed()?;
+        std::fs::write(&config, settings)?;
         let process = WorkerProcess {
             config: &config,
             data_dir: &dir,
             queue: arena.queue.name(),
-            redis_url: arena.url(),
+            redis_url: &arena.url,
         };
-        let mut command = arena.launch(&process).or_failed()?;
+        let mut command = (arena.launch)(&process)?;
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        let mut process = command.spawn().context("worker run").or_failed()?;
+        let mut process = command.spawn().context("worker run")?;
         let pid = process.id().expect("it has not been waited for");
         let mut log = BufReader::new(process.stderr.take().expect("it is piped")).lines();
-        timeout(START_WITHIN, started(&mut log))
-            .await
-            .context("worker run does not start")
-            .or_failed()?
-            .or_failed()?;
+        timeout(START_WITHIN, started(&mut log)).await.context("worker run does not start")??;
         // A log that nobody reads would stop it one day.
         tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
         Ok(Self { process, pid })
     }
 
     /// Kills the process with `kill -9`.
-    pub async fn kill(&mut self) -> Result<(), BenchError> {
-        self.process.kill().await.context("kill a worker").or_failed()
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.process.kill().await.context("kill a worker")
     }
 }
 
@@ -89,5 +80,5 @@ async fn started(log: &mut Lines<BufReader<ChildStderr>>) -> anyhow::Result<()> 
         }
         last = line;
     }
-    Err(anyhow!("worker run ended at once: {last}"))
+    bail!("worker run ended at once: {last}")
 }

@@ -2,7 +2,6 @@
 
 /// An error of a measurement. `worker bench` has an exit status for each kind.
 #[derive(Debug, thiserror::Error)]
-
 pub enum BenchError {
     /// The machine lacks something, such as a `redis-server`.
     #[error(transparent)]
@@ -15,23 +14,24 @@ pub enum BenchError {
     Unreachable(anyhow::Error),
 }
 
-/// Wraps errors by kind.
+impl From<anyhow::Error> for BenchError {
+    fn from(error: anyhow::Error) -> Self {
+        error.downcast().unwrap_or_else(Self::Failed)
+    }
+}
+
+/// Wraps errors that are not a failure of the measurement itself.
 pub(crate) trait OrFail<T> {
-    fn or_setup(self) -> Result<T, BenchError>;
-    fn or_failed(self) -> Result<T, BenchError>;
-    fn or_unreachable(self) -> Result<T, BenchError>;
+    fn or_setup(self) -> anyhow::Result<T>;
+    fn or_unreachable(self) -> anyhow::Result<T>;
 }
 
 impl<T, E: Into<anyhow::Error>> OrFail<T> for Result<T, E> {
-    fn or_setup(self) -> Result<T, BenchError> {
-        self.map_err(|error| BenchError::Setup(error.into()))
+    fn or_setup(self) -> anyhow::Result<T> {
+        self.map_err(|error| BenchError::Setup(error.into()).into())
     }
 
-    fn or_failed(self) -> Result<T, BenchError> {
-        self.map_err(|error| BenchError::Failed(error.into()))
-    }
-
-    fn or_unreachable(self) -> Result<T, BenchError> {
-        self.map_err(|error| BenchError::Unreachable(error.into()))
+    fn or_unreachable(self) -> anyhow::Result<T> {
+        self.map_err(|error| BenchError::Unreachable(error.into()).into())
     }
 }

@@ -1,5 +1,6 @@
 //! A worker that holds the leases of a great many jobs, all of which run until they are released.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -13,7 +14,6 @@ use super::figures::{float, grouped, per_second};
 use super::load;
 use super::slow::Slow;
 use super::workers::{Tally, Worker, done};
-use crate::error::{BenchError, OrFail};
 
 /// The jobs per gateway: few enough to stay below the limit of a lane.
 const PER_GATEWAY: usize = 8;
@@ -42,7 +42,7 @@ pub struct Held {
 }
 
 /// Takes the measurement.
-pub async fn measure(jobs: usize, hold: Duration, arena: &Arena) -> Result<Held, BenchError> {
+pub async fn measure(jobs: usize, hold: Duration, arena: &Arena) -> anyhow::Result<Held> {
     arena.clear().await?;
     load::fill(&arena.queue, jobs, jobs.div_ceil(PER_GATEWAY), Duration::ZERO).await?;
     Slow::begin(arena).await?;
@@ -76,10 +76,8 @@ pub async fn measure(jobs: usize, hold: Duration, arena: &Arena) -> Result<Held,
     Slow::begin(arena).await?;
     let began = Instant::now();
     release.send_replace(true);
-    let unanswered = timeout(patience, idle(&arena.queue))
-        .await
-        .context("not all jobs ended in time")
-        .or_failed()?;
+    let unanswered =
+        timeout(patience, idle(&arena.queue)).await.context("not all jobs ended in time")?;
     let ending = began.elapsed();
     worker.stop().await?;
     Ok(Held {
@@ -111,10 +109,10 @@ async fn idle(queue: &Queue) -> usize {
     }
 }
 
-impl Held {
-    /// Formats the result for people.
-    pub fn table(&self) -> String {
-        format!(
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
             "scale, {} of {} jobs in flight in one worker, held for {:.0} s\n\
              begun {}/s   ended {}/s   run again {}   unanswered calls while ending {}   while \
              held: Redis {:.1} %, worker {:.1} % of a core\n\
@@ -128,9 +126,9 @@ impl Held {
             self.unanswered,
             self.redis_cpu_percent,
             self.worker_cpu_percent,
-            self.slow_while_beginning.line(),
-            self.slow_while_running.line(),
-            self.slow_while_ending.line()
+            self.slow_while_beginning,
+            self.slow_while_running,
+            self.slow_while_ending
         )
     }
 }

@@ -1,5 +1,6 @@
 //! The cost of a worker without jobs, with Redis up and with Redis down.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -9,7 +10,6 @@ use tokio::time::sleep;
 use super::arena::Arena;
 use super::children::Child;
 use super::process;
-use crate::error::{BenchError, OrFail};
 
 /// The time before each measurement, in which a worker starts or notices that Redis is down.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
@@ -35,14 +35,14 @@ pub struct Idle {
 }
 
 /// Takes the measurement.
-pub async fn measure(options: &Options, arena: &mut Arena) -> Result<Idle, BenchError> {
+pub async fn measure(options: &Options, arena: &mut Arena) -> anyhow::Result<Idle> {
     let span = Duration::from_secs(options.seconds);
     let mut child = Child::start(arena, 0, 16).await?;
     sleep(SETTLED_AFTER).await;
     let before = arena.usage().await?;
     let cpu_percent = cpu_percent(child.pid, span).await?;
     let redis_us = arena.usage().await?.redis_us - before.redis_us;
-    let kib = process::resident(child.pid).or_failed()? / 1024;
+    let kib = process::resident(child.pid)? / 1024;
     arena.stop_redis().await;
     sleep(SETTLED_AFTER).await;
     let without = self::cpu_percent(child.pid, span).await?;
@@ -56,16 +56,15 @@ pub async fn measure(options: &Options, arena: &mut Arena) -> Result<Idle, Bench
     })
 }
 
-async fn cpu_percent(pid: u32, span: Duration) -> Result<f64, BenchError> {
-    let (before, began) = (process::cpu(pid).or_failed()?, Instant::now());
+async fn cpu_percent(pid: u32, span: Duration) -> anyhow::Result<f64> {
+    let (before, began) = (process::cpu(pid)?, Instant::now());
     sleep(span).await;
-    let used = process::cpu(pid).or_failed()?.as_secs_f64() - before.as_secs_f64();
+    let used = process::cpu(pid)?.as_secs_f64() - before.as_secs_f64();
     Ok(used / began.elapsed().as_secs_f64() * 100.0)
 }
 
-impl Idle {
-    /// Formats the result for people.
-    pub fn table(&self) -> String {
+impl fmt::Display for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             seconds,
             cpu_percent,
@@ -73,7 +72,8 @@ impl Idle {
             redis_cpu_percent,
             resident_mib,
         } = self;
-        format!(
+        write!(
+            f,
             "idle, one `worker run` for {seconds} s each\n\
              CPU {cpu_percent:.2} % of a core (its Redis {redis_cpu_percent:.2} %), with Redis \
              down \

@@ -1,8 +1,9 @@
 //! The time until an idle worker begins an enqueued job.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
-use anyhow::anyhow;
+use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -12,7 +13,7 @@ use super::arena::Arena;
 use super::figures::{Spread, count, millis};
 use super::load;
 use super::workers::{Worker, done};
-use crate::error::{BenchError, OrFail};
+use crate::error::OrFail;
 
 /// The time without jobs after which a worker counts as idle.
 const UNTIL_IDLE: Duration = Duration::from_millis(10);
@@ -34,7 +35,7 @@ pub struct Latency {
 }
 
 /// Takes the measurement.
-pub async fn measure(options: &Options, arena: &Arena) -> Result<Latency, BenchError> {
+pub async fn measure(options: &Options, arena: &Arena) -> anyhow::Result<Latency> {
     let (begins, mut runs) = mpsc::unbounded_channel();
     let worker = Worker::start(&arena.queue, CONCURRENCY, move |_| {
         // The receiver lives until the worker has stopped.
@@ -48,7 +49,7 @@ pub async fn measure(options: &Options, arena: &Arena) -> Result<Latency, BenchE
         let job = load::envelope(number, 50, None)?;
         let before = Instant::now();
         arena.queue.enqueue(&[job]).await.or_unreachable()?;
-        let begun = runs.recv().await.ok_or_else(|| anyhow!("the worker ended")).or_failed()?;
+        let begun = runs.recv().await.context("the worker ended")?;
         if number > 0 {
             values.push(millis(begun - before));
         }
@@ -57,11 +58,11 @@ pub async fn measure(options: &Options, arena: &Arena) -> Result<Latency, BenchE
     Ok(Latency { milliseconds: Spread::of(values) })
 }
 
-impl Latency {
-    /// Formats the result for people.
-    pub fn table(&self) -> String {
+impl fmt::Display for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Spread { count, p50, p95, p99, max, .. } = self.milliseconds;
-        format!(
+        write!(
+            f,
             "latency, {count} jobs one after another, from enqueueing to the handler of an idle \
                 worker\n\
              p50 {p50:.2} ms   p95 {p95:.2} ms   p99 {p99:.2} ms   max {max:.2} ms"

@@ -21,6 +21,8 @@ mod slow;
 mod throughput;
 mod workers;
 
+use std::fmt::Display;
+
 use clap::Subcommand;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -29,7 +31,6 @@ use tokio::sync::watch;
 use arena::Arena;
 pub use children::{Launch, WorkerProcess};
 pub use error::BenchError;
-use error::OrFail as _;
 use machine::Machine;
 
 /// The measurements.
@@ -75,32 +76,21 @@ impl Measure {
     pub async fn run(&self, bench: &Bench) -> Result<Measured, BenchError> {
         match self {
             Self::Throughput(options) => {
-                let result =
-                    Arena::with(bench, async |arena| throughput::measure(options, arena).await)
-                        .await?;
-                Measured::new("throughput", &result, result.table())
+                bench
+                    .take("throughput", async |arena| throughput::measure(options, arena).await)
+                    .await
             }
             Self::Latency(options) => {
-                let result =
-                    Arena::with(bench, async |arena| latency::measure(options, arena).await)
-                        .await?;
-                Measured::new("latency", &result, result.table())
+                bench.take("latency", async |arena| latency::measure(options, arena).await).await
             }
             Self::Scale(options) => {
-                let result =
-                    Arena::with(bench, async |arena| scale::measure(options, arena).await).await?;
-                Measured::new("scale", &result, result.table())
+                bench.take("scale", async |arena| scale::measure(options, arena).await).await
             }
             Self::Recovery(options) => {
-                let result =
-                    Arena::with(bench, async |arena| recovery::measure(options, arena).await)
-                        .await?;
-                Measured::new("recovery", &result, result.table())
+                bench.take("recovery", async |arena| recovery::measure(options, arena).await).await
             }
             Self::Idle(options) => {
-                let result =
-                    Arena::with(bench, async |arena| idle::measure(options, arena).await).await?;
-                Measured::new("idle", &result, result.table())
+                bench.take("idle", async |arena| idle::measure(options, arena).await).await
             }
         }
     }
@@ -117,8 +107,16 @@ pub struct Bench {
 impl Bench {
     /// Describes the machine and the versions.
     pub async fn machine(&self) -> Result<Measured, BenchError> {
-        let machine = Arena::with(self, async |arena| Machine::look(arena).await).await?;
-        Measured::new("machine", &machine, machine.table())
+        self.take("machine", async |arena| Machine::look(arena).await).await
+    }
+
+    async fn take<T: Serialize + Display>(
+        &self,
+        name: &str,
+        measure: impl AsyncFnOnce(&mut Arena) -> anyhow::Result<T>,
+    ) -> Result<Measured, BenchError> {
+        let result = Arena::with(self, measure).await?;
+        Ok(Measured { document: json!({ name: result }), table: result.to_string() })
     }
 }
 
@@ -129,11 +127,4 @@ pub struct Measured {
     pub document: Value,
     /// The same for people.
     pub table: String,
-}
-
-impl Measured {
-    fn new(name: &str, result: &impl Serialize, table: String) -> Result<Self, BenchError> {
-        let figures = serde_json::to_value(result).or_failed()?;
-        Ok(Self { document: json!({ name: figures }), table })
-    }
 }

@@ -1,5 +1,6 @@
 //! The jobs of the measurements.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -8,7 +9,7 @@ use mission_jobs::{Envelope, Queue};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::error::{BenchError, OrFail};
+use crate::error::OrFail;
 
 /// Returns a document as a backend would send it. Each number is another agent, and the gateways
 /// take turns.
@@ -18,19 +19,20 @@ pub fn document(number: usize, gateways: usize, url: Option<&str>) -> String {
         "version": 1,
         "kind": "provision",
         "gateway": {
-            "id": id(1, gateway), "name": format!("Gateway \
-                {gateway}"), "url": url.unwrap_or("ws://127.0.0.1:9"),
+            "id": id(1, gateway), "name": format!("Gateway {gateway}"),
+            "url": url.unwrap_or("ws://127.0.0.1:9"),
             "token": "token-of-the-gateway", "workspace_root": "/srv/openclaw",
         },
         "agent": {
-            "id": id(2, number), "name": format!("Agent \
-                {number}"), "heartbeat_config": { "every": "10m" },
-            "identity_profile": { "role": "Release manager", "communication_style": "direct, \
-                concise" },
+            "id": id(2, number), "name": format!("Agent {number}"),
+            "heartbeat_config": { "every": "10m" },
+            "identity_profile": {
+                "role": "Release manager", "communication_style": "direct, concise",
+            },
         },
         "board": {
-            "id": id(3, gateway), "name": "Launch", "objective": "Ship version \
-                2", "success_metrics": { "open_bugs": 0 },
+            "id": id(3, gateway), "name": "Launch", "objective": "Ship version 2",
+            "success_metrics": { "open_bugs": 0 },
         },
         "user": { "name": "Sam Rivera", "timezone": "Europe/Berlin" },
         "auth_token": "token-of-this-agent",
@@ -38,26 +40,23 @@ pub fn document(number: usize, gateways: usize, url: Option<&str>) -> String {
     .to_string()
 }
 
-/// Makes the envelopes of many jobs.
+/// Makes the envelopes of the jobs with these numbers.
 pub fn envelopes(
-    jobs: usize,
+    numbers: Range<usize>,
     gateways: usize,
     delay: Duration,
-) -> Result<Vec<Envelope>, BenchError> {
-    (0..jobs)
-        .map(|number| envelope(number, gateways, None).map(|job| job.with_delay(delay)))
-        .collect()
+) -> anyhow::Result<Vec<Envelope>> {
+    numbers.map(|number| Ok(envelope(number, gateways, None)?.with_delay(delay))).collect()
 }
 
 /// Makes the envelope of one job.
-pub fn envelope(number: usize, gateways: usize, url: Option<&str>) -> Result<Envelope, BenchError> {
+pub fn envelope(number: usize, gateways: usize, url: Option<&str>) -> anyhow::Result<Envelope> {
     Envelope::new(document(number, gateways, url).as_bytes())
         .context("the measurement's own document")
-        .or_failed()
 }
 
 /// Enqueues jobs in as few calls as possible. Returns the duration of the calls.
-pub async fn enqueue(queue: &Queue, jobs: &[Envelope]) -> Result<Duration, BenchError> {
+pub async fn enqueue(queue: &Queue, jobs: &[Envelope]) -> anyhow::Result<Duration> {
     let began = Instant::now();
     for jobs in jobs.chunks(MAX_ENQUEUE) {
         queue.enqueue(jobs).await.or_unreachable()?;
@@ -72,12 +71,11 @@ pub async fn fill(
     jobs: usize,
     gateways: usize,
     delay: Duration,
-) -> Result<Duration, BenchError> {
+) -> anyhow::Result<Duration> {
     let mut took = Duration::ZERO;
     for first in (0..jobs).step_by(MAX_ENQUEUE) {
-        let batch = (first..jobs.min(first + MAX_ENQUEUE))
-            .map(|number| envelope(number, gateways, None).map(|job| job.with_delay(delay)));
-        took += enqueue(queue, &batch.collect::<Result<Vec<_>, _>>()?).await?;
+        let batch = envelopes(first..jobs.min(first + MAX_ENQUEUE), gateways, delay)?;
+        took += enqueue(queue, &batch).await?;
     }
     Ok(took)
 }

@@ -1,12 +1,12 @@
 //! The machine and the versions that figures were measured with.
 
+use std::fmt;
 use std::fs::read_to_string;
 
 use serde::Serialize;
 
 use super::arena::Arena;
 use super::load;
-use crate::error::BenchError;
 
 /// The machine, the versions and the settings of a run.
 #[derive(Debug, Serialize)]
@@ -25,7 +25,7 @@ pub struct Machine {
 
 impl Machine {
     /// Reads the description of this machine.
-    pub async fn look(arena: &Arena) -> Result<Self, BenchError> {
+    pub async fn look(arena: &Arena) -> anyhow::Result<Self> {
         let server = arena.info("server").await?;
         let version = |name: &str| server.get(name).cloned();
         let redis = version("valkey_version").map(|version| format!("Valkey {version}"));
@@ -52,9 +52,10 @@ impl Machine {
             document_bytes: load::document(0, 1, None).len(),
         })
     }
+}
 
-    /// Formats the result for people.
-    pub fn table(&self) -> String {
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             cores,
             cpu,
@@ -67,7 +68,8 @@ impl Machine {
             directory,
             document_bytes,
         } = self;
-        format!(
+        write!(
+            f,
             "machine   {cores} cores, {cpu}, {memory_mib} MiB, {kernel}; load before {load}\n\
              versions  worker {worker} ({build} build), {redis}\n\
              settings  Redis on a unix socket, append-only file in {directory} synced every \

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 
 /// The ticks per second in `/proc`. The kernel fixes them, whatever it uses itself.
 const TICKS: u64 = 100;
@@ -13,7 +13,7 @@ pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("{path}; CPU is measured on Linux only"))?;
     // The second field is the name, which may hold anything but ends with the last bracket.
-    let (_, rest) = text.rsplit_once(')').ok_or_else(|| anyhow!("{path} has no name"))?;
+    let (_, rest) = text.rsplit_once(')').with_context(|| format!("{path} has no name"))?;
     let ticks: u64 = rest
         .split_whitespace()
         .skip(11)
@@ -30,7 +30,7 @@ pub fn resident(pid: u32) -> anyhow::Result<u64> {
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))
-        .ok_or_else(|| anyhow!("{path}: no VmRSS"))?;
+        .with_context(|| format!("{path}: no VmRSS"))?;
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().with_context(|| path)?;
     Ok(kib * 1024)
 }

@@ -7,9 +7,10 @@
 //! is the worst case, because it alone sweeps lost leases.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, bail};
 use clap::Args;
 use mission_jobs::{Envelope, State};
 use serde::Serialize;
@@ -24,7 +25,7 @@ use super::children::Child;
 use super::figures::{Spread, count};
 use super::load;
 use super::workers::{Worker, done};
-use crate::error::{BenchError, OrFail};
+use crate::error::OrFail;
 
 /// The time at which a process is killed, from when all run. A run gives up after 20 s without an
 /// answer, so all kills come before that.
@@ -50,14 +51,14 @@ pub struct Recovery {
 }
 
 /// Takes the measurement.
-pub async fn measure(options: &Options, arena: &Arena) -> Result<Recovery, BenchError> {
+pub async fn measure(options: &Options, arena: &Arena) -> anyhow::Result<Recovery> {
     let mut children = HashMap::new();
     for number in 0..options.workers {
         let child = Child::start(arena, number, 1).await?;
         children.insert(child.pid, child);
     }
-    let listener = TcpListener::bind("127.0.0.1:0").await.or_failed()?;
-    let url = format!("ws://{}", listener.local_addr().or_failed()?);
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("ws://{}", listener.local_addr()?);
     let mut tasks = JoinSet::new();
     tasks.spawn(never_answer(listener));
 
@@ -67,8 +68,7 @@ pub async fn measure(options: &Options, arena: &Arena) -> Result<Recovery, Bench
     load::enqueue(&arena.queue, &jobs).await?;
     timeout(BEGUN_WITHIN, all_running(arena, jobs.len()))
         .await
-        .context("not every worker took a job; is the machine too busy for so many?")
-        .or_failed()??;
+        .context("not every worker took a job; is the machine too busy for so many?")??;
 
     let (begins, mut begun) = mpsc::unbounded_channel();
     let survivor = Worker::start(&arena.queue, options.workers, move |claimed| {
@@ -82,7 +82,7 @@ pub async fn measure(options: &Options, arena: &Arena) -> Result<Recovery, Bench
         let next = timeout(AGAIN_WITHIN, begun.recv())
             .await
             .context("a job of a killed worker does not run again");
-        let (id, at) = next.or_failed()?.ok_or_else(|| anyhow!("the worker ended")).or_failed()?;
+        let (id, at) = next?.context("the worker ended")?;
         again.entry(id).or_insert(at);
     }
     survivor.stop().await?;
@@ -94,7 +94,7 @@ pub async fn measure(options: &Options, arena: &Arena) -> Result<Recovery, Bench
     Ok(Recovery { workers: options.workers, seconds: Spread::of(seconds) })
 }
 
-async fn all_running(arena: &Arena, jobs: usize) -> Result<(), BenchError> {
+async fn all_running(arena: &Arena, jobs: usize) -> anyhow::Result<()> {
     while arena.queue.counts().await.or_unreachable()?.of(State::Running) < jobs as u64 {
         sleep(Duration::from_millis(20)).await;
     }
@@ -106,14 +106,13 @@ async fn kill_all(
     arena: &Arena,
     jobs: &[Envelope],
     mut children: HashMap<u32, Child>,
-) -> Result<Vec<(Uuid, Instant)>, BenchError> {
+) -> anyhow::Result<Vec<(Uuid, Instant)>> {
     let mut kills = JoinSet::new();
     for job in jobs {
         let record = arena.queue.get(job.id).await.or_unreachable()?;
         let worker = record.and_then(|record| record.worker).unwrap_or_default();
         let child = pid(&worker).and_then(|pid| children.remove(&pid));
-        let mut child =
-            child.ok_or_else(|| anyhow!("job {} is run by {worker:?}", job.id)).or_failed()?;
+        let mut child = child.with_context(|| format!("job {} is run by {worker:?}", job.id))?;
         let (id, after) = (job.id, Duration::from_millis(rand::random_range(KILLED_AFTER_MS)));
         kills.spawn(async move {
             sleep(after).await;
@@ -131,15 +130,14 @@ fn pid(worker: &str) -> Option<u32> {
 }
 
 /// Fails unless the job was lost with its worker and then done by another.
-async fn check_lost(arena: &Arena, id: Uuid) -> Result<(), BenchError> {
+async fn check_lost(arena: &Arena, id: Uuid) -> anyhow::Result<()> {
     let record = arena.queue.get(id).await.or_unreachable()?;
     let outcomes = record
         .map(|record| record.history.into_iter().map(|run| run.result.outcome).collect::<Vec<_>>());
     match outcomes.as_deref() {
         Some([lost, done]) if lost == "lost" && done == "done" => Ok(()),
         other => {
-            Err(anyhow!("job {id} should have been lost once and then be done, but was {other:?}"))
-                .or_failed()
+            bail!("job {id} should have been lost once and then be done, but was {other:?}")
         }
     }
 }
@@ -152,11 +150,11 @@ async fn never_answer(listener: TcpListener) {
     }
 }
 
-impl Recovery {
-    /// Formats the result for people.
-    pub fn table(&self) -> String {
+impl fmt::Display for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Spread { count, min, p50, p90, max, .. } = self.seconds;
-        format!(
+        write!(
+            f,
             "recovery, {count} workers killed at random moments, one other left; from the kill to \
                 the job's next run\n\
              min {min:.1} s   p50 {p50:.1} s   p90 {p90:.1} s   max {max:.1} s"

@@ -1,5 +1,6 @@
 //! A great many jobs at once: waiting, due at the same moment, and running.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -10,7 +11,6 @@ use super::figures::{count, float, grouped, per_second};
 use super::held::{self, Held};
 use super::slow::Slow;
 use super::{load, workers};
-use crate::error::BenchError;
 
 /// A delay that makes jobs scheduled, and is over when the worker starts.
 const SCHEDULED: Duration = Duration::from_millis(1);
@@ -58,18 +58,17 @@ struct Backlog {
 }
 
 /// Takes the measurement.
-pub async fn measure(options: &Options, arena: &Arena) -> Result<Scale, BenchError> {
+pub async fn measure(options: &Options, arena: &Arena) -> anyhow::Result<Scale> {
     let mut backlogs = Vec::new();
     if options.jobs > 0 {
         backlogs.push(backlog(options, arena, "ready", Duration::ZERO).await?);
         backlogs.push(backlog(options, arena, "scheduled", SCHEDULED).await?);
     }
     let span = Duration::from_secs(options.hold);
-    let held = if options.in_flight > 0 {
-        Some(held::measure(options.in_flight, span, arena).await?)
-    } else {
-        None
-    };
+    let mut held = None;
+    if options.in_flight > 0 {
+        held = Some(held::measure(options.in_flight, span, arena).await?);
+    }
     Ok(Scale { backlogs, held })
 }
 
@@ -78,7 +77,7 @@ async fn backlog(
     arena: &Arena,
     state: &'static str,
     delay: Duration,
-) -> Result<Backlog, BenchError> {
+) -> anyhow::Result<Backlog> {
     let &Options { jobs, gateways, concurrency, .. } = options;
     arena.clear().await?;
     Slow::begin(arena).await?;
@@ -101,18 +100,19 @@ async fn backlog(
     })
 }
 
-impl Scale {
-    /// Formats the result for people.
-    pub fn table(&self) -> String {
-        let backlogs = self.backlogs.iter().map(Backlog::table);
-        backlogs.chain(self.held.as_ref().map(Held::table)).collect::<Vec<_>>().join("\n")
+impl fmt::Display for Scale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let backlogs = self.backlogs.iter().map(ToString::to_string);
+        let parts: Vec<String> = backlogs.chain(self.held.as_ref().map(Held::to_string)).collect();
+        f.write_str(&parts.join("\n"))
     }
 }
 
-impl Backlog {
-    fn table(&self) -> String {
+impl fmt::Display for Backlog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { gateways, concurrency, state, bytes_per_job, bytes_per_ended_job, .. } = self;
-        format!(
+        write!(
+            f,
             "scale, {} jobs {state} at once, for {gateways} gateways, {concurrency} at once\n\
              enqueued {}/s   drained {}/s   Redis memory per job: {} bytes, once ended {}\n{}",
             grouped(float(self.jobs)),
@@ -120,7 +120,7 @@ impl Backlog {
             grouped(self.drained_per_second),
             grouped(*bytes_per_job),
             grouped(*bytes_per_ended_job),
-            self.slow.line()
+            self.slow
         )
     }
 }

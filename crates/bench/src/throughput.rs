@@ -1,17 +1,17 @@
 //! Jobs per second: enqueued one at a time and in bulk, and worked with a handler that does
 //! nothing.
 
-use std::fmt::Write;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use mission_jobs::Envelope;
 use serde::Serialize;
 
-use super::arena::{Arena, Usage};
+use super::arena::Arena;
 use super::figures::{Spread, count, float, grouped, per_second};
 use super::{load, workers};
-use crate::error::{BenchError, OrFail};
+use crate::error::OrFail;
 
 /// The most jobs that are enqueued one at a time.
 const SINGLES: usize = 2000;
@@ -61,34 +61,30 @@ struct PerJob {
 /// The figures of one phase of one round.
 struct Sample {
     per_second: f64,
-    cost: [f64; 3],
+    cost: PerJob,
 }
 
 /// Takes the measurement.
-pub async fn measure(options: &Options, arena: &Arena) -> Result<Throughput, BenchError> {
+pub async fn measure(options: &Options, arena: &Arena) -> anyhow::Result<Throughput> {
     let &Options { jobs, gateways, rounds, .. } = options;
-    let mut names = vec!["enqueue, one at a time".to_owned(), "enqueue, 50 at a time".to_owned()];
-    names.extend(
-        options.concurrency.iter().map(|concurrency| format!("process, {concurrency} at once")),
-    );
+    let process = options.concurrency.iter().map(|number| format!("process, {number} at once"));
+    let enqueue = ["enqueue, one at a time", "enqueue, 50 at a time"].map(str::to_owned);
+    let names: Vec<String> = enqueue.into_iter().chain(process).collect();
     let mut samples: Vec<Vec<Sample>> = names.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds {
-        let envelopes = load::envelopes(jobs, gateways, Duration::ZERO)?;
+        let envelopes = load::envelopes(0..jobs, gateways, Duration::ZERO)?;
         arena.clear().await?;
         let singles = &envelopes[..jobs.min(SINGLES)];
         samples[0].push(sample(arena, singles.len(), || one_at_a_time(arena, singles)).await?);
         arena.clear().await?;
-        samples[1].push(
-            sample(arena, jobs, || async { load::enqueue(&arena.queue, &envelopes).await }).await?,
-        );
+        samples[1].push(sample(arena, jobs, || load::enqueue(&arena.queue, &envelopes)).await?);
         for (index, concurrency) in options.concurrency.iter().enumerate() {
             if index > 0 {
                 arena.clear().await?;
                 load::enqueue(&arena.queue, &envelopes).await?;
             }
-            samples[index + 2].push(
-                sample(arena, jobs, || workers::drain(&arena.queue, jobs, *concurrency)).await?,
-            );
+            let drain = || workers::drain(&arena.queue, jobs, *concurrency);
+            samples[index + 2].push(sample(arena, jobs, drain).await?);
         }
     }
     let phases =
@@ -96,7 +92,7 @@ pub async fn measure(options: &Options, arena: &Arena) -> Result<Throughput, Ben
     Ok(Throughput { jobs, gateways, rounds, phases })
 }
 
-async fn one_at_a_time(arena: &Arena, jobs: &[Envelope]) -> Result<(), BenchError> {
+async fn one_at_a_time(arena: &Arena, jobs: &[Envelope]) -> anyhow::Result<()> {
     for job in jobs {
         arena.queue.enqueue(std::slice::from_ref(job)).await.or_unreachable()?;
     }
@@ -108,59 +104,58 @@ async fn sample<T, F>(
     arena: &Arena,
     jobs: usize,
     work: impl FnOnce() -> F,
-) -> Result<Sample, BenchError>
+) -> anyhow::Result<Sample>
 where
-    F: Future<Output = Result<T, BenchError>>,
+    F: Future<Output = anyhow::Result<T>>,
 {
-    let Usage { redis_us, own_us, scripts } = arena.usage().await?;
+    let before = arena.usage().await?;
     let began = Instant::now();
     work().await?;
     let took = began.elapsed();
     let after = arena.usage().await?;
-    let cost = [after.redis_us - redis_us, after.own_us - own_us, after.scripts - scripts];
-    Ok(Sample { per_second: per_second(jobs, took), cost: cost.map(|cost| cost / float(jobs)) })
+    let cost = PerJob {
+        redis_cpu_us: (after.redis_us - before.redis_us) / float(jobs),
+        worker_cpu_us: (after.own_us - before.own_us) / float(jobs),
+        scripts: (after.scripts - before.scripts) / float(jobs),
+    };
+    Ok(Sample { per_second: per_second(jobs, took), cost })
 }
 
 impl Phase {
     fn of(name: String, samples: &[Sample]) -> Self {
-        let median = |which: usize| {
-            Spread::of(samples.iter().map(|sample| sample.cost[which]).collect()).p50
+        let spread = |value: fn(&Sample) -> f64| Spread::of(samples.iter().map(value).collect());
+        let per_job = PerJob {
+            redis_cpu_us: spread(|sample| sample.cost.redis_cpu_us).p50,
+            worker_cpu_us: spread(|sample| sample.cost.worker_cpu_us).p50,
+            scripts: spread(|sample| sample.cost.scripts).p50,
         };
-        Self {
-            name,
-            per_second: Spread::of(samples.iter().map(|sample| sample.per_second).collect()),
-            per_job: PerJob {
-                redis_cpu_us: median(0),
-                worker_cpu_us: median(1),
-                scripts: median(2),
-            },
-        }
+        Self { name, per_second: spread(|sample| sample.per_second), per_job }
     }
 }
 
-impl Throughput {
-    /// Formats the result for people.
-    pub fn table(&self) -> String {
+impl fmt::Display for Throughput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { jobs, gateways, rounds, .. } = self;
-        let mut text = format!(
+        writeln!(
+            f,
             "throughput, {} jobs for {gateways} gateways, {rounds} rounds\n{:24} {:>30}   per \
-                job: {:>9} {:>10} {:>7}\n",
+                job: {:>9} {:>10} {:>7}",
             grouped(float(*jobs)),
             "",
             "per second: median (min to max)",
             "Redis CPU",
             "worker CPU",
             "scripts",
-        );
+        )?;
         for Phase { name, per_second, per_job } in &self.phases {
             let PerJob { redis_cpu_us, worker_cpu_us, scripts } = per_job;
-            let _ = writeln!(
-                text,
+            writeln!(
+                f,
                 "{name:24} {:>31}            {redis_cpu_us:>6.0} µs {worker_cpu_us:>7.0} µs \
                     {scripts:>7.2}",
                 per_second.whole()
-            );
+            )?;
         }
-        text
+        Ok(())
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::error::{BenchError, OrFail};
+use crate::error::OrFail;
 
 /// The interval of checks whether all jobs have ended, once the last has begun.
 const LOOK: Duration = Duration::from_millis(1);
@@ -40,10 +40,10 @@ impl Worker {
     }
 
     /// Stops the worker and waits for its end.
-    pub async fn stop(mut self) -> Result<(), BenchError> {
+    pub async fn stop(mut self) -> anyhow::Result<()> {
         // It fails only if the worker has ended, which the task tells better.
         let _ = self.context.stop();
-        (&mut self.task).await.or_failed()?.context("the worker ended").or_failed()
+        (&mut self.task).await?.context("the worker ended")
     }
 }
 
@@ -88,7 +88,7 @@ impl Tally {
 }
 
 /// Works a number of jobs off with a handler that does nothing, until Redis has the end of each.
-pub async fn drain(queue: &Queue, jobs: usize, concurrency: usize) -> Result<(), BenchError> {
+pub async fn drain(queue: &Queue, jobs: usize, concurrency: usize) -> anyhow::Result<()> {
     let tally = Tally::of(jobs);
     let counting = tally.clone();
     let worker = Worker::start(queue, concurrency, move |_| {
