@@ -18,7 +18,8 @@ use super::workers::{Tally, Worker, done};
 /// The jobs per gateway: few enough to stay below the limit of a lane.
 const PER_GATEWAY: usize = 8;
 /// The time within which all jobs must begin, and end: a minimum, and an addition per job.
-const WITHIN: (Duration, Duration) = (Duration::from_secs(60), Duration::from_millis(5));
+const WITHIN: Duration = Duration::from_secs(60);
+const EACH_WITHIN: Duration = Duration::from_millis(5);
 
 /// The result of the measurement.
 #[derive(Debug, Serialize)]
@@ -59,21 +60,18 @@ pub async fn measure(jobs: usize, hold: Duration, arena: &Arena) -> anyhow::Resu
             done()
         }
     });
-    let (least, each) = WITHIN;
-    let patience = least + each * u32::try_from(jobs).unwrap_or(u32::MAX);
+    let patience = WITHIN + EACH_WITHIN * u32::try_from(jobs).unwrap_or(u32::MAX);
     // Not in time is a result too.
     let _ = timeout(patience, tally.all()).await;
     let (in_flight, beginning) = (tally.begun(), began.elapsed());
-    let slow_while_beginning = Slow::end(arena).await?;
+    let slow_while_beginning = Slow::take(arena).await?;
 
-    Slow::begin(arena).await?;
     let (before, began) = (arena.usage().await?, Instant::now());
     sleep(hold).await;
     let (after, holding) = (arena.usage().await?, began.elapsed());
-    let slow_while_running = Slow::end(arena).await?;
+    let slow_while_running = Slow::take(arena).await?;
     let percent = |us: f64| us / holding.as_secs_f64() / 1e4;
 
-    Slow::begin(arena).await?;
     let began = Instant::now();
     release.send_replace(true);
     let unanswered =
@@ -92,7 +90,7 @@ pub async fn measure(jobs: usize, hold: Duration, arena: &Arena) -> anyhow::Resu
         worker_cpu_percent: percent(after.own_us - before.own_us),
         slow_while_beginning,
         slow_while_running,
-        slow_while_ending: Slow::end(arena).await?,
+        slow_while_ending: Slow::take(arena).await?,
     })
 }
 

@@ -42,7 +42,7 @@ pub async fn measure(options: &Options, arena: &mut Arena) -> anyhow::Result<Idl
     let before = arena.usage().await?;
     let cpu_percent = cpu_percent(child.pid, span).await?;
     let redis_us = arena.usage().await?.redis_us - before.redis_us;
-    let kib = process::resident(child.pid)? / 1024;
+    let kib = process::resident_kib(child.pid)?;
     arena.stop_redis().await;
     sleep(SETTLED_AFTER).await;
     let without = self::cpu_percent(child.pid, span).await?;
@@ -52,7 +52,7 @@ pub async fn measure(options: &Options, arena: &mut Arena) -> anyhow::Result<Idl
         cpu_percent,
         cpu_percent_without_redis: without,
         redis_cpu_percent: redis_us / span.as_secs_f64() / 1e4,
-        resident_mib: f64::from(u32::try_from(kib).unwrap_or(u32::MAX)) / 1024.0,
+        resident_mib: f64::from(kib) / 1024.0,
     })
 }
 
@@ -65,19 +65,13 @@ async fn cpu_percent(pid: u32, span: Duration) -> anyhow::Result<f64> {
 
 impl fmt::Display for Idle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            seconds,
-            cpu_percent,
-            cpu_percent_without_redis,
-            redis_cpu_percent,
-            resident_mib,
-        } = self;
+        let Self { seconds, cpu_percent: with, cpu_percent_without_redis: without, .. } = self;
+        let Self { redis_cpu_percent: redis, resident_mib: memory, .. } = self;
         write!(
             f,
             "idle, one `worker run` for {seconds} s each\n\
-             CPU {cpu_percent:.2} % of a core (its Redis {redis_cpu_percent:.2} %), with Redis \
-             down \
-             {cpu_percent_without_redis:.2} %; memory {resident_mib:.1} MiB"
+             CPU {with:.2} % of a core (its Redis {redis:.2} %), with Redis down {without:.2} %; \
+             memory {memory:.1} MiB"
         )
     }
 }

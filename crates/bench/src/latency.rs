@@ -35,7 +35,7 @@ pub struct Latency {
 }
 
 /// Takes the measurement.
-pub async fn measure(options: &Options, arena: &Arena) -> anyhow::Result<Latency> {
+pub async fn measure(options: &Options, arena: &mut Arena) -> anyhow::Result<Latency> {
     let (begins, mut runs) = mpsc::unbounded_channel();
     let worker = Worker::start(&arena.queue, CONCURRENCY, move |_| {
         // The receiver lives until the worker has stopped.

@@ -76,22 +76,12 @@ impl Measure {
     pub async fn run(&self, bench: &Bench) -> Result<Measured, BenchError> {
         match self {
             Self::Throughput(options) => {
-                bench
-                    .take("throughput", async |arena| throughput::measure(options, arena).await)
-                    .await
+                bench.take("throughput", options, throughput::measure).await
             }
-            Self::Latency(options) => {
-                bench.take("latency", async |arena| latency::measure(options, arena).await).await
-            }
-            Self::Scale(options) => {
-                bench.take("scale", async |arena| scale::measure(options, arena).await).await
-            }
-            Self::Recovery(options) => {
-                bench.take("recovery", async |arena| recovery::measure(options, arena).await).await
-            }
-            Self::Idle(options) => {
-                bench.take("idle", async |arena| idle::measure(options, arena).await).await
-            }
+            Self::Latency(options) => bench.take("latency", options, latency::measure).await,
+            Self::Scale(options) => bench.take("scale", options, scale::measure).await,
+            Self::Recovery(options) => bench.take("recovery", options, recovery::measure).await,
+            Self::Idle(options) => bench.take("idle", options, idle::measure).await,
         }
     }
 }
@@ -107,15 +97,16 @@ pub struct Bench {
 impl Bench {
     /// Describes the machine and the versions.
     pub async fn machine(&self) -> Result<Measured, BenchError> {
-        self.take("machine", async |arena| Machine::look(arena).await).await
+        self.take("machine", &(), Machine::look).await
     }
 
-    async fn take<T: Serialize + Display>(
+    async fn take<O, T: Serialize + Display>(
         &self,
         name: &str,
-        measure: impl AsyncFnOnce(&mut Arena) -> anyhow::Result<T>,
+        options: &O,
+        measure: impl AsyncFnOnce(&O, &mut Arena) -> anyhow::Result<T>,
     ) -> Result<Measured, BenchError> {
-        let result = Arena::with(self, measure).await?;
+        let result = Arena::with(self, async |arena| measure(options, arena).await).await?;
         Ok(Measured { document: json!({ name: result }), table: result.to_string() })
     }
 }

@@ -7,13 +7,14 @@ use serde::Serialize;
 
 use super::arena::Arena;
 use super::load;
+use super::process::{kib_of, line_of};
 
 /// The machine, the versions and the settings of a run.
 #[derive(Debug, Serialize)]
 pub struct Machine {
     cores: usize,
     cpu: String,
-    memory_mib: u64,
+    memory_mib: u32,
     kernel: String,
     load: String,
     worker: &'static str,
@@ -25,23 +26,17 @@ pub struct Machine {
 
 impl Machine {
     /// Reads the description of this machine.
-    pub async fn look(arena: &Arena) -> anyhow::Result<Self> {
+    pub async fn look((): &(), arena: &mut Arena) -> anyhow::Result<Self> {
         let server = arena.info("server").await?;
         let version = |name: &str| server.get(name).cloned();
         let redis = version("valkey_version").map(|version| format!("Valkey {version}"));
         Ok(Self {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            cpu: line_of("/proc/cpuinfo", "model name"),
-            memory_mib: line_of("/proc/meminfo", "MemTotal")
-                .trim_end_matches(" kB")
-                .parse()
-                .unwrap_or(0)
-                / 1024,
-            kernel: format!(
-                "{} {}",
-                whole("/proc/sys/kernel/ostype"),
-                whole("/proc/sys/kernel/osrelease")
-            ),
+            cpu: line_of("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned()),
+            memory_mib: kib_of("/proc/meminfo", "MemTotal").unwrap_or(0) / 1024,
+            kernel: ["ostype", "osrelease"]
+                .map(|name| whole(&format!("/proc/sys/kernel/{name}")))
+                .join(" "),
             load: whole("/proc/loadavg").split(' ').take(3).collect::<Vec<_>>().join(" "),
             worker: env!("CARGO_PKG_VERSION"),
             build: if cfg!(debug_assertions) { "debug" } else { "release" },
@@ -56,25 +51,17 @@ impl Machine {
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            cores,
-            cpu,
-            memory_mib,
-            kernel,
-            load,
-            worker,
-            build,
-            redis,
-            directory,
-            document_bytes,
-        } = self;
+        let Self { cores, cpu, memory_mib, kernel, load, .. } = self;
+        writeln!(
+            f,
+            "machine   {cores} cores, {cpu}, {memory_mib} MiB, {kernel}; load before {load}"
+        )?;
+        let Self { worker, build, redis, directory, document_bytes, .. } = self;
         write!(
             f,
-            "machine   {cores} cores, {cpu}, {memory_mib} MiB, {kernel}; load before {load}\n\
-             versions  worker {worker} ({build} build), {redis}\n\
+            "versions  worker {worker} ({build} build), {redis}\n\
              settings  Redis on a unix socket, append-only file in {directory} synced every \
-             second; lease 20 s, renewed \
-             and looked for every 5 s\n\
+             second; lease 20 s, renewed and looked for every 5 s\n\
              jobs      `provision` documents of {document_bytes} bytes, each for an agent of its \
              own"
         )
@@ -83,10 +70,4 @@ impl fmt::Display for Machine {
 
 fn whole(path: &str) -> String {
     read_to_string(path).unwrap_or_default().trim().to_owned()
-}
-
-fn line_of(path: &str, name: &str) -> String {
-    let text = read_to_string(path).unwrap_or_default();
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.split_once(':'));
-    value.map_or_else(|| "unknown".to_owned(), |(_, value)| value.trim().to_owned())
 }

@@ -51,7 +51,7 @@ pub struct Recovery {
 }
 
 /// Takes the measurement.
-pub async fn measure(options: &Options, arena: &Arena) -> anyhow::Result<Recovery> {
+pub async fn measure(options: &Options, arena: &mut Arena) -> anyhow::Result<Recovery> {
     let mut children = HashMap::new();
     for number in 0..options.workers {
         let child = Child::start(arena, number, 1).await?;
@@ -62,9 +62,8 @@ pub async fn measure(options: &Options, arena: &Arena) -> anyhow::Result<Recover
     let mut tasks = JoinSet::new();
     tasks.spawn(never_answer(listener));
 
-    let jobs =
-        (0..options.workers).map(|number| load::envelope(number, options.workers, Some(&url)));
-    let jobs = jobs.collect::<Result<Vec<_>, _>>()?;
+    let job = |number| load::envelope(number, options.workers, Some(&url));
+    let jobs = (0..options.workers).map(job).collect::<Result<Vec<_>, _>>()?;
     load::enqueue(&arena.queue, &jobs).await?;
     timeout(BEGUN_WITHIN, all_running(arena, jobs.len()))
         .await
@@ -79,10 +78,9 @@ pub async fn measure(options: &Options, arena: &Arena) -> anyhow::Result<Recover
     let killed = kill_all(arena, &jobs, children).await?;
     let mut again = HashMap::new();
     while again.len() < jobs.len() {
-        let next = timeout(AGAIN_WITHIN, begun.recv())
-            .await
-            .context("a job of a killed worker does not run again");
-        let (id, at) = next?.context("the worker ended")?;
+        let next = timeout(AGAIN_WITHIN, begun.recv()).await;
+        let next = next.context("a job of a killed worker does not run again")?;
+        let (id, at) = next.context("the worker ended")?;
         again.entry(id).or_insert(at);
     }
     survivor.stop().await?;
@@ -132,14 +130,12 @@ fn pid(worker: &str) -> Option<u32> {
 /// Fails unless the job was lost with its worker and then done by another.
 async fn check_lost(arena: &Arena, id: Uuid) -> anyhow::Result<()> {
     let record = arena.queue.get(id).await.or_unreachable()?;
-    let outcomes = record
-        .map(|record| record.history.into_iter().map(|run| run.result.outcome).collect::<Vec<_>>());
-    match outcomes.as_deref() {
-        Some([lost, done]) if lost == "lost" && done == "done" => Ok(()),
-        other => {
-            bail!("job {id} should have been lost once and then be done, but was {other:?}")
-        }
+    let runs = record.map(|record| record.history).unwrap_or_default();
+    let outcomes: Vec<_> = runs.into_iter().map(|run| run.result.outcome).collect();
+    if outcomes != ["lost", "done"] {
+        bail!("job {id} should have been lost once and then be done, but was {outcomes:?}");
     }
+    Ok(())
 }
 
 /// Accepts connections, keeps them open and never answers.

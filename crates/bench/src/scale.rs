@@ -58,7 +58,7 @@ struct Backlog {
 }
 
 /// Takes the measurement.
-pub async fn measure(options: &Options, arena: &Arena) -> anyhow::Result<Scale> {
+pub async fn measure(options: &Options, arena: &mut Arena) -> anyhow::Result<Scale> {
     let mut backlogs = Vec::new();
     if options.jobs > 0 {
         backlogs.push(backlog(options, arena, "ready", Duration::ZERO).await?);
@@ -96,7 +96,7 @@ async fn backlog(
         drained_per_second: per_second(jobs, draining),
         bytes_per_job: (full - empty) / float(jobs),
         bytes_per_ended_job: (arena.memory().await? - empty) / float(jobs),
-        slow: Slow::end(arena).await?,
+        slow: Slow::take(arena).await?,
     })
 }
 

@@ -37,9 +37,10 @@ impl Slow {
         arena.command(&["SLOWLOG", "RESET"]).await
     }
 
-    /// Returns the calls that were recorded since.
-    pub async fn end(arena: &Arena) -> anyhow::Result<Self> {
+    /// Returns the calls that were recorded since, and begins anew.
+    pub async fn take(arena: &Arena) -> anyhow::Result<Self> {
         let entries: Vec<Entry> = arena.command(&["SLOWLOG", "GET", "-1"]).await?;
+        let _: String = arena.command(&["SLOWLOG", "RESET"]).await?;
         let scripts: HashMap<_, _> = arena.queue.script_names().into_iter().collect();
         let mut calls: BTreeMap<&'static str, Calls> = BTreeMap::new();
         for (_, _, micros, words, ..) in entries {

@@ -65,7 +65,7 @@ struct Sample {
 }
 
 /// Takes the measurement.
-pub async fn measure(options: &Options, arena: &Arena) -> anyhow::Result<Throughput> {
+pub async fn measure(options: &Options, arena: &mut Arena) -> anyhow::Result<Throughput> {
     let &Options { jobs, gateways, rounds, .. } = options;
     let process = options.concurrency.iter().map(|number| format!("process, {number} at once"));
     let enqueue = ["enqueue, one at a time", "enqueue, 50 at a time"].map(str::to_owned);

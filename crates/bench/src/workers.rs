@@ -55,35 +55,39 @@ impl Drop for Worker {
 
 /// Returns the result of a job that did nothing.
 pub fn done() -> RunResult {
-    Outcome::Done(Box::new(Report { summary: "nothing to change".to_owned(), ..Report::default() }))
-        .into()
+    let report = Report { summary: "nothing to change".to_owned(), ..Report::default() };
+    Outcome::Done(Box::new(report)).into()
 }
 
-/// Counts the runs that have begun.
-#[derive(Clone)]
-pub struct Tally(Arc<(AtomicUsize, usize, Notify)>);
+/// A count of the runs that have begun.
+#[derive(Default)]
+pub struct Tally {
+    begun: AtomicUsize,
+    expected: usize,
+    all: Notify,
+}
 
 impl Tally {
     /// Makes a counter that waits for a number of runs.
-    pub fn of(expected: usize) -> Self {
-        Self(Arc::new((AtomicUsize::new(0), expected, Notify::new())))
+    pub fn of(expected: usize) -> Arc<Self> {
+        Arc::new(Self { expected, ..Self::default() })
     }
 
     /// Counts a run that has begun.
     pub fn count(&self) {
-        if self.0.0.fetch_add(1, Ordering::Relaxed) + 1 == self.0.1 {
-            self.0.2.notify_one();
+        if self.begun.fetch_add(1, Ordering::Relaxed) + 1 == self.expected {
+            self.all.notify_one();
         }
     }
 
     /// Returns the number of runs that have begun.
     pub fn begun(&self) -> usize {
-        self.0.0.load(Ordering::Relaxed)
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// Waits until all runs have begun.
     pub async fn all(&self) {
-        self.0.2.notified().await;
+        self.all.notified().await;
     }
 }
 

@@ -64,26 +64,19 @@ pub async fn fill(redis: &RedisServer, queue: &Queue, template: &Envelope, ended
     ];
     for (state, count, code) in shares {
         let end = first + count;
-        while first < end {
+        for first in (first..end).step_by(5000) {
             let last = (first + 5000).min(end) - 1;
-            let mut call = script.prepare_invoke();
-            call.key("{test}")
-                .arg(template.id.to_string())
-                .arg(state)
-                .arg(first)
-                .arg(last)
-                .arg(code)
-                .arg(100_000);
+            let mut call = script.key("{test}");
+            call.arg(template.id.to_string()).arg((state, first, last, code, 100_000));
             call.invoke_async::<()>(&mut connection).await.unwrap();
-            first = last + 1;
         }
+        first = end;
     }
 }
 
 async fn patient(redis: &RedisServer) -> MultiplexedConnection {
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
-    let client = redis::Client::open(redis.url()).unwrap();
-    client.get_multiplexed_async_connection_with_config(&config).await.unwrap()
+    redis.client().get_multiplexed_async_connection_with_config(&config).await.unwrap()
 }
 
 /// Fills the counters of each minute of a day and each hour of a week.

@@ -3,7 +3,6 @@
 use std::fs;
 use std::future::ready;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -79,8 +78,7 @@ impl RedisServer {
 
     /// Connects to the server.
     pub async fn connect(&self) -> MultiplexedConnection {
-        let client = redis::Client::open(self.url()).unwrap();
-        client.get_multiplexed_async_connection().await.unwrap()
+        self.client().get_multiplexed_async_connection().await.unwrap()
     }
 
     /// Changes a job without its queue.
@@ -90,10 +88,9 @@ impl RedisServer {
 
     /// Sends a command that is written as one line.
     pub async fn tell<T: redis::FromRedisValue>(&self, line: &str) -> T {
-        let mut words = line.split(' ');
-        let mut command = redis::cmd(words.next().unwrap());
-        let answer =
-            command.arg(words.collect::<Vec<_>>()).query_async(&mut self.connect().await).await;
+        let words: Vec<_> = line.split(' ').collect();
+        let mut command = redis::cmd(words[0]);
+        let answer = command.arg(&words[1..]).query_async(&mut self.connect().await).await;
         answer.unwrap_or_else(|error| panic!("{line}: {error}"))
     }
 
@@ -115,17 +112,20 @@ impl RedisServer {
 
     /// Starts to record every command that the server executes.
     pub async fn monitor(&self) -> Monitor {
-        let client = redis::Client::open(self.url()).unwrap();
-        Monitor {
-            lines: client.get_async_monitor().await.unwrap(),
-            connection: self.connect().await,
-        }
+        let lines = self.client().get_async_monitor().await.unwrap();
+        Monitor { lines, connection: self.connect().await }
+    }
+
+    /// Returns a client of the server.
+    #[must_use]
+    pub fn client(&self) -> redis::Client {
+        redis::Client::open(self.url()).unwrap()
     }
 
     /// Returns the url of the server's socket.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("unix://{}", self.socket().display())
+        format!("unix://{}", self.directory.path().join("redis.sock").display())
     }
 
     /// Returns the port that its options were given.
@@ -134,16 +134,11 @@ impl RedisServer {
         self.port
     }
 
-    fn socket(&self) -> PathBuf {
-        self.directory.path().join("redis.sock")
-    }
-
     /// Waits until it is ready. Returns `false` if it ended instead.
     async fn becomes_ready(&mut self) -> bool {
-        let client = redis::Client::open(self.url()).unwrap();
         for _ in 0..2000 {
-            if let Ok(mut connection) = client.get_multiplexed_async_connection().await
-                && redis::cmd("PING").query_async::<String>(&mut connection).await.is_ok()
+            if let Ok(mut connection) = self.client().get_multiplexed_async_connection().await
+                && redis::cmd("PING").exec_async(&mut connection).await.is_ok()
             {
                 return true;
             }
@@ -159,7 +154,7 @@ impl RedisServer {
 /// The commands that a server executes, see [`RedisServer::monitor`].
 pub struct Monitor {
     lines: redis::aio::Monitor,
-    connection: redis::aio::MultiplexedConnection,
+    connection: MultiplexedConnection,
 }
 
 impl Monitor {
@@ -189,13 +184,8 @@ pub fn free_port() -> u16 {
 
 /// Changes a field of a job, by its key.
 pub async fn change(connection: &mut MultiplexedConnection, job: &str, field: &str, value: &str) {
-    redis::Script::new(CHANGE)
-        .key(job)
-        .arg(field)
-        .arg(value)
-        .invoke_async::<()>(connection)
-        .await
-        .unwrap();
+    let script = redis::Script::new(CHANGE);
+    script.key(job).arg(field).arg(value).invoke_async::<()>(connection).await.unwrap();
 }
 
 fn spawn(directory: &TempDir, options: &[String]) -> Child {
