@@ -11,11 +11,13 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// The job waits for the time of its first run.
+    /// The job waits for the time of its first run. A claim of any worker makes it ready then, as it
+    /// does for every other state that waits.
     Scheduled,
     /// The job can run as soon as a worker and its subject are free.
     Ready,
-    /// A worker holds the lease of the job.
+    /// A worker holds the lease of the job. If the worker dies, another makes the job ready again
+    /// when the lease has ended.
     Running,
     /// The job waits for its next attempt after a failure.
     Retrying,
@@ -23,13 +25,15 @@ pub enum State {
     Snoozed,
     /// The job needs action by a person. It is tried again from time to time all the same.
     Blocked,
-    /// The job has ended: the gateway is as it should be.
+    /// The job has ended: the gateway is as it should be. It is removed after
+    /// [`keep_ended`](crate::Settings::keep_ended), 7 days by default.
     Done,
-    /// The job has ended: it was given up for a reason. An operator can retry it.
+    /// The job has ended: it was given up for a reason. An operator can retry it until it is removed
+    /// after [`keep_dead`](crate::Settings::keep_dead), 30 days by default.
     Dead,
-    /// The job has ended: a newer job replaced it.
+    /// The job has ended: a newer job replaced it. It is kept like a done job.
     Superseded,
-    /// The job has ended: an operator cancelled it.
+    /// The job has ended: an operator cancelled it. It is kept like a done job.
     Cancelled,
 }
 
