@@ -8,7 +8,7 @@ mod proxied;
 mod scale;
 pub mod server;
 
-use mission_jobs::{Envelope, Queue, Scope};
+use mission_jobs::{Envelope, PauseScope, Queue};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ const NOWHERE: &str = "ws://127.0.0.1:9";
 /// Pauses the queue, so that jobs stay in the state in which a test puts them.
 async fn hold(queue: &Queue) {
     let by = mission_jobs::queue::Author::new("test", "test");
-    queue.pause(&Scope::All, &by, "the test inspects waiting jobs").await.unwrap();
+    queue.pause(&PauseScope::All, &by, "the test inspects waiting jobs").await.unwrap();
 }
 
 /// Returns a valid document for a gateway that does not exist.

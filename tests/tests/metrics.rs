@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mission_gateway_sim::{Action, Fault, Profile};
 use mission_jobs::queue::Author;
-use mission_jobs::{Envelope, Queue, Scope, State};
+use mission_jobs::{Envelope, PauseScope, Queue, State};
 use mission_test_support::RedisServer;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -121,7 +121,7 @@ async fn scrape_of_a_worker_at_work() -> Scrape {
     nowhere["gateway"]["id"] = Uuid::from_u128(7).to_string().into();
     let retrying = put(&queue, &nowhere).await;
     reaches(&queue, retrying, State::Retrying).await;
-    queue.pause(&Scope::All, &Author::new("test", "here"), "to look").await.unwrap();
+    queue.pause(&PauseScope::All, &Author::new("test", "here"), "to look").await.unwrap();
     let text = get(&addr, "/metrics").await;
     assert_eq!(worker.terminate().await.status, Some(0));
     Scrape::read(text)

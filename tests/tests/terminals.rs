@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use mission_gateway_sim::Profile;
 use mission_jobs::queue::Author;
-use mission_jobs::{Envelope, Queue, Scope};
+use mission_jobs::{Envelope, PauseScope, Queue};
 use mission_test_support::RedisServer;
 use redis::AsyncCommands;
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ async fn names_of_old_documents_do_nothing_to_a_terminal() {
         .id
         .to_string();
     let by = Author::new(HOSTILE_NAME, HOSTILE_NAME);
-    queue.pause(&Scope::All, &by, HOSTILE_NAME).await.unwrap();
+    queue.pause(&PauseScope::All, &by, HOSTILE_NAME).await.unwrap();
     queue
         .snooze(id.parse().unwrap(), std::time::Duration::from_secs(60), &by, HOSTILE_NAME)
         .await

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use mission_jobs::queue::{Author, Scope};
+use mission_jobs::queue::{Author, PauseScope};
 use mission_jobs::{Enqueued, Envelope, JobRecord, QueueError, State};
 use uuid::Uuid;
 
@@ -95,13 +95,13 @@ impl Actions {
     }
 
     /// Stops all workers from claiming the jobs of a scope.
-    pub(crate) async fn pause(&self, scope: &Scope, why: &str) -> Answer<()> {
+    pub(crate) async fn pause(&self, scope: &PauseScope, why: &str) -> Answer<()> {
         self.caller.may(Action::Pause)?;
         Ok(self.app.queue.pause(scope, &self.author(), why).await?)
     }
 
     /// Lets workers claim the jobs of a scope again. Returns whether the scope was paused.
-    pub(crate) async fn resume(&self, scope: &Scope, why: &str) -> Answer<bool> {
+    pub(crate) async fn resume(&self, scope: &PauseScope, why: &str) -> Answer<bool> {
         self.caller.may(Action::Pause)?;
         Ok(self.app.queue.resume(scope, &self.author(), why).await?)
     }

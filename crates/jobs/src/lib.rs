@@ -39,7 +39,7 @@ pub mod seal;
 
 pub use envelope::{Envelope, IdempotencyKey};
 pub use queue::{
-    Consumer, Enqueued, JobRecord, Keep, Queue, QueueError, Scope, Settings, State, Tls,
+    Consumer, Enqueued, JobRecord, Keep, PauseScope, Queue, QueueError, Settings, State, Tls,
 };
 pub use retry::RetryPolicy;
 pub use run::{Claimed, RunResult, Step};

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mission_core::{Failure, Outcome};
-use mission_jobs::queue::Scope;
+use mission_jobs::queue::PauseScope;
 use mission_jobs::{Claimed, IdempotencyKey, RetryPolicy, Settings, State};
 use mission_test_support::RedisServer;
 
@@ -72,8 +72,8 @@ async fn no_time_of_a_clock_goes_to_redis() {
     reaches(&queue, jobs[4].id, State::Dead).await;
     eventually("four done", async || queue.counts().await.unwrap().of(State::Done) == 4).await;
     queue.retry(jobs[4].id, false, &by("test"), "").await.unwrap();
-    queue.pause(&Scope::All, &by("test"), "").await.unwrap();
-    queue.resume(&Scope::All, &by("test"), "").await.unwrap();
+    queue.pause(&PauseScope::All, &by("test"), "").await.unwrap();
+    queue.resume(&PauseScope::All, &by("test"), "").await.unwrap();
     let last = cleanup(4, 5).with_delay(Duration::from_secs(60));
     put(&queue, &last).await;
     queue.cancel(last.id, &by("test"), "").await.unwrap();

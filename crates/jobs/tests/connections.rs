@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use mission_jobs::queue::Filter;
-use mission_jobs::{Keep, Queue, Scope, Settings, State};
+use mission_jobs::{Keep, PauseScope, Queue, Settings, State};
 use mission_test_support::RedisServer;
 
 use crate::documents::cleanup;
@@ -84,9 +84,9 @@ async fn a_redis_that_is_full_refuses_jobs_and_works_off_those_it_has() {
             == [0, 0, 0, 1]
     })
     .await;
-    queue.pause(&Scope::All, &by("test"), "no room").await.unwrap();
+    queue.pause(&PauseScope::All, &by("test"), "no room").await.unwrap();
     queue.discard(bad, &by("test"), "not wanted").await.unwrap();
-    queue.resume(&Scope::All, &by("test"), "").await.unwrap();
+    queue.resume(&PauseScope::All, &by("test"), "").await.unwrap();
 
     redis.tell::<()>("CONFIG SET maxmemory 0").await;
     put(&queue, &second).await;

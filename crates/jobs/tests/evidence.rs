@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use mission_core::{Failure, Outcome, Remedy};
-use mission_jobs::queue::Scope;
+use mission_jobs::queue::PauseScope;
 use mission_jobs::{Claimed, Queue, RunResult, State, Step};
 use mission_test_support::RedisServer;
 use serde_json::{Value, json};
@@ -181,8 +181,8 @@ async fn events_name_author_reason_and_the_newer_job() {
     reaches(&queue, dead.id, State::Dead).await;
     drop(worker);
     queue.retry(dead.id, false, &by("bo"), "").await.unwrap();
-    queue.pause(&Scope::Gateway(Uuid::from_u128(1)), &by("cy"), "new disk").await.unwrap();
-    queue.resume(&Scope::Gateway(Uuid::from_u128(1)), &by("di"), "it is in").await.unwrap();
+    queue.pause(&PauseScope::Gateway(Uuid::from_u128(1)), &by("cy"), "new disk").await.unwrap();
+    queue.resume(&PauseScope::Gateway(Uuid::from_u128(1)), &by("di"), "it is in").await.unwrap();
 
     let told = events(&redis, &queue).await;
     let one = |member: &str, value: &str| {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mission_core::outcome::Actor;
-use mission_jobs::queue::Scope;
+use mission_jobs::queue::PauseScope;
 use mission_jobs::{Envelope, JobRecord, Queue, State};
 use mission_test_support::RedisServer;
 use tokio::sync::Notify;
@@ -25,7 +25,7 @@ async fn expires(queue: &Queue, job: &Envelope) -> JobRecord {
 async fn a_job_that_waits_for_too_long_is_dead() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
-    queue.pause(&Scope::All, &by("test"), "").await.unwrap();
+    queue.pause(&PauseScope::All, &by("test"), "").await.unwrap();
     let soon = Duration::from_millis(200);
     let (ready, scheduled) =
         (cleanup(1, 1).with_expiry(soon), cleanup(1, 2).with_delay(HOUR).with_expiry(soon));
@@ -47,7 +47,7 @@ async fn jobs_behind_an_expired_job_continue() {
     let queue = redis.queue();
     let (first, second) = (cleanup(1, 1).with_expiry(Duration::from_millis(300)), update(1, 1));
     queue.enqueue(&[first.clone(), second.clone()]).await.unwrap();
-    queue.pause(&Scope::Kind(first.kind), &by("test"), "").await.unwrap();
+    queue.pause(&PauseScope::Kind(first.kind), &by("test"), "").await.unwrap();
     let _worker = Worker::start(&queue, never_looks(), |_| async { done() });
     reaches(&queue, second.id, State::Done).await;
     assert_eq!(expires(&queue, &first).await.runs, 0);
@@ -98,11 +98,11 @@ async fn an_expired_job_that_is_retried_does_not_expire_again() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let job = cleanup(1, 1).with_expiry(Duration::from_millis(1));
-    queue.pause(&Scope::All, &by("test"), "").await.unwrap();
+    queue.pause(&PauseScope::All, &by("test"), "").await.unwrap();
     put(&queue, &job).await;
     let _worker = Worker::start(&queue, brisk(), |_| async { done() });
     expires(&queue, &job).await;
-    queue.resume(&Scope::All, &by("test"), "").await.unwrap();
+    queue.resume(&PauseScope::All, &by("test"), "").await.unwrap();
     queue.retry(job.id, false, &by("test"), "").await.unwrap();
     assert_eq!(reaches(&queue, job.id, State::Done).await.expires_at_ms, None);
 }

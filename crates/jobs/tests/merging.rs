@@ -2,7 +2,7 @@
 //! up since.
 
 use mission_core::{Job, Kind};
-use mission_jobs::queue::Scope;
+use mission_jobs::queue::PauseScope;
 use mission_jobs::{Claimed, Queue, State};
 use mission_test_support::RedisServer;
 use tokio::sync::Notify;
@@ -169,7 +169,7 @@ async fn cancelling_one_sync_stops_the_run_and_the_others_run_again() {
 
 /// Holds back syncs until the cleanup of agent 1 is done.
 async fn cleaned_up_meanwhile(queue: &Queue) {
-    queue.pause(&Scope::Kind(Kind::HeartbeatSync), &by("test"), "").await.unwrap();
+    queue.pause(&PauseScope::Kind(Kind::HeartbeatSync), &by("test"), "").await.unwrap();
     let older = heartbeat_sync(1, &[(1, "1m"), (2, "1m")]);
     let gone = cleanup(1, 1);
     queue.enqueue(&[older, gone.clone()]).await.unwrap();
@@ -180,7 +180,7 @@ async fn cleaned_up_meanwhile(queue: &Queue) {
 async fn runs_of_syncs(queue: &Queue, count: u64) -> Runs {
     let runs = Runs::default();
     let _worker = Worker::start(queue, brisk(), runs.handler(|_| done()));
-    queue.resume(&Scope::Kind(Kind::HeartbeatSync), &by("test"), "").await.unwrap();
+    queue.resume(&PauseScope::Kind(Kind::HeartbeatSync), &by("test"), "").await.unwrap();
     all_done(queue, count).await;
     runs
 }
@@ -208,7 +208,7 @@ async fn a_newer_sync_includes_an_agent_that_was_cleaned_up_before() {
 async fn a_cleanup_of_another_gateway_or_an_unfinished_one_leaves_out_no_agent() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
-    queue.pause(&Scope::Kind(Kind::HeartbeatSync), &by("test"), "").await.unwrap();
+    queue.pause(&PauseScope::Kind(Kind::HeartbeatSync), &by("test"), "").await.unwrap();
     let (sync, dead, other_lane) = (heartbeat_sync(1, &[(1, "1m")]), cleanup(1, 1), cleanup(2, 1));
     let later = cleanup(1, 1).with_delay(HOUR);
     queue.enqueue(&[sync, dead.clone(), other_lane.clone(), later]).await.unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mission_core::outcome::GatewayFacts;
 use mission_core::{Failure, Outcome, Remedy, Report};
 use mission_jobs::queue::{AuditEntry, Group, Recent};
-use mission_jobs::{Claimed, Queue, QueueError, RunResult, Scope, Settings, State};
+use mission_jobs::{Claimed, PauseScope, Queue, QueueError, RunResult, Settings, State};
 use mission_test_support::RedisServer;
 use serde_json::json;
 use uuid::Uuid;
@@ -177,9 +177,9 @@ async fn actions_are_recorded_with_author_origin_and_reason() {
     queue.snooze(dead.id, HOUR, &by("bo"), "").await.unwrap();
     queue.cancel(waits.id, &by("bo"), "not\nneeded").await.unwrap();
     assert!(queue.cancel(waits.id, &by("bo"), "again").await.is_err());
-    queue.pause(&Scope::All, &by("cy"), "new disk").await.unwrap();
-    queue.resume(&Scope::All, &by("cy"), "").await.unwrap();
-    assert!(!queue.resume(&Scope::All, &by("cy"), "").await.unwrap());
+    queue.pause(&PauseScope::All, &by("cy"), "new disk").await.unwrap();
+    queue.resume(&PauseScope::All, &by("cy"), "").await.unwrap();
+    assert!(!queue.resume(&PauseScope::All, &by("cy"), "").await.unwrap());
 
     let entries = audit(&queue).await;
     let told: Vec<_> = entries
@@ -226,7 +226,7 @@ async fn the_audit_keeps_the_latest_actions() {
     let fill = "for i = 1, 12000 do redis.call('XADD', KEYS[1], '*', 'entry', '{}') end";
     let mut connection = redis.connect().await;
     redis::Script::new(fill).key("{test}:audit").invoke_async::<()>(&mut connection).await.unwrap();
-    queue.pause(&Scope::All, &by("ada"), "").await.unwrap();
+    queue.pause(&PauseScope::All, &by("ada"), "").await.unwrap();
     let length: usize = redis.tell("XLEN {test}:audit").await;
     assert!((10_000..10_200).contains(&length), "{length}");
     assert_eq!(audit(&queue).await[0].record.action, "pause");
@@ -433,7 +433,7 @@ async fn the_summary_shows_the_oldest_ready_and_the_next_due_job() {
         put(&queue, job).await;
     }
     queue.cancel(jobs[1].id, &by("ada"), "").await.unwrap();
-    queue.pause(&Scope::All, &by("ada"), "why").await.unwrap();
+    queue.pause(&PauseScope::All, &by("ada"), "why").await.unwrap();
     let summary = queue.summary().await.unwrap();
     assert_eq!(summary.oldest_ready_at_ms, Some(look(&queue, jobs[0].id).await.enqueued_at_ms));
     assert_eq!(summary.next_due_at_ms, look(&queue, jobs[2].id).await.next_at_ms);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mission_core::Kind;
-use mission_jobs::queue::Scope;
+use mission_jobs::queue::PauseScope;
 use mission_jobs::{Claimed, Envelope, Queue, Settings, State};
 use mission_test_support::RedisServer;
 use uuid::Uuid;
@@ -13,17 +13,17 @@ use crate::worker::{
     Gate, Runs, Worker, brisk, by, done, eventually, look, never_looks, put, put_all, reaches,
 };
 
-const CLEANUPS: Scope = Scope::Kind(Kind::Cleanup);
+const CLEANUPS: PauseScope = PauseScope::Kind(Kind::Cleanup);
 
-const fn gateway(number: u128) -> Scope {
-    Scope::Gateway(Uuid::from_u128(number))
+const fn gateway(number: u128) -> PauseScope {
+    PauseScope::Gateway(Uuid::from_u128(number))
 }
 
-async fn pause(queue: &Queue, scope: Scope) {
+async fn pause(queue: &Queue, scope: PauseScope) {
     queue.pause(&scope, &by("ada"), "maintenance").await.unwrap();
 }
 
-async fn resume(queue: &Queue, scope: Scope) {
+async fn resume(queue: &Queue, scope: PauseScope) {
     assert!(queue.resume(&scope, &by("ada"), "").await.unwrap());
 }
 
@@ -42,7 +42,7 @@ async fn a_pause_records_scope_time_author_and_reason() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     assert!(queue.paused().await.unwrap().is_empty());
-    for scope in [Scope::All, CLEANUPS, gateway(7)] {
+    for scope in [PauseScope::All, CLEANUPS, gateway(7)] {
         pause(&queue, scope).await;
     }
     queue.pause(&gateway(7), &by("bo"), "new disk").await.unwrap();
@@ -67,7 +67,7 @@ async fn a_pause_records_scope_time_author_and_reason() {
 
 #[tokio::test]
 async fn paused_jobs_do_not_start_until_they_are_resumed() {
-    for scope in [Scope::All, CLEANUPS, gateway(1)] {
+    for scope in [PauseScope::All, CLEANUPS, gateway(1)] {
         let redis = RedisServer::start().await;
         let queue = redis.queue();
         let job = cleanup(1, 1);
@@ -98,7 +98,7 @@ async fn running_jobs_continue() {
     let gate = Gate::default();
     let _worker = Worker::start(&queue, brisk(), gate.handler(done));
     gate.begun().await;
-    for scope in [Scope::All, CLEANUPS, gateway(1)] {
+    for scope in [PauseScope::All, CLEANUPS, gateway(1)] {
         pause(&queue, scope).await;
     }
     gate.open();
@@ -165,7 +165,7 @@ async fn a_job_that_is_put_aside_can_still_be_replaced() {
 
 #[tokio::test]
 async fn resuming_wakes_idle_workers() {
-    for scope in [Scope::All, CLEANUPS, gateway(1)] {
+    for scope in [PauseScope::All, CLEANUPS, gateway(1)] {
         let redis = RedisServer::start().await;
         let queue = redis.queue();
         pause(&queue, scope).await;
@@ -181,7 +181,7 @@ async fn resuming_wakes_idle_workers() {
 
 #[tokio::test]
 async fn resuming_wakes_the_owner_of_a_lane() {
-    for scope in [Scope::All, CLEANUPS, gateway(1)] {
+    for scope in [PauseScope::All, CLEANUPS, gateway(1)] {
         let redis = RedisServer::start().await;
         let queue = redis.queue();
         let (long, short) = (cleanup(1, 0), cleanup(1, 1));

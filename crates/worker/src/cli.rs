@@ -125,7 +125,7 @@ pub enum Command {
         #[command(flatten)]
         at: ApiTarget,
         #[command(flatten)]
-        scope: PauseScope,
+        scope: PauseTarget,
         /// Reason, shown to everyone while the pause lasts and recorded in the audit.
         #[arg(long, value_name = "TEXT")]
         reason: String,
@@ -135,7 +135,7 @@ pub enum Command {
         #[command(flatten)]
         at: ApiTarget,
         #[command(flatten)]
-        scope: PauseScope,
+        scope: PauseTarget,
         #[command(flatten)]
         why: Reason,
     },
@@ -224,7 +224,7 @@ pub struct EnqueueOptions {
 /// Selects the jobs to pause or resume; all jobs if neither option is given.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
-pub struct PauseScope {
+pub struct PauseTarget {
     /// Only jobs of this kind.
     #[arg(long, value_name = "KIND")]
     pub kind: Option<String>,

@@ -13,7 +13,7 @@ use mission_jobs::private_redis::RedisRole;
 use mission_jobs::queue::{
     AuditEntry, Cursor, Found, GatewayRecord, Group, Search, Summary, WorkerRecord,
 };
-use mission_jobs::{JobRecord, QueueError, Scope, State};
+use mission_jobs::{JobRecord, PauseScope, QueueError, State};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -52,7 +52,8 @@ pub trait QueueClient: Send + Sync {
 
     /// Stops all workers from claiming jobs of a scope, or lets them claim again. Returns whether
     /// this changed anything; over Redis, a pause always counts as a change.
-    fn pause<'a>(&'a self, scope: &'a Scope, pause: bool, reason: &'a str) -> Answer<'a, bool>;
+    fn pause<'a>(&'a self, scope: &'a PauseScope, pause: bool, reason: &'a str)
+    -> Answer<'a, bool>;
 
     /// Stops a worker from claiming jobs, or lets it claim again. Returns whether this changed
     /// anything.

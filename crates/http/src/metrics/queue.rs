@@ -1,6 +1,6 @@
 //! Reads the state of the queue for the metrics.
 
-use mission_jobs::queue::{GatewayRecord, MAX_PAGE, Scope, Summary};
+use mission_jobs::queue::{GatewayRecord, MAX_PAGE, PauseScope, Summary};
 use mission_jobs::{Queue, QueueError, State};
 
 use super::exposition::{Exposition, Millis};
@@ -54,10 +54,10 @@ pub fn write(text: &mut Exposition, summary: &Summary, gateways: &[GatewayRecord
     }
 }
 
-const fn scope_name(scope: &Scope) -> &'static str {
+const fn scope_name(scope: &PauseScope) -> &'static str {
     match scope {
-        Scope::All => "all",
-        Scope::Kind(_) => "kind",
-        Scope::Gateway(_) => "gateway",
+        PauseScope::All => "all",
+        PauseScope::Kind(_) => "kind",
+        PauseScope::Gateway(_) => "gateway",
     }
 }

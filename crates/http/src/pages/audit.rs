@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::Query;
 use axum::response::Html;
-use mission_jobs::Scope;
+use mission_jobs::PauseScope;
 use mission_jobs::queue::AuditEntry;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -52,7 +52,7 @@ fn link(target: &str) -> Option<String> {
         return Some(format!("/jobs/{target}"));
     }
     match target.parse() {
-        Ok(Scope::Gateway(id)) => Some(format!("/gateways/{id}")),
+        Ok(PauseScope::Gateway(id)) => Some(format!("/gateways/{id}")),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ use axum::response::Html;
 use mission_core::humanize::{count, span, utc};
 use mission_jobs::queue::views::explain::Command;
 use mission_jobs::queue::{GatewayRecord, Pause, Search};
-use mission_jobs::{JobRecord, Scope, State};
+use mission_jobs::{JobRecord, PauseScope, State};
 use uuid::Uuid;
 
 use super::gateways::{held_until, is_failing, name, reach};
@@ -61,7 +61,7 @@ pub(super) async fn show(context: PageContext, Path(id): Path<String>) -> Answer
         command: remedy.and_then(Command::of),
         facts: facts(gateway, now_ms),
         counts: counted(&gateway.jobs, Some(id), true, &[]),
-        pause: glance.pause_of(&Scope::Gateway(id)),
+        pause: glance.pause_of(&PauseScope::Gateway(id)),
         jobs: found.jobs,
     }))
 }

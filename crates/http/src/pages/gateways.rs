@@ -4,7 +4,7 @@ use askama::Template;
 use axum::response::Html;
 use mission_core::humanize::{count, rough};
 use mission_jobs::queue::GatewayRecord;
-use mission_jobs::{Scope, State};
+use mission_jobs::{PauseScope, State};
 
 use super::job_row::short;
 use super::layout::Frame;
@@ -51,7 +51,7 @@ pub(super) fn rows(glance: &Glance, most: usize) -> Vec<GatewayRow<'_>> {
             held_until: held_until(record, glance.now_ms()),
             spark: Sparkline::draw(&record.recent, glance.now_ms()),
             counts: counted(&record.jobs, Some(record.id), false, &[]),
-            paused: glance.pause_of(&Scope::Gateway(record.id)).is_some(),
+            paused: glance.pause_of(&PauseScope::Gateway(record.id)).is_some(),
         }
     };
     glance.gateways.iter().take(most).map(row).collect()

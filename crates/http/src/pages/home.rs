@@ -8,7 +8,7 @@ use axum::response::Html;
 use mission_core::humanize::{count, number, rough, span};
 use mission_jobs::queue::views::explain::{Reader, Story};
 use mission_jobs::queue::{Filter, Group, MAX_PAGE, Restart, Search, StatsBucket, Summary};
-use mission_jobs::{JobRecord, Queue, Scope, State};
+use mission_jobs::{JobRecord, PauseScope, Queue, State};
 use serde::Deserialize;
 
 use super::chart::Chart;
@@ -99,7 +99,7 @@ pub(super) async fn show(
     let named =
         |restart: &Restart| (glance.name(restart.gateway).unwrap_or_default(), restart.at_ms);
     let restarts: Vec<_> = now.restarts.iter().map(named).collect();
-    let is_paused = |kind| glance.pause_of(&Scope::Kind(kind)).is_some();
+    let is_paused = |kind| glance.pause_of(&PauseScope::Kind(kind)).is_some();
     Ok(written(&HomePage {
         frame: context.frame("Now", &glance),
         headline: headline(&glance.summary),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::header::HOST;
 use axum::http::request::Parts;
-use mission_jobs::Scope;
+use mission_jobs::PauseScope;
 use mission_jobs::queue::{GatewayRecord, MAX_PAGE, Pause, Summary};
 use uuid::Uuid;
 
@@ -91,16 +91,16 @@ impl Glance {
     }
 
     /// Returns the pause of exactly that scope, if there is one.
-    pub fn pause_of(&self, scope: &Scope) -> Option<&Pause> {
+    pub fn pause_of(&self, scope: &PauseScope) -> Option<&Pause> {
         self.summary.paused.iter().find(|pause| pause.scope == *scope)
     }
 
     /// Returns the scope of a pause as the beginning of a sentence.
     fn paused(&self, pause: &Pause) -> String {
         match pause.scope {
-            Scope::All => "All jobs are paused,".to_owned(),
-            Scope::Kind(kind) => format!("All {kind} jobs are paused,"),
-            Scope::Gateway(id) => {
+            PauseScope::All => "All jobs are paused,".to_owned(),
+            PauseScope::Kind(kind) => format!("All {kind} jobs are paused,"),
+            PauseScope::Gateway(id) => {
                 let name = self.name(id).unwrap_or_else(|| id.to_string());
                 format!("Gateway {name} is paused,")
             }

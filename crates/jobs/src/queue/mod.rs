@@ -42,7 +42,7 @@ use uuid::Uuid;
 
 pub use admin::actor::Author;
 pub use admin::audit::AuditEntry;
-pub use admin::pause::{Pause, Scope};
+pub use admin::pause::{Pause, PauseScope};
 pub use error::QueueError;
 pub use redis::counters::CounterSnapshot;
 pub use redis::keys::Keys;

@@ -1,9 +1,9 @@
 //! `worker pause` and `worker resume`: stop workers from claiming jobs, or let them claim again.
 
-use mission_jobs::queue::{Pause, Scope};
+use mission_jobs::queue::{Pause, PauseScope};
 use serde_json::json;
 
-use crate::cli::{ApiTarget, PauseScope};
+use crate::cli::{ApiTarget, PauseTarget};
 use crate::exit::{Exit, OrExit};
 use crate::output::Output;
 use crate::queue_client::with_client;
@@ -14,14 +14,14 @@ pub async fn run(
     settings: &Settings,
     output: Output,
     at: &ApiTarget,
-    scope: &PauseScope,
+    target: &PauseTarget,
     reason: &str,
     pause: bool,
 ) -> Result<(), Exit> {
-    let scope: Scope = match (&scope.kind, &scope.gateway) {
-        (Some(kind), _) => format!("kind:{kind}").parse().or_usage()?,
+    let scope = match (&target.kind, &target.gateway) {
+        (Some(kind), _) => format!("kind:{kind}").parse::<PauseScope>().or_usage()?,
         (_, Some(gateway)) => format!("gateway:{gateway}").parse().or_usage()?,
-        _ => Scope::All,
+        _ => PauseScope::All,
     };
     let changed =
         with_client(settings, at, async |client| Ok(client.pause(&scope, pause, reason).await?))
@@ -42,9 +42,9 @@ pub async fn run(
 pub fn in_words(pause: &Pause) -> String {
     let Pause { scope, by, reason, .. } = pause;
     let end = match scope {
-        Scope::All => "worker resume".to_owned(),
-        Scope::Kind(kind) => format!("worker resume --kind {kind}"),
-        Scope::Gateway(id) => format!("worker resume --gateway {id}"),
+        PauseScope::All => "worker resume".to_owned(),
+        PauseScope::Kind(kind) => format!("worker resume --kind {kind}"),
+        PauseScope::Gateway(id) => format!("worker resume --gateway {id}"),
     };
     format!("{scope} paused by {by}: {reason} (resume with `{end}`)")
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use mission_jobs::queue::Search;
-use mission_jobs::{Scope, State};
+use mission_jobs::{PauseScope, State};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -177,7 +177,7 @@ async fn press(client: &dyn QueueClient, view: &mut View, key: KeyEvent) -> bool
         }
         KeyCode::Char('p') => {
             let pause = !view.all_paused();
-            view.said = Some(match client.pause(&Scope::All, pause, REASON).await {
+            view.said = Some(match client.pause(&PauseScope::All, pause, REASON).await {
                 Ok(_) if pause => {
                     "Paused all jobs. No new jobs are claimed; running jobs continue.".to_owned()
                 }

@@ -4,7 +4,7 @@ use futures_util::TryFutureExt;
 use mission_jobs::queue::{
     AuditEntry, Cursor, Found, GatewayRecord, Group, MAX_PAGE, Search, Summary, WorkerRecord,
 };
-use mission_jobs::{JobRecord, Scope, State};
+use mission_jobs::{JobRecord, PauseScope, State};
 use reqwest::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -83,7 +83,12 @@ impl QueueClient for Client {
         self.post(&["jobs", &id.to_string(), name], body, |Acted { was }| was)
     }
 
-    fn pause<'a>(&'a self, scope: &'a Scope, pause: bool, reason: &'a str) -> Answer<'a, bool> {
+    fn pause<'a>(
+        &'a self,
+        scope: &'a PauseScope,
+        pause: bool,
+        reason: &'a str,
+    ) -> Answer<'a, bool> {
         let action = if pause { "pause" } else { "resume" };
         let body = json!({ "scope": scope, "reason": reason });
         self.post(&[action], body, |Changed { changed }| changed)

@@ -8,7 +8,7 @@ use mission_jobs::queue::{
     AuditEntry, Author, Cursor, Found, GatewayRecord, Group, MAX_PAGE, Search, Summary,
     WorkerRecord,
 };
-use mission_jobs::{JobRecord, QueueError, Scope, State};
+use mission_jobs::{JobRecord, PauseScope, QueueError, State};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -58,7 +58,12 @@ impl QueueClient for Store {
         })
     }
 
-    fn pause<'a>(&'a self, scope: &'a Scope, pause: bool, reason: &'a str) -> Answer<'a, bool> {
+    fn pause<'a>(
+        &'a self,
+        scope: &'a PauseScope,
+        pause: bool,
+        reason: &'a str,
+    ) -> Answer<'a, bool> {
         Box::pin(async move {
             if !pause {
                 return Ok(self.queue.resume(scope, &author(), reason).await?);

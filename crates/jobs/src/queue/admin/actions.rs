@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::queue::Queue;
 use crate::queue::admin::actor::Author;
-use crate::queue::admin::pause::Scope;
+use crate::queue::admin::pause::PauseScope;
 use crate::queue::error::QueueError;
 use crate::queue::states::State;
 
@@ -80,12 +80,22 @@ impl Queue {
 
     /// Stops all workers from claiming jobs of this scope until it is [resumed](Self::resume).
     /// Running jobs continue.
-    pub async fn pause(&self, scope: &Scope, by: &Author, why: &str) -> Result<(), QueueError> {
+    pub async fn pause(
+        &self,
+        scope: &PauseScope,
+        by: &Author,
+        why: &str,
+    ) -> Result<(), QueueError> {
         self.scripts.pause(true, &scope.to_string(), by, why).await.map(drop)
     }
 
     /// Lets workers claim jobs of this scope again. Returns whether they had been paused.
-    pub async fn resume(&self, scope: &Scope, by: &Author, why: &str) -> Result<bool, QueueError> {
+    pub async fn resume(
+        &self,
+        scope: &PauseScope,
+        by: &Author,
+        why: &str,
+    ) -> Result<bool, QueueError> {
         self.scripts.pause(false, &scope.to_string(), by, why).await
     }
 

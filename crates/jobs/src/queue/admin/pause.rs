@@ -12,7 +12,7 @@ use crate::queue::error::QueueError;
 
 /// The jobs that a pause applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scope {
+pub enum PauseScope {
     /// All jobs of the queue.
     All,
     /// The jobs of one kind.
@@ -21,7 +21,7 @@ pub enum Scope {
     Gateway(Uuid),
 }
 
-impl fmt::Display for Scope {
+impl fmt::Display for PauseScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::All => f.write_str("all"),
@@ -31,7 +31,7 @@ impl fmt::Display for Scope {
     }
 }
 
-impl FromStr for Scope {
+impl FromStr for PauseScope {
     type Err = QueueError;
 
     fn from_str(text: &str) -> Result<Self, QueueError> {
@@ -45,13 +45,13 @@ impl FromStr for Scope {
     }
 }
 
-impl Serialize for Scope {
+impl Serialize for PauseScope {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Scope {
+impl<'de> Deserialize<'de> for PauseScope {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
@@ -63,7 +63,7 @@ impl<'de> Deserialize<'de> for Scope {
 pub struct Pause {
     /// The jobs that are paused.
     #[cfg_attr(feature = "schema", schema(value_type = String))]
-    pub scope: Scope,
+    pub scope: PauseScope,
     /// The time since which they are paused, in milliseconds since 1970 by Redis's clock.
     pub at_ms: u64,
     /// The name of the author.
@@ -83,7 +83,7 @@ impl Pause {
         all
     }
 
-    pub(crate) fn read(scope: Scope, json: &str) -> Option<Self> {
+    pub(crate) fn read(scope: PauseScope, json: &str) -> Option<Self> {
         #[derive(Deserialize)]
         struct Stored {
             at_ms: f64,
@@ -107,14 +107,16 @@ mod tests {
 
     #[test]
     fn names_lead_back_to_their_scope() {
-        for scope in
-            [Scope::All, Scope::Kind(Kind::HeartbeatSync), Scope::Gateway(Uuid::from_u128(7))]
-        {
-            assert_eq!(scope.to_string().parse::<Scope>().unwrap(), scope);
+        for scope in [
+            PauseScope::All,
+            PauseScope::Kind(Kind::HeartbeatSync),
+            PauseScope::Gateway(Uuid::from_u128(7)),
+        ] {
+            assert_eq!(scope.to_string().parse::<PauseScope>().unwrap(), scope);
         }
         for wrong in ["", "everything", "kind:nonsense", "gateway:acme"] {
             assert_eq!(
-                wrong.parse::<Scope>().unwrap_err(),
+                wrong.parse::<PauseScope>().unwrap_err(),
                 QueueError::Scope { scope: wrong.to_owned() }
             );
         }

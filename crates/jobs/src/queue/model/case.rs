@@ -16,7 +16,7 @@ use super::operations::{
 use super::sleepers::{Sleepers, name};
 use crate::envelope::Envelope;
 use crate::queue::redis::scripts::{Ack, Acked, Lease, Scripts};
-use crate::queue::{Author, Scope, Settings, State};
+use crate::queue::{Author, PauseScope, Settings, State};
 use crate::{IdempotencyKey, kinds};
 use mission_test_support::change;
 
@@ -333,9 +333,9 @@ impl<'a> Case<'a> {
     }
 
     async fn pause(&mut self, pause: bool, scope: u8) -> Result<(), String> {
-        let mut scopes = vec![Scope::All];
-        scopes.extend(mission_core::Kind::ALL.map(Scope::Kind));
-        scopes.extend((0..GATEWAYS).map(|number| Scope::Gateway(gateway(number))));
+        let mut scopes = vec![PauseScope::All];
+        scopes.extend(mission_core::Kind::ALL.map(PauseScope::Kind));
+        scopes.extend((0..GATEWAYS).map(|number| PauseScope::Gateway(gateway(number))));
         let scope = scopes[usize::from(scope)].to_string();
         let answer = self
             .bench

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use mission_jobs::queue::{GatewayRecord, QueueEvent, Summary};
-use mission_jobs::{JobRecord, Scope};
+use mission_jobs::{JobRecord, PauseScope};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -102,9 +102,9 @@ impl View {
 
     /// Returns whether all jobs are paused.
     pub fn all_paused(&self) -> bool {
-        self.seen
-            .as_ref()
-            .is_some_and(|seen| seen.summary.paused.iter().any(|pause| pause.scope == Scope::All))
+        self.seen.as_ref().is_some_and(|seen| {
+            seen.summary.paused.iter().any(|pause| pause.scope == PauseScope::All)
+        })
     }
 }
 
