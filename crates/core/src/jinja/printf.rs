@@ -3,19 +3,22 @@
 use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Error, State, Value, filters};
 
-use super::arguments::split;
+use super::arguments::{Arguments, split};
 use super::filters::affordable;
 use super::{invalid, repr, text};
 use crate::python_format;
 
 /// Computes `left % right` of a text or of numbers.
-#[expect(clippy::needless_pass_by_value, reason = "the engine passes values by ownership")]
-pub(super) fn modulo(state: &mut State<'_, '_>, left: Value, right: Value) -> Result<Value, Error> {
+pub(super) fn modulo(
+    state: &mut State<'_, '_>,
+    left: &Value,
+    given: &Arguments,
+) -> Result<Value, Error> {
+    let right = given.needed(0)?;
     if left.as_str().is_some() {
         let values =
             if right.is_tuple() { right.try_iter()?.collect() } else { vec![right.clone()] };
-        let mapping = (right.kind() == ValueKind::Map).then_some(&right);
-        return format(state, &left, values, mapping);
+        return format(state, left, values, (right.kind() == ValueKind::Map).then_some(right));
     }
     let unfit = || {
         invalid(format!(
@@ -25,9 +28,9 @@ pub(super) fn modulo(state: &mut State<'_, '_>, left: Value, right: Value) -> Re
         ))
     };
     let is_number = |value: &Value| matches!(value.kind(), ValueKind::Number | ValueKind::Bool);
-    if !is_number(&left) || !is_number(&right) {
-        text(state, &left)?;
-        text(state, &right)?;
+    if !is_number(left) || !is_number(right) {
+        text(state, left)?;
+        text(state, right)?;
         return Err(unfit());
     }
     if let (Ok(a), Ok(b)) = (i128::try_from(left.clone()), i128::try_from(right.clone())) {
