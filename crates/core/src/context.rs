@@ -156,8 +156,9 @@ impl Context {
             user.and_then(|user| field(user).clone()).unwrap_or_default()
         };
         let identity = |field: &str| identity::text(&agent.identity_profile, field);
-        let identity_or =
-            |field: &str, default: &str| identity::text_or(&agent.identity_profile, field, default);
+        let identity_or = |field: &str, default: &str| {
+            Some(identity(field)).filter(|text| !text.is_empty()).unwrap_or(default.to_owned())
+        };
         Self {
             agent_name: agent.name.clone(),
             agent_id: agent.id.to_string(),
@@ -176,12 +177,12 @@ impl Context {
             user_timezone: of_user(|user| &user.timezone),
             user_notes: of_user(|user| &user.notes),
             user_context: of_user(|user| &user.context),
-            identity_role: identity_or("role", identity::DEFAULT_ROLE),
+            identity_role: identity_or("role", "Generalist"),
             identity_communication_style: identity_or(
                 "communication_style",
-                identity::DEFAULT_COMMUNICATION_STYLE,
+                "direct, concise, practical",
             ),
-            identity_emoji: identity_or("emoji", identity::DEFAULT_EMOJI),
+            identity_emoji: identity_or("emoji", ":gear:"),
             identity_autonomy_level: identity("autonomy_level"),
             identity_verbosity: identity("verbosity"),
             identity_output_format: identity("output_format"),
