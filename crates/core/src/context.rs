@@ -204,7 +204,7 @@ impl Context {
     }
 }
 
-/// Shows the agent's name and nothing else: the context holds its token and notes on a person.
+/// Shows the agent's id and nothing else: the context holds its token and notes on a person.
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context").field("agent_id", &self.agent_id).finish_non_exhaustive()

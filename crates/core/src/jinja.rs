@@ -21,6 +21,7 @@ use minijinja::value::ValueKind;
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, Value, escape_formatter,
 };
+use regex::Regex;
 
 use crate::python_format;
 
@@ -107,4 +108,8 @@ fn afford(state: &State<'_, '_>, bytes: usize) -> Result<(), Error> {
 
 fn invalid(reason: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::InvalidOperation, reason)
+}
+
+fn pattern(source: &str) -> Regex {
+    Regex::new(source).expect("the pattern is valid")
 }

@@ -1,7 +1,7 @@
 //! The global functions of templates.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use minijinja::value::{Object, ObjectRepr, Rest, Value, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, functions};
@@ -59,27 +59,9 @@ fn cycler(items: Rest<Value>) -> Result<Value, Error> {
     Ok(Value::from_object(Cycler { items: items.0, at: AtomicUsize::new(0) }))
 }
 
-#[derive(Debug)]
-pub(super) struct Joiner {
-    separator: Value,
-    is_used: AtomicBool,
-}
-
-impl Object for Joiner {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
-        let () = from_args(args)?;
-        let is_used = self.is_used.swap(true, Ordering::Relaxed);
-        Ok(if is_used { self.separator.clone() } else { Value::from("") })
-    }
-}
-
 fn joiner(given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    let separator = Arguments::of(&["sep"], &given.into_values())?.or(0, ", ");
-    Ok(Value::from_object(Joiner { separator, is_used: AtomicBool::new(false) }))
+    let given = Arguments::of(&["sep"], &given.into_values())?;
+    Ok(minijinja_contrib::globals::joiner(given.get(0).cloned()))
 }
 
 fn dict(state: &mut State<'_, '_>, given: Rest<ValueOrKwargs>) -> Result<Value, Error> {

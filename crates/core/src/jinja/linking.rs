@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use regex::Regex;
 
 use super::arguments::{Arguments, pairs};
-use super::{afford, escaped, escaped_once, text};
+use super::{afford, escaped, escaped_once, pattern, text};
 use crate::python_format::is_space;
 
 /// The pattern by which Jinja2 recognizes an address: a scheme, `www.`, or one of the oldest
@@ -25,10 +25,6 @@ static MAIL: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\S+@\w[\w.-]*\.\w+$")
 /// The marks before and after a word that are not part of an address.
 static HEAD: LazyLock<Regex> = LazyLock::new(|| pattern("^(?:[(<]|&lt;)+"));
 static TAIL: LazyLock<Regex> = LazyLock::new(|| pattern("(?:[)>.,]|&gt;)+$"));
-
-fn pattern(source: &str) -> Regex {
-    Regex::new(source).expect("the pattern is valid")
-}
 
 pub(super) fn link(
     state: &mut State<'_, '_>,
