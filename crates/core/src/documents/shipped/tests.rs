@@ -133,10 +133,8 @@ fn documents_show_their_variables() {
     for (role, document, variables) in expected {
         let text = role.render(document, &set(&[]));
         for variable in variables.iter().flat_map(|group| group.split(' ')) {
-            assert!(
-                text.contains(&format!("<{variable}>")),
-                "{document:?} for {role:?} does not show {variable}:\n{text}"
-            );
+            let is_shown = text.contains(&format!("<{variable}>"));
+            assert!(is_shown, "{document:?} for {role:?} does not show {variable}:\n{text}");
         }
     }
 }
@@ -186,11 +184,8 @@ fn the_token_is_in_tools_or_else_in_agents_and_nowhere_else() {
     for (document, role, refused) in all_texts() {
         let text = role.render(document, &refused);
         let belongs = document == Tools || (document == Agents && refused.contains(&Tools));
-        assert_eq!(
-            text.contains("<auth_token>"),
-            belongs,
-            "{document:?} for {role:?} with {refused:?} refused"
-        );
+        let place = format!("{document:?} for {role:?} with {refused:?} refused");
+        assert_eq!(text.contains("<auth_token>"), belongs, "{place}");
         if belongs {
             // Mission control finds the token by this line.
             assert!(text.lines().any(|line| line == "AUTH_TOKEN=<auth_token>"));
@@ -204,10 +199,8 @@ fn no_text_names_a_refused_file() {
         let text = role.render(document, &refused);
         for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.') {
             let named = Document::from_file_name(word.trim_end_matches('.'));
-            assert!(
-                !named.is_some_and(|named| refused.contains(&named)),
-                "{document:?} for {role:?} names {word}"
-            );
+            let is_refused = named.is_some_and(|named| refused.contains(&named));
+            assert!(!is_refused, "{document:?} for {role:?} names {word}");
         }
     }
 }
@@ -224,11 +217,9 @@ fn agents_carries_what_is_refused_and_only_that() {
         for refused in refusals() {
             let text = role.render(Agents, &refused);
             for (document, essential) in essentials {
-                assert_eq!(
-                    text.contains(essential),
-                    refused.contains(&document),
-                    "{document:?} for {role:?}:\n{text}"
-                );
+                let carries = text.contains(essential);
+                let place = format!("{document:?} for {role:?}:\n{text}");
+                assert_eq!(carries, refused.contains(&document), "{place}");
             }
         }
         let autonomy = role.render(Autonomy, &set(&[]));
@@ -270,12 +261,9 @@ fn without_an_address_the_agent_is_told_to_ask() {
         let context = Context { base_url: NO_BASE_URL.to_owned(), ..role.context() };
         for document in Document::ALL {
             let text = render_shipped(document, &context, role == Role::Lead, &set(&[]));
-            assert_eq!(text.contains(NO_BASE_URL), document == Tools, "{text}");
-            assert_eq!(
-                text.contains("Ask <user_preferred_name> for the address"),
-                document == Tools,
-                "{text}"
-            );
+            for part in [NO_BASE_URL, "Ask <user_preferred_name> for the address"] {
+                assert_eq!(text.contains(part), document == Tools, "{text}");
+            }
         }
         assert!(!role.render(Tools, &set(&[])).contains("not set yet"));
     }
@@ -286,11 +274,8 @@ fn the_check_in_survives_any_name() {
     for name in ["Ada", "O'Brien \"the\" Tester", "back\\slash $(id) `id`", "zwei\nZeilen"] {
         let context = Context { agent_name: name.to_owned(), ..Role::Agent.context() };
         let text = render_shipped(Tools, &context, false, &set(&[]));
-        let body = text
-            .split("-d '")
-            .nth(1)
-            .and_then(|rest| rest.split('\'').next())
-            .expect("the check-in has a body");
+        let (_, rest) = text.split_once("-d '").expect("the check-in has a body");
+        let (body, _) = rest.split_once('\'').expect("the body has an end");
         let body: serde_json::Value = serde_json::from_str(body).expect("the body is JSON");
         assert_eq!(body["name"], name);
     }
