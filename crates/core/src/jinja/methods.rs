@@ -38,7 +38,7 @@ pub(super) fn call(
 }
 
 /// Returns the names of the arguments of a string's method, or `None` if it is not one of ours.
-fn names(method: &str) -> Option<&'static [&'static str]> {
+fn names(method: &str, given: &[Value]) -> Option<&'static [&'static str]> {
     Some(match method {
         "casefold" | "swapcase" | "title" | "isdecimal" | "isdigit" | "isidentifier"
         | "isnumeric" | "isprintable" | "istitle" => &[],
@@ -52,7 +52,8 @@ fn names(method: &str) -> Option<&'static [&'static str]> {
         "split" | "rsplit" => &["sep", "maxsplit"],
         "splitlines" => &["keepends"],
         "expandtabs" => &["tabsize"],
-        "strip" | "lstrip" | "rstrip" => &["chars"],
+        // The characters to strip are left to `minijinja-contrib`.
+        "strip" | "lstrip" | "rstrip" if given.first().is_none_or(Value::is_none) => &["chars"],
         "join" => &["iterable"],
         "format_map" => &["mapping"],
         _ => return None,
@@ -68,7 +69,7 @@ fn of_string(
     if method == "format" {
         return str_format::format(state, source, given).map(|text| Some(Value::from(text)));
     }
-    let Some(names) = names(method) else { return Ok(None) };
+    let Some(names) = names(method, given) else { return Ok(None) };
     let given = &Arguments::of(names, given)?;
     let all = |is: fn(char) -> bool| Value::from(!source.is_empty() && source.chars().all(is));
     Ok(Some(match method {
@@ -134,16 +135,9 @@ fn of_string(
             lines.into_iter().map(Value::from).collect()
         }
         "expandtabs" => Value::from(expand_tabs(state, source, given.size(0, 8)?)?),
-        "strip" | "lstrip" | "rstrip" => {
-            let chars = given.string(0)?;
-            let is =
-                |c| chars.map_or_else(|| python_format::is_space(c), |chars| chars.contains(c));
-            Value::from(match method {
-                "strip" => source.trim_matches(is),
-                "lstrip" => source.trim_start_matches(is),
-                _ => source.trim_end_matches(is),
-            })
-        }
+        "strip" => Value::from(python_format::strip(source)),
+        "lstrip" => Value::from(source.trim_start_matches(python_format::is_space)),
+        "rstrip" => Value::from(source.trim_end_matches(python_format::is_space)),
         "join" => Value::from(join(state, source, given.needed(0)?)?),
         _ => Value::from(str_format::format_map(state, source, given.needed(0)?)?),
     }))
