@@ -57,6 +57,7 @@ pub(super) fn affordable(state: &State<'_, '_>, width: usize) -> Result<usize, E
     Ok(width)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the table holds filters that can fail")]
 fn default(_: &mut State<'_, '_>, value: &Value, given: &Arguments) -> Result<Value, Error> {
     let is_missing = value.is_undefined() || (given.flag(1, false) && !value.is_true());
     Ok(if is_missing { given.or(0, "") } else { value.clone() })
@@ -240,7 +241,7 @@ fn xml_attributes(
             out.push(' ');
         }
         let content = escaped_once(state, &content)?;
-        out.push_str(&format!("{}=\"{content}\"", escaped(&name)));
+        out.extend([&escaped(&name), "=\"", &content, "\""]);
     }
     Ok(Value::from(out))
 }
