@@ -3,7 +3,6 @@
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
 
 use crate::model::{Agent, Gateway, Provision, ProvisionMain, User};
 use crate::{identity, keys, python_format};
@@ -15,80 +14,114 @@ pub(crate) const NO_BASE_URL: &str = "REPLACE_WITH_BASE_URL";
 /// agent's files.
 pub(crate) const KEPT_TOKEN: &str = "REPLACE_WITH_AUTH_TOKEN";
 
-/// The template values that every agent has.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Context {
-    /// The agent's name; may be empty.
-    pub agent_name: String,
-    /// The agent's id in the main backend.
-    pub agent_id: String,
-    /// The session key given by the main backend, or the derived one.
-    pub session_key: String,
-    /// The address of the main backend's API, or `REPLACE_WITH_BASE_URL`.
-    pub base_url: String,
-    /// The agent's token for that API, which is secret.
-    pub auth_token: String,
-    /// The session key of the gateway's main agent.
-    pub main_session_key: String,
-    /// The workspace root as the job gives it.
-    pub workspace_root: String,
-    /// The person's full name, or empty.
-    pub user_name: String,
-    /// The first word of the person's preferred name, or empty.
-    pub user_preferred_name: String,
-    /// The person's pronouns, or empty.
-    pub user_pronouns: String,
-    /// The person's time zone, or empty.
-    pub user_timezone: String,
-    /// The notes on the person, or empty.
-    pub user_notes: String,
-    /// The context about the person, or empty.
-    pub user_context: String,
-    /// The agent's role; `Generalist` by default.
-    pub identity_role: String,
-    /// The communication style; `direct, concise, practical` by default.
-    pub identity_communication_style: String,
-    /// The agent's emoji; `:gear:` by default.
-    pub identity_emoji: String,
-    /// The level of autonomy, or empty.
-    pub identity_autonomy_level: String,
-    /// The level of verbosity, or empty.
-    pub identity_verbosity: String,
-    /// The output format, or empty.
-    pub identity_output_format: String,
-    /// The cadence of updates, or empty.
-    pub identity_update_cadence: String,
-    /// The agent's purpose, or empty.
-    pub identity_purpose: String,
-    /// The agent's personality, or empty.
-    pub identity_personality: String,
-    /// The custom instructions, or empty.
-    pub identity_custom_instructions: String,
-    /// The values of a board agent; `None` for the main agent of a gateway.
-    pub board: Option<BoardContext>,
+/// Declares a struct of texts and lists them by name, so that each variable is written once.
+macro_rules! texts {
+    (
+        $(#[$about:meta])*
+        pub struct $name:ident {
+            $($(#[$doc:meta])* $text:ident,)*
+            $(; $(#[$more:meta])* $other:ident: $type:ty,)?
+        }
+    ) => {
+        $(#[$about])*
+        #[cfg_attr(test, derive(Default))]
+        pub struct $name {
+            $($(#[$doc])* pub $text: String,)*
+            $($(#[$more])* pub $other: $type,)?
+        }
+
+        impl $name {
+            fn texts(&self) -> Vec<(&'static str, &str)> {
+                vec![$((stringify!($text), self.$text.as_str())),*]
+            }
+
+            #[cfg(test)]
+            pub(crate) fn texts_mut(&mut self) -> Vec<(&'static str, &mut String)> {
+                vec![$((stringify!($text), &mut self.$text)),*]
+            }
+        }
+    };
 }
 
-/// The template values that only board agents have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BoardContext {
-    /// The board's id in the main backend.
-    pub board_id: String,
-    /// The name of the board.
-    pub board_name: String,
-    /// The type of the board, such as `goal`.
-    pub board_type: String,
-    /// The objective of the board, or empty.
-    pub board_objective: String,
-    /// The measures of success as JSON text; `{}` when there are none.
-    pub board_success_metrics: String,
-    /// The target date in ISO 8601, or empty.
-    pub board_target_date: String,
-    /// `true` or `false`, by the person's confirmation.
-    pub board_goal_confirmed: String,
-    /// `true` or `false`, by the agent's rank.
-    pub is_board_lead: String,
-    /// The agent's folder on the gateway's machine.
-    pub workspace_path: String,
+texts! {
+    /// The template values that every agent has.
+    #[derive(Clone, PartialEq, Eq)]
+    pub struct Context {
+        /// The agent's name; may be empty.
+        agent_name,
+        /// The agent's id in the main backend.
+        agent_id,
+        /// The session key given by the main backend, or the derived one.
+        session_key,
+        /// The address of the main backend's API, or `REPLACE_WITH_BASE_URL`.
+        base_url,
+        /// The agent's token for that API, which is secret.
+        auth_token,
+        /// The session key of the gateway's main agent.
+        main_session_key,
+        /// The workspace root as the job gives it.
+        workspace_root,
+        /// The person's full name, or empty.
+        user_name,
+        /// The first word of the person's preferred name, or empty.
+        user_preferred_name,
+        /// The person's pronouns, or empty.
+        user_pronouns,
+        /// The person's time zone, or empty.
+        user_timezone,
+        /// The notes on the person, or empty.
+        user_notes,
+        /// The context about the person, or empty.
+        user_context,
+        /// The agent's role; `Generalist` by default.
+        identity_role,
+        /// The communication style; `direct, concise, practical` by default.
+        identity_communication_style,
+        /// The agent's emoji; `:gear:` by default.
+        identity_emoji,
+        /// The level of autonomy, or empty.
+        identity_autonomy_level,
+        /// The level of verbosity, or empty.
+        identity_verbosity,
+        /// The output format, or empty.
+        identity_output_format,
+        /// The cadence of updates, or empty.
+        identity_update_cadence,
+        /// The agent's purpose, or empty.
+        identity_purpose,
+        /// The agent's personality, or empty.
+        identity_personality,
+        /// The custom instructions, or empty.
+        identity_custom_instructions,
+        ;
+        /// The values of a board agent; `None` for the main agent of a gateway.
+        board: Option<BoardContext>,
+    }
+}
+
+texts! {
+    /// The template values that only board agents have.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct BoardContext {
+        /// The board's id in the main backend.
+        board_id,
+        /// The name of the board.
+        board_name,
+        /// The type of the board, such as `goal`.
+        board_type,
+        /// The objective of the board, or empty.
+        board_objective,
+        /// The measures of success as JSON text; `{}` when there are none.
+        board_success_metrics,
+        /// The target date in ISO 8601, or empty.
+        board_target_date,
+        /// `true` or `false`, by the person's confirmation.
+        board_goal_confirmed,
+        /// `true` or `false`, by the agent's rank.
+        is_board_lead,
+        /// The agent's folder on the gateway's machine.
+        workspace_path,
+    }
 }
 
 impl Context {
@@ -98,31 +131,17 @@ impl Context {
     /// comes from the settings.
     #[must_use]
     pub fn for_board(job: &Provision, session_key: &str, base_url: Option<&str>) -> Self {
-        let user = job.user.as_ref();
-        let mut context = Self::for_any(
-            &job.agent,
-            &job.gateway,
-            job.auth_token.as_ref(),
-            user,
-            session_key,
-            base_url,
-        );
-        context.board = Some(BoardContext::new(job));
-        context
+        let (token, user) = (job.auth_token.as_ref(), job.user.as_ref());
+        let context = Self::for_any(&job.agent, &job.gateway, token, user, session_key, base_url);
+        Self { board: Some(BoardContext::new(job)), ..context }
     }
 
     /// Returns the values for the documents of a gateway's main agent. The parameters are those of
     /// [`Context::for_board`].
     #[must_use]
     pub fn for_main(job: &ProvisionMain, session_key: &str, base_url: Option<&str>) -> Self {
-        Self::for_any(
-            &job.agent,
-            &job.gateway,
-            job.auth_token.as_ref(),
-            job.user.as_ref(),
-            session_key,
-            base_url,
-        )
+        let (token, user) = (job.auth_token.as_ref(), job.user.as_ref());
+        Self::for_any(&job.agent, &job.gateway, token, user, session_key, base_url)
     }
 
     fn for_any(
@@ -137,8 +156,9 @@ impl Context {
             user.and_then(|user| field(user).clone()).unwrap_or_default()
         };
         let identity = |field: &str| identity::text(&agent.identity_profile, field);
-        let identity_or =
-            |field: &str, default: &str| identity::text_or(&agent.identity_profile, field, default);
+        let identity_or = |field: &str, default: &str| {
+            Some(identity(field)).filter(|text| !text.is_empty()).unwrap_or(default.to_owned())
+        };
         Self {
             agent_name: agent.name.clone(),
             agent_id: agent.id.to_string(),
@@ -157,12 +177,12 @@ impl Context {
             user_timezone: of_user(|user| &user.timezone),
             user_notes: of_user(|user| &user.notes),
             user_context: of_user(|user| &user.context),
-            identity_role: identity_or("role", identity::DEFAULT_ROLE),
+            identity_role: identity_or("role", "Generalist"),
             identity_communication_style: identity_or(
                 "communication_style",
-                identity::DEFAULT_COMMUNICATION_STYLE,
+                "direct, concise, practical",
             ),
-            identity_emoji: identity_or("emoji", identity::DEFAULT_EMOJI),
+            identity_emoji: identity_or("emoji", ":gear:"),
             identity_autonomy_level: identity("autonomy_level"),
             identity_verbosity: identity("verbosity"),
             identity_output_format: identity("output_format"),
@@ -178,49 +198,13 @@ impl Context {
     /// for board agents.
     #[must_use]
     pub fn variables(&self) -> Vec<(&'static str, &str)> {
-        let mut variables = vec![
-            ("agent_name", self.agent_name.as_str()),
-            ("agent_id", &self.agent_id),
-            ("session_key", &self.session_key),
-            ("base_url", &self.base_url),
-            ("auth_token", &self.auth_token),
-            ("main_session_key", &self.main_session_key),
-            ("workspace_root", &self.workspace_root),
-            ("user_name", &self.user_name),
-            ("user_preferred_name", &self.user_preferred_name),
-            ("user_pronouns", &self.user_pronouns),
-            ("user_timezone", &self.user_timezone),
-            ("user_notes", &self.user_notes),
-            ("user_context", &self.user_context),
-            ("identity_role", &self.identity_role),
-            ("identity_communication_style", &self.identity_communication_style),
-            ("identity_emoji", &self.identity_emoji),
-            ("identity_autonomy_level", &self.identity_autonomy_level),
-            ("identity_verbosity", &self.identity_verbosity),
-            ("identity_output_format", &self.identity_output_format),
-            ("identity_update_cadence", &self.identity_update_cadence),
-            ("identity_purpose", &self.identity_purpose),
-            ("identity_personality", &self.identity_personality),
-            ("identity_custom_instructions", &self.identity_custom_instructions),
-        ];
-        if let Some(board) = &self.board {
-            variables.extend([
-                ("board_id", board.board_id.as_str()),
-                ("board_name", &board.board_name),
-                ("board_type", &board.board_type),
-                ("board_objective", &board.board_objective),
-                ("board_success_metrics", &board.board_success_metrics),
-                ("board_target_date", &board.board_target_date),
-                ("board_goal_confirmed", &board.board_goal_confirmed),
-                ("is_board_lead", &board.is_board_lead),
-                ("workspace_path", &board.workspace_path),
-            ]);
-        }
+        let mut variables = self.texts();
+        variables.extend(self.board.iter().flat_map(BoardContext::texts));
         variables
     }
 }
 
-/// Shows the agent's name and nothing else: the context holds its token and notes on a person.
+/// Shows the agent's id and nothing else: the context holds its token and notes on a person.
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context").field("agent_id", &self.agent_id).finish_non_exhaustive()
@@ -230,18 +214,14 @@ impl fmt::Debug for Context {
 impl BoardContext {
     fn new(job: &Provision) -> Self {
         let board = &job.board;
-        let no_metrics = json!({});
-        let metrics: &Value = if python_format::is_truthy(&board.success_metrics) {
-            &board.success_metrics
-        } else {
-            &no_metrics
-        };
+        let metrics = Some(&board.success_metrics).filter(|value| python_format::is_truthy(value));
         Self {
             board_id: board.id.to_string(),
             board_name: board.name.clone(),
             board_type: board.board_type.clone(),
             board_objective: board.objective.clone().unwrap_or_default(),
-            board_success_metrics: python_format::json_dumps(metrics),
+            board_success_metrics: metrics
+                .map_or_else(|| "{}".to_owned(), python_format::json_dumps),
             board_target_date: board.target_date.clone().unwrap_or_default(),
             board_goal_confirmed: board.goal_confirmed.to_string(),
             is_board_lead: job.agent.is_board_lead.to_string(),

@@ -11,14 +11,10 @@ use crate::model::Agent;
 /// own object.
 #[must_use]
 pub fn config(agent: &Agent) -> Map<String, Value> {
-    let mut heartbeat = Map::new();
-    heartbeat.insert("every".to_owned(), json!("10m"));
-    heartbeat.insert("target".to_owned(), json!("none"));
-    heartbeat.insert("includeReasoning".to_owned(), json!(false));
-    if let Value::Object(own) = &agent.heartbeat_config {
-        heartbeat.extend(own.clone());
-    }
-    heartbeat
+    let defaults =
+        [("every", json!("10m")), ("target", json!("none")), ("includeReasoning", json!(false))];
+    let own = agent.heartbeat_config.as_object().cloned().unwrap_or_default();
+    defaults.map(|(key, value)| (key.to_owned(), value)).into_iter().chain(own).collect()
 }
 
 /// The shortest interval that a job may request without `options.allow_fast_heartbeat`. Gateways

@@ -21,6 +21,7 @@ use minijinja::value::ValueKind;
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, Value, escape_formatter,
 };
+use regex::Regex;
 
 use crate::python_format;
 
@@ -42,14 +43,12 @@ pub(crate) fn add_to_environment(environment: &mut Environment<'_>) {
 /// Writes a value into the output: numbers as Python prints them, escaped as in Jinja2 where a
 /// template asks for it.
 fn write(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
-    if matches!(state.auto_escape(), AutoEscape::Html) && !value.is_safe() {
-        let escaped = escaped(&text(state, value)?);
-        return out.write_str(&escaped).map_err(Error::from);
-    }
-    match float(value) {
-        Some(float) => out.write_str(&python_format::float_repr(float)).map_err(Error::from),
-        None => escape_formatter(out, state, value),
-    }
+    let text = match float(value) {
+        _ if matches!(state.auto_escape(), AutoEscape::Html) => escaped_once(state, value)?,
+        Some(float) => python_format::float_repr(float),
+        None => return escape_formatter(out, state, value),
+    };
+    out.write_str(&text).map_err(Error::from)
 }
 
 /// Returns a value as `str` prints it; an undefined value is an error.
@@ -84,18 +83,17 @@ fn like(origin: &Value, text: String) -> Value {
 
 /// Escapes as `markupsafe` does: five characters, and nothing specific to links or Markdown.
 fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '\'' => out.push_str("&#39;"),
-            '"' => out.push_str("&#34;"),
-            c => out.push(c),
-        }
-    }
-    out
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('\'', "&#39;")
+        .replace('"', "&#34;")
+}
+
+/// Returns a value as escaped text. A text that is marked as escaped stays as it is.
+fn escaped_once(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
+    let text = text(state, value)?;
+    Ok(if value.is_safe() { text } else { escaped(&text) })
 }
 
 /// Fails unless the remaining fuel pays for this number of bytes.
@@ -110,4 +108,8 @@ fn afford(state: &State<'_, '_>, bytes: usize) -> Result<(), Error> {
 
 fn invalid(reason: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::InvalidOperation, reason)
+}
+
+fn pattern(source: &str) -> Regex {
+    Regex::new(source).expect("the pattern is valid")
 }

@@ -62,16 +62,15 @@ impl AgentKeys {
 /// dash and no dashes at the ends. The result may be empty.
 #[must_use]
 pub fn slugify(text: &str) -> String {
-    let mut slug = String::with_capacity(text.len());
-    for c in text.to_lowercase().chars() {
-        if c.is_ascii_alphanumeric() {
-            slug.push(c);
-        } else if !slug.is_empty() && !slug.ends_with('-') {
-            slug.push('-');
-        }
-    }
-    slug.truncate(slug.trim_end_matches('-').len());
-    slug
+    dashed(text, |c| c.is_ascii_alphanumeric())
+}
+
+/// Returns the text in lower case with every run of other characters as one dash, and none at the
+/// ends.
+fn dashed(text: &str, is_kept: fn(char) -> bool) -> String {
+    let text = text.to_lowercase();
+    let parts = text.split(|c| !is_kept(c)).filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join("-")
 }
 
 /// The ids that no agent gets from its name: the gateway's own agent, and the properties that every
@@ -148,11 +147,8 @@ pub fn workspace_path(agent: &Agent, workspace_root: &str) -> String {
 #[must_use]
 pub fn openclaw_agent_id(agent: &Agent) -> String {
     let id = normalise_agent_id(&agent_key(agent));
-    if id.is_empty() || RESERVED[1..].contains(&id.as_str()) {
-        agent.id.simple().to_string()
-    } else {
-        id
-    }
+    let is_usable = !id.is_empty() && !RESERVED[1..].contains(&id.as_str());
+    if is_usable { id } else { agent.id.simple().to_string() }
 }
 
 /// Converts an agent id to the form in which a gateway keeps it: lower-case `a-z0-9_-`, every other
@@ -167,18 +163,7 @@ pub fn normalise_agent_id(id: &str) -> String {
     if acceptable {
         return id.to_ascii_lowercase();
     }
-    let mut kept = String::with_capacity(id.len());
-    let mut in_foreign_run = false;
-    for c in id.to_lowercase().chars() {
-        let foreign = !is_id_char(c);
-        if !foreign {
-            kept.push(c);
-        } else if !in_foreign_run {
-            kept.push('-');
-        }
-        in_foreign_run = foreign;
-    }
-    kept.trim_matches('-').chars().take(MAX_AGENT_ID_CHARS).collect()
+    dashed(id, is_id_char).trim_matches('-').chars().take(MAX_AGENT_ID_CHARS).collect()
 }
 
 fn is_id_char(c: char) -> bool {
@@ -194,11 +179,8 @@ fn key_part(session_key: &str) -> Option<&str> {
 }
 
 fn path_of_key(agent_key: &str, agent_id: Uuid, workspace_root: &str) -> String {
-    format!(
-        "{}/workspace-{}",
-        workspace_root.trim_end_matches('/'),
-        slug_or_id(agent_key, agent_id)
-    )
+    let root = workspace_root.trim_end_matches('/');
+    format!("{root}/workspace-{}", slug_or_id(agent_key, agent_id))
 }
 
 #[cfg(test)]

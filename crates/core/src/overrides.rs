@@ -4,7 +4,6 @@
 //! Templates run with a budget and can read only the context and the plain files of that directory.
 //! Their output is used verbatim (nothing is escaped) and trimmed at both ends.
 
-use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fmt;
 use std::fs;
@@ -160,17 +159,12 @@ impl Overrides {
             return Err(too_large(name, "source", MAX_SOURCE_BYTES));
         }
         let variables = context.variables();
-        let values: BTreeMap<_, _> =
-            variables.iter().map(|(name, value)| (*name, Value::from(*value))).collect();
+        let values = Value::from_pairs(variables.iter().copied());
         let environment = self.environment();
         // The engine panics on some templates that it should refuse, such as a format with
         // non-ASCII keys.
         let rendered = catch_unwind(AssertUnwindSafe(|| {
-            environment.render_named_str(
-                name,
-                &jinja::rewritten(&with_unix_lines(source)),
-                Value::from(values),
-            )
+            environment.render_named_str(name, &jinja::rewritten(&with_unix_lines(source)), values)
         }));
         let text = rendered
             .map_err(|_| stumbled(name))?

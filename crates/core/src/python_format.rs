@@ -54,14 +54,6 @@ pub(crate) fn split_lines(text: &str, keep_ends: bool) -> Vec<&str> {
     lines
 }
 
-/// Computes `text.capitalize()` of Python.
-pub(crate) fn capitalize(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| {
-        first.to_uppercase().collect::<String>() + &chars.as_str().to_lowercase()
-    })
-}
-
 /// Computes `text.title()`: each letter that does not follow a letter becomes a capital.
 pub(crate) fn title(text: &str) -> String {
     let mut after_letter = false;
@@ -77,11 +69,17 @@ pub(crate) fn title(text: &str) -> String {
     out
 }
 
-/// Escapes all non-ASCII characters of a JSON text.
+/// Escapes all characters of a JSON text that Python escapes and other writers leave.
 pub(crate) fn ascii_only(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
-        if c.is_ascii() { out.push(c) } else { write_units(c, &mut out) }
+        if c.is_ascii() && c != '\u{7f}' {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            write!(out, "\\u{unit:04x}").expect("writing to a string cannot fail");
+        }
     }
     out
 }
@@ -111,67 +109,52 @@ pub(crate) fn is_truthy(value: &Value) -> bool {
 pub(crate) fn str(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        other => {
-            let mut out = String::new();
-            repr(other, &mut out);
-            out
-        }
+        other => REPR.print(other),
     }
 }
 
 /// Computes `json.dumps(value)`: ASCII only, with `", "` and `": "` as separators and the members
 /// in their order.
 pub(crate) fn json_dumps(value: &Value) -> String {
-    let mut out = String::new();
-    dump(value, &mut out);
-    out
+    JSON.print(value)
 }
 
-fn repr(value: &Value, out: &mut String) {
-    match value {
-        Value::Null => out.push_str("None"),
-        Value::Bool(true) => out.push_str("True"),
-        Value::Bool(false) => out.push_str("False"),
-        Value::Number(number) => out.push_str(&number_repr(number)),
-        Value::String(text) => repr_string(text, out),
-        Value::Array(items) => join(items, "[]", out, repr),
-        Value::Object(members) => join(members, "{}", out, |(key, value), out| {
-            repr_string(key, out);
-            out.push_str(": ");
-            repr(value, out);
-        }),
-    }
+/// A way to print values: its constants, and its form of strings.
+struct Style {
+    none: &'static str,
+    yes: &'static str,
+    no: &'static str,
+    string: fn(&str) -> String,
 }
 
-fn dump(value: &Value, out: &mut String) {
-    match value {
-        Value::Null => out.push_str("null"),
-        Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
-        Value::Number(number) => out.push_str(&number_repr(number)),
-        Value::String(text) => dump_string(text, out),
-        Value::Array(items) => join(items, "[]", out, dump),
-        Value::Object(members) => join(members, "{}", out, |(key, value), out| {
-            dump_string(key, out);
-            out.push_str(": ");
-            dump(value, out);
-        }),
-    }
-}
+const REPR: Style = Style { none: "None", yes: "True", no: "False", string: repr_string };
+const JSON: Style = Style {
+    none: "null",
+    yes: "true",
+    no: "false",
+    string: |text| ascii_only(&Value::from(text).to_string()),
+};
 
-fn join<T>(
-    parts: impl IntoIterator<Item = T>,
-    brackets: &str,
-    out: &mut String,
-    mut print: impl FnMut(T, &mut String),
-) {
-    out.push_str(&brackets[..1]);
-    for (index, part) in parts.into_iter().enumerate() {
-        if index > 0 {
-            out.push_str(", ");
+impl Style {
+    fn print(&self, value: &Value) -> String {
+        let member = |(name, value): (&String, &Value)| {
+            format!("{}: {}", (self.string)(name), self.print(value))
+        };
+        match value {
+            Value::Null => self.none.to_owned(),
+            Value::Bool(true) => self.yes.to_owned(),
+            Value::Bool(false) => self.no.to_owned(),
+            Value::Number(number) => number_repr(number),
+            Value::String(text) => (self.string)(text),
+            Value::Array(items) => {
+                let items: Vec<_> = items.iter().map(|item| self.print(item)).collect();
+                format!("[{}]", items.join(", "))
+            }
+            Value::Object(members) => {
+                format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(", "))
+            }
         }
-        print(part, out);
     }
-    out.push_str(&brackets[1..]);
 }
 
 fn number_repr(number: &Number) -> String {
@@ -184,25 +167,17 @@ fn number_repr(number: &Number) -> String {
 /// Returns the shortest digits that read back as the same number, with an exponent below 1e-4 and
 /// from 1e16 on.
 pub(crate) fn float_repr(float: f64) -> String {
-    if !float.is_finite() {
-        return float.to_string().to_lowercase();
-    }
-    let scientific = format!("{float:e}");
-    let (digits, exponent) = scientific.split_once('e').expect("`e` formatting has an exponent");
-    let exponent: i32 = exponent.parse().expect("`e` formatting ends with an integer");
-    if (-4..16).contains(&exponent) {
-        // Rust prints the same shortest digits, but never an exponent.
-        let plain = float.to_string();
-        if plain.contains('.') { plain } else { plain + ".0" }
-    } else {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
-    }
+    // Rust's debug form has the same digits and limits. Python also signs and pads the exponent.
+    let text = format!("{float:?}").to_lowercase();
+    let exponent = text.split_once('e').and_then(|(digits, exponent)| {
+        Some(format!("{digits}e{:+03}", exponent.parse::<i32>().ok()?))
+    });
+    exponent.unwrap_or(text)
 }
 
-fn repr_string(text: &str, out: &mut String) {
+fn repr_string(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
-    out.push(quote);
+    let mut out = String::from(quote);
     for c in text.chars() {
         match c {
             '\\' => out.push_str("\\\\"),
@@ -212,10 +187,11 @@ fn repr_string(text: &str, out: &mut String) {
             c if c == quote => out.extend(['\\', c]),
             '\'' | '"' => out.push(c),
             c if is_printable(c) => out.push(c),
-            c => write_escape(u32::from(c), out),
+            c => write_escape(u32::from(c), &mut out),
         }
     }
     out.push(quote);
+    out
 }
 
 fn write_escape(code: u32, out: &mut String) {
@@ -232,30 +208,6 @@ fn write_escape(code: u32, out: &mut String) {
 /// that.
 fn is_printable(c: char) -> bool {
     format!("a{c}").escape_debug().nth(1) == Some(c)
-}
-
-fn dump_string(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            ' '..='~' => out.push(c),
-            c => write_units(c, out),
-        }
-    }
-    out.push('"');
-}
-
-fn write_units(c: char, out: &mut String) {
-    for unit in c.encode_utf16(&mut [0; 2]) {
-        write!(out, "\\u{unit:04x}").expect("writing to a string cannot fail");
-    }
 }
 
 #[cfg(test)]

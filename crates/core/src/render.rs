@@ -180,7 +180,7 @@ impl Renderer {
             return self.overrides.render_str(name, template, reader.context).map(Some);
         }
         for name in file_names(document, reader) {
-            if let Some(text) = self.overrides.render_file(name, reader.context)? {
+            if let Some(text) = self.overrides.render_file(&name, reader.context)? {
                 return Ok(Some(text));
             }
         }
@@ -223,27 +223,20 @@ pub fn should_include_bootstrap(options: &Options, existing: &Map<String, Value>
     !existing.is_empty() && !missing.is_some_and(python_format::is_truthy)
 }
 
+/// The documents for which a main agent has files of its own.
+const OF_MAIN: [Document; 5] =
+    [Document::Agents, Document::Boot, Document::Heartbeat, Document::Tools, Document::User];
+
 /// Returns the files of the operator's directory that can replace a document, by preference.
-fn file_names(document: Document, reader: Reader<'_>) -> &'static [&'static str] {
+fn file_names(document: Document, reader: Reader<'_>) -> Vec<String> {
+    let name = document.file_name();
     let is_main = reader.context.board.is_none();
     match document {
-        Document::Agents if is_main => &["MAIN_AGENTS.md"],
-        Document::Heartbeat if is_main => &["MAIN_HEARTBEAT.md"],
-        Document::User if is_main => &["MAIN_USER.md"],
-        Document::Boot if is_main => &["MAIN_BOOT.md"],
-        Document::Tools if is_main => &["MAIN_TOOLS.md"],
-        Document::Heartbeat if reader.agent.is_board_lead => &["HEARTBEAT_LEAD.md", "HEARTBEAT.md"],
-        Document::Heartbeat => &["HEARTBEAT_AGENT.md", "HEARTBEAT.md"],
-        Document::Agents => &["AGENTS.md"],
-        Document::Autonomy => &["AUTONOMY.md"],
-        Document::Boot => &["BOOT.md"],
-        Document::Bootstrap => &["BOOTSTRAP.md"],
-        Document::Identity => &["IDENTITY.md"],
-        Document::Memory => &["MEMORY.md"],
-        Document::SelfImage => &["SELF.md"],
-        Document::Soul => &["SOUL.md"],
-        Document::TaskSoul => &["TASK_SOUL.md"],
-        Document::Tools => &["TOOLS.md"],
-        Document::User => &["USER.md"],
+        document if is_main && OF_MAIN.contains(&document) => vec![format!("MAIN_{name}")],
+        Document::Heartbeat if reader.agent.is_board_lead => {
+            vec!["HEARTBEAT_LEAD.md".to_owned(), name.to_owned()]
+        }
+        Document::Heartbeat => vec!["HEARTBEAT_AGENT.md".to_owned(), name.to_owned()],
+        _ => vec![name.to_owned()],
     }
 }

@@ -65,27 +65,12 @@ fn stand_ins(token: &str) -> [String; 2] {
         c => c,
     };
     let same = |c: char| match c {
-        'a'..='z' => {
-            if c == 'q' {
-                'j'
-            } else {
-                'q'
-            }
-        }
-        'A'..='Z' => {
-            if c == 'Q' {
-                'J'
-            } else {
-                'Q'
-            }
-        }
-        '0'..='9' => {
-            if c == '7' {
-                '3'
-            } else {
-                '7'
-            }
-        }
+        'q' => 'j',
+        'Q' => 'J',
+        '7' => '3',
+        'a'..='z' => 'q',
+        'A'..='Z' => 'Q',
+        '0'..='9' => '7',
         c if c.is_alphanumeric() => 'y',
         c => c,
     };
@@ -98,32 +83,15 @@ fn difference(line: &str, other: &str) -> Option<Range<usize>> {
     if line == other {
         return None;
     }
-    let is_mark = |c: char| {
-        c.is_whitespace()
-            || matches!(c, '"' | '\'' | '`' | '=' | ':' | '(' | ')' | '<' | '>' | '[' | ']')
-    };
-    let common = |a: &str, b: &str| a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
-    let mut start = common(line, other);
-    while !line.is_char_boundary(start) {
-        start -= 1;
-    }
-    let start = line[..start]
-        .char_indices()
-        .rev()
-        .find(|(_, c)| is_mark(*c))
-        .map_or(0, |(at, c)| at + c.len_utf8());
-    let rest = &line[start..];
-    let from_end =
-        rest.bytes().rev().zip(other.bytes().skip(start).collect::<Vec<_>>().into_iter().rev());
-    let mut end = line.len() - from_end.take_while(|(a, b)| a == b).count();
-    while !line.is_char_boundary(end) {
-        end += 1;
-    }
-    let end = line[end..]
-        .char_indices()
-        .find(|(_, c)| is_mark(*c))
-        .map_or(line.len(), |(at, _)| end + at);
-    Some(start..end.max(start))
+    let is_inside = |c: char| !c.is_whitespace() && !"\"'`=:()<>[]".contains(c);
+    let is_same = |(a, b): &(char, char)| a == b;
+    let width = |(c, _): (char, char)| c.len_utf8();
+    let start: usize = line.chars().zip(other.chars()).take_while(is_same).map(width).sum();
+    let start = line[..start].trim_end_matches(is_inside).len();
+    let pairs = line[start..].chars().rev().zip(other[start..].chars().rev());
+    let end = line.len() - pairs.take_while(is_same).map(width).sum::<usize>();
+    let end = line.len() - line[end..].trim_start_matches(is_inside).len();
+    Some(start..end)
 }
 
 #[cfg(test)]

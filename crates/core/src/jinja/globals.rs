@@ -1,12 +1,12 @@
 //! The global functions of templates.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use minijinja::value::{Object, ObjectRepr, Rest, Value, ValueKind, ValueOrKwargs, from_args};
+use minijinja::value::{Object, ObjectRepr, Rest, Value, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, functions};
 
-use super::arguments::{Arguments, split};
+use super::arguments::{Arguments, pairs, split};
 use super::invalid;
 
 pub(super) fn add(environment: &mut Environment<'_>) {
@@ -59,64 +59,32 @@ fn cycler(items: Rest<Value>) -> Result<Value, Error> {
     Ok(Value::from_object(Cycler { items: items.0, at: AtomicUsize::new(0) }))
 }
 
-#[derive(Debug)]
-pub(super) struct Joiner {
-    separator: Value,
-    is_used: AtomicBool,
-}
-
-impl Object for Joiner {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
-        let () = from_args(args)?;
-        let is_used = self.is_used.swap(true, Ordering::Relaxed);
-        Ok(if is_used { self.separator.clone() } else { Value::from("") })
-    }
-}
-
 fn joiner(given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    let arguments = Arguments::of(&["sep"], &given.into_values())?;
-    let separator = arguments.get(0).cloned().unwrap_or_else(|| Value::from(", "));
-    Ok(Value::from_object(Joiner { separator, is_used: AtomicBool::new(false) }))
+    let given = Arguments::of(&["sep"], &given.into_values())?;
+    Ok(minijinja_contrib::globals::joiner(given.get(0).cloned()))
 }
 
 fn dict(state: &mut State<'_, '_>, given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    functions::dict(None, pairs(state, &given.into_values())?.into_iter().collect())
+    functions::dict(None, members(state, &given.into_values())?.into_iter().collect())
 }
 
 fn namespace(state: &mut State<'_, '_>, given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    let given = Value::from_pairs(pairs(state, &given.into_values())?);
+    let given = Value::from_pairs(members(state, &given.into_values())?);
     functions::namespace(Some(given.into()))
 }
 
 /// Reads the arguments of `dict`: a dictionary or a list of pairs, and named values.
-fn pairs(state: &State<'_, '_>, given: &[Value]) -> Result<Vec<(String, Value)>, Error> {
+fn members(state: &State<'_, '_>, given: &[Value]) -> Result<Vec<(String, Value)>, Error> {
     let (positional, named) = split(given)?;
-    let mut pairs = Vec::new();
-    match positional {
-        [] => {}
-        [first] if first.kind() == ValueKind::Map => {
-            for key in first.try_iter()? {
-                state.consume_fuel(1)?;
-                pairs.push((key.to_string(), first.get_item(&key)?));
-            }
-        }
-        [first] => {
-            for pair in first.try_iter()? {
-                state.consume_fuel(1)?;
-                if pair.len() != Some(2) {
-                    return Err(invalid("expected pairs of a name and a value"));
-                }
-                pairs.push((pair.get_item_by_index(0)?.to_string(), pair.get_item_by_index(1)?));
-            }
-        }
+    let given = match positional {
+        [] => Vec::new(),
+        [first] => pairs(state, first)?,
         _ => return Err(Error::from(ErrorKind::TooManyArguments)),
-    }
+    };
+    let mut members: Vec<_> =
+        given.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
     for name in named.args() {
-        pairs.push((name.to_owned(), named.get(name)?));
+        members.push((name.to_owned(), named.get(name)?));
     }
-    Ok(pairs)
+    Ok(members)
 }

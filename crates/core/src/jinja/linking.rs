@@ -2,12 +2,14 @@
 
 use std::sync::LazyLock;
 
-use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
+use minijinja::value::ValueKind;
 use minijinja::{Error, State, Value};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use regex::Regex;
 
-use super::arguments::Arguments;
-use super::{afford, escaped, invalid, text};
+use super::arguments::{Arguments, pairs};
+use super::{afford, escaped, escaped_once, pattern, text};
+use crate::python_format::is_space;
 
 /// The pattern by which Jinja2 recognizes an address: a scheme, `www.`, or one of the oldest
 /// top-level domains.
@@ -17,51 +19,44 @@ static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
     let number =
         r"https?://(?:\d{1,3}(?:\.\d{1,3}){3}|\[(?:[\da-f]{0,4}:){2}(?:[\da-f]{0,4}:?){1,6}\])";
     let rest = r"(?::\d{1,5})?(?:[/?#]\S*)?";
-    Regex::new(&format!("(?i)^(?:{host}|{plain}|{number}){rest}$")).expect("the pattern is valid")
+    pattern(&format!("(?i)^(?:{host}|{plain}|{number}){rest}$"))
 });
-static MAIL: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^\S+@\w[\w.-]*\.\w+$").expect("the pattern is valid"));
+static MAIL: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\S+@\w[\w.-]*\.\w+$"));
+/// The marks before and after a word that are not part of an address.
+static HEAD: LazyLock<Regex> = LazyLock::new(|| pattern("^(?:[(<]|&lt;)+"));
+static TAIL: LazyLock<Regex> = LazyLock::new(|| pattern("(?:[)>.,]|&gt;)+$"));
 
-pub(super) fn link(state: &mut State<'_, '_>, given: Rest<ValueOrKwargs>) -> Result<String, Error> {
-    let names = ["value", "trim_url_limit", "nofollow", "target", "rel", "extra_schemes"];
-    let arguments = Arguments::of(&names, &given.into_values())?;
-    let value = arguments.needed(0)?;
-    let source = text(state, value)?;
-    let source = if value.is_safe() { source } else { escaped(&source) };
-    let rel = arguments.text(state, 4)?.unwrap_or_default();
+pub(super) fn link(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    given: &Arguments,
+) -> Result<Value, Error> {
+    let source = escaped_once(state, value)?;
+    let rel = given.text(state, 3)?.unwrap_or_default();
     let mut rel: Vec<&str> = rel.split_whitespace().chain(["noopener"]).collect();
-    if arguments.flag(2) {
+    if given.flag(1, false) {
         rel.push("nofollow");
     }
     rel.sort_unstable();
     rel.dedup();
-    let target =
-        arguments.text(state, 3)?.map(|target| format!(" target=\"{}\"", escaped(&target)));
-    let schemes = match arguments.some(5) {
-        Some(schemes) => {
-            schemes.try_iter()?.map(|scheme| text(state, &scheme)).collect::<Result<Vec<_>, _>>()?
-        }
-        None => Vec::new(),
-    };
+    let target = given.text(state, 2)?.map(|target| format!(" target=\"{}\"", escaped(&target)));
+    let schemes = given.some(4).map(|schemes| {
+        schemes.try_iter()?.map(|scheme| text(state, &scheme)).collect::<Result<_, Error>>()
+    });
     let linker = Linker {
-        most: arguments.some(1).map(|_| arguments.size(1, 0)).transpose()?,
+        most: given.some(0).map(|_| given.size(0, 0)).transpose()?,
         attributes: format!(" rel=\"{}\"{}", escaped(&rel.join(" ")), target.unwrap_or_default()),
-        schemes,
+        schemes: schemes.transpose()?.unwrap_or_default(),
     };
     state.consume_fuel(source.len() as u64 / 4)?;
     let mut out = String::new();
-    let mut rest = source.as_str();
-    while !rest.is_empty() {
-        let space = rest.find(|c: char| !crate::python_format::is_space(c)).unwrap_or(rest.len());
-        out.push_str(&rest[..space]);
-        rest = &rest[space..];
-        let (word, after) =
-            rest.split_at(rest.find(crate::python_format::is_space).unwrap_or(rest.len()));
+    for part in source.split_inclusive(is_space) {
+        let word = part.trim_end_matches(is_space);
         out.push_str(&linker.word(word));
+        out.push_str(&part[word.len()..]);
         afford(state, out.len())?;
-        rest = after;
     }
-    Ok(out)
+    Ok(Value::from(out))
 }
 
 struct Linker {
@@ -72,10 +67,9 @@ struct Linker {
 
 impl Linker {
     fn word(&self, word: &str) -> String {
-        let head = word.len() - trimmed_start(word, &["(", "<", "&lt;"]).len();
-        let (head, rest) = word.split_at(head);
+        let (head, rest) = word.split_at(HEAD.find(word).map_or(0, |head| head.end()));
         let (middle, mut tail) =
-            rest.split_at(trimmed_end(rest, &[")", ">", ".", ",", "&gt;"]).len());
+            rest.split_at(TAIL.find(rest).map_or(rest.len(), |tail| tail.start()));
         let mut middle = middle.to_owned();
         // The closing mark of a bracket within the address belongs to the address.
         for (open, close) in [("(", ")"), ("<", ">"), ("&lt;", "&gt;")] {
@@ -112,79 +106,40 @@ impl Linker {
         {
             return format!("<a href=\"mailto:{word}\">{word}</a>");
         }
-        match self
-            .schemes
-            .iter()
-            .find(|scheme| word != scheme.as_str() && word.starts_with(scheme.as_str()))
-        {
-            Some(_) => format!("<a href=\"{word}\"{attributes}>{word}</a>"),
-            None => word.to_owned(),
+        let is_known = |scheme: &String| word != scheme && word.starts_with(scheme.as_str());
+        if self.schemes.iter().any(is_known) {
+            return format!("<a href=\"{word}\"{attributes}>{word}</a>");
         }
+        word.to_owned()
     }
 
     fn shortened(&self, word: &str) -> String {
-        match self.most {
-            Some(most) if word.chars().count() > most => {
-                format!("{}...", word.chars().take(most).collect::<String>())
-            }
-            _ => word.to_owned(),
-        }
+        let end = self.most.and_then(|most| word.char_indices().nth(most));
+        end.map_or_else(|| word.to_owned(), |(end, _)| format!("{}...", &word[..end]))
     }
 }
 
-fn trimmed_start<'a>(mut text: &'a str, parts: &[&str]) -> &'a str {
-    while let Some(rest) = parts.iter().find_map(|part| text.strip_prefix(part)) {
-        text = rest;
-    }
-    text
-}
-
-fn trimmed_end<'a>(mut text: &'a str, parts: &[&str]) -> &'a str {
-    while let Some(rest) = parts.iter().find_map(|part| text.strip_suffix(part)) {
-        text = rest;
-    }
-    text
-}
+/// Everything but what Python's `quote_plus` keeps.
+const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
+const IN_PATH: &AsciiSet = &IN_QUERY.remove(b'/');
 
 /// Encodes a text for a URL, or pairs as the query of a URL.
-pub(super) fn encode(state: &mut State<'_, '_>, value: &Value) -> Result<String, Error> {
-    let pairs: Vec<(Value, Value)> = match value.kind() {
-        ValueKind::Map => {
-            let pair = |key: Value| value.get_item(&key).map(|content| (key, content));
-            value.try_iter()?.map(pair).collect::<Result<_, _>>()?
-        }
-        ValueKind::Seq | ValueKind::Iterable => {
-            let pair = |pair: Value| match pair.len() {
-                Some(2) => Ok((pair.get_item_by_index(0)?, pair.get_item_by_index(1)?)),
-                _ => Err(invalid("expected pairs of a name and a value")),
-            };
-            value.try_iter()?.map(pair).collect::<Result<_, _>>()?
-        }
-        _ => return Ok(quoted(&text(state, value)?, false)),
+pub(super) fn encode(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    _: &Arguments,
+) -> Result<Value, Error> {
+    if !matches!(value.kind(), ValueKind::Map | ValueKind::Seq | ValueKind::Iterable) {
+        let text = text(state, value)?;
+        return Ok(Value::from(utf8_percent_encode(&text, IN_PATH).to_string()));
+    }
+    let quoted = |value: &Value| {
+        let text = text(state, value)?;
+        Ok::<_, Error>(utf8_percent_encode(&text, IN_QUERY).to_string().replace("%20", "+"))
     };
-    state.consume_fuel(pairs.len() as u64)?;
     let mut parts = Vec::new();
-    for (name, content) in pairs {
-        parts.push(format!(
-            "{}={}",
-            quoted(&text(state, &name)?, true),
-            quoted(&text(state, &content)?, true)
-        ));
+    for (name, content) in pairs(state, value)? {
+        parts.push(format!("{}={}", quoted(&name)?, quoted(&content)?));
     }
-    Ok(parts.join("&"))
-}
-
-fn quoted(text: &str, in_query: bool) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-' | b'~' => {
-                out.push(char::from(byte));
-            }
-            b'/' if !in_query => out.push('/'),
-            b' ' if in_query => out.push('+'),
-            byte => out.extend(format!("%{byte:02X}").chars()),
-        }
-    }
-    out
+    Ok(Value::from(parts.join("&")))
 }

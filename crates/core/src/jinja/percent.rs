@@ -3,45 +3,59 @@
 //! engine reads it. Line numbers stay the same.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::pattern;
+
+/// The start of a tag, of a tag that begins verbatim text, and of one that ends it.
+static TAG: LazyLock<Regex> = LazyLock::new(|| pattern(r"\{[{%#]"));
+static RAW: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\{%[-+]*\s*raw\s*-?%\}"));
+static END_OF_RAW: LazyLock<Regex> = LazyLock::new(|| pattern(r"\{%[-+]*\s*endraw"));
+/// A string, word, number or mark, with the white space before it. White space at the end of a text
+/// has nothing after it.
+static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r#"(?s)\s*(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\w+|\*\*|//|[=!<>]=|\S|$)"#)
+});
 
 /// Returns the template with each `%` replaced by a filter. A template without `%`, or with a
 /// syntax error, is returned unchanged.
 pub(crate) fn rewritten(source: &str) -> Cow<'_, str> {
+    changed(source).map_or(Cow::Borrowed(source), Cow::Owned)
+}
+
+/// Returns the template with its `%` replaced, or `None` if there is nothing to replace.
+fn changed(source: &str) -> Option<String> {
     let mut out = String::new();
     let mut rest = source;
     let mut has_changed = false;
-    while let Some(start) = next_tag(rest) {
-        let (text, tag) = rest.split_at(start);
+    while let Some(start) = TAG.find(rest) {
+        let (text, tag) = rest.split_at(start.start());
         out.push_str(text);
-        let Some(end) = end_of(tag) else { return Cow::Borrowed(source) };
+        let end = end_of(tag)?;
         // The white space marks are part of the tag.
         let start = 2 + usize::from(tag[2..end].starts_with(['-', '+']));
         let last = end - usize::from(end > start && tag[..end].ends_with(['-', '+']));
         let body = &tag[start..last];
-        if body.contains('%') && !tag.starts_with("{#") && !is_raw(tag) {
-            let Some(body) = without_percent(body, tag.starts_with("{%")) else {
-                return Cow::Borrowed(source);
-            };
+        let is_raw = RAW.is_match(tag);
+        if body.contains('%') && !tag.starts_with("{#") && !is_raw {
             out.push_str(&tag[..start]);
-            out.push_str(&body);
+            out.push_str(&without_percent(body, tag.starts_with("{%"))?);
             out.push_str(&tag[last..end]);
             has_changed = true;
         } else {
             out.push_str(&tag[..end]);
         }
         rest = &tag[end..];
-        if tag.starts_with("{%") && is_raw(tag) {
-            let Some(end) = end_of_raw(rest) else { return Cow::Borrowed(source) };
-            out.push_str(&rest[..end]);
-            rest = &rest[end..];
+        if is_raw {
+            let (text, after) = rest.split_at(END_OF_RAW.find(rest)?.start());
+            out.push_str(text);
+            rest = after;
         }
     }
     out.push_str(rest);
-    if has_changed { Cow::Owned(out) } else { Cow::Borrowed(source) }
-}
-
-fn next_tag(text: &str) -> Option<usize> {
-    text.match_indices('{').map(|(at, _)| at).find(|at| text[at + 1..].starts_with(['{', '%', '#']))
+    has_changed.then_some(out)
 }
 
 /// Returns the position at which the end mark of a tag begins.
@@ -51,86 +65,28 @@ fn end_of(tag: &str) -> Option<usize> {
     }
     let close = if tag.starts_with("{{") { "}}" } else { "%}" };
     let mut depth = 0_usize;
-    let mut at = 2;
-    while at < tag.len() {
-        let rest = &tag[at..];
-        if depth == 0 && rest.starts_with(close) {
+    for token in TOKEN.find_iter(&tag[2..]) {
+        let core = token.as_str().trim_start();
+        let at = 2 + token.end() - core.len();
+        if depth == 0 && tag[at..].starts_with(close) {
             return Some(at);
         }
-        match rest.as_bytes()[0] {
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => depth = depth.checked_sub(1)?,
-            b'"' | b'\'' => at += string(rest)? - 1,
-            _ => {}
-        }
-        at += rest.chars().next().map_or(1, char::len_utf8).max(1);
-    }
-    None
-}
-
-/// Returns the length in bytes of the string literal at the start of a text, including both quotes.
-fn string(text: &str) -> Option<usize> {
-    let quote = text.as_bytes()[0];
-    let mut is_escaped = false;
-    for (at, byte) in text.bytes().enumerate().skip(1) {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = true,
-            byte if byte == quote => return Some(at + 1),
+        match core {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth = depth.checked_sub(1)?,
+            // A string without an end.
+            "\"" | "'" => return None,
             _ => {}
         }
     }
     None
-}
-
-fn is_raw(tag: &str) -> bool {
-    tag[2..].trim_start_matches(['-', '+']).trim_start().strip_prefix("raw").is_some_and(|rest| {
-        let rest = rest.trim_start();
-        rest.starts_with("%}") || rest.starts_with("-%}")
-    })
-}
-
-fn end_of_raw(text: &str) -> Option<usize> {
-    let is_end = |at: &usize| {
-        text[at + 2..].trim_start_matches(['-', '+']).trim_start().starts_with("endraw")
-    };
-    text.match_indices("{%").map(|(at, _)| at).find(is_end)
-}
-
-/// A word, number, string or mark, with the white space before it.
-#[derive(Clone, Copy)]
-struct Token<'a> {
-    text: &'a str,
-    core: &'a str,
-}
-
-fn tokens(mut text: &str) -> Option<Vec<Token<'_>>> {
-    const PAIRS: [&str; 6] = ["**", "//", "==", "!=", "<=", ">="];
-    let mut tokens = Vec::new();
-    loop {
-        let core = text.trim_start();
-        let Some(first) = core.chars().next() else {
-            tokens.push(Token { text, core });
-            return Some(tokens);
-        };
-        let is_of_word = |c: char| c == '_' || c.is_alphanumeric();
-        let length = match first {
-            '"' | '\'' => string(core)?,
-            c if is_of_word(c) => core.find(|c| !is_of_word(c)).unwrap_or(core.len()),
-            _ if PAIRS.iter().any(|pair| core.starts_with(pair)) => 2,
-            c => c.len_utf8(),
-        };
-        let whole = text.len() - core.len() + length;
-        tokens.push(Token { text: &text[..whole], core: &core[..length] });
-        text = &text[whole..];
-    }
 }
 
 /// The maximum nesting. Anything deeper is left to the engine, which refuses it.
 const MAX_DEPTH: usize = 100;
 
 fn without_percent(body: &str, is_block: bool) -> Option<String> {
-    let tokens = tokens(body)?;
+    let tokens: Vec<_> = TOKEN.find_iter(body).map(|token| token.as_str()).collect();
     let mut writer = Writer { tokens: &tokens, at: 0, out: String::new() };
     if is_block {
         // This is the keyword of a block.
@@ -141,21 +97,19 @@ fn without_percent(body: &str, is_block: bool) -> Option<String> {
 }
 
 struct Writer<'a> {
-    tokens: &'a [Token<'a>],
+    tokens: &'a [&'a str],
     at: usize,
     out: String,
 }
 
 impl<'a> Writer<'a> {
     fn peek(&self) -> Option<&'a str> {
-        self.tokens.get(self.at).map(|token| token.core)
+        self.tokens.get(self.at).map(|token| token.trim_start())
     }
 
     fn copy(&mut self) {
-        if let Some(token) = self.tokens.get(self.at) {
-            self.out.push_str(token.text);
-            self.at += 1;
-        }
+        self.out.push_str(self.tokens.get(self.at).copied().unwrap_or_default());
+        self.at += 1;
     }
 
     /// Copies up to a closing bracket or the end. A chain of `*`, `/`, `//` and `%` is grouped from

@@ -1,21 +1,33 @@
 //! The expression `"%s" % x` and the filter `format`, with Python's formatting.
 
+use std::sync::LazyLock;
+
 use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Error, State, Value, filters};
+use regex::Regex;
 
-use super::arguments::split;
+use super::arguments::{Arguments, split};
 use super::filters::affordable;
-use super::{invalid, repr, text};
+use super::{invalid, pattern, repr, text};
 use crate::python_format;
 
+/// Plain text and the field after it: a name, flags, a width, a precision and a conversion. All but
+/// the percent sign may be missing.
+static FIELD: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?s)([^%]*)%(\([^)]*\)?|)([-+ #0]*)(\*|[0-9]*)(\.(?:\*|[0-9]*)|)[hlL]*(.?)")
+});
+
 /// Computes `left % right` of a text or of numbers.
-#[expect(clippy::needless_pass_by_value, reason = "the engine passes values by ownership")]
-pub(super) fn modulo(state: &mut State<'_, '_>, left: Value, right: Value) -> Result<Value, Error> {
+pub(super) fn modulo(
+    state: &mut State<'_, '_>,
+    left: &Value,
+    given: &Arguments,
+) -> Result<Value, Error> {
+    let right = given.needed(0)?;
     if left.as_str().is_some() {
         let values =
             if right.is_tuple() { right.try_iter()?.collect() } else { vec![right.clone()] };
-        let mapping = (right.kind() == ValueKind::Map).then_some(&right);
-        return format(state, &left, values, mapping);
+        return format(state, left, values, (right.kind() == ValueKind::Map).then_some(right));
     }
     let unfit = || {
         invalid(format!(
@@ -25,9 +37,9 @@ pub(super) fn modulo(state: &mut State<'_, '_>, left: Value, right: Value) -> Re
         ))
     };
     let is_number = |value: &Value| matches!(value.kind(), ValueKind::Number | ValueKind::Bool);
-    if !is_number(&left) || !is_number(&right) {
-        text(state, &left)?;
-        text(state, &right)?;
+    if !is_number(left) || !is_number(right) {
+        text(state, left)?;
+        text(state, right)?;
         return Err(unfit());
     }
     if let (Ok(a), Ok(b)) = (i128::try_from(left.clone()), i128::try_from(right.clone())) {
@@ -79,19 +91,15 @@ fn format(
     let mut values = values.into_iter();
     let mut next =
         || values.next().ok_or_else(|| invalid("there are fewer values than the text asks for"));
-    let (mut out, mut used) = (String::new(), Vec::new());
-    let mut rest = source;
-    while let Some((before, after)) = rest.split_once('%') {
-        out.push_str(before);
-        out.push('%');
-        rest = after;
-        let key = match (rest.strip_prefix('('), mapping) {
+    let (mut out, mut used, mut end) = (String::new(), Vec::new(), 0);
+    for field in FIELD.captures_iter(source) {
+        let (whole, [text, key, flags, width, precision, conversion]) = field.extract();
+        let key = match (key.strip_prefix('('), mapping) {
             (None, _) => None,
-            (Some(keyed), Some(mapping)) => {
-                let (key, after) = keyed
-                    .split_once(')')
+            (Some(key), Some(mapping)) => {
+                let key = key
+                    .strip_suffix(')')
                     .ok_or_else(|| invalid("a name in the format has no end"))?;
-                rest = after;
                 let value = mapping.get_item(&Value::from(key))?;
                 if value.is_undefined() {
                     return Err(invalid("a name in the format is not among the values"));
@@ -100,19 +108,13 @@ fn format(
             }
             (Some(_), None) => return Err(invalid("a format with names needs a dictionary")),
         };
-        let flags = rest.len() - rest.trim_start_matches(['-', '+', ' ', '#', '0']).len();
-        out.push_str(&rest[..flags]);
-        rest = &rest[flags..];
-        rest = size(state, rest, &mut out, &mut next)?;
-        if let Some(after) = rest.strip_prefix('.') {
-            out.push('.');
-            rest = size(state, after, &mut out, &mut next)?;
+        end += whole.len();
+        out.extend([text, "%", flags, &size(state, width, &mut next)?]);
+        if let Some(precision) = precision.strip_prefix('.') {
+            out.extend([".", &size(state, precision, &mut next)?]);
         }
-        rest = rest.trim_start_matches(['h', 'l', 'L']);
-        let Some(conversion) = rest.chars().next() else {
-            return Err(invalid("the format is incomplete"));
-        };
-        rest = &rest[conversion.len_utf8()..];
+        let conversion =
+            conversion.chars().next().ok_or_else(|| invalid("the format is incomplete"))?;
         if conversion == '%' {
             out.push('%');
             continue;
@@ -122,31 +124,23 @@ fn format(
         out.push(conversion);
         used.push(value.into());
     }
-    out.push_str(rest);
+    out.push_str(&source[end..]);
     if mapping.is_none() && values.next().is_some() {
         return Err(invalid("there are more values than the text asks for"));
     }
     filters::format(state, &super::like(template, out), Rest(used))
 }
 
-/// Reads a width or precision, which may be taken from the values.
-fn size<'a>(
+/// Returns a width or precision, which may be taken from the values.
+fn size(
     state: &State<'_, '_>,
-    rest: &'a str,
-    out: &mut String,
+    size: &str,
     next: &mut impl FnMut() -> Result<Value, Error>,
-) -> Result<&'a str, Error> {
-    if let Some(after) = rest.strip_prefix('*') {
-        let width = i64::try_from(next()?)?;
-        affordable(state, usize::try_from(width.unsigned_abs()).unwrap_or(usize::MAX))?;
-        out.push_str(&width.to_string());
-        return Ok(after);
-    }
-    let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let width = rest[..digits].parse().unwrap_or(if digits == 0 { 0 } else { usize::MAX });
-    affordable(state, width)?;
-    out.push_str(&rest[..digits]);
-    Ok(&rest[digits..])
+) -> Result<String, Error> {
+    let size = if size == "*" { i64::try_from(next()?)?.to_string() } else { size.to_owned() };
+    let digits = size.trim_start_matches('-');
+    affordable(state, digits.parse().unwrap_or(if digits.is_empty() { 0 } else { usize::MAX }))?;
+    Ok(size)
 }
 
 fn converted(

@@ -1,7 +1,6 @@
 //! The method `"{}".format(x)`: parses the fields, and the engine formats each value.
 
 use minijinja::formatting::{FormatStyle, format as engine_format};
-use minijinja::value::Kwargs;
 use minijinja::{Error, State, Value};
 
 use super::arguments::split;
@@ -16,8 +15,8 @@ pub(super) fn format(
     given: &[Value],
 ) -> Result<String, Error> {
     let (positional, named) = split(given)?;
-    let mut fields = Fields { state, positional, named: Named::Arguments(&named), numbering: None };
-    fields.fill(source, 0)
+    let lookup = |name: &str| named.has(name).then(|| named.get(name)).transpose();
+    Fields { state, positional, lookup: &lookup, numbering: None }.fill(source, 0)
 }
 
 /// Computes Python's `source.format_map(mapping)` of a text.
@@ -26,20 +25,15 @@ pub(super) fn format_map(
     source: &str,
     mapping: &Value,
 ) -> Result<String, Error> {
-    let mut fields =
-        Fields { state, positional: &[], named: Named::Mapping(mapping), numbering: None };
-    fields.fill(source, 0)
-}
-
-enum Named<'a> {
-    Arguments(&'a Kwargs),
-    Mapping(&'a Value),
+    let lookup = |name: &str| mapping.get_item(&Value::from(name)).map(Some);
+    Fields { state, positional: &[], lookup: &lookup, numbering: None }.fill(source, 0)
 }
 
 struct Fields<'a> {
     state: &'a State<'a, 'a>,
     positional: &'a [Value],
-    named: Named<'a>,
+    /// Finds the value of a field with a name.
+    lookup: &'a dyn Fn(&str) -> Result<Option<Value>, Error>,
     /// The next field without a number; `None` before the first, and an error after a numbered
     /// field.
     numbering: Option<Result<usize, ()>>,
@@ -74,24 +68,15 @@ impl Fields<'_> {
 
     fn field(&mut self, field: &str, depth: usize) -> Result<String, Error> {
         self.state.consume_fuel(1)?;
-        let end = end_of_name(field);
-        let (name, rest) = field.split_at(end);
+        let (name, rest) = field.split_at(end_of_name(field));
+        let (conversion, spec) = rest.split_at(rest.find(':').unwrap_or(rest.len()));
         let value = self.value(name)?;
-        let (conversion, spec) = match rest.strip_prefix('!') {
-            Some(rest) => {
-                let (conversion, rest) = rest.split_at(rest.find(':').unwrap_or(rest.len()));
-                (Some(conversion), rest)
-            }
-            None => (None, rest),
-        };
         let value = match conversion {
-            None => value,
-            Some("s") => Value::from(text(self.state, &value)?),
-            Some("r") => Value::from(repr(&value)),
-            Some("a") => Value::from(python_format::ascii_repr(&repr(&value))),
-            Some(_) => {
-                return Err(invalid("a conversion of the format is none of `!s`, `!r` and `!a`"));
-            }
+            "" => value,
+            "!s" => Value::from(text(self.state, &value)?),
+            "!r" => Value::from(repr(&value)),
+            "!a" => Value::from(python_format::ascii_repr(&repr(&value))),
+            _ => return Err(invalid("a conversion of the format is none of `!s`, `!r` and `!a`")),
         };
         let spec = self.fill(spec.strip_prefix(':').unwrap_or_default(), depth + 1)?;
         self.formatted(&value, &spec)
@@ -152,10 +137,7 @@ impl Fields<'_> {
             self.numbering = Some(Err(()));
             self.positional.get(index).cloned()
         } else {
-            match &self.named {
-                Named::Arguments(named) => named.has(name).then(|| named.get(name)).transpose()?,
-                Named::Mapping(mapping) => Some(mapping.get_item(&Value::from(name))?),
-            }
+            (self.lookup)(name)?
         }
         .ok_or_else(|| invalid("a field of the format has no value"))?;
         while !rest.is_empty() {

@@ -1,7 +1,7 @@
 //! The tests of Jinja2: the names after `is`.
 
 use minijinja::value::{ObjectRepr, ValueKind};
-use minijinja::{Environment, Error, State, Value};
+use minijinja::{Environment, Error, State, Value, tests};
 
 use super::text;
 
@@ -40,11 +40,9 @@ fn is_sequence(value: &Value) -> bool {
 }
 
 fn is_lower(state: &mut State<'_, '_>, value: &Value) -> Result<bool, Error> {
-    let text = text(state, value)?;
-    Ok(text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase))
+    Ok(tests::is_lower(&Value::from(text(state, value)?)))
 }
 
 fn is_upper(state: &mut State<'_, '_>, value: &Value) -> Result<bool, Error> {
-    let text = text(state, value)?;
-    Ok(text.chars().any(char::is_uppercase) && !text.chars().any(char::is_lowercase))
+    Ok(tests::is_upper(&Value::from(text(state, value)?)))
 }

@@ -1,7 +1,6 @@
 //! The filter `wordwrap`: Python's `textwrap`, which Jinja2 calls for each line. The crate of the
 //! same name breaks lines at different places.
 
-use minijinja::value::{Rest, ValueOrKwargs};
 use minijinja::{Error, State, Value};
 
 use super::arguments::Arguments;
@@ -10,18 +9,16 @@ use crate::python_format;
 
 pub(super) fn filter(
     state: &mut State<'_, '_>,
-    given: Rest<ValueOrKwargs>,
+    value: &Value,
+    given: &Arguments,
 ) -> Result<Value, Error> {
-    let names = ["value", "width", "break_long_words", "wrapstring", "break_on_hyphens"];
-    let arguments = Arguments::of(&names, &given.into_values())?;
-    let value = arguments.needed(0)?;
     let source = text(state, value)?;
     let wrapping = Wrapping {
-        width: arguments.size(1, 79)?,
-        breaks_words: arguments.get(2).is_none_or(Value::is_true),
-        breaks_at_hyphens: arguments.get(4).is_none_or(Value::is_true),
+        width: given.size(0, 79)?,
+        breaks_words: given.flag(1, true),
+        breaks_at_hyphens: given.flag(3, true),
     };
-    let joint = arguments.text(state, 3)?.unwrap_or_else(|| "\n".to_owned());
+    let joint = given.text(state, 2)?.unwrap_or_else(|| "\n".to_owned());
     let lines = python_format::split_lines(&source, false);
     if wrapping.width == 0 && lines.iter().any(|line| !line.is_empty()) {
         return Err(invalid("the width must be 1 or more"));
