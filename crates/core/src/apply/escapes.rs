@@ -10,9 +10,10 @@
 use serde_json::{Value, json};
 
 use super::config;
+use crate::digest::sha256_hex;
 use crate::gateway::agents_config::{Config, Shape};
 use crate::gateway::{Call, GatewayError};
-use crate::{keys, seeds};
+use crate::keys;
 
 /// Escapes texts once more where needed. Returns the list of agents that the file must have after
 /// the deletion; `None` if nothing needs to be preserved.
@@ -46,7 +47,7 @@ pub(super) async fn guard(
 
 /// Returns a digest that tells lists of agents apart.
 fn digest_of(list: &[Value]) -> String {
-    seeds::digest(&serde_json::to_string(list).expect("a list of JSON values is JSON"))
+    sha256_hex(serde_json::to_string(list).expect("a list of JSON values is JSON"))
 }
 
 /// Writes the preserved list if the gateway has left another one.

@@ -1,15 +1,14 @@
 //! Frames and methods of the gateway's JSON-RPC, protocols 3 and 4.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::keep::Keep;
-use crate::sanitize::{is_unprintable, one_line};
 
 /// The protocol versions offered; every gateway with the agent methods accepts one of them.
 pub(crate) const PROTOCOLS: (u32, u32) = (3, 4);
@@ -25,10 +24,6 @@ pub(super) const MAX_GREETING: usize = 64 * 1024;
 /// The largest frame accepted until the gateway has answered `connect`, in bytes: a hello lists the
 /// agents.
 pub(super) const MAX_HELLO: usize = 4 * 1024 * 1024;
-/// The most characters of a name from a gateway, its version included.
-const MAX_NAME: usize = 64;
-/// The most scopes that are kept of a gateway's hello.
-const MAX_SCOPES: usize = 32;
 
 /// The client id of the worker; with the mode and the role, the one form that every tested gateway
 /// accepts.
@@ -222,8 +217,8 @@ pub(super) struct Request<'a> {
 /// A frame from the gateway, whose large parts are left unparsed. Unknown members and types are
 /// ignored.
 pub(super) enum Frame<'a> {
-    Event { event: Cow<'a, str>, payload: Option<&'a RawValue> },
-    Res { id: Cow<'a, str>, ok: bool, payload: Option<&'a RawValue>, error: Option<&'a RawValue> },
+    Event { event: String, payload: Option<&'a RawValue> },
+    Res { id: String, ok: bool, payload: Option<&'a RawValue>, error: Option<&'a RawValue> },
     Other,
 }
 
@@ -235,79 +230,25 @@ impl<'a> Frame<'a> {
         struct Members<'a> {
             #[serde(borrow, rename = "type")]
             kind: Cow<'a, str>,
-            #[serde(borrow, default)]
+            #[serde(borrow)]
             id: Option<&'a RawValue>,
-            #[serde(borrow, default)]
+            #[serde(borrow)]
             event: Option<&'a RawValue>,
-            #[serde(borrow, default)]
+            #[serde(borrow)]
             ok: Option<&'a RawValue>,
-            #[serde(borrow, default)]
+            #[serde(borrow)]
             payload: Option<&'a RawValue>,
-            #[serde(borrow, default)]
+            #[serde(borrow)]
             error: Option<&'a RawValue>,
         }
-        #[derive(Deserialize)]
-        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-        let text_in =
-            |raw: &'a RawValue| serde_json::from_str::<Text<'a>>(raw.get()).ok().map(|text| text.0);
-        let Members { kind, id, event, ok, payload, error } = serde_json::from_str(text).ok()?;
-        match &*kind {
-            "event" => Some(Self::Event { event: text_in(event?)?, payload }),
-            "res" => Some(Self::Res {
-                id: text_in(id?)?,
-                ok: serde_json::from_str(ok?.get()).ok()?,
-                payload,
-                error,
-            }),
-            _ => Some(Self::Other),
+        fn part<T: DeserializeOwned>(raw: Option<&RawValue>) -> Option<T> {
+            serde_json::from_str(raw?.get()).ok()
         }
-    }
-}
-
-/// The parts of `hello-ok` that matter here. Each is optional in some version.
-#[derive(Debug, Clone)]
-pub(super) struct Hello {
-    pub(super) protocol: u32,
-    pub(super) version: String,
-    pub(super) max_payload: usize,
-    pub(super) tick: Duration,
-    pub(super) default_agent: String,
-    /// Set if the gateway announces agent ownership, as those with `agents.entries` do.
-    pub(super) has_ownership: bool,
-    /// The granted scopes; `None` if the gateway does not say.
-    pub(super) scopes: Option<Vec<String>>,
-    pub(super) methods: HashSet<String>,
-}
-
-impl Hello {
-    /// Parses `hello-ok`; returns `None` if the payload is not one.
-    pub(super) fn read(payload: &Value) -> Option<Self> {
-        let protocol = payload.get("protocol")?.as_u64()?;
-        let text =
-            |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-        let number = |pointer: &str| payload.pointer(pointer).and_then(Value::as_u64);
-        let texts = |pointer: &str| {
-            let items = payload.pointer(pointer)?.as_array()?;
-            Some(items.iter().filter_map(Value::as_str).map(str::to_owned))
-        };
-        let is_id = |id: &String| id.chars().count() <= MAX_NAME && !id.contains(is_unprintable);
-        let name = |text: String| one_line(&text, MAX_NAME);
-        Some(Self {
-            protocol: u32::try_from(protocol).ok()?,
-            version: text("/server/version").map_or_else(|| "unknown".to_owned(), name),
-            // The smallest limit of any version, for gateways that announce none.
-            max_payload: number("/policy/maxPayload")
-                .and_then(|n| usize::try_from(n).ok())
-                .map_or(512 * 1024, |most| most.min(MAX_FRAME)),
-            tick: Duration::from_millis(
-                number("/policy/tickIntervalMs").unwrap_or(30_000).clamp(1_000, 300_000),
-            ),
-            default_agent: text("/snapshot/sessionDefaults/defaultAgentId")
-                .filter(is_id)
-                .unwrap_or_else(|| "main".to_owned()),
-            has_ownership: payload.pointer("/snapshot/sessionDefaults/ownership").is_some(),
-            scopes: texts("/auth/scopes").map(|scopes| scopes.take(MAX_SCOPES).map(name).collect()),
-            methods: texts("/features/methods").map(Iterator::collect).unwrap_or_default(),
+        let Members { kind, id, event, ok, payload, error } = serde_json::from_str(text).ok()?;
+        Some(match &*kind {
+            "event" => Self::Event { event: part(event)?, payload },
+            "res" => Self::Res { id: part(id)?, ok: part(ok)?, payload, error },
+            _ => Self::Other,
         })
     }
 }
