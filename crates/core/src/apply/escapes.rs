@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::config;
 use crate::digest::sha256_hex;
-use crate::gateway::agents_config::{Config, Shape};
+use crate::gateway::agents_config::{Config, Shape, escaped_value, unescaped_value};
 use crate::gateway::{Call, GatewayError};
 use crate::keys;
 
@@ -34,9 +34,11 @@ pub(super) async fn guard(
     };
     // An earlier attempt of this job may have escaped them and died before the deletion.
     if call.journal().escaped().is_some_and(|digest| digest == digest_of(&written)) {
-        return Ok(Some(config.list_unescaped(first).into_iter().filter(is_other).collect()));
+        return Ok(Some(
+            config.list_with(first, unescaped_value).into_iter().filter(is_other).collect(),
+        ));
     }
-    let escaped = config.list_escaped_again(first);
+    let escaped = config.list_with(first, escaped_value);
     if escaped == written {
         return Ok(None);
     }

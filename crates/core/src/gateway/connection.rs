@@ -270,7 +270,7 @@ impl Task {
                     let answer = match (text.len(), method.max_answer()) {
                         (size, limit) if size > limit => {
                             let reason = format!("it has {size} bytes, more than {limit}");
-                            Err(GatewayError::Garbage { method, reason })
+                            Err(GatewayError::garbage(method, reason))
                         }
                         _ if ok => Ok(Raw::new(&text, payload, held)),
                         _ => Err(answered(method, error)),
@@ -308,13 +308,14 @@ impl From<WsError> for End {
 pub(super) fn answered(method: Method, error: Option<&RawValue>) -> GatewayError {
     const IN_SHORT: Keep =
         Keep::Members(&[("code", Keep::All), ("message", Keep::All), ("retryAfterMs", Keep::All)]);
-    let garbage = |reason: &str| GatewayError::Garbage { method, reason: reason.to_owned() };
-    let Some(error) = error else { return garbage("an error answer without an error") };
+    let Some(error) = error else {
+        return GatewayError::garbage(method, "an error answer without an error");
+    };
     let memory = Memory::default();
     let read = |keep: Keep| keep.read(error.get(), &mut memory.for_answer(MAX_ERROR));
     let read = read(Keep::All).or_else(|_| read(IN_SHORT)).and_then(serde_json::from_value);
     read.map_or_else(
-        |_| garbage("its error cannot be read"),
+        |_| GatewayError::garbage(method, "its error cannot be read"),
         |error| GatewayError::Rpc { method, error: Box::new(error) },
     )
 }

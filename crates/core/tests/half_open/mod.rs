@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mission_core::gateway::{
-    Call, Client, Connector, DeviceIdentity, Endpoint, GatewayError, Limits, Method,
+    Call, Client, Clients, Connector, DeviceIdentity, Endpoint, GatewayError, Limits, Method,
 };
 use serde_json::json;
 use tokio::io::DuplexStream;
@@ -44,13 +44,8 @@ fn client_with(pipe: usize, limits: Limits) -> (Arc<Client>, UnboundedReceiver<D
         allow_insecure_tls: false,
         tls_fingerprint: None,
     };
-    (
-        Arc::new(
-            Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits)
-                .with_connector(dial),
-        ),
-        arrivals,
-    )
+    let clients = Clients::new(Arc::new(DeviceIdentity::ephemeral()), limits).with_connector(dial);
+    (clients.get(&endpoint), arrivals)
 }
 
 #[tokio::test(start_paused = true)]
