@@ -46,12 +46,6 @@ impl From<Value> for Answer {
     }
 }
 
-impl From<&Value> for Answer {
-    fn from(value: &Value) -> Self {
-        value.clone().into()
-    }
-}
-
 impl Deref for Answer {
     type Target = Value;
 
@@ -63,12 +57,6 @@ impl Deref for Answer {
 impl DerefMut for Answer {
     fn deref_mut(&mut self) -> &mut Value {
         &mut self.value
-    }
-}
-
-impl PartialEq<Value> for Answer {
-    fn eq(&self, other: &Value) -> bool {
-        self.value == *other
     }
 }
 

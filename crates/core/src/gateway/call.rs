@@ -225,7 +225,6 @@ impl Call {
             answer = answer => answer,
             () = self.proven_alive(connection, overdue), if may_be_late => {
                 let error = GatewayError::Unanswered { method, after: overdue };
-                self.client.learn(|known| known.observe(method, Err(&error)));
                 self.record(method, began, Some(&error));
                 Err(error)
             }

@@ -16,7 +16,6 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::{debug, trace};
 
@@ -250,14 +249,10 @@ impl Task {
         let text = match message {
             Message::Text(text) => text,
             Message::Close(frame) => {
-                let reason = |frame: &CloseFrame| {
-                    frame.reason.chars().filter(|c| !c.is_control()).take(120).collect()
-                };
-                return Err(End {
-                    code: frame.as_ref().map(|frame| frame.code.into()),
-                    reason: frame.as_ref().map(reason).unwrap_or_default(),
-                    is_garbage: false,
-                });
+                let code = frame.as_ref().map(|frame| frame.code.into());
+                let reason = frame.as_ref().map_or("", |frame| frame.reason.as_str());
+                let reason = reason.chars().filter(|c| !c.is_control()).take(120).collect();
+                return Err(End { code, reason, is_garbage: false });
             }
             Message::Binary(_) => return Err(End::garbage("a binary frame")),
             _ => return Ok(()),

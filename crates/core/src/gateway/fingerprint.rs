@@ -22,7 +22,9 @@ impl Fingerprint {
 
 /// The error for a text that is not a fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a fingerprint")]
+#[error(
+    "not a fingerprint, expected `sha256:` and 64 hex digits, with or without colons between bytes"
+)]
 pub struct NotAFingerprint;
 
 impl FromStr for Fingerprint {
@@ -49,10 +51,7 @@ impl fmt::Display for Fingerprint {
 
 impl<'de> Deserialize<'de> for Fingerprint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let expected = "`sha256:` and 64 hex digits, with or without colons between bytes";
-        text.parse()
-            .map_err(|error| serde::de::Error::custom(format_args!("{error}, expected {expected}")))
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -9,7 +9,6 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -150,21 +149,22 @@ fn ended(error: &WsError) -> GatewayError {
     GatewayError::Unreachable { reason: format!("closed during the handshake ({error})") }
 }
 
-/// Returns the challenge's nonce and time; `None` if the gateway sends no challenge.
-async fn read_challenge(socket: &mut Socket) -> Result<Option<(String, u64)>, GatewayError> {
-    #[derive(Deserialize)]
-    struct Challenge {
-        nonce: String,
-        ts: u64,
-    }
+/// The text and the time that a device signs.
+#[derive(Deserialize)]
+struct Challenge {
+    nonce: String,
+    ts: u64,
+}
+
+/// Returns the challenge; `None` if the gateway sends none.
+async fn read_challenge(socket: &mut Socket) -> Result<Option<Challenge>, GatewayError> {
     let challenge = async {
         loop {
             let text = next_text(socket).await?;
             if let Frame::Event { event, payload } = frame_in(&text)?
                 && event == "connect.challenge"
             {
-                let read = |payload: &RawValue| serde_json::from_str(payload.get()).ok();
-                return Ok(payload.and_then(read).map(|Challenge { nonce, ts }| (nonce, ts)));
+                return Ok(payload.and_then(|payload| serde_json::from_str(payload.get()).ok()));
             }
         }
     };
@@ -176,7 +176,7 @@ async fn read_challenge(socket: &mut Socket) -> Result<Option<(String, u64)>, Ga
 fn connect_params(
     token: Option<&SecretString>,
     identity: Option<&DeviceIdentity>,
-    challenge: Option<(String, u64)>,
+    challenge: Option<Challenge>,
 ) -> Value {
     let mut params = json!({
         "minProtocol": PROTOCOLS.0,
@@ -193,8 +193,8 @@ fn connect_params(
     if let Some(token) = token {
         params["auth"] = json!({ "token": token.expose_secret() });
     }
-    if let (Some(identity), Some((nonce, signed_at))) = (identity, challenge) {
-        params["device"] = identity.sign(&nonce, signed_at, token);
+    if let (Some(identity), Some(Challenge { nonce, ts })) = (identity, challenge) {
+        params["device"] = identity.sign(&nonce, ts, token);
     }
     params
 }

@@ -7,7 +7,6 @@
 
 use std::io::{self, Cursor};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -45,45 +44,48 @@ const MAX_PINGS: u32 = 100;
 #[derive(Debug)]
 pub(super) struct Meter {
     memory: Memory,
-    /// The most bytes of a message.
-    limit: AtomicUsize,
     traffic: Mutex<Traffic>,
 }
 
-/// The traffic since a time, and what it holds. Locked only to count, by the socket's task.
+/// The state that the stream shares with the reader of its messages. Locked only for a moment.
 #[derive(Debug)]
 struct Traffic {
+    /// The most bytes of a message.
+    limit: usize,
     /// The memory reserved for the message that is being received, or that arrived last.
     held: Option<Reservation>,
-    /// A large message, kept until the next header is read. While it exists, the next message is
+    /// A large message and its memory, kept until the next header is read. While it exists, the next message is
     /// read into another buffer; otherwise this one would be kept for the life of the connection.
-    last: Option<Large>,
+    last: Option<(Utf8Bytes, Arc<Reservation>)>,
+    /// The time at which the other end last accepted data.
     last_write: Instant,
+    /// The beginning of the window in which the frames, bytes and pings were counted.
     since: Instant,
     frames: u32,
     bytes: usize,
     pings: u32,
 }
 
-/// A message with its memory reservation.
-#[derive(Debug)]
-struct Large {
-    _message: Utf8Bytes,
-    _reservation: Arc<Reservation>,
-}
-
 impl Meter {
     /// Creates a meter that allows messages of up to `limit` bytes.
     pub(super) fn new(memory: Memory, limit: usize) -> Arc<Self> {
-        let (held, last, now) = (None, None, Instant::now());
-        let traffic =
-            Traffic { held, last, last_write: now, since: now, frames: 0, bytes: 0, pings: 0 };
-        Arc::new(Self { memory, limit: limit.into(), traffic: Mutex::new(traffic) })
+        let now = Instant::now();
+        let traffic = Traffic {
+            limit,
+            held: None,
+            last: None,
+            last_write: now,
+            since: now,
+            frames: 0,
+            bytes: 0,
+            pings: 0,
+        };
+        Arc::new(Self { memory, traffic: Mutex::new(traffic) })
     }
 
     /// Sets the most bytes of a message from now on.
     pub(super) fn set_limit(&self, limit: usize) {
-        self.limit.store(limit, Ordering::Relaxed);
+        self.lock().limit = limit;
     }
 
     /// Returns the memory reserved for `message`, which must be the latest one; `None` if it is
@@ -91,7 +93,7 @@ impl Meter {
     pub(super) fn reservation_of(&self, message: &Utf8Bytes) -> Option<Arc<Reservation>> {
         let mut traffic = self.lock();
         let held = traffic.held.take().map(Arc::new)?;
-        traffic.last = Some(Large { _message: message.clone(), _reservation: Arc::clone(&held) });
+        traffic.last = Some((message.clone(), Arc::clone(&held)));
         Some(held)
     }
 
@@ -180,7 +182,7 @@ impl<S: AsyncRead> Metered<S> {
         let is_whole = is_final && self.message == 0;
         let before = self.message;
         let message = before.saturating_add(frame.length);
-        let limit = self.meter.limit.load(Ordering::Relaxed);
+        let limit = self.meter.lock().limit;
         let limit = if is_whole { limit } else { limit.min(MAX_FRAGMENTED) };
         if message > limit {
             return Err(io::Error::other(format!(

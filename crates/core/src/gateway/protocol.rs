@@ -31,44 +31,63 @@ pub(super) const CLIENT_ID: &str = "gateway-client";
 pub(super) const CLIENT_MODE: &str = "backend";
 pub(super) const ROLE: &str = "operator";
 
-/// The methods that the worker calls, with their properties.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Method {
+/// Declares the methods with their names on the wire.
+macro_rules! methods {
+    ($($(#[$doc:meta])* $method:ident = $name:literal,)*) => {
+        /// The methods that the worker calls, with their properties.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Method {
+            $($(#[$doc])* $method,)*
+        }
+
+        impl Method {
+            /// Returns the method's name on the wire.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$method => $name,)*
+                }
+            }
+        }
+    };
+}
+
+methods! {
     /// Opens a session with the gateway.
-    Connect,
+    Connect = "connect",
     /// Reads the config and its hash.
-    ConfigGet,
+    ConfigGet = "config.get",
     /// Merges a patch into the config.
-    ConfigPatch,
+    ConfigPatch = "config.patch",
     /// Reads the state of the gateway, including each agent's heartbeat as the gateway uses it.
-    Status,
+    Status = "status",
     /// Lists agents; old gateways add agents that exist only on disk.
-    AgentsList,
+    AgentsList = "agents.list",
     /// Creates an agent by call.
-    AgentsCreate,
+    AgentsCreate = "agents.create",
     /// Renames or moves an agent.
-    AgentsUpdate,
+    AgentsUpdate = "agents.update",
     /// Deletes an agent, with its files on request.
-    AgentsDelete,
+    AgentsDelete = "agents.delete",
     /// Lists the files of a workspace with their sizes; newer gateways omit some.
-    FilesList,
+    FilesList = "agents.files.list",
     /// Reads one file of a workspace; the answer also shows whether the gateway supports the file.
-    FilesGet,
+    FilesGet = "agents.files.get",
     /// Writes one file of a workspace.
-    FilesSet,
+    FilesSet = "agents.files.set",
     /// Lists sessions with their labels.
-    SessionsList,
+    SessionsList = "sessions.list",
     /// Returns whether a session exists.
-    SessionsResolve,
+    SessionsResolve = "sessions.resolve",
     /// Creates a session or changes its label.
-    SessionsPatch,
+    SessionsPatch = "sessions.patch",
     /// Resets a session, so that it starts empty.
-    SessionsReset,
+    SessionsReset = "sessions.reset",
     /// Deletes a session of an agent.
-    SessionsDelete,
+    SessionsDelete = "sessions.delete",
     /// Sends a message to a session, which starts a turn of its agent; a repeated key starts no
     /// second turn.
-    ChatSend,
+    ChatSend = "chat.send",
 }
 
 impl Method {
@@ -81,30 +100,6 @@ impl Method {
         Self::FilesSet,
         Self::SessionsPatch,
     ];
-
-    /// Returns the method's name on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::ConfigGet => "config.get",
-            Self::ConfigPatch => "config.patch",
-            Self::Status => "status",
-            Self::AgentsList => "agents.list",
-            Self::AgentsCreate => "agents.create",
-            Self::AgentsUpdate => "agents.update",
-            Self::AgentsDelete => "agents.delete",
-            Self::FilesList => "agents.files.list",
-            Self::FilesGet => "agents.files.get",
-            Self::FilesSet => "agents.files.set",
-            Self::SessionsList => "sessions.list",
-            Self::SessionsResolve => "sessions.resolve",
-            Self::SessionsPatch => "sessions.patch",
-            Self::SessionsReset => "sessions.reset",
-            Self::SessionsDelete => "sessions.delete",
-            Self::ChatSend => "chat.send",
-        }
-    }
 
     /// Returns whether the request may change the gateway.
     #[must_use]

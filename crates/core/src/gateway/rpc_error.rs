@@ -15,20 +15,18 @@ const MAX_QUOTE: usize = 400;
 const MAX_ISSUES: usize = 5;
 
 /// An error answer, in the gateway's own words.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
 pub struct RpcError {
     /// The code: `INVALID_REQUEST` for nearly everything; `UNAVAILABLE`, `NOT_PAIRED`, `FORBIDDEN`
     /// for the rest.
-    #[serde(default)]
     pub code: String,
     /// The message, often the only thing that tells errors apart.
-    #[serde(default)]
     pub message: String,
     /// The machine-readable details, on newer gateways.
-    #[serde(default)]
     pub details: Value,
     /// The time to wait, in milliseconds.
-    #[serde(default, rename = "retryAfterMs")]
+    #[serde(rename = "retryAfterMs")]
     pub retry_after_ms: Option<u64>,
 }
 
@@ -282,12 +280,7 @@ mod tests {
     use super::*;
 
     fn error(message: &str) -> RpcError {
-        RpcError {
-            code: "UNAVAILABLE".into(),
-            message: message.into(),
-            details: Value::Null,
-            retry_after_ms: None,
-        }
+        RpcError { code: "UNAVAILABLE".into(), message: message.into(), ..RpcError::default() }
     }
 
     #[test]

@@ -81,18 +81,11 @@ impl Slot {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn a_refusal_is_remembered_for_a_limited_time() {
-        let error = RpcError {
-            code: "INVALID_REQUEST".into(),
-            message: "unauthorized".into(),
-            details: json!(null),
-            retry_after_ms: None,
-        };
+        let error = RpcError { message: "unauthorized".into(), ..RpcError::default() };
         let now = Instant::now();
         assert!(Slot::default().refusal(now).is_none());
         let mut slot = Slot::default();

@@ -42,14 +42,14 @@ pub(super) fn updated_list(case: &Case) -> Verdict {
 }
 
 pub(super) fn config(case: &Case) -> Verdict {
-    match Config::read(case.input("payload")) {
+    match Config::read(case.input("payload").clone()) {
         Ok(config) => case.returns(json!([config.hash, config.list(), config.data])),
         Err(error) => case.fails(&error, &UNUSABLE),
     }
 }
 
 pub(super) fn patch(case: &Case) -> Verdict {
-    let config = match Config::read(case.input("config_get")) {
+    let config = match Config::read(case.input("config_get").clone()) {
         Ok(config) => config,
         Err(error) => return case.fails(&error, &UNUSABLE),
     };

@@ -129,13 +129,12 @@ impl Config {
         let is_right = !self.differing(agent).contains_key("workspace");
         let heartbeat = agent.heartbeat.iter();
         DesiredAgent {
-            id: agent.id.clone(),
             name: agent.name.as_deref().map(escaped),
             workspace: as_before
                 .filter(|_| is_right)
                 .map_or_else(|| escaped(&agent.workspace), str::to_owned),
             heartbeat: heartbeat.map(|(key, value)| (key.clone(), escaped_value(value))).collect(),
-            takes_over: None,
+            ..agent.clone()
         }
     }
 
