@@ -112,16 +112,15 @@ impl Config {
         if !data.is_object() {
             return garbage("config is not an object");
         }
-        let agents = data.get("agents").filter(|agents| is_truthy(agents));
-        if agents.is_some_and(|agents| !agents.is_object()) {
+        let part = |pointer| data.pointer(pointer).filter(|part| is_truthy(part));
+        if part("/agents").is_some_and(|agents| !agents.is_object()) {
             return invalid("agents is not an object");
         }
-        let list = agents.and_then(|agents| agents.get("list")).filter(|list| is_truthy(list));
-        if list.is_some_and(|list| !list.is_array()) {
+        if part("/agents/list").is_some_and(|list| !list.is_array()) {
             return invalid("agents.list is not a list");
         }
-        let has = |key| agents.is_some_and(|agents| agents.get(key).is_some());
-        let shape = match (has("entries"), has("list")) {
+        let has = |pointer| data.pointer(pointer).is_some();
+        let shape = match (has("/agents/entries"), has("/agents/list")) {
             (true, _) => Some(Shape::Entries),
             (_, true) => Some(Shape::List),
             _ => None,
@@ -149,9 +148,7 @@ impl Config {
     /// Returns the list of agents; empty in the other shape.
     #[must_use]
     pub fn list(&self) -> &[Value] {
-        let list =
-            self.data.get("agents").and_then(|agents| agents.get("list")).and_then(Value::as_array);
-        list.map_or(&[], Vec::as_slice)
+        self.data.pointer("/agents/list").and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the entry of an agent, in either shape.
@@ -184,15 +181,14 @@ impl Config {
 
     /// Returns the list entry at an index as the file spells it; `None` if the entry is in an
     /// included file.
-    fn listed_as_written(&self, at: usize) -> Option<&Value> {
+    fn listed_as_written<'a>(&'a self, at: usize) -> Option<&'a Value> {
         let written = self.written.get("list")?.as_array()?;
-        let id = self.list()[at].get("id").and_then(Value::as_str);
+        let id_of = |entry: &'a Value| entry.get("id").and_then(Value::as_str);
         let entry = if written.len() == self.list().len() {
             written.get(at)
         } else {
-            written
-                .iter()
-                .find(|entry| id.is_some() && entry.get("id").and_then(Value::as_str) == id)
+            let id = id_of(&self.list()[at]);
+            written.iter().find(|entry| id.is_some() && id_of(entry) == id)
         };
         // An included entry has its id in the other file.
         entry.filter(|entry| !entry.is_object() || entry.get("id").is_some())
@@ -298,5 +294,5 @@ fn key_of(id: &str) -> String {
 }
 
 fn entries(data: &Value) -> Option<&Map<String, Value>> {
-    data.get("agents")?.get("entries")?.as_object()
+    data.pointer("/agents/entries")?.as_object()
 }

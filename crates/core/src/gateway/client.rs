@@ -136,14 +136,14 @@ impl Client {
         let Process { identity, limits, trust, connector, memory, .. } = &self.process;
         let is_tls = self.endpoint.url.scheme() == "wss";
         let tls = is_tls.then(|| self.tls.get_or_init(|| trust.config(&self.endpoint)));
-        let target = Target { endpoint: &self.endpoint, tls, connector, memory };
-        let first = Connection::open(target, Some(identity), *limits).await;
-        let (connection, request) = match first {
+        let (endpoint, identity) = (&self.endpoint, Some(&**identity));
+        let target = Target { endpoint, identity, tls, connector, memory };
+        let (connection, request) = match Connection::open(target, *limits).await {
             Err(GatewayError::Refused(error)) if error.code == "NOT_PAIRED" => {
                 let request = error.detail("requestId").map(str::to_owned);
                 // Old gateways accept a backend without a device; newer ones connect it without any
                 // scope.
-                match Connection::open(target, None, *limits).await {
+                match Connection::open(Target { identity: None, ..target }, *limits).await {
                     Ok(connection) if may_read(&connection).await => (connection, request),
                     Ok(_) => return Err(GatewayError::MissingScope { request }),
                     Err(_) => return Err(GatewayError::Refused(error)),

@@ -20,7 +20,6 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::{debug, trace};
 
 use super::answer::{Answer, Raw};
-use super::device::DeviceIdentity;
 use super::error::GatewayError;
 use super::handshake::{Session, Socket, Target, open};
 use super::keep::Keep;
@@ -48,7 +47,10 @@ type Reply = Result<Raw, GatewayError>;
 #[derive(Debug)]
 pub(super) struct Connection {
     server_info: Arc<ServerInfo>,
+    /// The queue of the socket's task. The task closes it when the connection has ended, and ends
+    /// when the connection is dropped.
     requests: mpsc::UnboundedSender<Pending>,
+    /// Each request holds a slot until it is answered or given up.
     slots: Semaphore,
     next_id: AtomicU64,
     limits: Limits,
@@ -71,16 +73,12 @@ struct Pending {
 
 impl Connection {
     /// Connects, answers the challenge, and checks what the gateway grants.
-    pub(super) async fn open(
-        target: Target<'_>,
-        identity: Option<&DeviceIdentity>,
-        limits: Limits,
-    ) -> Result<Self, GatewayError> {
+    pub(super) async fn open(target: Target<'_>, limits: Limits) -> Result<Self, GatewayError> {
         let after = limits.deadline(Method::Connect);
         let late = |_| GatewayError::Unreachable {
             reason: format!("no connection within {} s", after.as_secs()),
         };
-        let session = timeout(after, open(target, identity)).await.map_err(late)??;
+        let session = timeout(after, open(target)).await.map_err(late)??;
         let Session { socket, meter, server_info } = session;
         let (requests, queue) = mpsc::unbounded_channel();
         let restarted = Arc::default();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -46,6 +46,8 @@ pub(super) type Socket = WebSocketStream<Metered<Box<dyn Stream>>>;
 #[derive(Clone, Copy)]
 pub(super) struct Target<'a> {
     pub(super) endpoint: &'a Endpoint,
+    /// The device to connect as; `None` for a gateway that accepts a backend without one.
+    pub(super) identity: Option<&'a DeviceIdentity>,
     /// The TLS settings; `None` for a `ws://` url.
     pub(super) tls: Option<&'a Arc<ClientConfig>>,
     pub(super) connector: &'a Connector,
@@ -60,14 +62,11 @@ pub(super) struct Session {
 }
 
 /// Opens a session with the gateway.
-pub(super) async fn open(
-    target: Target<'_>,
-    identity: Option<&DeviceIdentity>,
-) -> Result<Session, GatewayError> {
+pub(super) async fn open(target: Target<'_>) -> Result<Session, GatewayError> {
     let meter = Meter::new(target.memory.clone(), MAX_GREETING);
     let mut socket = upgrade(target, &meter).await?;
     let challenge = read_challenge(&mut socket).await?;
-    let params = connect_params(target.endpoint.token.as_ref(), identity, challenge);
+    let params = connect_params(target, challenge);
     meter.set_limit(MAX_HELLO);
     let text = encode("0", Method::Connect, &params);
     socket.send(Message::text(text)).await.map_err(|error| ended(&error))?;
@@ -173,11 +172,8 @@ async fn read_challenge(socket: &mut Socket) -> Result<Option<Challenge>, Gatewa
 
 /// Returns the params of the connect request: the client, its scopes, and the proof of the device
 /// key.
-fn connect_params(
-    token: Option<&SecretString>,
-    identity: Option<&DeviceIdentity>,
-    challenge: Option<Challenge>,
-) -> Value {
+fn connect_params(target: Target<'_>, challenge: Option<Challenge>) -> Value {
+    let token = target.endpoint.token.as_ref();
     let mut params = json!({
         "minProtocol": PROTOCOLS.0,
         "maxProtocol": PROTOCOLS.1,
@@ -193,7 +189,7 @@ fn connect_params(
     if let Some(token) = token {
         params["auth"] = json!({ "token": token.expose_secret() });
     }
-    if let (Some(identity), Some(Challenge { nonce, ts })) = (identity, challenge) {
+    if let (Some(identity), Some(Challenge { nonce, ts })) = (target.identity, challenge) {
         params["device"] = identity.sign(&nonce, ts, token);
     }
     params
