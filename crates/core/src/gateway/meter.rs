@@ -140,8 +140,6 @@ pub(super) struct Metered<S> {
     due: Option<Pin<Box<Sleep>>>,
 }
 
-type Acquired = BoxFuture<'static, Option<Reservation>>;
-
 /// The next thing to read from the stream.
 enum Phase {
     /// The answer to the upgrade, and whether its current line is empty so far.
@@ -149,7 +147,7 @@ enum Phase {
     /// A header, of which `have` bytes have arrived.
     Header { bytes: [u8; MAX_HEADER], have: usize },
     /// A wait for the memory of the frame.
-    Waiting { frame: Frame, memory: Acquired },
+    Waiting { frame: Frame, memory: BoxFuture<'static, Option<Reservation>> },
     /// The header, of which `passed` bytes were passed on.
     Passing { frame: Frame, passed: usize },
     /// The remaining bytes of a payload.
