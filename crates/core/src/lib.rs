@@ -14,6 +14,7 @@
 
 pub mod apply;
 pub mod context;
+mod digest;
 pub mod documents;
 pub mod gateway;
 pub mod heartbeat;

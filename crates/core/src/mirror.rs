@@ -10,9 +10,9 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::digest::sha256_hex;
 use crate::private_file::{create_folder, write_new};
 use crate::python_format;
 
@@ -93,12 +93,7 @@ impl Mirror {
     /// digits of the path's SHA-256 hash.
     #[must_use]
     pub fn folder_name(workspace_path: &str) -> String {
-        use std::fmt::Write as _;
-        let mut name = "gateway-workspace-".to_owned();
-        for byte in &Sha256::digest(workspace_path)[..8] {
-            write!(name, "{byte:02x}").expect("writing to a string cannot fail");
-        }
-        name
+        format!("gateway-workspace-{}", &sha256_hex(workspace_path)[..16])
     }
 
     /// Writes a file of an agent unless something with this name exists. Blocks on the disk.

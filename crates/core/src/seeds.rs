@@ -6,9 +6,9 @@
 //! time, including those that a person has edited.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::str::FromStr;
 
+use hex::FromHex;
 use sha2::{Digest, Sha256};
 
 use crate::documents::Document;
@@ -24,11 +24,11 @@ const KNOWN: [&str; 4] = [
 
 /// Texts that gateways write, identified by their SHA-256.
 #[derive(Debug, Clone)]
-pub struct Seeds(BTreeSet<String>);
+pub struct Seeds(BTreeSet<[u8; 32]>);
 
 impl Default for Seeds {
     fn default() -> Self {
-        Self(KNOWN.map(str::to_owned).into())
+        Self(KNOWN.map(|known| FromHex::from_hex(known).expect("a digest")).into())
     }
 }
 
@@ -43,7 +43,7 @@ impl Seeds {
     /// Returns whether a document of the agent still contains the gateway's own text.
     #[must_use]
     pub fn has(&self, document: Document, text: &str) -> bool {
-        document == Document::User && self.0.contains(&digest(text))
+        document == Document::User && self.0.contains(&Sha256::digest(text)[..])
     }
 }
 
@@ -58,35 +58,22 @@ impl FromStr for Seeds {
     /// Parses comma-separated digests; an empty text gives none.
     fn from_str(text: &str) -> Result<Self, NotADigest> {
         let digests = text.split(',').map(str::trim).filter(|digest| !digest.is_empty());
-        let digest = |digest: &str| {
-            let is_digest =
-                digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if is_digest {
-                Ok(digest.to_ascii_lowercase())
-            } else {
-                Err(NotADigest(digest.chars().take(80).collect()))
-            }
+        let read = |digest: &str| {
+            FromHex::from_hex(digest).map_err(|_| NotADigest(digest.chars().take(80).collect()))
         };
-        digests.map(digest).collect::<Result<_, _>>().map(Self)
+        digests.map(read).collect::<Result<_, _>>().map(Self)
     }
-}
-
-/// Returns the SHA-256 digest of a text in hexadecimal digits.
-pub(crate) fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::sha256_hex;
 
     #[test]
     fn a_text_is_a_gateways_own_if_its_digest_is_known() {
         let more: Seeds =
-            format!(" {},", digest("theirs").to_uppercase()).parse().expect("a digest");
+            format!(" {},", sha256_hex("theirs").to_uppercase()).parse().expect("a digest");
         let seeds = Seeds::default().and(more);
         assert!(seeds.has(Document::User, "theirs") && !seeds.has(Document::User, "theirs\n"));
         assert!(!seeds.has(Document::Memory, "theirs"), "gateways write no such file");

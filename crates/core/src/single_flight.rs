@@ -10,19 +10,19 @@ use tokio::time::Instant;
 /// A value that concurrent callers share. Each caller gets a value whose read started after its
 /// call. A value is kept only while callers wait for it, so it is never stale.
 #[derive(Debug)]
-pub struct Shared<T> {
+pub struct SingleFlight<T> {
     /// The start time and the result of the last read, kept while other callers wait for one.
     last: Mutex<Option<(Instant, Arc<T>)>>,
     readers: AtomicUsize,
 }
 
-impl<T> Default for Shared<T> {
+impl<T> Default for SingleFlight<T> {
     fn default() -> Self {
         Self { last: Mutex::new(None), readers: AtomicUsize::new(0) }
     }
 }
 
-impl<T> Shared<T> {
+impl<T> SingleFlight<T> {
     /// Returns a value read after this call: by this caller with `read`, or by another caller at
     /// the same time. `read` is told whether others are waiting. Errors are not shared: the next
     /// caller in line reads again.
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     /// Reads slowly, and returns the number of earlier reads.
-    async fn count(shared: &Shared<usize>, readings: &AtomicUsize) -> usize {
+    async fn count(shared: &SingleFlight<usize>, readings: &AtomicUsize) -> usize {
         let read = |_| async {
             let before = readings.fetch_add(1, Ordering::Relaxed);
             sleep(Duration::from_secs(1)).await;
@@ -101,7 +101,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_asks_during_a_reading_gets_the_next_together_with_all_who_did() {
-        let (shared, readings) = (Shared::default(), AtomicUsize::new(0));
+        let (shared, readings) = (SingleFlight::default(), AtomicUsize::new(0));
         let late = async |after: u64| {
             sleep(Duration::from_millis(after)).await;
             count(&shared, &readings).await

@@ -20,7 +20,7 @@ pub fn run(input: &[u8]) {
     if let Some(error) = &error {
         let _ = (error.quote(), error.label_limit(), droppable(&error.unrecognized_keys()));
     }
-    let Ok(config) = Config::read(get("answer")) else { return };
+    let Ok(config) = Config::read(get("answer").clone()) else { return };
     let _ = (config.agents().count(), config.heartbeat_turns_per_day());
     let agents = get("agents").as_array().into_iter().flatten();
     let desired = latest(agents.filter_map(desired).collect());

@@ -10,9 +10,10 @@
 use serde_json::{Value, json};
 
 use super::config;
-use crate::gateway::agents_config::{Config, Shape};
+use crate::digest::sha256_hex;
+use crate::gateway::agents_config::{Config, Shape, escaped_value, unescaped_value};
 use crate::gateway::{Call, GatewayError};
-use crate::{keys, seeds};
+use crate::keys;
 
 /// Escapes texts once more where needed. Returns the list of agents that the file must have after
 /// the deletion; `None` if nothing needs to be preserved.
@@ -33,9 +34,11 @@ pub(super) async fn guard(
     };
     // An earlier attempt of this job may have escaped them and died before the deletion.
     if call.journal().escaped().is_some_and(|digest| digest == digest_of(&written)) {
-        return Ok(Some(config.list_unescaped(first).into_iter().filter(is_other).collect()));
+        return Ok(Some(
+            config.list_with(first, unescaped_value).into_iter().filter(is_other).collect(),
+        ));
     }
-    let escaped = config.list_escaped_again(first);
+    let escaped = config.list_with(first, escaped_value);
     if escaped == written {
         return Ok(None);
     }
@@ -46,7 +49,7 @@ pub(super) async fn guard(
 
 /// Returns a digest that tells lists of agents apart.
 fn digest_of(list: &[Value]) -> String {
-    seeds::digest(&serde_json::to_string(list).expect("a list of JSON values is JSON"))
+    sha256_hex(serde_json::to_string(list).expect("a list of JSON values is JSON"))
 }
 
 /// Writes the preserved list if the gateway has left another one.

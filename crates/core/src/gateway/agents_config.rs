@@ -24,7 +24,7 @@ use crate::python_format::is_truthy;
 use crate::sanitize::one_line;
 
 pub use change::{Change, Part};
-pub use config_text::escaped;
+pub use config_text::{escaped, escaped_value, unescaped_value};
 pub use diff::{DesiredAgent, VISIBILITY, droppable, known_refusals, latest, updated_list};
 pub use folder::{may_overlap, same_folder};
 pub use stored::same;
@@ -90,69 +90,65 @@ enum Place {
 impl Config {
     /// Parses the answer to `config.get`.
     pub fn read(answer: impl Into<Answer>) -> Result<Self, GatewayError> {
-        let garbage = |reason: &str| GatewayError::Garbage {
-            method: Method::ConfigGet,
-            reason: reason.to_owned(),
+        let garbage = |reason: &str| Err(GatewayError::garbage(Method::ConfigGet, reason));
+        let invalid = |reason: &str| {
+            Err(GatewayError::ConfigInvalid { reason: reason.chars().take(MAX_ISSUES).collect() })
         };
-        let answer = answer.into();
-        let reserved = answer.reserved();
-        let Value::Object(mut answer) = answer.into_value() else {
-            return Err(garbage("not an object"));
-        };
+        let mut answer = answer.into();
+        if !answer.is_object() {
+            return garbage("not an object");
+        }
         if answer.get("valid") == Some(&Value::Bool(false)) {
-            let issues = answer
-                .get("issues")
-                .filter(|issues| is_truthy(issues))
-                .map_or_else(String::new, Value::to_string);
-            let reason =
-                if issues.is_empty() { "the gateway names no issues".to_owned() } else { issues };
-            return Err(GatewayError::ConfigInvalid { reason: reason.chars().take(400).collect() });
+            let issues = answer.get("issues").filter(|issues| is_truthy(issues));
+            let issues = issues.map(Value::to_string);
+            return invalid(issues.as_deref().unwrap_or("the gateway names no issues"));
         }
         // A config may be large, so its parts are moved out and only a fallback is copied.
         let mut take = |key| answer.get_mut(key).map(Value::take);
         let (hash, data, mut source) =
             (take("hash").filter(is_truthy), take("config"), take("parsed"));
         let data = data.filter(is_truthy).or_else(|| source.clone().filter(is_truthy));
-        let data = match data {
-            Some(data @ Value::Object(_)) => data,
-            Some(_) => return Err(garbage("config is not an object")),
-            None => json!({}),
-        };
-        let agents = section(&data, "agents")?;
-        let list = match agents.and_then(|agents| agents.get("list")).filter(|list| is_truthy(list))
-        {
-            None => &[],
-            Some(Value::Array(list)) => list.as_slice(),
-            Some(_) => {
-                return Err(GatewayError::ConfigInvalid {
-                    reason: "agents.list is not a list".into(),
-                });
-            }
-        };
-        let has = |key| agents.is_some_and(|agents| agents.contains_key(key));
-        let shape = match (has("entries"), has("list")) {
+        let data = data.unwrap_or_else(|| json!({}));
+        if !data.is_object() {
+            return garbage("config is not an object");
+        }
+        let part = |pointer| data.pointer(pointer).filter(|part| is_truthy(part));
+        if part("/agents").is_some_and(|agents| !agents.is_object()) {
+            return invalid("agents is not an object");
+        }
+        if part("/agents/list").is_some_and(|list| !list.is_array()) {
+            return invalid("agents.list is not a list");
+        }
+        let has = |pointer| data.pointer(pointer).is_some();
+        let shape = match (has("/agents/entries"), has("/agents/list")) {
             (true, _) => Some(Shape::Entries),
             (_, true) => Some(Shape::List),
             _ => None,
         };
-        let written = source
-            .as_mut()
-            .and_then(|source| source.get_mut("agents"))
-            .map(Value::take)
-            .unwrap_or_default();
-        let places = places(list, entries(&data));
+        let written = source.as_mut().and_then(|source| source.get_mut("agents")).map(Value::take);
         let includes = answer.get("includedPaths").and_then(Value::as_array).into_iter().flatten();
-        let includes =
-            includes.filter_map(|path| path.as_str().map(str::to_owned)).take(MAX_FILES).collect();
-        Ok(Self { hash, data, written, includes, shape, places, _reserved: reserved })
+        let includes = includes.filter_map(|path| path.as_str().map(str::to_owned));
+        let mut config = Self {
+            hash,
+            data,
+            written: written.unwrap_or_default(),
+            includes: includes.take(MAX_FILES).collect(),
+            shape,
+            places: HashMap::new(),
+            _reserved: answer.reserved(),
+        };
+        let mut places = HashMap::new();
+        for (id, place, _) in config.placed_agents() {
+            places.entry(key_of(id)).or_insert(place);
+        }
+        config.places = places;
+        Ok(config)
     }
 
     /// Returns the list of agents; empty in the other shape.
     #[must_use]
     pub fn list(&self) -> &[Value] {
-        let list =
-            self.data.get("agents").and_then(|agents| agents.get("list")).and_then(Value::as_array);
-        list.map_or(&[], Vec::as_slice)
+        self.data.pointer("/agents/list").and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the entry of an agent, in either shape.
@@ -185,15 +181,14 @@ impl Config {
 
     /// Returns the list entry at an index as the file spells it; `None` if the entry is in an
     /// included file.
-    fn listed_as_written(&self, at: usize) -> Option<&Value> {
+    fn listed_as_written<'a>(&'a self, at: usize) -> Option<&'a Value> {
         let written = self.written.get("list")?.as_array()?;
-        let id = self.list()[at].get("id").and_then(Value::as_str);
+        let id_of = |entry: &'a Value| entry.get("id").and_then(Value::as_str);
         let entry = if written.len() == self.list().len() {
             written.get(at)
         } else {
-            written
-                .iter()
-                .find(|entry| id.is_some() && entry.get("id").and_then(Value::as_str) == id)
+            let id = id_of(&self.list()[at]);
+            written.iter().find(|entry| id.is_some() && id_of(entry) == id)
         };
         // An included entry has its id in the other file.
         entry.filter(|entry| !entry.is_object() || entry.get("id").is_some())
@@ -207,34 +202,20 @@ impl Config {
         (0..self.list().len()).map(entry).collect()
     }
 
-    /// Returns the list with one more `$` before each reference and each escaped text, from the
-    /// position `first` on, so that a gateway that expands them leaves them as they are now.
+    /// Returns the list as written, with a change to each entry from the position `first` on.
     #[must_use]
-    pub fn list_escaped_again(&self, first: usize) -> Vec<Value> {
-        let mut list = self.list_as_written();
-        for entry in list.iter_mut().skip(first) {
-            *entry = config_text::escaped_value(entry);
-        }
-        list
-    }
-
-    /// Returns the list without the `$` that [`Self::list_escaped_again`] has added.
-    #[must_use]
-    pub fn list_unescaped(&self, first: usize) -> Vec<Value> {
-        let mut list = self.list_as_written();
-        for entry in list.iter_mut().skip(first) {
-            *entry = config_text::unescaped_value(entry);
-        }
-        list
+    pub fn list_with(&self, first: usize, change: fn(&Value) -> Value) -> Vec<Value> {
+        let list = self.list_as_written().into_iter().enumerate();
+        list.map(|(at, entry)| if at < first { entry } else { change(&entry) }).collect()
     }
 
     /// Returns the position of an agent in the list; the length of the list if it is not there.
     #[must_use]
     pub fn position_of(&self, id: &str) -> usize {
-        let list = self.list();
-        let is_it =
-            |entry: &Value| entry.get("id").and_then(Value::as_str).map(key_of) == Some(key_of(id));
-        list.iter().position(is_it).unwrap_or(list.len())
+        match self.places.get(&key_of(id)) {
+            Some(Place::Listed(at)) => *at,
+            _ => self.list().len(),
+        }
     }
 
     /// Returns the files from which the config includes agents, as the config names them, in one
@@ -282,16 +263,24 @@ impl Config {
 
     /// Returns all agents with their ids, in either shape.
     pub fn agents(&self) -> impl Iterator<Item = (&str, &Map<String, Value>)> {
-        let listed = self.list().iter().filter_map(|entry| {
+        self.placed_agents().map(|(id, _, entry)| (id, entry))
+    }
+
+    /// Returns all agents with their ids and their positions.
+    fn placed_agents(&self) -> impl Iterator<Item = (&str, Place, &Map<String, Value>)> {
+        let listed = self.list().iter().enumerate().filter_map(|(at, entry)| {
             let entry = entry.as_object()?;
-            Some((entry.get("id")?.as_str()?, entry))
+            Some((entry.get("id")?.as_str()?, Place::Listed(at), entry))
         });
-        let keyed = entries(&self.data).into_iter().flatten();
-        let keyed = keyed.filter_map(|(id, entry)| Some((id.as_str(), entry.as_object()?)));
+        let keyed = entries(&self.data).into_iter().flatten().filter_map(|(id, entry)| {
+            Some((id.as_str(), Place::Keyed(id.clone()), entry.as_object()?))
+        });
         listed.chain(keyed)
     }
 }
 
+/// The most characters of a config's issues that are quoted.
+const MAX_ISSUES: usize = 400;
 /// The most included files that are named.
 const MAX_FILES: usize = 5;
 /// The key that includes another file.
@@ -305,27 +294,5 @@ fn key_of(id: &str) -> String {
 }
 
 fn entries(data: &Value) -> Option<&Map<String, Value>> {
-    data.get("agents")?.get("entries")?.as_object()
-}
-
-/// Returns the first position of each agent.
-fn places(list: &[Value], entries: Option<&Map<String, Value>>) -> HashMap<String, Place> {
-    let listed = list.iter().enumerate().filter(|(_, entry)| entry.is_object());
-    let listed =
-        listed.filter_map(|(at, entry)| Some((entry.get("id")?.as_str()?, Place::Listed(at))));
-    let keyed = entries.into_iter().flatten().filter(|(_, entry)| entry.is_object());
-    let keyed = keyed.map(|(id, _)| (id.as_str(), Place::Keyed(id.clone())));
-    let mut places = HashMap::new();
-    for (id, place) in listed.chain(keyed) {
-        places.entry(key_of(id)).or_insert(place);
-    }
-    places
-}
-
-fn section<'a>(data: &'a Value, key: &str) -> Result<Option<&'a Map<String, Value>>, GatewayError> {
-    match data.get(key).filter(|value| is_truthy(value)) {
-        None => Ok(None),
-        Some(Value::Object(section)) => Ok(Some(section)),
-        Some(_) => Err(GatewayError::ConfigInvalid { reason: format!("{key} is not an object") }),
-    }
+    data.pointer("/agents/entries")?.as_object()
 }

@@ -106,17 +106,15 @@ impl Allowlist {
         }
         let refused = found.first().map(SocketAddr::ip).filter(|ip| host.parse() != Ok(*ip));
         // An IPv4 address mapped to IPv6 is the same address.
-        let allowed: Vec<_> =
-            found.into_iter().filter(|at| self.has(at.ip().to_canonical())).collect();
+        let is_allowed = |at: &SocketAddr| {
+            self.networks.iter().any(|network| network.contains(&at.ip().to_canonical()))
+        };
+        let allowed: Vec<_> = found.into_iter().filter(is_allowed).collect();
         if allowed.is_empty() {
             Err(OutOfReach { host: host.to_owned(), address: refused })
         } else {
             Ok(allowed)
         }
-    }
-
-    fn has(&self, address: IpAddr) -> bool {
-        self.networks.iter().any(|network| network.contains(&address))
     }
 
     fn knows(&self, host: &str) -> bool {

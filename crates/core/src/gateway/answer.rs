@@ -23,12 +23,8 @@ pub struct Answer {
     reserved: Reserved,
 }
 
-/// The memory reserved for a large answer; see [`Answer::reserved`].
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Reserved {
-    /// The reservation, released on drop.
-    _reservation: Option<Arc<Reservation>>,
-}
+/// The memory reserved for a large answer; see [`Answer::reserved`]. The last copy releases it.
+pub(crate) type Reserved = Option<Arc<Reservation>>;
 
 impl Answer {
     /// Returns the value and releases the reservation. A caller that keeps much of the value keeps
@@ -46,13 +42,7 @@ impl Answer {
 
 impl From<Value> for Answer {
     fn from(value: Value) -> Self {
-        Self { value, reserved: Reserved::default() }
-    }
-}
-
-impl From<&Value> for Answer {
-    fn from(value: &Value) -> Self {
-        value.clone().into()
+        Self { value, reserved: None }
     }
 }
 
@@ -70,12 +60,6 @@ impl DerefMut for Answer {
     }
 }
 
-impl PartialEq<Value> for Answer {
-    fn eq(&self, other: &Value) -> bool {
-        self.value == *other
-    }
-}
-
 /// An answer that has not been parsed.
 #[derive(Debug)]
 pub(super) struct Raw {
@@ -84,21 +68,17 @@ pub(super) struct Raw {
     /// The position of the payload in the frame; `None` if there is none.
     payload: Option<Range<usize>>,
     /// The memory reserved for the frame.
-    _reservation: Option<Arc<Reservation>>,
+    _reserved: Reserved,
 }
 
 impl Raw {
     /// Creates an answer from a payload that points into the frame.
-    pub(super) fn new(
-        text: &Utf8Bytes,
-        payload: Option<&RawValue>,
-        reservation: Option<Arc<Reservation>>,
-    ) -> Self {
+    pub(super) fn new(text: &Utf8Bytes, payload: Option<&RawValue>, reserved: Reserved) -> Self {
         let payload = payload.map(|payload| {
             let start = payload.get().as_ptr().addr() - text.as_str().as_ptr().addr();
             start..start + payload.get().len()
         });
-        Self { text: text.clone(), payload, _reservation: reservation }
+        Self { text: text.clone(), payload, _reserved: reserved }
     }
 
     /// Parses the part that the method uses. Waits for a limited time if other answers take up all
@@ -123,37 +103,32 @@ impl Raw {
             };
             let reason = match read {
                 Ok(answer) => return Ok(answer),
-                Err(Unread::Memory(OverBudget::Crowded(bytes))) if memory.wait_for(bytes).await => {
+                Err((_, Some(OverBudget::Crowded(bytes)))) if memory.wait_for(bytes).await => {
                     continue;
                 }
-                Err(Unread::Memory(OverBudget::Crowded(_))) => {
+                Err((_, Some(OverBudget::Crowded(_)))) => {
                     "other answers take up all the memory for answers".to_owned()
                 }
-                Err(Unread::Memory(OverBudget::TooLarge(limit))) => {
+                Err((_, Some(OverBudget::TooLarge(limit)))) => {
                     format!("it would take more than {limit} bytes of memory")
                 }
-                Err(Unread::Json(reason)) => format!("its payload cannot be read, {reason}"),
+                Err((error, None)) => format!("its payload cannot be read, {error}"),
             };
             return Err(GatewayError::Garbage { method, reason });
         }
     }
 
-    fn try_read(&self, method: Method, memory: &Memory) -> Result<Answer, Unread> {
+    /// Parses that part once. The error comes with the reason if it is the lack of memory.
+    fn try_read(
+        &self,
+        method: Method,
+        memory: &Memory,
+    ) -> Result<Answer, (serde_json::Error, Option<OverBudget>)> {
         let mut budget = memory.for_answer(method.max_memory());
         let payload = &self.text[self.payload.clone().unwrap_or_default()];
-        match (method.keep().read(payload, &mut budget), budget.refusal()) {
-            (Ok(value), _) => Ok(Answer {
-                value,
-                reserved: Reserved { _reservation: budget.reservation().map(Arc::new) },
-            }),
-            (Err(_), Some(refusal)) => Err(Unread::Memory(refusal)),
-            (Err(error), None) => Err(Unread::Json(error.to_string())),
+        match method.keep().read(payload, &mut budget) {
+            Ok(value) => Ok(Answer { value, reserved: budget.reservation.map(Arc::new) }),
+            Err(error) => Err((error, budget.refusal)),
         }
     }
-}
-
-/// The reason why an answer was not parsed.
-enum Unread {
-    Memory(OverBudget),
-    Json(String),
 }

@@ -2,8 +2,7 @@
 //! never repeats a write.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -12,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::Answer;
 use super::client::Client;
-use super::connection::Shared;
+use super::connection::Connection;
 use super::defects::Defect;
 use super::error::GatewayError;
 use super::patience::{Patience, RECONNECT};
@@ -28,7 +27,7 @@ const MAX_STEPS: usize = 64;
 const MAX_ERROR_TEXT: usize = 2_000;
 
 /// The cost of a run, as counts since it began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
     /// The number of requests sent, `connect` included.
     pub rpcs: u32,
@@ -46,16 +45,20 @@ pub struct Call {
     client: Arc<Client>,
     journal: Arc<Journal>,
     began: Instant,
-    rpcs: AtomicU32,
-    round_trips: AtomicU32,
+    /// The gateway as it presented itself when the run first reached it.
+    server_info: OnceLock<Arc<ServerInfo>>,
+    /// Locked only to count or to copy.
+    log: Mutex<Log>,
+}
+
+/// The requests of a run so far.
+#[derive(Debug, Default)]
+struct Log {
+    cost: Cost,
     /// The exchanges in flight; those that begin meanwhile do not count as round trips of their
     /// own.
-    exchanges: AtomicU32,
-    connections: AtomicU32,
-    config_writes: AtomicU32,
-    reached: AtomicBool,
-    server_info: OnceLock<ServerInfo>,
-    steps: Mutex<Vec<Step>>,
+    exchanges: u32,
+    steps: Vec<Step>,
 }
 
 impl Call {
@@ -68,19 +71,8 @@ impl Call {
     /// Creates the calls of a run whose job has done what the journal says.
     #[must_use]
     pub fn of_job(client: Arc<Client>, journal: Arc<Journal>) -> Self {
-        Self {
-            client,
-            journal,
-            began: Instant::now(),
-            rpcs: AtomicU32::new(0),
-            round_trips: AtomicU32::new(0),
-            exchanges: AtomicU32::new(0),
-            connections: AtomicU32::new(0),
-            config_writes: AtomicU32::new(0),
-            reached: AtomicBool::new(false),
-            server_info: OnceLock::new(),
-            steps: Mutex::new(Vec::new()),
-        }
+        let (server_info, log) = Default::default();
+        Self { client, journal, began: Instant::now(), server_info, log }
     }
 
     /// Returns the client of the gateway.
@@ -99,48 +91,47 @@ impl Call {
     /// reached.
     #[must_use]
     pub fn default_agent(&self) -> &str {
-        self.server_info.get().map_or("main", |met| &met.default_agent)
+        self.server_info().map_or("main", |server| &server.default_agent)
     }
 
     /// Returns whether the gateway announced agent ownership when it was reached; such gateways
     /// keep agents under `agents.entries`.
     #[must_use]
     pub fn has_ownership(&self) -> bool {
-        self.server_info.get().is_some_and(|met| met.has_ownership)
+        self.server_info().is_some_and(|server| server.has_ownership)
     }
 
     /// Returns whether the gateway's version has a defect; known once the gateway was reached.
     #[must_use]
     pub fn has_defect(&self, defect: Defect) -> bool {
-        self.server_info.get().is_some_and(|met| defect.is_in(&met.version))
+        self.server_info().is_some_and(|server| defect.is_in(&server.version))
     }
 
     /// Returns the gateway as it presented itself; `None` until it was reached.
     #[must_use]
     pub fn server_info(&self) -> Option<&ServerInfo> {
-        self.server_info.get()
+        self.server_info.get().map(Arc::as_ref)
     }
 
     /// Returns the first requests of the run, in order.
     #[must_use]
     pub fn steps(&self) -> Vec<Step> {
-        self.steps.lock().expect("no panic happens under this lock").clone()
+        self.log().steps.clone()
     }
 
     /// Returns the cost of the run so far.
     #[must_use]
     pub fn cost(&self) -> Cost {
-        Cost {
-            rpcs: self.rpcs.load(Ordering::Relaxed),
-            round_trips: self.round_trips.load(Ordering::Relaxed),
-            connections: self.connections.load(Ordering::Relaxed),
-            config_writes: self.config_writes.load(Ordering::Relaxed),
-        }
+        self.log().cost
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().expect("no panic happens under this lock")
     }
 
     /// Connects if there is no connection yet.
     pub async fn open(&self) -> Result<(), GatewayError> {
-        self.connect().await.map(|_| ())
+        self.connect().await.map(drop)
     }
 
     /// Sends one read request, and repeats it over a new connection when one is lost.
@@ -197,7 +188,7 @@ impl Call {
         requests: Vec<(Method, Value)>,
     ) -> Result<Vec<Result<Value, GatewayError>>, GatewayError> {
         let writes = requests.iter().filter(|(method, _)| *method == Method::ConfigPatch).count();
-        self.config_writes.fetch_add(u32::try_from(writes).unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.log().cost.config_writes += u32::try_from(writes).unwrap_or(u32::MAX);
         let answers = self.exchange(&requests.iter().collect::<Vec<_>>()).await?;
         Ok(answers.into_iter().map(|answer| answer.map(Answer::into_value)).collect())
     }
@@ -208,18 +199,17 @@ impl Call {
         requests: &[&(Method, Value)],
     ) -> Result<Vec<Result<Answer, GatewayError>>, GatewayError> {
         let connection = self.connect().await?;
-        let alone = self.exchanges.fetch_add(1, Ordering::Relaxed) == 0;
-        self.round_trips.fetch_add(u32::from(alone), Ordering::Relaxed);
+        self.log().begin_exchange();
         let calls = requests.iter().map(|(method, params)| self.ask(&connection, *method, params));
         let answers = join_all(calls).await;
-        self.exchanges.fetch_sub(1, Ordering::Relaxed);
+        self.log().exchanges -= 1;
         Ok(answers)
     }
 
     /// Sends a request, and handles a late answer as [`Method::overdue`] describes.
     async fn ask(
         &self,
-        connection: &Shared,
+        connection: &Arc<Connection>,
         method: Method,
         params: &Value,
     ) -> Result<Answer, GatewayError> {
@@ -235,7 +225,6 @@ impl Call {
             answer = answer => answer,
             () = self.proven_alive(connection, overdue), if may_be_late => {
                 let error = GatewayError::Unanswered { method, after: overdue };
-                self.client.observe(method, Err(&error));
                 self.record(method, began, Some(&error));
                 Err(error)
             }
@@ -246,7 +235,7 @@ impl Call {
     /// answer counts.
     async fn ask_again(
         &self,
-        connection: &Shared,
+        connection: &Arc<Connection>,
         method: Method,
         params: &Value,
     ) -> Result<Answer, GatewayError> {
@@ -262,9 +251,7 @@ impl Call {
         let again = async {
             let connecting = Instant::now();
             let (another, is_new) = self.client.reconnect(connection).await?;
-            if is_new {
-                self.note_connection(connecting);
-            }
+            self.note_connection(is_new, connecting);
             self.timed(&another, method, params).await
         };
         tokio::select! {
@@ -283,18 +270,12 @@ impl Call {
 
     /// Returns once the answer is overdue and the gateway has answered a question that was asked
     /// after that.
-    async fn proven_alive(&self, connection: &Shared, overdue: Duration) {
+    async fn proven_alive(&self, connection: &Arc<Connection>, overdue: Duration) {
         sleep(overdue).await;
         let question = async |_| {
             // Any answer proves it, and this question is cheap.
-            match self
-                .ask_again(
-                    connection,
-                    Method::SessionsResolve,
-                    &json!({ "key": "agent:main:main" }),
-                )
-                .await
-            {
+            let params = json!({ "key": "agent:main:main" });
+            match self.ask_again(connection, Method::SessionsResolve, &params).await {
                 Err(error) if error.rpc().is_none() => Err(error),
                 _ => Ok(()),
             }
@@ -308,61 +289,67 @@ impl Call {
 
     async fn timed(
         &self,
-        connection: &Shared,
+        connection: &Arc<Connection>,
         method: Method,
         params: &Value,
     ) -> Result<Answer, GatewayError> {
         let began = Instant::now();
         let answer = connection.call(method, params).await;
-        self.client.observe(method, answer.as_ref());
+        self.client.learn(|known| known.observe(method, answer.as_ref()));
         self.record(method, began, answer.as_ref().err());
         answer
     }
 
     /// Returns the connection. Waits for a gateway that this run has reached before, because it is
     /// then restarting.
-    async fn connect(&self) -> Result<Shared, GatewayError> {
+    async fn connect(&self) -> Result<Arc<Connection>, GatewayError> {
         let mut patience = Patience::new(self.client.limits().patience, 1);
         loop {
             let began = Instant::now();
-            match self.client.connection().await {
-                Ok((connection, new)) => {
-                    if new {
-                        self.note_connection(began);
-                    }
-                    self.reached.store(true, Ordering::Relaxed);
-                    self.server_info.get_or_init(|| connection.hello().into());
+            let error = match self.client.connection().await {
+                Ok((connection, is_new)) => {
+                    self.note_connection(is_new, began);
+                    self.server_info.get_or_init(|| Arc::clone(connection.server_info()));
                     return Ok(connection);
                 }
-                Err(error) => {
-                    self.record(Method::Connect, began, Some(&error));
-                    let restarting =
-                        self.reached.load(Ordering::Relaxed) && error.is_connection_lost();
-                    if !(restarting && patience.wait(&error).await) {
-                        return Err(error);
-                    }
-                }
+                Err(error) => error,
+            };
+            self.record(Method::Connect, began, Some(&error));
+            let is_restarting = self.server_info().is_some() && error.is_connection_lost();
+            if !(is_restarting && patience.wait(&error).await) {
+                return Err(error);
             }
         }
     }
 
-    fn note_connection(&self, began: Instant) {
-        self.connections.fetch_add(1, Ordering::Relaxed);
-        self.round_trips.fetch_add(1, Ordering::Relaxed);
-        self.record(Method::Connect, began, None);
+    fn note_connection(&self, is_new: bool, began: Instant) {
+        if is_new {
+            let mut log = self.log();
+            log.cost.connections += 1;
+            log.cost.round_trips += 1;
+            drop(log);
+            self.record(Method::Connect, began, None);
+        }
     }
 
     fn record(&self, method: Method, began: Instant, error: Option<&GatewayError>) {
-        self.rpcs.fetch_add(1, Ordering::Relaxed);
-        let mut steps = self.steps.lock().expect("no panic happens under this lock");
-        if steps.len() < MAX_STEPS {
-            steps.push(Step {
+        let mut log = self.log();
+        log.cost.rpcs += 1;
+        if log.steps.len() < MAX_STEPS {
+            log.steps.push(Step {
                 name: method.as_str().to_owned(),
                 at_ms: millis(began.duration_since(self.began)),
                 duration_ms: millis(began.elapsed()),
                 note: error.map(|error| one_line(&error.to_string(), MAX_ERROR_TEXT)),
             });
         }
+    }
+}
+
+impl Log {
+    fn begin_exchange(&mut self) {
+        self.cost.round_trips += u32::from(self.exchanges == 0);
+        self.exchanges += 1;
     }
 }
 

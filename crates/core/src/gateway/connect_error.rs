@@ -46,16 +46,11 @@ impl ConnectError {
     /// Returns the kind of an error answer to `connect`.
     pub(crate) fn of(error: &RpcError) -> Self {
         let code = error.detail("code").unwrap_or_default();
+        let fits = |(codes, forms, _): &&Row| codes.contains(&code) || error.is_form(forms);
         if is_pairing(error, code) {
-            return Self::Pairing;
-        }
-        if code == "AUTH_RATE_LIMITED" || error.is_form(&["too many failed authentication*"]) {
-            return Self::AddressLocked;
-        }
-        if let Some(row) = ROWS.iter().find(|row| row.fits(error, code)) {
-            row.kind
-        } else if code == "PROTOCOL_MISMATCH" || error.is_form(&["protocol mismatch*"]) {
-            Self::Protocol
+            Self::Pairing
+        } else if let Some((_, _, kind)) = ROWS.iter().find(fits) {
+            *kind
         } else if error.needs_a_person().is_some() {
             Self::Maintenance
         } else if error.code == "UNAVAILABLE" {
@@ -76,49 +71,40 @@ impl ConnectError {
 }
 
 /// One kind of error, recognised by any of these codes or by any of these forms of the message.
-struct Row {
-    codes: &'static [&'static str],
-    forms: &'static [&'static str],
-    kind: ConnectError,
-}
-
-impl Row {
-    fn fits(&self, error: &RpcError, code: &str) -> bool {
-        self.codes.contains(&code) || error.is_form(self.forms)
-    }
-}
+type Row = (&'static [&'static str], &'static [&'static str], ConnectError);
 
 /// The known kinds of errors. The first row that fits decides.
-const ROWS: [Row; 11] = [
-    row(
+const ROWS: [Row; 13] = [
+    (&["AUTH_RATE_LIMITED"], &["too many failed authentication*"], ConnectError::AddressLocked),
+    (
         &["AUTH_DEVICE_TOKEN_MISMATCH"],
         &["unauthorized: device token mismatch*", "device token mismatch*"],
         ConnectError::DeviceToken,
     ),
-    row(
+    (
         &["AUTH_TOKEN_NOT_CONFIGURED"],
         &["unauthorized: gateway token not configured*"],
         ConnectError::NoToken,
     ),
-    row(
+    (
         &["AUTH_PASSWORD_MISSING", "AUTH_PASSWORD_MISMATCH", "AUTH_PASSWORD_NOT_CONFIGURED"],
         &["unauthorized: gateway password *"],
         ConnectError::Password,
     ),
     // The message of this error mentions the control UI as well.
-    row(&["CONTROL_UI_ORIGIN_NOT_ALLOWED"], &["origin not allowed*"], ConnectError::Origin),
-    row(
+    (&["CONTROL_UI_ORIGIN_NOT_ALLOWED"], &["origin not allowed*"], ConnectError::Origin),
+    (
         &["CONTROL_UI_DEVICE_IDENTITY_REQUIRED"],
         &["control ui *", "protocol mismatch: control ui *"],
         ConnectError::ControlUi,
     ),
-    row(
+    (
         &["AUTH_TOKEN_MISMATCH", "AUTH_TOKEN_MISSING", "DEVICE_IDENTITY_REQUIRED"],
         &["device identity required*"],
         ConnectError::Token,
     ),
-    row(&["DEVICE_AUTH_SIGNATURE_EXPIRED"], &["device signature expired*"], ConnectError::Clocks),
-    row(
+    (&["DEVICE_AUTH_SIGNATURE_EXPIRED"], &["device signature expired*"], ConnectError::Clocks),
+    (
         &[
             "DEVICE_AUTH_NONCE_REQUIRED",
             "DEVICE_AUTH_NONCE_MISMATCH",
@@ -127,13 +113,13 @@ const ROWS: [Row; 11] = [
         &["device nonce *", "device signature invalid*"],
         ConnectError::Proof,
     ),
-    row(
+    (
         &[],
         &["invalid connect params*", "invalid handshake*", "invalid-handshake*"],
         ConnectError::Params,
     ),
-    row(&["AUTH_REQUIRED", "AUTH_UNAUTHORIZED"], &["unauthorized*"], ConnectError::Token),
-    row(
+    (&["AUTH_REQUIRED", "AUTH_UNAUTHORIZED"], &["unauthorized*"], ConnectError::Token),
+    (
         &[
             "DEVICE_AUTH_INVALID",
             "DEVICE_AUTH_DEVICE_ID_MISMATCH",
@@ -142,15 +128,8 @@ const ROWS: [Row; 11] = [
         &["device *"],
         ConnectError::Device,
     ),
+    (&["PROTOCOL_MISMATCH"], &["protocol mismatch*"], ConnectError::Protocol),
 ];
-
-const fn row(
-    codes: &'static [&'static str],
-    forms: &'static [&'static str],
-    kind: ConnectError,
-) -> Row {
-    Row { codes, forms, kind }
-}
 
 fn is_pairing(error: &RpcError, code: &str) -> bool {
     let said = error.is_form(&["pairing required*"]) || error.detail("requestId").is_some();

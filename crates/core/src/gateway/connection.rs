@@ -5,6 +5,7 @@
 //! unused for a while.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,14 +20,14 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::{debug, trace};
 
 use super::answer::{Answer, Raw};
-use super::device::DeviceIdentity;
 use super::error::GatewayError;
 use super::handshake::{Session, Socket, Target, open};
 use super::keep::Keep;
 use super::limits::Limits;
 use super::memory::Memory;
 use super::meter::Meter;
-use super::protocol::{Frame, Hello, Method, Request};
+use super::protocol::{Frame, Method, Request};
+use super::server_info::ServerInfo;
 use crate::sanitize::one_line;
 
 /// The most requests in flight at once; the newest gateways refuse some of several hundred.
@@ -45,8 +46,11 @@ type Reply = Result<Raw, GatewayError>;
 /// An open connection to a gateway.
 #[derive(Debug)]
 pub(super) struct Connection {
-    hello: Hello,
+    server_info: Arc<ServerInfo>,
+    /// The queue of the socket's task. The task closes it when the connection has ended, and ends
+    /// when the connection is dropped.
     requests: mpsc::UnboundedSender<Pending>,
+    /// Each request holds a slot until it is answered or given up.
     slots: Semaphore,
     next_id: AtomicU64,
     limits: Limits,
@@ -69,38 +73,41 @@ struct Pending {
 
 impl Connection {
     /// Connects, answers the challenge, and checks what the gateway grants.
-    pub(super) async fn open(
-        target: Target<'_>,
-        identity: Option<&DeviceIdentity>,
-        limits: Limits,
-    ) -> Result<Self, GatewayError> {
-        let connecting = limits.deadline(Method::Connect);
-        let late = || GatewayError::Unreachable {
-            reason: format!("no connection within {} s", connecting.as_secs()),
+    pub(super) async fn open(target: Target<'_>, limits: Limits) -> Result<Self, GatewayError> {
+        let after = limits.deadline(Method::Connect);
+        let late = |_| GatewayError::Unreachable {
+            reason: format!("no connection within {} s", after.as_secs()),
         };
-        let session = timeout(connecting, open(target, identity)).await.map_err(|_| late())??;
-        let hello = session.hello.clone();
+        let session = timeout(after, open(target)).await.map_err(late)??;
+        let Session { socket, meter, server_info } = session;
         let (requests, queue) = mpsc::unbounded_channel();
-        let task = Task::new(session, queue, limits.idle);
-        let restarted = Arc::clone(&task.restarted);
+        let restarted = Arc::default();
+        let (sink, stream) = socket.split();
+        let task = Task {
+            sink,
+            stream,
+            meter,
+            queue,
+            waiting: HashMap::new(),
+            silence: server_info.tick * 5 / 2,
+            idle: limits.idle,
+            restarted: Arc::clone(&restarted),
+        };
         tokio::spawn(task.run());
-        let slots = Semaphore::new(MAX_IN_FLIGHT);
-        let stale = AtomicBool::new(false);
-        let memory = target.memory.clone();
         Ok(Self {
-            hello,
+            server_info,
             requests,
-            slots,
+            slots: Semaphore::new(MAX_IN_FLIGHT),
             next_id: AtomicU64::new(1),
             limits,
-            memory,
-            stale,
+            memory: target.memory.clone(),
+            stale: AtomicBool::new(false),
             restarted,
         })
     }
 
-    pub(super) const fn hello(&self) -> &Hello {
-        &self.hello
+    pub(super) const fn server_info(&self) -> &Arc<ServerInfo> {
+        &self.server_info
     }
 
     /// Returns whether the next call needs another connection.
@@ -121,7 +128,7 @@ impl Connection {
     ) -> Result<Answer, GatewayError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed).to_string();
         let text = encode(&id, method, params);
-        let limit = self.hello.max_payload;
+        let limit = self.server_info.max_frame;
         if text.len() > limit {
             return Err(GatewayError::TooLarge { method, size: text.len(), limit });
         }
@@ -166,41 +173,22 @@ struct Task {
 struct End {
     code: Option<u16>,
     reason: String,
-    garbage: bool,
+    is_garbage: bool,
 }
 
 impl Task {
-    fn new(session: Session, queue: mpsc::UnboundedReceiver<Pending>, idle: Duration) -> Self {
-        let Session { socket, meter, hello } = session;
-        let (sink, stream) = socket.split();
-        Self {
-            sink,
-            stream,
-            meter,
-            queue,
-            waiting: HashMap::new(),
-            silence: hello.tick * 5 / 2,
-            idle,
-            restarted: Arc::default(),
-        }
-    }
-
     async fn run(mut self) {
-        let end = self.serve().await;
+        let Err(end) = self.serve().await;
         debug!(code = end.code, unanswered = self.waiting.len(), "gateway connection ended");
         // Set before other tasks can see that the connection is closed.
         self.restarted.store(end.code == Some(SERVICE_RESTART), Ordering::Relaxed);
         self.queue.close();
         for (_, (method, reply)) in self.waiting.drain() {
-            let error = if end.garbage {
-                GatewayError::Garbage { method, reason: end.reason.clone() }
+            let reason = end.reason.clone();
+            let error = if end.is_garbage {
+                GatewayError::Garbage { method, reason }
             } else {
-                GatewayError::Closed {
-                    method,
-                    code: end.code,
-                    reason: end.reason.clone(),
-                    sent: true,
-                }
+                GatewayError::Closed { method, code: end.code, reason, sent: true }
             };
             // A caller that has given up no longer listens.
             let _ = reply.send(Err(error));
@@ -209,7 +197,7 @@ impl Task {
         let _ = timeout(Duration::from_secs(1), self.sink.close()).await;
     }
 
-    async fn serve(&mut self) -> End {
+    async fn serve(&mut self) -> Result<Infallible, End> {
         let mut heard = Instant::now();
         let mut used = heard;
         let mut is_sending = false;
@@ -217,96 +205,95 @@ impl Task {
         loop {
             // A caller that has given up does not keep the connection open.
             self.waiting.retain(|_, (_, reply)| !reply.is_closed());
-            let quiet = if self.waiting.is_empty() {
-                heard + self.silence
+            let (quiet, deadline) = if self.waiting.is_empty() {
+                let quiet = heard + self.silence;
+                (quiet, quiet.min(used + self.idle))
             } else {
-                heard + self.silence.max(self.idle)
+                let quiet = heard + self.silence.max(self.idle);
+                (quiet, quiet)
             };
-            let deadline =
-                if self.waiting.is_empty() { quiet.min(used + self.idle) } else { quiet };
             let stuck = self.meter.last_write().max(sending_since) + ACCEPTS_WITHIN;
             let until = if is_sending { deadline.min(stuck) } else { deadline };
             tokio::select! {
                 request = self.queue.recv(), if !is_sending => {
-                    let Some(request) = request else { return End::of("no longer needed") };
+                    let request = request.ok_or_else(|| End::of("no longer needed"))?;
                     used = Instant::now();
                     self.waiting.insert(request.id, (request.method, request.reply));
                     // All earlier data is sent, so this request only goes into the buffer.
-                    if let Err(error) = self.sink.feed(Message::text(request.text)).await {
-                        return End::of(error.to_string());
-                    }
+                    self.sink.feed(Message::text(request.text)).await?;
                     is_sending = true;
                     sending_since = used;
                 }
-                sent = self.sink.flush(), if is_sending => match sent {
-                    Ok(()) => is_sending = false,
-                    Err(error) => return End::of(error.to_string()),
-                },
+                sent = self.sink.flush(), if is_sending => {
+                    sent?;
+                    is_sending = false;
+                }
                 message = self.stream.next() => {
                     heard = Instant::now();
-                    if let Some(end) = self.take(message) {
-                        return end;
-                    }
+                    self.take(message.ok_or_else(|| End::of("closed without a close frame"))??)?;
                 }
                 () = sleep_until(until) => match until {
                     // The gateway may have accepted data meanwhile.
                     _ if until < deadline && self.meter.last_write() + ACCEPTS_WITHIN > until => {}
-                    _ if until < deadline => return End::of("the gateway accepts no data"),
-                    _ => return End::of(if deadline == quiet { "silent" } else { "idle" }),
+                    _ if until < deadline => return Err(End::of("the gateway accepts no data")),
+                    _ => return Err(End::of(if deadline == quiet { "silent" } else { "idle" })),
                 },
             }
         }
     }
 
-    /// Handles the next item of the socket; returns the end of the connection, if it is that.
-    fn take(&mut self, message: Option<Result<Message, WsError>>) -> Option<End> {
+    /// Handles a message; returns the end of the connection, if it is that.
+    fn take(&mut self, message: Message) -> Result<(), End> {
         let text = match message {
-            Some(Ok(Message::Text(text))) => text,
-            Some(Ok(Message::Close(frame))) => {
-                let (code, reason) = frame.map_or((None, String::new()), |frame| {
-                    (
-                        Some(u16::from(frame.code)),
-                        frame.reason.chars().filter(|c| !c.is_control()).take(120).collect(),
-                    )
-                });
-                return Some(End { code, reason, garbage: false });
+            Message::Text(text) => text,
+            Message::Close(frame) => {
+                let code = frame.as_ref().map(|frame| frame.code.into());
+                let reason = frame.as_ref().map_or("", |frame| frame.reason.as_str());
+                let reason = reason.chars().filter(|c| !c.is_control()).take(120).collect();
+                return Err(End { code, reason, is_garbage: false });
             }
-            Some(Ok(Message::Binary(_))) => return Some(End::garbage("a binary frame")),
-            Some(Ok(_)) => return None,
-            Some(Err(error)) => return Some(End::of(error.to_string())),
-            None => return Some(End::of("closed without a close frame")),
+            Message::Binary(_) => return Err(End::garbage("a binary frame")),
+            _ => return Ok(()),
         };
         let held = self.meter.reservation_of(&text);
         match Frame::read(&text) {
             Some(Frame::Res { id, ok, payload, error }) => {
-                if let Some((method, reply)) = self.waiting.remove(&*id) {
+                if let Some((method, reply)) = self.waiting.remove(&id) {
                     self.meter.exclude(text.len());
                     let answer = match (text.len(), method.max_answer()) {
-                        (size, limit) if size > limit => Err(too_long(method, size, limit)),
+                        (size, limit) if size > limit => {
+                            let reason = format!("it has {size} bytes, more than {limit}");
+                            Err(GatewayError::garbage(method, reason))
+                        }
                         _ if ok => Ok(Raw::new(&text, payload, held)),
                         _ => Err(answered(method, error)),
                     };
                     let _ = reply.send(answer);
                 }
-                None
             }
             Some(Frame::Event { event, .. }) => {
                 trace!(event = one_line(&event, 64), "gateway event");
-                None
             }
-            Some(Frame::Other) => None,
-            None => Some(End::garbage("a frame that is not a gateway's")),
+            Some(Frame::Other) => {}
+            None => return Err(End::garbage("a frame that is not a gateway's")),
         }
+        Ok(())
     }
 }
 
 impl End {
     fn of(reason: impl Into<String>) -> Self {
-        Self { code: None, reason: reason.into(), garbage: false }
+        Self { code: None, reason: reason.into(), is_garbage: false }
     }
 
     fn garbage(reason: &str) -> Self {
-        Self { code: None, reason: reason.to_owned(), garbage: true }
+        Self { is_garbage: true, ..Self::of(reason) }
+    }
+}
+
+impl From<WsError> for End {
+    fn from(error: WsError) -> Self {
+        Self::of(error.to_string())
     }
 }
 
@@ -314,25 +301,19 @@ impl End {
 pub(super) fn answered(method: Method, error: Option<&RawValue>) -> GatewayError {
     const IN_SHORT: Keep =
         Keep::Members(&[("code", Keep::All), ("message", Keep::All), ("retryAfterMs", Keep::All)]);
-    let garbage = |reason: &str| GatewayError::Garbage { method, reason: reason.to_owned() };
-    let Some(error) = error else { return garbage("an error answer without an error") };
+    let Some(error) = error else {
+        return GatewayError::garbage(method, "an error answer without an error");
+    };
     let memory = Memory::default();
     let read = |keep: Keep| keep.read(error.get(), &mut memory.for_answer(MAX_ERROR));
     let read = read(Keep::All).or_else(|_| read(IN_SHORT)).and_then(serde_json::from_value);
     read.map_or_else(
-        |_| garbage("its error cannot be read"),
+        |_| GatewayError::garbage(method, "its error cannot be read"),
         |error| GatewayError::Rpc { method, error: Box::new(error) },
     )
-}
-
-fn too_long(method: Method, size: usize, limit: usize) -> GatewayError {
-    GatewayError::Garbage { method, reason: format!("it has {size} bytes, more than {limit}") }
 }
 
 pub(super) fn encode(id: &str, method: Method, params: &Value) -> String {
     let request = Request { kind: "req", id, method: method.as_str(), params };
     serde_json::to_string(&request).expect("JSON values always serialise")
 }
-
-/// A shared connection, so that calls in flight keep theirs while a new one is made.
-pub(super) type Shared = Arc<Connection>;

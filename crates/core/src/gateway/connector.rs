@@ -1,11 +1,10 @@
 //! Opens byte streams to gateways: over TCP, unless the clients were given another connector.
 
 use std::fmt::{self, Debug, Formatter};
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 
@@ -16,7 +15,7 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-type Opened = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>>;
+type Opened = BoxFuture<'static, io::Result<Box<dyn Stream>>>;
 
 /// Opens streams to a host, by name or address, and a port. TLS is added on top.
 #[derive(Clone)]
@@ -38,9 +37,7 @@ impl Connector {
     pub(super) async fn open(&self, host: &str, port: u16) -> io::Result<Box<dyn Stream>> {
         (self.0)(host.to_owned(), port).await
     }
-}
 
-impl Connector {
     /// Creates a TCP connector to the hosts of an allowlist. A name is resolved once and the
     /// checked addresses are called, so that it cannot resolve to another address after the check.
     #[must_use]

@@ -47,16 +47,14 @@ impl Defect {
         match self {
             Self::StaleRestart => {
                 "this version restarts with the config of its process start when `channels` \
-                    changes, and then does not \
-                 know newer agents until its process is restarted: set \
-                 `channels.defaults.heartbeat` before you start \
-                 the gateway, or upgrade it to 2026.5.12 or newer"
+                    changes, and then does not know newer agents until its process is restarted: \
+                    set `channels.defaults.heartbeat` before you start the gateway, or upgrade it \
+                    to 2026.5.12 or newer"
             }
             Self::SessionsLost => {
                 "this version cannot open the sessions of an agent that was deleted and is \
-                    provisioned again until \
-                 the gateway is restarted in between: restart it after a cleanup, or upgrade it \
-                 to 2026.9.2 or newer"
+                    provisioned again until the gateway is restarted in between: restart it after \
+                    a cleanup, or upgrade it to 2026.9.2 or newer"
             }
         }
     }

@@ -5,7 +5,6 @@
 //! replaced silently: an unusable file is an error, because a new key would require a new approval
 //! on every gateway.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,9 +14,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer, SigningKey};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::protocol::{CLIENT_ID, CLIENT_MODE, ROLE, SCOPES};
+use crate::digest::sha256_hex;
 use crate::private_file;
 
 /// The reason why there is no identity.
@@ -78,22 +77,27 @@ impl DeviceIdentity {
     /// Reads the key from `path`; creates it with mode 0600 if there is no such file.
     pub fn load_or_create(path: &Path) -> Result<Self, DeviceError> {
         let io = |source| DeviceError::Io { path: path.to_owned(), source };
-        match fs::read_to_string(path) {
-            Ok(text) => Self::read(path, &text),
+        let text = match fs::read_to_string(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let identity = Self::ephemeral();
                 let seed = URL_SAFE_NO_PAD.encode(identity.key.to_bytes());
                 match private_file::create(path, seed.as_bytes()) {
-                    Ok(()) => Ok(identity),
                     // Another worker of this installation was faster, and its key is used.
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                        Self::read(path, &fs::read_to_string(path).map_err(io)?)
+                        fs::read_to_string(path)
                     }
-                    Err(error) => Err(io(error)),
+                    created => return created.map(|()| identity).map_err(io),
                 }
             }
-            Err(error) => Err(io(error)),
+            found => found,
+        };
+        let text = text.map_err(io)?;
+        if let Some(mode) = private_file::exposed(path).map_err(io)? {
+            return Err(DeviceError::Exposed { path: path.to_owned(), mode });
         }
+        let corrupt = |reason| DeviceError::Corrupt { path: path.to_owned(), reason };
+        let seed = URL_SAFE_NO_PAD.decode(text.trim()).map_err(|_| corrupt("not base64url"))?;
+        Ok(Self::from_seed(seed.try_into().map_err(|_| corrupt("not 32 bytes"))?))
     }
 
     /// Returns the id of the key on gateways: the SHA-256 of the public key in hex.
@@ -122,24 +126,8 @@ impl DeviceIdentity {
 
     fn from_seed(seed: [u8; 32]) -> Self {
         let key = SigningKey::from_bytes(&seed);
-        let digest = Sha256::digest(key.verifying_key().as_bytes());
-        let id = digest.iter().fold(String::with_capacity(64), |mut id, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(id, "{byte:02x}");
-            id
-        });
+        let id = sha256_hex(key.verifying_key());
         Self { key, id }
-    }
-
-    fn read(path: &Path, text: &str) -> Result<Self, DeviceError> {
-        let corrupt = |reason| DeviceError::Corrupt { path: path.to_owned(), reason };
-        let exposed = private_file::exposed(path)
-            .map_err(|source| DeviceError::Io { path: path.to_owned(), source })?;
-        if let Some(mode) = exposed {
-            return Err(DeviceError::Exposed { path: path.to_owned(), mode });
-        }
-        let seed = URL_SAFE_NO_PAD.decode(text.trim()).map_err(|_| corrupt("not base64url"))?;
-        Ok(Self::from_seed(seed.try_into().map_err(|_| corrupt("not 32 bytes"))?))
     }
 }
 

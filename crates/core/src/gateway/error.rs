@@ -245,6 +245,11 @@ pub enum GatewayError {
 }
 
 impl GatewayError {
+    /// Returns the error for an answer that is not one.
+    pub(crate) fn garbage(method: Method, reason: impl Into<String>) -> Self {
+        Self::Garbage { method, reason: reason.into() }
+    }
+
     /// Returns the method of the request; `None` if there was no session to send one.
     #[must_use]
     pub fn method(&self) -> Option<Method> {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use hex::FromHex;
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 
@@ -21,7 +22,9 @@ impl Fingerprint {
 
 /// The error for a text that is not a fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a fingerprint")]
+#[error(
+    "not a fingerprint, expected `sha256:` and 64 hex digits, with or without colons between bytes"
+)]
 pub struct NotAFingerprint;
 
 impl FromStr for Fingerprint {
@@ -29,22 +32,13 @@ impl FromStr for Fingerprint {
 
     fn from_str(text: &str) -> Result<Self, NotAFingerprint> {
         let digits = text.strip_prefix("sha256:").ok_or(NotAFingerprint)?;
-        let gap = usize::from(digits.contains(':'));
-        if digits.len() != 64 + 31 * gap || !digits.is_ascii() {
-            return Err(NotAFingerprint);
-        }
-        let mut bytes = [0; 32];
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            let start = at * (2 + gap);
-            let pair = &digits[start..start + 2];
-            if !pair.bytes().all(|digit| digit.is_ascii_hexdigit())
-                || (at > 0 && gap == 1 && &digits[start - 1..start] != ":")
-            {
-                return Err(NotAFingerprint);
-            }
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| NotAFingerprint)?;
-        }
-        Ok(Self(bytes))
+        let pairs = digits.split(':');
+        let bytes = if pairs.clone().all(|pair| pair.len() == 2) {
+            FromHex::from_hex(pairs.collect::<String>())
+        } else {
+            FromHex::from_hex(digits)
+        };
+        bytes.map(Self).map_err(|_| NotAFingerprint)
     }
 }
 
@@ -57,10 +51,7 @@ impl fmt::Display for Fingerprint {
 
 impl<'de> Deserialize<'de> for Fingerprint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let expected = "`sha256:` and 64 hex digits, with or without colons between bytes";
-        text.parse()
-            .map_err(|error| serde::de::Error::custom(format_args!("{error}, expected {expected}")))
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

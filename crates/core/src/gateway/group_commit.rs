@@ -21,7 +21,7 @@ use super::error::GatewayError;
 use super::suspects::Suspects;
 use super::write_lock::WriteLock;
 use crate::journal::Journal;
-use crate::single_flight::Shared;
+use crate::single_flight::SingleFlight;
 
 /// The time for which a writer waits for announced runs. On a slow gateway they arrive seconds
 /// apart, and each write that is saved outweighs the wait.
@@ -30,24 +30,31 @@ const GATHERING: Duration = Duration::from_secs(3);
 /// ms for each write took 3 s for a list; it is busy with the writes all that time anyway.
 const WRITING: Duration = Duration::from_secs(10);
 
-/// The shared state of one gateway; see the module.
-#[derive(Debug)]
+/// The state that the runs on one gateway share; see the module. It lives as long as the gateway's
+/// client. No lock of the standard library is held across an `await`.
+#[derive(Debug, Default)]
 pub(crate) struct GroupCommit {
-    /// Held while the config is written, from reading it to reading it back.
+    /// Held by one run while it writes the config, from reading it to reading it back.
     pub(crate) write_lock: WriteLock,
+    /// The changes that no writer has taken yet; the holder of the write lock takes them.
     pending: Mutex<Vec<PendingChange>>,
+    /// The agents of refused writes, kept from one writer to the next.
     suspects: Mutex<Suspects>,
     /// The hash of the config that the gateway was last seen to use.
     effective_hash: Mutex<Option<Value>>,
+    /// The agent of the main backend behind each id, while a run works on it.
     owners: Mutex<HashMap<String, Uuid>>,
-    announced: watch::Sender<usize>,
+    /// The runs that may submit a change soon; each holds a receiver until it has decided.
+    announced: watch::Sender<()>,
     /// The shared reading of the config.
-    pub(crate) config: Shared<Config>,
-    sessions: Shared<Sessions>,
-    session_writes: watch::Sender<usize>,
+    pub(crate) config: SingleFlight<Config>,
+    /// The shared reading of the sessions.
+    sessions: SingleFlight<Sessions>,
+    /// The session writes in flight; each holds a receiver until it is done.
+    session_writes: watch::Sender<()>,
     /// Held by the run whose turn it is to wait and then ask whether the gateway knows its agent.
     lookup_turn: AsyncMutex<()>,
-    /// The number of runs that have found their agent known.
+    /// The number of runs that have found their agent known; it only grows.
     known_agents: watch::Sender<u32>,
 }
 
@@ -92,58 +99,23 @@ pub(crate) struct Commit {
     pub(crate) is_new: bool,
 }
 
-/// An announcement of work that others wait for, withdrawn on drop.
-#[derive(Debug)]
-pub(crate) struct Announcement(watch::Sender<usize>);
-
-impl Announcement {
-    fn among(count: &watch::Sender<usize>) -> Self {
-        count.send_modify(|count| *count += 1);
-        Self(count.clone())
-    }
-}
-
-impl Drop for Announcement {
-    fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
-    }
-}
-
-/// Waits until the count is zero, but no longer than `limit`: work that comes too late counts as
-/// none.
-async fn wait_until_zero(count: &watch::Sender<usize>, limit: Duration) {
-    let _ = timeout(limit, count.subscribe().wait_for(|count| *count == 0)).await;
-}
+/// An announcement of work that others wait for, withdrawn on drop: a channel knows when it has no
+/// receiver left.
+pub(crate) type Announcement = watch::Receiver<()>;
 
 impl GroupCommit {
-    pub(super) fn new() -> Self {
-        Self {
-            write_lock: WriteLock::default(),
-            pending: Mutex::new(Vec::new()),
-            suspects: Mutex::new(Suspects::default()),
-            effective_hash: Mutex::new(None),
-            owners: Mutex::new(HashMap::new()),
-            announced: watch::Sender::new(0),
-            config: Shared::default(),
-            sessions: Shared::default(),
-            session_writes: watch::Sender::new(0),
-            lookup_turn: AsyncMutex::new(()),
-            known_agents: watch::Sender::new(0),
-        }
-    }
-
     /// Announces a pending change; drop the announcement once the change is submitted or turns out
     /// unnecessary.
     pub(crate) fn announce(&self) -> Announcement {
-        Announcement::among(&self.announced)
+        self.announced.subscribe()
     }
 
     /// Announces a session write; drop the announcement once the write is done.
     pub(crate) fn announce_session_write(&self) -> Announcement {
-        Announcement::among(&self.session_writes)
+        self.session_writes.subscribe()
     }
 
-    /// Returns the sessions as they are after this call, see [`Shared::read`]. They are listed
+    /// Returns the sessions as they are after this call, see [`SingleFlight::read`]. They are listed
     /// while none is being written: some gateways read every session again when one has changed,
     /// which takes seconds and blocks everybody else.
     pub(crate) async fn sessions<F>(
@@ -153,7 +125,11 @@ impl GroupCommit {
     where
         F: Future<Output = Result<Sessions, GatewayError>>,
     {
-        self.sessions.read_when(wait_until_zero(&self.session_writes, WRITING), read).await
+        // A write that takes too long counts as none.
+        let is_quiet = async {
+            let _ = timeout(WRITING, self.session_writes.closed()).await;
+        };
+        self.sessions.read_when(is_quiet, read).await
     }
 
     /// Submits a pending change. The run that writes sends the result; if that run ends first, the
@@ -164,15 +140,9 @@ impl GroupCommit {
         journal: Arc<Journal>,
     ) -> oneshot::Receiver<CommitResult> {
         let (answer, result) = oneshot::channel();
-        let (faults, written) = (BTreeMap::new(), Vec::new());
-        self.lock().push(PendingChange {
-            desired,
-            journal,
-            faults,
-            written,
-            is_new: false,
-            answer,
-        });
+        let (faults, written) = Default::default();
+        let change = PendingChange { desired, journal, faults, written, is_new: false, answer };
+        self.pending.lock().expect("no panic happens under this lock").push(change);
         result
     }
 
@@ -198,7 +168,7 @@ impl GroupCommit {
 
     /// Moves the pending changes into the batch, except those that conflict with one in it.
     pub(crate) fn take_into(&self, batch: &mut Vec<PendingChange>) {
-        let mut pending = self.lock();
+        let mut pending = self.pending.lock().expect("no panic happens under this lock");
         for change in std::mem::take(&mut *pending) {
             if batch.iter().any(|other| other.conflicts_with(&change)) {
                 pending.push(change);
@@ -210,7 +180,8 @@ impl GroupCommit {
 
     /// Waits, for a limited time, until all announced changes have been submitted.
     pub(crate) async fn gather(&self) {
-        wait_until_zero(&self.announced, GATHERING).await;
+        // A run that takes too long writes its change itself.
+        let _ = timeout(GATHERING, self.announced.closed()).await;
     }
 
     /// Returns the number of runs so far that have found an agent known that was new to the
@@ -239,10 +210,6 @@ impl GroupCommit {
             _ = known.wait_for(|count| *count > before) => {}
             () = turn => {}
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<PendingChange>> {
-        self.pending.lock().expect("no panic happens under this lock")
     }
 }
 

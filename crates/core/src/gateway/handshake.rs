@@ -7,14 +7,13 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::error::{ProtocolError, UrlError};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
@@ -29,9 +28,10 @@ use super::error::GatewayError;
 use super::memory::Memory;
 use super::meter::{Meter, Metered};
 use super::protocol::{
-    CLIENT_ID, CLIENT_MODE, Frame, Hello, MAX_FRAME, MAX_GREETING, MAX_HELLO, Method, PROTOCOLS,
-    ROLE, SCOPES,
+    CLIENT_ID, CLIENT_MODE, Frame, MAX_FRAME, MAX_GREETING, MAX_HELLO, Method, PROTOCOLS, ROLE,
+    SCOPES,
 };
+use super::server_info::ServerInfo;
 use super::tls::Untrusted;
 
 /// The time to wait for the challenge. Every version sends it within a millisecond of the upgrade;
@@ -46,6 +46,8 @@ pub(super) type Socket = WebSocketStream<Metered<Box<dyn Stream>>>;
 #[derive(Clone, Copy)]
 pub(super) struct Target<'a> {
     pub(super) endpoint: &'a Endpoint,
+    /// The device to connect as; `None` for a gateway that accepts a backend without one.
+    pub(super) identity: Option<&'a DeviceIdentity>,
     /// The TLS settings; `None` for a `ws://` url.
     pub(super) tls: Option<&'a Arc<ClientConfig>>,
     pub(super) connector: &'a Connector,
@@ -56,24 +58,21 @@ pub(super) struct Target<'a> {
 pub(super) struct Session {
     pub(super) socket: Socket,
     pub(super) meter: Arc<Meter>,
-    pub(super) hello: Hello,
+    pub(super) server_info: Arc<ServerInfo>,
 }
 
 /// Opens a session with the gateway.
-pub(super) async fn open(
-    target: Target<'_>,
-    identity: Option<&DeviceIdentity>,
-) -> Result<Session, GatewayError> {
+pub(super) async fn open(target: Target<'_>) -> Result<Session, GatewayError> {
     let meter = Meter::new(target.memory.clone(), MAX_GREETING);
     let mut socket = upgrade(target, &meter).await?;
     let challenge = read_challenge(&mut socket).await?;
-    let params = connect_params(target.endpoint.token.as_ref(), identity, challenge);
+    let params = connect_params(target, challenge);
     meter.set_limit(MAX_HELLO);
     let text = encode("0", Method::Connect, &params);
     socket.send(Message::text(text)).await.map_err(|error| ended(&error))?;
-    let hello = read_hello(&mut socket, &meter, target.memory).await?;
+    let server_info = Arc::new(read_hello(&mut socket, &meter, target.memory).await?);
     meter.set_limit(MAX_FRAME);
-    Ok(Session { socket, meter, hello })
+    Ok(Session { socket, meter, server_info })
 }
 
 /// Opens a socket to the gateway.
@@ -112,34 +111,26 @@ async fn upgrade(target: Target<'_>, meter: &Arc<Meter>) -> Result<Socket, Gatew
 
 fn refused_upgrade(error: &WsError, port: u16) -> GatewayError {
     match error {
-        // A gateway that is starting or has too many connections, or a proxy without its gateway.
-        WsError::Http(response) if matches!(response.status().as_u16(), 429 | 503) => {
-            GatewayError::Starting {
-                reason: format!("HTTP {}", response.status().as_u16()),
-                retry_after: None,
+        WsError::Http(response) => match response.status().as_u16() {
+            // A gateway that is starting or has too many connections, or a proxy without its
+            // gateway.
+            status @ (429 | 503) => {
+                GatewayError::Starting { reason: format!("HTTP {status}"), retry_after: None }
             }
-        }
-        // A proxy in front of a gateway that is down or restarting.
-        WsError::Http(response) if matches!(response.status().as_u16(), 502 | 504) => {
-            GatewayError::Unreachable {
-                reason: format!("a proxy answers HTTP {}", response.status().as_u16()),
+            // A proxy in front of a gateway that is down or restarting.
+            status @ (502 | 504) => {
+                GatewayError::Unreachable { reason: format!("a proxy answers HTTP {status}") }
             }
-        }
-        WsError::Http(response) => GatewayError::NotAGateway {
-            reason: format!("the address answers HTTP {}", response.status().as_u16()),
+            status => {
+                GatewayError::NotAGateway { reason: format!("the address answers HTTP {status}") }
+            }
         },
-        WsError::Tls(error) => GatewayError::Tls { reason: error.to_string() },
-        WsError::Url(UrlError::TlsFeatureNotEnabled) => {
-            GatewayError::Tls { reason: "not built in".into() }
-        }
         // rustls reports a bad certificate as an I/O error of kind InvalidData.
         WsError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-            match Untrusted::of(error) {
-                Some(Untrusted { reason, fingerprint }) => GatewayError::Untrusted {
-                    reason: reason.clone(),
-                    fingerprint: *fingerprint,
-                    port,
-                },
+            match Untrusted::of(error).cloned() {
+                Some(Untrusted { reason, fingerprint }) => {
+                    GatewayError::Untrusted { reason, fingerprint, port }
+                }
                 None => GatewayError::Tls { reason: error.to_string() },
             }
         }
@@ -157,22 +148,22 @@ fn ended(error: &WsError) -> GatewayError {
     GatewayError::Unreachable { reason: format!("closed during the handshake ({error})") }
 }
 
-/// Returns the challenge's nonce and time; `None` if the gateway sends no challenge.
-async fn read_challenge(socket: &mut Socket) -> Result<Option<(String, u64)>, GatewayError> {
-    #[derive(Deserialize)]
-    struct Challenge {
-        nonce: String,
-        ts: u64,
-    }
+/// The text and the time that a device signs.
+#[derive(Deserialize)]
+struct Challenge {
+    nonce: String,
+    ts: u64,
+}
+
+/// Returns the challenge; `None` if the gateway sends none.
+async fn read_challenge(socket: &mut Socket) -> Result<Option<Challenge>, GatewayError> {
     let challenge = async {
         loop {
             let text = next_text(socket).await?;
-            match frame_in(&text)? {
-                Frame::Event { event, payload } if event == "connect.challenge" => {
-                    let read = |payload: &RawValue| serde_json::from_str(payload.get()).ok();
-                    return Ok(payload.and_then(read).map(|Challenge { nonce, ts }| (nonce, ts)));
-                }
-                _ => {}
+            if let Frame::Event { event, payload } = frame_in(&text)?
+                && event == "connect.challenge"
+            {
+                return Ok(payload.and_then(|payload| serde_json::from_str(payload.get()).ok()));
             }
         }
     };
@@ -181,11 +172,8 @@ async fn read_challenge(socket: &mut Socket) -> Result<Option<(String, u64)>, Ga
 
 /// Returns the params of the connect request: the client, its scopes, and the proof of the device
 /// key.
-fn connect_params(
-    token: Option<&SecretString>,
-    identity: Option<&DeviceIdentity>,
-    challenge: Option<(String, u64)>,
-) -> Value {
+fn connect_params(target: Target<'_>, challenge: Option<Challenge>) -> Value {
+    let token = target.endpoint.token.as_ref();
     let mut params = json!({
         "minProtocol": PROTOCOLS.0,
         "maxProtocol": PROTOCOLS.1,
@@ -201,8 +189,8 @@ fn connect_params(
     if let Some(token) = token {
         params["auth"] = json!({ "token": token.expose_secret() });
     }
-    if let (Some(identity), Some((nonce, signed_at))) = (identity, challenge) {
-        params["device"] = identity.sign(&nonce, signed_at, token);
+    if let (Some(identity), Some(Challenge { nonce, ts })) = (target.identity, challenge) {
+        params["device"] = identity.sign(&nonce, ts, token);
     }
     params
 }
@@ -211,7 +199,7 @@ async fn read_hello(
     socket: &mut Socket,
     meter: &Meter,
     memory: &Memory,
-) -> Result<Hello, GatewayError> {
+) -> Result<ServerInfo, GatewayError> {
     let answer = loop {
         let text = next_text(socket).await?;
         let held = meter.reservation_of(&text);
@@ -229,7 +217,7 @@ async fn read_hello(
         }
     };
     let payload = answer.read(Method::Connect, memory).await?;
-    Hello::read(&payload)
+    ServerInfo::read(&payload)
         .ok_or_else(|| GatewayError::NotAGateway { reason: "no hello in the answer".into() })
 }
 
@@ -245,10 +233,10 @@ async fn next_text(socket: &mut Socket) -> Result<Utf8Bytes, GatewayError> {
         match socket.next().await {
             Some(Ok(Message::Text(text))) => return Ok(text),
             Some(Ok(Message::Close(frame))) => {
-                let code = frame.as_ref().map(|frame| u16::from(frame.code));
-                let reason = format!("closed during the handshake (code {})", code.unwrap_or(1005));
+                let code = frame.map_or(1005, |frame| frame.code.into());
+                let reason = format!("closed during the handshake (code {code})");
                 return Err(match code {
-                    Some(1012 | 1013) => GatewayError::Starting { reason, retry_after: None },
+                    1012 | 1013 => GatewayError::Starting { reason, retry_after: None },
                     _ => GatewayError::Unreachable { reason },
                 });
             }

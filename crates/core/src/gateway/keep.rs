@@ -202,7 +202,7 @@ mod tests {
         let refused = |text: &str| {
             let mut budget = memory.for_answer(8 * MIB);
             assert!(Keep::All.read(text, &mut budget).is_err());
-            budget.refusal()
+            budget.refusal
         };
         for small in ["1,", "{},", "[],", "\"\",", "{\"a\":1},"] {
             let text = format!("[{}1]", small.repeat(8 * MIB / SLOT));

@@ -77,8 +77,10 @@ pub(super) struct Budget<'a> {
     limit: usize,
     used: usize,
     granted: usize,
-    reservation: Option<Reservation>,
-    refusal: Option<OverBudget>,
+    /// The memory reserved so far; `None` if the answer is free.
+    pub(super) reservation: Option<Reservation>,
+    /// The reason for the last refusal, if there was one.
+    pub(super) refusal: Option<OverBudget>,
 }
 
 /// The reason why an answer gets no more memory.
@@ -111,16 +113,6 @@ impl Budget<'_> {
         }
         Ok(())
     }
-
-    /// Returns the reason for the last refusal, if there was one.
-    pub(super) const fn refusal(&self) -> Option<OverBudget> {
-        self.refusal
-    }
-
-    /// Returns the reservation; `None` if the answer is free.
-    pub(super) fn reservation(self) -> Option<Reservation> {
-        self.reservation
-    }
 }
 
 fn in_kib(bytes: usize) -> u32 {
@@ -140,7 +132,7 @@ mod tests {
         assert_eq!(second.take(MIB), Ok(()), "the first MiB of each is free");
         assert_eq!(second.take(2 * MIB), Ok(()), "what the first left");
         assert_eq!(second.take(1), Err(OverBudget::Crowded(4 * MIB)));
-        assert_eq!(second.refusal(), Some(OverBudget::Crowded(4 * MIB)));
+        assert_eq!(second.refusal, Some(OverBudget::Crowded(4 * MIB)));
         drop(first);
         assert_eq!(
             memory.for_answer(2 * MIB).take(2 * MIB + 1),
@@ -155,7 +147,7 @@ mod tests {
         let memory = Memory::default();
         let mut all = memory.for_answer(KEPT);
         assert_eq!(all.take(KEPT), Ok(()));
-        let held = all.reservation();
+        let held = all.reservation;
         assert!(!memory.wait_for(2 * MIB).await);
         drop(held);
         assert!(memory.wait_for(KEPT).await);

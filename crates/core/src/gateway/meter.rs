@@ -5,25 +5,25 @@
 //! and answers every ping. So this module reads the headers first: a frame that is too long is
 //! refused, a large one waits until the process has memory for it, and a flood ends the connection.
 
-mod header;
-
-use std::io;
+use std::io::{self, Cursor};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
-
-use header::Header;
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, OpCode};
 
 use super::memory::{FREE_FRAME, Memory, Reservation};
 
 /// The bytes read at once from the network.
 const BUFFER: usize = 16 * 1024;
+/// The most bytes of a frame's header.
+const MAX_HEADER: usize = 14;
 /// The time within which a large message must be complete: 32 MiB at 4.5 Mbit/s.
 const FRAME_WITHIN: Duration = Duration::from_secs(60);
 /// The most bytes of a fragmented message. Gateways send none, but a proxy may fragment them.
@@ -44,30 +44,26 @@ const MAX_PINGS: u32 = 100;
 #[derive(Debug)]
 pub(super) struct Meter {
     memory: Memory,
-    /// The most bytes of a message.
-    limit: AtomicUsize,
     traffic: Mutex<Traffic>,
 }
 
+/// The state that the stream shares with the reader of its messages. Locked only for a moment.
 #[derive(Debug)]
 struct Traffic {
+    /// The most bytes of a message.
+    limit: usize,
     /// The memory reserved for the message that is being received, or that arrived last.
     held: Option<Reservation>,
-    /// A large message, kept until the next header is read. While it exists, the next message is
+    /// A large message and its memory, kept until the next header is read. While it exists, the next message is
     /// read into another buffer; otherwise this one would be kept for the life of the connection.
-    last: Option<Large>,
+    last: Option<(Utf8Bytes, Arc<Reservation>)>,
+    /// The time at which the other end last accepted data.
     last_write: Instant,
+    /// The beginning of the window in which the frames, bytes and pings were counted.
     since: Instant,
     frames: u32,
     bytes: usize,
     pings: u32,
-}
-
-/// A message with its memory reservation.
-#[derive(Debug)]
-struct Large {
-    _message: Utf8Bytes,
-    _reservation: Arc<Reservation>,
 }
 
 impl Meter {
@@ -75,6 +71,7 @@ impl Meter {
     pub(super) fn new(memory: Memory, limit: usize) -> Arc<Self> {
         let now = Instant::now();
         let traffic = Traffic {
+            limit,
             held: None,
             last: None,
             last_write: now,
@@ -83,12 +80,12 @@ impl Meter {
             bytes: 0,
             pings: 0,
         };
-        Arc::new(Self { memory, limit: limit.into(), traffic: Mutex::new(traffic) })
+        Arc::new(Self { memory, traffic: Mutex::new(traffic) })
     }
 
     /// Sets the most bytes of a message from now on.
     pub(super) fn set_limit(&self, limit: usize) {
-        self.limit.store(limit, Ordering::Relaxed);
+        self.lock().limit = limit;
     }
 
     /// Returns the memory reserved for `message`, which must be the latest one; `None` if it is
@@ -96,7 +93,7 @@ impl Meter {
     pub(super) fn reservation_of(&self, message: &Utf8Bytes) -> Option<Arc<Reservation>> {
         let mut traffic = self.lock();
         let held = traffic.held.take().map(Arc::new)?;
-        traffic.last = Some(Large { _message: message.clone(), _reservation: Arc::clone(&held) });
+        traffic.last = Some((message.clone(), Arc::clone(&held)));
         Some(held)
     }
 
@@ -112,15 +109,15 @@ impl Meter {
         traffic.bytes = traffic.bytes.saturating_sub(bytes);
     }
 
-    fn count(&self, header: &Header) -> io::Result<()> {
+    fn count(&self, opcode: OpCode, length: usize) -> io::Result<()> {
         let mut traffic = self.lock();
         let now = Instant::now();
         if now.duration_since(traffic.since) >= WINDOW {
             (traffic.since, traffic.frames, traffic.bytes, traffic.pings) = (now, 0, 0, 0);
         }
         traffic.frames += 1;
-        traffic.bytes = traffic.bytes.saturating_add(header.length);
-        traffic.pings += u32::from(header.is_ping());
+        traffic.bytes = traffic.bytes.saturating_add(length);
+        traffic.pings += u32::from(opcode == OpCode::Control(Control::Ping));
         if traffic.frames > MAX_FRAMES || traffic.bytes > MAX_BYTES || traffic.pings > MAX_PINGS {
             return Err(io::Error::other("the gateway sends too much at once"));
         }
@@ -133,7 +130,6 @@ impl Meter {
 }
 
 /// A stream with metered frames.
-#[derive(Debug)]
 pub(super) struct Metered<S> {
     inner: BufReader<S>,
     meter: Arc<Meter>,
@@ -144,26 +140,28 @@ pub(super) struct Metered<S> {
     due: Option<Pin<Box<Sleep>>>,
 }
 
-type Acquired = Pin<Box<dyn Future<Output = Option<Reservation>> + Send>>;
-
 /// The next thing to read from the stream.
 enum Phase {
     /// The answer to the upgrade, and whether its current line is empty so far.
     Upgrade { at_start: bool },
     /// A header, of which `have` bytes have arrived.
-    Header { bytes: [u8; Header::MAX], have: usize },
+    Header { bytes: [u8; MAX_HEADER], have: usize },
     /// A wait for the memory of the frame.
-    Waiting { header: Header, memory: Acquired },
+    Waiting { frame: Frame, memory: BoxFuture<'static, Option<Reservation>> },
     /// The header, of which `passed` bytes were passed on.
-    Passing { header: Header, passed: usize },
+    Passing { frame: Frame, passed: usize },
     /// The remaining bytes of a payload.
     Payload(usize),
 }
 
-impl std::fmt::Debug for Phase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Phase")
-    }
+/// A frame whose header has arrived.
+#[derive(Clone, Copy)]
+struct Frame {
+    header: [u8; MAX_HEADER],
+    /// The bytes of the header.
+    size: usize,
+    /// The bytes of the payload.
+    length: usize,
 }
 
 impl<S: AsyncRead> Metered<S> {
@@ -174,46 +172,49 @@ impl<S: AsyncRead> Metered<S> {
     }
 
     /// Decides about a frame by its header.
-    fn admit(&mut self, header: Header) -> io::Result<Phase> {
-        self.meter.count(&header)?;
-        if header.is_control() {
-            return Ok(Phase::Passing { header, passed: 0 });
+    fn admit(&mut self, frame: Frame, is_final: bool, opcode: OpCode) -> io::Result<Phase> {
+        self.meter.count(opcode, frame.length)?;
+        if matches!(opcode, OpCode::Control(_)) {
+            return Ok(Phase::Passing { frame, passed: 0 });
         }
-        let is_whole = header.is_final() && self.message == 0;
+        let is_whole = is_final && self.message == 0;
         let before = self.message;
-        self.message = before.saturating_add(header.length);
-        let limit = self.meter.limit.load(Ordering::Relaxed);
-        let (message, limit) =
-            (self.message, if is_whole { limit } else { limit.min(MAX_FRAGMENTED) });
+        let message = before.saturating_add(frame.length);
+        let limit = self.meter.lock().limit;
+        let limit = if is_whole { limit } else { limit.min(MAX_FRAGMENTED) };
         if message > limit {
             return Err(io::Error::other(format!(
                 "a message has {message} bytes; the limit is {limit}"
             )));
         }
-        if !is_whole && header.length > MAX_FRAGMENT {
+        if !is_whole && frame.length > MAX_FRAGMENT {
             return Err(io::Error::other(format!(
                 "a fragment has {} bytes; the limit is {MAX_FRAGMENT}",
-                header.length
+                frame.length
             )));
         }
-        if header.is_final() {
-            self.message = 0;
-        }
+        self.message = if is_final { 0 } else { message };
         if message <= FREE_FRAME || before > FREE_FRAME {
-            return Ok(Phase::Passing { header, passed: 0 });
+            return Ok(Phase::Passing { frame, passed: 0 });
         }
         // Fragments are joined in a text that grows by doubling. The memory for the largest message
         // is reserved at once, so that no two wait for each other.
         let bytes = if is_whole { message } else { 3 * limit };
         self.due = Some(Box::pin(sleep(FRAME_WITHIN)));
-        Ok(Phase::Waiting { header, memory: Box::pin(self.meter.memory.for_frame(bytes)) })
+        Ok(Phase::Waiting { frame, memory: Box::pin(self.meter.memory.for_frame(bytes)) })
     }
 }
 
 impl<S: AsyncRead + Unpin> Metered<S> {
-    /// Returns whether the large message that is being received takes too long.
-    fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
-        self.due.as_mut().is_some_and(|due| due.as_mut().poll(cx).is_ready())
+    /// Returns an error if the large message that is being received takes too long.
+    fn check_due(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.due.as_mut().is_some_and(|due| due.as_mut().poll(cx).is_ready()) {
+            return Err(io::Error::other(format!(
+                "a message of more than {FREE_FRAME} bytes took more than {} s",
+                FRAME_WITHIN.as_secs()
+            )));
+        }
+        Ok(())
     }
 
     /// Passes on as many of the available bytes as `wanted` says; returns 0 at the end of the
@@ -260,50 +261,50 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
                     return Poll::Ready(Ok(()));
                 }
                 Phase::Header { bytes, have } => {
-                    let (mut bytes, mut have) = (*bytes, *have);
-                    if this.is_overdue(cx) {
-                        return Poll::Ready(Err(overdue()));
-                    }
+                    let (mut header, size) = (*bytes, *have);
+                    this.check_due(cx)?;
                     this.meter.lock().last = None;
-                    let size = Header::size(bytes, have);
-                    if have < size {
-                        let missing = size - have;
-                        let pass = |new: &[u8]| {
-                            bytes[have..have + new.len()].copy_from_slice(new);
-                            have += new.len();
-                        };
-                        if ready!(this.poll_pass(cx, |_| missing, pass))? == 0 {
-                            return Poll::Ready(Ok(()));
+                    this.phase = match FrameHeader::parse(&mut Cursor::new(&header[..size])) {
+                        Ok(None) => {
+                            let pass =
+                                |next: &[u8]| header[size..][..next.len()].copy_from_slice(next);
+                            let have = size + ready!(this.poll_pass(cx, |_| 1, pass))?;
+                            if have == size {
+                                return Poll::Ready(Ok(()));
+                            }
+                            Phase::Header { bytes: header, have }
                         }
-                        this.phase = Phase::Header { bytes, have };
-                    } else {
-                        this.phase = this.admit(Header::read(bytes))?;
-                    }
+                        Ok(Some((read, length))) => {
+                            let length = usize::try_from(length).unwrap_or(usize::MAX);
+                            let frame = Frame { header, size, length };
+                            this.admit(frame, read.is_final, read.opcode)?
+                        }
+                        // The library refuses the frame when it reads the same header.
+                        Err(_) => {
+                            Phase::Passing { frame: Frame { header, size, length: 0 }, passed: 0 }
+                        }
+                    };
                 }
-                Phase::Waiting { header, memory } => {
-                    let header = *header;
+                Phase::Waiting { frame, memory } => {
+                    let frame = *frame;
                     let Poll::Ready(held) = memory.as_mut().poll(cx) else {
-                        let is_overdue = this.is_overdue(cx);
-                        return if is_overdue {
-                            Poll::Ready(Err(overdue()))
-                        } else {
-                            Poll::Pending
-                        };
+                        this.check_due(cx)?;
+                        return Poll::Pending;
                     };
                     let mut traffic = this.meter.lock();
                     match (&mut traffic.held, held) {
                         (Some(all), Some(held)) => all.merge(held),
                         (all, held) => *all = held,
                     }
-                    this.phase = Phase::Passing { header, passed: 0 };
+                    this.phase = Phase::Passing { frame, passed: 0 };
                 }
-                Phase::Passing { header, passed } => {
-                    let rest = &header.bytes[*passed..header.size];
+                Phase::Passing { frame, passed } => {
+                    let rest = &frame.header[*passed..frame.size];
                     let now = rest.len().min(room);
                     buf.put_slice(&rest[..now]);
                     *passed += now;
-                    if *passed == header.size {
-                        this.phase = Phase::Payload(header.length);
+                    if *passed == frame.size {
+                        this.phase = Phase::Payload(frame.length);
                     }
                     return Poll::Ready(Ok(()));
                 }
@@ -316,14 +317,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
                 }
                 Phase::Payload(left) => {
                     let left = *left;
-                    if this.is_overdue(cx) {
-                        return Poll::Ready(Err(overdue()));
-                    }
-                    let passed = ready!(this.poll_pass(
-                        cx,
-                        |_| left.min(room),
-                        |bytes| buf.put_slice(bytes)
-                    ))?;
+                    this.check_due(cx)?;
+                    let wanted = left.min(room);
+                    let passed =
+                        ready!(this.poll_pass(cx, |_| wanted, |bytes| buf.put_slice(bytes)))?;
                     this.phase = Phase::Payload(left - passed);
                     return Poll::Ready(Ok(()));
                 }
@@ -332,16 +329,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     }
 }
 
-fn overdue() -> io::Error {
-    io::Error::other(format!(
-        "a message of more than {FREE_FRAME} bytes took more than {} s",
-        FRAME_WITHIN.as_secs()
-    ))
-}
-
 impl Phase {
     const fn next() -> Self {
-        Self::Header { bytes: [0; Header::MAX], have: 0 }
+        Self::Header { bytes: [0; MAX_HEADER], have: 0 }
     }
 }
 

@@ -51,7 +51,7 @@ pub use keep::Keep;
 pub use limits::Limits;
 pub use protocol::Method;
 pub(crate) use protocol::PROTOCOLS;
-pub use rpc_error::{Cause, Need, RpcError};
+pub use rpc_error::{Need, RpcError};
 pub use server_info::ServerInfo;
 pub use step::Step;
 pub use tls::{Trust, TrustError};

@@ -1,15 +1,14 @@
 //! Frames and methods of the gateway's JSON-RPC, protocols 3 and 4.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::keep::Keep;
-use crate::sanitize::{is_unprintable, one_line};
 
 /// The protocol versions offered; every gateway with the agent methods accepts one of them.
 pub(crate) const PROTOCOLS: (u32, u32) = (3, 4);
@@ -25,10 +24,6 @@ pub(super) const MAX_GREETING: usize = 64 * 1024;
 /// The largest frame accepted until the gateway has answered `connect`, in bytes: a hello lists the
 /// agents.
 pub(super) const MAX_HELLO: usize = 4 * 1024 * 1024;
-/// The most characters of a name from a gateway, its version included.
-const MAX_NAME: usize = 64;
-/// The most scopes that are kept of a gateway's hello.
-const MAX_SCOPES: usize = 32;
 
 /// The client id of the worker; with the mode and the role, the one form that every tested gateway
 /// accepts.
@@ -36,44 +31,63 @@ pub(super) const CLIENT_ID: &str = "gateway-client";
 pub(super) const CLIENT_MODE: &str = "backend";
 pub(super) const ROLE: &str = "operator";
 
-/// The methods that the worker calls, with their properties.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Method {
+/// Declares the methods with their names on the wire.
+macro_rules! methods {
+    ($($(#[$doc:meta])* $method:ident = $name:literal,)*) => {
+        /// The methods that the worker calls, with their properties.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Method {
+            $($(#[$doc])* $method,)*
+        }
+
+        impl Method {
+            /// Returns the method's name on the wire.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$method => $name,)*
+                }
+            }
+        }
+    };
+}
+
+methods! {
     /// Opens a session with the gateway.
-    Connect,
+    Connect = "connect",
     /// Reads the config and its hash.
-    ConfigGet,
+    ConfigGet = "config.get",
     /// Merges a patch into the config.
-    ConfigPatch,
+    ConfigPatch = "config.patch",
     /// Reads the state of the gateway, including each agent's heartbeat as the gateway uses it.
-    Status,
+    Status = "status",
     /// Lists agents; old gateways add agents that exist only on disk.
-    AgentsList,
+    AgentsList = "agents.list",
     /// Creates an agent by call.
-    AgentsCreate,
+    AgentsCreate = "agents.create",
     /// Renames or moves an agent.
-    AgentsUpdate,
+    AgentsUpdate = "agents.update",
     /// Deletes an agent, with its files on request.
-    AgentsDelete,
+    AgentsDelete = "agents.delete",
     /// Lists the files of a workspace with their sizes; newer gateways omit some.
-    FilesList,
+    FilesList = "agents.files.list",
     /// Reads one file of a workspace; the answer also shows whether the gateway supports the file.
-    FilesGet,
+    FilesGet = "agents.files.get",
     /// Writes one file of a workspace.
-    FilesSet,
+    FilesSet = "agents.files.set",
     /// Lists sessions with their labels.
-    SessionsList,
+    SessionsList = "sessions.list",
     /// Returns whether a session exists.
-    SessionsResolve,
+    SessionsResolve = "sessions.resolve",
     /// Creates a session or changes its label.
-    SessionsPatch,
+    SessionsPatch = "sessions.patch",
     /// Resets a session, so that it starts empty.
-    SessionsReset,
+    SessionsReset = "sessions.reset",
     /// Deletes a session of an agent.
-    SessionsDelete,
+    SessionsDelete = "sessions.delete",
     /// Sends a message to a session, which starts a turn of its agent; a repeated key starts no
     /// second turn.
-    ChatSend,
+    ChatSend = "chat.send",
 }
 
 impl Method {
@@ -86,30 +100,6 @@ impl Method {
         Self::FilesSet,
         Self::SessionsPatch,
     ];
-
-    /// Returns the method's name on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::ConfigGet => "config.get",
-            Self::ConfigPatch => "config.patch",
-            Self::Status => "status",
-            Self::AgentsList => "agents.list",
-            Self::AgentsCreate => "agents.create",
-            Self::AgentsUpdate => "agents.update",
-            Self::AgentsDelete => "agents.delete",
-            Self::FilesList => "agents.files.list",
-            Self::FilesGet => "agents.files.get",
-            Self::FilesSet => "agents.files.set",
-            Self::SessionsList => "sessions.list",
-            Self::SessionsResolve => "sessions.resolve",
-            Self::SessionsPatch => "sessions.patch",
-            Self::SessionsReset => "sessions.reset",
-            Self::SessionsDelete => "sessions.delete",
-            Self::ChatSend => "chat.send",
-        }
-    }
 
     /// Returns whether the request may change the gateway.
     #[must_use]
@@ -222,8 +212,8 @@ pub(super) struct Request<'a> {
 /// A frame from the gateway, whose large parts are left unparsed. Unknown members and types are
 /// ignored.
 pub(super) enum Frame<'a> {
-    Event { event: Cow<'a, str>, payload: Option<&'a RawValue> },
-    Res { id: Cow<'a, str>, ok: bool, payload: Option<&'a RawValue>, error: Option<&'a RawValue> },
+    Event { event: String, payload: Option<&'a RawValue> },
+    Res { id: String, ok: bool, payload: Option<&'a RawValue>, error: Option<&'a RawValue> },
     Other,
 }
 
@@ -235,79 +225,25 @@ impl<'a> Frame<'a> {
         struct Members<'a> {
             #[serde(borrow, rename = "type")]
             kind: Cow<'a, str>,
-            #[serde(borrow, default)]
+            #[serde(borrow)]
             id: Option<&'a RawValue>,
-            #[serde(borrow, default)]
+            #[serde(borrow)]
             event: Option<&'a RawValue>,
-            #[serde(borrow, default)]
+            #[serde(borrow)]
             ok: Option<&'a RawValue>,
-            #[serde(borrow, default)]
+            #[serde(borrow)]
             payload: Option<&'a RawValue>,
-            #[serde(borrow, default)]
+            #[serde(borrow)]
             error: Option<&'a RawValue>,
         }
-        #[derive(Deserialize)]
-        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-        let text_in =
-            |raw: &'a RawValue| serde_json::from_str::<Text<'a>>(raw.get()).ok().map(|text| text.0);
-        let Members { kind, id, event, ok, payload, error } = serde_json::from_str(text).ok()?;
-        match &*kind {
-            "event" => Some(Self::Event { event: text_in(event?)?, payload }),
-            "res" => Some(Self::Res {
-                id: text_in(id?)?,
-                ok: serde_json::from_str(ok?.get()).ok()?,
-                payload,
-                error,
-            }),
-            _ => Some(Self::Other),
+        fn part<T: DeserializeOwned>(raw: Option<&RawValue>) -> Option<T> {
+            serde_json::from_str(raw?.get()).ok()
         }
-    }
-}
-
-/// The parts of `hello-ok` that matter here. Each is optional in some version.
-#[derive(Debug, Clone)]
-pub(super) struct Hello {
-    pub(super) protocol: u32,
-    pub(super) version: String,
-    pub(super) max_payload: usize,
-    pub(super) tick: Duration,
-    pub(super) default_agent: String,
-    /// Set if the gateway announces agent ownership, as those with `agents.entries` do.
-    pub(super) has_ownership: bool,
-    /// The granted scopes; `None` if the gateway does not say.
-    pub(super) scopes: Option<Vec<String>>,
-    pub(super) methods: HashSet<String>,
-}
-
-impl Hello {
-    /// Parses `hello-ok`; returns `None` if the payload is not one.
-    pub(super) fn read(payload: &Value) -> Option<Self> {
-        let protocol = payload.get("protocol")?.as_u64()?;
-        let text =
-            |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-        let number = |pointer: &str| payload.pointer(pointer).and_then(Value::as_u64);
-        let texts = |pointer: &str| {
-            let items = payload.pointer(pointer)?.as_array()?;
-            Some(items.iter().filter_map(Value::as_str).map(str::to_owned))
-        };
-        let is_id = |id: &String| id.chars().count() <= MAX_NAME && !id.contains(is_unprintable);
-        let name = |text: String| one_line(&text, MAX_NAME);
-        Some(Self {
-            protocol: u32::try_from(protocol).ok()?,
-            version: text("/server/version").map_or_else(|| "unknown".to_owned(), name),
-            // The smallest limit of any version, for gateways that announce none.
-            max_payload: number("/policy/maxPayload")
-                .and_then(|n| usize::try_from(n).ok())
-                .map_or(512 * 1024, |most| most.min(MAX_FRAME)),
-            tick: Duration::from_millis(
-                number("/policy/tickIntervalMs").unwrap_or(30_000).clamp(1_000, 300_000),
-            ),
-            default_agent: text("/snapshot/sessionDefaults/defaultAgentId")
-                .filter(is_id)
-                .unwrap_or_else(|| "main".to_owned()),
-            has_ownership: payload.pointer("/snapshot/sessionDefaults/ownership").is_some(),
-            scopes: texts("/auth/scopes").map(|scopes| scopes.take(MAX_SCOPES).map(name).collect()),
-            methods: texts("/features/methods").map(Iterator::collect).unwrap_or_default(),
+        let Members { kind, id, event, ok, payload, error } = serde_json::from_str(text).ok()?;
+        Some(match &*kind {
+            "event" => Self::Event { event: part(event)?, payload },
+            "res" => Self::Res { id: part(id)?, ok: part(ok)?, payload, error },
+            _ => Self::Other,
         })
     }
 }

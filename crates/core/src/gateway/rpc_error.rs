@@ -15,24 +15,61 @@ const MAX_QUOTE: usize = 400;
 const MAX_ISSUES: usize = 5;
 
 /// An error answer, in the gateway's own words.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
 pub struct RpcError {
     /// The code: `INVALID_REQUEST` for nearly everything; `UNAVAILABLE`, `NOT_PAIRED`, `FORBIDDEN`
     /// for the rest.
-    #[serde(default)]
     pub code: String,
     /// The message, often the only thing that tells errors apart.
-    #[serde(default)]
     pub message: String,
     /// The machine-readable details, on newer gateways.
-    #[serde(default)]
     pub details: Value,
     /// The time to wait, in milliseconds.
-    #[serde(default, rename = "retryAfterMs")]
+    #[serde(rename = "retryAfterMs")]
     pub retry_after_ms: Option<u64>,
 }
 
+/// Declares functions that return whether a message has one of these forms.
+macro_rules! forms {
+    ($($(#[$doc:meta])* $name:ident: $forms:expr;)*) => {
+        $($(#[$doc])* #[must_use] pub fn $name(&self) -> bool { self.is_form(&$forms) })*
+    };
+}
+
 impl RpcError {
+    forms! {
+        /// Returns whether there is no agent of that id: it never existed, was deleted, or is not
+        /// yet loaded after a config write.
+        is_agent_unknown: [
+            "unknown agent id*",
+            "agent \"*\" not found*",
+            "agent \"*\" no longer exists in configuration*",
+        ];
+
+        /// Returns whether an agent of that id exists already.
+        is_agent_known: ["agent \"*\" already exists*"];
+
+        /// Returns whether the gateway does not keep files of that name.
+        is_file_unsupported: ["unsupported file*"];
+
+        /// Returns whether the file is a link or not a regular file, or changed while the gateway
+        /// read it.
+        is_file_unsafe: ["unsafe workspace file \"*\""];
+
+        /// Returns whether somebody else changed the config since it was read.
+        is_config_stale: ["config changed since last load*"];
+
+        /// Returns whether another session of the agent has that label.
+        is_label_taken: ["label already in use: *"];
+
+        /// Returns whether the gateway rejects the resulting config, or the present one, as invalid.
+        is_config_invalid: ["invalid config*", "config validation failed*"];
+
+        /// Returns whether the gateway refuses a write because it makes the config much smaller.
+        is_size_drop: ["config write rejected: *(size-drop:*"];
+    }
+
     /// Returns whether the message as a whole has one of these forms, ignoring case. A `*` stands
     /// for any text, so that quoted text such as an agent's id or a path does not decide the
     /// meaning.
@@ -44,8 +81,7 @@ impl RpcError {
 
     /// Returns the parts of a message that newer gateways build from an error of their program:
     /// `NameError: text: code=CODE`.
-    #[must_use]
-    pub fn cause(&self) -> Cause<'_> {
+    fn cause(&self) -> Cause<'_> {
         let (text, code) = match self.message.trim().rsplit_once(": code=") {
             Some((text, code)) if code.chars().all(is_of_code) => (text, code),
             _ => (self.message.trim(), ""),
@@ -59,48 +95,6 @@ impl RpcError {
             _ => ("", text),
         };
         Cause { name, text, code: self.detail("code").unwrap_or(code) }
-    }
-
-    /// Returns whether there is no agent of that id: it never existed, was deleted, or is not yet
-    /// loaded after a config write.
-    #[must_use]
-    pub fn is_agent_unknown(&self) -> bool {
-        self.is_form(&[
-            "unknown agent id*",
-            "agent \"*\" not found*",
-            "agent \"*\" no longer exists in configuration*",
-        ])
-    }
-
-    /// Returns whether an agent of that id exists already.
-    #[must_use]
-    pub fn is_agent_known(&self) -> bool {
-        self.is_form(&["agent \"*\" already exists*"])
-    }
-
-    /// Returns whether the gateway does not keep files of that name.
-    #[must_use]
-    pub fn is_file_unsupported(&self) -> bool {
-        self.is_form(&["unsupported file*"])
-    }
-
-    /// Returns whether the file is a link or not a regular file, or changed while the gateway read
-    /// it.
-    #[must_use]
-    pub fn is_file_unsafe(&self) -> bool {
-        self.is_form(&["unsafe workspace file \"*\""])
-    }
-
-    /// Returns whether somebody else changed the config since it was read.
-    #[must_use]
-    pub fn is_config_stale(&self) -> bool {
-        self.is_form(&["config changed since last load*"])
-    }
-
-    /// Returns whether another session of the agent has that label.
-    #[must_use]
-    pub fn is_label_taken(&self) -> bool {
-        self.is_form(&["label already in use: *"])
     }
 
     /// Returns whether the gateway's rate limit for this kind of request is used up.
@@ -143,30 +137,17 @@ impl RpcError {
     pub fn needs_a_person(&self) -> Option<Need> {
         let cause = self.cause();
         let code = if cause.code.is_empty() { self.code.as_str() } else { cause.code };
-        match (code, cause.name) {
-            ("gateway.maintenance_required", _) | (_, "StartupMaintenanceRequiredError") => {
-                Some(Need::Maintenance)
-            }
-            ("CONFIG_INCLUDE_OWNERSHIP", _) => Some(Need::Include),
-            (_, name) if name.starts_with("AuthProfileMigrationRequired") => {
-                Some(Need::Maintenance)
-            }
-            _ if self.is_form(&["AuthProfileMigrationRequired*"]) => Some(Need::Maintenance),
-            _ if self.is_form(&INCLUDED) => Some(Need::Include),
-            _ => None,
+        if code == "gateway.maintenance_required"
+            || cause.name == "StartupMaintenanceRequiredError"
+            || cause.name.starts_with("AuthProfileMigrationRequired")
+            || self.is_form(&["AuthProfileMigrationRequired*"])
+        {
+            Some(Need::Maintenance)
+        } else if code == "CONFIG_INCLUDE_OWNERSHIP" || self.is_form(&INCLUDED) {
+            Some(Need::Include)
+        } else {
+            None
         }
-    }
-
-    /// Returns whether the gateway rejects the resulting config, or the present one, as invalid.
-    #[must_use]
-    pub fn is_config_invalid(&self) -> bool {
-        self.is_form(&["invalid config*", "config validation failed*"])
-    }
-
-    /// Returns whether the gateway refuses a write because it makes the config much smaller.
-    #[must_use]
-    pub fn is_size_drop(&self) -> bool {
-        self.is_form(&["config write rejected: *(size-drop:*"])
     }
 
     /// Returns the longest label that the gateway accepts, if the one sent was too long.
@@ -183,15 +164,12 @@ impl RpcError {
     /// Returns the config keys that the gateway does not know, as dotted paths.
     #[must_use]
     pub fn unrecognized_keys(&self) -> Vec<String> {
-        self.issues()
-            .iter()
-            .filter_map(|issue| {
-                let path = issue.get("path")?.as_str()?;
-                let (_, keys) = issue.get("message")?.as_str()?.split_once("nrecognized key")?;
-                Some(keys.split('"').skip(1).step_by(2).map(move |key| format!("{path}.{key}")))
-            })
-            .flatten()
-            .collect()
+        let keys_of = |(path, message): (Option<&str>, Option<&str>)| {
+            let (path, (_, keys)) = (path?, message?.split_once("nrecognized key")?);
+            let keys = keys.split('"').skip(1).step_by(2);
+            Some(keys.map(|key| format!("{path}.{key}")).collect::<Vec<_>>())
+        };
+        self.issues().filter_map(keys_of).flatten().collect()
     }
 
     /// Returns whether every config issue is in the heartbeat of an agent, which jobs write.
@@ -205,36 +183,37 @@ impl RpcError {
     /// Returns the dotted paths of the config issues; empty if the gateway names none.
     #[must_use]
     pub fn issue_paths(&self) -> Vec<&str> {
-        let issues = self.issues();
-        if !issues.is_empty() {
-            return issues
-                .iter()
-                .map(|issue| issue.get("path").and_then(Value::as_str).unwrap_or_default())
-                .collect();
+        let paths: Vec<_> = self.issues().map(|(path, _)| path.unwrap_or_default()).collect();
+        if !paths.is_empty() || !self.is_config_invalid() {
+            return paths;
         }
         // Some gateways report it only in the message: `Config validation failed: PATH: what is
         // wrong`.
-        let text = self.cause().text;
-        let path =
-            text.split_once(" validation failed: ").and_then(|(_, rest)| rest.split_once(": "));
-        path.map(|(path, _)| path).filter(|_| self.is_config_invalid()).into_iter().collect()
+        let named = self.cause().text.split_once(" validation failed: ");
+        named
+            .and_then(|(_, rest)| rest.split_once(": "))
+            .map(|(path, _)| path)
+            .into_iter()
+            .collect()
     }
 
     /// Returns the first few config issues, each as `path: message`.
     #[must_use]
     pub fn issues_in_words(&self) -> Vec<String> {
-        let text = |issue: &Value, key| {
-            issue.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+        let words = |(path, message): (Option<&str>, Option<&str>)| match (path, message) {
+            (None | Some(""), message) => message.unwrap_or_default().to_owned(),
+            (Some(path), message) => format!("{path}: {}", message.unwrap_or_default()),
         };
-        let words = |issue: &Value| match (text(issue, "path"), text(issue, "message")) {
-            (path, message) if path.is_empty() => message,
-            (path, message) => format!("{path}: {message}"),
-        };
-        self.issues().iter().take(MAX_ISSUES).map(words).filter(|words| !words.is_empty()).collect()
+        self.issues().take(MAX_ISSUES).map(words).filter(|words| !words.is_empty()).collect()
     }
 
-    fn issues(&self) -> &[Value] {
-        self.details.get("issues").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    /// Returns the path and the message of each config issue.
+    fn issues(&self) -> impl Iterator<Item = (Option<&str>, Option<&str>)> {
+        let issues = self.details.get("issues").and_then(Value::as_array).into_iter().flatten();
+        issues.map(|issue| {
+            let text = |key| issue.get(key).and_then(Value::as_str);
+            (text("path"), text("message"))
+        })
     }
 
     pub(crate) fn detail(&self, key: &str) -> Option<&str> {
@@ -257,14 +236,12 @@ impl RpcError {
 }
 
 /// The parts of an error of the gateway's program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cause<'a> {
+struct Cause<'a> {
     /// The class name, such as `StartupMaintenanceRequiredError`; empty if there is none.
-    pub name: &'a str,
-    /// The text of the error.
-    pub text: &'a str,
+    name: &'a str,
+    text: &'a str,
     /// The code, such as `gateway.maintenance_required`; empty if there is none.
-    pub code: &'a str,
+    code: &'a str,
 }
 
 /// The two forms in which gateways refuse to write into included files.
@@ -289,23 +266,13 @@ const fn is_of_code(c: char) -> bool {
 /// Returns whether a lower-case text has a form. A `*` in the form stands for any text.
 fn fits(text: &str, form: &str) -> bool {
     let form = form.to_lowercase();
-    let mut parts = form.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let mut parts = parts.peekable();
-    if parts.peek().is_none() {
-        return rest.is_empty();
+    let Some((first, others)) = form.split_once('*') else { return text == form };
+    let (middle, last) = others.rsplit_once('*').unwrap_or(("", others));
+    let mut rest = text.strip_prefix(first);
+    for part in middle.split('*') {
+        rest = rest.and_then(|rest| Some(rest.split_once(part)?.1));
     }
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return rest.ends_with(part);
-        }
-        match rest.split_once(part) {
-            Some((_, after)) => rest = after,
-            None => return false,
-        }
-    }
-    true
+    rest.is_some_and(|rest| rest.ends_with(last))
 }
 
 #[cfg(test)]
@@ -313,12 +280,7 @@ mod tests {
     use super::*;
 
     fn error(message: &str) -> RpcError {
-        RpcError {
-            code: "UNAVAILABLE".into(),
-            message: message.into(),
-            details: Value::Null,
-            retry_after_ms: None,
-        }
+        RpcError { code: "UNAVAILABLE".into(), message: message.into(), ..RpcError::default() }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The slot of a gateway's connection, and the memory of failed attempts to connect.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::connection::Shared;
+use super::connect_error::ConnectError;
+use super::connection::Connection;
 use super::error::GatewayError;
 use super::rpc_error::RpcError;
 
@@ -25,15 +27,16 @@ const FOREIGN_FOR: Duration = Duration::from_secs(3);
 /// The connection to a gateway, or the reason why there was none a moment ago.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
-    pub(super) open: Option<Shared>,
-    pub(super) refused: Option<Refusal>,
+    /// The open connection. Calls in flight keep theirs while a new one is made.
+    pub(super) open: Option<Arc<Connection>>,
+    refused: Option<Refusal>,
     /// The time since which every attempt has been answered by something other than a gateway.
     foreign_since: Option<Instant>,
 }
 
 /// A refused token, remembered for a while.
 #[derive(Debug)]
-pub(super) struct Refusal {
+struct Refusal {
     at: Instant,
     kept_for: Duration,
     error: Box<RpcError>,
@@ -47,68 +50,61 @@ impl Slot {
             .then(|| GatewayError::Refused(refused.error.clone()))
     }
 
-    /// Returns the result of connecting, but reports a first answer of something other than a
-    /// gateway as unreachable, because it may pass.
-    pub(super) fn confirm<T>(
+    /// Remembers how an attempt to connect ended, and returns its result. A first answer of
+    /// something other than a gateway counts as unreachable, because it may pass.
+    pub(super) fn ended<T>(
         &mut self,
         opened: Result<T, GatewayError>,
         now: Instant,
     ) -> Result<T, GatewayError> {
-        let Err(GatewayError::NotAGateway { reason }) = opened else {
-            self.foreign_since = None;
-            return opened;
-        };
-        let since = *self.foreign_since.get_or_insert(now);
-        if now.duration_since(since) >= FOREIGN_FOR {
-            Err(GatewayError::NotAGateway { reason })
-        } else {
-            Err(GatewayError::Unreachable { reason })
+        let (refused, foreign_since) = (self.refused.take(), self.foreign_since.take());
+        match &opened {
+            Err(GatewayError::Refused(error))
+                if ConnectError::of(error).counts_against_address() =>
+            {
+                let is_within = |before: Refusal| now.duration_since(before.at) < ISOLATED_AFTER;
+                let again = refused.is_some_and(is_within);
+                let kept_for = if again { REFUSAL_KEPT } else { FIRST_REFUSAL_KEPT };
+                self.refused = Some(Refusal { at: now, kept_for, error: error.clone() });
+            }
+            Err(GatewayError::NotAGateway { reason }) => {
+                let since = *self.foreign_since.insert(foreign_since.unwrap_or(now));
+                if now.duration_since(since) < FOREIGN_FOR {
+                    return Err(GatewayError::Unreachable { reason: reason.clone() });
+                }
+            }
+            _ => {}
         }
-    }
-
-    /// Returns the refusal to remember.
-    pub(super) fn refuse(&self, now: Instant, error: &RpcError) -> Refusal {
-        let again = self
-            .refused
-            .as_ref()
-            .is_some_and(|before| now.duration_since(before.at) < ISOLATED_AFTER);
-        let kept_for = if again { REFUSAL_KEPT } else { FIRST_REFUSAL_KEPT };
-        Refusal { at: now, kept_for, error: Box::new(error.clone()) }
+        opened
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn a_refusal_is_remembered_for_a_limited_time() {
-        let error = RpcError {
-            code: "X".into(),
-            message: String::new(),
-            details: json!(null),
-            retry_after_ms: None,
-        };
+        let error = RpcError { message: "unauthorized".into(), ..RpcError::default() };
         let now = Instant::now();
         assert!(Slot::default().refusal(now).is_none());
-        let refused =
-            |slot: &Slot, at| Slot { refused: Some(slot.refuse(at, &error)), ..Slot::default() };
-        let first = refused(&Slot::default(), now);
-        assert!(first.refusal(now).is_some());
+        let mut slot = Slot::default();
+        let refuse = |slot: &mut Slot, at| {
+            let refused = GatewayError::Refused(Box::new(error.clone()));
+            assert!(slot.ended::<()>(Err(refused), at).is_err());
+        };
+        refuse(&mut slot, now);
+        assert!(slot.refusal(now).is_some());
         assert!(
-            first.refusal(now + FIRST_REFUSAL_KEPT).is_none(),
+            slot.refusal(now + FIRST_REFUSAL_KEPT).is_none(),
             "a person who has corrected the token need not wait"
         );
-        let second = refused(&first, now + FIRST_REFUSAL_KEPT);
-        assert!(second.refusal(now + REFUSAL_KEPT).is_some(), "gateways lock out who tries often");
-        assert!(second.refusal(now + FIRST_REFUSAL_KEPT + REFUSAL_KEPT).is_none());
+        refuse(&mut slot, now + FIRST_REFUSAL_KEPT);
+        assert!(slot.refusal(now + REFUSAL_KEPT).is_some(), "gateways lock out who tries often");
+        assert!(slot.refusal(now + FIRST_REFUSAL_KEPT + REFUSAL_KEPT).is_none());
         let later = now + FIRST_REFUSAL_KEPT + ISOLATED_AFTER;
-        assert!(
-            refused(&second, later).refusal(later + FIRST_REFUSAL_KEPT).is_none(),
-            "forgotten by then"
-        );
+        refuse(&mut slot, later);
+        assert!(slot.refusal(later + FIRST_REFUSAL_KEPT).is_none(), "forgotten by then");
     }
 
     #[test]
@@ -117,7 +113,7 @@ mod tests {
         let foreign = || Err::<(), _>(GatewayError::NotAGateway { reason: "HTTP 301".into() });
         let mut is_permanent = |opened, after| {
             matches!(
-                slot.confirm(opened, now + Duration::from_secs(after)),
+                slot.ended(opened, now + Duration::from_secs(after)),
                 Err(GatewayError::NotAGateway { .. })
             )
         };

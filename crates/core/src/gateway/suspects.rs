@@ -20,31 +20,25 @@ impl Suspects {
     /// Returns the agents to write next: those not under suspicion, otherwise the first group that
     /// contains some of the given agents.
     pub(crate) fn pick(&self, agents: &BTreeSet<String>) -> BTreeSet<String> {
-        let trusted: BTreeSet<_> =
-            agents.iter().filter(|agent| !self.has(agent)).cloned().collect();
+        let has = |agent: &String| self.groups.iter().any(|group| group.contains(agent));
+        let trusted: BTreeSet<_> = agents.iter().filter(|agent| !has(agent)).cloned().collect();
         if !trusted.is_empty() {
             return trusted;
         }
-        let groups = self.groups.iter().map(|group| group & agents);
-        groups.into_iter().find(|group| !group.is_empty()).unwrap_or_default()
+        let mut groups = self.groups.iter().map(|group| group & agents);
+        groups.find(|group| !group.is_empty()).unwrap_or_default()
     }
 
     /// Records that a write of these agents was refused. Returns the faulty agent if it was the
     /// only one; otherwise splits the agents into two groups.
     pub(crate) fn refused(&mut self, agents: &BTreeSet<String>) -> Option<String> {
         self.clear(agents);
-        if let (1, Some(agent)) = (agents.len(), agents.first()) {
-            self.push(agents.clone());
-            return Some(agent.clone());
-        }
-        let mut halves = [BTreeSet::new(), BTreeSet::new()];
-        for (at, agent) in agents.iter().enumerate() {
-            halves[usize::from(at >= agents.len() / 2)].insert(agent.clone());
-        }
-        for half in halves {
-            self.push(half);
-        }
-        None
+        let mut rest = agents.iter().cloned();
+        let half: BTreeSet<_> = rest.by_ref().take(agents.len() / 2).collect();
+        let halves = [half, rest.collect()];
+        self.groups.extend(halves.into_iter().filter(|half| !half.is_empty()));
+        self.groups.drain(..self.groups.len().saturating_sub(MAX_GROUPS));
+        agents.first().filter(|_| agents.len() == 1).cloned()
     }
 
     /// Records that a write of these agents succeeded, or that they are as desired.
@@ -53,17 +47,6 @@ impl Suspects {
             group.retain(|agent| !agents.contains(agent));
         }
         self.groups.retain(|group| !group.is_empty());
-    }
-
-    fn has(&self, agent: &str) -> bool {
-        self.groups.iter().any(|group| group.contains(agent))
-    }
-
-    fn push(&mut self, group: BTreeSet<String>) {
-        self.groups.push(group);
-        if self.groups.len() > MAX_GROUPS {
-            self.groups.remove(0);
-        }
     }
 }
 

@@ -7,7 +7,9 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem};
 use rustls::{
@@ -58,16 +60,14 @@ impl Trust {
         let unreadable = |reason| TrustError::Unreadable { path: path.to_owned(), reason };
         let certificates = CertificateDer::pem_file_iter(path).map_err(unreadable)?;
         let mut named = RootCertStore::empty();
+        let empty = || TrustError::Empty { path: path.to_owned() };
         for certificate in certificates {
-            named
-                .add(certificate.map_err(unreadable)?)
-                .map_err(|_| TrustError::Empty { path: path.to_owned() })?;
+            named.add(certificate.map_err(unreadable)?).map_err(|_| empty())?;
         }
         if named.is_empty() {
-            Err(TrustError::Empty { path: path.to_owned() })
-        } else {
-            Ok(Self { named: Some(named), all: OnceLock::new() })
+            return Err(empty());
         }
+        Ok(Self { named: Some(named), all: OnceLock::new() })
     }
 
     fn authorities(&self) -> Arc<RootCertStore> {
@@ -80,26 +80,25 @@ impl Trust {
     }
 
     /// Returns the TLS settings for an endpoint.
-    pub(super) fn config(&self, endpoint: &Endpoint) -> Result<Arc<ClientConfig>, Error> {
+    pub(super) fn config(&self, endpoint: &Endpoint) -> Arc<ClientConfig> {
         let provider = Arc::new(ring::default_provider());
         let rule = match endpoint.tls_fingerprint {
             Some(pinned) => Rule::Pinned(pinned),
             None if endpoint.allow_insecure_tls => Rule::Anything,
             None => {
-                let verifier = WebPkiServerVerifier::builder_with_provider(
-                    self.authorities(),
-                    Arc::clone(&provider),
-                );
+                let (roots, provider) = (self.authorities(), Arc::clone(&provider));
+                let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider);
                 // Building fails only if there are no authorities.
                 Rule::Signed(verifier.build().ok())
             }
         };
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()?;
-        let verifier = Arc::new(Verifier { rule, provider });
-        Ok(Arc::new(
-            builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth(),
-        ))
+        let algorithms = provider.signature_verification_algorithms;
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring has the cipher suites of both versions")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Verifier { rule, algorithms }));
+        Arc::new(builder.with_no_client_auth())
     }
 }
 
@@ -139,23 +138,25 @@ enum Rule {
 #[derive(Debug)]
 struct Verifier {
     rule: Rule,
-    provider: Arc<CryptoProvider>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 fn in_words(error: &CertificateError) -> String {
-    let words = match error {
+    match error {
         CertificateError::UnknownIssuer => "no authority that this machine trusts has signed it",
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "it is for another name than that of the gateway's url"
         }
         // The certificates that gateways generate themselves.
-        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+        CertificateError::Other(OtherError(other))
+            if matches!(other.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity)) =>
+        {
             "it has signed itself"
         }
         other => return other.to_string(),
-    };
-    words.to_owned()
+    }
+    .to_owned()
 }
 
 impl ServerCertVerifier for Verifier {
@@ -176,13 +177,8 @@ impl ServerCertVerifier for Verifier {
             Rule::Pinned(_) => "it is not the one that tls_fingerprint names".to_owned(),
             Rule::Signed(None) => "this machine trusts no authority".to_owned(),
             Rule::Signed(Some(verifier)) => {
-                match verifier.verify_server_cert(
-                    end_entity,
-                    intermediates,
-                    server_name,
-                    ocsp_response,
-                    now,
-                ) {
+                let (end, chain) = (end_entity, intermediates);
+                match verifier.verify_server_cert(end, chain, server_name, ocsp_response, now) {
                     Ok(accepted) => return Ok(accepted),
                     Err(Error::InvalidCertificate(error)) => in_words(&error),
                     Err(error) => error.to_string(),
@@ -199,12 +195,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(
-            message,
-            cert,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        verify_tls12_signature(message, cert, signature, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -213,15 +204,10 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, cert, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }

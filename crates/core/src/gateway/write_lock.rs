@@ -25,9 +25,11 @@ pub(crate) struct Reading {
     pub(crate) listed: Vec<Value>,
 }
 
-/// Allows one run at a time to change the config of a gateway.
+/// Allows one run at a time to change the config of a gateway. It lives as long as the gateway's
+/// client.
 #[derive(Debug, Default)]
 pub(crate) struct WriteLock {
+    /// The lock itself, and the reading that the previous holder has left for the next one.
     left: Mutex<Option<Reading>>,
     /// The number of runs that wait for the lock and could use a reading.
     readers: AtomicUsize,
@@ -52,7 +54,8 @@ impl WriteLock {
     /// this call.
     pub(crate) async fn lock_after_reading(&self) -> (Writing<'_>, Option<Reading>) {
         let asked = Instant::now();
-        let reader = Reader::of(self);
+        self.readers.fetch_add(1, Ordering::Relaxed);
+        let reader = Reader(self);
         let mut left = self.left.lock().await;
         let reading = left.take().filter(|reading| reading.began > asked);
         drop(reader);
@@ -72,13 +75,6 @@ impl Writing<'_> {
 
 /// A run that waits for the lock, counted while it does.
 struct Reader<'a>(&'a WriteLock);
-
-impl<'a> Reader<'a> {
-    fn of(lock: &'a WriteLock) -> Self {
-        lock.readers.fetch_add(1, Ordering::Relaxed);
-        Self(lock)
-    }
-}
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {

@@ -97,7 +97,7 @@ fn a_list_is_written_whole_and_as_the_file_has_it() {
         "config": { "agents": { "list": [{ "id": "main", "model": "resolved" }] } },
         "parsed": { "agents": { "list": [{ "id": "main", "model": "${MODEL}" }] } },
     });
-    let config = Config::read(&answer).unwrap();
+    let config = Config::read(answer.clone()).unwrap();
     assert_eq!(config.shape, Some(Shape::List));
     let list = patch(&config, &ada(&json!({ "every": "10m" }))).unwrap()["agents"]["list"].clone();
     assert_eq!(list[0], json!({ "id": "main", "model": "${MODEL}" }));

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mission_core::Outcome;
-use mission_core::gateway::{Call, Client, DeviceIdentity, Endpoint, GatewayError, Limits, Method};
+use mission_core::gateway::{
+    Call, Clients, DeviceIdentity, Endpoint, GatewayError, Limits, Method,
+};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -18,7 +20,7 @@ pub(crate) fn call(port: u16, idle: Duration) -> Call {
     let limits = Limits { call: Duration::from_secs(10), patience: Duration::ZERO, idle };
     let url = format!("ws://localhost:{port}").parse().unwrap();
     let endpoint = Endpoint { url, token: None, allow_insecure_tls: false, tls_fingerprint: None };
-    Call::new(Arc::new(Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits)))
+    Call::new(Clients::new(Arc::new(DeviceIdentity::ephemeral()), limits).get(&endpoint))
 }
 
 pub(crate) async fn listen() -> (TcpListener, u16) {
@@ -206,9 +208,9 @@ async fn the_token_is_in_the_connect_frame_and_not_in_the_url() {
         allow_insecure_tls: false,
         tls_fingerprint: None,
     };
-    let client = Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), Limits::default());
+    let clients = Clients::new(Arc::new(DeviceIdentity::ephemeral()), Limits::default());
     // The gateway closes the connection after the first frame.
-    assert!(Call::new(Arc::new(client)).open().await.is_err());
+    assert!(Call::new(clients.get(&endpoint)).open().await.is_err());
     let (line, connect) = gateway.await.unwrap();
     assert_eq!(line, "GET /ws HTTP/1.1");
     assert_eq!(connect["params"]["auth"], json!({ "token": "s3cret" }));

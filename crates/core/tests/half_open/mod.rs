@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mission_core::gateway::{
-    Call, Client, Connector, DeviceIdentity, Endpoint, GatewayError, Limits, Method,
+    Call, Client, Clients, Connector, DeviceIdentity, Endpoint, GatewayError, Limits, Method,
 };
 use serde_json::json;
 use tokio::io::DuplexStream;
@@ -44,13 +44,8 @@ fn client_with(pipe: usize, limits: Limits) -> (Arc<Client>, UnboundedReceiver<D
         allow_insecure_tls: false,
         tls_fingerprint: None,
     };
-    (
-        Arc::new(
-            Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits)
-                .with_connector(dial),
-        ),
-        arrivals,
-    )
+    let clients = Clients::new(Arc::new(DeviceIdentity::ephemeral()), limits).with_connector(dial);
+    (clients.get(&endpoint), arrivals)
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,7 +115,8 @@ async fn a_call_that_is_never_answered_costs_the_connection() {
     let call = Call::new(client);
     let error = call.read(Method::ConfigGet, json!({})).await.unwrap_err();
     assert!(matches!(error, GatewayError::Timeout { .. }), "{error:?}");
-    assert_eq!(call.read(Method::ConfigGet, json!({})).await.unwrap(), json!({ "config": {} }));
+    let answer = call.read(Method::ConfigGet, json!({})).await.unwrap();
+    assert_eq!(answer.into_value(), json!({ "config": {} }));
 }
 
 /// Plays a gateway that answers every request except those that `is_swallowed` selects, by method
@@ -221,7 +217,7 @@ async fn answered_requests_are_not_repeated_after_a_disconnect() {
     let questions = (0..24).map(|name| (Method::FilesGet, json!({ "name": name }))).collect();
     let answers = Call::new(client).read_all(questions).await.unwrap();
     for (name, answer) in answers.into_iter().enumerate() {
-        assert_eq!(answer.unwrap(), json!({ "file": name }));
+        assert_eq!(answer.unwrap().into_value(), json!({ "file": name }));
     }
     assert_eq!(gateway.await.unwrap(), (0..24).collect::<Vec<_>>());
 }

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mission_core::Outcome;
 use mission_core::gateway::{
-    Call, Client, DeviceIdentity, Endpoint, GatewayError, Limits, Method, Trust, TrustError,
+    Call, Clients, DeviceIdentity, Endpoint, GatewayError, Limits, Method, Trust, TrustError,
 };
 use mission_core::model::Fingerprint;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -101,9 +101,8 @@ impl Certified {
             patience: Duration::ZERO,
             idle: Duration::from_secs(60),
         };
-        let client = Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits)
-            .with_trust(Arc::new(trust));
-        let answer = Call::new(Arc::new(client)).read(Method::ConfigGet, json!({})).await;
+        let clients = Clients::new(Arc::new(DeviceIdentity::ephemeral()), limits).with_trust(trust);
+        let answer = Call::new(clients.get(&endpoint)).read(Method::ConfigGet, json!({})).await;
         gateway.await.unwrap();
         answer.map(drop)
     }
@@ -197,8 +196,8 @@ async fn an_address_without_tls_ignores_certificates() {
     });
     let url = format!("wss://localhost:{port}").parse().unwrap();
     let endpoint = Endpoint { url, token: None, allow_insecure_tls: true, tls_fingerprint: None };
-    let client = Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), Limits::default());
-    let error = Call::new(Arc::new(client)).open().await.unwrap_err();
+    let clients = Clients::new(Arc::new(DeviceIdentity::ephemeral()), Limits::default());
+    let error = Call::new(clients.get(&endpoint)).open().await.unwrap_err();
     assert!(matches!(error, GatewayError::Tls { .. }), "{error:?}");
     assert!(Outcome::from(error).failure().unwrap().remedy.text.contains("ws://"));
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mission_core::gateway::agents_config::{self, Config, DesiredAgent, Shape};
-use mission_core::gateway::{Call, Client, DeviceIdentity, Endpoint, Limits, Method};
+use mission_core::gateway::{Call, Clients, DeviceIdentity, Endpoint, Limits, Method};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -42,14 +42,14 @@ pub(super) fn updated_list(case: &Case) -> Verdict {
 }
 
 pub(super) fn config(case: &Case) -> Verdict {
-    match Config::read(case.input("payload")) {
+    match Config::read(case.input("payload").clone()) {
         Ok(config) => case.returns(json!([config.hash, config.list(), config.data])),
         Err(error) => case.fails(&error, &UNUSABLE),
     }
 }
 
 pub(super) fn patch(case: &Case) -> Verdict {
-    let config = match Config::read(case.input("config_get")) {
+    let config = match Config::read(case.input("config_get").clone()) {
         Ok(config) => config,
         Err(error) => return case.fails(&error, &UNUSABLE),
     };
@@ -84,9 +84,9 @@ pub(super) fn answer(case: &Case) -> Verdict {
         };
         let endpoint =
             Endpoint { url, token: None, allow_insecure_tls: false, tls_fingerprint: None };
-        let client = Client::new(endpoint, Arc::new(DeviceIdentity::ephemeral()), limits);
+        let clients = Clients::new(Arc::new(DeviceIdentity::ephemeral()), limits);
         // This method reads the whole answer.
-        let answer = Call::new(Arc::new(client)).read(Method::AgentsList, json!({})).await;
+        let answer = Call::new(clients.get(&endpoint)).read(Method::AgentsList, json!({})).await;
         gateway.await.expect("the scripted gateway does not fail");
         match answer {
             Ok(answer) => case.returns(answer.into_value()),

@@ -1,6 +1,6 @@
 //! Reads of the queue that pages share: people who look at the same time cause one read.
 
-use mission_core::single_flight::Shared;
+use mission_core::single_flight::SingleFlight;
 
 use super::home::HomeReads;
 use super::page_context::Glance;
@@ -10,7 +10,7 @@ use crate::stats_range::Range;
 #[derive(Default)]
 pub(crate) struct SharedReads {
     /// The queue at a glance, which every page needs.
-    pub(super) glance: Shared<Glance>,
+    pub(super) glance: SingleFlight<Glance>,
     /// The rest of the first page, by range.
-    pub(super) home: [Shared<HomeReads>; Range::ALL.len()],
+    pub(super) home: [SingleFlight<HomeReads>; Range::ALL.len()],
 }

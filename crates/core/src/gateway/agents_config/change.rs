@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::diff::DesiredAgent;
 use super::stored::same;
-use super::{Config, key_of};
+use super::{Config, Shape, key_of};
 use crate::gateway::RpcError;
 
 /// The smallest write that makes a config as desired.
@@ -54,27 +54,17 @@ impl Change {
     /// except `every`.
     #[must_use]
     pub fn dropped_keys(&self, later: &Config) -> BTreeSet<String> {
-        let of_part = |part: &Part| {
-            let present =
-                later.agent(part.agent.as_deref()?)?.get("heartbeat")?.as_object()?.clone();
-            let written = part.after.get("heartbeat")?.as_object()?;
+        let dropped = self.parts.iter().filter_map(|part| {
+            let present = later.agent(part.agent.as_deref()?)?.get("heartbeat")?.as_object()?;
+            let written = part.after.get("heartbeat")?.as_object()?.iter();
             let (there, missing): (Vec<_>, Vec<_>) = written
-                .iter()
                 .filter(|(_, value)| !value.is_null())
                 .partition(|(key, _)| present.contains_key(*key));
-            let is_kept = there
-                .iter()
-                .all(|(key, value)| present.get(*key).is_some_and(|there| same(there, value)));
-            Some(
-                missing
-                    .into_iter()
-                    .map(|(key, _)| key.clone())
-                    .filter(|key| is_kept && key != "every")
-                    .collect(),
-            )
-        };
-        let keys: Vec<Vec<String>> = self.parts.iter().filter_map(of_part).collect();
-        keys.into_iter().flatten().map(|key| format!("heartbeat.{key}")).collect()
+            let is_kept = there.iter().all(|(key, value)| same(&present[*key], value));
+            is_kept.then_some(missing)
+        });
+        let keys = dropped.flatten().map(|(key, _)| key).filter(|key| *key != "every");
+        keys.map(|key| format!("heartbeat.{key}")).collect()
     }
 
     /// Returns the agents whose entries an error answer to the patch complains about; `None` if it
@@ -90,10 +80,8 @@ impl Change {
                 "entries" => agent,
                 _ => return None,
             };
-            let is_ours = |part: &&Part| {
-                part.agent.as_deref().is_some_and(|agent| key_of(agent) == key_of(id))
-            };
-            self.parts.iter().find(is_ours)?.agent.clone()
+            let mut ours = self.parts.iter().filter_map(|part| part.agent.as_ref());
+            ours.find(|agent| key_of(agent) == key_of(id)).cloned()
         };
         let paths = error.issue_paths();
         if paths.is_empty() { None } else { paths.into_iter().map(culprit).collect() }
@@ -104,15 +92,19 @@ impl Part {
     /// Returns the part that is written for an agent.
     pub(super) fn of(
         agent: &DesiredAgent,
-        entry: &str,
+        shape: Shape,
         present: Option<&Map<String, Value>>,
         after: Map<String, Value>,
     ) -> Self {
-        let names: Vec<_> = after.keys().map(String::as_str).collect();
-        let what = format!("{entry}: {}", names.join(", "));
+        let id = &agent.id;
+        let names = after.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let what = match shape {
+            Shape::List => format!("config agents.list {id}: {names}"),
+            Shape::Entries => format!("config agents.entries.{id}: {names}"),
+        };
         let present = present.into_iter().flatten().filter(|(key, _)| after.contains_key(*key));
         let before = present.map(|(key, value)| (key.clone(), value.clone())).collect();
-        Self { agent: Some(agent.id.clone()), what, before, after }
+        Self { agent: Some(id.clone()), what, before, after }
     }
 }
 

@@ -6,37 +6,25 @@
 //! keeps 2026.2.9 from starting, and a set one would reveal the gateway's environment to an agent.
 //! So all text from a job is escaped.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
 use serde_json::Value;
+
+/// A reference to a variable, and the `$` before it if there is one.
+static REFERENCE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(\$?)(\$\{[A-Z_][A-Z0-9_]*\})").expect("the pattern is valid"));
 
 /// Escapes a text so that a gateway reads it unchanged: adds one `$` before each `${NAME}`.
 #[must_use]
 pub fn escaped(text: &str) -> String {
-    let mut result = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("${") {
-        let (before, reference) = rest.split_at(at);
-        result.push_str(before);
-        if is_reference(reference) {
-            result.push('$');
-        }
-        result.push_str("${");
-        rest = &reference[2..];
-    }
-    result + rest
+    REFERENCE.replace_all(text, "$1$$$2").into_owned()
 }
 
 /// Undoes [`escaped`]: removes one `$` before each `${NAME}` that has one.
 #[must_use]
 pub fn unescaped(text: &str) -> String {
-    let mut result = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("$${") {
-        let (before, reference) = rest.split_at(at);
-        result.push_str(before);
-        result.push_str(if is_reference(&reference[1..]) { "${" } else { "$${" });
-        rest = &reference[3..];
-    }
-    result + rest
+    REFERENCE.replace_all(text, "$2").into_owned()
 }
 
 /// Escapes every string in a value, see [`escaped`].
@@ -64,18 +52,19 @@ fn map_strings(value: &Value, change: &impl Fn(&str) -> String) -> Value {
     }
 }
 
-/// Returns whether a text that begins with `${` begins with a reference to a variable.
-fn is_reference(text: &str) -> bool {
-    let Some((name, _)) = text[2..].split_once('}') else { return false };
-    let is_of_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-    name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_') && name.chars().all(is_of_name)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// Returns whether a text that begins with `${` begins with a reference to a variable.
+    fn is_reference(text: &str) -> bool {
+        let Some((name, _)) = text[2..].split_once('}') else { return false };
+        let is_of_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
+            && name.chars().all(is_of_name)
+    }
 
     /// Expands a text as gateways do, with a variable `A` that is set.
     fn read(text: &str) -> String {

@@ -1,6 +1,5 @@
 //! The difference between a config and its desired state, and the smallest write that removes it.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
@@ -41,10 +40,14 @@ impl Config {
         desired: &[DesiredAgent],
         refused: &BTreeSet<String>,
     ) -> bool {
-        let visible = refused.contains(VISIBILITY) || {
-            heartbeat::visibility_patch(&self.data, shape.visibility_key()).is_none()
-        };
-        visible && desired.iter().all(|agent| self.differing(&without(agent, refused)).is_empty())
+        self.visibility_patch(shape, refused).is_none()
+            && desired.iter().all(|agent| self.has_agent_as_desired(agent, refused))
+    }
+
+    /// Returns the patch of `channels` that shows heartbeats; `None` if nothing differs.
+    fn visibility_patch(&self, shape: Shape, refused: &BTreeSet<String>) -> Option<Value> {
+        let is_refused = refused.contains(VISIBILITY);
+        heartbeat::visibility_patch(&self.data, shape.visibility_key()).filter(|_| !is_refused)
     }
 
     /// Returns whether one agent is as desired, except for keys that the gateway refuses.
@@ -66,18 +69,21 @@ impl Config {
     ) -> Option<Change> {
         let desired: Vec<DesiredAgent> =
             desired.iter().map(|agent| without(agent, refused)).collect();
-        let mut parts = Vec::new();
-        let mut patch = Map::new();
-        let agents = match shape {
-            Shape::List => self.change_list(&desired, default_agent, &mut parts),
-            Shape::Entries => self.change_entries(&desired, default_agent, &mut parts),
+        let differing = desired.iter().map(|agent| (agent, self.differing(agent)));
+        let differing: Vec<_> = differing.filter(|(_, fields)| !fields.is_empty()).collect();
+        let part = |(agent, fields): &(&DesiredAgent, Map<String, Value>)| {
+            Part::of(agent, shape, self.agent(&agent.id), fields.clone())
         };
-        if let Some(agents) = agents {
+        let mut parts: Vec<Part> = differing.iter().map(part).collect();
+        let mut patch = Map::new();
+        if !parts.is_empty() {
+            let agents = match shape {
+                Shape::List => self.changed_list(&desired, default_agent),
+                Shape::Entries => self.changed_entries(differing, default_agent),
+            };
             patch.insert("agents".into(), agents);
         }
-        if !refused.contains(VISIBILITY)
-            && let Some(channels) = heartbeat::visibility_patch(&self.data, shape.visibility_key())
-        {
+        if let Some(channels) = self.visibility_patch(shape, refused) {
             let key = shape.visibility_key();
             let shown = |data: &Value| {
                 data.pointer(&format!("/channels/defaults/{key}"))
@@ -118,82 +124,46 @@ impl Config {
     /// Returns the agent in the spelling of the file. A folder that is already right keeps its
     /// spelling.
     fn to_be_written(&self, agent: &DesiredAgent) -> DesiredAgent {
-        let heartbeat = escaped_value(&Value::Object(agent.heartbeat.clone()));
         let as_before = self.as_written(&agent.id).or_else(|| self.agent(&agent.id));
         let as_before = as_before.and_then(|entry| entry.get("workspace")?.as_str());
         let is_right = !self.differing(agent).contains_key("workspace");
+        let heartbeat = agent.heartbeat.iter();
         DesiredAgent {
-            id: agent.id.clone(),
             name: agent.name.as_deref().map(escaped),
             workspace: as_before
                 .filter(|_| is_right)
                 .map_or_else(|| escaped(&agent.workspace), str::to_owned),
-            heartbeat: heartbeat.as_object().cloned().unwrap_or_default(),
-            takes_over: None,
+            heartbeat: heartbeat.map(|(key, value)| (key.clone(), escaped_value(value))).collect(),
+            ..agent.clone()
         }
     }
 
-    fn change_list(
-        &self,
-        desired: &[DesiredAgent],
-        default: &str,
-        parts: &mut Vec<Part>,
-    ) -> Option<Value> {
-        for agent in desired {
-            let present = self.agent(&agent.id);
-            let fields = self.differing(agent);
-            if !fields.is_empty() {
-                parts.push(Part::of(
-                    agent,
-                    &format!("config agents.list {}", agent.id),
-                    present,
-                    fields,
-                ));
-            }
-        }
-        if parts.is_empty() {
-            return None;
-        }
-        // The list is written as the file spells it, not as the gateway resolves it, so that
-        // environment variables stay variables.
-        let mut list = self.list_as_written();
-        let is_empty = list.is_empty();
-        list = updated_list(
-            &list,
-            &desired.iter().map(|agent| self.to_be_written(agent)).collect::<Vec<_>>(),
-        );
-        if is_empty && !desired.iter().any(|agent| key_of(&agent.id) == key_of(default)) {
+    /// Returns the new `agents` of a config with a list. The list is written as the file spells it,
+    /// not as the gateway resolves it, so that environment variables stay variables.
+    fn changed_list(&self, desired: &[DesiredAgent], default: &str) -> Value {
+        let present = self.list_as_written();
+        let written: Vec<_> = desired.iter().map(|agent| self.to_be_written(agent)).collect();
+        let mut list = updated_list(&present, &written);
+        if present.is_empty() && !desired.iter().any(|agent| key_of(&agent.id) == key_of(default)) {
             // In an empty list, the first entry would become the default agent.
             list.insert(0, json!({ "id": default, "default": true }));
         }
-        Some(json!({ "list": list }))
+        json!({ "list": list })
     }
 
-    fn change_entries(
+    /// Returns the patch of `agents` in a config with entries.
+    fn changed_entries(
         &self,
-        desired: &[DesiredAgent],
+        differing: Vec<(&DesiredAgent, Map<String, Value>)>,
         default: &str,
-        parts: &mut Vec<Part>,
-    ) -> Option<Value> {
+    ) -> Value {
         let mut entries = Map::new();
         let mut grows = false;
-        for agent in desired {
+        for (agent, fields) in differing {
             let present = self.find(&agent.id);
-            let fields = self.differing(agent);
-            if !fields.is_empty() {
-                let what = format!("config agents.entries.{}", agent.id);
-                parts.push(Part::of(agent, &what, present.map(|(_, entry)| entry), fields.clone()));
-                let fields = fields
-                    .iter()
-                    .map(|(name, value)| (name.clone(), escaped_value(value)))
-                    .collect();
-                grows |= present.is_none();
-                let key = present.map_or(agent.id.as_str(), |(key, _)| key);
-                entries.insert(key.to_owned(), Value::Object(fields));
-            }
-        }
-        if entries.is_empty() {
-            return None;
+            grows |= present.is_none();
+            let key = present.map_or(agent.id.as_str(), |(key, _)| key);
+            entries.insert(key.to_owned(), escaped_value(&Value::Object(fields)));
         }
         let mut agents = Map::new();
         let present = self.data.get("agents");
@@ -208,7 +178,7 @@ impl Config {
             }
         }
         agents.insert("entries".into(), Value::Object(entries));
-        Some(Value::Object(agents))
+        Value::Object(agents)
     }
 }
 
@@ -218,12 +188,11 @@ pub fn latest(desired: Vec<DesiredAgent>) -> Vec<DesiredAgent> {
     let mut places = HashMap::with_capacity(desired.len());
     let mut agents: Vec<DesiredAgent> = Vec::with_capacity(desired.len());
     for agent in desired {
-        match places.entry(agent.id.clone()) {
-            Entry::Occupied(place) => agents[*place.get()] = agent,
-            Entry::Vacant(place) => {
-                place.insert(agents.len());
-                agents.push(agent);
-            }
+        let at = *places.entry(agent.id.clone()).or_insert(agents.len());
+        if at < agents.len() {
+            agents[at] = agent;
+        } else {
+            agents.push(agent);
         }
     }
     agents

@@ -36,10 +36,9 @@ impl<'a> Stored<'a> {
     /// A member desired as null may be missing instead, because a merge patch removes it.
     pub(super) fn is(self, meant: &Value) -> bool {
         match (self.present, meant) {
-            (Some(Value::Object(_)), Value::Object(meant)) => {
-                meant.iter().all(|(key, value)| self.member(key).is(value))
-            }
-            (None, Value::Object(meant)) if !meant.is_empty() => {
+            (None | Some(Value::Object(_)), Value::Object(meant))
+                if self.present.is_some() || !meant.is_empty() =>
+            {
                 meant.iter().all(|(key, value)| self.member(key).is(value))
             }
             (None, meant) => meant.is_null(),
