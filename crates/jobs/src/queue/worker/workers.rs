@@ -1,6 +1,5 @@
 //! The workers of a queue, as their heartbeats describe them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::context::ConsumerContext;
-use crate::queue::redis::scripts::operators::Heartbeat;
+use crate::queue::redis::fields::Fields;
 
 /// The time without a heartbeat after which a worker counts as gone: some heartbeats, and a lease.
 pub(crate) const GONE_AFTER: Duration = Duration::from_secs(30);
@@ -43,23 +42,21 @@ pub struct WorkerRecord {
 }
 
 impl WorkerRecord {
-    pub(crate) fn read(name: &str, known: &HashMap<String, String>, now: u64) -> Self {
-        let text = |name: &str| known.get(name).cloned().unwrap_or_default();
-        let number = |name: &str| {
-            known.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default()
-        };
+    pub(crate) fn read(name: &str, known: &Fields, now: u64) -> Self {
+        let text = |name: &str| known.text(name).unwrap_or_default();
+        let number = |name: &str| known.parse(name).unwrap_or_default();
         let seen_at_ms = number("seen_at");
         Self {
             name: name.to_owned(),
             host: text("host"),
             version: text("version"),
-            pid: u32::try_from(number("pid")).unwrap_or_default(),
+            pid: known.parse("pid").unwrap_or_default(),
             started_at_ms: number("started_at"),
             seen_at_ms,
             gone: u128::from(now.saturating_sub(seen_at_ms)) > GONE_AFTER.as_millis(),
             running: number("running"),
             concurrency: number("concurrency"),
-            draining: known.contains_key("draining"),
+            draining: known.bytes("draining").is_some(),
         }
     }
 }
@@ -72,13 +69,8 @@ pub(crate) async fn heartbeat(shared: Arc<ConsumerContext>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let beat = Heartbeat {
-            worker: &shared.worker,
-            host: &host,
-            running: shared.leases.count(),
-            concurrency: shared.settings.concurrency,
-        };
-        match shared.scripts.heartbeat(&beat).await {
+        let (running, concurrency) = (shared.leases.count(), shared.settings.concurrency);
+        match shared.scripts.heartbeat(&shared.worker, &host, running, concurrency).await {
             Ok(drain) => {
                 if shared.drained.send_replace(drain) != drain {
                     tracing::info!(worker = shared.worker, drain, "draining changed");
@@ -92,9 +84,9 @@ pub(crate) async fn heartbeat(shared: Arc<ConsumerContext>) {
 
 /// Reports that this worker ends, so that nobody takes it for one that was killed.
 pub(crate) async fn deregister(shared: &ConsumerContext) {
-    let beat = Heartbeat { worker: &shared.worker, host: "", running: 0, concurrency: 0 };
+    let last = shared.scripts.heartbeat(&shared.worker, "", 0, 0);
     // A shutdown does not wait for a Redis that is away. The worker then counts as gone soon.
-    if !matches!(timeout(LAST_WORD, shared.scripts.heartbeat(&beat)).await, Ok(Ok(_))) {
+    if !matches!(timeout(LAST_WORD, last).await, Ok(Ok(_))) {
         tracing::debug!("deregistration failed");
     }
 }

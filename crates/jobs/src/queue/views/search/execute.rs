@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::cursor::EnqueuedAt;
 use super::{Cursor, Found, Search};
 use crate::queue::error::QueueError;
-use crate::queue::redis::scripts::operators::{Documents, Fields, SearchRequest};
+use crate::queue::redis::fields::Fields;
+use crate::queue::redis::scripts::operators::{Documents, SearchRequest};
 use crate::queue::states::State;
 use crate::queue::views::job_view::{JobRecord, Names};
 use crate::queue::{MAX_PAGE, Queue};
@@ -19,20 +20,6 @@ const CALLS: usize = 4;
 const LISTS: usize = 100;
 /// The name of the list of an agent's jobs.
 const AGENT: &str = "agent";
-
-/// The states in the order in which people want to see them.
-const BY_URGENCY: [State; 10] = [
-    State::Blocked,
-    State::Dead,
-    State::Retrying,
-    State::Snoozed,
-    State::Running,
-    State::Ready,
-    State::Scheduled,
-    State::Done,
-    State::Superseded,
-    State::Cancelled,
-];
 
 impl Queue {
     /// Returns the jobs that match, at most `limit` (1 to [`MAX_PAGE`]): first those that need
@@ -54,12 +41,10 @@ impl Queue {
             found: Vec::new(),
             looked_at: 0,
         };
-        if let Some(id) =
-            search.id.as_ref().and_then(|id| if id.len() == 36 { id.parse().ok() } else { None })
-        {
-            return execution.one(id).await;
+        match search.id.as_ref().filter(|id| id.len() == 36).and_then(|id| id.parse().ok()) {
+            Some(id) => execution.one(id).await,
+            None => execution.run(after.cloned()).await,
         }
-        execution.run(after.cloned()).await
     }
 
     /// Returns the jobs of an agent, at most `limit` (1 to [`MAX_PAGE`]), the latest enqueued
@@ -78,9 +63,9 @@ impl Queue {
 
 /// Reads a job with its names, and its document.
 fn read(mut fields: Fields) -> Option<(JobRecord, Value)> {
-    let document = fields.remove("payload").unwrap_or_default();
+    let document = fields.take("payload").unwrap_or_default();
     let document: Value = serde_json::from_slice(&document).unwrap_or_default();
-    let mut job = JobRecord::read(id(&fields)?, &fields, &[])?;
+    let mut job = JobRecord::read(fields.parse("id")?, &fields, &[])?;
     job.names = Names::of(&document);
     job.timeline.clear();
     Some((job, document))
@@ -102,8 +87,7 @@ impl Execution<'_> {
         Ok(self.end(None))
     }
 
-    async fn run(mut self, after: Option<Cursor>) -> Result<Found, QueueError> {
-        let mut after = after;
+    async fn run(mut self, mut after: Option<Cursor>) -> Result<Found, QueueError> {
         let mut calls = CALLS;
         if self.search.agent.is_some() && after.as_ref().is_none_or(|after| after.list == AGENT) {
             match self.follow_chain(after, &mut calls).await? {
@@ -156,7 +140,7 @@ impl Execution<'_> {
             *calls -= 1;
             for fields in rows {
                 self.looked_at += 1;
-                last = id(&fields).map(|id| (id, enqueued_at(&fields))).or(last);
+                last = fields.parse("id").map(|id| (id, enqueued_at(&fields))).or(last);
                 self.take(vec![fields], None);
                 if self.found.len() == self.limit {
                     break;
@@ -189,7 +173,7 @@ impl Execution<'_> {
         }
         let wanted = |state: &State| states.is_empty() || states.contains(state);
         let sign = |state: State| if state.is_terminal() { '-' } else { '+' };
-        Ok(BY_URGENCY
+        Ok(State::BY_URGENCY
             .into_iter()
             .filter(wanted)
             .map(|state| format!("{}state:{state}", sign(state)))
@@ -273,16 +257,8 @@ enum Chain {
     Lost(Option<Cursor>),
 }
 
-fn number(fields: &Fields, name: &str) -> Option<u64> {
-    std::str::from_utf8(fields.get(name)?).ok()?.parse().ok()
-}
-
 fn enqueued_at(fields: &Fields) -> Option<EnqueuedAt> {
-    Some(EnqueuedAt { at_ms: number(fields, "enqueued_at")?, seq: number(fields, "seq")? })
-}
-
-fn id(fields: &Fields) -> Option<Uuid> {
-    std::str::from_utf8(fields.get("id")?).ok()?.parse().ok()
+    Some(EnqueuedAt { at_ms: fields.parse("enqueued_at")?, seq: fields.parse("seq")? })
 }
 
 fn lists_from<'a>(lists: &'a [String], place: Option<&Cursor>) -> &'a [String] {
