@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, timeout};
 
-use super::context::ConsumerContext;
+use super::context::{ConsumerContext, ticks};
 use crate::queue::redis::scripts::{Lease, Renewed};
 use crate::retry::AttemptInfo;
 
@@ -155,8 +155,7 @@ impl Entry {
 /// Renews all leases every [`crate::queue::Settings::renew`], whatever the handlers and the fetcher
 /// are doing.
 pub(crate) async fn renew(shared: std::sync::Arc<ConsumerContext>) {
-    let mut ticks = interval(shared.settings.renew);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks(shared.settings.renew);
     loop {
         ticks.tick().await;
         let all = shared.leases.all();

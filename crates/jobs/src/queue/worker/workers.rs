@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
-use super::context::ConsumerContext;
+use super::context::{ConsumerContext, ticks};
 use crate::queue::redis::fields::Fields;
 
 /// The time without a heartbeat after which a worker counts as gone: some heartbeats, and a lease.
@@ -65,8 +65,7 @@ impl WorkerRecord {
 /// may claim jobs.
 pub(crate) async fn heartbeat(shared: Arc<ConsumerContext>) {
     let host = host();
-    let mut ticks = interval(shared.settings.renew);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks(shared.settings.renew);
     loop {
         ticks.tick().await;
         let (running, concurrency) = (shared.leases.count(), shared.settings.concurrency);
@@ -95,9 +94,7 @@ pub(crate) async fn deregister(shared: &ConsumerContext) {
 #[must_use]
 pub fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .or_else(|_| std::fs::read_to_string("/etc/hostname"));
-    name.ok()
-        .map(|name| name.trim().to_owned())
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "?".to_owned())
+        .or_else(|_| std::fs::read_to_string("/etc/hostname"))
+        .unwrap_or_default();
+    Some(name.trim()).filter(|name| !name.is_empty()).unwrap_or("?").to_owned()
 }

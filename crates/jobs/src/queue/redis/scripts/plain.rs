@@ -7,12 +7,13 @@ use redis::{Cmd, FromRedisValue, Value, cmd, pipe};
 
 use super::Scripts;
 use crate::queue::error::QueueError;
+use crate::queue::redis::fields::Fields;
 
 /// The most hashes that one pipeline reads, so that other clients are served in between.
 const AT_ONCE: usize = 100;
 
 /// The entries of a stream: their ids, and their fields.
-pub(crate) type Entries = Vec<(String, HashMap<String, String>)>;
+pub(crate) type Entries = Vec<(String, Fields)>;
 
 impl Scripts {
     /// Returns Redis's clock in minutes.
