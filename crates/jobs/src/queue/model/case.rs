@@ -96,9 +96,7 @@ impl<'a> Case<'a> {
                     self.send(vec![again]).await?;
                 }
             }
-            Operation::Claim { worker, wanted } => {
-                self.claim(*worker, usize::from(*wanted)).await?;
-            }
+            Operation::Claim { worker, wanted } => self.claim(*worker, (*wanted).into()).await?,
             Operation::Renew { worker, only, stale } => self.renew(*worker, *only, *stale).await?,
             Operation::Ack { worker, ends } => self.ack(*worker, ends).await?,
             Operation::Release { worker, only } => self.release(*worker, *only).await?,
@@ -121,7 +119,7 @@ impl<'a> Case<'a> {
                 }
             }
             Operation::Retry { pick, force, fitting } => {
-                self.retry(*pick, *force, *fitting).await?;
+                self.retry(*pick, *force, *fitting).await?
             }
             Operation::Pause { scope } => self.pause(true, *scope).await?,
             Operation::Resume { scope } => self.pause(false, *scope).await?,
@@ -170,19 +168,20 @@ impl<'a> Case<'a> {
                 (number as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835),
             );
             self.ids.push(id);
-            let mut envelope = self.bench.envelope.clone();
-            (envelope.id, envelope.kind, envelope.lane, envelope.subject) =
-                (id, new.kind, lane, subject.clone());
-            new.flags.clone_into(&mut envelope.flags);
-            let mut envelope =
-                envelope.with_priority(new.priority).with_delay(Duration::from_millis(new.delay));
-            if new.expires_in > 0 {
-                envelope = envelope.with_expiry(Duration::from_millis(new.expires_in));
-            }
-            if let Some(key) = new.key {
-                envelope = envelope
-                    .with_idempotency_key(IdempotencyKey::new(format!("key-{key}")).unwrap());
-            }
+            let expires_in = (new.expires_in > 0).then(|| Duration::from_millis(new.expires_in));
+            let key = new.key.map(|key| IdempotencyKey::new(format!("key-{key}")).unwrap());
+            let envelope = Envelope {
+                id,
+                kind: new.kind,
+                lane,
+                subject: subject.clone(),
+                delay: Duration::from_millis(new.delay),
+                priority: new.priority,
+                expires_in,
+                idempotency: key,
+                flags: new.flags.to_owned(),
+                ..self.bench.envelope.clone()
+            };
             (envelope, Job::new(id, lane, subject, new), new.clone())
         });
         let jobs: Vec<_> = jobs.collect();

@@ -19,12 +19,12 @@ impl Sleepers {
         self.passed += ms;
     }
 
-    /// Notes that the worker found nothing more to do and sleeps at most for this time.
+    /// Returns whether the worker sleeps.
     pub(super) fn sleeps(&self, worker: u8) -> bool {
         self.until.contains_key(&worker)
     }
 
-    /// It found nothing more to do, and was told how long that may last.
+    /// Notes that the worker found nothing more to do and sleeps at most for this time.
     pub(super) fn sleep(&mut self, worker: u8, wait: Option<u64>) {
         self.until.insert(worker, wait.map_or(u64::MAX, |wait| self.passed + wait));
     }

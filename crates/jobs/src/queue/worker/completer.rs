@@ -107,14 +107,10 @@ where
         let started = catch_unwind(AssertUnwindSafe(|| self.inner.call(task)));
         Box::pin(async move {
             let run = async move {
-                match started {
-                    Ok(future) => AssertUnwindSafe(future)
-                        .catch_unwind()
-                        .await
-                        .map_err(|panic| panicked(&*panic))?,
-                    Err(panic) => return Err(panicked(&*panic)),
-                }
-                .map_err(|error| Failure::new("handler_error", error.into().to_string()))
+                let future = started.map_err(|panic| panicked(&*panic))?;
+                let ended = AssertUnwindSafe(future).catch_unwind().await;
+                let ran = ended.map_err(|panic| panicked(&*panic))?;
+                ran.map_err(|error| Failure::new("handler_error", error.into().to_string()))
             };
             supervise(&shared, token, deadline, &about, run).await;
             shared.leases.remove(token);
@@ -149,9 +145,9 @@ async fn supervise(
         }
     };
     match ended {
-        Ok(Ok(ran)) => complete_all(shared, &held, &ran, about).await,
-        Ok(Err(failure)) => {
-            complete_all(shared, &held, &RunResult::from(Outcome::Transient(failure)), about).await;
+        Ok(ran) => {
+            let ran = ran.unwrap_or_else(|failure| Outcome::Transient(failure).into());
+            complete_all(shared, &held, &ran, about).await;
         }
         Err(why) => stop(shared, token, &held, why).await,
     }
@@ -184,10 +180,9 @@ fn out_of_time(deadline: Duration) -> RunResult {
 async fn stop(shared: &Arc<ConsumerContext>, token: u64, held: &[LeasedJob], why: Stopped) {
     let cancelled =
         if why == Stopped::Cancelled { shared.leases.cancelled(token) } else { Vec::new() };
-    let (unwanted, others): (Vec<Lease>, Vec<Lease>) = held
-        .iter()
-        .map(|held| held.lease.clone())
-        .partition(|(_, token)| cancelled.contains(token));
+    let leases = held.iter().map(|held| held.lease.clone());
+    let (unwanted, others): (Vec<Lease>, Vec<Lease>) =
+        leases.partition(|(_, token)| cancelled.contains(token));
     for lease in &unwanted {
         let acked = shared.acks.end(lease.clone(), cancel()).await;
         tracing::info!(job = lease.0, ?acked, "job cancelled while it ran");
@@ -306,19 +301,16 @@ pub(crate) async fn write_acks(
 /// Writes the ends of runs in one call. Returns none for each if that failed.
 async fn write(shared: &ConsumerContext, acks: &[(Lease, Ack)]) -> Vec<Option<Acked>> {
     let limit = shared.settings.retry.snooze_limit;
-    let written =
-        retry_until_shutdown(shared, "ack", || shared.scripts.ack(&shared.worker, limit, acks));
-    written.await.map_or(vec![None; acks.len()], |acked| acked.into_iter().map(Some).collect())
+    let ack = || shared.scripts.ack(&shared.worker, limit, acks);
+    let written = retry_until_shutdown(shared, "ack", ack).await;
+    written.map_or(vec![None; acks.len()], |acked| acked.into_iter().map(Some).collect())
 }
 
 /// Hands back jobs that are not finished; their runs do not count.
 pub(crate) async fn hand_back(shared: &ConsumerContext, leases: &[Lease], why: &str) {
     for some in leases.chunks(MAX_ACKS) {
-        if let Some(released) = retry_until_shutdown(shared, "release", || {
-            shared.scripts.release(&shared.worker, why, some)
-        })
-        .await
-        {
+        let release = || shared.scripts.release(&shared.worker, why, some);
+        if let Some(released) = retry_until_shutdown(shared, "release", release).await {
             tracing::info!(released, of = some.len(), why, "jobs handed back");
         }
     }

@@ -59,10 +59,8 @@ impl Leases {
         slot: OwnedSemaphorePermit,
     ) {
         let stopped = watch::Sender::new(None);
-        self.lock().insert(
-            token,
-            Entry { held, cancelled: Vec::new(), valid_until, stopped, _slot: slot },
-        );
+        let entry = Entry { held, cancelled: Vec::new(), valid_until, stopped, _slot: slot };
+        self.lock().insert(token, entry);
     }
 
     pub(crate) fn remove(&self, token: u64) {
@@ -84,10 +82,8 @@ impl Leases {
     }
 
     pub(crate) fn all(&self) -> Vec<Lease> {
-        self.lock()
-            .values()
-            .flat_map(|entry| entry.held.iter().map(|held| held.lease.clone()))
-            .collect()
+        let runs = self.lock();
+        runs.values().flat_map(|run| &run.held).map(|held| held.lease.clone()).collect()
     }
 
     /// Returns the number of leases.
@@ -113,22 +109,13 @@ impl Leases {
 
     /// Applies the result of a renewal of these leases.
     fn renewed(&self, asked: &HashSet<u64>, renewed: &Renewed, valid_until: Instant) {
-        let (lost, cancelled): (HashSet<_>, HashSet<_>) =
-            (renewed.lost.iter().copied().collect(), renewed.cancelled.iter().copied().collect());
         for entry in self.lock().values_mut() {
-            let mine = |tokens: &HashSet<u64>| -> Vec<u64> {
-                entry
-                    .held
-                    .iter()
-                    .map(|held| held.lease.1)
-                    .filter(|token| tokens.contains(token))
-                    .collect()
-            };
-            if !mine(&lost).is_empty() {
+            let held = entry.held.iter().map(|held| held.lease.1);
+            if held.clone().any(|token| renewed.lost.contains(&token)) {
                 entry.stop(Stopped::Lost);
                 continue;
             }
-            entry.cancelled = mine(&cancelled);
+            entry.cancelled = held.filter(|token| renewed.cancelled.contains(token)).collect();
             if !entry.cancelled.is_empty() {
                 entry.stop(Stopped::Cancelled);
             }
