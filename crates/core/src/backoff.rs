@@ -11,6 +11,9 @@ use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 
 /// An exponential back-off: the shortest delay after the first failure, and after each further one
 /// a delay that is longer by a factor, up to the longest.
+///
+/// From 1 s to 5 min the delays are 1 s, 2 s, 4 s, 8 s, 16 s, 32 s, 64 s, 128 s, 256 s, and then
+/// 300 s each time: 8 min 31 s for the first nine.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Backoff {
     min: Duration,

@@ -12,7 +12,7 @@ use super::compare::same;
 use super::job::Job;
 use super::machine::{Limits, Model};
 use super::operations::{
-    End, GATEWAYS, LEASE, New, Operation, SCOPES, SNOOZE_LIMIT, WORKERS, Whose,
+    End, GATEWAYS, LEASE, New, Operation, SCOPES, SNOOZE_LIMIT, WORKERS, Whose, gateway,
 };
 use super::sleepers::{Sleepers, name};
 use crate::envelope::Envelope;
@@ -119,7 +119,7 @@ impl<'a> Case<'a> {
                 }
             }
             Operation::Retry { pick, force, fitting } => {
-                self.retry(*pick, *force, *fitting).await?
+                self.retry(*pick, *force, *fitting).await?;
             }
             Operation::Pause { scope } => self.pause(true, *scope).await?,
             Operation::Resume { scope } => self.pause(false, *scope).await?,
@@ -370,10 +370,6 @@ impl<'a> Case<'a> {
 
 fn author() -> Author {
     Author::new(BY, "a test")
-}
-
-pub(super) fn gateway(number: u8) -> Uuid {
-    Uuid::from_u128(0x10 + u128::from(number))
 }
 
 fn picked<T>(from: &[T], pick: u8) -> Option<&T> {

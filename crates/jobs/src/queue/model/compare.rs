@@ -6,10 +6,10 @@ use std::fmt::Debug;
 use uuid::Uuid;
 
 use super::Checked;
-use super::case::{Case, gateway};
+use super::case::Case;
 use super::events;
 use super::job::Job;
-use super::operations::{GATEWAYS, WORKERS};
+use super::operations::{GATEWAYS, WORKERS, gateway};
 use super::sleepers::name;
 use crate::queue::State;
 

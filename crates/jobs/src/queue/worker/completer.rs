@@ -50,7 +50,7 @@ use crate::run::{Claimed, RunResult};
 
 /// The time that Redis gets to answer once the grace time is over.
 const LAST_CALL: Duration = Duration::from_secs(2);
-/// The delays between calls while Redis is away.
+/// The delays between calls while Redis is away: 50 ms, doubled up to 1 s, ±20 %.
 const REPEAT: Backoff =
     Backoff::new(Duration::from_millis(50), Duration::from_secs(1)).with_jitter(0.2);
 /// The most ends of runs, or jobs handed back, in one call, whose script holds Redis for a few
