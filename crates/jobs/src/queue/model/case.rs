@@ -17,7 +17,7 @@ use super::operations::{
 use super::sleepers::{Sleepers, name};
 use crate::envelope::Envelope;
 use crate::queue::redis::scripts::operators::ActionAnswer;
-use crate::queue::redis::scripts::{Ack, Acked, Lease, Lua, Named, Scripts};
+use crate::queue::redis::scripts::{Ack, Acked, Lease, Lua, Named, Scripts, millis};
 use crate::queue::{Author, Scope, Settings, State};
 use crate::{IdempotencyKey, kinds};
 use mission_test_support::change;
@@ -224,7 +224,7 @@ impl<'a> Case<'a> {
         let runs = self.model.take(&name, wanted, &batch)?;
         self.model.forget_groups();
         if runs < wanted {
-            let wait = batch.next_due.map(|wait| u64::try_from(wait.as_millis()).unwrap());
+            let wait = batch.next_due.map(millis);
             self.sleepers.sleep(worker, wait);
         } else if wanted > 0 {
             self.sleepers.rouse(worker);

@@ -39,10 +39,10 @@ pub(crate) struct Named {
 
 /// Defines [`Lua`] with a field for each script, which is named as its file.
 macro_rules! scripts {
-    ($($name:ident $flags:ident)*) => {
+    ($($flags:ident: $($name:ident)*;)*) => {
         /// All scripts.
         pub(crate) struct Lua {
-            $(pub(crate) $name: Named,)*
+            $($(pub(crate) $name: Named,)*)*
         }
 
         impl Lua {
@@ -52,44 +52,26 @@ macro_rules! scripts {
                     script: Script::new(&(flags.to_owned() + &bundle(clock, body))),
                 };
                 Self {
-                    $($name: named(
+                    $($($name: named(
                         stringify!($name),
                         $flags,
                         include_str!(concat!("lua/", stringify!($name), ".lua")),
-                    ),)*
+                    ),)*)*
                 }
             }
 
             fn all(&self) -> impl Iterator<Item = &Named> {
-                [$(&self.$name),*].into_iter()
+                [$($(&self.$name),*),*].into_iter()
             }
         }
     };
 }
 
 scripts! {
-    enqueue NO_FLAGS
-    claim ALSO_WHEN_FULL
-    renew ALSO_WHEN_FULL
-    journal ALSO_WHEN_FULL
-    ack ALSO_WHEN_FULL
-    release ALSO_WHEN_FULL
-    reseal ALSO_WHEN_FULL
-    counts NO_FLAGS
-    get NO_FLAGS
-    list NO_FLAGS
-    gateways NO_FLAGS
-    retry ALSO_WHEN_FULL
-    cancel ALSO_WHEN_FULL
-    pause ALSO_WHEN_FULL
-    snooze ALSO_WHEN_FULL
-    drain ALSO_WHEN_FULL
-    search NO_FLAGS
-    chain NO_FLAGS
-    groups NO_FLAGS
-    summary NO_FLAGS
-    heartbeat ALSO_WHEN_FULL
-    workers NO_FLAGS
+    NO_FLAGS:
+        enqueue counts get list gateways search chain groups summary workers;
+    ALSO_WHEN_FULL:
+        claim renew journal ack release reseal retry cancel pause snooze drain heartbeat;
 }
 
 /// Redis's clock as a function for the scripts.
@@ -378,7 +360,7 @@ impl Scripts {
     }
 }
 
-fn id_or_empty(id: Option<Uuid>) -> String {
+pub(crate) fn id_or_empty(id: Option<Uuid>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
 }
 

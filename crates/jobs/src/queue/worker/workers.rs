@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::context::{ConsumerContext, ticks};
 use crate::queue::redis::fields::Fields;
+use crate::queue::redis::scripts::millis;
 
 /// The time without a heartbeat after which a worker counts as gone: some heartbeats, and a lease.
 pub(crate) const GONE_AFTER: Duration = Duration::from_secs(30);
@@ -53,7 +54,7 @@ impl WorkerRecord {
             pid: known.parse("pid").unwrap_or_default(),
             started_at_ms: number("started_at"),
             seen_at_ms,
-            gone: u128::from(now.saturating_sub(seen_at_ms)) > GONE_AFTER.as_millis(),
+            gone: now.saturating_sub(seen_at_ms) > millis(GONE_AFTER),
             running: number("running"),
             concurrency: number("concurrency"),
             draining: known.bytes("draining").is_some(),

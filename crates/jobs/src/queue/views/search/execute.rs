@@ -8,6 +8,7 @@ use super::cursor::EnqueuedAt;
 use super::{Cursor, Found, Search};
 use crate::queue::error::QueueError;
 use crate::queue::redis::fields::Fields;
+use crate::queue::redis::scripts::id_or_empty;
 use crate::queue::redis::scripts::operators::{Documents, SearchRequest};
 use crate::queue::states::State;
 use crate::queue::views::job_view::{JobRecord, Names};
@@ -163,11 +164,10 @@ impl Execution<'_> {
     async fn lists(&self) -> Result<Vec<String>, QueueError> {
         let Search { states, error, gateway, .. } = self.search;
         if let Some(error) = error {
-            let gateway = gateway.map(|id| id.to_string()).unwrap_or_default();
+            let gateway = id_or_empty(*gateway);
             let (code, method) = error.split_once('/').unwrap_or((error, ""));
             let groups = self.queue.scripts.group_keys([&gateway, code, method]).await?;
-            let mut lists: Vec<String> =
-                groups.into_iter().map(|key| format!("-group:{key}")).collect();
+            let mut lists: Vec<_> = groups.iter().map(|key| format!("-group:{key}")).collect();
             lists.sort_unstable();
             return Ok(lists);
         }
@@ -190,7 +190,7 @@ impl Execution<'_> {
         let until = after.as_ref().and_then(|after| after.until);
         let mut place = after.filter(|after| after.list != AGENT);
         let texts = self.search.needles();
-        let lane = self.search.gateway.map(|id| id.to_string()).unwrap_or_default();
+        let lane = id_or_empty(self.search.gateway);
         for _ in 0..calls.max(1) {
             // A list may be gone; the search then continues with those behind it.
             let left = lists_from(lists, place.as_ref());
@@ -198,10 +198,7 @@ impl Execution<'_> {
             if some.is_empty() {
                 return Ok(None);
             }
-            let after = place
-                .take()
-                .filter(|place| some[0] == place.list)
-                .map(|place| (place.score, place.id));
+            let after = place.take().filter(|place| some[0] == place.list);
             let request = SearchRequest {
                 to_find: self.limit - self.found.len(),
                 // Documents are as large as everything else together.
@@ -209,7 +206,7 @@ impl Execution<'_> {
                 lane: &lane,
                 documents: self.search.documents(),
                 prefix: self.search.id.as_deref().unwrap_or_default(),
-                after,
+                after: after.map(|after| (after.score, after.id)),
                 lists: some,
                 texts: &texts,
             };
@@ -222,16 +219,10 @@ impl Execution<'_> {
                 clippy::cast_sign_loss,
                 reason = "a time after 1970"
             )]
-            let cursor = |list: &String, score: f64, id| Cursor {
-                list: list.clone(),
-                score: score as u64,
-                id,
-                until,
-            };
-            place = match (
-                stopped_in.checked_sub(1).and_then(|index| some.get(index)),
-                left.get(LISTS),
-            ) {
+            let score = score as u64;
+            let cursor = |list: &String, score, id| Cursor { list: list.clone(), score, id, until };
+            let stopped_in = stopped_in.checked_sub(1).and_then(|index| some.get(index));
+            place = match (stopped_in, left.get(LISTS)) {
                 (Some(list), _) => Some(cursor(list, score, id.parse().unwrap_or_default())),
                 // The next page begins at the start of the next list.
                 (None, Some(list)) => Some(cursor(list, LATEST, Uuid::max())),
@@ -246,7 +237,7 @@ impl Execution<'_> {
 }
 
 /// A score that is later than any time that Redis can keep.
-const LATEST: f64 = 9_007_199_254_740_991.0;
+const LATEST: u64 = 9_007_199_254_740_991;
 
 /// The way in which following a chain ended.
 enum Chain {
