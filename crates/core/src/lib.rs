@@ -10,9 +10,10 @@
 //!   knows the files that gateways create themselves.
 //! - Gateways: [`gateway`] speaks the protocol.
 //! - Runs: [`apply`] has the flows, [`journal`] the steps done so far, and [`outcome`] the results.
-//! - Helpers: [`private_file`], [`sanitize`] and [`single_flight`].
+//! - Helpers: [`backoff`], [`private_file`], [`sanitize`] and [`single_flight`].
 
 pub mod apply;
+pub mod backoff;
 pub mod context;
 mod digest;
 pub mod documents;
@@ -35,5 +36,6 @@ pub mod seeds;
 pub mod single_flight;
 mod taint;
 
+pub use backoff::Backoff;
 pub use model::{Job, Kind};
 pub use outcome::{Failure, Outcome, Remedy, Report, Scope};

@@ -22,6 +22,10 @@ use tracing::{debug, error, warn};
 
 /// The supported servers, in order of preference.
 const SERVERS: [&str; 2] = ["redis-server", "valkey-server"];
+/// The options of a server. Redis searches small sorted sets from their beginning, but that of
+/// running jobs grows at the end, hence the last option.
+const OPTIONS: &str = "--port 0 --unixsocketperm 700 --daemonize no --appendonly yes \
+    --appendfsync everysec --maxmemory-policy noeviction --zset-max-listpack-entries 32";
 /// Time limit for a server to read its append-only file.
 const START_WITHIN: Duration = Duration::from_secs(60);
 /// Time limit for a server to write its last data and end.
@@ -106,22 +110,15 @@ impl PrivateRedis {
     /// Starts, takes over or finds the private Redis of a data directory.
     pub async fn open(data_dir: &Path, role: RedisRole) -> Result<Self, PrivateRedisError> {
         let dir = data_dir.join("redis");
-        let io = |source| PrivateRedisError::Io { dir: dir.clone(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(io)?;
-        let dir = fs::canonicalize(&dir).map_err(io)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(io(&dir))?;
+        let dir = fs::canonicalize(&dir).map_err(io(&dir))?;
         let socket = dir.join("redis.sock");
         if socket.as_os_str().len() > MAX_SOCKET_PATH {
             return Err(PrivateRedisError::PathTooLong { path: socket });
         }
         let mut options = OpenOptions::new();
-        let file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(dir.join("lock"));
-        let lock = file.map_err(|source| PrivateRedisError::Io { dir: dir.clone(), source })?;
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let lock = options.open(dir.join("lock")).map_err(io(&dir))?;
         let began = Instant::now();
         loop {
             match lock.try_lock() {
@@ -136,9 +133,7 @@ impl PrivateRedis {
                     sleep(Duration::from_millis(50)).await;
                 }
                 Err(TryLockError::WouldBlock) => return Err(PrivateRedisError::InUse { dir }),
-                Err(TryLockError::Error(source)) => {
-                    return Err(PrivateRedisError::Io { dir, source });
-                }
+                Err(TryLockError::Error(source)) => return Err(io(&dir)(source)),
             }
         }
         let server = if answers(&socket).await {
@@ -169,6 +164,10 @@ impl PrivateRedis {
     }
 }
 
+fn io(dir: &Path) -> impl Fn(io::Error) -> PrivateRedisError {
+    |source| PrivateRedisError::Io { dir: dir.to_owned(), source }
+}
+
 /// Keeps a server running until `closes` is true, then stops it. `server` is `None` for a server
 /// that was taken over.
 async fn keep(
@@ -185,7 +184,7 @@ async fn keep(
         };
         if closing {
             // The answer to a successful SHUTDOWN is the end of the connection.
-            let _ = command(&socket, &["SHUTDOWN"]).await;
+            let _ = command(&socket, "SHUTDOWN").await;
             return ended(server.as_mut(), &socket).await;
         }
         warn!(socket = %socket.display(), "private Redis ended unexpectedly, restarting");
@@ -213,25 +212,14 @@ async fn start(dir: &Path, socket: &Path) -> Result<Child, PrivateRedisError> {
     let log = dir.join("redis.log");
     for server in SERVERS {
         let mut command = Command::new(server);
-        command.args(["--port", "0", "--unixsocketperm", "700", "--daemonize", "no", "--save", ""]);
-        command.args([
-            "--appendonly",
-            "yes",
-            "--appendfsync",
-            "everysec",
-            "--maxmemory-policy",
-            "noeviction",
-        ]);
-        // Redis searches small sorted sets from their beginning, but that of running jobs grows at
-        // the end.
-        command.args(["--zset-max-listpack-entries", "32"]);
+        command.args(OPTIONS.split(' ')).args(["--save", ""]);
         command.arg("--unixsocket").arg(socket).arg("--dir").arg(dir).arg("--logfile").arg(&log);
         // A separate process group: Ctrl-C stops the worker first, and the worker stops Redis.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let mut child = match command.spawn() {
             Ok(child) => child,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(PrivateRedisError::Io { dir: dir.to_owned(), source }),
+            Err(source) => return Err(io(dir)(source)),
         };
         let began = Instant::now();
         while began.elapsed() < START_WITHIN {
@@ -253,15 +241,11 @@ async fn start(dir: &Path, socket: &Path) -> Result<Child, PrivateRedisError> {
 
 /// Returns whether a server runs and has loaded its data.
 async fn answers(socket: &Path) -> bool {
-    command(socket, &["PING"]).await.is_ok()
+    command(socket, "PING").await.is_ok()
 }
 
-async fn command(socket: &Path, words: &[&str]) -> redis::RedisResult<redis::Value> {
+async fn command(socket: &Path, word: &str) -> redis::RedisResult<redis::Value> {
     let client = redis::Client::open(format!("unix://{}", socket.display()))?;
     let mut connection = client.get_multiplexed_async_connection().await?;
-    let mut command = redis::cmd(words[0]);
-    for word in &words[1..] {
-        command.arg(word);
-    }
-    command.query_async(&mut connection).await
+    redis::cmd(word).query_async(&mut connection).await
 }

@@ -61,75 +61,53 @@ impl fmt::Debug for Claimed {
     }
 }
 
-/// The reasons why a claimed job cannot be run.
-#[derive(Debug)]
-pub(crate) enum Unreadable {
-    /// The job can never be run.
-    Invalid(Box<Failure>),
-    /// The job can be run once a person has acted.
-    Locked(Box<Failure>),
-}
-
-impl From<Failure> for Unreadable {
-    fn from(failure: Failure) -> Self {
-        Self::Invalid(Box::new(failure))
-    }
-}
-
-impl From<OpenError> for Unreadable {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::UnknownKey { .. } => Self::Locked(Box::new(error.failure())),
-            OpenError::Corrupt { .. } => Self::Invalid(Box::new(error.failure())),
-        }
-    }
-}
-
 impl Claimed {
-    /// Reads a job from Redis. Its fields may contain anything, so all of them are checked.
-    pub(crate) fn read(raw: &RawClaim, keyring: &Keyring) -> Result<Self, Unreadable> {
-        let invalid = |what: String| {
-            Failure::new("invalid_job", what)
-                .with_remedy(Remedy::backend("correct the document in the main backend"))
+    /// Reads a job from Redis. Its fields may contain anything, so all of them are checked. Returns
+    /// the end of a job that cannot be run: permanent, or blocked until a person has acted.
+    pub(crate) fn read(raw: &RawClaim, keyring: &Keyring) -> Result<Self, Box<Outcome>> {
+        let refused = |code: &str, what: String, remedy: Remedy| {
+            Box::new(Outcome::Permanent(Failure::new(code, what).with_remedy(remedy)))
         };
+        let invalid = |what: String| {
+            let remedy = Remedy::backend("correct the document in the main backend");
+            refused("invalid_job", what, remedy)
+        };
+        let too_new = |code: &str, what| refused(code, what, Remedy::worker("upgrade the workers"));
         let id = Uuid::parse_str(&raw.id)
             .map_err(|_| invalid("the job's id is not a UUID".to_owned()))?;
         if ![SCHEMA_VERSION, SEALED_VERSION]
-            .iter()
-            .any(|version| raw.version == version.to_string())
+            .map(|version| version.to_string())
+            .contains(&raw.version)
         {
             let what = format!(
                 "the job is stored in form {:?}; this worker reads the forms {SCHEMA_VERSION} and \
                     {SEALED_VERSION}",
                 raw.version
             );
-            return Err(Failure::new("unknown_version", what)
-                .with_remedy(Remedy::worker("upgrade the workers"))
-                .into());
+            return Err(too_new("unknown_version", what));
         }
         let kind = Kind::from_name(&raw.kind).ok_or_else(|| {
-            Failure::new(
-                "unknown_kind",
-                format!("this worker does not know jobs of kind {:?}", raw.kind),
-            )
-            .with_remedy(Remedy::worker("upgrade the workers"))
+            let what = format!("this worker does not know jobs of kind {:?}", raw.kind);
+            too_new("unknown_kind", what)
         })?;
         if raw.payload.is_empty() {
             let what =
                 format!("the stored document is empty, or larger than {MAX_DOCUMENT_BYTES} bytes");
-            return Err(invalid(what).into());
+            return Err(invalid(what));
         }
-        let document = keyring.open(id, &raw.payload)?;
-        let job = Job::parse(&document)
+        let document = keyring.open(id, &raw.payload).map_err(|error| {
+            Box::new(match error {
+                OpenError::UnknownKey { .. } => Outcome::Blocked(error.failure()),
+                OpenError::Corrupt { .. } => Outcome::Permanent(error.failure()),
+            })
+        })?;
+        let mut job = Job::parse(&document)
             .map_err(|error| invalid(error.to_string().replace('\n', "; ")))?;
         if job.kind() != kind {
-            return Err(invalid(format!(
-                "stored as a {kind} job, but the document is a {} job",
-                job.kind()
-            ))
-            .into());
+            let found = job.kind();
+            let what = format!("stored as a {kind} job, but the document is a {found} job");
+            return Err(invalid(what));
         }
-        let mut job = job;
         job.inherit(flags::from_letters(&raw.inherited));
         if let Job::HeartbeatSync(sync) = &mut job
             && !raw.gone.is_empty()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use mission_core::{Failure, Outcome};
+use mission_core::{Backoff, Failure, Outcome};
 use mission_jobs::{Claimed, Envelope, JobRecord, Queue, RetryPolicy, RunResult, Settings, State};
 use mission_test_support::RedisServer;
 
@@ -56,12 +56,8 @@ async fn an_unreachable_gateway_gets_one_probe_per_interval_however_many_jobs_wa
     queue.enqueue(&jobs).await.unwrap();
 
     // Delays of 20, 40, 80, 80 … ms. The gateway is back for the ninth run.
-    let retry = RetryPolicy {
-        initial: Duration::from_millis(20),
-        cap: Duration::from_millis(80),
-        jitter: 0.0,
-        ..brisk().retry
-    };
+    let backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(80));
+    let retry = RetryPolicy { backoff, ..brisk().retry };
     let settings = Settings { lane_concurrency: 3, retry, ..brisk() };
     let begun = Arc::new(AtomicU32::new(0));
     let end = move |_: &Claimed| {

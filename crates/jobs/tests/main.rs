@@ -24,5 +24,6 @@ mod scale;
 mod scripts;
 mod sealing;
 mod searching;
+mod views;
 mod waking;
 mod worker;

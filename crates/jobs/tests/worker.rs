@@ -10,7 +10,7 @@ use apalis_core::worker::builder::WorkerBuilder;
 use apalis_core::worker::context::WorkerContext;
 use futures_util::future::BoxFuture;
 use mission_core::outcome::GatewayFacts;
-use mission_core::{Failure, Outcome, Report};
+use mission_core::{Backoff, Failure, Outcome, Report};
 use mission_jobs::queue::{Author, MAX_ENQUEUE};
 use mission_jobs::{
     Claimed, Enqueued, Envelope, JobRecord, Queue, RetryPolicy, RunResult, Settings, State,
@@ -62,17 +62,14 @@ impl Drop for Worker {
 
 /// Returns the default settings with short delays.
 pub(crate) fn brisk() -> Settings {
-    let retry = RetryPolicy {
-        initial: Duration::from_millis(2),
-        cap: Duration::from_millis(8),
-        ..RetryPolicy::default()
-    };
+    let backoff = Backoff::new(Duration::from_millis(2), Duration::from_millis(8)).with_jitter(0.2);
+    let retry = RetryPolicy { backoff, ..RetryPolicy::default() };
     Settings { sweep: Duration::from_millis(100), retry, ..Settings::default() }
 }
 
 /// Returns [`brisk`] with retries that come after the test.
 pub(crate) fn patient() -> Settings {
-    let retry = RetryPolicy { initial: HOUR, cap: HOUR, ..brisk().retry };
+    let retry = RetryPolicy { backoff: Backoff::new(HOUR, HOUR), ..brisk().retry };
     Settings { retry, ..brisk() }
 }
 

@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use tracing::debug;
 
+use crate::backoff::Backoff;
 use crate::gateway::agents_config::Shape;
 use crate::gateway::{Call, Clients, Endpoint, GatewayError, Step};
 use crate::journal::Journal;
@@ -223,5 +224,6 @@ const MAX_WRITES: u32 = 4;
 /// Returns the wait before the next reading while a gateway applies a write: 50 ms, doubled up to 1
 /// s.
 fn settling(reading: u32) -> Duration {
-    Duration::from_millis(50 << reading.min(5)).min(Duration::from_secs(1))
+    const SETTLING: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+    SETTLING.delay(reading + 1)
 }

@@ -281,10 +281,10 @@ impl Call {
             }
         };
         while self.client.liveness.read(question).await.is_err() {
-            sleep(RECONNECT.1).await;
+            sleep(RECONNECT.max()).await;
         }
         // Leaves time for answers that are already on their way.
-        sleep(RECONNECT.1).await;
+        sleep(RECONNECT.max()).await;
     }
 
     async fn timed(

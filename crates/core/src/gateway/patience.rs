@@ -7,15 +7,15 @@ use tracing::debug;
 
 use super::call::millis;
 use super::error::GatewayError;
+use crate::backoff::Backoff;
 
-/// The first and the longest wait between attempts to reach a gateway again; each wait is twice the
-/// one before.
-pub(super) const RECONNECT: (Duration, Duration) =
-    (Duration::from_millis(50), Duration::from_secs(2));
+/// The waits between attempts to reach a gateway again.
+pub(super) const RECONNECT: Backoff =
+    Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
 /// Waits that double, up to a limit in total.
 pub(super) struct Patience {
-    next: Duration,
+    waited: u32,
     pub(super) until: Instant,
     /// The number of unanswered questions when the waiting began.
     pub(super) open: usize,
@@ -23,17 +23,18 @@ pub(super) struct Patience {
 
 impl Patience {
     pub(super) fn new(bound: Duration, open: usize) -> Self {
-        Self { next: RECONNECT.0, until: Instant::now() + bound, open }
+        Self { waited: 0, until: Instant::now() + bound, open }
     }
 
     /// Waits once; returns `false` if the limit is reached.
     pub(super) async fn wait(&mut self, error: &GatewayError) -> bool {
-        if Instant::now() + self.next > self.until {
+        self.waited += 1;
+        let wait = RECONNECT.delay(self.waited);
+        if Instant::now() + wait > self.until {
             return false;
         }
-        debug!(method = ?error.method(), wait_ms = millis(self.next), "waiting for the gateway");
-        sleep(self.next).await;
-        self.next = (self.next * 2).min(RECONNECT.1);
+        debug!(method = ?error.method(), wait_ms = millis(wait), "waiting for the gateway");
+        sleep(wait).await;
         true
     }
 }

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules that any file of the layer may use. They depend on no other module of the crate.
-const HELPERS: [&str; 5] = ["digest", "private_file", "python_format", "sanitize", "single_flight"];
+const HELPERS: [&str; 6] =
+    ["backoff", "digest", "private_file", "python_format", "sanitize", "single_flight"];
 
 /// The files that use another module, and why. `journal` depends on no other module of the crate.
 /// `heartbeat` and `keys` also derive values from documents, but these uses do not.

@@ -5,11 +5,13 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use mission_core::Backoff;
+
 /// The number of failures without a wait, and the time for which failures are remembered.
 const FORGIVEN: u32 = 5;
 const MEMORY: Duration = Duration::from_secs(15 * 60);
-/// The wait after the first further failure. Each one doubles it, up to [`MEMORY`].
-const FIRST: Duration = Duration::from_secs(2);
+/// The waits after further failures.
+const WAITS: Backoff = Backoff::new(Duration::from_secs(2), MEMORY);
 /// The most addresses that are remembered.
 const MOST: usize = 10_000;
 
@@ -25,8 +27,7 @@ struct Failures {
 impl Failures {
     fn wait(&self) -> Duration {
         let Some(too_many) = self.count.checked_sub(FORGIVEN) else { return Duration::ZERO };
-        let doubled = FIRST.saturating_mul(1 << too_many.min(16));
-        doubled.min(MEMORY).saturating_sub(self.last.elapsed())
+        WAITS.delay(too_many + 1).saturating_sub(self.last.elapsed())
     }
 }
 

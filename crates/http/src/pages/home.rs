@@ -138,25 +138,16 @@ fn headline(summary: &Summary) -> Vec<HeadlinePart> {
         link: Some(address::to("/jobs", &[("q", &format!("state:{state}"))])),
     };
     let mut parts = Vec::new();
-    match of(State::Blocked) {
-        0 => {}
-        1 => parts.push(part(State::Blocked, "1 blocked (needs you)".to_owned())),
-        blocked => {
-            parts.push(part(State::Blocked, format!("{} blocked (need you)", number(blocked))));
-        }
-    }
-    for state in [
-        State::Dead,
-        State::Retrying,
-        State::Snoozed,
-        State::Running,
-        State::Ready,
-        State::Scheduled,
-    ] {
-        if of(state) > 0 {
-            let words = if state == State::Ready { "waiting" } else { state.as_str() };
-            parts.push(part(state, format!("{} {words}", number(of(state)))));
-        }
+    let live = |state: &State| !state.is_terminal() || *state == State::Dead;
+    for state in State::BY_URGENCY.into_iter().filter(live) {
+        let words = match (state, of(state)) {
+            (_, 0) => continue,
+            (State::Blocked, 1) => "blocked (needs you)",
+            (State::Blocked, _) => "blocked (need you)",
+            (State::Ready, _) => "waiting",
+            _ => state.as_str(),
+        };
+        parts.push(part(state, format!("{} {words}", number(of(state)))));
     }
     if let Some(since) = summary.oldest_ready_at_ms {
         let words = format!("oldest waiting {}", rough(summary.at_ms.saturating_sub(since)));

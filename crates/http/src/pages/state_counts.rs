@@ -29,7 +29,7 @@ pub(super) fn counted(
     let shown = |state: &State| {
         counts.of(*state) > 0 && (ended || !state.is_terminal() || *state == State::Dead)
     };
-    let states = BY_URGENCY.into_iter().filter(|state| shown(state) || here == [*state]);
+    let states = State::BY_URGENCY.into_iter().filter(|state| shown(state) || here == [*state]);
     let of = |state: State| {
         let search = gateway
             .map_or_else(|| format!("state:{state}"), |id| format!("state:{state} gateway:{id}"));
@@ -42,17 +42,3 @@ pub(super) fn counted(
     };
     states.map(of).collect()
 }
-
-/// All states: those that need a person first, those that ended well last.
-const BY_URGENCY: [State; 10] = [
-    State::Blocked,
-    State::Dead,
-    State::Retrying,
-    State::Snoozed,
-    State::Running,
-    State::Ready,
-    State::Scheduled,
-    State::Done,
-    State::Superseded,
-    State::Cancelled,
-];

@@ -64,7 +64,7 @@ pub use worker::{Consumer, Keep, Settings};
 use crate::envelope::{Envelope, Payload, SEALED_VERSION};
 use crate::seal::Keyring;
 use redis::connection::Connection;
-use redis::scripts::{ListRequest, Scripts};
+use redis::scripts::Scripts;
 
 /// The most jobs that one call may enqueue, because its script holds Redis for some milliseconds.
 pub const MAX_ENQUEUE: usize = 50;
@@ -224,11 +224,8 @@ impl Queue {
                     script: "enqueue",
                     reason: format!("it answered {id:?}, {state:?}"),
                 };
-                let state = if state.is_empty() {
-                    None
-                } else {
-                    Some(State::from_name(&state).ok_or_else(strange)?)
-                };
+                let known = || State::from_name(&state).ok_or_else(strange);
+                let state = (!state.is_empty()).then(known).transpose()?;
                 let superseded = superseded.iter().filter_map(|id| id.parse().ok()).collect();
                 let id = id.parse().map_err(|_| strange())?;
                 Ok(Enqueued { id, state, superseded, duplicate: id != job.id })
@@ -246,7 +243,7 @@ impl Queue {
     /// exist. Fails if the document is sealed with a key that this process does not have.
     pub async fn document(&self, id: Uuid) -> Result<Option<Payload>, QueueError> {
         let (mut fields, _) = self.scripts.get(id).await?;
-        let Some(document) = fields.remove("payload") else { return Ok(None) };
+        let Some(document) = fields.take("payload") else { return Ok(None) };
         let opened =
             self.keyring.open(id, &document).map_err(|reason| QueueError::Sealed { id, reason })?;
         Ok(Some(Payload::from(opened.to_vec())))
@@ -257,24 +254,15 @@ impl Queue {
     /// is gone, is left alone.
     pub async fn reseal(&self, id: Uuid) -> Result<bool, QueueError> {
         let (fields, _) = self.scripts.get(id).await?;
-        let Some(document) = fields.get("payload") else { return Ok(false) };
+        let Some(document) = fields.bytes("payload") else { return Ok(false) };
         let Some(sealed) = self.keyring.seal(id, document) else { return Ok(false) };
         self.scripts.reseal(id, document, &sealed, SEALED_VERSION).await
     }
 
     /// Returns a page of jobs.
     pub async fn list(&self, filter: &Filter) -> Result<JobPage, QueueError> {
-        let lane = filter.lane.map(|lane| lane.to_string()).unwrap_or_default();
-        let listing = ListRequest {
-            state: filter.state,
-            kind: filter.kind.map_or("", Kind::as_str),
-            lane: &lane,
-            first: filter.cursor,
-            limit: filter.limit.clamp(1, MAX_PAGE),
-        };
-        let (next, ids, rows) = self.scripts.list(&listing).await?;
-        let record =
-            |(id, fields): (String, HashMap<_, _>)| JobRecord::read(id.parse().ok()?, &fields, &[]);
+        let (next, ids, rows) = self.scripts.list(filter).await?;
+        let record = |(id, fields): (String, _)| JobRecord::read(id.parse().ok()?, &fields, &[]);
         Ok(JobPage {
             jobs: ids.into_iter().zip(rows).filter_map(record).collect(),
             next: u64::try_from(next).ok(),

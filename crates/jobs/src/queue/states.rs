@@ -1,15 +1,16 @@
 //! The states of a job, and the only table of allowed transitions. The scripts refuse any other
 //! transition.
 
-use std::fmt;
 use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
 /// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
+#[derive(strum::Display, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum State {
     /// The job waits for the time of its first run. A claim of any worker makes it ready then, as it
     /// does for every other state that waits.
@@ -45,6 +46,11 @@ impl State {
     /// All states, live ones first.
     pub const ALL: [Self; 10] =
         [Scheduled, Ready, Running, Retrying, Snoozed, Blocked, Done, Dead, Superseded, Cancelled];
+
+    /// All states in the order in which people want to see them: those that need a person first,
+    /// then the other live ones, and those that ended well last.
+    pub const BY_URGENCY: [Self; 10] =
+        [Blocked, Dead, Retrying, Snoozed, Running, Ready, Scheduled, Done, Superseded, Cancelled];
 
     /// The states in which a job can be created.
     pub const BIRTH: [Self; 2] = [Scheduled, Ready];
@@ -98,31 +104,14 @@ impl State {
 
     /// Returns the name on the wire, such as `ready`.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Scheduled => "scheduled",
-            Ready => "ready",
-            Running => "running",
-            Retrying => "retrying",
-            Snoozed => "snoozed",
-            Blocked => "blocked",
-            Done => "done",
-            Dead => "dead",
-            Superseded => "superseded",
-            Cancelled => "cancelled",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// Returns the state with this wire name, if there is one.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == name)
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        name.parse().ok()
     }
 }
 
@@ -193,17 +182,9 @@ mod tests {
 
     #[test]
     fn retryable_states_can_become_ready() {
-        assert!(
-            State::ALL
-                .into_iter()
-                .filter(|state| state.is_retryable())
-                .all(|state| state.next().contains(&Ready))
-        );
-        assert!(
-            State::ALL
-                .into_iter()
-                .filter(|state| state.is_snoozable())
-                .all(|state| state.next().contains(&Snoozed))
-        );
+        for state in State::ALL {
+            assert!(!state.is_retryable() || state.next().contains(&Ready), "{state}");
+            assert!(!state.is_snoozable() || state.next().contains(&Snoozed), "{state}");
+        }
     }
 }

@@ -127,20 +127,14 @@ async fn refresh(client: &dyn QueueClient, view: &mut View) {
     }
 }
 
+/// Returns the states of the jobs on the screen, most urgent first.
+fn shown() -> impl Iterator<Item = State> {
+    State::BY_URGENCY.into_iter().take_while(|state| *state != State::Scheduled)
+}
+
 /// Reads the content of the first screen.
 async fn look(client: &dyn QueueClient) -> Result<Seen, QueueClientError> {
-    let live = Search {
-        states: [
-            State::Blocked,
-            State::Dead,
-            State::Retrying,
-            State::Snoozed,
-            State::Running,
-            State::Ready,
-        ]
-        .into(),
-        ..Search::default()
-    };
+    let live = Search { states: shown().collect(), ..Search::default() };
     let (summary, found, gateways, kinds) = tokio::try_join!(
         client.summary(),
         client.search(&live, None, JOBS),

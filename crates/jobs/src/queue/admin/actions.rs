@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
+use redis::ToRedisArgs;
 use uuid::Uuid;
 
 use crate::queue::Queue;
 use crate::queue::admin::actor::Author;
 use crate::queue::admin::pause::PauseScope;
 use crate::queue::error::QueueError;
+use crate::queue::redis::scripts::operators::ActionAnswer;
+use crate::queue::redis::scripts::{Named, millis};
 use crate::queue::states::State;
 
 /// The longest time that a person can snooze a job: 30 days.
@@ -27,13 +30,8 @@ impl Queue {
         by: &Author,
         why: &str,
     ) -> Result<State, QueueError> {
-        let (came, state) = self.scripts.retry(id, force, by, why).await?;
-        match came.as_str() {
-            "ok" => known("retry", &state),
-            "missing" => Err(QueueError::Missing { id }),
-            "outdated" => Err(QueueError::Outdated { id }),
-            _ => Err(QueueError::NotRetryable { id, state: known("retry", &state)? }),
-        }
+        let refused = |state| QueueError::NotRetryable { id, state };
+        self.act(&self.scripts.lua.retry, id, force, by, why, refused).await
     }
 
     /// Makes a ready, retrying, snoozed or blocked job wait for this time, at most [`MAX_SNOOZE`].
@@ -46,12 +44,9 @@ impl Queue {
         by: &Author,
         why: &str,
     ) -> Result<State, QueueError> {
-        let (came, state) = self.scripts.snooze(id, wait.min(MAX_SNOOZE), by, why).await?;
-        match came.as_str() {
-            "ok" => known("snooze", &state),
-            "missing" => Err(QueueError::Missing { id }),
-            _ => Err(QueueError::NotSnoozable { id, state: known("snooze", &state)? }),
-        }
+        let refused = |state| QueueError::NotSnoozable { id, state };
+        let wait = millis(wait.min(MAX_SNOOZE));
+        self.act(&self.scripts.lua.snooze, id, wait, by, why, refused).await
     }
 
     /// Ends a job, also a dead one. Returns the state that it was in.
@@ -60,21 +55,38 @@ impl Queue {
     /// [`crate::queue::Settings::renew`], and may have changed its gateway in part. If its run ends
     /// before that, the result of the run stands.
     pub async fn cancel(&self, id: Uuid, by: &Author, why: &str) -> Result<State, QueueError> {
-        let (came, state) = self.scripts.cancel(id, false, by, why).await?;
-        match came.as_str() {
-            "ok" => known("cancel", &state),
-            "missing" => Err(QueueError::Missing { id }),
-            _ => Err(QueueError::NotCancellable { id, state: known("cancel", &state)? }),
-        }
+        let refused = |state| QueueError::NotCancellable { id, state };
+        self.act(&self.scripts.lua.cancel, id, false, by, why, refused).await
     }
 
     /// Cancels a dead job, so that it cannot be retried. Refuses any other job.
     pub async fn discard(&self, id: Uuid, by: &Author, why: &str) -> Result<(), QueueError> {
-        let (came, state) = self.scripts.cancel(id, true, by, why).await?;
+        let refused = |state| QueueError::NotDiscardable { id, state };
+        self.act(&self.scripts.lua.cancel, id, true, by, why, refused).await.map(drop)
+    }
+
+    /// Runs the script of an action on a job; `own` is the argument that only this script has.
+    /// Returns the state that the job was in.
+    async fn act(
+        &self,
+        script: &Named,
+        id: Uuid,
+        own: impl ToRedisArgs,
+        by: &Author,
+        why: &str,
+        refused: impl FnOnce(State) -> QueueError,
+    ) -> Result<State, QueueError> {
+        let (came, state): ActionAnswer =
+            self.scripts.act(script, by, why, (id.to_string(), own)).await?;
+        let state = State::from_name(&state).ok_or_else(|| QueueError::Script {
+            script: script.name,
+            reason: format!("unknown state {state:?}"),
+        });
         match came.as_str() {
-            "ok" => Ok(()),
+            "ok" => state,
             "missing" => Err(QueueError::Missing { id }),
-            _ => Err(QueueError::NotDiscardable { id, state: known("cancel", &state)? }),
+            "outdated" => Err(QueueError::Outdated { id }),
+            _ => Err(refused(state?)),
         }
     }
 
@@ -86,7 +98,7 @@ impl Queue {
         by: &Author,
         why: &str,
     ) -> Result<(), QueueError> {
-        self.scripts.pause(true, &scope.to_string(), by, why).await.map(drop)
+        self.set_paused("pause", scope, by, why).await.map(drop)
     }
 
     /// Lets workers claim jobs of this scope again. Returns whether they had been paused.
@@ -96,7 +108,17 @@ impl Queue {
         by: &Author,
         why: &str,
     ) -> Result<bool, QueueError> {
-        self.scripts.pause(false, &scope.to_string(), by, why).await
+        self.set_paused("resume", scope, by, why).await
+    }
+
+    async fn set_paused(
+        &self,
+        action: &str,
+        scope: &PauseScope,
+        by: &Author,
+        why: &str,
+    ) -> Result<bool, QueueError> {
+        self.scripts.act(&self.scripts.lua.pause, by, why, (action, scope.to_string())).await
     }
 
     /// Stops a worker from claiming jobs, or lets it claim them again. The worker learns of it
@@ -109,14 +131,11 @@ impl Queue {
         by: &Author,
         why: &str,
     ) -> Result<bool, QueueError> {
-        match self.scripts.drain(worker, drain, by, why).await?.as_str() {
+        let script = &self.scripts.lua.drain;
+        let came: String = self.scripts.act(script, by, why, (worker, drain)).await?;
+        match came.as_str() {
             "missing" => Err(QueueError::NoWorker { name: worker.to_owned() }),
             came => Ok(came == "ok"),
         }
     }
-}
-
-fn known(script: &'static str, state: &str) -> Result<State, QueueError> {
-    State::from_name(state)
-        .ok_or_else(|| QueueError::Script { script, reason: format!("unknown state {state:?}") })
 }

@@ -13,12 +13,6 @@ pub struct AuditEntry {
     pub record: AuditRecord,
 }
 
-impl AuditEntry {
-    pub(crate) fn read(id: String, json: &str) -> Option<Self> {
-        Some(Self { id, record: serde_json::from_str(json).ok()? })
-    }
-}
-
 /// An action on the queue: what was done to which target, by whom and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -45,7 +39,7 @@ pub struct AuditRecord {
 }
 
 /// Reads a whole number, which Lua may have written with an exponent.
-fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+pub(super) fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let number = f64::deserialize(deserializer)?;
     #[expect(
         clippy::cast_possible_truncation,

@@ -8,6 +8,7 @@ use mission_core::Kind;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::audit::whole;
 use crate::queue::error::QueueError;
 
 /// The jobs that a pause applies to.
@@ -75,28 +76,20 @@ pub struct Pause {
 impl Pause {
     /// Reads all pauses, oldest first, and leaves out those that this version does not understand.
     pub(crate) fn read_all(paused: &HashMap<String, String>) -> Vec<Self> {
-        let mut all: Vec<Self> = paused
-            .iter()
-            .filter_map(|(scope, json)| Self::read(scope.parse().ok()?, json))
-            .collect();
-        all.sort_by_key(|pause| pause.at_ms);
-        all
-    }
-
-    pub(crate) fn read(scope: PauseScope, json: &str) -> Option<Self> {
         #[derive(Deserialize)]
         struct Stored {
-            at_ms: f64,
+            #[serde(deserialize_with = "whole")]
+            at_ms: u64,
             by: String,
             reason: String,
         }
-        let Stored { at_ms, by, reason } = serde_json::from_str(json).ok()?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a time after 1970"
-        )]
-        Some(Self { scope, at_ms: at_ms as u64, by, reason })
+        let read = |(scope, json): (&String, &String)| {
+            let Stored { at_ms, by, reason } = serde_json::from_str(json).ok()?;
+            Some(Self { scope: scope.parse().ok()?, at_ms, by, reason })
+        };
+        let mut all: Vec<Self> = paused.iter().filter_map(read).collect();
+        all.sort_by_key(|pause| pause.at_ms);
+        all
     }
 }
 

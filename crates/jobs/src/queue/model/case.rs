@@ -3,19 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use redis::Script;
 use redis::aio::MultiplexedConnection;
+use redis::{Script, ToRedisArgs};
 use uuid::Uuid;
 
+use super::Checked;
 use super::compare::same;
 use super::job::Job;
 use super::machine::{Limits, Model};
 use super::operations::{
-    End, GATEWAYS, LEASE, New, Operation, SCOPES, SNOOZE_LIMIT, WORKERS, Whose,
+    End, GATEWAYS, LEASE, New, Operation, SCOPES, SNOOZE_LIMIT, WORKERS, Whose, gateway,
 };
 use super::sleepers::{Sleepers, name};
 use crate::envelope::Envelope;
-use crate::queue::redis::scripts::{Ack, Acked, Lease, Scripts};
+use crate::queue::redis::scripts::operators::ActionAnswer;
+use crate::queue::redis::scripts::{Ack, Acked, Lease, Lua, Named, Scripts, millis};
 use crate::queue::{Author, PauseScope, Settings, State};
 use crate::{IdempotencyKey, kinds};
 use mission_test_support::change;
@@ -63,7 +65,7 @@ impl<'a> Case<'a> {
         let mut case = Self {
             bench,
             settings,
-            model: Model::new(BEGIN, limits),
+            model: Model { now: BEGIN, limits, ..Model::default() },
             shown: BTreeMap::new(),
             enqueued: Vec::new(),
             ids: Vec::new(),
@@ -78,15 +80,15 @@ impl<'a> Case<'a> {
     }
 
     /// Runs all operations, and then finishes everything that is left.
-    pub(super) async fn run(mut self, operations: &[Operation]) -> Result<(), String> {
+    pub(super) async fn run(mut self, operations: &[Operation]) -> Checked {
         for (i, operation) in operations.iter().enumerate() {
             let done = self.step(operation).await;
             done.map_err(|error| format!("operation {} ({operation:?}): {error}", i + 1))?;
         }
-        self.finish().await.map_err(|error| format!("afterwards: {error}"))
+        Ok(self.finish().await.map_err(|error| format!("afterwards: {error}"))?)
     }
 
-    async fn step(&mut self, operation: &Operation) -> Result<(), String> {
+    async fn step(&mut self, operation: &Operation) -> Checked {
         match operation {
             Operation::Enqueue(jobs) => self.enqueue(jobs).await?,
             Operation::EnqueueAgain { pick } => {
@@ -94,9 +96,7 @@ impl<'a> Case<'a> {
                     self.send(vec![again]).await?;
                 }
             }
-            Operation::Claim { worker, wanted } => {
-                self.claim(*worker, usize::from(*wanted)).await?;
-            }
+            Operation::Claim { worker, wanted } => self.claim(*worker, (*wanted).into()).await?,
             Operation::Renew { worker, only, stale } => self.renew(*worker, *only, *stale).await?,
             Operation::Ack { worker, ends } => self.ack(*worker, ends).await?,
             Operation::Release { worker, only } => self.release(*worker, *only).await?,
@@ -108,20 +108,14 @@ impl<'a> Case<'a> {
             }
             Operation::Cancel { pick, discard } => {
                 if let Some(id) = picked(&self.ids, *pick).copied() {
-                    let answer = self.bench.scripts.cancel(id, *discard, &author(), WHY).await;
-                    let expected = owned(self.model.cancel(id, *discard, BY, WHY));
-                    same("cancel", &answer.map_err(|error| error.to_string())?, &expected)?;
+                    let expected = self.model.cancel(id, *discard, BY, WHY);
+                    self.act(|lua| &lua.cancel, id, *discard, expected).await?;
                 }
             }
             Operation::Snooze { pick, ms } => {
                 if let Some(id) = picked(&self.ids, *pick).copied() {
-                    let answer = self
-                        .bench
-                        .scripts
-                        .snooze(id, Duration::from_millis(*ms), &author(), WHY)
-                        .await;
-                    let expected = owned(self.model.snooze(id, *ms, BY, WHY));
-                    same("snooze", &answer.map_err(|error| error.to_string())?, &expected)?;
+                    let expected = self.model.snooze(id, *ms, BY, WHY);
+                    self.act(|lua| &lua.snooze, id, *ms, expected).await?;
                 }
             }
             Operation::Retry { pick, force, fitting } => {
@@ -161,7 +155,7 @@ impl<'a> Case<'a> {
         redis::cmd("SET").arg(key).arg(now).exec_async(&mut self.bench.connection).await.unwrap();
     }
 
-    async fn enqueue(&mut self, jobs: &[New]) -> Result<(), String> {
+    async fn enqueue(&mut self, jobs: &[New]) -> Checked {
         let jobs = jobs.iter().map(|new| {
             let (lane, agent) =
                 (gateway(new.gateway), Uuid::from_u128(0xA0 + u128::from(new.agent)));
@@ -174,19 +168,20 @@ impl<'a> Case<'a> {
                 (number as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835),
             );
             self.ids.push(id);
-            let mut envelope = self.bench.envelope.clone();
-            (envelope.id, envelope.kind, envelope.lane, envelope.subject) =
-                (id, new.kind, lane, subject.clone());
-            new.flags.clone_into(&mut envelope.flags);
-            let mut envelope =
-                envelope.with_priority(new.priority).with_delay(Duration::from_millis(new.delay));
-            if new.expires_in > 0 {
-                envelope = envelope.with_expiry(Duration::from_millis(new.expires_in));
-            }
-            if let Some(key) = new.key {
-                envelope = envelope
-                    .with_idempotency_key(IdempotencyKey::new(format!("key-{key}")).unwrap());
-            }
+            let expires_in = (new.expires_in > 0).then(|| Duration::from_millis(new.expires_in));
+            let key = new.key.map(|key| IdempotencyKey::new(format!("key-{key}")).unwrap());
+            let envelope = Envelope {
+                id,
+                kind: new.kind,
+                lane,
+                subject: subject.clone(),
+                delay: Duration::from_millis(new.delay),
+                priority: new.priority,
+                expires_in,
+                idempotency: key,
+                flags: new.flags.to_owned(),
+                ..self.bench.envelope.clone()
+            };
             (envelope, Job::new(id, lane, subject, new), new.clone())
         });
         let jobs: Vec<_> = jobs.collect();
@@ -194,12 +189,11 @@ impl<'a> Case<'a> {
         self.send(jobs).await
     }
 
-    async fn send(&mut self, jobs: Vec<(Envelope, Job, New)>) -> Result<(), String> {
+    async fn send(&mut self, jobs: Vec<(Envelope, Job, New)>) -> Checked {
         let before: Vec<Uuid> = self.model.jobs.keys().copied().collect();
         let envelopes: Vec<Envelope> =
             jobs.iter().map(|(envelope, _, _)| envelope.clone()).collect();
-        let answer =
-            self.bench.scripts.enqueue(&envelopes).await.map_err(|error| error.to_string())?;
+        let answer = self.bench.scripts.enqueue(&envelopes).await?;
         let models: Vec<_> = jobs.into_iter().map(|(_, job, new)| (job, new)).collect();
         let expected = self.model.enqueue(&models).into_iter().map(|(id, state, replaced)| {
             let state = state.map(State::as_str).unwrap_or_default().to_owned();
@@ -216,7 +210,7 @@ impl<'a> Case<'a> {
         Ok(())
     }
 
-    async fn claim(&mut self, worker: u8, wanted: usize) -> Result<(), String> {
+    async fn claim(&mut self, worker: u8, wanted: usize) -> Checked {
         let name = name(worker);
         if wanted > 0 && self.sleepers.sleeps(worker) {
             // BLPOP would take the same token.
@@ -225,17 +219,12 @@ impl<'a> Case<'a> {
             pop.arg(2).arg(keys.wake_one(&name)).arg(keys.wake_any()).arg("LEFT");
             pop.exec_async(&mut self.bench.connection).await.unwrap();
         }
-        let batch = self
-            .bench
-            .scripts
-            .claim(&name, wanted, &self.settings)
-            .await
-            .map_err(|error| error.to_string())?;
+        let batch = self.bench.scripts.claim(&name, wanted, &self.settings).await?;
         self.model.look_around();
         let runs = self.model.take(&name, wanted, &batch)?;
         self.model.forget_groups();
         if runs < wanted {
-            let wait = batch.next_due.map(|wait| u64::try_from(wait.as_millis()).unwrap());
+            let wait = batch.next_due.map(millis);
             self.sleepers.sleep(worker, wait);
         } else if wanted > 0 {
             self.sleepers.rouse(worker);
@@ -245,15 +234,10 @@ impl<'a> Case<'a> {
         Ok(())
     }
 
-    async fn renew(&mut self, worker: u8, only: Option<u8>, stale: bool) -> Result<(), String> {
+    async fn renew(&mut self, worker: u8, only: Option<u8>, stale: bool) -> Checked {
         let leases = self.some_leases(worker, only, stale);
-        let lease = Duration::from_millis(LEASE);
-        let renewed = self
-            .bench
-            .scripts
-            .renew(&name(worker), lease, &raw(&leases))
-            .await
-            .map_err(|error| error.to_string())?;
+        let lease = self.settings.lease;
+        let renewed = self.bench.scripts.renew(&name(worker), lease, &raw(&leases)).await?;
         let expected = self.model.renew(&name(worker), &leases);
         same("renew", &(renewed.lost, renewed.cancelled), &expected)
     }
@@ -265,7 +249,7 @@ impl<'a> Case<'a> {
         only.map_or(all.clone(), |pick| picked(&all, pick).copied().into_iter().collect())
     }
 
-    async fn ack(&mut self, worker: u8, ends: &[End]) -> Result<(), String> {
+    async fn ack(&mut self, worker: u8, ends: &[End]) -> Checked {
         let index = usize::from(worker);
         let mut acks = Vec::new();
         for end in ends {
@@ -282,18 +266,10 @@ impl<'a> Case<'a> {
         let sent: Vec<(Lease, Ack)> =
             acks.iter().map(|((id, token), end)| ((id.to_string(), *token), ack(end))).collect();
         let limit = Duration::from_millis(SNOOZE_LIMIT);
-        let answer = self
-            .bench
-            .scripts
-            .ack(&name(worker), limit, &sent)
-            .await
-            .map_err(|error| error.to_string())?;
+        let answer = self.bench.scripts.ack(&name(worker), limit, &sent).await?;
         let expected = acks.iter().map(|(lease, end)| self.model.ack(&name(worker), *lease, end));
-        same(
-            "ack",
-            &answer,
-            &expected.map(|state| state.map_or(Acked::Lost, Acked::Completed)).collect(),
-        )?;
+        let expected = expected.map(|state| state.map_or(Acked::Lost, Acked::Completed));
+        same("ack", &answer, &expected.collect())?;
         for (lease, end) in acks {
             if end.whose == Whose::Own {
                 self.held[index].retain(|held| *held != lease);
@@ -303,52 +279,53 @@ impl<'a> Case<'a> {
         Ok(())
     }
 
-    async fn release(&mut self, worker: u8, only: Option<u8>) -> Result<(), String> {
+    async fn release(&mut self, worker: u8, only: Option<u8>) -> Checked {
         let leases = self.some_leases(worker, only, false);
-        let released = self
-            .bench
-            .scripts
-            .release(&name(worker), WHY, &raw(&leases))
-            .await
-            .map_err(|error| error.to_string())?;
+        let released = self.bench.scripts.release(&name(worker), WHY, &raw(&leases)).await?;
         same("release", &released, &self.model.release(&name(worker), &leases))?;
         self.held[usize::from(worker)].retain(|held| !leases.contains(held));
         self.former[usize::from(worker)].extend(leases);
         Ok(())
     }
 
-    async fn retry(&mut self, pick: u8, force: bool, fitting: bool) -> Result<(), String> {
+    async fn retry(&mut self, pick: u8, force: bool, fitting: bool) -> Checked {
         let jobs = &self.model.jobs;
         let fits =
             |id: &&Uuid| !fitting || jobs.get(*id).is_some_and(|job| job.state.is_retryable());
         let ids: Vec<Uuid> = self.ids.iter().filter(fits).copied().collect();
         let Some(id) = picked(&ids, pick).copied() else { return Ok(()) };
-        let answer = self
-            .bench
-            .scripts
-            .retry(id, force, &author(), WHY)
-            .await
-            .map_err(|error| error.to_string())?;
-        same("retry", &answer, &owned(self.model.retry(id, force, BY)))
+        let expected = self.model.retry(id, force, BY);
+        self.act(|lua| &lua.retry, id, force, expected).await
     }
 
-    async fn pause(&mut self, pause: bool, scope: u8) -> Result<(), String> {
+    /// Carries out an action on a job, whose answer must be the one that the model gave.
+    async fn act(
+        &mut self,
+        script: impl Fn(&Lua) -> &Named,
+        id: Uuid,
+        own: impl ToRedisArgs,
+        (what, state): (&str, String),
+    ) -> Checked {
+        let scripts = &self.bench.scripts;
+        let script = script(&scripts.lua);
+        let answer: ActionAnswer =
+            scripts.act(script, &author(), WHY, (id.to_string(), own)).await?;
+        same(script.name, &answer, &(what.to_owned(), state))
+    }
+
+    async fn pause(&mut self, pause: bool, scope: u8) -> Checked {
         let mut scopes = vec![PauseScope::All];
         scopes.extend(mission_core::Kind::ALL.map(PauseScope::Kind));
         scopes.extend((0..GATEWAYS).map(|number| PauseScope::Gateway(gateway(number))));
         let scope = scopes[usize::from(scope)].to_string();
-        let answer = self
-            .bench
-            .scripts
-            .pause(pause, &scope, &author(), WHY)
-            .await
-            .map_err(|error| error.to_string())?;
+        let (scripts, action) = (&self.bench.scripts, if pause { "pause" } else { "resume" });
+        let answer = scripts.act(&scripts.lua.pause, &author(), WHY, (action, &scope)).await?;
         same("pause", &answer, &self.model.pause(pause, &scope, BY, WHY))
     }
 
     /// Finishes all jobs in bounded time, and checks that nothing remains but what is kept on
     /// purpose.
-    async fn finish(&mut self) -> Result<(), String> {
+    async fn finish(&mut self) -> Checked {
         // A clock that was set back is corrected first, or everything would take longer by that
         // time.
         self.sleepers.rouse_all();
@@ -360,8 +337,8 @@ impl<'a> Case<'a> {
             for worker in 0..WORKERS {
                 self.claim(worker, 4).await?;
                 let count = self.held[usize::from(worker)].len();
-                let done = End {
-                    pick: 0,
+                let done = |pick| End {
+                    pick: u8::try_from(pick).unwrap(),
                     state: State::Done,
                     delay: 0,
                     counts: true,
@@ -369,10 +346,7 @@ impl<'a> Case<'a> {
                     leave_alone: 0,
                     whose: Whose::Own,
                 };
-                let ends: Vec<End> = (0..count)
-                    .map(|pick| End { pick: u8::try_from(pick).unwrap(), ..done.clone() })
-                    .collect();
-                self.ack(worker, &ends).await?;
+                self.ack(worker, &(0..count).map(done).collect::<Vec<_>>()).await?;
             }
             self.compare().await?;
             if self.model.jobs.values().all(|job| job.state.is_terminal()) {
@@ -390,16 +364,12 @@ impl<'a> Case<'a> {
             let next = self.model.next().unwrap_or_default().max(self.model.now + 1);
             self.advance(if runs { LEASE / 4 } else { next - self.model.now }).await;
         }
-        Err("it does not come to an end".to_owned())
+        Err("it does not come to an end".into())
     }
 }
 
 fn author() -> Author {
     Author::new(BY, "a test")
-}
-
-pub(super) fn gateway(number: u8) -> Uuid {
-    Uuid::from_u128(0x10 + u128::from(number))
 }
 
 fn picked<T>(from: &[T], pick: u8) -> Option<&T> {
@@ -410,24 +380,16 @@ fn raw(leases: &[(Uuid, u64)]) -> Vec<Lease> {
     leases.iter().map(|(id, token)| (id.to_string(), *token)).collect()
 }
 
-fn owned((what, state): (&str, String)) -> (String, String) {
-    (what.to_owned(), state)
-}
-
 fn ack(end: &End) -> Ack {
     let failure =
         if end.state == State::Done { "" } else { r#"{"code":"test","message":"A test."}"# };
     Ack {
-        state: end.state,
         delay: Duration::from_millis(end.delay),
         counts: end.counts,
         reason: if end.state == State::Dead { "permanent" } else { "" },
-        result: r#"{"outcome":"acked"}"#.to_owned(),
         failure: failure.to_owned(),
-        report: String::new(),
         signal: end.signal,
         leave_alone: Duration::from_millis(end.leave_alone),
-        about: String::new(),
-        facts: String::new(),
+        ..Ack::new(end.state, r#"{"outcome":"acked"}"#.to_owned())
     }
 }

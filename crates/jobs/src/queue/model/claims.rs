@@ -7,6 +7,7 @@ use super::machine::{Model, More};
 use super::operations::LEASE;
 use crate::queue::State;
 use crate::queue::redis::claim::{Batch, RawClaim};
+use crate::queue::redis::scripts::millis;
 
 /// The number of leases lost in a row that makes a job poison.
 const POISON: u32 = 3;
@@ -104,7 +105,7 @@ impl Model {
             .collect();
         inside.sort_unstable();
         let excess = inside.len().saturating_sub(usize::try_from(keep.count).unwrap_or(usize::MAX));
-        let age = u64::try_from(keep.age.as_millis()).unwrap();
+        let age = millis(keep.age);
         // Jobs that are too old as well are left for the next time.
         let old = if excess > 0 {
             excess
@@ -226,7 +227,7 @@ impl Model {
         let sync = job.kind == mission_core::Kind::HeartbeatSync;
         let mut told: Vec<String> = serde_json::from_str(&raw.gone).unwrap_or_default();
         told.sort_unstable();
-        let expires_in = raw.expires_in.map(|time| u64::try_from(time.as_millis()).unwrap());
+        let expires_in = raw.expires_in.map(millis);
         let expected = (
             (job.kind.as_str(), job.lane.to_string(), job.attempts, job.max_attempts, job.runs),
             (job.enqueued_at, lane_failures, job.inherited.letters()),
@@ -257,7 +258,7 @@ impl Model {
     fn check_wait(&self, batch: &Batch) -> Result<(), String> {
         let Some(next) = self.next() else { return Ok(()) };
         let wait = next.saturating_sub(self.now);
-        let told = batch.next_due.map(|time| u64::try_from(time.as_millis()).unwrap());
+        let told = batch.next_due.map(millis);
         if told.is_some_and(|told| told <= wait) {
             Ok(())
         } else {

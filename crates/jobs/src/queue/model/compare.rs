@@ -5,17 +5,18 @@ use std::fmt::Debug;
 
 use uuid::Uuid;
 
-use super::case::{Case, gateway};
+use super::Checked;
+use super::case::Case;
 use super::events;
 use super::job::Job;
-use super::operations::{GATEWAYS, WORKERS};
+use super::operations::{GATEWAYS, WORKERS, gateway};
 use super::sleepers::name;
 use crate::queue::State;
 
 impl Case<'_> {
     /// Compares everything that is visible. Ended jobs that nothing should have happened to are
     /// compared at the end.
-    pub(super) async fn compare(&mut self) -> Result<(), String> {
+    pub(super) async fn compare(&mut self) -> Checked {
         let lanes: Vec<Uuid> = (0..GATEWAYS).map(gateway).collect();
         let mut call = self.bench.shown.prepare_invoke();
         call.key(self.bench.scripts.keys.prefix()).arg(&State::ALL.map(State::as_str)[..]).arg("");
@@ -49,7 +50,7 @@ impl Case<'_> {
         for (part, expected) in expected {
             let shown = self.shown.get(&part).map(String::as_str).unwrap_or_default();
             if shown != expected {
-                return Err(format!("{part} is\n{shown}\nand should be\n{expected}"));
+                Err(format!("{part} is\n{shown}\nand should be\n{expected}"))?;
             }
         }
         self.check_expiry()?;
@@ -66,76 +67,46 @@ impl Case<'_> {
 
     /// Checks that jobs with an expiry are noted as long as they wait, and no longer than they
     /// live.
-    fn check_expiry(&self) -> Result<(), String> {
-        let noted: Vec<&str> = self
-            .shown
-            .get("expiry")
-            .map(|ids| ids.split_whitespace().collect())
-            .unwrap_or_default();
+    fn check_expiry(&self) -> Checked {
+        let noted = self.shown.get("expiry").map(String::as_str).unwrap_or_default();
+        let noted: Vec<&str> = noted.split_whitespace().collect();
         for job in self.model.jobs.values() {
             let expires = job.expires_at.is_some();
             let is_noted = noted.contains(&job.name.as_str());
             if is_noted && (!expires || job.state.is_terminal())
                 || !is_noted && expires && job.waits()
             {
-                return Err(format!(
-                    "{} is {} and should not be; noted to expire: {noted:?}",
-                    job.name, job.state
-                ));
+                let (name, state) = (&job.name, job.state);
+                Err(format!("{name} is {state} and should not be; noted to expire: {noted:?}"))?;
             }
         }
         Ok(())
     }
 
     /// Checks that Redis holds nothing but what is kept on purpose.
-    pub(super) async fn check_nothing_is_left(&mut self) -> Result<(), String> {
+    pub(super) async fn check_nothing_is_left(&mut self) -> Checked {
         let prefix = self.bench.scripts.keys.prefix().to_owned();
         let keys: Vec<String> =
             redis::cmd("KEYS").arg("*").query_async(&mut self.bench.connection).await.unwrap();
-        let kept = [
-            "job:",
-            "state:done",
-            "state:dead",
-            "state:superseded",
-            "state:cancelled",
-            "layout",
-            "seq",
-            "turn",
-            "token",
-            "latest:",
-            "gateway",
-            "gateways",
-            "gone:",
-            "idem:",
-            "wake",
-            "pulse",
-            "calm",
-            "minute:",
-            "audit",
-            "quarter:",
-            "hour:",
-            "rolled",
-            "group",
-            "restarts",
-            "failures",
-            "test-",
-        ];
+        let kept = "job: state:done state:dead state:superseded state:cancelled layout seq turn \
+            token latest: gateway gateways gone: idem: wake pulse calm minute: audit quarter: \
+            hour: rolled group restarts failures test-";
         for key in keys {
             let name = key
                 .strip_prefix(&format!("{prefix}:"))
                 .ok_or_else(|| format!("{key} is not the queue's"))?;
-            if name != "events" && !kept.iter().any(|kept| name.starts_with(kept)) {
-                return Err(format!("{key} is left"));
+            if name != "events" && !kept.split(' ').any(|kept| name.starts_with(kept)) {
+                Err(format!("{key} is left"))?;
             }
         }
         Ok(())
     }
 }
 
-pub(super) fn same<T: PartialEq + Debug>(what: &str, got: &T, expected: &T) -> Result<(), String> {
+pub(super) fn same<T: PartialEq + Debug>(what: &str, got: &T, expected: &T) -> Checked {
     if got == expected {
         Ok(())
     } else {
-        Err(format!("{what}: got\n{got:?}\nand should have got\n{expected:?}"))
+        Err(format!("{what}: got\n{got:?}\nand should have got\n{expected:?}").into())
     }
 }

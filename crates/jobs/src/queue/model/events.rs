@@ -2,18 +2,21 @@
 
 use std::fmt::Write;
 
+use mission_core::Failure;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::Checked;
 use crate::queue::State;
 
 /// A transition of a job, as the stream of events reports it.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Event {
     pub(super) kind: String,
     pub(super) gateway: String,
     pub(super) subject: String,
-    pub(super) from: Option<String>,
-    pub(super) to: String,
+    pub(super) from: Option<State>,
+    pub(super) to: State,
     pub(super) at_ms: u64,
     pub(super) run: u32,
     pub(super) attempts: u32,
@@ -21,15 +24,30 @@ pub(super) struct Event {
     pub(super) next_at_ms: Option<u64>,
     pub(super) reason: Option<String>,
     /// The code of the failure.
+    #[serde(default, deserialize_with = "code")]
     pub(super) failure: Option<String>,
     pub(super) superseded_by: Option<String>,
     pub(super) by: Option<String>,
 }
 
+fn code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Some(Failure::deserialize(deserializer)?.code))
+}
+
+/// A pause or its end.
+#[derive(Debug, Deserialize)]
+struct PauseEvent {
+    event: String,
+    at_ms: u64,
+    scope: String,
+    by: String,
+    reason: String,
+}
+
 impl Event {
     pub(super) fn text(&self) -> String {
         let Self { kind, gateway, subject, to, at_ms, run, attempts, .. } = self;
-        let from = self.from.as_deref().unwrap_or("new");
+        let from = self.from.map_or("new", State::as_str);
         let mut text = format!(
             "{from} to {to} at {at_ms}: {kind} {gateway} {subject} run {run} attempts {attempts}"
         );
@@ -57,50 +75,19 @@ pub(super) fn pause_text(event: &str, at_ms: u64, scope: &str, by: &str, reason:
 }
 
 /// Reads an event of the stream: the job's id (or nothing), and the rest as text.
-pub(super) fn read(json: &str) -> Result<(String, String), String> {
-    let event: Value = serde_json::from_str(json).map_err(|error| format!("{error}: {json}"))?;
-    let text = |name: &str| event.get(name).and_then(Value::as_str).map(str::to_owned);
-    let number = |name: &str| event.get(name).and_then(Value::as_f64);
-    let must = |name: &str| text(name).ok_or_else(|| format!("no {name}: {json}"));
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "times and counts")]
-    let must_count =
-        |name: &str| number(name).map(|n| n as u64).ok_or_else(|| format!("no {name}: {json}"));
-    if number("v") != Some(1.0) {
-        return Err(format!("not version 1: {json}"));
+pub(super) fn read(json: &str) -> Checked<(String, String)> {
+    let value: Value = serde_json::from_str(json)?;
+    if value["v"] != 1 {
+        Err(format!("not version 1: {json}"))?;
     }
-    let at_ms = must_count("at_ms")?;
-    let what = must("event")?;
-    if what != "job" {
-        return Ok((
-            String::new(),
-            pause_text(&what, at_ms, &must("scope")?, &must("by")?, &must("reason")?),
-        ));
+    if value["event"] != "job" {
+        let PauseEvent { event, at_ms, scope, by, reason } = serde_json::from_value(value)?;
+        return Ok((String::new(), pause_text(&event, at_ms, &scope, &by, &reason)));
     }
-    let (from, to) = (text("from"), must("to")?);
-    let known =
-        |name: &str| State::from_name(name).ok_or_else(|| format!("no state {name}: {json}"));
-    let allowed = from.as_deref().map(known).transpose()?.map_or(&State::BIRTH[..], State::next);
-    if !allowed.contains(&known(&to)?) {
-        return Err(format!("not a transition of the table: {json}"));
+    let event = Event::deserialize(&value).map_err(|error| format!("{error}: {json}"))?;
+    if !event.from.map_or(&State::BIRTH[..], State::next).contains(&event.to) {
+        Err(format!("not a transition of the table: {json}"))?;
     }
-    let small = |name: &str| {
-        must_count(name).and_then(|n| u32::try_from(n).map_err(|error| error.to_string()))
-    };
-    let event = Event {
-        kind: must("kind")?,
-        gateway: must("gateway")?,
-        subject: must("subject")?,
-        from,
-        to,
-        at_ms,
-        run: small("run")?,
-        attempts: small("attempts")?,
-        worker: text("worker"),
-        next_at_ms: must_count("next_at_ms").ok(),
-        reason: text("reason"),
-        failure: event.pointer("/failure/code").and_then(Value::as_str).map(str::to_owned),
-        superseded_by: text("superseded_by"),
-        by: text("by"),
-    };
-    Ok((must("id")?, event.text()))
+    let id = value["id"].as_str().ok_or_else(|| format!("no id: {json}"))?;
+    Ok((id.to_owned(), event.text()))
 }

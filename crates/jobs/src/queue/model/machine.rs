@@ -2,6 +2,7 @@
 //! but the table [`State::next`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use mission_core::Kind;
 use uuid::Uuid;
@@ -9,7 +10,7 @@ use uuid::Uuid;
 use super::job::{Job, Time};
 use crate::queue::{Keep, State};
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Model {
     pub(super) now: Time,
     pub(super) limits: Limits,
@@ -37,7 +38,7 @@ pub(super) struct Model {
     pub(super) kind_resumed: bool,
     /// The jobs that may have changed since the last comparison.
     pub(super) touched: BTreeSet<Uuid>,
-    last_number: u64,
+    pub(super) last_number: u64,
 }
 
 /// The limits of a case, which do not change while it runs.
@@ -45,6 +46,12 @@ pub(super) struct Model {
 pub(super) struct Limits {
     pub(super) lane_concurrency: usize,
     pub(super) keep: Keep,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { lane_concurrency: 2, keep: Keep { age: Duration::from_secs(3600), count: 1000 } }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -81,29 +88,6 @@ fn replaces(newer: Kind, older: Kind) -> bool {
 }
 
 impl Model {
-    pub(super) fn new(now: Time, limits: Limits) -> Self {
-        Self {
-            now,
-            limits,
-            jobs: BTreeMap::new(),
-            lanes: BTreeMap::new(),
-            paused: BTreeSet::new(),
-            keys: BTreeMap::new(),
-            latest: BTreeMap::new(),
-            newest: BTreeMap::new(),
-            groups: BTreeMap::new(),
-            gone: BTreeMap::new(),
-            last_token: 0,
-            looked_at: None,
-            calm_until: 0,
-            events: Vec::new(),
-            replaced: BTreeMap::new(),
-            kind_resumed: false,
-            touched: BTreeSet::new(),
-            last_number: 0,
-        }
-    }
-
     /// Returns the next number for the order of jobs.
     pub(super) fn number(&mut self) -> u64 {
         self.last_number += 1;
@@ -174,8 +158,8 @@ impl Model {
             kind: job.kind.to_string(),
             gateway: job.lane.to_string(),
             subject: job.subject.clone(),
-            from: from.map(|state| state.to_string()),
-            to: job.state.to_string(),
+            from,
+            to: job.state,
             at_ms: now,
             run: job.runs,
             attempts: job.attempts,

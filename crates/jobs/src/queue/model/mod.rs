@@ -18,6 +18,7 @@ mod operations;
 mod regressions;
 mod sleepers;
 
+use std::error::Error;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -43,6 +44,9 @@ const DOCUMENT: &str = r#"{"version": 1, "kind": "cleanup",
                 "workspace_root": "/srv"},
     "agent": {"id": "00000000-0000-0000-0000-000000000002", "name": "Agent"}}"#;
 
+/// The result of a step, which fails if both sides do not agree.
+type Checked<T = ()> = Result<T, Box<dyn Error>>;
+
 struct Harness {
     runtime: Runtime,
     bench: Bench,
@@ -56,20 +60,12 @@ impl Harness {
         let bench = runtime.block_on(async {
             let mut connection = server.connect().await;
             for (name, value) in [("appendonly", "no"), ("save", "")] {
-                redis::cmd("CONFIG")
-                    .arg("SET")
-                    .arg(name)
-                    .arg(value)
-                    .exec_async(&mut connection)
-                    .await
-                    .unwrap();
+                let set = ("SET", name, value);
+                redis::cmd("CONFIG").arg(set).exec_async(&mut connection).await.unwrap();
             }
+            let redis = Connection::open(&server.url(), super::Tls::default()).unwrap();
             Bench {
-                scripts: Scripts::with_clock(
-                    "test",
-                    Connection::open(&server.url(), super::Tls::default()).unwrap(),
-                    CLOCK,
-                ),
+                scripts: Scripts::with_clock("test", redis, CLOCK),
                 connection,
                 shown: Script::new(include_str!("shown.lua")),
                 envelope: Envelope::new(DOCUMENT.as_bytes()).unwrap(),
@@ -79,8 +75,8 @@ impl Harness {
     }
 
     fn run(&mut self, limits: Limits, operations: &[Operation]) -> Result<(), String> {
-        self.runtime
-            .block_on(async { Case::new(&mut self.bench, limits).await.run(operations).await })
+        let case = async { Case::new(&mut self.bench, limits).await.run(operations).await };
+        self.runtime.block_on(case).map_err(|error| error.to_string())
     }
 
     /// Returns the same failure, or another one, with as few operations as possible.

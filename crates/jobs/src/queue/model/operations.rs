@@ -3,6 +3,7 @@
 
 use fastrand::Rng;
 use mission_core::Kind;
+use uuid::Uuid;
 
 use crate::queue::State;
 
@@ -14,6 +15,11 @@ const AGENTS: u8 = 3;
 pub(super) const LEASE: u64 = 20_000;
 /// The longest time that a job may be snoozed in a row.
 pub(super) const SNOOZE_LIMIT: u64 = 600_000;
+
+/// Returns the id of a gateway.
+pub(super) fn gateway(number: u8) -> Uuid {
+    Uuid::from_u128(0x10 + u128::from(number))
+}
 
 /// An operation. Times are in ms.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,8 +10,7 @@ use super::operations::{End, New, Operation, Whose};
 use crate::queue::{Keep, State};
 
 fn check(operations: &[Operation]) {
-    let keep = Keep { age: Duration::from_secs(3600), count: 1000 };
-    Harness::start().run(Limits { lane_concurrency: 2, keep }, operations).unwrap();
+    Harness::start().run(Limits::default(), operations).unwrap();
 }
 
 /// Returns a job for agent 0 of gateway 0, due at once, without anything special.
@@ -213,5 +212,5 @@ fn a_group_of_failures_is_as_old_as_its_jobs_that_are_kept() {
         Operation::Lapse,
     ];
     let keep = Keep { age: Duration::from_secs(300), count: 1 };
-    Harness::start().run(Limits { lane_concurrency: 2, keep }, &operations).unwrap();
+    Harness::start().run(Limits { keep, ..Limits::default() }, &operations).unwrap();
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Checked;
 use super::machine::Model;
 use super::operations::WORKERS;
 
@@ -18,12 +19,12 @@ impl Sleepers {
         self.passed += ms;
     }
 
-    /// Notes that the worker found nothing more to do and sleeps at most for this time.
+    /// Returns whether the worker sleeps.
     pub(super) fn sleeps(&self, worker: u8) -> bool {
         self.until.contains_key(&worker)
     }
 
-    /// It found nothing more to do, and was told how long that may last.
+    /// Notes that the worker found nothing more to do and sleeps at most for this time.
     pub(super) fn sleep(&mut self, worker: u8, wait: Option<u64>) {
         self.until.insert(worker, wait.map_or(u64::MAX, |wait| self.passed + wait));
     }
@@ -41,7 +42,7 @@ impl Sleepers {
     /// Checks that a sleeping worker is woken for every job that it could be given. For the jobs of
     /// a free lane, a token for anybody suffices, or one for another sleeper, because a woken
     /// worker looks at everything.
-    pub(super) fn check(&self, model: &Model, wakes: &str) -> Result<(), String> {
+    pub(super) fn check(&self, model: &Model, wakes: &str) -> Checked {
         let woken = |name: &str| wakes.split(' ').any(|wake| wake == name);
         let asleep = || {
             (0..WORKERS)
@@ -58,10 +59,8 @@ impl Sleepers {
                 // lane.
                 let owned = !model.kind_resumed && model.running(job.lane).next().is_some();
                 if !held && !(if owned { woken(&format!("wake:{name}")) } else { anybody }) {
-                    return Err(format!(
-                        "{name} sleeps, and could be given {}; tokens: {wakes}",
-                        job.id
-                    ));
+                    let id = job.id;
+                    Err(format!("{name} sleeps, and could be given {id}; tokens: {wakes}"))?;
                 }
             }
         }
@@ -69,13 +68,13 @@ impl Sleepers {
     }
 
     /// Checks that if all workers sleep, one of them wakes up in time for the job that is due next.
-    fn check_due(&self, model: &Model, anybody: bool) -> Result<(), String> {
+    fn check_due(&self, model: &Model, anybody: bool) -> Checked {
         let waiting = model.jobs.values().filter(|job| job.state.is_waiting());
         let Some(next) = waiting.min_by_key(|job| job.at) else { return Ok(()) };
         let due = self.passed + next.at.saturating_sub(model.now);
         let all = self.until.len() == usize::from(WORKERS);
         if all && !anybody && self.until.values().all(|until| *until > due) {
-            return Err(format!("all sleep, and nobody knows when {} is due", next.id));
+            Err(format!("all sleep, and nobody knows when {} is due", next.id))?;
         }
         Ok(())
     }

@@ -45,54 +45,39 @@ pub(crate) struct Batch {
 }
 
 impl RawClaim {
-    /// Reads one row. Returns none if it does not have the form that the script returns.
+    /// Reads one row, whose values are in the order of the fields here; one that cannot be read is
+    /// empty or 0. Returns none if it does not have the form that the script returns.
     pub(crate) fn from_values(values: Vec<Value>) -> Option<Self> {
-        let [
-            id,
-            token,
-            version,
-            kind,
-            lane,
-            attempt,
-            max_attempts,
-            run,
-            enqueued_at,
-            payload,
-            lane_failures,
-            inherited,
-            expires_in,
-            gone,
-            leader,
-            waited,
-            effects,
-            lost,
-        ] = <[Value; 18]>::try_from(values).ok()?;
-        let text = |value: &Value| String::from_redis_value_ref(value).unwrap_or_default();
-        let number = |value: &Value| {
-            i64::from_redis_value_ref(value).ok().and_then(|number| u64::try_from(number).ok())
-        };
-        let small =
-            |value: &Value| u32::try_from(number(value).unwrap_or_default()).unwrap_or(u32::MAX);
+        if values.len() != 18 {
+            return None;
+        }
+        let row = &mut values.into_iter();
         Some(Self {
-            id: text(&id),
-            token: number(&token).unwrap_or_default(),
-            version: text(&version),
-            kind: text(&kind),
-            lane: text(&lane),
-            attempt: small(&attempt),
-            max_attempts: small(&max_attempts),
-            run: small(&run),
-            enqueued_at_ms: number(&enqueued_at).unwrap_or_default(),
-            payload: Vec::from_redis_value_ref(&payload).unwrap_or_default(),
-            lane_failures: small(&lane_failures),
-            inherited: text(&inherited),
+            id: next(row),
+            token: next(row),
+            version: next(row),
+            kind: next(row),
+            lane: next(row),
+            attempt: next(row),
+            max_attempts: next(row),
+            run: next(row),
+            enqueued_at_ms: next(row),
+            payload: next(row),
+            lane_failures: next(row),
+            inherited: next(row),
             // The script returns -1 if the job never expires.
-            expires_in: number(&expires_in).map(Duration::from_millis),
-            gone: text(&gone),
-            leader: text(&leader).parse().ok(),
-            waited: Duration::from_millis(number(&waited).unwrap_or_default()),
-            effects: text(&effects),
-            has_died: number(&lost) == Some(1),
+            expires_in: next::<Option<i64>>(row)
+                .and_then(|ms| u64::try_from(ms).ok())
+                .map(Duration::from_millis),
+            gone: next(row),
+            leader: next(row),
+            waited: Duration::from_millis(next(row)),
+            effects: next(row),
+            has_died: next::<u64>(row) == 1,
         })
     }
+}
+
+fn next<T: FromRedisValue + Default>(row: &mut impl Iterator<Item = Value>) -> T {
+    row.next().and_then(|value| T::from_redis_value(value).ok()).unwrap_or_default()
 }

@@ -14,10 +14,11 @@ use std::time::Duration;
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisConnectionInfo, RedisError,
-    RedisResult, TlsCertificates, TlsMode,
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue,
+    RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, TlsMode,
 };
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use crate::queue::error::{QueueError, condition};
 use crate::queue::redis::counters::{Counters, count};
@@ -28,7 +29,7 @@ use live::Live;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest time to wait for an answer. A loaded Redis may need some time, but a dead connection
 /// must not hold a worker for ever.
-pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
 /// The number of times that one call follows a cluster which moves its slots or changes a master,
 /// and the shortest and longest pause in between, in ms.
 const CLUSTER_RETRIES: u32 = 4;
@@ -66,9 +67,36 @@ impl Connection {
         Self { target, counters, response_timeout: None, current: Mutex::default() }
     }
 
-    /// Passes on the result of a request on this connection, and drops the connection if it is
-    /// broken.
-    pub(crate) async fn check<T>(&self, number: u64, result: RedisResult<T>) -> RedisResult<T> {
+    /// Makes a request, after connecting if there is no connection. Drops the connection if it
+    /// turns out to be broken.
+    pub(crate) async fn request<T>(
+        &self,
+        ask: impl AsyncFnOnce(Live) -> RedisResult<T>,
+    ) -> RedisResult<T> {
+        let (number, connection) = self.current().await?;
+        self.check(number, ask(connection).await).await
+    }
+
+    /// Sends a command named `name` that waits for up to this time, for the caller `what`.
+    pub(crate) async fn block<T: FromRedisValue>(
+        &self,
+        what: &'static str,
+        name: &str,
+        command: &Cmd,
+        wait: Duration,
+    ) -> Result<T, QueueError> {
+        let unavailable = |error| QueueError::from_redis(what, &error);
+        let (number, mut connection) = self.current().await.map_err(unavailable)?;
+        let answer = timeout(wait + RESPONSE_TIMEOUT, command.query_async(&mut connection)).await;
+        let Ok(answer) = answer else {
+            count(&self.counters.redis_errors, 1);
+            self.forget(number).await;
+            return Err(QueueError::Unavailable { reason: format!("no answer to {name}") });
+        };
+        self.check(number, answer).await.map_err(unavailable)
+    }
+
+    async fn check<T>(&self, number: u64, result: RedisResult<T>) -> RedisResult<T> {
         if let Err(error) = &result {
             count(&self.counters.redis_errors, 1);
             if !is_answer(error) {
@@ -79,7 +107,7 @@ impl Connection {
     }
 
     /// Drops the current connection if it still has this number.
-    pub(crate) async fn forget(&self, number: u64) {
+    async fn forget(&self, number: u64) {
         let mut slot = self.current.lock().await;
         if slot.number == number {
             slot.connection = None;
@@ -87,18 +115,16 @@ impl Connection {
     }
 
     /// Returns the connection and its number; connects if there is none.
-    pub(crate) async fn current(&self) -> RedisResult<(u64, Live)> {
+    async fn current(&self) -> RedisResult<(u64, Live)> {
         let mut slot = self.current.lock().await;
         if let Some(connection) = &slot.connection {
             return Ok((slot.number, connection.clone()));
         }
-        let connection = match self.target.connect(self.response_timeout).await {
-            Ok(connection) => connection,
-            Err(error) => {
-                count(&self.counters.redis_errors, 1);
-                return Err(error);
-            }
-        };
+        let connection = self
+            .target
+            .connect(self.response_timeout)
+            .await
+            .inspect_err(|_| count(&self.counters.redis_errors, 1))?;
         count(&self.counters.redis_connections, 1);
         slot.number += 1;
         slot.connection = Some(connection.clone());

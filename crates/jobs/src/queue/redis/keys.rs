@@ -122,14 +122,13 @@ impl Keys {
         format!("{}:paused", self.prefix)
     }
 
-    /// Returns the key of the counters of one minute since 1970.
-    pub(crate) fn minute(&self, minute: u64) -> String {
-        format!("{}:minute:{minute}", self.prefix)
-    }
-
-    /// Returns the key of the counters of a quarter (15 minutes) or an hour since 1970.
+    /// Returns the key of the counters of a minute, a quarter (15 minutes) or an hour since 1970.
     pub(crate) fn span(&self, minutes: u64, number: u64) -> String {
-        let name = if minutes == 15 { "quarter" } else { "hour" };
+        let name = match minutes {
+            1 => "minute",
+            15 => "quarter",
+            _ => "hour",
+        };
         format!("{}:{name}:{number}", self.prefix)
     }
 

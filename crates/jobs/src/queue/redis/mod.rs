@@ -4,6 +4,7 @@ pub(crate) mod bundle;
 pub(crate) mod claim;
 pub(crate) mod connection;
 pub mod counters;
+pub(crate) mod fields;
 pub(crate) mod keys;
 pub(crate) mod scripts;
 pub mod server;

@@ -6,8 +6,7 @@ mod plain;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use redis::{FromRedisValue, Script, ToRedisArgs, Value, cmd};
-use tokio::time::timeout;
+use redis::{FromRedisValue, RedisResult, Script, ScriptInvocation, ToRedisArgs, Value, cmd};
 use uuid::Uuid;
 
 use crate::envelope::{Envelope, WIRE_VERSION};
@@ -15,36 +14,64 @@ use crate::kinds;
 use crate::queue::error::QueueError;
 use crate::queue::redis::bundle::bundle;
 use crate::queue::redis::claim::{Batch, RawClaim};
-use crate::queue::redis::connection::{Connection, RESPONSE_TIMEOUT};
+use crate::queue::redis::connection::Connection;
 use crate::queue::redis::counters::{Counters, count};
+use crate::queue::redis::fields::Fields;
 use crate::queue::redis::keys::Keys;
 use crate::queue::states::State;
 use crate::queue::worker::settings::Settings;
-use operators::Operators;
+use crate::queue::{Filter, MAX_PAGE};
 
 /// The queue's keys, scripts and connection.
 pub(crate) struct Scripts {
     pub(crate) keys: Keys,
+    pub(crate) lua: Lua,
     connection: Connection,
     /// The connection on which readers of events block.
     listening: Connection,
-    enqueue: Named,
-    claim: Named,
-    renew: Named,
-    journal: Named,
-    ack: Named,
-    release: Named,
-    reseal: Named,
-    counts: Named,
-    get: Named,
-    list: Named,
-    gateways: Named,
-    operators: Operators,
 }
 
-struct Named {
-    name: &'static str,
+/// A script and its name.
+pub(crate) struct Named {
+    pub(crate) name: &'static str,
     script: Script,
+}
+
+/// Defines [`Lua`] with a field for each script, which is named as its file.
+macro_rules! scripts {
+    ($($flags:ident: $($name:ident)*;)*) => {
+        /// All scripts.
+        pub(crate) struct Lua {
+            $($(pub(crate) $name: Named,)*)*
+        }
+
+        impl Lua {
+            fn new(clock: &str) -> Self {
+                let named = |name, flags: &str, body| Named {
+                    name,
+                    script: Script::new(&(flags.to_owned() + &bundle(clock, body))),
+                };
+                Self {
+                    $($($name: named(
+                        stringify!($name),
+                        $flags,
+                        include_str!(concat!("lua/", stringify!($name), ".lua")),
+                    ),)*)*
+                }
+            }
+
+            fn all(&self) -> impl Iterator<Item = &Named> {
+                [$($(&self.$name),*),*].into_iter()
+            }
+        }
+    };
+}
+
+scripts! {
+    NO_FLAGS:
+        enqueue counts get list gateways search chain groups summary workers;
+    ALSO_WHEN_FULL:
+        claim renew journal ack release reseal retry cancel pause snooze drain heartbeat;
 }
 
 /// Redis's clock as a function for the scripts.
@@ -57,6 +84,7 @@ end
 /// The first line of scripts that write for jobs that exist already. A Redis that is full refuses
 /// new jobs but lets existing ones continue, because ending and removing them makes room again.
 const ALSO_WHEN_FULL: &str = "#!lua flags=allow-oom\n";
+const NO_FLAGS: &str = "";
 
 /// Returns the whole text of `enqueue.lua`, for producers in other languages; see
 /// `docs/protocol.md`.
@@ -110,19 +138,29 @@ pub(crate) struct Renewed {
     pub(crate) cancelled: Vec<u64>,
 }
 
-/// The fields and values of one job, and its history.
-pub(crate) type Stored = (HashMap<String, Vec<u8>>, Vec<Vec<u8>>);
+/// The fields of one job, and its history.
+pub(crate) type Stored = (Fields, Vec<Vec<u8>>);
 
-/// A page of jobs: the position to continue from (or -1), the ids, and the jobs' fields and values.
-pub(crate) type ListAnswer = (i64, Vec<String>, Vec<HashMap<String, Vec<u8>>>);
+/// A page of jobs: the position to continue from (or -1), the ids, and the jobs' fields.
+pub(crate) type ListAnswer = (i64, Vec<String>, Vec<Fields>);
 
-/// The arguments of `list.lua`.
-pub(crate) struct ListRequest<'a> {
-    pub(crate) state: State,
-    pub(crate) kind: &'a str,
-    pub(crate) lane: &'a str,
-    pub(crate) first: u64,
-    pub(crate) limit: usize,
+impl Ack {
+    /// Makes the end of a run that counts and about which nothing else is known.
+    pub(crate) const fn new(state: State, result: String) -> Self {
+        Self {
+            state,
+            delay: Duration::ZERO,
+            counts: true,
+            reason: "",
+            result,
+            failure: String::new(),
+            report: String::new(),
+            signal: "",
+            leave_alone: Duration::ZERO,
+            about: String::new(),
+            facts: String::new(),
+        }
+    }
 }
 
 impl Scripts {
@@ -131,75 +169,31 @@ impl Scripts {
     }
 
     pub(crate) fn with_clock(queue: &str, connection: Connection, clock: &str) -> Self {
-        let named = |name, body: &str| Named { name, script: Script::new(&bundle(clock, body)) };
-        let also_when_full = |name, body: &str| Named {
-            name,
-            script: Script::new(&(ALSO_WHEN_FULL.to_owned() + &bundle(clock, body))),
-        };
-        Self {
-            operators: Operators::new(named, also_when_full),
-            keys: Keys::new(queue),
-            listening: connection.for_blocking(),
-            connection,
-            enqueue: named("enqueue", include_str!("lua/enqueue.lua")),
-            claim: also_when_full("claim", include_str!("lua/claim.lua")),
-            renew: also_when_full("renew", include_str!("lua/renew.lua")),
-            journal: also_when_full("journal", include_str!("lua/journal.lua")),
-            ack: also_when_full("ack", include_str!("lua/ack.lua")),
-            release: also_when_full("release", include_str!("lua/release.lua")),
-            reseal: also_when_full("reseal", include_str!("lua/reseal.lua")),
-            counts: named("counts", include_str!("lua/counts.lua")),
-            get: named("get", include_str!("lua/get.lua")),
-            list: named("list", include_str!("lua/list.lua")),
-            gateways: named("gateways", include_str!("lua/gateways.lua")),
-        }
+        let (keys, listening) = (Keys::new(queue), connection.for_blocking());
+        Self { keys, lua: Lua::new(clock), connection, listening }
     }
 
     pub(crate) fn names(&self) -> Vec<(String, &'static str)> {
-        let Self {
-            enqueue,
-            claim,
-            renew,
-            journal,
-            ack,
-            release,
-            reseal,
-            counts,
-            get,
-            list,
-            gateways,
-            operators,
-            ..
-        } = self;
-        let own =
-            [enqueue, claim, renew, journal, ack, release, reseal, counts, get, list, gateways];
-        own.into_iter()
-            .chain(operators.all())
-            .map(|named| (named.script.get_hash().to_owned(), named.name))
-            .collect()
+        self.lua.all().map(|named| (named.script.get_hash().to_owned(), named.name)).collect()
     }
 
     pub(crate) async fn enqueue(
         &self,
         jobs: &[Envelope],
     ) -> Result<Vec<(String, String, Vec<String>)>, QueueError> {
-        let mut args = Args::default();
-        args.add(WIRE_VERSION);
-        for job in jobs {
-            args.add(job.id.to_string())
-                .add(job.version)
-                .add(job.kind.as_str())
-                .add(job.lane.to_string());
-            args.add(&job.subject)
-                .add(kinds::spec(job.kind).max_attempts)
-                .add(millis(job.delay))
-                .add(job.priority);
-            args.add(job.expires_in.map_or(0, millis));
-            let (key, life) =
+        let jobs = jobs.iter().map(|job| {
+            let (id, lane) = (job.id.to_string(), job.lane.to_string());
+            let max_attempts = kinds::spec(job.kind).max_attempts;
+            let expires_in = job.expires_in.map_or(0, millis);
+            let key =
                 job.idempotency.as_ref().map_or(("", 0), |key| (key.key(), millis(key.life())));
-            args.add(key).add(life).add(&job.flags).add(job.payload.expose());
-        }
-        self.run(&self.enqueue, &args).await
+            (
+                (id, job.version, job.kind.as_str(), lane, &job.subject, max_attempts),
+                (millis(job.delay), job.priority, expires_in, key, &job.flags),
+                job.payload.expose(),
+            )
+        });
+        self.run(&self.lua.enqueue, (WIRE_VERSION, jobs.collect::<Vec<_>>())).await
     }
 
     /// Claims jobs. This call is never repeated: if the answer is lost, so are the leases in it,
@@ -211,16 +205,11 @@ impl Scripts {
         settings: &Settings,
     ) -> Result<Batch, QueueError> {
         let (ended, dead) = (&settings.keep_ended, &settings.keep_dead);
-        let mut args = Args::default();
-        args.add(worker)
-            .add(wanted)
-            .add(millis(settings.lease))
-            .add(settings.lane_concurrency.max(1));
-        args.add(millis(ended.age)).add(ended.count).add(millis(dead.age)).add(dead.count);
-        let (jobs, wait, recovered): (Vec<Vec<Value>>, i64, u64) = self
-            .run_once(&self.claim, &args)
-            .await
-            .map_err(|error| QueueError::from_redis("claim", &error))?;
+        let keep = (millis(ended.age), ended.count, millis(dead.age), dead.count);
+        let limits = (millis(settings.lease), settings.lane_concurrency.max(1));
+        let call = self.call(&self.lua.claim, (worker, wanted, limits, keep));
+        let (jobs, wait, recovered): (Vec<Vec<Value>>, i64, u64) =
+            self.run_once(&call).await.map_err(|error| QueueError::from_redis("claim", &error))?;
         count(&self.counters().leases_recovered, recovered);
         let jobs = jobs.into_iter().filter_map(RawClaim::from_values).collect();
         Ok(Batch { jobs, next_due: u64::try_from(wait).ok().map(Duration::from_millis) })
@@ -232,9 +221,7 @@ impl Scripts {
         lease: Duration,
         held: &[Lease],
     ) -> Result<Renewed, QueueError> {
-        let mut args = Args::default();
-        args.add(worker).add(millis(lease)).add_leases(held);
-        let (lost, cancelled) = self.run(&self.renew, &args).await?;
+        let (lost, cancelled) = self.run(&self.lua.renew, (worker, millis(lease), held)).await?;
         Ok(Renewed { lost, cancelled })
     }
 
@@ -246,9 +233,7 @@ impl Scripts {
         effects: &str,
         held: &[Lease],
     ) -> Result<bool, QueueError> {
-        let mut args = Args::default();
-        args.add(worker).add(effects).add_leases(held);
-        self.run(&self.journal, &args).await
+        self.run(&self.lua.journal, (worker, effects, held)).await
     }
 
     /// Writes the ends of runs. Returns one answer per ack, in their order.
@@ -258,22 +243,15 @@ impl Scripts {
         snooze_limit: Duration,
         acks: &[(Lease, Ack)],
     ) -> Result<Vec<Acked>, QueueError> {
-        let mut args = Args::default();
-        args.add(worker).add(millis(snooze_limit));
-        for ((id, token), ack) in acks {
-            args.add(id)
-                .add(token)
-                .add(ack.state.as_str())
-                .add(millis(ack.delay))
-                .add(u8::from(ack.counts));
-            args.add(ack.reason)
-                .add(&ack.result)
-                .add(&ack.failure)
-                .add(&ack.report)
-                .add(ack.signal);
-            args.add(millis(ack.leave_alone)).add(&ack.about).add(&ack.facts);
-        }
-        let states: Vec<String> = self.run(&self.ack, &args).await?;
+        let acks = acks.iter().map(|(lease, ack)| {
+            (
+                (lease, ack.state.as_str(), millis(ack.delay), ack.counts, ack.reason),
+                (&ack.result, &ack.failure, &ack.report),
+                (ack.signal, millis(ack.leave_alone), &ack.about, &ack.facts),
+            )
+        });
+        let args = (worker, millis(snooze_limit), acks.collect::<Vec<_>>());
+        let states: Vec<String> = self.run(&self.lua.ack, args).await?;
         Ok(states
             .iter()
             .map(|state| State::from_name(state).map_or(Acked::Lost, Acked::Completed))
@@ -287,9 +265,7 @@ impl Scripts {
         why: &str,
         held: &[Lease],
     ) -> Result<usize, QueueError> {
-        let mut args = Args::default();
-        args.add(worker).add(why).add_leases(held);
-        self.run(&self.release, &args).await
+        self.run(&self.lua.release, (worker, why, held)).await
     }
 
     /// Replaces a sealed document. Returns whether that was done.
@@ -300,26 +276,23 @@ impl Scripts {
         new: &[u8],
         version: u32,
     ) -> Result<bool, QueueError> {
-        self.run(&self.reseal, Args::default().add(id.to_string()).add(old).add(new).add(version))
-            .await
+        self.run(&self.lua.reseal, (id.to_string(), old, new, version)).await
     }
 
     pub(crate) async fn get(&self, id: Uuid) -> Result<Stored, QueueError> {
-        self.run(&self.get, Args::default().add(id.to_string())).await
+        self.run(&self.lua.get, id.to_string()).await
     }
 
-    pub(crate) async fn list(&self, listing: &ListRequest<'_>) -> Result<ListAnswer, QueueError> {
-        let mut args = Args::default();
-        args.add(listing.state.as_str())
-            .add(u8::from(listing.state.is_terminal()))
-            .add(listing.kind)
-            .add(listing.lane);
-        args.add(listing.first).add(listing.limit);
-        self.run(&self.list, &args).await
+    pub(crate) async fn list(&self, filter: &Filter) -> Result<ListAnswer, QueueError> {
+        let Filter { state, kind, lane, limit, cursor } = filter;
+        let kind = kind.map_or("", |kind| kind.as_str());
+        let page = (cursor, (*limit).clamp(1, MAX_PAGE));
+        let args = (state.as_str(), state.is_terminal(), kind, id_or_empty(*lane), page);
+        self.run(&self.lua.list, args).await
     }
 
     pub(crate) async fn counts(&self) -> Result<HashMap<String, i64>, QueueError> {
-        self.run(&self.counts, &Args::default()).await
+        self.run(&self.lua.counts, None::<&str>).await
     }
 
     /// Returns the paused scopes, each with its pause as JSON.
@@ -332,9 +305,8 @@ impl Scripts {
         &self,
         limit: usize,
         only: Option<Uuid>,
-    ) -> Result<Vec<(String, HashMap<String, String>)>, QueueError> {
-        let only = only.map(|id| id.to_string()).unwrap_or_default();
-        self.run(&self.gateways, Args::default().add(limit).add(only)).await
+    ) -> Result<Vec<(String, Fields)>, QueueError> {
+        self.run(&self.lua.gateways, (limit, id_or_empty(only))).await
     }
 
     /// Waits until there may be something to claim, at most for this time.
@@ -344,21 +316,12 @@ impl Scripts {
         worker: &str,
         at_most: Duration,
     ) -> Result<(), QueueError> {
-        let unavailable = |error| QueueError::from_redis("wait", &error);
-        let (number, mut connection) = blocking.current().await.map_err(unavailable)?;
         let mut pop = cmd("BLPOP");
         // Redis takes 0 to mean for ever, and the wait is often only until the next millisecond.
         pop.arg(self.keys.wake_one(worker))
             .arg(self.keys.wake_any())
             .arg(at_most.as_secs_f64().max(0.001));
-        if let Ok(answer) =
-            timeout(at_most + RESPONSE_TIMEOUT, pop.query_async::<Value>(&mut connection)).await
-        {
-            return blocking.check(number, answer).await.map(drop).map_err(unavailable);
-        }
-        count(&self.counters().redis_errors, 1);
-        blocking.forget(number).await;
-        Err(QueueError::Unavailable { reason: "no answer to BLPOP".to_owned() })
+        blocking.block("wait", "BLPOP", &pop, at_most).await.map(|_: Value| ())
     }
 
     /// Returns the counters, which the blocking connections share.
@@ -372,42 +335,35 @@ impl Scripts {
 
     /// Runs a script, and runs it once more if the connection had died since its last use. All
     /// scripts but `claim` may be repeated.
-    async fn run<T: FromRedisValue>(&self, script: &Named, args: &Args) -> Result<T, QueueError> {
-        let mut result = self.run_once(script, args).await;
+    async fn run<T: FromRedisValue>(
+        &self,
+        script: &Named,
+        args: impl ToRedisArgs,
+    ) -> Result<T, QueueError> {
+        let call = self.call(script, args);
+        let mut result = self.run_once(&call).await;
         if result.as_ref().is_err_and(|error| error.is_connection_dropped() && !error.is_timeout())
         {
-            result = self.run_once(script, args).await;
+            result = self.run_once(&call).await;
         }
         result.map_err(|error| QueueError::from_redis(script.name, &error))
     }
 
-    async fn run_once<T: FromRedisValue>(
-        &self,
-        script: &Named,
-        args: &Args,
-    ) -> redis::RedisResult<T> {
-        let mut invocation = script.script.prepare_invoke();
-        invocation.key(self.keys.prefix()).arg(&args.0);
-        let (number, mut connection) = self.connection.current().await?;
-        let answer = invocation.invoke_async(&mut connection).await;
-        self.connection.check(number, answer).await
+    fn call<'a>(&self, script: &'a Named, args: impl ToRedisArgs) -> ScriptInvocation<'a> {
+        let mut call = script.script.key(self.keys.prefix());
+        call.arg(args);
+        call
+    }
+
+    async fn run_once<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> RedisResult<T> {
+        self.connection.request(async |mut redis| call.invoke_async(&mut redis).await).await
     }
 }
 
-#[derive(Default)]
-struct Args(Vec<Vec<u8>>);
-
-impl Args {
-    fn add(&mut self, arg: impl ToRedisArgs) -> &mut Self {
-        arg.write_redis_args(&mut self.0);
-        self
-    }
-
-    fn add_leases(&mut self, leases: &[Lease]) -> &mut Self {
-        leases.iter().fold(self, |args, (id, token)| args.add(id).add(token))
-    }
+pub(crate) fn id_or_empty(id: Option<Uuid>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

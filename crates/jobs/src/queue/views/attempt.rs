@@ -19,6 +19,7 @@ pub struct Attempt {
     /// The time when it ended, or was found to have been lost.
     pub ended_at_ms: u64,
     /// The result of the run.
+    #[cfg_attr(feature = "schema", schema(value_type = Stored))]
     pub result: AttemptResult,
 }
 
@@ -54,6 +55,7 @@ impl AttemptResult {
 /// The JSON form of a result: the members of the failure stand beside the outcome.
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = AttemptResult))]
 struct Stored {
     /// One of the six outcomes, or `lost`, `released` or `cancelled`.
     outcome: String,
@@ -113,22 +115,6 @@ impl From<Stored> for AttemptResult {
             method,
         };
         Self { outcome, failure: Some(failure), stopped: None, steps }
-    }
-}
-
-#[cfg(feature = "schema")]
-impl utoipa::PartialSchema for AttemptResult {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-        Stored::schema()
-    }
-}
-
-#[cfg(feature = "schema")]
-impl utoipa::ToSchema for AttemptResult {
-    fn schemas(
-        schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>,
-    ) {
-        Stored::schemas(schemas);
     }
 }
 

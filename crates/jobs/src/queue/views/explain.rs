@@ -17,17 +17,11 @@ pub enum Reader {
 }
 
 impl Reader {
-    fn retry(self, job: &JobRecord) -> String {
+    /// Tells the reader to carry out an action on a job.
+    fn act(self, action: &str, job: &JobRecord) -> String {
         match self {
-            Self::Page => "press Retry".to_owned(),
-            Self::Terminal => format!("run `worker jobs retry {}`", job.id),
-        }
-    }
-
-    fn discard(self, job: &JobRecord) -> String {
-        match self {
-            Self::Page => "press Discard".to_owned(),
-            Self::Terminal => format!("run `worker jobs discard {}`", job.id),
+            Self::Page => format!("press {}", capital(action)),
+            Self::Terminal => format!("run `worker jobs {action} {}`", job.id),
         }
     }
 }
@@ -161,34 +155,27 @@ fn snoozed(job: &JobRecord, until: &str) -> String {
 }
 
 fn dead(job: &JobRecord) -> String {
-    let given_up = match dead_reason(job) {
+    let given_up = match job.reason.as_deref().and_then(DeadReason::from_name) {
         Some(DeadReason::Attempts) => {
-            format!("It was given up after {}", count(job.attempts.into(), "attempt"))
+            &format!("It was given up after {}", count(job.attempts.into(), "attempt"))
         }
         Some(DeadReason::Poison) => {
-            "It was given up because it lost its worker three times in a row".to_owned()
+            "It was given up because it lost its worker three times in a row"
         }
         Some(DeadReason::SnoozeDeadline) => {
-            "It was given up because its gateway was busy for 30 minutes".to_owned()
+            "It was given up because its gateway was busy for 30 minutes"
         }
-        Some(DeadReason::Expired) => "It was given up because it expired".to_owned(),
-        Some(DeadReason::Invalid) => "It is not a valid job".to_owned(),
-        Some(DeadReason::Permanent) => "It cannot succeed without a change".to_owned(),
-        None => "It was given up".to_owned(),
+        Some(DeadReason::Expired) => "It was given up because it expired",
+        Some(DeadReason::Invalid) => "It is not a valid job",
+        Some(DeadReason::Permanent) => "It cannot succeed without a change",
+        None => "It was given up",
     };
     if job.failure.is_some() { format!("{given_up}: {}", why(job)) } else { format!("{given_up}.") }
 }
 
 fn why(job: &JobRecord) -> String {
-    stop(
-        job.failure
-            .as_ref()
-            .map_or_else(|| "no reason is known".to_owned(), |failure| failure.message.clone()),
-    )
-}
-
-fn dead_reason(job: &JobRecord) -> Option<DeadReason> {
-    DeadReason::from_name(job.reason.as_deref()?)
+    let message = job.failure.as_ref().map_or("no reason is known", |failure| &failure.message);
+    stop(message.to_owned())
 }
 
 fn remedy(job: &JobRecord, reader: Reader) -> Option<String> {
@@ -196,7 +183,7 @@ fn remedy(job: &JobRecord, reader: Reader) -> Option<String> {
     let text = remedy.and_then(Remedy::text).map(capital);
     // A job whose document is wrong fails again if it is only retried.
     let retry_helps = remedy.is_none_or(|remedy| remedy.retry_helps);
-    let retry = reader.retry(job);
+    let retry = reader.act("retry", job);
     let anew = |text: &str| {
         format!("{text}, and send the job again from the main backend: it replaces this one.")
     };
@@ -211,7 +198,7 @@ fn remedy(job: &JobRecord, reader: Reader) -> Option<String> {
         (State::Blocked, None) => Some(format!("See the gateway's log, then {retry}.")),
         (State::Dead, None) => Some(format!(
             "When the cause is fixed, {retry}; if the job is no longer needed, {}.",
-            reader.discard(job)
+            reader.act("discard", job)
         )),
         (State::Retrying | State::Snoozed, Some(text)) => Some(stop(text)),
         _ => None,
@@ -231,7 +218,6 @@ fn stop(text: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::queue::views::job_view::Names;
     use mission_core::{Failure, Report};
     use uuid::Uuid;
 
@@ -240,38 +226,16 @@ mod tests {
     const NOW: u64 = 1_700_000_000_000;
 
     fn job(state: State) -> JobRecord {
-        JobRecord {
-            id: Uuid::from_u128(1),
-            state,
-            kind: "provision".to_owned(),
-            lane: String::new(),
-            subject: String::new(),
-            attempts: 3,
-            max_attempts: 12,
-            runs: 3,
-            lost: 0,
-            enqueued_at_ms: NOW - 60_000,
-            next_at_ms: Some(NOW + 12_000),
-            started_at_ms: Some(NOW - 3_000),
-            finished_at_ms: None,
-            snoozed_since_ms: None,
-            worker: Some("worker-1".to_owned()),
-            reason: None,
-            superseded_by: None,
-            priority: 5,
-            expires_at_ms: None,
-            inherited: Vec::new(),
-            snoozed_by: None,
-            before: None,
-            names: Names::default(),
-            cancel: None,
-            idempotency_key: None,
-            timeline: Vec::new(),
-            failure: None,
-            report: None,
-            history: Vec::new(),
-            document: None,
-        }
+        let fields = [
+            ("state", state.as_str()),
+            ("attempts", "3"),
+            ("max_attempts", "12"),
+            ("runs", "3"),
+            ("next_at", "1700000012000"),
+            ("started_at", "1699999997000"),
+            ("worker", "worker-1"),
+        ];
+        JobRecord::read(Uuid::from_u128(1), &fields.into(), &[]).expect("it has a state")
     }
 
     fn failed(state: State, failure: Failure) -> JobRecord {

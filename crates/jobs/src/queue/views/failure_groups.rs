@@ -1,12 +1,11 @@
 //! The groups of failures that jobs have not overcome yet.
 
-use std::collections::HashMap;
-
 use mission_core::Remedy;
 use mission_core::outcome::RemedyParts;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::queue::redis::fields::Fields;
 use crate::queue::views::search::Search;
 
 /// The jobs of one gateway that failed with the same code, at the same request if that is known,
@@ -41,22 +40,21 @@ pub struct Group {
 }
 
 impl Group {
-    pub(crate) fn read(key: &str, count: u64, known: &HashMap<String, String>) -> Option<Self> {
+    pub(crate) fn read(key: &str, count: u64, known: &Fields) -> Option<Self> {
         let mut parts = key.split('|');
         let (gateway, code, method) = (parts.next()?, parts.next()?, parts.next()?);
-        let time = |name: &str| known.get(name)?.parse().ok();
         Some(Self {
             key: key.to_owned(),
             gateway: gateway.parse().ok()?,
             code: code.to_owned(),
             method: Some(method.to_owned()).filter(|method| !method.is_empty()),
-            message: known.get("message").cloned().unwrap_or_default(),
-            action: known.get("action").cloned(),
-            remedy: known.get("remedy").and_then(|json| serde_json::from_str(json).ok()),
+            message: known.text("message").unwrap_or_default(),
+            action: known.text("action"),
+            remedy: known.json("remedy"),
             count,
-            first_at_ms: time("first_at")?,
-            last_at_ms: time("last_at")?,
-            sample: known.get("sample")?.parse().ok()?,
+            first_at_ms: known.parse("first_at")?,
+            last_at_ms: known.parse("last_at")?,
+            sample: known.parse("sample")?,
         })
     }
 

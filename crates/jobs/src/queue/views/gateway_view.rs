@@ -1,8 +1,5 @@
 //! The state of each gateway, as the scripts keep it.
 
-use std::collections::HashMap;
-
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -12,6 +9,7 @@ use mission_core::outcome::GatewayFacts;
 use mission_core::sanitize::one_line;
 
 use crate::queue::Counts;
+use crate::queue::redis::fields::Fields;
 use crate::queue::states::State;
 use crate::queue::views::job_view::MAX_NAME;
 
@@ -96,20 +94,16 @@ impl Recent {
 }
 
 impl GatewayRecord {
-    pub(crate) fn read(id: &str, fields: &HashMap<String, String>) -> Option<Self> {
-        let number = |name: &str| fields.get(name).and_then(|text| text.parse::<u64>().ok());
-        let count = |state: State| Some((state, number(state.as_str())?));
-        let about: About = decode(fields, "about").unwrap_or_default();
-        let facts: Option<GatewayFacts> = decode(fields, "facts");
+    pub(crate) fn read(id: &str, fields: &Fields) -> Option<Self> {
+        let count = |state: State| Some((state, fields.parse(state.as_str())?));
+        let about: About = fields.json("about").unwrap_or_default();
+        let facts: Option<GatewayFacts> = fields.json("facts");
         let known = facts.is_some();
         let facts = facts.unwrap_or_default();
-        let counted = |name: &str| number(name).unwrap_or_default();
-        let past = fields
-            .get("recent")
-            .into_iter()
-            .flat_map(|past| past.split(';'))
-            .filter_map(Recent::read);
-        let now = number("slot")
+        let counted = |name: &str| fields.parse(name).unwrap_or_default();
+        let past = fields.text("recent").unwrap_or_default();
+        let now = fields
+            .parse("slot")
             .and_then(|slot| Recent::of(slot, counted("slot_done"), counted("slot_failed")));
         Some(Self {
             id: id.parse().ok()?,
@@ -123,18 +117,16 @@ impl GatewayRecord {
             restarts_on_write: facts.restarts_on_write,
             scopes: facts.scopes,
             heartbeat_turns_per_day: facts.heartbeat_turns_per_day,
-            restarted_at_ms: number("restarted_at"),
-            waiting_since_ms: number("waiting_since"),
+            restarted_at_ms: fields.parse("restarted_at"),
+            waiting_since_ms: fields.parse("waiting_since"),
             jobs: Counts(State::ALL.into_iter().filter_map(count).collect()),
-            recent: past.chain(now).collect(),
-            owner: fields.get("owner").cloned(),
-            failures: number("failures")
-                .and_then(|failures| u32::try_from(failures).ok())
-                .unwrap_or_default(),
-            held_until_ms: number("held_until"),
-            reached_at_ms: number("reached_at"),
-            failed_at_ms: number("failed_at"),
-            failure: decode(fields, "failure"),
+            recent: past.split(';').filter_map(Recent::read).chain(now).collect(),
+            owner: fields.text("owner"),
+            failures: fields.parse("failures").unwrap_or_default(),
+            held_until_ms: fields.parse("held_until"),
+            reached_at_ms: fields.parse("reached_at"),
+            failed_at_ms: fields.parse("failed_at"),
+            failure: fields.json("failure"),
         })
     }
 
@@ -143,11 +135,6 @@ impl GatewayRecord {
     pub const fn is_unreachable(&self) -> bool {
         self.failures > 0
     }
-}
-
-/// Decodes a field that holds JSON; `None` if it is absent or cannot be read.
-fn decode<T: DeserializeOwned>(fields: &HashMap<String, String>, name: &str) -> Option<T> {
-    serde_json::from_str(fields.get(name)?).ok()
 }
 
 /// The part of a document that describes its gateway, as people may see it.

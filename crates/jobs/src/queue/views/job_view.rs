@@ -1,13 +1,12 @@
 //! A stored job as people and programs see it, without its secrets.
 
-use std::collections::HashMap;
-
 use mission_core::sanitize::one_line;
 use mission_core::{Failure, Job, Report};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::queue::redis::fields::Fields;
 use crate::queue::states::State;
 use crate::queue::views::attempt::Attempt;
 use crate::queue::views::gateway_view::shown_url;
@@ -118,16 +117,10 @@ pub struct Entered {
 impl JobRecord {
     /// Reads a job from its fields in Redis; none if it does not exist. Fields that cannot be read
     /// are left out.
-    pub(crate) fn read(
-        id: Uuid,
-        fields: &HashMap<String, Vec<u8>>,
-        history: &[Vec<u8>],
-    ) -> Option<Self> {
-        let text =
-            |name: &str| fields.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        let time = |name: &str| text(name).and_then(|text| text.parse::<u64>().ok());
-        let count = |name: &str| text(name).and_then(|text| text.parse().ok()).unwrap_or_default();
-        let state = State::from_name(&text("state")?)?;
+    pub(crate) fn read(id: Uuid, fields: &Fields, history: &[Vec<u8>]) -> Option<Self> {
+        let text = |name: &str| fields.text(name);
+        let count = |name: &str| fields.parse(name).unwrap_or_default();
+        let state = fields.parse("state")?;
         Some(Self {
             id,
             state,
@@ -138,31 +131,27 @@ impl JobRecord {
             max_attempts: count("max_attempts"),
             runs: count("runs"),
             lost: count("lost"),
-            enqueued_at_ms: time("enqueued_at").unwrap_or_default(),
-            next_at_ms: time("next_at"),
-            started_at_ms: time("started_at"),
-            finished_at_ms: time("finished_at"),
-            snoozed_since_ms: time("snoozed_since"),
+            enqueued_at_ms: fields.parse("enqueued_at").unwrap_or_default(),
+            next_at_ms: fields.parse("next_at"),
+            started_at_ms: fields.parse("started_at"),
+            finished_at_ms: fields.parse("finished_at"),
+            snoozed_since_ms: fields.parse("snoozed_since"),
             worker: text("worker").filter(|_| state == State::Running),
             reason: text("reason"),
-            superseded_by: text("superseded_by").and_then(|id| id.parse().ok()),
-            priority: text("priority").and_then(|text| text.parse().ok()).unwrap_or_default(),
-            expires_at_ms: time("expires_at"),
+            superseded_by: fields.parse("superseded_by"),
+            priority: fields.parse("priority").unwrap_or_default(),
+            expires_at_ms: fields.parse("expires_at"),
             inherited: flags::names(&text("inherited").unwrap_or_default()),
             snoozed_by: text("snoozed_by"),
-            before: text("before").and_then(|id| id.parse().ok()),
-            names: fields
-                .get("payload")
-                .and_then(|document| serde_json::from_slice(document).ok())
-                .map(|document| Names::of(&document))
-                .unwrap_or_default(),
+            before: fields.parse("before"),
+            names: fields.json("payload").as_ref().map(Names::of).unwrap_or_default(),
             cancel: text("cancel"),
             idempotency_key: text("idempotency_key"),
             timeline: timeline(&text("timeline").unwrap_or_default()),
-            failure: fields.get("failure").and_then(|json| serde_json::from_slice(json).ok()),
-            report: fields.get("report").and_then(|json| serde_json::from_slice(json).ok()),
+            failure: fields.json("failure"),
+            report: fields.json("report"),
             history: history.iter().filter_map(|json| serde_json::from_slice(json).ok()).collect(),
-            document: fields.get("payload").and_then(|document| masked(document)),
+            document: fields.bytes("payload").and_then(masked),
         })
     }
 }

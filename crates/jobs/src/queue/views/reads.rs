@@ -1,6 +1,7 @@
 //! The reads for people and programs, other than jobs.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -10,6 +11,7 @@ use uuid::Uuid;
 use super::stats;
 use crate::queue::admin::pause::Pause;
 use crate::queue::error::QueueError;
+use crate::queue::redis::fields::Fields;
 use crate::queue::states::State;
 use crate::queue::worker::workers;
 use crate::queue::{
@@ -36,10 +38,8 @@ impl Queue {
     /// to [`MAX_PAGE`]).
     pub async fn groups(&self, limit: usize) -> Result<Vec<Group>, QueueError> {
         let groups = self.scripts.groups(limit.clamp(1, MAX_PAGE)).await?;
-        Ok(groups
-            .iter()
-            .filter_map(|(key, count, known)| Group::read(key, *count, known))
-            .collect())
+        let read = |(key, count, known): &(String, u64, Fields)| Group::read(key, *count, known);
+        Ok(groups.iter().filter_map(read).collect())
     }
 
     /// Returns the actions of people, newest first, at most `limit` (1 to [`MAX_PAGE`]): those
@@ -55,9 +55,8 @@ impl Queue {
             return Ok(Vec::new());
         }
         let entries = self.scripts.audit(before, limit.clamp(1, MAX_PAGE)).await?;
-        let read = |(id, fields): (String, HashMap<String, String>)| {
-            AuditEntry::read(id, fields.get("entry")?)
-        };
+        let read =
+            |(id, fields): (_, Fields)| Some(AuditEntry { id, record: fields.json("entry")? });
         Ok(entries.into_iter().filter_map(read).collect())
     }
 
@@ -110,7 +109,7 @@ impl Queue {
     /// Returns the figures of the last minutes, the present one included, oldest first.
     pub async fn stats(&self, minutes: u64) -> Result<Vec<StatsBucket>, QueueError> {
         let now = self.scripts.minute().await?;
-        self.minutes(now.saturating_sub(minutes.clamp(1, stats::MAX_MINUTES) - 1), now).await
+        self.stored(1, now.saturating_sub(minutes.clamp(1, stats::MAX_MINUTES) - 1)..=now).await
     }
 
     /// Returns the figures of the last hours, the present one included, oldest first; at most
@@ -129,18 +128,12 @@ impl Queue {
     async fn spans(&self, minutes: u64, count: u64) -> Result<Vec<StatsBucket>, QueueError> {
         let now = self.scripts.minute().await?;
         let first = (now / minutes).saturating_sub(count - 1);
-        let keys: Vec<String> =
-            (first..=now / minutes).map(|number| self.scripts.keys.span(minutes, number)).collect();
-        let counters = self.scripts.stats_counters(&keys).await?;
-        let mut found: Vec<StatsBucket> = (first..)
-            .zip(&counters)
-            .map(|(number, of)| StatsBucket::read(number * minutes * 60_000, of))
-            .collect();
+        let mut found = self.stored(minutes, first..=now / minutes).await?;
         // The minutes that have not been added up yet follow. A worker adds them up every few
         // seconds.
         let rolled = self.scripts.rolled().await?.unwrap_or_default();
         let not_yet = (rolled + 1).max(first * minutes).max(now.saturating_sub(stats::MAX_MINUTES));
-        for minute in self.minutes(not_yet, now).await? {
+        for minute in self.stored(1, not_yet..=now).await? {
             let span =
                 usize::try_from(minute.at_ms / 60_000 / minutes - first).unwrap_or(usize::MAX);
             if let Some(span) = found.get_mut(span) {
@@ -150,14 +143,16 @@ impl Queue {
         Ok(found)
     }
 
-    async fn minutes(&self, first: u64, last: u64) -> Result<Vec<StatsBucket>, QueueError> {
-        let keys: Vec<String> =
-            (first..=last).map(|minute| self.scripts.keys.minute(minute)).collect();
-        let counters = self.scripts.stats_counters(&keys).await?;
-        Ok((first..)
-            .zip(&counters)
-            .map(|(minute, counters)| StatsBucket::read(minute * 60_000, counters))
-            .collect())
+    /// Returns the stored figures of spans of `minutes` minutes each, by their numbers since 1970.
+    async fn stored(
+        &self,
+        minutes: u64,
+        spans: RangeInclusive<u64>,
+    ) -> Result<Vec<StatsBucket>, QueueError> {
+        let keys = spans.clone().map(|number| self.scripts.keys.span(minutes, number));
+        let counters = self.scripts.stats_counters(&keys.collect::<Vec<_>>()).await?;
+        let read = |(number, of)| StatsBucket::read(number * minutes * 60_000, of);
+        Ok(spans.zip(&counters).map(read).collect())
     }
 
     /// Returns the id of the latest event, to be passed to [`Self::events`] for those that come
@@ -176,9 +171,7 @@ impl Queue {
     ) -> Result<Vec<(String, Value)>, QueueError> {
         check_entry_id(after)?;
         let events = self.scripts.events(after, wait, MAX_EVENTS).await?;
-        let read = |(id, fields): (String, HashMap<String, String>)| {
-            Some((id, serde_json::from_str(fields.get("event")?).ok()?))
-        };
+        let read = |(id, fields): (_, Fields)| Some((id, fields.json("event")?));
         Ok(events.into_iter().filter_map(read).collect())
     }
 }
@@ -188,11 +181,8 @@ fn check_entry_id(id: &str) -> Result<(), QueueError> {
     let is_number =
         |text: &str| text.chars().all(|c| c.is_ascii_digit()) && text.parse::<u64>().is_ok();
     let (time, number) = id.split_once('-').unwrap_or((id, "0"));
-    if is_number(time) && is_number(number) {
-        Ok(())
-    } else {
-        Err(QueueError::EntryId { id: id.to_owned() })
-    }
+    let is_valid = is_number(time) && is_number(number);
+    is_valid.then_some(()).ok_or_else(|| QueueError::EntryId { id: id.to_owned() })
 }
 
 impl Counts {

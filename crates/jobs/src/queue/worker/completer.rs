@@ -18,7 +18,6 @@
 
 use std::any::Any;
 use std::convert::Infallible;
-use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -30,7 +29,7 @@ use apalis_core::error::BoxDynError;
 use apalis_core::task::Task;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use mission_core::{Failure, Outcome, Remedy};
+use mission_core::{Backoff, Failure, Outcome, Remedy};
 use serde_json::json;
 use tokio::select;
 use tokio::sync::{mpsc, oneshot};
@@ -46,11 +45,14 @@ use crate::queue::states::State;
 use crate::queue::views::attempt::AttemptResult;
 use crate::queue::views::gateway_view;
 use crate::queue::worker::leases::{LeasedJob, Stopped};
-use crate::retry::{Disposition, GatewaySignal, RetryPolicy};
+use crate::retry::{Disposition, GatewaySignal};
 use crate::run::{Claimed, RunResult};
 
 /// The time that Redis gets to answer once the grace time is over.
 const LAST_CALL: Duration = Duration::from_secs(2);
+/// The delays between calls while Redis is away: 50 ms, doubled up to 1 s, ±20 %.
+const REPEAT: Backoff =
+    Backoff::new(Duration::from_millis(50), Duration::from_secs(1)).with_jitter(0.2);
 /// The most ends of runs, or jobs handed back, in one call, whose script holds Redis for a few
 /// milliseconds.
 const MAX_ACKS: usize = 32;
@@ -105,14 +107,10 @@ where
         let started = catch_unwind(AssertUnwindSafe(|| self.inner.call(task)));
         Box::pin(async move {
             let run = async move {
-                match started {
-                    Ok(future) => AssertUnwindSafe(future)
-                        .catch_unwind()
-                        .await
-                        .map_err(|panic| panicked(&*panic))?,
-                    Err(panic) => return Err(panicked(&*panic)),
-                }
-                .map_err(|error| Failure::new("handler_error", error.into().to_string()))
+                let future = started.map_err(|panic| panicked(&*panic))?;
+                let ended = AssertUnwindSafe(future).catch_unwind().await;
+                let ran = ended.map_err(|panic| panicked(&*panic))?;
+                ran.map_err(|error| Failure::new("handler_error", error.into().to_string()))
             };
             supervise(&shared, token, deadline, &about, run).await;
             shared.leases.remove(token);
@@ -147,9 +145,9 @@ async fn supervise(
         }
     };
     match ended {
-        Ok(Ok(ran)) => complete_all(shared, &held, &ran, about).await,
-        Ok(Err(failure)) => {
-            complete_all(shared, &held, &RunResult::from(Outcome::Transient(failure)), about).await;
+        Ok(ran) => {
+            let ran = ran.unwrap_or_else(|failure| Outcome::Transient(failure).into());
+            complete_all(shared, &held, &ran, about).await;
         }
         Err(why) => stop(shared, token, &held, why).await,
     }
@@ -182,10 +180,9 @@ fn out_of_time(deadline: Duration) -> RunResult {
 async fn stop(shared: &Arc<ConsumerContext>, token: u64, held: &[LeasedJob], why: Stopped) {
     let cancelled =
         if why == Stopped::Cancelled { shared.leases.cancelled(token) } else { Vec::new() };
-    let (unwanted, others): (Vec<Lease>, Vec<Lease>) = held
-        .iter()
-        .map(|held| held.lease.clone())
-        .partition(|(_, token)| cancelled.contains(token));
+    let leases = held.iter().map(|held| held.lease.clone());
+    let (unwanted, others): (Vec<Lease>, Vec<Lease>) =
+        leases.partition(|(_, token)| cancelled.contains(token));
     for lease in &unwanted {
         let acked = shared.acks.end(lease.clone(), cancel()).await;
         tracing::info!(job = lease.0, ?acked, "job cancelled while it ran");
@@ -286,41 +283,34 @@ pub(crate) async fn write_acks(
         let (acks, waiting): (Vec<_>, Vec<_>) =
             some.drain(..).map(|pending| (pending.ack, pending.written)).unzip();
         let mut written = write(&shared, &acks).await;
-        if written.is_none() && acks.len() > 1 && *shared.phase.borrow() < Phase::End {
+        let failed = written.iter().all(Option::is_none);
+        if failed && acks.len() > 1 && *shared.phase.borrow() < Phase::End {
             // The script may have refused one of them.
-            written = Some(Vec::new());
+            written.clear();
             for ack in &acks {
-                let one = write(&shared, std::slice::from_ref(ack)).await;
-                written
-                    .as_mut()
-                    .expect("just set")
-                    .push(one.and_then(|one| one.into_iter().next().flatten()));
+                written.extend(write(&shared, std::slice::from_ref(ack)).await);
             }
         }
-        for (place, waiting) in waiting.into_iter().enumerate() {
+        for (waiting, written) in waiting.into_iter().zip(written) {
             // The receiver is gone if the worker was dropped.
-            let _ = waiting
-                .send(written.as_ref().and_then(|written| written.get(place).copied().flatten()));
+            let _ = waiting.send(written);
         }
     }
 }
 
-async fn write(shared: &ConsumerContext, acks: &[(Lease, Ack)]) -> Option<Vec<Option<Acked>>> {
+/// Writes the ends of runs in one call. Returns none for each if that failed.
+async fn write(shared: &ConsumerContext, acks: &[(Lease, Ack)]) -> Vec<Option<Acked>> {
     let limit = shared.settings.retry.snooze_limit;
-    let written =
-        retry_until_shutdown(shared, "ack", || shared.scripts.ack(&shared.worker, limit, acks))
-            .await?;
-    Some(written.into_iter().map(Some).collect())
+    let ack = || shared.scripts.ack(&shared.worker, limit, acks);
+    let written = retry_until_shutdown(shared, "ack", ack).await;
+    written.map_or(vec![None; acks.len()], |acked| acked.into_iter().map(Some).collect())
 }
 
 /// Hands back jobs that are not finished; their runs do not count.
 pub(crate) async fn hand_back(shared: &ConsumerContext, leases: &[Lease], why: &str) {
     for some in leases.chunks(MAX_ACKS) {
-        if let Some(released) = retry_until_shutdown(shared, "release", || {
-            shared.scripts.release(&shared.worker, why, some)
-        })
-        .await
-        {
+        let release = || shared.scripts.release(&shared.worker, why, some);
+        if let Some(released) = retry_until_shutdown(shared, "release", release).await {
             tracing::info!(released, of = some.len(), why, "jobs handed back");
         }
     }
@@ -337,18 +327,13 @@ where
     F: Future<Output = Result<T, QueueError>>,
 {
     let answer = async {
-        let patience = RetryPolicy {
-            initial: Duration::from_millis(50),
-            cap: Duration::from_secs(1),
-            ..RetryPolicy::default()
-        };
         let mut fault = 0;
         loop {
             match call().await {
                 Err(error) if error.is_unavailable() => {
                     fault += 1;
                     tracing::warn!(%error, what, fault, "queue unavailable, retrying");
-                    sleep(patience.delay(fault)).await;
+                    sleep(REPEAT.delay(fault)).await;
                 }
                 answer => return answer,
             }
@@ -383,58 +368,30 @@ fn ack(ran: &RunResult, (disposition, signal): (Disposition, GatewaySignal), abo
         stopped: None,
         steps: ran.steps.clone(),
     };
-    let (mut report, mut facts) = (String::new(), String::new());
-    if let Outcome::Done(done) = &ran.outcome {
-        report = json!(done).to_string();
-        facts = done.gateway.as_ref().map(|facts| json!(facts).to_string()).unwrap_or_default();
-    }
-    Ack {
-        state,
+    let mut ack = Ack {
         delay,
         counts,
         reason,
-        result: json!(result).to_string(),
         failure: failure.map(|failure| json!(failure).to_string()).unwrap_or_default(),
-        report,
         signal: signal.as_str(),
         leave_alone: signal.leave_alone(),
         about: about.to_owned(),
-        facts,
+        ..Ack::new(state, json!(result).to_string())
+    };
+    if let Outcome::Done(done) = &ran.outcome {
+        ack.report = json!(done).to_string();
+        ack.facts = done.gateway.as_ref().map(|facts| json!(facts).to_string()).unwrap_or_default();
     }
+    ack
 }
 
 /// Returns the end of a run that was stopped because its job was cancelled.
 fn cancel() -> Ack {
+    let words = "stopped while running; the gateway may have been changed in part";
     let result = AttemptResult {
         outcome: "cancelled".to_owned(),
-        stopped: Some(
-            "stopped while running; the gateway may have been changed in part".to_owned(),
-        ),
+        stopped: Some(words.to_owned()),
         ..AttemptResult::default()
     };
-    Ack {
-        state: State::Cancelled,
-        delay: Duration::ZERO,
-        counts: true,
-        reason: "",
-        result: json!(result).to_string(),
-        failure: String::new(),
-        report: String::new(),
-        signal: GatewaySignal::Nothing.as_str(),
-        leave_alone: Duration::ZERO,
-        about: String::new(),
-        facts: String::new(),
-    }
-}
-
-impl fmt::Debug for CompleterLayer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CompleterLayer").field("worker", &self.shared.worker).finish()
-    }
-}
-
-impl<S: fmt::Debug> fmt::Debug for CompleterService<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CompleterService").field("inner", &self.inner).finish_non_exhaustive()
-    }
+    Ack::new(State::Cancelled, json!(result).to_string())
 }

@@ -1,8 +1,10 @@
 //! The context that the tasks of one worker process share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::completer::Acks;
 use super::leases::Leases;
@@ -60,4 +62,11 @@ impl ConsumerContext {
             }
         });
     }
+}
+
+/// Returns ticks of which those that are late delay the others.
+pub(crate) fn ticks(every: Duration) -> Interval {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use apalis_core::task::Task;
 use apalis_core::task::builder::TaskBuilder;
 use apalis_core::task::task_id::TaskId;
-use mission_core::Outcome;
+use mission_core::{Backoff, Failure, Outcome};
 use tokio::select;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep};
@@ -17,22 +17,17 @@ use crate::queue::redis::scripts::Lease;
 use crate::queue::worker::completer;
 use crate::queue::worker::journal::LeasedJournal;
 use crate::queue::worker::leases::LeasedJob;
-use crate::retry::{AttemptInfo, DeadReason, Disposition, GatewaySignal, RetryPolicy};
-use crate::run::{Claimed, RunResult, Unreadable};
+use crate::retry::{AttemptInfo, DeadReason, Disposition, GatewaySignal};
+use crate::run::{Claimed, RunResult};
 use crate::seal::Keyring;
 
 /// The most jobs of one claim, whose script holds Redis for a few milliseconds.
 const MAX_CLAIM: usize = 32;
 
-/// Returns the back-off for calls while Redis is away: 100 ms doubled up to 2 s, which is often
-/// enough to continue within seconds of its return.
-pub(crate) fn redis_backoff() -> RetryPolicy {
-    RetryPolicy {
-        initial: Duration::from_millis(100),
-        cap: Duration::from_secs(2),
-        ..RetryPolicy::default()
-    }
-}
+/// The delays between calls while Redis is away: 100 ms, 200 ms, 400 ms, 800 ms, 1.6 s, and then 2
+/// s each time, ±20 %. That is often enough to continue within seconds of its return.
+pub(crate) const REDIS_AWAY: Backoff =
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(2)).with_jitter(0.2);
 
 /// Claims jobs until the worker stops. A claim that is on its way is awaited until the grace time
 /// is over; `close` hands back the jobs that it brings.
@@ -81,7 +76,7 @@ pub(crate) async fn fetch(shared: Arc<ConsumerContext>, out: mpsc::UnboundedSend
                 tracing::error!(%error, faults, "claim failed, retrying");
             }
             select! {
-                () = sleep(redis_backoff().delay(faults)) => {}
+                () = sleep(REDIS_AWAY.delay(faults)) => {}
                 () = shared.reaches(Phase::Drain) => return,
             }
         }
@@ -126,10 +121,8 @@ async fn hand_out(
         let (leases, readable, spoilt) = read(run, &shared.keyring);
         if let Some(mut claimed) = readable {
             let held = leases.iter().map(|held| held.lease.clone()).collect();
-            claimed.keep_journal_in(Box::new(LeasedJournal {
-                shared: Arc::clone(shared),
-                leases: held,
-            }));
+            let journal = LeasedJournal { shared: Arc::clone(shared), leases: held };
+            claimed.keep_journal_in(Box::new(journal));
             // The token makes the id unique: a job may be claimed again while its lost run is still
             // being stopped.
             let id = TaskId::from_string(format!("{}#{}", claimed.id, claimed.token));
@@ -138,8 +131,8 @@ async fn hand_out(
             // The receiver outlives this task. If it does not, the lease ends by itself.
             let _ = out.send(TaskBuilder::new(claimed).task_id(id).attempt(before).build());
         }
-        for (lease, unreadable) in &spoilt {
-            put_aside(shared, lease, unreadable).await;
+        for (lease, outcome) in spoilt {
+            put_aside(shared, &lease, outcome).await;
         }
     }
 }
@@ -149,7 +142,7 @@ async fn hand_out(
 fn read(
     run: Vec<RawClaim>,
     keyring: &Keyring,
-) -> (Vec<LeasedJob>, Option<Claimed>, Vec<(Lease, Unreadable)>) {
+) -> (Vec<LeasedJob>, Option<Claimed>, Vec<(Lease, Outcome)>) {
     let (mut leases, mut one, mut spoilt) = (Vec::new(), None::<Claimed>, Vec::new());
     for raw in run {
         let RawClaim { token, attempt, max_attempts, run, lane_failures, .. } = raw;
@@ -158,51 +151,28 @@ fn read(
         match (Claimed::read(&raw, keyring), &mut one) {
             (Ok(claimed), None) => one = Some(claimed),
             (Ok(claimed), Some(one)) => one.share_with(claimed),
-            (Err(unreadable), _) => {
-                spoilt.push((lease, unreadable));
+            (Err(outcome), _) => {
+                spoilt.push((lease, *outcome));
                 continue;
             }
         }
-        leases.push(LeasedJob {
-            lease,
-            attempt: AttemptInfo { attempt, max_attempts, lane_failures, uncounted },
-        });
+        let attempt = AttemptInfo { attempt, max_attempts, lane_failures, uncounted };
+        leases.push(LeasedJob { lease, attempt });
     }
     (leases, one, spoilt)
 }
 
 /// Completes a job that cannot be read without running it: it is dead, or waits for the key that it
 /// is sealed with.
-async fn put_aside(shared: &ConsumerContext, lease: &Lease, unreadable: &Unreadable) {
-    let (outcome, disposition) = match unreadable {
-        Unreadable::Invalid(failure) => {
-            tracing::error!(
-                job = lease.0,
-                code = failure.code,
-                reason = failure.message,
-                "job unreadable"
-            );
-            (Outcome::Permanent((**failure).clone()), Disposition::Dead(DeadReason::Invalid))
-        }
-        Unreadable::Locked(failure) => {
-            tracing::error!(
-                job = lease.0,
-                code = failure.code,
-                reason = failure.message,
-                "job blocked"
-            );
-            (
-                Outcome::Blocked((**failure).clone()),
-                Disposition::Block(shared.settings.retry.reprobe),
-            )
-        }
+async fn put_aside(shared: &ConsumerContext, lease: &Lease, outcome: Outcome) {
+    let (disposition, what) = if matches!(outcome, Outcome::Blocked(_)) {
+        (Disposition::Block(shared.settings.retry.reprobe), "job blocked")
+    } else {
+        (Disposition::Dead(DeadReason::Invalid), "job unreadable")
     };
-    completer::complete(
-        shared,
-        lease,
-        &RunResult::from(outcome),
-        (disposition, GatewaySignal::Nothing),
-        "",
-    )
-    .await;
+    if let Some(Failure { code, message, .. }) = outcome.failure() {
+        tracing::error!(job = lease.0, code, reason = message, "{what}");
+    }
+    let end = (disposition, GatewaySignal::Nothing);
+    completer::complete(shared, lease, &RunResult::from(outcome), end, "").await;
 }

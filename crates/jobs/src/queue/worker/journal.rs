@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::context::ConsumerContext;
 use crate::queue::redis::scripts::Lease;
-use crate::queue::worker::fetcher::redis_backoff;
+use crate::queue::worker::fetcher::REDIS_AWAY;
 
 /// Records the effects of a run for all jobs that share it.
 pub(crate) struct LeasedJournal {
@@ -37,7 +37,7 @@ impl Store for LeasedJournal {
                     Ok(false) => break,
                     Err(error) => {
                         tracing::warn!(%error, faults, "journal write failed, retrying");
-                        sleep(redis_backoff().delay(faults)).await;
+                        sleep(REDIS_AWAY.delay(faults)).await;
                     }
                 }
             }

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, timeout};
 
-use super::context::ConsumerContext;
+use super::context::{ConsumerContext, ticks};
 use crate::queue::redis::scripts::{Lease, Renewed};
 use crate::retry::AttemptInfo;
 
@@ -59,10 +59,8 @@ impl Leases {
         slot: OwnedSemaphorePermit,
     ) {
         let stopped = watch::Sender::new(None);
-        self.lock().insert(
-            token,
-            Entry { held, cancelled: Vec::new(), valid_until, stopped, _slot: slot },
-        );
+        let entry = Entry { held, cancelled: Vec::new(), valid_until, stopped, _slot: slot };
+        self.lock().insert(token, entry);
     }
 
     pub(crate) fn remove(&self, token: u64) {
@@ -84,10 +82,8 @@ impl Leases {
     }
 
     pub(crate) fn all(&self) -> Vec<Lease> {
-        self.lock()
-            .values()
-            .flat_map(|entry| entry.held.iter().map(|held| held.lease.clone()))
-            .collect()
+        let runs = self.lock();
+        runs.values().flat_map(|run| &run.held).map(|held| held.lease.clone()).collect()
     }
 
     /// Returns the number of leases.
@@ -113,22 +109,13 @@ impl Leases {
 
     /// Applies the result of a renewal of these leases.
     fn renewed(&self, asked: &HashSet<u64>, renewed: &Renewed, valid_until: Instant) {
-        let (lost, cancelled): (HashSet<_>, HashSet<_>) =
-            (renewed.lost.iter().copied().collect(), renewed.cancelled.iter().copied().collect());
         for entry in self.lock().values_mut() {
-            let mine = |tokens: &HashSet<u64>| -> Vec<u64> {
-                entry
-                    .held
-                    .iter()
-                    .map(|held| held.lease.1)
-                    .filter(|token| tokens.contains(token))
-                    .collect()
-            };
-            if !mine(&lost).is_empty() {
+            let held = entry.held.iter().map(|held| held.lease.1);
+            if held.clone().any(|token| renewed.lost.contains(&token)) {
                 entry.stop(Stopped::Lost);
                 continue;
             }
-            entry.cancelled = mine(&cancelled);
+            entry.cancelled = held.filter(|token| renewed.cancelled.contains(token)).collect();
             if !entry.cancelled.is_empty() {
                 entry.stop(Stopped::Cancelled);
             }
@@ -155,8 +142,7 @@ impl Entry {
 /// Renews all leases every [`crate::queue::Settings::renew`], whatever the handlers and the fetcher
 /// are doing.
 pub(crate) async fn renew(shared: std::sync::Arc<ConsumerContext>) {
-    let mut ticks = interval(shared.settings.renew);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks(shared.settings.renew);
     loop {
         ticks.tick().await;
         let all = shared.leases.all();

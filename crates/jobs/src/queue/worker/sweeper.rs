@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use tokio::time::{MissedTickBehavior, interval};
-
-use super::context::ConsumerContext;
+use super::context::{ConsumerContext, ticks};
 
 /// Takes back lost leases and makes due jobs ready, even while this worker has no slot free.
 pub(crate) async fn sweep(shared: Arc<ConsumerContext>) {
-    let mut ticks = interval(shared.settings.sweep);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks(shared.settings.sweep);
     loop {
         ticks.tick().await;
         if let Err(error) = shared.scripts.claim(&shared.worker, 0, &shared.settings).await {

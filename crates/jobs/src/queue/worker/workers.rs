@@ -1,14 +1,14 @@
 //! The workers of a queue, as their heartbeats describe them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
-use super::context::ConsumerContext;
-use crate::queue::redis::scripts::operators::Heartbeat;
+use super::context::{ConsumerContext, ticks};
+use crate::queue::redis::fields::Fields;
+use crate::queue::redis::scripts::millis;
 
 /// The time without a heartbeat after which a worker counts as gone: some heartbeats, and a lease.
 pub(crate) const GONE_AFTER: Duration = Duration::from_secs(30);
@@ -43,23 +43,21 @@ pub struct WorkerRecord {
 }
 
 impl WorkerRecord {
-    pub(crate) fn read(name: &str, known: &HashMap<String, String>, now: u64) -> Self {
-        let text = |name: &str| known.get(name).cloned().unwrap_or_default();
-        let number = |name: &str| {
-            known.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default()
-        };
+    pub(crate) fn read(name: &str, known: &Fields, now: u64) -> Self {
+        let text = |name: &str| known.text(name).unwrap_or_default();
+        let number = |name: &str| known.parse(name).unwrap_or_default();
         let seen_at_ms = number("seen_at");
         Self {
             name: name.to_owned(),
             host: text("host"),
             version: text("version"),
-            pid: u32::try_from(number("pid")).unwrap_or_default(),
+            pid: known.parse("pid").unwrap_or_default(),
             started_at_ms: number("started_at"),
             seen_at_ms,
-            gone: u128::from(now.saturating_sub(seen_at_ms)) > GONE_AFTER.as_millis(),
+            gone: now.saturating_sub(seen_at_ms) > millis(GONE_AFTER),
             running: number("running"),
             concurrency: number("concurrency"),
-            draining: known.contains_key("draining"),
+            draining: known.bytes("draining").is_some(),
         }
     }
 }
@@ -68,17 +66,11 @@ impl WorkerRecord {
 /// may claim jobs.
 pub(crate) async fn heartbeat(shared: Arc<ConsumerContext>) {
     let host = host();
-    let mut ticks = interval(shared.settings.renew);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks(shared.settings.renew);
     loop {
         ticks.tick().await;
-        let beat = Heartbeat {
-            worker: &shared.worker,
-            host: &host,
-            running: shared.leases.count(),
-            concurrency: shared.settings.concurrency,
-        };
-        match shared.scripts.heartbeat(&beat).await {
+        let (running, concurrency) = (shared.leases.count(), shared.settings.concurrency);
+        match shared.scripts.heartbeat(&shared.worker, &host, running, concurrency).await {
             Ok(drain) => {
                 if shared.drained.send_replace(drain) != drain {
                     tracing::info!(worker = shared.worker, drain, "draining changed");
@@ -92,9 +84,9 @@ pub(crate) async fn heartbeat(shared: Arc<ConsumerContext>) {
 
 /// Reports that this worker ends, so that nobody takes it for one that was killed.
 pub(crate) async fn deregister(shared: &ConsumerContext) {
-    let beat = Heartbeat { worker: &shared.worker, host: "", running: 0, concurrency: 0 };
+    let last = shared.scripts.heartbeat(&shared.worker, "", 0, 0);
     // A shutdown does not wait for a Redis that is away. The worker then counts as gone soon.
-    if !matches!(timeout(LAST_WORD, shared.scripts.heartbeat(&beat)).await, Ok(Ok(_))) {
+    if !matches!(timeout(LAST_WORD, last).await, Ok(Ok(_))) {
         tracing::debug!("deregistration failed");
     }
 }
@@ -103,9 +95,7 @@ pub(crate) async fn deregister(shared: &ConsumerContext) {
 #[must_use]
 pub fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .or_else(|_| std::fs::read_to_string("/etc/hostname"));
-    name.ok()
-        .map(|name| name.trim().to_owned())
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "?".to_owned())
+        .or_else(|_| std::fs::read_to_string("/etc/hostname"))
+        .unwrap_or_default();
+    Some(name.trim()).filter(|name| !name.is_empty()).unwrap_or("?").to_owned()
 }

@@ -149,14 +149,6 @@ fn draw_top(frame: &mut Frame, area: Rect, view: &View, palette: &Palette) {
 
 /// Summarizes the queue in one sentence that shows whether anything is stuck.
 fn sentence(summary: &Summary, palette: &Palette) -> Vec<Span<'static>> {
-    let live = [
-        State::Blocked,
-        State::Dead,
-        State::Retrying,
-        State::Snoozed,
-        State::Running,
-        State::Ready,
-    ];
     let mut words: Vec<Span> = Vec::new();
     let mut add = |text: String, style: Style| {
         if !words.is_empty() {
@@ -164,7 +156,7 @@ fn sentence(summary: &Summary, palette: &Palette) -> Vec<Span<'static>> {
         }
         words.push(Span::styled(text, style));
     };
-    for state in live {
+    for state in super::shown() {
         let count = summary.counts.of(state);
         let need = match (state, count) {
             (State::Blocked, 1) => " (needs you)",
@@ -175,7 +167,7 @@ fn sentence(summary: &Summary, palette: &Palette) -> Vec<Span<'static>> {
             add(format!("{count} {state}{need}"), palette.of(state));
         }
     }
-    if live.iter().all(|state| summary.counts.of(*state) == 0) {
+    if super::shown().all(|state| summary.counts.of(state) == 0) {
         let ended = summary.last_ended_at_ms.map(|at| span(summary.at_ms.saturating_sub(at)));
         let last = ended.map_or_else(String::new, |ago| format!(". Last job {ago} ago"));
         add(format!("Quiet{last}"), Style::new());

@@ -3,18 +3,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use redis::{Cmd, FromRedisValue, Pipeline, Value, cmd, pipe};
-use tokio::time::timeout;
+use redis::{Cmd, FromRedisValue, Value, cmd, pipe};
 
 use super::Scripts;
 use crate::queue::error::QueueError;
-use crate::queue::redis::connection::RESPONSE_TIMEOUT;
+use crate::queue::redis::fields::Fields;
 
 /// The most hashes that one pipeline reads, so that other clients are served in between.
 const AT_ONCE: usize = 100;
 
 /// The entries of a stream: their ids, and their fields.
-pub(crate) type Entries = Vec<(String, HashMap<String, String>)>;
+pub(crate) type Entries = Vec<(String, Fields)>;
 
 impl Scripts {
     /// Returns Redis's clock in minutes.
@@ -34,8 +33,12 @@ impl Scripts {
             for key in some {
                 pipeline.hgetall(key);
             }
-            let counters: Vec<HashMap<String, u64>> = self.read_all("counters", &pipeline).await?;
-            found.extend(counters);
+            let counters = self
+                .connection
+                .request(async |mut redis| pipeline.query_async(&mut redis).await)
+                .await
+                .map_err(|error| QueueError::from_redis("counters", &error));
+            found.extend::<Vec<_>>(counters?);
         }
         Ok(found)
     }
@@ -85,23 +88,14 @@ impl Scripts {
     ) -> Result<Entries, QueueError> {
         let mut command = cmd("XREAD");
         command.arg("COUNT").arg(limit);
-        let waits = !wait.is_zero();
-        if waits {
+        if !wait.is_zero() {
             command.arg("BLOCK").arg(super::millis(wait).max(1));
         }
         command.arg("STREAMS").arg(self.keys.events()).arg(after);
-        let streams: Option<Vec<(String, Entries)>> = if waits {
-            let unavailable = |error| QueueError::from_redis("events", &error);
-            let (number, mut connection) = self.listening.current().await.map_err(unavailable)?;
-            let answer =
-                timeout(wait + RESPONSE_TIMEOUT, command.query_async(&mut connection)).await;
-            let Ok(answer) = answer else {
-                self.listening.forget(number).await;
-                return Err(QueueError::Unavailable { reason: "no answer to XREAD".to_owned() });
-            };
-            self.listening.check(number, answer).await.map_err(unavailable)?
-        } else {
+        let streams: Option<Vec<(String, Entries)>> = if wait.is_zero() {
             self.read("events", &command).await?
+        } else {
+            self.listening.block("events", "XREAD", &command, wait).await?
         };
         Ok(streams.into_iter().flatten().flat_map(|(_, entries)| entries).collect())
     }
@@ -129,30 +123,15 @@ impl Scripts {
         Ok((text(&info), Some(config)))
     }
 
-    pub(crate) async fn read<T: FromRedisValue>(
+    pub(super) async fn read<T: FromRedisValue>(
         &self,
         what: &'static str,
         command: &Cmd,
     ) -> Result<T, QueueError> {
-        let answer = async {
-            let (number, mut connection) = self.connection.current().await?;
-            let answer = command.query_async(&mut connection).await;
-            self.connection.check(number, answer).await
-        };
-        answer.await.map_err(|error| QueueError::from_redis(what, &error))
-    }
-
-    async fn read_all<T: FromRedisValue>(
-        &self,
-        what: &'static str,
-        commands: &Pipeline,
-    ) -> Result<T, QueueError> {
-        let answer = async {
-            let (number, mut connection) = self.connection.current().await?;
-            let answer = commands.query_async(&mut connection).await;
-            self.connection.check(number, answer).await
-        };
-        answer.await.map_err(|error| QueueError::from_redis(what, &error))
+        self.connection
+            .request(async |mut redis| command.query_async(&mut redis).await)
+            .await
+            .map_err(|error| QueueError::from_redis(what, &error))
     }
 }
 

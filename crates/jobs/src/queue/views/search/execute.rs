@@ -7,7 +7,9 @@ use uuid::Uuid;
 use super::cursor::EnqueuedAt;
 use super::{Cursor, Found, Search};
 use crate::queue::error::QueueError;
-use crate::queue::redis::scripts::operators::{Documents, Fields, SearchRequest};
+use crate::queue::redis::fields::Fields;
+use crate::queue::redis::scripts::id_or_empty;
+use crate::queue::redis::scripts::operators::{Documents, SearchRequest};
 use crate::queue::states::State;
 use crate::queue::views::job_view::{JobRecord, Names};
 use crate::queue::{MAX_PAGE, Queue};
@@ -19,20 +21,6 @@ const CALLS: usize = 4;
 const LISTS: usize = 100;
 /// The name of the list of an agent's jobs.
 const AGENT: &str = "agent";
-
-/// The states in the order in which people want to see them.
-const BY_URGENCY: [State; 10] = [
-    State::Blocked,
-    State::Dead,
-    State::Retrying,
-    State::Snoozed,
-    State::Running,
-    State::Ready,
-    State::Scheduled,
-    State::Done,
-    State::Superseded,
-    State::Cancelled,
-];
 
 impl Queue {
     /// Returns the jobs that match, at most `limit` (1 to [`MAX_PAGE`]): first those that need
@@ -54,12 +42,10 @@ impl Queue {
             found: Vec::new(),
             looked_at: 0,
         };
-        if let Some(id) =
-            search.id.as_ref().and_then(|id| if id.len() == 36 { id.parse().ok() } else { None })
-        {
-            return execution.one(id).await;
+        match search.id.as_ref().filter(|id| id.len() == 36).and_then(|id| id.parse().ok()) {
+            Some(id) => execution.one(id).await,
+            None => execution.run(after.cloned()).await,
         }
-        execution.run(after.cloned()).await
     }
 
     /// Returns the jobs of an agent, at most `limit` (1 to [`MAX_PAGE`]), the latest enqueued
@@ -78,9 +64,9 @@ impl Queue {
 
 /// Reads a job with its names, and its document.
 fn read(mut fields: Fields) -> Option<(JobRecord, Value)> {
-    let document = fields.remove("payload").unwrap_or_default();
+    let document = fields.take("payload").unwrap_or_default();
     let document: Value = serde_json::from_slice(&document).unwrap_or_default();
-    let mut job = JobRecord::read(id(&fields)?, &fields, &[])?;
+    let mut job = JobRecord::read(fields.parse("id")?, &fields, &[])?;
     job.names = Names::of(&document);
     job.timeline.clear();
     Some((job, document))
@@ -102,8 +88,7 @@ impl Execution<'_> {
         Ok(self.end(None))
     }
 
-    async fn run(mut self, after: Option<Cursor>) -> Result<Found, QueueError> {
-        let mut after = after;
+    async fn run(mut self, mut after: Option<Cursor>) -> Result<Found, QueueError> {
         let mut calls = CALLS;
         if self.search.agent.is_some() && after.as_ref().is_none_or(|after| after.list == AGENT) {
             match self.follow_chain(after, &mut calls).await? {
@@ -156,7 +141,7 @@ impl Execution<'_> {
             *calls -= 1;
             for fields in rows {
                 self.looked_at += 1;
-                last = id(&fields).map(|id| (id, enqueued_at(&fields))).or(last);
+                last = fields.parse("id").map(|id| (id, enqueued_at(&fields))).or(last);
                 self.take(vec![fields], None);
                 if self.found.len() == self.limit {
                     break;
@@ -179,17 +164,16 @@ impl Execution<'_> {
     async fn lists(&self) -> Result<Vec<String>, QueueError> {
         let Search { states, error, gateway, .. } = self.search;
         if let Some(error) = error {
-            let gateway = gateway.map(|id| id.to_string()).unwrap_or_default();
+            let gateway = id_or_empty(*gateway);
             let (code, method) = error.split_once('/').unwrap_or((error, ""));
             let groups = self.queue.scripts.group_keys([&gateway, code, method]).await?;
-            let mut lists: Vec<String> =
-                groups.into_iter().map(|key| format!("-group:{key}")).collect();
+            let mut lists: Vec<_> = groups.iter().map(|key| format!("-group:{key}")).collect();
             lists.sort_unstable();
             return Ok(lists);
         }
         let wanted = |state: &State| states.is_empty() || states.contains(state);
         let sign = |state: State| if state.is_terminal() { '-' } else { '+' };
-        Ok(BY_URGENCY
+        Ok(State::BY_URGENCY
             .into_iter()
             .filter(wanted)
             .map(|state| format!("{}state:{state}", sign(state)))
@@ -206,7 +190,7 @@ impl Execution<'_> {
         let until = after.as_ref().and_then(|after| after.until);
         let mut place = after.filter(|after| after.list != AGENT);
         let texts = self.search.needles();
-        let lane = self.search.gateway.map(|id| id.to_string()).unwrap_or_default();
+        let lane = id_or_empty(self.search.gateway);
         for _ in 0..calls.max(1) {
             // A list may be gone; the search then continues with those behind it.
             let left = lists_from(lists, place.as_ref());
@@ -214,10 +198,7 @@ impl Execution<'_> {
             if some.is_empty() {
                 return Ok(None);
             }
-            let after = place
-                .take()
-                .filter(|place| some[0] == place.list)
-                .map(|place| (place.score, place.id));
+            let after = place.take().filter(|place| some[0] == place.list);
             let request = SearchRequest {
                 to_find: self.limit - self.found.len(),
                 // Documents are as large as everything else together.
@@ -225,7 +206,7 @@ impl Execution<'_> {
                 lane: &lane,
                 documents: self.search.documents(),
                 prefix: self.search.id.as_deref().unwrap_or_default(),
-                after,
+                after: after.map(|after| (after.score, after.id)),
                 lists: some,
                 texts: &texts,
             };
@@ -238,16 +219,10 @@ impl Execution<'_> {
                 clippy::cast_sign_loss,
                 reason = "a time after 1970"
             )]
-            let cursor = |list: &String, score: f64, id| Cursor {
-                list: list.clone(),
-                score: score as u64,
-                id,
-                until,
-            };
-            place = match (
-                stopped_in.checked_sub(1).and_then(|index| some.get(index)),
-                left.get(LISTS),
-            ) {
+            let score = score as u64;
+            let cursor = |list: &String, score, id| Cursor { list: list.clone(), score, id, until };
+            let stopped_in = stopped_in.checked_sub(1).and_then(|index| some.get(index));
+            place = match (stopped_in, left.get(LISTS)) {
                 (Some(list), _) => Some(cursor(list, score, id.parse().unwrap_or_default())),
                 // The next page begins at the start of the next list.
                 (None, Some(list)) => Some(cursor(list, LATEST, Uuid::max())),
@@ -262,7 +237,7 @@ impl Execution<'_> {
 }
 
 /// A score that is later than any time that Redis can keep.
-const LATEST: f64 = 9_007_199_254_740_991.0;
+const LATEST: u64 = 9_007_199_254_740_991;
 
 /// The way in which following a chain ended.
 enum Chain {
@@ -273,16 +248,8 @@ enum Chain {
     Lost(Option<Cursor>),
 }
 
-fn number(fields: &Fields, name: &str) -> Option<u64> {
-    std::str::from_utf8(fields.get(name)?).ok()?.parse().ok()
-}
-
 fn enqueued_at(fields: &Fields) -> Option<EnqueuedAt> {
-    Some(EnqueuedAt { at_ms: number(fields, "enqueued_at")?, seq: number(fields, "seq")? })
-}
-
-fn id(fields: &Fields) -> Option<Uuid> {
-    std::str::from_utf8(fields.get("id")?).ok()?.parse().ok()
+    Some(EnqueuedAt { at_ms: fields.parse("enqueued_at")?, seq: fields.parse("seq")? })
 }
 
 fn lists_from<'a>(lists: &'a [String], place: Option<&Cursor>) -> &'a [String] {
