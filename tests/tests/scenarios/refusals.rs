@@ -61,11 +61,11 @@ fn broken_documents(url: &str) -> Vec<Broken> {
             "use a string",
         ),
         (with("/auth_token", json!([AGENT_TOKEN])), "auth_token", "use a string"),
-        (with("/agent", json!(AGENT_TOKEN)), "agent", "use struct Agent"),
+        (with("/agent", json!(AGENT_TOKEN)), "agent", "use an object"),
         (
             with("/options", json!({ "action": "remove" })),
             "options.action",
-            "`provision` or `update`",
+            "`provision`, `update`",
         ),
         (without("/agent", &["name"]), "agent.name", "add it"),
         (without("", &["auth_token", "board"]), "auth_token, board", "add the board"),
@@ -83,7 +83,7 @@ fn broken_documents(url: &str) -> Vec<Broken> {
             "ws://host:18789",
         ),
         (with("/board/target_date", json!("the first of May")), "board.target_date", "ISO 8601"),
-        (with("/agent/id", json!(AGENT_TOKEN)), "agent.id", "correct it"),
+        (with("/agent/id", json!(AGENT_TOKEN)), "agent.id", "use a UUID"),
     ]
 }
 

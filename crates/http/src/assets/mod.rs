@@ -8,8 +8,6 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
 
-use super::auth::token::hex;
-
 /// All assets: path, content type, content.
 const ALL: [(&str, &str, &str); 4] = [
     ("/assets/dashboard.css", "text/css; charset=utf-8", include_str!("dashboard.css")),
@@ -29,7 +27,7 @@ pub(crate) fn tag() -> &'static str {
             .iter()
             .fold(Sha256::new(), |digest, (_, _, content)| digest.chain_update(content))
             .finalize();
-        hex(&digest)[..12].to_owned()
+        hex::encode(digest)[..12].to_owned()
     });
     &TAG
 }

@@ -22,7 +22,7 @@ use super::login_throttle::LoginThrottle;
 use super::permissions::{Action, Role};
 use super::proxy::{self, Proxies};
 use super::session::{self, COOKIE_NAME, Sessions};
-use super::token::{self, Token, hash, hex};
+use super::token::{self, Token, hash};
 use crate::listener::Peer;
 use crate::problem::{Answer, Problem};
 use crate::rate_limit::RateLimiter;
@@ -226,7 +226,7 @@ impl Access {
         identity: &str,
     ) -> Caller {
         let role = if self.read_only { Role::Viewer } else { role };
-        let csrf = hex(&hash(&format!("{}\n{method:?}\n{identity}", self.key)));
+        let csrf = hex::encode(hash(&format!("{}\n{method:?}\n{identity}", self.key)));
         Caller { name: name.to_owned(), from, role, method, csrf }
     }
 }

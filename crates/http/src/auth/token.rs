@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hex::FromHex as _;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -46,7 +47,7 @@ impl Token {
     /// Returns the entry as it stands in `http.tokens`.
     #[must_use]
     pub fn entry(&self) -> String {
-        format!("{}:{}:{}", self.name, self.role, hex(&self.hash))
+        format!("{}:{}:{}", self.name, self.role, hex::encode(self.hash))
     }
 }
 
@@ -59,8 +60,8 @@ impl FromStr for Token {
             return Err("an entry is NAME:ROLE:SHA256; `worker token NAME --role ROLE` makes one"
                 .to_owned());
         };
-        let hash = unhex(hash)
-            .ok_or("the SHA-256 of a token has 64 hex digits; `worker token` prints it")?;
+        let hash = <[u8; 32]>::from_hex(hash)
+            .map_err(|_| "the SHA-256 of a token has 64 hex digits; `worker token` prints it")?;
         Ok(Self { hash, ..Self::of(name, role.parse()?, "")? })
     }
 }
@@ -89,26 +90,6 @@ pub fn random() -> String {
 /// Returns the SHA-256 of a secret.
 pub(crate) fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret).into()
-}
-
-/// Returns bytes as lower-case hex digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]
