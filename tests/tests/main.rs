@@ -29,6 +29,7 @@ mod odd_agents;
 mod plan;
 mod processes;
 mod promises;
+mod records;
 mod scenarios;
 mod security;
 mod simulated;

@@ -9,6 +9,7 @@
 //!   chooses between them and fills in a [`context`]. [`mirror`] keeps local copies, and [`seeds`]
 //!   knows the files that gateways create themselves.
 //! - Gateways: [`gateway`] speaks the protocol.
+//! - Records: [`records`] composes the job of a run from the newest documents.
 //! - Runs: [`apply`] has the flows, [`journal`] the steps done so far, and [`outcome`] the results.
 //! - Helpers: [`backoff`], [`private_file`], [`sanitize`] and [`single_flight`].
 
@@ -30,6 +31,7 @@ pub mod outcome;
 pub mod overrides;
 pub mod private_file;
 mod python_format;
+pub mod records;
 pub mod render;
 pub mod sanitize;
 pub mod seeds;

@@ -6,7 +6,6 @@
 
 mod heartbeat_rules;
 mod heartbeat_sync;
-mod inherited;
 mod parse;
 mod problem;
 mod rules;
@@ -23,7 +22,6 @@ use url::Url;
 use uuid::Uuid;
 
 pub use crate::gateway::{Fingerprint, NotAFingerprint};
-pub use inherited::Inherited;
 pub use parse::{MAX_DOCUMENT_BYTES, padded_tokens};
 pub use problem::{DocumentError, Problem};
 #[cfg(test)]
@@ -200,6 +198,10 @@ pub struct Agent {
     pub id: Uuid,
     /// The agent's name, for people; may be empty.
     pub name: String,
+    /// The main backend's number of this state of the agent, which grows with each change. A
+    /// document with a lower number than an earlier one changes nothing.
+    #[serde(default)]
+    pub generation: Option<u64>,
     /// The board that the agent belongs to, for information only.
     #[serde(default)]
     pub board_id: Option<Uuid>,

@@ -5,12 +5,13 @@ use std::fmt;
 use std::time::Duration;
 
 use mission_core::model::DocumentError;
-use mission_core::{Job, Kind};
+use mission_core::{Job, Kind, records};
 use secrecy::zeroize::Zeroizing;
+use serde_json::json;
 use uuid::Uuid;
 
+use crate::kinds;
 use crate::seal::Keyring;
-use crate::{flags, kinds};
 
 /// The version of the stored form of a job whose document is not sealed.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -19,7 +20,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub const SEALED_VERSION: u32 = 2;
 
 /// The version of the arguments of `enqueue.lua`.
-pub(crate) const WIRE_VERSION: u32 = 1;
+pub(crate) const WIRE_VERSION: u32 = 2;
 /// The priority of a job that sets none.
 pub const PRIORITY_DEFAULT: u8 = 5;
 /// The lowest priority, which comes last; 0 comes first.
@@ -54,8 +55,14 @@ pub struct Envelope {
     pub expires_in: Option<Duration>,
     /// The key by which a repeated request is recognized as the same job.
     pub idempotency: Option<IdempotencyKey>,
-    /// The flags that a job which replaces this one must inherit: letters as in `enqueue.lua`.
-    pub(crate) flags: String,
+    /// The parts of the document that records keep apart; see [`mission_core::records`].
+    pub(crate) parts: String,
+    /// The generation of the agent's document (`agent.generation`), if the producer counts.
+    pub(crate) generation: Option<u64>,
+    /// The revision of the gateway's connection (`gateway.revision`), if the producer counts.
+    pub(crate) revision: Option<u64>,
+    /// The heartbeats of a heartbeat-sync by agent, as JSON.
+    pub(crate) heartbeats: Option<String>,
     /// The document, byte for byte as it was given, until it is sealed.
     pub payload: Payload,
 }
@@ -63,8 +70,10 @@ pub struct Envelope {
 impl Envelope {
     /// Checks a job document and wraps it.
     pub fn new(document: &[u8]) -> Result<Self, DocumentError> {
-        let job = Job::parse(document)?;
+        let content = Job::read_json(document)?;
+        let job = Job::from_value(content.clone())?;
         let kind = job.kind();
+        let heartbeats = records::heartbeats(&content);
         Ok(Self {
             id: Uuid::now_v7(),
             version: SCHEMA_VERSION,
@@ -75,7 +84,11 @@ impl Envelope {
             priority: PRIORITY_DEFAULT,
             expires_in: None,
             idempotency: None,
-            flags: flags::to_letters(job.flags()),
+            parts: records::parts(&content),
+            generation: content["agent"]["generation"].as_u64(),
+            revision: content["gateway"]["revision"].as_u64(),
+            heartbeats: (kind == Kind::HeartbeatSync && !heartbeats.is_empty())
+                .then(|| json!(heartbeats).to_string()),
             payload: document.to_vec().into(),
         })
     }
@@ -106,7 +119,7 @@ impl Envelope {
     /// calls this.
     pub(crate) fn sealed(&self, keyring: &Keyring) -> Self {
         let mut sealed = self.clone();
-        if let Some(document) = keyring.seal(self.id, self.payload.expose()) {
+        if let Some(document) = keyring.seal(self.payload.expose()) {
             sealed.version = SEALED_VERSION;
             sealed.payload = document.into();
         }

@@ -29,7 +29,6 @@
 //! ```
 
 pub mod envelope;
-mod flags;
 pub mod kinds;
 pub mod private_redis;
 pub mod queue;

@@ -6,13 +6,13 @@
 //!    counts as an attempt. The job waits 1 s, 2 s, 4 s, 8 s, 16 s, 32 s, 64 s, 128 s, 256 s, and
 //!    then 300 s each time, all ±20 %. After the 12th attempt, about 18 minutes of waiting, it is
 //!    dead with reason `attempts`.
-//! 2. If the gateway could not be reached, its whole lane waits by the same series, which then
-//!    counts the failures in a row of the lane. After each wait one job probes the gateway, until
-//!    one gets through.
-//! 3. If the gateway is busy, the run does not count. The job is snoozed for as long as the gateway
-//!    asks, at least 1 s (growing by half with each uncounted run up to 10 s) and at most 5 min; 2
-//!    s if the gateway gives no time. After 30 min of this in a row it is dead with reason
-//!    `snooze_deadline`.
+//! 2. If the gateway could not be reached, the run does not count: the job waits with its lane. The
+//!    lane waits by the same series, which then counts the failures in a row of the lane. After
+//!    each wait one job probes the gateway, until one gets through.
+//! 3. If the gateway is busy, the run does not count either. The job is snoozed for as long as the
+//!    gateway asks, at least 1 s (growing by half with each uncounted run up to 10 s) and at most 5
+//!    min; 2 s if the gateway gives no time. A gateway that has been away or busy for 7 days in a
+//!    row is given up: its jobs are dead with reason `gateway_gone` when they are tried.
 //! 4. If a person has to act (`Blocked`), the run does not count either. The job is tried again
 //!    every 10 min, and at once when a person retries it or another job gets through to the gateway
 //!    that refused it.
@@ -39,9 +39,12 @@ pub struct RetryPolicy {
     /// The delays after failed attempts. By default 1 s after the first, doubled with each further
     /// one up to 5 min, ±20 %.
     pub backoff: Backoff,
-    /// The longest time that a busy gateway may put off a job in a row before the job is dead.
+    /// The longest time that a job may be snoozed in a row without its gateway being the reason.
     /// Default 30 min.
     pub snooze_limit: Duration,
+    /// The time after which jobs of a gateway that is away or busy all along are dead; zero waits
+    /// for ever. Default 7 days.
+    pub give_up_gateway_after: Duration,
     /// The interval at which a blocked job is tried again without a person. Default 10 min.
     pub reprobe: Duration,
 }
@@ -52,6 +55,7 @@ impl Default for RetryPolicy {
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(5 * 60))
                 .with_jitter(0.2),
             snooze_limit: Duration::from_secs(30 * 60),
+            give_up_gateway_after: Duration::from_secs(7 * 24 * 3600),
             reprobe: Duration::from_secs(10 * 60),
         }
     }
@@ -64,8 +68,10 @@ pub enum Disposition {
     Done,
     /// The job is tried again after the delay, and the run counts.
     Retry(Duration),
+    /// The gateway is away. The job is tried again after the delay, and the run does not count.
+    Wait(Duration),
     /// The job is tried again after the delay. The run does not count, but
-    /// [`RetryPolicy::snooze_limit`] applies.
+    /// [`RetryPolicy::snooze_limit`] applies if the gateway is not the reason.
     Snooze(Duration),
     /// A person has to act, but the job is tried again after the delay all the same. The run does
     /// not count.
@@ -136,9 +142,12 @@ pub enum DeadReason {
     /// Three leases in a row were lost, as if the job killed its worker. The queue's scripts decide
     /// this.
     Poison,
-    /// The gateway was busy for longer than [`RetryPolicy::snooze_limit`]. The queue's scripts
-    /// decide this.
+    /// The job was snoozed for longer than [`RetryPolicy::snooze_limit`]. The queue's scripts decide
+    /// this.
     SnoozeDeadline,
+    /// The gateway was away for longer than [`RetryPolicy::give_up_gateway_after`]. The queue's
+    /// scripts decide this.
+    GatewayGone,
     /// The job was not done before it expired. The queue's scripts decide this.
     Expired,
 }
@@ -174,7 +183,9 @@ impl RetryPolicy {
                 // job does it.
                 let failures = if of_gateway { info.lane_failures + 1 } else { info.attempt };
                 let delay = self.backoff.delay(failures);
-                let disposition = if info.attempt >= info.max_attempts {
+                let disposition = if of_gateway {
+                    Disposition::Wait(delay)
+                } else if info.attempt >= info.max_attempts {
                     Disposition::Dead(DeadReason::Attempts)
                 } else {
                     Disposition::Retry(delay)
@@ -259,6 +270,8 @@ mod tests {
             (Outcome::Ambiguous(failure()), 1, Disposition::Retry(SECOND)),
             (Outcome::Transient(failure()), 12, Disposition::Dead(DeadReason::Attempts)),
             (Outcome::Ambiguous(failure()), 12, Disposition::Dead(DeadReason::Attempts)),
+            (Outcome::Transient(failure().of_gateway()), 12, Disposition::Wait(SECOND)),
+            (Outcome::Ambiguous(failure().of_gateway()), 99, Disposition::Wait(SECOND)),
             (Outcome::Blocked(failure()), 12, Disposition::Block(SECOND * 600)),
             (Outcome::Permanent(failure()), 1, Disposition::Dead(DeadReason::Permanent)),
         ] {

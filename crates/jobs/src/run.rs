@@ -9,21 +9,24 @@ use apalis_core::error::BoxDynError;
 use apalis_core::task::into_response::IntoResponse;
 pub use mission_core::gateway::Step;
 use mission_core::journal::{Effects, Journal, Store};
-use mission_core::model::MAX_DOCUMENT_BYTES;
-use mission_core::{Failure, Job, Kind, Outcome, Remedy};
+use mission_core::model::{DocumentError, MAX_DOCUMENT_BYTES};
+use mission_core::{Failure, Job, Kind, Outcome, Remedy, records};
 use uuid::Uuid;
 
 use crate::envelope::{SCHEMA_VERSION, SEALED_VERSION};
-use crate::flags;
 use crate::queue::redis::claim::RawClaim;
-use crate::seal::{Keyring, OpenError};
+use crate::queue::worker::records::Loaded;
+use crate::seal::Keyring;
 
 /// A job that this worker holds the lease of, parsed and checked.
 pub struct Claimed {
     /// The id of the job.
     pub id: Uuid,
-    /// The document of the job.
+    /// The job to carry out: its own document, and what the records of its gateway and agent say.
     pub job: Job,
+    /// The id of the job that asked for the wake which this run sends, usually its own. Gateways
+    /// recognise a repeated wake by it.
+    pub wake_id: Uuid,
     /// The lane of the job: the gateway's id, as the queue knows it.
     pub lane: String,
     /// The number of this attempt among those that count, from 1.
@@ -64,7 +67,11 @@ impl fmt::Debug for Claimed {
 impl Claimed {
     /// Reads a job from Redis. Its fields may contain anything, so all of them are checked. Returns
     /// the end of a job that cannot be run: permanent, or blocked until a person has acted.
-    pub(crate) fn read(raw: &RawClaim, keyring: &Keyring) -> Result<Self, Box<Outcome>> {
+    pub(crate) fn read(
+        raw: &RawClaim,
+        loaded: &Loaded,
+        keyring: &Keyring,
+    ) -> Result<Self, Box<Outcome>> {
         let refused = |code: &str, what: String, remedy: Remedy| {
             Box::new(Outcome::Permanent(Failure::new(code, what).with_remedy(remedy)))
         };
@@ -95,29 +102,31 @@ impl Claimed {
                 format!("the stored document is empty, or larger than {MAX_DOCUMENT_BYTES} bytes");
             return Err(invalid(what));
         }
-        let document = keyring.open(id, &raw.payload).map_err(|error| {
-            Box::new(match error {
-                OpenError::UnknownKey { .. } => Outcome::Blocked(error.failure()),
-                OpenError::Corrupt { .. } => Outcome::Permanent(error.failure()),
-            })
-        })?;
-        let mut job = Job::parse(&document)
-            .map_err(|error| invalid(error.to_string().replace('\n', "; ")))?;
-        if job.kind() != kind {
-            let found = job.kind();
+        let invalid_document =
+            |error: DocumentError| invalid(error.to_string().replace('\n', "; "));
+        let text = keyring.open(&raw.payload).map_err(|error| Box::new(error.outcome()))?;
+        let document = Job::read_json(&text).map_err(invalid_document)?;
+        let own = Job::from_value(document.clone()).map_err(invalid_document)?;
+        if own.kind() != kind {
+            let found = own.kind();
             let what = format!("stored as a {kind} job, but the document is a {found} job");
             return Err(invalid(what));
         }
-        job.inherit(flags::from_letters(&raw.inherited));
-        if let Job::HeartbeatSync(sync) = &mut job
-            && !raw.gone.is_empty()
-        {
-            let gone: Vec<String> = serde_json::from_str(&raw.gone).unwrap_or_default();
-            sync.leave_out(&gone.iter().filter_map(|agent| agent.parse().ok()).collect());
+        if own.gateway_id().to_string() != raw.lane {
+            let what = "the document is about another gateway than the job was stored for";
+            return Err(invalid(what.to_owned()));
+        }
+        let record = raw.record();
+        let records =
+            loaded.records(raw, &document, keyring).map_err(|error| Box::new(error.outcome()))?;
+        let mut job = records::compose(document, records).map_err(invalid_document)?;
+        if let Job::HeartbeatSync(sync) = &mut job {
+            loaded.leave_out(raw, sync);
         }
         let effects = serde_json::from_str::<Effects>(&raw.effects).unwrap_or_default();
         Ok(Self {
             id,
+            wake_id: record.and_then(|record| record.wake()).unwrap_or(id),
             job,
             lane: raw.lane.clone(),
             attempt: raw.attempt,

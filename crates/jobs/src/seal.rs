@@ -1,11 +1,11 @@
 //! Sealing: the secrets of a job document are encrypted before they reach Redis.
 //!
 //! A sealed field is the text `sealed:<key id>:<base64>`. The base64 holds a nonce of 24 bytes,
-//! followed by the field's text encrypted with XChaCha20-Poly1305. The job's id, the field's name
-//! and the destination of the secret (the gateway's url, and how its certificate is checked) are
-//! authenticated with it. Therefore somebody who can write to Redis but has no key can neither move
-//! a sealed field to another job nor have it sent to another host. `docs/protocol.md` describes the
-//! form for other producers.
+//! followed by the field's text encrypted with XChaCha20-Poly1305. The gateway's id, the agent's id
+//! (for the agent's token), the field's name and the destination of the secret (the gateway's url,
+//! and how its certificate is checked) are authenticated with it. Therefore somebody who can write
+//! to Redis but has no key can neither move a sealed field to another gateway or agent nor have it
+//! sent to another host. `docs/protocol.md` describes the form for other producers.
 //!
 //! A [`Keyring`] has any number of keys: the first one seals, and all of them open. A key is
 //! rotated in three steps: put the new key first, reseal everything, remove the old key.
@@ -18,7 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, Payload as Sealing};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use mission_core::sanitize::one_line;
-use mission_core::{Failure, Remedy};
+use mission_core::{Failure, Outcome, Remedy};
 use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -65,8 +65,11 @@ pub enum OpenError {
         /// The id of the missing key.
         key: String,
     },
-    /// The field's content is not what was sealed for this job and field.
-    #[error("{field} cannot be opened: it was changed, cut short, or sealed for another job")]
+    /// The field's content is not what was sealed for this gateway, agent and field.
+    #[error(
+        "{field} cannot be opened: it was changed, cut short, or sealed for another gateway, url or \
+            agent"
+    )]
     Corrupt {
         /// The name of the field.
         field: &'static str,
@@ -85,6 +88,17 @@ impl OpenError {
                 ))),
             Self::Corrupt { .. } => Failure::new("sealed_corrupt", self.to_string())
                 .with_remedy(Remedy::backend("make the document again in the main backend")),
+        }
+    }
+}
+
+impl OpenError {
+    /// Returns the end of a run whose job cannot be opened: blocked until the key is there, or
+    /// permanent.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::UnknownKey { .. } => Outcome::Blocked(self.failure()),
+            Self::Corrupt { .. } => Outcome::Permanent(self.failure()),
         }
     }
 }
@@ -144,22 +158,30 @@ impl Key {
     }
 }
 
-/// Returns the text that is authenticated besides a token: the job, the field and the destination.
-/// The url in `document` must be open.
-fn token_context(job: Uuid, field: &str, document: &Value) -> String {
+/// Returns the text that is authenticated besides a token: its gateway, its agent if it is the
+/// agent's, the field and the destination. The url in `document` must be open.
+fn token_context(field: &str, document: &Value) -> String {
     let gateway = &document["gateway"];
+    let id = id_of(document, "gateway");
+    let agent = if field == "auth_token" { id_of(document, "agent") } else { String::new() };
     let text = |name: &str| gateway[name].as_str().unwrap_or_default();
     let any_certificate = gateway["allow_insecure_tls"] == Value::Bool(true);
     format!(
-        "mission-worker|{job}|{field}|{any_certificate}|{}|{}",
+        "mission-worker|{id}|{agent}|{field}|{any_certificate}|{}|{}",
         text("tls_fingerprint"),
         text("url")
     )
 }
 
 /// Returns the text that is authenticated besides a gateway's url.
-fn url_context(job: Uuid) -> String {
-    format!("mission-worker|{job}|{}", URL.1)
+fn url_context(document: &Value) -> String {
+    format!("mission-worker|{}|{}", id_of(document, "gateway"), URL.1)
+}
+
+/// Returns an id of a document in lower case with hyphens, or an empty text.
+fn id_of(document: &Value, of: &str) -> String {
+    let id = document[of]["id"].as_str().and_then(|id| id.parse::<Uuid>().ok());
+    id.map(|id| id.to_string()).unwrap_or_default()
 }
 
 /// Returns whether a gateway's url carries a secret.
@@ -191,11 +213,11 @@ impl Keyring {
         self.keys.iter().map(|key| key.id.as_str())
     }
 
-    /// Seals the secrets of the job's document with the first key. Returns none if there is no key,
+    /// Seals the secrets of a document with the first key. Returns none if there is no key,
     /// or if the first key has already sealed every secret. Fields that another key has sealed are
     /// opened first; if that is not possible, the document is left alone.
     #[must_use]
-    pub fn seal(&self, job: Uuid, document: &[u8]) -> Option<Vec<u8>> {
+    pub fn seal(&self, document: &[u8]) -> Option<Vec<u8>> {
         let key = self.keys.first()?;
         let sealed_with_it = format!("{MARK}{}:", key.id);
         let given: Value = serde_json::from_slice(document).ok()?;
@@ -208,28 +230,30 @@ impl Keyring {
         if !to_do {
             return None;
         }
-        let mut opened: Value = serde_json::from_slice(&self.open(job, document).ok()?).ok()?;
+        let mut opened: Value = serde_json::from_slice(&self.open(document).ok()?).ok()?;
         for (pointer, field) in TOKENS {
-            let context = token_context(job, field, &opened);
+            let context = token_context(field, &opened);
             if let Some(Value::String(secret)) = opened.pointer_mut(pointer) {
                 *secret = key.seal(&context, &Zeroizing::new(std::mem::take(secret)));
             }
         }
+        let context = url_context(&opened);
         if let Some(Value::String(url)) = opened.pointer_mut(URL.0)
             && has_secret(url)
         {
-            *url = key.seal(&url_context(job), url);
+            *url = key.seal(&context, url);
         }
         Some(opened.to_string().into_bytes())
     }
 
-    /// Returns the job's document with its secrets in plain text.
-    pub fn open(&self, job: Uuid, document: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    /// Returns a document with its secrets in plain text.
+    pub fn open(&self, document: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let as_it_is = || Ok(Zeroizing::new(document.to_vec()));
         let Ok(mut value) = serde_json::from_slice::<Value>(document) else { return as_it_is() };
-        let mut any = self.open_field(&mut value, URL, &url_context(job))?;
+        let context = url_context(&value);
+        let mut any = self.open_field(&mut value, URL, &context)?;
         for (pointer, field) in TOKENS {
-            let context = token_context(job, field, &value);
+            let context = token_context(field, &value);
             any |= self.open_field(&mut value, (pointer, field), &context)?;
         }
         if any { Ok(Zeroizing::new(value.to_string().into_bytes())) } else { as_it_is() }
@@ -268,18 +292,20 @@ mod tests {
 
     fn document() -> Vec<u8> {
         json!({ "version": 1, "auth_token": "secret-a",
-                "gateway": { "url": "wss://me:secret-b@host?x=secret-c", "token": "secret-d" } })
+                "gateway": { "id": Uuid::from_u128(7), "url": "wss://me:secret-b@host?x=secret-c",
+                             "token": "secret-d" },
+                "agent": { "id": Uuid::from_u128(8) } })
         .to_string()
         .into_bytes()
     }
 
     #[test]
     fn sealed_documents_show_no_secret_and_open_as_they_were() {
-        let (job, ring) = (Uuid::now_v7(), ring(OLD));
-        let sealed = ring.seal(job, &document()).unwrap();
+        let ring = ring(OLD);
+        let sealed = ring.seal(&document()).unwrap();
         assert!(!String::from_utf8_lossy(&sealed).contains("secret"));
-        assert_eq!(*ring.open(job, &sealed).unwrap(), document());
-        assert_eq!(ring.seal(job, &sealed), None, "nothing is left to seal");
+        assert_eq!(*ring.open(&sealed).unwrap(), document());
+        assert_eq!(ring.seal(&sealed), None, "nothing is left to seal");
         assert!(!format!("{ring:?}").contains("AAEC"));
     }
 
@@ -288,47 +314,46 @@ mod tests {
         let plain = json!({ "auth_token": null, "gateway": { "url": "wss://host", "token": "t" } })
             .to_string();
         let sealed: Value =
-            serde_json::from_slice(&ring(OLD).seal(Uuid::now_v7(), plain.as_bytes()).unwrap())
-                .unwrap();
+            serde_json::from_slice(&ring(OLD).seal(plain.as_bytes()).unwrap()).unwrap();
         assert_eq!(
             (&sealed["auth_token"], &sealed["gateway"]["url"]),
             (&Value::Null, &json!("wss://host"))
         );
-        assert_eq!(Keyring::default().seal(Uuid::now_v7(), plain.as_bytes()), None);
+        assert_eq!(Keyring::default().seal(plain.as_bytes()), None);
     }
 
     #[test]
     fn a_key_is_changed_in_three_steps() {
-        let job = Uuid::now_v7();
-        let sealed = ring(OLD).seal(job, &document()).unwrap();
+        let sealed = ring(OLD).seal(&document()).unwrap();
         let both = ring(&format!("{NEW}, {OLD}"));
-        assert_eq!(*both.open(job, &sealed).unwrap(), document());
-        let resealed = both.seal(job, &sealed).unwrap();
-        assert_eq!(*ring(NEW).open(job, &resealed).unwrap(), document());
-        let error = ring(NEW).open(job, &sealed).unwrap_err();
+        assert_eq!(*both.open(&sealed).unwrap(), document());
+        let resealed = both.seal(&sealed).unwrap();
+        assert_eq!(*ring(NEW).open(&resealed).unwrap(), document());
+        let error = ring(NEW).open(&sealed).unwrap_err();
         let OpenError::UnknownKey { key, .. } = &error else { panic!("{error:?}") };
         assert_eq!(Some(key.as_str()), ring(OLD).ids().next());
-        assert_eq!(ring(NEW).seal(job, &sealed), None, "what cannot be opened is left alone");
+        assert_eq!(ring(NEW).seal(&sealed), None, "what cannot be opened is left alone");
     }
 
     #[test]
     fn a_field_that_was_moved_or_changed_does_not_open() {
-        let (job, ring) = (Uuid::now_v7(), ring(OLD));
-        let sealed: Value = serde_json::from_slice(&ring.seal(job, &document()).unwrap()).unwrap();
-        let opens = |job, value: &Value| ring.open(job, value.to_string().as_bytes()).map(drop);
-        assert_eq!(opens(job, &sealed), Ok(()));
-        assert_eq!(
-            opens(Uuid::now_v7(), &sealed),
-            Err(OpenError::Corrupt { field: "gateway.url" })
-        );
+        let ring = ring(OLD);
+        let sealed: Value = serde_json::from_slice(&ring.seal(&document()).unwrap()).unwrap();
+        let opens = |value: &Value| ring.open(value.to_string().as_bytes()).map(drop);
+        assert_eq!(opens(&sealed), Ok(()));
+        for (part, field) in [("gateway", "gateway.url"), ("agent", "auth_token")] {
+            let mut moved = sealed.clone();
+            moved[part]["id"] = json!(Uuid::from_u128(9));
+            assert_eq!(opens(&moved), Err(OpenError::Corrupt { field }));
+        }
         let mut moved = sealed.clone();
         moved["gateway"]["token"] = sealed["auth_token"].clone();
-        assert_eq!(opens(job, &moved), Err(OpenError::Corrupt { field: "gateway.token" }));
+        assert_eq!(opens(&moved), Err(OpenError::Corrupt { field: "gateway.token" }));
         for (name, value) in [("url", json!("wss://other")), ("allow_insecure_tls", json!(true))] {
             let mut redirected = sealed.clone();
             redirected["gateway"][name] = value;
             assert_eq!(
-                opens(job, &redirected),
+                opens(&redirected),
                 Err(OpenError::Corrupt { field: "auth_token" }),
                 "{name}"
             );
@@ -336,7 +361,7 @@ mod tests {
         let mut odd = sealed.clone();
         odd["auth_token"] = json!("sealed:d55\u{7f}\ned2c:AAAA");
         odd["gateway"]["url"] = json!("wss://host");
-        let error = ring.open(job, odd.to_string().as_bytes()).unwrap_err().to_string();
+        let error = ring.open(odd.to_string().as_bytes()).unwrap_err().to_string();
         assert!(
             error.contains(r"key d55\u007f\u000ae…,") && !error.contains(char::is_control),
             "{error}"
@@ -346,7 +371,7 @@ mod tests {
         {
             let mut changed = sealed.clone();
             changed["auth_token"] = json!(broken);
-            assert!(opens(job, &changed).is_err(), "{broken}");
+            assert!(opens(&changed).is_err(), "{broken}");
         }
     }
 
@@ -354,20 +379,23 @@ mod tests {
     fn other_producers_can_rely_on_the_form() {
         // The tests of the Python client hold the same values: each side must open what the other
         // has sealed.
-        let job = Uuid::from_u128(7);
-        let gateway = json!({ "url": "wss://host/x", "allow_insecure_tls": true });
-        let sealed = json!({ "auth_token": SEALED_BY_THE_CLIENT, "gateway": gateway });
-        let opened = ring(OLD).open(job, sealed.to_string().as_bytes()).unwrap();
-        assert_eq!(
-            *opened,
-            json!({ "auth_token": "a secret", "gateway": gateway }).to_string().into_bytes()
-        );
+        let document = |token: &str| {
+            json!({
+                "auth_token": token,
+                "gateway": {
+                    "id": Uuid::from_u128(7), "url": "wss://host/x", "allow_insecure_tls": true,
+                },
+                "agent": { "id": Uuid::from_u128(8) },
+            })
+        };
+        let sealed = document(SEALED_BY_THE_CLIENT);
+        let opened = ring(OLD).open(sealed.to_string().as_bytes()).unwrap();
+        assert_eq!(*opened, document("a secret").to_string().into_bytes());
     }
 
-    /// `a secret`, sealed by the Python client with [`OLD`] for job
-    /// 00000000-0000-0000-0000-000000000007.
+    /// `a secret`, sealed by the Python client with [`OLD`] as the token of agent 8 of gateway 7.
     const SEALED_BY_THE_CLIENT: &str =
-        "sealed:d55ded2c:ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7HVOK1Zxc7PYaMxqljHjKNKhR4Q3ymqwW";
+        "sealed:d55ded2c:ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7HVOK1Zxc7PYE0zJGQJOFlH+6Iet5UxQW";
 
     #[test]
     fn bad_keys_are_counted_and_not_shown() {

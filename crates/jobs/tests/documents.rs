@@ -30,6 +30,14 @@ pub(crate) fn provision_main(on: u128, of: u128) -> Envelope {
     )
 }
 
+/// An update of that gateway's main agent, without its token.
+pub(crate) fn update_main(on: u128, of: u128) -> Envelope {
+    envelope(
+        &json!({"version": 1, "kind": "provision-main", "gateway": gateway(on), "agent": agent(of),
+        "options": {"action": "update"}}),
+    )
+}
+
 /// A provisioning of that agent on that gateway with these options.
 pub(crate) fn provision(on: u128, of: u128, options: &Value) -> Envelope {
     envelope(&json!({"version": 1, "kind": "provision", "gateway": gateway(on), "agent": agent(of),

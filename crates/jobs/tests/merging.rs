@@ -195,32 +195,46 @@ async fn an_agent_that_was_cleaned_up_since_is_left_out() {
 }
 
 #[tokio::test]
-async fn a_newer_sync_includes_an_agent_that_was_cleaned_up_before() {
+async fn a_newer_sync_does_not_bring_an_agent_back_that_was_cleaned_up() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     cleaned_up_meanwhile(&queue).await;
     put(&queue, &heartbeat_sync(1, &[(1, "7m")])).await;
     let runs = runs_of_syncs(&queue, 3).await;
-    assert_eq!(runs.map(agents), [(vec![(2, "1m".to_owned()), (1, "7m".to_owned())], vec![])]);
+    assert_eq!(runs.map(agents), [(vec![(2, "1m".to_owned())], vec![1])]);
 }
 
 #[tokio::test]
-async fn a_cleanup_of_another_gateway_or_an_unfinished_one_leaves_out_no_agent() {
+async fn a_cleanup_of_another_gateway_or_one_that_is_not_due_leaves_out_no_agent() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     queue.pause(&PauseScope::Kind(Kind::HeartbeatSync), &by("test"), "").await.unwrap();
-    let (sync, dead, other_lane) = (heartbeat_sync(1, &[(1, "1m")]), cleanup(1, 1), cleanup(2, 1));
+    let (sync, other_lane) = (heartbeat_sync(1, &[(1, "1m")]), cleanup(2, 1));
     let later = cleanup(1, 1).with_delay(HOUR);
-    queue.enqueue(&[sync, dead.clone(), other_lane.clone(), later]).await.unwrap();
-    let (fails, worker) = (dead.id, Runs::default());
-    let worker = Worker::start(
-        &queue,
-        brisk(),
-        worker.handler(move |claimed| if claimed.id == fails { permanent() } else { done() }),
-    );
-    reaches(&queue, dead.id, State::Dead).await;
+    queue.enqueue(&[sync, other_lane.clone(), later]).await.unwrap();
+    let worker = Worker::start(&queue, brisk(), |_| async { done() });
     reaches(&queue, other_lane.id, State::Done).await;
     drop(worker);
     let runs = runs_of_syncs(&queue, 2).await;
     assert_eq!(runs.map(agents), [(vec![(1, "1m".to_owned())], vec![])]);
+}
+
+#[tokio::test]
+async fn a_cleanup_that_failed_leaves_out_its_agent_until_a_person_discards_it() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    queue.pause(&PauseScope::Kind(Kind::HeartbeatSync), &by("test"), "").await.unwrap();
+    let dead = cleanup(1, 1);
+    put(&queue, &dead).await;
+    let worker = Worker::start(&queue, brisk(), |_| async { permanent() });
+    reaches(&queue, dead.id, State::Dead).await;
+    drop(worker);
+    put(&queue, &heartbeat_sync(1, &[(1, "1m")])).await;
+    let runs = runs_of_syncs(&queue, 1).await;
+    assert_eq!(runs.map(agents), [(vec![], vec![1])]);
+
+    queue.discard(dead.id, &by("test"), "").await.unwrap();
+    put(&queue, &heartbeat_sync(1, &[(1, "2m")])).await;
+    let runs = runs_of_syncs(&queue, 2).await;
+    assert_eq!(runs.map(agents), [(vec![(1, "2m".to_owned())], vec![])]);
 }

@@ -8,7 +8,7 @@ use mission_jobs::{RetryPolicy, RunResult, Settings, State, Step};
 use mission_test_support::RedisServer;
 
 use crate::documents::{cleanup, provision_main};
-use crate::worker::{Worker, brisk, by, done, put, reaches, transient};
+use crate::worker::{Worker, brisk, by, done, put, reaches, transient, unreachable};
 
 #[tokio::test]
 async fn a_job_is_done_with_its_report_steps_and_no_secret() {
@@ -81,7 +81,7 @@ async fn a_busy_gateway_costs_no_attempt() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_is_busy_for_too_long_ends_the_job() {
+async fn a_job_that_is_snoozed_for_too_long_is_dead() {
     let redis = RedisServer::start().await;
     let queue = redis.queue();
     let job = cleanup(1, 1);
@@ -98,6 +98,22 @@ async fn a_gateway_that_is_busy_for_too_long_ends_the_job() {
         (record.attempts, record.runs, record.failure.unwrap().code),
         (0, 2, "restarting".to_owned())
     );
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_away_costs_its_jobs_no_attempts_and_is_given_up_in_the_end() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let job = cleanup(1, 1);
+    put(&queue, &job).await;
+
+    let give_up_gateway_after = Duration::from_secs(1);
+    let retry = RetryPolicy { give_up_gateway_after, ..brisk().retry };
+    let _worker = Worker::start(&queue, Settings { retry, ..brisk() }, |_| async { unreachable() });
+    let record = reaches(&queue, job.id, State::Dead).await;
+    assert_eq!(record.reason.as_deref(), Some("gateway_gone"));
+    assert_eq!(record.attempts, 0);
+    assert!(record.runs > record.max_attempts, "{} runs", record.runs);
 }
 
 #[tokio::test]

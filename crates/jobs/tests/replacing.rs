@@ -6,10 +6,9 @@ use futures_util::FutureExt;
 use mission_core::Kind;
 use mission_jobs::{Claimed, Envelope, Queue, QueueError, Settings, State};
 use mission_test_support::RedisServer;
-use serde_json::json;
 use tokio::sync::Notify;
 
-use crate::documents::{cleanup, heartbeat_sync, provision, provision_main, update};
+use crate::documents::{cleanup, heartbeat_sync, provision_main, update};
 use crate::worker::{
     DropFlag, Gate, HOUR, Runs, Worker, brisk, by, done, eventually, look, never_ends, notified,
     patient, permanent, put, reaches, short_lease, transient,
@@ -221,48 +220,6 @@ async fn a_job_that_is_handed_back_or_lost_is_replaced_by_a_newer_one_that_waits
         is_superseded(&queue, &older, &newer).await;
         reaches(&queue, newer.id, State::Done).await;
     }
-}
-
-#[tokio::test]
-async fn flags_are_inherited_along_the_chain() {
-    let redis = RedisServer::start().await;
-    let queue = redis.queue();
-    let jobs = [
-        provision(1, 1, &json!({"action": "update", "force_bootstrap": true})),
-        provision(1, 1, &json!({"action": "provision"})),
-        provision(1, 1, &json!({"action": "update", "reset_session": true})),
-        update(1, 1),
-    ];
-    for job in &jobs {
-        put(&queue, job).await;
-    }
-    let runs = Runs::default();
-    let _worker = Worker::start(&queue, brisk(), runs.handler(|_| done()));
-    let record = reaches(&queue, jobs[3].id, State::Done).await;
-    assert_eq!(record.inherited, ["force_bootstrap", "reset_session", "provision"]);
-    let flags = runs.map(|claimed| claimed.job.flags());
-    assert_eq!(flags.len(), 1);
-    assert!(flags[0].force_bootstrap && flags[0].reset_session && flags[0].provision);
-}
-
-#[tokio::test]
-async fn an_update_acts_as_the_provisioning_that_it_replaces_even_after_that_has_failed() {
-    let redis = RedisServer::start().await;
-    let queue = redis.queue();
-    let options = json!({"action": "provision", "reset_session": true});
-    let (older, newer) = (provision(1, 1, &options), update(1, 1));
-    put(&queue, &older).await;
-    let (first, runs) = (older.id, Runs::default());
-    let _worker = Worker::start(
-        &queue,
-        patient(),
-        runs.handler(move |claimed| if claimed.id == first { transient() } else { done() }),
-    );
-    reaches(&queue, older.id, State::Retrying).await;
-    put(&queue, &newer).await;
-    reaches(&queue, newer.id, State::Done).await;
-    let flags = runs.map(|claimed| claimed.job.flags())[1];
-    assert_eq!((flags.provision, flags.reset_session), (true, true));
 }
 
 #[tokio::test]

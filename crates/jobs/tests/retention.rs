@@ -143,6 +143,7 @@ async fn many_old_jobs_are_removed_in_small_steps() {
             steps.push(std::mem::take(&mut removed));
         }
     }
-    assert_eq!(steps.iter().sum::<usize>(), 300);
+    // The document that has the connection of the gateway stays.
+    assert_eq!(steps.iter().sum::<usize>(), 299);
     assert!(steps.iter().all(|step| *step <= 64), "{steps:?}");
 }

@@ -1,15 +1,19 @@
 //! Secrets are sealed in Redis, and no wrong or missing key loses a job.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use mission_core::Job;
 use mission_core::model::MAX_DOCUMENT_BYTES;
-use mission_jobs::{Envelope, Keyring, Queue, State};
+use mission_jobs::queue::PauseScope;
+use mission_jobs::{Envelope, Keep, Keyring, Queue, Settings, State};
 use mission_test_support::RedisServer;
 use redis::AsyncCommands;
+use secrecy::ExposeSecret;
 use uuid::Uuid;
 
-use crate::documents::provision_main;
-use crate::worker::{Worker, brisk, by, done, look, put, reaches};
+use crate::documents::{provision_main, update_main};
+use crate::worker::{HOUR, Worker, brisk, by, done, eventually, look, permanent, put, reaches};
 
 /// Returns the queue with these keys.
 fn sealed(redis: &RedisServer, keys: &[&str]) -> Queue {
@@ -84,6 +88,57 @@ async fn a_job_with_a_changed_sealed_secret_is_dead_with_a_reason() {
         ("sealed_corrupt", Some("invalid"))
     );
     reaches(&queue, job.id, State::Done).await;
+}
+
+/// Whoever can write to Redis could otherwise have the tokens of agents sent to an address of their
+/// own.
+#[tokio::test]
+async fn a_sealed_token_is_not_sent_to_a_connection_that_somebody_has_made_up() {
+    let redis = RedisServer::start().await;
+    let queue = sealed(&redis, &[&Keyring::generate()]);
+    let job = provision_main(1, 1);
+    queue.pause(&PauseScope::All, &by("test"), "").await.unwrap();
+    put(&queue, &job).await;
+    let elsewhere = |token: &str| {
+        let document = String::from_utf8(provision_main(1, 2).payload.expose().to_vec()).unwrap();
+        let document = document.replace("ws://127.0.0.1:1", "ws://elsewhere");
+        Envelope::new(document.replace("secret-gateway", token).as_bytes()).unwrap()
+    };
+    put(&redis.queue(), &elsewhere("made-up")).await;
+    let _worker = Worker::start(&queue, brisk(), |_| async { done() });
+    queue.resume(&PauseScope::All, &by("test"), "").await.unwrap();
+    let record = reaches(&queue, job.id, State::Blocked).await;
+    assert_eq!(record.failure.unwrap().code, "unsealed_connection");
+
+    // A producer with the key may move the gateway.
+    put(&queue, &elsewhere("secret-gateway")).await;
+    queue.retry(job.id, false, &by("test"), "").await.unwrap();
+    reaches(&queue, job.id, State::Done).await;
+}
+
+#[tokio::test]
+async fn documents_that_only_a_record_needs_can_be_resealed() {
+    let redis = RedisServer::start().await;
+    let (old, new) = (Keyring::generate(), Keyring::generate());
+    let job = provision_main(1, 1);
+    let queue = sealed(&redis, &[&old]);
+    put(&queue, &job).await;
+    let none = Keep { age: HOUR, count: 0 };
+    let settings = Settings { keep_ended: none, ..brisk() };
+    let worker = Worker::start(&queue, settings, |_| async { done() });
+    eventually("removed", async || queue.get(job.id).await.unwrap().is_none()).await;
+    drop(worker);
+    assert_eq!(queue.record_documents().await.unwrap(), HashSet::from([job.id]));
+    assert!(sealed(&redis, &[&new, &old]).reseal(job.id).await.unwrap());
+    let update = update_main(1, 1);
+    let queue = sealed(&redis, &[&new]);
+    put(&queue, &update).await;
+    let _worker = Worker::start(&queue, brisk(), |claimed| {
+        let Job::ProvisionMain(job) = &claimed.job else { panic!("{claimed:?}") };
+        let token = job.auth_token.as_ref().map(|token| token.expose_secret().to_owned());
+        async move { if token.as_deref() == Some("secret-agent") { done() } else { permanent() } }
+    });
+    reaches(&queue, update.id, State::Done).await;
 }
 
 #[tokio::test]

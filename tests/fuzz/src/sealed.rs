@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use mission_jobs::Keyring;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::plain;
@@ -15,22 +15,28 @@ static KEYS: LazyLock<Keyring> = LazyLock::new(|| {
         .parse()
         .expect("two keys")
 });
-const JOB: Uuid = Uuid::from_u128(7);
 
 /// Runs the target on one input.
 pub fn run(document: &[u8]) {
     let read = |text: &[u8]| serde_json::from_slice::<Value>(text);
-    let opened = KEYS.open(JOB, document);
+    let opened = KEYS.open(document);
     if let Err(error) = &opened {
         plain(&error.to_string(), 256);
         plain(&error.failure().remedy.text, 256);
     }
-    if let Some(sealed) = KEYS.seal(JOB, document) {
+    if let Some(sealed) = KEYS.seal(document) {
         let as_before = opened.expect("a document that is sealed can be opened");
-        let again = KEYS.open(JOB, &sealed).expect("it was just sealed");
+        let again = KEYS.open(&sealed).expect("it was just sealed");
         assert_eq!(read(&again).expect("JSON"), read(&as_before).expect("JSON"));
-        assert_eq!(KEYS.seal(JOB, &sealed), None, "it is sealed already");
-        assert!(KEYS.open(Uuid::from_u128(8), &sealed).is_err(), "it opens for another job");
+        assert_eq!(KEYS.seal(&sealed), None, "it is sealed already");
+        let mut moved = read(&sealed).expect("JSON");
+        if let Some(gateway) = moved.get_mut("gateway").and_then(Value::as_object_mut) {
+            gateway.insert("id".to_owned(), json!(Uuid::from_u128(8)));
+            assert!(
+                KEYS.open(moved.to_string().as_bytes()).is_err(),
+                "it opens for another gateway"
+            );
+        }
     }
     let text = String::from_utf8_lossy(document);
     if let Err(error) = text.parse::<Keyring>() {

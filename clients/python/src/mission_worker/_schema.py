@@ -76,6 +76,10 @@ def _date_fault(value: Any, _: Any) -> str | None:
     return "not a date" if match[9] and not _FIRST <= (year, month, day, *clock) <= _LAST else None
 
 
+def _whole_fault(value: Any, _: Any) -> str | None:
+    return "wrong type (floating)" if isinstance(value, float) else None
+
+
 def _keyword(fault: Callable[[Any, Any], str | None]) -> type:
     """Make a keyword of the schema from the function that finds the fault of a value."""
 
@@ -95,6 +99,7 @@ _KEYWORDS = {
     "x-maxValues": _keyword(_values_fault),
     "x-maxTextLength": _keyword(_text_fault),
     "x-date": _keyword(_date_fault),
+    "x-whole": _keyword(_whole_fault),
 }
 _VALIDATOR = validator_for(_SCHEMA, keywords=_KEYWORDS)
 
@@ -150,7 +155,7 @@ def _words(fault: _Fault) -> tuple[str, str]:
         case ValidationErrorKind.AdditionalProperties():
             return "unknown field", f"remove it, or use one of {', '.join(schema['properties'])}"
         case ValidationErrorKind.Type(types):
-            wanted = {"object": "an object", "array": "a list"}.get(types[0], f"a {types[0]}")
+            wanted = {"object": "an object", "array": "a list", "integer": "an integer"}.get(types[0], f"a {types[0]}")
             return f"wrong type ({_TYPES.get(type(value), 'null')})", f"use {wanted}"
         case ValidationErrorKind.Enum(options):
             return "unknown variant", f"use one of {', '.join(str(option) for option in options if option)}"

@@ -15,6 +15,9 @@ local K = {
   own = KEYS[1] .. ':own:',
   held = KEYS[1] .. ':held',
   blocked = KEYS[1] .. ':blocked:',
+  agents = KEYS[1] .. ':agents',
+  connections = KEYS[1] .. ':connections',
+  heartbeats = KEYS[1] .. ':heartbeats:',
   group = KEYS[1] .. ':group:',
   groups = KEYS[1] .. ':groups',
   failures = KEYS[1] .. ':failures',
@@ -25,7 +28,7 @@ local K = {
   minute = KEYS[1] .. ':minute:',
 }
 local NEXT = {
-  new = { scheduled = true, ready = true, },
+  new = { scheduled = true, ready = true, superseded = true, },
   scheduled = { ready = true, dead = true, superseded = true, cancelled = true, },
   ready = { running = true, snoozed = true, dead = true, superseded = true, cancelled = true, },
   running = { done = true, dead = true, retrying = true, snoozed = true, blocked = true, ready = true, superseded = true, cancelled = true, },
@@ -249,6 +252,56 @@ local function in_parts(command, key, list)
   end
 end
 
+-- Records -----------------------------------------------------------------------------------------
+
+-- By subject and lane: the records of agents and of connections that were read (false if there is
+-- none), and those that have changed.
+local agents, connections, changed_agents, changed_connections = {}, {}, {}, {}
+
+local function agent_record(subject)
+  local record = agents[subject]
+  if record == nil then
+    local packed = call('HGET', K.agents, subject)
+    record = packed and cmsgpack.unpack(packed) or false
+    agents[subject] = record
+  end
+  return record
+end
+
+local function save_agent(subject, record)
+  agents[subject], changed_agents[subject] = record, true
+end
+
+local function connection(lane)
+  local record = connections[lane]
+  if record == nil then
+    local packed = call('HGET', K.connections, lane)
+    record = packed and cmsgpack.unpack(packed) or false
+    connections[lane] = record
+  end
+  return record
+end
+
+local function save_connection(lane, record)
+  connections[lane], changed_connections[lane] = record, true
+end
+
+-- Writes the changed ones of some records into their hash.
+local function write_changed(key, records, changed)
+  local list = {}
+  for name in pairs(changed) do
+    list[#list + 1], list[#list + 2] = name, cmsgpack.pack(records[name])
+  end
+  in_parts('HSET', key, list)
+end
+
+-- To be called before anything reads records in another way.
+local function write_records()
+  write_changed(K.agents, agents, changed_agents)
+  write_changed(K.connections, connections, changed_connections)
+  changed_agents, changed_connections = {}, {}
+end
+
 -- Lists jobs by their new states. To be called before anything reads those lists.
 local function write_states()
   local gone, come = {}, {}
@@ -325,6 +378,7 @@ local function flush()
   write_states()
   write_rotations()
   write_groups()
+  write_records()
   write_jobs()
   write_lanes()
   write_meters()
@@ -394,6 +448,147 @@ local function emit_job(job, from, to, at, more)
   )
 end
 
+-- The records of gateways and agents: what documents ask for, merged over all jobs. Comes after
+-- prelude.lua.
+--
+-- Scripts never look into a document. A record names the documents that hold its parts by the ids
+-- of their jobs; letters (`parts`) say which parts a document has. keys.rs lists the fields of both
+-- records.
+
+-- What a run still has to do once, by the letter of the part that asks for it; see
+-- docs/protocol.md.
+local OWED = { 'f', 'r', 'w', 'p' }
+
+-- Whether a record needs the document of that job.
+local function needs_document(record, id)
+  if not record then return false end
+  if record.desired == id or record.token == id then return true end
+  for _, letter in ipairs(OWED) do
+    if record[letter] == id then return true end
+  end
+  return false
+end
+
+local function is_needed(lane, subject, id)
+  local known = connection(lane)
+  return known and known.document == id or needs_document(agent_record(subject), id)
+end
+
+-- A record has let go of a document, which is removed if its job is gone and no other record needs
+-- it.
+local function release_document(lane, subject, id)
+  if id and not is_needed(lane, subject, id) and not read(id) then call('UNLINK', K.job .. id) end
+end
+
+-- Changes an agent's record, and lets go of the documents that it does not name any more.
+local function replace_agent(lane, subject, record)
+  local before = agent_record(subject)
+  save_agent(subject, record)
+  if not before then return end
+  release_document(lane, subject, before.desired)
+  release_document(lane, subject, before.token)
+  for _, letter in ipairs(OWED) do
+    release_document(lane, subject, before[letter])
+  end
+end
+
+-- The connection of the newest document that has one is in force, unless its producer says that it
+-- is an older one.
+local function record_connection(job)
+  if not job.parts:find('c', 1, true) then return end
+  local before = connection(job.lane) or {}
+  local revision = job.revision or before.revision
+  if
+    (revision or 0) < (before.revision or 0)
+    or revision == before.revision and job.seq < (before.seq or 0)
+  then
+    return
+  end
+  save_connection(
+    job.lane,
+    { revision = revision, seq = job.seq, document = job.id, subject = job.subject }
+  )
+  if before.document then release_document(job.lane, before.subject, before.document) end
+end
+
+-- Merges a job's document into the record of its agent. Returns whether the document is the newest.
+local function record_agent(job)
+  local before = agent_record(job.subject) or { seq = 0 }
+  local generation = job.generation or before.generation
+  if
+    (generation or 0) < (before.generation or 0)
+    or generation == before.generation and job.seq < before.seq
+  then
+    return false
+  end
+  local record =
+    { generation = generation, seq = job.seq, job = job.id, observed = before.observed }
+  if job.kind == 'cleanup' then
+    -- The parts stay until the agent is gone, because a person can cancel the cleanup.
+    for _, part in ipairs({ 'desired', 'token', unpack(OWED) }) do
+      record[part] = before[part]
+    end
+    record.phase = 'deleting'
+  else
+    if before.phase then
+      before, record.observed = {}, nil
+    end
+    record.desired = job.id
+    record.token = job.parts:find('t', 1, true) and job.id or before.token
+    for _, letter in ipairs(OWED) do
+      record[letter] = job.parts:find(letter, 1, true) and job.id or before[letter]
+    end
+  end
+  replace_agent(job.lane, job.subject, record)
+  return true
+end
+
+-- A heartbeat-sync says the heartbeats of its agents, as JSON by id: the newest of each counts.
+local function record_heartbeats(job, heartbeats)
+  local key, ids, list = K.heartbeats .. job.lane, {}, {}
+  local by_id = cjson.decode(heartbeats)
+  for id in pairs(by_id) do
+    ids[#ids + 1] = id
+  end
+  for first = 1, #ids, PART do
+    local some = { unpack(ids, first, math.min(first + PART - 1, #ids)) }
+    for i, known in ipairs(call('HMGET', key, unpack(some))) do
+      if not known or tonumber(known:match('^%d+')) < job.seq then
+        list[#list + 1], list[#list + 2] = some[i], text(job.seq) .. ' ' .. by_id[some[i]]
+      end
+    end
+  end
+  in_parts('HSET', key, list)
+end
+
+-- The records change when a job is due for the first time. Returns whether its document is the
+-- newest of its agent.
+local function record_document(job, heartbeats)
+  record_connection(job)
+  if not MERGES[job.kind] then return record_agent(job) end
+  if heartbeats and heartbeats ~= '' then record_heartbeats(job, heartbeats) end
+  return true
+end
+
+-- A job was cancelled: its cleanup leaves the agent as it is, and what only it asked for once is
+-- not owed any more. The agent's newest state and token stay, and so does that the agent is new.
+local function withdraw_document(job)
+  local record = agent_record(job.subject)
+  if not record then return end
+  local after = {}
+  for name, value in pairs(record) do
+    after[name] = value
+  end
+  if job.kind == 'cleanup' then
+    if record.job == job.id and record.phase == 'deleting' then after.phase = nil end
+  else
+    for _, letter in ipairs({ 'f', 'r', 'w' }) do
+      if record[letter] == job.id then after[letter] = nil end
+    end
+  end
+  replace_agent(job.lane, job.subject, after)
+end
+
 -- The transitions of jobs: every script changes jobs through `go`, `arrive`, `wait_again` and
 -- `leave`. Comes after events.lua.
 
@@ -440,6 +635,7 @@ local function go(job, to, at, more)
     if more.reason then job.reason = more.reason end
     put(job, 'superseded_by', more.superseded_by)
     call('ZREM', (from == 'scheduled' and K.later or K.subject) .. job.subject, id)
+    if to == 'cancelled' then withdraw_document(job) end
     if job.expires_at then call('ZREM', K.expiry, id) end
   end
   save(job)
@@ -487,15 +683,13 @@ end
 -- By id of the newer job.
 local replaced = {}
 
--- A newer job takes the place of an older one that does not run, and what must not get lost of it.
+-- A newer job takes the place of an older one that does not run. What must not get lost of it is in
+-- the agent's record.
 local function supersede(older, newer)
-  local all, letters = (newer.inherited or '') .. (older.inherited or '') .. (older.flags or ''), ''
-  for _, letter in ipairs({ 'f', 'r', 'p' }) do
-    if all:find(letter, 1, true) then letters = letters .. letter end
+  if rank(older) < rank(newer) then
+    newer.rank = rank(older)
+    save(newer)
   end
-  if letters ~= '' then newer.inherited = letters end
-  if rank(older) < rank(newer) then newer.rank = rank(older) end
-  save(newer)
   go(older, 'superseded', NOW, { superseded_by = newer.id })
   replaced[newer.id] = replaced[newer.id] or {}
   table.insert(replaced[newer.id], older.id)
@@ -503,10 +697,9 @@ end
 
 local function replaces(newer, older) return (REPLACES[newer.kind] or {})[older.kind] == true end
 
--- A job is due for the first time: it joins the line of its subject, and settles what becomes of
--- older ones there.
+-- A job joins the line of its subject, and settles what becomes of older ones there.
 local to_look_at = 500
-local function arrive(job)
+local function join_line(job)
   -- The lines of jobs that merge can be long; those of others never are.
   local most = MERGES[job.kind] and math.max(math.min(LINE, to_look_at), 1) or LINE
   local line = call('ZRANGE', K.subject .. job.subject, 0, most - 1)
@@ -543,6 +736,17 @@ local function arrive(job)
   end
 end
 
+-- A job is due for the first time, in that state or a new one. If its document is outdated, a newer
+-- job has replaced it.
+local function arrive(job, heartbeats)
+  if record_document(job, heartbeats) then
+    go(job, 'ready')
+    join_line(job)
+  else
+    go(job, 'superseded', NOW, { superseded_by = agent_record(job.subject).job })
+  end
+end
+
 local layout = redis.call('GET', K.layout)
 if layout and layout ~= LAYOUT then
   return redis.error_reply('LAYOUT the queue is of layout ' .. layout
@@ -553,16 +757,19 @@ local function main()
 -- KEYS  1 the queue's prefix
 -- ARGV  1 wire version, then per job: id, envelope version, kind, lane, subject, max attempts,
 --       delay in ms, priority, ms until it expires or 0, idempotency key or empty, its life in ms,
---       flags, payload
+--       the parts of the document as letters, generation of its agent or empty, revision of its
+--       gateway or empty, heartbeats by agent (JSON, or empty), payload
 -- Returns per job {id, state or empty if it has ended and been removed, ids of the jobs that it
 --   replaced}. A job whose id or idempotency key already exists is left as it is.
 -- Cost  about 8 commands per job, 3 for each job that it replaces, at most 200 of its subject; the
 --   caller sends at most 50 jobs.
 
 -- A document has 1 MiB at most, and is longer once it is sealed.
-local WIRE, VALUES, MAX_PAYLOAD = '1', 13, 1088 * 1024
+local WIRE, VALUES, MAX_PAYLOAD = '2', 16, 1088 * 1024
 local function wrong(what) return redis.error_reply('PROTOCOL ' .. what) end
-if ARGV[1] ~= WIRE then return wrong('wire version 1 is spoken here, not ' .. tostring(ARGV[1])) end
+if ARGV[1] ~= WIRE then
+  return wrong('wire version ' .. WIRE .. ' is spoken here, not ' .. tostring(ARGV[1]))
+end
 if (#ARGV - 1) % VALUES ~= 0 then return wrong('each job takes ' .. VALUES .. ' values') end
 -- Which values are whole numbers, and which are words, with their greatest lengths.
 local NUMBERS, WORDS = { 5, 6, 7, 8, 10 }, { 20, 100, 100, 200 }
@@ -587,8 +794,16 @@ local function unfit(i)
   if ARGV[i + 9] ~= '' and tonumber(ARGV[i + 10]) < 1 then
     return 'the idempotency key has no life'
   end
-  if #ARGV[i + 11] > 20 then return 'there are too many flags' end
-  if #ARGV[i + 12] > MAX_PAYLOAD then
+  if #ARGV[i + 11] > 20 or ARGV[i + 11]:find('%L') then
+    return 'the parts are not at most 20 letters'
+  end
+  for place = 12, 13 do
+    local number = ARGV[i + place]
+    if #number > 15 or number:find('%D') then
+      return 'value ' .. (place + 1) .. ' is no whole number below 10^15'
+    end
+  end
+  if #ARGV[i + 14] > MAX_PAYLOAD or #ARGV[i + 15] > MAX_PAYLOAD then
     return 'the payload is larger than ' .. MAX_PAYLOAD .. ' bytes'
   end
 end
@@ -615,11 +830,13 @@ local function store(i)
     attempts = 0,
     runs = 0,
     enqueued_at = NOW,
-    flags = optional(arg(11)),
+    parts = arg(11),
+    generation = tonumber(arg(12)),
+    revision = tonumber(arg(13)),
     idempotency_key = optional(arg(9)),
   }
   jobs[job.id] = job
-  save(job, 'payload', arg(12))
+  save(job, 'payload', arg(15))
   local _, before = newest_of(
     call('SET', K.latest .. job.subject, text(seq) .. ' ' .. job.id, 'PX', REMEMBERED, 'GET')
   )
@@ -633,11 +850,11 @@ local function store(i)
   if delay > 0 then
     go(job, 'scheduled', NOW + delay)
     call('ZADD', K.later .. job.subject, seq, job.id)
+    if arg(14) ~= '' then save(job, 'heartbeats', arg(14)) end
     -- Idle workers have to look again, to know when this one is due.
     wake()
   else
-    go(job, 'ready')
-    arrive(job)
+    arrive(job, arg(14))
   end
 end
 

@@ -58,6 +58,8 @@ class Gateway:
     """Accept a certificate that cannot be verified."""
     tls_fingerprint: str | None = None
     """Accept only this certificate: `sha256:` and the 64 hex digits of its SHA-256, with or without colons."""
+    revision: int | None = None
+    """The backend's number of this connection. A lower one than an earlier job's is not used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,8 @@ class Agent:
     """Its id in the main backend."""
     name: str
     """Its name, for people; may be empty."""
+    generation: int | None = None
+    """The backend's number of this state of the agent. A job with a lower one than an earlier job's is superseded."""
     board_id: UUID | None = None
     """Its board, for information only."""
     openclaw_session_id: str | None = None

@@ -189,8 +189,6 @@ class JobRecord:
     """The reason why it is dead, such as `attempts`, `permanent`, `invalid`, `poison`, `expired`."""
     superseded_by: UUID | None
     """The newer job that replaced it."""
-    inherited: str
-    """The flags inherited from jobs that it replaced; docs/protocol.md lists them."""
     idempotency_key: str | None
     """Its idempotency key."""
     failure: Failure | None
@@ -238,7 +236,6 @@ class JobRecord:
             cancel=raw.get("cancel"),
             reason=raw.get("reason") or None,
             superseded_by=uuid_or_none(raw.get("superseded_by")),
-            inherited=raw.get("inherited", ""),
             idempotency_key=raw.get("idempotency_key"),
             failure=Failure.read(_json(raw.get("failure"))),
             report=report if isinstance(report, Mapping) else None,

@@ -44,21 +44,25 @@ class Keyring:
     def __repr__(self) -> str:
         return f"Keyring({self.id})"
 
-    def seal(self, job: UUID, content: Mapping[str, Any], text: bytes) -> tuple[bytes, bool]:
+    def seal(self, content: Mapping[str, Any], text: bytes) -> tuple[bytes, bool]:
         """Seal the secrets of a checked document. Returns whether there were any."""
         gateway = dict(content["gateway"])
         sealed = {**content, "gateway": gateway}
         url = str(gateway.get("url") or "")
         any_certificate = "true" if gateway.get("allow_insecure_tls") is True else "false"
         goes_to = f"{any_certificate}|{gateway.get('tls_fingerprint') or ''}|{url}"
-        places = [(sealed, "auth_token", f"auth_token|{goes_to}"), (gateway, "token", f"gateway.token|{goes_to}")]
+        agent = _id(content.get("agent"))
+        places = [
+            (sealed, "auth_token", f"{agent}|auth_token|{goes_to}"),
+            (gateway, "token", f"|gateway.token|{goes_to}"),
+        ]
         # Only URLs that contain a password or a query.
         if set(url) & {"@", "?"}:
             places.append((gateway, "url", "gateway.url"))
         any_sealed = False
         for holder, name, context in places:
             if isinstance(holder.get(name), str):
-                holder[name] = self._sealed(f"mission-worker|{job}|{context}", holder[name])
+                holder[name] = self._sealed(f"mission-worker|{_id(gateway)}|{context}", holder[name])
                 any_sealed = True
         return (json.dumps(sealed, ensure_ascii=False).encode(), True) if any_sealed else (text, False)
 
@@ -66,3 +70,7 @@ class Keyring:
         nonce = os.urandom(_NONCE_BYTES)
         hidden = self._encrypt(secret.encode(), context.encode(), nonce, self._key)
         return f"{_MARK}{self.id}:{base64.b64encode(nonce + hidden).decode()}"
+
+
+def _id(part: Mapping[str, Any] | None) -> str:
+    return str(UUID(part["id"])) if part else ""

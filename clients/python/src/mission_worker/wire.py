@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import secrets
 import time
@@ -20,7 +21,7 @@ from .job import Action, Job, Kind
 from .record import Enqueued
 from .seal import Keyring
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 """Version of the arguments of `enqueue.lua`."""
 ENVELOPE_VERSION = 1
 """Version of the stored form of a job, not of its document."""
@@ -112,12 +113,12 @@ def arguments(
             raise InvalidJob(error.problems, index if listed else None) from None
         job_id = new_id()
         ids.append(job_id)
-        lane, subject, flags = _place(content)
-        text, is_sealed = keyring.seal(job_id, content, text) if keyring else (text, False)
+        lane, subject = _place(content)
+        text, is_sealed = keyring.seal(content, text) if keyring else (text, False)
         size += len(text)
         version = SEALED_VERSION if is_sealed else ENVELOPE_VERSION
         words += [str(job_id), version, content["kind"], lane, subject, MAX_ATTEMPTS]
-        words += [delay, priority, expiry, key, life, flags, text]
+        words += [delay, priority, expiry, key, life, _parts(content), *_numbers(content), _heartbeats(content), text]
     if size > MAX_BYTES:
         raise ValueError(f"{size} bytes of documents are too many for one call; send {MAX_BYTES} at most")
     return ids, words
@@ -173,21 +174,43 @@ def new_id() -> UUID:
     return UUID(int=number & ~(0b11 << 62) | 0b10 << 62)
 
 
-def _place(content: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return lane, subject and flags of a checked document."""
-    kind, lane = content["kind"], str(UUID(content["gateway"]["id"]))
-    if kind == Kind.HEARTBEAT_SYNC:
-        return lane, f"{lane}/heartbeats", ""
-    subject = f"{lane}/{UUID(content['agent']['id'])}"
-    if kind == Kind.CLEANUP or is_blank(content["gateway"].get("url")):
-        return lane, subject, ""
+def _place(content: Mapping[str, Any]) -> tuple[str, str]:
+    """Return lane and subject of a checked document."""
+    lane = str(UUID(content["gateway"]["id"]))
+    about = "heartbeats" if content["kind"] == Kind.HEARTBEAT_SYNC else UUID(content["agent"]["id"])
+    return lane, f"{lane}/{about}"
+
+
+def _parts(content: Mapping[str, Any]) -> str:
+    """Return the letters of the parts that records keep apart; see docs/protocol.md of the project."""
+    provisions = content["kind"] in (Kind.PROVISION, Kind.PROVISION_MAIN)
     options = content.get("options") or {}
     marks = {
-        "f": options.get("force_bootstrap"),
-        "r": options.get("reset_session"),
-        "p": (options.get("action") or Action.PROVISION) == Action.PROVISION,
+        "c": not _schema.is_blank(content["gateway"].get("url")),
+        "t": provisions and content.get("auth_token") is not None,
+        "f": provisions and options.get("force_bootstrap"),
+        "r": provisions and options.get("reset_session"),
+        "w": provisions and options.get("wake") is not None,
+        "p": provisions and (options.get("action") or Action.PROVISION) == Action.PROVISION,
     }
-    return lane, subject, "".join(mark for mark, is_set in marks.items() if is_set)
+    return "".join(mark for mark, is_set in marks.items() if is_set)
+
+
+def _numbers(content: Mapping[str, Any]) -> tuple[int | str, int | str]:
+    """Return the generation of the agent and the revision of the gateway; empty if the producer does not count."""
+    given = (content.get("agent") or {}).get("generation"), content["gateway"].get("revision")
+    generation, revision = ("" if number is None else number for number in given)
+    return generation, revision
+
+
+def _heartbeats(content: Mapping[str, Any]) -> str:
+    """Return the heartbeats of a heartbeat-sync by agent, as JSON; empty for other kinds."""
+    may_be_fast = (content.get("options") or {}).get("allow_fast_heartbeat") is True
+    kept = {
+        str(UUID(agent["id"])): json.dumps({"config": agent.get("heartbeat_config"), "fast": may_be_fast})
+        for agent in content.get("agents") or ()
+    }
+    return json.dumps(kept) if kept else ""
 
 
 def _milliseconds(name: str, length: Duration, least: timedelta, most: timedelta) -> int:

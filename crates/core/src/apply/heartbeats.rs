@@ -16,14 +16,14 @@ use crate::model::HeartbeatSync;
 pub(super) async fn run(flow: &mut Flow<'_>, job: &HeartbeatSync) -> Result<(), FlowError> {
     for agent in &job.left_out {
         let agent = keys::openclaw_agent_id(agent);
-        flow.skip(format!("agent {agent}"), "cleaned up after this job was enqueued");
+        flow.skip(format!("agent {agent}"), "a cleanup or a newer job decides about it");
     }
     if job.agents.is_empty() {
         flow.report.summary = match flow.report.skipped.len() {
             0 => "no agents to sync".into(),
             gone => {
                 let gone = count(gone as u64, "agent");
-                format!("no agents to sync; {gone} cleaned up after this job was enqueued")
+                format!("no agents to sync; a cleanup or a newer job decides about {gone}")
             }
         };
         return Ok(());

@@ -23,11 +23,11 @@ impl HeartbeatSync {
         Self { gateway: newer.gateway, ..self }
     }
 
-    /// Leaves out the agents with these ids. They were cleaned up after this job was enqueued, and
-    /// their entries would recreate them. Call this before [merging](Self::merge), because a newer
-    /// job may name them again.
-    pub fn leave_out(&mut self, cleaned_up: &HashSet<Uuid>) {
-        let left_out = self.agents.extract_if(.., |agent| cleaned_up.contains(&agent.id));
+    /// Leaves out the agents with these ids: a cleanup removes or has removed them, or a newer job
+    /// decides about their heartbeats. Call this before [merging](Self::merge), because a newer job
+    /// may name them again.
+    pub fn leave_out(&mut self, ids: &HashSet<Uuid>) {
+        let left_out = self.agents.extract_if(.., |agent| ids.contains(&agent.id));
         self.left_out.extend(left_out);
     }
 }

@@ -81,11 +81,20 @@ struct RawGateway {
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     tls_fingerprint: Option<Fingerprint>,
+    /// The main backend's number of this connection, which grows with each change. A connection with
+    /// a lower number than an earlier one is not used.
+    #[serde(default, rename = "revision")]
+    _revision: Option<u64>,
 }
 
 impl Job {
     /// Parses and checks a job document.
     pub fn parse(text: &[u8]) -> Result<Self, DocumentError> {
+        Self::from_value(Self::read_json(text)?)
+    }
+
+    /// Parses the JSON of a job document, which must not be too long. Does not check it.
+    pub fn read_json(text: &[u8]) -> Result<Value, DocumentError> {
         if text.len() > MAX_DOCUMENT_BYTES {
             return Err(Problem::new(
                 "$",
@@ -94,10 +103,9 @@ impl Job {
             )
             .into());
         }
-        let value: Value = serde_json::from_slice(text).map_err(|error| {
-            Problem::new("$", format!("not JSON ({error})"), "send one JSON object")
-        })?;
-        Self::from_value(value)
+        serde_json::from_slice(text).map_err(|error| {
+            Problem::new("$", format!("not JSON ({error})"), "send one JSON object").into()
+        })
     }
 
     /// Checks a job document that is already parsed as JSON.

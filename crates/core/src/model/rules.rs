@@ -27,6 +27,9 @@ pub(super) const MAX_VALUES: usize = 1_000;
 /// The maximum number of agents in a heartbeat-sync.
 pub(super) const MAX_AGENTS: usize = 5_000;
 
+/// The largest generation or revision. Redis's scripts compute with doubles.
+pub(super) const MAX_COUNT: u64 = 999_999_999_999_999;
+
 /// The fields of an object, in the order of its type.
 pub(super) type Fields = &'static [(&'static str, Need, Rule)];
 
@@ -48,6 +51,8 @@ pub(super) enum Rule {
     /// A list of at most [`MAX_AGENTS`] agents.
     Agents,
     Switch,
+    /// A whole number from 0 to [`MAX_COUNT`].
+    Count,
     /// A text that is one of these names.
     Choice(&'static [&'static str]),
     /// A text with a maximum length in characters and a form.
@@ -99,10 +104,12 @@ const GATEWAY: Fields = &[
     ("workspace_root", May, Rule::Text(MAX_NAME, Folder)),
     ("allow_insecure_tls", May, Rule::Switch),
     ("tls_fingerprint", May, Rule::Text(MAX_NAME, Hash)),
+    ("revision", May, Rule::Count),
 ];
 pub(super) const AGENT: Fields = &[
     ("id", Must, Rule::Text(MAX_NAME, Id)),
     ("name", Must, Rule::Text(MAX_NAME, Line)),
+    ("generation", May, Rule::Count),
     ("board_id", May, Rule::Text(MAX_NAME, Id)),
     ("openclaw_session_id", May, Rule::Text(MAX_NAME, Line)),
     ("is_board_lead", May, Rule::Switch),
@@ -141,9 +148,12 @@ const WAKE: Fields = &[("deliver", May, Rule::Switch), ("verb", May, Rule::Text(
 
 /// A problem and its remedy.
 pub(super) type Texts = (&'static str, &'static str);
-/// The texts for a path through a parent folder, a blank text, and too many agents.
+/// The texts for a path through a parent folder, a blank text, a number out of range, and too many
+/// agents.
 pub(super) const PARENT: Texts = ("contains `..`", "use the folder's real path, without `..`");
 pub(super) const BLANK: Texts = ("blank", "use 1 to 64 printable characters");
+pub(super) const OUT_OF_RANGE: Texts =
+    ("out of range", "use a whole number from 0 to 999999999999999 that grows with each change");
 pub(super) const SEVERAL_JOBS: &str = "send them in several jobs";
 
 impl Form {
@@ -216,6 +226,7 @@ fn fault_of_shape(value: &Value, rule: Rule) -> Option<Problem> {
         Rule::Part(_) => (value.is_object(), "an object"),
         Rule::Agents => (value.is_array(), "a list"),
         Rule::Switch => (value.is_boolean(), "a boolean"),
+        Rule::Count => (value.is_i64() || value.is_u64(), "an integer"),
         Rule::Text(..) | Rule::Bytes(_) | Rule::Choice(_) => (value.is_string(), "a string"),
         Rule::Any => (true, ""),
     };
@@ -267,6 +278,10 @@ fn fault_of_content(value: &Value, rule: Rule) -> Option<Problem> {
         (Rule::Agents, Value::Array(agents)) if agents.len() > MAX_AGENTS => {
             let problem = format!("{} agents, more than {MAX_AGENTS}", agents.len());
             Some(fault(problem, SEVERAL_JOBS))
+        }
+        (Rule::Count, Value::Number(number)) if !number.is_f64() => {
+            let is_within = number.as_u64().is_some_and(|number| number <= MAX_COUNT);
+            (!is_within).then(|| fault(OUT_OF_RANGE.0, OUT_OF_RANGE.1))
         }
         (Rule::Any, value) => fault_of_json(value),
         (Rule::Bytes(limit), Value::String(text)) => too_long(text.len(), "bytes", limit),

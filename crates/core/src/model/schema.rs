@@ -3,7 +3,8 @@
 //!
 //! `x-problem` and `x-remedy` are the texts for a value that is refused by the other keywords;
 //! `x-refuses` is a pattern for the characters that are named then. `x-maxBytes`, `x-maxValues` and
-//! `x-maxTextLength` limit what JSON Schema cannot limit. `x-date` requires a date or a date-time.
+//! `x-maxTextLength` limit what JSON Schema cannot limit. `x-date` requires a date or a date-time, `x-whole` a number
+//! that is written without a fraction.
 
 use std::{env, fs, path::Path};
 
@@ -12,8 +13,8 @@ use serde_json::{Map, Value, json};
 use super::Kind;
 use super::parse::Document;
 use super::rules::{
-    BLANK, DOCUMENT, Fields, Form, MAX_AGENTS, MAX_TEXT, MAX_VALUES, Need, PARENT, Rule,
-    SEVERAL_JOBS, Texts,
+    BLANK, DOCUMENT, Fields, Form, MAX_AGENTS, MAX_COUNT, MAX_TEXT, MAX_VALUES, Need, OUT_OF_RANGE,
+    PARENT, Rule, SEVERAL_JOBS, Texts,
 };
 
 const UUID: &str = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
@@ -91,6 +92,13 @@ fn keywords(rule: Rule, field: &Value, types: &Value) -> Value {
             "x-remedy": SEVERAL_JOBS,
         }),
         Rule::Switch => json!({ "type": "boolean" }),
+        Rule::Count => {
+            let (problem, remedy) = OUT_OF_RANGE;
+            json!({
+                "type": "integer", "minimum": 0, "maximum": MAX_COUNT, "x-whole": true,
+                "x-problem": problem, "x-remedy": remedy,
+            })
+        }
         Rule::Choice(names) => json!({ "type": "string", "enum": names }),
         Rule::Bytes(limit) => json!({ "type": "string", "x-maxBytes": limit }),
         Rule::Any => json!({ "x-maxTextLength": MAX_TEXT, "x-maxValues": MAX_VALUES }),

@@ -114,7 +114,6 @@ fn facts(job: &JobRecord, now_ms: u64) -> Facts {
             Some(format!("{}, {} counted as attempts", number(u64::from(job.runs)), job.attempts)),
         ),
         ("Workers lost", (job.lost > 0).then(|| format!("{} in a row; given up at 3", job.lost))),
-        ("Inherited", (!job.inherited.is_empty()).then(|| job.inherited.join(", "))),
         ("Request", text(&job.idempotency_key).map(code)),
         ("Reason", text(&job.reason).map(code)),
         ("Being cancelled", text(&job.cancel)),

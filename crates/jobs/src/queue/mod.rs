@@ -32,7 +32,7 @@ pub mod states;
 pub mod views;
 pub mod worker;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -245,18 +245,25 @@ impl Queue {
         let (mut fields, _) = self.scripts.get(id).await?;
         let Some(document) = fields.take("payload") else { return Ok(None) };
         let opened =
-            self.keyring.open(id, &document).map_err(|reason| QueueError::Sealed { id, reason })?;
+            self.keyring.open(&document).map_err(|reason| QueueError::Sealed { id, reason })?;
         Ok(Some(Payload::from(opened.to_vec())))
     }
 
     /// Seals a job's document with the first key, whether it was plain or sealed with another key
-    /// of the keyring. Returns whether this changed anything. A job whose key is missing, or that
-    /// is gone, is left alone.
+    /// of the keyring. Returns whether this changed anything. A document whose key is missing, or
+    /// that is gone, is left alone. The document of a job that has been removed stays as long as a
+    /// record needs it; [`Self::record_documents`] lists these too.
     pub async fn reseal(&self, id: Uuid) -> Result<bool, QueueError> {
-        let (fields, _) = self.scripts.get(id).await?;
-        let Some(document) = fields.bytes("payload") else { return Ok(false) };
-        let Some(sealed) = self.keyring.seal(id, document) else { return Ok(false) };
-        self.scripts.reseal(id, document, &sealed, SEALED_VERSION).await
+        let mut documents = self.scripts.documents([id].into()).await?;
+        let Some(document) = documents.remove(&id) else { return Ok(false) };
+        let Some(sealed) = self.keyring.seal(&document) else { return Ok(false) };
+        self.scripts.reseal(id, &document, &sealed, SEALED_VERSION).await
+    }
+
+    /// Returns the ids of the jobs whose documents records of gateways or agents need, whether these
+    /// jobs are kept or not.
+    pub async fn record_documents(&self) -> Result<HashSet<Uuid>, QueueError> {
+        self.scripts.record_documents().await
     }
 
     /// Returns a page of jobs.

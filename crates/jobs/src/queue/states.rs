@@ -53,7 +53,7 @@ impl State {
         [Blocked, Dead, Retrying, Snoozed, Running, Ready, Scheduled, Done, Superseded, Cancelled];
 
     /// The states in which a job can be created.
-    pub const BIRTH: [Self; 2] = [Scheduled, Ready];
+    pub const BIRTH: [Self; 3] = [Scheduled, Ready, Superseded];
 
     /// Returns the states that may follow this one.
     #[must_use]

@@ -66,6 +66,9 @@ async fn reseal(queue: &Queue) -> Result<(u64, u64), Exit> {
                 cursor = page.next;
             }
         }
+        for id in queue.record_documents().await? {
+            resealed += u64::from(queue.reseal(id).await?);
+        }
         if resealed == before {
             break;
         }

@@ -10,7 +10,7 @@ use apalis::prelude::{Data, WorkerBuilder};
 use mission_core::apply::Applier;
 use mission_http::proxy::Proxies;
 use mission_http::{AccessSettings, Door, ServerSettings};
-use mission_jobs::{Claimed, Keep, Queue, RunResult, State};
+use mission_jobs::{Claimed, Keep, Queue, RetryPolicy, RunResult, State};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -116,7 +116,7 @@ pub async fn work(
 async fn handle(claimed: Claimed, applier: Data<Arc<Applier>>) -> RunResult {
     let began = Instant::now();
     let _in_progress = RunStarted::emit(&claimed);
-    let run = applier.apply(&claimed.id.to_string(), &claimed.job, &claimed.journal).await;
+    let run = applier.apply(&claimed.wake_id.to_string(), &claimed.job, &claimed.journal).await;
     let took = began.elapsed();
     RunEnded { job: &claimed, outcome: &run.outcome, steps: &run.steps, took }.emit();
     RunResult::from(run.outcome).with_steps(run.steps)
@@ -146,7 +146,10 @@ fn consumer_settings(settings: &Settings) -> mission_jobs::Settings {
         grace: settings.grace,
         keep_ended: Keep { age: settings.keep_ended_for, count: settings.keep_ended },
         keep_dead: Keep { age: settings.keep_dead_for, count: settings.keep_dead },
-        ..mission_jobs::Settings::default()
+        retry: RetryPolicy {
+            give_up_gateway_after: settings.give_up_gateway_after,
+            ..RetryPolicy::default()
+        },
     }
 }
 

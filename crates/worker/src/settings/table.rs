@@ -181,6 +181,8 @@ settings! {
     "gateway.call_timeout_ms" => call_timeout: Duration = millis("120000"), in 500..=600_000;
     /// Time for which a run waits for a restarting gateway.
     "gateway.patience_ms" => patience: Duration = millis("30000"), in 0..=300_000;
+    /// Time after which jobs of a gateway that is away are dead; zero waits for ever.
+    "gateway.give_up_days" => give_up_gateway_after: Duration = days("7"), in 0..=3650;
     /// Time after which an unused connection is closed.
     "gateway.idle_ms" => idle: Duration = millis("60000"), in 1_000..=3_600_000;
     /// Addresses at which gateways are allowed.

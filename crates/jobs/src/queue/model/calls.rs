@@ -3,9 +3,10 @@
 use uuid::Uuid;
 
 use super::events;
-use super::job::{Inherited, Job};
-use super::machine::{Model, More};
-use super::operations::{End, LEASE, New, SNOOZE_LIMIT};
+use super::job::Job;
+use super::machine::{Lane, Model, More};
+use super::operations::{End, GIVE_UP_AFTER, LEASE, New, SNOOZE_LIMIT};
+use super::records::Used;
 use crate::queue::State;
 
 impl Model {
@@ -38,14 +39,31 @@ impl Model {
         job.rank = (job.priority, job.seq);
         job.enqueued_at = now;
         job.expires_at = (new.expires_in > 0).then_some(now + new.expires_in);
-        job.state = if new.delay > 0 { State::Scheduled } else { State::Ready };
         self.latest.insert(job.subject.clone(), job.seq);
         job.before = self.newest.insert(job.subject.clone(), id);
-        let ready = job.state == State::Ready;
+        job.state = State::Scheduled;
         self.jobs.insert(id, job);
-        self.entered(id, None, now, More { at: Some(now + new.delay), ..More::default() });
-        if ready {
-            self.arrive(id);
+        if new.delay > 0 {
+            self.entered(id, None, now, More { at: Some(now + new.delay), ..More::default() });
+        } else {
+            self.arrive(id, None);
+        }
+    }
+
+    /// Applies that a job is due for the first time: it is ready, or its document is outdated.
+    pub(super) fn arrive(&mut self, id: Uuid, from: Option<State>) {
+        let now = self.now;
+        match self.record_document(id) {
+            Ok(()) => {
+                self.job(id).state = State::Ready;
+                self.entered(id, from, now, More::default());
+                self.join_line(id);
+            }
+            Err(newer) => {
+                self.job(id).state = State::Superseded;
+                let more = More { superseded_by: Some(newer), ..More::default() };
+                self.entered(id, from, now, more);
+            }
         }
     }
 
@@ -82,6 +100,7 @@ impl Model {
         worker: &str,
         (id, token): (Uuid, u64),
         end: &End,
+        used: &Used,
     ) -> Option<State> {
         let job = self.jobs.get(&id).filter(|job| job.token == Some(token))?.clone();
         if job.state != State::Running {
@@ -100,9 +119,16 @@ impl Model {
         ended.snoozed_since = (end.state == State::Snoozed).then_some(since);
         self.learn(&job, end);
         let at = now + end.delay;
-        let too_long = end.state == State::Snoozed && at.saturating_sub(since) > SNOOZE_LIMIT;
-        if too_long && job.cancel.is_none() {
-            self.go(id, State::Dead, More { failure, ..More::reason("snooze_deadline") });
+        let too_long = if matches!(end.signal, "unreachable" | "busy" | "restarting") {
+            let away_since = self.lane(job.lane).away_since.expect("just learnt");
+            (at.saturating_sub(away_since) > GIVE_UP_AFTER).then_some("gateway_gone")
+        } else {
+            let too_long = end.state == State::Snoozed && at.saturating_sub(since) > SNOOZE_LIMIT;
+            too_long.then_some("snooze_deadline")
+        };
+        let too_long = too_long.filter(|_| end.state.is_waiting() && job.cancel.is_none());
+        if let Some(reason) = too_long {
+            self.go(id, State::Dead, More { failure, ..More::reason(reason) });
         } else if end.state.is_waiting() {
             self.wait_again(id, end.state, More { at: Some(at), failure, ..More::default() });
         } else {
@@ -115,7 +141,7 @@ impl Model {
             };
             self.go(id, end.state, More { reason, failure, ..More::default() });
         }
-        self.follow(id, end);
+        self.follow(id, end, used);
         Some(self.job(id).state)
     }
 
@@ -123,7 +149,11 @@ impl Model {
     fn learn(&mut self, job: &Job, end: &End) {
         let until = self.now + end.leave_alone;
         let number = if end.signal == "unreachable" { self.number() } else { 0 };
+        let now = self.now;
         let lane = self.lane(job.lane);
+        if matches!(end.signal, "unreachable" | "busy" | "restarting") {
+            lane.away_since.get_or_insert(now);
+        }
         match end.signal {
             "unreachable" => {
                 lane.failures = lane.failures.max(job.lane_failures + 1);
@@ -133,23 +163,19 @@ impl Model {
             }
             "busy" | "restarting" => lane.held_until = lane.held_until.max(until),
             "" => {}
-            _ => (lane.failures, lane.held_until) = (0, 0),
+            _ => *lane = Lane::default(),
         }
     }
 
     /// Applies the consequences of a run's end for other jobs.
-    fn follow(&mut self, id: Uuid, end: &End) {
+    fn follow(&mut self, id: Uuid, end: &End, used: &Used) {
         let job = self.job(id);
         job.freeable = job.state == State::Blocked && end.signal == "blocked" && !job.freed;
         let job = job.clone();
         if job.state != State::Done {
             return;
         }
-        if let (mission_core::Kind::Cleanup, Some((_, agent))) =
-            (job.kind, job.subject.split_once('/'))
-        {
-            self.gone.insert((job.lane, agent.to_owned()), job.seq);
-        }
+        self.observe(&job, used);
         if end.signal == "reached" {
             let freeable =
                 self.jobs.values().filter(|other| other.lane == job.lane && other.freeable);
@@ -246,7 +272,7 @@ impl Model {
         job.lost = 0;
         job.freed = false;
         (job.snoozed_since, job.reason, job.finished_at, job.cancel) = (None, None, None, None);
-        (self.lane(lane).failures, self.lane(lane).held_until) = (0, 0);
+        *self.lane(lane) = Lane::default();
         if dead {
             let seq = self.number();
             let job = self.job(id);
@@ -255,7 +281,7 @@ impl Model {
         }
         self.go(id, State::Ready, More { by: Some(by.to_owned()), ..More::default() });
         if dead {
-            self.arrive(id);
+            self.join_line(id);
         }
         ("ok", from.to_string())
     }
@@ -299,8 +325,10 @@ impl Job {
             finished_at: None,
             snoozed_since: None,
             expires_at: None,
-            flags: new.flags.to_owned(),
-            inherited: Inherited::default(),
+            parts: new.parts.to_owned(),
+            generation: new.generation,
+            revision: new.revision,
+            heartbeats: new.heartbeats(),
             cancel: None,
             snoozed_by: None,
             before: None,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Script, ToRedisArgs};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::Checked;
@@ -12,14 +13,17 @@ use super::compare::same;
 use super::job::Job;
 use super::machine::{Limits, Model};
 use super::operations::{
-    End, GATEWAYS, LEASE, New, Operation, SCOPES, SNOOZE_LIMIT, WORKERS, Whose, gateway,
+    End, GATEWAYS, GIVE_UP_AFTER, LEASE, New, Operation, SCOPES, SNOOZE_LIMIT, WORKERS, Whose,
+    agent, gateway,
 };
+use super::records::Used;
 use super::sleepers::{Sleepers, name};
 use crate::envelope::Envelope;
+use crate::queue::redis::claim::RawClaim;
 use crate::queue::redis::scripts::operators::ActionAnswer;
 use crate::queue::redis::scripts::{Ack, Acked, Lease, Lua, Named, Scripts, millis};
 use crate::queue::{Author, PauseScope, Settings, State};
-use crate::{IdempotencyKey, kinds};
+use crate::{IdempotencyKey, RetryPolicy, kinds};
 use mission_test_support::change;
 
 /// The time at which every case begins.
@@ -48,6 +52,8 @@ pub(super) struct Case<'a> {
     held: Vec<Vec<(Uuid, u64)>>,
     former: Vec<Vec<(Uuid, u64)>>,
     pub(super) sleepers: Sleepers,
+    /// What each run got from the records, by the token of its lease.
+    used: BTreeMap<u64, Used>,
     /// The latest time that the clock has ever shown.
     latest: u64,
 }
@@ -72,6 +78,7 @@ impl<'a> Case<'a> {
             held: empty.clone(),
             former: empty,
             sleepers: Sleepers::default(),
+            used: BTreeMap::new(),
             latest: BEGIN,
         };
         redis::cmd("FLUSHALL").exec_async(&mut case.bench.connection).await.unwrap();
@@ -157,8 +164,7 @@ impl<'a> Case<'a> {
 
     async fn enqueue(&mut self, jobs: &[New]) -> Checked {
         let jobs = jobs.iter().map(|new| {
-            let (lane, agent) =
-                (gateway(new.gateway), Uuid::from_u128(0xA0 + u128::from(new.agent)));
+            let (lane, agent) = (gateway(new.gateway), agent(new.agent));
             let merges = kinds::spec(new.kind).merges;
             let subject =
                 if merges { format!("{lane}/heartbeats") } else { format!("{lane}/{agent}") };
@@ -170,6 +176,7 @@ impl<'a> Case<'a> {
             self.ids.push(id);
             let expires_in = (new.expires_in > 0).then(|| Duration::from_millis(new.expires_in));
             let key = new.key.map(|key| IdempotencyKey::new(format!("key-{key}")).unwrap());
+            let heartbeats = new.heartbeats();
             let envelope = Envelope {
                 id,
                 kind: new.kind,
@@ -179,7 +186,10 @@ impl<'a> Case<'a> {
                 priority: new.priority,
                 expires_in,
                 idempotency: key,
-                flags: new.flags.to_owned(),
+                parts: new.parts.to_owned(),
+                generation: new.generation,
+                revision: new.revision,
+                heartbeats: (!heartbeats.is_empty()).then(|| json!(heartbeats).to_string()),
                 ..self.bench.envelope.clone()
             };
             (envelope, Job::new(id, lane, subject, new), new.clone())
@@ -229,6 +239,9 @@ impl<'a> Case<'a> {
         } else if wanted > 0 {
             self.sleepers.rouse(worker);
         }
+        for raw in &batch.jobs {
+            self.used.insert(raw.token, used(raw));
+        }
         let leases = batch.jobs.iter().map(|job| (job.id.parse().unwrap(), job.token));
         self.held[usize::from(worker)].extend(leases);
         Ok(())
@@ -263,11 +276,21 @@ impl<'a> Case<'a> {
         if acks.is_empty() {
             return Ok(());
         }
-        let sent: Vec<(Lease, Ack)> =
-            acks.iter().map(|((id, token), end)| ((id.to_string(), *token), ack(end))).collect();
-        let limit = Duration::from_millis(SNOOZE_LIMIT);
-        let answer = self.bench.scripts.ack(&name(worker), limit, &sent).await?;
-        let expected = acks.iter().map(|(lease, end)| self.model.ack(&name(worker), *lease, end));
+        let used = |token: &u64| self.used.get(token).cloned().unwrap_or_default();
+        let sent: Vec<(Lease, Ack)> = acks
+            .iter()
+            .map(|((id, token), end)| ((id.to_string(), *token), ack(end, &used(token))))
+            .collect();
+        let retry = RetryPolicy {
+            snooze_limit: Duration::from_millis(SNOOZE_LIMIT),
+            give_up_gateway_after: Duration::from_millis(GIVE_UP_AFTER),
+            ..RetryPolicy::default()
+        };
+        let answer = self.bench.scripts.ack(&name(worker), &retry, &sent).await?;
+        let expected = acks.iter().map(|(lease, end)| {
+            let used = self.used.get(&lease.1).cloned().unwrap_or_default();
+            self.model.ack(&name(worker), *lease, end, &used)
+        });
         let expected = expected.map(|state| state.map_or(Acked::Lost, Acked::Completed));
         same("ack", &answer, &expected.collect())?;
         for (lease, end) in acks {
@@ -380,7 +403,13 @@ fn raw(leases: &[(Uuid, u64)]) -> Vec<Lease> {
     leases.iter().map(|(id, token)| (id.to_string(), *token)).collect()
 }
 
-fn ack(end: &End) -> Ack {
+/// Reads what a run got from the records.
+pub(super) fn used(raw: &RawClaim) -> Used {
+    let record = raw.record();
+    record.map_or_else(Used::default, |record| Used { seq: Some(record.seq), owed: record.owed() })
+}
+
+fn ack(end: &End, used: &Used) -> Ack {
     let failure =
         if end.state == State::Done { "" } else { r#"{"code":"test","message":"A test."}"# };
     Ack {
@@ -390,6 +419,8 @@ fn ack(end: &End) -> Ack {
         failure: failure.to_owned(),
         signal: end.signal,
         leave_alone: Duration::from_millis(end.leave_alone),
+        observed: used.seq,
+        carried: used.carried(),
         ..Ack::new(end.state, r#"{"outcome":"acked"}"#.to_owned())
     }
 }

@@ -29,13 +29,15 @@ impl Model {
             for id in self.due(|job| (job.state == from).then_some(job.at)) {
                 // An earlier job of this loop may have replaced it.
                 if self.job(id).state == from {
-                    self.go(id, State::Ready, More::default());
                     if from == State::Scheduled {
-                        self.arrive(id);
+                        self.arrive(id, Some(from));
+                    } else {
+                        self.go(id, State::Ready, More::default());
                     }
                 }
             }
         }
+        self.forget_agents();
         self.take_back_leases();
         for lane in self.lanes.values_mut() {
             if lane.held_until <= self.now {
@@ -222,24 +224,18 @@ impl Model {
         self.go(id, State::Running, More { at: Some(now + LEASE), ..More::default() });
 
         let job = self.jobs[&id].clone();
-        let gone = self.gone.iter().filter(|((lane, _), seq)| *lane == job.lane && **seq > job.seq);
-        let gone: Vec<String> = gone.map(|((_, agent), _)| agent.clone()).collect();
-        let sync = job.kind == mission_core::Kind::HeartbeatSync;
-        let mut told: Vec<String> = serde_json::from_str(&raw.gone).unwrap_or_default();
-        told.sort_unstable();
         let expires_in = raw.expires_in.map(millis);
         let expected = (
             (job.kind.as_str(), job.lane.to_string(), job.attempts, job.max_attempts, job.runs),
-            (job.enqueued_at, lane_failures, job.inherited.letters()),
-            (
-                job.expires_at.map(|time| time.saturating_sub(now)),
-                if sync { gone } else { Vec::new() },
-            ),
+            (job.enqueued_at, lane_failures, job.seq),
+            (job.expires_at.map(|time| time.saturating_sub(now)), self.used(&job)),
+            self.heartbeat_and_connection(&job),
         );
         let got = (
             (raw.kind.as_str(), raw.lane.clone(), raw.attempt, raw.max_attempts, raw.run),
-            (raw.enqueued_at_ms, raw.lane_failures, raw.inherited.clone()),
-            (expires_in, told),
+            (raw.enqueued_at_ms, raw.lane_failures, raw.seq),
+            (expires_in, super::case::used(raw)),
+            (raw.heartbeat.clone(), raw.connection.clone()),
         );
         if expected == got { Ok(()) } else { Err(format!("claimed {got:?}, not {expected:?}")) }
     }

@@ -88,15 +88,33 @@ impl Case<'_> {
         let prefix = self.bench.scripts.keys.prefix().to_owned();
         let keys: Vec<String> =
             redis::cmd("KEYS").arg("*").query_async(&mut self.bench.connection).await.unwrap();
-        let kept = "job: state:done state:dead state:superseded state:cancelled layout seq turn \
-            token latest: gateway gateways gone: idem: wake pulse calm minute: audit quarter: \
-            hour: rolled group restarts failures test-";
+        let kept = "state:done state:dead state:superseded state:cancelled layout seq turn \
+            token latest: gateway gateways agents deleted connections heartbeats: idem: wake pulse \
+            calm minute: audit quarter: hour: rolled group restarts failures test-";
+        let documents = self.model.documents();
         for key in keys {
             let name = key
                 .strip_prefix(&format!("{prefix}:"))
                 .ok_or_else(|| format!("{key} is not the queue's"))?;
-            if name != "events" && !kept.split(' ').any(|kept| name.starts_with(kept)) {
+            let document = name.strip_prefix("job:").and_then(|id| id.parse::<Uuid>().ok());
+            let is_kept = document.map_or_else(
+                || kept.split(' ').any(|kept| name.starts_with(kept)),
+                |id| self.model.jobs.contains_key(&id) || documents.contains(&id),
+            );
+            if name != "events" && !is_kept {
                 Err(format!("{key} is left"))?;
+            }
+        }
+        for id in documents {
+            let key = format!("{prefix}:job:{id}");
+            let there: bool = redis::cmd("HEXISTS")
+                .arg(&key)
+                .arg("payload")
+                .query_async(&mut self.bench.connection)
+                .await
+                .unwrap();
+            if !there {
+                Err(format!("the document of {id} is gone"))?;
             }
         }
         Ok(())

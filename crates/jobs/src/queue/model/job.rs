@@ -1,5 +1,6 @@
 //! A job of the model, and its form as text.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use mission_core::Kind;
@@ -37,8 +38,11 @@ pub(super) struct Job {
     pub(super) finished_at: Option<Time>,
     pub(super) snoozed_since: Option<Time>,
     pub(super) expires_at: Option<Time>,
-    pub(super) flags: String,
-    pub(super) inherited: Inherited,
+    pub(super) parts: String,
+    pub(super) generation: Option<u64>,
+    pub(super) revision: Option<u64>,
+    /// The heartbeats of a heartbeat-sync by agent.
+    pub(super) heartbeats: BTreeMap<String, String>,
     pub(super) cancel: Option<String>,
     pub(super) snoozed_by: Option<String>,
     /// The job of its subject that was enqueued before it.
@@ -58,13 +62,6 @@ pub(super) struct Job {
     pub(super) lane_failures: u32,
     pub(super) timeline: Vec<String>,
     pub(super) history: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Inherited {
-    pub(super) force: bool,
-    pub(super) reset: bool,
-    pub(super) provision: bool,
 }
 
 impl Job {
@@ -124,7 +121,6 @@ impl Job {
         add("superseded_by", self.superseded_by.map(|id| id.to_string()));
         add("priority", Some(self.priority.to_string()));
         add("expires_at", time(self.expires_at));
-        add("inherited", Some(self.inherited.letters()));
         add("cancel", self.cancel.clone());
         add("snoozed_by", self.snoozed_by.clone());
         add("before", self.before.map(|id| id.to_string()));
@@ -136,12 +132,5 @@ impl Job {
             writeln!(text, "run {run}").unwrap();
         }
         text
-    }
-}
-
-impl Inherited {
-    pub(super) fn letters(self) -> String {
-        let letters = [(self.force, 'f'), (self.reset, 'r'), (self.provision, 'p')];
-        letters.into_iter().filter_map(|(is_set, letter)| is_set.then_some(letter)).collect()
     }
 }

@@ -8,6 +8,7 @@ use mission_core::Kind;
 use uuid::Uuid;
 
 use super::job::{Job, Time};
+use super::records::Records;
 use crate::queue::{Keep, State};
 
 #[derive(Debug, Default)]
@@ -24,8 +25,8 @@ pub(super) struct Model {
     pub(super) groups: BTreeMap<String, Time>,
     /// The job of each subject that was enqueued last.
     pub(super) newest: BTreeMap<String, Uuid>,
-    /// The last cleanup of each (gateway, agent).
-    pub(super) gone: BTreeMap<(Uuid, String), u64>,
+    /// The records of gateways and agents.
+    pub(super) records: Records,
     pub(super) last_token: u64,
     /// The time when somebody last looked for lost leases.
     pub(super) looked_at: Option<Time>,
@@ -58,6 +59,8 @@ impl Default for Limits {
 pub(super) struct Lane {
     pub(super) failures: u32,
     pub(super) held_until: Time,
+    /// The time since which its gateway has been away or busy.
+    pub(super) away_since: Option<Time>,
 }
 
 /// The details of a transition.
@@ -154,6 +157,11 @@ impl Model {
                 job.superseded_by = more.superseded_by;
             }
         }
+        if job.state == State::Cancelled {
+            let job = job.clone();
+            self.withdraw(&job);
+        }
+        let job = self.job(id);
         let event = super::events::Event {
             kind: job.kind.to_string(),
             gateway: job.lane.to_string(),
@@ -184,19 +192,16 @@ impl Model {
 
     /// Replaces an older job that is not running by a newer one.
     pub(super) fn supersede(&mut self, older: Uuid, newer: Uuid) {
-        let old = self.job(older).clone();
+        let old = self.job(older).rank;
         let new = self.job(newer);
-        new.inherited.force |= old.inherited.force || old.flags.contains('f');
-        new.inherited.reset |= old.inherited.reset || old.flags.contains('r');
-        new.inherited.provision |= old.inherited.provision || old.flags.contains('p');
-        new.rank = new.rank.min(old.rank);
+        new.rank = new.rank.min(old);
         self.replaced.entry(newer).or_default().push(older);
         self.go(older, State::Superseded, More { superseded_by: Some(newer), ..More::default() });
     }
 
-    /// Applies the arrival of a job, ready for the first time or anew, to the older jobs of its
+    /// Applies the arrival of a job in its line, for the first time or anew, to the older jobs of its
     /// subject.
-    pub(super) fn arrive(&mut self, id: Uuid) {
+    pub(super) fn join_line(&mut self, id: Uuid) {
         let new = self.job(id).clone();
         let older = |job: &&Job| job.subject == new.subject && job.seq < new.seq && job.waits();
         let mut older: Vec<Job> = self.jobs.values().filter(older).cloned().collect();
@@ -254,6 +259,7 @@ impl Model {
             format!("{group} {count} since {since}")
         });
         shown.insert("groups".to_owned(), groups.collect::<Vec<_>>().join("\n"));
+        shown.insert("records".to_owned(), self.records_text());
         shown
             .insert("paused".to_owned(), self.paused.iter().cloned().collect::<Vec<_>>().join(" "));
         shown

@@ -15,6 +15,7 @@ mod events;
 mod job;
 mod machine;
 mod operations;
+mod records;
 mod regressions;
 mod sleepers;
 

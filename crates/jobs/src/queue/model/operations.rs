@@ -1,6 +1,8 @@
 //! The operations on a queue, as plain data. Jobs and leases are picked by position, so that a list
 //! of operations still makes sense when some are left out.
 
+use std::collections::BTreeMap;
+
 use fastrand::Rng;
 use mission_core::Kind;
 use uuid::Uuid;
@@ -15,6 +17,8 @@ const AGENTS: u8 = 3;
 pub(super) const LEASE: u64 = 20_000;
 /// The longest time that a job may be snoozed in a row.
 pub(super) const SNOOZE_LIMIT: u64 = 600_000;
+/// The time after which a gateway that is away is given up.
+pub(super) const GIVE_UP_AFTER: u64 = 900_000;
 
 /// Returns the id of a gateway.
 pub(super) fn gateway(number: u8) -> Uuid {
@@ -100,8 +104,26 @@ pub(super) struct New {
     pub(super) priority: u8,
     pub(super) expires_in: u64,
     pub(super) key: Option<u8>,
-    pub(super) flags: &'static str,
+    pub(super) parts: &'static str,
+    pub(super) generation: Option<u64>,
+    pub(super) revision: Option<u64>,
     pub(super) max_attempts: u32,
+}
+
+impl New {
+    /// Returns the heartbeats by agent, which only heartbeat-syncs have: of the picked agent, and
+    /// with the text of the parts.
+    pub(super) fn heartbeats(&self) -> BTreeMap<String, String> {
+        if self.kind != Kind::HeartbeatSync || self.parts.is_empty() {
+            return BTreeMap::new();
+        }
+        BTreeMap::from([(agent(self.agent).to_string(), self.parts.to_owned())])
+    }
+}
+
+/// Returns the id of an agent.
+pub(super) const fn agent(number: u8) -> Uuid {
+    Uuid::from_u128(0xA0 + number as u128)
 }
 
 /// The end of a run.
@@ -160,12 +182,14 @@ fn without_one<T: Clone>(all: &[T]) -> impl Iterator<Item = Vec<T>> {
 
 /// Returns the same jobs with one special property less.
 fn plainer(jobs: &[New]) -> impl Iterator<Item = Vec<New>> {
-    let plain: [fn(&mut New); 6] = [
+    let plain: [fn(&mut New); 8] = [
         |new| new.delay = 0,
         |new| new.priority = 5,
         |new| new.expires_in = 0,
         |new| new.key = None,
-        |new| new.flags = "",
+        |new| new.parts = "",
+        |new| new.generation = None,
+        |new| new.revision = None,
         |new| new.max_attempts = 12,
     ];
     let places = (0..jobs.len()).flat_map(move |place| plain.map(|plain| (place, plain)));
@@ -232,7 +256,9 @@ fn new(rng: &mut Rng, world: &World) -> New {
         priority: if rng.u8(..3) == 0 { rng.u8(..10) } else { 5 },
         expires_in: if rng.u8(..6) == 0 { among(rng, &[1, 4_000, 30_000, 120_000]) } else { 0 },
         key: (rng.u8(..8) == 0).then(|| rng.u8(..3)),
-        flags: among(rng, &["", "", "f", "r", "p", "frp"]),
+        parts: among(rng, &["", "c", "t", "ctp", "cw", "cfr", "ctfrwp"]),
+        generation: among(rng, &[None, None, None, Some(1), Some(2), Some(3)]),
+        revision: among(rng, &[None, None, Some(1), Some(2)]),
         max_attempts: if rng.u8(..4) == 0 { 2 } else { 12 },
     }
 }

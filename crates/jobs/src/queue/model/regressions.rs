@@ -23,7 +23,9 @@ fn new(kind: Kind) -> New {
         priority: 5,
         expires_in: 0,
         key: None,
-        flags: "",
+        parts: "",
+        generation: None,
+        revision: None,
         max_attempts: 12,
     }
 }
@@ -70,7 +72,7 @@ fn a_job_that_is_not_wanted_and_was_snoozed_too_long_is_cancelled() {
         enqueue(new(Kind::Cleanup)),
         claim(1),
         Operation::Cancel { pick: 0, discard: false },
-        end(State::Snoozed, 900_000, "busy"),
+        end(State::Snoozed, 900_001, "busy"),
     ]);
 }
 

@@ -50,6 +50,34 @@ local paused = redis.call('HKEYS', KEYS[1] .. ':paused')
 table.sort(paused)
 show('paused', table.concat(paused, ' '))
 
+local FIELDS_OF_AGENTS =
+  { 'seq', 'job', 'generation', 'observed', 'phase', 'desired', 'token', 'f', 'r', 'w', 'p' }
+local function record_text(name, packed, fields)
+  local record, parts = cmsgpack.unpack(packed), { name }
+  for _, field in ipairs(fields) do
+    if record[field] then parts[#parts + 1] = field .. '=' .. text(record[field]) end
+  end
+  return table.concat(parts, ' ')
+end
+local records = {}
+local agents, connections =
+  redis.call('HGETALL', KEYS[1] .. ':agents'), redis.call('HGETALL', KEYS[1] .. ':connections')
+for i = 1, #agents, 2 do
+  records[#records + 1] = record_text(agents[i], agents[i + 1], FIELDS_OF_AGENTS)
+end
+for i = 1, #connections, 2 do
+  records[#records + 1] =
+    record_text(connections[i], connections[i + 1], { 'seq', 'document', 'revision' })
+end
+for _, lane in ipairs(lanes) do
+  local heartbeats = redis.call('HGETALL', KEYS[1] .. ':heartbeats:' .. lane)
+  for i = 1, #heartbeats, 2 do
+    records[#records + 1] = lane .. '/' .. heartbeats[i] .. ' ' .. heartbeats[i + 1]
+  end
+end
+table.sort(records)
+show('records', table.concat(records, '\n'))
+
 local groups = redis.call('ZRANGE', KEYS[1] .. ':groups', 0, -1)
 table.sort(groups)
 for i, group in ipairs(groups) do
@@ -89,7 +117,6 @@ local FIELDS = {
   'superseded_by',
   'priority',
   'expires_at',
-  'inherited',
   'cancel',
   'snoozed_by',
   'before',

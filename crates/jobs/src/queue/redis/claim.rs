@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use redis::{FromRedisValue, Value};
 
+use crate::queue::worker::records::AgentRecord;
+
 /// A claimed job as Redis returns it, before any of its values is trusted.
 #[derive(Debug, Clone)]
 pub(crate) struct RawClaim {
@@ -20,12 +22,8 @@ pub(crate) struct RawClaim {
     pub(crate) payload: Vec<u8>,
     /// The number of runs in a row that could not reach the lane's gateway.
     pub(crate) lane_failures: u32,
-    /// The flags inherited from jobs that it replaced: letters as in `enqueue.lua`.
-    pub(crate) inherited: String,
     /// The time until it expires, if it does.
     pub(crate) expires_in: Option<Duration>,
-    /// A JSON list of the ids of agents that a newer job has cleaned up, or empty.
-    pub(crate) gone: String,
     /// The token of the job whose run it shares, if it shares one. That job comes before it in the
     /// batch.
     pub(crate) leader: Option<u64>,
@@ -35,6 +33,15 @@ pub(crate) struct RawClaim {
     pub(crate) effects: String,
     /// `true` if its latest run lost its worker.
     pub(crate) has_died: bool,
+    /// The number of the job among all jobs.
+    pub(crate) seq: u64,
+    /// The record of its agent as Redis has it, or empty.
+    pub(crate) record: Vec<u8>,
+    /// The newest heartbeat of its agent that a heartbeat-sync asked for: the number of that job, a
+    /// space, and JSON; or empty.
+    pub(crate) heartbeat: String,
+    /// The id of the job whose document has the connection of its gateway, or empty.
+    pub(crate) connection: String,
 }
 
 /// The jobs that one claim returned.
@@ -48,7 +55,7 @@ impl RawClaim {
     /// Reads one row, whose values are in the order of the fields here; one that cannot be read is
     /// empty or 0. Returns none if it does not have the form that the script returns.
     pub(crate) fn from_values(values: Vec<Value>) -> Option<Self> {
-        if values.len() != 18 {
+        if values.len() != 20 {
             return None;
         }
         let row = &mut values.into_iter();
@@ -64,17 +71,24 @@ impl RawClaim {
             enqueued_at_ms: next(row),
             payload: next(row),
             lane_failures: next(row),
-            inherited: next(row),
             // The script returns -1 if the job never expires.
             expires_in: next::<Option<i64>>(row)
                 .and_then(|ms| u64::try_from(ms).ok())
                 .map(Duration::from_millis),
-            gone: next(row),
             leader: next(row),
             waited: Duration::from_millis(next(row)),
             effects: next(row),
             has_died: next::<u64>(row) == 1,
+            seq: next(row),
+            record: next(row),
+            heartbeat: next(row),
+            connection: next(row),
         })
+    }
+
+    /// Returns the record of its agent, if there is one.
+    pub(crate) fn record(&self) -> Option<AgentRecord> {
+        AgentRecord::read(&self.record)
     }
 }
 

@@ -44,10 +44,22 @@ const NAMES: &[(&str, &str)] = &[
     ("lanes", "lanes"),
     ("own", "own:"),
     ("held", "held"),
-    // ZSET per lane: jobs that its gateway refused, by the time of the refusal. ZSET per lane with
-    // expiry: agents that were cleaned up, by the order of the cleanup.
+    // ZSET per lane: jobs that its gateway refused, by the time of the refusal.
     ("blocked", "blocked:"),
-    ("gone", "gone:"),
+    // HASH: per subject a MessagePack map, the record of an agent: seq and job (the number and the
+    // id of the newest job whose document was merged into it), generation, observed (the seq that
+    // a run has proven), phase (`deleting` or `deleted`; absent while the agent is wanted), and ids
+    // of jobs whose documents have a part of it: desired, token, and what is owed once: f (force
+    // the bootstrap), r (reset the session), w (wake), p (provision). ZSET: the deleted ones, by
+    // the time of the deletion.
+    ("agents", "agents"),
+    ("deleted", "deleted"),
+    // HASH: per lane a MessagePack map, the record of a gateway's connection: revision, seq, and the
+    // job and the subject of the document that has it.
+    ("connections", "connections"),
+    // HASH per lane: by agent the newest heartbeat of a heartbeat-sync, as the number of its job, a
+    // space, and JSON.
+    ("heartbeats", "heartbeats:"),
     // ZSET per group of failures (`<lane>|<code>|<method>`): the jobs that still have this failure,
     // by the time when they last had it. ZSET: these groups, by the time of their last failure.
     // HASH: per group a MessagePack map: first_at, last_at, message, action, remedy (JSON), sample
@@ -116,6 +128,21 @@ impl Keys {
     #[must_use]
     pub fn events(&self) -> String {
         format!("{}:events", self.prefix)
+    }
+
+    /// Returns the key of the records of agents.
+    pub(crate) fn agents(&self) -> String {
+        format!("{}:agents", self.prefix)
+    }
+
+    /// Returns the key of the records of connections.
+    pub(crate) fn connections(&self) -> String {
+        format!("{}:connections", self.prefix)
+    }
+
+    /// Returns the key of the heartbeats of a gateway's agents.
+    pub(crate) fn heartbeats(&self, lane: &str) -> String {
+        format!("{}:heartbeats:{lane}", self.prefix)
     }
 
     pub(crate) fn paused(&self) -> String {

@@ -21,6 +21,7 @@ use crate::queue::redis::keys::Keys;
 use crate::queue::states::State;
 use crate::queue::worker::settings::Settings;
 use crate::queue::{Filter, MAX_PAGE};
+use crate::retry::RetryPolicy;
 
 /// The queue's keys, scripts and connection.
 pub(crate) struct Scripts {
@@ -118,6 +119,10 @@ pub(crate) struct Ack {
     pub(crate) about: String,
     /// The gateway's own description, JSON or empty.
     pub(crate) facts: String,
+    /// The number of the agent's record that the run used, if there is one.
+    pub(crate) observed: Option<u64>,
+    /// What the record owed: letters with the ids of the jobs that asked for it.
+    pub(crate) carried: String,
 }
 
 /// The result of an ack.
@@ -159,6 +164,8 @@ impl Ack {
             leave_alone: Duration::ZERO,
             about: String::new(),
             facts: String::new(),
+            observed: None,
+            carried: String::new(),
         }
     }
 }
@@ -189,8 +196,9 @@ impl Scripts {
                 job.idempotency.as_ref().map_or(("", 0), |key| (key.key(), millis(key.life())));
             (
                 (id, job.version, job.kind.as_str(), lane, &job.subject, max_attempts),
-                (millis(job.delay), job.priority, expires_in, key, &job.flags),
-                job.payload.expose(),
+                (millis(job.delay), job.priority, expires_in, key),
+                (&job.parts, text(job.generation), text(job.revision)),
+                (job.heartbeats.as_deref().unwrap_or_default(), job.payload.expose()),
             )
         });
         self.run(&self.lua.enqueue, (WIRE_VERSION, jobs.collect::<Vec<_>>())).await
@@ -240,7 +248,7 @@ impl Scripts {
     pub(crate) async fn ack(
         &self,
         worker: &str,
-        snooze_limit: Duration,
+        retry: &RetryPolicy,
         acks: &[(Lease, Ack)],
     ) -> Result<Vec<Acked>, QueueError> {
         let acks = acks.iter().map(|(lease, ack)| {
@@ -248,9 +256,11 @@ impl Scripts {
                 (lease, ack.state.as_str(), millis(ack.delay), ack.counts, ack.reason),
                 (&ack.result, &ack.failure, &ack.report),
                 (ack.signal, millis(ack.leave_alone), &ack.about, &ack.facts),
+                (text(ack.observed), &ack.carried),
             )
         });
-        let args = (worker, millis(snooze_limit), acks.collect::<Vec<_>>());
+        let limits = (millis(retry.snooze_limit), millis(retry.give_up_gateway_after));
+        let args = (worker, limits, acks.collect::<Vec<_>>());
         let states: Vec<String> = self.run(&self.lua.ack, args).await?;
         Ok(states
             .iter()
@@ -358,6 +368,11 @@ impl Scripts {
     async fn run_once<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> RedisResult<T> {
         self.connection.request(async |mut redis| call.invoke_async(&mut redis).await).await
     }
+}
+
+/// Returns a number as text, or an empty text for none.
+fn text(number: Option<u64>) -> String {
+    number.map(|number| number.to_string()).unwrap_or_default()
 }
 
 pub(crate) fn id_or_empty(id: Option<Uuid>) -> String {

@@ -163,7 +163,10 @@ fn dead(job: &JobRecord) -> String {
             "It was given up because it lost its worker three times in a row"
         }
         Some(DeadReason::SnoozeDeadline) => {
-            "It was given up because its gateway was busy for 30 minutes"
+            "It was given up because it was snoozed for 30 minutes in a row"
+        }
+        Some(DeadReason::GatewayGone) => {
+            "It was given up because its gateway was away for too long"
         }
         Some(DeadReason::Expired) => "It was given up because it expired",
         Some(DeadReason::Invalid) => "It is not a valid job",

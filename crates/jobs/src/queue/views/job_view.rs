@@ -10,7 +10,7 @@ use crate::queue::redis::fields::Fields;
 use crate::queue::states::State;
 use crate::queue::views::attempt::Attempt;
 use crate::queue::views::gateway_view::shown_url;
-use crate::{flags, seal};
+use crate::seal;
 
 /// A job with everything that the queue knows about it. Times are milliseconds since 1970 by
 /// Redis's clock.
@@ -56,9 +56,6 @@ pub struct JobRecord {
     pub priority: u8,
     /// The time when the job is dead if it is not done by then.
     pub expires_at_ms: Option<u64>,
-    /// The flags inherited from jobs that it replaced: `force_bootstrap`, `reset_session`,
-    /// `provision`.
-    pub inherited: Vec<String>,
     /// The author and the reason of a snooze, while it lasts.
     pub snoozed_by: Option<String>,
     /// The job that was enqueued before it for the same subject; it may have been removed.
@@ -141,7 +138,6 @@ impl JobRecord {
             superseded_by: fields.parse("superseded_by"),
             priority: fields.parse("priority").unwrap_or_default(),
             expires_at_ms: fields.parse("expires_at"),
-            inherited: flags::names(&text("inherited").unwrap_or_default()),
             snoozed_by: text("snoozed_by"),
             before: fields.parse("before"),
             names: fields.json("payload").as_ref().map(Names::of).unwrap_or_default(),

@@ -44,7 +44,7 @@ use crate::queue::redis::scripts::{Ack, Acked, Lease};
 use crate::queue::states::State;
 use crate::queue::views::attempt::AttemptResult;
 use crate::queue::views::gateway_view;
-use crate::queue::worker::leases::{LeasedJob, Stopped};
+use crate::queue::worker::leases::{LeasedJob, Stopped, UsedRecord};
 use crate::retry::{Disposition, GatewaySignal};
 use crate::run::{Claimed, RunResult};
 
@@ -223,7 +223,7 @@ fn panicked(panic: &(dyn Any + Send)) -> Failure {
 async fn complete_all(shared: &ConsumerContext, held: &[LeasedJob], ran: &RunResult, about: &str) {
     join_all(held.iter().map(|held| {
         let end = shared.settings.retry.dispose(&ran.outcome, held.attempt);
-        complete(shared, &held.lease, ran, end, about)
+        complete(shared, held, ran, end, about)
     }))
     .await;
 }
@@ -231,12 +231,13 @@ async fn complete_all(shared: &ConsumerContext, held: &[LeasedJob], ran: &RunRes
 /// Writes the end of a run for one job.
 pub(crate) async fn complete(
     shared: &ConsumerContext,
-    lease: &Lease,
+    job: &LeasedJob,
     ran: &RunResult,
     end: (Disposition, GatewaySignal),
     about: &str,
 ) {
-    match shared.acks.end(lease.clone(), ack(ran, end, about)).await {
+    let lease = &job.lease;
+    match shared.acks.end(lease.clone(), ack(ran, end, about, job.used.as_ref())).await {
         Some(Acked::Completed(state)) => {
             let code = ran.outcome.failure().map(|failure| failure.code.as_str());
             let outcome = ran.outcome.name();
@@ -300,8 +301,8 @@ pub(crate) async fn write_acks(
 
 /// Writes the ends of runs in one call. Returns none for each if that failed.
 async fn write(shared: &ConsumerContext, acks: &[(Lease, Ack)]) -> Vec<Option<Acked>> {
-    let limit = shared.settings.retry.snooze_limit;
-    let ack = || shared.scripts.ack(&shared.worker, limit, acks);
+    let retry = &shared.settings.retry;
+    let ack = || shared.scripts.ack(&shared.worker, retry, acks);
     let written = retry_until_shutdown(shared, "ack", ack).await;
     written.map_or(vec![None; acks.len()], |acked| acked.into_iter().map(Some).collect())
 }
@@ -318,7 +319,7 @@ pub(crate) async fn hand_back(shared: &ConsumerContext, leases: &[Lease], why: &
 
 /// Calls Redis until it answers. Gives up on an error that retrying does not fix, and shortly after
 /// the grace time when the worker stops; the leases then end by themselves.
-async fn retry_until_shutdown<T, F>(
+pub(crate) async fn retry_until_shutdown<T, F>(
     shared: &ConsumerContext,
     what: &str,
     call: impl Fn() -> F,
@@ -353,10 +354,16 @@ where
     None
 }
 
-fn ack(ran: &RunResult, (disposition, signal): (Disposition, GatewaySignal), about: &str) -> Ack {
+fn ack(
+    ran: &RunResult,
+    (disposition, signal): (Disposition, GatewaySignal),
+    about: &str,
+    used: Option<&UsedRecord>,
+) -> Ack {
     let (state, delay, counts, reason) = match disposition {
         Disposition::Done => (State::Done, Duration::ZERO, true, ""),
         Disposition::Retry(delay) => (State::Retrying, delay, true, ""),
+        Disposition::Wait(delay) => (State::Retrying, delay, false, ""),
         Disposition::Snooze(delay) => (State::Snoozed, delay, false, ""),
         Disposition::Block(delay) => (State::Blocked, delay, false, ""),
         Disposition::Dead(reason) => (State::Dead, Duration::ZERO, true, reason.as_str()),
@@ -376,6 +383,8 @@ fn ack(ran: &RunResult, (disposition, signal): (Disposition, GatewaySignal), abo
         signal: signal.as_str(),
         leave_alone: signal.leave_alone(),
         about: about.to_owned(),
+        observed: used.map(|used| used.seq),
+        carried: used.map(|used| used.owed.clone()).unwrap_or_default(),
         ..Ack::new(state, json!(result).to_string())
     };
     if let Outcome::Done(done) = &ran.outcome {

@@ -13,11 +13,11 @@ use tokio::time::{Instant, sleep};
 
 use super::context::{ConsumerContext, Phase};
 use crate::queue::redis::claim::RawClaim;
-use crate::queue::redis::scripts::Lease;
 use crate::queue::worker::completer;
 use crate::queue::worker::journal::LeasedJournal;
-use crate::queue::worker::leases::LeasedJob;
-use crate::retry::{AttemptInfo, DeadReason, Disposition, GatewaySignal};
+use crate::queue::worker::leases::{LeasedJob, UsedRecord};
+use crate::queue::worker::records::Loaded;
+use crate::retry::{AttemptInfo, DeadReason, Disposition};
 use crate::run::{Claimed, RunResult};
 use crate::seal::Keyring;
 
@@ -112,13 +112,18 @@ async fn hand_out(
     mut slots: OwnedSemaphorePermit,
     valid_until: Instant,
 ) {
+    let loading = || Loaded::load(&shared.scripts, &jobs);
+    // If Redis does not answer, the leases end by themselves.
+    let Some(loaded) = completer::retry_until_shutdown(shared, "records", loading).await else {
+        return;
+    };
     let mut jobs = jobs.into_iter().peekable();
     while let Some(first) = jobs.next() {
         let slot = slots.split(1).expect("a claim brings no more runs than there are slots");
         let leader = Some(first.token);
         let mut run = vec![first];
         run.extend(std::iter::from_fn(|| jobs.next_if(|job| job.leader == leader)));
-        let (leases, readable, spoilt) = read(run, &shared.keyring);
+        let (leases, readable, spoilt) = read(run, &loaded, &shared.keyring);
         if let Some(mut claimed) = readable {
             let held = leases.iter().map(|held| held.lease.clone()).collect();
             let journal = LeasedJournal { shared: Arc::clone(shared), leases: held };
@@ -131,8 +136,8 @@ async fn hand_out(
             // The receiver outlives this task. If it does not, the lease ends by itself.
             let _ = out.send(TaskBuilder::new(claimed).task_id(id).attempt(before).build());
         }
-        for (lease, outcome) in spoilt {
-            put_aside(shared, &lease, outcome).await;
+        for (job, outcome) in spoilt {
+            put_aside(shared, &job, outcome).await;
         }
     }
 }
@@ -141,38 +146,38 @@ async fn hand_out(
 /// cannot be read.
 fn read(
     run: Vec<RawClaim>,
+    loaded: &Loaded,
     keyring: &Keyring,
-) -> (Vec<LeasedJob>, Option<Claimed>, Vec<(Lease, Outcome)>) {
+) -> (Vec<LeasedJob>, Option<Claimed>, Vec<(LeasedJob, Outcome)>) {
     let (mut leases, mut one, mut spoilt) = (Vec::new(), None::<Claimed>, Vec::new());
     for raw in run {
         let RawClaim { token, attempt, max_attempts, run, lane_failures, .. } = raw;
         let uncounted = run.saturating_sub(attempt);
-        let lease = (raw.id.clone(), token);
-        match (Claimed::read(&raw, keyring), &mut one) {
+        let attempt = AttemptInfo { attempt, max_attempts, lane_failures, uncounted };
+        let used = raw.record().map(UsedRecord::from);
+        let job = LeasedJob { lease: (raw.id.clone(), token), attempt, used };
+        match (Claimed::read(&raw, loaded, keyring), &mut one) {
             (Ok(claimed), None) => one = Some(claimed),
             (Ok(claimed), Some(one)) => one.share_with(claimed),
             (Err(outcome), _) => {
-                spoilt.push((lease, *outcome));
+                spoilt.push((job, *outcome));
                 continue;
             }
         }
-        let attempt = AttemptInfo { attempt, max_attempts, lane_failures, uncounted };
-        leases.push(LeasedJob { lease, attempt });
+        leases.push(job);
     }
     (leases, one, spoilt)
 }
 
 /// Completes a job that cannot be read without running it: it is dead, or waits for the key that it
 /// is sealed with.
-async fn put_aside(shared: &ConsumerContext, lease: &Lease, outcome: Outcome) {
-    let (disposition, what) = if matches!(outcome, Outcome::Blocked(_)) {
-        (Disposition::Block(shared.settings.retry.reprobe), "job blocked")
-    } else {
-        (Disposition::Dead(DeadReason::Invalid), "job unreadable")
-    };
+async fn put_aside(shared: &ConsumerContext, job: &LeasedJob, outcome: Outcome) {
     if let Some(Failure { code, message, .. }) = outcome.failure() {
-        tracing::error!(job = lease.0, code, reason = message, "{what}");
+        tracing::error!(job = job.lease.0, code, reason = message, "job unreadable");
     }
-    let end = (disposition, GatewaySignal::Nothing);
-    completer::complete(shared, lease, &RunResult::from(outcome), end, "").await;
+    let mut end = shared.settings.retry.dispose(&outcome, job.attempt);
+    if matches!(outcome, Outcome::Permanent(_)) {
+        end.0 = Disposition::Dead(DeadReason::Invalid);
+    }
+    completer::complete(shared, job, &RunResult::from(outcome), end, "").await;
 }

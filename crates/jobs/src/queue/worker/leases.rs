@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use super::context::{ConsumerContext, ticks};
 use crate::queue::redis::scripts::{Lease, Renewed};
+use crate::queue::worker::records::AgentRecord;
 use crate::retry::AttemptInfo;
 
 /// The most leases of one renewal, whose script holds Redis for a few milliseconds.
@@ -31,6 +32,24 @@ pub(crate) enum Stopped {
 pub(crate) struct LeasedJob {
     pub(crate) lease: Lease,
     pub(crate) attempt: AttemptInfo,
+    /// The record of the agent that the run uses, if there is one.
+    pub(crate) used: Option<UsedRecord>,
+}
+
+/// The part of an agent's record that the end of a run reports back.
+#[derive(Debug, Clone)]
+pub(crate) struct UsedRecord {
+    /// The number of the record.
+    pub(crate) seq: u64,
+    /// What it owed: letters with the ids of the jobs that asked for it.
+    pub(crate) owed: String,
+}
+
+impl From<AgentRecord> for UsedRecord {
+    fn from(record: AgentRecord) -> Self {
+        let owed = record.owed().into_iter().map(|(letter, id)| format!("{letter}{id}"));
+        Self { seq: record.seq, owed: owed.collect() }
+    }
 }
 
 /// All runs of one worker, by the token of their first lease.

@@ -17,6 +17,7 @@ pub(crate) mod context;
 pub(crate) mod fetcher;
 pub mod journal;
 pub(crate) mod leases;
+pub(crate) mod records;
 pub(crate) mod settings;
 mod sweeper;
 pub mod workers;

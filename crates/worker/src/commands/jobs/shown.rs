@@ -57,7 +57,6 @@ fn facts(job: &JobRecord) -> Vec<(&'static str, String)> {
         ("reason", job.reason.clone()),
         ("cancelling", job.cancel.clone()),
         ("replaced by", job.superseded_by.map(|id| id.to_string())),
-        ("inherited", (!job.inherited.is_empty()).then(|| job.inherited.join(", "))),
         ("enqueued", time(Some(job.enqueued_at_ms))),
         ("started", time(job.started_at_ms)),
         ("ended", time(job.finished_at_ms)),

@@ -18,7 +18,7 @@ fn job(number: u128, state: &str, failure: &Value) -> Value {
         "id": uuid::Uuid::from_u128(number), "state": state, "kind": "provision",
         "lane": "gateway", "subject": "gateway/agent", "priority": 5,
         "attempts": 1, "max_attempts": 12, "runs": 1, "lost": 0, "enqueued_at_ms": NOW - 60_000,
-        "inherited": [], "names": { "agent": format!("Agent {number}"), "gateway": "Acme" },
+        "names": { "agent": format!("Agent {number}"), "gateway": "Acme" },
         "timeline": [], "history": [], "failure": failure,
     })
 }

@@ -1,16 +1,19 @@
 -- Acknowledges runs: writes how they ended and moves their jobs to the next state.
 -- KEYS  1 the queue's prefix
--- ARGV  1 worker  2 the longest time that a job may be snoozed in a row, in ms, then per job: id,
---       token, next state, delay in ms, whether the run counts (1 or 0), reason of death, result
---       for the history (JSON), failure (JSON), report (JSON), the signal of the gateway: reached,
+-- ARGV  1 worker  2 the longest time that a job may be snoozed in a row, in ms  3 the time after
+--       which a gateway that is away is given up, in ms, or 0, then per job: id, token, next
+--       state, delay in ms, whether the run counts (1 or 0), reason of death, result for the
+--       history (JSON), failure (JSON), report (JSON), the signal of the gateway: reached,
 --       blocked, busy, restarting, unreachable or nothing, and how long to leave it alone, in ms;
---       the gateway as the document describes it, and its own description (JSON, or empty)
+--       the gateway as the document describes it, and its own description (JSON, or empty); the
+--       number of the agent's record that the run used or empty, and what it owed: letters with ids
 -- Returns per job its new state, `lost` if the lease belongs to another worker now, or `refused`.
 --   Repeating an ack changes nothing.
 -- Cost  about 6 commands per job, 4 more if it failed or had failed, and 6 per job that a gateway's
 --   recovery sets free, at most 40 of these; the caller sends at most 32 jobs.
 
-local worker, snooze_limit, VALUES, TOMBSTONES, FREED = ARGV[1], tonumber(ARGV[2]), 13, 1000, 20
+local worker, snooze_limit, give_up_after, VALUES, FREED =
+  ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), 15, 20
 local still_to_free = 40
 
 -- Jobs that run together meet a restart together: it counts once a minute.
@@ -22,6 +25,9 @@ local function note_restart(job, known)
   call('ZREMRANGEBYRANK', K.restarts, 0, -RESTARTS - 1)
   call('PEXPIRE', K.restarts, RESTART_KEPT)
 end
+
+-- What a run can learn of a gateway that does not serve anybody now.
+local AWAY = { unreachable = true, busy = true, restarting = true }
 
 -- What a run learnt of its gateway concerns all jobs of the lane.
 local function learn(job, learnt, alone, failure)
@@ -38,6 +44,7 @@ local function learn(job, learnt, alone, failure)
   else
     unhold(job.lane)
   end
+  if AWAY[learnt] then known.away_since = known.away_since or NOW end
   if learnt == 'reached' then known.reached_at = NOW end
   if failure then
     known.failure, known.failed_at = failure, NOW
@@ -87,16 +94,6 @@ local function note_end(known, to)
   known[count] = (known[count] or 0) + 1
 end
 
--- A finished cleanup is remembered, so that older jobs do not bring the agent back.
-local function bury(job)
-  local key, agent = K.gone .. job.lane, job.subject:match('/(.*)$')
-  if not agent then return end
-  call('ZADD', key, job.seq, agent)
-  -- Now and then is enough.
-  if job.seq % 16 == 0 then call('ZREMRANGEBYRANK', key, 0, -TOMBSTONES - 1) end
-  call('PEXPIRE', key, 86400000)
-end
-
 local function settle(i)
   local id, token, to, delay, counts, reason =
     ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 5]
@@ -109,15 +106,7 @@ local function settle(i)
   if job.worker ~= worker then return 'lost' end
   if not allowed('running', to) then return 'refused' end
 
-  if to == 'snoozed' then
-    job.snoozed_since = job.snoozed_since or NOW
-    local too_long = NOW + delay - job.snoozed_since > snooze_limit
-    if too_long and not job.cancel then
-      to, reason = 'dead', 'snooze_deadline'
-    end
-  else
-    put(job, 'snoozed_since', nil)
-  end
+  put(job, 'snoozed_since', to == 'snoozed' and (job.snoozed_since or NOW) or nil)
   note(job, result)
   meter_time(job, 'run|', NOW - (job.started_at or NOW))
   if counts == '0' then job.attempts = job.attempts - 1 end
@@ -127,6 +116,15 @@ local function settle(i)
   if about ~= '' then known.about = about end
   if facts ~= '' then known.facts = facts end
   if learnt ~= '' then learn(job, learnt, tonumber(alone), failure) end
+  if WAITING[to] and not job.cancel then
+    if AWAY[learnt] then
+      if give_up_after > 0 and NOW + delay - known.away_since > give_up_after then
+        to, reason = 'dead', 'gateway_gone'
+      end
+    elseif to == 'snoozed' and NOW + delay - job.snoozed_since > snooze_limit then
+      to, reason = 'dead', 'snooze_deadline'
+    end
+  end
   if to == 'done' or FAILING[to] and to ~= 'snoozed' then note_end(known, to) end
 
   if WAITING[to] then
@@ -141,7 +139,9 @@ local function settle(i)
     call('ZADD', K.blocked .. job.lane, NOW, id)
   end
   leave(job)
-  if job.state == 'done' and job.kind == 'cleanup' then bury(job) end
+  if job.state == 'done' and ARGV[i + 13] ~= '' then
+    observe(job, tonumber(ARGV[i + 13]), ARGV[i + 14])
+  end
   if job.state == 'done' and learnt == 'reached' then free_blocked(job.lane) end
   -- Idle workers have to look again, to know when this one is due.
   if WAITING[job.state] then wake() end
@@ -149,12 +149,12 @@ local function settle(i)
 end
 
 local their_lanes, answer = {}, {}
-for i = 3, #ARGV, VALUES do
+for i = 4, #ARGV, VALUES do
   local job = read(ARGV[i])
   if job then their_lanes[#their_lanes + 1] = job.lane end
 end
 read_lanes(their_lanes)
-for i = 3, #ARGV, VALUES do
+for i = 4, #ARGV, VALUES do
   answer[#answer + 1] = settle(i)
 end
 return answer

@@ -6,11 +6,13 @@
 --       7, 8 the same for dead jobs
 -- Returns {jobs, ms until there may be more to do or -1, leases taken back}; a job is {id, token,
 --   version, kind, lane, attempt, max attempts, run, enqueued at, payload, failures of the lane in
---   a row, flags inherited, ms until it expires or -1, agents that were cleaned up since (JSON, or
---   empty), token of the job whose run this one shares or empty, ms that it was ready, its effects
---   on its gateway so far (JSON, or empty), 1 if its latest run lost its worker}.
+--   a row, ms until it expires or -1, token of the job whose run this one shares or empty, ms that
+--   it was ready, its effects on its gateway so far (JSON, or empty), 1 if its latest run lost its
+--   worker, its number, the record of its agent (MessagePack, or empty), the newest heartbeat of
+--   its agent (number and JSON, or empty), the job whose document has the connection of the gateway
+--   or empty}.
 -- Cost  at most 48 jobs that are due or expired, and 24 that are lost, 24 lanes and 24 subjects
---   that may continue, 64 old jobs; n + 31 jobs taken and 100 candidates; about 5 commands each.
+--   that may continue, 64 old jobs; n + 31 jobs taken and 100 candidates; about 6 commands each.
 --   Once a minute some hundred more, which add up the counters of minutes.
 
 local worker, wanted, lease, lane_limit =
@@ -49,8 +51,9 @@ local function promote(from, after)
       call('ZREM', K.state .. from, id)
     elseif from == 'scheduled' then
       call('ZREM', K.later .. job.subject, id)
-      go(job, 'ready')
-      arrive(job)
+      local heartbeats = MERGES[job.kind] and call('HGET', K.job .. id, 'heartbeats')
+      if heartbeats then call('HDEL', K.job .. id, 'heartbeats') end
+      arrive(job, heartbeats)
     else
       go(job, 'ready')
       offer(job.subject)
@@ -138,12 +141,27 @@ local function add_up(rolled)
   call('SET', K.rolled, minute)
 end
 
+-- Agents that were cleaned up are remembered for a day, so that an older job does not bring them
+-- back.
+local function forget_agents()
+  local day_ago = NOW - 86400000
+  for _, subject in ipairs(call('ZRANGEBYSCORE', K.deleted, '-inf', day_ago, 'LIMIT', 0, STEP)) do
+    local record = agent_record(subject)
+    if record and record.phase == 'deleted' then
+      agents[subject], changed_agents[subject] = false, nil
+      call('HDEL', K.agents, subject)
+    end
+    call('ZREM', K.deleted, subject)
+  end
+end
+
 -- When nobody has looked for half a lease, Redis was away or all workers were. Those that are still
 -- there get time to renew before their leases are taken back.
 local function sweep()
   local pulse, calm, rolled = unpack(call('MGET', K.pulse, K.calm, K.rolled))
   call('SET', K.pulse, NOW)
   add_up(tonumber(rolled or 0))
+  forget_agents()
   calm = tonumber(calm or 0)
   if math.abs(NOW - tonumber(pulse or NOW)) > lease / 2 then
     calm = NOW + math.ceil(lease / 2)
@@ -183,17 +201,22 @@ local function prune(state, age, most, after)
   to_prune = to_prune - #old
   if #old == 0 then return end
   local keys = {}
-  for i, id in ipairs(old) do
+  for _, id in ipairs(old) do
     local job = read(id)
     if job then
       local known = gateway(job.lane)
       known[state] = less(known[state])
       if job.group then leave_group(job) end
     end
-    keys[i], jobs[id], unsaved[id] = K.job .. id, nil, nil
+    if job and is_needed(job.lane, job.subject, id) then
+      call('HDEL', K.job .. id, 'job', 'report', 'history')
+    else
+      keys[#keys + 1] = K.job .. id
+    end
+    jobs[id], unsaved[id] = nil, nil
   end
   call('ZREM', key, unpack(old))
-  call('UNLINK', unpack(keys))
+  if #keys > 0 then call('UNLINK', unpack(keys)) end
 end
 
 -- What is paused: scopes as keys.
@@ -257,9 +280,9 @@ local function take(job, leader)
   known.owner = worker
   if MERGES[job.kind] then known.merging = (known.merging or 0) + 1 end
   local payload = payloads[job.id] or call('HGET', K.job .. job.id, 'payload') or ''
-  local gone = MERGES[job.kind]
-      and call('ZRANGEBYSCORE', K.gone .. job.lane, '(' .. text(job.seq), '+inf', 'LIMIT', 0, 1000)
-    or {}
+  local heartbeat = not MERGES[job.kind]
+    and call('HGET', K.heartbeats .. job.lane, job.subject:match('/(.*)$') or '')
+  local record, known_connection = agent_record(job.subject), connection(job.lane)
   taken[#taken + 1] = {
     job.id,
     token,
@@ -272,13 +295,15 @@ local function take(job, leader)
     job.enqueued_at,
     #payload <= MAX_PAYLOAD and payload or '',
     known.failures or 0,
-    job.inherited or '',
     job.expires_at and math.max(job.expires_at - NOW, 0) or -1,
-    #gone > 0 and cjson.encode(gone) or '',
     leader or '',
     waited,
     job.effects or '',
     job.lost and 1 or 0,
+    job.seq,
+    record and cmsgpack.pack(record) or '',
+    heartbeat or '',
+    known_connection and known_connection.document or '',
   }
   return token
 end

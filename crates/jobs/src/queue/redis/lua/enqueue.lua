@@ -2,16 +2,19 @@
 -- KEYS  1 the queue's prefix
 -- ARGV  1 wire version, then per job: id, envelope version, kind, lane, subject, max attempts,
 --       delay in ms, priority, ms until it expires or 0, idempotency key or empty, its life in ms,
---       flags, payload
+--       the parts of the document as letters, generation of its agent or empty, revision of its
+--       gateway or empty, heartbeats by agent (JSON, or empty), payload
 -- Returns per job {id, state or empty if it has ended and been removed, ids of the jobs that it
 --   replaced}. A job whose id or idempotency key already exists is left as it is.
 -- Cost  about 8 commands per job, 3 for each job that it replaces, at most 200 of its subject; the
 --   caller sends at most 50 jobs.
 
 -- A document has 1 MiB at most, and is longer once it is sealed.
-local WIRE, VALUES, MAX_PAYLOAD = '1', 13, 1088 * 1024
+local WIRE, VALUES, MAX_PAYLOAD = '2', 16, 1088 * 1024
 local function wrong(what) return redis.error_reply('PROTOCOL ' .. what) end
-if ARGV[1] ~= WIRE then return wrong('wire version 1 is spoken here, not ' .. tostring(ARGV[1])) end
+if ARGV[1] ~= WIRE then
+  return wrong('wire version ' .. WIRE .. ' is spoken here, not ' .. tostring(ARGV[1]))
+end
 if (#ARGV - 1) % VALUES ~= 0 then return wrong('each job takes ' .. VALUES .. ' values') end
 -- Which values are whole numbers, and which are words, with their greatest lengths.
 local NUMBERS, WORDS = { 5, 6, 7, 8, 10 }, { 20, 100, 100, 200 }
@@ -36,8 +39,16 @@ local function unfit(i)
   if ARGV[i + 9] ~= '' and tonumber(ARGV[i + 10]) < 1 then
     return 'the idempotency key has no life'
   end
-  if #ARGV[i + 11] > 20 then return 'there are too many flags' end
-  if #ARGV[i + 12] > MAX_PAYLOAD then
+  if #ARGV[i + 11] > 20 or ARGV[i + 11]:find('%L') then
+    return 'the parts are not at most 20 letters'
+  end
+  for place = 12, 13 do
+    local number = ARGV[i + place]
+    if #number > 15 or number:find('%D') then
+      return 'value ' .. (place + 1) .. ' is no whole number below 10^15'
+    end
+  end
+  if #ARGV[i + 14] > MAX_PAYLOAD or #ARGV[i + 15] > MAX_PAYLOAD then
     return 'the payload is larger than ' .. MAX_PAYLOAD .. ' bytes'
   end
 end
@@ -64,11 +75,13 @@ local function store(i)
     attempts = 0,
     runs = 0,
     enqueued_at = NOW,
-    flags = optional(arg(11)),
+    parts = arg(11),
+    generation = tonumber(arg(12)),
+    revision = tonumber(arg(13)),
     idempotency_key = optional(arg(9)),
   }
   jobs[job.id] = job
-  save(job, 'payload', arg(12))
+  save(job, 'payload', arg(15))
   local _, before = newest_of(
     call('SET', K.latest .. job.subject, text(seq) .. ' ' .. job.id, 'PX', REMEMBERED, 'GET')
   )
@@ -82,11 +95,11 @@ local function store(i)
   if delay > 0 then
     go(job, 'scheduled', NOW + delay)
     call('ZADD', K.later .. job.subject, seq, job.id)
+    if arg(14) ~= '' then save(job, 'heartbeats', arg(14)) end
     -- Idle workers have to look again, to know when this one is due.
     wake()
   else
-    go(job, 'ready')
-    arrive(job)
+    arrive(job, arg(14))
   end
 end
 

@@ -233,6 +233,56 @@ local function in_parts(command, key, list)
   end
 end
 
+-- Records -----------------------------------------------------------------------------------------
+
+-- By subject and lane: the records of agents and of connections that were read (false if there is
+-- none), and those that have changed.
+local agents, connections, changed_agents, changed_connections = {}, {}, {}, {}
+
+local function agent_record(subject)
+  local record = agents[subject]
+  if record == nil then
+    local packed = call('HGET', K.agents, subject)
+    record = packed and cmsgpack.unpack(packed) or false
+    agents[subject] = record
+  end
+  return record
+end
+
+local function save_agent(subject, record)
+  agents[subject], changed_agents[subject] = record, true
+end
+
+local function connection(lane)
+  local record = connections[lane]
+  if record == nil then
+    local packed = call('HGET', K.connections, lane)
+    record = packed and cmsgpack.unpack(packed) or false
+    connections[lane] = record
+  end
+  return record
+end
+
+local function save_connection(lane, record)
+  connections[lane], changed_connections[lane] = record, true
+end
+
+-- Writes the changed ones of some records into their hash.
+local function write_changed(key, records, changed)
+  local list = {}
+  for name in pairs(changed) do
+    list[#list + 1], list[#list + 2] = name, cmsgpack.pack(records[name])
+  end
+  in_parts('HSET', key, list)
+end
+
+-- To be called before anything reads records in another way.
+local function write_records()
+  write_changed(K.agents, agents, changed_agents)
+  write_changed(K.connections, connections, changed_connections)
+  changed_agents, changed_connections = {}, {}
+end
+
 -- Lists jobs by their new states. To be called before anything reads those lists.
 local function write_states()
   local gone, come = {}, {}
@@ -309,6 +359,7 @@ local function flush()
   write_states()
   write_rotations()
   write_groups()
+  write_records()
   write_jobs()
   write_lanes()
   write_meters()

@@ -37,7 +37,7 @@ if from == 'dead' then
     REMEMBERED
   )
   go(job, 'ready', NOW, { by = by })
-  arrive(job)
+  join_line(job)
 else
   go(job, 'ready', NOW, { by = by })
   offer(job.subject)

@@ -44,6 +44,7 @@ local function go(job, to, at, more)
     if more.reason then job.reason = more.reason end
     put(job, 'superseded_by', more.superseded_by)
     call('ZREM', (from == 'scheduled' and K.later or K.subject) .. job.subject, id)
+    if to == 'cancelled' then withdraw_document(job) end
     if job.expires_at then call('ZREM', K.expiry, id) end
   end
   save(job)
@@ -91,15 +92,13 @@ end
 -- By id of the newer job.
 local replaced = {}
 
--- A newer job takes the place of an older one that does not run, and what must not get lost of it.
+-- A newer job takes the place of an older one that does not run. What must not get lost of it is in
+-- the agent's record.
 local function supersede(older, newer)
-  local all, letters = (newer.inherited or '') .. (older.inherited or '') .. (older.flags or ''), ''
-  for _, letter in ipairs({ 'f', 'r', 'p' }) do
-    if all:find(letter, 1, true) then letters = letters .. letter end
+  if rank(older) < rank(newer) then
+    newer.rank = rank(older)
+    save(newer)
   end
-  if letters ~= '' then newer.inherited = letters end
-  if rank(older) < rank(newer) then newer.rank = rank(older) end
-  save(newer)
   go(older, 'superseded', NOW, { superseded_by = newer.id })
   replaced[newer.id] = replaced[newer.id] or {}
   table.insert(replaced[newer.id], older.id)
@@ -117,10 +116,9 @@ local function successor(job)
   end
 end
 
--- A job is due for the first time: it joins the line of its subject, and settles what becomes of
--- older ones there.
+-- A job joins the line of its subject, and settles what becomes of older ones there.
 local to_look_at = 500
-local function arrive(job)
+local function join_line(job)
   -- The lines of jobs that merge can be long; those of others never are.
   local most = MERGES[job.kind] and math.max(math.min(LINE, to_look_at), 1) or LINE
   local line = call('ZRANGE', K.subject .. job.subject, 0, most - 1)
@@ -154,6 +152,17 @@ local function arrive(job)
     offer_job(job)
   else
     offer(job.subject)
+  end
+end
+
+-- A job is due for the first time, in that state or a new one. If its document is outdated, a newer
+-- job has replaced it.
+local function arrive(job, heartbeats)
+  if record_document(job, heartbeats) then
+    go(job, 'ready')
+    join_line(job)
+  else
+    go(job, 'superseded', NOW, { superseded_by = agent_record(job.subject).job })
   end
 end
 
@@ -201,6 +210,7 @@ end
 local function unhold(lane)
   local known = gateway(lane)
   put(known, 'failures', nil)
+  put(known, 'away_since', nil)
   if known.held_until then
     known.held_until = nil
     call('ZREM', K.held, lane)

@@ -1,13 +1,15 @@
 //! The reads that need no script.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use redis::{Cmd, FromRedisValue, Value, cmd, pipe};
+use uuid::Uuid;
 
 use super::Scripts;
 use crate::queue::error::QueueError;
 use crate::queue::redis::fields::Fields;
+use crate::queue::worker::records::documents_of;
 
 /// The most hashes that one pipeline reads, so that other clients are served in between.
 const AT_ONCE: usize = 100;
@@ -16,6 +18,49 @@ const AT_ONCE: usize = 100;
 pub(crate) type Entries = Vec<(String, Fields)>;
 
 impl Scripts {
+    /// Returns the documents of these jobs. Those that are gone are left out.
+    pub(crate) async fn documents(
+        &self,
+        ids: HashSet<Uuid>,
+    ) -> Result<HashMap<Uuid, Vec<u8>>, QueueError> {
+        let ids: Vec<Uuid> = ids.into_iter().collect();
+        let mut found = HashMap::with_capacity(ids.len());
+        for some in ids.chunks(AT_ONCE) {
+            let mut pipeline = pipe();
+            for id in some {
+                pipeline.hget(self.keys.job(&id.to_string()), "payload");
+            }
+            let documents: Vec<Option<Vec<u8>>> = self
+                .connection
+                .request(async |mut redis| pipeline.query_async(&mut redis).await)
+                .await
+                .map_err(|error| QueueError::from_redis("documents", &error))?;
+            let documents = some.iter().zip(documents);
+            found.extend(documents.filter_map(|(id, document)| Some((*id, document?))));
+        }
+        Ok(found)
+    }
+
+    /// Returns the ids of the jobs whose documents any record needs.
+    pub(crate) async fn record_documents(&self) -> Result<HashSet<Uuid>, QueueError> {
+        let mut found = [Vec::new(), Vec::new()];
+        for (key, found) in [self.keys.agents(), self.keys.connections()].iter().zip(&mut found) {
+            let mut cursor = 0_u64;
+            loop {
+                let mut scan = cmd("HSCAN");
+                scan.arg(key).arg(cursor).arg("COUNT").arg(AT_ONCE);
+                // Names and records alternate.
+                let (next, records): (u64, Vec<Vec<u8>>) = self.read("records", &scan).await?;
+                found.extend(records.into_iter().skip(1).step_by(2));
+                if next == 0 {
+                    break;
+                }
+                cursor = next;
+            }
+        }
+        Ok(documents_of(&found[0], &found[1]))
+    }
+
     /// Returns Redis's clock in minutes.
     pub(crate) async fn minute(&self) -> Result<u64, QueueError> {
         let (seconds, _): (u64, u64) = self.read("time", &cmd("TIME")).await?;
@@ -123,7 +168,7 @@ impl Scripts {
         Ok((text(&info), Some(config)))
     }
 
-    pub(super) async fn read<T: FromRedisValue>(
+    pub(crate) async fn read<T: FromRedisValue>(
         &self,
         what: &'static str,
         command: &Cmd,

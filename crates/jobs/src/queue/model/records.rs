@@ -1,0 +1,220 @@
+//! The records of the model: what documents ask for, merged over all jobs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use mission_core::Kind;
+use uuid::Uuid;
+
+use super::job::{Job, Time};
+use super::machine::Model;
+
+/// The time for which a deleted agent is remembered.
+const REMEMBERED: Time = 24 * 3_600_000;
+
+/// The record of an agent.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Agent {
+    generation: Option<u64>,
+    seq: u64,
+    job: Uuid,
+    observed: Option<u64>,
+    phase: Option<&'static str>,
+    deleted_at: Time,
+    desired: Option<Uuid>,
+    token: Option<Uuid>,
+    owed: BTreeMap<char, Uuid>,
+}
+
+/// The record of a gateway's connection.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Connection {
+    revision: Option<u64>,
+    seq: u64,
+    document: Uuid,
+}
+
+/// All records, by subject, lane, and lane with agent.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    agents: BTreeMap<String, Agent>,
+    connections: BTreeMap<Uuid, Connection>,
+    heartbeats: BTreeMap<(Uuid, String), (u64, String)>,
+}
+
+/// What a run got from the records when it was claimed: the number of the agent's record and what
+/// it owed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Used {
+    pub(super) seq: Option<u64>,
+    pub(super) owed: BTreeMap<char, Uuid>,
+}
+
+impl Used {
+    /// Returns the letters and ids of what was owed, as `ack.lua` takes them.
+    pub(super) fn carried(&self) -> String {
+        self.owed.iter().fold(String::new(), |text, (letter, id)| format!("{text}{letter}{id}"))
+    }
+}
+
+impl Model {
+    /// Applies a document that is due for the first time. Returns the job that has replaced it if
+    /// it is outdated.
+    pub(super) fn record_document(&mut self, id: Uuid) -> Result<(), Uuid> {
+        let job = self.job(id).clone();
+        self.record_connection(&job);
+        if job.kind == Kind::HeartbeatSync {
+            for (agent, heartbeat) in &job.heartbeats {
+                let known = self.records.heartbeats.entry((job.lane, agent.clone())).or_default();
+                if known.0 < job.seq {
+                    *known = (job.seq, heartbeat.clone());
+                }
+            }
+            return Ok(());
+        }
+        let before = self.records.agents.get(&job.subject).cloned().unwrap_or_default();
+        let generation = job.generation.or(before.generation);
+        if (generation, job.seq) < (before.generation, before.seq) {
+            return Err(before.job);
+        }
+        let mut record = Agent { generation, seq: job.seq, job: id, ..before.clone() };
+        if job.kind == Kind::Cleanup {
+            record.phase = Some("deleting");
+        } else {
+            if before.phase.is_some() {
+                record = Agent { generation, seq: job.seq, job: id, ..Agent::default() };
+            }
+            record.desired = Some(id);
+            if job.parts.contains('t') {
+                record.token = Some(id);
+            }
+            for letter in job.parts.chars().filter(|letter| "frwp".contains(*letter)) {
+                record.owed.insert(letter, id);
+            }
+        }
+        self.records.agents.insert(job.subject, record);
+        Ok(())
+    }
+
+    fn record_connection(&mut self, job: &Job) {
+        if !job.parts.contains('c') {
+            return;
+        }
+        let before = self.records.connections.get(&job.lane).cloned().unwrap_or_default();
+        let revision = job.revision.or(before.revision);
+        if (revision, job.seq) >= (before.revision, before.seq) {
+            let connection = Connection { revision, seq: job.seq, document: job.id };
+            self.records.connections.insert(job.lane, connection);
+        }
+    }
+
+    /// Returns what a run of this job gets from the records.
+    pub(super) fn used(&self, job: &Job) -> Used {
+        self.records.agents.get(&job.subject).map_or_else(Used::default, |record| Used {
+            seq: Some(record.seq),
+            owed: record.owed.clone(),
+        })
+    }
+
+    /// Returns the heartbeat and the connection that a run of this job gets, as `claim.lua` returns
+    /// them.
+    pub(super) fn heartbeat_and_connection(&self, job: &Job) -> (String, String) {
+        let agent = job.subject.split_once('/').map(|(_, agent)| agent.to_owned());
+        let heartbeat = agent
+            .filter(|_| job.kind != Kind::HeartbeatSync)
+            .and_then(|agent| self.records.heartbeats.get(&(job.lane, agent)))
+            .map(|(seq, text)| format!("{seq} {text}"));
+        let connection = self.records.connections.get(&job.lane);
+        let connection = connection.map(|connection| connection.document.to_string());
+        (heartbeat.unwrap_or_default(), connection.unwrap_or_default())
+    }
+
+    /// Applies the end of a run that is done.
+    pub(super) fn observe(&mut self, job: &Job, used: &Used) {
+        let now = self.now;
+        let (Some(seq), Some(record)) = (used.seq, self.records.agents.get_mut(&job.subject))
+        else {
+            return;
+        };
+        if job.kind != Kind::Cleanup {
+            record.observed = Some(seq);
+            record.owed.retain(|letter, id| used.owed.get(letter) != Some(id));
+        } else if record.phase == Some("deleting") && record.seq == seq {
+            *record = Agent {
+                generation: record.generation,
+                seq,
+                job: record.job,
+                phase: Some("deleted"),
+                deleted_at: now,
+                ..Agent::default()
+            };
+            let agent = job.subject.split_once('/').expect("an agent's subject").1.to_owned();
+            self.records.heartbeats.remove(&(job.lane, agent));
+        }
+    }
+
+    /// Applies the cancellation of a job to the records.
+    pub(super) fn withdraw(&mut self, job: &Job) {
+        let Some(record) = self.records.agents.get_mut(&job.subject) else { return };
+        if job.kind == Kind::Cleanup {
+            if record.job == job.id && record.phase == Some("deleting") {
+                record.phase = None;
+            }
+        } else {
+            record.owed.retain(|letter, id| *letter == 'p' || *id != job.id);
+        }
+    }
+
+    /// Forgets agents that were deleted a day ago.
+    pub(super) fn forget_agents(&mut self) {
+        let now = self.now;
+        self.records.agents.retain(|_, record| {
+            record.phase != Some("deleted") || record.deleted_at + REMEMBERED > now
+        });
+    }
+
+    /// Returns the jobs whose documents the records need.
+    pub(super) fn documents(&self) -> BTreeSet<Uuid> {
+        let agents = self.records.agents.values();
+        let of_agents = agents.flat_map(|record| {
+            record.desired.into_iter().chain(record.token).chain(record.owed.values().copied())
+        });
+        of_agents.chain(self.records.connections.values().map(|known| known.document)).collect()
+    }
+
+    /// Returns the records as `shown.lua` shows them.
+    pub(super) fn records_text(&self) -> String {
+        let mut lines = Vec::new();
+        for (subject, record) in &self.records.agents {
+            let mut line = format!("{subject} seq={} job={}", record.seq, record.job);
+            let mut add = |name: &str, value: Option<String>| {
+                if let Some(value) = value {
+                    write!(line, " {name}={value}").unwrap();
+                }
+            };
+            add("generation", record.generation.map(|number| number.to_string()));
+            add("observed", record.observed.map(|seq| seq.to_string()));
+            add("phase", record.phase.map(str::to_owned));
+            add("desired", record.desired.map(|id| id.to_string()));
+            add("token", record.token.map(|id| id.to_string()));
+            for letter in "frwp".chars() {
+                add(&letter.to_string(), record.owed.get(&letter).map(Uuid::to_string));
+            }
+            lines.push(line);
+        }
+        for (lane, connection) in &self.records.connections {
+            let revision = connection.revision.map(|number| format!(" revision={number}"));
+            lines.push(format!(
+                "{lane} seq={} document={}{}",
+                connection.seq,
+                connection.document,
+                revision.unwrap_or_default()
+            ));
+        }
+        for ((lane, agent), (seq, text)) in &self.records.heartbeats {
+            lines.push(format!("{lane}/{agent} {seq} {text}"));
+        }
+        lines.sort();
+        lines.join("\n")
+    }
+}

@@ -1,0 +1,166 @@
+-- The records of gateways and agents: what documents ask for, merged over all jobs. Comes after
+-- prelude.lua.
+--
+-- Scripts never look into a document. A record names the documents that hold its parts by the ids
+-- of their jobs; letters (`parts`) say which parts a document has. keys.rs lists the fields of both
+-- records.
+
+-- What a run still has to do once, by the letter of the part that asks for it; see
+-- docs/protocol.md.
+local OWED = { 'f', 'r', 'w', 'p' }
+
+-- Whether a record needs the document of that job.
+local function needs_document(record, id)
+  if not record then return false end
+  if record.desired == id or record.token == id then return true end
+  for _, letter in ipairs(OWED) do
+    if record[letter] == id then return true end
+  end
+  return false
+end
+
+local function is_needed(lane, subject, id)
+  local known = connection(lane)
+  return known and known.document == id or needs_document(agent_record(subject), id)
+end
+
+-- A record has let go of a document, which is removed if its job is gone and no other record needs
+-- it.
+local function release_document(lane, subject, id)
+  if id and not is_needed(lane, subject, id) and not read(id) then call('UNLINK', K.job .. id) end
+end
+
+-- Changes an agent's record, and lets go of the documents that it does not name any more.
+local function replace_agent(lane, subject, record)
+  local before = agent_record(subject)
+  save_agent(subject, record)
+  if not before then return end
+  release_document(lane, subject, before.desired)
+  release_document(lane, subject, before.token)
+  for _, letter in ipairs(OWED) do
+    release_document(lane, subject, before[letter])
+  end
+end
+
+-- The connection of the newest document that has one is in force, unless its producer says that it
+-- is an older one.
+local function record_connection(job)
+  if not job.parts:find('c', 1, true) then return end
+  local before = connection(job.lane) or {}
+  local revision = job.revision or before.revision
+  if
+    (revision or 0) < (before.revision or 0)
+    or revision == before.revision and job.seq < (before.seq or 0)
+  then
+    return
+  end
+  save_connection(
+    job.lane,
+    { revision = revision, seq = job.seq, document = job.id, subject = job.subject }
+  )
+  if before.document then release_document(job.lane, before.subject, before.document) end
+end
+
+-- Merges a job's document into the record of its agent. Returns whether the document is the newest.
+local function record_agent(job)
+  local before = agent_record(job.subject) or { seq = 0 }
+  local generation = job.generation or before.generation
+  if
+    (generation or 0) < (before.generation or 0)
+    or generation == before.generation and job.seq < before.seq
+  then
+    return false
+  end
+  local record =
+    { generation = generation, seq = job.seq, job = job.id, observed = before.observed }
+  if job.kind == 'cleanup' then
+    -- The parts stay until the agent is gone, because a person can cancel the cleanup.
+    for _, part in ipairs({ 'desired', 'token', unpack(OWED) }) do
+      record[part] = before[part]
+    end
+    record.phase = 'deleting'
+  else
+    if before.phase then
+      before, record.observed = {}, nil
+    end
+    record.desired = job.id
+    record.token = job.parts:find('t', 1, true) and job.id or before.token
+    for _, letter in ipairs(OWED) do
+      record[letter] = job.parts:find(letter, 1, true) and job.id or before[letter]
+    end
+  end
+  replace_agent(job.lane, job.subject, record)
+  return true
+end
+
+-- A heartbeat-sync says the heartbeats of its agents, as JSON by id: the newest of each counts.
+local function record_heartbeats(job, heartbeats)
+  local key, ids, list = K.heartbeats .. job.lane, {}, {}
+  local by_id = cjson.decode(heartbeats)
+  for id in pairs(by_id) do
+    ids[#ids + 1] = id
+  end
+  for first = 1, #ids, PART do
+    local some = { unpack(ids, first, math.min(first + PART - 1, #ids)) }
+    for i, known in ipairs(call('HMGET', key, unpack(some))) do
+      if not known or tonumber(known:match('^%d+')) < job.seq then
+        list[#list + 1], list[#list + 2] = some[i], text(job.seq) .. ' ' .. by_id[some[i]]
+      end
+    end
+  end
+  in_parts('HSET', key, list)
+end
+
+-- The records change when a job is due for the first time. Returns whether its document is the
+-- newest of its agent.
+local function record_document(job, heartbeats)
+  record_connection(job)
+  if not MERGES[job.kind] then return record_agent(job) end
+  if heartbeats and heartbeats ~= '' then record_heartbeats(job, heartbeats) end
+  return true
+end
+
+-- A run has proven on the gateway what the record said when it began: its `seq`, and what was owed,
+-- as letters with ids.
+local function observe(job, seq, carried)
+  local record = agent_record(job.subject)
+  if not record then return end
+  if job.kind ~= 'cleanup' then
+    local after = {}
+    for name, value in pairs(record) do
+      after[name] = value
+    end
+    after.observed = seq
+    for letter, id in carried:gmatch('(%l)(%x[%x%-]+)') do
+      if after[letter] == id then after[letter] = nil end
+    end
+    replace_agent(job.lane, job.subject, after)
+  elseif record.phase == 'deleting' and record.seq == seq then
+    replace_agent(
+      job.lane,
+      job.subject,
+      { generation = record.generation, seq = seq, job = record.job, phase = 'deleted' }
+    )
+    call('HDEL', K.heartbeats .. job.lane, job.subject:match('/(.*)$') or '')
+    call('ZADD', K.deleted, NOW, job.subject)
+  end
+end
+
+-- A job was cancelled: its cleanup leaves the agent as it is, and what only it asked for once is
+-- not owed any more. The agent's newest state and token stay, and so does that the agent is new.
+local function withdraw_document(job)
+  local record = agent_record(job.subject)
+  if not record then return end
+  local after = {}
+  for name, value in pairs(record) do
+    after[name] = value
+  end
+  if job.kind == 'cleanup' then
+    if record.job == job.id and record.phase == 'deleting' then after.phase = nil end
+  else
+    for _, letter in ipairs({ 'f', 'r', 'w' }) do
+      if record[letter] == job.id then after[letter] = nil end
+    end
+  end
+  replace_agent(job.lane, job.subject, after)
+end

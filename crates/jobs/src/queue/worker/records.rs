@@ -1,0 +1,269 @@
+//! Reads the records of claimed jobs, and the documents of other jobs that they name.
+//!
+//! Scripts never look into a document, so `claim.lua` returns the record of the agent as it is and
+//! the id of the document that has the gateway's connection. In the usual case all of them name the
+//! job itself, and nothing more is read.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use mission_core::model::HeartbeatSync;
+use mission_core::records::{AgentParts, Records, read_heartbeat};
+use mission_core::{Failure, Outcome, Remedy};
+use redis::cmd;
+use serde::Deserialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::queue::error::QueueError;
+use crate::queue::redis::claim::RawClaim;
+use crate::queue::redis::scripts::Scripts;
+use crate::seal::{self, Keyring, OpenError};
+
+/// The most fields of one read, so that other clients are served in between.
+const AT_ONCE: usize = 500;
+
+/// The record of an agent. `queue/redis/keys.rs` lists its fields.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct AgentRecord {
+    /// The number of the newest job whose document was merged into the record.
+    pub(crate) seq: u64,
+    /// The phase; none while the agent is wanted.
+    #[serde(default)]
+    phase: Option<Phase>,
+    #[serde(default)]
+    desired: Option<Uuid>,
+    #[serde(default)]
+    token: Option<Uuid>,
+    #[serde(default, rename = "f")]
+    force_bootstrap: Option<Uuid>,
+    #[serde(default, rename = "r")]
+    reset_session: Option<Uuid>,
+    #[serde(default, rename = "w")]
+    wake: Option<Uuid>,
+    #[serde(default, rename = "p")]
+    provision: Option<Uuid>,
+}
+
+/// The phase of an agent that a cleanup is to remove or has removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Phase {
+    /// A cleanup is owed.
+    Deleting,
+    /// The agent is gone.
+    Deleted,
+}
+
+impl AgentRecord {
+    /// Reads a record. Returns none if there is none, or if it cannot be read.
+    pub(crate) fn read(packed: &[u8]) -> Option<Self> {
+        let mut reader = rmp_serde::Deserializer::from_read_ref(packed).with_human_readable();
+        Self::deserialize(&mut reader).ok()
+    }
+
+    /// Returns what a run still has to do once, by letter, with the jobs that asked for it.
+    pub(crate) fn owed(&self) -> BTreeMap<char, Uuid> {
+        let all = [
+            ('f', self.force_bootstrap),
+            ('r', self.reset_session),
+            ('w', self.wake),
+            ('p', self.provision),
+        ];
+        all.into_iter().filter_map(|(letter, id)| Some((letter, id?))).collect()
+    }
+
+    /// Returns the job whose wake is owed.
+    pub(crate) const fn wake(&self) -> Option<Uuid> {
+        self.wake
+    }
+
+    fn documents(&self) -> impl Iterator<Item = Uuid> {
+        [self.desired, self.token, self.wake].into_iter().flatten()
+    }
+}
+
+/// The record of a gateway's connection.
+#[derive(Debug, Deserialize)]
+struct ConnectionRecord {
+    document: Uuid,
+}
+
+/// Returns the ids of the jobs whose documents these records of agents and connections need.
+pub(crate) fn documents_of(agents: &[Vec<u8>], connections: &[Vec<u8>]) -> HashSet<Uuid> {
+    let agents = agents.iter().filter_map(|packed| AgentRecord::read(packed));
+    let of_agents = agents.flat_map(|record| record.documents().collect::<Vec<_>>());
+    let connections = connections.iter().filter_map(|packed| {
+        let mut reader = rmp_serde::Deserializer::from_read_ref(packed).with_human_readable();
+        ConnectionRecord::deserialize(&mut reader).ok()
+    });
+    of_agents.chain(connections.map(|record| record.document)).collect()
+}
+
+/// The records of claimed jobs, and the documents of other jobs that they name.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    documents: HashMap<Uuid, Vec<u8>>,
+    /// The agents that each heartbeat-sync must not write, by the id of the job: a cleanup removes
+    /// or has removed them, or a newer job decides about them.
+    left_out: HashMap<String, HashSet<Uuid>>,
+}
+
+/// The reasons why a job cannot be composed from its records.
+pub(crate) enum Incomplete {
+    /// A document is sealed with a key that this worker does not have.
+    Sealed(OpenError),
+    /// The agent's token is sealed, but the newest connection of the gateway is neither sealed nor
+    /// leads to the place that the token was sealed for. Somebody who can write to Redis may have
+    /// made it up.
+    UnsealedConnection,
+}
+
+impl Incomplete {
+    /// Returns the end of the run, which waits for a person.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Sealed(error) => error.outcome(),
+            Self::UnsealedConnection => {
+                let what = "the gateway's newest connection is not sealed, but the agent's token \
+                    is, and was sealed for another address";
+                let remedy = Remedy::backend(
+                    "give the producers the key (MISSION_SECRET_KEY), and enqueue a job with the \
+                     gateway's token, or this agent with its token",
+                );
+                Outcome::Blocked(Failure::new("unsealed_connection", what).with_remedy(remedy))
+            }
+        }
+    }
+}
+
+impl Loaded {
+    /// Reads what the records of these jobs name.
+    pub(crate) async fn load(scripts: &Scripts, jobs: &[RawClaim]) -> Result<Self, QueueError> {
+        let named = jobs.iter().flat_map(|job| {
+            let record = job.record();
+            let of_agent = record.iter().flat_map(AgentRecord::documents).collect::<Vec<_>>();
+            let others = of_agent.into_iter().chain(job.connection.parse());
+            others.filter(|id| id.to_string() != job.id).collect::<Vec<_>>()
+        });
+        let named: HashSet<Uuid> = named.collect();
+        let mut loaded = Self { documents: scripts.documents(named).await?, ..Self::default() };
+        for job in jobs.iter().filter(|job| job.kind == "heartbeat-sync") {
+            loaded.left_out.insert(job.id.clone(), left_out(scripts, job).await?);
+        }
+        Ok(loaded)
+    }
+
+    /// Returns the documents that a job is composed of besides its own. A document that is missing or
+    /// spoilt does not stop the job, which then means its own document instead. The same holds for
+    /// one of another agent or gateway, which only somebody who writes to Redis can have put there.
+    pub(crate) fn records(
+        &self,
+        raw: &RawClaim,
+        own: &Value,
+        keyring: &Keyring,
+    ) -> Result<Records, Incomplete> {
+        let part = |id: Option<Uuid>, parts: &[&str]| {
+            let Some(id) = id else { return Ok(None) };
+            if id.to_string() == raw.id {
+                return Ok(Some(own.clone()));
+            }
+            let stored = self.documents.get(&id).map(|stored| keyring.open(stored));
+            if let Some(Err(error @ OpenError::UnknownKey { .. })) = stored {
+                return Err(Incomplete::Sealed(error));
+            }
+            let document = stored.and_then(|text| serde_json::from_slice(&text.ok()?).ok());
+            let document = document.filter(|document: &Value| {
+                parts.iter().all(|part| id_of(document, part) == id_of(own, part))
+            });
+            if document.is_none() {
+                tracing::error!(job = raw.id, missing = %id, "document of a record missing or spoilt");
+            }
+            Ok(document)
+        };
+        let of_agent = |id: Option<Uuid>| part(id, &["gateway", "agent"]);
+        let agent = raw.record().map(|record| {
+            let heartbeat = raw.heartbeat.split_once(' ');
+            let heartbeat =
+                heartbeat.filter(|(seq, _)| seq.parse().is_ok_and(|seq: u64| seq > record.seq));
+            Ok::<_, Incomplete>(AgentParts {
+                desired: of_agent(record.desired.filter(|id| id.to_string() != raw.id))?,
+                token: of_agent(record.token)?,
+                wake: of_agent(record.wake)?,
+                heartbeat: heartbeat.and_then(|(_, kept)| read_heartbeat(kept)),
+                force_bootstrap: record.force_bootstrap.is_some(),
+                reset_session: record.reset_session.is_some(),
+                provision: record.provision.is_some(),
+            })
+        });
+        let connection = part(raw.connection.parse().ok(), &["gateway"])?;
+        let agent = agent.transpose()?;
+        if let Some(connection) = &connection {
+            let of_token = agent.as_ref().and_then(|agent| agent.token.as_ref()).unwrap_or(own);
+            let token_id = raw.record().and_then(|record| record.token).map(|id| id.to_string());
+            let token_id = token_id.as_deref().unwrap_or(&raw.id);
+            let is_bound = !self.is_sealed(raw, token_id, "/auth_token")
+                || self.is_sealed(raw, &raw.connection, "/gateway/token")
+                || destination(connection) == destination(of_token);
+            if !is_bound {
+                return Err(Incomplete::UnsealedConnection);
+            }
+        }
+        Ok(Records { connection, agent })
+    }
+
+    /// Returns whether a field of a job's document is sealed in Redis.
+    fn is_sealed(&self, raw: &RawClaim, id: &str, field: &str) -> bool {
+        let stored = if id == raw.id {
+            Some(&raw.payload)
+        } else {
+            id.parse().ok().and_then(|id: Uuid| self.documents.get(&id))
+        };
+        let document: Option<Value> = stored.and_then(|stored| serde_json::from_slice(stored).ok());
+        let field = document.as_ref().and_then(|document| document.pointer(field)?.as_str());
+        field.is_some_and(seal::is_sealed)
+    }
+
+    /// Leaves the agents out of a heartbeat-sync that it must not write.
+    pub(crate) fn leave_out(&self, raw: &RawClaim, job: &mut HeartbeatSync) {
+        if let Some(left_out) = self.left_out.get(&raw.id) {
+            job.leave_out(left_out);
+        }
+    }
+}
+
+/// Returns the parts of a connection that decide where a token is sent.
+fn destination(document: &Value) -> [&Value; 3] {
+    ["url", "allow_insecure_tls", "tls_fingerprint"].map(|part| &document["gateway"][part])
+}
+
+fn id_of(document: &Value, part: &str) -> Option<Uuid> {
+    document[part]["id"].as_str()?.parse().ok()
+}
+
+/// Returns the agents that a heartbeat-sync must not write.
+async fn left_out(scripts: &Scripts, job: &RawClaim) -> Result<HashSet<Uuid>, QueueError> {
+    let document: Value = serde_json::from_slice(&job.payload).unwrap_or_default();
+    let agents = document["agents"].as_array().into_iter().flatten();
+    let agents: Vec<Uuid> = agents.filter_map(|agent| agent["id"].as_str()?.parse().ok()).collect();
+    let mut left_out = HashSet::new();
+    for agents in agents.chunks(AT_ONCE) {
+        let (mut records, mut heartbeats) = (cmd("HMGET"), cmd("HMGET"));
+        records.arg(scripts.keys.agents());
+        heartbeats.arg(scripts.keys.heartbeats(&job.lane));
+        for agent in agents {
+            records.arg(format!("{}/{agent}", job.lane));
+            heartbeats.arg(agent.to_string());
+        }
+        let records: Vec<Option<Vec<u8>>> = scripts.read("agents", &records).await?;
+        let heartbeats: Vec<Option<String>> = scripts.read("heartbeats", &heartbeats).await?;
+        for ((agent, record), heartbeat) in agents.iter().zip(records).zip(heartbeats) {
+            let record = record.as_deref().and_then(AgentRecord::read);
+            let newest = heartbeat.and_then(|kept| kept.split_once(' ')?.0.parse::<u64>().ok());
+            let is_unwanted = record.as_ref().is_some_and(|record| record.phase.is_some());
+            if is_unwanted || record.map(|record| record.seq).max(newest) > Some(job.seq) {
+                left_out.insert(*agent);
+            }
+        }
+    }
+    Ok(left_out)
+}
