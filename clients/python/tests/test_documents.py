@@ -75,7 +75,7 @@ def test_jobs_have_the_fields_of_the_schema_and_each_text_has_a_limit() -> None:
     for part, described in [*parts, (Wake, options["wake"])]:
         assert {field.name for field in dataclasses.fields(part)} == set(described["properties"])
         for name, field in described["properties"].items():
-            limits = {"maxLength", "x-maxBytes", "x-maxValues", "enum"} & set(field)
+            limits = {"maxLength", "maximum", "x-maxBytes", "x-maxValues", "enum"} & set(field)
             assert limits or "boolean" in field["type"] or "object" in field["type"], f"{part.__name__}.{name}"
 
 

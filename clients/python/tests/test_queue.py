@@ -109,7 +109,7 @@ def test_a_job_is_stored_as_workers_read_it(client: Any, connection: redis.Redis
         "state": "ready",
         "max_attempts": "12",
         "priority": "5",
-        "flags": "p",
+        "parts": "ctp",
     }
     assert {name: stored.get(name) for name in expected} == expected
 
@@ -123,25 +123,46 @@ def test_text_is_stored_byte_for_byte(client: Any, connection: redis.Redis) -> N
 
 
 @pytest.mark.parametrize(
-    ("kind", "options", "flags"),
+    ("kind", "options", "parts"),
     [
-        ("provision", {}, "p"),
-        ("provision-main", {"action": "update", "force_bootstrap": True}, "f"),
-        ("provision", {"force_bootstrap": True, "reset_session": True}, "frp"),
-        ("provision", {"action": "update"}, None),
-        ("provision", None, "p"),
-        ("cleanup", {"force_bootstrap": True}, None),
-        ("provision without a url", {"force_bootstrap": True}, None),
+        ("provision", {}, "ctp"),
+        ("provision-main", {"action": "update", "force_bootstrap": True}, "ctf"),
+        ("provision", {"force_bootstrap": True, "reset_session": True, "wake": {}}, "ctfrwp"),
+        ("provision", {"action": "update"}, "ct"),
+        ("provision", None, "ctp"),
+        ("cleanup", {"force_bootstrap": True}, "c"),
+        ("provision without a url", {"force_bootstrap": True}, "tfp"),
+        ("heartbeat-sync", None, "c"),
     ],
 )
-def test_what_a_newer_job_would_inherit_is_marked(
-    client: Any, kind: str, options: dict[str, Any] | None, flags: str | None
+def test_the_parts_that_records_keep_apart_are_marked(
+    client: Any, kind: str, options: dict[str, Any] | None, parts: str
 ) -> None:
     document = {**corpus.document(kind.split()[0]), "options": options}
     if "without" in kind:
         del document["gateway"]["url"]
     enqueued = client.enqueue(document)
-    assert client.get(enqueued.id).raw.get("flags") == flags
+    assert client.get(enqueued.id).raw["parts"] == parts
+
+
+def test_a_document_of_an_older_generation_is_superseded(client: Any) -> None:
+    def generation(number: int) -> dict[str, Any]:
+        document = corpus.document("provision")
+        return {**document, "agent": {**document["agent"], "generation": number}}
+
+    newer, older = client.enqueue(generation(2)), client.enqueue(generation(1))
+    assert (newer.state, older.state) == ("ready", "superseded")
+    assert client.get(older.id).superseded_by == newer.id
+
+
+def test_the_heartbeats_of_a_sync_are_kept_by_agent(client: Any, connection: redis.Redis) -> None:
+    document = corpus.document("heartbeat-sync")
+    client.enqueue(document)
+    kept: Any = connection.hgetall(f"{{mission}}:heartbeats:{GATEWAY}")
+    assert set(kept) == {agent["id"] for agent in document["agents"]}
+    for agent in document["agents"]:
+        _, text = kept[agent["id"]].split(" ", 1)
+        assert json.loads(text) == {"config": agent.get("heartbeat_config"), "fast": False}
 
 
 def test_a_newer_job_takes_the_place_of_an_older_one(client: Any) -> None:

@@ -186,7 +186,7 @@ def _parts(content: Mapping[str, Any]) -> str:
     provisions = content["kind"] in (Kind.PROVISION, Kind.PROVISION_MAIN)
     options = content.get("options") or {}
     marks = {
-        "c": not _schema.is_blank(content["gateway"].get("url")),
+        "c": not is_blank(content["gateway"].get("url")),
         "t": provisions and content.get("auth_token") is not None,
         "f": provisions and options.get("force_bootstrap"),
         "r": provisions and options.get("reset_session"),
