@@ -163,7 +163,7 @@ fn print_state(what: &str, job: &JobRecord) {
         _ => job.failure.as_ref().map(|failure| failure.message.clone()),
     };
     let because = because.map_or_else(String::new, |because| format!(": {because}"));
-    say(&format!("  {:9} {what}, attempt {}{because}", job.state.as_str(), job.attempts));
+    say(&format!("  {:9} {what}, run {}{because}", job.state.as_str(), job.runs));
 }
 
 /// Prints a line of the demo to standard error, marked so that it stands out in a log.

@@ -1,8 +1,8 @@
 //! The explanation of a job in sentences: its state, the reason, and the remedy. Pages and the
 //! terminal show the same sentences.
 
-use mission_core::Remedy;
 use mission_core::humanize::{count, span};
+use mission_core::{Remedy, Scope};
 
 use crate::queue::{JobRecord, State};
 use crate::retry::DeadReason;
@@ -81,6 +81,13 @@ fn sentence(job: &JobRecord, now_ms: u64) -> String {
             )
         }
         State::Running => running(job, &since(job.started_at_ms)),
+        State::Retrying if is_of_gateway(job) => {
+            format!(
+                "It waits for its gateway, which is tried again {}: {}",
+                until(job.next_at_ms),
+                why(job)
+            )
+        }
         State::Retrying => format!(
             "It is tried again {}, attempt {} of {}: {}",
             until(job.next_at_ms),
@@ -116,6 +123,11 @@ pub fn brief(job: &JobRecord) -> String {
         _ => failure,
     };
     text.unwrap_or_default()
+}
+
+/// Returns whether the last failure was the gateway's, which costs a job no attempt.
+fn is_of_gateway(job: &JobRecord) -> bool {
+    job.failure.as_ref().is_some_and(|failure| failure.scope == Scope::Gateway)
 }
 
 /// Describes the last run of a job that is ready again.
@@ -317,6 +329,10 @@ mod tests {
         let (sentence, _) =
             told(&failed(State::Retrying, Failure::new("unreachable", "cannot reach it")));
         assert_eq!(sentence, "It is tried again in 12 s, attempt 4 of 12: cannot reach it.");
+        let away = Failure::new("unreachable", "cannot reach it").of_gateway();
+        let (sentence, _) = told(&failed(State::Retrying, away));
+        let expected = "It waits for its gateway, which is tried again in 12 s: cannot reach it.";
+        assert_eq!(sentence, expected);
     }
 
     #[test]
