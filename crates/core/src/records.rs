@@ -40,7 +40,9 @@ pub fn parts(document: &Value) -> String {
     LETTERS.into_iter().filter(has).collect()
 }
 
-fn has_connection(document: &Value) -> bool {
+/// Returns whether a document has a connection of its gateway: a `url`.
+#[must_use]
+pub fn has_connection(document: &Value) -> bool {
     document["gateway"]["url"].as_str().is_some_and(|url| !url.trim().is_empty())
 }
 

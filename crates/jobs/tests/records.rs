@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::documents::{cleanup, heartbeat_sync};
-use crate::worker::{Runs, Worker, brisk, by, done, eventually, look, permanent, put, reaches};
+use crate::worker::{
+    HOUR, Runs, Worker, brisk, by, done, eventually, look, permanent, put, reaches,
+};
 
 /// Returns a provisioning of agent 1 of gateway 1 with these members of the document changed, by
 /// JSON pointer.
@@ -251,4 +253,87 @@ async fn a_document_that_a_record_needs_outlives_its_job() {
 /// Returns a document after which no older one of the agent or its gateway is needed.
 fn document_with_all_parts() -> Envelope {
     document(&[("/auth_token", json!("another"))])
+}
+
+#[tokio::test]
+async fn a_delayed_document_counts_at_once_and_is_not_lost_when_it_is_replaced() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let generation = |number: u64| ("/agent/generation", json!(number));
+    let create = document(&[generation(5), ("/options/wake", json!({}))]).with_delay(HOUR);
+    put(&queue, &create).await;
+    assert_eq!(put(&queue, &document(&[generation(4)])).await.state, Some(State::Superseded));
+    assert_eq!(put(&queue, &edit(&[generation(6)])).await.superseded, [create.id]);
+    let job = runs_until_done(&queue, 1).await.map(provision).remove(0);
+    assert_eq!((token(&job), job.options.wake.is_some()), (Some("agent-token"), true));
+}
+
+/// Replaces a field of a hash of the queue.
+async fn spoil(redis: &RedisServer, queue: &Queue, key: &str, field: &str, value: &[u8]) {
+    let key = format!("{{{}}}:{key}", queue.name());
+    let mut connection = redis.connect().await;
+    redis::cmd("HSET").arg(key).arg(field).arg(value).exec_async(&mut connection).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_spoilt_record_stops_no_job() {
+    let gateway = Uuid::from_u128(1).to_string();
+    let subject = format!("{gateway}/{gateway}");
+    for spoilt in [&b"garbage"[..], b"\xc1", b"", b"\x93\x01\x02\x03", b"\x81\xa3seq\xa1x"] {
+        let redis = RedisServer::start().await;
+        let queue = redis.queue();
+        pause(&queue).await;
+        put(&queue, &document(&[])).await;
+        put(&queue, &document(&[agent(2)]).with_delay(Duration::from_millis(10))).await;
+        let heartbeats = format!("heartbeats:{gateway}");
+        for (key, field) in
+            [("agents", &subject), ("connections", &gateway), (&heartbeats, &gateway)]
+        {
+            spoil(&redis, &queue, key, field, spoilt).await;
+        }
+        put(&queue, &heartbeat_sync(1, &[(1, "2m")])).await;
+        put(&queue, &document(&[agent(3)])).await;
+        let runs = runs_until_done(&queue, 4).await;
+        assert_eq!(runs.map(|claimed| claimed.run), [1; 4], "{spoilt:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_this_worker_cannot_read_does_not_reach_other_jobs() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    pause(&queue).await;
+    put(&queue, &document(&[agent(1)])).await;
+    let newest = document(&[agent(2)]);
+    put(&queue, &newest).await;
+    let nameless = edit(&[agent(3), ("/gateway", json!({ "id": Uuid::from_u128(1) }))]);
+    put(&queue, &nameless).await;
+    let strange = String::from_utf8(newest.payload.expose().to_vec()).unwrap();
+    let strange = strange.replace("\"gateway\":{", "\"gateway\":{\"colour\":\"red\",");
+    spoil(&redis, &queue, &format!("job:{}", newest.id), "payload", strange.as_bytes()).await;
+    let runs = runs_until_done(&queue, 1).await;
+    assert_eq!(runs.map(|claimed| provision(claimed).agent.id.as_u128()), [1]);
+    // A job that has no connection itself waits for one; it has not been carried out.
+    let record = reaches(&queue, nameless.id, State::Blocked).await;
+    assert_eq!(record.failure.unwrap().code, "connection_unknown");
+    assert_eq!(reaches(&queue, newest.id, State::Dead).await.reason.as_deref(), Some("invalid"));
+}
+
+#[tokio::test]
+async fn a_cleanup_that_was_given_up_does_not_keep_its_agent_from_syncs_for_ever() {
+    let redis = RedisServer::start().await;
+    let queue = redis.queue();
+    let dead = cleanup(1, 1);
+    put(&queue, &dead).await;
+    let none = Keep { age: HOUR, count: 0 };
+    let settings = Settings { keep_dead: none, ..brisk() };
+    let worker = Worker::start(&queue, settings, |_| async { permanent() });
+    eventually("removed", async || queue.get(dead.id).await.unwrap().is_none()).await;
+    drop(worker);
+    put(&queue, &heartbeat_sync(1, &[(1, "2m")])).await;
+    let synced = runs_until_done(&queue, 1).await.map(|claimed| match &claimed.job {
+        Job::HeartbeatSync(sync) => sync.agents.len(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(synced, [1]);
 }

@@ -68,7 +68,7 @@ end
 local call = redis.call
 local NOW = now()
 -- LAYOUT stands in the Python client's get.lua as well.
-local LAYOUT, HISTORY, LINE, TIMELINE = '1', 20, 100, 1200
+local LAYOUT, HISTORY, LINE, TIMELINE = '2', 20, 100, 1200
 local EVENTS, MINUTES_KEPT, REMEMBERED = 100000, 25 * 3600000, 30 * 86400000
 local RANKS = 2 ^ 48
 
@@ -258,14 +258,22 @@ end
 -- none), and those that have changed.
 local agents, connections, changed_agents, changed_connections = {}, {}, {}, {}
 
-local function agent_record(subject)
-  local record = agents[subject]
-  if record == nil then
-    local packed = call('HGET', K.agents, subject)
-    record = packed and cmsgpack.unpack(packed) or false
-    agents[subject] = record
+-- The fields of records that are numbers. All others are texts.
+local COUNTS = { seq = true, generation = true, observed = true, revision = true }
+
+-- Reads a record. One that somebody has spoilt counts as absent, so that it stops no other job.
+local function unpacked(packed)
+  local ok, record = pcall(cmsgpack.unpack, packed or '')
+  if not ok or type(record) ~= 'table' or not record.seq then return false end
+  for name, value in pairs(record) do
+    if type(value) ~= (COUNTS[name] and 'number' or 'string') then return false end
   end
   return record
+end
+
+local function agent_record(subject)
+  if agents[subject] == nil then agents[subject] = unpacked(call('HGET', K.agents, subject)) end
+  return agents[subject]
 end
 
 local function save_agent(subject, record)
@@ -273,13 +281,10 @@ local function save_agent(subject, record)
 end
 
 local function connection(lane)
-  local record = connections[lane]
-  if record == nil then
-    local packed = call('HGET', K.connections, lane)
-    record = packed and cmsgpack.unpack(packed) or false
-    connections[lane] = record
+  if connections[lane] == nil then
+    connections[lane] = unpacked(call('HGET', K.connections, lane))
   end
-  return record
+  return connections[lane]
 end
 
 local function save_connection(lane, record)
@@ -495,7 +500,7 @@ end
 -- The connection of the newest document that has one is in force, unless its producer says that it
 -- is an older one.
 local function record_connection(job)
-  if not job.parts:find('c', 1, true) then return end
+  if not (job.parts or ''):find('c', 1, true) then return end
   local before = connection(job.lane) or {}
   local revision = job.revision or before.revision
   if
@@ -545,15 +550,15 @@ end
 
 -- A heartbeat-sync says the heartbeats of its agents, as JSON by id: the newest of each counts.
 local function record_heartbeats(job, heartbeats)
+  local ok, by_id = pcall(cjson.decode, heartbeats)
   local key, ids, list = K.heartbeats .. job.lane, {}, {}
-  local by_id = cjson.decode(heartbeats)
-  for id in pairs(by_id) do
-    ids[#ids + 1] = id
+  for id, heartbeat in pairs(ok and type(by_id) == 'table' and by_id or {}) do
+    if type(id) == 'string' and type(heartbeat) == 'string' then ids[#ids + 1] = id end
   end
   for first = 1, #ids, PART do
     local some = { unpack(ids, first, math.min(first + PART - 1, #ids)) }
     for i, known in ipairs(call('HMGET', key, unpack(some))) do
-      if not known or tonumber(known:match('^%d+')) < job.seq then
+      if (tonumber(known and known:match('^%d+')) or 0) < job.seq then
         list[#list + 1], list[#list + 2] = some[i], text(job.seq) .. ' ' .. by_id[some[i]]
       end
     end
@@ -561,13 +566,15 @@ local function record_heartbeats(job, heartbeats)
   in_parts('HSET', key, list)
 end
 
--- The records change when a job is due for the first time. Returns whether its document is the
--- newest of its agent.
+-- A document changes the records when it is enqueued, even if its job is to run later: nothing of it
+-- is lost if a newer job replaces that job meanwhile. Returns whether it is the newest of its agent.
 local function record_document(job, heartbeats)
   record_connection(job)
-  if not MERGES[job.kind] then return record_agent(job) end
-  if heartbeats and heartbeats ~= '' then record_heartbeats(job, heartbeats) end
-  return true
+  if MERGES[job.kind] then
+    record_heartbeats(job, heartbeats)
+    return true
+  end
+  return record_agent(job)
 end
 
 -- A job was cancelled: its cleanup leaves the agent as it is, and what only it asked for once is
@@ -736,19 +743,21 @@ local function join_line(job)
   end
 end
 
--- A job is due for the first time, in that state or a new one. If its document is outdated, a newer
--- job has replaced it.
-local function arrive(job, heartbeats)
-  if record_document(job, heartbeats) then
+-- A job is due for the first time, in that state or a new one.
+local function arrive(job)
+  -- An agent is to be deleted only once its cleanup is due.
+  if job.kind == 'cleanup' and not record_agent(job) then
+    go(job, 'superseded', NOW, { superseded_by = agent_record(job.subject).job })
+  else
     go(job, 'ready')
     join_line(job)
-  else
-    go(job, 'superseded', NOW, { superseded_by = agent_record(job.subject).job })
   end
 end
 
 local layout = redis.call('GET', K.layout)
-if layout and layout ~= LAYOUT then
+-- Jobs of layout 1 only lack the names of their parts. Its scripts would bypass the records.
+if layout == '1' then redis.call('SET', K.layout, LAYOUT) end
+if layout and layout ~= LAYOUT and layout ~= '1' then
   return redis.error_reply('LAYOUT the queue is of layout ' .. layout
     .. ', this program knows ' .. LAYOUT)
 end
@@ -847,14 +856,21 @@ local function store(i)
     call('ZADD', K.expiry, job.expires_at, job.id)
   end
   meter(job, 'enqueued')
-  if delay > 0 then
+  local is_newest = true
+  if job.kind == 'cleanup' then
+    record_connection(job)
+  else
+    is_newest = record_document(job, arg(14))
+  end
+  if not is_newest then
+    go(job, 'superseded', NOW, { superseded_by = agent_record(job.subject).job })
+  elseif delay > 0 then
     go(job, 'scheduled', NOW + delay)
     call('ZADD', K.later .. job.subject, seq, job.id)
-    if arg(14) ~= '' then save(job, 'heartbeats', arg(14)) end
     -- Idle workers have to look again, to know when this one is due.
     wake()
   else
-    arrive(job, arg(14))
+    arrive(job)
   end
 end
 

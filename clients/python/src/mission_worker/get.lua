@@ -5,8 +5,8 @@
 -- Cost  2 commands.
 
 local layout = redis.call('GET', KEYS[1] .. ':layout')
-if layout and layout ~= '1' then
-  return redis.error_reply('LAYOUT the queue is of layout ' .. layout .. ', this program knows 1')
+if layout and layout ~= '1' and layout ~= '2' then
+  return redis.error_reply('LAYOUT the queue is of layout ' .. layout .. ', this program knows 2')
 end
 local job, payload, report, history =
   unpack(redis.call('HMGET', KEYS[1] .. ':job:' .. ARGV[1], 'job', 'payload', 'report', 'history'))

@@ -63,8 +63,8 @@ struct RawGateway {
     /// The gateway's name, for people.
     #[serde(default, deserialize_with = "null_is_default")]
     name: String,
-    /// The gateway's address, `ws://` or `wss://`. Without it, every job except a heartbeat-sync
-    /// succeeds without doing anything.
+    /// The gateway's address, `ws://` or `wss://`. Without it, a job in a queue uses the newest
+    /// connection of the gateway; if there is none, it succeeds without doing anything.
     #[serde(default)]
     url: Option<String>,
     /// The gateway's token.

@@ -43,28 +43,33 @@ impl Model {
         job.before = self.newest.insert(job.subject.clone(), id);
         job.state = State::Scheduled;
         self.jobs.insert(id, job);
-        if new.delay > 0 {
+        if let Err(newer) = self.record_document(id) {
+            self.overtaken(id, None, newer);
+        } else if new.delay > 0 {
             self.entered(id, None, now, More { at: Some(now + new.delay), ..More::default() });
         } else {
             self.arrive(id, None);
         }
     }
 
-    /// Applies that a job is due for the first time: it is ready, or its document is outdated.
+    /// Applies that a job is due for the first time. A cleanup changes the record of its agent then.
     pub(super) fn arrive(&mut self, id: Uuid, from: Option<State>) {
         let now = self.now;
-        match self.record_document(id) {
-            Ok(()) => {
-                self.job(id).state = State::Ready;
-                self.entered(id, from, now, More::default());
-                self.join_line(id);
-            }
-            Err(newer) => {
-                self.job(id).state = State::Superseded;
-                let more = More { superseded_by: Some(newer), ..More::default() };
-                self.entered(id, from, now, more);
-            }
+        if self.job(id).kind == mission_core::Kind::Cleanup
+            && let Err(newer) = self.record_agent(id)
+        {
+            return self.overtaken(id, from, newer);
         }
+        self.job(id).state = State::Ready;
+        self.entered(id, from, now, More::default());
+        self.join_line(id);
+    }
+
+    /// Applies that the document of a job is older than the record.
+    fn overtaken(&mut self, id: Uuid, from: Option<State>, newer: Uuid) {
+        let now = self.now;
+        self.job(id).state = State::Superseded;
+        self.entered(id, from, now, More { superseded_by: Some(newer), ..More::default() });
     }
 
     /// Returns whether this worker holds the lease.

@@ -115,7 +115,10 @@ impl Model {
             inside.partition_point(|(at, _)| at + age <= self.now)
         };
         for (_, id) in &inside[..old] {
-            self.jobs.remove(id);
+            let job = self.jobs.remove(id).expect("it was listed");
+            if job.kind == mission_core::Kind::Cleanup {
+                self.withdraw(&job);
+            }
             self.touched.insert(*id);
         }
     }

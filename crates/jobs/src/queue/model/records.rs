@@ -58,11 +58,17 @@ impl Used {
 }
 
 impl Model {
-    /// Applies a document that is due for the first time. Returns the job that has replaced it if
-    /// it is outdated.
+    /// Applies a document that is enqueued. Returns the job that has replaced it if it is outdated.
     pub(super) fn record_document(&mut self, id: Uuid) -> Result<(), Uuid> {
         let job = self.job(id).clone();
         self.record_connection(&job);
+        if job.kind == Kind::Cleanup { Ok(()) } else { self.record_agent(id) }
+    }
+
+    /// Applies a document to the record of its agent: when it is enqueued, or a cleanup when it is
+    /// due.
+    pub(super) fn record_agent(&mut self, id: Uuid) -> Result<(), Uuid> {
+        let job = self.job(id).clone();
         if job.kind == Kind::HeartbeatSync {
             for (agent, heartbeat) in &job.heartbeats {
                 let known = self.records.heartbeats.entry((job.lane, agent.clone())).or_default();

@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use mission_core::model::HeartbeatSync;
-use mission_core::records::{AgentParts, Records, read_heartbeat};
-use mission_core::{Failure, Outcome, Remedy};
+use mission_core::records::{AgentParts, Records, has_connection, read_heartbeat};
+use mission_core::{Failure, Job, Outcome, Remedy};
 use redis::cmd;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::queue::error::QueueError;
@@ -112,6 +112,8 @@ pub(crate) struct Loaded {
 pub(crate) enum Incomplete {
     /// A document is sealed with a key that this worker does not have.
     Sealed(OpenError),
+    /// The document with the gateway's connection is missing or spoilt, and the job has none.
+    UnknownConnection,
     /// The agent's token is sealed, but the newest connection of the gateway is neither sealed nor
     /// leads to the place that the token was sealed for. Somebody who can write to Redis may have
     /// made it up.
@@ -119,10 +121,17 @@ pub(crate) enum Incomplete {
 }
 
 impl Incomplete {
-    /// Returns the end of the run, which waits for a person.
+    /// Returns the end of the run: blocked until somebody acts.
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Self::Sealed(error) => error.outcome(),
+            Self::UnknownConnection => {
+                let what = "the document with the gateway's connection is not in Redis, or is not \
+                    valid any more";
+                let remedy = "enqueue any job of this gateway with its url and token, then retry";
+                let remedy = Remedy::backend(remedy);
+                Outcome::Blocked(Failure::new("connection_unknown", what).with_remedy(remedy))
+            }
             Self::UnsealedConnection => {
                 let what = "the gateway's newest connection is not sealed, but the agent's token \
                     is, and was sealed for another address";
@@ -174,6 +183,7 @@ impl Loaded {
             let document = stored.and_then(|text| serde_json::from_slice(&text.ok()?).ok());
             let document = document.filter(|document: &Value| {
                 parts.iter().all(|part| id_of(document, part) == id_of(own, part))
+                    && is_valid(document, parts, own)
             });
             if document.is_none() {
                 tracing::error!(job = raw.id, missing = %id, "document of a record missing or spoilt");
@@ -196,6 +206,9 @@ impl Loaded {
             })
         });
         let connection = part(raw.connection.parse().ok(), &["gateway"])?;
+        if connection.is_none() && !raw.connection.is_empty() && !has_connection(own) {
+            return Err(Incomplete::UnknownConnection);
+        }
         let agent = agent.transpose()?;
         if let Some(connection) = &connection {
             let of_token = agent.as_ref().and_then(|agent| agent.token.as_ref()).unwrap_or(own);
@@ -231,6 +244,18 @@ impl Loaded {
     }
 }
 
+/// Returns whether the parts of a document are valid for this worker. One that a newer producer has
+/// sent may not be.
+fn is_valid(document: &Value, parts: &[&str], own: &Value) -> bool {
+    if parts.contains(&"agent") {
+        return Job::from_value(document.clone()).is_ok();
+    }
+    let gateway = &document["gateway"];
+    let agent = json!({ "id": own["gateway"]["id"], "name": "" });
+    let alone = json!({ "version": 1, "kind": "cleanup", "gateway": gateway, "agent": agent });
+    Job::from_value(alone).is_ok_and(|job| job.gateway().is_some())
+}
+
 /// Returns the parts of a connection that decide where a token is sent.
 fn destination(document: &Value) -> [&Value; 3] {
     ["url", "allow_insecure_tls", "tls_fingerprint"].map(|part| &document["gateway"][part])
@@ -255,10 +280,12 @@ async fn left_out(scripts: &Scripts, job: &RawClaim) -> Result<HashSet<Uuid>, Qu
             heartbeats.arg(agent.to_string());
         }
         let records: Vec<Option<Vec<u8>>> = scripts.read("agents", &records).await?;
-        let heartbeats: Vec<Option<String>> = scripts.read("heartbeats", &heartbeats).await?;
+        let heartbeats: Vec<Option<Vec<u8>>> = scripts.read("heartbeats", &heartbeats).await?;
         for ((agent, record), heartbeat) in agents.iter().zip(records).zip(heartbeats) {
             let record = record.as_deref().and_then(AgentRecord::read);
-            let newest = heartbeat.and_then(|kept| kept.split_once(' ')?.0.parse::<u64>().ok());
+            let newest = heartbeat.and_then(|kept| {
+                String::from_utf8_lossy(&kept).split_once(' ')?.0.parse::<u64>().ok()
+            });
             let is_unwanted = record.as_ref().is_some_and(|record| record.phase.is_some());
             if is_unwanted || record.map(|record| record.seq).max(newest) > Some(job.seq) {
                 left_out.insert(*agent);

@@ -51,9 +51,7 @@ local function promote(from, after)
       call('ZREM', K.state .. from, id)
     elseif from == 'scheduled' then
       call('ZREM', K.later .. job.subject, id)
-      local heartbeats = MERGES[job.kind] and call('HGET', K.job .. id, 'heartbeats')
-      if heartbeats then call('HDEL', K.job .. id, 'heartbeats') end
-      arrive(job, heartbeats)
+      arrive(job)
     else
       go(job, 'ready')
       offer(job.subject)
@@ -208,6 +206,8 @@ local function prune(state, age, most, after)
       known[state] = less(known[state])
       if job.group then leave_group(job) end
     end
+    -- A cleanup that was never done keeps its agent from being written no longer than it is kept.
+    if job and job.kind == 'cleanup' then withdraw_document(job) end
     if job and is_needed(job.lane, job.subject, id) then
       call('HDEL', K.job .. id, 'job', 'report', 'history')
     else

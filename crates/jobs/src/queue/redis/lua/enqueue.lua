@@ -92,14 +92,21 @@ local function store(i)
     call('ZADD', K.expiry, job.expires_at, job.id)
   end
   meter(job, 'enqueued')
-  if delay > 0 then
+  local is_newest = true
+  if job.kind == 'cleanup' then
+    record_connection(job)
+  else
+    is_newest = record_document(job, arg(14))
+  end
+  if not is_newest then
+    go(job, 'superseded', NOW, { superseded_by = agent_record(job.subject).job })
+  elseif delay > 0 then
     go(job, 'scheduled', NOW + delay)
     call('ZADD', K.later .. job.subject, seq, job.id)
-    if arg(14) ~= '' then save(job, 'heartbeats', arg(14)) end
     -- Idle workers have to look again, to know when this one is due.
     wake()
   else
-    arrive(job, arg(14))
+    arrive(job)
   end
 end
 

@@ -11,7 +11,7 @@
 local call = redis.call
 local NOW = now()
 -- LAYOUT stands in the Python client's get.lua as well.
-local LAYOUT, HISTORY, LINE, TIMELINE = '1', 20, 100, 1200
+local LAYOUT, HISTORY, LINE, TIMELINE = '2', 20, 100, 1200
 local EVENTS, MINUTES_KEPT, REMEMBERED = 100000, 25 * 3600000, 30 * 86400000
 local AUDITED, RESTARTS, RESTART_KEPT = 10000, 1000, 8 * 86400000
 local RANKS = 2 ^ 48
@@ -239,14 +239,22 @@ end
 -- none), and those that have changed.
 local agents, connections, changed_agents, changed_connections = {}, {}, {}, {}
 
-local function agent_record(subject)
-  local record = agents[subject]
-  if record == nil then
-    local packed = call('HGET', K.agents, subject)
-    record = packed and cmsgpack.unpack(packed) or false
-    agents[subject] = record
+-- The fields of records that are numbers. All others are texts.
+local COUNTS = { seq = true, generation = true, observed = true, revision = true }
+
+-- Reads a record. One that somebody has spoilt counts as absent, so that it stops no other job.
+local function unpacked(packed)
+  local ok, record = pcall(cmsgpack.unpack, packed or '')
+  if not ok or type(record) ~= 'table' or not record.seq then return false end
+  for name, value in pairs(record) do
+    if type(value) ~= (COUNTS[name] and 'number' or 'string') then return false end
   end
   return record
+end
+
+local function agent_record(subject)
+  if agents[subject] == nil then agents[subject] = unpacked(call('HGET', K.agents, subject)) end
+  return agents[subject]
 end
 
 local function save_agent(subject, record)
@@ -254,13 +262,10 @@ local function save_agent(subject, record)
 end
 
 local function connection(lane)
-  local record = connections[lane]
-  if record == nil then
-    local packed = call('HGET', K.connections, lane)
-    record = packed and cmsgpack.unpack(packed) or false
-    connections[lane] = record
+  if connections[lane] == nil then
+    connections[lane] = unpacked(call('HGET', K.connections, lane))
   end
-  return record
+  return connections[lane]
 end
 
 local function save_connection(lane, record)

@@ -45,7 +45,7 @@ end
 -- The connection of the newest document that has one is in force, unless its producer says that it
 -- is an older one.
 local function record_connection(job)
-  if not job.parts:find('c', 1, true) then return end
+  if not (job.parts or ''):find('c', 1, true) then return end
   local before = connection(job.lane) or {}
   local revision = job.revision or before.revision
   if
@@ -95,15 +95,15 @@ end
 
 -- A heartbeat-sync says the heartbeats of its agents, as JSON by id: the newest of each counts.
 local function record_heartbeats(job, heartbeats)
+  local ok, by_id = pcall(cjson.decode, heartbeats)
   local key, ids, list = K.heartbeats .. job.lane, {}, {}
-  local by_id = cjson.decode(heartbeats)
-  for id in pairs(by_id) do
-    ids[#ids + 1] = id
+  for id, heartbeat in pairs(ok and type(by_id) == 'table' and by_id or {}) do
+    if type(id) == 'string' and type(heartbeat) == 'string' then ids[#ids + 1] = id end
   end
   for first = 1, #ids, PART do
     local some = { unpack(ids, first, math.min(first + PART - 1, #ids)) }
     for i, known in ipairs(call('HMGET', key, unpack(some))) do
-      if not known or tonumber(known:match('^%d+')) < job.seq then
+      if (tonumber(known and known:match('^%d+')) or 0) < job.seq then
         list[#list + 1], list[#list + 2] = some[i], text(job.seq) .. ' ' .. by_id[some[i]]
       end
     end
@@ -111,13 +111,15 @@ local function record_heartbeats(job, heartbeats)
   in_parts('HSET', key, list)
 end
 
--- The records change when a job is due for the first time. Returns whether its document is the
--- newest of its agent.
+-- A document changes the records when it is enqueued, even if its job is to run later: nothing of it
+-- is lost if a newer job replaces that job meanwhile. Returns whether it is the newest of its agent.
 local function record_document(job, heartbeats)
   record_connection(job)
-  if not MERGES[job.kind] then return record_agent(job) end
-  if heartbeats and heartbeats ~= '' then record_heartbeats(job, heartbeats) end
-  return true
+  if MERGES[job.kind] then
+    record_heartbeats(job, heartbeats)
+    return true
+  end
+  return record_agent(job)
 end
 
 -- A run has proven on the gateway what the record said when it began: its `seq`, and what was owed,

@@ -155,14 +155,14 @@ local function join_line(job)
   end
 end
 
--- A job is due for the first time, in that state or a new one. If its document is outdated, a newer
--- job has replaced it.
-local function arrive(job, heartbeats)
-  if record_document(job, heartbeats) then
+-- A job is due for the first time, in that state or a new one.
+local function arrive(job)
+  -- An agent is to be deleted only once its cleanup is due.
+  if job.kind == 'cleanup' and not record_agent(job) then
+    go(job, 'superseded', NOW, { superseded_by = agent_record(job.subject).job })
+  else
     go(job, 'ready')
     join_line(job)
-  else
-    go(job, 'superseded', NOW, { superseded_by = agent_record(job.subject).job })
   end
 end
 
