@@ -1,0 +1,397 @@
+//! Templates that the engine can run without exhausting its stack. Long chains in a source are
+//! refused, and the filters of [`bounds`](super::bounds) are inserted where a value is kept, passed,
+//! multiplied or converted.
+//!
+//! The engine's own tokens are used, so that nothing is seen differently than the engine sees it.
+
+use minijinja::machinery::{Span, Token, tokenize};
+use minijinja::syntax::SyntaxConfig;
+
+use super::bounds::{INNER, KEPT, SIZED};
+
+/// The maximum number of tokens that can depend on each other in a tag, and of `elif` in a chain.
+/// The engine calls itself for each.
+const MAX_CHAIN: usize = 1_000;
+
+/// The syntax of all templates.
+pub(crate) fn syntax() -> SyntaxConfig {
+    let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
+    syntax.expect("the default delimiters are valid")
+}
+
+/// Returns the first line with a chain that is too long for the engine, if any.
+pub(crate) fn line_of_long_chain(source: &str) -> Option<usize> {
+    // The counts outside of each open bracket, and the largest at this level.
+    let mut outer: Vec<(usize, usize)> = Vec::new();
+    let mut count = 0;
+    let mut conditions: Vec<usize> = Vec::new();
+    let mut is_first = false;
+    for (token, span) in tokenize(source, false, syntax()).map_while(Result::ok) {
+        let starts = matches!(token, Token::BlockStart);
+        match token {
+            Token::TemplateData(_) | Token::VariableStart | Token::BlockStart => {
+                outer.clear();
+                count = 0;
+            }
+            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => {
+                count += 1;
+                outer.push((count, count));
+            }
+            Token::ParenClose | Token::BracketClose | Token::BraceClose => {
+                let (_, longest) = outer.pop().unwrap_or_default();
+                count = count.max(longest) + 1;
+            }
+            Token::Comma | Token::Colon => match outer.last_mut() {
+                Some((start, longest)) => {
+                    *longest = count.max(*longest);
+                    count = *start;
+                }
+                None => count = 0,
+            },
+            Token::Ident("if") if is_first => conditions.push(1),
+            Token::Ident("elif") if is_first => {
+                if let Some(last) = conditions.last_mut() {
+                    *last += 1;
+                }
+            }
+            Token::Ident("endif") if is_first => drop(conditions.pop()),
+            _ => count += 1,
+        }
+        if count > MAX_CHAIN || (is_first && conditions.iter().sum::<usize>() > MAX_CHAIN) {
+            return Some(usize::from(span.start_line));
+        }
+        is_first = starts;
+    }
+    None
+}
+
+/// Returns a template in which the values of variables, calls and products are checked.
+pub(crate) fn guarded(source: &str) -> String {
+    let mut guard = Guard::default();
+    for (token, span) in tokenize(source, false, syntax()).map_while(Result::ok) {
+        guard.read(&token, span);
+    }
+    guard.insertions.sort_by_key(|insertion| insertion.0);
+    let (mut out, mut end) = (String::with_capacity(source.len() * 2), 0);
+    for (at, text) in guard.insertions {
+        out.push_str(&source[end..at]);
+        out.push_str(&text);
+        end = at;
+    }
+    out.push_str(&source[end..]);
+    out
+}
+
+/// The statement of a tag, as far as it keeps values.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Statement {
+    #[default]
+    Other,
+    Set,
+    /// A `for`, and whether its `in` was read.
+    For(bool),
+    With,
+    /// A `macro`, or a `call` whose keyword was the last token. Brackets that follow hold parameters.
+    Macro,
+    Call,
+}
+
+/// The last token, as far as it decides what the next one means.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    #[default]
+    Operator,
+    Value,
+    /// A text or number.
+    Constant,
+    Dot,
+    Pipe,
+    Is,
+    NameOfTest,
+    /// The first word of `not in`.
+    NotIn,
+}
+
+/// A part of a tag between brackets, or a whole tag.
+#[derive(Debug, Default)]
+struct Level {
+    /// The filter for each element: an argument, or the value of a statement.
+    filter: Option<&'static str>,
+    /// Only what follows `=` is an element.
+    needs_assign: bool,
+    /// The next token starts an element.
+    is_open: bool,
+    /// The start of the current element, and its number of tokens.
+    element: Option<(usize, usize)>,
+    /// The start of the current operand of `~`, `+`, `-` or a comparison, and its number of tokens.
+    operand: Option<(usize, usize)>,
+    has_product: bool,
+    follows_tilde: bool,
+}
+
+#[derive(Default)]
+struct Guard {
+    insertions: Vec<(usize, String)>,
+    statement: Statement,
+    /// The next token is the keyword of a block.
+    is_keyword: bool,
+    has_dot: bool,
+    has_assign: bool,
+    has_pipe: bool,
+    levels: Vec<Level>,
+    last: Last,
+    /// The name before the current token.
+    name: String,
+    /// The end of the last token.
+    end: usize,
+}
+
+impl Guard {
+    fn read(&mut self, token: &Token<'_>, span: Span) {
+        match token {
+            Token::TemplateData(_) => return,
+            Token::VariableStart | Token::BlockStart => {
+                let insertions = std::mem::take(&mut self.insertions);
+                let is_keyword = matches!(token, Token::BlockStart);
+                *self = Self { insertions, is_keyword, ..Self::default() };
+                self.levels.push(Level::default());
+            }
+            Token::VariableEnd | Token::BlockEnd => {
+                while !self.levels.is_empty() {
+                    self.end_element();
+                    self.levels.pop();
+                }
+                if self.statement == Statement::Set && !self.has_assign && self.has_pipe {
+                    self.insert(self.end, format!("|{}", self.filter_of_set()));
+                }
+            }
+            Token::Ident(name) if self.is_keyword => {
+                self.is_keyword = false;
+                self.statement = match *name {
+                    "set" => Statement::Set,
+                    "for" => Statement::For(false),
+                    "with" => Statement::With,
+                    "macro" => Statement::Macro,
+                    "call" => Statement::Call,
+                    _ => Statement::Other,
+                };
+            }
+            _ if self.levels.is_empty() => {}
+            _ => self.read_inside(token, span.start_offset as usize),
+        }
+        self.end = span.end_offset as usize;
+    }
+
+    fn read_inside(&mut self, token: &Token<'_>, start: usize) {
+        let last = self.last;
+        let ends_value = matches!(last, Last::Value | Last::Constant | Last::NameOfTest);
+        self.last = Last::Operator;
+        let is_paren = matches!(token, Token::ParenOpen);
+        if self.statement == Statement::Call && !is_paren {
+            self.statement = Statement::Other;
+        }
+        match token {
+            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => {
+                let is_call = is_paren && ends_value;
+                let needs_assign =
+                    is_paren && matches!(self.statement, Statement::Macro | Statement::Call);
+                self.part(start);
+                if needs_assign {
+                    self.statement = Statement::Other;
+                }
+                // `changed` of a loop keeps its arguments.
+                let filter = if self.name == "changed" { INNER } else { KEPT };
+                let filter = (is_call || needs_assign).then_some(filter);
+                let is_open = is_call && !needs_assign;
+                self.levels.push(Level { filter, needs_assign, is_open, ..Level::default() });
+            }
+            Token::ParenClose | Token::BracketClose | Token::BraceClose => {
+                self.end_element();
+                if self.levels.len() > 1 {
+                    self.levels.pop();
+                }
+                self.part(start);
+                self.last = Last::Value;
+            }
+            // This makes a tuple.
+            Token::Comma if self.statement == Statement::Set && self.levels.len() == 1 => {
+                self.end_operand(false);
+                self.count(start);
+            }
+            Token::Comma => {
+                self.end_element();
+                let level = self.level();
+                level.is_open = level.filter.is_some() && !level.needs_assign;
+            }
+            Token::Assign => self.assign(),
+            Token::Colon
+            | Token::Eq
+            | Token::Ne
+            | Token::Lt
+            | Token::Lte
+            | Token::Gt
+            | Token::Gte => self.end_operand(false),
+            Token::Tilde => self.end_operand(true),
+            Token::Plus | Token::Minus if ends_value => self.end_operand(false),
+            // These are the marks of unpacked arguments.
+            Token::Mul | Token::Pow if self.level().is_open => {}
+            Token::Mul => {
+                self.part(start);
+                self.level().has_product = true;
+            }
+            Token::Pipe => {
+                self.has_pipe = true;
+                let is_block = self.statement == Statement::Set && !self.has_assign;
+                if last != Last::Constant && !is_block {
+                    self.insert(self.end, format!("|{SIZED}"));
+                }
+                self.part(start);
+                self.last = Last::Pipe;
+            }
+            Token::Dot => {
+                self.has_dot |= self.levels.len() == 1 && !self.has_assign;
+                self.part(start);
+                self.last = if last == Last::NameOfTest { Last::Is } else { Last::Dot };
+            }
+            Token::Ident(name) => {
+                self.last = self.word(name, last, start);
+                (*name).clone_into(&mut self.name);
+                return;
+            }
+            Token::Str(_)
+            | Token::String(_)
+            | Token::Int(_)
+            | Token::Int128(_)
+            | Token::Float(_) => {
+                self.part(start);
+                self.last = Last::Constant;
+            }
+            _ => self.part(start),
+        }
+        self.name.clear();
+    }
+
+    /// Reads a word, which the engine's parser takes for an operator or a value by its place.
+    fn word(&mut self, name: &str, last: Last, start: usize) -> Last {
+        let is_operator = match last {
+            Last::Dot | Last::Pipe => false,
+            Last::Is if name == "not" => {
+                self.part(start);
+                return Last::Is;
+            }
+            Last::Is => {
+                self.part(start);
+                return Last::NameOfTest;
+            }
+            Last::NameOfTest => matches!(name, "and" | "or" | "else" | "is"),
+            Last::Value | Last::Constant | Last::NotIn => true,
+            Last::Operator => name == "not",
+        };
+        if !is_operator {
+            self.part(start);
+            return Last::Value;
+        }
+        if name == "is" {
+            self.part(start);
+            return Last::Is;
+        }
+        self.end_operand(false);
+        if self.levels.len() == 1 {
+            match (self.statement, name) {
+                (Statement::For(false), "in") => {
+                    self.statement = Statement::For(true);
+                    let level = self.level();
+                    (level.filter, level.is_open, level.element) = (Some(KEPT), true, None);
+                    return Last::Operator;
+                }
+                (Statement::For(true), "if" | "recursive") => {
+                    self.end_element();
+                    self.level().filter = None;
+                }
+                _ => {}
+            }
+        }
+        self.count(start);
+        if name == "not" && last != Last::Operator { Last::NotIn } else { Last::Operator }
+    }
+
+    /// The value of a variable, parameter or named argument begins.
+    fn assign(&mut self) {
+        let is_outer = self.levels.len() == 1;
+        let filter = match self.statement {
+            Statement::Set if is_outer && !self.has_assign => Some(self.filter_of_set()),
+            Statement::With if is_outer => Some(KEPT),
+            _ => self.level().filter,
+        };
+        self.has_assign |= is_outer;
+        let is_set = self.statement == Statement::Set && is_outer;
+        let is_with = self.statement == Statement::With && is_outer;
+        let level = self.level();
+        level.operand = None;
+        level.element = None;
+        level.filter = filter;
+        level.is_open = filter.is_some();
+        level.needs_assign |= is_set || is_with;
+    }
+
+    const fn filter_of_set(&self) -> &'static str {
+        if self.has_dot { INNER } else { KEPT }
+    }
+
+    /// Returns the innermost level. There is one while a tag is read.
+    fn level(&mut self) -> &mut Level {
+        self.levels.last_mut().expect("a tag is being read")
+    }
+
+    /// Adds a token to the current element and operand.
+    fn part(&mut self, start: usize) {
+        self.count(start);
+        let level = self.level();
+        level.operand.get_or_insert((start, 0)).1 += 1;
+    }
+
+    /// Adds a token to the current element.
+    fn count(&mut self, start: usize) {
+        let level = self.level();
+        if std::mem::take(&mut level.is_open) {
+            level.element = Some((start, 0));
+        }
+        if let Some((_, tokens)) = &mut level.element {
+            *tokens += 1;
+        }
+    }
+
+    fn end_operand(&mut self, is_tilde: bool) {
+        let end = self.end;
+        let level = self.level();
+        let has_product = std::mem::take(&mut level.has_product);
+        let follows_tilde = std::mem::replace(&mut level.follows_tilde, is_tilde);
+        let Some((start, _)) = level.operand.take() else { return };
+        if has_product {
+            self.wrap(start, end, KEPT);
+        } else if follows_tilde || is_tilde {
+            self.insert(end, format!("|{SIZED}"));
+        }
+    }
+
+    fn end_element(&mut self) {
+        self.end_operand(false);
+        let level = self.level();
+        let (element, filter) = (level.element.take(), level.filter);
+        level.is_open = false;
+        let (Some((start, tokens)), Some(filter)) = (element, filter) else { return };
+        // What a variable holds was checked before.
+        if tokens > 1 || filter == INNER {
+            self.wrap(start, self.end, filter);
+        }
+    }
+
+    fn wrap(&mut self, start: usize, end: usize, filter: &str) {
+        self.insert(start, "(".to_owned());
+        self.insert(end, format!(")|{filter}"));
+    }
+
+    fn insert(&mut self, at: usize, text: String) {
+        self.insertions.push((at, text));
+    }
+}
