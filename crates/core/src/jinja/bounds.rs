@@ -13,7 +13,10 @@ use super::{afford, invalid};
 const MAX_LEVELS: usize = 100;
 
 /// The number of values that one step of fuel pays for, when a value is checked.
-const VALUES_OF_A_STEP: usize = 16;
+const VALUES_OF_A_STEP: usize = 8;
+
+/// The length of a string that costs as much as one more value, when it is checked.
+const BYTES_OF_A_VALUE: usize = 128;
 
 /// The filter for a value that a variable or a call gets.
 pub(super) const KEPT: &str = "__kept__";
@@ -57,6 +60,9 @@ pub(super) fn kept(state: &State<'_, '_>, value: &Value, keeper: Keeper) -> Resu
 
 /// Fails unless the remaining fuel pays for the text of a value.
 pub(super) fn check_size(state: &State<'_, '_>, value: &Value) -> Result<(), Error> {
+    if let Some(text) = value.as_str() {
+        return state.consume_fuel((text.len() / BYTES_OF_A_VALUE / VALUES_OF_A_STEP) as u64);
+    }
     if value.as_object().is_none() {
         return Ok(());
     }
@@ -108,16 +114,21 @@ fn contents(value: &Value, object: &DynObject) -> Contents {
 struct Walk<'a> {
     state: &'a State<'a, 'a>,
     keeper: Keeper,
+    /// The values that no step of fuel was paid for yet.
     values: usize,
+    /// The length of the text so far.
     bytes: usize,
 }
 
 impl Walk<'_> {
     fn count(&mut self, value: &Value) -> Result<(), Error> {
-        self.values += 1;
-        self.bytes = self.bytes.saturating_add(2 + value.as_str().map_or(0, str::len));
-        if self.values.is_multiple_of(VALUES_OF_A_STEP) {
-            self.state.consume_fuel(1)?;
+        let bytes = value.as_str().map_or(0, str::len);
+        self.bytes = self.bytes.saturating_add(2 + bytes);
+        self.values += 1 + bytes / BYTES_OF_A_VALUE;
+        let steps = self.values / VALUES_OF_A_STEP;
+        self.values %= VALUES_OF_A_STEP;
+        if steps > 0 {
+            self.state.consume_fuel(steps as u64)?;
             afford(self.state, self.bytes)?;
         }
         Ok(())

@@ -126,7 +126,7 @@ struct Level {
     /// The start of the current operand of `~`, `+`, `-` or a comparison, and its number of tokens.
     operand: Option<(usize, usize)>,
     has_product: bool,
-    follows_tilde: bool,
+    follows_operator: bool,
 }
 
 #[derive(Default)]
@@ -135,11 +135,13 @@ struct Guard {
     statement: Statement,
     /// The next token is the keyword of a block.
     is_keyword: bool,
+    /// There was a dot before the `=` of the tag, as in the name of an attribute.
     has_dot: bool,
     has_assign: bool,
     has_pipe: bool,
     levels: Vec<Level>,
     last: Last,
+    ends_constant: bool,
     /// The name before the current token.
     name: String,
     /// The end of the last token.
@@ -157,6 +159,7 @@ impl Guard {
                 self.levels.push(Level::default());
             }
             Token::VariableEnd | Token::BlockEnd => {
+                self.ends_constant = self.last == Last::Constant;
                 while !self.levels.is_empty() {
                     self.end_element();
                     self.levels.pop();
@@ -184,6 +187,7 @@ impl Guard {
 
     fn read_inside(&mut self, token: &Token<'_>, start: usize) {
         let last = self.last;
+        self.ends_constant = last == Last::Constant;
         let ends_value = matches!(last, Last::Value | Last::Constant | Last::NameOfTest);
         self.last = Last::Operator;
         let is_paren = matches!(token, Token::ParenOpen);
@@ -203,7 +207,15 @@ impl Guard {
                 let filter = if self.name == "changed" { INNER } else { KEPT };
                 let filter = (is_call || needs_assign).then_some(filter);
                 let is_open = is_call && !needs_assign;
-                self.levels.push(Level { filter, needs_assign, is_open, ..Level::default() });
+                // A subscript is looked up, as if it were compared.
+                let follows_operator = matches!(token, Token::BracketOpen) && ends_value;
+                self.levels.push(Level {
+                    filter,
+                    needs_assign,
+                    is_open,
+                    follows_operator,
+                    ..Level::default()
+                });
             }
             Token::ParenClose | Token::BracketClose | Token::BraceClose => {
                 self.end_element();
@@ -230,9 +242,9 @@ impl Guard {
             | Token::Lt
             | Token::Lte
             | Token::Gt
-            | Token::Gte => self.end_operand(false),
-            Token::Tilde => self.end_operand(true),
-            Token::Plus | Token::Minus if ends_value => self.end_operand(false),
+            | Token::Gte
+            | Token::Tilde => self.end_operand(true),
+            Token::Plus | Token::Minus if ends_value => self.end_operand(true),
             // These are the marks of unpacked arguments.
             Token::Mul | Token::Pow if self.level().is_open => {}
             Token::Mul => {
@@ -249,7 +261,7 @@ impl Guard {
                 self.last = Last::Pipe;
             }
             Token::Dot => {
-                self.has_dot |= self.levels.len() == 1 && !self.has_assign;
+                self.has_dot |= !self.has_assign;
                 self.part(start);
                 self.last = if last == Last::NameOfTest { Last::Is } else { Last::Dot };
             }
@@ -295,7 +307,7 @@ impl Guard {
             self.part(start);
             return Last::Is;
         }
-        self.end_operand(false);
+        self.end_operand(name == "in" && self.statement != Statement::For(false));
         if self.levels.len() == 1 {
             match (self.statement, name) {
                 (Statement::For(false), "in") => {
@@ -361,15 +373,18 @@ impl Guard {
         }
     }
 
-    fn end_operand(&mut self, is_tilde: bool) {
+    /// Ends an operand before the current token, which is `is_operator` if it converts or compares
+    /// its operands.
+    fn end_operand(&mut self, is_operator: bool) {
         let end = self.end;
+        let is_constant = self.ends_constant;
         let level = self.level();
         let has_product = std::mem::take(&mut level.has_product);
-        let follows_tilde = std::mem::replace(&mut level.follows_tilde, is_tilde);
-        let Some((start, _)) = level.operand.take() else { return };
+        let follows_operator = std::mem::replace(&mut level.follows_operator, is_operator);
+        let Some((start, tokens)) = level.operand.take() else { return };
         if has_product {
             self.wrap(start, end, KEPT);
-        } else if follows_tilde || is_tilde {
+        } else if (follows_operator || is_operator) && !(is_constant && tokens == 1) {
             self.insert(end, format!("|{SIZED}"));
         }
     }

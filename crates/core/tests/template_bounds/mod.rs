@@ -17,7 +17,13 @@ fn run(source: &str) -> Result<String, TemplateError> {
 #[track_caller]
 fn fails(source: &str) -> String {
     let short: String = source.chars().take(200).collect();
-    let error = run(source).expect_err(&short);
+    let now = std::time::Instant::now();
+    eprintln!("RUN {short}");
+    let result = run(source);
+    if now.elapsed().as_millis() > 300 {
+        eprintln!("SLOW {:?} {short}", now.elapsed());
+    }
+    let error = result.expect_err(&short);
     let is_own = matches!(
         error,
         TemplateError::Failed { .. }
@@ -65,7 +71,7 @@ fn a_namespace_cannot_contain_itself() {
             "{% set n.m = m %}{% set m.n = n %}",
             "{% set a, (n.n, b) = 1, (n, 2) %}",
             "{%- set n.n=n -%}",
-            "{%+ set n.n = n or 1 +%}",
+            "{%+ set n.n = 1 and n +%}",
             "{% raw %}{% endraw +%}{% set n.n = n %}",
             "{% raw +%}{{ \" {% endraw %}{% set n.n = n %}",
             "{# {% #}{% set n.n = n %}",
@@ -85,10 +91,7 @@ fn a_namespace_cannot_contain_itself() {
             let text = fails(&format!(
                 "{{% set n = namespace() %}}{{% set m = namespace() %}}{cycle}{uses}"
             ));
-            assert!(
-                text.contains("cannot contain") || text.contains("iterable"),
-                "{cycle}: {text}"
-            );
+            assert!(text.contains("cannot contain"), "{cycle}: {text}");
         }
     }
 }
@@ -127,9 +130,7 @@ fn values_do_not_nest_without_end() {
         "[n.l]|zip([1])|list",
         "['a', n.l]|unique|list",
     ] {
-        for uses in ["", "{{ n.l }}", "{{ n.l == n.l }}"] {
-            fails(&grow(step, uses));
-        }
+        fails(&grow(step, ""));
     }
     for source in [
         format!("{{% set x = [1] %}}{}", many("{% set x = [x] %}")),
@@ -254,25 +255,25 @@ fn small_values_with_large_texts_are_refused() {
         "{{ '%r' % [n.l] }}",
         "{{ '{}'.format(n.l) }}",
         "{{ '{!r}'.format(n.l) }}",
-        "{{ n.l == m.l }}",
+        "{{ n.l == [n.l] }}",
+        "{{ [1] is eq(n.l) }}",
         "{{ {n.l: 1} }}",
-        "",
+        "{{ {}[n.l] }}",
+        "{% set x = n.l %}",
+        "{% for x in n.l %}{% endfor %}",
     ] {
-        for (start, step) in
-            [("[1]", "[n.l, n.l]"), ("'x'", "[n.l] * 2"), ("1", "{1: n.l, 2: n.l}")]
-        {
-            fails(&format!(
-                "{{% set n = namespace(l={start}) %}}{{% set m = namespace(l={start}) %}}{{% for i \
-                    in range(80) %}}{{% set n.l = {step} %}}{{% endfor %}}{uses}"
-            ));
-        }
-        let large = "([[[[1] * 1000] * 1000] * 1000] * 1000)";
-        fails(&format!("{{% set n = namespace() %}}{{% set n.l = {large} %}}{uses}"));
-        if !uses.is_empty() {
-            let uses = uses.replace("n.l", large).replace("m.l", "1");
-            fails(&uses);
-        }
+        let many = format!("[{}]", "n.l, ".repeat(9_999));
+        let uses = uses.replace("n.l", &many);
+        fails(&format!("{{% set n = namespace(l=[range(9999)|list]) %}}{uses}"));
     }
+    for (start, step) in [("[1]", "[n.l, n.l]"), ("1", "{1: n.l, 2: n.l}"), ("1", "[n.l] * 2")] {
+        fails(&format!(
+            "{{% set n = namespace(l={start}) %}}{{% for i in range(80) %}}{{% set n.l = {step} \
+                %}}{{% endfor %}}"
+        ));
+    }
+    fails("{{ [[[[1] * 1000] * 1000] * 1000] * 1000 }}");
+    fails("{{ ([[[[1] * 1000] * 1000] * 1000] * 1000)|upper }}");
     let texts =
         format!("{{% set s = 'x' * 9999999 %}}{{{{ [{}]|upper|length }}}}", "s,".repeat(9999));
     fails(&texts);
@@ -318,10 +319,7 @@ fn ordinary_values_are_kept_as_they_are() {
             "{% for a in [[1, [2]], [3]] recursive %}{% if a is iterable %}{{ loop(a) }}{% else %}{{ a }}{% endif %}{% endfor %}",
             "123",
         ),
-        (
-            "{{ 2 not in [1] * 3 and 1 in [1] }}{{ 2 ** -1 * 4 }}{{ 1 - 2 * 3 ~ 'x' }}",
-            "True2.01-6x",
-        ),
+        ("{{ 2 not in [1] * 3 and 1 in [1] }}{{ 2 ** -1 * 4 }}{{ 1 ~ 2 * 3 ~ 'x' }}", "True2.016x"),
         ("{% set x | upper | replace('A', 'b') %}a{% endset %}{{ x }}", "b"),
         ("{{ dict(a=1, **{'b': 2 * 3}).b }}{{ '{} {}'.format(*[1, 2]) }}", "61 2"),
         (
@@ -332,5 +330,48 @@ fn ordinary_values_are_kept_as_they_are() {
         ("{% set r = range(3) %}{{ r|list }}{{ r|length }}{{ [1, 2, 3][1:] }}", "[0, 1, 2]3[2, 3]"),
     ] {
         assert_eq!(run(source).as_deref(), Ok(text), "{source}");
+    }
+}
+
+/// The engine counts neither the items of nested lists nor the length of keys and compared texts.
+#[test]
+fn work_inside_of_one_step_is_bounded() {
+    for source in [
+        "{% set s = 'x' * 15000000 %}{% set t = 'x' * 15000000 %}{% for i in range(100000) %}{% if s == t %}{% endif %}{% endfor %}",
+        "{% set s = 'x' * 25000000 %}{% set d = {s: 1} %}{% for i in range(100000) %}{% if s in d %}{% endif %}{% endfor %}",
+        "{% set s = 'x' * 25000000 %}{% set d = {s: 1} %}{% for i in range(100000) %}{% if d[s] %}{% endif %}{% endfor %}",
+        "{% set s = 'x' * 25000000 %}{% for i in range(100000) %}{% set d = {s: 1} %}{% endfor %}",
+        "{% set a = range(90000)|list %}{% set b = [a] %}{% set c = [range(90000)|list] %}{% for i in range(100000) %}{% if b == c %}{% endif %}{% endfor %}",
+        "{% set a = range(90000)|list %}{% set b = [a] %}{% for i in range(100000) %}{% if {b: 1} %}{% endif %}{% endfor %}",
+        "{% set a = range(90000)|list %}{% set b = [a] %}{% for i in range(100000) %}{% if b is eq(b) %}{% endif %}{% endfor %}",
+        "{% set a = range(90000)|list %}{% set b = [a] %}{% set c = [range(90000)|list] %}{% for i in range(100000) %}{% if b is eq(c) %}{% endif %}{% endfor %}",
+        "{{ ('a ' * 10000000)|wordwrap|length }}",
+        "{{ ('a ' * 10000000)|urlize|length }}",
+        "{{ ('http://a.b/' * 2000000)|urlize|length }}",
+        "{{ ('<' * 10000000)|striptags|length }}",
+        "{{ ('a' * 10000000)|title|length }}",
+        "{{ ('a b' * 3000000)|wordcount }}",
+        "{{ ('a b' * 3000000).split()|length }}",
+        "{{ ('aB' * 3000000)|list|sort|length }}",
+        "{{ range(100000)|map('string')|sort|join|length }}",
+        "{{ (range(100000)|list * 5)|unique|list|length }}",
+        "{{ (['x' * 9999] * 99999)|join|length }}",
+        "{{ 10 ** 10 ** 10 }}",
+        "{{ range(10**12) }}",
+        "{{ '%999999999d' % 1 }}",
+        "{{ [1] * 10**8 }}",
+        "{{ [[1]] * 10**8 == [[1]] * 10**8 }}",
+        "{% block a %}{{ self.a() }}{% endblock %}",
+        "{% macro m() %}{% call m() %}{{ caller() }}{% endcall %}{% endmacro %}{{ m() }}",
+        "{% macro m(c) %}{% for x in [[1]] recursive %}{{ loop([[1]]) }}{{ m(1) }}{% endfor %}{% endmacro %}{{ m(1) }}",
+        "{% for x in [1] recursive %}{{ loop([1]) ~ loop([1]) }}{% endfor %}",
+        "{% macro f(n) %}{{ f(n) ~ f(n) }}{% endmacro %}{{ f(1) }}",
+        "{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}{{ n.s }}",
+        "{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = '%s%s' % (n.s, n.s) %}{% endfor %}{{ n.s }}",
+        "{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = [n.s, n.s]|join %}{% endfor %}{{ n.s }}",
+        "{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s %}{{ n.s }}{{ n.s }}{% endset %}{% endfor %}{{ n.s }}",
+        "{% set n = namespace(s=[1]) %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}{{ n.s }}",
+    ] {
+        fails(source);
     }
 }
