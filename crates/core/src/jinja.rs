@@ -7,6 +7,7 @@
 
 mod arguments;
 mod bounds;
+mod chains;
 mod filters;
 mod globals;
 mod guard;
@@ -27,14 +28,14 @@ use regex::Regex;
 
 use crate::python_format;
 
-pub(crate) use guard::syntax;
+pub(crate) use chains::syntax;
 
 /// The number of bytes that one step of fuel pays for.
 const BYTES_OF_A_STEP: u64 = 64;
 
 /// Returns a template as the engine gets it, or the line of a chain that is too long for the engine.
 pub(crate) fn prepared(source: &str) -> Result<String, usize> {
-    match guard::line_of_long_chain(source) {
+    match chains::line_of_long_chain(source) {
         Some(line) => Err(line),
         None => Ok(guard::guarded(&percent::rewritten(source))),
     }

@@ -171,7 +171,7 @@ impl Walk<'_> {
                     is_new |= made_key.is_some() || made_item.is_some();
                     pairs.push((made_key.unwrap_or(key), made_item.unwrap_or(item)));
                 }
-                Ok(is_new.then(|| pairs.into_iter().collect()))
+                Ok(is_new.then(|| Value::from_pairs(pairs)))
             }
             Contents::Group => {
                 let (label, items) = (value.get_item_by_index(0)?, value.get_item_by_index(1)?);

@@ -1,69 +1,12 @@
-//! Templates that the engine can run without exhausting its stack. Long chains in a source are
-//! refused, and the filters of [`bounds`](super::bounds) are inserted where a value is kept, passed,
-//! multiplied or converted.
+//! Templates in which values are checked: the filters of [`bounds`](super::bounds) are inserted where
+//! a value is kept, passed, multiplied, compared or converted.
 //!
 //! The engine's own tokens are used, so that nothing is seen differently than the engine sees it.
 
 use minijinja::machinery::{Span, Token, tokenize};
-use minijinja::syntax::SyntaxConfig;
 
 use super::bounds::{INNER, KEPT, SIZED};
-
-/// The maximum number of tokens that can depend on each other in a tag, and of `elif` in a chain.
-/// The engine calls itself for each.
-const MAX_CHAIN: usize = 1_000;
-
-/// The syntax of all templates.
-pub(crate) fn syntax() -> SyntaxConfig {
-    let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
-    syntax.expect("the default delimiters are valid")
-}
-
-/// Returns the first line with a chain that is too long for the engine, if any.
-pub(crate) fn line_of_long_chain(source: &str) -> Option<usize> {
-    // The counts outside of each open bracket, and the largest at this level.
-    let mut outer: Vec<(usize, usize)> = Vec::new();
-    let mut count = 0;
-    let mut conditions: Vec<usize> = Vec::new();
-    let mut is_first = false;
-    for (token, span) in tokenize(source, false, syntax()).map_while(Result::ok) {
-        let starts = matches!(token, Token::BlockStart);
-        match token {
-            Token::TemplateData(_) | Token::VariableStart | Token::BlockStart => {
-                outer.clear();
-                count = 0;
-            }
-            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => {
-                count += 1;
-                outer.push((count, count));
-            }
-            Token::ParenClose | Token::BracketClose | Token::BraceClose => {
-                let (_, longest) = outer.pop().unwrap_or_default();
-                count = count.max(longest) + 1;
-            }
-            Token::Comma | Token::Colon => match outer.last_mut() {
-                Some((start, longest)) => {
-                    *longest = count.max(*longest);
-                    count = *start;
-                }
-                None => count = 0,
-            },
-            Token::Ident("if") if is_first => conditions.push(1),
-            Token::Ident("elif") if is_first => {
-                if let Some(last) = conditions.last_mut() {
-                    *last += 1;
-                }
-            }
-            Token::Ident("endif") if is_first => drop(conditions.pop()),
-            _ => count += 1,
-        }
-        if count > MAX_CHAIN || (is_first && conditions.iter().sum::<usize>() > MAX_CHAIN) {
-            return Some(usize::from(span.start_line));
-        }
-        is_first = starts;
-    }
-    None
-}
+use super::chains::syntax;
 
 /// Returns a template in which the values of variables, calls and products are checked.
 pub(crate) fn guarded(source: &str) -> String {
@@ -101,6 +44,8 @@ enum Statement {
 enum Last {
     #[default]
     Operator,
+    /// An operator after which `not` is the name of a variable.
+    Arithmetic,
     Value,
     /// A text or number.
     Constant,
@@ -236,20 +181,27 @@ impl Guard {
                 level.is_open = level.filter.is_some() && !level.needs_assign;
             }
             Token::Assign => self.assign(),
-            Token::Colon
-            | Token::Eq
+            Token::Colon => self.end_operand(true),
+            Token::Eq
             | Token::Ne
             | Token::Lt
             | Token::Lte
             | Token::Gt
             | Token::Gte
-            | Token::Tilde => self.end_operand(true),
-            Token::Plus | Token::Minus if ends_value => self.end_operand(true),
+            | Token::Tilde => {
+                self.end_operand(true);
+                self.last = Last::Arithmetic;
+            }
+            Token::Plus | Token::Minus if ends_value && last != Last::NameOfTest => {
+                self.end_operand(true);
+                self.last = Last::Arithmetic;
+            }
             // These are the marks of unpacked arguments.
             Token::Mul | Token::Pow if self.level().is_open => {}
             Token::Mul => {
                 self.part(start);
                 self.level().has_product = true;
+                self.last = Last::Arithmetic;
             }
             Token::Pipe => {
                 self.has_pipe = true;
@@ -278,15 +230,26 @@ impl Guard {
                 self.part(start);
                 self.last = Last::Constant;
             }
-            _ => self.part(start),
+            _ => {
+                self.part(start);
+                self.last = Last::Arithmetic;
+            }
         }
         self.name.clear();
     }
 
     /// Reads a word, which the engine's parser takes for an operator or a value by its place.
     fn word(&mut self, name: &str, last: Last, start: usize) -> Last {
+        // The targets of a loop end here, even if one is called `not`.
+        if name == "in" && self.statement == Statement::For(false) && self.levels.len() == 1 {
+            self.statement = Statement::For(true);
+            let level = self.level();
+            (level.filter, level.is_open) = (Some(KEPT), true);
+            (level.element, level.operand) = (None, None);
+            return Last::Operator;
+        }
         let is_operator = match last {
-            Last::Dot | Last::Pipe => false,
+            Last::Dot | Last::Pipe | Last::Arithmetic => false,
             Last::Is if name == "not" => {
                 self.part(start);
                 return Last::Is;
@@ -307,24 +270,19 @@ impl Guard {
             self.part(start);
             return Last::Is;
         }
-        self.end_operand(name == "in" && self.statement != Statement::For(false));
-        if self.levels.len() == 1 {
-            match (self.statement, name) {
-                (Statement::For(false), "in") => {
-                    self.statement = Statement::For(true);
-                    let level = self.level();
-                    (level.filter, level.is_open, level.element) = (Some(KEPT), true, None);
-                    return Last::Operator;
-                }
-                (Statement::For(true), "if" | "recursive") => {
-                    self.end_element();
-                    self.level().filter = None;
-                }
-                _ => {}
-            }
+        self.end_operand(name == "in");
+        let is_outer = self.levels.len() == 1;
+        if is_outer && self.statement == Statement::For(true) && matches!(name, "if" | "recursive")
+        {
+            self.end_element();
+            self.level().filter = None;
         }
         self.count(start);
-        if name == "not" && last != Last::Operator { Last::NotIn } else { Last::Operator }
+        match name {
+            "not" if last != Last::Operator => Last::NotIn,
+            "in" => Last::Arithmetic,
+            _ => Last::Operator,
+        }
     }
 
     /// The value of a variable, parameter or named argument begins.

@@ -151,6 +151,10 @@ fn values_do_not_nest_without_end() {
         "{% macro m(x) %}{{ m(*[[[[[[[[x]]]]]]]]) }}{% endmacro %}{{ m(1) }}".to_owned(),
         "{% macro m(x) %}{{ m(**{'x': [[[[[[x]]]]]]}) }}{% endmacro %}{{ m(1) }}".to_owned(),
         "{% macro if(x) %}{{ 1 is eq if([[[[[[x]]]]]]) }}{% endmacro %}{{ if(1) }}".to_owned(),
+        "{% set x = [1] %}".to_owned()
+            + &"{% for not in [[[[[[[[[[[[''~not]]]]]]]]]]]][0:] %}{% for x in [x] %}".repeat(70)
+            + &"{% endfor %}".repeat(140)
+            + "{{ nope }}",
         "{% for x in [1] recursive %}{{ loop([[[[[[[[[[x]]]]]]]]]]) }}{% endfor %}".to_owned(),
         "{% set x = [1] %}".to_owned()
             + &"{% for x in [[[[[[[[[[x]]]]]]]]]] %}".repeat(140)
@@ -285,15 +289,18 @@ fn small_values_with_large_texts_are_refused() {
 fn ordinary_values_are_kept_as_they_are() {
     for (source, text) in [
         (
-            "{% set n = namespace(c=0) %}{% for i in range(999) %}{% set n.c = n.c + 1 %}{% endfor %}{{ n.c }}",
+            "{% set n = namespace(c=0) %}{% for i in range(999) %}{% set n.c = n.c + 1 %}{% \
+                endfor %}{{ n.c }}",
             "999",
         ),
         (
-            "{% set n = namespace(l=[]) %}{% for i in range(500) %}{% set n.l = n.l + [i] %}{% endfor %}{{ n.l|length }} {{ n.l[499] }}",
+            "{% set n = namespace(l=[]) %}{% for i in range(500) %}{% set n.l = n.l + [i] %}{% \
+                endfor %}{{ n.l|length }} {{ n.l[499] }}",
             "500 499",
         ),
         (
-            "{% set n = namespace(l=[]) %}{% for i in range(98) %}{% set n.l = [n.l] %}{% endfor %}{{ n.l|string|length }}",
+            "{% set n = namespace(l=[]) %}{% for i in range(98) %}{% set n.l = [n.l] %}{% \
+                endfor %}{{ n.l|string|length }}",
             "198",
         ),
         (
@@ -301,22 +308,28 @@ fn ordinary_values_are_kept_as_they_are() {
             "2",
         ),
         (
-            "{% for a in [[1, 2]] %}{% set outer = loop %}{% for b in a %}{{ outer.index }}{{ loop.changed(b) }}{% endfor %}{% endfor %}",
+            "{% for a in [[1, 2]] %}{% set outer = loop %}{% for b in a %}{{ outer.index }}{{ \
+                loop.changed(b) }}{% endfor %}{% endfor %}",
             "1True1True",
         ),
         (
-            "{% set n = namespace() %}{% set n.c = cycler('a', 'b') %}{{ n.c.next() }}{{ n.c.next() }}",
+            "{% set n = namespace() %}{% set n.c = cycler('a', 'b') %}{{ n.c.next() }}{{ \
+                n.c.next() }}",
             "ab",
         ),
+        ("{% for not in [1, 2] %}{{ 0 + not }}{% endfor %}", "12"),
+        ("{{ a is defined and not 1 is eq -1 }}{{ 3 is eq 3 and [1][0] }}", "False1"),
         ("{% set a, b = 1, [2] %}{{ a }}{{ b }}", "1[2]"),
         ("{% with a = 1 * 2, b = (3, 4) %}{{ a }}{{ b }}{% endwith %}", "2(3, 4)"),
         (
-            "{% macro m(a, b=[1] * 2) %}{{ a }}{{ b }}{{ caller() }}{% endmacro %}{% call m(-1 * 2) %}x{% endcall %}",
+            "{% macro m(a, b=[1] * 2) %}{{ a }}{{ b }}{{ caller() }}{% endmacro %}{% call \
+                m(-1 * 2) %}x{% endcall %}",
             "-2[1, 1]x",
         ),
         ("{% for a in [1, 2, 3] if a is not divisibleby 2 %}{{ a }}{% endfor %}", "13"),
         (
-            "{% for a in [[1, [2]], [3]] recursive %}{% if a is iterable %}{{ loop(a) }}{% else %}{{ a }}{% endif %}{% endfor %}",
+            "{% for a in [[1, [2]], [3]] recursive %}{% if a is iterable %}{{ loop(a) }}{% \
+                else %}{{ a }}{% endif %}{% endfor %}",
             "123",
         ),
         ("{{ 2 not in [1] * 3 and 1 in [1] }}{{ 2 ** -1 * 4 }}{{ 1 ~ 2 * 3 ~ 'x' }}", "True2.016x"),
@@ -337,14 +350,21 @@ fn ordinary_values_are_kept_as_they_are() {
 #[test]
 fn work_inside_of_one_step_is_bounded() {
     for source in [
-        "{% set s = 'x' * 15000000 %}{% set t = 'x' * 15000000 %}{% for i in range(100000) %}{% if s == t %}{% endif %}{% endfor %}",
-        "{% set s = 'x' * 25000000 %}{% set d = {s: 1} %}{% for i in range(100000) %}{% if s in d %}{% endif %}{% endfor %}",
-        "{% set s = 'x' * 25000000 %}{% set d = {s: 1} %}{% for i in range(100000) %}{% if d[s] %}{% endif %}{% endfor %}",
+        "{% set s = 'x' * 15000000 %}{% set t = 'x' * 15000000 %}{% for i in range(100000) %}{% \
+            if s == t %}{% endif %}{% endfor %}",
+        "{% set s = 'x' * 25000000 %}{% set d = {s: 1} %}{% for i in range(100000) %}{% if s in \
+            d %}{% endif %}{% endfor %}",
+        "{% set s = 'x' * 25000000 %}{% set d = {s: 1} %}{% for i in range(100000) %}{% if \
+            d[s] %}{% endif %}{% endfor %}",
         "{% set s = 'x' * 25000000 %}{% for i in range(100000) %}{% set d = {s: 1} %}{% endfor %}",
-        "{% set a = range(90000)|list %}{% set b = [a] %}{% set c = [range(90000)|list] %}{% for i in range(100000) %}{% if b == c %}{% endif %}{% endfor %}",
-        "{% set a = range(90000)|list %}{% set b = [a] %}{% for i in range(100000) %}{% if {b: 1} %}{% endif %}{% endfor %}",
-        "{% set a = range(90000)|list %}{% set b = [a] %}{% for i in range(100000) %}{% if b is eq(b) %}{% endif %}{% endfor %}",
-        "{% set a = range(90000)|list %}{% set b = [a] %}{% set c = [range(90000)|list] %}{% for i in range(100000) %}{% if b is eq(c) %}{% endif %}{% endfor %}",
+        "{% set a = range(90000)|list %}{% set b = [a] %}{% set c = [range(90000)|list] %}{% for \
+            i in range(100000) %}{% if b == c %}{% endif %}{% endfor %}",
+        "{% set a = range(90000)|list %}{% set b = [a] %}{% for i in range(100000) %}{% \
+            if {b: 1} %}{% endif %}{% endfor %}",
+        "{% set a = range(90000)|list %}{% set b = [a] %}{% for i in range(100000) %}{% if b is \
+            eq(b) %}{% endif %}{% endfor %}",
+        "{% set a = range(90000)|list %}{% set b = [a] %}{% set c = [range(90000)|list] %}{% for \
+            i in range(100000) %}{% if b is eq(c) %}{% endif %}{% endfor %}",
         "{{ ('a ' * 10000000)|wordwrap|length }}",
         "{{ ('a ' * 10000000)|urlize|length }}",
         "{{ ('http://a.b/' * 2000000)|urlize|length }}",
@@ -363,14 +383,20 @@ fn work_inside_of_one_step_is_bounded() {
         "{{ [[1]] * 10**8 == [[1]] * 10**8 }}",
         "{% block a %}{{ self.a() }}{% endblock %}",
         "{% macro m() %}{% call m() %}{{ caller() }}{% endcall %}{% endmacro %}{{ m() }}",
-        "{% macro m(c) %}{% for x in [[1]] recursive %}{{ loop([[1]]) }}{{ m(1) }}{% endfor %}{% endmacro %}{{ m(1) }}",
+        "{% macro m(c) %}{% for x in [[1]] recursive %}{{ loop([[1]]) }}{{ m(1) }}{% endfor %}{% \
+            endmacro %}{{ m(1) }}",
         "{% for x in [1] recursive %}{{ loop([1]) ~ loop([1]) }}{% endfor %}",
         "{% macro f(n) %}{{ f(n) ~ f(n) }}{% endmacro %}{{ f(1) }}",
-        "{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}{{ n.s }}",
-        "{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = '%s%s' % (n.s, n.s) %}{% endfor %}{{ n.s }}",
-        "{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = [n.s, n.s]|join %}{% endfor %}{{ n.s }}",
-        "{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s %}{{ n.s }}{{ n.s }}{% endset %}{% endfor %}{{ n.s }}",
-        "{% set n = namespace(s=[1]) %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}{{ n.s }}",
+        "{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% \
+            endfor %}{{ n.s }}",
+        "{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = '%s%s' % (n.s, \
+            n.s) %}{% endfor %}{{ n.s }}",
+        "{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = [n.s, n.s]|join %}\
+            {% endfor %}{{ n.s }}",
+        "{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s %}{{ n.s }}{{ n.s }}\
+            {% endset %}{% endfor %}{{ n.s }}",
+        "{% set n = namespace(s=[1]) %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% \
+            endfor %}{{ n.s }}",
     ] {
         fails(source);
     }
